@@ -1,0 +1,26 @@
+//! The clock and the boot of this machine. Decisions take `now`; only the shell asks here.
+
+use agentcheck_common::{BootId, BootTime};
+use std::io;
+
+/// Now, on `CLOCK_BOOTTIME`.
+#[must_use]
+pub fn now() -> BootTime {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    // Neither part is ever negative on this clock.
+    BootTime::from_timespec(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs())
+}
+
+/// The kernel's id of this boot.
+///
+/// # Errors
+/// Where `/proc` is not there or shows something else.
+pub fn boot_id() -> io::Result<BootId> {
+    let text = std::fs::read(BootId::PATH)?;
+    BootId::parse(&text).ok_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("{} holds no boot id", BootId::PATH),
+        )
+    })
+}

@@ -1,0 +1,99 @@
+//! What a service may be called: a name is part of a file name and of a reply, so it can hold nothing
+//! that leaves a directory or adds a word.
+
+use core::fmt;
+
+/// A service's name: `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceName {
+    bytes: [u8; ServiceName::MAX],
+    len: u8,
+}
+
+impl ServiceName {
+    /// The longest name, in bytes.
+    pub const MAX: usize = 64;
+
+    /// The name in `text`; `None` for anything else than 1 to 64 letters, digits, dots, underscores
+    /// and hyphens of ASCII, the first a letter or digit. So a name is never empty, hidden, `..`, or
+    /// a path.
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let (first, rest) = text.split_first()?;
+        let fits = text.len() <= Self::MAX
+            && first.is_ascii_alphanumeric()
+            && rest
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+        if !fits {
+            return None;
+        }
+        let mut bytes = [0; Self::MAX];
+        bytes.get_mut(..text.len())?.copy_from_slice(text);
+        Some(Self {
+            bytes,
+            len: u8::try_from(text.len()).ok()?,
+        })
+    }
+
+    /// The name as bytes of ASCII.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // Only ASCII gets past `parse`, so the other branch is never taken.
+        core::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for ServiceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_str().fmt(f)
+    }
+}
+
+impl fmt::Display for ServiceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        for good in ["web", "a", "0", "web.v2_blue-1", &"x".repeat(64)] {
+            assert_eq!(
+                ServiceName::parse(good.as_bytes()).unwrap().as_str(),
+                good,
+                "{good:?}"
+            );
+        }
+        for bad in [
+            "",
+            ".",
+            "..",
+            ".hidden",
+            "-x",
+            "_x",
+            "a/b",
+            "../web",
+            "/web",
+            "we b",
+            "web\n",
+            "web\0",
+            "wéb",
+            "a#b",
+            "a,b",
+            &"x".repeat(65),
+        ] {
+            assert_eq!(ServiceName::parse(bad.as_bytes()), None, "{bad:?}");
+        }
+    }
+}

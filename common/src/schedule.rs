@@ -1,0 +1,467 @@
+//! The schedule of replies that a state file holds: what to say until when, decided in advance by the
+//! collector for the time when it is no longer there to decide.
+//!
+//! ```text
+//! agentcheck 1 web
+//! boot 6e3f0a1c-2f0e-4a55-9a0b-0d8f3a8a4c11
+//! from 81234567890123
+//! until 81264567890123 up 73% # app.rps=1890
+//! then up 73% # stale
+//! ```
+//!
+//! One blank between the words, a newline after every line, times in nanoseconds of `CLOCK_BOOTTIME`
+//! and strictly rising, at least the `then` line and nothing after it. A file that is anything else is
+//! refused as a whole: a torn or foreign file must never become half an answer.
+//!
+//! Decoding and picking need neither allocation nor std, so that the freestanding responder can do it.
+
+use crate::{BootId, BootTime, Reply, ServiceName};
+use core::fmt::{self, Write as _};
+
+/// The longest state file, in bytes: one page, some 25 stages with the longest descriptions.
+pub const MAX_FILE: usize = 4096;
+
+/// The version of the format that is written. A responder reads its own and the one before.
+pub const VERSION: u8 = 1;
+
+/// A reply and when it stops being said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// Said as long as the clock is before this moment.
+    pub until: BootTime,
+    /// What is said.
+    pub reply: Reply,
+}
+
+/// A state file's text, encoded.
+#[derive(Clone)]
+pub struct Encoded {
+    bytes: [u8; MAX_FILE],
+    len: usize,
+}
+
+impl Encoded {
+    /// The whole file.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl fmt::Write for Encoded {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.len + text.len();
+        let slot = self.bytes.get_mut(self.len..end).ok_or(fmt::Error)?;
+        slot.copy_from_slice(text.as_bytes());
+        self.len = end;
+        Ok(())
+    }
+}
+
+/// Why a schedule cannot be encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotEncoded {
+    /// It would have more than [`MAX_FILE`] bytes.
+    TooLong,
+    /// The stage with this index does not end after the one before it, or after `from`.
+    NotRising(usize),
+    /// A reply in it has no word.
+    SaysNothing,
+}
+
+impl fmt::Display for NotEncoded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong => write!(f, "the schedule has more than {MAX_FILE} bytes"),
+            Self::NotRising(index) => {
+                write!(f, "stage {index} does not end after the one before it")
+            }
+            Self::SaysNothing => f.write_str("a reply without a word"),
+        }
+    }
+}
+
+/// The state file of service `name` that says `stages` one after the other and `then` for ever after.
+///
+/// # Errors
+/// Where the stages' ends do not rise strictly from `from`, a reply says nothing, or the text would be
+/// longer than [`MAX_FILE`].
+pub fn encode(
+    name: &ServiceName,
+    boot: &BootId,
+    from: BootTime,
+    stages: &[Stage],
+    then: &Reply,
+) -> Result<Encoded, NotEncoded> {
+    let mut last = from;
+    for (index, stage) in stages.iter().enumerate() {
+        if stage.until <= last {
+            return Err(NotEncoded::NotRising(index));
+        }
+        last = stage.until;
+    }
+    if then.says_nothing() || stages.iter().any(|stage| stage.reply.says_nothing()) {
+        return Err(NotEncoded::SaysNothing);
+    }
+    let mut file = Encoded {
+        bytes: [0; MAX_FILE],
+        len: 0,
+    };
+    write_all(&mut file, name, boot, from, stages, then).map_err(|_| NotEncoded::TooLong)?;
+    Ok(file)
+}
+
+fn write_all(
+    file: &mut Encoded,
+    name: &ServiceName,
+    boot: &BootId,
+    from: BootTime,
+    stages: &[Stage],
+    then: &Reply,
+) -> fmt::Result {
+    writeln!(file, "agentcheck {VERSION} {name}")?;
+    writeln!(file, "boot {boot}")?;
+    writeln!(file, "from {from}")?;
+    for stage in stages {
+        writeln!(file, "until {} {}", stage.until, stage.reply)?;
+    }
+    writeln!(file, "then {then}")
+}
+
+/// Why a state file is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It is longer than [`MAX_FILE`], or not in the format from its first to its last byte.
+    Malformed,
+    /// It is of another service.
+    OtherName,
+    /// It was written on another boot, so that its times mean nothing.
+    OtherBoot,
+    /// Its times begin after now.
+    Future,
+}
+
+/// A state file's content, checked to its last byte, its times not yet looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Schedule<'a> {
+    /// The service that it speaks for.
+    pub name: ServiceName,
+    /// The boot whose clock its times are of.
+    pub boot: BootId,
+    /// When it was written.
+    pub from: BootTime,
+    stages: &'a [u8],
+    then: &'a [u8],
+}
+
+/// What a schedule says at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Picked<'a> {
+    /// The line for HAProxy, without newline: always one that [`Reply::parse`] takes.
+    pub line: &'a [u8],
+    /// Until when it holds; `None` for the last line, which holds for ever.
+    pub until: Option<BootTime>,
+}
+
+impl<'a> Schedule<'a> {
+    /// Reads a whole state file.
+    ///
+    /// # Errors
+    /// [`Refused::Malformed`] for anything that [`encode`] would not write, but that replies may be
+    /// in any form that [`Reply::parse`] takes.
+    pub fn decode(file: &'a [u8]) -> Result<Self, Refused> {
+        if file.len() > MAX_FILE {
+            return Err(Refused::Malformed);
+        }
+        Self::decode_lines(file).ok_or(Refused::Malformed)
+    }
+
+    fn decode_lines(file: &'a [u8]) -> Option<Self> {
+        let (head, rest) = split_line(file)?;
+        let name = ServiceName::parse(head.strip_prefix(b"agentcheck 1 ")?)?;
+        let (line, rest) = split_line(rest)?;
+        let boot = line.strip_prefix(b"boot ")?;
+        let boot = (boot.len() == BootId::LEN).then_some(boot)?;
+        let boot = BootId::parse(boot)?;
+        let (line, stages) = split_line(rest)?;
+        let from = time(line.strip_prefix(b"from ")?)?;
+
+        let mut last = from;
+        let mut rest = stages;
+        loop {
+            let (line, after) = split_line(rest)?;
+            if let Some(then) = line.strip_prefix(b"then ") {
+                Reply::parse(then).ok()?;
+                let stages = stages.get(..stages.len() - rest.len())?;
+                return after.is_empty().then_some(Self {
+                    name,
+                    boot,
+                    from,
+                    stages,
+                    then,
+                });
+            }
+            let (until, reply) = split_stage(line)?;
+            Reply::parse(reply).ok()?;
+            if until <= last {
+                return None;
+            }
+            last = until;
+            rest = after;
+        }
+    }
+
+    /// What is to be said at `now`: the reply of the first stage that has not ended, else the last
+    /// line.
+    ///
+    /// # Errors
+    /// [`Refused::Future`] where `now` is before the schedule was written.
+    pub fn pick(&self, now: BootTime) -> Result<Picked<'a>, Refused> {
+        if now < self.from {
+            return Err(Refused::Future);
+        }
+        let mut rest = self.stages;
+        while let Some((line, after)) = split_line(rest) {
+            if let Some((until, line)) = split_stage(line)
+                && now < until
+            {
+                return Ok(Picked {
+                    line,
+                    until: Some(until),
+                });
+            }
+            rest = after;
+        }
+        Ok(Picked {
+            line: self.then,
+            until: None,
+        })
+    }
+
+    /// Reads a state file and picks from it, for the service `name` on the boot `boot`.
+    ///
+    /// # Errors
+    /// The first of the reasons of [`Refused`], in their order, that holds.
+    pub fn pick_from(
+        file: &'a [u8],
+        name: &ServiceName,
+        boot: &BootId,
+        now: BootTime,
+    ) -> Result<Picked<'a>, Refused> {
+        let schedule = Self::decode(file)?;
+        if schedule.name != *name {
+            return Err(Refused::OtherName);
+        }
+        if schedule.boot != *boot {
+            return Err(Refused::OtherBoot);
+        }
+        schedule.pick(now)
+    }
+}
+
+/// The first line without its newline, and what follows it; `None` where there is no newline.
+fn split_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = text.iter().position(|byte| *byte == b'\n')?;
+    Some((text.get(..end)?, text.get(end + 1..)?))
+}
+
+/// The end and the reply of an `until` line.
+fn split_stage(line: &[u8]) -> Option<(BootTime, &[u8])> {
+    let line = line.strip_prefix(b"until ")?;
+    let blank = line.iter().position(|byte| *byte == b' ')?;
+    Some((time(line.get(..blank)?)?, line.get(blank + 1..)?))
+}
+
+/// A time in the one form in which it is written: digits without leading zeros that fit 64 bits.
+fn time(digits: &[u8]) -> Option<BootTime> {
+    if digits.is_empty() || (digits.len() > 1 && digits.first() == Some(&b'0')) {
+        return None;
+    }
+    let mut value: u64 = 0;
+    for digit in digits {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        value = value
+            .checked_mul(10)?
+            .checked_add(u64::from(digit - b'0'))?;
+    }
+    Some(BootTime(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "agentcheck 1 web\n\
+        boot 6e3f0a1c-2f0e-4a55-9a0b-0d8f3a8a4c11\n\
+        from 1000\n\
+        until 2000 up 73% # rps=1890\n\
+        until 3000 up 40%\n\
+        then up 40% # stale\n";
+
+    fn name() -> ServiceName {
+        ServiceName::parse(b"web").unwrap()
+    }
+
+    fn boot() -> BootId {
+        BootId::parse(b"6e3f0a1c-2f0e-4a55-9a0b-0d8f3a8a4c11").unwrap()
+    }
+
+    fn said(file: &str, now: u64) -> Result<&str, Refused> {
+        Schedule::pick_from(file.as_bytes(), &name(), &boot(), BootTime(now))
+            .map(|picked| core::str::from_utf8(picked.line).unwrap())
+    }
+
+    #[test]
+    fn picks_the_first_stage_that_has_not_ended() {
+        assert_eq!(said(FILE, 999), Err(Refused::Future));
+        assert_eq!(said(FILE, 1000), Ok("up 73% # rps=1890"));
+        assert_eq!(said(FILE, 1999), Ok("up 73% # rps=1890"));
+        assert_eq!(said(FILE, 2000), Ok("up 40%"));
+        assert_eq!(said(FILE, 2999), Ok("up 40%"));
+        assert_eq!(said(FILE, 3000), Ok("up 40% # stale"));
+        assert_eq!(said(FILE, u64::MAX), Ok("up 40% # stale"));
+    }
+
+    #[test]
+    fn a_schedule_may_be_its_last_line_alone() {
+        let file =
+            "agentcheck 1 web\nboot 6e3f0a1c-2f0e-4a55-9a0b-0d8f3a8a4c11\nfrom 0\nthen drain\n";
+        assert_eq!(said(file, 0), Ok("drain"));
+    }
+
+    #[test]
+    fn encodes_what_the_documentation_shows() {
+        let reply = |line: &str| Reply::parse(line.as_bytes()).unwrap();
+        let stages = [
+            Stage {
+                until: BootTime(2000),
+                reply: reply("up 73% # rps=1890"),
+            },
+            Stage {
+                until: BootTime(3000),
+                reply: reply("up 40%"),
+            },
+        ];
+        let file = encode(
+            &name(),
+            &boot(),
+            BootTime(1000),
+            &stages,
+            &reply("up 40% # stale"),
+        )
+        .unwrap();
+        assert_eq!(core::str::from_utf8(file.as_bytes()).unwrap(), FILE);
+    }
+
+    #[test]
+    fn what_cannot_be_said_is_not_encoded() {
+        let up = Reply::parse(b"up").unwrap();
+        let stage = |until| Stage {
+            until: BootTime(until),
+            reply: up,
+        };
+        let encode = |from, stages: &[Stage], then: &Reply| {
+            super::encode(&name(), &boot(), BootTime(from), stages, then).err()
+        };
+        assert_eq!(encode(5, &[stage(5)], &up), Some(NotEncoded::NotRising(0)));
+        assert_eq!(
+            encode(5, &[stage(7), stage(7)], &up),
+            Some(NotEncoded::NotRising(1))
+        );
+        assert_eq!(
+            encode(5, &[], &Reply::NOTHING),
+            Some(NotEncoded::SaysNothing)
+        );
+        let many: Vec<_> = (1..400).map(stage).collect();
+        assert_eq!(encode(0, &many, &up), Some(NotEncoded::TooLong));
+    }
+
+    #[test]
+    fn other_services_and_boots_are_refused() {
+        let other = FILE.replace(" web", " api");
+        assert_eq!(said(&other, 1000), Err(Refused::OtherName));
+        let other = FILE.replace("6e3f", "7e3f");
+        assert_eq!(said(&other, 1000), Err(Refused::OtherBoot));
+        let other = FILE.replace("agentcheck 1", "agentcheck 2");
+        assert_eq!(said(&other, 1000), Err(Refused::Malformed));
+    }
+
+    #[test]
+    fn malformed_files_are_refused() {
+        let cases: &[(&str, &str)] = &[
+            ("from 1000", "from 01000"),
+            ("from 1000", "from -1"),
+            ("from 1000", "from "),
+            ("from 1000", "from 99999999999999999999"),
+            ("until 2000", "until 1000"),
+            ("until 3000", "until 2000"),
+            ("until 2000 up 73%", "until 2000"),
+            ("until 2000 up 73%", "until 2000 "),
+            ("until 2000", "until  2000"),
+            ("until 2000", "Until 2000"),
+            ("up 73%", "up 73"),
+            ("up 73%", "# up 73%"),
+            ("\nthen", "\n\nthen"),
+            ("\nthen", "\r\nthen"),
+            ("then up 40%", "then"),
+            ("then up 40% # stale\n", ""),
+            ("# stale\n", "# stale"),
+            ("# stale\n", "# stale\n\n"),
+            ("# stale\n", "# stale\nthen up\n"),
+            ("agentcheck 1 web", "agentcheck 1 ../web"),
+            ("agentcheck 1 web", "agentcheck 1  web"),
+            ("agentcheck 1 web", "\u{feff}agentcheck 1 web"),
+            ("boot 6", "boot \n6"),
+        ];
+        for (good, bad) in cases {
+            let file = FILE.replacen(good, bad, 1);
+            assert_ne!(file, FILE, "{good:?}");
+            assert_eq!(said(&file, 1000), Err(Refused::Malformed), "{bad:?}");
+        }
+        let long = format!("{FILE}{}", "x".repeat(MAX_FILE));
+        assert_eq!(said(&long, 1000), Err(Refused::Malformed));
+    }
+
+    /// Every moment around every boundary, for every schedule of up to three stages on a small clock:
+    /// exhaustive where it matters, against the definition in words.
+    #[test]
+    fn pick_agrees_with_its_definition() {
+        let reply = |percent| Reply {
+            percent: crate::Percent::new(percent),
+            ..Reply::NOTHING
+        };
+        let moments = 0..7_u64;
+        for from in moments.clone() {
+            for set in 0..(1_u32 << 7) {
+                let ends: Vec<u64> = moments.clone().filter(|at| set & (1 << at) != 0).collect();
+                let stages: Vec<Stage> = (0..)
+                    .zip(&ends)
+                    .map(|(index, end)| Stage {
+                        until: BootTime(*end),
+                        reply: reply(index),
+                    })
+                    .collect();
+                let file = encode(&name(), &boot(), BootTime(from), &stages, &reply(99));
+                let Ok(file) = file else {
+                    assert!(ends.first().is_some_and(|end| *end <= from));
+                    continue;
+                };
+                for now in 0..9 {
+                    let picked =
+                        Schedule::pick_from(file.as_bytes(), &name(), &boot(), BootTime(now));
+                    if now < from {
+                        assert_eq!(picked, Err(Refused::Future));
+                        continue;
+                    }
+                    let index = ends.iter().position(|end| now < *end);
+                    let expected = index.map_or(99, |index| u16::try_from(index).unwrap());
+                    let picked = picked.unwrap();
+                    assert_eq!(Reply::parse(picked.line), Ok(reply(expected)));
+                    assert_eq!(picked.until, index.map(|index| BootTime(ends[index])));
+                }
+            }
+        }
+    }
+}
