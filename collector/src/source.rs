@@ -2,14 +2,25 @@
 //!
 //! A [`Source`] is what the configuration says; a [`Poller`] is its running form, which lives on a
 //! thread of its own and keeps what one poll hands to the next (a CPU sample, an HTTP client).
+//!
+//! Not here: when to poll, on which thread, and what to do where a thread is stuck beyond its deadline
+//! (the daemon's); what a reading means (evaluation's).
 
 pub mod command;
 pub mod file;
+pub mod format;
 pub mod http;
+pub mod stop;
 pub mod system;
 
-use crate::reading::Content;
-use std::time::Duration;
+pub use format::Format;
+pub use stop::Stop;
+
+use crate::clock;
+use crate::reading::{Content, Failure, Reading, Reason};
+use std::fmt;
+use std::io;
+use std::time::{Duration, Instant};
 
 /// The largest body, file or output that is taken, in bytes, where `max_bytes` says nothing.
 pub const DEFAULT_MAX_BYTES: usize = 1 << 20;
@@ -27,6 +38,20 @@ pub struct Source {
     pub kind: Kind,
 }
 
+impl fmt::Display for Source {
+    /// One line for people: `app: http http://127.0.0.1/load as json, every 2s, timeout 1s`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: {}, every {}, timeout {}",
+            self.name,
+            self.kind,
+            humantime::format_duration(self.every),
+            humantime::format_duration(self.timeout)
+        )
+    }
+}
+
 /// The kinds of sources.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
@@ -40,14 +65,257 @@ pub enum Kind {
     System(system::Metric),
 }
 
-/// How a body is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Format {
-    /// `text`: UTF-8, as it is.
-    #[default]
-    Text,
-    /// `number`: one finite number, blanks around it allowed.
-    Number,
-    /// `json`: one JSON document.
-    Json,
+impl fmt::Display for Kind {
+    /// What is polled, on one line; no operator's text in it can end the line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http(http) => http.fmt(f),
+            Self::File(file) => file.fmt(f),
+            Self::Command(command) => command.fmt(f),
+            Self::System(metric) => write!(f, "system {metric}"),
+        }
+    }
+}
+
+/// A source that is being polled.
+#[derive(Debug)]
+pub struct Poller {
+    timeout: Duration,
+    running: Running,
+}
+
+/// What each kind keeps from one poll to the next.
+#[derive(Debug)]
+enum Running {
+    Http(http::Exchange),
+    File(file::File),
+    Command(command::Runner),
+    System(system::Sampler),
+}
+
+impl Poller {
+    /// The running form of `source`. Cheap, with no I/O: whatever can fail fails as a reading. It may be
+    /// made before a fork into the background; threads are started with the first poll.
+    #[must_use]
+    pub fn new(source: &Source) -> Self {
+        Self {
+            timeout: source.timeout,
+            running: match &source.kind {
+                Kind::Http(http) => Running::Http(http::Exchange::new(http.clone())),
+                Kind::File(file) => Running::File(file.clone()),
+                Kind::Command(command) => Running::Command(command::Runner::new(command.clone())),
+                Kind::System(metric) => Running::System(system::Sampler::new(*metric)),
+            },
+        }
+    }
+
+    /// Polls once, within the source's `timeout`.
+    ///
+    /// When `stop` is told to stop, a running command is killed and a wait between two CPU samples ends,
+    /// and the reading is a failure that nobody needs. An HTTP exchange is not interrupted: it ends by
+    /// its own deadline at the latest, and leaves nothing behind if the process exits before that.
+    ///
+    /// Only a file can hold this up for longer than `timeout`: the kernel gives no way to leave a read
+    /// from a network mount that has gone away.
+    pub fn poll(&mut self, stop: &Stop) -> Reading {
+        let sent = clock::now();
+        let deadline = Deadline::within(self.timeout);
+        let found = match &mut self.running {
+            Running::Http(exchange) => exchange.poll(deadline),
+            Running::File(file) => file.poll(deadline),
+            Running::Command(runner) => runner.poll(deadline, stop),
+            Running::System(sampler) => sampler.poll(deadline, stop),
+        };
+        Reading {
+            sent,
+            latency: clock::now().since(sent),
+            status: found.status,
+            exit: found.exit,
+            text: found.text,
+            outcome: found.outcome,
+        }
+    }
+}
+
+/// What a poll found, before the time is put to it. See [`Reading`].
+#[derive(Debug, PartialEq)]
+struct Found {
+    status: Option<u16>,
+    exit: Option<i32>,
+    text: Option<String>,
+    outcome: Result<Content, Failure>,
+}
+
+impl Found {
+    /// A body that arrived whole, read as `format`.
+    fn body(format: Format, body: Vec<u8>) -> Self {
+        let outcome = format.read(&body);
+        Self::outcome(outcome).with_text(body)
+    }
+
+    fn outcome(outcome: Result<Content, Failure>) -> Self {
+        Self {
+            status: None,
+            exit: None,
+            text: None,
+            outcome,
+        }
+    }
+
+    /// Bytes that are not UTF-8 become U+FFFD, so that a rule can still look at the rest.
+    fn with_text(mut self, body: Vec<u8>) -> Self {
+        self.text = Some(match String::from_utf8(body) {
+            Ok(text) => text,
+            Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+        });
+        self
+    }
+}
+
+impl From<Failure> for Found {
+    fn from(failure: Failure) -> Self {
+        Self::outcome(Err(failure))
+    }
+}
+
+/// The end of one poll. Kept as a start and a span, because the sum of the two may not exist.
+#[derive(Clone, Copy, Debug)]
+struct Deadline {
+    started: Instant,
+    timeout: Duration,
+}
+
+impl Deadline {
+    fn within(timeout: Duration) -> Self {
+        Self {
+            started: Instant::now(),
+            timeout,
+        }
+    }
+
+    fn remaining(&self) -> Duration {
+        self.timeout.saturating_sub(self.started.elapsed())
+    }
+
+    fn has_passed(&self) -> bool {
+        self.remaining().is_zero()
+    }
+
+    /// The failure of a poll that ran into it; `what` is what had not come by then.
+    fn failure(&self, what: &str) -> Failure {
+        let timeout = humantime::format_duration(self.timeout);
+        Failure::new(Reason::Timeout, format_args!("{what} within {timeout}"))
+    }
+}
+
+/// The failure for more than `max_bytes` of `what`.
+fn too_large(what: &str, max_bytes: usize) -> Failure {
+    Failure::new(
+        Reason::TooLarge,
+        format_args!("{what} of more than {max_bytes} bytes"),
+    )
+}
+
+/// The failure of a poll that was told to stop.
+fn stopped() -> Failure {
+    Failure::new(Reason::Other, "stopped")
+}
+
+/// The reason that an error of the operating system stands for.
+fn io_reason(error: &io::Error) -> Reason {
+    use io::ErrorKind as Kind;
+    match error.kind() {
+        Kind::NotFound | Kind::NotADirectory => Reason::Missing,
+        Kind::PermissionDenied => Reason::Denied,
+        Kind::ConnectionRefused => Reason::Refused,
+        Kind::TimedOut => Reason::Timeout,
+        Kind::HostUnreachable
+        | Kind::NetworkUnreachable
+        | Kind::NetworkDown
+        | Kind::AddrNotAvailable => Reason::Unreachable,
+        Kind::ConnectionReset
+        | Kind::ConnectionAborted
+        | Kind::NotConnected
+        | Kind::BrokenPipe
+        | Kind::UnexpectedEof
+        | Kind::StaleNetworkFileHandle => Reason::Broken,
+        _ if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => Reason::Broken,
+        _ => Reason::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(kind: Kind) -> Source {
+        Source {
+            name: "app".to_owned(),
+            every: Duration::from_secs(2),
+            timeout: Duration::from_millis(1500),
+            kind,
+        }
+    }
+
+    #[test]
+    fn a_source_describes_itself_on_one_line() {
+        let cases = [
+            (
+                Kind::Http(http::Http {
+                    url: "http://127.0.0.1/load".to_owned(),
+                    format: Format::Json,
+                    max_bytes: DEFAULT_MAX_BYTES,
+                    redirects: 0,
+                }),
+                "app: http http://127.0.0.1/load as json, every 2s, timeout 1s 500ms",
+            ),
+            (
+                Kind::File(file::File {
+                    path: "/run/a\nb".into(),
+                    format: Format::Number,
+                    max_bytes: DEFAULT_MAX_BYTES,
+                }),
+                "app: file \"/run/a\\nb\" as number, every 2s, timeout 1s 500ms",
+            ),
+            (
+                Kind::Command(command::Command {
+                    argv: vec!["check".to_owned(), "-H\n".to_owned()],
+                    format: Format::Text,
+                    max_bytes: DEFAULT_MAX_BYTES,
+                }),
+                "app: command [\"check\", \"-H\\n\"] as text, every 2s, timeout 1s 500ms",
+            ),
+            (
+                Kind::System(system::Metric::Cpu),
+                "app: system cpu, every 2s, timeout 1s 500ms",
+            ),
+        ];
+        for (kind, line) in cases {
+            assert_eq!(source(kind).to_string(), line);
+        }
+    }
+
+    #[test]
+    fn a_deadline_that_never_comes_is_no_overflow() {
+        let deadline = Deadline::within(Duration::MAX);
+        assert!(!deadline.has_passed());
+        assert!(deadline.remaining() > Duration::from_secs(u64::MAX / 2));
+    }
+
+    #[test]
+    fn a_reading_is_as_old_as_its_question() {
+        let before = clock::now();
+        let mut poller = Poller::new(&source(Kind::Command(command::Command {
+            argv: ["sleep", "0.2"].map(str::to_owned).to_vec(),
+            format: Format::Text,
+            max_bytes: 10,
+        })));
+        let between = clock::now();
+        let reading = poller.poll(&Stop::new());
+        assert!(reading.is_ok(), "{reading:?}");
+        assert!(reading.sent >= before);
+        assert!(reading.latency >= Duration::from_millis(200));
+        assert!(clock::now().since(reading.sent) >= reading.latency);
+        assert!(reading.sent >= between);
+    }
 }

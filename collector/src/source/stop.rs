@@ -1,0 +1,90 @@
+//! The flag that ends the threads of sources.
+//!
+//! Not here: who raises it, and on which signal.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// A flag that is raised once and never lowered. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    raised: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Stop {
+    /// A flag that is not raised.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Raises the flag and wakes all who wait for it. Not for a signal handler: it takes a lock.
+    pub fn stop(&self) {
+        *self.lock() = true;
+        self.shared.changed.notify_all();
+    }
+
+    /// Whether the flag is raised.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        *self.lock()
+    }
+
+    /// Sleeps for `span`, or until the flag is raised, whichever is first; whether the flag is raised.
+    #[must_use]
+    pub fn wait(&self, span: Duration) -> bool {
+        let (raised, _) = self
+            .shared
+            .changed
+            .wait_timeout_while(self.lock(), span, |raised| !*raised)
+            .unwrap_or_else(PoisonError::into_inner);
+        *raised
+    }
+
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        // One bool cannot be left half-written, so a poisoned lock is as good as any.
+        self.shared
+            .raised
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+    use std::time::Instant;
+
+    #[test]
+    fn waits_for_the_span_where_nobody_stops() {
+        let stop = Stop::new();
+        let started = Instant::now();
+        assert!(!stop.wait(Duration::from_millis(20)));
+        assert!(started.elapsed() >= Duration::from_millis(20));
+        assert!(!stop.is_stopped());
+    }
+
+    #[test]
+    fn a_clone_ends_every_wait_now_and_later() {
+        let stop = Stop::new();
+        let waiting: Vec<_> = (0..3)
+            .map(|_| {
+                let stop = stop.clone();
+                thread::spawn(move || stop.wait(Duration::MAX))
+            })
+            .collect();
+        stop.clone().stop();
+        for thread in waiting {
+            assert!(thread.join().unwrap());
+        }
+        assert!(stop.wait(Duration::MAX));
+        assert!(stop.is_stopped());
+    }
+}
