@@ -1,1 +1,27 @@
+//! The rooms from which the tests of the whole are built: the release binaries, and the real parts that
+//! they meet in the field (`HAProxy`, xinetd, inetd, systemd, an HTTP application).
+//!
+//! Nothing here is a mock where the real part can be had. A part that is not installed is a failed test
+//! that names the package, never a test that was skipped. Nothing here asserts how long something took:
+//! a test waits for a condition, with a limit so generous that only a fault reaches it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a harness says what is wrong by failing the test"
+)]
 
+pub mod address;
+pub mod agent;
+pub mod app;
+pub mod binaries;
+pub mod door;
+pub mod haproxy;
+pub mod processes;
+pub mod responder;
+pub mod scratch;
+pub mod state;
+pub mod wire;

@@ -1,0 +1,192 @@
+//! An agent that `HAProxy` asks, whose every exchange is counted: either it answers from a script (for
+//! what our responder never says), or it starts our one-shot responder with the connection as standard
+//! input and output, as inetd does.
+
+use crate::door::Door;
+use crate::processes::wait_until;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// What an agent does with a connection.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// Sends these bytes in one write, shuts down its sending side, reads what the peer sent away.
+    Bytes(Vec<u8>),
+    /// Sends these bytes and leaves the connection open.
+    BytesAndOpen(Vec<u8>),
+    /// Resets the connection.
+    Reset,
+    /// Starts this program for the connection and waits for its end.
+    Program(OneShot),
+}
+
+/// A program that is started for each connection.
+#[derive(Clone, Debug)]
+pub struct OneShot {
+    /// What to start.
+    pub program: PathBuf,
+    /// With what arguments.
+    pub arguments: Vec<String>,
+    /// Where its diagnostics go.
+    pub diagnostics: Diagnostics,
+}
+
+/// Where standard error of a [`OneShot`] goes.
+#[derive(Clone, Debug)]
+pub enum Diagnostics {
+    /// To the connection, as xinetd and inetd have it.
+    Connection,
+    /// To a file.
+    File(PathBuf),
+}
+
+/// A listening agent.
+#[derive(Debug)]
+pub struct Agent {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    door: Option<Door>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    answer: Mutex<Answer>,
+    begun: AtomicU64,
+    faults: Mutex<Vec<String>>,
+    held: Mutex<Vec<TcpStream>>,
+}
+
+impl Agent {
+    /// Listens on `address` and gives `answer`.
+    #[must_use]
+    pub fn start(address: SocketAddr, answer: Answer) -> Self {
+        let shared = Arc::new(Shared {
+            answer: Mutex::new(answer),
+            begun: AtomicU64::new(0),
+            faults: Mutex::default(),
+            held: Mutex::default(),
+        });
+        let mut agent = Self {
+            address,
+            shared,
+            door: None,
+        };
+        agent.revive();
+        agent
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Gives another answer from the next connection on.
+    ///
+    /// # Panics
+    /// Where an exchange panicked.
+    pub fn answer(&self, answer: Answer) {
+        *self.shared.answer.lock().unwrap() = answer;
+    }
+
+    /// Connections accepted so far.
+    #[must_use]
+    pub fn exchanges(&self) -> u64 {
+        self.shared.begun.load(Ordering::SeqCst)
+    }
+
+    /// Waits until at least `count` whole exchanges have begun after this call and have been acted on:
+    /// the peer that connects once more is done with the one before.
+    pub fn wait_for_exchanges(&self, count: u64) {
+        // One may be under way with the answer before, one is begun to show that the last is over.
+        let enough = self.exchanges() + count + 2;
+        wait_until(
+            format_args!("{count} exchanges with the agent at {}", self.address),
+            || self.exchanges() >= enough,
+        );
+    }
+
+    /// Stops listening, so that connections are refused.
+    pub fn die(&mut self) {
+        self.door = None;
+    }
+
+    /// Listens again.
+    pub fn revive(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        self.door
+            .get_or_insert_with(|| Door::open(self.address, move |stream| shared.serve(stream)));
+    }
+
+    /// What programs did wrong: they ended with another status than 0 or could not be started.
+    ///
+    /// # Panics
+    /// Where an exchange panicked.
+    #[must_use]
+    pub fn faults(&self) -> Vec<String> {
+        self.shared.faults.lock().unwrap().clone()
+    }
+}
+
+impl Shared {
+    fn serve(&self, mut stream: TcpStream) {
+        let answer = self.answer.lock().unwrap().clone();
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        // A peer that is gone is the peer's affair: what it made of the exchange is what tests look at.
+        match answer {
+            Answer::Bytes(bytes) => {
+                let _ = stream.write_all(&bytes);
+                let _ = stream.shutdown(Shutdown::Write);
+                let _ = stream.set_read_timeout(Some(Duration::from_secs(1)));
+                let _ = stream.read_to_end(&mut Vec::new());
+            }
+            Answer::BytesAndOpen(bytes) => {
+                let _ = stream.write_all(&bytes);
+                self.held.lock().unwrap().push(stream);
+            }
+            Answer::Reset => {
+                let _ = rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO));
+            }
+            Answer::Program(one_shot) => {
+                if let Err(fault) = one_shot.run(stream) {
+                    self.faults.lock().unwrap().push(fault);
+                }
+            }
+        }
+    }
+}
+
+impl OneShot {
+    fn run(&self, stream: TcpStream) -> Result<(), String> {
+        let duplicate = || stream.try_clone().map(OwnedFd::from);
+        let to_text = |error: std::io::Error| format!("{}: {error}", self.program.display());
+        let error = match &self.diagnostics {
+            Diagnostics::Connection => Stdio::from(duplicate().map_err(to_text)?),
+            Diagnostics::File(path) => {
+                let file = File::options().create(true).append(true).open(path);
+                Stdio::from(file.map_err(to_text)?)
+            }
+        };
+        let mut child = Command::new(&self.program)
+            .args(&self.arguments)
+            .stdin(duplicate().map_err(to_text)?)
+            .stdout(duplicate().map_err(to_text)?)
+            .stderr(error)
+            .spawn()
+            .map_err(to_text)?;
+        // The child alone holds the connection, so that it ends when the child does.
+        drop(stream);
+        let status = child.wait().map_err(to_text)?;
+        match status.success() {
+            true => Ok(()),
+            false => Err(format!("{} ended with {status}", self.program.display())),
+        }
+    }
+}

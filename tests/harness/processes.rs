@@ -1,0 +1,189 @@
+//! Child processes that end with the test, and waiting that ends with a reason.
+
+use crate::scratch::Scratch;
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use std::fmt::Display;
+use std::fs::File;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// After how long a condition that did not come is a fault and not a busy machine.
+pub const LIMIT: Duration = Duration::from_secs(30);
+
+/// Waits until `holds`.
+///
+/// # Panics
+/// After [`LIMIT`], naming `what`.
+pub fn wait_until(what: impl Display, mut holds: impl FnMut() -> bool) {
+    wait_for(what, || holds().then_some(()).ok_or("it did not happen"));
+}
+
+/// Waits until `look` gives something, and returns it.
+///
+/// # Panics
+/// After [`LIMIT`], naming `what` and the last reason that `look` gave.
+pub fn wait_for<T, E: Display>(what: impl Display, mut look: impl FnMut() -> Result<T, E>) -> T {
+    let start = Instant::now();
+    loop {
+        match look() {
+            Ok(seen) => return seen,
+            Err(reason) if start.elapsed() > LIMIT => {
+                panic!("waited {LIMIT:?} for {what}: {reason}")
+            }
+            Err(_) => std::thread::sleep(Duration::from_millis(10)),
+        }
+    }
+}
+
+/// The path of an installed program. Looks where only root's PATH looks, too.
+///
+/// # Panics
+/// Where it is not installed, naming the command that installs it.
+#[must_use]
+pub fn program(name: &str, package: &str) -> PathBuf {
+    let path = std::env::var("PATH").unwrap_or_default();
+    path.split(':')
+        .chain(["/usr/sbin", "/sbin", "/usr/local/sbin"])
+        .map(|directory| Path::new(directory).join(name))
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| {
+            panic!(
+                "{name} is not installed: apt-get install -y {package} (or tests/install-deps.sh)"
+            )
+        })
+}
+
+/// Runs a command to its end and gives what it wrote to its standard output.
+///
+/// # Panics
+/// Where it fails, with all that it said.
+pub fn run(command: &mut Command) -> String {
+    let output = output(command);
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).expect("output is text")
+}
+
+/// Runs a command to its end, whatever that is.
+///
+/// # Panics
+/// Where it cannot be started.
+pub fn output(command: &mut Command) -> Output {
+    command
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
+/// A child process with its own process group, killed as a whole when dropped. Its output goes to a log
+/// file, which is shown when the test fails.
+#[derive(Debug)]
+pub struct Running {
+    name: String,
+    child: Child,
+    log: PathBuf,
+    status: Option<ExitStatus>,
+}
+
+impl Running {
+    /// Starts `command`; standard output and error go to `NAME.log` in `scratch`, after what an earlier
+    /// process of the same name wrote.
+    ///
+    /// # Panics
+    /// Where it cannot be started.
+    #[must_use]
+    pub fn start(scratch: &Scratch, name: &str, command: &mut Command) -> Self {
+        let log = scratch.file(&format!("{name}.log"));
+        let open = || {
+            File::options()
+                .create(true)
+                .append(true)
+                .open(&log)
+                .unwrap_or_else(|error| panic!("{}: {error}", log.display()))
+        };
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(open())
+            .stderr(open())
+            .process_group(0)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        Self {
+            name: name.to_owned(),
+            child,
+            log,
+            status: None,
+        }
+    }
+
+    /// Its process id, which is its group's too.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn group(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Sends a signal to the process alone.
+    ///
+    /// # Panics
+    /// Where it has ended already.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.group(), signal)
+            .unwrap_or_else(|error| panic!("{} could not be signalled: {error}", self.name));
+    }
+
+    /// Whether it has not ended.
+    ///
+    /// # Panics
+    /// Where the kernel cannot say.
+    pub fn is_running(&mut self) -> bool {
+        self.status = self.child.try_wait().expect("a child can be waited for");
+        self.status.is_none()
+    }
+
+    /// Waits for its end and says what that was.
+    pub fn wait_for_exit(&mut self) -> ExitStatus {
+        let what = format!("the end of {}", self.name);
+        wait_for(what, || {
+            self.is_running();
+            self.status.ok_or("it still runs")
+        })
+    }
+
+    /// SIGKILL to its whole group, and waits until the process is gone.
+    pub fn kill(&mut self) {
+        // Its group may be gone already, which is what is wanted.
+        let _ = kill_process_group(self.group(), Signal::KILL);
+        let _ = self.child.wait();
+    }
+
+    /// All that it has said so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read(&self.log)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<_> = log.lines().collect();
+            let last = &lines[lines.len().saturating_sub(40)..];
+            eprintln!("--- {} said:\n{}\n---", self.name, last.join("\n"));
+        }
+    }
+}
