@@ -3,5 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod config;
+pub mod expression;
 pub mod reading;
 pub mod source;

@@ -85,8 +85,12 @@ impl Percent {
 
     /// `percent`, in percent, or `None` above [`Percent::MAX`].
     #[must_use]
-    pub fn new(percent: u16) -> Option<Self> {
-        (percent <= Self::MAX).then_some(Self(percent))
+    pub const fn new(percent: u16) -> Option<Self> {
+        if percent <= Self::MAX {
+            Some(Self(percent))
+        } else {
+            None
+        }
     }
 
     /// The number before the percent sign.

@@ -1,0 +1,234 @@
+//! The configuration: what the operator wants, parsed once into types. `agentcheck check` and
+//! `agentcheck collect` load it by the same [`load`].
+
+mod diagnostic;
+mod raw;
+mod services;
+mod sources;
+
+pub use diagnostic::Report;
+
+use crate::expression::Expression;
+use crate::source::Source;
+use agentcheck_common::{Percent, Reply, ServiceName};
+use diagnostic::Diagnostic;
+use raw::{Findings, Table};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A configuration that is right as far as can be known without polling.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The sources, in the order of the file.
+    pub sources: Vec<Source>,
+    /// The services, in the order of the file.
+    pub services: Vec<Service>,
+}
+
+/// One service: what is said for it, and why.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// Its name, and the name of its state file.
+    pub name: ServiceName,
+    /// Indices into [`Config::sources`] of the sources that it uses, each once.
+    pub sources: Vec<usize>,
+    /// Tried in order; the first that holds decides.
+    pub rules: Vec<Rule>,
+    /// The weight in per cent where no rule decides; none means full.
+    pub weight: Option<Expression>,
+    /// The least weight that load may lead to, in per cent.
+    pub floor: Percent,
+    /// How long a reply is good without news.
+    pub fresh_for: Duration,
+    /// What is said after that, when the collector is dead or stuck.
+    pub stale: Stale,
+    /// What is said when a source that is needed fails.
+    pub on_failure: OnFailure,
+    /// How replies are worded.
+    pub administration: Administration,
+}
+
+/// One rule of a service.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// For people: shown in the description and in the log.
+    pub name: String,
+    /// When it holds.
+    pub when: Expression,
+    /// What is said then.
+    pub state: State,
+}
+
+/// Where a server should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// All the traffic it is configured for.
+    Full,
+    /// This share of it.
+    Weight(Percent),
+    /// The least that load may lead to.
+    Floor,
+    /// No new sessions; existing ones go on.
+    Drain,
+    /// Not working.
+    Down,
+    /// Out of service, on purpose.
+    Maint,
+    /// An exact line.
+    Line(Reply),
+}
+
+impl State {
+    /// Whether this takes the server out, or may: what only rules and operators decide, and what stands
+    /// when the collector is gone.
+    #[must_use]
+    pub fn is_hard(&self) -> bool {
+        match self {
+            Self::Drain | Self::Down | Self::Maint | Self::Line(_) => true,
+            Self::Full | Self::Weight(_) | Self::Floor => false,
+        }
+    }
+
+    /// The word that configuration and logs use.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Weight(_) => "weight",
+            Self::Floor => "floor",
+            Self::Drain => "drain",
+            Self::Down => "down",
+            Self::Maint => "maint",
+            Self::Line(_) => "line",
+        }
+    }
+}
+
+/// What is said when no collector renews a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stale {
+    /// The last reply, for ever.
+    Keep,
+    /// The last reply for `after`, then back to full in steps over `over`.
+    Release {
+        /// How long the last reply is kept first.
+        after: Duration,
+        /// How long the way back to full takes.
+        over: Duration,
+    },
+    /// Something else.
+    Say(State),
+}
+
+/// What is said when a needed source fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// The last reply, with the reason.
+    Keep,
+    /// Something else.
+    Say(State),
+}
+
+/// Who owns the administrative state on the balancer (ready, drain, maint).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Administration {
+    /// The operators: replies never say ready, drain or maint.
+    Shared,
+    /// The agent: replies say it every time.
+    Owner,
+}
+
+/// Why there is no configuration.
+#[derive(Debug)]
+pub enum NotLoaded {
+    /// The file cannot be read.
+    Unreadable(PathBuf, io::Error),
+    /// It has errors.
+    Wrong(Report),
+}
+
+impl std::fmt::Display for NotLoaded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unreadable(file, error) => {
+                writeln!(f, "{}: error: cannot be read: {error}", file.display())
+            }
+            Self::Wrong(report) => report.fmt(f),
+        }
+    }
+}
+
+/// Reads a configuration file; gives warnings beside it.
+///
+/// # Errors
+/// Where the file cannot be read, or every mistake in it, in the order of the file.
+pub fn load(file: &Path) -> Result<(Config, Report), NotLoaded> {
+    let unreadable = |error| NotLoaded::Unreadable(file.to_owned(), error);
+    let bytes = std::fs::read(file).map_err(unreadable)?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        unreadable(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("it is not UTF-8 from byte {at} on"),
+        ))
+    })?;
+    parse(file, &text).map_err(NotLoaded::Wrong)
+}
+
+/// Reads a configuration from `text`; `file` is what findings name.
+///
+/// # Errors
+/// Every mistake in it, in the order of the file.
+pub fn parse(file: &Path, text: &str) -> Result<(Config, Report), Report> {
+    let (tree, syntax) = toml::de::DeTable::parse_recoverable(text);
+    let mut findings = Findings {
+        text,
+        all: Vec::new(),
+    };
+    for error in &syntax {
+        let span = error.span().unwrap_or(0..0);
+        findings.push(Diagnostic::error(span, error.message()));
+    }
+    let config = read(&tree, &mut findings);
+    if !syntax.is_empty() {
+        // What could not be read may be what is missed elsewhere.
+        findings.all.retain(|finding| !finding.consequence);
+    }
+    let report = Report::new(file, text, findings.all);
+    if report.errors == 0 {
+        Ok((config, report))
+    } else {
+        Err(report)
+    }
+}
+
+fn read(tree: &toml::Spanned<toml::de::DeTable<'_>>, findings: &mut Findings<'_>) -> Config {
+    let mut top = Table::new(tree.get_ref(), 0..0);
+    let sources = top
+        .take("source")
+        .and_then(|entry| entry.table(findings, "[source.app.http]"));
+    let sources = sources::read(sources, findings);
+    let services = top.take("service");
+    if services.is_none() {
+        findings.push(
+            Diagnostic::error(0..0, "there is no service")
+                .remedy("add a table [service.NAME]")
+                .consequence(),
+        );
+    }
+    let services = services.and_then(|entry| entry.table(findings, "[service.web]"));
+    let services = services::read(services, &sources, findings);
+    top.finish(
+        findings,
+        &["source", "service"],
+        &["derive", "include", "balancers"],
+    );
+    Config {
+        sources: sources.into_iter().map(|named| named.source).collect(),
+        services,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,395 @@
+//! Reading the TOML tree: typed access to keys that remembers where everything stands, collects every
+//! mistake instead of stopping at the first, and knows which keys nobody asked for.
+
+use super::diagnostic::Diagnostic;
+use crate::expression::closest;
+use std::ops::Range;
+use std::time::Duration;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// Where findings are collected, and the text that they point into.
+pub(super) struct Findings<'t> {
+    pub(super) text: &'t str,
+    pub(super) all: Vec<Diagnostic>,
+}
+
+impl Findings<'_> {
+    pub(super) fn push(&mut self, finding: Diagnostic) {
+        self.all.push(finding);
+    }
+
+    /// The bytes of the file that hold `part` of the string that was read from `literal`: a basic
+    /// string's escapes make the two differ.
+    pub(super) fn within_string(&self, literal: Range<usize>, part: Range<usize>) -> Range<usize> {
+        let raw = self.text.get(literal.clone()).unwrap_or_default();
+        let (content, escapes) = match raw {
+            raw if raw.starts_with("\"\"\"") => (3, true),
+            raw if raw.starts_with("'''") => (3, false),
+            raw if raw.starts_with('"') => (1, true),
+            _ => (1, false),
+        };
+        let body = raw.get(content..).unwrap_or_default();
+        // A newline right after the opening of a multi-line string is not part of it.
+        let skipped = match content {
+            3 if body.starts_with("\r\n") => 2,
+            3 if body.starts_with('\n') => 1,
+            _ => 0,
+        };
+        let base = literal.start + content + skipped;
+        let body = body.get(skipped..).unwrap_or_default();
+        if !escapes {
+            return base + part.start..base + part.end;
+        }
+        base + raw_offset(body, part.start)..base + raw_offset(body, part.end)
+    }
+}
+
+/// The offset in the source of a basic string at which its `decoded`-th byte stands.
+fn raw_offset(body: &str, decoded: usize) -> usize {
+    let mut seen = 0;
+    let mut characters = body.char_indices().peekable();
+    while let Some((at, character)) = characters.next() {
+        // A line that ends in a backslash goes on at the next visible character.
+        let continued = |(_, next): &(usize, char)| next.is_whitespace();
+        if character == '\\' && characters.peek().is_some_and(continued) {
+            while characters.next_if(continued).is_some() {}
+            continue;
+        }
+        if seen >= decoded {
+            return at;
+        }
+        if character != '\\' {
+            seen += character.len_utf8();
+            continue;
+        }
+        match characters.next().map(|(_, escaped)| escaped) {
+            Some('u') => seen += skip_code(body, &mut characters, 4),
+            Some('U') => seen += skip_code(body, &mut characters, 8),
+            Some('x') => seen += skip_code(body, &mut characters, 2),
+            _ => seen += 1,
+        }
+    }
+    body.len().min(decoded)
+}
+
+/// Skips the digits of an escape; gives the length of the character that it means.
+fn skip_code(
+    body: &str,
+    characters: &mut std::iter::Peekable<std::str::CharIndices<'_>>,
+    digits: usize,
+) -> usize {
+    let start = characters.peek().map_or(body.len(), |(at, _)| *at);
+    let code = body.get(start..start + digits).unwrap_or_default();
+    for _ in 0..digits {
+        characters.next();
+    }
+    u32::from_str_radix(code, 16)
+        .ok()
+        .and_then(char::from_u32)
+        .map_or(1, char::len_utf8)
+}
+
+/// A value and where it stands.
+#[derive(Clone, Copy)]
+pub(super) struct Entry<'t> {
+    pub(super) key: &'t str,
+    key_start: usize,
+    key_end: usize,
+    value: &'t Spanned<DeValue<'t>>,
+}
+
+/// A string and where its literal stands.
+#[derive(Clone, Debug)]
+pub(super) struct Text {
+    pub(super) value: String,
+    pub(super) span: Range<usize>,
+}
+
+impl<'t> Entry<'t> {
+    pub(super) fn key_span(&self) -> Range<usize> {
+        self.key_start..self.key_end
+    }
+
+    pub(super) fn span(&self) -> Range<usize> {
+        self.value.span()
+    }
+
+    fn wrong(&self, findings: &mut Findings<'_>, wanted: &str, example: &str) {
+        let found = match self.value.get_ref() {
+            DeValue::String(_) => "a string",
+            DeValue::Integer(_) => "an integer",
+            DeValue::Float(_) => "a float",
+            DeValue::Boolean(_) => "a boolean",
+            DeValue::Datetime(_) => "a date",
+            DeValue::Array(_) => "an array",
+            DeValue::Table(_) => "a table",
+        };
+        findings.push(
+            Diagnostic::error(
+                self.span(),
+                format!("{} takes {wanted}, this is {found}", self.key),
+            )
+            .remedy(format!("write it as in {} = {example}", self.key)),
+        );
+    }
+
+    pub(super) fn text(&self, findings: &mut Findings<'_>, example: &str) -> Option<Text> {
+        match self.value.get_ref() {
+            DeValue::String(text) => Some(Text {
+                value: text.to_string(),
+                span: self.span(),
+            }),
+            _ => {
+                self.wrong(findings, "a string", example);
+                None
+            }
+        }
+    }
+
+    /// One of `choices`, by its word.
+    pub(super) fn choice<T: Copy>(
+        &self,
+        findings: &mut Findings<'_>,
+        choices: &[(&str, T)],
+    ) -> Option<T> {
+        let example = choices.first().map_or("", |(word, _)| *word);
+        let text = self.text(findings, &format!("\"{example}\""))?;
+        if let Some((_, chosen)) = choices.iter().find(|(word, _)| *word == text.value) {
+            return Some(*chosen);
+        }
+        let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+        let remedy = match closest(&text.value, words.iter().copied()) {
+            Some(meant) => format!("did you mean \"{meant}\"?"),
+            None => format!("it is one of {}", words.join(", ")),
+        };
+        findings.push(
+            Diagnostic::error(
+                text.span,
+                format!("{} cannot be \"{}\"", self.key, text.value),
+            )
+            .remedy(remedy),
+        );
+        None
+    }
+
+    /// A duration with a unit, between `least` and `most`.
+    pub(super) fn duration(
+        &self,
+        findings: &mut Findings<'_>,
+        least: Duration,
+        most: Duration,
+    ) -> Option<Duration> {
+        let key = self.key;
+        if let DeValue::Integer(_) | DeValue::Float(_) = self.value.get_ref() {
+            let number = findings.text.get(self.span()).unwrap_or_default();
+            let message = format!("{key} is a duration without a unit");
+            let remedy =
+                format!("write {key} = \"{number}s\" for seconds, \"{number}ms\" for milliseconds");
+            findings.push(Diagnostic::error(self.span(), message).remedy(remedy));
+            return None;
+        }
+        let text = self.text(findings, "\"2s\"")?;
+        let error = match humantime::parse_duration(text.value.trim()) {
+            Ok(duration) if duration < least => format!("{key} is below {}", shown(least)),
+            Ok(duration) if duration > most => format!("{key} is above {}", shown(most)),
+            Ok(duration) => return Some(duration),
+            Err(_) => format!("{key} is not a duration with a unit"),
+        };
+        findings.push(
+            Diagnostic::error(text.span, error)
+                .remedy("durations look like \"500ms\", \"2s\", \"1m 30s\""),
+        );
+        None
+    }
+
+    /// An integer between `least` and `most`.
+    pub(super) fn integer(
+        &self,
+        findings: &mut Findings<'_>,
+        least: i64,
+        most: i64,
+    ) -> Option<i64> {
+        let DeValue::Integer(integer) = self.value.get_ref() else {
+            self.wrong(findings, "an integer", &least.to_string());
+            return None;
+        };
+        let digits = integer.as_str().replace('_', "");
+        match i64::from_str_radix(&digits, integer.radix()) {
+            Ok(number) if (least..=most).contains(&number) => Some(number),
+            _ => {
+                findings.push(
+                    Diagnostic::error(self.span(), format!("{} is out of range", self.key))
+                        .remedy(format!("it goes from {least} to {most}")),
+                );
+                None
+            }
+        }
+    }
+
+    /// A list of strings, at least one.
+    pub(super) fn texts(&self, findings: &mut Findings<'_>, example: &str) -> Option<Vec<Text>> {
+        let strings = self.value.get_ref().as_array().and_then(|array| {
+            array
+                .iter()
+                .map(|element| {
+                    element.get_ref().as_str().map(|text| Text {
+                        value: text.to_owned(),
+                        span: element.span(),
+                    })
+                })
+                .collect::<Option<Vec<Text>>>()
+        });
+        match strings {
+            Some(strings) if !strings.is_empty() => Some(strings),
+            _ => {
+                self.wrong(findings, "a list of strings, at least one", example);
+                None
+            }
+        }
+    }
+
+    pub(super) fn table(&self, findings: &mut Findings<'_>, example: &str) -> Option<Table<'t>> {
+        match self.value.get_ref() {
+            DeValue::Table(table) => Some(Table::new(table, self.key_span())),
+            _ => {
+                findings.push(
+                    Diagnostic::error(self.key_span(), format!("{} is a table", self.key))
+                        .remedy(format!("it looks like {example}")),
+                );
+                None
+            }
+        }
+    }
+
+    pub(super) fn tables(
+        &self,
+        findings: &mut Findings<'_>,
+        example: &str,
+    ) -> Option<Vec<Table<'t>>> {
+        let tables = self.value.get_ref().as_array().and_then(|array| {
+            array
+                .iter()
+                .map(|element| {
+                    let table = element.get_ref().as_table()?;
+                    Some(Table::new(table, header(element.span())))
+                })
+                .collect::<Option<Vec<_>>>()
+        });
+        if tables.is_none() {
+            findings.push(
+                Diagnostic::error(self.key_span(), format!("{} is a list of tables", self.key))
+                    .remedy(format!("it looks like {example}")),
+            );
+        }
+        tables
+    }
+}
+
+/// A table's span may cover all its lines; findings point at where it begins.
+fn header(span: Range<usize>) -> Range<usize> {
+    span.start..span.start.max(span.end.min(span.start + 1))
+}
+
+fn shown(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}
+
+/// A table whose keys are taken one by one; what is left was not asked for.
+pub(super) struct Table<'t> {
+    /// Where it is named.
+    pub(super) span: Range<usize>,
+    entries: Vec<Entry<'t>>,
+}
+
+impl<'t> Table<'t> {
+    pub(super) fn new(table: &'t DeTable<'t>, span: Range<usize>) -> Self {
+        let entries = table
+            .iter()
+            .map(|(key, value)| {
+                let span = key.span();
+                Entry {
+                    key: key.get_ref().as_ref(),
+                    key_start: span.start,
+                    key_end: span.end,
+                    value,
+                }
+            })
+            .collect();
+        Self { span, entries }
+    }
+
+    /// Takes a key out.
+    pub(super) fn take(&mut self, key: &str) -> Option<Entry<'t>> {
+        let at = self.entries.iter().position(|entry| entry.key == key)?;
+        Some(self.entries.remove(at))
+    }
+
+    /// Takes a key out that has to be there.
+    pub(super) fn need(
+        &mut self,
+        findings: &mut Findings<'_>,
+        key: &str,
+        example: &str,
+    ) -> Option<Entry<'t>> {
+        let entry = self.take(key);
+        if entry.is_none() {
+            findings.push(
+                Diagnostic::error(self.span.clone(), format!("{key} is missing"))
+                    .remedy(format!("add {key} = {example}"))
+                    .consequence(),
+            );
+        }
+        entry
+    }
+
+    /// Takes everything that is left, in the order of the file.
+    pub(super) fn take_all(&mut self) -> Vec<Entry<'t>> {
+        let mut entries = std::mem::take(&mut self.entries);
+        entries.sort_by_key(|entry| entry.key_start);
+        entries
+    }
+
+    /// Refuses what is left: a misspelt key must not be silently without effect. `known` are the keys
+    /// that this table may have, `later` those that the documentation promises for a later version.
+    pub(super) fn finish(self, findings: &mut Findings<'_>, known: &[&str], later: &[&str]) {
+        for entry in self.entries {
+            let message = format!("unknown key {}", entry.key);
+            let finding = Diagnostic::error(entry.key_span(), message);
+            let remedy = if later.contains(&entry.key) {
+                "this version does not know it yet".to_owned()
+            } else if let Some(meant) = closest(entry.key, known.iter().copied()) {
+                format!("did you mean {meant}?")
+            } else {
+                format!("the keys here are {}", known.join(", "))
+            };
+            findings.push(finding.remedy(remedy));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_inside_strings() {
+        let place = |literal: &str, word: &str, decoded: &str| {
+            let text = format!("key = {literal}\n");
+            let findings = Findings {
+                text: &text,
+                all: Vec::new(),
+            };
+            let start = decoded.find(word).unwrap();
+            let span = findings.within_string(6..6 + literal.len(), start..start + word.len());
+            text[span].to_owned()
+        };
+        assert_eq!(place(r#""a > b""#, "b", "a > b"), "b");
+        assert_eq!(place("'a > b'", "b", "a > b"), "b");
+        assert_eq!(place(r#""x == \"y\" + zz""#, "zz", "x == \"y\" + zz"), "zz");
+        assert_eq!(place(r#""\u00e4\t zz""#, "zz", "ä\t zz"), "zz");
+        assert_eq!(place("\"\"\"\na \\\n   zz\"\"\"", "zz", "a zz"), "zz");
+        assert_eq!(place("'''\na \n zz'''", "zz", "a \n zz"), "zz");
+        assert_eq!(place("\"ä zz\"", "zz", "ä zz"), "zz");
+    }
+}

@@ -1,0 +1,302 @@
+//! `[source.NAME.KIND]`
+
+use super::diagnostic::Diagnostic;
+use super::raw::{Entry, Findings, Table};
+use crate::source::{
+    DEFAULT_MAX_BYTES, Format, Kind, Source, command::Command, file::File, http::Http,
+    system::Metric,
+};
+use std::ops::Range;
+use std::time::Duration;
+
+const KINDS: [&str; 4] = ["http", "file", "command", "system"];
+const LATER_KINDS: [&str; 2] = ["tcp", "prometheus"];
+
+/// A source and where its name stands.
+pub(super) struct Named {
+    pub(super) source: Source,
+    pub(super) span: Range<usize>,
+}
+
+pub(super) fn read(table: Option<Table<'_>>, findings: &mut Findings<'_>) -> Vec<Named> {
+    let entries = table.map(|mut table| table.take_all()).unwrap_or_default();
+    entries
+        .into_iter()
+        .filter_map(|entry| source(entry, findings))
+        .collect()
+}
+
+fn source(entry: Entry<'_>, findings: &mut Findings<'_>) -> Option<Named> {
+    let span = entry.key_span();
+    check_name(entry.key, span.clone(), findings);
+    let example = format!("[source.{}.http]", entry.key);
+    let mut kinds = entry.table(findings, &example)?;
+    let mut kinds = kinds.take_all();
+    if kinds.len() > 1 {
+        for extra in kinds.drain(1..) {
+            findings.push(
+                Diagnostic::error(
+                    extra.key_span(),
+                    format!("the source {} has a kind already", entry.key),
+                )
+                .remedy(format!("one source is of one kind: {}", KINDS.join(", "))),
+            );
+        }
+    }
+    let Some(kind) = kinds.pop() else {
+        findings.push(
+            Diagnostic::error(span, format!("the source {} has no kind", entry.key))
+                .remedy(example)
+                .consequence(),
+        );
+        return None;
+    };
+    if !KINDS.contains(&kind.key) {
+        let remedy = if LATER_KINDS.contains(&kind.key) {
+            "this version does not know it yet".to_owned()
+        } else {
+            format!("the kinds are {}", KINDS.join(", "))
+        };
+        findings.push(
+            Diagnostic::error(
+                kind.key_span(),
+                format!("there is no kind of source {}", kind.key),
+            )
+            .remedy(remedy),
+        );
+        return None;
+    }
+    let table = kind.table(findings, &example)?;
+    let source = of_kind(entry.key, kind.key, table, findings)?;
+    Some(Named { source, span })
+}
+
+/// A source's name is an identifier of the expression language.
+fn check_name(name: &str, span: Range<usize>, findings: &mut Findings<'_>) {
+    // The reserved words of CEL's specification.
+    const RESERVED: [&str; 22] = [
+        "true",
+        "false",
+        "null",
+        "in",
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "for",
+        "function",
+        "if",
+        "import",
+        "let",
+        "loop",
+        "package",
+        "namespace",
+        "return",
+        "var",
+        "void",
+        "while",
+        "has",
+    ];
+    let mut characters = name.chars();
+    let identifier = characters
+        .next()
+        .is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
+        && characters.all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if !identifier {
+        findings.push(
+            Diagnostic::error(span, format!("a source cannot be called {name:?}"))
+                .remedy("expressions name it, so: letters, digits and underscores, no digit first"),
+        );
+    } else if RESERVED.contains(&name) {
+        findings.push(Diagnostic::error(
+            span,
+            format!("{name} is a word of the expression language, not a name"),
+        ));
+    }
+}
+
+/// The keys that every kind has.
+struct Polling {
+    every: Duration,
+    timeout: Duration,
+}
+
+fn polling(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Polling {
+    let least = Duration::from_millis(100);
+    let day = Duration::from_secs(86_400);
+    let mut duration = |key, default, least, most| {
+        table
+            .take(key)
+            .and_then(|entry| entry.duration(findings, least, most))
+            .unwrap_or(default)
+    };
+    Polling {
+        every: duration("every", Duration::from_secs(2), least, day),
+        timeout: duration(
+            "timeout",
+            Duration::from_secs(1),
+            Duration::from_millis(10),
+            Duration::from_secs(3600),
+        ),
+    }
+}
+
+fn format(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Format {
+    let choices = [
+        ("text", Format::Text),
+        ("number", Format::Number),
+        ("json", Format::Json),
+    ];
+    table
+        .take("format")
+        .and_then(|entry| entry.choice(findings, &choices))
+        .unwrap_or_default()
+}
+
+fn max_bytes(table: &mut Table<'_>, findings: &mut Findings<'_>) -> usize {
+    table
+        .take("max_bytes")
+        .and_then(|entry| entry.integer(findings, 1, 64 << 20))
+        .and_then(|bytes| usize::try_from(bytes).ok())
+        .unwrap_or(DEFAULT_MAX_BYTES)
+}
+
+fn of_kind(
+    name: &str,
+    kind: &str,
+    mut table: Table<'_>,
+    findings: &mut Findings<'_>,
+) -> Option<Source> {
+    let Polling { every, timeout } = polling(&mut table, findings);
+    let (kind, known, later): (Option<Kind>, &[&str], &[&str]) = match kind {
+        "http" => (
+            http(&mut table, findings),
+            &[
+                "url",
+                "format",
+                "every",
+                "timeout",
+                "max_bytes",
+                "redirects",
+            ],
+            &[
+                "method",
+                "headers",
+                "bearer_file",
+                "basic_file",
+                "ca",
+                "expect_status",
+            ],
+        ),
+        "file" => (
+            file(&mut table, findings),
+            &["path", "format", "every", "timeout", "max_bytes"],
+            &[],
+        ),
+        "command" => (
+            command(&mut table, findings),
+            &["argv", "format", "every", "timeout", "max_bytes"],
+            &["nagios", "env", "directory", "user"],
+        ),
+        _ => (
+            system(&mut table, findings),
+            &["metric", "every", "timeout"],
+            &["cgroup", "path", "port"],
+        ),
+    };
+    table.finish(findings, known, later);
+    Some(Source {
+        name: name.to_owned(),
+        every,
+        timeout,
+        kind: kind?,
+    })
+}
+
+fn http(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Kind> {
+    let format = format(table, findings);
+    let max_bytes = max_bytes(table, findings);
+    let redirects = table
+        .take("redirects")
+        .and_then(|entry| entry.integer(findings, 0, 10))
+        .and_then(|count| u32::try_from(count).ok())
+        .unwrap_or(0);
+    let example = "\"http://127.0.0.1:8081/health\"";
+    let url = table
+        .need(findings, "url", example)?
+        .text(findings, example)?;
+    if let Err(wrong) = Http::check_url(&url.value) {
+        findings
+            .push(Diagnostic::error(url.span, wrong).remedy(format!("it looks like {example}")));
+    }
+    Some(Kind::Http(Http {
+        url: url.value,
+        format,
+        max_bytes,
+        redirects,
+    }))
+}
+
+fn file(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Kind> {
+    let format = format(table, findings);
+    let max_bytes = max_bytes(table, findings);
+    let example = "\"/run/app/load\"";
+    let path = table
+        .need(findings, "path", example)?
+        .text(findings, example)?;
+    absolute(&path.value, path.span, "path", findings);
+    Some(Kind::File(File {
+        path: path.value.into(),
+        format,
+        max_bytes,
+    }))
+}
+
+fn command(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Kind> {
+    let format = format(table, findings);
+    let max_bytes = max_bytes(table, findings);
+    let example = "[\"/usr/local/bin/depth\", \"--queue\", \"mail\"]";
+    let argv = table
+        .need(findings, "argv", example)?
+        .texts(findings, example)?;
+    if let Some(program) = argv.first() {
+        absolute(
+            &program.value,
+            program.span.clone(),
+            "the program",
+            findings,
+        );
+    }
+    for argument in &argv {
+        if argument.value.contains('\0') {
+            findings.push(Diagnostic::error(
+                argument.span.clone(),
+                "an argument cannot hold a NUL",
+            ));
+        }
+    }
+    Some(Kind::Command(Command {
+        argv: argv.into_iter().map(|text| text.value).collect(),
+        format,
+        max_bytes,
+    }))
+}
+
+/// The collector's working directory and PATH depend on who starts it.
+fn absolute(path: &str, span: Range<usize>, what: &str, findings: &mut Findings<'_>) {
+    if !path.starts_with('/') {
+        findings.push(
+            Diagnostic::error(span, format!("{what} is not absolute"))
+                .remedy("write it from the root on, as in /usr/local/bin/depth"),
+        );
+    }
+}
+
+fn system(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Kind> {
+    let choices = [Metric::Cpu, Metric::Memory, Metric::Load].map(|metric| (metric.name(), metric));
+    let metric = table
+        .need(findings, "metric", "\"cpu\"")?
+        .choice(findings, &choices)?;
+    Some(Kind::System(metric))
+}

@@ -1,0 +1,326 @@
+//! The expression language behind one small face: CEL (Common Expression Language) over the readings
+//! of sources.
+//!
+//! An [`Expression`] is compiled once, against the [`Vocabulary`] of sources that the configuration
+//! has; it is evaluated in a [`Scope`], which holds what the sources' latest readings gave. Evaluation
+//! is pure and gives a value or says why there is none.
+//!
+//! What differs from plain CEL, so that configurations read as people expect:
+//! - every number is a double: integer literals, JSON's numbers, `size()`; so `1890 / 7000` is 0.27 and
+//!   nothing fails for mixing types. List indices and map keys keep their integers.
+//! - division by zero gives no value instead of infinity; `%` works on numbers.
+//! - `headroom`, `min`, `max`, `mean` and `clamp` are there; `matches` takes a literal pattern, compiled
+//!   once.
+//! - `source.field` is the only use of a source's name, and fields are checked when compiling.
+
+mod check;
+mod functions;
+mod rewrite;
+mod scope;
+
+pub(crate) use check::closest;
+pub use check::{Type, Vocabulary};
+pub use scope::Scope;
+
+use cel::common::ast::IdedExpr;
+use cel::{ExecutionError, Program, Value};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+
+/// The longest expression, in bytes. The parser recurses by nesting and evaluation by length, so this
+/// is what keeps both from the end of the stack.
+pub const MAX_SOURCE: usize = 1024;
+
+/// How deep parentheses, brackets and braces may nest.
+pub const MAX_NESTING: usize = 32;
+
+/// How many levels the tree of an expression may have; `1 + 1 + 1` has three.
+pub const MAX_DEPTH: usize = 150;
+
+/// The stack that compiling runs on. The parser recurses several functions deep for each level, signs
+/// and conditionals included, which no bound on brackets catches; the pages are only reserved.
+const COMPILE_STACK: usize = 64 << 20;
+
+/// How deep macros that loop (`all`, `exists`, `map`, `filter`) may nest: each level multiplies the
+/// time by the length of a list.
+pub const MAX_LOOPS: usize = 2;
+
+/// A mistake in an expression: where, what, and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Bytes of the expression's text.
+    pub span: Range<usize>,
+    /// What is wrong.
+    pub message: String,
+    /// What would be right, where that can be said.
+    pub remedy: Option<String>,
+}
+
+impl Fault {
+    fn new(span: Range<usize>, message: impl Into<String>) -> Self {
+        Self {
+            span,
+            message: message.into(),
+            remedy: None,
+        }
+    }
+
+    fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+}
+
+/// How an expression uses a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Use {
+    /// It looks at what the source gave (`value`, `json`, `text`, ...), and not only at whether and when
+    /// it gave something (`ok`, `error`, `age`).
+    pub content: bool,
+}
+
+/// A compiled expression.
+#[derive(Clone, Debug)]
+pub struct Expression {
+    text: String,
+    tree: IdedExpr,
+    uses: BTreeMap<String, Use>,
+    shown: Vec<(String, IdedExpr)>,
+    result: Type,
+}
+
+/// Why an expression has no value now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unknown(pub String);
+
+impl fmt::Display for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Expression {
+    /// Compiles `text`, which is to give a value of type `expected`.
+    ///
+    /// # Errors
+    /// Every mistake that can be found without a reading: syntax, unknown names, fields that the source
+    /// does not have, operands and arguments whose known types do not fit, bounds exceeded.
+    pub fn compile(
+        text: &str,
+        expected: Type,
+        vocabulary: &Vocabulary,
+    ) -> Result<Self, Vec<Fault>> {
+        bounded(text).map_err(|fault| vec![fault])?;
+        let compiled = std::thread::scope(|scope| {
+            std::thread::Builder::new()
+                .stack_size(COMPILE_STACK)
+                .spawn_scoped(scope, || Self::compile_here(text, expected, vocabulary))
+                .map(std::thread::ScopedJoinHandle::join)
+        });
+        let whole = |message: &str| vec![Fault::new(0..text.len(), message)];
+        match compiled {
+            Ok(Ok(compiled)) => compiled,
+            Ok(Err(_)) => Err(whole("the parser gives up on this expression")),
+            Err(error) => Err(whole(&format!("no thread to compile on: {error}"))),
+        }
+    }
+
+    fn compile_here(
+        text: &str,
+        expected: Type,
+        vocabulary: &Vocabulary,
+    ) -> Result<Self, Vec<Fault>> {
+        let program = Program::compile(text).map_err(|errors| syntax_faults(text, &errors))?;
+        let info = program.source_info();
+        let checked = check::check(text, program.expression(), info, vocabulary);
+        let (uses, result, patterns) = checked?;
+        if !result.may_be(expected) {
+            return Err(vec![Fault::new(
+                0..text.len(),
+                format!("this gives {result}, {expected} is needed"),
+            )]);
+        }
+        functions::remember_patterns(patterns);
+        let tree = rewrite::rewrite(program.expression().clone());
+        let shown = rewrite::shown(&tree);
+        Ok(Self {
+            text: text.to_owned(),
+            tree,
+            uses,
+            shown,
+            result,
+        })
+    }
+
+    /// The expression as it was written.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The sources that it uses, and how.
+    #[must_use]
+    pub fn uses(&self) -> &BTreeMap<String, Use> {
+        &self.uses
+    }
+
+    /// The type that its value is known to have.
+    #[must_use]
+    pub fn result(&self) -> Type {
+        self.result
+    }
+
+    /// Whether it holds.
+    ///
+    /// # Errors
+    /// Why that is not known now.
+    pub fn truth(&self, scope: &Scope) -> Result<bool, Unknown> {
+        match self.evaluate(scope)? {
+            Value::Bool(truth) => Ok(truth),
+            other => Err(Unknown(format!(
+                "gives {}, not true or false",
+                Type::of(&other)
+            ))),
+        }
+    }
+
+    /// The number that it gives: always finite.
+    ///
+    /// # Errors
+    /// Why there is none now.
+    pub fn number(&self, scope: &Scope) -> Result<f64, Unknown> {
+        match self.evaluate(scope)? {
+            Value::Float(number) if number.is_finite() => Ok(number),
+            Value::Float(_) => Err(Unknown("gives no finite number".to_owned())),
+            // Not reached through literals or JSON, which are all doubles by now.
+            Value::Int(number) => Ok(functions::as_double(number)),
+            other => Err(Unknown(format!("gives {}, not a number", Type::of(&other)))),
+        }
+    }
+
+    /// The numbers of readings that it looks at, with names for people: `app.msg-per-second`, 1890.
+    pub fn numbers_used<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = (&'a str, f64)> {
+        self.shown.iter().filter_map(|(label, tree)| {
+            match Value::resolve(tree, scope.context()).ok()? {
+                Value::Float(number) if number.is_finite() => Some((label.as_str(), number)),
+                _ => None,
+            }
+        })
+    }
+
+    fn evaluate(&self, scope: &Scope) -> Result<Value, Unknown> {
+        Value::resolve(&self.tree, scope.context()).map_err(|error| explain(&error))
+    }
+}
+
+/// A reason for people, of bounded length, without the values that CEL's own messages print whole.
+fn explain(error: &ExecutionError) -> Unknown {
+    let reason = match error {
+        ExecutionError::NoSuchKey(key) => format!("no key '{}'", shorten(key)),
+        ExecutionError::UndeclaredReference(name) => {
+            format!("{} has no value now", shorten(name))
+        }
+        ExecutionError::NoSuchOverload(overload) => format!(
+            "{} does not take {}",
+            rewrite::written_name(overload.function()),
+            overload.argument_types().join(" and ")
+        ),
+        ExecutionError::FunctionError { function, message } => {
+            format!("{}: {}", rewrite::written_name(function), shorten(message))
+        }
+        ExecutionError::IndexOutOfBounds(_) => "no such element in the list".to_owned(),
+        ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => {
+            "division by zero".to_owned()
+        }
+        ExecutionError::UnsupportedBinaryOperator(operator, left, right) => format!(
+            "cannot {operator} {} and {}",
+            Type::of(left),
+            Type::of(right)
+        ),
+        ExecutionError::ValuesNotComparable(left, right) => {
+            format!("cannot compare {} and {}", Type::of(left), Type::of(right))
+        }
+        _ => "the types of its values do not fit".to_owned(),
+    };
+    Unknown(reason)
+}
+
+fn shorten(text: &str) -> String {
+    text.chars()
+        .take(60)
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect()
+}
+
+/// Refuses what could exhaust the parser's stack, before it sees it.
+fn bounded(text: &str) -> Result<(), Fault> {
+    if text.len() > MAX_SOURCE {
+        return Err(Fault::new(
+            0..text.len(),
+            format!(
+                "the expression has {} bytes, more than {MAX_SOURCE}",
+                text.len()
+            ),
+        ));
+    }
+    if text.trim().is_empty() {
+        return Err(Fault::new(0..text.len(), "the expression is empty"));
+    }
+    let mut depth = 0_usize;
+    for (at, byte) in text.bytes().enumerate() {
+        // Brackets inside of strings count too: that only makes the bound stricter.
+        match byte {
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_NESTING {
+            return Err(Fault::new(
+                at..at + 1,
+                format!("brackets nest deeper than {MAX_NESTING}"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The parser's errors, with its line and column turned into a place in the text.
+fn syntax_faults(text: &str, errors: &cel::ParseErrors) -> Vec<Fault> {
+    errors
+        .errors
+        .iter()
+        .map(|error| {
+            let (line, column) = error.pos;
+            let before: usize = text
+                .split_inclusive('\n')
+                .take(usize::try_from(line - 1).unwrap_or(0))
+                .map(str::len)
+                .sum();
+            let rest = text.get(before..).unwrap_or_default();
+            let column = usize::try_from(column - 1).unwrap_or(0);
+            let within = rest
+                .char_indices()
+                .nth(column)
+                .map_or(rest.len(), |(at, _)| at);
+            let start = (before + within).min(text.len());
+            let end = text
+                .get(start..)
+                .and_then(|rest| rest.chars().next())
+                .map_or(start, |c| start + c.len_utf8());
+            Fault::new(start..end, syntax_message(&error.msg))
+        })
+        .collect()
+}
+
+/// ANTLR's message, shortened where it lists every token that it knows.
+fn syntax_message(message: &str) -> String {
+    let message = message.replace("Syntax error: ", "");
+    match message.split_once(" expecting {") {
+        Some((what, _)) => format!("syntax: {what}"),
+        None => format!("syntax: {message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,613 @@
+//! What can be known to be wrong before there is a reading: unknown names, fields that a source does not
+//! have, operands and arguments whose known types do not fit.
+
+use super::functions::{NUMERIC, compile_pattern};
+use super::rewrite::written_name;
+use super::{Fault, MAX_DEPTH, MAX_LOOPS, Use};
+use crate::source::{Format, Kind, Source};
+use cel::Value;
+use cel::common::ast::{
+    CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr, SourceInfo,
+    operators,
+};
+use regex::Regex;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+
+/// What is known of a value's type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// True or false.
+    Truth,
+    /// A double.
+    Number,
+    /// Text.
+    Text,
+    /// A list.
+    List,
+    /// A map.
+    Map,
+    /// null
+    Null,
+    /// Only a reading will tell.
+    Unknown,
+}
+
+impl Type {
+    /// Whether a value known to be of this type may be of type `other`.
+    #[must_use]
+    pub fn may_be(self, other: Self) -> bool {
+        self == other || self == Self::Unknown || other == Self::Unknown
+    }
+
+    fn join(self, other: Self) -> Self {
+        if self == other { self } else { Self::Unknown }
+    }
+
+    pub(super) fn of(value: &Value) -> Self {
+        match value {
+            Value::Bool(_) => Self::Truth,
+            Value::Int(_) | Value::UInt(_) | Value::Float(_) => Self::Number,
+            Value::String(_) => Self::Text,
+            Value::List(_) => Self::List,
+            Value::Map(_) => Self::Map,
+            Value::Null => Self::Null,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Truth => "true or false",
+            Self::Number => "a number",
+            Self::Text => "text",
+            Self::List => "a list",
+            Self::Map => "a map",
+            Self::Null => "null",
+            Self::Unknown => "something unknown",
+        })
+    }
+}
+
+/// The sources that expressions may name, and the fields of each.
+#[derive(Clone, Debug, Default)]
+pub struct Vocabulary {
+    sources: BTreeMap<String, Vec<(&'static str, Type)>>,
+}
+
+impl Vocabulary {
+    /// The vocabulary of these sources.
+    #[must_use]
+    pub fn new<'a>(sources: impl IntoIterator<Item = &'a Source>) -> Self {
+        let sources = sources
+            .into_iter()
+            .map(|source| (source.name.clone(), fields(&source.kind)))
+            .collect();
+        Self { sources }
+    }
+}
+
+/// The fields of a source, with what is known of their types.
+fn fields(kind: &Kind) -> Vec<(&'static str, Type)> {
+    let mut fields = vec![
+        ("ok", Type::Truth),
+        ("error", Type::Text),
+        ("age", Type::Number),
+        ("latency", Type::Number),
+    ];
+    let format = match kind {
+        Kind::Http(http) => {
+            fields.push(("status", Type::Number));
+            Some(http.format)
+        }
+        Kind::Command(command) => {
+            fields.push(("exit", Type::Number));
+            Some(command.format)
+        }
+        Kind::File(file) => Some(file.format),
+        Kind::System(_) => None,
+    };
+    if format.is_some() {
+        fields.push(("text", Type::Text));
+    }
+    match format {
+        Some(Format::Json) => fields.push(("json", Type::Unknown)),
+        Some(Format::Number) | None => fields.push(("value", Type::Number)),
+        Some(Format::Text) => {}
+    }
+    fields
+}
+
+/// Fields that say whether and when a source gave something, not what.
+const ABOUT_POLLING: [&str; 3] = ["ok", "error", "age"];
+
+type Checked = (BTreeMap<String, Use>, Type, BTreeMap<String, Regex>);
+
+pub(super) fn check(
+    text: &str,
+    tree: &IdedExpr,
+    info: &SourceInfo,
+    vocabulary: &Vocabulary,
+) -> Result<Checked, Vec<Fault>> {
+    let mut checker = Checker {
+        text,
+        info,
+        vocabulary,
+        locals: Vec::new(),
+        loops: 0,
+        faults: Vec::new(),
+        uses: BTreeMap::new(),
+        patterns: BTreeMap::new(),
+    };
+    if depth_of(tree) > MAX_DEPTH {
+        let message = format!("the expression nests deeper than {MAX_DEPTH}");
+        return Err(vec![Fault::new(0..text.len(), message)]);
+    }
+    let result = checker.type_of(tree);
+    if checker.faults.is_empty() {
+        Ok((checker.uses, result, checker.patterns))
+    } else {
+        checker.faults.sort_by_key(|fault| fault.span.start);
+        checker.faults.dedup();
+        Err(checker.faults)
+    }
+}
+
+struct Checker<'a> {
+    text: &'a str,
+    info: &'a SourceInfo,
+    vocabulary: &'a Vocabulary,
+    /// Variables of the loops around this place.
+    locals: Vec<String>,
+    loops: usize,
+    faults: Vec<Fault>,
+    uses: BTreeMap<String, Use>,
+    patterns: BTreeMap<String, Regex>,
+}
+
+impl Checker<'_> {
+    fn fault(&mut self, tree: &IdedExpr, message: String, remedy: Option<String>) -> Type {
+        let mut fault = Fault::new(self.span(tree), message);
+        if let Some(remedy) = remedy {
+            fault = fault.remedy(remedy);
+        }
+        self.faults.push(fault);
+        Type::Unknown
+    }
+
+    /// The bytes from the first to the last node of a tree: CEL knows an operator by the place of its
+    /// sign alone, and a field by its dot.
+    fn span(&self, tree: &IdedExpr) -> Range<usize> {
+        let mut span = self.own_span(tree.id);
+        let mut widen = |part: &IdedExpr| {
+            let part = self.span(part);
+            if part.is_empty() {
+                return;
+            }
+            span = match &span {
+                span if span.is_empty() => part,
+                span => span.start.min(part.start)..span.end.max(part.end),
+            };
+        };
+        match &tree.expr {
+            Expr::Call(call) => {
+                call.target
+                    .as_deref()
+                    .into_iter()
+                    .chain(&call.args)
+                    .for_each(&mut widen);
+            }
+            Expr::Select(select) => widen(&select.operand),
+            _ => {}
+        }
+        // CEL gives the place of a field's dot and of a call's bracket, not of their names.
+        let before = self.text.get(..span.start).unwrap_or_default();
+        let after = self.text.get(span.end..).unwrap_or_default();
+        match &tree.expr {
+            Expr::Select(select) if after.starts_with(&select.field) => {
+                span.end += select.field.len();
+            }
+            Expr::Call(call) if before.ends_with(&call.func_name) => {
+                span.start -= call.func_name.len();
+                span.end += usize::from(after.starts_with(')'));
+            }
+            _ => {}
+        }
+        span
+    }
+
+    fn own_span(&self, id: u64) -> Range<usize> {
+        let (start, stop) = self.info.offset_for(id).unwrap_or((0, 0));
+        let start = usize::try_from(start).unwrap_or(0).min(self.text.len());
+        // The end is inclusive.
+        let end = usize::try_from(stop).map_or(0, |stop| stop + 1);
+        let mut end = end.clamp(start, self.text.len());
+        while !self.text.is_char_boundary(end) {
+            end += 1;
+        }
+        start..end
+    }
+
+    fn type_of(&mut self, tree: &IdedExpr) -> Type {
+        match &tree.expr {
+            Expr::Literal(literal) => match literal {
+                LiteralValue::Boolean(_) => Type::Truth,
+                LiteralValue::Double(_) | LiteralValue::Int(_) | LiteralValue::UInt(_) => {
+                    Type::Number
+                }
+                LiteralValue::String(_) => Type::Text,
+                LiteralValue::Null => Type::Null,
+                LiteralValue::Bytes(_) => self.fault(tree, "bytes are of no use here".into(), None),
+            },
+            Expr::Ident(name) => self.name(tree, name),
+            Expr::Select(select) => self.field(tree, select),
+            Expr::Call(call) => self.call(tree, call),
+            Expr::List(list) => {
+                for element in &list.elements {
+                    self.type_of(element);
+                }
+                Type::List
+            }
+            Expr::Map(map) => {
+                for entry in &map.entries {
+                    if let EntryExpr::MapEntry(entry) = &entry.expr {
+                        self.type_of(&entry.key);
+                        self.type_of(&entry.value);
+                    }
+                }
+                Type::Map
+            }
+            Expr::Comprehension(loops) => self.loops(tree, loops),
+            Expr::Struct(_) | Expr::Unspecified => {
+                self.fault(tree, "structures are of no use here".into(), None)
+            }
+        }
+    }
+
+    fn name(&mut self, tree: &IdedExpr, name: &str) -> Type {
+        if self.locals.iter().any(|local| local == name) {
+            return Type::Unknown;
+        }
+        if let Some(fields) = self.vocabulary.sources.get(name) {
+            let best = fields.last().map_or("ok", |(field, _)| *field);
+            return self.fault(
+                tree,
+                format!("{name} is a source, not a value"),
+                Some(format!("say what of it, as in {name}.{best}")),
+            );
+        }
+        let remedy = match closest(name, self.vocabulary.sources.keys().map(String::as_str)) {
+            Some(meant) => format!("did you mean {meant}?"),
+            None if self.vocabulary.sources.is_empty() => "no source is configured".to_owned(),
+            None => format!(
+                "the sources are {}",
+                listed(self.vocabulary.sources.keys().map(String::as_str))
+            ),
+        };
+        self.fault(tree, format!("there is no source {name}"), Some(remedy))
+    }
+
+    fn field(&mut self, tree: &IdedExpr, select: &SelectExpr) -> Type {
+        if let Expr::Ident(source) = &select.operand.expr
+            && !self.locals.contains(source)
+            && let Some(fields) = self.vocabulary.sources.get(source)
+        {
+            if select.test {
+                return self.fault(
+                    tree,
+                    format!("has() does not look at the source {source} itself"),
+                    Some(format!("{source}.ok says whether it gave anything")),
+                );
+            }
+            let known = fields.iter().find(|(field, _)| *field == select.field);
+            let Some((field, kind)) = known else {
+                let names = fields.iter().map(|(field, _)| *field);
+                let remedy = match select.field.as_str() {
+                    "json" => format!(
+                        "it has json with format = \"json\"; now it has {}",
+                        listed(names)
+                    ),
+                    "value" => format!(
+                        "it has value with format = \"number\"; now it has {}",
+                        listed(names)
+                    ),
+                    wrong => match closest(wrong, names.clone()) {
+                        Some(meant) => format!("did you mean {source}.{meant}?"),
+                        None => format!("it has {}", listed(names)),
+                    },
+                };
+                let message = format!("the source {source} has no {}", select.field);
+                return self.fault(tree, message, Some(remedy));
+            };
+            let used = self.uses.entry(source.clone()).or_default();
+            used.content |= !ABOUT_POLLING.contains(field);
+            return *kind;
+        }
+        let operand = self.type_of(&select.operand);
+        if select.test {
+            return Type::Truth;
+        }
+        if !operand.may_be(Type::Map) {
+            let message = format!("{operand} has no fields, so no {}", select.field);
+            return self.fault(tree, message, None);
+        }
+        Type::Unknown
+    }
+
+    fn loops(&mut self, tree: &IdedExpr, loops: &ComprehensionExpr) -> Type {
+        let range = self.type_of(&loops.iter_range);
+        if !range.may_be(Type::List) && !range.may_be(Type::Map) {
+            return self.fault(&loops.iter_range, format!("{range} has no elements"), None);
+        }
+        self.loops += 1;
+        if self.loops > MAX_LOOPS {
+            let message = format!("loops (all, exists, map, filter) nest deeper than {MAX_LOOPS}");
+            self.fault(tree, message, None);
+        }
+        let initial = self.type_of(&loops.accu_init);
+        let depth = self.locals.len();
+        self.locals.push(loops.iter_var.clone());
+        self.locals.push(loops.accu_var.clone());
+        self.locals.extend(loops.iter_var2.clone());
+        self.type_of(&loops.loop_cond);
+        self.type_of(&loops.loop_step);
+        self.type_of(&loops.result);
+        self.locals.truncate(depth);
+        self.loops -= 1;
+        match initial {
+            // exists_one counts, and then compares.
+            Type::Number => Type::Truth,
+            known => known,
+        }
+    }
+
+    fn call(&mut self, tree: &IdedExpr, call: &CallExpr) -> Type {
+        use Type::{List, Map, Number, Text, Truth, Unknown};
+        let target = call.target.as_deref().map(|target| self.type_of(target));
+        let types: Vec<Type> = call.args.iter().map(|part| self.type_of(part)).collect();
+        match (call.func_name.as_str(), target, types.as_slice()) {
+            (operators::CONDITIONAL, None, [condition, yes, no]) => {
+                self.fits(tree, *condition, &[Truth], "?:");
+                yes.join(*no)
+            }
+            (operators::LOGICAL_AND | operators::LOGICAL_OR, None, [left, right]) => {
+                for (part, kind) in call.args.iter().zip([left, right]) {
+                    self.fits(part, *kind, &[Truth], &written_name(&call.func_name));
+                }
+                Truth
+            }
+            (operators::LOGICAL_NOT | operators::NOT_STRICTLY_FALSE, None, [operand]) => {
+                self.fits(tree, *operand, &[Truth], "!");
+                Truth
+            }
+            (operators::NEGATE, None, [operand]) => {
+                self.fits(tree, *operand, &[Number], "-");
+                Number
+            }
+            (operators::EQUALS | operators::NOT_EQUALS, None, [left, right]) => {
+                // Comparing with null asks whether there is anything.
+                let null = [left, right].contains(&&Type::Null);
+                if !left.may_be(*right) && !null {
+                    let message = format!("{left} is never equal to {right}");
+                    self.fault(tree, message, None);
+                }
+                Truth
+            }
+            (
+                name @ (operators::LESS
+                | operators::LESS_EQUALS
+                | operators::GREATER
+                | operators::GREATER_EQUALS),
+                None,
+                [left, right],
+            ) => {
+                self.pair(tree, *left, *right, &[Number, Text], name);
+                Truth
+            }
+            (operators::ADD, None, [left, right]) => {
+                self.pair(tree, *left, *right, &[Number, Text, List], operators::ADD)
+            }
+            (
+                name @ (operators::SUBSTRACT
+                | operators::MULTIPLY
+                | operators::DIVIDE
+                | operators::MODULO),
+                None,
+                [left, right],
+            ) => {
+                self.pair(tree, *left, *right, &[Number], name);
+                Number
+            }
+            (operators::IN, None, [_, range]) => {
+                self.fits(tree, *range, &[List, Map], "in");
+                Truth
+            }
+            (operators::INDEX, None, [operand, _]) => {
+                self.fits(tree, *operand, &[List, Map], "[]");
+                Unknown
+            }
+            ("size", Some(_), []) | ("size", None, [_]) => {
+                let kind = target.or(types.first().copied()).unwrap_or(Unknown);
+                self.fits(tree, kind, &[Text, List, Map], "size");
+                Number
+            }
+            ("contains" | "startsWith" | "endsWith", Some(target), [argument]) => {
+                self.fits(tree, target, &[Text], &call.func_name);
+                self.fits(tree, *argument, &[Text], &call.func_name);
+                Truth
+            }
+            ("matches", Some(_), [_]) | ("matches", None, [_, _]) => {
+                let kind = target.or(types.first().copied()).unwrap_or(Unknown);
+                self.fits(tree, kind, &[Text], "matches");
+                if let Some(pattern) = call.args.last() {
+                    self.pattern(pattern);
+                }
+                Truth
+            }
+            ("double" | "int" | "uint", None, [_]) => Number,
+            ("string", None, [_]) => Text,
+            ("bool", None, [_]) => Truth,
+            ("dyn", None, [_]) => Unknown,
+            (name, _, _) => self.function(tree, name, target, call, &types),
+        }
+    }
+
+    /// A call that is none of CEL's own in its right form.
+    fn function(
+        &mut self,
+        tree: &IdedExpr,
+        name: &str,
+        target: Option<Type>,
+        call: &CallExpr,
+        types: &[Type],
+    ) -> Type {
+        const CEL_USAGE: [(&str, &str); 11] = [
+            ("size", "size(list)"),
+            ("contains", "text.contains('part')"),
+            ("startsWith", "text.startsWith('part')"),
+            ("endsWith", "text.endsWith('part')"),
+            ("matches", "text.matches('pattern')"),
+            ("double", "double(text)"),
+            ("string", "string(number)"),
+            ("has", "has(app.json.key)"),
+            ("all", "list.all(element, condition)"),
+            ("exists", "list.exists(element, condition)"),
+            ("map", "list.map(element, expression)"),
+        ];
+        let Some(known) = NUMERIC.iter().find(|known| known.name == name) else {
+            if let Some((_, usage)) = CEL_USAGE.iter().find(|(known, _)| *known == name) {
+                return self.fault(
+                    tree,
+                    format!("{name} is called otherwise"),
+                    Some((*usage).into()),
+                );
+            }
+            let names = NUMERIC.iter().map(|known| known.name);
+            let names = names.chain(CEL_USAGE.iter().map(|(name, _)| *name));
+            let remedy = closest(name, names).map(|meant| format!("did you mean {meant}?"));
+            return self.fault(
+                tree,
+                format!("there is no function {}", written_name(name)),
+                remedy,
+            );
+        };
+        let count = types.len();
+        if target.is_some() || count < known.least || count > known.most {
+            return self.fault(
+                tree,
+                format!("{name} is called otherwise"),
+                Some(known.usage.into()),
+            );
+        }
+        let list_allowed = known.most == usize::MAX && count == 1;
+        for (part, kind) in call.args.iter().zip(types) {
+            let taken: &[Type] = match list_allowed {
+                true => &[Type::Number, Type::List],
+                false => &[Type::Number],
+            };
+            self.fits(part, *kind, taken, name);
+        }
+        Type::Number
+    }
+
+    fn pattern(&mut self, tree: &IdedExpr) {
+        let Expr::Literal(LiteralValue::String(pattern)) = &tree.expr else {
+            self.fault(tree, "matches takes a literal pattern".into(), None);
+            return;
+        };
+        match compile_pattern(pattern.inner()) {
+            Ok(compiled) => {
+                self.patterns.insert(pattern.inner().to_owned(), compiled);
+            }
+            Err(message) => {
+                self.fault(tree, format!("pattern: {message}"), None);
+            }
+        }
+    }
+
+    fn fits(&mut self, tree: &IdedExpr, kind: Type, taken: &[Type], what: &str) {
+        if !taken.iter().any(|taken| kind.may_be(*taken)) {
+            let wanted: Vec<String> = taken.iter().map(ToString::to_string).collect();
+            let message = format!("{what} takes {}, this is {kind}", wanted.join(" or "));
+            self.fault(tree, message, None);
+        }
+    }
+
+    /// Two operands that must be of one type out of `taken`.
+    fn pair(
+        &mut self,
+        tree: &IdedExpr,
+        left: Type,
+        right: Type,
+        taken: &[Type],
+        what: &str,
+    ) -> Type {
+        let fits = |kind: Type| taken.iter().any(|taken| kind.may_be(*taken));
+        if fits(left) && fits(right) && left.may_be(right) {
+            return if left == Type::Unknown { right } else { left };
+        }
+        let message = format!("{} does not take {left} and {right}", written_name(what));
+        let remedy = (left == Type::Text || right == Type::Text)
+            .then(|| "double(text) reads text as a number".to_owned());
+        self.fault(tree, message, remedy)
+    }
+}
+
+/// The number of levels of a tree.
+fn depth_of(tree: &IdedExpr) -> usize {
+    let deepest = |trees: &mut dyn Iterator<Item = &IdedExpr>| trees.map(depth_of).max();
+    let below = match &tree.expr {
+        Expr::Call(call) => deepest(&mut call.target.as_deref().into_iter().chain(&call.args)),
+        Expr::Select(select) => Some(depth_of(&select.operand)),
+        Expr::List(list) => deepest(&mut list.elements.iter()),
+        Expr::Map(map) => deepest(&mut map.entries.iter().flat_map(|entry| match &entry.expr {
+            EntryExpr::MapEntry(entry) => vec![&entry.key, &entry.value],
+            EntryExpr::StructField(field) => vec![&field.value],
+        })),
+        Expr::Comprehension(loops) => deepest(
+            &mut [
+                &loops.iter_range,
+                &loops.accu_init,
+                &loops.loop_cond,
+                &loops.loop_step,
+                &loops.result,
+            ]
+            .into_iter(),
+        ),
+        _ => None,
+    };
+    1 + below.unwrap_or(0)
+}
+
+fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// The name that `wrong` was probably meant to be: at most a third of its letters off.
+pub(crate) fn closest<'n>(wrong: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    names
+        .map(|name| (distance(wrong, name), name))
+        .filter(|(distance, name)| *distance <= wrong.len().max(name.len()).div_ceil(3))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+/// Levenshtein's distance, in characters.
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (at, left) in left.chars().enumerate() {
+        let mut next = vec![at + 1];
+        let mut insert = at + 1;
+        for ((diagonal, above), right) in row.iter().zip(row.iter().skip(1)).zip(&right) {
+            let replace = diagonal + usize::from(left != *right);
+            insert = replace.min(above + 1).min(insert + 1);
+            next.push(insert);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}

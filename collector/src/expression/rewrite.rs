@@ -1,0 +1,213 @@
+//! From CEL's tree to the tree that is evaluated: numbers become doubles, `source.field` becomes one
+//! variable, division and modulo become functions of ours.
+
+use super::functions::{DIVIDE, MODULO, as_double};
+use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators};
+use cel::common::types::CelDouble;
+
+/// The variable that holds a field of a source.
+pub(super) fn variable(source: &str, field: &str) -> String {
+    format!("{source}.{field}")
+}
+
+/// An operator's function as a person writes it: `_+_` is `+`.
+pub(super) fn written_name(function: &str) -> String {
+    match function {
+        DIVIDE => "/".to_owned(),
+        MODULO => "%".to_owned(),
+        operators::IN => "in".to_owned(),
+        operators::INDEX => "[]".to_owned(),
+        name => name.trim_matches(['_', '@']).to_owned(),
+    }
+}
+
+/// Rewrites a checked tree.
+pub(super) fn rewrite(tree: IdedExpr) -> IdedExpr {
+    walk(tree, Numbers::Doubles, &mut Vec::new())
+}
+
+/// What becomes of integers.
+#[derive(Clone, Copy, PartialEq)]
+enum Numbers {
+    /// They become doubles.
+    Doubles,
+    /// They stay: this part is the index of a list or the key of a map.
+    Kept,
+}
+
+/// `locals` are the variables of the loops around this place, which hide sources of the same name.
+fn walk(tree: IdedExpr, numbers: Numbers, locals: &mut Vec<String>) -> IdedExpr {
+    let IdedExpr { id, expr } = tree;
+    let expr = match expr {
+        Expr::Literal(literal) => Expr::Literal(match (literal, numbers) {
+            (LiteralValue::Int(int), Numbers::Doubles) => double(as_double(*int.inner())),
+            (LiteralValue::UInt(uint), Numbers::Doubles) => {
+                // CEL reads `5u`; whoever writes it means 5.
+                double(as_double(i64::try_from(*uint.inner()).unwrap_or(i64::MAX)))
+            }
+            (other, _) => other,
+        }),
+        Expr::Select(mut select) => {
+            if let Expr::Ident(source) = &select.operand.expr
+                && !select.test
+                && !locals.contains(source)
+            {
+                return IdedExpr {
+                    id,
+                    expr: Expr::Ident(variable(source, &select.field)),
+                };
+            }
+            *select.operand = walk(*select.operand, numbers, locals);
+            Expr::Select(select)
+        }
+        Expr::Call(call) => return call_to(id, call, numbers, locals),
+        Expr::List(mut list) => {
+            list.elements = all(list.elements, numbers, locals);
+            Expr::List(list)
+        }
+        Expr::Map(mut map) => {
+            for entry in &mut map.entries {
+                if let EntryExpr::MapEntry(entry) = &mut entry.expr {
+                    entry.key = walk(std::mem::take(&mut entry.key), Numbers::Kept, locals);
+                    entry.value = walk(std::mem::take(&mut entry.value), numbers, locals);
+                }
+            }
+            Expr::Map(map)
+        }
+        Expr::Comprehension(mut loops) => {
+            loops.iter_range = walk(loops.iter_range, numbers, locals);
+            loops.accu_init = walk(loops.accu_init, numbers, locals);
+            let depth = locals.len();
+            locals.push(loops.iter_var.clone());
+            locals.push(loops.accu_var.clone());
+            locals.extend(loops.iter_var2.clone());
+            loops.loop_cond = walk(loops.loop_cond, numbers, locals);
+            loops.loop_step = walk(loops.loop_step, numbers, locals);
+            loops.result = walk(loops.result, numbers, locals);
+            locals.truncate(depth);
+            Expr::Comprehension(loops)
+        }
+        // The checker lets no struct literal through.
+        other @ (Expr::Ident(_) | Expr::Struct(_) | Expr::Unspecified) => other,
+    };
+    IdedExpr { id, expr }
+}
+
+fn all(trees: Vec<IdedExpr>, numbers: Numbers, locals: &mut Vec<String>) -> Vec<IdedExpr> {
+    trees
+        .into_iter()
+        .map(|tree| walk(tree, numbers, locals))
+        .collect()
+}
+
+fn call_to(id: u64, call: CallExpr, numbers: Numbers, locals: &mut Vec<String>) -> IdedExpr {
+    let CallExpr {
+        func_name,
+        target,
+        args,
+    } = call;
+    let index = func_name == operators::INDEX;
+    let target = target.map(|target| Box::new(walk(*target, numbers, locals)));
+    let args = args
+        .into_iter()
+        .enumerate()
+        .map(|(at, argument)| {
+            let numbers = if index && at == 1 {
+                Numbers::Kept
+            } else {
+                numbers
+            };
+            walk(argument, numbers, locals)
+        })
+        .collect();
+    let doubled = matches!(func_name.as_str(), "size" | "int" | "uint");
+    let func_name = match (func_name.as_str(), numbers) {
+        (operators::DIVIDE, Numbers::Doubles) => DIVIDE.to_owned(),
+        (operators::MODULO, Numbers::Doubles) => MODULO.to_owned(),
+        _ => func_name,
+    };
+    let call = IdedExpr {
+        id,
+        expr: Expr::Call(CallExpr {
+            func_name,
+            target,
+            args,
+        }),
+    };
+    if doubled && numbers == Numbers::Doubles {
+        return IdedExpr {
+            id,
+            expr: Expr::Call(CallExpr {
+                func_name: "double".to_owned(),
+                target: None,
+                args: vec![call],
+            }),
+        };
+    }
+    call
+}
+
+fn double(number: f64) -> LiteralValue {
+    LiteralValue::Double(CelDouble::from(number))
+}
+
+/// The places of readings that a rewritten tree looks at, each with a label for people: the longest
+/// chains of fields and literal keys that start at a source, outside of loops.
+pub(super) fn shown(tree: &IdedExpr) -> Vec<(String, IdedExpr)> {
+    let mut found = Vec::new();
+    collect(tree, &mut found);
+    found
+}
+
+fn collect(tree: &IdedExpr, found: &mut Vec<(String, IdedExpr)>) {
+    if let Some(label) = label(tree) {
+        if !found.iter().any(|(known, _)| *known == label) {
+            found.push((label, tree.clone()));
+        }
+        return;
+    }
+    match &tree.expr {
+        Expr::Call(call) => {
+            for part in call.target.as_deref().into_iter().chain(&call.args) {
+                collect(part, found);
+            }
+        }
+        Expr::Select(select) => collect(&select.operand, found),
+        Expr::List(list) => {
+            for element in &list.elements {
+                collect(element, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// `app.json['msg-per-second']` is `app.msg-per-second`, `cpu.value` is `cpu`.
+fn label(tree: &IdedExpr) -> Option<String> {
+    match &tree.expr {
+        Expr::Ident(variable) => {
+            let (source, field) = variable.split_once('.')?;
+            Some(match field {
+                "value" | "json" => source.to_owned(),
+                field => format!("{source}.{field}"),
+            })
+        }
+        Expr::Select(select) if !select.test => {
+            Some(format!("{}.{}", label(&select.operand)?, select.field))
+        }
+        Expr::Call(call) if call.func_name == operators::INDEX => {
+            let [operand, index] = call.args.as_slice() else {
+                return None;
+            };
+            let operand = label(operand)?;
+            match &index.expr {
+                Expr::Literal(LiteralValue::String(key)) => {
+                    Some(format!("{operand}.{}", key.inner()))
+                }
+                Expr::Literal(LiteralValue::Int(at)) => Some(format!("{operand}[{}]", at.inner())),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,134 @@
+//! What expressions see of the world: the fields of each source's latest reading, as variables.
+
+use super::functions;
+use super::rewrite::variable;
+use crate::reading::{Content, Reading, Reason};
+use agentcheck_common::BootTime;
+use cel::objects::{Key, Map};
+use cel::{Context, Env, Value};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// The variables that expressions are evaluated with.
+///
+/// A reading is turned into values once, when it arrives; only `age` depends on the time of evaluation.
+pub struct Scope<'p> {
+    context: Context<'p, 'static>,
+    good_since: BTreeMap<String, BootTime>,
+}
+
+impl Default for Scope<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Scope<'_> {
+    /// A scope in which no source has given anything yet.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut context = Context::with_env(Arc::new(Env::stdlib()));
+        functions::add_to(&mut context);
+        Self {
+            context,
+            good_since: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn context(&self) -> &Context<'_, 'static> {
+        &self.context
+    }
+
+    /// Replaces what was known of `source` by a reading of it.
+    pub fn set(&mut self, source: &str, reading: &Reading) {
+        let failure = reading.outcome.as_ref().err();
+        let error = failure.map_or("", |failure| failure.reason.word());
+        self.put(source, "ok", Some(Value::Bool(failure.is_none())));
+        self.put(source, "error", Some(text(error)));
+        self.put(
+            source,
+            "latency",
+            Some(Value::Float(reading.latency.as_secs_f64())),
+        );
+        let number = |number: f64| Value::Float(number);
+        let status = reading.status.map(f64::from).map(number);
+        let exit = reading.exit.map(f64::from).map(number);
+        self.put(source, "status", status);
+        self.put(source, "exit", exit);
+        self.put(source, "text", reading.text.as_deref().map(text));
+        let (value, json) = match &reading.outcome {
+            Ok(Content::Number(value)) => (Some(number(*value)), None),
+            Ok(Content::Json(document)) => (None, Some(value_of(document))),
+            Ok(Content::Text) | Err(_) => (None, None),
+        };
+        self.put(source, "value", value);
+        self.put(source, "json", json);
+        if failure.is_none() {
+            self.good_since.insert(source.to_owned(), reading.sent);
+        }
+    }
+
+    /// Sets every source's `age` to what it is at `now`.
+    pub fn at(&mut self, now: BootTime) {
+        let ages: Vec<(String, f64)> = self
+            .good_since
+            .iter()
+            .map(|(source, sent)| (source.clone(), now.since(*sent).as_secs_f64()))
+            .collect();
+        for (source, age) in ages {
+            self.put(&source, "age", Some(Value::Float(age)));
+        }
+    }
+
+    /// The same scope, but that `sources` have failed because no poll of theirs has finished for too
+    /// long.
+    #[must_use]
+    pub fn with_overdue<'b>(&'b self, sources: &[&str]) -> Scope<'b> {
+        let mut context = self.context.new_inner_scope();
+        for source in sources {
+            context.add_variable_from_value(variable(source, "ok"), Value::Bool(false));
+            context
+                .add_variable_from_value(variable(source, "error"), text(Reason::Overdue.word()));
+        }
+        Scope {
+            context,
+            good_since: BTreeMap::new(),
+        }
+    }
+
+    fn put(&mut self, source: &str, field: &str, value: Option<Value>) {
+        let name = variable(source, field);
+        match value {
+            Some(value) => self.context.add_variable_from_value(name, value),
+            None => match &mut self.context {
+                Context::Root { variables, .. } | Context::Child { variables, .. } => {
+                    variables.remove(&name);
+                }
+            },
+        }
+    }
+}
+
+fn text(text: &str) -> Value {
+    Value::String(Arc::new(text.to_owned()))
+}
+
+/// A JSON document as a value: every number a double, so that nothing fails for mixing types.
+fn value_of(json: &serde_json::Value) -> Value {
+    use serde_json::Value as Json;
+    match json {
+        Json::Null => Value::Null,
+        Json::Bool(truth) => Value::Bool(*truth),
+        // serde_json has a double for every number that it reads.
+        Json::Number(number) => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+        Json::String(string) => text(string),
+        Json::Array(elements) => Value::List(Arc::new(elements.iter().map(value_of).collect())),
+        Json::Object(members) => {
+            let map: HashMap<Key, Value> = members
+                .iter()
+                .map(|(key, value)| (Key::String(Arc::new(key.clone())), value_of(value)))
+                .collect();
+            Value::Map(Map { map: Arc::new(map) })
+        }
+    }
+}

@@ -1,0 +1,449 @@
+use super::*;
+use crate::reading::{Content, Failure, Reading, Reason};
+use crate::source::{Format, Kind, Source, file, http, system};
+use agentcheck_common::BootTime;
+use std::time::Duration;
+
+fn source(name: &str, kind: Kind) -> Source {
+    Source {
+        name: name.to_owned(),
+        every: Duration::from_secs(2),
+        timeout: Duration::from_secs(1),
+        kind,
+    }
+}
+
+fn sources() -> Vec<Source> {
+    let http = |format| {
+        Kind::Http(http::Http {
+            url: "http://127.0.0.1/".to_owned(),
+            format,
+            max_bytes: 1000,
+            redirects: 0,
+        })
+    };
+    vec![
+        source("app", http(Format::Json)),
+        source("page", http(Format::Text)),
+        source(
+            "depth",
+            Kind::File(file::File {
+                path: "/x".into(),
+                format: Format::Number,
+                max_bytes: 1000,
+            }),
+        ),
+        source("cpu", Kind::System(system::Metric::Cpu)),
+    ]
+}
+
+fn reading(content: Content, text: &str) -> Reading {
+    Reading {
+        sent: BootTime(1_000_000_000),
+        latency: Duration::from_millis(20),
+        status: Some(200),
+        exit: None,
+        text: Some(text.to_owned()),
+        outcome: Ok(content),
+    }
+}
+
+fn scope() -> Scope<'static> {
+    let mut scope = Scope::new();
+    let json = r#"{"msg-per-second": 1890, "state": "active", "workers": [3, 40.5, 8], "n": 10,
+        "big": 18446744073709551615, "neg": -3, "nested": {"a": {"b": null}}, "zero": 0}"#;
+    let document = serde_json::from_str(json).unwrap();
+    scope.set("app", &reading(Content::Json(document), json));
+    scope.set(
+        "page",
+        &reading(Content::Text, "Active connections: 12 \nok"),
+    );
+    scope.set("depth", &reading(Content::Number(7.0), "7"));
+    scope.set("cpu", &reading(Content::Number(97.25), ""));
+    scope.at(BootTime(3_500_000_000));
+    scope
+}
+
+fn compile(text: &str) -> Result<Expression, Vec<Fault>> {
+    Expression::compile(text, Type::Unknown, &Vocabulary::new(&sources()))
+}
+
+fn number(text: &str) -> Result<f64, String> {
+    compile(text)
+        .map_err(|faults| format!("{faults:?}"))?
+        .number(&scope())
+        .map_err(|unknown| unknown.0)
+}
+
+fn truth(text: &str) -> Result<bool, String> {
+    compile(text)
+        .map_err(|faults| format!("{faults:?}"))?
+        .truth(&scope())
+        .map_err(|unknown| unknown.0)
+}
+
+#[test]
+fn numbers_mix_as_people_expect() {
+    for (text, expected) in [
+        ("headroom(app.json['msg-per-second'], 7000)", 73.0),
+        ("100 - app.json['msg-per-second'] / 70", 73.0),
+        ("100 - app.json['msg-per-second'] / 70.0", 73.0),
+        ("1890 / 7000", 0.27),
+        ("7 / 2", 3.5),
+        ("7 % 4", 3.0),
+        ("-app.json.neg + 1", 4.0),
+        ("1u + 1", 2.0),
+        ("app.json.workers[1]", 40.5),
+        ("app.json.workers[size(app.json.workers) - 1]", 8.0),
+        ("size(app.json.workers) / 2", 1.5),
+        ("max(app.json.workers)", 40.5),
+        ("min(app.json.workers)", 3.0),
+        ("mean(3, 40.5, 8)", 51.5 / 3.0),
+        ("max(app.json.workers.map(w, w * 2))", 81.0),
+        ("min(100, headroom(cpu.value, 100), depth.value)", 2.75),
+        ("clamp(cpu.value, 0, 50)", 50.0),
+        ("app.json.n > 5 ? 1 : 0", 1.0),
+        ("app.age", 2.5),
+        ("app.latency * 1000", 20.0),
+        ("app.status", 200.0),
+        ("double(page.text.size())", 26.0),
+        ("headroom(8000, 7000)", 0.0),
+        ("headroom(-5, 7000)", 100.0),
+        ("app.json.big / app.json.big", 1.0),
+        ("{1: 5}[1]", 5.0),
+        ("size([1, 2] + [3])", 3.0),
+    ] {
+        let seen = number(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert!((seen - expected).abs() < 1e-9, "{text}: {seen}");
+    }
+}
+
+#[test]
+fn truths() {
+    for (text, expected) in [
+        ("app.json.state == 'active'", true),
+        ("app.json.state != 'active'", false),
+        ("app.json['msg-per-second'] == 1890", true),
+        ("cpu.value > 95.0 && depth.value < 10", true),
+        ("cpu.value > 97 && !(depth.value >= 8)", true),
+        ("page.text.matches('(?i)active connections: [0-9]+')", true),
+        ("page.text.matches('^[0-9]+$')", false),
+        ("matches(page.text, 'ok$')", true),
+        (
+            "page.text.contains('ok') && page.text.startsWith('Active')",
+            true,
+        ),
+        ("app.json.workers.exists(w, w > 40)", true),
+        ("app.json.workers.all(w, w > 4)", false),
+        ("app.json.workers.exists_one(w, w > 40)", true),
+        ("app.json.workers.filter(w, w > 4).size() == 2", true),
+        ("8 in app.json.workers", true),
+        ("'state' in app.json", true),
+        ("has(app.json.state) && !has(app.json.nope)", true),
+        ("app.json.nested.a.b == null", true),
+        ("app.ok && app.error == ''", true),
+        // An error on one side does not matter where the other side decides.
+        ("true || app.json.nope > 3", true),
+        ("app.json.nope > 3 || true", true),
+        ("app.json.nope > 3 && false", false),
+    ] {
+        assert_eq!(truth(text), Ok(expected), "{text}");
+    }
+}
+
+#[test]
+fn no_value_has_a_reason() {
+    for (text, reason) in [
+        ("app.json.nope", "no key 'nope'"),
+        ("app.json.nope > 3", "no key 'nope'"),
+        ("app.json.nope > 3 && true", "no key 'nope'"),
+        ("app.json.state > 3", "> does not take string and double"),
+        ("app.json.state + 3", "cannot add text and a number"),
+        ("app.json.n / app.json.zero", "/: division by zero"),
+        ("app.json.n % 0", "%: division by zero"),
+        (
+            "headroom(app.json.n, app.json.zero)",
+            "headroom: the limit is not above 0",
+        ),
+        ("headroom(app.json.state, 5)", "headroom: takes numbers"),
+        ("max([])", "max: got an empty list"),
+        ("app.json.workers[7]", "no such element in the list"),
+        ("app.json.state", "gives text, not a number"),
+        ("1e308 * 10", "gives no finite number"),
+        ("max(1e308 * 10, 1)", "max: got no finite number"),
+        ("app.exit", "{"),
+    ] {
+        let error = number(text).unwrap_err();
+        let error = if error.starts_with("[Fault") {
+            "{".to_owned()
+        } else {
+            error
+        };
+        assert_eq!(error, reason, "{text}");
+    }
+    assert_eq!(
+        truth("app.json.n"),
+        Err("gives a number, not true or false".to_owned())
+    );
+}
+
+#[test]
+fn a_failed_source_keeps_only_what_is_known() {
+    let mut scope = scope();
+    let mut failed = Reading::failed(
+        BootTime(3_000_000_000),
+        Duration::from_secs(1),
+        Failure::new(Reason::Timeout, "slow"),
+    );
+    scope.set("app", &failed);
+    scope.at(BootTime(4_000_000_000));
+    let truth = |text: &str, scope: &Scope| compile(text).unwrap().truth(scope);
+    assert_eq!(truth("!app.ok && app.error == 'timeout'", &scope), Ok(true));
+    // The age is that of the last good reading.
+    assert_eq!(truth("app.age == 3", &scope), Ok(true));
+    assert_eq!(
+        truth("app.json.n > 1", &scope),
+        Err(Unknown("app.json has no value now".to_owned()))
+    );
+    failed.status = Some(503);
+    failed.text = Some("busy".to_owned());
+    scope.set("app", &failed);
+    assert_eq!(
+        truth("app.status == 503 && app.text == 'busy'", &scope),
+        Ok(true)
+    );
+
+    let overdue = scope.with_overdue(&["cpu"]);
+    assert_eq!(
+        truth(
+            "!cpu.ok && cpu.error == 'overdue' && cpu.age == 3",
+            &overdue
+        ),
+        Ok(true)
+    );
+    assert_eq!(truth("cpu.ok", &scope), Ok(true));
+}
+
+#[test]
+fn uses_tell_content_from_polling() {
+    let uses = |text: &str| {
+        let uses = compile(text).unwrap().uses().clone();
+        uses.into_iter()
+            .map(|(name, used)| (name, used.content))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        uses("app.ok && cpu.value > 3"),
+        [("app".into(), false), ("cpu".into(), true)]
+    );
+    assert_eq!(uses("app.ok || app.json.x > 3"), [("app".into(), true)]);
+    assert_eq!(uses("app.age > 3"), [("app".into(), false)]);
+    assert_eq!(uses("true"), []);
+    // A loop's variable hides a source of the same name.
+    assert_eq!(uses("[1].all(cpu, cpu > 0)"), []);
+}
+
+#[test]
+fn numbers_used_have_labels() {
+    let scope = scope();
+    let shown = |text: &str| {
+        let expression = compile(text).unwrap();
+        let shown: Vec<String> = expression
+            .numbers_used(&scope)
+            .map(|(label, number)| format!("{label}={number}"))
+            .collect();
+        shown.join(" ")
+    };
+    assert_eq!(
+        shown("headroom(app.json['msg-per-second'], 7000)"),
+        "app.msg-per-second=1890"
+    );
+    assert_eq!(
+        shown("cpu.value > 95.0 && cpu.value < 99 && app.json.workers[0] > 1"),
+        "cpu=97.25 app.workers[0]=3"
+    );
+    assert_eq!(shown("app.json.state == 'x' || app.age > 1"), "app.age=2.5");
+    assert_eq!(shown("max(app.json.workers)"), "");
+}
+
+/// Where, what, what instead; the place is shown by the text it covers.
+#[test]
+fn faults_point_into_the_expression() {
+    for (text, place, message, remedy) in [
+        (
+            "ap.json.x > 3",
+            "ap",
+            "there is no source ap",
+            "did you mean app?",
+        ),
+        (
+            "queue.value",
+            "queue",
+            "there is no source queue",
+            "the sources are app, cpu, depth, page",
+        ),
+        (
+            "app > 3",
+            "app",
+            "app is a source, not a value",
+            "say what of it, as in app.json",
+        ),
+        (
+            "app.jsn.x",
+            "app.jsn",
+            "the source app has no jsn",
+            "did you mean app.json?",
+        ),
+        (
+            "page.json.x",
+            "page.json",
+            "the source page has no json",
+            "it has json with format = \"json\"; now it has ok, error, age, latency, status, text",
+        ),
+        (
+            "cpu.status == 200",
+            "cpu.status",
+            "the source cpu has no status",
+            "it has ok, error, age, latency, value",
+        ),
+        (
+            "page.text == 3",
+            "page.text == 3",
+            "text is never equal to a number",
+            "",
+        ),
+        (
+            "page.text > 3",
+            "page.text > 3",
+            "> does not take text and a number",
+            "double(text) reads text as a number",
+        ),
+        (
+            "cpu.value + 'x'",
+            "cpu.value + 'x'",
+            "+ does not take a number and text",
+            "double(text) reads text as a number",
+        ),
+        (
+            "cpu.value && true",
+            "cpu.value",
+            "&& takes true or false, this is a number",
+            "",
+        ),
+        (
+            "headrom(cpu.value, 3)",
+            "headrom(cpu.value, 3)",
+            "there is no function headrom",
+            "did you mean headroom?",
+        ),
+        (
+            "headroom(cpu.value)",
+            "headroom(cpu.value)",
+            "headroom is called otherwise",
+            "headroom(used, limit)",
+        ),
+        (
+            "clamp(page.text, 0, 1)",
+            "page.text",
+            "clamp takes a number, this is text",
+            "",
+        ),
+        (
+            "page.text.matches(app.json.re)",
+            "app.json.re",
+            "matches takes a literal pattern",
+            "",
+        ),
+        (
+            "page.text.matches('(')",
+            "'('",
+            "pattern: unclosed group",
+            "",
+        ),
+        (
+            "cpu.value.foo",
+            "cpu.value.foo",
+            "a number has no fields, so no foo",
+            "",
+        ),
+        (
+            "has(app.json)",
+            "",
+            "has() does not look at the source app itself",
+            "app.ok says whether it gave anything",
+        ),
+        ("cpu.value >", "", "syntax: ", ""),
+        ("cpu.value > > 3", ">", "syntax: ", ""),
+        ("(cpu.value", "", "syntax: ", ""),
+        ("app.json.ä > 3", "ä", "syntax: ", ""),
+        ("", "", "the expression is empty", ""),
+    ] {
+        let faults = compile(text).map(|_| ()).unwrap_err();
+        let fault = &faults[0];
+        assert!(fault.message.starts_with(message), "{text}: {fault:?}");
+        assert_eq!(fault.remedy.as_deref().unwrap_or(""), remedy, "{text}");
+        let covered = text.get(fault.span.clone()).unwrap();
+        assert!(covered.starts_with(place), "{text}: covers {covered:?}");
+    }
+}
+
+#[test]
+fn all_faults_at_once() {
+    let faults = compile("ap.ok || cp.value > 3 || app.jsn")
+        .map(|_| ())
+        .unwrap_err();
+    assert_eq!(faults.len(), 3, "{faults:?}");
+}
+
+#[test]
+fn results_must_fit() {
+    let vocabulary = Vocabulary::new(&sources());
+    let fault = |text: &str, expected| {
+        Expression::compile(text, expected, &vocabulary)
+            .map(|_| ())
+            .unwrap_err()[0]
+            .message
+            .clone()
+    };
+    assert_eq!(
+        fault("cpu.value", Type::Truth),
+        "this gives a number, true or false is needed"
+    );
+    assert_eq!(
+        fault("cpu.value > 1", Type::Number),
+        "this gives true or false, a number is needed"
+    );
+    assert!(Expression::compile("app.json.x", Type::Truth, &vocabulary).is_ok());
+}
+
+/// What crashed the library, or took it seconds, must not reach it.
+#[test]
+fn bounds_hold() {
+    for text in [
+        format!("1{}", "+1".repeat(511)),
+        format!("{}1{}", "(".repeat(32), ")".repeat(32)),
+        format!("{}true", "!".repeat(1000)),
+        format!("{}1", "-".repeat(1000)),
+        format!("app.json{}", ".a".repeat(500)),
+        format!("app.json{}", "['a']".repeat(200)),
+        format!("true{}", " ? true : true".repeat(70)),
+        format!("{}x", " ".repeat(1000)),
+    ] {
+        if let Ok(expression) = compile(&text) {
+            let _ = expression.number(&scope());
+        }
+    }
+    for (text, message) in [
+        (
+            "1+".repeat(600),
+            "the expression has 1200 bytes, more than 1024",
+        ),
+        ("(".repeat(33), "brackets nest deeper than 32"),
+        (
+            "[1].all(a, [1].all(b, [1].all(c, true)))".to_owned(),
+            "loops (all, exists, map, filter) nest deeper than 2",
+        ),
+    ] {
+        assert_eq!(compile(&text).map(|_| ()).unwrap_err()[0].message, message);
+    }
+}
