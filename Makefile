@@ -8,6 +8,7 @@ BINDIR     ?= $(PREFIX)/bin
 MANDIR     ?= $(PREFIX)/share/man
 DOCDIR     ?= $(PREFIX)/share/doc/agentcheck
 CONFDIR     = $(SYSCONFDIR)/agentcheck
+XINETDCONF  = $(SYSCONFDIR)/xinetd.d/agentcheck
 # systemd looks for what belongs to it below /usr and /usr/local, and below no other prefix.
 ifneq ($(filter /usr /usr/local,$(PREFIX)),)
 UNITDIR     ?= $(PREFIX)/lib/systemd/system
@@ -29,6 +30,10 @@ MANPAGES = $(notdir $(wildcard man/*.[1-8]))
 EXAMPLES = $(patsubst examples/%,%,$(shell find examples -type f 2>/dev/null | LC_ALL=C sort))
 DOCS     = $(wildcard README.md ARCHITECTURE.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE)
 
+# One failed step fails the recipe, in a pipe and in a loop too.
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
 # No progress bars in logs.
 export CARGO_TERM_PROGRESS_WHEN = never
 
@@ -36,7 +41,7 @@ export CARGO_TERM_PROGRESS_WHEN = never
 PATHS = sed -e 's|/usr/bin/agentcheck|$(BINDIR)/agentcheck|g' \
 	-e 's|/usr/share/doc/agentcheck|$(DOCDIR)|g' \
 	-e 's|/etc/agentcheck|$(CONFDIR)|g'
-# In /etc/xinetd.d as well, but switched off: installing is not yet wanting.
+# The xinetd file is switched off as well: installing is not yet wanting.
 XINETD = $(PATHS) -e 's|^\(\s*disable\s*=\) no$$|\1 yes|' xinetd/agentcheck
 
 .PHONY: help build install uninstall test check lint demo
@@ -69,35 +74,34 @@ install: ## install below DESTDIR, for PREFIX=/usr and SYSCONFDIR=/etc; after ma
 	    test -x $(TARGET)/release/$$program || { \
 	        echo "$(TARGET)/release/$$program is not there. Run \`make build\` first, not as root." >&2; exit 1; }; \
 	done
-	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(UNITDIR)' '$(DESTDIR)$(SYSUSERSDIR)' \
-	    '$(DESTDIR)$(TMPFILESDIR)' '$(DESTDIR)$(DOCDIR)' '$(DESTDIR)$(CONFDIR)/conf.d' \
-	    '$(DESTDIR)$(SYSCONFDIR)/xinetd.d'
-	set -e; for program in $(BINARIES); do \
-	    install -m 755 $(TARGET)/release/$$program '$(DESTDIR)$(BINDIR)/'; \
+	@for program in $(BINARIES); do \
+	    install -v -D -m 755 $(TARGET)/release/$$program "$(DESTDIR)$(BINDIR)/$$program"; \
 	done
-	set -e; for unit in $(UNITS); do \
-	    $(PATHS) systemd/$$unit | install -m 644 /dev/stdin "$(DESTDIR)$(UNITDIR)/$$unit"; \
+	@for unit in $(UNITS); do \
+	    $(PATHS) systemd/$$unit | install -v -D -m 644 /dev/stdin "$(DESTDIR)$(UNITDIR)/$$unit"; \
 	done
-	install -m 644 systemd/agentcheck.sysusers '$(DESTDIR)$(SYSUSERSDIR)/agentcheck.conf'
-	install -m 644 systemd/agentcheck.tmpfiles '$(DESTDIR)$(TMPFILESDIR)/agentcheck.conf'
-	set -e; for file in $(OPTIONAL); do \
-	    $(PATHS) systemd/optional/$$file | install -D -m 644 /dev/stdin "$(DESTDIR)$(DOCDIR)/systemd/$$file"; \
+	@install -v -D -m 644 systemd/agentcheck.sysusers '$(DESTDIR)$(SYSUSERSDIR)/agentcheck.conf'
+	@install -v -D -m 644 systemd/agentcheck.tmpfiles '$(DESTDIR)$(TMPFILESDIR)/agentcheck.conf'
+	@for page in $(MANPAGES); do \
+	    install -v -D -m 644 man/$$page "$(DESTDIR)$(MANDIR)/man$${page##*.}/$$page"; \
 	done
-	set -e; for page in $(MANPAGES); do \
-	    install -D -m 644 man/$$page "$(DESTDIR)$(MANDIR)/man$${page##*.}/$$page"; \
+	@for file in $(DOCS); do install -v -D -m 644 $$file "$(DESTDIR)$(DOCDIR)/$$file"; done
+	@for file in $(OPTIONAL); do \
+	    $(PATHS) systemd/optional/$$file | \
+	        install -v -D -m 644 /dev/stdin "$(DESTDIR)$(DOCDIR)/systemd/$$file"; \
 	done
-	set -e; for file in $(EXAMPLES); do \
-	    mode=644; if [ -x "examples/$$file" ]; then mode=755; fi; \
-	    install -D -m $$mode "examples/$$file" "$(DESTDIR)$(DOCDIR)/examples/$$file"; \
+	@for file in $(EXAMPLES); do \
+	    mode=644; if [ -x examples/$$file ]; then mode=755; fi; \
+	    install -v -D -m $$mode examples/$$file "$(DESTDIR)$(DOCDIR)/examples/$$file"; \
 	done
-	set -e; for file in $(DOCS); do install -m 644 $$file '$(DESTDIR)$(DOCDIR)/'; done
 	@# Configuration is its owner's: written once, never again.
-	set -e; conf='$(DESTDIR)$(CONFDIR)/agentcheck.toml'; \
+	@install -d '$(DESTDIR)$(CONFDIR)/conf.d'
+	@conf='$(DESTDIR)$(CONFDIR)/agentcheck.toml'; \
 	if [ -e examples/agentcheck.toml ] && [ ! -e "$$conf" ]; then \
-	    install -m 644 examples/agentcheck.toml "$$conf"; \
+	    install -v -D -m 644 examples/agentcheck.toml "$$conf"; \
 	fi
-	set -e; conf='$(DESTDIR)$(SYSCONFDIR)/xinetd.d/agentcheck'; \
-	if [ ! -e "$$conf" ]; then $(XINETD) | install -m 644 /dev/stdin "$$conf"; fi
+	@conf='$(DESTDIR)$(XINETDCONF)'; \
+	if [ ! -e "$$conf" ]; then $(XINETD) | install -v -D -m 644 /dev/stdin "$$conf"; fi
 	@if [ -z '$(DESTDIR)' ]; then \
 	    echo; echo 'Installed. With systemd, next:'; \
 	    echo '  systemd-sysusers && systemctl daemon-reload'; \
@@ -105,20 +109,32 @@ install: ## install below DESTDIR, for PREFIX=/usr and SYSCONFDIR=/etc; after ma
 	    echo '  systemctl enable --now agentcheck-collector.service agentcheck.socket'; \
 	fi
 
-# Takes back what install put there and nobody changed; configuration stays.
 uninstall: ## remove what install put there, but for configuration
 	@if [ -z '$(DESTDIR)' ] && [ -d /run/systemd/system ]; then \
-	    systemctl disable --now agentcheck-collector.service agentcheck.socket agentcheck-inetd.socket agentcheck.service; \
+	    systemctl disable --now agentcheck-collector.service agentcheck.socket agentcheck.service \
+	        agentcheck-inetd.socket || true; \
 	fi
-	rm -f $(BINARIES:%='$(DESTDIR)$(BINDIR)/%') $(UNITS:%='$(DESTDIR)$(UNITDIR)/%') \
-	    '$(DESTDIR)$(SYSUSERSDIR)/agentcheck.conf' '$(DESTDIR)$(TMPFILESDIR)/agentcheck.conf'
-	set -e; for page in $(MANPAGES); do rm -f "$(DESTDIR)$(MANDIR)/man$${page##*.}/$$page"; done
-	rm -rf '$(DESTDIR)$(DOCDIR)'
-	@conf='$(DESTDIR)$(SYSCONFDIR)/xinetd.d/agentcheck'; \
-	if [ -e "$$conf" ] && $(XINETD) | cmp -s - "$$conf"; then rm -f "$$conf"; fi
-	@for conf in '$(DESTDIR)$(CONFDIR)' '$(DESTDIR)$(SYSCONFDIR)/xinetd.d/agentcheck'; do \
-	    if [ -f "$$conf" ] || [ -n "$$(find "$$conf" -type f 2>/dev/null)" ]; then echo "left: $$conf"; fi; \
+	@# Only what install wrote; a xinetd file that was edited is configuration.
+	@rm -v -f $(BINARIES:%='$(DESTDIR)$(BINDIR)/%') $(UNITS:%='$(DESTDIR)$(UNITDIR)/%') \
+	    '$(DESTDIR)$(SYSUSERSDIR)/agentcheck.conf' '$(DESTDIR)$(TMPFILESDIR)/agentcheck.conf' \
+	    $(foreach page,$(MANPAGES),'$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(page)') \
+	    $(DOCS:%='$(DESTDIR)$(DOCDIR)/%') $(OPTIONAL:%='$(DESTDIR)$(DOCDIR)/systemd/%') \
+	    $(EXAMPLES:%='$(DESTDIR)$(DOCDIR)/examples/%')
+	@conf='$(DESTDIR)$(XINETDCONF)'; \
+	if [ -e "$$conf" ] && $(XINETD) | cmp -s - "$$conf"; then rm -v "$$conf"; fi
+	@# Our own directories, as far as they are empty now. The usual ones go from a scratch root only,
+	@# and no others: it may be the root of a container.
+	@for directory in '$(DESTDIR)$(DOCDIR)' '$(DESTDIR)$(CONFDIR)'; do \
+	    if [ -d "$$directory" ]; then find "$$directory" -depth -type d -empty -delete; fi; \
 	done
-	@# Whatever of our own directories is empty now, and of the usual ones only in a scratch root.
-	@rmdir '$(DESTDIR)$(CONFDIR)/conf.d' '$(DESTDIR)$(CONFDIR)' 2>/dev/null || true
-	@if [ -n '$(DESTDIR)' ]; then find '$(DESTDIR)' -mindepth 1 -type d -empty -delete; fi
+	@if [ -n '$(DESTDIR)' ]; then cd '$(DESTDIR)'; \
+	    for directory in $(BINDIR) $(UNITDIR) $(SYSUSERSDIR) $(TMPFILESDIR) $(MANDIR)/man[1-8] \
+	            $(dir $(DOCDIR)) $(SYSCONFDIR)/xinetd.d; do \
+	        if [ -d ".$$directory" ]; then \
+	            rmdir -p --ignore-fail-on-non-empty "$${directory#/}"; \
+	        fi; \
+	    done; \
+	fi
+	@for conf in '$(DESTDIR)$(CONFDIR)' '$(DESTDIR)$(XINETDCONF)'; do \
+	    if [ -e "$$conf" ]; then echo "left, for it is configuration: $$conf"; fi; \
+	done
