@@ -1,0 +1,483 @@
+//! The HTTP source against real servers, most of them bad ones.
+
+use super::*;
+use crate::reading::Content;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Long enough for any machine to answer in.
+const AMPLE: Duration = Duration::from_secs(30);
+/// What the bad servers are given.
+const SHORT: Duration = Duration::from_millis(300);
+/// How long the bad servers would hold a client, and the bound that proves that they did not.
+const HELD: Duration = Duration::from_secs(60);
+const NOT_HELD: Duration = Duration::from_secs(20);
+
+/// A server on loopback that gives each connection to `serve`, on a thread of its own, once it has read
+/// the head of the request. Its threads end with the test process.
+fn server(serve: impl Fn(TcpStream, &str) + Send + Sync + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let serve = Arc::new(serve);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let serve = Arc::clone(&serve);
+            thread::spawn(move || {
+                let mut stream = stream.unwrap();
+                let head = request_head(&mut stream);
+                serve(stream, &head);
+            });
+        }
+    });
+    format!("http://{address}/")
+}
+
+fn request_head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|length| length > 0) {
+        head.push(byte[0]);
+    }
+    String::from_utf8(head).unwrap()
+}
+
+/// A server that answers every request with these bytes, and closes.
+fn saying(answer: impl Into<Vec<u8>>) -> String {
+    let answer = answer.into();
+    server(move |mut stream, _| {
+        let _ = stream.write_all(&answer);
+    })
+}
+
+fn ok(body: &str) -> String {
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+fn http(url: &str) -> Http {
+    Http {
+        url: url.to_owned(),
+        format: Format::Text,
+        max_bytes: 1000,
+        redirects: 0,
+    }
+}
+
+fn poll(http: Http, timeout: Duration) -> Found {
+    let started = Instant::now();
+    let found = Exchange::new(http).poll(Deadline::within(timeout));
+    if timeout == SHORT {
+        assert!(started.elapsed() < NOT_HELD, "held: {found:?}");
+    }
+    found
+}
+
+fn reason(found: &Found) -> Reason {
+    found.outcome.clone().expect_err("a failure").reason
+}
+
+#[test]
+fn text_number_and_json() {
+    let text = poll(http(&saying(ok("up\n"))), AMPLE);
+    assert_eq!(text.outcome, Ok(Content::Text));
+    assert_eq!((text.status, text.exit), (Some(200), None));
+    assert_eq!(text.text.as_deref(), Some("up\n"));
+
+    let format = Format::Number;
+    let number = poll(
+        Http {
+            format,
+            ..http(&saying(ok(" 42.5\n")))
+        },
+        AMPLE,
+    );
+    assert_eq!(number.outcome, Ok(Content::Number(42.5)));
+
+    let format = Format::Json;
+    let url = saying(ok(r#"{"msg-per-second": 1890}"#));
+    let json = poll(
+        Http {
+            format,
+            ..http(&url)
+        },
+        AMPLE,
+    );
+    let value = serde_json::json!({"msg-per-second": 1890});
+    assert_eq!(json.outcome, Ok(Content::Json(value)));
+}
+
+#[test]
+fn bodies_end_by_length_by_chunks_or_by_closing() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloEXTRA",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
+        "HTTP/1.0 200 OK\r\n\r\nhello",
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+    ] {
+        let found = poll(http(&saying(answer)), AMPLE);
+        assert_eq!(found.text.as_deref(), Some("hello"), "{answer:?}");
+        assert_eq!(found.outcome, Ok(Content::Text));
+    }
+    let empty = poll(http(&saying("HTTP/1.1 204 No Content\r\n\r\n")), AMPLE);
+    assert_eq!((empty.status, empty.text.as_deref()), (Some(204), Some("")));
+    assert!(empty.outcome.is_ok());
+}
+
+#[test]
+fn the_request_says_who_asks() {
+    let url = server(|mut stream, head| {
+        let _ = stream.write_all(ok(head).as_bytes());
+    });
+    let head = poll(http(&format!("{url}load?of=all")), AMPLE)
+        .text
+        .unwrap();
+    let head = head.to_ascii_lowercase();
+    assert!(head.starts_with("get /load?of=all http/1.1\r\n"), "{head}");
+    let agent = format!("user-agent: agentcheck/{}\r\n", env!("CARGO_PKG_VERSION"));
+    assert!(head.contains(&agent), "{head}");
+    assert!(head.contains("connection: close\r\n"), "{head}");
+    assert!(!head.contains("accept-encoding"), "{head}");
+}
+
+#[test]
+fn a_status_that_is_no_success_is_a_failure_with_its_body() {
+    for (line, status) in [("404 Not Found", 404), ("500 Internal Server Error", 500)] {
+        let answer = format!("HTTP/1.1 {line}\r\nContent-Length: 6\r\n\r\nbroken");
+        let found = poll(http(&saying(answer)), AMPLE);
+        let failure = found.outcome.unwrap_err();
+        assert_eq!(failure.reason, Reason::Status);
+        assert_eq!(failure.detail, line);
+        assert_eq!(found.status, Some(status));
+        assert_eq!(found.text.as_deref(), Some("broken"));
+    }
+    let odd = poll(http(&saying("HTTP/1.1 799 up 100%\r\n\r\n")), AMPLE);
+    assert_eq!(odd.outcome.unwrap_err().detail, "799");
+}
+
+#[test]
+fn the_status_outranks_a_body_that_does_not_come() {
+    for body in [
+        "Content-Length: 100000\r\n\r\n",
+        "Content-Length: 10\r\n\r\nab",
+    ] {
+        let found = poll(http(&saying(format!("HTTP/1.1 503 x\r\n{body}"))), AMPLE);
+        assert_eq!(reason(&found), Reason::Status);
+        assert_eq!((found.status, found.text), (Some(503), None));
+    }
+}
+
+#[test]
+fn redirects_are_followed_only_as_often_as_asked() {
+    let url = server(|mut stream, head| {
+        let path = head.split(' ').nth(1).unwrap_or_default();
+        let next = match path {
+            "/" => "/1",
+            "/1" => "/2",
+            "/2" => "/end",
+            "/tls" => "https://127.0.0.1/",
+            "/secret" => "http://user:word@127.0.0.1/",
+            _ => "",
+        };
+        let answer = match next {
+            "" => ok("arrived"),
+            next => format!("HTTP/1.1 302 Found\r\nLocation: {next}\r\n\r\nmoved"),
+        };
+        let _ = stream.write_all(answer.as_bytes());
+    });
+    let with = |path: &str, redirects| {
+        poll(
+            Http {
+                redirects,
+                ..http(&format!("{url}{path}"))
+            },
+            AMPLE,
+        )
+    };
+    for redirects in [0, 1, 2] {
+        let found = with("", redirects);
+        assert_eq!(reason(&found), Reason::Redirect, "{redirects}");
+        assert_eq!(found.status, Some(302));
+        assert_eq!(found.text.as_deref(), Some("moved"));
+    }
+    assert_eq!(
+        with("", 0).outcome.unwrap_err().detail,
+        r#"302 Found to "/1""#
+    );
+    assert_eq!(with("", 3).text.as_deref(), Some("arrived"));
+    for elsewhere in ["tls", "secret"] {
+        let found = with(elsewhere, 9);
+        assert_eq!(
+            (reason(&found), found.status),
+            (Reason::Redirect, Some(302))
+        );
+    }
+}
+
+#[test]
+fn more_than_max_bytes_is_too_large_announced_or_not() {
+    let body = "x".repeat(1000);
+    assert!(poll(http(&saying(ok(&body))), AMPLE).outcome.is_ok());
+    let body = "x".repeat(1001);
+    for answer in [ok(&body), format!("HTTP/1.0 200 OK\r\n\r\n{body}")] {
+        let found = poll(http(&saying(answer)), AMPLE);
+        assert_eq!(reason(&found), Reason::TooLarge);
+        assert_eq!((found.status, found.text), (Some(200), None));
+    }
+    // A lie: the announced length is small enough, and the body that comes is not taken beyond it.
+    let liar = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n".to_owned() + &body;
+    assert_eq!(poll(http(&saying(liar)), AMPLE).text.as_deref(), Some("xx"));
+}
+
+#[test]
+fn an_endless_body_is_cut_off_and_the_server_let_go() {
+    let (ended, end) = mpsc::channel();
+    let url = server(move |mut stream, _| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+        while stream.write_all(&[b'x'; 4096]).is_ok() {}
+        let _ = ended.send(());
+    });
+    let mut exchange = Exchange::new(http(&url));
+    let found = exchange.poll(Deadline::within(AMPLE));
+    assert_eq!(reason(&found), Reason::TooLarge);
+    end.recv_timeout(NOT_HELD).expect("connection closed");
+}
+
+/// Writes one byte every 20 ms for as long as anybody listens.
+fn drip(mut stream: TcpStream, byte: &[u8]) {
+    let started = Instant::now();
+    while started.elapsed() < HELD && stream.write_all(byte).is_ok() {
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn the_deadline_holds_against_a_body_a_head_or_continues_that_drip() {
+    let body = server(|mut stream, _| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n");
+        drip(stream, b"x");
+    });
+    let head = server(|mut stream, _| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nX: ");
+        drip(stream, b"x");
+    });
+    let continues = server(|stream, _| drip(stream, b"HTTP/1.1 100 Continue\r\n\r\n"));
+    for (url, status) in [(body, Some(200)), (head, None), (continues, None)] {
+        let found = poll(http(&url), SHORT);
+        assert_eq!(reason(&found), Reason::Timeout, "{found:?}");
+        assert_eq!((found.status, found.text), (status, None));
+    }
+}
+
+#[test]
+fn the_deadline_holds_where_nothing_comes_after_and_before_accept() {
+    let silent = server(|_stream, _| thread::sleep(HELD));
+    assert_eq!(reason(&poll(http(&silent), SHORT)), Reason::Timeout);
+
+    // Never accepted: the kernel takes the connection and the request, and nobody comes for it.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let failure = poll(http(&url), SHORT).outcome.unwrap_err();
+    assert_eq!(failure.to_string(), "timeout: no answer within 300ms");
+}
+
+#[test]
+fn a_connection_that_breaks() {
+    let closes_at_once = server(|_stream, _| {});
+    let in_the_head = saying("HTTP/1.1 200 OK\r\nContent-Le");
+    let in_the_body = saying("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+    let in_a_chunk = saying("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf");
+    // Data that is left unread makes the kernel answer with a reset.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let resets = format!("http://{}/", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 1]);
+    });
+    for (url, status) in [
+        (closes_at_once, None),
+        (in_the_head, None),
+        (in_the_body, Some(200)),
+        (in_a_chunk, Some(200)),
+        (resets, None),
+    ] {
+        let found = poll(http(&url), AMPLE);
+        assert_eq!(reason(&found), Reason::Broken, "{found:?}");
+        assert_eq!((found.status, found.text), (status, None));
+    }
+}
+
+#[test]
+fn what_is_not_http_is_malformed() {
+    let huge_head = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(1 << 21));
+    for answer in [
+        "SSH-2.0-OpenSSH_9.2p1\r\n\r\n".to_owned(),
+        "up 100%\n\n".to_owned(),
+        "HTTP/1.1 abc OK\r\n\r\n".to_owned(),
+        "HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n".to_owned(),
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n".to_owned(),
+        huge_head,
+    ] {
+        // The client may go before the server has said all.
+        let found = poll(http(&saying(answer.as_str())), AMPLE);
+        let shown = &answer[..answer.len().min(60)];
+        assert_eq!(reason(&found), Reason::Malformed, "{shown:?}: {found:?}");
+    }
+}
+
+#[test]
+fn a_body_that_is_not_utf8_is_malformed_and_can_still_be_seen() {
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\na\xffb";
+    let found = poll(http(&saying(answer.as_slice())), AMPLE);
+    assert_eq!(reason(&found), Reason::Malformed);
+    assert_eq!(found.text.as_deref(), Some("a\u{fffd}b"));
+}
+
+#[test]
+fn nobody_there() {
+    // An address that no other test listens on, so that nobody takes the port meanwhile.
+    let listener = TcpListener::bind("127.77.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    drop(listener);
+    assert_eq!(reason(&poll(http(&url), AMPLE)), Reason::Refused);
+    // The kernel knows of no TCP to a multicast group.
+    let found = poll(http("http://224.0.0.1:9/"), AMPLE);
+    assert_eq!(reason(&found), Reason::Unreachable);
+}
+
+#[test]
+fn each_poll_has_a_connection_of_its_own() {
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connections);
+    // It would serve more on the same connection, and goes away as soon as a client stays idle.
+    let url = server(move |mut stream, _| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let _ = stream.write_all(ok("1").as_bytes());
+        let _ = stream.set_read_timeout(Some(Duration::from_millis(5)));
+        let _ = stream.read(&mut [0]);
+    });
+    let mut exchange = Exchange::new(http(&url));
+    for poll in 1..=10 {
+        let found = exchange.poll(Deadline::within(AMPLE));
+        assert!(found.outcome.is_ok(), "{found:?}");
+        assert_eq!(connections.load(Ordering::SeqCst), poll);
+        thread::sleep(Duration::from_millis(poll as u64));
+    }
+}
+
+#[test]
+fn a_name_that_is_in_the_hosts_file_and_one_that_is_nowhere() {
+    let url = saying(ok("here")).replace("127.0.0.1", "localhost");
+    assert_eq!(poll(http(&url), AMPLE).text.as_deref(), Some("here"));
+
+    let nowhere = Lookup::by(|_| Err(io::Error::other("Name or service not known")));
+    let found =
+        Exchange::with_lookup(http("http://nowhere/"), nowhere).poll(Deadline::within(AMPLE));
+    assert_eq!(
+        found.outcome.unwrap_err().to_string(),
+        "unreachable: Name or service not known"
+    );
+}
+
+#[test]
+fn a_lookup_that_hangs_holds_up_nobody_and_is_not_asked_twice() {
+    let port = saying(ok("found"));
+    let port = port
+        .trim_matches('/')
+        .rsplit(':')
+        .next()
+        .unwrap()
+        .to_owned();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let (gate, opened) = mpsc::channel::<()>();
+    let opened = std::sync::Mutex::new(opened);
+    let hanging = Lookup::by(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        let _ = opened.lock().unwrap().recv_timeout(HELD);
+        Ok(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))])
+    });
+    let mut exchange = Exchange::with_lookup(http(&format!("http://app:{port}/")), hanging);
+    let started = Instant::now();
+    for _ in 0..3 {
+        let found = exchange.poll(Deadline::within(Duration::from_millis(50)));
+        assert_eq!(reason(&found), Reason::Timeout);
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    drop(gate);
+    let found = exchange.poll(Deadline::within(AMPLE));
+    assert_eq!(found.text.as_deref(), Some("found"), "{found:?}");
+    assert!(started.elapsed() < NOT_HELD);
+}
+
+#[test]
+fn to_end_an_exchange_is_not_to_wait_for_its_lookup() {
+    let (_gate, opened) = mpsc::channel::<()>();
+    let opened = std::sync::Mutex::new(opened);
+    let hanging = Lookup::by(move |_| {
+        let _ = opened.lock().unwrap().recv_timeout(HELD);
+        Ok(Vec::new())
+    });
+    let started = Instant::now();
+    let mut exchange = Exchange::with_lookup(http("http://app/"), hanging);
+    let found = exchange.poll(Deadline::within(Duration::from_millis(50)));
+    assert_eq!(reason(&found), Reason::Timeout);
+    drop(exchange);
+    assert!(started.elapsed() < NOT_HELD);
+}
+
+#[test]
+fn urls_that_can_be_polled() {
+    for url in [
+        "http://127.0.0.1:8081/health_check",
+        "HTTP://localhost",
+        "http://[::1]:80/?a=b",
+        "http://app.example/a%20b",
+    ] {
+        assert_eq!(Http::check_url(url), Ok(()), "{url}");
+    }
+}
+
+#[test]
+fn urls_that_cannot() {
+    for (url, wrong) in [
+        ("", "must begin with http://"),
+        ("127.0.0.1:80/", "must begin with http://"),
+        ("http:127.0.0.1", "must begin with http://"),
+        ("ftp://a/", "must begin with http://"),
+        ("unix:///run/app.sock", "must begin with http://"),
+        (
+            "https://a/",
+            "is https, which comes with a later version; use http://",
+        ),
+        ("http://", "has no host; write http://HOST/PATH"),
+        ("http:///a", "has no host; write http://HOST/PATH"),
+        ("http://:80/", "has no host; write http://HOST/PATH"),
+        ("http://a:99999/", "is not a URL: invalid port number"),
+        ("http://a:0/", "has port 0; ports are 1 to 65535"),
+        ("http://me:word@a/", "must hold no user name or password"),
+        ("http://me@a/", "must hold no user name or password"),
+        ("http://a/#b", "has a part behind `#`, which is never sent"),
+        (
+            " http://a/",
+            "must hold no blanks, control characters or backslashes",
+        ),
+        (
+            "http://a/\nb",
+            "must hold no blanks, control characters or backslashes",
+        ),
+        (
+            "http:\\\\a",
+            "must hold no blanks, control characters or backslashes",
+        ),
+    ] {
+        assert_eq!(Http::check_url(url), Err(wrong.to_owned()), "{url}");
+        let found = poll(http(url), AMPLE);
+        assert_eq!(reason(&found), Reason::Other, "{url}");
+    }
+}
