@@ -21,7 +21,7 @@ TMPFILESDIR ?= $(SYSCONFDIR)/tmpfiles.d
 endif
 
 CARGO   ?= cargo
-TARGET   = $(or $(CARGO_TARGET_DIR),target)
+RELEASE ?= $(or $(CARGO_TARGET_DIR),target)/release
 BINARIES = agentcheck agentcheck-responder
 UNITS    = $(notdir $(wildcard systemd/*.service systemd/*.socket))
 # Drop-ins that are for reading and copying: UNIT.d/NAME.conf.
@@ -71,11 +71,11 @@ demo: build ## watch the main job on this machine for a minute; no root needed
 
 install: ## install below DESTDIR, for PREFIX=/usr and SYSCONFDIR=/etc; after make build
 	@for program in $(BINARIES); do \
-	    test -x $(TARGET)/release/$$program || { \
-	        echo "$(TARGET)/release/$$program is not there. Run \`make build\` first, not as root." >&2; exit 1; }; \
+	    test -x $(RELEASE)/$$program || { \
+	        echo "$(RELEASE)/$$program is not there. Run \`make build\` first, not as root." >&2; exit 1; }; \
 	done
 	@for program in $(BINARIES); do \
-	    install -v -D -m 755 $(TARGET)/release/$$program "$(DESTDIR)$(BINDIR)/$$program"; \
+	    install -v -D -m 755 $(RELEASE)/$$program "$(DESTDIR)$(BINDIR)/$$program"; \
 	done
 	@for unit in $(UNITS); do \
 	    $(PATHS) systemd/$$unit | install -v -D -m 644 /dev/stdin "$(DESTDIR)$(UNITDIR)/$$unit"; \
