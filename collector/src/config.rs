@@ -13,6 +13,7 @@ use crate::source::Source;
 use agentcheck_common::{Percent, Reply, ServiceName};
 use diagnostic::Diagnostic;
 use raw::{Findings, Table};
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -60,6 +61,23 @@ pub struct Rule {
     pub state: State,
 }
 
+impl fmt::Display for Service {
+    /// One line for people: what it is made of, and the times that follow from it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} rules, ", self.name, self.rules.len())?;
+        match &self.weight {
+            Some(weight) => write!(f, "weight {}", weight.text())?,
+            None => f.write_str("weight full")?,
+        }
+        write!(
+            f,
+            ", floor {}%, fresh for {}",
+            self.floor.get(),
+            humantime::format_duration(self.fresh_for)
+        )
+    }
+}
+
 /// Where a server should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -80,16 +98,6 @@ pub enum State {
 }
 
 impl State {
-    /// Whether this takes the server out, or may: what only rules and operators decide, and what stands
-    /// when the collector is gone.
-    #[must_use]
-    pub fn is_hard(&self) -> bool {
-        match self {
-            Self::Drain | Self::Down | Self::Maint | Self::Line(_) => true,
-            Self::Full | Self::Weight(_) | Self::Floor => false,
-        }
-    }
-
     /// The word that configuration and logs use.
     #[must_use]
     pub fn word(&self) -> &'static str {
@@ -148,8 +156,8 @@ pub enum NotLoaded {
     Wrong(Report),
 }
 
-impl std::fmt::Display for NotLoaded {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for NotLoaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(file, error) => {
                 writeln!(f, "{}: error: cannot be read: {error}", file.display())

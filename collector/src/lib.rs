@@ -1,9 +1,22 @@
 //! The collector: polls applications and the host, evaluates the operator's rules and writes what is to
 //! be said, and until when, for the responder to say.
+//!
+//! ```text
+//! config -> sources -> readings -> evaluate -> verdict -> plan -> state file || responder -> HAProxy
+//! ```
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod daemon;
+pub mod evaluate;
 pub mod expression;
+pub mod journal;
+pub mod lock;
+pub mod plan;
 pub mod reading;
 pub mod source;
+pub mod state_file;
+pub mod status;
+pub mod wording;

@@ -73,7 +73,11 @@ impl Failure {
     pub fn new(reason: Reason, detail: impl fmt::Display) -> Self {
         let mut kept = String::new();
         for character in detail.to_string().chars() {
-            let character = if character.is_control() { ' ' } else { character };
+            let character = if character.is_control() {
+                ' '
+            } else {
+                character
+            };
             if kept.len() + character.len_utf8() > Self::MAX_DETAIL {
                 break;
             }

@@ -6,8 +6,9 @@ use super::sources::Named;
 use super::{Administration, OnFailure, Rule, Service, Stale, State};
 use crate::expression::{Expression, Scope, Type, Vocabulary, closest};
 use crate::source::{Kind, Source};
+use crate::wording;
 use agentcheck_common::reply::NotAReply;
-use agentcheck_common::{Administrative, Operational, Percent, Reply, ServiceName};
+use agentcheck_common::{Percent, Reply, ServiceName};
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
@@ -281,15 +282,7 @@ fn warn_of_rule(
     };
     let removes = match rule.state {
         State::Drain | State::Down | State::Maint => true,
-        State::Line(reply) => {
-            reply.percent == Some(Percent::ZERO)
-                || reply
-                    .operational
-                    .is_some_and(|state| state != Operational::Up)
-                || reply
-                    .administrative
-                    .is_some_and(|state| state != Administrative::Ready)
-        }
+        State::Line(reply) => wording::takes_out(&reply),
         State::Full | State::Weight(_) | State::Floor => false,
     };
     if removes && !uses.is_empty() && uses.keys().all(of_system) {

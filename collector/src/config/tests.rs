@@ -43,7 +43,12 @@ fn freshness_covers_three_rounds_of_the_slowest_source() {
     let fresh: Vec<_> = config
         .services
         .iter()
-        .map(|service| (service.name.as_str().to_owned(), service.fresh_for.as_secs()))
+        .map(|service| {
+            (
+                service.name.as_str().to_owned(),
+                service.fresh_for.as_secs(),
+            )
+        })
         .collect();
     assert_eq!(fresh, [("x".to_owned(), 105), ("y".to_owned(), 10)]);
 }
@@ -88,7 +93,10 @@ fn a_hard_rule_on_load_alone_is_warned_of() {
     assert!(rule("cpu.value > 95", "reply = 'drain'").contains("load alone"));
     assert!(rule("cpu.value > 95", "line = 'up 0%'").contains("load alone"));
     assert_eq!(rule("cpu.value > 95", "reply = 'floor'"), "");
-    assert_eq!(rule("cpu.value > 95 && app.json.x > 1", "reply = 'drain'"), "");
+    assert_eq!(
+        rule("cpu.value > 95 && app.json.x > 1", "reply = 'drain'"),
+        ""
+    );
 }
 
 #[test]

@@ -1,0 +1,125 @@
+//! The command line: what can be asked for, and with which exit status it ends.
+
+use crate::config::{self, NotLoaded};
+use crate::{daemon, journal};
+use agentcheck_common::STATE_DIR;
+use clap::{Args, Parser, Subcommand};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Where the configuration is, unless told otherwise.
+pub const CONFIG_FILE: &str = "/etc/agentcheck/agentcheck.toml";
+
+/// Load feedback and health checks for HAProxy's agent-check.
+///
+/// The collector polls applications and the host, evaluates the rules of its configuration, and writes
+/// what is to be said for each service into a state file, which agentcheck-responder reads to HAProxy.
+#[derive(Parser)]
+#[command(
+    name = "agentcheck",
+    version,
+    disable_help_subcommand = true,
+    after_help = "Exit status: 0 done; 1 it failed, and standard error says why; 2 wrong command line."
+)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Poll, evaluate and publish until stopped by SIGTERM or SIGINT
+    Collect {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Where the state files go
+        #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
+        state_dir: PathBuf,
+    },
+    /// Load the configuration as `collect` does, and say what is wrong with it
+    Check {
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+}
+
+#[derive(Args)]
+struct ConfigFile {
+    /// The configuration
+    #[arg(long, value_name = "FILE", default_value = CONFIG_FILE)]
+    config: PathBuf,
+}
+
+/// What went wrong, said to whoever asked: already one or more whole lines.
+struct Failed(String);
+
+/// Runs what the process's arguments ask for.
+#[must_use]
+pub fn run() -> ExitCode {
+    let line = match CommandLine::try_parse() {
+        Ok(line) => line,
+        Err(error) => {
+            // Help and version are no errors and go to standard output; nobody reads a failure of that.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let outcome = match line.command {
+        Command::Collect { config, state_dir } => collect(&config, &state_dir),
+        Command::Check { config } => check(&config),
+    };
+    match outcome {
+        Ok(said) => {
+            let _ = std::io::stdout().write_all(said.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Err(Failed(said)) => {
+            let _ = std::io::stderr().write_all(said.as_bytes());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn collect(file: &ConfigFile, state_dir: &std::path::Path) -> Result<String, Failed> {
+    let (config, warnings) = config::load(&file.config).map_err(|error| not_loaded(&error))?;
+    journal::start();
+    for warning in &warnings.rendered {
+        // The first line says it all; the rest is for a terminal.
+        log::warn!("{}", warning.lines().next().unwrap_or_default());
+    }
+    daemon::run(config, state_dir)
+        .map(|()| String::new())
+        .map_err(|error| Failed(format!("agentcheck: {error}\n")))
+}
+
+fn check(file: &ConfigFile) -> Result<String, Failed> {
+    let (config, warnings) = config::load(&file.config).map_err(|error| not_loaded(&error))?;
+    let mut said = warnings.to_string();
+    for source in &config.sources {
+        said.push_str(&format!("source {source}\n"));
+    }
+    for service in &config.services {
+        said.push_str(&format!("service {service}\n"));
+    }
+    said.push_str(&format!(
+        "{}: ok, {} sources, {} services, {} warnings\n",
+        file.config.display(),
+        config.sources.len(),
+        config.services.len(),
+        warnings.rendered.len()
+    ));
+    Ok(said)
+}
+
+fn not_loaded(error: &NotLoaded) -> Failed {
+    let mut said = error.to_string();
+    if let NotLoaded::Wrong(report) = error {
+        let plural = if report.errors == 1 { "" } else { "s" };
+        said.push_str(&format!(
+            "agentcheck: {} error{plural}, nothing was started\n",
+            report.errors
+        ));
+    }
+    Failed(said)
+}

@@ -1,0 +1,463 @@
+//! The shell around everything that decides: threads that poll, the loop that evaluates and publishes,
+//! signals, and what the service manager is told.
+//!
+//! One thread per source, so that a source that hangs delays nobody. They hand their readings to one
+//! loop, which alone evaluates and writes.
+
+use crate::clock;
+use crate::config::{Config, Service};
+use crate::evaluate::{Decided, Latest, Memory, Verdict, World, evaluate};
+use crate::expression::Scope;
+use crate::lock::{self, NotLocked};
+use crate::plan::plan;
+use crate::reading::{Reading, Reason};
+use crate::source::{Poller, Source, Stop};
+use crate::state_file;
+use crate::status::{self, RuleStatus, ServiceStatus, SourceStatus, Status};
+use crate::wording;
+use agentcheck_common::{BootId, BootTime, Description, Reply, schedule};
+use log::{debug, error, info, warn};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// The stack of a polling thread: JSON may nest 128 deep. Only reserved until used.
+const POLL_STACK: usize = 512 * 1024;
+
+/// How long polls that are under way get to end when the collector stops.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often the status snapshot is written while nothing but readings changes.
+const STATUS_EVERY: Duration = Duration::from_secs(1);
+
+/// The longest that the loop sleeps, so that it proves to the watchdog that it lives.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+/// Why the collector does not run.
+#[derive(Debug)]
+pub enum NotRun {
+    /// The state directory is not to be had.
+    NotLocked(NotLocked),
+    /// The kernel's boot id cannot be read.
+    NoBootId(io::Error),
+    /// Signals or threads are not to be had.
+    NoThreads(io::Error),
+}
+
+impl fmt::Display for NotRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotLocked(error) => error.fmt(f),
+            Self::NoBootId(error) => write!(f, "no boot id, and so no time to go by: {error}"),
+            Self::NoThreads(error) => write!(f, "no signals or threads: {error}"),
+        }
+    }
+}
+
+/// What wakes the loop.
+enum Event {
+    /// A poll of the source with this index has finished.
+    Read(usize, Reading),
+    /// The collector is to stop.
+    Stop,
+}
+
+/// Polls, evaluates and publishes until told to stop by SIGTERM or SIGINT.
+///
+/// # Errors
+/// Where it cannot begin.
+pub fn run(config: Config, directory: &Path) -> Result<(), NotRun> {
+    let boot = clock::boot_id().map_err(NotRun::NoBootId)?;
+    let _lock = lock::take(directory).map_err(NotRun::NotLocked)?;
+
+    // As many as can be waiting: a thread that finds it full waits, and polls no more meanwhile.
+    let (sender, events) = sync_channel(config.sources.len() + 1);
+    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(NotRun::NoThreads)?;
+    let stop = Stop::new();
+    let pollers = start_polling(&config.sources, &stop, &sender).map_err(NotRun::NoThreads)?;
+    let signalled = sender;
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            if signals.forever().next().is_some() {
+                // An error means that the loop has ended already.
+                let _ = signalled.send(Event::Stop);
+            }
+        })
+        .map_err(NotRun::NoThreads)?;
+
+    let mut collector = Collector::new(config, directory.to_owned(), boot);
+    collector.tell_manager(&[sd_notify::NotifyState::Ready]);
+    info!(
+        "collecting: {} sources, {} services, into {}",
+        collector.config.sources.len(),
+        collector.config.services.len(),
+        directory.display()
+    );
+    collector.work(&events);
+
+    collector.tell_manager(&[sd_notify::NotifyState::Stopping]);
+    info!("stopping; what was said last stands as scheduled");
+    stop.stop();
+    drop(events);
+    let patience = Instant::now() + PATIENCE;
+    while pollers.iter().any(|poller| !poller.is_finished()) && Instant::now() < patience {
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+fn start_polling(
+    sources: &[Source],
+    stop: &Stop,
+    sender: &SyncSender<Event>,
+) -> io::Result<Vec<JoinHandle<()>>> {
+    let mut handles = Vec::new();
+    for (index, source) in sources.iter().enumerate() {
+        let (source, stop, sender) = (source.clone(), stop.clone(), sender.clone());
+        let handle = thread::Builder::new()
+            .name(format!("poll {}", source.name))
+            .stack_size(POLL_STACK)
+            .spawn(move || keep_polling(index, &source, &stop, &sender))?;
+        handles.push(handle);
+    }
+    Ok(handles)
+}
+
+/// Polls one source at its own pace until told to stop. A poll that takes longer than `every` is
+/// followed by the next at once; none overlaps itself.
+fn keep_polling(index: usize, source: &Source, stop: &Stop, sender: &SyncSender<Event>) {
+    let mut poller = Poller::new(source);
+    let mut next = Instant::now();
+    loop {
+        let reading = poller.poll(stop);
+        if stop.is_stopped() || sender.send(Event::Read(index, reading)).is_err() {
+            return;
+        }
+        let now = Instant::now();
+        next = (next + source.every).max(now);
+        if stop.wait(next - now) {
+            return;
+        }
+    }
+}
+
+/// A service at work.
+struct Running {
+    memory: Memory,
+    wake_at: BootTime,
+    /// The words that are being said, for the log.
+    said: Option<(Reply, Decided)>,
+    status: ServiceStatus,
+    /// Whether the last attempt to publish failed, so that a failure that stays is told once.
+    unwritten: bool,
+}
+
+struct Collector {
+    config: Config,
+    directory: PathBuf,
+    boot: BootId,
+    started: BootTime,
+    names: Vec<String>,
+    latest: Vec<Option<Latest>>,
+    scope: Scope<'static>,
+    running: Vec<Running>,
+    sources: BTreeMap<String, SourceStatus>,
+    status_written: Option<Instant>,
+    status_unwritten: bool,
+}
+
+impl Collector {
+    fn new(config: Config, directory: PathBuf, boot: BootId) -> Self {
+        let started = clock::now();
+        let before = status::left_behind(&directory, &boot);
+        let running = config
+            .services
+            .iter()
+            .map(|service| {
+                let known = before
+                    .as_ref()
+                    .and_then(|status| status.services.get(service.name.as_str()));
+                Running {
+                    memory: remembered(service, known, &directory, &boot, started),
+                    wake_at: started,
+                    said: None,
+                    status: ServiceStatus {
+                        since: known.and_then(|known| known.since),
+                        ..ServiceStatus::default()
+                    },
+                    unwritten: false,
+                }
+            })
+            .collect();
+        Self {
+            names: config
+                .sources
+                .iter()
+                .map(|source| source.name.clone())
+                .collect(),
+            latest: vec![None; config.sources.len()],
+            scope: Scope::new(),
+            sources: BTreeMap::new(),
+            status_written: None,
+            status_unwritten: false,
+            config,
+            directory,
+            boot,
+            started,
+            running,
+        }
+    }
+
+    fn work(&mut self, events: &Receiver<Event>) {
+        loop {
+            let touched = match events.recv_timeout(self.sleep()) {
+                Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Event::Read(index, reading)) => {
+                    let mut touched = vec![index];
+                    self.take(index, &reading);
+                    // What else has come meanwhile is evaluated together with it.
+                    loop {
+                        match events.try_recv() {
+                            Ok(Event::Read(index, reading)) => {
+                                touched.push(index);
+                                self.take(index, &reading);
+                            }
+                            Ok(Event::Stop) | Err(TryRecvError::Disconnected) => return,
+                            Err(TryRecvError::Empty) => break,
+                        }
+                    }
+                    touched
+                }
+                Err(RecvTimeoutError::Timeout) => Vec::new(),
+            };
+            self.evaluate(&touched);
+            self.tell_manager(&[sd_notify::NotifyState::Watchdog]);
+        }
+    }
+
+    /// How long nothing has to be done.
+    fn sleep(&self) -> Duration {
+        let now = clock::now();
+        self.running
+            .iter()
+            .map(|running| running.wake_at.since(now))
+            .min()
+            .unwrap_or(LONGEST_SLEEP)
+            .min(LONGEST_SLEEP)
+    }
+
+    fn take(&mut self, index: usize, reading: &Reading) {
+        let (Some(name), Some(slot)) = (self.names.get(index), self.latest.get_mut(index)) else {
+            return;
+        };
+        let failure = reading.outcome.as_ref().err();
+        let reason = failure.map(|failure| failure.reason);
+        let before = slot.map(|latest| latest.failure);
+        if before != Some(reason) {
+            log_source(name, reading, before.flatten());
+        }
+        *slot = Some(Latest {
+            sent: reading.sent,
+            failure: reason,
+        });
+        self.scope.set(name, reading);
+        self.sources.insert(name.clone(), SourceStatus::of(reading));
+    }
+
+    /// Evaluates the services that use one of the sources `touched`, or that have asked for it by now.
+    fn evaluate(&mut self, touched: &[usize]) {
+        let now = clock::now();
+        self.scope.at(now);
+        let mut changed = false;
+        for (service, running) in self.config.services.iter().zip(&mut self.running) {
+            let news = touched.iter().any(|index| service.sources.contains(index));
+            if !news && now < running.wake_at {
+                continue;
+            }
+            let world = World {
+                names: &self.names,
+                latest: &self.latest,
+                scope: &self.scope,
+                started: self.started,
+            };
+            let outcome = evaluate(service, &world, &running.memory, now);
+            running.memory = outcome.memory;
+            running.wake_at = outcome.wake_at;
+            running.status.rules = rule_statuses(service, &running.memory);
+            if let Some(verdict) = outcome.verdict {
+                changed |= running.publish(service, &verdict, &self.directory, &self.boot, now);
+            }
+        }
+        let due = self
+            .status_written
+            .is_none_or(|written| written.elapsed() >= STATUS_EVERY);
+        if changed || due {
+            self.write_status(now);
+        }
+    }
+
+    fn write_status(&mut self, now: BootTime) {
+        let services = self.config.services.iter().zip(&self.running);
+        let status = Status {
+            version: status::VERSION,
+            boot: self.boot.to_string(),
+            pid: std::process::id(),
+            started: self.started.0,
+            at: now.0,
+            sources: self.sources.clone(),
+            services: services
+                .map(|(service, running)| (service.name.to_string(), running.status.clone()))
+                .collect(),
+        };
+        let written = serde_json::to_vec_pretty(&status)
+            .map_err(io::Error::from)
+            .and_then(|content| {
+                state_file::replace(&self.directory, status::FILE, status::MODE, &content)
+            });
+        match written {
+            Err(error) if !self.status_unwritten => {
+                warn!("the status snapshot cannot be written: {error}");
+                self.status_unwritten = true;
+            }
+            Err(_) => {}
+            Ok(()) => self.status_unwritten = false,
+        }
+        self.status_written = Some(Instant::now());
+        let failing = self.sources.values().filter(|source| !source.ok).count();
+        let summary = format!(
+            "{} services, {} sources, {failing} failing",
+            self.config.services.len(),
+            self.config.sources.len()
+        );
+        self.tell_manager(&[sd_notify::NotifyState::Status(&summary)]);
+    }
+
+    /// Tells systemd, where there is one. Where there is none, or it does not listen, nothing is lost
+    /// but the telling.
+    fn tell_manager(&self, states: &[sd_notify::NotifyState<'_>]) {
+        let _ = sd_notify::notify(states);
+    }
+}
+
+/// What a service knows from before the collector was started: the reply that is being said, and the
+/// truths of the rules that are still the same.
+fn remembered(
+    service: &Service,
+    known: Option<&ServiceStatus>,
+    directory: &Path,
+    boot: &BootId,
+    now: BootTime,
+) -> Memory {
+    let said = state_file::said(directory, &service.name, boot, now);
+    let rules = known.map_or(&[][..], |known| known.rules.as_slice());
+    let truths = service.rules.iter().map(|rule| {
+        rules
+            .iter()
+            .find(|known| known.name == rule.name && known.when == rule.when.text())
+            .and_then(RuleStatus::truth)
+    });
+    Memory {
+        last: said.map(|reply| reply.described(Description::NONE)),
+        truths: truths.collect(),
+    }
+}
+
+fn rule_statuses(service: &Service, memory: &Memory) -> Vec<RuleStatus> {
+    let truths = memory.truths.iter().copied();
+    service
+        .rules
+        .iter()
+        .zip(truths.chain(std::iter::repeat(None)))
+        .map(|(rule, truth)| RuleStatus {
+            name: rule.name.clone(),
+            when: rule.when.text().to_owned(),
+            held: truth.map(|truth| truth.held),
+            of: truth.map(|truth| truth.of.0),
+        })
+        .collect()
+}
+
+/// One line where a source begins to fail, fails otherwise, or is back; none where it just goes on.
+fn log_source(name: &str, reading: &Reading, before: Option<Reason>) {
+    match (&reading.outcome, before) {
+        (Err(failure), _) => warn!("source {name}: {failure}"),
+        (Ok(_), Some(reason)) => info!("source {name}: back after {reason}"),
+        (Ok(_), None) => debug!("source {name}: first reading"),
+    }
+}
+
+impl Running {
+    /// Writes the verdict's schedule; whether what is said has changed.
+    fn publish(
+        &mut self,
+        service: &Service,
+        verdict: &Verdict,
+        directory: &Path,
+        boot: &BootId,
+        now: BootTime,
+    ) -> bool {
+        let plan = plan(service, verdict);
+        let name = &service.name;
+        let written = schedule::encode(name, boot, now, &plan.stages, &plan.then)
+            .map_err(|error| io::Error::other(error.to_string()))
+            .and_then(|file| {
+                let name = format!("{name}{}", agentcheck_common::STATE_SUFFIX);
+                state_file::replace(directory, &name, state_file::PUBLIC, file.as_bytes())
+            });
+        match written {
+            Err(error) if !self.unwritten => {
+                error!("{name}: the reply cannot be written, the last one stands: {error}");
+                self.unwritten = true;
+            }
+            Err(_) => {}
+            Ok(()) if self.unwritten => {
+                info!("{name}: replies can be written again");
+                self.unwritten = false;
+            }
+            Ok(()) => {}
+        }
+        let before = self.said.as_ref().map(|(reply, _)| *reply);
+        let words = |reply: Reply| reply.described(Description::NONE);
+        let changed = before.map(words) != Some(words(verdict.reply));
+        self.log(service, verdict, changed);
+        self.status.set(verdict, &service.rules);
+        if changed {
+            // The first words of a restarted collector may be the ones that were being said.
+            let same = before.is_none() && self.memory.last == Some(words(verdict.reply));
+            if !same || self.status.since.is_none() {
+                self.status.since = Some(now.0);
+            }
+        }
+        self.said = Some((verdict.reply, verdict.decided.clone()));
+        changed
+    }
+
+    /// One line per change that an operator wants to know of; a weight that just moves is none.
+    fn log(&self, service: &Service, verdict: &Verdict, changed: bool) {
+        let name = &service.name;
+        let Some((before, decided)) = &self.said else {
+            info!("{name}: {}", verdict.reply);
+            return;
+        };
+        let decider = match (decided, &verdict.decided) {
+            (Decided::Weight(_), Decided::Weight(_)) => false,
+            (Decided::Rule { index: before, .. }, Decided::Rule { index, .. }) => before != index,
+            (Decided::Failure(before), Decided::Failure(reason)) => before != reason,
+            _ => true,
+        };
+        if wording::takes_out(&verdict.reply) && changed {
+            warn!("{name}: {}, was {before}", verdict.reply);
+        } else if decider || (changed && wording::takes_out(before)) {
+            info!("{name}: {}, was {before}", verdict.reply);
+        } else if changed {
+            debug!("{name}: {}, was {before}", verdict.reply);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Files that are replaced at once: written beside their place and renamed into it, so that whoever
+//! reads sees the old one or the new one, whole.
+//!
+//! Nothing is synced to disk: the state directory is on a tmpfs, and what does not survive a crash of
+//! the kernel must not (it is of another boot then).
+
+use agentcheck_common::schedule::{MAX_FILE, Schedule};
+use agentcheck_common::{BootId, BootTime, Reply, STATE_SUFFIX, ServiceName};
+use rustix::fs::{Mode, OFlags};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// Everybody may read: the responder runs as another, unprivileged user.
+pub const PUBLIC: u32 = 0o644;
+
+/// The state file of a service.
+#[must_use]
+pub fn path(directory: &Path, name: &ServiceName) -> PathBuf {
+    directory.join(format!("{name}{STATE_SUFFIX}"))
+}
+
+/// Replaces `directory/name` by `content`, with the rights `mode` whatever the umask is.
+///
+/// # Errors
+/// Those of creating, writing and renaming; the old file is still there then, and no temporary one.
+pub fn replace(directory: &Path, name: &str, mode: u32, content: &[u8]) -> io::Result<()> {
+    // A leading dot: it can be the name of no service. One collector per directory, one writer per name.
+    let temporary = directory.join(format!(".{name}.new"));
+    let written = write(&temporary, mode, content)
+        .and_then(|()| std::fs::rename(&temporary, directory.join(name)));
+    if written.is_err() {
+        // The reason that is told is the first one.
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written
+}
+
+fn write(file: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
+    // Left behind by a collector that was killed half-way; a link put here must not be followed.
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mode = Mode::from_raw_mode(mode);
+    let mut file = File::from(rustix::fs::open(file, flags, mode)?);
+    rustix::fs::fchmod(&file, mode)?;
+    file.write_all(content)
+}
+
+/// What a state file says at `now`, if it is a valid one of this boot.
+#[must_use]
+pub fn said(directory: &Path, name: &ServiceName, boot: &BootId, now: BootTime) -> Option<Reply> {
+    let content = read_bounded(&path(directory, name), MAX_FILE).ok()?;
+    let picked = Schedule::pick_from(&content, name, boot, now).ok()?;
+    Reply::parse(picked.line).ok()
+}
+
+/// The content of a regular file, at most `most` bytes of it and one more.
+///
+/// # Errors
+/// Those of opening and reading, and where it is no regular file.
+pub fn read_bounded(file: &Path, most: usize) -> io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(file, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a regular file",
+        ));
+    }
+    let mut content = Vec::new();
+    let most = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(most).read_to_end(&mut content)?;
+    Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn directory(name: &str) -> PathBuf {
+        let directory =
+            std::env::temp_dir().join(format!("agentcheck-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&directory);
+        std::fs::create_dir(&directory).unwrap();
+        directory
+    }
+
+    #[test]
+    fn replaces_with_the_rights_asked_for() {
+        let directory = directory("replace");
+        for content in ["one", "two"] {
+            replace(&directory, "web.state", PUBLIC, content.as_bytes()).unwrap();
+            let file = directory.join("web.state");
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), content);
+            assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o644);
+        }
+        assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1);
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn a_failure_leaves_the_old_file_and_nothing_else() {
+        let directory = directory("failure");
+        std::fs::create_dir(directory.join("web.state")).unwrap();
+        assert!(replace(&directory, "web.state", PUBLIC, b"x").is_err());
+        assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1);
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn a_link_at_the_temporary_name_is_not_followed() {
+        let directory = directory("link");
+        let victim = directory.join("victim");
+        std::fs::write(&victim, "untouched").unwrap();
+        std::os::unix::fs::symlink(&victim, directory.join(".web.state.new")).unwrap();
+        replace(&directory, "web.state", PUBLIC, b"x").unwrap();
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "untouched");
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn reads_regular_files_only_and_bounded() {
+        let directory = directory("read");
+        std::fs::write(directory.join("file"), "0123456789").unwrap();
+        std::os::unix::fs::symlink("file", directory.join("link")).unwrap();
+        assert_eq!(
+            read_bounded(&directory.join("file"), 4).unwrap(),
+            b"01234".as_slice()
+        );
+        assert!(read_bounded(&directory.join("link"), 4).is_err());
+        assert!(read_bounded(&directory, 4).is_err());
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+}

@@ -1,0 +1,171 @@
+//! The status snapshot, `status.json` in the state directory: the collector's own account of readings,
+//! rules and verdicts. Nobody on the probe path reads it; a restarted collector takes the truths of its
+//! rules from it.
+
+use crate::evaluate::{Decided, Truth, Verdict};
+use crate::reading::Reading;
+use agentcheck_common::{BootId, BootTime};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The file's name in the state directory.
+pub const FILE: &str = "status.json";
+
+/// Its rights: what it shows of applications is for the collector's user and group.
+pub const MODE: u32 = 0o640;
+
+/// The version of its format.
+pub const VERSION: u32 = 1;
+
+/// The largest snapshot that is read back, in bytes.
+const MAX_BYTES: usize = 16 << 20;
+
+/// The whole snapshot. Times are nanoseconds of `CLOCK_BOOTTIME`.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub struct Status {
+    /// [`VERSION`]
+    pub version: u32,
+    /// The boot whose clock the times are of.
+    pub boot: String,
+    /// The collector's process id.
+    pub pid: u32,
+    /// When the collector started.
+    pub started: u64,
+    /// When this was written.
+    pub at: u64,
+    /// The sources, by name.
+    pub sources: BTreeMap<String, SourceStatus>,
+    /// The services, by name.
+    pub services: BTreeMap<String, ServiceStatus>,
+}
+
+/// The latest poll of a source.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub struct SourceStatus {
+    /// When it was sent.
+    pub sent: u64,
+    /// How long it took, in seconds.
+    pub latency: f64,
+    /// Whether it gave what it should.
+    pub ok: bool,
+    /// Why not, as the word that expressions see.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error: Option<String>,
+    /// Why not, for people.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub detail: Option<String>,
+    /// The HTTP status.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub status: Option<u16>,
+    /// The exit status.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub exit: Option<i32>,
+    /// The number, for a source that gives one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub value: Option<f64>,
+}
+
+/// What is said for a service, and why.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Default)]
+pub struct ServiceStatus {
+    /// The line for HAProxy; none where nothing could be said yet.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reply: Option<String>,
+    /// `rule`, `weight` or `failure`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub decided_by: Option<String>,
+    /// The rule's name, the number that the weight gave, or what failed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub why: Option<String>,
+    /// When the oldest poll that it rests on was sent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub of: Option<u64>,
+    /// When it stops being fresh.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub until: Option<u64>,
+    /// When what is said, its description aside, last changed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub since: Option<u64>,
+    /// The rules' last truths, in the rules' order.
+    pub rules: Vec<RuleStatus>,
+}
+
+/// The last truth of a rule.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub struct RuleStatus {
+    /// Its name.
+    pub name: String,
+    /// Its condition.
+    pub when: String,
+    /// Whether it held; none where that was never known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub held: Option<bool>,
+    /// When the oldest poll that said so was sent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub of: Option<u64>,
+}
+
+impl SourceStatus {
+    /// The account of a reading.
+    #[must_use]
+    pub fn of(reading: &Reading) -> Self {
+        let failure = reading.outcome.as_ref().err();
+        Self {
+            sent: reading.sent.0,
+            latency: reading.latency.as_secs_f64(),
+            ok: reading.is_ok(),
+            error: failure.map(|failure| failure.reason.word().to_owned()),
+            detail: failure
+                .map(|failure| failure.detail.clone())
+                .filter(|detail| !detail.is_empty()),
+            status: reading.status,
+            exit: reading.exit,
+            value: match reading.outcome {
+                Ok(crate::reading::Content::Number(value)) => Some(value),
+                _ => None,
+            },
+        }
+    }
+}
+
+impl ServiceStatus {
+    /// Takes a verdict over; `rules` are the names of the service's rules.
+    pub fn set(&mut self, verdict: &Verdict, rules: &[crate::config::Rule]) {
+        let (by, why) = match &verdict.decided {
+            Decided::Rule { index, .. } => (
+                "rule",
+                rules
+                    .get(*index)
+                    .map_or_else(String::new, |rule| rule.name.clone()),
+            ),
+            Decided::Weight(number) => ("weight", crate::wording::number(*number)),
+            Decided::Failure(reason) => ("failure", reason.clone()),
+        };
+        self.reply = Some(verdict.reply.to_string());
+        self.decided_by = Some(by.to_owned());
+        self.why = Some(why);
+        self.of = Some(verdict.of.0);
+        self.until = Some(verdict.until.0);
+    }
+}
+
+impl RuleStatus {
+    /// The truth, as evaluation remembers it.
+    #[must_use]
+    pub fn truth(&self) -> Option<Truth> {
+        Some(Truth {
+            held: self.held?,
+            of: BootTime(self.of?),
+        })
+    }
+}
+
+/// The snapshot that an earlier collector left on this boot, if there is one that can be read. None is
+/// no error: everything in it can be found out again.
+#[must_use]
+pub fn left_behind(directory: &Path, boot: &BootId) -> Option<Status> {
+    let content = crate::state_file::read_bounded(&directory.join(FILE), MAX_BYTES).ok()?;
+    let status: Status = serde_json::from_slice(&content).ok()?;
+    (status.version == VERSION && status.boot == boot.as_str()).then_some(status)
+}
