@@ -1,6 +1,7 @@
 //! The command line: what can be asked for, and with which exit status it ends.
 
 use crate::config::{self, NotLoaded};
+use crate::wording::counted;
 use crate::{daemon, journal};
 use agentcheck_common::STATE_DIR;
 use clap::{Args, Parser, Subcommand};
@@ -103,11 +104,11 @@ fn check(file: &ConfigFile) -> Result<String, Failed> {
         said.push_str(&format!("service {service}\n"));
     }
     said.push_str(&format!(
-        "{}: ok, {} sources, {} services, {} warnings\n",
+        "{}: ok, {}, {}, {}\n",
         file.config.display(),
-        config.sources.len(),
-        config.services.len(),
-        warnings.rendered.len()
+        counted(config.sources.len(), "source"),
+        counted(config.services.len(), "service"),
+        counted(warnings.rendered.len(), "warning")
     ));
     Ok(said)
 }
@@ -115,11 +116,8 @@ fn check(file: &ConfigFile) -> Result<String, Failed> {
 fn not_loaded(error: &NotLoaded) -> Failed {
     let mut said = error.to_string();
     if let NotLoaded::Wrong(report) = error {
-        let plural = if report.errors == 1 { "" } else { "s" };
-        said.push_str(&format!(
-            "agentcheck: {} error{plural}, nothing was started\n",
-            report.errors
-        ));
+        let errors = counted(report.errors, "error");
+        said.push_str(&format!("agentcheck: {errors}, nothing was started\n"));
     }
     Failed(said)
 }

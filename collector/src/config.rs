@@ -10,8 +10,9 @@ pub use diagnostic::Report;
 
 use crate::expression::Expression;
 use crate::source::Source;
+use crate::wording::counted;
 use agentcheck_common::{Percent, Reply, ServiceName};
-use diagnostic::Diagnostic;
+use diagnostic::{Diagnostic, Place};
 use raw::{Findings, Table};
 use std::fmt;
 use std::io;
@@ -64,7 +65,8 @@ pub struct Rule {
 impl fmt::Display for Service {
     /// One line for people: what it is made of, and the times that follow from it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} rules, ", self.name, self.rules.len())?;
+        let rules = counted(self.rules.len(), "rule");
+        write!(f, "{}: {rules}, ", self.name)?;
         match &self.weight {
             Some(weight) => write!(f, "weight {}", weight.text())?,
             None => f.write_str("weight full")?,
@@ -194,20 +196,41 @@ pub fn parse(file: &Path, text: &str) -> Result<(Config, Report), Report> {
         text,
         all: Vec::new(),
     };
-    for error in &syntax {
-        let span = error.span().unwrap_or(0..0);
-        findings.push(Diagnostic::error(span, error.message()));
-    }
+    push_syntax(&syntax, &mut findings);
     let config = read(&tree, &mut findings);
-    if !syntax.is_empty() {
-        // What could not be read may be what is missed elsewhere.
-        findings.all.retain(|finding| !finding.consequence);
-    }
+    findings.drop_consequences(!syntax.is_empty());
     let report = Report::new(file, text, findings.all);
     if report.errors == 0 {
         Ok((config, report))
     } else {
         Err(report)
+    }
+}
+
+/// The parser's errors. One table too many repeats all its keys: that is one mistake, not many.
+fn push_syntax(errors: &[toml::de::Error], findings: &mut Findings<'_>) {
+    let mut repeated: Option<std::ops::Range<usize>> = None;
+    for error in errors {
+        let span = error.span().unwrap_or(0..0);
+        if error.message() != "duplicate key" {
+            findings.push(Diagnostic::error(span, error.message()));
+            continue;
+        }
+        if repeated
+            .as_ref()
+            .is_some_and(|table| table.contains(&span.start))
+        {
+            continue;
+        }
+        let key = findings.text.get(span.clone()).unwrap_or_default();
+        let message = format!("there is a {key} already");
+        let rest = findings.text.get(span.end..).unwrap_or_default();
+        if Place::of(findings.text, span.start).text.starts_with('[') {
+            let length = rest.find("\n[").unwrap_or(rest.len());
+            repeated = Some(span.end..span.end + length);
+        }
+        findings
+            .push(Diagnostic::error(span, message).remedy("two of one kind cannot have one name"));
     }
 }
 
@@ -233,7 +256,11 @@ fn read(tree: &toml::Spanned<toml::de::DeTable<'_>>, findings: &mut Findings<'_>
         &["derive", "include", "balancers"],
     );
     Config {
-        sources: sources.into_iter().map(|named| named.source).collect(),
+        sources: sources
+            .named
+            .into_iter()
+            .map(|named| named.source)
+            .collect(),
         services,
     }
 }

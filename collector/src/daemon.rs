@@ -95,9 +95,9 @@ pub fn run(config: Config, directory: &Path) -> Result<(), NotRun> {
     let mut collector = Collector::new(config, directory.to_owned(), boot);
     collector.tell_manager(&[sd_notify::NotifyState::Ready]);
     info!(
-        "collecting: {} sources, {} services, into {}",
-        collector.config.sources.len(),
-        collector.config.services.len(),
+        "collecting: {}, {}, into {}",
+        wording::counted(collector.config.sources.len(), "source"),
+        wording::counted(collector.config.services.len(), "service"),
         directory.display()
     );
     collector.work(&events);
@@ -332,9 +332,9 @@ impl Collector {
         self.status_written = Some(Instant::now());
         let failing = self.sources.values().filter(|source| !source.ok).count();
         let summary = format!(
-            "{} services, {} sources, {failing} failing",
-            self.config.services.len(),
-            self.config.sources.len()
+            "{}, {}, {failing} failing",
+            wording::counted(self.config.services.len(), "service"),
+            wording::counted(self.config.sources.len(), "source")
         );
         self.tell_manager(&[sd_notify::NotifyState::Status(&summary)]);
     }

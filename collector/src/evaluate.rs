@@ -131,8 +131,12 @@ pub fn evaluate(service: &Service, world: &World<'_>, memory: &Memory, now: Boot
     };
     let decided = walk.decide(&mut memory.truths);
     let verdict = walk.verdict(decided, &mut memory);
+    let news = polled.wake_at(service, now);
     Outcome {
-        wake_at: polled.wake_at(service, now),
+        // A truth that is only kept may end before any source is overdue.
+        wake_at: verdict
+            .as_ref()
+            .map_or(news, |verdict| news.min(verdict.until)),
         verdict,
         memory,
     }

@@ -221,11 +221,20 @@ fn explain(error: &ExecutionError) -> Unknown {
         ExecutionError::UndeclaredReference(name) => {
             format!("{} has no value now", shorten(name))
         }
-        ExecutionError::NoSuchOverload(overload) => format!(
-            "{} does not take {}",
-            rewrite::written_name(overload.function()),
-            overload.argument_types().join(" and ")
-        ),
+        ExecutionError::NoSuchOverload(overload) => {
+            let types: Vec<&str> = overload
+                .argument_types()
+                .iter()
+                .map(|name| rewrite::written_type(name))
+                .collect();
+            match (
+                rewrite::written_name(overload.function()).as_str(),
+                types.as_slice(),
+            ) {
+                (".", [operand, ..]) => format!("{operand} has no fields"),
+                (name, types) => format!("{name} does not take {}", types.join(" and ")),
+            }
+        }
         ExecutionError::FunctionError { function, message } => {
             format!("{}: {}", rewrite::written_name(function), shorten(message))
         }
@@ -234,7 +243,8 @@ fn explain(error: &ExecutionError) -> Unknown {
             "division by zero".to_owned()
         }
         ExecutionError::UnsupportedBinaryOperator(operator, left, right) => format!(
-            "cannot {operator} {} and {}",
+            "{} does not take {} and {}",
+            rewrite::written_name(operator),
             Type::of(left),
             Type::of(right)
         ),
@@ -313,12 +323,16 @@ fn syntax_faults(text: &str, errors: &cel::ParseErrors) -> Vec<Fault> {
         .collect()
 }
 
-/// ANTLR's message, shortened where it lists every token that it knows.
+/// ANTLR's message in plainer words, and without the list of every token that it knows.
 fn syntax_message(message: &str) -> String {
     let message = message.replace("Syntax error: ", "");
-    match message.split_once(" expecting {") {
-        Some((what, _)) => format!("syntax: {what}"),
-        None => format!("syntax: {message}"),
+    let what = message.split(" expecting ").next().unwrap_or(&message);
+    if what.contains("'<EOF>'") {
+        "the expression ends too early".to_owned()
+    } else if let Some(character) = what.strip_prefix("token recognition error at: ") {
+        format!("{character} means nothing here")
+    } else {
+        format!("syntax: {what}")
     }
 }
 

@@ -29,13 +29,15 @@ pub fn plan(service: &Service, verdict: &Verdict) -> Plan {
         until: verdict.until,
         reply: verdict.reply,
     };
-    let kept = verdict.reply.described(Description::lossy("stale"));
     if wording::takes_out(&verdict.reply) {
+        // Why it was taken out is still worth knowing; the numbers behind a weight are not.
+        let why = format!("stale {}", verdict.reply.description.as_str());
         return Plan {
             stages: vec![fresh],
-            then: kept,
+            then: verdict.reply.described(Description::lossy(&why)),
         };
     }
+    let kept = verdict.reply.described(Description::lossy("stale"));
     match service.stale {
         Stale::Keep => Plan {
             stages: vec![fresh],

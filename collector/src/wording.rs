@@ -82,6 +82,13 @@ pub fn number(number: f64) -> String {
     }
 }
 
+/// A count of things: `1 rule`, `2 rules`.
+#[must_use]
+pub fn counted(count: usize, thing: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {thing}{plural}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

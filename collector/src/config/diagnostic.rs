@@ -73,20 +73,9 @@ impl Diagnostic {
         );
         let number = place.line.to_string();
         let margin = " ".repeat(number.len());
-        let before = place.text.get(..place.offset).unwrap_or_default();
-        // Tabs stay tabs, so that the caret stands under what it means.
-        let indent: String = before
-            .chars()
-            .map(|c| if c == '\t' { '\t' } else { ' ' })
-            .collect();
-        let covered = place.text.get(place.offset..).unwrap_or_default();
-        let length = self.span.len().min(covered.len());
-        let carets = covered
-            .get(..length)
-            .map_or(1, |covered| covered.chars().count())
-            .max(1);
-        shown.push_str(&format!("{number} | {}\n", place.text));
-        shown.push_str(&format!("{margin} | {indent}{}\n", "^".repeat(carets)));
+        let excerpt = place.excerpt(self.span.len());
+        shown.push_str(&format!("{number} | {}\n", excerpt.text));
+        shown.push_str(&format!("{margin} | {}\n", excerpt.carets));
         if let Some(remedy) = &self.remedy {
             shown.push_str(&format!("{margin} = {remedy}\n"));
         }
@@ -121,6 +110,53 @@ impl<'t> Place<'t> {
             column: before.get(start..).unwrap_or_default().chars().count() + 1,
             text: line,
             offset: (at - start).min(line.len()),
+        }
+    }
+}
+
+/// As much of a line as fits a screen.
+const WIDTH: usize = 120;
+
+/// How much of it stands before the place that is meant, in a line that does not fit.
+const BEFORE: usize = 40;
+
+/// A line and what marks a place in it.
+struct Excerpt {
+    text: String,
+    carets: String,
+}
+
+impl Place<'_> {
+    /// The line, or the part of it around the place, with carets under the next `length` bytes.
+    fn excerpt(&self, length: usize) -> Excerpt {
+        let before = self.text.get(..self.offset).unwrap_or_default();
+        let covered = self.text.get(self.offset..).unwrap_or_default();
+        let covered = covered.get(..length.min(covered.len())).unwrap_or_default();
+        let whole = self.text.chars().count();
+        let column = before.chars().count();
+        let (skipped, cut) = match whole {
+            0..=WIDTH => (0, false),
+            _ => (column.saturating_sub(BEFORE), true),
+        };
+        let mut text: String = self.text.chars().skip(skipped).take(WIDTH).collect();
+        let mut indent: String = before
+            .chars()
+            .skip(skipped)
+            // Tabs stay tabs, so that the caret stands under what it means.
+            .map(|c| if c == '\t' { '\t' } else { ' ' })
+            .collect();
+        let room = WIDTH - (column - skipped);
+        if skipped > 0 {
+            text.insert_str(0, "... ");
+            indent.insert_str(0, "    ");
+        }
+        if cut && whole > skipped + WIDTH {
+            text.push_str(" ...");
+        }
+        let carets = covered.chars().count().clamp(1, room.max(1));
+        Excerpt {
+            text,
+            carets: format!("{indent}{}", "^".repeat(carets)),
         }
     }
 }

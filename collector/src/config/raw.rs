@@ -1,7 +1,7 @@
 //! Reading the TOML tree: typed access to keys that remembers where everything stands, collects every
 //! mistake instead of stopping at the first, and knows which keys nobody asked for.
 
-use super::diagnostic::Diagnostic;
+use super::diagnostic::{Diagnostic, Severity};
 use crate::expression::closest;
 use std::ops::Range;
 use std::time::Duration;
@@ -17,6 +17,21 @@ pub(super) struct Findings<'t> {
 impl Findings<'_> {
     pub(super) fn push(&mut self, finding: Diagnostic) {
         self.all.push(finding);
+    }
+
+    /// Drops what may only follow from something else that is wrong: what could not be read may be what
+    /// is missed elsewhere, and what is not right may be what nobody uses.
+    pub(super) fn drop_consequences(&mut self, syntax_is_wrong: bool) {
+        let wrong = |finding: &Diagnostic| finding.severity == Severity::Error;
+        let any_wrong = self.all.iter().any(wrong);
+        self.all.retain(|finding| {
+            let dropped = if wrong(finding) {
+                syntax_is_wrong
+            } else {
+                any_wrong
+            };
+            !(finding.consequence && dropped)
+        });
     }
 
     /// The bytes of the file that hold `part` of the string that was read from `literal`: a basic

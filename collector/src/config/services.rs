@@ -2,7 +2,7 @@
 
 use super::diagnostic::{Diagnostic, Place};
 use super::raw::{Entry, Findings, Table, Text};
-use super::sources::Named;
+use super::sources::{Named, Sources};
 use super::{Administration, OnFailure, Rule, Service, Stale, State};
 use crate::expression::{Expression, Scope, Type, Vocabulary, closest};
 use crate::source::{Kind, Source};
@@ -56,10 +56,17 @@ const LONGEST: Duration = Duration::from_secs(30 * 86_400);
 
 pub(super) fn read(
     table: Option<Table<'_>>,
-    sources: &[Named],
+    sources: &Sources,
     findings: &mut Findings<'_>,
 ) -> Vec<Service> {
-    let vocabulary = Vocabulary::new(sources.iter().map(|named| &named.source));
+    let Sources {
+        named: sources,
+        broken,
+    } = sources;
+    let mut vocabulary = Vocabulary::new(sources.iter().map(|named| &named.source));
+    for name in broken {
+        vocabulary.add_broken(name);
+    }
     let mut used = BTreeSet::new();
     let services = table
         .map(|mut table| table.take_all())

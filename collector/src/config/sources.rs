@@ -18,12 +18,25 @@ pub(super) struct Named {
     pub(super) span: Range<usize>,
 }
 
-pub(super) fn read(table: Option<Table<'_>>, findings: &mut Findings<'_>) -> Vec<Named> {
+/// All of `[source]`.
+#[derive(Default)]
+pub(super) struct Sources {
+    /// Those that are right, in the order of the file.
+    pub(super) named: Vec<Named>,
+    /// The names of those that are not.
+    pub(super) broken: Vec<String>,
+}
+
+pub(super) fn read(table: Option<Table<'_>>, findings: &mut Findings<'_>) -> Sources {
     let entries = table.map(|mut table| table.take_all()).unwrap_or_default();
-    entries
-        .into_iter()
-        .filter_map(|entry| source(entry, findings))
-        .collect()
+    let mut sources = Sources::default();
+    for entry in entries {
+        match source(entry, findings) {
+            Some(named) => sources.named.push(named),
+            None => sources.broken.push(entry.key.to_owned()),
+        }
+    }
+    sources
 }
 
 fn source(entry: Entry<'_>, findings: &mut Findings<'_>) -> Option<Named> {
@@ -227,8 +240,10 @@ fn http(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Kind> {
         .need(findings, "url", example)?
         .text(findings, example)?;
     if let Err(wrong) = Http::check_url(&url.value) {
-        findings
-            .push(Diagnostic::error(url.span, wrong).remedy(format!("it looks like {example}")));
+        findings.push(
+            Diagnostic::error(url.span, format!("url {wrong}"))
+                .remedy(format!("it looks like {example}")),
+        );
     }
     Some(Kind::Http(Http {
         url: url.value,

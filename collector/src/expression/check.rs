@@ -75,7 +75,8 @@ impl fmt::Display for Type {
 /// The sources that expressions may name, and the fields of each.
 #[derive(Clone, Debug, Default)]
 pub struct Vocabulary {
-    sources: BTreeMap<String, Vec<(&'static str, Type)>>,
+    /// `None` where a source is there but could not be read: nothing is said of its fields then.
+    sources: BTreeMap<String, Option<Vec<(&'static str, Type)>>>,
 }
 
 impl Vocabulary {
@@ -84,9 +85,15 @@ impl Vocabulary {
     pub fn new<'a>(sources: impl IntoIterator<Item = &'a Source>) -> Self {
         let sources = sources
             .into_iter()
-            .map(|source| (source.name.clone(), fields(&source.kind)))
+            .map(|source| (source.name.clone(), Some(fields(&source.kind))))
             .collect();
         Self { sources }
+    }
+
+    /// Adds a source of which nothing but its name is known, because its own part of the configuration
+    /// is wrong.
+    pub fn add_broken(&mut self, name: &str) {
+        self.sources.entry(name.to_owned()).or_insert(None);
     }
 }
 
@@ -272,7 +279,8 @@ impl Checker<'_> {
             return Type::Unknown;
         }
         if let Some(fields) = self.vocabulary.sources.get(name) {
-            let best = fields.last().map_or("ok", |(field, _)| *field);
+            let known = fields.as_deref().unwrap_or_default();
+            let best = known.last().map_or("ok", |(field, _)| *field);
             return self.fault(
                 tree,
                 format!("{name} is a source, not a value"),
@@ -302,6 +310,9 @@ impl Checker<'_> {
                     Some(format!("{source}.ok says whether it gave anything")),
                 );
             }
+            let Some(fields) = fields else {
+                return Type::Unknown;
+            };
             let known = fields.iter().find(|(field, _)| *field == select.field);
             let Some((field, kind)) = known else {
                 let names = fields.iter().map(|(field, _)| *field);
@@ -590,7 +601,7 @@ fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
 pub(crate) fn closest<'n>(wrong: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     names
         .map(|name| (distance(wrong, name), name))
-        .filter(|(distance, name)| *distance <= wrong.len().max(name.len()).div_ceil(3))
+        .filter(|(distance, name)| *distance <= wrong.len().max(name.len()) / 3)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
 }

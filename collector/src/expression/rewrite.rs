@@ -17,7 +17,24 @@ pub(super) fn written_name(function: &str) -> String {
         MODULO => "%".to_owned(),
         operators::IN => "in".to_owned(),
         operators::INDEX => "[]".to_owned(),
+        // The interpreter's names, in its errors.
+        "add" => "+".to_owned(),
+        "sub" => "-".to_owned(),
+        "mul" => "*".to_owned(),
         name => name.trim_matches(['_', '@']).to_owned(),
+    }
+}
+
+/// A type's name in CEL's errors, in our words.
+pub(super) fn written_type(name: &str) -> &str {
+    match name {
+        "double" | "int" | "uint" => "a number",
+        "string" => "text",
+        "bool" => "true or false",
+        "list" => "a list",
+        "map" => "a map",
+        "null_type" => "null",
+        other => other,
     }
 }
 

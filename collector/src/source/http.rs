@@ -11,12 +11,13 @@
 mod lookup;
 #[cfg(test)]
 mod tests;
+mod url;
 
 use super::{Deadline, Format, Found, io_reason, too_large};
 use crate::reading::{Failure, Reason};
 use lookup::Lookup;
 use reqwest::blocking::{Client, Response};
-use reqwest::{StatusCode, Url, header, redirect};
+use reqwest::{StatusCode, header, redirect};
 use std::error::Error;
 use std::fmt;
 use std::io::{self, Read};
@@ -45,36 +46,7 @@ impl Http {
     /// What is wrong with it and what would be right, as the rest of a sentence that begins with the
     /// URL. A password in it is not repeated.
     pub fn check_url(url: &str) -> Result<(), String> {
-        // The parser passes over blanks, turns `\` round, and finds the host of `http:a` and of
-        // `http:///a`; each of these is more likely a slip than meant.
-        let odd = |byte: u8| byte <= b' ' || byte == 0x7f || byte == b'\\';
-        if url.bytes().any(odd) {
-            return Err("must hold no blanks, control characters or backslashes".to_owned());
-        }
-        let (scheme, rest) = match url.split_once("://") {
-            Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
-            None => return Err("must begin with http://".to_owned()),
-        };
-        if scheme == "https" {
-            return Err("is https, which comes with a later version; use http://".to_owned());
-        }
-        if scheme != "http" {
-            return Err("must begin with http://".to_owned());
-        }
-        if rest.is_empty() || rest.starts_with(['/', '?', '#', ':']) {
-            return Err("has no host; write http://HOST/PATH".to_owned());
-        }
-        let parsed = Url::parse(url).map_err(|error| format!("is not a URL: {error}"))?;
-        if !parsed.username().is_empty() || parsed.password().is_some() {
-            return Err("must hold no user name or password".to_owned());
-        }
-        if parsed.port() == Some(0) {
-            return Err("has port 0; ports are 1 to 65535".to_owned());
-        }
-        if parsed.fragment().is_some() {
-            return Err("has a part behind `#`, which is never sent".to_owned());
-        }
-        Ok(())
+        url::check(url)
     }
 }
 

@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn recorded_kernels() {
         let memory = poll(&recorded("linux-6.18"), Metric::Memory).unwrap();
-        assert!((memory - 100.0 * (1.0 - 24_348_956.0 / 24_684_092.0)).abs() < 0.1);
+        assert!((memory - 100.0 * (1.0 - 23_945_612.0 / 24_684_092.0)).abs() < 1e-9);
         assert_eq!(
             poll(&recorded("linux-5.10-offline"), Metric::Memory),
             Ok(25.0)

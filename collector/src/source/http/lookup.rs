@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::thread;
 
-type Answer = io::Result<Vec<SocketAddr>>;
+/// Addresses, or what the system says about there being none. Kept in a form that can be told twice.
+type Answer = Result<Vec<SocketAddr>, String>;
 
 /// Looks names up on a thread of its own, one at a time.
 pub(super) struct Lookup {
@@ -25,9 +26,12 @@ pub(super) struct Lookup {
 /// A name that was asked for.
 struct Asked {
     name: String,
-    /// What came, until somebody takes it.
+    /// What came.
     answer: Option<Answer>,
-    waiting: Option<Waker>,
+    /// Whether a poll has had it.
+    used: bool,
+    /// More than one, where a poll that has run out of time is not quite gone when the next one asks.
+    waiting: Vec<Waker>,
 }
 
 impl fmt::Debug for Lookup {
@@ -40,7 +44,10 @@ impl Lookup {
     /// By the system's own rules: `/etc/hosts`, then the name servers, or as it is configured.
     pub(super) fn of_the_system() -> Self {
         // The port is not known here; the client puts the URL's in its place.
-        Self::by(|name| (name, 0).to_socket_addrs().map(Iterator::collect))
+        Self::by(|name| match (name, 0).to_socket_addrs() {
+            Ok(addresses) => Ok(addresses.collect()),
+            Err(error) => Err(error.to_string()),
+        })
     }
 
     pub(super) fn by(find: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Self {
@@ -54,15 +61,17 @@ impl Lookup {
     fn ask(&self, name: &str) -> io::Result<()> {
         let mut latest = lock(&self.latest);
         match &*latest {
-            Some(asked) if asked.answer.is_none() && asked.name == name => return Ok(()),
-            Some(asked) if asked.answer.is_none() => {
+            Some(asked) if asked.answer.is_none() && asked.name != name => {
                 return Err(io::Error::other(format!(
                     "the lookup of {:?} has not ended yet",
                     asked.name
                 )));
             }
-            // One that came too late for the poll that asked is good for this one.
-            Some(asked) if matches!(asked.answer, Some(Ok(_))) && asked.name == name => {
+            Some(asked) if asked.answer.is_none() => return Ok(()),
+            // Addresses that came too late for the poll that asked are good for this one.
+            Some(asked)
+                if asked.name == name && !asked.used && matches!(asked.answer, Some(Ok(_))) =>
+            {
                 return Ok(());
             }
             _ => {}
@@ -70,7 +79,8 @@ impl Lookup {
         *latest = Some(Asked {
             name: name.to_owned(),
             answer: None,
-            waiting: None,
+            used: false,
+            waiting: Vec::new(),
         });
         let find = Arc::clone(&self.find);
         let shared = Arc::clone(&self.latest);
@@ -81,9 +91,7 @@ impl Lookup {
                 let answer = find(&name);
                 if let Some(asked) = lock(&shared).as_mut() {
                     asked.answer = Some(answer);
-                    if let Some(waker) = asked.waiting.take() {
-                        waker.wake();
-                    }
+                    asked.waiting.drain(..).for_each(Waker::wake);
                 }
             });
         match started {
@@ -104,19 +112,22 @@ impl Resolve for Lookup {
         let shared = Arc::clone(&self.latest);
         Box::pin(future::poll_fn(move |context| {
             let mut latest = lock(&shared);
-            match latest.take() {
-                Some(asked) => match asked.answer {
-                    Some(Ok(addresses)) => {
-                        Poll::Ready(Ok(Box::new(addresses.into_iter()) as Addrs))
+            let Some(asked) = latest.as_mut() else {
+                return Poll::Ready(Err(io::Error::other("the lookup is gone").into()));
+            };
+            match &asked.answer {
+                Some(Ok(addresses)) => {
+                    asked.used = true;
+                    Poll::Ready(Ok(Box::new(addresses.clone().into_iter()) as Addrs))
+                }
+                Some(Err(error)) => Poll::Ready(Err(io::Error::other(error.clone()).into())),
+                None => {
+                    let waker = context.waker();
+                    if !asked.waiting.iter().any(|other| other.will_wake(waker)) {
+                        asked.waiting.push(waker.clone());
                     }
-                    Some(Err(error)) => Poll::Ready(Err(error.into())),
-                    None => {
-                        let waiting = Some(context.waker().clone());
-                        *latest = Some(Asked { waiting, ..asked });
-                        Poll::Pending
-                    }
-                },
-                None => Poll::Ready(Err(io::Error::other("the answer is gone").into())),
+                    Poll::Pending
+                }
             }
         }))
     }
@@ -124,4 +135,67 @@ impl Resolve for Lookup {
 
 fn lock(shared: &Mutex<Option<Asked>>) -> MutexGuard<'_, Option<Asked>> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::mpsc;
+    use std::task::{Context, Wake};
+
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// The one that has run out of time and is not quite gone must not be woken in the other's place.
+    #[test]
+    fn all_who_wait_for_a_name_are_told() {
+        let (gate, opened) = mpsc::channel::<()>();
+        let opened = Mutex::new(opened);
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let lookup = Lookup::by(move |_| {
+            let _ = opened.lock().unwrap().recv();
+            Ok(vec![address])
+        });
+        let ask = || lookup.resolve("app".parse().unwrap());
+        let mut futures = [ask(), ask()];
+        let woken = [(); 2].map(|()| Arc::new(Woken(AtomicBool::new(false))));
+        let mut poll = |which: usize| {
+            let waker = Waker::from(Arc::clone(&woken[which]));
+            futures[which]
+                .as_mut()
+                .poll(&mut Context::from_waker(&waker))
+        };
+        for which in [0, 1, 0] {
+            assert!(poll(which).is_pending());
+        }
+        drop(gate);
+        while !woken.iter().all(|woken| woken.0.load(Ordering::SeqCst)) {
+            thread::yield_now();
+        }
+        for which in [0, 1] {
+            let Poll::Ready(Ok(mut addresses)) = poll(which) else {
+                panic!("an answer");
+            };
+            assert_eq!(addresses.next(), Some(address));
+        }
+    }
+
+    #[test]
+    fn another_name_is_not_looked_up_meanwhile() {
+        let (_gate, opened) = mpsc::channel::<()>();
+        let opened = Mutex::new(opened);
+        let lookup = Lookup::by(move |_| {
+            let _ = opened.lock().unwrap().recv();
+            Ok(Vec::new())
+        });
+        assert!(lookup.ask("one").is_ok());
+        assert!(lookup.ask("one").is_ok());
+        assert!(lookup.ask("other").is_err());
+    }
 }

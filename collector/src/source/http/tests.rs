@@ -375,7 +375,7 @@ fn a_name_that_is_in_the_hosts_file_and_one_that_is_nowhere() {
     let url = saying(ok("here")).replace("127.0.0.1", "localhost");
     assert_eq!(poll(http(&url), AMPLE).text.as_deref(), Some("here"));
 
-    let nowhere = Lookup::by(|_| Err(io::Error::other("Name or service not known")));
+    let nowhere = Lookup::by(|_| Err("Name or service not known".to_owned()));
     let found =
         Exchange::with_lookup(http("http://nowhere/"), nowhere).poll(Deadline::within(AMPLE));
     assert_eq!(
@@ -432,52 +432,9 @@ fn to_end_an_exchange_is_not_to_wait_for_its_lookup() {
 }
 
 #[test]
-fn urls_that_can_be_polled() {
-    for url in [
-        "http://127.0.0.1:8081/health_check",
-        "HTTP://localhost",
-        "http://[::1]:80/?a=b",
-        "http://app.example/a%20b",
-    ] {
-        assert_eq!(Http::check_url(url), Ok(()), "{url}");
-    }
-}
-
-#[test]
-fn urls_that_cannot() {
-    for (url, wrong) in [
-        ("", "must begin with http://"),
-        ("127.0.0.1:80/", "must begin with http://"),
-        ("http:127.0.0.1", "must begin with http://"),
-        ("ftp://a/", "must begin with http://"),
-        ("unix:///run/app.sock", "must begin with http://"),
-        (
-            "https://a/",
-            "is https, which comes with a later version; use http://",
-        ),
-        ("http://", "has no host; write http://HOST/PATH"),
-        ("http:///a", "has no host; write http://HOST/PATH"),
-        ("http://:80/", "has no host; write http://HOST/PATH"),
-        ("http://a:99999/", "is not a URL: invalid port number"),
-        ("http://a:0/", "has port 0; ports are 1 to 65535"),
-        ("http://me:word@a/", "must hold no user name or password"),
-        ("http://me@a/", "must hold no user name or password"),
-        ("http://a/#b", "has a part behind `#`, which is never sent"),
-        (
-            " http://a/",
-            "must hold no blanks, control characters or backslashes",
-        ),
-        (
-            "http://a/\nb",
-            "must hold no blanks, control characters or backslashes",
-        ),
-        (
-            "http:\\\\a",
-            "must hold no blanks, control characters or backslashes",
-        ),
-    ] {
-        assert_eq!(Http::check_url(url), Err(wrong.to_owned()), "{url}");
-        let found = poll(http(url), AMPLE);
-        assert_eq!(reason(&found), Reason::Other, "{url}");
-    }
+fn a_url_that_is_not_one_fails_as_a_reading() {
+    let found = poll(http("https://a/"), AMPLE);
+    let failure = found.outcome.unwrap_err();
+    assert_eq!(failure.reason, Reason::Other);
+    assert!(failure.detail.starts_with("the URL is https"), "{failure}");
 }

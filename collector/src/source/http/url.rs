@@ -1,0 +1,91 @@
+//! Which URLs an HTTP source may have. Pure.
+
+use reqwest::Url;
+
+/// See [`super::Http::check_url`].
+pub(super) fn check(url: &str) -> Result<(), String> {
+    // The parser passes over blanks, turns `\` round, and finds the host of `http:a` and of
+    // `http:///a`; each of these is more likely a slip than meant.
+    let odd = |byte: u8| byte <= b' ' || byte == 0x7f || byte == b'\\';
+    if url.bytes().any(odd) {
+        return Err("must hold no blanks, control characters or backslashes".to_owned());
+    }
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
+        None => return Err("must begin with http://".to_owned()),
+    };
+    if scheme == "https" {
+        return Err("is https, which comes with a later version; use http://".to_owned());
+    }
+    if scheme != "http" {
+        return Err("must begin with http://".to_owned());
+    }
+    if rest.is_empty() || rest.starts_with(['/', '?', '#', ':']) {
+        return Err("has no host; write http://HOST/PATH".to_owned());
+    }
+    let parsed = Url::parse(url).map_err(|error| format!("is not a URL: {error}"))?;
+    if !parsed.username().is_empty() || parsed.password().is_some() {
+        return Err("must hold no user name or password".to_owned());
+    }
+    if parsed.port() == Some(0) {
+        return Err("has port 0; ports are 1 to 65535".to_owned());
+    }
+    if parsed.fragment().is_some() {
+        return Err("has a part behind `#`, which is never sent".to_owned());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_that_can_be_polled() {
+        for url in [
+            "http://127.0.0.1:8081/health_check",
+            "HTTP://localhost",
+            "http://[::1]:80/?a=b",
+            "http://app.example/a%20b",
+        ] {
+            assert_eq!(check(url), Ok(()), "{url}");
+        }
+    }
+
+    #[test]
+    fn urls_that_cannot() {
+        for (url, wrong) in [
+            ("", "must begin with http://"),
+            ("127.0.0.1:80/", "must begin with http://"),
+            ("http:127.0.0.1", "must begin with http://"),
+            ("ftp://a/", "must begin with http://"),
+            ("unix:///run/app.sock", "must begin with http://"),
+            (
+                "https://a/",
+                "is https, which comes with a later version; use http://",
+            ),
+            ("http://", "has no host; write http://HOST/PATH"),
+            ("http:///a", "has no host; write http://HOST/PATH"),
+            ("http://:80/", "has no host; write http://HOST/PATH"),
+            ("http://a:99999/", "is not a URL: invalid port number"),
+            ("http://a:0/", "has port 0; ports are 1 to 65535"),
+            ("http://me:word@a/", "must hold no user name or password"),
+            ("http://me@a/", "must hold no user name or password"),
+            ("http://a/#b", "has a part behind `#`, which is never sent"),
+            (
+                " http://a/",
+                "must hold no blanks, control characters or backslashes",
+            ),
+            (
+                "http://a/\nb",
+                "must hold no blanks, control characters or backslashes",
+            ),
+            (
+                "http:\\\\a",
+                "must hold no blanks, control characters or backslashes",
+            ),
+        ] {
+            assert_eq!(check(url), Err(wrong.to_owned()), "{url}");
+        }
+    }
+}

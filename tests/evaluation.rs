@@ -1,0 +1,155 @@
+//! Golden cases of evaluation: each directory of tests/golden/evaluation holds a configuration, the
+//! readings that arrive and when, and the verdicts that follow. A new case needs no code;
+//! `AGENTCHECK_BLESS=1` writes what is seen as what is expected, to be read before it is committed.
+//!
+//! `events` has one event a line: seconds since the boot, a source, and what came of its poll
+//! (`number 97`, `json {...}`, `text ...`, `fail timeout`), or `wake` for an evaluation without news.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout
+)] // a test says what it expects in the shortest way
+
+use agentcheck::config::{self, Config};
+use agentcheck::evaluate::{Decided, Latest, Memory, World, evaluate};
+use agentcheck::expression::Scope;
+use agentcheck::plan::plan;
+use agentcheck::reading::{Content, Failure, Reading, Reason};
+use agentcheck_common::BootTime;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+const SECOND: f64 = 1e9;
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // small, positive numbers of a test
+fn moment(seconds: &str) -> BootTime {
+    BootTime((seconds.parse::<f64>().unwrap() * SECOND).round() as u64)
+}
+
+#[allow(clippy::cast_precision_loss)] // shown to a tenth of a second
+fn shown(time: BootTime) -> String {
+    format!("{}", (time.0 as f64 / SECOND * 1000.0).round() / 1000.0)
+}
+
+fn reading(sent: BootTime, what: &str) -> Reading {
+    let (kind, rest) = what.split_once(' ').unwrap_or((what, ""));
+    let content = match kind {
+        "number" => Content::Number(rest.parse().unwrap()),
+        "json" => Content::Json(serde_json::from_str(rest).expect(rest)),
+        "text" => Content::Text,
+        "fail" => {
+            let reason = [
+                Reason::Timeout,
+                Reason::Refused,
+                Reason::Status,
+                Reason::Malformed,
+            ];
+            let reason = reason.into_iter().find(|reason| reason.word() == rest);
+            let failure = Failure::new(reason.expect(rest), "");
+            return Reading::failed(sent, Duration::from_secs(1), failure);
+        }
+        other => panic!("no such event: {other}"),
+    };
+    Reading {
+        sent,
+        latency: Duration::from_millis(10),
+        status: None,
+        exit: None,
+        text: Some(rest.to_owned()),
+        outcome: Ok(content),
+    }
+}
+
+/// Plays the events; gives what is said after each.
+fn play(config: &Config, events: &str) -> String {
+    let names: Vec<String> = config.sources.iter().map(|s| s.name.clone()).collect();
+    let mut latest: Vec<Option<Latest>> = vec![None; names.len()];
+    let mut memories = vec![Memory::default(); config.services.len()];
+    let mut scope = Scope::new();
+    let mut told = String::new();
+    for event in events.lines().filter(|line| !line.starts_with('#')) {
+        let (at, what) = event.split_once(' ').unwrap();
+        let now = moment(at);
+        if what != "wake" {
+            let (source, what) = what.split_once(' ').unwrap();
+            let index = names.iter().position(|name| name == source).unwrap();
+            let reading = reading(now, what);
+            scope.set(source, &reading);
+            latest[index] = Some(Latest {
+                sent: now,
+                failure: reading.outcome.err().map(|failure| failure.reason),
+            });
+        }
+        scope.at(now);
+        writeln!(told, "{event}").unwrap();
+        for (service, memory) in config.services.iter().zip(&mut memories) {
+            let world = World {
+                names: &names,
+                latest: &latest,
+                scope: &scope,
+                started: BootTime(0),
+            };
+            let outcome = evaluate(service, &world, memory, now);
+            *memory = outcome.memory;
+            assert!(outcome.wake_at > now, "waking in the past is a busy loop");
+            let Some(verdict) = outcome.verdict else {
+                let wake = shown(outcome.wake_at);
+                writeln!(told, "  {}: nothing to say, wake {wake}", service.name).unwrap();
+                continue;
+            };
+            assert!(verdict.until > now);
+            let by = match &verdict.decided {
+                Decided::Rule { index, .. } => format!("rule {}", service.rules[*index].name),
+                Decided::Weight(number) => format!("weight {number:.3}"),
+                Decided::Failure(reason) => format!("failure, {reason}"),
+            };
+            let plan = plan(service, &verdict);
+            writeln!(
+                told,
+                "  {}: {} [{by}] until {} then {}, wake {}",
+                service.name,
+                verdict.reply,
+                shown(verdict.until),
+                plan.then,
+                shown(outcome.wake_at)
+            )
+            .unwrap();
+        }
+    }
+    told
+}
+
+#[test]
+fn golden_cases() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/evaluation");
+    let mut cases: Vec<_> = std::fs::read_dir(&root)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    cases.sort();
+    assert!(cases.len() >= 8, "the cases are gone from {root:?}");
+    let bless = std::env::var_os("AGENTCHECK_BLESS").is_some();
+    let mut wrong = Vec::new();
+    for case in &cases {
+        let (config, _) = config::load(&case.join("agentcheck.toml"))
+            .unwrap_or_else(|error| panic!("{case:?}: {error}"));
+        let events = std::fs::read_to_string(case.join("events")).unwrap();
+        let told = play(&config, &events);
+        let file = case.join("expected");
+        if bless {
+            std::fs::write(&file, &told).unwrap();
+        }
+        let expected = std::fs::read_to_string(&file).unwrap_or_default();
+        if told != expected {
+            wrong.push(format!(
+                "{case:?}\n--- expected\n{expected}--- seen\n{told}"
+            ));
+        }
+    }
+    println!("{} cases", cases.len());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
