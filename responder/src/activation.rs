@@ -1,0 +1,140 @@
+//! What systemd's socket activation says in the environment: which descriptors are sockets for this
+//! process, and what their unit calls them (sd_listen_fds(3)).
+//!
+//! Not here: what the descriptors are.
+
+use crate::sys::Descriptor;
+use agentcheck_common::ServiceName;
+
+/// The sockets that were handed over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Activation<'a> {
+    count: u16,
+    names: &'a [u8],
+}
+
+/// The first descriptor that is handed over.
+const FIRST: i32 = 3;
+
+impl<'a> Activation<'a> {
+    /// Reads it from the environment; nothing where it is not meant for the process `own_id()`, which
+    /// is asked for only where there is something to compare it with.
+    pub fn read(environment: impl Iterator<Item = &'a [u8]>, own_id: impl FnOnce() -> u32) -> Self {
+        let (mut process, mut count, mut names) = (None, None, b"".as_slice());
+        for variable in environment {
+            // Nearly all variables end here.
+            let Some(variable) = variable.strip_prefix(b"LISTEN_") else {
+                continue;
+            };
+            if let Some(value) = variable.strip_prefix(b"PID=") {
+                process = number(value);
+            } else if let Some(value) = variable.strip_prefix(b"FDS=") {
+                count = number(value);
+            } else if let Some(value) = variable.strip_prefix(b"FDNAMES=") {
+                names = value;
+            }
+        }
+        match (process, count) {
+            (Some(process), Some(count)) if process == own_id() => Self {
+                count: u16::try_from(count).unwrap_or(u16::MAX),
+                names,
+            },
+            _ => Self::default(),
+        }
+    }
+
+    /// Each descriptor, and the service that its socket unit names by `FileDescriptorName=`.
+    pub fn sockets(&self) -> impl Iterator<Item = (Descriptor, Option<ServiceName>)> + '_ {
+        let names = self.names.split(|byte| *byte == b':').map(Some);
+        let names = names.chain(core::iter::repeat(None));
+        (FIRST..)
+            .zip(names)
+            .take(usize::from(self.count))
+            .map(|(descriptor, name)| (Descriptor(descriptor), name.and_then(service)))
+    }
+
+    /// Whether anything was handed over.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+/// The service that a descriptor's name stands for. What systemd makes up where a unit gives no name
+/// is no service: the socket unit's own name, and the four words of sd_listen_fds_with_names(3).
+fn service(name: &[u8]) -> Option<ServiceName> {
+    let made_up = matches!(name, b"unknown" | b"connection" | b"stored" | b"varlink")
+        || name.ends_with(b".socket");
+    if made_up {
+        return None;
+    }
+    ServiceName::parse(name)
+}
+
+fn number(digits: &[u8]) -> Option<u32> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0_u32, |value, digit| {
+        let digit = digit.is_ascii_digit().then(|| u32::from(digit - b'0'))?;
+        value.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sockets(environment: &[&str]) -> Vec<(i32, Option<String>)> {
+        let variables = environment.iter().map(|variable| variable.as_bytes());
+        let activation = Activation::read(variables, || 42);
+        activation
+            .sockets()
+            .map(|(descriptor, name)| (descriptor.0, name.map(|name| name.as_str().to_owned())))
+            .collect()
+    }
+
+    #[test]
+    fn names_come_from_the_socket_units() {
+        let names = "LISTEN_FDNAMES=web:agentcheck.socket:api";
+        assert_eq!(
+            sockets(&["PATH=/", "LISTEN_PID=42", "LISTEN_FDS=4", names]),
+            [
+                (3, Some("web".into())),
+                (4, None),
+                (5, Some("api".into())),
+                (6, None)
+            ]
+        );
+        assert_eq!(sockets(&["LISTEN_FDS=1", "LISTEN_PID=42"]), [(3, None)]);
+        for made_up in [
+            "unknown",
+            "connection",
+            "stored",
+            "agentcheck@web.socket",
+            "a b",
+            "",
+        ] {
+            let names = format!("LISTEN_FDNAMES={made_up}");
+            assert_eq!(
+                sockets(&["LISTEN_PID=42", "LISTEN_FDS=1", &names]),
+                [(3, None)]
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_for_another_process_or_malformed_is_nothing() {
+        for environment in [
+            ["LISTEN_PID=41", "LISTEN_FDS=1"],
+            ["LISTEN_PID=42", "LISTEN_FDS=0"],
+            ["LISTEN_PID=42", "LISTEN_FDS="],
+            ["LISTEN_PID=42", "LISTEN_FDS=-1"],
+            ["LISTEN_PID=42", "LISTEN_FDS=99999999999"],
+            ["LISTEN_PID=", "LISTEN_FDS=1"],
+            ["LISTEN_PID=42", "XLISTEN_FDS=1"],
+        ] {
+            assert_eq!(sockets(&environment), [], "{environment:?}");
+        }
+    }
+}

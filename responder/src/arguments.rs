@@ -1,0 +1,388 @@
+//! The command line: from bytes to [`Arguments`], or to what is wrong with it. Every option takes its
+//! value as the next argument or behind a `=`; where one is given twice, the last counts, but for
+//! `--listen`, which adds up.
+//!
+//! Not here: the environment, and whether anything can be done with what was asked.
+
+use crate::address::Address;
+use crate::answer::Fallback;
+use agentcheck_common::{STATE_DIR, ServiceName};
+use core::time::Duration;
+
+/// What `--help` says.
+pub const HELP: &[u8] = b"\
+Usage: agentcheck-responder [OPTION]... [NAME]
+
+Says to HAProxy's agent-check what /run/agentcheck/NAME.state has to say, on the
+connection that it is started with, or from an accept loop on listening sockets.
+
+  --ask                the client names the service, in the line that it sends
+  --ask-default NAME   the service of a client that sends nothing; needs --ask
+  --state-dir DIR      where the state files are (/run/agentcheck)
+  --fallback REPLY     what is said where there is no valid state file
+  --listen ADDRESS     listen there, may be repeated: 127.0.0.1:3333, [::1]:3333,
+                       *:3333 (IPv4 and IPv6), unix:PATH
+  --idle DURATION      end the accept loop when nobody asked for so long (60s, 5m,
+                       off); default 60s, off with --listen
+  --help               say this
+  --version            say the version
+
+See agentcheck-responder(8) and agentcheck.state(5).
+";
+
+/// What `--version` says.
+pub const VERSION: &[u8] =
+    concat!("agentcheck-responder ", env!("CARGO_PKG_VERSION"), "\n").as_bytes();
+
+/// How many `--listen` there may be.
+pub const MAX_LISTEN: usize = 16;
+
+/// The longest `--state-dir`, in bytes: it has to fit into a path together with a name.
+pub const MAX_STATE_DIR: usize = 900;
+
+/// What the command line asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command<'a> {
+    /// To answer.
+    Answer(Arguments<'a>),
+    /// `--help`
+    Help,
+    /// `--version`
+    Version,
+}
+
+/// How to answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arguments<'a> {
+    /// For which service.
+    pub service: Service,
+    /// The directory of the state files: 1 to [`MAX_STATE_DIR`] bytes.
+    pub state_dir: &'a [u8],
+    /// What to say where there is no valid file.
+    pub fallback: Option<Fallback<'a>>,
+    /// Where to listen, in the order given.
+    pub listen: [Option<Listen<'a>>; MAX_LISTEN],
+    /// When an accept loop ends for want of clients.
+    pub idle: Idle,
+}
+
+/// One `--listen`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen<'a> {
+    /// As it was written.
+    pub text: &'a [u8],
+    /// As it is meant.
+    pub address: Address<'a>,
+}
+
+/// Which service is answered for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// None is named here; a socket may have a name.
+    Unnamed,
+    /// This one.
+    Named(ServiceName),
+    /// The one that the client asks for.
+    Asked {
+        /// The one of clients that send nothing.
+        silent: Option<ServiceName>,
+    },
+}
+
+/// When an accept loop ends for want of clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    /// As fits the way of being started.
+    Unsaid,
+    /// Never.
+    Never,
+    /// After this time without a connection: 1 ms to 365 days.
+    After(Duration),
+}
+
+impl<'a> Arguments<'a> {
+    /// Nothing said.
+    pub const NONE: Arguments<'static> = Arguments {
+        service: Service::Unnamed,
+        state_dir: STATE_DIR.as_bytes(),
+        fallback: None,
+        listen: [None; MAX_LISTEN],
+        idle: Idle::Unsaid,
+    };
+}
+
+/// What is wrong with a command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wrong<'a> {
+    /// The argument that cannot be taken.
+    pub argument: &'a [u8],
+    /// Why.
+    pub why: &'static str,
+}
+
+/// Reads the arguments that follow the program's name.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn parse<'a>(mut arguments: impl Iterator<Item = &'a [u8]>) -> Result<Command<'a>, Wrong<'a>> {
+    let mut parsed = Arguments::NONE;
+    let mut name = None;
+    let mut ask = None;
+    let mut silent = None;
+    let mut options_end = false;
+    while let Some(argument) = arguments.next() {
+        let wrong = |why| Wrong { argument, why };
+        if options_end || !argument.starts_with(b"-") {
+            if name.is_some() {
+                return Err(wrong("a second NAME"));
+            }
+            name = Some(ServiceName::parse(argument).ok_or_else(|| wrong(NOT_A_NAME))?);
+            continue;
+        }
+        let equals = argument.iter().position(|byte| *byte == b'=');
+        let (option, attached) = match equals {
+            Some(at) => (
+                argument.get(..at).unwrap_or_default(),
+                argument.get(at + 1..),
+            ),
+            None => (argument, None),
+        };
+        let mut value = || {
+            attached.or_else(|| arguments.next()).ok_or(Wrong {
+                argument,
+                why: "it needs a value",
+            })
+        };
+        match option {
+            b"--ask-default" => {
+                silent = Some(ServiceName::parse(value()?).ok_or_else(|| wrong(NOT_A_NAME))?);
+            }
+            b"--state-dir" => {
+                parsed.state_dir = value()?;
+                if !(1..=MAX_STATE_DIR).contains(&parsed.state_dir.len()) {
+                    return Err(wrong("a directory has 1 to 900 bytes"));
+                }
+            }
+            b"--fallback" => {
+                let line = Fallback::parse(value()?);
+                parsed.fallback = Some(line.ok_or_else(|| wrong("not a reply for HAProxy"))?);
+            }
+            b"--listen" => {
+                let text = value()?;
+                let address = Address::parse(text).ok_or_else(|| {
+                    wrong("an address is IPV4:PORT, [IPV6]:PORT, *:PORT or unix:PATH")
+                })?;
+                let free = parsed.listen.iter_mut().find(|slot| slot.is_none());
+                *free.ok_or_else(|| wrong("more than 16 addresses"))? =
+                    Some(Listen { text, address });
+            }
+            b"--idle" => {
+                parsed.idle = idle(value()?).ok_or_else(|| {
+                    wrong("a duration is a number and ms, s, m, h or d, or it is off")
+                })?;
+            }
+            _ if attached.is_some() => return Err(wrong(UNKNOWN)),
+            b"--ask" => ask = Some(argument),
+            b"--help" | b"-h" => return Ok(Command::Help),
+            b"--version" | b"-V" => return Ok(Command::Version),
+            b"--" => options_end = true,
+            _ => return Err(wrong(UNKNOWN)),
+        }
+    }
+    parsed.service = match (name, ask, silent) {
+        (None, None, None) => Service::Unnamed,
+        (Some(name), None, None) => Service::Named(name),
+        (None, Some(_), silent) => Service::Asked { silent },
+        (Some(_), Some(argument), _) => {
+            return Err(Wrong {
+                argument,
+                why: "either a NAME or --ask",
+            });
+        }
+        (_, None, Some(_)) => {
+            return Err(Wrong {
+                argument: b"--ask-default",
+                why: "it needs --ask",
+            });
+        }
+    };
+    Ok(Command::Answer(parsed))
+}
+
+const NOT_A_NAME: &str = "a name is 1 to 64 letters, digits, . _ and -, a letter or digit first";
+const UNKNOWN: &str = "there is no such option";
+
+/// `off`, or a number and a unit.
+fn idle(text: &[u8]) -> Option<Idle> {
+    const LONGEST: u64 = 365 * 86_400_000;
+    if text == b"off" {
+        return Some(Idle::Never);
+    }
+    let unit = text.iter().position(|byte| !byte.is_ascii_digit())?;
+    let milliseconds = match text.get(unit..)? {
+        b"ms" => 1,
+        b"s" => 1_000,
+        b"m" | b"min" => 60_000,
+        b"h" => 3_600_000,
+        b"d" => 86_400_000,
+        _ => return None,
+    };
+    let digits = text.get(..unit).filter(|digits| !digits.is_empty())?;
+    let number = digits.iter().try_fold(0_u64, |number, digit| {
+        number.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
+    })?;
+    let span = number.checked_mul(milliseconds)?;
+    (1..=LONGEST)
+        .contains(&span)
+        .then(|| Idle::After(Duration::from_millis(span)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::net::Ipv4Addr;
+    use proptest::prelude::*;
+
+    fn parsed<'a>(arguments: &[&'a str]) -> Result<Command<'a>, Wrong<'a>> {
+        parse(arguments.iter().map(|argument| argument.as_bytes()))
+    }
+
+    fn answer<'a>(arguments: &[&'a str]) -> Arguments<'a> {
+        match parsed(arguments) {
+            Ok(Command::Answer(arguments)) => arguments,
+            other => panic!("{arguments:?}: {other:?}"),
+        }
+    }
+
+    fn name(text: &str) -> ServiceName {
+        ServiceName::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn which_service() {
+        assert_eq!(answer(&[]), Arguments::NONE);
+        assert_eq!(answer(&["web"]).service, Service::Named(name("web")));
+        assert_eq!(answer(&["--", "web"]).service, Service::Named(name("web")));
+        assert_eq!(answer(&["--ask"]).service, Service::Asked { silent: None });
+        let silent = Service::Asked {
+            silent: Some(name("web")),
+        };
+        assert_eq!(answer(&["--ask", "--ask-default", "web"]).service, silent);
+        assert_eq!(answer(&["--ask-default=web", "--ask"]).service, silent);
+    }
+
+    #[test]
+    fn options() {
+        let all = answer(&[
+            "--state-dir",
+            "/tmp/x",
+            "--fallback=up 50% # a=b",
+            "web",
+            "--listen",
+            "127.0.0.1:1",
+            "--listen=*:2",
+            "--idle",
+            "90s",
+        ]);
+        assert_eq!(all.state_dir, b"/tmp/x");
+        assert_eq!(all.fallback, Fallback::parse(b"up 50% # a=b"));
+        let listen: Vec<_> = all.listen.iter().flatten().collect();
+        assert_eq!(listen[0].address, Address::V4(Ipv4Addr::LOCALHOST, 1));
+        assert_eq!(listen[0].text, b"127.0.0.1:1");
+        assert_eq!(listen[1].address, Address::Everywhere(2));
+        assert_eq!(listen.len(), 2);
+        assert_eq!(all.idle, Idle::After(Duration::from_secs(90)));
+        assert_eq!(answer(&["--state-dir=a", "--state-dir=b"]).state_dir, b"b");
+        assert_eq!(parsed(&["--help", "--nonsense"]), Ok(Command::Help));
+        assert_eq!(parsed(&["-V"]), Ok(Command::Version));
+    }
+
+    #[test]
+    fn idle_times() {
+        for (text, milliseconds) in [
+            ("1ms", 1),
+            ("2s", 2_000),
+            ("3m", 180_000),
+            ("3min", 180_000),
+            ("1h", 3_600_000),
+            ("1d", 86_400_000),
+        ] {
+            let expected = Some(Idle::After(Duration::from_millis(milliseconds)));
+            assert_eq!(idle(text.as_bytes()), expected, "{text:?}");
+        }
+        assert_eq!(idle(b"off"), Some(Idle::Never));
+        for bad in [
+            "",
+            "0s",
+            "5",
+            "s",
+            "-1s",
+            "1.5s",
+            "1 s",
+            "1S",
+            "366d",
+            "99999999999999999999s",
+            "1sm",
+        ] {
+            assert_eq!(idle(bad.as_bytes()), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong() {
+        let long = "x".repeat(MAX_STATE_DIR + 1);
+        let many = vec!["--listen=*:1"; MAX_LISTEN + 1];
+        let table: &[(&[&str], &str, &str)] = &[
+            (&["web", "api"], "api", "second NAME"),
+            (&["../web"], "../web", "a name is"),
+            (&[""], "", "a name is"),
+            (&["web", "--ask"], "--ask", "either a NAME"),
+            (&["--ask-default", "web"], "--ask-default", "needs --ask"),
+            (
+                &["web", "--ask-default=web"],
+                "--ask-default",
+                "needs --ask",
+            ),
+            (
+                &["--ask", "--ask-default=a/b"],
+                "--ask-default=a/b",
+                "a name is",
+            ),
+            (&["--ask=web"], "--ask=web", "no such option"),
+            (&["--bogus"], "--bogus", "no such option"),
+            (&["--bogus=1"], "--bogus=1", "no such option"),
+            (&["-x"], "-x", "no such option"),
+            (&["-"], "-", "no such option"),
+            (&["--fallback"], "--fallback", "needs a value"),
+            (&["--fallback", "halfway"], "--fallback", "not a reply"),
+            (&["--fallback="], "--fallback=", "not a reply"),
+            (&["--state-dir="], "--state-dir=", "1 to 900"),
+            (&["--state-dir", &long], "--state-dir", "1 to 900"),
+            (&["--listen", "nowhere"], "--listen", "an address is"),
+            (&many, "--listen=*:1", "more than 16"),
+            (&["--idle", "5"], "--idle", "a duration is"),
+        ];
+        for (arguments, argument, why) in table {
+            let wrong = parsed(arguments).expect_err(&format!("{arguments:?}"));
+            assert_eq!(wrong.argument, argument.as_bytes());
+            assert!(wrong.why.contains(why), "{arguments:?}: {}", wrong.why);
+        }
+    }
+
+    proptest! {
+        /// No command line is too odd to be read or refused.
+        #[test]
+        fn whatever_the_arguments_are(
+            arguments in prop::collection::vec(
+                prop_oneof![
+                    prop::collection::vec(any::<u8>(), 0..20),
+                    "--(ask|ask-default|state-dir|fallback|listen|idle|help)(=[a-z0-9:*%. ]{0,9})?"
+                        .prop_map(String::into_bytes),
+                ],
+                0..6,
+            ),
+        ) {
+            let _ = parse(arguments.iter().map(Vec::as_slice));
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Finds out how the program was launched and has the answer given in the way that fits:
+//!
+//! 1. `--listen`, or descriptors handed over by LISTEN_FDS: an accept loop on those.
+//! 2. Standard input is a listening socket (`wait` in inetd's terms): an accept loop on it.
+//! 3. Standard input is a connection: one answer there.
+//! 4. Anything else: one answer on standard output. Only here is there room for help and for messages
+//!    about the command line; anywhere above, a wrong command line is answered with `bad-arguments`,
+//!    for HAProxy to show.
+
+use crate::accept_loop::{End, answer_all};
+use crate::activation::Activation;
+use crate::answer::NoName;
+use crate::arguments::{self, Arguments, Command, Idle, Wrong};
+use crate::journal::{Message, error_text};
+use crate::listeners::Listeners;
+use crate::oneshot::{Wire, answer_once};
+use crate::stderr::Stderr;
+use crate::sys::{self, Descriptor};
+use core::time::Duration;
+
+/// Answered, or ended as told; whatever the client did.
+pub const STATUS_OK: u8 = 0;
+/// Nothing can be answered: no address to listen on, nowhere to write to.
+pub const STATUS_FAILED: u8 = 1;
+/// The command line cannot be understood and there is no connection: `bad-arguments` went to standard
+/// output, the reason to standard error.
+pub const STATUS_USAGE: u8 = 2;
+/// The program found itself in a state that it holds for impossible.
+pub const STATUS_PANIC: u8 = 70;
+
+/// How long an accept loop that a launcher started waits for the next client: the launcher starts it again
+/// with the next connection.
+pub const LAUNCHED_IDLE: Duration = Duration::from_secs(60);
+
+/// Runs the program with these arguments, the program's own name not among them, and this environment of
+/// `KEY=VALUE`; the exit status.
+pub fn run<'a>(
+    arguments: impl Iterator<Item = &'a [u8]>,
+    environment: impl Iterator<Item = &'a [u8]> + Clone,
+) -> u8 {
+    let command = arguments::parse(arguments);
+    let (arguments, service) = match &command {
+        Ok(Command::Answer(arguments)) => (arguments, Ok(arguments.service)),
+        _ => (&Arguments::NONE, Err(NoName::BadArguments)),
+    };
+
+    let activation = Activation::read(environment.clone(), sys::process_id);
+    let wire = if arguments.listen.iter().any(Option::is_some) || !activation.is_empty() {
+        None
+    } else {
+        match sys::is_listening(Descriptor::STDIN) {
+            Ok(true) => None,
+            Ok(false) => Some(Wire::Socket(Descriptor::STDIN)),
+            Err(_) => Some(Wire::Standard),
+        }
+    };
+    match (wire, &command) {
+        (Some(Wire::Standard), Ok(Command::Help)) => print(arguments::HELP),
+        (Some(Wire::Standard), Ok(Command::Version)) => print(arguments::VERSION),
+        (Some(Wire::Standard), Err(wrong)) => {
+            let answered = answer_once(Wire::Standard, service, arguments);
+            say_wrong(wrong, Stderr::beside_stdout(environment));
+            match answered {
+                Ok(()) => STATUS_USAGE,
+                Err(_) => STATUS_FAILED,
+            }
+        }
+        (Some(wire), _) => match answer_once(wire, service, arguments) {
+            Ok(()) => STATUS_OK,
+            Err(_) => STATUS_FAILED,
+        },
+        (None, _) => {
+            let stderr = Stderr::of_loop(environment);
+            if let Err(wrong) = &command {
+                say_wrong(wrong, stderr);
+            }
+            listen(arguments, service, &activation, stderr)
+        }
+    }
+}
+
+/// The ways with an accept loop.
+fn listen<'a>(
+    arguments: &Arguments<'a>,
+    service: Result<arguments::Service, NoName>,
+    activation: &Activation<'_>,
+    stderr: Stderr,
+) -> u8 {
+    let mut listeners: Listeners<'a> = Listeners::NONE;
+    let failed = |what: &[u8], error: sys::Errno| {
+        let error = error_text(error.0);
+        stderr.say(&Message::of(&[
+            b"cannot listen on ",
+            what,
+            b": ",
+            error.as_bytes(),
+        ]));
+        STATUS_FAILED
+    };
+    let mut launched_idle = Some(LAUNCHED_IDLE);
+    for listen in arguments.listen.iter().flatten() {
+        launched_idle = None;
+        if let Err(error) = listeners.open(listen) {
+            return failed(listen.text, error);
+        }
+    }
+    let mut connection = None;
+    let stdin = core::iter::once((Descriptor::STDIN, None)).take_while(|_| activation.is_empty());
+    for (socket, name) in activation.sockets().chain(stdin) {
+        match sys::is_listening(socket) {
+            Ok(true) => {
+                if let Err(error) = listeners.adopt(socket, name) {
+                    return failed(b"a socket that was handed over", error);
+                }
+            }
+            // A connection, of a socket unit with Accept=yes and without StandardInput=socket.
+            Ok(false) if !activation.is_empty() => connection = connection.or(Some(socket)),
+            _ => {}
+        }
+    }
+    if listeners.is_empty() {
+        let wire = connection.map_or(Wire::Standard, Wire::Socket);
+        return match answer_once(wire, service, arguments) {
+            Ok(()) => STATUS_OK,
+            Err(_) => STATUS_FAILED,
+        };
+    }
+    let idle = match arguments.idle {
+        Idle::Unsaid => launched_idle,
+        Idle::Never => None,
+        Idle::After(span) => Some(span),
+    };
+    let end = answer_all(&mut listeners, service, arguments, idle, stderr);
+    listeners.unlink_paths();
+    let (error, what): (_, &[u8]) = match end {
+        End::Signal | End::Idle => return STATUS_OK,
+        End::NoListener => (sys::Errno::INVAL, b"any socket any more"),
+        End::Error(error) => (error, b"all sockets together"),
+    };
+    failed(what, error)
+}
+
+/// Text for people, on standard output, which may take its time.
+fn print(text: &[u8]) -> u8 {
+    match sys::write(Descriptor::STDOUT, text) {
+        Ok(_) => STATUS_OK,
+        Err(_) => STATUS_FAILED,
+    }
+}
+
+fn say_wrong(wrong: &Wrong<'_>, stderr: Stderr) {
+    let parts = [
+        wrong.argument,
+        b": ",
+        wrong.why.as_bytes(),
+        b" (--help lists the options)",
+    ];
+    stderr.say(&Message::of(&parts));
+}

@@ -1,0 +1,161 @@
+//! The way into the kernel on x86_64 and aarch64: one instruction, and the numbers of the calls.
+//!
+//! It goes around the C library also where there is one, so that tests run the code that ships.
+#![allow(unsafe_code)]
+
+use super::Status;
+use core::mem::MaybeUninit;
+
+#[cfg(target_arch = "x86_64")]
+#[rustfmt::skip]
+pub(super) mod number {
+    pub(crate) const READ: usize = 0;
+    pub(crate) const WRITE: usize = 1;
+    pub(crate) const CLOSE: usize = 3;
+    pub(crate) const FSTAT: usize = 5;
+    pub(crate) const SIGPROCMASK: usize = 14;
+    pub(crate) const GETPID: usize = 39;
+    pub(crate) const SOCKET: usize = 41;
+    pub(crate) const CONNECT: usize = 42;
+    pub(crate) const SENDTO: usize = 44;
+    pub(crate) const RECVFROM: usize = 45;
+    pub(crate) const SHUTDOWN: usize = 48;
+    pub(crate) const BIND: usize = 49;
+    pub(crate) const LISTEN: usize = 50;
+    pub(crate) const SETSOCKOPT: usize = 54;
+    pub(crate) const GETSOCKOPT: usize = 55;
+    pub(crate) const FCNTL: usize = 72;
+    pub(crate) const CLOCK_GETTIME: usize = 228;
+    pub(crate) const EXIT_GROUP: usize = 231;
+    pub(crate) const EPOLL_CTL: usize = 233;
+    pub(crate) const OPENAT: usize = 257;
+    pub(crate) const UNLINKAT: usize = 263;
+    pub(crate) const PPOLL: usize = 271;
+    pub(crate) const EPOLL_PWAIT: usize = 281;
+    pub(crate) const ACCEPT4: usize = 288;
+    pub(crate) const SIGNALFD4: usize = 289;
+    pub(crate) const EPOLL_CREATE1: usize = 291;
+}
+
+#[cfg(target_arch = "aarch64")]
+#[rustfmt::skip]
+pub(super) mod number {
+    pub(crate) const EPOLL_CREATE1: usize = 20;
+    pub(crate) const EPOLL_CTL: usize = 21;
+    pub(crate) const EPOLL_PWAIT: usize = 22;
+    pub(crate) const FCNTL: usize = 25;
+    pub(crate) const UNLINKAT: usize = 35;
+    pub(crate) const OPENAT: usize = 56;
+    pub(crate) const CLOSE: usize = 57;
+    pub(crate) const READ: usize = 63;
+    pub(crate) const WRITE: usize = 64;
+    pub(crate) const PPOLL: usize = 73;
+    pub(crate) const SIGNALFD4: usize = 74;
+    pub(crate) const FSTAT: usize = 80;
+    pub(crate) const EXIT_GROUP: usize = 94;
+    pub(crate) const CLOCK_GETTIME: usize = 113;
+    pub(crate) const SIGPROCMASK: usize = 135;
+    pub(crate) const GETPID: usize = 172;
+    pub(crate) const SOCKET: usize = 198;
+    pub(crate) const BIND: usize = 200;
+    pub(crate) const LISTEN: usize = 201;
+    pub(crate) const CONNECT: usize = 203;
+    pub(crate) const SENDTO: usize = 206;
+    pub(crate) const RECVFROM: usize = 207;
+    pub(crate) const SETSOCKOPT: usize = 208;
+    pub(crate) const GETSOCKOPT: usize = 209;
+    pub(crate) const SHUTDOWN: usize = 210;
+    pub(crate) const ACCEPT4: usize = 242;
+}
+
+/// Asks the kernel; the result is negative, the number of an error, where it refused.
+///
+/// # Safety
+/// Where an argument of this call is an address, the kernel may read or write there as much as the
+/// call's documentation says.
+#[inline(always)]
+pub(super) unsafe fn call(number: usize, arguments: [usize; 6]) -> isize {
+    let [a, b, c, d, e, f] = arguments;
+    let result: isize;
+    // SAFETY: the registers are those of the kernel's calling convention, and what it overwrites is
+    // declared; memory is not declared untouched. The rest is the caller's promise.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        core::arch::asm!(
+            "syscall",
+            inlateout("rax") number => result,
+            in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d, in("r8") e, in("r9") f,
+            lateout("rcx") _, lateout("r11") _,
+            options(nostack, preserves_flags),
+        );
+    }
+    // SAFETY: the same.
+    #[cfg(target_arch = "aarch64")]
+    unsafe {
+        core::arch::asm!(
+            "svc 0",
+            in("x8") number,
+            inlateout("x0") a => result,
+            in("x1") b, in("x2") c, in("x3") d, in("x4") e, in("x5") f,
+            options(nostack, preserves_flags),
+        );
+    }
+    result
+}
+
+/// The kernel's `struct stat`, the parts that are looked at.
+#[repr(C)]
+#[cfg(target_arch = "x86_64")]
+struct Stat {
+    device: u64,
+    inode: u64,
+    links: u64,
+    mode: u32,
+    owner: [u32; 3],
+    special: u64,
+    size: i64,
+    rest: [u64; 11],
+}
+
+/// The kernel's `struct stat`, the parts that are looked at.
+#[repr(C)]
+#[cfg(target_arch = "aarch64")]
+struct Stat {
+    device: u64,
+    inode: u64,
+    mode: u32,
+    links: u32,
+    owner: [u32; 2],
+    special: [u64; 2],
+    size: i64,
+    rest: [u64; 9],
+}
+
+// 144 and 128 bytes are what the kernel writes.
+const _: () = assert!(
+    size_of::<Stat>()
+        == if cfg!(target_arch = "x86_64") {
+            144
+        } else {
+            128
+        }
+);
+
+/// What `fstat` says of `descriptor`; the number of the error, negative, where it refused.
+pub(super) fn status(descriptor: i32) -> Result<Status, isize> {
+    let mut stat = MaybeUninit::<Stat>::uninit();
+    let arguments = [descriptor as usize, stat.as_mut_ptr() as usize, 0, 0, 0, 0];
+    // SAFETY: the kernel writes one `struct stat`, for which there is room.
+    let result = unsafe { call(number::FSTAT, arguments) };
+    if result < 0 {
+        return Err(result);
+    }
+    // SAFETY: the call succeeded, so the kernel filled it in.
+    let stat = unsafe { stat.assume_init() };
+    Ok(Status {
+        mode: stat.mode,
+        size: stat.size.max(0).unsigned_abs(),
+        device: stat.device,
+        inode: stat.inode,
+    })
+}
