@@ -260,7 +260,7 @@ mod tests {
     fn no_rights() {
         let scratch = Scratch::new("rights");
         let secret = scratch.with("secret", "x");
-        fs::set_permissions(&secret, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o0)).unwrap();
         // Root may read whatever it likes, so this thread gives that right away before it tries.
         let polled = thread::spawn(move || {
             let own = rustix::thread::capabilities(None).unwrap();

@@ -1,9 +1,12 @@
 //! The HTTP source against real servers, most of them bad ones.
 
+mod server;
+
 use super::*;
 use crate::reading::Content;
+use server::{drip, ok, saying, server};
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -16,49 +19,6 @@ const SHORT: Duration = Duration::from_millis(300);
 /// How long the bad servers would hold a client, and the bound that proves that they did not.
 const HELD: Duration = Duration::from_secs(60);
 const NOT_HELD: Duration = Duration::from_secs(20);
-
-/// A server on loopback that gives each connection to `serve`, on a thread of its own, once it has read
-/// the head of the request. Its threads end with the test process.
-fn server(serve: impl Fn(TcpStream, &str) + Send + Sync + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let serve = Arc::new(serve);
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let serve = Arc::clone(&serve);
-            thread::spawn(move || {
-                let mut stream = stream.unwrap();
-                let head = request_head(&mut stream);
-                serve(stream, &head);
-            });
-        }
-    });
-    format!("http://{address}/")
-}
-
-fn request_head(stream: &mut TcpStream) -> String {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|length| length > 0) {
-        head.push(byte[0]);
-    }
-    String::from_utf8(head).unwrap()
-}
-
-/// A server that answers every request with these bytes, and closes.
-fn saying(answer: impl Into<Vec<u8>>) -> String {
-    let answer = answer.into();
-    server(move |mut stream, _| {
-        let _ = stream.write_all(&answer);
-    })
-}
-
-fn ok(body: &str) -> String {
-    format!(
-        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-}
 
 fn http(url: &str) -> Http {
     Http {
@@ -246,14 +206,6 @@ fn an_endless_body_is_cut_off_and_the_server_let_go() {
     let found = exchange.poll(Deadline::within(AMPLE));
     assert_eq!(reason(&found), Reason::TooLarge);
     end.recv_timeout(NOT_HELD).expect("connection closed");
-}
-
-/// Writes one byte every 20 ms for as long as anybody listens.
-fn drip(mut stream: TcpStream, byte: &[u8]) {
-    let started = Instant::now();
-    while started.elapsed() < HELD && stream.write_all(byte).is_ok() {
-        thread::sleep(Duration::from_millis(20));
-    }
 }
 
 #[test]
