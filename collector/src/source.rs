@@ -115,12 +115,14 @@ impl Poller {
     /// and the reading is a failure that nobody needs. An HTTP exchange is not interrupted: it ends by
     /// its own deadline at the latest, and leaves nothing behind if the process exits before that.
     ///
-    /// A file can hold this up for longer than `timeout`: the kernel gives no way to leave a read from a
-    /// network mount that has gone away. A command that was killed is given half a second more to be gone.
+    /// A file, or a program to be started, on a network mount that has gone away can hold this up for
+    /// longer than `timeout`: the kernel gives no way to leave that. A command that was killed is given
+    /// half a second more to be gone.
     pub fn poll(&mut self, stop: &Stop) -> Reading {
         let sent = clock::now();
         let deadline = Deadline::within(self.timeout);
         let found = match &mut self.running {
+            _ if stop.is_stopped() => stopped().into(),
             Running::Http(exchange) => exchange.poll(deadline),
             Running::File(file) => file.poll(deadline),
             Running::Command(runner) => runner.poll(deadline, stop),
@@ -300,6 +302,21 @@ mod tests {
         let deadline = Deadline::within(Duration::MAX);
         assert!(!deadline.has_passed());
         assert!(deadline.remaining() > Duration::from_secs(u64::MAX / 2));
+    }
+
+    #[test]
+    fn nothing_is_started_once_stopped() {
+        let stop = Stop::new();
+        stop.stop();
+        let touched =
+            std::env::temp_dir().join(format!("agentcheck-stopped-{}", std::process::id()));
+        let mut poller = Poller::new(&source(Kind::Command(command::Command {
+            argv: vec!["touch".to_owned(), touched.display().to_string()],
+            format: Format::Text,
+            max_bytes: 10,
+        })));
+        assert_eq!(poller.poll(&stop).outcome, Err(stopped()));
+        assert!(!touched.exists());
     }
 
     #[test]

@@ -104,9 +104,14 @@ mod tests {
     use super::*;
     use std::io::Write;
 
+    fn pipe() -> (OwnedFd, fs::File) {
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        (reader, writer.into())
+    }
+
     #[test]
     fn the_end_of_much_is_kept() {
-        let (reader, mut writer) = io::pipe().unwrap();
+        let (reader, mut writer) = pipe();
         let mut output = Output::end(Some(reader), usize::MAX, 10);
         assert!(!output.read_more().unwrap());
         for line in 0..10_000 {
@@ -126,7 +131,7 @@ mod tests {
 
     #[test]
     fn more_than_the_bound_is_over() {
-        let (reader, mut writer) = io::pipe().unwrap();
+        let (reader, mut writer) = pipe();
         let mut output = Output::whole(Some(reader), 4);
         writer.write_all(b"four").unwrap();
         assert!(output.read_more().unwrap());
