@@ -3,7 +3,7 @@
 //! input and output, as inetd does.
 
 use crate::door::Door;
-use crate::processes::wait_until;
+use crate::processes::{LIMIT, wait_until};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What an agent does with a connection.
 #[derive(Clone, Debug)]
@@ -155,7 +155,7 @@ impl Shared {
                 let _ = rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO));
             }
             Answer::Program(one_shot) => {
-                if let Err(fault) = one_shot.run(stream) {
+                if let Err(fault) = one_shot.serve(stream) {
                     self.faults.lock().unwrap().push(fault);
                 }
             }
@@ -164,7 +164,11 @@ impl Shared {
 }
 
 impl OneShot {
-    fn run(&self, stream: TcpStream) -> Result<(), String> {
+    /// Starts the program with this connection as its standard input and output, and waits for its end.
+    ///
+    /// # Errors
+    /// Where it cannot be started or ends with another status than 0.
+    pub fn serve(&self, stream: TcpStream) -> Result<(), String> {
         let duplicate = || stream.try_clone().map(OwnedFd::from);
         let to_text = |error: std::io::Error| format!("{}: {error}", self.program.display());
         let error = match &self.diagnostics {
@@ -183,10 +187,22 @@ impl OneShot {
             .map_err(to_text)?;
         // The child alone holds the connection, so that it ends when the child does.
         drop(stream);
-        let status = child.wait().map_err(to_text)?;
-        match status.success() {
-            true => Ok(()),
-            false => Err(format!("{} ended with {status}", self.program.display())),
+        let start = Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait().map_err(to_text)? {
+                break status;
+            }
+            if start.elapsed() > LIMIT {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(format!("{} did not end", self.program.display()));
+            }
+            std::thread::sleep(Duration::from_micros(500));
+        };
+        if status.success() {
+            Ok(())
+        } else {
+            Err(format!("{} ended with {status}", self.program.display()))
         }
     }
 }

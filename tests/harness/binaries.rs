@@ -1,18 +1,33 @@
 //! The release binaries: tests run what ships, and never what shipped yesterday.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::SystemTime;
 
 /// The collector, `agentcheck`.
 #[must_use]
 pub fn collector() -> PathBuf {
-    fresh("agentcheck", "collector")
+    static FRESH: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    once(&FRESH, "agentcheck", "collector")
 }
 
 /// The responder, `agentcheck-responder`.
 #[must_use]
 pub fn responder() -> PathBuf {
-    fresh("agentcheck-responder", "responder")
+    static FRESH: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    once(&FRESH, "agentcheck-responder", "responder")
+}
+
+/// Looked at once in a run: what is edited while tests run is a matter for the next run.
+fn once(
+    answer: &'static OnceLock<Result<PathBuf, String>>,
+    binary: &str,
+    package: &str,
+) -> PathBuf {
+    match answer.get_or_init(|| fresh(binary, package)) {
+        Ok(path) => path.clone(),
+        Err(reason) => panic!("run `make build` first: {reason}"),
+    }
 }
 
 /// The workspace's root.
@@ -36,12 +51,11 @@ pub fn directory() -> PathBuf {
     workspace().join(target).join("release")
 }
 
-fn fresh(binary: &str, package: &str) -> PathBuf {
+fn fresh(binary: &str, package: &str) -> Result<PathBuf, String> {
     let path = directory().join(binary);
-    let built = match std::fs::metadata(&path).and_then(|data| data.modified()) {
-        Ok(built) => built,
-        Err(error) => panic!("run `make build` first: {}: {error}", path.display()),
-    };
+    let built = std::fs::metadata(&path)
+        .and_then(|data| data.modified())
+        .map_err(|error| format!("{}: {error}", path.display()))?;
     let root = workspace();
     for source in [
         root.join("Cargo.toml"),
@@ -53,14 +67,14 @@ fn fresh(binary: &str, package: &str) -> PathBuf {
         root.join(package).join("src"),
     ] {
         if let Some(newer) = newer_than(&source, built) {
-            panic!(
-                "run `make build` first: {} is older than {}",
+            return Err(format!(
+                "{} is older than {}",
                 path.display(),
                 newer.display()
-            );
+            ));
         }
     }
-    path
+    Ok(path)
 }
 
 /// The first file at or below `source` that was changed after `built`.

@@ -301,6 +301,15 @@ impl Haproxy {
             .unwrap_or_else(|| panic!("no server {backend}/{server}"))
     }
 
+    /// One server, at a moment when no exchange with its agent is under way: `HAProxy` clears what the
+    /// agent said when it asks again.
+    #[must_use]
+    pub fn server_at_rest(&self, backend: &str, server: &str) -> Seen {
+        self.wait_for_server(backend, server, "a moment between two exchanges", |seen| {
+            !seen.agent_asked
+        })
+    }
+
     /// Waits until a server is seen as `wanted` says, and returns how it is then.
     pub fn wait_for_server(
         &self,

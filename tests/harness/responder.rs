@@ -1,7 +1,7 @@
 //! Our responder, as a one-shot program for other launchers and as an accept loop of its own.
 
 use crate::address::is_listening;
-use crate::agent::{Answer, Diagnostics, OneShot};
+use crate::agent::{Diagnostics, OneShot};
 use crate::binaries;
 use crate::processes::{Running, wait_until};
 use crate::scratch::Scratch;
@@ -9,15 +9,15 @@ use crate::state::StateDirectory;
 use std::net::SocketAddr;
 use std::process::Command;
 
-/// The one-shot that answers for `service`, its diagnostics on the connection, as under xinetd: the
+/// The one-shot that answers for `which` (a name or `--ask`), its diagnostics on the connection, as under xinetd: the
 /// launcher that forgives least.
 #[must_use]
-pub fn one_shot(states: &StateDirectory, service: &str) -> Answer {
-    Answer::Program(OneShot {
+pub fn one_shot(states: &StateDirectory, which: &[&str]) -> OneShot {
+    OneShot {
         program: binaries::responder(),
-        arguments: arguments(states, &[service]),
+        arguments: arguments(states, which),
         diagnostics: Diagnostics::Connection,
-    })
+    }
 }
 
 /// The responder's arguments: `which` (a name or `--ask`) and the state directory.

@@ -20,9 +20,11 @@ pub struct Seen {
     pub configured_weight: u16,
     /// `UP`, `DOWN (agent)`, `MAINT`, `DRAIN` and so on.
     pub status: String,
-    /// Such as `L7OK`, without the star that marks a check under way.
+    /// Such as `L7OK`: how the last exchange with the agent ended.
     pub agent_status: String,
-    /// What the agent said last, or what was wrong with it.
+    /// Whether an exchange with the agent is under way just now.
+    pub agent_asked: bool,
+    /// What the agent said, or what was wrong with it; empty while an exchange is under way.
     pub agent_text: String,
     /// How long the last exchange took, in milliseconds.
     pub agent_duration: Option<u64>,
@@ -71,6 +73,7 @@ impl Seen {
             configured_weight: number("srv_iweight"),
             status: row["status"].clone(),
             agent_status: row["agent_status"].trim_start_matches("* ").to_owned(),
+            agent_asked: row["agent_status"].starts_with("* "),
             agent_text: row["last_agt"].clone(),
             agent_duration: row["agent_duration"].parse().ok(),
             session_limit: row["slim"].parse().ok(),

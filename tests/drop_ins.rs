@@ -1,0 +1,500 @@
+//! The files that other programs read: what `make install` puts where, and what systemd and xinetd make
+//! of it. How the units run under a real systemd is not looked at here.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test says what it expects in the shortest way, and prints what it did"
+)]
+
+use agentcheck_tests::address::{Block, is_listening};
+use agentcheck_tests::binaries;
+use agentcheck_tests::processes::{Running, output, program, run, wait_until};
+use agentcheck_tests::scratch::Scratch;
+use agentcheck_tests::state::StateDirectory;
+use agentcheck_tests::wire::{Heard, probe};
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::process::Command;
+
+/// Each service, and the worst score that `systemd-analyze security` may give it.
+const SERVICES: [(&str, f64); 3] = [
+    ("agentcheck-collector.service", 1.1),
+    ("agentcheck.service", 0.3),
+    ("agentcheck-inetd@.service", 2.5),
+];
+const SOCKETS: [&str; 2] = ["agentcheck.socket", "agentcheck-inetd.socket"];
+const TIGHT: &str = "agentcheck-inetd@.service.d/tight.conf";
+const UNIT_DIRECTORY: &str = "usr/lib/systemd/system";
+
+/// `make TARGET` with the binaries that the other tests run.
+fn make(target: &str, root: &Path, variables: &[&str]) -> Command {
+    let mut command = Command::new(program("make", "make"));
+    command
+        .current_dir(binaries::workspace())
+        .args(["--silent", target])
+        .arg(format!("DESTDIR={}", root.display()))
+        .arg(format!("RELEASE={}", binaries::directory().display()))
+        .args(variables)
+        // Inside `make test`, make would take the outer one's flags.
+        .env_remove("MAKEFLAGS")
+        .env_remove("MAKELEVEL");
+    command
+}
+
+fn install(root: &Path) {
+    // Fails where they are missing or stale.
+    let _ = (binaries::collector(), binaries::responder());
+    run(&mut make("install", root, &[]));
+}
+
+/// Every file below `directory`, relative to it.
+fn files(directory: &Path) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut left = vec![directory.to_owned()];
+    while let Some(next) = left.pop() {
+        for entry in fs::read_dir(&next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                left.push(path);
+            } else {
+                let inside = path.strip_prefix(directory).unwrap();
+                found.insert(inside.to_str().unwrap().to_owned());
+            }
+        }
+    }
+    found
+}
+
+/// What the host's own systemd needs to know about to judge units in `root`.
+fn add_the_hosts_units(root: &Path) {
+    let directory = root.join(UNIT_DIRECTORY);
+    run(Command::new("cp")
+        .args(["-a", "/lib/systemd/system/."])
+        .arg(&directory));
+    // The collector's unit starts it.
+    let tmpfiles = program("systemd-tmpfiles", "systemd");
+    fs::copy(tmpfiles, root.join("usr/bin/systemd-tmpfiles")).unwrap();
+}
+
+/// Adds a drop-in that ships as an example.
+fn enable(root: &Path, drop_in: &str) {
+    let to = root.join("etc/systemd/system").join(drop_in);
+    fs::create_dir_all(to.parent().unwrap()).unwrap();
+    let from = root.join("usr/share/doc/agentcheck/systemd").join(drop_in);
+    fs::copy(from, to).unwrap();
+}
+
+/// The name of an instance, where `unit` is a template.
+fn instance(unit: &str) -> String {
+    unit.replace("@.", "@probe.")
+}
+
+#[test]
+fn install_puts_everything_where_it_belongs_and_uninstall_takes_it_away() {
+    let scratch = Scratch::new("install");
+    let root = scratch.directory("root");
+    install(&root);
+
+    let mut expected: BTreeSet<String> = [
+        "etc/xinetd.d/agentcheck",
+        "usr/bin/agentcheck",
+        "usr/bin/agentcheck-responder",
+        "usr/lib/sysusers.d/agentcheck.conf",
+        "usr/lib/tmpfiles.d/agentcheck.conf",
+    ]
+    .map(str::to_owned)
+    .into();
+    let units = SERVICES.iter().map(|(unit, _)| *unit).chain(SOCKETS);
+    expected.extend(units.map(|unit| format!("{UNIT_DIRECTORY}/{unit}")));
+    let workspace = binaries::workspace();
+    for (from, to) in [
+        ("systemd/optional", "usr/share/doc/agentcheck/systemd"),
+        ("examples", "usr/share/doc/agentcheck/examples"),
+    ] {
+        let from = files(&workspace.join(from));
+        expected.extend(from.iter().map(|file| format!("{to}/{file}")));
+    }
+    for name in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "LICENSE-MIT",
+        "LICENSE-APACHE",
+    ] {
+        expected.insert(format!("usr/share/doc/agentcheck/{name}"));
+    }
+    for page in files(&workspace.join("man")) {
+        let section = page.rsplit('.').next().unwrap();
+        expected.insert(format!("usr/share/man/man{section}/{page}"));
+    }
+    if workspace.join("examples/agentcheck.toml").exists() {
+        expected.insert("etc/agentcheck/agentcheck.toml".to_owned());
+    }
+    assert_eq!(files(&root), expected);
+    assert!(root.join("etc/agentcheck/conf.d").is_dir());
+    for file in &expected {
+        let mode = fs::metadata(root.join(file)).unwrap().permissions().mode();
+        let program = file.starts_with("usr/bin/");
+        assert_eq!(mode & 0o666, 0o644, "{file}");
+        assert!(!program || mode & 0o111 == 0o111, "{file}");
+    }
+
+    run(&mut make("uninstall", &root, &[]));
+    let configuration = "etc/agentcheck/agentcheck.toml";
+    expected.retain(|file| file == configuration);
+    assert_eq!(files(&root), expected);
+}
+
+#[test]
+fn configuration_is_neither_overwritten_nor_removed() {
+    let scratch = Scratch::new("configuration");
+    let root = scratch.directory("root");
+    let kept = [
+        "etc/agentcheck/agentcheck.toml",
+        "etc/agentcheck/conf.d/mine.toml",
+        "etc/xinetd.d/agentcheck",
+    ];
+    install(&root);
+    for file in kept {
+        fs::write(root.join(file), "# mine\n").unwrap();
+    }
+    let of_others = root.join("srv/empty");
+    fs::create_dir_all(&of_others).unwrap();
+    install(&root);
+    run(&mut make("uninstall", &root, &[]));
+
+    let left = files(&root);
+    assert_eq!(left, kept.map(str::to_owned).into());
+    for file in kept {
+        assert_eq!(fs::read_to_string(root.join(file)).unwrap(), "# mine\n");
+    }
+    assert!(of_others.is_dir(), "an empty directory of others is gone");
+}
+
+#[test]
+fn installed_files_name_the_paths_that_they_were_installed_to() {
+    let scratch = Scratch::new("prefix");
+    for (prefix, units) in [
+        ("/usr/local", "usr/local/lib/systemd/system"),
+        ("/opt/agentcheck", "opt/etc/systemd/system"),
+    ] {
+        let root = scratch.directory(prefix.trim_matches('/'));
+        let variables = [&format!("PREFIX={prefix}"), "SYSCONFDIR=/opt/etc"];
+        run(&mut make("install", &root, &variables));
+        for file in files(&root) {
+            let Ok(text) = fs::read_to_string(root.join(&file)) else {
+                continue;
+            };
+            let part = ["/systemd/", "/xinetd.d/", "/tmpfiles.d/", "/sysusers.d/"];
+            if part.iter().any(|part| file.contains(part)) {
+                for path in ["/usr/bin/", "/usr/share/", " /etc/agentcheck"] {
+                    assert!(!text.contains(path), "{file} names {path}");
+                }
+            }
+        }
+        let unit = root.join(units).join("agentcheck-collector.service");
+        let unit = fs::read_to_string(unit).unwrap();
+        let start = format!(
+            "ExecStart={prefix}/bin/agentcheck collect --config /opt/etc/agentcheck/agentcheck.toml"
+        );
+        assert!(unit.contains(&start), "{unit}");
+        run(&mut make("uninstall", &root, &variables));
+        let left = files(&root);
+        assert!(
+            left.iter().all(|file| file.ends_with("agentcheck.toml")),
+            "{left:?}"
+        );
+    }
+}
+
+#[test]
+fn install_without_binaries_says_what_to_do_and_changes_nothing() {
+    let scratch = Scratch::new("unbuilt");
+    let root = scratch.directory("root");
+    let nowhere = format!("RELEASE={}", scratch.file("nowhere").display());
+    let output = output(&mut make("install", &root, &[&nowhere]));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert!(said.contains("make build"), "{said}");
+    assert_eq!(files(&root), BTreeSet::new());
+}
+
+#[test]
+fn systemd_has_nothing_to_say_about_the_units() {
+    let analyze = program("systemd-analyze", "systemd");
+    let scratch = Scratch::new("verify");
+    for with_drop_in in [false, true] {
+        let root = scratch.directory(if with_drop_in { "tight" } else { "plain" });
+        install(&root);
+        add_the_hosts_units(&root);
+        if with_drop_in {
+            enable(&root, TIGHT);
+        }
+        let units = SERVICES.iter().map(|(unit, _)| *unit).chain(SOCKETS);
+        let units: Vec<_> = units.map(instance).collect();
+        let verify = |root: &Path| {
+            let mut verify = Command::new(&analyze);
+            verify
+                .arg("verify")
+                .arg(format!("--root={}", root.display()));
+            let output = output(verify.args(&units));
+            // It says yes to an unknown key and only mentions it: any word is a failure.
+            String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+        };
+        assert_eq!(verify(&root), "");
+
+        // And it would have said something.
+        fs::remove_file(root.join("usr/bin/agentcheck-responder")).unwrap();
+        let said = verify(&root);
+        assert!(said.contains("agentcheck-responder"), "{said:?}");
+    }
+}
+
+#[test]
+fn services_are_as_hard_as_they_claim() {
+    let scratch = Scratch::new("scores");
+    let root = scratch.directory("root");
+    install(&root);
+    for (unit, worst) in SERVICES {
+        let score = score(&root, &instance(unit));
+        println!("{unit}: {score}");
+        assert!(score <= worst, "{unit}: {score} is more than {worst}");
+    }
+    enable(&root, TIGHT);
+    let score = score(&root, "agentcheck-inetd@probe.service");
+    println!("{TIGHT}: {score}");
+    assert!(score <= 0.3, "{TIGHT}: {score}");
+}
+
+fn score(root: &Path, unit: &str) -> f64 {
+    let report = run(Command::new(program("systemd-analyze", "systemd"))
+        .args(["security", "--offline=true", "--no-pager"])
+        .arg(format!("--root={}", root.display()))
+        .arg(unit)
+        .env("LC_ALL", "C.UTF-8"));
+    let last = report.lines().last().unwrap();
+    let (_, score) = last.split_once(&format!("for {unit}: ")).unwrap();
+    score.split(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn accounts_and_directories_are_made() {
+    let scratch = Scratch::new("accounts");
+    let root = scratch.directory("root");
+    install(&root);
+    let option = format!("--root={}", root.display());
+    run(Command::new(program("systemd-sysusers", "systemd"))
+        .arg(&option)
+        .arg("agentcheck.conf"));
+    let passwd = fs::read_to_string(root.join("etc/passwd")).unwrap();
+    let account = |name: &str| -> (u32, u32) {
+        let line = passwd
+            .lines()
+            .find(|line| line.starts_with(&format!("{name}:")));
+        let fields: Vec<_> = line
+            .unwrap_or_else(|| panic!("no {name} in {passwd}"))
+            .split(':')
+            .collect();
+        assert!(fields[6].ends_with("nologin"), "{fields:?}");
+        (fields[2].parse().unwrap(), fields[3].parse().unwrap())
+    };
+    let collector = account("agentcheck");
+    assert_ne!(collector, account("agentcheck-responder"));
+
+    run(Command::new(program("systemd-tmpfiles", "systemd")).args([
+        "--create",
+        &option,
+        "agentcheck.conf",
+    ]));
+    for (directory, mode) in [("run/agentcheck", 0o755), ("var/lib/agentcheck", 0o750)] {
+        let data = fs::metadata(root.join(directory)).unwrap();
+        assert_eq!(data.permissions().mode() & 0o7777, mode, "{directory}");
+        assert_eq!((data.uid(), data.gid()), collector, "{directory}");
+    }
+}
+
+/// Every argument that a unit or the xinetd file gives to one of our programs, after the program.
+fn command_lines(root: &Path) -> Vec<(String, Vec<String>)> {
+    let words =
+        |text: &str| -> Vec<String> { text.split_whitespace().map(str::to_owned).collect() };
+    let mut found = Vec::new();
+    for (unit, _) in SERVICES {
+        let text = fs::read_to_string(root.join(UNIT_DIRECTORY).join(unit)).unwrap();
+        let starts: Vec<_> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("ExecStart="))
+            .collect();
+        assert_eq!(starts.len(), 1, "{unit}");
+        found.push((unit.to_owned(), words(starts[0])));
+    }
+    let text = fs::read_to_string(root.join("etc/xinetd.d/agentcheck")).unwrap();
+    let value = |key: &str| -> &str {
+        let mut values = text
+            .lines()
+            .filter_map(|line| line.split_once(" = "))
+            .filter(|(name, _)| name.trim() == key)
+            .map(|(_, value)| value);
+        values
+            .next()
+            .unwrap_or_else(|| panic!("no {key} in {text}"))
+    };
+    let line = format!("{} {}", value("server"), value("server_args"));
+    found.push(("xinetd".to_owned(), words(&line)));
+    found
+}
+
+#[test]
+fn units_use_only_options_that_the_programs_know() {
+    let scratch = Scratch::new("options");
+    let root = scratch.directory("root");
+    install(&root);
+    for (place, words) in command_lines(&root) {
+        let program = root.join(words[0].trim_start_matches('/'));
+        let mut help = Command::new(&program);
+        if let Some(subcommand) = words.get(1).filter(|word| !word.starts_with('-')) {
+            help.arg(subcommand);
+        }
+        let help = run(help.arg("--help"));
+        let options = words.iter().filter(|word| word.starts_with("--"));
+        let known: BTreeSet<_> = help
+            .split(|c: char| !c.is_ascii_alphanumeric() && c != '-')
+            .collect();
+        let mut count = 0;
+        for option in options {
+            assert!(known.contains(option.as_str()), "{place}: {option}\n{help}");
+            count += 1;
+        }
+        assert!(count > 0, "{place}: {words:?}");
+    }
+}
+
+#[test]
+fn xinetd_file_is_off_when_installed_and_on_when_copied() {
+    let scratch = Scratch::new("disable");
+    let root = scratch.directory("root");
+    install(&root);
+    let ours = fs::read_to_string(binaries::workspace().join("xinetd/agentcheck")).unwrap();
+    let installed = fs::read_to_string(root.join("etc/xinetd.d/agentcheck")).unwrap();
+    let attribute = |text: &str, value: &str| -> bool {
+        text.lines().any(|line| {
+            let words: Vec<_> = line.split_whitespace().collect();
+            words == ["disable", "=", value]
+        })
+    };
+    assert!(attribute(&ours, "no") && !attribute(&ours, "yes"));
+    assert!(attribute(&installed, "yes") && !attribute(&installed, "no"));
+}
+
+/// Under defaults that would stop it in the first second.
+#[test]
+fn xinetd_serves_every_probe_and_logs_none() {
+    const PROBES: usize = 300;
+    let scratch = Scratch::new("xinetd");
+    let block = Block::claim();
+    let address = block.agent();
+    let states = StateDirectory::at(scratch.directory("state"));
+    states.says("web", "up 73%");
+
+    // Where the account that xinetd starts it as can reach it.
+    let responder = scratch.file("agentcheck-responder");
+    fs::copy(binaries::responder(), &responder).unwrap();
+    let ours = fs::read_to_string(binaries::workspace().join("xinetd/agentcheck")).unwrap();
+    let service = replaced(
+        &ours,
+        &[
+            (
+                "bind            = 127.0.0.1",
+                format!("bind            = {}", address.ip()),
+            ),
+            (
+                "/usr/bin/agentcheck-responder",
+                responder.display().to_string(),
+            ),
+            (
+                "server_args     = --ask",
+                format!(
+                    "server_args     = --ask --state-dir {}",
+                    states.path().display()
+                ),
+            ),
+        ],
+    );
+    let log = scratch.file("probes.log");
+    let defaults = format!(
+        "defaults\n{{\n\tlog_type = FILE {}\n\tlog_on_success = PID HOST USERID EXIT DURATION\n\
+         \tinstances = 2\n\tper_source = 2\n\tcps = 3 60\n}}\n",
+        log.display()
+    );
+    let configuration = scratch.write("xinetd.conf", defaults + &service);
+    let mut xinetd = Running::start(
+        &scratch,
+        "xinetd",
+        Command::new(program("xinetd", "xinetd"))
+            .arg("-dontfork")
+            .args([Path::new("-f"), &configuration])
+            .args([Path::new("-filelog"), &scratch.file("messages.log")])
+            .args([Path::new("-pidfile"), &scratch.file("xinetd.pid")]),
+    );
+    wait_until("xinetd to listen", || {
+        assert!(xinetd.is_running(), "xinetd ended: {}", xinetd.log());
+        is_listening(address)
+    });
+
+    let probers: Vec<_> = (0..4)
+        .map(|_| {
+            std::thread::spawn(move || {
+                for count in 0..PROBES / 4 {
+                    let heard = probe(address, b"web\n").unwrap();
+                    assert_eq!(heard, Heard::line("up 73%"), "probe {count}");
+                }
+            })
+        })
+        .collect();
+    for prober in probers {
+        prober.join().expect("every probe is answered");
+    }
+    println!("{PROBES} of {PROBES} probes answered under xinetd");
+    let heard = probe(address, b"nobody-knows\n").unwrap();
+    assert!(heard.bytes.ends_with(b"\n"), "{heard:?}");
+    let lines = fs::read_to_string(log).unwrap_or_default();
+    assert_eq!(lines, "", "a probe was logged");
+}
+
+/// `text` with each of `changes`, every one of which must apply exactly once outside of comments.
+fn replaced(text: &str, changes: &[(&str, String)]) -> String {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    for (from, to) in changes {
+        let mut count = 0;
+        for line in &mut lines {
+            if !line.trim_start().starts_with('#') && line.contains(from) {
+                *line = line.replace(from, to);
+                count += 1;
+            }
+        }
+        assert_eq!(count, 1, "{from}");
+    }
+    lines.join("\n") + "\n"
+}
+
+/// A drop-in that ships must be one that `make install` ships, beside a unit that there is.
+#[test]
+fn optional_drop_ins_belong_to_units_that_exist() {
+    let directory = binaries::workspace().join("systemd/optional");
+    let units: BTreeSet<&str> = SERVICES
+        .iter()
+        .map(|(unit, _)| *unit)
+        .chain(SOCKETS)
+        .collect();
+    for file in files(&directory) {
+        let path = Path::new(&file);
+        let unit = path.parent().and_then(Path::to_str).unwrap();
+        let unit = unit.strip_suffix(".d").expect("UNIT.d/NAME.conf");
+        assert!(units.contains(unit), "{file}");
+        assert_eq!(path.extension().unwrap(), "conf", "{file}");
+    }
+}

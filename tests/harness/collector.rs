@@ -1,0 +1,200 @@
+//! Our collector as a real process, the configuration of the case that it is made for, and what it has
+//! written.
+
+use crate::binaries;
+use crate::processes::{Running, wait_for};
+use crate::scratch::Scratch;
+use crate::state::StateDirectory;
+use agentcheck_common::BootTime;
+use agentcheck_common::schedule::Schedule;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+/// `agentcheck collect`.
+#[derive(Debug)]
+pub struct Collector {
+    process: Running,
+}
+
+impl Collector {
+    /// The command that starts it.
+    #[must_use]
+    pub fn command(configuration: &Path, states: &StateDirectory) -> Command {
+        let mut command = Command::new(binaries::collector());
+        command
+            .arg("collect")
+            .arg("--config")
+            .arg(configuration)
+            .arg("--state-dir")
+            .arg(states.path());
+        command
+    }
+
+    /// Starts it; its log is `NAME.log` in `scratch`, and goes on where an earlier one of that name ended.
+    #[must_use]
+    pub fn start(
+        scratch: &Scratch,
+        name: &str,
+        configuration: &Path,
+        states: &StateDirectory,
+    ) -> Self {
+        let mut command = Self::command(configuration, states);
+        Self {
+            process: Running::start(scratch, name, &mut command),
+        }
+    }
+
+    /// The process.
+    pub fn process(&mut self) -> &mut Running {
+        &mut self.process
+    }
+
+    /// Waits until the state file of `service` is one that `wanted` holds of.
+    ///
+    /// # Panics
+    /// Where the collector ends meanwhile, or it takes too long.
+    pub fn wait_for_plan(
+        &mut self,
+        states: &StateDirectory,
+        service: &str,
+        wanted: impl Fn(&Plan) -> bool,
+    ) -> Plan {
+        wait_for(format_args!("the collector's word on {service}"), || {
+            assert!(
+                self.process.is_running(),
+                "the collector ended: {}",
+                self.process.log()
+            );
+            let plan = Plan::read(states, service)?;
+            if wanted(&plan) {
+                Ok(plan)
+            } else {
+                Err(format!("{plan:?}"))
+            }
+        })
+    }
+}
+
+/// A state file as it was written: what is said first and until when, and what at the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// When it was written.
+    pub from: BootTime,
+    /// The line of the first stage.
+    pub fresh: String,
+    /// When that stage ends.
+    pub until: BootTime,
+    /// The last line.
+    pub then: String,
+}
+
+impl Plan {
+    /// Reads the state file of `service`, whatever its boot.
+    ///
+    /// # Errors
+    /// Where there is none, or none in the format, or none with a stage.
+    pub fn read(states: &StateDirectory, service: &str) -> Result<Self, String> {
+        let file = std::fs::read(states.file(service)).map_err(|error| error.to_string())?;
+        let schedule = Schedule::decode(&file).map_err(|refused| format!("{refused:?}"))?;
+        let at = |moment| {
+            let picked = schedule.pick(moment).map_err(|error| format!("{error:?}"))?;
+            let line = String::from_utf8_lossy(picked.line).into_owned();
+            Ok::<_, String>((line, picked.until))
+        };
+        let (fresh, until) = at(schedule.from)?;
+        let (then, _) = at(BootTime(u64::MAX))?;
+        Ok(Self {
+            from: schedule.from,
+            fresh,
+            until: until.ok_or("it has no stage")?,
+            then,
+        })
+    }
+}
+
+/// A service whose application tells its messages a second and its state, as in Herald's README: 7000
+/// of them are all that it can bear.
+#[derive(Clone, Debug)]
+pub struct Herald {
+    /// The name of the service; its source is called `app_NAME`.
+    pub name: String,
+    /// Where the application tells.
+    pub url: String,
+    /// The source's `timeout`.
+    pub timeout: &'static str,
+    /// The service's `fresh_for`.
+    pub fresh_for: &'static str,
+    /// The service's `stale`.
+    pub stale: &'static str,
+    /// The service's `on_failure`.
+    pub on_failure: &'static str,
+    /// The service's `administration`.
+    pub administration: &'static str,
+}
+
+impl Herald {
+    /// All defaults, but for times that a test can wait for: a reply is good for four seconds.
+    #[must_use]
+    pub fn new(name: &str, url: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            url: url.to_owned(),
+            timeout: "1s",
+            fresh_for: "4s",
+            stale: "keep",
+            on_failure: "keep",
+            administration: "shared",
+        }
+    }
+
+    /// A whole configuration: these services, each application asked every 200 ms.
+    #[must_use]
+    pub fn configuration(services: &[Self]) -> String {
+        let mut text = String::new();
+        for service in services {
+            let _ = write!(text, "{}", service.tables());
+        }
+        text
+    }
+
+    fn tables(&self) -> String {
+        let Self {
+            name,
+            url,
+            timeout,
+            fresh_for,
+            stale,
+            on_failure,
+            administration,
+        } = self;
+        let mut text = format!(
+            r#"
+[source.app_{name}.http]
+url = "{url}"
+format = "json"
+every = "200ms"
+timeout = "{timeout}"
+
+[service.{name}]
+weight = "headroom(app_{name}.json['msg-per-second'], 7000)"
+fresh_for = "{fresh_for}"
+stale = "{stale}"
+on_failure = "{on_failure}"
+administration = "{administration}"
+"#
+        );
+        for reply in ["maint", "drain", "down"] {
+            let _ = write!(
+                text,
+                r#"
+[[service.{name}.rule]]
+name = "{reply}"
+when = "app_{name}.json.state == '{reply}'"
+reply = "{reply}"
+"#
+            );
+        }
+        text
+    }
+}

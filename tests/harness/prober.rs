@@ -1,0 +1,87 @@
+//! Somebody who asks all the time and writes down what was answered, and when.
+
+use crate::state::now;
+use crate::wire::{End, Heard};
+use agentcheck_common::{BootTime, Reply};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// One answer.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// When the question began: the responder looked at the clock after that.
+    pub asked: BootTime,
+    /// When the answer was there: the responder looked at the clock before that.
+    pub heard: BootTime,
+    /// The answer's line, without its newline.
+    pub line: String,
+}
+
+/// A thread that asks until it is told to stop.
+#[derive(Debug)]
+pub struct Prober {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Result<Vec<Sample>, String>>>,
+}
+
+impl Prober {
+    /// Asks by `ask` again and again, with `pause` in between. An answer that is not one whole line in
+    /// the grammar of replies ends it, and [`Self::samples`] says so.
+    #[must_use]
+    pub fn start(
+        pause: Duration,
+        ask: impl Fn() -> std::io::Result<Heard> + Send + 'static,
+    ) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let mut samples = Vec::new();
+            while !told.load(Ordering::SeqCst) {
+                let asked = now();
+                let heard = ask().map_err(|error| format!("no answer: {error}"))?;
+                let line = whole_line(&heard)?;
+                samples.push(Sample {
+                    asked,
+                    heard: now(),
+                    line,
+                });
+                std::thread::sleep(pause);
+            }
+            Ok(samples)
+        });
+        Self {
+            stop,
+            thread: Some(thread),
+        }
+    }
+
+    /// Stops it and gives all that was answered, in order.
+    ///
+    /// # Panics
+    /// Where an answer was not whole.
+    #[must_use]
+    pub fn samples(mut self) -> Vec<Sample> {
+        self.stop.store(true, Ordering::SeqCst);
+        let thread = self.thread.take().expect("it is joined once");
+        let samples = thread.join().expect("a prober reports, it does not panic");
+        samples.unwrap_or_else(|wrong| panic!("{wrong}"))
+    }
+}
+
+impl Drop for Prober {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+    }
+}
+
+fn whole_line(heard: &Heard) -> Result<String, String> {
+    let wrong = || format!("not one whole reply: {heard:?}");
+    if heard.end != End::Eof {
+        return Err(wrong());
+    }
+    let line = heard.bytes.strip_suffix(b"\n").ok_or_else(wrong)?;
+    Reply::parse(line).map_err(|_| wrong())?;
+    String::from_utf8(line.to_vec()).map_err(|_| wrong())
+}
