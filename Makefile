@@ -27,7 +27,8 @@ UNITS    = $(notdir $(wildcard systemd/*.service systemd/*.socket))
 # Drop-ins that are for reading and copying: UNIT.d/NAME.conf.
 OPTIONAL = $(patsubst systemd/optional/%,%,$(wildcard systemd/optional/*/*.conf))
 MANPAGES = $(notdir $(wildcard man/*.[1-8]))
-EXAMPLES = $(patsubst examples/%,%,$(shell find examples -type f 2>/dev/null | LC_ALL=C sort))
+# But for the demo, which runs what was built here.
+EXAMPLES = $(filter-out demo.sh,$(patsubst examples/%,%,$(shell find examples -type f | LC_ALL=C sort)))
 DOCS     = $(wildcard README.md ARCHITECTURE.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE)
 
 # One failed step fails the recipe, in a pipe and in a loop too.
