@@ -3,6 +3,7 @@
 
 mod diagnostic;
 mod raw;
+mod rules;
 mod services;
 mod sources;
 

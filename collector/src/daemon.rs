@@ -4,31 +4,31 @@
 //! One thread per source, so that a source that hangs delays nobody. They hand their readings to one
 //! loop, which alone evaluates and writes.
 
+mod polling;
+mod running;
+
 use crate::clock;
-use crate::config::{Config, Service};
-use crate::evaluate::{Decided, Latest, Memory, Verdict, World, evaluate};
+use crate::config::Config;
+use crate::evaluate::{Latest, World, evaluate};
 use crate::expression::Scope;
 use crate::lock::{self, NotLocked};
-use crate::plan::plan;
 use crate::reading::{Reading, Reason};
-use crate::source::{Poller, Source, Stop};
+use crate::source::Stop;
 use crate::state_file;
-use crate::status::{self, RuleStatus, ServiceStatus, SourceStatus, Status};
+use crate::status::{self, SourceStatus, Status};
 use crate::wording;
-use agentcheck_common::{BootId, BootTime, Description, Reply, schedule};
-use log::{debug, error, info, warn};
+use agentcheck_common::{BootId, BootTime};
+use log::{debug, info, warn};
+use running::{Running, rule_statuses};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
+use std::thread;
 use std::time::{Duration, Instant};
-
-/// The stack of a polling thread: JSON may nest 128 deep. Only reserved until used.
-const POLL_STACK: usize = 512 * 1024;
 
 /// How long polls that are under way get to end when the collector stops.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -80,7 +80,8 @@ pub fn run(config: Config, directory: &Path) -> Result<(), NotRun> {
     let (sender, events) = sync_channel(config.sources.len() + 1);
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(NotRun::NoThreads)?;
     let stop = Stop::new();
-    let pollers = start_polling(&config.sources, &stop, &sender).map_err(NotRun::NoThreads)?;
+    let pollers =
+        polling::start_polling(&config.sources, &stop, &sender).map_err(NotRun::NoThreads)?;
     let signalled = sender;
     thread::Builder::new()
         .name("signals".to_owned())
@@ -113,52 +114,6 @@ pub fn run(config: Config, directory: &Path) -> Result<(), NotRun> {
     Ok(())
 }
 
-fn start_polling(
-    sources: &[Source],
-    stop: &Stop,
-    sender: &SyncSender<Event>,
-) -> io::Result<Vec<JoinHandle<()>>> {
-    let mut handles = Vec::new();
-    for (index, source) in sources.iter().enumerate() {
-        let (source, stop, sender) = (source.clone(), stop.clone(), sender.clone());
-        let handle = thread::Builder::new()
-            .name(format!("poll {}", source.name))
-            .stack_size(POLL_STACK)
-            .spawn(move || keep_polling(index, &source, &stop, &sender))?;
-        handles.push(handle);
-    }
-    Ok(handles)
-}
-
-/// Polls one source at its own pace until told to stop. A poll that takes longer than `every` is
-/// followed by the next at once; none overlaps itself.
-fn keep_polling(index: usize, source: &Source, stop: &Stop, sender: &SyncSender<Event>) {
-    let mut poller = Poller::new(source);
-    let mut next = Instant::now();
-    loop {
-        let reading = poller.poll(stop);
-        if stop.is_stopped() || sender.send(Event::Read(index, reading)).is_err() {
-            return;
-        }
-        let now = Instant::now();
-        next = (next + source.every).max(now);
-        if stop.wait(next - now) {
-            return;
-        }
-    }
-}
-
-/// A service at work.
-struct Running {
-    memory: Memory,
-    wake_at: BootTime,
-    /// The words that are being said, for the log.
-    said: Option<(Reply, Decided)>,
-    status: ServiceStatus,
-    /// Whether the last attempt to publish failed, so that a failure that stays is told once.
-    unwritten: bool,
-}
-
 struct Collector {
     config: Config,
     directory: PathBuf,
@@ -180,21 +135,7 @@ impl Collector {
         let running = config
             .services
             .iter()
-            .map(|service| {
-                let known = before
-                    .as_ref()
-                    .and_then(|status| status.services.get(service.name.as_str()));
-                Running {
-                    memory: remembered(service, known, &directory, &boot, started),
-                    wake_at: started,
-                    said: None,
-                    status: ServiceStatus {
-                        since: known.and_then(|known| known.since),
-                        ..ServiceStatus::default()
-                    },
-                    unwritten: false,
-                }
-            })
+            .map(|service| Running::new(service, before.as_ref(), &directory, &boot, started))
             .collect();
         Self {
             names: config
@@ -346,118 +287,11 @@ impl Collector {
     }
 }
 
-/// What a service knows from before the collector was started: the reply that is being said, and the
-/// truths of the rules that are still the same.
-fn remembered(
-    service: &Service,
-    known: Option<&ServiceStatus>,
-    directory: &Path,
-    boot: &BootId,
-    now: BootTime,
-) -> Memory {
-    let said = state_file::said(directory, &service.name, boot, now);
-    let rules = known.map_or(&[][..], |known| known.rules.as_slice());
-    let truths = service.rules.iter().map(|rule| {
-        rules
-            .iter()
-            .find(|known| known.name == rule.name && known.when == rule.when.text())
-            .and_then(RuleStatus::truth)
-    });
-    Memory {
-        last: said.map(|reply| reply.described(Description::NONE)),
-        truths: truths.collect(),
-    }
-}
-
-fn rule_statuses(service: &Service, memory: &Memory) -> Vec<RuleStatus> {
-    let truths = memory.truths.iter().copied();
-    service
-        .rules
-        .iter()
-        .zip(truths.chain(std::iter::repeat(None)))
-        .map(|(rule, truth)| RuleStatus {
-            name: rule.name.clone(),
-            when: rule.when.text().to_owned(),
-            held: truth.map(|truth| truth.held),
-            of: truth.map(|truth| truth.of.0),
-        })
-        .collect()
-}
-
 /// One line where a source begins to fail, fails otherwise, or is back; none where it just goes on.
 fn log_source(name: &str, reading: &Reading, before: Option<Reason>) {
     match (&reading.outcome, before) {
         (Err(failure), _) => warn!("source {name}: {failure}"),
         (Ok(_), Some(reason)) => info!("source {name}: back after {reason}"),
         (Ok(_), None) => debug!("source {name}: first reading"),
-    }
-}
-
-impl Running {
-    /// Writes the verdict's schedule; whether what is said has changed.
-    fn publish(
-        &mut self,
-        service: &Service,
-        verdict: &Verdict,
-        directory: &Path,
-        boot: &BootId,
-        now: BootTime,
-    ) -> bool {
-        let plan = plan(service, verdict);
-        let name = &service.name;
-        let written = schedule::encode(name, boot, now, &plan.stages, &plan.then)
-            .map_err(|error| io::Error::other(error.to_string()))
-            .and_then(|file| {
-                let name = format!("{name}{}", agentcheck_common::STATE_SUFFIX);
-                state_file::replace(directory, &name, state_file::PUBLIC, file.as_bytes())
-            });
-        match written {
-            Err(error) if !self.unwritten => {
-                error!("{name}: the reply cannot be written, the last one stands: {error}");
-                self.unwritten = true;
-            }
-            Err(_) => {}
-            Ok(()) if self.unwritten => {
-                info!("{name}: replies can be written again");
-                self.unwritten = false;
-            }
-            Ok(()) => {}
-        }
-        let before = self.said.as_ref().map(|(reply, _)| *reply);
-        let words = |reply: Reply| reply.described(Description::NONE);
-        let changed = before.map(words) != Some(words(verdict.reply));
-        self.log(service, verdict, changed);
-        self.status.set(verdict, &service.rules);
-        if changed {
-            // The first words of a restarted collector may be the ones that were being said.
-            let same = before.is_none() && self.memory.last == Some(words(verdict.reply));
-            if !same || self.status.since.is_none() {
-                self.status.since = Some(now.0);
-            }
-        }
-        self.said = Some((verdict.reply, verdict.decided.clone()));
-        changed
-    }
-
-    /// One line per change that an operator wants to know of; a weight that just moves is none.
-    fn log(&self, service: &Service, verdict: &Verdict, changed: bool) {
-        let name = &service.name;
-        let Some((before, decided)) = &self.said else {
-            info!("{name}: {}", verdict.reply);
-            return;
-        };
-        let decider = match (decided, &verdict.decided) {
-            (Decided::Weight(_), Decided::Weight(_)) => false,
-            (Decided::Rule { index: before, .. }, Decided::Rule { index, .. }) => before != index,
-            (Decided::Failure(before), Decided::Failure(reason)) => before != reason,
-            _ => true,
-        };
-        if wording::takes_out(&verdict.reply) && changed {
-            warn!("{name}: {}, was {before}", verdict.reply);
-        } else if decider || (changed && wording::takes_out(before)) {
-            info!("{name}: {}, was {before}", verdict.reply);
-        } else if changed {
-            debug!("{name}: {}, was {before}", verdict.reply);
-        }
     }
 }

@@ -15,12 +15,14 @@
 
 mod check;
 mod functions;
+mod nearest;
 mod rewrite;
 mod scope;
+mod vocabulary;
 
-pub(crate) use check::closest;
-pub use check::{Type, Vocabulary};
+pub(crate) use nearest::closest;
 pub use scope::Scope;
+pub use vocabulary::{Type, Vocabulary};
 
 use cel::common::ast::IdedExpr;
 use cel::{ExecutionError, Program, Value};

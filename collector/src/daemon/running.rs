@@ -1,0 +1,152 @@
+//! A service at work: what it remembers, what is being said for it, and how a verdict is published.
+
+use crate::config::Service;
+use crate::evaluate::{Decided, Memory, Verdict};
+use crate::plan::plan;
+use crate::state_file;
+use crate::status::{RuleStatus, ServiceStatus, Status};
+use crate::wording;
+use agentcheck_common::{BootId, BootTime, Description, Reply, schedule};
+use log::{debug, error, info, warn};
+use std::io;
+use std::path::Path;
+
+/// A service at work.
+pub(super) struct Running {
+    pub(super) memory: Memory,
+    pub(super) wake_at: BootTime,
+    /// The words that are being said, for the log.
+    said: Option<(Reply, Decided)>,
+    pub(super) status: ServiceStatus,
+    /// Whether the last attempt to publish failed, so that a failure that stays is told once.
+    unwritten: bool,
+}
+
+impl Running {
+    /// A service that goes on where `before`, the status that an earlier collector left, and the state
+    /// file end.
+    pub(super) fn new(
+        service: &Service,
+        before: Option<&Status>,
+        directory: &Path,
+        boot: &BootId,
+        now: BootTime,
+    ) -> Self {
+        let known = before.and_then(|status| status.services.get(service.name.as_str()));
+        Self {
+            memory: remembered(service, known, directory, boot, now),
+            wake_at: now,
+            said: None,
+            status: ServiceStatus {
+                since: known.and_then(|known| known.since),
+                ..ServiceStatus::default()
+            },
+            unwritten: false,
+        }
+    }
+
+    /// Writes the verdict's schedule; whether what is said has changed.
+    pub(super) fn publish(
+        &mut self,
+        service: &Service,
+        verdict: &Verdict,
+        directory: &Path,
+        boot: &BootId,
+        now: BootTime,
+    ) -> bool {
+        let plan = plan(service, verdict);
+        let name = &service.name;
+        let written = schedule::encode(name, boot, now, &plan.stages, &plan.then)
+            .map_err(|error| io::Error::other(error.to_string()))
+            .and_then(|file| {
+                let name = format!("{name}{}", agentcheck_common::STATE_SUFFIX);
+                state_file::replace(directory, &name, state_file::PUBLIC, file.as_bytes())
+            });
+        match written {
+            Err(error) if !self.unwritten => {
+                error!("{name}: the reply cannot be written, the last one stands: {error}");
+                self.unwritten = true;
+            }
+            Err(_) => {}
+            Ok(()) if self.unwritten => {
+                info!("{name}: replies can be written again");
+                self.unwritten = false;
+            }
+            Ok(()) => {}
+        }
+        let before = self.said.as_ref().map(|(reply, _)| *reply);
+        let words = |reply: Reply| reply.described(Description::NONE);
+        let changed = before.map(words) != Some(words(verdict.reply));
+        self.log(service, verdict, changed);
+        self.status.set(verdict, &service.rules);
+        if changed {
+            // The first words of a restarted collector may be the ones that were being said.
+            let same = before.is_none() && self.memory.last == Some(words(verdict.reply));
+            if !same || self.status.since.is_none() {
+                self.status.since = Some(now.0);
+            }
+        }
+        self.said = Some((verdict.reply, verdict.decided.clone()));
+        changed
+    }
+
+    /// One line per change that an operator wants to know of; a weight that just moves is none.
+    fn log(&self, service: &Service, verdict: &Verdict, changed: bool) {
+        let name = &service.name;
+        let Some((before, decided)) = &self.said else {
+            info!("{name}: {}", verdict.reply);
+            return;
+        };
+        let decider = match (decided, &verdict.decided) {
+            (Decided::Weight(_), Decided::Weight(_)) => false,
+            (Decided::Rule { index: before, .. }, Decided::Rule { index, .. }) => before != index,
+            (Decided::Failure(before), Decided::Failure(reason)) => before != reason,
+            _ => true,
+        };
+        if wording::takes_out(&verdict.reply) && changed {
+            warn!("{name}: {}, was {before}", verdict.reply);
+        } else if decider || (changed && wording::takes_out(before)) {
+            info!("{name}: {}, was {before}", verdict.reply);
+        } else if changed {
+            debug!("{name}: {}, was {before}", verdict.reply);
+        }
+    }
+}
+
+/// What a service knows from before the collector was started: the reply that is being said, and the
+/// truths of the rules that are still the same.
+fn remembered(
+    service: &Service,
+    known: Option<&ServiceStatus>,
+    directory: &Path,
+    boot: &BootId,
+    now: BootTime,
+) -> Memory {
+    let said = state_file::said(directory, &service.name, boot, now);
+    let rules = known.map_or(&[][..], |known| known.rules.as_slice());
+    let truths = service.rules.iter().map(|rule| {
+        rules
+            .iter()
+            .find(|known| known.name == rule.name && known.when == rule.when.text())
+            .and_then(RuleStatus::truth)
+    });
+    Memory {
+        last: said.map(|reply| reply.described(Description::NONE)),
+        truths: truths.collect(),
+    }
+}
+
+pub(super) fn rule_statuses(service: &Service, memory: &Memory) -> Vec<RuleStatus> {
+    let truths = memory.truths.iter().copied();
+    service
+        .rules
+        .iter()
+        .zip(truths.chain(std::iter::repeat(None)))
+        .map(|(rule, truth)| RuleStatus {
+            name: rule.name.clone(),
+            when: rule.when.text().to_owned(),
+            held: truth.map(|truth| truth.held),
+            of: truth.map(|truth| truth.of.0),
+        })
+        .collect()
+}
