@@ -221,7 +221,10 @@ fn explain(error: &ExecutionError) -> Unknown {
     let reason = match error {
         ExecutionError::NoSuchKey(key) => format!("no key '{}'", shorten(key)),
         ExecutionError::UndeclaredReference(name) => {
-            format!("{} has no value now", shorten(name))
+            format!(
+                "{} has no value now",
+                rewrite::written_variable(&shorten(name))
+            )
         }
         ExecutionError::NoSuchOverload(overload) => {
             let types: Vec<&str> = overload

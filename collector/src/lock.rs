@@ -37,7 +37,15 @@ impl fmt::Display for NotLocked {
                 }
                 write!(f, " ({} is locked)", file.display())
             }
-            Self::Failed(file, error) => write!(f, "cannot lock {}: {error}", file.display()),
+            Self::Failed(file, error) => {
+                let directory = file.parent().unwrap_or(file);
+                write!(
+                    f,
+                    "the state directory {} cannot be used: {error}. It has to be there, and writable \
+                     for this user; --state-dir names another",
+                    directory.display()
+                )
+            }
         }
     }
 }

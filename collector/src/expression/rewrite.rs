@@ -10,6 +10,18 @@ pub(super) fn variable(source: &str, field: &str) -> String {
     format!("{source}.{field}")
 }
 
+/// The variable that holds the time of evaluation, in seconds.
+pub(super) const NOW: &str = "@now";
+
+/// The field behind `age`: when the latest good poll was sent, in seconds. So that only one variable
+/// changes with time, `source.age` is evaluated as their difference.
+pub(super) const GOOD_SINCE: &str = "@good";
+
+/// A variable as a person writes it.
+pub(super) fn written_variable(variable: &str) -> String {
+    variable.replace(GOOD_SINCE, "age")
+}
+
 /// An operator's function as a person writes it: `_+_` is `+`.
 pub(super) fn written_name(function: &str) -> String {
     match function {
@@ -69,9 +81,9 @@ fn walk(tree: IdedExpr, numbers: Numbers, locals: &mut Vec<String>) -> IdedExpr 
                 && !select.test
                 && !locals.contains(source)
             {
-                return IdedExpr {
-                    id,
-                    expr: Expr::Ident(variable(source, &select.field)),
+                return match select.field.as_str() {
+                    "age" => age_of(id, source),
+                    field => named(id, variable(source, field)),
                 };
             }
             *select.operand = walk(*select.operand, numbers, locals);
@@ -108,6 +120,27 @@ fn walk(tree: IdedExpr, numbers: Numbers, locals: &mut Vec<String>) -> IdedExpr 
         other @ (Expr::Ident(_) | Expr::Struct(_) | Expr::Unspecified) => other,
     };
     IdedExpr { id, expr }
+}
+
+fn named(id: u64, variable: String) -> IdedExpr {
+    IdedExpr {
+        id,
+        expr: Expr::Ident(variable),
+    }
+}
+
+fn age_of(id: u64, source: &str) -> IdedExpr {
+    IdedExpr {
+        id,
+        expr: Expr::Call(CallExpr {
+            func_name: operators::SUBSTRACT.to_owned(),
+            target: None,
+            args: vec![
+                named(id, NOW.to_owned()),
+                named(id, variable(source, GOOD_SINCE)),
+            ],
+        }),
+    }
 }
 
 fn all(trees: Vec<IdedExpr>, numbers: Numbers, locals: &mut Vec<String>) -> Vec<IdedExpr> {
@@ -211,6 +244,16 @@ fn label(tree: &IdedExpr) -> Option<String> {
         }
         Expr::Select(select) if !select.test => {
             Some(format!("{}.{}", label(&select.operand)?, select.field))
+        }
+        Expr::Call(call) if call.func_name == operators::SUBSTRACT => {
+            // Only an age is such a difference.
+            let [now, since] = call.args.as_slice() else {
+                return None;
+            };
+            let is_now = matches!(&now.expr, Expr::Ident(name) if name == NOW);
+            is_now
+                .then(|| label(since))?
+                .map(|label| written_variable(&label))
         }
         Expr::Call(call) if call.func_name == operators::INDEX => {
             let [operand, index] = call.args.as_slice() else {

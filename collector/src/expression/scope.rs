@@ -1,12 +1,12 @@
 //! What expressions see of the world: the fields of each source's latest reading, as variables.
 
 use super::functions;
-use super::rewrite::variable;
+use super::rewrite::{GOOD_SINCE, NOW, variable};
 use crate::reading::{Content, Reading, Reason};
 use agentcheck_common::BootTime;
 use cel::objects::{Key, Map};
 use cel::{Context, Env, Value};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The variables that expressions are evaluated with.
@@ -14,7 +14,6 @@ use std::sync::Arc;
 /// A reading is turned into values once, when it arrives; only `age` depends on the time of evaluation.
 pub struct Scope<'p> {
     context: Context<'p, 'static>,
-    good_since: BTreeMap<String, BootTime>,
 }
 
 impl Default for Scope<'_> {
@@ -29,10 +28,7 @@ impl Scope<'_> {
     pub fn new() -> Self {
         let mut context = Context::with_env(Arc::new(Env::stdlib()));
         functions::add_to(&mut context);
-        Self {
-            context,
-            good_since: BTreeMap::new(),
-        }
+        Self { context }
     }
 
     pub(super) fn context(&self) -> &Context<'_, 'static> {
@@ -64,20 +60,13 @@ impl Scope<'_> {
         self.put(source, "value", value);
         self.put(source, "json", json);
         if failure.is_none() {
-            self.good_since.insert(source.to_owned(), reading.sent);
+            self.put(source, GOOD_SINCE, Some(seconds(reading.sent)));
         }
     }
 
-    /// Sets every source's `age` to what it is at `now`.
+    /// Sets the time of evaluation, and with it every source's `age`.
     pub fn at(&mut self, now: BootTime) {
-        let ages: Vec<(String, f64)> = self
-            .good_since
-            .iter()
-            .map(|(source, sent)| (source.clone(), now.since(*sent).as_secs_f64()))
-            .collect();
-        for (source, age) in ages {
-            self.put(&source, "age", Some(Value::Float(age)));
-        }
+        self.context.add_variable_from_value(NOW, seconds(now));
     }
 
     /// The same scope, but that `sources` have failed because no poll of theirs has finished for too
@@ -90,10 +79,7 @@ impl Scope<'_> {
             context
                 .add_variable_from_value(variable(source, "error"), text(Reason::Overdue.word()));
         }
-        Scope {
-            context,
-            good_since: BTreeMap::new(),
-        }
+        Scope { context }
     }
 
     fn put(&mut self, source: &str, field: &str, value: Option<Value>) {
@@ -107,6 +93,11 @@ impl Scope<'_> {
             },
         }
     }
+}
+
+/// A moment in seconds: a double holds a year of them to a tenth of a microsecond.
+fn seconds(time: BootTime) -> Value {
+    Value::Float(time.since(BootTime(0)).as_secs_f64())
 }
 
 fn text(text: &str) -> Value {

@@ -1,0 +1,176 @@
+//! What the documents say is true of the program: examples load, keys are documented, and the commands
+//! that a newcomer is told are the ones that exist.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)] // a test says what it expects in the shortest way
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(file: &str) -> String {
+    std::fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+fn check(file: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_agentcheck"))
+        .args(["check", "--config"])
+        .arg(file)
+        .output()
+        .unwrap()
+}
+
+/// A file that is gone when the test is over.
+struct Temporary(PathBuf);
+
+impl Temporary {
+    fn holding(name: &str, text: &str) -> Self {
+        let file =
+            std::env::temp_dir().join(format!("agentcheck-{name}-{}.toml", std::process::id()));
+        std::fs::write(&file, text).unwrap();
+        Self(file)
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// The fenced blocks of a language, in order.
+fn blocks(document: &str, language: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut lines = document.lines();
+    while let Some(line) = lines.next() {
+        if line == format!("```{language}") {
+            let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
+            found.push(block.join("\n") + "\n");
+        }
+    }
+    found
+}
+
+#[test]
+fn examples_load_without_a_warning() {
+    let mut seen = 0;
+    for entry in std::fs::read_dir(root().join("examples")).unwrap() {
+        let file = entry.unwrap().path();
+        if file
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            let output = check(&file);
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(output.status.success(), "{file:?}: {output:?}");
+            assert!(said.ends_with(", 0 warnings\n"), "{said}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 2);
+}
+
+#[test]
+fn the_readme_shows_the_herald_example() {
+    let readme = read("README.md");
+    let shown = &blocks(&readme, "toml")[0];
+    let example: String = read("examples/herald.toml")
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert_eq!(*shown, example.trim_start());
+    let file = Temporary::holding("readme", shown);
+    let output = check(&file.0);
+    // What the README shows of the program's output, but for the file's place.
+    for line in String::from_utf8(output.stdout).unwrap().lines() {
+        let line = line.replace(
+            &file.0.display().to_string(),
+            "/etc/agentcheck/agentcheck.toml",
+        );
+        assert!(readme.contains(&line), "{line}");
+    }
+}
+
+/// Every key that the program names is in the reference, and the other way round.
+#[test]
+fn every_key_is_documented() {
+    let reference = read("docs/configuration.md");
+    let app = "[source.a.http]\nurl = \"http://127.0.0.1/\"\n";
+    let service = "[service.s]\nweight = 'a.ok ? 100 : 50'\n";
+    let rule = "[[service.s.rule]]\nname = \"r\"\nwhen = 'a.ok'\nreply = \"full\"\n";
+    let unknown = "frobnicate = 1\n";
+    let mut documented = 0;
+    for (index, text) in [
+        format!("{app}{unknown}{service}"),
+        format!("[source.a.file]\npath = \"/a\"\n{unknown}{service}"),
+        format!("[source.a.command]\nargv = [\"/a\"]\n{unknown}{service}"),
+        format!("[source.a.system]\nmetric = \"cpu\"\n{unknown}{service}"),
+        format!("{app}{service}{unknown}"),
+        format!("{app}{service}{rule}{unknown}"),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let file = Temporary::holding(&format!("keys-{index}"), text);
+        let output = check(&file.0);
+        let said = String::from_utf8(output.stderr).unwrap();
+        let keys = said.lines().find_map(|line| {
+            let (_, keys) = line.split_once("the keys here are ")?;
+            Some(keys.split(", "))
+        });
+        for key in keys.unwrap_or_else(|| panic!("{said}")) {
+            let described = reference.contains(&format!("| `{key}` |")) || key == "rule";
+            assert!(described, "{key} is not in docs/configuration.md");
+            documented += 1;
+        }
+    }
+    assert!(documented > 25, "{documented}");
+}
+
+#[test]
+fn the_readme_tells_make_targets_that_exist() {
+    let makefile = read("Makefile");
+    let readme = read("README.md");
+    for block in blocks(&readme, "sh") {
+        for line in block.lines() {
+            let line = line.trim_start_matches("sudo ");
+            if let Some(rest) = line.strip_prefix("make ") {
+                let target = rest.split_whitespace().next().unwrap();
+                assert!(makefile.contains(&format!("\n{target}:")), "{target}");
+            }
+        }
+    }
+    assert!(read(".ci/run").contains("make test"));
+}
+
+/// The README's xinetd file is the shipped one without its comments.
+#[test]
+fn the_readme_shows_the_shipped_xinetd_file() {
+    let readme = read("README.md");
+    let words = |text: &str| -> Vec<String> {
+        text.lines()
+            .map(|line| line.split('#').next().unwrap_or_default())
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .filter(|line| !line.is_empty())
+            .collect()
+    };
+    let shipped = words(&read("xinetd/agentcheck"));
+    let shown = blocks(&readme, "")
+        .into_iter()
+        .find(|block| block.starts_with("service agentcheck"))
+        .expect("it is there");
+    for line in words(&shown) {
+        assert!(
+            shipped.contains(&line),
+            "{line:?} is not in xinetd/agentcheck"
+        );
+    }
+}
