@@ -1,7 +1,7 @@
 //! The command line: what can be asked for, and with which exit status it ends.
 
 use crate::config::{self, NotLoaded};
-use crate::wording::counted;
+use crate::text::counted;
 use crate::{daemon, journal};
 use agentcheck_common::STATE_DIR;
 use clap::{Args, Parser, Subcommand};

@@ -11,7 +11,7 @@ pub use diagnostic::Report;
 
 use crate::expression::Expression;
 use crate::source::Source;
-use crate::wording::counted;
+use crate::text::counted;
 use agentcheck_common::{Percent, Reply, ServiceName};
 use diagnostic::{Diagnostic, Place};
 use raw::{Findings, Table};

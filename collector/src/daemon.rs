@@ -16,7 +16,7 @@ use crate::reading::{Reading, Reason};
 use crate::source::Stop;
 use crate::state_file;
 use crate::status::{self, SourceStatus, Status};
-use crate::wording;
+use crate::text;
 use agentcheck_common::{BootId, BootTime};
 use log::{debug, info, warn};
 use running::{Running, rule_statuses};
@@ -97,8 +97,8 @@ pub fn run(config: Config, directory: &Path) -> Result<(), NotRun> {
     collector.tell_manager(&[sd_notify::NotifyState::Ready]);
     info!(
         "collecting: {}, {}, into {}",
-        wording::counted(collector.config.sources.len(), "source"),
-        wording::counted(collector.config.services.len(), "service"),
+        text::counted(collector.config.sources.len(), "source"),
+        text::counted(collector.config.services.len(), "service"),
         directory.display()
     );
     collector.work(&events);
@@ -274,8 +274,8 @@ impl Collector {
         let failing = self.sources.values().filter(|source| !source.ok).count();
         let summary = format!(
             "{}, {}, {failing} failing",
-            wording::counted(self.config.services.len(), "service"),
-            wording::counted(self.config.sources.len(), "source")
+            text::counted(self.config.services.len(), "service"),
+            text::counted(self.config.sources.len(), "source")
         );
         self.tell_manager(&[sd_notify::NotifyState::Status(&summary)]);
     }

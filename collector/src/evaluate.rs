@@ -16,6 +16,7 @@
 use crate::config::{OnFailure, Service, State};
 use crate::expression::{Expression, Scope, Unknown};
 use crate::reading::Reason;
+use crate::text;
 use crate::wording;
 use agentcheck_common::{BootTime, Description, Percent, Reply};
 use std::time::Duration;
@@ -366,7 +367,7 @@ impl Walk<'_> {
     /// The numbers that led to it; three are as many as a description has room for.
     fn append_numbers(&self, why: &mut String, expression: &Expression) {
         for (label, number) in expression.numbers_used(self.scope).take(3) {
-            why.push_str(&format!(" {label}={}", wording::number(number)));
+            why.push_str(&format!(" {label}={}", text::number(number)));
         }
     }
 }

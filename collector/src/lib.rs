@@ -19,4 +19,5 @@ pub mod reading;
 pub mod source;
 pub mod state_file;
 pub mod status;
+pub mod text;
 pub mod wording;

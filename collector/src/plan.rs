@@ -29,7 +29,7 @@ pub fn plan(service: &Service, verdict: &Verdict) -> Plan {
         until: verdict.until,
         reply: verdict.reply,
     };
-    if wording::takes_out(&verdict.reply) {
+    if verdict.reply.takes_out() {
         // Why it was taken out is still worth knowing; the numbers behind a weight are not.
         let why = format!("stale {}", verdict.reply.description.as_str());
         return Plan {

@@ -4,6 +4,7 @@
 
 use crate::evaluate::{Decided, Truth, Verdict};
 use crate::reading::Reading;
+use crate::text;
 use agentcheck_common::{BootId, BootTime};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -139,7 +140,7 @@ impl ServiceStatus {
                     .get(*index)
                     .map_or_else(String::new, |rule| rule.name.clone()),
             ),
-            Decided::Weight(number) => ("weight", crate::wording::number(*number)),
+            Decided::Weight(number) => ("weight", text::number(*number)),
             Decided::Failure(reason) => ("failure", reason.clone()),
         };
         self.reply = Some(verdict.reply.to_string());

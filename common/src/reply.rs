@@ -254,6 +254,19 @@ impl Reply {
             && self.maxconn.is_none()
     }
 
+    /// Whether it takes the server out of service, in one way or another: no new sessions, not working,
+    /// or in maintenance.
+    #[must_use]
+    pub fn takes_out(&self) -> bool {
+        self.percent == Some(Percent::ZERO)
+            || self
+                .operational
+                .is_some_and(|state| state != Operational::Up)
+            || self
+                .administrative
+                .is_some_and(|state| state != Administrative::Ready)
+    }
+
     /// The same reply with another description.
     #[must_use]
     pub fn described(self, description: Description) -> Self {
@@ -535,6 +548,24 @@ mod tests {
         assert_eq!(Reply::parse(long.as_bytes()), Err(BadDescription));
         let blanks = format!("up{}", " ".repeat(MAX_LINE));
         assert_eq!(Reply::parse(blanks.as_bytes()), Err(TooLong));
+    }
+
+    #[test]
+    fn what_takes_a_server_out() {
+        for (line, out) in [
+            ("up 100%", false),
+            ("up ready 1%", false),
+            ("maxconn:30", false),
+            ("up 0%", true),
+            ("down 100%", true),
+            ("stopped", true),
+            ("fail", true),
+            ("up drain 100%", true),
+            ("maint", true),
+        ] {
+            let reply = Reply::parse(line.as_bytes()).unwrap();
+            assert_eq!(reply.takes_out(), out, "{line}");
+        }
     }
 
     #[test]

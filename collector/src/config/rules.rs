@@ -6,7 +6,6 @@ use super::sources::Named;
 use super::{Rule, State};
 use crate::expression::{Expression, Scope, Type, Vocabulary, closest};
 use crate::source::Kind;
-use crate::wording;
 use agentcheck_common::reply::NotAReply;
 use agentcheck_common::{Reply, ServiceName};
 use std::ops::Range;
@@ -119,7 +118,7 @@ fn warn_of_rule(
     };
     let removes = match rule.state {
         State::Drain | State::Down | State::Maint => true,
-        State::Line(reply) => wording::takes_out(&reply),
+        State::Line(reply) => reply.takes_out(),
         State::Full | State::Weight(_) | State::Floor => false,
     };
     if removes && !uses.is_empty() && uses.keys().all(of_system) {

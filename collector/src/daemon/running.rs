@@ -5,7 +5,6 @@ use crate::evaluate::{Decided, Memory, Verdict};
 use crate::plan::plan;
 use crate::state_file;
 use crate::status::{RuleStatus, ServiceStatus, Status};
-use crate::wording;
 use agentcheck_common::{BootId, BootTime, Description, Reply, schedule};
 use log::{debug, error, info, warn};
 use std::io;
@@ -103,9 +102,9 @@ impl Running {
             (Decided::Failure(before), Decided::Failure(reason)) => before != reason,
             _ => true,
         };
-        if wording::takes_out(&verdict.reply) && changed {
+        if verdict.reply.takes_out() && changed {
             warn!("{name}: {}, was {before}", verdict.reply);
-        } else if decider || (changed && wording::takes_out(before)) {
+        } else if decider || (changed && before.takes_out()) {
             info!("{name}: {}, was {before}", verdict.reply);
         } else if changed {
             debug!("{name}: {}, was {before}", verdict.reply);
