@@ -1,11 +1,13 @@
-//! `[source.NAME.KIND]`
+//! `[source.NAME.KIND]`: what the kinds have in common, and one file for each.
+
+mod command;
+mod file;
+mod http;
+mod system;
 
 use super::diagnostic::Diagnostic;
 use super::raw::{Entry, Findings, Table};
-use crate::source::{
-    DEFAULT_MAX_BYTES, Format, Kind, Source, command::Command, file::File, http::Http,
-    system::Metric,
-};
+use crate::source::{DEFAULT_MAX_BYTES, Format, Source};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -130,6 +132,9 @@ fn check_name(name: &str, span: Range<usize>, findings: &mut Findings<'_>) {
 }
 
 /// The keys that every kind has.
+const POLLING_KEYS: [&str; 2] = ["every", "timeout"];
+
+/// Their values.
 struct Polling {
     every: Duration,
     timeout: Duration,
@@ -182,120 +187,28 @@ fn of_kind(
     findings: &mut Findings<'_>,
 ) -> Option<Source> {
     let Polling { every, timeout } = polling(&mut table, findings);
-    let (kind, known, later): (Option<Kind>, &[&str], &[&str]) = match kind {
-        "http" => (
-            http(&mut table, findings),
-            &[
-                "url",
-                "format",
-                "every",
-                "timeout",
-                "max_bytes",
-                "redirects",
-            ],
-            &[
-                "method",
-                "headers",
-                "bearer_file",
-                "basic_file",
-                "ca",
-                "expect_status",
-            ],
-        ),
-        "file" => (
-            file(&mut table, findings),
-            &["path", "format", "every", "timeout", "max_bytes"],
-            &[],
-        ),
+    let (read, keys, later) = match kind {
+        "http" => (http::read(&mut table, findings), http::KEYS, http::LATER),
+        "file" => (file::read(&mut table, findings), file::KEYS, file::LATER),
         "command" => (
-            command(&mut table, findings),
-            &["argv", "format", "every", "timeout", "max_bytes"],
-            &["nagios", "env", "directory", "user"],
+            command::read(&mut table, findings),
+            command::KEYS,
+            command::LATER,
         ),
         _ => (
-            system(&mut table, findings),
-            &["metric", "every", "timeout"],
-            &["cgroup", "path", "port"],
+            system::read(&mut table, findings),
+            system::KEYS,
+            system::LATER,
         ),
     };
-    table.finish(findings, known, later);
+    let known: Vec<&str> = keys.iter().chain(&POLLING_KEYS).copied().collect();
+    table.finish(findings, &known, later);
     Some(Source {
         name: name.to_owned(),
         every,
         timeout,
-        kind: kind?,
+        kind: read?,
     })
-}
-
-fn http(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Kind> {
-    let format = format(table, findings);
-    let max_bytes = max_bytes(table, findings);
-    let redirects = table
-        .take("redirects")
-        .and_then(|entry| entry.integer(findings, 0, 10))
-        .and_then(|count| u32::try_from(count).ok())
-        .unwrap_or(0);
-    let example = "\"http://127.0.0.1:8081/health\"";
-    let url = table
-        .need(findings, "url", example)?
-        .text(findings, example)?;
-    if let Err(wrong) = Http::check_url(&url.value) {
-        findings.push(
-            Diagnostic::error(url.span, format!("url {wrong}"))
-                .remedy(format!("it looks like {example}")),
-        );
-    }
-    Some(Kind::Http(Http {
-        url: url.value,
-        format,
-        max_bytes,
-        redirects,
-    }))
-}
-
-fn file(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Kind> {
-    let format = format(table, findings);
-    let max_bytes = max_bytes(table, findings);
-    let example = "\"/run/app/load\"";
-    let path = table
-        .need(findings, "path", example)?
-        .text(findings, example)?;
-    absolute(&path.value, path.span, "path", findings);
-    Some(Kind::File(File {
-        path: path.value.into(),
-        format,
-        max_bytes,
-    }))
-}
-
-fn command(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Kind> {
-    let format = format(table, findings);
-    let max_bytes = max_bytes(table, findings);
-    let example = "[\"/usr/local/bin/depth\", \"--queue\", \"mail\"]";
-    let argv = table
-        .need(findings, "argv", example)?
-        .texts(findings, example)?;
-    if let Some(program) = argv.first() {
-        absolute(
-            &program.value,
-            program.span.clone(),
-            "the program",
-            findings,
-        );
-    }
-    for argument in &argv {
-        if argument.value.contains('\0') {
-            findings.push(Diagnostic::error(
-                argument.span.clone(),
-                "an argument cannot hold a NUL",
-            ));
-        }
-    }
-    Some(Kind::Command(Command {
-        argv: argv.into_iter().map(|text| text.value).collect(),
-        format,
-        max_bytes,
-    }))
 }
 
 /// The collector's working directory and PATH depend on who starts it.
@@ -306,12 +219,4 @@ fn absolute(path: &str, span: Range<usize>, what: &str, findings: &mut Findings<
                 .remedy("write it from the root on, as in /usr/local/bin/depth"),
         );
     }
-}
-
-fn system(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Kind> {
-    let choices = [Metric::Cpu, Metric::Memory, Metric::Load].map(|metric| (metric.name(), metric));
-    let metric = table
-        .need(findings, "metric", "\"cpu\"")?
-        .choice(findings, &choices)?;
-    Some(Kind::System(metric))
 }
