@@ -47,8 +47,14 @@ pub fn directory() -> PathBuf {
     if let Some(directory) = std::env::var_os("AGENTCHECK_BIN_DIR") {
         return workspace().join(directory);
     }
+    target().join("release")
+}
+
+/// Cargo's target directory, where the tests' own programs are kept too.
+#[must_use]
+pub fn target() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    workspace().join(target).join("release")
+    workspace().join(target)
 }
 
 fn fresh(binary: &str, package: &str) -> Result<PathBuf, String> {

@@ -151,6 +151,12 @@ impl Running {
         self.status.is_none()
     }
 
+    /// Its children that have not ended, by process id.
+    #[must_use]
+    pub fn children(&self) -> Vec<u32> {
+        children(self.pid())
+    }
+
     /// Waits for its end and says what that was.
     pub fn wait_for_exit(&mut self) -> ExitStatus {
         let what = format!("the end of {}", self.name);
@@ -162,8 +168,19 @@ impl Running {
 
     /// SIGKILL to its whole group, and waits until the process is gone.
     pub fn kill(&mut self) {
+        // xinetd gives each of its children a session of its own, and a loop that it started stays.
+        let children = match self.status {
+            None => self.children(),
+            // Its number may be another's by now.
+            Some(_) => Vec::new(),
+        };
         // Its group may be gone already, which is what is wanted.
         let _ = kill_process_group(self.group(), Signal::KILL);
+        for child in children {
+            if let Some(child) = i32::try_from(child).ok().and_then(Pid::from_raw) {
+                let _ = kill_process(child, Signal::KILL);
+            }
+        }
         let _ = self.child.wait();
     }
 
@@ -174,6 +191,16 @@ impl Running {
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
             .unwrap_or_default()
     }
+}
+
+/// The children of a process, by process id.
+fn children(pid: u32) -> Vec<u32> {
+    // One thread in all programs that tests start for their children's sake.
+    std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
+        .unwrap_or_default()
+        .split_ascii_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .collect()
 }
 
 impl Drop for Running {

@@ -1,0 +1,68 @@
+#!/bin/sh
+# Installs what the tests meet in the field: HAProxy and everything that starts a responder. Debian and
+# what descends from it; as root, or by sudo. Run again, it finds everything there and asks nobody.
+#
+# openbsd-inetd conflicts with xinetd, so it is not installed but unpacked, into the target directory.
+set -eu
+
+here=$(cd "$(dirname "$0")/.." && pwd)
+programs=${CARGO_TARGET_DIR:-$here/target}/test-programs
+
+# What the tests run, by package.
+#   haproxy                        who it is all for
+#   xinetd                         launchers of one process per probe, and of loops
+#   ucspi-tcp ipsvd tcputils       tcpserver, tcpsvd, mini-inetd
+#   socat ncat                     the same by hand
+#   systemd                        booted in namespaces; systemd-socket-activate; systemd-analyze
+#   util-linux bsdutils            unshare, nsenter, setpriv; script, for a terminal
+#   strace                         counts system calls
+#   procps curl                    the demo and the examples
+#   make                           make install is how the tests install
+packages="haproxy xinetd ucspi-tcp ipsvd tcputils socat ncat systemd util-linux bsdutils strace procps curl make"
+
+missing=
+for package in $packages; do
+	status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+	[ "$status" = installed ] || missing="$missing $package"
+done
+
+inetd=$programs/openbsd-inetd/usr/sbin/inetd
+if [ -z "$missing" ] && [ -x "$inetd" ]; then
+	exit 0
+fi
+
+as_root=
+[ "$(id -u)" -eq 0 ] || as_root=sudo
+
+$as_root apt-get update -qq
+if [ -n "$missing" ]; then
+	echo "installing:$missing"
+	# No service may start by being installed: policy-rc.d is the system's own way to say so, and an
+	# administrator's own policy is left alone.
+	policy=/usr/sbin/policy-rc.d
+	ours=
+	if [ ! -e "$policy" ]; then
+		ours=yes
+		printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
+		$as_root chmod 755 "$policy"
+	fi
+	status=0
+	# shellcheck disable=SC2086 # a list of words
+	$as_root env DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y --no-install-recommends $missing || status=$?
+	if [ -n "$ours" ]; then
+		$as_root rm -f "$policy"
+	fi
+	[ "$status" -eq 0 ] || exit "$status"
+fi
+
+if [ ! -x "$inetd" ]; then
+	echo "unpacking: openbsd-inetd"
+	mkdir -p "$programs"
+	# Into a directory that apt's own user can write to, or it warns.
+	download=$(mktemp -d)
+	chmod 755 "$download"
+	trap 'rm -rf "$download"' EXIT
+	(cd "$download" && apt-get download -qq openbsd-inetd 2>/dev/null)
+	dpkg -x "$download"/openbsd-inetd_*.deb "$programs/openbsd-inetd"
+fi

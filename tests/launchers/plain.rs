@@ -1,0 +1,108 @@
+//! No socket at all: a pipe, `/dev/null`, a terminal. Whoever tries the responder by hand meets these.
+
+use super::{API, WEB, states};
+use agentcheck_tests::binaries;
+use agentcheck_tests::processes::program;
+use agentcheck_tests::responder::arguments;
+use agentcheck_tests::scratch::Scratch;
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
+
+/// Runs the responder with this on its standard input, everything else piped.
+fn piped(arguments: &[String], input: &[u8]) -> Output {
+    let mut child = Command::new(binaries::responder())
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It may have answered and gone before it has read anything.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    child.wait_with_output().unwrap()
+}
+
+fn says(output: &Output, line: &str) {
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        format!("{line}\n"),
+        "{output:?}"
+    );
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn pipes() {
+    let scratch = Scratch::new("pipes");
+    let states = states(&scratch);
+    says(&piped(&arguments(&states, &["web"]), b""), WEB);
+    says(&piped(&arguments(&states, &["web"]), b"api\n"), WEB);
+    says(&piped(&arguments(&states, &["--ask"]), b"api\n"), API);
+    says(&piped(&arguments(&states, &["--ask"]), b"web"), WEB);
+    says(&piped(&arguments(&states, &["--ask"]), b""), "no-name");
+    says(
+        &piped(&arguments(&states, &["--ask"]), &[b'x'; 100_000]),
+        "bad-name",
+    );
+}
+
+/// The first thing that anybody tries.
+#[test]
+fn no_input_and_no_state_directory() {
+    let output = |arguments: &[&str]| {
+        let mut command = Command::new(binaries::responder());
+        command.args(arguments).stdin(Stdio::null());
+        command.output().unwrap()
+    };
+    says(&output(&[]), "no-name");
+    let absent = ["web", "--state-dir", "/nonexistent/agentcheck"];
+    says(&output(&absent), "no-state:web");
+    let fallback = [&absent[..], &["--fallback", "up 50% # fallback"]].concat();
+    says(&output(&fallback), "up 50% # fallback");
+}
+
+/// Nobody reads what it says: no signal, no message, no failure.
+#[test]
+fn a_reader_that_has_gone() {
+    let scratch = Scratch::new("gone-reader");
+    let states = states(&scratch);
+    let mut child = Command::new(binaries::responder())
+        .args(arguments(&states, &["--ask"]))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    child.stdin.take().unwrap().write_all(b"web\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn a_terminal() {
+    let scratch = Scratch::new("terminal");
+    let states = states(&scratch);
+    let on_terminal = |which: &str| {
+        let words = arguments(&states, &[which]).join(" ");
+        let line = format!("{} {words}", binaries::responder().display());
+        let mut command = Command::new(program("script", "bsdutils"));
+        // The status of the program, on a terminal of its own, without a record of it.
+        command.args(["-q", "-e", "-c", &line, "/dev/null"]);
+        command.stdin(Stdio::null()).output().unwrap()
+    };
+    let output = on_terminal("web");
+    // The terminal makes the line end visible on a screen.
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        format!("{WEB}\r\n")
+    );
+    assert!(output.status.success(), "{output:?}");
+    // Asked by nobody, it does not wait for a person to type.
+    let output = on_terminal("--ask");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("no-name\r\n"), "{text:?}");
+    assert!(output.status.success(), "{output:?}");
+}
