@@ -9,13 +9,15 @@
 //! - every number is a double: integer literals, JSON's numbers, `size()`; so `1890 / 7000` is 0.27 and
 //!   nothing fails for mixing types. List indices and map keys keep their integers.
 //! - division by zero gives no value instead of infinity; `%` works on numbers.
-//! - `headroom`, `min`, `max`, `mean` and `clamp` are there; `matches` takes a literal pattern, compiled
-//!   once.
+//! - `headroom`, `linear`, `curve`, `min`, `max`, `mean`, `weighted_mean` and `clamp` are there; `matches`
+//!   and `capture` take a literal pattern, compiled once; `default` stands in for a missing key.
+//! - loops may go over so many elements and no more, whatever an application sends.
 //! - `source.field` is the only use of a source's name, and fields are checked when compiling.
 
 mod check;
 mod functions;
 mod nearest;
+mod patterns;
 mod rewrite;
 mod scope;
 mod vocabulary;
@@ -136,14 +138,13 @@ impl Expression {
         let program = Program::compile(text).map_err(|errors| syntax_faults(text, &errors))?;
         let info = program.source_info();
         let checked = check::check(text, program.expression(), info, vocabulary);
-        let (uses, result, patterns) = checked?;
+        let (uses, result) = checked?;
         if !result.may_be(expected) {
             return Err(vec![Fault::new(
                 0..text.len(),
                 format!("this gives {result}, {expected} is needed"),
             )]);
         }
-        functions::remember_patterns(patterns);
         let tree = rewrite::rewrite(program.expression().clone());
         let shown = rewrite::shown(&tree);
         Ok(Self {

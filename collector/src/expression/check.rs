@@ -1,8 +1,10 @@
 //! What can be known to be wrong before there is a reading: unknown names, fields that a source does not
 //! have, operands and arguments whose known types do not fit.
 
-use super::functions::{NUMERIC, compile_pattern};
+use super::functions::{ListArgument, NUMERIC};
 use super::nearest::closest;
+use super::patterns;
+use super::rewrite::DEFAULT;
 use super::rewrite::written_name;
 use super::vocabulary::{Type, Vocabulary};
 use super::{Fault, MAX_DEPTH, MAX_LOOPS, Use};
@@ -10,14 +12,13 @@ use cel::common::ast::{
     CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr, SourceInfo,
     operators,
 };
-use regex::Regex;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Fields that say whether and when a source gave something, not what.
 const ABOUT_POLLING: [&str; 3] = ["ok", "error", "age"];
 
-type Checked = (BTreeMap<String, Use>, Type, BTreeMap<String, Regex>);
+type Checked = (BTreeMap<String, Use>, Type);
 
 pub(super) fn check(
     text: &str,
@@ -33,7 +34,6 @@ pub(super) fn check(
         loops: 0,
         faults: Vec::new(),
         uses: BTreeMap::new(),
-        patterns: BTreeMap::new(),
     };
     if depth_of(tree) > MAX_DEPTH {
         let message = format!("the expression nests deeper than {MAX_DEPTH}");
@@ -41,7 +41,7 @@ pub(super) fn check(
     }
     let result = checker.type_of(tree);
     if checker.faults.is_empty() {
-        Ok((checker.uses, result, checker.patterns))
+        Ok((checker.uses, result))
     } else {
         checker.faults.sort_by_key(|fault| fault.span.start);
         checker.faults.dedup();
@@ -58,7 +58,6 @@ struct Checker<'a> {
     loops: usize,
     faults: Vec<Fault>,
     uses: BTreeMap<String, Use>,
-    patterns: BTreeMap<String, Regex>,
 }
 
 impl Checker<'_> {
@@ -336,13 +335,20 @@ impl Checker<'_> {
                 self.fits(tree, *argument, &[Text], &call.func_name);
                 Truth
             }
-            ("matches", Some(_), [_]) | ("matches", None, [_, _]) => {
+            (name @ ("matches" | "capture"), Some(_), [_])
+            | (name @ ("matches" | "capture"), None, [_, _]) => {
                 let kind = target.or(types.first().copied()).unwrap_or(Unknown);
-                self.fits(tree, kind, &[Text], "matches");
+                self.fits(tree, kind, &[Text], name);
                 if let Some(pattern) = call.args.last() {
-                    self.pattern(pattern);
+                    self.pattern(pattern, name);
                 }
-                Truth
+                if name == "matches" { Truth } else { Map }
+            }
+            (DEFAULT, None, [place, fallback]) => {
+                if let Some(first) = call.args.first() {
+                    self.place(first);
+                }
+                place.join(*fallback)
             }
             ("double" | "int" | "uint", None, [_]) => Number,
             ("string", None, [_]) => Text,
@@ -361,7 +367,9 @@ impl Checker<'_> {
         call: &CallExpr,
         types: &[Type],
     ) -> Type {
-        const CEL_USAGE: [(&str, &str); 11] = [
+        const CEL_USAGE: [(&str, &str); 13] = [
+            ("capture", "text.capture('(?P<name>[0-9]+)').name"),
+            (DEFAULT, "default(app.json.key, 0)"),
             ("size", "size(list)"),
             ("contains", "text.contains('part')"),
             ("startsWith", "text.startsWith('part')"),
@@ -399,29 +407,39 @@ impl Checker<'_> {
                 Some(known.usage.into()),
             );
         }
-        let list_allowed = known.most == usize::MAX && count == 1;
-        for (part, kind) in call.args.iter().zip(types) {
-            let taken: &[Type] = match list_allowed {
-                true => &[Type::Number, Type::List],
-                false => &[Type::Number],
+        let last = count - 1;
+        for (at, (part, kind)) in call.args.iter().zip(types).enumerate() {
+            let taken: &[Type] = match known.list {
+                ListArgument::Alone if count == 1 => &[Type::Number, Type::List],
+                ListArgument::Last if at == last => &[Type::List],
+                _ => &[Type::Number],
             };
             self.fits(part, *kind, taken, name);
         }
         Type::Number
     }
 
-    fn pattern(&mut self, tree: &IdedExpr) {
+    /// Something that may not be there: a key of a document.
+    fn place(&mut self, tree: &IdedExpr) {
+        let within = |operand: &IdedExpr| !matches!(operand.expr, Expr::Ident(_));
+        let fits = match &tree.expr {
+            Expr::Select(select) => !select.test && within(&select.operand),
+            Expr::Call(call) => call.func_name == operators::INDEX,
+            _ => false,
+        };
+        if !fits {
+            let message = "default takes a key of a document first".to_owned();
+            self.fault(tree, message, Some("default(app.json.key, 0)".into()));
+        }
+    }
+
+    fn pattern(&mut self, tree: &IdedExpr, function: &str) {
         let Expr::Literal(LiteralValue::String(pattern)) = &tree.expr else {
-            self.fault(tree, "matches takes a literal pattern".into(), None);
+            self.fault(tree, format!("{function} takes a literal pattern"), None);
             return;
         };
-        match compile_pattern(pattern.inner()) {
-            Ok(compiled) => {
-                self.patterns.insert(pattern.inner().to_owned(), compiled);
-            }
-            Err(message) => {
-                self.fault(tree, format!("pattern: {message}"), None);
-            }
+        if let Err(message) = patterns::compile(pattern.inner()) {
+            self.fault(tree, format!("pattern: {message}"), None);
         }
     }
 

@@ -1,20 +1,27 @@
-//! The functions that expressions have beside CEL's own.
+//! The functions that expressions have beside CEL's own, on numbers; those on text are in [`patterns`].
 
-use cel::extractors::{Arguments, This};
-use cel::{Context, ExecutionError, Value};
-use regex::{Regex, RegexBuilder};
-use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
-
-/// The largest compiled pattern, in bytes.
-const MAX_PATTERN: usize = 256 * 1024;
+use super::patterns;
+use cel::common::value::CowVal;
+use cel::extractors::Arguments;
+use cel::{Context, ExecutionError, FunctionContext, Value};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// `a / b`, with no value where `b` is 0.
 pub(super) const DIVIDE: &str = "@divide";
 /// `a % b` for doubles.
 pub(super) const MODULO: &str = "@modulo";
+/// Gives back the list or map that a loop is to go over, and counts its elements.
+pub(super) const ITERATE: &str = "@iterate";
 
-type Result<T = Value> = std::result::Result<T, ExecutionError>;
+/// How many elements the loops of one evaluation may go over, all together. A document that an
+/// application sends must not decide how long the collector thinks.
+pub(super) const MOST_ELEMENTS: usize = 100_000;
+
+pub(super) type Result<T = Value> = std::result::Result<T, ExecutionError>;
+
+/// What is left of [`MOST_ELEMENTS`] in the evaluation under way.
+pub(super) type Budget = Arc<AtomicUsize>;
 
 /// A function of ours, for the checker.
 pub(super) struct Signature {
@@ -23,56 +30,99 @@ pub(super) struct Signature {
     pub(super) usage: &'static str,
     pub(super) least: usize,
     pub(super) most: usize,
+    /// Which argument, if any, is a list; all others are numbers.
+    pub(super) list: ListArgument,
 }
 
-/// What can be called by name and takes numbers only.
-pub(super) const NUMERIC: [Signature; 5] = [
+/// Where a function takes a list.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum ListArgument {
+    /// Nowhere.
+    No,
+    /// A single list may stand for all arguments.
+    Alone,
+    /// The last argument is one.
+    Last,
+}
+
+/// What can be called by name and gives a number.
+pub(super) const NUMERIC: [Signature; 8] = [
     Signature {
         name: "headroom",
         usage: "headroom(used, limit)",
         least: 2,
         most: 2,
+        list: ListArgument::No,
+    },
+    Signature {
+        name: "linear",
+        usage: "linear(x, x1, y1, x2, y2)",
+        least: 5,
+        most: 5,
+        list: ListArgument::No,
+    },
+    Signature {
+        name: "curve",
+        usage: "curve(x, [[x1, y1], [x2, y2], ...])",
+        least: 2,
+        most: 2,
+        list: ListArgument::Last,
     },
     Signature {
         name: "clamp",
         usage: "clamp(number, least, most)",
         least: 3,
         most: 3,
+        list: ListArgument::No,
     },
     Signature {
         name: "min",
         usage: "min(number, ...) or min(list)",
         least: 1,
         most: usize::MAX,
+        list: ListArgument::Alone,
     },
     Signature {
         name: "max",
         usage: "max(number, ...) or max(list)",
         least: 1,
         most: usize::MAX,
+        list: ListArgument::Alone,
     },
     Signature {
         name: "mean",
         usage: "mean(number, ...) or mean(list)",
         least: 1,
         most: usize::MAX,
+        list: ListArgument::Alone,
+    },
+    Signature {
+        name: "weighted_mean",
+        usage: "weighted_mean([[number, importance], ...])",
+        least: 1,
+        most: 1,
+        list: ListArgument::Last,
     },
 ];
 
 /// Puts the functions into `context`.
-pub(super) fn add_to(context: &mut Context<'_, '_>) {
+pub(super) fn add_to(context: &mut Context<'_, '_>, budget: &Budget) {
     // An error would mean that CEL has a function of that name; the tests call each of them.
     let _ = context.add_function("headroom", headroom);
+    let _ = context.add_function("linear", linear);
+    let _ = context.add_function("curve", curve);
     let _ = context.add_function("clamp", clamp);
     let _ = context.add_function("min", min);
     let _ = context.add_function("max", max);
     let _ = context.add_function("mean", mean);
-    let _ = context.add_function("matches", matches);
+    let _ = context.add_function("weighted_mean", weighted_mean);
     let _ = context.add_function(DIVIDE, divide);
     let _ = context.add_function(MODULO, modulo);
+    let _ = context.add_function(ITERATE, iterate(Arc::clone(budget)));
+    patterns::add_to(context);
 }
 
-fn fail<T>(function: &str, message: &str) -> Result<T> {
+pub(super) fn fail<T>(function: &str, message: &str) -> Result<T> {
     Err(ExecutionError::function_error(function, message))
 }
 
@@ -116,6 +166,22 @@ fn exactly<const N: usize>(function: &str, arguments: &[Value]) -> Result<[f64; 
         .map_err(|_| ExecutionError::invalid_argument_count(N, arguments.len()))
 }
 
+/// A list of pairs of numbers.
+fn pairs(function: &str, list: Option<&Value>) -> Result<Vec<(f64, f64)>> {
+    let Some(Value::List(list)) = list else {
+        return fail(function, "takes a list of pairs");
+    };
+    list.iter()
+        .map(|pair| match pair {
+            Value::List(pair) => match pair.as_slice() {
+                [first, second] => Ok((number(function, first)?, number(function, second)?)),
+                _ => fail(function, "takes a list of pairs"),
+            },
+            _ => fail(function, "takes a list of pairs"),
+        })
+        .collect()
+}
+
 /// `headroom(used, limit)`: what is left of `limit`, in per cent of it, 0 to 100: the formula of every
 /// peer, `100 * (1 - used / limit)` (Herald's `pct`, the Loadbalancer.org agent's idle percentage).
 fn headroom(Arguments(arguments): Arguments) -> Result {
@@ -126,6 +192,45 @@ fn headroom(Arguments(arguments): Arguments) -> Result {
     Ok(Value::Float(
         (100.0 * (1.0 - used / limit)).clamp(0.0, 100.0),
     ))
+}
+
+/// `linear(x, x1, y1, x2, y2)`: the straight line through two points, level beyond them.
+fn linear(Arguments(arguments): Arguments) -> Result {
+    let [x, x1, y1, x2, y2] = exactly("linear", &arguments)?;
+    if x1 >= x2 {
+        return fail("linear", "x2 is not above x1");
+    }
+    Ok(Value::Float(between(x, (x1, y1), (x2, y2))))
+}
+
+/// `curve(x, [[x1, y1], [x2, y2], ...])`: straight lines from point to point, level beyond the ends.
+fn curve(Arguments(arguments): Arguments) -> Result {
+    let Some(x) = arguments.first() else {
+        return fail("curve", "takes a number and a list of points");
+    };
+    let x = number("curve", x)?;
+    let points = pairs("curve", arguments.get(1))?;
+    let Some(first) = points.first() else {
+        return fail("curve", "got an empty list");
+    };
+    let mut before = *first;
+    for point in points.iter().skip(1) {
+        if point.0 <= before.0 {
+            return fail("curve", "the points are not in rising order");
+        }
+        if x <= point.0 {
+            return Ok(Value::Float(between(x, before, *point)));
+        }
+        before = *point;
+    }
+    Ok(Value::Float(before.1))
+}
+
+/// The line through two points at `x`, level beyond them.
+fn between(x: f64, (x1, y1): (f64, f64), (x2, y2): (f64, f64)) -> f64 {
+    let share = ((x - x1) / (x2 - x1)).clamp(0.0, 1.0);
+    // Not y1 + share * (y2 - y1): a difference of large numbers overflows.
+    y1 * (1.0 - share) + y2 * share
 }
 
 /// `clamp(number, least, most)`
@@ -163,6 +268,25 @@ fn mean(Arguments(arguments): Arguments) -> Result {
     ))
 }
 
+/// `weighted_mean([[number, importance], ...])`: the Loadbalancer.org agent's `sum(load * significance)`
+/// over the sum of significances; what has importance 0 does not count.
+fn weighted_mean(Arguments(arguments): Arguments) -> Result {
+    let pairs = pairs("weighted_mean", arguments.first())?;
+    if pairs.iter().any(|(_, importance)| *importance < 0.0) {
+        return fail("weighted_mean", "an importance is below 0");
+    }
+    let sum: f64 = pairs.iter().map(|(_, importance)| importance).sum();
+    if sum <= 0.0 {
+        return fail("weighted_mean", "nothing has an importance above 0");
+    }
+    let mean = pairs
+        .iter()
+        .filter(|(_, importance)| *importance > 0.0)
+        .map(|(number, importance)| number * (importance / sum))
+        .sum();
+    Ok(Value::Float(mean))
+}
+
 fn divide(Arguments(arguments): Arguments) -> Result {
     let [number, divisor] = exactly(DIVIDE, &arguments)?;
     if divisor == 0.0 {
@@ -179,41 +303,29 @@ fn modulo(Arguments(arguments): Arguments) -> Result {
     Ok(Value::Float(number % divisor))
 }
 
-/// The patterns of all compiled expressions. Process-wide because a pattern is nothing but its text:
-/// whoever compiles it gets the same.
-static PATTERNS: RwLock<BTreeMap<String, Regex>> = RwLock::new(BTreeMap::new());
+/// CEL's own form of a function: the one that hands a value on without copying it.
+type Handler = Box<
+    dyn for<'context, 'call> Fn(
+            &mut FunctionContext<'context, 'call>,
+        ) -> Result<CowVal<'context, 'call>>
+        + Send
+        + Sync,
+>;
 
-/// Compiles a pattern.
-///
-/// # Errors
-/// What is wrong with it, in one line.
-pub(super) fn compile_pattern(pattern: &str) -> std::result::Result<Regex, String> {
-    RegexBuilder::new(pattern)
-        .size_limit(MAX_PATTERN)
-        .build()
-        .map_err(|error| match error {
-            regex::Error::CompiledTooBig(_) => "the pattern is too large".to_owned(),
-            // The library draws the pattern over several lines; its last line says what is wrong.
-            other => other
-                .to_string()
-                .lines()
-                .last()
-                .unwrap_or_default()
-                .trim_start_matches("error: ")
-                .to_owned(),
-        })
-}
-
-pub(super) fn remember_patterns(patterns: BTreeMap<String, Regex>) {
-    let mut known = PATTERNS.write().unwrap_or_else(PoisonError::into_inner);
-    known.extend(patterns);
-}
-
-/// `text.matches('pattern')`: whether the pattern matches anywhere in the text.
-fn matches(This(text): This<Arc<String>>, pattern: Arc<String>) -> Result<bool> {
-    let known = PATTERNS.read().unwrap_or_else(PoisonError::into_inner);
-    match known.get(pattern.as_str()) {
-        Some(pattern) => Ok(pattern.is_match(&text)),
-        None => fail("matches", "takes a literal pattern"),
-    }
+/// Hands on the list or map that a loop goes over, and takes its size off the budget.
+fn iterate(budget: Budget) -> Handler {
+    Box::new(move |call| {
+        let Some(range) = call.args.pop() else {
+            return fail(ITERATE, "takes a list");
+        };
+        let size = range.as_sizer().map_or(0, |range| *range.size().inner());
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let taken = budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+            left.checked_sub(size)
+        });
+        match taken {
+            Ok(_) => Ok(range),
+            Err(_) => fail(ITERATE, "the lists are too long to go over"),
+        }
+    })
 }

@@ -1,7 +1,7 @@
 //! From CEL's tree to the tree that is evaluated: numbers become doubles, `source.field` becomes one
 //! variable, division and modulo become functions of ours.
 
-use super::functions::{DIVIDE, MODULO, as_double};
+use super::functions::{DIVIDE, ITERATE, MODULO, as_double};
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators};
 use cel::common::types::CelDouble;
 
@@ -17,6 +17,9 @@ pub(super) const NOW: &str = "@now";
 /// changes with time, `source.age` is evaluated as their difference.
 pub(super) const GOOD_SINCE: &str = "@good";
 
+/// `default(place, fallback)`, which is rewritten into a conditional.
+pub(super) const DEFAULT: &str = "default";
+
 /// A variable as a person writes it.
 pub(super) fn written_variable(variable: &str) -> String {
     variable.replace(GOOD_SINCE, "age")
@@ -27,6 +30,7 @@ pub(super) fn written_name(function: &str) -> String {
     match function {
         DIVIDE => "/".to_owned(),
         MODULO => "%".to_owned(),
+        ITERATE => "loop".to_owned(),
         operators::IN => "in".to_owned(),
         operators::INDEX => "[]".to_owned(),
         // The interpreter's names, in its errors.
@@ -89,6 +93,9 @@ fn walk(tree: IdedExpr, numbers: Numbers, locals: &mut Vec<String>) -> IdedExpr 
             *select.operand = walk(*select.operand, numbers, locals);
             Expr::Select(select)
         }
+        Expr::Call(call) if call.func_name == DEFAULT => {
+            return or_default(id, call.args, numbers, locals);
+        }
         Expr::Call(call) => return call_to(id, call, numbers, locals),
         Expr::List(mut list) => {
             list.elements = all(list.elements, numbers, locals);
@@ -104,7 +111,8 @@ fn walk(tree: IdedExpr, numbers: Numbers, locals: &mut Vec<String>) -> IdedExpr 
             Expr::Map(map)
         }
         Expr::Comprehension(mut loops) => {
-            loops.iter_range = walk(loops.iter_range, numbers, locals);
+            let range = walk(loops.iter_range, numbers, locals);
+            loops.iter_range = called(range.id, ITERATE, vec![range]);
             loops.accu_init = walk(loops.accu_init, numbers, locals);
             let depth = locals.len();
             locals.push(loops.iter_var.clone());
@@ -129,18 +137,74 @@ fn named(id: u64, variable: String) -> IdedExpr {
     }
 }
 
-fn age_of(id: u64, source: &str) -> IdedExpr {
+fn called(id: u64, function: &str, args: Vec<IdedExpr>) -> IdedExpr {
     IdedExpr {
         id,
         expr: Expr::Call(CallExpr {
-            func_name: operators::SUBSTRACT.to_owned(),
+            func_name: function.to_owned(),
             target: None,
-            args: vec![
-                named(id, NOW.to_owned()),
-                named(id, variable(source, GOOD_SINCE)),
-            ],
+            args,
         }),
     }
+}
+
+fn age_of(id: u64, source: &str) -> IdedExpr {
+    let parts = [NOW.to_owned(), variable(source, GOOD_SINCE)];
+    let parts = parts.into_iter().map(|part| named(id, part)).collect();
+    called(id, operators::SUBSTRACT, parts)
+}
+
+/// `default(app.json.a.b, 0)`: `a.b` where it is there, 0 where a key on the way is not. What the source
+/// itself failed to give is still missing.
+fn or_default(
+    id: u64,
+    args: Vec<IdedExpr>,
+    numbers: Numbers,
+    locals: &mut Vec<String>,
+) -> IdedExpr {
+    let mut args = args.into_iter().map(|part| walk(part, numbers, locals));
+    let (Some(place), Some(fallback)) = (args.next(), args.next()) else {
+        // The checker lets no other number of arguments through.
+        return called(id, DEFAULT, Vec::new());
+    };
+    match presence(&place) {
+        Some(present) => called(id, operators::CONDITIONAL, vec![present, place, fallback]),
+        None => place,
+    }
+}
+
+/// Whether every key of a chain is there; `None` for what is always there.
+fn presence(place: &IdedExpr) -> Option<IdedExpr> {
+    let id = place.id;
+    let (operand, here) = match &place.expr {
+        Expr::Select(select) => {
+            let mut test = select.clone();
+            test.test = true;
+            let here = IdedExpr {
+                id,
+                expr: Expr::Select(test),
+            };
+            (&*select.operand, here)
+        }
+        Expr::Call(call) if call.func_name == operators::INDEX => {
+            let [operand, index] = call.args.as_slice() else {
+                return None;
+            };
+            let here = match &index.expr {
+                Expr::Literal(LiteralValue::Int(_)) => {
+                    let size = called(id, "size", vec![operand.clone()]);
+                    called(id, operators::GREATER, vec![size, index.clone()])
+                }
+                _ => called(id, operators::IN, vec![index.clone(), operand.clone()]),
+            };
+            (operand, here)
+        }
+        _ => return None,
+    };
+    Some(match presence(operand) {
+        Some(before) => called(id, operators::LOGICAL_AND, vec![before, here]),
+        None => here,
+    })
 }
 
 fn all(trees: Vec<IdedExpr>, numbers: Numbers, locals: &mut Vec<String>) -> Vec<IdedExpr> {
@@ -185,14 +249,7 @@ fn call_to(id: u64, call: CallExpr, numbers: Numbers, locals: &mut Vec<String>) 
         }),
     };
     if doubled && numbers == Numbers::Doubles {
-        return IdedExpr {
-            id,
-            expr: Expr::Call(CallExpr {
-                func_name: "double".to_owned(),
-                target: None,
-                args: vec![call],
-            }),
-        };
+        return called(id, "double", vec![call]);
     }
     call
 }

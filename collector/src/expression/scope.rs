@@ -1,6 +1,6 @@
 //! What expressions see of the world: the fields of each source's latest reading, as variables.
 
-use super::functions;
+use super::functions::{self, Budget, MOST_ELEMENTS};
 use super::rewrite::{GOOD_SINCE, NOW, variable};
 use crate::reading::{Content, Reading, Reason};
 use agentcheck_common::BootTime;
@@ -8,12 +8,14 @@ use cel::objects::{Key, Map};
 use cel::{Context, Env, Value};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// The variables that expressions are evaluated with.
 ///
 /// A reading is turned into values once, when it arrives; only `age` depends on the time of evaluation.
 pub struct Scope<'p> {
     context: Context<'p, 'static>,
+    budget: Budget,
 }
 
 impl Default for Scope<'_> {
@@ -27,11 +29,14 @@ impl Scope<'_> {
     #[must_use]
     pub fn new() -> Self {
         let mut context = Context::with_env(Arc::new(Env::stdlib()));
-        functions::add_to(&mut context);
-        Self { context }
+        let budget = Budget::default();
+        functions::add_to(&mut context, &budget);
+        Self { context, budget }
     }
 
+    /// The context for one evaluation.
     pub(super) fn context(&self) -> &Context<'_, 'static> {
+        self.budget.store(MOST_ELEMENTS, Ordering::Relaxed);
         &self.context
     }
 
@@ -79,7 +84,10 @@ impl Scope<'_> {
             context
                 .add_variable_from_value(variable(source, "error"), text(Reason::Overdue.word()));
         }
-        Scope { context }
+        Scope {
+            context,
+            budget: Arc::clone(&self.budget),
+        }
     }
 
     fn put(&mut self, source: &str, field: &str, value: Option<Value>) {

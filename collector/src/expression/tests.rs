@@ -112,6 +112,24 @@ fn numbers_mix_as_people_expect() {
         ("app.json.big / app.json.big", 1.0),
         ("{1: 5}[1]", 5.0),
         ("size([1, 2] + [3])", 3.0),
+        ("linear(depth.value, 5, 100, 9, 20)", 60.0),
+        ("linear(1, 5, 100, 9, 20)", 100.0),
+        ("linear(10, 5, 100, 9, 20)", 20.0),
+        ("curve(cpu.value, [[0, 100], [97, 50], [98, 10]])", 40.0),
+        ("curve(-1, [[0, 100], [50, 50]])", 100.0),
+        ("curve(99, [[0, 100], [50, 50]])", 50.0),
+        ("curve(3, [[0, 7]])", 7.0),
+        ("weighted_mean([[80, 1], [20, 3], [1000, 0]])", 35.0),
+        ("default(app.json.nope, 5)", 5.0),
+        ("default(app.json.n, 5)", 10.0),
+        ("default(app.json.nope.deeper['x'][3], 5)", 5.0),
+        ("default(app.json.workers[1], 5)", 40.5),
+        ("default(app.json.workers[9], 5)", 5.0),
+        ("default(app.json['msg-per-second'], 5)", 1890.0),
+        (
+            "double(page.text.capture('connections: (?P<n>[0-9]+)').n)",
+            12.0,
+        ),
     ] {
         let seen = number(text).unwrap_or_else(|error| panic!("{text}: {error}"));
         assert!((seen - expected).abs() < 1e-9, "{text}: {seen}");
@@ -167,6 +185,25 @@ fn no_value_has_a_reason() {
         ),
         ("headroom(app.json.state, 5)", "headroom: takes numbers"),
         ("max([])", "max: got an empty list"),
+        ("linear(1, 2, 0, 2, 5)", "linear: x2 is not above x1"),
+        (
+            "curve(5, [[3, 1], [2, 2]])",
+            "curve: the points are not in rising order",
+        ),
+        ("curve(5, [3])", "curve: takes a list of pairs"),
+        ("curve(5, [])", "curve: got an empty list"),
+        (
+            "weighted_mean([[5, 0]])",
+            "weighted_mean: nothing has an importance above 0",
+        ),
+        (
+            "weighted_mean([[5, -1]])",
+            "weighted_mean: an importance is below 0",
+        ),
+        (
+            "double(page.text.capture('x(?P<n>[0-9]+)').n)",
+            "capture: the pattern matches nowhere",
+        ),
         ("app.json.workers[7]", "no such element in the list"),
         ("app.json.state", "gives text, not a number"),
         ("1e308 * 10", "gives no finite number"),
@@ -414,6 +451,30 @@ fn results_must_fit() {
         "this gives true or false, a number is needed"
     );
     assert!(Expression::compile("app.json.x", Type::Truth, &vocabulary).is_ok());
+}
+
+/// An application must not decide how long the collector thinks.
+#[test]
+fn long_lists_are_given_up() {
+    let mut scope = Scope::new();
+    let set = |scope: &mut Scope<'_>, length: usize| {
+        let list: Vec<serde_json::Value> = (0..length).map(Into::into).collect();
+        let content = Content::Json(serde_json::json!({ "list": list }));
+        scope.set("app", &reading(content, ""));
+    };
+    let truth = |text: &str, scope: &Scope<'_>| compile(text).unwrap().truth(scope);
+    let nested = "app.json.list.all(a, app.json.list.exists(b, a <= b))";
+    let flat = "app.json.list.map(a, a + 1).size() > 3";
+    set(&mut scope, 300);
+    assert_eq!(truth(nested, &scope), Ok(true));
+    set(&mut scope, 50_000);
+    let given_up = Err(Unknown(
+        "loop: the lists are too long to go over".to_owned(),
+    ));
+    assert_eq!(truth(nested, &scope), given_up);
+    assert_eq!(truth(flat, &scope), Ok(true));
+    set(&mut scope, 200_000);
+    assert_eq!(truth(flat, &scope), given_up);
 }
 
 /// What crashed the library, or took it seconds, must not reach it.
