@@ -98,7 +98,9 @@ impl Plan {
         let file = std::fs::read(states.file(service)).map_err(|error| error.to_string())?;
         let schedule = Schedule::decode(&file).map_err(|refused| format!("{refused:?}"))?;
         let at = |moment| {
-            let picked = schedule.pick(moment).map_err(|error| format!("{error:?}"))?;
+            let picked = schedule
+                .pick(moment)
+                .map_err(|error| format!("{error:?}"))?;
             let line = String::from_utf8_lossy(picked.line).into_owned();
             Ok::<_, String>((line, picked.until))
         };

@@ -1,10 +1,11 @@
 //! Somebody who asks all the time and writes down what was answered, and when.
 
+use crate::processes::wait_until;
 use crate::state::now;
 use crate::wire::{End, Heard};
 use agentcheck_common::{BootTime, Reply};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ pub struct Sample {
 #[derive(Debug)]
 pub struct Prober {
     stop: Arc<AtomicBool>,
+    answers: Arc<AtomicU64>,
     thread: Option<JoinHandle<Result<Vec<Sample>, String>>>,
 }
 
@@ -36,6 +38,8 @@ impl Prober {
     ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
+        let answers = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&answers);
         let thread = std::thread::spawn(move || {
             let mut samples = Vec::new();
             while !told.load(Ordering::SeqCst) {
@@ -47,14 +51,32 @@ impl Prober {
                     heard: now(),
                     line,
                 });
+                counted.fetch_add(1, Ordering::SeqCst);
                 std::thread::sleep(pause);
             }
             Ok(samples)
         });
         Self {
             stop,
+            answers,
             thread: Some(thread),
         }
+    }
+
+    /// Waits until it has got `count` answers to questions that began after this call.
+    ///
+    /// # Panics
+    /// Where an answer was not whole.
+    pub fn wait_for_answers(&mut self, count: u64) {
+        // One may be under way.
+        let enough = self.answers.load(Ordering::SeqCst) + count + 1;
+        wait_until(format_args!("{count} answers to a prober"), || {
+            let ended = self.thread.as_ref().is_none_or(JoinHandle::is_finished);
+            if ended {
+                self.join();
+            }
+            self.answers.load(Ordering::SeqCst) >= enough
+        });
     }
 
     /// Stops it and gives all that was answered, in order.
@@ -64,6 +86,10 @@ impl Prober {
     #[must_use]
     pub fn samples(mut self) -> Vec<Sample> {
         self.stop.store(true, Ordering::SeqCst);
+        self.join()
+    }
+
+    fn join(&mut self) -> Vec<Sample> {
         let thread = self.thread.take().expect("it is joined once");
         let samples = thread.join().expect("a prober reports, it does not panic");
         samples.unwrap_or_else(|wrong| panic!("{wrong}"))

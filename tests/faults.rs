@@ -1,0 +1,22 @@
+//! What can go wrong on a host: the collector is killed, started twice, told to stop, has no room to
+//! write, or finds what another boot has left; a source hangs. What is said to `HAProxy` is right all the
+//! while.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test says what it expects in the shortest way, and prints what it did"
+)]
+
+#[path = "faults/kills.rs"]
+mod kills;
+#[path = "faults/left_behind.rs"]
+mod left_behind;
+#[path = "faults/share.rs"]
+mod share;
+#[path = "faults/sources.rs"]
+mod sources;
+#[path = "faults/stops.rs"]
+mod stops;

@@ -1,0 +1,134 @@
+//! Beginning and end of a collector: who may not begin, and what the end leaves behind.
+
+use agentcheck_tests::address::Block;
+use agentcheck_tests::app::Application;
+use agentcheck_tests::collector::{Collector, Herald};
+use agentcheck_tests::processes::{output, wait_for, wait_until};
+use agentcheck_tests::scratch::Scratch;
+use agentcheck_tests::state::{StateDirectory, now};
+use rustix::process::Signal;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+
+/// A user with no rights here: nobody.
+const NOBODY: u32 = 65534;
+
+#[test]
+fn a_second_collector_refuses_to_start_and_names_the_first() {
+    let scratch = Scratch::new("second");
+    let block = Block::claim();
+    let states = StateDirectory::at(scratch.directory("state"));
+    let application = Application::start(block.address(8081), 1890);
+    let service = Herald::new("web", &application.url());
+    let configuration = scratch.write("agentcheck.toml", Herald::configuration(&[service]));
+    let mut first = Collector::start(&scratch, "collector", &configuration, &states);
+    first.wait_for_plan(&states, "web", |plan| plan.fresh.starts_with("up 73% "));
+
+    let second = output(&mut Collector::command(&configuration, &states));
+    let said = String::from_utf8(second.stderr).unwrap();
+    assert_eq!(second.status.code(), Some(1), "{said}");
+    let expected = format!("process {}, is at work here", first.process().pid());
+    assert!(said.contains(&expected), "{said}");
+    let lines: Vec<_> = said.lines().collect();
+    assert_eq!(lines.len(), 1, "{said}");
+
+    // The first has not noticed, and once it is gone another may begin, however it went.
+    let after = now();
+    first.wait_for_plan(&states, "web", |plan| plan.from > after);
+    first.process().kill();
+    let mut third = Collector::start(&scratch, "third", &configuration, &states);
+    let after = now();
+    third.wait_for_plan(&states, "web", |plan| plan.from > after);
+}
+
+#[test]
+fn a_signal_ends_it_cleanly_and_its_commands_with_it() {
+    let signals = [("term", Signal::TERM), ("int", Signal::INT)];
+    for (name, signal) in signals {
+        let scratch = Scratch::new(name);
+        let states = StateDirectory::at(scratch.directory("state"));
+        let pids = scratch.file("pids");
+        let configuration = scratch.write("agentcheck.toml", with_a_command(&pids));
+        let mut collector = Collector::start(&scratch, "collector", &configuration, &states);
+        let running = wait_for("the command and its child to run", || {
+            let text = std::fs::read_to_string(&pids).map_err(|error| error.to_string())?;
+            let pids: Vec<u32> = text.lines().filter_map(|pid| pid.parse().ok()).collect();
+            if pids.len() == 2 && pids.iter().all(|pid| is_alive(*pid)) {
+                Ok(pids)
+            } else {
+                Err(text)
+            }
+        });
+        collector.wait_for_plan(&states, "web", |_| true);
+
+        collector.process().signal(signal);
+        let status = collector.process().wait_for_exit();
+        assert_eq!(status.code(), Some(0), "{}", collector.process().log());
+        // They have been killed when it ends; whoever adopts them may take a moment to bury them.
+        wait_until("the killed to be gone", || {
+            running.iter().all(|pid| !is_alive(*pid))
+        });
+        println!("{name}: ended with 0, and processes {running:?} with it");
+        let log = collector.process().log();
+        assert!(!log.contains("panic"), "{log}");
+    }
+}
+
+/// A command that never ends, with a child that never ends, and a source that works beside it.
+fn with_a_command(pids: &Path) -> String {
+    let pids = pids.display();
+    format!(
+        r#"
+[source.slow.command]
+format = "number"
+argv = ["/bin/sh", "-c", "sleep 1000 & echo $! > {pids}.part; echo $$ >> {pids}.part; mv {pids}.part {pids}; wait"]
+timeout = "10m"
+every = "1s"
+
+[source.load.system]
+metric = "load"
+
+[service.web]
+weight = "headroom(load.value, 1000)"
+
+[service.slow]
+weight = "slow.value"
+"#
+    )
+}
+
+/// Whether the process is there, and not only its exit status.
+fn is_alive(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit(") ").next().unwrap_or_default();
+    !state.is_empty() && !state.starts_with(['Z', 'X'])
+}
+
+#[test]
+fn no_state_directory_is_an_error_that_says_so() {
+    let scratch = Scratch::new("nowhere");
+    let configuration = scratch.write(
+        "agentcheck.toml",
+        Herald::configuration(&[Herald::new("web", "http://127.0.0.1:9/")]),
+    );
+    let not_a_directory = scratch.write("file", "");
+    let not_ours = scratch.directory("not-ours");
+    let cases = [
+        (scratch.file("missing"), "No such file or directory"),
+        (not_a_directory, "Not a directory"),
+        (not_ours.clone(), "Permission denied"),
+    ];
+    for (directory, reason) in cases {
+        let states = StateDirectory::at(directory.clone());
+        let mut command = Collector::command(&configuration, &states);
+        command.uid(NOBODY).gid(NOBODY);
+        let output = output(&mut command);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        let path = directory.display().to_string();
+        assert!(said.contains(reason) && said.contains(&path), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        print!("{said}");
+    }
+    assert_eq!(std::fs::read_dir(not_ours).unwrap().count(), 0);
+}
