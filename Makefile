@@ -45,7 +45,7 @@ PATHS = sed -e 's|/usr/bin/agentcheck|$(BINDIR)/agentcheck|g' \
 # The xinetd file is switched off as well: installing is not yet wanting.
 XINETD = $(PATHS) -e 's|^\(\s*disable\s*=\) no$$|\1 yes|' xinetd/agentcheck
 
-.PHONY: help build install uninstall test check lint demo
+.PHONY: help build install uninstall test check lint bench demo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -66,6 +66,9 @@ lint: ## formatting and warnings
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
 check: lint ## the same as lint
+
+bench: ## compare with C programs that do the same: tables, in some four minutes
+	bench/run.py
 
 demo: build ## watch the main job on this machine for a minute; no root needed
 	examples/demo.sh

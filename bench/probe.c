@@ -1,0 +1,193 @@
+/* Probes an agent as HAProxy does, over and over: connects, perhaps sends a name, reads one line.
+ *
+ *     probe rate    ADDRESS PORT SECONDS CLIENTS IDLE NAMES
+ *     probe latency ADDRESS PORT COUNT NAME
+ *     probe lost    ADDRESS PORT COUNT CLIENTS END SEND
+ *
+ * rate: CLIENTS at a time for SECONDS, beside IDLE connections that say nothing (and are made again when the
+ *   agent ends them). With NAMES each probe asks for one of s1 to sNAMES in turn; with 0 it sends nothing.
+ *   Prints: probes, seconds, probes without a whole line.
+ * latency: one after the other, from before connect to the end of the reply. Prints: microseconds, a line
+ *   per probe, 0 for one without a whole line.
+ * lost: sends SEND bytes (a name where SEND is one), and ends as END says: `eof` reads to the end, `close`
+ *   closes as soon as the newline is there, `reset` resets the connection then. Prints: probes, whole
+ *   lines, lost.
+ *
+ * Addresses are those of the loopback, and every mode is bounded in time. */
+
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum end { END_OF_FILE, CLOSE, RESET };
+
+struct client {
+	int socket, length;
+	char idle, last;
+};
+
+static struct sockaddr_in address;
+static int epoll;
+static long whole, incomplete;
+
+static void die(const char *what) {
+	perror(what);
+	exit(1);
+}
+
+static double seconds(void) {
+	struct timespec time;
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec + time.tv_nsec / 1e9;
+}
+
+static int connected(void) {
+	int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	/* Loopback answers at once, unless the agent's queue is full. */
+	if (client < 0 || connect(client, (void *)&address, sizeof address))
+		die("connect");
+	return client;
+}
+
+static void start(struct client *client, const char *bytes, size_t count) {
+	client->socket = connected();
+	client->length = 0;
+	/* What does not fit at once is not waited for: HAProxy's own request always fits. */
+	if (count && send(client->socket, bytes, count, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		die("send");
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = client};
+	if (epoll_ctl(epoll, EPOLL_CTL_ADD, client->socket, &event))
+		die("epoll_ctl");
+}
+
+/* Reads what is there; whether the client has ended. */
+static int hear(struct client *client, enum end end) {
+	char buffer[1024];
+	for (;;) {
+		ssize_t got = recv(client->socket, buffer, sizeof buffer, MSG_DONTWAIT);
+		if (got < 0 && (errno == EAGAIN || errno == EINTR))
+			return 0;
+		if (got > 0) {
+			client->length += got;
+			client->last = buffer[got - 1];
+		}
+		int line = client->length > 0 && client->last == '\n';
+		if (got > 0 && !(line && end != END_OF_FILE))
+			continue;
+		/* The end; an error, which is a reset; or the newline, where that is enough. */
+		if (!client->idle)
+			*(line ? &whole : &incomplete) += 1;
+		if (line && end == RESET) {
+			struct linger at_once = {1, 0};
+			setsockopt(client->socket, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+		}
+		close(client->socket);
+		return 1;
+	}
+}
+
+/* Runs probes until `count` were made or `until` is reached. */
+static void probe(long count, double until, int clients, int idle, int names, enum end end,
+                  const char *bytes, size_t size) {
+	struct epoll_event events[64];
+	struct client *all = calloc(clients + idle, sizeof *all);
+	long started = 0, ended = 0, turn = 0;
+	char name[32];
+	epoll = epoll_create1(EPOLL_CLOEXEC);
+	for (int i = 0; i < clients + idle; i++) {
+		all[i].idle = i < idle;
+		if (all[i].idle)
+			start(&all[i], 0, 0);
+	}
+	for (int i = idle; i < clients + idle && started < count; i++, started++) {
+		if (names)
+			size = sprintf(name, "s%ld\n", turn++ % names + 1), bytes = name;
+		start(&all[i], bytes, size);
+	}
+	while (ended < started && seconds() < until) {
+		int ready = epoll_wait(epoll, events, 64, 100);
+		for (int i = 0; i < ready; i++) {
+			struct client *client = events[i].data.ptr;
+			if (!hear(client, end))
+				continue;
+			if (client->idle) {
+				start(client, 0, 0);
+				continue;
+			}
+			ended++;
+			if (started == count)
+				continue;
+			if (names)
+				size = sprintf(name, "s%ld\n", turn++ % names + 1), bytes = name;
+			start(client, bytes, size);
+			started++;
+		}
+	}
+}
+
+static void latency(int count, const char *name) {
+	double until = seconds() + 60;
+	char buffer[1024], request[80];
+	int size = *name ? snprintf(request, sizeof request, "%s\n", name) : 0;
+	for (; count > 0 && seconds() < until; count--) {
+		int length = 0;
+		ssize_t got;
+		double start = seconds();
+		int client = connected();
+		if (size)
+			send(client, request, size, MSG_NOSIGNAL);
+		while ((got = recv(client, buffer + length, sizeof buffer - length, 0)) > 0)
+			length += got;
+		double took = seconds() - start;
+		close(client);
+		printf("%.1f\n", length && buffer[length - 1] == '\n' ? took * 1e6 : 0);
+	}
+}
+
+int main(int count, char **words) {
+	static char bytes[65536];
+	if (count < 6)
+		return 2;
+	struct rlimit files;
+	getrlimit(RLIMIT_NOFILE, &files);
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+	address.sin_family = AF_INET;
+	address.sin_port = htons(atoi(words[3]));
+	inet_pton(AF_INET, words[2], &address.sin_addr);
+	if (!strcmp(words[1], "latency")) {
+		latency(atoi(words[4]), words[5]);
+		return 0;
+	}
+	if (count < 8)
+		return 2;
+	double began = seconds();
+	if (!strcmp(words[1], "rate")) {
+		double until = began + atof(words[4]);
+		probe(1L << 60, until, atoi(words[5]), atoi(words[6]), atoi(words[7]), END_OF_FILE, 0, 0);
+		printf("%ld %.3f %ld\n", whole, seconds() - began, incomplete);
+	} else {
+		long many = atol(words[4]);
+		enum end end = words[6][0] == 'e' ? END_OF_FILE : words[6][0] == 'c' ? CLOSE : RESET;
+		/* A name, or so many bytes. */
+		size_t size = atoi(words[7]);
+		memset(bytes, 'x', sizeof bytes);
+		if (size == 0)
+			size = snprintf(bytes, sizeof bytes, "%s\n", words[7]);
+		else if (size < sizeof bytes)
+			bytes[size - 1] = '\n';
+		else
+			return 2;
+		probe(many, began + 60, atoi(words[5]), 0, 0, end, bytes, size);
+		printf("%ld %ld %ld\n", many, whole, many - whole);
+	}
+}

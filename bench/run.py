@@ -1,0 +1,577 @@
+#!/usr/bin/env python3
+"""Measures the responder and prints tables of ratios; asserts nothing.
+
+    bench/run.py [spawn] [loop] [latency] [lost]
+
+Builds what it needs, uses loopback addresses and a temporary directory only, and leaves nothing behind.
+What is measured is done by the C programs beside this file; here they are arranged and their numbers put
+into tables. README.md says how to read them.
+"""
+
+import contextlib
+import csv
+import io
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+IS_ROOT = os.geteuid() == 0
+HOST = "127.0.0.1"
+REPLY = "up 73% # app.rps=1890"
+
+# The server on one core, whoever asks on the other.
+CORES = sorted(os.sched_getaffinity(0))
+SERVER_CORE, CLIENT_CORE = str(CORES[0]), str(CORES[-1])
+
+FREESTANDING = "-O2 -ffreestanding -nostdlib -static -fno-stack-protector -fno-pie -no-pie".split()
+
+
+# The pieces that everything below is made of.
+
+
+def output(*words):
+    return subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def has(program):
+    return shutil.which(program) is not None
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def running(words, port=None, **options):
+    """A process that is ended by its id, and its children with it, which share its group."""
+    options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} | options
+    process = subprocess.Popen([str(word) for word in words], start_new_session=True, **options)
+    try:
+        if port:
+            wait_for_listener(port, process)
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def wait_for_listener(port, process):
+    """Looks without connecting: systemd-socket-activate starts its loop for the first who connects."""
+    wanted = f":{port:04X} "
+    for _ in range(500):
+        lines = pathlib.Path("/proc/net/tcp").read_text().splitlines()
+        if any(wanted in line[:24] and line.split()[3] == "0A" for line in lines):
+            return
+        if process.poll() is not None:
+            sys.exit(f"{process.args[0]} ended with status {process.returncode}")
+        time.sleep(0.01)
+    sys.exit(f"{process.args[0]} does not listen on port {port}")
+
+
+def state_file(path):
+    """A valid one, with a stage that is over, one that is not, and a last line."""
+    name = path.name.removesuffix(".state")
+    boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text()
+    far = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + 10**15
+    path.write_text(
+        f"agentcheck 1 {name}\nboot {boot}from 1\nuntil 2 up 11%\nuntil {far} {REPLY}\nthen up 73% # stale\n"
+    )
+
+
+def percentile(values, percent):
+    ordered = sorted(values)
+    return ordered[(len(ordered) - 1) * percent // 100]
+
+
+def load():
+    return " ".join(f"{value:.2f}" for value in os.getloadavg())
+
+
+def table(title, head, rows):
+    """Prints it as Markdown, the first column to the left, the others to the right."""
+    print(f"\n### {title}\n")
+    cells = [head, *[[str(cell) for cell in row] for row in rows]]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    for number, row in enumerate(cells):
+        padded = [row[0].ljust(widths[0])] + [c.rjust(w) for c, w in zip(row[1:], widths[1:])]
+        print("| " + " | ".join(padded) + " |")
+        if number == 0:
+            marks = ["-" * widths[0]] + ["-" * (width - 1) + ":" for width in widths[1:]]
+            print("| " + " | ".join(marks) + " |")
+    print(flush=True)
+
+
+class Bench:
+    """The programs and files that all sections use."""
+
+    def __init__(self, work, state):
+        self.work, self.state = work, state
+        if not has("gcc"):
+            sys.exit("the benchmark compiles its C programs: apt-get install gcc libc6-dev")
+        subprocess.run(
+            ["cargo", "build", "--quiet", "--release", "--locked", "-p", "agentcheck-responder"], cwd=ROOT, check=True
+        )
+        # A copy, where nobody (the user) can execute it and a build cannot replace it meanwhile.
+        self.responder = shutil.copy(TARGET / "release/agentcheck-responder", work)
+        self.reference = self.compile("reference", "reference.c", *FREESTANDING)
+        self.glibc = self.compile("reference-glibc", "reference.c", "-O2", "-static")
+        self.constant_loop = self.compile("constant_loop", "constant_loop.c", "-O2")
+        self.spawn = self.compile("spawn", "spawn.c", "-O2")
+        self.probe = self.compile("probe", "probe.c", "-O2")
+        state_file(state / "web.state")
+
+    def compile(self, name, source, *flags):
+        program = str(self.work / name)
+        subprocess.run(["gcc", "-Wall", *flags, "-o", program, str(HERE / source)], check=True)
+        return program
+
+
+# One process per probe, from spawn to exit.
+
+
+def on_a_connection(words, **options):
+    """Runs it once with a connection on which nothing more will come; its reply and its standard error.
+
+    So the draining always ends at once, and the counts are the same every time.
+    """
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.shutdown(socket.SHUT_WR)
+        process = subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, text=True, **options)
+        theirs.close()
+        reply = b"".join(iter(lambda: ours.recv(4096), b""))
+        ours.close()
+        return reply.decode(), process.communicate()[1]
+
+
+def instructions(words):
+    if not has("valgrind"):
+        return "?"
+    tool = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+    _, report = on_a_connection([*tool, *words])
+    found = re.search(r"Collected : (\d+)", report)
+    return found[1] if found else "?"
+
+
+def system_calls(words, bench):
+    """Those after exec, the exit included."""
+    if not has("strace"):
+        return "?"
+    log = bench.work / "strace.log"
+    on_a_connection(["strace", "-o", str(log), *words])
+    lines = [line for line in log.read_text().splitlines() if re.match(r"\w+\(", line)]
+    return len(lines) - 1
+
+
+def section_spawn(bench):
+    rounds = 2000
+    state = str(bench.state / "web.state")
+    programs = {
+        "C, no libc (reference)": [bench.reference, "web", str(bench.state)],
+        "agentcheck-responder": [bench.responder, "web", "--state-dir", str(bench.state)],
+        "C, static glibc": [bench.glibc, "web", str(bench.state)],
+        "/bin/cat web.state": ["/bin/cat", state],
+        # Without --norc, bash takes a socket as its input for rshd and reads ~/.bashrc.
+        "bash -c 'echo up 73%'": ["/bin/bash", "--norc", "-c", "echo up 73%"],
+    }
+    for label in list(programs)[:3]:
+        reply, _ = on_a_connection(programs[label])
+        if reply != REPLY + "\n":
+            sys.exit(f"{label} says {reply!r}")
+    before = load()
+    arguments = [word for label, words in programs.items() for word in ["--", label, *words]]
+    measured = {}
+    for line in output(bench.spawn, str(rounds), *arguments).splitlines():
+        label, *numbers = line.split("\t")
+        measured[label] = [float(number) for number in numbers]
+    base = measured["C, no libc (reference)"][0]
+    rows = []
+    for label, words in programs.items():
+        median, low, high, faults = measured[label]
+        ours = words[0].startswith(str(bench.work))
+        rows.append(
+            [
+                label,
+                f"{median / base:.2f}",
+                f"{median:.0f}",
+                f"{low:.0f} to {high:.0f}",
+                f"{faults:.0f}",
+                instructions(words) if ours else "",
+                system_calls(words, bench) if ours else "",
+                os.path.getsize(words[0]),
+            ]
+        )
+    table(
+        f"From spawn to exit, medians of {rounds} interleaved rounds (load before {before}, after {load()})",
+        ["program", "x reference", "us", "10% to 90%", "page faults", "instructions", "system calls", "bytes"],
+        rows,
+    )
+    own = measured["agentcheck-responder"][0]
+    bars = [
+        ("to the reference", base, "<= 1.10"),
+        ("to static glibc", measured["C, static glibc"][0], "<= 0.33"),
+        ("to /bin/cat", measured["/bin/cat web.state"][0], "<= 0.33"),
+        ("to bash", measured["bash -c 'echo up 73%'"][0], "<= 0.20"),
+    ]
+    table(
+        "The responder's own ratios",
+        ["agentcheck-responder", "ratio", "bar"],
+        [[what, f"{own / other:.2f}", bar] for what, other, bar in bars]
+        + [["size in bytes", os.path.getsize(bench.responder), "< 24576"]],
+    )
+    if has("vmstat"):
+        line = output(bench.spawn, "1", "--", "vmstat", str(HERE / "vmstat.sh")).split("\t")
+        print(f"Apart: the script of the guides with `vmstat 1 2` takes {float(line[1]) / 1000:.0f} ms, once.")
+
+
+# The accept loop.
+
+
+def cpu_nanoseconds(process):
+    return int(pathlib.Path(f"/proc/{process.pid}/schedstat").read_text().split()[0])
+
+
+def section_loop(bench):
+    rounds, seconds, clients = 7, 0.6, 16
+    directories = {}
+    for count in [1, 100, 10_000]:
+        directories[count] = bench.state / f"services-{count}"
+        directories[count].mkdir()
+        for number in range(1, count + 1):
+            state_file(directories[count] / f"s{number}.state")
+
+    with contextlib.ExitStack() as stack:
+
+        def start(*words):
+            port = free_port()
+            words = [word.format(listen=f"{HOST}:{port}", port=port) for word in words]
+            return port, stack.enter_context(running(["taskset", "-c", SERVER_CORE, *words], port))
+
+        def loop(*words):
+            return start(bench.responder, *words, "--listen", "{listen}")
+
+        ask = {count: loop("--ask", "--state-dir", str(directory)) for count, directory in directories.items()}
+        # Label, server, idle connections, names asked for, clients at a time.
+        runs = [
+            ("C, constant line, same manners", start(bench.constant_loop, HOST, "{port}"), 0, 0),
+            ("C, constant line, close at once", start(bench.constant_loop, HOST, "{port}", "blunt"), 0, 0),
+            ("responder web", loop("web", "--state-dir", str(bench.state)), 0, 0),
+            ("responder --ask, 1 service", ask[1], 0, 1),
+            ("responder --ask, 100 services", ask[100], 0, 100),
+            ("responder --ask, 10,000 services", ask[10_000], 0, 10_000),
+            ("responder --ask, 100 idle clients", ask[1], 100, 1),
+            ("responder --ask, 1,000 idle clients", ask[1], 1000, 1),
+        ]
+        rates, costs, failed = ({label: [] for label, *_ in runs} for _ in range(3))
+        before = load()
+        for _ in range(rounds):
+            for label, (port, process), idle, names in runs:
+                # Below the 1,024 connections that the loop holds at a time.
+                words = ["rate", HOST, port, seconds, clients, idle, names]
+                spent = cpu_nanoseconds(process)
+                line = output("taskset", "-c", CLIENT_CORE, bench.probe, *[str(word) for word in words])
+                spent = cpu_nanoseconds(process) - spent
+                probes, took, incomplete = [float(number) for number in line.split()]
+                rates[label].append(probes / took)
+                costs[label].append(spent / 1000 / probes)
+                failed[label].append(int(incomplete))
+    rate, cost = ({label: statistics.median(runs) for label, runs in each.items()} for each in (rates, costs))
+    base, blunt = list(rate)[:2]
+    table(
+        f"The accept loop on a core of its own, {clients} clients at a time from another, medians of {rounds} "
+        f"interleaved runs of {seconds} s (load before {before}, after {load()})",
+        ["server", "x manners", "x at once", "probes/s", "server us/probe", "x manners", "without a line"],
+        [
+            [
+                label,
+                f"{rate[label] / rate[base]:.2f}",
+                f"{rate[label] / rate[blunt]:.2f}",
+                f"{rate[label]:.0f}",
+                f"{cost[label]:.1f}",
+                f"{cost[label] / cost[base]:.2f}",
+                sum(failed[label]),
+            ]
+            for label in rate
+        ],
+    )
+    print("Bar: at least 0.8 of the C loop's probes per second. Where the client is the slower of the two, the")
+    print("server's own time per probe says more: its ratio is to be at most 1.25.")
+
+
+# Latency, as HAProxy and a plain client see it, and lost replies, under the launchers.
+
+
+@contextlib.contextmanager
+def xinetd(bench, port, arguments):
+    user = "nobody" if IS_ROOT else os.environ.get("USER", "nobody")
+    name = f"xinetd-{port}"
+    configuration = bench.work / f"{name}.conf"
+    configuration.write_text(
+        f"""service agentcheck
+{{
+	type = UNLISTED
+	socket_type = stream
+	protocol = tcp
+	wait = no
+	user = {user}
+	bind = {HOST}
+	port = {port}
+	server = {bench.responder}
+	server_args = {" ".join(arguments)}
+	cps = 0 0
+	instances = UNLIMITED
+	per_source = UNLIMITED
+}}
+"""
+    )
+    words = ["xinetd", "-dontfork", "-f", configuration, "-filelog", bench.work / f"{name}.log"]
+    with running([*words, "-pidfile", bench.work / f"{name}.pid"], port):
+        yield
+
+
+def simple(*words):
+    """A launcher that is one command line: {address}, {port}, {responder}, {arguments}."""
+
+    @contextlib.contextmanager
+    def launch(bench, port, arguments):
+        line = []
+        for word in words:
+            if word == "{arguments}":
+                line += arguments
+                continue
+            known = {"host": HOST, "port": port, "responder": bench.responder, "line": " ".join(arguments)}
+            line.append(word.format(**known))
+        with running(line, port):
+            yield
+
+    return launch
+
+
+LAUNCHERS = {
+    "accept loop, --listen": simple("{responder}", "{arguments}", "--listen", "{host}:{port}"),
+    "systemd-socket-activate, loop": simple(
+        "systemd-socket-activate", "-l", "{host}:{port}", "{responder}", "{arguments}"
+    ),
+    "xinetd": xinetd,
+    "tcpserver": simple("tcpserver", "-H", "-R", "-l", "localhost", "{host}", "{port}", "{responder}", "{arguments}"),
+    "socat EXEC,nofork": simple(
+        "socat", "TCP-LISTEN:{port},bind={host},reuseaddr,fork,backlog=128", "EXEC:{responder} {line},nofork"
+    ),
+    "socat EXEC": simple(
+        "socat", "TCP-LISTEN:{port},bind={host},reuseaddr,fork,backlog=128", "EXEC:{responder} {line}"
+    ),
+    "systemd-socket-activate, per probe": simple(
+        "systemd-socket-activate", "-l", "{host}:{port}", "--accept", "--inetd", "{responder}", "{arguments}"
+    ),
+}
+NEEDS = {"xinetd": "xinetd", "tcpserver": "ucspi-tcp", "socat": "socat", "systemd-socket-activate": "systemd"}
+
+
+@contextlib.contextmanager
+def systemd(bench):
+    """The real one, booted by the tests' script, with our units on two ports; None where that cannot be."""
+    script = ROOT / "tests/harness/systemd-lab.sh"
+    if not (IS_ROOT and script.exists() and pathlib.Path("/lib/systemd/systemd").exists()):
+        print("Left out: real systemd (needs root, systemd and tests/harness/systemd-lab.sh).")
+        yield None
+        return
+    ports = {"agentcheck": free_port(), "agentcheck-inetd": free_port()}
+    tree = bench.work / "tree"
+    units = tree / "usr/lib/systemd/system"
+    for directory in [units, tree / "usr/bin", tree / "usr/lib/sysusers.d", tree / "usr/lib/tmpfiles.d"]:
+        directory.mkdir(parents=True)
+    shutil.copy(bench.responder, tree / "usr/bin")
+    shutil.copy(ROOT / "systemd/agentcheck.sysusers", tree / "usr/lib/sysusers.d/agentcheck.conf")
+    shutil.copy(ROOT / "systemd/agentcheck.tmpfiles", tree / "usr/lib/tmpfiles.d/agentcheck.conf")
+    for unit in ["agentcheck.socket", "agentcheck.service", "agentcheck-inetd.socket", "agentcheck-inetd@.service"]:
+        text = (ROOT / "systemd" / unit).read_text()
+        if unit.endswith(".socket"):
+            # Both at once, which the shipped ones refuse for their common port.
+            text = text.replace("3333", str(ports[unit.removesuffix(".socket")])).replace("Conflicts=", "#")
+        (units / unit).write_text(text)
+    words = [script, bench.work / "lab", tree]
+    with running(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as lab:
+        first = lab.stdout.readline().split()
+        if first[:1] != ["up"]:
+            print("Left out: real systemd, which did not come up here.")
+            yield None
+            return
+        inside = ["nsenter", "-t", first[1], "-m", "-p", "-n", "-u", "-i", "-C", "--"]
+        for command in ["systemd-sysusers", "systemd-tmpfiles --create agentcheck.conf"]:
+            subprocess.run([*inside, *command.split()], check=True)
+        state_file(pathlib.Path(f"/proc/{first[1]}/root/run/agentcheck/web.state"))
+        subprocess.run([*inside, "systemctl", "start", *[f"{name}.socket" for name in ports]], check=True)
+        try:
+            yield ports
+        finally:
+            # The script ends the system when its standard input ends.
+            lab.stdin.close()
+            lab.wait(20)
+
+
+def haproxy_durations(bench, port, checks, per_second):
+    """What HAProxy says its agent checks took, in whole milliseconds; and those that were not L7OK."""
+    servers = 10
+    inter = round(1000 * servers / per_second)
+    control = bench.work / f"haproxy-{port}.sock"
+    lines = [
+        f"server s{number} {HOST}:1 weight 100 agent-check agent-addr {HOST} agent-port {port} "
+        f'agent-inter {inter} agent-send "web\\n"'
+        for number in range(servers)
+    ]
+    configuration = bench.work / f"haproxy-{port}.cfg"
+    configuration.write_text(
+        f"global\n  stats socket {control}\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout client 5s\n"
+        f"  timeout server 5s\n  timeout check 5s\nbackend b\n  " + "\n  ".join(lines) + "\n"
+    )
+    between = inter / 1000
+    durations, others = [], 0
+    with running(["haproxy", "-db", "-f", configuration]) as process:
+        give_up = time.monotonic() + 5 + 3 * checks / per_second
+        time.sleep(3 * between + 0.2)
+        while len(durations) < checks and time.monotonic() < give_up and process.poll() is None:
+            time.sleep(between)
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(control))
+                client.sendall(b"show stat\n")
+                text = b"".join(iter(lambda: client.recv(65536), b"")).decode()
+            for row in csv.DictReader(io.StringIO(text.removeprefix("# "))):
+                if not row["svname"].startswith("s"):
+                    continue
+                if row["agent_status"].removeprefix("* ") == "L7OK":
+                    durations.append(int(row["agent_duration"]))
+                else:
+                    others += 1
+    return durations, others
+
+
+def section_latency(bench):
+    rounds, each = 10, 100
+    with contextlib.ExitStack() as stack:
+        ports = {}
+        for label, launch in LAUNCHERS.items():
+            program = label.split()[0].rstrip(",")
+            if program in NEEDS and not has(program):
+                print(f"Left out: {label} (apt-get install {NEEDS[program]}).")
+                continue
+            ports[label] = free_port()
+            stack.enter_context(launch(bench, ports[label], ["--ask", "--state-dir", str(bench.state)]))
+        units = stack.enter_context(systemd(bench))
+        if units:
+            ports["systemd, agentcheck.socket (loop)"] = units["agentcheck"]
+            ports["systemd, agentcheck-inetd.socket (per probe)"] = units["agentcheck-inetd"]
+
+        before = load()
+        times = {label: [] for label in ports}
+        for turn in range(-1, rounds):
+            for label, port in ports.items():
+                # The turn before the first warms up, and starts what waits for its first client.
+                count = each if turn >= 0 else 5
+                lines = output(bench.probe, "latency", HOST, str(port), str(count), "web").split()
+                if turn >= 0:
+                    times[label] += [float(line) for line in lines]
+        durations = {}
+        if has("haproxy"):
+            for label, port in ports.items():
+                # A manager that makes a unit per probe takes most of a core for 50 of them.
+                per_second = 50 if "inetd.socket" in label else 200
+                durations[label] = haproxy_durations(bench, port, 1000, per_second)
+        else:
+            print("Left out: what HAProxy sees (apt-get install haproxy).")
+
+    base = statistics.median(times["xinetd"]) if "xinetd" in times else float("nan")
+    rows = []
+    for label, each_time in times.items():
+        seen, others = durations.get(label, ([], 0))
+        rows.append(
+            [
+                label,
+                f"{statistics.median(each_time) / base:.2f}",
+                f"{statistics.median(each_time):.0f}",
+                f"{percentile(each_time, 99):.0f}",
+                each_time.count(0),
+                f"{statistics.mean(seen):.2f}" if seen else "",
+                f"{percentile(seen, 50)}" if seen else "",
+                f"{percentile(seen, 99)}" if seen else "",
+                f"{len(seen)}" if seen else "",
+                others if seen else "",
+            ]
+        )
+    table(
+        f"One probe under each launcher, `--ask` with agent-send: connect to EOF ({rounds} interleaved runs of "
+        f"{each}), and agent_duration of HAProxy in ms (load before {before}, after {load()})",
+        ["launcher", "x xinetd", "median us", "p99 us", "no line", "HAProxy mean", "median", "p99", "checks", "not L7OK"],
+        rows,
+    )
+
+
+def section_lost(bench):
+    probes, clients = 10_000, 8
+    ways = [
+        ("4 bytes left unread", "eof", "web"),
+        ("14,000 bytes left unread", "eof", "14000"),
+        ("client closes at the newline", "close", "web"),
+        ("client resets at the newline", "reset", "web"),
+    ]
+    before, rows = load(), []
+    for label in ["xinetd", "accept loop, --listen"]:
+        if label == "xinetd" and not has("xinetd"):
+            print("Left out: xinetd (apt-get install xinetd).")
+            continue
+        port = free_port()
+        # Without --ask: the responder never wants what the client sends.
+        with LAUNCHERS[label](bench, port, ["web", "--state-dir", str(bench.state)]):
+            for way, end, send in ways:
+                words = ["lost", HOST, port, probes, clients, end, send]
+                made, whole, lost = output(bench.probe, *[str(word) for word in words]).split()
+                rows.append([f"{label}: {way}", made, whole, lost])
+    table(
+        f"Lost replies (load before {before}, after {load()}; bar 0)",
+        ["launcher and client", "probes", "whole lines", "lost"],
+        rows,
+    )
+
+
+SECTIONS = {"spawn": section_spawn, "loop": section_loop, "latency": section_latency, "lost": section_lost}
+
+
+def main():
+    wanted = sys.argv[1:] or list(SECTIONS)
+    if unknown := [name for name in wanted if name not in SECTIONS]:
+        sys.exit(f"{' '.join(unknown)}: the sections are {' '.join(SECTIONS)}")
+    # State files lie on tmpfs, as in /run.
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    began = time.monotonic()
+    with (
+        tempfile.TemporaryDirectory(prefix="agentcheck-bench-") as work,
+        tempfile.TemporaryDirectory(prefix="agentcheck-bench-", dir=memory) as state,
+    ):
+        for directory in [work, state]:
+            os.chmod(directory, 0o755)
+        bench = Bench(pathlib.Path(work), pathlib.Path(state))
+        print(f"{time.strftime('%Y-%m-%d %H:%M')}, Linux {os.uname().release} {os.uname().machine}, ", end="")
+        print(f"{len(CORES)} cores, load {load()}", flush=True)
+        for name in wanted:
+            SECTIONS[name](bench)
+    print(f"\n{time.monotonic() - began:.0f} s in all, load {load()}")
+
+
+main()
