@@ -54,7 +54,7 @@ enum Admission {
 struct AcceptLoop<'a, 'l> {
     epoll: Epoll,
     listeners: &'l mut Listeners<'a>,
-    service: Result<Service, NoName>,
+    service: Result<Service<'a>, NoName<'a>>,
     respondent: Respondent<'a>,
     connections: Connections,
     admission: Admission,
@@ -67,9 +67,10 @@ struct AcceptLoop<'a, 'l> {
 /// Answers on all `listeners` until it is told to end, or nobody has asked for `idle`. `service` is an
 /// error where the command line is one; a listener's own name counts where the service is unnamed.
 #[must_use]
+#[inline(never)]
 pub fn answer_all<'a>(
     listeners: &mut Listeners<'a>,
-    service: Result<Service, NoName>,
+    service: Result<Service<'a>, NoName<'a>>,
     arguments: &Arguments<'a>,
     idle: Option<Duration>,
     stderr: Stderr,
@@ -161,7 +162,7 @@ impl AcceptLoop<'_, '_> {
         if self.admission != Admission::Open {
             return;
         }
-        let Some(listener) = self.listeners.get(number) else {
+        let Some(listener) = self.listeners.get(number).copied() else {
             return;
         };
         match sys::accept(listener.socket) {
@@ -229,7 +230,7 @@ impl AcceptLoop<'_, '_> {
 
     /// Answers and says that nothing more comes; when that was, or `None` where the client is gone and the
     /// socket closed.
-    fn answer(&mut self, socket: Descriptor, wanted: &Wanted) -> Option<BootTime> {
+    fn answer(&mut self, socket: Descriptor, wanted: &Wanted<'_>) -> Option<BootTime> {
         let (answer, now) = self.respondent.answer(wanted, &mut self.buffer);
         let sent = sys::send(socket, answer.line.as_bytes());
         if sent.is_ok() {
@@ -256,14 +257,11 @@ impl AcceptLoop<'_, '_> {
         match (received, phase) {
             (Err(Errno::AGAIN | Errno::INTR), _) => {}
             (Err(_), _) | (Ok(0), Phase::Closing) => self.drop_connection(place, socket),
-            (Ok(0), Phase::Asking) => {
-                let asked = connection.line.closed();
-                self.answer_asked(place, socket, asked);
-            }
             (Ok(count), Phase::Asking) => {
                 let bytes = self.buffer.get(..count).unwrap_or_default();
-                if let Some(asked) = connection.line.hear(bytes) {
-                    self.answer_asked(place, socket, asked);
+                if connection.line.take(bytes) || count == 0 {
+                    let line = connection.line;
+                    self.answer_asked(place, socket, line.closed());
                 }
             }
             (Ok(count), Phase::Closing) => {
@@ -276,7 +274,7 @@ impl AcceptLoop<'_, '_> {
         }
     }
 
-    fn answer_asked(&mut self, place: Place, socket: Descriptor, asked: Asked) {
+    fn answer_asked(&mut self, place: Place, socket: Descriptor, asked: Asked<'_>) {
         let silent = match self.service {
             Ok(Service::Asked { silent }) => silent,
             _ => None,
@@ -312,8 +310,8 @@ impl AcceptLoop<'_, '_> {
             let Some((connection, _)) = self.connections.get(place) else {
                 return;
             };
-            let (socket, asked) = (connection.socket, connection.line.late());
-            self.answer_asked(place, socket, asked);
+            let (socket, line) = (connection.socket, connection.line);
+            self.answer_asked(place, socket, line.late());
         }
         while let Some((place, deadline)) = self.connections.first(Phase::Closing)
             && deadline <= now
@@ -379,6 +377,6 @@ fn milliseconds_until(moment: Option<BootTime>, now: BootTime) -> i32 {
     let Some(moment) = moment else {
         return -1;
     };
-    let milliseconds = moment.since(now).as_nanos().div_ceil(1_000_000);
+    let milliseconds = moment.0.saturating_sub(now.0).div_ceil(1_000_000);
     i32::try_from(milliseconds).unwrap_or(i32::MAX)
 }

@@ -3,8 +3,8 @@
 //!
 //! Not here: what the descriptors are.
 
+use crate::name::Name;
 use crate::sys::Descriptor;
-use agentcheck_common::ServiceName;
 
 /// The sockets that were handed over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Activation<'a> {
 }
 
 /// The first descriptor that is handed over.
-const FIRST: i32 = 3;
+const FIRST: usize = 3;
 
 impl<'a> Activation<'a> {
     /// Reads it from the environment; nothing where it is not meant for the process `own_id()`, which
@@ -44,7 +44,7 @@ impl<'a> Activation<'a> {
     }
 
     /// Each descriptor, and the service that its socket unit names by `FileDescriptorName=`.
-    pub fn sockets(&self) -> impl Iterator<Item = (Descriptor, Option<ServiceName>)> + '_ {
+    pub fn sockets(&self) -> impl Iterator<Item = (Descriptor, Option<Name<'a>>)> + use<'a> {
         let names = self.names.split(|byte| *byte == b':').map(Some);
         let names = names.chain(core::iter::repeat(None));
         (FIRST..)
@@ -62,13 +62,13 @@ impl<'a> Activation<'a> {
 
 /// The service that a descriptor's name stands for. What systemd makes up where a unit gives no name
 /// is no service: the socket unit's own name, and the four words of sd_listen_fds_with_names(3).
-fn service(name: &[u8]) -> Option<ServiceName> {
+fn service(name: &[u8]) -> Option<Name<'_>> {
     let made_up = matches!(name, b"unknown" | b"connection" | b"stored" | b"varlink")
         || name.ends_with(b".socket");
     if made_up {
         return None;
     }
-    ServiceName::parse(name)
+    Name::parse(name)
 }
 
 fn number(digits: &[u8]) -> Option<u32> {
@@ -85,12 +85,17 @@ fn number(digits: &[u8]) -> Option<u32> {
 mod tests {
     use super::*;
 
-    fn sockets(environment: &[&str]) -> Vec<(i32, Option<String>)> {
+    fn sockets(environment: &[&str]) -> Vec<(usize, Option<String>)> {
         let variables = environment.iter().map(|variable| variable.as_bytes());
         let activation = Activation::read(variables, || 42);
         activation
             .sockets()
-            .map(|(descriptor, name)| (descriptor.0, name.map(|name| name.as_str().to_owned())))
+            .map(|(descriptor, name)| {
+                (
+                    descriptor.0,
+                    name.map(|name| String::from_utf8(name.as_bytes().to_vec()).unwrap()),
+                )
+            })
             .collect()
     }
 

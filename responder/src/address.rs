@@ -7,10 +7,10 @@
 //! | `*:3333`, `:3333`, `3333` | every address, IPv4 and IPv6 |
 //! | `unix:/run/x.sock` | a unix socket |
 //!
-//! No host names: looking one up could wait. No zones (`%eth0`) and no port 0.
+//! No host names: looking one up could wait. No zones (`%eth0`), no IPv4 inside IPv6, and no port 0.
+//! (core's own parser of addresses would be a tenth of the program.)
 
 use crate::sys::SocketAddress;
-use core::net::{Ipv4Addr, Ipv6Addr};
 
 /// Where to listen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,9 +18,9 @@ pub enum Address<'a> {
     /// Every address of this host, by this port.
     Everywhere(u16),
     /// One IPv4 address.
-    V4(Ipv4Addr, u16),
+    V4([u8; 4], u16),
     /// One IPv6 address, and no IPv4 through it.
-    V6(Ipv6Addr, u16),
+    V6([u8; 16], u16),
     /// A path of 1 to [`SocketAddress::MAX_PATH`] bytes.
     Unix(&'a [u8]),
 }
@@ -45,43 +45,105 @@ impl<'a> Address<'a> {
             .strip_prefix(b"[")
             .and_then(|host| host.strip_suffix(b"]"));
         match bracketed {
-            Some(host) => Some(Self::V6(
-                core::str::from_utf8(host).ok()?.parse().ok()?,
-                port,
-            )),
-            None => Some(Self::V4(
-                core::str::from_utf8(host).ok()?.parse().ok()?,
-                port,
-            )),
+            Some(host) => ipv6(host).map(|ip| Self::V6(ip, port)),
+            None => ipv4(host).map(|ip| Self::V4(ip, port)),
         }
     }
 }
 
-/// A port, 1 to 65535, in digits without leading zeros.
+/// A port, 1 to 65535.
 fn port(digits: &[u8]) -> Option<u16> {
-    if !matches!(digits.first(), Some(b'1'..=b'9')) {
+    decimal(digits).filter(|port| *port > 0)
+}
+
+/// A number of digits without leading zeros, 0 to 65535.
+fn decimal(digits: &[u8]) -> Option<u16> {
+    if digits.is_empty() || (digits.len() > 1 && digits.first() == Some(&b'0')) {
         return None;
     }
-    digits.iter().try_fold(0_u16, |port, digit| {
+    digits.iter().try_fold(0_u16, |number, digit| {
         let digit = digit.is_ascii_digit().then(|| u16::from(digit - b'0'))?;
-        port.checked_mul(10)?.checked_add(digit)
+        number.checked_mul(10)?.checked_add(digit)
     })
+}
+
+/// Four numbers with dots between them.
+fn ipv4(text: &[u8]) -> Option<[u8; 4]> {
+    let mut parts = text.split(|byte| *byte == b'.');
+    let mut ip = [0; 4];
+    for slot in &mut ip {
+        *slot = u8::try_from(decimal(parts.next()?)?).ok()?;
+    }
+    parts.next().is_none().then_some(ip)
+}
+
+/// Eight groups of 1 to 4 hexadecimal digits with colons between them, a row of zero groups written as
+/// nothing between two colons, once (RFC 4291).
+fn ipv6(text: &[u8]) -> Option<[u8; 16]> {
+    let gap = text.windows(2).position(|pair| pair == b"::");
+    let Some(gap) = gap else {
+        return groups(text)
+            .filter(|(_, count)| *count == 8)
+            .map(|(ip, _)| ip);
+    };
+    let (mut ip, before) = groups(text.get(..gap)?)?;
+    let (tail, behind) = groups(text.get(gap + 2..)?)?;
+    if before + behind > 7 {
+        return None;
+    }
+    let tail = tail.iter().take(2 * behind);
+    for (slot, byte) in ip.iter_mut().skip(16 - 2 * behind).zip(tail) {
+        *slot = *byte;
+    }
+    Some(ip)
+}
+
+/// Up to eight groups, from the front, and how many.
+fn groups(text: &[u8]) -> Option<([u8; 16], usize)> {
+    let mut ip = [0; 16];
+    if text.is_empty() {
+        return Some((ip, 0));
+    }
+    let mut count = 0;
+    for group in text.split(|byte| *byte == b':') {
+        if group.is_empty() || group.len() > 4 {
+            return None;
+        }
+        let value = group.iter().try_fold(0_u16, |value, digit| {
+            let digit = match digit {
+                b'0'..=b'9' => digit - b'0',
+                b'a'..=b'f' => digit - b'a' + 10,
+                b'A'..=b'F' => digit - b'A' + 10,
+                _ => return None,
+            };
+            Some(value << 4 | u16::from(digit))
+        })?;
+        let slot = ip.get_mut(2 * count..2 * count + 2)?;
+        slot.copy_from_slice(&value.to_be_bytes());
+        count += 1;
+    }
+    Some((ip, count))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::net::{Ipv4Addr, Ipv6Addr};
 
     #[test]
     fn addresses() {
-        let loopback = Address::V4(Ipv4Addr::LOCALHOST, 3333);
+        let loopback = Address::V4([127, 0, 0, 1], 3333);
         let path = "x".repeat(107);
         let unix = format!("unix:{path}");
         for (text, address) in [
             ("127.0.0.1:3333", loopback),
-            ("0.0.0.0:1", Address::V4(Ipv4Addr::UNSPECIFIED, 1)),
-            ("[::1]:3333", Address::V6(Ipv6Addr::LOCALHOST, 3333)),
-            ("[::]:65535", Address::V6(Ipv6Addr::UNSPECIFIED, 65535)),
+            ("0.0.0.0:1", Address::V4([0; 4], 1)),
+            (
+                "[::1]:3333",
+                Address::V6(Ipv6Addr::LOCALHOST.octets(), 3333),
+            ),
+            ("[::]:65535", Address::V6([0; 16], 65535)),
             ("*:3333", Address::Everywhere(3333)),
             (":3333", Address::Everywhere(3333)),
             ("3333", Address::Everywhere(3333)),
@@ -126,5 +188,24 @@ mod tests {
             assert_eq!(Address::parse(bad.as_bytes()), None, "{bad:?}");
         }
         assert_eq!(Address::parse(b"\xff:1"), None);
+    }
+
+    proptest! {
+        /// The same as std's parser, but for IPv4 inside IPv6.
+        #[test]
+        fn addresses_as_std_reads_them(
+            v6 in "[0-9a-fA-F:]{0,12}|([0-9a-f]{1,4}:){7}[0-9a-f]{1,4}|([0-9a-f]{1,2}:){0,8}:([0-9a-f]{1,2}:){0,4}[0-9a-f]?",
+            any_v6 in any::<[u8; 16]>(),
+            v4 in "[0-9.]{0,12}|([0-9]{1,3}\\.){3}[0-9]{1,3}",
+        ) {
+            let std = v6.parse::<Ipv6Addr>().ok().map(|ip| ip.octets());
+            prop_assert_eq!(ipv6(v6.as_bytes()), std, "{}", v6);
+            let shown = Ipv6Addr::from(any_v6).to_string();
+            if !shown.contains('.') {
+                prop_assert_eq!(ipv6(shown.as_bytes()), Some(any_v6));
+            }
+            let std = v4.parse::<Ipv4Addr>().ok().map(|ip| ip.octets());
+            prop_assert_eq!(ipv4(v4.as_bytes()), std, "{}", v4);
+        }
     }
 }

@@ -8,9 +8,10 @@
 //!
 //! Not here: reading anything, and how long a name is waited for.
 
+use crate::name::Name;
 use agentcheck_common::reply::MAX_LINE;
-use agentcheck_common::schedule::{Refused, Schedule};
-use agentcheck_common::{BootId, BootTime, Reply, ServiceName};
+use agentcheck_common::schedule::Schedule;
+use agentcheck_common::{BootId, BootTime, Reply};
 
 /// One line for HAProxy, its newline included: 2 to [`MAX_LINE`] bytes.
 #[derive(Clone)]
@@ -72,25 +73,25 @@ impl<'a> Fallback<'a> {
 
 /// Whose reply is wanted, and who says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum Wanted<'n> {
     /// The service that the command line or the socket's name is for, or `--ask-default` for a client
     /// that sent nothing.
-    Configured(ServiceName),
+    Configured(Name<'n>),
     /// The service that the client asked for.
-    Asked(ServiceName),
+    Asked(Name<'n>),
     /// None: there is no usable name.
-    Nobody(NoName),
+    Nobody(NoName<'n>),
 }
 
 /// Why there is no usable name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoName {
+pub enum NoName<'n> {
     /// Neither the command line nor the socket names a service.
     NotConfigured,
     /// The client was to name one and sent nothing, or an empty line.
     NotAsked,
     /// The client's line did not end in time, so that it may be the beginning of a longer name.
-    NoNewline(ServiceName),
+    NoNewline(Name<'n>),
     /// What the client sent is no name.
     BadName,
     /// The command line cannot be understood.
@@ -109,14 +110,14 @@ pub enum Unread {
     /// There is no descriptor left to open it with.
     NoDescriptor,
     /// The kernel refused, with this error number.
-    Error(u16),
+    Error(usize),
 }
 
 /// Why what is said is not from a state file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// There is no usable name.
-    NoName(NoName),
+    NoName,
     /// The file could not be read.
     Unread(Unread),
     /// The file is not a valid schedule, or that of another service.
@@ -142,7 +143,7 @@ pub struct Answer {
 /// read) at `now`, which has to be read after the file: a file must not look like one of the future.
 #[must_use]
 pub fn answer(
-    wanted: &Wanted,
+    wanted: &Wanted<'_>,
     file: Result<&[u8], Unread>,
     boot: Option<&BootId>,
     now: BootTime,
@@ -168,36 +169,27 @@ pub fn answer(
 }
 
 fn picked<'a>(
-    wanted: &Wanted,
+    wanted: &Wanted<'_>,
     file: Result<&'a [u8], Unread>,
     boot: Option<&BootId>,
     now: BootTime,
 ) -> Result<&'a [u8], Reason> {
     let name = match wanted {
         Wanted::Configured(name) | Wanted::Asked(name) => name,
-        Wanted::Nobody(why) => return Err(Reason::NoName(*why)),
+        Wanted::Nobody(_) => return Err(Reason::NoName),
     };
     let file = file.map_err(Reason::Unread)?;
-    let Some(boot) = boot else {
-        // A bad file is told as such, whether the boot is known or not.
-        let schedule = Schedule::decode(file).map_err(refusal)?;
-        return Err(if schedule.name == *name {
-            Reason::NoBootId
-        } else {
-            Reason::BadState
-        });
-    };
-    match Schedule::pick_from(file, name, boot, now) {
-        Ok(picked) => Ok(picked.line),
-        Err(refused) => Err(refusal(refused)),
+    let schedule = Schedule::decode(file).map_err(|_| Reason::BadState)?;
+    if schedule.name.as_bytes() != name.as_bytes() {
+        return Err(Reason::BadState);
     }
-}
-
-fn refusal(refused: Refused) -> Reason {
-    match refused {
-        Refused::Malformed | Refused::OtherName => Reason::BadState,
-        Refused::OtherBoot => Reason::OtherBoot,
-        Refused::Future => Reason::Future,
+    let boot = boot.ok_or(Reason::NoBootId)?;
+    if schedule.boot != *boot {
+        return Err(Reason::OtherBoot);
+    }
+    match schedule.pick(now) {
+        Ok(picked) => Ok(picked.line),
+        Err(_) => Err(Reason::Future),
     }
 }
 
@@ -205,27 +197,33 @@ fn refusal(refused: Refused) -> Reason {
 /// (or forgot to), and for a service that a client asked for by a name that has a state file, though
 /// not a valid one. A client whose name is missing, bad or unknown hears nothing but a freezing word:
 /// the fallback might be meant for any service but the one it is about.
-fn covered(wanted: &Wanted, reason: Reason) -> bool {
+fn covered(wanted: &Wanted<'_>, reason: Reason) -> bool {
     match (wanted, reason) {
-        (_, Reason::NoName(why)) => why == NoName::NotConfigured,
+        (Wanted::Nobody(why), _) => *why == NoName::NotConfigured,
         (Wanted::Asked(_), Reason::Unread(why)) => why == Unread::TooLong,
         _ => true,
     }
 }
 
-fn freezing_line(wanted: &Wanted, reason: Reason) -> Line {
-    let name = match wanted {
-        Wanted::Configured(name)
-        | Wanted::Asked(name)
-        | Wanted::Nobody(NoName::NoNewline(name)) => name.as_bytes(),
-        Wanted::Nobody(_) => b"",
+fn freezing_line(wanted: &Wanted<'_>, reason: Reason) -> Line {
+    let (name, word): (&[u8], &[u8]) = match wanted {
+        Wanted::Nobody(NoName::NotConfigured | NoName::NotAsked) => (b"", b"no-name"),
+        Wanted::Nobody(NoName::BadName) => (b"", b"bad-name"),
+        Wanted::Nobody(NoName::BadArguments) => (b"", b"bad-arguments"),
+        Wanted::Nobody(NoName::NoNewline(name)) => (name.as_bytes(), b"no-newline"),
+        Wanted::Asked(name) if reason == Reason::Unread(Unread::Absent) => {
+            (name.as_bytes(), b"unknown")
+        }
+        Wanted::Configured(name) | Wanted::Asked(name) => (name.as_bytes(), word(reason)),
     };
-    let word: &[u8] = match reason {
-        Reason::NoName(NoName::NotConfigured | NoName::NotAsked) => b"no-name",
-        Reason::NoName(NoName::BadName) => b"bad-name",
-        Reason::NoName(NoName::BadArguments) => b"bad-arguments",
-        Reason::NoName(NoName::NoNewline(_)) => b"no-newline",
-        Reason::Unread(Unread::Absent) if matches!(wanted, Wanted::Asked(_)) => b"unknown",
+    let colon: &[u8] = if name.is_empty() { b"" } else { b":" };
+    Line::of(&[word, colon, name])
+}
+
+/// What is wrong with the file of a service.
+fn word(reason: Reason) -> &'static [u8] {
+    match reason {
+        Reason::NoName => b"no-name",
         Reason::Unread(Unread::Absent) => b"no-state",
         Reason::Unread(Unread::NotAFile | Unread::Error(_)) => b"unreadable",
         Reason::Unread(Unread::NoDescriptor) => b"no-descriptor",
@@ -233,9 +231,7 @@ fn freezing_line(wanted: &Wanted, reason: Reason) -> Line {
         Reason::NoBootId => b"no-boot-id",
         Reason::OtherBoot => b"other-boot",
         Reason::Future => b"future",
-    };
-    let colon: &[u8] = if name.is_empty() { b"" } else { b":" };
-    Line::of(&[word, colon, name])
+    }
 }
 
 #[cfg(test)]

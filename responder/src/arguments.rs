@@ -6,7 +6,8 @@
 
 use crate::address::Address;
 use crate::answer::Fallback;
-use agentcheck_common::{STATE_DIR, ServiceName};
+use crate::name::Name;
+use agentcheck_common::STATE_DIR;
 use core::time::Duration;
 
 /// What `--help` says.
@@ -42,6 +43,8 @@ pub const MAX_STATE_DIR: usize = 900;
 
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
+// There is one of it in a process, and nothing to box it with.
+#[allow(clippy::large_enum_variant)]
 pub enum Command<'a> {
     /// To answer.
     Answer(Arguments<'a>),
@@ -55,37 +58,28 @@ pub enum Command<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arguments<'a> {
     /// For which service.
-    pub service: Service,
+    pub service: Service<'a>,
     /// The directory of the state files: 1 to [`MAX_STATE_DIR`] bytes.
     pub state_dir: &'a [u8],
     /// What to say where there is no valid file.
     pub fallback: Option<Fallback<'a>>,
-    /// Where to listen, in the order given.
-    pub listen: [Option<Listen<'a>>; MAX_LISTEN],
+    /// Where to listen, in the order given: texts that [`Address::parse`] takes.
+    pub listen: [Option<&'a [u8]>; MAX_LISTEN],
     /// When an accept loop ends for want of clients.
     pub idle: Idle,
 }
 
-/// One `--listen`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Listen<'a> {
-    /// As it was written.
-    pub text: &'a [u8],
-    /// As it is meant.
-    pub address: Address<'a>,
-}
-
 /// Which service is answered for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Service {
+pub enum Service<'a> {
     /// None is named here; a socket may have a name.
     Unnamed,
     /// This one.
-    Named(ServiceName),
+    Named(Name<'a>),
     /// The one that the client asks for.
     Asked {
         /// The one of clients that send nothing.
-        silent: Option<ServiceName>,
+        silent: Option<Name<'a>>,
     },
 }
 
@@ -120,6 +114,46 @@ pub struct Wrong<'a> {
     pub why: &'static str,
 }
 
+/// An option that there is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flag {
+    Ask,
+    AskDefault,
+    StateDir,
+    Fallback,
+    Listen,
+    Idle,
+    Help,
+    Version,
+    End,
+}
+
+impl Flag {
+    const ALL: [(&'static str, Self); 11] = [
+        ("--ask", Self::Ask),
+        ("--ask-default", Self::AskDefault),
+        ("--state-dir", Self::StateDir),
+        ("--fallback", Self::Fallback),
+        ("--listen", Self::Listen),
+        ("--idle", Self::Idle),
+        ("--help", Self::Help),
+        ("-h", Self::Help),
+        ("--version", Self::Version),
+        ("-V", Self::Version),
+        ("--", Self::End),
+    ];
+
+    fn of(text: &[u8]) -> Option<Self> {
+        let mut all = Self::ALL.iter();
+        all.find(|(known, _)| known.as_bytes() == text)
+            .map(|(_, flag)| *flag)
+    }
+
+    fn takes_value(self) -> bool {
+        !matches!(self, Self::Ask | Self::Help | Self::Version | Self::End)
+    }
+}
+
 /// Reads the arguments that follow the program's name.
 ///
 /// # Errors
@@ -136,57 +170,51 @@ pub fn parse<'a>(mut arguments: impl Iterator<Item = &'a [u8]>) -> Result<Comman
             if name.is_some() {
                 return Err(wrong("a second NAME"));
             }
-            name = Some(ServiceName::parse(argument).ok_or_else(|| wrong(NOT_A_NAME))?);
+            name = Some(Name::parse(argument).ok_or_else(|| wrong(NOT_A_NAME))?);
             continue;
         }
         let equals = argument.iter().position(|byte| *byte == b'=');
-        let (option, attached) = match equals {
-            Some(at) => (
-                argument.get(..at).unwrap_or_default(),
-                argument.get(at + 1..),
-            ),
-            None => (argument, None),
+        let option = argument.get(..equals.unwrap_or(argument.len()));
+        let flag = Flag::of(option.unwrap_or_default()).ok_or_else(|| wrong(UNKNOWN))?;
+        let value = match equals {
+            Some(_) if !flag.takes_value() => return Err(wrong(UNKNOWN)),
+            Some(at) => argument.get(at + 1..),
+            None if flag.takes_value() => arguments.next(),
+            None => Some(b"".as_slice()),
         };
-        let mut value = || {
-            attached.or_else(|| arguments.next()).ok_or(Wrong {
-                argument,
-                why: "it needs a value",
-            })
-        };
-        match option {
-            b"--ask-default" => {
-                silent = Some(ServiceName::parse(value()?).ok_or_else(|| wrong(NOT_A_NAME))?);
+        let value = value.ok_or_else(|| wrong("it needs a value"))?;
+        match flag {
+            Flag::Ask => ask = Some(argument),
+            Flag::AskDefault => {
+                silent = Some(Name::parse(value).ok_or_else(|| wrong(NOT_A_NAME))?);
             }
-            b"--state-dir" => {
-                parsed.state_dir = value()?;
-                if !(1..=MAX_STATE_DIR).contains(&parsed.state_dir.len()) {
+            Flag::StateDir => {
+                if !(1..=MAX_STATE_DIR).contains(&value.len()) {
                     return Err(wrong("a directory has 1 to 900 bytes"));
                 }
+                parsed.state_dir = value;
             }
-            b"--fallback" => {
-                let line = Fallback::parse(value()?);
+            Flag::Fallback => {
+                let line = Fallback::parse(value);
                 parsed.fallback = Some(line.ok_or_else(|| wrong("not a reply for HAProxy"))?);
             }
-            b"--listen" => {
-                let text = value()?;
-                let address = Address::parse(text).ok_or_else(|| {
-                    wrong("an address is IPV4:PORT, [IPV6]:PORT, *:PORT or unix:PATH")
-                })?;
+            Flag::Listen => {
+                if Address::parse(value).is_none() {
+                    return Err(wrong(
+                        "an address is IPV4:PORT, [IPV6]:PORT, *:PORT or unix:PATH",
+                    ));
+                }
                 let free = parsed.listen.iter_mut().find(|slot| slot.is_none());
-                *free.ok_or_else(|| wrong("more than 16 addresses"))? =
-                    Some(Listen { text, address });
+                *free.ok_or_else(|| wrong("more than 16 addresses"))? = Some(value);
             }
-            b"--idle" => {
-                parsed.idle = idle(value()?).ok_or_else(|| {
+            Flag::Idle => {
+                parsed.idle = idle(value).ok_or_else(|| {
                     wrong("a duration is a number and ms, s, m, h or d, or it is off")
                 })?;
             }
-            _ if attached.is_some() => return Err(wrong(UNKNOWN)),
-            b"--ask" => ask = Some(argument),
-            b"--help" | b"-h" => return Ok(Command::Help),
-            b"--version" | b"-V" => return Ok(Command::Version),
-            b"--" => options_end = true,
-            _ => return Err(wrong(UNKNOWN)),
+            Flag::Help => return Ok(Command::Help),
+            Flag::Version => return Ok(Command::Version),
+            Flag::End => options_end = true,
         }
     }
     parsed.service = match (name, ask, silent) {
@@ -240,7 +268,6 @@ fn idle(text: &[u8]) -> Option<Idle> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use core::net::Ipv4Addr;
     use proptest::prelude::*;
 
     fn parsed<'a>(arguments: &[&'a str]) -> Result<Command<'a>, Wrong<'a>> {
@@ -254,8 +281,8 @@ mod tests {
         }
     }
 
-    fn name(text: &str) -> ServiceName {
-        ServiceName::parse(text.as_bytes()).unwrap()
+    fn name(text: &str) -> Name<'_> {
+        Name::parse(text.as_bytes()).unwrap()
     }
 
     #[test]
@@ -287,10 +314,12 @@ mod tests {
         assert_eq!(all.state_dir, b"/tmp/x");
         assert_eq!(all.fallback, Fallback::parse(b"up 50% # a=b"));
         let listen: Vec<_> = all.listen.iter().flatten().collect();
-        assert_eq!(listen[0].address, Address::V4(Ipv4Addr::LOCALHOST, 1));
-        assert_eq!(listen[0].text, b"127.0.0.1:1");
-        assert_eq!(listen[1].address, Address::Everywhere(2));
-        assert_eq!(listen.len(), 2);
+        assert_eq!(
+            listen,
+            [b"127.0.0.1:1".as_slice(), b"*:2"]
+                .iter()
+                .collect::<Vec<_>>()
+        );
         assert_eq!(all.idle, Idle::After(Duration::from_secs(90)));
         assert_eq!(answer(&["--state-dir=a", "--state-dir=b"]).state_dir, b"b");
         assert_eq!(parsed(&["--help", "--nonsense"]), Ok(Command::Help));

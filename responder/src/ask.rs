@@ -10,29 +10,35 @@
 //! Not here: the clock and the socket.
 
 use crate::answer::{NoName, Wanted};
-use agentcheck_common::ServiceName;
+use crate::name::Name;
 
 /// The longest first line that can still become a name, in bytes: a name and blanks around it.
 pub const MAX_LINE: usize = 128;
 
 /// What a client turned out to ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum Asked<'l> {
     /// It sent not one byte.
     Nothing,
     /// This service.
-    Name(ServiceName),
-    /// Something, but no name that can be used.
-    Unusable(NoName),
+    Name(Name<'l>),
+    /// A line without a name in it.
+    Empty,
+    /// Something that is no name.
+    Bad,
+    /// The beginning of a line, which may be the beginning of a longer name.
+    Unended(Name<'l>),
 }
 
-impl Asked {
+impl<'l> Asked<'l> {
     /// Whose reply that means, where `silent` is the service of clients that send nothing.
     #[must_use]
-    pub fn wanted(self, silent: Option<ServiceName>) -> Wanted {
+    pub fn wanted(self, silent: Option<Name<'l>>) -> Wanted<'l> {
         match (self, silent) {
             (Self::Name(name), _) => Wanted::Asked(name),
-            (Self::Unusable(why), _) => Wanted::Nobody(why),
+            (Self::Empty, _) => Wanted::Nobody(NoName::NotAsked),
+            (Self::Bad, _) => Wanted::Nobody(NoName::BadName),
+            (Self::Unended(name), _) => Wanted::Nobody(NoName::NoNewline(name)),
             (Self::Nothing, Some(name)) => Wanted::Configured(name),
             (Self::Nothing, None) => Wanted::Nobody(NoName::NotAsked),
         }
@@ -44,6 +50,14 @@ impl Asked {
 pub struct FirstLine {
     bytes: [u8; MAX_LINE],
     length: u8,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Growing,
+    Ended,
+    TooLong,
 }
 
 impl FirstLine {
@@ -51,43 +65,48 @@ impl FirstLine {
     pub const EMPTY: Self = Self {
         bytes: [0; MAX_LINE],
         length: 0,
+        state: State::Growing,
     };
 
-    /// Takes the bytes that came next; `None` as long as the line has not ended.
-    #[must_use]
-    pub fn hear(&mut self, bytes: &[u8]) -> Option<Asked> {
+    /// Takes the bytes that came next; whether that was enough to know what is asked for.
+    pub fn take(&mut self, bytes: &[u8]) -> bool {
         for byte in bytes {
-            if matches!(byte, b'\n' | b'\r') {
-                return Some(self.ended());
+            if self.state != State::Growing {
+                break;
             }
-            match self.bytes.get_mut(usize::from(self.length)) {
-                Some(slot) => *slot = *byte,
-                None => return Some(Asked::Unusable(NoName::BadName)),
+            match (byte, self.bytes.get_mut(usize::from(self.length))) {
+                (b'\n' | b'\r', _) => self.state = State::Ended,
+                (_, None) => self.state = State::TooLong,
+                (_, Some(slot)) => {
+                    *slot = *byte;
+                    self.length += 1;
+                }
             }
-            self.length += 1;
         }
-        None
+        self.state != State::Growing
     }
 
-    /// What it means that the client has closed its side: all that it had to say has come.
+    /// What it means that nothing more comes, the line having ended or the client having closed its
+    /// side: all that it had to say has come.
     #[must_use]
-    pub fn closed(&self) -> Asked {
-        if self.length == 0 {
-            return Asked::Nothing;
+    pub fn closed(&self) -> Asked<'_> {
+        match self.state {
+            State::Growing if self.length == 0 => Asked::Nothing,
+            State::Growing | State::Ended => self.ended(),
+            State::TooLong => Asked::Bad,
         }
-        self.ended()
     }
 
     /// What it means that the time is over.
     #[must_use]
-    pub fn late(&self) -> Asked {
-        match self.closed() {
-            Asked::Name(name) => Asked::Unusable(NoName::NoNewline(name)),
-            other => other,
+    pub fn late(&self) -> Asked<'_> {
+        match (self.state, self.closed()) {
+            (State::Growing, Asked::Name(name)) => Asked::Unended(name),
+            (_, asked) => asked,
         }
     }
 
-    fn ended(&self) -> Asked {
+    fn ended(&self) -> Asked<'_> {
         let line = self.bytes.get(..usize::from(self.length));
         let line = line.unwrap_or_default();
         // Blanks and tabs; all other control bytes make it no name.
@@ -95,11 +114,11 @@ impl FirstLine {
         let start = line.iter().position(|byte| !is_blank(byte));
         let end = line.iter().rposition(|byte| !is_blank(byte));
         let (Some(start), Some(end)) = (start, end) else {
-            return Asked::Unusable(NoName::NotAsked);
+            return Asked::Empty;
         };
-        match ServiceName::parse(line.get(start..=end).unwrap_or_default()) {
+        match Name::parse(line.get(start..=end).unwrap_or_default()) {
             Some(name) => Asked::Name(name),
-            None => Asked::Unusable(NoName::BadName),
+            None => Asked::Bad,
         }
     }
 }
@@ -109,17 +128,19 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn name(text: &str) -> ServiceName {
-        ServiceName::parse(text.as_bytes()).unwrap()
+    fn name(text: &str) -> Name<'_> {
+        Name::parse(text.as_bytes()).unwrap()
     }
 
-    fn heard(bytes: &[u8]) -> Option<Asked> {
-        FirstLine::EMPTY.clone().hear(bytes)
+    fn heard(bytes: &[u8]) -> FirstLine {
+        let mut line = FirstLine::EMPTY;
+        assert!(line.take(bytes), "{bytes:?}");
+        line
     }
 
     #[test]
     fn the_first_line_is_the_name() {
-        for line in [
+        for sent in [
             "web\n",
             "web\r",
             "web\r\n",
@@ -129,9 +150,15 @@ mod tests {
             "web\n\0",
         ] {
             assert_eq!(
-                heard(line.as_bytes()),
-                Some(Asked::Name(name("web"))),
-                "{line:?}"
+                heard(sent.as_bytes()).closed(),
+                Asked::Name(name("web")),
+                "{sent:?}"
+            );
+            // Having ended in time, it is a name however late it is looked at.
+            assert_eq!(
+                heard(sent.as_bytes()).late(),
+                Asked::Name(name("web")),
+                "{sent:?}"
             );
         }
     }
@@ -140,23 +167,18 @@ mod tests {
     fn an_unended_line_waits_and_is_never_a_name() {
         let mut line = FirstLine::EMPTY;
         assert_eq!(line.late(), Asked::Nothing);
-        assert_eq!(line.hear(b"we"), None);
-        assert_eq!(line.late(), Asked::Unusable(NoName::NoNewline(name("we"))));
-        assert_eq!(line.hear(b""), None);
-        assert_eq!(line.hear(b"b"), None);
+        assert!(!line.take(b"we"));
+        assert_eq!(line.late(), Asked::Unended(name("we")));
+        assert!(!line.take(b""));
+        assert!(!line.take(b"b"));
         assert_eq!(line.closed(), Asked::Name(name("web")));
-        assert_eq!(line.hear(b"-admin\n"), Some(Asked::Name(name("web-admin"))));
+        assert!(line.take(b"-admin\n"));
+        assert_eq!(line.closed(), Asked::Name(name("web-admin")));
     }
 
     #[test]
     fn what_is_no_name() {
-        let bad = |bytes: &[u8]| {
-            assert_eq!(
-                heard(bytes),
-                Some(Asked::Unusable(NoName::BadName)),
-                "{bytes:?}"
-            );
-        };
+        let bad = |bytes: &[u8]| assert_eq!(heard(bytes).closed(), Asked::Bad, "{bytes:?}");
         let lines = [
             "..\n",
             "../web\n",
@@ -172,27 +194,22 @@ mod tests {
         bad("x".repeat(14_000).as_bytes());
         bad(" ".repeat(129).as_bytes());
         for empty in ["\n", "\r\n", "  \n"] {
-            let asked = Some(Asked::Unusable(NoName::NotAsked));
-            assert_eq!(heard(empty.as_bytes()), asked, "{empty:?}");
+            assert_eq!(heard(empty.as_bytes()).closed(), Asked::Empty, "{empty:?}");
         }
     }
 
     #[test]
     fn the_default_is_for_silence_alone() {
-        let silent = Some(name("web"));
-        assert_eq!(
-            FirstLine::EMPTY.late().wanted(silent),
-            Wanted::Configured(name("web"))
-        );
-        assert_eq!(
-            FirstLine::EMPTY.late().wanted(None),
-            Wanted::Nobody(NoName::NotAsked)
-        );
-        for sent in ["\n", "we", " ", "..\n"] {
+        let web = name("web");
+        let silence = FirstLine::EMPTY.late();
+        assert_eq!(silence.wanted(Some(web)), Wanted::Configured(web));
+        assert_eq!(silence.wanted(None), Wanted::Nobody(NoName::NotAsked));
+        for sent in ["\n", "we", " ", "..\n", "we be"] {
             let mut line = FirstLine::EMPTY;
-            let asked = line.hear(sent.as_bytes()).unwrap_or_else(|| line.late());
+            line.take(sent.as_bytes());
+            let asked = line.late();
             assert!(
-                matches!(asked.wanted(silent), Wanted::Nobody(_)),
+                matches!(asked.wanted(Some(web)), Wanted::Nobody(_)),
                 "{sent:?}"
             );
         }
@@ -209,23 +226,22 @@ mod tests {
             cuts in prop::collection::vec(0_usize..300, 0..5),
         ) {
             let mut whole = FirstLine::EMPTY;
-            let at_once = whole.hear(&bytes);
             let mut split = FirstLine::EMPTY;
-            let mut in_parts = None;
+            let enough = whole.take(&bytes);
             let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
             cuts.sort_unstable();
             cuts.push(bytes.len());
             let mut start = 0;
+            let mut enough_in_parts = false;
             for cut in cuts {
-                in_parts = in_parts.or_else(|| split.hear(&bytes[start..cut]));
+                enough_in_parts |= split.take(&bytes[start..cut]);
                 start = cut;
             }
-            prop_assert_eq!(at_once, in_parts);
-            if at_once.is_none() {
-                prop_assert_eq!(whole.closed(), split.closed());
-                // Late, it is never taken for a name.
-                prop_assert!(!matches!(split.late(), Asked::Name(_)));
-            }
+            prop_assert_eq!(enough, enough_in_parts);
+            prop_assert_eq!(whole.closed(), split.closed());
+            prop_assert_eq!(whole.late(), split.late());
+            // Without its end it is never taken for a name when the time is over.
+            prop_assert!(enough || !matches!(split.late(), Asked::Name(_)));
         }
     }
 }

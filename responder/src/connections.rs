@@ -99,7 +99,7 @@ impl Connections {
     #[must_use]
     pub fn new() -> Self {
         let empty = Slot {
-            connection: Connection::new(Descriptor(-1)),
+            connection: Connection::new(Descriptor::NONE),
             phase: None,
             deadline: BootTime(0),
             before: NONE,
@@ -252,7 +252,7 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::VecDeque;
 
-    fn connection(number: i32) -> Connection {
+    fn connection(number: usize) -> Connection {
         Connection::new(Descriptor(number))
     }
 
@@ -303,7 +303,7 @@ mod tests {
         #[test]
         fn it_is_two_queues(steps in prop::collection::vec(step(), 0..200)) {
             let mut table = Connections::new();
-            let mut model: [VecDeque<(Place, BootTime, i32)>; 2] = Default::default();
+            let mut model: [VecDeque<(Place, BootTime, usize)>; 2] = Default::default();
             let phases = [Phase::Asking, Phase::Closing];
             let pick = |model: &[VecDeque<_>; 2], at: usize| {
                 let count = model[0].len() + model[1].len();
@@ -315,7 +315,7 @@ mod tests {
                 let now = BootTime(now);
                 match step {
                     Step::Insert(closing) => {
-                        let number = i32::try_from(now.0).unwrap();
+                        let number = usize::try_from(now.0).unwrap();
                         let phase = phases[usize::from(closing)];
                         let place = table.insert(connection(number), phase, now).unwrap();
                         model[usize::from(closing)].push_back((place, now, number));

@@ -5,6 +5,7 @@
 //! [`BURST`] at once and one every [`REFILL`] after that. Pure: where lines go is `stderr.rs`.
 
 use crate::answer::{NoName, Reason, Unread, Wanted};
+use crate::name::Name;
 use agentcheck_common::{BootTime, ServiceName};
 use core::time::Duration;
 
@@ -61,7 +62,7 @@ impl Message {
 
 /// The text of an error of the kernel, with its number for the less usual ones.
 #[must_use]
-pub fn error_text(error: u16) -> ErrorText {
+pub fn error_text(error: usize) -> ErrorText {
     let words: &[u8] = match error {
         1 | 13 => b"permission denied",
         2 => b"no such file or directory",
@@ -110,9 +111,13 @@ impl ErrorText {
 /// What was told last.
 #[derive(Debug)]
 pub struct Journal {
-    troubled: [Option<(Option<ServiceName>, Reason)>; REMEMBERED],
-    /// How many of those are taken; nearly always none.
-    count: usize,
+    /// The services in trouble; side by side with their reasons.
+    troubled: [Option<ServiceName>; REMEMBERED],
+    reasons: [Option<Reason>; REMEMBERED],
+    /// Where no service is named.
+    unnamed: Option<Reason>,
+    /// Whether any of the above is taken; nearly always none is.
+    quiet: bool,
     /// Which one is forgotten next.
     oldest: usize,
     lines_left: u8,
@@ -125,7 +130,9 @@ impl Journal {
     pub fn new(now: BootTime) -> Self {
         Self {
             troubled: [None; REMEMBERED],
-            count: 0,
+            reasons: [None; REMEMBERED],
+            unnamed: None,
+            quiet: true,
             oldest: 0,
             lines_left: BURST,
             refilled: now,
@@ -136,45 +143,64 @@ impl Journal {
     /// file, `None` where it was.
     pub fn note(
         &mut self,
-        wanted: &Wanted,
+        wanted: &Wanted<'_>,
         reason: Option<Reason>,
         now: BootTime,
     ) -> Option<Message> {
-        if reason.is_none() && self.count == 0 {
+        if reason.is_none() && self.quiet {
             return None;
         }
+        self.note_change(wanted, reason, now)
+    }
+
+    #[cold]
+    fn note_change(
+        &mut self,
+        wanted: &Wanted<'_>,
+        reason: Option<Reason>,
+        now: BootTime,
+    ) -> Option<Message> {
+        self.quiet = false;
         let name = match wanted {
             Wanted::Configured(name) | Wanted::Asked(name) => Some(*name),
             Wanted::Nobody(NoName::NotConfigured | NoName::BadArguments) => None,
             // What a client did not send is no news about this host.
             Wanted::Nobody(_) => return None,
         };
-        let same_name = |slot: &&mut Option<(Option<ServiceName>, Reason)>| {
-            slot.is_some_and(|(troubled, _)| troubled == name)
+        let remembered = match name {
+            None => &mut self.unnamed,
+            Some(name) => {
+                let is_it = |slot: &Option<ServiceName>| {
+                    slot.as_ref()
+                        .is_some_and(|known| known.as_bytes() == name.as_bytes())
+                };
+                let known = self.troubled.iter().position(is_it);
+                let place = match known {
+                    Some(place) => place,
+                    None if reason.is_none() => return None,
+                    None => self.place_for(name),
+                };
+                if reason.is_none()
+                    && let Some(slot) = self.troubled.get_mut(place)
+                {
+                    *slot = None;
+                }
+                self.reasons.get_mut(place)?
+            }
         };
-        let known = self.troubled.iter_mut().find(same_name);
-        let text: &[u8] = match (known, reason) {
-            (None, None) => return None,
-            (Some(slot), None) => {
-                *slot = None;
-                self.count -= 1;
-                b"the state file is valid again"
-            }
-            (Some(Some((_, before))), Some(reason)) if *before == reason => return None,
-            (Some(slot), Some(reason)) => {
-                *slot = Some((name, reason));
-                text(reason)
-            }
-            (None, Some(reason)) => {
-                self.remember(name, reason);
-                text(reason)
-            }
-        };
+        if *remembered == reason {
+            return None;
+        }
+        *remembered = reason;
+        if reason.is_none() {
+            self.quiet = self.unnamed.is_none() && self.troubled.iter().all(Option::is_none);
+        }
         if !self.may_speak(now) {
             return None;
         }
-        let name = name.as_ref().map_or(b"".as_slice(), ServiceName::as_bytes);
+        let name = name.map_or(b"".as_slice(), Name::as_bytes);
         let colon: &[u8] = if name.is_empty() { b"" } else { b": " };
+        let text = reason.map_or(b"the state file is valid again".as_slice(), text);
         match reason {
             Some(Reason::Unread(Unread::Error(error))) => {
                 let error = error_text(error);
@@ -184,17 +210,20 @@ impl Journal {
         }
     }
 
-    fn remember(&mut self, name: Option<ServiceName>, reason: Reason) {
+    /// A place for a service that was not in trouble.
+    fn place_for(&mut self, name: Name<'_>) -> usize {
         let free = self.troubled.iter().position(Option::is_none);
-        let place = free.unwrap_or(self.oldest);
-        if free.is_some() {
-            self.count += 1;
-        } else {
+        let place = free.unwrap_or_else(|| {
             self.oldest = (self.oldest + 1) % REMEMBERED;
-        }
+            self.oldest
+        });
         if let Some(slot) = self.troubled.get_mut(place) {
-            *slot = Some((name, reason));
+            *slot = ServiceName::parse(name.as_bytes());
         }
+        if let Some(slot) = self.reasons.get_mut(place) {
+            *slot = None;
+        }
+        place
     }
 
     fn may_speak(&mut self, now: BootTime) -> bool {
@@ -217,8 +246,9 @@ impl Journal {
 
 fn text(reason: Reason) -> &'static [u8] {
     match reason {
-        Reason::NoName(NoName::BadArguments) => b"the command line cannot be understood",
-        Reason::NoName(_) => b"neither the command line nor the socket names a service",
+        Reason::NoName => {
+            b"the command line cannot be understood, or names no service, nor does the socket"
+        }
         Reason::Unread(Unread::Absent) => b"there is no state file",
         Reason::Unread(Unread::NotAFile) => b"the state file is not a regular file",
         Reason::Unread(Unread::TooLong) => b"the state file is too long",
@@ -235,13 +265,10 @@ fn text(reason: Reason) -> &'static [u8] {
 mod tests {
     use super::*;
 
-    fn wanted(name: &str) -> Wanted {
-        Wanted::Configured(ServiceName::parse(name.as_bytes()).unwrap())
-    }
-
     fn told(journal: &mut Journal, name: &str, reason: Option<Reason>, second: u64) -> String {
         let now = BootTime(second * 1_000_000_000);
-        let message = journal.note(&wanted(name), reason, now);
+        let name = Name::parse(name.as_bytes()).unwrap();
+        let message = journal.note(&Wanted::Configured(name), reason, now);
         message.map_or_else(String::new, |message| {
             String::from_utf8(message.as_bytes().to_vec()).unwrap()
         })
@@ -290,7 +317,7 @@ mod tests {
         // 100 seconds.
         assert_eq!(lines, usize::from(BURST) + 9);
         for client in [NoName::NotAsked, NoName::BadName] {
-            let reason = Some(Reason::NoName(client));
+            let reason = Some(Reason::NoName);
             let later = BootTime(1 << 50);
             assert!(
                 journal

@@ -1,7 +1,8 @@
 //! The responder: says to HAProxy what the collector wrote down, and nothing else.
 //!
 //! Pure rooms, data in and data out: [`arguments`], [`address`], [`activation`], [`ask`], [`answer`],
-//! [`connections`], [`journal`]. Shells that perform what those decide: [`respond`], [`oneshot`],
+//! [`connections`],
+//! [`journal`], [`name`]. Shells that perform what those decide: [`respond`], [`oneshot`],
 //! [`accept_loop`], [`listeners`], [`stderr`] and [`run`], which picks between them. [`sys`] is the system calls
 //! and holds all `unsafe` of this library.
 //!
@@ -18,6 +19,7 @@ pub mod ask;
 pub mod connections;
 pub mod journal;
 pub mod listeners;
+pub mod name;
 pub mod oneshot;
 pub mod respond;
 pub mod run;

@@ -1,10 +1,8 @@
 //! The sockets that an accept loop listens on: made for `--listen`, or taken over from a launcher.
 
 use crate::address::Address;
-use crate::arguments::Listen;
-use crate::sys::{self, Descriptor, Errno, Peer, SocketAddress};
-use agentcheck_common::ServiceName;
-use core::ffi::CStr;
+use crate::name::Name;
+use crate::sys::{self, Descriptor, Errno, Path, Peer, SocketAddress};
 
 /// How many there can be.
 pub const MAX: usize = 32;
@@ -19,35 +17,39 @@ pub struct Listener<'a> {
     /// It, never waiting.
     pub socket: Descriptor,
     /// The service that its socket unit names.
-    pub name: Option<ServiceName>,
+    pub name: Option<Name<'a>>,
     /// The path of a unix socket of our own making.
     path: Option<&'a [u8]>,
+    /// False in a place that is free. (Not an Option around all of it: then a free place would not be all
+    /// zeroes, and a table of them would be shipped in the program.)
+    used: bool,
 }
 
 /// All of them.
 #[derive(Debug)]
 pub struct Listeners<'a> {
-    list: [Option<Listener<'a>>; MAX],
+    list: [Listener<'a>; MAX],
 }
 
 impl<'a> Listeners<'a> {
     /// None.
-    pub const NONE: Listeners<'static> = Listeners { list: [None; MAX] };
+    pub const NONE: Listeners<'static> = Listeners {
+        list: [Listener {
+            socket: Descriptor::STDIN,
+            name: None,
+            path: None,
+            used: false,
+        }; MAX],
+    };
 
     /// Listens where `--listen` says.
     ///
     /// # Errors
     /// The kernel's; [`Errno::NFILE`] beyond [`MAX`].
-    pub fn open(&mut self, listen: &Listen<'a>) -> sys::Result<()> {
-        let (socket, path) = match listen.address {
-            Address::V4(ip, port) => (
-                tcp(Peer::V4, SocketAddress::v4(ip.octets(), port), true)?,
-                None,
-            ),
-            Address::V6(ip, port) => (
-                tcp(Peer::V6, SocketAddress::v6(ip.octets(), port), true)?,
-                None,
-            ),
+    pub fn open(&mut self, address: &Address<'a>) -> sys::Result<()> {
+        let (socket, path) = match *address {
+            Address::V4(ip, port) => (tcp(Peer::V4, SocketAddress::v4(ip, port), true)?, None),
+            Address::V6(ip, port) => (tcp(Peer::V6, SocketAddress::v6(ip, port), true)?, None),
             Address::Everywhere(port) => (everywhere(port)?, None),
             Address::Unix(path) => (unix(path)?, Some(path)),
         };
@@ -55,6 +57,7 @@ impl<'a> Listeners<'a> {
             socket,
             name: None,
             path,
+            used: true,
         })
     }
 
@@ -62,19 +65,20 @@ impl<'a> Listeners<'a> {
     ///
     /// # Errors
     /// The kernel's; [`Errno::NFILE`] beyond [`MAX`].
-    pub fn adopt(&mut self, socket: Descriptor, name: Option<ServiceName>) -> sys::Result<()> {
+    pub fn adopt(&mut self, socket: Descriptor, name: Option<Name<'a>>) -> sys::Result<()> {
         // A connection that is gone again by the time it is accepted must not make anybody wait.
         sys::set_nonblocking(socket)?;
         self.add(Listener {
             socket,
             name,
             path: None,
+            used: true,
         })
     }
 
     fn add(&mut self, listener: Listener<'a>) -> sys::Result<()> {
-        let free = self.list.iter_mut().find(|slot| slot.is_none());
-        *free.ok_or(Errno::NFILE)? = Some(listener);
+        let free = self.list.iter_mut().find(|slot| !slot.used);
+        *free.ok_or(Errno::NFILE)? = listener;
         Ok(())
     }
 
@@ -85,22 +89,22 @@ impl<'a> Listeners<'a> {
     }
 
     /// Each with its number, 0 to [`MAX`] - 1.
-    pub fn iter(&self) -> impl Iterator<Item = (u16, Listener<'a>)> + '_ {
-        (0..)
-            .zip(&self.list)
-            .filter_map(|(number, slot)| slot.map(|slot| (number, slot)))
+    pub fn iter(&self) -> impl Iterator<Item = (u16, &Listener<'a>)> + '_ {
+        (0..).zip(&self.list).filter(|(_, listener)| listener.used)
     }
 
     /// The one of this number.
     #[must_use]
-    pub fn get(&self, number: u16) -> Option<Listener<'a>> {
-        *self.list.get(usize::from(number))?
+    pub fn get(&self, number: u16) -> Option<&Listener<'a>> {
+        self.list
+            .get(usize::from(number))
+            .filter(|listener| listener.used)
     }
 
     /// Forgets one that broke.
     pub fn remove(&mut self, number: u16) {
         if let Some(slot) = self.list.get_mut(usize::from(number)) {
-            *slot = None;
+            slot.used = false;
         }
     }
 
@@ -150,7 +154,7 @@ fn unix(path: &[u8]) -> sys::Result<Descriptor> {
     let made = (|| {
         match sys::bind(socket, &address) {
             // What an earlier life left behind goes, somebody who listens stays.
-            Err(Errno::ADDRINUSE) if nobody_listens(&address) => {
+            Err(Errno::ADDRINUSE) if is_left_behind(path, &address) => {
                 with_c_path(path, sys::unlink)?;
                 sys::bind(socket, &address)?;
             }
@@ -161,7 +165,12 @@ fn unix(path: &[u8]) -> sys::Result<Descriptor> {
     or_close(socket, made)
 }
 
-fn nobody_listens(address: &SocketAddress) -> bool {
+/// Whether this is a socket on which nobody listens. Connecting alone does not tell: a regular file
+/// refuses as well, and is not ours to remove. Opening tells a socket from all other files.
+fn is_left_behind(path: &[u8], address: &SocketAddress) -> bool {
+    if with_c_path(path, |path| sys::open_to_read(path).map(sys::close)) != Err(Errno::NXIO) {
+        return false;
+    }
     let Ok(socket) = sys::socket(Peer::Unix) else {
         return false;
     };
@@ -170,11 +179,11 @@ fn nobody_listens(address: &SocketAddress) -> bool {
     refused
 }
 
-fn with_c_path(path: &[u8], with: impl FnOnce(&CStr) -> sys::Result<()>) -> sys::Result<()> {
+fn with_c_path(path: &[u8], with: fn(Path<'_>) -> sys::Result<()>) -> sys::Result<()> {
     let mut room = [0; SocketAddress::MAX_PATH + 1];
     let target = room.get_mut(..path.len()).ok_or(Errno::INVAL)?;
     target.copy_from_slice(path);
-    with(CStr::from_bytes_until_nul(&room).map_err(|_| Errno::INVAL)?)
+    with(Path::new(&room).ok_or(Errno::INVAL)?)
 }
 
 fn or_close(socket: Descriptor, made: sys::Result<()>) -> sys::Result<Descriptor> {

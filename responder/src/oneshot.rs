@@ -45,19 +45,22 @@ pub enum Wire {
 /// Where there is nowhere to put the line: standard output is closed, or a full disk.
 pub fn answer_once(
     wire: Wire,
-    service: Result<Service, NoName>,
+    service: Result<Service<'_>, NoName<'_>>,
     arguments: &Arguments<'_>,
 ) -> sys::Result<()> {
     let mut buffer: Buffer = respond::EMPTY;
+    let mut line = FirstLine::EMPTY;
     let wanted = match service {
         Err(why) => Wanted::Nobody(why),
         Ok(Service::Unnamed) => Wanted::Nobody(NoName::NotConfigured),
         Ok(Service::Named(name)) => Wanted::Configured(name),
-        Ok(Service::Asked { silent }) => match ask(wire, silent.is_some(), &mut buffer) {
-            Some(asked) => asked.wanted(silent),
-            // It is gone; nobody hears an answer.
-            None => return Ok(()),
-        },
+        Ok(Service::Asked { silent }) => {
+            match ask(wire, silent.is_some(), &mut line, &mut buffer) {
+                Some(asked) => asked.wanted(silent),
+                // It is gone; nobody hears an answer.
+                None => return Ok(()),
+            }
+        }
     };
     let (answer, _) = Respondent::new(arguments).answer(&wanted, &mut buffer);
     match wire {
@@ -72,19 +75,23 @@ pub fn answer_once(
 }
 
 /// Waits for the client's name; `None` where the connection broke.
-fn ask(wire: Wire, silence_is_answered: bool, buffer: &mut Buffer) -> Option<Asked> {
+fn ask<'l>(
+    wire: Wire,
+    silence_is_answered: bool,
+    line: &'l mut FirstLine,
+    buffer: &mut Buffer,
+) -> Option<Asked<'l>> {
     let patience = if silence_is_answered {
         SILENCE_WAIT
     } else {
         NAME_WAIT
     };
-    let mut line = FirstLine::EMPTY;
     let mut deadline = None;
     loop {
         match next_bytes(wire, &mut deadline, patience, buffer) {
             Next::Bytes(count) => {
-                if let Some(asked) = line.hear(buffer.get(..count).unwrap_or_default()) {
-                    return Some(asked);
+                if line.take(buffer.get(..count).unwrap_or_default()) {
+                    return Some(line.closed());
                 }
             }
             Next::End => return Some(line.closed()),
@@ -136,7 +143,12 @@ fn next_bytes(
             Wire::Socket(socket) => socket,
             Wire::Standard => Descriptor::STDIN,
         };
-        ready = !matches!(sys::wait(source, Ready::ToRead, end.since(now)), Ok(false));
+        ready = match sys::wait(source, Ready::ToRead, end.since(now)) {
+            Ok(ready) => ready,
+            Err(Errno::INTR) => false,
+            // With a limit of no descriptors at all the kernel refuses to wait.
+            Err(_) => return Next::Late,
+        };
     }
 }
 
@@ -166,7 +178,9 @@ fn print(line: &Line, buffer: &mut Buffer) -> sys::Result<()> {
     }
     // A reader that is gone is no error, so it must not be a signal either.
     sys::block(&sys::Signals::PIPE);
-    if sys::wait(Descriptor::STDOUT, Ready::ToWrite, WRITE_WAIT)? {
+    // Where the kernel refuses to wait, with a limit of no descriptors at all, it may take the line all
+    // the same.
+    if sys::wait(Descriptor::STDOUT, Ready::ToWrite, WRITE_WAIT) != Ok(false) {
         match sys::write(Descriptor::STDOUT, line.as_bytes()) {
             Ok(_) | Err(Errno::PIPE) => {}
             Err(error) => return Err(error),

@@ -3,10 +3,10 @@
 
 use crate::answer::{Answer, Fallback, Unread, Wanted, answer};
 use crate::arguments::{Arguments, MAX_STATE_DIR};
-use crate::sys::{self, Descriptor, Errno};
+use crate::name::Name;
+use crate::sys::{self, Descriptor, Errno, Path};
 use agentcheck_common::schedule::MAX_FILE;
 use agentcheck_common::{BootId, BootTime, STATE_SUFFIX, ServiceName};
-use core::ffi::CStr;
 
 /// Room for a state file and one byte more, by which one that is too long is known.
 pub type Buffer = [u8; MAX_FILE + 1];
@@ -57,9 +57,9 @@ impl<'a> Respondent<'a> {
     }
 
     /// The answer, and when it was given.
-    pub fn answer(&mut self, wanted: &Wanted, buffer: &mut Buffer) -> (Answer, BootTime) {
+    pub fn answer(&mut self, wanted: &Wanted<'_>, buffer: &mut Buffer) -> (Answer, BootTime) {
         let file = match wanted {
-            Wanted::Configured(name) | Wanted::Asked(name) => self.read_state(name, buffer),
+            Wanted::Configured(name) | Wanted::Asked(name) => self.read_state(*name, buffer),
             Wanted::Nobody(_) => Err(Unread::Absent),
         };
         // Once read it stays, as it does for the kernel. Not looked for where there is nothing to compare
@@ -75,7 +75,7 @@ impl<'a> Respondent<'a> {
 
     fn read_state<'b>(
         &mut self,
-        name: &ServiceName,
+        name: Name<'_>,
         buffer: &'b mut Buffer,
     ) -> Result<&'b [u8], Unread> {
         let mut room = [0; MAX_PATH];
@@ -87,7 +87,7 @@ impl<'a> Respondent<'a> {
     fn read_boot_id(&mut self) -> Option<BootId> {
         let mut text = [0; BOOT_ID_LENGTH as usize + 1];
         let length = self.with_spare(|| {
-            let file = open(BOOT_ID)?;
+            let file = open(Path::new(BOOT_ID).ok_or(Unread::Absent)?)?;
             // The kernel's file tells no length, but gives an id and a newline in one read. There is room
             // for one byte more, by which something longer would be known.
             let length = read_whole(&mut text, BOOT_ID_LENGTH, |room| sys::read(file, room));
@@ -98,29 +98,33 @@ impl<'a> Respondent<'a> {
     }
 
     fn with_spare<T>(&mut self, mut read: impl FnMut() -> Result<T, Unread>) -> Result<T, Unread> {
-        let first = read();
-        let Some(spare) = &mut self.spare else {
-            return first;
-        };
-        match (&first, spare.held) {
-            (Err(Unread::NoDescriptor), Some(held)) => {
-                sys::close(held);
-                let second = read();
-                spare.held = sys::duplicate(spare.of).ok();
-                second
+        let mut given_up = false;
+        loop {
+            let result = read();
+            let Some(spare) = &mut self.spare else {
+                return result;
+            };
+            match (&result, spare.held.take()) {
+                (Err(Unread::NoDescriptor), Some(held)) if !given_up => {
+                    sys::close(held);
+                    given_up = true;
+                }
+                (_, Some(held)) => {
+                    spare.held = Some(held);
+                    return result;
+                }
+                // Given up just now, or lost to somebody else an earlier time.
+                (_, None) => {
+                    spare.held = sys::duplicate(spare.of).ok();
+                    return result;
+                }
             }
-            // Lost to somebody else the last time; perhaps there is one again.
-            (_, None) => {
-                spare.held = sys::duplicate(spare.of).ok();
-                first
-            }
-            _ => first,
         }
     }
 }
 
 /// [`BootId::PATH`] for the kernel.
-const BOOT_ID: &CStr = c"/proc/sys/kernel/random/boot_id";
+const BOOT_ID: &[u8] = b"/proc/sys/kernel/random/boot_id\0";
 
 /// An id and a newline.
 const BOOT_ID_LENGTH: u64 = BootId::LEN as u64 + 1;
@@ -131,9 +135,9 @@ const MAX_PATH: usize = MAX_STATE_DIR + 1 + ServiceName::MAX + STATE_SUFFIX.len(
 /// `DIR/NAME.state`; `None` where the directory's name is longer than it may be.
 fn state_path<'r>(
     directory: &[u8],
-    name: &ServiceName,
+    name: Name<'_>,
     room: &'r mut [u8; MAX_PATH],
-) -> Option<&'r CStr> {
+) -> Option<Path<'r>> {
     let mut length = 0;
     for part in [
         directory,
@@ -146,10 +150,10 @@ fn state_path<'r>(
         room.get_mut(length..end)?.copy_from_slice(part);
         length = end;
     }
-    CStr::from_bytes_with_nul(room.get(..length)?).ok()
+    Path::new(room.get(..length)?)
 }
 
-fn open(path: &CStr) -> Result<Descriptor, Unread> {
+fn open(path: Path<'_>) -> Result<Descriptor, Unread> {
     sys::open_to_read(path).map_err(|error| match error {
         Errno::NOENT => Unread::Absent,
         Errno::MFILE | Errno::NFILE => Unread::NoDescriptor,
@@ -157,7 +161,7 @@ fn open(path: &CStr) -> Result<Descriptor, Unread> {
     })
 }
 
-fn read_state_file(path: &CStr, buffer: &mut Buffer) -> Result<usize, Unread> {
+fn read_state_file(path: Path<'_>, buffer: &mut Buffer) -> Result<usize, Unread> {
     let file = open(path)?;
     let length = match sys::status(file) {
         Ok(status) if !status.is_regular_file() => Err(Unread::NotAFile),
@@ -201,18 +205,19 @@ mod tests {
 
     #[test]
     fn the_kernels_file_is_the_one_that_is_documented() {
-        assert_eq!(BOOT_ID.to_bytes(), BootId::PATH.as_bytes());
+        assert_eq!(BOOT_ID, [BootId::PATH.as_bytes(), b"\0"].concat());
     }
 
     #[test]
     fn paths() {
-        let name = ServiceName::parse(&[b'n'; ServiceName::MAX]).unwrap();
+        let name = [b'n'; ServiceName::MAX];
+        let name = Name::parse(&name).unwrap();
         let mut room = [0; MAX_PATH];
         let directory = [b'd'; MAX_STATE_DIR];
-        let path = state_path(&directory, &name, &mut room).unwrap();
-        assert_eq!(path.to_bytes().len(), MAX_PATH - 1);
-        assert!(path.to_bytes().ends_with(b"nn.state"));
-        assert!(state_path(&[b'd'; MAX_STATE_DIR + 1], &name, &mut room).is_none());
+        let path = state_path(&directory, name, &mut room).unwrap();
+        assert_eq!(path.as_bytes().len(), MAX_PATH - 1);
+        assert!(path.as_bytes().ends_with(b"nn.state"));
+        assert!(state_path(&[b'd'; MAX_STATE_DIR + 1], name, &mut room).is_none());
     }
 
     /// What a read brings that is asked for more than `at_most` bytes of `file`, after interruptions.

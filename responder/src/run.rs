@@ -9,6 +9,7 @@
 
 use crate::accept_loop::{End, answer_all};
 use crate::activation::Activation;
+use crate::address::Address;
 use crate::answer::NoName;
 use crate::arguments::{self, Arguments, Command, Idle, Wrong};
 use crate::journal::{Message, error_text};
@@ -79,11 +80,13 @@ pub fn run<'a>(
     }
 }
 
-/// The ways with an accept loop.
+/// The ways with an accept loop. Never inlined: the loop's table is on the stack, and the one-shot would
+/// touch every page of it.
+#[inline(never)]
 fn listen<'a>(
     arguments: &Arguments<'a>,
-    service: Result<arguments::Service, NoName>,
-    activation: &Activation<'_>,
+    service: Result<arguments::Service<'a>, NoName<'a>>,
+    activation: &Activation<'a>,
     stderr: Stderr,
 ) -> u8 {
     let mut listeners: Listeners<'a> = Listeners::NONE;
@@ -98,10 +101,14 @@ fn listen<'a>(
         STATUS_FAILED
     };
     let mut launched_idle = Some(LAUNCHED_IDLE);
-    for listen in arguments.listen.iter().flatten() {
+    for text in arguments.listen.iter().flatten() {
         launched_idle = None;
-        if let Err(error) = listeners.open(listen) {
-            return failed(listen.text, error);
+        let opened = match Address::parse(text) {
+            Some(address) => listeners.open(&address),
+            None => Err(sys::Errno::INVAL),
+        };
+        if let Err(error) = opened {
+            return failed(text, error);
         }
     }
     let mut connection = None;
@@ -141,6 +148,7 @@ fn listen<'a>(
 }
 
 /// Text for people, on standard output, which may take its time.
+#[cold]
 fn print(text: &[u8]) -> u8 {
     match sys::write(Descriptor::STDOUT, text) {
         Ok(_) => STATUS_OK,
@@ -148,6 +156,7 @@ fn print(text: &[u8]) -> u8 {
     }
 }
 
+#[cold]
 fn say_wrong(wrong: &Wrong<'_>, stderr: Stderr) {
     let parts = [
         wrong.argument,

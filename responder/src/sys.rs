@@ -26,13 +26,14 @@ mod startup;
 pub use startup::{Startup, Strings};
 
 use agentcheck_common::BootTime;
-use core::ffi::{CStr, c_int, c_long};
+use core::ffi::{c_int, c_long};
 use core::time::Duration;
 use kernel::{call, number};
 
-/// The kernel's number of an error (1 to 4095).
+/// The kernel's number of an error (1 to 4095). As wide as a register, like [`Descriptor`], so that a
+/// [`Result`] of these is handed back in two of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Errno(pub u16);
+pub struct Errno(pub usize);
 
 #[rustfmt::skip]
 impl Errno {
@@ -40,6 +41,8 @@ impl Errno {
     pub const NOENT: Self = Self(2);
     /// A signal came first.
     pub const INTR: Self = Self(4);
+    /// It cannot be opened at all: a socket.
+    pub const NXIO: Self = Self(6);
     /// No such descriptor.
     pub const BADF: Self = Self(9);
     /// It would have to wait.
@@ -71,7 +74,7 @@ pub type Result<T> = core::result::Result<T, Errno>;
 
 /// A file descriptor's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Descriptor(pub i32);
+pub struct Descriptor(pub usize);
 
 impl Descriptor {
     /// Where a launcher puts the connection.
@@ -81,24 +84,23 @@ impl Descriptor {
     /// Where messages go, if it is not the connection.
     pub const STDERR: Self = Self(2);
 
+    /// None: the kernel knows no such number.
+    pub const NONE: Self = Self(usize::MAX);
+
     fn raw(self) -> usize {
-        // Sign-extended, as the kernel takes the lower half.
-        self.0 as usize
+        self.0
     }
 }
 
 fn checked(result: isize) -> Result<usize> {
     match usize::try_from(result) {
         Ok(value) => Ok(value),
-        Err(_) => Err(Errno(
-            u16::try_from(result.unsigned_abs()).unwrap_or(u16::MAX),
-        )),
+        Err(_) => Err(Errno(result.unsigned_abs())),
     }
 }
 
 fn descriptor(result: isize) -> Result<Descriptor> {
-    // The kernel's descriptors fit an int.
-    checked(result).map(|value| Descriptor(value as i32))
+    checked(result).map(Descriptor)
 }
 
 /// A call without addresses among its arguments.
@@ -111,12 +113,31 @@ const CLOEXEC: usize = 0o2_000_000;
 const NONBLOCK: usize = 0o4_000;
 const AT_FDCWD: usize = -100_isize as usize;
 
+/// A path for the kernel: bytes that end in a NUL.
+#[derive(Clone, Copy, Debug)]
+pub struct Path<'b>(&'b [u8]);
+
+impl<'b> Path<'b> {
+    /// The path in `bytes`, up to the first NUL; `None` where the last byte is none.
+    #[must_use]
+    pub fn new(bytes: &'b [u8]) -> Option<Self> {
+        (bytes.last() == Some(&0)).then_some(Self(bytes))
+    }
+
+    /// The path without its last NUL.
+    #[must_use]
+    pub fn as_bytes(self) -> &'b [u8] {
+        self.0.strip_suffix(b"\0").unwrap_or(self.0)
+    }
+}
+
 /// Opens a file to be read: never waiting for anybody (FIFOs, devices), never following a symbolic
 /// link in the last component, never taking a terminal.
 ///
 /// # Errors
 /// The kernel's; `ELOOP` (40) for a symbolic link.
-pub fn open_to_read(path: &CStr) -> Result<Descriptor> {
+#[inline(never)]
+pub fn open_to_read(path: Path<'_>) -> Result<Descriptor> {
     const NOCTTY: usize = 0o400;
     const NOFOLLOW: usize = if cfg!(any(
         target_arch = "aarch64",
@@ -133,7 +154,7 @@ pub fn open_to_read(path: &CStr) -> Result<Descriptor> {
     descriptor(unsafe {
         call(
             number::OPENAT,
-            [AT_FDCWD, path.as_ptr() as usize, flags, 0, 0, 0],
+            [AT_FDCWD, path.0.as_ptr() as usize, flags, 0, 0, 0],
         )
     })
 }
@@ -175,17 +196,16 @@ impl Status {
 ///
 /// # Errors
 /// The kernel's; [`Errno::BADF`] where it is closed.
+#[inline(never)]
 pub fn status(descriptor: Descriptor) -> Result<Status> {
-    kernel::status(descriptor.0).map_err(|refused| match checked(refused) {
-        Err(error) => error,
-        Ok(_) => Errno::INVAL,
-    })
+    kernel::status(descriptor.raw()).map_err(|refused| Errno(refused.unsigned_abs()))
 }
 
 /// Reads what is there, at most the buffer's length; 0 at the end.
 ///
 /// # Errors
 /// The kernel's.
+#[inline(never)]
 pub fn read(from: Descriptor, buffer: &mut [u8]) -> Result<usize> {
     let (to, room) = (buffer.as_mut_ptr() as usize, buffer.len());
     // SAFETY: the kernel writes at most `room` bytes into the buffer.
@@ -203,6 +223,7 @@ pub fn write(to: Descriptor, bytes: &[u8]) -> Result<usize> {
 }
 
 /// Closes. The descriptor is gone whatever the kernel says of it.
+#[inline(never)]
 pub fn close(descriptor: Descriptor) {
     plain(number::CLOSE, [descriptor.raw(), 0, 0, 0, 0, 0]);
 }
@@ -211,6 +232,7 @@ pub fn close(descriptor: Descriptor) {
 ///
 /// # Errors
 /// The kernel's; [`Errno::MFILE`] where there is none left.
+#[inline(never)]
 pub fn duplicate(of: Descriptor) -> Result<Descriptor> {
     const DUPFD_CLOEXEC: usize = 1030;
     // From 3 up: the standard three may be closed and must not come to mean something.
@@ -280,6 +302,7 @@ pub enum Ready {
 ///
 /// # Errors
 /// The kernel's.
+#[inline(never)]
 pub fn wait(descriptor: Descriptor, ready: Ready, at_most: Duration) -> Result<bool> {
     #[repr(C)]
     struct PollFd {
@@ -288,7 +311,8 @@ pub fn wait(descriptor: Descriptor, ready: Ready, at_most: Duration) -> Result<b
         returned: i16,
     }
     let mut set = PollFd {
-        descriptor: descriptor.0,
+        // Fits an int, or is one that the kernel does not know either way.
+        descriptor: descriptor.0 as c_int,
         events: match ready {
             Ready::ToRead => 0x1,
             Ready::ToWrite => 0x4,
@@ -297,7 +321,7 @@ pub fn wait(descriptor: Descriptor, ready: Ready, at_most: Duration) -> Result<b
     };
     let timeout = [
         c_long::try_from(at_most.as_secs()).unwrap_or(c_long::MAX),
-        c_long::from(at_most.subsec_nanos().cast_signed()),
+        c_long::from(i32::try_from(at_most.subsec_nanos()).unwrap_or(0)),
     ];
     let (set, timeout) = (&raw mut set as usize, timeout.as_ptr() as usize);
     // SAFETY: one `struct pollfd` and one `struct timespec`, both alive; no signal mask.

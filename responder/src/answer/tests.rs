@@ -20,11 +20,11 @@ const FREEZING: [&str; 12] = [
     "future",
 ];
 
-fn name(text: &str) -> ServiceName {
-    ServiceName::parse(text.as_bytes()).unwrap()
+fn name(text: &str) -> Name<'_> {
+    Name::parse(text.as_bytes()).unwrap()
 }
 
-fn said(wanted: Wanted, file: Result<&[u8], Unread>, fallback: Option<&str>) -> String {
+fn said(wanted: Wanted<'_>, file: Result<&[u8], Unread>, fallback: Option<&str>) -> String {
     let boot = BootId::parse(BOOT);
     let fallback = fallback.map(|line| Fallback::parse(line.as_bytes()).unwrap());
     let answer = answer(&wanted, file, boot.as_ref(), BootTime(1500), fallback);
@@ -33,7 +33,8 @@ fn said(wanted: Wanted, file: Result<&[u8], Unread>, fallback: Option<&str>) -> 
 
 #[test]
 fn a_valid_file_is_said() {
-    for wanted in [Wanted::Configured(name("web")), Wanted::Asked(name("web"))] {
+    let web = name("web");
+    for wanted in [Wanted::Configured(web), Wanted::Asked(web)] {
         let line = said(wanted, Ok(FILE.as_bytes()), Some("down"));
         assert_eq!(line, "up 73% # rps=1890\n");
     }
@@ -62,11 +63,12 @@ fn freezing_words_and_what_the_fallback_covers() {
         (Ok(other_boot.as_bytes()), "other-boot", "other-boot", true),
         (Ok(future.as_bytes()), "future", "future", true),
     ];
+    let web = name("web");
     for (file, configured, asked, asked_is_covered) in table {
-        let wanted = Wanted::Configured(name("web"));
+        let wanted = Wanted::Configured(web);
         assert_eq!(said(wanted, file, None), format!("{configured}:web\n"));
         assert_eq!(said(wanted, file, Some("up 50%")), "up 50%\n");
-        let wanted = Wanted::Asked(name("web"));
+        let wanted = Wanted::Asked(web);
         let frozen = format!("{asked}:web\n");
         assert_eq!(said(wanted, file, None), frozen);
         let with_fallback = if asked_is_covered {
@@ -80,11 +82,12 @@ fn freezing_words_and_what_the_fallback_covers() {
 
 #[test]
 fn without_a_name() {
+    let we = name("we");
     for (why, line, covered) in [
         (NoName::NotConfigured, "no-name\n", true),
         (NoName::NotAsked, "no-name\n", false),
         (NoName::BadName, "bad-name\n", false),
-        (NoName::NoNewline(name("we")), "no-newline:we\n", false),
+        (NoName::NoNewline(we), "no-newline:we\n", false),
         (NoName::BadArguments, "bad-arguments\n", false),
     ] {
         // A file is never looked at, should there be one.
@@ -97,8 +100,9 @@ fn without_a_name() {
 
 #[test]
 fn without_a_boot_id() {
+    let web = name("web");
     let said = |file: &str| {
-        let wanted = Wanted::Configured(name("web"));
+        let wanted = Wanted::Configured(web);
         let answer = answer(&wanted, Ok(file.as_bytes()), None, BootTime(1500), None);
         String::from_utf8(answer.line.as_bytes().to_vec()).unwrap()
     };
@@ -145,18 +149,7 @@ fn no_freezing_word_means_anything_to_haproxy() {
 
 fn is_freezing(line: &str) -> bool {
     let (word, name) = line.split_once(':').unwrap_or((line, "x"));
-    FREEZING.contains(&word) && ServiceName::parse(name.as_bytes()).is_some()
-}
-
-fn wanted() -> impl Strategy<Value = Wanted> {
-    let name = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}".prop_map(|text| name(&text));
-    prop_oneof![
-        Just(Wanted::Configured(super::tests::name("web"))),
-        name.clone().prop_map(Wanted::Configured),
-        name.clone().prop_map(Wanted::Asked),
-        name.prop_map(|name| Wanted::Nobody(NoName::NoNewline(name))),
-        Just(Wanted::Nobody(NoName::BadName)),
-    ]
+    FREEZING.contains(&word) && Name::parse(name.as_bytes()).is_some()
 }
 
 /// The shipped file with bytes replaced, cut, or put in.
@@ -197,12 +190,21 @@ proptest! {
     /// grammar or a freezing word.
     #[test]
     fn whatever_the_file_holds(
-        wanted in wanted(),
+        named in "[A-Za-z0-9][A-Za-z0-9._-]{0,63}",
+        who in 0..5,
         file in prop_oneof![mutated(), prop::collection::vec(any::<u8>(), 0..600)],
         now in any::<u64>(),
         with_boot in any::<bool>(),
         with_fallback in any::<bool>(),
     ) {
+        let (web, named) = (name("web"), name(&named));
+        let wanted = match who {
+            0 => Wanted::Configured(web),
+            1 => Wanted::Configured(named),
+            2 => Wanted::Asked(named),
+            3 => Wanted::Nobody(NoName::NoNewline(named)),
+            _ => Wanted::Nobody(NoName::BadName),
+        };
         let boot = BootId::parse(BOOT).filter(|_| with_boot);
         let fallback = Fallback::parse(b"up 50% # fallback").filter(|_| with_fallback);
         let answer = answer(&wanted, Ok(&file), boot.as_ref(), BootTime(now), fallback);
@@ -213,7 +215,8 @@ proptest! {
     #[test]
     fn whatever_the_fallback_is(line in "[ -~\\t\\r\\n]{0,40}|(up|down) [0-9]{1,3}%[ #a-z\\r\\n]{0,9}") {
         if let Some(fallback) = Fallback::parse(line.as_bytes()) {
-            let wanted = Wanted::Configured(name("web"));
+            let web = name("web");
+            let wanted = Wanted::Configured(web);
             let absent = Err(Unread::Absent);
             let answer = answer(&wanted, absent, None, BootTime(0), Some(fallback));
             let said = answer.line.as_bytes();

@@ -142,9 +142,9 @@ const _: () = assert!(
 );
 
 /// What `fstat` says of `descriptor`; the number of the error, negative, where it refused.
-pub(super) fn status(descriptor: i32) -> Result<Status, isize> {
+pub(super) fn status(descriptor: usize) -> Result<Status, isize> {
     let mut stat = MaybeUninit::<Stat>::uninit();
-    let arguments = [descriptor as usize, stat.as_mut_ptr() as usize, 0, 0, 0, 0];
+    let arguments = [descriptor, stat.as_mut_ptr() as usize, 0, 0, 0, 0];
     // SAFETY: the kernel writes one `struct stat`, for which there is room.
     let result = unsafe { call(number::FSTAT, arguments) };
     if result < 0 {

@@ -200,14 +200,14 @@ struct Statx {
 const _: () = assert!(size_of::<Statx>() == 256);
 
 /// What `statx` says of `descriptor`; the number of the error, negative, where it refused.
-pub(super) fn status(descriptor: i32) -> Result<Status, isize> {
+pub(super) fn status(descriptor: usize) -> Result<Status, isize> {
     const EMPTY_PATH: c_int = 0x1000;
     const BASIC: c_uint = 0x7ff;
     let mut stat = MaybeUninit::<Statx>::uninit();
     // SAFETY: the path is empty and ends in NUL; one `struct statx` is written, for which there is room.
     let result = unsafe {
         statx(
-            descriptor,
+            descriptor as c_int,
             c"".as_ptr(),
             EMPTY_PATH,
             BASIC,

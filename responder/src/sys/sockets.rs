@@ -2,10 +2,10 @@
 #![allow(unsafe_code)]
 
 use super::{
-    AT_FDCWD, CLOEXEC, Descriptor, Errno, NONBLOCK, Result, call, checked, descriptor, number,
-    plain,
+    AT_FDCWD, CLOEXEC, Descriptor, Errno, NONBLOCK, Path, Result, call, checked, descriptor,
+    number, plain,
 };
-use core::ffi::{CStr, c_int};
+use core::ffi::c_int;
 
 const SOL_SOCKET: usize = 1;
 
@@ -13,6 +13,7 @@ const SOL_SOCKET: usize = 1;
 ///
 /// # Errors
 /// [`Errno::NOTSOCK`] or [`Errno::BADF`] where it is no socket.
+#[inline(never)]
 pub fn is_listening(descriptor: Descriptor) -> Result<bool> {
     const ACCEPTCONN: usize = 30;
     let mut value: c_int = 0;
@@ -35,6 +36,7 @@ const NOSIGNAL: usize = 0x4000;
 ///
 /// # Errors
 /// The kernel's; [`Errno::NOTSOCK`] where it is no socket.
+#[inline(never)]
 pub fn send(to: Descriptor, bytes: &[u8]) -> Result<usize> {
     let (from, count) = (bytes.as_ptr() as usize, bytes.len());
     // SAFETY: the kernel reads `count` bytes of the slice; no address is given.
@@ -50,6 +52,7 @@ pub fn send(to: Descriptor, bytes: &[u8]) -> Result<usize> {
 ///
 /// # Errors
 /// [`Errno::AGAIN`] where nothing has arrived, and the kernel's.
+#[inline(never)]
 pub fn receive(from: Descriptor, buffer: &mut [u8]) -> Result<usize> {
     let (to, room) = (buffer.as_mut_ptr() as usize, buffer.len());
     // SAFETY: the kernel writes at most `room` bytes into the buffer; no address is asked for.
@@ -96,6 +99,7 @@ impl SocketAddress {
     /// The longest path of a unix socket, in bytes, its NUL not counted.
     pub const MAX_PATH: usize = 107;
 
+    #[inline(never)]
     fn of(family: Peer, parts: &[&[u8]]) -> Self {
         let mut address = Self {
             bytes: [0; Self::MAX],
@@ -141,6 +145,7 @@ impl SocketAddress {
 ///
 /// # Errors
 /// The kernel's; [`Errno::AFNOSUPPORT`] where the family is switched off.
+#[inline(never)]
 pub fn socket(family: Peer) -> Result<Descriptor> {
     const STREAM: usize = 1;
     let kind = STREAM | CLOEXEC | NONBLOCK;
@@ -169,6 +174,7 @@ pub fn set_option(descriptor: Descriptor, level: u8, option: u8, on: bool) -> Re
 ///
 /// # Errors
 /// The kernel's; [`Errno::ADDRINUSE`] where it is taken.
+#[inline(never)]
 pub fn bind(descriptor: Descriptor, address: &SocketAddress) -> Result<()> {
     let from = address.bytes.as_ptr() as usize;
     let arguments = [descriptor.raw(), from, address.length, 0, 0, 0];
@@ -203,12 +209,12 @@ pub fn listen(descriptor: Descriptor, backlog: u16) -> Result<()> {
 ///
 /// # Errors
 /// The kernel's.
-pub fn unlink(path: &CStr) -> Result<()> {
+pub fn unlink(path: Path<'_>) -> Result<()> {
     // SAFETY: the path ends in NUL and outlives the call.
     checked(unsafe {
         call(
             number::UNLINKAT,
-            [AT_FDCWD, path.as_ptr() as usize, 0, 0, 0, 0],
+            [AT_FDCWD, path.0.as_ptr() as usize, 0, 0, 0, 0],
         )
     })
     .map(|_| ())

@@ -1,0 +1,544 @@
+//! The accept loop: on sockets of its own, on those of a launcher, beside clients that do everything wrong,
+//! and how it ends.
+
+use crate::launched::{HANG, Running, StateDir, activated, program, rest, state, tool};
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A listening socket for the program, and where it is.
+fn listener() -> (OwnedFd, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener.into(), address)
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let client = TcpStream::connect(address).unwrap();
+    client.set_read_timeout(Some(HANG)).unwrap();
+    client
+}
+
+fn probe(address: SocketAddr, sent: &str) -> String {
+    let mut client = connect(address);
+    client.write_all(sent.as_bytes()).unwrap();
+    rest(client)
+}
+
+/// A loop on a socket that was handed over.
+fn start(arguments: &[&str]) -> (Running, SocketAddr) {
+    let (socket, address) = listener();
+    (
+        Running::start(&mut activated(arguments, vec![socket], "agentcheck.socket")),
+        address,
+    )
+}
+
+#[test]
+fn it_answers_as_the_one_shot_does() {
+    let directory = StateDir::with(&[("web", "up 73%"), ("api", "drain")]);
+    let path = directory.path();
+    let (mut responder, address) = start(&["web", "--state-dir", path]);
+    for _ in 0..200 {
+        assert_eq!(probe(address, ""), "up 73%\n");
+        assert_eq!(probe(address, "unread\n"), "up 73%\n");
+    }
+    directory.write("web", &state("web", "up 5%"));
+    assert_eq!(probe(address, ""), "up 5%\n");
+    fs::remove_file(directory.file("web")).unwrap();
+    assert_eq!(probe(address, ""), "no-state:web\n");
+    responder.signal("TERM");
+    assert_eq!(responder.ended(), Some(0));
+
+    let (_responder, address) = start(&["--ask", "--ask-default", "api", "--state-dir", path]);
+    for (sent, said) in [
+        ("api\n", "drain\n"),
+        ("web\r\n", "unknown:web\n"),
+        ("../api\n", "bad-name\n"),
+        ("\n", "no-name\n"),
+        (&"x".repeat(14_000), "bad-name\n"),
+    ] {
+        assert_eq!(probe(address, sent), said, "{sent:?}");
+    }
+    let start = Instant::now();
+    assert_eq!(probe(address, ""), "drain\n");
+    assert_eq!(probe(address, "api"), "no-newline:api\n");
+    assert!(start.elapsed() < Duration::from_secs(4));
+    let client = connect(address);
+    client.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(rest(client), "drain\n");
+}
+
+#[test]
+fn several_sockets_each_with_its_service() {
+    let directory = StateDir::with(&[("web", "up 73%"), ("api", "drain")]);
+    let path = directory.path();
+    let ((first, web), (second, api)) = (listener(), listener());
+    let mut command = activated(&["--state-dir", path], vec![first, second], "web:api");
+    let _responder = Running::start(&mut command);
+    assert_eq!(probe(web, ""), "up 73%\n");
+    assert_eq!(probe(api, ""), "drain\n");
+    // A NAME is for all; what systemd makes up is no name.
+    let ((first, web), (second, api)) = (listener(), listener());
+    let mut command = activated(
+        &["api", "--state-dir", path],
+        vec![first, second],
+        "web:api",
+    );
+    let _responder = Running::start(&mut command);
+    assert_eq!(
+        (probe(web, ""), probe(api, "")),
+        ("drain\n".into(), "drain\n".into())
+    );
+    let (_responder, address) = start(&["--state-dir", path]);
+    assert_eq!(probe(address, ""), "no-name\n");
+    let (_responder, address) = start(&["--bogus"]);
+    assert_eq!(probe(address, ""), "bad-arguments\n");
+}
+
+/// inetd and xinetd with `wait`: the listening socket is all three standard descriptors.
+#[test]
+fn standard_input_may_be_the_listening_socket() {
+    let directory = StateDir::with(&[("web", "up 73%")]);
+    let (socket, address) = listener();
+    let mut responder =
+        crate::launched::on_connection(&["web", "--state-dir", directory.path()], socket);
+    assert_eq!(probe(address, ""), "up 73%\n");
+    fs::remove_file(directory.file("web")).unwrap();
+    // Nothing of it is told on a standard error that is the listening socket.
+    assert_eq!(probe(address, ""), "no-state:web\n");
+    responder.signal("INT");
+    assert_eq!(responder.ended(), Some(0));
+}
+
+/// systemd with Accept=yes, but without StandardInput=socket.
+#[test]
+fn a_connection_may_be_handed_over_too() {
+    let directory = StateDir::with(&[("web", "up 73%")]);
+    let (client, server) = UnixStream::pair().unwrap();
+    let mut command = activated(
+        &["web", "--state-dir", directory.path()],
+        vec![server.into()],
+        "connection",
+    );
+    let mut responder = Running::start(&mut command);
+    drop(command);
+    assert_eq!(rest(client), "up 73%\n");
+    assert_eq!(responder.ended(), Some(0));
+}
+
+#[test]
+fn what_is_meant_for_another_process_is_not_taken() {
+    let directory = StateDir::with(&[("web", "up 73%")]);
+    let mut command = program(&["web", "--state-dir", directory.path()]);
+    let said = command
+        .env("LISTEN_FDS", "1")
+        .env("LISTEN_PID", "1")
+        .output()
+        .unwrap();
+    assert_eq!(said.stdout, b"up 73%\n");
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+/// Connects as soon as somebody listens.
+fn eventually<T>(connect: impl Fn() -> std::io::Result<T>) -> T {
+    let start = Instant::now();
+    loop {
+        match connect() {
+            Ok(connected) => return connected,
+            Err(error) => assert!(start.elapsed() < HANG, "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn it_listens_where_it_is_told() {
+    let directory = StateDir::with(&[("web", "up 73%")]);
+    let path = directory.path();
+    let (one, two, three) = (free_port(), free_port(), free_port());
+    let unix = format!("{path}/socket");
+    let listen = [
+        format!("--listen=127.0.0.1:{one}"),
+        format!("--listen=[::1]:{two}"),
+        format!("--listen=*:{three}"),
+        format!("--listen=unix:{unix}"),
+    ];
+    let mut arguments = vec!["web", "--state-dir", path];
+    arguments.extend(listen.iter().map(String::as_str));
+    let mut command = program(&arguments);
+    // Whatever standard input is: node and others hand over a connected socket.
+    let (_stdin, other) = UnixStream::pair().unwrap();
+    command.stdin(OwnedFd::from(other));
+    let mut responder = Running::start(&mut command);
+    assert_eq!(rest(eventually(|| UnixStream::connect(&unix))), "up 73%\n");
+    for address in [
+        format!("127.0.0.1:{one}"),
+        format!("[::1]:{two}"),
+        format!("127.0.0.1:{three}"),
+        format!("[::1]:{three}"),
+    ] {
+        assert_eq!(
+            rest(eventually(|| TcpStream::connect(&address))),
+            "up 73%\n",
+            "{address}"
+        );
+    }
+    assert!(TcpStream::connect(("127.0.0.1", two)).is_err());
+    // Killed, it leaves its socket's path behind; the next one takes it over, and removes it in the end.
+    responder.0.kill().unwrap();
+    responder.0.wait().unwrap();
+    let argument = format!("--listen=unix:{unix}");
+    let mut responder = Running::start(&mut program(&["web", "--state-dir", path, &argument]));
+    assert_eq!(rest(eventually(|| UnixStream::connect(&unix))), "up 73%\n");
+    responder.signal("TERM");
+    assert_eq!(responder.ended(), Some(0));
+    assert!(!fs::exists(&unix).unwrap());
+}
+
+#[test]
+fn an_address_that_is_taken_is_an_error() {
+    let (_socket, address) = listener();
+    let said = program(&["web", "--listen", &address.to_string()])
+        .output()
+        .unwrap();
+    assert_eq!(said.status.code(), Some(1));
+    let message = format!("agentcheck-responder: cannot listen on {address}: address in use\n");
+    assert_eq!(String::from_utf8(said.stderr).unwrap(), message);
+    assert_eq!(said.stdout, b"");
+    let directory = StateDir::new();
+    let path = format!("{}/socket", directory.path());
+    let _listening = UnixListener::bind(&path).unwrap();
+    let said = program(&["web", "--listen", &format!("unix:{path}")])
+        .output()
+        .unwrap();
+    assert_eq!(said.status.code(), Some(1));
+    let file = format!("{}/file", directory.path());
+    fs::write(&file, "precious").unwrap();
+    let said = program(&["web", "--listen", &format!("unix:{file}")])
+        .output()
+        .unwrap();
+    assert_eq!(said.status.code(), Some(1));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
+}
+
+/// A thousand silent clients, slow readers, half-open and reset connections: nobody else waits for them.
+#[test]
+fn nobody_is_held_up_by_others() {
+    let directory = StateDir::with(&[("web", "up 73%")]);
+    let (responder, address) = start(&["--ask", "--state-dir", directory.path()]);
+    assert_eq!(probe(address, "web\n"), "up 73%\n");
+    let begin = Instant::now();
+    let idle: Vec<TcpStream> = (0..900)
+        .map(|at| {
+            let mut client = connect(address);
+            client
+                .write_all(if at % 3 == 0 { b"w" } else { b"" })
+                .unwrap();
+            client
+        })
+        .collect();
+    let mut slowest = Duration::ZERO;
+    for _ in 0..20 {
+        let start = Instant::now();
+        assert_eq!(probe(address, "web\n"), "up 73%\n");
+        slowest = slowest.max(start.elapsed());
+    }
+    if begin.elapsed() < Duration::from_secs(1) {
+        assert!(slowest < Duration::from_millis(500), "{slowest:?}");
+    }
+    for (at, client) in idle.into_iter().enumerate() {
+        let expected = if at % 3 == 0 {
+            "no-newline:w\n"
+        } else {
+            "no-name\n"
+        };
+        assert_eq!(rest(client), expected);
+    }
+    assert!(processor_time(&responder) < Duration::from_secs(1));
+}
+
+/// User and system time so far.
+fn processor_time(of: &Running) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", of.id())).unwrap();
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    let ticks: u64 = fields[11..13]
+        .iter()
+        .map(|field| field.parse::<u64>().unwrap())
+        .sum();
+    Duration::from_millis(10 * ticks)
+}
+
+/// More clients than descriptors: all are answered, with what the file says, without spinning.
+#[test]
+fn descriptors_run_out_and_come_back() {
+    let directory = StateDir::with(&[("web", "up 73%")]);
+    let (socket, address) = listener();
+    let mut command = Command::new("sh");
+    let inner = activated(
+        &["--ask", "--state-dir", directory.path()],
+        vec![socket],
+        "",
+    );
+    command
+        .args(["-c", "ulimit -n 20; exec sh \"$@\"", "sh"])
+        .args(inner.get_args())
+        .env_clear();
+    command.env("LISTEN_FDS", "1");
+    drop(inner);
+    let (socket, address) = {
+        let _ = address;
+        listener()
+    };
+    command.stdin(socket);
+    let responder = Running::start(&mut command);
+    assert_eq!(probe(address, "web\n"), "up 73%\n");
+    let idle: Vec<TcpStream> = (0..40).map(|_| connect(address)).collect();
+    // Behind them in the queue, and with every descriptor taken.
+    let mut late = connect(address);
+    late.write_all(b"web\n").unwrap();
+    for mut client in idle {
+        client.write_all(b"web\n").unwrap();
+        assert_eq!(rest(client), "up 73%\n");
+    }
+    assert_eq!(rest(late), "up 73%\n");
+    assert!(processor_time(&responder) < Duration::from_millis(500));
+}
+
+#[test]
+fn more_clients_than_places() {
+    let directory = StateDir::with(&[("web", "up 73%")]);
+    let (socket, address) = listener();
+    let mut command = Command::new("sh");
+    let inner = activated(
+        &["--ask", "--state-dir", directory.path()],
+        vec![socket],
+        "",
+    );
+    command
+        .args(["-c", "ulimit -n 3000; exec sh \"$@\"", "sh"])
+        .args(inner.get_args())
+        .env_clear();
+    command.env("LISTEN_FDS", "1");
+    drop(inner);
+    let _ = address;
+    let (socket, address) = listener();
+    command.stdin(socket);
+    let responder = Running::start(&mut command);
+    let directory_limit = fs::read_to_string("/proc/self/limits").unwrap();
+    let own = directory_limit
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .unwrap();
+    let own: usize = own
+        .split_whitespace()
+        .nth(3)
+        .unwrap()
+        .parse()
+        .unwrap_or(usize::MAX);
+    // As many as this process can hold, and the queue of the socket takes.
+    let idle: Vec<TcpStream> = (0..1100.min(own - 200)).map(|_| connect(address)).collect();
+    for client in idle {
+        assert_eq!(rest(client), "no-name\n");
+    }
+    assert_eq!(probe(address, "web\n"), "up 73%\n");
+    assert!(processor_time(&responder) < Duration::from_secs(1));
+}
+
+#[test]
+fn slow_and_broken_clients() {
+    let directory = StateDir::with(&[("web", "up 73%")]);
+    let (mut responder, address) = start(&["web", "--state-dir", directory.path()]);
+    let unread: Vec<TcpStream> = (0..50).map(|_| connect(address)).collect();
+    for _ in 0..50 {
+        // A reset: closed with the reply unread.
+        let client = connect(address);
+        client.peek(&mut [0; 1]).unwrap();
+        drop(client);
+        assert_eq!(probe(address, ""), "up 73%\n");
+    }
+    // One that never stops sending is left after a while.
+    let mut chatty = connect(address);
+    let start = Instant::now();
+    while chatty.write(&[b'x'; 4096]).is_ok() {
+        assert!(start.elapsed() < HANG);
+    }
+    for client in unread {
+        assert_eq!(rest(client), "up 73%\n");
+    }
+    responder.signal("TERM");
+    assert_eq!(responder.ended(), Some(0));
+}
+
+#[test]
+fn it_ends_when_nobody_asks() {
+    let directory = StateDir::with(&[("web", "up 73%")]);
+    let (mut responder, address) =
+        start(&["web", "--idle", "300ms", "--state-dir", directory.path()]);
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_millis(500) {
+        assert_eq!(probe(address, ""), "up 73%\n");
+    }
+    assert_eq!(responder.ended(), Some(0));
+    assert!(begin.elapsed() > Duration::from_millis(750));
+}
+
+/// As process 1 of a container, for which signals without a handler are ignored.
+#[test]
+fn signals_end_process_1() {
+    for signal in ["TERM", "INT"] {
+        let directory = StateDir::with(&[("web", "up 73%")]);
+        let port = free_port();
+        let listen = format!("127.0.0.1:{port}");
+        let mut command = Command::new("unshare");
+        command.args([
+            "--pid",
+            "--fork",
+            "--kill-child",
+            crate::launched::PROGRAM,
+            "web",
+            "--listen",
+            &listen,
+        ]);
+        command
+            .args(["--state-dir", directory.path()])
+            .stdin(Stdio::null());
+        let mut unshare = Running::start(&mut command);
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        assert_eq!(rest(eventually(|| TcpStream::connect(address))), "up 73%\n");
+        // And clients that are still there do not hold it.
+        let _client = connect(address);
+        let children = format!("/proc/{0}/task/{0}/children", unshare.id());
+        let child = fs::read_to_string(children).unwrap();
+        let killed = tool(
+            "procps",
+            Command::new("kill").args(["-s", signal, child.trim()]),
+        );
+        assert!(killed.status.success());
+        assert_eq!(unshare.ended(), Some(0));
+    }
+}
+
+/// One line on standard error when something changes, not one per probe.
+#[test]
+fn reasons_are_told_once() {
+    let directory = StateDir::with(&[("web", "up 73%")]);
+    let (socket, address) = listener();
+    let mut command = activated(&["web", "--state-dir", directory.path()], vec![socket], "");
+    let mut responder = Running::start(command.stderr(Stdio::piped()));
+    for _ in 0..5 {
+        assert_eq!(probe(address, ""), "up 73%\n");
+    }
+    fs::remove_file(directory.file("web")).unwrap();
+    for _ in 0..5 {
+        assert_eq!(probe(address, ""), "no-state:web\n");
+    }
+    directory.write("web", "junk");
+    for _ in 0..5 {
+        assert_eq!(probe(address, ""), "bad-state:web\n");
+    }
+    directory.write("web", &state("web", "up 1%"));
+    for _ in 0..5 {
+        assert_eq!(probe(address, ""), "up 1%\n");
+    }
+    responder.signal("TERM");
+    assert_eq!(responder.ended(), Some(0));
+    assert_eq!(
+        responder.stderr(),
+        "agentcheck-responder: web: there is no state file\n\
+         agentcheck-responder: web: the state file is malformed, or that of another service\n\
+         agentcheck-responder: web: the state file is valid again\n"
+    );
+}
+
+/// Neither a closed standard error, in whose place the kernel would put a connection, nor a full one.
+#[test]
+fn standard_error_never_is_the_wire_and_never_blocks() {
+    let directory = StateDir::new();
+    let (socket, address) = listener();
+    let mut command = Command::new("sh");
+    let script = "exec 3<&0 </dev/null >&- 2>&- <&-; LISTEN_PID=$$ exec \"$@\"";
+    command.args([
+        "-c",
+        script,
+        "sh",
+        crate::launched::PROGRAM,
+        "web",
+        "--state-dir",
+        directory.path(),
+    ]);
+    command.env_clear().env("LISTEN_FDS", "1").stdin(socket);
+    let _responder = Running::start(&mut command);
+    for _ in 0..10 {
+        assert_eq!(probe(address, ""), "no-state:web\n");
+    }
+    // A pipe that is full and never read.
+    let (socket, address) = listener();
+    let (mut reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(&[b'x'; 65_536]).unwrap();
+    let mut command = activated(&["web", "--state-dir", directory.path()], vec![socket], "");
+    let mut responder = Running::start(command.stderr(writer));
+    drop(command);
+    assert_eq!(probe(address, ""), "no-state:web\n");
+    responder.signal("TERM");
+    assert_eq!(responder.ended(), Some(0));
+    let mut left = Vec::new();
+    reader.read_to_end(&mut left).unwrap();
+    assert_eq!(left.len(), 65_536);
+}
+
+/// One write for each reply, also here.
+#[test]
+fn one_write_per_reply() {
+    let directory = StateDir::with(&[("web", "up 73%")]);
+    let port = free_port();
+    let trace = directory.file("trace");
+    let mut command = Command::new("strace");
+    command
+        .args(["-f", "-o"])
+        .arg(&trace)
+        .args([crate::launched::PROGRAM, "web", "--listen"]);
+    command.args([
+        format!("127.0.0.1:{port}").as_str(),
+        "--state-dir",
+        directory.path(),
+    ]);
+    let strace = Running(
+        command
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}; apt-get install strace")),
+    );
+    for _ in 0..3 {
+        let client = eventually(|| TcpStream::connect(("127.0.0.1", port)));
+        let mut line = String::new();
+        BufReader::new(client).read_line(&mut line).unwrap();
+        assert_eq!(line, "up 73%\n");
+    }
+    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", strace.id())).unwrap();
+    tool("procps", Command::new("kill").arg(children.trim()));
+    let mut strace = strace;
+    assert_eq!(strace.ended(), Some(0));
+    let calls = fs::read_to_string(&trace).unwrap();
+    let writes = calls
+        .lines()
+        .filter(|line| line.contains("sendto(") || line.contains("write("));
+    assert_eq!(writes.count(), 3, "{calls}");
+}

@@ -1,0 +1,329 @@
+//! State files that are none, kernels that refuse, descriptors that are closed: the freezing word alone, and
+//! all of it within its few system calls.
+
+use crate::launched::{
+    PROGRAM, Running, StateDir, on_connection, output, program, rest, state, tool,
+};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// What is said by name and by `--ask`, on a connection that is standard error as well.
+fn said(directory: &StateDir) -> (String, String) {
+    let ask = |arguments: &[&str], sent: &[u8]| {
+        let (mut client, server) = UnixStream::pair().unwrap();
+        std::io::Write::write_all(&mut client, sent).unwrap();
+        let mut responder = on_connection(arguments, server);
+        let said = rest(&client);
+        drop(client);
+        assert_eq!(responder.ended(), Some(0));
+        said
+    };
+    let path = directory.path();
+    (
+        ask(&["web", "--state-dir", path], b""),
+        ask(&["--ask", "--state-dir", path], b"web\n"),
+    )
+}
+
+#[test]
+fn what_is_no_state_file() {
+    let make_fifo = |directory: &StateDir| {
+        tool(
+            "coreutils",
+            Command::new("mkfifo").arg(directory.file("web")),
+        );
+    };
+    let make_device = |directory: &StateDir| {
+        // Reading it would never end.
+        let made = tool(
+            "coreutils",
+            Command::new("mknod")
+                .arg(directory.file("web"))
+                .args(["c", "1", "5"]),
+        );
+        assert!(made.status.success(), "{made:?}: has to run as root");
+    };
+    let good = state("web", "up 73%");
+    let boot = good.lines().nth(1).unwrap().to_owned();
+    let table: [(&str, &dyn Fn(&StateDir)); 13] = [
+        ("no-state:web unknown:web", &|_| {}),
+        ("unreadable:web", &|directory| {
+            fs::create_dir(directory.file("web")).unwrap()
+        }),
+        ("unreadable:web", &make_fifo),
+        ("unreadable:web", &make_device),
+        ("unreadable:web", &|directory| {
+            directory.write("other", &good);
+            symlink(directory.file("other"), directory.file("web")).unwrap();
+        }),
+        ("unreadable:web", &|directory| {
+            symlink("/etc/passwd", directory.file("web")).unwrap()
+        }),
+        ("bad-state:web", &|directory| directory.write("web", "")),
+        ("bad-state:web", &|directory| {
+            directory.write("web", &good[..good.len() - 1])
+        }),
+        ("bad-state:web", &|directory| {
+            directory.write("web", &good.repeat(2))
+        }),
+        ("bad-state:web", &|directory| {
+            directory.write("web", &"x".repeat(100_000))
+        }),
+        ("bad-state:web", &|directory| {
+            directory.write("web", &state("api", "up"))
+        }),
+        ("other-boot:web", &|directory| {
+            let other = "boot 00000000-0000-4000-8000-000000000000";
+            directory.write("web", &good.replace(&boot, other));
+        }),
+        ("future:web", &|directory| {
+            let future = "from 999999999999999999\nuntil 9999999999999999999";
+            directory.write("web", &good.replace("from 1\nuntil 2", future));
+        }),
+    ];
+    for (words, make) in table {
+        let directory = StateDir::new();
+        make(&directory);
+        let mut words = words.split(' ');
+        let configured = format!("{}\n", words.next().unwrap());
+        let asked = words
+            .next()
+            .map_or(configured.clone(), |word| format!("{word}\n"));
+        assert_eq!(said(&directory), (configured, asked));
+    }
+}
+
+#[test]
+fn a_directory_that_may_not_be_read() {
+    let directory = StateDir::with(&[("web", "up 73%")]);
+    let run = || {
+        let mut command = program(&["web", "--state-dir", directory.path()]);
+        command.uid(65534).gid(65534);
+        text(&command.output().unwrap().stdout).to_owned()
+    };
+    assert_eq!(run(), "up 73%\n");
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(run(), "unreadable:web\n");
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(directory.file("web"), fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(run(), "unreadable:web\n");
+}
+
+#[test]
+fn without_proc() {
+    let directory = StateDir::with(&[("web", "up 73%")]);
+    // The program needs nothing of the root but itself, unless it is the std shell.
+    let mut command = Command::new("unshare");
+    let script = "mount -t tmpfs none /proc && exec \"$@\"";
+    command.args([
+        "--mount",
+        "sh",
+        "-c",
+        script,
+        "sh",
+        PROGRAM,
+        "web",
+        "--state-dir",
+        directory.path(),
+    ]);
+    let said = tool(
+        "util-linux",
+        command
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin"),
+    );
+    assert_eq!(
+        (text(&said.stdout), said.status.code()),
+        ("no-boot-id:web\n", Some(0)),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn without_descriptors() {
+    let directory = StateDir::with(&[("web", "up 73%")]);
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 0; exec \"$@\"", "sh", PROGRAM, "web"]);
+    let said = command
+        .args(["--state-dir", directory.path()])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(
+        (text(&said.stdout), said.status.code()),
+        ("no-descriptor:web\n", Some(0))
+    );
+}
+
+#[test]
+fn closed_descriptors() {
+    let directory = StateDir::with(&[("web", "up 73%")]);
+    let run = |redirections: &str, service: &str| {
+        let script = format!("exec \"$@\" {redirections}");
+        let mut command = Command::new("sh");
+        command.args([
+            "-c",
+            &script,
+            "sh",
+            PROGRAM,
+            service,
+            "--state-dir",
+            directory.path(),
+        ]);
+        let said = command.stdin(Stdio::null()).output().unwrap();
+        (
+            text(&said.stdout).to_owned(),
+            text(&said.stderr).to_owned(),
+            said.status.code(),
+        )
+    };
+    assert_eq!(run("<&-", "web"), ("up 73%\n".into(), "".into(), Some(0)));
+    assert_eq!(
+        run("<&- 2>&-", "web"),
+        ("up 73%\n".into(), "".into(), Some(0))
+    );
+    assert_eq!(
+        run("<&-", "--ask"),
+        ("no-name\n".into(), "".into(), Some(0))
+    );
+    assert_eq!(
+        run("<&- 2>&-", "--bogus"),
+        ("bad-arguments\n".into(), "".into(), Some(2))
+    );
+    // Nowhere to put the line.
+    assert_eq!(run(">&-", "web"), ("".into(), "".into(), Some(1)));
+    assert_eq!(run("<&- >&- 2>&-", "web"), ("".into(), "".into(), Some(1)));
+    assert_eq!(run(">/dev/full", "web"), ("".into(), "".into(), Some(1)));
+}
+
+/// The program's system calls on a connection, after exec; `inject` is for strace.
+fn traced(directory: &StateDir, inject: &[&str]) -> (String, Vec<String>) {
+    let (client, server) = UnixStream::pair().unwrap();
+    let trace = directory.file("trace");
+    let mut command = Command::new("strace");
+    command.arg("-o").arg(&trace).args(inject);
+    command
+        .args([PROGRAM, "web", "--state-dir", directory.path()])
+        .env_clear();
+    command
+        .stdin(std::os::fd::OwnedFd::from(server))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut strace = Running(
+        command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}; apt-get install strace")),
+    );
+    drop(command);
+    // As HAProxy does: gone as soon as it has the line.
+    let said = {
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(&client), &mut line).unwrap();
+        line
+    };
+    drop(client);
+    assert_eq!(strace.ended(), Some(0));
+    let calls = fs::read_to_string(&trace).unwrap();
+    let calls = calls
+        .lines()
+        .skip_while(|line| !line.starts_with("execve("))
+        .skip(1);
+    let calls = calls
+        .filter(|line| !line.starts_with("+++"))
+        .map(str::to_owned);
+    (said, calls.collect())
+}
+
+fn is_std_shell() -> bool {
+    !fs::read(PROGRAM)
+        .unwrap()
+        .windows(4)
+        .any(|bytes| bytes == b"LIST")
+        || fs::metadata(PROGRAM).unwrap().len() > 1 << 20
+}
+
+/// F04, and the bar of 15 system calls.
+#[test]
+fn one_write_and_few_system_calls() {
+    let directory = StateDir::with(&[("web", "up 73%")]);
+    let (said, calls) = traced(&directory, &[]);
+    assert_eq!(said, "up 73%\n");
+    let count = |call: &str| calls.iter().filter(|line| line.starts_with(call)).count();
+    assert_eq!(count("sendto(0, \"up 73%\\n\", 7,"), 1, "{calls:#?}");
+    assert_eq!(count("sendto(") + count("write("), 1, "{calls:#?}");
+    assert_eq!(count("shutdown(0, SHUT_WR)"), 1, "{calls:#?}");
+    if is_std_shell() {
+        return;
+    }
+    assert!(calls.len() <= 15, "{calls:#?}");
+    let opened: Vec<&String> = calls
+        .iter()
+        .filter(|line| line.starts_with("open"))
+        .collect();
+    assert_eq!(opened.len(), 2, "{opened:#?}");
+    assert!(
+        opened[0].contains("/web.state\"") && opened[1].contains("/boot_id\""),
+        "{opened:#?}"
+    );
+    assert!(
+        calls.last().unwrap().starts_with("exit_group(0)"),
+        "{calls:#?}"
+    );
+}
+
+#[test]
+fn a_kernel_that_refuses() {
+    let directory = StateDir::with(&[("web", "up 73%")]);
+    if is_std_shell() {
+        return; // Its start-up makes the same calls before ours.
+    }
+    for (inject, expected) in [
+        ("read:error=EIO:when=1", "unreadable:web\n"),
+        ("read:error=EINTR:when=1", "up 73%\n"),
+        // Ten bytes that were never written: a file that is zeroes in front.
+        ("read:retval=10:when=1", "bad-state:web\n"),
+        ("read:error=EIO:when=2", "no-boot-id:web\n"),
+        ("read:retval=5:when=2", "no-boot-id:web\n"),
+        ("openat:error=EACCES:when=1", "unreadable:web\n"),
+        ("openat:error=ENFILE:when=1", "no-descriptor:web\n"),
+        ("openat:error=ENOENT:when=2", "no-boot-id:web\n"),
+        ("fstat:error=EIO", "unreadable:web\n"),
+        ("shutdown:error=ENOTCONN", "up 73%\n"),
+        ("recvfrom:error=ECONNRESET", "up 73%\n"),
+        ("sendto:error=EPIPE", ""),
+        ("sendto:error=ECONNRESET", ""),
+    ] {
+        let (said, _) = traced(&directory, &["-e", &format!("inject={inject}")]);
+        assert_eq!(said, expected, "{inject}");
+    }
+}
+
+#[test]
+fn replaced_while_read() {
+    let directory = StateDir::with(&[("web", "up 1%")]);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut percent = 0;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                percent = percent % 100 + 1;
+                let long = "x".repeat(percent);
+                directory.write("next", &state("web", &format!("up {percent}% # {long}")));
+                fs::rename(directory.file("next"), directory.file("web")).unwrap();
+            }
+        });
+        for _ in 0..100 {
+            let said = output(&["web", "--state-dir", directory.path()]);
+            let line = text(&said.stdout);
+            assert!(line.starts_with("up ") && line.ends_with('\n'), "{line:?}");
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
