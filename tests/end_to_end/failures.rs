@@ -1,0 +1,170 @@
+//! An application that dies or hangs under a live collector is answered by `on_failure`, whatever that
+//! is, and never by a fresher look from another source: the processor, which stands beside it in one
+//! kind of services in the weight, and in the other in a last rule that always holds.
+
+use agentcheck_tests::address::Block;
+use agentcheck_tests::app::Application;
+use agentcheck_tests::collector::{Collector, Plan};
+use agentcheck_tests::prober::Prober;
+use agentcheck_tests::responder::Loop;
+use agentcheck_tests::scratch::Scratch;
+use agentcheck_tests::state::{StateDirectory, now};
+use agentcheck_tests::wire::probe;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// What `on_failure` may be, and what is said then. The last reply was `up 73%`.
+const ANSWERS: [(&str, &str); 6] = [
+    ("keep", "up 73% # kept: app REASON"),
+    ("floor", "up 5% # app REASON"),
+    ("drain", "up 0% # app REASON"),
+    ("down", "down 100% # app REASON"),
+    ("maint", "stopped 100% # maintenance app REASON"),
+    ("up 11% maxconn:7", "up 11% maxconn:7 # app REASON"),
+];
+
+/// The two kinds of services, each with every answer, and what they say while the application is well.
+const KINDS: [(&str, &str); 2] = [
+    ("weight", "up 73% # app.msg-per-second=1890"),
+    ("rule", "up 73% # rule=alive cpu="),
+];
+
+/// What happens to the application.
+type Failure<'f> = &'f dyn Fn(&mut Application);
+
+/// One service.
+struct Service {
+    name: String,
+    healthy: &'static str,
+    failed: &'static str,
+}
+
+fn services() -> Vec<Service> {
+    let kinds = KINDS.iter();
+    kinds
+        .flat_map(|(kind, healthy)| {
+            let answers = ANSWERS.iter().enumerate();
+            answers.map(move |(index, (_, failed))| Service {
+                name: format!("{kind}{index}"),
+                healthy,
+                failed,
+            })
+        })
+        .collect()
+}
+
+fn configuration(application: &Application) -> String {
+    let mut text = format!(
+        r#"
+[source.app.http]
+url = "{}"
+format = "json"
+every = "200ms"
+timeout = "500ms"
+
+[source.cpu.system]
+metric = "cpu"
+every = "100ms"
+timeout = "1s"
+"#,
+        application.url()
+    );
+    for (index, (on_failure, _)) in ANSWERS.iter().enumerate() {
+        let common = format!("fresh_for = \"4s\"\nfloor = 5\non_failure = \"{on_failure}\"\n");
+        // The processor never has less than 98 % left here.
+        let _ = write!(
+            text,
+            r#"
+[service.weight{index}]
+weight = "min(headroom(app.json['msg-per-second'], 7000), headroom(cpu.value, 10000))"
+{common}
+
+[service.rule{index}]
+{common}
+[[service.rule{index}.rule]]
+name = "maintenance"
+when = "app.json.state == 'maint'"
+reply = "maint"
+[[service.rule{index}.rule]]
+name = "alive"
+when = "cpu.value >= 0.0"
+line = "up 73%"
+"#
+        );
+    }
+    text
+}
+
+#[test]
+fn an_application_that_fails_is_answered_as_configured() {
+    let scratch = Scratch::new("failures");
+    let block = Block::claim();
+    let mut application = Application::start(block.address(8081), 1890);
+    let states = StateDirectory::at(scratch.directory("state"));
+    let configuration = scratch.write("agentcheck.toml", configuration(&application));
+    let mut collector = Collector::start(&scratch, "collector", &configuration, &states);
+    let services = services();
+    let mut wait_for_all = |what: &dyn Fn(&Service, &Plan) -> bool| {
+        for service in &services {
+            collector.wait_for_plan(&states, &service.name, |plan| what(service, plan));
+        }
+    };
+    let healthy = |service: &Service, plan: &Plan| plan.fresh.starts_with(service.healthy);
+    wait_for_all(&healthy);
+    let agent = block.agent();
+    let _responder = Loop::start(&scratch, &states, &["--ask"], &[agent]);
+    let probers: Vec<_> = services
+        .iter()
+        .map(|service| {
+            let question = format!("{}\n", service.name);
+            Prober::start(Duration::from_millis(50), move || {
+                probe(agent, question.as_bytes())
+            })
+        })
+        .collect();
+
+    let failures: [(&str, Failure<'_>); 4] = [
+        ("refused", &Application::dies),
+        ("timeout", &|application| application.hangs()),
+        ("status", &|application| application.answers(503, "{}")),
+        ("malformed", &|application| {
+            application.answers(200, "{\"msg-")
+        }),
+    ];
+    for (reason, fail) in &failures {
+        fail(&mut application);
+        let failed = |service: &Service, plan: &Plan| plan.fresh == said(service, reason);
+        wait_for_all(&failed);
+        // And it goes on being said, while the processor is looked at again and again.
+        for _ in 0..5 {
+            let after = now();
+            wait_for_all(&|service, plan| {
+                assert_eq!(plan.fresh, said(service, reason), "{}", service.name);
+                plan.from > after
+            });
+        }
+        application.reports(1890, "ok");
+        application.revive();
+        wait_for_all(&healthy);
+    }
+
+    let mut answers = 0;
+    for (prober, service) in probers.into_iter().zip(&services) {
+        let samples = prober.samples();
+        answers += samples.len();
+        let failed = failures.map(|(reason, _)| said(service, reason));
+        for sample in samples {
+            let allowed = sample.line.starts_with(service.healthy) || failed.contains(&sample.line);
+            assert!(allowed, "{}: {sample:?}", service.name);
+        }
+    }
+    println!(
+        "{answers} answers for {} services, all as configured",
+        services.len()
+    );
+}
+
+/// What a service says when the application has failed so.
+fn said(service: &Service, reason: &str) -> String {
+    service.failed.replace("REASON", reason)
+}
