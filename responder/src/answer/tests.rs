@@ -47,6 +47,7 @@ fn freezing_words_and_what_the_fallback_covers() {
     let other_name = FILE.replace(" web\n", " api\n");
     let other_boot = FILE.replace("6e3f", "7e3f");
     let future = FILE.replace("from 1000", "from 1600");
+    #[allow(clippy::type_complexity)]
     let table: [(Result<&[u8], Unread>, &str, &str, bool); 9] = [
         (Err(Unread::Absent), "no-state", "unknown", false),
         (Err(Unread::NotAFile), "unreadable", "unreadable", false),
