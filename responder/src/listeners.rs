@@ -139,6 +139,7 @@ fn tcp(family: Peer, address: SocketAddress, alone: bool) -> sys::Result<Descrip
 }
 
 /// Both families by one socket, or IPv4 alone where IPv6 is switched off.
+#[inline(never)]
 fn everywhere(port: u16) -> sys::Result<Descriptor> {
     match tcp(Peer::V6, SocketAddress::v6([0; 16], port), false) {
         Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) => {
@@ -148,6 +149,7 @@ fn everywhere(port: u16) -> sys::Result<Descriptor> {
     }
 }
 
+#[inline(never)]
 fn unix(path: &[u8]) -> sys::Result<Descriptor> {
     let address = SocketAddress::unix(path);
     let socket = sys::socket(Peer::Unix)?;

@@ -90,16 +90,6 @@ fn listen<'a>(
     stderr: Stderr,
 ) -> u8 {
     let mut listeners: Listeners<'a> = Listeners::NONE;
-    let failed = |what: &[u8], error: sys::Errno| {
-        let error = error_text(error.0);
-        stderr.say(&Message::of(&[
-            b"cannot listen on ",
-            what,
-            b": ",
-            error.as_bytes(),
-        ]));
-        STATUS_FAILED
-    };
     let mut launched_idle = Some(LAUNCHED_IDLE);
     for text in arguments.listen.iter().flatten() {
         launched_idle = None;
@@ -108,7 +98,7 @@ fn listen<'a>(
             None => Err(sys::Errno::INVAL),
         };
         if let Err(error) = opened {
-            return failed(text, error);
+            return failed(text, error, stderr);
         }
     }
     let mut connection = None;
@@ -117,7 +107,7 @@ fn listen<'a>(
         match sys::is_listening(socket) {
             Ok(true) => {
                 if let Err(error) = listeners.adopt(socket, name) {
-                    return failed(b"a socket that was handed over", error);
+                    return failed(b"a socket that was handed over", error, stderr);
                 }
             }
             // A connection, of a socket unit with Accept=yes and without StandardInput=socket.
@@ -144,7 +134,19 @@ fn listen<'a>(
         End::NoListener => (sys::Errno::INVAL, b"any socket any more"),
         End::Error(error) => (error, b"all sockets together"),
     };
-    failed(what, error)
+    failed(what, error, stderr)
+}
+
+#[cold]
+fn failed(what: &[u8], error: sys::Errno, stderr: Stderr) -> u8 {
+    let error = error_text(error.0);
+    stderr.say(&Message::of(&[
+        b"cannot listen on ",
+        what,
+        b": ",
+        error.as_bytes(),
+    ]));
+    STATUS_FAILED
 }
 
 /// Text for people, on standard output, which may take its time.
