@@ -113,6 +113,7 @@ fn every_key_is_documented() {
         format!("[source.a.file]\npath = \"/a\"\n{unknown}{service}"),
         format!("[source.a.command]\nargv = [\"/a\"]\n{unknown}{service}"),
         format!("[source.a.system]\nmetric = \"cpu\"\n{unknown}{service}"),
+        format!("{app}[derive.d]\nof = 'a.latency'\nmax = '1m'\n{unknown}{service}"),
         format!("{app}{service}{unknown}"),
         format!("{app}{service}{rule}{unknown}"),
     ]

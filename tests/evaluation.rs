@@ -14,8 +14,8 @@
 )] // a test says what it expects in the shortest way
 
 use agentcheck::config::{self, Config};
-use agentcheck::evaluate::{Decided, Latest, Memory, World, evaluate};
-use agentcheck::expression::Scope;
+use agentcheck::evaluate::{Decided, Memory, evaluate};
+use agentcheck::observe::Observed;
 use agentcheck::plan::plan;
 use agentcheck::reading::{Content, Failure, Reading, Reason};
 use agentcheck_common::BootTime;
@@ -66,10 +66,9 @@ fn reading(sent: BootTime, what: &str) -> Reading {
 
 /// Plays the events; gives what is said after each.
 fn play(config: &Config, events: &str) -> String {
-    let names: Vec<String> = config.sources.iter().map(|s| s.name.clone()).collect();
-    let mut latest: Vec<Option<Latest>> = vec![None; names.len()];
+    let names: Vec<String> = config.names().map(str::to_owned).collect();
+    let mut observed = Observed::new(config, BootTime(0));
     let mut memories = vec![Memory::default(); config.services.len()];
-    let mut scope = Scope::new();
     let mut told = String::new();
     for event in events.lines().filter(|line| !line.starts_with('#')) {
         let (at, what) = event.split_once(' ').unwrap();
@@ -77,22 +76,11 @@ fn play(config: &Config, events: &str) -> String {
         if what != "wake" {
             let (source, what) = what.split_once(' ').unwrap();
             let index = names.iter().position(|name| name == source).unwrap();
-            let reading = reading(now, what);
-            scope.set(source, &reading);
-            latest[index] = Some(Latest {
-                sent: now,
-                failure: reading.outcome.err().map(|failure| failure.reason),
-            });
+            observed.take(index, reading(now, what), now);
         }
-        scope.at(now);
         writeln!(told, "{event}").unwrap();
+        let world = observed.world(now);
         for (service, memory) in config.services.iter().zip(&mut memories) {
-            let world = World {
-                names: &names,
-                latest: &latest,
-                scope: &scope,
-                started: BootTime(0),
-            };
             let outcome = evaluate(service, &world, memory, now);
             *memory = outcome.memory;
             assert!(outcome.wake_at > now, "waking in the past is a busy loop");

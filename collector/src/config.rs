@@ -1,6 +1,7 @@
 //! The configuration: what the operator wants, parsed once into types. `agentcheck check` and
 //! `agentcheck collect` load it by the same [`load`].
 
+mod derived;
 mod diagnostic;
 mod raw;
 mod rules;
@@ -9,6 +10,7 @@ mod sources;
 
 pub use diagnostic::Report;
 
+use crate::derive::Memory;
 use crate::expression::Expression;
 use crate::source::Source;
 use crate::text::counted;
@@ -25,8 +27,31 @@ use std::time::Duration;
 pub struct Config {
     /// The sources, in the order of the file.
     pub sources: Vec<Source>,
+    /// The derived numbers, in the order of the file.
+    pub derived: Vec<Derived>,
     /// The services, in the order of the file.
     pub services: Vec<Service>,
+}
+
+impl Config {
+    /// The names that expressions know, by index: the sources, then the derived numbers.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let sources = self.sources.iter().map(|source| source.name.as_str());
+        sources.chain(self.derived.iter().map(|derived| derived.name.as_str()))
+    }
+}
+
+/// One number that is derived from readings and remembers.
+#[derive(Clone, Debug)]
+pub struct Derived {
+    /// Its name; expressions see it like a source.
+    pub name: String,
+    /// What it is derived from.
+    pub of: Expression,
+    /// Indices into [`Config::sources`] of the sources that `of` uses.
+    pub sources: Vec<usize>,
+    /// How.
+    pub memory: Memory,
 }
 
 /// One service: what is said for it, and why.
@@ -34,7 +59,8 @@ pub struct Config {
 pub struct Service {
     /// Its name, and the name of its state file.
     pub name: ServiceName,
-    /// Indices into [`Config::sources`] of the sources that it uses, each once.
+    /// Indices, in the order of [`Config::names`], of the sources and derived numbers that it uses, each
+    /// once.
     pub sources: Vec<usize>,
     /// Tried in order; the first that holds decides.
     pub rules: Vec<Rule>,
@@ -241,6 +267,10 @@ fn read(tree: &toml::Spanned<toml::de::DeTable<'_>>, findings: &mut Findings<'_>
         .take("source")
         .and_then(|entry| entry.table(findings, "[source.app.http]"));
     let sources = sources::read(sources, findings);
+    let derived = top
+        .take("derive")
+        .and_then(|entry| entry.table(findings, "[derive.load]"));
+    let derived = derived::read(derived, &sources, findings);
     let services = top.take("service");
     if services.is_none() {
         findings.push(
@@ -250,13 +280,14 @@ fn read(tree: &toml::Spanned<toml::de::DeTable<'_>>, findings: &mut Findings<'_>
         );
     }
     let services = services.and_then(|entry| entry.table(findings, "[service.web]"));
-    let services = services::read(services, &sources, findings);
+    let services = services::read(services, &sources, &derived, findings);
     top.finish(
         findings,
-        &["source", "service"],
-        &["derive", "include", "balancers"],
+        &["source", "derive", "service"],
+        &["include", "balancers"],
     );
     Config {
+        derived: derived.0.into_iter().map(|named| named.derived).collect(),
         sources: sources
             .named
             .into_iter()

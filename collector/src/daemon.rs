@@ -9,9 +9,9 @@ mod running;
 
 use crate::clock;
 use crate::config::Config;
-use crate::evaluate::{Latest, World, evaluate};
-use crate::expression::Scope;
+use crate::evaluate::evaluate;
 use crate::lock::{self, NotLocked};
+use crate::observe::Observed;
 use crate::reading::{Reading, Reason};
 use crate::source::Stop;
 use crate::state_file;
@@ -119,11 +119,11 @@ struct Collector {
     directory: PathBuf,
     boot: BootId,
     started: BootTime,
-    names: Vec<String>,
-    latest: Vec<Option<Latest>>,
-    scope: Scope<'static>,
+    observed: Observed,
     running: Vec<Running>,
     sources: BTreeMap<String, SourceStatus>,
+    /// Why the latest poll of each source failed, if it did, for the log; `None` before the first.
+    told: Vec<Option<Option<Reason>>>,
     status_written: Option<Instant>,
     status_unwritten: bool,
 }
@@ -138,13 +138,8 @@ impl Collector {
             .map(|service| Running::new(service, before.as_ref(), &directory, &boot, started))
             .collect();
         Self {
-            names: config
-                .sources
-                .iter()
-                .map(|source| source.name.clone())
-                .collect(),
-            latest: vec![None; config.sources.len()],
-            scope: Scope::new(),
+            observed: Observed::new(&config, started),
+            told: vec![None; config.sources.len()],
             sources: BTreeMap::new(),
             status_written: None,
             status_unwritten: false,
@@ -161,14 +156,12 @@ impl Collector {
             let touched = match events.recv_timeout(self.sleep()) {
                 Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Ok(Event::Read(index, reading)) => {
-                    let mut touched = vec![index];
-                    self.take(index, &reading);
+                    let mut touched = self.take(index, reading);
                     // What else has come meanwhile is evaluated together with it.
                     loop {
                         match events.try_recv() {
                             Ok(Event::Read(index, reading)) => {
-                                touched.push(index);
-                                self.take(index, &reading);
+                                touched.extend(self.take(index, reading));
                             }
                             Ok(Event::Stop) | Err(TryRecvError::Disconnected) => return,
                             Err(TryRecvError::Empty) => break,
@@ -194,40 +187,33 @@ impl Collector {
             .min(LONGEST_SLEEP)
     }
 
-    fn take(&mut self, index: usize, reading: &Reading) {
-        let (Some(name), Some(slot)) = (self.names.get(index), self.latest.get_mut(index)) else {
-            return;
-        };
-        let failure = reading.outcome.as_ref().err();
-        let reason = failure.map(|failure| failure.reason);
-        let before = slot.map(|latest| latest.failure);
-        if before != Some(reason) {
-            log_source(name, reading, before.flatten());
+    /// Takes a reading in; what else is known now, by index.
+    fn take(&mut self, index: usize, reading: Reading) -> Vec<usize> {
+        if let (Some(source), Some(told)) =
+            (self.config.sources.get(index), self.told.get_mut(index))
+        {
+            let failure = reading.outcome.as_ref().err();
+            let reason = failure.map(|failure| failure.reason);
+            if *told != Some(reason) {
+                log_source(&source.name, &reading, told.flatten());
+            }
+            *told = Some(reason);
+            self.sources
+                .insert(source.name.clone(), SourceStatus::of(&reading));
         }
-        *slot = Some(Latest {
-            sent: reading.sent,
-            failure: reason,
-        });
-        self.scope.set(name, reading);
-        self.sources.insert(name.clone(), SourceStatus::of(reading));
+        self.observed.take(index, reading, clock::now())
     }
 
     /// Evaluates the services that use one of the sources `touched`, or that have asked for it by now.
     fn evaluate(&mut self, touched: &[usize]) {
         let now = clock::now();
-        self.scope.at(now);
+        let world = self.observed.world(now);
         let mut changed = false;
         for (service, running) in self.config.services.iter().zip(&mut self.running) {
             let news = touched.iter().any(|index| service.sources.contains(index));
             if !news && now < running.wake_at {
                 continue;
             }
-            let world = World {
-                names: &self.names,
-                latest: &self.latest,
-                scope: &self.scope,
-                started: self.started,
-            };
             let outcome = evaluate(service, &world, &running.memory, now);
             running.memory = outcome.memory;
             running.wake_at = outcome.wake_at;

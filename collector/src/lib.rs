@@ -9,11 +9,14 @@
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod confirm;
 pub mod daemon;
+pub mod derive;
 pub mod evaluate;
 pub mod expression;
 pub mod journal;
 pub mod lock;
+pub mod observe;
 pub mod plan;
 pub mod reading;
 pub mod source;

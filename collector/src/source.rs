@@ -17,6 +17,7 @@ pub use format::Format;
 pub use stop::Stop;
 
 use crate::clock;
+use crate::confirm::Confirm;
 use crate::reading::{Content, Failure, Reading, Reason};
 use std::fmt;
 use std::io;
@@ -34,6 +35,8 @@ pub struct Source {
     pub every: Duration,
     /// How long one poll may take.
     pub timeout: Duration,
+    /// How many polls it takes to believe that it failed, or is back.
+    pub confirm: Confirm,
     /// What is polled.
     pub kind: Kind,
 }
@@ -255,6 +258,7 @@ mod tests {
             name: "app".to_owned(),
             every: Duration::from_secs(2),
             timeout: Duration::from_millis(1500),
+            confirm: Confirm::default(),
             kind,
         }
     }

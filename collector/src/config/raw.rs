@@ -242,6 +242,22 @@ impl<'t> Entry<'t> {
         }
     }
 
+    /// An integer's digits or a string, and where they stand.
+    pub(super) fn integer_or_text(
+        &self,
+        findings: &mut Findings<'_>,
+        example: &str,
+    ) -> Option<(String, Range<usize>)> {
+        match self.value.get_ref() {
+            DeValue::Integer(integer) => Some((integer.as_str().to_owned(), self.span())),
+            DeValue::String(text) => Some((text.to_string(), self.span())),
+            _ => {
+                self.wrong(findings, "an integer or a string", example);
+                None
+            }
+        }
+    }
+
     /// A list of strings, at least one.
     pub(super) fn texts(&self, findings: &mut Findings<'_>, example: &str) -> Option<Vec<Text>> {
         let strings = self.value.get_ref().as_array().and_then(|array| {

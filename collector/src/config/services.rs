@@ -2,8 +2,8 @@
 
 use super::diagnostic::Diagnostic;
 use super::raw::{Entry, Findings, Table};
-use super::sources::{Named, Sources};
-use super::{Administration, OnFailure, Service, Stale, rules};
+use super::sources::Sources;
+use super::{Administration, OnFailure, Service, Stale, derived, rules};
 use crate::expression::{Type, Vocabulary};
 use crate::source::Source;
 use agentcheck_common::{Percent, ServiceName};
@@ -22,7 +22,7 @@ const SERVICE_KEYS: [&str; 9] = [
     "administration",
     "rule",
 ];
-const LATER_SERVICE_KEYS: [&str; 14] = [
+const LATER_SERVICE_KEYS: [&str; 13] = [
     "ceiling",
     "smooth",
     "ramp",
@@ -35,45 +35,98 @@ const LATER_SERVICE_KEYS: [&str; 14] = [
     "haproxy_weight",
     "override_administration",
     "maintenance_file",
-    "fail_after",
     "capacity",
 ];
 /// The longest time that anything may be good for, or take.
 const LONGEST: Duration = Duration::from_secs(30 * 86_400);
 
+/// What services may use.
+struct Known<'k> {
+    vocabulary: Vocabulary,
+    sources: &'k Sources,
+    derived: &'k [derived::Named],
+}
+
+impl Known<'_> {
+    /// The indices, in the order of the configuration's names, of the sources and derived numbers with
+    /// these names.
+    fn indices(&self, names: &BTreeSet<String>) -> Vec<usize> {
+        let mut indices = self.sources.indices(names.iter());
+        let first = self.sources.named.len();
+        let derived = self.derived.iter().enumerate();
+        indices.extend(
+            derived
+                .filter(|(_, named)| names.contains(&named.derived.name))
+                .map(|(at, _)| first + at),
+        );
+        indices
+    }
+
+    /// The sources behind such an index.
+    fn polled(&self, index: usize) -> Vec<&Source> {
+        let named = &self.sources.named;
+        let source = |index: usize| named.get(index).map(|named| &named.source);
+        match index.checked_sub(named.len()) {
+            None => source(index).into_iter().collect(),
+            Some(at) => {
+                let behind = self.derived.get(at).map(|named| &named.derived.sources);
+                let behind = behind.into_iter().flatten();
+                behind.filter_map(|index| source(*index)).collect()
+            }
+        }
+    }
+}
+
 pub(super) fn read(
     table: Option<Table<'_>>,
     sources: &Sources,
+    (derived, broken): &(Vec<derived::Named>, Vec<String>),
     findings: &mut Findings<'_>,
 ) -> Vec<Service> {
-    let Sources {
-        named: sources,
-        broken,
-    } = sources;
-    let mut vocabulary = Vocabulary::new(sources.iter().map(|named| &named.source));
+    let mut vocabulary = sources.vocabulary();
+    for named in derived {
+        vocabulary.add_derived(&named.derived.name);
+    }
     for name in broken {
         vocabulary.add_broken(name);
     }
+    let known = Known {
+        vocabulary,
+        sources,
+        derived,
+    };
     let mut used = BTreeSet::new();
     let services = table
         .map(|mut table| table.take_all())
         .unwrap_or_default()
         .into_iter()
-        .filter_map(|entry| service(entry, sources, &vocabulary, &mut used, findings))
+        .filter_map(|entry| service(entry, &known, &mut used, findings))
         .collect();
-    for named in sources {
+    warn_of_unused(&known, used, findings);
+    services
+}
+
+/// What is polled or derived for nobody is probably a slip of the pen.
+fn warn_of_unused(known: &Known<'_>, mut used: BTreeSet<String>, findings: &mut Findings<'_>) {
+    for named in known.derived {
+        let name = &named.derived.name;
+        if !used.contains(name) {
+            let message = format!("no service uses {name}");
+            findings.push(Diagnostic::warning(named.span.clone(), message).consequence());
+        }
+        used.extend(named.derived.of.uses().keys().cloned());
+    }
+    for named in &known.sources.named {
         if !used.contains(&named.source.name) {
             let message = format!("no service uses the source {}", named.source.name);
             findings.push(Diagnostic::warning(named.span.clone(), message).consequence());
         }
     }
-    services
 }
 
 fn service(
     entry: Entry<'_>,
-    sources: &[Named],
-    vocabulary: &Vocabulary,
+    known: &Known<'_>,
     used: &mut BTreeSet<String>,
     findings: &mut Findings<'_>,
 ) -> Option<Service> {
@@ -95,13 +148,13 @@ fn service(
     let weight_entry = table.take("weight");
     let weight = weight_entry.and_then(|entry| {
         let text = entry.text(findings, "'headroom(cpu.value, 100)'")?;
-        rules::expression(&text, Type::Number, vocabulary, findings)
+        rules::expression(&text, Type::Number, &known.vocabulary, findings)
     });
     let rules = table
         .take("rule")
         .and_then(|entry| entry.tables(findings, "[[service.web.rule]]"))
         .unwrap_or_default();
-    let rules = rules::read(rules, vocabulary, sources, findings);
+    let rules = rules::read(rules, &known.vocabulary, &known.sources.named, findings);
     if let (Some((always, _)), Some(weight)) = (
         rules.iter().find(|(rule, _)| rules::always_holds(rule)),
         weight_entry,
@@ -119,16 +172,9 @@ fn service(
         names.extend(expression.uses().keys().cloned());
     }
     used.extend(names.iter().cloned());
-    let indices: Vec<usize> = sources
-        .iter()
-        .enumerate()
-        .filter(|(_, named)| names.contains(&named.source.name))
-        .map(|(index, _)| index)
-        .collect();
-    let polled: Vec<&Source> = indices
-        .iter()
-        .filter_map(|index| sources.get(*index).map(|named| &named.source))
-        .collect();
+    let indices = known.indices(&names);
+    let polled = indices.iter().flat_map(|index| known.polled(*index));
+    let polled: Vec<&Source> = polled.collect();
 
     let service = Service {
         name: name?,
@@ -186,7 +232,13 @@ fn fresh_for(table: &mut Table<'_>, polled: &[&Source], findings: &mut Findings<
         .map(|source| source.every + source.timeout)
         .max()
         .unwrap_or_default();
-    let default = Duration::from_secs(10).max(period * 3);
+    // Polls that are passed over until a failure is confirmed must not make the reply stale.
+    let rounds = polled
+        .iter()
+        .map(|source| source.confirm.fail_after.of)
+        .max();
+    let rounds = u32::from(rounds.unwrap_or(1)) + 2;
+    let default = Duration::from_secs(10).max(period * rounds);
     let Some(entry) = table.take("fresh_for") else {
         return default;
     };

@@ -7,6 +7,8 @@ mod system;
 
 use super::diagnostic::Diagnostic;
 use super::raw::{Entry, Findings, Table};
+use crate::confirm::{Confirm, Count};
+use crate::expression::Vocabulary;
 use crate::source::{DEFAULT_MAX_BYTES, Format, Source};
 use std::ops::Range;
 use std::time::Duration;
@@ -27,6 +29,30 @@ pub(super) struct Sources {
     pub(super) named: Vec<Named>,
     /// The names of those that are not.
     pub(super) broken: Vec<String>,
+}
+
+impl Sources {
+    /// What expressions may name.
+    pub(super) fn vocabulary(&self) -> Vocabulary {
+        let mut vocabulary = Vocabulary::new(self.named.iter().map(|named| &named.source));
+        for name in &self.broken {
+            vocabulary.add_broken(name);
+        }
+        vocabulary
+    }
+
+    /// The indices of the sources with these names.
+    pub(super) fn indices<'n>(&self, names: impl Iterator<Item = &'n String>) -> Vec<usize> {
+        let mut indices: Vec<usize> = names
+            .filter_map(|name| {
+                self.named
+                    .iter()
+                    .position(|named| named.source.name == *name)
+            })
+            .collect();
+        indices.sort_unstable();
+        indices
+    }
 }
 
 pub(super) fn read(table: Option<Table<'_>>, findings: &mut Findings<'_>) -> Sources {
@@ -87,7 +113,7 @@ fn source(entry: Entry<'_>, findings: &mut Findings<'_>) -> Option<Named> {
 }
 
 /// A source's name is an identifier of the expression language.
-fn check_name(name: &str, span: Range<usize>, findings: &mut Findings<'_>) {
+pub(super) fn check_name(name: &str, span: Range<usize>, findings: &mut Findings<'_>) {
     // The reserved words of CEL's specification.
     const RESERVED: [&str; 22] = [
         "true",
@@ -132,12 +158,31 @@ fn check_name(name: &str, span: Range<usize>, findings: &mut Findings<'_>) {
 }
 
 /// The keys that every kind has.
-const POLLING_KEYS: [&str; 2] = ["every", "timeout"];
+const POLLING_KEYS: [&str; 4] = ["every", "timeout", "fail_after", "recover_after"];
 
 /// Their values.
 struct Polling {
     every: Duration,
     timeout: Duration,
+    confirm: Confirm,
+}
+
+/// A number of polls, as an integer (so many in a row) or as in `"3 of 5"`.
+fn count(table: &mut Table<'_>, key: &str, findings: &mut Findings<'_>) -> Count {
+    let Some(entry) = table.take(key) else {
+        return Count::ONE;
+    };
+    let (text, span) = match entry.integer_or_text(findings, "\"3 of 5\"") {
+        Some(text) => text,
+        None => return Count::ONE,
+    };
+    Count::parse(&text).unwrap_or_else(|| {
+        findings.push(
+            Diagnostic::error(span, format!("{key} is no number of polls"))
+                .remedy("3 means three in a row, \"3 of 5\" three of the last five; at most 100"),
+        );
+        Count::ONE
+    })
 }
 
 fn polling(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Polling {
@@ -157,6 +202,10 @@ fn polling(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Polling {
             Duration::from_millis(10),
             Duration::from_secs(3600),
         ),
+        confirm: Confirm {
+            fail_after: count(table, "fail_after", findings),
+            recover_after: count(table, "recover_after", findings),
+        },
     }
 }
 
@@ -186,7 +235,11 @@ fn of_kind(
     mut table: Table<'_>,
     findings: &mut Findings<'_>,
 ) -> Option<Source> {
-    let Polling { every, timeout } = polling(&mut table, findings);
+    let Polling {
+        every,
+        timeout,
+        confirm,
+    } = polling(&mut table, findings);
     let (read, keys, later) = match kind {
         "http" => (http::read(&mut table, findings), http::KEYS, http::LATER),
         "file" => (file::read(&mut table, findings), file::KEYS, file::LATER),
@@ -207,6 +260,7 @@ fn of_kind(
         name: name.to_owned(),
         every,
         timeout,
+        confirm,
         kind: read?,
     })
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::confirm::Confirm;
 use crate::reading::{Content, Failure, Reading, Reason};
 use crate::source::{Format, Kind, Source, file, http, system};
 use agentcheck_common::BootTime;
@@ -9,6 +10,7 @@ fn source(name: &str, kind: Kind) -> Source {
         name: name.to_owned(),
         every: Duration::from_secs(2),
         timeout: Duration::from_secs(1),
+        confirm: Confirm::default(),
         kind,
     }
 }

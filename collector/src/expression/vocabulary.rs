@@ -80,6 +80,17 @@ impl Vocabulary {
         Self { sources }
     }
 
+    /// Adds a derived number, which is like a source that gives a number.
+    pub fn add_derived(&mut self, name: &str) {
+        let fields = vec![
+            ("ok", Type::Truth),
+            ("error", Type::Text),
+            ("age", Type::Number),
+            ("value", Type::Number),
+        ];
+        self.sources.insert(name.to_owned(), Some(fields));
+    }
+
     /// Adds a source of which nothing but its name is known, because its own part of the configuration
     /// is wrong.
     pub fn add_broken(&mut self, name: &str) {

@@ -1,0 +1,147 @@
+//! What is known of the sources by now: takes readings in, believes them or waits for more of the same,
+//! derives what is derived from them, and is what evaluation looks at. Pure: no clock, no thread.
+//!
+//! A derived number is known under an index after those of the sources, and fails when a source that it
+//! needs fails, so that evaluation need not know the difference.
+
+use crate::config::{Config, Derived};
+use crate::confirm::{Confirm, Confirmation, Standing};
+use crate::derive::Derivation;
+use crate::evaluate::{Latest, World};
+use crate::expression::Scope;
+use crate::reading::{Content, Failure, Reading, Reason};
+use agentcheck_common::BootTime;
+use std::time::Duration;
+
+/// Everything that is known of the sources.
+pub struct Observed {
+    names: Vec<String>,
+    latest: Vec<Option<Latest>>,
+    scope: Scope<'static>,
+    started: BootTime,
+    confirmations: Vec<(Confirm, Confirmation)>,
+    /// Why each source counts as failed.
+    failures: Vec<Option<Failure>>,
+    derived: Vec<(Derived, Derivation)>,
+}
+
+impl Observed {
+    /// Nothing is known yet of what `config` polls, beginning at `started`.
+    #[must_use]
+    pub fn new(config: &Config, started: BootTime) -> Self {
+        let names: Vec<String> = config.names().map(str::to_owned).collect();
+        Self {
+            latest: vec![None; names.len()],
+            names,
+            scope: Scope::new(),
+            started,
+            confirmations: config
+                .sources
+                .iter()
+                .map(|source| (source.confirm, Confirmation::default()))
+                .collect(),
+            failures: vec![None; config.sources.len()],
+            derived: config
+                .derived
+                .iter()
+                .map(|derived| (derived.clone(), Derivation::new(derived.memory)))
+                .collect(),
+        }
+    }
+
+    /// Takes a reading of the source with this index in, at `now`; gives the indices, of the source and of
+    /// what is derived from it, of which something else is known now.
+    pub fn take(&mut self, index: usize, reading: Reading, now: BootTime) -> Vec<usize> {
+        let Some((confirm, confirmation)) = self.confirmations.get_mut(index) else {
+            return Vec::new();
+        };
+        let standing = confirmation.observe(confirm, reading.is_ok());
+        let failure = reading.outcome.as_ref().err();
+        let believed = match (standing, failure) {
+            (Standing::Good, None) | (Standing::Failed, Some(_)) => reading,
+            // Passed over: what was known grows older.
+            (Standing::Good | Standing::Unknown, _) => return Vec::new(),
+            // Not back yet: still failed, as of this poll.
+            (Standing::Failed, None) => self.still_failed(index, &reading),
+        };
+        if let Some(slot) = self.failures.get_mut(index) {
+            *slot = believed.outcome.as_ref().err().cloned();
+        }
+        self.set(index, &believed);
+        let mut touched = vec![index];
+        self.scope.at(now);
+        self.derive(index, &mut touched);
+        touched
+    }
+
+    fn still_failed(&self, index: usize, reading: &Reading) -> Reading {
+        let before = self.failures.get(index).cloned().flatten();
+        let failure = before.unwrap_or_else(|| Failure::new(Reason::Other, "not back yet"));
+        Reading::failed(reading.sent, reading.latency, failure)
+    }
+
+    fn set(&mut self, index: usize, reading: &Reading) {
+        let (Some(name), Some(slot)) = (self.names.get(index), self.latest.get_mut(index)) else {
+            return;
+        };
+        *slot = Some(Latest {
+            sent: reading.sent,
+            failure: reading.outcome.as_ref().err().map(|failure| failure.reason),
+        });
+        self.scope.set(name, reading);
+    }
+
+    /// Derives what uses the source `index`.
+    fn derive(&mut self, index: usize, touched: &mut Vec<usize>) {
+        let mut news = Vec::new();
+        for (at, (derived, derivation)) in self.derived.iter_mut().enumerate() {
+            if !derived.sources.contains(&index) {
+                continue;
+            }
+            let polls = derived.sources.iter().map(|source| {
+                let latest = self.latest.get(*source).copied().flatten();
+                latest.map(|latest| latest.sent)
+            });
+            // As old as the oldest poll that it rests on; not all may have been made.
+            let Some(Some(sent)) = polls.min() else {
+                continue;
+            };
+            let outcome = match derived.of.number(&self.scope) {
+                Ok(number) => match derivation.observe(sent, number) {
+                    Some(value) => Ok(Content::Number(value)),
+                    None => continue,
+                },
+                Err(unknown) => {
+                    let failed = derived.sources.iter().find_map(|source| {
+                        let failure = self.failures.get(*source)?.as_ref()?;
+                        let name = self.names.get(*source)?;
+                        Some(Failure::new(failure.reason, format!("{name}: {failure}")))
+                    });
+                    Err(failed.unwrap_or_else(|| Failure::new(Reason::Malformed, unknown)))
+                }
+            };
+            news.push((
+                self.confirmations.len() + at,
+                Reading {
+                    outcome,
+                    ..Reading::failed(sent, Duration::ZERO, Failure::new(Reason::Other, ""))
+                },
+            ));
+        }
+        for (index, reading) in news {
+            self.set(index, &reading);
+            touched.push(index);
+        }
+    }
+
+    /// Sets the time of evaluation; what evaluation looks at then.
+    pub fn world(&mut self, now: BootTime) -> World<'_> {
+        self.scope.at(now);
+        World {
+            names: &self.names,
+            latest: &self.latest,
+            scope: &self.scope,
+            started: self.started,
+        }
+    }
+}
