@@ -81,14 +81,14 @@ impl Derivation {
             | Memory::Percentile(_, window) => window,
         };
         self.numbers.push_back((at, number));
-        // A rate keeps one number from before the window, to see the rise since then.
-        let kept = usize::from(matches!(self.memory, Memory::Rate(_)));
-        while self.numbers.len() > MOST_NUMBERS
-            || self
-                .numbers
-                .get(kept)
-                .is_some_and(|(oldest, _)| at.since(*oldest) > window)
-        {
+        // A rate keeps the number with which the window begins, to see the rise since then.
+        let rate = matches!(self.memory, Memory::Rate(_));
+        let past = |numbers: &VecDeque<(BootTime, f64)>| match numbers.get(usize::from(rate)) {
+            Some((oldest, _)) if rate => at.since(*oldest) >= window,
+            Some((oldest, _)) => at.since(*oldest) > window,
+            None => false,
+        };
+        while self.numbers.len() > MOST_NUMBERS || past(&self.numbers) {
             self.numbers.pop_front();
         }
     }
@@ -172,10 +172,10 @@ mod tests {
             derived(rate, &[(0, 100.0), (2, 120.0), (4, 160.0), (6, 10.0)]),
             [None, Some(10.0), Some(15.0), Some(11.667)]
         );
-        // Only the window counts, and one number from before it.
+        // Only the window counts, and the number with which it begins.
         assert_eq!(
             derived(rate, &[(0, 0.0), (20, 1000.0), (30, 1010.0), (40, 1030.0)]),
-            [None, Some(50.0), Some(1.0), Some(1.5)]
+            [None, Some(50.0), Some(1.0), Some(2.0)]
         );
     }
 
