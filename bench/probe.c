@@ -1,12 +1,12 @@
 /* Probes an agent as HAProxy does, over and over: connects, perhaps sends a name, reads one line.
  *
- *     probe rate    ADDRESS PORT SECONDS CLIENTS IDLE NAMES
+ *     probe rate    ADDRESS PORT SECONDS CLIENTS IDLE NAMES PROCESS
  *     probe latency ADDRESS PORT COUNT NAME
  *     probe lost    ADDRESS PORT COUNT CLIENTS END SEND
  *
- * rate: CLIENTS at a time for SECONDS, beside IDLE connections that say nothing (and are made again when the
- *   agent ends them). With NAMES each probe asks for one of s1 to sNAMES in turn; with 0 it sends nothing.
- *   Prints: probes, seconds, probes without a whole line.
+ * rate: CLIENTS at a time for SECONDS, beside IDLE connections that say nothing, made before. With NAMES each
+ *   probe asks for one of s1 to sNAMES in turn; with 0 it sends nothing. Prints: probes, seconds, probes
+ *   without a whole line, nanoseconds that PROCESS, the agent's, was on a CPU meanwhile.
  * latency: one after the other, from before connect to the end of the reply. Prints: microseconds, a line
  *   per probe, 0 for one without a whole line.
  * lost: sends SEND bytes (a name where SEND is one), and ends as END says: `eof` reads to the end, `close`
@@ -32,7 +32,7 @@ enum end { END_OF_FILE, CLOSE, RESET };
 
 struct client {
 	int socket, length;
-	char idle, last;
+	char last;
 };
 
 static struct sockaddr_in address;
@@ -84,8 +84,7 @@ static int hear(struct client *client, enum end end) {
 		if (got > 0 && !(line && end != END_OF_FILE))
 			continue;
 		/* The end; an error, which is a reset; or the newline, where that is enough. */
-		if (!client->idle)
-			*(line ? &whole : &incomplete) += 1;
+		*(line ? &whole : &incomplete) += 1;
 		if (line && end == RESET) {
 			struct linger at_once = {1, 0};
 			setsockopt(client->socket, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
@@ -96,42 +95,68 @@ static int hear(struct client *client, enum end end) {
 }
 
 /* Runs probes until `count` were made or `until` is reached. */
-static void probe(long count, double until, int clients, int idle, int names, enum end end,
-                  const char *bytes, size_t size) {
+static void probe(long count, double until, int clients, int names, enum end end, const char *bytes,
+                  size_t size) {
 	struct epoll_event events[64];
-	struct client *all = calloc(clients + idle, sizeof *all);
-	long started = 0, ended = 0, turn = 0;
+	struct client *all = calloc(clients, sizeof *all);
+	long started = 0, ended = 0;
 	char name[32];
 	epoll = epoll_create1(EPOLL_CLOEXEC);
-	for (int i = 0; i < clients + idle; i++) {
-		all[i].idle = i < idle;
-		if (all[i].idle)
-			start(&all[i], 0, 0);
-	}
-	for (int i = idle; i < clients + idle && started < count; i++, started++) {
-		if (names)
-			size = sprintf(name, "s%ld\n", turn++ % names + 1), bytes = name;
-		start(&all[i], bytes, size);
-	}
-	while (ended < started && seconds() < until) {
-		int ready = epoll_wait(epoll, events, 64, 100);
+	for (int i = 0; i < clients; i++)
+		all[i].socket = -1;
+	for (int ready = 0; ended < count && seconds() < until; ready = epoll_wait(epoll, events, 64, 100)) {
 		for (int i = 0; i < ready; i++) {
 			struct client *client = events[i].data.ptr;
-			if (!hear(client, end))
-				continue;
-			if (client->idle) {
-				start(client, 0, 0);
-				continue;
+			if (hear(client, end)) {
+				client->socket = -1;
+				ended++;
 			}
-			ended++;
-			if (started == count)
+		}
+		for (int i = 0; i < clients && started < count; i++) {
+			if (all[i].socket >= 0)
 				continue;
 			if (names)
-				size = sprintf(name, "s%ld\n", turn++ % names + 1), bytes = name;
-			start(client, bytes, size);
+				size = sprintf(name, "s%ld\n", started % names + 1), bytes = name;
+			start(&all[i], bytes, size);
 			started++;
 		}
 	}
+}
+
+static long long on_cpu(const char *process) {
+	char path[64];
+	long long nanoseconds = 0;
+	snprintf(path, sizeof path, "/proc/%s/schedstat", process);
+	FILE *file = fopen(path, "r");
+	if (!file || fscanf(file, "%lld", &nanoseconds) != 1)
+		die(path);
+	fclose(file);
+	return nanoseconds;
+}
+
+static void rate(double time, int clients, int idle, int names, const char *process) {
+	/* Long enough for the agent to take them in; they end with this process. */
+	for (int i = 0; i < idle; i++)
+		connected();
+	usleep(50000);
+	long long spent = on_cpu(process);
+	double began = seconds();
+	probe(1L << 60, began + time, clients, names, END_OF_FILE, 0, 0);
+	double took = seconds() - began;
+	printf("%ld %.3f %ld %lld\n", whole, took, incomplete, on_cpu(process) - spent);
+}
+
+static void lost(long count, int clients, enum end end, const char *text) {
+	/* A name, or so many bytes, a line. */
+	static char bytes[65536];
+	size_t size = atoi(text);
+	memset(bytes, 'x', sizeof bytes);
+	if (size == 0)
+		size = snprintf(bytes, sizeof bytes, "%s\n", text);
+	else if (size < sizeof bytes)
+		bytes[size - 1] = '\n';
+	probe(count, seconds() + 60, clients, 0, end, bytes, size < sizeof bytes ? size : sizeof bytes);
+	printf("%ld %ld %ld\n", whole + incomplete, whole, incomplete);
 }
 
 static void latency(int count, const char *name) {
@@ -154,7 +179,6 @@ static void latency(int count, const char *name) {
 }
 
 int main(int count, char **words) {
-	static char bytes[65536];
 	if (count < 6)
 		return 2;
 	struct rlimit files;
@@ -164,30 +188,14 @@ int main(int count, char **words) {
 	address.sin_family = AF_INET;
 	address.sin_port = htons(atoi(words[3]));
 	inet_pton(AF_INET, words[2], &address.sin_addr);
-	if (!strcmp(words[1], "latency")) {
+	if (!strcmp(words[1], "latency"))
 		latency(atoi(words[4]), words[5]);
-		return 0;
-	}
-	if (count < 8)
+	else if (!strcmp(words[1], "rate") && count > 8)
+		rate(atof(words[4]), atoi(words[5]), atoi(words[6]), atoi(words[7]), words[8]);
+	else if (!strcmp(words[1], "lost") && count > 7) {
+		char end = words[6][0];
+		lost(atol(words[4]), atoi(words[5]), end == 'e' ? END_OF_FILE : end == 'c' ? CLOSE : RESET, words[7]);
+	} else
 		return 2;
-	double began = seconds();
-	if (!strcmp(words[1], "rate")) {
-		double until = began + atof(words[4]);
-		probe(1L << 60, until, atoi(words[5]), atoi(words[6]), atoi(words[7]), END_OF_FILE, 0, 0);
-		printf("%ld %.3f %ld\n", whole, seconds() - began, incomplete);
-	} else {
-		long many = atol(words[4]);
-		enum end end = words[6][0] == 'e' ? END_OF_FILE : words[6][0] == 'c' ? CLOSE : RESET;
-		/* A name, or so many bytes. */
-		size_t size = atoi(words[7]);
-		memset(bytes, 'x', sizeof bytes);
-		if (size == 0)
-			size = snprintf(bytes, sizeof bytes, "%s\n", words[7]);
-		else if (size < sizeof bytes)
-			bytes[size - 1] = '\n';
-		else
-			return 2;
-		probe(many, began + 60, atoi(words[5]), 0, 0, end, bytes, size);
-		printf("%ld %ld %ld\n", many, whole, many - whole);
-	}
+	return 0;
 }

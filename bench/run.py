@@ -64,7 +64,7 @@ def running(words, port=None, **options):
             wait_for_listener(port, process)
         yield process
     finally:
-        with contextlib.suppress(ProcessLookupError):
+        if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
         try:
             process.wait(5)
@@ -75,10 +75,10 @@ def running(words, port=None, **options):
 
 def wait_for_listener(port, process):
     """Looks without connecting: systemd-socket-activate starts its loop for the first who connects."""
-    wanted = f":{port:04X} "
     for _ in range(500):
         lines = pathlib.Path("/proc/net/tcp").read_text().splitlines()
-        if any(wanted in line[:24] and line.split()[3] == "0A" for line in lines):
+        sockets = [line.split() for line in lines[1:]]
+        if any(local.endswith(f":{port:04X}") and state == "0A" for _, local, _, state, *_ in sockets):
             return
         if process.poll() is not None:
             sys.exit(f"{process.args[0]} ended with status {process.returncode}")
@@ -94,6 +94,15 @@ def state_file(path):
     path.write_text(
         f"agentcheck 1 {name}\nboot {boot}from 1\nuntil 2 up 11%\nuntil {far} {REPLY}\nthen up 73% # stale\n"
     )
+
+
+def check_reply(label, port, name):
+    """What is measured has to be right: the reply of the state file."""
+    with socket.create_connection((HOST, port)) as client:
+        client.sendall(f"{name}\n".encode())
+        reply = b"".join(iter(lambda: client.recv(4096), b"")).decode()
+    if reply != REPLY + "\n":
+        sys.exit(f"{label} says {reply!r}")
 
 
 def percentile(values, percent):
@@ -147,7 +156,7 @@ class Bench:
 # One process per probe, from spawn to exit.
 
 
-def on_a_connection(words, **options):
+def on_a_connection(words):
     """Runs it once with a connection on which nothing more will come; its reply and its standard error.
 
     So the draining always ends at once, and the counts are the same every time.
@@ -155,7 +164,10 @@ def on_a_connection(words, **options):
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.shutdown(socket.SHUT_WR)
-        process = subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, text=True, **options)
+        # Few variables, for the responder looks at each one.
+        process = subprocess.Popen(
+            words, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, text=True, env={"PATH": os.environ["PATH"]}
+        )
         theirs.close()
         reply = b"".join(iter(lambda: ours.recv(4096), b""))
         ours.close()
@@ -245,12 +257,8 @@ def section_spawn(bench):
 # The accept loop.
 
 
-def cpu_nanoseconds(process):
-    return int(pathlib.Path(f"/proc/{process.pid}/schedstat").read_text().split()[0])
-
-
 def section_loop(bench):
-    rounds, seconds, clients = 7, 0.6, 16
+    rounds, seconds, clients = 12, 0.4, 16
     directories = {}
     for count in [1, 100, 10_000]:
         directories[count] = bench.state / f"services-{count}"
@@ -280,16 +288,16 @@ def section_loop(bench):
             ("responder --ask, 100 idle clients", ask[1], 100, 1),
             ("responder --ask, 1,000 idle clients", ask[1], 1000, 1),
         ]
+        for label, (port, _), _, _ in runs[2:]:
+            check_reply(label, port, "s1")
         rates, costs, failed = ({label: [] for label, *_ in runs} for _ in range(3))
         before = load()
         for _ in range(rounds):
             for label, (port, process), idle, names in runs:
                 # Below the 1,024 connections that the loop holds at a time.
-                words = ["rate", HOST, port, seconds, clients, idle, names]
-                spent = cpu_nanoseconds(process)
+                words = ["rate", HOST, port, seconds, clients, idle, names, process.pid]
                 line = output("taskset", "-c", CLIENT_CORE, bench.probe, *[str(word) for word in words])
-                spent = cpu_nanoseconds(process) - spent
-                probes, took, incomplete = [float(number) for number in line.split()]
+                probes, took, incomplete, spent = [float(number) for number in line.split()]
                 rates[label].append(probes / took)
                 costs[label].append(spent / 1000 / probes)
                 failed[label].append(int(incomplete))
@@ -298,22 +306,23 @@ def section_loop(bench):
     table(
         f"The accept loop on a core of its own, {clients} clients at a time from another, medians of {rounds} "
         f"interleaved runs of {seconds} s (load before {before}, after {load()})",
-        ["server", "x manners", "x at once", "probes/s", "server us/probe", "x manners", "without a line"],
+        ["server", "probes/s", "x manners", "x at once", "server us/probe", "least", "x manners", "no line"],
         [
             [
                 label,
+                f"{rate[label]:.0f}",
                 f"{rate[label] / rate[base]:.2f}",
                 f"{rate[label] / rate[blunt]:.2f}",
-                f"{rate[label]:.0f}",
                 f"{cost[label]:.1f}",
+                f"{min(costs[label]):.1f}",
                 f"{cost[label] / cost[base]:.2f}",
                 sum(failed[label]),
             ]
             for label in rate
         ],
     )
-    print("Bar: at least 0.8 of the C loop's probes per second. Where the client is the slower of the two, the")
-    print("server's own time per probe says more: its ratio is to be at most 1.25.")
+    print("Bar: 0.8 of the C loop's probes per second. Where the server's core is not busy all the time, the")
+    print("client is the slower of the two; then the server's own time per probe counts, at most 1.25 of C's.")
 
 
 # Latency, as HAProxy and a plain client see it, and lost replies, under the launchers.
@@ -416,7 +425,7 @@ def systemd(bench):
             return
         inside = ["nsenter", "-t", first[1], "-m", "-p", "-n", "-u", "-i", "-C", "--"]
         for command in ["systemd-sysusers", "systemd-tmpfiles --create agentcheck.conf"]:
-            subprocess.run([*inside, *command.split()], check=True)
+            subprocess.run([*inside, *command.split()], check=True, stderr=subprocess.DEVNULL)
         state_file(pathlib.Path(f"/proc/{first[1]}/root/run/agentcheck/web.state"))
         subprocess.run([*inside, "systemctl", "start", *[f"{name}.socket" for name in ports]], check=True)
         try:
@@ -479,11 +488,13 @@ def section_latency(bench):
             ports["systemd, agentcheck.socket (loop)"] = units["agentcheck"]
             ports["systemd, agentcheck-inetd.socket (per probe)"] = units["agentcheck-inetd"]
 
+        for label, port in ports.items():
+            check_reply(label, port, "web")
         before = load()
         times = {label: [] for label in ports}
         for turn in range(-1, rounds):
             for label, port in ports.items():
-                # The turn before the first warms up, and starts what waits for its first client.
+                # The turn before the first warms up.
                 count = each if turn >= 0 else 5
                 lines = output(bench.probe, "latency", HOST, str(port), str(count), "web").split()
                 if turn >= 0:
@@ -539,6 +550,7 @@ def section_lost(bench):
         port = free_port()
         # Without --ask: the responder never wants what the client sends.
         with LAUNCHERS[label](bench, port, ["web", "--state-dir", str(bench.state)]):
+            check_reply(label, port, "web")
             for way, end, send in ways:
                 words = ["lost", HOST, port, probes, clients, end, send]
                 made, whole, lost = output(bench.probe, *[str(word) for word in words]).split()
@@ -554,6 +566,8 @@ SECTIONS = {"spawn": section_spawn, "loop": section_loop, "latency": section_lat
 
 
 def main():
+    # So that the processes started here are ended, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     wanted = sys.argv[1:] or list(SECTIONS)
     if unknown := [name for name in wanted if name not in SECTIONS]:
         sys.exit(f"{' '.join(unknown)}: the sections are {' '.join(SECTIONS)}")
