@@ -89,6 +89,12 @@ install: ## install below DESTDIR, for PREFIX=/usr and SYSCONFDIR=/etc; after ma
 	@for page in $(MANPAGES); do \
 	    install -v -D -m 644 man/$$page "$(DESTDIR)$(MANDIR)/man$${page##*.}/$$page"; \
 	done
+	@install -v -D -m 644 completions/agentcheck-responder.bash \
+	    '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/agentcheck-responder'
+	@install -v -D -m 644 completions/_agentcheck-responder \
+	    '$(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_agentcheck-responder'
+	@install -v -D -m 644 completions/agentcheck-responder.fish \
+	    '$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/agentcheck-responder.fish'
 	@for file in $(DOCS); do install -v -D -m 644 $$file "$(DESTDIR)$(DOCDIR)/$$file"; done
 	@for file in $(OPTIONAL); do \
 	    $(PATHS) systemd/optional/$$file | \
@@ -122,6 +128,9 @@ uninstall: ## remove what install put there, but for configuration
 	@rm -v -f $(BINARIES:%='$(DESTDIR)$(BINDIR)/%') $(UNITS:%='$(DESTDIR)$(UNITDIR)/%') \
 	    '$(DESTDIR)$(SYSUSERSDIR)/agentcheck.conf' '$(DESTDIR)$(TMPFILESDIR)/agentcheck.conf' \
 	    $(foreach page,$(MANPAGES),'$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(page)') \
+	    '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/agentcheck-responder' \
+	    '$(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_agentcheck-responder' \
+	    '$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/agentcheck-responder.fish' \
 	    $(DOCS:%='$(DESTDIR)$(DOCDIR)/%') $(OPTIONAL:%='$(DESTDIR)$(DOCDIR)/systemd/%') \
 	    $(EXAMPLES:%='$(DESTDIR)$(DOCDIR)/examples/%')
 	@conf='$(DESTDIR)$(XINETDCONF)'; \
@@ -133,7 +142,8 @@ uninstall: ## remove what install put there, but for configuration
 	done
 	@if [ -n '$(DESTDIR)' ]; then cd '$(DESTDIR)'; \
 	    for directory in $(BINDIR) $(UNITDIR) $(SYSUSERSDIR) $(TMPFILESDIR) $(MANDIR)/man[1-8] \
-	            $(dir $(DOCDIR)) $(SYSCONFDIR)/xinetd.d; do \
+	            $(PREFIX)/share/bash-completion/completions $(PREFIX)/share/zsh/vendor-completions \
+	            $(PREFIX)/share/fish/vendor_completions.d $(dir $(DOCDIR)) $(SYSCONFDIR)/xinetd.d; do \
 	        if [ -d ".$$directory" ]; then \
 	            rmdir -p --ignore-fail-on-non-empty "$${directory#/}"; \
 	        fi; \

@@ -302,8 +302,12 @@ impl Reply {
             }
         }
         if let Some(text) = words.description() {
-            reply.description =
-                Description::exact(text.trim_ascii_end()).ok_or(NotAReply::BadDescription)?;
+            // Blanks only: a line end would be the start of another line.
+            let end = text.iter().rposition(|byte| !matches!(byte, b' ' | b'\t'));
+            let text = text
+                .get(..end.map_or(0, |last| last + 1))
+                .unwrap_or_default();
+            reply.description = Description::exact(text).ok_or(NotAReply::BadDescription)?;
         }
         if reply.says_nothing() {
             return Err(NotAReply::SaysNothing);
@@ -541,6 +545,9 @@ mod tests {
             ("up # \u{7f}", BadDescription),
             ("up # é", BadDescription),
             ("up # a\nb", BadDescription),
+            ("up # a\n", BadDescription),
+            ("up # a\r", BadDescription),
+            ("up #\n", BadDescription),
         ] {
             assert_eq!(Reply::parse(line.as_bytes()), Err(why), "{line:?}");
         }
