@@ -3,7 +3,7 @@
 //! input and output, as inetd does.
 
 use crate::door::Door;
-use crate::processes::{LIMIT, wait_until};
+use crate::processes::{LIMIT, wait_for_growth};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -107,9 +107,10 @@ impl Agent {
     pub fn wait_for_exchanges(&self, count: u64) {
         // One may be under way with the answer before, one is begun to show that the last is over.
         let enough = self.exchanges() + count + 2;
-        wait_until(
-            format_args!("{count} exchanges with the agent at {}", self.address),
-            || self.exchanges() >= enough,
+        wait_for_growth(
+            format_args!("{enough} exchanges with the agent at {}", self.address),
+            enough,
+            || self.exchanges(),
         );
     }
 

@@ -37,6 +37,23 @@ pub fn wait_for<T, E: Display>(what: impl Display, mut look: impl FnMut() -> Res
     }
 }
 
+/// Waits until `count` has come to `enough`, however long that takes, as long as it grows.
+///
+/// # Panics
+/// Where it has not grown for [`LIMIT`], naming `what`.
+pub fn wait_for_growth(what: impl Display, enough: u64, mut count: impl FnMut() -> u64) {
+    let mut seen = count();
+    while seen < enough {
+        let next = (seen + 1).min(enough);
+        wait_until(format_args!("{next} of {what}"), || {
+            let now = count();
+            let grown = now > seen;
+            seen = now;
+            grown
+        });
+    }
+}
+
 /// The path of an installed program. Looks where only root's PATH looks, too.
 ///
 /// # Panics
