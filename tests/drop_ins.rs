@@ -141,6 +141,13 @@ fn install_puts_everything_where_it_belongs_and_uninstall_takes_it_away() {
         let section = page.rsplit('.').next().unwrap();
         expected.insert(format!("usr/share/man/man{section}/{page}"));
     }
+    for completion in [
+        "bash-completion/completions/agentcheck-responder",
+        "zsh/vendor-completions/_agentcheck-responder",
+        "fish/vendor_completions.d/agentcheck-responder.fish",
+    ] {
+        expected.insert(format!("usr/share/{completion}"));
+    }
     expected.insert("etc/agentcheck/agentcheck.toml".to_owned());
     assert_eq!(files(&root), expected);
     assert!(root.join("etc/agentcheck/conf.d").is_dir());
