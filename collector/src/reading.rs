@@ -51,8 +51,31 @@ pub enum Content {
     Text,
     /// A finite number.
     Number(f64),
+    /// Several finite numbers of one thing.
+    Numbers(Numbers),
     /// A JSON document.
     Json(serde_json::Value),
+}
+
+impl Content {
+    /// The one main number, where there is one.
+    #[must_use]
+    pub fn number(&self) -> Option<f64> {
+        match self {
+            Self::Number(value) => Some(*value),
+            Self::Numbers(numbers) => Some(numbers.value),
+            Self::Text | Self::Json(_) => None,
+        }
+    }
+}
+
+/// Numbers that were found together. All are finite.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Numbers {
+    /// The main one.
+    pub value: f64,
+    /// The others, by the names that expressions give them.
+    pub parts: Vec<(&'static str, f64)>,
 }
 
 /// Why a poll gave nothing: the reason for programs and rules, the detail for people.

@@ -107,7 +107,7 @@ impl Poller {
                 Kind::Http(http) => Running::Http(http::Exchange::new(http.clone())),
                 Kind::File(file) => Running::File(file.clone()),
                 Kind::Command(command) => Running::Command(command::Runner::new(command.clone())),
-                Kind::System(metric) => Running::System(system::Sampler::new(*metric)),
+                Kind::System(metric) => Running::System(system::Sampler::new(metric.clone())),
             },
         }
     }

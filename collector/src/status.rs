@@ -122,10 +122,11 @@ impl SourceStatus {
                 .filter(|detail| !detail.is_empty()),
             status: reading.status,
             exit: reading.exit,
-            value: match reading.outcome {
-                Ok(crate::reading::Content::Number(value)) => Some(value),
-                _ => None,
-            },
+            value: reading
+                .outcome
+                .as_ref()
+                .ok()
+                .and_then(crate::reading::Content::number),
         }
     }
 }

@@ -16,6 +16,8 @@ use std::sync::atomic::Ordering;
 pub struct Scope<'p> {
     context: Context<'p, 'static>,
     budget: Budget,
+    /// The names of the parts that each source's latest reading has set, so that none outlives it.
+    parts: HashMap<String, Vec<&'static str>>,
 }
 
 impl Default for Scope<'_> {
@@ -31,7 +33,11 @@ impl Scope<'_> {
         let mut context = Context::with_env(Arc::new(Env::stdlib()));
         let budget = Budget::default();
         functions::add_to(&mut context, &budget);
-        Self { context, budget }
+        Self {
+            context,
+            budget,
+            parts: HashMap::new(),
+        }
     }
 
     /// The context for one evaluation.
@@ -57,12 +63,14 @@ impl Scope<'_> {
         self.put(source, "status", status);
         self.put(source, "exit", exit);
         self.put(source, "text", reading.text.as_deref().map(text));
-        let (value, json) = match &reading.outcome {
-            Ok(Content::Number(value)) => (Some(number(*value)), None),
-            Ok(Content::Json(document)) => (None, Some(value_of(document))),
-            Ok(Content::Text) | Err(_) => (None, None),
+        let content = reading.outcome.as_ref().ok();
+        let json = match content {
+            Some(Content::Json(document)) => Some(value_of(document)),
+            _ => None,
         };
+        let value = content.and_then(Content::number).map(number);
         self.put(source, "value", value);
+        self.put_parts(source, content);
         self.put(source, "json", json);
         if failure.is_none() {
             self.put(source, GOOD_SINCE, Some(seconds(reading.sent)));
@@ -87,6 +95,23 @@ impl Scope<'_> {
         Scope {
             context,
             budget: Arc::clone(&self.budget),
+            parts: HashMap::new(),
+        }
+    }
+
+    /// Sets the parts that came with the main number, and removes those of the reading before.
+    fn put_parts(&mut self, source: &str, content: Option<&Content>) {
+        let parts = match content {
+            Some(Content::Numbers(numbers)) => numbers.parts.as_slice(),
+            _ => &[],
+        };
+        let names = parts.iter().map(|(name, _)| *name).collect();
+        let before = self.parts.insert(source.to_owned(), names);
+        for gone in before.unwrap_or_default() {
+            self.put(source, gone, None);
+        }
+        for (name, part) in parts {
+            self.put(source, name, Some(Value::Float(*part)));
         }
     }
 
@@ -129,5 +154,44 @@ fn value_of(json: &serde_json::Value) -> Value {
                 .collect();
             Value::Map(Map { map: Arc::new(map) })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reading::{Failure, Numbers};
+    use std::time::Duration;
+
+    #[test]
+    fn parts_last_as_long_as_the_reading_that_they_came_with() {
+        let reading = |outcome| Reading {
+            sent: BootTime(0),
+            latency: Duration::ZERO,
+            status: None,
+            exit: None,
+            text: None,
+            outcome,
+        };
+        let parts = |parts: &[(&'static str, f64)]| {
+            reading(Ok(Content::Numbers(Numbers {
+                value: 1.0,
+                parts: parts.to_vec(),
+            })))
+        };
+        let mut scope = Scope::new();
+        let mut seen = |reading: &Reading| {
+            scope.set("s", reading);
+            ["value", "limit", "listeners"].map(|field| {
+                let name = variable("s", field);
+                scope.context().get_variable(&name).is_some()
+            })
+        };
+        let all = parts(&[("limit", 2.0), ("listeners", 1.0)]);
+        assert_eq!(seen(&all), [true, true, true]);
+        let one = parts(&[("listeners", 1.0)]);
+        assert_eq!(seen(&one), [true, false, true]);
+        let failed = reading(Err(Failure::new(Reason::Timeout, "")));
+        assert_eq!(seen(&failed), [false, false, false]);
     }
 }

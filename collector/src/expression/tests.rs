@@ -343,7 +343,7 @@ fn faults_point_into_the_expression() {
             "cpu.status == 200",
             "cpu.status",
             "the source cpu has no status",
-            "it has ok, error, age, latency, value",
+            "it has ok, error, age, latency, user, nice, system, idle, iowait, irq, softirq, steal, value",
         ),
         (
             "page.text == 3",

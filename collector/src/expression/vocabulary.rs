@@ -116,7 +116,11 @@ fn fields(kind: &Kind) -> Vec<(&'static str, Type)> {
             Some(command.format)
         }
         Kind::File(file) => Some(file.format),
-        Kind::System(_) => None,
+        Kind::System(metric) => {
+            let parts = metric.parts().iter();
+            fields.extend(parts.map(|part| (*part, Type::Number)));
+            None
+        }
     };
     if format.is_some() {
         fields.push(("text", Type::Text));
