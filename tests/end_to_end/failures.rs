@@ -60,7 +60,7 @@ fn configuration(application: &Application) -> String {
 url = "{}"
 format = "json"
 every = "200ms"
-timeout = "500ms"
+timeout = "1500ms"
 
 [source.cpu.system]
 metric = "cpu"
@@ -152,7 +152,12 @@ fn an_application_that_fails_is_answered_as_configured() {
     for (prober, service) in probers.into_iter().zip(&services) {
         let samples = prober.samples();
         answers += samples.len();
-        let failed = failures.map(|(reason, _)| said(service, reason));
+        let reasons = failures.iter().map(|(reason, _)| *reason);
+        // What dies in the middle of an answer, or before it begins one, breaks a connection.
+        let failed: Vec<_> = reasons
+            .chain(["broken"])
+            .map(|reason| said(service, reason))
+            .collect();
         for sample in samples {
             let allowed = sample.line.starts_with(service.healthy) || failed.contains(&sample.line);
             assert!(allowed, "{}: {sample:?}", service.name);

@@ -42,13 +42,16 @@ fn a_second_collector_refuses_to_start_and_names_the_first() {
 }
 
 #[test]
-fn a_signal_ends_it_cleanly_and_its_commands_with_it() {
+fn a_signal_ends_it_cleanly_whatever_is_polled_and_its_commands_with_it() {
     let signals = [("term", Signal::TERM), ("int", Signal::INT)];
     for (name, signal) in signals {
         let scratch = Scratch::new(name);
         let states = StateDirectory::at(scratch.directory("state"));
+        let block = Block::claim();
+        let hung = Application::start(block.address(8081), 1890);
+        hung.hangs();
         let pids = scratch.file("pids");
-        let configuration = scratch.write("agentcheck.toml", with_a_command(&pids));
+        let configuration = scratch.write("agentcheck.toml", polling(&pids, &hung));
         let mut collector = Collector::start(&scratch, "collector", &configuration, &states);
         let running = wait_for("the command and its child to run", || {
             let text = std::fs::read_to_string(&pids).map_err(|error| error.to_string())?;
@@ -60,7 +63,11 @@ fn a_signal_ends_it_cleanly_and_its_commands_with_it() {
             }
         });
         collector.wait_for_plan(&states, "web", |_| true);
+        wait_until("the application that hangs to be asked", || {
+            hung.requests() == 1
+        });
 
+        // Far sooner than either of these polls would end.
         collector.process().signal(signal);
         let status = collector.process().wait_for_exit();
         assert_eq!(status.code(), Some(0), "{}", collector.process().log());
@@ -74,9 +81,10 @@ fn a_signal_ends_it_cleanly_and_its_commands_with_it() {
     }
 }
 
-/// A command that never ends, with a child that never ends, and a source that works beside it.
-fn with_a_command(pids: &Path) -> String {
-    let pids = pids.display();
+/// A command that never ends, with a child that never ends; an application that never answers; and a
+/// source that works beside them.
+fn polling(pids: &Path, hung: &Application) -> String {
+    let (pids, url) = (pids.display(), hung.url());
     format!(
         r#"
 [source.slow.command]
@@ -85,6 +93,11 @@ argv = ["/bin/sh", "-c", "sleep 1000 & echo $! > {pids}.part; echo $$ >> {pids}.
 timeout = "10m"
 every = "1s"
 
+[source.hung.http]
+url = "{url}"
+format = "number"
+timeout = "10m"
+
 [source.load.system]
 metric = "load"
 
@@ -92,7 +105,7 @@ metric = "load"
 weight = "headroom(load.value, 1000)"
 
 [service.slow]
-weight = "slow.value"
+weight = "min(slow.value, hung.value)"
 "#
     )
 }
