@@ -292,8 +292,15 @@ mod tests {
                 "app: command [\"check\", \"-H\\n\"] as text, every 2s, timeout 1s 500ms",
             ),
             (
-                Kind::System(system::Metric::Cpu),
+                Kind::System(system::Metric::Cpu { cgroup: None }),
                 "app: system cpu, every 2s, timeout 1s 500ms",
+            ),
+            (
+                Kind::System(system::Metric::Pressure {
+                    resource: system::Resource::Io,
+                    cgroup: Some(system::Cgroup::Path("/a\nb".to_owned())),
+                }),
+                "app: system pressure on io of cgroup \"/a\\nb\", every 2s, timeout 1s 500ms",
             ),
         ];
         for (kind, line) in cases {

@@ -35,7 +35,7 @@ fn sources() -> Vec<Source> {
                 max_bytes: 1000,
             }),
         ),
-        source("cpu", Kind::System(system::Metric::Cpu)),
+        source("cpu", Kind::System(system::Metric::Cpu { cgroup: None })),
     ]
 }
 

@@ -3,15 +3,21 @@
 //! Each metric has a room of its own, in which reading stands apart from parsing; here is what they have
 //! in common. In a container /proc is the whole machine's, unless something like lxcfs is mounted over it.
 //!
-//! Not here: pressure, disks, connections, processes, cgroups (a later version).
+//! Not here: disks, connections, processes (a later version).
 
+mod cgroup;
 mod cpu;
 mod load;
 mod memory;
+mod pressure;
+
+pub use cgroup::Cgroup;
+pub use pressure::Resource;
 
 use super::file::read_bounded;
 use super::{Deadline, Found, Stop};
 use crate::reading::{Content, Failure, Numbers, Reason};
+use cgroup::CpuSample;
 use cpu::CpuTimes;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -29,16 +35,42 @@ pub enum Metric {
     ///
     /// Parts: `user`, `nice`, `system`, `idle`, `iowait`, `irq`, `softirq`, `steal`, in per cent of the
     /// same time; together they are 100.
-    Cpu,
+    ///
+    /// Of a cgroup of version 2: what it used, in per cent (0 to 100) of what it may use: the least quota
+    /// of it and those above it (`cpu.max`), or all cores online. Parts: `user`, `system`, in per cent of
+    /// the same; `throttled`, the per cent of the quota's periods in which it had to stop; `cores`, how
+    /// many cores it may use.
+    Cpu {
+        /// Of which cgroup; `None` is the whole machine.
+        cgroup: Option<Cgroup>,
+    },
     /// `memory`: in use, in per cent (0 to 100) of all: what the kernel could not make available without
     /// swapping. Linux 3.14 or later.
     ///
-    /// Parts, in bytes: `total`, `available`.
-    Memory,
+    /// Of a cgroup of version 2: `memory.current` without `inactive_file`, of the least `memory.max` of
+    /// it and those above it, or of the machine's memory.
+    ///
+    /// Parts, in bytes: `total` (what may be used), `available` (what is left of it).
+    Memory {
+        /// Of which cgroup; `None` is the whole machine.
+        cgroup: Option<Cgroup>,
+    },
     /// `swap`: in use, in per cent (0 to 100) of all; 0 where there is none.
     ///
     /// Parts, in bytes: `total`, `free`.
     Swap,
+    /// `pressure`: the share of time in which at least one task waited for the resource, over the last 10
+    /// seconds, in per cent (0 to 100). Linux 4.20 or later.
+    ///
+    /// Parts, in per cent: `some_avg10`, `some_avg60`, `some_avg300`, and, of the time in which no task
+    /// could work at all, `full_avg10`, `full_avg60`, `full_avg300`. The latter are not there for `cpu`
+    /// before Linux 5.13.
+    Pressure {
+        /// What was waited for.
+        resource: Resource,
+        /// By which cgroup's tasks; `None` is the whole machine.
+        cgroup: Option<Cgroup>,
+    },
     /// `load`: the load average over one minute, per online core (1.0 is one task per core; no upper
     /// bound).
     ///
@@ -52,9 +84,10 @@ impl Metric {
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Cpu => "cpu",
-            Self::Memory => "memory",
+            Self::Cpu { .. } => "cpu",
+            Self::Memory { .. } => "memory",
             Self::Swap => "swap",
+            Self::Pressure { .. } => "pressure",
             Self::Load => "load",
         }
     }
@@ -63,9 +96,11 @@ impl Metric {
     #[must_use]
     pub fn parts(&self) -> &'static [&'static str] {
         match self {
-            Self::Cpu => cpu::PARTS,
-            Self::Memory => memory::PARTS,
+            Self::Cpu { cgroup: None } => cpu::PARTS,
+            Self::Cpu { cgroup: Some(_) } => cgroup::CPU_PARTS,
+            Self::Memory { .. } => memory::PARTS,
             Self::Swap => memory::SWAP_PARTS,
+            Self::Pressure { .. } => pressure::PARTS,
             Self::Load => load::PARTS,
         }
     }
@@ -73,7 +108,19 @@ impl Metric {
 
 impl fmt::Display for Metric {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.write_str(self.name())?;
+        if let Self::Pressure { resource, .. } = self {
+            write!(f, " on {}", resource.name())?;
+        }
+        match self {
+            Self::Cpu { cgroup } | Self::Memory { cgroup } | Self::Pressure { cgroup, .. } => {
+                match cgroup {
+                    Some(cgroup) => write!(f, " of cgroup {cgroup}"),
+                    None => Ok(()),
+                }
+            }
+            Self::Swap | Self::Load => Ok(()),
+        }
     }
 }
 
@@ -85,6 +132,8 @@ pub(super) struct Sampler {
     root: PathBuf,
     /// The processors' times at the poll before.
     latest: Option<CpuTimes>,
+    /// And a cgroup's.
+    latest_of_cgroup: Option<CpuSample>,
 }
 
 impl Sampler {
@@ -97,23 +146,43 @@ impl Sampler {
             metric,
             root: root.to_owned(),
             latest: None,
+            latest_of_cgroup: None,
         }
     }
 
     pub(super) fn poll(&mut self, deadline: Deadline, stop: &Stop) -> Found {
         let root = &self.root;
         let numbers = match &self.metric {
-            Metric::Cpu => cpu::between_samples(
+            Metric::Cpu { cgroup: None } => cpu::between_samples(
                 &mut self.latest,
                 || cpu::read_cpu_times(root, deadline),
                 CpuTimes::since,
                 deadline,
                 stop,
             ),
-            Metric::Memory => memory::read_memory(root, deadline),
+            Metric::Cpu {
+                cgroup: Some(cgroup),
+            } => cpu::between_samples(
+                &mut self.latest_of_cgroup,
+                || cgroup::read_cpu(root, cgroup, deadline),
+                CpuSample::since,
+                deadline,
+                stop,
+            ),
+            Metric::Memory { cgroup: None } => memory::read_memory(root, deadline),
+            Metric::Memory {
+                cgroup: Some(cgroup),
+            } => cgroup::read_memory(root, cgroup, deadline),
             Metric::Swap => memory::read_swap(root, deadline),
+            Metric::Pressure { resource, cgroup } => {
+                pressure::read_pressure(root, *resource, cgroup.as_ref(), deadline)
+            }
             Metric::Load => load::read_load(root, deadline),
         };
+        if numbers.is_err() {
+            // It may be made again under its name, and then what was seen of it is another one's.
+            self.latest_of_cgroup = None;
+        }
         Found::outcome(numbers.and_then(finite))
     }
 }

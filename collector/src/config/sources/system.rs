@@ -1,14 +1,15 @@
 //! `[source.NAME.system]`
 
+use super::super::diagnostic::Diagnostic;
 use super::super::raw::{Findings, Table};
 use crate::source::Kind;
-use crate::source::system::Metric;
+use crate::source::system::{Cgroup, Metric, Resource};
 
 /// The keys of this kind, besides those of every kind.
-pub(super) const KEYS: &[&str] = &["metric"];
+pub(super) const KEYS: &[&str] = &["metric", "cgroup", "resource"];
 
 /// Keys that a later version will know.
-pub(super) const LATER: &[&str] = &["cgroup", "path", "port"];
+pub(super) const LATER: &[&str] = &["path", "port", "name"];
 
 /// What a metric is called, before its own keys are read.
 #[derive(Clone, Copy)]
@@ -16,24 +17,96 @@ enum Name {
     Cpu,
     Memory,
     Swap,
+    Pressure,
     Load,
 }
 
-const METRICS: [(&str, Name); 4] = [
-    ("cpu", Name::Cpu),
-    ("memory", Name::Memory),
-    ("swap", Name::Swap),
-    ("load", Name::Load),
+/// The metrics, and the keys that each of them takes.
+const METRICS: [(&str, Name, &[&str]); 5] = [
+    ("cpu", Name::Cpu, &["cgroup"]),
+    ("memory", Name::Memory, &["cgroup"]),
+    ("swap", Name::Swap, &[]),
+    ("pressure", Name::Pressure, &["resource", "cgroup"]),
+    ("load", Name::Load, &[]),
 ];
 
 pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Kind> {
-    let name = table
-        .need(findings, "metric", "\"cpu\"")?
-        .choice(findings, &METRICS)?;
+    let choices = METRICS.map(|metric| (metric.0, metric));
+    let chosen = table
+        .need(findings, "metric", "\"cpu\"")
+        .and_then(|entry| entry.choice(findings, &choices));
+    let Some((word, name, takes)) = chosen else {
+        // What belongs to a metric can only be judged once it is known which one is meant.
+        for key in KEYS {
+            table.take(key);
+        }
+        return None;
+    };
+    refuse_others(word, takes, table, findings);
     Some(Kind::System(match name {
-        Name::Cpu => Metric::Cpu,
-        Name::Memory => Metric::Memory,
+        Name::Cpu => Metric::Cpu {
+            cgroup: cgroup(table, findings),
+        },
+        Name::Memory => Metric::Memory {
+            cgroup: cgroup(table, findings),
+        },
         Name::Swap => Metric::Swap,
+        Name::Pressure => {
+            let cgroup = cgroup(table, findings);
+            Metric::Pressure {
+                resource: resource(table, findings)?,
+                cgroup,
+            }
+        }
         Name::Load => Metric::Load,
     }))
+}
+
+/// A key of another metric is without effect here, and must not be so silently.
+fn refuse_others(word: &str, takes: &[&str], table: &mut Table<'_>, findings: &mut Findings<'_>) {
+    for key in KEYS {
+        if *key == "metric" || takes.contains(key) {
+            continue;
+        }
+        if let Some(entry) = table.take(key) {
+            let of: Vec<String> = METRICS
+                .iter()
+                .filter(|(_, _, takes)| takes.contains(key))
+                .map(|(word, _, _)| format!("\"{word}\""))
+                .collect();
+            findings.push(
+                Diagnostic::error(entry.key_span(), format!("\"{word}\" takes no {key}"))
+                    .remedy(format!("{key} belongs to metric = {}", of.join(" or "))),
+            );
+        }
+    }
+}
+
+fn cgroup(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Cgroup> {
+    let entry = table.take("cgroup")?;
+    let Some(text) = entry.text(findings, "\"/system.slice/nginx.service\"") else {
+        // One was meant, so what is said of its fields is not that of the whole machine.
+        return Some(Cgroup::Own);
+    };
+    if text.value == "self" {
+        return Some(Cgroup::Own);
+    }
+    let upwards = text.value.split('/').any(|name| name == "..");
+    if !text.value.starts_with('/') || upwards || text.value.contains('\0') {
+        findings.push(
+            Diagnostic::error(text.span, "this is no path of a cgroup").remedy(
+                "write \"self\", or the path from the root of the tree on, as in \
+                 \"/system.slice/nginx.service\"",
+            ),
+        );
+    }
+    Some(Cgroup::Path(text.value))
+}
+
+fn resource(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Resource> {
+    let choices =
+        [Resource::Cpu, Resource::Memory, Resource::Io].map(|resource| (resource.name(), resource));
+    table
+        .need(findings, "resource", "\"memory\"")?
+        .choice(findings, &choices)
 }

@@ -20,6 +20,10 @@ pub(super) fn read_swap(root: &Path, deadline: Deadline) -> Result<Numbers, Fail
     parse_swap(&read(root, "proc/meminfo", deadline)?)
 }
 
+pub(super) fn read_total(root: &Path, deadline: Deadline) -> Result<u64, Failure> {
+    bytes(&read(root, "proc/meminfo", deadline)?, "MemTotal:")
+}
+
 /// Memory in use, in per cent (0 to 100) of all: what could not be had without swapping.
 ///
 /// By MemAvailable alone: free memory says nothing, since the kernel uses what nobody else does, and the

@@ -10,7 +10,9 @@ const AMPLE: Duration = Duration::from_secs(30);
 const NOT_HELD: Duration = Duration::from_secs(20);
 
 /// The metrics of the whole machine, which need nothing but /proc.
-const OF_THE_MACHINE: [Metric; 4] = [Metric::Cpu, Metric::Memory, Metric::Swap, Metric::Load];
+const OF_THE_MACHINE: [Metric; 4] = [CPU, MEMORY, Metric::Swap, Metric::Load];
+const CPU: Metric = Metric::Cpu { cgroup: None };
+const MEMORY: Metric = Metric::Memory { cgroup: None };
 
 fn recorded(kernel: &str) -> PathBuf {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/proc");
@@ -76,11 +78,11 @@ impl Drop for Root {
 
 #[test]
 fn memory_and_swap_of_recorded_kernels() {
-    let memory = poll(&recorded("linux-6.18"), &Metric::Memory).unwrap();
+    let memory = poll(&recorded("linux-6.18"), &MEMORY).unwrap();
     assert!((memory.value - 100.0 * (1.0 - 23_945_612.0 / 24_684_092.0)).abs() < 1e-9);
     assert_eq!(part(&memory, "total"), 24_684_092.0 * 1024.0);
     assert_eq!(part(&memory, "available"), 23_945_612.0 * 1024.0);
-    let metric = Metric::Memory;
+    let metric = MEMORY;
     assert_eq!(value(&recorded("linux-5.10-offline"), &metric), Ok(25.0));
     let old = value(&recorded("linux-3.10"), &metric).unwrap_err();
     assert_eq!(old.reason, Reason::Malformed);
@@ -144,7 +146,7 @@ fn a_machine_that_works_is_busy() {
         let stop = stop.clone();
         thread::spawn(move || while !stop.is_stopped() {})
     };
-    let busy = poll(Path::new("/"), &Metric::Cpu).unwrap();
+    let busy = poll(Path::new("/"), &CPU).unwrap();
     stop.stop();
     worker.join().unwrap();
     assert!(busy.value > 0.0, "{busy:?}");
@@ -155,7 +157,7 @@ fn a_machine_that_works_is_busy() {
 fn one_poll_goes_on_from_the_poll_before() {
     let root = Root::new("goes-on");
     root.stat("cpu 100 0 0 100 0 0 0 0\n");
-    let mut sampler = Sampler::under(&root.0, Metric::Cpu);
+    let mut sampler = Sampler::under(&root.0, CPU);
     sampler.latest = Some(CpuTimes::default());
     let mut poll = |stat: &str| {
         root.stat(stat);
@@ -173,7 +175,7 @@ fn one_poll_goes_on_from_the_poll_before() {
 fn counters_that_stand_still_are_a_timeout_and_never_an_old_value() {
     let root = Root::new("stands-still");
     root.stat("cpu 100 0 0 100 0 0 0 0\n");
-    let mut sampler = Sampler::under(&root.0, Metric::Cpu);
+    let mut sampler = Sampler::under(&root.0, CPU);
     let started = Instant::now();
     for _ in 0..2 {
         let deadline = Deadline::within(Duration::from_millis(100));
@@ -189,7 +191,7 @@ fn a_stop_ends_the_wait_for_a_second_sample() {
     root.stat("cpu 100 0 0 100 0 0 0 0\n");
     let stop = Stop::new();
     stop.stop();
-    let mut sampler = Sampler::under(&root.0, Metric::Cpu);
+    let mut sampler = Sampler::under(&root.0, CPU);
     let started = Instant::now();
     let found = sampler.poll(Deadline::within(Duration::from_secs(3600)), &stop);
     assert_eq!(found.outcome, Err(stopped()));
@@ -201,5 +203,140 @@ fn no_proc_at_all() {
     for metric in OF_THE_MACHINE {
         let failure = value(Path::new("/no/such/root"), &metric).unwrap_err();
         assert_eq!(failure.reason, Reason::Missing, "{metric}");
+    }
+}
+
+fn pressure(resource: Resource) -> Metric {
+    Metric::Pressure {
+        resource,
+        cgroup: None,
+    }
+}
+
+fn in_cgroup(path: &str) -> Option<Cgroup> {
+    Some(Cgroup::Path(path.to_owned()))
+}
+
+#[test]
+fn pressure_of_recorded_kernels() {
+    let root = recorded("linux-6.18");
+    let cpu = poll(&root, &pressure(Resource::Cpu)).unwrap();
+    assert_eq!((cpu.value, part(&cpu, "some_avg60")), (36.52, 51.78));
+    let memory = poll(&root, &pressure(Resource::Memory)).unwrap();
+    assert_eq!((memory.value, part(&memory, "full_avg300")), (0.0, 0.0));
+    // Before 5.13 cpu had no full.
+    let old = poll(&recorded("linux-5.10-offline"), &pressure(Resource::Cpu)).unwrap();
+    assert_eq!((old.value, old.parts.len()), (2.5, 3));
+    let none = value(&recorded("linux-3.10"), &pressure(Resource::Io)).unwrap_err();
+    assert_eq!(none.reason, Reason::Missing);
+    assert!(none.detail.ends_with(" (it needs Linux 4.20, and psi=1)"));
+}
+
+#[test]
+fn pressure_of_this_machine() {
+    for resource in [Resource::Cpu, Resource::Memory, Resource::Io] {
+        let found = value(Path::new("/"), &pressure(resource));
+        match (found, Path::new("/proc/pressure").exists()) {
+            (Ok(share), true) => assert!((0.0..=100.0).contains(&share), "{share}"),
+            (Err(failure), false) => assert_eq!(failure.reason, Reason::Missing),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn memory_and_pressure_of_recorded_cgroups() {
+    let root = recorded("cgroup-v2");
+    for (cgroup, total, used) in [
+        // Its own limit of 512 MiB; 384 MiB are used, of which 128 MiB are files that can be given back.
+        ("/app.slice/web.service", 512, 256),
+        // None of its own, 1 GiB for the slice.
+        ("/app.slice/batch.service", 1024, 100),
+        // None at all: the machine's 8 GiB.
+        ("/free.service", 8192, 64),
+    ] {
+        let cgroup = in_cgroup(cgroup);
+        let found = poll(&root, &Metric::Memory { cgroup }).unwrap();
+        let mib = |number: u32| f64::from(number) * 1_048_576.0;
+        assert_eq!(part(&found, "total"), mib(total));
+        assert_eq!(part(&found, "available"), mib(total - used));
+        assert_eq!(found.value, 100.0 * mib(used) / mib(total));
+    }
+    let own = Some(Cgroup::Own);
+    let found = poll(
+        &root,
+        &Metric::Memory {
+            cgroup: own.clone(),
+        },
+    )
+    .unwrap();
+    assert_eq!(part(&found, "total"), 8192.0 * 1_048_576.0);
+    let some = |cgroup| Metric::Pressure {
+        resource: Resource::Memory,
+        cgroup,
+    };
+    let web = in_cgroup("/app.slice/web.service");
+    assert_eq!(value(&root, &some(web)), Ok(12.5));
+    assert_eq!(value(&root, &some(own)), Ok(0.0));
+}
+
+#[test]
+fn a_cgroup_that_is_gone_and_a_machine_without_any() {
+    for (root, cgroup) in [
+        (recorded("cgroup-v2"), in_cgroup("/app.slice/gone.service")),
+        (recorded("linux-6.18"), in_cgroup("/app.slice")),
+        // Of the whole tree no memory is counted.
+        (recorded("cgroup-v2"), in_cgroup("/")),
+    ] {
+        let failure = value(&root, &Metric::Memory { cgroup }).unwrap_err();
+        assert_eq!(failure.reason, Reason::Missing, "{failure}");
+    }
+    let cgroup = in_cgroup("/app.slice/gone.service");
+    let failure = value(&recorded("cgroup-v2"), &Metric::Cpu { cgroup }).unwrap_err();
+    assert_eq!(failure.reason, Reason::Missing);
+}
+
+#[test]
+fn processor_time_of_a_cgroup_that_is_made_again() {
+    let root = Root::new("cgroup");
+    for file in ["proc/stat", "proc/self/mountinfo"] {
+        let content = fs::read_to_string(recorded("cgroup-v2").join(file)).unwrap();
+        root.with(file, &content);
+    }
+    let stat = |usage: u64| {
+        let line = format!("usage_usec {usage}\nuser_usec {usage}\nsystem_usec 0\n");
+        root.with("sys/fs/cgroup/a.service/cpu.stat", &line);
+    };
+    root.with("sys/fs/cgroup/a.service/cpu.max", "200000 100000\n");
+    let cgroup = in_cgroup("/a.service");
+    let mut sampler = Sampler::under(&root.0, Metric::Cpu { cgroup });
+    let mut poll = || numbers(sampler.poll(Deadline::within(AMPLE), &Stop::new()));
+    stat(5_000_000);
+    let idle = poll().unwrap();
+    assert_eq!((idle.value, part(&idle, "cores")), (0.0, 2.0));
+    stat(6_000_000);
+    let busy = poll().unwrap();
+    assert!(busy.value > 0.0, "{busy:?}");
+    assert_eq!(part(&busy, "user"), busy.value);
+    // Made again, it counts from 0: never a negative number, and no number of the time before.
+    stat(1_000_000);
+    assert_eq!(poll().unwrap().value, 0.0);
+    root.with("sys/fs/cgroup/a.service/cpu.max", "what\n");
+    assert_eq!(poll().unwrap_err().reason, Reason::Malformed);
+}
+
+/// Whatever this machine has: a number of the collector's own cgroup, or the reason that there is none.
+#[test]
+fn the_cgroup_of_this_process() {
+    let mounted = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let mounted = mounted.contains(" - cgroup2 ");
+    let cgroup = Some(Cgroup::Own);
+    match (poll(Path::new("/"), &Metric::Cpu { cgroup }), mounted) {
+        (Ok(found), true) => {
+            assert!((0.0..=100.0).contains(&found.value), "{found:?}");
+            assert!(part(&found, "cores") > 0.0, "{found:?}");
+        }
+        (Err(failure), _) => assert_eq!(failure.reason, Reason::Missing),
+        other => panic!("{other:?}"),
     }
 }

@@ -1,0 +1,367 @@
+//! Cgroups of version 2: where one is, and what it uses of what it may use (the kernel's
+//! Documentation/admin-guide/cgroup-v2.rst).
+//!
+//! Not here: version 1, where each controller has a tree of its own; swap and I/O of a cgroup.
+
+use super::{cpu, malformed, memory, read};
+use crate::reading::{Failure, Numbers, Reason};
+use crate::source::Deadline;
+use std::fmt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// The parts of a cgroup's `cpu`: `user`, `system` and `throttled` in per cent, `cores` in cores.
+pub(super) const CPU_PARTS: &[&str] = &["user", "system", "throttled", "cores"];
+
+/// Which cgroup is looked at: `cgroup = "self"`, or a path from the root of the tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cgroup {
+    /// The one that the collector is in, looked up at each poll.
+    Own,
+    /// `/system.slice/nginx.service`, below where version 2 is mounted.
+    Path(String),
+}
+
+impl fmt::Display for Cgroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Own => f.write_str("self"),
+            Self::Path(path) => write!(f, "{path:?}"),
+        }
+    }
+}
+
+/// Where a cgroup is.
+#[derive(Debug, PartialEq)]
+pub(super) struct Place {
+    /// Where version 2 is mounted, with no slash at either end.
+    mount: String,
+    /// The names from there on.
+    names: Vec<String>,
+}
+
+impl Place {
+    /// The path of a file of this cgroup, below the root.
+    pub(super) fn file(&self, name: &str) -> String {
+        Self::at(&self.mount, &self.names, name)
+    }
+
+    /// The paths of that file of this cgroup and of all above it.
+    fn files_upwards(&self, name: &str) -> impl Iterator<Item = String> {
+        (0..=self.names.len())
+            .rev()
+            .filter_map(|depth| self.names.get(..depth))
+            .map(move |names| Self::at(&self.mount, names, name))
+    }
+
+    fn at(mount: &str, names: &[String], file: &str) -> String {
+        let mut path = mount.to_owned();
+        for name in names.iter().map(String::as_str).chain([file]) {
+            path.push('/');
+            path.push_str(name);
+        }
+        path
+    }
+}
+
+/// Finds a cgroup. That it is there is not looked at: its files will tell.
+pub(super) fn find(root: &Path, cgroup: &Cgroup, deadline: Deadline) -> Result<Place, Failure> {
+    let mount = parse_mount(&read(root, "proc/self/mountinfo", deadline)?)?;
+    let path = match cgroup {
+        Cgroup::Path(path) => path.clone(),
+        Cgroup::Own => parse_own(&read(root, "proc/self/cgroup", deadline)?)?,
+    };
+    let names = path.split('/').filter(|name| !name.is_empty());
+    Ok(Place {
+        mount,
+        names: names.map(str::to_owned).collect(),
+    })
+}
+
+/// Where version 2 is mounted, by proc_pid_mountinfo(5).
+fn parse_mount(mountinfo: &str) -> Result<String, Failure> {
+    mountinfo
+        .lines()
+        .find_map(|line| {
+            let (mount, kind) = line.split_once(" - ")?;
+            (kind.split(' ').next() == Some("cgroup2")).then_some(())?;
+            let point = mount.split(' ').nth(4)?;
+            // The kernel writes blanks of a path as octal numbers.
+            Some(point.trim_matches('/').replace("\\040", " "))
+        })
+        .ok_or_else(|| Failure::new(Reason::Missing, "no cgroups of version 2 are mounted"))
+}
+
+/// The collector's own cgroup of version 2, by cgroups(7): the line of hierarchy 0.
+fn parse_own(cgroup: &str) -> Result<String, Failure> {
+    let Some(path) = cgroup.lines().find_map(|line| line.strip_prefix("0::")) else {
+        return Err(Failure::new(
+            Reason::Missing,
+            "the collector is in no cgroup of version 2",
+        ));
+    };
+    if path.split('/').any(|name| name == "..") {
+        let detail = format_args!("the collector's cgroup {path:?} is outside of what it sees");
+        return Err(Failure::new(Reason::Missing, detail));
+    }
+    Ok(path.to_owned())
+}
+
+/// What a cgroup has used of the cores, and when that was seen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct CpuSample {
+    at: Instant,
+    usage: CpuUsage,
+    /// How many cores it may use.
+    cores: f64,
+}
+
+/// A cgroup's cpu.stat: times in microseconds, and periods of its quota.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct CpuUsage {
+    usage: u64,
+    user: u64,
+    system: u64,
+    periods: u64,
+    throttled: u64,
+}
+
+pub(super) fn read_cpu(
+    root: &Path,
+    cgroup: &Cgroup,
+    deadline: Deadline,
+) -> Result<CpuSample, Failure> {
+    let place = find(root, cgroup, deadline)?;
+    // Before the limits are read: no time of theirs is counted as the cgroup's.
+    let stat = read(root, &place.file("cpu.stat"), deadline)?;
+    let at = Instant::now();
+    let usage = parse_cpu_stat(&stat)?;
+    let mut cores = f64::from(cpu::read_online_cores(root, deadline)?);
+    for file in place.files_upwards("cpu.max") {
+        if let Some(max) = limit(root, &file, deadline)? {
+            cores = cores.min(parse_cpu_max(&max)?.unwrap_or(f64::INFINITY));
+        }
+    }
+    Ok(CpuSample { at, usage, cores })
+}
+
+impl CpuSample {
+    /// What the cgroup used since `earlier`, in per cent (0 to 100) of what it might have used, and
+    /// [`CPU_PARTS`]; `None` where no time passed, or where it is another cgroup of the same name: one
+    /// that was removed and made again counts from 0.
+    pub(super) fn since(&self, earlier: &Self) -> Option<Numbers> {
+        self.usage.since(
+            &earlier.usage,
+            self.at.saturating_duration_since(earlier.at),
+            self.cores,
+        )
+    }
+}
+
+impl CpuUsage {
+    fn since(&self, earlier: &Self, passed: Duration, cores: f64) -> Option<Numbers> {
+        let usage = self.usage.checked_sub(earlier.usage)?;
+        let might = passed.as_secs_f64() * 1e6 * cores;
+        if might <= 0.0 {
+            return None;
+        }
+        // A burst (cpu.max.burst), or a period that began before, may be more than there is.
+        let share = |time: u64| (100.0 * time as f64 / might).min(100.0);
+        let periods = self.periods.saturating_sub(earlier.periods);
+        let throttled = self.throttled.saturating_sub(earlier.throttled);
+        let throttled = match periods {
+            0 => 0.0,
+            _ => (100.0 * throttled as f64 / periods as f64).min(100.0),
+        };
+        let parts = [
+            share(self.user.saturating_sub(earlier.user)),
+            share(self.system.saturating_sub(earlier.system)),
+            throttled,
+            cores,
+        ];
+        Some(Numbers {
+            value: share(usage),
+            parts: CPU_PARTS.iter().copied().zip(parts).collect(),
+        })
+    }
+}
+
+/// cpu.stat. Its periods are there only where the cpu controller is enabled.
+fn parse_cpu_stat(stat: &str) -> Result<CpuUsage, Failure> {
+    Ok(CpuUsage {
+        usage: needed(stat, "cpu.stat", "usage_usec")?,
+        user: number(stat, "cpu.stat", "user_usec")?.unwrap_or(0),
+        system: number(stat, "cpu.stat", "system_usec")?.unwrap_or(0),
+        periods: number(stat, "cpu.stat", "nr_periods")?.unwrap_or(0),
+        throttled: number(stat, "cpu.stat", "nr_throttled")?.unwrap_or(0),
+    })
+}
+
+/// cpu.max, `QUOTA PERIOD` in microseconds, as a number of cores; `None` for `max`.
+fn parse_cpu_max(max: &str) -> Result<Option<f64>, Failure> {
+    let wrong = || malformed(format_args!("cpu.max: {max:?}"));
+    let (quota, period) = max.trim_end().split_once(' ').ok_or_else(wrong)?;
+    if quota == "max" {
+        return Ok(None);
+    }
+    match (quota.parse::<u64>(), period.parse::<u64>()) {
+        (Ok(quota), Ok(period)) if quota > 0 && period > 0 => {
+            Ok(Some(quota as f64 / period as f64))
+        }
+        _ => Err(wrong()),
+    }
+}
+
+/// What a cgroup uses of its memory, in per cent (0 to 100) of what it may use: the least `memory.max` of
+/// it and those above it, or the machine's memory.
+///
+/// What it uses is `memory.current` without `inactive_file`, the part of its page cache that is given
+/// back first: the "working set" by which Kubernetes evicts.
+pub(super) fn read_memory(
+    root: &Path,
+    cgroup: &Cgroup,
+    deadline: Deadline,
+) -> Result<Numbers, Failure> {
+    let place = find(root, cgroup, deadline)?;
+    let current = read(root, &place.file("memory.current"), deadline)?;
+    let current = parse_bytes("memory.current", &current)?.unwrap_or(u64::MAX);
+    let stat = read(root, &place.file("memory.stat"), deadline)?;
+    let inactive = needed(&stat, "memory.stat", "inactive_file")?;
+    let mut total = memory::read_total(root, deadline)?;
+    for file in place.files_upwards("memory.max") {
+        if let Some(max) = limit(root, &file, deadline)? {
+            total = total.min(parse_bytes("memory.max", &max)?.unwrap_or(u64::MAX));
+        }
+    }
+    let used = current.saturating_sub(inactive);
+    let left = total.saturating_sub(used);
+    Ok(memory::used_of(total, left, memory::PARTS))
+}
+
+/// A file that sets a limit. The root has none, nor has a cgroup whose parent does not enable the
+/// controller: nothing is limited there.
+fn limit(root: &Path, file: &str, deadline: Deadline) -> Result<Option<String>, Failure> {
+    match read(root, file, deadline) {
+        Ok(limit) => Ok(Some(limit)),
+        Err(failure) if failure.reason == Reason::Missing => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// A number of bytes; `None` for `max`.
+fn parse_bytes(file: &str, content: &str) -> Result<Option<u64>, Failure> {
+    match content.trim_end() {
+        "max" => Ok(None),
+        number => number
+            .parse()
+            .map(Some)
+            .map_err(|_| malformed(format_args!("{file}: {number:?}"))),
+    }
+}
+
+/// The number behind `key` in a file of lines `KEY NUMBER`, where there is one.
+fn number(content: &str, file: &str, key: &str) -> Result<Option<u64>, Failure> {
+    let found = content.lines().find_map(|line| {
+        let (name, number) = line.split_once(' ')?;
+        (name == key).then_some(number)
+    });
+    found
+        .map(|number| {
+            let wrong = |_| malformed(format_args!("{file}: {key} {number:?}"));
+            number.trim().parse().map_err(wrong)
+        })
+        .transpose()
+}
+
+fn needed(content: &str, file: &str, key: &str) -> Result<u64, Failure> {
+    number(content, file, key)?.ok_or_else(|| malformed(format_args!("{file} has no {key}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_version_2_is_mounted() {
+        let unified = "24 1 0:22 / / rw - ext4 /dev/vda rw\n\
+            30 24 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n";
+        assert_eq!(parse_mount(unified), Ok("sys/fs/cgroup".to_owned()));
+        let hybrid = "32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
+            41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n";
+        assert_eq!(parse_mount(hybrid), Ok("sys/fs/cgroup/unified".to_owned()));
+        let blank = "41 31 0:38 / /a\\040b rw - cgroup2 none rw\n";
+        assert_eq!(parse_mount(blank), Ok("a b".to_owned()));
+        for none in [
+            "",
+            "\n",
+            " - cgroup2",
+            "1 2 3 4 /cgroup2 rw - tmpfs cgroup2 rw",
+        ] {
+            let failure = parse_mount(none).unwrap_err();
+            assert_eq!(failure.reason, Reason::Missing, "{none:?}");
+        }
+    }
+
+    #[test]
+    fn the_collectors_own() {
+        assert_eq!(parse_own("0::/a/b\n"), Ok("/a/b".to_owned()));
+        assert_eq!(parse_own("9:cpu:/x\n0::/\n"), Ok("/".to_owned()));
+        for none in ["", "9:cpu:/x\n", "0::/../b\n"] {
+            let failure = parse_own(none).unwrap_err();
+            assert_eq!(failure.reason, Reason::Missing, "{none:?}");
+        }
+    }
+
+    #[test]
+    fn limits_are_looked_for_upwards() {
+        let place = Place {
+            mount: "sys/fs/cgroup".to_owned(),
+            names: ["a", "b"].map(str::to_owned).to_vec(),
+        };
+        let files: Vec<String> = place.files_upwards("cpu.max").collect();
+        let expected = [
+            "sys/fs/cgroup/a/b/cpu.max",
+            "sys/fs/cgroup/a/cpu.max",
+            "sys/fs/cgroup/cpu.max",
+        ];
+        assert_eq!(files, expected);
+        assert_eq!(place.file("cpu.max"), expected[0]);
+    }
+
+    #[test]
+    fn quotas() {
+        assert_eq!(parse_cpu_max("max 100000\n"), Ok(None));
+        assert_eq!(parse_cpu_max("150000 100000\n"), Ok(Some(1.5)));
+        for bad in ["", "max", "0 100000", "1 0", "-1 100000", "x y", "1 2 3"] {
+            assert!(parse_cpu_max(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(parse_bytes("memory.max", "max\n"), Ok(None));
+        assert_eq!(parse_bytes("memory.max", "4096\n"), Ok(Some(4096)));
+        assert!(parse_bytes("memory.max", "4k\n").is_err());
+    }
+
+    #[test]
+    fn processor_time_of_a_quota() {
+        let before = parse_cpu_stat("usage_usec 1000000\nuser_usec 600000\nsystem_usec 400000\n");
+        let after = "usage_usec 2500000\nuser_usec 1800000\nsystem_usec 700000\n\
+            core_sched.force_idle_usec 0\nnr_periods 20\nnr_throttled 5\nthrottled_usec 9\n";
+        let (before, after) = (before.unwrap(), parse_cpu_stat(after).unwrap());
+        let second = Duration::from_secs(1);
+        let numbers = after.since(&before, second, 2.0).unwrap();
+        let parts = [
+            ("user", 60.0),
+            ("system", 15.0),
+            ("throttled", 25.0),
+            ("cores", 2.0),
+        ];
+        assert_eq!((numbers.value, numbers.parts), (75.0, parts.to_vec()));
+        // More than the quota is all of it.
+        assert_eq!(after.since(&before, second, 0.5).unwrap().value, 100.0);
+        // No time, and another cgroup of the same name.
+        assert_eq!(after.since(&before, Duration::ZERO, 2.0), None);
+        assert_eq!(before.since(&after, second, 2.0), None);
+        for bad in ["", "usage_usec\n", "usage_usec x\n", "user_usec 1\n"] {
+            assert!(parse_cpu_stat(bad).is_err(), "{bad:?}");
+        }
+    }
+}
