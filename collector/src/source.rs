@@ -118,8 +118,8 @@ impl Poller {
     /// and the reading is a failure that nobody needs. An HTTP exchange is not interrupted: it ends by
     /// its own deadline at the latest, and leaves nothing behind if the process exits before that.
     ///
-    /// A file, or a program to be started, on a network mount that has gone away can hold this up for
-    /// longer than `timeout`: the kernel gives no way to leave that. A command that was killed is given
+    /// A file, a disk, or a program to be started, on a network mount that has gone away can hold this up
+    /// for longer than `timeout`: the kernel gives no way to leave that. A command that was killed is given
     /// half a second more to be gone.
     pub fn poll(&mut self, stop: &Stop) -> Reading {
         let sent = clock::now();

@@ -3,13 +3,15 @@
 //! Each metric has a room of its own, in which reading stands apart from parsing; here is what they have
 //! in common. In a container /proc is the whole machine's, unless something like lxcfs is mounted over it.
 //!
-//! Not here: disks, connections, processes (a later version).
+//! Not here: connections (a later version).
 
 mod cgroup;
 mod cpu;
+mod disk;
 mod load;
 mod memory;
 mod pressure;
+mod processes;
 
 pub use cgroup::Cgroup;
 pub use pressure::Resource;
@@ -77,6 +79,22 @@ pub enum Metric {
     /// Parts: `load1`, `load5`, `load15`, the averages of the whole machine over as many minutes, and
     /// `cores`, the number of cores online.
     Load,
+    /// `disk`: space in use of the file system that holds a path, in per cent (0 to 100), as df(1) has
+    /// it: of what users other than root could have.
+    ///
+    /// Parts: `total`, `available` (to others than root), in bytes; `inodes`, those in use, in per cent (0
+    /// to 100; 0 where the file system has no limit); `inodes_total`, `inodes_available`.
+    ///
+    /// The one metric that can hang: see [`super::Poller::poll`].
+    Disk {
+        /// A path, absolute.
+        path: PathBuf,
+    },
+    /// `processes`: how many there are, threads and zombies not counted.
+    Processes {
+        /// The process's own name, as ps(1) shows it, or that of its program file.
+        name: String,
+    },
 }
 
 impl Metric {
@@ -89,6 +107,8 @@ impl Metric {
             Self::Swap => "swap",
             Self::Pressure { .. } => "pressure",
             Self::Load => "load",
+            Self::Disk { .. } => "disk",
+            Self::Processes { .. } => "processes",
         }
     }
 
@@ -102,6 +122,8 @@ impl Metric {
             Self::Swap => memory::SWAP_PARTS,
             Self::Pressure { .. } => pressure::PARTS,
             Self::Load => load::PARTS,
+            Self::Disk { .. } => disk::PARTS,
+            Self::Processes { .. } => &[],
         }
     }
 }
@@ -119,6 +141,8 @@ impl fmt::Display for Metric {
                     None => Ok(()),
                 }
             }
+            Self::Disk { path } => write!(f, " {path:?}"),
+            Self::Processes { name } => write!(f, " {name:?}"),
             Self::Swap | Self::Load => Ok(()),
         }
     }
@@ -178,6 +202,8 @@ impl Sampler {
                 pressure::read_pressure(root, *resource, cgroup.as_ref(), deadline)
             }
             Metric::Load => load::read_load(root, deadline),
+            Metric::Disk { path } => disk::read_disk(path),
+            Metric::Processes { name } => processes::read_processes(root, name, deadline),
         };
         if numbers.is_err() {
             // It may be made again under its name, and then what was seen of it is another one's.

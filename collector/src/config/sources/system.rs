@@ -2,14 +2,15 @@
 
 use super::super::diagnostic::Diagnostic;
 use super::super::raw::{Findings, Table};
+use super::absolute;
 use crate::source::Kind;
 use crate::source::system::{Cgroup, Metric, Resource};
 
 /// The keys of this kind, besides those of every kind.
-pub(super) const KEYS: &[&str] = &["metric", "cgroup", "resource"];
+pub(super) const KEYS: &[&str] = &["metric", "cgroup", "resource", "path", "name"];
 
 /// Keys that a later version will know.
-pub(super) const LATER: &[&str] = &["path", "port", "name"];
+pub(super) const LATER: &[&str] = &["port"];
 
 /// What a metric is called, before its own keys are read.
 #[derive(Clone, Copy)]
@@ -19,15 +20,19 @@ enum Name {
     Swap,
     Pressure,
     Load,
+    Disk,
+    Processes,
 }
 
 /// The metrics, and the keys that each of them takes.
-const METRICS: [(&str, Name, &[&str]); 5] = [
+const METRICS: [(&str, Name, &[&str]); 7] = [
     ("cpu", Name::Cpu, &["cgroup"]),
     ("memory", Name::Memory, &["cgroup"]),
     ("swap", Name::Swap, &[]),
     ("pressure", Name::Pressure, &["resource", "cgroup"]),
     ("load", Name::Load, &[]),
+    ("disk", Name::Disk, &["path"]),
+    ("processes", Name::Processes, &["name"]),
 ];
 
 pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Kind> {
@@ -59,6 +64,19 @@ pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option
             }
         }
         Name::Load => Metric::Load,
+        Name::Disk => {
+            let example = "\"/var\"";
+            let path = table
+                .need(findings, "path", example)?
+                .text(findings, example)?;
+            absolute(&path.value, path.span, "path", findings);
+            Metric::Disk {
+                path: path.value.into(),
+            }
+        }
+        Name::Processes => Metric::Processes {
+            name: process(table, findings)?,
+        },
     }))
 }
 
@@ -109,4 +127,19 @@ fn resource(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Resour
     table
         .need(findings, "resource", "\"memory\"")?
         .choice(findings, &choices)
+}
+
+fn process(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<String> {
+    let example = "\"nginx\"";
+    let name = table
+        .need(findings, "name", example)?
+        .text(findings, example)?;
+    if name.value.is_empty() || name.value.contains(['/', '\0']) {
+        findings.push(
+            Diagnostic::error(name.span, "this is no name of a process").remedy(
+                "write it as ps -e shows it, or the name of the program file without its path",
+            ),
+        );
+    }
+    Some(name.value)
 }

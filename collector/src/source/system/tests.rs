@@ -340,3 +340,18 @@ fn the_cgroup_of_this_process() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn disk_and_processes() {
+    let root = Path::new("/");
+    let path = PathBuf::from("/");
+    let disk = Metric::Disk { path };
+    let found = poll(root, &disk).unwrap();
+    assert!((0.0..=100.0).contains(&found.value), "{found:?}");
+    let names: Vec<&str> = found.parts.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, disk.parts());
+    let own = std::env::current_exe().unwrap();
+    let name = own.file_name().unwrap().to_str().unwrap().to_owned();
+    let processes = Metric::Processes { name };
+    assert!(value(root, &processes).unwrap() >= 1.0);
+}
