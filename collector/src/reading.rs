@@ -128,12 +128,15 @@ impl fmt::Display for Failure {
 pub enum Reason {
     /// `timeout`: not finished within the source's `timeout`.
     Timeout,
-    /// `refused`: nothing listens there.
+    /// `refused`: nothing listens there, or it takes no more connections.
     Refused,
     /// `unreachable`: the name does not resolve, or there is no way to the address.
     Unreachable,
     /// `broken`: the connection, the file or the pipe broke half-way.
     Broken,
+    /// `tls`: no TLS to be had: a certificate that is not believed, or not ours to use, a name that it is
+    /// not for, a server that speaks something else.
+    Tls,
     /// `status`: an HTTP status that is not a success.
     Status,
     /// `redirect`: a redirect that was not to be followed, or one too many.
@@ -165,6 +168,7 @@ impl Reason {
             Self::Refused => "refused",
             Self::Unreachable => "unreachable",
             Self::Broken => "broken",
+            Self::Tls => "tls",
             Self::Status => "status",
             Self::Redirect => "redirect",
             Self::Exit => "exit",

@@ -59,7 +59,7 @@ impl fmt::Display for Source {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
     /// `[source.NAME.http]`
-    Http(http::Http),
+    Http(Box<http::Http>),
     /// `[source.NAME.file]`
     File(file::File),
     /// `[source.NAME.command]`
@@ -90,7 +90,7 @@ pub struct Poller {
 /// What each kind keeps from one poll to the next.
 #[derive(Debug)]
 enum Running {
-    Http(http::Exchange),
+    Http(Box<http::Exchange>),
     File(file::File),
     Command(command::Runner),
     System(system::Sampler),
@@ -104,7 +104,7 @@ impl Poller {
         Self {
             timeout: source.timeout,
             running: match &source.kind {
-                Kind::Http(http) => Running::Http(http::Exchange::new(http.clone())),
+                Kind::Http(http) => Running::Http(Box::new(http::Exchange::new((**http).clone()))),
                 Kind::File(file) => Running::File(file.clone()),
                 Kind::Command(command) => Running::Command(command::Runner::new(command.clone())),
                 Kind::System(metric) => Running::System(system::Sampler::new(metric.clone())),
@@ -267,12 +267,10 @@ mod tests {
     fn a_source_describes_itself_on_one_line() {
         let cases = [
             (
-                Kind::Http(http::Http {
-                    url: "http://127.0.0.1/load".to_owned(),
+                Kind::Http(Box::new(http::Http {
                     format: Format::Json,
-                    max_bytes: DEFAULT_MAX_BYTES,
-                    redirects: 0,
-                }),
+                    ..http::Http::get("http://127.0.0.1/load")
+                })),
                 "app: http http://127.0.0.1/load as json, every 2s, timeout 1s 500ms",
             ),
             (

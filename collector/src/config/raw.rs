@@ -356,6 +356,12 @@ impl<'t> Table<'t> {
         Some(self.entries.remove(at))
     }
 
+    /// Where a key stands that has not been taken out.
+    pub(super) fn span_of(&self, key: &str) -> Option<Range<usize>> {
+        let entry = self.entries.iter().find(|entry| entry.key == key)?;
+        Some(entry.key_span())
+    }
+
     /// Takes a key out that has to be there.
     pub(super) fn need(
         &mut self,

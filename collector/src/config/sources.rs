@@ -11,6 +11,7 @@ use crate::confirm::{Confirm, Count};
 use crate::expression::Vocabulary;
 use crate::source::{DEFAULT_MAX_BYTES, Format, Source};
 use std::ops::Range;
+use std::path::PathBuf;
 use std::time::Duration;
 
 const KINDS: [&str; 4] = ["http", "file", "command", "system"];
@@ -263,6 +264,32 @@ fn of_kind(
         confirm,
         kind: read?,
     })
+}
+
+/// An absolute path, where there is such a key.
+fn absolute_path(
+    table: &mut Table<'_>,
+    key: &str,
+    example: &str,
+    findings: &mut Findings<'_>,
+) -> Option<PathBuf> {
+    let path = table.take(key)?.text(findings, example)?;
+    absolute(&path.value, path.span, key, findings);
+    Some(path.value.into())
+}
+
+/// `unix`: the path of a socket to connect to, where there is one.
+fn unix_socket(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<PathBuf> {
+    let path = table.take("unix")?.text(findings, "\"/run/app.sock\"")?;
+    // The kernel's sockaddr_un holds 108 bytes, the last of which is NUL.
+    if path.value.len() > 107 || path.value.contains('\0') {
+        findings.push(Diagnostic::error(
+            path.span.clone(),
+            "unix is no path of a socket: those have at most 107 bytes",
+        ));
+    }
+    absolute(&path.value, path.span, "unix", findings);
+    Some(path.value.into())
 }
 
 /// The collector's working directory and PATH depend on who starts it.

@@ -17,12 +17,10 @@ fn source(name: &str, kind: Kind) -> Source {
 
 fn sources() -> Vec<Source> {
     let http = |format| {
-        Kind::Http(http::Http {
-            url: "http://127.0.0.1/".to_owned(),
+        Kind::Http(Box::new(http::Http {
             format,
-            max_bytes: 1000,
-            redirects: 0,
-        })
+            ..http::Http::get("http://127.0.0.1/")
+        }))
     };
     vec![
         source("app", http(Format::Json)),

@@ -1,4 +1,4 @@
-//! The HTTP source: one GET, within one deadline, of at most so many bytes.
+//! The HTTP source: one request, within one deadline, of whose answer at most so many bytes are taken.
 //!
 //! Every poll makes a connection of its own and closes it. A kept one saves a round trip on loopback, and
 //! costs a failure whenever the application closes it at the moment in which it is used again.
@@ -6,21 +6,34 @@
 //! A proxy from the environment is never used: what is asked is this host's application, and what
 //! answers should be that.
 //!
-//! Not here: TLS, methods, headers, credentials, unix sockets (a later version).
+//! Not here: bodies of requests, compressed answers, HTTP/2.
 
+mod credentials;
+mod error;
+mod expected;
 mod lookup;
+mod request;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod url;
 
-use super::{Deadline, Format, Found, io_reason, too_large};
+pub use credentials::Credentials;
+pub use expected::Statuses;
+pub use request::Method;
+pub use tls::Tls;
+
+use super::{Deadline, Format, Found, too_large};
 use crate::reading::{Failure, Reason};
+use error::{failure, root_cause};
 use lookup::Lookup;
 use reqwest::blocking::{Client, Response};
-use reqwest::{StatusCode, header, redirect};
-use std::error::Error;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{StatusCode, Url, header, redirect};
 use std::fmt;
 use std::io::{self, Read};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 const USER_AGENT: &str = concat!("agentcheck/", env!("CARGO_PKG_VERSION"));
@@ -30,17 +43,52 @@ const USER_AGENT: &str = concat!("agentcheck/", env!("CARGO_PKG_VERSION"));
 pub struct Http {
     /// What is asked for; see [`Http::check_url`].
     pub url: String,
+    /// The unix socket to connect to, instead of the URL's host.
+    pub unix: Option<PathBuf>,
+    /// The address to connect to, instead of those of the URL's host. The port is the URL's, and so is the
+    /// name that the certificate has to be for.
+    pub connect_to: Option<IpAddr>,
+    /// How it is asked.
+    pub method: Method,
+    /// What is said beside that; see [`Http::header`]. One may be set twice.
+    pub headers: HeaderMap,
+    /// The credentials that go with it.
+    pub credentials: Option<Credentials>,
+    /// Whom to believe; of no matter where the URL is not https.
+    pub tls: Tls,
+    /// The statuses that are a success.
+    pub expect_status: Statuses,
     /// How the body is read.
     pub format: Format,
     /// The largest body that is taken, in bytes.
     pub max_bytes: usize,
     /// How many redirects are followed one after the other; 0 makes every redirect a failure. None is
-    /// followed to a place that [`Http::check_url`] refuses.
+    /// followed to a place that [`Http::check_url`] refuses, none from http to https or back, and none to
+    /// another host or port where headers, credentials, a client certificate or an address to connect to
+    /// are set: they are for the one host that is named.
     pub redirects: u32,
 }
 
 impl Http {
-    /// Whether `url` is one that can be polled: `http://HOST[:PORT][/PATH][?QUERY]`.
+    /// A GET of `url` as text, with everything else at its default.
+    #[must_use]
+    pub fn get(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            unix: None,
+            connect_to: None,
+            method: Method::default(),
+            headers: HeaderMap::new(),
+            credentials: None,
+            tls: Tls::default(),
+            expect_status: Statuses::default(),
+            format: Format::default(),
+            max_bytes: super::DEFAULT_MAX_BYTES,
+            redirects: 0,
+        }
+    }
+
+    /// Whether `url` is one that can be polled: `http://HOST[:PORT][/PATH][?QUERY]`, or https.
     ///
     /// # Errors
     /// What is wrong with it and what would be right, as the rest of a sentence that begins with the
@@ -48,11 +96,46 @@ impl Http {
     pub fn check_url(url: &str) -> Result<(), String> {
         url::check(url)
     }
+
+    /// A header for [`Http::headers`]. Its value is not shown by Debug.
+    ///
+    /// # Errors
+    /// What is wrong with it and what would be right, as the rest of a sentence that begins with the
+    /// header's name. The value is not repeated.
+    pub fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
+        request::header(name, value)
+    }
+
+    /// Whether the URL says so.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        url::is_https(&self.url)
+    }
+
+    /// Whether the request holds what is for the one host that is named.
+    fn is_personal(&self) -> bool {
+        !self.headers.is_empty()
+            || self.credentials.is_some()
+            || self.tls.client.is_some()
+            || self.connect_to.is_some()
+    }
 }
 
 impl fmt::Display for Http {
+    /// Says nothing of headers and credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http {} as {}", self.url.escape_debug(), self.format)
+        f.write_str("http ")?;
+        if self.method != Method::Get {
+            write!(f, "{} ", self.method)?;
+        }
+        write!(f, "{}", self.url.escape_debug())?;
+        if let Some(path) = &self.unix {
+            write!(f, " at {path:?}")?;
+        }
+        if let Some(address) = self.connect_to {
+            write!(f, " at {address}")?;
+        }
+        write!(f, " as {}", self.format)
     }
 }
 
@@ -62,13 +145,18 @@ pub(super) struct Exchange {
     http: Http,
     lookup: Arc<Lookup>,
     /// Made with the first poll, since it starts a thread, which would not survive a fork into the
-    /// background.
-    client: Option<Client>,
+    /// background; made anew when a file that it was made of has changed.
+    client: Option<(Client, Vec<tls::Stamp>)>,
 }
 
 impl Exchange {
     pub(super) fn new(http: Http) -> Self {
-        Self::with_lookup(http, Lookup::of_the_system())
+        let lookup = match http.connect_to {
+            // The client puts the URL's port in its place.
+            Some(address) => Lookup::by(move |_| Ok(vec![SocketAddr::new(address, 0)])),
+            None => Lookup::of_the_system(),
+        };
+        Self::with_lookup(http, lookup)
     }
 
     fn with_lookup(http: Http, lookup: Lookup) -> Self {
@@ -90,13 +178,24 @@ impl Exchange {
         if let Err(wrong) = Http::check_url(&self.http.url) {
             return Err(Failure::new(Reason::Other, format_args!("the URL {wrong}")));
         }
-        let client = match &self.client {
-            Some(client) => client,
-            None => self.client.insert(self.new_client()?),
+        let stamps = self.http.tls.stamps();
+        let client = match self.client.take_if(|(_, made_of)| *made_of == stamps) {
+            Some((client, _)) => client,
+            None => self.new_client(deadline)?,
         };
-        client
-            .get(&self.http.url)
-            .header(header::CONNECTION, "close")
+        let (client, _) = self.client.insert((client, stamps));
+        let mut request = client
+            .request(self.http.method.of_client(), &self.http.url)
+            .headers(self.http.headers.clone())
+            .header(header::CONNECTION, "close");
+        if matches!(self.http.method, Method::Post | Method::Put) {
+            // There are servers that take none of these without it.
+            request = request.header(header::CONTENT_LENGTH, "0");
+        }
+        if let Some(credentials) = &self.http.credentials {
+            request = credentials.add_to(request, deadline)?;
+        }
+        request
             // On the request it bounds the whole exchange; on the client it would bound each read, and
             // a body that comes byte by byte would hold this up for ever.
             .timeout(deadline.remaining())
@@ -104,25 +203,40 @@ impl Exchange {
             .map_err(|error| failure(&error, deadline, "no answer"))
     }
 
-    fn new_client(&self) -> Result<Client, Failure> {
+    fn new_client(&self, deadline: Deadline) -> Result<Client, Failure> {
+        let tls = if self.http.is_tls() {
+            self.http.tls.config(deadline)?
+        } else {
+            tls::none()?
+        };
         let redirects = usize::try_from(self.http.redirects).unwrap_or(usize::MAX);
-        Client::builder()
+        let is_personal = self.http.is_personal();
+        let mut builder = Client::builder()
             .user_agent(USER_AGENT)
             .no_proxy()
             .http1_only()
             .referer(false)
             .pool_max_idle_per_host(0)
             .dns_resolver(Arc::clone(&self.lookup))
+            .tls_backend_preconfigured(tls)
             .redirect(redirect::Policy::custom(move |attempt| {
                 // To stop is to be given the redirect itself as the response.
-                if attempt.previous().len() > redirects
-                    || Http::check_url(attempt.url().as_str()).is_err()
-                {
-                    attempt.stop()
-                } else {
+                let follow = attempt.previous().len() <= redirects
+                    && Http::check_url(attempt.url().as_str()).is_ok()
+                    && attempt
+                        .previous()
+                        .first()
+                        .is_some_and(|asked| may_lead(asked, attempt.url(), is_personal));
+                if follow {
                     attempt.follow()
+                } else {
+                    attempt.stop()
                 }
-            }))
+            }));
+        if let Some(path) = &self.http.unix {
+            builder = builder.unix_socket(path.clone());
+        }
+        builder
             .build()
             .map_err(|error| Failure::new(Reason::Other, root_cause(&error)))
     }
@@ -130,7 +244,7 @@ impl Exchange {
     /// Reads the response to its end. Its status outranks whatever happens to its body.
     fn found(&self, response: Response, deadline: Deadline) -> Found {
         let status = response.status();
-        let refusal = refusal(&response);
+        let refusal = self.refusal(&response);
         let body = read_body(response, self.http.max_bytes, deadline);
         let found = match (refusal, body) {
             (None, Ok(body)) => Found::body(self.http.format, body),
@@ -143,23 +257,27 @@ impl Exchange {
             ..found
         }
     }
+    /// Why the response's status and headers alone make it a failure.
+    fn refusal(&self, response: &Response) -> Option<Failure> {
+        let status = response.status();
+        if self.http.expect_status.contains(status.as_u16()) {
+            return None;
+        }
+        let shown = shown_status(status);
+        if !status.is_redirection() {
+            return Some(Failure::new(Reason::Status, shown));
+        }
+        let detail = match response.headers().get(header::LOCATION) {
+            Some(location) => format!("{shown} to {location:?}"),
+            None => shown,
+        };
+        Some(Failure::new(Reason::Redirect, detail))
+    }
 }
 
-/// Why the response's status and headers alone make it a failure.
-fn refusal(response: &Response) -> Option<Failure> {
-    let status = response.status();
-    if status.is_success() {
-        return None;
-    }
-    let shown = shown_status(status);
-    if !status.is_redirection() {
-        return Some(Failure::new(Reason::Status, shown));
-    }
-    let detail = match response.headers().get(header::LOCATION) {
-        Some(location) => format!("{shown} to {location:?}"),
-        None => shown,
-    };
-    Some(Failure::new(Reason::Redirect, detail))
+/// Whether a redirect may lead from `asked` to `next`.
+fn may_lead(asked: &Url, next: &Url, is_personal: bool) -> bool {
+    asked.scheme() == next.scheme() && (!is_personal || asked.origin() == next.origin())
 }
 
 /// The number and its name in the standard; the server's own words could be anything.
@@ -197,60 +315,4 @@ fn read_body(
             return Err(deadline.failure("answer not complete"));
         }
     }
-}
-
-/// What an error of the client means: `what` is what had not come, should it be the deadline's.
-fn failure(error: &(dyn Error + 'static), deadline: Deadline, what: &str) -> Failure {
-    let mut reason = None;
-    for cause in causes(error) {
-        if let Some(http) = cause.downcast_ref::<reqwest::Error>() {
-            if http.is_timeout() {
-                return deadline.failure(what);
-            }
-            if http.is_dns() {
-                reason = Some(Reason::Unreachable);
-            } else if http.is_builder() {
-                reason = Some(Reason::Other);
-            }
-        } else if let Some(io) = cause.downcast_ref::<io::Error>() {
-            let of_io = io_reason(io);
-            if of_io == Reason::Timeout {
-                return deadline.failure(what);
-            }
-            // Of an error that only carries another one, the other one tells.
-            if reason.is_none() && of_io != Reason::Other {
-                reason = Some(of_io);
-            }
-        }
-    }
-    let detail = root_cause(error);
-    let reason = reason.unwrap_or_else(|| {
-        // What is left is hyper's: the peer went away, or what came is not HTTP. Its type is not ours to
-        // look into without a dependency on hyper; the tests watch over these words.
-        if detail.contains("closed") || detail.contains("canceled") {
-            Reason::Broken
-        } else {
-            Reason::Malformed
-        }
-    });
-    Failure::new(reason, detail)
-}
-
-/// The error and what it was caused by, outermost first.
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| {
-        let error: &'a (dyn Error + 'static) = *error;
-        match error.downcast_ref::<io::Error>() {
-            // `source` passes over the error that was wrapped into it.
-            Some(io) => io.get_ref().map(|inner| inner as &(dyn Error + 'static)),
-            None => error.source(),
-        }
-    })
-}
-
-fn root_cause(error: &(dyn Error + 'static)) -> String {
-    causes(error)
-        .last()
-        .map(ToString::to_string)
-        .unwrap_or_default()
 }

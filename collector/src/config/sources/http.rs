@@ -1,46 +1,235 @@
 //! `[source.NAME.http]`
 
 use super::super::diagnostic::Diagnostic;
-use super::super::raw::{Findings, Table};
-use super::{format, max_bytes};
-use crate::source::Kind;
-use crate::source::http::Http;
+use super::super::raw::{Findings, Table, Text};
+use super::{absolute_path, format, max_bytes, unix_socket};
+use crate::source::http::{Credentials, Http, Method, Statuses, Tls};
+use crate::source::{Format, Kind};
+use std::net::IpAddr;
 
 /// The keys of this kind, besides those of every kind.
-pub(super) const KEYS: &[&str] = &["url", "format", "max_bytes", "redirects"];
-
-/// Keys that a later version will know.
-pub(super) const LATER: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
+    "url",
+    "format",
+    "max_bytes",
+    "redirects",
     "method",
     "headers",
     "bearer_file",
     "basic_file",
-    "ca",
     "expect_status",
+    "ca",
+    "client_cert",
+    "client_key",
+    "unix",
+    "connect_to",
 ];
+
+/// Keys that a later version will know.
+pub(super) const LATER: &[&str] = &[];
+
+const URL_EXAMPLE: &str = "\"http://127.0.0.1:8081/health\"";
 
 pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Kind> {
     let format = format(table, findings);
     let max_bytes = max_bytes(table, findings);
-    let redirects = table
-        .take("redirects")
-        .and_then(|entry| entry.integer(findings, 0, 10))
-        .and_then(|count| u32::try_from(count).ok())
-        .unwrap_or(0);
-    let example = "\"http://127.0.0.1:8081/health\"";
-    let url = table
-        .need(findings, "url", example)?
-        .text(findings, example)?;
-    if let Err(wrong) = Http::check_url(&url.value) {
-        findings.push(
-            Diagnostic::error(url.span, format!("url {wrong}"))
-                .remedy(format!("it looks like {example}")),
-        );
-    }
-    Some(Kind::Http(Http {
-        url: url.value,
+    let method = method(table, format, findings);
+    let redirects = redirects(table, method, findings);
+    let mut http = Http {
         format,
         max_bytes,
+        method,
         redirects,
-    }))
+        ..Http::get("")
+    };
+    headers(table, &mut http, findings);
+    http.credentials = credentials(table, findings);
+    http.expect_status = expect_status(table, findings);
+    http.unix = unix_socket(table, findings);
+    let connect_to = connect_to(table, &http, findings);
+    http.connect_to = connect_to.as_ref().map(|(_, address)| *address);
+    let tls_key = ["ca", "client_cert", "client_key"]
+        .into_iter()
+        .find_map(|key| table.span_of(key));
+    http.tls = tls(table, findings);
+
+    let url = url(table, findings)?;
+    http.url = url.value;
+    if let Some(span) = tls_key.filter(|_| !http.is_tls()) {
+        findings.push(
+            Diagnostic::error(span, "this is for https, and the url is http")
+                .remedy("certificates are of no use without TLS: write https:// or leave it out"),
+        );
+    }
+    if let Some((text, _)) = connect_to.filter(|_| host_is_address(&http.url)) {
+        findings.push(
+            Diagnostic::error(text.span, "the url names an address already")
+                .remedy("connect_to is for a url with a name that leads elsewhere"),
+        );
+    }
+    Some(Kind::Http(Box::new(http)))
+}
+
+fn url(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Text> {
+    let url = table
+        .need(findings, "url", URL_EXAMPLE)?
+        .text(findings, URL_EXAMPLE)?;
+    if let Err(wrong) = Http::check_url(&url.value) {
+        let remedy = if url.value.starts_with("unix:") {
+            "for a unix socket: unix = \"/run/app.sock\" beside url = \"http://localhost/health\""
+                .to_owned()
+        } else {
+            format!("it looks like {URL_EXAMPLE}")
+        };
+        findings.push(Diagnostic::error(url.span.clone(), format!("url {wrong}")).remedy(remedy));
+    }
+    Some(url)
+}
+
+fn method(table: &mut Table<'_>, format: Format, findings: &mut Findings<'_>) -> Method {
+    let choices = Method::ALL.map(|method| (method.name(), method));
+    let Some(entry) = table.take("method") else {
+        return Method::default();
+    };
+    let method = entry.choice(findings, &choices).unwrap_or_default();
+    if method == Method::Head && format != Format::Text {
+        findings.push(
+            Diagnostic::error(
+                entry.span(),
+                format!("the answer to HEAD has no body to be read as {format}"),
+            )
+            .remedy("use GET, or leave format out"),
+        );
+    }
+    method
+}
+
+fn redirects(table: &mut Table<'_>, method: Method, findings: &mut Findings<'_>) -> u32 {
+    let Some(entry) = table.take("redirects") else {
+        return 0;
+    };
+    let redirects = entry
+        .integer(findings, 0, 10)
+        .and_then(|count| u32::try_from(count).ok())
+        .unwrap_or(0);
+    if redirects > 0 && !matches!(method, Method::Get | Method::Head) {
+        findings.push(
+            Diagnostic::error(entry.key_span(), format!("a {method} is not redirected"))
+                .remedy("redirects are for GET and HEAD; name the place itself in url"),
+        );
+    }
+    redirects
+}
+
+fn headers(table: &mut Table<'_>, http: &mut Http, findings: &mut Findings<'_>) {
+    let example = "headers = { Host = \"app.example\" }";
+    let entries = table
+        .take("headers")
+        .and_then(|entry| entry.table(findings, example))
+        .map(|mut headers| headers.take_all())
+        .unwrap_or_default();
+    for entry in entries {
+        let Some(value) = entry.text(findings, "\"app.example\"") else {
+            continue;
+        };
+        match Http::header(entry.key, &value.value) {
+            Ok((name, value)) => {
+                http.headers.append(name, value);
+            }
+            Err(wrong) => findings.push(Diagnostic::error(
+                entry.key_span(),
+                format!("the header {:?} {wrong}", entry.key),
+            )),
+        }
+    }
+}
+
+fn credentials(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Credentials> {
+    let bearer = absolute_path(table, "bearer_file", "\"/etc/agentcheck/token\"", findings);
+    let basic_span = table.span_of("basic_file");
+    let basic = absolute_path(table, "basic_file", "\"/etc/agentcheck/login\"", findings);
+    if let (Some(_), Some(_), Some(span)) = (&bearer, &basic, basic_span) {
+        findings.push(
+            Diagnostic::error(span, "a source has a bearer_file or a basic_file, not both")
+                .remedy("a request has one Authorization header"),
+        );
+    }
+    bearer
+        .map(Credentials::Bearer)
+        .or(basic.map(Credentials::Basic))
+}
+
+fn expect_status(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Statuses {
+    let example = "\"200-299,401\"";
+    let text = table
+        .take("expect_status")
+        .and_then(|entry| entry.text(findings, example));
+    let Some(text) = text else {
+        return Statuses::default();
+    };
+    Statuses::parse(&text.value).unwrap_or_else(|wrong| {
+        findings.push(
+            Diagnostic::error(text.span, format!("expect_status {wrong}"))
+                .remedy(format!("statuses and ranges, as in {example}")),
+        );
+        Statuses::default()
+    })
+}
+
+fn connect_to(
+    table: &mut Table<'_>,
+    http: &Http,
+    findings: &mut Findings<'_>,
+) -> Option<(Text, IpAddr)> {
+    let text = table.take("connect_to")?.text(findings, "\"127.0.0.1\"")?;
+    if http.unix.is_some() {
+        findings.push(Diagnostic::error(
+            text.span.clone(),
+            "a source connects to a unix socket or to an address, not both",
+        ));
+    }
+    match text.value.parse() {
+        Ok(address) => Some((text, address)),
+        Err(_) => {
+            findings.push(
+                Diagnostic::error(text.span, "connect_to is not an address").remedy(
+                    "it is an IP address, as in \"127.0.0.1\" or \"::1\"; the port is the url's",
+                ),
+            );
+            None
+        }
+    }
+}
+
+fn host_is_address(url: &str) -> bool {
+    reqwest::Url::parse(url).is_ok_and(|url| {
+        let host = url.host_str().unwrap_or_default();
+        host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
+    })
+}
+
+fn tls(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Tls {
+    let ca = absolute_path(table, "ca", "\"/etc/agentcheck/ca.pem\"", findings);
+    let mut file = |key: &str, example| {
+        let span = table.span_of(key);
+        let path = absolute_path(table, key, example, findings);
+        (span, path)
+    };
+    let (cert_at, cert) = file("client_cert", "\"/etc/agentcheck/client.pem\"");
+    let (key_at, key) = file("client_key", "\"/etc/agentcheck/client.key\"");
+    let (alone, other) = match (cert_at, key_at) {
+        (Some(cert), None) => (Some(cert), "client_key"),
+        (None, Some(key)) => (Some(key), "client_cert"),
+        _ => (None, ""),
+    };
+    if let Some(span) = alone {
+        findings.push(
+            Diagnostic::error(span, format!("{other} is missing"))
+                .remedy("a client is known by a certificate and its key; both may be one file"),
+        );
+    }
+    Tls {
+        ca,
+        client: cert.zip(key),
+    }
 }

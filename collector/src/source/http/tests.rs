@@ -1,9 +1,14 @@
 //! The HTTP source against real servers, most of them bad ones.
 
+mod requests;
+mod scratch;
+mod secure;
 mod server;
+mod sockets;
 
 use super::*;
 use crate::reading::Content;
+use scratch::Scratch;
 use server::{drip, ok, saying, server};
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -22,10 +27,8 @@ const NOT_HELD: Duration = Duration::from_secs(20);
 
 fn http(url: &str) -> Http {
     Http {
-        url: url.to_owned(),
-        format: Format::Text,
         max_bytes: 1000,
-        redirects: 0,
+        ..Http::get(url)
     }
 }
 
@@ -385,8 +388,11 @@ fn to_end_an_exchange_is_not_to_wait_for_its_lookup() {
 
 #[test]
 fn a_url_that_is_not_one_fails_as_a_reading() {
-    let found = poll(http("https://a/"), AMPLE);
+    let found = poll(http("ftp://a/"), AMPLE);
     let failure = found.outcome.unwrap_err();
     assert_eq!(failure.reason, Reason::Other);
-    assert!(failure.detail.starts_with("the URL is https"), "{failure}");
+    assert!(
+        failure.detail.starts_with("the URL must begin"),
+        "{failure}"
+    );
 }

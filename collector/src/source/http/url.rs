@@ -12,13 +12,10 @@ pub(super) fn check(url: &str) -> Result<(), String> {
     }
     let (scheme, rest) = match url.split_once("://") {
         Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
-        None => return Err("must begin with http://".to_owned()),
+        None => return Err("must begin with http:// or https://".to_owned()),
     };
-    if scheme == "https" {
-        return Err("is https, which comes with a later version; use http://".to_owned());
-    }
-    if scheme != "http" {
-        return Err("must begin with http://".to_owned());
+    if scheme != "http" && scheme != "https" {
+        return Err("must begin with http:// or https://".to_owned());
     }
     if rest.is_empty() || rest.starts_with(['/', '?', '#', ':']) {
         return Err("has no host; write http://HOST/PATH".to_owned());
@@ -36,6 +33,12 @@ pub(super) fn check(url: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// See [`super::Http::is_tls`].
+pub(super) fn is_https(url: &str) -> bool {
+    url.split_once("://")
+        .is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("https"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,6 +48,7 @@ mod tests {
         for url in [
             "http://127.0.0.1:8081/health_check",
             "HTTP://localhost",
+            "https://app.example:8443/health",
             "http://[::1]:80/?a=b",
             "http://app.example/a%20b",
         ] {
@@ -55,14 +59,13 @@ mod tests {
     #[test]
     fn urls_that_cannot() {
         for (url, wrong) in [
-            ("", "must begin with http://"),
-            ("127.0.0.1:80/", "must begin with http://"),
-            ("http:127.0.0.1", "must begin with http://"),
-            ("ftp://a/", "must begin with http://"),
-            ("unix:///run/app.sock", "must begin with http://"),
+            ("", "must begin with http:// or https://"),
+            ("127.0.0.1:80/", "must begin with http:// or https://"),
+            ("http:127.0.0.1", "must begin with http:// or https://"),
+            ("ftp://a/", "must begin with http:// or https://"),
             (
-                "https://a/",
-                "is https, which comes with a later version; use http://",
+                "unix:///run/app.sock",
+                "must begin with http:// or https://",
             ),
             ("http://", "has no host; write http://HOST/PATH"),
             ("http:///a", "has no host; write http://HOST/PATH"),

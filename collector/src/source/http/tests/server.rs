@@ -26,7 +26,7 @@ pub(super) fn server(serve: impl Fn(TcpStream, &str) + Send + Sync + 'static) ->
     format!("http://{address}/")
 }
 
-fn request_head(stream: &mut TcpStream) -> String {
+pub(super) fn request_head(stream: &mut impl Read) -> String {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|length| length > 0) {
@@ -51,9 +51,9 @@ pub(super) fn ok(body: &str) -> String {
 }
 
 /// Writes one byte every 20 ms for as long as anybody listens.
-pub(super) fn drip(mut stream: TcpStream, byte: &[u8]) {
+pub(super) fn drip(mut stream: impl Write, byte: &[u8]) {
     let started = Instant::now();
-    while started.elapsed() < HELD && stream.write_all(byte).is_ok() {
+    while started.elapsed() < HELD && stream.write_all(byte).is_ok() && stream.flush().is_ok() {
         thread::sleep(Duration::from_millis(20));
     }
 }
