@@ -8,17 +8,19 @@
 //! | true | any | the rule decides |
 //! | false | any | the next rule is tried |
 //! | unknown | true, and still fresh | the rule still decides |
-//! | unknown | false, none, or no longer fresh | the rule does not hold, no later rule and no weight decides in its place: `on_failure` |
+//! | unknown | false, and still fresh | later rules are tried, but only one that is unknown too and held may decide; else `on_failure` |
+//! | unknown | none, or no longer fresh | `on_failure` |
 //!
-//! So what is unknown never takes a server out that was in, and a look at another source never answers
-//! for one that is gone. A weight that is unknown is answered by `on_failure` too.
+//! So what is unknown never takes a server out that was in, nor lets one in that was out, and a look at
+//! another source never answers for one that is gone: while a rule is unknown, no later rule and no weight
+//! decides in its place. A weight that is unknown is answered by `on_failure` too.
 
 use crate::config::{OnFailure, Service, State};
 use crate::expression::{Expression, Scope, Unknown};
 use crate::reading::Reason;
 use crate::text;
 use crate::wording;
-use agentcheck_common::{BootTime, Description, Percent, Reply};
+use agentcheck_common::{BootTime, Description, Operational, Percent, Reply};
 use std::time::Duration;
 
 /// What is known of one source: its latest finished poll.
@@ -259,6 +261,10 @@ struct Walk<'w> {
 impl Walk<'_> {
     fn decide(&mut self, truths: &mut [Option<Truth>]) -> Decided {
         let mut decided = None;
+        // Why an earlier rule, which did not hold when that was last known, is unknown by now.
+        let mut passed: Option<String> = None;
+        // When the oldest poll was sent that a kept truth rests on.
+        let mut kept_of = self.now;
         for (index, (rule, last)) in self.service.rules.iter().zip(truths).enumerate() {
             let of = self.polled.age_of(&rule.when);
             let truth = match self.polled.overdue_content(&rule.when) {
@@ -267,43 +273,40 @@ impl Walk<'_> {
             };
             // Rules after the one that decides are looked at too, so that their truths are known when
             // they are needed.
-            let before = *last;
+            let before = last.filter(|last| self.now < last.of.after(self.service.fresh_for));
             if let Ok(held) = truth {
                 *last = Some(Truth { held, of });
             }
             if decided.is_some() {
                 continue;
             }
-            decided = match truth {
-                Ok(true) => {
-                    self.of = self.of.min(of);
-                    Some(Decided::Rule { index, kept: None })
-                }
-                Ok(false) => {
-                    self.of = self.of.min(of);
-                    None
-                }
-                Err(unknown) => {
+            self.of = self.of.min(of);
+            decided = match (truth, before, &passed) {
+                (Ok(true), _, None) => Some(Decided::Rule { index, kept: None }),
+                // It would decide in the place of the unknown one.
+                (Ok(true), _, Some(_)) | (Ok(false), _, _) => None,
+                (Err(unknown), Some(truth), _) => {
+                    kept_of = kept_of.min(truth.of);
                     let reason = self.polled.reason(&rule.when, &unknown);
-                    Some(match before {
-                        Some(Truth { held: true, of })
-                            if self.now < of.after(self.service.fresh_for) =>
-                        {
-                            self.of = self.of.min(of);
-                            Decided::Rule {
-                                index,
-                                kept: Some(reason),
-                            }
-                        }
-                        _ => {
-                            self.of = self.of.min(of);
-                            Decided::Failure(reason)
-                        }
-                    })
+                    if truth.held {
+                        self.of = self.of.min(kept_of);
+                        let kept = Some(reason);
+                        Some(Decided::Rule { index, kept })
+                    } else {
+                        passed.get_or_insert(reason);
+                        None
+                    }
+                }
+                (Err(unknown), None, _) => {
+                    Some(Decided::Failure(self.polled.reason(&rule.when, &unknown)))
                 }
             };
         }
-        decided.unwrap_or_else(|| self.weigh())
+        match (decided, passed) {
+            (Some(decided), _) => decided,
+            (None, Some(reason)) => Decided::Failure(reason),
+            (None, None) => self.weigh(),
+        }
     }
 
     fn weigh(&mut self) -> Decided {
@@ -346,8 +349,14 @@ impl Walk<'_> {
             Decided::Failure(reason) => match self.service.on_failure {
                 OnFailure::Say(state) => self.worded(state, reason),
                 OnFailure::Keep => {
-                    let why = Description::lossy(&format!("kept: {reason}"));
-                    memory.last?.described(why)
+                    let last = memory.last?;
+                    // The word that tells it from any other down in the balancer's log.
+                    let maintenance = match last.operational {
+                        Some(Operational::Stopped) => "maintenance ",
+                        _ => "",
+                    };
+                    let why = format!("{maintenance}kept: {reason}");
+                    last.described(Description::lossy(&why))
                 }
             },
         };
