@@ -16,6 +16,7 @@
 
 mod check;
 mod functions;
+mod metrics;
 mod nearest;
 mod patterns;
 mod rewrite;

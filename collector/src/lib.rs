@@ -18,6 +18,7 @@ pub mod journal;
 pub mod lock;
 pub mod observe;
 pub mod plan;
+pub mod prometheus;
 pub mod reading;
 pub mod source;
 pub mod state_file;

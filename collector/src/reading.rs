@@ -1,8 +1,10 @@
 //! What one poll of a source found: the only thing that sources hand on, and all that evaluation sees
 //! of the world.
 
+use crate::prometheus::Exposition;
 use agentcheck_common::BootTime;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One finished poll.
@@ -55,6 +57,8 @@ pub enum Content {
     Numbers(Numbers),
     /// A JSON document.
     Json(serde_json::Value),
+    /// A Prometheus scrape.
+    Metrics(Arc<Exposition>),
 }
 
 impl Content {
@@ -64,7 +68,7 @@ impl Content {
         match self {
             Self::Number(value) => Some(*value),
             Self::Numbers(numbers) => Some(numbers.value),
-            Self::Text | Self::Json(_) => None,
+            Self::Text | Self::Json(_) | Self::Metrics(_) => None,
         }
     }
 }

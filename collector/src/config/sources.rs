@@ -211,11 +211,7 @@ fn polling(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Polling {
 }
 
 fn format(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Format {
-    let choices = [
-        ("text", Format::Text),
-        ("number", Format::Number),
-        ("json", Format::Json),
-    ];
+    let choices = Format::ALL.map(|format| (format.name(), format));
     table
         .take("format")
         .and_then(|entry| entry.choice(findings, &choices))

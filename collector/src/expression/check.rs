@@ -4,10 +4,12 @@
 use super::functions::{ListArgument, NUMERIC};
 use super::nearest::closest;
 use super::patterns;
-use super::rewrite::DEFAULT;
 use super::rewrite::written_name;
+use super::rewrite::{DEFAULT, metrics_of};
+use super::vocabulary::METRICS;
 use super::vocabulary::{Type, Vocabulary};
 use super::{Fault, MAX_DEPTH, MAX_LOOPS, Use};
+use crate::prometheus::Selector;
 use cel::common::ast::{
     CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr, SourceInfo,
     operators,
@@ -188,6 +190,11 @@ impl Checker<'_> {
             && !self.locals.contains(source)
             && let Some(fields) = self.vocabulary.sources.get(source)
         {
+            if select.field == METRICS && known_metrics(fields.as_deref()) {
+                let usage = format!("{source}.metrics('name{{label=\"x\"}}')");
+                let message = "metrics is called with a selector".to_owned();
+                return self.fault(tree, message, Some(usage));
+            }
             if select.test {
                 return self.fault(
                     tree,
@@ -260,8 +267,39 @@ impl Checker<'_> {
         }
     }
 
+    /// `source.metrics('selector', ...)`
+    fn metrics(&mut self, tree: &IdedExpr, source: &str, call: &CallExpr) -> Type {
+        let Some(fields) = self.vocabulary.sources.get(source) else {
+            return self.name(call.target.as_deref().unwrap_or(tree), source);
+        };
+        let known = fields.as_deref();
+        if known.is_some() && !known_metrics(known) {
+            let message = format!("the source {source} has no {METRICS}");
+            let remedy = "it has metrics with format = \"prometheus\"".to_owned();
+            return self.fault(tree, message, Some(remedy));
+        }
+        self.uses.entry(source.to_owned()).or_default().content = true;
+        if call.args.is_empty() {
+            let usage = format!("{source}.metrics('name{{label=\"x\"}}')");
+            self.fault(tree, "metrics takes a selector".into(), Some(usage));
+        }
+        for selector in &call.args {
+            let Expr::Literal(LiteralValue::String(text)) = &selector.expr else {
+                self.fault(selector, "metrics takes literal selectors".into(), None);
+                continue;
+            };
+            if let Err(wrong) = Selector::parse(text.inner()) {
+                self.fault(selector, wrong, None);
+            }
+        }
+        Type::List
+    }
+
     fn call(&mut self, tree: &IdedExpr, call: &CallExpr) -> Type {
         use Type::{List, Map, Number, Text, Truth, Unknown};
+        if let Some(source) = metrics_of(call, &self.locals) {
+            return self.metrics(tree, source, call);
+        }
         let target = call.target.as_deref().map(|target| self.type_of(target));
         let types: Vec<Type> = call.args.iter().map(|part| self.type_of(part)).collect();
         match (call.func_name.as_str(), target, types.as_slice()) {
@@ -367,7 +405,8 @@ impl Checker<'_> {
         call: &CallExpr,
         types: &[Type],
     ) -> Type {
-        const CEL_USAGE: [(&str, &str); 13] = [
+        const CEL_USAGE: [(&str, &str); 14] = [
+            (METRICS, "app.metrics('name{label=\"x\"}')"),
             ("capture", "text.capture('(?P<name>[0-9]+)').name"),
             (DEFAULT, "default(app.json.key, 0)"),
             ("size", "size(list)"),
@@ -469,6 +508,11 @@ impl Checker<'_> {
             .then(|| "double(text) reads text as a number".to_owned());
         self.fault(tree, message, remedy)
     }
+}
+
+/// Whether these are the fields of a source that gives a scrape.
+fn known_metrics(fields: Option<&[(&str, Type)]>) -> bool {
+    fields.is_some_and(|fields| fields.iter().any(|(field, _)| *field == METRICS))
 }
 
 /// The number of levels of a tree.

@@ -1,6 +1,7 @@
-//! The functions that expressions have beside CEL's own, on numbers; those on text are in [`patterns`].
+//! The functions that expressions have beside CEL's own, on numbers; those on text are in [`patterns`],
+//! those on Prometheus scrapes in [`metrics`].
 
-use super::patterns;
+use super::{metrics, patterns};
 use cel::common::value::CowVal;
 use cel::extractors::Arguments;
 use cel::{Context, ExecutionError, FunctionContext, Value};
@@ -46,7 +47,7 @@ pub(super) enum ListArgument {
 }
 
 /// What can be called by name and gives a number.
-pub(super) const NUMERIC: [Signature; 8] = [
+pub(super) const NUMERIC: [Signature; 9] = [
     Signature {
         name: "headroom",
         usage: "headroom(used, limit)",
@@ -90,6 +91,13 @@ pub(super) const NUMERIC: [Signature; 8] = [
         list: ListArgument::Alone,
     },
     Signature {
+        name: "sum",
+        usage: "sum(number, ...) or sum(list)",
+        least: 1,
+        most: usize::MAX,
+        list: ListArgument::Alone,
+    },
+    Signature {
         name: "mean",
         usage: "mean(number, ...) or mean(list)",
         least: 1,
@@ -114,12 +122,14 @@ pub(super) fn add_to(context: &mut Context<'_, '_>, budget: &Budget) {
     let _ = context.add_function("clamp", clamp);
     let _ = context.add_function("min", min);
     let _ = context.add_function("max", max);
+    let _ = context.add_function("sum", sum);
     let _ = context.add_function("mean", mean);
     let _ = context.add_function("weighted_mean", weighted_mean);
     let _ = context.add_function(DIVIDE, divide);
     let _ = context.add_function(MODULO, modulo);
     let _ = context.add_function(ITERATE, iterate(Arc::clone(budget)));
     patterns::add_to(context);
+    metrics::add_to(context);
 }
 
 pub(super) fn fail<T>(function: &str, message: &str) -> Result<T> {
@@ -256,6 +266,12 @@ fn max(Arguments(arguments): Arguments) -> Result {
     Ok(Value::Float(
         numbers.into_iter().fold(f64::NEG_INFINITY, f64::max),
     ))
+}
+
+/// `sum(a, b, ...)` or `sum(list)`
+fn sum(Arguments(arguments): Arguments) -> Result {
+    let numbers = numbers("sum", &arguments)?;
+    Ok(Value::Float(numbers.into_iter().sum()))
 }
 
 /// `mean(a, b, ...)` or `mean(list)`: the arithmetic mean.

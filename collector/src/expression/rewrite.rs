@@ -2,6 +2,8 @@
 //! variable, division and modulo become functions of ours.
 
 use super::functions::{DIVIDE, ITERATE, MODULO, as_double};
+use super::metrics::SELECT;
+use super::vocabulary::METRICS;
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators};
 use cel::common::types::CelDouble;
 
@@ -96,6 +98,9 @@ fn walk(tree: IdedExpr, numbers: Numbers, locals: &mut Vec<String>) -> IdedExpr 
         Expr::Call(call) if call.func_name == DEFAULT => {
             return or_default(id, call.args, numbers, locals);
         }
+        Expr::Call(call) if metrics_of(&call, locals).is_some() => {
+            return selected(id, call, locals);
+        }
         Expr::Call(call) => return call_to(id, call, numbers, locals),
         Expr::List(mut list) => {
             list.elements = all(list.elements, numbers, locals);
@@ -152,6 +157,24 @@ fn age_of(id: u64, source: &str) -> IdedExpr {
     let parts = [NOW.to_owned(), variable(source, GOOD_SINCE)];
     let parts = parts.into_iter().map(|part| named(id, part)).collect();
     called(id, operators::SUBSTRACT, parts)
+}
+
+/// The source whose scrape is looked at, in `source.metrics(...)`.
+pub(super) fn metrics_of<'c>(call: &'c CallExpr, locals: &[String]) -> Option<&'c str> {
+    match call.target.as_deref() {
+        Some(IdedExpr {
+            expr: Expr::Ident(source),
+            ..
+        }) if call.func_name == METRICS && !locals.contains(source) => Some(source),
+        _ => None,
+    }
+}
+
+/// `source.metrics('a', 'b')` as a call with the scrape first.
+fn selected(id: u64, call: CallExpr, locals: &[String]) -> IdedExpr {
+    let scrape = metrics_of(&call, locals).map(|source| named(id, variable(source, METRICS)));
+    let args = scrape.into_iter().chain(call.args).collect();
+    called(id, SELECT, args)
 }
 
 /// `default(app.json.a.b, 0)`: `a.b` where it is there, 0 where a key on the way is not. What the source

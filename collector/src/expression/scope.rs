@@ -1,7 +1,9 @@
 //! What expressions see of the world: the fields of each source's latest reading, as variables.
 
 use super::functions::{self, Budget, MOST_ELEMENTS};
+use super::metrics::Scrape;
 use super::rewrite::{GOOD_SINCE, NOW, variable};
+use super::vocabulary::METRICS;
 use crate::reading::{Content, Reading, Reason};
 use agentcheck_common::BootTime;
 use cel::objects::{Key, Map};
@@ -72,6 +74,13 @@ impl Scope<'_> {
         self.put(source, "value", value);
         self.put_parts(source, content);
         self.put(source, "json", json);
+        let metrics = match content {
+            Some(Content::Metrics(exposition)) => {
+                Some(Value::Opaque(Arc::new(Scrape(Arc::clone(exposition)))))
+            }
+            _ => None,
+        };
+        self.put(source, METRICS, metrics);
         if failure.is_none() {
             self.put(source, GOOD_SINCE, Some(seconds(reading.sent)));
         }

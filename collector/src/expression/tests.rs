@@ -33,9 +33,13 @@ fn sources() -> Vec<Source> {
                 max_bytes: 1000,
             }),
         ),
+        source("exporter", http(Format::Prometheus)),
         source("cpu", Kind::System(system::Metric::Cpu { cgroup: None })),
     ]
 }
+
+const SCRAPE: &str =
+    "queue_depth{queue=\"a\"} 3\nqueue_depth{queue=\"b\"} 5\nbusy_old 0.25\nnone NaN\n";
 
 fn reading(content: Content, text: &str) -> Reading {
     Reading {
@@ -60,6 +64,8 @@ fn scope() -> Scope<'static> {
     );
     scope.set("depth", &reading(Content::Number(7.0), "7"));
     scope.set("cpu", &reading(Content::Number(97.25), ""));
+    let scrape = Format::Prometheus.read(SCRAPE.as_bytes()).unwrap();
+    scope.set("exporter", &reading(scrape, SCRAPE));
     scope.at(BootTime(3_500_000_000));
     scope
 }
@@ -112,6 +118,15 @@ fn numbers_mix_as_people_expect() {
         ("app.json.big / app.json.big", 1.0),
         ("{1: 5}[1]", 5.0),
         ("size([1, 2] + [3])", 3.0),
+        ("sum(exporter.metrics('queue_depth'))", 8.0),
+        ("max(exporter.metrics('queue_depth{queue=~\"a|c\"}'))", 3.0),
+        ("exporter.metrics('queue_depth').size()", 2.0),
+        ("exporter.metrics('gone').size()", 0.0),
+        (
+            "headroom(mean(exporter.metrics('busy_new', 'busy_old')), 1)",
+            75.0,
+        ),
+        ("sum(1, 2.5)", 3.5),
         ("linear(depth.value, 5, 100, 9, 20)", 60.0),
         ("linear(1, 5, 100, 9, 20)", 100.0),
         ("linear(10, 5, 100, 9, 20)", 20.0),
@@ -184,6 +199,8 @@ fn no_value_has_a_reason() {
             "headroom: the limit is not above 0",
         ),
         ("headroom(app.json.state, 5)", "headroom: takes numbers"),
+        ("sum(exporter.metrics('gone'))", "sum: got an empty list"),
+        ("max(exporter.metrics('none'))", "max: got an empty list"),
         ("max([])", "max: got an empty list"),
         ("linear(1, 2, 0, 2, 5)", "linear: x2 is not above x1"),
         (
@@ -317,7 +334,7 @@ fn faults_point_into_the_expression() {
             "queue.value",
             "queue",
             "there is no source queue",
-            "the sources are app, cpu, depth, page",
+            "the sources are app, cpu, depth, exporter, page",
         ),
         (
             "app > 3",
@@ -393,6 +410,66 @@ fn faults_point_into_the_expression() {
         ),
         (
             "page.text.matches('(')",
+            "'('",
+            "pattern: unclosed group",
+            "",
+        ),
+        (
+            "exporter.metrics",
+            "exporter.metrics",
+            "metrics is called with a selector",
+            "exporter.metrics('name{label=\"x\"}')",
+        ),
+        (
+            "sum(exporter.metrics())",
+            "exporter.metrics(",
+            "metrics takes a selector",
+            "exporter.metrics('name{label=\"x\"}')",
+        ),
+        (
+            "sum(app.metrics('x'))",
+            "app.metrics('x'",
+            "the source app has no metrics",
+            "it has metrics with format = \"prometheus\"",
+        ),
+        (
+            "sum(exporter.metrics('x{'))",
+            "'x{'",
+            "the braces of the selector are not closed",
+            "",
+        ),
+        (
+            "sum(exporter.metrics(page.text))",
+            "page.text",
+            "metrics takes literal selectors",
+            "",
+        ),
+        (
+            "sum(nobody.metrics('x'))",
+            "nobody",
+            "there is no source nobody",
+            "the sources are app, cpu, depth, exporter, page",
+        ),
+        (
+            "default(app.json, 3)",
+            "app.json",
+            "default takes a key of a document first",
+            "default(app.json.key, 0)",
+        ),
+        (
+            "default(app.json.x)",
+            "default(app.json.x)",
+            "default is called otherwise",
+            "default(app.json.key, 0)",
+        ),
+        (
+            "curve(cpu.value, 3)",
+            "3",
+            "curve takes a list, this is a number",
+            "",
+        ),
+        (
+            "page.text.capture('(').n",
             "'('",
             "pattern: unclosed group",
             "",

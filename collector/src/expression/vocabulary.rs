@@ -98,6 +98,9 @@ impl Vocabulary {
     }
 }
 
+/// What a Prometheus scrape is called with: `app.metrics('name')`. Not a field: it is never seen by itself.
+pub(super) const METRICS: &str = "metrics";
+
 /// The fields of a source, with what is known of their types.
 fn fields(kind: &Kind) -> Vec<(&'static str, Type)> {
     let mut fields = vec![
@@ -128,6 +131,7 @@ fn fields(kind: &Kind) -> Vec<(&'static str, Type)> {
     match format {
         Some(Format::Json) => fields.push(("json", Type::Unknown)),
         Some(Format::Number) | None => fields.push(("value", Type::Number)),
+        Some(Format::Prometheus) => fields.push((METRICS, Type::Unknown)),
         Some(Format::Text) => {}
     }
     fields

@@ -1,9 +1,11 @@
-//! How a body is read: text, one number, or one JSON document. Pure.
+//! How a body is read: text, one number, one JSON document, or a Prometheus scrape. Pure.
 //!
-//! Not here: what is looked up in a document (expressions do); lists of metrics (Prometheus text).
+//! Not here: what is looked up in a document or a scrape (expressions do).
 
+use crate::prometheus::Exposition;
 use crate::reading::{Content, Failure, Reason};
 use std::fmt;
+use std::sync::Arc;
 
 /// How a body is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -15,6 +17,8 @@ pub enum Format {
     Number,
     /// `json`: one JSON document.
     Json,
+    /// `prometheus`: a scrape in Prometheus's text format, or OpenMetrics.
+    Prometheus,
 }
 
 /// Some programs put it before their UTF-8; RFC 8259 lets a reader of JSON pass over it.
@@ -25,7 +29,7 @@ const SHOWN: usize = 40;
 
 impl Format {
     /// All formats.
-    pub const ALL: [Self; 3] = [Self::Text, Self::Number, Self::Json];
+    pub const ALL: [Self; 4] = [Self::Text, Self::Number, Self::Json, Self::Prometheus];
 
     /// The word of the configuration.
     #[must_use]
@@ -34,6 +38,7 @@ impl Format {
             Self::Text => "text",
             Self::Number => "number",
             Self::Json => "json",
+            Self::Prometheus => "prometheus",
         }
     }
 
@@ -57,6 +62,7 @@ impl Format {
             Self::Text => utf8(body).map(|_| Content::Text),
             Self::Number => utf8(without_mark(body)).and_then(number),
             Self::Json => json(without_mark(body)),
+            Self::Prometheus => utf8(body).and_then(metrics),
         }
     }
 }
@@ -95,6 +101,12 @@ fn number(text: &str) -> Result<Content, Failure> {
         Ok(_) if decimal => Err(malformed(format_args!("too large: {:?}", shown()))),
         _ => Err(malformed(format_args!("not a number: {:?}", shown()))),
     }
+}
+
+fn metrics(text: &str) -> Result<Content, Failure> {
+    Exposition::parse(text.to_owned())
+        .map(|exposition| Content::Metrics(Arc::new(exposition)))
+        .map_err(|wrong| malformed(format_args!("not Prometheus text: {wrong}")))
 }
 
 fn json(body: &[u8]) -> Result<Content, Failure> {

@@ -1,0 +1,305 @@
+//! The text that Prometheus scrapes (exposition format 0.0.4 and OpenMetrics 1.0): read whole or refused
+//! whole, and looked at through selectors. Pure.
+//!
+//! By hand: the crates for it are ten times slower, or drop what they do not understand without a word.
+//! Left out: types, help and units (nothing here depends on them), timestamps and exemplars (read over),
+//! native histograms (they have no text form).
+
+mod selector;
+
+pub use selector::Selector;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+
+/// The most series that are taken: a scrape that is larger is a failure.
+pub const MOST_SERIES: usize = 100_000;
+
+/// All series of one scrape.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exposition {
+    text: String,
+    series: Vec<Series>,
+}
+
+/// One series: its places in the text, and its value.
+#[derive(Clone, Debug, PartialEq)]
+struct Series {
+    name: Name,
+    /// What stands between the braces.
+    labels: Range<usize>,
+    value: f64,
+}
+
+/// Where a name stands.
+#[derive(Clone, Debug, PartialEq)]
+enum Name {
+    Bare(Range<usize>),
+    /// In quotes inside of the braces, where it may be of any characters.
+    Quoted(String),
+}
+
+/// What cannot be read, and on which line, counted from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// The line.
+    pub line: usize,
+    /// What is wrong with it.
+    pub what: &'static str,
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.what)
+    }
+}
+
+/// A label and its value.
+pub(crate) type Label<'t> = (Cow<'t, str>, Cow<'t, str>);
+
+impl Exposition {
+    /// Reads a whole scrape.
+    ///
+    /// # Errors
+    /// The first line that is none of the format: part of a scrape would be other numbers than those that
+    /// were asked for.
+    pub fn parse(text: String) -> Result<Self, Wrong> {
+        let mut series = Vec::new();
+        let mut start = 0;
+        for (index, line) in text.split('\n').enumerate() {
+            let wrong = |what| Wrong {
+                line: index + 1,
+                what,
+            };
+            let offset = start;
+            start += line.len() + 1;
+            let line = line.strip_suffix('\r').unwrap_or(line);
+            let visible = line.trim_start_matches(BLANKS);
+            if visible.is_empty() || visible.starts_with('#') {
+                continue;
+            }
+            if series.len() == MOST_SERIES {
+                return Err(wrong("too many series"));
+            }
+            let offset = offset + (line.len() - visible.len());
+            series.push(parse_line(visible, offset).map_err(wrong)?);
+        }
+        Ok(Self { text, series })
+    }
+
+    /// The number of series.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.series.len()
+    }
+
+    /// Whether there are no series.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.series.is_empty()
+    }
+
+    /// The finite values of the series that one of the selectors takes: the first selector that takes any
+    /// counts, so that an exporter which renamed a metric can be named twice. A series without a number
+    /// (NaN, as of a summary that saw nothing) is passed over.
+    #[must_use]
+    pub fn values(&self, selectors: &[Selector]) -> Vec<f64> {
+        for selector in selectors {
+            let taken: Vec<f64> = self.taken(selector).map(|(_, value)| value).collect();
+            if !taken.is_empty() {
+                return taken;
+            }
+        }
+        Vec::new()
+    }
+
+    /// The same, each with what tells the series apart: name and labels, as they stand in the text.
+    pub fn identified(&self, selectors: &[Selector]) -> Vec<(String, f64)> {
+        for selector in selectors {
+            let taken: Vec<(String, f64)> = self
+                .taken(selector)
+                .map(|(series, value)| {
+                    let labels = self.text.get(series.labels.clone()).unwrap_or_default();
+                    (format!("{}{{{labels}}}", self.name_of(series)), value)
+                })
+                .collect();
+            if !taken.is_empty() {
+                return taken;
+            }
+        }
+        Vec::new()
+    }
+
+    fn taken<'a>(&'a self, selector: &'a Selector) -> impl Iterator<Item = (&'a Series, f64)> {
+        self.series
+            .iter()
+            .filter(|series| series.value.is_finite() && self.name_of(series) == selector.name())
+            .filter(|series| {
+                let labels = self.text.get(series.labels.clone()).unwrap_or_default();
+                selector.takes(labels)
+            })
+            .map(|series| (series, series.value))
+    }
+
+    fn name_of<'a>(&'a self, series: &'a Series) -> &'a str {
+        match &series.name {
+            Name::Bare(place) => self.text.get(place.clone()).unwrap_or_default(),
+            Name::Quoted(name) => name,
+        }
+    }
+}
+
+const BLANKS: [char; 2] = [' ', '\t'];
+
+/// One line, which begins at `offset` of the text.
+fn parse_line(line: &str, offset: usize) -> Result<Series, &'static str> {
+    let length = line
+        .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '.')))
+        .unwrap_or(line.len());
+    let (name, rest) = line.split_at(length);
+    if name.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+        return Err("a name cannot begin so");
+    }
+    if name.is_empty() && !rest.starts_with('{') {
+        return Err("there is no name");
+    }
+    let rest = rest.trim_start_matches(BLANKS);
+    let (labels, rest) = match rest.strip_prefix('{') {
+        Some(inside) => {
+            let length = braces_end(inside)?;
+            let start = offset + (line.len() - inside.len());
+            let (_, after) = inside.split_at(length);
+            (start..start + length, after.get(1..).unwrap_or_default())
+        }
+        None if rest.len() == line.len() - length && !rest.is_empty() => {
+            return Err("no blank behind the name");
+        }
+        None => (offset..offset, rest),
+    };
+    let inside = line
+        .get(labels.start - offset..labels.end - offset)
+        .unwrap_or_default();
+    let (quoted, _) = parse_labels(inside)?;
+    let name = match (name.is_empty(), quoted) {
+        (false, None) => Name::Bare(offset..offset + length),
+        (true, Some(name)) => Name::Quoted(name.into_owned()),
+        (true, None) => return Err("there is no name"),
+        (false, Some(_)) => return Err("there are two names"),
+    };
+    let mut words = rest.split(BLANKS).filter(|word| !word.is_empty());
+    let value = number(words.next().ok_or("there is no value")?).ok_or("the value is no number")?;
+    match words.next() {
+        // An exemplar, as OpenMetrics has it: a number that was seen, not one of the series.
+        None => {}
+        Some(word) if word.starts_with('#') => {}
+        Some(time) => {
+            number(time).ok_or("the timestamp is no number")?;
+            if words.next().is_some_and(|word| !word.starts_with('#')) {
+                return Err("there is something behind the timestamp");
+            }
+        }
+    }
+    Ok(Series {
+        name,
+        labels,
+        value,
+    })
+}
+
+/// Where the braces end that were opened before `inside`: quotes may hold braces.
+fn braces_end(inside: &str) -> Result<usize, &'static str> {
+    let (mut quoted, mut escaped) = (false, false);
+    for (at, byte) in inside.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'}' if !quoted => return Ok(at),
+            _ => {}
+        }
+    }
+    Err("the braces are not closed")
+}
+
+/// The quoted name, if there is one, and the labels of what stands between braces.
+pub(crate) fn parse_labels(
+    inside: &str,
+) -> Result<(Option<Cow<'_, str>>, Vec<Label<'_>>), &'static str> {
+    let mut name = None;
+    let mut labels = Vec::new();
+    let mut rest = inside.trim_matches(BLANKS);
+    while !rest.is_empty() {
+        let (key, after, quoted) = if rest.starts_with('"') {
+            let (key, after) = string(rest)?;
+            (key, after, true)
+        } else {
+            let length = rest
+                .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '.')))
+                .unwrap_or(rest.len());
+            let (key, after) = rest.split_at(length);
+            if key.is_empty() {
+                return Err("a label has no name");
+            }
+            (Cow::Borrowed(key), after, false)
+        };
+        let after = after.trim_start_matches(BLANKS);
+        rest = match after.strip_prefix('=') {
+            Some(value) => {
+                let (value, after) = string(value.trim_start_matches(BLANKS))?;
+                labels.push((key, value));
+                after
+            }
+            // Only the name of the series stands without a value, and first.
+            None if quoted && name.is_none() && labels.is_empty() => {
+                name = Some(key);
+                after
+            }
+            None => return Err("a label has no value"),
+        };
+        rest = rest.trim_start_matches(BLANKS);
+        rest = match rest.strip_prefix(',') {
+            Some(after) => after.trim_start_matches(BLANKS),
+            None if rest.is_empty() => rest,
+            None => return Err("no comma between labels"),
+        };
+    }
+    Ok((name, labels))
+}
+
+/// A quoted string at the beginning of `text`, and what follows it.
+pub(crate) fn string(text: &str) -> Result<(Cow<'_, str>, &str), &'static str> {
+    let inside = text
+        .strip_prefix('"')
+        .ok_or("a label's value is not in quotes")?;
+    let mut decoded = String::new();
+    let mut characters = inside.char_indices();
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '"' => {
+                let (raw, after) = inside.split_at(at);
+                let value = if raw.contains('\\') {
+                    Cow::Owned(decoded)
+                } else {
+                    Cow::Borrowed(raw)
+                };
+                return Ok((value, after.get(1..).unwrap_or_default()));
+            }
+            '\\' => match characters.next().map(|(_, escaped)| escaped) {
+                Some('n') => decoded.push('\n'),
+                Some(escaped @ ('\\' | '"')) => decoded.push(escaped),
+                _ => return Err("an escape that is none"),
+            },
+            other => decoded.push(other),
+        }
+    }
+    Err("the quotes are not closed")
+}
+
+/// A number in Prometheus's form: decimal, or `NaN`, `Inf`, `+Inf`, `-Inf` in any case.
+fn number(word: &str) -> Option<f64> {
+    word.parse().ok()
+}
+
+#[cfg(test)]
+mod tests;
