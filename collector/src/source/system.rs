@@ -3,14 +3,17 @@
 //! Each metric has a room of its own, in which reading stands apart from parsing; here is what they have
 //! in common. In a container /proc is the whole machine's, unless something like lxcfs is mounted over it.
 //!
-//! Not here: connections (a later version).
+//! Not here: rates and averages over time (`[derive.NAME]`); cgroups of version 1; UDP and unix sockets.
 
 mod cgroup;
+mod connections;
 mod cpu;
 mod disk;
 mod load;
 mod memory;
+mod netlink;
 mod pressure;
+mod proc_net;
 mod processes;
 
 pub use cgroup::Cgroup;
@@ -90,6 +93,22 @@ pub enum Metric {
         /// A path, absolute.
         path: PathBuf,
     },
+    /// `connections`: how many TCP connections are established on a local port, IPv4 and IPv6, accepted or
+    /// waiting to be.
+    Connections {
+        /// The local port.
+        port: u16,
+    },
+    /// `backlog`: how many TCP connections wait to be accepted on a local port, over all sockets that
+    /// listen there. Where none does, a poll fails: [`Reason::Refused`].
+    ///
+    /// Parts: `limit`, how many may wait, over all of them; `fullest`, the queue that is nearest to its
+    /// own limit, in per cent (0 to 100); `listeners`, how many sockets listen. Without netlink only the
+    /// last is there.
+    Backlog {
+        /// The local port.
+        port: u16,
+    },
     /// `processes`: how many there are, threads and zombies not counted.
     Processes {
         /// The process's own name, as ps(1) shows it, or that of its program file.
@@ -108,6 +127,8 @@ impl Metric {
             Self::Pressure { .. } => "pressure",
             Self::Load => "load",
             Self::Disk { .. } => "disk",
+            Self::Connections { .. } => "connections",
+            Self::Backlog { .. } => "backlog",
             Self::Processes { .. } => "processes",
         }
     }
@@ -123,7 +144,8 @@ impl Metric {
             Self::Pressure { .. } => pressure::PARTS,
             Self::Load => load::PARTS,
             Self::Disk { .. } => disk::PARTS,
-            Self::Processes { .. } => &[],
+            Self::Backlog { .. } => connections::BACKLOG_PARTS,
+            Self::Connections { .. } | Self::Processes { .. } => &[],
         }
     }
 }
@@ -142,6 +164,7 @@ impl fmt::Display for Metric {
                 }
             }
             Self::Disk { path } => write!(f, " {path:?}"),
+            Self::Connections { port } | Self::Backlog { port } => write!(f, " on port {port}"),
             Self::Processes { name } => write!(f, " {name:?}"),
             Self::Swap | Self::Load => Ok(()),
         }
@@ -203,6 +226,8 @@ impl Sampler {
             }
             Metric::Load => load::read_load(root, deadline),
             Metric::Disk { path } => disk::read_disk(path),
+            Metric::Connections { port } => connections::read_connections(root, *port, deadline),
+            Metric::Backlog { port } => connections::read_backlog(root, *port, deadline),
             Metric::Processes { name } => processes::read_processes(root, name, deadline),
         };
         if numbers.is_err() {

@@ -7,10 +7,10 @@ use crate::source::Kind;
 use crate::source::system::{Cgroup, Metric, Resource};
 
 /// The keys of this kind, besides those of every kind.
-pub(super) const KEYS: &[&str] = &["metric", "cgroup", "resource", "path", "name"];
+pub(super) const KEYS: &[&str] = &["metric", "cgroup", "resource", "path", "port", "name"];
 
 /// Keys that a later version will know.
-pub(super) const LATER: &[&str] = &["port"];
+pub(super) const LATER: &[&str] = &[];
 
 /// What a metric is called, before its own keys are read.
 #[derive(Clone, Copy)]
@@ -21,17 +21,21 @@ enum Name {
     Pressure,
     Load,
     Disk,
+    Connections,
+    Backlog,
     Processes,
 }
 
 /// The metrics, and the keys that each of them takes.
-const METRICS: [(&str, Name, &[&str]); 7] = [
+const METRICS: [(&str, Name, &[&str]); 9] = [
     ("cpu", Name::Cpu, &["cgroup"]),
     ("memory", Name::Memory, &["cgroup"]),
     ("swap", Name::Swap, &[]),
     ("pressure", Name::Pressure, &["resource", "cgroup"]),
     ("load", Name::Load, &[]),
     ("disk", Name::Disk, &["path"]),
+    ("connections", Name::Connections, &["port"]),
+    ("backlog", Name::Backlog, &["port"]),
     ("processes", Name::Processes, &["name"]),
 ];
 
@@ -74,6 +78,12 @@ pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option
                 path: path.value.into(),
             }
         }
+        Name::Connections => Metric::Connections {
+            port: port(table, findings)?,
+        },
+        Name::Backlog => Metric::Backlog {
+            port: port(table, findings)?,
+        },
         Name::Processes => Metric::Processes {
             name: process(table, findings)?,
         },
@@ -127,6 +137,13 @@ fn resource(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Resour
     table
         .need(findings, "resource", "\"memory\"")?
         .choice(findings, &choices)
+}
+
+fn port(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<u16> {
+    let port = table
+        .need(findings, "port", "443")?
+        .integer(findings, 1, i64::from(u16::MAX))?;
+    u16::try_from(port).ok()
 }
 
 fn process(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<String> {
