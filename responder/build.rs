@@ -30,8 +30,8 @@ fn main() {
     println!("cargo::rustc-cfg=freestanding");
     // Nothing here ever unwinds, so the tables for it are left out: a tenth of the program.
     let manifest = env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
-    let discard = format!("-Wl,-T,{manifest}/discard.ld");
-    println!("cargo::rerun-if-changed=discard.ld");
+    let layout = format!("-Wl,-T,{manifest}/layout.ld");
+    println!("cargo::rerun-if-changed=layout.ld");
     for argument in [
         "-nostartfiles",
         "-nostdlib",
@@ -40,7 +40,7 @@ fn main() {
         "-Wl,--build-id=none",
         "-Wl,-z,norelro",
         "-Wl,--no-eh-frame-hdr",
-        &discard,
+        &layout,
     ] {
         println!("cargo::rustc-link-arg-bins={argument}");
     }

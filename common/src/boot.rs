@@ -63,12 +63,27 @@ impl BootId {
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
         let text = text.strip_suffix(b"\n").unwrap_or(text);
-        let id: [u8; Self::LEN] = text.try_into().ok()?;
-        let well_formed = id.iter().enumerate().all(|(at, byte)| match at {
+        if !Self::is_id(text) {
+            return None;
+        }
+        Some(Self(text.try_into().ok()?))
+    }
+
+    /// Whether this is an id in the kernel's form, without a newline.
+    #[must_use]
+    pub fn is_id(text: &[u8]) -> bool {
+        let mut all = text.iter().enumerate();
+        let well_formed = all.all(|(at, byte)| match at {
             8 | 13 | 18 | 23 => *byte == b'-',
             _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
         });
-        well_formed.then_some(Self(id))
+        text.len() == Self::LEN && well_formed
+    }
+
+    /// The id as bytes of ASCII.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 
     /// The id as text.

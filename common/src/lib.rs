@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod boot;
+pub mod decimal;
 pub mod name;
 pub mod reply;
 pub mod schedule;

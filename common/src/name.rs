@@ -19,13 +19,7 @@ impl ServiceName {
     /// a path.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let (first, rest) = text.split_first()?;
-        let fits = text.len() <= Self::MAX
-            && first.is_ascii_alphanumeric()
-            && rest
-                .iter()
-                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
-        if !fits {
+        if !Self::is_name(text) {
             return None;
         }
         let mut bytes = [0; Self::MAX];
@@ -34,6 +28,16 @@ impl ServiceName {
             bytes,
             len: u8::try_from(text.len()).ok()?,
         })
+    }
+
+    /// Whether [`ServiceName::parse`] takes this text.
+    #[must_use]
+    #[inline(never)]
+    pub fn is_name(text: &[u8]) -> bool {
+        let starts = text.first().is_some_and(u8::is_ascii_alphanumeric);
+        let mut all = text.iter();
+        let known = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        starts && text.len() <= Self::MAX && all.all(known)
     }
 
     /// The name as bytes of ASCII.

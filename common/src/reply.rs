@@ -15,6 +15,7 @@
 //! `up#x` HAProxy sees one unknown word. `weight:`, known to HAProxy 3.1 and later only, is no word
 //! here: on older versions it is an error.
 
+use crate::decimal::decimal;
 use core::fmt;
 
 /// The longest line that may go to HAProxy, its newline included, in bytes. HAProxy takes 16,383; a
@@ -37,7 +38,7 @@ pub enum Operational {
 impl Operational {
     /// The word that HAProxy reads.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub const fn word(self) -> &'static str {
         match self {
             Self::Up => "up",
             Self::Down => "down",
@@ -61,7 +62,7 @@ pub enum Administrative {
 impl Administrative {
     /// The word that HAProxy reads.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub const fn word(self) -> &'static str {
         match self {
             Self::Ready => "ready",
             Self::Drain => "drain",
@@ -162,9 +163,7 @@ impl Description {
     /// `text` as it is, or `None` where it could not be shown as it is.
     #[must_use]
     pub fn exact(text: &[u8]) -> Option<Self> {
-        let printable = text.iter().all(|byte| matches!(byte, b' '..=b'~'));
-        let blank_end = text.first() == Some(&b' ') || text.last() == Some(&b' ');
-        if text.len() > Self::MAX || !printable || blank_end {
+        if !Self::fits(text) {
             return None;
         }
         let mut shown = Self::NONE;
@@ -172,6 +171,13 @@ impl Description {
             shown.push(*byte);
         }
         Some(shown)
+    }
+
+    /// Whether `text` can be shown as it is.
+    fn fits(text: &[u8]) -> bool {
+        let printable = text.iter().all(|byte| matches!(byte, b' '..=b'~'));
+        let blank_end = text.first() == Some(&b' ') || text.last() == Some(&b' ');
+        text.len() <= Self::MAX && printable && !blank_end
     }
 
     fn push(&mut self, byte: u8) -> bool {
@@ -282,38 +288,46 @@ impl Reply {
     /// # Errors
     /// What is wrong with the line, and where.
     pub fn parse(line: &[u8]) -> Result<Self, NotAReply> {
-        if line.len() >= MAX_LINE {
-            return Err(NotAReply::TooLong);
-        }
         let mut reply = Self::NOTHING;
-        let mut words = Words { line, at: 0 };
-        while let Some((at, word)) = words.next_word() {
-            match Word::of(word) {
-                Some(Word::Operational(state)) => reply.operational = Some(state),
-                Some(Word::Administrative(state)) => reply.administrative = Some(state),
-                Some(Word::Percent(percent)) => reply.percent = Some(percent),
-                Some(Word::Maxconn(limit)) => reply.maxconn = Some(limit),
-                None => {
-                    return Err(NotAReply::UnknownWord {
-                        at,
-                        len: word.len(),
-                    });
-                }
-            }
-        }
-        if let Some(text) = words.description() {
-            // Blanks only: a line end would be the start of another line.
-            let end = text.iter().rposition(|byte| !matches!(byte, b' ' | b'\t'));
-            let text = text
-                .get(..end.map_or(0, |last| last + 1))
-                .unwrap_or_default();
-            reply.description = Description::exact(text).ok_or(NotAReply::BadDescription)?;
-        }
-        if reply.says_nothing() {
-            return Err(NotAReply::SaysNothing);
-        }
+        let text = walk(line, |word| match word {
+            Word::Operational(state) => reply.operational = Some(state),
+            Word::Administrative(state) => reply.administrative = Some(state),
+            Word::Percent(percent) => reply.percent = Some(percent),
+            Word::Maxconn(limit) => reply.maxconn = Some(limit),
+        })?;
+        reply.description = Description::exact(text).ok_or(NotAReply::BadDescription)?;
         Ok(reply)
     }
+}
+
+/// Whether [`Reply::parse`] takes this line; the same, without making a reply of it.
+///
+/// # Errors
+/// What is wrong with the line, and where.
+pub fn check(line: &[u8]) -> Result<(), NotAReply> {
+    walk(line, |_| ()).map(|_| ())
+}
+
+/// Hands over the words of a line one by one; its description, if all of the line is as it should be.
+fn walk(line: &[u8], mut take: impl FnMut(Word)) -> Result<&[u8], NotAReply> {
+    if line.len() >= MAX_LINE {
+        return Err(NotAReply::TooLong);
+    }
+    let mut words = Words { line, at: 0 };
+    let mut says_nothing = true;
+    while let Some((at, word)) = words.next_word() {
+        let len = word.len();
+        take(Word::of(word).ok_or(NotAReply::UnknownWord { at, len })?);
+        says_nothing = false;
+    }
+    let text = words.description();
+    if !Description::fits(text) {
+        return Err(NotAReply::BadDescription);
+    }
+    if says_nothing {
+        return Err(NotAReply::SaysNothing);
+    }
+    Ok(text)
 }
 
 impl fmt::Display for Reply {
@@ -396,51 +410,59 @@ impl Word {
     /// is written.
     #[must_use]
     pub fn of(word: &[u8]) -> Option<Self> {
-        use {Administrative as A, Operational as O};
-        let states = [
-            (O::Up.word(), Self::Operational(O::Up)),
-            (O::Down.word(), Self::Operational(O::Down)),
-            (O::Stopped.word(), Self::Operational(O::Stopped)),
-            (O::Fail.word(), Self::Operational(O::Fail)),
-            (A::Ready.word(), Self::Administrative(A::Ready)),
-            (A::Drain.word(), Self::Administrative(A::Drain)),
-            (A::Maint.word(), Self::Administrative(A::Maint)),
-        ];
-        for (text, meaning) in states {
-            if word.eq_ignore_ascii_case(text.as_bytes()) {
-                return Some(meaning);
-            }
-        }
-        if let Some(digits) = word.strip_suffix(b"%") {
-            let percent = u16::try_from(number(digits)?).ok()?;
+        // Leading zeros as strtol allows them.
+        if let Some(digits) = word.strip_suffix(b"%".as_slice()) {
+            let percent = u16::try_from(decimal(digits)?).ok()?;
             return Percent::new(percent).map(Self::Percent);
         }
-        let prefix = word.get(..MAXCONN.len())?;
-        if prefix.eq_ignore_ascii_case(MAXCONN) {
-            let limit = number(word.get(MAXCONN.len()..)?)?;
+        let (start, digits) = word.split_at_checked(MAXCONN.len()).unwrap_or((word, b""));
+        let start = packed(start);
+        if start == packed(MAXCONN) {
+            let limit = u32::try_from(decimal(digits)?).ok()?;
             return Maxconn::new(limit).map(Self::Maxconn);
         }
-        None
+        let mut states = STATES.iter().filter(|_| digits.is_empty());
+        states
+            .find(|(known, _)| *known == start)
+            .map(|(_, meaning)| *meaning)
     }
 }
 
 const MAXCONN: &[u8] = b"maxconn:";
 
-/// One or more digits, leading zeros allowed as strtol allows them, that fit 32 bits.
-fn number(digits: &[u8]) -> Option<u32> {
-    if digits.is_empty() {
-        return None;
+/// The words that are always the same. Their letters are packed into a number each, for a table of texts
+/// would be one of addresses and lengths, twice the size.
+static STATES: [(u64, Word); 7] = {
+    use {Administrative as A, Operational as O};
+    const fn operational(state: O) -> (u64, Word) {
+        (packed(state.word().as_bytes()), Word::Operational(state))
     }
-    let mut value: u32 = 0;
-    for digit in digits {
-        if !digit.is_ascii_digit() {
-            return None;
+    const fn administrative(state: A) -> (u64, Word) {
+        (packed(state.word().as_bytes()), Word::Administrative(state))
+    }
+    [
+        operational(O::Up),
+        operational(O::Down),
+        operational(O::Stopped),
+        operational(O::Fail),
+        administrative(A::Ready),
+        administrative(A::Drain),
+        administrative(A::Maint),
+    ]
+};
+
+/// At most eight letters, in lower case, as one number. What has a NUL in it, and nothing else, is 0, so
+/// that no two words are the same number.
+const fn packed(mut word: &[u8]) -> u64 {
+    let mut number = 0;
+    while let [byte, rest @ ..] = word {
+        if *byte == 0 {
+            return 0;
         }
-        value = value
-            .checked_mul(10)?
-            .checked_add(u32::from(digit - b'0'))?;
+        number = number << 8 | byte.to_ascii_lowercase() as u64;
+        word = rest;
     }
-    Some(value)
+    number
 }
 
 /// Walks the words of a line in HAProxy's way.
@@ -467,14 +489,16 @@ impl<'a> Words<'a> {
         Some((at, rest.get(..len).unwrap_or_default()))
     }
 
-    /// The text after the `#`, once there are no more words.
-    fn description(&self) -> Option<&'a [u8]> {
-        let text = self.rest().strip_prefix(b"#")?;
-        let blanks = text
-            .iter()
-            .take_while(|b| matches!(**b, b' ' | b'\t'))
-            .count();
-        text.get(blanks..)
+    /// The text after the `#`, once there are no more words, without blanks at its ends. (Blanks only: a
+    /// line end would be the start of another line.)
+    fn description(&self) -> &'a [u8] {
+        let Some(mut text) = self.rest().strip_prefix(b"#".as_slice()) else {
+            return b"";
+        };
+        while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
+            text = rest;
+        }
+        text
     }
 }
 

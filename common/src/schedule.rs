@@ -15,7 +15,8 @@
 //!
 //! Decoding and picking need neither allocation nor std, so that the freestanding responder can do it.
 
-use crate::{BootId, BootTime, Reply, ServiceName};
+use crate::decimal::canonical;
+use crate::{BootId, BootTime, Reply, ServiceName, reply};
 use core::fmt::{self, Write as _};
 
 /// The longest state file, in bytes: one page, some 25 stages with the longest descriptions.
@@ -144,10 +145,10 @@ pub enum Refused {
 /// A state file's content, checked to its last byte, its times not yet looked at.
 #[derive(Clone, Copy, Debug)]
 pub struct Schedule<'a> {
-    /// The service that it speaks for.
-    pub name: ServiceName,
-    /// The boot whose clock its times are of.
-    pub boot: BootId,
+    /// The service that it speaks for: a name that [`ServiceName::parse`] takes.
+    pub name: &'a [u8],
+    /// The boot whose clock its times are of: an id that [`BootId::parse`] takes.
+    pub boot: &'a [u8],
     /// When it was written.
     pub from: BootTime,
     stages: &'a [u8],
@@ -178,20 +179,24 @@ impl<'a> Schedule<'a> {
 
     fn decode_lines(file: &'a [u8]) -> Option<Self> {
         let (head, rest) = split_line(file)?;
-        let name = ServiceName::parse(head.strip_prefix(b"agentcheck 1 ")?)?;
+        let name = head.strip_prefix(b"agentcheck 1 ".as_slice())?;
+        if !ServiceName::is_name(name) {
+            return None;
+        }
         let (line, rest) = split_line(rest)?;
-        let boot = line.strip_prefix(b"boot ")?;
-        let boot = (boot.len() == BootId::LEN).then_some(boot)?;
-        let boot = BootId::parse(boot)?;
+        let boot = line.strip_prefix(b"boot ".as_slice())?;
+        if !BootId::is_id(boot) {
+            return None;
+        }
         let (line, stages) = split_line(rest)?;
-        let from = time(line.strip_prefix(b"from ")?)?;
+        let from = time(line.strip_prefix(b"from ".as_slice())?)?;
 
         let mut last = from;
         let mut rest = stages;
         loop {
             let (line, after) = split_line(rest)?;
-            if let Some(then) = line.strip_prefix(b"then ") {
-                Reply::parse(then).ok()?;
+            if let Some(then) = line.strip_prefix(b"then ".as_slice()) {
+                reply::check(then).ok()?;
                 let stages = stages.get(..stages.len() - rest.len())?;
                 return after.is_empty().then_some(Self {
                     name,
@@ -202,7 +207,7 @@ impl<'a> Schedule<'a> {
                 });
             }
             let (until, reply) = split_stage(line)?;
-            Reply::parse(reply).ok()?;
+            reply::check(reply).ok()?;
             if until <= last {
                 return None;
             }
@@ -249,10 +254,10 @@ impl<'a> Schedule<'a> {
         now: BootTime,
     ) -> Result<Picked<'a>, Refused> {
         let schedule = Self::decode(file)?;
-        if schedule.name != *name {
+        if schedule.name != name.as_bytes() {
             return Err(Refused::OtherName);
         }
-        if schedule.boot != *boot {
+        if schedule.boot != boot.as_bytes() {
             return Err(Refused::OtherBoot);
         }
         schedule.pick(now)
@@ -267,26 +272,14 @@ fn split_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// The end and the reply of an `until` line.
 fn split_stage(line: &[u8]) -> Option<(BootTime, &[u8])> {
-    let line = line.strip_prefix(b"until ")?;
+    let line = line.strip_prefix(b"until ".as_slice())?;
     let blank = line.iter().position(|byte| *byte == b' ')?;
     Some((time(line.get(..blank)?)?, line.get(blank + 1..)?))
 }
 
 /// A time in the one form in which it is written: digits without leading zeros that fit 64 bits.
 fn time(digits: &[u8]) -> Option<BootTime> {
-    if digits.is_empty() || (digits.len() > 1 && digits.first() == Some(&b'0')) {
-        return None;
-    }
-    let mut value: u64 = 0;
-    for digit in digits {
-        if !digit.is_ascii_digit() {
-            return None;
-        }
-        value = value
-            .checked_mul(10)?
-            .checked_add(u64::from(digit - b'0'))?;
-    }
-    Some(BootTime(value))
+    canonical(digits).map(BootTime)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 use crate::answer::{NoName, Wanted};
 use crate::arguments::{Arguments, Service};
 use crate::ask::Asked;
-use crate::connections::{Connection, Connections, Phase, Place};
+use crate::connections::{Connection, Connections, NEVER, Phase, Place};
 use crate::journal::{Journal, Message, error_text};
 use crate::listeners::{Listener, Listeners};
 use crate::oneshot::{DRAIN_BYTES, DRAIN_WAIT};
@@ -116,8 +116,7 @@ impl AcceptLoop<'_, '_> {
             if self.listeners.is_empty() {
                 return End::NoListener;
             }
-            let idle_end = self.idle_end(idle);
-            let timeout = milliseconds_until(self.next_moment(idle_end), now);
+            let timeout = milliseconds_until(self.next_moment(idle), now);
             if let Err(error) = self.epoll.wait(&mut events, timeout) {
                 return End::Error(error);
             }
@@ -135,26 +134,29 @@ impl AcceptLoop<'_, '_> {
                 self.admit();
             }
             // Whoever came last was answered above.
-            if self.idle_end(idle).is_some_and(|end| end <= now) {
+            if self.idle_end(idle) <= now {
                 return End::Idle;
             }
         }
     }
 
     /// When the loop ends unless somebody comes; only while nobody is there.
-    fn idle_end(&self, idle: Option<Duration>) -> Option<BootTime> {
+    fn idle_end(&self, idle: Option<Duration>) -> BootTime {
         let nobody = self.connections.count() == 0 && self.admission == Admission::Open;
-        let idle = idle.filter(|_| nobody)?;
-        Some(self.last_accept.after(idle))
+        match idle {
+            Some(idle) if nobody => self.last_accept.after(idle),
+            _ => NEVER,
+        }
     }
 
-    fn next_moment(&self, idle_end: Option<BootTime>) -> Option<BootTime> {
+    fn next_moment(&self, idle: Option<Duration>) -> BootTime {
         let admission = match self.admission {
-            Admission::Closed(until) => until,
-            Admission::Open => None,
+            Admission::Closed(Some(until)) => until,
+            _ => NEVER,
         };
-        let moments = [self.connections.next_deadline(), idle_end, admission];
-        moments.into_iter().flatten().min()
+        let asking = self.connections.next_deadline(Phase::Asking);
+        let closing = self.connections.next_deadline(Phase::Closing);
+        asking.min(closing).min(admission).min(self.idle_end(idle))
     }
 
     /// Accepts one connection; the next one is told of at once, after the others had their turn.
@@ -372,11 +374,9 @@ impl AcceptLoop<'_, '_> {
     }
 }
 
-/// For epoll: rounded up, so that what is due is due when it comes back; -1 is for ever.
-fn milliseconds_until(moment: Option<BootTime>, now: BootTime) -> i32 {
-    let Some(moment) = moment else {
-        return -1;
-    };
+/// For epoll: rounded up, so that what is due is due when it comes back. 25 days at most, which is as good
+/// as never: nothing is due then, and it waits again.
+fn milliseconds_until(moment: BootTime, now: BootTime) -> i32 {
     let milliseconds = moment.0.saturating_sub(now.0).div_ceil(1_000_000);
     i32::try_from(milliseconds).unwrap_or(i32::MAX)
 }

@@ -5,6 +5,7 @@
 
 use crate::name::Name;
 use crate::sys::Descriptor;
+use agentcheck_common::decimal::decimal;
 
 /// The sockets that were handed over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,14 +24,14 @@ impl<'a> Activation<'a> {
         let (mut process, mut count, mut names) = (None, None, b"".as_slice());
         for variable in environment {
             // Nearly all variables end here.
-            let Some(variable) = variable.strip_prefix(b"LISTEN_") else {
+            let Some(variable) = variable.strip_prefix(b"LISTEN_".as_slice()) else {
                 continue;
             };
-            if let Some(value) = variable.strip_prefix(b"PID=") {
+            if let Some(value) = variable.strip_prefix(b"PID=".as_slice()) {
                 process = number(value);
-            } else if let Some(value) = variable.strip_prefix(b"FDS=") {
+            } else if let Some(value) = variable.strip_prefix(b"FDS=".as_slice()) {
                 count = number(value);
-            } else if let Some(value) = variable.strip_prefix(b"FDNAMES=") {
+            } else if let Some(value) = variable.strip_prefix(b"FDNAMES=".as_slice()) {
                 names = value;
             }
         }
@@ -43,14 +44,16 @@ impl<'a> Activation<'a> {
         }
     }
 
-    /// Each descriptor, and the service that its socket unit names by `FileDescriptorName=`.
+    /// Each descriptor, and the service that its socket unit names by `FileDescriptorName=`. Where nothing
+    /// was handed over: standard input.
     pub fn sockets(&self) -> impl Iterator<Item = (Descriptor, Option<Name<'a>>)> + use<'a> {
-        let names = self.names.split(|byte| *byte == b':').map(Some);
-        let names = names.chain(core::iter::repeat(None));
-        (FIRST..)
-            .zip(names)
-            .take(usize::from(self.count))
-            .map(|(descriptor, name)| (Descriptor(descriptor), name.and_then(service)))
+        let mut names = self.names.split(|byte| *byte == b':');
+        let (first, count) = match self.count {
+            0 => (Descriptor::STDIN.0, 1),
+            count => (FIRST, usize::from(count)),
+        };
+        (first..first + count)
+            .map(move |number| (Descriptor(number), names.next().and_then(service)))
     }
 
     /// Whether anything was handed over.
@@ -63,22 +66,15 @@ impl<'a> Activation<'a> {
 /// The service that a descriptor's name stands for. What systemd makes up where a unit gives no name
 /// is no service: the socket unit's own name, and the four words of sd_listen_fds_with_names(3).
 fn service(name: &[u8]) -> Option<Name<'_>> {
-    let made_up = matches!(name, b"unknown" | b"connection" | b"stored" | b"varlink")
-        || name.ends_with(b".socket");
-    if made_up {
+    let mut made_up = b"unknown connection stored varlink".split(|byte| *byte == b' ');
+    if made_up.any(|made_up| made_up == name) || name.ends_with(b".socket") {
         return None;
     }
     Name::parse(name)
 }
 
 fn number(digits: &[u8]) -> Option<u32> {
-    if digits.is_empty() {
-        return None;
-    }
-    digits.iter().try_fold(0_u32, |value, digit| {
-        let digit = digit.is_ascii_digit().then(|| u32::from(digit - b'0'))?;
-        value.checked_mul(10)?.checked_add(digit)
-    })
+    u32::try_from(decimal(digits)?).ok()
 }
 
 #[cfg(test)]
@@ -139,7 +135,7 @@ mod tests {
             ["LISTEN_PID=", "LISTEN_FDS=1"],
             ["LISTEN_PID=42", "XLISTEN_FDS=1"],
         ] {
-            assert_eq!(sockets(&environment), [], "{environment:?}");
+            assert_eq!(sockets(&environment), [(0, None)], "{environment:?}");
         }
     }
 }

@@ -11,6 +11,7 @@
 //! (core's own parser of addresses would be a tenth of the program.)
 
 use crate::sys::SocketAddress;
+use agentcheck_common::decimal::canonical;
 
 /// Where to listen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +30,7 @@ impl<'a> Address<'a> {
     /// The address in `text`; `None` for anything else than the forms above.
     #[must_use]
     pub fn parse(text: &'a [u8]) -> Option<Self> {
-        if let Some(path) = text.strip_prefix(b"unix:") {
+        if let Some(path) = text.strip_prefix(b"unix:".as_slice()) {
             let fits = (1..=SocketAddress::MAX_PATH).contains(&path.len()) && !path.contains(&0);
             return fits.then_some(Self::Unix(path));
         }
@@ -38,12 +39,12 @@ impl<'a> Address<'a> {
         };
         let host = text.get(..colon)?;
         let port = port(text.get(colon + 1..)?)?;
-        if matches!(host, b"" | b"*") {
+        if matches!(host, [] | [b'*']) {
             return Some(Self::Everywhere(port));
         }
         let bracketed = host
-            .strip_prefix(b"[")
-            .and_then(|host| host.strip_suffix(b"]"));
+            .strip_prefix(b"[".as_slice())
+            .and_then(|host| host.strip_suffix(b"]".as_slice()));
         match bracketed {
             Some(host) => ipv6(host).map(|ip| Self::V6(ip, port)),
             None => ipv4(host).map(|ip| Self::V4(ip, port)),
@@ -53,18 +54,8 @@ impl<'a> Address<'a> {
 
 /// A port, 1 to 65535.
 fn port(digits: &[u8]) -> Option<u16> {
-    decimal(digits).filter(|port| *port > 0)
-}
-
-/// A number of digits without leading zeros, 0 to 65535.
-fn decimal(digits: &[u8]) -> Option<u16> {
-    if digits.is_empty() || (digits.len() > 1 && digits.first() == Some(&b'0')) {
-        return None;
-    }
-    digits.iter().try_fold(0_u16, |number, digit| {
-        let digit = digit.is_ascii_digit().then(|| u16::from(digit - b'0'))?;
-        number.checked_mul(10)?.checked_add(digit)
-    })
+    let port = u16::try_from(canonical(digits)?).ok()?;
+    (port > 0).then_some(port)
 }
 
 /// Four numbers with dots between them.
@@ -72,7 +63,7 @@ fn ipv4(text: &[u8]) -> Option<[u8; 4]> {
     let mut parts = text.split(|byte| *byte == b'.');
     let mut ip = [0; 4];
     for slot in &mut ip {
-        *slot = u8::try_from(decimal(parts.next()?)?).ok()?;
+        *slot = u8::try_from(canonical(parts.next()?)?).ok()?;
     }
     parts.next().is_none().then_some(ip)
 }

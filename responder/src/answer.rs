@@ -9,9 +9,9 @@
 //! Not here: reading anything, and how long a name is waited for.
 
 use crate::name::Name;
-use agentcheck_common::reply::MAX_LINE;
+use agentcheck_common::reply::{self, MAX_LINE};
 use agentcheck_common::schedule::Schedule;
-use agentcheck_common::{BootId, BootTime, Reply};
+use agentcheck_common::{BootId, BootTime};
 
 /// One line for HAProxy, its newline included: 2 to [`MAX_LINE`] bytes.
 #[derive(Clone)]
@@ -67,7 +67,7 @@ impl<'a> Fallback<'a> {
     pub fn parse(line: &'a [u8]) -> Option<Self> {
         // A line end would make it two.
         let one_line = line.iter().all(|byte| *byte >= b' ' || *byte == b'\t');
-        (one_line && Reply::parse(line).is_ok()).then_some(Self(line))
+        (one_line && reply::check(line).is_ok()).then_some(Self(line))
     }
 }
 
@@ -180,11 +180,11 @@ fn picked<'a>(
     };
     let file = file.map_err(Reason::Unread)?;
     let schedule = Schedule::decode(file).map_err(|_| Reason::BadState)?;
-    if schedule.name.as_bytes() != name.as_bytes() {
+    if schedule.name != name.as_bytes() {
         return Err(Reason::BadState);
     }
     let boot = boot.ok_or(Reason::NoBootId)?;
-    if schedule.boot != *boot {
+    if schedule.boot != boot.as_bytes() {
         return Err(Reason::OtherBoot);
     }
     match schedule.pick(now) {

@@ -8,6 +8,7 @@ use crate::address::Address;
 use crate::answer::Fallback;
 use crate::name::Name;
 use agentcheck_common::STATE_DIR;
+use agentcheck_common::decimal::decimal;
 use core::time::Duration;
 
 /// What `--help` says.
@@ -95,14 +96,18 @@ pub enum Idle {
 }
 
 impl<'a> Arguments<'a> {
-    /// Nothing said.
-    pub const NONE: Arguments<'static> = Arguments {
-        service: Service::Unnamed,
-        state_dir: STATE_DIR.as_bytes(),
-        fallback: None,
-        listen: [None; MAX_LISTEN],
-        idle: Idle::Unsaid,
-    };
+    /// Nothing said. (A constant would be shipped as it is, most of it zeroes.)
+    #[must_use]
+    #[inline(never)]
+    pub fn none() -> Self {
+        Self {
+            service: Service::Unnamed,
+            state_dir: STATE_DIR.as_bytes(),
+            fallback: None,
+            listen: [None; MAX_LISTEN],
+            idle: Idle::Unsaid,
+        }
+    }
 }
 
 /// What is wrong with a command line.
@@ -129,24 +134,29 @@ enum Flag {
 }
 
 impl Flag {
-    const ALL: [(&'static str, Self); 11] = [
-        ("--ask", Self::Ask),
-        ("--ask-default", Self::AskDefault),
-        ("--state-dir", Self::StateDir),
-        ("--fallback", Self::Fallback),
-        ("--listen", Self::Listen),
-        ("--idle", Self::Idle),
-        ("--help", Self::Help),
-        ("-h", Self::Help),
-        ("--version", Self::Version),
-        ("-V", Self::Version),
-        ("--", Self::End),
+    /// How they are written, in the order of `MEANINGS`; one text, for a table of texts would be one of
+    /// addresses and lengths, larger than what they are of.
+    const WORDS: &'static [u8] =
+        b"--ask --ask-default --state-dir --fallback --listen --idle --help -h \
+        --version -V --";
+    const MEANINGS: [Self; 11] = [
+        Self::Ask,
+        Self::AskDefault,
+        Self::StateDir,
+        Self::Fallback,
+        Self::Listen,
+        Self::Idle,
+        Self::Help,
+        Self::Help,
+        Self::Version,
+        Self::Version,
+        Self::End,
     ];
 
     fn of(text: &[u8]) -> Option<Self> {
-        let mut all = Self::ALL.iter();
-        all.find(|(known, _)| known.as_bytes() == text)
-            .map(|(_, flag)| *flag)
+        let words = Self::WORDS.split(|byte| *byte == b' ');
+        let mut all = words.zip(Self::MEANINGS);
+        all.find(|(word, _)| *word == text).map(|(_, flag)| flag)
     }
 
     fn takes_value(self) -> bool {
@@ -159,7 +169,7 @@ impl Flag {
 /// # Errors
 /// The first thing that is wrong.
 pub fn parse<'a>(mut arguments: impl Iterator<Item = &'a [u8]>) -> Result<Command<'a>, Wrong<'a>> {
-    let mut parsed = Arguments::NONE;
+    let mut parsed = Arguments::none();
     let mut name = None;
     let mut ask = None;
     let mut silent = None;
@@ -248,18 +258,14 @@ fn idle(text: &[u8]) -> Option<Idle> {
     }
     let unit = text.iter().position(|byte| !byte.is_ascii_digit())?;
     let milliseconds = match text.get(unit..)? {
-        b"ms" => 1,
-        b"s" => 1_000,
-        b"m" | b"min" => 60_000,
-        b"h" => 3_600_000,
-        b"d" => 86_400_000,
+        [b'm', b's'] => 1,
+        [b's'] => 1_000,
+        [b'm'] | [b'm', b'i', b'n'] => 60_000,
+        [b'h'] => 3_600_000,
+        [b'd'] => 86_400_000,
         _ => return None,
     };
-    let digits = text.get(..unit).filter(|digits| !digits.is_empty())?;
-    let number = digits.iter().try_fold(0_u64, |number, digit| {
-        number.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
-    })?;
-    let span = number.checked_mul(milliseconds)?;
+    let span = decimal(text.get(..unit)?)?.checked_mul(milliseconds)?;
     (1..=LONGEST)
         .contains(&span)
         .then(|| Idle::After(Duration::from_millis(span)))
@@ -287,7 +293,7 @@ mod tests {
 
     #[test]
     fn which_service() {
-        assert_eq!(answer(&[]), Arguments::NONE);
+        assert_eq!(answer(&[]), Arguments::none());
         assert_eq!(answer(&["web"]).service, Service::Named(name("web")));
         assert_eq!(answer(&["--", "web"]).service, Service::Named(name("web")));
         assert_eq!(answer(&["--ask"]).service, Service::Asked { silent: None });

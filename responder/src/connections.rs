@@ -39,6 +39,9 @@ impl Place {
     }
 }
 
+/// A moment that does not come.
+pub const NEVER: BootTime = BootTime(u64::MAX);
+
 /// No place.
 const NONE: u16 = u16::MAX;
 
@@ -186,12 +189,10 @@ impl Connections {
         Some((Place(place), slot.deadline))
     }
 
-    /// When the next one of all is due.
+    /// When the next one of this phase is due; [`NEVER`] where there is none.
     #[must_use]
-    pub fn next_deadline(&self) -> Option<BootTime> {
-        let asking = self.first(Phase::Asking).map(|(_, deadline)| deadline);
-        let closing = self.first(Phase::Closing).map(|(_, deadline)| deadline);
-        asking.into_iter().chain(closing).min()
+    pub fn next_deadline(&self, phase: Phase) -> BootTime {
+        self.first(phase).map_or(NEVER, |(_, deadline)| deadline)
     }
 
     fn queue(&self, phase: Phase) -> Option<&Queue> {
@@ -276,7 +277,10 @@ mod tests {
         for place in &places {
             table.remove(*place);
         }
-        assert_eq!((table.count(), table.next_deadline()), (0, None));
+        assert_eq!(
+            (table.count(), table.next_deadline(Phase::Asking)),
+            (0, NEVER)
+        );
         table.remove(places[3]);
         assert_eq!(table.count(), 0);
         assert!(table.get(places[3]).is_none());

@@ -5,7 +5,6 @@
 //! [`BURST`] at once and one every [`REFILL`] after that. Pure: where lines go is `stderr.rs`.
 
 use crate::answer::{NoName, Reason, Unread, Wanted};
-use crate::name::Name;
 use agentcheck_common::{BootTime, ServiceName};
 use core::time::Duration;
 
@@ -60,17 +59,13 @@ impl Message {
     }
 }
 
-/// The text of an error of the kernel, with its number for the less usual ones.
+/// The text of an error of the kernel: words for what administrators meet, for the others the number,
+/// which errno(1) explains.
 #[must_use]
+#[inline(never)]
 pub fn error_text(error: usize) -> ErrorText {
     let words: &[u8] = match error {
-        1 | 13 => b"permission denied",
-        2 => b"no such file or directory",
-        5 => b"input/output error",
-        20 => b"not a directory",
-        23 | 24 => b"no descriptor left",
-        40 => b"a symbolic link",
-        97 => b"address family not supported",
+        13 => b"permission denied",
         98 => b"address in use",
         99 => b"not an address of this host",
         _ => b"",
@@ -108,14 +103,20 @@ impl ErrorText {
     }
 }
 
+/// A service in trouble, or the lack of one.
+#[derive(Clone, Copy, Debug)]
+struct Trouble {
+    /// Empty where no service is named.
+    name: [u8; ServiceName::MAX],
+    length: usize,
+    /// `None` in a place that is free.
+    reason: Option<Reason>,
+}
+
 /// What was told last.
 #[derive(Debug)]
 pub struct Journal {
-    /// The services in trouble; side by side with their reasons.
-    troubled: [Option<ServiceName>; REMEMBERED],
-    reasons: [Option<Reason>; REMEMBERED],
-    /// Where no service is named.
-    unnamed: Option<Reason>,
+    troubles: [Trouble; REMEMBERED],
     /// Whether any of the above is taken; nearly always none is.
     quiet: bool,
     /// Which one is forgotten next.
@@ -129,9 +130,11 @@ impl Journal {
     #[must_use]
     pub fn new(now: BootTime) -> Self {
         Self {
-            troubled: [None; REMEMBERED],
-            reasons: [None; REMEMBERED],
-            unnamed: None,
+            troubles: [Trouble {
+                name: [0; ServiceName::MAX],
+                length: 0,
+                reason: None,
+            }; REMEMBERED],
             quiet: true,
             oldest: 0,
             lines_left: BURST,
@@ -160,68 +163,57 @@ impl Journal {
         reason: Option<Reason>,
         now: BootTime,
     ) -> Option<Message> {
-        self.quiet = false;
         let name = match wanted {
-            Wanted::Configured(name) | Wanted::Asked(name) => Some(*name),
-            Wanted::Nobody(NoName::NotConfigured | NoName::BadArguments) => None,
+            Wanted::Configured(name) | Wanted::Asked(name) => name.as_bytes(),
+            Wanted::Nobody(NoName::NotConfigured | NoName::BadArguments) => b"",
             // What a client did not send is no news about this host.
             Wanted::Nobody(_) => return None,
         };
-        let remembered = match name {
-            None => &mut self.unnamed,
-            Some(name) => {
-                let is_it = |slot: &Option<ServiceName>| {
-                    slot.as_ref()
-                        .is_some_and(|known| known.as_bytes() == name.as_bytes())
-                };
-                let known = self.troubled.iter().position(is_it);
-                let place = match known {
-                    Some(place) => place,
-                    None if reason.is_none() => return None,
-                    None => self.place_for(name),
-                };
-                if reason.is_none()
-                    && let Some(slot) = self.troubled.get_mut(place)
-                {
-                    *slot = None;
-                }
-                self.reasons.get_mut(place)?
-            }
+        let mut places = self.troubles.iter();
+        let place = match places.position(|trouble| trouble.is_of(name)) {
+            Some(place) => place,
+            None if reason.is_none() => return None,
+            None => self.place_for(),
         };
-        if *remembered == reason {
+        let trouble = self.troubles.get_mut(place)?;
+        if trouble.reason == reason {
             return None;
         }
-        *remembered = reason;
-        if reason.is_none() {
-            self.quiet = self.unnamed.is_none() && self.troubled.iter().all(Option::is_none);
+        trouble.reason = reason;
+        trouble.length = name.len();
+        for (slot, byte) in trouble.name.iter_mut().zip(name) {
+            *slot = *byte;
         }
+        let mut places = self.troubles.iter();
+        self.quiet = places.all(|trouble| trouble.reason.is_none());
         if !self.may_speak(now) {
             return None;
         }
-        let name = name.map_or(b"".as_slice(), Name::as_bytes);
         let colon: &[u8] = if name.is_empty() { b"" } else { b": " };
         let text = reason.map_or(b"the state file is valid again".as_slice(), text);
-        match reason {
-            Some(Reason::Unread(Unread::Error(error))) => {
-                let error = error_text(error);
-                Some(Message::of(&[name, colon, text, b": ", error.as_bytes()]))
-            }
-            _ => Some(Message::of(&[name, colon, text])),
-        }
+        let (behind, error) = match reason {
+            Some(Reason::Unread(Unread::Error(error))) => (b": ".as_slice(), error),
+            _ => (b"".as_slice(), 0),
+        };
+        let error = error_text(error);
+        let error = if behind.is_empty() {
+            b""
+        } else {
+            error.as_bytes()
+        };
+        Some(Message::of(&[name, colon, text, behind, error]))
     }
 
-    /// A place for a service that was not in trouble.
-    fn place_for(&mut self, name: Name<'_>) -> usize {
-        let free = self.troubled.iter().position(Option::is_none);
+    /// A place for one more: a free one, or one whose trouble is forgotten.
+    fn place_for(&mut self) -> usize {
+        let mut places = self.troubles.iter();
+        let free = places.position(|trouble| trouble.reason.is_none());
         let place = free.unwrap_or_else(|| {
             self.oldest = (self.oldest + 1) % REMEMBERED;
             self.oldest
         });
-        if let Some(slot) = self.troubled.get_mut(place) {
-            *slot = ServiceName::parse(name.as_bytes());
-        }
-        if let Some(slot) = self.reasons.get_mut(place) {
-            *slot = None;
+        if let Some(trouble) = self.troubles.get_mut(place) {
+            trouble.reason = None;
         }
         place
     }
@@ -241,6 +233,12 @@ impl Journal {
             }
             None => false,
         }
+    }
+}
+
+impl Trouble {
+    fn is_of(&self, name: &[u8]) -> bool {
+        self.reason.is_some() && self.name.get(..self.length) == Some(name)
     }
 }
 
@@ -264,6 +262,7 @@ fn text(reason: Reason) -> &'static [u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::name::Name;
 
     fn told(journal: &mut Journal, name: &str, reason: Option<Reason>, second: u64) -> String {
         let now = BootTime(second * 1_000_000_000);

@@ -13,7 +13,7 @@ impl<'t> Name<'t> {
     /// The name in `text`; `None` where it is none.
     #[must_use]
     pub fn parse(text: &'t [u8]) -> Option<Self> {
-        ServiceName::parse(text).map(|_| Self(text))
+        ServiceName::is_name(text).then_some(Self(text))
     }
 
     /// Its bytes, of ASCII.

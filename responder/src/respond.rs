@@ -80,27 +80,29 @@ impl<'a> Respondent<'a> {
     ) -> Result<&'b [u8], Unread> {
         let mut room = [0; MAX_PATH];
         let path = state_path(self.state_dir, name, &mut room).ok_or(Unread::Absent)?;
-        let length = self.with_spare(|| read_state_file(path, buffer))?;
+        let length = self.read_file(path, None, buffer)?;
         buffer.get(..length).ok_or(Unread::TooLong)
     }
 
     fn read_boot_id(&mut self) -> Option<BootId> {
         let mut text = [0; BOOT_ID_LENGTH as usize + 1];
-        let length = self.with_spare(|| {
-            let file = open(Path::new(BOOT_ID).ok_or(Unread::Absent)?)?;
-            // The kernel's file tells no length, but gives an id and a newline in one read. There is room
-            // for one byte more, by which something longer would be known.
-            let length = read_whole(&mut text, BOOT_ID_LENGTH, |room| sys::read(file, room));
-            sys::close(file);
-            length
-        });
+        // The kernel's file tells no length, but gives an id and a newline in one read. There is room for
+        // one byte more, by which something longer would be known.
+        let length = self.read_file(Path::new(BOOT_ID)?, Some(BOOT_ID_LENGTH), &mut text);
         BootId::parse(text.get(..length.ok()?)?)
     }
 
-    fn with_spare<T>(&mut self, mut read: impl FnMut() -> Result<T, Unread>) -> Result<T, Unread> {
+    /// Reads a file into `buffer`, giving up the spare descriptor if there is no other; its length.
+    #[inline(never)]
+    fn read_file(
+        &mut self,
+        path: Path<'_>,
+        size: Option<u64>,
+        buffer: &mut [u8],
+    ) -> Result<usize, Unread> {
         let mut given_up = false;
         loop {
-            let result = read();
+            let result = open_and_read(path, size, buffer);
             let Some(spare) = &mut self.spare else {
                 return result;
             };
@@ -161,16 +163,24 @@ fn open(path: Path<'_>) -> Result<Descriptor, Unread> {
     })
 }
 
-fn read_state_file(path: Path<'_>, buffer: &mut Buffer) -> Result<usize, Unread> {
+/// Where no size is known, the file has to be a regular one that fits a state file's length.
+fn open_and_read(path: Path<'_>, size: Option<u64>, buffer: &mut [u8]) -> Result<usize, Unread> {
     let file = open(path)?;
-    let length = match sys::status(file) {
-        Ok(status) if !status.is_regular_file() => Err(Unread::NotAFile),
-        Ok(status) if status.size > MAX_FILE as u64 => Err(Unread::TooLong),
-        Ok(status) => read_whole(buffer, status.size, |room| sys::read(file, room)),
-        Err(Errno(error)) => Err(Unread::Error(error)),
+    let length = match size.map_or_else(|| state_file_size(file), Ok) {
+        Ok(size) => read_whole(buffer, size, |room| sys::read(file, room)),
+        Err(unread) => Err(unread),
     };
     sys::close(file);
     length
+}
+
+fn state_file_size(file: Descriptor) -> Result<u64, Unread> {
+    match sys::status(file) {
+        Ok(status) if !status.is_regular_file() => Err(Unread::NotAFile),
+        Ok(status) if status.size > MAX_FILE as u64 => Err(Unread::TooLong),
+        Ok(status) => Ok(status.size),
+        Err(Errno(error)) => Err(Unread::Error(error)),
+    }
 }
 
 /// Reads until `size` bytes are there, the end comes, or the buffer is full; how many it became. At most

@@ -40,9 +40,10 @@ pub fn run<'a>(
     environment: impl Iterator<Item = &'a [u8]> + Clone,
 ) -> u8 {
     let command = arguments::parse(arguments);
+    let none = Arguments::none();
     let (arguments, service) = match &command {
         Ok(Command::Answer(arguments)) => (arguments, Ok(arguments.service)),
-        _ => (&Arguments::NONE, Err(NoName::BadArguments)),
+        _ => (&none, Err(NoName::BadArguments)),
     };
 
     let activation = Activation::read(environment.clone(), sys::process_id);
@@ -59,17 +60,11 @@ pub fn run<'a>(
         (Some(Wire::Standard), Ok(Command::Help)) => print(arguments::HELP),
         (Some(Wire::Standard), Ok(Command::Version)) => print(arguments::VERSION),
         (Some(Wire::Standard), Err(wrong)) => {
-            let answered = answer_once(Wire::Standard, service, arguments);
+            let status = once(Wire::Standard, service, arguments, STATUS_USAGE);
             say_wrong(wrong, Stderr::beside_stdout(environment));
-            match answered {
-                Ok(()) => STATUS_USAGE,
-                Err(_) => STATUS_FAILED,
-            }
+            status
         }
-        (Some(wire), _) => match answer_once(wire, service, arguments) {
-            Ok(()) => STATUS_OK,
-            Err(_) => STATUS_FAILED,
-        },
+        (Some(wire), _) => once(wire, service, arguments, STATUS_OK),
         (None, _) => {
             let stderr = Stderr::of_loop(environment);
             if let Err(wrong) = &command {
@@ -77,6 +72,20 @@ pub fn run<'a>(
             }
             listen(arguments, service, &activation, stderr)
         }
+    }
+}
+
+/// One answer, and the status `answered` if there was somewhere to put it.
+#[inline(never)]
+fn once(
+    wire: Wire,
+    service: Result<arguments::Service<'_>, NoName<'_>>,
+    arguments: &Arguments<'_>,
+    answered: u8,
+) -> u8 {
+    match answer_once(wire, service, arguments) {
+        Ok(()) => answered,
+        Err(_) => STATUS_FAILED,
     }
 }
 
@@ -101,9 +110,8 @@ fn listen<'a>(
             return failed(text, error, stderr);
         }
     }
-    let mut connection = None;
-    let stdin = core::iter::once((Descriptor::STDIN, None)).take_while(|_| activation.is_empty());
-    for (socket, name) in activation.sockets().chain(stdin) {
+    let mut wire = Wire::Standard;
+    for (socket, name) in activation.sockets() {
         match sys::is_listening(socket) {
             Ok(true) => {
                 if let Err(error) = listeners.adopt(socket, name) {
@@ -111,16 +119,14 @@ fn listen<'a>(
                 }
             }
             // A connection, of a socket unit with Accept=yes and without StandardInput=socket.
-            Ok(false) if !activation.is_empty() => connection = connection.or(Some(socket)),
+            Ok(false) if wire == Wire::Standard && !activation.is_empty() => {
+                wire = Wire::Socket(socket);
+            }
             _ => {}
         }
     }
     if listeners.is_empty() {
-        let wire = connection.map_or(Wire::Standard, Wire::Socket);
-        return match answer_once(wire, service, arguments) {
-            Ok(()) => STATUS_OK,
-            Err(_) => STATUS_FAILED,
-        };
+        return once(wire, service, arguments, STATUS_OK);
     }
     let idle = match arguments.idle {
         Idle::Unsaid => launched_idle,

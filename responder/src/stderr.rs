@@ -4,7 +4,8 @@
 //! Nothing here ever waits: a message that does not fit is lost.
 
 use crate::journal::Message;
-use crate::sys::{self, Descriptor, Errno, Ready};
+use crate::sys::{self, Descriptor, Errno, Ready, Status};
+use agentcheck_common::decimal::decimal;
 use core::time::Duration;
 
 /// What standard error turned out to be.
@@ -23,7 +24,7 @@ impl Stderr {
     /// socket beside a standard input that is a connection. To be asked before anything is opened:
     /// a closed standard error must not come to be a connection.
     pub fn of_loop<'a>(environment: impl Iterator<Item = &'a [u8]>) -> Self {
-        Self::of(environment, || {
+        Self::of(environment, |_| {
             match sys::is_listening(Descriptor::STDERR) {
                 Ok(true) => false,
                 Ok(false) => sys::is_listening(Descriptor::STDIN) != Ok(false),
@@ -35,30 +36,31 @@ impl Stderr {
     /// For one answer that goes to standard output: no socket, and not the same pipe. (The same terminal
     /// is where people look.)
     pub fn beside_stdout<'a>(environment: impl Iterator<Item = &'a [u8]>) -> Self {
-        Self::of(environment, || {
-            let own = sys::status(Descriptor::STDERR);
-            let other = sys::status(Descriptor::STDOUT);
+        Self::of(environment, |own| {
             sys::is_listening(Descriptor::STDERR).is_err()
-                && match (own, other) {
-                    (Ok(own), Ok(other)) => own.is_character_device() || !own.is_same_file(&other),
-                    _ => true,
+                && match sys::status(Descriptor::STDOUT) {
+                    Ok(other) => own.is_character_device() || !own.is_same_file(&other),
+                    Err(_) => true,
                 }
         })
     }
 
+    #[inline(never)]
     fn of<'a>(
-        environment: impl Iterator<Item = &'a [u8]>,
-        is_elsewhere: impl FnOnce() -> bool,
+        mut environment: impl Iterator<Item = &'a [u8]>,
+        is_elsewhere: fn(&Status) -> bool,
     ) -> Self {
         let Ok(status) = sys::status(Descriptor::STDERR) else {
             return Self::Silent;
         };
-        let is_journal = environment
-            .filter_map(|variable| variable.strip_prefix(b"JOURNAL_STREAM="))
-            .any(|stream| names_file(stream, status.device, status.inode));
+        let is_journal = environment.any(|variable| {
+            variable
+                .strip_prefix(b"JOURNAL_STREAM=".as_slice())
+                .is_some_and(|stream| names_file(stream, status.device, status.inode))
+        });
         match is_journal {
             true => Self::Journal,
-            false if is_elsewhere() => Self::Open,
+            false if is_elsewhere(&status) => Self::Open,
             false => Self::Silent,
         }
     }
@@ -72,7 +74,7 @@ impl Stderr {
             Self::Journal => b"<4>",
         };
         let text = message.as_bytes();
-        let line = Message::of(&[prefix, text.strip_suffix(b"\n").unwrap_or(text)]);
+        let line = Message::of(&[prefix, text.strip_suffix(b"\n".as_slice()).unwrap_or(text)]);
         let sent = sys::send(Descriptor::STDERR, line.as_bytes());
         let no_wait = Duration::ZERO;
         if sent == Err(Errno::NOTSOCK)
@@ -86,15 +88,11 @@ impl Stderr {
 
 /// Whether `stream`, `DEVICE:INODE` in decimal digits, is this file.
 fn names_file(stream: &[u8], device: u64, inode: u64) -> bool {
-    let mut numbers = stream.split(|byte| *byte == b':').map(|digits| {
-        digits.iter().try_fold(0_u64, |number, digit| {
-            let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
-            number.checked_mul(10)?.checked_add(digit)
-        })
-    });
-    numbers.next() == Some(Some(device))
-        && numbers.next() == Some(Some(inode))
-        && numbers.next().is_none()
+    let Some(colon) = stream.iter().position(|byte| *byte == b':') else {
+        return false;
+    };
+    let number = |digits: Option<&[u8]>| digits.and_then(decimal);
+    number(stream.get(..colon)) == Some(device) && number(stream.get(colon + 1..)) == Some(inode)
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use super::*;
+use agentcheck_common::Reply;
 use proptest::prelude::*;
 
 const BOOT: &[u8] = b"6e3f0a1c-2f0e-4a55-9a0b-0d8f3a8a4c11";
