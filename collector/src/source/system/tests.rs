@@ -150,7 +150,9 @@ fn a_machine_that_works_is_busy() {
     stop.stop();
     worker.join().unwrap();
     assert!(busy.value > 0.0, "{busy:?}");
-    assert!(part(&busy, "user") + part(&busy, "steal") > 0.0, "{busy:?}");
+    // Wherever it is counted: the tests may run with a lower priority, on a machine that is shared.
+    let parts = ["user", "nice", "steal"].map(|name| part(&busy, name));
+    assert!(parts.iter().sum::<f64>() > 0.0, "{busy:?}");
 }
 
 #[test]
