@@ -3,7 +3,7 @@
 //! `AGENTCHECK_BLESS=1` writes what is seen as what is expected, to be read before it is committed.
 //!
 //! `events` has one event a line: seconds since the boot, a source, and what came of its poll
-//! (`number 97`, `json {...}`, `text ...`, `fail timeout`), or `wake` for an evaluation without news.
+//! (`number 97`, `json {...}`, `text ...`, `metrics name 1\\n`, `fail timeout`), or `wake` for an evaluation without news.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,6 +18,7 @@ use agentcheck::evaluate::{Decided, Memory, evaluate};
 use agentcheck::observe::Observed;
 use agentcheck::plan::plan;
 use agentcheck::reading::{Content, Failure, Reading, Reason};
+use agentcheck::source::Format;
 use agentcheck_common::BootTime;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -41,6 +42,9 @@ fn reading(sent: BootTime, what: &str) -> Reading {
         "number" => Content::Number(rest.parse().unwrap()),
         "json" => Content::Json(serde_json::from_str(rest).expect(rest)),
         "text" => Content::Text,
+        "metrics" => Format::Prometheus
+            .read(rest.replace("\\n", "\n").as_bytes())
+            .expect(rest),
         "fail" => {
             let reason = [
                 Reason::Timeout,

@@ -12,6 +12,7 @@ pub use diagnostic::Report;
 
 use crate::derive::Memory;
 use crate::expression::Expression;
+use crate::prometheus::Selector;
 use crate::source::Source;
 use crate::text::counted;
 use agentcheck_common::{Percent, Reply, ServiceName};
@@ -46,12 +47,23 @@ impl Config {
 pub struct Derived {
     /// Its name; expressions see it like a source.
     pub name: String,
-    /// What it is derived from.
-    pub of: Expression,
-    /// Indices into [`Config::sources`] of the sources that `of` uses.
+    /// What it is derived from, and how.
+    pub of: Of,
+    /// Indices into [`Config::sources`] of the sources that it is derived from.
     pub sources: Vec<usize>,
-    /// How.
-    pub memory: Memory,
+}
+
+/// What a number is derived from, and how.
+#[derive(Clone, Debug)]
+pub enum Of {
+    /// A number of readings, with a memory.
+    Number(Expression, Memory),
+    /// The rise a second, over the window, of all counters that the selectors take from the one source,
+    /// together.
+    Rate(Vec<Selector>, Duration),
+    /// The percentile (0 to 100) of what a histogram has counted in the window; the selectors are of its
+    /// buckets, in the one source.
+    Histogram(Vec<Selector>, f64, Duration),
 }
 
 /// One service: what is said for it, and why.

@@ -3,7 +3,7 @@
 //! a branch of one is not taken.
 
 use agentcheck_common::BootTime;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// The most numbers that a window holds: a minute at ten a second, an hour at one every four seconds.
@@ -133,6 +133,47 @@ impl Derivation {
     }
 }
 
+/// The most series whose rises are remembered.
+pub const MOST_COUNTERS: usize = 10_000;
+
+/// Counters that belong together, each with a memory of its own: where one process of several is started
+/// again, its counter falls, and their sum would look like a reset of all.
+#[derive(Clone, Debug)]
+pub struct Counters {
+    window: Duration,
+    counters: BTreeMap<String, Derivation>,
+}
+
+impl Counters {
+    /// Nothing seen yet; rates are over `window`.
+    #[must_use]
+    pub fn new(window: Duration) -> Self {
+        Self {
+            window,
+            counters: BTreeMap::new(),
+        }
+    }
+
+    /// Takes in what the counters show at a moment; gives by how much each rises a second, as far as that
+    /// is known yet. A counter that is not shown any more is forgotten.
+    pub fn observe<'c>(&mut self, at: BootTime, shown: &[(&'c str, f64)]) -> Vec<(&'c str, f64)> {
+        let there: BTreeSet<&str> = shown.iter().map(|(id, _)| *id).collect();
+        self.counters.retain(|id, _| there.contains(id.as_str()));
+        let mut rates = Vec::new();
+        for (id, count) in shown.iter().take(MOST_COUNTERS) {
+            let memory = Memory::Rate(self.window);
+            let counter = self
+                .counters
+                .entry((*id).to_owned())
+                .or_insert_with(|| Derivation::new(memory));
+            if let Some(rate) = counter.observe(at, *count) {
+                rates.push((*id, rate));
+            }
+        }
+        rates
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,6 +218,20 @@ mod tests {
             derived(rate, &[(0, 0.0), (20, 1000.0), (30, 1010.0), (40, 1030.0)]),
             [None, Some(50.0), Some(1.0), Some(2.0)]
         );
+    }
+
+    #[test]
+    fn counters_are_reset_one_by_one() {
+        let mut counters = Counters::new(60 * SECOND);
+        let at = |seconds: u64| BootTime(seconds * 1_000_000_000);
+        assert_eq!(counters.observe(at(0), &[("a", 1000.0), ("b", 500.0)]), []);
+        let rates = counters.observe(at(10), &[("a", 1100.0), ("b", 20.0)]);
+        assert_eq!(rates, [("a", 10.0), ("b", 2.0)]);
+        // What is gone is forgotten, what is new has no rate yet.
+        let rates = counters.observe(at(20), &[("b", 40.0), ("c", 7.0)]);
+        assert_eq!(rates, [("b", 2.0)]);
+        let rates = counters.observe(at(30), &[("a", 2000.0), ("c", 17.0)]);
+        assert_eq!(rates, [("c", 1.0)]);
     }
 
     #[test]

@@ -4,13 +4,16 @@
 //! A derived number is known under an index after those of the sources, and fails when a source that it
 //! needs fails, so that evaluation need not know the difference.
 
-use crate::config::{Config, Derived};
+use crate::config::{Config, Derived, Of};
 use crate::confirm::{Confirm, Confirmation, Standing};
-use crate::derive::Derivation;
+use crate::derive::{Counters, Derivation};
 use crate::evaluate::{Latest, World};
 use crate::expression::Scope;
+use crate::prometheus::{Exposition, bucket_bound, histogram};
 use crate::reading::{Content, Failure, Reading, Reason};
 use agentcheck_common::BootTime;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything that is known of the sources.
@@ -22,7 +25,15 @@ pub struct Observed {
     confirmations: Vec<(Confirm, Confirmation)>,
     /// Why each source counts as failed.
     failures: Vec<Option<Failure>>,
-    derived: Vec<(Derived, Derivation)>,
+    /// The latest scrape of each source that gives any.
+    scrapes: Vec<Option<Arc<Exposition>>>,
+    derived: Vec<(Derived, Remembered)>,
+}
+
+/// What a derived number remembers.
+enum Remembered {
+    Number(Derivation),
+    Counters(Counters),
 }
 
 impl Observed {
@@ -44,8 +55,17 @@ impl Observed {
             derived: config
                 .derived
                 .iter()
-                .map(|derived| (derived.clone(), Derivation::new(derived.memory)))
+                .map(|derived| {
+                    let remembered = match &derived.of {
+                        Of::Number(_, memory) => Remembered::Number(Derivation::new(*memory)),
+                        Of::Rate(_, window) | Of::Histogram(_, _, window) => {
+                            Remembered::Counters(Counters::new(*window))
+                        }
+                    };
+                    (derived.clone(), remembered)
+                })
                 .collect(),
+            scrapes: vec![None; config.sources.len()],
         }
     }
 
@@ -66,6 +86,12 @@ impl Observed {
         };
         if let Some(slot) = self.failures.get_mut(index) {
             *slot = believed.outcome.as_ref().err().cloned();
+        }
+        if let Some(slot) = self.scrapes.get_mut(index) {
+            *slot = match &believed.outcome {
+                Ok(Content::Metrics(exposition)) => Some(Arc::clone(exposition)),
+                _ => None,
+            };
         }
         self.set(index, &believed);
         let mut touched = vec![index];
@@ -94,7 +120,7 @@ impl Observed {
     /// Derives what uses the source `index`.
     fn derive(&mut self, index: usize, touched: &mut Vec<usize>) {
         let mut news = Vec::new();
-        for (at, (derived, derivation)) in self.derived.iter_mut().enumerate() {
+        for (at, (derived, remembered)) in self.derived.iter_mut().enumerate() {
             if !derived.sources.contains(&index) {
                 continue;
             }
@@ -106,11 +132,10 @@ impl Observed {
             let Some(Some(sent)) = polls.min() else {
                 continue;
             };
-            let outcome = match derived.of.number(&self.scope) {
-                Ok(number) => match derivation.observe(sent, number) {
-                    Some(value) => Ok(Content::Number(value)),
-                    None => continue,
-                },
+            let scrape = self.scrapes.get(index).and_then(Option::as_deref);
+            let outcome = match value(&derived.of, remembered, sent, &self.scope, scrape) {
+                Ok(Some(value)) => Ok(Content::Number(value)),
+                Ok(None) => continue,
                 Err(unknown) => {
                     let failed = derived.sources.iter().find_map(|source| {
                         let failure = self.failures.get(*source)?.as_ref()?;
@@ -143,5 +168,53 @@ impl Observed {
             scope: &self.scope,
             started: self.started,
         }
+    }
+}
+
+/// The derived number as of polls sent at `sent`; none where it takes more of them.
+fn value(
+    of: &Of,
+    remembered: &mut Remembered,
+    sent: BootTime,
+    scope: &Scope<'_>,
+    scrape: Option<&Exposition>,
+) -> Result<Option<f64>, String> {
+    let no_scrape = || "no scrape".to_owned();
+    match (of, remembered) {
+        (Of::Number(expression, _), Remembered::Number(derivation)) => {
+            let number = expression.number(scope).map_err(|unknown| unknown.0)?;
+            Ok(derivation.observe(sent, number))
+        }
+        (Of::Rate(selectors, _), Remembered::Counters(counters)) => {
+            let shown = scrape.ok_or_else(no_scrape)?.labelled(selectors);
+            if shown.is_empty() {
+                return Err("no such series".to_owned());
+            }
+            let rates = counters.observe(sent, &shown);
+            let sum = rates.iter().map(|(_, rate)| rate).sum();
+            Ok((!rates.is_empty()).then_some(sum))
+        }
+        (Of::Histogram(selectors, percent, _), Remembered::Counters(counters)) => {
+            let shown = scrape.ok_or_else(no_scrape)?.labelled(selectors);
+            if shown.is_empty() {
+                return Err("no such series".to_owned());
+            }
+            let rates = counters.observe(sent, &shown);
+            if rates.is_empty() {
+                return Ok(None);
+            }
+            let mut buckets: BTreeMap<u64, (f64, f64)> = BTreeMap::new();
+            for (labels, rate) in rates {
+                let bound = bucket_bound(labels).ok_or("a series without le is no bucket")?;
+                let bucket = buckets.entry(bound.to_bits()).or_insert((bound, 0.0));
+                bucket.1 += rate;
+            }
+            let quantile = histogram::quantile(percent / 100.0, buckets.into_values().collect());
+            quantile
+                .map(Some)
+                .ok_or_else(|| "nothing was counted".to_owned())
+        }
+        // Both are made together, in `new`.
+        _ => Ok(None),
     }
 }

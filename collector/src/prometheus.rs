@@ -5,6 +5,7 @@
 //! Left out: types, help and units (nothing here depends on them), timestamps and exemplars (read over),
 //! native histograms (they have no text form).
 
+pub mod histogram;
 mod selector;
 
 pub use selector::Selector;
@@ -114,14 +115,16 @@ impl Exposition {
         Vec::new()
     }
 
-    /// The same, each with what tells the series apart: name and labels, as they stand in the text.
-    pub fn identified(&self, selectors: &[Selector]) -> Vec<(String, f64)> {
+    /// The same, each with what tells the series of one selector apart: its labels, as they stand in the
+    /// text.
+    #[must_use]
+    pub fn labelled(&self, selectors: &[Selector]) -> Vec<(&str, f64)> {
         for selector in selectors {
-            let taken: Vec<(String, f64)> = self
+            let taken: Vec<(&str, f64)> = self
                 .taken(selector)
                 .map(|(series, value)| {
-                    let labels = self.text.get(series.labels.clone()).unwrap_or_default();
-                    (format!("{}{{{labels}}}", self.name_of(series)), value)
+                    let labels = self.text.get(series.labels.clone());
+                    (labels.unwrap_or_default(), value)
                 })
                 .collect();
             if !taken.is_empty() {
@@ -265,6 +268,14 @@ pub(crate) fn parse_labels(
         };
     }
     Ok((name, labels))
+}
+
+/// The upper bound of a histogram's bucket (`le`) among these labels.
+#[must_use]
+pub fn bucket_bound(labels: &str) -> Option<f64> {
+    let (_, labels) = parse_labels(labels).ok()?;
+    let (_, bound) = labels.iter().find(|(label, _)| label == "le")?;
+    number(bound)
 }
 
 /// A quoted string at the beginning of `text`, and what follows it.

@@ -1,17 +1,21 @@
 //! `[derive.NAME]`
 
-use super::Derived;
+mod series;
+
 use super::diagnostic::Diagnostic;
 use super::raw::{Entry, Findings, Table};
 use super::rules;
 use super::sources::{Sources, check_name};
+use super::{Derived, Of};
 use crate::derive::Memory;
 use crate::expression::{Type, Vocabulary};
 use std::ops::Range;
 use std::time::Duration;
 
-const KEYS: [&str; 8] = [
+const KEYS: [&str; 10] = [
     "of",
+    "source",
+    "series",
     "ewma",
     "rate",
     "min",
@@ -72,6 +76,15 @@ fn derived(
     findings: &mut Findings<'_>,
 ) -> Option<Derived> {
     let header = table.span.clone();
+    if let Some(series) = table.take("series") {
+        let derived = series::read(name, &series, &mut table, sources, findings);
+        table.finish(findings, &KEYS, &[]);
+        return derived;
+    }
+    if let Some(source) = table.take("source") {
+        let message = "source has no effect without series";
+        findings.push(Diagnostic::error(source.key_span(), message));
+    }
     let of = table
         .need(findings, "of", "\"cpu.value\"")
         .and_then(|entry| entry.text(findings, "\"cpu.value\""));
@@ -97,9 +110,8 @@ fn derived(
     };
     Some(Derived {
         name: name.to_owned(),
-        of: expression,
+        of: Of::Number(expression, memory),
         sources: used,
-        memory,
     })
 }
 

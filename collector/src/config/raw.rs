@@ -258,6 +258,18 @@ impl<'t> Entry<'t> {
         }
     }
 
+    /// One string, or a list of them, at least one.
+    pub(super) fn text_or_texts(
+        &self,
+        findings: &mut Findings<'_>,
+        example: &str,
+    ) -> Option<Vec<Text>> {
+        match self.value.get_ref() {
+            DeValue::Array(_) => self.texts(findings, &format!("[{example}]")),
+            _ => self.text(findings, example).map(|text| vec![text]),
+        }
+    }
+
     /// A list of strings, at least one.
     pub(super) fn texts(&self, findings: &mut Findings<'_>, example: &str) -> Option<Vec<Text>> {
         let strings = self.value.get_ref().as_array().and_then(|array| {

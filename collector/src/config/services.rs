@@ -114,7 +114,11 @@ fn warn_of_unused(known: &Known<'_>, mut used: BTreeSet<String>, findings: &mut 
             let message = format!("no service uses {name}");
             findings.push(Diagnostic::warning(named.span.clone(), message).consequence());
         }
-        used.extend(named.derived.of.uses().keys().cloned());
+        let sources = named.derived.sources.iter();
+        used.extend(sources.filter_map(|index| {
+            let named = known.sources.named.get(*index)?;
+            Some(named.source.name.clone())
+        }));
     }
     for named in &known.sources.named {
         if !used.contains(&named.source.name) {

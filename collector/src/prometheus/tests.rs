@@ -81,12 +81,12 @@ fn the_formats_own_example() {
         [-0.0075]
     );
     assert_eq!(
-        exposition.identified(&[Selector::parse("http_requests_total{code=\"200\"}").unwrap()]),
-        [(
-            "http_requests_total{method=\"post\",code=\"200\"}".to_owned(),
-            1027.0
-        )]
+        exposition.labelled(&[Selector::parse("http_requests_total{code=\"200\"}").unwrap()]),
+        [("method=\"post\",code=\"200\"", 1027.0)]
     );
+    assert_eq!(bucket_bound("a=\"b\",le=\"+Inf\""), Some(f64::INFINITY));
+    assert_eq!(bucket_bound("le=\"0.5\""), Some(0.5));
+    assert_eq!(bucket_bound("a=\"b\""), None);
 }
 
 #[test]
