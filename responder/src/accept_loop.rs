@@ -4,13 +4,16 @@
 //! One thread, one epoll, one fixed table (`connections.rs`). Everything that a connection can make happen
 //! costs constant time, whatever the number of the others. A client is answered as soon as its service
 //! is known, which is at once where it has not to name one; then it is read away until it closes.
+//!
+//! Told to end, it leaves nobody half-way: who has been accepted is answered, and so is who waits in the
+//! queue of a socket that ends with this process. That takes [`LAST_WAIT`] at most.
 
 use crate::answer::{NoName, Wanted};
 use crate::arguments::{Arguments, Service};
 use crate::ask::Asked;
 use crate::connections::{Connection, Connections, NEVER, Phase, Place};
 use crate::journal::{Journal, Message, error_text};
-use crate::listeners::{Listener, Listeners};
+use crate::listeners::{self, Listener, Listeners};
 use crate::oneshot::{DRAIN_BYTES, DRAIN_WAIT};
 use crate::respond::{self, Buffer, Respondent};
 use crate::stderr::Stderr;
@@ -24,6 +27,9 @@ pub const NAME_WAIT: Duration = Duration::from_secs(1);
 /// How long nobody is accepted after the kernel said that there is no descriptor or no memory, unless a
 /// connection of our own ends before.
 const SHORTAGE_WAIT: Duration = Duration::from_millis(100);
+
+/// How long those who are there may take when the loop ends.
+pub const LAST_WAIT: Duration = Duration::from_millis(100);
 
 /// Why a loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +107,11 @@ pub fn answer_all<'a>(
         buffer: respond::EMPTY,
     };
     let end = accept_loop.run(idle);
+    if matches!(end, End::Signal | End::Idle) {
+        // It stays readable, and is not to be told of again.
+        epoll.remove(signals);
+        accept_loop.finish();
+    }
     sys::close(signals);
     accept_loop.respondent.give_up_spare();
     sys::close(epoll.descriptor());
@@ -124,7 +135,9 @@ impl AcceptLoop<'_, '_> {
             for token in events.tokens() {
                 let number = u16::try_from(token & 0xffff).unwrap_or(u16::MAX);
                 match token & !0xffff {
-                    LISTENER => self.accept(number, now),
+                    LISTENER => {
+                        self.accept(number, now);
+                    }
                     CONNECTION => self.hear(Place::numbered(number)),
                     _ => return End::Signal,
                 }
@@ -138,6 +151,42 @@ impl AcceptLoop<'_, '_> {
                 return End::Idle;
             }
         }
+    }
+
+    /// Answers who is there already, and ends the queues that nobody would answer any more.
+    #[cold]
+    fn finish(&mut self) {
+        let mut now = sys::boot_time();
+        let end = now.after(LAST_WAIT);
+        for number in 0..listeners::MAX as u16 {
+            let Some(listener) = self.listeners.get(number).copied() else {
+                continue;
+            };
+            if listener.is_own {
+                while now < end && self.accept(number, now) {
+                    now = sys::boot_time();
+                }
+                // Who comes now is refused, and knows it.
+                sys::close(listener.socket);
+            } else {
+                self.epoll.remove(listener.socket);
+            }
+        }
+        let mut events = Events::none();
+        while self.connections.count() > 0 && now < end {
+            let timeout = milliseconds_until(end, now);
+            if self.epoll.wait(&mut events, timeout).is_err() {
+                break;
+            }
+            for token in events.tokens() {
+                if let Some(number) = token.checked_sub(CONNECTION) {
+                    self.hear(Place::numbered(u16::try_from(number).unwrap_or(u16::MAX)));
+                }
+            }
+            now = sys::boot_time();
+        }
+        // The time of all who still ask is over.
+        self.end_asking(NEVER);
     }
 
     /// When the loop ends unless somebody comes; only while nobody is there.
@@ -159,13 +208,14 @@ impl AcceptLoop<'_, '_> {
         asking.min(closing).min(admission).min(self.idle_end(idle))
     }
 
-    /// Accepts one connection; the next one is told of at once, after the others had their turn.
-    fn accept(&mut self, number: u16, now: BootTime) {
+    /// Accepts one connection; the next one is told of at once, after the others had their turn. Whether
+    /// there may be a next one.
+    fn accept(&mut self, number: u16, now: BootTime) -> bool {
         if self.admission != Admission::Open {
-            return;
+            return false;
         }
         let Some(listener) = self.listeners.get(number).copied() else {
-            return;
+            return false;
         };
         match sys::accept(listener.socket) {
             Ok(socket) => {
@@ -179,6 +229,7 @@ impl AcceptLoop<'_, '_> {
             Err(Errno::MFILE | Errno::NFILE | Errno(12 | 105)) => {
                 self.close_doors(Some(now.after(SHORTAGE_WAIT)));
             }
+            Err(Errno::AGAIN) => return false,
             // It is not a listening socket any more, and never will be again.
             Err(Errno::BADF | Errno::INVAL | Errno::NOTSOCK) => {
                 self.epoll.remove(listener.socket);
@@ -187,6 +238,7 @@ impl AcceptLoop<'_, '_> {
             // The connection broke before it was accepted: accept(2) names a dozen errors for that.
             Err(_) => {}
         }
+        true
     }
 
     fn welcome(&mut self, socket: Descriptor, listener: &Listener<'_>, now: BootTime) {
@@ -306,15 +358,7 @@ impl AcceptLoop<'_, '_> {
 
     /// Ends the waits that are over at `now`.
     fn end_waits(&mut self, now: BootTime) {
-        while let Some((place, deadline)) = self.connections.first(Phase::Asking)
-            && deadline <= now
-        {
-            let Some((connection, _)) = self.connections.get(place) else {
-                return;
-            };
-            let (socket, line) = (connection.socket, connection.line);
-            self.answer_asked(place, socket, line.late());
-        }
+        self.end_asking(now);
         while let Some((place, deadline)) = self.connections.first(Phase::Closing)
             && deadline <= now
         {
@@ -323,6 +367,19 @@ impl AcceptLoop<'_, '_> {
             };
             let socket = connection.socket;
             self.drop_connection(place, socket);
+        }
+    }
+
+    /// Answers those whose time for a name is over at `now`.
+    fn end_asking(&mut self, now: BootTime) {
+        while let Some((place, deadline)) = self.connections.first(Phase::Asking)
+            && deadline <= now
+        {
+            let Some((connection, _)) = self.connections.get(place) else {
+                return;
+            };
+            let (socket, line) = (connection.socket, connection.line);
+            self.answer_asked(place, socket, line.late());
         }
     }
 

@@ -15,8 +15,8 @@ use core::time::Duration;
 pub const HELP: &[u8] = b"\
 Usage: agentcheck-responder [OPTION]... [NAME]
 
-Says to HAProxy's agent-check what /run/agentcheck/NAME.state has to say, on the
-connection that it is started with, or from an accept loop on listening sockets.
+Answers HAProxy's agent-check with what /run/agentcheck/NAME.state says: on the
+connection it is started with, or on listening sockets.
 
   --ask                the client names the service, in the line that it sends
   --ask-default NAME   the service of a client that sends nothing; needs --ask
@@ -155,8 +155,8 @@ impl Flag {
 
     fn of(text: &[u8]) -> Option<Self> {
         let words = Self::WORDS.split(|byte| *byte == b' ');
-        let mut all = words.zip(Self::MEANINGS);
-        all.find(|(word, _)| *word == text).map(|(_, flag)| flag)
+        let mut all = words.zip(&Self::MEANINGS);
+        all.find(|(word, _)| *word == text).map(|(_, flag)| *flag)
     }
 
     fn takes_value(self) -> bool {

@@ -18,6 +18,9 @@ pub struct Listener<'a> {
     pub socket: Descriptor,
     /// The service that its socket unit names.
     pub name: Option<Name<'a>>,
+    /// Whether it was made here, so that its queue ends with this process. One that was handed over stays
+    /// with the launcher, and what waits in its queue is for the next process.
+    pub is_own: bool,
     /// The path of a unix socket of our own making.
     path: Option<&'a [u8]>,
     /// False in a place that is free. (Not an Option around all of it: then a free place would not be all
@@ -37,6 +40,7 @@ impl<'a> Listeners<'a> {
         list: [Listener {
             socket: Descriptor::STDIN,
             name: None,
+            is_own: false,
             path: None,
             used: false,
         }; MAX],
@@ -56,6 +60,7 @@ impl<'a> Listeners<'a> {
         self.add(Listener {
             socket,
             name: None,
+            is_own: true,
             path,
             used: true,
         })
@@ -71,6 +76,7 @@ impl<'a> Listeners<'a> {
         self.add(Listener {
             socket,
             name,
+            is_own: false,
             path: None,
             used: true,
         })

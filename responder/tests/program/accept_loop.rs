@@ -8,6 +8,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 /// A listening socket for the program, and where it is.
@@ -17,13 +18,13 @@ fn listener() -> (OwnedFd, SocketAddr) {
     (listener.into(), address)
 }
 
-fn connect(address: SocketAddr) -> TcpStream {
+pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     let client = TcpStream::connect(address).unwrap();
     client.set_read_timeout(Some(HANG)).unwrap();
     client
 }
 
-fn probe(address: SocketAddr, sent: &str) -> String {
+pub(crate) fn probe(address: SocketAddr, sent: &str) -> String {
     let mut client = connect(address);
     client.write_all(sent.as_bytes()).unwrap();
     rest(client)
@@ -143,17 +144,24 @@ fn what_is_meant_for_another_process_is_not_taken() {
     assert_eq!(said.stdout, b"up 73%\n");
 }
 
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+/// A port that is free, for one test alone: below those that the kernel hands out to whoever connects.
+pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 10_000
+            + (std::process::id() as u16)
+                .wrapping_mul(61)
+                .wrapping_add(number)
+                % 22_000;
+        if TcpListener::bind(("::", port)).is_ok() && TcpListener::bind(("0.0.0.0", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Connects as soon as somebody listens.
-fn eventually<T>(connect: impl Fn() -> std::io::Result<T>) -> T {
+pub(crate) fn eventually<T>(connect: impl Fn() -> std::io::Result<T>) -> T {
     let start = Instant::now();
     loop {
         match connect() {
@@ -250,15 +258,10 @@ fn nobody_is_held_up_by_others() {
             client
         })
         .collect();
-    let mut slowest = Duration::ZERO;
     for _ in 0..20 {
-        let start = Instant::now();
         assert_eq!(probe(address, "web\n"), "up 73%\n");
-        slowest = slowest.max(start.elapsed());
     }
-    if begin.elapsed() < Duration::from_secs(1) {
-        assert!(slowest < Duration::from_millis(500), "{slowest:?}");
-    }
+    let time = begin.elapsed();
     for (at, client) in idle.into_iter().enumerate() {
         let expected = if at % 3 == 0 {
             "no-newline:w\n"
@@ -267,6 +270,8 @@ fn nobody_is_held_up_by_others() {
         };
         assert_eq!(rest(client), expected);
     }
+    // Twenty that had waited for the silent would have taken twenty seconds.
+    assert!(time < HANG, "{time:?}");
     assert!(processor_time(&responder) < Duration::from_secs(1));
 }
 
@@ -392,12 +397,18 @@ fn it_ends_when_nobody_asks() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let (mut responder, address) =
         start(&["web", "--idle", "300ms", "--state-dir", directory.path()]);
+    let idle = Duration::from_millis(300);
     let begin = Instant::now();
+    let mut last = begin;
+    // Beyond its time, but never so long without a client; where this machine is too slow for that, a
+    // refused connection would say so.
     while begin.elapsed() < Duration::from_millis(500) {
+        last = Instant::now();
         assert_eq!(probe(address, ""), "up 73%\n");
     }
     assert_eq!(responder.ended(), Some(0));
-    assert!(begin.elapsed() > Duration::from_millis(750));
+    // Counted from when it accepted, which was after this.
+    assert!(last.elapsed() >= idle, "{:?}", last.elapsed());
 }
 
 /// As process 1 of a container, for which signals without a handler are ignored.
@@ -412,7 +423,7 @@ fn signals_end_process_1() {
             "--pid",
             "--fork",
             "--kill-child",
-            crate::launched::PROGRAM,
+            crate::launched::path(),
             "web",
             "--listen",
             &listen,
@@ -479,7 +490,7 @@ fn standard_error_never_is_the_wire_and_never_blocks() {
         "-c",
         script,
         "sh",
-        crate::launched::PROGRAM,
+        crate::launched::path(),
         "web",
         "--state-dir",
         directory.path(),
@@ -514,7 +525,7 @@ fn one_write_per_reply() {
     command
         .args(["-f", "-o"])
         .arg(&trace)
-        .args([crate::launched::PROGRAM, "web", "--listen"]);
+        .args([crate::launched::path(), "web", "--listen"]);
     command.args([
         format!("127.0.0.1:{port}").as_str(),
         "--state-dir",

@@ -1,9 +1,7 @@
 //! State files that are none, kernels that refuse, descriptors that are closed: the freezing word alone, and
 //! all of it within its few system calls.
 
-use crate::launched::{
-    PROGRAM, Running, StateDir, on_connection, output, program, rest, state, tool,
-};
+use crate::launched::{Running, StateDir, on_connection, output, path, program, rest, state, tool};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::UnixStream;
@@ -129,7 +127,7 @@ fn without_proc() {
         "-c",
         script,
         "sh",
-        PROGRAM,
+        path(),
         "web",
         "--state-dir",
         directory.path(),
@@ -153,7 +151,7 @@ fn without_proc() {
 fn without_descriptors() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -n 0; exec \"$@\"", "sh", PROGRAM, "web"]);
+    command.args(["-c", "ulimit -n 0; exec \"$@\"", "sh", path(), "web"]);
     let said = command
         .args(["--state-dir", directory.path()])
         .stdin(Stdio::null())
@@ -177,7 +175,7 @@ fn closed_descriptors() {
             "-c",
             &script,
             "sh",
-            PROGRAM,
+            path(),
             service,
             "--state-dir",
             directory.path(),
@@ -215,7 +213,7 @@ fn traced(directory: &StateDir, inject: &[&str]) -> (String, Vec<String>) {
     let mut command = Command::new("strace");
     command.arg("-o").arg(&trace).args(inject);
     command
-        .args([PROGRAM, "web", "--state-dir", directory.path()])
+        .args([path(), "web", "--state-dir", directory.path()])
         .env_clear();
     command
         .stdin(std::os::fd::OwnedFd::from(server))

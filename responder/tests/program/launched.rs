@@ -5,11 +5,21 @@ use std::io::Read as _;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+/// Names another program to test, in the environment; see `builds.rs`.
+pub(crate) const OTHER: &str = "AGENTCHECK_RESPONDER_UNDER_TEST";
+
 /// The program.
-pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_agentcheck-responder");
+pub(crate) fn path() -> &'static str {
+    static PATH: LazyLock<String> = LazyLock::new(|| {
+        let usual = env!("CARGO_BIN_EXE_agentcheck-responder");
+        std::env::var(OTHER).unwrap_or_else(|_| usual.to_owned())
+    });
+    &PATH
+}
 
 /// Longer than anything here takes; whoever waits so long has found a hang.
 pub(crate) const HANG: Duration = Duration::from_secs(10);
@@ -120,7 +130,7 @@ impl Drop for Running {
 
 /// The program with these arguments, in the environment of a launcher that hands over little.
 pub(crate) fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(PROGRAM);
+    let mut command = Command::new(path());
     command.args(arguments).env_clear().stdin(Stdio::null());
     command
 }
@@ -147,7 +157,7 @@ pub(crate) fn activated(arguments: &[&str], sockets: Vec<OwnedFd>, names: &str) 
     };
     let mut command = Command::new("sh");
     command
-        .args(["-c", script, "sh", PROGRAM])
+        .args(["-c", script, "sh", path()])
         .args(arguments)
         .env_clear();
     command

@@ -10,6 +10,8 @@
 )]
 
 mod accept_loop;
+mod builds;
+mod ending;
 mod hostile;
 mod launched;
 mod oneshot;

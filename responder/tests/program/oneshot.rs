@@ -53,7 +53,7 @@ fn the_state_is_said_on_pipes_and_terminals_and_into_files() {
 
     let command = format!(
         "{} web --state-dir {}",
-        crate::launched::PROGRAM,
+        crate::launched::path(),
         directory.path()
     );
     let mut script = Command::new("script");
@@ -177,7 +177,7 @@ fn a_full_pipe_is_not_waited_for_long() {
     let mut command = Command::new("sh");
     let arguments = ["web", "--state-dir", directory.path()];
     command
-        .args(["-c", script, directory.path(), crate::launched::PROGRAM])
+        .args(["-c", script, directory.path(), crate::launched::path()])
         .args(arguments);
     assert_eq!(
         Running::start(command.stdin(Stdio::null())).ended(),
@@ -226,9 +226,13 @@ fn the_client_names_the_service() {
         (&long, "bad-name\n"),
     ] {
         for extra in [&default[..], &[]] {
-            let (answer, time) = asked(extra, sent, false);
-            assert_eq!(answer, said, "{:?}", sent.escape_ascii().to_string());
-            assert!(time < Duration::from_millis(250), "{time:?}: it waited");
+            // One that waits takes 300 ms every time; a slow machine is quick sometimes.
+            let waited = (0..10).all(|_| {
+                let (answer, time) = asked(extra, sent, false);
+                assert_eq!(answer, said, "{:?}", sent.escape_ascii().to_string());
+                time >= Duration::from_millis(300)
+            });
+            assert!(!waited, "{:?}", sent.escape_ascii().to_string());
         }
     }
     // Having closed its side it has said all: no newline needed.

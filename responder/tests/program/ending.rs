@@ -1,0 +1,177 @@
+//! How an accept loop ends: at once, and with nobody left half-way. Who has been accepted is answered; who
+//! waits in a queue is answered now if the queue ends with the process, else by the next process.
+
+use crate::accept_loop::{connect, eventually, free_port, probe};
+use crate::launched::{HANG, Running, StateDir, activated, on_connection, program, rest};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// What one probe hears, its end included: a reset is an error.
+fn heard(address: SocketAddr, sent: &[&[u8]]) -> std::io::Result<String> {
+    let mut client = TcpStream::connect(address)?;
+    client.set_read_timeout(Some(HANG))?;
+    for part in sent {
+        client.write_all(part)?;
+        std::thread::yield_now();
+    }
+    let mut said = String::new();
+    client.read_to_string(&mut said)?;
+    Ok(said)
+}
+
+/// Until it is stopped by SIGSTOP.
+fn stop(responder: &Running) {
+    responder.signal("STOP");
+    let start = Instant::now();
+    let is_stopped = || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", responder.id())).unwrap();
+        stat.rsplit(") ").next().unwrap().starts_with('T')
+    };
+    while !is_stopped() {
+        assert!(start.elapsed() < HANG, "it does not stop");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Twenty restarts under load, as by `systemctl restart` while the socket unit stays.
+#[test]
+fn restarts_lose_nobody() {
+    let directory = StateDir::with(&[("web", "up 73%")]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let arguments = ["--ask", "--state-dir", directory.path()];
+    let start = || {
+        let socket = listener.try_clone().unwrap().into();
+        Running::start(&mut activated(&arguments, vec![socket], ""))
+    };
+    let (done, probes) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let lost = std::sync::Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    match heard(address, &[b"w", b"eb\n"]) {
+                        Ok(said) if said == "up 73%\n" => {}
+                        other => lost.lock().unwrap().push(other),
+                    }
+                    probes.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let mut responder = start();
+        for _ in 0..20 {
+            let (begin, before) = (Instant::now(), probes.load(Ordering::Relaxed));
+            while probes.load(Ordering::Relaxed) < before + 50 {
+                assert!(begin.elapsed() < HANG, "nobody is answered");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            responder.signal("TERM");
+            assert_eq!(responder.ended(), Some(0));
+            responder = start();
+        }
+        done.store(true, Ordering::Relaxed);
+        // Whoever still waits is answered by this one.
+        scope.spawn(move || {
+            std::thread::sleep(Duration::from_millis(200));
+            drop(responder);
+        });
+    });
+    let lost = lost.into_inner().unwrap();
+    let probes = probes.into_inner();
+    println!("{probes} probes over 20 restarts, {} lost", lost.len());
+    assert!(lost.is_empty(), "{lost:?}");
+    assert!(probes >= 1000, "{probes}");
+}
+
+/// A socket of its own ends with it: the queue is answered first.
+#[test]
+fn the_queue_of_its_own_socket_is_answered() {
+    let directory = StateDir::with(&[("web", "up 73%")]);
+    for service in ["web", "--ask"] {
+        let port = free_port();
+        let listen = format!("--listen=127.0.0.1:{port}");
+        let arguments = [service, &listen, "--state-dir", directory.path()];
+        let mut responder = Running::start(&mut program(&arguments));
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let mut first = eventually(|| TcpStream::connect(address));
+        first.write_all(b"web\n").unwrap();
+        assert_eq!(rest(first), "up 73%\n");
+        stop(&responder);
+        let waiting: Vec<TcpStream> = (0..200)
+            .map(|_| {
+                let mut client = connect(address);
+                client.write_all(b"web\n").unwrap();
+                client
+            })
+            .collect();
+        responder.signal("TERM");
+        responder.signal("CONT");
+        for client in waiting {
+            assert_eq!(rest(client), "up 73%\n");
+        }
+        assert_eq!(responder.ended(), Some(0));
+        assert!(TcpStream::connect(address).is_err());
+    }
+}
+
+/// A socket that was handed over stays with the launcher, and so does its queue.
+#[test]
+fn the_queue_of_a_launchers_socket_is_left_to_the_next() {
+    let directory = StateDir::with(&[("web", "up 73%")]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let arguments = ["web", "--state-dir", directory.path()];
+    let mut responder = on_connection(&arguments, listener.try_clone().unwrap());
+    assert_eq!(probe(address, ""), "up 73%\n");
+    stop(&responder);
+    let waiting: Vec<TcpStream> = (0..100).map(|_| connect(address)).collect();
+    responder.signal("TERM");
+    responder.signal("CONT");
+    assert_eq!(responder.ended(), Some(0));
+    let _next = on_connection(&arguments, listener);
+    for client in waiting {
+        assert_eq!(rest(client), "up 73%\n");
+    }
+}
+
+/// Who has been accepted and not yet asked has a moment left; who says nothing does not hold it.
+#[test]
+fn clients_that_still_ask_are_answered() {
+    let directory = StateDir::with(&[("web", "up 73%")]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let arguments = ["--ask", "--state-dir", directory.path()];
+    let mut responder = on_connection(&arguments, listener);
+    let (silent, mut unended) = (connect(address), connect(address));
+    unended.write_all(b"we").unwrap();
+    // Behind them in the queue: when it has its answer, they have been accepted.
+    assert_eq!(probe(address, "web\n"), "up 73%\n");
+    let begin = Instant::now();
+    responder.signal("TERM");
+    unended.write_all(b"b\n").unwrap();
+    assert_eq!(rest(unended), "up 73%\n");
+    assert_eq!(rest(silent), "no-name\n");
+    assert_eq!(responder.ended(), Some(0));
+    // Far less than the second that a client has otherwise.
+    assert!(begin.elapsed() < Duration::from_millis(800), "{begin:?}");
+}
+
+/// Item 5 of the plan, bounded: agent-send stays unread until the answer is out, and is read away then.
+#[test]
+fn two_thousand_probes_and_none_lost() {
+    let directory = StateDir::with(&[("web", "up 73%")]);
+    for service in ["web", "--ask"] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let arguments = [service, "--state-dir", directory.path()];
+        let mut responder = on_connection(&arguments, listener);
+        for number in 0..2000 {
+            let said = heard(address, &[b"web\n"]);
+            assert_eq!(said.expect("no reset"), "up 73%\n", "probe {number}");
+        }
+        responder.signal("TERM");
+        assert_eq!(responder.ended(), Some(0));
+    }
+}
