@@ -59,8 +59,8 @@ impl Message {
     }
 }
 
-/// The text of an error of the kernel: words for what administrators meet, for the others the number,
-/// which errno(1) explains.
+/// The text of an error of the kernel: words for what administrators meet, for the others the number
+/// (asm/errno.h).
 #[must_use]
 #[inline(never)]
 pub fn error_text(error: usize) -> ErrorText {

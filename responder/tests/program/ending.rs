@@ -2,7 +2,7 @@
 //! waits in a queue is answered now if the queue ends with the process, else by the next process.
 
 use crate::accept_loop::{connect, eventually, free_port, probe};
-use crate::launched::{HANG, Running, StateDir, activated, on_connection, program, rest};
+use crate::launched::{HANG, Running, StateDir, activated, on_connection, path, program, rest};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -158,7 +158,49 @@ fn clients_that_still_ask_are_answered() {
     assert!(begin.elapsed() < Duration::from_millis(800), "{begin:?}");
 }
 
-/// Item 5 of the plan, bounded: agent-send stays unread until the answer is out, and is read away then.
+/// The same through a process per probe, by the real xinetd.
+#[test]
+fn two_thousand_probes_by_xinetd_and_none_lost() {
+    let directory = StateDir::with(&[("web", "up 73%")]);
+    let configuration = directory.file("xinetd");
+    let ports = [free_port(), free_port()];
+    let service = |port: u16, how: &str| {
+        format!(
+            "service {how}\n{{\n type = UNLISTED\n socket_type = stream\n protocol = tcp\n wait = no\n \
+             user = root\n bind = 127.0.0.1\n port = {port}\n server = {}\n \
+             server_args = {how} --state-dir {}\n instances = UNLIMITED\n per_source = UNLIMITED\n \
+             cps = 100000 1\n}}\n",
+            path(),
+            directory.path()
+        )
+    };
+    let services = [service(ports[0], "web"), service(ports[1], "--ask")];
+    std::fs::write(&configuration, services.concat()).unwrap();
+    let mut command = std::process::Command::new("xinetd");
+    command.args(["-dontfork", "-f"]).arg(&configuration);
+    command.arg("-pidfile").arg(directory.file("pid"));
+    command.stdout(std::process::Stdio::null());
+    command.stderr(std::process::Stdio::null());
+    let _xinetd = Running(
+        command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}; apt-get install xinetd")),
+    );
+    std::thread::scope(|scope| {
+        for port in ports {
+            scope.spawn(move || {
+                let address = SocketAddr::from(([127, 0, 0, 1], port));
+                drop(eventually(|| TcpStream::connect(address)));
+                for number in 0..2000 {
+                    let said = heard(address, &[b"web\n"]);
+                    assert_eq!(said.expect("no reset"), "up 73%\n", "probe {number}");
+                }
+            });
+        }
+    });
+}
+
+/// Item 5 of issue 3, bounded: agent-send stays unread until the answer is out, and is read away then.
 #[test]
 fn two_thousand_probes_and_none_lost() {
     let directory = StateDir::with(&[("web", "up 73%")]);

@@ -97,6 +97,36 @@ fn without_anything_it_says_so_and_all_is_well() {
     );
 }
 
+/// The script of agentcheck.state(5), as it stands there but for the directory.
+#[test]
+fn a_shell_script_can_write_a_state_file() {
+    let directory = StateDir::new();
+    let manual = include_str!("../../../man/agentcheck.state.5").replace("\\-", "-");
+    let writing = manual.split(".SH WRITING ONE").nth(1).unwrap();
+    let script = writing.split(".EX").nth(1).unwrap();
+    let script = script.split(".EE").next().unwrap();
+    assert!(script.contains("/run/agentcheck/$name"), "{script}");
+    let script = script.replace("/run/agentcheck", directory.path());
+    let status = Command::new("sh").args(["-euc", &script]).status();
+    assert!(status.unwrap().success());
+    let file = std::fs::read_to_string(directory.file("web")).unwrap();
+    let said = output(&["web", "--state-dir", directory.path()]);
+    assert_eq!(text(&said.stdout), "up 50%\n", "{file}");
+    // Its times are of this clock: half a minute from now it says the last line.
+    let time = |word: &str| -> u64 {
+        let line = file.lines().find_map(|line| line.strip_prefix(word));
+        line.unwrap().split(' ').next().unwrap().parse().unwrap()
+    };
+    assert_eq!(time("until ") - time("from "), 30_000_000_000);
+    let later = file.replace(
+        &time("until ").to_string(),
+        &(time("from ") + 1).to_string(),
+    );
+    directory.write("web", &later);
+    let said = output(&["web", "--state-dir", directory.path()]);
+    assert_eq!(text(&said.stdout), "up 50% # stale\n");
+}
+
 /// HAProxy sends agent-send and closes as soon as it has the newline; a service that is not asked leaves
 /// it unread until the answer is out. Not one answer may be lost.
 #[test]
