@@ -114,6 +114,7 @@ fn every_key_is_documented() {
         format!("[source.a.command]\nargv = [\"/a\"]\n{unknown}{service}"),
         format!("[source.a.system]\nmetric = \"cpu\"\n{unknown}{service}"),
         format!("{app}[derive.d]\nof = 'a.latency'\nmax = '1m'\n{unknown}{service}"),
+        format!("[source.a.tcp]\naddress = \"a:1\"\n{unknown}{service}"),
         format!("{app}{service}{unknown}"),
         format!("{app}{service}{rule}{unknown}"),
     ]

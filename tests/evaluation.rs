@@ -64,6 +64,7 @@ fn reading(sent: BootTime, what: &str) -> Reading {
         status: None,
         exit: None,
         text: Some(rest.to_owned()),
+        file: None,
         outcome: Ok(content),
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::prometheus::Exposition;
 use agentcheck_common::BootTime;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,8 @@ pub struct Reading {
     /// The body, the file's content or the command's output, whenever one arrived, also where it could
     /// not be read as what it should be.
     pub text: Option<String>,
+    /// What is known of a file besides its content.
+    pub file: Option<FileFacts>,
     /// What it was worth.
     pub outcome: Result<Content, Failure>,
 }
@@ -41,9 +44,20 @@ impl Reading {
             status: None,
             exit: None,
             text: None,
+            file: None,
             outcome: Err(failure),
         }
     }
+}
+
+/// What is known of a file besides its content.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FileFacts {
+    /// Whether it is there.
+    pub exists: bool,
+    /// Where it is: how long ago it was changed last, in seconds, not below 0. By the wall clock, since that
+    /// is what files have.
+    pub mtime_age: Option<f64>,
 }
 
 /// What a source gave, read as its `format` says.
@@ -55,6 +69,11 @@ pub enum Content {
     Number(f64),
     /// Several finite numbers of one thing.
     Numbers(Numbers),
+    /// What the performance data of a monitoring plugin says, by label. All are finite.
+    Perf(BTreeMap<String, f64>),
+    /// Nothing, and nothing was to be given: a connection, a file that is only looked at, or one that may
+    /// be missing and is.
+    Nothing,
     /// A JSON document.
     Json(serde_json::Value),
     /// A Prometheus scrape.
@@ -68,7 +87,7 @@ impl Content {
         match self {
             Self::Number(value) => Some(*value),
             Self::Numbers(numbers) => Some(numbers.value),
-            Self::Text | Self::Json(_) | Self::Metrics(_) => None,
+            Self::Text | Self::Json(_) | Self::Metrics(_) | Self::Perf(_) | Self::Nothing => None,
         }
     }
 }

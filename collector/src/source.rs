@@ -10,15 +10,19 @@ pub mod command;
 pub mod file;
 pub mod format;
 pub mod http;
+mod lookup;
+pub mod pace;
 pub mod stop;
 pub mod system;
+pub mod tcp;
 
 pub use format::Format;
+pub use pace::Pace;
 pub use stop::Stop;
 
 use crate::clock;
 use crate::confirm::Confirm;
-use crate::reading::{Content, Failure, Reading, Reason};
+use crate::reading::{Content, Failure, FileFacts, Reading, Reason};
 use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
@@ -33,6 +37,8 @@ pub struct Source {
     pub name: String,
     /// From the start of one poll to the start of the next.
     pub every: Duration,
+    /// By how much a poll may come earlier than `every` says, so that not all poll at once; see [`Pace`].
+    pub jitter: Duration,
     /// How long one poll may take.
     pub timeout: Duration,
     /// How many polls it takes to believe that it failed, or is back.
@@ -66,6 +72,8 @@ pub enum Kind {
     Command(command::Command),
     /// `[source.NAME.system]`
     System(system::Metric),
+    /// `[source.NAME.tcp]`
+    Tcp(tcp::Tcp),
 }
 
 impl fmt::Display for Kind {
@@ -75,6 +83,7 @@ impl fmt::Display for Kind {
             Self::Http(http) => http.fmt(f),
             Self::File(file) => file.fmt(f),
             Self::Command(command) => command.fmt(f),
+            Self::Tcp(tcp) => tcp.fmt(f),
             Self::System(metric) => write!(f, "system {metric}"),
         }
     }
@@ -94,6 +103,7 @@ enum Running {
     File(file::File),
     Command(command::Runner),
     System(system::Sampler),
+    Tcp(tcp::Caller),
 }
 
 impl Poller {
@@ -107,6 +117,7 @@ impl Poller {
                 Kind::Http(http) => Running::Http(Box::new(http::Exchange::new((**http).clone()))),
                 Kind::File(file) => Running::File(file.clone()),
                 Kind::Command(command) => Running::Command(command::Runner::new(command.clone())),
+                Kind::Tcp(tcp) => Running::Tcp(tcp::Caller::new(tcp.clone())),
                 Kind::System(metric) => Running::System(system::Sampler::new(metric.clone())),
             },
         }
@@ -129,6 +140,7 @@ impl Poller {
             Running::Http(exchange) => exchange.poll(deadline),
             Running::File(file) => file.poll(deadline),
             Running::Command(runner) => runner.poll(deadline, stop),
+            Running::Tcp(caller) => caller.poll(deadline, stop),
             Running::System(sampler) => sampler.poll(deadline, stop),
         };
         Reading {
@@ -137,6 +149,7 @@ impl Poller {
             status: found.status,
             exit: found.exit,
             text: found.text,
+            file: found.file,
             outcome: found.outcome,
         }
     }
@@ -148,6 +161,7 @@ struct Found {
     status: Option<u16>,
     exit: Option<i32>,
     text: Option<String>,
+    file: Option<FileFacts>,
     outcome: Result<Content, Failure>,
 }
 
@@ -163,6 +177,7 @@ impl Found {
             status: None,
             exit: None,
             text: None,
+            file: None,
             outcome,
         }
     }
@@ -258,6 +273,7 @@ mod tests {
             name: "app".to_owned(),
             every: Duration::from_secs(2),
             timeout: Duration::from_millis(1500),
+            jitter: Duration::ZERO,
             confirm: Confirm::default(),
             kind,
         }
@@ -275,18 +291,13 @@ mod tests {
             ),
             (
                 Kind::File(file::File {
-                    path: "/run/a\nb".into(),
-                    format: Format::Number,
-                    max_bytes: DEFAULT_MAX_BYTES,
+                    format: Some(Format::Number),
+                    ..file::File::at("/run/a\nb")
                 }),
                 "app: file \"/run/a\\nb\" as number, every 2s, timeout 1s 500ms",
             ),
             (
-                Kind::Command(command::Command {
-                    argv: vec!["check".to_owned(), "-H\n".to_owned()],
-                    format: Format::Text,
-                    max_bytes: DEFAULT_MAX_BYTES,
-                }),
+                Kind::Command(command::Command::of(&["check", "-H\n"])),
                 "app: command [\"check\", \"-H\\n\"] as text, every 2s, timeout 1s 500ms",
             ),
             (
@@ -319,11 +330,10 @@ mod tests {
         stop.stop();
         let touched =
             std::env::temp_dir().join(format!("agentcheck-stopped-{}", std::process::id()));
-        let mut poller = Poller::new(&source(Kind::Command(command::Command {
-            argv: vec!["touch".to_owned(), touched.display().to_string()],
-            format: Format::Text,
-            max_bytes: 10,
-        })));
+        let mut poller = Poller::new(&source(Kind::Command(command::Command::of(&[
+            "touch",
+            &touched.display().to_string(),
+        ]))));
         assert_eq!(poller.poll(&stop).outcome, Err(stopped()));
         assert!(!touched.exists());
     }
@@ -331,11 +341,9 @@ mod tests {
     #[test]
     fn a_reading_is_as_old_as_its_question() {
         let before = clock::now();
-        let mut poller = Poller::new(&source(Kind::Command(command::Command {
-            argv: ["sleep", "0.2"].map(str::to_owned).to_vec(),
-            format: Format::Text,
-            max_bytes: 10,
-        })));
+        let mut poller = Poller::new(&source(Kind::Command(command::Command::of(&[
+            "sleep", "0.2",
+        ]))));
         let between = clock::now();
         let reading = poller.poll(&Stop::new());
         assert!(reading.is_ok(), "{reading:?}");

@@ -4,18 +4,20 @@ mod command;
 mod file;
 mod http;
 mod system;
+mod tcp;
 
 use super::diagnostic::Diagnostic;
 use super::raw::{Entry, Findings, Table};
 use crate::confirm::{Confirm, Count};
 use crate::expression::Vocabulary;
+use crate::source::pace::default_jitter;
 use crate::source::{DEFAULT_MAX_BYTES, Format, Source};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
-const KINDS: [&str; 4] = ["http", "file", "command", "system"];
-const LATER_KINDS: [&str; 2] = ["tcp", "prometheus"];
+const KINDS: [&str; 5] = ["http", "file", "command", "system", "tcp"];
+const LATER_KINDS: [&str; 1] = ["prometheus"];
 
 /// A source and where its name stands.
 pub(super) struct Named {
@@ -159,12 +161,13 @@ pub(super) fn check_name(name: &str, span: Range<usize>, findings: &mut Findings
 }
 
 /// The keys that every kind has.
-const POLLING_KEYS: [&str; 4] = ["every", "timeout", "fail_after", "recover_after"];
+const POLLING_KEYS: [&str; 5] = ["every", "timeout", "jitter", "fail_after", "recover_after"];
 
 /// Their values.
 struct Polling {
     every: Duration,
     timeout: Duration,
+    jitter: Duration,
     confirm: Confirm,
 }
 
@@ -195,8 +198,10 @@ fn polling(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Polling {
             .and_then(|entry| entry.duration(findings, least, most))
             .unwrap_or(default)
     };
+    let every = duration("every", Duration::from_secs(2), least, day);
     Polling {
-        every: duration("every", Duration::from_secs(2), least, day),
+        every,
+        jitter: duration("jitter", default_jitter(every), Duration::ZERO, every / 2),
         timeout: duration(
             "timeout",
             Duration::from_secs(1),
@@ -235,6 +240,7 @@ fn of_kind(
     let Polling {
         every,
         timeout,
+        jitter,
         confirm,
     } = polling(&mut table, findings);
     let (read, keys, later) = match kind {
@@ -245,6 +251,7 @@ fn of_kind(
             command::KEYS,
             command::LATER,
         ),
+        "tcp" => (tcp::read(&mut table, findings), tcp::KEYS, tcp::LATER),
         _ => (
             system::read(&mut table, findings),
             system::KEYS,
@@ -257,6 +264,7 @@ fn of_kind(
         name: name.to_owned(),
         every,
         timeout,
+        jitter,
         confirm,
         kind: read?,
     })

@@ -66,6 +66,12 @@ impl Scope<'_> {
         self.put(source, "exit", exit);
         self.put(source, "text", reading.text.as_deref().map(text));
         let content = reading.outcome.as_ref().ok();
+        self.put(source, "perf", perf(content));
+        let facts = reading.file;
+        let exists = facts.map(|facts| Value::Bool(facts.exists));
+        self.put(source, "exists", exists);
+        let mtime_age = facts.and_then(|facts| facts.mtime_age).map(number);
+        self.put(source, "mtime_age", mtime_age);
         let json = match content {
             Some(Content::Json(document)) => Some(value_of(document)),
             _ => None,
@@ -137,6 +143,18 @@ impl Scope<'_> {
     }
 }
 
+/// The performance data of a monitoring plugin, as a map.
+fn perf(content: Option<&Content>) -> Option<Value> {
+    let Some(Content::Perf(values)) = content else {
+        return None;
+    };
+    let map: HashMap<Key, Value> = values
+        .iter()
+        .map(|(label, value)| (Key::String(Arc::new(label.clone())), Value::Float(*value)))
+        .collect();
+    Some(Value::Map(Map { map: Arc::new(map) }))
+}
+
 /// A moment in seconds: a double holds a year of them to a tenth of a microsecond.
 fn seconds(time: BootTime) -> Value {
     Value::Float(time.since(BootTime(0)).as_secs_f64())
@@ -169,7 +187,7 @@ fn value_of(json: &serde_json::Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reading::{Failure, Numbers};
+    use crate::reading::{Failure, FileFacts, Numbers};
     use std::time::Duration;
 
     #[test]
@@ -180,6 +198,7 @@ mod tests {
             status: None,
             exit: None,
             text: None,
+            file: None,
             outcome,
         };
         let parts = |parts: &[(&'static str, f64)]| {
@@ -202,5 +221,50 @@ mod tests {
         assert_eq!(seen(&one), [true, false, true]);
         let failed = reading(Err(Failure::new(Reason::Timeout, "")));
         assert_eq!(seen(&failed), [false, false, false]);
+    }
+
+    #[test]
+    fn facts_of_files_and_of_plugins() {
+        let reading = |file, outcome| Reading {
+            sent: BootTime(0),
+            latency: Duration::ZERO,
+            status: None,
+            exit: None,
+            text: None,
+            file,
+            outcome,
+        };
+        let mut scope = Scope::new();
+        let mut shown = |reading: &Reading| {
+            scope.set("s", reading);
+            ["exists", "mtime_age", "perf"].map(|field| {
+                let name = variable("s", field);
+                scope
+                    .context()
+                    .get_variable(&name)
+                    .map(|value| format!("{value:?}"))
+            })
+        };
+        let there = FileFacts {
+            exists: true,
+            mtime_age: Some(1.5),
+        };
+        let [exists, mtime_age, perf] = shown(&reading(Some(there), Ok(Content::Nothing)));
+        assert!(exists.unwrap().contains("true"));
+        assert!(mtime_age.unwrap().contains("1.5"));
+        assert_eq!(perf, None);
+        // A file that is missing is known to be missing, also where that is a failure.
+        let gone = FileFacts {
+            exists: false,
+            mtime_age: None,
+        };
+        let missing = Failure::new(Reason::Missing, "");
+        let [exists, mtime_age, _] = shown(&reading(Some(gone), Err(missing)));
+        assert!(exists.unwrap().contains("false"));
+        assert_eq!(mtime_age, None);
+        let values = [("/".to_owned(), 95.0)].into_iter().collect();
+        let [exists, _, perf] = shown(&reading(None, Ok(Content::Perf(values))));
+        assert_eq!(exists, None);
+        assert!(perf.unwrap().contains("95"));
     }
 }

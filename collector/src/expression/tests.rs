@@ -10,6 +10,7 @@ fn source(name: &str, kind: Kind) -> Source {
         name: name.to_owned(),
         every: Duration::from_secs(2),
         timeout: Duration::from_secs(1),
+        jitter: Duration::ZERO,
         confirm: Confirm::default(),
         kind,
     }
@@ -28,9 +29,8 @@ fn sources() -> Vec<Source> {
         source(
             "depth",
             Kind::File(file::File {
-                path: "/x".into(),
-                format: Format::Number,
-                max_bytes: 1000,
+                format: Some(Format::Number),
+                ..file::File::at("/x")
             }),
         ),
         source("exporter", http(Format::Prometheus)),
@@ -48,6 +48,7 @@ fn reading(content: Content, text: &str) -> Reading {
         status: Some(200),
         exit: None,
         text: Some(text.to_owned()),
+        file: None,
         outcome: Ok(content),
     }
 }

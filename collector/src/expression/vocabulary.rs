@@ -1,5 +1,6 @@
 //! What expressions may name: the sources, the fields of each, and what is known of their types.
 
+use crate::source::command::Reads;
 use crate::source::{Format, Kind, Source};
 use cel::Value;
 use std::collections::BTreeMap;
@@ -109,6 +110,7 @@ fn fields(kind: &Kind) -> Vec<(&'static str, Type)> {
         ("age", Type::Number),
         ("latency", Type::Number),
     ];
+    // How a body is read; none where there is no body.
     let format = match kind {
         Kind::Http(http) => {
             fields.push(("status", Type::Number));
@@ -116,12 +118,20 @@ fn fields(kind: &Kind) -> Vec<(&'static str, Type)> {
         }
         Kind::Command(command) => {
             fields.push(("exit", Type::Number));
-            Some(command.format)
+            if command.reads == Reads::Plugin {
+                fields.extend([("text", Type::Text), ("perf", Type::Map)]);
+            }
+            command.reads.format()
         }
-        Kind::File(file) => Some(file.format),
+        Kind::File(file) => {
+            fields.extend([("exists", Type::Truth), ("mtime_age", Type::Number)]);
+            file.format
+        }
+        Kind::Tcp(_) => None,
         Kind::System(metric) => {
             let parts = metric.parts().iter();
             fields.extend(parts.map(|part| (*part, Type::Number)));
+            fields.push(("value", Type::Number));
             None
         }
     };
@@ -130,9 +140,9 @@ fn fields(kind: &Kind) -> Vec<(&'static str, Type)> {
     }
     match format {
         Some(Format::Json) => fields.push(("json", Type::Unknown)),
-        Some(Format::Number) | None => fields.push(("value", Type::Number)),
+        Some(Format::Number) => fields.push(("value", Type::Number)),
         Some(Format::Prometheus) => fields.push((METRICS, Type::Unknown)),
-        Some(Format::Text) => {}
+        Some(Format::Text) | None => {}
     }
     fields
 }

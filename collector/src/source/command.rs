@@ -5,29 +5,29 @@
 //! group (a daemon) is not ours to kill, and cannot hold up a poll by keeping the output open: the output
 //! is whole once the program itself has ended.
 //!
-//! The environment, the working directory and the user are the collector's own, except for the variables
-//! by which a service manager speaks to the collector alone.
+//! The environment, the working directory and the user are the collector's own where nothing else is said,
+//! except for the variables by which a service manager speaks to the collector alone.
 //!
-//! Not here: an environment, a directory or a user of the command's own, and the exit status of
-//! monitoring plugins as a value (a later version).
+//! Not here: limits of memory or processor time for a command (the service manager has those for all).
 
+mod account;
 mod output;
+mod plugin;
 #[cfg(test)]
 mod tests;
+mod watch;
 
-use super::{Deadline, Format, Found, Stop, io_reason, stopped, too_large};
-use crate::reading::{Failure, Reason};
+use super::{Deadline, Format, Found, Stop, io_reason};
+use crate::reading::{Content, Failure, Reason};
 use output::Output;
-use rustix::event::{PollFd, PollFlags};
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
 use std::process::{self, Child, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+use watch::{END_TICK, Ended, flood, kill_group, watch};
 
 /// What a service manager tells the collector, and a command must not take for its own.
 const NOT_INHERITED: [&str; 6] = [
@@ -39,10 +39,6 @@ const NOT_INHERITED: [&str; 6] = [
     "LISTEN_FDNAMES",
 ];
 
-/// How soon a stop is noticed, where the kernel tells of the command's end by itself.
-const STOP_TICK: Duration = Duration::from_millis(50);
-/// How soon the command's end is noticed where it does not (before Linux 5.3, or forbidden).
-const END_TICK: Duration = Duration::from_millis(10);
 /// How long a killed process may take to be gone before it is left for the next poll to reap.
 const GRACE: Duration = Duration::from_millis(500);
 /// How much of the end of the errors is kept, in bytes: enough for a failure's detail.
@@ -54,15 +50,90 @@ pub struct Command {
     /// The program and its arguments; never a shell, unless the first is one. A name without `/` is
     /// looked for in the collector's `PATH`.
     pub argv: Vec<String>,
-    /// How the output is read.
-    pub format: Format,
+    /// How output and exit status are read.
+    pub reads: Reads,
     /// The largest output that is taken, in bytes; also the largest output of errors.
     pub max_bytes: usize,
+    /// Variables that are added to the collector's environment, or put in the place of what is there.
+    pub env: Environment,
+    /// The working directory; without one it is the collector's.
+    pub directory: Option<PathBuf>,
+    /// As whom it runs; without one as the collector does.
+    pub user: Option<User>,
+}
+
+/// How a command's output and exit status are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// The output as a format; an exit status other than 0 is a failure.
+    Format(Format),
+    /// `nagios`: by the convention of monitoring plugins: 0, 1 and 2 (ok, warning, critical) are answers,
+    /// 3 (unknown) and all others are failures; the first line is text and performance data.
+    Plugin,
+}
+
+impl Reads {
+    /// The format of the output, where it has one.
+    #[must_use]
+    pub fn format(self) -> Option<Format> {
+        match self {
+            Self::Format(format) => Some(format),
+            Self::Plugin => None,
+        }
+    }
+}
+
+/// Variables, by name. What they hold may be secret, so that Debug shows the names alone.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Environment(pub BTreeMap<String, String>);
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// Another user than the collector's, which only a collector that runs as root can become. The command
+/// has no supplementary groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// By name, as in /etc/passwd, or by number.
+    pub user: String,
+    /// By name, as in /etc/group, or by number; without one it is the user's own.
+    pub group: Option<String>,
+}
+
+impl Command {
+    /// The program and its arguments, read as text, with everything else at its default.
+    #[must_use]
+    pub fn of(argv: &[&str]) -> Self {
+        Self {
+            argv: argv.iter().map(|&word| word.to_owned()).collect(),
+            reads: Reads::Format(Format::default()),
+            max_bytes: super::DEFAULT_MAX_BYTES,
+            env: Environment::default(),
+            directory: None,
+            user: None,
+        }
+    }
 }
 
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "command {:?} as {}", self.argv, self.format)
+        write!(f, "command {:?}", self.argv)?;
+        if let Some(directory) = &self.directory {
+            write!(f, " in {directory:?}")?;
+        }
+        if let Some(User { user, group }) = &self.user {
+            write!(f, " by user {}", user.escape_debug())?;
+            if let Some(group) = group {
+                write!(f, " of group {}", group.escape_debug())?;
+            }
+        }
+        match self.reads {
+            Reads::Format(format) => write!(f, " as {format}"),
+            Reads::Plugin => f.write_str(" as nagios"),
+        }
     }
 }
 
@@ -73,14 +144,6 @@ pub(super) struct Runner {
     /// A process that was killed and has not gone yet: one that the kernel holds in a read from a dead
     /// network mount, say. While it is there no other is started, so that they never pile up.
     unreaped: Option<Child>,
-}
-
-/// How the watch over a running command ended.
-enum Ended {
-    /// The program has ended by itself.
-    Itself,
-    /// It is not to go on.
-    Cut(Failure),
 }
 
 impl Runner {
@@ -103,13 +166,13 @@ impl Runner {
             }
             self.unreaped = None;
         }
-        match self.start() {
+        match self.start(deadline) {
             Ok(child) => self.attend(child, deadline, stop),
             Err(failure) => failure.into(),
         }
     }
 
-    fn start(&self) -> Result<Child, Failure> {
+    fn start(&self, deadline: Deadline) -> Result<Child, Failure> {
         let Some((program, arguments)) = self.command.argv.split_first() else {
             return Err(Failure::new(Reason::Other, "no program is named"));
         };
@@ -122,6 +185,25 @@ impl Runner {
             .process_group(0);
         for name in NOT_INHERITED {
             command.env_remove(name);
+        }
+        if let Some(user) = &self.command.user {
+            become_user(&mut command, user, deadline)?;
+        }
+        command.envs(&self.command.env.0);
+        if let Some(directory) = &self.command.directory {
+            // Said here, since a failed start does not tell which of the two was not there.
+            match std::fs::metadata(directory) {
+                Ok(found) if found.is_dir() => {}
+                Ok(_) => {
+                    let detail = format_args!("{directory:?} is no directory");
+                    return Err(Failure::new(Reason::Missing, detail));
+                }
+                Err(error) => {
+                    let detail = format_args!("{directory:?}: {error}");
+                    return Err(Failure::new(io_reason(&error), detail));
+                }
+            }
+            command.current_dir(directory);
         }
         command
             .spawn()
@@ -150,7 +232,7 @@ impl Runner {
         match (ended, status) {
             (Ended::Cut(failure), _) => with_said(failure.reason, &failure.detail, &said).into(),
             (Ended::Itself, Some(status)) => {
-                finished(self.command.format, status, output.into_bytes(), &said)
+                finished(self.command.reads, status, output.into_bytes(), &said)
             }
             (Ended::Itself, None) => {
                 Failure::new(Reason::Other, "its exit status went to somebody else").into()
@@ -180,104 +262,12 @@ impl Runner {
     }
 }
 
-/// Reads what the command says until it has ended, or is not to go on.
-fn watch(
-    child: &Child,
-    output: &mut Output,
-    errors: &mut Output,
-    deadline: Deadline,
-    stop: &Stop,
-) -> Ended {
-    let pid = Pid::from_child(child);
-    let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok();
-    loop {
-        if has_ended(pid) {
-            return Ended::Itself;
-        }
-        if stop.is_stopped() {
-            return Ended::Cut(stopped());
-        }
-        if deadline.has_passed() {
-            return Ended::Cut(deadline.failure("not finished"));
-        }
-        // One piece of each at a time, so that neither a flood nor the other keeps this from looking at
-        // the clock.
-        let read = wait(pidfd.as_ref(), output, errors, deadline.remaining())
-            .and_then(|()| Ok((output.read_more()?, errors.read_more()?)));
-        if let Err(error) = read {
-            return Ended::Cut(Failure::new(Reason::Broken, error));
-        }
-        if let Some(failure) = flood(output, errors) {
-            return Ended::Cut(failure);
-        }
-    }
-}
-
-/// The failure of a command that says more than it may.
-fn flood(output: &Output, errors: &Output) -> Option<Failure> {
-    if output.is_over() {
-        return Some(too_large("output", output.max_bytes()));
-    }
-    errors
-        .is_over()
-        .then(|| too_large("error output", errors.max_bytes()))
-}
-
-/// Whether the program has ended; it stays to be reaped.
-fn has_ended(pid: Pid) -> bool {
-    match look(pid) {
-        Ok(ended) => ended,
-        Err(Errno::INTR) => false,
-        // No such child: the system has reaped it.
-        Err(_) => true,
-    }
-}
-
-fn look(pid: Pid) -> rustix::io::Result<bool> {
-    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-    rustix::process::waitid(WaitId::Pid(pid), options).map(|status| status.is_some())
-}
-
-/// Sleeps until there is something to read, the program has ended, or it is time to look again.
-fn wait(
-    pidfd: Option<&OwnedFd>,
-    output: &Output,
-    errors: &Output,
-    remaining: Duration,
-) -> io::Result<()> {
-    let tick = if pidfd.is_some() { STOP_TICK } else { END_TICK };
-    let span = remaining.min(tick);
-    let timeout = rustix::event::Timespec {
-        tv_sec: 0,
-        // Less than a second, so it always fits.
-        tv_nsec: span.subsec_nanos().into(),
-    };
-    let watched = [pidfd.map(AsFd::as_fd), output.fd(), errors.fd()];
-    let mut watched: Vec<PollFd<'_>> = watched
-        .into_iter()
-        .flatten()
-        .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
-        .collect();
-    match rustix::event::poll(&mut watched, Some(&timeout)) {
-        Ok(_) | Err(Errno::INTR) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Kills everything that is left of the command's group, and the program itself should it have left it.
-fn kill_group(child: &mut Child) {
-    let pid = Pid::from_child(child);
-    if matches!(look(pid), Err(Errno::CHILD)) {
-        // Already reaped by the system, so that its number may be another's by now.
-        return;
-    }
-    // Fails only where nobody is left.
-    let _ = rustix::process::kill_process_group(pid, Signal::KILL);
-    let _ = child.kill();
-}
-
 /// The reading of a command that ended by itself.
-fn finished(format: Format, status: ExitStatus, output: Vec<u8>, said: &str) -> Found {
+fn finished(reads: Reads, status: ExitStatus, output: Vec<u8>, said: &str) -> Found {
+    let format = match reads {
+        Reads::Format(format) => format,
+        Reads::Plugin => return plugin_finished(status, output, said),
+    };
     let failure = match (status.code(), status.signal()) {
         (Some(0), _) => {
             return Found {
@@ -293,6 +283,53 @@ fn finished(format: Format, status: ExitStatus, output: Vec<u8>, said: &str) -> 
         exit: status.code(),
         ..Found::from(failure).with_text(output)
     }
+}
+
+/// The reading of a monitoring plugin that ended by itself.
+fn plugin_finished(status: ExitStatus, output: Vec<u8>, said: &str) -> Found {
+    let by_format = finished(Reads::Format(Format::Text), status, output, said);
+    let plugin = plugin::read(by_format.text.as_deref().unwrap_or_default());
+    let outcome = match (status.code(), by_format.outcome) {
+        // Bytes that are not UTF-8 are no reason not to believe the status.
+        (Some(0..=2), _) => Ok(Content::Perf(plugin.perf)),
+        // What a plugin has to say, it says in its first line.
+        (Some(code), Err(failure)) if said.is_empty() => Err(with_said(
+            failure.reason,
+            &format!("status {code}"),
+            &plugin.text,
+        )),
+        (_, outcome) => outcome,
+    };
+    Found {
+        text: Some(plugin.text),
+        outcome,
+        ..by_format
+    }
+}
+
+/// Has the command run as another user, without supplementary groups: std gives all of root's up where it
+/// changes the user and is told of no others.
+fn become_user(
+    command: &mut process::Command,
+    user: &User,
+    deadline: Deadline,
+) -> Result<(), Failure> {
+    // Both, because std looks at the real one before it gives the groups up.
+    if !rustix::process::getuid().is_root() || !rustix::process::geteuid().is_root() {
+        return Err(Failure::new(
+            Reason::Denied,
+            "only a collector that runs as root can run a command as another user",
+        ));
+    }
+    let account = account::look_up(&user.user, user.group.as_deref(), deadline)?;
+    command.uid(account.uid).gid(account.gid);
+    if let Some((name, home)) = &account.known {
+        command
+            .env("USER", name)
+            .env("LOGNAME", name)
+            .env("HOME", home);
+    }
+    Ok(())
 }
 
 /// A failure with the last that the command said about itself.

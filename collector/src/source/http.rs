@@ -11,7 +11,6 @@
 mod credentials;
 mod error;
 mod expected;
-mod lookup;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -23,10 +22,10 @@ pub use expected::Statuses;
 pub use request::Method;
 pub use tls::Tls;
 
+use super::lookup::Lookup;
 use super::{Deadline, Format, Found, too_large};
 use crate::reading::{Failure, Reason};
 use error::{failure, root_cause};
-use lookup::Lookup;
 use reqwest::blocking::{Client, Response};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{StatusCode, Url, header, redirect};

@@ -110,8 +110,8 @@ fn source(table: &mut Table<'_>, sources: &Sources, findings: &mut Findings<'_>)
     };
     let format = match &named.source.kind {
         Kind::Http(http) => Some(http.format),
-        Kind::File(file) => Some(file.format),
-        Kind::Command(command) => Some(command.format),
+        Kind::File(file) => file.format,
+        Kind::Command(command) => command.reads.format(),
         _ => None,
     };
     if format != Some(Format::Prometheus) {

@@ -2,19 +2,31 @@
 
 use super::super::diagnostic::Diagnostic;
 use super::super::raw::{Findings, Table};
-use super::{absolute, format, max_bytes};
+use super::{absolute, absolute_path, format, max_bytes};
 use crate::source::Kind;
-use crate::source::command::Command;
+use crate::source::command::{Command, Environment, Reads, User};
 
 /// The keys of this kind, besides those of every kind.
-pub(super) const KEYS: &[&str] = &["argv", "format", "max_bytes"];
+pub(super) const KEYS: &[&str] = &[
+    "argv",
+    "format",
+    "max_bytes",
+    "nagios",
+    "env",
+    "directory",
+    "user",
+    "group",
+];
 
 /// Keys that a later version will know.
-pub(super) const LATER: &[&str] = &["nagios", "env", "directory", "user"];
+pub(super) const LATER: &[&str] = &[];
 
 pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Kind> {
-    let format = format(table, findings);
+    let reads = reads(table, findings);
     let max_bytes = max_bytes(table, findings);
+    let env = environment(table, findings);
+    let directory = absolute_path(table, "directory", "\"/var/lib/app\"", findings);
+    let user = user(table, findings);
     let example = "[\"/usr/local/bin/depth\", \"--queue\", \"mail\"]";
     let argv = table
         .need(findings, "argv", example)?
@@ -37,7 +49,90 @@ pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option
     }
     Some(Kind::Command(Command {
         argv: argv.into_iter().map(|text| text.value).collect(),
-        format,
+        reads,
         max_bytes,
+        env,
+        directory,
+        user,
     }))
+}
+
+fn reads(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Reads {
+    let format_at = table.span_of("format");
+    let format = format(table, findings);
+    let nagios = table
+        .take("nagios")
+        .and_then(|entry| entry.truth(findings))
+        .unwrap_or(false);
+    if !nagios {
+        return Reads::Format(format);
+    }
+    if let Some(span) = format_at {
+        findings.push(
+            Diagnostic::error(
+                span,
+                "what a monitoring plugin prints has a format of its own",
+            )
+            .remedy("leave format out, or nagios"),
+        );
+    }
+    Reads::Plugin
+}
+
+fn environment(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Environment {
+    let entries = table
+        .take("env")
+        .and_then(|entry| entry.table(findings, "env = { LANG = \"C\" }"))
+        .map(|mut variables| variables.take_all())
+        .unwrap_or_default();
+    let mut environment = Environment::default();
+    for entry in entries {
+        let Some(value) = entry.text(findings, "\"C\"") else {
+            continue;
+        };
+        if entry.key.is_empty() || entry.key.contains(['=', '\0']) {
+            let message = format!("a variable cannot be called {:?}", entry.key);
+            findings.push(Diagnostic::error(entry.key_span(), message));
+        } else if value.value.contains('\0') {
+            findings.push(Diagnostic::error(
+                value.span,
+                "a variable cannot hold a NUL",
+            ));
+        } else {
+            environment.0.insert(entry.key.to_owned(), value.value);
+        }
+    }
+    environment
+}
+
+fn user(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<User> {
+    let mut name = |key: &str, example| {
+        let text = table.take(key)?.text(findings, example)?;
+        let is_name =
+            !text.value.is_empty() && text.value.chars().all(|c| c.is_ascii_graphic() && c != ':');
+        if !is_name {
+            let message = format!("there is no {key} {:?}", text.value);
+            findings.push(
+                Diagnostic::error(text.span.clone(), message)
+                    .remedy(format!("it is a name or a number, as in {key} = {example}")),
+            );
+        }
+        Some(text)
+    };
+    let user = name("user", "\"nagios\"");
+    let group = name("group", "\"adm\"");
+    match (user, group) {
+        (Some(user), group) => Some(User {
+            user: user.value,
+            group: group.map(|group| group.value),
+        }),
+        (None, Some(group)) => {
+            findings.push(
+                Diagnostic::error(group.span, "a group without a user")
+                    .remedy("add user = \"nagios\""),
+            );
+            None
+        }
+        (None, None) => None,
+    }
 }

@@ -1,19 +1,36 @@
 //! `[source.NAME.file]`
 
+use super::super::diagnostic::Diagnostic;
 use super::super::raw::{Findings, Table};
-use super::{absolute, format, max_bytes};
-use crate::source::Kind;
-use crate::source::file::File;
+use super::{absolute, max_bytes};
+use crate::source::file::{File, Missing};
+use crate::source::{Format, Kind};
 
 /// The keys of this kind, besides those of every kind.
-pub(super) const KEYS: &[&str] = &["path", "format", "max_bytes"];
+pub(super) const KEYS: &[&str] = &["path", "format", "max_bytes", "missing"];
 
 /// Keys that a later version will know.
 pub(super) const LATER: &[&str] = &[];
 
 pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Kind> {
-    let format = format(table, findings);
+    let format = format_or_none(table, findings);
+    let size_at = table.span_of("max_bytes");
     let max_bytes = max_bytes(table, findings);
+    if let Some(span) = size_at.filter(|_| format.is_none()) {
+        findings.push(
+            Diagnostic::error(span, "a file of format \"none\" is not read")
+                .remedy("leave max_bytes out"),
+        );
+    }
+    // Whoever only looks at a file asks whether it is there.
+    let default = match format {
+        None => Missing::Ok,
+        Some(_) => Missing::Fail,
+    };
+    let missing = table
+        .take("missing")
+        .and_then(|entry| entry.choice(findings, &[("fail", Missing::Fail), ("ok", Missing::Ok)]))
+        .unwrap_or(default);
     let example = "\"/run/app/load\"";
     let path = table
         .need(findings, "path", example)?
@@ -23,5 +40,18 @@ pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option
         path: path.value.into(),
         format,
         max_bytes,
+        missing,
     }))
+}
+
+/// A format, or `none`.
+fn format_or_none(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Format> {
+    let mut choices = Format::ALL
+        .map(|format| (format.name(), Some(format)))
+        .to_vec();
+    choices.push(("none", None));
+    table
+        .take("format")
+        .and_then(|entry| entry.choice(findings, &choices))
+        .unwrap_or(Some(Format::default()))
 }

@@ -1,7 +1,11 @@
 //! The command source against real processes, most of them unruly.
 
+mod options;
+
+use super::super::stopped;
 use super::*;
 use crate::reading::Content;
+use rustix::process::{Pid, Signal};
 use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -14,9 +18,8 @@ const NOT_HELD: Duration = Duration::from_secs(20);
 
 fn command(argv: &[&str]) -> Command {
     Command {
-        argv: argv.iter().map(|&word| word.to_owned()).collect(),
-        format: Format::Text,
         max_bytes: 1000,
+        ..Command::of(argv)
     }
 }
 
@@ -116,23 +119,23 @@ fn text_number_and_json() {
     assert_eq!((text.exit, text.status), (Some(0), None));
     assert_eq!(text.text.as_deref(), Some("up\n"));
 
-    let format = Format::Number;
+    let reads = Reads::Format(Format::Number);
     let number = Command {
-        format,
+        reads,
         ..command(&["echo", "4.5"])
     };
     assert_eq!(poll(number, AMPLE).outcome, Ok(Content::Number(4.5)));
 
-    let format = Format::Json;
+    let reads = Reads::Format(Format::Json);
     let json = Command {
-        format,
+        reads,
         ..command(&["echo", "[1]"])
     };
     let value = serde_json::json!([1]);
     assert_eq!(poll(json, AMPLE).outcome, Ok(Content::Json(value)));
 
     let apples = Command {
-        format: Format::Number,
+        reads: Reads::Format(Format::Number),
         ..command(&["echo", "5 apples"])
     };
     let found = poll(apples, AMPLE);

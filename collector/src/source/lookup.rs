@@ -1,21 +1,31 @@
 //! The lookup of host names, one at a time.
 //!
 //! The system's lookup cannot be interrupted and may take half a minute where a name server is gone. The
-//! client's own way would start another thread with every poll meanwhile, and wait for all of them when
+//! HTTP client's own way would start another thread with every poll meanwhile, and wait for all of them when
 //! it is dropped. Here a poll that finds a lookup under way waits for that one, so that a source never has
 //! more than one such thread, and nobody waits for it beyond the deadline.
 
+use super::Deadline;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use std::fmt;
 use std::future;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
-use std::thread;
+use std::task::{Poll, Wake, Waker};
+use std::thread::{self, Thread};
+
+/// Wakes a thread that waits for an answer.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
 
 /// Addresses, or what the system says about there being none. Kept in a form that can be told twice.
-type Answer = Result<Vec<SocketAddr>, String>;
+pub(super) type Answer = Result<Vec<SocketAddr>, String>;
 
 /// Looks names up on a thread of its own, one at a time.
 pub(super) struct Lookup {
@@ -104,6 +114,29 @@ impl Lookup {
     }
 }
 
+impl Lookup {
+    /// The answer for `name`; none where it does not come in time.
+    pub(super) fn wait(&self, name: &str, deadline: Deadline) -> Option<Answer> {
+        if let Err(error) = self.ask(name) {
+            return Some(Err(error.to_string()));
+        }
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        lock(&self.latest).as_mut()?.waiting.push(waker);
+        loop {
+            if let Some(asked) = lock(&self.latest).as_mut()
+                && let Some(answer) = &asked.answer
+            {
+                asked.used = true;
+                return Some(answer.clone());
+            }
+            if deadline.has_passed() {
+                return None;
+            }
+            thread::park_timeout(deadline.remaining());
+        }
+    }
+}
+
 impl Resolve for Lookup {
     fn resolve(&self, name: Name) -> Resolving {
         if let Err(error) = self.ask(name.as_str()) {
@@ -142,7 +175,8 @@ mod tests {
     use super::*;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::mpsc;
-    use std::task::{Context, Wake};
+    use std::task::Context;
+    use std::time::Duration;
 
     struct Woken(AtomicBool);
 
@@ -184,6 +218,26 @@ mod tests {
             };
             assert_eq!(addresses.next(), Some(address));
         }
+    }
+
+    #[test]
+    fn a_thread_waits_for_an_answer_and_no_longer_than_it_may() {
+        let (gate, opened) = mpsc::channel::<()>();
+        let opened = Mutex::new(opened);
+        let lookup = Lookup::by(move |_| {
+            let _ = opened.lock().unwrap().recv();
+            Ok(vec![SocketAddr::from(([127, 0, 0, 1], 0))])
+        });
+        for _ in 0..2 {
+            assert!(
+                lookup
+                    .wait("app", Deadline::within(Duration::from_millis(20)))
+                    .is_none()
+            );
+        }
+        drop(gate);
+        let found = lookup.wait("app", Deadline::within(Duration::from_secs(30)));
+        assert_eq!(found.unwrap().unwrap().len(), 1);
     }
 
     #[test]

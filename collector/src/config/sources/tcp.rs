@@ -1,0 +1,41 @@
+//! `[source.NAME.tcp]`
+
+use super::super::diagnostic::Diagnostic;
+use super::super::raw::{Findings, Table};
+use super::unix_socket;
+use crate::source::Kind;
+use crate::source::tcp::Tcp;
+
+/// The keys of this kind, besides those of every kind.
+pub(super) const KEYS: &[&str] = &["address", "unix"];
+
+/// Keys that a later version will know.
+pub(super) const LATER: &[&str] = &[];
+
+pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Kind> {
+    let example = "\"127.0.0.1:6379\"";
+    let unix = unix_socket(table, findings);
+    let Some(path) = unix else {
+        let address = table
+            .need(findings, "address", example)?
+            .text(findings, example)?;
+        return match Tcp::parse(&address.value) {
+            Ok(tcp) => Some(Kind::Tcp(tcp)),
+            Err(wrong) => {
+                findings.push(
+                    Diagnostic::error(address.span, format!("address {wrong}")).remedy(format!(
+                        "it looks like {example}, \"db:5432\" or \"[::1]:6379\""
+                    )),
+                );
+                None
+            }
+        };
+    };
+    if let Some(address) = table.take("address") {
+        findings.push(Diagnostic::error(
+            address.key_span(),
+            "a source connects to an address or to a unix socket, not both",
+        ));
+    }
+    Some(Kind::Tcp(Tcp::Unix(path)))
+}

@@ -1,0 +1,135 @@
+//! What a command can be given besides its arguments: a convention, an environment, a directory, a user.
+
+use super::*;
+
+fn plugin(script: &str) -> Found {
+    let plugin = Command {
+        reads: Reads::Plugin,
+        ..shell(script)
+    };
+    poll(plugin, AMPLE)
+}
+
+#[test]
+fn the_statuses_of_a_plugin_are_answers() {
+    for status in 0..=2 {
+        let found = plugin(&format!(
+            "echo 'DISK - 5% free | /=95%;80;90 '; echo long; exit {status}"
+        ));
+        assert_eq!(found.exit, Some(status));
+        assert_eq!(found.text.as_deref(), Some("DISK - 5% free"));
+        let perf = BTreeMap::from([("/".to_owned(), 95.0)]);
+        assert_eq!(found.outcome, Ok(Content::Perf(perf)));
+    }
+    for status in [3, 4, 127] {
+        let found = plugin(&format!("echo 'UNKNOWN - no route | a=1'; exit {status}"));
+        assert_eq!(
+            failure(&found).to_string(),
+            format!("exit: status {status}: UNKNOWN - no route")
+        );
+        assert_eq!(found.exit, Some(status));
+        assert_eq!(found.text.as_deref(), Some("UNKNOWN - no route"));
+    }
+    let killed = plugin("echo half; kill -9 $$");
+    assert_eq!(failure(&killed).reason, Reason::Signal);
+    let silent = plugin("exit 2");
+    assert_eq!(silent.outcome, Ok(Content::Perf(BTreeMap::new())));
+    let bytes = plugin(r"printf 'a\377|x=1'; exit 1");
+    assert_eq!(bytes.text.as_deref(), Some("a\u{fffd}"));
+    assert!(bytes.outcome.is_ok());
+}
+
+#[test]
+fn variables_are_added_and_not_shown() {
+    let mut command = shell("echo $AGENTCHECK_TEST $HOME ${PATH:+path}");
+    command.env = Environment(BTreeMap::from([
+        ("AGENTCHECK_TEST".to_owned(), "hidden-word".to_owned()),
+        ("HOME".to_owned(), "/elsewhere".to_owned()),
+    ]));
+    for shown in [format!("{command:?}"), command.to_string()] {
+        assert!(!shown.contains("hidden-word"), "{shown}");
+    }
+    let found = poll(command, AMPLE);
+    assert_eq!(found.text.as_deref(), Some("hidden-word /elsewhere path\n"));
+}
+
+#[test]
+fn it_runs_in_the_directory_that_is_named() {
+    let within = |directory: &str| {
+        let command = Command {
+            directory: Some(directory.into()),
+            ..shell("pwd")
+        };
+        poll(command, AMPLE)
+    };
+    assert_eq!(within("/usr").text.as_deref(), Some("/usr\n"));
+    for (directory, detail) in [
+        (
+            "/no/such",
+            "missing: \"/no/such\": No such file or directory (os error 2)",
+        ),
+        ("/proc/uptime", "missing: \"/proc/uptime\" is no directory"),
+    ] {
+        assert_eq!(failure(&within(directory)).to_string(), detail);
+    }
+}
+
+/// As root it becomes the user and keeps no group of root's; as anybody else it is refused.
+#[test]
+fn it_runs_as_the_user_that_is_named() {
+    let by = |user: &str, group: Option<&str>| {
+        let command = Command {
+            user: Some(User {
+                user: user.to_owned(),
+                group: group.map(str::to_owned),
+            }),
+            ..shell(
+                "id -u; id -g; id -G; echo $USER $HOME; grep -E '^Cap(Prm|Eff)' /proc/self/status",
+            )
+        };
+        poll(command, AMPLE)
+    };
+    if !rustix::process::geteuid().is_root() {
+        assert_eq!(failure(&by("nobody", None)).reason, Reason::Denied);
+        return;
+    }
+    let passwd = fs::read_to_string("/etc/passwd").unwrap();
+    let nobody = passwd.lines().find(|line| line.starts_with("nobody:"));
+    let fields: Vec<&str> = nobody.expect("nobody is everywhere").split(':').collect();
+    let none = "0000000000000000";
+    let expected = |gid: &str| {
+        format!(
+            "{}\n{gid}\n{gid}\nnobody {}\nCapPrm:\t{none}\nCapEff:\t{none}\n",
+            fields[2], fields[5]
+        )
+    };
+    for (user, group, gid) in [
+        ("nobody", None, fields[3]),
+        (fields[2], None, fields[3]),
+        ("nobody", Some("12345"), "12345"),
+    ] {
+        let found = by(user, group);
+        assert_eq!(found.text, Some(expected(gid)), "{found:?}");
+    }
+    let missing = failure(&by("no-such-user", None));
+    assert_eq!(
+        missing.to_string(),
+        "missing: there is no user \"no-such-user\" in /etc/passwd"
+    );
+}
+
+/// What runs as another user is killed as everything else is.
+#[test]
+fn another_users_process_is_killed_at_the_deadline() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let command = Command {
+        user: Some(User {
+            user: "nobody".to_owned(),
+            group: None,
+        }),
+        ..shell("sleep 60 & sleep 60")
+    };
+    assert_eq!(failure(&poll(command, SHORT)).reason, Reason::Timeout);
+}

@@ -1,0 +1,269 @@
+//! The file source on real files, some of them no files at all.
+
+use super::*;
+use crate::reading::Content;
+use rustix::thread::{CapabilitySet, CapabilitySets};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+const AMPLE: Duration = Duration::from_secs(30);
+const NOT_HELD: Duration = Duration::from_secs(20);
+
+/// A directory of this test's own, removed at its end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let name = format!("agentcheck-file-{name}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn with(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, content).unwrap();
+        path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn poll_as(format: Format, path: impl Into<PathBuf>) -> Found {
+    let file = File {
+        format: Some(format),
+        max_bytes: 1000,
+        ..File::at(path)
+    };
+    let started = Instant::now();
+    let found = file.poll(Deadline::within(AMPLE));
+    assert!(started.elapsed() < NOT_HELD, "held: {found:?}");
+    found
+}
+
+fn poll(path: impl Into<PathBuf>) -> Found {
+    poll_as(Format::Text, path)
+}
+
+fn failure(found: Found) -> Failure {
+    assert_eq!((found.status, found.exit, found.text), (None, None, None));
+    found.outcome.expect_err("a failure")
+}
+
+#[test]
+fn text_number_and_json() {
+    let scratch = Scratch::new("formats");
+    let text = poll(scratch.with("text", "up\n"));
+    assert_eq!(text.outcome, Ok(Content::Text));
+    assert_eq!(text.text.as_deref(), Some("up\n"));
+    assert_eq!((text.status, text.exit), (None, None));
+
+    let number = poll_as(Format::Number, scratch.with("number", "0.75\n"));
+    assert_eq!(number.outcome, Ok(Content::Number(0.75)));
+    let json = poll_as(Format::Json, scratch.with("json", "{\"load\": 1}"));
+    let value = serde_json::json!({"load": 1});
+    assert_eq!(json.outcome, Ok(Content::Json(value)));
+
+    let empty = scratch.with("empty", "");
+    assert_eq!(poll(&empty).text.as_deref(), Some(""));
+    let number = poll_as(Format::Number, &empty);
+    assert_eq!(number.outcome.unwrap_err().reason, Reason::Malformed);
+    assert_eq!(number.text.as_deref(), Some(""));
+
+    let bytes = poll(scratch.with("bytes", b"a\xffb"));
+    assert_eq!(bytes.outcome.unwrap_err().reason, Reason::Malformed);
+    assert_eq!(bytes.text.as_deref(), Some("a\u{fffd}b"));
+}
+
+#[test]
+fn links_are_followed() {
+    let scratch = Scratch::new("links");
+    scratch.with("file", "here");
+    let link = scratch.0.join("link");
+    symlink("file", &link).unwrap();
+    assert_eq!(poll(&link).text.as_deref(), Some("here"));
+    let circle = scratch.0.join("circle");
+    symlink("circle", &circle).unwrap();
+    assert_eq!(failure(poll(&circle)).reason, Reason::Other);
+}
+
+#[test]
+fn files_of_the_kernel_have_no_size_and_a_content() {
+    assert!(poll("/proc/uptime").text.unwrap().contains('.'));
+    let online = poll("/sys/devices/system/cpu/online");
+    assert!(online.text.unwrap().starts_with('0'));
+    let number = poll_as(Format::Number, "/proc/sys/kernel/pid_max");
+    assert!(matches!(number.outcome, Ok(Content::Number(_))));
+}
+
+#[test]
+fn no_more_than_max_bytes() {
+    let scratch = Scratch::new("size");
+    let exactly = poll(scratch.with("exactly", "x".repeat(1000)));
+    assert_eq!(exactly.text.unwrap().len(), 1000);
+    let one_more = poll(scratch.with("one-more", "x".repeat(1001)));
+    assert_eq!(failure(one_more).reason, Reason::TooLarge);
+    // A terabyte of nothing.
+    let sparse = scratch.with("sparse", "");
+    let opened = fs::OpenOptions::new().write(true).open(&sparse).unwrap();
+    opened.set_len(1 << 40).unwrap();
+    assert_eq!(failure(poll(&sparse)).reason, Reason::TooLarge);
+}
+
+#[test]
+fn what_is_not_there() {
+    let missing = failure(poll("/no/such/file"));
+    assert_eq!(missing.reason, Reason::Missing);
+    assert!(missing.detail.starts_with("/no/such/file: "), "{missing}");
+    assert_eq!(failure(poll("/proc/uptime/below")).reason, Reason::Missing);
+    assert_eq!(failure(poll("")).reason, Reason::Missing);
+    assert_eq!(failure(poll("a\0b")).reason, Reason::Other);
+}
+
+#[test]
+fn what_is_not_a_regular_file_is_not_even_opened() {
+    let scratch = Scratch::new("kinds");
+    let directory = failure(poll(&scratch.0));
+    assert_eq!(directory.reason, Reason::Other);
+    assert!(
+        directory
+            .detail
+            .ends_with(" is a directory, not a regular file")
+    );
+
+    let fifo = scratch.0.join("fifo");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(failure(poll(&fifo)).reason, Reason::Other);
+    let socket = scratch.0.join("socket");
+    let _listener = UnixListener::bind(&socket).unwrap();
+    assert_eq!(failure(poll(&socket)).reason, Reason::Other);
+    for device in ["/dev/zero", "/dev/tty"] {
+        assert_eq!(failure(poll(device)).reason, Reason::Other, "{device}");
+    }
+}
+
+#[test]
+fn no_rights() {
+    let scratch = Scratch::new("rights");
+    let secret = scratch.with("secret", "x");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o0)).unwrap();
+    // Root may read whatever it likes, so this thread gives that right away before it tries.
+    let polled = thread::spawn(move || {
+        let own = rustix::thread::capabilities(None).unwrap();
+        let any = CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
+        let effective = own.effective - any;
+        rustix::thread::set_capabilities(None, CapabilitySets { effective, ..own }).unwrap();
+        poll(secret)
+    });
+    assert_eq!(failure(polled.join().unwrap()).reason, Reason::Denied);
+}
+
+#[test]
+fn an_error_half_way_is_told() {
+    // The kernel refuses to read this process's memory at address 0.
+    assert_eq!(failure(poll("/proc/self/mem")).reason, Reason::Broken);
+}
+
+#[test]
+fn no_time_at_all_is_a_timeout() {
+    let found = File::at("/proc/uptime").poll(Deadline::within(Duration::ZERO));
+    assert_eq!(failure(found).reason, Reason::Timeout);
+}
+
+fn facts(found: &Found) -> FileFacts {
+    found.file.expect("it was looked at")
+}
+
+#[test]
+fn a_file_that_is_only_looked_at_is_not_read_and_may_be_missing() {
+    let scratch = Scratch::new("flag");
+    let flag = File {
+        format: None,
+        missing: Missing::Ok,
+        max_bytes: 1,
+        ..File::at(scratch.0.join("flag"))
+    };
+    let look = || flag.poll(Deadline::within(AMPLE));
+    let found = look();
+    assert_eq!(found.outcome, Ok(Content::Nothing));
+    let not_there = FileFacts {
+        exists: false,
+        mtime_age: None,
+    };
+    assert_eq!(facts(&found), not_there);
+    scratch.with("flag", "more than one byte");
+    let found = look();
+    assert_eq!(
+        (found.text.as_deref(), &found.outcome),
+        (None, &Ok(Content::Nothing))
+    );
+    assert!(facts(&found).exists);
+    fs::remove_file(&flag.path).unwrap();
+    assert_eq!(facts(&look()), not_there);
+    // What is in the flag's place is not the flag.
+    fs::create_dir(&flag.path).unwrap();
+    let found = look();
+    assert_eq!(
+        (found.outcome.unwrap_err().reason, found.file),
+        (Reason::Other, None)
+    );
+}
+
+#[test]
+fn a_missing_file_is_a_failure_unless_it_may_be_missing() {
+    let scratch = Scratch::new("missing");
+    let path = scratch.0.join("load");
+    let with = |missing| File {
+        format: Some(Format::Number),
+        missing,
+        ..File::at(&path)
+    };
+    let poll = |file: File| file.poll(Deadline::within(AMPLE));
+    let found = poll(with(Missing::Fail));
+    assert!(!facts(&found).exists);
+    assert_eq!(found.outcome.unwrap_err().reason, Reason::Missing);
+    let found = poll(with(Missing::Ok));
+    assert!(!facts(&found).exists);
+    assert_eq!((found.text, found.outcome), (None, Ok(Content::Nothing)));
+    scratch.with("load", "7");
+    let found = poll(with(Missing::Ok));
+    assert_eq!(found.outcome, Ok(Content::Number(7.0)));
+}
+
+#[test]
+fn when_it_was_changed_last() {
+    let scratch = Scratch::new("age");
+    let path = scratch.with("beat", "x");
+    let file = File {
+        format: None,
+        ..File::at(&path)
+    };
+    let age_of = |touched: &str| {
+        let set = Command::new("touch")
+            .args(["-d", touched])
+            .arg(&path)
+            .status();
+        assert!(set.unwrap().success());
+        let found = file.poll(Deadline::within(AMPLE));
+        facts(&found).mtime_age.unwrap()
+    };
+    let hour = age_of("1 hour ago");
+    assert!((3590.0..3900.0).contains(&hour), "{hour}");
+    assert!(age_of("now") < 300.0);
+    assert_eq!(age_of("1 day"), 0.0);
+    assert!(age_of("1960-01-01") > 1e9);
+}
