@@ -1,12 +1,13 @@
 //! The command line: what can be asked for, and with which exit status it ends.
 
-use crate::config::{self, NotLoaded};
+use crate::config::{self, Config, NotLoaded};
+use crate::sample;
 use crate::text::counted;
 use crate::{daemon, journal};
 use agentcheck_common::STATE_DIR;
 use clap::{Args, Parser, Subcommand};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Where the configuration is, unless told otherwise.
@@ -42,6 +43,10 @@ enum Command {
     Check {
         #[command(flatten)]
         config: ConfigFile,
+        /// Put a sample of readings through it, and say what would be said: a JSON file, as in
+        /// {"app": {"json": {...}}, "cpu": {"value": 97}}
+        #[arg(long, value_name = "FILE")]
+        sample: Option<PathBuf>,
     },
 }
 
@@ -68,7 +73,7 @@ pub fn run() -> ExitCode {
     };
     let outcome = match line.command {
         Command::Collect { config, state_dir } => collect(&config, &state_dir),
-        Command::Check { config } => check(&config),
+        Command::Check { config, sample } => check(&config, sample.as_deref()),
     };
     match outcome {
         Ok(said) => {
@@ -82,7 +87,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn collect(file: &ConfigFile, state_dir: &std::path::Path) -> Result<String, Failed> {
+fn collect(file: &ConfigFile, state_dir: &Path) -> Result<String, Failed> {
     let (config, warnings) = config::load(&file.config).map_err(|error| not_loaded(&error))?;
     journal::start();
     for warning in &warnings.rendered {
@@ -94,7 +99,7 @@ fn collect(file: &ConfigFile, state_dir: &std::path::Path) -> Result<String, Fai
         .map_err(|error| Failed(format!("agentcheck: {error}\n")))
 }
 
-fn check(file: &ConfigFile) -> Result<String, Failed> {
+fn check(file: &ConfigFile, sample: Option<&Path>) -> Result<String, Failed> {
     let (config, warnings) = config::load(&file.config).map_err(|error| not_loaded(&error))?;
     let mut said = warnings.to_string();
     for source in &config.sources {
@@ -110,7 +115,27 @@ fn check(file: &ConfigFile) -> Result<String, Failed> {
         counted(config.services.len(), "service"),
         counted(warnings.rendered.len(), "warning")
     ));
-    Ok(said)
+    match sample {
+        None => Ok(said),
+        Some(sample) => try_sample(&config, &file.config, sample).map(|tried| said + &tried),
+    }
+}
+
+fn try_sample(config: &Config, file: &Path, sample: &Path) -> Result<String, Failed> {
+    let wrong = |error: String| Failed(format!("{}: error: {error}\n", sample.display()));
+    let text = std::fs::read_to_string(sample)
+        .map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    let tried = sample::try_out(config, &text).map_err(wrong)?;
+    if tried.findings.is_empty() {
+        return Ok(tried.said);
+    }
+    let text = config::read_file(file).map_err(|error| not_loaded(&error))?;
+    let report = config::report(file, &text, &tried.findings);
+    let errors = counted(report.errors, "error");
+    Err(Failed(format!(
+        "{}{report}agentcheck: {errors} with this sample\n",
+        tried.said
+    )))
 }
 
 fn not_loaded(error: &NotLoaded) -> Failed {

@@ -188,6 +188,44 @@ pub enum Administration {
     Owner,
 }
 
+/// Something about an expression that only a reading can tell.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    literal: std::ops::Range<usize>,
+    part: std::ops::Range<usize>,
+    message: String,
+}
+
+impl Finding {
+    /// About `part` of the expression that was read from `literal`.
+    #[must_use]
+    pub fn within(
+        literal: std::ops::Range<usize>,
+        part: std::ops::Range<usize>,
+        message: &str,
+    ) -> Self {
+        Self {
+            literal,
+            part,
+            message: message.to_owned(),
+        }
+    }
+}
+
+/// Findings as text, over `text`, the content of `file`.
+#[must_use]
+pub fn report(file: &Path, text: &str, found: &[Finding]) -> Report {
+    let mut findings = Findings {
+        text,
+        all: Vec::new(),
+    };
+    for finding in found {
+        let span = findings.within_string(finding.literal.clone(), finding.part.clone());
+        findings.push(Diagnostic::error(span, finding.message.clone()));
+    }
+    Report::new(file, text, findings.all)
+}
+
 /// Why there is no configuration.
 #[derive(Debug)]
 pub enum NotLoaded {
@@ -213,16 +251,24 @@ impl fmt::Display for NotLoaded {
 /// # Errors
 /// Where the file cannot be read, or every mistake in it, in the order of the file.
 pub fn load(file: &Path) -> Result<(Config, Report), NotLoaded> {
+    let text = read_file(file)?;
+    parse(file, &text).map_err(NotLoaded::Wrong)
+}
+
+/// The text of a configuration file.
+///
+/// # Errors
+/// Where it cannot be read, or is not UTF-8.
+pub fn read_file(file: &Path) -> Result<String, NotLoaded> {
     let unreadable = |error| NotLoaded::Unreadable(file.to_owned(), error);
     let bytes = std::fs::read(file).map_err(unreadable)?;
-    let text = String::from_utf8(bytes).map_err(|error| {
+    String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         unreadable(io::Error::new(
             io::ErrorKind::InvalidData,
             format!("it is not UTF-8 from byte {at} on"),
         ))
-    })?;
-    parse(file, &text).map_err(NotLoaded::Wrong)
+    })
 }
 
 /// Reads a configuration from `text`; `file` is what findings name.

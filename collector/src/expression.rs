@@ -19,6 +19,7 @@ mod functions;
 mod metrics;
 mod nearest;
 mod patterns;
+mod places;
 mod rewrite;
 mod scope;
 mod vocabulary;
@@ -89,6 +90,7 @@ pub struct Use {
 #[derive(Clone, Debug)]
 pub struct Expression {
     text: String,
+    place: Range<usize>,
     tree: IdedExpr,
     uses: BTreeMap<String, Use>,
     shown: Vec<(String, IdedExpr)>,
@@ -150,6 +152,7 @@ impl Expression {
         let shown = rewrite::shown(&tree);
         Ok(Self {
             text: text.to_owned(),
+            place: 0..0,
             tree,
             uses,
             shown,
@@ -161,6 +164,49 @@ impl Expression {
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The same expression, from a literal that stands at these bytes of a file.
+    #[must_use]
+    pub fn placed(self, place: Range<usize>) -> Self {
+        Self { place, ..self }
+    }
+
+    /// The bytes of the file with the literal that it was read from.
+    #[must_use]
+    pub fn place(&self) -> Range<usize> {
+        self.place.clone()
+    }
+
+    /// Why it has no value now, and the part of its text that lacks one; none where it is true, false or a
+    /// finite number.
+    #[must_use]
+    pub fn lacks(&self, scope: &Scope<'_>) -> Option<(Range<usize>, String)> {
+        let whole = 0..self.text.len();
+        let error = match Value::resolve(&self.tree, scope.context()) {
+            Ok(Value::Bool(_)) => return None,
+            Ok(Value::Float(number)) if number.is_finite() => return None,
+            Ok(Value::Float(_)) => return Some((whole, "gives no finite number".to_owned())),
+            Ok(other) => return Some((whole, format!("gives {}", Type::of(&other)))),
+            Err(error) => error,
+        };
+        let resolve = |tree: &IdedExpr| Value::resolve(tree, scope.context());
+        let failed =
+            places::smallest(
+                &self.tree,
+                &|tree| resolve(tree).is_err(),
+                &|tree| match resolve(tree) {
+                    Ok(Value::Bool(truth)) => Some(truth),
+                    _ => None,
+                },
+            );
+        // The rewritten tree has the ids of the one that was written, which alone has places.
+        let place = failed.and_then(|failed| {
+            let program = Program::compile(&self.text).ok()?;
+            let written = places::find(program.expression(), failed.id)?;
+            Some(places::span(&self.text, program.source_info(), written))
+        });
+        Some((place.unwrap_or(whole), explain(&error).0))
     }
 
     /// The sources that it uses, and how.

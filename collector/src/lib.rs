@@ -20,6 +20,7 @@ pub mod observe;
 pub mod plan;
 pub mod prometheus;
 pub mod reading;
+pub mod sample;
 pub mod source;
 pub mod state_file;
 pub mod status;

@@ -183,6 +183,25 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::Timeout,
+        Self::Refused,
+        Self::Unreachable,
+        Self::Broken,
+        Self::Tls,
+        Self::Status,
+        Self::Redirect,
+        Self::Exit,
+        Self::Signal,
+        Self::TooLarge,
+        Self::Malformed,
+        Self::Missing,
+        Self::Denied,
+        Self::Overdue,
+        Self::Other,
+    ];
+
     /// The word that expressions, replies and logs show.
     #[must_use]
     pub fn word(self) -> &'static str {

@@ -29,7 +29,7 @@ pub(super) fn expression(
     findings: &mut Findings<'_>,
 ) -> Option<Expression> {
     match Expression::compile(&text.value, expected, vocabulary) {
-        Ok(expression) => Some(expression),
+        Ok(expression) => Some(expression.placed(text.span.clone())),
         Err(faults) => {
             for fault in faults {
                 let span = findings.within_string(text.span.clone(), fault.span);

@@ -4,6 +4,7 @@
 use super::functions::{ListArgument, NUMERIC};
 use super::nearest::closest;
 use super::patterns;
+use super::places::span;
 use super::rewrite::written_name;
 use super::rewrite::{DEFAULT, metrics_of};
 use super::vocabulary::METRICS;
@@ -15,7 +16,6 @@ use cel::common::ast::{
     operators,
 };
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 /// Fields that say whether and when a source gave something, not what.
 const ABOUT_POLLING: [&str; 3] = ["ok", "error", "age"];
@@ -64,65 +64,12 @@ struct Checker<'a> {
 
 impl Checker<'_> {
     fn fault(&mut self, tree: &IdedExpr, message: String, remedy: Option<String>) -> Type {
-        let mut fault = Fault::new(self.span(tree), message);
+        let mut fault = Fault::new(span(self.text, self.info, tree), message);
         if let Some(remedy) = remedy {
             fault = fault.remedy(remedy);
         }
         self.faults.push(fault);
         Type::Unknown
-    }
-
-    /// The bytes from the first to the last node of a tree: CEL knows an operator by the place of its
-    /// sign alone, and a field by its dot.
-    fn span(&self, tree: &IdedExpr) -> Range<usize> {
-        let mut span = self.own_span(tree.id);
-        let mut widen = |part: &IdedExpr| {
-            let part = self.span(part);
-            if part.is_empty() {
-                return;
-            }
-            span = match &span {
-                span if span.is_empty() => part,
-                span => span.start.min(part.start)..span.end.max(part.end),
-            };
-        };
-        match &tree.expr {
-            Expr::Call(call) => {
-                call.target
-                    .as_deref()
-                    .into_iter()
-                    .chain(&call.args)
-                    .for_each(&mut widen);
-            }
-            Expr::Select(select) => widen(&select.operand),
-            _ => {}
-        }
-        // CEL gives the place of a field's dot and of a call's bracket, not of their names.
-        let before = self.text.get(..span.start).unwrap_or_default();
-        let after = self.text.get(span.end..).unwrap_or_default();
-        match &tree.expr {
-            Expr::Select(select) if after.starts_with(&select.field) => {
-                span.end += select.field.len();
-            }
-            Expr::Call(call) if before.ends_with(&call.func_name) => {
-                span.start -= call.func_name.len();
-                span.end += usize::from(after.starts_with(')'));
-            }
-            _ => {}
-        }
-        span
-    }
-
-    fn own_span(&self, id: u64) -> Range<usize> {
-        let (start, stop) = self.info.offset_for(id).unwrap_or((0, 0));
-        let start = usize::try_from(start).unwrap_or(0).min(self.text.len());
-        // The end is inclusive.
-        let end = usize::try_from(stop).map_or(0, |stop| stop + 1);
-        let mut end = end.clamp(start, self.text.len());
-        while !self.text.is_char_boundary(end) {
-            end += 1;
-        }
-        start..end
     }
 
     fn type_of(&mut self, tree: &IdedExpr) -> Type {

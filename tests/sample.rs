@@ -1,0 +1,160 @@
+//! `agentcheck check --sample`: what a sample of readings would lead to, and where expressions lack a value.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)] // a test says what it expects
+
+use std::path::PathBuf;
+use std::process::Command;
+
+const CONFIGURATION: &str = r#"[source.app.http]
+url = "http://127.0.0.1:8081/"
+format = "json"
+
+[source.cpu.system]
+metric = "cpu"
+
+[source.exporter.http]
+url = "http://127.0.0.1:9100/metrics"
+format = "prometheus"
+
+[derive.load]
+of = "cpu.value"
+ewma = "5s"
+
+[derive.rps]
+source = "exporter"
+series = "requests_total"
+rate = "1m"
+
+[service.web]
+weight = "headroom(app.json['msg-per-second'], 7000)"
+
+[[service.web.rule]]
+name = "stolen"
+when = "cpu.steal > 50"
+reply = "floor"
+
+[service.api]
+weight = "app.ok ? headroom(rps.value + load.value, app.json.limits.rps) : 50"
+on_failure = "floor"
+"#;
+
+struct Files(PathBuf);
+
+impl Files {
+    fn new(name: &str, sample: &str) -> Self {
+        let directory =
+            std::env::temp_dir().join(format!("agentcheck-sample-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&directory);
+        std::fs::create_dir(&directory).unwrap();
+        std::fs::write(directory.join("agentcheck.toml"), CONFIGURATION).unwrap();
+        std::fs::write(directory.join("sample.json"), sample).unwrap();
+        Self(directory)
+    }
+
+    fn check(&self) -> String {
+        let output = Command::new(env!("CARGO_BIN_EXE_agentcheck"))
+            .args([
+                "check",
+                "--config",
+                "agentcheck.toml",
+                "--sample",
+                "sample.json",
+            ])
+            .current_dir(&self.0)
+            .output()
+            .unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        // What `check` says without a sample comes first.
+        let from = ["service web: up", "service web: nothing"]
+            .iter()
+            .find_map(|beginning| said.find(beginning));
+        let from = from.unwrap_or(0);
+        format!(
+            "{}exit status {}\n",
+            &said[from..],
+            output.status.code().unwrap()
+        )
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_sample_that_says_all() {
+    let files = Files::new(
+        "good",
+        r#"{"app": {"json": {"msg-per-second": 1890, "limits": {"rps": 100}}},
+            "cpu": {"value": 20, "steal": 3.5},
+            "exporter": {"metrics": "requests_total 5\n"}}"#,
+    );
+    assert_eq!(
+        files.check(),
+        "service web: up 73% # app.msg-per-second=1890 (weight 73)\n  \
+           rule stolen: false\n  \
+           weight: 73\n\
+         service api: up 80% # rps=0 load=20 app.limits.rps=100 (weight 80)\n  \
+           weight: 80\n\
+         exit status 0\n"
+    );
+}
+
+#[test]
+fn what_lacks_a_value_is_pointed_at() {
+    let files = Files::new(
+        "lacks",
+        r#"{"app": {"json": {"msg-per-sec": 1890, "limits": {}}}, "cpu": {"value": 20},
+            "exporter": {"error": "timeout"}}"#,
+    );
+    let said = files.check();
+    for expected in [
+        "service web: nothing: a failure, and nothing to keep\n  rule stolen: unknown, cpu.steal has no value now\n",
+        "agentcheck.toml:22:20: error: no key 'msg-per-second'\n\
+         22 | weight = \"headroom(app.json['msg-per-second'], 7000)\"\n   \
+            |                    ^^^^^^^^^^^^^^^^^^^^^^^^^\n",
+        "agentcheck.toml:26:9: error: cpu.steal has no value now\n",
+        "agentcheck.toml:30:29: error: rps.value has no value now\n\
+         30 | weight = \"app.ok ? headroom(rps.value + load.value, app.json.limits.rps) : 50\"\n   \
+            |                             ^^^^^^^^^\n",
+        "agentcheck: 3 errors with this sample\nexit status 1\n",
+    ] {
+        assert!(said.contains(expected), "{expected}\n--- in\n{said}");
+    }
+}
+
+#[test]
+fn samples_that_are_none() {
+    for (sample, wrong) in [
+        ("[1]", "not a JSON object of sources: "),
+        ("{\"ap\": {}}", "there is no source ap\n"),
+        (
+            "{\"cpu\": 3}",
+            "source cpu: an object of fields, as in {\"value\": 3}\n",
+        ),
+        (
+            "{\"cpu\": {\"value\": 3, \"stel\": 4}}",
+            "source cpu: it has no stel\n",
+        ),
+        (
+            "{\"app\": {\"error\": \"gone\"}}",
+            "source app: gone is no reason\n",
+        ),
+        (
+            "{\"exporter\": {\"metrics\": \"<html>\"}}",
+            "source exporter: malformed: not Prometheus text: line 1",
+        ),
+    ] {
+        let said = Files::new("none", sample).check();
+        let expected = format!("sample.json: error: {wrong}");
+        assert!(said.contains(&expected), "{sample}: {said}");
+        assert!(said.ends_with("exit status 1\n"), "{said}");
+    }
+}
