@@ -45,7 +45,7 @@ PATHS = sed -e 's|/usr/bin/agentcheck|$(BINDIR)/agentcheck|g' \
 # The xinetd file is switched off as well: installing is not yet wanting.
 XINETD = $(PATHS) -e 's|^\(\s*disable\s*=\) no$$|\1 yes|' xinetd/agentcheck
 
-.PHONY: help build install uninstall test check lint bench demo fuzz
+.PHONY: help build install uninstall test check lint bench demo fuzz man
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -62,6 +62,13 @@ test: ## install what the tests need (apt; as root or by sudo), then build, lint
 	$(MAKE) --no-print-directory build
 	$(MAKE) --no-print-directory lint
 	$(CARGO) test --workspace --locked
+
+man: ## make man/agentcheck.toml.5 from docs/configuration.md again (needs pandoc)
+	{ printf '## NAME\n\nagentcheck.toml - what is polled, and what HAProxy is told\n\n## DESCRIPTION\n'; \
+	    sed '1d' docs/configuration.md; } | pandoc --standalone --from gfm --to man \
+	    --metadata title='agentcheck.toml' --metadata section=5 \
+	    --metadata header='agentcheck' --metadata date='' \
+	    --shift-heading-level-by=-1 --output man/agentcheck.toml.5
 
 lint: ## formatting and warnings
 	$(CARGO) fmt --all --check

@@ -103,6 +103,9 @@ fn the_readme_shows_the_herald_example() {
 #[test]
 fn every_key_is_documented() {
     let reference = read("docs/configuration.md");
+    let example = read("examples/reference.toml");
+    // In roff an underscore is written as it is, a hyphen with a backslash.
+    let page = read("man/agentcheck.toml.5").replace("\\-", "-");
     let app = "[source.a.http]\nurl = \"http://127.0.0.1/\"\n";
     let service = "[service.s]\nweight = 'a.ok ? 100 : 50'\n";
     let rule = "[[service.s.rule]]\nname = \"r\"\nwhen = 'a.ok'\nreply = \"full\"\n";
@@ -131,10 +134,35 @@ fn every_key_is_documented() {
         for key in keys.unwrap_or_else(|| panic!("{said}")) {
             let described = reference.contains(&format!("| `{key}` |")) || key == "rule";
             assert!(described, "{key} is not in docs/configuration.md");
+            let shown = example.lines().any(|line| {
+                let line = line.trim_start_matches('[');
+                line.starts_with(&format!("{key} =")) || line.contains(".rule]]")
+            });
+            assert!(shown, "{key} is not in examples/reference.toml");
+            assert!(page.contains(key), "{key} is not in man/agentcheck.toml.5");
             documented += 1;
         }
     }
     assert!(documented > 25, "{documented}");
+}
+
+/// The man page is made from the reference, by `make man`: what stands in code there stands in it too.
+#[test]
+fn the_man_page_is_the_reference() {
+    let page: String = read("man/agentcheck.toml.5")
+        .replace("\\-", "-")
+        .replace("\\[aq]", "'")
+        .split_whitespace()
+        .collect();
+    for line in read("docs/configuration.md").lines() {
+        if let Some(heading) = line.strip_prefix("## ") {
+            let words: String = heading.replace('`', "").split_whitespace().collect();
+            assert!(
+                page.contains(&words),
+                "{heading} is not in man/agentcheck.toml.5"
+            );
+        }
+    }
 }
 
 #[test]
