@@ -16,9 +16,19 @@ programs=${CARGO_TARGET_DIR:-$here/target}/test-programs
 #   systemd                        booted in namespaces; systemd-socket-activate; systemd-analyze
 #   util-linux bsdutils            unshare, nsenter, setpriv; script, for a terminal
 #   strace                         counts system calls
+#   valgrind                       looks at the responder's memory
+#   qemu-user gcc-aarch64-linux-gnu  run and link it for the other architecture
 #   procps curl                    the demo and the examples
 #   make                           make install is how the tests install
-packages="haproxy xinetd ucspi-tcp ipsvd tcputils socat ncat systemd util-linux bsdutils strace procps curl make"
+packages="haproxy xinetd ucspi-tcp ipsvd tcputils socat ncat systemd util-linux bsdutils strace
+	valgrind qemu-user gcc-aarch64-linux-gnu procps curl make"
+
+# The core library of the other architecture. Where Rust came by another way than rustup, the test that
+# needs it says what is missing.
+target=aarch64-unknown-linux-gnu
+if command -v rustup >/dev/null && ! rustup target list --installed | grep -qx "$target"; then
+	rustup target add "$target"
+fi
 
 missing=
 for package in $packages; do

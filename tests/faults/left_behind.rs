@@ -138,7 +138,7 @@ fn what_was_taken_out_stays_out_over_a_restart() {
         Collector::start(&scene.scratch, "again", &scene.configuration, &scene.states);
     // At first the rule's last truth stands, and when that is too old the last reply does.
     scene.wait_for("stopped 100% # maintenance rule=maint kept: app_web timeout");
-    scene.wait_for("stopped 100% # kept: app_web timeout");
+    scene.wait_for("stopped 100% # maintenance kept: app_web timeout");
     let samples = prober.samples();
     for sample in &samples {
         assert!(sample.line.starts_with("stopped 100% "), "{sample:?}");
