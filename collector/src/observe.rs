@@ -6,10 +6,10 @@
 
 use crate::config::{Config, Derived, Of};
 use crate::confirm::{Confirm, Confirmation, Standing};
-use crate::derive::{Counters, Derivation};
+use crate::derive::{Counters, Derivation, MOST_COUNTERS};
 use crate::evaluate::{Latest, World};
 use crate::expression::Scope;
-use crate::prometheus::{Exposition, bucket_bound, histogram};
+use crate::prometheus::{Exposition, Selector, bucket_bound, histogram};
 use crate::reading::{Content, Failure, Reading, Reason};
 use agentcheck_common::BootTime;
 use std::collections::BTreeMap;
@@ -128,12 +128,13 @@ impl Observed {
                 let latest = self.latest.get(*source).copied().flatten();
                 latest.map(|latest| latest.sent)
             });
-            // As old as the oldest poll that it rests on; not all may have been made.
-            let Some(Some(sent)) = polls.min() else {
+            // As old as the oldest poll that it rests on; not all may have been made. What it remembers
+            // goes on with the newest: a source that is polled rarely must not hold up the others.
+            let (Some(Some(sent)), Some(Some(newest))) = (polls.clone().min(), polls.max()) else {
                 continue;
             };
             let scrape = self.scrapes.get(index).and_then(Option::as_deref);
-            let outcome = match value(&derived.of, remembered, sent, &self.scope, scrape) {
+            let outcome = match value(&derived.of, remembered, newest, &self.scope, scrape) {
                 Ok(Some(value)) => Ok(Content::Number(value)),
                 Ok(None) => continue,
                 Err(unknown) => {
@@ -171,7 +172,7 @@ impl Observed {
     }
 }
 
-/// The derived number as of polls sent at `sent`; none where it takes more of them.
+/// The derived number as of polls of which the newest was sent at `sent`; none where it takes more of them.
 fn value(
     of: &Of,
     remembered: &mut Remembered,
@@ -179,26 +180,19 @@ fn value(
     scope: &Scope<'_>,
     scrape: Option<&Exposition>,
 ) -> Result<Option<f64>, String> {
-    let no_scrape = || "no scrape".to_owned();
     match (of, remembered) {
         (Of::Number(expression, _), Remembered::Number(derivation)) => {
             let number = expression.number(scope).map_err(|unknown| unknown.0)?;
             Ok(derivation.observe(sent, number))
         }
         (Of::Rate(selectors, _), Remembered::Counters(counters)) => {
-            let shown = scrape.ok_or_else(no_scrape)?.labelled(selectors);
-            if shown.is_empty() {
-                return Err("no such series".to_owned());
-            }
+            let shown = series(scrape, selectors)?;
             let rates = counters.observe(sent, &shown);
             let sum = rates.iter().map(|(_, rate)| rate).sum();
             Ok((!rates.is_empty()).then_some(sum))
         }
         (Of::Histogram(selectors, percent, _), Remembered::Counters(counters)) => {
-            let shown = scrape.ok_or_else(no_scrape)?.labelled(selectors);
-            if shown.is_empty() {
-                return Err("no such series".to_owned());
-            }
+            let shown = series(scrape, selectors)?;
             let rates = counters.observe(sent, &shown);
             if rates.is_empty() {
                 return Ok(None);
@@ -216,5 +210,37 @@ fn value(
         }
         // Both are made together, in `new`.
         _ => Ok(None),
+    }
+}
+
+/// The series that the selectors take: all of them or none, because a part would be another number.
+fn series<'s>(
+    scrape: Option<&'s Exposition>,
+    selectors: &[Selector],
+) -> Result<Vec<(&'s str, f64)>, String> {
+    let shown = scrape.ok_or("no scrape")?.labelled(selectors);
+    match shown.len() {
+        0 => Err("no such series".to_owned()),
+        1..=MOST_COUNTERS => Ok(shown),
+        many => Err(format!("{many} series, more than {MOST_COUNTERS}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_the_series_is_none_of_them() {
+        let selectors = [Selector::parse("n").unwrap()];
+        let shown = |count: usize| {
+            let lines = (0..count).map(|at| format!("n{{at=\"{at}\"}} 1\n"));
+            let scrape = Exposition::parse(lines.collect()).unwrap();
+            series(Some(&scrape), &selectors).map(|shown| shown.len())
+        };
+        assert_eq!(shown(0), Err("no such series".to_owned()));
+        assert_eq!(shown(MOST_COUNTERS), Ok(MOST_COUNTERS));
+        let many = shown(MOST_COUNTERS + 1).unwrap_err();
+        assert_eq!(many, "10001 series, more than 10000");
     }
 }
