@@ -157,8 +157,9 @@ impl Collector {
                 Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Ok(Event::Read(index, reading)) => {
                     let mut touched = self.take(index, reading);
-                    // What else has come meanwhile is evaluated together with it.
-                    loop {
+                    // What else has come meanwhile is evaluated together with it; but sources that
+                    // come faster than they are taken in must not keep all replies from being written.
+                    for _ in 1..self.config.sources.len() {
                         match events.try_recv() {
                             Ok(Event::Read(index, reading)) => {
                                 touched.extend(self.take(index, reading));
