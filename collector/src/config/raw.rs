@@ -6,7 +6,7 @@ use crate::expression::closest;
 use std::ops::Range;
 use std::time::Duration;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeInteger, DeTable, DeValue};
 
 /// Where findings are collected, and the text that they point into.
 pub(super) struct Findings<'t> {
@@ -240,9 +240,8 @@ impl<'t> Entry<'t> {
             self.wrong(findings, "an integer", &least.to_string());
             return None;
         };
-        let digits = integer.as_str().replace('_', "");
-        match i64::from_str_radix(&digits, integer.radix()) {
-            Ok(number) if (least..=most).contains(&number) => Some(number),
+        match number(integer) {
+            Some(number) if (least..=most).contains(&number) => Some(number),
             _ => {
                 findings.push(
                     Diagnostic::error(self.span(), format!("{} is out of range", self.key))
@@ -253,14 +252,18 @@ impl<'t> Entry<'t> {
         }
     }
 
-    /// An integer's digits or a string, and where they stand.
+    /// An integer, in decimal, or a string, and where it stands.
     pub(super) fn integer_or_text(
         &self,
         findings: &mut Findings<'_>,
         example: &str,
     ) -> Option<(String, Range<usize>)> {
         match self.value.get_ref() {
-            DeValue::Integer(integer) => Some((integer.as_str().to_owned(), self.span())),
+            DeValue::Integer(integer) => {
+                let digits =
+                    number(integer).map_or(integer.to_string(), |number| number.to_string());
+                Some((digits, self.span()))
+            }
             DeValue::String(text) => Some((text.to_string(), self.span())),
             _ => {
                 self.wrong(findings, "an integer or a string", example);
@@ -338,6 +341,12 @@ impl<'t> Entry<'t> {
         }
         tables
     }
+}
+
+/// The value of an integer, in whatever base it is written; `None` where it is too large.
+fn number(integer: &DeInteger<'_>) -> Option<i64> {
+    let digits = integer.as_str().replace('_', "");
+    i64::from_str_radix(&digits, integer.radix()).ok()
 }
 
 /// A table's span may cover all its lines; findings point at where it begins.

@@ -3,10 +3,10 @@
 use super::diagnostic::Diagnostic;
 use super::raw::{Entry, Findings, Table};
 use super::sources::Sources;
-use super::{Administration, OnFailure, Service, Stale, derived, rules};
+use super::{Administration, OnFailure, Service, Stale, State, derived, rules};
 use crate::expression::{Type, Vocabulary};
 use crate::source::Source;
-use agentcheck_common::{Percent, ServiceName};
+use agentcheck_common::{Administrative, Percent, ServiceName};
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
@@ -206,6 +206,7 @@ fn service(
         weight,
     };
     warn_of_silence(&service, &span, findings);
+    warn_of_what_stays(&service, &span, findings);
     table.finish(findings, &SERVICE_KEYS, &LATER_SERVICE_KEYS);
     Some(service)
 }
@@ -227,6 +228,49 @@ fn warn_of_silence(service: &Service, span: &Range<usize>, findings: &mut Findin
             .remedy("it always says full")
             .consequence(),
         );
+    }
+}
+
+/// A line can say what no reply of ours takes back: the server would keep it for ever.
+fn warn_of_what_stays(service: &Service, span: &Range<usize>, findings: &mut Findings<'_>) {
+    let rules = service.rules.iter().map(|rule| {
+        let who = format!("rule {:?}", rule.name);
+        (who, Some(rule.state))
+    });
+    let stale = match service.stale {
+        Stale::Say(state) => Some(state),
+        Stale::Keep | Stale::Release { .. } => None,
+    };
+    let on_failure = match service.on_failure {
+        OnFailure::Say(state) => Some(state),
+        OnFailure::Keep => None,
+    };
+    let others = [
+        ("stale".to_owned(), stale),
+        ("on_failure".to_owned(), on_failure),
+    ];
+    for (who, state) in rules.chain(others) {
+        let Some(State::Line(line)) = state else {
+            continue;
+        };
+        let taken_out = line
+            .administrative
+            .filter(|word| *word != Administrative::Ready);
+        if let Some(word) = taken_out
+            && service.administration == Administration::Shared
+        {
+            let word = word.word();
+            let message = format!("{who} says {word}, and nothing that the weight says lifts it");
+            findings.push(
+                Diagnostic::warning(span.clone(), message)
+                    .remedy("administration = \"owner\" lifts it; reply = \"drain\" or \"maint\" needs no lifting"),
+            );
+        }
+        if line.maxconn.is_some() {
+            let message =
+                format!("{who} sets maxconn, and nothing that the weight says sets it back");
+            findings.push(Diagnostic::warning(span.clone(), message));
+        }
     }
 }
 
@@ -267,6 +311,25 @@ fn fresh_for(table: &mut Table<'_>, polled: &[&Source], findings: &mut Findings<
                 "a reply would be stale before its next reading; the default is {}",
                 humantime::format_duration(default)
             )),
+        );
+    }
+    let confirmed = |source: &Source| {
+        source.every * u32::from(source.confirm.fail_after.needed) + source.timeout
+    };
+    if let Some(source) = polled.iter().max_by_key(|source| confirmed(source))
+        && chosen >= period
+        && chosen < confirmed(source)
+    {
+        findings.push(
+            Diagnostic::warning(
+                entry.span(),
+                format!(
+                    "fresh_for is shorter than {} takes to count as failed, {}",
+                    source.name,
+                    humantime::format_duration(confirmed(source))
+                ),
+            )
+            .remedy("it is overdue before fail_after has an effect"),
         );
     }
     chosen
