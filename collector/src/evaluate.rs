@@ -23,6 +23,17 @@ use crate::wording;
 use agentcheck_common::{BootTime, Description, Operational, Percent, Reply};
 use std::time::Duration;
 
+/// How long before a verdict runs out it is renewed or replaced: a live collector must not be so late that
+/// what is said of a dead one is heard. A tenth of the freshness, and at most this.
+const GRACE: Duration = Duration::from_millis(250);
+
+/// How long a poll is good for deciding, where what it leads to is fresh for `fresh_for`.
+fn good_for(service: &Service) -> Duration {
+    service
+        .fresh_for
+        .saturating_sub(GRACE.min(service.fresh_for / 10))
+}
+
 /// What is known of one source: its latest finished poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Latest {
@@ -111,7 +122,7 @@ pub fn evaluate(service: &Service, world: &World<'_>, memory: &Memory, now: Boot
         return Outcome {
             verdict: None,
             memory: memory.clone(),
-            wake_at: world.started.after(service.fresh_for),
+            wake_at: world.started.after(good_for(service)),
         };
     }
     let overdue: Vec<&str> = polled.overdue().collect();
@@ -137,9 +148,10 @@ pub fn evaluate(service: &Service, world: &World<'_>, memory: &Memory, now: Boot
     let news = polled.wake_at(service, now);
     Outcome {
         // A truth that is only kept may end before any source is overdue.
-        wake_at: verdict
-            .as_ref()
-            .map_or(news, |verdict| news.min(verdict.until)),
+        wake_at: verdict.as_ref().map_or(news, |verdict| {
+            news.min(verdict.of.after(good_for(service)))
+                .max(now.after(Duration::from_millis(1)))
+        }),
         verdict,
         memory,
     }
@@ -173,7 +185,7 @@ impl<'w> Polled<'w> {
             };
             let latest = world.latest.get(*index).copied().flatten();
             let since = latest.map_or(world.started, |latest| latest.sent);
-            let in_time = now < since.after(service.fresh_for);
+            let in_time = now < since.after(good_for(service));
             waiting |= latest.is_none() && in_time;
             sources.push((name.as_str(), latest.filter(|_| in_time)));
         }
@@ -238,7 +250,7 @@ impl<'w> Polled<'w> {
             .sources
             .iter()
             .map(|(_, latest)| match latest {
-                Some(latest) => latest.sent.after(service.fresh_for),
+                Some(latest) => latest.sent.after(good_for(service)),
                 None => renew,
             })
             .min();
@@ -273,7 +285,7 @@ impl Walk<'_> {
             };
             // Rules after the one that decides are looked at too, so that their truths are known when
             // they are needed.
-            let before = last.filter(|last| self.now < last.of.after(self.service.fresh_for));
+            let before = last.filter(|last| self.now < last.of.after(good_for(self.service)));
             if let Ok(held) = truth {
                 *last = Some(Truth { held, of });
             }
