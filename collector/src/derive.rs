@@ -134,7 +134,7 @@ impl Derivation {
 }
 
 /// The most series whose rises are remembered; what is beyond is passed over.
-pub const MOST_COUNTERS: usize = 10_000;
+pub const MOST_COUNTERS: usize = 2_000;
 
 /// Counters that belong together, each with a memory of its own: where one process of several is started
 /// again, its counter falls, and their sum would look like a reset of all.

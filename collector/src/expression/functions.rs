@@ -2,11 +2,13 @@
 //! those on Prometheus scrapes in [`metrics`].
 
 use super::{metrics, patterns};
+use cel::common::types::CelString;
 use cel::common::value::CowVal;
 use cel::extractors::Arguments;
 use cel::{Context, ExecutionError, FunctionContext, Value};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 /// `a / b`, with no value where `b` is 0.
 pub(super) const DIVIDE: &str = "@divide";
@@ -14,6 +16,9 @@ pub(super) const DIVIDE: &str = "@divide";
 pub(super) const MODULO: &str = "@modulo";
 /// Gives back the list or map that a loop is to go over, and counts its elements.
 pub(super) const ITERATE: &str = "@iterate";
+/// Gives back what a function inside of a loop is to look at, and counts it where that takes long: the
+/// elements of a list, the length of a text.
+pub(super) const CONSUME: &str = "@consume";
 
 /// How many elements the loops of one evaluation may go over, all together. A document that an
 /// application sends must not decide how long the collector thinks.
@@ -21,8 +26,46 @@ pub(super) const MOST_ELEMENTS: usize = 100_000;
 
 pub(super) type Result<T = Value> = std::result::Result<T, ExecutionError>;
 
-/// What is left of [`MOST_ELEMENTS`] in the evaluation under way.
-pub(super) type Budget = Arc<AtomicUsize>;
+/// How long one evaluation may take. Nothing comes near it that goes over [`MOST_ELEMENTS`] elements of
+/// modest size; it is for a document whose elements are large themselves.
+const MOST_TIME: Duration = Duration::from_secs(1);
+
+/// What is left to the evaluation under way.
+#[derive(Debug)]
+pub(super) struct Budget {
+    elements: AtomicUsize,
+    /// When it has to be over, in nanoseconds since `epoch`.
+    end: AtomicU64,
+    epoch: Instant,
+}
+
+impl Budget {
+    pub(super) fn new() -> Self {
+        Self {
+            elements: AtomicUsize::new(MOST_ELEMENTS),
+            end: AtomicU64::new(u64::MAX),
+            epoch: Instant::now(),
+        }
+    }
+
+    /// An evaluation begins.
+    pub(super) fn begin(&self) {
+        let end = u64::try_from((self.epoch.elapsed() + MOST_TIME).as_nanos());
+        self.end.store(end.unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.elements.store(MOST_ELEMENTS, Ordering::Relaxed);
+    }
+
+    /// Takes so many elements off; false where there are no longer so many, or the time is over.
+    fn take(&self, elements: usize) -> bool {
+        let left = self
+            .elements
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                left.checked_sub(elements)
+            });
+        let now = u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        left.is_ok() && now < self.end.load(Ordering::Relaxed)
+    }
+}
 
 /// A function of ours, for the checker.
 pub(super) struct Signature {
@@ -114,7 +157,7 @@ pub(super) const NUMERIC: [Signature; 9] = [
 ];
 
 /// Puts the functions into `context`.
-pub(super) fn add_to(context: &mut Context<'_, '_>, budget: &Budget) {
+pub(super) fn add_to(context: &mut Context<'_, '_>, budget: &Arc<Budget>) {
     // An error would mean that CEL has a function of that name; the tests call each of them.
     let _ = context.add_function("headroom", headroom);
     let _ = context.add_function("linear", linear);
@@ -127,7 +170,8 @@ pub(super) fn add_to(context: &mut Context<'_, '_>, budget: &Budget) {
     let _ = context.add_function("weighted_mean", weighted_mean);
     let _ = context.add_function(DIVIDE, divide);
     let _ = context.add_function(MODULO, modulo);
-    let _ = context.add_function(ITERATE, iterate(Arc::clone(budget)));
+    let _ = context.add_function(ITERATE, counted(ITERATE, Arc::clone(budget)));
+    let _ = context.add_function(CONSUME, counted(CONSUME, Arc::clone(budget)));
     patterns::add_to(context);
     metrics::add_to(context);
 }
@@ -328,20 +372,29 @@ type Handler = Box<
         + Sync,
 >;
 
-/// Hands on the list or map that a loop goes over, and takes its size off the budget.
-fn iterate(budget: Budget) -> Handler {
+/// How many characters of a text count as one element of a list.
+const CHARACTERS: usize = 64;
+
+/// Hands a value on, and takes its size off the budget.
+fn counted(function: &'static str, budget: Arc<Budget>) -> Handler {
     Box::new(move |call| {
-        let Some(range) = call.args.pop() else {
-            return fail(ITERATE, "takes a list");
+        let Some(value) = call.args.pop() else {
+            return fail(function, "takes a value");
         };
-        let size = range.as_sizer().map_or(0, |range| *range.size().inner());
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
-        let taken = budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-            left.checked_sub(size)
-        });
-        match taken {
-            Ok(_) => Ok(range),
-            Err(_) => fail(ITERATE, "the lists are too long to go over"),
+        let looked_up = function == CONSUME && value.get_type().name() == "map";
+        let size = if let Some(text) = value.downcast_ref::<CelString<'_>>() {
+            text.inner().len() / CHARACTERS
+        } else if looked_up {
+            // A key is found without going over the others.
+            0
+        } else {
+            let size = value.as_sizer().map_or(0, |range| *range.size().inner());
+            usize::try_from(size).unwrap_or(usize::MAX)
+        };
+        if budget.take(size) {
+            Ok(value)
+        } else {
+            fail(function, "there is too much to go over")
         }
     })
 }

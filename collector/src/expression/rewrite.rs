@@ -1,7 +1,7 @@
 //! From CEL's tree to the tree that is evaluated: numbers become doubles, `source.field` becomes one
 //! variable, division and modulo become functions of ours.
 
-use super::functions::{DIVIDE, ITERATE, MODULO, as_double};
+use super::functions::{CONSUME, DIVIDE, ITERATE, MODULO, as_double};
 use super::metrics::SELECT;
 use super::vocabulary::METRICS;
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators};
@@ -32,7 +32,7 @@ pub(super) fn written_name(function: &str) -> String {
     match function {
         DIVIDE => "/".to_owned(),
         MODULO => "%".to_owned(),
-        ITERATE => "loop".to_owned(),
+        ITERATE | CONSUME => "loop".to_owned(),
         operators::IN => "in".to_owned(),
         operators::INDEX => "[]".to_owned(),
         // The interpreter's names, in its errors.
@@ -245,7 +245,7 @@ fn call_to(id: u64, call: CallExpr, numbers: Numbers, locals: &mut Vec<String>) 
     } = call;
     let index = func_name == operators::INDEX;
     let target = target.map(|target| Box::new(walk(*target, numbers, locals)));
-    let args = args
+    let args: Vec<IdedExpr> = args
         .into_iter()
         .enumerate()
         .map(|(at, argument)| {
@@ -257,6 +257,16 @@ fn call_to(id: u64, call: CallExpr, numbers: Numbers, locals: &mut Vec<String>) 
             walk(argument, numbers, locals)
         })
         .collect();
+    let (target, args) = if locals.is_empty() || !takes_long(&func_name, &args) {
+        (target, args)
+    } else {
+        let target = target.map(|target| Box::new(called(target.id, CONSUME, vec![*target])));
+        let args: Vec<IdedExpr> = args
+            .into_iter()
+            .map(|argument: IdedExpr| called(argument.id, CONSUME, vec![argument]))
+            .collect();
+        (target, args)
+    };
     let doubled = matches!(func_name.as_str(), "size" | "int" | "uint");
     let func_name = match (func_name.as_str(), numbers) {
         (operators::DIVIDE, Numbers::Doubles) => DIVIDE.to_owned(),
@@ -275,6 +285,24 @@ fn call_to(id: u64, call: CallExpr, numbers: Numbers, locals: &mut Vec<String>) 
         return called(id, "double", vec![call]);
     }
     call
+}
+
+/// Whether a call inside of a loop may look at all of what it is given. Those that pick or decide do not,
+/// nor does what CEL's own macros make to gather their results.
+fn takes_long(function: &str, args: &[IdedExpr]) -> bool {
+    let gathers = args
+        .first()
+        .is_some_and(|first| matches!(&first.expr, Expr::Ident(name) if name.starts_with('@')));
+    let picks = matches!(
+        function,
+        operators::CONDITIONAL
+            | operators::LOGICAL_AND
+            | operators::LOGICAL_OR
+            | operators::LOGICAL_NOT
+            | operators::NOT_STRICTLY_FALSE
+            | operators::INDEX
+    );
+    !picks && !gathers
 }
 
 fn double(number: f64) -> LiteralValue {

@@ -1,6 +1,6 @@
 //! What expressions see of the world: the fields of each source's latest reading, as variables.
 
-use super::functions::{self, Budget, MOST_ELEMENTS};
+use super::functions::{self, Budget};
 use super::metrics::Scrape;
 use super::rewrite::{GOOD_SINCE, NOW, variable};
 use super::vocabulary::METRICS;
@@ -10,14 +10,13 @@ use cel::objects::{Key, Map};
 use cel::{Context, Env, Value};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// The variables that expressions are evaluated with.
 ///
 /// A reading is turned into values once, when it arrives; only `age` depends on the time of evaluation.
 pub struct Scope<'p> {
     context: Context<'p, 'static>,
-    budget: Budget,
+    budget: Arc<Budget>,
     /// The names of the parts that each source's latest reading has set, so that none outlives it.
     parts: HashMap<String, Vec<&'static str>>,
 }
@@ -33,7 +32,7 @@ impl Scope<'_> {
     #[must_use]
     pub fn new() -> Self {
         let mut context = Context::with_env(Arc::new(Env::stdlib()));
-        let budget = Budget::default();
+        let budget = Arc::new(Budget::new());
         functions::add_to(&mut context, &budget);
         Self {
             context,
@@ -44,7 +43,7 @@ impl Scope<'_> {
 
     /// The context for one evaluation.
     pub(super) fn context(&self) -> &Context<'_, 'static> {
-        self.budget.store(MOST_ELEMENTS, Ordering::Relaxed);
+        self.budget.begin();
         &self.context
     }
 
