@@ -69,7 +69,7 @@ impl Diagnostic {
             file.display(),
             place.line,
             place.column,
-            self.message
+            one_line(&self.message)
         );
         let number = place.line.to_string();
         let margin = " ".repeat(number.len());
@@ -77,10 +77,23 @@ impl Diagnostic {
         shown.push_str(&format!("{number} | {}\n", excerpt.text));
         shown.push_str(&format!("{margin} | {}\n", excerpt.carets));
         if let Some(remedy) = &self.remedy {
-            shown.push_str(&format!("{margin} = {remedy}\n"));
+            shown.push_str(&format!("{margin} = {}\n", one_line(remedy)));
         }
         shown
     }
+}
+
+/// Names and values of the file are in what is said of it, and `"a\nb"` has the end of a line in it.
+fn one_line(text: &str) -> String {
+    let mut shown = String::new();
+    for character in text.chars() {
+        if character.is_control() {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
 }
 
 /// A place in a text, for people.

@@ -20,6 +20,10 @@ use std::collections::BTreeMap;
 /// Fields that say whether and when a source gave something, not what.
 const ABOUT_POLLING: [&str; 3] = ["ok", "error", "age"];
 
+/// How deep `default` may nest in the place that it looks for: that place is asked for twice, first
+/// whether it is there, so each level doubles the whole. As a fallback it may nest as it likes.
+const MAX_DEFAULTS: usize = 4;
+
 type Checked = (BTreeMap<String, Use>, Type);
 
 pub(super) fn check(
@@ -34,6 +38,7 @@ pub(super) fn check(
         vocabulary,
         locals: Vec::new(),
         loops: 0,
+        defaults: 0,
         faults: Vec::new(),
         uses: BTreeMap::new(),
     };
@@ -58,6 +63,8 @@ struct Checker<'a> {
     /// Variables of the loops around this place.
     locals: Vec<String>,
     loops: usize,
+    /// How many `default` have this place in what they look for.
+    defaults: usize,
     faults: Vec<Fault>,
     uses: BTreeMap<String, Use>,
 }
@@ -248,7 +255,24 @@ impl Checker<'_> {
             return self.metrics(tree, source, call);
         }
         let target = call.target.as_deref().map(|target| self.type_of(target));
-        let types: Vec<Type> = call.args.iter().map(|part| self.type_of(part)).collect();
+        let default = call.func_name == DEFAULT;
+        let types: Vec<Type> = call
+            .args
+            .iter()
+            .enumerate()
+            .map(|(at, part)| {
+                let doubled = usize::from(default && at == 0);
+                self.defaults += doubled;
+                let kind = self.type_of(part);
+                self.defaults -= doubled;
+                kind
+            })
+            .collect();
+        if default && self.defaults == MAX_DEFAULTS {
+            let message = format!("default nests deeper than {MAX_DEFAULTS}");
+            let remedy = Some("one default goes for a whole path: default(app.json.a.b, 0)".into());
+            return self.fault(tree, message, remedy);
+        }
         match (call.func_name.as_str(), target, types.as_slice()) {
             (operators::CONDITIONAL, None, [condition, yes, no]) => {
                 self.fits(tree, *condition, &[Truth], "?:");

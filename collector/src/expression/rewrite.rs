@@ -103,14 +103,17 @@ fn walk(tree: IdedExpr, numbers: Numbers, locals: &mut Vec<String>) -> IdedExpr 
         }
         Expr::Call(call) => return call_to(id, call, numbers, locals),
         Expr::List(mut list) => {
-            list.elements = all(list.elements, numbers, locals);
+            let elements = all(list.elements, numbers, locals);
+            let kept = elements.into_iter().map(|element| kept(element, locals));
+            list.elements = kept.collect();
             Expr::List(list)
         }
         Expr::Map(mut map) => {
             for entry in &mut map.entries {
                 if let EntryExpr::MapEntry(entry) = &mut entry.expr {
                     entry.key = walk(std::mem::take(&mut entry.key), Numbers::Kept, locals);
-                    entry.value = walk(std::mem::take(&mut entry.value), numbers, locals);
+                    let value = walk(std::mem::take(&mut entry.value), numbers, locals);
+                    entry.value = kept(value, locals);
                 }
             }
             Expr::Map(map)
@@ -133,6 +136,15 @@ fn walk(tree: IdedExpr, numbers: Numbers, locals: &mut Vec<String>) -> IdedExpr 
         other @ (Expr::Ident(_) | Expr::Struct(_) | Expr::Unspecified) => other,
     };
     IdedExpr { id, expr }
+}
+
+/// What goes into a list or a map is copied, and inside of a loop once for every element.
+fn kept(tree: IdedExpr, locals: &[String]) -> IdedExpr {
+    if locals.is_empty() || matches!(tree.expr, Expr::Literal(_)) {
+        tree
+    } else {
+        called(tree.id, CONSUME, vec![tree])
+    }
 }
 
 fn named(id: u64, variable: String) -> IdedExpr {

@@ -565,6 +565,14 @@ fn long_lists_are_given_up() {
         let seen = truth(text, &scope);
         assert_eq!(seen.is_err(), !cheap, "{text}: {seen:?}");
     }
+    // So does what is copied.
+    set(&mut scope, 50_000);
+    for text in [
+        "app.json.list.map(x, app.json.list).size() > 1",
+        "app.json.list.map(x, {'x': x < 0.0 ? [] : app.json.list}).size() > 1",
+    ] {
+        assert_eq!(truth(text, &scope), given_up, "{text}");
+    }
     // A map finds its keys without going over them.
     let keys: serde_json::Map<_, _> = (0..50_000)
         .map(|key| (key.to_string(), key.into()))
@@ -602,6 +610,10 @@ fn bounds_hold() {
             "the expression has 1200 bytes, more than 1024",
         ),
         ("(".repeat(33), "brackets nest deeper than 32"),
+        (
+            format!("{}app.json.a{}", "default(".repeat(31), ".a, 0)".repeat(31)),
+            "default nests deeper than 4",
+        ),
         (
             "[1].all(a, [1].all(b, [1].all(c, true)))".to_owned(),
             "loops (all, exists, map, filter) nest deeper than 2",

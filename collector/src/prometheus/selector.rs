@@ -138,11 +138,16 @@ fn matchers(inside: &str) -> Result<(Option<String>, Vec<Matcher>), String> {
 
 fn condition(operator: &str, value: &str) -> Result<Condition, String> {
     let pattern = || {
+        let build = |pattern: &str| {
+            RegexBuilder::new(pattern)
+                .size_limit(MAX_PATTERN)
+                .build()
+                .map_err(|_| format!("{value:?} is no pattern"))
+        };
+        // By itself first: `a)|(b` would leave the group, and match parts.
+        build(value)?;
         // A pattern matches a whole value, as in Prometheus.
-        RegexBuilder::new(&format!("^(?s:{value})$"))
-            .size_limit(MAX_PATTERN)
-            .build()
-            .map_err(|_| format!("{value:?} is no pattern"))
+        build(&format!("^(?s:{value})$"))
     };
     Ok(match operator {
         "=" => Condition::Equal(value.to_owned()),

@@ -124,6 +124,7 @@ fn selectors_that_are_none() {
         "a{b}",
         "a{b=c}",
         "a{b=~\"(\"}",
+        "a{b=~\"x)|(y\"}",
         "a{b=\"c\" d=\"e\"}",
         "{b=\"c\"}",
         "a{\"x\"}",
