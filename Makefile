@@ -80,18 +80,20 @@ bench: ## compare with C programs that do the same: tables, in some four minutes
 	bench/run.py
 
 # Bytes from outside, each target for FUZZ_SECONDS. What it finds in new paths it leaves in target/fuzz/;
-# what fails becomes a file in responder/fuzz/corpus and so a test. The targets run without a sanitizer,
-# for which stable Rust has no flag, and a C++ compiler builds the fuzzer.
+# what fails becomes a file in the corpus beside the target and so a test. The targets run without a
+# sanitizer, for which stable Rust has no flag, and a C++ compiler builds the fuzzer.
 FUZZ_SECONDS ?= 300
 FUZZ_DIR     ?= $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/fuzz
-fuzz: ## feed the responder hostile bytes, five minutes for each target
+FUZZ_TARGETS  = $(basename $(wildcard */fuzz/fuzz_targets/*.rs))
+fuzz: ## feed both programs hostile bytes, five minutes for each target
 	@command -v cargo-fuzz >/dev/null || { \
 	    echo 'cargo install cargo-fuzz --locked; apt-get install g++' >&2; exit 1; }
-	@for target in state name arguments; do \
+	@for path in $(FUZZ_TARGETS); do \
+	    target=$${path##*/}; \
 	    mkdir -p $(FUZZ_DIR)/found/$$target; \
-	    (cd responder && CARGO_TARGET_DIR=$(FUZZ_DIR) $(CARGO) fuzz run -s none $$target \
+	    (cd $${path%%/*} && CARGO_TARGET_DIR=$(FUZZ_DIR) $(CARGO) fuzz run -s none $$target \
 	        $(FUZZ_DIR)/found/$$target fuzz/corpus/$$target -- -max_len=8192 -print_final_stats=1 \
-	        -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$(FUZZ_DIR)/$$target-); \
+	        -timeout=30 -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$(FUZZ_DIR)/$$target-); \
 	done
 
 demo: build ## watch the main job on this machine for a minute; no root needed
