@@ -59,22 +59,22 @@ fn corpus(name: &str, property: fn(&[u8]), cuts: usize, turns: usize) {
 
 #[test]
 fn corpus_of_json() {
-    run("json", properties::json, 100, 400);
+    run("json", properties::json, 20, 60);
 }
 
 #[test]
 fn corpus_of_scrapes() {
-    run("prometheus", properties::prometheus, 100, 400);
+    run("prometheus", properties::prometheus, 20, 60);
 }
 
 #[test]
 fn corpus_of_expressions() {
-    run("expression", properties::expression, 30, 100);
+    run("expression", properties::expression, 8, 24);
 }
 
 #[test]
 fn corpus_of_configurations() {
-    run("configuration", properties::configuration, 50, 200);
+    run("configuration", properties::configuration, 10, 40);
 }
 
 /// A body may have a megabyte unless `max_bytes` says otherwise.
