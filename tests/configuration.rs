@@ -9,6 +9,8 @@
     clippy::print_stdout
 )] // a test says what it expects in the shortest way
 
+mod golden_cases;
+
 use std::path::Path;
 use std::process::Command;
 
@@ -26,30 +28,7 @@ fn check(directory: &Path, file: &str) -> String {
 
 #[test]
 fn golden_cases() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/configuration");
-    let mut cases: Vec<_> = std::fs::read_dir(&root)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    cases.sort();
-    assert!(cases.len() >= 20, "the cases are gone from {root:?}");
-    let bless = std::env::var_os("AGENTCHECK_BLESS").is_some();
-    let mut wrong = Vec::new();
-    for case in &cases {
-        let told = check(case, "agentcheck.toml");
-        let file = case.join("expected");
-        if bless {
-            std::fs::write(&file, &told).unwrap();
-        }
-        let expected = std::fs::read_to_string(&file).unwrap_or_default();
-        if told != expected {
-            wrong.push(format!(
-                "{case:?}\n--- expected\n{expected}--- seen\n{told}"
-            ));
-        }
-    }
-    println!("{} cases", cases.len());
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    golden_cases::all_as_expected("configuration", 20, |case| check(case, "agentcheck.toml"));
 }
 
 #[test]

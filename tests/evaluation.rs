@@ -13,6 +13,8 @@
     clippy::print_stdout
 )] // a test says what it expects in the shortest way
 
+mod golden_cases;
+
 use agentcheck::config::{self, Config};
 use agentcheck::evaluate::{Decided, Memory, evaluate};
 use agentcheck::observe::Observed;
@@ -21,7 +23,6 @@ use agentcheck::reading::{Content, Failure, Reading, Reason};
 use agentcheck::source::Format;
 use agentcheck_common::BootTime;
 use std::fmt::Write as _;
-use std::path::Path;
 use std::time::Duration;
 
 const SECOND: f64 = 1e9;
@@ -118,31 +119,10 @@ fn play(config: &Config, events: &str) -> String {
 
 #[test]
 fn golden_cases() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/evaluation");
-    let mut cases: Vec<_> = std::fs::read_dir(&root)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    cases.sort();
-    assert!(cases.len() >= 8, "the cases are gone from {root:?}");
-    let bless = std::env::var_os("AGENTCHECK_BLESS").is_some();
-    let mut wrong = Vec::new();
-    for case in &cases {
+    golden_cases::all_as_expected("evaluation", 8, |case| {
         let (config, _) = config::load(&case.join("agentcheck.toml"))
             .unwrap_or_else(|error| panic!("{case:?}: {error}"));
         let events = std::fs::read_to_string(case.join("events")).unwrap();
-        let told = play(&config, &events);
-        let file = case.join("expected");
-        if bless {
-            std::fs::write(&file, &told).unwrap();
-        }
-        let expected = std::fs::read_to_string(&file).unwrap_or_default();
-        if told != expected {
-            wrong.push(format!(
-                "{case:?}\n--- expected\n{expected}--- seen\n{told}"
-            ));
-        }
-    }
-    println!("{} cases", cases.len());
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        play(&config, &events)
+    });
 }

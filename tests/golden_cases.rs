@@ -1,0 +1,35 @@
+//! Golden cases: directories of inputs, each with what is expected in the file `expected`. A new case needs
+//! no code; `AGENTCHECK_BLESS=1` writes what is seen as what is expected, to be read before it is
+//! committed.
+
+use std::path::Path;
+
+/// Compares what `told` tells of each directory below `tests/golden/KIND`, of which there are `least` or
+/// more, with what is expected.
+pub(crate) fn all_as_expected(kind: &str, least: usize, told: impl Fn(&Path) -> String) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden");
+    let root = root.join(kind);
+    let mut cases: Vec<_> = std::fs::read_dir(&root)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    cases.sort();
+    assert!(cases.len() >= least, "the cases are gone from {root:?}");
+    let bless = std::env::var_os("AGENTCHECK_BLESS").is_some();
+    let mut wrong = Vec::new();
+    for case in &cases {
+        let told = told(case);
+        let file = case.join("expected");
+        if bless {
+            std::fs::write(&file, &told).unwrap();
+        }
+        let expected = std::fs::read_to_string(&file).unwrap_or_default();
+        if told != expected {
+            wrong.push(format!(
+                "{case:?}\n--- expected\n{expected}--- seen\n{told}"
+            ));
+        }
+    }
+    println!("{} cases", cases.len());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
