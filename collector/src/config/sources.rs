@@ -17,7 +17,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 const KINDS: [&str; 5] = ["http", "file", "command", "system", "tcp"];
-const LATER_KINDS: [&str; 1] = ["prometheus"];
 
 /// A source and where its name stands.
 pub(super) struct Named {
@@ -96,8 +95,11 @@ fn source(entry: Entry<'_>, findings: &mut Findings<'_>) -> Option<Named> {
         return None;
     };
     if !KINDS.contains(&kind.key) {
-        let remedy = if LATER_KINDS.contains(&kind.key) {
-            "this version does not know it yet".to_owned()
+        let remedy = if Format::parse(kind.key).is_some() {
+            format!(
+                "it is a format: write format = \"{}\" in a source of another kind",
+                kind.key
+            )
         } else {
             format!("the kinds are {}", KINDS.join(", "))
         };
@@ -243,23 +245,15 @@ fn of_kind(
         jitter,
         confirm,
     } = polling(&mut table, findings);
-    let (read, keys, later) = match kind {
-        "http" => (http::read(&mut table, findings), http::KEYS, http::LATER),
-        "file" => (file::read(&mut table, findings), file::KEYS, file::LATER),
-        "command" => (
-            command::read(&mut table, findings),
-            command::KEYS,
-            command::LATER,
-        ),
-        "tcp" => (tcp::read(&mut table, findings), tcp::KEYS, tcp::LATER),
-        _ => (
-            system::read(&mut table, findings),
-            system::KEYS,
-            system::LATER,
-        ),
+    let (read, keys) = match kind {
+        "http" => (http::read(&mut table, findings), http::KEYS),
+        "file" => (file::read(&mut table, findings), file::KEYS),
+        "command" => (command::read(&mut table, findings), command::KEYS),
+        "tcp" => (tcp::read(&mut table, findings), tcp::KEYS),
+        _ => (system::read(&mut table, findings), system::KEYS),
     };
     let known: Vec<&str> = keys.iter().chain(&POLLING_KEYS).copied().collect();
-    table.finish(findings, &known, later);
+    table.finish(findings, &known, &[]);
     Some(Source {
         name: name.to_owned(),
         every,

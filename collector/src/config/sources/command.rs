@@ -18,9 +18,6 @@ pub(super) const KEYS: &[&str] = &[
     "group",
 ];
 
-/// Keys that a later version will know.
-pub(super) const LATER: &[&str] = &[];
-
 pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Kind> {
     let reads = reads(table, findings);
     let max_bytes = max_bytes(table, findings);

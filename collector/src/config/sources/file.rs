@@ -9,9 +9,6 @@ use crate::source::{Format, Kind};
 /// The keys of this kind, besides those of every kind.
 pub(super) const KEYS: &[&str] = &["path", "format", "max_bytes", "missing"];
 
-/// Keys that a later version will know.
-pub(super) const LATER: &[&str] = &[];
-
 pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Kind> {
     let format = format_or_none(table, findings);
     let size_at = table.span_of("max_bytes");

@@ -25,9 +25,6 @@ pub(super) const KEYS: &[&str] = &[
     "connect_to",
 ];
 
-/// Keys that a later version will know.
-pub(super) const LATER: &[&str] = &[];
-
 const URL_EXAMPLE: &str = "\"http://127.0.0.1:8081/health\"";
 
 pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Kind> {

@@ -9,9 +9,6 @@ use crate::source::system::{Cgroup, Metric, Resource};
 /// The keys of this kind, besides those of every kind.
 pub(super) const KEYS: &[&str] = &["metric", "cgroup", "resource", "path", "port", "name"];
 
-/// Keys that a later version will know.
-pub(super) const LATER: &[&str] = &[];
-
 /// What a metric is called, before its own keys are read.
 #[derive(Clone, Copy)]
 enum Name {

@@ -9,9 +9,6 @@ use crate::source::tcp::Tcp;
 /// The keys of this kind, besides those of every kind.
 pub(super) const KEYS: &[&str] = &["address", "unix"];
 
-/// Keys that a later version will know.
-pub(super) const LATER: &[&str] = &[];
-
 pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Kind> {
     let example = "\"127.0.0.1:6379\"";
     let unix = unix_socket(table, findings);
