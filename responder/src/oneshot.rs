@@ -155,10 +155,13 @@ fn next_bytes(
 /// Says that nothing more comes and reads away what the client still sends, until it closes, too.
 fn finish(socket: Descriptor, buffer: &mut Buffer) {
     sys::shutdown_sending(socket);
+    // HAProxy closes a moment after it has the line, so reading before that would be for nothing. Where
+    // the kernel refuses to wait, what is there is read all the same.
+    let _ = sys::wait(socket, Ready::ToRead, DRAIN_WAIT / 2);
     let mut deadline = None;
     let mut drained = 0;
     while drained < DRAIN_BYTES {
-        match next_bytes(Wire::Socket(socket), &mut deadline, DRAIN_WAIT, buffer) {
+        match next_bytes(Wire::Socket(socket), &mut deadline, DRAIN_WAIT / 2, buffer) {
             Next::Bytes(count) => drained += count,
             Next::End | Next::Late | Next::Broken => return,
         }
