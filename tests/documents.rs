@@ -120,6 +120,7 @@ fn every_key_is_documented() {
         format!("[source.a.tcp]\naddress = \"a:1\"\n{unknown}{service}"),
         format!("{app}{service}{unknown}"),
         format!("{app}{service}{rule}{unknown}"),
+        format!("{app}[service.s.capacity]\nrate = '1'\nutilization = '1'\nfull = 1\n{unknown}"),
     ]
     .iter()
     .enumerate()
@@ -135,8 +136,8 @@ fn every_key_is_documented() {
             let described = reference.contains(&format!("| `{key}` |")) || key == "rule";
             assert!(described, "{key} is not in docs/configuration.md");
             let shown = example.lines().any(|line| {
-                let line = line.trim_start_matches('[');
-                line.starts_with(&format!("{key} =")) || line.contains(".rule]]")
+                line.starts_with(&format!("{key} ="))
+                    || line.starts_with('[') && line.contains(&format!(".{key}]"))
             });
             assert!(shown, "{key} is not in examples/reference.toml");
             assert!(page.contains(key), "{key} is not in man/agentcheck.toml.5");

@@ -16,7 +16,7 @@
 mod golden_cases;
 
 use agentcheck::config::{self, Config};
-use agentcheck::evaluate::{Decided, Memory, evaluate};
+use agentcheck::evaluate::{Decided, Memory, Weighed, evaluate};
 use agentcheck::observe::Observed;
 use agentcheck::plan::plan;
 use agentcheck::reading::{Content, Failure, Reading, Reason};
@@ -70,6 +70,25 @@ fn reading(sent: BootTime, what: &str) -> Reading {
     }
 }
 
+/// What the weight went through: only what changed it.
+fn stages(weighed: &Weighed) -> String {
+    let shaped = &weighed.shaped;
+    let mut shown = format!("{:.3}", shaped.raw);
+    let mut last = shaped.raw;
+    for (stage, number) in [
+        ("smoothed", shaped.smoothed),
+        ("ramp", shaped.ramped),
+        ("bounded", shaped.bounded),
+        ("step", shaped.stepped),
+    ] {
+        if (number - last).abs() > 1e-9 {
+            write!(shown, ", {stage} {number:.3}").unwrap();
+        }
+        last = number;
+    }
+    shown
+}
+
 /// Plays the events; gives what is said after each.
 fn play(config: &Config, events: &str) -> String {
     let names: Vec<String> = config.names().map(str::to_owned).collect();
@@ -98,16 +117,20 @@ fn play(config: &Config, events: &str) -> String {
             assert!(verdict.until > now);
             let by = match &verdict.decided {
                 Decided::Rule { index, .. } => format!("rule {}", service.rules[*index].name),
-                Decided::Weight(number) => format!("weight {number:.3}"),
+                Decided::Weight(weighed) => format!("weight {}", stages(weighed)),
                 Decided::Failure(reason) => format!("failure, {reason}"),
             };
             let plan = plan(service, &verdict);
             writeln!(
                 told,
-                "  {}: {} [{by}] until {} then {}, wake {}",
+                "  {}: {} [{by}] until {}{} then {}, wake {}",
                 service.name,
                 verdict.reply,
                 shown(verdict.until),
+                match plan.stages.get(1) {
+                    Some(stage) => format!(" and {} {}", shown(stage.until), stage.reply),
+                    None => String::new(),
+                },
                 plan.then,
                 shown(outcome.wake_at)
             )

@@ -5,17 +5,22 @@ mod derived;
 mod diagnostic;
 mod raw;
 mod rules;
+mod service;
 mod services;
+mod silence;
 mod sources;
+mod weighing;
 
 pub use diagnostic::Report;
+pub use service::{
+    Administration, Capacity, Describe, Limit, OnFailure, Release, Restarts, Rule, Service, Stale,
+    State, Weight,
+};
 
 use crate::derive::Memory;
 use crate::expression::Expression;
 use crate::prometheus::Selector;
 use crate::source::Source;
-use crate::text::counted;
-use agentcheck_common::{Percent, Reply, ServiceName};
 use diagnostic::{Diagnostic, Place};
 use raw::{Findings, Table};
 use std::fmt;
@@ -64,128 +69,6 @@ pub enum Of {
     /// The percentile (0 to 100) of what a histogram has counted in the window; the selectors are of its
     /// buckets, in the one source.
     Histogram(Vec<Selector>, f64, Duration),
-}
-
-/// One service: what is said for it, and why.
-#[derive(Clone, Debug)]
-pub struct Service {
-    /// Its name, and the name of its state file.
-    pub name: ServiceName,
-    /// Indices, in the order of [`Config::names`], of the sources and derived numbers that it uses, each
-    /// once.
-    pub sources: Vec<usize>,
-    /// Tried in order; the first that holds decides.
-    pub rules: Vec<Rule>,
-    /// The weight in per cent where no rule decides; none means full.
-    pub weight: Option<Expression>,
-    /// The least weight that load may lead to, in per cent.
-    pub floor: Percent,
-    /// How long a reply is good without news.
-    pub fresh_for: Duration,
-    /// What is said after that, when the collector is dead or stuck.
-    pub stale: Stale,
-    /// What is said when a source that is needed fails.
-    pub on_failure: OnFailure,
-    /// How replies are worded.
-    pub administration: Administration,
-}
-
-/// One rule of a service.
-#[derive(Clone, Debug)]
-pub struct Rule {
-    /// For people: shown in the description and in the log.
-    pub name: String,
-    /// When it holds.
-    pub when: Expression,
-    /// What is said then.
-    pub state: State,
-}
-
-impl fmt::Display for Service {
-    /// One line for people: what it is made of, and the times that follow from it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rules = counted(self.rules.len(), "rule");
-        write!(f, "{}: {rules}, ", self.name)?;
-        match &self.weight {
-            Some(weight) => write!(f, "weight {}", weight.text())?,
-            None => f.write_str("weight full")?,
-        }
-        write!(
-            f,
-            ", floor {}%, fresh for {}",
-            self.floor.get(),
-            humantime::format_duration(self.fresh_for)
-        )
-    }
-}
-
-/// Where a server should be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// All the traffic it is configured for.
-    Full,
-    /// This share of it.
-    Weight(Percent),
-    /// The least that load may lead to.
-    Floor,
-    /// No new sessions; existing ones go on.
-    Drain,
-    /// Not working.
-    Down,
-    /// Out of service, on purpose.
-    Maint,
-    /// An exact line.
-    Line(Reply),
-}
-
-impl State {
-    /// The word that configuration and logs use.
-    #[must_use]
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::Weight(_) => "weight",
-            Self::Floor => "floor",
-            Self::Drain => "drain",
-            Self::Down => "down",
-            Self::Maint => "maint",
-            Self::Line(_) => "line",
-        }
-    }
-}
-
-/// What is said when no collector renews a reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stale {
-    /// The last reply, for ever.
-    Keep,
-    /// The last reply for `after`, then back to full in steps over `over`.
-    Release {
-        /// How long the last reply is kept first.
-        after: Duration,
-        /// How long the way back to full takes.
-        over: Duration,
-    },
-    /// Something else.
-    Say(State),
-}
-
-/// What is said when a needed source fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnFailure {
-    /// The last reply, with the reason.
-    Keep,
-    /// Something else.
-    Say(State),
-}
-
-/// Who owns the administrative state on the balancer (ready, drain, maint).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Administration {
-    /// The operators: replies never say ready, drain or maint.
-    Shared,
-    /// The agent: replies say it every time.
-    Owner,
 }
 
 /// Something about an expression that only a reading can tell.

@@ -19,7 +19,7 @@ use crate::status::{self, SourceStatus, Status};
 use crate::text;
 use agentcheck_common::{BootId, BootTime};
 use log::{debug, info, warn};
-use running::{Running, rule_statuses};
+use running::Running;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::collections::BTreeMap;
@@ -104,7 +104,8 @@ pub fn run(config: Config, directory: &Path) -> Result<(), NotRun> {
     collector.work(&events);
 
     collector.tell_manager(&[sd_notify::NotifyState::Stopping]);
-    info!("stopping; what was said last stands as scheduled");
+    info!("stopping; what was said last stands as scheduled, but where on_stop says otherwise");
+    collector.publish_stop();
     stop.stop();
     drop(events);
     let patience = Instant::now() + PATIENCE;
@@ -177,6 +178,15 @@ impl Collector {
         }
     }
 
+    /// The last words.
+    fn publish_stop(&mut self) {
+        let now = clock::now();
+        self.write_status(now);
+        for (service, running) in self.config.services.iter().zip(&self.running) {
+            running.publish_stop(service, &self.directory, &self.boot, now);
+        }
+    }
+
     /// How long nothing has to be done.
     fn sleep(&self) -> Duration {
         let now = clock::now();
@@ -216,9 +226,8 @@ impl Collector {
                 continue;
             }
             let outcome = evaluate(service, &world, &running.memory, now);
-            running.memory = outcome.memory;
+            running.remember(service, outcome.memory);
             running.wake_at = outcome.wake_at;
-            running.status.rules = rule_statuses(service, &running.memory);
             if let Some(verdict) = outcome.verdict {
                 changed |= running.publish(service, &verdict, &self.directory, &self.boot, now);
             }

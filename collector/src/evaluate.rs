@@ -1,12 +1,13 @@
 //! Readings, what is remembered and `now` in; a verdict, what is to be remembered and when to ask again
 //! out. Pure: no clock, no file, no thread.
 //!
-//! A condition is true, false or unknown (a source failed, a key is missing). Rules are tried in order:
+//! A rule holds or does not, or that is unknown (a source failed, a key is missing). Rules are tried in
+//! order:
 //!
-//! | condition now | its last truth | what happens |
+//! | the rule now | when last known | what happens |
 //! |---|---|---|
-//! | true | any | the rule decides |
-//! | false | any | the next rule is tried |
+//! | holds | any | it decides |
+//! | does not hold | any | the next rule is tried |
 //! | unknown | true, and still fresh | the rule still decides |
 //! | unknown | false, and still fresh | later rules are tried, but only one that is unknown too and held may decide; else `on_failure` |
 //! | unknown | none, or no longer fresh | `on_failure` |
@@ -15,12 +16,21 @@
 //! another source never answers for one that is gone: while a rule is unknown, no later rule and no weight
 //! decides in its place. A weight that is unknown is answered by `on_failure` too.
 
+mod polled;
+mod rules;
+mod weigh;
+
+pub use rules::Truth;
+
+use crate::capacity::{self, Basis};
 use crate::config::{OnFailure, Service, State};
-use crate::expression::{Expression, Scope, Unknown};
+use crate::expression::{Expression, Scope, Simple};
 use crate::reading::Reason;
+use crate::shape::{self, Shaped};
 use crate::text;
-use crate::wording;
-use agentcheck_common::{BootTime, Description, Operational, Percent, Reply};
+use crate::wording::{self, Manner};
+use agentcheck_common::{BootTime, Description, Maxconn, Operational, Reply};
+use polled::Polled;
 use std::time::Duration;
 
 /// How long before a verdict runs out it is renewed or replaced: a live collector must not be so late that
@@ -56,37 +66,51 @@ pub struct World<'w> {
 }
 
 /// What a service remembers from one evaluation to the next.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct Memory {
     /// The last reply that a rule or the weight led to: what `keep` keeps.
     pub last: Option<Reply>,
+    /// How long that stands without a collector, where it takes the server out; none is for ever.
+    pub stand_for: Option<Duration>,
     /// The last known truth of each rule, in their order.
     pub truths: Vec<Option<Truth>>,
-}
-
-/// What a rule's condition last was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Truth {
-    /// Whether it held.
-    pub held: bool,
-    /// When the oldest poll that said so was sent.
-    pub of: BootTime,
+    /// The server was taken out and its weight has not decided since.
+    pub out: bool,
+    /// Of the shaping of the weight.
+    pub shape: shape::Memory,
+    /// Of a weight by capacity.
+    pub capacity: capacity::Memory,
+    /// When the application was started, as it says itself.
+    pub start: Option<Simple>,
+    /// What counts since then.
+    pub counter: Option<f64>,
 }
 
 /// Who decided.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decided {
-    /// The rule with this index; `kept` says why its condition is unknown by now, if it is.
+    /// The rule with this index; `kept` says why it is unknown by now, if it is.
     Rule {
         /// Index into the service's rules.
         index: usize,
-        /// Why the rule's last truth stands for its condition.
+        /// Why what was last known of the rule stands.
         kept: Option<String>,
     },
-    /// The weight, with the number that its expression gave (100 where there is none).
-    Weight(f64),
+    /// The weight.
+    Weight(Weighed),
     /// Nobody could: why.
     Failure(String),
+}
+
+/// How a weight came about.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Weighed {
+    /// Its stages.
+    pub shaped: Shaped,
+    /// Where a weight by capacity comes from.
+    pub basis: Option<Basis>,
+    /// Whether the server is on its way back.
+    pub ramping: bool,
 }
 
 /// What is to be said, and how long it is good.
@@ -100,6 +124,8 @@ pub struct Verdict {
     pub of: BootTime,
     /// When it stops being fresh: always later than the moment of evaluation.
     pub until: BootTime,
+    /// How long a reply that takes the server out stands after that; none is for ever.
+    pub stand_for: Option<Duration>,
 }
 
 /// The outcome of one evaluation.
@@ -141,11 +167,16 @@ pub fn evaluate(service: &Service, world: &World<'_>, memory: &Memory, now: Boot
         polled: &polled,
         scope,
         of: now,
+        wake_at: BootTime(u64::MAX),
         now,
     };
-    let decided = walk.decide(&mut memory.truths);
+    walk.look_for_restarts(&mut memory);
+    let decided = match walk.rules(&mut memory.truths) {
+        Some(decided) => decided,
+        None => walk.weigh(&mut memory),
+    };
     let verdict = walk.verdict(decided, &mut memory);
-    let news = polled.wake_at(service, now);
+    let news = polled.wake_at(service, now).min(walk.wake_at);
     Outcome {
         // A truth that is only kept may end before any source is overdue.
         wake_at: verdict.as_ref().map_or(news, |verdict| {
@@ -157,109 +188,6 @@ pub fn evaluate(service: &Service, world: &World<'_>, memory: &Memory, now: Boot
     }
 }
 
-/// A number as a weight: never below the floor, never above the configured weight, whole.
-fn weight(number: f64, floor: Percent) -> State {
-    // What is a whole number but for the last bits of a double counts as that number.
-    let whole = (number + 1e-6).floor().clamp(f64::from(floor.get()), 100.0);
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // clamped to 1..=100
-    let percent = whole as u16;
-    Percent::new(percent).map_or(State::Floor, State::Weight)
-}
-
-/// The state of the sources that a service uses.
-struct Polled<'w> {
-    /// Name, and the latest poll; `None` is overdue.
-    sources: Vec<(&'w str, Option<Latest>)>,
-    /// Whether one has not been polled yet, and there is still time.
-    waiting: bool,
-    now: BootTime,
-}
-
-impl<'w> Polled<'w> {
-    fn new(service: &Service, world: &World<'w>, now: BootTime) -> Self {
-        let mut waiting = false;
-        let mut sources = Vec::with_capacity(service.sources.len());
-        for index in &service.sources {
-            let Some(name) = world.names.get(*index) else {
-                continue;
-            };
-            let latest = world.latest.get(*index).copied().flatten();
-            let since = latest.map_or(world.started, |latest| latest.sent);
-            let in_time = now < since.after(good_for(service));
-            waiting |= latest.is_none() && in_time;
-            sources.push((name.as_str(), latest.filter(|_| in_time)));
-        }
-        Self {
-            sources,
-            waiting,
-            now,
-        }
-    }
-
-    fn overdue(&self) -> impl Iterator<Item = &'w str> {
-        self.sources
-            .iter()
-            .filter(|(_, latest)| latest.is_none())
-            .map(|(name, _)| *name)
-    }
-
-    fn latest(&self, source: &str) -> Option<Latest> {
-        self.sources
-            .iter()
-            .find(|(name, _)| *name == source)
-            .and_then(|(_, latest)| *latest)
-    }
-
-    /// When the oldest poll was sent that `expression` rests on. That a source is overdue is what the
-    /// collector itself sees, now.
-    fn age_of(&self, expression: &Expression) -> BootTime {
-        expression
-            .uses()
-            .keys()
-            .map(|source| self.latest(source).map_or(self.now, |latest| latest.sent))
-            .min()
-            .unwrap_or(self.now)
-    }
-
-    /// Why an expression is unknown: rather the source that failed than what it lacks for it.
-    fn reason(&self, expression: &Expression, unknown: &Unknown) -> String {
-        let failed = expression.uses().keys().find_map(|source| {
-            let failure = match self.latest(source) {
-                None => Some(Reason::Overdue),
-                Some(latest) => latest.failure,
-            };
-            failure.map(|reason| format!("{source} {reason}"))
-        });
-        failed.unwrap_or_else(|| unknown.to_string())
-    }
-
-    /// The content of an overdue source is not looked at, whatever it was.
-    fn overdue_content(&self, expression: &Expression) -> Option<Unknown> {
-        expression
-            .uses()
-            .iter()
-            .find(|(source, used)| used.content && self.latest(source).is_none())
-            .map(|(source, _)| Unknown(format!("{source} {}", Reason::Overdue)))
-    }
-
-    /// When something changes without news: a source becomes overdue. Where one is, or none is used,
-    /// the verdict has to be renewed before it ends.
-    fn wake_at(&self, service: &Service, now: BootTime) -> BootTime {
-        let renew = now.after(service.fresh_for / 3);
-        let next = self
-            .sources
-            .iter()
-            .map(|(_, latest)| match latest {
-                Some(latest) => latest.sent.after(good_for(service)),
-                None => renew,
-            })
-            .min();
-        // Never now or before: that would be a loop.
-        next.unwrap_or(renew)
-            .max(now.after(Duration::from_millis(1)))
-    }
-}
-
 /// One walk through rules and weight.
 struct Walk<'w> {
     service: &'w Service,
@@ -267,108 +195,55 @@ struct Walk<'w> {
     scope: &'w Scope<'w>,
     /// When the oldest poll was sent that the walk has looked at so far.
     of: BootTime,
+    /// When something changes without news.
+    wake_at: BootTime,
     now: BootTime,
 }
 
 impl Walk<'_> {
-    fn decide(&mut self, truths: &mut [Option<Truth>]) -> Decided {
-        let mut decided = None;
-        // Why an earlier rule, which did not hold when that was last known, is unknown by now.
-        let mut passed: Option<String> = None;
-        // When the oldest poll was sent that a kept truth rests on.
-        let mut kept_of = self.now;
-        for (index, (rule, last)) in self.service.rules.iter().zip(truths).enumerate() {
-            let of = self.polled.age_of(&rule.when);
-            let truth = match self.polled.overdue_content(&rule.when) {
-                Some(unknown) => Err(unknown),
-                None => rule.when.truth(self.scope),
-            };
-            // Rules after the one that decides are looked at too, so that their truths are known when
-            // they are needed.
-            let before = last.filter(|last| self.now < last.of.after(good_for(self.service)));
-            if let Ok(held) = truth {
-                *last = Some(Truth { held, of });
-            }
-            if decided.is_some() {
-                continue;
-            }
-            self.of = self.of.min(of);
-            decided = match (truth, before, &passed) {
-                (Ok(true), _, None) => Some(Decided::Rule { index, kept: None }),
-                // It would decide in the place of the unknown one.
-                (Ok(true), _, Some(_)) | (Ok(false), _, _) => None,
-                (Err(unknown), Some(truth), _) => {
-                    kept_of = kept_of.min(truth.of);
-                    let reason = self.polled.reason(&rule.when, &unknown);
-                    if truth.held {
-                        self.of = self.of.min(kept_of);
-                        let kept = Some(reason);
-                        Some(Decided::Rule { index, kept })
-                    } else {
-                        passed.get_or_insert(reason);
-                        None
-                    }
-                }
-                (Err(unknown), None, _) => {
-                    Some(Decided::Failure(self.polled.reason(&rule.when, &unknown)))
-                }
-            };
-        }
-        match (decided, passed) {
-            (Some(decided), _) => decided,
-            (None, Some(reason)) => Decided::Failure(reason),
-            (None, None) => self.weigh(),
-        }
-    }
-
-    fn weigh(&mut self) -> Decided {
-        let Some(expression) = &self.service.weight else {
-            return Decided::Weight(100.0);
-        };
-        self.of = self.of.min(self.polled.age_of(expression));
-        let number = match self.polled.overdue_content(expression) {
-            Some(unknown) => Err(unknown),
-            None => expression.number(self.scope),
-        };
-        match number {
-            Ok(number) => Decided::Weight(number),
-            Err(unknown) => Decided::Failure(self.polled.reason(expression, &unknown)),
-        }
-    }
-
-    fn verdict(&self, decided: Decided, memory: &mut Memory) -> Option<Verdict> {
-        let reply = match &decided {
+    fn verdict(&mut self, decided: Decided, memory: &mut Memory) -> Option<Verdict> {
+        let (reply, stand_for) = match &decided {
             Decided::Rule { index, kept } => {
                 let rule = self.service.rules.get(*index)?;
-                let mut why = format!("rule={}", rule.name);
-                self.append_numbers(&mut why, &rule.when);
-                if let Some(reason) = kept {
-                    why.push_str(&format!(" kept: {reason}"));
-                }
-                let reply = self.worded(rule.state, &why);
-                memory.last = Some(reply.described(Description::NONE));
-                reply
+                let why = self.why_of_rule(rule, kept.as_deref());
+                // What takes the server out needs no limit, and so rests on no reading of one.
+                let limit = if rule.state.takes_out() {
+                    self.normal()
+                } else {
+                    self.limit().unwrap_or_else(|_| self.normal())
+                };
+                self.remember(rule.state, limit, &why, rule.stand_for, memory)
             }
-            Decided::Weight(number) => {
-                let mut why = String::new();
-                if let Some(expression) = &self.service.weight {
-                    self.append_numbers(&mut why, expression);
+            Decided::Weight(weighed) => match self.limit() {
+                Ok(limit) => {
+                    let state = State::Weight(weighed.shaped.percent);
+                    let why = self.why_of_weight(weighed);
+                    let said = self.remember(state, limit, &why, None, memory);
+                    if weighed.shaped.moving {
+                        self.wake_at = self.wake_at.min(self.now.after(MOVING));
+                    }
+                    said
                 }
-                let reply = self.worded(weight(*number, self.service.floor), why.trim());
-                memory.last = Some(reply.described(Description::NONE));
-                reply
-            }
+                Err(reason) => {
+                    let decided = Decided::Failure(reason);
+                    return self.verdict(decided, memory);
+                }
+            },
             Decided::Failure(reason) => match self.service.on_failure {
-                OnFailure::Say(state) => self.worded(state, reason),
+                OnFailure::Say(state) => {
+                    let reply = self.worded(state, self.normal(), reason);
+                    note(&reply, memory, self.now);
+                    (reply, None)
+                }
                 OnFailure::Keep => {
                     let last = memory.last?;
-                    // The word that tells it from any other down in the balancer's log.
-                    let maintenance = match last.operational {
-                        Some(Operational::Stopped) => "maintenance ",
-                        _ => "",
+                    let why = match last.operational {
+                        // The word that tells it from any other down in the balancer's log.
+                        Some(Operational::Stopped) => format!("maintenance kept: {reason}"),
+                        _ => format!("kept: {reason}"),
                     };
-                    let why = format!("{maintenance}kept: {reason}");
-                    last.described(Description::lossy(&why))
+                    let description = self.manner(None).describe(&why, "kept");
+                    (last.described(description), memory.stand_for)
                 }
             },
         };
@@ -377,12 +252,75 @@ impl Walk<'_> {
             decided,
             of: self.of,
             until: self.of.after(self.service.fresh_for),
+            stand_for,
         })
     }
 
-    fn worded(&self, state: State, why: &str) -> Reply {
-        let service = self.service;
-        wording::reply(state, service.floor, service.administration, why)
+    /// The reply of a rule or the weight, remembered as what `keep` keeps.
+    fn remember(
+        &self,
+        state: State,
+        limit: Option<Maxconn>,
+        why: &Why,
+        stand_for: Option<Duration>,
+        memory: &mut Memory,
+    ) -> (Reply, Option<Duration>) {
+        let manner = self.manner(limit);
+        let reply = wording::reply(state, &manner, manner.text(&why.full, &why.state));
+        memory.last = Some(reply.described(Description::NONE));
+        memory.stand_for = stand_for;
+        if let State::Weight(_) = state {
+            memory.out = false;
+        } else {
+            note(&reply, memory, self.now);
+        }
+        (reply, stand_for)
+    }
+
+    fn worded(&self, state: State, limit: Option<Maxconn>, why: &str) -> Reply {
+        let manner = self.manner(limit);
+        wording::reply(state, &manner, manner.text(why, "failure"))
+    }
+
+    fn manner(&self, maxconn: Option<Maxconn>) -> Manner {
+        Manner {
+            maxconn,
+            ..Manner::of(self.service)
+        }
+    }
+
+    fn why_of_rule(&self, rule: &crate::config::Rule, kept: Option<&str>) -> Why {
+        let state = format!("rule={}", rule.name);
+        let mut full = match &rule.description {
+            Some(description) => description.fill(self.scope),
+            None => {
+                let mut full = state.clone();
+                self.append_numbers(&mut full, &rule.when);
+                full
+            }
+        };
+        if let Some(reason) = kept {
+            full.push_str(&format!(" kept: {reason}"));
+        }
+        Why { full, state }
+    }
+
+    fn why_of_weight(&self, weighed: &Weighed) -> Why {
+        let mut full = String::new();
+        let mut state = String::new();
+        if weighed.ramping {
+            state.push_str("ramp");
+        }
+        match weighed.basis {
+            Some(Basis::Held) => state.push_str(" held, no traffic"),
+            Some(Basis::Unmeasured) => state.push_str(" not measured"),
+            Some(Basis::Measured) | None => {}
+        }
+        full.push_str(&state);
+        for expression in self.service.weight.expressions() {
+            self.append_numbers(&mut full, expression);
+        }
+        Why { full, state }
     }
 
     /// The numbers that led to it; three are as many as a description has room for.
@@ -392,3 +330,22 @@ impl Walk<'_> {
         }
     }
 }
+
+/// Why, at length and in short.
+struct Why {
+    full: String,
+    state: String,
+}
+
+/// What something else than the weight says: the weight goes on from there.
+fn note(reply: &Reply, memory: &mut Memory, now: BootTime) {
+    if reply.takes_out() {
+        memory.out = true;
+        memory.shape.taken_out();
+    } else if let Some(percent) = reply.percent {
+        memory.shape.replaced(percent, now);
+    }
+}
+
+/// How often a weight is looked at that moves by itself: a ramp, an average, a step.
+const MOVING: Duration = Duration::from_secs(1);

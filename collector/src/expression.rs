@@ -97,6 +97,17 @@ pub struct Expression {
     result: Type,
 }
 
+/// A value that people read.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Simple {
+    /// True or false.
+    Truth(bool),
+    /// A finite number.
+    Number(f64),
+    /// Text of at most 60 characters.
+    Text(String),
+}
+
 /// Why an expression has no value now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unknown(pub String);
@@ -247,6 +258,32 @@ impl Expression {
             Value::Int(number) => Ok(functions::as_double(number)),
             other => Err(Unknown(format!("gives {}, not a number", Type::of(&other)))),
         }
+    }
+
+    /// The one value that it gives: true or false, a finite number, or text.
+    ///
+    /// # Errors
+    /// Why there is none now, or none of these.
+    pub fn simple(&self, scope: &Scope) -> Result<Simple, Unknown> {
+        match self.evaluate(scope)? {
+            Value::Bool(truth) => Ok(Simple::Truth(truth)),
+            Value::Float(number) if number.is_finite() => Ok(Simple::Number(number)),
+            Value::Int(number) => Ok(Simple::Number(functions::as_double(number))),
+            Value::String(text) => Ok(Simple::Text(shorten(&text))),
+            other => Err(Unknown(format!("gives {}", Type::of(&other)))),
+        }
+    }
+
+    /// That value for people, at most 60 characters and no control characters.
+    ///
+    /// # Errors
+    /// As [`Expression::simple`].
+    pub fn shown(&self, scope: &Scope) -> Result<String, Unknown> {
+        Ok(match self.simple(scope)? {
+            Simple::Truth(truth) => truth.to_string(),
+            Simple::Number(number) => crate::text::number(number),
+            Simple::Text(text) => text,
+        })
     }
 
     /// The numbers of readings that it looks at, with names for people: `app.msg-per-second`, 1890.

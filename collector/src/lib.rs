@@ -6,6 +6,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod capacity;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -21,8 +22,10 @@ pub mod plan;
 pub mod prometheus;
 pub mod reading;
 pub mod sample;
+pub mod shape;
 pub mod source;
 pub mod state_file;
 pub mod status;
+pub mod template;
 pub mod text;
 pub mod wording;

@@ -8,7 +8,7 @@
 //! {"app": {"json": {"msg-per-second": 1890}}, "cpu": {"value": 97.5}, "queue": {"error": "timeout"}}
 //! ```
 
-use crate::config::{Config, Finding, Service};
+use crate::config::{Config, Finding, Service, Weight};
 use crate::evaluate::{Decided, Memory, evaluate};
 use crate::expression::Expression;
 use crate::observe::Observed;
@@ -65,8 +65,7 @@ pub fn try_out(config: &Config, sample: &str) -> Result<TriedOut, String> {
         findings: Vec::new(),
     };
     for service in &config.services {
-        let rules = service.rules.iter().map(|rule| &rule.when);
-        for expression in rules.chain(&service.weight) {
+        for expression in service.expressions() {
             if let Some((span, why)) = expression.lacks(world.scope) {
                 let place = expression.place();
                 tried.findings.push(Finding::within(place, span, &why));
@@ -84,8 +83,20 @@ pub fn try_out(config: &Config, sample: &str) -> Result<TriedOut, String> {
             let truth = shown(&rule.when, world.scope);
             let _ = writeln!(tried.said, "  rule {}: {truth}", rule.name);
         }
-        if let Some(weight) = &service.weight {
-            let _ = writeln!(tried.said, "  weight: {}", shown(weight, world.scope));
+        match &service.weight {
+            Weight::Full => {}
+            Weight::Expression(weight) => {
+                let _ = writeln!(tried.said, "  weight: {}", shown(weight, world.scope));
+            }
+            Weight::Capacity(capacity) => {
+                let rate = shown(&capacity.rate, world.scope);
+                let utilization = shown(&capacity.utilization, world.scope);
+                let _ = writeln!(tried.said, "  rate: {rate}, utilization: {utilization}");
+            }
+        }
+        if let Some(limit) = &service.maxconn {
+            let total = shown(&limit.total, world.scope);
+            let _ = writeln!(tried.said, "  maxconn: {total}");
         }
     }
     Ok(tried)
@@ -97,7 +108,7 @@ fn decided_by(service: &Service, decided: &Decided) -> String {
             let rule = service.rules.get(*index);
             rule.map_or_else(String::new, |rule| format!("rule {}", rule.name))
         }
-        Decided::Weight(weight) => format!("weight {}", number(*weight)),
+        Decided::Weight(weighed) => format!("weight {}", number(weighed.shaped.raw)),
         Decided::Failure(why) => format!("failure, {why}"),
     }
 }

@@ -2,7 +2,12 @@
 //! rules and verdicts. Nobody on the probe path reads it; a restarted collector takes the truths of its
 //! rules from it.
 
-use crate::evaluate::{Decided, Truth, Verdict};
+mod memory;
+
+pub use memory::MemoryStatus;
+
+use crate::capacity::Basis;
+use crate::evaluate::{Decided, Truth, Verdict, Weighed};
 use crate::reading::Reading;
 use crate::text;
 use agentcheck_common::{BootId, BootTime};
@@ -88,8 +93,57 @@ pub struct ServiceStatus {
     /// When what is said, its description aside, last changed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub since: Option<u64>,
+    /// The stages of the weight, where it decided.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub weight: Option<WeightStatus>,
     /// The rules' last truths, in the rules' order.
     pub rules: Vec<RuleStatus>,
+    /// What else is remembered.
+    #[serde(default)]
+    pub memory: MemoryStatus,
+}
+
+/// A weight from what its expression gave to what is said, in per cent.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub struct WeightStatus {
+    /// What the expression or the capacity gave.
+    pub raw: f64,
+    /// After the average.
+    pub smoothed: f64,
+    /// After the ramp.
+    pub ramped: f64,
+    /// Between floor and ceiling.
+    pub bounded: f64,
+    /// After the largest step.
+    pub stepped: f64,
+    /// What is said.
+    pub percent: u16,
+    /// Whether the server is on its way back.
+    pub ramping: bool,
+    /// Where a weight by capacity comes from: `measured`, `held` or `unmeasured`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub basis: Option<String>,
+}
+
+impl WeightStatus {
+    fn of(weighed: &Weighed) -> Self {
+        let shaped = &weighed.shaped;
+        let basis = weighed.basis.map(|basis| match basis {
+            Basis::Measured => "measured",
+            Basis::Held => "held",
+            Basis::Unmeasured => "unmeasured",
+        });
+        Self {
+            raw: shaped.raw,
+            smoothed: shaped.smoothed,
+            ramped: shaped.ramped,
+            bounded: shaped.bounded,
+            stepped: shaped.stepped,
+            percent: shaped.percent.get(),
+            ramping: weighed.ramping,
+            basis: basis.map(str::to_owned),
+        }
+    }
 }
 
 /// The last truth of a rule.
@@ -105,6 +159,9 @@ pub struct RuleStatus {
     /// When the oldest poll that said so was sent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub of: Option<u64>,
+    /// Since when its condition says that this is to change.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub changing: Option<u64>,
 }
 
 impl SourceStatus {
@@ -141,8 +198,12 @@ impl ServiceStatus {
                     .get(*index)
                     .map_or_else(String::new, |rule| rule.name.clone()),
             ),
-            Decided::Weight(number) => ("weight", text::number(*number)),
+            Decided::Weight(weighed) => ("weight", text::number(weighed.shaped.raw)),
             Decided::Failure(reason) => ("failure", reason.clone()),
+        };
+        self.weight = match &verdict.decided {
+            Decided::Weight(weighed) => Some(WeightStatus::of(weighed)),
+            _ => None,
         };
         self.reply = Some(verdict.reply.to_string());
         self.decided_by = Some(by.to_owned());
@@ -159,6 +220,8 @@ impl RuleStatus {
         Some(Truth {
             held: self.held?,
             of: BootTime(self.of?),
+            // Nobody looked meanwhile: what was to change has to wait again.
+            changing: None,
         })
     }
 }

@@ -252,6 +252,30 @@ impl<'t> Entry<'t> {
         }
     }
 
+    /// A number between `least` and `most`, an integer or not.
+    pub(super) fn number(&self, findings: &mut Findings<'_>, least: f64, most: f64) -> Option<f64> {
+        let given = match self.value.get_ref() {
+            DeValue::Integer(integer) => number(integer)
+                .and_then(|integer| i32::try_from(integer).ok())
+                .map(f64::from),
+            DeValue::Float(float) => float.as_str().replace('_', "").parse().ok(),
+            _ => {
+                self.wrong(findings, "a number", &least.to_string());
+                return None;
+            }
+        };
+        match given {
+            Some(number) if (least..=most).contains(&number) => Some(number),
+            _ => {
+                findings.push(
+                    Diagnostic::error(self.span(), format!("{} is out of range", self.key))
+                        .remedy(format!("it goes from {least} to {most}")),
+                );
+                None
+            }
+        }
+    }
+
     /// An integer, in decimal, or a string, and where it stands.
     pub(super) fn integer_or_text(
         &self,

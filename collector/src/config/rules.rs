@@ -1,17 +1,33 @@
 //! `[[service.NAME.rule]]`, and what rules share with other keys: states, exact lines, expressions.
 
 use super::diagnostic::{Diagnostic, Place};
-use super::raw::{Findings, Table, Text};
+use super::raw::{Entry, Findings, Table, Text};
+use super::silence::LONGEST;
 use super::sources::Named;
 use super::{Rule, State};
 use crate::expression::{Expression, Scope, Type, Vocabulary, closest};
 use crate::source::Kind;
+use crate::template::{self, Template, Written};
 use agentcheck_common::reply::NotAReply;
 use agentcheck_common::{Reply, ServiceName};
 use std::ops::Range;
+use std::time::Duration;
 
-const RULE_KEYS: [&str; 4] = ["name", "when", "reply", "line"];
-const LATER_RULE_KEYS: [&str; 5] = ["leave_when", "for", "leave_for", "if_stale", "stand_for"];
+const RULE_KEYS: [&str; 10] = [
+    "name",
+    "when",
+    "leave_when",
+    "for",
+    "leave_for",
+    "reply",
+    "line",
+    "if_stale",
+    "stand_for",
+    "description",
+];
+
+/// What stands for the service's own `release_after`, until that is known.
+pub(super) const RELEASED: Duration = Duration::MAX;
 
 const STATES: [(&str, State); 5] = [
     ("full", State::Full),
@@ -60,7 +76,7 @@ pub(super) fn read(
     for mut table in tables {
         let header = table.span.clone();
         let rule = rule(&mut table, vocabulary, findings);
-        table.finish(findings, &RULE_KEYS, &LATER_RULE_KEYS);
+        table.finish(findings, &RULE_KEYS, &[]);
         let Some((rule, when, name)) = rule else {
             continue;
         };
@@ -116,12 +132,7 @@ fn warn_of_rule(
             .iter()
             .any(|named| named.source.name == *name && matches!(named.source.kind, Kind::System(_)))
     };
-    let removes = match rule.state {
-        State::Drain | State::Down | State::Maint => true,
-        State::Line(reply) => reply.takes_out(),
-        State::Full | State::Weight(_) | State::Floor => false,
-    };
-    if removes && !uses.is_empty() && uses.keys().all(of_system) {
+    if rule.state.takes_out() && !uses.is_empty() && uses.keys().all(of_system) {
         findings.push(
             Diagnostic::warning(
                 header.clone(),
@@ -185,13 +196,126 @@ fn rule(
             None
         }
     };
+    let leave_when = table.take("leave_when").and_then(|entry| {
+        let text = entry.text(findings, "'cpu.value < 80.0'")?;
+        expression(&text, Type::Truth, vocabulary, findings)
+    });
+    let mut span = |key| {
+        table
+            .take(key)
+            .and_then(|entry| entry.duration(findings, Duration::ZERO, LONGEST))
+            .unwrap_or_default()
+    };
+    let (enter_after, leave_after) = (span("for"), span("leave_for"));
+    let stand_for = stand_for(table, state, findings);
+    let description = table
+        .take("description")
+        .and_then(|entry| template(&entry, vocabulary, findings));
     let (name, when) = (name?, when?);
     let rule = Rule {
         name: name.value,
         when: compiled?,
+        leave_when,
+        enter_after,
+        leave_after,
         state: state?,
+        stand_for,
+        description,
     };
     Some((rule, when.span, name.span))
+}
+
+/// How long a reply that takes the server out stands without a collector; none is for ever.
+fn stand_for(
+    table: &mut Table<'_>,
+    state: Option<State>,
+    findings: &mut Findings<'_>,
+) -> Option<Duration> {
+    let if_stale = table.take("if_stale");
+    let bound = table.take("stand_for");
+    if state.is_some_and(|state| !state.takes_out()) {
+        for entry in [&if_stale, &bound].into_iter().flatten() {
+            let message = format!("{} has no effect on what leaves the server in", entry.key);
+            findings.push(
+                Diagnostic::error(entry.key_span(), message)
+                    .remedy("stale of the service says what follows such a reply"),
+            );
+        }
+        return None;
+    }
+    let released = if_stale.and_then(|entry| {
+        let choices = [("stand", false), ("release", true)];
+        entry.choice(findings, &choices)
+    });
+    match (released, bound) {
+        (Some(true), Some(bound)) => {
+            findings.push(
+                Diagnostic::error(bound.key_span(), "stand_for beside if_stale = \"release\"")
+                    .remedy("stand_for says when it is released; without it, release_after does"),
+            );
+            None
+        }
+        (Some(true), None) => Some(RELEASED),
+        (_, Some(bound)) => bound.duration(findings, Duration::from_secs(1), LONGEST),
+        (_, None) => None,
+    }
+}
+
+/// A description with values in it.
+fn template(
+    entry: &Entry<'_>,
+    vocabulary: &Vocabulary,
+    findings: &mut Findings<'_>,
+) -> Option<Template> {
+    let text = entry.text(findings, "\"{queue.value} waiting\"")?;
+    let written = match template::split(&text.value) {
+        Ok(written) => written,
+        Err(brace) => {
+            let span = findings.within_string(text.span, brace);
+            findings.push(
+                Diagnostic::error(span, "this brace has no other")
+                    .remedy("{{ and }} are braces; {expression} is its value"),
+            );
+            return None;
+        }
+    };
+    let mut template = Template::default();
+    for piece in written {
+        match piece {
+            Written::Text(shown) => template.push_text(shown),
+            Written::Value(range) => {
+                let part = Text {
+                    value: text.value.get(range.clone())?.to_owned(),
+                    // As if it were a literal of its own, of which the brace is the quote.
+                    span: {
+                        let within = findings.within_string(text.span.clone(), range);
+                        within.start.saturating_sub(1)..within.end.saturating_add(1)
+                    },
+                };
+                let value = expression(&part, Type::Unknown, vocabulary, findings)?;
+                template.push_value(simple(
+                    value,
+                    "a description shows numbers and text",
+                    findings,
+                )?);
+            }
+        }
+    }
+    Some(template)
+}
+
+/// An expression that can give one value that people read: no list and no map.
+pub(super) fn simple(
+    expression: Expression,
+    remedy: &str,
+    findings: &mut Findings<'_>,
+) -> Option<Expression> {
+    if matches!(expression.result(), Type::List | Type::Map | Type::Null) {
+        let message = format!("this gives {}", expression.result());
+        findings.push(Diagnostic::error(expression.place(), message).remedy(remedy));
+        return None;
+    }
+    Some(expression)
 }
 
 /// An exact line for HAProxy.

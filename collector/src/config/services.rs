@@ -2,43 +2,48 @@
 
 use super::diagnostic::Diagnostic;
 use super::raw::{Entry, Findings, Table};
+use super::silence::{self, Silence};
 use super::sources::Sources;
-use super::{Administration, OnFailure, Service, Stale, State, derived, rules};
-use crate::expression::{Type, Vocabulary};
+use super::weighing::Weighing;
+use super::{
+    Administration, Describe, OnFailure, Rule, Service, Stale, State, Weight, derived, rules,
+};
+use crate::expression::Vocabulary;
 use crate::source::Source;
-use agentcheck_common::{Administrative, Percent, ServiceName};
+use agentcheck_common::{Administrative, ServiceName};
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::time::Duration;
 
-const SERVICE_KEYS: [&str; 9] = [
+const SERVICE_KEYS: [&str; 27] = [
     "weight",
+    "capacity",
+    "smooth",
+    "ramp",
+    "ramp_from",
+    "ramp_aggression",
+    "ramp_on_start",
+    "ramp_on_reset",
+    "ceiling",
     "floor",
+    "haproxy_weight",
+    "max_step_up",
+    "max_step_down",
+    "dead_band",
+    "maxconn",
+    "maxconn_normal",
+    "balancers",
     "fresh_for",
     "stale",
     "release_after",
     "release_over",
     "on_failure",
+    "on_stop",
     "administration",
+    "override_administration",
+    "describe",
     "rule",
 ];
-const LATER_SERVICE_KEYS: [&str; 13] = [
-    "ceiling",
-    "smooth",
-    "ramp",
-    "max_step",
-    "dead_band",
-    "maxconn",
-    "balancers",
-    "describe",
-    "on_stop",
-    "haproxy_weight",
-    "override_administration",
-    "maintenance_file",
-    "capacity",
-];
-/// The longest time that anything may be good for, or take.
-const LONGEST: Duration = Duration::from_secs(30 * 86_400);
+const LATER_SERVICE_KEYS: [&str; 1] = ["maintenance_file"];
 
 /// What services may use.
 struct Known<'k> {
@@ -149,11 +154,14 @@ fn service(
     }
     let mut table = entry.table(findings, &format!("[service.{}]", entry.key))?;
 
-    let weight_entry = table.take("weight");
-    let weight = weight_entry.and_then(|entry| {
-        let text = entry.text(findings, "'headroom(cpu.value, 100)'")?;
-        rules::expression(&text, Type::Number, &known.vocabulary, findings)
-    });
+    let weight_entry = table
+        .span_of("weight")
+        .or_else(|| table.span_of("capacity"));
+    let weighing = Weighing {
+        vocabulary: &known.vocabulary,
+        name: entry.key,
+    };
+    let weight = weighing.weight(&mut table, findings);
     let rules = table
         .take("rule")
         .and_then(|entry| entry.tables(findings, "[[service.web.rule]]"))
@@ -167,59 +175,83 @@ fn service(
             "the weight is never used: rule {:?} always holds",
             always.name
         );
-        findings.push(Diagnostic::warning(weight.key_span(), message));
+        findings.push(Diagnostic::warning(weight, message));
     }
+    let mut rules: Vec<Rule> = rules.into_iter().map(|(rule, _)| rule).collect();
+    let Silence {
+        stale,
+        on_stop,
+        release,
+    } = silence::silence(&mut table, &mut rules, findings);
+    let administration = administration(&mut table, "administration", findings);
 
-    let mut names = BTreeSet::new();
-    let expressions = rules.iter().map(|(rule, _)| &rule.when).chain(&weight);
-    for expression in expressions {
-        names.extend(expression.uses().keys().cloned());
-    }
-    used.extend(names.iter().cloned());
-    let indices = known.indices(&names);
-    let polled = indices.iter().flat_map(|index| known.polled(*index));
-    let polled: Vec<&Source> = polled.collect();
-
-    let service = Service {
-        name: name?,
-        fresh_for: fresh_for(&mut table, &polled, findings),
-        stale: stale(&mut table, findings),
-        on_failure: on_failure(&mut table, findings),
-        floor: table
-            .take("floor")
-            .and_then(|entry| entry.integer(findings, 1, 100))
-            .and_then(|floor| u16::try_from(floor).ok())
-            .and_then(Percent::new)
-            .unwrap_or(LEAST_FLOOR),
-        administration: table
-            .take("administration")
-            .and_then(|entry| {
-                let choices = [
-                    ("shared", Administration::Shared),
-                    ("owner", Administration::Owner),
-                ];
-                entry.choice(findings, &choices)
-            })
-            .unwrap_or(Administration::Shared),
-        sources: indices,
-        rules: rules.into_iter().map(|(rule, _)| rule).collect(),
+    let restarts = table.span_of("ramp").is_some() || matches!(weight, Weight::Capacity(_));
+    let shaping = weighing.shaping(&mut table, &weight, findings);
+    let mut service = Service {
+        shaping,
+        restarts: weighing.restarts(&mut table, restarts, findings),
+        maxconn: weighing.maxconn(&mut table, findings),
         weight,
+        rules,
+        stale,
+        on_stop,
+        release,
+        on_failure: silence::on_failure(&mut table, findings),
+        administration: administration.unwrap_or(Administration::Shared),
+        override_administration: self::administration(
+            &mut table,
+            "override_administration",
+            findings,
+        )
+        .or(administration)
+        .unwrap_or(Administration::Shared),
+        describe: table
+            .take("describe")
+            .and_then(|entry| entry.choice(findings, &DESCRIPTIONS))
+            .unwrap_or(Describe::Full),
+        ..Service::new(name?)
     };
+    let names: BTreeSet<String> = service
+        .expressions()
+        .flat_map(|expression| expression.uses().keys().cloned())
+        .collect();
+    service.sources = known.indices(&names);
+    used.extend(names);
+    let polled = service.sources.iter();
+    let polled: Vec<&Source> = polled.flat_map(|index| known.polled(*index)).collect();
+    service.fresh_for = silence::fresh_for(&mut table, &polled, findings);
     warn_of_silence(&service, &span, findings);
     warn_of_what_stays(&service, &span, findings);
     table.finish(findings, &SERVICE_KEYS, &LATER_SERVICE_KEYS);
     Some(service)
 }
 
-/// Load never leads below this: a busy farm would empty itself node by node.
-const LEAST_FLOOR: Percent = match Percent::new(1) {
-    Some(floor) => floor,
-    None => Percent::FULL,
-};
+const DESCRIPTIONS: [(&str, Describe); 3] = [
+    ("full", Describe::Full),
+    ("state", Describe::State),
+    ("none", Describe::Nothing),
+];
+
+fn administration(
+    table: &mut Table<'_>,
+    key: &str,
+    findings: &mut Findings<'_>,
+) -> Option<Administration> {
+    let choices = [
+        ("shared", Administration::Shared),
+        ("owner", Administration::Owner),
+    ];
+    table
+        .take(key)
+        .and_then(|entry| entry.choice(findings, &choices))
+}
 
 /// A service that neither weighs nor rules says full for ever; that is hardly meant.
 fn warn_of_silence(service: &Service, span: &Range<usize>, findings: &mut Findings<'_>) {
-    if service.weight.is_none() && service.rules.is_empty() {
+    if matches!(service.weight, Weight::Full)
+        && service.rules.is_empty()
+        && service.maxconn.is_none()
+    {
         findings.push(
             Diagnostic::warning(
                 span.clone(),
@@ -237,16 +269,17 @@ fn warn_of_what_stays(service: &Service, span: &Range<usize>, findings: &mut Fin
         let who = format!("rule {:?}", rule.name);
         (who, Some(rule.state))
     });
-    let stale = match service.stale {
+    let said = |stale: Stale| match stale {
         Stale::Say(state) => Some(state),
-        Stale::Keep | Stale::Release { .. } => None,
+        Stale::Keep | Stale::Release => None,
     };
     let on_failure = match service.on_failure {
         OnFailure::Say(state) => Some(state),
         OnFailure::Keep => None,
     };
     let others = [
-        ("stale".to_owned(), stale),
+        ("stale".to_owned(), said(service.stale)),
+        ("on_stop".to_owned(), said(service.on_stop)),
         ("on_failure".to_owned(), on_failure),
     ];
     for (who, state) in rules.chain(others) {
@@ -266,133 +299,20 @@ fn warn_of_what_stays(service: &Service, span: &Range<usize>, findings: &mut Fin
                     .remedy("administration = \"owner\" lifts it; reply = \"drain\" or \"maint\" needs no lifting"),
             );
         }
-        if line.maxconn.is_some() {
+        if line.maxconn.is_some() && service.maxconn.is_none() {
             let message =
                 format!("{who} sets maxconn, and nothing that the weight says sets it back");
-            findings.push(Diagnostic::warning(span.clone(), message));
-        }
-    }
-}
-
-fn fresh_for(table: &mut Table<'_>, polled: &[&Source], findings: &mut Findings<'_>) -> Duration {
-    let period = polled
-        .iter()
-        .map(|source| source.every + source.timeout)
-        .max()
-        .unwrap_or_default();
-    // Polls that are passed over until a failure is confirmed must not make the reply stale.
-    let rounds = polled
-        .iter()
-        .map(|source| source.confirm.fail_after.of)
-        .max();
-    let rounds = u32::from(rounds.unwrap_or(1)) + 2;
-    let default = Duration::from_secs(10).max(period * rounds);
-    let Some(entry) = table.take("fresh_for") else {
-        return default;
-    };
-    let least = Duration::from_millis(100);
-    let Some(chosen) = entry.duration(findings, least, LONGEST) else {
-        return default;
-    };
-    if chosen < period {
-        let slowest = polled
-            .iter()
-            .max_by_key(|source| source.every + source.timeout)
-            .map_or("", |source| source.name.as_str());
-        findings.push(
-            Diagnostic::error(
-                entry.span(),
-                format!(
-                    "fresh_for is shorter than every + timeout of {slowest}, {}",
-                    humantime::format_duration(period)
-                ),
-            )
-            .remedy(format!(
-                "a reply would be stale before its next reading; the default is {}",
-                humantime::format_duration(default)
-            )),
-        );
-    }
-    let confirmed = |source: &Source| {
-        source.every * u32::from(source.confirm.fail_after.needed) + source.timeout
-    };
-    if let Some(source) = polled.iter().max_by_key(|source| confirmed(source))
-        && chosen >= period
-        && chosen < confirmed(source)
-    {
-        findings.push(
-            Diagnostic::warning(
-                entry.span(),
-                format!(
-                    "fresh_for is shorter than {} takes to count as failed, {}",
-                    source.name,
-                    humantime::format_duration(confirmed(source))
-                ),
-            )
-            .remedy("it is overdue before fail_after has an effect"),
-        );
-    }
-    chosen
-}
-
-fn stale(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Stale {
-    let after = table.take("release_after");
-    let over = table.take("release_over");
-    let chosen = table
-        .take("stale")
-        .and_then(|entry| entry.text(findings, "\"keep\""));
-    let released = chosen
-        .as_ref()
-        .is_some_and(|chosen| chosen.value == "release");
-    if !released {
-        for entry in [after, over].into_iter().flatten() {
             findings.push(
-                Diagnostic::error(
-                    entry.key_span(),
-                    format!("{} has no effect without stale = \"release\"", entry.key),
-                )
-                .consequence(),
+                Diagnostic::warning(span.clone(), message)
+                    .remedy("with maxconn and maxconn_normal every other reply says the limit"),
             );
         }
-    }
-    let Some(chosen) = chosen else {
-        return Stale::Keep;
-    };
-    match chosen.value.as_str() {
-        "keep" => Stale::Keep,
-        "release" => {
-            let mut span = |entry: Option<Entry<'_>>, default| {
-                entry
-                    .and_then(|entry| entry.duration(findings, Duration::from_secs(1), LONGEST))
-                    .unwrap_or(default)
-            };
-            Stale::Release {
-                after: span(after, Duration::from_secs(300)),
-                over: span(over, Duration::from_secs(300)),
-            }
-        }
-        "full" => {
+        if line.operational.is_none() && line.percent.is_some() {
+            let message = format!("{who} does not say up, and leaves a server that is down there");
             findings.push(
-                Diagnostic::error(chosen.span, "stale cannot be \"full\"").remedy(
-                    "a server that jumps to full among busy ones gets too much; \
-                     \"release\" goes there step by step",
-                ),
+                Diagnostic::warning(span.clone(), message)
+                    .remedy("HAProxy changes only what a line says: write up beside the weight"),
             );
-            Stale::Keep
         }
-        _ => rules::say(&chosen, findings).map_or(Stale::Keep, Stale::Say),
-    }
-}
-
-fn on_failure(table: &mut Table<'_>, findings: &mut Findings<'_>) -> OnFailure {
-    let Some(chosen) = table
-        .take("on_failure")
-        .and_then(|entry| entry.text(findings, "\"keep\""))
-    else {
-        return OnFailure::Keep;
-    };
-    match chosen.value.as_str() {
-        "keep" => OnFailure::Keep,
-        _ => rules::say(&chosen, findings).map_or(OnFailure::Keep, OnFailure::Say),
     }
 }

@@ -25,7 +25,7 @@ fn defaults() {
     assert_eq!((http.redirects, http.max_bytes), (0, 1 << 20));
     let service = &config.services[0];
     assert_eq!(service.name.as_str(), "web");
-    assert_eq!(service.floor.get(), 1);
+    assert_eq!(service.shaping.floor.get(), 1);
     assert_eq!(service.fresh_for, Duration::from_secs(10));
     assert_eq!(service.stale, Stale::Keep);
     assert_eq!(service.on_failure, OnFailure::Keep);
@@ -63,13 +63,12 @@ fn states_and_lines() {
     );
     let (config, _) = good(&text);
     let service = &config.services[0];
-    assert_eq!(
-        service.stale,
-        Stale::Release {
-            after: Duration::from_secs(10),
-            over: Duration::from_secs(60)
-        }
-    );
+    assert_eq!(service.stale, Stale::Release);
+    let release = Release {
+        after: Duration::from_secs(10),
+        over: Duration::from_secs(60),
+    };
+    assert_eq!(service.release, release);
     let OnFailure::Say(State::Line(line)) = service.on_failure else {
         panic!("{:?}", service.on_failure)
     };

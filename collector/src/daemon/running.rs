@@ -2,10 +2,10 @@
 
 use crate::config::Service;
 use crate::evaluate::{Decided, Memory, Verdict};
-use crate::plan::plan;
+use crate::plan::{Plan, plan, stopping};
 use crate::state_file;
-use crate::status::{RuleStatus, ServiceStatus, Status};
-use agentcheck_common::{BootId, BootTime, Description, Reply, schedule};
+use crate::status::{MemoryStatus, RuleStatus, ServiceStatus, Status};
+use agentcheck_common::{BootId, BootTime, Description, Reply, ServiceName, schedule};
 use log::{debug, error, info, warn};
 use std::io;
 use std::path::Path;
@@ -13,6 +13,8 @@ use std::path::Path;
 /// A service at work.
 pub(super) struct Running {
     pub(super) memory: Memory,
+    /// What was published last, for the end.
+    verdict: Option<Verdict>,
     pub(super) wake_at: BootTime,
     /// The words that are being said, for the log.
     said: Option<(Reply, Decided)>,
@@ -36,6 +38,7 @@ impl Running {
             memory: remembered(service, known, directory, boot, now),
             wake_at: now,
             said: None,
+            verdict: None,
             status: ServiceStatus {
                 since: known.and_then(|known| known.since),
                 ..ServiceStatus::default()
@@ -55,12 +58,8 @@ impl Running {
     ) -> bool {
         let plan = plan(service, verdict);
         let name = &service.name;
-        let written = schedule::encode(name, boot, now, &plan.stages, &plan.then)
-            .map_err(|error| io::Error::other(error.to_string()))
-            .and_then(|file| {
-                let name = format!("{name}{}", agentcheck_common::STATE_SUFFIX);
-                state_file::replace(directory, &name, state_file::PUBLIC, file.as_bytes())
-            });
+        let written = write(name, &plan, directory, boot, now);
+        self.verdict = Some(verdict.clone());
         match written {
             Err(error) if !self.unwritten => {
                 error!("{name}: the reply cannot be written, the last one stands: {error}");
@@ -89,6 +88,34 @@ impl Running {
         changed
     }
 
+    /// Takes over what the service remembers now, for the status.
+    pub(super) fn remember(&mut self, service: &Service, memory: Memory) {
+        self.status.rules = rule_statuses(service, &memory);
+        self.status.memory = MemoryStatus::of(&memory);
+        self.memory = memory;
+    }
+
+    /// Writes what is to be said after a stop, where that is something else than after a death.
+    pub(super) fn publish_stop(
+        &self,
+        service: &Service,
+        directory: &Path,
+        boot: &BootId,
+        now: BootTime,
+    ) {
+        let last = self.verdict.as_ref();
+        let Some(plan) = last.and_then(|verdict| stopping(service, verdict, now)) else {
+            return;
+        };
+        let name = &service.name;
+        match write(name, &plan, directory, boot, now) {
+            Ok(()) => info!("{name}: {} from now on", plan.then),
+            Err(error) => {
+                error!("{name}: on_stop cannot be written, the last reply stands: {error}")
+            }
+        }
+    }
+
     /// One line per change that an operator wants to know of; a weight that just moves is none.
     fn log(&self, service: &Service, verdict: &Verdict, changed: bool) {
         let name = &service.name;
@@ -112,6 +139,19 @@ impl Running {
     }
 }
 
+fn write(
+    name: &ServiceName,
+    plan: &Plan,
+    directory: &Path,
+    boot: &BootId,
+    now: BootTime,
+) -> io::Result<()> {
+    let file = schedule::encode(name, boot, now, &plan.stages, &plan.then)
+        .map_err(|error| io::Error::other(error.to_string()))?;
+    let name = format!("{name}{}", agentcheck_common::STATE_SUFFIX);
+    state_file::replace(directory, &name, state_file::PUBLIC, file.as_bytes())
+}
+
 /// What a service knows from before the collector was started: the reply that is being said, and the
 /// truths of the rules that are still the same.
 fn remembered(
@@ -122,20 +162,13 @@ fn remembered(
     now: BootTime,
 ) -> Memory {
     let said = state_file::said(directory, &service.name, boot, now);
-    let rules = known.map_or(&[][..], |known| known.rules.as_slice());
-    let truths = service.rules.iter().map(|rule| {
-        rules
-            .iter()
-            .find(|known| known.name == rule.name && known.when == rule.when.text())
-            .and_then(RuleStatus::truth)
-    });
-    Memory {
-        last: said.map(|reply| reply.described(Description::NONE)),
-        truths: truths.collect(),
-    }
+    let last = said.map(|reply| reply.described(Description::NONE));
+    let unknown = ServiceStatus::default();
+    let known = known.unwrap_or(&unknown);
+    known.memory.restored(service, &known.rules, last, now)
 }
 
-pub(super) fn rule_statuses(service: &Service, memory: &Memory) -> Vec<RuleStatus> {
+fn rule_statuses(service: &Service, memory: &Memory) -> Vec<RuleStatus> {
     let truths = memory.truths.iter().copied();
     service
         .rules
@@ -146,6 +179,7 @@ pub(super) fn rule_statuses(service: &Service, memory: &Memory) -> Vec<RuleStatu
             when: rule.when.text().to_owned(),
             held: truth.map(|truth| truth.held),
             of: truth.map(|truth| truth.of.0),
+            changing: truth.and_then(|truth| truth.changing).map(|since| since.0),
         })
         .collect()
 }

@@ -1,0 +1,313 @@
+//! What a service is: the types that `[service.NAME]` is read into.
+
+use crate::capacity::Terms;
+use crate::expression::Expression;
+use crate::shape::Shaping;
+use crate::template::Template;
+use crate::text::counted;
+use agentcheck_common::{Maxconn, Percent, Reply, ServiceName};
+use std::fmt;
+use std::time::Duration;
+
+/// One service: what is said for it, and why.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// Its name, and the name of its state file.
+    pub name: ServiceName,
+    /// Indices, in the order of [`super::Config::names`], of the sources and derived numbers that it uses,
+    /// each once.
+    pub sources: Vec<usize>,
+    /// Tried in order; the first that holds decides.
+    pub rules: Vec<Rule>,
+    /// The weight where no rule decides.
+    pub weight: Weight,
+    /// How that becomes the percentage that is said.
+    pub shaping: Shaping,
+    /// What tells that the application was started again without HAProxy seeing it.
+    pub restarts: Restarts,
+    /// The limit of connections, where the agent manages it.
+    pub maxconn: Option<Limit>,
+    /// How long a reply is good without news.
+    pub fresh_for: Duration,
+    /// What is said after that, when the collector is dead or stuck.
+    pub stale: Stale,
+    /// How a way back to full goes when nobody decides.
+    pub release: Release,
+    /// What is said when a source that is needed fails.
+    pub on_failure: OnFailure,
+    /// What is said when the collector is told to stop.
+    pub on_stop: Stale,
+    /// How replies are worded.
+    pub administration: Administration,
+    /// How replies are worded that operators' overrides lead to.
+    pub override_administration: Administration,
+    /// How much descriptions tell.
+    pub describe: Describe,
+}
+
+impl Service {
+    /// A service without rules that always says full, with everything as it is by default.
+    #[must_use]
+    pub fn new(name: ServiceName) -> Self {
+        Self {
+            name,
+            sources: Vec::new(),
+            rules: Vec::new(),
+            weight: Weight::Full,
+            shaping: Shaping::default(),
+            restarts: Restarts::default(),
+            maxconn: None,
+            fresh_for: Duration::from_secs(10),
+            stale: Stale::Keep,
+            release: Release::default(),
+            on_failure: OnFailure::Keep,
+            on_stop: Stale::Keep,
+            administration: Administration::Shared,
+            override_administration: Administration::Shared,
+            describe: Describe::Full,
+        }
+    }
+
+    /// All its expressions, in no order that means anything.
+    pub fn expressions(&self) -> impl Iterator<Item = &Expression> {
+        let rules = self.rules.iter().flat_map(|rule| {
+            let description = rule.description.iter().flat_map(Template::expressions);
+            [Some(&rule.when), rule.leave_when.as_ref()]
+                .into_iter()
+                .flatten()
+                .chain(description)
+        });
+        rules
+            .chain(self.weight.expressions())
+            .chain(&self.restarts.start)
+            .chain(&self.restarts.counter)
+            .chain(self.maxconn.iter().map(|limit| &limit.total))
+    }
+}
+
+impl fmt::Display for Service {
+    /// One line for people: what it is made of, and the times that follow from it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rules = counted(self.rules.len(), "rule");
+        write!(f, "{}: {rules}, ", self.name)?;
+        match &self.weight {
+            Weight::Full => f.write_str("weight full")?,
+            Weight::Expression(weight) => write!(f, "weight {}", weight.text())?,
+            Weight::Capacity(capacity) => write!(
+                f,
+                "weight by capacity, {} requests a second are 100%",
+                crate::text::number(capacity.terms.full)
+            )?,
+        }
+        let Shaping {
+            smooth,
+            ramp,
+            ceiling,
+            floor,
+            ..
+        } = &self.shaping;
+        if let Some(smooth) = smooth {
+            write!(f, ", smoothed over {}", humantime::format_duration(*smooth))?;
+        }
+        if let Some(ramp) = ramp {
+            write!(f, ", ramp {}", humantime::format_duration(ramp.window))?;
+        }
+        if *ceiling < Percent::FULL {
+            write!(f, ", ceiling {}%", ceiling.get())?;
+        }
+        if let Some(limit) = &self.maxconn {
+            write!(f, ", maxconn {}", limit.total.text())?;
+        }
+        write!(
+            f,
+            ", floor {}%, fresh for {}",
+            floor.get(),
+            humantime::format_duration(self.fresh_for)
+        )
+    }
+}
+
+/// One rule of a service.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// For people: shown in the description and in the log.
+    pub name: String,
+    /// When it holds.
+    pub when: Expression,
+    /// When it holds no longer; none is when `when` is false.
+    pub leave_when: Option<Expression>,
+    /// How long `when` has to be true until it holds.
+    pub enter_after: Duration,
+    /// How long `leave_when` has to be true until it holds no longer.
+    pub leave_after: Duration,
+    /// What is said then.
+    pub state: State,
+    /// How long what it says stands without a collector, where it takes the server out; none is for ever.
+    pub stand_for: Option<Duration>,
+    /// Why, in the operator's words.
+    pub description: Option<Template>,
+}
+
+/// Where the weight comes from, in per cent.
+#[derive(Clone, Debug)]
+pub enum Weight {
+    /// It is always full.
+    Full,
+    /// An expression.
+    Expression(Expression),
+    /// What the server has shown that it can do.
+    Capacity(Box<Capacity>),
+}
+
+impl Weight {
+    /// The expressions in it.
+    pub fn expressions(&self) -> impl Iterator<Item = &Expression> {
+        let (one, capacity) = match self {
+            Self::Full => (None, None),
+            Self::Expression(expression) => (Some(expression), None),
+            Self::Capacity(capacity) => (None, Some(capacity)),
+        };
+        let more = capacity.into_iter().flat_map(|capacity| {
+            [&capacity.rate, &capacity.utilization]
+                .into_iter()
+                .chain(&capacity.errors)
+        });
+        one.into_iter().chain(more)
+    }
+}
+
+/// A weight by [`crate::capacity`].
+#[derive(Clone, Debug)]
+pub struct Capacity {
+    /// Requests served a second.
+    pub rate: Expression,
+    /// How busy the server is; 1 is all of it, and it may be more.
+    pub utilization: Expression,
+    /// Requests a second that failed.
+    pub errors: Option<Expression>,
+    /// The rest of the formula.
+    pub terms: Terms,
+}
+
+/// What tells that the application was started again.
+#[derive(Clone, Debug, Default)]
+pub struct Restarts {
+    /// Changes when it is started: a time.
+    pub start: Option<Expression>,
+    /// Falls when it is started: a counter, or how long it has been up.
+    pub counter: Option<Expression>,
+}
+
+/// A limit of connections that the agent manages.
+#[derive(Clone, Debug)]
+pub struct Limit {
+    /// Over all balancers.
+    pub total: Expression,
+    /// Of each balancer when nothing limits it: what its own configuration says.
+    pub normal: Maxconn,
+    /// How many balancers share the total; at least 1.
+    pub balancers: u32,
+}
+
+/// Where a server should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// All the traffic it is configured for.
+    Full,
+    /// This share of it.
+    Weight(Percent),
+    /// The least that load may lead to.
+    Floor,
+    /// No new sessions; existing ones go on.
+    Drain,
+    /// Not working.
+    Down,
+    /// Out of service, on purpose.
+    Maint,
+    /// An exact line.
+    Line(Reply),
+}
+
+impl State {
+    /// The word that configuration and logs use.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Weight(_) => "weight",
+            Self::Floor => "floor",
+            Self::Drain => "drain",
+            Self::Down => "down",
+            Self::Maint => "maint",
+            Self::Line(_) => "line",
+        }
+    }
+
+    /// Whether it takes the server out of service.
+    #[must_use]
+    pub fn takes_out(&self) -> bool {
+        match self {
+            Self::Drain | Self::Down | Self::Maint => true,
+            Self::Line(reply) => reply.takes_out(),
+            Self::Full | Self::Weight(_) | Self::Floor => false,
+        }
+    }
+}
+
+/// What is said when nobody decides any more: no collector renews a reply, or it is told to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stale {
+    /// The last reply, for ever.
+    Keep,
+    /// Back to full, step by step.
+    Release,
+    /// Something else.
+    Say(State),
+}
+
+/// The way back to full when nobody decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// How long the last reply is kept first.
+    pub after: Duration,
+    /// How long the way takes.
+    pub over: Duration,
+}
+
+impl Default for Release {
+    fn default() -> Self {
+        Self {
+            after: Duration::from_secs(300),
+            over: Duration::from_secs(300),
+        }
+    }
+}
+
+/// What is said when a needed source fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// The last reply, with the reason.
+    Keep,
+    /// Something else.
+    Say(State),
+}
+
+/// Who owns the administrative state on the balancer (ready, drain, maint).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Administration {
+    /// The operators: replies never say ready, drain or maint.
+    Shared,
+    /// The agent: replies say it every time.
+    Owner,
+}
+
+/// How much the descriptions of replies tell: whoever can connect can read them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Describe {
+    /// Who decided, and the numbers that led to it.
+    Full,
+    /// Who decided.
+    State,
+    /// Nothing.
+    Nothing,
+}

@@ -1,0 +1,102 @@
+//! What is known of the sources that one service uses, as of now.
+
+use super::{Latest, World, good_for};
+use crate::config::Service;
+use crate::expression::{Expression, Unknown};
+use crate::reading::Reason;
+use agentcheck_common::BootTime;
+use std::time::Duration;
+
+/// The state of the sources that a service uses.
+pub(super) struct Polled<'w> {
+    /// Name, and the latest poll; `None` is overdue.
+    sources: Vec<(&'w str, Option<Latest>)>,
+    /// Whether one has not been polled yet, and there is still time.
+    pub(super) waiting: bool,
+    now: BootTime,
+}
+
+impl<'w> Polled<'w> {
+    pub(super) fn new(service: &Service, world: &World<'w>, now: BootTime) -> Self {
+        let mut waiting = false;
+        let mut sources = Vec::with_capacity(service.sources.len());
+        for index in &service.sources {
+            let Some(name) = world.names.get(*index) else {
+                continue;
+            };
+            let latest = world.latest.get(*index).copied().flatten();
+            let since = latest.map_or(world.started, |latest| latest.sent);
+            let in_time = now < since.after(good_for(service));
+            waiting |= latest.is_none() && in_time;
+            sources.push((name.as_str(), latest.filter(|_| in_time)));
+        }
+        Self {
+            sources,
+            waiting,
+            now,
+        }
+    }
+
+    pub(super) fn overdue(&self) -> impl Iterator<Item = &'w str> {
+        self.sources
+            .iter()
+            .filter(|(_, latest)| latest.is_none())
+            .map(|(name, _)| *name)
+    }
+
+    fn latest(&self, source: &str) -> Option<Latest> {
+        self.sources
+            .iter()
+            .find(|(name, _)| *name == source)
+            .and_then(|(_, latest)| *latest)
+    }
+
+    /// When the oldest poll was sent that `expression` rests on. That a source is overdue is what the
+    /// collector itself sees, now.
+    pub(super) fn age_of(&self, expression: &Expression) -> BootTime {
+        expression
+            .uses()
+            .keys()
+            .map(|source| self.latest(source).map_or(self.now, |latest| latest.sent))
+            .min()
+            .unwrap_or(self.now)
+    }
+
+    /// Why an expression is unknown: rather the source that failed than what it lacks for it.
+    pub(super) fn reason(&self, expression: &Expression, unknown: &Unknown) -> String {
+        let failed = expression.uses().keys().find_map(|source| {
+            let failure = match self.latest(source) {
+                None => Some(Reason::Overdue),
+                Some(latest) => latest.failure,
+            };
+            failure.map(|reason| format!("{source} {reason}"))
+        });
+        failed.unwrap_or_else(|| unknown.to_string())
+    }
+
+    /// The content of an overdue source is not looked at, whatever it was.
+    pub(super) fn overdue_content(&self, expression: &Expression) -> Option<Unknown> {
+        expression
+            .uses()
+            .iter()
+            .find(|(source, used)| used.content && self.latest(source).is_none())
+            .map(|(source, _)| Unknown(format!("{source} {}", Reason::Overdue)))
+    }
+
+    /// When something changes without news: a source becomes overdue. Where one is, or none is used,
+    /// the verdict has to be renewed before it ends.
+    pub(super) fn wake_at(&self, service: &Service, now: BootTime) -> BootTime {
+        let renew = now.after(service.fresh_for / 3);
+        let next = self
+            .sources
+            .iter()
+            .map(|(_, latest)| match latest {
+                Some(latest) => latest.sent.after(good_for(service)),
+                None => renew,
+            })
+            .min();
+        // Never now or before: that would be a loop.
+        next.unwrap_or(renew)
+            .max(now.after(Duration::from_millis(1)))
+    }
+}

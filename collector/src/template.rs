@@ -1,0 +1,141 @@
+//! A description with values in it: `{queue.value} waiting`. The pieces in braces are expressions; `{{` and
+//! `}}` are braces.
+
+use crate::expression::{Expression, Scope};
+use std::fmt::Write as _;
+use std::ops::Range;
+
+/// A compiled description.
+#[derive(Clone, Debug, Default)]
+pub struct Template {
+    pieces: Vec<Piece>,
+}
+
+#[derive(Clone, Debug)]
+enum Piece {
+    Text(String),
+    Value(Box<Expression>),
+}
+
+/// A piece of a description as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// Text, as it is to be shown.
+    Text(String),
+    /// The bytes of an expression, without its braces.
+    Value(Range<usize>),
+}
+
+/// Takes a text apart.
+///
+/// # Errors
+/// The bytes of a brace that has no other.
+pub fn split(text: &str) -> Result<Vec<Written>, Range<usize>> {
+    let mut pieces = Vec::new();
+    let mut shown = String::new();
+    let mut rest = text.char_indices().peekable();
+    while let Some((at, character)) = rest.next() {
+        match character {
+            '{' | '}' if rest.next_if(|(_, next)| *next == character).is_some() => {
+                shown.push(character);
+            }
+            '{' => {
+                let start = at + 1;
+                let end = end_of_value(text, start).ok_or(at..at + 1)?;
+                if !shown.is_empty() {
+                    pieces.push(Written::Text(std::mem::take(&mut shown)));
+                }
+                pieces.push(Written::Value(start..end));
+                while rest.next_if(|(at, _)| *at <= end).is_some() {}
+            }
+            '}' => return Err(at..at + 1),
+            other => shown.push(other),
+        }
+    }
+    if !shown.is_empty() {
+        pieces.push(Written::Text(shown));
+    }
+    Ok(pieces)
+}
+
+/// Where the brace stands that ends the expression that begins at `start`: expressions have braces of their
+/// own, and strings.
+fn end_of_value(text: &str, start: usize) -> Option<usize> {
+    let mut depth = 0_usize;
+    let mut quoted = None;
+    for (at, character) in text.get(start..)?.char_indices() {
+        match (quoted, character) {
+            (Some(quote), _) if quote == character => quoted = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quoted = Some(character),
+            (None, '{') => depth += 1,
+            (None, '}') if depth == 0 => return Some(start + at),
+            (None, '}') => depth -= 1,
+            (None, _) => {}
+        }
+    }
+    None
+}
+
+impl Template {
+    /// Adds text.
+    pub fn push_text(&mut self, text: String) {
+        self.pieces.push(Piece::Text(text));
+    }
+
+    /// Adds a value.
+    pub fn push_value(&mut self, expression: Expression) {
+        self.pieces.push(Piece::Value(Box::new(expression)));
+    }
+
+    /// The expressions in it.
+    pub fn expressions(&self) -> impl Iterator<Item = &Expression> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Text(_) => None,
+            Piece::Value(expression) => Some(&**expression),
+        })
+    }
+
+    /// The description with the values of now; what has no value shows as `?`.
+    #[must_use]
+    pub fn fill(&self, scope: &Scope<'_>) -> String {
+        let mut filled = String::new();
+        for piece in &self.pieces {
+            // Writing to a String cannot fail.
+            let _ = match piece {
+                Piece::Text(text) => filled.write_str(text),
+                Piece::Value(expression) => match expression.shown(scope) {
+                    Ok(value) => filled.write_str(&value),
+                    Err(_) => filled.write_char('?'),
+                },
+            };
+        }
+        filled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_text_apart() {
+        let text = |text: &str| Written::Text(text.to_owned());
+        assert_eq!(split("just text"), Ok(vec![text("just text")]));
+        assert_eq!(split(""), Ok(vec![]));
+        assert_eq!(
+            split("{a.value} of {b.json['}']}, {{x}}"),
+            Ok(vec![
+                Written::Value(1..8),
+                text(" of "),
+                Written::Value(14..25),
+                text(", {x}"),
+            ])
+        );
+        assert_eq!(split("{ {'a': 1}.a }"), Ok(vec![Written::Value(1..13)]));
+        assert_eq!(split("{é}"), Ok(vec![Written::Value(1..3)]));
+        assert_eq!(split("a {b"), Err(2..3));
+        assert_eq!(split("a } b"), Err(2..3));
+        assert_eq!(split("{'}"), Err(0..1));
+    }
+}
