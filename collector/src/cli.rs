@@ -13,6 +13,9 @@ use std::process::ExitCode;
 /// Where the configuration is, unless told otherwise.
 pub const CONFIG_FILE: &str = "/etc/agentcheck/agentcheck.toml";
 
+/// Where what has to survive a reboot is, unless told otherwise: overrides and history.
+pub const DATA_DIR: &str = "/var/lib/agentcheck";
+
 /// Load feedback and health checks for HAProxy's agent-check.
 ///
 /// The collector polls applications and the host, evaluates the rules of its configuration, and writes
@@ -35,9 +38,10 @@ enum Command {
     Collect {
         #[command(flatten)]
         config: ConfigFile,
-        /// Where the state files go
-        #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
-        state_dir: PathBuf,
+        #[command(flatten)]
+        state: StateDir,
+        #[command(flatten)]
+        data: DataDir,
     },
     /// Load the configuration as `collect` does, and say what is wrong with it
     Check {
@@ -57,7 +61,33 @@ struct ConfigFile {
     config: PathBuf,
 }
 
-/// What went wrong, said to whoever asked: already one or more whole lines.
+#[derive(Args)]
+struct StateDir {
+    /// Where the state files are
+    #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
+    state_dir: PathBuf,
+}
+
+#[derive(Args)]
+struct DataDir {
+    /// Where overrides and history are
+    #[arg(long, value_name = "DIR", default_value = DATA_DIR)]
+    data_dir: PathBuf,
+}
+
+/// What is said to whoever asked, on standard output: whole lines, or nothing; and the exit status.
+struct Said {
+    text: String,
+    status: u8,
+}
+
+impl From<String> for Said {
+    fn from(text: String) -> Self {
+        Self { text, status: 0 }
+    }
+}
+
+/// What went wrong, for standard error: one or more whole lines. The exit status is 1.
 struct Failed(String);
 
 /// Runs what the process's arguments ask for.
@@ -72,13 +102,17 @@ pub fn run() -> ExitCode {
         }
     };
     let outcome = match line.command {
-        Command::Collect { config, state_dir } => collect(&config, &state_dir),
-        Command::Check { config, sample } => check(&config, sample.as_deref()),
+        Command::Collect {
+            config,
+            state,
+            data,
+        } => collect(&config, &state.state_dir, &data.data_dir),
+        Command::Check { config, sample } => check(&config, sample.as_deref()).map(Said::from),
     };
     match outcome {
         Ok(said) => {
-            let _ = std::io::stdout().write_all(said.as_bytes());
-            ExitCode::SUCCESS
+            let _ = std::io::stdout().write_all(said.text.as_bytes());
+            ExitCode::from(said.status)
         }
         Err(Failed(said)) => {
             let _ = std::io::stderr().write_all(said.as_bytes());
@@ -87,15 +121,15 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn collect(file: &ConfigFile, state_dir: &Path) -> Result<String, Failed> {
+fn collect(file: &ConfigFile, state_dir: &Path, data_dir: &Path) -> Result<Said, Failed> {
     let (config, warnings) = config::load(&file.config).map_err(|error| not_loaded(&error))?;
     journal::start();
     for warning in &warnings.rendered {
         // The first line says it all; the rest is for a terminal.
         log::warn!("{}", warning.lines().next().unwrap_or_default());
     }
-    daemon::run(config, state_dir)
-        .map(|()| String::new())
+    daemon::run(config, state_dir, data_dir)
+        .map(|()| String::new().into())
         .map_err(|error| Failed(format!("agentcheck: {error}\n")))
 }
 

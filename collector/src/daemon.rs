@@ -72,7 +72,7 @@ enum Event {
 ///
 /// # Errors
 /// Where it cannot begin.
-pub fn run(config: Config, directory: &Path) -> Result<(), NotRun> {
+pub fn run(config: Config, directory: &Path, _data: &Path) -> Result<(), NotRun> {
     let boot = clock::boot_id().map_err(NotRun::NoBootId)?;
     let _lock = lock::take(directory).map_err(NotRun::NotLocked)?;
 
