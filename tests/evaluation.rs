@@ -119,6 +119,7 @@ fn play(config: &Config, events: &str) -> String {
                 Decided::Rule { index, .. } => format!("rule {}", service.rules[*index].name),
                 Decided::Weight(weighed) => format!("weight {}", stages(weighed)),
                 Decided::Failure(reason) => format!("failure, {reason}"),
+                Decided::Override(forced) => format!("override {}", forced.action),
             };
             let plan = plan(service, &verdict);
             writeln!(

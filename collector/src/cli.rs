@@ -1,6 +1,9 @@
 //! The command line: what can be asked for, and with which exit status it ends.
 
+mod overrides;
+
 use crate::config::{self, Config, NotLoaded};
+use crate::overrides::Action;
 use crate::sample;
 use crate::text::counted;
 use crate::{daemon, journal};
@@ -52,6 +55,20 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         sample: Option<PathBuf>,
     },
+    /// No new sessions; existing ones go on
+    Drain(overrides::Drain),
+    /// Out of service, on purpose
+    Maint(overrides::Plain),
+    /// Not working
+    Down(overrides::Plain),
+    /// In, whatever the rules say, for a time
+    ForceUp(overrides::ForceUp),
+    /// A ceiling on the weight; it never raises one
+    Limit(overrides::Limit),
+    /// End an override: what is beneath it holds again
+    Resume(overrides::Target),
+    /// Lift, for a moment, a drain or maint that was set on the balancers
+    Release(overrides::Release),
 }
 
 #[derive(Args)]
@@ -108,6 +125,13 @@ pub fn run() -> ExitCode {
             data,
         } => collect(&config, &state.state_dir, &data.data_dir),
         Command::Check { config, sample } => check(&config, sample.as_deref()).map(Said::from),
+        Command::Drain(drain) => drain.set(),
+        Command::Maint(maint) => maint.set(Action::Maint),
+        Command::Down(down) => down.set(Action::Down),
+        Command::ForceUp(force) => force.set(),
+        Command::Limit(limit) => limit.set(),
+        Command::Resume(target) => overrides::resume(&target),
+        Command::Release(release) => overrides::release(&release),
     };
     match outcome {
         Ok(said) => {

@@ -11,6 +11,13 @@ pub fn now() -> BootTime {
     BootTime::from_timespec(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs())
 }
 
+/// Seconds since 1970, UTC: only for what has to survive a reboot, and for people.
+#[must_use]
+pub fn wall() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+    u64::try_from(now.tv_sec).unwrap_or_default()
+}
+
 /// The kernel's id of this boot.
 ///
 /// # Errors

@@ -18,7 +18,7 @@ pub use service::{
 };
 
 use crate::derive::Memory;
-use crate::expression::Expression;
+use crate::expression::{Expression, Vocabulary};
 use crate::prometheus::Selector;
 use crate::source::Source;
 use diagnostic::{Diagnostic, Place};
@@ -37,6 +37,8 @@ pub struct Config {
     pub derived: Vec<Derived>,
     /// The services, in the order of the file.
     pub services: Vec<Service>,
+    /// A file that, while it is there, has all services in maintenance.
+    pub maintenance_file: Option<PathBuf>,
 }
 
 impl Config {
@@ -44,6 +46,16 @@ impl Config {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let sources = self.sources.iter().map(|source| source.name.as_str());
         sources.chain(self.derived.iter().map(|derived| derived.name.as_str()))
+    }
+
+    /// What expressions may name.
+    #[must_use]
+    pub fn vocabulary(&self) -> Vocabulary {
+        let mut vocabulary = Vocabulary::new(&self.sources);
+        for derived in &self.derived {
+            vocabulary.add_derived(&derived.name);
+        }
+        vocabulary
     }
 }
 
@@ -222,12 +234,14 @@ fn read(tree: &toml::Spanned<toml::de::DeTable<'_>>, findings: &mut Findings<'_>
     }
     let services = services.and_then(|entry| entry.table(findings, "[service.web]"));
     let services = services::read(services, &sources, &derived, findings);
+    let maintenance_file = services::maintenance_file(&mut top, findings);
     top.finish(
         findings,
-        &["source", "derive", "service"],
-        &["include", "balancers"],
+        &["source", "derive", "service", "maintenance_file"],
+        &["include"],
     );
     Config {
+        maintenance_file,
         derived: derived.0.into_iter().map(|named| named.derived).collect(),
         sources: sources
             .named

@@ -4,14 +4,17 @@
 //! One thread per source, so that a source that hangs delays nobody. They hand their readings to one
 //! loop, which alone evaluates and writes.
 
+mod overriding;
 mod polling;
 mod running;
 
 use crate::clock;
 use crate::config::Config;
-use crate::evaluate::evaluate;
 use crate::lock::{self, NotLocked};
 use crate::observe::Observed;
+use crate::overrides::Effective;
+use crate::overrides::watch::Watch;
+use crate::overrule::decide;
 use crate::reading::{Reading, Reason};
 use crate::source::Stop;
 use crate::state_file;
@@ -19,6 +22,7 @@ use crate::status::{self, SourceStatus, Status};
 use crate::text;
 use agentcheck_common::{BootId, BootTime};
 use log::{debug, info, warn};
+use overriding::Overriding;
 use running::Running;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -35,6 +39,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How often the status snapshot is written while nothing but readings changes.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
+
+/// How often flag files are looked for.
+const FLAGS_EVERY: Duration = Duration::from_millis(500);
 
 /// The longest that the loop sleeps, so that it proves to the watchdog that it lives.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
@@ -64,6 +71,8 @@ impl fmt::Display for NotRun {
 enum Event {
     /// A poll of the source with this index has finished.
     Read(usize, Reading),
+    /// There may be something new among the overrides.
+    Overrides,
     /// The collector is to stop.
     Stop,
 }
@@ -72,16 +81,28 @@ enum Event {
 ///
 /// # Errors
 /// Where it cannot begin.
-pub fn run(config: Config, directory: &Path, _data: &Path) -> Result<(), NotRun> {
+pub fn run(config: Config, directory: &Path, data: &Path) -> Result<(), NotRun> {
     let boot = clock::boot_id().map_err(NotRun::NoBootId)?;
     let _lock = lock::take(directory).map_err(NotRun::NotLocked)?;
 
     // As many as can be waiting: a thread that finds it full waits, and polls no more meanwhile.
-    let (sender, events) = sync_channel(config.sources.len() + 1);
+    let (sender, events) = sync_channel(config.sources.len() + 2);
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(NotRun::NoThreads)?;
     let stop = Stop::new();
     let pollers =
         polling::start_polling(&config.sources, &stop, &sender).map_err(NotRun::NoThreads)?;
+    let mut collector = Collector::new(config, directory.to_owned(), data, boot);
+    let mut watch = Watch::new(collector.overriding.directory());
+    let changed = sender.clone();
+    thread::Builder::new()
+        .name("overrides".to_owned())
+        .spawn(move || {
+            // Changes may have been made before the watch was there.
+            while changed.send(Event::Overrides).is_ok() {
+                watch.wait();
+            }
+        })
+        .map_err(NotRun::NoThreads)?;
     let signalled = sender;
     thread::Builder::new()
         .name("signals".to_owned())
@@ -93,7 +114,6 @@ pub fn run(config: Config, directory: &Path, _data: &Path) -> Result<(), NotRun>
         })
         .map_err(NotRun::NoThreads)?;
 
-    let mut collector = Collector::new(config, directory.to_owned(), boot);
     collector.tell_manager(&[sd_notify::NotifyState::Ready]);
     info!(
         "collecting: {}, {}, into {}",
@@ -121,25 +141,35 @@ struct Collector {
     boot: BootId,
     started: BootTime,
     observed: Observed,
+    overriding: Overriding,
     running: Vec<Running>,
     sources: BTreeMap<String, SourceStatus>,
     /// Why the latest poll of each source failed, if it did, for the log; `None` before the first.
     told: Vec<Option<Option<Reason>>>,
+    /// When flag files were last looked for.
+    flags_seen: Instant,
     status_written: Option<Instant>,
     status_unwritten: bool,
 }
 
 impl Collector {
-    fn new(config: Config, directory: PathBuf, boot: BootId) -> Self {
+    fn new(config: Config, directory: PathBuf, data: &Path, boot: BootId) -> Self {
         let started = clock::now();
         let before = status::left_behind(&directory, &boot);
+        let overriding = Overriding::new(&config, data, &boot, before.as_ref());
         let running = config
             .services
             .iter()
-            .map(|service| Running::new(service, before.as_ref(), &directory, &boot, started))
+            .map(|service| {
+                let overridden = !overriding.standing(&config, service, started).is_empty();
+                let before = before.as_ref();
+                Running::new(service, before, overridden, &directory, &boot, started)
+            })
             .collect();
         Self {
             observed: Observed::new(&config, started),
+            overriding,
+            flags_seen: Instant::now(),
             told: vec![None; config.sources.len()],
             sources: BTreeMap::new(),
             status_written: None,
@@ -154,6 +184,7 @@ impl Collector {
 
     fn work(&mut self, events: &Receiver<Event>) {
         loop {
+            let mut said = false;
             let touched = match events.recv_timeout(self.sleep()) {
                 Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Ok(Event::Read(index, reading)) => {
@@ -165,15 +196,24 @@ impl Collector {
                             Ok(Event::Read(index, reading)) => {
                                 touched.extend(self.take(index, reading));
                             }
+                            Ok(Event::Overrides) => said |= self.overriding.read(&self.config),
                             Ok(Event::Stop) | Err(TryRecvError::Disconnected) => return,
                             Err(TryRecvError::Empty) => break,
                         }
                     }
                     touched
                 }
+                Ok(Event::Overrides) => {
+                    said |= self.overriding.read(&self.config);
+                    Vec::new()
+                }
                 Err(RecvTimeoutError::Timeout) => Vec::new(),
             };
-            self.evaluate(&touched);
+            if self.flags_seen.elapsed() >= FLAGS_EVERY {
+                self.flags_seen = Instant::now();
+                said |= self.overriding.look_at_flags(&self.config);
+            }
+            self.evaluate(&touched, said);
             self.tell_manager(&[sd_notify::NotifyState::Watchdog]);
         }
     }
@@ -215,23 +255,34 @@ impl Collector {
         self.observed.take(index, reading, clock::now())
     }
 
-    /// Evaluates the services that use one of the sources `touched`, or that have asked for it by now.
-    fn evaluate(&mut self, touched: &[usize]) {
+    /// Evaluates the services that use one of the sources `touched`, or that have asked for it by now; all of
+    /// them where an operator has said something.
+    fn evaluate(&mut self, touched: &[usize], said: bool) {
         let now = clock::now();
         let world = self.observed.world(now);
-        let mut changed = false;
+        let reached = self
+            .overriding
+            .look_at_conditions(&self.config, &world, now);
+        let all = said || reached;
+        let mut changed = all;
         for (service, running) in self.config.services.iter().zip(&mut self.running) {
             let news = touched.iter().any(|index| service.sources.contains(index));
-            if !news && now < running.wake_at {
+            if !news && !all && now < running.wake_at {
                 continue;
             }
-            let outcome = evaluate(service, &world, &running.memory, now);
-            running.remember(service, outcome.memory);
-            running.wake_at = outcome.wake_at;
-            if let Some(verdict) = outcome.verdict {
-                changed |= running.publish(service, &verdict, &self.directory, &self.boot, now);
+            let standing = self.overriding.standing(&self.config, service, now);
+            let effective = Effective::of(standing.iter().cloned());
+            let lift = self.overriding.lift(service, now);
+            let decision = decide(service, &world, &running.memory, &effective, lift, now);
+            running.remember(service, decision.memory);
+            running.wake_at = decision.wake_at;
+            running.status.overrides = self.overriding.statuses(&standing);
+            running.status.lift = self.overriding.lift_id(service);
+            if let Some(overruled) = decision.overruled {
+                changed |= running.publish(service, &overruled, &self.directory, &self.boot, now);
             }
         }
+        self.overriding.forget(now);
         let due = self
             .status_written
             .is_none_or(|written| written.elapsed() >= STATUS_EVERY);
@@ -252,6 +303,7 @@ impl Collector {
             services: services
                 .map(|(service, running)| (service.name.to_string(), running.status.clone()))
                 .collect(),
+            override_faults: self.overriding.faults().to_vec(),
         };
         let written = serde_json::to_vec_pretty(&status)
             .map_err(io::Error::from)

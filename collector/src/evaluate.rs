@@ -25,6 +25,7 @@ pub use rules::Truth;
 use crate::capacity::{self, Basis};
 use crate::config::{OnFailure, Service, State};
 use crate::expression::{Expression, Scope, Simple};
+use crate::overrides::Action;
 use crate::reading::Reason;
 use crate::shape::{self, Shaped};
 use crate::text;
@@ -84,6 +85,8 @@ pub struct Memory {
     pub start: Option<Simple>,
     /// What counts since then.
     pub counter: Option<f64>,
+    /// Until when the balancers' drain and maint are lifted, because an override was worded as owner.
+    pub lift: Option<BootTime>,
 }
 
 /// Who decided.
@@ -100,6 +103,17 @@ pub enum Decided {
     Weight(Weighed),
     /// Nobody could: why.
     Failure(String),
+    /// An operator, over all of these.
+    Override(Forced),
+}
+
+/// What an operator said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forced {
+    /// What is wanted.
+    pub action: Action,
+    /// Who said it.
+    pub by: String,
 }
 
 /// How a weight came about.
@@ -246,6 +260,8 @@ impl Walk<'_> {
                     (last.described(description), memory.stand_for)
                 }
             },
+            // Comes over the verdict, and never from here.
+            Decided::Override(_) => return None,
         };
         Some(Verdict {
             reply,
@@ -338,7 +354,7 @@ struct Why {
 }
 
 /// What something else than the weight says: the weight goes on from there.
-fn note(reply: &Reply, memory: &mut Memory, now: BootTime) {
+pub fn note(reply: &Reply, memory: &mut Memory, now: BootTime) {
     if reply.takes_out() {
         memory.out = true;
         memory.shape.taken_out();

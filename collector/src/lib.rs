@@ -18,6 +18,8 @@ pub mod expression;
 pub mod journal;
 pub mod lock;
 pub mod observe;
+pub mod overrides;
+pub mod overrule;
 pub mod plan;
 pub mod prometheus;
 pub mod reading;

@@ -110,6 +110,7 @@ fn decided_by(service: &Service, decided: &Decided) -> String {
         }
         Decided::Weight(weighed) => format!("weight {}", number(weighed.shaped.raw)),
         Decided::Failure(why) => format!("failure, {why}"),
+        Decided::Override(forced) => format!("override {}", forced.action),
     }
 }
 

@@ -8,6 +8,7 @@ pub use memory::MemoryStatus;
 
 use crate::capacity::Basis;
 use crate::evaluate::{Decided, Truth, Verdict, Weighed};
+use crate::overrides::Standing;
 use crate::reading::Reading;
 use crate::text;
 use agentcheck_common::{BootId, BootTime};
@@ -44,6 +45,9 @@ pub struct Status {
     pub sources: BTreeMap<String, SourceStatus>,
     /// The services, by name.
     pub services: BTreeMap<String, ServiceStatus>,
+    /// Overrides that cannot be used, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub override_faults: Vec<String>,
 }
 
 /// The latest poll of a source.
@@ -98,9 +102,67 @@ pub struct ServiceStatus {
     pub weight: Option<WeightStatus>,
     /// The rules' last truths, in the rules' order.
     pub rules: Vec<RuleStatus>,
+    /// The overrides that stand for it, whether they count or another comes first.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub overrides: Vec<OverrideStatus>,
+    /// The lift of the balancers' own drain and maint that is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lift: Option<String>,
     /// What else is remembered.
     #[serde(default)]
     pub memory: MemoryStatus,
+}
+
+/// An override that stands for a service.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub struct OverrideStatus {
+    /// Which one it is.
+    pub id: String,
+    /// For whom it is: `all`, `service` or `file`.
+    pub scope: String,
+    /// What is wanted now: `drain`, `maint`, `down`, `force-up` or `limit N%`.
+    pub action: String,
+    /// Whether it counts; another one comes first where it does not.
+    pub counts: bool,
+    /// Which of its stages stands, from 0.
+    pub stage: usize,
+    /// Who set it: the owner of its file.
+    pub by: String,
+    /// Why, in the operator's words.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub reason: String,
+    /// When it was set, in seconds since 1970, UTC.
+    pub set: u64,
+    /// When this stage ends at the latest.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ends: Option<u64>,
+    /// What else ends its first stage.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub until: Option<String>,
+    /// Whether that was seen to hold.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub reached: bool,
+}
+
+impl OverrideStatus {
+    /// The account of one; `counts` and `reached` are said apart.
+    #[must_use]
+    pub fn of(standing: &Standing<'_>, counts: bool, reached: bool) -> Self {
+        let first = standing.of.stages.first();
+        Self {
+            id: standing.of.id.clone(),
+            scope: standing.scope.word().to_owned(),
+            action: standing.action.to_string(),
+            counts,
+            stage: standing.stage,
+            by: standing.of.by.clone(),
+            reason: standing.of.reason.clone(),
+            set: standing.of.set.wall,
+            ends: standing.ends.map(|ends| ends.0),
+            until: first.and_then(|first| first.until.clone()),
+            reached,
+        }
+    }
 }
 
 /// A weight from what its expression gave to what is said, in per cent.
@@ -200,6 +262,7 @@ impl ServiceStatus {
             ),
             Decided::Weight(weighed) => ("weight", text::number(weighed.shaped.raw)),
             Decided::Failure(reason) => ("failure", reason.clone()),
+            Decided::Override(forced) => ("override", forced.action.to_string()),
         };
         self.weight = match &verdict.decided {
             Decided::Weight(weighed) => Some(WeightStatus::of(weighed)),

@@ -8,7 +8,7 @@ use crate::state::StateDirectory;
 use agentcheck_common::BootTime;
 use agentcheck_common::schedule::Schedule;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// `agentcheck collect`.
@@ -27,7 +27,30 @@ impl Collector {
             .arg("--config")
             .arg(configuration)
             .arg("--state-dir")
-            .arg(states.path());
+            .arg(states.path())
+            .arg("--data-dir")
+            .arg(Self::data(states));
+        command
+    }
+
+    /// The data directory that belongs to a state directory; it is there only where a test makes it.
+    #[must_use]
+    pub fn data(states: &StateDirectory) -> PathBuf {
+        states.path().with_extension("data")
+    }
+
+    /// A command of the operator, about the collector that writes there.
+    #[must_use]
+    pub fn operator(arguments: &[&str], configuration: &Path, states: &StateDirectory) -> Command {
+        let mut command = Command::new(binaries::collector());
+        command
+            .args(arguments)
+            .arg("--config")
+            .arg(configuration)
+            .arg("--state-dir")
+            .arg(states.path())
+            .arg("--data-dir")
+            .arg(Self::data(states));
         command
     }
 

@@ -7,6 +7,7 @@ use crate::template::Template;
 use crate::text::counted;
 use agentcheck_common::{Maxconn, Percent, Reply, ServiceName};
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// One service: what is said for it, and why.
@@ -43,6 +44,8 @@ pub struct Service {
     pub override_administration: Administration,
     /// How much descriptions tell.
     pub describe: Describe,
+    /// A file that, while it is there, has the service in maintenance.
+    pub maintenance_file: Option<PathBuf>,
 }
 
 impl Service {
@@ -65,6 +68,7 @@ impl Service {
             administration: Administration::Shared,
             override_administration: Administration::Shared,
             describe: Describe::Full,
+            maintenance_file: None,
         }
     }
 

@@ -13,8 +13,9 @@ use crate::source::Source;
 use agentcheck_common::{Administrative, ServiceName};
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::path::PathBuf;
 
-const SERVICE_KEYS: [&str; 27] = [
+const SERVICE_KEYS: [&str; 28] = [
     "weight",
     "capacity",
     "smooth",
@@ -41,9 +42,9 @@ const SERVICE_KEYS: [&str; 27] = [
     "administration",
     "override_administration",
     "describe",
+    "maintenance_file",
     "rule",
 ];
-const LATER_SERVICE_KEYS: [&str; 1] = ["maintenance_file"];
 
 /// What services may use.
 struct Known<'k> {
@@ -209,6 +210,7 @@ fn service(
             .take("describe")
             .and_then(|entry| entry.choice(findings, &DESCRIPTIONS))
             .unwrap_or(Describe::Full),
+        maintenance_file: maintenance_file(&mut table, findings),
         ..Service::new(name?)
     };
     let names: BTreeSet<String> = service
@@ -222,7 +224,7 @@ fn service(
     service.fresh_for = silence::fresh_for(&mut table, &polled, findings);
     warn_of_silence(&service, &span, findings);
     warn_of_what_stays(&service, &span, findings);
-    table.finish(findings, &SERVICE_KEYS, &LATER_SERVICE_KEYS);
+    table.finish(findings, &SERVICE_KEYS, &[]);
     Some(service)
 }
 
@@ -231,6 +233,25 @@ const DESCRIPTIONS: [(&str, Describe); 3] = [
     ("state", Describe::State),
     ("none", Describe::Nothing),
 ];
+
+/// A flag file, by its absolute path.
+pub(super) fn maintenance_file(
+    table: &mut Table<'_>,
+    findings: &mut Findings<'_>,
+) -> Option<PathBuf> {
+    let text = table
+        .take("maintenance_file")?
+        .text(findings, "\"/etc/agentcheck/maintenance\"")?;
+    let path = PathBuf::from(&text.value);
+    if !path.is_absolute() {
+        findings.push(
+            Diagnostic::error(text.span, "a path that is not absolute")
+                .remedy("write it from the root, as in \"/etc/agentcheck/maintenance\""),
+        );
+        return None;
+    }
+    Some(path)
+}
 
 fn administration(
     table: &mut Table<'_>,

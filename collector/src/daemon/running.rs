@@ -2,7 +2,8 @@
 
 use crate::config::Service;
 use crate::evaluate::{Decided, Memory, Verdict};
-use crate::plan::{Plan, plan, stopping};
+use crate::overrule::Overruled;
+use crate::plan::{Plan, stopping};
 use crate::state_file;
 use crate::status::{MemoryStatus, RuleStatus, ServiceStatus, Status};
 use agentcheck_common::{BootId, BootTime, Description, Reply, ServiceName, schedule};
@@ -25,17 +26,18 @@ pub(super) struct Running {
 
 impl Running {
     /// A service that goes on where `before`, the status that an earlier collector left, and the state
-    /// file end.
+    /// file end; `overridden` is whether an override stands for it.
     pub(super) fn new(
         service: &Service,
         before: Option<&Status>,
+        overridden: bool,
         directory: &Path,
         boot: &BootId,
         now: BootTime,
     ) -> Self {
         let known = before.and_then(|status| status.services.get(service.name.as_str()));
         Self {
-            memory: remembered(service, known, directory, boot, now),
+            memory: remembered(service, known, overridden, directory, boot, now),
             wake_at: now,
             said: None,
             verdict: None,
@@ -47,18 +49,17 @@ impl Running {
         }
     }
 
-    /// Writes the verdict's schedule; whether what is said has changed.
+    /// Writes the schedule; whether what is said has changed.
     pub(super) fn publish(
         &mut self,
         service: &Service,
-        verdict: &Verdict,
+        Overruled { verdict, plan }: &Overruled,
         directory: &Path,
         boot: &BootId,
         now: BootTime,
     ) -> bool {
-        let plan = plan(service, verdict);
         let name = &service.name;
-        let written = write(name, &plan, directory, boot, now);
+        let written = write(name, plan, directory, boot, now);
         self.verdict = Some(verdict.clone());
         match written {
             Err(error) if !self.unwritten => {
@@ -127,6 +128,7 @@ impl Running {
             (Decided::Weight(_), Decided::Weight(_)) => false,
             (Decided::Rule { index: before, .. }, Decided::Rule { index, .. }) => before != index,
             (Decided::Failure(before), Decided::Failure(reason)) => before != reason,
+            (Decided::Override(before), Decided::Override(forced)) => before != forced,
             _ => true,
         };
         if verdict.reply.takes_out() && changed {
@@ -157,14 +159,20 @@ fn write(
 fn remembered(
     service: &Service,
     known: Option<&ServiceStatus>,
+    overridden: bool,
     directory: &Path,
     boot: &BootId,
     now: BootTime,
 ) -> Memory {
-    let said = state_file::said(directory, &service.name, boot, now);
-    let last = said.map(|reply| reply.described(Description::NONE));
     let unknown = ServiceStatus::default();
     let known = known.unwrap_or(&unknown);
+    // What an override had said is not what rules and weight led to.
+    let last = if overridden || !known.overrides.is_empty() {
+        known.memory.last()
+    } else {
+        state_file::said(directory, &service.name, boot, now)
+    };
+    let last = last.map(|reply| reply.described(Description::NONE));
     known.memory.restored(service, &known.rules, last, now)
 }
 

@@ -5,7 +5,7 @@ use crate::config::Service;
 use crate::evaluate::Memory;
 use crate::expression::Simple;
 use crate::{capacity, shape};
-use agentcheck_common::BootTime;
+use agentcheck_common::{BootTime, Reply};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -17,6 +17,9 @@ type Dated = (f64, u64);
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Default)]
 #[serde(default)]
 pub struct MemoryStatus {
+    /// The last reply that a rule or the weight led to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last: Option<String>,
     /// Whether the server was taken out and its weight has not decided since.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub out: bool,
@@ -53,6 +56,9 @@ pub struct MemoryStatus {
     /// What counts since then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counter: Option<f64>,
+    /// Until when the balancers' drain and maint are lifted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lift: Option<u64>,
 }
 
 fn written(dated: Option<(f64, BootTime)>) -> Option<Dated> {
@@ -80,6 +86,8 @@ impl MemoryStatus {
             Some(Simple::Truth(_)) | None => (None, None),
         };
         Self {
+            last: memory.last.map(|last| last.to_string()),
+            lift: memory.lift.map(|lift| lift.0),
             out: memory.out,
             stand_for: memory.stand_for.map(|time| time.as_secs_f64()),
             smoothed: written(memory.shape.smoothed),
@@ -95,14 +103,20 @@ impl MemoryStatus {
         }
     }
 
-    /// The memory of a restarted collector: this, the rules that are still the same, and the reply that is
-    /// being said.
+    /// The last reply that is remembered.
+    #[must_use]
+    pub fn last(&self) -> Option<Reply> {
+        Reply::parse(self.last.as_ref()?.as_bytes()).ok()
+    }
+
+    /// The memory of a restarted collector: this, the rules that are still the same, and `last`, the reply
+    /// that rules and weight led to.
     #[must_use]
     pub fn restored(
         &self,
         service: &Service,
         rules: &[RuleStatus],
-        last: Option<agentcheck_common::Reply>,
+        last: Option<Reply>,
         now: BootTime,
     ) -> Memory {
         let truths = service.rules.iter().map(|rule| {
@@ -118,8 +132,7 @@ impl MemoryStatus {
                 .stand_for
                 .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
             truths: truths.collect(),
-            // The state file is the newer of the two.
-            out: last.map_or(self.out, |last| last.takes_out()),
+            out: self.out || last.is_some_and(|last| last.takes_out()),
             shape: shape::Memory {
                 smoothed: read(self.smoothed, now),
                 ramp: passed(self.ramp, now),
@@ -133,6 +146,10 @@ impl MemoryStatus {
             },
             start: self.start.map(Simple::Number).or(text),
             counter: self.counter,
+            // A minute at most: no file makes it longer.
+            lift: self
+                .lift
+                .map(|lift| BootTime(lift).min(now.after(crate::overrule::LIFT_FOR))),
         }
     }
 }
@@ -170,7 +187,7 @@ mod tests {
         let restored = status.restored(&service, &[], None, BootTime(4));
         assert_eq!(restored.shape.stepped, None);
         assert_eq!(restored.capacity, capacity::Memory::default());
-        let in_service = agentcheck_common::Reply::parse(b"up 50%").unwrap();
+        let in_service = Reply::parse(b"up 50%").unwrap();
         assert!(
             !status
                 .restored(&service, &[], Some(in_service), BootTime(9))

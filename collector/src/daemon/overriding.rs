@@ -1,0 +1,351 @@
+//! What operators say, at work: which overrides there are, which stand for a service, and what is told of
+//! them.
+
+use crate::clock;
+use crate::config::{Config, Service};
+use crate::evaluate::World;
+use crate::expression::{Expression, Type};
+use crate::overrides::store::{self, ALL, Stored};
+use crate::overrides::{Action, Effective, Moment, Now, Override, Scope, Stage, Standing, VERSION};
+use crate::status::{OverrideStatus, Status};
+use agentcheck_common::{BootId, BootTime};
+use log::{info, warn};
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// The overrides, and what is known of them.
+pub(super) struct Overriding {
+    directory: PathBuf,
+    boot: BootId,
+    stored: Stored,
+    /// The conditions that end stages, by the override's id; none where one cannot be used.
+    conditions: BTreeMap<String, Option<Expression>>,
+    /// Of which the condition was seen to hold.
+    reached: BTreeSet<String>,
+    /// Flag files that are there, as overrides.
+    flags: BTreeMap<PathBuf, Override>,
+    /// Whether the directory could not be read, so that that is told once.
+    unreadable: bool,
+}
+
+impl Overriding {
+    /// What stands in the data directory; `before` is what an earlier collector left.
+    pub(super) fn new(
+        config: &Config,
+        data: &Path,
+        boot: &BootId,
+        before: Option<&Status>,
+    ) -> Self {
+        let services = before
+            .into_iter()
+            .flat_map(|status| status.services.values());
+        let reached = services
+            .flat_map(|service| service.overrides.iter())
+            .filter(|known| known.reached)
+            .map(|known| known.id.clone());
+        let mut overriding = Self {
+            directory: store::directory(data),
+            boot: *boot,
+            stored: Stored::default(),
+            conditions: BTreeMap::new(),
+            reached: reached.collect(),
+            flags: BTreeMap::new(),
+            unreadable: false,
+        };
+        if !overriding.directory.is_dir() {
+            info!(
+                "{} is not there: operators cannot override anything",
+                overriding.directory.display()
+            );
+        }
+        overriding.read(config);
+        overriding.look_at_flags(config);
+        overriding
+    }
+
+    /// Where overrides are.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Reads the directory again; whether anything is new.
+    pub(super) fn read(&mut self, config: &Config) -> bool {
+        let stored = match store::read(&self.directory) {
+            Ok(stored) => stored,
+            Err(error) => {
+                if !self.unreadable {
+                    warn!(
+                        "{}: {error}; what was said stands",
+                        self.directory.display()
+                    );
+                }
+                self.unreadable = true;
+                return false;
+            }
+        };
+        self.unreadable = false;
+        if stored == self.stored {
+            return false;
+        }
+        for fault in &stored.faults {
+            if !self.stored.faults.contains(fault) {
+                warn!("an override cannot be used: {fault}");
+            }
+        }
+        let known: BTreeSet<&str> = config
+            .services
+            .iter()
+            .map(|service| service.name.as_str())
+            .chain([ALL])
+            .collect();
+        for (name, one) in &stored.overrides {
+            if self.stored.overrides.get(name).map(|before| &before.id) == Some(&one.id) {
+                continue;
+            }
+            if !known.contains(name.as_str()) {
+                warn!("there is an override for {name:?}, which is no service");
+            }
+            let condition = one.stages.first().and_then(|stage| stage.until.as_deref());
+            if let Some(text) = condition {
+                let condition = compiled(text, config);
+                if let Err(fault) = &condition {
+                    warn!("{name}: the condition of an override cannot be used: {fault}");
+                }
+                self.conditions.insert(one.id.clone(), condition.ok());
+            }
+        }
+        let ids: BTreeSet<&String> = stored.overrides.values().map(|one| &one.id).collect();
+        self.conditions.retain(|id, _| ids.contains(id));
+        self.reached.retain(|id| ids.contains(id));
+        self.stored = stored;
+        true
+    }
+
+    /// Looks whether flag files are there; whether that has changed.
+    pub(super) fn look_at_flags(&mut self, config: &Config) -> bool {
+        let files = config
+            .services
+            .iter()
+            .filter_map(|service| service.maintenance_file.as_ref())
+            .chain(&config.maintenance_file);
+        let mut flags = BTreeMap::new();
+        for file in files {
+            // A link may lead anywhere, but only to a file that is there.
+            let Ok(metadata) = file.metadata() else {
+                continue;
+            };
+            let since = u64::try_from(metadata.mtime()).unwrap_or_default();
+            flags.insert(file.clone(), flag(file, metadata.uid(), since));
+        }
+        if flags == self.flags {
+            return false;
+        }
+        self.flags = flags;
+        true
+    }
+
+    /// The overrides of one service, with their scopes.
+    fn of<'o>(
+        &'o self,
+        config: &'o Config,
+        service: &'o Service,
+    ) -> impl Iterator<Item = (Scope, &'o Override)> {
+        let files = [&service.maintenance_file, &config.maintenance_file];
+        let flags = files
+            .into_iter()
+            .flatten()
+            .filter_map(|file| Some((Scope::Flag, self.flags.get(file)?)));
+        let stored = &self.stored.overrides;
+        let named = stored.get(service.name.as_str());
+        let named = named.map(|one| (Scope::Service, one));
+        let all = stored.get(ALL).map(|one| (Scope::All, one));
+        named.into_iter().chain(all).chain(flags)
+    }
+
+    /// What stands for a service now.
+    pub(super) fn standing<'o>(
+        &'o self,
+        config: &'o Config,
+        service: &'o Service,
+        now: BootTime,
+    ) -> Vec<Standing<'o>> {
+        let now = self.clocks(now);
+        self.of(config, service)
+            .filter_map(|(scope, one)| one.standing(scope, self.reached.contains(&one.id), &now))
+            .collect()
+    }
+
+    /// Until when the balancers' own drain and maint are lifted for a service.
+    pub(super) fn lift(&self, service: &Service, now: BootTime) -> Option<BootTime> {
+        let now = self.clocks(now);
+        [service.name.as_str(), ALL]
+            .into_iter()
+            .filter_map(|name| self.stored.lifts.get(name))
+            .map(|lift| lift.ends(&now))
+            .max()
+            .filter(|ends| *ends > now.at)
+    }
+
+    /// Looks at the conditions that end stages; whether one is newly seen to hold.
+    pub(super) fn look_at_conditions(
+        &mut self,
+        config: &Config,
+        world: &World<'_>,
+        now: BootTime,
+    ) -> bool {
+        let mut news = false;
+        for (name, one) in &self.stored.overrides {
+            let Some(Some(condition)) = self.conditions.get(&one.id) else {
+                continue;
+            };
+            if self.reached.contains(&one.id) || !is_known(condition, world, config, now) {
+                continue;
+            }
+            if condition.truth(world.scope) == Ok(true) {
+                info!(
+                    "{name}: {} holds, so far for the override's first stage",
+                    condition.text()
+                );
+                self.reached.insert(one.id.clone());
+                news = true;
+            }
+        }
+        news
+    }
+
+    /// Takes away what is over.
+    pub(super) fn forget(&mut self, now: BootTime) {
+        let over: Vec<(String, String)> = {
+            let clocks = self.clocks(now);
+            let overrides = self.stored.overrides.iter().filter_map(|(name, one)| {
+                let reached = self.reached.contains(&one.id);
+                let over = one.standing(Scope::Service, reached, &clocks).is_none();
+                over.then(|| (name.clone(), one.id.clone()))
+            });
+            let lifts = self.stored.lifts.iter().filter_map(|(name, lift)| {
+                let over = lift.ends(&clocks) <= now;
+                over.then(|| (name.clone(), lift.id.clone()))
+            });
+            overrides.chain(lifts).collect()
+        };
+        if over.is_empty() {
+            return;
+        }
+        // Where this is not allowed the files stay, and are over all the same.
+        let locked = store::lock(&self.directory).ok();
+        for (name, id) in over {
+            if let Some(locked) = &locked {
+                locked.forget(&name, &id);
+            }
+            if self
+                .stored
+                .overrides
+                .get(&name)
+                .is_some_and(|one| one.id == id)
+            {
+                info!("{name}: an override is over");
+                self.stored.overrides.remove(&name);
+            }
+            if self
+                .stored
+                .lifts
+                .get(&name)
+                .is_some_and(|lift| lift.id == id)
+            {
+                self.stored.lifts.remove(&name);
+            }
+        }
+    }
+
+    /// What of the directory cannot be used, and why.
+    pub(super) fn faults(&self) -> &[String] {
+        &self.stored.faults
+    }
+
+    /// What the status tells of the overrides that stand for a service.
+    pub(super) fn statuses(&self, standing: &[Standing<'_>]) -> Vec<OverrideStatus> {
+        let effective = Effective::of(standing.iter().cloned());
+        let counts = |one: &Standing<'_>| {
+            [&effective.forced, &effective.limit]
+                .into_iter()
+                .flatten()
+                .any(|chosen| chosen.of.id == one.of.id && chosen.scope == one.scope)
+        };
+        standing
+            .iter()
+            .map(|one| {
+                let reached = self.reached.contains(&one.of.id);
+                OverrideStatus::of(one, counts(one), reached)
+            })
+            .collect()
+    }
+
+    /// The ids of lifts for a service, for the command that waits.
+    pub(super) fn lift_id(&self, service: &Service) -> Option<String> {
+        let lifts = &self.stored.lifts;
+        let lift = lifts
+            .get(service.name.as_str())
+            .or_else(|| lifts.get(ALL))?;
+        Some(lift.id.clone())
+    }
+
+    fn clocks(&self, at: BootTime) -> Now<'_> {
+        Now {
+            boot: &self.boot,
+            at,
+            wall: clock::wall(),
+        }
+    }
+}
+
+fn compiled(text: &str, config: &Config) -> Result<Expression, String> {
+    Expression::compile(text, Type::Truth, &config.vocabulary()).map_err(|faults| {
+        let faults = faults.into_iter().map(|fault| fault.message);
+        faults.collect::<Vec<_>>().join("; ")
+    })
+}
+
+/// Whether everything that a condition looks at is known and not overdue: what was read an hour ago says
+/// nothing of now.
+fn is_known(condition: &Expression, world: &World<'_>, config: &Config, now: BootTime) -> bool {
+    condition.uses().keys().all(|used| {
+        let index = world.names.iter().position(|name| name == used);
+        let latest = index.and_then(|index| world.latest.get(index).copied().flatten());
+        let behind: Vec<usize> =
+            match index.and_then(|index| index.checked_sub(config.sources.len())) {
+                None => index.into_iter().collect(),
+                Some(derived) => config
+                    .derived
+                    .get(derived)
+                    .map_or_else(Vec::new, |derived| derived.sources.clone()),
+            };
+        let period = behind
+            .into_iter()
+            .filter_map(|index| config.sources.get(index))
+            .map(|source| source.every + source.timeout)
+            .max()
+            .unwrap_or_default();
+        latest.is_some_and(|latest| latest.failure.is_none() && now < latest.sent.after(period * 3))
+    })
+}
+
+/// A flag file as an override: it stands as long as it is there.
+fn flag(file: &Path, owner: u32, since: u64) -> Override {
+    Override {
+        version: VERSION,
+        id: file.display().to_string(),
+        set: Moment {
+            boot: String::new(),
+            at: 0,
+            wall: since,
+        },
+        stages: vec![Stage {
+            action: Action::Maint,
+            until: None,
+            end: None,
+        }],
+        reason: String::from("flag file"),
+        by: store::user(owner),
+    }
+}

@@ -1,0 +1,271 @@
+use super::*;
+use crate::config::Stale;
+use crate::overrides::{Moment, Now, Override, Scope, VERSION};
+use agentcheck_common::{BootId, ServiceName};
+
+const SECOND: u64 = 1_000_000_000;
+
+fn boot() -> BootId {
+    BootId::parse(b"6e3f0a1c-2f0e-4a55-9a0b-0d8f3a8a4c11").unwrap()
+}
+
+fn service(overrides: Administration) -> Service {
+    Service {
+        override_administration: overrides,
+        ..Service::new(ServiceName::parse(b"web").unwrap())
+    }
+}
+
+/// An override that was set at 100 s; its stages, each with the second at which it ends.
+fn set(stages: &[(Action, Option<u64>)], reason: &str) -> Override {
+    let moment = |at: u64| Moment {
+        boot: boot().to_string(),
+        at: at * SECOND,
+        wall: 1_700_000_000 + at,
+    };
+    Override {
+        version: VERSION,
+        id: "1".to_owned(),
+        set: moment(100),
+        stages: stages
+            .iter()
+            .map(|(action, end)| crate::overrides::Stage {
+                action: *action,
+                until: None,
+                end: end.map(moment),
+            })
+            .collect(),
+        reason: reason.to_owned(),
+        by: "ann".to_owned(),
+    }
+}
+
+fn verdict(reply: &str) -> Verdict {
+    Verdict {
+        reply: Reply::parse(reply.as_bytes()).unwrap(),
+        decided: Decided::Failure(String::new()),
+        of: BootTime(99 * SECOND),
+        until: BootTime(109 * SECOND),
+        stand_for: None,
+    }
+}
+
+/// The schedule at 100 s, in seconds.
+fn said(
+    service: &Service,
+    beneath: Option<&str>,
+    overrides: &[(Scope, Override)],
+    lift: Option<u64>,
+) -> Vec<String> {
+    let boot = boot();
+    let now = BootTime(100 * SECOND);
+    let clocks = Now {
+        boot: &boot,
+        at: now,
+        wall: 0,
+    };
+    let standing = overrides
+        .iter()
+        .filter_map(|(scope, one)| one.standing(*scope, false, &clocks));
+    let effective = Effective::of(standing);
+    let beneath = beneath.map(verdict);
+    let lift = lift.map(|lift| BootTime(lift * SECOND));
+    let Some(overruled) = overrule(service, beneath.as_ref(), &effective, lift, now) else {
+        return Vec::new();
+    };
+    let plan = &overruled.plan;
+    assert_eq!(
+        plan.stages.first().map(|first| first.reply),
+        Some(overruled.verdict.reply)
+    );
+    let rising = plan
+        .stages
+        .windows(2)
+        .all(|pair| pair[0].until < pair[1].until);
+    assert!(rising && plan.stages[0].until > now, "{plan:?}");
+    let stages = plan.stages.iter();
+    stages
+        .map(|stage| format!("{} {}", stage.until.0 / SECOND, stage.reply))
+        .chain([format!("then {}", plan.then)])
+        .collect()
+}
+
+#[test]
+fn without_overrides_the_verdict_stands() {
+    let plain = service(Administration::Shared);
+    assert_eq!(said(&plain, None, &[], None), Vec::<String>::new());
+    assert_eq!(
+        said(&plain, Some("up 73% # x"), &[], None),
+        ["109 up 73% # x", "then up 73% # stale"]
+    );
+}
+
+#[test]
+fn a_drain_without_end_stands_without_a_collector() {
+    let drain = set(&[(Action::Drain, None)], "disk swap");
+    assert_eq!(
+        said(
+            &service(Administration::Shared),
+            Some("up 73%"),
+            &[(Scope::Service, drain)],
+            None
+        ),
+        [
+            "110 up 0% # override=drain by=ann disk swap",
+            "then up 0% # stale override=drain by=ann disk swap"
+        ]
+    );
+}
+
+#[test]
+fn after_its_end_comes_the_verdict_beneath_and_not_full() {
+    let maint = set(&[(Action::Maint, Some(400))], "");
+    let why = "override=maint by=ann until=2023-11-14T22:20:00Z";
+    assert_eq!(
+        said(
+            &service(Administration::Shared),
+            Some("up 73%"),
+            &[(Scope::All, maint)],
+            None
+        ),
+        [
+            format!("110 stopped 100% # maintenance {why}"),
+            format!("400 stopped 100% # stale maintenance {why}"),
+            "then up 73% # stale".to_owned()
+        ]
+    );
+    // Soon over: what is beneath is still fresh then.
+    let short = set(&[(Action::Down, Some(103))], "");
+    let lines = said(
+        &service(Administration::Shared),
+        Some("up 73%"),
+        &[(Scope::All, short.clone())],
+        None,
+    );
+    assert_eq!(lines[1..], ["109 up 73%", "then up 73% # stale"]);
+    // Nothing was ever known.
+    let lines = said(
+        &service(Administration::Shared),
+        None,
+        &[(Scope::All, short)],
+        None,
+    );
+    assert_eq!(lines[1..], ["then up 1% # override over"]);
+}
+
+#[test]
+fn worded_as_owner_it_is_lifted_afterwards() {
+    let maint = set(&[(Action::Maint, Some(103))], "");
+    let lines = said(
+        &service(Administration::Owner),
+        Some("up 73%"),
+        &[(Scope::All, maint)],
+        None,
+    );
+    assert!(lines[0].starts_with("103 maint 100% # override=maint"));
+    assert_eq!(
+        lines[1..],
+        ["163 up ready 73% # stale", "then up 73% # stale"]
+    );
+    // And by the collector itself.
+    let lines = said(
+        &service(Administration::Owner),
+        Some("up 73%"),
+        &[],
+        Some(105),
+    );
+    assert_eq!(
+        lines,
+        ["105 up ready 73%", "109 up 73%", "then up 73% # stale"]
+    );
+    let lines = said(
+        &service(Administration::Owner),
+        Some("up 73%"),
+        &[],
+        Some(200),
+    );
+    assert_eq!(
+        lines,
+        [
+            "109 up ready 73%",
+            "200 up ready 73% # stale",
+            "then up 73% # stale"
+        ]
+    );
+}
+
+#[test]
+fn a_lift_says_ready_and_nothing_else() {
+    for (beneath, expected) in [
+        ("up 0%", "105 up ready 0%"),
+        ("down 100%", "105 down ready 100%"),
+        ("stopped 100%", "105 stopped ready 100%"),
+        ("up drain 100%", "105 up drain 100%"),
+    ] {
+        let lines = said(
+            &service(Administration::Shared),
+            Some(beneath),
+            &[],
+            Some(105),
+        );
+        assert_eq!(lines[0], expected);
+    }
+}
+
+#[test]
+fn a_limit_is_a_ceiling_and_never_raises() {
+    let limit = |percent| (Scope::All, set(&[(Action::Limit { percent }, None)], ""));
+    let plain = service(Administration::Shared);
+    let first = |beneath, limit| said(&plain, Some(beneath), &[limit], None)[0].clone();
+    assert_eq!(
+        first("up 73%", limit(50)),
+        "109 up 50% # override=limit by=ann"
+    );
+    assert_eq!(first("up 30% # x", limit(50)), "109 up 30% # x");
+    assert_eq!(first("up 0%", limit(50)), "109 up 0%");
+    assert_eq!(first("down 100%", limit(50)), "109 down 100%");
+    assert_eq!(first("up", limit(50)), "109 up 50% # override=limit by=ann");
+    let forced = (Scope::Service, set(&[(Action::ForceUp, Some(103))], ""));
+    let lines = said(&plain, Some("up 0% # x"), &[limit(50), forced], None);
+    assert!(
+        lines[0].starts_with("103 up 50% # override=force-up"),
+        "{lines:?}"
+    );
+    // What took the server out before is beneath again.
+    assert_eq!(lines[1..], ["109 up 0% # x", "then up 0% # stale x"]);
+}
+
+#[test]
+fn a_stage_that_follows_is_not_foretold() {
+    let plain = service(Administration::Shared);
+    let endless = set(&[(Action::Drain, Some(103)), (Action::Maint, None)], "");
+    let lines = said(&plain, Some("up 73%"), &[(Scope::Service, endless)], None);
+    assert!(
+        lines[1].starts_with("then up 0% # override=drain"),
+        "{lines:?}"
+    );
+    let bounded = set(
+        &[(Action::Drain, Some(103)), (Action::Maint, Some(400))],
+        "",
+    );
+    let lines = said(&plain, Some("up 73%"), &[(Scope::Service, bounded)], None);
+    assert!(
+        lines[0].starts_with("400 up 0% # override=drain"),
+        "{lines:?}"
+    );
+    assert_eq!(lines[1], "then up 73% # stale");
+}
+
+#[test]
+fn without_description_nothing_is_told() {
+    let silent = Service {
+        describe: crate::config::Describe::Nothing,
+        stale: Stale::Keep,
+        ..service(Administration::Shared)
+    };
+    let drain = (Scope::Service, set(&[(Action::Drain, None)], "secret"));
+    assert_eq!(
+        said(&silent, Some("up 73%"), &[drain], None),
+        ["110 up 0%", "then up 0%"]
+    );
+}

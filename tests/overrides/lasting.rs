@@ -1,0 +1,122 @@
+//! What lasts: over the death of the collector, over a reboot, and what the files may do to it.
+
+use crate::desk::Desk;
+use agentcheck_tests::processes::output;
+use agentcheck_tests::state::boot_id;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::Command;
+
+#[test]
+fn it_survives_the_collector_and_what_is_beneath_comes_back() {
+    let mut desk = Desk::polling("restart", "on_failure = \"keep\"", "200ms");
+    desk.told(&["drain", "web", "--reason", "kernel"]);
+    desk.kill();
+    desk.start();
+    desk.logged("collecting: ");
+    desk.says("web", "up 0% ");
+    // The application is gone when the override ends: what is kept is what rules and weight had said, not
+    // what the operator had.
+    desk.put("web", "gone");
+    desk.logged("source web_number: malformed");
+    desk.told(&["resume", "web"]);
+    desk.says("web", "up 73% # kept: web_number malformed ");
+
+    // Ended while no collector was there.
+    desk.told(&["drain", "web"]);
+    desk.kill();
+    fs::remove_file(desk.overrides().join("web.override")).unwrap();
+    desk.start();
+    desk.says("web", "up 73% # kept: web_number malformed ");
+}
+
+#[test]
+fn after_a_reboot_it_lasts_until_its_time_by_the_wall_clock() {
+    let mut desk = Desk::open("reboot", "");
+    desk.told(&["drain", "web", "--for", "1h"]);
+    desk.told(&["drain", "api", "--for", "1h"]);
+    desk.kill();
+    let this = boot_id().to_string();
+    let other = "00000000-0000-4000-8000-000000000000";
+    let directory = desk.overrides();
+    let path = |name: &str| directory.join(format!("{name}.override"));
+    let edit = |name: &str, wall: &dyn Fn(u64) -> u64| {
+        let text = fs::read_to_string(path(name))
+            .unwrap()
+            .replace(&this, other);
+        let mut parts = text.split("\"wall\":");
+        let mut edited = parts.next().unwrap().to_owned();
+        for part in parts {
+            let digits = part.find(|c: char| !c.is_ascii_digit()).unwrap();
+            let seconds: u64 = part[..digits].parse().unwrap();
+            edited.push_str(&format!("\"wall\":{}{}", wall(seconds), &part[digits..]));
+        }
+        fs::write(path(name), edited).unwrap();
+    };
+    edit("web", &|seconds| seconds);
+    // Set two hours ago, for one.
+    edit("api", &|seconds| seconds - 7200);
+    fs::remove_dir_all(desk.states.path()).unwrap();
+    fs::create_dir(desk.states.path()).unwrap();
+    desk.start();
+    desk.says("web", "up 0% ");
+    desk.says("api", "up 50% ");
+    assert!(!path("api").exists(), "what is over is taken away");
+}
+
+/// Other files than a command writes: the collector says so, and nothing else suffers.
+#[test]
+fn hostile_files_change_nothing() {
+    let mut desk = Desk::open("hostile", "");
+    desk.told(&["drain", "api"]);
+    let directory = desk.overrides();
+    let drain = fs::read_to_string(directory.join("api.override")).unwrap();
+    fs::write(desk.scratch.file("elsewhere"), &drain).unwrap();
+    let file = |name: &str| directory.join(format!("{name}.override"));
+    symlink(desk.scratch.file("elsewhere"), file("web")).unwrap();
+    desk.logged("an override cannot be used: ");
+    fs::remove_file(file("web")).unwrap();
+    let status = output(Command::new("mkfifo").arg(file("web")));
+    assert!(status.status.success());
+    desk.logged("not a regular file");
+    fs::remove_file(file("web")).unwrap();
+    for (content, why) in [
+        ("{".to_owned(), "EOF while parsing"),
+        (
+            drain.replace("\"version\":1", "\"version\":2"),
+            "version 2, this program knows 1",
+        ),
+        (
+            drain.replace("\"drain\"", "{\"percent\":0}"),
+            "a limit goes from 1 to 100",
+        ),
+        (
+            drain.replace("\"drain\"", "\"force-up\""),
+            "force-up needs an end",
+        ),
+        (
+            drain.replace("{\"version", "{\"by\":\"root\",\"version"),
+            "unknown field `by`",
+        ),
+        (
+            format!("{drain}{}", " ".repeat(20_000)),
+            "more than 16384 bytes",
+        ),
+    ] {
+        let new = directory.join(".web.new");
+        fs::write(&new, content).unwrap();
+        fs::rename(new, file("web")).unwrap();
+        desk.logged(why);
+    }
+    desk.says("web", "up 73% ");
+    desk.says("api", "up 0% ");
+    // A name that is no service's is told, and no path.
+    fs::write(file("nobody"), &drain).unwrap();
+    desk.logged("there is an override for \"nobody\", which is no service");
+    let said = desk.told(&["maint", "web"]);
+    assert!(
+        said.starts_with("web: replaces what could not be used: "),
+        "{said}"
+    );
+    desk.says("web", "stopped 100% ");
+}
