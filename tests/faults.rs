@@ -10,6 +10,8 @@
     reason = "a test says what it expects in the shortest way, and prints what it did"
 )]
 
+#[path = "faults/goes_on.rs"]
+mod goes_on;
 #[path = "faults/kills.rs"]
 mod kills;
 #[path = "faults/left_behind.rs"]
