@@ -14,6 +14,8 @@
 
 #[path = "end_to_end/failures.rs"]
 mod failures;
+#[path = "end_to_end/field.rs"]
+mod field;
 #[path = "end_to_end/host.rs"]
 mod host;
 #[path = "end_to_end/looks.rs"]

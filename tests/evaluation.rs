@@ -3,7 +3,8 @@
 //! `AGENTCHECK_BLESS=1` writes what is seen as what is expected, to be read before it is committed.
 //!
 //! `events` has one event a line: seconds since the boot, a source, and what came of its poll
-//! (`number 97`, `json {...}`, `text ...`, `metrics name 1\\n`, `fail timeout`), or `wake` for an evaluation without news.
+//! (`number 97`, `json {...}`, `text ...`, `metrics name 1\\n`, `parts value=27 idle=73`, `file ...`, `no-file`,
+//! `status 503`, `fail timeout`), or `wake` for an evaluation without news.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,16 +14,19 @@
     clippy::print_stdout
 )] // a test says what it expects in the shortest way
 
+#[path = "evaluation/field.rs"]
+mod field;
 mod golden_cases;
 
-use agentcheck::config::{self, Config};
-use agentcheck::evaluate::{Decided, Memory, Weighed, evaluate};
+use agentcheck::config::{self, Config, Service};
+use agentcheck::evaluate::{Decided, Memory, Outcome, Weighed, evaluate};
 use agentcheck::observe::Observed;
 use agentcheck::plan::plan;
-use agentcheck::reading::{Content, Failure, Reading, Reason};
+use agentcheck::reading::{Content, Failure, FileFacts, Numbers, Reading, Reason};
 use agentcheck::source::Format;
 use agentcheck_common::BootTime;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 const SECOND: f64 = 1e9;
@@ -39,23 +43,32 @@ fn shown(time: BootTime) -> String {
 
 fn reading(sent: BootTime, what: &str) -> Reading {
     let (kind, rest) = what.split_once(' ').unwrap_or((what, ""));
+    let failed = |reason| {
+        let failure = Failure::new(reason, "");
+        Reading::failed(sent, Duration::from_secs(1), failure)
+    };
+    let facts = |exists: bool| {
+        let mtime_age = exists.then_some(0.0);
+        Some(FileFacts { exists, mtime_age })
+    };
     let content = match kind {
         "number" => Content::Number(rest.parse().unwrap()),
         "json" => Content::Json(serde_json::from_str(rest).expect(rest)),
-        "text" => Content::Text,
+        "text" | "file" => Content::Text,
+        "no-file" => Content::Nothing,
         "metrics" => Format::Prometheus
             .read(rest.replace("\\n", "\n").as_bytes())
             .expect(rest),
+        "parts" => Content::Numbers(parts(rest)),
         "fail" => {
-            let reason = [
-                Reason::Timeout,
-                Reason::Refused,
-                Reason::Status,
-                Reason::Malformed,
-            ];
-            let reason = reason.into_iter().find(|reason| reason.word() == rest);
-            let failure = Failure::new(reason.expect(rest), "");
-            return Reading::failed(sent, Duration::from_secs(1), failure);
+            let reason = Reason::ALL.iter().find(|reason| reason.word() == rest);
+            return failed(*reason.expect(rest));
+        }
+        "status" => {
+            return Reading {
+                status: Some(rest.parse().unwrap()),
+                ..failed(Reason::Status)
+            };
         }
         other => panic!("no such event: {other}"),
     };
@@ -64,10 +77,35 @@ fn reading(sent: BootTime, what: &str) -> Reading {
         latency: Duration::from_millis(10),
         status: None,
         exit: None,
-        text: Some(rest.to_owned()),
-        file: None,
+        text: (kind != "no-file").then(|| rest.to_owned()),
+        file: match kind {
+            "file" => facts(true),
+            "no-file" => facts(false),
+            _ => None,
+        },
         outcome: Ok(content),
     }
+}
+
+/// The numbers of a system source: `value` and its parts.
+fn parts(text: &str) -> Numbers {
+    let mut numbers = Numbers {
+        value: f64::NAN,
+        parts: Vec::new(),
+    };
+    for part in text.split(' ') {
+        let (name, number) = part.split_once('=').expect(text);
+        let number = number.parse().unwrap();
+        match ["user", "system", "idle", "iowait", "steal"]
+            .into_iter()
+            .find(|known| *known == name)
+        {
+            Some(name) => numbers.parts.push((name, number)),
+            None => numbers.value = number,
+        }
+    }
+    assert!(numbers.value.is_finite(), "{text} has no value");
+    numbers
 }
 
 /// What the weight went through: only what changed it.
@@ -89,32 +127,66 @@ fn stages(weighed: &Weighed) -> String {
     shown
 }
 
-/// Plays the events; gives what is said after each.
-fn play(config: &Config, events: &str) -> String {
-    let names: Vec<String> = config.names().map(str::to_owned).collect();
-    let mut observed = Observed::new(config, BootTime(0));
-    let mut memories = vec![Memory::default(); config.services.len()];
-    let mut told = String::new();
-    for event in events.lines().filter(|line| !line.starts_with('#')) {
+/// A configuration, and what came of the events so far.
+struct Player<'c> {
+    config: &'c Config,
+    names: Vec<String>,
+    observed: Observed,
+    memories: Vec<Memory>,
+}
+
+impl<'c> Player<'c> {
+    fn new(config: &'c Config) -> Self {
+        Self {
+            config,
+            names: config.names().map(str::to_owned).collect(),
+            observed: Observed::new(config, BootTime(0)),
+            memories: vec![Memory::default(); config.services.len()],
+        }
+    }
+
+    /// What each service says after this event.
+    fn play(&mut self, event: &str) -> Vec<(&'c Service, Outcome)> {
         let (at, what) = event.split_once(' ').unwrap();
         let now = moment(at);
         if what != "wake" {
             let (source, what) = what.split_once(' ').unwrap();
-            let index = names.iter().position(|name| name == source).unwrap();
-            observed.take(index, reading(now, what), now);
+            let index = self.names.iter().position(|name| name == source);
+            self.observed
+                .take(index.expect(source), reading(now, what), now);
         }
-        writeln!(told, "{event}").unwrap();
-        let world = observed.world(now);
-        for (service, memory) in config.services.iter().zip(&mut memories) {
+        let world = self.observed.world(now);
+        let mut outcomes = Vec::new();
+        for (service, memory) in self.config.services.iter().zip(&mut self.memories) {
             let outcome = evaluate(service, &world, memory, now);
-            *memory = outcome.memory;
+            *memory = outcome.memory.clone();
             assert!(outcome.wake_at > now, "waking in the past is a busy loop");
+            if let Some(verdict) = &outcome.verdict {
+                assert!(verdict.until > now);
+            }
+            outcomes.push((service, outcome));
+        }
+        outcomes
+    }
+}
+
+/// The events of a file: all lines that are not comments.
+fn events(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !line.starts_with('#'))
+}
+
+/// Plays the events; gives what is said after each.
+fn play(config: &Config, text: &str) -> String {
+    let mut player = Player::new(config);
+    let mut told = String::new();
+    for event in events(text) {
+        writeln!(told, "{event}").unwrap();
+        for (service, outcome) in player.play(event) {
             let Some(verdict) = outcome.verdict else {
                 let wake = shown(outcome.wake_at);
                 writeln!(told, "  {}: nothing to say, wake {wake}", service.name).unwrap();
                 continue;
             };
-            assert!(verdict.until > now);
             let by = match &verdict.decided {
                 Decided::Rule { index, .. } => format!("rule {}", service.rules[*index].name),
                 Decided::Weight(weighed) => format!("weight {}", stages(weighed)),
@@ -141,12 +213,15 @@ fn play(config: &Config, events: &str) -> String {
     told
 }
 
+/// What the events of a directory lead to.
+fn told(case: &Path) -> String {
+    let (config, _) = config::load(&case.join("agentcheck.toml"))
+        .unwrap_or_else(|error| panic!("{case:?}: {error}"));
+    let events = std::fs::read_to_string(case.join("events")).unwrap();
+    play(&config, &events)
+}
+
 #[test]
 fn golden_cases() {
-    golden_cases::all_as_expected("evaluation", 8, |case| {
-        let (config, _) = config::load(&case.join("agentcheck.toml"))
-            .unwrap_or_else(|error| panic!("{case:?}: {error}"));
-        let events = std::fs::read_to_string(case.join("events")).unwrap();
-        play(&config, &events)
-    });
+    golden_cases::all_as_expected("evaluation", 8, told);
 }
