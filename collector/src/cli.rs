@@ -1,6 +1,7 @@
 //! The command line: what can be asked for, and with which exit status it ends.
 
 mod overrides;
+mod replay;
 
 use crate::config::{self, Config, NotLoaded};
 use crate::overrides::Action;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Where the configuration is, unless told otherwise.
 pub const CONFIG_FILE: &str = "/etc/agentcheck/agentcheck.toml";
@@ -55,6 +57,10 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         sample: Option<PathBuf>,
     },
+    /// Poll as `collect` does, and keep the readings in a file
+    Record(replay::Record),
+    /// Put recorded readings through a configuration: what would have been said, and when
+    Replay(replay::Replay),
     /// No new sessions; existing ones go on
     Drain(overrides::Drain),
     /// Out of service, on purpose
@@ -107,6 +113,16 @@ impl From<String> for Said {
 /// What went wrong, for standard error: one or more whole lines. The exit status is 1.
 struct Failed(String);
 
+/// A span of time on the command line.
+fn span(text: &str) -> Result<Duration, String> {
+    const YEAR: Duration = Duration::from_secs(366 * 86_400);
+    match humantime::parse_duration(text.trim()) {
+        Ok(span) if span >= Duration::from_millis(100) && span <= YEAR => Ok(span),
+        Ok(_) => Err("it goes from 100ms to a year".to_owned()),
+        Err(_) => Err("a time looks like 30s, 10m, 1h 30m".to_owned()),
+    }
+}
+
 /// Runs what the process's arguments ask for.
 #[must_use]
 pub fn run() -> ExitCode {
@@ -125,6 +141,8 @@ pub fn run() -> ExitCode {
             data,
         } => collect(&config, &state.state_dir, &data.data_dir),
         Command::Check { config, sample } => check(&config, sample.as_deref()).map(Said::from),
+        Command::Record(record) => replay::record(&record),
+        Command::Replay(given) => replay::replay(&given),
         Command::Drain(drain) => drain.set(),
         Command::Maint(maint) => maint.set(Action::Maint),
         Command::Down(down) => down.set(Action::Down),

@@ -11,13 +11,12 @@
 use crate::config::{Config, Finding, Service, Weight};
 use crate::evaluate::{Decided, Memory, evaluate};
 use crate::expression::Expression;
+use crate::fields;
 use crate::observe::Observed;
-use crate::reading::{Content, Failure, FileFacts, Numbers, Reading, Reason};
-use crate::source::{Format, Kind, Source};
+use crate::reading::{Failure, Reading, Reason};
 use crate::text::number;
 use agentcheck_common::BootTime;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -48,7 +47,7 @@ pub fn try_out(config: &Config, sample: &str) -> Result<TriedOut, String> {
     for now in moments {
         for (index, source) in config.sources.iter().enumerate() {
             let reading = match sample.get(&source.name) {
-                Some(given) => reading(source, given, now)
+                Some(given) => fields::reading(source, given, now)
                     .map_err(|wrong| format!("source {}: {wrong}", source.name))?,
                 None => {
                     let failure = Failure::new(Reason::Missing, "not in the sample");
@@ -102,7 +101,9 @@ pub fn try_out(config: &Config, sample: &str) -> Result<TriedOut, String> {
     Ok(tried)
 }
 
-fn decided_by(service: &Service, decided: &Decided) -> String {
+/// Who decided, for people.
+#[must_use]
+pub fn decided_by(service: &Service, decided: &Decided) -> String {
     match decided {
         Decided::Rule { index, .. } => {
             let rule = service.rules.get(*index);
@@ -120,85 +121,4 @@ fn shown(expression: &Expression, scope: &crate::expression::Scope<'_>) -> Strin
         (_, Ok(value)) => number(value),
         (Err(unknown), _) => format!("unknown, {unknown}"),
     }
-}
-
-/// The reading that a sample of a source describes.
-fn reading(source: &Source, given: &Value, now: BootTime) -> Result<Reading, String> {
-    let Value::Object(fields) = given else {
-        return Err("an object of fields, as in {\"value\": 3}".to_owned());
-    };
-    let mut reading = Reading::failed(now, Duration::ZERO, Failure::new(Reason::Other, ""));
-    let mut content = None;
-    let mut error = None;
-    let mut parts = BTreeMap::new();
-    for (field, value) in fields {
-        match (field.as_str(), value) {
-            ("json", document) => content = Some(Content::Json(document.clone())),
-            ("value", Value::Number(value)) => content = value.as_f64().map(Content::Number),
-            ("text", Value::String(text)) => reading.text = Some(text.clone()),
-            ("metrics", Value::String(text)) => {
-                let read = Format::Prometheus.read(text.as_bytes());
-                content = Some(read.map_err(|failure| failure.to_string())?);
-            }
-            ("error", Value::String(reason)) => {
-                let known = Reason::ALL
-                    .iter()
-                    .copied()
-                    .find(|known| known.word() == reason);
-                error = Some(known.ok_or_else(|| format!("{reason} is no reason"))?);
-            }
-            ("exists", Value::Bool(exists)) => {
-                let mtime_age = fields.get("mtime_age").and_then(Value::as_f64);
-                reading.file = Some(FileFacts {
-                    exists: *exists,
-                    mtime_age,
-                });
-            }
-            // Belongs to `exists`.
-            ("mtime_age", Value::Number(_)) => {}
-            ("perf", Value::Object(numbers)) => {
-                let numbers = numbers
-                    .iter()
-                    .filter_map(|(label, value)| Some((label.clone(), value.as_f64()?)));
-                content = Some(Content::Perf(numbers.collect()));
-            }
-            ("latency", Value::Number(seconds)) => {
-                let seconds = seconds.as_f64().unwrap_or(0.0);
-                reading.latency = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-            }
-            ("status", Value::Number(status)) => {
-                reading.status = status.as_u64().and_then(|status| status.try_into().ok());
-            }
-            ("exit", Value::Number(exit)) => {
-                reading.exit = exit.as_i64().and_then(|exit| exit.try_into().ok());
-            }
-            (part, Value::Number(value)) => {
-                parts.insert(part.to_owned(), value.as_f64().unwrap_or(0.0));
-            }
-            (field, _) => return Err(format!("{field} cannot be that")),
-        }
-    }
-    reading.outcome = match (error, content) {
-        (Some(reason), _) => Err(Failure::new(reason, "as the sample says")),
-        (None, Some(Content::Number(value))) if !parts.is_empty() => {
-            let names: &[&str] = match &source.kind {
-                Kind::System(metric) => metric.parts(),
-                _ => &[],
-            };
-            if let Some(unknown) = parts.keys().find(|part| !names.contains(&part.as_str())) {
-                return Err(format!("it has no {unknown}"));
-            }
-            let parts = names
-                .iter()
-                .filter_map(|name| Some((*name, *parts.get(*name)?)))
-                .collect();
-            Ok(Content::Numbers(Numbers { value, parts }))
-        }
-        (None, Some(content)) => Ok(content),
-        (None, None) if !parts.is_empty() => {
-            return Err("parts without their value".to_owned());
-        }
-        (None, None) => Ok(Content::Text),
-    };
-    Ok(reading)
 }

@@ -76,6 +76,19 @@ pub enum Kind {
     Tcp(tcp::Tcp),
 }
 
+impl Kind {
+    /// How what arrives is read; none where nothing arrives, or it is no body.
+    #[must_use]
+    pub fn format(&self) -> Option<Format> {
+        match self {
+            Self::Http(http) => Some(http.format),
+            Self::File(file) => file.format,
+            Self::Command(command) => command.reads.format(),
+            Self::Tcp(_) | Self::System(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Kind {
     /// What is polled, on one line; no operator's text in it can end the line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -41,7 +41,7 @@ pub(super) struct Common {
     #[arg(long)]
     wait: bool,
     /// The longest agent-inter of the balancers
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = span)]
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = super::span)]
     agent_inter: Duration,
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Plain {
     #[command(flatten)]
     common: Common,
     /// How long; for ever without it
-    #[arg(long = "for", value_name = "TIME", value_parser = span)]
+    #[arg(long = "for", value_name = "TIME", value_parser = super::span)]
     time: Option<Duration>,
 }
 
@@ -62,7 +62,7 @@ pub(super) struct Drain {
     #[arg(long, value_name = "STATE", value_parser = ["maint", "down"])]
     then: Option<String>,
     /// When that follows
-    #[arg(long, value_name = "TIME", value_parser = span, requires = "then", conflicts_with = "until")]
+    #[arg(long, value_name = "TIME", value_parser = super::span, requires = "then", conflicts_with = "until")]
     after: Option<Duration>,
     /// An expression as in the configuration: where it holds, the server is drained
     #[arg(
@@ -73,7 +73,7 @@ pub(super) struct Drain {
     )]
     until: Option<String>,
     /// How long that is waited for
-    #[arg(long, value_name = "TIME", value_parser = span, requires = "until")]
+    #[arg(long, value_name = "TIME", value_parser = super::span, requires = "until")]
     deadline: Option<Duration>,
 }
 
@@ -82,7 +82,7 @@ pub(super) struct ForceUp {
     #[command(flatten)]
     common: Common,
     /// How long
-    #[arg(long = "for", value_name = "TIME", value_parser = span)]
+    #[arg(long = "for", value_name = "TIME", value_parser = super::span)]
     time: Duration,
 }
 
@@ -100,19 +100,9 @@ pub(super) struct Release {
     #[command(flatten)]
     target: Target,
     /// How long ready is said: a few agent intervals of the balancers
-    #[arg(long = "for", value_name = "TIME", value_parser = span, default_value = "30s")]
+    #[arg(long = "for", value_name = "TIME", value_parser = super::span, default_value = "30s")]
     time: Duration,
 }
-
-fn span(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text.trim()) {
-        Ok(span) if span >= Duration::from_millis(100) && span <= YEAR => Ok(span),
-        Ok(_) => Err("it goes from 100ms to a year".to_owned()),
-        Err(_) => Err("a time looks like 30s, 10m, 1h 30m".to_owned()),
-    }
-}
-
-const YEAR: Duration = Duration::from_secs(366 * 86_400);
 
 impl Plain {
     pub(super) fn set(&self, action: Action) -> Result<Said, Failed> {

@@ -1,0 +1,414 @@
+//! `record` and `replay`: readings of today, and what a configuration makes of them.
+
+use super::{ConfigFile, Failed, Said, not_loaded};
+use crate::config::{self, Config};
+use crate::plot::{self, Band, Chart, Line, Panel};
+use crate::replay::{Played, Track, play};
+use crate::source::{Pace, Poller, Source, Stop};
+use crate::text::{counted, number};
+use crate::{clock, recording};
+use agentcheck_common::BootTime;
+use clap::Args;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+/// How wide plots in the terminal are.
+const WIDTH: usize = 72;
+
+/// The largest recording that is read, in bytes.
+const MAX_BYTES: usize = 512 << 20;
+
+#[derive(Args)]
+pub(super) struct Record {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// How long; until Ctrl-C without it
+    #[arg(long = "for", value_name = "TIME", value_parser = super::span)]
+    time: Option<Duration>,
+    /// Where the recording goes; it must not be there yet
+    #[arg(value_name = "RECORDING")]
+    file: PathBuf,
+}
+
+#[derive(Args)]
+pub(super) struct Replay {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// Another configuration, side by side
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
+    /// Plot into this file
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Every change, those of weights alone included
+    #[arg(long)]
+    all: bool,
+    /// What `agentcheck record` has written
+    #[arg(value_name = "RECORDING")]
+    file: PathBuf,
+}
+
+/// Polls as a collector would, and keeps what came.
+pub(super) fn record(given: &Record) -> Result<Said, Failed> {
+    let (config, _) = config::load(&given.config.config).map_err(|error| not_loaded(&error))?;
+    let failed = |error: io::Error| {
+        let file = given.file.display();
+        let remedy = match error.kind() {
+            io::ErrorKind::AlreadyExists => ": choose another name, or remove it",
+            _ => "",
+        };
+        Failed(format!(
+            "agentcheck: {file} cannot be written: {error}{remedy}\n"
+        ))
+    };
+    let file = File::create_new(&given.file).map_err(failed)?;
+    let mut file = BufWriter::new(file);
+    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    writeln!(file, "{}", recording::head(&now)).map_err(failed)?;
+
+    let began = clock::now();
+    let stop = Stop::new();
+    let (sender, readings) = sync_channel(config.sources.len() + 1);
+    let no_threads = |error: io::Error| Failed(format!("agentcheck: no threads: {error}\n"));
+    let ended = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, ended.clone()).map_err(no_threads)?;
+    }
+    for source in &config.sources {
+        let (source, stop, sender) = (source.clone(), stop.clone(), sender.clone());
+        thread::Builder::new()
+            .name(format!("poll {}", source.name))
+            .spawn(move || {
+                keep_polling(&source, &stop, |reading| {
+                    sender.send((source.name.clone(), reading)).is_ok()
+                });
+            })
+            .map_err(no_threads)?;
+    }
+    let until = given.time.map(|time| Instant::now() + time);
+    let mut count = 0;
+    loop {
+        let over = until.is_some_and(|until| Instant::now() >= until);
+        if over || ended.load(std::sync::atomic::Ordering::Relaxed) {
+            break;
+        }
+        match readings.recv_timeout(Duration::from_millis(100)) {
+            Ok((source, reading)) => {
+                let line = recording::line(&source, &reading, began);
+                writeln!(file, "{line}").map_err(failed)?;
+                count += 1;
+            }
+            Err(RecvTimeoutError::Timeout) => file.flush().map_err(failed)?,
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    stop.stop();
+    file.flush().map_err(failed)?;
+    let count = counted(count, "reading");
+    let length = seconds(clock::now(), began);
+    Ok(format!("{}: {count} in {length}\n", given.file.display()).into())
+}
+
+fn seconds(now: BootTime, began: BootTime) -> String {
+    let whole = Duration::from_secs(now.since(began).as_secs());
+    humantime::format_duration(whole).to_string()
+}
+
+fn keep_polling(
+    source: &Source,
+    stop: &Stop,
+    mut take: impl FnMut(crate::reading::Reading) -> bool,
+) {
+    let mut poller = Poller::new(source);
+    let pace = Pace::new(source, "");
+    let mut next = Instant::now();
+    for round in 1.. {
+        let reading = poller.poll(stop);
+        if stop.is_stopped() || !take(reading) {
+            return;
+        }
+        let now = Instant::now();
+        next = (next + pace.after(round)).max(now);
+        if stop.wait(next - now) {
+            return;
+        }
+    }
+}
+
+/// Puts a recording through one configuration, or two.
+pub(super) fn replay(given: &Replay) -> Result<Said, Failed> {
+    let unreadable = |error: String| Failed(format!("{}: error: {error}\n", given.file.display()));
+    let bytes = crate::state_file::read_bounded(&given.file, MAX_BYTES)
+        .map_err(|error| unreadable(format!("cannot be read: {error}")))?;
+    let text = String::from_utf8(bytes).map_err(|_| unreadable("it is not UTF-8".to_owned()))?;
+    let mut said = String::new();
+    let mut sides = Vec::new();
+    for file in [Some(&given.config.config), given.against.as_ref()]
+        .into_iter()
+        .flatten()
+    {
+        let (config, _) = config::load(file).map_err(|error| not_loaded(&error))?;
+        let recording = recording::read(&config.sources, &text).map_err(unreadable)?;
+        for name in &recording.unknown {
+            let _ = writeln!(
+                said,
+                "{}: there is no source {name}; its readings are passed over",
+                file.display()
+            );
+        }
+        let played = play(&config, &recording);
+        sides.push((label(file), config, played));
+    }
+    for (label, config, played) in &sides {
+        if sides.len() > 1 {
+            let _ = writeln!(said, "\n== {label}");
+        }
+        tell(&mut said, config, played, given.all);
+    }
+    if let Some(svg) = &given.svg {
+        let drawn = plot::document(&charts(&sides));
+        std::fs::write(svg, drawn).map_err(|error| {
+            Failed(format!(
+                "agentcheck: {} cannot be written: {error}\n",
+                svg.display()
+            ))
+        })?;
+        let _ = writeln!(said, "\nplotted into {}", svg.display());
+    }
+    Ok(said.into())
+}
+
+fn label(file: &Path) -> String {
+    file.file_stem().map_or_else(
+        || file.display().to_string(),
+        |stem| stem.to_string_lossy().into_owned(),
+    )
+}
+
+/// What was said, for people.
+fn tell(said: &mut String, config: &Config, played: &Played, all: bool) {
+    let length = Duration::from_secs_f64(played.length.max(0.0).round());
+    let _ = writeln!(
+        said,
+        "{}, {}",
+        counted(played.readings, "reading"),
+        humantime::format_duration(length)
+    );
+    for track in &played.tracks {
+        let service = config
+            .services
+            .iter()
+            .find(|service| service.name.as_str() == track.service);
+        let _ = writeln!(
+            said,
+            "\n{}: {}",
+            track.service,
+            summary(track, played.length)
+        );
+        let mut last: Option<(&str, String)> = None;
+        for point in &track.points {
+            let by = service.map_or_else(String::new, |service| {
+                crate::sample::decided_by(service, &point.decided)
+            });
+            // A weight that moves is seen in the plot.
+            let kind = by.split(' ').next().unwrap_or_default().to_owned();
+            let named = if kind == "weight" { kind } else { by.clone() };
+            let now = (point.state(), named);
+            if all || last.as_ref() != Some(&now) {
+                let _ = writeln!(said, "  {:>10}  {} ({by})", stamp(point.at), point.reply);
+            }
+            last = Some(now);
+        }
+        draw(said, track, played.length);
+    }
+}
+
+fn stamp(at: f64) -> String {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // seconds of a recording
+    let tenths = (at * 10.0).round() as u64;
+    let (seconds, tenth) = (tenths / 10, tenths % 10);
+    format!(
+        "{}:{:02}:{:02}.{tenth}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    )
+}
+
+/// The weight over time: 0 where the server is out.
+fn weights(track: &Track) -> Vec<(f64, f64)> {
+    track
+        .points
+        .iter()
+        .map(|point| {
+            let percent = point.reply.percent.map_or(100, |percent| percent.get());
+            let out = point.reply.takes_out();
+            (point.at, if out { 0.0 } else { f64::from(percent) })
+        })
+        .collect()
+}
+
+fn summary(track: &Track, length: f64) -> String {
+    let weights = weights(track);
+    if weights.is_empty() {
+        return "nothing to say".to_owned();
+    }
+    let mut area = 0.0;
+    for (index, (at, weight)) in weights.iter().enumerate() {
+        let end = weights.get(index + 1).map_or(length, |next| next.0);
+        area += weight * (end - at).max(0.0);
+    }
+    let first = weights.first().map_or(0.0, |first| first.0);
+    let least = weights.iter().map(|point| point.1).fold(f64::MAX, f64::min);
+    let most = weights.iter().map(|point| point.1).fold(0.0, f64::max);
+    let changes = weights
+        .windows(2)
+        .filter(|pair| matches!(pair, [a, b] if (a.1 - b.1).abs() > 1e-9))
+        .count();
+    let states = track
+        .points
+        .windows(2)
+        .filter(|pair| matches!(pair, [a, b] if a.state() != b.state()))
+        .count();
+    let span = length - first;
+    let mut said = format!(
+        "{} of state, {} of weight",
+        counted(states, "change"),
+        counted(changes, "change")
+    );
+    if span > 0.0 {
+        let changes = f64::from(u32::try_from(changes).unwrap_or(u32::MAX));
+        let a_minute = number((changes / span * 600.0).round() / 10.0);
+        let mean = number((area / span).round());
+        let _ = write!(
+            said,
+            " ({a_minute} a minute), {least:.0}% to {most:.0}%, mean {mean}%"
+        );
+    }
+    said
+}
+
+/// The same as lines of block characters.
+fn draw(said: &mut String, track: &Track, length: f64) {
+    let time = (0.0, length.max(1e-9));
+    let widest = track.numbers.keys().map(|name| name.chars().count()).max();
+    let column = widest.unwrap_or(0).clamp(6, 24);
+    let name = |name: &str| name.chars().take(column).collect::<String>();
+    for (label, points) in &track.numbers {
+        let values = || points.iter().map(|point| point.1);
+        let low = values().fold(0.0, f64::min);
+        let high = values().fold(f64::MIN, f64::max).max(low + 1e-9);
+        let line = plot::spark(points, time, (low, high), WIDTH);
+        let _ = writeln!(
+            said,
+            "  {:column$} {line} {} to {}",
+            name(label),
+            number(low),
+            number(high)
+        );
+    }
+    let line = plot::spark(&weights(track), time, (0.0, 100.0), WIDTH);
+    let _ = writeln!(said, "  {:column$} {line} 0% to 100%", "weight");
+    let states: Vec<(f64, &str)> = track
+        .points
+        .iter()
+        .map(|point| (point.at, point.state()))
+        .collect();
+    let letters: String = plot::columns(&states, time, WIDTH)
+        .map(|state| match state {
+            Some("drain") => 'd',
+            Some("down") => 'X',
+            Some("maint") => 'm',
+            Some(_) => '·',
+            None => ' ',
+        })
+        .collect();
+    let _ = writeln!(
+        said,
+        "  {:column$} {letters} d drain, X down, m maint",
+        "state"
+    );
+}
+
+fn charts(sides: &[(String, Config, Played)]) -> Vec<Chart> {
+    let Some((_, _, first)) = sides.first() else {
+        return Vec::new();
+    };
+    let time = (0.0, first.length.max(1.0));
+    let tracks = first.tracks.iter().map(|track| {
+        let of = |played: &'_ Played| {
+            let same = |other: &&Track| other.service == track.service;
+            played.tracks.iter().find(same).cloned()
+        };
+        let numbers = track.numbers.iter().map(|(label, points)| Panel {
+            label: label.clone(),
+            range: None,
+            lines: vec![Line {
+                name: label.clone(),
+                points: points.clone(),
+                steps: true,
+            }],
+            bands: Vec::new(),
+        });
+        let lines = sides.iter().filter_map(|(label, _, played)| {
+            Some(Line {
+                name: label.clone(),
+                points: weights(&of(played)?),
+                steps: true,
+            })
+        });
+        let states = sides.iter().filter_map(|(label, _, played)| {
+            let track = of(played)?;
+            Some(Panel {
+                label: match sides.len() {
+                    1 => "weight, %".to_owned(),
+                    _ => format!("out of service: {label}"),
+                },
+                range: Some((0.0, 100.0)),
+                lines: Vec::new(),
+                bands: bands(&track, time.1),
+            })
+        });
+        let mut panels: Vec<Panel> = numbers.collect();
+        if sides.len() == 1 {
+            panels.extend(states.map(|panel| Panel {
+                lines: lines.clone().collect(),
+                ..panel
+            }));
+        } else {
+            panels.push(Panel {
+                label: "weight, %".to_owned(),
+                range: Some((0.0, 100.0)),
+                lines: lines.collect(),
+                bands: Vec::new(),
+            });
+            panels.extend(states);
+        }
+        Chart {
+            title: track.service.clone(),
+            time,
+            midnight: None,
+            panels,
+        }
+    });
+    tracks.collect()
+}
+
+/// When the server was out.
+fn bands(track: &Track, end: f64) -> Vec<Band> {
+    let points = track.points.iter().enumerate();
+    points
+        .filter(|(_, point)| point.state() != "up")
+        .map(|(index, point)| Band {
+            from: point.at,
+            to: track.points.get(index + 1).map_or(end, |next| next.at),
+            kind: point.state(),
+        })
+        .collect()
+}

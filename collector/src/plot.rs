@@ -1,0 +1,429 @@
+//! Plots over time: as SVG that stands by itself, in light and in dark, and as a line of block characters in
+//! a terminal. Pure.
+
+use std::fmt::Write as _;
+
+/// Several panels over one axis of time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chart {
+    /// What it is of.
+    pub title: String,
+    /// From and to, in seconds.
+    pub time: (f64, f64),
+    /// What second 0 is called on the axis, in seconds since midnight; none counts from 0.
+    pub midnight: Option<f64>,
+    /// One below the other.
+    pub panels: Vec<Panel>,
+}
+
+/// One panel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Panel {
+    /// What it shows.
+    pub label: String,
+    /// The least and the greatest value of its axis; none takes those of the lines.
+    pub range: Option<(f64, f64)>,
+    /// The lines in it, each in a colour of its own.
+    pub lines: Vec<Line>,
+    /// Stretches of time that stand out.
+    pub bands: Vec<Band>,
+}
+
+/// Numbers over time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// What it is; shown where a panel has several.
+    pub name: String,
+    /// Seconds and numbers, in order.
+    pub points: Vec<(f64, f64)>,
+    /// Whether a number holds until the next one.
+    pub steps: bool,
+}
+
+/// A stretch of time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Band {
+    /// Its first second.
+    pub from: f64,
+    /// Its last second.
+    pub to: f64,
+    /// What it is: `drain`, `down`, `maint` and `stale` have colours.
+    pub kind: &'static str,
+}
+
+const WIDTH: f64 = 960.0;
+const LEFT: f64 = 64.0;
+const RIGHT: f64 = 16.0;
+const TOP: f64 = 44.0;
+const PANEL: f64 = 110.0;
+const GAP: f64 = 34.0;
+const BOTTOM: f64 = 30.0;
+
+/// The style of all charts: as it stands in the SVG, and for pages that hold several.
+pub const STYLE: &str = "\
+.plot{background:#fff;color:#1f2328;font:12px system-ui,sans-serif}\
+.plot text{fill:currentColor}.plot .title{font-size:15px;font-weight:600}\
+.plot .axis{stroke:#d0d7de;stroke-width:1}.plot .tick{fill:#59636e;font-size:11px}\
+.plot .line{fill:none;stroke-width:1.5;stroke-linejoin:round}\
+.plot .c0{stroke:#0969da}.plot .c1{stroke:#bf3989}.plot .c2{stroke:#1a7f37}.plot .c3{stroke:#9a6700}\
+.plot text.c0{fill:#0969da;stroke:none}.plot text.c1{fill:#bf3989;stroke:none}\
+.plot text.c2{fill:#1a7f37;stroke:none}.plot text.c3{fill:#9a6700;stroke:none}\
+.plot .drain{fill:#9a670033}.plot .down{fill:#cf222e40}.plot .maint{fill:#59636e40}\
+.plot .stale{fill:#8250df2e}\
+@media(prefers-color-scheme:dark){.plot{background:#0d1117;color:#e6edf3}\
+.plot .axis{stroke:#30363d}.plot .tick{fill:#9198a1}\
+.plot .c0{stroke:#4493f8}.plot .c1{stroke:#db61a2}.plot .c2{stroke:#3fb950}.plot .c3{stroke:#d29922}\
+.plot text.c0{fill:#4493f8}.plot text.c1{fill:#db61a2}.plot text.c2{fill:#3fb950}\
+.plot text.c3{fill:#d29922}\
+.plot .drain{fill:#d2992240}.plot .down{fill:#f8514959}.plot .maint{fill:#9198a140}\
+.plot .stale{fill:#ab7df840}}";
+
+/// One SVG document with all charts, one below the other.
+#[must_use]
+pub fn document(charts: &[Chart]) -> String {
+    let height: f64 = charts.iter().map(height).sum();
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"plot\" viewBox=\"0 0 {WIDTH} {height}\" \
+         width=\"{WIDTH}\" height=\"{height}\"><style>{STYLE}</style>\n"
+    );
+    let mut top = 0.0;
+    for chart in charts {
+        draw(&mut svg, chart, top);
+        top += self::height(chart);
+    }
+    svg.push_str("</svg>\n");
+    svg
+}
+
+/// One chart as an element of a page that has [`STYLE`].
+#[must_use]
+pub fn element(chart: &Chart) -> String {
+    let height = height(chart);
+    let mut svg = format!(
+        "<svg class=\"plot\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{}\">\n",
+        escaped(&chart.title)
+    );
+    draw(&mut svg, chart, 0.0);
+    svg.push_str("</svg>\n");
+    svg
+}
+
+fn height(chart: &Chart) -> f64 {
+    let panels = u32::try_from(chart.panels.len()).unwrap_or(1);
+    TOP + f64::from(panels) * (PANEL + GAP) + BOTTOM
+}
+
+/// Text that may hold anything, in a document.
+#[must_use]
+pub fn escaped(text: &str) -> String {
+    let mut shown = String::new();
+    for character in text.chars() {
+        match character {
+            '&' => shown.push_str("&amp;"),
+            '<' => shown.push_str("&lt;"),
+            '>' => shown.push_str("&gt;"),
+            '"' => shown.push_str("&quot;"),
+            '\'' => shown.push_str("&#39;"),
+            control if control.is_control() => shown.push('?'),
+            other => shown.push(other),
+        }
+    }
+    shown
+}
+
+/// Where a moment is, from the left.
+fn across(time: (f64, f64), at: f64) -> f64 {
+    let length = (time.1 - time.0).max(1e-9);
+    LEFT + ((at - time.0) / length).clamp(0.0, 1.0) * (WIDTH - LEFT - RIGHT)
+}
+
+// Writing to a String cannot fail.
+fn draw(svg: &mut String, chart: &Chart, top: f64) {
+    let _ = writeln!(
+        svg,
+        "<text class=\"title\" x=\"{LEFT}\" y=\"{}\">{}</text>",
+        top + 20.0,
+        escaped(&chart.title)
+    );
+    let mut y = top + TOP;
+    for panel in &chart.panels {
+        draw_panel(svg, chart, panel, y);
+        y += PANEL + GAP;
+    }
+    let base = y - GAP;
+    for at in ticks(chart.time, 8) {
+        let x = across(chart.time, at);
+        let _ = writeln!(
+            svg,
+            "<line class=\"axis\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{:.1}\" y2=\"{base:.1}\"/>\
+             <text class=\"tick\" text-anchor=\"middle\" x=\"{x:.1}\" y=\"{:.1}\">{}</text>",
+            base - 4.0,
+            base + 16.0,
+            clock(chart, at)
+        );
+    }
+}
+
+fn draw_panel(svg: &mut String, chart: &Chart, panel: &Panel, top: f64) {
+    let (low, high) = panel.range.unwrap_or_else(|| range(&panel.lines));
+    let bottom = top + PANEL;
+    let up = |value: f64| bottom - ((value - low) / (high - low)).clamp(0.0, 1.0) * PANEL;
+    for band in &panel.bands {
+        let (from, to) = (across(chart.time, band.from), across(chart.time, band.to));
+        let _ = writeln!(
+            svg,
+            "<rect class=\"{}\" x=\"{from:.1}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{PANEL}\">\
+             <title>{}</title></rect>",
+            band.kind,
+            (to - from).max(0.5),
+            band.kind
+        );
+    }
+    for value in [low, f64::midpoint(low, high), high] {
+        let y = up(value);
+        let _ = writeln!(
+            svg,
+            "<line class=\"axis\" x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
+             <text class=\"tick\" text-anchor=\"end\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
+            WIDTH - RIGHT,
+            LEFT - 6.0,
+            y + 4.0,
+            short(value)
+        );
+    }
+    let _ = writeln!(
+        svg,
+        "<text x=\"{LEFT}\" y=\"{:.1}\">{}</text>",
+        top - 6.0,
+        escaped(&panel.label)
+    );
+    for (index, line) in panel.lines.iter().enumerate() {
+        let colour = index % 4;
+        if panel.lines.len() > 1 {
+            let right = u32::try_from(panel.lines.len() - index).unwrap_or(1);
+            let _ = writeln!(
+                svg,
+                "<text class=\"c{colour}\" text-anchor=\"end\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
+                WIDTH - RIGHT - f64::from(right - 1) * 170.0,
+                top - 6.0,
+                escaped(&line.name)
+            );
+        }
+        let mut path = String::new();
+        let mut last: Option<(f64, f64)> = None;
+        for (at, value) in thinned(&line.points, chart.time) {
+            let (x, y) = (across(chart.time, at), up(value));
+            let _ = match last {
+                None => write!(path, "M{x:.1} {y:.1}"),
+                Some((_, before)) if line.steps => {
+                    write!(path, "L{x:.1} {before:.1}L{x:.1} {y:.1}")
+                }
+                Some(_) => write!(path, "L{x:.1} {y:.1}"),
+            };
+            last = Some((x, y));
+        }
+        if let Some((_, y)) = last.filter(|_| line.steps) {
+            let _ = write!(path, "L{:.1} {y:.1}", across(chart.time, chart.time.1));
+        }
+        let _ = writeln!(svg, "<path class=\"line c{colour}\" d=\"{path}\"/>");
+    }
+}
+
+/// As many points as can be told apart: of those in one pixel the first, the least and the greatest.
+fn thinned(points: &[(f64, f64)], time: (f64, f64)) -> Vec<(f64, f64)> {
+    let mut shown: Vec<(f64, f64)> = Vec::new();
+    let mut pixel: Vec<(f64, f64)> = Vec::new();
+    let mut at_pixel = f64::MIN;
+    let mut flush = |pixel: &mut Vec<(f64, f64)>| {
+        let least = pixel.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1));
+        let most = pixel.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1));
+        let mut kept: Vec<(f64, f64)> =
+            [pixel.first().copied(), least, most, pixel.last().copied()]
+                .into_iter()
+                .flatten()
+                .collect();
+        kept.sort_by(|a, b| a.0.total_cmp(&b.0));
+        kept.dedup();
+        shown.append(&mut kept);
+        pixel.clear();
+    };
+    for point in points {
+        let pixel_of = across(time, point.0).floor();
+        if pixel_of > at_pixel {
+            flush(&mut pixel);
+            at_pixel = pixel_of;
+        }
+        pixel.push(*point);
+    }
+    flush(&mut pixel);
+    shown
+}
+
+/// From the least to the greatest value; a constant has some room around it.
+fn range(lines: &[Line]) -> (f64, f64) {
+    let values = || {
+        lines
+            .iter()
+            .flat_map(|line| line.points.iter().map(|point| point.1))
+    };
+    let low = values().reduce(f64::min).unwrap_or(0.0).min(0.0);
+    let high = values().reduce(f64::max).unwrap_or(1.0);
+    if high - low > 1e-12 {
+        (low, high)
+    } else {
+        (low, low + 1.0)
+    }
+}
+
+/// Round moments, at most `most` and a few.
+fn ticks(time: (f64, f64), most: u32) -> Vec<f64> {
+    const STEPS: [f64; 17] = [
+        1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0,
+        21600.0, 43200.0, 86400.0,
+    ];
+    let length = (time.1 - time.0).max(1.0);
+    let wanted = length / f64::from(most);
+    let days = (wanted / 86400.0).ceil() * 86400.0;
+    let step = STEPS
+        .into_iter()
+        .find(|step| *step >= wanted)
+        .unwrap_or(days);
+    let first = (time.0 / step).ceil();
+    (0..=most + 1)
+        .map(|index| (first + f64::from(index)) * step)
+        .filter(|at| *at <= time.1)
+        .collect()
+}
+
+/// A moment on the axis.
+fn clock(chart: &Chart, at: f64) -> String {
+    let seconds = at + chart.midnight.unwrap_or(0.0);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a few years of seconds
+    let seconds = seconds.max(0.0) as u64;
+    let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match chart.midnight {
+        Some(_) => format!("{:02}:{minutes:02}:{rest:02}", hours % 24),
+        None if hours > 0 => format!("{hours}:{minutes:02}:{rest:02}"),
+        None => format!("{minutes}:{rest:02}"),
+    }
+}
+
+fn short(value: f64) -> String {
+    let magnitude = value.abs();
+    let (base, unit) = if magnitude >= 1e9 {
+        (1e9, "G")
+    } else if magnitude >= 1e6 {
+        (1e6, "M")
+    } else if magnitude >= 1e4 {
+        (1e3, "k")
+    } else {
+        return ((value * 100.0).round() / 100.0).to_string();
+    };
+    format!("{}{unit}", (value / base * 10.0).round() / 10.0)
+}
+
+/// A line of `width` block characters; the value of each is the last one up to then.
+#[must_use]
+pub fn spark(points: &[(f64, f64)], time: (f64, f64), range: (f64, f64), width: usize) -> String {
+    const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    columns(points, time, width)
+        .map(|value| match value {
+            None => ' ',
+            Some(value) => {
+                let share = (value - range.0) / (range.1 - range.0).max(1e-12);
+                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // 0 to 7
+                let level = (share.clamp(0.0, 1.0) * 7.0).round() as usize;
+                BLOCKS.get(level).copied().unwrap_or(' ')
+            }
+        })
+        .collect()
+}
+
+/// What holds at the end of each of `width` equal parts of the time.
+pub fn columns<T: Copy>(
+    points: &[(f64, T)],
+    time: (f64, f64),
+    width: usize,
+) -> impl Iterator<Item = Option<T>> {
+    let mut rest = points.iter().peekable();
+    let mut held = None;
+    let parts = u32::try_from(width.max(1)).unwrap_or(1);
+    (1..=parts).map(move |part| {
+        let end = time.0 + (time.1 - time.0) * f64::from(part) / f64::from(parts);
+        while let Some((_, value)) = rest.next_if(|(at, _)| *at <= end) {
+            held = Some(*value);
+        }
+        held
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chart(points: Vec<(f64, f64)>) -> Chart {
+        Chart {
+            title: "web <1>".to_owned(),
+            time: (0.0, 600.0),
+            midnight: None,
+            panels: vec![Panel {
+                label: "weight & more".to_owned(),
+                range: Some((0.0, 100.0)),
+                lines: vec![Line {
+                    name: "a".to_owned(),
+                    points,
+                    steps: true,
+                }],
+                bands: vec![Band {
+                    from: 60.0,
+                    to: 120.0,
+                    kind: "drain",
+                }],
+            }],
+        }
+    }
+
+    #[test]
+    fn a_document_holds_what_it_is_given_and_no_markup_of_others() {
+        let svg = document(&[chart(vec![(0.0, 100.0), (300.0, 50.0)])]);
+        assert!(svg.contains("web &lt;1&gt;") && svg.contains("weight &amp; more"));
+        assert!(svg.contains("class=\"drain\" x=\"152.0\""), "{svg}");
+        // From the left edge at the top, to the middle, down by half, to the right edge.
+        assert!(
+            svg.contains("d=\"M64.0 44.0L504.0 44.0L504.0 99.0L944.0 99.0\""),
+            "{svg}"
+        );
+        assert!(svg.contains(">4:00</text>"), "{svg}");
+    }
+
+    #[test]
+    fn many_points_become_as_many_as_can_be_seen() {
+        let points: Vec<(f64, f64)> = (0..100_000_u32)
+            .map(|at| (f64::from(at) * 0.006, f64::from(at % 100)))
+            .collect();
+        let thin = thinned(&points, (0.0, 600.0));
+        assert!(thin.len() < 4000, "{}", thin.len());
+        assert!(thin.windows(2).all(|pair| pair[0].0 <= pair[1].0));
+        let most = thin.iter().map(|point| point.1).fold(0.0, f64::max);
+        assert!((most - 99.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn sparks_hold_the_last_value() {
+        let points = [(2.0, 0.0), (5.0, 100.0), (9.0, 50.0)];
+        assert_eq!(spark(&points, (0.0, 10.0), (0.0, 100.0), 10), " ▁▁▁████▅▅");
+        assert_eq!(spark(&[], (0.0, 10.0), (0.0, 100.0), 3), "   ");
+    }
+
+    #[test]
+    fn ticks_are_round() {
+        assert_eq!(
+            ticks((0.0, 600.0), 8),
+            [0.0, 120.0, 240.0, 360.0, 480.0, 600.0]
+        );
+        assert_eq!(ticks((0.0, 0.0), 8), [0.0]);
+        assert!(ticks((0.0, 3e7), 8).len() <= 10);
+        assert_eq!(short(12_300.0), "12.3k");
+        assert_eq!(short(2e9), "2G");
+    }
+}

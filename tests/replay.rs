@@ -1,0 +1,177 @@
+//! `agentcheck record` and `agentcheck replay`: what is recorded of real sources is read back, and a recording
+//! goes through two configurations.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)] // a test says what it expects in the shortest way
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+/// A directory of this test, removed with it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let process = std::process::id();
+        let directory = std::env::temp_dir().join(format!("agentcheck-replay-{name}-{process}"));
+        let _ = fs::remove_dir_all(&directory);
+        fs::create_dir(&directory).unwrap();
+        Self(directory)
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        let file = self.0.join(name);
+        fs::write(&file, text).unwrap();
+        file.display().to_string()
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn agentcheck(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_agentcheck"))
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn told(arguments: &[&str]) -> String {
+    let output = agentcheck(arguments);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+const CONFIG: &str = r#"
+[source.queue.file]
+path = "QUEUE"
+format = "number"
+every = "100ms"
+
+[service.web]
+weight = "headroom(queue.value, 100)"
+
+[[service.web.rule]]
+name = "long"
+when = "queue.value > 90"
+reply = "drain"
+"#;
+
+#[test]
+fn what_is_recorded_is_replayed() {
+    let scratch = Scratch::new("record");
+    let queue = scratch.write("queue", "27\n");
+    let config = scratch.write("agentcheck.toml", &CONFIG.replace("QUEUE", &queue));
+    let recording = scratch.path("today");
+    let said = told(&["record", "--config", &config, "--for", "1s", &recording]);
+    assert!(said.starts_with(&format!("{recording}: ")), "{said}");
+    let said = told(&["replay", "--config", &config, &recording]);
+    assert!(
+        said.contains("\nweb: 0 changes of state, 0 changes of weight"),
+        "{said}"
+    );
+    assert!(said.contains("  up 73% # queue=27 (weight 73)\n"), "{said}");
+    // What is there is not overwritten.
+    let again = agentcheck(&["record", "--config", &config, "--for", "1s", &recording]);
+    assert_eq!(again.status.code(), Some(1));
+    let error = String::from_utf8(again.stderr).unwrap();
+    assert!(error.contains("choose another name"), "{error}");
+}
+
+/// A queue that swings, and is once too long.
+fn swinging() -> String {
+    let mut text = String::from("{\"recording\":1}\n");
+    for second in 0..120 {
+        let queue = if second == 60 {
+            95
+        } else {
+            30 + 30 * (second % 2)
+        };
+        writeln!(
+            text,
+            "{{\"t\":{second},\"source\":\"queue\",\"reading\":{{\"value\":{queue}}}}}"
+        )
+        .unwrap();
+    }
+    text.push_str("{\"t\":1,\"source\":\"other\",\"reading\":{}}\n");
+    text
+}
+
+#[test]
+fn two_configurations_side_by_side() {
+    let scratch = Scratch::new("sides");
+    let plain = CONFIG.replace("QUEUE", "/nowhere");
+    let smooth = plain.replace("[[service", "smooth = \"10s\"\ndead_band = 5\n\n[[service");
+    let plain = scratch.write("plain.toml", &plain);
+    let smooth = scratch.write("smooth.toml", &smooth);
+    let recording = scratch.write("recording", &swinging());
+    let svg = scratch.path("plot.svg");
+    let said = told(&[
+        "replay",
+        "--config",
+        &plain,
+        "--against",
+        &smooth,
+        "--svg",
+        &svg,
+        &recording,
+    ]);
+    assert!(
+        said.contains("plain.toml: there is no source other; its readings are passed over\n"),
+        "{said}"
+    );
+    let changes = |side: &str| -> u32 {
+        let (_, rest) = said.split_once(&format!("== {side}\n")).unwrap();
+        let (_, rest) = rest.split_once("web: 2 changes of state, ").unwrap();
+        rest.split_once(' ').unwrap().0.parse().unwrap()
+    };
+    assert_eq!(changes("plain"), 119);
+    assert!(changes("smooth") < 30, "{said}");
+    assert!(
+        said.contains("   0:01:00.0  up 0% # rule=long queue=95 (rule long)\n"),
+        "{said}"
+    );
+    assert!(said.contains(" d drain, X down, m maint\n"), "{said}");
+    let drawn = fs::read_to_string(&svg).unwrap();
+    assert!(drawn.starts_with("<svg ") && drawn.ends_with("</svg>\n"));
+    for part in [
+        ">plain</text>",
+        ">smooth</text>",
+        "class=\"drain\"",
+        "weight, %",
+    ] {
+        assert!(drawn.contains(part), "{part}");
+    }
+    let all = told(&["replay", "--config", &plain, "--all", &recording]);
+    assert!(
+        all.lines().filter(|line| line.contains("(weight ")).count() > 100,
+        "{all}"
+    );
+}
+
+#[test]
+fn what_is_no_recording_is_told() {
+    let scratch = Scratch::new("wrong");
+    let config = scratch.write("agentcheck.toml", &CONFIG.replace("QUEUE", "/nowhere"));
+    let recording = scratch.write("recording", "{\"recording\":1}\n{\"t\":\n");
+    let output = agentcheck(&["replay", "--config", &config, &recording]);
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        error.starts_with(&format!("{recording}: error: line 2: ")),
+        "{error}"
+    );
+}
