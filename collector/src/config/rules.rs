@@ -60,9 +60,16 @@ pub(super) fn expression(
     }
 }
 
-/// Whether a condition that looks at no source is true.
+/// Whether a condition that looks at no source is true, and does not have to be for long.
 pub(super) fn always_holds(rule: &Rule) -> bool {
-    rule.when.uses().is_empty() && rule.when.truth(&Scope::new()) == Ok(true)
+    rule.enter_after.is_zero()
+        && rule.when.uses().is_empty()
+        && rule.when.truth(&Scope::new()) == Ok(true)
+}
+
+/// Whether `rule` never comes to hold before `earlier`, because it waits for the same and no shorter.
+fn is_behind(rule: &Rule, earlier: &Rule) -> bool {
+    earlier.when.text().trim() == rule.when.text().trim() && earlier.enter_after <= rule.enter_after
 }
 
 /// The rules, with the place of each one's condition.
@@ -96,7 +103,7 @@ pub(super) fn read(
                     "this rule is never reached: rule {:?} on line {line} always holds",
                     earlier.name
                 )
-            } else if earlier.when.text().trim() == rule.when.text().trim() {
+            } else if is_behind(&rule, earlier) {
                 format!(
                     "this rule never decides: rule {:?} on line {line} has the same condition",
                     earlier.name
