@@ -1,5 +1,6 @@
 //! The command line: what can be asked for, and with which exit status it ends.
 
+mod import;
 mod overrides;
 mod replay;
 
@@ -75,6 +76,8 @@ enum Command {
     Resume(overrides::Target),
     /// Lift, for a moment, a drain or maint that was set on the balancers
     Release(overrides::Release),
+    /// Print the agentcheck.toml that does what another agent's configuration says
+    Import(import::Import),
 }
 
 #[derive(Args)]
@@ -150,6 +153,7 @@ pub fn run() -> ExitCode {
         Command::Limit(limit) => limit.set(),
         Command::Resume(target) => overrides::resume(&target),
         Command::Release(release) => overrides::release(&release),
+        Command::Import(import) => import.print(),
     };
     match outcome {
         Ok(said) => {

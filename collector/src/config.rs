@@ -2,7 +2,7 @@
 //! `agentcheck collect` load it by the same [`load`].
 
 mod derived;
-mod diagnostic;
+pub(crate) mod diagnostic;
 mod raw;
 mod rules;
 mod service;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Severity {
+pub(crate) enum Severity {
     /// The configuration is not used.
     Error,
     /// It is used, and probably not what was meant.
@@ -16,7 +16,7 @@ pub(super) enum Severity {
 
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Diagnostic {
+pub(crate) struct Diagnostic {
     /// How bad it is.
     pub(super) severity: Severity,
     /// Bytes of the file.
@@ -30,7 +30,7 @@ pub(super) struct Diagnostic {
 }
 
 impl Diagnostic {
-    pub(super) fn error(span: Range<usize>, message: impl Into<String>) -> Self {
+    pub(crate) fn error(span: Range<usize>, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
             span,
@@ -47,7 +47,7 @@ impl Diagnostic {
         }
     }
 
-    pub(super) fn remedy(mut self, remedy: impl Into<String>) -> Self {
+    pub(crate) fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
         self
     }
@@ -184,7 +184,7 @@ pub struct Report {
 }
 
 impl Report {
-    pub(super) fn new(file: &Path, text: &str, mut findings: Vec<Diagnostic>) -> Self {
+    pub(crate) fn new(file: &Path, text: &str, mut findings: Vec<Diagnostic>) -> Self {
         findings.sort_by_key(|finding| (finding.span.start, finding.span.end));
         findings.dedup();
         let errors = findings

@@ -1,0 +1,33 @@
+//! `agentcheck import`.
+
+use super::{Failed, Said};
+use crate::import::{Agent, load};
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub(super) struct Import {
+    /// Whose configuration it is
+    agent: Foreign,
+    /// Its file: config.yml, config.xml or agent-config.json
+    file: PathBuf,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Foreign {
+    /// Helpshift's Herald
+    Herald,
+    /// The feedback agent of Loadbalancer.org, 4.x (XML) and 5.x (JSON)
+    Loadbalancer,
+}
+
+impl Import {
+    pub(super) fn print(&self) -> Result<Said, Failed> {
+        let agent = match self.agent {
+            Foreign::Herald => Agent::Herald,
+            Foreign::Loadbalancer => Agent::Loadbalancer,
+        };
+        let made = load(agent, &self.file).map_err(|error| Failed(error.to_string()))?;
+        Ok(made.into())
+    }
+}
