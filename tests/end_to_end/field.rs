@@ -63,12 +63,14 @@ impl Example {
         self.haproxy.wait_for_server(BACKEND, "one", what, wanted)
     }
 
-    /// Waits until the server is down by the agent's word, for this reason.
+    /// Waits until the server is down by the agent's word, for this reason. All of it is waited for: the two
+    /// tables of `HAProxy` that tell of it are asked for one after the other.
     fn wait_until_down(&self, reason: &str) {
-        let seen = self.wait_for(&format!("down because of {reason:?}"), |seen| {
-            seen.status == "DOWN (agent)" && seen.agent_text.contains(reason)
+        self.wait_for(&format!("down because of {reason:?}"), |seen| {
+            (seen.operational, seen.administrative) == (0, 0)
+                && seen.status == "DOWN (agent)"
+                && seen.agent_text.contains(reason)
         });
-        assert_eq!((seen.operational, seen.administrative), (0, 0), "{seen:?}");
     }
 
     /// Waits until the server is up with this weight, and the agent says why.
