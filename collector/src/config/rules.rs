@@ -139,7 +139,9 @@ fn warn_of_rule(
             .iter()
             .any(|named| named.source.name == *name && matches!(named.source.kind, Kind::System(_)))
     };
-    if rule.state.takes_out() && !uses.is_empty() && uses.keys().all(of_system) {
+    // Whether a port listens at all, say, is no load.
+    let of_load = uses.values().any(|used| used.content);
+    if rule.state.takes_out() && of_load && uses.keys().all(of_system) {
         findings.push(
             Diagnostic::warning(
                 header.clone(),

@@ -92,6 +92,7 @@ fn a_hard_rule_on_load_alone_is_warned_of() {
     assert!(rule("cpu.value > 95", "reply = 'drain'").contains("load alone"));
     assert!(rule("cpu.value > 95", "line = 'up 0%'").contains("load alone"));
     assert_eq!(rule("cpu.value > 95", "reply = 'floor'"), "");
+    assert_eq!(rule("!cpu.ok", "reply = 'drain'"), "");
     assert_eq!(
         rule("cpu.value > 95 && app.json.x > 1", "reply = 'drain'"),
         ""
