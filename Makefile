@@ -76,7 +76,7 @@ lint: ## formatting and warnings
 
 check: lint ## the same as lint
 
-bench: ## compare with C programs that do the same: tables, in some four minutes
+bench: ## compare with C programs that do the same: tables, in some seven minutes
 	bench/run.py
 
 # Bytes from outside, each target for FUZZ_SECONDS. What it finds in new paths it leaves in target/fuzz/;

@@ -2,6 +2,7 @@
 
 use agentcheck_common::{BootId, BootTime};
 use std::io;
+use std::time::Duration;
 
 /// Now, on `CLOCK_BOOTTIME`.
 #[must_use]
@@ -16,6 +17,13 @@ pub fn now() -> BootTime {
 pub fn wall() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
     u64::try_from(now.tv_sec).unwrap_or_default()
+}
+
+/// The processor time that this thread has taken so far: what work costs, however busy the machine is.
+#[must_use]
+pub fn worked() -> Duration {
+    let worked = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(worked).unwrap_or_default()
 }
 
 /// The kernel's id of this boot.

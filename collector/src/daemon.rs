@@ -1,12 +1,14 @@
 //! The shell around everything that decides: threads that poll, the loop that evaluates and publishes,
 //! signals, and what the service manager is told.
 //!
-//! One thread per source, so that a source that hangs delays nobody. They hand their readings to one
-//! loop, which alone evaluates and writes.
+//! Sources are polled on other threads, so that one that hangs delays nobody. They hand their readings to
+//! one loop, which alone evaluates and writes.
 
+mod agenda;
 mod overriding;
 mod polling;
 mod running;
+mod turns;
 
 use crate::clock;
 use crate::config::Config;
@@ -20,13 +22,14 @@ use crate::source::Stop;
 use crate::state_file;
 use crate::status::{self, SourceStatus, Status};
 use crate::text;
+use agenda::Agenda;
 use agentcheck_common::{BootId, BootTime};
 use log::{debug, info, warn};
 use overriding::Overriding;
+use polling::Polling;
 use running::Running;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -37,14 +40,25 @@ use std::time::{Duration, Instant};
 /// How long polls that are under way get to end when the collector stops.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How often the status snapshot is written while nothing but readings changes.
+/// How often the status snapshot is written while nothing but readings changes, and how long a change may
+/// have to wait for it where there are many.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
+
+/// Where writing the status snapshot takes no longer than this, every change is in it at once.
+const STATUS_CHEAP: Duration = Duration::from_micros(300);
+
+/// Where it takes longer, it may take one part in so many of the time: with a thousand services that all
+/// change it is written once a second.
+const STATUS_SHARE: u32 = 100;
 
 /// How often flag files are looked for.
 const FLAGS_EVERY: Duration = Duration::from_millis(500);
 
 /// The longest that the loop sleeps, so that it proves to the watchdog that it lives.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+/// How often the watchdog is told at most. Its time is counted in seconds.
+const WATCHDOG_EVERY: Duration = Duration::from_millis(500);
 
 /// Why the collector does not run.
 #[derive(Debug)]
@@ -89,8 +103,8 @@ pub fn run(config: Config, directory: &Path, data: &Path) -> Result<(), NotRun> 
     let (sender, events) = sync_channel(config.sources.len() + 2);
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(NotRun::NoThreads)?;
     let stop = Stop::new();
-    let pollers =
-        polling::start_polling(&config.sources, &stop, &sender).map_err(NotRun::NoThreads)?;
+    let polling =
+        Polling::start(&config.sources, &stop, sender.clone()).map_err(NotRun::NoThreads)?;
     let mut collector = Collector::new(config, directory.to_owned(), data, boot);
     let mut watch = Watch::new(collector.overriding.directory());
     let changed = sender.clone();
@@ -128,8 +142,9 @@ pub fn run(config: Config, directory: &Path, data: &Path) -> Result<(), NotRun> 
     collector.publish_stop();
     stop.stop();
     drop(events);
+    polling.wake();
     let patience = Instant::now() + PATIENCE;
-    while pollers.iter().any(|poller| !poller.is_finished()) && Instant::now() < patience {
+    while !polling.is_over() && Instant::now() < patience {
         thread::sleep(Duration::from_millis(5));
     }
     Ok(())
@@ -143,13 +158,21 @@ struct Collector {
     observed: Observed,
     overriding: Overriding,
     running: Vec<Running>,
-    sources: BTreeMap<String, SourceStatus>,
+    agenda: Agenda,
+    /// The latest poll of each source.
+    sources: Vec<Option<SourceStatus>>,
     /// Why the latest poll of each source failed, if it did, for the log; `None` before the first.
     told: Vec<Option<Option<Reason>>>,
     /// When flag files were last looked for.
     flags_seen: Instant,
-    status_written: Option<Instant>,
+    /// When the status snapshot is to be written next where something has changed, and where nothing has.
+    status_due: (Instant, Instant),
+    /// Whether something has changed that the snapshot does not show.
+    status_changed: bool,
     status_unwritten: bool,
+    /// What the service manager shows.
+    summary: String,
+    watchdog_told: Option<Instant>,
 }
 
 impl Collector {
@@ -166,14 +189,19 @@ impl Collector {
                 Running::new(service, before, overridden, &directory, &boot, started)
             })
             .collect();
+        let at_once = Instant::now();
         Self {
             observed: Observed::new(&config, started),
             overriding,
             flags_seen: Instant::now(),
+            agenda: Agenda::new(&config, started),
             told: vec![None; config.sources.len()],
-            sources: BTreeMap::new(),
-            status_written: None,
+            sources: vec![None; config.sources.len()],
+            status_due: (at_once, at_once),
+            status_changed: false,
             status_unwritten: false,
+            summary: String::new(),
+            watchdog_told: None,
             config,
             directory,
             boot,
@@ -214,7 +242,7 @@ impl Collector {
                 said |= self.overriding.look_at_flags(&self.config);
             }
             self.evaluate(&touched, said);
-            self.tell_manager(&[sd_notify::NotifyState::Watchdog]);
+            self.tell_watchdog();
         }
     }
 
@@ -229,13 +257,12 @@ impl Collector {
 
     /// How long nothing has to be done.
     fn sleep(&self) -> Duration {
-        let now = clock::now();
-        self.running
-            .iter()
-            .map(|running| running.wake_at.since(now))
-            .min()
-            .unwrap_or(LONGEST_SLEEP)
-            .min(LONGEST_SLEEP)
+        let wake = self
+            .agenda
+            .next()
+            .map_or(LONGEST_SLEEP, |at| at.since(clock::now()));
+        let status = self.status_next().saturating_duration_since(Instant::now());
+        wake.min(status).min(LONGEST_SLEEP)
     }
 
     /// Takes a reading in; what else is known now, by index.
@@ -249,8 +276,9 @@ impl Collector {
                 log_source(&source.name, &reading, told.flatten());
             }
             *told = Some(reason);
-            self.sources
-                .insert(source.name.clone(), SourceStatus::of(&reading));
+            if let Some(slot) = self.sources.get_mut(index) {
+                *slot = Some(SourceStatus::of(&reading));
+            }
         }
         self.observed.take(index, reading, clock::now())
     }
@@ -264,34 +292,50 @@ impl Collector {
             .overriding
             .look_at_conditions(&self.config, &world, now);
         let all = said || reached;
-        let mut changed = all;
-        for (service, running) in self.config.services.iter().zip(&mut self.running) {
-            let news = touched.iter().any(|index| service.sources.contains(index));
-            if !news && !all && now < running.wake_at {
+        let due = if all {
+            (0..self.running.len()).collect()
+        } else {
+            self.agenda.due(touched, now)
+        };
+        for index in due {
+            let (Some(service), Some(running)) =
+                (self.config.services.get(index), self.running.get_mut(index))
+            else {
                 continue;
-            }
+            };
             let standing = self.overriding.standing(&self.config, service, now);
             let effective = Effective::of(standing.iter().cloned());
             let lift = self.overriding.lift(service, now);
             let decision = decide(service, &world, &running.memory, &effective, lift, now);
-            running.remember(service, decision.memory);
-            running.wake_at = decision.wake_at;
-            running.status.overrides = self.overriding.statuses(&standing);
-            running.status.lift = self.overriding.lift_id(service);
+            running.memory = decision.memory;
+            running.overrides = self.overriding.statuses(&standing);
+            running.lift = self.overriding.lift_id(service);
+            self.agenda.set(index, decision.wake_at);
             if let Some(overruled) = decision.overruled {
-                changed |= running.publish(service, &overruled, &self.directory, &self.boot, now);
+                self.status_changed |=
+                    running.publish(service, overruled, &self.directory, &self.boot, now);
             }
         }
         self.overriding.forget(now);
-        let due = self
-            .status_written
-            .is_none_or(|written| written.elapsed() >= STATUS_EVERY);
-        if changed || due {
+        // Whoever said something waits for the snapshot that shows it.
+        if all || self.status_next() <= Instant::now() {
             self.write_status(now);
         }
     }
 
+    /// When the status snapshot is to be written.
+    fn status_next(&self) -> Instant {
+        let (changed, unchanged) = self.status_due;
+        if self.status_changed {
+            changed
+        } else {
+            unchanged
+        }
+    }
+
     fn write_status(&mut self, now: BootTime) {
+        let began = clock::worked();
+        let sources = self.config.sources.iter().zip(&self.sources);
         let services = self.config.services.iter().zip(&self.running);
         let status = Status {
             version: status::VERSION,
@@ -299,9 +343,11 @@ impl Collector {
             pid: std::process::id(),
             started: self.started.0,
             at: now.0,
-            sources: self.sources.clone(),
+            sources: sources
+                .filter_map(|(source, latest)| Some((source.name.clone(), latest.clone()?)))
+                .collect(),
             services: services
-                .map(|(service, running)| (service.name.to_string(), running.status.clone()))
+                .map(|(service, running)| (service.name.to_string(), running.status(service)))
                 .collect(),
             override_faults: self.overriding.faults().to_vec(),
         };
@@ -318,14 +364,40 @@ impl Collector {
             Err(_) => {}
             Ok(()) => self.status_unwritten = false,
         }
-        self.status_written = Some(Instant::now());
-        let failing = self.sources.values().filter(|source| !source.ok).count();
+        let took = clock::worked().saturating_sub(began);
+        let rest = if took > STATUS_CHEAP {
+            took * STATUS_SHARE
+        } else {
+            Duration::ZERO
+        };
+        let written = Instant::now();
+        self.status_due = (written + rest.min(STATUS_EVERY), written + STATUS_EVERY);
+        self.status_changed = false;
+        self.tell_summary();
+    }
+
+    /// Tells the service manager what it is to show, where that is something else.
+    fn tell_summary(&mut self) {
+        let polled = self.sources.iter().flatten();
+        let failing = polled.filter(|source| !source.ok).count();
         let summary = format!(
             "{}, {}, {failing} failing",
             text::counted(self.config.services.len(), "service"),
             text::counted(self.config.sources.len(), "source")
         );
-        self.tell_manager(&[sd_notify::NotifyState::Status(&summary)]);
+        if summary != self.summary {
+            self.tell_manager(&[sd_notify::NotifyState::Status(&summary)]);
+            self.summary = summary;
+        }
+    }
+
+    /// Tells the watchdog that the loop goes on, whenever it has, but not a thousand times a second.
+    fn tell_watchdog(&mut self) {
+        let told = self.watchdog_told.map(|told| told.elapsed());
+        if told.is_none_or(|told| told >= WATCHDOG_EVERY) {
+            self.tell_manager(&[sd_notify::NotifyState::Watchdog]);
+            self.watchdog_told = Some(Instant::now());
+        }
     }
 
     /// Tells systemd, where there is one. Where there is none, or it does not listen, nothing is lost

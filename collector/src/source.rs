@@ -1,7 +1,7 @@
 //! Sources: what is polled, and how a poll is made. They know readings, nothing of rules.
 //!
-//! A [`Source`] is what the configuration says; a [`Poller`] is its running form, which lives on a
-//! thread of its own and keeps what one poll hands to the next (a CPU sample, an HTTP client).
+//! A [`Source`] is what the configuration says; a [`Poller`] is its running form, which keeps what one
+//! poll hands to the next (a CPU sample, an HTTP client). A poll blocks the thread that it is made on.
 //!
 //! Not here: when to poll, on which thread, and what to do where a thread is stuck beyond its deadline
 //! (the daemon's); what a reading means (evaluation's).
@@ -85,6 +85,17 @@ impl Kind {
             Self::File(file) => file.format,
             Self::Command(command) => command.reads.format(),
             Self::Tcp(_) | Self::System(_) => None,
+        }
+    }
+
+    /// Whether a poll waits for somebody: a server, a program, time to pass between two samples. The others
+    /// take as long as the kernel needs.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        match self {
+            Self::Http(_) | Self::Command(_) | Self::Tcp(_) => true,
+            Self::System(metric) => matches!(metric, system::Metric::Cpu { .. }),
+            Self::File(_) => false,
         }
     }
 }

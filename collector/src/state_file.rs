@@ -37,14 +37,17 @@ pub fn replace(directory: &Path, name: &str, mode: u32, content: &[u8]) -> io::R
 }
 
 fn write(file: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
-    // Left behind by a collector that was killed half-way; a link put here must not be followed.
-    match std::fs::remove_file(file) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(mode);
-    let mut file = File::from(rustix::fs::open(file, flags, mode)?);
+    let opened = match rustix::fs::open(file, flags, mode) {
+        // Left behind by a collector that was killed half-way; a link put here must not be followed.
+        Err(rustix::io::Errno::EXIST) => {
+            std::fs::remove_file(file)?;
+            rustix::fs::open(file, flags, mode)?
+        }
+        opened => opened?,
+    };
+    let mut file = File::from(opened);
     rustix::fs::fchmod(&file, mode)?;
     file.write_all(content)
 }

@@ -5,7 +5,7 @@ use crate::evaluate::{Decided, Memory, Verdict};
 use crate::overrule::Overruled;
 use crate::plan::{Plan, stopping};
 use crate::state_file;
-use crate::status::{MemoryStatus, RuleStatus, ServiceStatus, Status};
+use crate::status::{MemoryStatus, OverrideStatus, RuleStatus, ServiceStatus, Status};
 use agentcheck_common::{BootId, BootTime, Description, Reply, ServiceName, schedule};
 use log::{debug, error, info, warn};
 use std::io;
@@ -14,12 +14,14 @@ use std::path::Path;
 /// A service at work.
 pub(super) struct Running {
     pub(super) memory: Memory,
-    /// What was published last, for the end.
+    /// What was published last.
     verdict: Option<Verdict>,
-    pub(super) wake_at: BootTime,
-    /// The words that are being said, for the log.
-    said: Option<(Reply, Decided)>,
-    pub(super) status: ServiceStatus,
+    /// When what is said, its description aside, last changed.
+    since: Option<u64>,
+    /// What the status tells of the overrides that stand for it.
+    pub(super) overrides: Vec<OverrideStatus>,
+    /// The id of the lift that is known.
+    pub(super) lift: Option<String>,
     /// Whether the last attempt to publish failed, so that a failure that stays is told once.
     unwritten: bool,
 }
@@ -36,31 +38,51 @@ impl Running {
         now: BootTime,
     ) -> Self {
         let known = before.and_then(|status| status.services.get(service.name.as_str()));
+        let memory = remembered(service, known, overridden, directory, boot, now);
+        // The account may be a second older than the state file, and speak of other words.
+        let words = |reply: Reply| reply.described(Description::NONE);
+        let said = state_file::said(directory, &service.name, boot, now).map(words);
+        let account = known.filter(|known| {
+            let reply = known.reply.as_ref().map(|line| line.as_bytes());
+            said == reply.and_then(|line| Reply::parse(line).ok()).map(words)
+        });
         Self {
-            memory: remembered(service, known, overridden, directory, boot, now),
-            wake_at: now,
-            said: None,
+            memory,
             verdict: None,
-            status: ServiceStatus {
-                since: known.and_then(|known| known.since),
-                ..ServiceStatus::default()
-            },
+            since: account.and_then(|known| known.since),
+            overrides: Vec::new(),
+            lift: None,
             unwritten: false,
         }
+    }
+
+    /// The account of it for the status snapshot.
+    pub(super) fn status(&self, service: &Service) -> ServiceStatus {
+        let mut status = ServiceStatus {
+            since: self.since,
+            rules: rule_statuses(service, &self.memory),
+            memory: MemoryStatus::of(&self.memory),
+            overrides: self.overrides.clone(),
+            lift: self.lift.clone(),
+            ..ServiceStatus::default()
+        };
+        if let Some(verdict) = &self.verdict {
+            status.set(verdict, &service.rules);
+        }
+        status
     }
 
     /// Writes the schedule; whether what is said has changed.
     pub(super) fn publish(
         &mut self,
         service: &Service,
-        Overruled { verdict, plan }: &Overruled,
+        Overruled { verdict, plan }: Overruled,
         directory: &Path,
         boot: &BootId,
         now: BootTime,
     ) -> bool {
         let name = &service.name;
-        let written = write(name, plan, directory, boot, now);
-        self.verdict = Some(verdict.clone());
+        let written = write(name, &plan, directory, boot, now);
         match written {
             Err(error) if !self.unwritten => {
                 error!("{name}: the reply cannot be written, the last one stands: {error}");
@@ -73,27 +95,19 @@ impl Running {
             }
             Ok(()) => {}
         }
-        let before = self.said.as_ref().map(|(reply, _)| *reply);
+        let before = self.verdict.as_ref().map(|verdict| verdict.reply);
         let words = |reply: Reply| reply.described(Description::NONE);
         let changed = before.map(words) != Some(words(verdict.reply));
-        self.log(service, verdict, changed);
-        self.status.set(verdict, &service.rules);
+        self.log(service, &verdict, changed);
         if changed {
             // The first words of a restarted collector may be the ones that were being said.
             let same = before.is_none() && self.memory.last == Some(words(verdict.reply));
-            if !same || self.status.since.is_none() {
-                self.status.since = Some(now.0);
+            if !same || self.since.is_none() {
+                self.since = Some(now.0);
             }
         }
-        self.said = Some((verdict.reply, verdict.decided.clone()));
+        self.verdict = Some(verdict);
         changed
-    }
-
-    /// Takes over what the service remembers now, for the status.
-    pub(super) fn remember(&mut self, service: &Service, memory: Memory) {
-        self.status.rules = rule_statuses(service, &memory);
-        self.status.memory = MemoryStatus::of(&memory);
-        self.memory = memory;
     }
 
     /// Writes what is to be said after a stop, where that is something else than after a death.
@@ -120,10 +134,11 @@ impl Running {
     /// One line per change that an operator wants to know of; a weight that just moves is none.
     fn log(&self, service: &Service, verdict: &Verdict, changed: bool) {
         let name = &service.name;
-        let Some((before, decided)) = &self.said else {
+        let Some(before) = &self.verdict else {
             info!("{name}: {}", verdict.reply);
             return;
         };
+        let (before, decided) = (&before.reply, &before.decided);
         let decider = match (decided, &verdict.decided) {
             (Decided::Weight(_), Decided::Weight(_)) => false,
             (Decided::Rule { index: before, .. }, Decided::Rule { index, .. }) => before != index,

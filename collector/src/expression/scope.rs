@@ -17,8 +17,8 @@ use std::sync::Arc;
 pub struct Scope<'p> {
     context: Context<'p, 'static>,
     budget: Arc<Budget>,
-    /// The names of the parts that each source's latest reading has set, so that none outlives it.
-    parts: HashMap<String, Vec<&'static str>>,
+    /// The fields that each source's latest reading has set, so that none outlives it.
+    fields: HashMap<String, Vec<&'static str>>,
 }
 
 impl Default for Scope<'_> {
@@ -37,7 +37,7 @@ impl Scope<'_> {
         Self {
             context,
             budget,
-            parts: HashMap::new(),
+            fields: HashMap::new(),
         }
     }
 
@@ -50,44 +50,66 @@ impl Scope<'_> {
     /// Replaces what was known of `source` by a reading of it.
     pub fn set(&mut self, source: &str, reading: &Reading) {
         let failure = reading.outcome.as_ref().err();
-        let error = failure.map_or("", |failure| failure.reason.word());
-        self.put(source, "ok", Some(Value::Bool(failure.is_none())));
-        self.put(source, "error", Some(text(error)));
-        self.put(
-            source,
-            "latency",
-            Some(Value::Float(reading.latency.as_secs_f64())),
-        );
-        let number = |number: f64| Value::Float(number);
-        let status = reading.status.map(f64::from).map(number);
-        let exit = reading.exit.map(f64::from).map(number);
-        self.put(source, "status", status);
-        self.put(source, "exit", exit);
-        self.put(source, "text", reading.text.as_deref().map(text));
         let content = reading.outcome.as_ref().ok();
-        self.put(source, "perf", perf(content));
+        let error = failure.map_or("", |failure| failure.reason.word());
+        let number = |number: f64| Value::Float(number);
         let facts = reading.file;
-        let exists = facts.map(|facts| Value::Bool(facts.exists));
-        self.put(source, "exists", exists);
-        let mtime_age = facts.and_then(|facts| facts.mtime_age).map(number);
-        self.put(source, "mtime_age", mtime_age);
         let json = match content {
             Some(Content::Json(document)) => Some(value_of(document)),
             _ => None,
         };
-        let value = content.and_then(Content::number).map(number);
-        self.put(source, "value", value);
-        self.put_parts(source, content);
-        self.put(source, "json", json);
         let metrics = match content {
             Some(Content::Metrics(exposition)) => {
                 Some(Value::Opaque(Arc::new(Scrape(Arc::clone(exposition)))))
             }
             _ => None,
         };
-        self.put(source, METRICS, metrics);
-        if failure.is_none() {
-            self.put(source, GOOD_SINCE, Some(seconds(reading.sent)));
+        let parts = match content {
+            Some(Content::Numbers(numbers)) => numbers.parts.as_slice(),
+            _ => &[],
+        };
+        let good_since = failure.is_none().then(|| seconds(reading.sent));
+        let fields = [
+            ("ok", Some(Value::Bool(failure.is_none()))),
+            ("error", Some(text(error))),
+            ("latency", Some(number(reading.latency.as_secs_f64()))),
+            ("status", reading.status.map(f64::from).map(number)),
+            ("exit", reading.exit.map(f64::from).map(number)),
+            ("text", reading.text.as_deref().map(text)),
+            ("perf", perf(content)),
+            ("exists", facts.map(|facts| Value::Bool(facts.exists))),
+            (
+                "mtime_age",
+                facts.and_then(|facts| facts.mtime_age).map(number),
+            ),
+            ("value", content.and_then(Content::number).map(number)),
+            ("json", json),
+            (METRICS, metrics),
+            // Outlives the reading, since it is told of those that failed after it.
+            (GOOD_SINCE, good_since),
+        ];
+        let parts = parts
+            .iter()
+            .map(|(name, part)| (*name, Some(number(*part))));
+        let mut set = Vec::new();
+        for (field, value) in fields.into_iter().chain(parts) {
+            if let Some(value) = value {
+                self.context
+                    .add_variable_from_value(variable(source, field), value);
+                set.push(field);
+            }
+        }
+        let before = self.fields.get_mut(source).map(std::mem::take);
+        for gone in before.iter().flatten() {
+            if *gone != GOOD_SINCE && !set.contains(gone) {
+                self.remove(&variable(source, gone));
+            }
+        }
+        match self.fields.get_mut(source) {
+            Some(fields) => *fields = set,
+            None => {
+                self.fields.insert(source.to_owned(), set);
+            }
         }
     }
 
@@ -109,35 +131,15 @@ impl Scope<'_> {
         Scope {
             context,
             budget: Arc::clone(&self.budget),
-            parts: HashMap::new(),
+            fields: HashMap::new(),
         }
     }
 
-    /// Sets the parts that came with the main number, and removes those of the reading before.
-    fn put_parts(&mut self, source: &str, content: Option<&Content>) {
-        let parts = match content {
-            Some(Content::Numbers(numbers)) => numbers.parts.as_slice(),
-            _ => &[],
-        };
-        let names = parts.iter().map(|(name, _)| *name).collect();
-        let before = self.parts.insert(source.to_owned(), names);
-        for gone in before.unwrap_or_default() {
-            self.put(source, gone, None);
-        }
-        for (name, part) in parts {
-            self.put(source, name, Some(Value::Float(*part)));
-        }
-    }
-
-    fn put(&mut self, source: &str, field: &str, value: Option<Value>) {
-        let name = variable(source, field);
-        match value {
-            Some(value) => self.context.add_variable_from_value(name, value),
-            None => match &mut self.context {
-                Context::Root { variables, .. } | Context::Child { variables, .. } => {
-                    variables.remove(&name);
-                }
-            },
+    fn remove(&mut self, variable: &str) {
+        match &mut self.context {
+            Context::Root { variables, .. } | Context::Child { variables, .. } => {
+                variables.remove(variable);
+            }
         }
     }
 }

@@ -43,6 +43,12 @@ impl Pace {
         }
     }
 
+    /// From one poll to the next, without jitter.
+    #[must_use]
+    pub fn every(&self) -> Duration {
+        self.every
+    }
+
     /// From the start of the collector to the first poll: at most `jitter`.
     #[must_use]
     pub fn first(&self) -> Duration {

@@ -1,8 +1,8 @@
 //! Space and inodes of a file system, by statvfs(3).
 //!
 //! The kernel asks the file system itself: where it is on a server that is gone, or a FUSE daemon that
-//! does not answer, that can take for ever, and there is no way to leave it. Each source is polled on a
-//! thread of its own, so it holds up nobody else, and the readings become overdue.
+//! does not answer, that can take for ever, and there is no way to leave it. The daemon keeps the thread
+//! that it holds up from holding up others, and the readings become overdue.
 //!
 //! Not here: quotas; whether something is mounted at the path at all. Where it is not, the numbers are
 //! those of the file system that the path lies on then.
