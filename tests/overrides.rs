@@ -16,3 +16,5 @@ mod commands;
 mod desk;
 #[path = "overrides/lasting.rs"]
 mod lasting;
+#[path = "overrides/story.rs"]
+mod story;

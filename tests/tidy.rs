@@ -55,6 +55,7 @@ const ROOMS: [&str; 31] = [
     "plan",
     "overrule",
     "replay",
+    "history",
     "status",
     "lock",
     "journal",

@@ -1,5 +1,6 @@
 //! The command line: what can be asked for, and with which exit status it ends.
 
+mod history;
 mod import;
 mod overrides;
 mod replay;
@@ -58,6 +59,10 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         sample: Option<PathBuf>,
     },
+    /// What was said, when, and why
+    History(history::History),
+    /// What was said for a service at a moment, and why
+    Why(history::Why),
     /// Poll as `collect` does, and keep the readings in a file
     Record(replay::Record),
     /// Put recorded readings through a configuration: what would have been said, and when
@@ -144,6 +149,8 @@ pub fn run() -> ExitCode {
             data,
         } => collect(&config, &state.state_dir, &data.data_dir),
         Command::Check { config, sample } => check(&config, sample.as_deref()).map(Said::from),
+        Command::History(given) => history::list(&given),
+        Command::Why(given) => history::why(&given),
         Command::Record(record) => replay::record(&record),
         Command::Replay(given) => replay::replay(&given),
         Command::Drain(drain) => drain.set(),

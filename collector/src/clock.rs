@@ -26,6 +26,19 @@ pub fn worked() -> Duration {
     Duration::try_from(worked).unwrap_or_default()
 }
 
+/// The same with milliseconds, for the history.
+#[must_use]
+pub fn wall_time() -> f64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+    let milliseconds = now
+        .tv_sec
+        .saturating_mul(1000)
+        .saturating_add(now.tv_nsec / 1_000_000);
+    #[allow(clippy::cast_precision_loss)] // exact for 285,000 years
+    let milliseconds = milliseconds as f64;
+    milliseconds / 1000.0
+}
+
 /// The kernel's id of this boot.
 ///
 /// # Errors

@@ -8,10 +8,12 @@ mod agenda;
 mod overriding;
 mod polling;
 mod running;
+mod snapshot;
 mod turns;
 
 use crate::clock;
 use crate::config::Config;
+use crate::history::Recorder;
 use crate::lock::{self, NotLocked};
 use crate::observe::Observed;
 use crate::overrides::Effective;
@@ -19,7 +21,6 @@ use crate::overrides::watch::Watch;
 use crate::overrule::decide;
 use crate::reading::{Reading, Reason};
 use crate::source::Stop;
-use crate::state_file;
 use crate::status::{self, SourceStatus, Status};
 use crate::text;
 use agenda::Agenda;
@@ -30,6 +31,7 @@ use polling::Polling;
 use running::Running;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use snapshot::Snapshot;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -39,17 +41,6 @@ use std::time::{Duration, Instant};
 
 /// How long polls that are under way get to end when the collector stops.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// How often the status snapshot is written while nothing but readings changes, and how long a change may
-/// have to wait for it where there are many.
-const STATUS_EVERY: Duration = Duration::from_secs(1);
-
-/// Where writing the status snapshot takes no longer than this, every change is in it at once.
-const STATUS_CHEAP: Duration = Duration::from_micros(300);
-
-/// Where it takes longer, it may take one part in so many of the time: with a thousand services that all
-/// change it is written once a second.
-const STATUS_SHARE: u32 = 100;
 
 /// How often flag files are looked for.
 const FLAGS_EVERY: Duration = Duration::from_millis(500);
@@ -128,6 +119,7 @@ pub fn run(config: Config, directory: &Path, data: &Path) -> Result<(), NotRun> 
         })
         .map_err(NotRun::NoThreads)?;
 
+    collector.record("starts");
     collector.tell_manager(&[sd_notify::NotifyState::Ready]);
     info!(
         "collecting: {}, {}, into {}",
@@ -165,11 +157,10 @@ struct Collector {
     told: Vec<Option<Option<Reason>>>,
     /// When flag files were last looked for.
     flags_seen: Instant,
-    /// When the status snapshot is to be written next where something has changed, and where nothing has.
-    status_due: (Instant, Instant),
-    /// Whether something has changed that the snapshot does not show.
-    status_changed: bool,
-    status_unwritten: bool,
+    snapshot: Snapshot,
+    history: Recorder,
+    /// Whether the flight recorder could not be written to, so that that is told once.
+    unrecorded: bool,
     /// What the service manager shows.
     summary: String,
     watchdog_told: Option<Instant>,
@@ -189,7 +180,10 @@ impl Collector {
                 Running::new(service, before, overridden, &directory, &boot, started)
             })
             .collect();
-        let at_once = Instant::now();
+        let (history, opened) = Recorder::open(data, boot);
+        if let Err(error) = opened {
+            info!("{}: no history is kept: {error}", data.display());
+        }
         Self {
             observed: Observed::new(&config, started),
             overriding,
@@ -197,9 +191,9 @@ impl Collector {
             agenda: Agenda::new(&config, started),
             told: vec![None; config.sources.len()],
             sources: vec![None; config.sources.len()],
-            status_due: (at_once, at_once),
-            status_changed: false,
-            status_unwritten: false,
+            snapshot: Snapshot::new(),
+            history,
+            unrecorded: false,
             summary: String::new(),
             watchdog_told: None,
             config,
@@ -246,9 +240,18 @@ impl Collector {
         }
     }
 
+    /// What happens to the collector itself belongs to the history.
+    fn record(&mut self, what: &str) {
+        let noted = self
+            .history
+            .collector(what, clock::now(), clock::wall_time());
+        tell_unrecorded(&mut self.unrecorded, noted);
+    }
+
     /// The last words.
     fn publish_stop(&mut self) {
         let now = clock::now();
+        self.record("is told to stop");
         self.write_status(now);
         for (service, running) in self.config.services.iter().zip(&self.running) {
             running.publish_stop(service, &self.directory, &self.boot, now);
@@ -261,7 +264,10 @@ impl Collector {
             .agenda
             .next()
             .map_or(LONGEST_SLEEP, |at| at.since(clock::now()));
-        let status = self.status_next().saturating_duration_since(Instant::now());
+        let status = self
+            .snapshot
+            .next()
+            .saturating_duration_since(Instant::now());
         wake.min(status).min(LONGEST_SLEEP)
     }
 
@@ -292,6 +298,7 @@ impl Collector {
             .overriding
             .look_at_conditions(&self.config, &world, now);
         let all = said || reached;
+        let mut urgent = all;
         let due = if all {
             (0..self.running.len()).collect()
         } else {
@@ -311,33 +318,32 @@ impl Collector {
             running.overrides = self.overriding.statuses(&standing);
             running.lift = self.overriding.lift_id(service);
             self.agenda.set(index, decision.wake_at);
-            if let Some(overruled) = decision.overruled {
-                self.status_changed |=
-                    running.publish(service, overruled, &self.directory, &self.boot, now);
-            }
+            let Some(overruled) = decision.overruled else {
+                continue;
+            };
+            let (reply, decided) = (overruled.verdict.reply, overruled.verdict.decided.clone());
+            let was_out = running.is_out();
+            self.snapshot.changed |=
+                running.publish(service, overruled, &self.directory, &self.boot, now);
+            urgent |= was_out != running.is_out();
+            let name = service.name.as_str();
+            let noted = self
+                .history
+                .note(name, &reply, &decided, (now, clock::wall_time()));
+            tell_unrecorded(&mut self.unrecorded, noted);
         }
         self.overriding.forget(now);
-        // Whoever said something waits for the snapshot that shows it.
-        if all || self.status_next() <= Instant::now() {
+        // Whoever said something waits for the snapshot that shows it; and a collector that is killed now must
+        // not have forgotten why a server is out.
+        if urgent || self.snapshot.next() <= Instant::now() {
             self.write_status(now);
         }
     }
 
-    /// When the status snapshot is to be written.
-    fn status_next(&self) -> Instant {
-        let (changed, unchanged) = self.status_due;
-        if self.status_changed {
-            changed
-        } else {
-            unchanged
-        }
-    }
-
     fn write_status(&mut self, now: BootTime) {
-        let began = clock::worked();
         let sources = self.config.sources.iter().zip(&self.sources);
         let services = self.config.services.iter().zip(&self.running);
-        let status = Status {
+        let status = || Status {
             version: status::VERSION,
             boot: self.boot.to_string(),
             pid: std::process::id(),
@@ -351,28 +357,7 @@ impl Collector {
                 .collect(),
             override_faults: self.overriding.faults().to_vec(),
         };
-        let written = serde_json::to_vec_pretty(&status)
-            .map_err(io::Error::from)
-            .and_then(|content| {
-                state_file::replace(&self.directory, status::FILE, status::MODE, &content)
-            });
-        match written {
-            Err(error) if !self.status_unwritten => {
-                warn!("the status snapshot cannot be written: {error}");
-                self.status_unwritten = true;
-            }
-            Err(_) => {}
-            Ok(()) => self.status_unwritten = false,
-        }
-        let took = clock::worked().saturating_sub(began);
-        let rest = if took > STATUS_CHEAP {
-            took * STATUS_SHARE
-        } else {
-            Duration::ZERO
-        };
-        let written = Instant::now();
-        self.status_due = (written + rest.min(STATUS_EVERY), written + STATUS_EVERY);
-        self.status_changed = false;
+        self.snapshot.write(&self.directory, status);
         self.tell_summary();
     }
 
@@ -404,6 +389,21 @@ impl Collector {
     /// but the telling.
     fn tell_manager(&self, states: &[sd_notify::NotifyState<'_>]) {
         let _ = sd_notify::notify(states);
+    }
+}
+
+/// Says once that the flight recorder cannot be written to, where there is one.
+fn tell_unrecorded(told: &mut bool, noted: io::Result<()>) {
+    match noted {
+        Ok(()) => *told = false,
+        // There is no directory: that was said at the start.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => {
+            if !*told {
+                warn!("the history cannot be written: {error}");
+            }
+            *told = true;
+        }
     }
 }
 

@@ -16,6 +16,7 @@ pub mod derive;
 pub mod evaluate;
 pub mod expression;
 pub mod fields;
+pub mod history;
 pub mod import;
 pub mod journal;
 pub mod lock;

@@ -72,6 +72,12 @@ impl Running {
         status
     }
 
+    /// Whether what is being said takes the server out.
+    pub(super) fn is_out(&self) -> bool {
+        let verdict = self.verdict.as_ref();
+        verdict.is_some_and(|verdict| verdict.reply.takes_out())
+    }
+
     /// Writes the schedule; whether what is said has changed.
     pub(super) fn publish(
         &mut self,
@@ -181,11 +187,11 @@ fn remembered(
 ) -> Memory {
     let unknown = ServiceStatus::default();
     let known = known.unwrap_or(&unknown);
-    // What an override had said is not what rules and weight led to.
-    let last = if overridden || !known.overrides.is_empty() {
-        known.memory.last()
-    } else {
-        state_file::said(directory, &service.name, boot, now)
+    // What an override or `on_stop` had said is not what rules and weight led to.
+    let last = match known.memory.last() {
+        None if overridden => None,
+        None => state_file::said(directory, &service.name, boot, now),
+        last => last,
     };
     let last = last.map(|reply| reply.described(Description::NONE));
     known.memory.restored(service, &known.rules, last, now)

@@ -1,0 +1,76 @@
+//! When the status snapshot is written, and its writing: at once where that is cheap, and a hundredth of the
+//! time where it is not.
+
+use crate::clock;
+use crate::state_file;
+use crate::status::{self, Status};
+use log::warn;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How often it is written while nothing but readings changes, and how long a change may have to wait for it
+/// where there are many.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Where writing takes no longer than this, every change is in it at once.
+const CHEAP: Duration = Duration::from_micros(300);
+
+/// Where it takes longer, it may take one part in so many of the time: with a thousand services that all
+/// change it is written once a second.
+const SHARE: u32 = 100;
+
+/// The snapshot's times.
+pub(super) struct Snapshot {
+    /// When it is to be written next where something has changed, and where nothing has.
+    due: (Instant, Instant),
+    /// Whether something has changed that it does not show.
+    pub(super) changed: bool,
+    /// Whether it could not be written, so that that is told once.
+    unwritten: bool,
+}
+
+impl Snapshot {
+    /// One that is due.
+    pub(super) fn new() -> Self {
+        let at_once = Instant::now();
+        Self {
+            due: (at_once, at_once),
+            changed: false,
+            unwritten: false,
+        }
+    }
+
+    /// When it is to be written.
+    pub(super) fn next(&self) -> Instant {
+        let (changed, unchanged) = self.due;
+        if self.changed { changed } else { unchanged }
+    }
+
+    /// Writes what `status` gives.
+    pub(super) fn write(&mut self, directory: &Path, status: impl FnOnce() -> Status) {
+        let began = clock::worked();
+        let written = serde_json::to_vec_pretty(&status())
+            .map_err(io::Error::from)
+            .and_then(|content| {
+                state_file::replace(directory, status::FILE, status::MODE, &content)
+            });
+        match written {
+            Err(error) if !self.unwritten => {
+                warn!("the status snapshot cannot be written: {error}");
+                self.unwritten = true;
+            }
+            Err(_) => {}
+            Ok(()) => self.unwritten = false,
+        }
+        let took = clock::worked().saturating_sub(began);
+        let rest = if took > CHEAP {
+            took * SHARE
+        } else {
+            Duration::ZERO
+        };
+        let written = Instant::now();
+        self.due = (written + rest.min(EVERY), written + EVERY);
+        self.changed = false;
+    }
+}

@@ -1,0 +1,56 @@
+//! What the flight recorder tells of it afterwards.
+
+use crate::desk::Desk;
+
+#[test]
+fn the_history_survives_the_collector_and_tells_why() {
+    let mut desk = Desk::open("story", "");
+    desk.told(&["drain", "web", "--reason", "disk swap"]);
+    desk.kill();
+    desk.start();
+    desk.logged("collecting: ");
+    desk.says("web", "up 0% ");
+    desk.told(&["resume", "web"]);
+    desk.kill();
+    // Nobody is there any more, and it is told all the same.
+    let data = agentcheck_tests::collector::Collector::data(&desk.states);
+    let read = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(agentcheck_tests::binaries::collector());
+        command.args(arguments).arg("--data-dir").arg(&data);
+        let output = agentcheck_tests::processes::output(&mut command);
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap(),
+        )
+    };
+    let (status, told) = read(&["history", "web"]);
+    assert_eq!(status, Some(0));
+    let mut lines = told.lines().filter(|line| line.contains("web: "));
+    let mut next = |part: &str| {
+        let line = lines.next().unwrap_or_default();
+        assert!(line.contains(part), "{part} in {line:?} of\n{told}");
+    };
+    next("web: up 73% # ");
+    next("web: up 0% # override=drain by=");
+    // The second collector said it again, as the first thing that it said.
+    next("web: up 0% # override=drain by=");
+    next("web: up 73% # ");
+    assert_eq!(told.matches("the collector starts").count(), 2, "{told}");
+    assert!(!told.contains("api: "), "{told}");
+    let (status, json) = read(&["history", "--json"]);
+    assert_eq!(status, Some(0));
+    assert!(
+        json.lines()
+            .any(|line| line.contains("\"service\":\"api\"")),
+        "{json}"
+    );
+    let (status, why) = read(&["why", "web", "--at", "100ms"]);
+    assert_eq!(status, Some(0), "{why}");
+    assert!(
+        why.contains("web: up 73% # ") && why.contains("disk swap"),
+        "{why}"
+    );
+    assert_eq!(read(&["why", "web", "--at", "1h"]).0, Some(1));
+    assert_eq!(read(&["why", "web", "--at", "noon"]).0, Some(1));
+    assert_eq!(read(&["why", "nobody", "--at", "0s"]).0, Some(1));
+}
