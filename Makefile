@@ -45,7 +45,7 @@ PATHS = sed -e 's|/usr/bin/agentcheck|$(BINDIR)/agentcheck|g' \
 # The xinetd file is switched off as well: installing is not yet wanting.
 XINETD = $(PATHS) -e 's|^\(\s*disable\s*=\) no$$|\1 yes|' xinetd/agentcheck
 
-.PHONY: help build install uninstall test check lint bench demo fuzz man
+.PHONY: help build install uninstall test check lint bench demo fuzz prove man
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -95,6 +95,13 @@ fuzz: ## feed both programs hostile bytes, five minutes for each target
 	        $(FUZZ_DIR)/found/$$target fuzz/corpus/$$target -- -max_len=8192 -print_final_stats=1 \
 	        -timeout=30 -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$(FUZZ_DIR)/$$target-); \
 	done
+
+# What tests/recovery.rs does, more of it: every state of a server with every weight and limit, PROVE_TIMES
+# rounds of random stories on the real HAProxy, and 10,000 in memory for each.
+PROVE_TIMES ?= 10
+prove: ## recovery from whatever happens: a model, HAProxy and the product against each other
+	AGENTCHECK_PROVE=$(PROVE_TIMES) $(CARGO) test --locked -p agentcheck-tests --test recovery -- \
+	    --nocapture --test-threads=1
 
 demo: build ## watch the main job on this machine for a minute; no root needed
 	examples/demo.sh

@@ -1,0 +1,83 @@
+//! Recovery, proved: whatever has happened to a server and in whatever order, a verdict that stands and
+//! probes that arrive bring it to where the verdict wants it.
+//!
+//! A model of what `HAProxy` makes of a server is held to the real `HAProxy`, and the product is held to
+//! the model: by random sequences of everything that can happen, thousands in memory, a sample of them on
+//! the real `HAProxy`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test says what it expects in the shortest way, and prints what it did"
+)]
+
+#[path = "recovery/against_haproxy.rs"]
+mod against_haproxy;
+#[path = "recovery/model.rs"]
+mod model;
+#[path = "recovery/moves.rs"]
+mod moves;
+#[path = "recovery/policy.rs"]
+mod policy;
+#[path = "recovery/product.rs"]
+mod product;
+#[path = "recovery/property.rs"]
+mod property;
+#[path = "recovery/replay.rs"]
+mod replay;
+#[path = "recovery/stage.rs"]
+mod stage;
+#[path = "recovery/wanted.rs"]
+mod wanted;
+#[path = "recovery/wires.rs"]
+mod wires;
+
+use against_haproxy::Changes;
+use agentcheck_tests::state::now;
+
+/// The seed of all that is random here: another one in every run, or the one that is asked for.
+fn seed() -> u64 {
+    let chosen = std::env::var("AGENTCHECK_SEED");
+    let seed = chosen.map_or_else(
+        |_| now().0,
+        |seed| seed.parse().expect("AGENTCHECK_SEED is a number"),
+    );
+    println!("seed {seed}: AGENTCHECK_SEED={seed} tells the same stories again");
+    seed
+}
+
+/// Whether this is `make prove`: more of everything.
+fn proving() -> Option<u32> {
+    let chosen = std::env::var("AGENTCHECK_PROVE").ok()?;
+    Some(chosen.parse().expect("AGENTCHECK_PROVE is a number"))
+}
+
+#[test]
+fn the_model_is_what_haproxy_does() {
+    against_haproxy::every_transition(proving().map_or(Changes::Kinds, |_| Changes::All));
+}
+
+#[test]
+fn each_probe_that_arrives_brings_the_server_where_it_should_be() {
+    let stories = proving().map_or(500, |times| times * 10_000);
+    let told = property::tell(seed(), stories, 5_000, |reply| reply);
+    let told = told.unwrap_or_else(|story| panic!("{story}"));
+    println!("{told}, and every server was where its verdict wanted it");
+}
+
+#[test]
+fn words_that_do_not_always_lead_back_are_found() {
+    let seed = seed();
+    for (what, on_the_way) in property::POOR {
+        let story = property::tell(seed, 10_000, 0, on_the_way);
+        let story = story.expect_err(what);
+        println!("{what}: {}", story.lines().next().unwrap_or_default());
+    }
+}
+
+#[test]
+fn random_stories_on_haproxy() {
+    replay::play(seed(), proving().unwrap_or(1));
+}

@@ -1,0 +1,270 @@
+//! What an operator can configure about replies, as a configuration, and how a server looks that heard
+//! one. Written against the documentation, and sharing nothing with the code that it judges.
+
+use super::model::{Admin, LIMIT, Server};
+use agentcheck::config::{self, Config};
+use agentcheck_common::{Administrative, Operational, Reply};
+use agentcheck_tests::state::reply;
+use std::fmt::{self, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A reply that takes a place of its own in a configuration: the service says exactly this.
+const LINES: [&str; 6] = [
+    "up 20%",
+    "50%",
+    "down # by hand",
+    "fail 100%",
+    "stopped 100%",
+    "up 150%",
+];
+
+/// The same, where the agent owns the administrative state.
+const OWNERS_LINES: [&str; 4] = ["up ready 20%", "maint", "ready 100%", "up drain 30%"];
+
+/// Where a verdict wants a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Say {
+    Full,
+    Floor,
+    Drain,
+    Down,
+    Maint,
+    /// The weight from load, 0 to 100.
+    Weight(u16),
+    /// One of the lines, by number.
+    Line(usize),
+    /// Whatever words were being said when the collector was started.
+    Words(Reply),
+}
+
+/// The verdicts of rules.
+pub(crate) const BY_RULE: [Say; 5] = [Say::Full, Say::Floor, Say::Drain, Say::Down, Say::Maint];
+
+/// The number that leads to the first of them.
+const BY_RULE_AT: usize = 200;
+
+impl Say {
+    /// What the application says so that the service says this.
+    pub(crate) fn number(self) -> f64 {
+        match self {
+            Self::Weight(percent) => f64::from(percent),
+            Self::Line(at) => 300.0 + f64::from(u32::try_from(at).unwrap()),
+            rule => {
+                let at = BY_RULE.iter().position(|known| *known == rule).unwrap();
+                f64::from(u32::try_from(BY_RULE_AT + at).unwrap())
+            }
+        }
+    }
+
+    fn word(self) -> String {
+        match self {
+            Self::Line(at) => lines(true)[at].to_owned(),
+            rule => format!("{rule:?}").to_lowercase(),
+        }
+    }
+}
+
+/// The lines that a service may say; owner's lines come last.
+pub(crate) fn lines(owner: bool) -> Vec<&'static str> {
+    let more = OWNERS_LINES.iter().filter(|_| owner);
+    LINES.iter().chain(more).copied().collect()
+}
+
+/// What is said when nobody renews the verdict.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stale {
+    Keep,
+    Release,
+    Say(Say),
+}
+
+/// A service's configuration, but for its rules: it has one for every state and every line.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Keys {
+    pub(crate) owner: bool,
+    pub(crate) floor: u16,
+    pub(crate) fresh_for: Duration,
+    pub(crate) stale: Stale,
+    pub(crate) on_stop: Stale,
+    /// `release_after` and `release_over`
+    pub(crate) release: (Duration, Duration),
+    /// What is said when the application is not heard; none keeps what was said.
+    pub(crate) on_failure: Option<Say>,
+    /// For how long the rule that says down stands without a collector; none is for ever.
+    pub(crate) stand_for: Option<Duration>,
+    /// Whether the agent manages the limit of connections.
+    pub(crate) limits: bool,
+}
+
+/// The same with the configuration made of it.
+#[derive(Clone)]
+pub(crate) struct Policy {
+    pub(crate) keys: Keys,
+    pub(crate) config: Arc<Config>,
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.keys.fmt(f)
+    }
+}
+
+/// What a verdict says: the state, and the limit of connections beside it, where there is one.
+pub(crate) type Verdict = (Say, Option<u32>);
+
+impl Keys {
+    /// The configuration, as an operator writes it.
+    pub(crate) fn policy(self) -> Policy {
+        let text = self.text();
+        let read = config::parse(Path::new("agentcheck.toml"), &text);
+        let (config, _) = read.unwrap_or_else(|report| panic!("{report}\n{text}"));
+        Policy {
+            keys: self,
+            config: Arc::new(config),
+        }
+    }
+
+    fn text(&self) -> String {
+        let administration = if self.owner { "owner" } else { "shared" };
+        let on_failure = self.on_failure.map_or("keep".to_owned(), Say::word);
+        let nobody = |stale| match stale {
+            Stale::Keep => "keep".to_owned(),
+            Stale::Release => "release".to_owned(),
+            Stale::Say(say) => say.word(),
+        };
+        let mut text = format!(
+            "[source.app.file]\npath = \"/run/app/load\"\nformat = \"number\"\nevery = \"2s\"\n\
+             timeout = \"1s\"\n\n[service.web]\nweight = \"app.value\"\nfloor = {}\nfresh_for = \"{:?}\"\n\
+             administration = \"{administration}\"\non_failure = \"{on_failure}\"\nstale = \"{}\"\n\
+             on_stop = \"{}\"\n",
+            self.floor,
+            self.fresh_for,
+            nobody(self.stale),
+            nobody(self.on_stop),
+        );
+        let released = |stale| matches!(stale, Stale::Release);
+        if released(self.stale) || released(self.on_stop) || self.stand_for.is_some() {
+            let (after, over) = self.release;
+            let _ = writeln!(
+                text,
+                "release_after = \"{after:?}\"\nrelease_over = \"{over:?}\""
+            );
+        }
+        if self.limits {
+            let _ = writeln!(
+                text,
+                "maxconn = \"app.value + 1.0\"\nmaxconn_normal = {LIMIT}"
+            );
+        }
+        let by_line = (0..lines(self.owner).len()).map(Say::Line);
+        for say in BY_RULE.into_iter().chain(by_line) {
+            let key = if matches!(say, Say::Line(_)) {
+                "line"
+            } else {
+                "reply"
+            };
+            let (number, word) = (say.number(), say.word());
+            let _ = write!(
+                text,
+                "\n[[service.web.rule]]\nname = \"r{number}\"\nwhen = \"app.value == {number:?}\"\n\
+                 {key} = \"{word}\"\n"
+            );
+            if let (Say::Down, Some(time)) = (say, self.stand_for) {
+                let _ = writeln!(text, "stand_for = \"{time:?}\"");
+            }
+        }
+        text
+    }
+
+    /// How long what a rule or the weight says stands without a collector, where it takes the server out.
+    pub(crate) fn stand_for(&self, say: Say) -> Option<Duration> {
+        self.stand_for.filter(|_| say == Say::Down)
+    }
+
+    /// The limit where nothing limits.
+    pub(crate) fn normal(&self) -> Option<u32> {
+        self.limits.then_some(LIMIT)
+    }
+
+    /// The limit beside what the application led to.
+    pub(crate) fn limit(&self, say: Say) -> Option<u32> {
+        let whole = |percent| u32::try_from(percent).unwrap_or_default();
+        self.normal().map(|normal| match say {
+            Say::Weight(percent) => u32::from(percent) + 1,
+            Say::Full => whole(BY_RULE_AT) + 1,
+            Say::Floor => whole(BY_RULE_AT + 1) + 1,
+            _ => normal,
+        })
+    }
+
+    /// How a server has to look that looked like `before` when it heard `say`; what is wrong.
+    pub(crate) fn differences(
+        &self,
+        (say, limit): Verdict,
+        before: &Server,
+        after: &Server,
+    ) -> Vec<String> {
+        let works = !after.checked || after.passes;
+        let (in_service, weight) = match say {
+            Say::Full => (true, 100),
+            Say::Floor => (true, self.floor),
+            Say::Weight(percent) => (true, percent.clamp(self.floor, 100)),
+            Say::Drain if self.owner => (true, 100),
+            Say::Drain => (true, 0),
+            Say::Down | Say::Maint => (false, 100),
+            Say::Line(at) => {
+                return line_differences(&reply(lines(true)[at]), before, after);
+            }
+            Say::Words(reply) => return line_differences(&reply, before, after),
+        };
+        let admin = match say {
+            _ if !self.owner => before.admin,
+            Say::Drain => Admin::Drain,
+            Say::Maint => Admin::Maint,
+            _ => Admin::Ready,
+        };
+        let running = in_service && works && admin != Admin::Maint;
+        let mut wrong = Vec::new();
+        compare(&mut wrong, "administrative state", admin, after.admin);
+        compare(&mut wrong, "running", running, after.running);
+        compare(&mut wrong, "weight", weight, after.weight);
+        compare(
+            &mut wrong,
+            "limit",
+            limit.unwrap_or(before.limit),
+            after.limit,
+        );
+        wrong
+    }
+}
+
+/// Of a line, only what it says counts.
+fn line_differences(line: &Reply, before: &Server, after: &Server) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let admin = match line.administrative {
+        None => before.admin,
+        Some(Administrative::Ready) => Admin::Ready,
+        Some(Administrative::Drain) => Admin::Drain,
+        Some(Administrative::Maint) => Admin::Maint,
+    };
+    compare(&mut wrong, "administrative state", admin, after.admin);
+    if let Some(operational) = line.operational {
+        let works = !after.checked || after.passes;
+        let up = operational == Operational::Up && works && admin != Admin::Maint;
+        compare(&mut wrong, "running", up, after.running);
+    }
+    if let Some(percent) = line.percent {
+        compare(&mut wrong, "weight", percent.get(), after.weight);
+    }
+    let limit = line.maxconn.map_or(before.limit, |limit| limit.get());
+    compare(&mut wrong, "limit", limit, after.limit);
+    wrong
+}
+
+fn compare<T: PartialEq + std::fmt::Debug>(wrong: &mut Vec<String>, what: &str, is: T, seen: T) {
+    if is != seen {
+        wrong.push(format!("{what}: should be {is:?}, is {seen:?}"));
+    }
+}
