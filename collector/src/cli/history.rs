@@ -45,9 +45,8 @@ fn entries(data: &DataDir) -> Result<Vec<Entry>, Failed> {
     })
 }
 
-#[allow(clippy::cast_precision_loss)] // seconds since 1970
 fn now() -> f64 {
-    clock::wall() as f64
+    clock::wall_time()
 }
 
 /// Lists what was said.
