@@ -19,7 +19,7 @@ const POLICIES: usize = 50;
 const RELOAD_EVERY: usize = 6;
 
 /// How many steps there are before all verdicts stand.
-const STEPS: usize = 16;
+const STEPS: usize = 10;
 
 /// One host and its random future.
 struct Played {
