@@ -21,7 +21,8 @@ TMPFILESDIR ?= $(SYSCONFDIR)/tmpfiles.d
 endif
 
 CARGO   ?= cargo
-RELEASE ?= $(or $(CARGO_TARGET_DIR),target)/release
+TARGET   = $(or $(CARGO_TARGET_DIR),target)
+RELEASE ?= $(TARGET)/release
 BINARIES = agentcheck agentcheck-responder
 UNITS    = $(notdir $(wildcard systemd/*.service systemd/*.socket))
 # Drop-ins that are for reading and copying: UNIT.d/NAME.conf.
@@ -45,13 +46,20 @@ PATHS = sed -e 's|/usr/bin/agentcheck|$(BINDIR)/agentcheck|g' \
 # The xinetd file is switched off as well: installing is not yet wanting.
 XINETD = $(PATHS) -e 's|^\(\s*disable\s*=\) no$$|\1 yes|' xinetd/agentcheck
 
-.PHONY: help build install uninstall test check lint bench demo fuzz prove man
+# The same sources make the same programs, wherever they, the registry and the target directory are: in
+# the programs they are at these places. (A later one counts for what lies within an earlier one.)
+CARGO_HOME ?= $(HOME)/.cargo
+REMAP = --remap-path-prefix=$(CARGO_HOME)=/cargo --remap-path-prefix=$(CURDIR)=/agentcheck \
+	--remap-path-prefix=$(abspath $(TARGET))=/target
+
+.PHONY: help build install uninstall packages package test-packages reproducible deny test check lint \
+	bench demo fuzz prove man
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' Makefile
 
 build: ## build both programs into target/release
-	$(CARGO) build --release --workspace --locked
+	RUSTFLAGS="$${RUSTFLAGS:-} $(REMAP)" $(CARGO) build --release --workspace --locked
 	@# Cargo leaves a program as old as it is where a change does not reach it; the tests look at the age.
 	@touch -c $(BINARIES:%=$(RELEASE)/%)
 
@@ -75,6 +83,57 @@ lint: ## formatting and warnings
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
 check: lint ## the same as lint
+
+# What a package is made of is what `make install` installs, and what only Debian asks for.
+PACKAGES ?= $(TARGET)/packages
+STAGE     = $(RELEASE)/stage
+# The version, where it is not to be that of Cargo.toml; and who answers for the package.
+VERSION     ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+MAINTAINER  ?= The agentcheck developers <agentcheck@example.org>
+# No time but that of the sources gets into a package.
+SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),$(shell date +%s))
+export SOURCE_DATE_EPOCH
+
+packages: build package ## build the .deb and the .rpm into target/packages (cargo-deb, cargo-generate-rpm)
+
+package: # the same of what is built
+	@for tool in cargo-deb cargo-generate-rpm; do \
+	    command -v $$tool >/dev/null || { echo "cargo install --locked $$tool" >&2; exit 1; }; \
+	done
+	@rm -rf $(STAGE) $(STAGE)-debian
+	@$(MAKE) --silent --no-print-directory install DESTDIR=$(abspath $(STAGE)) PREFIX=/usr SYSCONFDIR=/etc \
+	    >/dev/null
+	@find $(STAGE)/usr/share/man -type f -exec gzip -9n {} +
+	@mkdir -p $(STAGE)-debian/usr/share/doc/agentcheck
+	@install -D -m 644 packaging/lintian-overrides $(STAGE)-debian/usr/share/lintian/overrides/agentcheck
+	@printf '%s\n' 'agentcheck ($(VERSION)-1) unstable; urgency=medium' '' \
+	    '  * See /usr/share/doc/agentcheck/CHANGELOG.md.' '' \
+	    " -- $(MAINTAINER)  $$(LC_ALL=C date -u -R -d @$(SOURCE_DATE_EPOCH))" | \
+	    gzip -9n >$(STAGE)-debian/usr/share/doc/agentcheck/changelog.Debian.gz
+	@mkdir -p $(PACKAGES)
+	$(CARGO) deb --quiet --locked -p agentcheck --no-build --no-strip --deb-version $(VERSION)-1 \
+	    --maintainer '$(MAINTAINER)' --output $(abspath $(PACKAGES))/
+	$(CARGO) generate-rpm -p collector --target-dir $(abspath $(TARGET)) \
+	    --set-metadata 'version = "$(VERSION)"' --output $(abspath $(PACKAGES))/
+	@ls -l $(PACKAGES)
+
+test-packages: build ## install, upgrade and remove both packages on a host made for it (also lintian, rpm; as root)
+	$(CARGO) test --locked -p agentcheck-tests --test packages
+
+# In another place: another directory of the sources, another target directory.
+reproducible: packages ## build everything once more, elsewhere, and compare it byte by byte (long)
+	@rm -rf $(TARGET)/reproducible && mkdir -p $(TARGET)/reproducible/the/other
+	@git ls-files -z | xargs -0 cp --parents -t $(TARGET)/reproducible/the/other
+	@env -u CARGO_TARGET_DIR $(MAKE) --no-print-directory -C $(TARGET)/reproducible/the/other packages \
+	    TARGET=target
+	@cd $(TARGET) && sha256sum $(BINARIES:%=release/%) \
+	    packages/agentcheck*[-_]$(VERSION)-1[._]* | tee reproducible/sums
+	@cd $(TARGET)/reproducible/the/other/target && sha256sum --check ../../../sums
+
+# Advisories are fetched from github.com; without a way there: make deny DENY="licenses bans sources".
+DENY ?= licenses bans sources advisories
+deny: ## licences, sources, bans and advisories of all that is built in (cargo-deny)
+	$(CARGO) deny --locked check $(DENY)
 
 bench: ## compare with C programs that do the same: tables, in some seven minutes
 	bench/run.py
@@ -153,10 +212,8 @@ install: ## install below DESTDIR, for PREFIX=/usr and SYSCONFDIR=/etc; after ma
 	fi
 
 uninstall: ## remove what install put there, but for configuration
-	@if [ -z '$(DESTDIR)' ] && [ -d /run/systemd/system ]; then \
-	    systemctl disable --now agentcheck-collector.service agentcheck.socket agentcheck.service \
-	        agentcheck-inetd.socket || true; \
-	fi
+	@# Balancers are told a last word first.
+	@if [ -z '$(DESTDIR)' ]; then packaging/prerm remove; fi
 	@# Only what install wrote; a xinetd file that was edited is configuration.
 	@rm -v -f $(BINARIES:%='$(DESTDIR)$(BINDIR)/%') $(UNITS:%='$(DESTDIR)$(UNITDIR)/%') \
 	    '$(DESTDIR)$(SYSUSERSDIR)/agentcheck.conf' '$(DESTDIR)$(TMPFILESDIR)/agentcheck.conf' \

@@ -45,6 +45,18 @@ impl Systemd {
     /// Where this is not root, or the system does not come up.
     #[must_use]
     pub fn boot(scratch: &Scratch, tree: &Path) -> Self {
+        let systemd = Self::boot_bare(scratch, tree);
+        systemd.run(&["systemd-sysusers"]);
+        systemd.run(&["systemd-tmpfiles", "--create", "agentcheck.conf"]);
+        systemd
+    }
+
+    /// Boots, with the files of `tree` laid over the root file system, and does nothing else.
+    ///
+    /// # Panics
+    /// Where this is not root, or the system does not come up.
+    #[must_use]
+    pub fn boot_bare(scratch: &Scratch, tree: &Path) -> Self {
         assert!(
             rustix::process::geteuid().is_root(),
             "booting systemd needs root: run the tests as root"
@@ -81,8 +93,6 @@ impl Systemd {
         first
             .expect("systemd comes up")
             .clone_into(&mut systemd.first);
-        systemd.run(&["systemd-sysusers"]);
-        systemd.run(&["systemd-tmpfiles", "--create", "agentcheck.conf"]);
         systemd
     }
 
