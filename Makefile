@@ -86,7 +86,8 @@ check: lint ## the same as lint
 
 # What a package is made of is what `make install` installs, and what only Debian asks for.
 PACKAGES ?= $(TARGET)/packages
-STAGE     = $(RELEASE)/stage
+# Where both tools look, whatever RELEASE is.
+STAGE     = $(TARGET)/release/stage
 # The version, where it is not to be that of Cargo.toml; and who answers for the package.
 VERSION     ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 MAINTAINER  ?= The agentcheck developers <agentcheck@example.org>
