@@ -32,6 +32,8 @@ fn files(directory: &Path, ending: &str) -> Vec<PathBuf> {
 /// before it.
 const ROOMS: &[&str] = &[
     "text",
+    "table",
+    "words",
     "clock",
     "plot",
     "prometheus",
@@ -57,6 +59,8 @@ const ROOMS: &[&str] = &[
     "replay",
     "history",
     "status",
+    "account",
+    "explain",
     "lock",
     "journal",
     "daemon",

@@ -1,9 +1,12 @@
 //! The command line: what can be asked for, and with which exit status it ends.
 
+mod explain;
 mod history;
 mod import;
 mod overrides;
 mod replay;
+mod screen;
+mod status;
 
 use crate::config::{self, Config, NotLoaded};
 use crate::overrides::Action;
@@ -23,16 +26,14 @@ pub const CONFIG_FILE: &str = "/etc/agentcheck/agentcheck.toml";
 /// Where what has to survive a reboot is, unless told otherwise: overrides and history.
 pub const DATA_DIR: &str = "/var/lib/agentcheck";
 
-/// Load feedback and health checks for HAProxy's agent-check.
-///
-/// The collector polls applications and the host, evaluates the rules of its configuration, and writes
-/// what is to be said for each service into a state file, which agentcheck-responder reads to HAProxy.
+// Its help fits on a screen; what the parts are is told in the man pages and in the README.
+/// Load feedback and health checks for HAProxy's agent-check
 #[derive(Parser)]
 #[command(
     name = "agentcheck",
     version,
     disable_help_subcommand = true,
-    after_help = "Exit status: 0 done; 1 it failed, and standard error says why; 2 wrong command line."
+    after_help = "Exit status: 0 done; 1 failed, standard error says why; 2 wrong command line."
 )]
 struct CommandLine {
     #[command(subcommand)]
@@ -50,12 +51,11 @@ enum Command {
         #[command(flatten)]
         data: DataDir,
     },
-    /// Load the configuration as `collect` does, and say what is wrong with it
+    /// Load the configuration as `collect` does, and say what is wrong
     Check {
         #[command(flatten)]
         config: ConfigFile,
-        /// Put a sample of readings through it, and say what would be said: a JSON file, as in
-        /// {"app": {"json": {...}}, "cpu": {"value": 97}}
+        /// Put a sample of readings through it, too: a JSON file
         #[arg(long, value_name = "FILE")]
         sample: Option<PathBuf>,
     },
@@ -65,8 +65,12 @@ enum Command {
     Why(history::Why),
     /// Poll as `collect` does, and keep the readings in a file
     Record(replay::Record),
-    /// Put recorded readings through a configuration: what would have been said, and when
+    /// Put recorded readings through a configuration
     Replay(replay::Replay),
+    /// Show what is being said, and why
+    Status(status::Arguments),
+    /// Say why a service has its reply, or what HAProxy makes of a line
+    Explain(explain::Arguments),
     /// No new sessions; existing ones go on
     Drain(overrides::Drain),
     /// Out of service, on purpose
@@ -81,13 +85,13 @@ enum Command {
     Resume(overrides::Target),
     /// Lift, for a moment, a drain or maint that was set on the balancers
     Release(overrides::Release),
-    /// Print the agentcheck.toml that does what another agent's configuration says
+    /// Turn another agent's configuration into an agentcheck.toml
     Import(import::Import),
 }
 
 #[derive(Args)]
 struct ConfigFile {
-    /// The configuration
+    /// Config file
     #[arg(long, value_name = "FILE", default_value = CONFIG_FILE)]
     config: PathBuf,
 }
@@ -101,7 +105,7 @@ struct StateDir {
 
 #[derive(Args)]
 struct DataDir {
-    /// Where overrides and history are
+    /// Overrides, history
     #[arg(long, value_name = "DIR", default_value = DATA_DIR)]
     data_dir: PathBuf,
 }
@@ -161,6 +165,8 @@ pub fn run() -> ExitCode {
         Command::Resume(target) => overrides::resume(&target),
         Command::Release(release) => overrides::release(&release),
         Command::Import(import) => import.print(),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
     };
     match outcome {
         Ok(said) => {

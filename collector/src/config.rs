@@ -57,6 +57,23 @@ impl Config {
         }
         vocabulary
     }
+
+    /// The indices of the sources that are polled for a service, each once: those that it uses, and those
+    /// behind the derived numbers that it uses.
+    #[must_use]
+    pub fn polled_for(&self, service: &Service) -> Vec<usize> {
+        let mut polled = std::collections::BTreeSet::new();
+        for index in &service.sources {
+            match index.checked_sub(self.sources.len()) {
+                None => polled.extend([*index]),
+                Some(at) => {
+                    let behind = self.derived.get(at).map(|derived| &derived.sources);
+                    polled.extend(behind.into_iter().flatten());
+                }
+            }
+        }
+        polled.into_iter().collect()
+    }
 }
 
 /// One number that is derived from readings and remembers.

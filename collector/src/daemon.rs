@@ -353,7 +353,11 @@ impl Collector {
                 .filter_map(|(source, latest)| Some((source.name.clone(), latest.clone()?)))
                 .collect(),
             services: services
-                .map(|(service, running)| (service.name.to_string(), running.status(service)))
+                .map(|(service, running)| {
+                    let mut status = running.status(service);
+                    status.configured(&self.config, service);
+                    (service.name.to_string(), status)
+                })
                 .collect(),
             override_faults: self.overriding.faults().to_vec(),
         };

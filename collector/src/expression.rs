@@ -296,6 +296,19 @@ impl Expression {
         })
     }
 
+    /// The values of readings that it looks at, with the same names, for people: numbers, truths and texts.
+    pub fn values_used<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = (&'a str, String)> {
+        self.shown.iter().filter_map(|(label, tree)| {
+            let value = match Value::resolve(tree, scope.context()).ok()? {
+                Value::Bool(truth) => truth.to_string(),
+                Value::Float(number) if number.is_finite() => crate::text::number(number),
+                Value::String(text) => format!("'{}'", shorten(&text)),
+                _ => return None,
+            };
+            Some((label.as_str(), value))
+        })
+    }
+
     fn evaluate(&self, scope: &Scope) -> Result<Value, Unknown> {
         Value::resolve(&self.tree, scope.context()).map_err(|error| explain(&error))
     }

@@ -6,6 +6,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod account;
 pub mod capacity;
 pub mod cli;
 pub mod clock;
@@ -14,6 +15,7 @@ pub mod confirm;
 pub mod daemon;
 pub mod derive;
 pub mod evaluate;
+pub mod explain;
 pub mod expression;
 pub mod fields;
 pub mod history;
@@ -34,6 +36,8 @@ pub mod shape;
 pub mod source;
 pub mod state_file;
 pub mod status;
+pub mod table;
 pub mod template;
 pub mod text;
 pub mod wording;
+pub mod words;

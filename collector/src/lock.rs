@@ -6,6 +6,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// A held lock. It ends with the process, however that ends.
 #[derive(Debug)]
@@ -50,27 +51,63 @@ impl fmt::Display for NotLocked {
     }
 }
 
-/// Takes the lock of a state directory, without waiting.
+/// How long a lock that somebody only looks at, as [`is_held`] does, is waited for.
+const LOOKED_AT: Duration = Duration::from_secs(1);
+
+/// The lock file of a state directory. No service can have this name: it begins with a dot.
+#[must_use]
+pub fn path(directory: &Path) -> PathBuf {
+    directory.join(".collector.lock")
+}
+
+/// Whether a process has the lock of a state directory; if so its id, where that can be read.
+///
+/// # Errors
+/// Where the lock file is there and cannot be looked at.
+pub fn is_held(directory: &Path) -> io::Result<Option<Option<u32>>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match rustix::fs::open(path(directory), flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(rustix::io::Errno::NOENT) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    // Shared, so that those who look do not see one another, and given back at once.
+    match FileExt::try_lock_shared(&file) {
+        Ok(()) => FileExt::unlock(&file).map(|()| None),
+        Err(error) if error.kind() == fs2::lock_contended_error().kind() => Ok(Some(holder(&file))),
+        Err(error) => Err(error),
+    }
+}
+
+/// Who holds it is a courtesy; that somebody does is certain.
+fn holder(file: &File) -> Option<u32> {
+    let mut holder = String::new();
+    let _ = file.take(20).read_to_string(&mut holder);
+    holder.trim().parse().ok()
+}
+
+/// Takes the lock of a state directory, without waiting for another collector.
 ///
 /// # Errors
 /// Where another process has it, or the file cannot be made.
 pub fn take(directory: &Path) -> Result<Lock, NotLocked> {
-    // No service can have this name: it begins with a dot.
-    let path = directory.join(".collector.lock");
+    let path = path(directory);
     let failed = |error: io::Error| NotLocked::Failed(path.clone(), error);
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o644));
     let mut file = File::from(file.map_err(|error| failed(error.into()))?);
+    let begun = Instant::now();
     // Named in full: std's own method of this name would shadow it.
-    if let Err(error) = FileExt::try_lock_exclusive(&file) {
+    while let Err(error) = FileExt::try_lock_exclusive(&file) {
         if error.kind() != fs2::lock_contended_error().kind() {
             return Err(failed(error));
         }
-        let mut holder = String::new();
-        // Who holds it is a courtesy; that somebody does is certain.
-        let _ = Read::by_ref(&mut file).take(20).read_to_string(&mut holder);
+        if begun.elapsed() < LOOKED_AT {
+            std::thread::sleep(Duration::from_millis(5));
+            continue;
+        }
         return Err(NotLocked::Held {
-            holder: holder.trim().parse().ok(),
+            holder: holder(&file),
             file: path,
         });
     }

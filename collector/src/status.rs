@@ -7,6 +7,7 @@ mod memory;
 pub use memory::MemoryStatus;
 
 use crate::capacity::Basis;
+use crate::config::{Config, Service};
 use crate::evaluate::{Decided, Truth, Verdict, Weighed};
 use crate::overrides::Standing;
 use crate::reading::Reading;
@@ -26,7 +27,7 @@ pub const MODE: u32 = 0o640;
 pub const VERSION: u32 = 1;
 
 /// The largest snapshot that is read back, in bytes.
-const MAX_BYTES: usize = 16 << 20;
+pub const MAX_BYTES: usize = 16 << 20;
 
 /// The whole snapshot. Times are nanoseconds of `CLOCK_BOOTTIME`.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
@@ -100,6 +101,12 @@ pub struct ServiceStatus {
     /// The stages of the weight, where it decided.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub weight: Option<WeightStatus>,
+    /// The sources that it rests on.
+    #[serde(default)]
+    pub sources: Vec<String>,
+    /// The least weight that load may lead to, in per cent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub floor: Option<u16>,
     /// The rules' last truths, in the rules' order.
     pub rules: Vec<RuleStatus>,
     /// The overrides that stand for it, whether they count or another comes first.
@@ -251,6 +258,16 @@ impl SourceStatus {
 }
 
 impl ServiceStatus {
+    /// Takes over what the configuration says of a service.
+    pub fn configured(&mut self, config: &Config, service: &Service) {
+        let sources = config.polled_for(service);
+        let sources = sources
+            .iter()
+            .filter_map(|index| config.sources.get(*index));
+        self.sources = sources.map(|source| source.name.clone()).collect();
+        self.floor = Some(service.shaping.floor.get());
+    }
+
     /// Takes a verdict over; `rules` are the names of the service's rules.
     pub fn set(&mut self, verdict: &Verdict, rules: &[crate::config::Rule]) {
         let (by, why) = match &verdict.decided {

@@ -95,10 +95,20 @@ fn statistics_by_server(table: &str) -> Rows {
         .find_map(|line| line.strip_prefix("# "))
         .unwrap_or_else(|| panic!("no header in {table:?}"));
     let names = values(header);
-    lines
-        .filter(|line| !line.trim().is_empty())
+    // A field in quotes may hold line ends: some complaints about weights have one.
+    let mut rows = vec![String::new()];
+    for line in lines.filter(|line| !line.trim().is_empty()) {
+        let row = rows.last_mut().unwrap();
+        if row.matches('"').count() % 2 == 1 {
+            *row += &format!("\n{line}");
+        } else {
+            rows.push(line.to_owned());
+        }
+    }
+    rows.into_iter()
+        .skip(1)
         .map(|line| {
-            let row: HashMap<_, _> = names.iter().cloned().zip(values(line)).collect();
+            let row: HashMap<_, _> = names.iter().cloned().zip(values(&line)).collect();
             ((row["pxname"].clone(), row["svname"].clone()), row)
         })
         .collect()
