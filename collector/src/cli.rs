@@ -50,6 +50,9 @@ enum Command {
         state: StateDir,
         #[command(flatten)]
         data: DataDir,
+        /// Write nothing: print what would be said, wherever that changes
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Load the configuration as `collect` does, and say what is wrong
     Check {
@@ -151,7 +154,8 @@ pub fn run() -> ExitCode {
             config,
             state,
             data,
-        } => collect(&config, &state.state_dir, &data.data_dir),
+            dry_run,
+        } => collect(&config, &state.state_dir, &data.data_dir, dry_run),
         Command::Check { config, sample } => check(&config, sample.as_deref()).map(Said::from),
         Command::History(given) => history::list(&given),
         Command::Why(given) => history::why(&given),
@@ -180,14 +184,19 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn collect(file: &ConfigFile, state_dir: &Path, data_dir: &Path) -> Result<Said, Failed> {
+fn collect(
+    file: &ConfigFile,
+    state_dir: &Path,
+    data_dir: &Path,
+    dry_run: bool,
+) -> Result<Said, Failed> {
     let (config, warnings) = config::load(&file.config).map_err(|error| not_loaded(&error))?;
     journal::start();
     for warning in &warnings.rendered {
         // The first line says it all; the rest is for a terminal.
         log::warn!("{}", warning.lines().next().unwrap_or_default());
     }
-    daemon::run(config, state_dir, data_dir)
+    daemon::run(config, state_dir, data_dir, dry_run)
         .map(|()| String::new().into())
         .map_err(|error| Failed(format!("agentcheck: {error}\n")))
 }

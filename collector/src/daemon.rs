@@ -9,6 +9,7 @@ mod overriding;
 mod polling;
 mod running;
 mod snapshot;
+mod telling;
 mod turns;
 
 use crate::clock;
@@ -25,7 +26,7 @@ use crate::status::{self, SourceStatus, Status};
 use crate::text;
 use agenda::Agenda;
 use agentcheck_common::{BootId, BootTime};
-use log::{debug, info, warn};
+use log::info;
 use overriding::Overriding;
 use polling::Polling;
 use running::Running;
@@ -38,6 +39,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
+use telling::{log_source, show, tell_unrecorded};
 
 /// How long polls that are under way get to end when the collector stops.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -82,13 +84,18 @@ enum Event {
     Stop,
 }
 
-/// Polls, evaluates and publishes until told to stop by SIGTERM or SIGINT.
+/// Polls, evaluates and publishes until told to stop by SIGTERM or SIGINT. A `dry` run writes nothing: it
+/// reads what an operator has said and where another collector is, and prints what it would say.
 ///
 /// # Errors
 /// Where it cannot begin.
-pub fn run(config: Config, directory: &Path, data: &Path) -> Result<(), NotRun> {
+pub fn run(config: Config, directory: &Path, data: &Path, dry: bool) -> Result<(), NotRun> {
     let boot = clock::boot_id().map_err(NotRun::NoBootId)?;
-    let _lock = lock::take(directory).map_err(NotRun::NotLocked)?;
+    let _lock = if dry {
+        None
+    } else {
+        Some(lock::take(directory).map_err(NotRun::NotLocked)?)
+    };
 
     // As many as can be waiting: a thread that finds it full waits, and polls no more meanwhile.
     let (sender, events) = sync_channel(config.sources.len() + 2);
@@ -96,7 +103,7 @@ pub fn run(config: Config, directory: &Path, data: &Path) -> Result<(), NotRun> 
     let stop = Stop::new();
     let polling =
         Polling::start(&config.sources, &stop, sender.clone()).map_err(NotRun::NoThreads)?;
-    let mut collector = Collector::new(config, directory.to_owned(), data, boot);
+    let mut collector = Collector::new(config, directory.to_owned(), data, boot, dry);
     let mut watch = Watch::new(collector.overriding.directory());
     let changed = sender.clone();
     thread::Builder::new()
@@ -158,7 +165,8 @@ struct Collector {
     /// When flag files were last looked for.
     flags_seen: Instant,
     snapshot: Snapshot,
-    history: Recorder,
+    /// None in a dry run.
+    history: Option<Recorder>,
     /// Whether the flight recorder could not be written to, so that that is told once.
     unrecorded: bool,
     /// What the service manager shows.
@@ -167,7 +175,7 @@ struct Collector {
 }
 
 impl Collector {
-    fn new(config: Config, directory: PathBuf, data: &Path, boot: BootId) -> Self {
+    fn new(config: Config, directory: PathBuf, data: &Path, boot: BootId, dry: bool) -> Self {
         let started = clock::now();
         let before = status::left_behind(&directory, &boot);
         let overriding = Overriding::new(&config, data, &boot, before.as_ref());
@@ -180,10 +188,13 @@ impl Collector {
                 Running::new(service, before, overridden, &directory, &boot, started)
             })
             .collect();
-        let (history, opened) = Recorder::open(data, boot);
-        if let Err(error) = opened {
-            info!("{}: no history is kept: {error}", data.display());
-        }
+        let history = (!dry).then(|| {
+            let (history, opened) = Recorder::open(data, boot);
+            if let Err(error) = opened {
+                info!("{}: no history is kept: {error}", data.display());
+            }
+            history
+        });
         Self {
             observed: Observed::new(&config, started),
             overriding,
@@ -240,17 +251,25 @@ impl Collector {
         }
     }
 
+    /// Whether nothing is to be written.
+    fn is_dry(&self) -> bool {
+        self.history.is_none()
+    }
+
     /// What happens to the collector itself belongs to the history.
     fn record(&mut self, what: &str) {
-        let noted = self
-            .history
-            .collector(what, clock::now(), clock::wall_time());
-        tell_unrecorded(&mut self.unrecorded, noted);
+        if let Some(history) = &mut self.history {
+            let noted = history.collector(what, clock::now(), clock::wall_time());
+            tell_unrecorded(&mut self.unrecorded, noted);
+        }
     }
 
     /// The last words.
     fn publish_stop(&mut self) {
         let now = clock::now();
+        if self.is_dry() {
+            return;
+        }
         self.record("is told to stop");
         self.write_status(now);
         for (service, running) in self.config.services.iter().zip(&self.running) {
@@ -323,16 +342,23 @@ impl Collector {
             };
             let (reply, decided) = (overruled.verdict.reply, overruled.verdict.decided.clone());
             let was_out = running.is_out();
-            self.snapshot.changed |=
-                running.publish(service, overruled, &self.directory, &self.boot, now);
+            let directory = self.history.as_ref().map(|_| self.directory.as_path());
+            let changed = running.publish(service, overruled, directory, &self.boot, now);
+            self.snapshot.changed |= changed;
             urgent |= was_out != running.is_out();
             let name = service.name.as_str();
-            let noted = self
-                .history
-                .note(name, &reply, &decided, (now, clock::wall_time()));
-            tell_unrecorded(&mut self.unrecorded, noted);
+            match &mut self.history {
+                Some(history) => {
+                    let noted = history.note(name, &reply, &decided, (now, clock::wall_time()));
+                    tell_unrecorded(&mut self.unrecorded, noted);
+                }
+                None if changed => show(name, &reply),
+                None => {}
+            }
         }
-        self.overriding.forget(now);
+        if !self.is_dry() {
+            self.overriding.forget(now);
+        }
         // Whoever said something waits for the snapshot that shows it; and a collector that is killed now must
         // not have forgotten why a server is out.
         if urgent || self.snapshot.next() <= Instant::now() {
@@ -361,7 +387,11 @@ impl Collector {
                 .collect(),
             override_faults: self.overriding.faults().to_vec(),
         };
-        self.snapshot.write(&self.directory, status);
+        if !self.is_dry() {
+            self.snapshot.write(&self.directory, status);
+        } else {
+            self.snapshot.passed();
+        }
         self.tell_summary();
     }
 
@@ -393,29 +423,5 @@ impl Collector {
     /// but the telling.
     fn tell_manager(&self, states: &[sd_notify::NotifyState<'_>]) {
         let _ = sd_notify::notify(states);
-    }
-}
-
-/// Says once that the flight recorder cannot be written to, where there is one.
-fn tell_unrecorded(told: &mut bool, noted: io::Result<()>) {
-    match noted {
-        Ok(()) => *told = false,
-        // There is no directory: that was said at the start.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => {
-            if !*told {
-                warn!("the history cannot be written: {error}");
-            }
-            *told = true;
-        }
-    }
-}
-
-/// One line where a source begins to fail, fails otherwise, or is back; none where it just goes on.
-fn log_source(name: &str, reading: &Reading, before: Option<Reason>) {
-    match (&reading.outcome, before) {
-        (Err(failure), _) => warn!("source {name}: {failure}"),
-        (Ok(_), Some(reason)) => info!("source {name}: back after {reason}"),
-        (Ok(_), None) => debug!("source {name}: first reading"),
     }
 }

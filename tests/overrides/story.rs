@@ -54,3 +54,51 @@ fn the_history_survives_the_collector_and_tells_why() {
     assert_eq!(read(&["why", "web", "--at", "noon"]).0, Some(1));
     assert_eq!(read(&["why", "nobody", "--at", "0s"]).0, Some(1));
 }
+
+#[test]
+fn a_dry_run_says_what_it_would_and_writes_nothing() {
+    let mut desk = Desk::open("dry", "");
+    desk.told(&["drain", "web"]);
+    let log = |file: &str| std::fs::read_to_string(desk.scratch.file(file)).unwrap_or_default();
+    let seen = |directory: &std::path::Path| {
+        let entries = std::fs::read_dir(directory).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let data = agentcheck_tests::collector::Collector::data(&desk.states);
+    let before = (
+        seen(desk.states.path()),
+        seen(&data),
+        seen(&desk.overrides()),
+    );
+    // Other weights, beside the collector that is at work.
+    let text = std::fs::read_to_string(&desk.configuration).unwrap();
+    let other = text.replace("_number.value\"", "_number.value / 2\"");
+    let other = desk.scratch.write("other.toml", other);
+    let arguments = ["collect", "--dry-run"];
+    let mut command =
+        agentcheck_tests::collector::Collector::operator(&arguments, &other, &desk.states);
+    let file = std::fs::File::create(desk.scratch.file("dry.out")).unwrap();
+    let mut child = command
+        .stdout(file)
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    agentcheck_tests::processes::wait_until("the dry run to say both", || {
+        let said = log("dry.out");
+        said.contains("  web: up 0% # override=drain by=")
+            && said.contains("  api: up 25% # api_number=50")
+    });
+    assert_eq!(
+        (
+            seen(desk.states.path()),
+            seen(&data),
+            seen(&desk.overrides())
+        ),
+        before
+    );
+    child.kill().unwrap();
+    child.wait().unwrap();
+    desk.says("api", "up 50% ");
+}

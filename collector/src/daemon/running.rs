@@ -78,17 +78,20 @@ impl Running {
         verdict.is_some_and(|verdict| verdict.reply.takes_out())
     }
 
-    /// Writes the schedule; whether what is said has changed.
+    /// Writes the schedule, where there is a directory for it; whether what is said has changed.
     pub(super) fn publish(
         &mut self,
         service: &Service,
         Overruled { verdict, plan }: Overruled,
-        directory: &Path,
+        directory: Option<&Path>,
         boot: &BootId,
         now: BootTime,
     ) -> bool {
         let name = &service.name;
-        let written = write(name, &plan, directory, boot, now);
+        let written = match directory {
+            Some(directory) => write(name, &plan, directory, boot, now),
+            None => Ok(()),
+        };
         match written {
             Err(error) if !self.unwritten => {
                 error!("{name}: the reply cannot be written, the last one stands: {error}");

@@ -47,6 +47,13 @@ impl Snapshot {
         if self.changed { changed } else { unchanged }
     }
 
+    /// Nothing was to be written.
+    pub(super) fn passed(&mut self) {
+        let now = Instant::now();
+        self.due = (now + EVERY, now + EVERY);
+        self.changed = false;
+    }
+
     /// Writes what `status` gives.
     pub(super) fn write(&mut self, directory: &Path, status: impl FnOnce() -> Status) {
         let began = clock::worked();
