@@ -8,6 +8,9 @@ BINDIR     ?= $(PREFIX)/bin
 MANDIR     ?= $(PREFIX)/share/man
 DOCDIR     ?= $(PREFIX)/share/doc/agentcheck
 CONFDIR     = $(SYSCONFDIR)/agentcheck
+BASHDIR     = $(PREFIX)/share/bash-completion/completions
+ZSHDIR      = $(PREFIX)/share/zsh/vendor-completions
+FISHDIR     = $(PREFIX)/share/fish/vendor_completions.d
 XINETDCONF  = $(SYSCONFDIR)/xinetd.d/agentcheck
 # systemd looks for what belongs to it below /usr and /usr/local, and below no other prefix.
 ifneq ($(filter /usr /usr/local,$(PREFIX)),)
@@ -182,12 +185,11 @@ install: ## install below DESTDIR, for PREFIX=/usr and SYSCONFDIR=/etc; after ma
 	@for page in $(MANPAGES); do \
 	    install -v -D -m 644 man/$$page "$(DESTDIR)$(MANDIR)/man$${page##*.}/$$page"; \
 	done
-	@install -v -D -m 644 completions/agentcheck-responder.bash \
-	    '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/agentcheck-responder'
-	@install -v -D -m 644 completions/_agentcheck-responder \
-	    '$(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_agentcheck-responder'
-	@install -v -D -m 644 completions/agentcheck-responder.fish \
-	    '$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/agentcheck-responder.fish'
+	@for program in $(BINARIES); do \
+	    install -v -D -m 644 completions/$$program.bash "$(DESTDIR)$(BASHDIR)/$$program"; \
+	    install -v -D -m 644 completions/_$$program "$(DESTDIR)$(ZSHDIR)/_$$program"; \
+	    install -v -D -m 644 completions/$$program.fish "$(DESTDIR)$(FISHDIR)/$$program.fish"; \
+	done
 	@for file in $(DOCS); do install -v -D -m 644 $$file "$(DESTDIR)$(DOCDIR)/$$file"; done
 	@for file in $(OPTIONAL); do \
 	    $(PATHS) systemd/optional/$$file | \
@@ -219,9 +221,8 @@ uninstall: ## remove what install put there, but for configuration
 	@rm -v -f $(BINARIES:%='$(DESTDIR)$(BINDIR)/%') $(UNITS:%='$(DESTDIR)$(UNITDIR)/%') \
 	    '$(DESTDIR)$(SYSUSERSDIR)/agentcheck.conf' '$(DESTDIR)$(TMPFILESDIR)/agentcheck.conf' \
 	    $(foreach page,$(MANPAGES),'$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(page)') \
-	    '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/agentcheck-responder' \
-	    '$(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_agentcheck-responder' \
-	    '$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/agentcheck-responder.fish' \
+	    $(BINARIES:%='$(DESTDIR)$(BASHDIR)/%') $(BINARIES:%='$(DESTDIR)$(ZSHDIR)/_%') \
+	    $(BINARIES:%='$(DESTDIR)$(FISHDIR)/%.fish') \
 	    $(DOCS:%='$(DESTDIR)$(DOCDIR)/%') $(OPTIONAL:%='$(DESTDIR)$(DOCDIR)/systemd/%') \
 	    $(EXAMPLES:%='$(DESTDIR)$(DOCDIR)/examples/%')
 	@conf='$(DESTDIR)$(XINETDCONF)'; \
@@ -233,8 +234,8 @@ uninstall: ## remove what install put there, but for configuration
 	done
 	@if [ -n '$(DESTDIR)' ]; then cd '$(DESTDIR)'; \
 	    for directory in $(BINDIR) $(UNITDIR) $(SYSUSERSDIR) $(TMPFILESDIR) $(MANDIR)/man[1-8] \
-	            $(PREFIX)/share/bash-completion/completions $(PREFIX)/share/zsh/vendor-completions \
-	            $(PREFIX)/share/fish/vendor_completions.d $(dir $(DOCDIR)) $(SYSCONFDIR)/xinetd.d; do \
+	            $(BASHDIR) $(ZSHDIR) \
+	            $(FISHDIR) $(dir $(DOCDIR)) $(SYSCONFDIR)/xinetd.d; do \
 	        if [ -d ".$$directory" ]; then \
 	            rmdir -p --ignore-fail-on-non-empty "$${directory#/}"; \
 	        fi; \

@@ -142,8 +142,11 @@ fn install_puts_everything_where_it_belongs_and_uninstall_takes_it_away() {
         expected.insert(format!("usr/share/man/man{section}/{page}"));
     }
     for completion in [
+        "bash-completion/completions/agentcheck",
         "bash-completion/completions/agentcheck-responder",
+        "zsh/vendor-completions/_agentcheck",
         "zsh/vendor-completions/_agentcheck-responder",
+        "fish/vendor_completions.d/agentcheck.fish",
         "fish/vendor_completions.d/agentcheck-responder.fish",
     ] {
         expected.insert(format!("usr/share/{completion}"));

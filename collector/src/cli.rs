@@ -14,7 +14,7 @@ use crate::sample;
 use crate::text::counted;
 use crate::{daemon, journal};
 use agentcheck_common::STATE_DIR;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -43,6 +43,7 @@ struct CommandLine {
 #[derive(Subcommand)]
 enum Command {
     /// Poll, evaluate and publish until stopped by SIGTERM or SIGINT
+    #[command(after_help = "Example: agentcheck collect --config /etc/agentcheck/agentcheck.toml")]
     Collect {
         #[command(flatten)]
         config: ConfigFile,
@@ -55,6 +56,9 @@ enum Command {
         dry_run: bool,
     },
     /// Load the configuration as `collect` does, and say what is wrong
+    #[command(
+        after_help = "Example: agentcheck check --config agentcheck.toml --sample sample.json"
+    )]
     Check {
         #[command(flatten)]
         config: ConfigFile,
@@ -63,32 +67,50 @@ enum Command {
         sample: Option<PathBuf>,
     },
     /// What was said, when, and why
+    #[command(after_help = "Example: agentcheck history web --since 2h")]
     History(history::History),
     /// What was said for a service at a moment, and why
+    #[command(after_help = "Example: agentcheck why web --at 14:30")]
     Why(history::Why),
     /// Poll as `collect` does, and keep the readings in a file
+    #[command(after_help = "Example: agentcheck record --for 1h peak")]
     Record(replay::Record),
     /// Put recorded readings through a configuration
+    #[command(
+        after_help = "Example: agentcheck replay --config new.toml --against old.toml --svg peak.svg peak"
+    )]
     Replay(replay::Replay),
     /// Show what is being said, and why
     Status(status::Arguments),
     /// Say why a service has its reply, or what HAProxy makes of a line
     Explain(explain::Arguments),
     /// No new sessions; existing ones go on
+    #[command(
+        after_help = "Example: agentcheck drain web --until 'app.json.sessions == 0' --deadline 10m --wait"
+    )]
     Drain(overrides::Drain),
     /// Out of service, on purpose
+    #[command(after_help = "Example: agentcheck maint web --for 2h --reason 'kernel update'")]
     Maint(overrides::Plain),
     /// Not working
+    #[command(after_help = "Example: agentcheck down web --reason 'disk errors'")]
     Down(overrides::Plain),
     /// In, whatever the rules say, for a time
+    #[command(after_help = "Example: agentcheck force-up web --for 30m")]
     ForceUp(overrides::ForceUp),
     /// A ceiling on the weight; it never raises one
+    #[command(after_help = "Example: agentcheck limit web api --percent 50 --for 1h")]
     Limit(overrides::Limit),
     /// End an override: what is beneath it holds again
+    #[command(after_help = "Example: agentcheck resume web")]
     Resume(overrides::Target),
     /// Lift, for a moment, a drain or maint that was set on the balancers
+    #[command(after_help = "Example: agentcheck release web")]
     Release(overrides::Release),
     /// Turn another agent's configuration into an agentcheck.toml
+    #[command(
+        after_help = "Example: agentcheck import herald /etc/herald/config.yml > agentcheck.toml"
+    )]
     Import(import::Import),
 }
 
@@ -136,6 +158,12 @@ fn span(text: &str) -> Result<Duration, String> {
         Ok(_) => Err("it goes from 100ms to a year".to_owned()),
         Err(_) => Err("a time looks like 30s, 10m, 1h 30m".to_owned()),
     }
+}
+
+/// The command line, for completions and the manual.
+#[must_use]
+pub fn command() -> clap::Command {
+    CommandLine::command()
 }
 
 /// Runs what the process's arguments ask for.

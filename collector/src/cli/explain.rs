@@ -31,7 +31,8 @@ the collector, where one is at work.
 With --reply nothing is polled: what HAProxy does with each word, with the whole
 line, and in which versions. `my-agent | agentcheck explain --reply -`
 
-Exit status: 0 explained; 1 it failed, see standard error; 2 wrong command line.")]
+Exit status: 0 explained; 1 it failed, see standard error; 2 wrong command line.
+Examples: agentcheck explain web; agentcheck explain --reply 'up#ok 50%'")]
 pub(super) struct Arguments {
     /// The service
     #[arg(required_unless_present = "reply", conflicts_with = "reply")]

@@ -24,7 +24,8 @@ line. With --check 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN:
   CRITICAL  no collector; a reply that is stale, missing or takes a server out
   WARNING   a source fails; a weight at its floor; a server that an operator has
             taken out; a collector that starts or is silent
-  UNKNOWN   the state directory or status.json cannot be read; no such service")]
+  UNKNOWN   the state directory or status.json cannot be read; no such service
+Example: agentcheck status web --watch")]
 pub(super) struct Arguments {
     /// Only these, in detail [default: all]
     service: Vec<String>,

@@ -187,10 +187,12 @@ mod tests {
         let restored = status.restored(&service, &[], None, BootTime(4));
         assert_eq!(restored.shape.stepped, None);
         assert_eq!(restored.capacity, capacity::Memory::default());
-        let in_service = Reply::parse(b"up 50%").unwrap();
+        // A reply of another time than the memory: out is out.
+        let drained = Reply::parse(b"up 0%").unwrap();
+        let unknown = MemoryStatus::default();
         assert!(
-            !status
-                .restored(&service, &[], Some(in_service), BootTime(9))
+            unknown
+                .restored(&service, &[], Some(drained), BootTime(9))
                 .out
         );
     }
