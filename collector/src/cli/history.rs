@@ -169,16 +169,16 @@ fn moment(text: &str, now: f64) -> Option<f64> {
     if let Ok(time) = humantime::parse_rfc3339_weak(text) {
         return seconds(time);
     }
-    let mut parts = text.split(':');
-    let mut part = |most: u32| {
-        let number: u32 = parts.next()?.parse().ok()?;
+    let part = |text: &str, most: u32| {
+        let number: u32 = text.parse().ok()?;
         (number <= most).then_some(f64::from(number))
     };
-    let (hours, minutes) = (part(23)?, part(59)?);
-    let rest = part(59).unwrap_or(0.0);
-    if text.split(':').count() > 3 {
-        return None;
-    }
+    let parts: Vec<&str> = text.split(':').collect();
+    let (hours, minutes, rest) = match parts.as_slice() {
+        [hours, minutes] => (part(hours, 23)?, part(minutes, 59)?, 0.0),
+        [hours, minutes, rest] => (part(hours, 23)?, part(minutes, 59)?, part(rest, 59)?),
+        _ => return None,
+    };
     let of_day = hours * 3600.0 + minutes * 60.0 + rest;
     let today = (now / 86_400.0).floor() * 86_400.0 + of_day;
     Some(if today > now { today - 86_400.0 } else { today })
