@@ -56,7 +56,7 @@ REMAP = --remap-path-prefix=$(CARGO_HOME)=/cargo --remap-path-prefix=$(CURDIR)=/
 	--remap-path-prefix=$(abspath $(TARGET))=/target
 
 .PHONY: help build install uninstall packages package test-packages reproducible deny test check lint \
-	bench demo fuzz prove man
+	bench bench-loop demo fuzz prove man
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' Makefile
@@ -141,6 +141,9 @@ deny: ## licences, sources, bans and advisories of all that is built in (cargo-d
 
 bench: ## compare with C programs that do the same: tables, in some seven minutes
 	bench/run.py
+
+bench-loop: ## compare policies of load feedback on a real HAProxy: tables and a plot, in some seven minutes
+	bench/feedback.py
 
 # Bytes from outside, each target for FUZZ_SECONDS. What it finds in new paths it leaves in target/fuzz/;
 # what fails becomes a file in the corpus beside the target and so a test. The targets run without a

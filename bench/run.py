@@ -623,4 +623,5 @@ def main():
     print(f"\n{time.monotonic() - began:.0f} s in all, load {load()}")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,285 @@
+#!/usr/bin/env python3
+"""The loop, closed, on a real HAProxy: what policies make of four servers of unequal capacity.
+
+    bench/feedback.py [--quick] [--seed N] [--service MS] [--plot FILE] [--try SETTINGS]... [POLICY]...
+
+Queueing servers of 2, 2, 4 and 8 workers (queue.c), one HAProxy, and for each policy servers, collectors and
+responders of its own. All policies run at the same time and are sent the same requests at the same moments
+(arrivals.c), so that they see the same luck and the same noise of the machine. Prints tables, draws a plot,
+asserts nothing; loopback and temporary directories only. README.md says how to read it.
+"""
+
+import argparse
+import collections
+import contextlib
+import csv
+import io
+import os
+import pathlib
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+sys.dont_write_bytecode = True
+
+import feedback_plot  # noqa: E402
+from feedback_seen import BIGGEST, HALVED, PATIENCE, WORKERS, Seen, report  # noqa: E402
+from run import HOST, ROOT, TARGET, free_port, has, load, running, wait_for_listener  # noqa: E402
+
+HERE = pathlib.Path(__file__).resolve().parent
+SOURCE = """
+[source.app.http]
+url = "http://{host}:{port}/metrics"
+format = "json"
+every = "2s"
+
+[derive.served]
+of = "app.json.served"
+rate = "{window}"
+
+[derive.utilization]
+of = "app.json.{utilization}"
+rate = "{window}"
+"""
+
+HEADROOM = """
+[service.web]
+weight = "headroom(utilization.value, 1)"
+smooth = "SMOOTH"
+"""
+
+# As it is by default: smooth and dead_band are those of capacity.
+CAPACITY = """
+[service.web.capacity]
+rate = "served.value"
+utilization = "utilization.value"
+full = {full}
+"""
+
+# `service` is the configuration behind the sources, without for a policy that needs no agent; `window` the
+# one of its rates; `full` what a weight of 100 is, relative to the capacity of the biggest; `utilization` the
+# counter that it is the rate of, see queue.c.
+Policy = collections.namedtuple(
+    "Policy",
+    "title balance weights service window full utilization",
+    defaults=(None, "10s", 1.0, "utilization_seconds"),
+)
+EQUAL = [100] * 4
+POLICIES = {
+    "static": Policy("true static weights", "roundrobin", [25, 25, 50, 100]),
+    "roundrobin": Policy("roundrobin", "roundrobin", EQUAL),
+    "leastconn": Policy("leastconn", "leastconn", EQUAL),
+    # With the shortest window of rates, for any delay makes it swing more.
+    "headroom": Policy("headroom, smooth 5s", "roundrobin", EQUAL, HEADROOM.replace("SMOOTH", "5s"), "4s"),
+    "headroom-slow": Policy("headroom, smooth 40s", "roundrobin", EQUAL, HEADROOM.replace("SMOOTH", "40s"), "4s"),
+    "capacity": Policy("capacity", "roundrobin", EQUAL, CAPACITY),
+    "leastconn-capacity": Policy("capacity + leastconn", "leastconn", EQUAL, CAPACITY),
+}
+
+
+def tried(words):
+    """A policy by capacity with settings of its own."""
+    try:
+        window, smooth, dead_band, full, *utilization = words.split(",")
+        full = float(full)
+    except ValueError:
+        raise argparse.ArgumentTypeError("WINDOW,SMOOTH,DEAD_BAND,FULL as in 10s,5s,3,1.0") from None
+    service = f'\n[service.web]\nsmooth = "{smooth}"\ndead_band = {dead_band}\n{CAPACITY}'
+    return Policy(f"capacity {words}", "roundrobin", EQUAL, service, window, full, *utilization)
+
+
+class Times:
+    """When what is offered, in seconds since the first request; shares of the capacity of 16 workers."""
+
+    def __init__(self, quick):
+        warm, settle, steady, before, after, again = (20, 10, 20, 5, 10, 15) if quick else (30, 30, 180, 20, 30, 70)
+        # Light at first: before there is a weight, servers are not to be flooded.
+        self.phases = [(0.4, warm), (0.75, settle + steady), (0.6, before + after + again)]
+        self.steady = (warm + settle, warm + settle + steady)
+        self.loss = self.steady[1] + before
+        self.end = self.loss + after + again
+        self.after = (self.loss + after, self.end)
+
+
+# The parts.
+
+
+def haproxy_configuration(work, policies, balancer_ports, server_ports, agent_ports):
+    lines = ["global", f"  stats socket {work}/haproxy.sock", "  nbthread 1", "  maxconn 8000", "defaults"]
+    lines += ["  mode http", "  option abortonclose", "  timeout connect 5s", "  timeout client 60s"]
+    lines += ["  timeout server 60s", "  timeout http-keep-alive 10m"]
+    for name, policy in policies.items():
+        lines += [f"listen {name}", f"  bind {HOST}:{balancer_ports[name]}", f"  balance {policy.balance}"]
+        for number, weight in enumerate(policy.weights):
+            line = f"  server s{number} {HOST}:{server_ports[name][number]} weight {weight}"
+            if policy.service:
+                line += f" agent-check agent-addr {HOST} agent-port {agent_ports[name][number]} agent-inter 2s"
+            lines.append(line)
+    path = work / "haproxy.cfg"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def first_line(log, process):
+    while True:
+        line, newline, _ = log.read_text().partition("\n")
+        if newline:
+            return line
+        if process.poll() is not None:
+            sys.exit(f"{process.args[0]} ended with status {process.returncode}")
+        time.sleep(0.01)
+
+
+def weights(control):
+    """The weights of all servers, by policy and number, as HAProxy has them now."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(control))
+        client.sendall(b"show stat\n")
+        text = b"".join(iter(lambda: client.recv(65536), b"")).decode()
+    rows = csv.DictReader(io.StringIO(text.removeprefix("# ")))
+    return {(row["pxname"], int(row["svname"][1:])): int(row["weight"]) for row in rows if row["svname"][0] == "s"}
+
+
+def processor_seconds(processes):
+    ticks = 0
+    for process in processes:
+        fields = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+@contextlib.contextmanager
+def before_others():
+    """Real-time priority, for root, also of what is started meanwhile: others at work on the machine are not
+    what is to be measured. A quarter of one core is all that it takes from them. (Niceness would not do:
+    where the scheduler makes groups of sessions, it counts within a session.)"""
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    except PermissionError:
+        yield "normal priority"
+        return
+    try:
+        yield "real-time priority"
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
+def measure(work, state, policies, times, options):
+    """Runs it all; what was seen is in the logs in `state` and in what is returned. They are there since that
+    is memory: who writes to a disk that is busy waits for it."""
+    biggest = 1000 / options.service * max(WORKERS)
+    with contextlib.ExitStack() as stack:
+        log = stack.enter_context(open(state / "queue.log", "w"))
+        count = len(policies)
+        queue = stack.enter_context(running([work / "queue", *WORKERS * count], stdout=log, stderr=None))
+        all_ports = [int(port) for port in first_line(state / "queue.log", queue).split()]
+        server_ports = {name: all_ports[4 * i : 4 * i + 4] for i, name in enumerate(policies)}
+
+        agent_ports, collectors, responders = collections.defaultdict(list), [], []
+        for name, policy in policies.items():
+            for number, port in enumerate(server_ports[name] if policy.service else []):
+                directory = state / f"{name}-{number}"
+                directory.mkdir()
+                configuration = work / f"{name}-{number}.toml"
+                values = policy._asdict() | {"host": HOST, "port": port, "full": policy.full * biggest}
+                configuration.write_text((SOURCE + policy.service).format(**values))
+                words = [TARGET / "release/agentcheck", "collect", "--config", configuration, "--state-dir", directory]
+                errors = stack.enter_context(open(work / f"{name}-{number}.log", "w"))
+                collectors.append(stack.enter_context(running(words, stderr=errors)))
+                agent = free_port()
+                words = [TARGET / "release/agentcheck-responder", "web", "--state-dir", directory]
+                responders.append(stack.enter_context(running([*words, "--listen", f"{HOST}:{agent}"], agent)))
+                agent_ports[name].append(agent)
+
+        balancer_ports = {name: free_port() for name in policies}
+        configuration = haproxy_configuration(work, policies, balancer_ports, server_ports, agent_ports)
+        haproxy = stack.enter_context(running(["haproxy", "-db", "-f", configuration]))
+        for port in balancer_ports.values():
+            wait_for_listener(port, haproxy)
+
+        offered = sum(WORKERS) * 1000 / options.service
+        plan = ",".join(f"{share * offered}:{length}" for share, length in times.phases)
+        words = [work / "arrivals", options.seed, options.service, PATIENCE, plan, *balancer_ports.values()]
+        requests = stack.enter_context(open(state / "requests.log", "w"))
+        arrivals = stack.enter_context(running(words, stdout=requests, stderr=None))
+        began = float(first_line(state / "requests.log", arrivals))
+
+        seen, lost, spent = [], False, {}
+        parts = {"servers": [queue], "generator": [arrivals], "HAProxy": [haproxy]}
+        parts |= {f"{len(collectors)} collectors": collectors, f"{len(responders)} responders": responders}
+        while (now := time.monotonic() - began) < times.end:
+            if not lost and now >= times.loss:
+                for name in policies:
+                    url = f"http://{HOST}:{server_ports[name][BIGGEST]}/workers/{HALVED}"
+                    urllib.request.urlopen(url, timeout=5).close()
+                lost = True
+            for part, processes in parts.items():
+                if ended := [process for process in processes if process.poll() is not None]:
+                    sys.exit(f"{ended[0].args[0]} ended with status {ended[0].returncode}")
+            seen.append((now, weights(work / "haproxy.sock")))
+            time.sleep(max(0, 0.5 - (time.monotonic() - began - now)))
+        spent = {part: processor_seconds(processes) / times.end for part, processes in parts.items()}
+        arrivals.wait(PATIENCE + 30)
+    return began, seen, spent
+
+
+def main():
+    # So that the processes started here are ended, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="under two minutes, for trying out; too short to compare")
+    parser.add_argument("--seed", type=int, default=1, help="of the arrivals and service times (1)")
+    parser.add_argument("--service", type=float, default=80, help="mean service time in ms (80)")
+    parser.add_argument("--plot", type=pathlib.Path, help="where to write the plot (target/feedback.svg)")
+    parser.add_argument(
+        "--try",
+        type=tried,
+        action="append",
+        default=[],
+        dest="tries",
+        metavar="WINDOW,SMOOTH,DEAD_BAND,FULL[,UTILIZATION]",
+        help="also by capacity with these settings; FULL relative to the capacity of the biggest, UTILIZATION "
+        "utilization_seconds or in_flight_seconds",
+    )
+    parser.add_argument("policy", nargs="*", help=f"those to compare, of {', '.join(POLICIES)} (all)")
+    options = parser.parse_args()
+    if unknown := [name for name in options.policy if name not in POLICIES]:
+        parser.error(f"{' '.join(unknown)}: the policies are {' '.join(POLICIES)}")
+    policies = {name: policy for name, policy in POLICIES.items() if name in (options.policy or POLICIES)}
+    policies |= {f"try{number}": policy for number, policy in enumerate(options.tries)}
+    plot = options.plot or TARGET / "feedback.svg"
+    times = Times(options.quick)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    for program, package in [("gcc", "gcc libc6-dev"), ("haproxy", "haproxy")]:
+        if not has(program):
+            sys.exit(f"this needs {program}: apt-get install {package}")
+    words = ["cargo", "build", "--quiet", "--release", "--locked", "-p", "agentcheck", "-p", "agentcheck-responder"]
+    subprocess.run(words, cwd=ROOT, check=True)
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    before = load()
+    with (
+        tempfile.TemporaryDirectory(prefix="agentcheck-feedback-") as work,
+        tempfile.TemporaryDirectory(prefix="agentcheck-feedback-", dir=memory) as state,
+    ):
+        work, state = pathlib.Path(work), pathlib.Path(state)
+        for program in ["queue", "arrivals"]:
+            command = ["gcc", "-Wall", "-O2", "-o", work / program, HERE / f"{program}.c", "-lm"]
+            subprocess.run(command, check=True)
+        with before_others() as priority:
+            began, weights_seen, spent = measure(work, state, policies, times, options)
+        seen = Seen(state, policies, began, weights_seen)
+        print(f"{time.strftime('%Y-%m-%d %H:%M')}, Linux {os.uname().release} {os.uname().machine}, ", end="")
+        print(f"{os.cpu_count()} cores, {priority}, seed {options.seed}, load {before} before, {load()} after")
+        report(seen, policies, times, spent)
+        plot.write_text(feedback_plot.draw(seen, policies, times, WORKERS))
+        print(f"Plot: {plot}")
+
+
+if __name__ == "__main__":
+    main()
