@@ -30,6 +30,7 @@ complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "collect" -d '
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "check" -d 'Load the configuration as `collect` does, and say what is wrong'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "history" -d 'What was said, when, and why'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "why" -d 'What was said for a service at a moment, and why'
+complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "report" -d 'A page to look at, as one HTML file: what is said and why, and what was said'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "record" -d 'Poll as `collect` does, and keep the readings in a file'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "replay" -d 'Put recorded readings through a configuration'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "status" -d 'Show what is being said, and why'
@@ -57,6 +58,12 @@ complete -c agentcheck -n "__fish_agentcheck_using_subcommand history" -s h -l h
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand why" -l at -d 'When: `2026-11-21T14:30:00Z`, `14:30` (of the last 24 hours, UTC), or `10m` ago' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand why" -l data-dir -d 'Overrides, history' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand why" -s h -l help -d 'Print help'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand report" -s o -l output -d 'Where the page goes; it is replaced at once' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand report" -l since -d 'How far back the plots go' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand report" -l mode -d 'The rights of the page: it shows what status.json and the history show' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand report" -l state-dir -d 'Where the state files are' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand report" -l data-dir -d 'Overrides, history' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand report" -s h -l help -d 'Print help'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand record" -l config -d 'Config file' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand record" -l for -d 'How long; until Ctrl-C without it' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand record" -s h -l help -d 'Print help'

@@ -19,9 +19,11 @@ programs=${CARGO_TARGET_DIR:-$here/target}/test-programs
 #   valgrind                       looks at the responder's memory
 #   qemu-user gcc-aarch64-linux-gnu  run and link it for the other architecture
 #   procps curl                    the demo and the examples
+#   chromium-headless-shell        the browser that looks at the page of agentcheck report; with what it needs
+#                                  100 MB are fetched, in half a minute
 #   make                           make install is how the tests install
 packages="haproxy xinetd ucspi-tcp ipsvd tcputils socat ncat systemd util-linux bsdutils strace
-	valgrind qemu-user gcc-aarch64-linux-gnu procps curl make"
+	valgrind qemu-user gcc-aarch64-linux-gnu procps curl make chromium-headless-shell"
 
 # The core library of the other architecture. Where Rust came by another way than rustup, the test that
 # needs it says what is missing.

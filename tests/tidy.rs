@@ -61,6 +61,7 @@ const ROOMS: &[&str] = &[
     "status",
     "account",
     "explain",
+    "report",
     "lock",
     "journal",
     "daemon",

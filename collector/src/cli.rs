@@ -5,6 +5,7 @@ mod history;
 mod import;
 mod overrides;
 mod replay;
+mod report;
 mod screen;
 mod status;
 
@@ -72,6 +73,9 @@ enum Command {
     /// What was said for a service at a moment, and why
     #[command(after_help = "Example: agentcheck why web --at 14:30")]
     Why(history::Why),
+    /// A page to look at, as one HTML file: what is said and why, and what was said
+    #[command(after_help = "Example: agentcheck report -o status.html --since 2h")]
+    Report(report::Report),
     /// Poll as `collect` does, and keep the readings in a file
     #[command(after_help = "Example: agentcheck record --for 1h peak")]
     Record(replay::Record),
@@ -187,6 +191,7 @@ pub fn run() -> ExitCode {
         Command::Check { config, sample } => check(&config, sample.as_deref()).map(Said::from),
         Command::History(given) => history::list(&given),
         Command::Why(given) => history::why(&given),
+        Command::Report(given) => report::write(&given),
         Command::Record(record) => replay::record(&record),
         Command::Replay(given) => replay::replay(&given),
         Command::Drain(drain) => drain.set(),

@@ -31,6 +31,7 @@ pub mod prometheus;
 pub mod reading;
 pub mod recording;
 pub mod replay;
+pub mod report;
 pub mod sample;
 pub mod shape;
 pub mod source;

@@ -33,18 +33,34 @@ pub struct Point {
 }
 
 impl Point {
-    /// The state in a word: `up`, `drain`, `down` or `maint`.
+    /// The state in a word.
     #[must_use]
     pub fn state(&self) -> &'static str {
-        use agentcheck_common::{Administrative, Operational, Percent};
-        let reply = &self.reply;
-        match (reply.operational, reply.administrative) {
-            (_, Some(Administrative::Maint)) | (Some(Operational::Stopped), _) => "maint",
-            (Some(Operational::Down | Operational::Fail), _) => "down",
-            (_, Some(Administrative::Drain)) => "drain",
-            _ if reply.percent == Some(Percent::ZERO) => "drain",
-            _ => "up",
-        }
+        state(&self.reply)
+    }
+}
+
+/// The state that a reply leads to, in a word: `up`, `drain`, `down` or `maint`.
+#[must_use]
+pub fn state(reply: &Reply) -> &'static str {
+    use agentcheck_common::{Administrative, Operational, Percent};
+    match (reply.operational, reply.administrative) {
+        (_, Some(Administrative::Maint)) | (Some(Operational::Stopped), _) => "maint",
+        (Some(Operational::Down | Operational::Fail), _) => "down",
+        (_, Some(Administrative::Drain)) => "drain",
+        _ if reply.percent == Some(Percent::ZERO) => "drain",
+        _ => "up",
+    }
+}
+
+/// The weight that a reply leads to, in per cent: 0 where the server is out.
+#[must_use]
+pub fn weight(reply: &Reply) -> f64 {
+    let percent = reply.percent.map_or(100, |percent| percent.get());
+    if reply.takes_out() {
+        0.0
+    } else {
+        f64::from(percent)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{ConfigFile, Failed, Said, not_loaded};
 use crate::config::{self, Config};
 use crate::plot::{self, Band, Chart, Line, Panel};
-use crate::replay::{Played, Track, play};
+use crate::replay::{Played, Track, play, weight};
 use crate::source::{Pace, Poller, Source, Stop};
 use crate::text::{counted, number};
 use crate::{clock, recording};
@@ -246,11 +246,7 @@ fn weights(track: &Track) -> Vec<(f64, f64)> {
     track
         .points
         .iter()
-        .map(|point| {
-            let percent = point.reply.percent.map_or(100, |percent| percent.get());
-            let out = point.reply.takes_out();
-            (point.at, if out { 0.0 } else { f64::from(percent) })
-        })
+        .map(|point| (point.at, weight(&point.reply)))
         .collect()
 }
 

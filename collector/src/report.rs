@@ -1,0 +1,303 @@
+//! A static page of what is said, why, and what was said over the last hours: one HTML document that needs no
+//! server, no script and no other file. Pure: snapshot, state files, history and now in, the document out.
+
+mod plots;
+mod service;
+mod words;
+
+use crate::history::Entry;
+use crate::plot::{self, escaped};
+use crate::status::{ServiceStatus, SourceStatus, Status};
+use crate::text::{counted, number};
+use agentcheck_common::{BootTime, Reply};
+use plots::Story;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Write as _;
+use std::time::Duration;
+use words::{age, badge, cut, stamp, state};
+
+/// How old the snapshot of a live collector may be; it writes one a second.
+pub const ALIVE: Duration = Duration::from_secs(5);
+
+/// The most services that are plotted: those that changed last.
+pub const MOST_PLOTS: usize = 200;
+
+/// How many services are shown with their details open.
+const MOST_OPEN: usize = 8;
+
+const STYLE: &str = include_str!("report/style.css");
+
+/// What a state file says now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// This line, up to a moment; for ever without one.
+    Line(Reply, Option<BootTime>),
+    /// Nothing, for this reason.
+    Nothing(String),
+}
+
+/// What the page is made of.
+#[derive(Clone, Debug)]
+pub struct Input<'d> {
+    /// The name of the host.
+    pub host: &'d str,
+    /// Now, in seconds since 1970, UTC.
+    pub wall: f64,
+    /// The same moment, on the clock of the snapshot.
+    pub now: BootTime,
+    /// How far back the plots go.
+    pub since: Duration,
+    /// The snapshot of this boot; none where there is none that can be used.
+    pub status: Option<&'d Status>,
+    /// What is said, by service: of all services that have a state file.
+    pub said: &'d BTreeMap<String, Said>,
+    /// The history, oldest first.
+    pub history: &'d [Entry],
+    /// Why there is no history, where it cannot be read.
+    pub no_history: Option<&'d str>,
+}
+
+impl Input<'_> {
+    /// The wall clock's time of a moment of this boot.
+    fn wall_of(&self, at: BootTime) -> f64 {
+        self.wall - self.now.since(at).as_secs_f64()
+    }
+
+    /// How long ago that was.
+    fn ago(&self, at: u64) -> String {
+        age(self.now.since(BootTime(at)))
+    }
+
+    /// Whether the collector was alive, by its snapshot.
+    fn is_alive(&self) -> bool {
+        self.status
+            .is_some_and(|status| self.now.since(BootTime(status.at)) <= ALIVE)
+    }
+}
+
+/// One service, from everywhere.
+struct Service<'d> {
+    name: &'d str,
+    status: Option<&'d ServiceStatus>,
+    said: Option<&'d Said>,
+    story: Option<Story<'d>>,
+}
+
+impl Service<'_> {
+    fn reply(&self) -> Option<&Reply> {
+        match self.said {
+            Some(Said::Line(reply, _)) => Some(reply),
+            _ => None,
+        }
+    }
+}
+
+/// The document.
+#[must_use]
+pub fn page(input: &Input<'_>) -> String {
+    let services = services(input);
+    let mut html = String::new();
+    head(&mut html, input);
+    if input.status.is_some() || !services.is_empty() {
+        overview(&mut html, input, &services);
+    }
+    if !services.is_empty() {
+        html.push_str("<section aria-labelledby=\"each\">\n<h2 id=\"each\">Each service</h2>\n");
+        plots::legend(&mut html, input, &services);
+        let open = services.len() <= MOST_OPEN;
+        for service in &services {
+            service::article(&mut html, input, service, open);
+        }
+        html.push_str("</section>\n");
+    }
+    if let Some(status) = input.status {
+        sources(&mut html, input, &status.sources);
+        faults(&mut html, &status.override_faults);
+    }
+    html.push_str(
+        "<footer><p>All times are UTC. Made by <code>agentcheck report</code> from the collector&#39;s own \
+         account (status.json, state files, history). It does not know what the balancers made of it: that is \
+         on HAProxy&#39;s statistics page.</p></footer>\n</main>\n</body>\n</html>\n",
+    );
+    html
+}
+
+/// All services that anything is known of but the history alone, with what was said of them.
+fn services<'d>(input: &Input<'d>) -> Vec<Service<'d>> {
+    let known = input.status.map(|status| &status.services);
+    let names: BTreeSet<&str> = known
+        .into_iter()
+        .flat_map(BTreeMap::keys)
+        .chain(input.said.keys())
+        .map(String::as_str)
+        .collect();
+    let mut stories: HashMap<&str, Story<'d>> = plots::stories(input);
+    let mut services: Vec<Service<'d>> = names
+        .into_iter()
+        .map(|name| Service {
+            name,
+            status: known.and_then(|known| known.get(name)),
+            said: input.said.get(name),
+            story: stories.remove(name),
+        })
+        .collect();
+    let mut last: Vec<f64> = services
+        .iter()
+        .filter_map(|service| service.story.as_ref())
+        .map(Story::last)
+        .collect();
+    last.sort_by(|a, b| b.total_cmp(a));
+    if let Some(oldest) = last.get(MOST_PLOTS) {
+        for service in &mut services {
+            service.story = service.story.take().filter(|story| story.last() > *oldest);
+        }
+    }
+    services
+}
+
+fn head(html: &mut String, input: &Input<'_>) {
+    let host = escaped(&cut(input.host, 100));
+    let _ = write!(
+        html,
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src &#39;none&#39;; \
+         style-src &#39;unsafe-inline&#39;\">\n\
+         <title>agentcheck on {host}</title>\n<style>\n{STYLE}{}\n</style>\n</head>\n<body>\n<main>\n\
+         <h1>agentcheck on {host}</h1>\n\
+         <p>A snapshot, made {}. This page does not change by itself: how things are now it does not \
+         know.</p>\n",
+        plot::STYLE,
+        stamp(input.wall)
+    );
+    match input.status {
+        None => html.push_str(
+            "<p class=\"note bad\" id=\"collector\"><strong>No collector has run here since this host was \
+             booted</strong>, or its status.json is of another version.</p>\n",
+        ),
+        Some(status) if input.is_alive() => {
+            let _ = writeln!(
+                html,
+                "<p class=\"note good\" id=\"collector\"><strong>The collector was alive</strong>: process {}, \
+                 started {} before, last heard of {} before.</p>",
+                status.pid,
+                input.ago(status.started),
+                input.ago(status.at)
+            );
+        }
+        Some(status) => {
+            let _ = writeln!(
+                html,
+                "<p class=\"note bad\" id=\"collector\"><strong>The collector was not alive</strong>: last \
+                 heard of {} before, at {}. What is said goes on as it was scheduled then; readings, rules \
+                 and weights below are of that time.</p>",
+                input.ago(status.at),
+                stamp(input.wall_of(BootTime(status.at)))
+            );
+        }
+    }
+}
+
+fn overview(html: &mut String, input: &Input<'_>, services: &[Service<'_>]) {
+    let mut count: BTreeMap<&str, usize> = BTreeMap::new();
+    for service in services {
+        *count.entry(state(service.reply())).or_default() += 1;
+    }
+    html.push_str("<section aria-labelledby=\"services\">\n<h2 id=\"services\">Services</h2>\n");
+    html.push_str("<ul class=\"tally\" aria-label=\"Services by state\">");
+    for word in ["up", "drain", "down", "maint", "unknown"] {
+        if let Some(count) = count.get(word) {
+            let _ = write!(html, "<li class=\"badge {word}\">{count} {word}</li>");
+        }
+    }
+    html.push_str(
+        "</ul>\n<div class=\"scroll\" role=\"region\" aria-labelledby=\"services\" tabindex=\"0\">\n<table>\n\
+         <thead><tr><th scope=\"col\">Service</th><th scope=\"col\">State</th>\
+         <th scope=\"col\">Weight</th><th scope=\"col\">Said to HAProxy, and what decided</th>\
+         <th scope=\"col\" class=\"wide\">For</th></tr></thead>\n<tbody>\n",
+    );
+    for service in services {
+        let name = escaped(service.name);
+        let said = match service.said {
+            Some(Said::Line(reply, _)) => format!("<code>{}</code>", escaped(&reply.to_string())),
+            Some(Said::Nothing(why)) => escaped(&cut(why, 200)),
+            None => "there is no state file".to_owned(),
+        };
+        let weight = service.reply().map_or("–".to_owned(), |reply| {
+            format!("{:.0}%", crate::replay::weight(reply))
+        });
+        let since = service.status.and_then(|status| status.since);
+        let _ = writeln!(
+            html,
+            "<tr><th scope=\"row\"><a href=\"#service-{name}\">{name}</a></th><td>{}</td>\
+             <td class=\"number\">{weight}</td><td>{said}<br><small>{}</small></td>\
+             <td class=\"number wide\">{}</td></tr>",
+            badge(service.reply()),
+            service::decided(service),
+            since.map_or("–".to_owned(), |since| input.ago(since))
+        );
+    }
+    html.push_str("</tbody>\n</table>\n</div>\n</section>\n");
+}
+
+fn sources(html: &mut String, input: &Input<'_>, sources: &BTreeMap<String, SourceStatus>) {
+    if sources.is_empty() {
+        return;
+    }
+    let failed = sources.values().filter(|source| !source.ok).count();
+    let _ = writeln!(
+        html,
+        "<section aria-labelledby=\"sources\">\n<h2 id=\"sources\">Readings</h2>\n\
+         <p>{}, {failed} of them failed at the latest poll.</p>\n\
+         <div class=\"scroll\" role=\"region\" aria-labelledby=\"sources\" tabindex=\"0\">\n<table>\n\
+         <thead><tr><th scope=\"col\">Source</th><th scope=\"col\">Latest poll</th>\
+         <th scope=\"col\">Value</th><th scope=\"col\" class=\"wide\">Took</th>\
+         <th scope=\"col\">Age</th></tr></thead>\n<tbody>",
+        counted(sources.len(), "source")
+    );
+    for (name, source) in sources {
+        let mut found = if source.ok {
+            "<span class=\"up\">good</span>".to_owned()
+        } else {
+            let error = source.error.as_deref().unwrap_or("failed");
+            format!("<strong class=\"down\">{}</strong>", escaped(error))
+        };
+        for (what, code) in [
+            ("HTTP status", source.status.map(i64::from)),
+            ("exit status", source.exit.map(i64::from)),
+        ] {
+            if let Some(code) = code {
+                let _ = write!(found, ", {what} {code}");
+            }
+        }
+        if let Some(detail) = &source.detail {
+            let _ = write!(found, "<br><small>{}</small>", escaped(&cut(detail, 200)));
+        }
+        let _ = writeln!(
+            html,
+            "<tr><th scope=\"row\">{}</th><td>{found}</td><td class=\"number\">{}</td>\
+             <td class=\"number wide\">{:.1} ms</td><td class=\"number\">{}</td></tr>",
+            escaped(name),
+            source.value.map_or("–".to_owned(), number),
+            source.latency * 1000.0,
+            input.ago(source.sent)
+        );
+    }
+    html.push_str("</tbody>\n</table>\n</div>\n</section>\n");
+}
+
+fn faults(html: &mut String, faults: &[String]) {
+    if faults.is_empty() {
+        return;
+    }
+    html.push_str("<section><h2>Overrides that cannot be used</h2>\n<ul>\n");
+    for fault in faults.iter().take(service::MOST_ROWS) {
+        let _ = writeln!(html, "<li>{}</li>", escaped(&cut(fault, 200)));
+    }
+    html.push_str("</ul>\n</section>\n");
+}
+
+#[cfg(test)]
+#[path = "report/tests.rs"]
+mod tests;
