@@ -66,6 +66,7 @@ const ROOMS: &[&str] = &[
     "journal",
     "daemon",
     "import",
+    "doctor",
     "cli",
     "main",
 ];

@@ -1,5 +1,6 @@
 //! The command line: what can be asked for, and with which exit status it ends.
 
+mod doctor;
 mod explain;
 mod history;
 mod import;
@@ -76,6 +77,9 @@ enum Command {
     /// A page to look at, as one HTML file: what is said and why, and what was said
     #[command(after_help = "Example: agentcheck report -o status.html --since 2h")]
     Report(report::Report),
+    /// Look for what is wrong with the installation, and say what to do about it
+    #[command(after_help = "Example: agentcheck doctor --haproxy /run/haproxy/admin.sock")]
+    Doctor(doctor::Doctor),
     /// Poll as `collect` does, and keep the readings in a file
     #[command(after_help = "Example: agentcheck record --for 1h peak")]
     Record(replay::Record),
@@ -192,6 +196,7 @@ pub fn run() -> ExitCode {
         Command::History(given) => history::list(&given),
         Command::Why(given) => history::why(&given),
         Command::Report(given) => report::write(&given),
+        Command::Doctor(doctor) => doctor.look(),
         Command::Record(record) => replay::record(&record),
         Command::Replay(given) => replay::replay(&given),
         Command::Drain(drain) => drain.set(),

@@ -14,6 +14,7 @@ pub mod config;
 pub mod confirm;
 pub mod daemon;
 pub mod derive;
+pub mod doctor;
 pub mod evaluate;
 pub mod explain;
 pub mod expression;

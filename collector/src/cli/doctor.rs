@@ -1,0 +1,280 @@
+//! `agentcheck doctor`: looks, asks and connects; what that means is told by `doctor`.
+
+mod account;
+mod balancer;
+mod look;
+mod polls;
+mod wire;
+
+use super::{ConfigFile, DataDir, Failed, Said, StateDir};
+use crate::config::{self, Config, NotLoaded};
+use crate::doctor::haproxy;
+use crate::doctor::host::{self, Known, Role};
+use crate::doctor::{Finding, Report};
+use crate::{clock, state_file, status};
+use account::Account;
+use agentcheck_common::schedule::MAX_FILE;
+use agentcheck_common::{BootId, DEFAULT_PORT, Reply, ServiceName};
+use clap::Args;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+/// How many probes a second a service is expected to get at most: from four balancers, each every second.
+const PROBES: u64 = 4;
+
+/// How many services are probed at most; one after the other, each takes as long as its answer.
+const MAX_PROBED: usize = 50;
+
+#[derive(Args)]
+pub(super) struct Doctor {
+    /// The services; all of the configuration without any
+    #[arg(value_name = "SERVICE")]
+    services: Vec<String>,
+    #[command(flatten)]
+    config: ConfigFile,
+    #[command(flatten)]
+    state: StateDir,
+    #[command(flatten)]
+    data: DataDir,
+    /// Where HAProxy is to connect
+    #[arg(long, value_name = "ADDRESS:PORT", default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)))]
+    agent: SocketAddr,
+    /// HAProxy's stats socket: a path, or HOST:PORT
+    #[arg(long, value_name = "SOCKET")]
+    haproxy: Option<String>,
+    /// The collector's user: that of the live collector, or agentcheck, unless told
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// For programs: one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Doctor {
+    /// Looks at everything.
+    pub(super) fn look(&self) -> Result<Said, Failed> {
+        let look = polls::Look {
+            config: &self.config.config,
+            state_dir: &self.state.state_dir,
+            services: &self.services,
+        };
+        if polls::is_for_another() {
+            return Ok(look.as_json().into());
+        }
+        let boot = clock::boot_id()
+            .map_err(|error| Failed(format!("agentcheck: no boot id: {error}\n")))?;
+        let mut found = Vec::new();
+        let config = self.configuration(&mut found);
+        let names = self.names(config.as_ref(), &mut found);
+
+        let status = status::left_behind(&self.state.state_dir, &boot);
+        let live = status.as_ref().and_then(|status| look::process(status.pid));
+        let account = match account::choose(self.user.as_deref(), live) {
+            Ok(account) => account,
+            Err(what) => {
+                found.push(Finding::error("user", what, "--user names another"));
+                None
+            }
+        };
+        if config.is_some() {
+            found.extend(polls::findings(&look, account.as_ref()));
+        }
+        self.directories(account.as_ref(), &mut found);
+
+        let file = self.state.state_dir.join(status::FILE);
+        let known = Known {
+            denied: status.is_none()
+                && std::fs::File::open(file)
+                    .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied),
+            process: live.is_some(),
+            changed: status
+                .as_ref()
+                .and_then(|status| self.changed_after(status.started)),
+            status: status.as_ref(),
+            now: clock::now(),
+        };
+        let all: Vec<String> = names.iter().map(ToString::to_string).collect();
+        found.extend(host::collector(&known, &all));
+        for name in &names {
+            found.push(self.state_file(name, &boot).0);
+        }
+
+        let probes = PROBES * u64::try_from(names.len()).unwrap_or(1).max(1);
+        found.extend(look::launchers(self.agent, probes));
+        self.probes(&names, &boot, &mut found);
+        for name in &names {
+            found.push(self.server_line(name));
+        }
+        if let Some(socket) = &self.haproxy {
+            let services = names.iter().map(|name| haproxy::Service {
+                name: name.to_string(),
+                floor: floor(config.as_ref(), name),
+                reply: self.said(name, &boot),
+            });
+            let services: Vec<haproxy::Service> = services.collect();
+            found.extend(balancer::findings(socket, &services));
+        }
+
+        let report = Report::new(found);
+        Ok(Said {
+            text: if self.json {
+                report.json()
+            } else {
+                report.text()
+            },
+            status: u8::from(!report.is_healthy()),
+        })
+    }
+
+    fn configuration(&self, found: &mut Vec<Finding>) -> Option<Config> {
+        const ABOUT: &str = "configuration";
+        let file = self.config.config.display();
+        match config::load(&self.config.config) {
+            Ok((config, warnings)) => {
+                for warning in &warnings.rendered {
+                    found.push(Finding::warning(
+                        ABOUT,
+                        first_line(warning),
+                        remedy_of(warning),
+                    ));
+                }
+                if warnings.rendered.is_empty() {
+                    found.push(Finding::ok(ABOUT, format!("{file} loads")));
+                }
+                Some(config)
+            }
+            Err(NotLoaded::Unreadable(_, error)) => {
+                let what = format!("{file} cannot be read: {error}");
+                found.push(Finding::error(
+                    ABOUT,
+                    what,
+                    "write one (see examples), or name it: --config FILE",
+                ));
+                None
+            }
+            Err(NotLoaded::Wrong(report)) => {
+                for error in &report.rendered {
+                    found.push(Finding::error(ABOUT, first_line(error), remedy_of(error)));
+                }
+                None
+            }
+        }
+    }
+
+    /// The services that are looked at: those that were named, or all.
+    fn names(&self, config: Option<&Config>, found: &mut Vec<Finding>) -> Vec<ServiceName> {
+        let known: Vec<ServiceName> = config
+            .iter()
+            .flat_map(|config| config.services.iter().map(|service| service.name))
+            .collect();
+        if self.services.is_empty() {
+            return known;
+        }
+        let mut names = Vec::new();
+        for given in &self.services {
+            match ServiceName::parse(given.as_bytes()) {
+                Some(name) if config.is_none() || known.contains(&name) => names.push(name),
+                _ => found.push(Finding::error(
+                    "configuration",
+                    format!("there is no service {given:?}"),
+                    format!(
+                        "add [service.{given}], or see agentcheck check for those that there are"
+                    ),
+                )),
+            }
+        }
+        names
+    }
+
+    fn directories(&self, account: Option<&Account>, found: &mut Vec<Finding>) {
+        let owner = account.map(|account| account.uid);
+        let data = &self.data.data_dir;
+        let overrides = crate::overrides::store::directory(data);
+        for (role, path) in [
+            (Role::State, self.state.state_dir.as_path()),
+            (Role::Data, data),
+            (Role::Overrides, &overrides),
+        ] {
+            let path_shown = path.display().to_string();
+            found.push(host::directory(
+                role,
+                &path_shown,
+                look::rights(path),
+                owner,
+            ));
+        }
+    }
+
+    /// By how much the configuration was changed after a moment.
+    fn changed_after(&self, started: u64) -> Option<Duration> {
+        let ago = clock::now().since(agentcheck_common::BootTime(started));
+        let started = SystemTime::now().checked_sub(ago)?;
+        let changed = std::fs::metadata(&self.config.config)
+            .ok()?
+            .modified()
+            .ok()?;
+        changed.duration_since(started).ok()
+    }
+
+    fn state_file(&self, name: &ServiceName, boot: &BootId) -> (Finding, Option<Reply>) {
+        let path = state_file::path(&self.state.state_dir, name);
+        let content = state_file::read_bounded(&path, MAX_FILE);
+        host::state_file(name, content.as_deref(), boot, clock::now())
+    }
+
+    fn said(&self, name: &ServiceName, boot: &BootId) -> Option<Reply> {
+        state_file::said(&self.state.state_dir, name, boot, clock::now())
+    }
+
+    fn probes(&self, names: &[ServiceName], boot: &BootId, found: &mut Vec<Finding>) {
+        for name in names.iter().take(MAX_PROBED) {
+            let said = || self.said(name, boot);
+            found.push(wire::probe(self.agent, Some(name), &said).finding());
+        }
+        if names.len() > MAX_PROBED {
+            let what = format!("the first {MAX_PROBED} services only; others by name");
+            found.push(Finding::note("probe", what));
+        }
+        found.push(wire::probe(self.agent, None, &|| None).finding());
+    }
+
+    fn server_line(&self, name: &ServiceName) -> Finding {
+        let port = self.agent.port();
+        let host = match self.agent.ip() {
+            ip if ip.is_loopback() || ip.is_unspecified() => "ADDRESS".to_owned(),
+            ip => ip.to_string(),
+        };
+        Finding::note(
+            "haproxy.cfg",
+            format!(
+                "server {name} {host}:PORT check weight 100 agent-check agent-port {port} agent-inter 2s agent-send \
+                 \"{name}\\n\""
+            ),
+        )
+    }
+}
+
+fn floor(config: Option<&Config>, name: &ServiceName) -> u16 {
+    let services = config.map_or(&[][..], |config| &config.services);
+    let service = services.iter().find(|service| service.name == *name);
+    service.map_or(1, |service| service.shaping.floor.get())
+}
+
+fn first_line(rendered: &str) -> &str {
+    rendered.lines().next().unwrap_or_default()
+}
+
+/// What would be right, as a rendered mistake ends with it.
+fn remedy_of(rendered: &str) -> String {
+    let last = rendered.lines().last().unwrap_or_default().trim();
+    match last.strip_prefix("= ") {
+        Some(remedy) => remedy.to_owned(),
+        None => "agentcheck check shows the place".to_owned(),
+    }
+}
+
+/// Whether a path is there at all, for whoever looks.
+fn exists(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}

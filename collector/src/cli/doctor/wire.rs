@@ -1,0 +1,78 @@
+//! A probe as `HAProxy` makes it, bounded in time and size.
+
+use crate::doctor::probe::{Heard, Probe};
+use agentcheck_common::{Reply, ServiceName};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+/// How long a whole probe may take: `HAProxy`'s default agent-inter.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The longest line that `HAProxy` takes, in bytes.
+const MOST: usize = 16 << 10;
+
+/// How often a service whose words change meanwhile is asked again.
+const TRIES: usize = 3;
+
+/// Probes for a service, or without a word; `said` is what its state file says.
+pub(super) fn probe(
+    address: SocketAddr,
+    service: Option<&ServiceName>,
+    said: &dyn Fn() -> Option<Reply>,
+) -> Probe {
+    let once = || {
+        let before = said();
+        let began = Instant::now();
+        let heard = ask(address, service, began + PATIENCE);
+        Probe {
+            address,
+            service: service.map(ToString::to_string),
+            took: began.elapsed(),
+            heard,
+            said: [before, said()],
+        }
+    };
+    let mut probe = once();
+    for _ in 1..TRIES {
+        // The state file may have been replaced twice in between, or the words changed on the way.
+        if probe.agrees() || service.is_none() || !matches!(probe.heard, Heard::Line(_)) {
+            break;
+        }
+        probe = once();
+    }
+    probe
+}
+
+fn ask(address: SocketAddr, service: Option<&ServiceName>, deadline: Instant) -> Heard {
+    let mut stream = match TcpStream::connect_timeout(&address, PATIENCE) {
+        Ok(stream) => stream,
+        Err(error) => return Heard::NotConnected(error.to_string()),
+    };
+    let _ = stream.set_write_timeout(Some(PATIENCE));
+    if let Some(service) = service {
+        // An agent that has answered already may refuse it; what it said is still there.
+        let _ = stream.write_all(format!("{service}\n").as_bytes());
+    }
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() || bytes.len() > MOST || stream.set_read_timeout(Some(left)).is_err() {
+            return Heard::Silent(bytes);
+        }
+        match stream.read(&mut buffer) {
+            Ok(0) => return Heard::Ended(bytes),
+            Ok(count) => bytes.extend_from_slice(buffer.get(..count).unwrap_or_default()),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                return Heard::Silent(bytes);
+            }
+            Err(_) => return Heard::Ended(bytes),
+        }
+        if let Some(end) = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
+            bytes.truncate(end);
+            return Heard::Line(bytes);
+        }
+    }
+}

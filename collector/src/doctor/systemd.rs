@@ -1,0 +1,194 @@
+//! systemd's socket units, as `systemctl show` tells of them.
+
+use super::Finding;
+use std::collections::BTreeMap;
+
+/// The properties that are asked for, for `systemctl show --property`.
+pub const PROPERTIES: &str = "Id,LoadState,ActiveState,SubState,Result,UnitFileState,Accept,MaxConnections,\
+                              TriggerLimitIntervalUSec,TriggerLimitBurst,PollLimitIntervalUSec,PollLimitBurst,Listen";
+
+/// The units that are asked for: ours.
+pub const UNITS: [&str; 2] = ["agentcheck.socket", "agentcheck-inetd.socket"];
+
+/// The properties of units, by unit: blocks of `Key=value` with empty lines between them.
+#[must_use]
+pub fn parse(shown: &str) -> Vec<BTreeMap<String, String>> {
+    let mut units = vec![BTreeMap::new()];
+    for line in shown.lines() {
+        match (line.split_once('='), units.last_mut()) {
+            (Some((key, value)), Some(unit)) => {
+                // A key that comes twice, such as Listen, is one of a list.
+                let entry: &mut String = unit.entry(key.to_owned()).or_default();
+                if !entry.is_empty() {
+                    entry.push_str(", ");
+                }
+                entry.push_str(value);
+            }
+            _ => units.push(BTreeMap::new()),
+        }
+    }
+    units.retain(|unit| !unit.is_empty());
+    units
+}
+
+/// What is to be said of the units, where up to `probes` probes a second are to be expected.
+#[must_use]
+pub fn findings(units: &[BTreeMap<String, String>], probes: u64) -> Vec<Finding> {
+    let about = "systemd";
+    let mut found = Vec::new();
+    let mut active = 0;
+    for unit in units {
+        let get = |key: &str| unit.get(key).map_or("", String::as_str);
+        let name = get("Id");
+        if get("LoadState") != "loaded" {
+            continue;
+        }
+        match get("ActiveState") {
+            "active" => active += 1,
+            "failed" => {
+                let what = format!("{name} has failed: {}", get("Result"));
+                let remedy = format!(
+                    "systemctl reset-failed {name}; systemctl restart {name}; journalctl -u {name}"
+                );
+                found.push(Finding::error(about, what, remedy));
+                continue;
+            }
+            state => {
+                found.push(Finding::note(about, format!("{name} is {state}")));
+                continue;
+            }
+        }
+        let limits = limits(unit, probes);
+        if limits.is_empty() {
+            let how = match get("Accept") {
+                "yes" => "a process per probe",
+                _ => "one process for all probes",
+            };
+            found.push(Finding::ok(
+                about,
+                format!("{name} listens on {}, {how}", get("Listen")),
+            ));
+        }
+        for (what, remedy) in limits {
+            let remedy = format!("systemctl edit {name}: [Socket] {remedy}");
+            found.push(Finding::warning(about, format!("{name}: {what}"), remedy));
+        }
+    }
+    if active > 1 {
+        found.push(Finding::warning(
+            about,
+            "agentcheck.socket and agentcheck-inetd.socket are both active",
+            "systemctl disable --now agentcheck-inetd.socket",
+        ));
+    }
+    found
+}
+
+fn limits(unit: &BTreeMap<String, String>, probes: u64) -> Vec<(String, &'static str)> {
+    let get = |key: &str| unit.get(key).map_or("", String::as_str);
+    let number = |key: &str| get(key).parse::<u64>().ok();
+    let accept = get("Accept") == "yes";
+    let mut found = Vec::new();
+    // Without Accept an activation is a start of the service, not a probe.
+    let expected = if accept { probes } else { 0 };
+    let mut limit = |interval: &str, burst: &str, what: &str, remedy: &'static str| {
+        let (span, most) = (get(interval), number(burst).unwrap_or_default());
+        let seconds = humantime::parse_duration(span).map_or(0.0, |span| span.as_secs_f64());
+        let has_limit = !matches!(span, "" | "0" | "infinity") && most > 0;
+        #[allow(clippy::cast_precision_loss, reason = "limits are small numbers")]
+        if has_limit && (most as f64) < expected as f64 * seconds * 2.0 {
+            found.push((
+                format!("{most} connections in {span} and up to {probes} probes a second: past it {what}"),
+                remedy,
+            ));
+        }
+    };
+    limit(
+        "TriggerLimitIntervalUSec",
+        "TriggerLimitBurst",
+        "the socket fails until it is restarted",
+        "TriggerLimitIntervalSec=0",
+    );
+    limit(
+        "PollLimitIntervalUSec",
+        "PollLimitBurst",
+        "it pauses, and balancers run into their deadline",
+        "PollLimitIntervalSec=0",
+    );
+    if accept && number("MaxConnections").is_some_and(|most| most < probes.max(64)) {
+        found.push((
+            format!(
+                "MaxConnections={}: a probe past it is dropped",
+                get("MaxConnections")
+            ),
+            "MaxConnections=1024",
+        ));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Severity;
+    use super::*;
+
+    const SHOWN: &str = "Id=agentcheck.socket\nLoadState=loaded\nActiveState=active\nAccept=no\nMaxConnections=64\n\
+        TriggerLimitIntervalUSec=0\nTriggerLimitBurst=20\nListen=127.0.0.1:3333 (Stream)\nListen=[::1]:3333 (Stream)\n\
+        \nId=agentcheck-inetd.socket\nLoadState=not-found\nActiveState=inactive\n";
+    const INETD: &str = "Id=agentcheck-inetd.socket\nLoadState=loaded\nActiveState=active\nAccept=yes\n\
+        MaxConnections=1024\nTriggerLimitIntervalUSec=0\nTriggerLimitBurst=200\nListen=127.0.0.1:3333 (Stream)\n";
+
+    fn look(shown: &str, probes: u64) -> Vec<Finding> {
+        findings(&parse(shown), probes)
+    }
+
+    #[test]
+    fn the_shipped_units_are_all_right() {
+        assert_eq!(
+            look(SHOWN, 100_000),
+            [Finding::ok(
+                "systemd",
+                "agentcheck.socket listens on 127.0.0.1:3333 (Stream), [::1]:3333 (Stream), one process for all probes"
+            )]
+        );
+        assert_eq!(look(INETD, 1000)[0].severity, Severity::Ok);
+    }
+
+    #[test]
+    fn each_limit_is_found() {
+        for (from, to, part) in [
+            (
+                "TriggerLimitIntervalUSec=0",
+                "TriggerLimitIntervalUSec=2s",
+                "the socket fails",
+            ),
+            ("MaxConnections=1024", "MaxConnections=63", "is dropped"),
+            (
+                "Accept=yes",
+                "Accept=yes\nPollLimitIntervalUSec=2s\nPollLimitBurst=150",
+                "pauses",
+            ),
+        ] {
+            let found = look(&INETD.replace(from, to), 60);
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert_eq!(found[0].severity, Severity::Warning);
+            assert!(found[0].what.contains(part), "{found:?}");
+        }
+        let few = INETD.replace("TriggerLimitIntervalUSec=0", "TriggerLimitIntervalUSec=2s");
+        assert_eq!(look(&few, 4)[0].severity, Severity::Ok);
+    }
+
+    #[test]
+    fn failed_inactive_and_both() {
+        let failed = SHOWN.replace(
+            "ActiveState=active",
+            "ActiveState=failed\nResult=trigger-limit-hit",
+        );
+        assert!(look(&failed, 1)[0].what.contains("trigger-limit-hit"));
+        let inactive = SHOWN.replace("ActiveState=active", "ActiveState=inactive");
+        assert_eq!(look(&inactive, 1)[0].severity, Severity::Note);
+        let both = look(&format!("{SHOWN}\n{INETD}"), 1);
+        assert!(both.last().unwrap().what.contains("both active"));
+        assert_eq!(look("", 1), []);
+    }
+}

@@ -1,0 +1,316 @@
+//! `agentcheck doctor` on a real collector, a real responder and a real `HAProxy`: a healthy set-up is all
+//! right, and each thing that is then broken is found.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)] // a test says what it expects in the shortest way
+
+use agentcheck_tests::address::Block;
+use agentcheck_tests::binaries;
+use agentcheck_tests::collector::Collector;
+use agentcheck_tests::haproxy::{Backend, Haproxy, Server};
+use agentcheck_tests::processes::{output, wait_for};
+use agentcheck_tests::responder::Loop;
+use agentcheck_tests::scratch::Scratch;
+use agentcheck_tests::state::StateDirectory;
+use std::fs::{self, Permissions};
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+/// A collector of the services `web` and `api`, at 73% and 50%, and a responder.
+struct Installation {
+    scratch: Scratch,
+    states: StateDirectory,
+    configuration: PathBuf,
+    block: Block,
+    agent: SocketAddr,
+    collector: Collector,
+    responder: Loop,
+}
+
+impl Installation {
+    fn new(name: &str) -> Self {
+        let scratch = Scratch::new(name);
+        let states = StateDirectory::at(scratch.directory("state"));
+        let data = Collector::data(&states);
+        for (directory, mode) in [(data.clone(), 0o750), (data.join("overrides"), 0o2770)] {
+            fs::create_dir_all(&directory).unwrap();
+            fs::set_permissions(&directory, Permissions::from_mode(mode)).unwrap();
+        }
+        let mut text = String::new();
+        for (service, number) in [("web", "73"), ("api", "50")] {
+            let file = scratch.write(service, number);
+            text.push_str(&format!(
+                "[source.{service}_number.file]\npath = {file:?}\nformat = \"number\"\nevery = \"200ms\"\n\
+                 [service.{service}]\nweight = \"{service}_number.value\"\n"
+            ));
+        }
+        let configuration = scratch.write("agentcheck.toml", text);
+        let mut collector = Collector::start(&scratch, "collector", &configuration, &states);
+        for (service, line) in [("web", "up 73%"), ("api", "up 50%")] {
+            collector.wait_for_plan(&states, service, |plan| plan.fresh.starts_with(line));
+        }
+        let block = Block::claim();
+        let agent = block.agent();
+        let responder = Loop::start(&scratch, &states, &["--ask"], &[agent]);
+        Self {
+            scratch,
+            states,
+            configuration,
+            block,
+            agent,
+            collector,
+            responder,
+        }
+    }
+
+    fn server(&self, service: &str) -> Server {
+        Server::new(service, self.block.address(8081), self.agent).sending(&format!("{service}\\n"))
+    }
+
+    fn haproxy(&self, backends: &[Backend]) -> Haproxy {
+        let haproxy = Haproxy::start(&self.scratch, backends);
+        for backend in backends {
+            for server in &backend.servers {
+                haproxy.wait_for_server(&backend.name, &server.name, "one exchange", |seen| {
+                    seen.agent_status == "L7OK" && seen.weight != seen.configured_weight
+                });
+            }
+        }
+        haproxy
+    }
+
+    fn doctor(&self, more: &[&str]) -> Said {
+        let agent = self.agent.to_string();
+        let arguments = [&["doctor", "--agent", &agent], more].concat();
+        let mut command = Collector::operator(&arguments, &self.configuration, &self.states);
+        Said::of(&mut command)
+    }
+
+    /// The same with the balancer that [`Self::haproxy`] has started.
+    fn with_balancer(&self, more: &[&str]) -> Said {
+        let socket = self.scratch.file("haproxy").join("admin.sock");
+        self.doctor(&[&["--haproxy", socket.to_str().unwrap()], more].concat())
+    }
+
+    /// Waits until doctor's findings hold all of these beginnings of lines.
+    fn finds(&self, balancer: bool, wanted: &[&str]) -> Said {
+        wait_for(format_args!("{wanted:?}"), || {
+            let said = if balancer {
+                self.with_balancer(&[])
+            } else {
+                self.doctor(&[])
+            };
+            let missing = wanted.iter().find(|line| !said.has(line));
+            missing.map_or(Ok(()), |line| {
+                Err(format!("{line:?} is not in {}", said.text))
+            })?;
+            Ok::<_, String>(said)
+        })
+    }
+}
+
+/// What it said.
+struct Said {
+    text: String,
+    status: Option<i32>,
+}
+
+impl Said {
+    fn of(command: &mut Command) -> Self {
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = output(command);
+        assert!(stderr.is_empty(), "{}", String::from_utf8_lossy(&stderr));
+        Self {
+            text: String::from_utf8(stdout).unwrap(),
+            status: status.code(),
+        }
+    }
+
+    /// Whether a line begins so, whatever the number of blanks.
+    fn has(&self, beginning: &str) -> bool {
+        self.text.lines().any(|line| {
+            let words: Vec<_> = line.split_whitespace().collect();
+            words.join(" ").starts_with(beginning)
+        })
+    }
+
+    fn bad(&self) -> Vec<&str> {
+        let lines = self.text.lines();
+        lines
+            .filter(|line| line.starts_with("warning") || line.starts_with("error"))
+            .collect()
+    }
+}
+
+#[test]
+fn a_healthy_installation_is_all_right() {
+    let here = Installation::new("doctor-healthy");
+    let servers = vec![here.server("web"), here.server("api")];
+    let _haproxy = here.haproxy(&[Backend::new("farm", servers)]);
+    let said = here.with_balancer(&[]);
+    assert_eq!(said.bad(), Vec::<&str>::new(), "{}", said.text);
+    assert_eq!(said.status, Some(0));
+    for line in [
+        "ok configuration: ",
+        "ok source: web_number: ",
+        "ok state directory: ",
+        "ok overrides directory: ",
+        "ok collector: process ",
+        "ok state file: web: up 73%",
+        "ok listener: ",
+        "ok probe: agent-send \"web\\n\": up 73%",
+        "ok probe: without agent-send: ",
+        "note haproxy.cfg: server api ADDRESS:PORT check weight 100 agent-check agent-port 3333 agent-inter 2s \
+         agent-send \"api\\n\"",
+        "ok haproxy: version ",
+        "ok haproxy: farm/web: no check, weight 73 of 100, agent L7OK",
+        "agentcheck doctor: 0 errors, 0 warnings",
+    ] {
+        assert!(said.has(line), "{line} is not in {}", said.text);
+    }
+
+    let one = here.doctor(&["web"]);
+    assert!(!one.text.contains("api"), "{}", one.text);
+    let unknown = here.doctor(&["ghost"]);
+    assert!(unknown.has("error configuration: there is no service \"ghost\""));
+    assert_eq!(unknown.status, Some(1));
+    let json = here.with_balancer(&["--json"]);
+    assert_eq!(json.status, Some(0));
+    assert!(
+        json.text
+            .starts_with("{\"findings\":[{\"severity\":\"ok\","),
+        "{}",
+        json.text
+    );
+    assert!(
+        json.text.ends_with("\"errors\":0,\"warnings\":0}\n"),
+        "{}",
+        json.text
+    );
+}
+
+#[test]
+fn what_is_wrong_on_the_balancer_is_found() {
+    let here = Installation::new("doctor-balancer");
+    let light = Server {
+        weight: 1,
+        ..here.server("web")
+    };
+    let mut farm = Backend::new("farm", vec![light, here.server("api")]);
+    farm.lines
+        .push(format!("server bare {}", here.block.address(8082)));
+    let mut fixed = Backend::new("fixed", vec![]);
+    fixed.lines = vec![
+        "balance static-rr".to_owned(),
+        format!(
+            "server lost {} weight 100 agent-check agent-addr {} agent-port 3334 agent-inter 300",
+            here.block.address(8083),
+            here.agent.ip()
+        ),
+        format!(
+            "server ghost {} weight 100 agent-check agent-addr {} agent-port 3333 agent-inter 300 agent-send \"ghost\\n\"",
+            here.block.address(8083),
+            here.agent.ip()
+        ),
+    ];
+    let haproxy = here.haproxy(&[farm, fixed]);
+    haproxy.tell("set server farm/api state drain");
+    let said = here.finds(
+        true,
+        &[
+            "error haproxy: farm/web: weight 1 is configured",
+            "warning haproxy: farm/api: DRAIN is set on the balancer, and the agent says: up 50%",
+            "warning haproxy: farm/bare: no agent-check",
+            "warning haproxy: backend fixed: balance static-rr",
+            "error haproxy: fixed/lost: agent L4CON",
+            "error haproxy: fixed/ghost: agent CHECKED agent reports an error : unknown:ghost",
+        ],
+    );
+    assert_eq!(said.bad().len(), 6, "{}", said.text);
+    assert_eq!(said.status, Some(1));
+    assert!(
+        said.text.contains("agentcheck release api"),
+        "{}",
+        said.text
+    );
+}
+
+#[test]
+fn a_dead_collector_and_a_dead_responder_are_found() {
+    let mut here = Installation::new("doctor-dead");
+    here.collector.process().kill();
+    let said = here.finds(false, &["error collector: process "]);
+    assert!(said.text.contains(" is dead; "), "{}", said.text);
+    assert_eq!(said.status, Some(1));
+    // It has been said for the last time, and is not good for ever.
+    here.finds(
+        false,
+        &["warning state file: web: its schedule has run out"],
+    );
+
+    here.responder.process().kill();
+    let said = here.finds(
+        false,
+        &[
+            "error listener: nobody listens on ",
+            "error probe: agent-send \"web\\n\": no connection",
+        ],
+    );
+    assert_eq!(said.status, Some(1));
+
+    fs::remove_file(here.states.file("web")).unwrap();
+    fs::set_permissions(here.states.path(), Permissions::from_mode(0o700)).unwrap();
+    fs::write(&here.configuration, "[service.web]\nfrobnicate = 1\n").unwrap();
+    let said = here.doctor(&["web"]);
+    for line in [
+        "error configuration: ",
+        "error state directory: ",
+        "error state file: web: there is none",
+    ] {
+        assert!(said.has(line), "{line} is not in {}", said.text);
+    }
+}
+
+/// Root reads and writes everything; the collector's user does not.
+#[test]
+fn the_host_is_seen_as_the_collectors_user_sees_it() {
+    let here = Installation::new("doctor-user");
+    // Where that user can get at it, wherever the target directory is.
+    let program = here.scratch.file("agentcheck");
+    fs::copy(binaries::collector(), &program).unwrap();
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(here.scratch.file("web"), Permissions::from_mode(0o600)).unwrap();
+    let mut command = Command::new(program);
+    command
+        .args([
+            "doctor",
+            "--user",
+            "nobody",
+            "--agent",
+            &here.agent.to_string(),
+            "--config",
+        ])
+        .arg(&here.configuration)
+        .arg("--state-dir")
+        .arg(here.states.path())
+        .arg("--data-dir")
+        .arg(Collector::data(&here.states));
+    let said = Said::of(&mut command);
+    assert!(said.has("error source: web_number: "), "{}", said.text);
+    assert!(said.has("ok source: api_number: "), "{}", said.text);
+    assert!(
+        said.text
+            .contains("as which the collector runs, cannot write"),
+        "{}",
+        said.text
+    );
+}
