@@ -210,7 +210,7 @@ fn a_collector_that_is_gone_is_told_and_so_is_what_cannot_be_read() {
         .replace(boot.as_str(), "6e3f0a1c-2f0e-4a55-9a0b-0d8f3a8a4c11");
     fs::write(&snapshot, other).unwrap();
     let page = setting.report(&["-o", "status.html"]);
-    assert!(page.contains("<strong>No collector has run here since this host was booted</strong>"));
+    assert!(page.contains("<strong>The collector was not alive</strong>: none has run here since"));
     let left: Vec<_> = fs::read_dir(setting.scratch.path())
         .unwrap()
         .flatten()

@@ -1,23 +1,21 @@
 //! A static page of what is said, why, and what was said over the last hours: one HTML document that needs no
-//! server, no script and no other file. Pure: snapshot, state files, history and now in, the document out.
+//! server, no script and no other file. Pure: account and history in, the document out.
 
 mod plots;
 mod service;
 mod words;
 
+use crate::account::{self, Account, Life, Said};
 use crate::history::Entry;
 use crate::plot::{self, escaped};
-use crate::status::{ServiceStatus, SourceStatus, Status};
+use crate::status::SourceStatus;
 use crate::text::{counted, number};
 use agentcheck_common::{BootTime, Reply};
 use plots::Story;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 use words::{age, badge, cut, stamp, state};
-
-/// How old the snapshot of a live collector may be; it writes one a second.
-pub const ALIVE: Duration = Duration::from_secs(5);
 
 /// The most services that are plotted: those that changed last.
 pub const MOST_PLOTS: usize = 200;
@@ -27,15 +25,6 @@ const MOST_OPEN: usize = 8;
 
 const STYLE: &str = include_str!("report/style.css");
 
-/// What a state file says now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
-    /// This line, up to a moment; for ever without one.
-    Line(Reply, Option<BootTime>),
-    /// Nothing, for this reason.
-    Nothing(String),
-}
-
 /// What the page is made of.
 #[derive(Clone, Debug)]
 pub struct Input<'d> {
@@ -43,14 +32,10 @@ pub struct Input<'d> {
     pub host: &'d str,
     /// Now, in seconds since 1970, UTC.
     pub wall: f64,
-    /// The same moment, on the clock of the snapshot.
-    pub now: BootTime,
     /// How far back the plots go.
     pub since: Duration,
-    /// The snapshot of this boot; none where there is none that can be used.
-    pub status: Option<&'d Status>,
-    /// What is said, by service: of all services that have a state file.
-    pub said: &'d BTreeMap<String, Said>,
+    /// What is said, and what the collector told of it, at that moment.
+    pub account: &'d Account,
     /// The history, oldest first.
     pub history: &'d [Entry],
     /// Why there is no history, where it cannot be read.
@@ -60,35 +45,28 @@ pub struct Input<'d> {
 impl Input<'_> {
     /// The wall clock's time of a moment of this boot.
     fn wall_of(&self, at: BootTime) -> f64 {
-        self.wall - self.now.since(at).as_secs_f64()
+        self.wall - self.account.now.since(at).as_secs_f64()
     }
 
     /// How long ago that was.
     fn ago(&self, at: u64) -> String {
-        age(self.now.since(BootTime(at)))
-    }
-
-    /// Whether the collector was alive, by its snapshot.
-    fn is_alive(&self) -> bool {
-        self.status
-            .is_some_and(|status| self.now.since(BootTime(status.at)) <= ALIVE)
+        age(self.account.now.since(BootTime(at)))
     }
 }
 
 /// One service, from everywhere.
 struct Service<'d> {
-    name: &'d str,
-    status: Option<&'d ServiceStatus>,
-    said: Option<&'d Said>,
+    now: &'d account::Service,
     story: Option<Story<'d>>,
 }
 
-impl Service<'_> {
-    fn reply(&self) -> Option<&Reply> {
-        match self.said {
-            Some(Said::Line(reply, _)) => Some(reply),
-            _ => None,
-        }
+impl<'d> Service<'d> {
+    fn said(&self) -> Option<&'d Said> {
+        self.now.said.as_ref().ok()
+    }
+
+    fn reply(&self) -> Option<&'d Reply> {
+        self.said().map(|said| &said.reply)
     }
 }
 
@@ -98,7 +76,7 @@ pub fn page(input: &Input<'_>) -> String {
     let services = services(input);
     let mut html = String::new();
     head(&mut html, input);
-    if input.status.is_some() || !services.is_empty() {
+    if !services.is_empty() {
         overview(&mut html, input, &services);
     }
     if !services.is_empty() {
@@ -110,10 +88,8 @@ pub fn page(input: &Input<'_>) -> String {
         }
         html.push_str("</section>\n");
     }
-    if let Some(status) = input.status {
-        sources(&mut html, input, &status.sources);
-        faults(&mut html, &status.override_faults);
-    }
+    sources(&mut html, input, &input.account.sources);
+    faults(&mut html, &input.account.faults);
     html.push_str(
         "<footer><p>All times are UTC. Made by <code>agentcheck report</code> from the collector&#39;s own \
          account (status.json, state files, history). It does not know what the balancers made of it: that is \
@@ -122,23 +98,14 @@ pub fn page(input: &Input<'_>) -> String {
     html
 }
 
-/// All services that anything is known of but the history alone, with what was said of them.
+/// All services, with what was said of them.
 fn services<'d>(input: &Input<'d>) -> Vec<Service<'d>> {
-    let known = input.status.map(|status| &status.services);
-    let names: BTreeSet<&str> = known
-        .into_iter()
-        .flat_map(BTreeMap::keys)
-        .chain(input.said.keys())
-        .map(String::as_str)
-        .collect();
-    let mut stories: HashMap<&str, Story<'d>> = plots::stories(input);
-    let mut services: Vec<Service<'d>> = names
-        .into_iter()
-        .map(|name| Service {
-            name,
-            status: known.and_then(|known| known.get(name)),
-            said: input.said.get(name),
-            story: stories.remove(name),
+    let mut stories = plots::stories(input);
+    let services = input.account.services.iter();
+    let mut services: Vec<Service<'d>> = services
+        .map(|now| Service {
+            now,
+            story: stories.remove(now.name.as_str()),
         })
         .collect();
     let mut last: Vec<f64> = services
@@ -171,32 +138,59 @@ fn head(html: &mut String, input: &Input<'_>) {
         plot::STYLE,
         stamp(input.wall)
     );
-    match input.status {
-        None => html.push_str(
-            "<p class=\"note bad\" id=\"collector\"><strong>No collector has run here since this host was \
-             booted</strong>, or its status.json is of another version.</p>\n",
+    collector(html, input);
+}
+
+/// Whether the collector was alive.
+fn collector(html: &mut String, input: &Input<'_>) {
+    let account = input.account;
+    let pid = account
+        .pid
+        .map_or(String::new(), |pid| format!("process {pid}, "));
+    let written = account
+        .written
+        .map(|(started, at)| (input.ago(started.0), input.ago(at.0), at));
+    let (good, said, more) = match (&account.life, written) {
+        (Life::Alive, Some((started, at, _))) => (
+            true,
+            "was alive",
+            format!(": {pid}started {started} before, last heard of {at} before."),
         ),
-        Some(status) if input.is_alive() => {
-            let _ = writeln!(
-                html,
-                "<p class=\"note good\" id=\"collector\"><strong>The collector was alive</strong>: process {}, \
-                 started {} before, last heard of {} before.</p>",
-                status.pid,
-                input.ago(status.started),
-                input.ago(status.at)
-            );
-        }
-        Some(status) => {
-            let _ = writeln!(
-                html,
-                "<p class=\"note bad\" id=\"collector\"><strong>The collector was not alive</strong>: last \
-                 heard of {} before, at {}. What is said goes on as it was scheduled then; readings, rules \
-                 and weights below are of that time.</p>",
-                input.ago(status.at),
-                stamp(input.wall_of(BootTime(status.at)))
-            );
-        }
-    }
+        (Life::Gone, Some((_, ago, at))) => (
+            false,
+            "was not alive",
+            format!(
+                ": last heard of {ago} before, at {}. What is said goes on as it was scheduled then; readings, \
+                 rules and weights below are of that time.",
+                stamp(input.wall_of(at))
+            ),
+        ),
+        (Life::Late(_), Some((_, ago, _))) => (
+            false,
+            "was silent",
+            format!(": {pid}it was there, but was last heard of {ago} before."),
+        ),
+        (Life::Unknown(why), _) => (
+            false,
+            "was alive or not, which cannot be told",
+            format!(": {}.", escaped(&cut(why, 200))),
+        ),
+        (Life::Alive | Life::Starting | Life::Late(_), _) => (
+            false,
+            "was starting",
+            format!(": {pid}nothing heard of it yet."),
+        ),
+        (Life::Gone | Life::Absent | Life::OtherBoot, _) => (
+            false,
+            "was not alive",
+            ": none has run here since this host was booted.".to_owned(),
+        ),
+    };
+    let class = if good { "good" } else { "bad" };
+    let _ = writeln!(
+        html,
+        "<p class=\"note {class}\" id=\"collector\"><strong>The collector {said}</strong>{more}</p>"
+    );
 }
 
 fn overview(html: &mut String, input: &Input<'_>, services: &[Service<'_>]) {
@@ -218,16 +212,15 @@ fn overview(html: &mut String, input: &Input<'_>, services: &[Service<'_>]) {
          <th scope=\"col\" class=\"wide\">For</th></tr></thead>\n<tbody>\n",
     );
     for service in services {
-        let name = escaped(service.name);
-        let said = match service.said {
-            Some(Said::Line(reply, _)) => format!("<code>{}</code>", escaped(&reply.to_string())),
-            Some(Said::Nothing(why)) => escaped(&cut(why, 200)),
-            None => "there is no state file".to_owned(),
+        let name = escaped(&service.now.name);
+        let said = match &service.now.said {
+            Ok(said) => format!("<code>{}</code>", escaped(&said.reply.to_string())),
+            Err(word) => format!("nothing: <code>{}</code>", escaped(word)),
         };
         let weight = service.reply().map_or("–".to_owned(), |reply| {
             format!("{:.0}%", crate::replay::weight(reply))
         });
-        let since = service.status.and_then(|status| status.since);
+        let since = service.now.known.as_ref().and_then(|known| known.since);
         let _ = writeln!(
             html,
             "<tr><th scope=\"row\"><a href=\"#service-{name}\">{name}</a></th><td>{}</td>\

@@ -1,13 +1,11 @@
 //! `report`: the static page, from what lies in the directories.
 
-use super::{DataDir, Failed, Said, StateDir, span};
+use super::{DataDir, Failed, Said, StateDir, span, status};
+use crate::account::{self, Life};
 use crate::report::{self, Input};
-use crate::status::{self, Status};
+use crate::table::printable;
 use crate::{clock, history, state_file};
-use agentcheck_common::schedule::{MAX_FILE, Refused, Schedule};
-use agentcheck_common::{BootId, Reply, STATE_SUFFIX, ServiceName};
 use clap::Args;
-use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -39,12 +37,13 @@ fn mode(text: &str) -> Result<u32, String> {
 
 /// Writes the page. Says nothing, for cron.
 pub(super) fn write(given: &Report) -> Result<Said, Failed> {
-    let boot =
-        clock::boot_id().map_err(|error| Failed(format!("agentcheck: no boot id: {error}\n")))?;
-    let directory = &given.state.state_dir;
-    let status = snapshot(directory, &boot)?;
-    let now = clock::now();
-    let said = said(directory, &boot).map_err(|error| unreadable(directory, &error))?;
+    let failed = |why: String| Failed(format!("agentcheck: {}\n", printable(&why)));
+    let looked = status::look(&given.state.state_dir).map_err(failed)?;
+    let account = account::account(&looked, &[]).map_err(failed)?;
+    // What cannot be told to whoever makes the page must not look as if it were not there.
+    if let Life::Unknown(why) = &account.life {
+        return Err(failed(why.clone()));
+    }
     let (history, no_history) = match history::read(&given.data.data_dir) {
         Ok(entries) => (entries, None),
         Err(error) => (Vec::new(), Some(error.to_string())),
@@ -53,10 +52,8 @@ pub(super) fn write(given: &Report) -> Result<Said, Failed> {
     let page = report::page(&Input {
         host: &uname.nodename().to_string_lossy(),
         wall: clock::wall_time(),
-        now,
         since: given.since,
-        status: status.as_ref(),
-        said: &said,
+        account: &account,
         history: &history,
         no_history: no_history.as_deref(),
     });
@@ -65,63 +62,6 @@ pub(super) fn write(given: &Report) -> Result<Said, Failed> {
         Failed(format!("agentcheck: {output} cannot be written: {error}\n"))
     })?;
     Ok(String::new().into())
-}
-
-fn unreadable(path: &Path, error: &io::Error) -> Failed {
-    let remedy = match error.kind() {
-        io::ErrorKind::PermissionDenied => "; it is for root and the group of the collector",
-        _ => "",
-    };
-    Failed(format!(
-        "agentcheck: {} cannot be read: {error}{remedy}\n",
-        path.display()
-    ))
-}
-
-/// A page that says "no collector" because its maker may not look would be wrong.
-fn snapshot(directory: &Path, boot: &BootId) -> Result<Option<Status>, Failed> {
-    let file = directory.join(status::FILE);
-    match state_file::read_bounded(&file, 0) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(unreadable(&file, &error)),
-        Ok(_) => Ok(status::left_behind(directory, boot)),
-    }
-}
-
-/// What each state file of the directory says.
-fn said(directory: &Path, boot: &BootId) -> io::Result<BTreeMap<String, report::Said>> {
-    let mut said = BTreeMap::new();
-    for entry in std::fs::read_dir(directory)? {
-        let file = entry?.file_name();
-        let name = file
-            .to_str()
-            .and_then(|file| file.strip_suffix(STATE_SUFFIX));
-        if let Some(name) = name.and_then(|name| ServiceName::parse(name.as_bytes())) {
-            said.insert(name.to_string(), said_for(directory, &name, boot));
-        }
-    }
-    Ok(said)
-}
-
-fn said_for(directory: &Path, name: &ServiceName, boot: &BootId) -> report::Said {
-    let nothing = |why: &str| report::Said::Nothing(format!("its state file {why}"));
-    let content = match state_file::read_bounded(&state_file::path(directory, name), MAX_FILE) {
-        Ok(content) => content,
-        Err(error) => return nothing(&format!("cannot be read: {error}")),
-    };
-    // It may have been written this moment.
-    let now = clock::now();
-    let picked = match Schedule::pick_from(&content, name, boot, now) {
-        Ok(picked) => picked,
-        Err(Refused::Malformed) => return nothing("is malformed"),
-        Err(Refused::OtherName) => return nothing("is of another service"),
-        Err(Refused::OtherBoot) => return nothing("was written before this host was booted"),
-        Err(Refused::Future) => return nothing("is of a time to come"),
-    };
-    match Reply::parse(picked.line) {
-        Ok(reply) => report::Said::Line(reply, picked.until),
-        Err(_) => nothing("is malformed"),
-    }
 }
 
 fn replace(output: &Path, mode: u32, page: &str) -> io::Result<()> {

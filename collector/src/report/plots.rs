@@ -5,7 +5,7 @@ use crate::history::Entry;
 use crate::plot::{self, Band, Chart, Line, Panel, escaped};
 use crate::replay::{state, weight};
 use crate::text::counted;
-use agentcheck_common::{BootTime, Reply};
+use agentcheck_common::Reply;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::rc::Rc;
@@ -63,10 +63,10 @@ pub(super) fn stories<'d>(input: &Input<'d>) -> HashMap<&'d str, Story<'d>> {
         }
         story.entries.push(entry);
     }
-    if let Some(status) = input.status.filter(|_| !input.is_alive()) {
-        stopped = stopped.or(Some(input.wall_of(BootTime(status.at))));
+    if !input.account.life.is_there() {
+        let last = input.account.written.map(|(_, at)| input.wall_of(at));
+        away.extend(stopped.or(last).map(|at| (at, to)));
     }
-    away.extend(stopped.filter(|_| !input.is_alive()).map(|at| (at, to)));
     let away = Rc::new(away);
     for story in stories.values_mut() {
         story.away = away.clone();

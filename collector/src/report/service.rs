@@ -1,7 +1,8 @@
 //! All about one service.
 
 use super::words::{age, badge, cut, stamp};
-use super::{Input, Said, Service, plots};
+use super::{Input, Service, plots};
+use crate::account::Freshness;
 use crate::plot::escaped;
 use crate::status::{OverrideStatus, RuleStatus, WeightStatus};
 use crate::text::{counted, number};
@@ -16,7 +17,7 @@ const LAST_CHANGES: usize = 10;
 
 /// What decided, in a few words.
 pub(super) fn decided(service: &Service<'_>) -> String {
-    let Some(status) = service.status else {
+    let Some(status) = &service.now.known else {
         return "the collector does not know this service".to_owned();
     };
     let why = escaped(&cut(status.why.as_deref().unwrap_or_default(), 200));
@@ -32,7 +33,7 @@ pub(super) fn decided(service: &Service<'_>) -> String {
 
 /// The whole account of it; `open` shows the details at once.
 pub(super) fn article(html: &mut String, input: &Input<'_>, service: &Service<'_>, open: bool) {
-    let name = escaped(service.name);
+    let name = escaped(&service.now.name);
     let _ = writeln!(
         html,
         "<article id=\"service-{name}\" aria-labelledby=\"name-{name}\">\n\
@@ -40,7 +41,7 @@ pub(super) fn article(html: &mut String, input: &Input<'_>, service: &Service<'_
         badge(service.reply())
     );
     said(html, input, service);
-    if let Some(status) = service.status {
+    if let Some(status) = &service.now.known {
         for one in status.overrides.iter().take(MOST_ROWS) {
             override_line(html, input, one);
         }
@@ -53,11 +54,11 @@ pub(super) fn article(html: &mut String, input: &Input<'_>, service: &Service<'_
         }
     }
     if let Some(story) = &service.story {
-        plots::draw(html, input, service.name, story);
+        plots::draw(html, input, &service.now.name, story);
     }
     let mut inner = String::new();
     let mut parts = Vec::new();
-    if let Some(status) = service.status {
+    if let Some(status) = &service.now.known {
         if let Some(weight) = &status.weight {
             parts.push("stages of the weight".to_owned());
             stages(&mut inner, weight);
@@ -84,31 +85,33 @@ pub(super) fn article(html: &mut String, input: &Input<'_>, service: &Service<'_
 
 /// What is said, for how long, and why.
 fn said(html: &mut String, input: &Input<'_>, service: &Service<'_>) {
-    let _ = match service.said {
-        Some(Said::Line(reply, until)) => {
-            let until = match until {
-                Some(until) => format!("as it stands, for {} more", age(until.since(input.now))),
-                None => "the last word of its schedule: it stands until a collector says more"
-                    .to_owned(),
+    let now = input.account.now;
+    let _ = match &service.now.said {
+        Ok(said) => {
+            let fresh = match said.fresh {
+                Some(Freshness::Until(until)) => format!("good for {} more", age(until.since(now))),
+                Some(Freshness::Stale(since)) => {
+                    format!("stale: not renewed for {}", age(now.since(since)))
+                }
+                None => "until a collector says otherwise".to_owned(),
             };
+            let next = said.next.as_ref().map_or(String::new(), |(_, reply)| {
+                format!("; then <code>{}</code>", escaped(&reply.to_string()))
+            });
             writeln!(
                 html,
-                "<p>Said: <code>{}</code> <small>({until})</small></p>",
-                escaped(&reply.to_string())
+                "<p>Said: <code>{}</code> <small>({fresh}{next})</small></p>",
+                escaped(&said.reply.to_string())
             )
         }
-        Some(Said::Nothing(why)) => writeln!(
+        Err(word) => writeln!(
             html,
-            "<p class=\"note bad\"><strong>Nothing that HAProxy understands</strong>: {}</p>",
-            escaped(&cut(why, 200))
-        ),
-        None => writeln!(
-            html,
-            "<p class=\"note bad\"><strong>There is no state file</strong>: HAProxy is told a word that it \
-             does not know, which changes nothing.</p>"
+            "<p class=\"note bad\"><strong>Nothing that HAProxy understands</strong> is said: \
+             <code>{}</code>, which changes nothing.</p>",
+            escaped(&cut(word, 200))
         ),
     };
-    let of = service.status.and_then(|status| status.of);
+    let of = service.now.known.as_ref().and_then(|known| known.of);
     let of = of.map_or(String::new(), |of| {
         format!(", by readings {} old", input.ago(of))
     });
@@ -136,8 +139,8 @@ fn override_line(html: &mut String, input: &Input<'_>, one: &OverrideStatus) {
     );
     if let Some(ends) = one.ends {
         let ends = BootTime(ends);
-        let left = age(ends.since(input.now));
-        let _ = match ends > input.now {
+        let left = age(ends.since(input.account.now));
+        let _ = match ends > input.account.now {
             true => write!(html, ", ends in {left}"),
             false => write!(html, ", has ended"),
         };

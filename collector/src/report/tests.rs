@@ -1,4 +1,6 @@
 use super::*;
+use crate::account::Freshness;
+use crate::status::Status;
 use std::fs;
 
 /// 2023-11-14T22:13:20Z, four hours after the boot.
@@ -34,18 +36,31 @@ fn snapshot() -> Status {
     status
 }
 
-fn line(text: &str, until: Option<BootTime>) -> Said {
-    Said::Line(Reply::parse(text.as_bytes()).unwrap(), until)
+type Told = Result<Said, String>;
+
+fn line(text: &str, fresh: Option<Freshness>) -> Told {
+    let reply = Reply::parse(text.as_bytes()).unwrap();
+    let next = fresh.map(|_| (BootTime(NOW.0 + 1), Reply::parse(b"up 50%").unwrap()));
+    Ok(Said { reply, fresh, next })
 }
 
-fn said() -> BTreeMap<String, Said> {
-    let nothing = Said::Nothing("its state file is malformed".to_owned());
+fn said() -> BTreeMap<String, Told> {
+    let nothing = Err("bad-state:old".to_owned());
     BTreeMap::from([
         (
             "web".to_owned(),
-            line("up 0% # override=drain", Some(BootTime(14_410_000_000_000))),
+            line(
+                "up 0% # override=drain",
+                Some(Freshness::Until(BootTime(14_410_000_000_000))),
+            ),
         ),
-        ("api".to_owned(), line("up 50% # kept: app status", None)),
+        (
+            "api".to_owned(),
+            line(
+                "up 50% # kept: app status",
+                Some(Freshness::Stale(BootTime(14_380_000_000_000))),
+            ),
+        ),
         ("old".to_owned(), nothing),
     ])
 }
@@ -76,18 +91,48 @@ fn history() -> Vec<Entry> {
     ]
 }
 
-fn input<'d>(
-    status: Option<&'d Status>,
-    said: &'d BTreeMap<String, Said>,
-    history: &'d [Entry],
-) -> Input<'d> {
+/// The account of a status, or of a host without a collector.
+fn account(status: Option<&Status>, said: &BTreeMap<String, Told>) -> Account {
+    let known = |name: &String| status.and_then(|status| status.services.get(name)).cloned();
+    let mut names: Vec<String> = said.keys().cloned().collect();
+    names.extend(
+        status
+            .into_iter()
+            .flat_map(|status| status.services.keys().cloned()),
+    );
+    names.sort();
+    names.dedup();
+    let alive = |status: &Status| match NOW.since(BootTime(status.at)) {
+        old if old > account::LATE => Life::Gone,
+        _ => Life::Alive,
+    };
+    Account {
+        now: NOW,
+        life: status.map_or(Life::Absent, alive),
+        pid: status.map(|status| status.pid),
+        written: status.map(|status| (BootTime(status.started), BootTime(status.at))),
+        services: names
+            .into_iter()
+            .map(|name| account::Service {
+                said: said
+                    .get(&name)
+                    .cloned()
+                    .unwrap_or(Err(format!("no-state:{name}"))),
+                known: known(&name),
+                name,
+            })
+            .collect(),
+        faults: status.map_or_else(Vec::new, |status| status.override_faults.clone()),
+        sources: status.map_or_else(BTreeMap::new, |status| status.sources.clone()),
+    }
+}
+
+fn input<'d>(account: &'d Account, history: &'d [Entry]) -> Input<'d> {
     Input {
         host: "host<1>",
         wall: WALL,
-        now: NOW,
         since: Duration::from_secs(3600),
-        status,
-        said,
+        account,
         history,
         no_history: None,
     }
@@ -98,7 +143,7 @@ fn input<'d>(
 #[test]
 fn the_page_of_a_small_case() {
     let (status, said, history) = (snapshot(), said(), history());
-    let made = page(&input(Some(&status), &said, &history));
+    let made = page(&input(&account(Some(&status), &said), &history));
     let (before, rest) = made.split_once("<style>").unwrap();
     let (_, after) = rest.split_once("</style>").unwrap();
     let made = format!("{before}<style></style>{after}");
@@ -145,13 +190,14 @@ fn what_others_wrote_adds_no_markup() {
     status.services.insert(hostile.to_owned(), service);
     status.override_faults = vec![hostile.to_owned()];
     let mut said = said();
-    said.insert(hostile.to_owned(), Said::Nothing(hostile.to_owned()));
+    said.insert(hostile.to_owned(), Err(hostile.to_owned()));
     let history = vec![
         entry(60.0, hostile, hostile, hostile),
         entry(50.0, "web", hostile, "failure"),
         entry(f64::NAN, "web", hostile, "failure"),
     ];
-    let mut given = input(Some(&status), &said, &history);
+    let account = account(Some(&status), &said);
+    let mut given = input(&account, &history);
     given.host = hostile;
     let with = page(&given);
     given.no_history = Some(hostile);
@@ -173,10 +219,10 @@ fn says_whether_the_collector_was_alive() {
     let mut status = snapshot();
     let alive = "<strong>The collector was alive</strong>: process 42, started 2 h 0 min before, last heard of \
         0.5 s before.";
-    assert!(page(&input(Some(&status), &said, &[])).contains(alive));
+    assert!(page(&input(&account(Some(&status), &said), &[])).contains(alive));
     status.at = NOW.0 - 600_000_000_000;
     let history = history();
-    let dead = page(&input(Some(&status), &said, &history));
+    let dead = page(&input(&account(Some(&status), &said), &history));
     assert!(
         dead.contains(
             "<strong>The collector was not alive</strong>: last heard of 10 min 0 s before"
@@ -184,11 +230,11 @@ fn says_whether_the_collector_was_alive() {
     );
     // In the plot, too: up to the right edge.
     assert_eq!(dead.matches("<rect class=\"stale\"").count(), 2);
-    let none = page(&input(None, &said, &[]));
-    assert!(none.contains("<strong>No collector has run here since this host was booted</strong>"));
+    let none = page(&input(&account(None, &said), &[]));
+    assert!(none.contains("<strong>The collector was not alive</strong>: none has run here since"));
     assert!(none.contains("No plots: there is no history."));
     let empty = BTreeMap::new();
-    let nothing = page(&input(None, &empty, &[]));
+    let nothing = page(&input(&account(None, &empty), &[]));
     assert!(nothing.ends_with("</html>\n") && !nothing.contains("<table"));
 }
 
@@ -225,7 +271,7 @@ fn a_page_of_a_thousand_services_is_bounded() {
             )
         })
         .collect();
-    let made = page(&input(Some(&status), &said, &history));
+    let made = page(&input(&account(Some(&status), &said), &history));
     assert_eq!(made.matches("<article").count(), 1002);
     assert_eq!(made.matches("<svg").count(), MOST_PLOTS);
     assert!(made.contains("Plotted are the 200 services that changed last"));
@@ -239,10 +285,10 @@ fn a_page_of_a_thousand_services_is_bounded() {
         })
         .collect();
     let small = snapshot();
-    let made = page(&input(Some(&small), &said_of_web(), &one));
+    let made = page(&input(&account(Some(&small), &said_of_web()), &one));
     assert!(made.len() < 100 << 10, "{}", made.len());
 }
 
-fn said_of_web() -> BTreeMap<String, Said> {
+fn said_of_web() -> BTreeMap<String, Told> {
     BTreeMap::from([("web".to_owned(), line("up 73%", None))])
 }
