@@ -33,7 +33,8 @@ OPTIONAL = $(patsubst systemd/optional/%,%,$(wildcard systemd/optional/*/*.conf)
 MANPAGES = $(notdir $(wildcard man/*.[1-8]))
 # But for the demo, which runs what was built here.
 EXAMPLES = $(filter-out demo.sh,$(patsubst examples/%,%,$(shell find examples -type f | LC_ALL=C sort)))
-DOCS     = $(wildcard README.md ARCHITECTURE.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE)
+DOCS     = $(wildcard README.md ARCHITECTURE.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE \
+             docs/*.md docs/recipes/*.md)
 
 # One failed step fails the recipe, in a pipe and in a loop too.
 SHELL       := /bin/bash

@@ -123,8 +123,11 @@ def measure(start, work, count, seconds):
     services = {f"web{number}.state": Service(number, applications, states) for number in range(count)}
     file = work / f"scale-{count}.toml"
     file.write_text(configuration(count, applications))
+    # The flight recorder has its part in what it costs.
+    data = work / f"data-{count}"
+    data.mkdir()
     descriptor = watch(states)
-    with start(["collect", "--config", file, "--state-dir", states]) as process:
+    with start(["collect", "--config", file, "--state-dir", states, "--data-dir", data]) as process:
 
         def follow(until):
             while (left := until - time.monotonic()) > 0:

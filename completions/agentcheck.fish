@@ -30,8 +30,6 @@ complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "collect" -d '
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "check" -d 'Load the configuration as `collect` does, and say what is wrong'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "history" -d 'What was said, when, and why'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "why" -d 'What was said for a service at a moment, and why'
-complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "report" -d 'A page to look at, as one HTML file: what is said and why, and what was said'
-complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "doctor" -d 'Look for what is wrong with the installation, and say what to do about it'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "record" -d 'Poll as `collect` does, and keep the readings in a file'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "replay" -d 'Put recorded readings through a configuration'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "status" -d 'Show what is being said, and why'
@@ -44,39 +42,25 @@ complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "limit" -d 'A 
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "resume" -d 'End an override: what is beneath it holds again'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "release" -d 'Lift, for a moment, a drain or maint that was set on the balancers'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "import" -d 'Turn another agent\'s configuration into an agentcheck.toml'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l config -d 'Config file' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l state-dir -d 'Where the state files are' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l data-dir -d 'Overrides, history' -r -F
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l dry-run -d 'Write nothing: print what would be said, wherever that changes'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l dry-run -d 'Write nothing: print what would be said'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -s h -l help -d 'Print help'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand check" -l config -d 'Config file' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand check" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand check" -l sample -d 'Put a sample of readings through it, too: a JSON file' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand check" -s h -l help -d 'Print help'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand history" -l since -d 'How far back' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand history" -l data-dir -d 'Overrides, history' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand history" -l json -d 'For programs: one line of JSON an entry'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand history" -s h -l help -d 'Print help'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand why" -l at -d 'When: `2026-11-21T14:30:00Z`, `14:30` (of the last 24 hours, UTC), or `10m` ago' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand why" -l at -d '2026-11-21T14:30:00Z, 14:30 (UTC), or 10m ago: 10m' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand why" -l data-dir -d 'Overrides, history' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand why" -s h -l help -d 'Print help'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand report" -s o -l output -d 'Where the page goes; it is replaced at once' -r -F
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand report" -l since -d 'How far back the plots go' -r
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand report" -l mode -d 'The rights of the page: it shows what status.json and the history show' -r
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand report" -l state-dir -d 'Where the state files are' -r -F
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand report" -l data-dir -d 'Overrides, history' -r -F
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand report" -s h -l help -d 'Print help'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l config -d 'Config file' -r -F
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l state-dir -d 'Where the state files are' -r -F
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l data-dir -d 'Overrides, history' -r -F
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l agent -d 'Where HAProxy is to connect' -r
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l haproxy -d 'HAProxy\'s stats socket: a path, or HOST:PORT' -r
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l user -d 'The collector\'s user: that of the live collector, or agentcheck, unless told' -r
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l json -d 'For programs: one JSON object'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -s h -l help -d 'Print help'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand record" -l config -d 'Config file' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand record" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand record" -l for -d 'How long; until Ctrl-C without it' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand record" -s h -l help -d 'Print help'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand replay" -l config -d 'Config file' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand replay" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand replay" -l against -d 'Another configuration, side by side' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand replay" -l svg -d 'Plot into this file' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand replay" -l all -d 'Every change, those of weights alone included'
@@ -91,72 +75,72 @@ complete -c agentcheck -n "__fish_agentcheck_using_subcommand status" -l watch -
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand status" -l check -d 'One line for monitoring, and its exit status'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand status" -s h -l help -d 'Print help'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand explain" -l reply -d 'A line instead, word by word; `-` reads stdin' -r
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand explain" -l config -d 'Config file' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand explain" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand explain" -l state-dir -d 'Where the state files are' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand explain" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is `dumb`'
 always\t'Always'
 never\t'Never'"
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand explain" -s h -l help -d 'Print help'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand drain" -l config -d 'Config file' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand drain" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand drain" -l state-dir -d 'Where the state files are' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand drain" -l data-dir -d 'Overrides, history' -r -F
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand drain" -l reason -d 'Why, for everybody who looks; it can be read by whoever can connect' -r
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand drain" -l agent-inter -d 'The longest agent-inter of the balancers' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand drain" -l reason -d 'Why; whoever can connect can read it' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand drain" -l agent-inter -d 'The balancers\' agent-inter' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand drain" -l for -d 'How long; for ever without it' -r
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand drain" -l then -d 'What follows the drain' -r -f -a "maint\t''
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand drain" -l then -d 'What follows' -r -f -a "maint\t''
 down\t''"
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand drain" -l after -d 'When that follows' -r
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand drain" -l until -d 'An expression as in the configuration: where it holds, the server is drained' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand drain" -l until -d 'Drained where this expression holds' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand drain" -l deadline -d 'How long that is waited for' -r
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand drain" -l all -d 'All services, in a scope of its own that comes before that of each'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand drain" -l wait -d 'Wait until all balancers must have asked: two of their agent intervals'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand drain" -l all -d 'All services: a scope of its own, before each'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand drain" -l wait -d 'Wait for two agent intervals of the balancers'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand drain" -s h -l help -d 'Print help'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand maint" -l config -d 'Config file' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand maint" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand maint" -l state-dir -d 'Where the state files are' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand maint" -l data-dir -d 'Overrides, history' -r -F
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand maint" -l reason -d 'Why, for everybody who looks; it can be read by whoever can connect' -r
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand maint" -l agent-inter -d 'The longest agent-inter of the balancers' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand maint" -l reason -d 'Why; whoever can connect can read it' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand maint" -l agent-inter -d 'The balancers\' agent-inter' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand maint" -l for -d 'How long; for ever without it' -r
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand maint" -l all -d 'All services, in a scope of its own that comes before that of each'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand maint" -l wait -d 'Wait until all balancers must have asked: two of their agent intervals'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand maint" -l all -d 'All services: a scope of its own, before each'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand maint" -l wait -d 'Wait for two agent intervals of the balancers'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand maint" -s h -l help -d 'Print help'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand down" -l config -d 'Config file' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand down" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand down" -l state-dir -d 'Where the state files are' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand down" -l data-dir -d 'Overrides, history' -r -F
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand down" -l reason -d 'Why, for everybody who looks; it can be read by whoever can connect' -r
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand down" -l agent-inter -d 'The longest agent-inter of the balancers' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand down" -l reason -d 'Why; whoever can connect can read it' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand down" -l agent-inter -d 'The balancers\' agent-inter' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand down" -l for -d 'How long; for ever without it' -r
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand down" -l all -d 'All services, in a scope of its own that comes before that of each'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand down" -l wait -d 'Wait until all balancers must have asked: two of their agent intervals'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand down" -l all -d 'All services: a scope of its own, before each'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand down" -l wait -d 'Wait for two agent intervals of the balancers'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand down" -s h -l help -d 'Print help'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand force-up" -l config -d 'Config file' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand force-up" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand force-up" -l state-dir -d 'Where the state files are' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand force-up" -l data-dir -d 'Overrides, history' -r -F
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand force-up" -l reason -d 'Why, for everybody who looks; it can be read by whoever can connect' -r
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand force-up" -l agent-inter -d 'The longest agent-inter of the balancers' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand force-up" -l reason -d 'Why; whoever can connect can read it' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand force-up" -l agent-inter -d 'The balancers\' agent-inter' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand force-up" -l for -d 'How long' -r
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand force-up" -l all -d 'All services, in a scope of its own that comes before that of each'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand force-up" -l wait -d 'Wait until all balancers must have asked: two of their agent intervals'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand force-up" -l all -d 'All services: a scope of its own, before each'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand force-up" -l wait -d 'Wait for two agent intervals of the balancers'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand force-up" -s h -l help -d 'Print help'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l config -d 'Config file' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l state-dir -d 'Where the state files are' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l data-dir -d 'Overrides, history' -r -F
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l reason -d 'Why, for everybody who looks; it can be read by whoever can connect' -r
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l agent-inter -d 'The longest agent-inter of the balancers' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l reason -d 'Why; whoever can connect can read it' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l agent-inter -d 'The balancers\' agent-inter' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l for -d 'How long; for ever without it' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l percent -d 'The greatest weight' -r
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l all -d 'All services, in a scope of its own that comes before that of each'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l wait -d 'Wait until all balancers must have asked: two of their agent intervals'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l all -d 'All services: a scope of its own, before each'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l wait -d 'Wait for two agent intervals of the balancers'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -s h -l help -d 'Print help'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand resume" -l config -d 'Config file' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand resume" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand resume" -l state-dir -d 'Where the state files are' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand resume" -l data-dir -d 'Overrides, history' -r -F
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand resume" -l all -d 'All services, in a scope of its own that comes before that of each'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand resume" -l all -d 'All services: a scope of its own, before each'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand resume" -s h -l help -d 'Print help'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand release" -l config -d 'Config file' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand release" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand release" -l state-dir -d 'Where the state files are' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand release" -l data-dir -d 'Overrides, history' -r -F
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand release" -l for -d 'How long ready is said: a few agent intervals of the balancers' -r
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand release" -l all -d 'All services, in a scope of its own that comes before that of each'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand release" -l for -d 'How long: a few agent intervals' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand release" -l all -d 'All services: a scope of its own, before each'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand release" -s h -l help -d 'Print help'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand import" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -41,7 +41,7 @@ echo "agentcheck check says:"
 echo
 
 mkdir "$here/state"
-"$programs/agentcheck" collect --config "$here/agentcheck.toml" --state-dir "$here/state" \
+"$programs/agentcheck" collect --config "$here/agentcheck.toml" --state-dir "$here/state" --data-dir "$here/data" \
     2> "$here/collector.log" &
 collector=$!
 children+=("$collector")

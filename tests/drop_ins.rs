@@ -130,6 +130,10 @@ fn install_puts_everything_where_it_belongs_and_uninstall_takes_it_away() {
     ] {
         expected.insert(format!("usr/share/doc/agentcheck/{name}"));
     }
+    // What the README links to; the samples of recipes are for the tests.
+    let docs = files(&workspace.join("docs"));
+    let pages = docs.iter().filter(|file| file.ends_with(".md"));
+    expected.extend(pages.map(|page| format!("usr/share/doc/agentcheck/docs/{page}")));
     let man = workspace.join("man");
     // git keeps no empty directory.
     let pages = if man.is_dir() {

@@ -28,6 +28,31 @@ pub const CONFIG_FILE: &str = "/etc/agentcheck/agentcheck.toml";
 /// Where what has to survive a reboot is, unless told otherwise: overrides and history.
 pub const DATA_DIR: &str = "/var/lib/agentcheck";
 
+/// The help of the whole, which fits on a screen: commands that belong together share a line.
+const HELP: &str = "\
+Load feedback and health checks for HAProxy's agent-check
+
+Usage: agentcheck COMMAND [OPTION]...; agentcheck COMMAND --help tells more
+
+  collect          poll, evaluate and publish, until stopped; --dry-run prints
+  check            load the configuration, and say what is wrong with it
+  status           what is being said, and why
+  explain          why a service has its reply; what HAProxy makes of a line
+  history, why     what was said, when, and for what reason
+  doctor           look over the whole path, from the sources to HAProxy
+  report           a page to look at
+  drain            no new sessions; existing ones go on
+  maint, down      out of service on purpose; not working
+  force-up, limit  in, whatever the rules say; a ceiling on the weight
+  resume           end an override: what is beneath it holds again
+  release          lift a drain or maint that was set on the balancers
+  record, replay   keep readings; put them through a configuration
+  import           turn another agent's configuration into an agentcheck.toml
+
+Exit status: 0 done; 1 failed, standard error says why; 2 wrong command line.
+The manual is agentcheck(1); --version tells the version.
+";
+
 // Its help fits on a screen; what the parts are is told in the man pages and in the README.
 /// Load feedback and health checks for HAProxy's agent-check
 #[derive(Parser)]
@@ -35,7 +60,7 @@ pub const DATA_DIR: &str = "/var/lib/agentcheck";
     name = "agentcheck",
     version,
     disable_help_subcommand = true,
-    after_help = "Exit status: 0 done; 1 failed, standard error says why; 2 wrong command line."
+    override_help = HELP
 )]
 struct CommandLine {
     #[command(subcommand)]
@@ -53,7 +78,7 @@ enum Command {
         state: StateDir,
         #[command(flatten)]
         data: DataDir,
-        /// Write nothing: print what would be said, wherever that changes
+        /// Write nothing: print what would be said
         #[arg(long)]
         dry_run: bool,
     },
@@ -85,7 +110,7 @@ enum Command {
     Record(replay::Record),
     /// Put recorded readings through a configuration
     #[command(
-        after_help = "Example: agentcheck replay --config new.toml --against old.toml --svg peak.svg peak"
+        after_help = "Example: agentcheck replay --config new.toml --against old.toml --svg p.svg peak"
     )]
     Replay(replay::Replay),
     /// Show what is being said, and why
@@ -94,7 +119,7 @@ enum Command {
     Explain(explain::Arguments),
     /// No new sessions; existing ones go on
     #[command(
-        after_help = "Example: agentcheck drain web --until 'app.json.sessions == 0' --deadline 10m --wait"
+        after_help = "Example: agentcheck drain web --until 'app.value == 0' --deadline 10m --wait"
     )]
     Drain(overrides::Drain),
     /// Out of service, on purpose
@@ -116,15 +141,13 @@ enum Command {
     #[command(after_help = "Example: agentcheck release web")]
     Release(overrides::Release),
     /// Turn another agent's configuration into an agentcheck.toml
-    #[command(
-        after_help = "Example: agentcheck import herald /etc/herald/config.yml > agentcheck.toml"
-    )]
+    #[command(after_help = "Example: agentcheck import herald config.yml > agentcheck.toml")]
     Import(import::Import),
 }
 
 #[derive(Args)]
 struct ConfigFile {
-    /// Config file
+    /// Config
     #[arg(long, value_name = "FILE", default_value = CONFIG_FILE)]
     config: PathBuf,
 }

@@ -27,7 +27,7 @@ pub(super) struct Why {
     /// The service
     #[arg(value_name = "SERVICE")]
     service: String,
-    /// When: `2026-11-21T14:30:00Z`, `14:30` (of the last 24 hours, UTC), or `10m` ago
+    /// 2026-11-21T14:30:00Z, 14:30 (UTC), or 10m ago: 10m
     #[arg(long, value_name = "TIME")]
     at: String,
     #[command(flatten)]

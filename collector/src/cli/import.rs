@@ -17,7 +17,7 @@ pub(super) struct Import {
 enum Foreign {
     /// Helpshift's Herald
     Herald,
-    /// The feedback agent of Loadbalancer.org, 4.x (XML) and 5.x (JSON)
+    /// Loadbalancer.org's feedback agent, 4.x and 5.x
     Loadbalancer,
 }
 

@@ -18,7 +18,7 @@ pub(super) struct Target {
     /// The services
     #[arg(value_name = "SERVICE", required_unless_present = "all")]
     services: Vec<String>,
-    /// All services, in a scope of its own that comes before that of each
+    /// All services: a scope of its own, before each
     #[arg(long, conflicts_with = "services")]
     all: bool,
     #[command(flatten)]
@@ -34,13 +34,18 @@ pub(super) struct Target {
 pub(super) struct Common {
     #[command(flatten)]
     target: Target,
-    /// Why, for everybody who looks; it can be read by whoever can connect
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    /// Why; whoever can connect can read it
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
     reason: String,
-    /// Wait until all balancers must have asked: two of their agent intervals
+    /// Wait for two agent intervals of the balancers
     #[arg(long)]
     wait: bool,
-    /// The longest agent-inter of the balancers
+    /// The balancers' agent-inter
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = super::span)]
     agent_inter: Duration,
 }
@@ -58,13 +63,13 @@ pub(super) struct Plain {
 pub(super) struct Drain {
     #[command(flatten)]
     plain: Plain,
-    /// What follows the drain
+    /// What follows
     #[arg(long, value_name = "STATE", value_parser = ["maint", "down"])]
     then: Option<String>,
     /// When that follows
     #[arg(long, value_name = "TIME", value_parser = super::span, requires = "then", conflicts_with = "until")]
     after: Option<Duration>,
-    /// An expression as in the configuration: where it holds, the server is drained
+    /// Drained where this expression holds
     #[arg(
         long,
         value_name = "EXPRESSION",
@@ -99,7 +104,7 @@ pub(super) struct Limit {
 pub(super) struct Release {
     #[command(flatten)]
     target: Target,
-    /// How long ready is said: a few agent intervals of the balancers
+    /// How long: a few agent intervals
     #[arg(long = "for", value_name = "TIME", value_parser = super::span, default_value = "30s")]
     time: Duration,
 }
