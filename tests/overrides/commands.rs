@@ -284,3 +284,15 @@ fn a_command_can_wait_for_the_balancers() {
         "{said}"
     );
 }
+
+#[test]
+fn a_server_that_was_taken_out_by_hand_comes_back_by_its_ramp() {
+    let mut desk = Desk::open("ramp", "ramp = \"1h\"");
+    desk.told(&["drain", "web"]);
+    let said = desk.told(&["resume", "web"]);
+    assert!(said.contains("\nweb: up 7% # ramp web_number=73"), "{said}");
+    // A limit takes nobody out, and begins none.
+    desk.told(&["limit", "api", "--percent", "20"]);
+    desk.told(&["resume", "api"]);
+    desk.says("api", "up 50% ");
+}
