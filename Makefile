@@ -73,7 +73,7 @@ test: ## install what the tests need (apt; as root or by sudo), then build, lint
 	tests/install-deps.sh
 	$(MAKE) --no-print-directory build
 	$(MAKE) --no-print-directory lint
-	$(CARGO) test --workspace --locked
+	CARGO='$(CARGO)' tests/run.sh
 
 man: ## make man/agentcheck.toml.5 from docs/configuration.md again (needs pandoc)
 	{ printf '## NAME\n\nagentcheck.toml - what is polled, and what HAProxy is told\n\n## DESCRIPTION\n'; \

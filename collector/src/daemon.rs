@@ -318,6 +318,7 @@ impl Collector {
             .look_at_conditions(&self.config, &world, now);
         let all = said || reached;
         let mut urgent = all;
+        let quiet = self.overriding.is_empty();
         let due = if all {
             (0..self.running.len()).collect()
         } else {
@@ -329,9 +330,17 @@ impl Collector {
             else {
                 continue;
             };
-            let standing = self.overriding.standing(&self.config, service, now);
+            let standing = if quiet {
+                Vec::new()
+            } else {
+                self.overriding.standing(&self.config, service, now)
+            };
             let effective = Effective::of(standing.iter().cloned());
-            let lift = self.overriding.lift(service, now);
+            let lift = if quiet {
+                None
+            } else {
+                self.overriding.lift(service, now)
+            };
             let decision = decide(service, &world, &running.memory, &effective, lift, now);
             running.memory = decision.memory;
             running.overrides = self.overriding.statuses(&standing);

@@ -99,6 +99,13 @@ pub fn overrule(
     now: BootTime,
 ) -> Option<Overruled> {
     let lift = lift.filter(|lift| *lift > now);
+    if *effective == Effective::default() && lift.is_none() {
+        // Nearly always.
+        return beneath.map(|verdict| Overruled {
+            plan: plan(service, verdict),
+            verdict: verdict.clone(),
+        });
+    }
     let limited = beneath.map(|verdict| limited(service, verdict, effective));
     let lifted = limited.map(|verdict| {
         let plan = lifted(service, &verdict, lift, now);

@@ -163,6 +163,11 @@ impl Overriding {
         named.into_iter().chain(all).chain(flags)
     }
 
+    /// Whether there is nothing that an operator has said.
+    pub(super) fn is_empty(&self) -> bool {
+        self.stored.overrides.is_empty() && self.stored.lifts.is_empty() && self.flags.is_empty()
+    }
+
     /// What stands for a service now.
     pub(super) fn standing<'o>(
         &'o self,
@@ -216,6 +221,9 @@ impl Overriding {
 
     /// Takes away what is over.
     pub(super) fn forget(&mut self, now: BootTime) {
+        if self.stored.overrides.is_empty() && self.stored.lifts.is_empty() {
+            return;
+        }
         let over: Vec<(String, String)> = {
             let clocks = self.clocks(now);
             let overrides = self.stored.overrides.iter().filter_map(|(name, one)| {

@@ -1,7 +1,7 @@
 //! The weight, the limit of connections, and what begins a ramp.
 
 use super::{Decided, Memory, Walk, Weighed};
-use crate::capacity::{self, Seen};
+use crate::capacity::{self, Basis, Seen};
 use crate::config::{Capacity, Weight};
 use crate::expression::{Expression, Simple, Unknown};
 use crate::shape::shape;
@@ -17,7 +17,12 @@ impl Walk<'_> {
                     memory.capacity.start_again();
                 }
                 let terms = &capacity.terms;
+                let known = memory.capacity.held.is_some();
                 let (raw, basis) = capacity::weight(terms, &mut memory.capacity, seen, self.now);
+                if basis == Basis::Measured && !known {
+                    // The first sample is taken as it is: what was said before was nothing measured.
+                    memory.shape.smoothed = None;
+                }
                 (raw, Some(basis))
             }),
         };
