@@ -30,6 +30,8 @@ complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "collect" -d '
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "check" -d 'Load the configuration as `collect` does, and say what is wrong'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "history" -d 'What was said, when, and why'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "why" -d 'What was said for a service at a moment, and why'
+complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "report" -d 'A page to look at, as one HTML file: what is said and why, and what was said'
+complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "doctor" -d 'Look for what is wrong with the installation, and say what to do about it'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "record" -d 'Poll as `collect` does, and keep the readings in a file'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "replay" -d 'Put recorded readings through a configuration'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "status" -d 'Show what is being said, and why'
@@ -57,6 +59,20 @@ complete -c agentcheck -n "__fish_agentcheck_using_subcommand history" -s h -l h
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand why" -l at -d '2026-11-21T14:30:00Z, 14:30 (UTC), or 10m ago: 10m' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand why" -l data-dir -d 'Overrides, history' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand why" -s h -l help -d 'Print help'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand report" -s o -l output -d 'Where the page goes; it is replaced at once' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand report" -l since -d 'How far back the plots go' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand report" -l mode -d 'Its rights: it shows what is in status.json' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand report" -l state-dir -d 'Where the state files are' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand report" -l data-dir -d 'Overrides, history' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand report" -s h -l help -d 'Print help'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l config -d 'Config' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l state-dir -d 'Where the state files are' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l data-dir -d 'Overrides, history' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l agent -d 'Where HAProxy asks' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l haproxy -d 'HAProxy\'s stats socket: a path, or HOST:PORT' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l user -d 'The collector\'s user: its own, or agentcheck' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l json -d 'For programs: one JSON object'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand record" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand record" -l for -d 'How long; until Ctrl-C without it' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand record" -s h -l help -d 'Print help'

@@ -37,13 +37,13 @@ pub(super) struct Doctor {
     state: StateDir,
     #[command(flatten)]
     data: DataDir,
-    /// Where HAProxy is to connect
-    #[arg(long, value_name = "ADDRESS:PORT", default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)))]
+    /// Where HAProxy asks
+    #[arg(long, value_name = "ADDR:PORT", default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)))]
     agent: SocketAddr,
     /// HAProxy's stats socket: a path, or HOST:PORT
     #[arg(long, value_name = "SOCKET")]
     haproxy: Option<String>,
-    /// The collector's user: that of the live collector, or agentcheck, unless told
+    /// The collector's user: its own, or agentcheck
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
     /// For programs: one JSON object

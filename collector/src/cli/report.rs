@@ -18,7 +18,7 @@ pub(super) struct Report {
     /// How far back the plots go
     #[arg(long, value_name = "TIME", value_parser = span, default_value = "6h")]
     since: Duration,
-    /// The rights of the page: it shows what status.json and the history show
+    /// Its rights: it shows what is in status.json
     #[arg(long, value_name = "MODE", value_parser = mode, default_value = "0644")]
     mode: u32,
     #[command(flatten)]
