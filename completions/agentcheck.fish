@@ -61,7 +61,7 @@ complete -c agentcheck -n "__fish_agentcheck_using_subcommand why" -l data-dir -
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand why" -s h -l help -d 'Print help'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand report" -s o -l output -d 'Where the page goes; it is replaced at once' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand report" -l since -d 'How far back the plots go' -r
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand report" -l mode -d 'Its rights: it shows what is in status.json' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand report" -l mode -d 'Its rights; it shows status.json' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand report" -l state-dir -d 'Where the state files are' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand report" -l data-dir -d 'Overrides, history' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand report" -s h -l help -d 'Print help'

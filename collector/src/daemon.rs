@@ -358,7 +358,7 @@ impl Collector {
             let name = service.name.as_str();
             match &mut self.history {
                 Some(history) => {
-                    let noted = history.note(name, &reply, &decided, (now, clock::wall_time()));
+                    let noted = history.note(service, &reply, &decided, (now, clock::wall_time()));
                     tell_unrecorded(&mut self.unrecorded, noted);
                 }
                 None if changed => show(name, &reply),

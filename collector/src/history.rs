@@ -4,6 +4,7 @@
 //! One line of JSON an entry. A change of state, or of who decides, is always written; a weight that moves at
 //! most once in ten seconds.
 
+use crate::config::Service;
 use crate::evaluate::Decided;
 use crate::state_file::read_bounded;
 use agentcheck_common::{BootId, BootTime, Description, Reply};
@@ -127,19 +128,19 @@ impl Recorder {
         })
     }
 
-    /// Takes note of what is said for a service, where it is worth an entry; `who` and `why` are the words of
-    /// the status.
+    /// Takes note of what is said for a service, where it is worth an entry.
     ///
     /// # Errors
     /// Those of writing.
     pub fn note(
         &mut self,
-        service: &str,
+        of: &Service,
         reply: &Reply,
         decided: &Decided,
         (now, wall): (BootTime, f64),
     ) -> io::Result<()> {
-        let (by, why) = who(decided);
+        let service = of.name.as_str();
+        let (by, why) = who(of, decided);
         let words = reply.described(Description::NONE);
         if let Some((before, was_by, was_why, at)) = self.written.get(service) {
             let same = *before == words && was_by == by && *was_why == why;
@@ -189,10 +190,15 @@ impl Recorder {
 }
 
 /// Who decided, and why, as far as that has a name.
-fn who(decided: &Decided) -> (&'static str, String) {
+fn who(service: &Service, decided: &Decided) -> (&'static str, String) {
     match decided {
-        // The index is told apart from a name by nobody; the description of the reply has the name.
-        Decided::Rule { index, .. } => ("rule", index.to_string()),
+        Decided::Rule { index, .. } => {
+            let rule = service.rules.get(*index);
+            (
+                "rule",
+                rule.map(|rule| rule.name.clone()).unwrap_or_default(),
+            )
+        }
         Decided::Weight(_) => ("weight", String::new()),
         Decided::Failure(why) => ("failure", why.clone()),
         Decided::Override(forced) => ("override", format!("{} by {}", forced.action, forced.by)),
@@ -254,6 +260,7 @@ mod tests {
         opened.unwrap();
         recorder.collector("started", at(0).0, at(0).1).unwrap();
         let failure = Decided::Failure("app timeout".to_owned());
+        let web = Service::new(agentcheck_common::ServiceName::parse(b"web").unwrap());
         let rule = Decided::Rule {
             index: 0,
             kept: None,
@@ -268,7 +275,7 @@ mod tests {
             (14, "up 50%", &failure),
         ] {
             recorder
-                .note("web", &reply(line), decided, at(second))
+                .note(&web, &reply(line), decided, at(second))
                 .unwrap();
         }
         let entries = read(&data).unwrap();

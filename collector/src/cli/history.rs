@@ -94,6 +94,7 @@ fn told(entry: &Entry) -> String {
 
 fn who(entry: &Entry) -> String {
     match entry.by.as_str() {
+        "rule" if !entry.why.is_empty() => format!("rule {}", printable(&entry.why)),
         "failure" | "override" => format!("{}: {}", entry.by, printable(&entry.why)),
         by => by.to_owned(),
     }

@@ -18,7 +18,7 @@ pub(super) struct Report {
     /// How far back the plots go
     #[arg(long, value_name = "TIME", value_parser = span, default_value = "6h")]
     since: Duration,
-    /// Its rights: it shows what is in status.json
+    /// Its rights; it shows status.json
     #[arg(long, value_name = "MODE", value_parser = mode, default_value = "0644")]
     mode: u32,
     #[command(flatten)]
