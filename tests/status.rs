@@ -12,7 +12,8 @@
 mod golden_cases;
 
 use agentcheck::account::{Lock, Look, NoStatus, account, brief, detailed, judge, listed, written};
-use agentcheck::table::{Page, printable};
+use agentcheck::table::Page;
+use agentcheck::text::printable;
 use agentcheck_common::{BootId, BootTime};
 use std::collections::BTreeMap;
 use std::path::Path;

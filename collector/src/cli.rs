@@ -11,7 +11,7 @@ mod screen;
 mod status;
 
 use crate::config::{self, Config, NotLoaded};
-use crate::overrides::Action;
+use crate::overrides::{Action, MAX_SPAN};
 use crate::sample;
 use crate::text::counted;
 use crate::{daemon, journal};
@@ -183,9 +183,8 @@ struct Failed(String);
 
 /// A span of time on the command line.
 fn span(text: &str) -> Result<Duration, String> {
-    const YEAR: Duration = Duration::from_secs(366 * 86_400);
     match humantime::parse_duration(text.trim()) {
-        Ok(span) if span >= Duration::from_millis(100) && span <= YEAR => Ok(span),
+        Ok(span) if span >= Duration::from_millis(100) && span <= MAX_SPAN => Ok(span),
         Ok(_) => Err("it goes from 100ms to a year".to_owned()),
         Err(_) => Err("a time looks like 30s, 10m, 1h 30m".to_owned()),
     }

@@ -123,20 +123,8 @@ impl Finding {
 /// Text that cannot steer a terminal, on one line, of bounded length.
 #[must_use]
 pub fn printable(text: &str) -> String {
-    let mut shown: String = text
-        .trim()
-        .chars()
-        .take(MAX_TEXT)
-        .map(|c| match c {
-            // Marks that change the direction of text, or cannot be seen.
-            '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' => '?',
-            c if c.is_control() => '?',
-            c => c,
-        })
-        .collect();
+    let mut shown: String = text.trim().chars().take(MAX_TEXT).collect();
+    shown = crate::text::printable(&shown);
     if text.trim().chars().nth(MAX_TEXT).is_some() {
         shown.push_str(" ...");
     }

@@ -23,6 +23,9 @@ pub const MAX_REASON: usize = 200;
 /// The most stages that one override has.
 pub const MAX_STAGES: usize = 4;
 
+/// The longest that an override is set for.
+pub const MAX_SPAN: Duration = Duration::from_secs(366 * 86_400);
+
 /// A moment on two clocks: the one that nobody can set, of one boot, and the one that goes on when that
 /// boot is over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,14 +64,15 @@ impl Now<'_> {
 
 impl Moment {
     /// The moment on the clock of this boot. After a reboot by the wall clock; where that is before `set`,
-    /// when the moment was chosen, it is wrong, and the moment is as far away as it was then.
+    /// when the moment was chosen, it is wrong, and the moment is as far away as it was then. Never more than
+    /// a year away: commands set none that is.
     fn here(&self, set: &Self, now: &Now<'_>) -> BootTime {
         if self.boot == now.boot.as_str() {
-            return BootTime(self.at);
+            return BootTime(self.at).min(now.at.after(MAX_SPAN));
         }
         let whole = self.wall.saturating_sub(set.wall);
         let left = self.wall.saturating_sub(now.wall).min(whole);
-        now.at.after(Duration::from_secs(left))
+        now.at.after(Duration::from_secs(left).min(MAX_SPAN))
     }
 }
 

@@ -7,6 +7,7 @@ use crate::config::{Administration, Service, State};
 use crate::evaluate::{Decided, Forced, Memory, Verdict, World, evaluate, note};
 use crate::overrides::{Action, Effective, Standing};
 use crate::plan::{Plan, plan};
+use crate::text;
 use crate::wording::{self, Manner};
 use agentcheck_common::schedule::Stage;
 use agentcheck_common::{Administrative, BootTime, Percent, Reply};
@@ -302,13 +303,7 @@ fn why(standing: &Standing<'_>) -> (String, String) {
         .get(standing.stage)
         .and_then(|stage| stage.end.as_ref())
     {
-        let end = std::time::UNIX_EPOCH.checked_add(Duration::from_secs(end.wall));
-        if let Some(end) = end {
-            full.push_str(&format!(
-                " until={}",
-                humantime::format_rfc3339_seconds(end)
-            ));
-        }
+        full.push_str(&format!(" until={}", text::moment(end.wall)));
     }
     if !standing.of.reason.is_empty() {
         full.push_str(&format!(" {}", standing.of.reason));

@@ -47,7 +47,7 @@ impl Cell {
     #[must_use]
     pub fn new(style: Style, text: &str) -> Self {
         Self {
-            text: printable(text),
+            text: crate::text::printable(text),
             style,
         }
     }
@@ -63,21 +63,6 @@ impl From<String> for Cell {
     fn from(text: String) -> Self {
         Self::new(Style::Plain, &text)
     }
-}
-
-/// What of a text can be shown on one line: a character that moves, hides, turns round or ends a line is a
-/// `?`, a tab is a blank.
-#[must_use]
-pub fn printable(text: &str) -> String {
-    let shown = |character: char| match character {
-        '\t' => ' ',
-        '\'' | '"' | '\\' => character,
-        // What Rust would have to escape is what cannot be printed: control and format characters (with
-        // those that turn the direction of text), line ends of all kinds, unassigned ones.
-        _ if character.escape_debug().len() == 1 => character,
-        _ => '?',
-    };
-    text.chars().map(shown).collect()
 }
 
 /// How a table is written.
@@ -247,7 +232,7 @@ mod tests {
             ("tab\there \"it's\" \\ fine", "tab here \"it's\" \\ fine"),
             ("Zürich, 北京", "Zürich, 北京"),
         ] {
-            assert_eq!(printable(hostile), shown);
+            assert_eq!(crate::text::printable(hostile), shown);
             let mut table = Table::new();
             table.row(vec![hostile.into(), hostile.to_owned().into()]);
             assert_eq!(table.render(Page::default()).lines().count(), 1);

@@ -1,6 +1,6 @@
 //! How numbers, counts and spans of time are written for people.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// A number as a description shows it: short, and the same for the same number.
 #[must_use]
@@ -44,6 +44,34 @@ pub fn span(span: Duration) -> String {
     }
 }
 
+/// What of a text can be shown on one line: a character that moves, hides, turns round or ends a line is a
+/// `?`, a tab is a blank.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let shown = |character: char| match character {
+        '\t' => ' ',
+        '\'' | '"' | '\\' => character,
+        // What Rust would have to escape is what cannot be printed: control and format characters (with
+        // those that turn the direction of text), line ends of all kinds, unassigned ones.
+        _ if character.escape_debug().len() == 1 => character,
+        _ => '?',
+    };
+    text.chars().map(shown).collect()
+}
+
+/// A moment of the wall clock, in seconds since 1970, UTC, as in `2026-11-21T14:30:00Z`. After the year 9999
+/// there is none that could be written.
+#[must_use]
+pub fn moment(wall: u64) -> String {
+    let time = Some(wall)
+        .filter(|wall| *wall < 253_402_300_800)
+        .and_then(|wall| UNIX_EPOCH.checked_add(Duration::from_secs(wall)));
+    match time {
+        Some(time) => humantime::format_rfc3339_seconds(time).to_string(),
+        None => "a time that is none".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,5 +106,20 @@ mod tests {
         ] {
             assert_eq!(number(value), text);
         }
+    }
+
+    #[test]
+    fn moments_that_cannot_be_written_are_none() {
+        assert_eq!(moment(1_700_000_000), "2023-11-14T22:13:20Z");
+        assert_eq!(moment(253_402_300_799), "9999-12-31T23:59:59Z");
+        for wall in [253_402_300_800, 1 << 62, u64::MAX] {
+            assert_eq!(moment(wall), "a time that is none");
+        }
+    }
+
+    #[test]
+    fn what_could_steer_a_terminal_is_not_shown() {
+        assert_eq!(printable("a\tb \u{e9}'\"\\"), "a b \u{e9}'\"\\");
+        assert_eq!(printable("\u{1b}[31m\n\u{202e}\u{200b}x"), "?[31m???x");
     }
 }

@@ -3,6 +3,7 @@
 use super::{DataDir, Failed, Said};
 use crate::clock;
 use crate::history::{self, Entry};
+use crate::text::{self, printable};
 use clap::Args;
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -100,19 +101,9 @@ fn who(entry: &Entry) -> String {
     }
 }
 
-/// The file may be anybody's: no control characters on a terminal.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '?' } else { c })
-        .collect()
-}
-
 fn stamp(time: f64) -> String {
-    let time = Duration::try_from_secs_f64(time).unwrap_or_default();
-    match UNIX_EPOCH.checked_add(time) {
-        Some(time) => humantime::format_rfc3339_seconds(time).to_string(),
-        None => "a time that is none".to_owned(),
-    }
+    let whole = Duration::try_from_secs_f64(time).unwrap_or_default();
+    text::moment(whole.as_secs())
 }
 
 /// What was said at a moment.

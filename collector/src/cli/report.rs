@@ -3,7 +3,7 @@
 use super::{DataDir, Failed, Said, StateDir, span, status};
 use crate::account::{self, Life};
 use crate::report::{self, Input};
-use crate::table::printable;
+use crate::text::printable;
 use crate::{clock, history, state_file};
 use clap::Args;
 use std::io;

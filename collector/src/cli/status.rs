@@ -4,7 +4,7 @@ use super::screen::{self, Colour};
 use super::{Failed, Said, StateDir};
 use crate::account::{self, Account, Life, Lock, Look, NoStatus};
 use crate::status::{self, Status};
-use crate::table::printable;
+use crate::text::printable;
 use crate::{clock, lock, state_file};
 use agentcheck_common::schedule::MAX_FILE;
 use agentcheck_common::{STATE_SUFFIX, ServiceName};

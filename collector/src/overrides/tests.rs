@@ -160,3 +160,19 @@ fn the_file_is_what_is_documented() {
     let read: Override = serde_json::from_str(&drain).unwrap();
     assert_eq!(read.stages[0].action, Action::Drain);
 }
+
+#[test]
+fn no_end_is_further_away_than_commands_set_it() {
+    let (this, other) = (boot('a'), boot('b'));
+    let mut drain = one(&at(&this, 100, 1_000_000), &[(Action::Drain, Some(HOUR))]);
+    drain.stages[0].end = Some(Moment {
+        boot: this.to_string(),
+        at: u64::MAX,
+        wall: u64::MAX,
+    });
+    for boot in [&this, &other] {
+        let now = at(boot, 200, 1_000_100);
+        let standing = drain.standing(Scope::All, false, &now).unwrap();
+        assert_eq!(standing.ends, Some(now.at.after(MAX_SPAN)));
+    }
+}

@@ -269,3 +269,22 @@ fn without_description_nothing_is_told() {
         ["110 up 0%", "then up 0%"]
     );
 }
+
+#[test]
+fn no_end_is_too_far_away_to_be_told() {
+    let mut drain = set(&[(Action::Drain, Some(400))], "");
+    for wall in [1 << 40, 1 << 62, u64::MAX] {
+        drain.stages[0].end.as_mut().unwrap().wall = wall;
+        let overrides = [(Scope::Service, drain.clone())];
+        let lines = said(
+            &service(Administration::Shared),
+            Some("up 73%"),
+            &overrides,
+            None,
+        );
+        assert!(
+            lines[0].starts_with("110 up 0% # override=drain by=ann until=a time"),
+            "{lines:?}"
+        );
+    }
+}
