@@ -174,7 +174,6 @@ fn a_drain_waits_until_nobody_is_left() {
     desk.put("sessions", "3");
     desk.kill();
     desk.start();
-    desk.logged("collecting: ");
     desk.says("web", "stopped 100% ");
 
     let said = desk.failed(&[

@@ -3,7 +3,7 @@
 use agentcheck_tests::collector::{Collector, Plan};
 use agentcheck_tests::processes::{output, wait_for};
 use agentcheck_tests::scratch::Scratch;
-use agentcheck_tests::state::StateDirectory;
+use agentcheck_tests::state::{StateDirectory, now};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Output;
@@ -59,14 +59,17 @@ impl Desk {
         desk
     }
 
+    /// Starts a collector, and waits until it has written what it says of `web`.
     pub(crate) fn start(&mut self) {
+        let after = now();
         let collector = Collector::start(
             &self.scratch,
             "collector",
             &self.configuration,
             &self.states,
         );
-        self.collector = Some(collector);
+        let collector = self.collector.insert(collector);
+        collector.wait_for_plan(&self.states, "web", |plan| plan.from > after);
     }
 
     pub(crate) fn kill(&mut self) {

@@ -13,7 +13,6 @@ fn it_survives_the_collector_and_what_is_beneath_comes_back() {
     desk.told(&["drain", "web", "--reason", "kernel"]);
     desk.kill();
     desk.start();
-    desk.logged("collecting: ");
     desk.says("web", "up 0% ");
     // The application is gone when the override ends: what is kept is what rules and weight had said, not
     // what the operator had.

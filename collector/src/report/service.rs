@@ -219,8 +219,7 @@ fn changes(html: &mut String, story: &plots::Story<'_>) {
     );
     for entry in story.entries.iter().rev().take(LAST_CHANGES) {
         let mut by = escaped(&cut(&entry.by, 20));
-        // Of a rule there is only its number; its name is in what is said.
-        if matches!(entry.by.as_str(), "failure" | "override") {
+        if !entry.why.is_empty() {
             let _ = write!(by, ": {}", escaped(&cut(&entry.why, 200)));
         }
         let _ = writeln!(
