@@ -57,7 +57,7 @@ impl Snapshot {
     /// Writes what `status` gives.
     pub(super) fn write(&mut self, directory: &Path, status: impl FnOnce() -> Status) {
         let began = clock::worked();
-        let written = serde_json::to_vec_pretty(&status())
+        let written = serde_json::to_vec(&status())
             .map_err(io::Error::from)
             .and_then(|content| {
                 state_file::replace(directory, status::FILE, status::MODE, &content)
