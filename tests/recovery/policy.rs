@@ -20,8 +20,8 @@ const LINES: [&str; 6] = [
     "up 150%",
 ];
 
-/// The same, where the agent owns the administrative state.
-const OWNERS_LINES: [&str; 4] = ["up ready 20%", "maint", "ready 100%", "up drain 30%"];
+/// The same, where the agent owns the administrative state. One word alone would be a state and no line.
+const OWNERS_LINES: [&str; 4] = ["up ready 20%", "maint 100%", "ready 100%", "up drain 30%"];
 
 /// Where a verdict wants a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
