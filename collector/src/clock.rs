@@ -2,7 +2,7 @@
 
 use agentcheck_common::{BootId, BootTime};
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Now, on `CLOCK_BOOTTIME`.
 #[must_use]
@@ -15,8 +15,18 @@ pub fn now() -> BootTime {
 /// Seconds since 1970, UTC: only for what has to survive a reboot, and for people.
 #[must_use]
 pub fn wall() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
-    u64::try_from(now.tv_sec).unwrap_or_default()
+    since_1970().as_secs()
+}
+
+/// The time since 1970, UTC.
+///
+/// By std, and so by the C library: what is laid over that to set the clock for one program (libfaketime) sets
+/// it for this one, too.
+#[must_use]
+pub fn since_1970() -> Duration {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
 }
 
 /// The processor time that this thread has taken so far: what work costs, however busy the machine is.
@@ -26,16 +36,11 @@ pub fn worked() -> Duration {
     Duration::try_from(worked).unwrap_or_default()
 }
 
-/// The same with milliseconds, for the history.
+/// Seconds since 1970 with milliseconds, for the history.
 #[must_use]
 pub fn wall_time() -> f64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
-    let milliseconds = now
-        .tv_sec
-        .saturating_mul(1000)
-        .saturating_add(now.tv_nsec / 1_000_000);
     #[allow(clippy::cast_precision_loss)] // exact for 285,000 years
-    let milliseconds = milliseconds as f64;
+    let milliseconds = since_1970().as_millis() as f64;
     milliseconds / 1000.0
 }
 

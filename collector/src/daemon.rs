@@ -5,8 +5,11 @@
 //! one loop, which alone evaluates and writes.
 
 mod agenda;
+mod lapse;
 mod overriding;
+mod place;
 mod polling;
+mod recording;
 mod running;
 mod snapshot;
 mod telling;
@@ -14,8 +17,7 @@ mod turns;
 
 use crate::clock;
 use crate::config::Config;
-use crate::history::Recorder;
-use crate::lock::{self, NotLocked};
+use crate::lock::NotLocked;
 use crate::observe::Observed;
 use crate::overrides::Effective;
 use crate::overrides::watch::Watch;
@@ -26,9 +28,12 @@ use crate::status::{self, SourceStatus, Status};
 use crate::text;
 use agenda::Agenda;
 use agentcheck_common::{BootId, BootTime};
+use lapse::Clocks;
 use log::info;
 use overriding::Overriding;
+use place::Place;
 use polling::Polling;
+use recording::Recording;
 use running::Running;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -39,7 +44,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
-use telling::{log_source, show, tell_unrecorded};
+use telling::{log_source, show};
 
 /// How long polls that are under way get to end when the collector stops.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -62,6 +67,8 @@ pub enum NotRun {
     NoBootId(io::Error),
     /// Signals or threads are not to be had.
     NoThreads(io::Error),
+    /// The state directory went away while it was at work, and a service manager can bring it back.
+    Lost(PathBuf),
 }
 
 impl fmt::Display for NotRun {
@@ -70,6 +77,11 @@ impl fmt::Display for NotRun {
             Self::NotLocked(error) => error.fmt(f),
             Self::NoBootId(error) => write!(f, "no boot id, and so no time to go by: {error}"),
             Self::NoThreads(error) => write!(f, "no signals or threads: {error}"),
+            Self::Lost(directory) => write!(
+                f,
+                "the state directory {} is lost: ends, so that the service manager makes it again",
+                directory.display()
+            ),
         }
     }
 }
@@ -91,10 +103,10 @@ enum Event {
 /// Where it cannot begin.
 pub fn run(config: Config, directory: &Path, data: &Path, dry: bool) -> Result<(), NotRun> {
     let boot = clock::boot_id().map_err(NotRun::NoBootId)?;
-    let _lock = if dry {
+    let place = if dry {
         None
     } else {
-        Some(lock::take(directory).map_err(NotRun::NotLocked)?)
+        Some(Place::take(directory).map_err(NotRun::NotLocked)?)
     };
 
     // As many as can be waiting: a thread that finds it full waits, and polls no more meanwhile.
@@ -103,7 +115,8 @@ pub fn run(config: Config, directory: &Path, data: &Path, dry: bool) -> Result<(
     let stop = Stop::new();
     let polling =
         Polling::start(&config.sources, &stop, sender.clone()).map_err(NotRun::NoThreads)?;
-    let mut collector = Collector::new(config, directory.to_owned(), data, boot, dry);
+    let mut collector =
+        Collector::new(config, directory, place, data, boot).map_err(NotRun::NoThreads)?;
     let mut watch = Watch::new(collector.overriding.directory());
     let changed = sender.clone();
     thread::Builder::new()
@@ -134,11 +147,13 @@ pub fn run(config: Config, directory: &Path, data: &Path, dry: bool) -> Result<(
         text::counted(collector.config.services.len(), "service"),
         directory.display()
     );
-    collector.work(&events);
+    let end = collector.work(&events);
 
     collector.tell_manager(&[sd_notify::NotifyState::Stopping]);
-    info!("stopping; what was said last stands as scheduled, but where on_stop says otherwise");
-    collector.publish_stop();
+    if end.is_ok() {
+        info!("stopping; what was said last stands as scheduled, but where on_stop says otherwise");
+        collector.publish_stop();
+    }
     stop.stop();
     drop(events);
     polling.wake();
@@ -146,12 +161,16 @@ pub fn run(config: Config, directory: &Path, data: &Path, dry: bool) -> Result<(
     while !polling.is_over() && Instant::now() < patience {
         thread::sleep(Duration::from_millis(5));
     }
-    Ok(())
+    if let Some(history) = collector.history.take() {
+        history.end(patience);
+    }
+    end
 }
 
 struct Collector {
     config: Config,
-    directory: PathBuf,
+    /// Where replies are written; none in a dry run.
+    place: Option<Place>,
     boot: BootId,
     started: BootTime,
     observed: Observed,
@@ -166,18 +185,22 @@ struct Collector {
     flags_seen: Instant,
     snapshot: Snapshot,
     /// None in a dry run.
-    history: Option<Recorder>,
-    /// Whether the flight recorder could not be written to, so that that is told once.
-    unrecorded: bool,
+    history: Option<Recording>,
     /// What the service manager shows.
     summary: String,
     watchdog_told: Option<Instant>,
 }
 
 impl Collector {
-    fn new(config: Config, directory: PathBuf, data: &Path, boot: BootId, dry: bool) -> Self {
+    fn new(
+        config: Config,
+        directory: &Path,
+        place: Option<Place>,
+        data: &Path,
+        boot: BootId,
+    ) -> io::Result<Self> {
         let started = clock::now();
-        let before = status::left_behind(&directory, &boot);
+        let before = status::left_behind(directory, &boot);
         let overriding = Overriding::new(&config, data, &boot, before.as_ref());
         let running = config
             .services
@@ -185,17 +208,14 @@ impl Collector {
             .map(|service| {
                 let overridden = !overriding.standing(&config, service, started).is_empty();
                 let before = before.as_ref();
-                Running::new(service, before, overridden, &directory, &boot, started)
+                Running::new(service, before, overridden, directory, &boot, started)
             })
             .collect();
-        let history = (!dry).then(|| {
-            let (history, opened) = Recorder::open(data, boot);
-            if let Err(error) = opened {
-                info!("{}: no history is kept: {error}", data.display());
-            }
-            history
-        });
-        Self {
+        let history = match place {
+            Some(_) => Some(Recording::start(data, boot)?),
+            None => None,
+        };
+        Ok(Self {
             observed: Observed::new(&config, started),
             overriding,
             flags_seen: Instant::now(),
@@ -204,22 +224,26 @@ impl Collector {
             sources: vec![None; config.sources.len()],
             snapshot: Snapshot::new(),
             history,
-            unrecorded: false,
             summary: String::new(),
             watchdog_told: None,
             config,
-            directory,
+            place,
             boot,
             started,
             running,
-        }
+        })
     }
 
-    fn work(&mut self, events: &Receiver<Event>) {
+    /// Until told to stop, or until it is better to be started again.
+    fn work(&mut self, events: &Receiver<Event>) -> Result<(), NotRun> {
+        let mut clocks = Clocks::now();
         loop {
             let mut said = false;
-            let touched = match events.recv_timeout(self.sleep()) {
-                Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            let sleep = self.sleep();
+            let event = events.recv_timeout(sleep);
+            clocks = self.tell_lapses(clocks, sleep);
+            let touched = match event {
+                Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
                 Ok(Event::Read(index, reading)) => {
                     let mut touched = self.take(index, reading);
                     // What else has come meanwhile is evaluated together with it; but sources that
@@ -230,7 +254,7 @@ impl Collector {
                                 touched.extend(self.take(index, reading));
                             }
                             Ok(Event::Overrides) => said |= self.overriding.read(&self.config),
-                            Ok(Event::Stop) | Err(TryRecvError::Disconnected) => return,
+                            Ok(Event::Stop) | Err(TryRecvError::Disconnected) => return Ok(()),
                             Err(TryRecvError::Empty) => break,
                         }
                     }
@@ -248,19 +272,22 @@ impl Collector {
             }
             self.evaluate(&touched, said);
             self.tell_watchdog();
+            let place = self.place.as_ref();
+            if let Some(lost) = place.and_then(|place| place.lost_for_good(clock::now())) {
+                return Err(NotRun::Lost(lost.to_owned()));
+            }
         }
     }
 
     /// Whether nothing is to be written.
     fn is_dry(&self) -> bool {
-        self.history.is_none()
+        self.place.is_none()
     }
 
     /// What happens to the collector itself belongs to the history.
     fn record(&mut self, what: &str) {
         if let Some(history) = &mut self.history {
-            let noted = history.collector(what, clock::now(), clock::wall_time());
-            tell_unrecorded(&mut self.unrecorded, noted);
+            history.collector(what);
         }
     }
 
@@ -271,9 +298,13 @@ impl Collector {
             return;
         }
         self.record("is told to stop");
+        self.look_at_place(now);
         self.write_status(now);
+        let Some(directory) = self.place.as_ref().and_then(Place::directory) else {
+            return;
+        };
         for (service, running) in self.config.services.iter().zip(&self.running) {
-            running.publish_stop(service, &self.directory, &self.boot, now);
+            running.publish_stop(service, directory, &self.boot, now);
         }
     }
 
@@ -312,6 +343,7 @@ impl Collector {
     /// them where an operator has said something.
     fn evaluate(&mut self, touched: &[usize], said: bool) {
         let now = clock::now();
+        let said = self.look_at_place(now) || said;
         let world = self.observed.world(now);
         let reached = self
             .overriding
@@ -351,16 +383,13 @@ impl Collector {
             };
             let (reply, decided) = (overruled.verdict.reply, overruled.verdict.decided.clone());
             let was_out = running.is_out();
-            let directory = self.history.as_ref().map(|_| self.directory.as_path());
+            let directory = self.place.as_ref().and_then(Place::directory);
             let changed = running.publish(service, overruled, directory, &self.boot, now);
             self.snapshot.changed |= changed;
             urgent |= was_out != running.is_out();
             let name = service.name.as_str();
             match &mut self.history {
-                Some(history) => {
-                    let noted = history.note(service, &reply, &decided, (now, clock::wall_time()));
-                    tell_unrecorded(&mut self.unrecorded, noted);
-                }
+                Some(history) => history.note(service, &reply, &decided, now),
                 None if changed => show(name, &reply),
                 None => {}
             }
@@ -396,10 +425,9 @@ impl Collector {
                 .collect(),
             override_faults: self.overriding.faults().to_vec(),
         };
-        if !self.is_dry() {
-            self.snapshot.write(&self.directory, status);
-        } else {
-            self.snapshot.passed();
+        match self.place.as_ref().and_then(Place::directory) {
+            Some(directory) => self.snapshot.write(directory, status),
+            None => self.snapshot.passed(),
         }
         self.tell_summary();
     }

@@ -55,15 +55,81 @@ pub struct Entry {
     pub why: String,
 }
 
+/// Makes entries of what happens.
+#[derive(Debug)]
+pub struct Notes {
+    boot: BootId,
+    /// What the last entry of each service said.
+    written: HashMap<String, (Reply, String, String, BootTime)>,
+}
+
+impl Notes {
+    /// Of what happens in this boot.
+    #[must_use]
+    pub fn new(boot: BootId) -> Self {
+        Self {
+            boot,
+            written: HashMap::new(),
+        }
+    }
+
+    /// Something happened to the collector itself.
+    #[must_use]
+    pub fn collector(&self, what: &str, now: BootTime, wall: f64) -> Entry {
+        Entry {
+            time: wall,
+            boot: self.boot.to_string(),
+            at: now.0,
+            service: None,
+            reply: what.to_owned(),
+            by: "collector".to_owned(),
+            why: String::new(),
+        }
+    }
+
+    /// Takes note of what is said for a service, where it is worth an entry.
+    pub fn note(
+        &mut self,
+        of: &Service,
+        reply: &Reply,
+        decided: &Decided,
+        (now, wall): (BootTime, f64),
+    ) -> Option<Entry> {
+        let service = of.name.as_str();
+        let (by, why) = who(of, decided);
+        let words = reply.described(Description::NONE);
+        if let Some((before, was_by, was_why, at)) = self.written.get(service) {
+            let same = *before == words && was_by == by && *was_why == why;
+            // A weight has no name: only its number moves.
+            let moves = was_by == by
+                && *was_why == why
+                && before.takes_out() == words.takes_out()
+                && now.since(*at) < WEIGHT_EVERY;
+            if same || moves {
+                return None;
+            }
+        }
+        let entry = Entry {
+            time: wall,
+            boot: self.boot.to_string(),
+            at: now.0,
+            service: Some(service.to_owned()),
+            reply: reply.to_string(),
+            by: by.to_owned(),
+            why: why.clone(),
+        };
+        let known = (words, by.to_owned(), why, now);
+        self.written.insert(service.to_owned(), known);
+        Some(entry)
+    }
+}
+
 /// Writes entries.
 #[derive(Debug)]
 pub struct Recorder {
     directory: PathBuf,
-    boot: BootId,
     file: Option<File>,
     size: u64,
-    /// What was written last of each service.
-    written: HashMap<String, (Reply, String, String, BootTime)>,
 }
 
 impl Recorder {
@@ -71,13 +137,11 @@ impl Recorder {
     ///
     /// # Errors
     /// Why it is not to be had.
-    pub fn open(data: &Path, boot: BootId) -> (Self, io::Result<()>) {
+    pub fn open(data: &Path) -> (Self, io::Result<()>) {
         let mut recorder = Self {
             directory: data.join(DIRECTORY),
-            boot,
             file: None,
             size: 0,
-            written: HashMap::new(),
         };
         let opened = match std::fs::create_dir(&recorder.directory) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
@@ -112,62 +176,11 @@ impl Recorder {
         Ok(())
     }
 
-    /// Something happened to the collector itself.
+    /// Writes an entry.
     ///
     /// # Errors
-    /// Those of writing.
-    pub fn collector(&mut self, what: &str, now: BootTime, wall: f64) -> io::Result<()> {
-        self.write(&Entry {
-            time: wall,
-            boot: self.boot.to_string(),
-            at: now.0,
-            service: None,
-            reply: what.to_owned(),
-            by: "collector".to_owned(),
-            why: String::new(),
-        })
-    }
-
-    /// Takes note of what is said for a service, where it is worth an entry.
-    ///
-    /// # Errors
-    /// Those of writing.
-    pub fn note(
-        &mut self,
-        of: &Service,
-        reply: &Reply,
-        decided: &Decided,
-        (now, wall): (BootTime, f64),
-    ) -> io::Result<()> {
-        let service = of.name.as_str();
-        let (by, why) = who(of, decided);
-        let words = reply.described(Description::NONE);
-        if let Some((before, was_by, was_why, at)) = self.written.get(service) {
-            let same = *before == words && was_by == by && *was_why == why;
-            // A weight has no name: only its number moves.
-            let moves = was_by == by
-                && *was_why == why
-                && before.takes_out() == words.takes_out()
-                && now.since(*at) < WEIGHT_EVERY;
-            if same || moves {
-                return Ok(());
-            }
-        }
-        let entry = Entry {
-            time: wall,
-            boot: self.boot.to_string(),
-            at: now.0,
-            service: Some(service.to_owned()),
-            reply: reply.to_string(),
-            by: by.to_owned(),
-            why: why.clone(),
-        };
-        let known = (words, by.to_owned(), why, now);
-        self.written.insert(service.to_owned(), known);
-        self.write(&entry)
-    }
-
-    fn write(&mut self, entry: &Entry) -> io::Result<()> {
+    /// Those of writing; the next entry is tried anew.
+    pub fn write(&mut self, entry: &Entry) -> io::Result<()> {
         let mut line = serde_json::to_vec(entry)?;
         line.push(b'\n');
         if self.file.is_none() || self.size >= MAX_FILE {
@@ -256,9 +269,11 @@ mod tests {
     #[test]
     fn changes_are_written_and_weights_now_and_then() {
         let data = directory("changes");
-        let (mut recorder, opened) = Recorder::open(&data, boot());
+        let (mut recorder, opened) = Recorder::open(&data);
         opened.unwrap();
-        recorder.collector("started", at(0).0, at(0).1).unwrap();
+        let mut notes = Notes::new(boot());
+        let started = notes.collector("started", at(0).0, at(0).1);
+        recorder.write(&started).unwrap();
         let failure = Decided::Failure("app timeout".to_owned());
         let web = Service::new(agentcheck_common::ServiceName::parse(b"web").unwrap());
         let rule = Decided::Rule {
@@ -274,9 +289,9 @@ mod tests {
             (13, "up 0% # rule=x", &rule),
             (14, "up 50%", &failure),
         ] {
-            recorder
-                .note(&web, &reply(line), decided, at(second))
-                .unwrap();
+            if let Some(entry) = notes.note(&web, &reply(line), decided, at(second)) {
+                recorder.write(&entry).unwrap();
+            }
         }
         let entries = read(&data).unwrap();
         let told: Vec<String> = entries
@@ -301,11 +316,10 @@ mod tests {
         let data = directory("bounded");
         let current = data.join(DIRECTORY).join(CURRENT);
         for round in 0..3 {
-            let (mut recorder, opened) = Recorder::open(&data, boot());
+            let (mut recorder, opened) = Recorder::open(&data);
             opened.unwrap();
-            recorder
-                .collector(&format!("round {round}"), at(round).0, 0.0)
-                .unwrap();
+            let entry = Notes::new(boot()).collector(&format!("round {round}"), at(round).0, 0.0);
+            recorder.write(&entry).unwrap();
             let mut text = std::fs::read(&current).unwrap();
             text.extend_from_slice(b"{\"time\":1,\"boo");
             text.extend(vec![b'\n'; usize::try_from(MAX_FILE).unwrap()]);
@@ -320,9 +334,10 @@ mod tests {
 
     #[test]
     fn nowhere_is_told_once_and_does_no_harm() {
-        let (mut recorder, opened) = Recorder::open(Path::new("/nonexistent"), boot());
+        let (mut recorder, opened) = Recorder::open(Path::new("/nonexistent"));
         assert!(opened.is_err());
-        assert!(recorder.collector("x", at(0).0, 0.0).is_err());
+        let entry = Notes::new(boot()).collector("x", at(0).0, 0.0);
+        assert!(recorder.write(&entry).is_err());
         assert_eq!(read(Path::new("/nonexistent")).unwrap(), []);
     }
 }

@@ -1,17 +1,35 @@
 //! One collector per state directory: two would overwrite each other's replies in turn.
 
 use fs2::FileExt;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// A held lock. It ends with the process, however that ends.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Lock {
+    /// Whether it is still the lock of that directory: whoever removes the lock file, or the directory with it,
+    /// lets another collector in.
+    ///
+    /// # Errors
+    /// Where that cannot be told.
+    pub fn is_of(&self, directory: BorrowedFd<'_>) -> io::Result<bool> {
+        let held = rustix::fs::fstat(&self.file)?;
+        match rustix::fs::statat(directory, NAME, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(there) => Ok((there.st_dev, there.st_ino) == (held.st_dev, held.st_ino)),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
 }
 
 /// Why there is no lock.
@@ -51,13 +69,16 @@ impl fmt::Display for NotLocked {
     }
 }
 
-/// How long a lock that somebody only looks at, as [`is_held`] does, is waited for.
-const LOOKED_AT: Duration = Duration::from_secs(1);
+/// No service can have this name: it begins with a dot.
+const NAME: &str = ".collector.lock";
 
-/// The lock file of a state directory. No service can have this name: it begins with a dot.
+/// How long a lock that somebody only looks at, as [`is_held`] does, is waited for.
+pub const LOOKED_AT: Duration = Duration::from_secs(1);
+
+/// The lock file of a state directory.
 #[must_use]
 pub fn path(directory: &Path) -> PathBuf {
-    directory.join(".collector.lock")
+    directory.join(NAME)
 }
 
 /// Whether a process has the lock of a state directory; if so its id, where that can be read.
@@ -68,7 +89,7 @@ pub fn is_held(directory: &Path) -> io::Result<Option<Option<u32>>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = match rustix::fs::open(path(directory), flags, Mode::empty()) {
         Ok(file) => File::from(file),
-        Err(rustix::io::Errno::NOENT) => return Ok(None),
+        Err(Errno::NOENT) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     // Shared, so that those who look do not see one another, and given back at once.
@@ -89,32 +110,56 @@ fn holder(file: &File) -> Option<u32> {
 /// Takes the lock of a state directory, without waiting for another collector.
 ///
 /// # Errors
-/// Where another process has it, or the file cannot be made.
+/// Where another process has it, or the directory or the file is not to be had.
 pub fn take(directory: &Path) -> Result<Lock, NotLocked> {
-    let path = path(directory);
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    match rustix::fs::open(directory, flags, Mode::empty()) {
+        Ok(opened) => take_in(opened.as_fd(), directory, LOOKED_AT),
+        Err(error) => Err(NotLocked::Failed(path(directory), error.into())),
+    }
+}
+
+/// The same where the directory is open; it is called `called`, and who has the lock is waited for so long.
+///
+/// # Errors
+/// Where another process has it, or the file cannot be made.
+pub fn take_in(
+    directory: BorrowedFd<'_>,
+    called: &Path,
+    patience: Duration,
+) -> Result<Lock, NotLocked> {
+    let path = path(called);
     let failed = |error: io::Error| NotLocked::Failed(path.clone(), error);
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o644));
-    let mut file = File::from(file.map_err(|error| failed(error.into()))?);
     let begun = Instant::now();
-    // Named in full: std's own method of this name would shadow it.
-    while let Err(error) = FileExt::try_lock_exclusive(&file) {
-        if error.kind() != fs2::lock_contended_error().kind() {
-            return Err(failed(error));
+    loop {
+        let file = rustix::fs::openat(directory, NAME, flags, Mode::from_raw_mode(0o644));
+        let file = File::from(file.map_err(|error| failed(error.into()))?);
+        // Named in full: std's own method of this name would shadow it.
+        while let Err(error) = FileExt::try_lock_exclusive(&file) {
+            if error.kind() != fs2::lock_contended_error().kind() {
+                return Err(failed(error));
+            }
+            if begun.elapsed() < patience {
+                std::thread::sleep(Duration::from_millis(5));
+                continue;
+            }
+            return Err(NotLocked::Held {
+                holder: holder(&file),
+                file: path,
+            });
         }
-        if begun.elapsed() < LOOKED_AT {
-            std::thread::sleep(Duration::from_millis(5));
+        let lock = Lock { file };
+        // Removed in between, it is a lock of nothing.
+        if !lock.is_of(directory).map_err(failed)? {
             continue;
         }
-        return Err(NotLocked::Held {
-            holder: holder(&file),
-            file: path,
-        });
+        // A full file system is no reason not to begin: it may have room later.
+        let mut file = &lock.file;
+        let _ = file
+            .set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| writeln!(file, "{}", std::process::id()));
+        return Ok(lock);
     }
-    let written = file
-        .set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| writeln!(file, "{}", std::process::id()));
-    written.map_err(failed)?;
-    Ok(Lock { _file: file })
 }

@@ -6,9 +6,10 @@
 
 use agentcheck_common::schedule::{MAX_FILE, Schedule};
 use agentcheck_common::{BootId, BootTime, Reply, STATE_SUFFIX, ServiceName};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 /// Everybody may read: the responder runs as another, unprivileged user.
@@ -23,27 +24,48 @@ pub fn path(directory: &Path, name: &ServiceName) -> PathBuf {
 /// Replaces `directory/name` by `content`, with the rights `mode` whatever the umask is.
 ///
 /// # Errors
-/// Those of creating, writing and renaming; the old file is still there then, and no temporary one.
+/// Those of opening the directory, and of [`replace_in`].
 pub fn replace(directory: &Path, name: &str, mode: u32, content: &[u8]) -> io::Result<()> {
+    // An empty path is the directory that one is in, as it is for whoever joins a name to it.
+    let directory = if directory.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        directory
+    };
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = rustix::fs::open(directory, flags, Mode::empty())?;
+    replace_in(directory.as_fd(), name, mode, content)
+}
+
+/// The same in a directory that is open: whatever its path leads to by now.
+///
+/// # Errors
+/// Those of creating, writing and renaming; the old file is still there then, and no temporary one.
+pub fn replace_in(
+    directory: BorrowedFd<'_>,
+    name: &str,
+    mode: u32,
+    content: &[u8],
+) -> io::Result<()> {
     // A leading dot: it can be the name of no service. One collector per directory, one writer per name.
-    let temporary = directory.join(format!(".{name}.new"));
-    let written = write(&temporary, mode, content)
-        .and_then(|()| std::fs::rename(&temporary, directory.join(name)));
+    let temporary = format!(".{name}.new");
+    let written = write(directory, &temporary, mode, content)
+        .and_then(|()| Ok(renameat(directory, &temporary, directory, name)?));
     if written.is_err() {
         // The reason that is told is the first one.
-        let _ = std::fs::remove_file(&temporary);
+        let _ = unlinkat(directory, &temporary, AtFlags::empty());
     }
     written
 }
 
-fn write(file: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
+fn write(directory: BorrowedFd<'_>, name: &str, mode: u32, content: &[u8]) -> io::Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(mode);
-    let opened = match rustix::fs::open(file, flags, mode) {
+    let opened = match openat(directory, name, flags, mode) {
         // Left behind by a collector that was killed half-way; a link put here must not be followed.
         Err(rustix::io::Errno::EXIST) => {
-            std::fs::remove_file(file)?;
-            rustix::fs::open(file, flags, mode)?
+            unlinkat(directory, name, AtFlags::empty())?;
+            openat(directory, name, flags, mode)?
         }
         opened => opened?,
     };

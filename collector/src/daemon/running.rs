@@ -9,6 +9,7 @@ use crate::status::{MemoryStatus, OverrideStatus, RuleStatus, ServiceStatus, Sta
 use agentcheck_common::{BootId, BootTime, Description, Reply, ServiceName, schedule};
 use log::{debug, error, info, warn};
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 /// A service at work.
@@ -83,7 +84,7 @@ impl Running {
         &mut self,
         service: &Service,
         Overruled { verdict, plan }: Overruled,
-        directory: Option<&Path>,
+        directory: Option<BorrowedFd<'_>>,
         boot: &BootId,
         now: BootTime,
     ) -> bool {
@@ -123,7 +124,7 @@ impl Running {
     pub(super) fn publish_stop(
         &self,
         service: &Service,
-        directory: &Path,
+        directory: BorrowedFd<'_>,
         boot: &BootId,
         now: BootTime,
     ) {
@@ -168,14 +169,14 @@ impl Running {
 fn write(
     name: &ServiceName,
     plan: &Plan,
-    directory: &Path,
+    directory: BorrowedFd<'_>,
     boot: &BootId,
     now: BootTime,
 ) -> io::Result<()> {
     let file = schedule::encode(name, boot, now, &plan.stages, &plan.then)
         .map_err(|error| io::Error::other(error.to_string()))?;
     let name = format!("{name}{}", agentcheck_common::STATE_SUFFIX);
-    state_file::replace(directory, &name, state_file::PUBLIC, file.as_bytes())
+    state_file::replace_in(directory, &name, state_file::PUBLIC, file.as_bytes())
 }
 
 /// What a service knows from before the collector was started: the reply that is being said, and the

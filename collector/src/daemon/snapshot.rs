@@ -6,7 +6,7 @@ use crate::state_file;
 use crate::status::{self, Status};
 use log::warn;
 use std::io;
-use std::path::Path;
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 /// How often it is written while nothing but readings changes, and how long a change may have to wait for it
@@ -55,12 +55,12 @@ impl Snapshot {
     }
 
     /// Writes what `status` gives.
-    pub(super) fn write(&mut self, directory: &Path, status: impl FnOnce() -> Status) {
+    pub(super) fn write(&mut self, directory: BorrowedFd<'_>, status: impl FnOnce() -> Status) {
         let began = clock::worked();
         let written = serde_json::to_vec(&status())
             .map_err(io::Error::from)
             .and_then(|content| {
-                state_file::replace(directory, status::FILE, status::MODE, &content)
+                state_file::replace_in(directory, status::FILE, status::MODE, &content)
             });
         match written {
             Err(error) if !self.unwritten => {

@@ -1,0 +1,102 @@
+//! The history at work: on a thread of its own, because the data directory may be on a disk that hangs, and
+//! replies must not wait for it.
+
+use super::telling::tell_unrecorded;
+use crate::clock;
+use crate::config::Service;
+use crate::evaluate::Decided;
+use crate::history::{Entry, Notes, Recorder};
+use agentcheck_common::{BootId, BootTime, Reply};
+use log::{info, warn};
+use std::io;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// How many entries may wait for the disk: with a few services, those of some hours.
+const WAITING: usize = 1000;
+
+/// What happens is noted by the loop, and written by the thread.
+pub(super) struct Recording {
+    notes: Notes,
+    sender: SyncSender<Entry>,
+    thread: JoinHandle<()>,
+    /// How many entries found no room.
+    lost: u64,
+}
+
+impl Recording {
+    /// Begins to write below a data directory.
+    ///
+    /// # Errors
+    /// Where the system gives no more threads.
+    pub(super) fn start(data: &Path, boot: BootId) -> io::Result<Self> {
+        let (sender, entries) = sync_channel(WAITING);
+        let data = data.to_owned();
+        let thread = thread::Builder::new()
+            .name("history".to_owned())
+            .spawn(move || write(&data, &entries))?;
+        Ok(Self {
+            notes: Notes::new(boot),
+            sender,
+            thread,
+            lost: 0,
+        })
+    }
+
+    /// Something happened to the collector itself.
+    pub(super) fn collector(&mut self, what: &str) {
+        let entry = self.notes.collector(what, clock::now(), clock::wall_time());
+        self.hand_on(entry);
+    }
+
+    /// Takes note of what is said for a service.
+    pub(super) fn note(&mut self, of: &Service, reply: &Reply, decided: &Decided, now: BootTime) {
+        let now = (now, clock::wall_time());
+        if let Some(entry) = self.notes.note(of, reply, decided, now) {
+            self.hand_on(entry);
+        }
+    }
+
+    fn hand_on(&mut self, entry: Entry) {
+        match self.sender.try_send(entry) {
+            Ok(()) if self.lost > 0 => {
+                info!(
+                    "the history can be written again, without {} entries",
+                    self.lost
+                );
+                self.lost = 0;
+            }
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => {
+                if self.lost == 0 {
+                    warn!("the disk of the history hangs: what happens is not written down");
+                }
+                self.lost += 1;
+            }
+            // The thread ends only when this is dropped.
+            Err(TrySendError::Disconnected(_)) => {}
+        }
+    }
+
+    /// Lets what is noted get to the disk until then at the latest.
+    pub(super) fn end(self, latest: Instant) {
+        drop(self.sender);
+        while !self.thread.is_finished() && Instant::now() < latest {
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// Writes whatever comes. Nothing waits for it.
+fn write(data: &Path, entries: &Receiver<Entry>) {
+    let (mut recorder, opened) = Recorder::open(data);
+    if let Err(error) = opened {
+        info!("{}: no history is kept: {error}", data.display());
+    }
+    let mut told = false;
+    for entry in entries {
+        tell_unrecorded(&mut told, recorder.write(&entry));
+    }
+}
