@@ -64,6 +64,7 @@ const ROOMS: &[&str] = &[
     "report",
     "lock",
     "journal",
+    "fold",
     "daemon",
     "import",
     "doctor",

@@ -11,6 +11,7 @@ mod screen;
 mod status;
 
 use crate::config::{self, Config, NotLoaded};
+use crate::journal::Destination;
 use crate::overrides::{Action, MAX_SPAN};
 use crate::sample;
 use crate::text::counted;
@@ -251,7 +252,7 @@ fn collect(
     dry_run: bool,
 ) -> Result<Said, Failed> {
     let (config, warnings) = config::load(&file.config).map_err(|error| not_loaded(&error))?;
-    journal::start();
+    let _ = journal::start(Destination::Stderr);
     for warning in &warnings.rendered {
         // The first line says it all; the rest is for a terminal.
         log::warn!("{}", warning.lines().next().unwrap_or_default());

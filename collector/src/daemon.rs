@@ -17,6 +17,7 @@ mod turns;
 
 use crate::clock;
 use crate::config::Config;
+use crate::fold::Fold;
 use crate::lock::NotLocked;
 use crate::observe::Observed;
 use crate::overrides::Effective;
@@ -179,8 +180,8 @@ struct Collector {
     agenda: Agenda,
     /// The latest poll of each source.
     sources: Vec<Option<SourceStatus>>,
-    /// Why the latest poll of each source failed, if it did, for the log; `None` before the first.
-    told: Vec<Option<Option<Reason>>>,
+    /// What the log has told of each source.
+    told: Vec<Fold<Reason>>,
     /// When flag files were last looked for.
     flags_seen: Instant,
     snapshot: Snapshot,
@@ -220,7 +221,7 @@ impl Collector {
             overriding,
             flags_seen: Instant::now(),
             agenda: Agenda::new(&config, started),
-            told: vec![None; config.sources.len()],
+            told: vec![Fold::default(); config.sources.len()],
             sources: vec![None; config.sources.len()],
             snapshot: Snapshot::new(),
             history,
@@ -326,12 +327,7 @@ impl Collector {
         if let (Some(source), Some(told)) =
             (self.config.sources.get(index), self.told.get_mut(index))
         {
-            let failure = reading.outcome.as_ref().err();
-            let reason = failure.map(|failure| failure.reason);
-            if *told != Some(reason) {
-                log_source(&source.name, &reading, told.flatten());
-            }
-            *told = Some(reason);
+            log_source(&source.name, &reading, told);
             if let Some(slot) = self.sources.get_mut(index) {
                 *slot = Some(SourceStatus::of(&reading));
             }

@@ -1,41 +1,144 @@
 //! Log lines: with the journal's priority where the journal reads, with a name and a level where a
-//! person does.
+//! person does, or to syslog.
 //!
 //! `AGENTCHECK_LOG` sets what is shown: error, warn, info (the default) or debug.
+//!
+//! What a line tells may come from applications, and must neither end the line nor begin another: all of them
+//! go through [`text::one_line`].
 
-use log::{Level, LevelFilter};
+mod syslog;
+
+use crate::text;
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use std::ffi::OsStr;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::sync::{Mutex, PoisonError};
+use syslog::Syslog;
 
-/// Begins to log, to standard error.
-pub fn start() {
+/// The longest text of a line, in bytes. With all that goes before it it fits into the 1,024 bytes that the
+/// oldest of the syslog protocols allows (RFC 3164), into one write to a pipe, and into what the journal takes
+/// for one line.
+const MAX_LINE: usize = 960;
+
+/// Where log lines go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// To standard error: for a person, or with priorities where it is the journal.
+    Stderr,
+    /// To the syslog of this host, by `/dev/log`.
+    Syslog,
+}
+
+/// Begins to log. What is wrong with the destination is returned; it may be mended later.
+pub fn start(destination: Destination) -> Option<String> {
     let level = match std::env::var("AGENTCHECK_LOG").as_deref() {
         Ok("error") => LevelFilter::Error,
         Ok("warn") => LevelFilter::Warn,
         Ok("debug") => LevelFilter::Debug,
         _ => LevelFilter::Info,
     };
-    // systemd sets this where standard error is a stream of the journal.
-    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
-    env_logger::Builder::new()
-        .filter_level(LevelFilter::Off)
-        .filter_module("agentcheck", level)
-        .format(move |line, record| {
-            if journal {
-                writeln!(line, "<{}>{}", priority(record.level()), record.args())
-            } else {
-                let level = record.level().as_str().to_ascii_lowercase();
-                writeln!(line, "agentcheck: {level}: {}", record.args())
+    let mut wrong = None;
+    let outlet = match destination {
+        Destination::Stderr => Outlet::Stderr {
+            journal: stderr_is_journal(),
+        },
+        Destination::Syslog => {
+            let mut syslog = Syslog::new(syslog::SOCKET.into(), std::process::id());
+            if let Err(error) = syslog.connect() {
+                let socket = syslog::SOCKET;
+                wrong = Some(format!(
+                    "there is no syslog at {socket} ({error}): log lines are lost until there is one"
+                ));
             }
-        })
-        .init();
+            Outlet::Syslog(Mutex::new(syslog))
+        }
+    };
+    // Where a log has begun already, it goes on.
+    if log::set_boxed_logger(Box::new(Logger { level, outlet })).is_ok() {
+        log::set_max_level(level);
+    }
+    wrong
 }
 
-/// The syslog priority (RFC 5424) of a level.
-fn priority(level: Level) -> u8 {
+/// Whether standard error is the stream that the journal has given us, as systemd tells it: device and inode.
+/// The variable alone is inherited by all that a service starts, wherever their standard error goes.
+fn stderr_is_journal() -> bool {
+    let told = std::env::var_os("JOURNAL_STREAM");
+    let stream = std::fs::metadata("/proc/self/fd/2");
+    stream.is_ok_and(|stream| is_stream(told.as_deref(), stream.dev(), stream.ino()))
+}
+
+fn is_stream(told: Option<&OsStr>, device: u64, inode: u64) -> bool {
+    told.and_then(OsStr::to_str) == Some(&*format!("{device}:{inode}"))
+}
+
+struct Logger {
+    level: LevelFilter,
+    outlet: Outlet,
+}
+
+enum Outlet {
+    Stderr { journal: bool },
+    Syslog(Mutex<Syslog>),
+}
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        // Libraries have nothing to say to an operator.
+        metadata.level() <= self.level && metadata.target().starts_with("agentcheck")
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let text = text::one_line(&record.args().to_string(), MAX_LINE);
+        let severity = severity(record.level());
+        match &self.outlet {
+            Outlet::Stderr { journal } => {
+                let line = if *journal {
+                    format!("<{severity}>{text}\n")
+                } else {
+                    let level = record.level().as_str().to_ascii_lowercase();
+                    format!("agentcheck: {level}: {text}\n")
+                };
+                // Nobody can be told that nobody can be told.
+                let _ = std::io::stderr().write_all(line.as_bytes());
+            }
+            Outlet::Syslog(syslog) => {
+                let mut syslog = syslog.lock().unwrap_or_else(PoisonError::into_inner);
+                syslog.say(severity, &text);
+            }
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// The syslog severity (RFC 5424) of a level.
+fn severity(level: Level) -> u8 {
     match level {
         Level::Error => 3,
         Level::Warn => 4,
         Level::Info => 6,
         Level::Debug | Level::Trace => 7,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_journal_is_known_by_device_and_inode() {
+        let told = |text| is_stream(Some(OsStr::new(text)), 10, 4711);
+        assert!(told("10:4711"));
+        for other in [
+            "10:4712", "11:4711", "", "10", "10:", ":4711", "10:4711 ", "010:4711",
+        ] {
+            assert!(!told(other), "{other:?}");
+        }
+        assert!(!is_stream(None, 10, 4711));
     }
 }

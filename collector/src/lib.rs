@@ -19,6 +19,7 @@ pub mod evaluate;
 pub mod explain;
 pub mod expression;
 pub mod fields;
+pub mod fold;
 pub mod history;
 pub mod import;
 pub mod journal;

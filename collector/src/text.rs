@@ -50,13 +50,42 @@ pub fn span(span: Duration) -> String {
 pub fn printable(text: &str) -> String {
     let shown = |character: char| match character {
         '\t' => ' ',
-        '\'' | '"' | '\\' => character,
-        // What Rust would have to escape is what cannot be printed: control and format characters (with
-        // those that turn the direction of text), line ends of all kinds, unassigned ones.
-        _ if character.escape_debug().len() == 1 => character,
+        _ if is_printable(character) => character,
         _ => '?',
     };
     text.chars().map(shown).collect()
+}
+
+/// The same for a log, where nothing is to be lost: what cannot be shown is escaped as Rust does it, as in
+/// `\n` and `\u{1b}`. At most `most` bytes, of which three are dots where something is left out.
+#[must_use]
+pub fn one_line(text: &str, most: usize) -> String {
+    const DOTS: &str = "...";
+    let mut line = String::with_capacity(text.len().min(most));
+    // Where the line may be cut, so that dots still fit.
+    let mut cut = 0;
+    for character in text.chars() {
+        if is_printable(character) {
+            line.push(character);
+        } else {
+            line.extend(character.escape_debug());
+        }
+        if line.len() > most {
+            line.truncate(cut);
+            line.push_str(DOTS.get(..most.min(DOTS.len())).unwrap_or_default());
+            return line;
+        }
+        if line.len() + DOTS.len() <= most {
+            cut = line.len();
+        }
+    }
+    line
+}
+
+/// What Rust would have to escape is what cannot be printed: control and format characters (with those that
+/// turn the direction of text), line ends of all kinds, unassigned ones. Quotes are no more than characters.
+fn is_printable(character: char) -> bool {
+    matches!(character, '\'' | '"' | '\\') || character.escape_debug().len() == 1
 }
 
 /// A moment of the wall clock, in seconds since 1970, UTC, as in `2026-11-21T14:30:00Z`. After the year 9999
@@ -75,6 +104,7 @@ pub fn moment(wall: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn spans_are_short() {
@@ -114,6 +144,49 @@ mod tests {
         assert_eq!(moment(253_402_300_799), "9999-12-31T23:59:59Z");
         for wall in [253_402_300_800, 1 << 62, u64::MAX] {
             assert_eq!(moment(wall), "a time that is none");
+        }
+    }
+
+    #[test]
+    fn a_log_line_loses_nothing_but_its_end() {
+        let text = "a\tb\n<0>c\r\u{85}\u{2028}\u{2029}\u{1b}[2J\u{202e}\u{200f}\u{0} \u{e9}'\"\\";
+        let line =
+            "a\\tb\\n<0>c\\r\\u{85}\\u{2028}\\u{2029}\\u{1b}[2J\\u{202e}\\u{200f}\\0 \u{e9}'\"\\";
+        assert_eq!(one_line(text, 960), line);
+        for (most, line) in [
+            (8, "12345678"),
+            (7, "1234..."),
+            (3, "..."),
+            (2, ".."),
+            (0, ""),
+        ] {
+            assert_eq!(one_line("12345678", most), line);
+        }
+        // Neither a character nor an escape is cut in two.
+        assert_eq!(one_line("12\u{e9}\u{e9}\u{e9}", 7), "12\u{e9}...");
+        assert_eq!(one_line("1\u{202e}678", 8), "1...");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_ends_a_line(text in any::<String>(), most in 0_usize..200) {
+            let line = one_line(&text, most);
+            prop_assert!(line.len() <= most);
+            prop_assert!(!line.chars().any(char::is_control));
+            prop_assert_eq!(printable(&line), line.clone());
+            // Whatever was shortened shows it.
+            let whole = one_line(&text, usize::MAX);
+            prop_assert!(whole == line || line.ends_with(&"..."[..most.min(3)]));
+            prop_assert!(!printable(&text).eq(&text) || whole == text);
+        }
+
+        #[test]
+        fn nor_do_the_characters_that_could(text in "[\u{0}-\u{20}\u{7f}-\u{9f}\u{200b}-\u{2069}<0-9>a\u{feff}]{0,40}") {
+            let line = one_line(&text, 960);
+            let steers = |c: char| {
+                c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+            };
+            prop_assert!(!line.chars().any(steers), "{:?}", line);
         }
     }
 

@@ -1,6 +1,7 @@
 //! What operators say, at work: which overrides there are, which stand for a service, and what is told of
 //! them.
 
+use super::telling::Repeated;
 use crate::clock;
 use crate::config::{Config, Service};
 use crate::evaluate::World;
@@ -9,7 +10,7 @@ use crate::overrides::store::{self, ALL, Stored};
 use crate::overrides::{Action, Effective, Moment, Now, Override, Scope, Stage, Standing, VERSION};
 use crate::status::{OverrideStatus, Status};
 use agentcheck_common::{BootId, BootTime};
-use log::{info, warn};
+use log::{Level, info, warn};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -25,8 +26,8 @@ pub(super) struct Overriding {
     reached: BTreeSet<String>,
     /// Flag files that are there, as overrides.
     flags: BTreeMap<PathBuf, Override>,
-    /// Whether the directory could not be read, so that that is told once.
-    unreadable: bool,
+    /// What the log has told of reading the directory.
+    reading: Repeated,
 }
 
 impl Overriding {
@@ -44,14 +45,20 @@ impl Overriding {
             .flat_map(|service| service.overrides.iter())
             .filter(|known| known.reached)
             .map(|known| known.id.clone());
+        let directory = store::directory(data);
         let mut overriding = Self {
-            directory: store::directory(data),
+            reading: Repeated::new(
+                Level::Warn,
+                directory.display().to_string(),
+                "read",
+                ", and what was said stands",
+            ),
+            directory,
             boot: *boot,
             stored: Stored::default(),
             conditions: BTreeMap::new(),
             reached: reached.collect(),
             flags: BTreeMap::new(),
-            unreadable: false,
         };
         if !overriding.directory.is_dir() {
             info!(
@@ -74,17 +81,11 @@ impl Overriding {
         let stored = match store::read(&self.directory) {
             Ok(stored) => stored,
             Err(error) => {
-                if !self.unreadable {
-                    warn!(
-                        "{}: {error}; what was said stands",
-                        self.directory.display()
-                    );
-                }
-                self.unreadable = true;
+                self.reading.note(&Err(error));
                 return false;
             }
         };
-        self.unreadable = false;
+        self.reading.note(&Ok(()));
         if stored == self.stored {
             return false;
         }

@@ -1,13 +1,13 @@
 //! The history at work: on a thread of its own, because the data directory may be on a disk that hangs, and
 //! replies must not wait for it.
 
-use super::telling::tell_unrecorded;
+use super::telling::Repeated;
 use crate::clock;
 use crate::config::Service;
 use crate::evaluate::Decided;
 use crate::history::{Entry, Notes, Recorder};
 use agentcheck_common::{BootId, BootTime, Reply};
-use log::{info, warn};
+use log::{Level, info, warn};
 use std::io;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -95,8 +95,8 @@ fn write(data: &Path, entries: &Receiver<Entry>) {
     if let Err(error) = opened {
         info!("{}: no history is kept: {error}", data.display());
     }
-    let mut told = false;
+    let mut told = Repeated::new(Level::Warn, "the history".to_owned(), "written", "");
     for entry in entries {
-        tell_unrecorded(&mut told, recorder.write(&entry));
+        told.recorded(recorder.write(&entry));
     }
 }

@@ -1,5 +1,6 @@
 //! A service at work: what it remembers, what is being said for it, and how a verdict is published.
 
+use super::telling::Repeated;
 use crate::config::Service;
 use crate::evaluate::{Decided, Memory, Verdict};
 use crate::overrule::Overruled;
@@ -7,7 +8,7 @@ use crate::plan::{Plan, stopping};
 use crate::state_file;
 use crate::status::{MemoryStatus, OverrideStatus, RuleStatus, ServiceStatus, Status};
 use agentcheck_common::{BootId, BootTime, Description, Reply, ServiceName, schedule};
-use log::{debug, error, info, warn};
+use log::{Level, debug, error, info, warn};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
@@ -23,8 +24,8 @@ pub(super) struct Running {
     pub(super) overrides: Vec<OverrideStatus>,
     /// The id of the lift that is known.
     pub(super) lift: Option<String>,
-    /// Whether the last attempt to publish failed, so that a failure that stays is told once.
-    unwritten: bool,
+    /// What the log has told of writing replies.
+    writing: Repeated,
 }
 
 impl Running {
@@ -53,7 +54,12 @@ impl Running {
             since: account.and_then(|known| known.since),
             overrides: Vec::new(),
             lift: None,
-            unwritten: false,
+            writing: Repeated::new(
+                Level::Error,
+                format!("{}: the reply", service.name),
+                "written",
+                ", and the last one stands",
+            ),
         }
     }
 
@@ -93,18 +99,7 @@ impl Running {
             Some(directory) => write(name, &plan, directory, boot, now),
             None => Ok(()),
         };
-        match written {
-            Err(error) if !self.unwritten => {
-                error!("{name}: the reply cannot be written, the last one stands: {error}");
-                self.unwritten = true;
-            }
-            Err(_) => {}
-            Ok(()) if self.unwritten => {
-                info!("{name}: replies can be written again");
-                self.unwritten = false;
-            }
-            Ok(()) => {}
-        }
+        self.writing.note(&written);
         let before = self.verdict.as_ref().map(|verdict| verdict.reply);
         let words = |reply: Reply| reply.described(Description::NONE);
         let changed = before.map(words) != Some(words(verdict.reply));
@@ -156,9 +151,13 @@ impl Running {
             (Decided::Override(before), Decided::Override(forced)) => before != forced,
             _ => true,
         };
+        // A source that comes and goes is told by itself; what is said goes on.
+        let unknown = [decided, &verdict.decided]
+            .into_iter()
+            .any(|decided| matches!(decided, Decided::Failure(_)));
         if verdict.reply.takes_out() && changed {
             warn!("{name}: {}, was {before}", verdict.reply);
-        } else if decider || (changed && before.takes_out()) {
+        } else if (decider && (changed || !unknown)) || (changed && before.takes_out()) {
             info!("{name}: {}, was {before}", verdict.reply);
         } else if changed {
             debug!("{name}: {}, was {before}", verdict.reply);

@@ -1,10 +1,11 @@
 //! When the status snapshot is written, and its writing: at once where that is cheap, and a hundredth of the
 //! time where it is not.
 
+use super::telling::Repeated;
 use crate::clock;
 use crate::state_file;
 use crate::status::{self, Status};
-use log::warn;
+use log::Level;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
@@ -26,8 +27,8 @@ pub(super) struct Snapshot {
     due: (Instant, Instant),
     /// Whether something has changed that it does not show.
     pub(super) changed: bool,
-    /// Whether it could not be written, so that that is told once.
-    unwritten: bool,
+    /// What the log has told of writing it.
+    writing: Repeated,
 }
 
 impl Snapshot {
@@ -37,7 +38,7 @@ impl Snapshot {
         Self {
             due: (at_once, at_once),
             changed: false,
-            unwritten: false,
+            writing: Repeated::new(Level::Warn, "the status snapshot".to_owned(), "written", ""),
         }
     }
 
@@ -62,14 +63,7 @@ impl Snapshot {
             .and_then(|content| {
                 state_file::replace_in(directory, status::FILE, status::MODE, &content)
             });
-        match written {
-            Err(error) if !self.unwritten => {
-                warn!("the status snapshot cannot be written: {error}");
-                self.unwritten = true;
-            }
-            Err(_) => {}
-            Ok(()) => self.unwritten = false,
-        }
+        self.writing.note(&written);
         let took = clock::worked().saturating_sub(began);
         let rest = if took > CHEAP {
             took * SHARE

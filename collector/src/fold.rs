@@ -1,0 +1,314 @@
+//! How often the log tells of something that fails and comes back: at once where that is news, once a minute
+//! where it comes and goes, once an hour where it just goes on failing. Pure.
+
+use agentcheck_common::BootTime;
+use std::collections::VecDeque;
+use std::fmt::Display;
+use std::time::Duration;
+
+/// So many changes within [`WINDOW`] are told one by one; further ones are counted.
+pub const BURST: usize = 4;
+
+/// Within which changes are counted, and how often what was counted is told.
+pub const WINDOW: Duration = Duration::from_secs(60);
+
+/// How often what goes on failing in the same way is told again.
+pub const REMIND: Duration = Duration::from_secs(3600);
+
+/// Something that is tried again and again, and what the log has said of it. `K` is how it can fail.
+#[derive(Clone, Debug)]
+pub struct Fold<K> {
+    /// How it fails as far as the log knows; `None`: it does not.
+    said: Option<K>,
+    /// How it failed last, as long as it fails.
+    failing: Option<Failing<K>>,
+    /// When the latest lines on changes were told, [`BURST`] of them at most.
+    told: VecDeque<BootTime>,
+    /// When the latest line of any kind was told.
+    latest: BootTime,
+    /// The latest failure.
+    last: String,
+    folded: Option<Folded>,
+}
+
+#[derive(Clone, Debug)]
+struct Failing<K> {
+    kind: K,
+    since: BootTime,
+    failures: u64,
+}
+
+/// What has happened since lines are counted instead of told.
+#[derive(Clone, Debug)]
+struct Folded {
+    since: BootTime,
+    tries: u64,
+    failures: u64,
+    changes: u64,
+}
+
+/// What is to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News<K> {
+    /// It fails, or otherwise than before.
+    Fails,
+    /// It fails no more.
+    Back {
+        /// How it failed last.
+        after: K,
+        /// How often it has failed in a row.
+        failures: u64,
+        /// From the first of these failures until now.
+        span: Duration,
+    },
+    /// It comes and goes.
+    Flaps {
+        /// How often it failed within `span`.
+        failures: u64,
+        /// Of so many tries.
+        tries: u64,
+        /// At least [`WINDOW`].
+        span: Duration,
+        /// The last failure within.
+        last: String,
+        /// Whether it fails at the end of it.
+        fails: bool,
+    },
+    /// It fails as it did [`REMIND`] ago.
+    Still {
+        /// How often in a row.
+        failures: u64,
+        /// From the first of these failures until now.
+        span: Duration,
+    },
+}
+
+impl<K> Default for Fold<K> {
+    fn default() -> Self {
+        Self {
+            said: None,
+            failing: None,
+            told: VecDeque::with_capacity(BURST),
+            latest: BootTime(0),
+            last: String::new(),
+            folded: None,
+        }
+    }
+}
+
+impl<K: Copy + PartialEq> Fold<K> {
+    /// What is to be told of a try that ended `now`: well, or by a failure of this kind.
+    pub fn note(
+        &mut self,
+        outcome: Result<(), (K, &dyn Display)>,
+        now: BootTime,
+    ) -> Option<News<K>> {
+        let before = self.failing.clone();
+        self.failing = outcome.as_ref().err().map(|(kind, _)| Failing {
+            kind: *kind,
+            since: before.as_ref().map_or(now, |failing| failing.since),
+            failures: before.as_ref().map_or(0, |failing| failing.failures) + 1,
+        });
+        let kind = self.failing.as_ref().map(|failing| failing.kind);
+        if let Err((_, failure)) = outcome {
+            self.last = failure.to_string();
+        }
+        let has_changed = kind != before.as_ref().map(|failing| failing.kind);
+
+        let mut news = None;
+        if let Some(folded) = &mut self.folded {
+            folded.tries += 1;
+            folded.changes += u64::from(has_changed);
+            folded.failures += u64::from(kind.is_some());
+            if now.since(folded.since) < WINDOW {
+                return None;
+            }
+            let folded = self.folded.take()?;
+            if folded.changes > 0 {
+                news = Some(News::Flaps {
+                    failures: folded.failures,
+                    tries: folded.tries,
+                    span: now.since(folded.since),
+                    last: self.last.clone(),
+                    fails: kind.is_some(),
+                });
+                self.folded = Some(Folded::new(now));
+            }
+        }
+        if news.is_none() && kind != self.said {
+            while self.told.front().is_some_and(|at| now.since(*at) >= WINDOW) {
+                self.told.pop_front();
+            }
+            if self.told.len() >= BURST {
+                self.folded = Some(Folded {
+                    tries: 1,
+                    changes: 1,
+                    failures: u64::from(kind.is_some()),
+                    ..Folded::new(now)
+                });
+                return None;
+            }
+            self.told.push_back(now);
+            news = Some(match before {
+                Some(before) if kind.is_none() => News::Back {
+                    after: before.kind,
+                    failures: before.failures,
+                    span: now.since(before.since),
+                },
+                _ => News::Fails,
+            });
+        }
+        if news.is_none() && now.since(self.latest) >= REMIND {
+            news = self.failing.as_ref().map(|failing| News::Still {
+                failures: failing.failures,
+                span: now.since(failing.since),
+            });
+        }
+        if news.is_some() {
+            self.said = kind;
+            self.latest = now;
+        }
+        news
+    }
+}
+
+impl Folded {
+    fn new(since: BootTime) -> Self {
+        Self {
+            since,
+            tries: 0,
+            failures: 0,
+            changes: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// At a second: well, or a failure of a kind.
+    fn note(fold: &mut Fold<u8>, second: u64, kind: Option<u8>) -> Option<News<u8>> {
+        let failure = format!("failure {kind:?} at {second}");
+        let outcome = kind.map_or(Ok(()), |kind| Err((kind, &failure as &dyn Display)));
+        fold.note(outcome, BootTime(0).after(Duration::from_secs(second)))
+    }
+
+    const fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn what_begins_ends_and_changes_is_told_at_once() {
+        let mut fold = Fold::default();
+        assert_eq!(note(&mut fold, 100, None), None);
+        assert_eq!(note(&mut fold, 102, Some(1)), Some(News::Fails));
+        assert_eq!(note(&mut fold, 104, Some(1)), None);
+        assert_eq!(note(&mut fold, 106, Some(2)), Some(News::Fails));
+        let back = News::Back {
+            after: 2,
+            failures: 3,
+            span: seconds(6),
+        };
+        assert_eq!(note(&mut fold, 108, None), Some(back));
+        assert_eq!(note(&mut fold, 110, None), None);
+        // From the very first.
+        assert_eq!(note(&mut Fold::default(), 100, Some(1)), Some(News::Fails));
+    }
+
+    #[test]
+    fn what_comes_and_goes_is_told_once_a_minute_and_then_no_more() {
+        let mut fold = Fold::default();
+        let mut told = Vec::new();
+        for second in 0..90 {
+            let kind = (second % 2 == 0).then_some(1);
+            told.extend(note(&mut fold, 1000 + second, kind).map(|news| (second, news)));
+        }
+        let seconds_told: Vec<u64> = told.iter().map(|(second, _)| *second).collect();
+        assert_eq!(seconds_told, [0, 1, 2, 3, 64]);
+        let flaps = News::Flaps {
+            failures: 31,
+            tries: 61,
+            span: seconds(60),
+            last: String::from("failure Some(1) at 1064"),
+            fails: true,
+        };
+        assert_eq!(told[4].1, flaps);
+        // The last that it did was to answer; that is told at the end of the minute, and then all is said.
+        let mut told = Vec::new();
+        for second in 90..400 {
+            told.extend(note(&mut fold, 1000 + second, None).map(|news| (second, news)));
+        }
+        let flaps = News::Flaps {
+            failures: 12,
+            tries: 60,
+            span: seconds(60),
+            last: String::from("failure Some(1) at 1088"),
+            fails: false,
+        };
+        assert_eq!(told, [(124, flaps)]);
+        assert_eq!(note(&mut fold, 1400, Some(1)), Some(News::Fails));
+    }
+
+    #[test]
+    fn what_goes_on_failing_is_told_once_an_hour() {
+        let mut fold = Fold::default();
+        let told: Vec<(u64, News<u8>)> = (0..8000)
+            .filter_map(|second| Some((second, note(&mut fold, 50 + second, Some(1))?)))
+            .collect();
+        let still = |failures, span| News::Still {
+            failures,
+            span: seconds(span),
+        };
+        assert_eq!(
+            told,
+            [
+                (0, News::Fails),
+                (3600, still(3601, 3600)),
+                (7200, still(7201, 7200))
+            ]
+        );
+    }
+
+    proptest! {
+        /// Whatever happens: no flood, and after quiet times the log knows how it is.
+        #[test]
+        fn the_log_is_never_flooded_and_never_wrong(
+            story in prop::collection::vec((0_u64..40, prop::option::of(0_u8..3)), 1..300),
+            end in prop::option::of(0_u8..3),
+        ) {
+            let mut fold = Fold::default();
+            let mut now = 5000;
+            let mut told = Vec::new();
+            let mut known = false;
+            let mut hear = |news: Option<News<u8>>, now: u64, kind: Option<u8>| {
+                if let Some(news) = news {
+                    told.push(now);
+                    known = match &news {
+                        News::Fails | News::Still { .. } => true,
+                        News::Back { .. } => false,
+                        News::Flaps { fails, failures, tries, .. } => {
+                            assert!(failures <= tries);
+                            *fails
+                        }
+                    };
+                    assert_eq!(known, kind.is_some(), "{news:?}");
+                }
+            };
+            for (later, kind) in story {
+                now += later;
+                hear(note(&mut fold, now, kind), now, kind);
+            }
+            for _ in 0..4 {
+                now += 60;
+                hear(note(&mut fold, now, end), now, end);
+            }
+            prop_assert_eq!(known, end.is_some());
+            for (index, at) in told.iter().enumerate() {
+                let within = told[index..].iter().filter(|later| **later < at + 60);
+                prop_assert!(within.count() <= BURST + 1, "{:?}", told);
+            }
+        }
+    }
+}
