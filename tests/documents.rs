@@ -133,6 +133,7 @@ fn every_key_is_documented() {
         format!("[source.a.tcp]\naddress = \"a:1\"\n{unknown}{service}"),
         format!("{app}{service}{unknown}"),
         format!("{app}{service}{rule}{unknown}"),
+        format!("[metrics]\ntextfile = \"/a.prom\"\n{unknown}{app}{service}"),
         format!("{app}[service.s.capacity]\nrate = '1'\nutilization = '1'\nfull = 1\n{unknown}"),
     ]
     .iter()

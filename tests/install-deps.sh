@@ -2,7 +2,8 @@
 # Installs what the tests meet in the field: HAProxy and everything that starts a responder. Debian and
 # what descends from it; as root, or by sudo. Run again, it finds everything there and asks nobody.
 #
-# openbsd-inetd conflicts with xinetd, so it is not installed but unpacked, into the target directory.
+# openbsd-inetd conflicts with xinetd, so it is not installed but unpacked, into the target directory; and so is
+# prometheus, of which only promtool is wanted (19 MB are fetched).
 set -eu
 
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -21,9 +22,11 @@ programs=${CARGO_TARGET_DIR:-$here/target}/test-programs
 #   procps curl                    the demo and the examples
 #   chromium-headless-shell        the browser that looks at the page of agentcheck report; with what it needs
 #                                  100 MB are fetched, in half a minute
+#   prometheus-node-exporter       reads the metrics, as it does in the field
 #   make                           make install is how the tests install
 packages="haproxy xinetd ucspi-tcp ipsvd tcputils socat ncat systemd util-linux bsdutils strace
-	valgrind qemu-user gcc-aarch64-linux-gnu procps curl make chromium-headless-shell"
+	valgrind qemu-user gcc-aarch64-linux-gnu procps curl make chromium-headless-shell
+	prometheus-node-exporter"
 
 # The core library of the other architecture. Where Rust came by another way than rustup, the test that
 # needs it says what is missing.
@@ -39,7 +42,8 @@ for package in $packages; do
 done
 
 inetd=$programs/openbsd-inetd/usr/sbin/inetd
-if [ -z "$missing" ] && [ -x "$inetd" ]; then
+promtool=$programs/prometheus/usr/bin/promtool
+if [ -z "$missing" ] && [ -x "$inetd" ] && [ -x "$promtool" ]; then
 	exit 0
 fi
 
@@ -68,13 +72,22 @@ if [ -n "$missing" ]; then
 	[ "$status" -eq 0 ] || exit "$status"
 fi
 
-if [ ! -x "$inetd" ]; then
-	echo "unpacking: openbsd-inetd"
+# Unpacks a package, into a directory of its own.
+unpack() {
+	echo "unpacking: $1"
 	mkdir -p "$programs"
 	# Into a directory that apt's own user can write to, or it warns.
 	download=$(mktemp -d)
 	chmod 755 "$download"
 	trap 'rm -rf "$download"' EXIT
-	(cd "$download" && apt-get download -qq openbsd-inetd 2>/dev/null)
-	dpkg -x "$download"/openbsd-inetd_*.deb "$programs/openbsd-inetd"
+	(cd "$download" && apt-get download -qq "$1" 2>/dev/null)
+	dpkg -x "$download/$1"_*.deb "$programs/$1"
+	rm -rf "$download"
+}
+
+[ -x "$inetd" ] || unpack openbsd-inetd
+if [ ! -x "$promtool" ]; then
+	unpack prometheus
+	# The server itself is as large, and nobody runs it.
+	rm -f "$programs/prometheus/usr/bin/prometheus"
 fi

@@ -59,6 +59,7 @@ const ROOMS: &[&str] = &[
     "replay",
     "history",
     "status",
+    "metrics",
     "account",
     "explain",
     "report",

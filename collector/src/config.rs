@@ -3,6 +3,7 @@
 
 mod derived;
 pub(crate) mod diagnostic;
+mod metrics;
 mod raw;
 mod rules;
 mod service;
@@ -39,6 +40,17 @@ pub struct Config {
     pub services: Vec<Service>,
     /// A file that, while it is there, has all services in maintenance.
     pub maintenance_file: Option<PathBuf>,
+    /// The file of metrics, where one is wanted.
+    pub metrics: Option<Metrics>,
+}
+
+/// `[metrics]`: a file for the textfile collector of Prometheus's `node_exporter`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metrics {
+    /// Absolute; its name ends in `.prom`.
+    pub textfile: PathBuf,
+    /// How often it is written: 1 s to an hour.
+    pub every: Duration,
 }
 
 impl Config {
@@ -252,13 +264,17 @@ fn read(tree: &toml::Spanned<toml::de::DeTable<'_>>, findings: &mut Findings<'_>
     let services = services.and_then(|entry| entry.table(findings, "[service.web]"));
     let services = services::read(services, &sources, &derived, findings);
     let maintenance_file = services::maintenance_file(&mut top, findings);
+    let metrics = top
+        .take("metrics")
+        .and_then(|entry| metrics::read(entry, findings));
     top.finish(
         findings,
-        &["source", "derive", "service", "maintenance_file"],
+        &["source", "derive", "service", "maintenance_file", "metrics"],
         &["include"],
     );
     Config {
         maintenance_file,
+        metrics,
         derived: derived.0.into_iter().map(|named| named.derived).collect(),
         sources: sources
             .named

@@ -5,6 +5,8 @@
 //! one loop, which alone evaluates and writes.
 
 mod agenda;
+mod counting;
+mod exposing;
 mod lapse;
 mod overriding;
 mod place;
@@ -29,6 +31,8 @@ use crate::status::{self, SourceStatus, Status};
 use crate::text;
 use agenda::Agenda;
 use agentcheck_common::{BootId, BootTime};
+use counting::{Counting, Published};
+use exposing::Exposing;
 use lapse::Clocks;
 use log::info;
 use overriding::Overriding;
@@ -187,6 +191,8 @@ struct Collector {
     snapshot: Snapshot,
     /// None in a dry run.
     history: Option<Recording>,
+    counting: Counting,
+    exposing: Exposing,
     /// What the service manager shows.
     summary: String,
     watchdog_told: Option<Instant>,
@@ -225,6 +231,8 @@ impl Collector {
             sources: vec![None; config.sources.len()],
             snapshot: Snapshot::new(),
             history,
+            counting: Counting::default(),
+            exposing: Exposing::new(config.metrics.as_ref()),
             summary: String::new(),
             watchdog_told: None,
             config,
@@ -272,6 +280,7 @@ impl Collector {
                 said |= self.overriding.look_at_flags(&self.config);
             }
             self.evaluate(&touched, said);
+            self.expose();
             self.tell_watchdog();
             let place = self.place.as_ref();
             if let Some(lost) = place.and_then(|place| place.lost_for_good(clock::now())) {
@@ -319,7 +328,9 @@ impl Collector {
             .snapshot
             .next()
             .saturating_duration_since(Instant::now());
-        wake.min(status).min(LONGEST_SLEEP)
+        wake.min(status)
+            .min(self.exposing.rest())
+            .min(LONGEST_SLEEP)
     }
 
     /// Takes a reading in; what else is known now, by index.
@@ -328,6 +339,7 @@ impl Collector {
             (self.config.sources.get(index), self.told.get_mut(index))
         {
             log_source(&source.name, &reading, told);
+            self.counting.polled(&source.name, &reading);
             if let Some(slot) = self.sources.get_mut(index) {
                 *slot = Some(SourceStatus::of(&reading));
             }
@@ -358,6 +370,7 @@ impl Collector {
             else {
                 continue;
             };
+            let (began, name) = (Instant::now(), service.name.as_str());
             let standing = if quiet {
                 Vec::new()
             } else {
@@ -375,15 +388,23 @@ impl Collector {
             running.lift = self.overriding.lift_id(service);
             self.agenda.set(index, decision.wake_at);
             let Some(overruled) = decision.overruled else {
+                self.counting.evaluated(name, began.elapsed(), None);
                 continue;
             };
+            let until = overruled.verdict.until;
             let (reply, decided) = (overruled.verdict.reply, overruled.verdict.decided.clone());
             let was_out = running.is_out();
             let directory = self.place.as_ref().and_then(Place::directory);
             let changed = running.publish(service, overruled, directory, &self.boot, now);
             self.snapshot.changed |= changed;
             urgent |= was_out != running.is_out();
-            let name = service.name.as_str();
+            let published = Published {
+                changed,
+                written: directory.is_some() && !running.writing.is_failing(),
+                until,
+            };
+            self.counting
+                .evaluated(name, began.elapsed(), Some(published));
             match &mut self.history {
                 Some(history) => history.note(service, &reply, &decided, now),
                 None if changed => show(name, &reply),

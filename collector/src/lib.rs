@@ -24,6 +24,7 @@ pub mod history;
 pub mod import;
 pub mod journal;
 pub mod lock;
+pub mod metrics;
 pub mod observe;
 pub mod overrides;
 pub mod overrule;

@@ -20,6 +20,7 @@ pub mod app;
 pub mod binaries;
 pub mod collector;
 pub mod door;
+pub mod exporter;
 pub mod haproxy;
 pub mod launcher;
 pub mod prober;

@@ -1,7 +1,7 @@
 //! The history at work: on a thread of its own, because the data directory may be on a disk that hangs, and
 //! replies must not wait for it.
 
-use super::telling::Repeated;
+use super::telling::{Count, Repeated};
 use crate::clock;
 use crate::config::Service;
 use crate::evaluate::Decided;
@@ -10,6 +10,7 @@ use agentcheck_common::{BootId, BootTime, Reply};
 use log::{Level, info, warn};
 use std::io;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -24,6 +25,8 @@ pub(super) struct Recording {
     thread: JoinHandle<()>,
     /// How many entries found no room.
     lost: u64,
+    /// How many could not be written.
+    failures: Count,
 }
 
 impl Recording {
@@ -34,15 +37,23 @@ impl Recording {
     pub(super) fn start(data: &Path, boot: BootId) -> io::Result<Self> {
         let (sender, entries) = sync_channel(WAITING);
         let data = data.to_owned();
+        let told = Repeated::new(Level::Warn, "the history".to_owned(), "written", "");
+        let failures = told.failures();
         let thread = thread::Builder::new()
             .name("history".to_owned())
-            .spawn(move || write(&data, &entries))?;
+            .spawn(move || write(&data, &entries, told))?;
         Ok(Self {
             notes: Notes::new(boot),
             sender,
             thread,
             lost: 0,
+            failures,
         })
+    }
+
+    /// How many entries could not be written, or found no room.
+    pub(super) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
     }
 
     /// Something happened to the collector itself.
@@ -74,6 +85,7 @@ impl Recording {
                     warn!("the disk of the history hangs: what happens is not written down");
                 }
                 self.lost += 1;
+                self.failures.fetch_add(1, Ordering::Relaxed);
             }
             // The thread ends only when this is dropped.
             Err(TrySendError::Disconnected(_)) => {}
@@ -90,12 +102,11 @@ impl Recording {
 }
 
 /// Writes whatever comes. Nothing waits for it.
-fn write(data: &Path, entries: &Receiver<Entry>) {
+fn write(data: &Path, entries: &Receiver<Entry>, mut told: Repeated) {
     let (mut recorder, opened) = Recorder::open(data);
     if let Err(error) = opened {
         info!("{}: no history is kept: {error}", data.display());
     }
-    let mut told = Repeated::new(Level::Warn, "the history".to_owned(), "written", "");
     for entry in entries {
         told.recorded(recorder.write(&entry));
     }

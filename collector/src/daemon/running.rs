@@ -17,7 +17,7 @@ use std::path::Path;
 pub(super) struct Running {
     pub(super) memory: Memory,
     /// What was published last.
-    verdict: Option<Verdict>,
+    pub(super) verdict: Option<Verdict>,
     /// When what is said, its description aside, last changed.
     since: Option<u64>,
     /// What the status tells of the overrides that stand for it.
@@ -25,7 +25,7 @@ pub(super) struct Running {
     /// The id of the lift that is known.
     pub(super) lift: Option<String>,
     /// What the log has told of writing replies.
-    writing: Repeated,
+    pub(super) writing: Repeated,
 }
 
 impl Running {

@@ -28,7 +28,7 @@ pub(super) struct Snapshot {
     /// Whether something has changed that it does not show.
     pub(super) changed: bool,
     /// What the log has told of writing it.
-    writing: Repeated,
+    pub(super) writing: Repeated,
 }
 
 impl Snapshot {

@@ -8,6 +8,8 @@ use agentcheck_common::Reply;
 use log::{Level, info, log, warn};
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 /// What a dry run would have written, for people.
@@ -67,7 +69,12 @@ pub(super) struct Repeated {
     then: &'static str,
     level: Level,
     told: Fold<io::ErrorKind>,
+    failing: bool,
+    failures: Count,
 }
+
+/// How often something has failed, for another thread to look at.
+pub(super) type Count = Arc<AtomicU64>;
 
 impl Repeated {
     /// `what` may not be `done` ("written", "read"), with the consequence `then`, which may be empty.
@@ -78,7 +85,19 @@ impl Repeated {
             then,
             level,
             told: Fold::default(),
+            failing: false,
+            failures: Arc::default(),
         }
+    }
+
+    /// Whether it failed the last time.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing
+    }
+
+    /// How often it has failed.
+    pub(super) fn failures(&self) -> Count {
+        Arc::clone(&self.failures)
     }
 
     /// The same of the flight recorder.
@@ -92,6 +111,9 @@ impl Repeated {
 
     /// Tells what has come of it, where that is news.
     pub(super) fn note(&mut self, outcome: &io::Result<()>) {
+        self.failing = outcome.is_err();
+        self.failures
+            .fetch_add(u64::from(self.failing), Ordering::Relaxed);
         let (what, done, then, level) = (&self.what, self.done, self.then, self.level);
         let failed = match outcome {
             Ok(()) => Ok(()),
