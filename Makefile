@@ -57,10 +57,10 @@ REMAP = --remap-path-prefix=$(CARGO_HOME)=/cargo --remap-path-prefix=$(CURDIR)=/
 	--remap-path-prefix=$(abspath $(TARGET))=/target
 
 .PHONY: help build install uninstall packages package test-packages reproducible deny test check lint \
-	bench bench-loop demo fuzz prove man
+	bench bench-loop demo fuzz prove man test-systemd-257
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' Makefile
 
 build: ## build both programs into target/release
 	RUSTFLAGS="$${RUSTFLAGS:-} $(REMAP)" $(CARGO) build --release --workspace --locked
@@ -124,6 +124,15 @@ package: # the same of what is built
 
 test-packages: build ## install, upgrade and remove both packages on a host made for it (also lintian, rpm; as root)
 	$(CARGO) test --locked -p agentcheck-tests --test packages
+
+# Made once. Any root file system with another systemd does.
+SYSTEMD_ROOT ?= $(TARGET)/debian-13
+test-systemd-257: build ## what tests have of systemd, on Debian 13's instead of this machine's (as root; debootstrap)
+	tests/systemd-root.sh $(SYSTEMD_ROOT)
+	export AGENTCHECK_SYSTEMD_ROOT=$(abspath $(SYSTEMD_ROOT)); \
+	    $(CARGO) test --locked -p agentcheck-tests --test systemd --test drop_ins; \
+	    $(CARGO) test --locked -p agentcheck-tests --test launchers --test end_to_end --test packaging -- \
+	        systemd_ shipped_units installed_upgraded_removed_and_purged
 
 # In another place: another directory of the sources, another target directory.
 reproducible: packages ## build everything once more, elsewhere, and compare it byte by byte (long)

@@ -1,5 +1,5 @@
-//! The files that other programs read: what `make install` puts where, and what systemd and xinetd make
-//! of it. How the units run under a real systemd is not looked at here.
+//! The files that other programs read: what `make install` puts where, and what xinetd makes of it. What
+//! systemd says of the units, and how they run there, is in `systemd.rs`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,6 +14,7 @@ use agentcheck_tests::binaries;
 use agentcheck_tests::processes::{Running, output, program, run, wait_until};
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::StateDirectory;
+use agentcheck_tests::systemd::tool;
 use agentcheck_tests::wire::{Heard, probe};
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,14 +22,12 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::Command;
 
-/// Each service, and the worst score that `systemd-analyze security` may give it.
-const SERVICES: [(&str, f64); 3] = [
-    ("agentcheck-collector.service", 1.1),
-    ("agentcheck.service", 0.3),
-    ("agentcheck-inetd@.service", 2.5),
+const SERVICES: [&str; 3] = [
+    "agentcheck-collector.service",
+    "agentcheck.service",
+    "agentcheck-inetd@.service",
 ];
 const SOCKETS: [&str; 2] = ["agentcheck.socket", "agentcheck-inetd.socket"];
-const TIGHT: &str = "agentcheck-inetd@.service.d/tight.conf";
 const UNIT_DIRECTORY: &str = "usr/lib/systemd/system";
 
 /// `make TARGET` with the binaries that the other tests run.
@@ -70,30 +69,6 @@ fn files(directory: &Path) -> BTreeSet<String> {
     found
 }
 
-/// What the host's own systemd needs to know about to judge units in `root`.
-fn add_the_hosts_units(root: &Path) {
-    let directory = root.join(UNIT_DIRECTORY);
-    run(Command::new("cp")
-        .args(["-a", "/lib/systemd/system/."])
-        .arg(&directory));
-    // The collector's unit starts it.
-    let tmpfiles = program("systemd-tmpfiles", "systemd");
-    fs::copy(tmpfiles, root.join("usr/bin/systemd-tmpfiles")).unwrap();
-}
-
-/// Adds a drop-in that ships as an example.
-fn enable(root: &Path, drop_in: &str) {
-    let to = root.join("etc/systemd/system").join(drop_in);
-    fs::create_dir_all(to.parent().unwrap()).unwrap();
-    let from = root.join("usr/share/doc/agentcheck/systemd").join(drop_in);
-    fs::copy(from, to).unwrap();
-}
-
-/// The name of an instance, where `unit` is a template.
-fn instance(unit: &str) -> String {
-    unit.replace("@.", "@probe.")
-}
-
 #[test]
 fn install_puts_everything_where_it_belongs_and_uninstall_takes_it_away() {
     let scratch = Scratch::new("install");
@@ -109,7 +84,7 @@ fn install_puts_everything_where_it_belongs_and_uninstall_takes_it_away() {
     ]
     .map(str::to_owned)
     .into();
-    let units = SERVICES.iter().map(|(unit, _)| *unit).chain(SOCKETS);
+    let units = SERVICES.into_iter().chain(SOCKETS);
     expected.extend(units.map(|unit| format!("{UNIT_DIRECTORY}/{unit}")));
     let workspace = binaries::workspace();
     for (from, to) in [
@@ -256,72 +231,12 @@ fn install_without_binaries_says_what_to_do_and_changes_nothing() {
 }
 
 #[test]
-fn systemd_has_nothing_to_say_about_the_units() {
-    let analyze = program("systemd-analyze", "systemd");
-    let scratch = Scratch::new("verify");
-    for with_drop_in in [false, true] {
-        let root = scratch.directory(if with_drop_in { "tight" } else { "plain" });
-        install(&root);
-        add_the_hosts_units(&root);
-        if with_drop_in {
-            enable(&root, TIGHT);
-        }
-        let units = SERVICES.iter().map(|(unit, _)| *unit).chain(SOCKETS);
-        let units: Vec<_> = units.map(instance).collect();
-        let verify = |root: &Path| {
-            let mut verify = Command::new(&analyze);
-            verify
-                .arg("verify")
-                .arg(format!("--root={}", root.display()));
-            let output = output(verify.args(&units));
-            // It says yes to an unknown key and only mentions it: any word is a failure.
-            String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
-        };
-        assert_eq!(verify(&root), "");
-
-        // And it would have said something.
-        fs::remove_file(root.join("usr/bin/agentcheck-responder")).unwrap();
-        let said = verify(&root);
-        assert!(said.contains("agentcheck-responder"), "{said:?}");
-    }
-}
-
-#[test]
-fn services_are_as_hard_as_they_claim() {
-    let scratch = Scratch::new("scores");
-    let root = scratch.directory("root");
-    install(&root);
-    for (unit, worst) in SERVICES {
-        let score = score(&root, &instance(unit));
-        println!("{unit}: {score}");
-        assert!(score <= worst, "{unit}: {score} is more than {worst}");
-    }
-    enable(&root, TIGHT);
-    let score = score(&root, "agentcheck-inetd@probe.service");
-    println!("{TIGHT}: {score}");
-    assert!(score <= 0.3, "{TIGHT}: {score}");
-}
-
-fn score(root: &Path, unit: &str) -> f64 {
-    let report = run(Command::new(program("systemd-analyze", "systemd"))
-        .args(["security", "--offline=true", "--no-pager"])
-        .arg(format!("--root={}", root.display()))
-        .arg(unit)
-        .env("LC_ALL", "C.UTF-8"));
-    let last = report.lines().last().unwrap();
-    let (_, score) = last.split_once(&format!("for {unit}: ")).unwrap();
-    score.split(' ').next().unwrap().parse().unwrap()
-}
-
-#[test]
 fn accounts_and_directories_are_made() {
     let scratch = Scratch::new("accounts");
     let root = scratch.directory("root");
     install(&root);
     let option = format!("--root={}", root.display());
-    run(Command::new(program("systemd-sysusers", "systemd"))
-        .arg(&option)
-        .arg("agentcheck.conf"));
+    run(tool("systemd-sysusers").arg(&option).arg("agentcheck.conf"));
     let passwd = fs::read_to_string(root.join("etc/passwd")).unwrap();
     let account = |name: &str| -> (u32, u32) {
         let line = passwd
@@ -337,11 +252,7 @@ fn accounts_and_directories_are_made() {
     let collector = account("agentcheck");
     assert_ne!(collector, account("agentcheck-responder"));
 
-    run(Command::new(program("systemd-tmpfiles", "systemd")).args([
-        "--create",
-        &option,
-        "agentcheck.conf",
-    ]));
+    run(tool("systemd-tmpfiles").args(["--create", &option, "agentcheck.conf"]));
     for (directory, mode) in [("run/agentcheck", 0o755), ("var/lib/agentcheck", 0o750)] {
         let data = fs::metadata(root.join(directory)).unwrap();
         assert_eq!(data.permissions().mode() & 0o7777, mode, "{directory}");
@@ -354,7 +265,7 @@ fn command_lines(root: &Path) -> Vec<(String, Vec<String>)> {
     let words =
         |text: &str| -> Vec<String> { text.split_whitespace().map(str::to_owned).collect() };
     let mut found = Vec::new();
-    for (unit, _) in SERVICES {
+    for unit in SERVICES {
         let text = fs::read_to_string(root.join(UNIT_DIRECTORY).join(unit)).unwrap();
         let starts: Vec<_> = text
             .lines()
@@ -516,11 +427,7 @@ fn replaced(text: &str, changes: &[(&str, String)]) -> String {
 #[test]
 fn optional_drop_ins_belong_to_units_that_exist() {
     let directory = binaries::workspace().join("systemd/optional");
-    let units: BTreeSet<&str> = SERVICES
-        .iter()
-        .map(|(unit, _)| *unit)
-        .chain(SOCKETS)
-        .collect();
+    let units: BTreeSet<&str> = SERVICES.into_iter().chain(SOCKETS).collect();
     for file in files(&directory) {
         let path = Path::new(&file);
         let unit = path.parent().and_then(Path::to_str).unwrap();

@@ -15,8 +15,9 @@ programs=${CARGO_TARGET_DIR:-$here/target}/test-programs
 #   ucspi-tcp ipsvd tcputils       tcpserver, tcpsvd, mini-inetd
 #   socat ncat                     the same by hand
 #   systemd                        booted in namespaces; systemd-socket-activate; systemd-analyze
+#   iproute2                       addresses for the fence of the listeners
 #   util-linux bsdutils            unshare, nsenter, setpriv; script, for a terminal
-#   strace                         counts system calls
+#   strace                         counts system calls, and holds a thread up
 #   valgrind                       looks at the responder's memory
 #   qemu-user gcc-aarch64-linux-gnu  run and link it for the other architecture
 #   procps curl                    the demo and the examples
@@ -24,7 +25,7 @@ programs=${CARGO_TARGET_DIR:-$here/target}/test-programs
 #                                  100 MB are fetched, in half a minute
 #   prometheus-node-exporter       reads the metrics, as it does in the field
 #   make                           make install is how the tests install
-packages="haproxy xinetd ucspi-tcp ipsvd tcputils socat ncat systemd util-linux bsdutils strace
+packages="haproxy xinetd ucspi-tcp ipsvd tcputils socat ncat systemd iproute2 util-linux bsdutils strace
 	valgrind qemu-user gcc-aarch64-linux-gnu procps curl make chromium-headless-shell
 	prometheus-node-exporter"
 

@@ -13,7 +13,7 @@ trap 'rm -rf "$said"' EXIT
 # Every suite there is, the slowest first: those of the manifests that are to run, those that cargo finds by
 # itself, the unit tests, and the examples in the documentation.
 suites() {
-	printf '%s\n' recovery program conformance launchers end_to_end faults unit
+	printf '%s\n' recovery program systemd conformance launchers end_to_end faults unit
 	for manifest in */Cargo.toml; do
 		awk '/^\[\[test\]\]/ { name = ""; run = 1 }
 			/^name = / { gsub(/"/, "", $3); name = $3 }

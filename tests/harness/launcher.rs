@@ -6,6 +6,7 @@ use crate::address::is_listening;
 use crate::binaries;
 use crate::processes::{Running, program, wait_until};
 use crate::scratch::Scratch;
+use crate::systemd::tool;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -267,7 +268,7 @@ fn socat(address: SocketAddr, to: &str) -> Command {
 }
 
 fn activate(address: SocketAddr, how: &[&str], words: &[String]) -> Command {
-    let mut command = Command::new(program("systemd-socket-activate", "systemd"));
+    let mut command = tool("systemd-socket-activate");
     command.arg("-l").arg(address.to_string()).args(how);
     command.args(words);
     command

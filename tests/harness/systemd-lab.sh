@@ -4,13 +4,18 @@
 #
 #   systemd-lab.sh DIR TREE      boot; TREE is laid over the root file system (units, programs, /etc)
 #
+#   ROOT=DIRECTORY               another root file system than this machine's, with another systemd
+#   NETWORK=own                  a network of its own, with nothing but the loopback
+#
 # Stays in the foreground, prints "up PID" once the system is up, and ends it when its standard input
 # ends: whatever becomes of the test, nothing is left behind. Everything else (systemctl and so on) is
-# run inside by nsenter, with that PID. Network and loopback are the host's.
+# run inside by nsenter, with that PID. Unless told otherwise, network and loopback are the host's.
 #
 # Needs root, unshare and nsenter (util-linux), overlayfs, cgroup2.
 set -eu
 dir=$1 tree=$2
+network=
+[ "${NETWORK:-}" != own ] || network=--net
 
 base=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
 [ -n "$base" ] || { echo "no cgroup2 hierarchy is mounted" >&2; exit 1; }
@@ -25,7 +30,7 @@ inside='
 	mount -t tmpfs -o mode=755 tmpfs "$m"
 	mkdir "$m/upper" "$m/work" "$m/root"
 	r=$m/root
-	mount -t overlay overlay -o "lowerdir=/,upperdir=$m/upper,workdir=$m/work" "$r"
+	mount -t overlay overlay -o "lowerdir=$ROOT,upperdir=$m/upper,workdir=$m/work" "$r"
 	mount -t proc -o nosuid,nodev,noexec proc "$r/proc"
 	mount -t sysfs -o nosuid,nodev,noexec sysfs "$r/sys"
 	mount -t cgroup2 -o nosuid,nodev,noexec cgroup2 "$r/sys/fs/cgroup"
@@ -85,8 +90,8 @@ inside='
 
 (
 	echo "$BASHPID" >"$cgroup/cgroup.procs"
-	exec env -i DIR="$dir" TREE="$tree" PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-		unshare --mount --pid --fork --kill-child --cgroup --uts --ipc --propagation private \
+	exec env -i DIR="$dir" TREE="$tree" ROOT="${ROOT:-/}" PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+		unshare --mount --pid --fork --kill-child --cgroup --uts --ipc $network --propagation private \
 		bash -c "$inside"
 ) </dev/null &
 unshare=$!

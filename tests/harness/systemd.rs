@@ -1,14 +1,28 @@
 //! A real systemd, booted in namespaces over a throw-away copy of this machine's root file system, with
 //! the product installed into it by `make install`.
+//!
+//! `AGENTCHECK_SYSTEMD_ROOT` names another root file system, to see what another systemd makes of it all:
+//! `make test-systemd-257`.
 
 use crate::binaries;
-use crate::processes::{run, wait_for};
+use crate::processes::{program, run, wait_for};
 use crate::scratch::Scratch;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
+use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
+
+/// Whose network the booted system has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Network {
+    /// This machine's.
+    Shared,
+    /// One of its own.
+    Own,
+}
 
 /// The booted system. It ends when this is dropped, or when the test dies.
 #[derive(Debug)]
@@ -18,6 +32,57 @@ pub struct Systemd {
     life: Option<ChildStdin>,
     first: String,
     log: PathBuf,
+}
+
+/// The root file system with the systemd that is tested, where it is not this machine's.
+///
+/// # Panics
+/// Where `AGENTCHECK_SYSTEMD_ROOT` names no directory with a systemd in it.
+#[must_use]
+pub fn other_root() -> Option<PathBuf> {
+    let root = binaries::workspace().join(std::env::var_os("AGENTCHECK_SYSTEMD_ROOT")?);
+    assert!(
+        root.join("lib/systemd/systemd").exists(),
+        "{} holds no systemd: tests/systemd-root.sh makes one that does",
+        root.display()
+    );
+    Some(root)
+}
+
+/// A program that belongs to the systemd that is tested. Where that one is in another root, the program sees
+/// the tests' temporary directory at its place, and nothing else of this machine.
+#[must_use]
+pub fn tool(name: &str) -> Command {
+    let Some(root) = other_root() else {
+        return Command::new(program(name, "systemd"));
+    };
+    let inside = r#"
+        mkdir -p "$ROOT$SHARED"
+        mount --bind "$SHARED" "$ROOT$SHARED"
+        mount --bind /proc "$ROOT/proc"
+        mount --rbind /dev "$ROOT/dev"
+        exec chroot "$ROOT" "$@"
+    "#;
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "--propagation", "private", "sh", "-euc", inside])
+        .args(["sh", name])
+        .env("ROOT", root)
+        .env("SHARED", std::env::temp_dir());
+    command
+}
+
+/// The version of the systemd that is tested.
+///
+/// # Panics
+/// Where it does not say one.
+#[must_use]
+pub fn version() -> u32 {
+    let said = run(tool("systemd-analyze").arg("--version"));
+    let version = said.split_whitespace().nth(1);
+    version
+        .and_then(|version| version.parse().ok())
+        .unwrap_or_else(|| panic!("no version in {said:?}"))
 }
 
 /// A directory that will be laid over the root file system, with everything in it that `make install`
@@ -46,8 +111,7 @@ impl Systemd {
     #[must_use]
     pub fn boot(scratch: &Scratch, tree: &Path) -> Self {
         let systemd = Self::boot_bare(scratch, tree);
-        systemd.run(&["systemd-sysusers"]);
-        systemd.run(&["systemd-tmpfiles", "--create", "agentcheck.conf"]);
+        systemd.make_accounts_and_directories();
         systemd
     }
 
@@ -57,6 +121,30 @@ impl Systemd {
     /// Where this is not root, or the system does not come up.
     #[must_use]
     pub fn boot_bare(scratch: &Scratch, tree: &Path) -> Self {
+        Self::boot_in(scratch, tree, Network::Shared)
+    }
+
+    /// Like [`Self::boot`], with a network of its own, in which there is the loopback and nothing else.
+    ///
+    /// # Panics
+    /// Where this is not root, or the system does not come up.
+    #[must_use]
+    pub fn boot_alone(scratch: &Scratch, tree: &Path) -> Self {
+        let systemd = Self::boot_in(scratch, tree, Network::Own);
+        // The host's own program: the other root has none.
+        run(systemd
+            .in_its_network("ip", "iproute2")
+            .args(["link", "set", "lo", "up"]));
+        systemd.make_accounts_and_directories();
+        systemd
+    }
+
+    fn make_accounts_and_directories(&self) {
+        self.run(&["systemd-sysusers"]);
+        self.run(&["systemd-tmpfiles", "--create", "agentcheck.conf"]);
+    }
+
+    fn boot_in(scratch: &Scratch, tree: &Path, network: Network) -> Self {
         assert!(
             rustix::process::geteuid().is_root(),
             "booting systemd needs root: run the tests as root"
@@ -67,7 +155,14 @@ impl Systemd {
             .append(true)
             .open(&log)
             .unwrap();
-        let mut script = Command::new(binaries::workspace().join("tests/harness/systemd-lab.sh"))
+        let mut script = Command::new(binaries::workspace().join("tests/harness/systemd-lab.sh"));
+        if let Some(root) = other_root() {
+            script.env("ROOT", root);
+        }
+        if network == Network::Own {
+            script.env("NETWORK", "own");
+        }
+        let mut script = script
             .arg(scratch.directory("systemd"))
             .arg(tree)
             .stdin(Stdio::piped())
@@ -102,6 +197,48 @@ impl Systemd {
             .args(["-t", &self.first, "-m", "-p", "-n", "-u", "-i", "-C", "--"])
             .args(words);
         command
+    }
+
+    /// A program of this machine that runs in the booted system's network.
+    ///
+    /// # Panics
+    /// Where it is not installed.
+    #[must_use]
+    pub fn in_its_network(&self, name: &str, package: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &self.first, "-n", "--"]);
+        command.arg(program(name, package));
+        command
+    }
+
+    /// Has the calling thread, and no other, open its sockets in the booted system's network.
+    ///
+    /// # Panics
+    /// Where this is not root.
+    pub fn move_into_its_network(&self) {
+        let network = File::open(format!("/proc/{}/ns/net", self.first)).unwrap();
+        let kind = Some(LinkNameSpaceType::Network);
+        move_into_link_name_space(network.as_fd(), kind).unwrap();
+    }
+
+    /// The process id outside of a process that has `pid` inside.
+    ///
+    /// # Panics
+    /// Where there is none.
+    #[must_use]
+    pub fn outside(&self, pid: &str) -> u32 {
+        let space = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/pid")).ok();
+        let ours = space(&self.first);
+        let mut processes = std::fs::read_dir("/proc").unwrap();
+        let found = processes.find_map(|entry| {
+            let name = entry.ok()?.file_name().into_string().ok()?;
+            let outside: u32 = name.parse().ok()?;
+            let status = std::fs::read_to_string(format!("/proc/{name}/status")).ok()?;
+            let ids = status.lines().find(|line| line.starts_with("NSpid:"))?;
+            let last = ids.split_whitespace().next_back()?;
+            (last == pid && space(&name) == ours).then_some(outside)
+        });
+        found.unwrap_or_else(|| panic!("no process {pid} in the booted system"))
     }
 
     /// Runs a command inside that must succeed, and gives what it wrote.

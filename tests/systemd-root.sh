@@ -1,0 +1,15 @@
+#!/bin/sh
+# systemd-root.sh DIR: makes a root file system with Debian 13 and its systemd 257 in DIR, where there is none.
+# The tests boot it when AGENTCHECK_SYSTEMD_ROOT=DIR. As root; 240 MB; needs debootstrap and a Debian mirror.
+set -eu
+root=$1
+[ ! -e "$root/lib/systemd/systemd" ] || exit 0
+command -v debootstrap >/dev/null || {
+	echo "debootstrap is not installed: apt-get install -y debootstrap" >&2
+	exit 1
+}
+rm -rf "$root.new"
+debootstrap --variant=minbase --include=systemd trixie "$root.new" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}"
+# A package's files that nobody reads here.
+rm -rf "$root.new/var/cache/apt/archives" "$root.new/var/lib/apt/lists"
+mv "$root.new" "$root"

@@ -1,0 +1,58 @@
+//! A process per probe, with the optional drop-ins.
+
+use crate::{Host, PROBE_SOCKET, Tree};
+use agentcheck_tests::address::{Block, is_listening};
+use agentcheck_tests::processes::wait_until;
+use agentcheck_tests::systemd::version;
+use agentcheck_tests::wire::{Heard, probe};
+use std::net::SocketAddr;
+
+const WEB: &str = "up 73% # rps=1890";
+
+fn host(tree: Tree, address: SocketAddr) -> Host {
+    let listen = format!("[Socket]\nListenStream=\nListenStream={address}\n");
+    tree.drop_in(PROBE_SOCKET, &listen);
+    let host = tree.boot();
+    host.states.says("web", WEB);
+    host.start(&[PROBE_SOCKET]);
+    wait_until(PROBE_SOCKET, || is_listening(address));
+    host
+}
+
+#[test]
+fn tight_drop_in_answers() {
+    let block = Block::claim();
+    let address = block.agent();
+    let tree = Tree::installed("tight");
+    tree.enable("agentcheck-inetd@.service.d/tight.conf");
+    let host = host(tree, address);
+    for _ in 0..10 {
+        assert_eq!(probe(address, b"web\n").unwrap(), Heard::line(WEB));
+    }
+    let journal = host.systemd.run(&["journalctl", "--no-pager", "-o", "cat"]);
+    assert!(!journal.contains("Failed"), "{journal}");
+}
+
+/// More than the newer limit lets through in its interval, at once.
+#[test]
+fn poll_limit_drop_in_lifts_the_limit_where_there_is_one() {
+    let block = Block::claim();
+    let address = block.agent();
+    let tree = Tree::installed("poll-limit");
+    tree.enable("agentcheck-inetd.socket.d/poll-limit.conf");
+    let host = host(tree, address);
+    for count in 0..200 {
+        let heard = probe(address, b"web\n").unwrap();
+        assert_eq!(heard, Heard::line(WEB), "after {count}");
+    }
+    let interval = host.property(PROBE_SOCKET, "PollLimitIntervalUSec");
+    let journal = host.systemd.run(&["journalctl", "--no-pager", "-o", "cat"]);
+    let unknown = "Unknown key 'PollLimitIntervalSec'";
+    if version() >= 255 {
+        assert_eq!(interval, "0");
+        assert!(!journal.contains(unknown), "{journal}");
+    } else {
+        assert_eq!(interval, "");
+        assert!(journal.contains(unknown), "{journal}");
+    }
+}
