@@ -1,7 +1,9 @@
 //! The text to the letter (`golden.prom`; `AGENTCHECK_BLESS=1` writes it), and what no name can do to it.
 
+use super::render::STATES;
 use super::*;
 use crate::prometheus::{Exposition, Selector};
+use crate::replay;
 
 fn sample() -> Metrics<'static> {
     let mut good = Polls::default();
