@@ -50,9 +50,11 @@ fn blocks(document: &str, language: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut lines = document.lines();
     while let Some(line) = lines.next() {
-        if line == format!("```{language}") {
+        if let Some(named) = line.strip_prefix("```") {
             let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
-            found.push(block.join("\n") + "\n");
+            if named == language {
+                found.push(block.join("\n") + "\n");
+            }
         }
     }
     found
@@ -91,24 +93,24 @@ fn examples_load_without_a_warning() {
 }
 
 #[test]
-fn the_readme_shows_the_herald_example() {
-    let readme = read("README.md");
-    let shown = &blocks(&readme, "toml")[0];
+fn getting_started_shows_the_herald_example() {
+    let page = read("docs/getting-started.md");
+    let shown = &blocks(&page, "toml")[0];
     let example: String = read("examples/herald/agentcheck.toml")
         .lines()
         .filter(|line| !line.starts_with('#'))
         .map(|line| format!("{line}\n"))
         .collect();
     assert_eq!(*shown, example.trim_start());
-    let file = Temporary::holding("readme", shown);
+    let file = Temporary::holding("started", shown);
     let output = check(&file.0);
-    // What the README shows of the program's output, but for the file's place.
+    // What is shown of the program's output, but for the file's place.
     for line in String::from_utf8(output.stdout).unwrap().lines() {
         let line = line.replace(
             &file.0.display().to_string(),
             "/etc/agentcheck/agentcheck.toml",
         );
-        assert!(readme.contains(&line), "{line}");
+        assert!(page.contains(&line), "{line}");
     }
 }
 
@@ -186,10 +188,11 @@ fn the_man_page_is_the_reference() {
 }
 
 #[test]
-fn the_readme_tells_make_targets_that_exist() {
+fn newcomers_are_told_make_targets_that_exist() {
     let makefile = read("Makefile");
-    let readme = read("README.md");
-    for block in blocks(&readme, "sh") {
+    let told = read("README.md") + &read("docs/getting-started.md");
+    assert!(told.contains("make demo") && told.contains("make test"));
+    for block in blocks(&told, "sh") {
         for line in block.lines() {
             let line = line.trim_start_matches("sudo ");
             if let Some(rest) = line.strip_prefix("make ") {
@@ -201,10 +204,10 @@ fn the_readme_tells_make_targets_that_exist() {
     assert!(read(".ci/run").contains("make test"));
 }
 
-/// The README's xinetd file is the shipped one without its comments.
+/// The newcomer's xinetd file is the shipped one without its comments.
 #[test]
-fn the_readme_shows_the_shipped_xinetd_file() {
-    let readme = read("README.md");
+fn getting_started_shows_the_shipped_xinetd_file() {
+    let page = read("docs/getting-started.md");
     let words = |text: &str| -> Vec<String> {
         text.lines()
             .map(|line| line.split('#').next().unwrap_or_default())
@@ -213,7 +216,7 @@ fn the_readme_shows_the_shipped_xinetd_file() {
             .collect()
     };
     let shipped = words(&read("xinetd/agentcheck"));
-    let shown = blocks(&readme, "")
+    let shown = blocks(&page, "")
         .into_iter()
         .find(|block| block.starts_with("service agentcheck"))
         .expect("it is there");
@@ -223,4 +226,131 @@ fn the_readme_shows_the_shipped_xinetd_file() {
             "{line:?} is not in xinetd/agentcheck"
         );
     }
+}
+
+/// Whatever the responder says where it has nothing valid to say, the troubleshooting page explains.
+#[test]
+fn every_freezing_word_is_explained() {
+    let page = read("docs/troubleshooting.md");
+    let manual = read("man/agentcheck-responder.8").replace("\\-", "-");
+    let words = manual.split(".SH FREEZING WORDS").nth(1).unwrap();
+    let words = words.split(".SH ").next().unwrap();
+    let mut seen = 0;
+    for line in words.lines().filter(|line| line.starts_with(".B")) {
+        // After the macro, words alternate with the commas and the NAME between them.
+        for word in line.split_whitespace().skip(1) {
+            let name = word.trim_end_matches(':');
+            if name.starts_with(|c: char| c.is_ascii_lowercase()) {
+                assert!(page.contains(&format!("`{name}")), "{name}: {line}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen >= 11, "{seen}");
+}
+
+/// What a page shows of `agentcheck explain --reply` is what that says.
+#[test]
+fn explanations_of_replies_are_the_programs() {
+    let mut seen = 0;
+    for block in blocks(&read("docs/troubleshooting.md"), "console") {
+        let (command, shown) = block.split_once('\n').unwrap();
+        let words = command
+            .strip_prefix("$ agentcheck explain --reply '")
+            .unwrap();
+        let reply = words.strip_suffix('\'').unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_agentcheck"))
+            .args(["explain", "--reply", reply])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), shown);
+        seen += 1;
+    }
+    assert!(seen > 0);
+}
+
+/// Every command of agentcheck that a document writes as code is one.
+#[test]
+fn documents_name_commands_that_exist() {
+    let mut commands = std::collections::BTreeSet::new();
+    let documents = files(&root().join("docs"))
+        .into_iter()
+        .chain([root().join("README.md")]);
+    for file in documents.filter(|file| file.extension().is_some_and(|end| end == "md")) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let spans = text.split('`').skip(1).step_by(2);
+        let lines = text
+            .lines()
+            .filter(|line| line.starts_with("$ ") || line.starts_with("# "));
+        for code in spans.chain(lines) {
+            let code = code.trim_start_matches(['$', '#', ' ']);
+            let code = code.strip_prefix("sudo ").unwrap_or(code);
+            let name = code.strip_prefix("agentcheck ").unwrap_or_default();
+            let name = name.split([' ', ';', ',', ')', '\n']).next().unwrap();
+            if name.starts_with(|c: char| c.is_ascii_lowercase()) {
+                commands.insert(name.to_owned());
+            }
+        }
+    }
+    assert!(commands.len() > 10, "{commands:?}");
+    for command in commands {
+        let output = Command::new(env!("CARGO_BIN_EXE_agentcheck"))
+            .args([&command, "--help"])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "agentcheck {command}: {output:?}");
+    }
+}
+
+/// Links between documents, and to headings in them.
+#[test]
+fn links_lead_somewhere() {
+    let anchor = |heading: &str| -> String {
+        let kept = heading
+            .chars()
+            .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.map(|c| {
+            if c == ' ' {
+                '-'
+            } else {
+                c.to_ascii_lowercase()
+            }
+        })
+        .collect()
+    };
+    let mut seen = 0;
+    let mut documents = files(&root().join("docs"));
+    documents.extend(files(&root().join("examples")));
+    documents
+        .extend(["README.md", "ARCHITECTURE.md", "bench/README.md"].map(|name| root().join(name)));
+    for file in documents
+        .iter()
+        .filter(|file| file.extension().is_some_and(|end| end == "md"))
+    {
+        let text = std::fs::read_to_string(file).unwrap();
+        // What stands in code is no link.
+        let prose: String = text.split('`').step_by(2).collect();
+        for link in prose.split("](").skip(1) {
+            let link = link.split(')').next().unwrap();
+            if link.contains("://") {
+                continue;
+            }
+            let (name, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = match name {
+                "" => file.clone(),
+                name => file.parent().unwrap().join(name),
+            };
+            assert!(target.exists(), "{file:?}: {link}");
+            if !heading.is_empty() {
+                let page = std::fs::read_to_string(&target).unwrap();
+                let mut headings = page.lines().filter(|line| line.starts_with('#'));
+                let found = headings
+                    .any(|line| anchor(line.trim_start_matches('#').trim_start()) == heading);
+                assert!(found, "{file:?}: {link}");
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 40, "{seen}");
 }
