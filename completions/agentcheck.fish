@@ -44,6 +44,7 @@ complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "limit" -d 'A 
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "resume" -d 'End an override: what is beneath it holds again'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "release" -d 'Lift, for a moment, a drain or maint that was set on the balancers'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "import" -d 'Turn another agent\'s configuration into an agentcheck.toml'
+complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "units" -d 'Files that have systemd, xinetd or inetd answer for the services'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l state-dir -d 'Where the state files are' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l data-dir -d 'Overrides, history' -r -F
@@ -160,3 +161,11 @@ complete -c agentcheck -n "__fish_agentcheck_using_subcommand release" -l for -d
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand release" -l all -d 'All services: a scope of its own, before each'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand release" -s h -l help -d 'Print help'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand import" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand units" -l config -d 'Config' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand units" -l state-dir -d 'Where the state files are' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand units" -l address -d 'Listen there; may be repeated [default: loopback]' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand units" -l allow -d 'Who may connect besides this host; may be repeated' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand units" -l port -d 'Of services without one of their own' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand units" -l output -d 'Write the files there, and print none' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand units" -l force -d 'Overwrite what differs there'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand units" -s h -l help -d 'Print help'

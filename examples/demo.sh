@@ -9,6 +9,7 @@ for program in agentcheck agentcheck-responder; do
     [ -x "$programs/$program" ] || { echo "$programs/$program is not there; run: make build" >&2; exit 1; }
 done
 
+umask 022
 here=$(mktemp -d)
 children=()
 cleanup() {

@@ -68,6 +68,7 @@ const ROOMS: &[&str] = &[
     "fold",
     "daemon",
     "import",
+    "units",
     "doctor",
     "cli",
     "main",

@@ -9,6 +9,7 @@ mod replay;
 mod report;
 mod screen;
 mod status;
+mod units;
 
 use crate::config::{self, Config, NotLoaded};
 use crate::journal::Destination;
@@ -48,7 +49,7 @@ Usage: agentcheck COMMAND [OPTION]...; agentcheck COMMAND --help tells more
   resume           end an override: what is beneath it holds again
   release          lift a drain or maint that was set on the balancers
   record, replay   keep readings; put them through a configuration
-  import           turn another agent's configuration into an agentcheck.toml
+  import, units    move over from another agent; files for systemd, xinetd
 
 Exit status: 0 done; 1 failed, standard error says why; 2 wrong command line.
 The manual is agentcheck(1); --version tells the version.
@@ -144,6 +145,11 @@ enum Command {
     /// Turn another agent's configuration into an agentcheck.toml
     #[command(after_help = "Example: agentcheck import herald config.yml > agentcheck.toml")]
     Import(import::Import),
+    /// Files that have systemd, xinetd or inetd answer for the services
+    #[command(
+        after_help = "Example: agentcheck units systemd --address 10.0.0.11 --allow 10.0.0.0/24"
+    )]
+    Units(units::Units),
 }
 
 #[derive(Args)]
@@ -230,6 +236,7 @@ pub fn run() -> ExitCode {
         Command::Resume(target) => overrides::resume(&target),
         Command::Release(release) => overrides::release(&release),
         Command::Import(import) => import.print(),
+        Command::Units(units) => units.make(),
         Command::Status(arguments) => status::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
     };
@@ -271,8 +278,12 @@ fn check(file: &ConfigFile, sample: Option<&Path>) -> Result<String, Failed> {
     for service in &config.services {
         said.push_str(&format!("service {service}\n"));
     }
+    let files = match config.files.len() {
+        0 | 1 => String::new(),
+        several => format!("{}, ", counted(several, "file")),
+    };
     said.push_str(&format!(
-        "{}: ok, {}, {}, {}\n",
+        "{}: ok, {files}{}, {}, {}\n",
         file.config.display(),
         counted(config.sources.len(), "source"),
         counted(config.services.len(), "service"),
@@ -292,8 +303,8 @@ fn try_sample(config: &Config, file: &Path, sample: &Path) -> Result<String, Fai
     if tried.findings.is_empty() {
         return Ok(tried.said);
     }
-    let text = config::read_file(file).map_err(|error| not_loaded(&error))?;
-    let report = config::report(file, &text, &tried.findings);
+    let files = config::read_files(file).map_err(|error| not_loaded(&error))?;
+    let report = config::report(&files, &tried.findings);
     let errors = counted(report.errors, "error");
     Err(Failed(format!(
         "{}{report}agentcheck: {errors} with this sample\n",

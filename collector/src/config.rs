@@ -1,8 +1,11 @@
 //! The configuration: what the operator wants, parsed once into types. `agentcheck check` and
 //! `agentcheck collect` load it by the same [`load`].
 
+mod accounts;
 mod derived;
 pub(crate) mod diagnostic;
+mod files;
+mod merge;
 mod metrics;
 mod raw;
 mod rules;
@@ -10,9 +13,11 @@ mod service;
 mod services;
 mod silence;
 mod sources;
+mod trust;
 mod weighing;
 
 pub use diagnostic::Report;
+pub use files::Files;
 pub use service::{
     Administration, Capacity, Describe, Limit, OnFailure, Release, Restarts, Rule, Service, Stale,
     State, Weight,
@@ -22,7 +27,7 @@ use crate::derive::Memory;
 use crate::expression::{Expression, Vocabulary};
 use crate::prometheus::Selector;
 use crate::source::Source;
-use diagnostic::{Diagnostic, Place};
+use diagnostic::Diagnostic;
 use raw::{Findings, Table};
 use std::fmt;
 use std::io;
@@ -32,16 +37,18 @@ use std::time::Duration;
 /// A configuration that is right as far as can be known without polling.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The sources, in the order of the file.
+    /// The sources, in the order of the files.
     pub sources: Vec<Source>,
-    /// The derived numbers, in the order of the file.
+    /// The derived numbers, in the order of the files.
     pub derived: Vec<Derived>,
-    /// The services, in the order of the file.
+    /// The services, in the order of the files.
     pub services: Vec<Service>,
     /// A file that, while it is there, has all services in maintenance.
     pub maintenance_file: Option<PathBuf>,
     /// The file of metrics, where one is wanted.
     pub metrics: Option<Metrics>,
+    /// The files that it was read from: the one that was named, then the drop-ins beside it.
+    pub files: Vec<PathBuf>,
 }
 
 /// `[metrics]`: a file for the textfile collector of Prometheus's `node_exporter`.
@@ -136,18 +143,15 @@ impl Finding {
     }
 }
 
-/// Findings as text, over `text`, the content of `file`.
+/// Findings as text, about places in `files`.
 #[must_use]
-pub fn report(file: &Path, text: &str, found: &[Finding]) -> Report {
-    let mut findings = Findings {
-        text,
-        all: Vec::new(),
-    };
+pub fn report(files: &Files, found: &[Finding]) -> Report {
+    let mut findings = Findings::new(files);
     for finding in found {
         let span = findings.within_string(finding.literal.clone(), finding.part.clone());
         findings.push(Diagnostic::error(span, finding.message.clone()));
     }
-    Report::new(file, text, findings.all)
+    Report::new(files, findings.all)
 }
 
 /// Why there is no configuration.
@@ -170,81 +174,63 @@ impl fmt::Display for NotLoaded {
     }
 }
 
-/// Reads a configuration file; gives warnings beside it.
+/// Reads a configuration file, and `conf.d/*.toml` beside it; gives warnings.
 ///
 /// # Errors
-/// Where the file cannot be read, or every mistake in it, in the order of the file.
+/// Where the file cannot be read, or every mistake in it and the drop-ins, in the order of the files. That
+/// somebody else may write to one of them is a mistake.
 pub fn load(file: &Path) -> Result<(Config, Report), NotLoaded> {
-    let text = read_file(file)?;
-    parse(file, &text).map_err(NotLoaded::Wrong)
+    let files = Files::read(file)?;
+    let (config, mut findings) = understand(&files);
+    for (place, file) in std::mem::take(&mut findings.secrets) {
+        if let Some(exposed) = trust::exposed(&file) {
+            findings.push(Diagnostic::warning(place, exposed).remedy(
+                "it is a secret: let it belong to the user that the collector runs as, or to a group of \
+                 that user alone",
+            ));
+        }
+    }
+    judge(config, findings).map_err(NotLoaded::Wrong)
 }
 
-/// The text of a configuration file.
+/// The text of a configuration, to show places in it.
 ///
 /// # Errors
-/// Where it cannot be read, or is not UTF-8.
-pub fn read_file(file: &Path) -> Result<String, NotLoaded> {
-    let unreadable = |error| NotLoaded::Unreadable(file.to_owned(), error);
-    let bytes = std::fs::read(file).map_err(unreadable)?;
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        unreadable(io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("it is not UTF-8 from byte {at} on"),
-        ))
-    })
+/// Where the file that is named cannot be read, or is not UTF-8.
+pub fn read_files(file: &Path) -> Result<Files, NotLoaded> {
+    Files::read(file)
 }
 
-/// Reads a configuration from `text`; `file` is what findings name.
+/// Reads a configuration from `text`; `file` is what findings name. Nothing is looked at but the text.
 ///
 /// # Errors
 /// Every mistake in it, in the order of the file.
 pub fn parse(file: &Path, text: &str) -> Result<(Config, Report), Report> {
-    let (tree, syntax) = toml::de::DeTable::parse_recoverable(text);
-    let mut findings = Findings {
-        text,
-        all: Vec::new(),
-    };
-    push_syntax(&syntax, &mut findings);
+    let files = Files::one(file, text);
+    let (config, findings) = understand(&files);
+    judge(config, findings)
+}
+
+/// What the files say, and what is to be said of that.
+fn understand(files: &Files) -> (Config, Findings<'_>) {
+    let mut findings = Findings::new(files);
+    let (tree, clean) = merge::parse(&mut findings);
     let config = read(&tree, &mut findings);
-    findings.drop_consequences(!syntax.is_empty());
-    let report = Report::new(file, text, findings.all);
-    if report.errors == 0 {
-        Ok((config, report))
-    } else {
-        Err(report)
-    }
+    findings.drop_consequences(!clean || !files.wrong.is_empty());
+    (config, findings)
 }
 
-/// The parser's errors. One table too many repeats all its keys: that is one mistake, not many.
-fn push_syntax(errors: &[toml::de::Error], findings: &mut Findings<'_>) {
-    let mut repeated: Option<std::ops::Range<usize>> = None;
-    for error in errors {
-        let span = error.span().unwrap_or(0..0);
-        if error.message() != "duplicate key" {
-            findings.push(Diagnostic::error(span, error.message()));
-            continue;
-        }
-        if repeated
-            .as_ref()
-            .is_some_and(|table| table.contains(&span.start))
-        {
-            continue;
-        }
-        let key = findings.text.get(span.clone()).unwrap_or_default();
-        let message = format!("there is a {key} already");
-        let rest = findings.text.get(span.end..).unwrap_or_default();
-        if Place::of(findings.text, span.start).text.starts_with('[') {
-            let length = rest.find("\n[").unwrap_or(rest.len());
-            repeated = Some(span.end..span.end + length);
-        }
-        findings
-            .push(Diagnostic::error(span, message).remedy("two of one kind cannot have one name"));
+fn judge(mut config: Config, findings: Findings<'_>) -> Result<(Config, Report), Report> {
+    let report = Report::new(findings.files, findings.all);
+    if report.errors > 0 {
+        return Err(report);
     }
+    config.files = findings.files.paths();
+    Ok((config, report))
 }
 
-fn read(tree: &toml::Spanned<toml::de::DeTable<'_>>, findings: &mut Findings<'_>) -> Config {
-    let mut top = Table::new(tree.get_ref(), 0..0);
+fn read(tree: &toml::de::DeTable<'_>, findings: &mut Findings<'_>) -> Config {
+    let mut top = Table::new(tree, 0..0);
     let sources = top
         .take("source")
         .and_then(|entry| entry.table(findings, "[source.app.http]"));
@@ -273,6 +259,7 @@ fn read(tree: &toml::Spanned<toml::de::DeTable<'_>>, findings: &mut Findings<'_>
         &["include"],
     );
     Config {
+        files: Vec::new(),
         maintenance_file,
         metrics,
         derived: derived.0.into_iter().map(|named| named.derived).collect(),

@@ -17,8 +17,8 @@ mod xml;
 mod yaml;
 
 use crate::config;
-use crate::config::Report;
 use crate::config::diagnostic::Diagnostic;
+use crate::config::{Files, Report};
 use std::fmt;
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
@@ -105,7 +105,7 @@ pub fn convert(agent: Agent, file: &Path, text: &str) -> Result<String, Report> 
     if text.len() > MAX_BYTES {
         let large = format!("it has more than {MAX_BYTES} bytes");
         let large = Diagnostic::error(0..0, large).remedy("no agent's configuration is that long");
-        return Err(Report::new(file, "", vec![large]));
+        return Err(Report::new(&Files::one(file, ""), vec![large]));
     }
     let made = match agent {
         Agent::Herald => herald::convert(file, text, &mut findings),
@@ -113,7 +113,7 @@ pub fn convert(agent: Agent, file: &Path, text: &str) -> Result<String, Report> 
     };
     match made {
         Some(made) if findings.is_empty() => Ok(made),
-        _ => Err(Report::new(file, text, findings)),
+        _ => Err(Report::new(&Files::one(file, text), findings)),
     }
 }
 

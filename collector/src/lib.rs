@@ -43,5 +43,6 @@ pub mod status;
 pub mod table;
 pub mod template;
 pub mod text;
+pub mod units;
 pub mod wording;
 pub mod words;

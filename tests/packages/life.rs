@@ -104,12 +104,16 @@ impl Life {
                 "getent passwd {account} | grep -q :/usr/sbin/nologin$"
             ));
         }
-        let directories = self.shell("stat -c '%a %U %G %n' /run/agentcheck /var/lib/agentcheck /var/lib/agentcheck/overrides");
+        let directories = self.shell(
+            "stat -c '%a %U %G %n' /run/agentcheck /var/lib/agentcheck /var/lib/agentcheck/overrides \
+             /etc/agentcheck/conf.d",
+        );
         assert_eq!(
             directories,
             "755 agentcheck agentcheck /run/agentcheck\n\
              750 agentcheck agentcheck /var/lib/agentcheck\n\
-             2770 agentcheck agentcheck /var/lib/agentcheck/overrides\n"
+             2770 agentcheck agentcheck /var/lib/agentcheck/overrides\n\
+             755 root root /etc/agentcheck/conf.d\n"
         );
         for unit in [COLLECTOR, LOOP, SOCKET, "agentcheck-inetd.socket"] {
             assert_eq!(self.systemd.property(unit, "LoadState"), "loaded", "{unit}");

@@ -57,6 +57,8 @@ impl Manager {
         match self {
             Self::ByHand => format!(
                 "cd {PACKAGES}; cp -a --no-preserve=ownership files/. /
+                 : Packages ship no empty directory.
+                 rmdir /etc/agentcheck/conf.d
                  packaging/postinst configure
                  : Once more, as after an installation that was cut off.
                  packaging/postinst configure"

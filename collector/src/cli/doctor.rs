@@ -7,7 +7,7 @@ mod polls;
 mod wire;
 
 use super::{ConfigFile, DataDir, Failed, Said, StateDir};
-use crate::config::{self, Config, NotLoaded};
+use crate::config::{self, Config, NotLoaded, Service};
 use crate::doctor::haproxy;
 use crate::doctor::host::{self, Known, Role};
 use crate::doctor::{Finding, Report};
@@ -17,6 +17,7 @@ use agentcheck_common::schedule::MAX_FILE;
 use agentcheck_common::{BootId, DEFAULT_PORT, Reply, ServiceName};
 use clap::Args;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU16;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -90,7 +91,8 @@ impl Doctor {
             process: live.is_some(),
             changed: status
                 .as_ref()
-                .and_then(|status| self.changed_after(status.started)),
+                .zip(config.as_ref())
+                .and_then(|(status, config)| changed_after(config, status.started)),
             status: status.as_ref(),
             now: clock::now(),
         };
@@ -102,9 +104,9 @@ impl Doctor {
 
         let probes = PROBES * u64::try_from(names.len()).unwrap_or(1).max(1);
         found.extend(look::launchers(self.agent, probes));
-        self.probes(&names, &boot, &mut found);
+        self.probes(config.as_ref(), &names, &boot, &mut found);
         for name in &names {
-            found.push(self.server_line(name));
+            found.push(self.server_line(config.as_ref(), name));
         }
         if let Some(socket) = &self.haproxy {
             let services = names.iter().map(|name| haproxy::Service {
@@ -206,17 +208,6 @@ impl Doctor {
         }
     }
 
-    /// By how much the configuration was changed after a moment.
-    fn changed_after(&self, started: u64) -> Option<Duration> {
-        let ago = clock::now().since(agentcheck_common::BootTime(started));
-        let started = SystemTime::now().checked_sub(ago)?;
-        let changed = std::fs::metadata(&self.config.config)
-            .ok()?
-            .modified()
-            .ok()?;
-        changed.duration_since(started).ok()
-    }
-
     fn state_file(&self, name: &ServiceName, boot: &BootId) -> (Finding, Option<Reply>) {
         let path = state_file::path(&self.state.state_dir, name);
         let content = state_file::read_bounded(&path, MAX_FILE);
@@ -227,10 +218,17 @@ impl Doctor {
         state_file::said(&self.state.state_dir, name, boot, clock::now())
     }
 
-    fn probes(&self, names: &[ServiceName], boot: &BootId, found: &mut Vec<Finding>) {
+    fn probes(
+        &self,
+        config: Option<&Config>,
+        names: &[ServiceName],
+        boot: &BootId,
+        found: &mut Vec<Finding>,
+    ) {
         for name in names.iter().take(MAX_PROBED) {
             let said = || self.said(name, boot);
-            found.push(wire::probe(self.agent, Some(name), &said).finding());
+            let at = self.agent_of(config, name);
+            found.push(wire::probe(at, Some(name), &said).finding());
         }
         if names.len() > MAX_PROBED {
             let what = format!("the first {MAX_PROBED} services only; others by name");
@@ -239,8 +237,20 @@ impl Doctor {
         found.push(wire::probe(self.agent, None, &|| None).finding());
     }
 
-    fn server_line(&self, name: &ServiceName) -> Finding {
-        let port = self.agent.port();
+    /// Where a service is answered for: on a port of its own, or on that of all.
+    fn agent_of(&self, config: Option<&Config>, name: &ServiceName) -> SocketAddr {
+        let own = service(config, name).and_then(|service| service.port);
+        let port = own.map_or(self.agent.port(), NonZeroU16::get);
+        SocketAddr::new(self.agent.ip(), port)
+    }
+
+    fn server_line(&self, config: Option<&Config>, name: &ServiceName) -> Finding {
+        let port = self.agent_of(config, name).port();
+        let own = service(config, name).is_some_and(|service| service.port.is_some());
+        let ask = match own {
+            true => String::new(),
+            false => format!(" agent-send \"{name}\\n\""),
+        };
         let host = match self.agent.ip() {
             ip if ip.is_loopback() || ip.is_unspecified() => "ADDRESS".to_owned(),
             ip => ip.to_string(),
@@ -248,17 +258,28 @@ impl Doctor {
         Finding::note(
             "haproxy.cfg",
             format!(
-                "server {name} {host}:PORT check weight 100 agent-check agent-port {port} agent-inter 2s agent-send \
-                 \"{name}\\n\""
+                "server {name} {host}:PORT check weight 100 agent-check agent-port {port} agent-inter 2s{ask}"
             ),
         )
     }
 }
 
-fn floor(config: Option<&Config>, name: &ServiceName) -> u16 {
+fn service<'c>(config: Option<&'c Config>, name: &ServiceName) -> Option<&'c Service> {
     let services = config.map_or(&[][..], |config| &config.services);
-    let service = services.iter().find(|service| service.name == *name);
-    service.map_or(1, |service| service.shaping.floor.get())
+    services.iter().find(|service| service.name == *name)
+}
+
+fn floor(config: Option<&Config>, name: &ServiceName) -> u16 {
+    service(config, name).map_or(1, |service| service.shaping.floor.get())
+}
+
+/// By how much a file of the configuration was changed after a moment.
+fn changed_after(config: &Config, started: u64) -> Option<Duration> {
+    let ago = clock::now().since(agentcheck_common::BootTime(started));
+    let started = SystemTime::now().checked_sub(ago)?;
+    let files = config.files.iter();
+    let changed = files.filter_map(|file| std::fs::metadata(file).ok()?.modified().ok());
+    changed.max()?.duration_since(started).ok()
 }
 
 fn first_line(rendered: &str) -> &str {

@@ -48,12 +48,16 @@ pub(super) fn read(
     for entry in table.map(|mut table| table.take_all()).unwrap_or_default() {
         let span = entry.key_span();
         check_name(entry.key, span.clone(), findings);
-        let taken = sources
-            .named
-            .iter()
-            .any(|named| named.source.name == entry.key);
-        if taken || sources.broken.iter().any(|name| name == entry.key) {
-            let message = format!("there is a source {} already", entry.key);
+        if let Some(taken) = sources.place(entry.key) {
+            // Within one file the other one is easily found.
+            let number = |at| findings.files.number(at);
+            let message = match number(taken.start) == number(span.start) {
+                true => format!("there is a source {} already", entry.key),
+                false => {
+                    let other = findings.place(taken.start);
+                    format!("there is a source {} already, in {other}", entry.key)
+                }
+            };
             findings.push(
                 Diagnostic::error(span.clone(), message)
                     .remedy("expressions would not know which is meant"),

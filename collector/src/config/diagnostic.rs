@@ -1,6 +1,7 @@
 //! Errors and warnings about the configuration, as people like them: where, what, the line with a caret
 //! under it, and what would be right.
 
+use super::files::Files;
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
@@ -19,13 +20,13 @@ pub(crate) enum Severity {
 pub(crate) struct Diagnostic {
     /// How bad it is.
     pub(super) severity: Severity,
-    /// Bytes of the file.
+    /// Bytes of the text of all files.
     pub(super) span: Range<usize>,
     /// What is wrong.
     pub(super) message: String,
     /// What would be right.
     pub(super) remedy: Option<String>,
-    /// Whether it may only follow from a part of the file that could not be read.
+    /// Whether it may only follow from a part of a file that could not be read.
     pub(super) consequence: bool,
 }
 
@@ -57,9 +58,10 @@ impl Diagnostic {
         self
     }
 
-    /// The finding as text, over `text`, the content of `file`.
-    fn render(&self, file: &Path, text: &str) -> String {
-        let place = Place::of(text, self.span.start);
+    /// The finding as text, about a place in one of `files`.
+    fn render(&self, files: &Files) -> String {
+        let (file, text, start) = files.of(self.span.start);
+        let place = Place::of(text, self.span.start.saturating_sub(start));
         let severity = match self.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
@@ -81,6 +83,16 @@ impl Diagnostic {
         }
         shown
     }
+}
+
+/// What is wrong with a file as such, as text: there is no line to show.
+pub(super) fn of_file(path: &Path, wrong: &str, remedy: Option<&str>) -> String {
+    let path = path.display().to_string();
+    let mut shown = format!("{}: error: {}\n", one_line(&path), one_line(wrong));
+    if let Some(remedy) = remedy {
+        shown.push_str(&format!("  = {}\n", one_line(remedy)));
+    }
+    shown
 }
 
 /// Names and values of the file are in what is said of it, and `"a\nb"` has the end of a line in it.
@@ -174,7 +186,7 @@ impl Place<'_> {
     }
 }
 
-/// Everything found in a configuration, in the order of the file.
+/// Everything found in a configuration, in the order of the files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// The findings, rendered.
@@ -184,18 +196,28 @@ pub struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(file: &Path, text: &str, mut findings: Vec<Diagnostic>) -> Self {
+    pub(crate) fn new(files: &Files, mut findings: Vec<Diagnostic>) -> Self {
         findings.sort_by_key(|finding| (finding.span.start, finding.span.end));
         findings.dedup();
         let errors = findings
             .iter()
             .filter(|finding| finding.severity == Severity::Error)
             .count();
-        let rendered = findings
-            .iter()
-            .map(|finding| finding.render(file, text))
-            .collect();
-        Self { rendered, errors }
+        // What is wrong with a file itself comes before what is found in it.
+        let mut rendered = Vec::new();
+        let mut wrong = files.wrong.iter().peekable();
+        for finding in &findings {
+            let number = files.number(finding.span.start);
+            while let Some((_, told)) = wrong.next_if(|(before, _)| *before <= number) {
+                rendered.push(told.clone());
+            }
+            rendered.push(finding.render(files));
+        }
+        rendered.extend(wrong.map(|(_, told)| told.clone()));
+        Self {
+            rendered,
+            errors: errors + files.wrong.len(),
+        }
     }
 }
 

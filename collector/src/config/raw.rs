@@ -1,20 +1,44 @@
 //! Reading the TOML tree: typed access to keys that remembers where everything stands, collects every
 //! mistake instead of stopping at the first, and knows which keys nobody asked for.
 
-use super::diagnostic::{Diagnostic, Severity};
+use super::diagnostic::{Diagnostic, Place, Severity};
+use super::files::Files;
 use crate::expression::closest;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
-/// Where findings are collected, and the text that they point into.
+/// Where findings are collected, and the files that they point into.
 pub(super) struct Findings<'t> {
-    pub(super) text: &'t str,
+    pub(super) files: &'t Files,
     pub(super) all: Vec<Diagnostic>,
+    /// Files that hold secrets, and where they are named.
+    pub(super) secrets: Vec<(Range<usize>, PathBuf)>,
 }
 
-impl Findings<'_> {
+impl<'t> Findings<'t> {
+    pub(super) fn new(files: &'t Files) -> Self {
+        Self {
+            files,
+            all: Vec::new(),
+            secrets: Vec::new(),
+        }
+    }
+
+    /// The line of a place in its file, counted from 1.
+    pub(super) fn line(&self, at: usize) -> usize {
+        let (_, text, start) = self.files.of(at);
+        Place::of(text, at.saturating_sub(start)).line
+    }
+
+    /// A place for people: the file and the line.
+    pub(super) fn place(&self, at: usize) -> String {
+        let (file, ..) = self.files.of(at);
+        format!("{} on line {}", file.display(), self.line(at))
+    }
+
     pub(super) fn push(&mut self, finding: Diagnostic) {
         self.all.push(finding);
     }
@@ -37,7 +61,7 @@ impl Findings<'_> {
     /// The bytes of the file that hold `part` of the string that was read from `literal`: a basic
     /// string's escapes make the two differ.
     pub(super) fn within_string(&self, literal: Range<usize>, part: Range<usize>) -> Range<usize> {
-        let raw = self.text.get(literal.clone()).unwrap_or_default();
+        let raw = self.files.text().get(literal.clone()).unwrap_or_default();
         let (content, escapes) = match raw {
             raw if raw.starts_with("\"\"\"") => (3, true),
             raw if raw.starts_with("'''") => (3, false),
@@ -197,7 +221,8 @@ impl<'t> Entry<'t> {
     ) -> Option<Duration> {
         let key = self.key;
         if let DeValue::Integer(_) | DeValue::Float(_) = self.value.get_ref() {
-            let number = findings.text.get(self.span()).unwrap_or_default();
+            let text = findings.files.text();
+            let number = text.get(self.span()).unwrap_or_default();
             let message = format!("{key} is a duration without a unit");
             let remedy =
                 format!("write {key} = \"{number}s\" for seconds, \"{number}ms\" for milliseconds");
@@ -418,6 +443,12 @@ impl<'t> Table<'t> {
         Some(entry.key_span())
     }
 
+    /// Where the value of such a key stands.
+    pub(super) fn value_span_of(&self, key: &str) -> Option<Range<usize>> {
+        let entry = self.entries.iter().find(|entry| entry.key == key)?;
+        Some(entry.span())
+    }
+
     /// Takes a key out that has to be there.
     pub(super) fn need(
         &mut self,
@@ -436,7 +467,7 @@ impl<'t> Table<'t> {
         entry
     }
 
-    /// Takes everything that is left, in the order of the file.
+    /// Takes everything that is left, in the order of the files.
     pub(super) fn take_all(&mut self) -> Vec<Entry<'t>> {
         let mut entries = std::mem::take(&mut self.entries);
         entries.sort_by_key(|entry| entry.key_start);
@@ -469,10 +500,8 @@ mod tests {
     fn places_inside_strings() {
         let place = |literal: &str, word: &str, decoded: &str| {
             let text = format!("key = {literal}\n");
-            let findings = Findings {
-                text: &text,
-                all: Vec::new(),
-            };
+            let files = Files::one(std::path::Path::new("test"), &text);
+            let findings = Findings::new(&files);
             let start = decoded.find(word).unwrap();
             let span = findings.within_string(6..6 + literal.len(), start..start + word.len());
             text[span].to_owned()

@@ -1,6 +1,6 @@
 //! `[[service.NAME.rule]]`, and what rules share with other keys: states, exact lines, expressions.
 
-use super::diagnostic::{Diagnostic, Place};
+use super::diagnostic::Diagnostic;
 use super::raw::{Entry, Findings, Table, Text};
 use super::silence::LONGEST;
 use super::sources::Named;
@@ -88,7 +88,7 @@ pub(super) fn read(
             continue;
         };
         for (earlier, place) in &rules {
-            let line = Place::of(findings.text, place.start).line;
+            let line = findings.line(place.start);
             if earlier.name == rule.name {
                 findings.push(
                     Diagnostic::error(

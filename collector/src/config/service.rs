@@ -7,6 +7,7 @@ use crate::template::Template;
 use crate::text::counted;
 use agentcheck_common::{Maxconn, Percent, Reply, ServiceName};
 use std::fmt;
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -46,6 +47,9 @@ pub struct Service {
     pub describe: Describe,
     /// A file that, while it is there, has the service in maintenance.
     pub maintenance_file: Option<PathBuf>,
+    /// The TCP port on which it alone is answered for, for balancers that cannot say a name; no two
+    /// services have the same. Nothing listens because of it: `agentcheck units` makes what does.
+    pub port: Option<NonZeroU16>,
 }
 
 impl Service {
@@ -69,6 +73,7 @@ impl Service {
             override_administration: Administration::Shared,
             describe: Describe::Full,
             maintenance_file: None,
+            port: None,
         }
     }
 

@@ -11,11 +11,12 @@ use super::{
 use crate::expression::Vocabulary;
 use crate::source::Source;
 use agentcheck_common::{Administrative, ServiceName};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU16;
 use std::ops::Range;
 use std::path::PathBuf;
 
-const SERVICE_KEYS: [&str; 28] = [
+const SERVICE_KEYS: [&str; 29] = [
     "weight",
     "capacity",
     "smooth",
@@ -43,6 +44,7 @@ const SERVICE_KEYS: [&str; 28] = [
     "override_administration",
     "describe",
     "maintenance_file",
+    "port",
     "rule",
 ];
 
@@ -51,6 +53,15 @@ struct Known<'k> {
     vocabulary: Vocabulary,
     sources: &'k Sources,
     derived: &'k [derived::Named],
+}
+
+/// What services have taken so far.
+#[derive(Default)]
+struct Taken {
+    /// The names of sources and derived numbers.
+    names: BTreeSet<String>,
+    /// Ports, each with its service and where that says so.
+    ports: BTreeMap<NonZeroU16, (String, usize)>,
 }
 
 impl Known<'_> {
@@ -101,14 +112,14 @@ pub(super) fn read(
         sources,
         derived,
     };
-    let mut used = BTreeSet::new();
+    let mut taken = Taken::default();
     let services = table
         .map(|mut table| table.take_all())
         .unwrap_or_default()
         .into_iter()
-        .filter_map(|entry| service(entry, &known, &mut used, findings))
+        .filter_map(|entry| service(entry, &known, &mut taken, findings))
         .collect();
-    warn_of_unused(&known, used, findings);
+    warn_of_unused(&known, taken.names, findings);
     services
 }
 
@@ -137,7 +148,7 @@ fn warn_of_unused(known: &Known<'_>, mut used: BTreeSet<String>, findings: &mut 
 fn service(
     entry: Entry<'_>,
     known: &Known<'_>,
-    used: &mut BTreeSet<String>,
+    taken: &mut Taken,
     findings: &mut Findings<'_>,
 ) -> Option<Service> {
     let span = entry.key_span();
@@ -211,6 +222,7 @@ fn service(
             .and_then(|entry| entry.choice(findings, &DESCRIPTIONS))
             .unwrap_or(Describe::Full),
         maintenance_file: maintenance_file(&mut table, findings),
+        port: port(&mut table, entry.key, taken, findings),
         ..Service::new(name?)
     };
     let names: BTreeSet<String> = service
@@ -218,7 +230,7 @@ fn service(
         .flat_map(|expression| expression.uses().keys().cloned())
         .collect();
     service.sources = known.indices(&names);
-    used.extend(names);
+    taken.names.extend(names);
     let polled = service.sources.iter();
     let polled: Vec<&Source> = polled.flat_map(|index| known.polled(*index)).collect();
     service.fresh_for = silence::fresh_for(&mut table, &polled, findings);
@@ -226,6 +238,29 @@ fn service(
     warn_of_what_stays(&service, &span, findings);
     table.finish(findings, &SERVICE_KEYS, &[]);
     Some(service)
+}
+
+/// The port of the service alone.
+fn port(
+    table: &mut Table<'_>,
+    service: &str,
+    taken: &mut Taken,
+    findings: &mut Findings<'_>,
+) -> Option<NonZeroU16> {
+    let entry = table.take("port")?;
+    let number = entry.integer(findings, 1, i64::from(u16::MAX))?;
+    let port = NonZeroU16::new(u16::try_from(number).ok()?)?;
+    if let Some((other, at)) = taken.ports.get(&port) {
+        let place = findings.place(*at);
+        let message = format!("port {port} is that of the service {other} already, in {place}");
+        findings.push(Diagnostic::error(entry.span(), message).remedy(
+            "whoever asks there says no name; services that share one have none of their own",
+        ));
+        return None;
+    }
+    let at = entry.span().start;
+    taken.ports.insert(port, (service.to_owned(), at));
+    Some(port)
 }
 
 const DESCRIPTIONS: [(&str, Describe); 3] = [

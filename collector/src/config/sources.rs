@@ -29,18 +29,29 @@ pub(super) struct Named {
 pub(super) struct Sources {
     /// Those that are right, in the order of the file.
     pub(super) named: Vec<Named>,
-    /// The names of those that are not.
-    pub(super) broken: Vec<String>,
+    /// The names of those that are not, and where they stand.
+    pub(super) broken: Vec<(String, Range<usize>)>,
 }
 
 impl Sources {
     /// What expressions may name.
     pub(super) fn vocabulary(&self) -> Vocabulary {
         let mut vocabulary = Vocabulary::new(self.named.iter().map(|named| &named.source));
-        for name in &self.broken {
+        for (name, _) in &self.broken {
             vocabulary.add_broken(name);
         }
         vocabulary
+    }
+
+    /// Where a name stands, whether its source is right or not.
+    pub(super) fn place(&self, name: &str) -> Option<&Range<usize>> {
+        let named = self
+            .named
+            .iter()
+            .map(|named| (&named.source.name, &named.span));
+        let broken = self.broken.iter().map(|(name, span)| (name, span));
+        let mut all = named.chain(broken);
+        all.find_map(|(known, span)| (known == name).then_some(span))
     }
 
     /// The indices of the sources with these names.
@@ -63,7 +74,9 @@ pub(super) fn read(table: Option<Table<'_>>, findings: &mut Findings<'_>) -> Sou
     for entry in entries {
         match source(entry, findings) {
             Some(named) => sources.named.push(named),
-            None => sources.broken.push(entry.key.to_owned()),
+            None => sources
+                .broken
+                .push((entry.key.to_owned(), entry.key_span())),
         }
     }
     sources
@@ -274,6 +287,19 @@ fn absolute_path(
     let path = table.take(key)?.text(findings, example)?;
     absolute(&path.value, path.span, key, findings);
     Some(path.value.into())
+}
+
+/// The same of a file that others must not read.
+fn secret_path(
+    table: &mut Table<'_>,
+    key: &str,
+    example: &str,
+    findings: &mut Findings<'_>,
+) -> Option<PathBuf> {
+    let span = table.value_span_of(key);
+    let path = absolute_path(table, key, example, findings)?;
+    findings.secrets.push((span?, path.clone()));
+    Some(path)
 }
 
 /// `unix`: the path of a socket to connect to, where there is one.

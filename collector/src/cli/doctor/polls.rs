@@ -3,7 +3,8 @@
 //! reports its findings as JSON.
 
 use super::account::Account;
-use crate::config::{self, Config};
+use super::first_line;
+use crate::config::{self, Config, NotLoaded};
 use crate::doctor::Finding;
 use crate::source::{Poller, Source, Stop};
 use rustix::fs::Access;
@@ -126,10 +127,20 @@ impl Look<'_> {
     fn polled(&self) -> Vec<Finding> {
         match config::load(self.config) {
             Ok((config, _)) => poll_all(&self.sources(&config)),
-            Err(_) => {
+            Err(NotLoaded::Unreadable(..)) => {
                 let uid = rustix::process::geteuid().as_raw();
                 let what = format!("user {uid} cannot read {}", self.config.display());
                 let remedy = "chmod 0644, or chgrp agentcheck and chmod 0640";
+                vec![Finding::error("configuration", what, remedy)]
+            }
+            Err(NotLoaded::Wrong(report)) => {
+                let uid = rustix::process::geteuid().as_raw();
+                let wrong = report
+                    .rendered
+                    .first()
+                    .map_or("", |first| first_line(first));
+                let what = format!("not for user {uid}: {wrong}");
+                let remedy = "chown root and chmod 0644, or chgrp agentcheck and chmod 0640";
                 vec![Finding::error("configuration", what, remedy)]
             }
         }

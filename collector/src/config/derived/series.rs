@@ -102,7 +102,7 @@ fn source(table: &mut Table<'_>, sources: &Sources, findings: &mut Findings<'_>)
         .into_iter()
         .find(|(_, named)| named.source.name == text.value);
     let Some((index, named)) = found else {
-        if !sources.broken.contains(&text.value) {
+        if sources.place(&text.value).is_none() {
             let message = format!("there is no source {}", text.value);
             findings.push(Diagnostic::error(text.span, message).consequence());
         }

@@ -2,7 +2,7 @@
 
 use super::super::diagnostic::Diagnostic;
 use super::super::raw::{Findings, Table, Text};
-use super::{absolute_path, format, max_bytes, unix_socket};
+use super::{absolute_path, format, max_bytes, secret_path, unix_socket};
 use crate::source::http::{Credentials, Http, Method, Statuses, Tls};
 use crate::source::{Format, Kind};
 use std::net::IpAddr;
@@ -142,9 +142,9 @@ fn headers(table: &mut Table<'_>, http: &mut Http, findings: &mut Findings<'_>) 
 }
 
 fn credentials(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Credentials> {
-    let bearer = absolute_path(table, "bearer_file", "\"/etc/agentcheck/token\"", findings);
+    let bearer = secret_path(table, "bearer_file", "\"/etc/agentcheck/token\"", findings);
     let basic_span = table.span_of("basic_file");
-    let basic = absolute_path(table, "basic_file", "\"/etc/agentcheck/login\"", findings);
+    let basic = secret_path(table, "basic_file", "\"/etc/agentcheck/login\"", findings);
     if let (Some(_), Some(_), Some(span)) = (&bearer, &basic, basic_span) {
         findings.push(
             Diagnostic::error(span, "a source has a bearer_file or a basic_file, not both")
@@ -207,13 +207,11 @@ fn host_is_address(url: &str) -> bool {
 
 fn tls(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Tls {
     let ca = absolute_path(table, "ca", "\"/etc/agentcheck/ca.pem\"", findings);
-    let mut file = |key: &str, example| {
-        let span = table.span_of(key);
-        let path = absolute_path(table, key, example, findings);
-        (span, path)
-    };
-    let (cert_at, cert) = file("client_cert", "\"/etc/agentcheck/client.pem\"");
-    let (key_at, key) = file("client_key", "\"/etc/agentcheck/client.key\"");
+    let (cert_at, key_at) = (table.span_of("client_cert"), table.span_of("client_key"));
+    let example = "\"/etc/agentcheck/client.pem\"";
+    let cert = absolute_path(table, "client_cert", example, findings);
+    let example = "\"/etc/agentcheck/client.key\"";
+    let key = secret_path(table, "client_key", example, findings);
     let (alone, other) = match (cert_at, key_at) {
         (Some(cert), None) => (Some(cert), "client_key"),
         (None, Some(key)) => (Some(key), "client_cert"),

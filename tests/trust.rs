@@ -1,0 +1,226 @@
+//! Whose configuration is taken and whose is not, by real users: in the shipped unit's sandbox, too.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says what it expects in the shortest way"
+)]
+
+use agentcheck_tests::binaries;
+use agentcheck_tests::collector::Collector;
+use agentcheck_tests::processes::{Running, output, wait_until};
+use agentcheck_tests::scratch::Scratch;
+use agentcheck_tests::state::StateDirectory;
+use agentcheck_tests::systemd::{Systemd, installed};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Users that no host has.
+const ANN: u32 = 3_000_001;
+const BOB: u32 = 3_000_002;
+
+const GOOD: &str =
+    "[source.cpu.system]\nmetric = \"cpu\"\n[service.web]\nweight = 'headroom(cpu.value, 100)'\n";
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// The program where everybody gets at it.
+fn collector(scratch: &Scratch) -> PathBuf {
+    let copy = scratch.file("agentcheck");
+    fs::copy(binaries::collector(), &copy).unwrap();
+    set_mode(&copy, 0o755);
+    copy
+}
+
+/// What `agentcheck check` says as a user, of errors only, without the scratch directory; nothing if it is
+/// content.
+fn said_to(user: u32, scratch: &Scratch, file: &Path) -> String {
+    let checked = output(
+        Command::new(scratch.file("agentcheck"))
+            .args(["check", "--config"])
+            .arg(file)
+            .uid(user)
+            .gid(user),
+    );
+    let said = String::from_utf8(checked.stderr).unwrap();
+    assert_eq!(checked.status.success(), said.is_empty(), "{said}");
+    said.replace(&format!("{}/", scratch.path().display()), "")
+}
+
+#[test]
+fn it_has_to_belong_to_root_or_to_who_runs_this() {
+    let scratch = Scratch::new("owner");
+    collector(&scratch);
+    let directory = scratch.directory("etc");
+    let file = scratch.write("etc/agentcheck.toml", GOOD);
+    for user in [0, ANN, BOB] {
+        assert_eq!(said_to(user, &scratch, &file), "");
+    }
+    chown(&file, Some(ANN), None).unwrap();
+    assert_eq!(said_to(ANN, &scratch, &file), "");
+    assert_eq!(
+        said_to(0, &scratch, &file),
+        "etc/agentcheck.toml: error: it belongs to user 3000001, and has to belong to root\n  = chown root \
+         etc/agentcheck.toml\nagentcheck: 1 error, nothing was started\n"
+    );
+    assert_eq!(
+        said_to(BOB, &scratch, &file),
+        "etc/agentcheck.toml: error: it belongs to user 3000001, and has to belong to root or to user \
+         3000002, who runs this\n  = chown root etc/agentcheck.toml\nagentcheck: 1 error, nothing was started\n"
+    );
+    // Whoever has the directory can put another file there.
+    chown(&file, Some(0), None).unwrap();
+    chown(&directory, Some(ANN), None).unwrap();
+    assert_eq!(said_to(ANN, &scratch, &file), "");
+    let said = said_to(0, &scratch, &file);
+    assert!(
+        said.starts_with("etc: error: it belongs to user 3000001,"),
+        "{said}"
+    );
+    chown(&directory, Some(0), None).unwrap();
+
+    // A drop-in counts as the file itself does, and what is wrong with several is told at once.
+    let drop_ins = scratch.directory("etc/conf.d");
+    let web = scratch.write("etc/conf.d/web.toml", "");
+    let api = scratch.write("etc/conf.d/api.toml", "");
+    assert_eq!(said_to(0, &scratch, &file), "");
+    chown(&web, Some(ANN), None).unwrap();
+    set_mode(&api, 0o666);
+    let said = said_to(0, &scratch, &file);
+    let places: Vec<&str> = said
+        .lines()
+        .filter(|line| line.contains(": error: "))
+        .collect();
+    assert_eq!(
+        places,
+        [
+            "etc/conf.d/api.toml: error: everybody may write to it, mode 0666",
+            "etc/conf.d/web.toml: error: it belongs to user 3000001, and has to belong to root",
+        ]
+    );
+    chown(&web, Some(0), None).unwrap();
+    set_mode(&api, 0o600);
+    let said = said_to(ANN, &scratch, &file);
+    assert!(
+        said.contains("etc/conf.d/api.toml: error: cannot be read: Permission denied"),
+        "{said}"
+    );
+    set_mode(&api, 0o644);
+    set_mode(&drop_ins, 0o711);
+    let said = said_to(ANN, &scratch, &file);
+    assert!(
+        said.contains("etc/conf.d: error: cannot be read: Permission denied"),
+        "{said}"
+    );
+    set_mode(&drop_ins, 0o777);
+    let said = said_to(0, &scratch, &file);
+    assert!(
+        said.starts_with("etc/conf.d: error: everybody may put files"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_link_of_another_in_a_directory_of_all() {
+    let scratch = Scratch::new("sticky");
+    collector(&scratch);
+    let file = scratch.write("agentcheck.toml", GOOD);
+    let shared = scratch.directory("shared");
+    set_mode(&shared, 0o1777);
+    let link = shared.join("agentcheck.toml");
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    assert_eq!(said_to(ANN, &scratch, &link), "");
+    std::os::unix::fs::lchown(&link, Some(BOB), None).unwrap();
+    let said = said_to(ANN, &scratch, &link);
+    assert!(
+        said.starts_with("shared/agentcheck.toml: error: it belongs to user 3000002,"),
+        "{said}"
+    );
+}
+
+#[test]
+fn collect_refuses_it_and_warns_of_secrets() {
+    let scratch = Scratch::new("secrets");
+    let token = scratch.write("token", "t0ps3cret");
+    let file = scratch.write(
+        "agentcheck.toml",
+        format!(
+            "[source.app.http]\nurl = \"http://127.0.0.1:9/\"\nbearer_file = \"{}\"\n\
+             [service.web]\nweight = 'headroom(app.latency, 100)'\n",
+            token.display()
+        ),
+    );
+    let states = StateDirectory::at(scratch.directory("state"));
+    let warning = format!(
+        "everybody may read {0}, mode 0644: chmod o-r {0}",
+        token.display()
+    );
+    let running = Running::start(&scratch, "collect", &mut Collector::command(&file, &states));
+    wait_until("the warning", || running.log().contains(&warning));
+    drop(running);
+
+    let check = |directory: &str| {
+        let checked = output(
+            Command::new(binaries::collector())
+                .args(["check", "--config"])
+                .arg(&file)
+                .env("CREDENTIALS_DIRECTORY", directory),
+        );
+        assert!(checked.status.success(), "{checked:?}");
+        String::from_utf8(checked.stdout).unwrap()
+    };
+    let place = format!("{}:3:15: warning: {warning}\n", file.display());
+    assert!(check("").starts_with(&place));
+    // As systemd says where it put them.
+    assert!(check(&scratch.path().display().to_string()).ends_with(", 0 warnings\n"));
+    set_mode(&token, 0o600);
+    assert!(check("").ends_with(", 0 warnings\n"));
+
+    set_mode(&file, 0o646);
+    let refused = output(&mut Collector::command(&file, &states));
+    assert_eq!(refused.status.code(), Some(1));
+    let said = String::from_utf8(refused.stderr).unwrap();
+    let wrong = format!(
+        "{}: error: everybody may write to it, mode 0646\n",
+        file.display()
+    );
+    assert!(said.starts_with(&wrong), "{said}");
+}
+
+/// The shipped unit has `PrivateUsers=yes`: to it, a file of an administrator's is one of nobody's.
+#[test]
+fn the_shipped_units_sandbox_sees_what_is_roots_and_its_own() {
+    const UNIT: &str = "agentcheck-collector.service";
+    let scratch = Scratch::new("trust-unit");
+    let tree = installed(&scratch);
+    let file = tree.join("etc/agentcheck/agentcheck.toml");
+    fs::write(&file, GOOD).unwrap();
+    fs::write(
+        tree.join("etc/agentcheck/conf.d/shop.toml"),
+        "[service.shop]\nweight = 'headroom(cpu.value, 100)'\n",
+    )
+    .unwrap();
+    let systemd = Systemd::boot(&scratch, &tree);
+    systemd.run(&["systemctl", "start", UNIT]);
+    for service in ["web", "shop"] {
+        let state = systemd.path(&format!("/run/agentcheck/{service}.state"));
+        wait_until(format_args!("{}", state.display()), || state.exists());
+    }
+    let restart = |owner: &str| {
+        systemd.run(&["chown", owner, "/etc/agentcheck/agentcheck.toml"]);
+        let restarted = systemd.output(&["systemctl", "restart", UNIT]);
+        restarted.status.success()
+    };
+    assert!(restart("agentcheck"), "its own");
+    assert!(!restart("3000001"), "somebody else's");
+    let wrong = "/etc/agentcheck/agentcheck.toml: error: it belongs to nobody, or to a user who is not \
+                 seen from within this sandbox, and has to belong to root or to agentcheck (";
+    wait_until("the reason", || systemd.journal(UNIT).contains(wrong));
+    assert!(restart("root"));
+}
