@@ -10,17 +10,14 @@
     reason = "a test says what it expects in the shortest way, and prints what it did"
 )]
 
-#[path = "packages/bare.rs"]
-mod bare;
-#[path = "packages/life.rs"]
-mod life;
-#[path = "packages/manager.rs"]
-mod manager;
+// With its own tests: what they find out is worth knowing before a package is made.
+mod packaging;
 
 use agentcheck_tests::binaries;
 use agentcheck_tests::processes::{output, program, run};
 use agentcheck_tests::scratch::Scratch;
-use manager::{Made, Manager, install};
+use packaging::manager::{Made, Manager, install};
+use packaging::{bare, life};
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;

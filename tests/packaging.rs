@@ -10,11 +10,11 @@
 )]
 
 #[path = "packages/bare.rs"]
-mod bare;
+pub(crate) mod bare;
 #[path = "packages/life.rs"]
-mod life;
+pub(crate) mod life;
 #[path = "packages/manager.rs"]
-mod manager;
+pub(crate) mod manager;
 
 use manager::Manager;
 

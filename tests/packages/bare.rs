@@ -1,6 +1,6 @@
 //! A host without systemd: a throw-away copy of this machine's root from which its tools are missing.
 
-use crate::manager::Manager;
+use super::manager::Manager;
 use agentcheck_tests::processes::run;
 use agentcheck_tests::scratch::Scratch;
 use std::process::Command;

@@ -1,7 +1,7 @@
 //! What becomes of a host with systemd, and of the balancers that ask it, while the product is installed,
 //! works, is upgraded, removed and purged.
 
-use crate::manager::Manager;
+use super::manager::Manager;
 use agentcheck_tests::address::{Block, is_listening};
 use agentcheck_tests::app::Application;
 use agentcheck_tests::collector::Herald;
