@@ -256,7 +256,6 @@ fn read(tree: &toml::de::DeTable<'_>, findings: &mut Findings<'_>) -> Config {
     top.finish(
         findings,
         &["source", "derive", "service", "maintenance_file", "metrics"],
-        &["include"],
     );
     Config {
         files: Vec::new(),

@@ -82,7 +82,7 @@ fn derived(
     let header = table.span.clone();
     if let Some(series) = table.take("series") {
         let derived = series::read(name, &series, &mut table, sources, findings);
-        table.finish(findings, &KEYS, &[]);
+        table.finish(findings, &KEYS);
         return derived;
     }
     if let Some(source) = table.take("source") {
@@ -93,7 +93,7 @@ fn derived(
         .need(findings, "of", "\"cpu.value\"")
         .and_then(|entry| entry.text(findings, "\"cpu.value\""));
     let memory = memory(&mut table, findings);
-    table.finish(findings, &KEYS, &[]);
+    table.finish(findings, &KEYS);
     let of = of?;
     let expression = rules::expression(&of, Type::Number, vocabulary, findings)?;
     let used = sources.indices(expression.uses().keys());

@@ -191,3 +191,6 @@ fn read_text(file: File, room: &mut u64) -> io::Result<String> {
         wrong(format!("it is not UTF-8 from byte {at} on"))
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,7 +21,7 @@ pub(super) fn read(entry: Entry<'_>, findings: &mut Findings<'_>) -> Option<Metr
     let textfile = table
         .need(findings, "textfile", EXAMPLE)
         .and_then(|entry| textfile(&entry, findings));
-    table.finish(findings, &KEYS, &[]);
+    table.finish(findings, &KEYS);
     Some(Metrics {
         textfile: textfile?,
         every: every.unwrap_or(EVERY),

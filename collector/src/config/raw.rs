@@ -475,14 +475,12 @@ impl<'t> Table<'t> {
     }
 
     /// Refuses what is left: a misspelt key must not be silently without effect. `known` are the keys
-    /// that this table may have, `later` those that the documentation promises for a later version.
-    pub(super) fn finish(self, findings: &mut Findings<'_>, known: &[&str], later: &[&str]) {
+    /// that this table may have.
+    pub(super) fn finish(self, findings: &mut Findings<'_>, known: &[&str]) {
         for entry in self.entries {
             let message = format!("unknown key {}", entry.key);
             let finding = Diagnostic::error(entry.key_span(), message);
-            let remedy = if later.contains(&entry.key) {
-                "this version does not know it yet".to_owned()
-            } else if let Some(meant) = closest(entry.key, known.iter().copied()) {
+            let remedy = if let Some(meant) = closest(entry.key, known.iter().copied()) {
                 format!("did you mean {meant}?")
             } else {
                 format!("the keys here are {}", known.join(", "))

@@ -83,7 +83,7 @@ pub(super) fn read(
     for mut table in tables {
         let header = table.span.clone();
         let rule = rule(&mut table, vocabulary, findings);
-        table.finish(findings, &RULE_KEYS, &[]);
+        table.finish(findings, &RULE_KEYS);
         let Some((rule, when, name)) = rule else {
             continue;
         };

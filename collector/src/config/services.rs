@@ -236,7 +236,7 @@ fn service(
     service.fresh_for = silence::fresh_for(&mut table, &polled, findings);
     warn_of_silence(&service, &span, findings);
     warn_of_what_stays(&service, &span, findings);
-    table.finish(findings, &SERVICE_KEYS, &[]);
+    table.finish(findings, &SERVICE_KEYS);
     Some(service)
 }
 

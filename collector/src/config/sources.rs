@@ -266,7 +266,7 @@ fn of_kind(
         _ => (system::read(&mut table, findings), system::KEYS),
     };
     let known: Vec<&str> = keys.iter().chain(&POLLING_KEYS).copied().collect();
-    table.finish(findings, &known, &[]);
+    table.finish(findings, &known);
     Some(Source {
         name: name.to_owned(),
         every,

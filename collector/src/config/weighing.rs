@@ -98,7 +98,7 @@ impl Weighing<'_> {
         let penalty = table
             .take("penalty")
             .and_then(|entry| entry.number(findings, 0.0, 1000.0));
-        table.finish(findings, &CAPACITY_KEYS, &[]);
+        table.finish(findings, &CAPACITY_KEYS);
         Some(Capacity {
             rate: rate?,
             utilization: utilization?,
