@@ -57,7 +57,7 @@ REMAP = --remap-path-prefix=$(CARGO_HOME)=/cargo --remap-path-prefix=$(CURDIR)=/
 	--remap-path-prefix=$(abspath $(TARGET))=/target
 
 .PHONY: help build install uninstall packages package test-packages reproducible deny test check lint \
-	bench bench-loop demo fuzz prove man test-systemd-257
+	bench bench-loop bench-peers demo fuzz prove man test-systemd-257
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' Makefile
@@ -154,6 +154,9 @@ bench: ## compare with C programs that do the same: tables, in some seven minute
 
 bench-loop: ## compare policies of load feedback on a real HAProxy: tables and a plot, in some seven minutes
 	bench/feedback.py
+
+bench-peers: ## compare with other agents and scripts, those that are here or can be fetched: tables
+	bench/peers.py
 
 # Bytes from outside, each target for FUZZ_SECONDS. What it finds in new paths it leaves in target/fuzz/;
 # what fails becomes a file in the corpus beside the target and so a test. The targets run without a

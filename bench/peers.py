@@ -1,0 +1,366 @@
+#!/usr/bin/env python3
+"""Compares agentcheck with other agents and scripts that answer HAProxy's agent-check; asserts nothing.
+
+    bench/peers.py [NAME...]
+
+None of the others is in this repository. What a registry has is fetched from there into target/peers; for the
+rest a path is expected, and what is not there is left out and said to be. README.md says how each was got, and
+how to read the tables. Here is how each is started; what is measured is in peers_measure.py.
+
+    PYTHON2        a Python 2.7 with pip, for Herald, which is written in it (python2.7)
+    HAREPLY        the program (hareply)
+    CLUSTERCHECK   the script, of github.com/olafz/percona-clustercheck
+    MARIADB_ROOT   where usr/sbin/mariadbd, usr/bin/mariadb and usr/lib/galera are, for clustercheck (/)
+"""
+
+import contextlib
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import peers_measure
+import run
+from run import HERE, HOST, TARGET, free_port, running
+
+FETCHED = TARGET / "peers"
+MESSAGES = {"msg-per-second": 1890}
+# For the agent of Datawave, which wants these, and makes 73% of them, too.
+DATAWAVE = {"Status": "ready", "ConnectionUsagePercent": 38.0, "SystemLoad": 0.0, "SwapBytesUsed": 0}
+APPLICATION = f"""
+import http.server, json
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = json.dumps({MESSAGES | DATAWAVE!r}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_):
+        pass
+http.server.ThreadingHTTPServer(({HOST!r}, PORT), Answer).serve_forever()
+"""
+
+
+class LeftOut(Exception):
+    """Why one is not run here."""
+
+
+class Started:
+    """One that answers: where, which process answers or launches, and which decides (None: the same, or none)."""
+
+    def __init__(self, port, main, decider=None, standing=(), application=None):
+        self.port, self.main, self.decider = port, main, decider
+        # All that has to be in memory for it to work.
+        self.standing = [main, *standing]
+        # The process that is stopped when the application hangs, where it is not the common one.
+        self.application = application
+
+
+class Place:
+    """What all of them are given: a directory, and the application's port."""
+
+    def __init__(self, bench, application):
+        self.bench, self.work, self.application = bench, bench.work, application
+        self.url = f"http://{HOST}:{application}/health"
+
+
+@contextlib.contextmanager
+def xinetd(place, server, arguments=(), environment=()):
+    """xinetd with one service, without limits, and with the smallest log."""
+    port = free_port()
+    lines = "".join(f"\tenv += {line}\n" for line in environment)
+    if arguments:
+        lines += f"\tserver_args = {' '.join(map(str, arguments))}\n"
+    configuration = place.work / f"peers-{port}.conf"
+    configuration.write_text(
+        f"service agent\n{{\n\ttype = UNLISTED\n\tsocket_type = stream\n\tprotocol = tcp\n\twait = no\n"
+        f"\tuser = {'nobody' if run.IS_ROOT else os.environ['USER']}\n\tbind = {HOST}\n\tport = {port}\n"
+        f"\tserver = {server}\n\tcps = 0 0\n"
+        f"\tinstances = UNLIMITED\n\tper_source = UNLIMITED\n{lines}}}\n"
+    )
+    if not run.has("xinetd"):
+        raise LeftOut("no xinetd (apt-get install xinetd)")
+    words = ["xinetd", "-dontfork", "-f", configuration, "-filelog", place.work / f"peers-{port}.log"]
+    with running([*words, "-pidfile", place.work / f"peers-{port}.pid"], port) as process:
+        yield port, process.pid
+
+
+# agentcheck, twice.
+
+
+@contextlib.contextmanager
+def collector(place, name):
+    state, data = place.bench.state / name, place.work / f"{name}-data"
+    for directory in [state, data]:
+        directory.mkdir()
+        directory.chmod(0o755)
+    configuration = place.work / f"{name}.toml"
+    configuration.write_text(
+        f'[source.app.http]\nurl = "{place.url}"\nformat = "json"\nevery = "2s"\ntimeout = "1s"\n'
+        "[service.web]\nweight = \"headroom(app.json['msg-per-second'], 7000)\"\n"
+    )
+    words = [place.bench.collector, "collect", "--config", configuration, "--state-dir", state, "--data-dir", data]
+    with running(words) as process:
+        until = time.monotonic() + 20
+        while not (state / "web.state").exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        yield state, process.pid
+
+
+@contextlib.contextmanager
+def agentcheck_loop(place):
+    with collector(place, "loop") as (state, decider):
+        port = free_port()
+        with running([place.bench.responder, "web", "--state-dir", state, "--listen", f"{HOST}:{port}"], port) as main:
+            yield Started(port, main.pid, decider, [decider])
+
+
+@contextlib.contextmanager
+def agentcheck_xinetd(place):
+    with collector(place, "per-probe") as (state, decider):
+        with xinetd(place, place.bench.responder, ["web", "--state-dir", state]) as (port, main):
+            yield Started(port, main, decider, [decider])
+
+
+def agentcheck_version(_):
+    return run.output("git", "-C", str(run.ROOT), "rev-parse", "--short", "HEAD").strip()
+
+
+# What registries have.
+
+
+def fetch(name, words):
+    """Runs pip once; the directory that it filled."""
+    directory = FETCHED / name
+    if not directory.exists():
+        part = FETCHED / f"{name}.part"
+        shutil.rmtree(part, ignore_errors=True)
+        part.parent.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run([*words, "--quiet", "--target", part], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        if done.returncode:
+            raise LeftOut(f"pip: {done.stderr.decode().strip().splitlines()[-1]}")
+        part.rename(directory)
+    return directory
+
+
+def distribution(directory, name):
+    found = next(directory.glob(f"{name}-*-info")).name
+    return re.match(rf"{name}-([^-]+)", found)[1].removesuffix(".dist")
+
+
+def python2():
+    program = os.environ.get("PYTHON2", "python2.7")
+    if not run.has(program) or subprocess.run([program, "-m", "pip", "--version"], capture_output=True).returncode:
+        raise LeftOut("no Python 2.7 with pip, in which it is written (PYTHON2=)")
+    return program
+
+
+def herald_directory():
+    return fetch("herald", [python2(), "-m", "pip", "install", "haproxy-herald"])
+
+
+@contextlib.contextmanager
+def herald(place):
+    """The configuration of its README, with a poll every 2 s instead of 30, and the metric spelt rightly."""
+    directory, port = herald_directory(), free_port()
+    configuration = place.work / "herald.yml"
+    configuration.write_text(
+        f"name: web\nbind: {HOST}\nport: {port}\nplugins_dir: {directory}/herald/plugins\nplugins:\n"
+        f"  - name: web\n    herald_plugin_name: herald_http\n    url: '{place.url}'\n    is_json: yes\n"
+        "    stop_timeout: 60\n    interval: 2\n    staleness_interval: 120\n    staleness_response: noop\n"
+        "    thresholds_metric: \"r['msg-per-second']\"\n    thresholds:\n      - pct: 7000\n"
+        "        min_threshold_response: 1\n    default_response: noop\n"
+    )
+    words = [python2(), "-c", "from herald.herald import main; main()", "-c", configuration]
+    with running(words, port, env=os.environ | {"PYTHONPATH": str(directory)}) as main:
+        yield Started(port, main.pid)
+
+
+def herald_version(_):
+    return f"haproxy-herald {distribution(herald_directory(), 'haproxy_herald')} of PyPI"
+
+
+def datawave_directory():
+    return fetch("datawave", [sys.executable, "-m", "pip", "install", "datawave-haproxy-agent"])
+
+
+@contextlib.contextmanager
+def datawave(place):
+    directory, port = datawave_directory(), free_port()
+    configuration = place.work / "datawave.yml"
+    configuration.write_text(f"bind: {HOST}\nport: {port}\ndw_health_poller:\n  check_url: {place.url}\n")
+    words = [sys.executable, "-m", "datawave_haproxy_agent", "-c", configuration]
+    with running(words, port, env=os.environ | {"PYTHONPATH": str(directory)}) as main:
+        yield Started(port, main.pid)
+
+
+def datawave_version(_):
+    return f"datawave-haproxy-agent {distribution(datawave_directory(), 'datawave_haproxy_agent')} of PyPI"
+
+
+# What has to be there.
+
+
+def hareply_program():
+    program = shutil.which(os.environ.get("HAREPLY", "hareply"))
+    if not program:
+        raise LeftOut("no program (go install github.com/friendlycaptcha/hareply@latest, or HAREPLY=)")
+    return program
+
+
+@contextlib.contextmanager
+def hareply(place):
+    """It prints a file; somebody has to write that. Here a loop with the script of the next one."""
+    program, port, state = hareply_program(), free_port(), place.bench.state / "hareply"
+    writer = f"while :; do {HERE}/curl.sh {place.url} >{state}.new && mv {state}.new {state}; sleep 2; done"
+    with running(["bash", "-c", writer]) as decider:
+        while not state.exists():
+            time.sleep(0.05)
+        with running([program, "serve", "--host", HOST, "-p", port, "-f", state], port) as main:
+            yield Started(port, main.pid, decider.pid, [decider.pid])
+
+
+def hareply_version(_):
+    return os.environ.get("HAREPLY_VERSION") or run.output(hareply_program(), "version").strip()
+
+
+@contextlib.contextmanager
+def curl(place):
+    with xinetd(place, HERE / "curl.sh", [place.url]) as (port, main):
+        yield Started(port, main)
+
+
+@contextlib.contextmanager
+def vmstat(place):
+    with xinetd(place, HERE / "vmstat.sh") as (port, main):
+        yield Started(port, main)
+
+
+def script_version(_):
+    return "in this directory"
+
+
+def clustercheck_script():
+    script = os.environ.get("CLUSTERCHECK")
+    if not script or not os.access(script, os.X_OK):
+        raise LeftOut("no script (CLUSTERCHECK=)")
+    return script
+
+
+def mariadb():
+    root = pathlib.Path(os.environ.get("MARIADB_ROOT", "/"))
+    galera = root / "usr/lib/galera/libgalera_smm.so"
+    for program in [root / "usr/sbin/mariadbd", root / "usr/bin/mariadb", galera]:
+        if not program.exists():
+            raise LeftOut(f"no {program} (apt-get install mariadb-server galera-4, or MARIADB_ROOT=)")
+    return root, galera
+
+
+@contextlib.contextmanager
+def clustercheck(place):
+    """Of a real node of a cluster of one, as its README has it under xinetd."""
+    script, (root, galera), port = clustercheck_script(), mariadb(), free_port()
+    home, library = place.work / "mariadb", f"{root}/usr/lib/x86_64-linux-gnu"
+    (home / "bin").mkdir(parents=True)
+    (home / "bin/mysql").symlink_to(root / "usr/bin/mariadb")
+    environment = os.environ | {"LD_LIBRARY_PATH": library}
+    install = [root / "usr/bin/mariadb-install-db", "--no-defaults", f"--basedir={root / 'usr'}", "--skip-test-db"]
+    install += [f"--datadir={home}/data", "--auth-root-authentication-method=normal", "--user=root"]
+    subprocess.run(install, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+    (home / "my.cnf").write_text(f"[client]\nsocket = {home}/socket\n")
+    words = [root / "usr/sbin/mariadbd", "--no-defaults", "--user=root", f"--basedir={root / 'usr'}"]
+    words += [f"--datadir={home}/data", f"--socket={home}/socket", f"--port={port}", f"--bind-address={HOST}"]
+    words += [f"--plugin-dir={root}/usr/lib/mysql/plugin", f"--lc-messages-dir={root}/usr/share/mysql"]
+    words += ["--binlog-format=row", "--wsrep-on=ON", f"--wsrep-provider={galera}", "--wsrep-new-cluster"]
+    words += ["--wsrep-cluster-address=gcomm://", f"--wsrep-node-address={HOST}", "--innodb-autoinc-lock-mode=2"]
+    options = f"gmcast.listen_addr=tcp://{HOST}:{free_port()};ist.recv_addr={HOST}:{free_port()}"
+    with running([*words, f"--wsrep-provider-options={options}"], env=environment) as node:
+        client = [home / "bin/mysql", f"--defaults-file={home}/my.cnf", "-uroot", "-e"]
+        create = "create user clustercheckuser@localhost identified by 'clustercheckpassword!'; "
+        create += "grant process on *.* to clustercheckuser@localhost"
+        until = time.monotonic() + 60
+        while subprocess.run([*client, create], env=environment, stderr=subprocess.DEVNULL).returncode:
+            if node.poll() is not None or time.monotonic() > until:
+                raise LeftOut("MariaDB with Galera did not come up")
+            time.sleep(0.2)
+        arguments = ["clustercheckuser", "clustercheckpassword!", 0, "/dev/null", 1, home / "my.cnf"]
+        settings = [f"PATH={home}/bin:/usr/bin:/bin", f"LD_LIBRARY_PATH={library}"]
+        with xinetd(place, script, arguments, settings) as (at, main):
+            yield Started(at, main, application=node.pid)
+
+
+def clustercheck_version(_):
+    clustercheck_script()
+    root, _ = mariadb()
+    version = subprocess.run(
+        [root / "usr/sbin/mariadbd", "--version"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"LD_LIBRARY_PATH": f"{root}/usr/lib/x86_64-linux-gnu"},
+    ).stdout
+    script = os.environ.get("CLUSTERCHECK_VERSION", "the script at CLUSTERCHECK")
+    return f"{script}, MariaDB {version.split('Ver ')[-1].split('-')[0]} with Galera"
+
+
+# Name, how it is started, its version, probes per round.
+PEERS = [
+    ("agentcheck, accept loop", agentcheck_loop, agentcheck_version, 100),
+    ("agentcheck under xinetd", agentcheck_xinetd, agentcheck_version, 20),
+    ("hareply", hareply, hareply_version, 100),
+    ("Herald", herald, herald_version, 100),
+    ("Datawave's agent", datawave, datawave_version, 100),
+    ("script with curl under xinetd", curl, script_version, 10),
+    ("script with vmstat under xinetd", vmstat, script_version, 1),
+    ("clustercheck under xinetd", clustercheck, clustercheck_version, 3),
+]
+NOT_TRIED = [
+    ("Loadbalancer.org's agent 5", "Go; in no registry, from github.com/loadbalancerorg/lbfeedback"),
+    ("litmus_paper", "a Ruby gem that needs those of 2013"),
+]
+
+
+def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    wanted = sys.argv[1:] or [name for name, *_ in PEERS]
+    if unknown := [name for name in wanted if name not in [peer[0] for peer in PEERS]]:
+        sys.exit(f"{unknown}: known are {[peer[0] for peer in PEERS]}")
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with (
+        tempfile.TemporaryDirectory(prefix="agentcheck-bench-") as work,
+        tempfile.TemporaryDirectory(prefix="agentcheck-bench-", dir=memory) as state,
+        contextlib.ExitStack() as stack,
+    ):
+        for directory in [work, state]:
+            os.chmod(directory, 0o755)
+        bench = run.Bench(pathlib.Path(work), pathlib.Path(state))
+        words = ["cargo", "build", "--quiet", "--release", "--locked", "-p", "agentcheck"]
+        subprocess.run(words, cwd=run.ROOT, check=True)
+        bench.collector = shutil.copy(TARGET / "release/agentcheck", work)
+        print(f"{time.strftime('%Y-%m-%d %H:%M')}, Linux {os.uname().release} {os.uname().machine}, ", end="")
+        print(f"{len(run.CORES)} cores, load {run.load()}", flush=True)
+        port = free_port()
+        code = APPLICATION.replace("PORT", str(port))
+        application = stack.enter_context(running([sys.executable, "-c", code], port))
+        place, started, got = Place(bench, port), {}, []
+        for name, start, version, count in PEERS:
+            if name not in wanted:
+                continue
+            try:
+                got.append([name, version(place)])
+                started[name] = stack.enter_context(start(place)), count
+            except LeftOut as why:
+                got = [row for row in got if row[0] != name] + [[name, f"not run here: {why}"]]
+        run.table("What was compared", ["", "got"], got + [[name, f"not run here: {why}"] for name, why in NOT_TRIED])
+        peers_measure.cost(bench, started)
+        peers_measure.trouble(started, application)
+    print(f"load {run.load()}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""What is measured of the agents that peers.py starts: what a probe costs, and what is said in trouble."""
+
+import os
+import pathlib
+import re
+import signal
+import socket
+import statistics
+import subprocess
+import threading
+import time
+
+from run import HOST, has, load, output, percentile, table
+
+ROUNDS = 10
+TICK = os.sysconf("SC_CLK_TCK")
+# HAProxy's agent-inter: after it, a probe has failed.
+DEADLINE = 2.0
+HANG = 10.0
+
+
+def descendants(pid):
+    """It and all below it, as far as they are there."""
+    found, new = [], [pid]
+    while new:
+        one = new.pop()
+        found.append(one)
+        for task in pathlib.Path(f"/proc/{one}/task").glob("*/children"):
+            try:
+                new += [int(child) for child in task.read_text().split()]
+            except OSError:
+                pass
+    return found
+
+
+def megabytes(pids):
+    """The proportional share of memory that is resident."""
+    total = 0
+    for pid in {child for pid in pids for child in descendants(pid)}:
+        try:
+            text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+        except OSError:
+            continue
+        total += int(re.search(r"^Pss:\s+(\d+)", text, re.MULTILINE)[1])
+    return total / 1024
+
+
+def spent(pid):
+    """Microseconds of CPU that it has used, and its children that have ended."""
+    own = 0
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        own += int((task / "schedstat").read_text().split()[0])
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return own / 1000 + (int(fields[13]) + int(fields[14])) * 1e6 / TICK
+
+
+def processes(pid, port, count):
+    """Processes begun and programs started for one probe, counted by strace."""
+    if not has("strace"):
+        return "?", "?"
+    words = ["strace", "-f", "-qq", "-e", "trace=execve,clone,clone3,fork,vfork", "-e", "signal=none", "-p", str(pid)]
+    tracer = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    tracer_ready(pid)
+    for _ in range(count):
+        ask(port, 10)
+    time.sleep(0.3)
+    tracer.send_signal(signal.SIGINT)
+    log = tracer.communicate()[1]
+    begun = 0
+    for line in log.splitlines():
+        # A thread is no process; a call that is shown in two pieces is counted by the second.
+        begun += bool(re.search(r"\b(clone3?|v?fork)\b.*= [1-9]\d*$", line)) and "CLONE_THREAD" not in line
+    programs = len(re.findall(r"execve\(?.*= 0$", log, re.MULTILINE))
+    return f"{begun / count:g}", f"{programs / count:g}"
+
+
+def tracer_ready(pid):
+    """Until it is traced."""
+    for _ in range(500):
+        if "TracerPid:\t0" not in pathlib.Path(f"/proc/{pid}/status").read_text():
+            return
+        time.sleep(0.01)
+
+
+def ask(port, deadline):
+    """As HAProxy does without agent-send: the seconds until the first line (None: it did not come), and the line."""
+    began, text = time.monotonic(), b""
+    try:
+        with socket.create_connection((HOST, port), deadline) as client:
+            while b"\n" not in text:
+                client.settimeout(max(0.001, began + deadline - time.monotonic()))
+                part = client.recv(4096)
+                if not part:
+                    return None, "no newline" if text else "closed, no line"
+                text += part
+    except ConnectionRefusedError:
+        return None, "refused"
+    except ConnectionResetError:
+        return None, "reset"
+    except TimeoutError:
+        return None, "no answer"
+    return time.monotonic() - began, text.split(b"\n")[0].decode(errors="replace").strip()
+
+
+def cost(bench, started):
+    before = load()
+    times, cpu = {name: [] for name in started}, {name: [] for name in started}
+    for turn in range(-1, ROUNDS):
+        for name, (peer, count) in started.items():
+            number = count if turn >= 0 else 1
+            used = spent(peer.main)
+            lines = output(bench.probe, "latency", HOST, str(peer.port), str(number), "").split()
+            if count == 1 or count == 3:
+                # What a script still does after its last line.
+                time.sleep(0.2)
+            if turn >= 0:
+                times[name] += [float(line) for line in lines]
+                cpu[name].append((spent(peer.main) - used) / number)
+    base = statistics.median(next(iter(times.values())))
+    rows = []
+    for name, (peer, count) in started.items():
+        begun, programs = processes(peer.main, peer.port, 5)
+        median = statistics.median(times[name])
+        rows.append(
+            [
+                name,
+                f"{median / base:.3g}",
+                f"{median:.0f}",
+                f"{percentile(times[name], 99):.0f}",
+                f"{statistics.mean(cpu[name]):.0f}",
+                begun,
+                programs,
+                f"{megabytes(peer.standing):.1f}",
+                f"{times[name].count(0)} of {len(times[name])}",
+            ]
+        )
+    head = ["", "x loop", "median us", "p99 us", "CPU us", "processes", "programs", "MB standing", "no line"]
+    table(f"One probe: connect to EOF, {ROUNDS} interleaved rounds (load before {before}, after {load()})", head, rows)
+
+
+def trouble(started, application):
+    rows = {name: [ask(peer.port, 5)[1]] for name, (peer, _) in started.items()}
+    stopped = [application.pid, *[peer.application for peer, _ in started.values() if peer.application]]
+    answers = {name: [] for name in started}
+    threads = []
+
+    def one(name, port):
+        answers[name].append(ask(port, DEADLINE))
+
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        while time.monotonic() < began + HANG:
+            for name, (peer, _) in started.items():
+                threads.append(threading.Thread(target=one, args=(name, peer.port)))
+                threads[-1].start()
+            time.sleep(0.5)
+        waiting = {name: len(descendants(peer.main)) - 1 for name, (peer, _) in started.items()}
+        for thread in threads:
+            thread.join()
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    for name, heard in answers.items():
+        good = [took for took, _ in heard if took is not None]
+        last = heard[-1][1]
+        rows[name] += [f"{len(good)} of {len(heard)}", f"{max(good) * 1000:.0f}" if good else "", waiting[name], last]
+    time.sleep(5)
+    # The application is gone for good, and its port with it. A node of a cluster is killed as it would be.
+    for pid in stopped:
+        os.kill(pid, signal.SIGKILL)
+    time.sleep(12)
+    for name, (peer, _) in started.items():
+        rows[name].append(ask(peer.port, 5)[1])
+    # Whoever decides is gone, too.
+    for peer, _ in started.values():
+        os.kill(peer.decider or peer.main, signal.SIGKILL)
+    time.sleep(12)
+    for name, (peer, _) in started.items():
+        rows[name].append(ask(peer.port, 5)[1])
+    head = ["", "before", "in time", "slowest ms", "processes left", "said while it hangs", "application gone"]
+    head.append("killed")
+    title = f"The application hangs for {HANG:.0f} s, probed every 0.5 s; is gone; and the agent's daemon is killed"
+    table(title, head, [[name, *row] for name, row in rows.items()])
