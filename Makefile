@@ -30,6 +30,8 @@ BINARIES = agentcheck agentcheck-responder
 UNITS    = $(notdir $(wildcard systemd/*.service systemd/*.socket))
 # Drop-ins that are for reading and copying: UNIT.d/NAME.conf.
 OPTIONAL = $(patsubst systemd/optional/%,%,$(wildcard systemd/optional/*/*.conf))
+# For hosts without systemd, to be copied by hand.
+INIT     = $(notdir $(wildcard packaging/init/*))
 MANPAGES = $(notdir $(wildcard man/*.[1-8]))
 # But for the demo, which runs what was built here.
 EXAMPLES = $(filter-out demo.sh,$(patsubst examples/%,%,$(shell find examples -type f | LC_ALL=C sort)))
@@ -211,6 +213,9 @@ install: ## install below DESTDIR, for PREFIX=/usr and SYSCONFDIR=/etc; after ma
 	    $(PATHS) systemd/optional/$$file | \
 	        install -v -D -m 644 /dev/stdin "$(DESTDIR)$(DOCDIR)/systemd/$$file"; \
 	done
+	@for file in $(INIT); do \
+	    $(PATHS) packaging/init/$$file | install -v -D -m 644 /dev/stdin "$(DESTDIR)$(DOCDIR)/init/$$file"; \
+	done
 	@for file in $(EXAMPLES); do \
 	    mode=644; if [ -x examples/$$file ]; then mode=755; fi; \
 	    install -v -D -m $$mode examples/$$file "$(DESTDIR)$(DOCDIR)/examples/$$file"; \
@@ -239,7 +244,7 @@ uninstall: ## remove what install put there, but for configuration
 	    $(foreach page,$(MANPAGES),'$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(page)') \
 	    $(BINARIES:%='$(DESTDIR)$(BASHDIR)/%') $(BINARIES:%='$(DESTDIR)$(ZSHDIR)/_%') \
 	    $(BINARIES:%='$(DESTDIR)$(FISHDIR)/%.fish') \
-	    $(DOCS:%='$(DESTDIR)$(DOCDIR)/%') $(OPTIONAL:%='$(DESTDIR)$(DOCDIR)/systemd/%') \
+	    $(DOCS:%='$(DESTDIR)$(DOCDIR)/%') $(INIT:%='$(DESTDIR)$(DOCDIR)/init/%') $(OPTIONAL:%='$(DESTDIR)$(DOCDIR)/systemd/%') \
 	    $(EXAMPLES:%='$(DESTDIR)$(DOCDIR)/examples/%')
 	@conf='$(DESTDIR)$(XINETDCONF)'; \
 	if [ -e "$$conf" ] && $(XINETD) | cmp -s - "$$conf"; then rm -v "$$conf"; fi

@@ -116,7 +116,7 @@ _agentcheck() {
             return 0
             ;;
         agentcheck__subcmd__collect)
-            opts="-h --config --state-dir --data-dir --dry-run --help"
+            opts="-h --config --state-dir --data-dir --dry-run --daemon --pid-file --user --group --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -132,6 +132,22 @@ _agentcheck() {
                     ;;
                 --data-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pid-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --group)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -W "stderr syslog" -- "${cur}"))
                     return 0
                     ;;
                 *)

@@ -48,7 +48,13 @@ complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "units" -d 'Fi
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l state-dir -d 'Where the state files are' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l data-dir -d 'Overrides, history' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l pid-file -d 'Has the process id while it runs' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l user -d 'Become this user (as root)' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l group -d 'Another group than the user\'s' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l log -d 'Where the log goes; syslog with --daemon' -r -f -a "stderr\t'To standard error, with priorities where that is the journal'
+syslog\t'To the syslog of this host'"
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l dry-run -d 'Write nothing: print what would be said'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l daemon -d 'Go into the background when it is at work'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -s h -l help -d 'Print help'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand check" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand check" -l sample -d 'Put a sample of readings through it, too: a JSON file' -r -F

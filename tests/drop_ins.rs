@@ -89,6 +89,7 @@ fn install_puts_everything_where_it_belongs_and_uninstall_takes_it_away() {
     let workspace = binaries::workspace();
     for (from, to) in [
         ("systemd/optional", "usr/share/doc/agentcheck/systemd"),
+        ("packaging/init", "usr/share/doc/agentcheck/init"),
         ("examples", "usr/share/doc/agentcheck/examples"),
     ] {
         let from = files(&workspace.join(from));

@@ -20,13 +20,14 @@ programs=${CARGO_TARGET_DIR:-$here/target}/test-programs
 #   strace                         counts system calls, and holds a thread up
 #   valgrind                       looks at the responder's memory
 #   qemu-user gcc-aarch64-linux-gnu  run and link it for the other architecture
+#   busybox                        its syslogd, a small one
 #   procps curl                    the demo and the examples
 #   chromium-headless-shell        the browser that looks at the page of agentcheck report; with what it needs
 #                                  100 MB are fetched, in half a minute
 #   prometheus-node-exporter       reads the metrics, as it does in the field
 #   make                           make install is how the tests install
 packages="haproxy xinetd ucspi-tcp ipsvd tcputils socat ncat systemd iproute2 util-linux bsdutils strace
-	valgrind qemu-user gcc-aarch64-linux-gnu procps curl make chromium-headless-shell
+	valgrind qemu-user gcc-aarch64-linux-gnu busybox procps curl make chromium-headless-shell
 	prometheus-node-exporter"
 
 # The core library of the other architecture. Where Rust came by another way than rustup, the test that

@@ -64,6 +64,7 @@ const ROOMS: &[&str] = &[
     "explain",
     "report",
     "lock",
+    "background",
     "journal",
     "fold",
     "daemon",

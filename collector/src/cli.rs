@@ -1,5 +1,6 @@
 //! The command line: what can be asked for, and with which exit status it ends.
 
+mod collect;
 mod doctor;
 mod explain;
 mod history;
@@ -12,11 +13,9 @@ mod status;
 mod units;
 
 use crate::config::{self, Config, NotLoaded};
-use crate::journal::Destination;
 use crate::overrides::{Action, MAX_SPAN};
 use crate::sample;
 use crate::text::counted;
-use crate::{daemon, journal};
 use agentcheck_common::STATE_DIR;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::io::Write;
@@ -73,17 +72,7 @@ struct CommandLine {
 enum Command {
     /// Poll, evaluate and publish until stopped by SIGTERM or SIGINT
     #[command(after_help = "Example: agentcheck collect --config /etc/agentcheck/agentcheck.toml")]
-    Collect {
-        #[command(flatten)]
-        config: ConfigFile,
-        #[command(flatten)]
-        state: StateDir,
-        #[command(flatten)]
-        data: DataDir,
-        /// Write nothing: print what would be said
-        #[arg(long)]
-        dry_run: bool,
-    },
+    Collect(collect::Collect),
     /// Load the configuration as `collect` does, and say what is wrong
     #[command(
         after_help = "Example: agentcheck check --config agentcheck.toml --sample sample.json"
@@ -215,12 +204,7 @@ pub fn run() -> ExitCode {
         }
     };
     let outcome = match line.command {
-        Command::Collect {
-            config,
-            state,
-            data,
-            dry_run,
-        } => collect(&config, &state.state_dir, &data.data_dir, dry_run),
+        Command::Collect(collect) => collect.run(),
         Command::Check { config, sample } => check(&config, sample.as_deref()).map(Said::from),
         Command::History(given) => history::list(&given),
         Command::Why(given) => history::why(&given),
@@ -250,23 +234,6 @@ pub fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn collect(
-    file: &ConfigFile,
-    state_dir: &Path,
-    data_dir: &Path,
-    dry_run: bool,
-) -> Result<Said, Failed> {
-    let (config, warnings) = config::load(&file.config).map_err(|error| not_loaded(&error))?;
-    let _ = journal::start(Destination::Stderr);
-    for warning in &warnings.rendered {
-        // The first line says it all; the rest is for a terminal.
-        log::warn!("{}", warning.lines().next().unwrap_or_default());
-    }
-    daemon::run(config, state_dir, data_dir, dry_run)
-        .map(|()| String::new().into())
-        .map_err(|error| Failed(format!("agentcheck: {error}\n")))
 }
 
 fn check(file: &ConfigFile, sample: Option<&Path>) -> Result<String, Failed> {

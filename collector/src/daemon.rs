@@ -104,9 +104,17 @@ enum Event {
 /// Polls, evaluates and publishes until told to stop by SIGTERM or SIGINT. A `dry` run writes nothing: it
 /// reads what an operator has said and where another collector is, and prints what it would say.
 ///
+/// Calls `ready` when it is at work.
+///
 /// # Errors
 /// Where it cannot begin.
-pub fn run(config: Config, directory: &Path, data: &Path, dry: bool) -> Result<(), NotRun> {
+pub fn run(
+    config: Config,
+    directory: &Path,
+    data: &Path,
+    dry: bool,
+    ready: impl FnOnce(),
+) -> Result<(), NotRun> {
     let boot = clock::boot_id().map_err(NotRun::NoBootId)?;
     let place = if dry {
         None
@@ -146,6 +154,7 @@ pub fn run(config: Config, directory: &Path, data: &Path, dry: bool) -> Result<(
 
     collector.record("starts");
     collector.tell_manager(&[sd_notify::NotifyState::Ready]);
+    ready();
     info!(
         "collecting: {}, {}, into {}",
         text::counted(collector.config.sources.len(), "source"),

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod account;
+pub mod background;
 pub mod capacity;
 pub mod cli;
 pub mod clock;

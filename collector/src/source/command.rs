@@ -10,7 +10,7 @@
 //!
 //! Not here: limits of memory or processor time for a command (the service manager has those for all).
 
-mod account;
+pub(crate) mod account;
 mod output;
 mod plugin;
 #[cfg(test)]

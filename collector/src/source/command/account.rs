@@ -14,11 +14,11 @@ const MAX_BYTES: usize = 4 << 20;
 
 /// As whom a command is run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Account {
-    pub(super) uid: u32,
-    pub(super) gid: u32,
+pub(crate) struct Account {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
     /// Name and home, where the user stands in /etc/passwd.
-    pub(super) known: Option<(String, String)>,
+    pub(crate) known: Option<(String, String)>,
 }
 
 /// The account of a user and, where one is given, a group, each by name or number.
@@ -39,7 +39,13 @@ pub(super) fn look_up(
         .map_err(|wrong| Failure::new(Reason::Missing, wrong))
 }
 
-fn find(user: &str, group: Option<&str>, passwd: &str, groups: &str) -> Result<Account, String> {
+/// The same of the two files' content.
+pub(crate) fn find(
+    user: &str,
+    group: Option<&str>,
+    passwd: &str,
+    groups: &str,
+) -> Result<Account, String> {
     let number: Option<u32> = user.parse().ok();
     let entry = passwd.lines().find_map(|line| {
         let fields: Vec<&str> = line.split(':').collect();
@@ -89,9 +95,29 @@ fn find_group(group: &str, groups: &str) -> Option<u32> {
     })
 }
 
+/// The groups that name a user as a member.
+pub(crate) fn memberships(name: &str, groups: &str) -> Vec<u32> {
+    let group = |line: &str| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let [_, _, gid, members] = fields.as_slice() else {
+            return None;
+        };
+        let is_member = !name.is_empty() && members.split(',').any(|member| member.trim() == name);
+        is_member.then(|| gid.parse().ok()).flatten()
+    };
+    groups.lines().filter_map(group).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_user_is_member_where_it_is_named() {
+        let groups = "root:x:0:\nadm:x:4:syslog,web\nbroken\nweb:x:70:\nssl:x:80: web\nwebmail:x:90:webmail\n";
+        assert_eq!(memberships("web", groups), [4, 80]);
+        assert_eq!(memberships("", "root:x:0:\n"), [0; 0]);
+    }
 
     const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\n\
         # a comment\n+::::::\nbroken:x:\n\

@@ -1,0 +1,223 @@
+//! The pid file: it is locked as long as its process lives, so that what a dead one has left is known as that,
+//! whoever has its number by now.
+
+use fs2::FileExt;
+use rustix::fs::{Mode, OFlags, Stat};
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// A pid file that is ours. It is removed when this is dropped, where the rights allow it.
+#[derive(Debug)]
+pub struct PidFile {
+    path: PathBuf,
+    /// Only to be read: a process that has become another user cannot name another process to root.
+    locked: File,
+}
+
+/// Why there is none.
+#[derive(Debug)]
+pub enum NotTaken {
+    /// A live process has it; its id, where that could be read.
+    Held(PathBuf, Option<u32>),
+    /// There is a link or something else that is no plain file.
+    Strange(PathBuf),
+    /// It cannot be made or written.
+    Failed(PathBuf, io::Error),
+}
+
+impl fmt::Display for NotTaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Held(path, holder) => {
+                match holder {
+                    Some(pid) => write!(f, "another collector, process {pid}, is at work")?,
+                    None => f.write_str("another collector is at work")?,
+                }
+                write!(f, " (the pid file {} is locked)", path.display())
+            }
+            Self::Strange(path) => write!(
+                f,
+                "the pid file {} is a link or no plain file, and is left alone",
+                path.display()
+            ),
+            Self::Failed(path, error) => {
+                write!(
+                    f,
+                    "the pid file {} cannot be written: {error}",
+                    path.display()
+                )
+            }
+        }
+    }
+}
+
+impl PidFile {
+    /// Writes this process's id into a file that no live process has.
+    ///
+    /// # Errors
+    /// Where one has it, or it cannot be written.
+    pub fn take(path: &Path) -> Result<Self, NotTaken> {
+        let failed = |error: io::Error| NotTaken::Failed(path.to_owned(), error);
+        let strange = || NotTaken::Strange(path.to_owned());
+        let open = |flags: OFlags| {
+            let flags =
+                flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+            match rustix::fs::open(path, flags, Mode::from_raw_mode(0o644)) {
+                Ok(file) => Ok(File::from(file)),
+                Err(rustix::io::Errno::LOOP) => Err(strange()),
+                Err(error) => Err(failed(error.into())),
+            }
+        };
+        // The one before may be about to remove it.
+        for _ in 0..10 {
+            let mut locked = open(OFlags::RDONLY | OFlags::CREATE)?;
+            let found = stat(&locked).map_err(failed)?;
+            if rustix::fs::FileType::from_raw_mode(found.st_mode)
+                != rustix::fs::FileType::RegularFile
+                || found.st_nlink > 1
+            {
+                return Err(strange());
+            }
+            match FileExt::try_lock_exclusive(&locked) {
+                Ok(()) => {}
+                Err(error) if error.kind() == fs2::lock_contended_error().kind() => {
+                    let mut holder = String::new();
+                    // A courtesy.
+                    let _ = (&mut locked).take(20).read_to_string(&mut holder);
+                    return Err(NotTaken::Held(path.to_owned(), holder.trim().parse().ok()));
+                }
+                Err(error) => return Err(failed(error)),
+            }
+            let taken = Self {
+                path: path.to_owned(),
+                locked,
+            };
+            if !taken.is_ours() {
+                continue;
+            }
+            let mut file = open(OFlags::WRONLY)?;
+            if identity(&stat(&file).map_err(failed)?) != identity(&found) {
+                return Err(strange());
+            }
+            // Whatever the umask is; it may be another's, and then it is as that one made it.
+            let _ = rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644));
+            file.set_len(0)
+                .and_then(|()| writeln!(file, "{}", std::process::id()))
+                .map_err(failed)?;
+            return Ok(taken);
+        }
+        Err(failed(io::Error::other("it is replaced all the time")))
+    }
+
+    /// Whether the path still leads to it.
+    fn is_ours(&self) -> bool {
+        let there = rustix::fs::lstat(&self.path);
+        let ours = stat(&self.locked);
+        matches!((there, ours), (Ok(there), Ok(ours)) if identity(&there) == identity(&ours))
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        if self.is_ours() {
+            // What is left here by a user without the right is known to be of nobody: it is locked no more.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn stat(file: &File) -> io::Result<Stat> {
+    rustix::fs::fstat(file).map_err(io::Error::from)
+}
+
+fn identity(of: &Stat) -> (u64, u64) {
+    (of.st_dev, of.st_ino)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    struct Directory(PathBuf);
+
+    impl Directory {
+        fn new(test: &str) -> Self {
+            let name = format!("agentcheck-pid-{test}-{}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn it_has_the_id_while_it_is_held_and_is_gone_then() {
+        let directory = Directory::new("held");
+        let path = directory.0.join("pid");
+        // What a dead one has left, longer than ours.
+        fs::write(&path, "4294967295\n4294967295\n").unwrap();
+        let taken = PidFile::take(&path).unwrap();
+        let ours = format!("{}\n", std::process::id());
+        assert_eq!(fs::read_to_string(&path).unwrap(), ours);
+        let refused = PidFile::take(&path).unwrap_err().to_string();
+        let held = format!(
+            "another collector, process {}, is at work",
+            std::process::id()
+        );
+        assert!(refused.starts_with(&held), "{refused}");
+        drop(taken);
+        assert!(!path.exists());
+        drop(PidFile::take(&path).unwrap());
+    }
+
+    #[test]
+    fn one_that_is_not_ours_any_more_stays() {
+        let directory = Directory::new("replaced");
+        let path = directory.0.join("pid");
+        let taken = PidFile::take(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "1\n").unwrap();
+        drop(taken);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "1\n");
+    }
+
+    #[test]
+    fn links_and_other_things_are_left_alone() {
+        let directory = Directory::new("links");
+        let precious = directory.0.join("precious");
+        fs::write(&precious, "untouched").unwrap();
+        for name in ["symbolic", "hard", "directory", "fifo"] {
+            let path = directory.0.join(name);
+            match name {
+                "symbolic" => std::os::unix::fs::symlink(&precious, &path).unwrap(),
+                "hard" => fs::hard_link(&precious, &path).unwrap(),
+                "directory" => fs::create_dir(&path).unwrap(),
+                _ => rustix::fs::mknodat(
+                    rustix::fs::CWD,
+                    &path,
+                    rustix::fs::FileType::Fifo,
+                    Mode::from_raw_mode(0o600),
+                    0,
+                )
+                .unwrap(),
+            }
+            PidFile::take(&path).unwrap_err();
+            assert!(path.symlink_metadata().is_ok(), "{name} is gone");
+            assert_eq!(fs::read_to_string(&precious).unwrap(), "untouched");
+        }
+        let nowhere = directory.0.join("nowhere/pid");
+        let said = PidFile::take(&nowhere).unwrap_err().to_string();
+        assert!(
+            said.ends_with("cannot be written: No such file or directory (os error 2)"),
+            "{said}"
+        );
+    }
+}
