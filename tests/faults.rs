@@ -10,12 +10,24 @@
     reason = "a test says what it expects in the shortest way, and prints what it did"
 )]
 
+#[path = "faults/applications.rs"]
+mod applications;
+#[path = "faults/clocks.rs"]
+mod clocks;
+#[path = "faults/configuration.rs"]
+mod configuration;
+#[path = "faults/directory.rs"]
+mod directory;
 #[path = "faults/goes_on.rs"]
 mod goes_on;
 #[path = "faults/kills.rs"]
 mod kills;
 #[path = "faults/left_behind.rs"]
 mod left_behind;
+#[path = "faults/limits.rs"]
+mod limits;
+#[path = "faults/scene.rs"]
+mod scene;
 #[path = "faults/share.rs"]
 mod share;
 #[path = "faults/sources.rs"]

@@ -17,6 +17,8 @@ programs=${CARGO_TARGET_DIR:-$here/target}/test-programs
 #   systemd                        booted in namespaces; systemd-socket-activate; systemd-analyze
 #   iproute2                       addresses for the fence of the listeners
 #   util-linux bsdutils            unshare, nsenter, setpriv; script, for a terminal
+#   e2fsprogs                      a disk of a test's own, that hangs
+#   libfaketime                    a wall clock that is set while the collector is at work
 #   strace                         counts system calls, and holds a thread up
 #   valgrind                       looks at the responder's memory
 #   qemu-user gcc-aarch64-linux-gnu  run and link it for the other architecture
@@ -28,7 +30,7 @@ programs=${CARGO_TARGET_DIR:-$here/target}/test-programs
 #   make                           make install is how the tests install
 packages="haproxy xinetd ucspi-tcp ipsvd tcputils socat ncat systemd iproute2 util-linux bsdutils strace
 	valgrind qemu-user gcc-aarch64-linux-gnu busybox procps curl make chromium-headless-shell
-	prometheus-node-exporter"
+	e2fsprogs libfaketime prometheus-node-exporter"
 
 # The core library of the other architecture. Where Rust came by another way than rustup, the test that
 # needs it says what is missing.

@@ -81,7 +81,11 @@ impl fmt::Display for NotRun {
         match self {
             Self::NotLocked(error) => error.fmt(f),
             Self::NoBootId(error) => write!(f, "no boot id, and so no time to go by: {error}"),
-            Self::NoThreads(error) => write!(f, "no signals or threads: {error}"),
+            Self::NoThreads(error) => write!(
+                f,
+                "no threads are to be had: {error}. Each source of kind http, tcp or command takes one; what \
+                 limits them are `ulimit -u` and, in a unit, TasksMax="
+            ),
             Self::Lost(directory) => write!(
                 f,
                 "the state directory {} is lost: ends, so that the service manager makes it again",

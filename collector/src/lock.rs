@@ -5,7 +5,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -130,7 +130,8 @@ pub fn take_in(
 ) -> Result<Lock, NotLocked> {
     let path = path(called);
     let failed = |error: io::Error| NotLocked::Failed(path.clone(), error);
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    // Not for writing: nothing that stays open is to keep a file system from being made read-only.
+    let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let begun = Instant::now();
     loop {
         let file = rustix::fs::openat(directory, NAME, flags, Mode::from_raw_mode(0o644));
@@ -155,11 +156,10 @@ pub fn take_in(
             continue;
         }
         // A full file system is no reason not to begin: it may have room later.
-        let mut file = &lock.file;
-        let _ = file
-            .set_len(0)
-            .and_then(|()| file.rewind())
-            .and_then(|()| writeln!(file, "{}", std::process::id()));
+        let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let _ = rustix::fs::openat(directory, NAME, flags, Mode::empty())
+            .map_err(io::Error::from)
+            .and_then(|file| writeln!(File::from(file), "{}", std::process::id()));
         return Ok(lock);
     }
 }

@@ -85,6 +85,7 @@ fn play(test: &str, socket: &str) {
     let mut story = Story::begin(test, |setting| Booted::start(setting, socket));
     story.the_whole();
     the_unit_brings_it_back(&story);
+    the_unit_makes_its_directory_again(&story);
     let failed = story
         .host
         .systemd
@@ -138,4 +139,29 @@ fn the_unit_brings_it_back(story: &Story<Booted>) {
         let stale = samples.iter().filter(|sample| sample.line == plan.then);
         println!("{} answers, {} stale", samples.len(), stale.count());
     }
+}
+
+/// In the unit's sandbox the collector cannot make the state directory again: it ends, and the next start makes it.
+fn the_unit_makes_its_directory_again(story: &Story<Booted>) {
+    story.reach_the_example();
+    let systemd = &story.host.systemd;
+    let before = systemd.property(COLLECTOR, "MainPID");
+    // What is put into it meanwhile may keep a part of it.
+    wait_until("the directory to be gone", || {
+        std::fs::remove_dir_all(story.host.states.path()).is_ok()
+    });
+    wait_until("another process of the collector", || {
+        let pid = systemd.property(COLLECTOR, "MainPID");
+        pid != before && pid != "0"
+    });
+    let after = agentcheck_tests::state::now();
+    wait_until("its first words", || {
+        story.host.states.file("web").exists() && story.plan("web").from > after
+    });
+    story.reach_the_example();
+    let log = systemd.journal(COLLECTOR);
+    assert!(
+        log.contains("is lost: ends, so that the service manager makes it again"),
+        "{log}"
+    );
 }

@@ -1,19 +1,18 @@
-//! The collector is killed two hundred times at random moments while four probers read: two through an
-//! accept loop, two by a process for each probe. Every answer is one whole valid line, and none is older
-//! than its schedule allows.
+//! The collector is killed a thousand times at random moments while ten probers read, half of them through an
+//! accept loop, half by a process for each probe. Every answer is one whole valid line, and none is older than
+//! its schedule allows.
 //!
-//! The age of an answer can be told because the source is a counter, and it is known until when at the
-//! latest each of its values could be polled: when the next one had taken its place.
+//! Five collectors are killed side by side, each in a directory of its own, so that it takes half a minute.
 
-use agentcheck_common::{BootTime, Reply};
 use agentcheck_tests::address::Block;
 use agentcheck_tests::binaries;
 use agentcheck_tests::collector::{Collector, Plan};
-use agentcheck_tests::prober::{Prober, Sample};
+use agentcheck_tests::prober::Prober;
 use agentcheck_tests::processes::wait_until;
 use agentcheck_tests::responder::{Loop, arguments};
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::{StateDirectory, now};
+use agentcheck_tests::ticking::{Counter, Judged, configuration, judge};
 use agentcheck_tests::wire::{End, Heard, probe};
 use std::collections::BTreeSet;
 use std::io::Read as _;
@@ -21,44 +20,65 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+/// Collectors at a time.
+const LANES: u64 = 5;
+
+/// How often each is killed.
 const KILLS: u32 = 200;
 
 /// How long a reply is good: the least that the configuration takes for this source.
 const FRESH_FOR: Duration = Duration::from_millis(300);
 
-/// The counter at which the weight would be nothing.
-const MOST: u64 = 10_000;
-
-/// Between two probes of one prober, so that the four leave the machine to the collector.
-const PAUSE: Duration = Duration::from_millis(4);
+/// Between two probes of one prober, so that they leave the machine to the collectors.
+const PAUSE: Duration = Duration::from_millis(10);
 
 #[test]
-fn two_hundred_kills_under_four_probers() {
+fn a_thousand_kills_under_ten_probers() {
     let seed = seed();
     println!("seed {seed}: AGENTCHECK_SEED={seed} kills at the same moments again");
-    let mut random = Random(seed);
-    let scratch = Scratch::new("kills");
+    let begun = Instant::now();
+    let lanes: Vec<_> = (0..LANES)
+        .map(|lane| std::thread::spawn(move || kill_and_start(lane, seed)))
+        .collect();
+    let (mut published, mut judged) = (0, Judged::default());
+    for lane in lanes {
+        let (wrote, seen) = lane
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        published += wrote;
+        judged.fresh += seen.fresh;
+        judged.stale += seen.stale;
+        judged.kept += seen.kept;
+    }
+    println!(
+        "{} kills in {:.1} s, {published} of those killed had written; {judged:?}, none torn, none too old",
+        LANES * u64::from(KILLS),
+        begun.elapsed().as_secs_f64()
+    );
+}
+
+/// How many of those that were killed had written, and what was answered.
+fn kill_and_start(lane: u64, seed: u64) -> (u32, Judged) {
+    let mut random = Random(seed.wrapping_add(lane.wrapping_mul(0x9e37_79b9_7f4a_7c15)) | 1);
+    let scratch = Scratch::new(&format!("kills{lane}"));
     let block = Block::claim();
     let states = StateDirectory::at(scratch.directory("state"));
     let counter = Counter::start(&scratch.file("counter"));
-    let configuration = scratch.write("agentcheck.toml", configuration(&counter.file));
+    let text = configuration(counter.file(), FRESH_FOR);
+    let configuration = scratch.write("agentcheck.toml", text);
 
     let mut collector = Collector::start(&scratch, "collector", &configuration, &states);
     collector.wait_for_plan(&states, "tick", |_| true);
     let agent = block.agent();
     let _responder = Loop::start(&scratch, &states, &["--ask"], &[agent]);
-    let loops = (0..2).map(|_| Prober::start(PAUSE, move || probe(agent, b"tick\n")));
-    let one_shots = (0..2).map(|_| {
-        let states = states.clone();
-        Prober::start(PAUSE, move || one_shot(&states))
-    });
-    let mut probers: Vec<Prober> = loops.chain(one_shots).collect();
+    let one_shots = states.clone();
+    let mut probers = [
+        Prober::start(PAUSE, move || probe(agent, b"tick\n")),
+        Prober::start(PAUSE, move || one_shot(&one_shots)),
+    ];
 
-    let begun = Instant::now();
     let mut published = 0;
     for round in 0..KILLS {
         let started = now();
@@ -81,83 +101,26 @@ fn two_hundred_kills_under_four_probers() {
         }
         collector = Collector::start(&scratch, "collector", &configuration, &states);
     }
-    println!(
-        "{KILLS} kills in {:.1} s, {published} of those killed had written",
-        begun.elapsed().as_secs_f64()
-    );
     // And as if nothing had been.
     let after = now();
     collector.wait_for_plan(&states, "tick", |plan| plan.from >= after);
 
     let written = counter.stop();
-    for (index, prober) in probers.into_iter().enumerate() {
-        let samples = prober.samples();
-        let (fresh, stale) = judge(&samples, &written);
-        println!("prober {index}: {fresh} fresh answers, {stale} stale ones, none too old");
-        assert!(fresh > 0 && stale > 0, "prober {index} saw too little");
+    let mut all = Judged::default();
+    for (prober, way) in probers.into_iter().zip(["loop", "one-shots"]) {
+        let judged = judge(&prober.samples(), &written, FRESH_FOR);
+        println!("collector {lane}, {way}: {judged:?}");
+        assert!(judged.fresh > 0 && judged.stale > 0, "{way} saw too little");
+        all.fresh += judged.fresh;
+        all.stale += judged.stale;
+        all.kept += judged.kept;
     }
     assert_eq!(
         unknown_files(states.path()),
         BTreeSet::new(),
         "kills leave files behind"
     );
-}
-
-fn configuration(counter: &Path) -> String {
-    format!(
-        r#"
-[source.tick.file]
-path = "{}"
-format = "number"
-every = "100ms"
-timeout = "200ms"
-
-[service.tick]
-weight = "headroom(tick.value, {MOST})"
-fresh_for = "{}ms"
-"#,
-        counter.display(),
-        FRESH_FOR.as_millis()
-    )
-}
-
-/// Holds every answer against what was to be said then, and counts the fresh and the stale ones.
-fn judge(samples: &[Sample], written: &[BootTime]) -> (usize, usize) {
-    let (mut fresh, mut stale) = (0, 0);
-    let mut last_tick = 0;
-    let mut last_percent = 100;
-    for sample in samples {
-        let reply = Reply::parse(sample.line.as_bytes()).expect("the prober has looked");
-        let percent = reply.percent.expect("a weight in every line").get();
-        assert!(percent <= last_percent, "back in time: {sample:?}");
-        last_percent = percent;
-        let why = reply.description.as_str();
-        if why == "stale" {
-            stale += 1;
-        } else if let Some(tick) = why.strip_prefix("tick=") {
-            fresh += 1;
-            let tick: u64 = tick.parse().unwrap_or_else(|_| panic!("{sample:?}"));
-            let expected = 100 - (100 * tick).div_ceil(MOST);
-            assert_eq!(u64::from(percent), expected, "{sample:?}");
-            assert!(tick >= last_tick, "back in time: {sample:?}");
-            last_tick = tick;
-            // The poll was sent before the next value was there. Where there is no next one, the
-            // counter has only just got so far.
-            let next = usize::try_from(tick + 1).unwrap();
-            if let Some(replaced) = written.get(next) {
-                let until = replaced.after(FRESH_FOR);
-                assert!(
-                    sample.asked < until,
-                    "too old, good until {until}: {sample:?}"
-                );
-            }
-        } else {
-            // A poll that a busy machine did not let finish in time, under a collector that lives.
-            let kept = ["kept: tick timeout", "kept: tick overdue"];
-            assert!(kept.contains(&why), "{sample:?}");
-        }
-    }
-    (fresh, stale)
+    (published, all)
 }
 
 /// What is in the state directory and has no business there.
@@ -198,54 +161,6 @@ fn one_shot(states: &StateDirectory) -> std::io::Result<Heard> {
         bytes,
         end: End::Eof,
     })
-}
-
-/// A file that holds 1, 2, 3 and so on, and when each of these was there.
-struct Counter {
-    file: std::path::PathBuf,
-    stop: Arc<AtomicBool>,
-    thread: std::thread::JoinHandle<()>,
-    written: Arc<Mutex<Vec<BootTime>>>,
-}
-
-impl Counter {
-    fn start(file: &Path) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let written = Arc::new(Mutex::new(vec![now()]));
-        let write = {
-            let (file, written) = (file.to_owned(), Arc::clone(&written));
-            move |count: u64| {
-                let part = file.with_extension("part");
-                std::fs::write(&part, count.to_string()).unwrap();
-                std::fs::rename(&part, &file).unwrap();
-                written.lock().unwrap().push(now());
-            }
-        };
-        write(1);
-        let told = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || {
-            let mut count = 1;
-            while !told.load(Ordering::SeqCst) {
-                std::thread::sleep(Duration::from_millis(20));
-                count += 1;
-                write(count);
-            }
-        });
-        Self {
-            file: file.to_owned(),
-            stop,
-            thread,
-            written,
-        }
-    }
-
-    /// When each value was there at the latest; the index is the value.
-    fn stop(self) -> Vec<BootTime> {
-        self.stop.store(true, Ordering::SeqCst);
-        self.thread.join().expect("the counter counts");
-        let written = self.written.lock().unwrap();
-        written.clone()
-    }
 }
 
 fn seed() -> u64 {

@@ -62,9 +62,14 @@ impl Collector {
         configuration: &Path,
         states: &StateDirectory,
     ) -> Self {
-        let mut command = Self::command(configuration, states);
+        Self::start_by(scratch, name, &mut Self::command(configuration, states))
+    }
+
+    /// The same by a command that a test has had a hand in.
+    #[must_use]
+    pub fn start_by(scratch: &Scratch, name: &str, command: &mut Command) -> Self {
         Self {
-            process: Running::start(scratch, name, &mut command),
+            process: Running::start(scratch, name, command),
         }
     }
 

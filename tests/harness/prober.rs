@@ -36,6 +36,16 @@ impl Prober {
         pause: Duration,
         ask: impl Fn() -> std::io::Result<Heard> + Send + 'static,
     ) -> Self {
+        Self::start_allowing(pause, &[], ask)
+    }
+
+    /// The same, where these words may be answered, too: they are no replies, and change nothing.
+    #[must_use]
+    pub fn start_allowing(
+        pause: Duration,
+        words: &'static [&'static str],
+        ask: impl Fn() -> std::io::Result<Heard> + Send + 'static,
+    ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
         let answers = Arc::new(AtomicU64::new(0));
@@ -45,7 +55,7 @@ impl Prober {
             while !told.load(Ordering::SeqCst) {
                 let asked = now();
                 let heard = ask().map_err(|error| format!("no answer: {error}"))?;
-                let line = whole_line(&heard)?;
+                let line = whole_line(&heard, words)?;
                 samples.push(Sample {
                     asked,
                     heard: now(),
@@ -102,12 +112,15 @@ impl Drop for Prober {
     }
 }
 
-fn whole_line(heard: &Heard) -> Result<String, String> {
+fn whole_line(heard: &Heard, words: &[&str]) -> Result<String, String> {
     let wrong = || format!("not one whole reply: {heard:?}");
     if heard.end != End::Eof {
         return Err(wrong());
     }
     let line = heard.bytes.strip_suffix(b"\n").ok_or_else(wrong)?;
-    Reply::parse(line).map_err(|_| wrong())?;
-    String::from_utf8(line.to_vec()).map_err(|_| wrong())
+    let text = String::from_utf8(line.to_vec()).map_err(|_| wrong())?;
+    if !words.contains(&text.as_str()) {
+        Reply::parse(line).map_err(|_| wrong())?;
+    }
+    Ok(text)
 }

@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// A suspend, or a step of the wall clock, that is shorter is not told.
 const LEAST: Duration = Duration::from_secs(2);
 
+/// Seconds.
+const DAY: u64 = 86_400;
+
 /// What the clocks say at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clocks {
@@ -78,7 +81,13 @@ impl Lapse {
 
 impl fmt::Display for Lapse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let span = humantime::format_duration(Duration::from_secs(self.span().as_secs()));
+        let seconds = self.span().as_secs();
+        let span = if seconds < 2 * DAY {
+            humantime::format_duration(Duration::from_secs(seconds)).to_string()
+        } else {
+            // What is in a month or a year of theirs nobody knows.
+            format!("{} days", (seconds + DAY / 2) / DAY)
+        };
         match self {
             Self::Suspended(_) => write!(
                 f,
@@ -111,7 +120,7 @@ impl Collector {
             } else {
                 info!("{lapse}");
             }
-            self.record(&lapse.to_string());
+            self.record(&format!("notes: {lapse}"));
         }
         now
     }
@@ -151,6 +160,8 @@ mod tests {
         let stopped = told(31, 31, 3631);
         assert_eq!(stopped.len(), 1, "{stopped:?}");
         assert!(stopped[0].starts_with("the collector was held up for 30s "));
+        let year = ["the wall clock was set forward by 365 days; no reply goes by it"];
+        assert_eq!(told(1, 1, 3601 + 365 * DAY), year);
         let forward = ["the wall clock was set forward by 1day; no reply goes by it"];
         assert_eq!(told(1, 1, 3601 + 86_400), forward);
         let back = ["the wall clock was set back by 30m; no reply goes by it"];

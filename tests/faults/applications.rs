@@ -1,0 +1,203 @@
+//! Applications that hang, drip a byte at a time, flood, redirect for ever or close half-way, by http, tcp and
+//! command: each fails with its reason, and none delays, or is taken for, the one beside it that lives.
+
+use agentcheck_tests::address::Block;
+use agentcheck_tests::app::Application;
+use agentcheck_tests::collector::Collector;
+use agentcheck_tests::door::Door;
+use agentcheck_tests::haproxy::{Backend, Haproxy, Server};
+use agentcheck_tests::prober::Prober;
+use agentcheck_tests::responder::Loop;
+use agentcheck_tests::scratch::Scratch;
+use agentcheck_tests::state::{StateDirectory, now};
+use agentcheck_tests::wire::probe;
+use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+/// What an application does with a connection to its address.
+type Answer = fn(&mut TcpStream, SocketAddr) -> std::io::Result<()>;
+
+/// An application that does `answer` with each connection, on a thread of its own.
+fn application(address: SocketAddr, answer: Answer) -> Door {
+    Door::open(address, move |mut stream| {
+        std::thread::spawn(move || {
+            let _ = stream.read(&mut [0; 4096]);
+            // Whoever goes away does not want the rest.
+            let _ = answer(&mut stream, address);
+        });
+    })
+}
+
+const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nConnection: close\r\n";
+
+fn hangs(stream: &mut TcpStream, _: SocketAddr) -> std::io::Result<()> {
+    stream.read(&mut [0]).map(drop)
+}
+
+fn drips(stream: &mut TcpStream, _: SocketAddr) -> std::io::Result<()> {
+    for byte in HEAD.iter().cycle() {
+        stream.write_all(&[*byte])?;
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    Ok(())
+}
+
+fn floods(stream: &mut TcpStream, _: SocketAddr) -> std::io::Result<()> {
+    stream.write_all(HEAD)?;
+    stream.write_all(b"\r\n")?;
+    loop {
+        stream.write_all(&[b'1'; 65536])?;
+    }
+}
+
+fn floods_the_head(stream: &mut TcpStream, _: SocketAddr) -> std::io::Result<()> {
+    stream.write_all(HEAD)?;
+    loop {
+        stream.write_all(b"X-More: of the same\r\n")?;
+    }
+}
+
+fn redirects(stream: &mut TcpStream, here: SocketAddr) -> std::io::Result<()> {
+    write!(
+        stream,
+        "HTTP/1.1 302 Found\r\nLocation: http://{here}/again\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    )
+}
+
+fn closes_half_way(stream: &mut TcpStream, _: SocketAddr) -> std::io::Result<()> {
+    stream.write_all(HEAD)?;
+    stream.write_all(b"Content-Length: 100\r\n\r\n{\"load\":")
+}
+
+fn closes_at_once(_: &mut TcpStream, _: SocketAddr) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// What each does, and why its poll has failed, as the log and the reply have it.
+const BY_HTTP: [(&str, Answer, &str); 7] = [
+    ("hangs", hangs, "timeout"),
+    ("drips", drips, "timeout"),
+    ("floods", floods, "too-large"),
+    ("floods_the_head", floods_the_head, "malformed"),
+    ("redirects", redirects, "redirect"),
+    ("closes_half_way", closes_half_way, "broken"),
+    ("closes_at_once", closes_at_once, "broken"),
+];
+
+const BY_COMMAND: [(&str, &str, &str); 6] = [
+    ("never_ends", "exec sleep 1000", "timeout"),
+    ("drips_lines", "while echo 1; do sleep 1; done", "timeout"),
+    ("never_stops", "exec yes 1", "too-large"),
+    ("closes_its_output", "exec >&-; sleep 1000", "timeout"),
+    ("is_killed", "kill -9 $$", "signal"),
+    ("fails", "echo 50; exit 3", "exit"),
+];
+
+#[test]
+fn applications_that_do_everything_wrong() {
+    let scratch = Scratch::new("applications");
+    let block = Block::claim();
+    let states = StateDirectory::at(scratch.directory("state"));
+    let live = Application::start(block.address(8081), 1890);
+    let mut text = format!(
+        "[source.live.http]\nurl = \"{}\"\nformat = \"json\"\nevery = \"100ms\"\ntimeout = \"1s\"\n\
+         [service.live]\nweight = \"headroom(live.json['msg-per-second'], 7000)\"\n",
+        live.url()
+    );
+    let mut doors = Vec::new();
+    let mut expected = Vec::new();
+    let mut service = |text: &mut String, name: &str, weight: &str, line: &str| {
+        let _ = writeln!(
+            text,
+            "every = \"100ms\"\ntimeout = \"500ms\"\n[service.{name}]\nweight = \"{weight}\"\n\
+             on_failure = \"floor\""
+        );
+        expected.push((name.to_owned(), line.to_owned()));
+    };
+    for (name, answer, why) in BY_HTTP {
+        let address = block.address(8081);
+        doors.push(application(address, answer));
+        let _ = writeln!(
+            text,
+            "[source.{name}.http]\nurl = \"http://{address}/\"\nformat = \"number\""
+        );
+        service(
+            &mut text,
+            name,
+            &format!("{name}.value"),
+            &format!("up 1% # {name} {why}"),
+        );
+    }
+    for (name, script, why) in BY_COMMAND {
+        let _ = writeln!(
+            text,
+            "[source.{name}.command]\nargv = [\"/bin/sh\", \"-c\", '{script}']\nformat = \"number\""
+        );
+        service(
+            &mut text,
+            name,
+            &format!("{name}.value"),
+            &format!("up 1% # {name} {why}"),
+        );
+    }
+    // A queue of connections that nobody takes: the first few fill it.
+    let full = block.address(8081);
+    let queue = TcpListener::bind(full).unwrap();
+    rustix::net::listen(&queue, 0).unwrap();
+    let _waiting: Vec<_> = (0..4)
+        .filter_map(|_| TcpStream::connect_timeout(&full, Duration::from_millis(100)).ok())
+        .collect();
+    let _ = writeln!(text, "[source.full.tcp]\naddress = \"{full}\"");
+    service(&mut text, "full", "full.ok ? 100 : 1", "up 1%");
+
+    let configuration = scratch.write("agentcheck.toml", text);
+    let mut collector = Collector::start(&scratch, "collector", &configuration, &states);
+    collector.wait_for_plan(&states, "live", |plan| plan.fresh.starts_with("up 73% "));
+    let agent = block.agent();
+    let _responder = Loop::start(&scratch, &states, &["live"], &[agent]);
+    let server = Server::new("live", live.address(), agent);
+    let haproxy = Haproxy::start(&scratch, &[Backend::new("f", vec![server])]);
+    let prober = Prober::start(Duration::from_millis(5), move || probe(agent, b""));
+
+    for (name, line) in &expected {
+        collector.wait_for_plan(&states, name, |plan| plan.fresh.starts_with(line));
+        let log = collector.process().log();
+        let told = log
+            .lines()
+            .find(|told| told.contains(&format!("source {name}: ")));
+        println!(
+            "{}",
+            told.unwrap_or_else(|| panic!("nothing of {name}: {log}"))
+        );
+    }
+    // Round after round, the one that lives is asked, and what it says gets to the balancer.
+    for (messages, weight) in [(700, 90), (3500, 50), (1890, 73)] {
+        live.wait_for_requests(10);
+        live.reports(messages, "ok");
+        haproxy.wait_for_server("f", "live", "its own weight", |seen| seen.weight == weight);
+    }
+    for (name, line) in &expected {
+        let after = now();
+        let plan = collector.wait_for_plan(&states, name, |plan| plan.from > after);
+        assert!(plan.fresh.starts_with(line), "{plan:?}");
+    }
+    let samples = prober.samples();
+    for sample in &samples {
+        let own = ["up 73% ", "up 90% ", "up 50% "];
+        assert!(
+            own.iter().any(|own| sample.line.starts_with(own)),
+            "{sample:?}"
+        );
+        assert!(
+            !sample.line.contains("stale") && !sample.line.contains("kept"),
+            "{sample:?}"
+        );
+    }
+    println!(
+        "{} answers for the one that lives, beside {} that do not; none kept, none stale",
+        samples.len(),
+        expected.len()
+    );
+}

@@ -1,0 +1,280 @@
+//! The state directory is full, read-only, removed, replaced, on a disk that hangs, or wanted by two.
+
+use crate::scene::Scene;
+use agentcheck_tests::collector::Collector;
+use agentcheck_tests::mount::Mounted;
+use agentcheck_tests::processes::{output, run, wait_until};
+use agentcheck_tests::scratch::Scratch;
+use agentcheck_tests::state::{StateDirectory, now};
+use rustix::process::Signal;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+
+/// A user with no rights here: nobody.
+const NOBODY: u32 = 65534;
+
+#[test]
+fn full() {
+    let small = |path: &Path| Some(Mounted::tmpfs(path, "size=64k"));
+    let mut scene = Scene::on("full", small, |_| {});
+    let fill = |scene: &mut Scene| {
+        let refused = "tick: the reply cannot be written, the last one stands: No space left";
+        let before = scene.collector.process().log().matches(refused).count();
+        // What the collector replaces gives its room back, until nothing is left.
+        wait_until("no room", || {
+            scene.mounted.as_ref().unwrap().fill("filler");
+            scene.collector.process().log().matches(refused).count() > before
+        });
+        scene.wait_for_stale();
+        scene.states.path().join("filler")
+    };
+    let filler = fill(&mut scene);
+    fs::remove_file(filler).unwrap();
+    scene.wait_for_log("tick: replies can be written again");
+    scene.wait_for_fresh();
+
+    // And one that begins without room waits for it.
+    let filler = fill(&mut scene);
+    scene.collector.process().kill();
+    let states = scene.states.clone();
+    scene.collector = Collector::start(&scene.scratch, "again", &scene.configuration, &states);
+    scene.wait_for_log("tick: the reply cannot be written, the last one stands: No space left");
+    scene.wait_for_stale();
+    fs::remove_file(filler).unwrap();
+    scene.wait_for_log("tick: replies can be written again");
+    let judged = scene.ends_well("full");
+    assert!(judged.stale > 0 && judged.frozen == 0, "{judged:?}");
+}
+
+#[test]
+fn read_only() {
+    let own = |path: &Path| Some(Mounted::tmpfs(path, "size=1m"));
+    let mut scene = Scene::on("read-only", own, |_| {});
+    // One that is just writing keeps it from being read-only.
+    wait_until("it to be read-only", || {
+        scene.mounted.as_ref().unwrap().try_remount("ro")
+    });
+    scene.wait_for_log("the last one stands: Read-only file system");
+    scene.wait_for_stale();
+    assert!(scene.mounted.as_ref().unwrap().try_remount("rw"));
+    scene.wait_for_log("tick: replies can be written again");
+    let judged = scene.ends_well("read-only");
+    assert!(judged.stale > 0 && judged.frozen == 0, "{judged:?}");
+}
+
+/// A second collector for the same directory ends at once, and names the first.
+fn second_is_refused(scene: &mut Scene, states: &StateDirectory) {
+    let second = output(&mut Collector::command(&scene.configuration, states));
+    let said = String::from_utf8(second.stderr).unwrap();
+    assert_eq!(second.status.code(), Some(1), "{said}");
+    let first = format!(
+        "process {}, is at work here",
+        scene.collector.process().pid()
+    );
+    assert!(said.contains(&first), "{said}");
+}
+
+#[test]
+fn removed() {
+    // With a mask that would let nobody in, as a unit may have it.
+    let mut scene = Scene::on(
+        "removed",
+        |_| None,
+        |command| {
+            let masked = std::mem::replace(command, Command::new("sh"));
+            command.args(["-c", r#"umask 077; exec "$@""#, "masked"]);
+            command.arg(masked.get_program()).args(masked.get_args());
+        },
+    );
+    for round in 1..=10 {
+        fs::remove_dir_all(scene.states.path()).unwrap_or_else(|error| {
+            // The collector has put something into it meanwhile; what is left goes with the next round.
+            println!("round {round}: {error}");
+        });
+        scene.wait_for_fresh();
+    }
+    fs::remove_dir_all(scene.states.path()).unwrap_or_default();
+    scene.wait_for_log("was gone, and has been made again; all replies are written anew");
+    scene.wait_for_fresh();
+    let mode = fs::metadata(scene.states.path())
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o7777, 0o755);
+    // The lock is with it.
+    let states = scene.states.clone();
+    second_is_refused(&mut scene, &states);
+    scene.ends_well("removed");
+}
+
+#[test]
+fn removed_where_it_cannot_be_made_again() {
+    let mut scene = Scene::on(
+        "removed-for-good",
+        |path| {
+            chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+            None
+        },
+        |command| {
+            command.uid(NOBODY).gid(NOBODY);
+        },
+    );
+    let path = scene.states.path().to_owned();
+    let _ = fs::rename(&path, scene.scratch.file("gone"));
+    scene.wait_for_log("is gone, and cannot be made again: Permission denied");
+    scene.wait_for_no_state();
+
+    // Somebody makes it, with and then without a mistake.
+    fs::create_dir(&path).unwrap();
+    scene.wait_for_log("takes no lock file: Permission denied");
+    chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+    scene.wait_for_log("or its lock was replaced, and is this collector's again");
+    let judged = scene.ends_well("removed where it cannot be made again");
+    assert!(judged.frozen > 0, "{judged:?}");
+}
+
+#[test]
+fn replaced_by_what_is_not_ours() {
+    let mut scene = Scene::new("replaced");
+    let path = scene.states.path().to_owned();
+    let (ours, theirs) = (
+        scene.scratch.file("ours"),
+        scene.scratch.directory("theirs"),
+    );
+    fs::write(theirs.join("notes"), "theirs").unwrap();
+    chown(&theirs, Some(NOBODY), Some(NOBODY)).unwrap();
+    let untouched = || {
+        assert_eq!(fs::read_dir(&theirs).unwrap().count(), 1);
+        assert_eq!(fs::metadata(&theirs).unwrap().uid(), NOBODY);
+    };
+
+    fs::rename(&path, &ours).unwrap();
+    symlink(&theirs, &path).unwrap();
+    scene.wait_for_log("is a link now or no directory, and is not followed");
+    scene.wait_for_no_state();
+    untouched();
+    fs::remove_file(&path).unwrap();
+    // It may have been quicker.
+    let _ = fs::remove_dir_all(&path);
+    scene.wait_for_fresh();
+
+    let _ = fs::remove_dir_all(&ours);
+    fs::rename(&path, &ours).unwrap();
+    let _ = fs::remove_dir_all(&path);
+    fs::rename(&theirs, &path).unwrap();
+    scene.wait_for_log("is another one now, of user 65534");
+    scene.wait_for_no_state();
+    fs::rename(&path, &theirs).unwrap();
+    untouched();
+    let judged = scene.ends_well("replaced by a link, and by another user's");
+    assert!(judged.frozen > 0, "{judged:?}");
+}
+
+#[test]
+fn a_disk_that_hangs() {
+    let disk = |path: &Path| Some(Mounted::disk(path, &path.with_extension("image")));
+    let mut scene = Scene::on("disk", disk, |_| {});
+    scene.mounted.as_ref().unwrap().freeze();
+    scene.wait_for_stale();
+    // For longer than is worth no line.
+    let frozen = now();
+    wait_until("three seconds", || now().since(frozen).as_secs() >= 3);
+    scene.wait_for_stale();
+    scene.mounted.as_ref().unwrap().thaw();
+    scene.wait_for_log("the collector was held up for ");
+    let judged = scene.ends_well("a disk that hangs");
+    assert!(judged.stale > 0 && judged.frozen == 0, "{judged:?}");
+}
+
+#[test]
+fn the_disk_of_the_history_hangs_and_no_reply_waits_for_it() {
+    let scratch = Scratch::new("history-disk");
+    let states = StateDirectory::at(scratch.directory("state"));
+    let data = Collector::data(&states);
+    fs::create_dir(&data).unwrap();
+    let disk = Mounted::disk(&data, &scratch.file("image"));
+    let configuration = scratch.write(
+        "agentcheck.toml",
+        format!(
+            "[source.load.file]\npath = {:?}\nformat = \"number\"\nevery = \"100ms\"\n\
+             [service.web]\nweight = \"100 - load.value\"\n\
+             [[service.web.rule]]\nname = \"full\"\nwhen = \"load.value > 90\"\nreply = \"drain\"\n",
+            scratch.write("load", "20")
+        ),
+    );
+    let mut collector = Collector::start(&scratch, "collector", &configuration, &states);
+    collector.wait_for_plan(&states, "web", |plan| plan.fresh.starts_with("up 80%"));
+    let history = || {
+        let mut command = Command::new(agentcheck_tests::binaries::collector());
+        run(command.args(["history", "web", "--data-dir"]).arg(&data))
+    };
+    wait_until("the first entry", || history().contains("up 80%"));
+
+    disk.freeze();
+    for load in ["95", "20", "95", "20", "95"] {
+        let new = scratch.write("load.new", load);
+        fs::rename(new, scratch.file("load")).unwrap();
+        let said = if load == "95" { "up 0% " } else { "up 80% " };
+        collector.wait_for_plan(&states, "web", |plan| plan.fresh.starts_with(said));
+    }
+    let after = now();
+    collector.wait_for_plan(&states, "web", |plan| plan.from > after);
+    disk.thaw();
+    wait_until("all entries", || {
+        let history = history();
+        history.matches("up 0%").count() == 3 && history.matches("up 80%").count() == 3
+    });
+    println!("5 changes were said while the disk of the history hung, and are in it afterwards");
+    let log = collector.process().log();
+    assert!(!log.contains("held up"), "{log}");
+}
+
+#[test]
+fn two_for_one_directory_by_whatever_path() {
+    let mut scene = Scene::new("two");
+    let link = scene.scratch.file("link");
+    symlink(scene.states.path(), &link).unwrap();
+    let bound = scene.scratch.directory("bound");
+    let mounted = Mounted::bind(&bound, scene.states.path());
+    for path in [link, bound] {
+        second_is_refused(&mut scene, &StateDirectory::at(path));
+    }
+    drop(mounted);
+    scene.ends_well("two for one directory, by a link and by a bind mount");
+}
+
+#[test]
+fn without_its_lock_file() {
+    let mut scene = Scene::new("lock");
+    let lock = scene.states.path().join(".collector.lock");
+    fs::remove_file(&lock).unwrap();
+    scene.wait_for_log("or its lock was replaced, and is this collector's again");
+    let states = scene.states.clone();
+    second_is_refused(&mut scene, &states);
+
+    // Stopped until another has taken its place, it finds that, and keeps silent as long as that one lives.
+    scene.collector.process().signal(Signal::STOP);
+    fs::remove_file(&lock).unwrap();
+    let after = now();
+    let mut second = Collector::start(&scene.scratch, "second", &scene.configuration, &states);
+    second.wait_for_plan(&states, "tick", |plan| plan.from > after);
+    scene.collector.process().signal(Signal::CONT);
+    let taken = format!(
+        "is taken: another collector, process {}, is at work here",
+        second.process().pid()
+    );
+    scene.wait_for_log(&taken);
+    let account = || fs::read_to_string(states.path().join("status.json")).unwrap();
+    let writer = format!("\"pid\":{},", second.process().pid());
+    for _ in 0..10 {
+        let after = now();
+        second.wait_for_plan(&states, "tick", |plan| plan.from > after);
+        assert!(account().contains(&writer));
+    }
+    second.process().kill();
+    scene.wait_for_lines(2, "or its lock was replaced, and is this collector's again");
+    scene.ends_well("without its lock file");
+}
