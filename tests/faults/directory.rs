@@ -21,7 +21,7 @@ fn full() {
     let small = |path: &Path| Some(Mounted::tmpfs(path, "size=64k"));
     let mut scene = Scene::on("full", small, |_| {});
     let fill = |scene: &mut Scene| {
-        let refused = "tick: the reply cannot be written, the last one stands: No space left";
+        let refused = "tick: the reply cannot be written, and the last one stands: No space left";
         let before = scene.collector.process().log().matches(refused).count();
         // What the collector replaces gives its room back, until nothing is left.
         wait_until("no room", || {
@@ -33,7 +33,7 @@ fn full() {
     };
     let filler = fill(&mut scene);
     fs::remove_file(filler).unwrap();
-    scene.wait_for_log("tick: replies can be written again");
+    scene.wait_for_log("tick: the reply can be written again");
     scene.wait_for_fresh();
 
     // And one that begins without room waits for it.
@@ -41,10 +41,10 @@ fn full() {
     scene.collector.process().kill();
     let states = scene.states.clone();
     scene.collector = Collector::start(&scene.scratch, "again", &scene.configuration, &states);
-    scene.wait_for_log("tick: the reply cannot be written, the last one stands: No space left");
+    scene.wait_for_log("tick: the reply cannot be written, and the last one stands: No space left");
     scene.wait_for_stale();
     fs::remove_file(filler).unwrap();
-    scene.wait_for_log("tick: replies can be written again");
+    scene.wait_for_log("tick: the reply can be written again");
     let judged = scene.ends_well("full");
     assert!(judged.stale > 0 && judged.frozen == 0, "{judged:?}");
 }
@@ -57,10 +57,10 @@ fn read_only() {
     wait_until("it to be read-only", || {
         scene.mounted.as_ref().unwrap().try_remount("ro")
     });
-    scene.wait_for_log("the last one stands: Read-only file system");
+    scene.wait_for_log("and the last one stands: Read-only file system");
     scene.wait_for_stale();
     assert!(scene.mounted.as_ref().unwrap().try_remount("rw"));
-    scene.wait_for_log("tick: replies can be written again");
+    scene.wait_for_log("tick: the reply can be written again");
     let judged = scene.ends_well("read-only");
     assert!(judged.stale > 0 && judged.frozen == 0, "{judged:?}");
 }

@@ -129,6 +129,11 @@ fn what_was_taken_out_stays_out_over_a_restart() {
     scene.application.reports(1890, "maint");
     scene.application.revive();
     scene.wait_for("stopped 100% # maintenance rule=maint");
+    // The account is written right after the reply.
+    let account = scene.states.path().join("status.json");
+    wait_until("the rule in the account", || {
+        std::fs::read_to_string(&account).is_ok_and(|text| text.contains("\"held\":true"))
+    });
     let agent = scene.agent;
     let prober = Prober::start(Duration::from_millis(10), move || probe(agent, b""));
 

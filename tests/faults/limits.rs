@@ -75,11 +75,11 @@ fn no_descriptors_later() {
     let mut scene = Scene::new("descriptors");
     let pid = scene.collector.process().pid();
     limit(0, pid, "--nofile=3:4096");
-    scene.wait_for_log("the last one stands: Too many open files");
+    scene.wait_for_log("and the last one stands: Too many open files");
     scene.wait_for_log("source tick: ");
     scene.wait_for_stale();
     limit(0, pid, "--nofile=1024:4096");
-    scene.wait_for_log("tick: replies can be written again");
+    scene.wait_for_log("tick: the reply can be written again");
     scene.wait_for_fresh();
     let few = descriptors(pid);
     let judged = scene.ends_well("no more descriptors");
