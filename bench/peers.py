@@ -54,8 +54,10 @@ class LeftOut(Exception):
 class Started:
     """One that answers: where, which process answers or launches, and which decides (None: the same, or none)."""
 
-    def __init__(self, port, main, decider=None, standing=(), application=None):
+    def __init__(self, port, main, decider=None, standing=(), application=None, launches=False):
         self.port, self.main, self.decider = port, main, decider
+        # Whether it starts processes that answer.
+        self.launches = launches
         # All that has to be in memory for it to work.
         self.standing = [main, *standing]
         # The process that is stopped when the application hangs, where it is not the common one.
@@ -125,7 +127,7 @@ def agentcheck_loop(place):
 def agentcheck_xinetd(place):
     with collector(place, "per-probe") as (state, decider):
         with xinetd(place, place.bench.responder, ["web", "--state-dir", state]) as (port, main):
-            yield Started(port, main, decider, [decider])
+            yield Started(port, main, decider, [decider], launches=True)
 
 
 def agentcheck_version(_):
@@ -233,13 +235,13 @@ def hareply_version(_):
 @contextlib.contextmanager
 def curl(place):
     with xinetd(place, HERE / "curl.sh", [place.url]) as (port, main):
-        yield Started(port, main)
+        yield Started(port, main, launches=True)
 
 
 @contextlib.contextmanager
 def vmstat(place):
     with xinetd(place, HERE / "vmstat.sh") as (port, main):
-        yield Started(port, main)
+        yield Started(port, main, launches=True)
 
 
 def script_version(_):
@@ -292,7 +294,7 @@ def clustercheck(place):
         arguments = ["clustercheckuser", "clustercheckpassword!", 0, "/dev/null", 1, home / "my.cnf"]
         settings = [f"PATH={home}/bin:/usr/bin:/bin", f"LD_LIBRARY_PATH={library}"]
         with xinetd(place, script, arguments, settings) as (at, main):
-            yield Started(at, main, application=node.pid)
+            yield Started(at, main, application=node.pid, launches=True)
 
 
 def clustercheck_version(_):
