@@ -126,7 +126,8 @@ def cost(bench, started):
         rows.append(
             [
                 name,
-                f"{median / base:.3g}",
+                # Three digits, written out.
+                f"{float(f'{median / base:.3g}'):g}",
                 f"{median:.0f}",
                 f"{percentile(times[name], 99):.0f}",
                 f"{used:.0f}",
