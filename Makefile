@@ -59,7 +59,7 @@ REMAP = --remap-path-prefix=$(CARGO_HOME)=/cargo --remap-path-prefix=$(CURDIR)=/
 	--remap-path-prefix=$(abspath $(TARGET))=/target
 
 .PHONY: help build install uninstall packages package test-packages reproducible deny test check lint \
-	bench bench-loop bench-peers demo fuzz prove man test-systemd-257
+	bench bench-loop bench-peers demo fuzz prove soak man test-systemd-257
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' Makefile
@@ -183,6 +183,11 @@ PROVE_TIMES ?= 10
 prove: ## recovery from whatever happens: a model, HAProxy and the product against each other
 	AGENTCHECK_PROVE=$(PROVE_TIMES) $(CARGO) test --locked -p agentcheck-tests --test recovery -- \
 	    --nocapture --test-threads=1
+
+# What tests/faults/soak.rs does for 15,000 polls in every run of the tests.
+SOAK_POLLS ?= 432000
+soak: build ## the polls of a day in some eight minutes: memory, descriptors and threads stay where they were
+	AGENTCHECK_SOAK=$(SOAK_POLLS) $(CARGO) test --locked -p agentcheck-tests --test faults soak -- --nocapture
 
 demo: build ## watch the main job on this machine for a minute; no root needed
 	examples/demo.sh

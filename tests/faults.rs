@@ -30,6 +30,8 @@ mod limits;
 mod scene;
 #[path = "faults/share.rs"]
 mod share;
+#[path = "faults/soak.rs"]
+mod soak;
 #[path = "faults/sources.rs"]
 mod sources;
 #[path = "faults/stops.rs"]

@@ -93,6 +93,14 @@ impl Application {
         });
     }
 
+    /// Whoever waits for an answer that will not come is let go.
+    ///
+    /// # Panics
+    /// Where a request panicked.
+    pub fn lets_go(&self) {
+        self.shared.held.lock().unwrap().clear();
+    }
+
     fn behaves(&self, manner: Manner) {
         *self.shared.manner.lock().unwrap() = manner;
     }

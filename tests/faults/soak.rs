@@ -1,0 +1,222 @@
+//! As many polls, failures, overrides and log lines as a day brings, in minutes: memory, descriptors and threads
+//! stay where they were.
+//!
+//! The time is compressed by polling: a hundred sources ten times a second, instead of ten every two seconds,
+//! are the 432,000 polls of a day in 432 s. What is not shown so is whatever goes by time itself and not by
+//! the number of polls: what happens once an hour or once a day, and what a kernel or a C library does with
+//! memory that lies idle for hours.
+
+use agentcheck_tests::address::Block;
+use agentcheck_tests::app::Application;
+use agentcheck_tests::collector::{Collector, Plan};
+use agentcheck_tests::prober::Prober;
+use agentcheck_tests::processes::run;
+use agentcheck_tests::responder::Loop;
+use agentcheck_tests::scratch::Scratch;
+use agentcheck_tests::state::{StateDirectory, now};
+use agentcheck_tests::wire::probe;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// The polls of a short soak, for every run of the tests; `make soak` asks for those of a day.
+const SHORT: u64 = 15_000;
+
+/// Sources by http, by command, and files.
+const HTTP: usize = 8;
+const COMMANDS: usize = 2;
+const FILES: usize = 90;
+
+/// What a process holds.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    resident_kilobytes: u64,
+    descriptors: u64,
+    threads: u64,
+}
+
+impl Held {
+    fn by(pid: u32) -> Self {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let number = |key: &str| -> u64 {
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix(key))
+                .unwrap();
+            line.split_ascii_whitespace()
+                .next()
+                .unwrap()
+                .parse()
+                .unwrap()
+        };
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+        Self {
+            resident_kilobytes: number("VmRSS:"),
+            descriptors: u64::try_from(descriptors).unwrap(),
+            threads: number("Threads:"),
+        }
+    }
+}
+
+/// The middle one of a part of the samples.
+fn median(samples: &[Held], of: impl Fn(&Held) -> u64) -> u64 {
+    let mut sorted: Vec<u64> = samples.iter().map(of).collect();
+    sorted.sort_unstable();
+    sorted[sorted.len() / 2]
+}
+
+fn configuration(scratch: &Scratch, applications: &[Application]) -> String {
+    let mut text = format!(
+        "[metrics]\ntextfile = {:?}\nevery = \"1s\"\n",
+        scratch.file("agentcheck.prom")
+    );
+    let service = |text: &mut String, name: &str, value: &str| {
+        let _ = writeln!(
+            text,
+            "every = \"100ms\"\n[derive.{name}_mean]\nof = \"{value}\"\newma = \"1s\"\n\
+             [service.{name}]\nweight = \"100 - {name}_mean.value\"\nsmooth = \"1s\"\n\
+             [[service.{name}.rule]]\nname = \"full\"\nwhen = \"{value} > 95\"\nreply = \"drain\""
+        );
+    };
+    for (index, application) in applications.iter().enumerate() {
+        let name = format!("http{index}");
+        let url = application.url();
+        let _ = writeln!(
+            text,
+            "[source.{name}.http]\nurl = \"{url}\"\nformat = \"json\""
+        );
+        service(&mut text, &name, &format!("{name}.json['msg-per-second']"));
+    }
+    for index in 0..FILES {
+        let name = format!("file{index}");
+        let file = scratch.file(&name);
+        let _ = writeln!(
+            text,
+            "[source.{name}.file]\npath = {file:?}\nformat = \"number\""
+        );
+        service(&mut text, &name, &format!("{name}.value"));
+    }
+    for index in 0..COMMANDS {
+        let name = format!("command{index}");
+        let _ = writeln!(
+            text,
+            "[source.{name}.command]\nargv = [\"/bin/echo\", \"30\"]\nformat = \"number\""
+        );
+        service(&mut text, &name, &format!("{name}.value"));
+    }
+    text
+}
+
+/// How many polls there were, by the collector's own account.
+fn polls(metrics: &Path) -> u64 {
+    let text = fs::read_to_string(metrics).unwrap_or_default();
+    text.lines()
+        .filter(|line| line.starts_with("agentcheck_source_poll_duration_seconds_count{"))
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+        .sum()
+}
+
+#[test]
+fn a_day_of_polls_in_minutes() {
+    let wanted = std::env::var("AGENTCHECK_SOAK").map_or(SHORT, |polls| {
+        polls.parse().expect("AGENTCHECK_SOAK is a number of polls")
+    });
+    let scratch = Scratch::new("soak");
+    let block = Block::claim();
+    let states = StateDirectory::at(scratch.directory("state"));
+    let data = Collector::data(&states);
+    fs::create_dir_all(data.join("overrides")).unwrap();
+    let write = |index: usize, number: usize| {
+        let new = scratch.write("new", number.to_string());
+        fs::rename(new, scratch.file(&format!("file{index}"))).unwrap();
+    };
+    (0..FILES).for_each(|index| write(index, index));
+    let applications: Vec<Application> = (0..HTTP)
+        .map(|_| Application::start(block.address(8081), 20))
+        .collect();
+    let text = configuration(&scratch, &applications);
+    let path = scratch.write("agentcheck.toml", text);
+    let mut collector = Collector::start(&scratch, "collector", &path, &states);
+    collector.wait_for_plan(&states, "file0", |_| true);
+    let agent = block.agent();
+    let _responder = Loop::start(&scratch, &states, &["--ask"], &[agent]);
+    let prober = Prober::start(Duration::from_millis(20), move || probe(agent, b"file0\n"));
+
+    let (began, pid) = (Instant::now(), collector.process().pid());
+    let metrics = scratch.file("agentcheck.prom");
+    let (mut samples, mut made, mut commands) = (Vec::new(), 0, 0);
+    for round in 0.. {
+        // Every file has a new number once in nine rounds; one is gone for a round, one application fails for
+        // some, and operators have their say.
+        for index in (round % 9..FILES).step_by(9).filter(|index| *index > 0) {
+            write(index, (round * 7 + index) % 100);
+        }
+        let gone = 1 + round % (FILES - 1);
+        fs::remove_file(scratch.file(&format!("file{gone}"))).unwrap();
+        let application = &applications[round % HTTP];
+        match round % 4 {
+            0 => application.answers(500, "no"),
+            1 => application.hangs(),
+            _ => application.reports(u32::try_from(round % 100).unwrap(), "ok"),
+        }
+        if round % 4 == 0 {
+            let name = format!("http{}", round / 4 % HTTP);
+            for words in [vec!["drain", &name], vec!["resume", &name]] {
+                run(&mut Collector::operator(&words, &path, &states));
+                commands += 1;
+            }
+        }
+        std::thread::sleep(Duration::from_millis(250));
+        write(gone, gone);
+        // And all hangs end, so that connections are not held for ever by this side.
+        applications.iter().for_each(Application::lets_go);
+        samples.push(Held::by(pid));
+        let before = made;
+        made = polls(&metrics);
+        assert!(made >= before, "{made} polls, and {before} before");
+        if made >= wanted {
+            break;
+        }
+        assert!(
+            collector.process().is_running(),
+            "{}",
+            collector.process().log()
+        );
+    }
+    let took = began.elapsed();
+    let answers = prober.samples();
+    for answer in &answers {
+        assert!(!answer.line.contains("stale"), "{answer:?}");
+    }
+    let after = now();
+    for service in ["file0", "http0", "command0"] {
+        collector.wait_for_plan(&states, service, |plan: &Plan| plan.from > after);
+    }
+
+    let quarter = samples.len() / 4;
+    let (early, late) = (&samples[quarter..2 * quarter], &samples[3 * quarter..]);
+    let lines = collector.process().log().lines().count();
+    println!(
+        "{made} polls in {:.0} s, {} answers, {commands} commands of operators, {lines} lines of the log",
+        took.as_secs_f64(),
+        answers.len()
+    );
+    for (what, of, allowed) in [
+        // A twentieth: what is read and said is not the same in both.
+        (
+            "resident kB",
+            (|held| held.resident_kilobytes) as fn(&Held) -> u64,
+            20,
+        ),
+        ("descriptors", |held| held.descriptors, 10),
+        ("threads", |held| held.threads, 10),
+    ] {
+        let (before, after) = (median(early, of), median(late, of));
+        println!("{what}: {before} in the second quarter, {after} in the last one");
+        assert!(
+            after <= before + before / allowed,
+            "{what} grow: {samples:?}"
+        );
+    }
+}
