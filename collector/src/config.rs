@@ -2,6 +2,7 @@
 //! `agentcheck collect` load it by the same [`load`].
 
 mod accounts;
+mod change;
 mod derived;
 pub(crate) mod diagnostic;
 mod files;
@@ -16,6 +17,7 @@ mod sources;
 mod trust;
 mod weighing;
 
+pub use change::Change;
 pub use diagnostic::Report;
 pub use files::Files;
 pub use service::{
@@ -27,6 +29,7 @@ use crate::derive::Memory;
 use crate::expression::{Expression, Vocabulary};
 use crate::prometheus::Selector;
 use crate::source::Source;
+use agentcheck_common::ServiceName;
 use diagnostic::Diagnostic;
 use raw::{Findings, Table};
 use std::fmt;
@@ -65,6 +68,12 @@ impl Config {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let sources = self.sources.iter().map(|source| source.name.as_str());
         sources.chain(self.derived.iter().map(|derived| derived.name.as_str()))
+    }
+
+    /// The service of this name.
+    #[must_use]
+    pub fn service(&self, name: &ServiceName) -> Option<&Service> {
+        self.services.iter().find(|service| service.name == *name)
     }
 
     /// What expressions may name.
@@ -107,7 +116,7 @@ pub struct Derived {
 }
 
 /// What a number is derived from, and how.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Of {
     /// A number of readings, with a memory.
     Number(Expression, Memory),

@@ -8,10 +8,13 @@ mod agenda;
 mod counting;
 mod exposing;
 mod lapse;
+mod manager;
 mod overriding;
 mod place;
 mod polling;
 mod recording;
+mod reloading;
+mod retiring;
 mod running;
 mod snapshot;
 mod telling;
@@ -26,21 +29,23 @@ use crate::overrides::Effective;
 use crate::overrides::watch::Watch;
 use crate::overrule::decide;
 use crate::reading::{Reading, Reason};
-use crate::source::Stop;
-use crate::status::{self, SourceStatus, Status};
+use crate::status::{self, ReloadStatus, SourceStatus, Status};
 use crate::text;
 use agenda::Agenda;
-use agentcheck_common::{BootId, BootTime};
+use agentcheck_common::{BootId, BootTime, ServiceName};
 use counting::{Counting, Published};
 use exposing::Exposing;
 use lapse::Clocks;
 use log::info;
+use manager::Manager;
 use overriding::Overriding;
 use place::Place;
 use polling::Polling;
 use recording::Recording;
+use reloading::{Loaded, Loading};
+use retiring::Retiring;
 use running::Running;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use snapshot::Snapshot;
 use std::fmt;
@@ -60,8 +65,8 @@ const FLAGS_EVERY: Duration = Duration::from_millis(500);
 /// The longest that the loop sleeps, so that it proves to the watchdog that it lives.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
-/// How often the watchdog is told at most. Its time is counted in seconds.
-const WATCHDOG_EVERY: Duration = Duration::from_millis(500);
+/// How many characters of a mistake the service manager shows.
+const MOST_TOLD: usize = 200;
 
 /// Why the collector does not run.
 #[derive(Debug)]
@@ -97,16 +102,23 @@ impl fmt::Display for NotRun {
 
 /// What wakes the loop.
 enum Event {
-    /// A poll of the source with this index has finished.
+    /// A poll of the source with this number has finished.
     Read(usize, Reading),
     /// There may be something new among the overrides.
     Overrides,
+    /// A configuration was loaded that somebody has asked for.
+    Loaded(Box<Loaded>),
     /// The collector is to stop.
     Stop,
 }
 
-/// Polls, evaluates and publishes until told to stop by SIGTERM or SIGINT. A `dry` run writes nothing: it
-/// reads what an operator has said and where another collector is, and prints what it would say.
+/// How many readings may wait for the loop, where there are not that many sources: others may come with
+/// another configuration.
+const READINGS: usize = 256;
+
+/// Polls, evaluates and publishes until told to stop by SIGTERM or SIGINT; loads `file` again, of which
+/// `config` is what it says now, at SIGHUP. A `dry` run writes nothing: it reads what an operator has said and
+/// where another collector is, and prints what it would say.
 ///
 /// Calls `ready` when it is at work.
 ///
@@ -114,6 +126,7 @@ enum Event {
 /// Where it cannot begin.
 pub fn run(
     config: Config,
+    file: &Path,
     directory: &Path,
     data: &Path,
     dry: bool,
@@ -127,13 +140,12 @@ pub fn run(
     };
 
     // As many as can be waiting: a thread that finds it full waits, and polls no more meanwhile.
-    let (sender, events) = sync_channel(config.sources.len() + 2);
-    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(NotRun::NoThreads)?;
-    let stop = Stop::new();
-    let polling =
-        Polling::start(&config.sources, &stop, sender.clone()).map_err(NotRun::NoThreads)?;
+    let (sender, events) = sync_channel(config.sources.len().max(READINGS) + 2);
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(NotRun::NoThreads)?;
+    let polling = Polling::start(&config.sources, sender.clone()).map_err(NotRun::NoThreads)?;
+    let loading = Loading::start(file, sender.clone()).map_err(NotRun::NoThreads)?;
     let mut collector =
-        Collector::new(config, directory, place, data, boot).map_err(NotRun::NoThreads)?;
+        Collector::new(config, polling, directory, place, data, boot).map_err(NotRun::NoThreads)?;
     let mut watch = Watch::new(collector.overriding.directory());
     let changed = sender.clone();
     thread::Builder::new()
@@ -149,15 +161,20 @@ pub fn run(
     thread::Builder::new()
         .name("signals".to_owned())
         .spawn(move || {
-            if signals.forever().next().is_some() {
+            for signal in signals.forever() {
+                if signal == SIGHUP {
+                    loading.ask();
+                    continue;
+                }
                 // An error means that the loop has ended already.
                 let _ = signalled.send(Event::Stop);
+                return;
             }
         })
         .map_err(NotRun::NoThreads)?;
 
     collector.record("starts");
-    collector.tell_manager(&[sd_notify::NotifyState::Ready]);
+    Manager::ready();
     ready();
     info!(
         "collecting: {}, {}, into {}",
@@ -167,16 +184,15 @@ pub fn run(
     );
     let end = collector.work(&events);
 
-    collector.tell_manager(&[sd_notify::NotifyState::Stopping]);
+    Manager::stopping();
     if end.is_ok() {
         info!("stopping; what was said last stands as scheduled, but where on_stop says otherwise");
         collector.publish_stop();
     }
-    stop.stop();
     drop(events);
-    polling.wake();
+    collector.polling.stop();
     let patience = Instant::now() + PATIENCE;
-    while !polling.is_over() && Instant::now() < patience {
+    while !collector.polling.is_over() && Instant::now() < patience {
         thread::sleep(Duration::from_millis(5));
     }
     if let Some(history) = collector.history.take() {
@@ -187,6 +203,13 @@ pub fn run(
 
 struct Collector {
     config: Config,
+    /// When it was loaded.
+    loaded: BootTime,
+    /// How the latest attempt to load another one ended.
+    reloaded: Option<ReloadStatus>,
+    polling: Polling,
+    /// Where replies are read.
+    directory: PathBuf,
     /// Where replies are written; none in a dry run.
     place: Option<Place>,
     boot: BootId,
@@ -194,6 +217,7 @@ struct Collector {
     observed: Observed,
     overriding: Overriding,
     running: Vec<Running>,
+    retiring: Retiring,
     agenda: Agenda,
     /// The latest poll of each source.
     sources: Vec<Option<SourceStatus>>,
@@ -206,14 +230,13 @@ struct Collector {
     history: Option<Recording>,
     counting: Counting,
     exposing: Exposing,
-    /// What the service manager shows.
-    summary: String,
-    watchdog_told: Option<Instant>,
+    manager: Manager,
 }
 
 impl Collector {
     fn new(
         config: Config,
+        polling: Polling,
         directory: &Path,
         place: Option<Place>,
         data: &Path,
@@ -231,6 +254,12 @@ impl Collector {
                 Running::new(service, before, overridden, directory, &boot, started)
             })
             .collect();
+        let mut retiring = Retiring::new(directory, boot);
+        let writable = place.as_ref().and_then(Place::directory);
+        if let (Some(before), Some(_)) = (&before, writable) {
+            let is_configured = |name: &ServiceName| config.service(name).is_some();
+            retiring.go_on(before, is_configured, writable, started);
+        }
         let history = match place {
             Some(_) => Some(Recording::start(data, boot)?),
             None => None,
@@ -246,8 +275,12 @@ impl Collector {
             history,
             counting: Counting::default(),
             exposing: Exposing::new(config.metrics.as_ref()),
-            summary: String::new(),
-            watchdog_told: None,
+            manager: Manager::default(),
+            loaded: started,
+            reloaded: None,
+            polling,
+            retiring,
+            directory: directory.to_owned(),
             config,
             place,
             boot,
@@ -276,11 +309,20 @@ impl Collector {
                                 touched.extend(self.take(index, reading));
                             }
                             Ok(Event::Overrides) => said |= self.overriding.read(&self.config),
+                            Ok(Event::Loaded(loaded)) => {
+                                self.reload(*loaded);
+                                // What was touched before has other indices now, and is evaluated.
+                                touched.clear();
+                            }
                             Ok(Event::Stop) | Err(TryRecvError::Disconnected) => return Ok(()),
                             Err(TryRecvError::Empty) => break,
                         }
                     }
                     touched
+                }
+                Ok(Event::Loaded(loaded)) => {
+                    self.reload(*loaded);
+                    Vec::new()
                 }
                 Ok(Event::Overrides) => {
                     said |= self.overriding.read(&self.config);
@@ -292,9 +334,11 @@ impl Collector {
                 self.flags_seen = Instant::now();
                 said |= self.overriding.look_at_flags(&self.config);
             }
+            let place = self.place.as_ref().and_then(Place::directory);
+            self.snapshot.changed |= self.retiring.remove(place, clock::now());
             self.evaluate(&touched, said);
             self.expose();
-            self.tell_watchdog();
+            self.manager.goes_on();
             let place = self.place.as_ref();
             if let Some(lost) = place.and_then(|place| place.lost_for_good(clock::now())) {
                 return Err(NotRun::Lost(lost.to_owned()));
@@ -333,9 +377,13 @@ impl Collector {
 
     /// How long nothing has to be done.
     fn sleep(&self) -> Duration {
+        let retiring = self.retiring.next();
         let wake = self
             .agenda
             .next()
+            .into_iter()
+            .chain(retiring)
+            .min()
             .map_or(LONGEST_SLEEP, |at| at.since(clock::now()));
         let status = self
             .snapshot
@@ -346,8 +394,12 @@ impl Collector {
             .min(LONGEST_SLEEP)
     }
 
-    /// Takes a reading in; what else is known now, by index.
-    fn take(&mut self, index: usize, reading: Reading) -> Vec<usize> {
+    /// Takes a reading of the source with this number in; what else is known now, by index.
+    fn take(&mut self, number: usize, reading: Reading) -> Vec<usize> {
+        // The source may have been taken out while it was polled.
+        let Some(index) = self.polling.index(number) else {
+            return Vec::new();
+        };
         if let (Some(source), Some(told)) =
             (self.config.sources.get(index), self.told.get_mut(index))
         {
@@ -454,6 +506,9 @@ impl Collector {
                 })
                 .collect(),
             override_faults: self.overriding.faults().to_vec(),
+            loaded: Some(self.loaded.0),
+            reload: self.reloaded.clone(),
+            retiring: self.retiring.statuses(),
         };
         match self.place.as_ref().and_then(Place::directory) {
             Some(directory) => self.snapshot.write(directory, status),
@@ -466,29 +521,17 @@ impl Collector {
     fn tell_summary(&mut self) {
         let polled = self.sources.iter().flatten();
         let failing = polled.filter(|source| !source.ok).count();
+        let refused = self.reloaded.as_ref().filter(|reload| !reload.ok);
+        let refused = refused.map_or_else(String::new, |reload| {
+            let first = reload.said.lines().next().unwrap_or_default();
+            let first: String = text::printable(first).chars().take(MOST_TOLD).collect();
+            format!("NOT reloaded: {first}; still as before: ")
+        });
         let summary = format!(
-            "{}, {}, {failing} failing",
+            "{refused}{}, {}, {failing} failing",
             text::counted(self.config.services.len(), "service"),
             text::counted(self.config.sources.len(), "source")
         );
-        if summary != self.summary {
-            self.tell_manager(&[sd_notify::NotifyState::Status(&summary)]);
-            self.summary = summary;
-        }
-    }
-
-    /// Tells the watchdog that the loop goes on, whenever it has, but not a thousand times a second.
-    fn tell_watchdog(&mut self) {
-        let told = self.watchdog_told.map(|told| told.elapsed());
-        if told.is_none_or(|told| told >= WATCHDOG_EVERY) {
-            self.tell_manager(&[sd_notify::NotifyState::Watchdog]);
-            self.watchdog_told = Some(Instant::now());
-        }
-    }
-
-    /// Tells systemd, where there is one. Where there is none, or it does not listen, nothing is lost
-    /// but the telling.
-    fn tell_manager(&self, states: &[sd_notify::NotifyState<'_>]) {
-        let _ = sd_notify::notify(states);
+        self.manager.show(summary);
     }
 }

@@ -97,6 +97,13 @@ pub struct Expression {
     result: Type,
 }
 
+/// Two are the same that say the same, wherever they stand.
+impl PartialEq for Expression {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text && self.uses == other.uses && self.result == other.result
+    }
+}
+
 /// A value that people read.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Simple {

@@ -4,7 +4,7 @@
 //! A derived number is known under an index after those of the sources, and fails when a source that it
 //! needs fails, so that evaluation need not know the difference.
 
-use crate::config::{Config, Derived, Of};
+use crate::config::{Change, Config, Derived, Of};
 use crate::confirm::{Confirm, Confirmation, Standing};
 use crate::derive::{Counters, Derivation, MOST_COUNTERS};
 use crate::evaluate::{Latest, World};
@@ -67,6 +67,38 @@ impl Observed {
                 .collect(),
             scrapes: vec![None; config.sources.len()],
         }
+    }
+
+    /// Goes on with `config` at `now`. What `change` keeps stays known, with all that it remembers.
+    pub fn reload(&mut self, config: &Config, change: &Change, now: BootTime) {
+        let mut next = Self::new(config, now);
+        std::mem::swap(&mut next.scope, &mut self.scope);
+        for name in &change.left {
+            next.scope.forget(name);
+        }
+        let sources = (next.failures.len(), self.failures.len());
+        for (index, before) in change.kept.iter().enumerate() {
+            let Some(before) = *before else { continue };
+            hand_on(&mut self.latest, before, &mut next.latest, index);
+            hand_on(&mut self.failures, before, &mut next.failures, index);
+            hand_on(&mut self.scrapes, before, &mut next.scrapes, index);
+            hand_on(
+                &mut self.confirmations,
+                before,
+                &mut next.confirmations,
+                index,
+            );
+            if let (Some(index), Some(before)) =
+                (index.checked_sub(sources.0), before.checked_sub(sources.1))
+            {
+                // The places of its sources are those of the new configuration.
+                let remembered = self.derived.get_mut(before);
+                if let (Some(new), Some(old)) = (next.derived.get_mut(index), remembered) {
+                    std::mem::swap(&mut new.1, &mut old.1);
+                }
+            }
+        }
+        *self = next;
     }
 
     /// Takes a reading of the source with this index in, at `now`; gives the indices, of the source and of
@@ -169,6 +201,13 @@ impl Observed {
             scope: &self.scope,
             started: self.started,
         }
+    }
+}
+
+/// What is known in one place is known in another from now on.
+fn hand_on<T>(from: &mut [T], before: usize, to: &mut [T], index: usize) {
+    if let (Some(old), Some(new)) = (from.get_mut(before), to.get_mut(index)) {
+        std::mem::swap(old, new);
     }
 }
 

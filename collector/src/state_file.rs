@@ -4,7 +4,7 @@
 //! Nothing is synced to disk: the state directory is on a tmpfs, and what does not survive a crash of
 //! the kernel must not (it is of another boot then).
 
-use agentcheck_common::schedule::{MAX_FILE, Schedule};
+use agentcheck_common::schedule::{self, MAX_FILE, Schedule, Stage};
 use agentcheck_common::{BootId, BootTime, Reply, STATE_SUFFIX, ServiceName};
 use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
 use std::fs::File;
@@ -72,6 +72,23 @@ fn write(directory: BorrowedFd<'_>, name: &str, mode: u32, content: &[u8]) -> io
     let mut file = File::from(opened);
     rustix::fs::fchmod(&file, mode)?;
     file.write_all(content)
+}
+
+/// Replaces the state file of a service by a schedule of this boot, beginning at the moment beside it.
+///
+/// # Errors
+/// Those of [`replace_in`], and where there are too many stages for a file.
+pub fn publish(
+    directory: BorrowedFd<'_>,
+    name: &ServiceName,
+    (boot, from): (&BootId, BootTime),
+    stages: &[Stage],
+    then: &Reply,
+) -> io::Result<()> {
+    let file = schedule::encode(name, boot, from, stages, then)
+        .map_err(|error| io::Error::other(error.to_string()))?;
+    let name = format!("{name}{STATE_SUFFIX}");
+    replace_in(directory, &name, PUBLIC, file.as_bytes())
 }
 
 /// What a state file says at `now`, if it is a valid one of this boot.

@@ -49,6 +49,26 @@ pub struct Status {
     /// Overrides that cannot be used, and why.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub override_faults: Vec<String>,
+    /// When the configuration that is in force was loaded.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub loaded: Option<u64>,
+    /// How the latest attempt to load another configuration ended.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reload: Option<ReloadStatus>,
+    /// Services that are not in the configuration any more, and when their state files are removed.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub retiring: BTreeMap<String, u64>,
+}
+
+/// An attempt to load another configuration.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub struct ReloadStatus {
+    /// When it began: what was in the files before is not older than that.
+    pub began: u64,
+    /// Whether it is in force; if not, the one of before is.
+    pub ok: bool,
+    /// What has changed, or every reason why it is not in force.
+    pub said: String,
 }
 
 /// The latest poll of a source.
@@ -107,6 +127,9 @@ pub struct ServiceStatus {
     /// The least weight that load may lead to, in per cent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub floor: Option<u16>,
+    /// The limit of connections of a server that nothing limits, where the agent manages it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub maxconn_normal: Option<u32>,
     /// The rules' last truths, in the rules' order.
     pub rules: Vec<RuleStatus>,
     /// The overrides that stand for it, whether they count or another comes first.
@@ -266,6 +289,8 @@ impl ServiceStatus {
             .filter_map(|index| config.sources.get(*index));
         self.sources = sources.map(|source| source.name.clone()).collect();
         self.floor = Some(service.shaping.floor.get());
+        let limit = service.maxconn.as_ref();
+        self.maxconn_normal = limit.map(|limit| limit.normal.get());
     }
 
     /// Takes a verdict over; `rules` are the names of the service's rules.

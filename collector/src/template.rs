@@ -6,12 +6,12 @@ use std::fmt::Write as _;
 use std::ops::Range;
 
 /// A compiled description.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Template {
     pieces: Vec<Piece>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 enum Piece {
     Text(String),
     Value(Box<Expression>),

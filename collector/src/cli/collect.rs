@@ -154,7 +154,7 @@ impl Collect {
             }
         };
         let (states, data) = (&self.state.state_dir, &self.data.data_dir);
-        daemon::run(config, states, data, self.dry_run, ready)
+        daemon::run(config, file, states, data, self.dry_run, ready)
             .map_err(|error| failed(&error.to_string()))
     }
 }

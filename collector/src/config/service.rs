@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// One service: what is said for it, and why.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Service {
     /// Its name, and the name of its state file.
     pub name: ServiceName,
@@ -137,7 +137,7 @@ impl fmt::Display for Service {
 }
 
 /// One rule of a service.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
     /// For people: shown in the description and in the log.
     pub name: String,
@@ -158,7 +158,7 @@ pub struct Rule {
 }
 
 /// Where the weight comes from, in per cent.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Weight {
     /// It is always full.
     Full,
@@ -186,7 +186,7 @@ impl Weight {
 }
 
 /// A weight by [`crate::capacity`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Capacity {
     /// Requests served a second.
     pub rate: Expression,
@@ -199,7 +199,7 @@ pub struct Capacity {
 }
 
 /// What tells that the application was started again.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Restarts {
     /// Changes when it is started: a time.
     pub start: Option<Expression>,
@@ -208,7 +208,7 @@ pub struct Restarts {
 }
 
 /// A limit of connections that the agent manages.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Limit {
     /// Over all balancers.
     pub total: Expression,

@@ -63,6 +63,16 @@ impl Exposing {
         }
     }
 
+    /// Another configuration is in force, or was refused; `configured` is what is in force now.
+    pub(super) fn reloaded(&mut self, ok: bool, configured: Option<&config::Metrics>) {
+        self.loaded = ok;
+        if ok {
+            self.loaded_at = clock::wall_time();
+        }
+        // Whoever watches is to see it soon.
+        self.due = configured.map(|_| Instant::now());
+    }
+
     /// How long there is nothing to do.
     pub(super) fn rest(&self) -> Duration {
         self.due

@@ -123,6 +123,21 @@ impl Overriding {
         true
     }
 
+    /// Goes on with another configuration: conditions are about its sources, flag files are its own.
+    pub(super) fn reload(&mut self, config: &Config) {
+        for (name, one) in &self.stored.overrides {
+            let condition = one.stages.first().and_then(|stage| stage.until.as_deref());
+            let Some(text) = condition else { continue };
+            let condition = compiled(text, config);
+            let could = self.conditions.get(&one.id).is_some_and(Option::is_some);
+            if let (Err(fault), true) = (&condition, could) {
+                warn!("{name}: the condition of an override cannot be used any more: {fault}");
+            }
+            self.conditions.insert(one.id.clone(), condition.ok());
+        }
+        self.look_at_flags(config);
+    }
+
     /// Looks whether flag files are there; whether that has changed.
     pub(super) fn look_at_flags(&mut self, config: &Config) -> bool {
         let files = config

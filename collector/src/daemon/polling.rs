@@ -6,6 +6,7 @@ use super::Event;
 use super::turns::Turns;
 use crate::reading::Reading;
 use crate::source::{Pace, Poller, Source, Stop};
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -24,8 +25,21 @@ const RETURN_AFTER: u32 = 100;
 /// All threads that poll.
 pub(super) struct Polling {
     turns: Arc<Turns>,
-    /// As many as there are threads, and this one.
-    alive: Arc<()>,
+    outlet: Outlet,
+    host: String,
+    /// What is polled, by the index in the configuration.
+    polled: Vec<Polled>,
+    /// The same by number: a poll that was under way when its source was taken out still ends.
+    indices: HashMap<usize, usize>,
+    /// The number of the next source.
+    next: usize,
+}
+
+/// A source that is polled, by a number that no other source ever had.
+#[derive(Clone)]
+struct Polled {
+    number: usize,
+    stop: Stop,
 }
 
 /// Where readings go, and until when. Every polling thread has one.
@@ -33,59 +47,114 @@ pub(super) struct Polling {
 pub(super) struct Outlet {
     stop: Stop,
     sender: SyncSender<Event>,
-    _alive: Arc<()>,
+    /// As many as there are threads, and one.
+    alive: Arc<()>,
 }
 
 /// One source, and when it is to be polled next. Whoever has it polls it, so that no poll overlaps itself.
 pub(super) struct Task {
-    index: usize,
+    /// The number of the source.
+    source: usize,
+    /// Ends the polls of this source alone.
+    stop: Stop,
     poller: Poller,
     pace: Pace,
-    number: u64,
+    polls: u64,
     /// When the next poll is due.
     pub(super) due: Instant,
 }
 
 impl Polling {
-    /// Starts the threads.
+    /// Starts the threads. Readings come with the numbers of their sources.
     ///
     /// # Errors
-    /// Where the system gives no more threads; those that were started end with `stop`.
-    pub(super) fn start(
-        sources: &[Source],
-        stop: &Stop,
-        sender: SyncSender<Event>,
-    ) -> io::Result<Self> {
+    /// Where the system gives no more threads.
+    pub(super) fn start(sources: &[Source], sender: SyncSender<Event>) -> io::Result<Self> {
         let uname = rustix::system::uname();
-        let host = uname.nodename().to_string_lossy();
+        let mut polling = Self {
+            turns: Arc::new(Turns::default()),
+            outlet: Outlet::new(&Stop::new(), sender, &Arc::new(())),
+            host: uname.nodename().to_string_lossy().into_owned(),
+            polled: Vec::new(),
+            indices: HashMap::new(),
+            next: 0,
+        };
+        polling.change(sources, &[])?;
+        Ok(polling)
+    }
+
+    /// Polls `sources` from now on. Those that are `kept`, by their index before, go on as they are; the
+    /// others of before end with the poll that is under way.
+    ///
+    /// # Errors
+    /// Where the system gives no more threads; then nothing has changed.
+    pub(super) fn change(&mut self, sources: &[Source], kept: &[Option<usize>]) -> io::Result<()> {
         let began = Instant::now();
-        let alive = Arc::new(());
-        let outlet = Outlet::new(stop, sender, &alive);
-        let turns = Arc::new(Turns::default());
+        let mut polled = Vec::with_capacity(sources.len());
+        let mut started = Vec::new();
         let mut taking_turns = Vec::new();
+        let mut outcome = Ok(());
         for (index, source) in sources.iter().enumerate() {
-            let task = Task::new(index, source, &host, began);
+            let before = kept.get(index).copied().flatten();
+            if let Some(before) = before.and_then(|before| self.polled.get(before)) {
+                polled.push(before.clone());
+                continue;
+            }
+            let task = Task::new(self.next, source, &self.host, began);
+            let new = Polled {
+                number: self.next,
+                stop: task.stop(),
+            };
+            self.next += 1;
+            started.push(new.stop.clone());
+            polled.push(new);
             if source.kind.waits() {
-                let (turns, outlet) = (Arc::clone(&turns), outlet.clone());
-                spawn(&source.name, move || {
+                let (turns, outlet) = (Arc::clone(&self.turns), self.outlet.clone());
+                outcome = spawn(&source.name, move || {
                     keep_polling(task, None, &turns, &outlet)
-                })?;
+                });
+                if outcome.is_err() {
+                    break;
+                }
             } else {
                 taking_turns.push(task);
             }
         }
-        Turns::start(&turns, taking_turns, outlet)?;
-        Ok(Self { turns, alive })
+        let outcome = outcome.and_then(|()| Turns::add(&self.turns, taking_turns, &self.outlet));
+        if outcome.is_err() {
+            for stop in started {
+                stop.stop();
+            }
+            return outcome;
+        }
+        let numbers = polled.iter().enumerate();
+        self.indices = numbers.map(|(index, one)| (one.number, index)).collect();
+        for before in std::mem::replace(&mut self.polled, polled) {
+            if !self.indices.contains_key(&before.number) {
+                before.stop.stop();
+            }
+        }
+        self.turns.drop_stopped();
+        Ok(())
     }
 
-    /// Wakes those who wait for their turn, once all were told to stop.
-    pub(super) fn wake(&self) {
+    /// The index of the source that has this number, if it is polled.
+    pub(super) fn index(&self, number: usize) -> Option<usize> {
+        self.indices.get(&number).copied()
+    }
+
+    /// Ends all polls, as far as they can be ended.
+    pub(super) fn stop(&self) {
+        self.outlet.stop.stop();
+        for one in &self.polled {
+            one.stop.stop();
+        }
         self.turns.wake();
     }
 
     /// Whether all threads have ended.
     pub(super) fn is_over(&self) -> bool {
-        Arc::strong_count(&self.alive) == 1
+        Arc::strong_count(&self.outlet.alive) == 1
     }
 }
 
@@ -94,7 +163,7 @@ impl Outlet {
         Self {
             stop: stop.clone(),
             sender,
-            _alive: Arc::clone(alive),
+            alive: Arc::clone(alive),
         }
     }
 
@@ -103,26 +172,37 @@ impl Outlet {
     }
 
     /// Hands a reading on; false where nobody wants it any more.
-    pub(super) fn send(&self, index: usize, reading: Reading) -> bool {
-        !self.is_stopped() && self.sender.send(Event::Read(index, reading)).is_ok()
+    pub(super) fn send(&self, number: usize, reading: Reading) -> bool {
+        !self.is_stopped() && self.sender.send(Event::Read(number, reading)).is_ok()
     }
 }
 
 impl Task {
-    /// The first poll of the source with this index, of a collector that `began` then.
-    pub(super) fn new(index: usize, source: &Source, host: &str, began: Instant) -> Self {
+    /// The first poll of the source with this number, of which polling `began` then.
+    pub(super) fn new(number: usize, source: &Source, host: &str, began: Instant) -> Self {
         let pace = Pace::new(source, host);
         Self {
-            index,
+            source: number,
+            stop: Stop::new(),
             poller: Poller::new(source),
             due: began + pace.first(),
             pace,
-            number: 0,
+            polls: 0,
         }
     }
 
-    pub(super) fn index(&self) -> usize {
-        self.index
+    pub(super) fn number(&self) -> usize {
+        self.source
+    }
+
+    /// What ends the polls of this source alone.
+    pub(super) fn stop(&self) -> Stop {
+        self.stop.clone()
+    }
+
+    /// Whether nobody wants another poll.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.is_stopped()
     }
 
     /// How much earlier than it is due a poll may be made because the thread is awake: so many sources do
@@ -132,10 +212,10 @@ impl Task {
     }
 
     /// Polls once. A poll that takes longer than `every` is followed by the next at once.
-    pub(super) fn poll(&mut self, outlet: &Outlet) -> Reading {
-        let reading = self.poller.poll(&outlet.stop);
-        self.number += 1;
-        self.due = (self.due + self.pace.after(self.number)).max(Instant::now());
+    pub(super) fn poll(&mut self) -> Reading {
+        let reading = self.poller.poll(&self.stop);
+        self.polls += 1;
+        self.due = (self.due + self.pace.after(self.polls)).max(Instant::now());
         reading
     }
 }
@@ -156,14 +236,14 @@ pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Res
 pub(super) fn keep_polling(mut task: Task, mut brief: Option<u32>, turns: &Turns, outlet: &Outlet) {
     while brief.is_none_or(|brief| brief < RETURN_AFTER) {
         let began = Instant::now();
-        if outlet.stop.wait(task.due.saturating_duration_since(began)) {
+        if task.stop.wait(task.due.saturating_duration_since(began)) {
             return;
         }
         let began = Instant::now();
-        let reading = task.poll(outlet);
+        let reading = task.poll();
         let took = began.elapsed();
         brief = brief.map(|brief| if took < BRIEF { brief + 1 } else { 0 });
-        if !outlet.send(task.index, reading) {
+        if !outlet.send(task.source, reading) {
             return;
         }
     }

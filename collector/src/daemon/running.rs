@@ -1,13 +1,13 @@
 //! A service at work: what it remembers, what is being said for it, and how a verdict is published.
 
 use super::telling::Repeated;
-use crate::config::Service;
+use crate::config::{Rule, Service};
 use crate::evaluate::{Decided, Memory, Verdict};
 use crate::overrule::Overruled;
 use crate::plan::{Plan, stopping};
 use crate::state_file;
 use crate::status::{MemoryStatus, OverrideStatus, RuleStatus, ServiceStatus, Status};
-use agentcheck_common::{BootId, BootTime, Description, Reply, ServiceName, schedule};
+use agentcheck_common::{BootId, BootTime, Description, Reply, ServiceName};
 use log::{Level, debug, error, info, warn};
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -60,6 +60,31 @@ impl Running {
                 "written",
                 ", and the last one stands",
             ),
+        }
+    }
+
+    /// Goes on as `service`, which was `before`. What it remembers stays, but for the truths of rules that
+    /// are not there any more.
+    pub(super) fn reload(&mut self, before: &Service, service: &Service) {
+        let now_at = |index: usize| {
+            let rule = before.rules.get(index)?;
+            let same = |other: &Rule| other.name == rule.name && other.when == rule.when;
+            service.rules.iter().position(same)
+        };
+        let mut truths = vec![None; service.rules.len()];
+        for (index, truth) in self.memory.truths.iter().enumerate() {
+            if let Some(slot) = now_at(index).and_then(|index| truths.get_mut(index)) {
+                *slot = *truth;
+            }
+        }
+        self.memory.truths = truths;
+        if let Some(Decided::Rule { index, .. }) =
+            self.verdict.as_mut().map(|verdict| &mut verdict.decided)
+        {
+            match now_at(*index) {
+                Some(found) => *index = found,
+                None => self.verdict = None,
+            }
         }
     }
 
@@ -172,10 +197,7 @@ fn write(
     boot: &BootId,
     now: BootTime,
 ) -> io::Result<()> {
-    let file = schedule::encode(name, boot, now, &plan.stages, &plan.then)
-        .map_err(|error| io::Error::other(error.to_string()))?;
-    let name = format!("{name}{}", agentcheck_common::STATE_SUFFIX);
-    state_file::replace_in(directory, &name, state_file::PUBLIC, file.as_bytes())
+    state_file::publish(directory, name, (boot, now), &plan.stages, &plan.then)
 }
 
 /// What a service knows from before the collector was started: the reply that is being said, and the

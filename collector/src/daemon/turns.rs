@@ -23,10 +23,12 @@ pub(super) struct Turns {
 
 #[derive(Default)]
 struct Queue {
-    /// By the time at which they are due, and their index.
+    /// By the time at which they are due, and their number.
     tasks: BTreeMap<(Instant, usize), Task>,
     /// Counts the threads that were the one to poll.
     turn: u64,
+    /// Whether there is a thread that polls.
+    begun: bool,
     /// Since when a poll is under way in this turn.
     polling: Option<Instant>,
     /// Whether a thread watches.
@@ -34,25 +36,37 @@ struct Queue {
 }
 
 impl Turns {
-    /// Starts to poll `tasks`. Without any there is no thread.
+    /// Polls `tasks`, too. As long as there are none there is no thread.
     ///
     /// # Errors
-    /// Where the system gives no more threads.
-    pub(super) fn start(turns: &Arc<Self>, tasks: Vec<Task>, outlet: Outlet) -> io::Result<()> {
+    /// Where the system gives no more threads; then none of them is polled.
+    pub(super) fn add(turns: &Arc<Self>, tasks: Vec<Task>, outlet: &Outlet) -> io::Result<()> {
         if tasks.is_empty() {
             return Ok(());
         }
+        let mut queue = turns.lock();
+        if !queue.begun {
+            let (turns, outlet) = (Arc::clone(turns), outlet.clone());
+            spawn("in turn", move || turns.poll(0, &outlet))?;
+            queue.begun = true;
+        }
+        drop(queue);
         for task in tasks {
             turns.put(task);
         }
-        let turns = Arc::clone(turns);
-        spawn("in turn", move || turns.poll(0, &outlet))
+        Ok(())
+    }
+
+    /// Forgets the sources that are not to be polled any more.
+    pub(super) fn drop_stopped(&self) {
+        let mut queue = self.lock();
+        queue.tasks.retain(|_, task| !task.is_stopped());
     }
 
     /// A source takes its turns from now on.
     pub(super) fn put(&self, task: Task) {
         let mut queue = self.lock();
-        queue.tasks.insert((task.due, task.index()), task);
+        queue.tasks.insert((task.due, task.number()), task);
         drop(queue);
         self.changed.notify_all();
     }
@@ -67,21 +81,23 @@ impl Turns {
     /// Polls what is due, as long as it is this thread's turn.
     fn poll(self: &Arc<Self>, turn: u64, outlet: &Outlet) {
         while let Some(mut task) = self.next(outlet) {
-            let reading = task.poll(outlet);
-            let index = task.index();
+            let reading = task.poll();
+            let number = task.number();
             let mut queue = self.lock();
             if queue.turn != turn {
                 drop(queue);
-                if outlet.send(index, reading) {
+                if outlet.send(number, reading) {
                     keep_polling(task, Some(0), self, outlet);
                 }
                 return;
             }
             queue.polling = None;
-            queue.tasks.insert((task.due, index), task);
+            if !task.is_stopped() {
+                queue.tasks.insert((task.due, number), task);
+            }
             drop(queue);
             // Not while a poll counts as under way: here it is the loop that is waited for.
-            if !outlet.send(index, reading) {
+            if !outlet.send(number, reading) {
                 return;
             }
         }

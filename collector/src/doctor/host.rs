@@ -317,6 +317,9 @@ mod tests {
             sources: BTreeMap::new(),
             services: services.into(),
             override_faults: Vec::new(),
+            loaded: None,
+            reload: None,
+            retiring: BTreeMap::new(),
         }
     }
 

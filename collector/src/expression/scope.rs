@@ -113,6 +113,14 @@ impl Scope<'_> {
         }
     }
 
+    /// Nothing is known of `source` any more.
+    pub fn forget(&mut self, source: &str) {
+        for field in self.fields.remove(source).unwrap_or_default() {
+            self.remove(&variable(source, field));
+        }
+        self.remove(&variable(source, GOOD_SINCE));
+    }
+
     /// Sets the time of evaluation, and with it every source's `age`.
     pub fn at(&mut self, now: BootTime) {
         self.context.add_variable_from_value(NOW, seconds(now));

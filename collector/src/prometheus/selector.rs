@@ -5,13 +5,13 @@ use regex::{Regex, RegexBuilder};
 use std::borrow::Cow;
 
 /// Which series are meant.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Selector {
     name: String,
     matchers: Vec<Matcher>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Matcher {
     label: String,
     condition: Condition,
@@ -24,6 +24,19 @@ enum Condition {
     NotEqual(String),
     Matches(Regex),
     MatchesNot(Regex),
+}
+
+impl PartialEq for Condition {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Equal(one), Self::Equal(two)) | (Self::NotEqual(one), Self::NotEqual(two)) => {
+                one == two
+            }
+            (Self::Matches(one), Self::Matches(two))
+            | (Self::MatchesNot(one), Self::MatchesNot(two)) => one.as_str() == two.as_str(),
+            _ => false,
+        }
+    }
 }
 
 /// The largest compiled pattern, in bytes.

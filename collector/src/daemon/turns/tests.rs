@@ -19,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Scene {
     events: Receiver<Event>,
     stop: Stop,
+    /// Those of the sources.
+    stops: Vec<Stop>,
     turns: Arc<Turns>,
     /// As many as there are polling threads, and this one.
     alive: Arc<()>,
@@ -42,11 +44,14 @@ impl Scene {
             };
             Task::new(index, &source, "host", began)
         });
+        let tasks: Vec<Task> = tasks.collect();
+        let stops = tasks.iter().map(Task::stop).collect();
         let turns = Arc::new(Turns::default());
-        Turns::start(&turns, tasks.collect(), outlet).unwrap();
+        Turns::add(&turns, tasks, &outlet).unwrap();
         Self {
             events,
             stop,
+            stops,
             turns,
             alive,
             polls: BTreeMap::new(),
@@ -74,6 +79,9 @@ impl Scene {
     /// Stops; all threads end.
     fn end(self) {
         self.stop.stop();
+        for stop in &self.stops {
+            stop.stop();
+        }
         drop(self.events);
         self.turns.wake();
         let until = Instant::now() + PATIENCE;
