@@ -12,7 +12,7 @@ pub use judge::{Judgement, Level, judge};
 pub use listed::{listed, written};
 pub use shown::{brief, detailed};
 
-use crate::status::{OverrideStatus, ServiceStatus, SourceStatus, Status};
+use crate::status::{OverrideStatus, ReloadStatus, ServiceStatus, SourceStatus, Status};
 use agentcheck_common::schedule::{Refused, Schedule};
 use agentcheck_common::{BootId, BootTime, Reply, ServiceName};
 use std::collections::BTreeMap;
@@ -113,6 +113,10 @@ pub struct Account {
     pub services: Vec<Service>,
     /// Overrides that cannot be used, and why.
     pub faults: Vec<String>,
+    /// When the configuration that is in force was loaded.
+    pub loaded: Option<BootTime>,
+    /// How the latest attempt to load another one ended.
+    pub reload: Option<ReloadStatus>,
     /// The latest polls, of this boot.
     pub sources: BTreeMap<String, SourceStatus>,
 }
@@ -153,6 +157,16 @@ impl Said {
     #[must_use]
     pub fn is_stale(&self) -> bool {
         matches!(self.fresh, Some(Freshness::Stale(_)))
+    }
+}
+
+impl Account {
+    /// Where a configuration was refused since the one in force was loaded: when, and the first reason.
+    #[must_use]
+    pub fn refused(&self) -> Option<(BootTime, &str)> {
+        let reload = self.reload.as_ref().filter(|reload| !reload.ok)?;
+        let first = reload.said.lines().next().unwrap_or_default();
+        Some((BootTime(reload.began), first))
     }
 }
 
@@ -233,6 +247,8 @@ pub fn account(look: &Look, wanted: &[String]) -> Result<Account, String> {
         pid: holder.or(ours.map(|status| status.pid)),
         written: ours.map(|status| (BootTime(status.started), BootTime(status.at))),
         services: services.collect(),
+        loaded: ours.and_then(|status| status.loaded).map(BootTime),
+        reload: ours.and_then(|status| status.reload.clone()),
         faults: ours.map_or_else(Vec::new, |status| status.override_faults.clone()),
         sources: ours.map_or_else(BTreeMap::new, |status| status.sources.clone()),
         life,

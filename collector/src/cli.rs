@@ -6,6 +6,7 @@ mod explain;
 mod history;
 mod import;
 mod overrides;
+mod reload;
 mod replay;
 mod report;
 mod screen;
@@ -37,6 +38,7 @@ Usage: agentcheck COMMAND [OPTION]...; agentcheck COMMAND --help tells more
 
   collect          poll, evaluate and publish, until stopped; --dry-run prints
   check            load the configuration, and say what is wrong with it
+  reload           have the collector load it again, without a gap
   status           what is being said, and why
   explain          why a service has its reply; what HAProxy makes of a line
   history, why     what was said, when, and for what reason
@@ -84,6 +86,8 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         sample: Option<PathBuf>,
     },
+    /// Have the collector load its configuration again, without a gap
+    Reload(reload::Reload),
     /// What was said, when, and why
     #[command(after_help = "Example: agentcheck history web --since 2h")]
     History(history::History),
@@ -206,6 +210,7 @@ pub fn run() -> ExitCode {
     let outcome = match line.command {
         Command::Collect(collect) => collect.run(),
         Command::Check { config, sample } => check(&config, sample.as_deref()).map(Said::from),
+        Command::Reload(reload) => reload.ask(),
         Command::History(given) => history::list(&given),
         Command::Why(given) => history::why(&given),
         Command::Report(given) => report::write(&given),

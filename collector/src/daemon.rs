@@ -133,6 +133,8 @@ pub fn run(
     ready: impl FnOnce(),
 ) -> Result<(), NotRun> {
     let boot = clock::boot_id().map_err(NotRun::NoBootId)?;
+    // Before anybody can find out by the lock whom to send one.
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(NotRun::NoThreads)?;
     let place = if dry {
         None
     } else {
@@ -141,7 +143,6 @@ pub fn run(
 
     // As many as can be waiting: a thread that finds it full waits, and polls no more meanwhile.
     let (sender, events) = sync_channel(config.sources.len().max(READINGS) + 2);
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(NotRun::NoThreads)?;
     let polling = Polling::start(&config.sources, sender.clone()).map_err(NotRun::NoThreads)?;
     let loading = Loading::start(file, sender.clone()).map_err(NotRun::NoThreads)?;
     let mut collector =

@@ -50,6 +50,13 @@ pub fn judge(account: &Account) -> Judgement {
         found.extend(replied(service, account.now));
     }
     found.extend(sources(account));
+    let refused = account.refused();
+    found.extend(refused.map(|(_, why)| {
+        (
+            Level::Warning,
+            format!("a changed configuration was refused: {why}"),
+        )
+    }));
     let faults = account.faults.iter();
     found.extend(faults.map(|why| (Level::Warning, format!("an override cannot be used: {why}"))));
     if account.services.is_empty() && account.life == Life::Alive {

@@ -27,6 +27,13 @@ pub fn listed(account: &Account) -> Value {
         "services": services
             .map(|service| (service.name.clone(), listed_service(service, now)))
             .collect::<Map<_, _>>(),
+        "configuration": {
+            "age": account.loaded.map(|loaded| ago(now, loaded)),
+            "refused": account.refused().map(|(began, why)| json!({
+                "age": ago(now, began),
+                "why": why,
+            })),
+        },
         "override_faults": account.faults,
         "sources": sources
             .map(|(name, source)| (name.clone(), listed_source(source, now)))

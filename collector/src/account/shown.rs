@@ -11,6 +11,7 @@ use agentcheck_common::{BootTime, Description};
 pub fn brief(account: &Account) -> Table {
     let mut table = Table::new();
     table.line(vec![collector(account)]);
+    refused(account, &mut table);
     table.gap();
     if account.services.is_empty() {
         table.line(vec![
@@ -48,6 +49,23 @@ pub fn brief(account: &Account) -> Table {
     table
 }
 
+/// What is in the files is not what is in force.
+fn refused(account: &Account, table: &mut Table) {
+    let Some((began, why)) = account.refused() else {
+        return;
+    };
+    let ago_refused = ago(account.now, began.0);
+    let text = format!("a changed configuration was refused {ago_refused} ago: {why}");
+    table.line(vec![Cell::new(Style::Bad, &text)]);
+    let loaded = account.loaded.map_or_else(String::new, |at| {
+        format!(" of {} ago", ago(account.now, at.0))
+    });
+    let text = format!(
+        "  the one{loaded} is in force; agentcheck check tells all, agentcheck reload tries again"
+    );
+    table.line(vec![text.as_str().into()]);
+}
+
 fn faults(account: &Account, table: &mut Table) {
     for fault in &account.faults {
         let text = format!("an override cannot be used: {fault}");
@@ -60,6 +78,7 @@ fn faults(account: &Account, table: &mut Table) {
 pub fn detailed(account: &Account) -> Table {
     let mut table = Table::new();
     table.line(vec![collector(account)]);
+    refused(account, &mut table);
     for service in &account.services {
         table.gap();
         table.line(vec![Cell::new(Style::Name, &service.name)]);

@@ -92,7 +92,9 @@ impl Doctor {
             changed: status
                 .as_ref()
                 .zip(config.as_ref())
-                .and_then(|(status, config)| changed_after(config, status.started)),
+                .and_then(|(status, config)| {
+                    changed_after(config, status.loaded.unwrap_or(status.started))
+                }),
             status: status.as_ref(),
             now: clock::now(),
         };

@@ -119,7 +119,7 @@ pub struct Known<'a> {
     pub denied: bool,
     /// Whether a process with the status's number is there.
     pub process: bool,
-    /// By how much the configuration was changed after the collector had started.
+    /// By how much the configuration was changed after the collector had loaded it.
     pub changed: Option<Duration>,
     /// Now.
     pub now: BootTime,
@@ -167,13 +167,21 @@ pub fn collector(known: &Known<'_>, services: &[String]) -> Vec<Finding> {
         found.push(Finding::warning(
             about,
             what,
-            "it was started with another configuration: systemctl restart agentcheck-collector",
+            "it has loaded another configuration: agentcheck reload",
         ));
     } else if known.changed.is_some_and(|by| by > Duration::from_secs(1)) {
         found.push(Finding::warning(
             about,
-            "the configuration was changed after it had started",
-            "systemctl restart agentcheck-collector",
+            "the configuration was changed after it had loaded it",
+            "agentcheck reload",
+        ));
+    }
+    if let Some(reload) = status.reload.as_ref().filter(|reload| !reload.ok) {
+        let first = reload.said.lines().next().unwrap_or_default();
+        found.push(Finding::warning(
+            about,
+            format!("it has refused a changed configuration: {first}"),
+            "agentcheck check tells all that is wrong with it; then agentcheck reload",
         ));
     }
     for fault in &status.override_faults {

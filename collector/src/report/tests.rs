@@ -122,6 +122,8 @@ fn account(status: Option<&Status>, said: &BTreeMap<String, Told>) -> Account {
                 name,
             })
             .collect(),
+        loaded: None,
+        reload: None,
         faults: status.map_or_else(Vec::new, |status| status.override_faults.clone()),
         sources: status.map_or_else(BTreeMap::new, |status| status.sources.clone()),
     }
