@@ -20,6 +20,8 @@ mod claims;
 mod fence;
 #[path = "systemd/probes.rs"]
 mod probes;
+#[path = "systemd/reload.rs"]
+mod reload;
 #[path = "systemd/watchdog.rs"]
 mod watchdog;
 

@@ -1,0 +1,161 @@
+//! What is the same in both configurations goes on, with all that it remembers.
+
+use crate::{Scene, service, source};
+use agentcheck_tests::address::Block;
+use agentcheck_tests::prober::Prober;
+use agentcheck_tests::processes::wait_until;
+use agentcheck_tests::responder::Loop;
+use agentcheck_tests::state::now;
+use agentcheck_tests::wire::probe;
+use rustix::process::Signal;
+use std::time::Duration;
+
+/// Between 10 and 90 the rule holds only where it held before, and the average takes an hour.
+fn remembering(name: &str) -> String {
+    service(name, "a")
+        + "smooth = \"1h\"\n"
+        + &format!(
+            "[[service.{name}.rule]]\nname = \"full\"\nwhen = \"a.value > 90\"\n\
+             leave_when = \"a.value < 10\"\nreply = \"drain\"\n"
+        )
+}
+
+#[test]
+fn hold_and_smoothing_go_on_with_whatever_else_changes() {
+    let mut scene = Scene::new("remembers", |scratch| {
+        source(scratch, "a") + &remembering("held") + &remembering("smoothed")
+    });
+    let (a, b) = (source(&scene.scratch, "a"), source(&scene.scratch, "b"));
+    scene.wait_for("smoothed", "up 80% ");
+    scene.give("a", "95");
+    scene.wait_for("held", "up 0% ");
+    scene.give("a", "50");
+    let after = now();
+    let held = scene
+        .collector
+        .wait_for_plan(&scene.states, "held", |plan| plan.from > after);
+    assert!(held.fresh.starts_with("up 0% "), "{held:?}");
+
+    // Another order, other services, other sources; one of them looks at both.
+    let both = service("both", "a").replace("a.value", "a.value + b.value");
+    let text = format!(
+        "# new\n{b}{a}{both}{}{}",
+        remembering("smoothed"),
+        remembering("held")
+    );
+    let said = scene.reload(&text);
+    assert!(
+        said.contains("2 sources, 3 services; added both\n"),
+        "{said}"
+    );
+    let after = now();
+    let held = scene
+        .collector
+        .wait_for_plan(&scene.states, "held", |plan| plan.from > after);
+    assert!(
+        held.fresh.starts_with("up 0% "),
+        "the hold is lost: {held:?}"
+    );
+    scene.wait_for("both", "up 30% ");
+
+    // Out of the rule: the average is still that of before, where a new one would begin at 95.
+    scene.give("a", "5");
+    let smoothed = scene
+        .collector
+        .wait_for_plan(&scene.states, "held", |plan| {
+            plan.fresh.starts_with("up ") && !plan.fresh.starts_with("up 0% ")
+        });
+    assert!(
+        smoothed.fresh.starts_with("up 80% "),
+        "the average is lost: {smoothed:?}"
+    );
+    println!("held: {}; then: {}", held.fresh, smoothed.fresh);
+}
+
+#[test]
+fn a_source_that_is_another_is_polled_anew_and_the_old_one_no_more() {
+    let mut scene = Scene::new("another", |scratch| {
+        source(scratch, "a") + &service("web", "a")
+    });
+    scene.wait_for("web", "up 80% ");
+    let asks = |count: &str, every: &str| {
+        format!(
+            "[source.a.command]\nargv = [\"/bin/sh\", \"-c\", \"echo >> {}; echo 40\"]\n\
+             format = \"number\"\nevery = \"{every}\"\n{}",
+            scene.scratch.file(count).display(),
+            service("web", "a")
+        )
+    };
+    let polls = |count: &str| {
+        let text = std::fs::read_to_string(scene.scratch.file(count)).unwrap_or_default();
+        text.lines().count()
+    };
+    let said = scene.reload(&asks("first", "100ms"));
+    assert!(said.contains("changed web\n"), "{said}");
+    wait_until("the new source", || polls("first") > 3);
+    let _ = scene.reload(&asks("second", "100ms"));
+    wait_until("the next one", || polls("second") > 3);
+    // A poll that was under way may have ended since; there is no other.
+    let before = polls("first");
+    let enough = polls("second") + 20;
+    wait_until("twenty polls more", || polls("second") > enough);
+    let after = polls("first");
+    assert!(after <= before + 1, "{before} polls, then {after}");
+    println!(
+        "{after} polls of the one that is gone, {} of the other",
+        polls("second")
+    );
+}
+
+#[test]
+fn a_storm_of_reloads_leaves_no_gap_and_no_thread() {
+    let mut scene = Scene::new("storm", |scratch| {
+        source(scratch, "a") + &source(scratch, "b") + &service("web", "a")
+    });
+    let web = scene.wait_for("web", "up 80% ");
+    let (a, b) = (source(&scene.scratch, "a"), source(&scene.scratch, "b"));
+    let block = Block::claim();
+    let agent = block.agent();
+    let _responder = Loop::start(&scene.scratch, &scene.states, &["--ask"], &[agent]);
+    let mut prober = Prober::start(Duration::from_millis(2), move || probe(agent, b"web\n"));
+    let threads = |scene: &mut Scene| {
+        let pid = scene.collector.process().pid();
+        std::fs::read_dir(format!("/proc/{pid}/task"))
+            .unwrap()
+            .count()
+    };
+    let before = threads(&mut scene);
+    for round in 0..100 {
+        let command = format!(
+            "[source.c.command]\nargv = [\"/bin/sleep\", \"1000\"]\nformat = \"number\"\n\
+             every = \"{}s\"\ntimeout = \"1h\"\n[service.other]\nweight = \"c.value\"\n",
+            round + 1
+        );
+        let text = match round % 3 {
+            0 => format!("{a}{}{command}", service("web", "a")),
+            1 => format!("{b}{a}{}{}", service("web", "a"), service("more", "b")),
+            _ => format!("{a}{b}{}", service("web", "a")),
+        };
+        scene.configure(&text);
+        scene.collector.process().signal(Signal::HUP);
+        if round % 10 == 0 {
+            let _ = scene.reload(&text);
+        }
+    }
+    let _ = scene.reload(&format!("{a}{b}{}", service("web", "a")));
+    wait_until("the threads of sources that are gone to end", || {
+        threads(&mut scene) <= before + 1
+    });
+    prober.wait_for_answers(10);
+    let samples = prober.samples();
+    for sample in &samples {
+        assert_eq!(sample.line, web.fresh, "{sample:?}");
+    }
+    println!(
+        "{} answers, all {:?}; {before} threads before",
+        samples.len(),
+        web.fresh
+    );
+    let log = scene.collector.process().log();
+    assert!(!log.contains("panic"), "{log}");
+}

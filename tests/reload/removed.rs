@@ -1,0 +1,116 @@
+//! Services that are not in the configuration any more: the last word takes back what was said, and then there
+//! is no state file. Words that change with the configuration are warned of.
+
+use crate::{Scene, service, source};
+use agentcheck_tests::collector::Collector;
+use agentcheck_tests::processes::wait_until;
+use std::time::Duration;
+
+/// Drained above 90, with the words of an owner of the administrative state.
+fn owned(name: &str) -> String {
+    service(name, "a")
+        + "administration = \"owner\"\n"
+        + &format!(
+            "[[service.{name}.rule]]\nname = \"full\"\nwhen = \"a.value > 90\"\nreply = \"drain\"\n"
+        )
+}
+
+/// Whether a state file is the last word of a service, for a minute.
+fn is_last_word(plan: &agentcheck_tests::collector::Plan) -> bool {
+    let said = "up ready 100% # removed from the configuration";
+    let span = plan.until.since(plan.from);
+    plan.fresh == said && plan.then == said && span == Duration::from_secs(60)
+}
+
+#[test]
+fn a_removed_service_takes_back_its_drain_and_leaves_no_state_file() {
+    let mut scene = Scene::new("removed", |scratch| {
+        source(scratch, "a") + &service("web", "a") + &owned("old")
+    });
+    let all = std::fs::read_to_string(&scene.configuration).unwrap();
+    let without = source(&scene.scratch, "a") + &service("web", "a");
+    scene.wait_for("web", "up 80% ");
+    scene.give("a", "95");
+    scene.wait_for("old", "up drain 100% ");
+    let said = scene.reload(&without);
+    assert!(said.contains("; removed old\n"), "{said}");
+    let last = scene.wait_for("old", "up ready ");
+    assert!(is_last_word(&last), "{last:?}");
+
+    // It is back within the minute: the collector speaks for it again.
+    let _ = scene.reload(&all);
+    scene.wait_for("old", "up drain 100% ");
+    let _ = scene.reload(&without);
+    scene.wait_for("old", "up ready ");
+
+    // A collector that is started meanwhile goes on with it; the moment is moved here, so that nobody has to
+    // wait for it.
+    scene.collector.process().kill();
+    let file = scene.states.path().join("status.json");
+    let mut status: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert!(status["retiring"]["old"].is_u64(), "{status}");
+    status["retiring"]["old"] = 1.into();
+    std::fs::write(&file, status.to_string()).unwrap();
+    scene.collector = Collector::start(
+        &scene.scratch,
+        "second",
+        &scene.configuration,
+        &scene.states,
+    );
+    wait_until("the state file to be removed", || {
+        !scene.states.file("old").exists()
+    });
+    assert!(scene.states.file("web").exists());
+    let log = scene.collector.process().log();
+    assert!(log.contains("old: its state file is removed"), "{log}");
+}
+
+#[test]
+fn what_was_removed_while_no_collector_was_there_is_taken_back_too() {
+    let mut scene = Scene::new("restart", |scratch| {
+        source(scratch, "a") + &service("web", "a") + &owned("old")
+    });
+    scene.wait_for("web", "up 80% ");
+    scene.give("a", "95");
+    scene.wait_for("old", "up drain 100% ");
+    // Somebody else's: a script may write a state file, too.
+    let foreign = scene.states.file("foreign");
+    let text = std::fs::read_to_string(scene.states.file("web")).unwrap();
+    std::fs::write(
+        &foreign,
+        text.replace("agentcheck 1 web", "agentcheck 1 foreign"),
+    )
+    .unwrap();
+    scene.collector.process().kill();
+    scene.configure(&(source(&scene.scratch, "a") + &service("web", "a")));
+    scene.collector = Collector::start(
+        &scene.scratch,
+        "second",
+        &scene.configuration,
+        &scene.states,
+    );
+    let last = scene.wait_for("old", "up ready ");
+    assert!(is_last_word(&last), "{last:?}");
+    assert!(foreign.exists());
+    let log = scene.collector.process().log();
+    assert!(!log.contains("foreign"), "{log}");
+}
+
+#[test]
+fn other_words_for_the_administrative_state_are_warned_of() {
+    let mut scene = Scene::new("wording", |scratch| source(scratch, "a") + &owned("web"));
+    let (a, owned) = (source(&scene.scratch, "a"), owned("web"));
+    scene.wait_for("web", "up ready 80% ");
+    let shared = owned.replace("owner", "shared");
+    let _ = scene.reload(&format!("{a}{shared}"));
+    scene.wait_for("web", "up 80% ");
+    let log = scene.collector.process().log();
+    assert!(log.contains("agentcheck release web\n"), "{log}");
+    let _ = scene.reload(&format!("{a}{owned}"));
+    let log = scene.collector.process().log();
+    assert!(
+        log.contains("web: replies say ready, drain and maint from now on"),
+        "{log}"
+    );
+}
