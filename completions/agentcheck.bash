@@ -55,6 +55,9 @@ _agentcheck() {
             agentcheck,release)
                 cmd="agentcheck__subcmd__release"
                 ;;
+            agentcheck,reload)
+                cmd="agentcheck__subcmd__reload"
+                ;;
             agentcheck,replay)
                 cmd="agentcheck__subcmd__replay"
                 ;;
@@ -80,7 +83,7 @@ _agentcheck() {
 
     case "${cmd}" in
         agentcheck)
-            opts="-h -V --help --version collect check history why report doctor record replay status explain drain maint down force-up limit resume release import units"
+            opts="-h -V --help --version collect check reload history why report doctor record replay status explain drain maint down force-up limit resume release import units"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -513,6 +516,28 @@ _agentcheck() {
                     return 0
                     ;;
                 --for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentcheck__subcmd__reload)
+            opts="-h --pid --state-dir --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --pid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -28,6 +28,7 @@ complete -c agentcheck -n "__fish_agentcheck_needs_command" -s h -l help -d 'Pri
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -s V -l version -d 'Print version'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "collect" -d 'Poll, evaluate and publish until stopped by SIGTERM or SIGINT'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "check" -d 'Load the configuration as `collect` does, and say what is wrong'
+complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "reload" -d 'Have the collector load its configuration again, without a gap'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "history" -d 'What was said, when, and why'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "why" -d 'What was said for a service at a moment, and why'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "report" -d 'A page to look at, as one HTML file: what is said and why, and what was said'
@@ -59,6 +60,9 @@ complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -s h -l h
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand check" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand check" -l sample -d 'Put a sample of readings through it, too: a JSON file' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand check" -s h -l help -d 'Print help'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand reload" -l pid -d 'The collector\'s process, where it is known [default: who has the lock]' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand reload" -l state-dir -d 'Where the state files are' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand reload" -s h -l help -d 'Print help'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand history" -l since -d 'How far back' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand history" -l data-dir -d 'Overrides, history' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand history" -l json -d 'For programs: one line of JSON an entry'

@@ -24,6 +24,9 @@ Exit status: 0 it is in force; 1 it is not, and what was in force before still
 is: standard error says why; 2 wrong command line.
 Example: agentcheck reload")]
 pub(super) struct Reload {
+    /// The collector's process, where it is known [default: who has the lock]
+    #[arg(long, value_name = "PID")]
+    pid: Option<u32>,
     #[command(flatten)]
     state: StateDir,
 }
@@ -33,7 +36,7 @@ impl Reload {
         let directory = &self.state.state_dir;
         let failed = |why: String| Failed(format!("agentcheck: {}\n", printable(&why)));
         let boot = clock::boot_id().map_err(|error| failed(format!("no boot id: {error}")))?;
-        let pid = collector(directory).map_err(failed)?;
+        let pid = collector(directory, self.pid).map_err(failed)?;
         let asked = clock::now();
         kill_process(pid, Signal::HUP).map_err(|error| {
             failed(format!(
@@ -55,19 +58,23 @@ impl Reload {
     }
 }
 
-/// The process that has the lock of a state directory, if it can be seen from here.
-fn collector(directory: &Path) -> Result<Pid, String> {
+/// The process that has the lock of a state directory, as somebody has told, or if it can be seen from here.
+fn collector(directory: &Path, told: Option<u32>) -> Result<Pid, String> {
     let place = directory.display();
     let holder = lock::is_held(directory)
         .map_err(|error| {
             format!("{place}: it cannot be seen whether there is a collector: {error}")
         })?
         .ok_or_else(|| format!("no collector is at work in {place}: nothing to reload"))?;
-    let pid = holder
+    let pid = told
+        .or(holder)
         .and_then(|pid| i32::try_from(pid).ok())
         .and_then(Pid::from_raw);
     // A number from a file: in another namespace of processes it may be anybody's.
     let ours = pid.filter(|pid| {
+        if told.is_some() {
+            return true;
+        }
         let name = std::fs::read_to_string(format!("/proc/{}/comm", pid.as_raw_nonzero()));
         name.is_ok_and(|name| name.trim_end() == "agentcheck")
     });
