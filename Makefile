@@ -35,7 +35,7 @@ INIT     = $(notdir $(wildcard packaging/init/*))
 MANPAGES = $(notdir $(wildcard man/*.[1-8]))
 # But for the demo, which runs what was built here.
 EXAMPLES = $(filter-out demo.sh,$(patsubst examples/%,%,$(shell find examples -type f | LC_ALL=C sort)))
-DOCS     = $(wildcard README.md ARCHITECTURE.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE \
+DOCS     = $(wildcard README.md ARCHITECTURE.md CHANGELOG.md SECURITY.md LICENSE-MIT LICENSE-APACHE \
              docs/*.md docs/recipes/*.md)
 
 # One failed step fails the recipe, in a pipe and in a loop too.
@@ -94,9 +94,10 @@ check: lint ## the same as lint
 PACKAGES ?= $(TARGET)/packages
 # Where both tools look, whatever RELEASE is.
 STAGE     = $(TARGET)/release/stage
-# The version, where it is not to be that of Cargo.toml; and who answers for the package.
+# The version, where it is not to be that of Cargo.toml; and who answers for the package, NAME <ADDRESS>, for
+# whom Debian's tools have two variables.
 VERSION     ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
-MAINTAINER  ?= The agentcheck developers <agentcheck@example.org>
+MAINTAINER  ?= $(if $(DEBEMAIL),$(DEBFULLNAME) <$(DEBEMAIL)>)
 # No time but that of the sources gets into a package.
 SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),$(shell date +%s))
 export SOURCE_DATE_EPOCH
@@ -104,6 +105,8 @@ export SOURCE_DATE_EPOCH
 packages: build package ## build the .deb and the .rpm into target/packages (cargo-deb, cargo-generate-rpm)
 
 package: # the same of what is built
+	@[ -n '$(MAINTAINER)' ] || { \
+	    echo "Say who answers for the packages: make packages MAINTAINER='NAME <ADDRESS>'" >&2; exit 1; }
 	@for tool in cargo-deb cargo-generate-rpm; do \
 	    command -v $$tool >/dev/null || { echo "cargo install --locked $$tool" >&2; exit 1; }; \
 	done
@@ -214,6 +217,7 @@ install: ## install below DESTDIR, for PREFIX=/usr and SYSCONFDIR=/etc; after ma
 	    install -v -D -m 644 completions/$$program.fish "$(DESTDIR)$(FISHDIR)/$$program.fish"; \
 	done
 	@for file in $(DOCS); do install -v -D -m 644 $$file "$(DESTDIR)$(DOCDIR)/$$file"; done
+	@install -v -D -m 644 packaging/third-party-licences.txt '$(DESTDIR)$(DOCDIR)/third-party-licences.txt'
 	@for file in $(OPTIONAL); do \
 	    $(PATHS) systemd/optional/$$file | \
 	        install -v -D -m 644 /dev/stdin "$(DESTDIR)$(DOCDIR)/systemd/$$file"; \
@@ -249,7 +253,8 @@ uninstall: ## remove what install put there, but for configuration
 	    $(foreach page,$(MANPAGES),'$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(page)') \
 	    $(BINARIES:%='$(DESTDIR)$(BASHDIR)/%') $(BINARIES:%='$(DESTDIR)$(ZSHDIR)/_%') \
 	    $(BINARIES:%='$(DESTDIR)$(FISHDIR)/%.fish') \
-	    $(DOCS:%='$(DESTDIR)$(DOCDIR)/%') $(INIT:%='$(DESTDIR)$(DOCDIR)/init/%') $(OPTIONAL:%='$(DESTDIR)$(DOCDIR)/systemd/%') \
+	    $(DOCS:%='$(DESTDIR)$(DOCDIR)/%') '$(DESTDIR)$(DOCDIR)/third-party-licences.txt' \
+	    $(INIT:%='$(DESTDIR)$(DOCDIR)/init/%') $(OPTIONAL:%='$(DESTDIR)$(DOCDIR)/systemd/%') \
 	    $(EXAMPLES:%='$(DESTDIR)$(DOCDIR)/examples/%')
 	@conf='$(DESTDIR)$(XINETDCONF)'; \
 	if [ -e "$$conf" ] && $(XINETD) | cmp -s - "$$conf"; then rm -v "$$conf"; fi

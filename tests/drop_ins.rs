@@ -103,6 +103,7 @@ fn install_puts_everything_where_it_belongs_and_uninstall_takes_it_away() {
         "CHANGELOG.md",
         "LICENSE-MIT",
         "LICENSE-APACHE",
+        "third-party-licences.txt",
     ] {
         expected.insert(format!("usr/share/doc/agentcheck/{name}"));
     }

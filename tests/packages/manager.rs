@@ -165,6 +165,7 @@ impl Made {
         let _turn = ONE_AT_A_TIME.lock().unwrap();
         run(make(workspace, "package")
             .arg(format!("PACKAGES={}", directory.display()))
+            .arg("MAINTAINER=The tests <agentcheck@example.org>")
             .arg(format!("VERSION={version}")));
         let made = |ending: &str| {
             let mut found = fs::read_dir(directory)
