@@ -1,7 +1,7 @@
 //! One collector per state directory: two would overwrite each other's replies in turn.
 
 use fs2::FileExt;
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::fmt;
 use std::fs::File;
@@ -131,7 +131,8 @@ pub fn take_in(
     let path = path(called);
     let failed = |error: io::Error| NotLocked::Failed(path.clone(), error);
     // Not for writing: nothing that stays open is to keep a file system from being made read-only.
-    let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags =
+        OFlags::RDONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let begun = Instant::now();
     loop {
         let file = rustix::fs::openat(directory, NAME, flags, Mode::from_raw_mode(0o644));
@@ -150,16 +151,61 @@ pub fn take_in(
                 file: path,
             });
         }
+        // Another name of some other file: it would be emptied.
+        let found = rustix::fs::fstat(&file).map_err(|error| failed(error.into()))?;
+        let regular = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
+        if !regular || found.st_nlink > 1 {
+            let wrong = format!("{} is no file of its own", path.display());
+            return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, wrong)));
+        }
         let lock = Lock { file };
         // Removed in between, it is a lock of nothing.
         if !lock.is_of(directory).map_err(failed)? {
             continue;
         }
         // A full file system is no reason not to begin: it may have room later.
-        let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags =
+            OFlags::WRONLY | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let _ = rustix::fs::openat(directory, NAME, flags, Mode::empty())
             .map_err(io::Error::from)
             .and_then(|file| writeln!(File::from(file), "{}", std::process::id()));
         return Ok(lock);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_lock_file_of_its_own_is_left_alone() {
+        let process = std::process::id();
+        let directory = std::env::temp_dir().join(format!("agentcheck-lock-{process}"));
+        let _ = std::fs::remove_dir_all(&directory);
+        std::fs::create_dir(&directory).unwrap();
+        let victim = directory.join("victim");
+        let untouched = || assert_eq!(std::fs::read_to_string(&victim).unwrap(), "untouched");
+        std::fs::write(&victim, "untouched").unwrap();
+
+        std::os::unix::fs::symlink(&victim, path(&directory)).unwrap();
+        take(&directory).unwrap_err();
+        untouched();
+        std::fs::remove_file(path(&directory)).unwrap();
+
+        std::fs::hard_link(&victim, path(&directory)).unwrap();
+        let error = take(&directory).unwrap_err().to_string();
+        assert!(error.contains("is no file of its own"), "{error}");
+        untouched();
+        std::fs::remove_file(path(&directory)).unwrap();
+
+        let mode = Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, path(&directory), FileType::Fifo, mode, 0).unwrap();
+        take(&directory).unwrap_err();
+        std::fs::remove_file(path(&directory)).unwrap();
+
+        let lock = take(&directory).unwrap();
+        assert!(matches!(is_held(&directory), Ok(Some(Some(pid))) if pid == process));
+        drop(lock);
+        std::fs::remove_dir_all(directory).unwrap();
     }
 }

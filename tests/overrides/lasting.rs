@@ -119,3 +119,15 @@ fn hostile_files_change_nothing() {
     );
     desk.says("web", "stopped 100% ");
 }
+
+/// Whoever may make a link in its place is not who owns what it leads to.
+#[test]
+fn a_flag_file_that_is_a_link_is_of_who_made_the_link() {
+    let mut desk = Desk::open("flag-link", "");
+    let new = desk.scratch.file("link");
+    symlink("/etc/passwd", &new).unwrap();
+    std::os::unix::fs::lchown(&new, Some(3_000_001), None).unwrap();
+    fs::rename(new, desk.scratch.file("web-out")).unwrap();
+    let said = desk.says("web", "stopped 100% ").fresh;
+    assert!(said.contains("override=maint by=3000001 "), "{said}");
+}

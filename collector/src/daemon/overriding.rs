@@ -14,6 +14,7 @@ use log::{Level, info, warn};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The overrides, and what is known of them.
 pub(super) struct Overriding {
@@ -147,8 +148,8 @@ impl Overriding {
             .chain(&config.maintenance_file);
         let mut flags = BTreeMap::new();
         for file in files {
-            // A link may lead anywhere, but only to a file that is there.
-            let Ok(metadata) = file.metadata() else {
+            // A link may lead anywhere, but only to a file that is there; it is of the one who made the link.
+            let Ok(metadata) = file.metadata().and_then(|_| file.symlink_metadata()) else {
                 continue;
             };
             let since = u64::try_from(metadata.mtime()).unwrap_or_default();
@@ -256,8 +257,9 @@ impl Overriding {
         if over.is_empty() {
             return;
         }
-        // Where this is not allowed the files stay, and are over all the same.
-        let locked = store::lock(&self.directory).ok();
+        // Where this is not allowed the files stay, and are over all the same. Nobody is waited for: a command
+        // that has the lock may keep it, and one that writes has the directory read again.
+        let locked = store::lock(&self.directory, Duration::ZERO).ok();
         for (name, id) in over {
             if let Some(locked) = &locked {
                 locked.forget(&name, &id);

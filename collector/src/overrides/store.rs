@@ -5,12 +5,14 @@
 //! links, regular files only, and bounded; it is written readable for the collector whatever the umask is.
 
 use super::{Lift, Override, VERSION};
-use crate::state_file::{read_bounded, replace};
+use crate::state_file::{read_bounded, replace_in};
 use fs2::FileExt;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
+use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -28,11 +30,12 @@ const MAX_BYTES: usize = 16 * 1024;
 const MAX_FILES: usize = 10_000;
 
 /// How long a command waits for another one that is at work on the same directory.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Readable for the collector, which is another user.
 const MODE: u32 = 0o644;
 
+const LOCK: &str = ".lock";
 const OVERRIDE: &str = ".override";
 const LIFT: &str = ".lift";
 
@@ -156,26 +159,27 @@ fn named(passwd: &str, id: u32) -> Option<String> {
 #[derive(Debug)]
 pub struct Locked {
     directory: PathBuf,
+    /// The directory itself: whoever may write above it can put a link in its place.
+    opened: OwnedFd,
     _lock: File,
 }
 
-/// Locks a directory, waiting a while for others.
+/// Locks a directory, waiting for others as long as that. The directory itself must not be a link: root's
+/// commands write here, and what is above it is the collector's user's.
 ///
 /// # Errors
 /// Where it is not there, cannot be written to, or is locked by another for too long.
-pub fn lock(directory: &Path) -> io::Result<Locked> {
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let path = directory.join(".lock");
-    let mode = Mode::from_raw_mode(0o660);
-    let file = File::from(rustix::fs::open(&path, flags, mode)?);
-    // For the group of the directory, whatever the umask is. Another's file has its rights already.
-    let _ = rustix::fs::fchmod(&file, mode);
-    let patience = Instant::now() + PATIENCE;
+pub fn lock(directory: &Path, patience: Duration) -> io::Result<Locked> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(directory, flags, Mode::empty())?;
+    let file = lock_file(&opened)?;
+    let until = Instant::now() + patience;
     loop {
         match FileExt::try_lock_exclusive(&file) {
             Ok(()) => break,
             Err(error) if error.kind() != fs2::lock_contended_error().kind() => return Err(error),
-            Err(_) if Instant::now() >= patience => {
+            Err(_) if Instant::now() >= until => {
+                let path = directory.join(LOCK);
                 return Err(io::Error::new(
                     io::ErrorKind::TimedOut,
                     format!("another command holds {}", path.display()),
@@ -186,8 +190,30 @@ pub fn lock(directory: &Path) -> io::Result<Locked> {
     }
     Ok(Locked {
         directory: directory.to_owned(),
+        opened,
         _lock: file,
     })
+}
+
+/// The file that is locked; made where there is none, for the group of the directory whatever the umask is.
+fn lock_file(directory: &OwnedFd) -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mode = Mode::from_raw_mode(0o660);
+    loop {
+        // What is there has its rights, and may be another name of a file that is to keep its own.
+        match openat(directory, LOCK, flags, Mode::empty()) {
+            Err(Errno::NOENT) => {}
+            opened => return Ok(File::from(opened?)),
+        }
+        match openat(directory, LOCK, flags | OFlags::CREATE | OFlags::EXCL, mode) {
+            Err(Errno::EXIST) => {}
+            made => {
+                let made = made?;
+                rustix::fs::fchmod(&made, mode)?;
+                return Ok(File::from(made));
+            }
+        }
+    }
 }
 
 impl Locked {
@@ -205,12 +231,8 @@ impl Locked {
     /// Those of writing; the old one stands then.
     pub fn set(&self, name: &str, new: &Override) -> io::Result<()> {
         let content = serde_json::to_vec(new)?;
-        replace(
-            &self.directory,
-            &format!("{name}{OVERRIDE}"),
-            MODE,
-            &content,
-        )
+        let file = format!("{name}{OVERRIDE}");
+        replace_in(self.opened.as_fd(), &file, MODE, &content)
     }
 
     /// Takes an override away; whether there was one.
@@ -218,10 +240,10 @@ impl Locked {
     /// # Errors
     /// Those of removing.
     pub fn remove(&self, name: &str) -> io::Result<bool> {
-        match std::fs::remove_file(self.directory.join(format!("{name}{OVERRIDE}"))) {
+        match unlinkat(&self.opened, format!("{name}{OVERRIDE}"), AtFlags::empty()) {
             Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -231,7 +253,8 @@ impl Locked {
     /// Those of writing.
     pub fn lift(&self, name: &str, lift: &Lift) -> io::Result<()> {
         let content = serde_json::to_vec(lift)?;
-        replace(&self.directory, &format!("{name}{LIFT}"), MODE, &content)
+        let file = format!("{name}{LIFT}");
+        replace_in(self.opened.as_fd(), &file, MODE, &content)
     }
 
     /// Takes away what is over, so that no clock that is set back can bring it back; where another has
@@ -246,148 +269,10 @@ impl Locked {
         }
         let lift = read_lift(&self.directory, name);
         if lift.is_ok_and(|lift| lift.is_some_and(|lift| lift.id == id)) {
-            let _ = std::fs::remove_file(self.directory.join(format!("{name}{LIFT}")));
+            let _ = unlinkat(&self.opened, format!("{name}{LIFT}"), AtFlags::empty());
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::overrides::{Action, Moment, Stage};
-    use std::os::unix::fs::{PermissionsExt, symlink};
-
-    fn directory(name: &str) -> PathBuf {
-        let process = std::process::id();
-        let directory = std::env::temp_dir().join(format!("agentcheck-store-{name}-{process}"));
-        let _ = std::fs::remove_dir_all(&directory);
-        std::fs::create_dir(&directory).unwrap();
-        directory
-    }
-
-    fn drain(id: &str) -> Override {
-        let set = Moment {
-            boot: "a".to_owned(),
-            at: 1,
-            wall: 1,
-        };
-        Override {
-            version: VERSION,
-            id: id.to_owned(),
-            set,
-            stages: vec![Stage {
-                action: Action::Drain,
-                until: None,
-                end: None,
-            }],
-            reason: "disk".to_owned(),
-            by: String::new(),
-        }
-    }
-
-    #[test]
-    fn what_is_set_is_read_with_its_owner() {
-        let directory = directory("set");
-        let locked = lock(&directory).unwrap();
-        locked.set("web", &drain("1")).unwrap();
-        locked.set(ALL, &drain("2")).unwrap();
-        let stored = read(&directory).unwrap();
-        assert_eq!(stored.faults, Vec::<String>::new());
-        assert_eq!(stored.overrides.len(), 2);
-        let web = &stored.overrides["web"];
-        assert_eq!((web.id.as_str(), web.reason.as_str()), ("1", "disk"));
-        let me = directory.metadata().unwrap().uid();
-        assert_eq!(web.by, user(me));
-        let mode = directory.join("web.override").metadata().unwrap();
-        assert_eq!(mode.permissions().mode() & 0o777, MODE);
-        assert!(locked.remove("web").unwrap());
-        assert!(!locked.remove("web").unwrap());
-        std::fs::remove_dir_all(directory).unwrap();
-    }
-
-    #[test]
-    fn only_what_is_over_is_forgotten() {
-        let directory = directory("forget");
-        let locked = lock(&directory).unwrap();
-        locked.set("web", &drain("2")).unwrap();
-        locked.forget("web", "1");
-        assert!(locked.read("web").unwrap().is_some());
-        locked.forget("web", "2");
-        assert!(locked.read("web").unwrap().is_none());
-        std::fs::remove_dir_all(directory).unwrap();
-    }
-
-    #[test]
-    fn what_cannot_be_used_is_told_and_nothing_else_is_lost() {
-        let directory = directory("faults");
-        let locked = lock(&directory).unwrap();
-        locked.set("good", &drain("1")).unwrap();
-        let text = serde_json::to_string(&drain("1")).unwrap();
-        std::fs::write(directory.join("target"), &text).unwrap();
-        symlink("target", directory.join("link.override")).unwrap();
-        std::fs::create_dir(directory.join("directory.override")).unwrap();
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            directory.join("fifo.override"),
-            rustix::fs::FileType::Fifo,
-            Mode::from_raw_mode(0o600),
-            0,
-        )
-        .unwrap();
-        std::fs::write(directory.join("half.override"), &text[..text.len() - 5]).unwrap();
-        std::fs::write(directory.join("newer.override"), text.replace(":1,", ":2,")).unwrap();
-        let large = format!("{text}{}", " ".repeat(MAX_BYTES));
-        std::fs::write(directory.join("large.override"), large).unwrap();
-        std::fs::write(directory.join("other.txt"), "x").unwrap();
-        let stored = read(&directory).unwrap();
-        let names: Vec<&String> = stored.overrides.keys().collect();
-        assert_eq!(names, ["good"]);
-        assert_eq!(stored.faults.len(), 6, "{:?}", stored.faults);
-        std::fs::remove_dir_all(directory).unwrap();
-    }
-
-    #[test]
-    fn a_directory_that_is_not_there_is_empty() {
-        let nowhere = Path::new("/nonexistent/overrides");
-        assert_eq!(read(nowhere).unwrap(), Stored::default());
-        assert!(lock(nowhere).is_err());
-    }
-
-    #[test]
-    fn two_operators_take_turns() {
-        let directory = directory("turns");
-        let commands: Vec<_> = (0..8)
-            .map(|number: u32| {
-                let directory = directory.clone();
-                std::thread::spawn(move || {
-                    let locked = lock(&directory).unwrap();
-                    let before = locked.read("web").unwrap();
-                    locked.set("web", &drain(&number.to_string())).unwrap();
-                    before.map(|before| before.id)
-                })
-            })
-            .collect();
-        let mut replaced: Vec<Option<String>> = commands
-            .into_iter()
-            .map(|command| command.join().unwrap())
-            .collect();
-        replaced.push(Some(
-            lock(&directory).unwrap().read("web").unwrap().unwrap().id,
-        ));
-        replaced.sort();
-        // Each was replaced by just one, and the last one stands.
-        let expected = (0..8).map(|number: u32| Some(number.to_string()));
-        let mut expected: Vec<Option<String>> = expected.chain([None]).collect();
-        expected.sort();
-        assert_eq!(replaced, expected);
-        std::fs::remove_dir_all(directory).unwrap();
-    }
-
-    #[test]
-    fn users_have_names() {
-        let passwd = "root:x:0:0::/:/bin/sh\nbroken\n:x:5:5\nweb:x:33:33::/:\n";
-        assert_eq!(named(passwd, 33), Some("web".to_owned()));
-        assert_eq!(named(passwd, 5), None);
-        assert_eq!(named(passwd, 7), None);
-    }
-}
+mod tests;

@@ -95,7 +95,7 @@ impl<'t> Desk<'t> {
 
     pub(super) fn lock(&self) -> Result<Locked, Failed> {
         let directory = store::directory(&self.target.data.data_dir);
-        store::lock(&directory).map_err(|error| self.unwritten(&error))
+        store::lock(&directory, store::PATIENCE).map_err(|error| self.unwritten(&error))
     }
 
     pub(super) fn unwritten(&self, error: &io::Error) -> Failed {
