@@ -60,7 +60,7 @@ complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -s h -l h
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand check" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand check" -l sample -d 'Put a sample of readings through it, too: a JSON file' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand check" -s h -l help -d 'Print help'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand reload" -l pid -d 'The collector\'s process, where it is known [default: who has the lock]' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand reload" -l pid -d 'The collector\'s process [default: who has the lock]' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand reload" -l state-dir -d 'Where the state files are' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand reload" -s h -l help -d 'Print help'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand history" -l since -d 'How far back' -r

@@ -24,7 +24,7 @@ Exit status: 0 it is in force; 1 it is not, and what was in force before still
 is: standard error says why; 2 wrong command line.
 Example: agentcheck reload")]
 pub(super) struct Reload {
-    /// The collector's process, where it is known [default: who has the lock]
+    /// The collector's process [default: who has the lock]
     #[arg(long, value_name = "PID")]
     pid: Option<u32>,
     #[command(flatten)]
