@@ -6,6 +6,7 @@
 
 mod agenda;
 mod counting;
+mod evaluating;
 mod exposing;
 mod lapse;
 mod manager;
@@ -16,6 +17,7 @@ mod recording;
 mod reloading;
 mod retiring;
 mod running;
+mod showing;
 mod snapshot;
 mod telling;
 mod turns;
@@ -25,15 +27,13 @@ use crate::config::Config;
 use crate::fold::Fold;
 use crate::lock::NotLocked;
 use crate::observe::Observed;
-use crate::overrides::Effective;
 use crate::overrides::watch::Watch;
-use crate::overrule::decide;
 use crate::reading::{Reading, Reason};
-use crate::status::{self, ReloadStatus, SourceStatus, Status};
+use crate::status::{self, ReloadStatus, SourceStatus};
 use crate::text;
 use agenda::Agenda;
 use agentcheck_common::{BootId, BootTime, ServiceName};
-use counting::{Counting, Published};
+use counting::Counting;
 use exposing::Exposing;
 use lapse::Clocks;
 use log::info;
@@ -54,7 +54,6 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
-use telling::{log_source, show};
 
 /// How long polls that are under way get to end when the collector stops.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -64,9 +63,6 @@ const FLAGS_EVERY: Duration = Duration::from_millis(500);
 
 /// The longest that the loop sleeps, so that it proves to the watchdog that it lives.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
-
-/// How many characters of a mistake the service manager shows.
-const MOST_TOLD: usize = 200;
 
 /// Why the collector does not run.
 #[derive(Debug)]
@@ -393,146 +389,5 @@ impl Collector {
         wake.min(status)
             .min(self.exposing.rest())
             .min(LONGEST_SLEEP)
-    }
-
-    /// Takes a reading of the source with this number in; what else is known now, by index.
-    fn take(&mut self, number: usize, reading: Reading) -> Vec<usize> {
-        // The source may have been taken out while it was polled.
-        let Some(index) = self.polling.index(number) else {
-            return Vec::new();
-        };
-        if let (Some(source), Some(told)) =
-            (self.config.sources.get(index), self.told.get_mut(index))
-        {
-            log_source(&source.name, &reading, told);
-            self.counting.polled(&source.name, &reading);
-            if let Some(slot) = self.sources.get_mut(index) {
-                *slot = Some(SourceStatus::of(&reading));
-            }
-        }
-        self.observed.take(index, reading, clock::now())
-    }
-
-    /// Evaluates the services that use one of the sources `touched`, or that have asked for it by now; all of
-    /// them where an operator has said something.
-    fn evaluate(&mut self, touched: &[usize], said: bool) {
-        let now = clock::now();
-        let said = self.look_at_place(now) || said;
-        let world = self.observed.world(now);
-        let reached = self
-            .overriding
-            .look_at_conditions(&self.config, &world, now);
-        let all = said || reached;
-        let mut urgent = all;
-        let quiet = self.overriding.is_empty();
-        let due = if all {
-            (0..self.running.len()).collect()
-        } else {
-            self.agenda.due(touched, now)
-        };
-        for index in due {
-            let (Some(service), Some(running)) =
-                (self.config.services.get(index), self.running.get_mut(index))
-            else {
-                continue;
-            };
-            let (began, name) = (Instant::now(), service.name.as_str());
-            let standing = if quiet {
-                Vec::new()
-            } else {
-                self.overriding.standing(&self.config, service, now)
-            };
-            let effective = Effective::of(standing.iter().cloned());
-            let lift = if quiet {
-                None
-            } else {
-                self.overriding.lift(service, now)
-            };
-            let decision = decide(service, &world, &running.memory, &effective, lift, now);
-            running.memory = decision.memory;
-            running.overrides = self.overriding.statuses(&standing);
-            running.lift = self.overriding.lift_id(service);
-            self.agenda.set(index, decision.wake_at);
-            let Some(overruled) = decision.overruled else {
-                self.counting.evaluated(name, began.elapsed(), None);
-                continue;
-            };
-            let until = overruled.verdict.until;
-            let (reply, decided) = (overruled.verdict.reply, overruled.verdict.decided.clone());
-            let was_out = running.is_out();
-            let directory = self.place.as_ref().and_then(Place::directory);
-            let changed = running.publish(service, overruled, directory, &self.boot, now);
-            self.snapshot.changed |= changed;
-            urgent |= was_out != running.is_out();
-            let published = Published {
-                changed,
-                written: directory.is_some() && !running.writing.is_failing(),
-                until,
-            };
-            self.counting
-                .evaluated(name, began.elapsed(), Some(published));
-            match &mut self.history {
-                Some(history) => history.note(service, &reply, &decided, now),
-                None if changed => show(name, &reply),
-                None => {}
-            }
-        }
-        if !self.is_dry() {
-            self.overriding.forget(now);
-        }
-        // Whoever said something waits for the snapshot that shows it; and a collector that is killed now must
-        // not have forgotten why a server is out.
-        if urgent || self.snapshot.next() <= Instant::now() {
-            self.write_status(now);
-        }
-    }
-
-    fn write_status(&mut self, now: BootTime) {
-        let sources = self.config.sources.iter().zip(&self.sources);
-        let services = self.config.services.iter().zip(&self.running);
-        let status = || Status {
-            version: status::VERSION,
-            boot: self.boot.to_string(),
-            pid: std::process::id(),
-            started: self.started.0,
-            at: now.0,
-            sources: sources
-                .filter_map(|(source, latest)| Some((source.name.clone(), latest.clone()?)))
-                .collect(),
-            services: services
-                .map(|(service, running)| {
-                    let mut status = running.status(service);
-                    status.configured(&self.config, service);
-                    (service.name.to_string(), status)
-                })
-                .collect(),
-            override_faults: self.overriding.faults().to_vec(),
-            loaded: Some(self.loaded.0),
-            reload: self.reloaded.clone(),
-            retiring: self.retiring.statuses(),
-        };
-        match self.place.as_ref().and_then(Place::directory) {
-            Some(directory) => self.snapshot.write(directory, status),
-            None => self.snapshot.passed(),
-        }
-        self.tell_summary();
-    }
-
-    /// Tells the service manager what it is to show, where that is something else.
-    fn tell_summary(&mut self) {
-        let polled = self.sources.iter().flatten();
-        let failing = polled.filter(|source| !source.ok).count();
-        let refused = self.reloaded.as_ref().filter(|reload| !reload.ok);
-        let refused = refused.map_or_else(String::new, |reload| {
-            let first = reload.said.lines().next().unwrap_or_default();
-            let first: String = text::printable(first).chars().take(MOST_TOLD).collect();
-            format!("NOT reloaded: {first}; still as before: ")
-        });
-        let summary = format!(
-            "{refused}{}, {}, {failing} failing",
-            text::counted(self.config.services.len(), "service"),
-            text::counted(self.config.sources.len(), "source")
-        );
-        self.manager.show(summary);
     }
 }
