@@ -147,8 +147,12 @@ fn the_init_script_starts_looks_loads_and_stops() {
         let (status, said) = script(action);
         assert!(status == Some(1) && said.contains("rubbish"), "{said}");
     }
-    assert_eq!(script("status"), (Some(0), running));
+    assert_eq!(script("status"), (Some(0), running.clone()));
     host.shell("cp /run/good /etc/agentcheck/agentcheck.toml");
+    let (status, said) = script("reload");
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains("no service has changed\n"), "{said}");
+    assert_eq!(script("status"), (Some(0), running));
 
     let (status, said) = script("restart");
     assert_eq!(status, Some(0), "{said}");
