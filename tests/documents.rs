@@ -327,8 +327,15 @@ fn links_lead_somewhere() {
     let mut seen = 0;
     let mut documents = files(&root().join("docs"));
     documents.extend(files(&root().join("examples")));
-    documents
-        .extend(["README.md", "ARCHITECTURE.md", "bench/README.md"].map(|name| root().join(name)));
+    documents.extend(
+        [
+            "README.md",
+            "ARCHITECTURE.md",
+            "SECURITY.md",
+            "bench/README.md",
+        ]
+        .map(|name| root().join(name)),
+    );
     for file in documents
         .iter()
         .filter(|file| file.extension().is_some_and(|end| end == "md"))

@@ -101,6 +101,7 @@ fn install_puts_everything_where_it_belongs_and_uninstall_takes_it_away() {
         "README.md",
         "ARCHITECTURE.md",
         "CHANGELOG.md",
+        "SECURITY.md",
         "LICENSE-MIT",
         "LICENSE-APACHE",
         "third-party-licences.txt",

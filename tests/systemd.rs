@@ -18,6 +18,8 @@ mod another_user;
 mod claims;
 #[path = "systemd/fence.rs"]
 mod fence;
+#[path = "systemd/links.rs"]
+mod links;
 #[path = "systemd/probes.rs"]
 mod probes;
 #[path = "systemd/reload.rs"]

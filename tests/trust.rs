@@ -9,7 +9,7 @@
 
 use agentcheck_tests::binaries;
 use agentcheck_tests::collector::Collector;
-use agentcheck_tests::processes::{Running, output, wait_until};
+use agentcheck_tests::processes::{Running, output, program, wait_until};
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::StateDirectory;
 use agentcheck_tests::systemd::{Systemd, installed};
@@ -191,6 +191,52 @@ fn collect_refuses_it_and_warns_of_secrets() {
         file.display()
     );
     assert!(said.starts_with(&wrong), "{said}");
+}
+
+/// Everybody may read what the responder and Prometheus read; the account and the history are the group's.
+#[test]
+fn what_is_written_has_its_rights() {
+    let scratch = Scratch::new("rights");
+    let states = StateDirectory::at(scratch.directory("state"));
+    let data = Collector::data(&states);
+    fs::create_dir_all(data.join("overrides")).unwrap();
+    let metrics = scratch.directory("metrics").join("agentcheck.prom");
+    let file = scratch.write(
+        "agentcheck.toml",
+        format!("[metrics]\ntextfile = {metrics:?}\n{GOOD}"),
+    );
+    let collector = Running::start(&scratch, "collect", &mut Collector::command(&file, &states));
+    let written = [
+        (states.path().join("web.state"), 0o644),
+        (states.path().join(".collector.lock"), 0o640),
+        (states.path().join("status.json"), 0o640),
+        (data.join("history/current.jsonl"), 0o640),
+        (metrics, 0o644),
+    ];
+    for (path, mode) in &written {
+        wait_until(format_args!("{}", path.display()), || path.exists());
+        let found = path.metadata().unwrap().permissions().mode() & 0o7777;
+        assert_eq!(found, *mode, "{}", path.display());
+    }
+    // Whoever can open the lock could keep a collector from starting, by holding it.
+    let held = output(
+        Command::new(program("flock", "util-linux"))
+            .args(["--nonblock", "--shared"])
+            .arg(states.path().join(".collector.lock"))
+            .arg("true")
+            .uid(ANN)
+            .gid(ANN),
+    );
+    let error = String::from_utf8(held.stderr).unwrap();
+    assert!(error.contains("Permission denied"), "{error}");
+    let set = output(&mut Collector::operator(&["drain", "web"], &file, &states));
+    assert!(set.status.success(), "{set:?}");
+    for (name, mode) in [("web.override", 0o644), (".lock", 0o660)] {
+        let path = data.join("overrides").join(name);
+        let found = path.metadata().unwrap().permissions().mode() & 0o7777;
+        assert_eq!(found, mode, "{}", path.display());
+    }
+    drop(collector);
 }
 
 /// The shipped unit has `PrivateUsers=yes`: to it, a file of an administrator's is one of nobody's.

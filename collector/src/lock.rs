@@ -3,6 +3,7 @@
 use fs2::FileExt;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::process::{Gid, Uid};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -72,6 +73,9 @@ impl fmt::Display for NotLocked {
 /// No service can have this name: it begins with a dot.
 const NAME: &str = ".collector.lock";
 
+/// Its rights. Whoever can open it can lock it, and keep a collector from starting: not everybody, then.
+const MODE: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP);
+
 /// How long a lock that somebody only looks at, as [`is_held`] does, is waited for.
 pub const LOOKED_AT: Duration = Duration::from_secs(1);
 
@@ -135,8 +139,26 @@ pub fn take_in(
         OFlags::RDONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let begun = Instant::now();
     loop {
-        let file = rustix::fs::openat(directory, NAME, flags, Mode::from_raw_mode(0o644));
+        let file = rustix::fs::openat(directory, NAME, flags, MODE);
         let file = File::from(file.map_err(|error| failed(error.into()))?);
+        // Another name of some other file: it would be emptied.
+        let found = rustix::fs::fstat(&file).map_err(|error| failed(error.into()))?;
+        let regular = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
+        if !regular || found.st_nlink > 1 {
+            let wrong = format!("{} is no file of its own", path.display());
+            return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, wrong)));
+        }
+        // That of an earlier version, too; and one that root makes is for the directory's owner to open.
+        let _ = rustix::fs::fchmod(&file, MODE);
+        if rustix::process::geteuid().is_root()
+            && let Ok(owner) = rustix::fs::fstat(directory)
+        {
+            let _ = rustix::fs::fchown(
+                &file,
+                Some(Uid::from_raw(owner.st_uid)),
+                Some(Gid::from_raw(owner.st_gid)),
+            );
+        }
         // Named in full: std's own method of this name would shadow it.
         while let Err(error) = FileExt::try_lock_exclusive(&file) {
             if error.kind() != fs2::lock_contended_error().kind() {
@@ -150,13 +172,6 @@ pub fn take_in(
                 holder: holder(&file),
                 file: path,
             });
-        }
-        // Another name of some other file: it would be emptied.
-        let found = rustix::fs::fstat(&file).map_err(|error| failed(error.into()))?;
-        let regular = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
-        if !regular || found.st_nlink > 1 {
-            let wrong = format!("{} is no file of its own", path.display());
-            return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, wrong)));
         }
         let lock = Lock { file };
         // Removed in between, it is a lock of nothing.

@@ -129,7 +129,7 @@ fn the_init_script_starts_looks_loads_and_stops() {
     );
     assert_eq!(
         owners,
-        "755 collector collector\n750 collector collector\n2770 collector collector\n644 root root\n"
+        "755 collector collector\n750 collector collector\n2770 collector collector\n640 root root\n"
     );
     let environment = host.run(&["cat", &format!("/proc/{pid}/environ")]);
     let names: Vec<&str> = environment

@@ -8,6 +8,9 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+/// Its rights. Whoever can open it can lock it, and keep a collector from starting: not everybody, then.
+const MODE: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP);
+
 /// A pid file that is ours. It is removed when this is dropped, where the rights allow it.
 #[derive(Debug)]
 pub struct PidFile {
@@ -64,7 +67,7 @@ impl PidFile {
         let open = |flags: OFlags| {
             let flags =
                 flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-            match rustix::fs::open(path, flags, Mode::from_raw_mode(0o644)) {
+            match rustix::fs::open(path, flags, MODE) {
                 Ok(file) => Ok(File::from(file)),
                 Err(rustix::io::Errno::LOOP) => Err(strange()),
                 Err(error) => Err(failed(error.into())),
@@ -102,7 +105,7 @@ impl PidFile {
                 return Err(strange());
             }
             // Whatever the umask is; it may be another's, and then it is as that one made it.
-            let _ = rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644));
+            let _ = rustix::fs::fchmod(&file, MODE);
             file.set_len(0)
                 .and_then(|()| writeln!(file, "{}", std::process::id()))
                 .map_err(failed)?;
