@@ -2,6 +2,7 @@
 //! undo, and ramps for nothing only.
 
 use agentcheck_tests::collector::{Collector, Plan};
+use agentcheck_tests::processes::wait_for;
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::{StateDirectory, now};
 use rustix::process::Signal;
@@ -60,6 +61,19 @@ reply = "drain"
         })
     }
 
+    /// Waits until the account, which the next collector goes by, has this as the last reply: it is written
+    /// after the reply, and on a busy machine up to a second after it.
+    fn has_on_account(&self, reply: &str) {
+        let account = self.states.path().join("status.json");
+        wait_for(format_args!("{reply:?} on the account"), || {
+            let text = std::fs::read_to_string(&account).map_err(|error| error.to_string())?;
+            let status: serde_json::Value =
+                serde_json::from_str(&text).map_err(|error| error.to_string())?;
+            let last = &status["services"]["web"]["memory"]["last"];
+            if last == reply { Ok(()) } else { Err(text) }
+        });
+    }
+
     /// Kills the collector and starts another one; what that one says first.
     fn restart(&mut self) -> Plan {
         self.collector.process().kill();
@@ -84,6 +98,7 @@ fn no_ramp_for_nothing_and_one_for_a_drain_that_another_collector_began() {
     assert!(first.fresh.starts_with("up 80% # load=20"), "{first:?}");
     scene.load("95");
     scene.says("up 0% # rule=full");
+    scene.has_on_account("up 0%");
     scene.collector.process().kill();
     scene.load("20");
     let first = scene.restart();

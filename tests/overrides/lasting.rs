@@ -1,7 +1,7 @@
 //! What lasts: over the death of the collector, over a reboot, and what the files may do to it.
 
 use crate::desk::Desk;
-use agentcheck_tests::processes::output;
+use agentcheck_tests::processes::{output, wait_until};
 use agentcheck_tests::state::boot_id;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -60,7 +60,8 @@ fn after_a_reboot_it_lasts_until_its_time_by_the_wall_clock() {
     desk.start();
     desk.says("web", "up 0% ");
     desk.says("api", "up 50% ");
-    assert!(!path("api").exists(), "what is over is taken away");
+    // It writes the reply first.
+    wait_until("what is over to be taken away", || !path("api").exists());
 }
 
 /// Other files than a command writes: the collector says so, and nothing else suffers.
