@@ -227,6 +227,14 @@ fn after_a_suspend_of_eight_hours() {
     awake.wait_for_plan(&states, "web", |plan| {
         plan.from > before.after(Duration::from_secs(28_000))
     });
+    let log = wait_for("what it says at its start", || {
+        let log = awake.process().log();
+        let told = log
+            .split_once("collecting: 1 source, 1 service, into ")
+            .is_some_and(|(_, after)| after.contains("web: up 20% # load=80"));
+        if told { Ok(log) } else { Err(log) }
+    });
+    print!("{log}");
     let samples = prober.samples();
     let released = samples
         .iter()
