@@ -1,29 +1,33 @@
 //! The collector is killed a thousand times at random moments while ten probers read, half of them through an
 //! accept loop, half by a process for each probe. Every answer is one whole valid line, and none is older than
-//! its schedule allows.
+//! its schedule allows. A real `HAProxy` asks, too: no server of its leaves the farm meanwhile, and in the end each
+//! has the weight that is said.
 //!
 //! Five collectors are killed side by side, each in a directory of its own, so that it takes half a minute.
 
 use agentcheck_tests::address::Block;
 use agentcheck_tests::binaries;
 use agentcheck_tests::collector::{Collector, Plan};
+use agentcheck_tests::haproxy::{Backend, Haproxy, Server};
 use agentcheck_tests::prober::Prober;
-use agentcheck_tests::processes::wait_until;
+use agentcheck_tests::processes::{wait_for, wait_until};
 use agentcheck_tests::responder::{Loop, arguments};
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::{StateDirectory, now};
-use agentcheck_tests::ticking::{Counter, Judged, configuration, judge};
+use agentcheck_tests::ticking::{Counter, Judged, MOST, configuration, judge};
 use agentcheck_tests::wire::{End, Heard, probe};
 use std::collections::BTreeSet;
 use std::io::Read as _;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Collectors at a time.
-const LANES: u64 = 5;
+const LANES: usize = 5;
 
 /// How often each is killed.
 const KILLS: u32 = 200;
@@ -39,31 +43,61 @@ fn a_thousand_kills_under_ten_probers() {
     let seed = seed();
     println!("seed {seed}: AGENTCHECK_SEED={seed} kills at the same moments again");
     let begun = Instant::now();
-    let lanes: Vec<_> = (0..LANES)
-        .map(|lane| std::thread::spawn(move || kill_and_start(lane, seed)))
-        .collect();
+    let scratch = Scratch::new("kills");
+    let block = Block::claim();
+    let agents: Vec<SocketAddr> = (0..LANES).map(|_| block.agent()).collect();
+    let servers = agents.iter().enumerate().map(|(lane, agent)| {
+        let mut server = Server::new(&server_of(lane), block.address(8081), *agent);
+        server.agent_inter = 100;
+        server.sending("tick\\n")
+    });
+    let haproxy = Haproxy::start(&scratch, &[Backend::new("f", servers.collect())]);
+    let over = AtomicBool::new(false);
     let (mut published, mut judged) = (0, Judged::default());
-    for lane in lanes {
-        let (wrote, seen) = lane
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        published += wrote;
-        judged.fresh += seen.fresh;
-        judged.stale += seen.stale;
-        judged.kept += seen.kept;
-    }
+    let looks = std::thread::scope(|threads| {
+        let watch = threads.spawn(|| watch(&haproxy, &over));
+        let lanes: Vec<_> = agents
+            .iter()
+            .enumerate()
+            .map(|(lane, agent)| {
+                let haproxy = &haproxy;
+                threads.spawn(move || kill_and_start(lane, seed, *agent, haproxy))
+            })
+            .collect();
+        let lanes: Vec<_> = lanes.into_iter().map(|lane| lane.join()).collect();
+        over.store(true, Ordering::SeqCst);
+        for lane in lanes {
+            let (wrote, seen) = lane.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            published += wrote;
+            judged.fresh += seen.fresh;
+            judged.stale += seen.stale;
+            judged.kept += seen.kept;
+        }
+        let looks = watch.join();
+        looks.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    });
+    assert_eq!(changes_of_state(&haproxy), Vec::<String>::new());
+    // It would have said so.
+    haproxy.tell("set server f/tick0 state drain");
+    wait_until("a drain in HAProxy's log", || {
+        !changes_of_state(&haproxy).is_empty()
+    });
+    println!(
+        "HAProxy: {looks} looks at its {LANES} servers, each in with at least half of its weight; no \
+         line of its log says otherwise"
+    );
     println!(
         "{} kills in {:.1} s, {published} of those killed had written; {judged:?}, none torn, none too old",
-        LANES * u64::from(KILLS),
+        agents.len() * KILLS as usize,
         begun.elapsed().as_secs_f64()
     );
 }
 
 /// How many of those that were killed had written, and what was answered.
-fn kill_and_start(lane: u64, seed: u64) -> (u32, Judged) {
-    let mut random = Random(seed.wrapping_add(lane.wrapping_mul(0x9e37_79b9_7f4a_7c15)) | 1);
+fn kill_and_start(lane: usize, seed: u64, agent: SocketAddr, haproxy: &Haproxy) -> (u32, Judged) {
+    let apart = (lane as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut random = Random(seed.wrapping_add(apart) | 1);
     let scratch = Scratch::new(&format!("kills{lane}"));
-    let block = Block::claim();
     let states = StateDirectory::at(scratch.directory("state"));
     let counter = Counter::start(&scratch.file("counter"));
     let text = configuration(counter.file(), FRESH_FOR);
@@ -71,7 +105,6 @@ fn kill_and_start(lane: u64, seed: u64) -> (u32, Judged) {
 
     let mut collector = Collector::start(&scratch, "collector", &configuration, &states);
     collector.wait_for_plan(&states, "tick", |_| true);
-    let agent = block.agent();
     let _responder = Loop::start(&scratch, &states, &["--ask"], &[agent]);
     let one_shots = states.clone();
     let mut probers = [
@@ -103,7 +136,16 @@ fn kill_and_start(lane: u64, seed: u64) -> (u32, Judged) {
     }
     // And as if nothing had been.
     let after = now();
-    collector.wait_for_plan(&states, "tick", |plan| plan.from >= after);
+    let last = collector.wait_for_plan(&states, "tick", |plan| {
+        plan.from >= after && tick(&plan.fresh).is_some()
+    });
+    wait_for_log(&mut collector, published + 1, &states);
+    let said = tick(&last.fresh).expect("a fresh reply");
+    haproxy.wait_for_server("f", &server_of(lane), "the weight that is said", |seen| {
+        tick(&seen.agent_text).is_some_and(|tick| {
+            tick >= said && u64::from(seen.weight) == 100 - (100 * tick).div_ceil(MOST)
+        })
+    });
 
     let written = counter.stop();
     let mut all = Judged::default();
@@ -121,6 +163,60 @@ fn kill_and_start(lane: u64, seed: u64) -> (u32, Judged) {
         "kills leave files behind"
     );
     (published, all)
+}
+
+fn server_of(lane: usize) -> String {
+    format!("tick{lane}")
+}
+
+/// The value of the counter that a fresh reply was made from, as its description tells.
+fn tick(reply: &str) -> Option<u64> {
+    let (_, tick) = reply.rsplit_once("tick=")?;
+    // `HAProxy` shows a description in brackets.
+    tick.trim_end_matches(')').parse().ok()
+}
+
+/// Looks at all servers until it is over: they are in, and with a share like that which collectors give them, which
+/// falls by one in twenty seconds. How often it looked.
+fn watch(haproxy: &Haproxy, over: &AtomicBool) -> u64 {
+    let mut looks = 0;
+    while !over.load(Ordering::SeqCst) {
+        for seen in haproxy.servers() {
+            let is_in = seen.operational == 2 && seen.administrative == 0;
+            assert!(is_in && (50..=100).contains(&seen.weight), "{seen:?}");
+        }
+        looks += 1;
+        // Several times between two checks of an agent.
+        std::thread::sleep(Duration::from_millis(30));
+    }
+    looks
+}
+
+/// What `HAProxy` tells of servers that go down, into maintenance or into a drain, or come back from there.
+fn changes_of_state(haproxy: &Haproxy) -> Vec<String> {
+    let log = haproxy.log();
+    log.lines()
+        .filter(|line| line.starts_with("Server f/"))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Waits until the log has the start of each collector that came to write, and of the last one what it says first.
+fn wait_for_log(collector: &mut Collector, starts: u32, states: &StateDirectory) {
+    let start = format!(
+        "collecting: 1 source, 1 service, into {}\n",
+        states.path().display()
+    );
+    wait_for("the starts in the log", || {
+        let log = collector.process().log();
+        let (_, after) = log.rsplit_once(&start).ok_or("no start")?;
+        let count = log.matches(&start).count();
+        if count >= starts as usize && after.contains("tick: up ") {
+            Ok(())
+        } else {
+            Err(format!("{count} starts of {starts}, and then {after:?}"))
+        }
+    });
 }
 
 /// What is in the state directory and has no business there.
