@@ -1,5 +1,5 @@
-//! As many polls, failures, overrides and log lines as a day brings, in minutes: memory, descriptors and threads
-//! stay where they were.
+//! As many polls, failures, overrides and log lines as a day brings, and more reloads, in minutes: memory,
+//! descriptors and threads stay where they were.
 //!
 //! The time is compressed by polling: a hundred sources ten times a second, instead of ten every two seconds,
 //! are the 432,000 polls of a day in 432 s. What is not shown so is whatever goes by time itself and not by
@@ -10,11 +10,12 @@ use agentcheck_tests::address::Block;
 use agentcheck_tests::app::Application;
 use agentcheck_tests::collector::{Collector, Plan};
 use agentcheck_tests::prober::Prober;
-use agentcheck_tests::processes::run;
+use agentcheck_tests::processes::{run, wait_for};
 use agentcheck_tests::responder::Loop;
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::{StateDirectory, now};
 use agentcheck_tests::wire::probe;
+use rustix::process::Signal;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -22,6 +23,12 @@ use std::time::{Duration, Instant};
 
 /// The polls of a short soak, for every run of the tests; `make soak` asks for those of a day.
 const SHORT: u64 = 15_000;
+
+/// A reload once in so many rounds, of a quarter of a second and more each.
+const RELOADED: usize = 8;
+
+/// So many at first, one after the other: the allocator has seen two configurations at a time then.
+const FIRST: usize = 20;
 
 /// Sources by http, by command, and files.
 const HTTP: usize = 8;
@@ -66,7 +73,10 @@ fn median(samples: &[Held], of: impl Fn(&Held) -> u64) -> u64 {
     sorted[sorted.len() / 2]
 }
 
-fn configuration(scratch: &Scratch, applications: &[Application]) -> String {
+/// One of two configurations. All services are others in the other one, one source is another, and one has a name of
+/// its own, with its service; the hundred sources that are counted go on.
+fn configuration(scratch: &Scratch, applications: &[Application], other: bool) -> String {
+    let (seconds, own) = if other { (2, "other") } else { (1, "one") };
     let mut text = format!(
         "[metrics]\ntextfile = {:?}\nevery = \"1s\"\n",
         scratch.file("agentcheck.prom")
@@ -75,7 +85,7 @@ fn configuration(scratch: &Scratch, applications: &[Application]) -> String {
         let _ = writeln!(
             text,
             "every = \"100ms\"\n[derive.{name}_mean]\nof = \"{value}\"\newma = \"1s\"\n\
-             [service.{name}]\nweight = \"100 - {name}_mean.value\"\nsmooth = \"1s\"\n\
+             [service.{name}]\nweight = \"100 - {name}_mean.value\"\nsmooth = \"{seconds}s\"\n\
              [[service.{name}.rule]]\nname = \"full\"\nwhen = \"{value} > 95\"\nreply = \"drain\""
         );
     };
@@ -105,16 +115,42 @@ fn configuration(scratch: &Scratch, applications: &[Application]) -> String {
         );
         service(&mut text, &name, &format!("{name}.value"));
     }
+    for name in ["extra", own] {
+        let _ = writeln!(
+            text,
+            "[source.{name}.command]\nargv = [\"/bin/echo\", \"{seconds}\"]\nformat = \"number\""
+        );
+        service(&mut text, name, &format!("{name}.value"));
+    }
     text
 }
 
-/// How many polls there were, by the collector's own account.
+/// How many polls of the hundred sources there were, by the collector's own account.
 fn polls(metrics: &Path) -> u64 {
     let text = fs::read_to_string(metrics).unwrap_or_default();
     text.lines()
         .filter(|line| line.starts_with("agentcheck_source_poll_duration_seconds_count{"))
+        .filter(|line| {
+            ["file", "http", "command"]
+                .iter()
+                .any(|kind| line.contains(&format!("source=\"{kind}")))
+        })
         .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
         .sum()
+}
+
+/// Waits until the last of so many reloads is over; all went well.
+fn wait_for_reloads(collector: &mut Collector, count: usize) {
+    wait_for(format_args!("{count} reloads in the log"), || {
+        let log = collector.process().log();
+        assert!(!log.contains("not reloaded"), "{log}");
+        let seen = log.matches("reloaded: 102 sources, 102 services; ").count();
+        if seen == count {
+            Ok(())
+        } else {
+            Err(format!("{seen}"))
+        }
+    });
 }
 
 #[test]
@@ -135,7 +171,7 @@ fn a_day_of_polls_in_minutes() {
     let applications: Vec<Application> = (0..HTTP)
         .map(|_| Application::start(block.address(8081), 20))
         .collect();
-    let text = configuration(&scratch, &applications);
+    let text = configuration(&scratch, &applications, false);
     let path = scratch.write("agentcheck.toml", text);
     let mut collector = Collector::start(&scratch, "collector", &path, &states);
     collector.wait_for_plan(&states, "file0", |_| true);
@@ -145,7 +181,18 @@ fn a_day_of_polls_in_minutes() {
 
     let (began, pid) = (Instant::now(), collector.process().pid());
     let metrics = scratch.file("agentcheck.prom");
-    let (mut samples, mut made, mut commands) = (Vec::new(), 0, 0);
+    let (mut samples, mut made, mut commands, mut reloads) = (Vec::new(), 0, 0, 0_usize);
+    let reload = |collector: &mut Collector, reloads: usize| {
+        let text = configuration(&scratch, &applications, reloads.is_multiple_of(2));
+        let new = scratch.write("agentcheck.toml.new", text);
+        fs::rename(new, &path).unwrap();
+        collector.process().signal(Signal::HUP);
+    };
+    while reloads < FIRST {
+        reload(&mut collector, reloads);
+        reloads += 1;
+        wait_for_reloads(&mut collector, reloads);
+    }
     for round in 0.. {
         // Every file has a new number once in nine rounds; one is gone for a round, one application fails for
         // some, and operators have their say.
@@ -166,6 +213,11 @@ fn a_day_of_polls_in_minutes() {
                 run(&mut Collector::operator(&words, &path, &states));
                 commands += 1;
             }
+        }
+        if round % RELOADED == RELOADED - 1 {
+            wait_for_reloads(&mut collector, reloads);
+            reload(&mut collector, reloads);
+            reloads += 1;
         }
         std::thread::sleep(Duration::from_millis(250));
         write(gone, gone);
@@ -189,8 +241,14 @@ fn a_day_of_polls_in_minutes() {
     for answer in &answers {
         assert!(!answer.line.contains("stale"), "{answer:?}");
     }
+    wait_for_reloads(&mut collector, reloads);
+    let own = if reloads.is_multiple_of(2) {
+        "one"
+    } else {
+        "other"
+    };
     let after = now();
-    for service in ["file0", "http0", "command0"] {
+    for service in ["file0", "http0", "command0", "extra", own] {
         collector.wait_for_plan(&states, service, |plan: &Plan| plan.from > after);
     }
 
@@ -198,7 +256,8 @@ fn a_day_of_polls_in_minutes() {
     let (early, late) = (&samples[quarter..2 * quarter], &samples[3 * quarter..]);
     let lines = collector.process().log().lines().count();
     println!(
-        "{made} polls in {:.0} s, {} answers, {commands} commands of operators, {lines} lines of the log",
+        "{made} polls in {:.0} s, {} answers, {commands} commands of operators, {reloads} reloads, \
+         {lines} lines of the log",
         took.as_secs_f64(),
         answers.len()
     );
