@@ -51,7 +51,8 @@ fn part(
 ) -> String {
     let mut roff = Vec::new();
     render(man, &mut roff).unwrap();
-    let roff = String::from_utf8(roff).unwrap();
+    // An apostrophe by the name that it has everywhere, and not by one that would have to be defined.
+    let roff = String::from_utf8(roff).unwrap().replace("\\*(Aq", "\\(aq");
     // Definitions that go before each part, and headings that would stand among the commands.
     roff.lines()
         .filter(|line| {
