@@ -149,7 +149,7 @@ reproducible: packages ## build everything once more, elsewhere, and compare it 
 	    packages/agentcheck*[-_]$(VERSION)-1[._]* | tee reproducible/sums
 	@cd $(TARGET)/reproducible/the/other/target && sha256sum --check ../../../sums
 
-# Not part of the test run: from source cargo-deny takes 5.6 minutes of processor time, half of what the tests have.
+# Not part of the test run: to build cargo-deny takes 5.6 minutes of processor time.
 # Advisories are fetched from github.com; without a way there: make deny DENY="licenses bans sources".
 DENY ?= licenses bans sources advisories
 deny: ## licences, sources, bans and advisories of all that is built in (cargo-deny)
