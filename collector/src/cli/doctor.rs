@@ -192,7 +192,7 @@ impl Doctor {
     }
 
     fn directories(&self, account: Option<&Account>, found: &mut Vec<Finding>) {
-        let owner = account.map(|account| account.uid);
+        let owner = account.map(|account| (account.uid, account.gid));
         let data = &self.data.data_dir;
         let overrides = crate::overrides::store::directory(data);
         for (role, path) in [

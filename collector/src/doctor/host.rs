@@ -10,6 +10,9 @@ use std::time::Duration;
 /// How old the status of a live collector may be; it writes one a second.
 pub const ALIVE: Duration = Duration::from_secs(5);
 
+/// The group that may do everything anyway.
+const ROOT: u32 = 0;
+
 /// What is known of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rights {
@@ -19,6 +22,8 @@ pub struct Rights {
     pub mode: u32,
     /// Its owner.
     pub uid: u32,
+    /// Its group.
+    pub gid: u32,
 }
 
 /// Which directory it is; each has rights of its own.
@@ -56,13 +61,13 @@ impl Role {
     }
 }
 
-/// What is to be said of a directory; `owner` is the collector's user, where that is known.
+/// What is to be said of a directory; `owner` is the collector's user and group, where they are known.
 #[must_use]
 pub fn directory(
     role: Role,
     path: &str,
     rights: Result<Rights, io::ErrorKind>,
-    owner: Option<u32>,
+    owner: Option<(u32, u32)>,
 ) -> Finding {
     let about = role.about();
     let make = format!("{} {path}", role.tmpfiles());
@@ -94,11 +99,21 @@ pub fn directory(
             format!("{path} has mode {mode:04o}: others than the collector can write replies");
         return Finding::warning(about, what, format!("chmod 0755 {path}"));
     }
-    if role == Role::Overrides && mode & 0o007 != 0 {
-        let what = format!("{path} has mode {mode:04o}: it is open to everybody");
+    if role == Role::Overrides && mode & 0o002 != 0 {
+        let what = format!("{path} has mode {mode:04o}: everybody may override");
         return Finding::warning(about, what, format!("chmod 2770 {path}"));
     }
-    if let Some(owner) = owner
+    if let (Role::Overrides, Some((_, group))) = (role, owner)
+        && mode & 0o020 != 0
+        && ![group, ROOT].contains(&rights.gid)
+    {
+        let what = format!(
+            "{path} has mode {mode:04o} and group {}, whose members may override: the collector's is {group}",
+            rights.gid
+        );
+        return Finding::warning(about, what, format!("chgrp {group} {path}"));
+    }
+    if let Some((owner, _)) = owner
         && owner != rights.uid
     {
         let what = format!(
@@ -258,6 +273,7 @@ mod tests {
             directory: true,
             mode,
             uid: 7,
+            gid: 70,
         })
     }
 
@@ -269,14 +285,22 @@ mod tests {
             directory: false,
             mode: 0o755,
             uid: 7,
+            gid: 70,
         });
+        let ours = Some((7, 70));
         for (role, rights, owner, severity, part) in [
-            (State, rights(0o40755), Some(7), Fine, "mode 0755"),
+            (State, rights(0o40755), ours, Fine, "mode 0755"),
             (State, rights(0o755), None, Fine, "mode 0755"),
-            (State, rights(0o750), Some(7), Error, "cannot read"),
-            (State, rights(0o757), Some(7), Warning, "can write replies"),
-            (State, rights(0o755), Some(8), Warning, "belongs to user 7"),
-            (State, file, Some(7), Error, "no directory"),
+            (State, rights(0o750), ours, Error, "cannot read"),
+            (State, rights(0o757), ours, Warning, "can write replies"),
+            (
+                State,
+                rights(0o755),
+                Some((8, 70)),
+                Warning,
+                "belongs to user 7",
+            ),
+            (State, file, ours, Error, "no directory"),
             (
                 State,
                 Err(io::ErrorKind::NotFound),
@@ -291,15 +315,21 @@ mod tests {
                 Warning,
                 "not there",
             ),
-            (Data, rights(0o750), Some(7), Fine, "mode 0750"),
-            (Overrides, rights(0o2770), Some(7), Fine, "mode 2770"),
+            (Data, rights(0o750), ours, Fine, "mode 0750"),
+            (Overrides, rights(0o2770), ours, Fine, "mode 2770"),
+            // Who may only read does not decide.
+            (Overrides, rights(0o755), ours, Fine, "mode 0755"),
+            (Overrides, rights(0o2775), ours, Fine, "mode 2775"),
+            (Overrides, rights(0o777), ours, Warning, "everybody may"),
             (
                 Overrides,
-                rights(0o777),
-                Some(7),
+                rights(0o2770),
+                Some((7, 71)),
                 Warning,
-                "open to everybody",
+                "group 70, whose members may override: the collector's is 71",
             ),
+            (Overrides, rights(0o2750), Some((7, 71)), Fine, "mode 2750"),
+            (Overrides, rights(0o2770), None, Fine, "mode 2770"),
             (
                 Overrides,
                 Err(io::ErrorKind::PermissionDenied),

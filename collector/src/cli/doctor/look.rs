@@ -29,6 +29,7 @@ pub(super) fn rights(path: &Path) -> Result<Rights, io::ErrorKind> {
         directory: data.is_dir(),
         mode: data.mode(),
         uid: data.uid(),
+        gid: data.gid(),
     })
 }
 
