@@ -229,8 +229,16 @@ fn xinetd_serves_what_is_printed() {
             .args(["--agent", &at(address, 3333).to_string()]),
     );
     let looked = String::from_utf8(looked.stdout).unwrap();
-    for (service, line) in LINES {
-        let probed = format!("ok      probe: agent-send \"{service}\\n\": {line}, after ");
+    for (asked, (_, line)) in [
+        "agent-send \"web\\n\"",
+        "agent-send \"shop\\n\"",
+        "port 3334 for api",
+        "port 3335 for 1.my-db_2",
+    ]
+    .into_iter()
+    .zip(LINES)
+    {
+        let probed = format!("ok      probe: {asked}: {line}, after ");
         assert!(looked.contains(&probed), "{looked}");
     }
     let server =

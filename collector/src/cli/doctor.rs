@@ -230,28 +230,30 @@ impl Doctor {
         for name in names.iter().take(MAX_PROBED) {
             let said = || self.said(name, boot);
             let at = self.agent_of(config, name);
-            found.push(wire::probe(at, Some(name), &said).finding());
+            let whom = match own_port(config, name) {
+                Some(_) => wire::For::Port(name),
+                None => wire::For::Name(name),
+            };
+            found.push(wire::probe(at, whom, &said).finding());
         }
         if names.len() > MAX_PROBED {
             let what = format!("the first {MAX_PROBED} services only; others by name");
             found.push(Finding::note("probe", what));
         }
-        found.push(wire::probe(self.agent, None, &|| None).finding());
+        found.push(wire::probe(self.agent, wire::For::Nobody, &|| None).finding());
     }
 
     /// Where a service is answered for: on a port of its own, or on that of all.
     fn agent_of(&self, config: Option<&Config>, name: &ServiceName) -> SocketAddr {
-        let own = service(config, name).and_then(|service| service.port);
-        let port = own.map_or(self.agent.port(), NonZeroU16::get);
+        let port = own_port(config, name).map_or(self.agent.port(), NonZeroU16::get);
         SocketAddr::new(self.agent.ip(), port)
     }
 
     fn server_line(&self, config: Option<&Config>, name: &ServiceName) -> Finding {
         let port = self.agent_of(config, name).port();
-        let own = service(config, name).is_some_and(|service| service.port.is_some());
-        let ask = match own {
-            true => String::new(),
-            false => format!(" agent-send \"{name}\\n\""),
+        let ask = match own_port(config, name) {
+            Some(_) => String::new(),
+            None => format!(" agent-send \"{name}\\n\""),
         };
         let host = match self.agent.ip() {
             ip if ip.is_loopback() || ip.is_unspecified() => "ADDRESS".to_owned(),
@@ -269,6 +271,10 @@ impl Doctor {
 fn service<'c>(config: Option<&'c Config>, name: &ServiceName) -> Option<&'c Service> {
     let services = config.map_or(&[][..], |config| &config.services);
     services.iter().find(|service| service.name == *name)
+}
+
+fn own_port(config: Option<&Config>, name: &ServiceName) -> Option<NonZeroU16> {
+    service(config, name).and_then(|service| service.port)
 }
 
 fn floor(config: Option<&Config>, name: &ServiceName) -> u16 {

@@ -8,6 +8,10 @@ use std::time::Duration;
 /// After how long an answer is slow: some balancers wait for less than this.
 const SLOW: Duration = Duration::from_millis(500);
 
+/// What to do where a service's own port is answered by `--ask`.
+const SHARED: &str = "the launcher answers there for all services by name: agentcheck units makes what answers on a \
+                      service's own port";
+
 /// What came of one connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
@@ -26,8 +30,10 @@ pub enum Heard {
 pub struct Probe {
     /// Where.
     pub address: SocketAddr,
-    /// The service that was asked for; none where nothing was sent.
+    /// The service that was asked for; none where the answer is for no service in particular.
     pub service: Option<String>,
+    /// Whether the service has the port for itself: nothing is sent there then.
+    pub own_port: bool,
     /// What was heard.
     pub heard: Heard,
     /// How long that took.
@@ -63,6 +69,7 @@ impl Probe {
     pub fn finding(&self) -> Finding {
         let about = "probe";
         let asked = match &self.service {
+            Some(name) if self.own_port => format!("port {} for {name}", self.address.port()),
             Some(name) => format!("agent-send \"{name}\\n\""),
             None => "without agent-send".to_owned(),
         };
@@ -134,7 +141,11 @@ impl Probe {
                 format!(
                     "{asked}: {shown}, which is no reply: HAProxy changes nothing and reports an error"
                 ),
-                meaning(&shown),
+                if self.own_port && shown.starts_with("no-name") {
+                    SHARED
+                } else {
+                    meaning(&shown)
+                },
             ),
         }
     }
@@ -191,6 +202,7 @@ mod tests {
         Probe {
             address: "127.0.0.1:3333".parse().unwrap(),
             service: service.map(str::to_owned),
+            own_port: false,
             heard,
             took: Duration::from_millis(1),
             said: [None, said],
@@ -252,6 +264,21 @@ mod tests {
         let mut slow = probe(Some("web"), line("up 73%"));
         slow.took = Duration::from_secs(1);
         assert_eq!(slow.finding().severity, Severity::Warning);
+    }
+
+    #[test]
+    fn a_port_of_a_services_own_is_told_and_not_what_to_send_there() {
+        let own = |line: &str| Probe {
+            address: "127.0.0.1:3334".parse().unwrap(),
+            own_port: true,
+            ..probe(Some("web"), Heard::Line(line.as_bytes().to_vec()))
+        };
+        let fine = Finding::ok("probe", "port 3334 for web: up 73%, after 1.0 ms");
+        assert_eq!(own("up 73%").finding(), fine);
+        let found = own("no-name").finding();
+        assert_eq!(found.severity, Severity::Error);
+        let remedy = found.remedy.unwrap();
+        assert!(remedy.contains("agentcheck units"), "{remedy}");
     }
 
     #[test]

@@ -15,19 +15,32 @@ const MOST: usize = 16 << 10;
 /// How often a service whose words change meanwhile is asked again.
 const TRIES: usize = 3;
 
-/// Probes for a service, or without a word; `said` is what its state file says.
-pub(super) fn probe(
-    address: SocketAddr,
-    service: Option<&ServiceName>,
-    said: &dyn Fn() -> Option<Reply>,
-) -> Probe {
+/// Whom a probe is for.
+#[derive(Clone, Copy)]
+pub(super) enum For<'a> {
+    /// A service, whose name is sent.
+    Name(&'a ServiceName),
+    /// A service that has the port for itself; nothing is sent, as balancers send nothing there.
+    Port(&'a ServiceName),
+    /// Nobody: nothing is sent.
+    Nobody,
+}
+
+/// Probes as for `whom`; `said` is what the state file says.
+pub(super) fn probe(address: SocketAddr, whom: For<'_>, said: &dyn Fn() -> Option<Reply>) -> Probe {
+    let (service, word) = match whom {
+        For::Name(name) => (Some(name), Some(name)),
+        For::Port(name) => (Some(name), None),
+        For::Nobody => (None, None),
+    };
     let once = || {
         let before = said();
         let began = Instant::now();
-        let heard = ask(address, service, began + PATIENCE);
+        let heard = ask(address, word, began + PATIENCE);
         Probe {
             address,
             service: service.map(ToString::to_string),
+            own_port: matches!(whom, For::Port(_)),
             took: began.elapsed(),
             heard,
             said: [before, said()],
@@ -44,13 +57,13 @@ pub(super) fn probe(
     probe
 }
 
-fn ask(address: SocketAddr, service: Option<&ServiceName>, deadline: Instant) -> Heard {
+fn ask(address: SocketAddr, word: Option<&ServiceName>, deadline: Instant) -> Heard {
     let mut stream = match TcpStream::connect_timeout(&address, PATIENCE) {
         Ok(stream) => stream,
         Err(error) => return Heard::NotConnected(error.to_string()),
     };
     let _ = stream.set_write_timeout(Some(PATIENCE));
-    if let Some(service) = service {
+    if let Some(service) = word {
         // An agent that has answered already may refuse it; what it said is still there.
         let _ = stream.write_all(format!("{service}\n").as_bytes());
     }
