@@ -179,25 +179,30 @@ fn programs(scratch: &Scratch) -> PathBuf {
 }
 
 /// What is printed for a launcher, of `CONFIGURATION`.
-fn printed(scratch: &Scratch, launcher: &str, address: IpAddr, states: &StateDirectory) -> String {
+fn printed(
+    scratch: &Scratch,
+    launcher: &str,
+    addresses: &[IpAddr],
+    states: &StateDirectory,
+) -> String {
+    let addresses = addresses.iter().map(ToString::to_string);
     let configuration = scratch.write("agentcheck.toml", CONFIGURATION);
     run(Command::new(programs(scratch))
         .args(["units", launcher, "--config"])
         .arg(configuration)
         .arg("--state-dir")
         .arg(states.path())
-        .args(["--address", &address.to_string()]))
+        .args(addresses.flat_map(|address| ["--address".to_owned(), address])))
 }
 
-#[test]
-fn xinetd_serves_what_is_printed() {
-    let block = Block::claim();
-    let scratch = Scratch::new("units-xinetd");
-    let address = block.address(3333).ip();
-    let states = StateDirectory::at(scratch.directory("state"));
-    say(&states);
-    let services = printed(&scratch, "xinetd", address, &states);
-    // As a distribution's xinetd.conf reads what is dropped beside it.
+/// A running xinetd that reads `services` as a distribution's reads what is dropped into a directory, and its
+/// log.
+fn xinetd(scratch: &Scratch, services: String) -> (Running, PathBuf) {
+    xinetd_within(&["env"], scratch, services)
+}
+
+/// The same, started by another program.
+fn xinetd_within(by: &[&str], scratch: &Scratch, services: String) -> (Running, PathBuf) {
     let directory = scratch.directory("xinetd.d");
     fs::write(directory.join("agentcheck"), services).unwrap();
     let log = scratch.file("xinetd.log");
@@ -207,13 +212,33 @@ fn xinetd_serves_what_is_printed() {
         directory.display()
     );
     let file = scratch.write("xinetd.conf", file);
-    let mut command = Command::new(program("xinetd", "xinetd"));
+    let mut command = Command::new(by[0]);
+    command.args(&by[1..]).arg(program("xinetd", "xinetd"));
     command.arg("-dontfork").arg("-filelog").arg(&log);
     command.arg("-f").arg(file);
     command.arg("-pidfile").arg(scratch.file("xinetd.pid"));
-    let mut xinetd = Running::start(&scratch, "xinetd", &mut command);
+    (Running::start(scratch, "xinetd", &mut command), log)
+}
+
+#[test]
+fn xinetd_serves_what_is_printed() {
+    let block = Block::claim();
+    let scratch = Scratch::new("units-xinetd");
+    let address = block.address(3333).ip();
+    let states = StateDirectory::at(scratch.directory("state"));
+    say(&states);
+    // xinetd takes one address for a service, so that each has its own section.
+    let other = block.address(3333).ip();
+    let services = printed(&scratch, "xinetd", &[address, other], &states);
+    assert_eq!(services.matches("\nservice ").count(), 6, "{services}");
+    let (mut xinetd, log) = xinetd(&scratch, services);
+    wait_for_listeners(other);
+    all_answer(other);
     wait_for_listeners(address);
     all_answer(address);
+    // On these two, and on no other one.
+    let elsewhere = block.address(3333);
+    assert!(!is_listening(elsewhere), "{elsewhere}");
     // More than its default of 50 a second.
     for _ in 0..120 {
         let heard = probe(at(address, 3335), b"").unwrap();
@@ -252,6 +277,36 @@ fn xinetd_serves_what_is_printed() {
     assert!(xinetd.is_running());
 }
 
+/// What the doctor warns of: two addresses in one `bind`. In a network of its own, of which every address is
+/// free.
+#[test]
+fn xinetd_drops_a_bind_of_two_addresses() {
+    let scratch = Scratch::new("units-xinetd-bind");
+    let states = StateDirectory::at(scratch.directory("state"));
+    say(&states);
+    let services = printed(&scratch, "xinetd", &["127.0.0.1".parse().unwrap()], &states);
+    let both = services.replace(
+        "bind            = 127.0.0.1\n",
+        "bind            = 127.0.0.1 127.0.0.2\n",
+    );
+    assert_eq!(both.matches(" 127.0.0.2\n").count(), 3, "{both}");
+    let network = ["unshare", "--net"];
+    let (mut xinetd, log) = xinetd_within(&network, &scratch, both);
+    // 3335, on 0.0.0.0 or on ::, where it listens.
+    let wanted = ["00000000:0D07", "00000000000000000000000000000000:0D07"];
+    wait_until("xinetd on every address", || {
+        let tables = ["tcp", "tcp6"].map(|table| format!("/proc/{}/net/{table}", xinetd.pid()));
+        let tables = tables.map(|table| fs::read_to_string(table).unwrap());
+        let lines = tables.iter().flat_map(|table| table.lines());
+        let mut words = lines.map(|line| line.split_whitespace().collect::<Vec<_>>());
+        words.any(|words| words[3] == "0A" && wanted.contains(&words[1]))
+    });
+    let said = fs::read_to_string(&log).unwrap();
+    let warned = "WARNING: attribute bind expects 1 values and 2 values were specified";
+    assert_eq!(said.matches(warned).count(), 3, "{said}");
+    assert!(xinetd.is_running());
+}
+
 #[test]
 fn inetd_serves_what_is_printed() {
     let block = Block::claim();
@@ -259,7 +314,7 @@ fn inetd_serves_what_is_printed() {
     let address = block.address(3333).ip();
     let states = StateDirectory::at(scratch.directory("state"));
     say(&states);
-    let lines = printed(&scratch, "inetd", address, &states);
+    let lines = printed(&scratch, "inetd", &[address], &states);
     let file = scratch.write("inetd.conf", lines);
     let inetd = binaries::target().join("test-programs/openbsd-inetd/usr/sbin/inetd");
     assert!(inetd.is_file(), "run tests/install-deps.sh: {inetd:?}");

@@ -84,6 +84,14 @@ impl Entry {
         self.attributes.get(key).map_or("", String::as_str)
     }
 
+    /// The address that it listens on, under either name of the attribute; empty for all.
+    fn bind(&self) -> &str {
+        match self.get("bind") {
+            "" => self.get("interface"),
+            bind => bind,
+        }
+    }
+
     /// Whether it is about the responder or its port.
     #[must_use]
     pub fn is_ours(&self, port: u16) -> bool {
@@ -177,7 +185,15 @@ fn of_entry(entry: &Entry, port: u16, host: &Host<'_>) -> Vec<Finding> {
                 .map(|(what, remedy)| warning(what, remedy)),
         );
     }
-    let loopback = entry.get("bind").starts_with("127.") || entry.get("bind") == "::1";
+    let bind = entry.bind();
+    if bind.contains(' ') {
+        found.push(warning(
+            format!("more than one word in bind = {bind}: xinetd drops the line, and listens on every address"),
+            "a section for each address, each with an id of its own: agentcheck units xinetd --address A --address B",
+        ));
+    }
+    // A line that is dropped binds nothing.
+    let loopback = !bind.contains(' ') && (bind.starts_with("127.") || bind == "::1");
     if only_from.is_empty() && !loopback {
         found.push(warning(
             "no only_from: whoever can connect can read every reply".to_owned(),
@@ -300,6 +316,20 @@ mod tests {
                 Warning,
                 "per_source 10",
             ),
+            (
+                with("bind", "127.0.0.1 10.0.0.11"),
+                1,
+                "",
+                Warning,
+                "listens on every address",
+            ),
+            (
+                without("bind"),
+                1,
+                "interface = 127.0.0.1 ::1",
+                Warning,
+                "listens on every address",
+            ),
             (with("port", "3334"), 1, "", Note, "port 3334"),
             (
                 SHIPPED.replace("wait            = no", "wait=no"),
@@ -316,6 +346,10 @@ mod tests {
         }
         let open = with("bind", "0.0.0.0").replace("only_from       = 127.0.0.1", "");
         assert!(look(&open, 1, "")[0].what.contains("no only_from"));
+        let both = with("bind", "127.0.0.1 ::1").replace("only_from       = 127.0.0.1", "");
+        let found = look(&both, 1, "");
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[1].what.contains("no only_from"), "{found:?}");
     }
 
     #[test]
