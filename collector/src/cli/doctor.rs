@@ -8,9 +8,9 @@ mod wire;
 
 use super::{ConfigFile, DataDir, Failed, Said, StateDir};
 use crate::config::{self, Config, NotLoaded, Service};
-use crate::doctor::haproxy;
 use crate::doctor::host::{self, Known, Role};
 use crate::doctor::{Finding, Report};
+use crate::doctor::{haproxy, listener};
 use crate::{clock, state_file, status};
 use account::Account;
 use agentcheck_common::schedule::MAX_FILE;
@@ -20,6 +20,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
+use wire::Way;
 
 /// How many probes a second a service is expected to get at most: from four balancers, each every second.
 const PROBES: u64 = 4;
@@ -38,9 +39,9 @@ pub(super) struct Doctor {
     state: StateDir,
     #[command(flatten)]
     data: DataDir,
-    /// Where HAProxy asks
-    #[arg(long, value_name = "ADDR:PORT", default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)))]
-    agent: SocketAddr,
+    /// Where HAProxy asks [default: where the launcher listens]
+    #[arg(long, value_name = "ADDR:PORT")]
+    agent: Option<SocketAddr>,
     /// HAProxy's stats socket: a path, or HOST:PORT
     #[arg(long, value_name = "SOCKET")]
     haproxy: Option<String>,
@@ -105,10 +106,12 @@ impl Doctor {
         }
 
         let probes = PROBES * u64::try_from(names.len()).unwrap_or(1).max(1);
-        found.extend(look::launchers(self.agent, probes));
-        self.probes(config.as_ref(), &names, &boot, &mut found);
+        let launchers = look::Launchers::seen();
+        let way = self.way(&launchers, &mut found);
+        found.extend(launchers.findings(way.to, probes));
+        self.probes(config.as_ref(), way, &names, &boot, &mut found);
         for name in &names {
-            found.push(self.server_line(config.as_ref(), name));
+            found.push(server_line(config.as_ref(), way.to, name));
         }
         if let Some(socket) = &self.haproxy {
             let services = names.iter().map(|name| haproxy::Service {
@@ -220,16 +223,31 @@ impl Doctor {
         state_file::said(&self.state.state_dir, name, boot, clock::now())
     }
 
+    /// Where to probe: where it is told to; else where the launcher listens; else the default.
+    fn way(&self, launchers: &look::Launchers, found: &mut Vec<Finding>) -> Way {
+        if let Some(to) = self.agent {
+            return Way { to, from: None };
+        }
+        let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT));
+        let to = launchers.agent(DEFAULT_PORT).unwrap_or(usual);
+        if to.ip().is_loopback() {
+            return Way { to, from: None };
+        }
+        found.push(listener::chosen(to));
+        Way::within(to)
+    }
+
     fn probes(
         &self,
         config: Option<&Config>,
+        way: Way,
         names: &[ServiceName],
         boot: &BootId,
         found: &mut Vec<Finding>,
     ) {
         for name in names.iter().take(MAX_PROBED) {
             let said = || self.said(name, boot);
-            let at = self.agent_of(config, name);
+            let at = way.port(port_of(config, way.to, name));
             let whom = match own_port(config, name) {
                 Some(_) => wire::For::Port(name),
                 None => wire::For::Name(name),
@@ -240,32 +258,31 @@ impl Doctor {
             let what = format!("the first {MAX_PROBED} services only; others by name");
             found.push(Finding::note("probe", what));
         }
-        found.push(wire::probe(self.agent, wire::For::Nobody, &|| None).finding());
+        found.push(wire::probe(way, wire::For::Nobody, &|| None).finding());
     }
+}
 
-    /// Where a service is answered for: on a port of its own, or on that of all.
-    fn agent_of(&self, config: Option<&Config>, name: &ServiceName) -> SocketAddr {
-        let port = own_port(config, name).map_or(self.agent.port(), NonZeroU16::get);
-        SocketAddr::new(self.agent.ip(), port)
-    }
+/// Where a service is answered for: on a port of its own, or on that of all.
+fn port_of(config: Option<&Config>, agent: SocketAddr, name: &ServiceName) -> u16 {
+    own_port(config, name).map_or(agent.port(), NonZeroU16::get)
+}
 
-    fn server_line(&self, config: Option<&Config>, name: &ServiceName) -> Finding {
-        let port = self.agent_of(config, name).port();
-        let ask = match own_port(config, name) {
-            Some(_) => String::new(),
-            None => format!(" agent-send \"{name}\\n\""),
-        };
-        let host = match self.agent.ip() {
-            ip if ip.is_loopback() || ip.is_unspecified() => "ADDRESS".to_owned(),
-            ip => ip.to_string(),
-        };
-        Finding::note(
-            "haproxy.cfg",
-            format!(
-                "server {name} {host}:PORT check weight 100 agent-check agent-port {port} agent-inter 2s{ask}"
-            ),
-        )
-    }
+fn server_line(config: Option<&Config>, agent: SocketAddr, name: &ServiceName) -> Finding {
+    let port = port_of(config, agent, name);
+    let ask = match own_port(config, name) {
+        Some(_) => String::new(),
+        None => format!(" agent-send \"{name}\\n\""),
+    };
+    let host = match agent.ip() {
+        ip if ip.is_loopback() || ip.is_unspecified() => "ADDRESS".to_owned(),
+        ip => ip.to_string(),
+    };
+    Finding::note(
+        "haproxy.cfg",
+        format!(
+            "server {name} {host}:PORT check weight 100 agent-check agent-port {port} agent-inter 2s{ask}"
+        ),
+    )
 }
 
 fn service<'c>(config: Option<&'c Config>, name: &ServiceName) -> Option<&'c Service> {

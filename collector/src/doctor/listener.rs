@@ -56,6 +56,28 @@ fn parse_line(line: &str) -> Option<Listener> {
     })
 }
 
+/// Which of the addresses that a launcher listens on this host asks at: the loopback where that is one of them,
+/// and else the first.
+#[must_use]
+pub fn choose(addresses: &[SocketAddr]) -> Option<SocketAddr> {
+    let find = |wanted: fn(&SocketAddr) -> bool| addresses.iter().find(|one| wanted(one)).copied();
+    find(|one| one.ip() == Ipv4Addr::LOCALHOST)
+        .or_else(|| find(|one| one.ip().is_unspecified()))
+        .or_else(|| find(|one| one.ip().is_loopback()))
+        .or_else(|| find(|_| true))
+        .map(|one| match one.ip().is_unspecified() {
+            true => SocketAddr::from((Ipv4Addr::LOCALHOST, one.port())),
+            false => one,
+        })
+}
+
+/// What is to be said of an address that was chosen, and is not the default.
+#[must_use]
+pub fn chosen(agent: SocketAddr) -> Finding {
+    let what = format!("{agent} is probed, since nothing listens on the loopback");
+    Finding::note("listener", what).remedy("--agent names another address")
+}
+
 /// What is to be said of who listens where the agent is expected.
 #[must_use]
 pub fn findings(listeners: &[Listener], agent: SocketAddr) -> Vec<Finding> {
@@ -72,8 +94,14 @@ pub fn findings(listeners: &[Listener], agent: SocketAddr) -> Vec<Finding> {
         } else {
             format!("nobody listens on {agent}, but on {}", elsewhere.join(", "))
         };
-        let remedy = "systemctl enable --now agentcheck.socket, or /etc/xinetd.d/agentcheck, or \
-                      agentcheck-responder --ask --listen ADDRESS; --agent names another address";
+        let remedy = match elsewhere.first() {
+            Some(other) => {
+                format!("--agent {other} asks there; or have the launcher listen on {agent}")
+            }
+            None => "systemctl enable --now agentcheck.socket, or /etc/xinetd.d/agentcheck, or \
+                     agentcheck-responder --ask --listen ADDRESS; --agent names another address"
+                .to_owned(),
+        };
         return vec![Finding::error(about, what, remedy)];
     };
     let holders: Vec<String> = first
@@ -154,6 +182,28 @@ mod tests {
     }
 
     #[test]
+    fn the_loopback_is_asked_where_something_listens_there() {
+        let choose = |addresses: &[&str]| {
+            let addresses: Vec<SocketAddr> =
+                addresses.iter().map(|one| one.parse().unwrap()).collect();
+            super::choose(&addresses).map(|one| one.to_string())
+        };
+        for (addresses, chosen) in [
+            (&[][..], None),
+            (&["10.0.0.11:3333"], Some("10.0.0.11:3333")),
+            (&["10.0.0.11:3333", "[::1]:3333"], Some("[::1]:3333")),
+            (&["[::1]:3333", "127.0.0.1:3333"], Some("127.0.0.1:3333")),
+            (&["10.0.0.11:3333", "[::]:3334"], Some("127.0.0.1:3334")),
+            (
+                &["[fd00::1]:3333", "10.0.0.11:3333"],
+                Some("[fd00::1]:3333"),
+            ),
+        ] {
+            assert_eq!(choose(addresses).as_deref(), chosen, "{addresses:?}");
+        }
+    }
+
+    #[test]
     fn who_listens_is_told() {
         let agent = "127.0.0.1:3333".parse().unwrap();
         let said = |listeners: &[Listener]| findings(listeners, agent);
@@ -161,6 +211,8 @@ mod tests {
         assert_eq!(found[0].severity, Severity::Error);
         let found = said(&[listener("10.0.0.1:3333", None)]);
         assert!(found[0].what.contains("but on 10.0.0.1:3333"));
+        let remedy = found[0].remedy.as_deref().unwrap();
+        assert!(remedy.starts_with("--agent 10.0.0.1:3333 "), "{remedy}");
         let found = said(&[listener("0.0.0.0:3333", Some("xinetd"))]);
         assert_eq!(
             found,

@@ -2,6 +2,7 @@
 
 use super::Finding;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 /// The properties that are asked for, for `systemctl show --property`.
 pub const PROPERTIES: &str = "Id,LoadState,ActiveState,SubState,Result,UnitFileState,Accept,MaxConnections,\
@@ -29,6 +30,20 @@ pub fn parse(shown: &str) -> Vec<BTreeMap<String, String>> {
     }
     units.retain(|unit| !unit.is_empty());
     units
+}
+
+/// Where those that are active listen.
+#[must_use]
+pub fn addresses(units: &[BTreeMap<String, String>]) -> Vec<SocketAddr> {
+    let active = units.iter().filter(|unit| {
+        unit.get("ActiveState")
+            .is_some_and(|state| state == "active")
+    });
+    active
+        .filter_map(|unit| unit.get("Listen"))
+        .flat_map(|listen| listen.split(", "))
+        .filter_map(|one| one.strip_suffix(" (Stream)")?.parse().ok())
+        .collect()
 }
 
 /// What is to be said of the units, where up to `probes` probes a second are to be expected.
@@ -152,6 +167,20 @@ mod tests {
             )]
         );
         assert_eq!(look(INETD, 1000)[0].severity, Severity::Ok);
+    }
+
+    #[test]
+    fn where_active_ones_listen() {
+        let at = |shown: &str| addresses(&parse(shown));
+        let both: Vec<SocketAddr> = ["127.0.0.1:3333", "[::1]:3333"]
+            .iter()
+            .map(|one| one.parse().unwrap())
+            .collect();
+        assert_eq!(at(SHOWN), both);
+        assert_eq!(at(&SHOWN.replace("=active", "=inactive")), []);
+        let others = "ActiveState=active\nListen=10.0.0.11:3333 (Stream)\nListen=/run/x (Stream)\n\
+            Listen=10.0.0.11:53 (Datagram)\n";
+        assert_eq!(at(others), ["10.0.0.11:3333".parse().unwrap()]);
     }
 
     #[test]

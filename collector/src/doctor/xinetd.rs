@@ -4,6 +4,7 @@
 
 use super::Finding;
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// One `service` section over the `defaults`, attribute by attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,6 +114,28 @@ pub struct Host<'a> {
     pub running: bool,
     /// How many probes a second are to be expected.
     pub probes: u64,
+}
+
+/// Where the entries listen that are enabled and serve all services, which is on `port` by default. An address
+/// that is given by name is none.
+#[must_use]
+pub fn addresses(entries: &[Entry], port: u16) -> Vec<SocketAddr> {
+    let shared = |entry: &&Entry| {
+        (entry.name == "agentcheck" || entry.get("port") == port.to_string())
+            && entry.get("disable") != "yes"
+    };
+    let address = |entry: &Entry| {
+        let ip: IpAddr = match entry.bind() {
+            "" => Ipv6Addr::UNSPECIFIED.into(),
+            bind if bind.contains(' ') => Ipv6Addr::UNSPECIFIED.into(),
+            bind => bind.parse().ok()?,
+        };
+        Some(SocketAddr::new(
+            ip,
+            entry.get("port").parse().unwrap_or(port),
+        ))
+    };
+    entries.iter().filter(shared).filter_map(address).collect()
 }
 
 /// What is to be said of the entries about the agents' port.
@@ -350,6 +373,25 @@ mod tests {
         let found = look(&both, 1, "");
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[1].what.contains("no only_from"), "{found:?}");
+    }
+
+    #[test]
+    fn where_enabled_ones_listen() {
+        let at = |text: &str| {
+            let files = [("agentcheck".to_owned(), text.to_owned())];
+            let found = addresses(&parse(&files), 3333);
+            found.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let none: [&str; 0] = [];
+        assert_eq!(at(SHIPPED), ["127.0.0.1:3333"]);
+        assert_eq!(at(&with("bind", "10.0.0.11")), ["10.0.0.11:3333"]);
+        assert_eq!(at(&with("port", "3334")), ["127.0.0.1:3334"]);
+        assert_eq!(at(&without("bind")), ["[::]:3333"]);
+        assert_eq!(at(&with("bind", "10.0.0.11 127.0.0.1")), ["[::]:3333"]);
+        assert_eq!(at(&with("bind", "web1.example.org")), none);
+        assert_eq!(at(&with("disable", "yes")), none);
+        let own = with("port", "3334").replace("service agentcheck", "service agentcheck-api");
+        assert_eq!(at(&own), none);
     }
 
     #[test]

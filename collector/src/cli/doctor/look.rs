@@ -5,6 +5,7 @@ use crate::doctor::host::Rights;
 use crate::doctor::listener::{self, Listener};
 use crate::doctor::{Finding, systemd, xinetd};
 use crate::state_file::read_bounded;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read};
 use std::net::SocketAddr;
@@ -50,40 +51,79 @@ fn name_of(pid: u32) -> Option<String> {
     Some(String::from_utf8_lossy(&name).trim().to_owned())
 }
 
-/// Who serves the agents' port, and how.
-pub(super) fn launchers(agent: SocketAddr, probes: u64) -> Vec<Finding> {
+/// What is known of launchers.
+pub(super) struct Launchers {
+    /// systemd's socket units.
+    units: Vec<BTreeMap<String, String>>,
+    entries: Vec<xinetd::Entry>,
+    xinetd_runs: bool,
+}
+
+impl Launchers {
+    pub(super) fn seen() -> Self {
+        Self {
+            units: units(systemd::PROPERTIES, &systemd::UNITS),
+            entries: xinetd::parse(&xinetd_files()),
+            xinetd_runs: pids().any(|pid| name_of(pid).is_some_and(|name| name == "xinetd")),
+        }
+    }
+
+    /// Where to probe: where they listen, or else where anybody listens on `port`.
+    pub(super) fn agent(&self, port: u16) -> Option<SocketAddr> {
+        let mut known = systemd::addresses(&self.units);
+        if self.xinetd_runs {
+            known.extend(xinetd::addresses(&self.entries, port));
+        }
+        listener::choose(&known).or_else(|| {
+            let all: Vec<SocketAddr> = listeners(port).iter().map(|one| one.address).collect();
+            listener::choose(&all)
+        })
+    }
+
+    /// Who serves the agents' port, and how.
+    pub(super) fn findings(&self, agent: SocketAddr, probes: u64) -> Vec<Finding> {
+        let mut listeners = listeners(agent.port());
+        find_holders(&mut listeners);
+        let mut found = listener::findings(&listeners, agent);
+        let host = xinetd::Host {
+            runs: &runs,
+            user: &account::is_known,
+            running: self.xinetd_runs,
+            probes,
+        };
+        found.extend(xinetd::findings(&self.entries, agent.port(), &host));
+        found.extend(systemd::findings(&self.units, probes));
+        found
+    }
+}
+
+/// The properties of units; nothing where no systemd runs.
+pub(super) fn units(properties: &str, units: &[&str]) -> Vec<BTreeMap<String, String>> {
+    if !exists(Path::new("/run/systemd/system")) {
+        return Vec::new();
+    }
+    let mut command = Command::new("systemctl");
+    command
+        .args(["show", "--no-pager", "--property", properties])
+        .args(units);
+    let shown = polls::output(&mut command, PATIENCE);
+    shown
+        .map(|shown| systemd::parse(&shown))
+        .unwrap_or_default()
+}
+
+/// Who listens on a port, without who holds it open.
+fn listeners(port: u16) -> Vec<Listener> {
     let mut listeners = Vec::new();
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
         let mut text = Vec::new();
         let read =
             fs::File::open(table).and_then(|file| file.take(MAX_TABLE).read_to_end(&mut text));
         if read.is_ok() {
-            listeners.extend(listener::parse(
-                &String::from_utf8_lossy(&text),
-                agent.port(),
-            ));
+            listeners.extend(listener::parse(&String::from_utf8_lossy(&text), port));
         }
     }
-    find_holders(&mut listeners);
-    let mut found = listener::findings(&listeners, agent);
-    let host = xinetd::Host {
-        runs: &runs,
-        user: &account::is_known,
-        running: pids().any(|pid| name_of(pid).is_some_and(|name| name == "xinetd")),
-        probes,
-    };
-    let entries = xinetd::parse(&xinetd_files());
-    found.extend(xinetd::findings(&entries, agent.port(), &host));
-    if exists(Path::new("/run/systemd/system")) {
-        let mut command = Command::new("systemctl");
-        command
-            .args(["show", "--no-pager", "--property", systemd::PROPERTIES])
-            .args(systemd::UNITS);
-        if let Ok(shown) = polls::output(&mut command, PATIENCE) {
-            found.extend(systemd::findings(&systemd::parse(&shown), probes));
-        }
-    }
-    found
+    listeners
 }
 
 fn runs(program: &str) -> bool {

@@ -2,8 +2,10 @@
 
 use crate::doctor::probe::{Heard, Probe};
 use agentcheck_common::{Reply, ServiceName};
-use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// How long a whole probe may take: `HAProxy`'s default agent-inter.
@@ -26,8 +28,58 @@ pub(super) enum For<'a> {
     Nobody,
 }
 
+/// Where a probe goes, and from where.
+#[derive(Clone, Copy)]
+pub(super) struct Way {
+    pub(super) to: SocketAddr,
+    /// None is as the kernel chooses.
+    pub(super) from: Option<IpAddr>,
+}
+
+impl Way {
+    /// To an address of this host: from the loopback, where that gets an answer. Launchers as they ship let that
+    /// in, whatever they listen on, and this host's other addresses only when they are told to.
+    pub(super) fn within(to: SocketAddr) -> Self {
+        let loopback: IpAddr = match to.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        };
+        let from = Some(loopback).filter(|_| !to.ip().is_loopback());
+        let way = Self { to, from };
+        match ask(way, None, Instant::now() + PATIENCE) {
+            Heard::Line(_) => way,
+            _ => Self { to, from: None },
+        }
+    }
+
+    /// The same to another port.
+    pub(super) fn port(self, port: u16) -> Self {
+        Self {
+            to: SocketAddr::new(self.to.ip(), port),
+            ..self
+        }
+    }
+
+    fn connect(self) -> io::Result<TcpStream> {
+        let Some(from) = self.from else {
+            return TcpStream::connect_timeout(&self.to, PATIENCE);
+        };
+        let family = match from {
+            IpAddr::V4(_) => AddressFamily::INET,
+            IpAddr::V6(_) => AddressFamily::INET6,
+        };
+        let socket =
+            rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        // That of connecting, too.
+        set_socket_timeout(&socket, Timeout::Send, Some(PATIENCE))?;
+        rustix::net::bind(&socket, &SocketAddr::new(from, 0))?;
+        rustix::net::connect(&socket, &self.to)?;
+        Ok(TcpStream::from(socket))
+    }
+}
+
 /// Probes as for `whom`; `said` is what the state file says.
-pub(super) fn probe(address: SocketAddr, whom: For<'_>, said: &dyn Fn() -> Option<Reply>) -> Probe {
+pub(super) fn probe(way: Way, whom: For<'_>, said: &dyn Fn() -> Option<Reply>) -> Probe {
     let (service, word) = match whom {
         For::Name(name) => (Some(name), Some(name)),
         For::Port(name) => (Some(name), None),
@@ -36,9 +88,9 @@ pub(super) fn probe(address: SocketAddr, whom: For<'_>, said: &dyn Fn() -> Optio
     let once = || {
         let before = said();
         let began = Instant::now();
-        let heard = ask(address, word, began + PATIENCE);
+        let heard = ask(way, word, began + PATIENCE);
         Probe {
-            address,
+            address: way.to,
             service: service.map(ToString::to_string),
             own_port: matches!(whom, For::Port(_)),
             took: began.elapsed(),
@@ -57,8 +109,8 @@ pub(super) fn probe(address: SocketAddr, whom: For<'_>, said: &dyn Fn() -> Optio
     probe
 }
 
-fn ask(address: SocketAddr, word: Option<&ServiceName>, deadline: Instant) -> Heard {
-    let mut stream = match TcpStream::connect_timeout(&address, PATIENCE) {
+fn ask(way: Way, word: Option<&ServiceName>, deadline: Instant) -> Heard {
+    let mut stream = match way.connect() {
         Ok(stream) => stream,
         Err(error) => return Heard::NotConnected(error.to_string()),
     };
