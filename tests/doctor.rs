@@ -12,10 +12,11 @@ use agentcheck_tests::address::Block;
 use agentcheck_tests::binaries;
 use agentcheck_tests::collector::Collector;
 use agentcheck_tests::haproxy::{Backend, Haproxy, Server};
-use agentcheck_tests::processes::{output, wait_for};
+use agentcheck_tests::processes::{output, run, wait_for};
 use agentcheck_tests::responder::Loop;
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::StateDirectory;
+use agentcheck_tests::systemd::{Systemd, installed};
 use std::fs::{self, Permissions};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -313,4 +314,95 @@ fn the_host_is_seen_as_the_collectors_user_sees_it() {
         "{}",
         said.text
     );
+}
+
+/// A socket unit with the drop-in of its own comment, that lets in a balancer and this host's loopback; and a
+/// source where the collector's unit has a directory of its own.
+#[test]
+fn under_systemd_the_launcher_tells_where_to_ask_and_the_unit_what_it_hides() {
+    const HERE: &str = "10.0.0.11";
+    let scratch = Scratch::new("doctor-systemd");
+    let tree = installed(&scratch);
+    let write = |inside: &str, text: &str| {
+        let path = tree.join(inside);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write(
+        "etc/systemd/system/agentcheck.socket.d/address.conf",
+        "[Socket]\nListenStream=\nListenStream=10.0.0.11:3333\nIPAddressAllow=10.0.0.2\n",
+    );
+    write(
+        "etc/agentcheck/agentcheck.toml",
+        "[source.seen.file]\npath = \"/run/seen\"\nformat = \"number\"\nevery = \"200ms\"\n\
+         [source.hidden.file]\npath = \"/tmp/hidden\"\nformat = \"number\"\nevery = \"200ms\"\n\
+         [service.web]\nweight = \"seen.value\"\n[service.api]\nweight = \"hidden.value\"\n",
+    );
+    let systemd = Systemd::boot_alone(&scratch, &tree);
+    let ip = &mut systemd.in_its_network("ip", "iproute2");
+    run(ip.args(["address", "add", HERE, "dev", "lo"]));
+    systemd.run(&["sh", "-c", "echo 73 >/run/seen; echo 50 >/tmp/hidden"]);
+    let units = ["agentcheck-collector.service", "agentcheck.socket"];
+    systemd.run(&[&["systemctl", "start"], &units[..]].concat());
+    let finds = |wanted: &[&str]| {
+        wait_for(format_args!("{wanted:?}"), || {
+            let said = systemd.output(&["agentcheck", "doctor"]);
+            let said = Said {
+                text: String::from_utf8(said.stdout).unwrap(),
+                status: said.status.code(),
+            };
+            let missing = wanted.iter().find(|line| !said.has(line));
+            missing.map_or(Ok(()), |line| {
+                Err(format!("{line:?} is not in {}", said.text))
+            })?;
+            Ok::<_, String>(said)
+        })
+    };
+    let probed = [
+        "note listener: 10.0.0.11:3333 is probed",
+        "ok listener: 10.0.0.11:3333 is held by ",
+        "ok probe: agent-send \"web\\n\": up 73%",
+        "ok probe: without agent-send: ",
+        "note haproxy.cfg: server web 10.0.0.11:PORT check ",
+    ];
+    let said = finds(&probed);
+    for line in [
+        "ok systemd: agentcheck.socket listens on 10.0.0.11:3333 (Stream)",
+        "ok source: hidden: ",
+        "warning sandbox: source hidden: /tmp/hidden and agentcheck-collector.service has PrivateTmp=yes",
+    ] {
+        assert!(said.has(line), "{line} is not in {}", said.text);
+    }
+    assert!(!said.text.contains("source seen:"), "{}", said.text);
+    assert_eq!(said.status, Some(1));
+
+    // Mended as it says, it is seen, and not warned of.
+    systemd.run(&[
+        "sh",
+        "-c",
+        "mkdir -p /etc/systemd/system/agentcheck-collector.service.d && \
+         printf '[Service]\\nPrivateTmp=no\\n' >/etc/systemd/system/agentcheck-collector.service.d/tmp.conf",
+    ]);
+    systemd.run(&["systemctl", "daemon-reload"]);
+    systemd.run(&["systemctl", "restart", "agentcheck-collector.service"]);
+    let said = finds(&["ok probe: agent-send \"api\\n\": up 50%"]);
+    assert_eq!(said.bad(), Vec::<&str>::new(), "{}", said.text);
+
+    // A responder that no launcher's file tells of is found by its listener.
+    systemd.run(&[
+        "systemctl",
+        "stop",
+        "agentcheck.socket",
+        "agentcheck.service",
+    ]);
+    systemd.run(&[
+        "systemd-run",
+        "--unit",
+        "by-hand",
+        "agentcheck-responder",
+        "--ask",
+        "--listen",
+        "10.0.0.11:3333",
+    ]);
+    finds(&probed);
 }

@@ -8,6 +8,7 @@ pub mod haproxy;
 pub mod host;
 pub mod listener;
 pub mod probe;
+pub mod sandbox;
 pub mod systemd;
 pub mod xinetd;
 

@@ -3,6 +3,7 @@
 mod account;
 mod balancer;
 mod look;
+mod needs;
 mod polls;
 mod wire;
 
@@ -79,8 +80,12 @@ impl Doctor {
                 None
             }
         };
-        if config.is_some() {
+        if let Some(config) = &config {
             found.extend(polls::findings(&look, account.as_ref()));
+            let pid = status.as_ref().map(|status| status.pid);
+            let sources = look.sources(config);
+            let pid = pid.filter(|_| live.is_some());
+            found.extend(needs::findings(&sources, &look.meant(config), pid));
         }
         self.directories(account.as_ref(), &mut found);
 

@@ -4,7 +4,7 @@
 
 use super::account::Account;
 use super::first_line;
-use crate::config::{self, Config, NotLoaded};
+use crate::config::{self, Config, NotLoaded, Service};
 use crate::doctor::Finding;
 use crate::source::{Poller, Source, Stop};
 use rustix::fs::Access;
@@ -146,13 +146,21 @@ impl Look<'_> {
         }
     }
 
-    /// The sources that the services use, derived numbers' own included.
-    fn sources(&self, config: &Config) -> Vec<Source> {
+    /// The services that are looked at.
+    pub(super) fn meant<'c>(&self, config: &'c Config) -> Vec<&'c Service> {
         let is_meant =
             |name: &str| self.services.is_empty() || self.services.iter().any(|one| one == name);
         let services = config.services.iter();
-        let mut used: BTreeSet<usize> = services
+        services
             .filter(|service| is_meant(service.name.as_str()))
+            .collect()
+    }
+
+    /// The sources that the services use, derived numbers' own included.
+    pub(super) fn sources(&self, config: &Config) -> Vec<Source> {
+        let services = self.meant(config);
+        let mut used: BTreeSet<usize> = services
+            .iter()
             .flat_map(|service| service.sources.iter().copied())
             .collect();
         if self.services.is_empty() {
