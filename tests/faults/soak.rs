@@ -179,7 +179,7 @@ fn a_day_of_polls_in_minutes() {
     let _responder = Loop::start(&scratch, &states, &["--ask"], &[agent]);
     let prober = Prober::start(Duration::from_millis(20), move || probe(agent, b"file0\n"));
 
-    let (began, pid) = (Instant::now(), collector.process().pid());
+    let pid = collector.process().pid();
     let metrics = scratch.file("agentcheck.prom");
     let (mut samples, mut made, mut commands, mut reloads) = (Vec::new(), 0, 0, 0_usize);
     let reload = |collector: &mut Collector, reloads: usize| {
@@ -193,6 +193,7 @@ fn a_day_of_polls_in_minutes() {
         reloads += 1;
         wait_for_reloads(&mut collector, reloads);
     }
+    let (began, first) = (Instant::now(), polls(&metrics));
     for round in 0.. {
         // Every file has a new number once in nine rounds; one is gone for a round, one application fails for
         // some, and operators have their say.
@@ -225,7 +226,7 @@ fn a_day_of_polls_in_minutes() {
         applications.iter().for_each(Application::lets_go);
         samples.push(Held::by(pid));
         let before = made;
-        made = polls(&metrics);
+        made = polls(&metrics) - first;
         assert!(made >= before, "{made} polls, and {before} before");
         if made >= wanted {
             break;
@@ -262,11 +263,11 @@ fn a_day_of_polls_in_minutes() {
         answers.len()
     );
     for (what, of, allowed) in [
-        // A twentieth: what is read and said is not the same in both.
+        // A tenth: what is read and said is not the same in both, and reloads leave gaps in the allocator's memory.
         (
             "resident kB",
             (|held| held.resident_kilobytes) as fn(&Held) -> u64,
-            20,
+            10,
         ),
         ("descriptors", |held| held.descriptors, 10),
         ("threads", |held| held.threads, 10),
