@@ -1,14 +1,12 @@
 //! Directories, the collector and its state files.
 
 use super::Finding;
+use crate::account;
 use crate::status::Status;
 use agentcheck_common::schedule::{Refused, Schedule};
 use agentcheck_common::{BootId, BootTime, Reply, ServiceName};
 use std::io;
 use std::time::Duration;
-
-/// How old the status of a live collector may be; it writes one a second.
-pub const ALIVE: Duration = Duration::from_secs(5);
 
 /// The group that may do everything anyway.
 const ROOT: u32 = 0;
@@ -162,7 +160,7 @@ pub fn collector(known: &Known<'_>, services: &[String]) -> Vec<Finding> {
         let what = format!("process {pid} is dead; its last status is {shown} old");
         return vec![Finding::error(about, what, START)];
     }
-    if age > ALIVE {
+    if age > account::LATE {
         let what = format!("process {pid} is there, and its status is {shown} old: it is stuck");
         let remedy = "systemctl restart agentcheck-collector; a disk or a network mount that hangs shows in \
                       cat /proc/PID/stack";

@@ -99,7 +99,8 @@ fn the_queue_of_its_own_socket_is_answered() {
         first.write_all(b"web\n").unwrap();
         assert_eq!(rest(first), "up 73%\n");
         stop(&responder);
-        let waiting: Vec<TcpStream> = (0..200)
+        // As many as a busy machine answers within the 100 ms that there are, with a debug build, too.
+        let waiting: Vec<TcpStream> = (0..40)
             .map(|_| {
                 let mut client = connect(address);
                 client.write_all(b"web\n").unwrap();

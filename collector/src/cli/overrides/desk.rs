@@ -6,7 +6,7 @@ use super::{Failed, Target};
 use crate::overrides::Now;
 use crate::overrides::store::{self, ALL, Locked};
 use crate::status::{OverrideStatus, ServiceStatus, Status};
-use crate::{clock, config, state_file, status};
+use crate::{account, clock, config, state_file, status};
 use agentcheck_common::{BootId, BootTime, ServiceName};
 use std::fmt::Write as _;
 use std::io;
@@ -16,9 +16,6 @@ use std::time::{Duration, Instant};
 
 /// How long a command waits until the state files say it.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// How old the status of a live collector may be; it writes one a second.
-const ALIVE: Duration = Duration::from_secs(5);
 
 /// How often a command looks whether what it waits for has come.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -144,7 +141,7 @@ impl<'t> Desk<'t> {
             let status = self.status();
             let missing = match &status {
                 None => Some(self.silence()),
-                Some(status) if clock::now().since(BootTime(status.at)) > ALIVE => {
+                Some(status) if clock::now().since(BootTime(status.at)) > account::LATE => {
                     Some(self.silence())
                 }
                 Some(status) => self.missing(status, wanted),
@@ -245,7 +242,7 @@ impl<'t> Desk<'t> {
             let Some(status) = self.status() else {
                 return Err(Failed(format!("agentcheck: {}\n", self.silence())));
             };
-            let alive = clock::now().since(BootTime(status.at)) <= ALIVE;
+            let alive = clock::now().since(BootTime(status.at)) <= account::LATE;
             let standing: Vec<&OverrideStatus> = self
                 .services
                 .iter()
