@@ -65,7 +65,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' Makefile
 
 build: ## build both programs into target/release
-	RUSTFLAGS="$${RUSTFLAGS:-} $(REMAP)" $(CARGO) build --release --workspace --locked
+	RUSTFLAGS="$${RUSTFLAGS:-} $(REMAP)" $(CARGO) build --release --locked $(BINARIES:%=-p %)
 	@# Cargo leaves a program as old as it is where a change does not reach it; the tests look at the age.
 	@touch -c $(BINARIES:%=$(RELEASE)/%)
 
