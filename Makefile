@@ -94,10 +94,13 @@ check: lint ## the same as lint
 PACKAGES ?= $(TARGET)/packages
 # Where both tools look, whatever RELEASE is.
 STAGE     = $(TARGET)/release/stage
-# The version, where it is not to be that of Cargo.toml; and who answers for the package, NAME <ADDRESS>, for
-# whom Debian's tools have two variables.
+# The version, where it is not to be that of Cargo.toml.
 VERSION     ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
-MAINTAINER  ?= $(if $(DEBEMAIL),$(DEBFULLNAME) <$(DEBEMAIL)>)
+# Who answers for the package, NAME <ADDRESS>: whom Debian's tools are told by two variables, or who commits
+# here, or else who builds it.
+MAINTAINER  ?= $(or $(if $(DEBEMAIL),$(DEBFULLNAME) <$(DEBEMAIL)>),$(shell \
+    if name=$$(git config user.name) && email=$$(git config user.email); then echo "$$name <$$email>"; \
+    else echo "$$(id -un) <$$(id -un)@$$(hostname -f 2>/dev/null || hostname)>"; fi))
 # No time but that of the sources gets into a package.
 SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),$(shell date +%s))
 export SOURCE_DATE_EPOCH
@@ -105,8 +108,6 @@ export SOURCE_DATE_EPOCH
 packages: build package ## build the .deb and the .rpm into target/packages (cargo-deb, cargo-generate-rpm)
 
 package: # the same of what is built
-	@[ -n '$(MAINTAINER)' ] || { \
-	    echo "Say who answers for the packages: make packages MAINTAINER='NAME <ADDRESS>'" >&2; exit 1; }
 	@for tool in cargo-deb cargo-generate-rpm; do \
 	    command -v $$tool >/dev/null || { echo "cargo install --locked $$tool" >&2; exit 1; }; \
 	done
