@@ -26,10 +26,11 @@ use std::process::{Command, Output};
 
 /// A collector, its configuration, and a file with a number for each source.
 struct Scene {
-    scratch: Scratch,
     states: StateDirectory,
     configuration: PathBuf,
     collector: Collector,
+    // Removed when nobody writes to it any more.
+    scratch: Scratch,
 }
 
 impl Scene {

@@ -10,10 +10,11 @@ use std::path::PathBuf;
 
 /// A collector over a file with a number: above 90 the server is drained.
 struct Scene {
-    scratch: Scratch,
     states: StateDirectory,
     configuration: PathBuf,
     collector: Collector,
+    // Removed when nobody writes to it any more.
+    scratch: Scratch,
 }
 
 impl Scene {

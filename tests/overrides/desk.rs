@@ -10,10 +10,11 @@ use std::process::Output;
 
 /// A collector and what belongs to it. Its services are `web` and `api`, at 73% and 50%.
 pub(crate) struct Desk {
-    pub(crate) scratch: Scratch,
     pub(crate) states: StateDirectory,
     pub(crate) configuration: PathBuf,
     pub(crate) collector: Option<Collector>,
+    // Removed when nobody writes to it any more.
+    pub(crate) scratch: Scratch,
 }
 
 impl Desk {
