@@ -58,7 +58,7 @@ CARGO_HOME ?= $(HOME)/.cargo
 REMAP = --remap-path-prefix=$(CARGO_HOME)=/cargo --remap-path-prefix=$(CURDIR)=/agentcheck \
 	--remap-path-prefix=$(abspath $(TARGET))=/target
 
-.PHONY: help build install uninstall packages package test-packages reproducible deny test check lint \
+.PHONY: help build install uninstall packages package test-packages reproducible deny test tests-built check lint \
 	bench bench-loop bench-peers demo fuzz prove soak man test-systemd-257
 
 help: ## list the targets
@@ -73,9 +73,12 @@ build: ## build both programs into target/release
 # program, which has no standard library, as a test.
 test: ## install what the tests need (apt; as root or by sudo), then build, lint and test everything
 	tests/install-deps.sh
-	$(MAKE) --no-print-directory build
-	$(MAKE) --no-print-directory lint
+	@# Linking the programs takes one processor for long; meanwhile the other has the rest to build.
+	$(MAKE) --no-print-directory -j2 build tests-built
 	CARGO='$(CARGO)' tests/run.sh
+
+tests-built: lint
+	$(CARGO) test --workspace --locked --no-run
 
 man: ## make man/agentcheck.toml.5 from docs/configuration.md again (needs pandoc)
 	{ printf '## NAME\n\nagentcheck.toml - what is polled, and what HAProxy is told\n\n## DESCRIPTION\n'; \
