@@ -79,7 +79,7 @@ complete -c agentcheck -n "__fish_agentcheck_using_subcommand report" -s h -l he
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l state-dir -d 'Where the state files are' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l data-dir -d 'Overrides, history' -r -F
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l agent -d 'Where HAProxy asks [default: where the launcher listens]' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l agent -d 'Where HAProxy asks [default: the launcher\'s address]' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l haproxy -d 'HAProxy\'s stats socket: a path, or HOST:PORT' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l user -d 'The collector\'s user: its own, or agentcheck' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l json -d 'For programs: one JSON object'

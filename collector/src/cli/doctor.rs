@@ -40,7 +40,7 @@ pub(super) struct Doctor {
     state: StateDir,
     #[command(flatten)]
     data: DataDir,
-    /// Where HAProxy asks [default: where the launcher listens]
+    /// Where HAProxy asks [default: the launcher's address]
     #[arg(long, value_name = "ADDR:PORT")]
     agent: Option<SocketAddr>,
     /// HAProxy's stats socket: a path, or HOST:PORT
