@@ -164,9 +164,8 @@ impl Account {
     /// Where a configuration was refused since the one in force was loaded: when, and the first reason.
     #[must_use]
     pub fn refused(&self) -> Option<(BootTime, &str)> {
-        let reload = self.reload.as_ref().filter(|reload| !reload.ok)?;
-        let first = reload.said.lines().next().unwrap_or_default();
-        Some((BootTime(reload.began), first))
+        let reload = self.reload.as_ref()?;
+        Some((BootTime(reload.began), reload.refused()?))
     }
 }
 

@@ -71,6 +71,14 @@ pub struct ReloadStatus {
     pub said: String,
 }
 
+impl ReloadStatus {
+    /// The first reason why it is not in force; none where it is.
+    #[must_use]
+    pub fn refused(&self) -> Option<&str> {
+        (!self.ok).then(|| self.said.lines().next().unwrap_or_default())
+    }
+}
+
 /// The latest poll of a source.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub struct SourceStatus {

@@ -135,9 +135,8 @@ impl Collect {
         if let Some(wrong) = journal::start(self.destination()) {
             warn(&wrong);
         }
-        for warning in &warnings.rendered {
-            // The first line says it all; the rest is for a terminal.
-            warn(warning.lines().next().unwrap_or_default());
+        for warning in warnings.headlines() {
+            warn(warning);
         }
         if let Some(identity) = identity {
             must_be_usable(&self.state.state_dir, identity)?;

@@ -196,6 +196,12 @@ pub struct Report {
 }
 
 impl Report {
+    /// The first line of each finding, which says it all; the rest is for a terminal.
+    pub fn headlines(&self) -> impl Iterator<Item = &str> {
+        let rendered = self.rendered.iter();
+        rendered.map(|finding| finding.lines().next().unwrap_or_default())
+    }
+
     pub(crate) fn new(files: &Files, mut findings: Vec<Diagnostic>) -> Self {
         findings.sort_by_key(|finding| (finding.span.start, finding.span.end));
         findings.dedup();

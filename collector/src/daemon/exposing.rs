@@ -38,8 +38,6 @@ pub(super) struct Exposing {
     started: f64,
     /// The same of the configuration in use.
     loaded_at: f64,
-    /// Whether no other configuration was refused since.
-    loaded: bool,
     /// To the thread that writes; none before there was anything to write.
     writer: Option<SyncSender<Page>>,
     /// How often it could not write.
@@ -57,7 +55,6 @@ impl Exposing {
             due: configured.map(|_| Instant::now() + FIRST),
             started: now,
             loaded_at: now,
-            loaded: true,
             writer: None,
             failures: Count::default(),
         }
@@ -65,7 +62,6 @@ impl Exposing {
 
     /// Another configuration is in force, or was refused; `configured` is what is in force now.
     pub(super) fn reloaded(&mut self, ok: bool, configured: Option<&config::Metrics>) {
-        self.loaded = ok;
         if ok {
             self.loaded_at = clock::wall_time();
         }
@@ -154,7 +150,7 @@ impl Collector {
             version: env!("CARGO_PKG_VERSION"),
             started: self.exposing.started,
             written: clocks.wall,
-            loaded: self.exposing.loaded,
+            loaded: self.reloaded.as_ref().is_none_or(|reload| reload.ok),
             loaded_at: self.exposing.loaded_at,
             override_faults: self.overriding.faults().len(),
             unwritten: Unwritten {

@@ -4,7 +4,6 @@
 use super::manager::Manager;
 use super::place::Place;
 use super::running::Running;
-use super::telling::log_warnings;
 use super::{Collector, Event};
 use crate::clock;
 use crate::config::{self, Change, Config, NotLoaded, Report};
@@ -75,7 +74,9 @@ impl Collector {
         let Loaded { began, outcome } = loaded;
         let outcome = match outcome {
             Ok((config, warnings)) => {
-                log_warnings(&warnings);
+                for warning in warnings.headlines() {
+                    warn!("{warning}");
+                }
                 self.take_over(config, now)
                     .map_err(|error| format!("no threads for its sources: {error}"))
             }
@@ -169,8 +170,8 @@ fn log_mistakes(error: &NotLoaded) {
     let NotLoaded::Wrong(report) = error else {
         return;
     };
-    for mistake in report.rendered.iter().skip(1).take(MOST_MISTAKES) {
-        error!("{}", mistake.lines().next().unwrap_or_default());
+    for mistake in report.headlines().skip(1).take(MOST_MISTAKES) {
+        error!("{mistake}");
     }
 }
 

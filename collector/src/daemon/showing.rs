@@ -2,7 +2,7 @@
 
 use super::Collector;
 use super::place::Place;
-use crate::status::{self, Status};
+use crate::status::{self, ReloadStatus, Status};
 use crate::text;
 use agentcheck_common::BootTime;
 
@@ -46,9 +46,8 @@ impl Collector {
     fn tell_summary(&mut self) {
         let polled = self.sources.iter().flatten();
         let failing = polled.filter(|source| !source.ok).count();
-        let refused = self.reloaded.as_ref().filter(|reload| !reload.ok);
-        let refused = refused.map_or_else(String::new, |reload| {
-            let first = reload.said.lines().next().unwrap_or_default();
+        let refused = self.reloaded.as_ref().and_then(ReloadStatus::refused);
+        let refused = refused.map_or_else(String::new, |first| {
             let first: String = text::printable(first).chars().take(MOST_TOLD).collect();
             format!("NOT reloaded: {first}; still as before: ")
         });

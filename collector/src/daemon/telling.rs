@@ -1,7 +1,6 @@
 //! What the collector tells people: in the log, and, in a dry run, on standard output.
 
 use crate::clock;
-use crate::config::Report;
 use crate::fold::{Fold, News};
 use crate::reading::{Reading, Reason};
 use crate::text;
@@ -12,14 +11,6 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
-
-/// What is doubtful about a configuration that is used: the first line of each says it all, the rest is for a
-/// terminal.
-pub(super) fn log_warnings(warnings: &Report) {
-    for warning in &warnings.rendered {
-        warn!("{}", warning.lines().next().unwrap_or_default());
-    }
-}
 
 /// What a dry run would have written, for people.
 pub(super) fn show(service: &str, reply: &Reply) {

@@ -2,7 +2,7 @@
 
 use super::Finding;
 use crate::account;
-use crate::status::Status;
+use crate::status::{ReloadStatus, Status};
 use agentcheck_common::schedule::{Refused, Schedule};
 use agentcheck_common::{BootId, BootTime, Reply, ServiceName};
 use std::io;
@@ -189,8 +189,7 @@ pub fn collector(known: &Known<'_>, services: &[String]) -> Vec<Finding> {
             "agentcheck reload",
         ));
     }
-    if let Some(reload) = status.reload.as_ref().filter(|reload| !reload.ok) {
-        let first = reload.said.lines().next().unwrap_or_default();
+    if let Some(first) = status.reload.as_ref().and_then(ReloadStatus::refused) {
         found.push(Finding::warning(
             about,
             format!("it has refused a changed configuration: {first}"),
