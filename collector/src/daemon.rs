@@ -138,7 +138,8 @@ pub fn run(
     };
 
     // As many as can be waiting: a thread that finds it full waits, and polls no more meanwhile.
-    let (sender, events) = sync_channel(config.sources.len().max(READINGS) + 2);
+    let most = config.sources.len().max(READINGS) + 2;
+    let (sender, events) = sync_channel(most);
     let polling = Polling::start(&config.sources, sender.clone()).map_err(NotRun::NoThreads)?;
     let loading = Loading::start(file, sender.clone()).map_err(NotRun::NoThreads)?;
     let mut collector =
@@ -179,7 +180,7 @@ pub fn run(
         text::counted(collector.config.services.len(), "service"),
         directory.display()
     );
-    let end = collector.work(&events);
+    let end = collector.work(&events, most);
 
     Manager::stopping();
     if end.is_ok() {
@@ -286,8 +287,8 @@ impl Collector {
         })
     }
 
-    /// Until told to stop, or until it is better to be started again.
-    fn work(&mut self, events: &Receiver<Event>) -> Result<(), NotRun> {
+    /// Until told to stop, or until it is better to be started again; of `events`, at most so many are waiting.
+    fn work(&mut self, events: &Receiver<Event>, most: usize) -> Result<(), NotRun> {
         let mut clocks = Clocks::now();
         loop {
             let mut said = false;
@@ -298,9 +299,11 @@ impl Collector {
                 Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
                 Ok(Event::Read(index, reading)) => {
                     let mut touched = self.take(index, reading);
-                    // What else has come meanwhile is evaluated together with it; but sources that
-                    // come faster than they are taken in must not keep all replies from being written.
-                    for _ in 1..self.config.sources.len() {
+                    // What else has come meanwhile is evaluated together with it, and all of it: where a turn
+                    // takes longer than the sources do, what were left would be older with each turn. But
+                    // sources that come faster than they are taken in must not keep all replies from being
+                    // written.
+                    for _ in 1..most {
                         match events.try_recv() {
                             Ok(Event::Read(index, reading)) => {
                                 touched.extend(self.take(index, reading));

@@ -3,7 +3,7 @@
 use crate::scene::Scene;
 use agentcheck_tests::collector::Collector;
 use agentcheck_tests::mount::Mounted;
-use agentcheck_tests::processes::{output, run, wait_until};
+use agentcheck_tests::processes::{output, program, run, wait_until};
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::{StateDirectory, now};
 use rustix::process::Signal;
@@ -187,6 +187,54 @@ fn a_disk_that_hangs() {
     scene.wait_for_log("the collector was held up for ");
     let judged = scene.ends_well("a disk that hangs");
     assert!(judged.stale > 0 && judged.frozen == 0, "{judged:?}");
+}
+
+/// Each turn takes longer than the polls of three, and what they have read is not left for later.
+#[test]
+fn a_disk_that_is_slow() {
+    const SERVICES: usize = 20;
+    let scratch = Scratch::new("slow");
+    let states = StateDirectory::at(scratch.directory("state"));
+    let mut text = format!(
+        "[source.load.file]\npath = {:?}\nformat = \"number\"\nevery = \"100ms\"\n\
+         timeout = \"200ms\"\n",
+        scratch.write("load", "20")
+    );
+    for number in 0..SERVICES {
+        text.push_str(&format!(
+            "[service.web{number}]\nweight = \"100 - load.value\"\nfresh_for = \"1s\"\n"
+        ));
+    }
+    let configuration = scratch.write("agentcheck.toml", text);
+    let asked = Collector::command(&configuration, &states);
+    let mut command = Command::new(program("strace", "strace"));
+    command
+        .args(["-f", "--seccomp-bpf", "-qqq", "-o", "/dev/null"])
+        .args(["-e", "trace=renameat", "-e", "signal=none"])
+        .args(["-e", "inject=renameat:delay_exit=10000"])
+        .arg(asked.get_program())
+        .args(asked.get_args());
+    let mut collector = Collector::start_by(&scratch, "collector", &mut command);
+    let last = format!("web{}", SERVICES - 1);
+    let mut says = |beginning: &str| {
+        let after = now();
+        collector.wait_for_plan(&states, &last, |plan| {
+            plan.from > after && plan.fresh.starts_with(beginning)
+        });
+    };
+    let begun = now();
+    for _ in 0..15 {
+        says("up 80% # load=20");
+    }
+    for (load, beginning) in [("30", "up 70% # load=30"), ("40", "up 60% # load=40")] {
+        let new = scratch.write("load.new", load);
+        fs::rename(new, scratch.file("load")).unwrap();
+        says(beginning);
+    }
+    println!(
+        "17 turns in {} ms, each with what was read last",
+        now().since(begun).as_millis()
+    );
 }
 
 #[test]
