@@ -97,10 +97,7 @@ fn check(launcher: Launcher) {
         } else {
             probes
         };
-        wait_until(
-            format_args!("{wanted} processes to end with status 0"),
-            || launched.process.log().matches(sign).count() >= wanted,
-        );
+        launched.process.wait_for_lines(wanted, sign);
     }
     drop(launched);
 
@@ -145,9 +142,7 @@ fn ends_when_idle(
         assert_eq!(heard(), Heard::line(WEB));
     }
     if let Some(sign) = launcher.sign_of_success() {
-        wait_until("loops to end with status 0", || {
-            process.log().matches(sign).count() >= 3
-        });
+        process.wait_for_lines(3, sign);
     }
 }
 

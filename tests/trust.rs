@@ -162,7 +162,7 @@ fn collect_refuses_it_and_warns_of_secrets() {
         token.display()
     );
     let running = Running::start(&scratch, "collect", &mut Collector::command(&file, &states));
-    wait_until("the warning", || running.log().contains(&warning));
+    running.wait_for_log(&warning);
     drop(running);
 
     let check = |directory: &str| {
@@ -267,6 +267,6 @@ fn the_shipped_units_sandbox_sees_what_is_roots_and_its_own() {
     assert!(!restart("3000001"), "somebody else's");
     let wrong = "/etc/agentcheck/agentcheck.toml: error: it belongs to nobody, or to a user who is not \
                  seen from within this sandbox, and has to belong to root or to agentcheck (";
-    wait_until("the reason", || systemd.journal(UNIT).contains(wrong));
+    systemd.wait_for_journal(UNIT, wrong);
     assert!(restart("root"));
 }

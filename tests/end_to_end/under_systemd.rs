@@ -159,9 +159,6 @@ fn the_unit_makes_its_directory_again(story: &Story<Booted>) {
         story.host.states.file("web").exists() && story.plan("web").from > after
     });
     story.reach_the_example();
-    let log = systemd.journal(COLLECTOR);
-    assert!(
-        log.contains("is lost: ends, so that the service manager makes it again"),
-        "{log}"
-    );
+    let reason = "is lost: ends, so that the service manager makes it again";
+    systemd.wait_for_journal(COLLECTOR, reason);
 }

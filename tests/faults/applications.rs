@@ -102,7 +102,7 @@ fn applications_that_do_everything_wrong() {
     let states = StateDirectory::at(scratch.directory("state"));
     let live = Application::start(block.address(8081), 1890);
     let mut text = format!(
-        "[source.live.http]\nurl = \"{}\"\nformat = \"json\"\nevery = \"100ms\"\ntimeout = \"1s\"\n\
+        "[source.live.http]\nurl = \"{}\"\nformat = \"json\"\nevery = \"100ms\"\ntimeout = \"10s\"\n\
          [service.live]\nweight = \"headroom(live.json['msg-per-second'], 7000)\"\n",
         live.url()
     );

@@ -50,11 +50,7 @@ impl Clock {
 fn the_wall_clock_is_set_by_a_year() {
     let lent = Scratch::new("clock");
     let mut clock = None;
-    let mut scene = Scene::on(
-        "wall",
-        |_| None,
-        |command| clock = Some(Clock::of(&lent, command)),
-    );
+    let mut scene = Scene::unhurried("wall", |command| clock = Some(Clock::of(&lent, command)));
     let clock = clock.unwrap();
     for (count, offset, told) in [
         (1, "+1y", "the wall clock was set forward by "),

@@ -7,7 +7,7 @@ use std::fs;
 
 #[test]
 fn removed_and_put_back() {
-    let mut scene = Scene::new("configuration");
+    let mut scene = Scene::unhurried("configuration", |_| {});
     let kept = scene.scratch.file("kept.toml");
     fs::rename(&scene.configuration, &kept).unwrap();
     scene.wait_for_fresh();

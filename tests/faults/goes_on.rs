@@ -133,11 +133,8 @@ fn last_words_are_said_when_it_is_told_to_stop_and_not_when_it_is_killed() {
         "{file}"
     );
     assert!(!file.contains("until"), "{file}");
-    let log = scene.collector.process().log();
-    assert!(
-        log.contains("web: up 0% # collector stopped from now on"),
-        "{log}"
-    );
+    let last = "web: up 0% # collector stopped from now on";
+    scene.collector.process().wait_for_log(last);
 }
 
 #[test]

@@ -59,9 +59,7 @@ impl Scene {
 
     /// Waits until the collector knows that its application is down.
     fn wait_for_the_failure(&mut self) {
-        wait_until("the application's failure to be seen", || {
-            self.collector.process().log().contains("refused")
-        });
+        self.collector.process().wait_for_log("refused");
     }
 
     /// Waits until this is what the collector has written, and HAProxy would hear.

@@ -143,12 +143,12 @@ fn no_threads_and_no_processes() {
     limit(user, pid, "--nproc=1:64");
     said(&mut collector, "said", "up 30% # kept: said ");
     said(&mut collector, "web", "up 80% # load=20");
-    let log = collector.process().log();
-    assert!(log.contains("Resource temporarily unavailable"), "{log}");
+    collector
+        .process()
+        .wait_for_log("Resource temporarily unavailable");
     limit(user, pid, "--nproc=64:64");
     said(&mut collector, "said", "up 30% # said=30");
     said(&mut collector, "web", "up 80% # load=20");
-    let log = collector.process().log();
-    assert!(log.contains("source said: back after"), "{log}");
-    println!("{log}");
+    let back = "source said: back after";
+    println!("{}", collector.process().wait_for_log(back));
 }

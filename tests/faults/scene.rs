@@ -6,7 +6,6 @@ use agentcheck_tests::collector::Collector;
 use agentcheck_tests::haproxy::{Backend, Haproxy, Server};
 use agentcheck_tests::mount::Mounted;
 use agentcheck_tests::prober::Prober;
-use agentcheck_tests::processes::wait_until;
 use agentcheck_tests::responder::Loop;
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::{StateDirectory, now};
@@ -16,8 +15,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// How long a reply is good.
+/// How long a reply is good, where a test waits for its end.
 const FRESH_FOR: Duration = Duration::from_secs(1);
+
+/// The same where none is to get too old, and the machine may be held up.
+const UNHURRIED: Duration = Duration::from_secs(10);
 
 /// What a responder says where there is no state file.
 const NO_STATE: &str = "no-state:tick";
@@ -32,6 +34,7 @@ pub(crate) struct Scene {
     pub(crate) configuration: PathBuf,
     counter: Option<Counter>,
     pub(crate) mounted: Option<Mounted>,
+    fresh_for: Duration,
     _block: Block,
     pub(crate) scratch: Scratch,
 }
@@ -42,10 +45,24 @@ impl Scene {
         Self::on(test, |_| None, |_| {})
     }
 
+    /// The same where no reply is to get too old.
+    pub(crate) fn unhurried(test: &str, alter: impl FnOnce(&mut Command)) -> Self {
+        Self::by(test, UNHURRIED, |_| None, alter)
+    }
+
     /// The same with the state directory on a file system that `mount` gives, and `alter` having a hand in how
     /// the collector is started.
     pub(crate) fn on(
         test: &str,
+        mount: impl FnOnce(&Path) -> Option<Mounted>,
+        alter: impl FnOnce(&mut Command),
+    ) -> Self {
+        Self::by(test, FRESH_FOR, mount, alter)
+    }
+
+    fn by(
+        test: &str,
+        fresh_for: Duration,
         mount: impl FnOnce(&Path) -> Option<Mounted>,
         alter: impl FnOnce(&mut Command),
     ) -> Self {
@@ -54,7 +71,7 @@ impl Scene {
         let states = StateDirectory::at(scratch.directory("state"));
         let mounted = mount(states.path());
         let counter = Counter::start(&scratch.file("counter"));
-        let text = configuration(counter.file(), FRESH_FOR);
+        let text = configuration(counter.file(), fresh_for);
         let configuration = scratch.write("agentcheck.toml", text);
         let mut command = Collector::command(&configuration, &states);
         alter(&mut command);
@@ -75,6 +92,7 @@ impl Scene {
             configuration,
             counter: Some(counter),
             mounted,
+            fresh_for,
             _block: block,
             scratch,
         };
@@ -109,18 +127,12 @@ impl Scene {
 
     /// Waits until the collector's log has this.
     pub(crate) fn wait_for_log(&mut self, text: &str) {
-        let process = self.collector.process();
-        wait_until(format_args!("{text:?} in the log"), || {
-            process.log().contains(text)
-        });
+        self.collector.process().wait_for_log(text);
     }
 
     /// Waits until so many lines of the collector's log have this.
     pub(crate) fn wait_for_lines(&mut self, count: usize, text: &str) {
-        let process = self.collector.process();
-        wait_until(format_args!("{text:?} in the log, {count} times"), || {
-            process.log().matches(text).count() >= count
-        });
+        self.collector.process().wait_for_lines(count, text);
     }
 
     /// All is as if nothing had been, and no answer was torn or too old.
@@ -128,7 +140,7 @@ impl Scene {
         self.wait_for_fresh();
         let samples = self.prober.take().unwrap().samples();
         let written = self.counter.take().unwrap().stop();
-        let judged = judge(&samples, &written, FRESH_FOR);
+        let judged = judge(&samples, &written, self.fresh_for);
         println!(
             "{fault}: {} answers, {judged:?}; none torn, none too old",
             samples.len()

@@ -208,6 +208,31 @@ impl Running {
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
             .unwrap_or_default()
     }
+
+    /// Waits until it has said this, and gives all that it has said then. What a process does can be seen
+    /// before it says so.
+    ///
+    /// # Panics
+    /// After [`LIMIT`], with what it said instead.
+    pub fn wait_for_log(&self, text: &str) -> String {
+        self.wait_for_lines(1, text)
+    }
+
+    /// The same of as many places in its log.
+    ///
+    /// # Panics
+    /// After [`LIMIT`], with what it said instead.
+    pub fn wait_for_lines(&self, count: usize, text: &str) -> String {
+        let what = format!("{text:?} in the log of {}, {count} times", self.name);
+        wait_for(what, || {
+            let log = self.log();
+            if log.matches(text).count() >= count {
+                Ok(log)
+            } else {
+                Err(log)
+            }
+        })
+    }
 }
 
 /// The children of a process, by process id.

@@ -276,6 +276,22 @@ impl Systemd {
         self.run(&["journalctl", "--no-pager", "-o", "cat", "-u", unit])
     }
 
+    /// Waits until the journal has this of a unit, and gives all that it has then: what is said gets there
+    /// later than what is done.
+    ///
+    /// # Panics
+    /// After [`crate::processes::LIMIT`], with what it has instead.
+    pub fn wait_for_journal(&self, unit: &str, text: &str) -> String {
+        wait_for(format_args!("{text:?} in the journal of {unit}"), || {
+            let journal = self.journal(unit);
+            if journal.contains(text) {
+                Ok(journal)
+            } else {
+                Err(journal)
+            }
+        })
+    }
+
     /// A path inside, as it is seen from outside.
     ///
     /// # Panics

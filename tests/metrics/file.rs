@@ -31,9 +31,7 @@ fn a_directory_that_is_not_there_is_told_once_and_when_it_is_back() {
         "metrics cannot be written: ",
         "metrics can be written again",
     );
-    wait_until("the failure to be told", || {
-        told(&collector.process().log(), cannot) > 0
-    });
+    collector.process().wait_for_log(cannot);
     let first = collector.wait_for_plan(&states, "web", |_| true);
     collector.wait_for_plan(&states, "web", |plan| plan.from > first.from);
     let directory = scratch.directory("textfiles");
@@ -44,10 +42,8 @@ fn a_directory_that_is_not_there_is_told_once_and_when_it_is_back() {
             .filter(|count| *count >= 1.0)
             .ok_or(text)
     });
-    wait_until("it to be told that it works again", || {
-        told(&collector.process().log(), again) == 1
-    });
-    let log = collector.process().log();
+    let log = collector.process().wait_for_log(again);
+    assert_eq!(told(&log, again), 1, "{log}");
     assert_eq!(told(&log, cannot), 1, "{failed} failures: {log}");
     let left = std::fs::read_dir(directory).unwrap();
     let names: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
@@ -70,7 +66,7 @@ fn a_dry_run_writes_none() {
     let mut command = Collector::command(&config, &states);
     command.arg("--dry-run");
     let dry = Running::start(&scratch, "dry", &mut command);
-    wait_until("it to say something", || dry.log().contains("web: up 80%"));
+    dry.wait_for_log("web: up 80%");
     // Beside one that writes: by the time of its second writing the other would have written once.
     let other = StateDirectory::at(scratch.directory("other"));
     let beside = scratch.write(

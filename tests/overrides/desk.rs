@@ -1,7 +1,7 @@
 //! A collector with two services, and an operator beside it.
 
 use agentcheck_tests::collector::{Collector, Plan};
-use agentcheck_tests::processes::{output, wait_for};
+use agentcheck_tests::processes::output;
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::{StateDirectory, now};
 use std::fs;
@@ -120,9 +120,6 @@ impl Desk {
     /// Waits until the collector's log has this.
     pub(crate) fn logged(&mut self, what: &str) {
         let process = self.collector.as_mut().unwrap().process();
-        wait_for(format_args!("{what:?} in the log"), || {
-            let log = process.log();
-            if log.contains(what) { Ok(()) } else { Err(log) }
-        });
+        process.wait_for_log(what);
     }
 }

@@ -32,10 +32,10 @@ fn a_wrong_configuration_changes_nothing_and_is_told_everywhere() {
     scene.wait_for("web", "up 60% ");
     assert!(!scene.states.file("api").exists());
 
-    let log = scene.collector.process().log();
+    let process = scene.collector.process();
+    let log = process.wait_for_log("agentcheck.toml:9:11: error: ");
     let told = "not reloaded, the configuration of before is in force: ";
     assert_eq!(log.matches(told).count(), 1, "{log}");
-    assert!(log.contains("agentcheck.toml:9:11: error: "), "{log}");
     let status = scene.command(&["status"]);
     let told = "a changed configuration was refused ";
     assert!(text(status).contains(told));

@@ -62,8 +62,8 @@ fn a_removed_service_takes_back_its_drain_and_leaves_no_state_file() {
         !scene.states.file("old").exists()
     });
     assert!(scene.states.file("web").exists());
-    let log = scene.collector.process().log();
-    assert!(log.contains("old: its state file is removed"), "{log}");
+    let removed = "old: its state file is removed";
+    scene.collector.process().wait_for_log(removed);
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn what_was_removed_while_no_collector_was_there_is_taken_back_too() {
     let last = scene.wait_for("old", "up ready ");
     assert!(is_last_word(&last), "{last:?}");
     assert!(foreign.exists());
-    let log = scene.collector.process().log();
+    let log = scene.collector.process().wait_for_log("web: up 5%");
     assert!(!log.contains("foreign"), "{log}");
 }
 
@@ -105,12 +105,9 @@ fn other_words_for_the_administrative_state_are_warned_of() {
     let shared = owned.replace("owner", "shared");
     let _ = scene.reload(&format!("{a}{shared}"));
     scene.wait_for("web", "up 80% ");
-    let log = scene.collector.process().log();
-    assert!(log.contains("agentcheck release web\n"), "{log}");
+    let release = "agentcheck release web\n";
+    scene.collector.process().wait_for_log(release);
     let _ = scene.reload(&format!("{a}{owned}"));
-    let log = scene.collector.process().log();
-    assert!(
-        log.contains("web: replies say ready, drain and maint from now on"),
-        "{log}"
-    );
+    let owner = "web: replies say ready, drain and maint from now on";
+    scene.collector.process().wait_for_log(owner);
 }

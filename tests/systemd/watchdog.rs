@@ -87,9 +87,9 @@ weight = "hung.json['msg-per-second'] + asleep.value + fifo.value"
             let other = pid != first && pid != "0" && state == "active";
             other.then_some(()).ok_or(format!("{state}, {pid}"))
         });
-        let journal = self.host.systemd.journal(COLLECTOR);
-        assert!(journal.contains("Watchdog timeout"), "{journal}");
-        assert!(journal.contains("status=6/ABRT"), "{journal}");
+        for text in ["Watchdog timeout", "status=6/ABRT"] {
+            self.host.systemd.wait_for_journal(COLLECTOR, text);
+        }
         assert_eq!(self.host.property(COLLECTOR, "NRestarts"), "1");
         self.host.goes_on_writing("live");
         self.live.reports(700, "ok");
@@ -140,14 +140,10 @@ fn a_stuck_loop_is_ended_and_started_again() {
             .args(["-o", "/dev/null", "-p", &thread])
             .args(["-e", "inject=all:delay_enter=3600s"]),
     );
-    wait_until("strace to be attached", || {
-        strace.log().contains("attached")
-    });
+    strace.wait_for_log("attached");
     live.wait_for_requests(2);
     let killed = format!("Killing process {first} (agentcheck) with signal SIGABRT");
-    wait_until("systemd to notice", || {
-        host.systemd.journal(COLLECTOR).contains(&killed)
-    });
+    host.systemd.wait_for_journal(COLLECTOR, &killed);
     // A process that somebody traces cannot be gone before that one has seen it.
     drop(strace);
     watched.another_takes_over(&first);
