@@ -20,7 +20,13 @@ use std::time::Duration;
 
 /// After how long without a word the account of a live collector is late: it writes one at least every two
 /// seconds.
-pub const LATE: Duration = Duration::from_secs(5);
+const LATE: Duration = Duration::from_secs(5);
+
+/// Whether the account of a collector is older, `now`, than that of a live one ever is.
+#[must_use]
+pub fn is_late(status: &Status, now: BootTime) -> bool {
+    now.since(BootTime(status.at)) > LATE
+}
 
 /// What was read of a state directory.
 #[derive(Clone, Debug)]
@@ -265,12 +271,11 @@ fn life(look: &Look, ours: Option<&Status>) -> Life {
     }
     match (held, ours) {
         (Some(holder), Some(status)) => {
-            let old = look.now.since(BootTime(status.at));
             if holder.is_some_and(|holder| holder != status.pid) {
                 // The account is that of the collector before.
                 Life::Starting
-            } else if old > LATE || look.now < BootTime(status.at) {
-                Life::Late(old)
+            } else if is_late(status, look.now) || look.now < BootTime(status.at) {
+                Life::Late(look.now.since(BootTime(status.at)))
             } else {
                 Life::Alive
             }

@@ -102,9 +102,12 @@ fn account(status: Option<&Status>, said: &BTreeMap<String, Told>) -> Account {
     );
     names.sort();
     names.dedup();
-    let alive = |status: &Status| match NOW.since(BootTime(status.at)) {
-        old if old > account::LATE => Life::Gone,
-        _ => Life::Alive,
+    let alive = |status: &Status| {
+        if account::is_late(status, NOW) {
+            Life::Gone
+        } else {
+            Life::Alive
+        }
     };
     Account {
         now: NOW,

@@ -7,7 +7,7 @@ use crate::overrides::Now;
 use crate::overrides::store::{self, ALL, Locked};
 use crate::status::{OverrideStatus, ServiceStatus, Status};
 use crate::{account, clock, config, state_file, status};
-use agentcheck_common::{BootId, BootTime, ServiceName};
+use agentcheck_common::{BootId, ServiceName};
 use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
@@ -134,16 +134,19 @@ impl<'t> Desk<'t> {
         status::left_behind(&self.target.state.state_dir, &self.boot)
     }
 
+    /// The status of a collector that is at work.
+    fn live_status(&self) -> Option<Status> {
+        let status = self.status()?;
+        (!account::is_late(&status, clock::now())).then_some(status)
+    }
+
     /// Waits until the status has it and the state files say it; what they say.
     pub(super) fn wait_for(&self, wanted: &dyn Fn(&Seen<'_>) -> bool) -> Result<String, Failed> {
         let patience = Instant::now() + PATIENCE;
         loop {
-            let status = self.status();
+            let status = self.live_status();
             let missing = match &status {
                 None => Some(self.silence()),
-                Some(status) if clock::now().since(BootTime(status.at)) > account::LATE => {
-                    Some(self.silence())
-                }
                 Some(status) => self.missing(status, wanted),
             };
             match (missing, status) {
@@ -239,19 +242,15 @@ impl<'t> Desk<'t> {
     pub(super) fn wait_until(&self, id: &str, until: &str) -> Result<String, Failed> {
         let began = Instant::now();
         loop {
-            let Some(status) = self.status() else {
+            let Some(status) = self.live_status() else {
                 return Err(Failed(format!("agentcheck: {}\n", self.silence())));
             };
-            let alive = clock::now().since(BootTime(status.at)) <= account::LATE;
             let standing: Vec<&OverrideStatus> = self
                 .services
                 .iter()
                 .filter_map(|name| status.services.get(name))
                 .flat_map(|known| known.overrides.iter().filter(|one| one.id == id))
                 .collect();
-            if !alive {
-                return Err(Failed(format!("agentcheck: {}\n", self.silence())));
-            }
             if standing.len() < self.services.len() {
                 return Err(Failed(
                     "agentcheck: another command has replaced this one meanwhile\n".to_owned(),
