@@ -251,7 +251,7 @@ install: ## install below DESTDIR, for PREFIX=/usr and SYSCONFDIR=/etc; after ma
 
 uninstall: ## remove what install put there, but for configuration
 	@# Balancers are told a last word first.
-	@if [ -z '$(DESTDIR)' ]; then packaging/prerm remove; fi
+	@if [ -z '$(DESTDIR)' ]; then PATH='$(BINDIR)':"$$PATH" packaging/prerm remove; fi
 	@# Only what install wrote; a xinetd file that was edited is configuration.
 	@rm -v -f $(BINARIES:%='$(DESTDIR)$(BINDIR)/%') $(UNITS:%='$(DESTDIR)$(UNITDIR)/%') \
 	    '$(DESTDIR)$(SYSUSERSDIR)/agentcheck.conf' '$(DESTDIR)$(TMPFILESDIR)/agentcheck.conf' \

@@ -67,6 +67,9 @@ _agentcheck() {
             agentcheck,resume)
                 cmd="agentcheck__subcmd__resume"
                 ;;
+            agentcheck,retire)
+                cmd="agentcheck__subcmd__retire"
+                ;;
             agentcheck,status)
                 cmd="agentcheck__subcmd__status"
                 ;;
@@ -83,7 +86,7 @@ _agentcheck() {
 
     case "${cmd}" in
         agentcheck)
-            opts="-h -V --help --version collect check reload history why report doctor record replay status explain drain maint down force-up limit resume release import units"
+            opts="-h -V --help --version collect check reload history why report doctor record replay status explain drain maint down force-up limit resume release retire import units"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -628,6 +631,28 @@ _agentcheck() {
                     return 0
                     ;;
                 --data-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentcheck__subcmd__retire)
+            opts="-h --state-dir --wait --agent-inter --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --agent-inter)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -44,6 +44,7 @@ complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "force-up" -d 
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "limit" -d 'A ceiling on the weight; it never raises one'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "resume" -d 'End an override: what is beneath it holds again'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "release" -d 'Lift, for a moment, a drain or maint that was set on the balancers'
+complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "retire" -d 'Take back what was said of all services, before agentcheck goes'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "import" -d 'Turn another agent\'s configuration into an agentcheck.toml'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "units" -d 'Files that have systemd, xinetd or inetd answer for the services'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l config -d 'Config' -r -F
@@ -170,6 +171,10 @@ complete -c agentcheck -n "__fish_agentcheck_using_subcommand release" -l data-d
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand release" -l for -d 'How long: a few agent intervals' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand release" -l all -d 'All services: a scope of its own, before each'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand release" -s h -l help -d 'Print help'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand retire" -l state-dir -d 'Where the state files are' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand retire" -l agent-inter -d 'The balancers\' agent-inter' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand retire" -l wait -d 'Wait for two agent intervals of the balancers'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand retire" -s h -l help -d 'Print help'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand import" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand units" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand units" -l state-dir -d 'Where the state files are' -r -F

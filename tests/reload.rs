@@ -15,6 +15,8 @@ mod changes;
 mod refused;
 #[path = "reload/removed.rs"]
 mod removed;
+#[path = "reload/retired.rs"]
+mod retired;
 
 use agentcheck_tests::binaries;
 use agentcheck_tests::collector::{Collector, Plan};

@@ -64,6 +64,7 @@ const ROOMS: &[&str] = &[
     "explain",
     "report",
     "lock",
+    "last_word",
     "background",
     "journal",
     "fold",

@@ -9,6 +9,7 @@ mod overrides;
 mod reload;
 mod replay;
 mod report;
+mod retire;
 mod screen;
 mod status;
 mod units;
@@ -49,6 +50,7 @@ Usage: agentcheck COMMAND [OPTION]...; agentcheck COMMAND --help tells more
   force-up, limit  in, whatever the rules say; a ceiling on the weight
   resume           end an override: what is beneath it holds again
   release          lift a drain or maint that was set on the balancers
+  retire           the last word, before agentcheck goes: full share again
   record, replay   keep readings; put them through a configuration
   import, units    move over from another agent; files for systemd, xinetd
 
@@ -135,6 +137,8 @@ enum Command {
     /// Lift, for a moment, a drain or maint that was set on the balancers
     #[command(after_help = "Example: agentcheck release web")]
     Release(overrides::Release),
+    /// Take back what was said of all services, before agentcheck goes
+    Retire(retire::Retire),
     /// Turn another agent's configuration into an agentcheck.toml
     #[command(after_help = "Example: agentcheck import herald config.yml > agentcheck.toml")]
     Import(import::Import),
@@ -224,6 +228,7 @@ pub fn run() -> ExitCode {
         Command::Limit(limit) => limit.set(),
         Command::Resume(target) => overrides::resume(&target),
         Command::Release(release) => overrides::release(&release),
+        Command::Retire(retire) => retire.say(),
         Command::Import(import) => import.print(),
         Command::Units(units) => units.make(),
         Command::Status(arguments) => status::run(&arguments),

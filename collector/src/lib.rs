@@ -24,6 +24,7 @@ pub mod fold;
 pub mod history;
 pub mod import;
 pub mod journal;
+pub mod last_word;
 pub mod lock;
 pub mod metrics;
 pub mod observe;

@@ -70,7 +70,7 @@ timeout = "1s"
         application.url()
     );
     for (index, (on_failure, _)) in ANSWERS.iter().enumerate() {
-        let common = format!("fresh_for = \"4s\"\nfloor = 5\non_failure = \"{on_failure}\"\n");
+        let common = format!("fresh_for = \"10s\"\nfloor = 5\non_failure = \"{on_failure}\"\n");
         // The processor never has less than 98 % left here.
         let _ = write!(
             text,

@@ -45,9 +45,9 @@ pub(crate) fn tell(manager: Manager) {
         done
         : Links that the owner of the directory may have made must lead nowhere.
         echo untouched >/root/precious
-        ln -s /root/precious .web.state.last
+        ln -s /root/precious .web.state.new
         ln -s /root/precious linked.state
-        chown -h agentcheck .web.state.last linked.state
+        chown -h agentcheck .web.state.new linked.state
         cp /usr/bin/agentcheck-responder /root/responder
         ({{ {remove}
         }} >/root/said 2>&1 || echo failed >/root/said) &

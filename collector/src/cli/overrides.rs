@@ -42,12 +42,31 @@ pub(super) struct Common {
         hide_default_value = true
     )]
     reason: String,
+    #[command(flatten)]
+    heard: Heard,
+}
+
+/// Whether to wait until the balancers have heard it.
+#[derive(Args)]
+pub(super) struct Heard {
     /// Wait for two agent intervals of the balancers
     #[arg(long)]
     wait: bool,
     /// The balancers' agent-inter
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = super::span)]
     agent_inter: Duration,
+}
+
+impl Heard {
+    /// Waits, where that is wanted, and says for what.
+    pub(super) fn wait(&self) -> String {
+        if !self.wait {
+            return String::new();
+        }
+        thread::sleep(self.agent_inter * 2);
+        let every = human(self.agent_inter);
+        format!("all balancers that ask every {every} have it\n")
+    }
 }
 
 #[derive(Args)]
@@ -219,18 +238,9 @@ impl Common {
         }
         drop(locked);
         said.push_str(&desk.wait_for(&|service| service.has(&new.id))?);
-        if self.wait {
-            match until {
-                Some(until) => said.push_str(&desk.wait_until(&new.id, until)?),
-                None => {
-                    thread::sleep(self.agent_inter * 2);
-                    let _ = writeln!(
-                        said,
-                        "all balancers that ask every {} have it",
-                        human(self.agent_inter)
-                    );
-                }
-            }
+        match until {
+            Some(until) if self.heard.wait => said.push_str(&desk.wait_until(&new.id, until)?),
+            _ => said.push_str(&self.heard.wait()),
         }
         Ok(said.into())
     }

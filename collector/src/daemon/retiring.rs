@@ -2,13 +2,11 @@
 //! so the last word is that the server takes its full share, said for a while; and then there is no state file
 //! that looks as if somebody stood behind it.
 
+use crate::last_word::last_word;
 use crate::state_file;
 use crate::status::Status;
 use agentcheck_common::schedule::Stage;
-use agentcheck_common::{
-    Administrative, BootId, BootTime, Description, Maxconn, Operational, Percent, Reply,
-    STATE_SUFFIX, ServiceName,
-};
+use agentcheck_common::{BootId, BootTime, Maxconn, STATE_SUFFIX, ServiceName};
 use log::{info, warn};
 use rustix::fs::{AtFlags, unlinkat};
 use rustix::io::Errno;
@@ -84,7 +82,7 @@ impl Retiring {
             self.until.insert(*name, now);
             return;
         };
-        let last = last_word(&said, normal);
+        let last = last_word(&said, normal, "removed from the configuration");
         let until = now.after(SAID_FOR);
         let stage = Stage { until, reply: last };
         let written = state_file::publish(directory, name, (&self.boot, now), &[stage], &last);
@@ -136,50 +134,5 @@ impl Retiring {
         until
             .map(|(name, until)| (name.to_string(), until.0))
             .collect()
-    }
-}
-
-/// The words that take back all that an agent has ever said in the way of `said`: that a server is ready
-/// belongs to the operators, but where the agent had a word for it.
-fn last_word(said: &Reply, normal: Option<Maxconn>) -> Reply {
-    let why = if said.description.is_empty() {
-        Description::NONE
-    } else {
-        Description::lossy("removed from the configuration")
-    };
-    Reply {
-        operational: Some(Operational::Up),
-        administrative: said.administrative.map(|_| Administrative::Ready),
-        percent: Some(Percent::FULL),
-        maxconn: normal,
-        description: why,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_word_takes_back_what_was_said() {
-        for (said, normal, last) in [
-            (
-                "up 0% # rule=drain",
-                None,
-                "up 100% # removed from the configuration",
-            ),
-            ("stopped 100%", None, "up 100%"),
-            ("up drain 100%", None, "up ready 100%"),
-            ("maint 100%", Some(30), "up ready 100% maxconn:30"),
-            (
-                "down 100% maxconn:5 # x",
-                Some(30),
-                "up 100% maxconn:30 # removed from the configuration",
-            ),
-        ] {
-            let said = Reply::parse(said.as_bytes()).unwrap();
-            let normal = normal.and_then(Maxconn::new);
-            assert_eq!(last_word(&said, normal).to_string(), last);
-        }
     }
 }

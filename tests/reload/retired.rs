@@ -1,0 +1,89 @@
+//! `agentcheck retire`: what was said is taken back by whoever takes the agent away, on a real balancer.
+
+use crate::{Scene, source};
+use agentcheck_tests::address::Block;
+use agentcheck_tests::haproxy::{Backend, Haproxy, Server};
+use agentcheck_tests::processes::{output, run};
+use agentcheck_tests::responder::Loop;
+
+/// One with the words of an owner and a drain above 90, and one whose limit of connections is managed.
+const SERVICES: &str = r#"
+[service.web]
+weight = "headroom(a.value, 100)"
+administration = "owner"
+
+[[service.web.rule]]
+name = "full"
+when = "a.value > 90"
+reply = "drain"
+
+[service.api]
+weight = "headroom(b.value, 100)"
+maxconn = "3"
+maxconn_normal = 200
+"#;
+
+#[test]
+fn what_was_said_is_taken_back() {
+    let mut scene = Scene::new("retired", |scratch| {
+        source(scratch, "a") + &source(scratch, "b") + SERVICES
+    });
+    let block = Block::claim();
+    let agent = block.agent();
+    let _responder = Loop::start(&scene.scratch, &scene.states, &["--ask"], &[agent]);
+    let server = |name: &str| {
+        let mut server = Server::new(name, block.address(8081), agent);
+        server.more = "maxconn 200".to_owned();
+        server.sending(&format!("{name}\\n"))
+    };
+    let haproxy = Haproxy::start(
+        &scene.scratch,
+        &[Backend::new("farm", vec![server("web"), server("api")])],
+    );
+    scene.give("a", "95");
+    haproxy.wait_for_server("farm", "web", "a drain", |seen| {
+        seen.administrative & 8 != 0
+    });
+    haproxy.wait_for_server("farm", "api", "80% and slim 3", |seen| {
+        seen.weight == 80 && seen.session_limit == Some(3)
+    });
+
+    // While there is a collector, its word is the last one.
+    let refused = output(&mut scene.command(&["retire"]));
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains(": stop it first, "), "{said}");
+
+    scene.collector.process().kill();
+    let said = run(&mut scene.command(&["retire", "--wait", "--agent-inter", "1s"]));
+    assert_eq!(
+        said,
+        "api: up 100% maxconn:200 # agentcheck is being removed\n\
+         web: up ready 100% # agentcheck is being removed\n\
+         all balancers that ask every 1s have it\n"
+    );
+    for name in ["web", "api"] {
+        haproxy.wait_for_server("farm", name, "its full share", |seen| {
+            seen.administrative == 0
+                && seen.operational == 2
+                && seen.weight == 100
+                && seen.session_limit == Some(200)
+        });
+    }
+
+    // Without an account nobody knows what is normal, and what is no state file stays what it is.
+    scene.states.says("web", "up drain 10%");
+    scene.states.says("api", "up 10% maxconn:3 # b=90");
+    std::fs::remove_file(scene.states.path().join("status.json")).unwrap();
+    let bad = scene.states.file("bad");
+    std::fs::write(&bad, "up 5%\n").unwrap();
+    let half = output(&mut scene.command(&["retire"]));
+    assert_eq!(half.status.code(), Some(1));
+    assert_eq!(
+        String::from_utf8(half.stderr).unwrap(),
+        "api: up 100% # agentcheck is being removed; maxconn:3 stays, for nobody tells the normal one\n\
+         web: up ready 100%\n\
+         agentcheck: bad: no state file: left as it is\n"
+    );
+    assert_eq!(std::fs::read_to_string(bad).unwrap(), "up 5%\n");
+}
