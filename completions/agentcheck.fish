@@ -26,7 +26,7 @@ end
 
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -s h -l help -d 'Print help'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -s V -l version -d 'Print version'
-complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "collect" -d 'Poll, evaluate and publish until stopped by SIGTERM or SIGINT'
+complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "collect" -d 'Poll, evaluate and publish until SIGTERM or SIGINT; load again at SIGHUP'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "check" -d 'Load the configuration as `collect` does, and say what is wrong'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "reload" -d 'Have the collector load its configuration again, without a gap'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "history" -d 'What was said, when, and why'

@@ -74,7 +74,7 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Poll, evaluate and publish until stopped by SIGTERM or SIGINT
+    /// Poll, evaluate and publish until SIGTERM or SIGINT; load again at SIGHUP
     #[command(after_help = "Example: agentcheck collect --config /etc/agentcheck/agentcheck.toml")]
     Collect(collect::Collect),
     /// Load the configuration as `collect` does, and say what is wrong

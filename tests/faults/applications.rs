@@ -111,7 +111,7 @@ fn applications_that_do_everything_wrong() {
     let mut service = |text: &mut String, name: &str, weight: &str, line: &str| {
         let _ = writeln!(
             text,
-            "every = \"100ms\"\ntimeout = \"500ms\"\n[service.{name}]\nweight = \"{weight}\"\n\
+            "every = \"100ms\"\ntimeout = \"1s\"\n[service.{name}]\nweight = \"{weight}\"\n\
              on_failure = \"floor\""
         );
         expected.push((name.to_owned(), line.to_owned()));
