@@ -6,6 +6,7 @@ mod explain;
 mod history;
 mod import;
 mod overrides;
+mod record;
 mod reload;
 mod replay;
 mod report;
@@ -104,7 +105,7 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Poll as `collect` does, and keep the readings in a file
     #[command(after_help = "Example: agentcheck record --for 1h peak")]
-    Record(replay::Record),
+    Record(record::Record),
     /// Put recorded readings through a configuration
     #[command(
         after_help = "Example: agentcheck replay --config new.toml --against old.toml --svg p.svg peak"
@@ -219,7 +220,7 @@ pub fn run() -> ExitCode {
         Command::Why(given) => history::why(&given),
         Command::Report(given) => report::write(&given),
         Command::Doctor(doctor) => doctor.look(),
-        Command::Record(record) => replay::record(&record),
+        Command::Record(record) => record::record(&record),
         Command::Replay(given) => replay::replay(&given),
         Command::Drain(drain) => drain.set(),
         Command::Maint(maint) => maint.set(Action::Maint),

@@ -40,7 +40,7 @@ use log::info;
 use manager::Manager;
 use overriding::Overriding;
 use place::Place;
-use polling::Polling;
+pub(crate) use polling::Polling;
 use recording::Recording;
 use reloading::{Loaded, Loading};
 use retiring::Retiring;
@@ -140,7 +140,9 @@ pub fn run(
     // As many as can be waiting: a thread that finds it full waits, and polls no more meanwhile.
     let most = config.sources.len().max(READINGS) + 2;
     let (sender, events) = sync_channel(most);
-    let polling = Polling::start(&config.sources, sender.clone()).map_err(NotRun::NoThreads)?;
+    let read = sender.clone();
+    let take = move |number, reading| read.send(Event::Read(number, reading)).is_ok();
+    let polling = Polling::start(&config.sources, take).map_err(NotRun::NoThreads)?;
     let loading = Loading::start(file, sender.clone()).map_err(NotRun::NoThreads)?;
     let mut collector =
         Collector::new(config, polling, directory, place, data, boot).map_err(NotRun::NoThreads)?;

@@ -1,40 +1,21 @@
-//! `record` and `replay`: readings of today, and what a configuration makes of them.
+//! `replay`: what a configuration makes of recorded readings.
 
 use super::{ConfigFile, Failed, Said, not_loaded};
 use crate::config::{self, Config};
 use crate::plot::{self, Band, Chart, Line, Panel};
+use crate::recording;
 use crate::replay::{Played, Track, play, weight};
-use crate::source::{Pace, Poller, Source, Stop};
 use crate::text::{counted, number};
-use crate::{clock, recording};
-use agentcheck_common::BootTime;
 use clap::Args;
-use signal_hook::consts::{SIGINT, SIGTERM};
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 /// How wide plots in the terminal are.
 const WIDTH: usize = 72;
 
 /// The largest recording that is read, in bytes.
 const MAX_BYTES: usize = 512 << 20;
-
-#[derive(Args)]
-pub(super) struct Record {
-    #[command(flatten)]
-    config: ConfigFile,
-    /// How long; until Ctrl-C without it
-    #[arg(long = "for", value_name = "TIME", value_parser = super::span)]
-    time: Option<Duration>,
-    /// Where the recording goes; it must not be there yet
-    #[arg(value_name = "RECORDING")]
-    file: PathBuf,
-}
 
 #[derive(Args)]
 pub(super) struct Replay {
@@ -52,93 +33,6 @@ pub(super) struct Replay {
     /// What `agentcheck record` has written
     #[arg(value_name = "RECORDING")]
     file: PathBuf,
-}
-
-/// Polls as a collector would, and keeps what came.
-pub(super) fn record(given: &Record) -> Result<Said, Failed> {
-    let (config, _) = config::load(&given.config.config).map_err(|error| not_loaded(&error))?;
-    let failed = |error: io::Error| {
-        let file = given.file.display();
-        let remedy = match error.kind() {
-            io::ErrorKind::AlreadyExists => ": choose another name, or remove it",
-            _ => "",
-        };
-        Failed(format!(
-            "agentcheck: {file} cannot be written: {error}{remedy}\n"
-        ))
-    };
-    let file = File::create_new(&given.file).map_err(failed)?;
-    let mut file = BufWriter::new(file);
-    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-    writeln!(file, "{}", recording::head(&now)).map_err(failed)?;
-
-    let began = clock::now();
-    let stop = Stop::new();
-    let (sender, readings) = sync_channel(config.sources.len() + 1);
-    let no_threads = |error: io::Error| Failed(format!("agentcheck: no threads: {error}\n"));
-    let ended = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, ended.clone()).map_err(no_threads)?;
-    }
-    for source in &config.sources {
-        let (source, stop, sender) = (source.clone(), stop.clone(), sender.clone());
-        thread::Builder::new()
-            .name(format!("poll {}", source.name))
-            .spawn(move || {
-                keep_polling(&source, &stop, |reading| {
-                    sender.send((source.name.clone(), reading)).is_ok()
-                });
-            })
-            .map_err(no_threads)?;
-    }
-    let until = given.time.map(|time| Instant::now() + time);
-    let mut count = 0;
-    loop {
-        let over = until.is_some_and(|until| Instant::now() >= until);
-        if over || ended.load(std::sync::atomic::Ordering::Relaxed) {
-            break;
-        }
-        match readings.recv_timeout(Duration::from_millis(100)) {
-            Ok((source, reading)) => {
-                let line = recording::line(&source, &reading, began);
-                writeln!(file, "{line}").map_err(failed)?;
-                count += 1;
-            }
-            Err(RecvTimeoutError::Timeout) => file.flush().map_err(failed)?,
-            Err(RecvTimeoutError::Disconnected) => break,
-        }
-    }
-    stop.stop();
-    file.flush().map_err(failed)?;
-    let count = counted(count, "reading");
-    let length = seconds(clock::now(), began);
-    Ok(format!("{}: {count} in {length}\n", given.file.display()).into())
-}
-
-fn seconds(now: BootTime, began: BootTime) -> String {
-    let whole = Duration::from_secs(now.since(began).as_secs());
-    humantime::format_duration(whole).to_string()
-}
-
-fn keep_polling(
-    source: &Source,
-    stop: &Stop,
-    mut take: impl FnMut(crate::reading::Reading) -> bool,
-) {
-    let mut poller = Poller::new(source);
-    let pace = Pace::new(source, "");
-    let mut next = Instant::now();
-    for round in 1.. {
-        let reading = poller.poll(stop);
-        if stop.is_stopped() || !take(reading) {
-            return;
-        }
-        let now = Instant::now();
-        next = (next + pace.after(round)).max(now);
-        if stop.wait(next - now) {
-            return;
-        }
-    }
 }
 
 /// Puts a recording through one configuration, or two.

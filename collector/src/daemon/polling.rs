@@ -2,14 +2,12 @@
 //!
 //! A thing of memory: a thousand threads, each with the stack that a poll needs, take 44 MB.
 
-use super::Event;
 use super::turns::Turns;
 use crate::reading::Reading;
 use crate::source::{Pace, Poller, Source, Stop};
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,7 +21,7 @@ pub(super) const BRIEF: Duration = Duration::from_millis(20);
 const RETURN_AFTER: u32 = 100;
 
 /// All threads that poll.
-pub(super) struct Polling {
+pub(crate) struct Polling {
     turns: Arc<Turns>,
     outlet: Outlet,
     host: String,
@@ -42,11 +40,14 @@ struct Polled {
     stop: Stop,
 }
 
+/// Takes a reading of the source with this number; false where nobody wants one any more.
+pub(super) type Take = Arc<dyn Fn(usize, Reading) -> bool + Send + Sync>;
+
 /// Where readings go, and until when. Every polling thread has one.
 #[derive(Clone)]
 pub(super) struct Outlet {
     stop: Stop,
-    sender: SyncSender<Event>,
+    take: Take,
     /// As many as there are threads, and one.
     alive: Arc<()>,
 }
@@ -65,15 +66,19 @@ pub(super) struct Task {
 }
 
 impl Polling {
-    /// Starts the threads. Readings come with the numbers of their sources.
+    /// Starts the threads. Each reading is given to `take` with the number of its source, which is its index
+    /// until the sources are changed; where that says false, the thread ends.
     ///
     /// # Errors
     /// Where the system gives no more threads.
-    pub(super) fn start(sources: &[Source], sender: SyncSender<Event>) -> io::Result<Self> {
+    pub(crate) fn start(
+        sources: &[Source],
+        take: impl Fn(usize, Reading) -> bool + Send + Sync + 'static,
+    ) -> io::Result<Self> {
         let uname = rustix::system::uname();
         let mut polling = Self {
             turns: Arc::new(Turns::default()),
-            outlet: Outlet::new(&Stop::new(), sender, &Arc::new(())),
+            outlet: Outlet::new(&Stop::new(), Arc::new(take), &Arc::new(())),
             host: uname.nodename().to_string_lossy().into_owned(),
             polled: Vec::new(),
             indices: HashMap::new(),
@@ -144,7 +149,7 @@ impl Polling {
     }
 
     /// Ends all polls, as far as they can be ended.
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.outlet.stop.stop();
         for one in &self.polled {
             one.stop.stop();
@@ -159,10 +164,10 @@ impl Polling {
 }
 
 impl Outlet {
-    pub(super) fn new(stop: &Stop, sender: SyncSender<Event>, alive: &Arc<()>) -> Self {
+    pub(super) fn new(stop: &Stop, take: Take, alive: &Arc<()>) -> Self {
         Self {
             stop: stop.clone(),
-            sender,
+            take,
             alive: Arc::clone(alive),
         }
     }
@@ -173,7 +178,7 @@ impl Outlet {
 
     /// Hands a reading on; false where nobody wants it any more.
     pub(super) fn send(&self, number: usize, reading: Reading) -> bool {
-        !self.is_stopped() && self.sender.send(Event::Read(number, reading)).is_ok()
+        !self.is_stopped() && (self.take)(number, reading)
     }
 }
 

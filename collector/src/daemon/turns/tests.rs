@@ -1,10 +1,10 @@
 //! Real sources on real threads. What hangs is a command, which sources that take turns never are, in the
 //! place of a file on a mount that has gone away, which a test cannot have.
 
-use super::super::Event;
 use super::super::polling::{BRIEF, Outlet, Task};
 use super::Turns;
 use crate::confirm::Confirm;
+use crate::reading::Reading;
 use crate::source::{Kind, Source, Stop, command::Command, file::File};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ const EVERY: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Scene {
-    events: Receiver<Event>,
+    readings: Receiver<(usize, Reading)>,
     stop: Stop,
     /// Those of the sources.
     stops: Vec<Stop>,
@@ -29,9 +29,10 @@ struct Scene {
 
 impl Scene {
     fn new(kinds: Vec<Kind>) -> Self {
-        let (sender, events) = sync_channel(kinds.len() + 1);
+        let (sender, readings) = sync_channel(kinds.len() + 1);
         let (stop, alive) = (Stop::new(), Arc::new(()));
-        let outlet = Outlet::new(&stop, sender, &alive);
+        let take = move |number, reading| sender.send((number, reading)).is_ok();
+        let outlet = Outlet::new(&stop, Arc::new(take), &alive);
         let began = Instant::now();
         let tasks = kinds.into_iter().enumerate().map(|(index, kind)| {
             let source = Source {
@@ -49,7 +50,7 @@ impl Scene {
         let turns = Arc::new(Turns::default());
         Turns::add(&turns, tasks, &outlet).unwrap();
         Self {
-            events,
+            readings,
             stop,
             stops,
             turns,
@@ -65,9 +66,7 @@ impl Scene {
     /// Takes readings until the source with this index has given so many in all.
     fn wait_for(&mut self, index: usize, polls: usize) {
         while self.polls(index) < polls {
-            let Ok(Event::Read(index, reading)) = self.events.recv_timeout(PATIENCE) else {
-                panic!("no reading");
-            };
+            let (index, reading) = self.readings.recv_timeout(PATIENCE).unwrap();
             self.polls.entry(index).or_default().push(reading.is_ok());
         }
     }
@@ -82,7 +81,7 @@ impl Scene {
         for stop in &self.stops {
             stop.stop();
         }
-        drop(self.events);
+        drop(self.readings);
         self.turns.wake();
         let until = Instant::now() + PATIENCE;
         while Arc::strong_count(&self.alive) > 1 {

@@ -1,0 +1,86 @@
+//! `record`: readings of today, for `replay`.
+
+use super::{ConfigFile, Failed, Said, not_loaded};
+use crate::daemon::Polling;
+use crate::text::counted;
+use crate::{clock, config, recording};
+use agentcheck_common::BootTime;
+use clap::Args;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::{Duration, Instant, SystemTime};
+
+#[derive(Args)]
+pub(super) struct Record {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// How long; until Ctrl-C without it
+    #[arg(long = "for", value_name = "TIME", value_parser = super::span)]
+    time: Option<Duration>,
+    /// Where the recording goes; it must not be there yet
+    #[arg(value_name = "RECORDING")]
+    file: PathBuf,
+}
+
+/// Polls as a collector would, and keeps what came.
+pub(super) fn record(given: &Record) -> Result<Said, Failed> {
+    let (config, _) = config::load(&given.config.config).map_err(|error| not_loaded(&error))?;
+    let failed = |error: io::Error| {
+        let file = given.file.display();
+        let remedy = match error.kind() {
+            io::ErrorKind::AlreadyExists => ": choose another name, or remove it",
+            _ => "",
+        };
+        Failed(format!(
+            "agentcheck: {file} cannot be written: {error}{remedy}\n"
+        ))
+    };
+    let file = File::create_new(&given.file).map_err(failed)?;
+    let mut file = BufWriter::new(file);
+    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    writeln!(file, "{}", recording::head(&now)).map_err(failed)?;
+
+    let began = clock::now();
+    let (sender, readings) = sync_channel(config.sources.len() + 1);
+    let no_threads = |error: io::Error| Failed(format!("agentcheck: no threads: {error}\n"));
+    let ended = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, ended.clone()).map_err(no_threads)?;
+    }
+    let take = move |number, reading| sender.send((number, reading)).is_ok();
+    let polling = Polling::start(&config.sources, take).map_err(no_threads)?;
+    let until = given.time.map(|time| Instant::now() + time);
+    let mut count = 0;
+    loop {
+        let over = until.is_some_and(|until| Instant::now() >= until);
+        if over || ended.load(Ordering::Relaxed) {
+            break;
+        }
+        match readings.recv_timeout(Duration::from_millis(100)) {
+            Ok((number, reading)) => {
+                if let Some(source) = config.sources.get(number) {
+                    let line = recording::line(&source.name, &reading, began);
+                    writeln!(file, "{line}").map_err(failed)?;
+                    count += 1;
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => file.flush().map_err(failed)?,
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    polling.stop();
+    file.flush().map_err(failed)?;
+    let count = counted(count, "reading");
+    let length = seconds(clock::now(), began);
+    Ok(format!("{}: {count} in {length}\n", given.file.display()).into())
+}
+
+fn seconds(now: BootTime, began: BootTime) -> String {
+    let whole = Duration::from_secs(now.since(began).as_secs());
+    humantime::format_duration(whole).to_string()
+}
