@@ -110,7 +110,8 @@ pub fn element(chart: &Chart) -> String {
 
 fn height(chart: &Chart) -> f64 {
     let panels = u32::try_from(chart.panels.len()).unwrap_or(1);
-    TOP + f64::from(panels) * (PANEL + GAP) + BOTTOM
+    // No gap below the last one.
+    TOP + f64::from(panels) * (PANEL + GAP) - GAP + BOTTOM
 }
 
 /// Text that may hold anything, in a document.
@@ -394,6 +395,9 @@ mod tests {
             "{svg}"
         );
         assert!(svg.contains(">4:00</text>"), "{svg}");
+        // The panel ends at 154; below it is the axis, and nothing else.
+        assert!(svg.contains("width=\"960\" height=\"184\""), "{svg}");
+        assert!(svg.contains("y2=\"154.0\"/>"), "{svg}");
     }
 
     #[test]
