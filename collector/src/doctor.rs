@@ -4,6 +4,7 @@
 //! Facts come from other programs and from the network, so every text goes through [`Finding`], which keeps
 //! it short and printable.
 
+pub mod directory;
 pub mod haproxy;
 pub mod host;
 pub mod listener;

@@ -1,5 +1,9 @@
 //! Plots over time: as SVG that stands by itself, in light and in dark, and as a line of block characters in
-//! a terminal. Pure.
+//! a terminal (`terminal`). Pure.
+
+mod terminal;
+
+pub use terminal::{columns, spark};
 
 use std::fmt::Write as _;
 
@@ -323,41 +327,6 @@ fn short(value: f64) -> String {
     format!("{}{unit}", (value / base * 10.0).round() / 10.0)
 }
 
-/// A line of `width` block characters; the value of each is the last one up to then.
-#[must_use]
-pub fn spark(points: &[(f64, f64)], time: (f64, f64), range: (f64, f64), width: usize) -> String {
-    const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    columns(points, time, width)
-        .map(|value| match value {
-            None => ' ',
-            Some(value) => {
-                let share = (value - range.0) / (range.1 - range.0).max(1e-12);
-                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // 0 to 7
-                let level = (share.clamp(0.0, 1.0) * 7.0).round() as usize;
-                BLOCKS.get(level).copied().unwrap_or(' ')
-            }
-        })
-        .collect()
-}
-
-/// What holds at the end of each of `width` equal parts of the time.
-pub fn columns<T: Copy>(
-    points: &[(f64, T)],
-    time: (f64, f64),
-    width: usize,
-) -> impl Iterator<Item = Option<T>> {
-    let mut rest = points.iter().peekable();
-    let mut held = None;
-    let parts = u32::try_from(width.max(1)).unwrap_or(1);
-    (1..=parts).map(move |part| {
-        let end = time.0 + (time.1 - time.0) * f64::from(part) / f64::from(parts);
-        while let Some((_, value)) = rest.next_if(|(at, _)| *at <= end) {
-            held = Some(*value);
-        }
-        held
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -410,13 +379,6 @@ mod tests {
         assert!(thin.windows(2).all(|pair| pair[0].0 <= pair[1].0));
         let most = thin.iter().map(|point| point.1).fold(0.0, f64::max);
         assert!((most - 99.0).abs() < 1e-9);
-    }
-
-    #[test]
-    fn sparks_hold_the_last_value() {
-        let points = [(2.0, 0.0), (5.0, 100.0), (9.0, 50.0)];
-        assert_eq!(spark(&points, (0.0, 10.0), (0.0, 100.0), 10), " ▁▁▁████▅▅");
-        assert_eq!(spark(&[], (0.0, 10.0), (0.0, 100.0), 3), "   ");
     }
 
     #[test]

@@ -9,7 +9,8 @@ mod wire;
 
 use super::{ConfigFile, DataDir, Failed, Said, StateDir};
 use crate::config::{self, Config, NotLoaded, Service};
-use crate::doctor::host::{self, Known, Role};
+use crate::doctor::directory::{self, Role};
+use crate::doctor::host::{self, Known};
 use crate::doctor::{Finding, Report};
 use crate::doctor::{haproxy, listener};
 use crate::{clock, state_file, status};
@@ -209,7 +210,7 @@ impl Doctor {
             (Role::Overrides, &overrides),
         ] {
             let path_shown = path.display().to_string();
-            found.push(host::directory(
+            found.push(directory::finding(
                 role,
                 &path_shown,
                 look::rights(path),

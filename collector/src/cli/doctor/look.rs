@@ -1,7 +1,7 @@
 //! What the host shows: rights, processes, listening sockets, launchers' files.
 
 use super::{account, exists, polls};
-use crate::doctor::host::Rights;
+use crate::doctor::directory::Rights;
 use crate::doctor::listener::{self, Listener};
 use crate::doctor::{Finding, systemd, xinetd};
 use crate::state_file::read_bounded;

@@ -1,0 +1,201 @@
+//! Directories: whether they are there, and who may read and write in them.
+
+use super::Finding;
+use std::io;
+
+/// The group that may do everything anyway.
+const ROOT: u32 = 0;
+
+/// What is known of a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rights {
+    /// Whether it is one.
+    pub directory: bool,
+    /// Its rights.
+    pub mode: u32,
+    /// Its owner.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+}
+
+/// Which directory it is; each has rights of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// That of the state files: read by everybody, written by the collector.
+    State,
+    /// What survives a reboot.
+    Data,
+    /// What operators write.
+    Overrides,
+}
+
+impl Role {
+    fn about(self) -> &'static str {
+        match self {
+            Self::State => "state directory",
+            Self::Data => "data directory",
+            Self::Overrides => "overrides directory",
+        }
+    }
+
+    fn tmpfiles(self) -> &'static str {
+        match self {
+            Self::State => {
+                "systemd-tmpfiles --create agentcheck.conf, or install -d -m 0755 -o agentcheck -g agentcheck"
+            }
+            Self::Data => {
+                "systemd-tmpfiles --create agentcheck.conf, or install -d -m 0750 -o agentcheck -g agentcheck"
+            }
+            Self::Overrides => {
+                "systemd-tmpfiles --create agentcheck.conf, or install -d -m 2770 -o agentcheck -g agentcheck"
+            }
+        }
+    }
+}
+
+/// What is to be said of a directory; `owner` is the collector's user and group, where they are known.
+#[must_use]
+pub fn finding(
+    role: Role,
+    path: &str,
+    rights: Result<Rights, io::ErrorKind>,
+    owner: Option<(u32, u32)>,
+) -> Finding {
+    let about = role.about();
+    let make = format!("{} {path}", role.tmpfiles());
+    let rights = match rights {
+        Ok(rights) if rights.directory => rights,
+        Ok(_) => return Finding::error(about, format!("{path} is no directory"), make),
+        Err(io::ErrorKind::NotFound) if role == Role::State => {
+            return Finding::error(about, format!("{path} is not there"), make);
+        }
+        Err(io::ErrorKind::NotFound) => {
+            let what = format!("{path} is not there: operators' commands cannot be recorded");
+            return Finding::warning(about, what, make);
+        }
+        Err(io::ErrorKind::PermissionDenied) => {
+            let what = format!("{path} cannot be looked at by this user");
+            return Finding::note(about, what).remedy("run agentcheck doctor as root");
+        }
+        Err(kind) => {
+            return Finding::error(about, format!("{path}: {kind}"), make);
+        }
+    };
+    let mode = rights.mode & 0o7777;
+    if role == Role::State && mode & 0o005 != 0o005 {
+        let what = format!("{path} has mode {mode:04o}: the responder's user cannot read it");
+        return Finding::error(about, what, format!("chmod 0755 {path}"));
+    }
+    if role == Role::State && mode & 0o022 != 0 {
+        let what =
+            format!("{path} has mode {mode:04o}: others than the collector can write replies");
+        return Finding::warning(about, what, format!("chmod 0755 {path}"));
+    }
+    if role == Role::Overrides && mode & 0o002 != 0 {
+        let what = format!("{path} has mode {mode:04o}: everybody may override");
+        return Finding::warning(about, what, format!("chmod 2770 {path}"));
+    }
+    if let (Role::Overrides, Some((_, group))) = (role, owner)
+        && mode & 0o020 != 0
+        && ![group, ROOT].contains(&rights.gid)
+    {
+        let what = format!(
+            "{path} has mode {mode:04o} and group {}, whose members may override: the collector's is {group}",
+            rights.gid
+        );
+        return Finding::warning(about, what, format!("chgrp {group} {path}"));
+    }
+    if let Some((owner, _)) = owner
+        && owner != rights.uid
+    {
+        let what = format!(
+            "{path} belongs to user {}, and the collector is user {owner}",
+            rights.uid
+        );
+        return Finding::warning(about, what, format!("chown {owner} {path}"));
+    }
+    Finding::ok(about, format!("{path}, mode {mode:04o}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Severity;
+    use super::*;
+
+    fn rights(mode: u32) -> Result<Rights, io::ErrorKind> {
+        Ok(Rights {
+            directory: true,
+            mode,
+            uid: 7,
+            gid: 70,
+        })
+    }
+
+    #[test]
+    fn directories() {
+        use Role::{Data, Overrides, State};
+        use Severity::{Error, Note, Ok as Fine, Warning};
+        let file = Ok(Rights {
+            directory: false,
+            mode: 0o755,
+            uid: 7,
+            gid: 70,
+        });
+        let ours = Some((7, 70));
+        for (role, rights, owner, severity, part) in [
+            (State, rights(0o40755), ours, Fine, "mode 0755"),
+            (State, rights(0o755), None, Fine, "mode 0755"),
+            (State, rights(0o750), ours, Error, "cannot read"),
+            (State, rights(0o757), ours, Warning, "can write replies"),
+            (
+                State,
+                rights(0o755),
+                Some((8, 70)),
+                Warning,
+                "belongs to user 7",
+            ),
+            (State, file, ours, Error, "no directory"),
+            (
+                State,
+                Err(io::ErrorKind::NotFound),
+                None,
+                Error,
+                "not there",
+            ),
+            (
+                Data,
+                Err(io::ErrorKind::NotFound),
+                None,
+                Warning,
+                "not there",
+            ),
+            (Data, rights(0o750), ours, Fine, "mode 0750"),
+            (Overrides, rights(0o2770), ours, Fine, "mode 2770"),
+            // Who may only read does not decide.
+            (Overrides, rights(0o755), ours, Fine, "mode 0755"),
+            (Overrides, rights(0o2775), ours, Fine, "mode 2775"),
+            (Overrides, rights(0o777), ours, Warning, "everybody may"),
+            (
+                Overrides,
+                rights(0o2770),
+                Some((7, 71)),
+                Warning,
+                "group 70, whose members may override: the collector's is 71",
+            ),
+            (Overrides, rights(0o2750), Some((7, 71)), Fine, "mode 2750"),
+            (Overrides, rights(0o2770), None, Fine, "mode 2770"),
+            (
+                Overrides,
+                Err(io::ErrorKind::PermissionDenied),
+                None,
+                Note,
+                "cannot be looked at",
+            ),
+        ] {
+            let found = finding(role, "/d", rights, owner);
+            assert_eq!(found.severity, severity, "{found:?}");
+            assert!(found.what.contains(part), "{found:?}");
+        }
+    }
+}
