@@ -22,10 +22,12 @@ mod patterns;
 mod places;
 mod rewrite;
 mod scope;
+mod syntax;
 mod vocabulary;
 
 pub(crate) use nearest::closest;
 pub use scope::Scope;
+pub use syntax::{MAX_NESTING, MAX_SOURCE};
 pub use vocabulary::{Type, Vocabulary};
 
 use cel::common::ast::IdedExpr;
@@ -33,13 +35,6 @@ use cel::{ExecutionError, Program, Value};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
-
-/// The longest expression, in bytes. The parser recurses by nesting and evaluation by length, so this
-/// is what keeps both from the end of the stack.
-pub const MAX_SOURCE: usize = 1024;
-
-/// How deep parentheses, brackets and braces may nest.
-pub const MAX_NESTING: usize = 32;
 
 /// How many levels the tree of an expression may have; `1 + 1 + 1` has three.
 pub const MAX_DEPTH: usize = 150;
@@ -136,7 +131,7 @@ impl Expression {
         expected: Type,
         vocabulary: &Vocabulary,
     ) -> Result<Self, Vec<Fault>> {
-        bounded(text).map_err(|fault| vec![fault])?;
+        syntax::bounded(text).map_err(|fault| vec![fault])?;
         let compiled = std::thread::scope(|scope| {
             std::thread::Builder::new()
                 .stack_size(COMPILE_STACK)
@@ -156,7 +151,7 @@ impl Expression {
         expected: Type,
         vocabulary: &Vocabulary,
     ) -> Result<Self, Vec<Fault>> {
-        let program = Program::compile(text).map_err(|errors| syntax_faults(text, &errors))?;
+        let program = Program::compile(text).map_err(|errors| syntax::faults(text, &errors))?;
         let info = program.source_info();
         let checked = check::check(text, program.expression(), info, vocabulary);
         let (uses, result) = checked?;
@@ -371,79 +366,6 @@ fn shorten(text: &str) -> String {
         .take(60)
         .map(|c| if c.is_control() { '?' } else { c })
         .collect()
-}
-
-/// Refuses what could exhaust the parser's stack, before it sees it.
-fn bounded(text: &str) -> Result<(), Fault> {
-    if text.len() > MAX_SOURCE {
-        return Err(Fault::new(
-            0..text.len(),
-            format!(
-                "the expression has {} bytes, more than {MAX_SOURCE}",
-                text.len()
-            ),
-        ));
-    }
-    if text.trim().is_empty() {
-        return Err(Fault::new(0..text.len(), "the expression is empty"));
-    }
-    let mut depth = 0_usize;
-    for (at, byte) in text.bytes().enumerate() {
-        // Brackets inside of strings count too: that only makes the bound stricter.
-        match byte {
-            b'(' | b'[' | b'{' => depth += 1,
-            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > MAX_NESTING {
-            return Err(Fault::new(
-                at..at + 1,
-                format!("brackets nest deeper than {MAX_NESTING}"),
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// The parser's errors, with its line and column turned into a place in the text.
-fn syntax_faults(text: &str, errors: &cel::ParseErrors) -> Vec<Fault> {
-    errors
-        .errors
-        .iter()
-        .map(|error| {
-            let (line, column) = error.pos;
-            let before: usize = text
-                .split_inclusive('\n')
-                .take(usize::try_from(line - 1).unwrap_or(0))
-                .map(str::len)
-                .sum();
-            let rest = text.get(before..).unwrap_or_default();
-            let column = usize::try_from(column - 1).unwrap_or(0);
-            let within = rest
-                .char_indices()
-                .nth(column)
-                .map_or(rest.len(), |(at, _)| at);
-            let start = (before + within).min(text.len());
-            let end = text
-                .get(start..)
-                .and_then(|rest| rest.chars().next())
-                .map_or(start, |c| start + c.len_utf8());
-            Fault::new(start..end, syntax_message(&error.msg))
-        })
-        .collect()
-}
-
-/// ANTLR's message in plainer words, and without the list of every token that it knows.
-fn syntax_message(message: &str) -> String {
-    let message = message.replace("Syntax error: ", "");
-    let what = message.split(" expecting ").next().unwrap_or(&message);
-    if what.contains("'<EOF>'") {
-        "the expression ends too early".to_owned()
-    } else if let Some(character) = what.strip_prefix("token recognition error at: ") {
-        format!("{character} means nothing here")
-    } else {
-        format!("syntax: {what}")
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,275 @@
+//! Calls and operators: whether there is such a one, and whether it takes operands and arguments of these types.
+
+use super::super::functions::{ListArgument, NUMERIC};
+use super::super::nearest::closest;
+use super::super::patterns;
+use super::super::rewrite::{DEFAULT, metrics_of, written_name};
+use super::super::vocabulary::{METRICS, Type};
+use super::{Checker, known_metrics};
+use crate::prometheus::Selector;
+use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, operators};
+
+/// How deep `default` may nest in the place that it looks for: that place is asked for twice, first
+/// whether it is there, so each level doubles the whole. As a fallback it may nest as it likes.
+const MAX_DEFAULTS: usize = 4;
+
+impl Checker<'_> {
+    /// `source.metrics('selector', ...)`
+    fn metrics(&mut self, tree: &IdedExpr, source: &str, call: &CallExpr) -> Type {
+        let Some(fields) = self.vocabulary.sources.get(source) else {
+            return self.name(call.target.as_deref().unwrap_or(tree), source);
+        };
+        let known = fields.as_deref();
+        if known.is_some() && !known_metrics(known) {
+            let message = format!("the source {source} has no {METRICS}");
+            let remedy = "it has metrics with format = \"prometheus\"".to_owned();
+            return self.fault(tree, message, Some(remedy));
+        }
+        self.uses.entry(source.to_owned()).or_default().content = true;
+        if call.args.is_empty() {
+            let usage = format!("{source}.metrics('name{{label=\"x\"}}')");
+            self.fault(tree, "metrics takes a selector".into(), Some(usage));
+        }
+        for selector in &call.args {
+            let Expr::Literal(LiteralValue::String(text)) = &selector.expr else {
+                self.fault(selector, "metrics takes literal selectors".into(), None);
+                continue;
+            };
+            if let Err(wrong) = Selector::parse(text.inner()) {
+                self.fault(selector, wrong, None);
+            }
+        }
+        Type::List
+    }
+
+    pub(super) fn call(&mut self, tree: &IdedExpr, call: &CallExpr) -> Type {
+        use Type::{List, Map, Number, Text, Truth, Unknown};
+        if let Some(source) = metrics_of(call, &self.locals) {
+            return self.metrics(tree, source, call);
+        }
+        let target = call.target.as_deref().map(|target| self.type_of(target));
+        let default = call.func_name == DEFAULT;
+        let types: Vec<Type> = call
+            .args
+            .iter()
+            .enumerate()
+            .map(|(at, part)| {
+                let doubled = usize::from(default && at == 0);
+                self.defaults += doubled;
+                let kind = self.type_of(part);
+                self.defaults -= doubled;
+                kind
+            })
+            .collect();
+        if default && self.defaults == MAX_DEFAULTS {
+            let message = format!("default nests deeper than {MAX_DEFAULTS}");
+            let remedy = Some("one default goes for a whole path: default(app.json.a.b, 0)".into());
+            return self.fault(tree, message, remedy);
+        }
+        match (call.func_name.as_str(), target, types.as_slice()) {
+            (operators::CONDITIONAL, None, [condition, yes, no]) => {
+                self.fits(tree, *condition, &[Truth], "?:");
+                yes.join(*no)
+            }
+            (operators::LOGICAL_AND | operators::LOGICAL_OR, None, [left, right]) => {
+                for (part, kind) in call.args.iter().zip([left, right]) {
+                    self.fits(part, *kind, &[Truth], &written_name(&call.func_name));
+                }
+                Truth
+            }
+            (operators::LOGICAL_NOT | operators::NOT_STRICTLY_FALSE, None, [operand]) => {
+                self.fits(tree, *operand, &[Truth], "!");
+                Truth
+            }
+            (operators::NEGATE, None, [operand]) => {
+                self.fits(tree, *operand, &[Number], "-");
+                Number
+            }
+            (operators::EQUALS | operators::NOT_EQUALS, None, [left, right]) => {
+                // Comparing with null asks whether there is anything.
+                let null = [left, right].contains(&&Type::Null);
+                if !left.may_be(*right) && !null {
+                    let message = format!("{left} is never equal to {right}");
+                    self.fault(tree, message, None);
+                }
+                Truth
+            }
+            (
+                name @ (operators::LESS
+                | operators::LESS_EQUALS
+                | operators::GREATER
+                | operators::GREATER_EQUALS),
+                None,
+                [left, right],
+            ) => {
+                self.pair(tree, *left, *right, &[Number, Text], name);
+                Truth
+            }
+            (operators::ADD, None, [left, right]) => {
+                self.pair(tree, *left, *right, &[Number, Text, List], operators::ADD)
+            }
+            (
+                name @ (operators::SUBSTRACT
+                | operators::MULTIPLY
+                | operators::DIVIDE
+                | operators::MODULO),
+                None,
+                [left, right],
+            ) => {
+                self.pair(tree, *left, *right, &[Number], name);
+                Number
+            }
+            (operators::IN, None, [_, range]) => {
+                self.fits(tree, *range, &[List, Map], "in");
+                Truth
+            }
+            (operators::INDEX, None, [operand, _]) => {
+                self.fits(tree, *operand, &[List, Map], "[]");
+                Unknown
+            }
+            ("size", Some(_), []) | ("size", None, [_]) => {
+                let kind = target.or(types.first().copied()).unwrap_or(Unknown);
+                self.fits(tree, kind, &[Text, List, Map], "size");
+                Number
+            }
+            ("contains" | "startsWith" | "endsWith", Some(target), [argument]) => {
+                self.fits(tree, target, &[Text], &call.func_name);
+                self.fits(tree, *argument, &[Text], &call.func_name);
+                Truth
+            }
+            (name @ ("matches" | "capture"), Some(_), [_])
+            | (name @ ("matches" | "capture"), None, [_, _]) => {
+                let kind = target.or(types.first().copied()).unwrap_or(Unknown);
+                self.fits(tree, kind, &[Text], name);
+                if let Some(pattern) = call.args.last() {
+                    self.pattern(pattern, name);
+                }
+                if name == "matches" { Truth } else { Map }
+            }
+            (DEFAULT, None, [place, fallback]) => {
+                if let Some(first) = call.args.first() {
+                    self.place(first);
+                }
+                place.join(*fallback)
+            }
+            ("double" | "int" | "uint", None, [_]) => Number,
+            ("string", None, [_]) => Text,
+            ("bool", None, [_]) => Truth,
+            ("dyn", None, [_]) => Unknown,
+            (name, _, _) => self.function(tree, name, target, call, &types),
+        }
+    }
+
+    /// A call that is none of CEL's own in its right form.
+    fn function(
+        &mut self,
+        tree: &IdedExpr,
+        name: &str,
+        target: Option<Type>,
+        call: &CallExpr,
+        types: &[Type],
+    ) -> Type {
+        const CEL_USAGE: [(&str, &str); 14] = [
+            (METRICS, "app.metrics('name{label=\"x\"}')"),
+            ("capture", "text.capture('(?P<name>[0-9]+)').name"),
+            (DEFAULT, "default(app.json.key, 0)"),
+            ("size", "size(list)"),
+            ("contains", "text.contains('part')"),
+            ("startsWith", "text.startsWith('part')"),
+            ("endsWith", "text.endsWith('part')"),
+            ("matches", "text.matches('pattern')"),
+            ("double", "double(text)"),
+            ("string", "string(number)"),
+            ("has", "has(app.json.key)"),
+            ("all", "list.all(element, condition)"),
+            ("exists", "list.exists(element, condition)"),
+            ("map", "list.map(element, expression)"),
+        ];
+        let Some(known) = NUMERIC.iter().find(|known| known.name == name) else {
+            if let Some((_, usage)) = CEL_USAGE.iter().find(|(known, _)| *known == name) {
+                return self.fault(
+                    tree,
+                    format!("{name} is called otherwise"),
+                    Some((*usage).into()),
+                );
+            }
+            let names = NUMERIC.iter().map(|known| known.name);
+            let names = names.chain(CEL_USAGE.iter().map(|(name, _)| *name));
+            let remedy = closest(name, names).map(|meant| format!("did you mean {meant}?"));
+            return self.fault(
+                tree,
+                format!("there is no function {}", written_name(name)),
+                remedy,
+            );
+        };
+        let count = types.len();
+        if target.is_some() || count < known.least || count > known.most {
+            return self.fault(
+                tree,
+                format!("{name} is called otherwise"),
+                Some(known.usage.into()),
+            );
+        }
+        let last = count - 1;
+        for (at, (part, kind)) in call.args.iter().zip(types).enumerate() {
+            let taken: &[Type] = match known.list {
+                ListArgument::Alone if count == 1 => &[Type::Number, Type::List],
+                ListArgument::Last if at == last => &[Type::List],
+                _ => &[Type::Number],
+            };
+            self.fits(part, *kind, taken, name);
+        }
+        Type::Number
+    }
+
+    /// Something that may not be there: a key of a document.
+    fn place(&mut self, tree: &IdedExpr) {
+        let within = |operand: &IdedExpr| !matches!(operand.expr, Expr::Ident(_));
+        let fits = match &tree.expr {
+            Expr::Select(select) => !select.test && within(&select.operand),
+            Expr::Call(call) => call.func_name == operators::INDEX,
+            _ => false,
+        };
+        if !fits {
+            let message = "default takes a key of a document first".to_owned();
+            self.fault(tree, message, Some("default(app.json.key, 0)".into()));
+        }
+    }
+
+    fn pattern(&mut self, tree: &IdedExpr, function: &str) {
+        let Expr::Literal(LiteralValue::String(pattern)) = &tree.expr else {
+            self.fault(tree, format!("{function} takes a literal pattern"), None);
+            return;
+        };
+        if let Err(message) = patterns::compile(pattern.inner()) {
+            self.fault(tree, format!("pattern: {message}"), None);
+        }
+    }
+
+    fn fits(&mut self, tree: &IdedExpr, kind: Type, taken: &[Type], what: &str) {
+        if !taken.iter().any(|taken| kind.may_be(*taken)) {
+            let wanted: Vec<String> = taken.iter().map(ToString::to_string).collect();
+            let message = format!("{what} takes {}, this is {kind}", wanted.join(" or "));
+            self.fault(tree, message, None);
+        }
+    }
+
+    /// Two operands that must be of one type out of `taken`.
+    fn pair(
+        &mut self,
+        tree: &IdedExpr,
+        left: Type,
+        right: Type,
+        taken: &[Type],
+        what: &str,
+    ) -> Type {
+        let fits = |kind: Type| taken.iter().any(|taken| kind.may_be(*taken));
+        if fits(left) && fits(right) && left.may_be(right) {
+            return if left == Type::Unknown { right } else { left };
+        }
+        let message = format!("{} does not take {left} and {right}", written_name(what));
+        let remedy = (left == Type::Text || right == Type::Text)
+            .then(|| "double(text) reads text as a number".to_owned());
+        self.fault(tree, message, remedy)
+    }
+}
