@@ -1,0 +1,117 @@
+use super::*;
+
+fn shown(line: &str) -> String {
+    Reply::parse(line.as_bytes()).unwrap().to_string()
+}
+
+#[test]
+fn reads_as_haproxy_does() {
+    for (line, canonical) in [
+        ("up", "up"),
+        ("UP", "up"),
+        ("30% ready up", "up ready 30%"),
+        ("up,ready,30%", "up ready 30%"),
+        ("  up\t73% ", "up 73%"),
+        ("up 300%", "up 300%"),
+        ("050%", "50%"),
+        ("up down", "down"),
+        ("maint ready", "ready"),
+        ("75%,maxconn:30,maint,down", "down maint 75% maxconn:30"),
+        ("MaxConn:0", "maxconn:0"),
+        ("down 100% # disk full", "down 100% # disk full"),
+        ("down #disk", "down # disk"),
+        ("down #", "down"),
+        ("up # a # b, c", "up # a # b, c"),
+        ("stopped 100% #\t x", "stopped 100% # x"),
+    ] {
+        assert_eq!(shown(line), canonical, "{line:?}");
+    }
+}
+
+#[test]
+fn refuses_what_haproxy_ignores_or_reads_otherwise() {
+    use NotAReply::*;
+    let unknown = |at, len| UnknownWord { at, len };
+    for (line, why) in [
+        ("", SaysNothing),
+        (" ,\t", SaysNothing),
+        ("# up", SaysNothing),
+        ("down#x", unknown(0, 6)),
+        ("up failed", unknown(3, 6)),
+        ("stop", unknown(0, 4)),
+        ("up;ready", unknown(0, 8)),
+        ("50", unknown(0, 2)),
+        ("-5%", unknown(0, 3)),
+        ("%", unknown(0, 1)),
+        ("50.5%", unknown(0, 5)),
+        ("50%%", unknown(0, 4)),
+        ("25601%", unknown(0, 6)),
+        ("99999999999%", unknown(0, 12)),
+        ("maxconn:", unknown(0, 8)),
+        ("maxconn:-1", unknown(0, 10)),
+        ("maxconn:30x", unknown(0, 11)),
+        ("maxconn:2147483648", unknown(0, 18)),
+        ("weight:42", unknown(0, 9)),
+        ("\u{feff}down", unknown(0, 7)),
+        ("up\0", unknown(0, 3)),
+        ("up\n", unknown(0, 3)),
+        ("up\r", unknown(0, 3)),
+        ("up # \u{7f}", BadDescription),
+        ("up # é", BadDescription),
+        ("up # a\nb", BadDescription),
+        ("up # a\n", BadDescription),
+        ("up # a\r", BadDescription),
+        ("up #\n", BadDescription),
+    ] {
+        assert_eq!(Reply::parse(line.as_bytes()), Err(why), "{line:?}");
+    }
+    let long = format!("up # {}", "x".repeat(101));
+    assert_eq!(Reply::parse(long.as_bytes()), Err(BadDescription));
+    let blanks = format!("up{}", " ".repeat(MAX_LINE));
+    assert_eq!(Reply::parse(blanks.as_bytes()), Err(TooLong));
+}
+
+#[test]
+fn what_takes_a_server_out() {
+    for (line, out) in [
+        ("up 100%", false),
+        ("up ready 1%", false),
+        ("maxconn:30", false),
+        ("up 0%", true),
+        ("down 100%", true),
+        ("stopped", true),
+        ("fail", true),
+        ("up drain 100%", true),
+        ("maint", true),
+    ] {
+        let reply = Reply::parse(line.as_bytes()).unwrap();
+        assert_eq!(reply.takes_out(), out, "{line}");
+    }
+}
+
+#[test]
+fn the_longest_reply_fits() {
+    let reply = Reply {
+        operational: Some(Operational::Stopped),
+        administrative: Some(Administrative::Ready),
+        percent: Percent::new(Percent::MAX),
+        maxconn: Maxconn::new(Maxconn::MAX),
+        description: Description::lossy(&"x".repeat(200)),
+    };
+    let line = reply.to_string();
+    assert_eq!(line.len(), 142);
+    assert_eq!(Reply::parse(line.as_bytes()), Ok(reply));
+}
+
+#[test]
+fn hostile_text_stays_a_description() {
+    let text = "x\nmaint\r\n\0 \u{1b}[2J ü up # 0%";
+    let reply = Reply {
+        operational: Some(Operational::Up),
+        description: Description::lossy(text),
+        ..Reply::NOTHING
+    };
+    assert_eq!(reply.to_string(), "up # x?maint??? ?[2J ? up # 0%");
+    assert_eq!(Reply::parse(reply.to_string().as_bytes()), Ok(reply));
+    assert!(Description::lossy(" \t\n ").is_empty());
+}

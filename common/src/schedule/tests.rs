@@ -1,0 +1,171 @@
+use super::*;
+
+const FILE: &str = "agentcheck 1 web\n\
+    boot 6e3f0a1c-2f0e-4a55-9a0b-0d8f3a8a4c11\n\
+    from 1000\n\
+    until 2000 up 73% # rps=1890\n\
+    until 3000 up 40%\n\
+    then up 40% # stale\n";
+
+fn name() -> ServiceName {
+    ServiceName::parse(b"web").unwrap()
+}
+
+fn boot() -> BootId {
+    BootId::parse(b"6e3f0a1c-2f0e-4a55-9a0b-0d8f3a8a4c11").unwrap()
+}
+
+fn said(file: &str, now: u64) -> Result<&str, Refused> {
+    Schedule::pick_from(file.as_bytes(), &name(), &boot(), BootTime(now))
+        .map(|picked| core::str::from_utf8(picked.line).unwrap())
+}
+
+#[test]
+fn picks_the_first_stage_that_has_not_ended() {
+    assert_eq!(said(FILE, 999), Err(Refused::Future));
+    assert_eq!(said(FILE, 1000), Ok("up 73% # rps=1890"));
+    assert_eq!(said(FILE, 1999), Ok("up 73% # rps=1890"));
+    assert_eq!(said(FILE, 2000), Ok("up 40%"));
+    assert_eq!(said(FILE, 2999), Ok("up 40%"));
+    assert_eq!(said(FILE, 3000), Ok("up 40% # stale"));
+    assert_eq!(said(FILE, u64::MAX), Ok("up 40% # stale"));
+}
+
+#[test]
+fn a_schedule_may_be_its_last_line_alone() {
+    let file = "agentcheck 1 web\nboot 6e3f0a1c-2f0e-4a55-9a0b-0d8f3a8a4c11\nfrom 0\nthen drain\n";
+    assert_eq!(said(file, 0), Ok("drain"));
+}
+
+#[test]
+fn encodes_what_the_documentation_shows() {
+    let reply = |line: &str| Reply::parse(line.as_bytes()).unwrap();
+    let stages = [
+        Stage {
+            until: BootTime(2000),
+            reply: reply("up 73% # rps=1890"),
+        },
+        Stage {
+            until: BootTime(3000),
+            reply: reply("up 40%"),
+        },
+    ];
+    let file = encode(
+        &name(),
+        &boot(),
+        BootTime(1000),
+        &stages,
+        &reply("up 40% # stale"),
+    )
+    .unwrap();
+    assert_eq!(core::str::from_utf8(file.as_bytes()).unwrap(), FILE);
+}
+
+#[test]
+fn what_cannot_be_said_is_not_encoded() {
+    let up = Reply::parse(b"up").unwrap();
+    let stage = |until| Stage {
+        until: BootTime(until),
+        reply: up,
+    };
+    let encode = |from, stages: &[Stage], then: &Reply| {
+        super::encode(&name(), &boot(), BootTime(from), stages, then).err()
+    };
+    assert_eq!(encode(5, &[stage(5)], &up), Some(NotEncoded::NotRising(0)));
+    assert_eq!(
+        encode(5, &[stage(7), stage(7)], &up),
+        Some(NotEncoded::NotRising(1))
+    );
+    assert_eq!(
+        encode(5, &[], &Reply::NOTHING),
+        Some(NotEncoded::SaysNothing)
+    );
+    let many: Vec<_> = (1..400).map(stage).collect();
+    assert_eq!(encode(0, &many, &up), Some(NotEncoded::TooLong));
+}
+
+#[test]
+fn other_services_and_boots_are_refused() {
+    let other = FILE.replace(" web", " api");
+    assert_eq!(said(&other, 1000), Err(Refused::OtherName));
+    let other = FILE.replace("6e3f", "7e3f");
+    assert_eq!(said(&other, 1000), Err(Refused::OtherBoot));
+    let other = FILE.replace("agentcheck 1", "agentcheck 2");
+    assert_eq!(said(&other, 1000), Err(Refused::Malformed));
+}
+
+#[test]
+fn malformed_files_are_refused() {
+    let cases: &[(&str, &str)] = &[
+        ("from 1000", "from 01000"),
+        ("from 1000", "from -1"),
+        ("from 1000", "from "),
+        ("from 1000", "from 99999999999999999999"),
+        ("until 2000", "until 1000"),
+        ("until 3000", "until 2000"),
+        ("until 2000 up 73%", "until 2000"),
+        ("until 2000 up 73%", "until 2000 "),
+        ("until 2000", "until  2000"),
+        ("until 2000", "Until 2000"),
+        ("up 73%", "up 73"),
+        ("up 73%", "# up 73%"),
+        ("\nthen", "\n\nthen"),
+        ("\nthen", "\r\nthen"),
+        ("then up 40%", "then"),
+        ("then up 40% # stale\n", ""),
+        ("# stale\n", "# stale"),
+        ("# stale\n", "# stale\n\n"),
+        ("# stale\n", "# stale\nthen up\n"),
+        ("agentcheck 1 web", "agentcheck 1 ../web"),
+        ("agentcheck 1 web", "agentcheck 1  web"),
+        ("agentcheck 1 web", "\u{feff}agentcheck 1 web"),
+        ("boot 6", "boot \n6"),
+    ];
+    for (good, bad) in cases {
+        let file = FILE.replacen(good, bad, 1);
+        assert_ne!(file, FILE, "{good:?}");
+        assert_eq!(said(&file, 1000), Err(Refused::Malformed), "{bad:?}");
+    }
+    let long = format!("{FILE}{}", "x".repeat(MAX_FILE));
+    assert_eq!(said(&long, 1000), Err(Refused::Malformed));
+}
+
+/// Every moment around every boundary, for every schedule of up to three stages on a small clock:
+/// exhaustive where it matters, against the definition in words.
+#[test]
+fn pick_agrees_with_its_definition() {
+    let reply = |percent| Reply {
+        percent: crate::Percent::new(percent),
+        ..Reply::NOTHING
+    };
+    let moments = 0..7_u64;
+    for from in moments.clone() {
+        for set in 0..(1_u32 << 7) {
+            let ends: Vec<u64> = moments.clone().filter(|at| set & (1 << at) != 0).collect();
+            let stages: Vec<Stage> = (0..)
+                .zip(&ends)
+                .map(|(index, end)| Stage {
+                    until: BootTime(*end),
+                    reply: reply(index),
+                })
+                .collect();
+            let file = encode(&name(), &boot(), BootTime(from), &stages, &reply(99));
+            let Ok(file) = file else {
+                assert!(ends.first().is_some_and(|end| *end <= from));
+                continue;
+            };
+            for now in 0..9 {
+                let picked = Schedule::pick_from(file.as_bytes(), &name(), &boot(), BootTime(now));
+                if now < from {
+                    assert_eq!(picked, Err(Refused::Future));
+                    continue;
+                }
+                let index = ends.iter().position(|end| now < *end);
+                let expected = index.map_or(99, |index| u16::try_from(index).unwrap());
+                let picked = picked.unwrap();
+                assert_eq!(Reply::parse(picked.line), Ok(reply(expected)));
+                assert_eq!(picked.until, index.map(|index| BootTime(ends[index])));
+            }
+        }
+    }
+}
