@@ -5,6 +5,7 @@ use crate::{COLLECTOR, Host, Tree};
 use agentcheck_tests::address::Block;
 use agentcheck_tests::app::Application;
 use agentcheck_tests::processes::{Running, program, wait_for, wait_until};
+use agentcheck_tests::state::now;
 use std::process::Command;
 
 /// The period in the tests, in seconds: the unit's own would be long to wait for.
@@ -147,6 +148,47 @@ fn a_stuck_loop_is_ended_and_started_again() {
     // A process that somebody traces cannot be gone before that one has seen it.
     drop(strace);
     watched.another_takes_over(&first);
+}
+
+/// A turn over all services takes longer than the watchdog's period, and each that is written is progress.
+#[test]
+fn a_slow_disk_is_no_reason_for_a_restart() {
+    let tree = Tree::installed("slow-disk");
+    tree.drop_in(COLLECTOR, &format!("[Service]\nWatchdogSec={PERIOD}\n"));
+    tree.file("etc/agentcheck/load", "20");
+    let mut text =
+        "[source.load.file]\npath = \"/etc/agentcheck/load\"\nformat = \"number\"\nevery = \"1s\"\n"
+            .to_owned();
+    let names: Vec<String> = (10..30).map(|number| format!("web{number}")).collect();
+    for name in &names {
+        text.push_str(&format!(
+            "[service.{name}]\nweight = \"100 - load.value\"\nfresh_for = \"1m\"\n"
+        ));
+    }
+    tree.configuration(&text);
+    let host = tree.boot();
+    host.start(&[COLLECTOR]);
+    let (first, last) = (&names[0], &names[names.len() - 1]);
+    host.says(last, "up 80% ");
+    let process = host.property(COLLECTOR, "MainPID");
+    let strace = Running::start(
+        &host.scratch,
+        "strace",
+        Command::new(program("strace", "strace"))
+            .args(["-o", "/dev/null", "-e", "trace=renameat", "-p"])
+            .arg(host.systemd.outside(&process).to_string())
+            .args(["-e", "inject=renameat:delay_enter=250000"]),
+    );
+    strace.wait_for_log("attached");
+    host.goes_on_writing(first);
+    let begun = now();
+    host.goes_on_writing(last);
+    println!(
+        "a turn of {} ms under a watchdog of {PERIOD} s",
+        now().since(begun).as_millis()
+    );
+    assert_eq!(host.property(COLLECTOR, "MainPID"), process);
+    assert_eq!(host.property(COLLECTOR, "NRestarts"), "0");
 }
 
 /// SIGABRT alone would not end a process that is stopped.

@@ -88,6 +88,9 @@ impl Collector {
             };
             self.counting
                 .evaluated(name, began.elapsed(), Some(published));
+            // On a slow disk a turn over many services may take longer than the watchdog's time, and is no
+            // reason to begin anew: those at the end would never have their turn.
+            self.manager.goes_on();
             match &mut self.history {
                 Some(history) => history.note(service, &reply, &decided, now),
                 None if changed => show(name, &reply),
