@@ -1,5 +1,5 @@
-//! The files that other programs read: what `make install` puts where, and what xinetd makes of it. What
-//! systemd says of the units, and how they run there, is in `systemd.rs`.
+//! The files that other programs read: what `make install` puts where, and what xinetd makes of it (`xinetd`).
+//! What systemd says of the units, and how they run there, is in `systemd.rs`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -9,13 +9,13 @@
     reason = "a test says what it expects in the shortest way, and prints what it did"
 )]
 
-use agentcheck_tests::address::{Block, is_listening};
+#[path = "drop_ins/xinetd.rs"]
+mod xinetd;
+
 use agentcheck_tests::binaries;
-use agentcheck_tests::processes::{Running, output, program, run, wait_until};
+use agentcheck_tests::processes::{output, program, run};
 use agentcheck_tests::scratch::Scratch;
-use agentcheck_tests::state::StateDirectory;
 use agentcheck_tests::systemd::tool;
-use agentcheck_tests::wire::{Heard, probe};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -316,114 +316,6 @@ fn units_use_only_options_that_the_programs_know() {
         }
         assert!(count > 0, "{place}: {words:?}");
     }
-}
-
-#[test]
-fn xinetd_file_is_off_when_installed_and_on_when_copied() {
-    let scratch = Scratch::new("disable");
-    let root = scratch.directory("root");
-    install(&root);
-    let ours = fs::read_to_string(binaries::workspace().join("xinetd/agentcheck")).unwrap();
-    let installed = fs::read_to_string(root.join("etc/xinetd.d/agentcheck")).unwrap();
-    let attribute = |text: &str, value: &str| -> bool {
-        text.lines().any(|line| {
-            let words: Vec<_> = line.split_whitespace().collect();
-            words == ["disable", "=", value]
-        })
-    };
-    assert!(attribute(&ours, "no") && !attribute(&ours, "yes"));
-    assert!(attribute(&installed, "yes") && !attribute(&installed, "no"));
-}
-
-/// Under defaults that would stop it in the first second.
-#[test]
-fn xinetd_serves_every_probe_and_logs_none() {
-    const PROBES: usize = 300;
-    let scratch = Scratch::new("xinetd");
-    let block = Block::claim();
-    let address = block.agent();
-    let states = StateDirectory::at(scratch.directory("state"));
-    states.says("web", "up 73%");
-
-    // Where the account that xinetd starts it as can reach it.
-    let responder = scratch.file("agentcheck-responder");
-    fs::copy(binaries::responder(), &responder).unwrap();
-    let ours = fs::read_to_string(binaries::workspace().join("xinetd/agentcheck")).unwrap();
-    let service = replaced(
-        &ours,
-        &[
-            (
-                "bind            = 127.0.0.1",
-                format!("bind            = {}", address.ip()),
-            ),
-            (
-                "/usr/bin/agentcheck-responder",
-                responder.display().to_string(),
-            ),
-            (
-                "server_args     = --ask",
-                format!(
-                    "server_args     = --ask --state-dir {}",
-                    states.path().display()
-                ),
-            ),
-        ],
-    );
-    let log = scratch.file("probes.log");
-    let defaults = format!(
-        "defaults\n{{\n\tlog_type = FILE {}\n\tlog_on_success = PID HOST USERID EXIT DURATION\n\
-         \tinstances = 2\n\tper_source = 2\n\tcps = 3 60\n}}\n",
-        log.display()
-    );
-    let configuration = scratch.write("xinetd.conf", defaults + &service);
-    let mut xinetd = Running::start(
-        &scratch,
-        "xinetd",
-        Command::new(program("xinetd", "xinetd"))
-            .arg("-dontfork")
-            .args([Path::new("-f"), &configuration])
-            .args([Path::new("-filelog"), &scratch.file("messages.log")])
-            .args([Path::new("-pidfile"), &scratch.file("xinetd.pid")]),
-    );
-    wait_until("xinetd to listen", || {
-        assert!(xinetd.is_running(), "xinetd ended: {}", xinetd.log());
-        is_listening(address)
-    });
-
-    let probers: Vec<_> = (0..4)
-        .map(|_| {
-            std::thread::spawn(move || {
-                for count in 0..PROBES / 4 {
-                    let heard = probe(address, b"web\n").unwrap();
-                    assert_eq!(heard, Heard::line("up 73%"), "probe {count}");
-                }
-            })
-        })
-        .collect();
-    for prober in probers {
-        prober.join().expect("every probe is answered");
-    }
-    println!("{PROBES} of {PROBES} probes answered under xinetd");
-    let heard = probe(address, b"nobody-knows\n").unwrap();
-    assert!(heard.bytes.ends_with(b"\n"), "{heard:?}");
-    let lines = fs::read_to_string(log).unwrap_or_default();
-    assert_eq!(lines, "", "a probe was logged");
-}
-
-/// `text` with each of `changes`, every one of which must apply exactly once outside of comments.
-fn replaced(text: &str, changes: &[(&str, String)]) -> String {
-    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-    for (from, to) in changes {
-        let mut count = 0;
-        for line in &mut lines {
-            if !line.trim_start().starts_with('#') && line.contains(from) {
-                *line = line.replace(from, to);
-                count += 1;
-            }
-        }
-        assert_eq!(count, 1, "{from}");
-    }
-    lines.join("\n") + "\n"
 }
 
 /// A drop-in that ships must be one that `make install` ships, beside a unit that there is.

@@ -104,7 +104,7 @@ fn under_memcheck() {
     let log = scratch.path().to_owned();
     let how = format!("valgrind --quiet --error-exitcode=99 --log-file={log}/%p.log");
     let tests = [
-        "accept_loop::slow_and_broken_clients",
+        "accept_loop::clients::slow_and_broken_clients",
         "oneshot::the_state_is_said_on_pipes_and_terminals_and_into_files",
         "oneshot::without_anything_it_says_so_and_all_is_well",
     ];

@@ -1,10 +1,14 @@
 //! How an accept loop ends: at once, and with nobody left half-way. Who has been accepted is answered; who
 //! waits in a queue is answered now if the queue ends with the process, else by the next process.
 
-use crate::accept_loop::{connect, eventually, free_port, probe};
-use crate::launched::{HANG, Running, StateDir, activated, on_connection, path, program, rest};
+use crate::accept_loop::{connect, eventually, free_port, probe, start};
+use crate::launched::{
+    HANG, Running, StateDir, activated, on_connection, path, program, rest, tool,
+};
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -216,5 +220,60 @@ fn two_thousand_probes_and_none_lost() {
         }
         responder.signal("TERM");
         assert_eq!(responder.ended(), Some(0));
+    }
+}
+
+#[test]
+fn it_ends_when_nobody_asks() {
+    let directory = StateDir::with(&[("web", "up 73%")]);
+    let (mut responder, address) =
+        start(&["web", "--idle", "300ms", "--state-dir", directory.path()]);
+    let idle = Duration::from_millis(300);
+    let begin = Instant::now();
+    let mut last = begin;
+    // Beyond its time, but never so long without a client; where this machine is too slow for that, a
+    // refused connection would say so.
+    while begin.elapsed() < Duration::from_millis(500) {
+        last = Instant::now();
+        assert_eq!(probe(address, ""), "up 73%\n");
+    }
+    assert_eq!(responder.ended(), Some(0));
+    // Counted from when it accepted, which was after this.
+    assert!(last.elapsed() >= idle, "{:?}", last.elapsed());
+}
+
+/// As process 1 of a container, for which signals without a handler are ignored.
+#[test]
+fn signals_end_process_1() {
+    for signal in ["TERM", "INT"] {
+        let directory = StateDir::with(&[("web", "up 73%")]);
+        let port = free_port();
+        let listen = format!("127.0.0.1:{port}");
+        let mut command = Command::new("unshare");
+        command.args([
+            "--pid",
+            "--fork",
+            "--kill-child",
+            path(),
+            "web",
+            "--listen",
+            &listen,
+        ]);
+        command
+            .args(["--state-dir", directory.path()])
+            .stdin(Stdio::null());
+        let mut unshare = Running::start(&mut command);
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        assert_eq!(rest(eventually(|| TcpStream::connect(address))), "up 73%\n");
+        // And clients that are still there do not hold it.
+        let _client = connect(address);
+        let children = format!("/proc/{0}/task/{0}/children", unshare.id());
+        let child = fs::read_to_string(children).unwrap();
+        let killed = tool(
+            "procps",
+            Command::new("kill").args(["-s", signal, child.trim()]),
+        );
+        assert!(killed.status.success());
+        assert_eq!(unshare.ended(), Some(0));
     }
 }
