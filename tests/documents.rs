@@ -8,6 +8,7 @@
     clippy::indexing_slicing
 )] // a test says what it expects in the shortest way
 
+use agentcheck_tests::scratch::Scratch;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -25,24 +26,6 @@ fn check(file: &Path) -> Output {
         .arg(file)
         .output()
         .unwrap()
-}
-
-/// A file that is gone when the test is over.
-struct Temporary(PathBuf);
-
-impl Temporary {
-    fn holding(name: &str, text: &str) -> Self {
-        let file =
-            std::env::temp_dir().join(format!("agentcheck-{name}-{}.toml", std::process::id()));
-        std::fs::write(&file, text).unwrap();
-        Self(file)
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
 }
 
 /// The fenced blocks of a language, in order.
@@ -107,12 +90,13 @@ fn getting_started_shows_the_herald_example() {
         .map(|line| format!("{line}\n"))
         .collect();
     assert_eq!(*shown, example.trim_start());
-    let file = Temporary::holding("started", shown);
-    let output = check(&file.0);
+    let scratch = Scratch::new("started");
+    let file = scratch.write("started.toml", shown);
+    let output = check(&file);
     // What is shown of the program's output, but for the file's place.
     for line in String::from_utf8(output.stdout).unwrap().lines() {
         let line = line.replace(
-            &file.0.display().to_string(),
+            &file.display().to_string(),
             "/etc/agentcheck/agentcheck.toml",
         );
         assert!(page.contains(&line), "{line}");
@@ -131,6 +115,7 @@ fn every_key_is_documented() {
     let rule = "[[service.s.rule]]\nname = \"r\"\nwhen = 'a.ok'\nreply = \"full\"\n";
     let unknown = "frobnicate = 1\n";
     let mut documented = 0;
+    let scratch = Scratch::new("keys");
     for (index, text) in [
         format!("{app}{unknown}{service}"),
         format!("[source.a.file]\npath = \"/a\"\n{unknown}{service}"),
@@ -146,8 +131,8 @@ fn every_key_is_documented() {
     .iter()
     .enumerate()
     {
-        let file = Temporary::holding(&format!("keys-{index}"), text);
-        let output = check(&file.0);
+        let file = scratch.write(&format!("keys-{index}.toml"), text);
+        let output = check(&file);
         let said = String::from_utf8(output.stderr).unwrap();
         let keys = said.lines().find_map(|line| {
             let (_, keys) = line.split_once("the keys here are ")?;

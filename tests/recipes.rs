@@ -27,6 +27,7 @@ use agentcheck::observe::Observed;
 use agentcheck::reading::{Content, Failure, Numbers, Reading, Reason};
 use agentcheck::source::{Kind, Poller, Source, Stop};
 use agentcheck_common::BootTime;
+use agentcheck_tests::scratch::Scratch;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -38,25 +39,6 @@ const PLAYED: &str = "\n## What the samples give\n";
 
 fn recipes() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/recipes")
-}
-
-/// A directory that is gone when the test is over.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        let directory =
-            std::env::temp_dir().join(format!("agentcheck-recipe-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&directory);
-        std::fs::create_dir(&directory).unwrap();
-        Self(directory)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 /// The text of the first block of a language, without its fences.
@@ -217,7 +199,7 @@ fn play(
 fn tried(name: &str, document: &str) -> (String, Vec<String>) {
     let mut wrong = Vec::new();
     let scratch = Scratch::new(name);
-    let file = scratch.0.join("agentcheck.toml");
+    let file = scratch.file("agentcheck.toml");
     std::fs::write(&file, block(document, "toml").expect(name)).unwrap();
     let (config, report) = match config::load(&file) {
         Ok(loaded) => loaded,
@@ -229,7 +211,7 @@ fn tried(name: &str, document: &str) -> (String, Vec<String>) {
     let at = document.find(PLAYED).expect(name) + PLAYED.len() - 1;
     let played = block(&document[at..], "text").expect(name);
     let samples = recipes().join("samples").join(name);
-    let (told, used) = play(&config, played, &samples, &scratch.0);
+    let (told, used) = play(&config, played, &samples, scratch.path());
     if told != played {
         wrong.push(format!("{name}\n--- told\n{played}--- seen\n{told}"));
     }

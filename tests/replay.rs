@@ -8,38 +8,17 @@
     clippy::indexing_slicing
 )] // a test says what it expects in the shortest way
 
+use agentcheck_tests::scratch::Scratch;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
 use std::process::{Command, Output};
 
-/// A directory of this test, removed with it.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        let process = std::process::id();
-        let directory = std::env::temp_dir().join(format!("agentcheck-replay-{name}-{process}"));
-        let _ = fs::remove_dir_all(&directory);
-        fs::create_dir(&directory).unwrap();
-        Self(directory)
-    }
-
-    fn write(&self, name: &str, text: &str) -> String {
-        let file = self.0.join(name);
-        fs::write(&file, text).unwrap();
-        file.display().to_string()
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.join(name).display().to_string()
-    }
+fn written(scratch: &Scratch, name: &str, text: &str) -> String {
+    scratch.write(name, text).display().to_string()
 }
 
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+fn place(scratch: &Scratch, name: &str) -> String {
+    scratch.file(name).display().to_string()
 }
 
 fn agentcheck(arguments: &[&str]) -> Output {
@@ -73,9 +52,13 @@ reply = "drain"
 #[test]
 fn what_is_recorded_is_replayed() {
     let scratch = Scratch::new("record");
-    let queue = scratch.write("queue", "27\n");
-    let config = scratch.write("agentcheck.toml", &CONFIG.replace("QUEUE", &queue));
-    let recording = scratch.path("today");
+    let queue = written(&scratch, "queue", "27\n");
+    let config = written(
+        &scratch,
+        "agentcheck.toml",
+        &CONFIG.replace("QUEUE", &queue),
+    );
+    let recording = place(&scratch, "today");
     let said = told(&["record", "--config", &config, "--for", "1s", &recording]);
     assert!(said.starts_with(&format!("{recording}: ")), "{said}");
     let said = told(&["replay", "--config", &config, &recording]);
@@ -115,10 +98,10 @@ fn two_configurations_side_by_side() {
     let scratch = Scratch::new("sides");
     let plain = CONFIG.replace("QUEUE", "/nowhere");
     let smooth = plain.replace("[[service", "smooth = \"10s\"\ndead_band = 5\n\n[[service");
-    let plain = scratch.write("plain.toml", &plain);
-    let smooth = scratch.write("smooth.toml", &smooth);
-    let recording = scratch.write("recording", &swinging());
-    let svg = scratch.path("plot.svg");
+    let plain = written(&scratch, "plain.toml", &plain);
+    let smooth = written(&scratch, "smooth.toml", &smooth);
+    let recording = written(&scratch, "recording", &swinging());
+    let svg = place(&scratch, "plot.svg");
     let said = told(&[
         "replay",
         "--config",
@@ -165,8 +148,12 @@ fn two_configurations_side_by_side() {
 #[test]
 fn what_is_no_recording_is_told() {
     let scratch = Scratch::new("wrong");
-    let config = scratch.write("agentcheck.toml", &CONFIG.replace("QUEUE", "/nowhere"));
-    let recording = scratch.write("recording", "{\"recording\":1}\n{\"t\":\n");
+    let config = written(
+        &scratch,
+        "agentcheck.toml",
+        &CONFIG.replace("QUEUE", "/nowhere"),
+    );
+    let recording = written(&scratch, "recording", "{\"recording\":1}\n{\"t\":\n");
     let output = agentcheck(&["replay", "--config", &config, &recording]);
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).unwrap();

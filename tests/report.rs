@@ -65,8 +65,7 @@ impl Setting {
         let configuration = scratch.write("agentcheck.toml", text);
         let mut collector = Collector::start(&scratch, "collector", &configuration, &states);
         for (number, beginning) in [("27", "up 73% "), ("95", "down "), ("40", "up 60% ")] {
-            let next = scratch.write("queue.new", number);
-            fs::rename(next, &queue).unwrap();
+            scratch.replace("queue", number);
             collector.wait_for_plan(&states, "web", |plan| plan.fresh.starts_with(beginning));
         }
         let drain = ["drain", "web", "--reason", REASON];

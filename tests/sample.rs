@@ -7,7 +7,7 @@
     clippy::indexing_slicing
 )] // a test says what it expects
 
-use std::path::PathBuf;
+use agentcheck_tests::scratch::Scratch;
 use std::process::Command;
 
 const CONFIGURATION: &str = r#"[source.app.http]
@@ -43,17 +43,14 @@ weight = "app.ok ? headroom(rps.value + load.value, app.json.limits.rps) : 50"
 on_failure = "floor"
 "#;
 
-struct Files(PathBuf);
+struct Files(Scratch);
 
 impl Files {
     fn new(name: &str, sample: &str) -> Self {
-        let directory =
-            std::env::temp_dir().join(format!("agentcheck-sample-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&directory);
-        std::fs::create_dir(&directory).unwrap();
-        std::fs::write(directory.join("agentcheck.toml"), CONFIGURATION).unwrap();
-        std::fs::write(directory.join("sample.json"), sample).unwrap();
-        Self(directory)
+        let scratch = Scratch::new(name);
+        let _ = scratch.write("agentcheck.toml", CONFIGURATION);
+        let _ = scratch.write("sample.json", sample);
+        Self(scratch)
     }
 
     fn check(&self) -> String {
@@ -65,7 +62,7 @@ impl Files {
                 "--sample",
                 "sample.json",
             ])
-            .current_dir(&self.0)
+            .current_dir(self.0.path())
             .output()
             .unwrap();
         let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
@@ -79,12 +76,6 @@ impl Files {
             &said[from..],
             output.status.code().unwrap()
         )
-    }
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

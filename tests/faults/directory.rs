@@ -227,8 +227,7 @@ fn a_disk_that_is_slow() {
         says("up 80% # load=20");
     }
     for (load, beginning) in [("30", "up 70% # load=30"), ("40", "up 60% # load=40")] {
-        let new = scratch.write("load.new", load);
-        fs::rename(new, scratch.file("load")).unwrap();
+        scratch.replace("load", load);
         says(beginning);
     }
     println!(
@@ -263,8 +262,7 @@ fn the_disk_of_the_history_hangs_and_no_reply_waits_for_it() {
 
     disk.freeze();
     for load in ["95", "20", "95", "20", "95"] {
-        let new = scratch.write("load.new", load);
-        fs::rename(new, scratch.file("load")).unwrap();
+        scratch.replace("load", load);
         let said = if load == "95" { "up 0% " } else { "up 80% " };
         collector.wait_for_plan(&states, "web", |plan| plan.fresh.starts_with(said));
     }

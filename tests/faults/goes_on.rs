@@ -1,28 +1,16 @@
 //! A collector that is started again goes on where the last one was: it forgets no drain that it has to
 //! undo, and ramps for nothing only.
 
-use agentcheck_tests::collector::{Collector, Plan};
+use agentcheck_tests::collector::Plan;
 use agentcheck_tests::processes::wait_for;
-use agentcheck_tests::scratch::Scratch;
-use agentcheck_tests::state::{StateDirectory, now};
+use agentcheck_tests::scene::Scene;
+use agentcheck_tests::state::now;
 use rustix::process::Signal;
-use std::path::PathBuf;
 
 /// A collector over a file with a number: above 90 the server is drained.
-struct Scene {
-    states: StateDirectory,
-    configuration: PathBuf,
-    collector: Collector,
-    // Removed when nobody writes to it any more.
-    scratch: Scratch,
-}
-
-impl Scene {
-    fn new(test: &str, keys: &str) -> Self {
-        let scratch = Scratch::new(test);
-        let states = StateDirectory::at(scratch.directory("state"));
-        let _ = scratch.write("load", "20");
-        let text = format!(
+fn drained_when_full(test: &str, keys: &str) -> Scene {
+    let mut scene = Scene::new(test, |scratch| {
+        format!(
             r#"
 [source.load.file]
 path = {:?}
@@ -38,92 +26,67 @@ name = "full"
 when = "load.value > 90"
 reply = "drain"
 "#,
-            scratch.file("load")
-        );
-        let configuration = scratch.write("agentcheck.toml", text);
-        let collector = Collector::start(&scratch, "collector", &configuration, &states);
-        Self {
-            scratch,
-            states,
-            configuration,
-            collector,
-        }
-    }
+            scratch.write("load", "20")
+        )
+    });
+    scene.wait_for("web", "up 80% ");
+    scene
+}
 
-    fn load(&self, load: &str) {
-        let new = self.scratch.write("load.new", load);
-        std::fs::rename(new, self.scratch.file("load")).unwrap();
-    }
+/// Waits until the account, which the next collector goes by, has this as the last reply: it is written
+/// after the reply, and on a busy machine up to a second after it.
+fn has_on_account(scene: &Scene, reply: &str) {
+    let account = scene.states.path().join("status.json");
+    wait_for(format_args!("{reply:?} on the account"), || {
+        let text = std::fs::read_to_string(&account).map_err(|error| error.to_string())?;
+        let status: serde_json::Value =
+            serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        let last = &status["services"]["web"]["memory"]["last"];
+        if last == reply { Ok(()) } else { Err(text) }
+    });
+}
 
-    /// Waits until what begins so is said; all of it.
-    fn says(&mut self, beginning: &str) -> Plan {
-        self.collector.wait_for_plan(&self.states, "web", |plan| {
-            plan.fresh.starts_with(beginning)
-        })
-    }
-
-    /// Waits until the account, which the next collector goes by, has this as the last reply: it is written
-    /// after the reply, and on a busy machine up to a second after it.
-    fn has_on_account(&self, reply: &str) {
-        let account = self.states.path().join("status.json");
-        wait_for(format_args!("{reply:?} on the account"), || {
-            let text = std::fs::read_to_string(&account).map_err(|error| error.to_string())?;
-            let status: serde_json::Value =
-                serde_json::from_str(&text).map_err(|error| error.to_string())?;
-            let last = &status["services"]["web"]["memory"]["last"];
-            if last == reply { Ok(()) } else { Err(text) }
-        });
-    }
-
-    /// Kills the collector and starts another one; what that one says first.
-    fn restart(&mut self) -> Plan {
-        self.collector.process().kill();
-        let after = now();
-        self.collector = Collector::start(
-            &self.scratch,
-            "collector",
-            &self.configuration,
-            &self.states,
-        );
-        self.collector
-            .wait_for_plan(&self.states, "web", |plan| plan.from > after)
-    }
+/// Kills the collector and starts another one; what that one says first.
+fn restart(scene: &mut Scene) -> Plan {
+    scene.collector.process().kill();
+    let after = now();
+    scene.start_again("collector");
+    scene
+        .collector
+        .wait_for_plan(&scene.states, "web", |plan| plan.from > after)
 }
 
 #[test]
 fn no_ramp_for_nothing_and_one_for_a_drain_that_another_collector_began() {
-    let mut scene = Scene::new("ramp", "ramp = \"1h\"");
-    scene.says("up 80% ");
+    let mut scene = drained_when_full("ramp", "ramp = \"1h\"");
     // In the middle of the day: nothing has happened to the server.
-    let first = scene.restart();
+    let first = restart(&mut scene);
     assert!(first.fresh.starts_with("up 80% # load=20"), "{first:?}");
-    scene.load("95");
-    scene.says("up 0% # rule=full");
-    scene.has_on_account("up 0%");
+    scene.give("load", "95");
+    scene.wait_for("web", "up 0% # rule=full");
+    has_on_account(&scene, "up 0%");
     scene.collector.process().kill();
-    scene.load("20");
-    let first = scene.restart();
+    scene.give("load", "20");
+    let first = restart(&mut scene);
     assert!(first.fresh.starts_with("up 8% # ramp"), "{first:?}");
     // And a ramp that has begun goes on.
-    let second = scene.restart();
+    let second = restart(&mut scene);
     assert!(second.fresh.starts_with("up 8% # ramp"), "{second:?}");
 }
 
 #[test]
 fn an_average_goes_on() {
-    let mut scene = Scene::new("average", "smooth = \"1h\"");
-    scene.says("up 80% ");
-    scene.load("80");
-    scene.says("up 79% ");
-    let first = scene.restart();
+    let mut scene = drained_when_full("average", "smooth = \"1h\"");
+    scene.give("load", "80");
+    scene.wait_for("web", "up 79% ");
+    let first = restart(&mut scene);
     assert!(first.fresh.starts_with("up 79% "), "{first:?}");
 }
 
 #[test]
 fn last_words_are_said_when_it_is_told_to_stop_and_not_when_it_is_killed() {
-    let mut scene = Scene::new("last-words", "on_stop = \"drain\"");
-    scene.says("up 80% ");
-    let first = scene.restart();
+    let mut scene = drained_when_full("last-words", "on_stop = \"drain\"");
+    let first = restart(&mut scene);
     assert_eq!(first.then, "up 80% # stale");
     scene.collector.process().signal(Signal::TERM);
     assert_eq!(scene.collector.process().wait_for_exit().code(), Some(0));
@@ -139,8 +102,7 @@ fn last_words_are_said_when_it_is_told_to_stop_and_not_when_it_is_killed() {
 
 #[test]
 fn a_release_at_the_end_goes_step_by_step() {
-    let mut scene = Scene::new("release", "on_stop = \"release\"\nrelease_over = \"10m\"");
-    scene.says("up 80% ");
+    let mut scene = drained_when_full("release", "on_stop = \"release\"\nrelease_over = \"10m\"");
     scene.collector.process().signal(Signal::TERM);
     scene.collector.process().wait_for_exit();
     let file = std::fs::read_to_string(scene.states.file("web")).unwrap();

@@ -164,8 +164,7 @@ fn a_day_of_polls_in_minutes() {
     let data = Collector::data(&states);
     fs::create_dir_all(data.join("overrides")).unwrap();
     let write = |index: usize, number: usize| {
-        let new = scratch.write("new", number.to_string());
-        fs::rename(new, scratch.file(&format!("file{index}"))).unwrap();
+        scratch.replace(&format!("file{index}"), number.to_string());
     };
     (0..FILES).for_each(|index| write(index, index));
     let applications: Vec<Application> = (0..HTTP)
@@ -184,8 +183,7 @@ fn a_day_of_polls_in_minutes() {
     let (mut samples, mut made, mut commands, mut reloads) = (Vec::new(), 0, 0, 0_usize);
     let reload = |collector: &mut Collector, reloads: usize| {
         let text = configuration(&scratch, &applications, reloads.is_multiple_of(2));
-        let new = scratch.write("agentcheck.toml.new", text);
-        fs::rename(new, &path).unwrap();
+        scratch.replace("agentcheck.toml", text);
         collector.process().signal(Signal::HUP);
     };
     while reloads < FIRST {

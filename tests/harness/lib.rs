@@ -27,6 +27,7 @@ pub mod mount;
 pub mod prober;
 pub mod processes;
 pub mod responder;
+pub mod scene;
 pub mod scratch;
 pub mod state;
 pub mod systemd;

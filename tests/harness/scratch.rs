@@ -56,6 +56,13 @@ impl Scratch {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         path
     }
+
+    /// The same for who may be reading it meanwhile: the old content or the new one, never a part of it.
+    pub fn replace(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.file(name);
+        fs::rename(self.write(&format!("{name}.new"), content), &path).unwrap();
+        path
+    }
 }
 
 impl Drop for Scratch {

@@ -2,7 +2,7 @@
 //! is no state file. Words that change with the configuration are warned of.
 
 use crate::{Scene, service, source};
-use agentcheck_tests::collector::Collector;
+use agentcheck_tests::collector::Plan;
 use agentcheck_tests::processes::wait_until;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn owned(name: &str) -> String {
 }
 
 /// Whether a state file is the last word of a service, for a minute.
-fn is_last_word(plan: &agentcheck_tests::collector::Plan) -> bool {
+fn is_last_word(plan: &Plan) -> bool {
     let said = "up ready 100% # removed from the configuration";
     let span = plan.until.since(plan.from);
     plan.fresh == said && plan.then == said && span == Duration::from_secs(60)
@@ -52,12 +52,7 @@ fn a_removed_service_takes_back_its_drain_and_leaves_no_state_file() {
     assert!(status["retiring"]["old"].is_u64(), "{status}");
     status["retiring"]["old"] = 1.into();
     std::fs::write(&file, status.to_string()).unwrap();
-    scene.collector = Collector::start(
-        &scene.scratch,
-        "second",
-        &scene.configuration,
-        &scene.states,
-    );
+    scene.start_again("second");
     wait_until("the state file to be removed", || {
         !scene.states.file("old").exists()
     });
@@ -84,12 +79,7 @@ fn what_was_removed_while_no_collector_was_there_is_taken_back_too() {
     .unwrap();
     scene.collector.process().kill();
     scene.configure(&(source(&scene.scratch, "a") + &service("web", "a")));
-    scene.collector = Collector::start(
-        &scene.scratch,
-        "second",
-        &scene.configuration,
-        &scene.states,
-    );
+    scene.start_again("second");
     let last = scene.wait_for("old", "up ready ");
     assert!(is_last_word(&last), "{last:?}");
     assert!(foreign.exists());

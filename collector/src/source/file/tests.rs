@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::reading::Content;
+use agentcheck_tests::scratch::Scratch;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
@@ -11,31 +12,6 @@ use std::time::{Duration, Instant};
 
 const AMPLE: Duration = Duration::from_secs(30);
 const NOT_HELD: Duration = Duration::from_secs(20);
-
-/// A directory of this test's own, removed at its end.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Self {
-        let name = format!("agentcheck-file-{name}-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    fn with(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.0.join(name);
-        fs::write(&path, content).unwrap();
-        path
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 fn poll_as(format: Format, path: impl Into<PathBuf>) -> Found {
     let file = File {
@@ -61,24 +37,24 @@ fn failure(found: Found) -> Failure {
 #[test]
 fn text_number_and_json() {
     let scratch = Scratch::new("formats");
-    let text = poll(scratch.with("text", "up\n"));
+    let text = poll(scratch.write("text", "up\n"));
     assert_eq!(text.outcome, Ok(Content::Text));
     assert_eq!(text.text.as_deref(), Some("up\n"));
     assert_eq!((text.status, text.exit), (None, None));
 
-    let number = poll_as(Format::Number, scratch.with("number", "0.75\n"));
+    let number = poll_as(Format::Number, scratch.write("number", "0.75\n"));
     assert_eq!(number.outcome, Ok(Content::Number(0.75)));
-    let json = poll_as(Format::Json, scratch.with("json", "{\"load\": 1}"));
+    let json = poll_as(Format::Json, scratch.write("json", "{\"load\": 1}"));
     let value = serde_json::json!({"load": 1});
     assert_eq!(json.outcome, Ok(Content::Json(value)));
 
-    let empty = scratch.with("empty", "");
+    let empty = scratch.write("empty", "");
     assert_eq!(poll(&empty).text.as_deref(), Some(""));
     let number = poll_as(Format::Number, &empty);
     assert_eq!(number.outcome.unwrap_err().reason, Reason::Malformed);
     assert_eq!(number.text.as_deref(), Some(""));
 
-    let bytes = poll(scratch.with("bytes", b"a\xffb"));
+    let bytes = poll(scratch.write("bytes", b"a\xffb"));
     assert_eq!(bytes.outcome.unwrap_err().reason, Reason::Malformed);
     assert_eq!(bytes.text.as_deref(), Some("a\u{fffd}b"));
 }
@@ -86,11 +62,11 @@ fn text_number_and_json() {
 #[test]
 fn links_are_followed() {
     let scratch = Scratch::new("links");
-    scratch.with("file", "here");
-    let link = scratch.0.join("link");
+    let _ = scratch.write("file", "here");
+    let link = scratch.file("link");
     symlink("file", &link).unwrap();
     assert_eq!(poll(&link).text.as_deref(), Some("here"));
-    let circle = scratch.0.join("circle");
+    let circle = scratch.file("circle");
     symlink("circle", &circle).unwrap();
     assert_eq!(failure(poll(&circle)).reason, Reason::Other);
 }
@@ -107,12 +83,12 @@ fn files_of_the_kernel_have_no_size_and_a_content() {
 #[test]
 fn no_more_than_max_bytes() {
     let scratch = Scratch::new("size");
-    let exactly = poll(scratch.with("exactly", "x".repeat(1000)));
+    let exactly = poll(scratch.write("exactly", "x".repeat(1000)));
     assert_eq!(exactly.text.unwrap().len(), 1000);
-    let one_more = poll(scratch.with("one-more", "x".repeat(1001)));
+    let one_more = poll(scratch.write("one-more", "x".repeat(1001)));
     assert_eq!(failure(one_more).reason, Reason::TooLarge);
     // A terabyte of nothing.
-    let sparse = scratch.with("sparse", "");
+    let sparse = scratch.write("sparse", "");
     let opened = fs::OpenOptions::new().write(true).open(&sparse).unwrap();
     opened.set_len(1 << 40).unwrap();
     assert_eq!(failure(poll(&sparse)).reason, Reason::TooLarge);
@@ -131,7 +107,7 @@ fn what_is_not_there() {
 #[test]
 fn what_is_not_a_regular_file_is_not_even_opened() {
     let scratch = Scratch::new("kinds");
-    let directory = failure(poll(&scratch.0));
+    let directory = failure(poll(scratch.path()));
     assert_eq!(directory.reason, Reason::Other);
     assert!(
         directory
@@ -139,7 +115,7 @@ fn what_is_not_a_regular_file_is_not_even_opened() {
             .ends_with(" is a directory, not a regular file")
     );
 
-    let fifo = scratch.0.join("fifo");
+    let fifo = scratch.file("fifo");
     assert!(
         Command::new("mkfifo")
             .arg(&fifo)
@@ -148,7 +124,7 @@ fn what_is_not_a_regular_file_is_not_even_opened() {
             .success()
     );
     assert_eq!(failure(poll(&fifo)).reason, Reason::Other);
-    let socket = scratch.0.join("socket");
+    let socket = scratch.file("socket");
     let _listener = UnixListener::bind(&socket).unwrap();
     assert_eq!(failure(poll(&socket)).reason, Reason::Other);
     for device in ["/dev/zero", "/dev/tty"] {
@@ -159,7 +135,7 @@ fn what_is_not_a_regular_file_is_not_even_opened() {
 #[test]
 fn no_rights() {
     let scratch = Scratch::new("rights");
-    let secret = scratch.with("secret", "x");
+    let secret = scratch.write("secret", "x");
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o0)).unwrap();
     // Root may read whatever it likes, so this thread gives that right away before it tries.
     let polled = thread::spawn(move || {
@@ -195,7 +171,7 @@ fn a_file_that_is_only_looked_at_is_not_read_and_may_be_missing() {
         format: None,
         missing: Missing::Ok,
         max_bytes: 1,
-        ..File::at(scratch.0.join("flag"))
+        ..File::at(scratch.file("flag"))
     };
     let look = || flag.poll(Deadline::within(AMPLE));
     let found = look();
@@ -205,7 +181,7 @@ fn a_file_that_is_only_looked_at_is_not_read_and_may_be_missing() {
         mtime_age: None,
     };
     assert_eq!(facts(&found), not_there);
-    scratch.with("flag", "more than one byte");
+    let _ = scratch.write("flag", "more than one byte");
     let found = look();
     assert_eq!(
         (found.text.as_deref(), &found.outcome),
@@ -226,7 +202,7 @@ fn a_file_that_is_only_looked_at_is_not_read_and_may_be_missing() {
 #[test]
 fn a_missing_file_is_a_failure_unless_it_may_be_missing() {
     let scratch = Scratch::new("missing");
-    let path = scratch.0.join("load");
+    let path = scratch.file("load");
     let with = |missing| File {
         format: Some(Format::Number),
         missing,
@@ -239,7 +215,7 @@ fn a_missing_file_is_a_failure_unless_it_may_be_missing() {
     let found = poll(with(Missing::Ok));
     assert!(!facts(&found).exists);
     assert_eq!((found.text, found.outcome), (None, Ok(Content::Nothing)));
-    scratch.with("load", "7");
+    let _ = scratch.write("load", "7");
     let found = poll(with(Missing::Ok));
     assert_eq!(found.outcome, Ok(Content::Number(7.0)));
 }
@@ -247,7 +223,7 @@ fn a_missing_file_is_a_failure_unless_it_may_be_missing() {
 #[test]
 fn when_it_was_changed_last() {
     let scratch = Scratch::new("age");
-    let path = scratch.with("beat", "x");
+    let path = scratch.write("beat", "x");
     let file = File {
         format: None,
         ..File::at(&path)

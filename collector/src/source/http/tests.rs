@@ -1,14 +1,13 @@
 //! The HTTP source against real servers, most of them bad ones.
 
 mod requests;
-mod scratch;
 mod secure;
 mod server;
 mod sockets;
 
 use super::*;
 use crate::reading::Content;
-use scratch::Scratch;
+use agentcheck_tests::scratch::Scratch;
 use server::{drip, ok, saying, server};
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};

@@ -67,7 +67,7 @@ fn headers_are_sent_and_not_shown() {
 #[test]
 fn credentials_are_read_for_each_poll_and_never_shown() {
     let scratch = Scratch::new("credentials");
-    let token = scratch.with("token", "first-token\n");
+    let token = scratch.replace("token", "first-token\n");
     let mut exchange = Exchange::new(Http {
         credentials: Some(Credentials::Bearer(token)),
         ..http(&echo())
@@ -82,7 +82,7 @@ fn credentials_are_read_for_each_poll_and_never_shown() {
         text.contains("uthorization: Bearer first-token\r\n"),
         "{text}"
     );
-    scratch.with("token", " second-token ");
+    scratch.replace("token", " second-token ");
     let text = asked().text.unwrap();
     assert!(
         text.contains("uthorization: Bearer second-token\r\n"),
@@ -93,16 +93,16 @@ fn credentials_are_read_for_each_poll_and_never_shown() {
         (String::new(), Reason::Malformed),
         ("-token".repeat(10_000), Reason::TooLarge),
     ] {
-        scratch.with("token", bad);
+        scratch.replace("token", bad);
         let failure = asked().outcome.unwrap_err();
         assert_eq!(failure.reason, reason, "{failure}");
         assert!(!failure.detail.contains("-token"), "{failure}");
         assert!(failure.detail.starts_with("bearer_file: "), "{failure}");
     }
-    std::fs::remove_file(scratch.0.join("token")).unwrap();
+    std::fs::remove_file(scratch.file("token")).unwrap();
     assert_eq!(asked().outcome.unwrap_err().reason, Reason::Missing);
 
-    let login = scratch.with("login", "Aladdin:open sesame\n");
+    let login = scratch.replace("login", "Aladdin:open sesame\n");
     let http = Http {
         credentials: Some(Credentials::Basic(login)),
         ..http(&echo())

@@ -106,7 +106,7 @@ fn saying_ok(mut stream: Stream) {
 /// A source that believes this authority alone.
 fn believing(authority: &Authority, scratch: &Scratch, url: &str) -> Http {
     let mut http = http(url);
-    http.tls.ca = Some(scratch.with("ca.pem", &authority.pem));
+    http.tls.ca = Some(scratch.replace("ca.pem", &authority.pem));
     http.format = Format::Number;
     http
 }
@@ -167,9 +167,9 @@ fn a_client_is_known_by_its_certificate() {
     assert_eq!(reason(&found), Reason::Tls, "{found:?}");
 
     let signed = authority.good();
-    let cert = scratch.with("client.pem", signed.certificate.pem());
+    let cert = scratch.replace("client.pem", signed.certificate.pem());
     let with_key = |key: &KeyPair| {
-        let key = scratch.with("client.key", key.serialize_pem());
+        let key = scratch.replace("client.key", key.serialize_pem());
         let mut http = unknown.clone();
         http.tls.client = Some((cert.clone(), key));
         poll(http, AMPLE)
@@ -189,7 +189,7 @@ fn files_that_change_are_read_again_and_bad_ones_are_told() {
     let mut exchange = Exchange::new(believing(&stranger, &scratch, &url));
     let mut poll = || exchange.poll(Deadline::within(AMPLE));
     assert_eq!(reason(&poll()), Reason::Tls);
-    scratch.with("ca.pem", &authority.pem);
+    scratch.replace("ca.pem", &authority.pem);
     assert!(poll().outcome.is_ok());
     let key = KeyPair::generate().unwrap().serialize_pem();
     for bad in [
@@ -198,7 +198,7 @@ fn files_that_change_are_read_again_and_bad_ones_are_told() {
         &key,
         "-----BEGIN CERTIFICATE-----\nAAAA",
     ] {
-        scratch.with("ca.pem", bad);
+        scratch.replace("ca.pem", bad);
         let failure = poll().outcome.unwrap_err();
         assert_eq!(failure.reason, Reason::Malformed, "{failure}");
         assert!(
@@ -206,9 +206,9 @@ fn files_that_change_are_read_again_and_bad_ones_are_told() {
             "{failure}"
         );
     }
-    std::fs::remove_file(scratch.0.join("ca.pem")).unwrap();
+    std::fs::remove_file(scratch.file("ca.pem")).unwrap();
     assert_eq!(reason(&poll()), Reason::Missing);
-    scratch.with("ca.pem", &authority.pem);
+    scratch.replace("ca.pem", &authority.pem);
     assert!(poll().outcome.is_ok());
 }
 

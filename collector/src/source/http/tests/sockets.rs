@@ -8,7 +8,7 @@ fn unix_server(
     scratch: &Scratch,
     serve: impl Fn(UnixStream, &str) + Send + Sync + 'static,
 ) -> Http {
-    let path = scratch.0.join("app.sock");
+    let path = scratch.file("app.sock");
     let listener = UnixListener::bind(&path).unwrap();
     thread::spawn(move || {
         for stream in listener.incoming() {
@@ -67,9 +67,9 @@ fn where_nobody_is() {
         };
         poll(http, AMPLE).outcome.unwrap_err().reason
     };
-    assert_eq!(at(scratch.0.join("none.sock")), Reason::Missing);
-    assert_eq!(at(scratch.with("file", "x")), Reason::Refused);
-    let left = scratch.0.join("left.sock");
+    assert_eq!(at(scratch.file("none.sock")), Reason::Missing);
+    assert_eq!(at(scratch.replace("file", "x")), Reason::Refused);
+    let left = scratch.file("left.sock");
     drop(UnixListener::bind(&left).unwrap());
     assert_eq!(at(left), Reason::Refused);
 }
