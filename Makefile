@@ -59,7 +59,7 @@ REMAP = --remap-path-prefix=$(CARGO_HOME)=/cargo --remap-path-prefix=$(CURDIR)=/
 	--remap-path-prefix=$(abspath $(TARGET))=/target
 
 .PHONY: help build install uninstall packages package test-packages reproducible deny test tests-built check lint \
-	bench bench-loop bench-peers demo fuzz prove soak man test-systemd-257
+	bench bench-loop bench-peers demo fuzz prove soak man msrv test-systemd-257
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' Makefile
@@ -158,6 +158,11 @@ reproducible: packages ## build everything once more, elsewhere, and compare it 
 DENY ?= licenses bans sources advisories
 deny: ## licences, sources, bans and advisories of all that is built in (cargo-deny)
 	$(CARGO) deny --locked check $(DENY)
+
+# Not part of the test run either: that is with the compiler that is there.
+MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+msrv: ## check everything with the oldest Rust that Cargo.toml names (rustup fetches it)
+	CARGO_TARGET_DIR=$(abspath $(TARGET))/msrv rustup run --install $(MSRV) cargo check --workspace --all-targets --locked
 
 bench: ## compare with C programs that do the same: tables, in some seven minutes
 	bench/run.py

@@ -195,11 +195,11 @@ impl Runner {
             match std::fs::metadata(directory) {
                 Ok(found) if found.is_dir() => {}
                 Ok(_) => {
-                    let detail = format_args!("{directory:?} is no directory");
+                    let detail = format!("{directory:?} is no directory");
                     return Err(Failure::new(Reason::Missing, detail));
                 }
                 Err(error) => {
-                    let detail = format_args!("{directory:?}: {error}");
+                    let detail = format!("{directory:?}: {error}");
                     return Err(Failure::new(io_reason(&error), detail));
                 }
             }

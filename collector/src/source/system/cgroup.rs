@@ -101,7 +101,7 @@ fn parse_own(cgroup: &str) -> Result<String, Failure> {
         ));
     };
     if path.split('/').any(|name| name == "..") {
-        let detail = format_args!("the collector's cgroup {path:?} is outside of what it sees");
+        let detail = format!("the collector's cgroup {path:?} is outside of what it sees");
         return Err(Failure::new(Reason::Missing, detail));
     }
     Ok(path.to_owned())

@@ -93,7 +93,7 @@ pub(super) fn read_backlog(root: &Path, port: u16, deadline: Deadline) -> Result
 
 fn backlog(port: u16, tally: Tally) -> Result<Numbers, Failure> {
     if tally.sockets == 0 {
-        let detail = format_args!("nothing listens on port {port}");
+        let detail = format!("nothing listens on port {port}");
         return Err(Failure::new(Reason::Refused, detail));
     }
     let limits = [("limit", tally.limit as f64), ("fullest", tally.fullest)];

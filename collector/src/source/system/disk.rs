@@ -28,7 +28,7 @@ pub(super) fn read_disk(path: &Path) -> Result<Numbers, Failure> {
         Ok(stat) => Ok(disk(&stat)),
         Err(error) => {
             let error = io::Error::from(error);
-            let detail = format_args!("{}: {error}", path.display());
+            let detail = format!("{}: {error}", path.display());
             Err(Failure::new(io_reason(&error), detail))
         }
     }

@@ -82,7 +82,7 @@ pub(super) fn dump(
                 Answer::Done => break,
                 Answer::Error(code) => {
                     let error = io::Error::from_raw_os_error(code);
-                    let detail = format_args!("sock_diag of {name}: {error}");
+                    let detail = format!("sock_diag of {name}: {error}");
                     return Err(Failure::new(io_reason(&error), detail));
                 }
             }

@@ -41,7 +41,7 @@ fn read_table(
     each: &mut impl FnMut(Socket),
 ) -> Result<(), Failure> {
     let failure = |error: io::Error| {
-        let detail = format_args!("{}: {error}", path.display());
+        let detail = format!("{}: {error}", path.display());
         Failure::new(io_reason(&error), detail)
     };
     let mut table = BufReader::with_capacity(64 << 10, File::open(path).map_err(failure)?);
