@@ -9,6 +9,7 @@ mod counting;
 mod evaluating;
 mod exposing;
 mod lapse;
+mod looking;
 mod manager;
 mod overriding;
 mod place;
@@ -27,7 +28,7 @@ use crate::config::Config;
 use crate::fold::Fold;
 use crate::lock::NotLocked;
 use crate::observe::Observed;
-use crate::overrides::watch::Watch;
+use crate::overrides::store::Stored;
 use crate::reading::{Reading, Reason};
 use crate::status::{self, ReloadStatus, SourceStatus};
 use crate::text;
@@ -37,6 +38,7 @@ use counting::Counting;
 use exposing::Exposing;
 use lapse::Clocks;
 use log::info;
+use looking::Flags;
 use manager::Manager;
 use overriding::Overriding;
 use place::Place;
@@ -51,15 +53,12 @@ use snapshot::Snapshot;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long polls that are under way get to end when the collector stops.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// How often flag files are looked for.
-const FLAGS_EVERY: Duration = Duration::from_millis(500);
 
 /// The longest that the loop sleeps, so that it proves to the watchdog that it lives.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
@@ -100,8 +99,10 @@ impl fmt::Display for NotRun {
 enum Event {
     /// A poll of the source with this number has finished.
     Read(usize, Reading),
-    /// There may be something new among the overrides.
-    Overrides,
+    /// The overrides, as they are in their directory.
+    Overrides(io::Result<Stored>),
+    /// What a look for flag files has found.
+    Flags(Flags),
     /// A configuration was loaded that somebody has asked for.
     Loaded(Box<Loaded>),
     /// The collector is to stop.
@@ -144,18 +145,7 @@ pub fn run(
     let take = move |number, reading| read.send(Event::Read(number, reading)).is_ok();
     let polling = Polling::start(&config.sources, take).map_err(NotRun::NoThreads)?;
     let loading = Loading::start(file, sender.clone()).map_err(NotRun::NoThreads)?;
-    let mut collector =
-        Collector::new(config, polling, directory, place, data, boot).map_err(NotRun::NoThreads)?;
-    let mut watch = Watch::new(collector.overriding.directory());
-    let changed = sender.clone();
-    thread::Builder::new()
-        .name("overrides".to_owned())
-        .spawn(move || {
-            // Changes may have been made before the watch was there.
-            while changed.send(Event::Overrides).is_ok() {
-                watch.wait();
-            }
-        })
+    let mut collector = Collector::new(config, polling, directory, place, data, boot, &sender)
         .map_err(NotRun::NoThreads)?;
     let signalled = sender;
     thread::Builder::new()
@@ -223,8 +213,6 @@ struct Collector {
     sources: Vec<Option<SourceStatus>>,
     /// What the log has told of each source.
     told: Vec<Fold<Reason>>,
-    /// When flag files were last looked for.
-    flags_seen: Instant,
     snapshot: Snapshot,
     /// None in a dry run.
     history: Option<Recording>,
@@ -241,10 +229,11 @@ impl Collector {
         place: Option<Place>,
         data: &Path,
         boot: BootId,
+        sender: &SyncSender<Event>,
     ) -> io::Result<Self> {
         let started = clock::now();
         let before = status::left_behind(directory, &boot);
-        let overriding = Overriding::new(&config, data, &boot, before.as_ref());
+        let overriding = Overriding::new(&config, data, &boot, before.as_ref(), sender)?;
         let running = config
             .services
             .iter()
@@ -267,7 +256,6 @@ impl Collector {
         Ok(Self {
             observed: Observed::new(&config, started),
             overriding,
-            flags_seen: Instant::now(),
             agenda: Agenda::new(&config, started),
             told: vec![Fold::default(); config.sources.len()],
             sources: vec![None; config.sources.len()],
@@ -310,7 +298,12 @@ impl Collector {
                             Ok(Event::Read(index, reading)) => {
                                 touched.extend(self.take(index, reading));
                             }
-                            Ok(Event::Overrides) => said |= self.overriding.read(&self.config),
+                            Ok(Event::Overrides(read)) => {
+                                said |= self.overriding.read(&self.config, read);
+                            }
+                            Ok(Event::Flags(found)) => {
+                                said |= self.overriding.take_flags(&self.config, found);
+                            }
                             Ok(Event::Loaded(loaded)) => {
                                 self.reload(*loaded);
                                 // What was touched before has other indices now, and is evaluated.
@@ -326,16 +319,17 @@ impl Collector {
                     self.reload(*loaded);
                     Vec::new()
                 }
-                Ok(Event::Overrides) => {
-                    said |= self.overriding.read(&self.config);
+                Ok(Event::Overrides(read)) => {
+                    said |= self.overriding.read(&self.config, read);
+                    Vec::new()
+                }
+                Ok(Event::Flags(found)) => {
+                    said |= self.overriding.take_flags(&self.config, found);
                     Vec::new()
                 }
                 Err(RecvTimeoutError::Timeout) => Vec::new(),
             };
-            if self.flags_seen.elapsed() >= FLAGS_EVERY {
-                self.flags_seen = Instant::now();
-                said |= self.overriding.look_at_flags(&self.config);
-            }
+            self.overriding.looking.goes_on();
             let place = self.place.as_ref().and_then(Place::directory);
             self.snapshot.changed |= self.retiring.remove(place, clock::now());
             self.evaluate(&touched, said);

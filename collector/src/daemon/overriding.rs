@@ -1,20 +1,22 @@
 //! What operators say, at work: which overrides there are, which stand for a service, and what is told of
 //! them.
 
+use super::Event;
+use super::looking::{self, Flags, Looking};
 use super::telling::Repeated;
 use crate::clock;
 use crate::config::{Config, Service};
 use crate::evaluate::World;
 use crate::expression::{Expression, Type};
 use crate::overrides::store::{self, ALL, Stored};
-use crate::overrides::{Action, Effective, Moment, Now, Override, Scope, Stage, Standing, VERSION};
+use crate::overrides::{Effective, Now, Override, Scope, Standing};
 use crate::status::{OverrideStatus, Status};
 use agentcheck_common::{BootId, BootTime};
 use log::{Level, info, warn};
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::MetadataExt;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::mpsc::SyncSender;
 
 /// The overrides, and what is known of them.
 pub(super) struct Overriding {
@@ -27,18 +29,29 @@ pub(super) struct Overriding {
     reached: BTreeSet<String>,
     /// Flag files that are there, as overrides.
     flags: BTreeMap<PathBuf, Override>,
+    /// The ids of those that are over, and may still be in the directory.
+    forgotten: BTreeSet<String>,
+    /// Who looks at all that.
+    pub(super) looking: Looking,
     /// What the log has told of reading the directory.
     reading: Repeated,
+    /// The same of looking for flag files.
+    flags_told: Repeated,
 }
 
 impl Overriding {
-    /// What stands in the data directory; `before` is what an earlier collector left.
+    /// What stands in the data directory; `before` is what an earlier collector left. What is new there comes
+    /// by `sender`.
+    ///
+    /// # Errors
+    /// Where the system gives no more threads.
     pub(super) fn new(
         config: &Config,
         data: &Path,
         boot: &BootId,
         before: Option<&Status>,
-    ) -> Self {
+        sender: &SyncSender<Event>,
+    ) -> io::Result<Self> {
         let services = before
             .into_iter()
             .flat_map(|status| status.services.values());
@@ -60,6 +73,14 @@ impl Overriding {
             conditions: BTreeMap::new(),
             reached: reached.collect(),
             flags: BTreeMap::new(),
+            forgotten: BTreeSet::new(),
+            looking: Looking::new(),
+            flags_told: Repeated::new(
+                Level::Warn,
+                "a flag file".to_owned(),
+                "looked for",
+                ", and what was known of it stands",
+            ),
         };
         if !overriding.directory.is_dir() {
             info!(
@@ -67,19 +88,19 @@ impl Overriding {
                 overriding.directory.display()
             );
         }
-        overriding.read(config);
-        overriding.look_at_flags(config);
+        let (stored, flags) = (store::read(&overriding.directory), looking::flags(config));
+        overriding.read(config, stored);
+        overriding.take_flags(config, flags);
         overriding
+            .looking
+            .start(&overriding.directory, config, sender)?;
+        Ok(overriding)
     }
 
-    /// Where overrides are.
-    pub(super) fn directory(&self) -> &Path {
-        &self.directory
-    }
-
-    /// Reads the directory again; whether anything is new.
-    pub(super) fn read(&mut self, config: &Config) -> bool {
-        let stored = match store::read(&self.directory) {
+    /// Takes in what was read of the directory; whether anything is new.
+    pub(super) fn read(&mut self, config: &Config, read: io::Result<Stored>) -> bool {
+        self.looking.looked_at_directory();
+        let mut stored = match read {
             Ok(stored) => stored,
             Err(error) => {
                 self.reading.note(&Err(error));
@@ -87,6 +108,8 @@ impl Overriding {
             }
         };
         self.reading.note(&Ok(()));
+        stored.keep(&self.stored);
+        self.pass_over(&mut stored);
         if stored == self.stored {
             return false;
         }
@@ -124,8 +147,26 @@ impl Overriding {
         true
     }
 
-    /// Goes on with another configuration: conditions are about its sources, flag files are its own.
-    pub(super) fn reload(&mut self, config: &Config) {
+    /// What was over before its file could be removed stays over.
+    fn pass_over(&mut self, stored: &mut Stored) {
+        let mut there = BTreeSet::new();
+        let mut is_over = |name: &str, id: &String| {
+            let over = self.forgotten.contains(id);
+            if over {
+                self.looking.remove(name, id);
+                there.insert(id.clone());
+            }
+            over
+        };
+        let overrides = &mut stored.overrides;
+        overrides.retain(|name, one| !is_over(name, &one.id));
+        stored.lifts.retain(|name, one| !is_over(name, &one.id));
+        self.forgotten = there;
+    }
+
+    /// Goes on with another configuration: conditions are about its sources, and flag files, of which `flags`
+    /// tells, are its own.
+    pub(super) fn reload(&mut self, config: &Config, flags: Flags) {
         for (name, one) in &self.stored.overrides {
             let condition = one.stages.first().and_then(|stage| stage.until.as_deref());
             let Some(text) = condition else { continue };
@@ -136,25 +177,29 @@ impl Overriding {
             }
             self.conditions.insert(one.id.clone(), condition.ok());
         }
-        self.look_at_flags(config);
+        self.looking.reload(config);
+        self.take_flags(config, flags);
     }
 
-    /// Looks whether flag files are there; whether that has changed.
-    pub(super) fn look_at_flags(&mut self, config: &Config) -> bool {
-        let files = config
-            .services
-            .iter()
-            .filter_map(|service| service.maintenance_file.as_ref())
-            .chain(&config.maintenance_file);
+    /// Takes in what a look for flag files has found; whether that is new. What was known of those that could
+    /// not be looked for stands.
+    pub(super) fn take_flags(&mut self, config: &Config, mut found: Flags) -> bool {
+        self.looking.looked_for_flags();
         let mut flags = BTreeMap::new();
-        for file in files {
-            // A link may lead anywhere, but only to a file that is there; it is of the one who made the link.
-            let Ok(metadata) = file.metadata().and_then(|_| file.symlink_metadata()) else {
-                continue;
+        let mut looked = Ok(());
+        for file in looking::files(config) {
+            let flag = match found.remove(&file) {
+                Some(Ok(found)) => found.map(|flag| flag.says(&file)),
+                Some(Err(error)) => {
+                    let told = format!("{}: {error}", file.display());
+                    looked = Err(io::Error::new(error.kind(), told));
+                    self.flags.get(&file).cloned()
+                }
+                None => self.flags.get(&file).cloned(),
             };
-            let since = u64::try_from(metadata.mtime()).unwrap_or_default();
-            flags.insert(file.clone(), flag(file, metadata.uid(), since));
+            flags.extend(flag.map(|flag| (file, flag)));
         }
+        self.flags_told.note(&looked);
         if flags == self.flags {
             return false;
         }
@@ -257,13 +302,9 @@ impl Overriding {
         if over.is_empty() {
             return;
         }
-        // Where this is not allowed the files stay, and are over all the same. Nobody is waited for: a command
-        // that has the lock may keep it, and one that writes has the directory read again.
-        let locked = store::lock(&self.directory, Duration::ZERO).ok();
         for (name, id) in over {
-            if let Some(locked) = &locked {
-                locked.forget(&name, &id);
-            }
+            self.looking.remove(&name, &id);
+            self.forgotten.insert(id.clone());
             if self
                 .stored
                 .overrides
@@ -354,24 +395,4 @@ fn is_known(condition: &Expression, world: &World<'_>, config: &Config, now: Boo
             .unwrap_or_default();
         latest.is_some_and(|latest| latest.failure.is_none() && now < latest.sent.after(period * 3))
     })
-}
-
-/// A flag file as an override: it stands as long as it is there.
-fn flag(file: &Path, owner: u32, since: u64) -> Override {
-    Override {
-        version: VERSION,
-        id: file.display().to_string(),
-        set: Moment {
-            boot: String::new(),
-            at: 0,
-            wall: since,
-        },
-        stages: vec![Stage {
-            action: Action::Maint,
-            until: None,
-            end: None,
-        }],
-        reason: String::from("flag file"),
-        by: store::user(owner),
-    }
 }

@@ -1,6 +1,7 @@
 //! Another configuration for a collector at work, without a gap: it is loaded beside the loop, and taken over
 //! between two turns of it. One that cannot be used changes nothing.
 
+use super::looking::{self, Flags};
 use super::manager::Manager;
 use super::place::Place;
 use super::running::Running;
@@ -15,7 +16,6 @@ use std::io;
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread;
-use std::time::Instant;
 
 /// The most that is kept of what is wrong with a configuration, in characters.
 const MAX_SAID: usize = 8 << 10;
@@ -27,6 +27,8 @@ const MOST_MISTAKES: usize = 9;
 pub(super) struct Loaded {
     began: BootTime,
     outcome: Result<(Config, Report), NotLoaded>,
+    /// Where its flag files are.
+    flags: Flags,
 }
 
 /// Asks for another configuration.
@@ -50,7 +52,15 @@ impl Loading {
                     Manager::reloading();
                     let began = clock::now();
                     let outcome = config::load(&file);
-                    let loaded = Box::new(Loaded { began, outcome });
+                    let flags = match &outcome {
+                        Ok((config, _)) => looking::flags(config),
+                        Err(_) => Flags::new(),
+                    };
+                    let loaded = Box::new(Loaded {
+                        began,
+                        outcome,
+                        flags,
+                    });
                     if sender.send(Event::Loaded(loaded)).is_err() {
                         return;
                     }
@@ -71,13 +81,17 @@ impl Collector {
     /// Takes another configuration over, or tells why not.
     pub(super) fn reload(&mut self, loaded: Loaded) {
         let now = clock::now();
-        let Loaded { began, outcome } = loaded;
+        let Loaded {
+            began,
+            outcome,
+            flags,
+        } = loaded;
         let outcome = match outcome {
             Ok((config, warnings)) => {
                 for warning in warnings.headlines() {
                     warn!("{warning}");
                 }
-                self.take_over(config, now)
+                self.take_over(config, flags, now)
                     .map_err(|error| format!("no threads for its sources: {error}"))
             }
             Err(error) => {
@@ -116,17 +130,16 @@ impl Collector {
 
     /// # Errors
     /// Where the system has no threads for new sources; then nothing has changed.
-    fn take_over(&mut self, config: Config, now: BootTime) -> io::Result<Change> {
+    fn take_over(&mut self, config: Config, flags: Flags, now: BootTime) -> io::Result<Change> {
         let change = Change::between(&self.config, &config);
         self.polling.change(&config.sources, &change.kept)?;
         self.observed.reload(&config, &change, now);
-        self.overriding.reload(&config);
+        self.overriding.reload(&config, flags);
         carry(&mut self.told, &change, config.sources.len());
         carry(&mut self.sources, &change, config.sources.len());
         let before = std::mem::replace(&mut self.config, config);
         self.take_over_services(&before, now);
         self.agenda = super::Agenda::new(&self.config, now);
-        self.flags_seen = Instant::now();
         warn_of_wording(&change);
         for name in &change.removed {
             let limit = before

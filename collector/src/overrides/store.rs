@@ -9,7 +9,7 @@ use crate::state_file::{read_bounded, replace_in};
 use fs2::FileExt;
 use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
 use rustix::io::Errno;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -48,6 +48,35 @@ pub struct Stored {
     pub lifts: BTreeMap<String, Lift>,
     /// What could not be used, and why: one line each.
     pub faults: Vec<String>,
+    /// The files among those that could not be read: what stands in them is not known.
+    pub unread: BTreeSet<String>,
+}
+
+impl Stored {
+    /// What was known `before` of files that could not be read now still stands: that there are no descriptors
+    /// left, or that a disk fails, is nothing that an operator has said.
+    pub fn keep(&mut self, before: &Self) {
+        for file in &self.unread {
+            if let Some((name, known)) = known(&before.overrides, file, OVERRIDE) {
+                self.overrides.insert(name, known);
+            }
+            if let Some((name, known)) = known(&before.lifts, file, LIFT) {
+                self.lifts.insert(name, known);
+            }
+        }
+    }
+}
+
+/// What is known by the name of a file, and the name without what it ends in.
+fn known<T: Clone>(by_name: &BTreeMap<String, T>, file: &str, end: &str) -> Option<(String, T)> {
+    let name = file.strip_suffix(end)?;
+    Some((name.to_owned(), by_name.get(name)?.clone()))
+}
+
+/// Whether it was the system that failed, and not what was read.
+fn is_of_the_system(error: &io::Error) -> bool {
+    let link = Errno::LOOP.raw_os_error();
+    error.raw_os_error().is_some_and(|number| number != link)
 }
 
 /// The directory of a data directory.
@@ -89,6 +118,9 @@ pub fn read(directory: &Path) -> io::Result<Stored> {
         if let Err(error) = found {
             let path = directory.join(file);
             stored.faults.push(format!("{}: {error}", path.display()));
+            if is_of_the_system(&error) {
+                stored.unread.insert(file.to_owned());
+            }
         }
     }
     Ok(stored)
@@ -136,8 +168,11 @@ fn content(path: &Path) -> io::Result<Option<(Vec<u8>, u32)>> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, fault));
     }
     // Replaced meanwhile, it is of the one who replaced it; the collector reads again then.
-    let owner = path.symlink_metadata()?.uid();
-    Ok(Some((content, owner)))
+    match path.symlink_metadata() {
+        Ok(found) => Ok(Some((content, found.uid()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The name of a user, or the number where it has none on this host.

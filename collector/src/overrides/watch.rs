@@ -50,12 +50,20 @@ impl Watch {
             tv_nsec: 0,
         };
         match rustix::event::poll(&mut ready, Some(&patience)) {
-            Ok(0) | Err(_) => self.inotify = watched(&self.directory),
+            Ok(0) => self.inotify = watched(&self.directory),
+            // Not at once: it may fail again.
+            Err(_) => std::thread::sleep(LOOK_EVERY),
             Ok(_) => {
                 let mut buffer = [MaybeUninit::<u8>::uninit(); 4096];
                 let mut events = inotify::Reader::new(inotify, &mut buffer);
                 // All that is there: several files of one command are one change.
-                while events.next().is_ok() {}
+                let mut read = false;
+                while events.next().is_ok() {
+                    read = true;
+                }
+                if !read {
+                    std::thread::sleep(LOOK_EVERY);
+                }
             }
         }
     }

@@ -1,0 +1,269 @@
+//! What operators say lies in files, and these may be on a disk that hangs: threads of their own look at the
+//! directory of overrides and for flag files, and remove what is over. Replies do not wait for them.
+
+use super::Event;
+use crate::config::Config;
+use crate::overrides::store;
+use crate::overrides::watch::Watch;
+use crate::overrides::{Action, Moment, Override, Stage, VERSION};
+use log::{info, warn};
+use rustix::io::Errno;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often flag files are looked for.
+const FLAGS_EVERY: Duration = Duration::from_millis(500);
+
+/// After so long without a look it is said that one hangs.
+const HANGS_AFTER: Duration = Duration::from_secs(5);
+
+/// What counts at most of the time between two turns: in more, nobody got to work.
+const TURN: Duration = Duration::from_secs(1);
+
+/// The threads.
+pub(super) struct Looking {
+    wanted: Shared<Vec<PathBuf>>,
+    /// What is over: names of services, and ids.
+    over: Shared<BTreeSet<(String, String)>>,
+    directory: Silence,
+    flags: Silence,
+}
+
+type Shared<T> = Arc<Mutex<T>>;
+
+/// For how long there was no look.
+struct Silence {
+    what: &'static str,
+    passed: Duration,
+    /// The latest turn of the loop.
+    turn: Instant,
+}
+
+/// A flag file that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Flag {
+    /// The user who made it.
+    by: String,
+    /// When, in seconds since 1970.
+    since: u64,
+}
+
+/// What a look for flag files has found.
+pub(super) type Flags = BTreeMap<PathBuf, io::Result<Option<Flag>>>;
+
+impl Looking {
+    /// None yet.
+    pub(super) fn new() -> Self {
+        let silence = |what| Silence {
+            what,
+            passed: Duration::ZERO,
+            turn: Instant::now(),
+        };
+        Self {
+            wanted: Shared::default(),
+            over: Shared::default(),
+            directory: silence("the directory of overrides"),
+            flags: silence("flag files"),
+        }
+    }
+
+    /// Begins to look at the `directory` of overrides, and for the flag files of `config`.
+    ///
+    /// # Errors
+    /// Where the system gives no more threads.
+    pub(super) fn start(
+        &self,
+        directory: &Path,
+        config: &Config,
+        sender: &SyncSender<Event>,
+    ) -> io::Result<()> {
+        self.reload(config);
+        let (over, directory) = (Arc::clone(&self.over), directory.to_owned());
+        let to = sender.clone();
+        let thread = thread::Builder::new().name("overrides".to_owned());
+        thread.spawn(move || {
+            let mut watch = Watch::new(&directory);
+            loop {
+                remove(&directory, &std::mem::take(&mut *lock(&over)));
+                // Changes may have been made before the watch was there.
+                if to.send(Event::Overrides(store::read(&directory))).is_err() {
+                    return;
+                }
+                watch.wait();
+            }
+        })?;
+        let (wanted, to) = (Arc::clone(&self.wanted), sender.clone());
+        let thread = thread::Builder::new().name("flags".to_owned());
+        thread.spawn(move || {
+            loop {
+                thread::sleep(FLAGS_EVERY);
+                let files = lock(&wanted).clone();
+                if !files.is_empty() && to.send(Event::Flags(look(files))).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(())
+    }
+
+    /// Has the files of an override or a lift removed that is over.
+    pub(super) fn remove(&self, name: &str, id: &str) {
+        lock(&self.over).insert((name.to_owned(), id.to_owned()));
+    }
+
+    /// Looks for the flag files of `config` from now on.
+    pub(super) fn reload(&self, config: &Config) {
+        *lock(&self.wanted) = files(config);
+    }
+
+    /// There was a look at the directory of overrides.
+    pub(super) fn looked_at_directory(&mut self) {
+        self.directory.ends();
+    }
+
+    /// There was a look for flag files.
+    pub(super) fn looked_for_flags(&mut self) {
+        self.flags.ends();
+    }
+
+    /// The loop goes on: tells where there was no look for long.
+    pub(super) fn goes_on(&mut self) {
+        self.directory.goes_on();
+        if !lock(&self.wanted).is_empty() {
+            self.flags.goes_on();
+        }
+    }
+}
+
+impl Flag {
+    /// The flag file as an override: it stands as long as it is there.
+    pub(super) fn says(self, file: &Path) -> Override {
+        Override {
+            version: VERSION,
+            id: file.display().to_string(),
+            set: Moment {
+                boot: String::new(),
+                at: 0,
+                wall: self.since,
+            },
+            stages: vec![Stage {
+                action: Action::Maint,
+                until: None,
+                end: None,
+            }],
+            reason: String::from("flag file"),
+            by: self.by,
+        }
+    }
+}
+
+impl Silence {
+    fn goes_on(&mut self) {
+        if self.is_long(Instant::now()) {
+            let what = self.what;
+            warn!("the look at {what} hangs: what was known of it stands");
+        }
+    }
+
+    fn ends(&mut self) {
+        if self.passed >= HANGS_AFTER {
+            info!("the look at {} hangs no longer", self.what);
+        }
+        self.passed = Duration::ZERO;
+    }
+
+    /// Whether it is too long since this turn.
+    fn is_long(&mut self, now: Instant) -> bool {
+        let before = self.passed;
+        self.passed += now.saturating_duration_since(self.turn).min(TURN);
+        self.turn = now;
+        before < HANGS_AFTER && self.passed >= HANGS_AFTER
+    }
+}
+
+/// The flag files of a configuration.
+pub(super) fn files(config: &Config) -> Vec<PathBuf> {
+    let services = config.services.iter();
+    let files = services.filter_map(|service| service.maintenance_file.as_ref());
+    files.chain(&config.maintenance_file).cloned().collect()
+}
+
+/// Looks for the flag files of a configuration.
+pub(super) fn flags(config: &Config) -> Flags {
+    look(files(config))
+}
+
+fn look(files: Vec<PathBuf>) -> Flags {
+    let looked = files.into_iter().map(|file| {
+        let found = found(&file);
+        (file, found)
+    });
+    looked.collect()
+}
+
+/// A link may lead anywhere, but only to a file that is there; it is of the one who made the link.
+fn found(file: &Path) -> io::Result<Option<Flag>> {
+    match file.metadata().and_then(|_| file.symlink_metadata()) {
+        Ok(metadata) => Ok(Some(Flag {
+            by: store::user(metadata.uid()),
+            since: u64::try_from(metadata.mtime()).unwrap_or_default(),
+        })),
+        // All else says nothing of whether it is there.
+        Err(error) => match Errno::from_io_error(&error) {
+            Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+            _ => Err(error),
+        },
+    }
+}
+
+/// Removes files of what is over. Where that is not allowed they stay, and are over all the same. Nobody is
+/// waited for: a command that has the lock may keep it, and what is still there is asked for again.
+fn remove(directory: &Path, over: &BTreeSet<(String, String)>) {
+    if over.is_empty() {
+        return;
+    }
+    if let Ok(locked) = store::lock(directory, Duration::ZERO) {
+        for (name, id) in over {
+            locked.forget(name, id);
+        }
+    }
+}
+
+fn lock<T>(shared: &Shared<T>) -> MutexGuard<'_, T> {
+    // What is in it is put there whole.
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_that_hangs_is_told_once_and_not_after_a_stop_of_all() {
+        let started = Instant::now();
+        let mut silence = Silence {
+            what: "",
+            passed: Duration::ZERO,
+            turn: started,
+        };
+        let long = |silence: &mut Silence, seconds: Vec<u64>| {
+            let turns = seconds.into_iter();
+            turns
+                .filter(|second| silence.is_long(started + Duration::from_secs(*second)))
+                .collect::<Vec<_>>()
+        };
+        // All was stopped for an hour.
+        assert_eq!(long(&mut silence, vec![1, 2, 3602]), [0; 0]);
+        silence.ends();
+        let on = (3603..3620).collect();
+        assert_eq!(long(&mut silence, on), [3607]);
+        silence.ends();
+        assert_eq!(long(&mut silence, (3621..3630).collect()), [3625]);
+    }
+}
