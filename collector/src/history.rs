@@ -241,14 +241,7 @@ pub fn read(data: &Path) -> io::Result<Vec<Entry>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn directory(name: &str) -> PathBuf {
-        let process = std::process::id();
-        let directory = std::env::temp_dir().join(format!("agentcheck-history-{name}-{process}"));
-        let _ = std::fs::remove_dir_all(&directory);
-        std::fs::create_dir(&directory).unwrap();
-        directory
-    }
+    use agentcheck_tests::scratch::Scratch;
 
     fn boot() -> BootId {
         BootId::parse(b"6e3f0a1c-2f0e-4a55-9a0b-0d8f3a8a4c11").unwrap()
@@ -268,8 +261,9 @@ mod tests {
 
     #[test]
     fn changes_are_written_and_weights_now_and_then() {
-        let data = directory("changes");
-        let (mut recorder, opened) = Recorder::open(&data);
+        let scratch = Scratch::new("changes");
+        let data = scratch.path();
+        let (mut recorder, opened) = Recorder::open(data);
         opened.unwrap();
         let mut notes = Notes::new(boot());
         let started = notes.collector("started", at(0).0, at(0).1);
@@ -293,7 +287,7 @@ mod tests {
                 recorder.write(&entry).unwrap();
             }
         }
-        let entries = read(&data).unwrap();
+        let entries = read(data).unwrap();
         let told: Vec<String> = entries
             .iter()
             .map(|entry| format!("{} {} {}", entry.at / 1_000_000_000, entry.by, entry.reply))
@@ -308,15 +302,15 @@ mod tests {
                 "14 failure up 50%"
             ]
         );
-        std::fs::remove_dir_all(data).unwrap();
     }
 
     #[test]
     fn it_goes_on_is_bounded_and_passes_over_what_is_torn() {
-        let data = directory("bounded");
+        let scratch = Scratch::new("bounded");
+        let data = scratch.path();
         let current = data.join(DIRECTORY).join(CURRENT);
         for round in 0..3 {
-            let (mut recorder, opened) = Recorder::open(&data);
+            let (mut recorder, opened) = Recorder::open(data);
             opened.unwrap();
             let entry = Notes::new(boot()).collector(&format!("round {round}"), at(round).0, 0.0);
             recorder.write(&entry).unwrap();
@@ -325,11 +319,10 @@ mod tests {
             text.extend(vec![b'\n'; usize::try_from(MAX_FILE).unwrap()]);
             std::fs::write(&current, text).unwrap();
         }
-        let entries = read(&data).unwrap();
+        let entries = read(data).unwrap();
         let told: Vec<&str> = entries.iter().map(|entry| entry.reply.as_str()).collect();
         assert_eq!(told, ["round 1", "round 2"]);
         assert_eq!(std::fs::read_dir(data.join(DIRECTORY)).unwrap().count(), 2);
-        std::fs::remove_dir_all(data).unwrap();
     }
 
     #[test]

@@ -191,36 +191,34 @@ pub fn take_in(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use agentcheck_tests::scratch::Scratch;
 
     #[test]
     fn what_is_no_lock_file_of_its_own_is_left_alone() {
-        let process = std::process::id();
-        let directory = std::env::temp_dir().join(format!("agentcheck-lock-{process}"));
-        let _ = std::fs::remove_dir_all(&directory);
-        std::fs::create_dir(&directory).unwrap();
+        let scratch = Scratch::new("lock");
+        let directory = scratch.path();
         let victim = directory.join("victim");
         let untouched = || assert_eq!(std::fs::read_to_string(&victim).unwrap(), "untouched");
         std::fs::write(&victim, "untouched").unwrap();
 
-        std::os::unix::fs::symlink(&victim, path(&directory)).unwrap();
-        take(&directory).unwrap_err();
+        std::os::unix::fs::symlink(&victim, path(directory)).unwrap();
+        take(directory).unwrap_err();
         untouched();
-        std::fs::remove_file(path(&directory)).unwrap();
+        std::fs::remove_file(path(directory)).unwrap();
 
-        std::fs::hard_link(&victim, path(&directory)).unwrap();
-        let error = take(&directory).unwrap_err().to_string();
+        std::fs::hard_link(&victim, path(directory)).unwrap();
+        let error = take(directory).unwrap_err().to_string();
         assert!(error.contains("is no file of its own"), "{error}");
         untouched();
-        std::fs::remove_file(path(&directory)).unwrap();
+        std::fs::remove_file(path(directory)).unwrap();
 
         let mode = Mode::from_raw_mode(0o600);
-        rustix::fs::mknodat(rustix::fs::CWD, path(&directory), FileType::Fifo, mode, 0).unwrap();
-        take(&directory).unwrap_err();
-        std::fs::remove_file(path(&directory)).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, path(directory), FileType::Fifo, mode, 0).unwrap();
+        take(directory).unwrap_err();
+        std::fs::remove_file(path(directory)).unwrap();
 
-        let lock = take(&directory).unwrap();
-        assert!(matches!(is_held(&directory), Ok(Some(Some(pid))) if pid == process));
+        let lock = take(directory).unwrap();
+        assert!(matches!(is_held(directory), Ok(Some(Some(pid))) if pid == std::process::id()));
         drop(lock);
-        std::fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -121,52 +121,46 @@ pub fn read_bounded(file: &Path, most: usize) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use agentcheck_tests::scratch::Scratch;
     use std::os::unix::fs::PermissionsExt;
-
-    fn directory(name: &str) -> PathBuf {
-        let directory =
-            std::env::temp_dir().join(format!("agentcheck-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&directory);
-        std::fs::create_dir(&directory).unwrap();
-        directory
-    }
 
     #[test]
     fn replaces_with_the_rights_asked_for() {
-        let directory = directory("replace");
+        let scratch = Scratch::new("replace");
+        let directory = scratch.path();
         for content in ["one", "two"] {
-            replace(&directory, "web.state", PUBLIC, content.as_bytes()).unwrap();
+            replace(directory, "web.state", PUBLIC, content.as_bytes()).unwrap();
             let file = directory.join("web.state");
             assert_eq!(std::fs::read_to_string(&file).unwrap(), content);
             assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o644);
         }
-        assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1);
-        std::fs::remove_dir_all(directory).unwrap();
+        assert_eq!(std::fs::read_dir(directory).unwrap().count(), 1);
     }
 
     #[test]
     fn a_failure_leaves_the_old_file_and_nothing_else() {
-        let directory = directory("failure");
+        let scratch = Scratch::new("failure");
+        let directory = scratch.path();
         std::fs::create_dir(directory.join("web.state")).unwrap();
-        assert!(replace(&directory, "web.state", PUBLIC, b"x").is_err());
-        assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1);
-        std::fs::remove_dir_all(directory).unwrap();
+        assert!(replace(directory, "web.state", PUBLIC, b"x").is_err());
+        assert_eq!(std::fs::read_dir(directory).unwrap().count(), 1);
     }
 
     #[test]
     fn a_link_at_the_temporary_name_is_not_followed() {
-        let directory = directory("link");
+        let scratch = Scratch::new("link");
+        let directory = scratch.path();
         let victim = directory.join("victim");
         std::fs::write(&victim, "untouched").unwrap();
         std::os::unix::fs::symlink(&victim, directory.join(".web.state.new")).unwrap();
-        replace(&directory, "web.state", PUBLIC, b"x").unwrap();
+        replace(directory, "web.state", PUBLIC, b"x").unwrap();
         assert_eq!(std::fs::read_to_string(&victim).unwrap(), "untouched");
-        std::fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]
     fn reads_regular_files_only_and_bounded() {
-        let directory = directory("read");
+        let scratch = Scratch::new("read");
+        let directory = scratch.path();
         std::fs::write(directory.join("file"), "0123456789").unwrap();
         std::os::unix::fs::symlink("file", directory.join("link")).unwrap();
         assert_eq!(
@@ -174,7 +168,6 @@ mod tests {
             b"01234".as_slice()
         );
         assert!(read_bounded(&directory.join("link"), 4).is_err());
-        assert!(read_bounded(&directory, 4).is_err());
-        std::fs::remove_dir_all(directory).unwrap();
+        assert!(read_bounded(directory, 4).is_err());
     }
 }

@@ -142,29 +142,13 @@ fn identity(of: &Stat) -> (u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use agentcheck_tests::scratch::Scratch;
     use std::fs;
-
-    struct Directory(PathBuf);
-
-    impl Directory {
-        fn new(test: &str) -> Self {
-            let name = format!("agentcheck-pid-{test}-{}", std::process::id());
-            let path = std::env::temp_dir().join(name);
-            fs::create_dir_all(&path).unwrap();
-            Self(path)
-        }
-    }
-
-    impl Drop for Directory {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
 
     #[test]
     fn it_has_the_id_while_it_is_held_and_is_gone_then() {
-        let directory = Directory::new("held");
-        let path = directory.0.join("pid");
+        let scratch = Scratch::new("held");
+        let path = scratch.file("pid");
         // What a dead one has left, longer than ours.
         fs::write(&path, "4294967295\n4294967295\n").unwrap();
         let taken = PidFile::take(&path).unwrap();
@@ -183,8 +167,8 @@ mod tests {
 
     #[test]
     fn one_that_is_not_ours_any_more_stays() {
-        let directory = Directory::new("replaced");
-        let path = directory.0.join("pid");
+        let scratch = Scratch::new("replaced");
+        let path = scratch.file("pid");
         let taken = PidFile::take(&path).unwrap();
         fs::remove_file(&path).unwrap();
         fs::write(&path, "1\n").unwrap();
@@ -194,11 +178,11 @@ mod tests {
 
     #[test]
     fn links_and_other_things_are_left_alone() {
-        let directory = Directory::new("links");
-        let precious = directory.0.join("precious");
+        let scratch = Scratch::new("links");
+        let precious = scratch.file("precious");
         fs::write(&precious, "untouched").unwrap();
         for name in ["symbolic", "hard", "directory", "fifo"] {
-            let path = directory.0.join(name);
+            let path = scratch.file(name);
             match name {
                 "symbolic" => std::os::unix::fs::symlink(&precious, &path).unwrap(),
                 "hard" => fs::hard_link(&precious, &path).unwrap(),
@@ -216,7 +200,7 @@ mod tests {
             assert!(path.symlink_metadata().is_ok(), "{name} is gone");
             assert_eq!(fs::read_to_string(&precious).unwrap(), "untouched");
         }
-        let nowhere = directory.0.join("nowhere/pid");
+        let nowhere = scratch.file("nowhere/pid");
         let said = PidFile::take(&nowhere).unwrap_err().to_string();
         assert!(
             said.ends_with("cannot be written: No such file or directory (os error 2)"),

@@ -206,6 +206,7 @@ fn connect_unix(path: &Path, deadline: Deadline, stop: &Stop) -> Result<(), Fail
 #[cfg(test)]
 mod tests {
     use super::*;
+    use agentcheck_tests::scratch::Scratch;
     use std::net::TcpListener;
     use std::os::unix::net::UnixListener;
     use std::time::Instant;
@@ -300,10 +301,8 @@ mod tests {
 
     #[test]
     fn unix_sockets() {
-        let directory = std::env::temp_dir().join(format!("agentcheck-tcp-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&directory);
-        std::fs::create_dir(&directory).unwrap();
-        let path = directory.join("app.sock");
+        let scratch = Scratch::new("tcp");
+        let path = scratch.file("app.sock");
         let at = |path: &Path| Tcp::Unix(path.to_owned());
         assert_eq!(reason(at(&path), AMPLE), Reason::Missing);
         let listener = UnixListener::bind(&path).unwrap();
@@ -317,7 +316,6 @@ mod tests {
         );
         drop(listener);
         assert_eq!(reason(at(&path), AMPLE), Reason::Refused);
-        std::fs::remove_dir_all(&directory).unwrap();
     }
 
     #[test]
