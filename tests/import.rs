@@ -15,7 +15,7 @@
 mod golden_cases;
 
 use agentcheck::import::{Agent, MAX_BYTES, convert};
-use agentcheck::{config, sample};
+use agentcheck::{config, sample, unnoticed};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -53,6 +53,9 @@ fn imported(case: &Path) -> String {
         "{case:?}: {made}"
     );
     told.push_str(&warnings.to_string());
+    for finding in unnoticed::find(&config) {
+        told.push_str(&format!("warning: {}\n", finding.message()));
+    }
     if let Ok(text) = fs::read_to_string(case.join("sample.json")) {
         let tried = sample::try_out(&config, &text).unwrap();
         told.push_str(&tried.said);
@@ -103,9 +106,11 @@ fn the_document_shows_what_loads() {
         .collect();
     assert_eq!(shown.len(), 3);
     for text in shown {
-        let (_, warnings) =
+        let (config, warnings) =
             config::parse(Path::new("shown"), text).unwrap_or_else(|report| panic!("{report}"));
         assert!(warnings.rendered.is_empty(), "{warnings}");
+        let found = unnoticed::find(&config);
+        assert!(found.is_empty(), "{found:?}\n{text}");
     }
 }
 

@@ -54,6 +54,7 @@ const ROOMS: &[&str] = &[
     "evaluate",
     "observe",
     "sample",
+    "unnoticed",
     "plan",
     "overrule",
     "replay",

@@ -19,6 +19,7 @@ use crate::config::{self, Config, NotLoaded};
 use crate::overrides::{Action, MAX_SPAN};
 use crate::sample;
 use crate::text::counted;
+use crate::unnoticed;
 use agentcheck_common::STATE_DIR;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::io::Write;
@@ -248,7 +249,8 @@ pub fn run() -> ExitCode {
 }
 
 fn check(file: &ConfigFile, sample: Option<&Path>) -> Result<String, Failed> {
-    let (config, warnings) = config::load(&file.config).map_err(|error| not_loaded(&error))?;
+    let loaded = config::load_with(&file.config, unnoticed::find);
+    let (config, warnings) = loaded.map_err(|error| not_loaded(&error))?;
     let mut said = warnings.to_string();
     for source in &config.sources {
         said.push_str(&format!("source {source}\n"));

@@ -30,7 +30,7 @@ use crate::expression::{Expression, Vocabulary};
 use crate::prometheus::Selector;
 use crate::source::Source;
 use agentcheck_common::ServiceName;
-use diagnostic::Diagnostic;
+use diagnostic::{Diagnostic, Severity};
 use raw::{Findings, Table};
 use std::fmt;
 use std::io;
@@ -134,6 +134,7 @@ pub struct Finding {
     literal: std::ops::Range<usize>,
     part: std::ops::Range<usize>,
     message: String,
+    remedy: Option<String>,
 }
 
 impl Finding {
@@ -148,6 +149,38 @@ impl Finding {
             literal,
             part,
             message: message.to_owned(),
+            remedy: None,
+        }
+    }
+
+    /// About the whole of `expression`.
+    #[must_use]
+    pub fn about(expression: &Expression, message: &str) -> Self {
+        Self::within(expression.place(), 0..expression.text().len(), message)
+    }
+
+    /// With what would be right.
+    #[must_use]
+    pub fn remedy(mut self, remedy: String) -> Self {
+        self.remedy = Some(remedy);
+        self
+    }
+
+    /// What it says, in one line.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    fn diagnostic(
+        &self,
+        findings: &Findings<'_>,
+        severity: fn(std::ops::Range<usize>, String) -> Diagnostic,
+    ) -> Diagnostic {
+        let span = findings.within_string(self.literal.clone(), self.part.clone());
+        Diagnostic {
+            remedy: self.remedy.clone(),
+            ..severity(span, self.message.clone())
         }
     }
 }
@@ -157,8 +190,7 @@ impl Finding {
 pub fn report(files: &Files, found: &[Finding]) -> Report {
     let mut findings = Findings::new(files);
     for finding in found {
-        let span = findings.within_string(finding.literal.clone(), finding.part.clone());
-        findings.push(Diagnostic::error(span, finding.message.clone()));
+        findings.push(finding.diagnostic(&findings, Diagnostic::error));
     }
     Report::new(files, findings.all)
 }
@@ -189,6 +221,17 @@ impl fmt::Display for NotLoaded {
 /// Where the file cannot be read, or every mistake in it and the drop-ins, in the order of the files. That
 /// somebody else may write to one of them is a mistake.
 pub fn load(file: &Path) -> Result<(Config, Report), NotLoaded> {
+    load_with(file, |_| Vec::new())
+}
+
+/// The same, with what `look` finds in a configuration that can be used as further warnings.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with(
+    file: &Path,
+    look: impl FnOnce(&Config) -> Vec<Finding>,
+) -> Result<(Config, Report), NotLoaded> {
     let files = Files::read(file)?;
     let (config, mut findings) = understand(&files);
     for (place, file) in std::mem::take(&mut findings.secrets) {
@@ -197,6 +240,12 @@ pub fn load(file: &Path) -> Result<(Config, Report), NotLoaded> {
                 "it is a secret: let it belong to the user that the collector runs as, or to a group of \
                  that user alone",
             ));
+        }
+    }
+    let is_error = |finding: &Diagnostic| finding.severity == Severity::Error;
+    if files.wrong.is_empty() && !findings.all.iter().any(is_error) {
+        for finding in look(&config) {
+            findings.push(finding.diagnostic(&findings, Diagnostic::warning));
         }
     }
     judge(config, findings).map_err(NotLoaded::Wrong)

@@ -46,5 +46,6 @@ pub mod table;
 pub mod template;
 pub mod text;
 pub mod units;
+pub mod unnoticed;
 pub mod wording;
 pub mod words;

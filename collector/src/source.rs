@@ -15,6 +15,7 @@ pub mod pace;
 pub mod stop;
 pub mod system;
 pub mod tcp;
+mod whom;
 
 pub use format::Format;
 pub use pace::Pace;

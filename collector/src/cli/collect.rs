@@ -3,7 +3,7 @@
 use super::{ConfigFile, DataDir, Failed, Said, StateDir, not_loaded};
 use crate::background::{self, Identity, PidFile, Side, Starting};
 use crate::journal::{self, Destination};
-use crate::{config, daemon};
+use crate::{config, daemon, unnoticed};
 use clap::{Args, ValueEnum};
 use rustix::fs::Access;
 use std::io::{self, Write};
@@ -125,7 +125,8 @@ impl Collect {
         }
         // As that user, so that what can be loaded now can be loaded again.
         let file = &self.config.config;
-        let (config, warnings) = config::load(file).map_err(|error| not_loaded(&error))?;
+        let loaded = config::load_with(file, unnoticed::find);
+        let (config, warnings) = loaded.map_err(|error| not_loaded(&error))?;
         let mut warn = |warning: &str| {
             log::warn!("{warning}");
             if let Some(starting) = starting {

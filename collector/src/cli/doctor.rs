@@ -13,7 +13,7 @@ use crate::doctor::directory::{self, Role};
 use crate::doctor::host::{self, Known};
 use crate::doctor::{Finding, Report};
 use crate::doctor::{haproxy, listener};
-use crate::{clock, state_file, status};
+use crate::{clock, state_file, status, unnoticed};
 use account::Account;
 use agentcheck_common::schedule::MAX_FILE;
 use agentcheck_common::{BootId, DEFAULT_PORT, Reply, ServiceName};
@@ -143,7 +143,7 @@ impl Doctor {
     fn configuration(&self, found: &mut Vec<Finding>) -> Option<Config> {
         const ABOUT: &str = "configuration";
         let file = self.config.config.display();
-        match config::load(&self.config.config) {
+        match config::load_with(&self.config.config, unnoticed::find) {
             Ok((config, warnings)) => {
                 for warning in &warnings.rendered {
                     found.push(Finding::warning(

@@ -10,6 +10,7 @@ use crate::clock;
 use crate::config::{self, Change, Config, NotLoaded, Report};
 use crate::status::ReloadStatus;
 use crate::text;
+use crate::unnoticed;
 use agentcheck_common::{BootTime, ServiceName};
 use log::{error, info, warn};
 use std::io;
@@ -51,7 +52,7 @@ impl Loading {
                 while requests.recv().is_ok() {
                     Manager::reloading();
                     let began = clock::now();
-                    let outcome = config::load(&file);
+                    let outcome = config::load_with(&file, unnoticed::find);
                     let flags = match &outcome {
                         Ok((config, _)) => looking::flags(config),
                         Err(_) => Flags::new(),

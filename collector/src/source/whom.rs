@@ -1,0 +1,102 @@
+//! Whom a source asks, and how its polls fail where that is dead. Pure.
+
+use super::http::Http;
+use super::system::Metric;
+use super::tcp::Tcp;
+use super::{Kind, file};
+use crate::reading::Reason;
+use std::net::IpAddr;
+
+impl Kind {
+    /// The place that it asks, for comparing: two sources that ask the same are of one application. None
+    /// where that is not known.
+    #[must_use]
+    pub fn asks(&self) -> Option<String> {
+        match self {
+            Self::Http(http) => asked(http),
+            Self::Tcp(Tcp::Address { host, port }) => Some(place(host, *port)),
+            Self::Tcp(Tcp::Unix(path)) => Some(format!("unix {}", path.display())),
+            Self::System(Metric::Backlog { port }) => Some(place("localhost", *port)),
+            Self::File(_) | Self::Command(_) | Self::System(_) => None,
+        }
+    }
+
+    /// The reasons for which its polls fail where the application that it asks about is dead. None for what
+    /// tells of the machine, and where that something is missing is an answer.
+    #[must_use]
+    pub fn fails_when_dead(&self) -> &'static [Reason] {
+        match self {
+            Self::Http(_) => &[Reason::Refused, Reason::Timeout, Reason::Status],
+            Self::Tcp(_) => &[Reason::Refused, Reason::Timeout],
+            Self::Command(_) => &[Reason::Exit, Reason::Timeout],
+            Self::File(file) => match file.missing {
+                file::Missing::Fail => &[Reason::Missing],
+                file::Missing::Ok => &[],
+            },
+            Self::System(metric) => match metric {
+                Metric::Backlog { .. } => &[Reason::Refused],
+                Metric::Cpu { cgroup: Some(_) }
+                | Metric::Memory { cgroup: Some(_) }
+                | Metric::Pressure {
+                    cgroup: Some(_), ..
+                } => &[Reason::Missing],
+                _ => &[],
+            },
+        }
+    }
+
+    /// Whether its polls are answered by the application itself, and not by the kernel for it.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        !matches!(self, Self::Tcp(_) | Self::System(_))
+    }
+}
+
+fn asked(http: &Http) -> Option<String> {
+    if let Some(path) = &http.unix {
+        return Some(format!("unix {}", path.display()));
+    }
+    let url = reqwest::Url::parse(&http.url).ok()?;
+    let port = url.port_or_known_default()?;
+    let host = match http.connect_to {
+        Some(address) => address.to_string(),
+        None => url.host_str()?.to_owned(),
+    };
+    Some(place(&host, port))
+}
+
+/// A host and a port; all ways to write this machine are one.
+fn place(host: &str, port: u16) -> String {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let local = match bare.parse::<IpAddr>() {
+        Ok(address) => address.is_loopback(),
+        Err(_) => bare.eq_ignore_ascii_case("localhost"),
+    };
+    let host = if local { "localhost" } else { bare };
+    format!("{} {port}", host.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_application_under_many_names() {
+        let http = |url: &str| Kind::Http(Box::new(Http::get(url))).asks().unwrap();
+        let tcp = |address: &str| Kind::Tcp(Tcp::parse(address).unwrap()).asks().unwrap();
+        assert_eq!(http("http://127.0.0.1/health"), "localhost 80");
+        assert_eq!(http("https://[::1]/health"), "localhost 443");
+        assert_eq!(http("http://App.example:81/"), tcp("app.example:81"));
+        assert_eq!(tcp("[::1]:81"), tcp("LOCALHOST:81"));
+        assert_eq!(tcp("[2001:db8::1]:81"), http("http://[2001:db8::1]:81/x"));
+        assert_ne!(tcp("localhost:81"), tcp("localhost:82"));
+        let backlog = Kind::System(Metric::Backlog { port: 81 });
+        assert_eq!(backlog.asks().unwrap(), tcp("127.0.0.2:81"));
+        let elsewhere = Http {
+            connect_to: Some([127, 0, 0, 1].into()),
+            ..Http::get("https://app.example/health")
+        };
+        let elsewhere = Kind::Http(Box::new(elsewhere)).asks();
+        assert_eq!(elsewhere.unwrap(), "localhost 443");
+    }
+}
