@@ -19,20 +19,22 @@
 mod polled;
 mod rules;
 mod weigh;
+mod why;
 
 pub use rules::Truth;
+pub use why::Shown;
 
 use crate::capacity::{self, Basis};
 use crate::config::{OnFailure, Service, State};
-use crate::expression::{Expression, Scope, Simple};
+use crate::expression::{Scope, Simple};
 use crate::overrides::Action;
 use crate::reading::Reason;
 use crate::shape::{self, Shaped};
-use crate::text;
 use crate::wording::{self, Manner};
 use agentcheck_common::{BootTime, Description, Maxconn, Operational, Reply};
 use polled::Polled;
 use std::time::Duration;
+use why::Why;
 
 /// How long before a verdict runs out it is renewed or replaced: a live collector must not be so late that
 /// what is said of a dead one is heard. A tenth of the freshness, and at most this.
@@ -85,6 +87,8 @@ pub struct Memory {
     pub start: Option<Simple>,
     /// What counts since then.
     pub counter: Option<f64>,
+    /// The values that a rule's description has shown last.
+    pub shown: Vec<Shown>,
     /// Until when the balancers' drain and maint are lifted, because an override was worded as owner.
     pub lift: Option<BootTime>,
 }
@@ -219,7 +223,7 @@ impl Walk<'_> {
         let (reply, stand_for) = match &decided {
             Decided::Rule { index, kept } => {
                 let rule = self.service.rules.get(*index)?;
-                let why = self.why_of_rule(rule, kept.as_deref());
+                let why = self.why_of_rule(rule, kept.as_deref(), memory);
                 // What takes the server out needs no limit, and so rests on no reading of one.
                 let limit = if rule.state.takes_out() {
                     self.normal()
@@ -304,53 +308,6 @@ impl Walk<'_> {
             ..Manner::of(self.service)
         }
     }
-
-    fn why_of_rule(&self, rule: &crate::config::Rule, kept: Option<&str>) -> Why {
-        let state = format!("rule={}", rule.name);
-        let mut full = match &rule.description {
-            Some(description) => description.fill(self.scope),
-            None => {
-                let mut full = state.clone();
-                self.append_numbers(&mut full, &rule.when);
-                full
-            }
-        };
-        if let Some(reason) = kept {
-            full.push_str(&format!(" kept: {reason}"));
-        }
-        Why { full, state }
-    }
-
-    fn why_of_weight(&self, weighed: &Weighed) -> Why {
-        let mut full = String::new();
-        let mut state = String::new();
-        if weighed.ramping {
-            state.push_str("ramp");
-        }
-        match weighed.basis {
-            Some(Basis::Held) => state.push_str(" held, no traffic"),
-            Some(Basis::Unmeasured) => state.push_str(" not measured"),
-            Some(Basis::Measured) | None => {}
-        }
-        full.push_str(&state);
-        for expression in self.service.weight.expressions() {
-            self.append_numbers(&mut full, expression);
-        }
-        Why { full, state }
-    }
-
-    /// The numbers that led to it; three are as many as a description has room for.
-    fn append_numbers(&self, why: &mut String, expression: &Expression) {
-        for (label, number) in expression.numbers_used(self.scope).take(3) {
-            why.push_str(&format!(" {label}={}", text::number(number)));
-        }
-    }
-}
-
-/// Why, at length and in short.
-struct Why {
-    full: String,
-    state: String,
 }
 
 /// What something else than the weight says: the weight goes on from there.

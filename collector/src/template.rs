@@ -1,8 +1,7 @@
 //! A description with values in it: `{queue.value} waiting`. The pieces in braces are expressions; `{{` and
 //! `}}` are braces.
 
-use crate::expression::{Expression, Scope};
-use std::fmt::Write as _;
+use crate::expression::Expression;
 use std::ops::Range;
 
 /// A compiled description.
@@ -96,19 +95,15 @@ impl Template {
         })
     }
 
-    /// The description with the values of now; what has no value shows as `?`.
+    /// The description with the values that `value` gives.
     #[must_use]
-    pub fn fill(&self, scope: &Scope<'_>) -> String {
+    pub fn fill(&self, mut value: impl FnMut(&Expression) -> String) -> String {
         let mut filled = String::new();
         for piece in &self.pieces {
-            // Writing to a String cannot fail.
-            let _ = match piece {
-                Piece::Text(text) => filled.write_str(text),
-                Piece::Value(expression) => match expression.shown(scope) {
-                    Ok(value) => filled.write_str(&value),
-                    Err(_) => filled.write_char('?'),
-                },
-            };
+            match piece {
+                Piece::Text(text) => filled.push_str(text),
+                Piece::Value(expression) => filled.push_str(&value(expression)),
+            }
         }
         filled
     }

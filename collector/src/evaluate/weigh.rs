@@ -109,7 +109,8 @@ impl Walk<'_> {
         }
     }
 
-    fn known<T>(
+    /// The value of an expression, where it has one that is not overdue.
+    pub(super) fn known<T>(
         &self,
         expression: &Expression,
         value: impl Fn(&Expression, &crate::expression::Scope) -> Result<T, Unknown>,

@@ -146,6 +146,8 @@ impl MemoryStatus {
             },
             start: self.start.map(Simple::Number).or(text),
             counter: self.counter,
+            // A restarted collector has seen none of them.
+            shown: Vec::new(),
             // A minute at most: no file makes it longer.
             lift: self
                 .lift
