@@ -102,10 +102,10 @@ fn what_cannot_be_read_still_stands() {
     operated.told(&["resume", "drained"]);
     operated.says("drained", "up 80% # load=20");
     operated.says("flagged", "up 80% # load=20");
-    let log = operated.collector.process().log();
-    for (service, times) in [("drained", 2), ("flagged", 2)] {
-        let lines = log.matches(&format!("{service}: up 80%")).count();
-        assert_eq!(lines, times, "{log}");
+    for service in ["drained", "flagged"] {
+        let line = format!("{service}: up 80%");
+        let log = operated.collector.process().wait_for_lines(2, &line);
+        assert_eq!(log.matches(&line).count(), 2, "{log}");
     }
 }
 

@@ -29,7 +29,11 @@ pub(super) struct Record {
 
 /// Polls as a collector would, and keeps what came.
 pub(super) fn record(given: &Record) -> Result<Said, Failed> {
-    let (config, _) = config::load(&given.config.config).map_err(|error| not_loaded(&error))?;
+    let (mut config, _) = config::load(&given.config.config).map_err(|error| not_loaded(&error))?;
+    // It is there for no other's sake, and a short recording is to have a reading of each.
+    for source in &mut config.sources {
+        source.jitter = Duration::ZERO;
+    }
     let failed = |error: io::Error| {
         let file = given.file.display();
         let remedy = match error.kind() {
