@@ -26,6 +26,8 @@ mod kills;
 mod left_behind;
 #[path = "faults/limits.rs"]
 mod limits;
+#[path = "faults/listeners.rs"]
+mod listeners;
 #[path = "faults/operators.rs"]
 mod operators;
 #[path = "faults/scene.rs"]

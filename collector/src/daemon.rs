@@ -164,7 +164,7 @@ pub fn run(
         .map_err(NotRun::NoThreads)?;
 
     collector.record("starts");
-    Manager::ready();
+    collector.manager.ready();
     ready();
     info!(
         "collecting: {}, {}, into {}",

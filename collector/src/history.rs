@@ -130,6 +130,8 @@ pub struct Recorder {
     directory: PathBuf,
     file: Option<File>,
     size: u64,
+    /// Whether the last line may have no end.
+    torn: bool,
 }
 
 impl Recorder {
@@ -142,6 +144,7 @@ impl Recorder {
             directory: data.join(DIRECTORY),
             file: None,
             size: 0,
+            torn: false,
         };
         let opened = match std::fs::create_dir(&recorder.directory) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
@@ -172,6 +175,7 @@ impl Recorder {
             ));
         }
         self.size = found.len();
+        self.torn = self.size > 0;
         self.file = Some(file);
         Ok(())
     }
@@ -181,8 +185,6 @@ impl Recorder {
     /// # Errors
     /// Those of writing; the next entry is tried anew.
     pub fn write(&mut self, entry: &Entry) -> io::Result<()> {
-        let mut line = serde_json::to_vec(entry)?;
-        line.push(b'\n');
         if self.file.is_none() || self.size >= MAX_FILE {
             self.file = None;
             self.begin()?;
@@ -190,9 +192,15 @@ impl Recorder {
         let Some(file) = &mut self.file else {
             return Ok(());
         };
-        // One write, so that a reader sees whole lines; what is cut off by a full disk is skipped by it.
+        // What was cut off by a full disk ends here, so that it takes no other entry with it: readers pass over
+        // it, and over an empty line.
+        let mut line = if self.torn { vec![b'\n'] } else { Vec::new() };
+        serde_json::to_writer(&mut line, entry)?;
+        line.push(b'\n');
+        // One write, so that a reader sees whole lines.
         let written = file.write_all(&line);
-        if written.is_err() {
+        self.torn = written.is_err();
+        if self.torn {
             self.file = None;
         }
         self.size = self
@@ -302,6 +310,25 @@ mod tests {
                 "14 failure up 50%"
             ]
         );
+    }
+
+    #[test]
+    fn what_was_cut_off_takes_no_other_entry_with_it() {
+        let data = directory("torn");
+        let current = data.join(DIRECTORY).join(CURRENT);
+        for round in 0..3 {
+            let (mut recorder, opened) = Recorder::open(&data);
+            opened.unwrap();
+            let entry = Notes::new(boot()).collector(&format!("round {round}"), at(round).0, 0.0);
+            recorder.write(&entry).unwrap();
+            let mut text = std::fs::read(&current).unwrap();
+            text.extend_from_slice(b"{\"time\":1,\"boo");
+            std::fs::write(&current, text).unwrap();
+        }
+        let entries = read(&data).unwrap();
+        let told: Vec<&str> = entries.iter().map(|entry| entry.reply.as_str()).collect();
+        assert_eq!(told, ["round 0", "round 1", "round 2"]);
+        std::fs::remove_dir_all(data).unwrap();
     }
 
     #[test]

@@ -6,14 +6,13 @@
 //! What a line tells may come from applications, and must neither end the line nor begin another: all of them
 //! go through [`text::one_line`].
 
+mod stderr;
 mod syslog;
 
 use crate::text;
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use std::ffi::OsStr;
-use std::io::Write;
-use std::os::unix::fs::MetadataExt;
 use std::sync::{Mutex, PoisonError};
+use stderr::Stderr;
 use syslog::Syslog;
 
 /// The longest text of a line, in bytes. With all that goes before it it fits into the 1,024 bytes that the
@@ -40,9 +39,7 @@ pub fn start(destination: Destination) -> Option<String> {
     };
     let mut wrong = None;
     let outlet = match destination {
-        Destination::Stderr => Outlet::Stderr {
-            journal: stderr_is_journal(),
-        },
+        Destination::Stderr => Outlet::Stderr(Mutex::new(Stderr::new())),
         Destination::Syslog => {
             let mut syslog = Syslog::new(syslog::SOCKET.into(), std::process::id());
             if let Err(error) = syslog.connect() {
@@ -61,25 +58,13 @@ pub fn start(destination: Destination) -> Option<String> {
     wrong
 }
 
-/// Whether standard error is the stream that the journal has given us, as systemd tells it: device and inode.
-/// The variable alone is inherited by all that a service starts, wherever their standard error goes.
-fn stderr_is_journal() -> bool {
-    let told = std::env::var_os("JOURNAL_STREAM");
-    let stream = std::fs::metadata("/proc/self/fd/2");
-    stream.is_ok_and(|stream| is_stream(told.as_deref(), stream.dev(), stream.ino()))
-}
-
-fn is_stream(told: Option<&OsStr>, device: u64, inode: u64) -> bool {
-    told.and_then(OsStr::to_str) == Some(&*format!("{device}:{inode}"))
-}
-
 struct Logger {
     level: LevelFilter,
     outlet: Outlet,
 }
 
 enum Outlet {
-    Stderr { journal: bool },
+    Stderr(Mutex<Stderr>),
     Syslog(Mutex<Syslog>),
 }
 
@@ -96,15 +81,9 @@ impl Log for Logger {
         let text = text::one_line(&record.args().to_string(), MAX_LINE);
         let severity = severity(record.level());
         match &self.outlet {
-            Outlet::Stderr { journal } => {
-                let line = if *journal {
-                    format!("<{severity}>{text}\n")
-                } else {
-                    let level = record.level().as_str().to_ascii_lowercase();
-                    format!("agentcheck: {level}: {text}\n")
-                };
-                // Nobody can be told that nobody can be told.
-                let _ = std::io::stderr().write_all(line.as_bytes());
+            Outlet::Stderr(stderr) => {
+                let mut stderr = stderr.lock().unwrap_or_else(PoisonError::into_inner);
+                stderr.say(record.level(), &text);
             }
             Outlet::Syslog(syslog) => {
                 let mut syslog = syslog.lock().unwrap_or_else(PoisonError::into_inner);
@@ -123,22 +102,5 @@ fn severity(level: Level) -> u8 {
         Level::Warn => 4,
         Level::Info => 6,
         Level::Debug | Level::Trace => 7,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_journal_is_known_by_device_and_inode() {
-        let told = |text| is_stream(Some(OsStr::new(text)), 10, 4711);
-        assert!(told("10:4711"));
-        for other in [
-            "10:4712", "11:4711", "", "10", "10:", ":4711", "10:4711 ", "010:4711",
-        ] {
-            assert!(!told(other), "{other:?}");
-        }
-        assert!(!is_stream(None, 10, 4711));
     }
 }

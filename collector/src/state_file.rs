@@ -94,9 +94,34 @@ pub fn publish(
 /// What a state file says at `now`, if it is a valid one of this boot.
 #[must_use]
 pub fn said(directory: &Path, name: &ServiceName, boot: &BootId, now: BootTime) -> Option<Reply> {
-    let content = read_bounded(&path(directory, name), MAX_FILE).ok()?;
-    let picked = Schedule::pick_from(&content, name, boot, now).ok()?;
-    Reply::parse(picked.line).ok()
+    try_said(directory, name, boot, now).ok().flatten()
+}
+
+/// The same.
+///
+/// # Errors
+/// Where it may be there, and the system cannot read it now.
+pub fn try_said(
+    directory: &Path,
+    name: &ServiceName,
+    boot: &BootId,
+    now: BootTime,
+) -> io::Result<Option<Reply>> {
+    let content = match read_bounded(&path(directory, name), MAX_FILE) {
+        Ok(content) => content,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if is_of_the_system(&error) => return Err(error),
+        Err(_) => return Ok(None),
+    };
+    let picked = Schedule::pick_from(&content, name, boot, now).ok();
+    Ok(picked.and_then(|picked| Reply::parse(picked.line).ok()))
+}
+
+/// Whether it was the system that failed, and not what was to be read.
+#[must_use]
+pub fn is_of_the_system(error: &io::Error) -> bool {
+    let link = rustix::io::Errno::LOOP.raw_os_error();
+    error.raw_os_error().is_some_and(|number| number != link)
 }
 
 /// The content of a regular file, at most `most` bytes of it and one more.

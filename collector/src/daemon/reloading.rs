@@ -126,7 +126,7 @@ impl Collector {
         });
         self.exposing.reloaded(ok, self.config.metrics.as_ref());
         self.evaluate(&[], true);
-        Manager::ready();
+        self.manager.ready();
     }
 
     /// # Errors

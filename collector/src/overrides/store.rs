@@ -5,7 +5,7 @@
 //! links, regular files only, and bounded; it is written readable for the collector whatever the umask is.
 
 use super::{Lift, Override, VERSION};
-use crate::state_file::{read_bounded, replace_in};
+use crate::state_file::{is_of_the_system, read_bounded, replace_in};
 use fs2::FileExt;
 use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
 use rustix::io::Errno;
@@ -71,12 +71,6 @@ impl Stored {
 fn known<T: Clone>(by_name: &BTreeMap<String, T>, file: &str, end: &str) -> Option<(String, T)> {
     let name = file.strip_suffix(end)?;
     Some((name.to_owned(), by_name.get(name)?.clone()))
-}
-
-/// Whether it was the system that failed, and not what was read.
-fn is_of_the_system(error: &io::Error) -> bool {
-    let link = Errno::LOOP.raw_os_error();
-    error.raw_os_error().is_some_and(|number| number != link)
 }
 
 /// The directory of a data directory.
