@@ -3,13 +3,14 @@
 
 use agentcheck_tests::collector::Collector;
 use agentcheck_tests::mount::Mounted;
-use agentcheck_tests::processes::{run, wait_until};
+use agentcheck_tests::processes::{program, run, wait_until};
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::{StateDirectory, now};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// A user with no rights here: nobody.
 const NOBODY: u32 = 65534;
@@ -20,7 +21,7 @@ struct Operated {
     states: StateDirectory,
     configuration: PathBuf,
     flags: PathBuf,
-    _scratch: Scratch,
+    scratch: Scratch,
 }
 
 impl Operated {
@@ -46,7 +47,7 @@ impl Operated {
             states,
             configuration,
             flags,
-            _scratch: scratch,
+            scratch,
         };
         operated.says("drained", "up 80% # load=20");
         operated.says("flagged", "up 80% # load=20");
@@ -107,6 +108,28 @@ fn what_cannot_be_read_still_stands() {
         let log = operated.collector.process().wait_for_lines(2, &line);
         assert_eq!(log.matches(&line).count(), 2, "{log}");
     }
+}
+
+/// The first look at the overrides fails, when nothing is known of them yet.
+#[test]
+fn a_drained_server_is_not_let_in_by_a_start() {
+    let mut operated = Operated::new("first-look");
+    operated.told(&["drain", "drained"]);
+    operated.says("drained", "up 0% # override=drain");
+    operated.collector.process().kill();
+    let asked = Collector::command(&operated.configuration, &operated.states);
+    let mut command = Command::new(program("strace", "strace"));
+    command
+        .args(["-f", "--seccomp-bpf", "-qqq", "-o", "/dev/null"])
+        .args(["-e", "trace=getdents64", "-e", "signal=none"])
+        .args(["-e", "inject=getdents64:error=EIO:when=1"])
+        .arg(asked.get_program())
+        .args(asked.get_args());
+    operated.collector = Collector::start_by(&operated.scratch, "again", &mut command);
+    operated.says("drained", "up 0% # override=drain");
+    operated.says("flagged", "up 80% # load=20");
+    let log = operated.collector.process().log();
+    assert!(!log.contains("drained: up 80%"), "{log}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use super::Event;
 use crate::config::Config;
-use crate::overrides::store;
+use crate::overrides::store::{self, Stored};
 use crate::overrides::watch::Watch;
 use crate::overrides::{Action, Moment, Override, Stage, VERSION};
 use log::{info, warn};
@@ -19,6 +19,10 @@ use std::time::{Duration, Instant};
 
 /// How often flag files are looked for.
 const FLAGS_EVERY: Duration = Duration::from_millis(500);
+
+/// For how long the overrides are tried to be read at the start, and how often.
+const PATIENCE: Duration = Duration::from_secs(1);
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// After so long without a look it is said that one hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(5);
@@ -184,6 +188,23 @@ impl Silence {
         self.passed += now.saturating_duration_since(self.turn).min(TURN);
         self.turn = now;
         before < HANGS_AFTER && self.passed >= HANGS_AFTER
+    }
+}
+
+/// Reads the overrides for the first time. Nothing that was known of them could stand where that fails, and a
+/// server that is drained would be let in: what may pass is given a moment to.
+pub(super) fn begin(directory: &Path) -> io::Result<Stored> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let read = store::read(directory);
+        let settled = match &read {
+            Ok(stored) => stored.unread.is_empty(),
+            Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
+        };
+        if settled || Instant::now() >= until {
+            return read;
+        }
+        thread::sleep(AGAIN);
     }
 }
 

@@ -88,7 +88,10 @@ impl Overriding {
                 overriding.directory.display()
             );
         }
-        let (stored, flags) = (store::read(&overriding.directory), looking::flags(config));
+        let (stored, flags) = (
+            looking::begin(&overriding.directory),
+            looking::flags(config),
+        );
         overriding.read(config, stored);
         overriding.take_flags(config, flags);
         overriding
