@@ -314,10 +314,11 @@ mod tests {
 
     #[test]
     fn what_was_cut_off_takes_no_other_entry_with_it() {
-        let data = directory("torn");
+        let scratch = Scratch::new("torn");
+        let data = scratch.path();
         let current = data.join(DIRECTORY).join(CURRENT);
         for round in 0..3 {
-            let (mut recorder, opened) = Recorder::open(&data);
+            let (mut recorder, opened) = Recorder::open(data);
             opened.unwrap();
             let entry = Notes::new(boot()).collector(&format!("round {round}"), at(round).0, 0.0);
             recorder.write(&entry).unwrap();
@@ -325,10 +326,9 @@ mod tests {
             text.extend_from_slice(b"{\"time\":1,\"boo");
             std::fs::write(&current, text).unwrap();
         }
-        let entries = read(&data).unwrap();
+        let entries = read(data).unwrap();
         let told: Vec<&str> = entries.iter().map(|entry| entry.reply.as_str()).collect();
         assert_eq!(told, ["round 0", "round 1", "round 2"]);
-        std::fs::remove_dir_all(data).unwrap();
     }
 
     #[test]

@@ -214,6 +214,7 @@ fn unlink(name: &ServiceName, directory: BorrowedFd<'_>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use agentcheck_tests::scratch::Scratch;
     use std::os::fd::AsFd;
 
     fn second(count: u32) -> BootTime {
@@ -223,11 +224,9 @@ mod tests {
     /// The disk is full, and later what is there cannot be removed: both are tried until they can.
     #[test]
     fn what_cannot_be_done_is_tried_again() {
-        let process = std::process::id();
-        let path = std::env::temp_dir().join(format!("agentcheck-retiring-{process}"));
-        let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir(&path).unwrap();
-        let opened = std::fs::File::open(&path).unwrap();
+        let scratch = Scratch::new("retiring");
+        let path = scratch.path();
+        let opened = std::fs::File::open(path).unwrap();
         let directory = Some(opened.as_fd());
         let boot = BootId::parse(b"6e3f0a1c-2f0e-4a55-9a0b-0d8f3a8a4c11").unwrap();
         let name = ServiceName::parse(b"web").unwrap();
@@ -238,7 +237,7 @@ mod tests {
         let obstacle = path.join(".web.state.new");
         std::fs::create_dir(&obstacle).unwrap();
 
-        let mut retiring = Retiring::new(&path, boot);
+        let mut retiring = Retiring::new(path, boot);
         retiring.retire(&name, None, directory, second(0));
         assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
         assert_eq!(retiring.next(), Some(second(1)));
@@ -248,7 +247,7 @@ mod tests {
         assert_eq!(retiring.next(), Some(second(3)));
         std::fs::remove_dir(&obstacle).unwrap();
         assert!(retiring.remove(directory, second(3)));
-        let said = || state_file::said(&path, &name, &boot, second(4));
+        let said = || state_file::said(path, &name, &boot, second(4));
         let last = "up 100% # removed from the configuration";
         assert_eq!(said().unwrap().to_string(), last);
         assert_eq!(retiring.next(), Some(second(63)));
@@ -261,6 +260,5 @@ mod tests {
         assert!(retiring.remove(directory, second(64)));
         assert!(!file.exists());
         assert_eq!(retiring.next(), None);
-        std::fs::remove_dir_all(path).unwrap();
     }
 }
