@@ -243,6 +243,10 @@ impl Collector {
                 Running::new(service, before, overridden, directory, &boot, started)
             })
             .collect();
+        let mut observed = Observed::new(&config, started);
+        for (name, derived) in before.iter().flat_map(|before| &before.derived) {
+            observed.go_on(name, &derived.kept(), started);
+        }
         let mut retiring = Retiring::new(directory, boot);
         let writable = place.as_ref().and_then(Place::directory);
         if let (Some(before), Some(_)) = (&before, writable) {
@@ -254,7 +258,7 @@ impl Collector {
             None => None,
         };
         Ok(Self {
-            observed: Observed::new(&config, started),
+            observed,
             overriding,
             agenda: Agenda::new(&config, started),
             told: vec![Fold::default(); config.sources.len()],

@@ -9,6 +9,9 @@ use std::time::Duration;
 /// The most numbers that a window holds: a minute at ten a second, an hour at one every four seconds.
 pub const MOST_NUMBERS: usize = 1000;
 
+/// The most numbers of a window that a restarted collector goes on from.
+pub const MOST_KEPT: usize = 60;
+
 /// How a derived number follows from the one it is of.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Memory {
@@ -27,6 +30,20 @@ pub enum Memory {
     /// The number below which this share (in per cent, 0 to 100) of those in the window lie, by the
     /// nearest rank.
     Percentile(f64, Duration),
+}
+
+impl Memory {
+    /// How far back it looks: its window, or ten time constants, after which an average has forgotten.
+    fn window(self) -> Duration {
+        match self {
+            Self::Ewma(tau) => tau * 10,
+            Self::Rate(window)
+            | Self::Min(window)
+            | Self::Max(window)
+            | Self::Mean(window)
+            | Self::Percentile(_, window) => window,
+        }
+    }
 }
 
 /// A number that is being derived.
@@ -58,28 +75,52 @@ impl Derivation {
         self.value().filter(|value| value.is_finite())
     }
 
-    fn take(&mut self, at: BootTime, number: f64, last: Option<(BootTime, f64)>) {
-        let window = match self.memory {
-            Memory::Ewma(tau) => {
-                let smoothed = match last {
-                    Some((before, value)) => {
-                        let passed = at.since(before).as_secs_f64();
-                        let share = 1.0 - (-passed / tau.as_secs_f64()).exp();
-                        // Two shares instead of a difference, which can overflow.
-                        value * (1.0 - share) + number * share
-                    }
-                    None => number,
-                };
-                self.numbers.clear();
-                self.numbers.push_back((at, smoothed));
-                return;
+    /// What a restarted collector goes on from: all numbers, or, where there are more than [`MOST_KEPT`], one
+    /// for each few that follow each other, the least or the greatest where that counts.
+    #[must_use]
+    pub fn kept(&self) -> Vec<(BootTime, f64)> {
+        let few = self.numbers.len().div_ceil(MOST_KEPT).max(1);
+        let numbers: Vec<(BootTime, f64)> = self.numbers.iter().copied().collect();
+        let one = |few: &[(BootTime, f64)]| {
+            let few = few.iter().copied();
+            match self.memory {
+                Memory::Min(_) => few.min_by(|a, b| a.1.total_cmp(&b.1)),
+                Memory::Max(_) => few.max_by(|a, b| a.1.total_cmp(&b.1)),
+                _ => few.last(),
             }
-            Memory::Rate(window)
-            | Memory::Min(window)
-            | Memory::Max(window)
-            | Memory::Mean(window)
-            | Memory::Percentile(_, window) => window,
         };
+        numbers.chunks(few).filter_map(one).collect()
+    }
+
+    /// Goes on at `now` from what was kept. Nothing is believed that is older than the window or of a time to
+    /// come, that is not finite or not in order: it may be anybody's.
+    pub fn go_on(&mut self, kept: &[(BootTime, f64)], now: BootTime) {
+        let oldest = self.memory.window();
+        for (at, number) in kept.iter().take(MOST_KEPT) {
+            let last = self.numbers.back().copied();
+            let in_order = *at <= now && last.is_none_or(|(before, _)| before < *at);
+            if in_order && number.is_finite() && now.since(*at) <= oldest {
+                self.take(*at, *number, last);
+            }
+        }
+    }
+
+    fn take(&mut self, at: BootTime, number: f64, last: Option<(BootTime, f64)>) {
+        if let Memory::Ewma(tau) = self.memory {
+            let smoothed = match last {
+                Some((before, value)) => {
+                    let passed = at.since(before).as_secs_f64();
+                    let share = 1.0 - (-passed / tau.as_secs_f64()).exp();
+                    // Two shares instead of a difference, which can overflow.
+                    value * (1.0 - share) + number * share
+                }
+                None => number,
+            };
+            self.numbers.clear();
+            self.numbers.push_back((at, smoothed));
+            return;
+        }
+        let window = self.memory.window();
         self.numbers.push_back((at, number));
         // A rate keeps the number with which the window begins, to see the rise since then.
         let rate = matches!(self.memory, Memory::Rate(_));
@@ -218,6 +259,78 @@ mod tests {
             derived(rate, &[(0, 0.0), (20, 1000.0), (30, 1010.0), (40, 1030.0)]),
             [None, Some(50.0), Some(1.0), Some(2.0)]
         );
+    }
+
+    #[test]
+    fn what_is_kept_goes_on() {
+        let at = |seconds: u64| BootTime(seconds * 1_000_000_000);
+        let minute = 60 * SECOND;
+        let memories = [
+            Memory::Ewma(5 * SECOND),
+            Memory::Rate(minute),
+            Memory::Min(minute),
+            Memory::Max(minute),
+            Memory::Mean(minute),
+            Memory::Percentile(50.0, minute),
+        ];
+        for memory in memories {
+            let mut one = Derivation::new(memory);
+            for (second, number) in (0..).zip([3.0, 9.0, 4.0, 12.0, 7.0]) {
+                one.observe(at(second), number);
+            }
+            let mut other = Derivation::new(memory);
+            other.go_on(&one.kept(), at(5));
+            assert_eq!(
+                other.observe(at(6), 8.0),
+                one.observe(at(6), 8.0),
+                "{memory:?}"
+            );
+            // Far from it: nothing that is older than the window.
+            let mut late = Derivation::new(memory);
+            late.go_on(&one.kept(), at(600));
+            assert!(late.numbers.is_empty(), "{memory:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_and_not_believed_blindly() {
+        let at = |tenth: u64| BootTime(tenth * 100_000_000);
+        let full = |memory| {
+            let mut full = Derivation::new(memory);
+            for tenth in 0..1000_u32 {
+                // Rises, but for one dip and one peak.
+                let number = match tenth {
+                    333 => -5.0,
+                    444 => 5000.0,
+                    _ => f64::from(tenth),
+                };
+                full.observe(at(u64::from(tenth)), number);
+            }
+            let kept = full.kept();
+            assert!(kept.len() <= MOST_KEPT && kept.len() > MOST_KEPT / 2);
+            let mut after = Derivation::new(memory);
+            after.go_on(&kept, at(1000));
+            (full.value().unwrap(), after.value().unwrap())
+        };
+        let window = 1000 * SECOND;
+        assert_eq!(full(Memory::Min(window)), (-5.0, -5.0));
+        assert_eq!(full(Memory::Max(window)), (5000.0, 5000.0));
+        for memory in [Memory::Mean(window), Memory::Percentile(50.0, window)] {
+            let (before, after) = full(memory);
+            assert!((before - after).abs() < 20.0, "{memory:?} {before} {after}");
+        }
+        let mut suspicious = Derivation::new(Memory::Max(window));
+        let long: Vec<_> = (0..500).map(|tenth| (at(tenth), 1.0)).collect();
+        suspicious.go_on(&long, at(1000));
+        assert_eq!(suspicious.numbers.len(), MOST_KEPT);
+        let strange = [
+            (at(70), f64::NAN),
+            (at(80), 2.0),
+            (at(75), 9.0),
+            (at(2000), 9.0),
+        ];
+        suspicious.go_on(&strange, at(1000));
+        assert_eq!(suspicious.value(), Some(2.0));
     }
 
     #[test]

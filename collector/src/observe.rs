@@ -13,6 +13,7 @@ use crate::prometheus::{Exposition, Selector, bucket_bound, histogram};
 use crate::reading::{Content, Failure, Reading, Reason};
 use agentcheck_common::BootTime;
 use std::collections::BTreeMap;
+use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,18 @@ pub struct Observed {
     /// The latest scrape of each source that gives any.
     scrapes: Vec<Option<Arc<Exposition>>>,
     derived: Vec<(Derived, Remembered)>,
+    /// What each derived number is made of, in the same order; see [`Kept::definition`].
+    definitions: Vec<String>,
+}
+
+/// What a restarted collector goes on from of one derived number.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kept {
+    /// Tells it from one that is derived otherwise, or from sources that are polled otherwise. Of no meaning
+    /// beside that.
+    pub definition: String,
+    /// The numbers that it remembers, the oldest first; at most [`crate::derive::MOST_KEPT`].
+    pub numbers: Vec<(BootTime, f64)>,
 }
 
 /// What a derived number remembers.
@@ -52,6 +65,11 @@ impl Observed {
                 .map(|source| (source.confirm, Confirmation::default()))
                 .collect(),
             failures: vec![None; config.sources.len()],
+            definitions: config
+                .derived
+                .iter()
+                .map(|derived| definition(config, derived))
+                .collect(),
             derived: config
                 .derived
                 .iter()
@@ -99,6 +117,37 @@ impl Observed {
             }
         }
         *self = next;
+    }
+
+    /// What a restarted collector goes on from, by name. Series are not in it: there may be thousands.
+    pub fn kept(&self) -> impl Iterator<Item = (&str, Kept)> {
+        let derived = self.derived.iter().zip(&self.definitions);
+        derived.filter_map(|((derived, remembered), definition)| {
+            let Remembered::Number(derivation) = remembered else {
+                return None;
+            };
+            let numbers = derivation.kept();
+            let definition = definition.clone();
+            let kept = Kept {
+                definition,
+                numbers,
+            };
+            (!kept.numbers.is_empty()).then_some((derived.name.as_str(), kept))
+        })
+    }
+
+    /// Goes on at `now` from what an earlier collector kept of the derived number of this name, where it is
+    /// still the same.
+    pub fn go_on(&mut self, name: &str, kept: &Kept, now: BootTime) {
+        let derived = self.derived.iter_mut().zip(&self.definitions);
+        for ((derived, remembered), definition) in derived {
+            if let Remembered::Number(derivation) = remembered
+                && derived.name == name
+                && *definition == kept.definition
+            {
+                derivation.go_on(&kept.numbers, now);
+            }
+        }
     }
 
     /// Takes a reading of the source with this index in, at `now`; gives the indices, of the source and of
@@ -204,6 +253,20 @@ impl Observed {
     }
 }
 
+/// A number for what a derived number is made of. Not the text itself: a URL may hold a secret.
+fn definition(config: &Config, derived: &Derived) -> String {
+    let mut hasher = std::hash::DefaultHasher::new();
+    match &derived.of {
+        Of::Number(expression, memory) => format!("{} {memory:?}", expression.text()),
+        other => format!("{other:?}"),
+    }
+    .hash(&mut hasher);
+    for index in &derived.sources {
+        format!("{:?}", config.sources.get(*index)).hash(&mut hasher);
+    }
+    format!("{:016x}", hasher.finish())
+}
+
 /// What is known in one place is known in another from now on.
 fn hand_on<T>(from: &mut [T], before: usize, to: &mut [T], index: usize) {
     if let (Some(old), Some(new)) = (from.get_mut(before), to.get_mut(index)) {
@@ -266,20 +329,4 @@ fn series<'s>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_part_of_the_series_is_none_of_them() {
-        let selectors = [Selector::parse("n").unwrap()];
-        let shown = |count: usize| {
-            let lines = (0..count).map(|at| format!("n{{at=\"{at}\"}} 1\n"));
-            let scrape = Exposition::parse(lines.collect()).unwrap();
-            series(Some(&scrape), &selectors).map(|shown| shown.len())
-        };
-        assert_eq!(shown(0), Err("no such series".to_owned()));
-        assert_eq!(shown(MOST_COUNTERS), Ok(MOST_COUNTERS));
-        let many = shown(MOST_COUNTERS + 1).unwrap_err();
-        assert_eq!(many, "2001 series, more than 2000");
-    }
-}
+mod tests;

@@ -9,6 +9,7 @@ pub use memory::MemoryStatus;
 use crate::capacity::Basis;
 use crate::config::{Config, Service};
 use crate::evaluate::{Decided, Truth, Verdict, Weighed};
+use crate::observe::Kept;
 use crate::overrides::Standing;
 use crate::reading::Reading;
 use crate::text;
@@ -46,6 +47,9 @@ pub struct Status {
     pub sources: BTreeMap<String, SourceStatus>,
     /// The services, by name.
     pub services: BTreeMap<String, ServiceStatus>,
+    /// What derived numbers remember, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub derived: BTreeMap<String, DerivedStatus>,
     /// Overrides that cannot be used, and why.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub override_faults: Vec<String>,
@@ -76,6 +80,40 @@ impl ReloadStatus {
     #[must_use]
     pub fn refused(&self) -> Option<&str> {
         (!self.ok).then(|| self.said.lines().next().unwrap_or_default())
+    }
+}
+
+/// What a derived number remembers; that of series is not kept.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub struct DerivedStatus {
+    /// Tells it from one that is made otherwise.
+    pub definition: String,
+    /// The numbers of its window, or the average, each with when the newest poll that it is of was sent; the
+    /// oldest first, at most [`crate::derive::MOST_KEPT`].
+    pub numbers: Vec<(f64, u64)>,
+}
+
+impl DerivedStatus {
+    /// The account of what is kept.
+    #[must_use]
+    pub fn of(kept: Kept) -> Self {
+        let numbers = kept.numbers.into_iter();
+        Self {
+            definition: kept.definition,
+            numbers: numbers.map(|(at, number)| (number, at.0)).collect(),
+        }
+    }
+
+    /// What a restarted collector goes on from.
+    #[must_use]
+    pub fn kept(&self) -> Kept {
+        let numbers = self.numbers.iter();
+        Kept {
+            definition: self.definition.clone(),
+            numbers: numbers
+                .map(|(number, at)| (BootTime(*at), *number))
+                .collect(),
+        }
     }
 }
 

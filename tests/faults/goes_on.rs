@@ -84,6 +84,49 @@ fn an_average_goes_on() {
 }
 
 #[test]
+fn what_derived_numbers_remember_goes_on() {
+    let mut scene = Scene::new("derived", |scratch| {
+        format!(
+            r#"
+[source.load.file]
+path = {:?}
+format = "number"
+every = "100ms"
+
+[derive.peak]
+of = "load.value"
+max = "1h"
+
+[derive.average]
+of = "load.value"
+ewma = "1h"
+
+[service.web]
+weight = "headroom(peak.value, 100)"
+
+[service.even]
+weight = "headroom(average.value, 100)"
+"#,
+            scratch.write("load", "20")
+        )
+    });
+    scene.wait_for("even", "up 80% ");
+    scene.give("load", "80");
+    scene.wait_for("web", "up 20% # peak=80");
+    has_on_account(&scene, "up 20%");
+    scene.collector.process().kill();
+    scene.give("load", "30");
+    // Alone, the first poll would make them 70% and 70%.
+    let first = restart(&mut scene);
+    assert!(first.fresh.starts_with("up 20% # peak=80"), "{first:?}");
+    let began = now();
+    let even = scene
+        .collector
+        .wait_for_plan(&scene.states, "even", |plan| plan.from > began);
+    assert!(even.fresh.starts_with("up 79% # average=20"), "{even:?}");
+}
+
+#[test]
 fn last_words_are_said_when_it_is_told_to_stop_and_not_when_it_is_killed() {
     let mut scene = drained_when_full("last-words", "on_stop = \"drain\"");
     let first = restart(&mut scene);

@@ -2,7 +2,7 @@
 
 use super::Collector;
 use super::place::Place;
-use crate::status::{self, ReloadStatus, Status};
+use crate::status::{self, DerivedStatus, ReloadStatus, Status};
 use crate::text;
 use agentcheck_common::BootTime;
 
@@ -29,6 +29,11 @@ impl Collector {
                     status.configured(&self.config, service);
                     (service.name.to_string(), status)
                 })
+                .collect(),
+            derived: self
+                .observed
+                .kept()
+                .map(|(name, kept)| (name.to_owned(), DerivedStatus::of(kept)))
                 .collect(),
             override_faults: self.overriding.faults().to_vec(),
             loaded: Some(self.loaded.0),

@@ -163,6 +163,7 @@ mod tests {
             override_faults: Vec::new(),
             loaded: None,
             reload: None,
+            derived: BTreeMap::new(),
             retiring: BTreeMap::new(),
         }
     }
