@@ -225,8 +225,9 @@ impl AcceptLoop<'_, '_> {
                     self.close_doors(None);
                 }
             }
-            // ENOMEM and ENOBUFS: a shortage as well.
-            Err(Errno::MFILE | Errno::NFILE | Errno(12 | 105)) => {
+            // ENOMEM and ENOBUFS: a shortage as well. EPERM and EACCES: a policy does not let anybody be accepted,
+            // whoever waits goes on waiting, and would be told of again at once.
+            Err(Errno::MFILE | Errno::NFILE | Errno(1 | 12 | 13 | 105)) => {
                 self.close_doors(Some(now.after(SHORTAGE_WAIT)));
             }
             Err(Errno::AGAIN) => return false,

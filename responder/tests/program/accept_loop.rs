@@ -245,6 +245,48 @@ fn an_address_that_is_taken_is_an_error() {
     assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
 }
 
+/// A policy that lets nobody be accepted: those who wait are tried now and then, and not without a pause.
+#[test]
+fn nobody_may_be_accepted() {
+    let directory = StateDir::with(&[("web", "up 73%")]);
+    let port = free_port();
+    let trace = directory.file("trace");
+    let mut command = Command::new("strace");
+    // The program keeps its process, and whoever ends it ends the tracer.
+    command
+        .args(["-D", "-o"])
+        .arg(&trace)
+        .args(["-e", "trace=accept4,/^epoll_p?wait", "-e", "signal=none"])
+        .args(["-e", "inject=accept4:error=EACCES:when=1..5"])
+        .args([crate::launched::path(), "web", "--listen"]);
+    command.args([
+        format!("127.0.0.1:{port}").as_str(),
+        "--state-dir",
+        directory.path(),
+    ]);
+    let _responder = Running(
+        command
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}; apt-get install strace")),
+    );
+    let client = eventually(|| TcpStream::connect(("127.0.0.1", port)));
+    assert_eq!(rest(client), "up 73%\n");
+    let calls = fs::read_to_string(&trace).unwrap();
+    let refused: Vec<&str> = calls
+        .split("accept4(")
+        .filter(|part| part.contains("EACCES"))
+        .collect();
+    assert_eq!(refused.len(), 5, "{calls}");
+    for after in refused {
+        // A wait that ended by itself.
+        assert!(
+            after.lines().any(|line| line.trim_end().ends_with(" = 0")),
+            "{calls}"
+        );
+    }
+}
+
 /// One write for each reply, also here.
 #[test]
 fn one_write_per_reply() {
