@@ -286,9 +286,7 @@ fn a_dead_collector_and_a_dead_responder_are_found() {
 fn the_host_is_seen_as_the_collectors_user_sees_it() {
     let here = Installation::new("doctor-user");
     // Where that user can get at it, wherever the target directory is.
-    let program = here.scratch.file("agentcheck");
-    fs::copy(binaries::collector(), &program).unwrap();
-    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    let program = here.scratch.program(&binaries::collector());
     fs::set_permissions(here.scratch.file("web"), Permissions::from_mode(0o600)).unwrap();
     let mut command = Command::new(program);
     command

@@ -32,10 +32,7 @@ fn set_mode(path: &Path, mode: u32) {
 
 /// The program where everybody gets at it.
 fn collector(scratch: &Scratch) -> PathBuf {
-    let copy = scratch.file("agentcheck");
-    fs::copy(binaries::collector(), &copy).unwrap();
-    set_mode(&copy, 0o755);
-    copy
+    scratch.program(&binaries::collector())
 }
 
 /// What `agentcheck check` says as a user, of errors only, without the scratch directory; nothing if it is
@@ -152,7 +149,7 @@ fn collect_refuses_it_and_warns_of_secrets() {
         "agentcheck.toml",
         format!(
             "[source.app.http]\nurl = \"http://127.0.0.1:9/\"\nbearer_file = \"{}\"\n\
-             [service.web]\nweight = 'headroom(app.latency, 100)'\n",
+             format = \"number\"\n[service.web]\nweight = 'headroom(app.value, 100)'\n",
             token.display()
         ),
     );

@@ -18,7 +18,6 @@ use agentcheck_tests::wire::{Heard, probe};
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -170,12 +169,8 @@ fn systemd_serves_what_is_made() {
 
 /// Both programs where an unprivileged user gets at them, since launchers start the responder as `nobody`.
 fn programs(scratch: &Scratch) -> PathBuf {
-    for built in [binaries::collector(), binaries::responder()] {
-        let copy = scratch.file(built.file_name().unwrap().to_str().unwrap());
-        fs::copy(&built, &copy).unwrap();
-        fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
-    }
-    scratch.file("agentcheck")
+    let _ = scratch.program(&binaries::responder());
+    scratch.program(&binaries::collector())
 }
 
 /// What is printed for a launcher, of `CONFIGURATION`.

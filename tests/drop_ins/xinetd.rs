@@ -39,8 +39,7 @@ fn xinetd_serves_every_probe_and_logs_none() {
     states.says("web", "up 73%");
 
     // Where the account that xinetd starts it as can reach it.
-    let responder = scratch.file("agentcheck-responder");
-    fs::copy(binaries::responder(), &responder).unwrap();
+    let responder = scratch.program(&binaries::responder());
     let ours = fs::read_to_string(binaries::workspace().join("xinetd/agentcheck")).unwrap();
     let service = replaced(
         &ours,

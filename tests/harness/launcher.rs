@@ -9,7 +9,6 @@ use crate::scratch::Scratch;
 use crate::systemd::tool;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -170,13 +169,7 @@ pub struct Launched {
 
 /// A copy of the responder that an unprivileged user can get at, wherever the target directory is.
 fn responder_for_all(scratch: &Scratch) -> PathBuf {
-    let copy = scratch.file("agentcheck-responder");
-    // Left alone where it is, since an executable that runs cannot be written to.
-    if !copy.exists() {
-        std::fs::copy(binaries::responder(), &copy).unwrap();
-        std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755)).unwrap();
-    }
-    copy
+    scratch.program(&binaries::responder())
 }
 
 /// From the file that we ship, with only those lines changed that an operator would change.

@@ -1,8 +1,10 @@
 //! A directory of its own for each test: removed when the test passes, kept and named when it fails.
 
+use crate::processes::run;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The directory. Make it before whatever lives in it: Rust drops in reverse, so that processes end
@@ -62,6 +64,25 @@ impl Scratch {
         let path = self.file(name);
         fs::rename(self.write(&format!("{name}.new"), content), &path).unwrap();
         path
+    }
+
+    /// A copy of a program, where an unprivileged user gets at it; one that is there already is left alone.
+    ///
+    /// # Panics
+    /// Where it cannot be copied.
+    #[must_use]
+    pub fn program(&self, built: &Path) -> PathBuf {
+        let copy = self
+            .path
+            .join(built.file_name().expect("a program has a name"));
+        // By another process: what this one has open for writing is open in whatever another test is just
+        // starting, too, and a program that is open for writing cannot be run.
+        if !copy.exists() {
+            run(Command::new("install")
+                .args(["-m", "755"])
+                .args([built, &copy]));
+        }
+        copy
     }
 }
 

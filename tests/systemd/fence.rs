@@ -122,8 +122,7 @@ fn xinetd() {
     let host = host("fence-xinetd");
     let shipped = std::fs::read_to_string(binaries::workspace().join("xinetd/agentcheck")).unwrap();
     // Where xinetd, which is not inside, finds it; and the state files.
-    let responder = host.scratch.file("agentcheck-responder");
-    std::fs::copy(binaries::responder(), &responder).unwrap();
+    let responder = host.scratch.program(&binaries::responder());
     let states = host.scratch.directory("states");
     std::fs::copy(host.states.file("web"), states.join("web.state")).unwrap();
     let service = shipped
