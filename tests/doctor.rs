@@ -383,8 +383,15 @@ fn under_systemd_the_launcher_tells_where_to_ask_and_the_unit_what_it_hides() {
     ]);
     systemd.run(&["systemctl", "daemon-reload"]);
     systemd.run(&["systemctl", "restart", "agentcheck-collector.service"]);
-    let said = finds(&["ok probe: agent-send \"api\\n\": up 50%"]);
-    assert_eq!(said.bad(), Vec::<&str>::new(), "{}", said.text);
+    // A busy machine may not answer one probe in time.
+    wait_for("nothing to be wrong", || {
+        let said = finds(&["ok probe: agent-send \"api\\n\": up 50%"]);
+        if said.bad().is_empty() {
+            Ok(())
+        } else {
+            Err(said.text)
+        }
+    });
 
     // A responder that no launcher's file tells of is found by its listener.
     systemd.run(&[

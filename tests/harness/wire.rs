@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// More than any reply has.
 const MOST: usize = 64 * 1024;
@@ -49,15 +49,32 @@ impl Heard {
     }
 }
 
-/// Connects as `HAProxy` does, sends `send`, never half-closes, and reads to the end.
+/// Within this a question has to follow its connection: a responder takes who says nothing for long for one
+/// that does not ask, after 300 ms at the earliest.
+const PROMPT: Duration = Duration::from_millis(200);
+
+/// How often the machine may hold up a question.
+const HELD_UP: usize = 10;
+
+/// Connects as `HAProxy` does, sends `send`, never half-closes, and reads to the end. Where the machine has held
+/// up the question, it is asked again.
 ///
 /// # Errors
 /// Where the connection is refused.
 pub fn probe(address: SocketAddr, send: &[u8]) -> std::io::Result<Heard> {
-    let mut stream = TcpStream::connect(address)?;
-    // An agent that has answered and closed may refuse what comes late; what it said is still there.
-    let _ = stream.write_all(send);
-    Ok(listen(&mut stream))
+    let mut held_up = 0;
+    loop {
+        let begun = Instant::now();
+        let mut stream = TcpStream::connect(address)?;
+        // An agent that has answered and closed may refuse what comes late; what it said is still there.
+        let _ = stream.write_all(send);
+        let prompt = send.is_empty() || begun.elapsed() < PROMPT;
+        let heard = listen(&mut stream);
+        if prompt || held_up == HELD_UP {
+            return Ok(heard);
+        }
+        held_up += 1;
+    }
 }
 
 /// Like [`probe`], and closes the sending side after `send`, as `nc -N` does.

@@ -288,9 +288,15 @@ fn silent_and_unended_clients_are_answered_in_time() {
         (&["--ask-default", "silent"], b"web", "no-newline:web\n"),
         (&["--ask-default", "silent"], b" ", "no-name\n"),
     ] {
-        let (answer, time) = asked(extra, sent, false);
-        assert_eq!(answer, said, "{sent:?}");
-        assert!(time > Duration::from_millis(250) && time < soon, "{time:?}");
+        // The machine may hold up some, but not all.
+        let mut times = Vec::new();
+        while times.last().is_none_or(|time| *time >= soon) {
+            let (answer, time) = asked(extra, sent, false);
+            assert_eq!(answer, said, "{sent:?}");
+            assert!(time > Duration::from_millis(250), "{time:?}");
+            times.push(time);
+            assert!(times.len() < 10, "{times:?}");
+        }
     }
 }
 
