@@ -312,10 +312,8 @@ mod tests {
         );
     }
 
-    #[test]
-    fn what_was_cut_off_takes_no_other_entry_with_it() {
-        let scratch = Scratch::new("torn");
-        let data = scratch.path();
+    /// Three collectors, one after the other, write an entry each; the file ends in what is torn, and in `more`.
+    fn torn_three_times(data: &Path, more: &[u8]) -> Vec<String> {
         let current = data.join(DIRECTORY).join(CURRENT);
         for round in 0..3 {
             let (mut recorder, opened) = Recorder::open(data);
@@ -324,10 +322,17 @@ mod tests {
             recorder.write(&entry).unwrap();
             let mut text = std::fs::read(&current).unwrap();
             text.extend_from_slice(b"{\"time\":1,\"boo");
+            text.extend_from_slice(more);
             std::fs::write(&current, text).unwrap();
         }
         let entries = read(data).unwrap();
-        let told: Vec<&str> = entries.iter().map(|entry| entry.reply.as_str()).collect();
+        entries.into_iter().map(|entry| entry.reply).collect()
+    }
+
+    #[test]
+    fn what_was_cut_off_takes_no_other_entry_with_it() {
+        let scratch = Scratch::new("torn");
+        let told = torn_three_times(scratch.path(), b"");
         assert_eq!(told, ["round 0", "round 1", "round 2"]);
     }
 
@@ -335,20 +340,8 @@ mod tests {
     fn it_goes_on_is_bounded_and_passes_over_what_is_torn() {
         let scratch = Scratch::new("bounded");
         let data = scratch.path();
-        let current = data.join(DIRECTORY).join(CURRENT);
-        for round in 0..3 {
-            let (mut recorder, opened) = Recorder::open(data);
-            opened.unwrap();
-            let entry = Notes::new(boot()).collector(&format!("round {round}"), at(round).0, 0.0);
-            recorder.write(&entry).unwrap();
-            let mut text = std::fs::read(&current).unwrap();
-            text.extend_from_slice(b"{\"time\":1,\"boo");
-            text.extend(vec![b'\n'; usize::try_from(MAX_FILE).unwrap()]);
-            std::fs::write(&current, text).unwrap();
-        }
-        let entries = read(data).unwrap();
-        let told: Vec<&str> = entries.iter().map(|entry| entry.reply.as_str()).collect();
-        assert_eq!(told, ["round 1", "round 2"]);
+        let full = vec![b'\n'; usize::try_from(MAX_FILE).unwrap()];
+        assert_eq!(torn_three_times(data, &full), ["round 1", "round 2"]);
         assert_eq!(std::fs::read_dir(data.join(DIRECTORY)).unwrap().count(), 2);
     }
 
