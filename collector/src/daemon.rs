@@ -53,7 +53,7 @@ use snapshot::Snapshot;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -285,54 +285,31 @@ impl Collector {
     fn work(&mut self, events: &Receiver<Event>, most: usize) -> Result<(), NotRun> {
         let mut clocks = Clocks::now();
         loop {
-            let mut said = false;
             let sleep = self.sleep();
             let event = events.recv_timeout(sleep);
             clocks = self.tell_lapses(clocks, sleep);
-            let touched = match event {
-                Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
-                Ok(Event::Read(index, reading)) => {
-                    let mut touched = self.take(index, reading);
-                    // What else has come meanwhile is evaluated together with it, and all of it: where a turn
-                    // takes longer than the sources do, what were left would be older with each turn. But
-                    // sources that come faster than they are taken in must not keep all replies from being
-                    // written.
-                    for _ in 1..most {
-                        match events.try_recv() {
-                            Ok(Event::Read(index, reading)) => {
-                                touched.extend(self.take(index, reading));
-                            }
-                            Ok(Event::Overrides(read)) => {
-                                said |= self.overriding.read(&self.config, read);
-                            }
-                            Ok(Event::Flags(found)) => {
-                                said |= self.overriding.take_flags(&self.config, found);
-                            }
-                            Ok(Event::Loaded(loaded)) => {
-                                self.reload(*loaded);
-                                // What was touched before has other indices now, and is evaluated.
-                                touched.clear();
-                            }
-                            Ok(Event::Stop) | Err(TryRecvError::Disconnected) => return Ok(()),
-                            Err(TryRecvError::Empty) => break,
-                        }
-                    }
-                    touched
-                }
-                Ok(Event::Loaded(loaded)) => {
-                    self.reload(*loaded);
-                    Vec::new()
-                }
-                Ok(Event::Overrides(read)) => {
-                    said |= self.overriding.read(&self.config, read);
-                    Vec::new()
-                }
-                Ok(Event::Flags(found)) => {
-                    said |= self.overriding.take_flags(&self.config, found);
-                    Vec::new()
-                }
-                Err(RecvTimeoutError::Timeout) => Vec::new(),
+            let first = match event {
+                Ok(event) => Some(event),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
             };
+            let (mut touched, mut said) = (Vec::new(), false);
+            // What else has come meanwhile is evaluated together with it, and all of it: where a turn takes
+            // longer than the sources do, what were left would be older with each turn. But sources that come
+            // faster than they are taken in must not keep all replies from being written.
+            for event in first.into_iter().chain(events.try_iter()).take(most) {
+                match event {
+                    Event::Read(index, reading) => touched.extend(self.take(index, reading)),
+                    Event::Overrides(read) => said |= self.overriding.read(&self.config, read),
+                    Event::Flags(found) => said |= self.overriding.take_flags(&self.config, found),
+                    Event::Loaded(loaded) => {
+                        self.reload(*loaded);
+                        // What was touched before has other indices now, and is evaluated.
+                        touched.clear();
+                    }
+                    Event::Stop => return Ok(()),
+                }
+            }
             self.overriding.looking.goes_on();
             let place = self.place.as_ref().and_then(Place::directory);
             self.snapshot.changed |= self.retiring.remove(place, clock::now());
