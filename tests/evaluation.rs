@@ -19,9 +19,9 @@ mod field;
 mod golden_cases;
 
 use agentcheck::config::{self, Config, Service};
-use agentcheck::evaluate::{Decided, Memory, Outcome, Weighed, evaluate};
-use agentcheck::observe::Observed;
-use agentcheck::plan::plan;
+use agentcheck::decision::evaluate::{Decided, Memory, Outcome, Weighed, evaluate};
+use agentcheck::decision::observations::Observed;
+use agentcheck::decision::plan::plan;
 use agentcheck::reading::{Content, Failure, FileFacts, Numbers, Reading, Reason};
 use agentcheck::source::Format;
 use agentcheck_common::BootTime;

@@ -14,8 +14,9 @@
 
 mod golden_cases;
 
-use agentcheck::import::{Agent, MAX_BYTES, convert};
-use agentcheck::{config, sample, unnoticed};
+use agentcheck::config;
+use agentcheck::setup::import::{Agent, MAX_BYTES, convert};
+use agentcheck::simulation::{blind_spots, sample};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -53,7 +54,7 @@ fn imported(case: &Path) -> String {
         "{case:?}: {made}"
     );
     told.push_str(&warnings.to_string());
-    for finding in unnoticed::find(&config) {
+    for finding in blind_spots::find(&config) {
         told.push_str(&format!("warning: {}\n", finding.message()));
     }
     if let Ok(text) = fs::read_to_string(case.join("sample.json")) {
@@ -109,7 +110,7 @@ fn the_document_shows_what_loads() {
         let (config, warnings) =
             config::parse(Path::new("shown"), text).unwrap_or_else(|report| panic!("{report}"));
         assert!(warnings.rendered.is_empty(), "{warnings}");
-        let found = unnoticed::find(&config);
+        let found = blind_spots::find(&config);
         assert!(found.is_empty(), "{found:?}\n{text}");
     }
 }

@@ -22,11 +22,11 @@
 )] // a test says what it expects in the shortest way
 
 use agentcheck::config::{self, Config};
-use agentcheck::evaluate::{Memory, evaluate};
-use agentcheck::observe::Observed;
+use agentcheck::decision::evaluate::{Memory, evaluate};
+use agentcheck::decision::observations::Observed;
 use agentcheck::reading::{Content, Failure, Numbers, Reading, Reason};
+use agentcheck::simulation::blind_spots;
 use agentcheck::source::{Kind, Poller, Source, Stop};
-use agentcheck::unnoticed;
 use agentcheck_common::BootTime;
 use agentcheck_tests::scratch::Scratch;
 use std::collections::BTreeSet;
@@ -202,7 +202,7 @@ fn tried(name: &str, document: &str) -> (String, Vec<String>) {
     let scratch = Scratch::new(name);
     let file = scratch.file("agentcheck.toml");
     std::fs::write(&file, block(document, "toml").expect(name)).unwrap();
-    let (config, report) = match config::load_with(&file, unnoticed::find) {
+    let (config, report) = match config::load_with(&file, blind_spots::find) {
         Ok(loaded) => loaded,
         Err(error) => return (document.to_owned(), vec![format!("{name}: {error}")]),
     };

@@ -320,16 +320,16 @@ fn a_collector_starts_while_many_look() {
         for _ in 0..2 {
             scope.spawn(|| {
                 while !ended.load(Ordering::SeqCst) {
-                    let _ = agentcheck::lock::is_held(scratch.path());
+                    let _ = agentcheck::sys::lock::is_held(scratch.path());
                     std::thread::sleep(Duration::from_micros(100));
                 }
             });
         }
         let mut refused = 0;
         for _ in 0..200 {
-            match agentcheck::lock::take(scratch.path()) {
+            match agentcheck::sys::lock::take(scratch.path()) {
                 Ok(lock) => {
-                    let held = agentcheck::lock::is_held(scratch.path()).unwrap();
+                    let held = agentcheck::sys::lock::is_held(scratch.path()).unwrap();
                     assert_eq!(held, Some(Some(std::process::id())));
                     drop(lock);
                 }

@@ -11,9 +11,11 @@
 
 mod golden_cases;
 
-use agentcheck::account::{Lock, Look, NoStatus, account, brief, detailed, judge, listed, written};
-use agentcheck::table::Page;
-use agentcheck::text::printable;
+use agentcheck::render::table::Page;
+use agentcheck::render::text::printable;
+use agentcheck::status::overview::{
+    Lock, Look, NoStatus, account, brief, detailed, judge, listed, written,
+};
 use agentcheck_common::{BootId, BootTime};
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -14,7 +14,7 @@ mod cases;
 #[path = "conformance/expected.rs"]
 mod expected;
 
-use agentcheck::words::{Reader, Weight, dissect, told};
+use agentcheck::reply::dissect::{Reader, Weight, dissect, told};
 use agentcheck_common::Reply;
 use agentcheck_common::reply::{Administrative, Operational};
 use agentcheck_tests::address::Block;

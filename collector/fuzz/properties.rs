@@ -4,12 +4,12 @@
 // Each target uses one of them, and no other crate does.
 #![allow(dead_code, unreachable_pub, clippy::expect_used)]
 
-use agentcheck::clock::worked;
 use agentcheck::config;
 use agentcheck::expression::{Expression, Fault, Scope, Type, Unknown, Vocabulary};
-use agentcheck::prometheus::{Exposition, MOST_SERIES, Selector, bucket_bound};
+use agentcheck::reading::prometheus::{Exposition, MOST_SERIES, Selector, bucket_bound};
 use agentcheck::reading::{Content, Failure, Reading, Reason};
 use agentcheck::source::Format;
+use agentcheck::sys::clock::worked;
 use agentcheck_common::BootTime;
 use std::path::Path;
 use std::sync::LazyLock;

@@ -1,51 +1,42 @@
-//! The collector: polls applications and the host, evaluates the operator's rules and writes what is to
-//! be said, and until when, for the responder to say.
+//! The collector polls applications and the host, evaluates the operator's rules, and writes each service's
+//! reply with its expiry for the responder to print.
 //!
 //! ```text
-//! config -> sources -> readings -> evaluate -> verdict -> plan -> state file || responder -> HAProxy
+//! config -> sources -> readings -> decision -> reply -> state file || responder -> HAProxy
 //! ```
+//!
+//! The rooms, in the order of their imports: a room imports only from rooms above it. `report`, `setup` and
+//! `daemon` never import each other; `cli` may import all.
 #![forbid(unsafe_code)]
 
-pub mod account;
-pub mod background;
-pub mod capacity;
-pub mod cli;
-pub mod clock;
-pub mod config;
-pub mod confirm;
-pub mod daemon;
-pub mod derive;
-pub mod doctor;
-pub mod evaluate;
-pub mod explain;
-pub mod expression;
-pub mod fields;
-pub mod fold;
-pub mod history;
-pub mod import;
-pub mod journal;
-pub mod last_word;
-pub mod lock;
-pub mod metrics;
-pub mod observe;
-pub mod overrides;
-pub mod overrule;
-pub mod plan;
-pub mod plot;
-pub mod prometheus;
+pub mod render;
+
+pub mod filters;
+
 pub mod reading;
-pub mod recording;
-pub mod replay;
-pub mod report;
-pub mod sample;
-pub mod shape;
+
+pub mod sys;
+
+pub mod overrides;
+
 pub mod source;
-pub mod state_file;
+
+pub mod expression;
+
+pub mod reply;
+
+pub mod config;
+
+pub mod decision;
+
+pub mod simulation;
+
 pub mod status;
-pub mod table;
-pub mod template;
-pub mod text;
-pub mod units;
-pub mod unnoticed;
-pub mod wording;
-pub mod words;
+
+pub mod report;
+
+pub mod setup;
+
+pub mod daemon;
+
+pub mod cli;

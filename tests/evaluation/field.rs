@@ -123,7 +123,10 @@ fn said(config: &Config, service: &str, readings: &[String]) -> Reply {
 }
 
 fn said_last(
-    outcomes: Vec<(&agentcheck::config::Service, agentcheck::evaluate::Outcome)>,
+    outcomes: Vec<(
+        &agentcheck::config::Service,
+        agentcheck::decision::evaluate::Outcome,
+    )>,
     service: &str,
 ) -> Option<Reply> {
     let (_, outcome) = outcomes

@@ -1,6 +1,6 @@
 //! Metrics that were read: by our own reader, which refuses what is not of the format.
 
-use agentcheck::prometheus::{Exposition, Selector};
+use agentcheck::reading::prometheus::{Exposition, Selector};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// All series of a text: the name and the labels, sorted, and the value.

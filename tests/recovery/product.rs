@@ -4,11 +4,11 @@
 
 use super::policy::{Policy, Say};
 use agentcheck::config::Config;
-use agentcheck::evaluate::{Memory, Verdict, evaluate};
-use agentcheck::observe::Observed;
-use agentcheck::plan::{Plan, plan, stopping};
+use agentcheck::decision::evaluate::{Memory, Verdict, evaluate};
+use agentcheck::decision::observations::Observed;
+use agentcheck::decision::plan::{Plan, plan, stopping};
 use agentcheck::reading::{Content, Failure, Reading, Reason};
-use agentcheck::status::{MemoryStatus, RuleStatus};
+use agentcheck::status::snapshot::{MemoryStatus, RuleStatus};
 use agentcheck_common::schedule::{Schedule, encode};
 use agentcheck_common::{BootId, BootTime, Description, Reply};
 use std::sync::Arc;

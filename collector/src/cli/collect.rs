@@ -1,9 +1,10 @@
 //! `agentcheck collect`: in the foreground, or in the background as a daemon.
 
 use super::{ConfigFile, DataDir, Failed, Said, StateDir, not_loaded};
-use crate::background::{self, Identity, PidFile, Side, Starting};
-use crate::journal::{self, Destination};
-use crate::{config, daemon, unnoticed};
+use crate::simulation::blind_spots;
+use crate::sys::daemonize::{self, Identity, PidFile, Side, Starting};
+use crate::sys::logging::{self, Destination};
+use crate::{config, daemon};
 use clap::{Args, ValueEnum};
 use rustix::fs::Access;
 use std::io::{self, Write};
@@ -73,7 +74,7 @@ impl Collect {
             *path = std::path::absolute(&*path)
                 .map_err(|error| failed(&format!("{}: {error}", path.display())))?;
         }
-        match background::detach() {
+        match daemonize::detach() {
             Err(error) => Err(failed(&format!("cannot go into the background: {error}"))),
             Ok(Side::Front { said, ready: true }) => {
                 let _ = io::stderr().write_all(said.as_bytes());
@@ -125,7 +126,7 @@ impl Collect {
         }
         // As that user, so that what can be loaded now can be loaded again.
         let file = &self.config.config;
-        let loaded = config::load_with(file, unnoticed::find);
+        let loaded = config::load_with(file, blind_spots::find);
         let (config, warnings) = loaded.map_err(|error| not_loaded(&error))?;
         let mut warn = |warning: &str| {
             log::warn!("{warning}");
@@ -133,7 +134,7 @@ impl Collect {
                 starting.say(&format!("agentcheck: warning: {warning}\n"));
             }
         };
-        if let Some(wrong) = journal::start(self.destination()) {
+        if let Some(wrong) = logging::start(self.destination()) {
             warn(&wrong);
         }
         for warning in warnings.headlines() {

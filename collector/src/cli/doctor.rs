@@ -1,28 +1,30 @@
 //! `agentcheck doctor`: looks, asks and connects; what that means is told by `doctor`.
 
-mod account;
 mod balancer;
-mod look;
-mod needs;
-mod polls;
-mod wire;
+mod collector_user;
+mod host_facts;
+mod probe_client;
+mod required_paths;
+mod source_checks;
 
 use super::{ConfigFile, DataDir, Failed, Said, StateDir};
 use crate::config::{self, Config, NotLoaded, Service};
-use crate::doctor::directory::{self, Role};
-use crate::doctor::host::{self, Known};
-use crate::doctor::{Finding, Report};
-use crate::doctor::{haproxy, listener};
-use crate::{clock, state_file, status, unnoticed};
-use account::Account;
+use crate::setup::doctor::directory::{self, Role};
+use crate::setup::doctor::host::{self, Known};
+use crate::setup::doctor::{Finding, Report};
+use crate::setup::doctor::{haproxy, listener};
+use crate::simulation::blind_spots;
+use crate::status::snapshot;
+use crate::sys::{clock, state_file};
 use agentcheck_common::schedule::MAX_FILE;
 use agentcheck_common::{BootId, DEFAULT_PORT, Reply, ServiceName};
 use clap::Args;
+use collector_user::CollectorUser;
+use probe_client::Way;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
-use wire::Way;
 
 /// How many probes a second a service is expected to get at most: from four balancers, each every second.
 const PROBES: u64 = 4;
@@ -58,12 +60,12 @@ pub(super) struct Doctor {
 impl Doctor {
     /// Looks at everything.
     pub(super) fn look(&self) -> Result<Said, Failed> {
-        let look = polls::Look {
+        let look = source_checks::Look {
             config: &self.config.config,
             state_dir: &self.state.state_dir,
             services: &self.services,
         };
-        if polls::is_for_another() {
+        if source_checks::is_for_another() {
             return Ok(look.as_json().into());
         }
         let boot = clock::boot_id()
@@ -72,9 +74,11 @@ impl Doctor {
         let config = self.configuration(&mut found);
         let names = self.names(config.as_ref(), &mut found);
 
-        let status = status::left_behind(&self.state.state_dir, &boot);
-        let live = status.as_ref().and_then(|status| look::process(status.pid));
-        let account = match account::choose(self.user.as_deref(), live) {
+        let status = snapshot::left_behind(&self.state.state_dir, &boot);
+        let live = status
+            .as_ref()
+            .and_then(|status| host_facts::process(status.pid));
+        let account = match collector_user::choose(self.user.as_deref(), live) {
             Ok(account) => account,
             Err(what) => {
                 found.push(Finding::error("user", what, "--user names another"));
@@ -82,15 +86,15 @@ impl Doctor {
             }
         };
         if let Some(config) = &config {
-            found.extend(polls::findings(&look, account.as_ref()));
+            found.extend(source_checks::findings(&look, account.as_ref()));
             let pid = status.as_ref().map(|status| status.pid);
             let sources = look.sources(config);
             let pid = pid.filter(|_| live.is_some());
-            found.extend(needs::findings(&sources, &look.meant(config), pid));
+            found.extend(required_paths::findings(&sources, &look.meant(config), pid));
         }
         self.directories(account.as_ref(), &mut found);
 
-        let file = self.state.state_dir.join(status::FILE);
+        let file = self.state.state_dir.join(snapshot::FILE);
         let known = Known {
             denied: status.is_none()
                 && std::fs::File::open(file)
@@ -112,7 +116,7 @@ impl Doctor {
         }
 
         let probes = PROBES * u64::try_from(names.len()).unwrap_or(1).max(1);
-        let launchers = look::Launchers::seen();
+        let launchers = host_facts::Launchers::seen();
         let way = self.way(&launchers, &mut found);
         found.extend(launchers.findings(way.to, probes));
         self.probes(config.as_ref(), way, &names, &boot, &mut found);
@@ -143,7 +147,7 @@ impl Doctor {
     fn configuration(&self, found: &mut Vec<Finding>) -> Option<Config> {
         const ABOUT: &str = "configuration";
         let file = self.config.config.display();
-        match config::load_with(&self.config.config, unnoticed::find) {
+        match config::load_with(&self.config.config, blind_spots::find) {
             Ok((config, warnings)) => {
                 for warning in &warnings.rendered {
                     found.push(Finding::warning(
@@ -200,7 +204,7 @@ impl Doctor {
         names
     }
 
-    fn directories(&self, account: Option<&Account>, found: &mut Vec<Finding>) {
+    fn directories(&self, account: Option<&CollectorUser>, found: &mut Vec<Finding>) {
         let owner = account.map(|account| (account.uid, account.gid));
         let data = &self.data.data_dir;
         let overrides = crate::overrides::store::directory(data);
@@ -213,7 +217,7 @@ impl Doctor {
             found.push(directory::finding(
                 role,
                 &path_shown,
-                look::rights(path),
+                host_facts::rights(path),
                 owner,
             ));
         }
@@ -230,7 +234,7 @@ impl Doctor {
     }
 
     /// Where to probe: where it is told to; else where the launcher listens; else the default.
-    fn way(&self, launchers: &look::Launchers, found: &mut Vec<Finding>) -> Way {
+    fn way(&self, launchers: &host_facts::Launchers, found: &mut Vec<Finding>) -> Way {
         if let Some(to) = self.agent {
             return Way { to, from: None };
         }
@@ -255,16 +259,16 @@ impl Doctor {
             let said = || self.said(name, boot);
             let at = way.port(port_of(config, way.to, name));
             let whom = match own_port(config, name) {
-                Some(_) => wire::For::Port(name),
-                None => wire::For::Name(name),
+                Some(_) => probe_client::For::Port(name),
+                None => probe_client::For::Name(name),
             };
-            found.push(wire::probe(at, whom, &said).finding());
+            found.push(probe_client::probe(at, whom, &said).finding());
         }
         if names.len() > MAX_PROBED {
             let what = format!("the first {MAX_PROBED} services only; others by name");
             found.push(Finding::note("probe", what));
         }
-        found.push(wire::probe(way, wire::For::Nobody, &|| None).finding());
+        found.push(probe_client::probe(way, probe_client::For::Nobody, &|| None).finding());
     }
 }
 

@@ -2,18 +2,19 @@
 
 use super::screen::{self, Colour};
 use super::{ConfigFile, Failed, Said, StateDir, not_loaded, status};
-use crate::account::{self, Account, Life};
 use crate::config::{self, Config, Of, Service};
-use crate::confirm::Confirm;
-use crate::derive;
-use crate::evaluate::{Memory, evaluate};
-use crate::explain::{Evaluation, Lines, Origin};
-use crate::observe::Observed;
+use crate::decision::evaluate::{Memory, evaluate};
+use crate::decision::observations::Observed;
+use crate::filters::debounce::Confirm;
+use crate::filters::derive;
 use crate::reading::{Failure, Reading, Reason};
+use crate::render::table::{Cell, Style, Table};
+use crate::render::text::printable;
+use crate::reply::dissect;
+use crate::report::explain::{Evaluation, Lines, Origin};
 use crate::source::{Poller, Source, Stop};
-use crate::table::{Cell, Style, Table};
-use crate::text::printable;
-use crate::{clock, lock, state_file, words};
+use crate::status::overview::{self, Account, Life};
+use crate::sys::{clock, lock, state_file};
 use agentcheck_common::{BootTime, Description};
 use clap::Args;
 use std::io::Read;
@@ -95,7 +96,7 @@ fn explain_reply(line: &str) -> Result<Lines, Failed> {
         bytes.extend(line.as_bytes());
         bytes.push(b'\n');
     }
-    Ok(words::told(&bytes))
+    Ok(dissect::told(&bytes))
 }
 
 fn explain_service(name: &str, arguments: &Arguments) -> Result<Lines, Failed> {
@@ -124,7 +125,7 @@ fn explain_service(name: &str, arguments: &Arguments) -> Result<Lines, Failed> {
     let account = looked
         .as_ref()
         .ok()
-        .and_then(|look| account::account(look, &[name.to_owned()]).ok());
+        .and_then(|look| overview::account(look, &[name.to_owned()]).ok());
     let known = account
         .as_ref()
         .and_then(|account| account.services.first()?.known.as_ref());

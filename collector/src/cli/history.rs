@@ -1,9 +1,9 @@
 //! `history` and `why`: what was said, when, and for what reason.
 
 use super::{DataDir, Failed, Said};
-use crate::clock;
-use crate::history::{self, Entry};
-use crate::text::{self, printable};
+use crate::render::text::{self, printable};
+use crate::status::history::{self, Entry};
+use crate::sys::clock;
 use clap::Args;
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -1,7 +1,7 @@
 //! `agentcheck import`.
 
 use super::{Failed, Said};
-use crate::import::{Agent, load};
+use crate::setup::import::{Agent, load};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 

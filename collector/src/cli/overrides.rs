@@ -1,16 +1,16 @@
 //! `drain`, `maint`, `down`, `force-up`, `limit`, `resume`, `release`: what operators say over the rules.
 
-mod desk;
-mod words;
+mod format;
+mod session;
 
 use super::{ConfigFile, DataDir, Failed, Said, StateDir};
 use crate::overrides::{Action, Lift, MAX_REASON, Override, Stage, VERSION};
 use clap::Args;
-use desk::Desk;
+use format::{account, human, shown};
+use session::Desk;
 use std::fmt::Write as _;
 use std::thread;
 use std::time::Duration;
-use words::{account, human, shown};
 
 /// For whom, and where.
 #[derive(Args)]

@@ -1,9 +1,11 @@
 //! `record`: readings of today, for `replay`.
 
 use super::{ConfigFile, Failed, Said, not_loaded};
+use crate::config;
 use crate::daemon::Polling;
-use crate::text::counted;
-use crate::{clock, config, recording};
+use crate::render::text::counted;
+use crate::simulation::recording;
+use crate::sys::clock;
 use agentcheck_common::BootTime;
 use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};

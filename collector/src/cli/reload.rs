@@ -1,9 +1,9 @@
 //! `agentcheck reload`: the collector that is at work loads its configuration again.
 
 use super::{Failed, Said, StateDir};
-use crate::status::{self, ReloadStatus};
-use crate::text::printable;
-use crate::{clock, lock};
+use crate::render::text::printable;
+use crate::status::snapshot::{self, ReloadStatus};
+use crate::sys::{clock, lock};
 use agentcheck_common::{BootId, BootTime};
 use clap::Args;
 use rustix::process::{Pid, Signal, kill_process};
@@ -95,7 +95,7 @@ fn answer(
 ) -> Result<ReloadStatus, String> {
     let patience = Instant::now() + PATIENCE;
     loop {
-        let reload = status::left_behind(directory, boot)
+        let reload = snapshot::left_behind(directory, boot)
             .and_then(|status| status.reload)
             .filter(|reload| reload.began >= asked.0);
         if let Some(reload) = reload {
@@ -105,7 +105,7 @@ fn answer(
             return Err(format!("the collector, process {pid}, has ended meanwhile"));
         }
         if Instant::now() >= patience {
-            let file = directory.join(status::FILE);
+            let file = directory.join(snapshot::FILE);
             return Err(format!(
                 "the collector, process {pid}, was told to reload and has not said what came of it in {}: \
                  is it stopped, or can {} not be read?",

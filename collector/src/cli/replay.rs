@@ -2,10 +2,10 @@
 
 use super::{ConfigFile, Failed, Said, not_loaded};
 use crate::config::{self, Config};
-use crate::plot::{self, Band, Chart, Line, Panel};
-use crate::recording;
-use crate::replay::{Played, Track, play, weight};
-use crate::text::{counted, number};
+use crate::render::plot::{self, Band, Chart, Line, Panel};
+use crate::render::text::{counted, number};
+use crate::simulation::recording;
+use crate::simulation::replay::{Played, Track, play, weight};
 use clap::Args;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ pub(super) struct Replay {
 /// Puts a recording through one configuration, or two.
 pub(super) fn replay(given: &Replay) -> Result<Said, Failed> {
     let unreadable = |error: String| Failed(format!("{}: error: {error}\n", given.file.display()));
-    let bytes = crate::state_file::read_bounded(&given.file, MAX_BYTES)
+    let bytes = crate::sys::state_file::read_bounded(&given.file, MAX_BYTES)
         .map_err(|error| unreadable(format!("cannot be read: {error}")))?;
     let text = String::from_utf8(bytes).map_err(|_| unreadable("it is not UTF-8".to_owned()))?;
     let mut said = String::new();
@@ -108,7 +108,7 @@ fn tell(said: &mut String, config: &Config, played: &Played, all: bool) {
         let mut last: Option<(&str, String)> = None;
         for point in &track.points {
             let by = service.map_or_else(String::new, |service| {
-                crate::sample::decided_by(service, &point.decided)
+                crate::simulation::sample::decided_by(service, &point.decided)
             });
             // A weight that moves is seen in the plot.
             let kind = by.split(' ').next().unwrap_or_default().to_owned();

@@ -1,10 +1,11 @@
 //! `report`: the static page, from what lies in the directories.
 
 use super::{DataDir, Failed, Said, StateDir, span, status};
-use crate::account::{self, Life};
-use crate::report::{self, Input};
-use crate::text::printable;
-use crate::{clock, history, state_file};
+use crate::render::text::printable;
+use crate::report::html::{self, Input};
+use crate::status::history;
+use crate::status::overview::{self, Life};
+use crate::sys::{clock, state_file};
 use clap::Args;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -39,7 +40,7 @@ fn mode(text: &str) -> Result<u32, String> {
 pub(super) fn write(given: &Report) -> Result<Said, Failed> {
     let failed = |why: String| Failed(format!("agentcheck: {}\n", printable(&why)));
     let looked = status::look(&given.state.state_dir).map_err(failed)?;
-    let account = account::account(&looked, &[]).map_err(failed)?;
+    let account = overview::account(&looked, &[]).map_err(failed)?;
     // What cannot be told to whoever makes the page must not look as if it were not there.
     if let Life::Unknown(why) = &account.life {
         return Err(failed(why.clone()));
@@ -49,7 +50,7 @@ pub(super) fn write(given: &Report) -> Result<Said, Failed> {
         Err(error) => (Vec::new(), Some(error.to_string())),
     };
     let uname = rustix::system::uname();
-    let page = report::page(&Input {
+    let page = html::page(&Input {
         host: &uname.nodename().to_string_lossy(),
         wall: clock::wall_time(),
         since: given.since,

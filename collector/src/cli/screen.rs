@@ -1,6 +1,6 @@
 //! Standard output as people have it: colours or none, and how large it is.
 
-use crate::table::Page;
+use crate::render::table::Page;
 use clap::ValueEnum;
 use std::io::IsTerminal;
 

@@ -2,10 +2,10 @@
 
 use super::screen::{self, Colour};
 use super::{Failed, Said, StateDir};
-use crate::account::{self, Account, Life, Lock, Look, NoStatus};
-use crate::status::{self, Status};
-use crate::text::printable;
-use crate::{clock, lock, state_file};
+use crate::render::text::printable;
+use crate::status::overview::{self, Account, Life, Lock, Look, NoStatus};
+use crate::status::snapshot::{self, Status};
+use crate::sys::{clock, lock, state_file};
 use agentcheck_common::schedule::MAX_FILE;
 use agentcheck_common::{STATE_SUFFIX, ServiceName};
 use clap::Args;
@@ -80,11 +80,11 @@ fn failed(why: String) -> Failed {
 fn read(arguments: &Arguments) -> Result<Account, String> {
     let directory = &arguments.state.state_dir;
     let looked = look(directory)?;
-    let mut account = account::account(&looked, &arguments.service)?;
+    let mut account = overview::account(&looked, &arguments.service)?;
     if account.life == Life::Alive && disagrees(&account) {
         // The files are not read at one moment: between two of them the collector may have written both.
         std::thread::sleep(Duration::from_millis(50));
-        account = account::account(&look(directory)?, &arguments.service)?;
+        account = overview::account(&look(directory)?, &arguments.service)?;
     }
     Ok(account)
 }
@@ -105,14 +105,14 @@ fn disagrees(account: &Account) -> bool {
     })
 }
 
-fn rendered(account: &Account, arguments: &Arguments, page: crate::table::Page) -> String {
+fn rendered(account: &Account, arguments: &Arguments, page: crate::render::table::Page) -> String {
     if arguments.json {
-        return account::written(&account::listed(account), arguments.watch);
+        return overview::written(&overview::listed(account), arguments.watch);
     }
     let table = if arguments.verbose || !arguments.service.is_empty() {
-        account::detailed(account)
+        overview::detailed(account)
     } else {
-        account::brief(account)
+        overview::brief(account)
     };
     table.render(page)
 }
@@ -128,10 +128,10 @@ fn unreadable(account: &Account) -> Option<String> {
 fn checked(arguments: &Arguments) -> Said {
     let (level, why, numbers) = match read(arguments) {
         Ok(account) => {
-            let judgement = account::judge(&account);
+            let judgement = overview::judge(&account);
             (judgement.level, judgement.why.join("; "), judgement.numbers)
         }
-        Err(why) => (account::Level::Unknown, why, String::new()),
+        Err(why) => (overview::Level::Unknown, why, String::new()),
     };
     // A bar would begin the performance data.
     let why = printable(&why).replace('|', "/");
@@ -225,23 +225,25 @@ pub(super) fn look(directory: &Path) -> Result<Look, String> {
 }
 
 fn written(directory: &Path) -> Result<Status, NoStatus> {
-    let file = directory.join(status::FILE);
+    let file = directory.join(snapshot::FILE);
     let unusable = |why: String| NoStatus::Unusable(format!("{} {why}", file.display()));
     let content =
-        state_file::read_bounded(&file, status::MAX_BYTES).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => NoStatus::Missing,
-            io::ErrorKind::PermissionDenied => unusable(format!(
-                "cannot be read: {error}. It is for root, the collector's user and their group"
-            )),
-            _ => unusable(format!("cannot be read: {error}")),
+        state_file::read_bounded(&file, snapshot::MAX_BYTES).map_err(|error| {
+            match error.kind() {
+                io::ErrorKind::NotFound => NoStatus::Missing,
+                io::ErrorKind::PermissionDenied => unusable(format!(
+                    "cannot be read: {error}. It is for root, the collector's user and their group"
+                )),
+                _ => unusable(format!("cannot be read: {error}")),
+            }
         })?;
     let not_understood = |error: serde_json::Error| unusable(format!("is no account: {error}"));
     let status: Status = serde_json::from_slice(&content).map_err(not_understood)?;
-    if status.version != status::VERSION {
+    if status.version != snapshot::VERSION {
         let version = status.version;
         return Err(unusable(format!(
             "is of format {version}; this agentcheck knows format {}",
-            status::VERSION
+            snapshot::VERSION
         )));
     }
     Ok(status)

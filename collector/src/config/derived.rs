@@ -2,13 +2,13 @@
 
 mod series;
 
-use super::diagnostic::Diagnostic;
-use super::raw::{Entry, Findings, Table};
+use super::diagnostics::Diagnostic;
 use super::rules;
 use super::sources::{Sources, check_name};
+use super::toml_reader::{Entry, Findings, Table};
 use super::{Derived, Of};
-use crate::derive::Memory;
 use crate::expression::{Type, Vocabulary};
+use crate::filters::derive::Memory;
 use std::ops::Range;
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! The files of a configuration: the one that is named, and the drop-ins `conf.d/*.toml` beside it. Which
 //! they are, that nobody else may write to them, and their text; nothing of what it means.
 
-use super::trust::Trust;
-use super::{NotLoaded, diagnostic};
+use super::permissions::Trust;
+use super::{NotLoaded, diagnostics};
 use std::fs::{DirEntry, File};
 use std::io::{self, Read as _};
 use std::ops::Range;
@@ -81,7 +81,7 @@ impl Files {
     }
 
     fn add_wrong(&mut self, path: &Path, wrong: &str, remedy: Option<&str>) {
-        let told = diagnostic::of_file(path, wrong, remedy);
+        let told = diagnostics::of_file(path, wrong, remedy);
         self.wrong.push((self.files.len(), told));
     }
 

@@ -1,8 +1,8 @@
 //! The files of a configuration as one tree: each is parsed by itself, and what stands in it is found again
 //! by its place in the text of all. Nothing is set twice.
 
-use super::diagnostic::{Diagnostic, Place};
-use super::raw::Findings;
+use super::diagnostics::{Diagnostic, Place};
+use super::toml_reader::Findings;
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};

@@ -1,8 +1,8 @@
 //! `[metrics]`: where the collector writes what Prometheus is to know, and how often.
 
 use super::Metrics;
-use super::diagnostic::Diagnostic;
-use super::raw::{Entry, Findings};
+use super::diagnostics::Diagnostic;
+use super::toml_reader::{Entry, Findings};
 use std::path::PathBuf;
 use std::time::Duration;
 

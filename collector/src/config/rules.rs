@@ -1,13 +1,13 @@
 //! `[[service.NAME.rule]]`, and what rules share with other keys: states, exact lines, expressions.
 
-use super::diagnostic::Diagnostic;
-use super::raw::{Entry, Findings, Table, Text};
-use super::silence::LONGEST;
+use super::diagnostics::Diagnostic;
 use super::sources::Named;
+use super::staleness::LONGEST;
+use super::toml_reader::{Entry, Findings, Table, Text};
 use super::{Rule, State};
+use crate::expression::template::{self, Template, Written};
 use crate::expression::{Expression, Scope, Type, Vocabulary, closest};
 use crate::source::Kind;
-use crate::template::{self, Template, Written};
 use agentcheck_common::reply::NotAReply;
 use agentcheck_common::{Reply, ServiceName};
 use std::ops::Range;

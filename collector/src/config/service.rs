@@ -1,10 +1,10 @@
 //! What a service is: the types that `[service.NAME]` is read into.
 
-use crate::capacity::Terms;
 use crate::expression::Expression;
-use crate::shape::Shaping;
-use crate::template::Template;
-use crate::text::counted;
+use crate::expression::template::Template;
+use crate::filters::capacity::Terms;
+use crate::filters::shape::Shaping;
+use crate::render::text::counted;
 use agentcheck_common::{Maxconn, Percent, Reply, ServiceName};
 use std::fmt;
 use std::num::NonZeroU16;
@@ -105,7 +105,7 @@ impl fmt::Display for Service {
             Weight::Capacity(capacity) => write!(
                 f,
                 "weight by capacity, {} requests a second are 100%",
-                crate::text::number(capacity.terms.full)
+                crate::render::text::number(capacity.terms.full)
             )?,
         }
         let Shaping {
@@ -185,7 +185,7 @@ impl Weight {
     }
 }
 
-/// A weight by [`crate::capacity`].
+/// A weight by [`crate::filters::capacity`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Capacity {
     /// Requests served a second.

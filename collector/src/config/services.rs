@@ -1,10 +1,10 @@
 //! `[service.NAME]`
 
-use super::diagnostic::Diagnostic;
-use super::raw::{Entry, Findings, Table};
-use super::silence::{self, Silence};
+use super::diagnostics::Diagnostic;
 use super::sources::Sources;
-use super::weighing::Weighing;
+use super::staleness::{self, Silence};
+use super::toml_reader::{Entry, Findings, Table};
+use super::weight::Weighing;
 use super::{
     Administration, Describe, OnFailure, Rule, Service, Stale, State, Weight, derived, rules,
 };
@@ -194,7 +194,7 @@ fn service(
         stale,
         on_stop,
         release,
-    } = silence::silence(&mut table, &mut rules, findings);
+    } = staleness::silence(&mut table, &mut rules, findings);
     let administration = administration(&mut table, "administration", findings);
 
     let restarts = table.span_of("ramp").is_some() || matches!(weight, Weight::Capacity(_));
@@ -208,7 +208,7 @@ fn service(
         stale,
         on_stop,
         release,
-        on_failure: silence::on_failure(&mut table, findings),
+        on_failure: staleness::on_failure(&mut table, findings),
         administration: administration.unwrap_or(Administration::Shared),
         override_administration: self::administration(
             &mut table,
@@ -233,7 +233,7 @@ fn service(
     taken.names.extend(names);
     let polled = service.sources.iter();
     let polled: Vec<&Source> = polled.flat_map(|index| known.polled(*index)).collect();
-    service.fresh_for = silence::fresh_for(&mut table, &polled, findings);
+    service.fresh_for = staleness::fresh_for(&mut table, &polled, findings);
     warn_of_silence(&service, &span, findings);
     warn_of_what_stays(&service, &span, findings);
     table.finish(findings, &SERVICE_KEYS);

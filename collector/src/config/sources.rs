@@ -6,11 +6,11 @@ mod http;
 mod system;
 mod tcp;
 
-use super::diagnostic::Diagnostic;
-use super::raw::{Entry, Findings, Table};
-use crate::confirm::{Confirm, Count};
+use super::diagnostics::Diagnostic;
+use super::toml_reader::{Entry, Findings, Table};
 use crate::expression::Vocabulary;
-use crate::source::pace::default_jitter;
+use crate::filters::debounce::{Confirm, Count};
+use crate::source::poll_schedule::default_jitter;
 use crate::source::{DEFAULT_MAX_BYTES, Format, Source};
 use std::ops::Range;
 use std::path::PathBuf;

@@ -3,9 +3,9 @@
 
 mod calls;
 
-use super::nearest::closest;
-use super::places::span;
-use super::vocabulary::{METRICS, Type, Vocabulary};
+use super::environment::{METRICS, Type, Vocabulary};
+use super::spans::span;
+use super::suggest::closest;
 use super::{Fault, MAX_DEPTH, MAX_LOOPS, Use};
 use cel::common::ast::{
     ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr, SourceInfo,

@@ -1,7 +1,7 @@
 //! `app.metrics('name{label="x"}', 'other_name')`: the numbers of a Prometheus scrape, as a list.
 
 use super::functions::{Result, fail};
-use crate::prometheus::{Exposition, Selector};
+use crate::reading::prometheus::{Exposition, Selector};
 use cel::extractors::Arguments;
 use cel::objects::Opaque;
 use cel::{Context, ExecutionError, Value};

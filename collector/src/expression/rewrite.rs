@@ -1,9 +1,9 @@
 //! From CEL's tree to the tree that is evaluated: numbers become doubles, `source.field` becomes one
 //! variable, division and modulo become functions of ours.
 
+use super::environment::METRICS;
 use super::functions::{CONSUME, DIVIDE, ITERATE, MODULO, as_double};
 use super::metrics::SELECT;
-use super::vocabulary::METRICS;
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators};
 use cel::common::types::CelDouble;
 

@@ -1,9 +1,9 @@
 //! What expressions see of the world: the fields of each source's latest reading, as variables.
 
+use super::environment::METRICS;
 use super::functions::{self, Budget};
 use super::metrics::Scrape;
 use super::rewrite::{GOOD_SINCE, NOW, variable};
-use super::vocabulary::METRICS;
 use crate::reading::{Content, Reading, Reason};
 use agentcheck_common::BootTime;
 use cel::objects::{Key, Map};

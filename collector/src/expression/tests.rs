@@ -2,7 +2,7 @@ mod bounds;
 mod faults;
 
 use super::*;
-use crate::confirm::Confirm;
+use crate::filters::debounce::Confirm;
 use crate::reading::{Content, Failure, Reading, Reason};
 use crate::source::{Format, Kind, Source, file, http, system};
 use agentcheck_common::BootTime;

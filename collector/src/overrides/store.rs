@@ -5,7 +5,8 @@
 //! links, regular files only, and bounded; it is written readable for the collector whatever the umask is.
 
 use super::{Lift, Override, VERSION};
-use crate::state_file::{is_of_the_system, read_bounded, replace_in};
+use crate::sys::accounts::Accounts;
+use crate::sys::state_file::{is_of_the_system, read_bounded, replace_in};
 use fs2::FileExt;
 use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
 use rustix::io::Errno;
@@ -172,16 +173,10 @@ fn content(path: &Path) -> io::Result<Option<(Vec<u8>, u32)>> {
 /// The name of a user, or the number where it has none on this host.
 #[must_use]
 pub fn user(id: u32) -> String {
-    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    named(&passwd, id).unwrap_or_else(|| id.to_string())
-}
-
-fn named(passwd: &str, id: u32) -> Option<String> {
-    passwd.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let (name, _, number) = (fields.next()?, fields.next()?, fields.next()?);
-        (number.parse() == Ok(id) && !name.is_empty()).then(|| name.to_owned())
-    })
+    let accounts = Accounts::read().unwrap_or_default();
+    accounts
+        .name_of(id)
+        .map_or_else(|| id.to_string(), str::to_owned)
 }
 
 /// The directory, locked against other commands: what is read and what is written then belong together.

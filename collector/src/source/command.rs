@@ -10,16 +10,17 @@
 //!
 //! Not here: limits of memory or processor time for a command (the service manager has those for all).
 
-pub(crate) mod account;
+mod nagios;
 mod output;
-mod plugin;
+mod process_watcher;
 #[cfg(test)]
 mod tests;
-mod watch;
 
 use super::{Deadline, Format, Found, Stop, io_reason};
 use crate::reading::{Content, Failure, Reason};
+use crate::sys::accounts::Accounts;
 use output::Output;
+use process_watcher::{END_TICK, Ended, flood, kill_group, watch};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -27,7 +28,6 @@ use std::path::PathBuf;
 use std::process::{self, Child, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
-use watch::{END_TICK, Ended, flood, kill_group, watch};
 
 /// What a service manager tells the collector, and a command must not take for its own.
 const NOT_INHERITED: [&str; 6] = [
@@ -166,13 +166,13 @@ impl Runner {
             }
             self.unreaped = None;
         }
-        match self.start(deadline) {
+        match self.start() {
             Ok(child) => self.attend(child, deadline, stop),
             Err(failure) => failure.into(),
         }
     }
 
-    fn start(&self, deadline: Deadline) -> Result<Child, Failure> {
+    fn start(&self) -> Result<Child, Failure> {
         let Some((program, arguments)) = self.command.argv.split_first() else {
             return Err(Failure::new(Reason::Other, "no program is named"));
         };
@@ -187,7 +187,7 @@ impl Runner {
             command.env_remove(name);
         }
         if let Some(user) = &self.command.user {
-            become_user(&mut command, user, deadline)?;
+            become_user(&mut command, user)?;
         }
         command.envs(&self.command.env.0);
         if let Some(directory) = &self.command.directory {
@@ -288,7 +288,7 @@ fn finished(reads: Reads, status: ExitStatus, output: Vec<u8>, said: &str) -> Fo
 /// The reading of a monitoring plugin that ended by itself.
 fn plugin_finished(status: ExitStatus, output: Vec<u8>, said: &str) -> Found {
     let by_format = finished(Reads::Format(Format::Text), status, output, said);
-    let plugin = plugin::read(by_format.text.as_deref().unwrap_or_default());
+    let plugin = nagios::read(by_format.text.as_deref().unwrap_or_default());
     let outcome = match (status.code(), by_format.outcome) {
         // Bytes that are not UTF-8 are no reason not to believe the status.
         (Some(0..=2), _) => Ok(Content::Perf(plugin.perf)),
@@ -309,11 +309,7 @@ fn plugin_finished(status: ExitStatus, output: Vec<u8>, said: &str) -> Found {
 
 /// Has the command run as another user, without supplementary groups: std gives all of root's up where it
 /// changes the user and is told of no others.
-fn become_user(
-    command: &mut process::Command,
-    user: &User,
-    deadline: Deadline,
-) -> Result<(), Failure> {
+fn become_user(command: &mut process::Command, user: &User) -> Result<(), Failure> {
     // Both, because std looks at the real one before it gives the groups up.
     if !rustix::process::getuid().is_root() || !rustix::process::geteuid().is_root() {
         return Err(Failure::new(
@@ -321,7 +317,9 @@ fn become_user(
             "only a collector that runs as root can run a command as another user",
         ));
     }
-    let account = account::look_up(&user.user, user.group.as_deref(), deadline)?;
+    let account = Accounts::read()
+        .and_then(|accounts| accounts.find(&user.user, user.group.as_deref()))
+        .map_err(|wrong| Failure::new(Reason::Missing, wrong))?;
     command.uid(account.uid).gid(account.gid);
     if let Some((name, home)) = &account.known {
         command

@@ -2,7 +2,7 @@
 //!
 //! Not here: what is looked up in a document or a scrape (expressions do).
 
-use crate::prometheus::Exposition;
+use crate::reading::prometheus::Exposition;
 use crate::reading::{Content, Failure, Reason};
 use std::fmt;
 use std::sync::Arc;

@@ -22,7 +22,7 @@ pub use expected::Statuses;
 pub use request::Method;
 pub use tls::Tls;
 
-use super::lookup::Lookup;
+use super::dns::Lookup;
 use super::{Deadline, Format, Found, too_large};
 use crate::reading::{Failure, Reason};
 use error::{failure, root_cause};

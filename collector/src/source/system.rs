@@ -6,15 +6,13 @@
 //! Not here: rates and averages over time (`[derive.NAME]`); cgroups of version 1; UDP and unix sockets.
 
 mod cgroup;
-mod connections;
 mod cpu;
 mod disk;
 mod load;
 mod memory;
-mod netlink;
 mod pressure;
-mod proc_net;
 mod processes;
+mod socket_table;
 
 pub use cgroup::Cgroup;
 pub use pressure::Resource;
@@ -144,7 +142,7 @@ impl Metric {
             Self::Pressure { .. } => pressure::PARTS,
             Self::Load => load::PARTS,
             Self::Disk { .. } => disk::PARTS,
-            Self::Backlog { .. } => connections::BACKLOG_PARTS,
+            Self::Backlog { .. } => socket_table::BACKLOG_PARTS,
             Self::Connections { .. } | Self::Processes { .. } => &[],
         }
     }
@@ -226,8 +224,8 @@ impl Sampler {
             }
             Metric::Load => load::read_load(root, deadline),
             Metric::Disk { path } => disk::read_disk(path),
-            Metric::Connections { port } => connections::read_connections(root, *port, deadline),
-            Metric::Backlog { port } => connections::read_backlog(root, *port, deadline),
+            Metric::Connections { port } => socket_table::read_connections(root, *port, deadline),
+            Metric::Backlog { port } => socket_table::read_backlog(root, *port, deadline),
             Metric::Processes { name } => processes::read_processes(root, name, deadline),
         };
         if numbers.is_err() {

@@ -6,7 +6,7 @@
 //!
 //! Not here: TLS, a conversation, UDP.
 
-use super::lookup::Lookup;
+use super::dns::Lookup;
 use super::{Deadline, Found, Stop, io_reason, stopped};
 use crate::reading::{Content, Failure, Reason};
 use rustix::io::Errno;

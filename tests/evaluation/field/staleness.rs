@@ -3,7 +3,7 @@
 
 use super::super::{Player, events};
 use super::{Place, configuration, ours, read, theirs};
-use agentcheck::plan::plan;
+use agentcheck::decision::plan::plan;
 use agentcheck_common::BootTime;
 
 /// baseplugin.py, `is_stale` and `respond`; 0 is never.

@@ -1,8 +1,8 @@
 //! Asks a balancer's stats socket.
 
-use crate::doctor::Finding;
-use crate::doctor::haproxy::tables::Balancer;
-use crate::doctor::haproxy::{self, Service};
+use crate::setup::doctor::Finding;
+use crate::setup::doctor::haproxy::tables::Balancer;
+use crate::setup::doctor::haproxy::{self, Service};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::os::unix::net::UnixStream;

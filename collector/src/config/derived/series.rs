@@ -1,12 +1,12 @@
 //! `[derive.NAME]` with `source` and `series`: counters and histograms of a Prometheus scrape, each series
 //! with a memory of its own.
 
-use super::super::diagnostic::Diagnostic;
-use super::super::raw::{Entry, Findings, Table};
+use super::super::diagnostics::Diagnostic;
 use super::super::sources::Sources;
+use super::super::toml_reader::{Entry, Findings, Table};
 use super::super::{Derived, Of};
 use super::{HOUR, LEAST};
-use crate::prometheus::Selector;
+use crate::reading::prometheus::Selector;
 use crate::source::{Format, Kind};
 
 /// Reads what is left of the table once `series` has been taken out.

@@ -1,7 +1,7 @@
 //! `[source.NAME.command]`
 
-use super::super::diagnostic::Diagnostic;
-use super::super::raw::{Findings, Table};
+use super::super::diagnostics::Diagnostic;
+use super::super::toml_reader::{Findings, Table};
 use super::{absolute, absolute_path, format, max_bytes};
 use crate::source::Kind;
 use crate::source::command::{Command, Environment, Reads, User};

@@ -1,7 +1,7 @@
 //! `[source.NAME.file]`
 
-use super::super::diagnostic::Diagnostic;
-use super::super::raw::{Findings, Table};
+use super::super::diagnostics::Diagnostic;
+use super::super::toml_reader::{Findings, Table};
 use super::{absolute, max_bytes};
 use crate::source::file::{File, Missing};
 use crate::source::{Format, Kind};

@@ -1,7 +1,7 @@
 //! `[source.NAME.http]`
 
-use super::super::diagnostic::Diagnostic;
-use super::super::raw::{Findings, Table, Text};
+use super::super::diagnostics::Diagnostic;
+use super::super::toml_reader::{Findings, Table, Text};
 use super::{absolute_path, format, max_bytes, secret_path, unix_socket};
 use crate::source::http::{Credentials, Http, Method, Statuses, Tls};
 use crate::source::{Format, Kind};

@@ -1,7 +1,7 @@
 //! `[source.NAME.system]`
 
-use super::super::diagnostic::Diagnostic;
-use super::super::raw::{Findings, Table};
+use super::super::diagnostics::Diagnostic;
+use super::super::toml_reader::{Findings, Table};
 use super::absolute;
 use crate::source::Kind;
 use crate::source::system::{Cgroup, Metric, Resource};

@@ -1,12 +1,12 @@
 //! Calls and operators: whether there is such a one, and whether it takes operands and arguments of these types.
 
+use super::super::environment::{METRICS, Type};
 use super::super::functions::{ListArgument, NUMERIC};
-use super::super::nearest::closest;
 use super::super::patterns;
 use super::super::rewrite::{DEFAULT, metrics_of, written_name};
-use super::super::vocabulary::{METRICS, Type};
+use super::super::suggest::closest;
 use super::{Checker, known_metrics};
-use crate::prometheus::Selector;
+use crate::reading::prometheus::Selector;
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, operators};
 
 /// How deep `default` may nest in the place that it looks for: that place is asked for twice, first

@@ -185,11 +185,3 @@ fn who_has_no_patience_waits_for_nobody() {
     lock(&directory, PATIENCE).unwrap();
     std::fs::remove_dir_all(directory).unwrap();
 }
-
-#[test]
-fn users_have_names() {
-    let passwd = "root:x:0:0::/:/bin/sh\nbroken\n:x:5:5\nweb:x:33:33::/:\n";
-    assert_eq!(named(passwd, 33), Some("web".to_owned()));
-    assert_eq!(named(passwd, 5), None);
-    assert_eq!(named(passwd, 7), None);
-}

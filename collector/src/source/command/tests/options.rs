@@ -114,7 +114,7 @@ fn it_runs_as_the_user_that_is_named() {
     let missing = failure(&by("no-such-user", None));
     assert_eq!(
         missing.to_string(),
-        "missing: there is no user \"no-such-user\" in /etc/passwd"
+        "missing: unknown user \"no-such-user\": not in /etc/passwd"
     );
 }
 

@@ -1,0 +1,86 @@
+//! The paths that the collector has to see, and what its unit's sandbox hides of them.
+
+use super::host_facts;
+use crate::config::Service;
+use crate::setup::doctor::Finding;
+use crate::setup::doctor::sandbox::{self, Needed};
+use crate::source::tcp::Tcp;
+use crate::source::{Kind, Source};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What is to be said of the unit's sandbox; `live` is the process id of the live collector.
+pub(super) fn findings(
+    sources: &[Source],
+    services: &[&Service],
+    live: Option<u32>,
+) -> Vec<Finding> {
+    let needed = needed(sources, services);
+    if needed.is_empty() {
+        return Vec::new();
+    }
+    let units = host_facts::units(sandbox::PROPERTIES, &[sandbox::UNIT]);
+    let found = units
+        .iter()
+        .map(|unit| sandbox::findings(unit, live, &needed));
+    found.flatten().collect()
+}
+
+fn needed(sources: &[Source], services: &[&Service]) -> Vec<Needed> {
+    let need = |by: String, path: &Path| Needed {
+        by,
+        path: path.to_owned(),
+        real: fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
+    };
+    let of_sources = sources.iter().flat_map(|source| {
+        let paths = paths(&source.kind).into_iter();
+        paths.map(|path| need(format!("source {}", source.name), &path))
+    });
+    let flags = services.iter().filter_map(|service| {
+        let path = service.maintenance_file.as_deref()?;
+        Some(need(format!("maintenance_file of {}", service.name), path))
+    });
+    of_sources.chain(flags).collect()
+}
+
+/// The paths that a source reads: of a command its program, its directory, and arguments that are files.
+fn paths(kind: &Kind) -> Vec<PathBuf> {
+    match kind {
+        Kind::File(file) => vec![file.path.clone()],
+        Kind::Command(command) => {
+            let words = command.argv.iter().map(PathBuf::from).enumerate();
+            let files = words.filter(|(index, path)| {
+                path.is_absolute()
+                    && (*index == 0 || fs::metadata(path).is_ok_and(|data| data.is_file()))
+            });
+            let files = files.map(|(_, path)| path);
+            files.chain(command.directory.clone()).collect()
+        }
+        Kind::Http(http) => http.unix.iter().cloned().collect(),
+        Kind::Tcp(Tcp::Unix(path)) => vec![path.clone()],
+        Kind::Tcp(Tcp::Address { .. }) | Kind::System(_) => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::command::Command;
+
+    #[test]
+    fn of_a_command_its_program_its_directory_and_its_files() {
+        let mut command =
+            Command::of(&["/nowhere/run", "-o", "/nowhere/out", "/etc/passwd", "/etc"]);
+        command.directory = Some("/nowhere".into());
+        let found = paths(&Kind::Command(command));
+        assert_eq!(
+            found,
+            ["/nowhere/run", "/etc/passwd", "/nowhere"].map(PathBuf::from)
+        );
+        // By PATH, in which nothing is hidden.
+        assert_eq!(
+            paths(&Kind::Command(Command::of(&["true"]))),
+            [""; 0].map(PathBuf::from)
+        );
+    }
+}

@@ -1,0 +1,113 @@
+//! The history at work: on a thread of its own, because the data directory may be on a disk that hangs, and
+//! replies must not wait for it.
+
+use super::failure_log::{Count, Repeated};
+use crate::config::Service;
+use crate::decision::evaluate::Decided;
+use crate::status::history::{Entry, Notes, Recorder};
+use crate::sys::clock;
+use agentcheck_common::{BootId, BootTime, Reply};
+use log::{Level, info, warn};
+use std::io;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// How many entries may wait for the disk: with a few services, those of some hours.
+const WAITING: usize = 1000;
+
+/// What happens is noted by the loop, and written by the thread.
+pub(super) struct Recording {
+    notes: Notes,
+    sender: SyncSender<Entry>,
+    thread: JoinHandle<()>,
+    /// How many entries found no room.
+    lost: u64,
+    /// How many could not be written.
+    failures: Count,
+}
+
+impl Recording {
+    /// Begins to write below a data directory.
+    ///
+    /// # Errors
+    /// Where the system gives no more threads.
+    pub(super) fn start(data: &Path, boot: BootId) -> io::Result<Self> {
+        let (sender, entries) = sync_channel(WAITING);
+        let data = data.to_owned();
+        let told = Repeated::new(Level::Warn, "the history".to_owned(), "written", "");
+        let failures = told.failures();
+        let thread = thread::Builder::new()
+            .name("history".to_owned())
+            .spawn(move || write(&data, &entries, told))?;
+        Ok(Self {
+            notes: Notes::new(boot),
+            sender,
+            thread,
+            lost: 0,
+            failures,
+        })
+    }
+
+    /// How many entries could not be written, or found no room.
+    pub(super) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// Something happened to the collector itself.
+    pub(super) fn collector(&mut self, what: &str) {
+        let entry = self.notes.collector(what, clock::now(), clock::wall_time());
+        self.hand_on(entry);
+    }
+
+    /// Takes note of what is said for a service.
+    pub(super) fn note(&mut self, of: &Service, reply: &Reply, decided: &Decided, now: BootTime) {
+        let now = (now, clock::wall_time());
+        if let Some(entry) = self.notes.note(of, reply, decided, now) {
+            self.hand_on(entry);
+        }
+    }
+
+    fn hand_on(&mut self, entry: Entry) {
+        match self.sender.try_send(entry) {
+            Ok(()) if self.lost > 0 => {
+                info!(
+                    "the history can be written again, without {} entries",
+                    self.lost
+                );
+                self.lost = 0;
+            }
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => {
+                if self.lost == 0 {
+                    warn!("the disk of the history hangs: what happens is not written down");
+                }
+                self.lost += 1;
+                self.failures.fetch_add(1, Ordering::Relaxed);
+            }
+            // The thread ends only when this is dropped.
+            Err(TrySendError::Disconnected(_)) => {}
+        }
+    }
+
+    /// Lets what is noted get to the disk until then at the latest.
+    pub(super) fn end(self, latest: Instant) {
+        drop(self.sender);
+        while !self.thread.is_finished() && Instant::now() < latest {
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// Writes whatever comes. Nothing waits for it.
+fn write(data: &Path, entries: &Receiver<Entry>, mut told: Repeated) {
+    let (mut recorder, opened) = Recorder::open(data);
+    if let Err(error) = opened {
+        info!("{}: no history is kept: {error}", data.display());
+    }
+    for entry in entries {
+        told.recorded(recorder.write(&entry));
+    }
+}

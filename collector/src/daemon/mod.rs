@@ -1,0 +1,373 @@
+//! The shell around everything that decides: threads that poll, the loop that evaluates and publishes,
+//! signals, and what the service manager is told.
+//!
+//! Sources are polled on other threads, so that one that hangs delays nobody. They hand their readings to
+//! one loop, which alone evaluates and writes.
+
+mod active_overrides;
+mod clock_jumps;
+mod counters;
+mod evaluate;
+mod failure_log;
+mod history_writer;
+mod metrics_writer;
+mod override_watcher;
+mod poll_threads;
+mod reload;
+mod retirement;
+mod scheduler;
+mod service;
+mod service_manager;
+mod shared_poller;
+mod state_dir;
+mod status_snapshot;
+mod status_writer;
+
+use crate::config::Config;
+use crate::decision::observations::Observed;
+use crate::overrides::store::Stored;
+use crate::reading::{Reading, Reason};
+use crate::render::text;
+use crate::status::snapshot::{self, ReloadStatus, SourceStatus};
+use crate::sys::clock;
+use crate::sys::lock::NotLocked;
+use crate::sys::log_throttle::Fold;
+use active_overrides::Overriding;
+use agentcheck_common::{BootId, BootTime, ServiceName};
+use clock_jumps::Clocks;
+use counters::Counting;
+use history_writer::Recording;
+use log::info;
+use metrics_writer::Exposing;
+use override_watcher::Flags;
+pub(crate) use poll_threads::Polling;
+use reload::{Loaded, Loading};
+use retirement::Retiring;
+use scheduler::Agenda;
+use service::Running;
+use service_manager::Manager;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use state_dir::Place;
+use status_snapshot::Snapshot;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long polls that are under way get to end when the collector stops.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The longest that the loop sleeps, so that it proves to the watchdog that it lives.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+/// Why the collector does not run.
+#[derive(Debug)]
+pub enum NotRun {
+    /// The state directory is not to be had.
+    NotLocked(NotLocked),
+    /// The kernel's boot id cannot be read.
+    NoBootId(io::Error),
+    /// Signals or threads are not to be had.
+    NoThreads(io::Error),
+    /// The state directory went away while it was at work, and a service manager can bring it back.
+    Lost(PathBuf),
+}
+
+impl fmt::Display for NotRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotLocked(error) => error.fmt(f),
+            Self::NoBootId(error) => write!(f, "no boot id, and so no time to go by: {error}"),
+            Self::NoThreads(error) => write!(
+                f,
+                "no threads are to be had: {error}. Each source of kind http, tcp or command takes one; what \
+                 limits them are `ulimit -u` and, in a unit, TasksMax="
+            ),
+            Self::Lost(directory) => write!(
+                f,
+                "the state directory {} is lost: ends, so that the service manager makes it again",
+                directory.display()
+            ),
+        }
+    }
+}
+
+/// What wakes the loop.
+enum Event {
+    /// A poll of the source with this number has finished.
+    Read(usize, Reading),
+    /// The overrides, as they are in their directory.
+    Overrides(io::Result<Stored>),
+    /// What a look for flag files has found.
+    Flags(Flags),
+    /// A configuration was loaded that somebody has asked for.
+    Loaded(Box<Loaded>),
+    /// The collector is to stop.
+    Stop,
+}
+
+/// How many readings may wait for the loop, where there are not that many sources: others may come with
+/// another configuration.
+const READINGS: usize = 256;
+
+/// Polls, evaluates and publishes until told to stop by SIGTERM or SIGINT; loads `file` again, of which
+/// `config` is what it says now, at SIGHUP. A `dry` run writes nothing: it reads what an operator has said and
+/// where another collector is, and prints what it would say.
+///
+/// Calls `ready` when it is at work.
+///
+/// # Errors
+/// Where it cannot begin.
+pub fn run(
+    config: Config,
+    file: &Path,
+    directory: &Path,
+    data: &Path,
+    dry: bool,
+    ready: impl FnOnce(),
+) -> Result<(), NotRun> {
+    let boot = clock::boot_id().map_err(NotRun::NoBootId)?;
+    // Before anybody can find out by the lock whom to send one.
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(NotRun::NoThreads)?;
+    let place = if dry {
+        None
+    } else {
+        Some(Place::take(directory).map_err(NotRun::NotLocked)?)
+    };
+
+    // As many as can be waiting: a thread that finds it full waits, and polls no more meanwhile.
+    let most = config.sources.len().max(READINGS) + 2;
+    let (sender, events) = sync_channel(most);
+    let read = sender.clone();
+    let take = move |number, reading| read.send(Event::Read(number, reading)).is_ok();
+    let polling = Polling::start(&config.sources, take).map_err(NotRun::NoThreads)?;
+    let loading = Loading::start(file, sender.clone()).map_err(NotRun::NoThreads)?;
+    let mut collector = Collector::new(config, polling, directory, place, data, boot, &sender)
+        .map_err(NotRun::NoThreads)?;
+    let signalled = sender;
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            for signal in signals.forever() {
+                if signal == SIGHUP {
+                    loading.ask();
+                    continue;
+                }
+                // An error means that the loop has ended already.
+                let _ = signalled.send(Event::Stop);
+                return;
+            }
+        })
+        .map_err(NotRun::NoThreads)?;
+
+    collector.record("starts");
+    collector.manager.ready();
+    ready();
+    info!(
+        "collecting: {}, {}, into {}",
+        text::counted(collector.config.sources.len(), "source"),
+        text::counted(collector.config.services.len(), "service"),
+        directory.display()
+    );
+    let end = collector.work(&events, most);
+
+    Manager::stopping();
+    if end.is_ok() {
+        info!("stopping; what was said last stands as scheduled, but where on_stop says otherwise");
+        collector.publish_stop();
+    }
+    drop(events);
+    collector.polling.stop();
+    let patience = Instant::now() + PATIENCE;
+    while !collector.polling.is_over() && Instant::now() < patience {
+        thread::sleep(Duration::from_millis(5));
+    }
+    if let Some(history) = collector.history.take() {
+        history.end(patience);
+    }
+    end
+}
+
+struct Collector {
+    config: Config,
+    /// When it was loaded.
+    loaded: BootTime,
+    /// How the latest attempt to load another one ended.
+    reloaded: Option<ReloadStatus>,
+    polling: Polling,
+    /// Where replies are read.
+    directory: PathBuf,
+    /// Where replies are written; none in a dry run.
+    place: Option<Place>,
+    boot: BootId,
+    started: BootTime,
+    observed: Observed,
+    overriding: Overriding,
+    running: Vec<Running>,
+    retiring: Retiring,
+    agenda: Agenda,
+    /// The latest poll of each source.
+    sources: Vec<Option<SourceStatus>>,
+    /// What the log has told of each source.
+    told: Vec<Fold<Reason>>,
+    snapshot: Snapshot,
+    /// None in a dry run.
+    history: Option<Recording>,
+    counting: Counting,
+    exposing: Exposing,
+    manager: Manager,
+}
+
+impl Collector {
+    fn new(
+        config: Config,
+        polling: Polling,
+        directory: &Path,
+        place: Option<Place>,
+        data: &Path,
+        boot: BootId,
+        sender: &SyncSender<Event>,
+    ) -> io::Result<Self> {
+        let started = clock::now();
+        let before = snapshot::left_behind(directory, &boot);
+        let overriding = Overriding::new(&config, data, &boot, before.as_ref(), sender)?;
+        let running = config
+            .services
+            .iter()
+            .map(|service| {
+                let overridden = !overriding.standing(&config, service, started).is_empty();
+                let before = before.as_ref();
+                Running::new(service, before, overridden, directory, &boot, started)
+            })
+            .collect();
+        let mut observed = Observed::new(&config, started);
+        for (name, derived) in before.iter().flat_map(|before| &before.derived) {
+            observed.go_on(name, &derived.kept(), started);
+        }
+        let mut retiring = Retiring::new(directory, boot);
+        let writable = place.as_ref().and_then(Place::directory);
+        if let (Some(before), Some(_)) = (&before, writable) {
+            let is_configured = |name: &ServiceName| config.service(name).is_some();
+            retiring.go_on(before, is_configured, writable, started);
+        }
+        let history = match place {
+            Some(_) => Some(Recording::start(data, boot)?),
+            None => None,
+        };
+        Ok(Self {
+            observed,
+            overriding,
+            agenda: Agenda::new(&config, started),
+            told: vec![Fold::default(); config.sources.len()],
+            sources: vec![None; config.sources.len()],
+            snapshot: Snapshot::new(),
+            history,
+            counting: Counting::default(),
+            exposing: Exposing::new(config.metrics.as_ref()),
+            manager: Manager::default(),
+            loaded: started,
+            reloaded: None,
+            polling,
+            retiring,
+            directory: directory.to_owned(),
+            config,
+            place,
+            boot,
+            started,
+            running,
+        })
+    }
+
+    /// Until told to stop, or until it is better to be started again; of `events`, at most so many are waiting.
+    fn work(&mut self, events: &Receiver<Event>, most: usize) -> Result<(), NotRun> {
+        let mut clocks = Clocks::now();
+        loop {
+            let sleep = self.sleep();
+            let event = events.recv_timeout(sleep);
+            clocks = self.tell_lapses(clocks, sleep);
+            let first = match event {
+                Ok(event) => Some(event),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            };
+            let (mut touched, mut said) = (Vec::new(), false);
+            // What else has come meanwhile is evaluated together with it, and all of it: where a turn takes
+            // longer than the sources do, what were left would be older with each turn. But sources that come
+            // faster than they are taken in must not keep all replies from being written.
+            for event in first.into_iter().chain(events.try_iter()).take(most) {
+                match event {
+                    Event::Read(index, reading) => touched.extend(self.take(index, reading)),
+                    Event::Overrides(read) => said |= self.overriding.read(&self.config, read),
+                    Event::Flags(found) => said |= self.overriding.take_flags(&self.config, found),
+                    Event::Loaded(loaded) => {
+                        self.reload(*loaded);
+                        // What was touched before has other indices now, and is evaluated.
+                        touched.clear();
+                    }
+                    Event::Stop => return Ok(()),
+                }
+            }
+            self.overriding.looking.goes_on();
+            let place = self.place.as_ref().and_then(Place::directory);
+            self.snapshot.changed |= self.retiring.remove(place, clock::now());
+            self.evaluate(&touched, said);
+            self.expose();
+            self.manager.goes_on();
+            let place = self.place.as_ref();
+            if let Some(lost) = place.and_then(|place| place.lost_for_good(clock::now())) {
+                return Err(NotRun::Lost(lost.to_owned()));
+            }
+        }
+    }
+
+    /// Whether nothing is to be written.
+    fn is_dry(&self) -> bool {
+        self.place.is_none()
+    }
+
+    /// What happens to the collector itself belongs to the history.
+    fn record(&mut self, what: &str) {
+        if let Some(history) = &mut self.history {
+            history.collector(what);
+        }
+    }
+
+    /// The last words.
+    fn publish_stop(&mut self) {
+        let now = clock::now();
+        if self.is_dry() {
+            return;
+        }
+        self.record("is told to stop");
+        self.look_at_place(now);
+        self.write_status(now);
+        let Some(directory) = self.place.as_ref().and_then(Place::directory) else {
+            return;
+        };
+        for (service, running) in self.config.services.iter().zip(&self.running) {
+            running.publish_stop(service, directory, &self.boot, now);
+        }
+    }
+
+    /// How long nothing has to be done.
+    fn sleep(&self) -> Duration {
+        let retiring = self.retiring.next();
+        let wake = self
+            .agenda
+            .next()
+            .into_iter()
+            .chain(retiring)
+            .min()
+            .map_or(LONGEST_SLEEP, |at| at.since(clock::now()));
+        let status = self
+            .snapshot
+            .next()
+            .saturating_duration_since(Instant::now());
+        wake.min(status)
+            .min(self.exposing.rest())
+            .min(LONGEST_SLEEP)
+    }
+}

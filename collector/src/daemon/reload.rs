@@ -1,0 +1,216 @@
+//! Another configuration for a collector at work, without a gap: it is loaded beside the loop, and taken over
+//! between two turns of it. One that cannot be used changes nothing.
+
+use super::override_watcher::{self, Flags};
+use super::service::Running;
+use super::service_manager::Manager;
+use super::state_dir::Place;
+use super::{Collector, Event};
+use crate::config::{self, Change, Config, NotLoaded, Report};
+use crate::render::text;
+use crate::simulation::blind_spots;
+use crate::status::snapshot::ReloadStatus;
+use crate::sys::clock;
+use agentcheck_common::{BootTime, ServiceName};
+use log::{error, info, warn};
+use std::io;
+use std::path::Path;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread;
+
+/// The most that is kept of what is wrong with a configuration, in characters.
+const MAX_SAID: usize = 8 << 10;
+
+/// How many more mistakes than one are told in the log.
+const MOST_MISTAKES: usize = 9;
+
+/// A configuration that was loaded, or not.
+pub(super) struct Loaded {
+    began: BootTime,
+    outcome: Result<(Config, Report), NotLoaded>,
+    /// Where its flag files are.
+    flags: Flags,
+}
+
+/// Asks for another configuration.
+pub(super) struct Loading {
+    wanted: SyncSender<()>,
+}
+
+impl Loading {
+    /// A thread that loads `file` when it is asked to: a file system that has gone away must hold up neither
+    /// the loop nor a signal to stop.
+    ///
+    /// # Errors
+    /// Where the system gives no more threads.
+    pub(super) fn start(file: &Path, sender: SyncSender<Event>) -> io::Result<Self> {
+        let file = file.to_owned();
+        let (wanted, requests) = sync_channel(1);
+        thread::Builder::new()
+            .name("reload".to_owned())
+            .spawn(move || {
+                while requests.recv().is_ok() {
+                    Manager::reloading();
+                    let began = clock::now();
+                    let outcome = config::load_with(&file, blind_spots::find);
+                    let flags = match &outcome {
+                        Ok((config, _)) => override_watcher::flags(config),
+                        Err(_) => Flags::new(),
+                    };
+                    let loaded = Box::new(Loaded {
+                        began,
+                        outcome,
+                        flags,
+                    });
+                    if sender.send(Event::Loaded(loaded)).is_err() {
+                        return;
+                    }
+                }
+            })?;
+        Ok(Self { wanted })
+    }
+
+    /// Asks for one. Where one is asked for already that has not begun, that one will do.
+    pub(super) fn ask(&self) {
+        match self.wanted.try_send(()) {
+            Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(())) => {}
+        }
+    }
+}
+
+impl Collector {
+    /// Takes another configuration over, or tells why not.
+    pub(super) fn reload(&mut self, loaded: Loaded) {
+        let now = clock::now();
+        let Loaded {
+            began,
+            outcome,
+            flags,
+        } = loaded;
+        let outcome = match outcome {
+            Ok((config, warnings)) => {
+                for warning in warnings.headlines() {
+                    warn!("{warning}");
+                }
+                self.take_over(config, flags, now)
+                    .map_err(|error| format!("no threads for its sources: {error}"))
+            }
+            Err(error) => {
+                log_mistakes(&error);
+                Err(error.to_string())
+            }
+        };
+        let ok = outcome.is_ok();
+        let said = match outcome {
+            Ok(change) => {
+                self.loaded = now;
+                self.record("loads another configuration");
+                format!(
+                    "{}, {}; {change}",
+                    text::counted(self.config.sources.len(), "source"),
+                    text::counted(self.config.services.len(), "service"),
+                )
+            }
+            Err(why) => why,
+        };
+        let first = said.lines().next().unwrap_or_default();
+        if ok {
+            info!("reloaded: {first}");
+        } else {
+            error!("not reloaded, the configuration of before is in force: {first}");
+        }
+        self.reloaded = Some(ReloadStatus {
+            began: began.0,
+            ok,
+            said: said.chars().take(MAX_SAID).collect(),
+        });
+        self.exposing.reloaded(ok, self.config.metrics.as_ref());
+        self.evaluate(&[], true);
+        self.manager.ready();
+    }
+
+    /// # Errors
+    /// Where the system has no threads for new sources; then nothing has changed.
+    fn take_over(&mut self, config: Config, flags: Flags, now: BootTime) -> io::Result<Change> {
+        let change = Change::between(&self.config, &config);
+        self.polling.change(&config.sources, &change.kept)?;
+        self.observed.reload(&config, &change, now);
+        self.overriding.reload(&config, flags);
+        carry(&mut self.told, &change, config.sources.len());
+        carry(&mut self.sources, &change, config.sources.len());
+        let before = std::mem::replace(&mut self.config, config);
+        self.take_over_services(&before, now);
+        self.agenda = super::Agenda::new(&self.config, now);
+        warn_of_wording(&change);
+        for name in &change.removed {
+            let limit = before
+                .service(name)
+                .and_then(|service| service.maxconn.as_ref());
+            let normal = limit.map(|limit| limit.normal);
+            let directory = self.place.as_ref().and_then(Place::directory);
+            self.retiring.retire(name, normal, directory, now);
+        }
+        Ok(change)
+    }
+
+    fn take_over_services(&mut self, before: &Config, now: BootTime) {
+        let names = before.services.iter().map(|service| service.name);
+        let running = std::mem::take(&mut self.running).into_iter();
+        let mut running: std::collections::BTreeMap<ServiceName, Running> =
+            names.zip(running).collect();
+        for service in &self.config.services {
+            let goes_on = running
+                .remove(&service.name)
+                .zip(before.service(&service.name));
+            let one = match goes_on {
+                Some((mut one, before)) => {
+                    one.reload(before, service);
+                    one
+                }
+                None => {
+                    self.retiring.is_back(&service.name);
+                    let standing = self.overriding.standing(&self.config, service, now);
+                    let overridden = !standing.is_empty();
+                    Running::new(service, None, overridden, &self.directory, &self.boot, now)
+                }
+            };
+            self.running.push(one);
+        }
+    }
+}
+
+/// The mistakes after the first, of which the last line of the log tells: a line for each, and so many.
+fn log_mistakes(error: &NotLoaded) {
+    let NotLoaded::Wrong(report) = error else {
+        return;
+    };
+    for mistake in report.headlines().skip(1).take(MOST_MISTAKES) {
+        error!("{mistake}");
+    }
+}
+
+/// What is known of sources by index, under their new indices.
+fn carry<T: Default>(known: &mut Vec<T>, change: &Change, sources: usize) {
+    let mut next = Vec::with_capacity(sources);
+    for before in change.kept.iter().take(sources) {
+        let before = before.and_then(|before| known.get_mut(before));
+        next.push(before.map(std::mem::take).unwrap_or_default());
+    }
+    *known = next;
+}
+
+/// A drain or maint that was said with the words of an owner is not taken back by replies without them.
+fn warn_of_wording(change: &Change) {
+    for name in &change.disowned {
+        warn!(
+            "{name}: replies say ready, drain and maint no more. If a balancer still has what they said \
+             last: agentcheck release {name}"
+        );
+    }
+    for name in &change.owned {
+        warn!(
+            "{name}: replies say ready, drain and maint from now on, and so undo what operators set on the \
+             balancers"
+        );
+    }
+}

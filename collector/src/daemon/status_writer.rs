@@ -1,0 +1,66 @@
+//! What the collector shows of itself: the status snapshot, and a line for the service manager.
+
+use super::Collector;
+use super::state_dir::Place;
+use crate::render::text;
+use crate::status::snapshot::{self, DerivedStatus, ReloadStatus, Status};
+use agentcheck_common::BootTime;
+
+/// How many characters of a mistake the service manager shows.
+const MOST_TOLD: usize = 200;
+
+impl Collector {
+    /// Writes the snapshot, where there is a directory for it.
+    pub(super) fn write_status(&mut self, now: BootTime) {
+        let sources = self.config.sources.iter().zip(&self.sources);
+        let services = self.config.services.iter().zip(&self.running);
+        let status = || Status {
+            version: snapshot::VERSION,
+            boot: self.boot.to_string(),
+            pid: std::process::id(),
+            started: self.started.0,
+            at: now.0,
+            sources: sources
+                .filter_map(|(source, latest)| Some((source.name.clone(), latest.clone()?)))
+                .collect(),
+            services: services
+                .map(|(service, running)| {
+                    let mut status = running.status(service);
+                    status.configured(&self.config, service);
+                    (service.name.to_string(), status)
+                })
+                .collect(),
+            derived: self
+                .observed
+                .kept()
+                .map(|(name, kept)| (name.to_owned(), DerivedStatus::of(kept)))
+                .collect(),
+            override_faults: self.overriding.faults().to_vec(),
+            loaded: Some(self.loaded.0),
+            reload: self.reloaded.clone(),
+            retiring: self.retiring.statuses(),
+        };
+        match self.place.as_ref().and_then(Place::directory) {
+            Some(directory) => self.snapshot.write(directory, status),
+            None => self.snapshot.passed(),
+        }
+        self.tell_summary();
+    }
+
+    /// Tells the service manager what it is to show, where that is something else.
+    fn tell_summary(&mut self) {
+        let polled = self.sources.iter().flatten();
+        let failing = polled.filter(|source| !source.ok).count();
+        let refused = self.reloaded.as_ref().and_then(ReloadStatus::refused);
+        let refused = refused.map_or_else(String::new, |first| {
+            let first: String = text::printable(first).chars().take(MOST_TOLD).collect();
+            format!("NOT reloaded: {first}; still as before: ")
+        });
+        let summary = format!(
+            "{refused}{}, {}, {failing} failing",
+            text::counted(self.config.services.len(), "service"),
+            text::counted(self.config.sources.len(), "source")
+        );
+        self.manager.show(summary);
+    }
+}

@@ -1,0 +1,324 @@
+//! Readings, what is remembered and `now` in; a verdict, what is to be remembered and when to ask again
+//! out. Pure: no clock, no file, no thread.
+//!
+//! A rule holds or does not, or that is unknown (a source failed, a key is missing). Rules are tried in
+//! order:
+//!
+//! | the rule now | when last known | what happens |
+//! |---|---|---|
+//! | holds | any | it decides |
+//! | does not hold | any | the next rule is tried |
+//! | unknown | true, and still fresh | the rule still decides |
+//! | unknown | false, and still fresh | later rules are tried, but only one that is unknown too and held may decide; else `on_failure` |
+//! | unknown | none, or no longer fresh | `on_failure` |
+//!
+//! So what is unknown never takes a server out that was in, nor lets one in that was out, and a look at
+//! another source never answers for one that is gone: while a rule is unknown, no later rule and no weight
+//! decides in its place. A weight that is unknown is answered by `on_failure` too.
+
+mod description;
+mod inputs;
+mod rules;
+mod weight;
+
+pub use description::Shown;
+pub use rules::Truth;
+
+use crate::config::{OnFailure, Service, State};
+use crate::expression::{Scope, Simple};
+use crate::filters::capacity::{self, Basis};
+use crate::filters::shape::{self, Shaped};
+use crate::overrides::Action;
+use crate::reading::Reason;
+use crate::reply::compose::{self, Manner};
+use agentcheck_common::{BootTime, Description, Maxconn, Operational, Reply};
+use description::Why;
+use inputs::Polled;
+use std::time::Duration;
+
+/// How long before a verdict runs out it is renewed or replaced: a live collector must not be so late that
+/// what is said of a dead one is heard. A tenth of the freshness, and at most this.
+const GRACE: Duration = Duration::from_millis(250);
+
+/// How long a poll is good for deciding, where what it leads to is fresh for `fresh_for`.
+fn good_for(service: &Service) -> Duration {
+    service
+        .fresh_for
+        .saturating_sub(GRACE.min(service.fresh_for / 10))
+}
+
+/// What is known of one source: its latest finished poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Latest {
+    /// When the poll was sent.
+    pub sent: BootTime,
+    /// Why it failed, if it did.
+    pub failure: Option<Reason>,
+}
+
+/// Everything that evaluation looks at, besides the service and what it remembers.
+pub struct World<'w> {
+    /// The names of the sources, in the order of the configuration.
+    pub names: &'w [String],
+    /// The latest poll of each source, in the same order; `None` before the first has finished.
+    pub latest: &'w [Option<Latest>],
+    /// The values that those polls gave.
+    pub scope: &'w Scope<'w>,
+    /// Since when polls are made.
+    pub started: BootTime,
+}
+
+/// What a service remembers from one evaluation to the next.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Memory {
+    /// The last reply that a rule or the weight led to: what `keep` keeps.
+    pub last: Option<Reply>,
+    /// How long that stands without a collector, where it takes the server out; none is for ever.
+    pub stand_for: Option<Duration>,
+    /// The last known truth of each rule, in their order.
+    pub truths: Vec<Option<Truth>>,
+    /// The server was taken out and its weight has not decided since.
+    pub out: bool,
+    /// Of the shaping of the weight.
+    pub shape: shape::Memory,
+    /// Of a weight by capacity.
+    pub capacity: capacity::Memory,
+    /// When the application was started, as it says itself.
+    pub start: Option<Simple>,
+    /// What counts since then.
+    pub counter: Option<f64>,
+    /// The values that a rule's description has shown last.
+    pub shown: Vec<Shown>,
+    /// Until when the balancers' drain and maint are lifted, because an override was worded as owner.
+    pub lift: Option<BootTime>,
+}
+
+/// Who decided.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decided {
+    /// The rule with this index; `kept` says why it is unknown by now, if it is.
+    Rule {
+        /// Index into the service's rules.
+        index: usize,
+        /// Why what was last known of the rule stands.
+        kept: Option<String>,
+    },
+    /// The weight.
+    Weight(Weighed),
+    /// Nobody could: why.
+    Failure(String),
+    /// An operator, over all of these.
+    Override(Forced),
+}
+
+/// What an operator said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forced {
+    /// What is wanted.
+    pub action: Action,
+    /// Who said it.
+    pub by: String,
+}
+
+/// How a weight came about.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Weighed {
+    /// Its stages.
+    pub shaped: Shaped,
+    /// Where a weight by capacity comes from.
+    pub basis: Option<Basis>,
+    /// Whether the server is on its way back.
+    pub ramping: bool,
+}
+
+/// What is to be said, and how long it is good.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// What is said.
+    pub reply: Reply,
+    /// Who decided it.
+    pub decided: Decided,
+    /// When the oldest poll that it rests on was sent.
+    pub of: BootTime,
+    /// When it stops being fresh: always later than the moment of evaluation.
+    pub until: BootTime,
+    /// How long a reply that takes the server out stands after that; none is for ever.
+    pub stand_for: Option<Duration>,
+}
+
+/// The outcome of one evaluation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// The verdict; `None` where there is nothing to say yet: sources have not been polled, or nothing
+    /// was ever said that could be kept.
+    pub verdict: Option<Verdict>,
+    /// To be given to the next evaluation.
+    pub memory: Memory,
+    /// When to evaluate again if no news comes.
+    pub wake_at: BootTime,
+}
+
+/// Evaluates a service at `now`.
+#[must_use]
+pub fn evaluate(service: &Service, world: &World<'_>, memory: &Memory, now: BootTime) -> Outcome {
+    let polled = Polled::new(service, world, now);
+    if polled.waiting {
+        return Outcome {
+            verdict: None,
+            memory: memory.clone(),
+            wake_at: world.started.after(good_for(service)),
+        };
+    }
+    let overdue: Vec<&str> = polled.overdue().collect();
+    let overdue_scope;
+    let scope = if overdue.is_empty() {
+        world.scope
+    } else {
+        overdue_scope = world.scope.with_overdue(&overdue);
+        &overdue_scope
+    };
+
+    let mut memory = memory.clone();
+    memory.truths.resize(service.rules.len(), None);
+    let mut walk = Walk {
+        service,
+        polled: &polled,
+        scope,
+        of: now,
+        wake_at: BootTime(u64::MAX),
+        now,
+    };
+    walk.look_for_restarts(&mut memory);
+    let decided = match walk.rules(&mut memory.truths) {
+        Some(decided) => decided,
+        None => walk.weigh(&mut memory),
+    };
+    let verdict = walk.verdict(decided, &mut memory);
+    let news = polled.wake_at(service, now).min(walk.wake_at);
+    Outcome {
+        // A truth that is only kept may end before any source is overdue.
+        wake_at: verdict.as_ref().map_or(news, |verdict| {
+            news.min(verdict.of.after(good_for(service)))
+                .max(now.after(Duration::from_millis(1)))
+        }),
+        verdict,
+        memory,
+    }
+}
+
+/// One walk through rules and weight.
+struct Walk<'w> {
+    service: &'w Service,
+    polled: &'w Polled<'w>,
+    scope: &'w Scope<'w>,
+    /// When the oldest poll was sent that the walk has looked at so far.
+    of: BootTime,
+    /// When something changes without news.
+    wake_at: BootTime,
+    now: BootTime,
+}
+
+impl Walk<'_> {
+    fn verdict(&mut self, decided: Decided, memory: &mut Memory) -> Option<Verdict> {
+        let (reply, stand_for) = match &decided {
+            Decided::Rule { index, kept } => {
+                let rule = self.service.rules.get(*index)?;
+                let why = self.why_of_rule(rule, kept.as_deref(), memory);
+                // What takes the server out needs no limit, and so rests on no reading of one.
+                let limit = if rule.state.takes_out() {
+                    self.normal()
+                } else {
+                    self.limit().unwrap_or_else(|_| self.normal())
+                };
+                self.remember(rule.state, limit, &why, rule.stand_for, memory)
+            }
+            Decided::Weight(weighed) => match self.limit() {
+                Ok(limit) => {
+                    let state = State::Weight(weighed.shaped.percent);
+                    let why = self.why_of_weight(weighed);
+                    let said = self.remember(state, limit, &why, None, memory);
+                    if weighed.shaped.moving {
+                        self.wake_at = self.wake_at.min(self.now.after(MOVING));
+                    }
+                    said
+                }
+                Err(reason) => {
+                    let decided = Decided::Failure(reason);
+                    return self.verdict(decided, memory);
+                }
+            },
+            Decided::Failure(reason) => match self.service.on_failure {
+                OnFailure::Say(state) => {
+                    let reply = self.worded(state, self.normal(), reason);
+                    note(&reply, memory, self.now);
+                    (reply, None)
+                }
+                OnFailure::Keep => {
+                    let last = memory.last?;
+                    let why = match last.operational {
+                        // The word that tells it from any other down in the balancer's log.
+                        Some(Operational::Stopped) => format!("maintenance kept: {reason}"),
+                        _ => format!("kept: {reason}"),
+                    };
+                    let description = self.manner(None).describe(&why, "kept");
+                    (last.described(description), memory.stand_for)
+                }
+            },
+            // Comes over the verdict, and never from here.
+            Decided::Override(_) => return None,
+        };
+        Some(Verdict {
+            reply,
+            decided,
+            of: self.of,
+            until: self.of.after(self.service.fresh_for),
+            stand_for,
+        })
+    }
+
+    /// The reply of a rule or the weight, remembered as what `keep` keeps.
+    fn remember(
+        &self,
+        state: State,
+        limit: Option<Maxconn>,
+        why: &Why,
+        stand_for: Option<Duration>,
+        memory: &mut Memory,
+    ) -> (Reply, Option<Duration>) {
+        let manner = self.manner(limit);
+        let reply = compose::reply(state, &manner, manner.text(&why.full, &why.state));
+        memory.last = Some(reply.described(Description::NONE));
+        memory.stand_for = stand_for;
+        if let State::Weight(_) = state {
+            memory.out = false;
+        } else {
+            note(&reply, memory, self.now);
+        }
+        (reply, stand_for)
+    }
+
+    fn worded(&self, state: State, limit: Option<Maxconn>, why: &str) -> Reply {
+        let manner = self.manner(limit);
+        compose::reply(state, &manner, manner.text(why, "failure"))
+    }
+
+    fn manner(&self, maxconn: Option<Maxconn>) -> Manner {
+        Manner {
+            maxconn,
+            ..Manner::of(self.service)
+        }
+    }
+}
+
+/// What something else than the weight says: the weight goes on from there.
+pub fn note(reply: &Reply, memory: &mut Memory, now: BootTime) {
+    if reply.takes_out() {
+        memory.out = true;
+        memory.shape.taken_out();
+    } else if let Some(percent) = reply.percent {
+        memory.shape.replaced(percent, now);
+    }
+}
+
+/// How often a weight is looked at that moves by itself: a ramp, an average, a step.
+const MOVING: Duration = Duration::from_secs(1);

@@ -1,0 +1,101 @@
+//! Descriptions: why what is said is said, with the numbers that led to it.
+
+use super::{Memory, Walk, Weighed, good_for};
+use crate::config::Rule;
+use crate::expression::Expression;
+use crate::expression::template::Template;
+use crate::filters::capacity::Basis;
+use crate::render::text;
+use agentcheck_common::BootTime;
+
+/// A value that a description has shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// The expression that gave it, as it was written.
+    pub expression: String,
+    /// The value, for people.
+    pub value: String,
+    /// When the oldest poll was sent that it rests on.
+    pub of: BootTime,
+}
+
+/// Why, at length and in short.
+pub(super) struct Why {
+    pub(super) full: String,
+    pub(super) state: String,
+}
+
+impl Walk<'_> {
+    pub(super) fn why_of_rule(&self, rule: &Rule, kept: Option<&str>, memory: &mut Memory) -> Why {
+        let state = format!("rule={}", rule.name);
+        let mut full = match &rule.description {
+            Some(description) => self.filled(description, memory),
+            None => {
+                let mut full = state.clone();
+                self.append_numbers(&mut full, &rule.when);
+                full
+            }
+        };
+        if let Some(reason) = kept {
+            full.push_str(&format!(" kept: {reason}"));
+        }
+        Why { full, state }
+    }
+
+    pub(super) fn why_of_weight(&self, weighed: &Weighed) -> Why {
+        let mut full = String::new();
+        let mut state = String::new();
+        if weighed.ramping {
+            state.push_str("ramp");
+        }
+        match weighed.basis {
+            Some(Basis::Held) => state.push_str(" held, no traffic"),
+            Some(Basis::Unmeasured) => state.push_str(" not measured"),
+            Some(Basis::Measured) | None => {}
+        }
+        full.push_str(&state);
+        for expression in self.service.weight.expressions() {
+            self.append_numbers(&mut full, expression);
+        }
+        Why { full, state }
+    }
+
+    /// A description with its values. One that is unknown by now is shown as it was last, as long as that
+    /// is fresh, and marked: `42?`; without it, `?`.
+    fn filled(&self, description: &Template, memory: &mut Memory) -> String {
+        let mut shown = Vec::new();
+        let filled = description.fill(|expression| {
+            if let Some(value) = self.known(expression, Expression::shown) {
+                shown.push(Shown {
+                    expression: expression.text().to_owned(),
+                    value: value.clone(),
+                    of: self.polled.age_of(expression),
+                });
+                return value;
+            }
+            let mut before = memory.shown.iter();
+            let last = before.find(|last| {
+                last.expression == expression.text()
+                    && self.now < last.of.after(good_for(self.service))
+            });
+            let marked = last.map(|last| {
+                shown.push(last.clone());
+                format!("{}?", last.value)
+            });
+            marked.unwrap_or_else(|| "?".to_owned())
+        });
+        memory.shown = shown;
+        filled
+    }
+
+    /// The numbers that led to it; three are as many as a description has room for.
+    fn append_numbers(&self, why: &mut String, expression: &Expression) {
+        if self.polled.overdue_content(expression).is_some() {
+            // What they are now, nobody knows.
+            return;
+        }
+        for (label, number) in expression.numbers_used(self.scope).take(3) {
+            why.push_str(&format!(" {label}={}", text::number(number)));
+        }
+    }
+}

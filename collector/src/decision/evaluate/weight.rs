@@ -1,0 +1,132 @@
+//! The weight, the limit of connections, and what begins a ramp.
+
+use super::{Decided, Memory, Walk, Weighed};
+use crate::config::{Capacity, Weight};
+use crate::expression::{Expression, Simple, Unknown};
+use crate::filters::capacity::{self, Basis, Seen};
+use crate::filters::shape::shape;
+use agentcheck_common::Maxconn;
+
+impl Walk<'_> {
+    pub(super) fn weigh(&mut self, memory: &mut Memory) -> Decided {
+        let weighed = match &self.service.weight {
+            Weight::Full => Ok((100.0, None)),
+            Weight::Expression(expression) => self.number(expression).map(|number| (number, None)),
+            Weight::Capacity(capacity) => self.seen(capacity).map(|seen| {
+                if memory.out {
+                    memory.capacity.start_again();
+                }
+                let terms = &capacity.terms;
+                let known = memory.capacity.held.is_some();
+                let (raw, basis) = capacity::weight(terms, &mut memory.capacity, seen, self.now);
+                if basis == Basis::Measured && !known {
+                    // The first sample is taken as it is: what was said before was nothing measured.
+                    memory.shape.smoothed = None;
+                }
+                (raw, Some(basis))
+            }),
+        };
+        let (raw, basis) = match weighed {
+            Ok(weighed) => weighed,
+            Err(reason) => return Decided::Failure(reason),
+        };
+        let shaping = &self.service.shaping;
+        if memory.out && shaping.ramp.is_some() {
+            memory.shape.begin_ramp(self.now);
+        }
+        let shaped = shape(shaping, &mut memory.shape, raw, self.now);
+        Decided::Weight(Weighed {
+            shaped,
+            basis,
+            ramping: memory.shape.ramp.is_some(),
+        })
+    }
+
+    fn seen(&mut self, capacity: &Capacity) -> Result<Seen, String> {
+        Ok(Seen {
+            rate: self.number(&capacity.rate)?,
+            utilization: self.number(&capacity.utilization)?,
+            errors: match &capacity.errors {
+                Some(errors) => self.number(errors)?,
+                None => 0.0,
+            },
+        })
+    }
+
+    /// The number of an expression, and with it its age.
+    fn number(&mut self, expression: &Expression) -> Result<f64, String> {
+        self.of = self.of.min(self.polled.age_of(expression));
+        let number = match self.polled.overdue_content(expression) {
+            Some(unknown) => Err(unknown),
+            None => expression.number(self.scope),
+        };
+        number.map_err(|unknown| self.polled.reason(expression, &unknown))
+    }
+
+    /// How many connections each balancer may open now; none where the agent does not manage that.
+    pub(super) fn limit(&mut self) -> Result<Option<Maxconn>, String> {
+        let Some(limit) = &self.service.maxconn else {
+            return Ok(None);
+        };
+        let each = (self.number(&limit.total)? / f64::from(limit.balancers)).floor();
+        // To HAProxy 0 is no limit at all, which is the contrary of what is meant.
+        let each = each.clamp(1.0, f64::from(Maxconn::MAX));
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // clamped
+        let each = each as u32;
+        Ok(Maxconn::new(each))
+    }
+
+    /// The limit when nothing limits it.
+    pub(super) fn normal(&self) -> Option<Maxconn> {
+        self.service.maxconn.as_ref().map(|limit| limit.normal)
+    }
+
+    /// Whether the application was started again without having been taken out: HAProxy's slow start sees
+    /// only what it saw fail. What has no value now says nothing.
+    pub(super) fn look_for_restarts(&self, memory: &mut Memory) {
+        let restarts = &self.service.restarts;
+        let mut restarted = false;
+        if let Some(start) = restarts.start.as_ref().and_then(|start| {
+            let known = self.known(start, Expression::simple)?;
+            Some(known)
+        }) {
+            restarted |= memory
+                .start
+                .as_ref()
+                .is_some_and(|before| other(before, &start));
+            memory.start = Some(start);
+        }
+        let counter = restarts.counter.as_ref();
+        if let Some(counter) = counter.and_then(|counter| self.known(counter, Expression::number)) {
+            restarted |= memory.counter.is_some_and(|before| counter < before);
+            memory.counter = Some(counter);
+        }
+        if restarted {
+            memory.capacity.start_again();
+            if self.service.shaping.ramp.is_some() {
+                memory.shape.begin_ramp(self.now);
+            }
+        }
+    }
+
+    /// The value of an expression, where it has one that is not overdue.
+    pub(super) fn known<T>(
+        &self,
+        expression: &Expression,
+        value: impl Fn(&Expression, &crate::expression::Scope) -> Result<T, Unknown>,
+    ) -> Option<T> {
+        if self.polled.overdue_content(expression).is_some() {
+            return None;
+        }
+        value(expression, self.scope).ok()
+    }
+}
+
+/// Whether two times of a start are of two starts. A time that is computed, from now and how long something
+/// is up, is not always the same to the second.
+fn other(before: &Simple, now: &Simple) -> bool {
+    match (before, now) {
+        (Simple::Number(before), Simple::Number(now)) => (before - now).abs() > 1.0,
+        _ => before != now,
+    }
+}

@@ -1,0 +1,332 @@
+//! What is known of the sources by now: takes readings in, believes them or waits for more of the same,
+//! derives what is derived from them, and is what evaluation looks at. Pure: no clock, no thread.
+//!
+//! A derived number is known under an index after those of the sources, and fails when a source that it
+//! needs fails, so that evaluation need not know the difference.
+
+use crate::config::{Change, Config, Derived, Of};
+use crate::decision::evaluate::{Latest, World};
+use crate::expression::Scope;
+use crate::filters::debounce::{Confirm, Confirmation, Standing};
+use crate::filters::derive::{Counters, Derivation, MOST_COUNTERS};
+use crate::reading::prometheus::{Exposition, Selector, bucket_bound, histogram};
+use crate::reading::{Content, Failure, Reading, Reason};
+use agentcheck_common::BootTime;
+use std::collections::BTreeMap;
+use std::hash::{Hash as _, Hasher as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything that is known of the sources.
+pub struct Observed {
+    names: Vec<String>,
+    latest: Vec<Option<Latest>>,
+    scope: Scope<'static>,
+    started: BootTime,
+    confirmations: Vec<(Confirm, Confirmation)>,
+    /// Why each source counts as failed.
+    failures: Vec<Option<Failure>>,
+    /// The latest scrape of each source that gives any.
+    scrapes: Vec<Option<Arc<Exposition>>>,
+    derived: Vec<(Derived, Remembered)>,
+    /// What each derived number is made of, in the same order; see [`Kept::definition`].
+    definitions: Vec<String>,
+}
+
+/// What a restarted collector goes on from of one derived number.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kept {
+    /// Tells it from one that is derived otherwise, or from sources that are polled otherwise. Of no meaning
+    /// beside that.
+    pub definition: String,
+    /// The numbers that it remembers, the oldest first; at most [`crate::filters::derive::MOST_KEPT`].
+    pub numbers: Vec<(BootTime, f64)>,
+}
+
+/// What a derived number remembers.
+enum Remembered {
+    Number(Derivation),
+    Counters(Counters),
+}
+
+impl Observed {
+    /// Nothing is known yet of what `config` polls, beginning at `started`.
+    #[must_use]
+    pub fn new(config: &Config, started: BootTime) -> Self {
+        let names: Vec<String> = config.names().map(str::to_owned).collect();
+        Self {
+            latest: vec![None; names.len()],
+            names,
+            scope: Scope::new(),
+            started,
+            confirmations: config
+                .sources
+                .iter()
+                .map(|source| (source.confirm, Confirmation::default()))
+                .collect(),
+            failures: vec![None; config.sources.len()],
+            definitions: config
+                .derived
+                .iter()
+                .map(|derived| definition(config, derived))
+                .collect(),
+            derived: config
+                .derived
+                .iter()
+                .map(|derived| {
+                    let remembered = match &derived.of {
+                        Of::Number(_, memory) => Remembered::Number(Derivation::new(*memory)),
+                        Of::Rate(_, window) | Of::Histogram(_, _, window) => {
+                            Remembered::Counters(Counters::new(*window))
+                        }
+                    };
+                    (derived.clone(), remembered)
+                })
+                .collect(),
+            scrapes: vec![None; config.sources.len()],
+        }
+    }
+
+    /// Goes on with `config` at `now`. What `change` keeps stays known, with all that it remembers.
+    pub fn reload(&mut self, config: &Config, change: &Change, now: BootTime) {
+        let mut next = Self::new(config, now);
+        std::mem::swap(&mut next.scope, &mut self.scope);
+        for name in &change.left {
+            next.scope.forget(name);
+        }
+        let sources = (next.failures.len(), self.failures.len());
+        for (index, before) in change.kept.iter().enumerate() {
+            let Some(before) = *before else { continue };
+            hand_on(&mut self.latest, before, &mut next.latest, index);
+            hand_on(&mut self.failures, before, &mut next.failures, index);
+            hand_on(&mut self.scrapes, before, &mut next.scrapes, index);
+            hand_on(
+                &mut self.confirmations,
+                before,
+                &mut next.confirmations,
+                index,
+            );
+            if let (Some(index), Some(before)) =
+                (index.checked_sub(sources.0), before.checked_sub(sources.1))
+            {
+                // The places of its sources are those of the new configuration.
+                let remembered = self.derived.get_mut(before);
+                if let (Some(new), Some(old)) = (next.derived.get_mut(index), remembered) {
+                    std::mem::swap(&mut new.1, &mut old.1);
+                }
+            }
+        }
+        *self = next;
+    }
+
+    /// What a restarted collector goes on from, by name. Series are not in it: there may be thousands.
+    pub fn kept(&self) -> impl Iterator<Item = (&str, Kept)> {
+        let derived = self.derived.iter().zip(&self.definitions);
+        derived.filter_map(|((derived, remembered), definition)| {
+            let Remembered::Number(derivation) = remembered else {
+                return None;
+            };
+            let numbers = derivation.kept();
+            let definition = definition.clone();
+            let kept = Kept {
+                definition,
+                numbers,
+            };
+            (!kept.numbers.is_empty()).then_some((derived.name.as_str(), kept))
+        })
+    }
+
+    /// Goes on at `now` from what an earlier collector kept of the derived number of this name, where it is
+    /// still the same.
+    pub fn go_on(&mut self, name: &str, kept: &Kept, now: BootTime) {
+        let derived = self.derived.iter_mut().zip(&self.definitions);
+        for ((derived, remembered), definition) in derived {
+            if let Remembered::Number(derivation) = remembered
+                && derived.name == name
+                && *definition == kept.definition
+            {
+                derivation.go_on(&kept.numbers, now);
+            }
+        }
+    }
+
+    /// Takes a reading of the source with this index in, at `now`; gives the indices, of the source and of
+    /// what is derived from it, of which something else is known now.
+    pub fn take(&mut self, index: usize, reading: Reading, now: BootTime) -> Vec<usize> {
+        let Some((confirm, confirmation)) = self.confirmations.get_mut(index) else {
+            return Vec::new();
+        };
+        let standing = confirmation.observe(confirm, reading.is_ok());
+        let failure = reading.outcome.as_ref().err();
+        let believed = match (standing, failure) {
+            (Standing::Good, None) | (Standing::Failed, Some(_)) => reading,
+            // Passed over: what was known grows older.
+            (Standing::Good | Standing::Unknown, _) => return Vec::new(),
+            // Not back yet: still failed, as of this poll.
+            (Standing::Failed, None) => self.still_failed(index, &reading),
+        };
+        if let Some(slot) = self.failures.get_mut(index) {
+            *slot = believed.outcome.as_ref().err().cloned();
+        }
+        if let Some(slot) = self.scrapes.get_mut(index) {
+            *slot = match &believed.outcome {
+                Ok(Content::Metrics(exposition)) => Some(Arc::clone(exposition)),
+                _ => None,
+            };
+        }
+        self.set(index, &believed);
+        let mut touched = vec![index];
+        self.scope.at(now);
+        self.derive(index, &mut touched);
+        touched
+    }
+
+    fn still_failed(&self, index: usize, reading: &Reading) -> Reading {
+        let before = self.failures.get(index).cloned().flatten();
+        let failure = before.unwrap_or_else(|| Failure::new(Reason::Other, "not back yet"));
+        Reading::failed(reading.sent, reading.latency, failure)
+    }
+
+    fn set(&mut self, index: usize, reading: &Reading) {
+        let (Some(name), Some(slot)) = (self.names.get(index), self.latest.get_mut(index)) else {
+            return;
+        };
+        *slot = Some(Latest {
+            sent: reading.sent,
+            failure: reading.outcome.as_ref().err().map(|failure| failure.reason),
+        });
+        self.scope.set(name, reading);
+    }
+
+    /// Derives what uses the source `index`.
+    fn derive(&mut self, index: usize, touched: &mut Vec<usize>) {
+        let mut news = Vec::new();
+        for (at, (derived, remembered)) in self.derived.iter_mut().enumerate() {
+            if !derived.sources.contains(&index) {
+                continue;
+            }
+            let polls = derived.sources.iter().map(|source| {
+                let latest = self.latest.get(*source).copied().flatten();
+                latest.map(|latest| latest.sent)
+            });
+            // As old as the oldest poll that it rests on; not all may have been made. What it remembers
+            // goes on with the newest: a source that is polled rarely must not hold up the others.
+            let (Some(Some(sent)), Some(Some(newest))) = (polls.clone().min(), polls.max()) else {
+                continue;
+            };
+            let scrape = self.scrapes.get(index).and_then(Option::as_deref);
+            let outcome = match value(&derived.of, remembered, newest, &self.scope, scrape) {
+                Ok(Some(value)) => Ok(Content::Number(value)),
+                Ok(None) => continue,
+                Err(unknown) => {
+                    let failed = derived.sources.iter().find_map(|source| {
+                        let failure = self.failures.get(*source)?.as_ref()?;
+                        let name = self.names.get(*source)?;
+                        Some(Failure::new(failure.reason, format!("{name}: {failure}")))
+                    });
+                    Err(failed.unwrap_or_else(|| Failure::new(Reason::Malformed, unknown)))
+                }
+            };
+            news.push((
+                self.confirmations.len() + at,
+                Reading {
+                    outcome,
+                    ..Reading::failed(sent, Duration::ZERO, Failure::new(Reason::Other, ""))
+                },
+            ));
+        }
+        for (index, reading) in news {
+            self.set(index, &reading);
+            touched.push(index);
+        }
+    }
+
+    /// Sets the time of evaluation; what evaluation looks at then.
+    pub fn world(&mut self, now: BootTime) -> World<'_> {
+        self.scope.at(now);
+        World {
+            names: &self.names,
+            latest: &self.latest,
+            scope: &self.scope,
+            started: self.started,
+        }
+    }
+}
+
+/// A number for what a derived number is made of. Not the text itself: a URL may hold a secret.
+fn definition(config: &Config, derived: &Derived) -> String {
+    let mut hasher = std::hash::DefaultHasher::new();
+    match &derived.of {
+        Of::Number(expression, memory) => format!("{} {memory:?}", expression.text()),
+        other => format!("{other:?}"),
+    }
+    .hash(&mut hasher);
+    for index in &derived.sources {
+        format!("{:?}", config.sources.get(*index)).hash(&mut hasher);
+    }
+    format!("{:016x}", hasher.finish())
+}
+
+/// What is known in one place is known in another from now on.
+fn hand_on<T>(from: &mut [T], before: usize, to: &mut [T], index: usize) {
+    if let (Some(old), Some(new)) = (from.get_mut(before), to.get_mut(index)) {
+        std::mem::swap(old, new);
+    }
+}
+
+/// The derived number as of polls of which the newest was sent at `sent`; none where it takes more of them.
+fn value(
+    of: &Of,
+    remembered: &mut Remembered,
+    sent: BootTime,
+    scope: &Scope<'_>,
+    scrape: Option<&Exposition>,
+) -> Result<Option<f64>, String> {
+    match (of, remembered) {
+        (Of::Number(expression, _), Remembered::Number(derivation)) => {
+            let number = expression.number(scope).map_err(|unknown| unknown.0)?;
+            Ok(derivation.observe(sent, number))
+        }
+        (Of::Rate(selectors, _), Remembered::Counters(counters)) => {
+            let shown = series(scrape, selectors)?;
+            let rates = counters.observe(sent, &shown);
+            let sum = rates.iter().map(|(_, rate)| rate).sum();
+            Ok((!rates.is_empty()).then_some(sum))
+        }
+        (Of::Histogram(selectors, percent, _), Remembered::Counters(counters)) => {
+            let shown = series(scrape, selectors)?;
+            let rates = counters.observe(sent, &shown);
+            if rates.is_empty() {
+                return Ok(None);
+            }
+            let mut buckets: BTreeMap<u64, (f64, f64)> = BTreeMap::new();
+            for (labels, rate) in rates {
+                let bound = bucket_bound(labels).ok_or("a series without le is no bucket")?;
+                let bucket = buckets.entry(bound.to_bits()).or_insert((bound, 0.0));
+                bucket.1 += rate;
+            }
+            let quantile = histogram::quantile(percent / 100.0, buckets.into_values().collect());
+            quantile
+                .map(Some)
+                .ok_or_else(|| "nothing was counted".to_owned())
+        }
+        // Both are made together, in `new`.
+        _ => Ok(None),
+    }
+}
+
+/// The series that the selectors take: all of them or none, because a part would be another number.
+fn series<'s>(
+    scrape: Option<&'s Exposition>,
+    selectors: &[Selector],
+) -> Result<Vec<(&'s str, f64)>, String> {
+    let shown = scrape.ok_or("no scrape")?.labelled(selectors);
+    match shown.len() {
+        0 => Err("no such series".to_owned()),
+        1..=MOST_COUNTERS => Ok(shown),
+        many => Err(format!("{many} series, more than {MOST_COUNTERS}")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,283 @@
+//! From a verdict to a schedule: what is said as long as the verdict is fresh, and what after that, when
+//! nobody is there to decide.
+
+use crate::config::{Describe, Service, Stale, State};
+use crate::decision::evaluate::Verdict;
+use crate::reply::compose::{self, Manner};
+use agentcheck_common::schedule::Stage;
+use agentcheck_common::{BootTime, Description, Percent, Reply};
+
+/// How many steps the way back to full has.
+const RELEASE_STEPS: u16 = 10;
+
+/// A schedule, ready to be encoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// What is said, and until when.
+    pub stages: Vec<Stage>,
+    /// What is said after the last stage.
+    pub then: Reply,
+}
+
+/// The schedule for a verdict of `service`.
+///
+/// A reply that takes the server out stands, whatever `stale` says, for as long as its rule has it: that
+/// the collector is gone is no reason to send traffic to a server that was taken out on purpose.
+#[must_use]
+pub fn plan(service: &Service, verdict: &Verdict) -> Plan {
+    let fresh = Stage {
+        until: verdict.until,
+        reply: verdict.reply,
+    };
+    if verdict.reply.takes_out() {
+        let kept = still_out(service, verdict.reply);
+        return match verdict.stand_for {
+            None => Plan {
+                stages: vec![fresh],
+                then: kept,
+            },
+            Some(time) => {
+                let begin = verdict.until.after(time);
+                let stood = Stage {
+                    until: begin,
+                    reply: kept,
+                };
+                released(service, vec![fresh, stood], service.shaping.floor, begin)
+            }
+        };
+    }
+    let kept = verdict.reply.described(describe(service, "stale"));
+    match service.stale {
+        Stale::Keep => Plan {
+            stages: vec![fresh],
+            then: kept,
+        },
+        Stale::Say(state) => Plan {
+            stages: vec![fresh],
+            then: worded(service, state, "stale"),
+        },
+        Stale::Release => {
+            let start = verdict.reply.percent.unwrap_or(Percent::FULL);
+            let begin = verdict.until.after(service.release.after);
+            let stage = Stage {
+                until: begin,
+                reply: kept,
+            };
+            if start >= Percent::FULL && normal(service, &verdict.reply) {
+                return Plan {
+                    stages: vec![fresh],
+                    then: kept,
+                };
+            }
+            released(service, vec![fresh, stage], start, begin)
+        }
+    }
+}
+
+/// The schedule of a collector that is told to stop at `now`, having said `verdict` last; none where that
+/// stands as it is scheduled.
+#[must_use]
+pub fn stopping(service: &Service, verdict: &Verdict, now: BootTime) -> Option<Plan> {
+    if verdict.reply.takes_out() {
+        return None;
+    }
+    match service.on_stop {
+        Stale::Keep => None,
+        Stale::Say(state) => Some(Plan {
+            stages: Vec::new(),
+            then: worded(service, state, "collector stopped"),
+        }),
+        Stale::Release => {
+            let start = verdict.reply.percent.unwrap_or(Percent::FULL);
+            Some(released(service, Vec::new(), start, now))
+        }
+    }
+}
+
+/// What still takes the server out. Why it was taken out is worth knowing; the numbers behind a weight are
+/// not.
+fn still_out(service: &Service, reply: Reply) -> Reply {
+    let why = format!("stale {}", reply.description.as_str());
+    reply.described(describe(service, &why))
+}
+
+fn describe(service: &Service, why: &str) -> Description {
+    match service.describe {
+        Describe::Nothing => Description::NONE,
+        Describe::Full | Describe::State => Description::lossy(why),
+    }
+}
+
+fn worded(service: &Service, state: State, why: &str) -> Reply {
+    let manner = Manner::of(service);
+    compose::reply(state, &manner, manner.text(why, why))
+}
+
+/// Whether a reply says nothing that a release would have to take back.
+fn normal(service: &Service, reply: &Reply) -> bool {
+    reply.maxconn == service.maxconn.as_ref().map(|limit| limit.normal)
+}
+
+/// Step by step from `start` to full, from `begin` on, after `stages`.
+fn released(service: &Service, mut stages: Vec<Stage>, start: Percent, begin: BootTime) -> Plan {
+    let start = start.get().min(100);
+    let at = |step: u16| {
+        let percent = Percent::new(start + (100 - start) * step / RELEASE_STEPS);
+        let percent = percent.unwrap_or(Percent::FULL);
+        worded(service, State::Weight(percent), "stale, released")
+    };
+    let over = service.release.over;
+    for step in 1..RELEASE_STEPS {
+        let passed = over * u32::from(step) / u32::from(RELEASE_STEPS - 1);
+        stages.push(Stage {
+            until: begin.after(passed),
+            reply: at(step),
+        });
+    }
+    Plan {
+        stages,
+        then: at(RELEASE_STEPS),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Release;
+    use crate::decision::evaluate::Decided;
+    use agentcheck_common::{BootTime, ServiceName};
+    use std::time::Duration;
+
+    fn service(stale: Stale) -> Service {
+        Service {
+            stale,
+            release: Release {
+                after: Duration::from_secs(20),
+                over: Duration::from_secs(90),
+            },
+            ..Service::new(ServiceName::parse(b"web").unwrap())
+        }
+    }
+
+    fn verdict(reply: &str, stand_for: Option<u64>) -> Verdict {
+        Verdict {
+            reply: Reply::parse(reply.as_bytes()).unwrap(),
+            decided: Decided::Failure(String::new()),
+            of: BootTime(0),
+            until: BootTime(10_000_000_000),
+            stand_for: stand_for.map(Duration::from_secs),
+        }
+    }
+
+    fn lines(plan: &Plan) -> Vec<String> {
+        let stages = plan.stages.iter();
+        stages
+            .map(|stage| format!("{} {}", stage.until.0 / 1_000_000_000, stage.reply))
+            .chain([format!("then {}", plan.then)])
+            .collect()
+    }
+
+    fn planned(stale: Stale, reply: &str) -> Vec<String> {
+        lines(&plan(&service(stale), &verdict(reply, None)))
+    }
+
+    #[test]
+    fn what_stands_for_a_time_is_released_from_the_floor() {
+        let steps = lines(&plan(
+            &service(Stale::Keep),
+            &verdict("up 0% # x", Some(60)),
+        ));
+        assert_eq!(steps[0], "10 up 0% # x");
+        assert_eq!(steps[1], "70 up 0% # stale x");
+        assert_eq!(steps[2], "80 up 10% # stale, released");
+        assert_eq!(steps[11], "then up 100% # stale, released");
+    }
+
+    #[test]
+    fn a_managed_limit_goes_back_to_normal() {
+        let limit = crate::config::Limit {
+            total: crate::expression::Expression::compile(
+                "1",
+                crate::expression::Type::Number,
+                &crate::expression::Vocabulary::default(),
+            )
+            .unwrap(),
+            normal: agentcheck_common::Maxconn::new(300).unwrap(),
+            balancers: 1,
+        };
+        let service = Service {
+            maxconn: Some(limit),
+            ..service(Stale::Release)
+        };
+        let steps = lines(&plan(&service, &verdict("up 100% maxconn:30", None)));
+        assert_eq!(steps[1], "30 up 100% maxconn:30 # stale");
+        assert_eq!(steps[11], "then up 100% maxconn:300 # stale, released");
+        let steps = lines(&plan(&service, &verdict("up 100% maxconn:300", None)));
+        assert_eq!(steps[1], "then up 100% maxconn:300 # stale");
+    }
+
+    #[test]
+    fn a_stop_is_no_death_where_the_operator_says_so() {
+        let stopped = |on_stop, reply: &str| {
+            let service = Service {
+                on_stop,
+                ..service(Stale::Keep)
+            };
+            let plan = stopping(&service, &verdict(reply, None), BootTime(1_000_000_000));
+            plan.map(|plan| lines(&plan))
+        };
+        assert_eq!(stopped(Stale::Keep, "up 50%"), None);
+        let drained = stopped(Stale::Say(State::Drain), "up 50%").unwrap();
+        assert_eq!(drained, ["then up 0% # collector stopped"]);
+        assert_eq!(stopped(Stale::Say(State::Drain), "down 100%"), None);
+        let released = stopped(Stale::Release, "up 50%").unwrap();
+        assert_eq!(released[0], "11 up 55% # stale, released");
+        assert_eq!(released[9], "then up 100% # stale, released");
+    }
+    #[test]
+    fn keeps() {
+        assert_eq!(
+            planned(Stale::Keep, "up 73% # x=1"),
+            ["10 up 73% # x=1", "then up 73% # stale"]
+        );
+    }
+
+    #[test]
+    fn says_something_else() {
+        assert_eq!(
+            planned(Stale::Say(State::Floor), "up 73%"),
+            ["10 up 73%", "then up 1% # stale"]
+        );
+    }
+
+    #[test]
+    fn releases_step_by_step() {
+        let release = Stale::Release;
+        let steps = planned(release, "up 50%");
+        assert_eq!(steps[0], "10 up 50%");
+        assert_eq!(steps[1], "30 up 50% # stale");
+        assert_eq!(steps[2], "40 up 55% # stale, released");
+        assert_eq!(steps[10], "120 up 95% # stale, released");
+        assert_eq!(steps[11], "then up 100% # stale, released");
+        assert_eq!(steps.len(), 12);
+        assert_eq!(
+            planned(release, "up 100%"),
+            ["10 up 100%", "then up 100% # stale"]
+        );
+    }
+
+    #[test]
+    fn what_was_taken_out_stays_out() {
+        for reply in [
+            "up 0%",
+            "down 100%",
+            "stopped 100%",
+            "maint 100%",
+            "up drain 100%",
+        ] {
+            for stale in [Stale::Release, Stale::Say(State::Floor), Stale::Keep] {
+                assert_eq!(planned(stale, reply)[1], format!("then {reply} # stale"));
+            }
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! What HAProxy gets: where a server should be, the words of the reply that lead there, and what HAProxy makes
+//! of any reply.
+//!
+//! Pure. Imports `render` only.
+
+pub mod compose;
+pub mod dissect;
+pub mod release;

@@ -1,0 +1,151 @@
+use super::*;
+use crate::config;
+use crate::decision::evaluate::evaluate;
+use crate::decision::observations::Observed;
+use std::path::Path;
+
+const SECOND: u64 = 1_000_000_000;
+
+const CONFIGURATION: &str = r#"
+[source.app.file]
+path = "/load"
+format = "json"
+fail_after = "3 of 5"
+
+[source.cpu.system]
+metric = "cpu"
+
+[service.web]
+weight = "headroom(app.json.load, 100)"
+smooth = "5s"
+ramp = "1m"
+max_step_up = 2
+dead_band = 3
+ceiling = 90
+
+[[service.web.rule]]
+name = "busy"
+when = "cpu.value > 95"
+leave_when = "cpu.value < 80"
+for = "10s"
+reply = "floor"
+"#;
+
+fn reading(outcome: Result<Content, crate::reading::Failure>, sent: BootTime) -> Reading {
+    let nothing = crate::reading::Failure::new(crate::reading::Reason::Other, "");
+    Reading {
+        outcome,
+        ..Reading::failed(sent, Duration::from_millis(3), nothing)
+    }
+}
+
+/// The lines for a load and a CPU, a hundred seconds after the boot.
+fn told(load: Option<f64>, cpu: f64, before: &Memory, origin: Origin) -> String {
+    let (config, _) = config::parse(Path::new("test"), CONFIGURATION).unwrap();
+    let now = BootTime(100 * SECOND);
+    let document = load.map(|load| Content::Json(serde_json::json!({ "load": load })));
+    let gone = crate::reading::Failure::new(crate::reading::Reason::Missing, "no such file");
+    let readings = [
+        (0, reading(document.ok_or(gone), now)),
+        (1, reading(Ok(Content::Number(cpu)), now)),
+    ];
+    let mut believing = config.clone();
+    for source in &mut believing.sources {
+        source.confirm = crate::filters::debounce::Confirm::default();
+    }
+    let mut observed = Observed::new(&believing, now);
+    for (index, reading) in &readings {
+        observed.take(*index, reading.clone(), now);
+    }
+    let world = observed.world(now);
+    let service = &config.services[0];
+    let outcome = evaluate(service, &world, before, now);
+    let evaluation = Evaluation {
+        config: &config,
+        service,
+        readings: &readings,
+        world: &world,
+        before,
+        origin,
+        known: None,
+        outcome: &outcome,
+        now,
+    };
+    let lines = evaluation.explained();
+    lines
+        .iter()
+        .skip(1)
+        .map(|(label, text)| format!("{label}: {text}\n"))
+        .collect()
+}
+
+#[test]
+fn every_stage_with_its_numbers() {
+    let truth = Truth {
+        held: false,
+        of: BootTime(99 * SECOND),
+        changing: Some(BootTime(96 * SECOND)),
+    };
+    let mut before = Memory {
+        truths: vec![Some(truth)],
+        ..Memory::default()
+    };
+    before.shape.smoothed = Some((60.0, BootTime(95 * SECOND)));
+    before.shape.ramp = Some(BootTime(70 * SECOND));
+    before.shape.stepped = Some((20.0, BootTime(95 * SECOND)));
+    before.shape.said = Some(20);
+    let origin = Origin::Alive(Duration::from_secs(1));
+    // 60 + (80 - 60) * (1 - 1/e) = 72.64; half of the ramp; two points a second for five seconds.
+    assert_eq!(
+        told(Some(20.0), 97.5, &before, origin),
+        "source: app: ok, JSON, in 3ms\n\
+         source: cpu: ok, 97.50, in 3ms\n\
+         rule: busy: does not hold: when cpu.value > 95 is true (cpu=97.50), for 4.0s of the 10s that it takes\n\
+         weight: headroom(app.json.load, 100) = 80 (app.load=20)\n\
+         smooth: 80 -> 72.64, over 5.0s: average was 60, 5.0s ago\n\
+         ramp: 72.64 -> 36.32, 30s of 1m since it came back\n\
+         bounds: 36.32, floor 1%, ceiling 90%\n\
+         step: 36.32 -> 30, at most 2 up and any down a second\n\
+         said: 30, rounded down; dead band 3, 20% was said\n\
+         reply: up 30% # ramp app.load=20\n\
+         fresh: for 21s; in the end, without a collector: up 30% # stale\n"
+    );
+}
+
+#[test]
+fn a_rule_that_still_holds() {
+    let truth = Truth {
+        held: true,
+        of: BootTime(99 * SECOND),
+        changing: None,
+    };
+    let before = Memory {
+        truths: vec![Some(truth)],
+        ..Memory::default()
+    };
+    let told = told(Some(20.0), 85.0, &before, Origin::LeftBehind);
+    assert!(
+        told.contains(
+            "rule: busy: still holds: leave_when cpu.value < 80 is false (cpu=85). It decides\n"
+        ),
+        "{told}"
+    );
+    assert!(
+        told.contains("= 80 (app.load=20); it does not decide\nreply: up 1% # rule=busy cpu=85\n"),
+        "{told}"
+    );
+}
+
+#[test]
+fn one_look_without_a_memory() {
+    let told = told(None, 97.5, &Memory::default(), Origin::Nobody);
+    for expected in [
+        "source: app: missing: no such file, in 3ms\n\
+         : app: counted at once; the collector believes it after 3 of 5 polls (fail_after)\n",
+        "for 0ms of the 10s that it takes\n: one look cannot tell what was before",
+        "weight: headroom(app.json.load, 100) = unknown, app.json has no value now; it does not decide\n\
+         reply: nothing: no rule and no weight is known, and there is no reply to keep\n",
+    ] {
+        assert!(told.contains(expected), "{expected}\n--- in\n{told}");
+    }
+}

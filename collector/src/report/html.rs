@@ -1,0 +1,296 @@
+//! A static page of what is said, why, and what was said over the last hours: one HTML document that needs no
+//! server, no script and no other file. Pure: account and history in, the document out.
+
+mod plots;
+mod service;
+mod words;
+
+use crate::render::plot::{self, escaped};
+use crate::render::text::{counted, number};
+use crate::status::history::Entry;
+use crate::status::overview::{self, Account, Life, Said};
+use crate::status::snapshot::SourceStatus;
+use agentcheck_common::{BootTime, Reply};
+use plots::Story;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+use words::{age, badge, cut, stamp, state};
+
+/// The most services that are plotted: those that changed last.
+pub const MOST_PLOTS: usize = 200;
+
+/// How many services are shown with their details open.
+const MOST_OPEN: usize = 8;
+
+const STYLE: &str = include_str!("html/style.css");
+
+/// What the page is made of.
+#[derive(Clone, Debug)]
+pub struct Input<'d> {
+    /// The name of the host.
+    pub host: &'d str,
+    /// Now, in seconds since 1970, UTC.
+    pub wall: f64,
+    /// How far back the plots go.
+    pub since: Duration,
+    /// What is said, and what the collector told of it, at that moment.
+    pub account: &'d Account,
+    /// The history, oldest first.
+    pub history: &'d [Entry],
+    /// Why there is no history, where it cannot be read.
+    pub no_history: Option<&'d str>,
+}
+
+impl Input<'_> {
+    /// The wall clock's time of a moment of this boot.
+    fn wall_of(&self, at: BootTime) -> f64 {
+        self.wall - self.account.now.since(at).as_secs_f64()
+    }
+
+    /// How long ago that was.
+    fn ago(&self, at: u64) -> String {
+        age(self.account.now.since(BootTime(at)))
+    }
+}
+
+/// One service, from everywhere.
+struct Service<'d> {
+    now: &'d overview::Service,
+    story: Option<Story<'d>>,
+}
+
+impl<'d> Service<'d> {
+    fn said(&self) -> Option<&'d Said> {
+        self.now.said.as_ref().ok()
+    }
+
+    fn reply(&self) -> Option<&'d Reply> {
+        self.said().map(|said| &said.reply)
+    }
+}
+
+/// The document.
+#[must_use]
+pub fn page(input: &Input<'_>) -> String {
+    let services = services(input);
+    let mut html = String::new();
+    head(&mut html, input);
+    if !services.is_empty() {
+        overview(&mut html, input, &services);
+    }
+    if !services.is_empty() {
+        html.push_str("<section aria-labelledby=\"each\">\n<h2 id=\"each\">Each service</h2>\n");
+        plots::legend(&mut html, input, &services);
+        let open = services.len() <= MOST_OPEN;
+        for service in &services {
+            service::article(&mut html, input, service, open);
+        }
+        html.push_str("</section>\n");
+    }
+    sources(&mut html, input, &input.account.sources);
+    faults(&mut html, &input.account.faults);
+    html.push_str(
+        "<footer><p>All times are UTC. Made by <code>agentcheck report</code> from the collector&#39;s own \
+         account (status.json, state files, history). It does not know what the balancers made of it: that is \
+         on HAProxy&#39;s statistics page.</p></footer>\n</main>\n</body>\n</html>\n",
+    );
+    html
+}
+
+/// All services, with what was said of them.
+fn services<'d>(input: &Input<'d>) -> Vec<Service<'d>> {
+    let mut stories = plots::stories(input);
+    let services = input.account.services.iter();
+    let mut services: Vec<Service<'d>> = services
+        .map(|now| Service {
+            now,
+            story: stories.remove(now.name.as_str()),
+        })
+        .collect();
+    let mut last: Vec<f64> = services
+        .iter()
+        .filter_map(|service| service.story.as_ref())
+        .map(Story::last)
+        .collect();
+    last.sort_by(|a, b| b.total_cmp(a));
+    if let Some(oldest) = last.get(MOST_PLOTS) {
+        for service in &mut services {
+            service.story = service.story.take().filter(|story| story.last() > *oldest);
+        }
+    }
+    services
+}
+
+fn head(html: &mut String, input: &Input<'_>) {
+    let host = escaped(&cut(input.host, 100));
+    let _ = write!(
+        html,
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src &#39;none&#39;; \
+         style-src &#39;unsafe-inline&#39;\">\n\
+         <title>agentcheck on {host}</title>\n<style>\n{STYLE}{}\n</style>\n</head>\n<body>\n<main>\n\
+         <h1>agentcheck on {host}</h1>\n\
+         <p>A snapshot, made {}. This page does not change by itself: how things are now it does not \
+         know.</p>\n",
+        plot::STYLE,
+        stamp(input.wall)
+    );
+    collector(html, input);
+}
+
+/// Whether the collector was alive.
+fn collector(html: &mut String, input: &Input<'_>) {
+    let account = input.account;
+    let pid = account
+        .pid
+        .map_or(String::new(), |pid| format!("process {pid}, "));
+    let written = account
+        .written
+        .map(|(started, at)| (input.ago(started.0), input.ago(at.0), at));
+    let (good, said, more) = match (&account.life, written) {
+        (Life::Alive, Some((started, at, _))) => (
+            true,
+            "was alive",
+            format!(": {pid}started {started} before, last heard of {at} before."),
+        ),
+        (Life::Gone, Some((_, ago, at))) => (
+            false,
+            "was not alive",
+            format!(
+                ": last heard of {ago} before, at {}. What is said goes on as it was scheduled then; readings, \
+                 rules and weights below are of that time.",
+                stamp(input.wall_of(at))
+            ),
+        ),
+        (Life::Late(_), Some((_, ago, _))) => (
+            false,
+            "was silent",
+            format!(": {pid}it was there, but was last heard of {ago} before."),
+        ),
+        (Life::Unknown(why), _) => (
+            false,
+            "was alive or not, which cannot be told",
+            format!(": {}.", escaped(&cut(why, 200))),
+        ),
+        (Life::Alive | Life::Starting | Life::Late(_), _) => (
+            false,
+            "was starting",
+            format!(": {pid}nothing heard of it yet."),
+        ),
+        (Life::Gone | Life::Absent | Life::OtherBoot, _) => (
+            false,
+            "was not alive",
+            ": none has run here since this host was booted.".to_owned(),
+        ),
+    };
+    let class = if good { "good" } else { "bad" };
+    let _ = writeln!(
+        html,
+        "<p class=\"note {class}\" id=\"collector\"><strong>The collector {said}</strong>{more}</p>"
+    );
+}
+
+fn overview(html: &mut String, input: &Input<'_>, services: &[Service<'_>]) {
+    let mut count: BTreeMap<&str, usize> = BTreeMap::new();
+    for service in services {
+        *count.entry(state(service.reply())).or_default() += 1;
+    }
+    html.push_str("<section aria-labelledby=\"services\">\n<h2 id=\"services\">Services</h2>\n");
+    html.push_str("<ul class=\"tally\" aria-label=\"Services by state\">");
+    for word in ["up", "drain", "down", "maint", "unknown"] {
+        if let Some(count) = count.get(word) {
+            let _ = write!(html, "<li class=\"badge {word}\">{count} {word}</li>");
+        }
+    }
+    html.push_str(
+        "</ul>\n<div class=\"scroll\" role=\"region\" aria-labelledby=\"services\" tabindex=\"0\">\n<table>\n\
+         <thead><tr><th scope=\"col\">Service</th><th scope=\"col\">State</th>\
+         <th scope=\"col\">Weight</th><th scope=\"col\">Said to HAProxy, and what decided</th>\
+         <th scope=\"col\" class=\"wide\">For</th></tr></thead>\n<tbody>\n",
+    );
+    for service in services {
+        let name = escaped(&service.now.name);
+        let said = match &service.now.said {
+            Ok(said) => format!("<code>{}</code>", escaped(&said.reply.to_string())),
+            Err(word) => format!("nothing: <code>{}</code>", escaped(word)),
+        };
+        let weight = service.reply().map_or("–".to_owned(), |reply| {
+            format!("{:.0}%", crate::simulation::replay::weight(reply))
+        });
+        let since = service.now.known.as_ref().and_then(|known| known.since);
+        let _ = writeln!(
+            html,
+            "<tr><th scope=\"row\"><a href=\"#service-{name}\">{name}</a></th><td>{}</td>\
+             <td class=\"number\">{weight}</td><td>{said}<br><small>{}</small></td>\
+             <td class=\"number wide\">{}</td></tr>",
+            badge(service.reply()),
+            service::decided(service),
+            since.map_or("–".to_owned(), |since| input.ago(since))
+        );
+    }
+    html.push_str("</tbody>\n</table>\n</div>\n</section>\n");
+}
+
+fn sources(html: &mut String, input: &Input<'_>, sources: &BTreeMap<String, SourceStatus>) {
+    if sources.is_empty() {
+        return;
+    }
+    let failed = sources.values().filter(|source| !source.ok).count();
+    let _ = writeln!(
+        html,
+        "<section aria-labelledby=\"sources\">\n<h2 id=\"sources\">Readings</h2>\n\
+         <p>{}, {failed} of them failed at the latest poll.</p>\n\
+         <div class=\"scroll\" role=\"region\" aria-labelledby=\"sources\" tabindex=\"0\">\n<table>\n\
+         <thead><tr><th scope=\"col\">Source</th><th scope=\"col\">Latest poll</th>\
+         <th scope=\"col\">Value</th><th scope=\"col\" class=\"wide\">Took</th>\
+         <th scope=\"col\">Age</th></tr></thead>\n<tbody>",
+        counted(sources.len(), "source")
+    );
+    for (name, source) in sources {
+        let mut found = if source.ok {
+            "<span class=\"up\">good</span>".to_owned()
+        } else {
+            let error = source.error.as_deref().unwrap_or("failed");
+            format!("<strong class=\"down\">{}</strong>", escaped(error))
+        };
+        for (what, code) in [
+            ("HTTP status", source.status.map(i64::from)),
+            ("exit status", source.exit.map(i64::from)),
+        ] {
+            if let Some(code) = code {
+                let _ = write!(found, ", {what} {code}");
+            }
+        }
+        if let Some(detail) = &source.detail {
+            let _ = write!(found, "<br><small>{}</small>", escaped(&cut(detail, 200)));
+        }
+        let _ = writeln!(
+            html,
+            "<tr><th scope=\"row\">{}</th><td>{found}</td><td class=\"number\">{}</td>\
+             <td class=\"number wide\">{:.1} ms</td><td class=\"number\">{}</td></tr>",
+            escaped(name),
+            source.value.map_or("–".to_owned(), number),
+            source.latency * 1000.0,
+            input.ago(source.sent)
+        );
+    }
+    html.push_str("</tbody>\n</table>\n</div>\n</section>\n");
+}
+
+fn faults(html: &mut String, faults: &[String]) {
+    if faults.is_empty() {
+        return;
+    }
+    html.push_str("<section><h2>Overrides that cannot be used</h2>\n<ul>\n");
+    for fault in faults.iter().take(service::MOST_ROWS) {
+        let _ = writeln!(html, "<li>{}</li>", escaped(&cut(fault, 200)));
+    }
+    html.push_str("</ul>\n</section>\n");
+}
+
+#[cfg(test)]
+#[path = "html/tests.rs"]
+mod tests;

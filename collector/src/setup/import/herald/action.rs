@@ -1,0 +1,132 @@
+//! The words of Herald's configuration: what each makes HAProxy do, and the lists that they stand in.
+
+use crate::config::diagnostics::Diagnostic;
+use crate::setup::import::document::{Findings, Node, Table, Value};
+use crate::setup::import::service::Say;
+use agentcheck_common::Reply;
+use agentcheck_common::reply::{Administrative, Operational};
+
+/// What a word of Herald's configuration makes HAProxy do.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Action {
+    /// Nothing changes.
+    Nothing,
+    /// The server takes traffic; whether ready is said, and the line.
+    Healthy(bool, String),
+    /// It takes none: `drain`, `down` or `maint`.
+    Out(&'static str),
+    /// Something else, exactly.
+    Line(String),
+    /// HAProxy does not understand it, and why.
+    Unknown(String),
+}
+
+impl Action {
+    pub(super) fn of(text: &str) -> Self {
+        let text = text.trim();
+        let reply = match Reply::parse(text.as_bytes()) {
+            Ok(reply) => reply,
+            Err(wrong) => return Self::Unknown(format!("HAProxy does not understand it: {wrong}")),
+        };
+        let plain = reply.maxconn.is_none() && reply.description.is_empty();
+        match (reply.administrative, reply.operational, reply.percent) {
+            _ if reply.says_nothing() => Self::Nothing,
+            _ if !plain => Self::Line(text.to_owned()),
+            (Some(Administrative::Maint), _, _) => Self::Out("maint"),
+            (Some(Administrative::Drain), _, _) => Self::Out("drain"),
+            (_, Some(Operational::Down | Operational::Stopped | Operational::Fail), _) => {
+                Self::Out("down")
+            }
+            // A weight alone leaves a server down that was down.
+            (None, None, Some(percent)) => Self::Line(format!("up {}%", percent.get())),
+            (_, _, Some(_)) => Self::Line(text.to_owned()),
+            (ready, _, None) => Self::Healthy(ready.is_some(), text.to_owned()),
+        }
+    }
+
+    /// Whether it says ready.
+    pub(super) fn ready(&self) -> bool {
+        match self {
+            Self::Healthy(ready, _) => *ready,
+            Self::Line(line) => Reply::parse(line.as_bytes())
+                .is_ok_and(|reply| reply.administrative == Some(Administrative::Ready)),
+            Self::Nothing | Self::Out(_) | Self::Unknown(_) => false,
+        }
+    }
+
+    /// As `stale` and a rule say it, where it says anything.
+    pub(super) fn say(&self) -> Option<Say> {
+        match self {
+            Self::Nothing | Self::Unknown(_) => None,
+            Self::Out(word) => Some(Say::Word(word)),
+            Self::Healthy(_, line) | Self::Line(line) => Some(Say::Line(line.clone())),
+        }
+    }
+
+    /// As a rule says it that decides on what was polled.
+    pub(super) fn rule(&self) -> Option<Say> {
+        match self {
+            Self::Healthy(..) => Some(Say::Word("full")),
+            other => other.say(),
+        }
+    }
+}
+
+/// One element of a list: what it says, and of what.
+pub(super) struct Element<'n> {
+    pub(super) action: &'n str,
+    pub(super) value: &'n str,
+    pub(super) node: &'n Node,
+    /// What else is in it.
+    pub(super) more: Vec<(&'n str, &'n Node)>,
+}
+
+/// The elements of `patterns` or `thresholds`.
+pub(super) fn list<'n>(
+    table: &mut Table<'n>,
+    key: &str,
+    findings: &mut Findings,
+) -> Vec<Element<'n>> {
+    let Some(node) = table.take(key) else {
+        return Vec::new();
+    };
+    let nodes = match &node.value {
+        Value::List(nodes) => nodes,
+        Value::Null => return Vec::new(),
+        _ => {
+            findings.push(
+                Diagnostic::error(node.span.clone(), format!("{key} is no list"))
+                    .remedy("one - for each, as in - down: 0"),
+            );
+            return Vec::new();
+        }
+    };
+    let element = |node: &'n Node| {
+        let Value::Map(entries) = &node.value else {
+            return None;
+        };
+        let pct = entries.iter().position(|entry| entry.key == "pct");
+        let first = pct.unwrap_or(0);
+        let main = entries.get(first)?;
+        let others = entries.iter().enumerate().filter(|(at, _)| *at != first);
+        Some(Element {
+            action: &main.key,
+            value: main.node.scalar()?,
+            node: &main.node,
+            more: others
+                .map(|(_, entry)| (entry.key.as_str(), &entry.node))
+                .collect(),
+        })
+    };
+    let mut elements = Vec::new();
+    for node in nodes {
+        match element(node) {
+            Some(element) => elements.push(element),
+            None => findings.push(
+                Diagnostic::error(node.span.clone(), format!("this is none of {key}"))
+                    .remedy("an action and what it is for, as in - drain: '>7000'"),
+            ),
+        }
+    }
+    elements
+}

@@ -1,0 +1,246 @@
+//! A recording, put through a configuration: what would have been said, and when. Pure: the clock is the
+//! recording's.
+
+use crate::config::{Config, Service};
+use crate::decision::decide::decide;
+use crate::decision::evaluate::{Decided, Memory};
+use crate::decision::observations::Observed;
+use crate::overrides::Effective;
+use crate::simulation::recording::{BEGINNING, Recording};
+use agentcheck_common::{BootTime, Description, Reply};
+use std::collections::BTreeMap;
+
+/// What became of one service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Track {
+    /// Its name.
+    pub service: String,
+    /// What was said, wherever that changed.
+    pub points: Vec<Point>,
+    /// The numbers that its expressions looked at, by their names, with the seconds of each.
+    pub numbers: BTreeMap<String, Vec<(f64, f64)>>,
+}
+
+/// Something else is said.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Point {
+    /// Seconds since the recording began.
+    pub at: f64,
+    /// What.
+    pub reply: Reply,
+    /// Why.
+    pub decided: Decided,
+}
+
+impl Point {
+    /// The state in a word.
+    #[must_use]
+    pub fn state(&self) -> &'static str {
+        state(&self.reply)
+    }
+}
+
+/// The state that a reply leads to, in a word: `up`, `drain`, `down` or `maint`.
+#[must_use]
+pub fn state(reply: &Reply) -> &'static str {
+    use agentcheck_common::{Administrative, Operational, Percent};
+    match (reply.operational, reply.administrative) {
+        (_, Some(Administrative::Maint)) | (Some(Operational::Stopped), _) => "maint",
+        (Some(Operational::Down | Operational::Fail), _) => "down",
+        (_, Some(Administrative::Drain)) => "drain",
+        _ if reply.percent == Some(Percent::ZERO) => "drain",
+        _ => "up",
+    }
+}
+
+/// The weight that a reply leads to, in per cent: 0 where the server is out.
+#[must_use]
+pub fn weight(reply: &Reply) -> f64 {
+    let percent = reply.percent.map_or(100, |percent| percent.get());
+    if reply.takes_out() {
+        0.0
+    } else {
+        f64::from(percent)
+    }
+}
+
+/// All of a replay.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Played {
+    /// The services, in the order of the configuration.
+    pub tracks: Vec<Track>,
+    /// Seconds from the beginning to the last reading.
+    pub length: f64,
+    /// How many readings there were.
+    pub readings: usize,
+}
+
+/// The most numbers that are kept of one name: beyond that every other one goes.
+const MOST_NUMBERS: usize = 20_000;
+
+struct Playing<'c> {
+    service: &'c Service,
+    memory: Memory,
+    wake_at: BootTime,
+    track: Track,
+}
+
+/// Plays a recording.
+#[must_use]
+pub fn play(config: &Config, recording: &Recording) -> Played {
+    let mut observed = Observed::new(config, BEGINNING);
+    let mut playing: Vec<Playing<'_>> = config
+        .services
+        .iter()
+        .map(|service| Playing {
+            service,
+            memory: Memory::default(),
+            wake_at: BEGINNING,
+            track: Track {
+                service: service.name.to_string(),
+                points: Vec::new(),
+                numbers: BTreeMap::new(),
+            },
+        })
+        .collect();
+    let mut now = BEGINNING;
+    for recorded in &recording.readings {
+        let arrived = recorded.arrived();
+        // What happens without news, up to this reading.
+        while let Some(wake_at) = playing.iter().map(|one| one.wake_at).min() {
+            if wake_at >= arrived {
+                break;
+            }
+            now = wake_at.max(now);
+            for one in &mut playing {
+                if one.wake_at <= now {
+                    one.decide(&mut observed, now);
+                }
+            }
+        }
+        now = arrived.max(now);
+        let touched = observed.take(recorded.source, recorded.reading.clone(), now);
+        for one in &mut playing {
+            let news = touched
+                .iter()
+                .any(|index| one.service.sources.contains(index));
+            if news || one.wake_at <= now {
+                one.decide(&mut observed, now);
+            }
+        }
+    }
+    Played {
+        tracks: playing.into_iter().map(|one| one.track).collect(),
+        length: now.since(BEGINNING).as_secs_f64(),
+        readings: recording.readings.len(),
+    }
+}
+
+impl Playing<'_> {
+    fn decide(&mut self, observed: &mut Observed, now: BootTime) {
+        let world = observed.world(now);
+        let nobody = Effective::default();
+        let decision = decide(self.service, &world, &self.memory, &nobody, None, now);
+        self.memory = decision.memory;
+        self.wake_at = decision.wake_at;
+        let at = now.since(BEGINNING).as_secs_f64();
+        for expression in self.service.expressions() {
+            for (label, number) in expression.numbers_used(world.scope) {
+                note(&mut self.track.numbers, label, at, number);
+            }
+        }
+        let Some(overruled) = decision.overruled else {
+            return;
+        };
+        let words = |reply: Reply| reply.described(Description::NONE);
+        let verdict = overruled.verdict;
+        let last = self.track.points.last();
+        let same = last.is_some_and(|last| {
+            words(last.reply) == words(verdict.reply) && who(&last.decided) == who(&verdict.decided)
+        });
+        if !same {
+            self.track.points.push(Point {
+                at,
+                reply: verdict.reply,
+                decided: verdict.decided,
+            });
+        }
+    }
+}
+
+/// Who decided, whatever the numbers were.
+fn who(decided: &Decided) -> (u8, usize) {
+    match decided {
+        Decided::Rule { index, .. } => (0, *index),
+        Decided::Weight(_) => (1, 0),
+        Decided::Failure(_) => (2, 0),
+        Decided::Override(_) => (3, 0),
+    }
+}
+
+fn note(numbers: &mut BTreeMap<String, Vec<(f64, f64)>>, label: &str, at: f64, number: f64) {
+    if !numbers.contains_key(label) {
+        numbers.insert(label.to_owned(), Vec::new());
+    }
+    let Some(known) = numbers.get_mut(label) else {
+        return;
+    };
+    match known.last_mut() {
+        // Two expressions may look at the same number.
+        Some(last) if last.0 >= at => *last = (at, number),
+        _ => known.push((at, number)),
+    }
+    if known.len() > MOST_NUMBERS {
+        let mut keep = false;
+        known.retain(|_| {
+            keep = !keep;
+            keep
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulation::recording;
+    use std::path::Path;
+
+    #[test]
+    fn a_recording_is_played_with_its_own_clock() {
+        let text = "[source.queue.file]\npath = \"/q\"\nformat = \"number\"\n\
+            [service.web]\nweight = \"headroom(queue.value, 100)\"\n\
+            [[service.web.rule]]\nname = \"long\"\nwhen = \"queue.value > 90\"\nfor = \"5s\"\n\
+            reply = \"drain\"\n";
+        let (config, _) = crate::config::parse(Path::new("c"), text).unwrap();
+        let mut lines = recording::head("");
+        for (t, value) in [(0, 20), (2, 95), (4, 95), (20, 20)] {
+            lines.push_str(&format!(
+                "\n{{\"t\":{t},\"source\":\"queue\",\"reading\":{{\"value\":{value}}}}}"
+            ));
+        }
+        let recorded = recording::read(&config.sources, &lines).unwrap();
+        let played = play(&config, &recorded);
+        let said: Vec<String> = played.tracks[0]
+            .points
+            .iter()
+            .map(|point| format!("{} {} {}", point.at, point.state(), point.reply))
+            .collect();
+        assert_eq!(
+            said,
+            [
+                "0 up up 80% # queue=20",
+                "2 up up 5% # queue=95",
+                // Between two readings, when the rule's time has come.
+                "7 drain up 0% # rule=long queue=95",
+                // No reading for longer than one is good: it is kept, by name, until the next.
+                "13.75 drain up 0% # kept: queue overdue",
+                "20 up up 80% # queue=20",
+            ]
+        );
+        assert_eq!((played.length, played.readings), (20.0, 4));
+        assert_eq!(
+            played.tracks[0].numbers["queue"].last(),
+            Some(&(20.0, 20.0))
+        );
+    }
+}

@@ -1,0 +1,124 @@
+//! `agentcheck check --sample`: a sample of what the sources give, through the expressions, so that what only
+//! a reading tells is known before there is one: missing keys, types that do not fit, patterns that match
+//! nowhere. Pure.
+//!
+//! A sample is a JSON object with the sources by name, and in each the fields that expressions would see:
+//!
+//! ```json
+//! {"app": {"json": {"msg-per-second": 1890}}, "cpu": {"value": 97.5}, "queue": {"error": "timeout"}}
+//! ```
+
+use crate::config::{Config, Finding, Service, Weight};
+use crate::decision::evaluate::{Decided, Memory, evaluate};
+use crate::decision::observations::Observed;
+use crate::expression::Expression;
+use crate::reading::{Failure, Reading, Reason};
+use crate::render::text::number;
+use crate::simulation::fields;
+use agentcheck_common::BootTime;
+use serde_json::{Map, Value};
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// What came of a sample.
+#[derive(Debug)]
+pub struct TriedOut {
+    /// What would be said for each service, and why, in lines for people.
+    pub said: String,
+    /// Expressions that have no value.
+    pub findings: Vec<Finding>,
+}
+
+/// Puts a sample through a configuration.
+///
+/// # Errors
+/// What is wrong with the sample itself, in one line.
+pub fn try_out(config: &Config, sample: &str) -> Result<TriedOut, String> {
+    let sample: Map<String, Value> = serde_json::from_str(sample)
+        .map_err(|error| format!("not a JSON object of sources: {error}"))?;
+    for name in sample.keys() {
+        if !config.sources.iter().any(|source| source.name == *name) {
+            return Err(format!("there is no source {name}"));
+        }
+    }
+    // Two polls a second apart, so that what is derived from a rise is there, too.
+    let moments = [BootTime(1_000_000_000), BootTime(2_000_000_000)];
+    let mut observed = Observed::new(config, BootTime(0));
+    for now in moments {
+        for (index, source) in config.sources.iter().enumerate() {
+            let reading = match sample.get(&source.name) {
+                Some(given) => fields::reading(source, given, now)
+                    .map_err(|wrong| format!("source {}: {wrong}", source.name))?,
+                None => {
+                    let failure = Failure::new(Reason::Missing, "not in the sample");
+                    Reading::failed(now, Duration::ZERO, failure)
+                }
+            };
+            observed.take(index, reading, now);
+        }
+    }
+    let now = BootTime(2_500_000_000);
+    let world = observed.world(now);
+    let mut tried = TriedOut {
+        said: String::new(),
+        findings: Vec::new(),
+    };
+    for service in &config.services {
+        for expression in service.expressions() {
+            if let Some((span, why)) = expression.lacks(world.scope) {
+                let place = expression.place();
+                tried.findings.push(Finding::within(place, span, &why));
+            }
+        }
+        let outcome = evaluate(service, &world, &Memory::default(), now);
+        let said = outcome.verdict.map(|verdict| {
+            let by = decided_by(service, &verdict.decided);
+            format!("{} ({by})", verdict.reply)
+        });
+        let said = said.unwrap_or_else(|| "nothing: a failure, and nothing to keep".to_owned());
+        // Writing to a String cannot fail.
+        let _ = writeln!(tried.said, "service {}: {said}", service.name);
+        for rule in &service.rules {
+            let truth = shown(&rule.when, world.scope);
+            let _ = writeln!(tried.said, "  rule {}: {truth}", rule.name);
+        }
+        match &service.weight {
+            Weight::Full => {}
+            Weight::Expression(weight) => {
+                let _ = writeln!(tried.said, "  weight: {}", shown(weight, world.scope));
+            }
+            Weight::Capacity(capacity) => {
+                let rate = shown(&capacity.rate, world.scope);
+                let utilization = shown(&capacity.utilization, world.scope);
+                let _ = writeln!(tried.said, "  rate: {rate}, utilization: {utilization}");
+            }
+        }
+        if let Some(limit) = &service.maxconn {
+            let total = shown(&limit.total, world.scope);
+            let _ = writeln!(tried.said, "  maxconn: {total}");
+        }
+    }
+    Ok(tried)
+}
+
+/// Who decided, for people.
+#[must_use]
+pub fn decided_by(service: &Service, decided: &Decided) -> String {
+    match decided {
+        Decided::Rule { index, .. } => {
+            let rule = service.rules.get(*index);
+            rule.map_or_else(String::new, |rule| format!("rule {}", rule.name))
+        }
+        Decided::Weight(weighed) => format!("weight {}", number(weighed.shaped.raw)),
+        Decided::Failure(why) => format!("failure, {why}"),
+        Decided::Override(forced) => format!("override {}", forced.action),
+    }
+}
+
+fn shown(expression: &Expression, scope: &crate::expression::Scope<'_>) -> String {
+    match (expression.truth(scope), expression.number(scope)) {
+        (Ok(truth), _) => truth.to_string(),
+        (_, Ok(value)) => number(value),
+        (Err(unknown), _) => format!("unknown, {unknown}"),
+    }
+}
