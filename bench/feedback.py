@@ -36,21 +36,21 @@ SOURCE = """
 [source.app.http]
 url = "http://{host}:{port}/metrics"
 format = "json"
-every = "2s"
+interval = "2s"
 
 [derive.served]
-of = "app.json.served"
+expression = "app.json.served"
 rate = "{window}"
 
 [derive.utilization]
-of = "app.json.{utilization}"
+expression = "app.json.{utilization}"
 rate = "{window}"
 """
 
 HEADROOM = """
 [service.web]
 weight = "headroom(utilization.value, 1)"
-smooth = "SMOOTH"
+ewma = "SMOOTH"
 """
 
 # As it is by default: smooth and dead_band are those of capacity.
@@ -89,7 +89,7 @@ def tried(words):
         full = float(full)
     except ValueError:
         raise argparse.ArgumentTypeError("WINDOW,SMOOTH,DEAD_BAND,FULL as in 10s,5s,3,1.0") from None
-    service = f'\n[service.web]\nsmooth = "{smooth}"\ndead_band = {dead_band}\n{CAPACITY}'
+    service = f'\n[service.web]\newma = "{smooth}"\ndead_band = {dead_band}\n{CAPACITY}'
     return Policy(f"capacity {words}", "roundrobin", EQUAL, service, window, full, *utilization)
 
 

@@ -104,7 +104,7 @@ def collector(place, name):
         directory.chmod(0o755)
     configuration = place.work / f"{name}.toml"
     configuration.write_text(
-        f'[source.app.http]\nurl = "{place.url}"\nformat = "json"\nevery = "2s"\ntimeout = "1s"\n'
+        f'[source.app.http]\nurl = "{place.url}"\nformat = "json"\ninterval = "2s"\ntimeout = "1s"\n'
         "[service.web]\nweight = \"headroom(app.json['msg-per-second'], 7000)\"\n"
     )
     words = [place.bench.collector, "collect", "--config", configuration, "--state-dir", state, "--data-dir", data]

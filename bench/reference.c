@@ -5,7 +5,7 @@
  *
  * Reads DIRECTORY/NAME.state, checks it from its first to its last byte (agentcheck.state(5)), compares
  * the boot id, picks by the clock, sends one line, shuts its side down and reads away what the client
- * still sends. Not here: any other way of being launched, --ask, and a reason where it has no answer.
+ * still sends. Not here: any other way of being launched, --name-from-client, and a reason where it has no answer.
  *
  * Compiled twice: freestanding (-ffreestanding -nostdlib) it has its own _start and system calls, hosted
  * the same code goes through the C library. Nothing is closed, for the exit closes everything. */

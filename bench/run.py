@@ -278,17 +278,17 @@ def section_loop(bench):
         def loop(*words):
             return start(bench.responder, *words, "--listen", "{listen}")
 
-        ask = {count: loop("--ask", "--state-dir", str(directory)) for count, directory in directories.items()}
+        ask = {count: loop("--name-from-client", "--state-dir", str(directory)) for count, directory in directories.items()}
         # Label, server, idle connections, names asked for, clients at a time.
         runs = [
             ("C, constant line, same manners", start(bench.constant_loop, HOST, "{port}"), 0, 0),
             ("C, constant line, close at once", start(bench.constant_loop, HOST, "{port}", "blunt"), 0, 0),
             ("responder web", loop("web", "--state-dir", str(bench.state)), 0, 0),
-            ("responder --ask, 1 service", ask[1], 0, 1),
-            ("responder --ask, 100 services", ask[100], 0, 100),
-            ("responder --ask, 10,000 services", ask[10_000], 0, 10_000),
-            ("responder --ask, 100 idle clients", ask[1], 100, 1),
-            ("responder --ask, 1,000 idle clients", ask[1], 1000, 1),
+            ("responder --name-from-client, 1 service", ask[1], 0, 1),
+            ("responder --name-from-client, 100 services", ask[100], 0, 100),
+            ("responder --name-from-client, 10,000 services", ask[10_000], 0, 10_000),
+            ("responder --name-from-client, 100 idle clients", ask[1], 100, 1),
+            ("responder --name-from-client, 1,000 idle clients", ask[1], 1000, 1),
         ]
         for label, (port, _), _, _ in runs[2:]:
             check_reply(label, port, "s1")
@@ -484,7 +484,7 @@ def section_latency(bench):
                 print(f"Left out: {label} (apt-get install {NEEDS[program]}).")
                 continue
             ports[label] = free_port()
-            stack.enter_context(launch(bench, ports[label], ["--ask", "--state-dir", str(bench.state)]))
+            stack.enter_context(launch(bench, ports[label], ["--name-from-client", "--state-dir", str(bench.state)]))
         units = stack.enter_context(systemd(bench))
         if units:
             ports["systemd, agentcheck.socket (loop)"] = units["agentcheck"]
@@ -529,7 +529,7 @@ def section_latency(bench):
             ]
         )
     table(
-        f"One probe under each launcher, `--ask` with agent-send: connect to EOF ({rounds} interleaved runs of "
+        f"One probe under each launcher, `--name-from-client` with agent-send: connect to EOF ({rounds} interleaved runs of "
         f"{each}), and agent_duration of HAProxy in ms (load before {before}, after {load()})",
         ["launcher", "x xinetd", "median us", "p99 us", "no line", "HAProxy mean", "median", "p99", "checks", "not L7OK"],
         rows,
@@ -550,7 +550,7 @@ def section_lost(bench):
             print("Left out: xinetd (apt-get install xinetd).")
             continue
         port = free_port()
-        # Without --ask: the responder never wants what the client sends.
+        # Without --name-from-client: the responder never wants what the client sends.
         with LAUNCHERS[label](bench, port, ["web", "--state-dir", str(bench.state)]):
             check_reply(label, port, "web")
             for way, end, send in ways:

@@ -72,7 +72,7 @@ def configuration(services, applications):
 [source.app{number}.file]
 path = "{applications}/app{number}"
 format = "number"
-every = "1s"
+interval = "1s"
 
 [service.web{number}]
 weight = "headroom(app{number}.value, 8000)"

@@ -11,11 +11,11 @@ _agentcheck_responder() {
     services=${services//.state/}
     case $before in
         --state-dir) mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
-        --ask-default) mapfile -t COMPREPLY < <(compgen -W "$services" -- "$current") ;;
+        --default-service) mapfile -t COMPREPLY < <(compgen -W "$services" -- "$current") ;;
         --idle) mapfile -t COMPREPLY < <(compgen -W "30s 60s 5m off" -- "$current") ;;
         --fallback | --listen) COMPREPLY=() ;;
         *)
-            mapfile -t COMPREPLY < <(compgen -W "--ask --ask-default --state-dir --fallback --listen --idle
+            mapfile -t COMPREPLY < <(compgen -W "--name-from-client --default-service --state-dir --fallback --listen --idle
                 --help --version $services" -- "$current")
             ;;
     esac

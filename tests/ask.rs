@@ -26,8 +26,8 @@ fn each_server_hears_its_own_service() {
     let (plain, with_default) = (Block::claim(), Block::claim());
     // Each call gives another address.
     let (plain_agent, default_agent) = (plain.agent(), with_default.agent());
-    let _plain = Loop::start(&scratch, &states, &["--ask"], &[plain_agent]);
-    let arguments = ["--ask", "--ask-default", "rest"];
+    let _plain = Loop::start(&scratch, &states, &["--name-from-client"], &[plain_agent]);
+    let arguments = ["--name-from-client", "--default-service", "rest"];
     let _with_default = Loop::start(&scratch, &states, &arguments, &[default_agent]);
 
     let servers = |block: &Block, agent: SocketAddr| {

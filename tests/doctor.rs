@@ -47,7 +47,7 @@ impl Installation {
         for (service, number) in [("web", "73"), ("api", "50")] {
             let file = scratch.write(service, number);
             text.push_str(&format!(
-                "[source.{service}_number.file]\npath = {file:?}\nformat = \"number\"\nevery = \"200ms\"\n\
+                "[source.{service}_number.file]\npath = {file:?}\nformat = \"number\"\ninterval = \"200ms\"\n\
                  [service.{service}]\nweight = \"{service}_number.value\"\n"
             ));
         }
@@ -58,7 +58,7 @@ impl Installation {
         }
         let block = Block::claim();
         let agent = block.agent();
-        let responder = Loop::start(&scratch, &states, &["--ask"], &[agent]);
+        let responder = Loop::start(&scratch, &states, &["--name-from-client"], &[agent]);
         Self {
             scratch,
             states,
@@ -238,11 +238,7 @@ fn what_is_wrong_on_the_balancer_is_found() {
     );
     assert_eq!(said.bad().len(), 6, "{}", said.text);
     assert_eq!(said.status, Some(1));
-    assert!(
-        said.text.contains("agentcheck release api"),
-        "{}",
-        said.text
-    );
+    assert!(said.text.contains("agentcheck ready api"), "{}", said.text);
 }
 
 #[test]
@@ -332,8 +328,8 @@ fn under_systemd_the_launcher_tells_where_to_ask_and_the_unit_what_it_hides() {
     );
     write(
         "etc/agentcheck/agentcheck.toml",
-        "[source.seen.file]\npath = \"/run/seen\"\nformat = \"number\"\nevery = \"200ms\"\n\
-         [source.hidden.file]\npath = \"/tmp/hidden\"\nformat = \"number\"\nevery = \"200ms\"\n\
+        "[source.seen.file]\npath = \"/run/seen\"\nformat = \"number\"\ninterval = \"200ms\"\n\
+         [source.hidden.file]\npath = \"/tmp/hidden\"\nformat = \"number\"\ninterval = \"200ms\"\n\
          [service.web]\nweight = \"seen.value\"\n[service.api]\nweight = \"hidden.value\"\n",
     );
     let systemd = Systemd::boot_alone(&scratch, &tree);
@@ -405,7 +401,7 @@ fn under_systemd_the_launcher_tells_where_to_ask_and_the_unit_what_it_hides() {
         "--unit",
         "by-hand",
         "agentcheck-responder",
-        "--ask",
+        "--name-from-client",
         "--listen",
         "10.0.0.11:3333",
     ]);

@@ -121,12 +121,12 @@ fn every_key_is_documented() {
         format!("[source.a.file]\npath = \"/a\"\n{unknown}{service}"),
         format!("[source.a.command]\nargv = [\"/a\"]\n{unknown}{service}"),
         format!("[source.a.system]\nmetric = \"cpu\"\n{unknown}{service}"),
-        format!("{app}[derive.d]\nof = 'a.latency'\nmax = '1m'\n{unknown}{service}"),
+        format!("{app}[derive.d]\nexpression = 'a.latency'\nmax = '1m'\n{unknown}{service}"),
         format!("[source.a.tcp]\naddress = \"a:1\"\n{unknown}{service}"),
         format!("{app}{service}{unknown}"),
         format!("{app}{service}{rule}{unknown}"),
         format!("[metrics]\ntextfile = \"/a.prom\"\n{unknown}{app}{service}"),
-        format!("{app}[service.s.capacity]\nrate = '1'\nutilization = '1'\nfull = 1\n{unknown}"),
+        format!("{app}[service.s.capacity]\nrate = '1'\nutilization = '1'\nreference_rate = 1\n{unknown}"),
     ]
     .iter()
     .enumerate()

@@ -19,8 +19,8 @@ mod field;
 mod golden_cases;
 
 use agentcheck::config::{self, Config, Service};
-use agentcheck::decision::evaluate::{Decided, Memory, Outcome, Weighed, evaluate};
-use agentcheck::decision::observations::Observed;
+use agentcheck::decision::evaluate::{DecisionSource, Outcome, ServiceMemory, Weighed, evaluate};
+use agentcheck::decision::observations::Observations;
 use agentcheck::decision::plan::plan;
 use agentcheck::reading::{Content, Failure, FileFacts, Numbers, Reading, Reason};
 use agentcheck::source::Format;
@@ -131,8 +131,8 @@ fn stages(weighed: &Weighed) -> String {
 struct Player<'c> {
     config: &'c Config,
     names: Vec<String>,
-    observed: Observed,
-    memories: Vec<Memory>,
+    observed: Observations,
+    memories: Vec<ServiceMemory>,
 }
 
 impl<'c> Player<'c> {
@@ -140,8 +140,8 @@ impl<'c> Player<'c> {
         Self {
             config,
             names: config.names().map(str::to_owned).collect(),
-            observed: Observed::new(config, BootTime(0)),
-            memories: vec![Memory::default(); config.services.len()],
+            observed: Observations::new(config, BootTime(0)),
+            memories: vec![ServiceMemory::default(); config.services.len()],
         }
     }
 
@@ -155,10 +155,10 @@ impl<'c> Player<'c> {
             self.observed
                 .take(index.expect(source), reading(now, what), now);
         }
-        let world = self.observed.world(now);
+        let context = self.observed.context(now);
         let mut outcomes = Vec::new();
         for (service, memory) in self.config.services.iter().zip(&mut self.memories) {
-            let outcome = evaluate(service, &world, memory, now);
+            let outcome = evaluate(service, &context, memory, now);
             *memory = outcome.memory.clone();
             assert!(outcome.wake_at > now, "waking in the past is a busy loop");
             if let Some(verdict) = &outcome.verdict {
@@ -188,10 +188,12 @@ fn play(config: &Config, text: &str) -> String {
                 continue;
             };
             let by = match &verdict.decided {
-                Decided::Rule { index, .. } => format!("rule {}", service.rules[*index].name),
-                Decided::Weight(weighed) => format!("weight {}", stages(weighed)),
-                Decided::Failure(reason) => format!("failure, {reason}"),
-                Decided::Override(forced) => format!("override {}", forced.action),
+                DecisionSource::Rule { index, .. } => {
+                    format!("rule {}", service.rules[*index].name)
+                }
+                DecisionSource::Weight(weighed) => format!("weight {}", stages(weighed)),
+                DecisionSource::Failure(reason) => format!("failure, {reason}"),
+                DecisionSource::Override(forced) => format!("override {}", forced.action),
             };
             let plan = plan(service, &verdict);
             writeln!(

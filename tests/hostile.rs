@@ -155,7 +155,7 @@ fn large_configurations() {
             text + &format!("[service.s{at}]\nweight = \"s.x\"\n")
         }),
         (0..200).fold("[service.web]\n".to_owned(), |text, at| {
-            text + &format!("[derive.d{at}]\nof = \"d{}.value\"\n", at + 1)
+            text + &format!("[derive.d{at}]\nexpression = \"d{}.value\"\n", at + 1)
         }),
     ] {
         on_its_stack(move || properties::configuration(text.as_bytes()));

@@ -59,7 +59,7 @@ fn imported(case: &Path) -> String {
     }
     if let Ok(text) = fs::read_to_string(case.join("sample.json")) {
         let tried = sample::try_out(&config, &text).unwrap();
-        told.push_str(&tried.said);
+        told.push_str(&tried.text);
         assert!(tried.findings.is_empty(), "{case:?}: {:?}", tried.findings);
     }
     told

@@ -102,7 +102,11 @@ fn check(launcher: Launcher) {
     drop(launched);
 
     let asked = block.agent();
-    let launched = launcher.start(&scratch, asked, &arguments(&states, &["--ask"]));
+    let launched = launcher.start(
+        &scratch,
+        asked,
+        &arguments(&states, &["--name-from-client"]),
+    );
     answers_what_is_asked(asked, launcher.takes_a_half_close());
     drop(launched);
 
@@ -233,7 +237,7 @@ fn its_own_accept_loop() {
     assert!(named.process().wait_for_exit().success());
 
     let address = block.agent();
-    let asked = Loop::start(&scratch, &states, &["--ask"], &[address]);
+    let asked = Loop::start(&scratch, &states, &["--name-from-client"], &[address]);
     answers_what_is_asked(address, true);
     drop(asked);
     println!("--listen: {probes} probes and HAProxy");

@@ -22,11 +22,11 @@
 )] // a test says what it expects in the shortest way
 
 use agentcheck::config::{self, Config};
-use agentcheck::decision::evaluate::{Memory, evaluate};
-use agentcheck::decision::observations::Observed;
+use agentcheck::decision::evaluate::{ServiceMemory, evaluate};
+use agentcheck::decision::observations::Observations;
 use agentcheck::reading::{Content, Failure, Numbers, Reading, Reason};
 use agentcheck::simulation::blind_spots;
-use agentcheck::source::{Kind, Poller, Source, Stop};
+use agentcheck::source::{Cancellation, Kind, Poller, Source};
 use agentcheck_common::BootTime;
 use agentcheck_tests::scratch::Scratch;
 use std::collections::BTreeSet;
@@ -71,7 +71,7 @@ fn poll(source: &Source, what: &[&str], samples: &Path, scratch: &Path) -> Readi
     let mut source = source.clone();
     // A machine that is busy with other tests is not what is looked at.
     source.timeout = Duration::from_secs(60);
-    let poll = |source: &Source| Poller::new(source).poll(&Stop::new());
+    let poll = |source: &Source| Poller::new(source).poll(&Cancellation::new());
     match (&mut source.kind, what) {
         (_, ["error", reason]) => {
             let known = Reason::ALL.iter().find(|known| known.word() == *reason);
@@ -145,8 +145,8 @@ fn play(
         if !told.is_empty() {
             told.push('\n');
         }
-        let mut observed = Observed::new(config, BootTime(0));
-        let mut memories = vec![Memory::default(); config.services.len()];
+        let mut observed = Observations::new(config, BootTime(0));
+        let mut memories = vec![ServiceMemory::default(); config.services.len()];
         let mut given: Vec<Option<Reading>> = vec![None; config.sources.len()];
         let mut lines = part
             .lines()
@@ -185,7 +185,7 @@ fn play(
                 }
             }
             for (service, memory) in config.services.iter().zip(&mut memories) {
-                let outcome = evaluate(service, &observed.world(now), memory, now);
+                let outcome = evaluate(service, &observed.context(now), memory, now);
                 *memory = outcome.memory;
                 let said = outcome.verdict.map(|verdict| verdict.reply.to_string());
                 let said = said.unwrap_or_else(|| "nothing".to_owned());

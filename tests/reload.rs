@@ -27,7 +27,7 @@ fn source(scratch: &Scratch, name: &str) -> String {
     if !file.exists() {
         scratch.replace(name, "20");
     }
-    format!("[source.{name}.file]\npath = {file:?}\nformat = \"number\"\nevery = \"100ms\"\n")
+    format!("[source.{name}.file]\npath = {file:?}\nformat = \"number\"\ninterval = \"100ms\"\n")
 }
 
 /// A service with the weight `100 - NUMBER` of this source.

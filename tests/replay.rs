@@ -38,7 +38,7 @@ const CONFIG: &str = r#"
 [source.queue.file]
 path = "QUEUE"
 format = "number"
-every = "100ms"
+interval = "100ms"
 
 [service.web]
 weight = "headroom(queue.value, 100)"
@@ -97,7 +97,7 @@ fn swinging() -> String {
 fn two_configurations_side_by_side() {
     let scratch = Scratch::new("sides");
     let plain = CONFIG.replace("QUEUE", "/nowhere");
-    let smooth = plain.replace("[[service", "smooth = \"10s\"\ndead_band = 5\n\n[[service");
+    let smooth = plain.replace("[[service", "ewma = \"10s\"\ndead_band = 5\n\n[[service");
     let plain = written(&scratch, "plain.toml", &plain);
     let smooth = written(&scratch, "smooth.toml", &smooth);
     let recording = written(&scratch, "recording", &swinging());
@@ -122,7 +122,7 @@ fn two_configurations_side_by_side() {
         rest.split_once(' ').unwrap().0.parse().unwrap()
     };
     assert_eq!(changes("plain"), 119);
-    assert!(changes("smooth") < 30, "{said}");
+    assert!(changes("ewma") < 30, "{said}");
     assert!(
         said.contains("   0:01:00.0  up 0% # rule=long queue=95 (rule long)\n"),
         "{said}"

@@ -26,12 +26,12 @@ const CONFIGURATION: &str = r#"
 [source.queue.file]
 path = "QUEUE"
 format = "number"
-every = "100ms"
+interval = "100ms"
 
 [source.other.file]
 path = "/nonexistent/<b>other</b>"
 format = "number"
-every = "100ms"
+interval = "100ms"
 
 [service.web]
 weight = "headroom(queue.value, 100)"

@@ -22,7 +22,7 @@ url = "http://127.0.0.1:9100/metrics"
 format = "prometheus"
 
 [derive.load]
-of = "cpu.value"
+expression = "cpu.value"
 ewma = "5s"
 
 [derive.rps]

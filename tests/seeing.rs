@@ -47,10 +47,10 @@ impl Scene {
 [source.app.http]
 url = "{url}"
 format = "json"
-every = "200ms"
+interval = "200ms"
 
 [derive.rise]
-of = "app.json['msg-per-second']"
+expression = "app.json['msg-per-second']"
 rate = "10s"
 
 [service.web]
@@ -244,7 +244,7 @@ fn silent_and_of_another_boot_and_unreadable() {
 
 #[test]
 fn explained_with_and_without_a_collector() {
-    let mut scene = Scene::new("seeing-why", "smooth = \"5s\"\nfloor = 2");
+    let mut scene = Scene::new("seeing-why", "ewma = \"5s\"\nfloor = 2");
     let explained = wait_for("the collector to say the same", || {
         let explained = scene.explain();
         if explained.contains("collector  says the same") {

@@ -14,13 +14,13 @@ mod golden_cases;
 use agentcheck::render::table::Page;
 use agentcheck::render::text::printable;
 use agentcheck::status::overview::{
-    Lock, Look, NoStatus, account, brief, detailed, judge, listed, written,
+    LockState, OverviewInput, SnapshotError, brief, detailed, judge, listed, overview, written,
 };
 use agentcheck_common::{BootId, BootTime};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-fn look(case: &Path) -> Look {
+fn look(case: &Path) -> OverviewInput {
     let read = |name: &str| std::fs::read(case.join(name));
     let text = String::from_utf8(read("look").unwrap()).unwrap();
     let field = |name: &str| {
@@ -34,16 +34,16 @@ fn look(case: &Path) -> Look {
         let service = name.strip_suffix(".state")?.to_owned();
         Some((service, read(&name).unwrap()))
     });
-    Look {
+    OverviewInput {
         now: BootTime(field("now").parse().unwrap()),
         boot: BootId::parse(field("boot").as_bytes()).unwrap(),
         lock: match field("lock") {
-            "free" => Lock::Free,
-            held => Lock::Held(held.strip_prefix("held ").unwrap().parse().ok()),
+            "free" => LockState::Free,
+            held => LockState::Held(held.strip_prefix("held ").unwrap().parse().ok()),
         },
         status: match read("status.json") {
             Ok(status) => Ok(serde_json::from_slice(&status).unwrap()),
-            Err(_) => Err(NoStatus::Missing),
+            Err(_) => Err(SnapshotError::Missing),
         },
         files: files.collect::<BTreeMap<_, _>>(),
     }
@@ -52,7 +52,7 @@ fn look(case: &Path) -> Look {
 #[test]
 fn golden_cases() {
     golden_cases::all_as_expected("status", 5, |case| {
-        let account = account(&look(case), &[]).unwrap();
+        let account = overview(&look(case), &[]).unwrap();
         let judged = judge(&account);
         let told = format!(
             "{}----\n{}----\n{}: {}\n{}\n",
@@ -73,7 +73,7 @@ fn golden_cases() {
 #[test]
 fn the_json_has_what_is_documented() {
     let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/status/all");
-    let document = listed(&account(&look(&case), &[]).unwrap());
+    let document = listed(&overview(&look(&case), &[]).unwrap());
     assert_eq!(document["format"], 1);
     assert_eq!(document["collector"]["state"], "alive");
     assert_eq!(document["services"]["junk"]["valid"], false);
@@ -106,7 +106,7 @@ fn the_json_has_what_is_documented() {
 #[test]
 fn the_json_is_printable() {
     let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/status/hostile");
-    let document = listed(&account(&look(&case), &[]).unwrap());
+    let document = listed(&overview(&look(&case), &[]).unwrap());
     for on_one_line in [true, false] {
         let text = written(&document, on_one_line);
         assert!(
@@ -124,6 +124,6 @@ fn the_json_is_printable() {
 #[test]
 fn a_service_that_nobody_knows() {
     let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/status/gone");
-    let error = account(&look(&case), &["wbe".to_owned()]).unwrap_err();
+    let error = overview(&look(&case), &["wbe".to_owned()]).unwrap_err();
     assert_eq!(error, "there is no service wbe; there is web");
 }

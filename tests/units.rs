@@ -1,4 +1,4 @@
-//! `agentcheck units` on the real launchers: what it makes is taken without a word, and answers, each service
+//! `agentcheck generate` on the real launchers: what it makes is taken without a word, and answers, each service
 //! on its own port.
 #![allow(
     clippy::unwrap_used,
@@ -83,7 +83,7 @@ fn systemd_serves_what_is_made() {
     let address = block.address(3333).ip();
     let shown = address.to_string();
     let make = |more: &[&str]| {
-        let mut words = vec!["agentcheck", "units", "systemd", "--address", &shown];
+        let mut words = vec!["agentcheck", "generate", "systemd", "--address", &shown];
         words.extend(["--output", "/etc/systemd/system"]);
         words.extend(more);
         systemd.output(&words)
@@ -183,7 +183,7 @@ fn printed(
     let addresses = addresses.iter().map(ToString::to_string);
     let configuration = scratch.write("agentcheck.toml", CONFIGURATION);
     run(Command::new(programs(scratch))
-        .args(["units", launcher, "--config"])
+        .args(["generate", launcher, "--config"])
         .arg(configuration)
         .arg("--state-dir")
         .arg(states.path())
@@ -343,7 +343,7 @@ fn haproxy_takes_the_server_lines() {
     for more in [&[][..], &["--address", "10.0.0.11", "--allow", "10.0.0.2"]] {
         for launcher in ["systemd", "xinetd", "inetd"] {
             let text = run(Command::new(binaries::collector())
-                .args(["units", launcher, "--config"])
+                .args(["generate", launcher, "--config"])
                 .arg(&configuration)
                 .args(more));
             let servers = server_lines(&text);
@@ -370,7 +370,7 @@ fn what_cannot_be_served_is_told() {
     let refused = |configuration: &Path, more: &[&str]| {
         let refused = output(
             Command::new(binaries::collector())
-                .args(["units", "systemd", "--config"])
+                .args(["generate", "systemd", "--config"])
                 .arg(configuration)
                 .args(more),
         );

@@ -274,7 +274,7 @@ fn what_people_are_told() {
         ),
         (
             b"up down # why\n",
-            "word     up: works: back from down, where HAProxy's own health check agrees; overruled by a \
+            "word     up: works: back from down, where HAProxy's own health check agrees; final_decision by a \
              later word of its kind\n\
              word     down: does not work, at once, whatever the health check says\n\
              text     # why: text for people\n\

@@ -5,7 +5,7 @@
 #![allow(dead_code, unreachable_pub, clippy::expect_used)]
 
 use agentcheck::config;
-use agentcheck::expression::{Expression, Fault, Scope, Type, Unknown, Vocabulary};
+use agentcheck::expression::{Environment, Expression, Fault, Scope, Type, Unknown};
 use agentcheck::reading::prometheus::{Exposition, MOST_SERIES, Selector, bucket_bound};
 use agentcheck::reading::{Content, Failure, Reading, Reason};
 use agentcheck::source::Format;
@@ -36,18 +36,18 @@ metric = "cpu"
 [source.memory.system]
 metric = "memory"
 [derive.p95]
-of = "cpu.value"
+expression = "cpu.value"
 percentile = 95
 over = "1m"
 [service.web]
 "#;
 
-static VOCABULARY: LazyLock<Vocabulary> = LazyLock::new(|| {
+static VOCABULARY: LazyLock<Environment> = LazyLock::new(|| {
     let (config, _) = config::parse(Path::new("sources.toml"), SOURCES)
         .unwrap_or_else(|report| unreachable!("{report}"));
-    let mut vocabulary = Vocabulary::new(&config.sources);
-    vocabulary.add_derived("p95");
-    vocabulary
+    let mut environment = Environment::new(&config.sources);
+    environment.add_derived("p95");
+    environment
 });
 
 /// What is evaluated over every JSON document that the fuzzer makes: each way into one.

@@ -31,21 +31,21 @@ fn configuration(directory: &Path) -> String {
         r#"
 [source.failing.command]
 argv = ["/bin/sh", "-c", "cat '{directory}/evil' >&2; exit 3"]
-every = "200ms"
+interval = "200ms"
 
 [source.malformed.file]
 path = "{directory}/number"
 format = "number"
-every = "200ms"
+interval = "200ms"
 
 [source.missing.file]
 path = "{directory}/a\n<0>forged\u001b[2J\u2028<0>forged"
-every = "200ms"
+interval = "200ms"
 
 [source.app.file]
 path = "{directory}/json"
 format = "json"
-every = "200ms"
+interval = "200ms"
 
 [service.web]
 weight = '50'

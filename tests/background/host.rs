@@ -28,7 +28,7 @@ const BOOT: &str = r#"
     cat >"$root/etc/agentcheck/agentcheck.toml" <<CONFIGURATION
 [source.load.system]
 metric = "load"
-every = "200ms"
+interval = "200ms"
 
 [service.web]
 weight = 'load.ok ? 100 : 50'

@@ -29,7 +29,7 @@ fn lines_get_there_before_and_after_it_is_restarted() {
 [source.flag.file]
 path = \"/run/value\"
 format = \"number\"
-every = \"100ms\"
+interval = \"100ms\"
 [service.web]
 weight = 'flag.value'
 END

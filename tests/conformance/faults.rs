@@ -60,7 +60,12 @@ fn f01_f02_a_responder_that_is_gone_or_hangs_freezes_the_state() {
     let pacemaker = Agent::start(room.block.agent(), Answer::Bytes(b"up\n".to_vec()));
     room.states.says("failed", "down 100% # reason");
     room.states.says("half", "up 50%");
-    let mut responder = Loop::start(&room.scratch, &room.states, &["--ask"], &[agent]);
+    let mut responder = Loop::start(
+        &room.scratch,
+        &room.states,
+        &["--name-from-client"],
+        &[agent],
+    );
     let mut backend = Backend::new(
         "f",
         vec![
@@ -93,7 +98,12 @@ fn f01_f02_a_responder_that_is_gone_or_hangs_freezes_the_state() {
 
     room.states.says("failed", "up ready 100%");
     room.states.says("half", "up ready 100%");
-    let responder = Loop::start(&room.scratch, &room.states, &["--ask"], &[agent]);
+    let responder = Loop::start(
+        &room.scratch,
+        &room.states,
+        &["--name-from-client"],
+        &[agent],
+    );
     let full = running(100).agent(&["L7OK"]);
     wait(&haproxy, "failed", "recovery", &full);
     wait(&haproxy, "half", "recovery", &full);
@@ -371,10 +381,15 @@ fn f07_socket_activation_of_one_process_per_connection() {
 fn f08_a_name_without_newline_is_answered_in_time() {
     let room = Room::new("newline");
     room.states.says("web", "up 88%");
-    let shot = one_shot(&room.states, &["--ask"]);
+    let shot = one_shot(&room.states, &["--name-from-client"]);
     let one = Agent::start(room.block.agent(), Answer::Program(shot));
     let address = room.block.agent();
-    let responder = Loop::start(&room.scratch, &room.states, &["--ask"], &[address]);
+    let responder = Loop::start(
+        &room.scratch,
+        &room.states,
+        &["--name-from-client"],
+        &[address],
+    );
     let mut backend = Backend::new(
         "f",
         vec![

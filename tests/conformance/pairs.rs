@@ -1,7 +1,7 @@
 //! S07: every state recovers into every other, whatever happened to the agent in between.
 //!
 //! For both renderings, with and without a health check, each ordered pair of states has a server of its
-//! own; one accept loop of our responder answers them all by `--ask`. It is killed between the two.
+//! own; one accept loop of our responder answers them all by `--name-from-client`. It is killed between the two.
 
 use super::expected::{Expected, down, draining, maintenance, running};
 use agentcheck_tests::address::Block;
@@ -34,7 +34,7 @@ fn state(name: &'static str, line: &'static str, expected: Expected) -> State {
 }
 
 /// The states as the collector renders them where operators own the administrative state.
-fn shared() -> Vec<State> {
+fn preserve() -> Vec<State> {
     let stopped = down(100).text("via agent : stopped (maintenance)");
     vec![
         state("full", "up 100%", running(100)),
@@ -50,7 +50,7 @@ fn shared() -> Vec<State> {
 }
 
 /// The states as the collector renders them where the agent owns it.
-fn owner() -> Vec<State> {
+fn manage() -> Vec<State> {
     vec![
         state("full", "up ready 100%", running(100)),
         state("percent", "up ready 30%", running(30)),
@@ -74,7 +74,7 @@ struct Pair {
 
 fn pairs() -> Vec<Pair> {
     let mut pairs = Vec::new();
-    for (rendering, states) in [("shared", shared()), ("owner", owner())] {
+    for (rendering, states) in [("preserve", preserve()), ("manage", manage())] {
         for checked in [false, true] {
             for from in &states {
                 for to in states.iter().filter(|to| to.name != from.name) {
@@ -118,7 +118,7 @@ fn s07_every_state_recovers_into_every_other() {
     for pair in &pairs {
         states.says(&pair.server, pair.from.line);
     }
-    let mut responder = Loop::start(&scratch, &states, &["--ask"], &[agent]);
+    let mut responder = Loop::start(&scratch, &states, &["--name-from-client"], &[agent]);
     let haproxy = Haproxy::start(&scratch, &[Backend::new(BACKEND, servers)]);
     let mut failures = settled("the first state", &haproxy, &pacemaker, &pairs, |pair| {
         pair.from.expected.clone()
@@ -136,7 +136,7 @@ fn s07_every_state_recovers_into_every_other() {
     for pair in &pairs {
         states.says(&pair.server, pair.to.line);
     }
-    let responder = Loop::start(&scratch, &states, &["--ask"], &[agent]);
+    let responder = Loop::start(&scratch, &states, &["--name-from-client"], &[agent]);
     failures.extend(settled(
         "the second state",
         &haproxy,

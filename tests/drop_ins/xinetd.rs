@@ -53,9 +53,9 @@ fn xinetd_serves_every_probe_and_logs_none() {
                 responder.display().to_string(),
             ),
             (
-                "server_args     = --ask",
+                "server_args     = --name-from-client",
                 format!(
-                    "server_args     = --ask --state-dir {}",
+                    "server_args     = --name-from-client --state-dir {}",
                     states.path().display()
                 ),
             ),

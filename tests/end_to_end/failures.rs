@@ -59,12 +59,12 @@ fn configuration(application: &Application) -> String {
 [source.app.http]
 url = "{}"
 format = "json"
-every = "200ms"
+interval = "200ms"
 timeout = "1500ms"
 
 [source.cpu.system]
 metric = "cpu"
-every = "100ms"
+interval = "100ms"
 timeout = "1s"
 "#,
         application.url()
@@ -88,7 +88,7 @@ reply = "maint"
 [[service.rule{index}.rule]]
 name = "alive"
 when = "cpu.value >= 0.0"
-line = "up 73%"
+raw_reply = "up 73%"
 "#
         );
     }
@@ -112,7 +112,7 @@ fn an_application_that_fails_is_answered_as_configured() {
     let healthy = |service: &Service, plan: &Plan| plan.fresh.starts_with(service.healthy);
     wait_for_all(&healthy);
     let agent = block.agent();
-    let _responder = Loop::start(&scratch, &states, &["--ask"], &[agent]);
+    let _responder = Loop::start(&scratch, &states, &["--name-from-client"], &[agent]);
     let probers: Vec<_> = services
         .iter()
         .map(|service| {

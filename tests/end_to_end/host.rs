@@ -20,7 +20,7 @@ pub(crate) struct Setting<'a> {
 
 /// A host at work.
 pub(crate) trait Host {
-    /// Where balancers ask, by `--ask`.
+    /// Where balancers ask, by `--name-from-client`.
     fn agent(&self) -> SocketAddr;
     /// Where the state files are, as the test sees them.
     fn states(&self) -> &StateDirectory;
@@ -57,11 +57,11 @@ impl Plain {
         let states = StateDirectory::at(scratch.directory("state"));
         let answering = match launcher {
             None => {
-                let ask = ["--ask"];
+                let ask = ["--name-from-client"];
                 Answering::Listening(Loop::start(scratch, &states, &ask, &[agent]))
             }
             Some(launcher) => {
-                let arguments = arguments(&states, &["--ask"]);
+                let arguments = arguments(&states, &["--name-from-client"]);
                 Answering::Launched(launcher.start(scratch, agent, &arguments))
             }
         };

@@ -51,7 +51,7 @@ pub(crate) const fn up(weight: u16) -> Looks {
 
 const DOWN: Looks = looks(0, 0, 100, "DOWN (agent)");
 
-/// Draining, as `administration = "owner"` has it.
+/// Draining, as `admin_state = "manage"` has it.
 pub(crate) const DRAINING: Looks = looks(2, 8, 100, "DRAIN (agent)");
 
 pub(crate) const FULL: State = State {

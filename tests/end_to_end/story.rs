@@ -51,7 +51,7 @@ impl<H: Host> Story<H> {
         let services = [
             Herald::new("web", &web.url()),
             Herald {
-                administration: "owner",
+                administration: "manage",
                 on_failure: "drain",
                 stale: "floor",
                 ..Herald::new("owned", &owned.url())

@@ -72,7 +72,7 @@ enum Place {
     Unchanged,
 }
 
-/// Where our reply brings it, in the words for `administration = "shared"`.
+/// Where our reply brings it, in the words for `admin_state = "preserve"`.
 fn ours(reply: &Reply) -> Place {
     match (
         reply.operational,

@@ -102,7 +102,7 @@ fn applications_that_do_everything_wrong() {
     let states = StateDirectory::at(scratch.directory("state"));
     let live = Application::start(block.address(8081), 1890);
     let mut text = format!(
-        "[source.live.http]\nurl = \"{}\"\nformat = \"json\"\nevery = \"100ms\"\ntimeout = \"10s\"\n\
+        "[source.live.http]\nurl = \"{}\"\nformat = \"json\"\ninterval = \"100ms\"\ntimeout = \"10s\"\n\
          [service.live]\nweight = \"headroom(live.json['msg-per-second'], 7000)\"\n",
         live.url()
     );
@@ -111,7 +111,7 @@ fn applications_that_do_everything_wrong() {
     let mut service = |text: &mut String, name: &str, weight: &str, line: &str| {
         let _ = writeln!(
             text,
-            "every = \"100ms\"\ntimeout = \"1s\"\n[service.{name}]\nweight = \"{weight}\"\n\
+            "interval = \"100ms\"\ntimeout = \"1s\"\n[service.{name}]\nweight = \"{weight}\"\n\
              on_failure = \"floor\""
         );
         expected.push((name.to_owned(), line.to_owned()));

@@ -80,7 +80,7 @@ impl Desk {
         let states = StateDirectory::at(scratch.directory("state"));
         fs::create_dir_all(Collector::data(&states).join("overrides")).unwrap();
         let text = format!(
-            "[source.load.file]\npath = {:?}\nformat = \"number\"\nevery = \"100ms\"\n\
+            "[source.load.file]\npath = {:?}\nformat = \"number\"\ninterval = \"100ms\"\n\
              [service.web]\nweight = \"100 - load.value\"\n",
             scratch.write("load", "20")
         );
@@ -176,9 +176,9 @@ fn after_a_suspend_of_eight_hours() {
     let scratch = Scratch::new("suspend");
     let states = StateDirectory::at(scratch.directory("state"));
     let text = format!(
-        "[source.load.file]\npath = {:?}\nformat = \"number\"\nevery = \"100ms\"\n\
-         [service.web]\nweight = \"100 - load.value\"\nstale = \"release\"\n\
-         release_after = \"5m\"\nrelease_over = \"10m\"\n",
+        "[source.load.file]\npath = {:?}\nformat = \"number\"\ninterval = \"100ms\"\n\
+         [service.web]\nweight = \"100 - load.value\"\non_stale = \"restore\"\n\
+         restore_after = \"5m\"\nrestore_over = \"10m\"\n",
         scratch.write("load", "80")
     );
     let configuration = scratch.write("agentcheck.toml", text);

@@ -196,7 +196,7 @@ fn a_disk_that_is_slow() {
     let scratch = Scratch::new("slow");
     let states = StateDirectory::at(scratch.directory("state"));
     let mut text = format!(
-        "[source.load.file]\npath = {:?}\nformat = \"number\"\nevery = \"100ms\"\n\
+        "[source.load.file]\npath = {:?}\nformat = \"number\"\ninterval = \"100ms\"\n\
          timeout = \"200ms\"\n",
         scratch.write("load", "20")
     );
@@ -246,7 +246,7 @@ fn the_disk_of_the_history_hangs_and_no_reply_waits_for_it() {
     let configuration = scratch.write(
         "agentcheck.toml",
         format!(
-            "[source.load.file]\npath = {:?}\nformat = \"number\"\nevery = \"100ms\"\n\
+            "[source.load.file]\npath = {:?}\nformat = \"number\"\ninterval = \"100ms\"\n\
              [service.web]\nweight = \"100 - load.value\"\n\
              [[service.web.rule]]\nname = \"full\"\nwhen = \"load.value > 90\"\nreply = \"drain\"\n",
             scratch.write("load", "20")

@@ -15,7 +15,7 @@ fn drained_when_full(test: &str, keys: &str) -> Scene {
 [source.load.file]
 path = {:?}
 format = "number"
-every = "100ms"
+interval = "100ms"
 
 [service.web]
 weight = "headroom(load.value, 100)"
@@ -76,7 +76,7 @@ fn no_ramp_for_nothing_and_one_for_a_drain_that_another_collector_began() {
 
 #[test]
 fn an_average_goes_on() {
-    let mut scene = drained_when_full("average", "smooth = \"1h\"");
+    let mut scene = drained_when_full("average", "ewma = \"1h\"");
     scene.give("load", "80");
     scene.wait_for("web", "up 79% ");
     let first = restart(&mut scene);
@@ -91,14 +91,14 @@ fn what_derived_numbers_remember_goes_on() {
 [source.load.file]
 path = {:?}
 format = "number"
-every = "100ms"
+interval = "100ms"
 
 [derive.peak]
-of = "load.value"
+expression = "load.value"
 max = "1h"
 
 [derive.average]
-of = "load.value"
+expression = "load.value"
 ewma = "1h"
 
 [service.web]
@@ -145,7 +145,7 @@ fn last_words_are_said_when_it_is_told_to_stop_and_not_when_it_is_killed() {
 
 #[test]
 fn a_release_at_the_end_goes_step_by_step() {
-    let mut scene = drained_when_full("release", "on_stop = \"release\"\nrelease_over = \"10m\"");
+    let mut scene = drained_when_full("restore", "on_stop = \"restore\"\nrestore_over = \"10m\"");
     scene.collector.process().signal(Signal::TERM);
     scene.collector.process().wait_for_exit();
     let file = std::fs::read_to_string(scene.states.file("web")).unwrap();

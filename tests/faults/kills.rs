@@ -105,7 +105,7 @@ fn kill_and_start(lane: usize, seed: u64, agent: SocketAddr, haproxy: &Haproxy) 
 
     let mut collector = Collector::start(&scratch, "collector", &configuration, &states);
     collector.wait_for_plan(&states, "tick", |_| true);
-    let _responder = Loop::start(&scratch, &states, &["--ask"], &[agent]);
+    let _responder = Loop::start(&scratch, &states, &["--name-from-client"], &[agent]);
     let one_shots = states.clone();
     let mut probers = [
         Prober::start(PAUSE, move || probe(agent, b"tick\n")),

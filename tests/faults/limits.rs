@@ -99,8 +99,8 @@ fn no_threads_and_no_processes() {
     let user = somebody();
     chown(states.path(), Some(user), Some(user)).unwrap();
     let text = format!(
-        "[source.load.file]\npath = {:?}\nformat = \"number\"\nevery = \"100ms\"\n\
-         [source.said.command]\nargv = [\"/bin/echo\", \"30\"]\nformat = \"number\"\nevery = \"100ms\"\n\
+        "[source.load.file]\npath = {:?}\nformat = \"number\"\ninterval = \"100ms\"\n\
+         [source.said.command]\nargv = [\"/bin/echo\", \"30\"]\nformat = \"number\"\ninterval = \"100ms\"\n\
          [service.web]\nweight = \"100 - load.value\"\n[service.said]\nweight = \"said.value\"\n",
         scratch.write("load", "20")
     );

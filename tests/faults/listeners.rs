@@ -15,7 +15,7 @@ use std::process::Command;
 /// A service `web` by a number in a file.
 fn configured(scratch: &Scratch) -> PathBuf {
     let text = format!(
-        "[source.load.file]\npath = {:?}\nformat = \"number\"\nevery = \"100ms\"\n\
+        "[source.load.file]\npath = {:?}\nformat = \"number\"\ninterval = \"100ms\"\n\
          [service.web]\nweight = \"100 - load.value\"\n",
         scratch.write("load", "20")
     );

@@ -32,7 +32,7 @@ impl Operated {
         fs::create_dir_all(Collector::data(&states).join("overrides")).unwrap();
         let flags = scratch.directory("flags");
         let text = format!(
-            "[source.load.file]\npath = {:?}\nformat = \"number\"\nevery = \"100ms\"\n\
+            "[source.load.file]\npath = {:?}\nformat = \"number\"\ninterval = \"100ms\"\n\
              [service.drained]\nweight = \"100 - load.value\"\n\
              [service.flagged]\nweight = \"100 - load.value\"\nmaintenance_file = {:?}\n",
             scratch.write("load", "20"),
@@ -142,7 +142,7 @@ fn an_override_ends_while_its_disk_hangs_and_no_reply_waits_for_it() {
     let overrides = data.join("overrides");
     fs::create_dir(&overrides).unwrap();
     let text = format!(
-        "[source.load.file]\npath = {:?}\nformat = \"number\"\nevery = \"100ms\"\n\
+        "[source.load.file]\npath = {:?}\nformat = \"number\"\ninterval = \"100ms\"\n\
          [service.web]\nweight = \"100 - load.value\"\n",
         scratch.write("load", "20")
     );

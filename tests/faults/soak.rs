@@ -78,14 +78,14 @@ fn median(samples: &[Held], of: impl Fn(&Held) -> u64) -> u64 {
 fn configuration(scratch: &Scratch, applications: &[Application], other: bool) -> String {
     let (seconds, own) = if other { (2, "other") } else { (1, "one") };
     let mut text = format!(
-        "[metrics]\ntextfile = {:?}\nevery = \"1s\"\n",
+        "[metrics]\ntextfile = {:?}\ninterval = \"1s\"\n",
         scratch.file("agentcheck.prom")
     );
     let service = |text: &mut String, name: &str, value: &str| {
         let _ = writeln!(
             text,
-            "every = \"100ms\"\n[derive.{name}_mean]\nof = \"{value}\"\newma = \"1s\"\n\
-             [service.{name}]\nweight = \"100 - {name}_mean.value\"\nsmooth = \"{seconds}s\"\n\
+            "interval = \"100ms\"\n[derive.{name}_mean]\nexpression = \"{value}\"\newma = \"1s\"\n\
+             [service.{name}]\nweight = \"100 - {name}_mean.value\"\newma = \"{seconds}s\"\n\
              [[service.{name}.rule]]\nname = \"full\"\nwhen = \"{value} > 95\"\nreply = \"drain\""
         );
     };
@@ -175,7 +175,7 @@ fn a_day_of_polls_in_minutes() {
     let mut collector = Collector::start(&scratch, "collector", &path, &states);
     collector.wait_for_plan(&states, "file0", |_| true);
     let agent = block.agent();
-    let _responder = Loop::start(&scratch, &states, &["--ask"], &[agent]);
+    let _responder = Loop::start(&scratch, &states, &["--name-from-client"], &[agent]);
     let prober = Prober::start(Duration::from_millis(20), move || probe(agent, b"file0\n"));
 
     let pid = collector.process().pid();

@@ -28,31 +28,31 @@ fn a_hung_source_delays_no_other() {
 [source.live.http]
 url = "{live}"
 format = "json"
-every = "100ms"
+interval = "100ms"
 timeout = "1s"
 
 [source.hung.http]
 url = "{hung}"
 format = "json"
-every = "100ms"
+interval = "100ms"
 timeout = "1m"
 
 [source.dripping.http]
 url = "{dripping}"
 format = "json"
-every = "100ms"
+interval = "100ms"
 timeout = "1m"
 
 [source.asleep.command]
 argv = ["/bin/sh", "-c", "echo >> {started}; exec sleep 1000"]
 format = "number"
-every = "100ms"
+interval = "100ms"
 timeout = "1m"
 
 [source.fifo.file]
 path = "{fifo}"
 format = "number"
-every = "100ms"
+interval = "100ms"
 timeout = "1m"
 
 [service.live]

@@ -91,7 +91,7 @@ fn polling(pids: &Path, hung: &Application) -> String {
 format = "number"
 argv = ["/bin/sh", "-c", "sleep 1000 & echo $! > {pids}.part; echo $$ >> {pids}.part; mv {pids}.part {pids}; wait"]
 timeout = "10m"
-every = "1s"
+interval = "1s"
 
 [source.hung.http]
 url = "{url}"

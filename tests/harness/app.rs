@@ -30,7 +30,7 @@ pub struct Application {
 
 #[derive(Debug)]
 struct Shared {
-    manner: Mutex<Manner>,
+    style: Mutex<Manner>,
     requests: AtomicU64,
     held: Mutex<Vec<TcpStream>>,
 }
@@ -40,7 +40,7 @@ impl Application {
     #[must_use]
     pub fn start(address: SocketAddr, messages: u32) -> Self {
         let shared = Arc::new(Shared {
-            manner: Mutex::new(Manner::Answers {
+            style: Mutex::new(Manner::Answers {
                 status: 200,
                 body: load(messages, "ok"),
             }),
@@ -101,8 +101,8 @@ impl Application {
         self.shared.held.lock().unwrap().clear();
     }
 
-    fn behaves(&self, manner: Manner) {
-        *self.shared.manner.lock().unwrap() = manner;
+    fn behaves(&self, style: Manner) {
+        *self.shared.style.lock().unwrap() = style;
     }
 
     /// Stops listening, and drops whoever waits: connections are refused.
@@ -148,9 +148,9 @@ impl Shared {
             return;
         }
         self.requests.fetch_add(1, Ordering::SeqCst);
-        let manner = self.manner.lock().unwrap().clone();
+        let style = self.style.lock().unwrap().clone();
         // Whoever has gone away in between does not want the answer.
-        match manner {
+        match style {
             Manner::Answers { status, body } => {
                 let _ = (&stream).write_all(response(status, &body).as_bytes());
             }

@@ -174,7 +174,7 @@ impl Herald {
             fresh_for: "4s",
             stale: "keep",
             on_failure: "keep",
-            administration: "shared",
+            administration: "preserve",
         }
     }
 
@@ -203,15 +203,15 @@ impl Herald {
 [source.app_{name}.http]
 url = "{url}"
 format = "json"
-every = "200ms"
+interval = "200ms"
 timeout = "{timeout}"
 
 [service.{name}]
 weight = "headroom(app_{name}.json['msg-per-second'], 7000)"
 fresh_for = "{fresh_for}"
-stale = "{stale}"
+on_stale = "{stale}"
 on_failure = "{on_failure}"
-administration = "{administration}"
+admin_state = "{administration}"
 "#
         );
         for reply in ["maint", "drain", "down"] {

@@ -9,7 +9,7 @@ use crate::state::StateDirectory;
 use std::net::SocketAddr;
 use std::process::Command;
 
-/// The one-shot that answers for `which` (a name or `--ask`), its diagnostics on the connection, as under xinetd: the
+/// The one-shot that answers for `which` (a name or `--name-from-client`), its diagnostics on the connection, as under xinetd: the
 /// launcher that forgives least.
 #[must_use]
 pub fn one_shot(states: &StateDirectory, which: &[&str]) -> OneShot {
@@ -20,7 +20,7 @@ pub fn one_shot(states: &StateDirectory, which: &[&str]) -> OneShot {
     }
 }
 
-/// The responder's arguments: `which` (a name or `--ask`) and the state directory.
+/// The responder's arguments: `which` (a name or `--name-from-client`) and the state directory.
 ///
 /// # Panics
 /// Where the state directory's path is not UTF-8.

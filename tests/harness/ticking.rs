@@ -21,7 +21,7 @@ pub fn configuration(counter: &Path, fresh_for: Duration) -> String {
 [source.tick.file]
 path = "{}"
 format = "number"
-every = "100ms"
+interval = "100ms"
 timeout = "200ms"
 
 [service.tick]

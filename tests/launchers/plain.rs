@@ -38,11 +38,23 @@ fn pipes() {
     let states = states(&scratch);
     says(&piped(&arguments(&states, &["web"]), b""), WEB);
     says(&piped(&arguments(&states, &["web"]), b"api\n"), WEB);
-    says(&piped(&arguments(&states, &["--ask"]), b"api\n"), API);
-    says(&piped(&arguments(&states, &["--ask"]), b"web"), WEB);
-    says(&piped(&arguments(&states, &["--ask"]), b""), "no-name");
     says(
-        &piped(&arguments(&states, &["--ask"]), &[b'x'; 100_000]),
+        &piped(&arguments(&states, &["--name-from-client"]), b"api\n"),
+        API,
+    );
+    says(
+        &piped(&arguments(&states, &["--name-from-client"]), b"web"),
+        WEB,
+    );
+    says(
+        &piped(&arguments(&states, &["--name-from-client"]), b""),
+        "no-name",
+    );
+    says(
+        &piped(
+            &arguments(&states, &["--name-from-client"]),
+            &[b'x'; 100_000],
+        ),
         "bad-name",
     );
 }
@@ -68,7 +80,7 @@ fn a_reader_that_has_gone() {
     let scratch = Scratch::new("gone-reader");
     let states = states(&scratch);
     let mut child = Command::new(binaries::responder())
-        .args(arguments(&states, &["--ask"]))
+        .args(arguments(&states, &["--name-from-client"]))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -101,7 +113,7 @@ fn a_terminal() {
     );
     assert!(output.status.success(), "{output:?}");
     // Asked by nobody, it does not wait for a person to type.
-    let output = on_terminal("--ask");
+    let output = on_terminal("--name-from-client");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains("no-name\r\n"), "{text:?}");
     assert!(output.status.success(), "{output:?}");

@@ -224,7 +224,7 @@ fn haproxy_shows_what_the_alerts_look_at() {
         states.says(name, line);
         Server::new(name, block.address(80), agent).sending(&format!("{name}\\n"))
     });
-    let _responder = Loop::start(&scratch, &states, &["--ask"], &[agent]);
+    let _responder = Loop::start(&scratch, &states, &["--name-from-client"], &[agent]);
     let mut farm = Backend::new("farm", servers.to_vec());
     let metrics = block.address(8405);
     farm.frontend = Some(metrics);

@@ -11,8 +11,8 @@ fn configuration(scratch: &Scratch) -> (PathBuf, PathBuf) {
     let file = scratch.file("textfiles").join("agentcheck.prom");
     let _ = scratch.write("load", "20");
     let text = format!(
-        "[metrics]\ntextfile = {file:?}\nevery = \"1s\"\n\
-         [source.load.file]\npath = {:?}\nformat = \"number\"\nevery = \"200ms\"\n\
+        "[metrics]\ntextfile = {file:?}\ninterval = \"1s\"\n\
+         [source.load.file]\npath = {:?}\nformat = \"number\"\ninterval = \"200ms\"\n\
          [service.web]\nweight = \"headroom(load.value, 100)\"\n",
         scratch.file("load")
     );

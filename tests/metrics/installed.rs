@@ -28,7 +28,7 @@ fn the_shipped_unit_writes_and_the_packaged_node_exporter_reads() {
     assert!(document.contains(link));
     write(
         "etc/agentcheck/agentcheck.toml",
-        &format!("{table}every = \"1s\"\n[service.web]\nweight = \"73\"\n"),
+        &format!("{table}interval = \"1s\"\n[service.web]\nweight = \"73\"\n"),
     );
     let block = Block::claim();
     let address = block.address(9100);

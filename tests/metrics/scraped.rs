@@ -22,21 +22,21 @@ fn configuration(scratch: &Scratch, application: &Application) -> String {
         r#"
 [metrics]
 textfile = {file:?}
-every = "1s"
+interval = "1s"
 
 [source.app.http]
 url = "{url}"
 format = "json"
-every = "200ms"
+interval = "200ms"
 
 [source.queue.file]
 path = {queue:?}
 format = "number"
-every = "200ms"
+interval = "200ms"
 
 [source.gone.file]
 path = {gone:?}
-every = "200ms"
+interval = "200ms"
 
 [service.web]
 weight = "headroom(app.json['msg-per-second'], 7000)"

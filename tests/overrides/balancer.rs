@@ -10,11 +10,16 @@ use agentcheck_tests::responder::Loop;
 /// lifted on command, and one that an operator sets later stays.
 #[test]
 fn quiet_maintenance_ends_and_a_release_lifts_what_others_left() {
-    let keys = "override_administration = \"owner\"";
+    let keys = "override_admin_state = \"manage\"";
     let desk = Desk::polling("balancer", keys, "200ms");
     let block = Block::claim();
     let agent = block.agent();
-    let _responder = Loop::start(&desk.scratch, &desk.states, &["--ask"], &[agent]);
+    let _responder = Loop::start(
+        &desk.scratch,
+        &desk.states,
+        &["--name-from-client"],
+        &[agent],
+    );
     let servers = vec![
         Server::new("web", block.address(8081), agent).sending("web\\n"),
         Server::new("api", block.address(8081), agent).sending("api\\n"),
@@ -31,7 +36,7 @@ fn quiet_maintenance_ends_and_a_release_lifts_what_others_left() {
 
     haproxy.tell("set server farm/api state drain");
     haproxy.wait_for_server("farm", "api", "DRAIN", |seen| seen.administrative & 8 != 0);
-    desk.told(&["release", "api", "--for", "2s"]);
+    desk.told(&["ready", "api", "--for", "2s"]);
     haproxy.wait_for_server("farm", "api", "in again", |seen| seen.administrative == 0);
     agentcheck_tests::processes::wait_until("ready to be no longer said", || {
         let file = std::fs::read_to_string(desk.states.file("api")).unwrap();

@@ -34,7 +34,7 @@ impl Desk {
         let mut text = format!("maintenance_file = {:?}\n", scratch.file("all-out"));
         for source in ["web", "api", "sessions"] {
             text.push_str(&format!(
-                "[source.{source}_number.file]\npath = {:?}\nformat = \"number\"\nevery = \"{every}\"\n\
+                "[source.{source}_number.file]\npath = {:?}\nformat = \"number\"\ninterval = \"{every}\"\n\
                  jitter = \"0s\"\n",
                 scratch.file(source)
             ));

@@ -43,15 +43,15 @@ fn the_history_survives_the_collector_and_tells_why() {
             .any(|line| line.contains("\"service\":\"api\"")),
         "{json}"
     );
-    let (status, why) = read(&["why", "web", "--at", "0s"]);
+    let (status, why) = read(&["explain", "web", "--at", "0s"]);
     assert_eq!(status, Some(0), "{why}");
     assert!(
         why.contains("web: up 73% # ") && why.contains("disk swap"),
         "{why}"
     );
-    assert_eq!(read(&["why", "web", "--at", "1h"]).0, Some(1));
-    assert_eq!(read(&["why", "web", "--at", "noon"]).0, Some(1));
-    assert_eq!(read(&["why", "nobody", "--at", "0s"]).0, Some(1));
+    assert_eq!(read(&["explain", "web", "--at", "1h"]).0, Some(1));
+    assert_eq!(read(&["explain", "web", "--at", "noon"]).0, Some(1));
+    assert_eq!(read(&["explain", "nobody", "--at", "0s"]).0, Some(1));
 }
 
 #[test]

@@ -43,7 +43,7 @@ pub(crate) fn tell(manager: Manager) {
     let services = [
         Herald::new("web", &web.url()),
         Herald {
-            administration: "owner",
+            administration: "manage",
             ..Herald::new("owned", &owned.url())
         },
     ];

@@ -77,17 +77,17 @@ fn keys() -> BoxedStrategy<Keys> {
             let fresh_for = select(vec![3, 10, 60]).prop_map(Duration::from_secs);
             let numbers = (1..=100u16, fresh_for, (seconds(1..=60), seconds(1..=600)));
             let instead = proptest::option::of(instead(owner));
-            let stand_for = proptest::option::of(seconds(1..=60));
+            let hold_for = proptest::option::of(seconds(1..=60));
             let words = (
                 nobody(owner),
                 nobody(owner),
                 instead,
-                stand_for,
+                hold_for,
                 any::<bool>(),
             );
             (numbers, words).prop_map(move |(numbers, words)| {
                 let (floor, fresh_for, release) = numbers;
-                let (stale, on_stop, on_failure, stand_for, limits) = words;
+                let (stale, on_stop, on_failure, hold_for, limits) = words;
                 Keys {
                     owner,
                     floor,
@@ -96,7 +96,7 @@ fn keys() -> BoxedStrategy<Keys> {
                     on_stop,
                     release,
                     on_failure,
-                    stand_for,
+                    hold_for,
                     limits,
                 }
             })

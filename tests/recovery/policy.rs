@@ -88,12 +88,12 @@ pub(crate) struct Keys {
     pub(crate) fresh_for: Duration,
     pub(crate) stale: Stale,
     pub(crate) on_stop: Stale,
-    /// `release_after` and `release_over`
+    /// `restore_after` and `restore_over`
     pub(crate) release: (Duration, Duration),
     /// What is said when the application is not heard; none keeps what was said.
     pub(crate) on_failure: Option<Say>,
     /// For how long the rule that says down stands without a collector; none is for ever.
-    pub(crate) stand_for: Option<Duration>,
+    pub(crate) hold_for: Option<Duration>,
     /// Whether the agent manages the limit of connections.
     pub(crate) limits: bool,
 }
@@ -127,17 +127,17 @@ impl Keys {
     }
 
     fn text(&self) -> String {
-        let administration = if self.owner { "owner" } else { "shared" };
+        let administration = if self.owner { "manage" } else { "preserve" };
         let on_failure = self.on_failure.map_or("keep".to_owned(), Say::word);
         let nobody = |stale| match stale {
             Stale::Keep => "keep".to_owned(),
-            Stale::Release => "release".to_owned(),
+            Stale::Release => "restore".to_owned(),
             Stale::Say(say) => say.word(),
         };
         let mut text = format!(
-            "[source.app.file]\npath = \"/run/app/load\"\nformat = \"number\"\nevery = \"2s\"\n\
+            "[source.app.file]\npath = \"/run/app/load\"\nformat = \"number\"\ninterval = \"2s\"\n\
              timeout = \"1s\"\n\n[service.web]\nweight = \"app.value\"\nfloor = {}\nfresh_for = \"{:?}\"\n\
-             administration = \"{administration}\"\non_failure = \"{on_failure}\"\nstale = \"{}\"\n\
+             admin_state = \"{administration}\"\non_failure = \"{on_failure}\"\non_stale = \"{}\"\n\
              on_stop = \"{}\"\n",
             self.floor,
             self.fresh_for,
@@ -145,11 +145,11 @@ impl Keys {
             nobody(self.on_stop),
         );
         let released = |stale| matches!(stale, Stale::Release);
-        if released(self.stale) || released(self.on_stop) || self.stand_for.is_some() {
+        if released(self.stale) || released(self.on_stop) || self.hold_for.is_some() {
             let (after, over) = self.release;
             let _ = writeln!(
                 text,
-                "release_after = \"{after:?}\"\nrelease_over = \"{over:?}\""
+                "restore_after = \"{after:?}\"\nrestore_over = \"{over:?}\""
             );
         }
         if self.limits {
@@ -171,16 +171,16 @@ impl Keys {
                 "\n[[service.web.rule]]\nname = \"r{number}\"\nwhen = \"app.value == {number:?}\"\n\
                  {key} = \"{word}\"\n"
             );
-            if let (Say::Down, Some(time)) = (say, self.stand_for) {
-                let _ = writeln!(text, "stand_for = \"{time:?}\"");
+            if let (Say::Down, Some(time)) = (say, self.hold_for) {
+                let _ = writeln!(text, "hold_for = \"{time:?}\"");
             }
         }
         text
     }
 
     /// How long what a rule or the weight says stands without a collector, where it takes the server out.
-    pub(crate) fn stand_for(&self, say: Say) -> Option<Duration> {
-        self.stand_for.filter(|_| say == Say::Down)
+    pub(crate) fn hold_for(&self, say: Say) -> Option<Duration> {
+        self.hold_for.filter(|_| say == Say::Down)
     }
 
     /// The limit where nothing limits.

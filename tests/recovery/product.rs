@@ -4,8 +4,8 @@
 
 use super::policy::{Policy, Say};
 use agentcheck::config::Config;
-use agentcheck::decision::evaluate::{Memory, Verdict, evaluate};
-use agentcheck::decision::observations::Observed;
+use agentcheck::decision::evaluate::{ServiceMemory, Verdict, evaluate};
+use agentcheck::decision::observations::Observations;
 use agentcheck::decision::plan::{Plan, plan, stopping};
 use agentcheck::reading::{Content, Failure, Reading, Reason};
 use agentcheck::status::snapshot::{MemoryStatus, RuleStatus};
@@ -28,8 +28,8 @@ pub(crate) struct Host {
 }
 
 struct Collector {
-    observed: Observed,
-    memory: Memory,
+    observed: Observations,
+    memory: ServiceMemory,
     verdict: Option<Verdict>,
     wake_at: BootTime,
 }
@@ -77,7 +77,7 @@ impl Host {
         let last = self.said().map(|said| said.described(Description::NONE));
         let (memory, rules) = &self.status;
         self.collector = Some(Collector {
-            observed: Observed::new(&self.config, self.now),
+            observed: Observations::new(&self.config, self.now),
             memory: memory.restored(&self.config.services[0], rules, last, self.now),
             verdict: None,
             wake_at: self.now,
@@ -138,25 +138,27 @@ impl Host {
         let Some(collector) = &mut self.collector else {
             return Vec::new();
         };
-        let world = collector.observed.world(self.now);
-        let outcome = evaluate(service, &world, &collector.memory, self.now);
+        let context = collector.observed.context(self.now);
+        let outcome = evaluate(service, &context, &collector.memory, self.now);
         assert!(
             outcome.wake_at > self.now,
             "it would wake at once, for ever"
         );
         collector.memory = outcome.memory;
         collector.wake_at = outcome.wake_at;
-        let truths = collector.memory.truths.iter().copied();
+        let rule_states = collector.memory.rule_states.iter().copied();
         let rules = service
             .rules
             .iter()
-            .zip(truths.chain(std::iter::repeat(None)));
+            .zip(rule_states.chain(std::iter::repeat(None)));
         let rules = rules.map(|(rule, truth)| RuleStatus {
             name: rule.name.clone(),
             when: rule.when.text().to_owned(),
-            held: truth.map(|truth| truth.held),
-            of: truth.map(|truth| truth.of.0),
-            changing: truth.and_then(|truth| truth.changing).map(|since| since.0),
+            active: truth.map(|truth| truth.active),
+            of: truth.map(|truth| truth.observed_at.0),
+            pending_since: truth
+                .and_then(|truth| truth.pending_since)
+                .map(|since| since.0),
         });
         self.status = (MemoryStatus::of(&collector.memory), rules.collect());
         let Some(verdict) = outcome.verdict else {

@@ -22,13 +22,13 @@ pub(crate) fn tell(
     let mut runner = runner(seed, stories_to_tell, cut_down);
     let policies = policies(&mut runner, POLICIES);
     let told = runner.run(&stories(policies), |(policy, checked, events, last)| {
-        let mut world = World::new(&policy, checked, on_the_way);
+        let mut context = World::new(&policy, checked, on_the_way);
         for event in &events {
-            let step = world.after(*event).map_err(TestCaseError::fail)?;
+            let step = context.after(*event).map_err(TestCaseError::fail)?;
             moves.set(moves.get() + usize::from(step.is_some()));
         }
         events_told.set(events_told.get() + events.len());
-        let settled = world.settle(last).map_err(TestCaseError::fail)?;
+        let settled = context.settle(last).map_err(TestCaseError::fail)?;
         moves.set(moves.get() + settled.len());
         Ok(())
     });

@@ -24,7 +24,7 @@ const STEPS: usize = 10;
 /// One host and its random future.
 struct Played {
     policy: Policy,
-    world: World,
+    context: World,
 }
 
 /// Plays `rounds` times with new hosts.
@@ -49,8 +49,8 @@ fn one_round(seed: u64) -> usize {
         .iter()
         .zip(policies.into_iter().cycle())
         .map(|(checked, policy)| {
-            let world = World::new(&policy, *checked, |reply: Reply| reply);
-            Played { policy, world }
+            let context = World::new(&policy, *checked, |reply: Reply| reply);
+            Played { policy, context }
         })
         .collect();
     let mut stage = Stage::start("replay", &checked);
@@ -60,7 +60,7 @@ fn one_round(seed: u64) -> usize {
             let futures = events(played.policy.keys.owner);
             let step = loop {
                 let event = random(&mut runner, &futures);
-                let came = played.world.after(event);
+                let came = played.context.after(event);
                 let came = came.unwrap_or_else(|wrong| panic!("{:?}: {wrong}", played.policy));
                 if let Some(step) = came {
                     break step;
@@ -71,13 +71,13 @@ fn one_round(seed: u64) -> usize {
         stage.play(&steps);
         for (played, server) in played.iter_mut().zip(&stage.servers) {
             // It may have learnt of a late health check.
-            played.world.server.clone_from(server);
+            played.context.server.clone_from(server);
         }
         if step % RELOAD_EVERY == 0 {
             let saved = (step / RELOAD_EVERY).is_multiple_of(2);
             let reload = Event::Balancer(super::model::Move::Reload { saved });
             for played in &mut played {
-                played.world.after(reload).expect("nobody speaks");
+                played.context.after(reload).expect("nobody speaks");
             }
             stage.reload(saved);
         }
@@ -95,7 +95,7 @@ fn settle(runner: &mut TestRunner, played: &mut [Played], stage: &mut Stage) {
         .enumerate()
         .map(|(at, played)| {
             let last = random(runner, if at % 3 == 0 { &lasts } else { &rules });
-            let settled = played.world.settle(last);
+            let settled = played.context.settle(last);
             settled.unwrap_or_else(|wrong| panic!("{:?}: {wrong}", played.policy))
         })
         .collect();
@@ -108,6 +108,6 @@ fn settle(runner: &mut TestRunner, played: &mut [Played], stage: &mut Stage) {
         stage.play(&steps);
     }
     for (played, server) in played.iter().zip(&stage.servers) {
-        assert_eq!(&played.world.server, server, "one story, two ends");
+        assert_eq!(&played.context.server, server, "one story, two ends");
     }
 }

@@ -19,7 +19,7 @@ pub(crate) struct Wanted {
     /// What `keep` keeps.
     last: Option<Verdict>,
     /// How long that stands.
-    stand_for: Option<Duration>,
+    hold_for: Option<Duration>,
     spoken: Option<Spoken>,
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct Wanted {
 struct Spoken {
     verdict: Verdict,
     until: BootTime,
-    stand_for: Option<Duration>,
+    hold_for: Option<Duration>,
     /// What follows.
     then: Stale,
     /// And when, after the end, if it is a release.
@@ -55,7 +55,7 @@ impl Wanted {
             polled: None,
             good: None,
             last: None,
-            stand_for: None,
+            hold_for: None,
             spoken: None,
         }
     }
@@ -81,13 +81,13 @@ impl Wanted {
     /// The collector has published a verdict; what is wrong with that.
     pub(crate) fn publish(&mut self, published: &Published) -> Option<String> {
         let Published { at, until } = *published;
-        let Some((verdict, stand_for)) = self.verdict(at) else {
+        let Some((verdict, hold_for)) = self.verdict(at) else {
             return Some("a verdict, and there was nothing to go by".to_owned());
         };
         self.spoken = Some(Spoken {
             verdict,
             until,
-            stand_for,
+            hold_for,
             then: self.keys.stale,
             after: self.keys.release.0,
         });
@@ -125,12 +125,12 @@ impl Wanted {
         };
         if let Some(verdict) = decided {
             self.last = decided;
-            self.stand_for = keys.stand_for(verdict.0);
-            return Some((verdict, self.stand_for));
+            self.hold_for = keys.hold_for(verdict.0);
+            return Some((verdict, self.hold_for));
         }
         match keys.on_failure {
             Some(say) => Some(((say, keys.normal()), None)),
-            None => Some((self.last?, self.stand_for)),
+            None => Some((self.last?, self.hold_for)),
         }
     }
 
@@ -153,7 +153,7 @@ impl Wanted {
         }
         if takes_out(say) {
             return spoken
-                .stand_for
+                .hold_for
                 .map_or(Expected::Said((say, limit)), |time| {
                     released(self.keys.floor, spoken.until.after(time))
                 });

@@ -13,10 +13,10 @@ use std::time::Duration;
 /// Between 10 and 90 the rule holds only where it held before, and the average takes an hour.
 fn remembering(name: &str) -> String {
     service(name, "a")
-        + "smooth = \"1h\"\n"
+        + "ewma = \"1h\"\n"
         + &format!(
             "[[service.{name}.rule]]\nname = \"full\"\nwhen = \"a.value > 90\"\n\
-             leave_when = \"a.value < 10\"\nreply = \"drain\"\n"
+             clear_when = \"a.value < 10\"\nreply = \"drain\"\n"
         )
 }
 
@@ -81,7 +81,7 @@ fn a_source_that_is_another_is_polled_anew_and_the_old_one_no_more() {
     let asks = |count: &str, every: &str| {
         format!(
             "[source.a.command]\nargv = [\"/bin/sh\", \"-c\", \"echo >> {}; echo 40\"]\n\
-             format = \"number\"\nevery = \"{every}\"\n{}",
+             format = \"number\"\ninterval = \"{every}\"\n{}",
             scene.scratch.file(count).display(),
             service("web", "a")
         )
@@ -116,7 +116,12 @@ fn a_storm_of_reloads_leaves_no_gap_and_no_thread() {
     let (a, b) = (source(&scene.scratch, "a"), source(&scene.scratch, "b"));
     let block = Block::claim();
     let agent = block.agent();
-    let _responder = Loop::start(&scene.scratch, &scene.states, &["--ask"], &[agent]);
+    let _responder = Loop::start(
+        &scene.scratch,
+        &scene.states,
+        &["--name-from-client"],
+        &[agent],
+    );
     let mut prober = Prober::start(Duration::from_millis(2), move || probe(agent, b"web\n"));
     let threads = |scene: &mut Scene| {
         let pid = scene.collector.process().pid();
@@ -128,7 +133,7 @@ fn a_storm_of_reloads_leaves_no_gap_and_no_thread() {
     for round in 0..100 {
         let command = format!(
             "[source.c.command]\nargv = [\"/bin/sleep\", \"1000\"]\nformat = \"number\"\n\
-             every = \"{}s\"\ntimeout = \"1h\"\n[service.other]\nweight = \"c.value\"\n",
+             interval = \"{}s\"\ntimeout = \"1h\"\n[service.other]\nweight = \"c.value\"\n",
             round + 1
         );
         let text = match round % 3 {

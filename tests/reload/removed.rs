@@ -9,7 +9,7 @@ use std::time::Duration;
 /// Drained above 90, with the words of an owner of the administrative state.
 fn owned(name: &str) -> String {
     service(name, "a")
-        + "administration = \"owner\"\n"
+        + "admin_state = \"manage\"\n"
         + &format!(
             "[[service.{name}.rule]]\nname = \"full\"\nwhen = \"a.value > 90\"\nreply = \"drain\"\n"
         )
@@ -92,10 +92,10 @@ fn other_words_for_the_administrative_state_are_warned_of() {
     let mut scene = Scene::new("wording", |scratch| source(scratch, "a") + &owned("web"));
     let (a, owned) = (source(&scene.scratch, "a"), owned("web"));
     scene.wait_for("web", "up ready 80% ");
-    let shared = owned.replace("owner", "shared");
+    let shared = owned.replace("manage", "preserve");
     let _ = scene.reload(&format!("{a}{shared}"));
     scene.wait_for("web", "up 80% ");
-    let release = "agentcheck release web\n";
+    let release = "agentcheck ready web\n";
     scene.collector.process().wait_for_log(release);
     let _ = scene.reload(&format!("{a}{owned}"));
     let owner = "web: replies say ready, drain and maint from now on";

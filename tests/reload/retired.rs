@@ -1,4 +1,4 @@
-//! `agentcheck retire`: what was said is taken back by whoever takes the agent away, on a real balancer.
+//! `agentcheck decommission`: what was said is taken back by whoever takes the agent away, on a real balancer.
 
 use crate::{Scene, source};
 use agentcheck_tests::address::Block;
@@ -10,7 +10,7 @@ use agentcheck_tests::responder::Loop;
 const SERVICES: &str = r#"
 [service.web]
 weight = "headroom(a.value, 100)"
-administration = "owner"
+admin_state = "manage"
 
 [[service.web.rule]]
 name = "full"
@@ -30,7 +30,12 @@ fn what_was_said_is_taken_back() {
     });
     let block = Block::claim();
     let agent = block.agent();
-    let _responder = Loop::start(&scene.scratch, &scene.states, &["--ask"], &[agent]);
+    let _responder = Loop::start(
+        &scene.scratch,
+        &scene.states,
+        &["--name-from-client"],
+        &[agent],
+    );
     let server = |name: &str| {
         let mut server = Server::new(name, block.address(8081), agent);
         server.more = "maxconn 200".to_owned();
@@ -49,13 +54,13 @@ fn what_was_said_is_taken_back() {
     });
 
     // While there is a collector, its word is the last one.
-    let refused = output(&mut scene.command(&["retire"]));
+    let refused = output(&mut scene.command(&["decommission"]));
     let said = String::from_utf8(refused.stderr).unwrap();
     assert_eq!(refused.status.code(), Some(1), "{said}");
     assert!(said.contains(": stop it first, "), "{said}");
 
     scene.collector.process().kill();
-    let said = run(&mut scene.command(&["retire", "--wait", "--agent-inter", "1s"]));
+    let said = run(&mut scene.command(&["decommission", "--wait", "--agent-inter", "1s"]));
     assert_eq!(
         said,
         "api: up 100% maxconn:200 # agentcheck is being removed\n\
@@ -77,7 +82,7 @@ fn what_was_said_is_taken_back() {
     std::fs::remove_file(scene.states.path().join("status.json")).unwrap();
     let bad = scene.states.file("bad");
     std::fs::write(&bad, "up 5%\n").unwrap();
-    let half = output(&mut scene.command(&["retire"]));
+    let half = output(&mut scene.command(&["decommission"]));
     assert_eq!(half.status.code(), Some(1));
     assert_eq!(
         String::from_utf8(half.stderr).unwrap(),

@@ -77,19 +77,19 @@ fn commands_run_as_another_user() {
 argv = ["/bin/sh", "-c", "[ $(id -un) = orders ] && ls /var/spool/orders | wc -l"]
 user = "orders"
 format = "number"
-every = "300ms"
+interval = "300ms"
 
 [source.rights.command]
 argv = ["/bin/sh", "-c", "grep -q 'CapEff:.0*$' /proc/self/status && grep -q 'NoNewPrivs:.1' /proc/self/status && echo 1"]
 user = "orders"
 format = "number"
-every = "300ms"
+interval = "300ms"
 
 [source.hangs.command]
 argv = ["/bin/sleep", "1000000"]
 user = "orders"
 format = "number"
-every = "300ms"
+interval = "300ms"
 timeout = "300ms"
 
 [service.orders]

@@ -128,8 +128,8 @@ fn xinetd() {
     let service = shipped
         .replace("/usr/bin/agentcheck-responder", responder.to_str().unwrap())
         .replace(
-            "= --ask",
-            &format!("= --ask --state-dir {}", states.display()),
+            "= --name-from-client",
+            &format!("= --name-from-client --state-dir {}", states.display()),
         );
     let configuration = host.scratch.write("xinetd.conf", service);
     let mut command = host.systemd.in_its_network("xinetd", "xinetd");

@@ -5,8 +5,8 @@ use agentcheck_tests::processes::wait_until;
 
 fn configuration(weight: &str) -> String {
     format!(
-        "[source.load.system]\nmetric = \"load\"\nevery = \"200ms\"\n\
-         [service.web]\nweight = \"load.value < 0.0 ? 1.0 : {weight}\"\ndescribe = \"none\"\n"
+        "[source.load.system]\nmetric = \"load\"\ninterval = \"200ms\"\n\
+         [service.web]\nweight = \"load.value < 0.0 ? 1.0 : {weight}\"\ndescription_detail = \"none\"\n"
     )
 }
 

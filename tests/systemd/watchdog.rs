@@ -31,25 +31,25 @@ impl Watched {
 [source.live.http]
 url = "{live}"
 format = "json"
-every = "200ms"
+interval = "200ms"
 timeout = "1s"
 
 [source.hung.http]
 url = "{hung}"
 format = "json"
-every = "200ms"
+interval = "200ms"
 timeout = "1h"
 
 [source.asleep.command]
 argv = ["/bin/sleep", "1000000"]
 format = "number"
-every = "200ms"
+interval = "200ms"
 timeout = "1h"
 
 [source.fifo.file]
 path = "/etc/agentcheck/fifo"
 format = "number"
-every = "200ms"
+interval = "200ms"
 timeout = "1h"
 
 [service.live]
@@ -157,7 +157,7 @@ fn a_slow_disk_is_no_reason_for_a_restart() {
     tree.drop_in(COLLECTOR, &format!("[Service]\nWatchdogSec={PERIOD}\n"));
     tree.file("etc/agentcheck/load", "20");
     let mut text =
-        "[source.load.file]\npath = \"/etc/agentcheck/load\"\nformat = \"number\"\nevery = \"1s\"\n"
+        "[source.load.file]\npath = \"/etc/agentcheck/load\"\nformat = \"number\"\ninterval = \"1s\"\n"
             .to_owned();
     let names: Vec<String> = (10..30).map(|number| format!("web{number}")).collect();
     for name in &names {

@@ -1,6 +1,6 @@
 //! `agentcheck collect`: in the foreground, or in the background as a daemon.
 
-use super::{ConfigFile, DataDir, Failed, Said, StateDir, not_loaded};
+use super::{ConfigFile, DataDir, Failed, Output, StateDir, load_failure};
 use crate::simulation::blind_spots;
 use crate::sys::daemonize::{self, Identity, PidFile, Side, Starting};
 use crate::sys::logging::{self, Destination};
@@ -50,7 +50,7 @@ enum Log {
 
 impl Collect {
     /// Collects until told to stop; as a daemon, returns when that is at work.
-    pub(super) fn run(mut self) -> Result<Said, Failed> {
+    pub(super) fn run(mut self) -> Result<Output, Failed> {
         if self.daemon && self.log == Some(Log::Stderr) {
             return Err(failed(
                 "a daemon has no standard error: --log stderr cannot be",
@@ -90,11 +90,11 @@ impl Collect {
         &self,
         identity: Option<&Identity>,
         mut starting: Option<Starting>,
-    ) -> Result<Said, Failed> {
+    ) -> Result<Output, Failed> {
         let outcome = self.collect(identity, &mut starting);
         if let Err(Failed(said)) = &outcome {
             match &mut starting {
-                Some(starting) => starting.say(said),
+                Some(starting) => starting.print(said),
                 None if self.destination() == Destination::Syslog => {
                     log::error!("{}", said.trim_start_matches("agentcheck: ").trim_end());
                 }
@@ -127,11 +127,11 @@ impl Collect {
         // As that user, so that what can be loaded now can be loaded again.
         let file = &self.config.config;
         let loaded = config::load_with(file, blind_spots::find);
-        let (config, warnings) = loaded.map_err(|error| not_loaded(&error))?;
+        let (config, warnings) = loaded.map_err(|error| load_failure(&error))?;
         let mut warn = |warning: &str| {
             log::warn!("{warning}");
             if let Some(starting) = starting {
-                starting.say(&format!("agentcheck: warning: {warning}\n"));
+                starting.print(&format!("agentcheck: warning: {warning}\n"));
             }
         };
         if let Some(wrong) = logging::start(self.destination()) {

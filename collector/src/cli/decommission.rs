@@ -1,6 +1,6 @@
-//! `agentcheck retire`: the last word of a host on which nobody is to speak for its services any more.
+//! `agentcheck decommission`: the last word of a host on which nobody is to speak for its services any more.
 
-use super::{Failed, Said, StateDir, overrides, status};
+use super::{Failed, Output, StateDir, overrides, status};
 use crate::render::text::printable;
 use crate::reply::release;
 use crate::sys::{lock, state_file};
@@ -18,23 +18,23 @@ const WHY: &str = "agentcheck is being removed";
 #[command(after_help = "\
 Stop the collector first: systemctl stop agentcheck-collector. The responder
 goes when the balancers have asked once more.
-Example: agentcheck retire --wait")]
-pub(super) struct Retire {
+Example: agentcheck decommission --wait")]
+pub(super) struct Decommission {
     #[command(flatten)]
     state: StateDir,
     #[command(flatten)]
     heard: overrides::Heard,
 }
 
-impl Retire {
-    pub(super) fn say(&self) -> Result<Said, Failed> {
+impl Decommission {
+    pub(super) fn say(&self) -> Result<Output, Failed> {
         let directory = &self.state.state_dir;
         let failed = |why: String| Failed(format!("agentcheck: {}\n", printable(&why)));
         let lock = lock::take(directory).map_err(|error| match error {
-            lock::NotLocked::Held { .. } => failed(format!(
+            lock::LockError::Held { .. } => failed(format!(
                 "{error}: stop it first, or it goes on speaking for its services"
             )),
-            lock::NotLocked::Failed(..) => failed(error.to_string()),
+            lock::LockError::Failed(..) => failed(error.to_string()),
         })?;
         let look = status::look(directory).map_err(failed)?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -55,8 +55,8 @@ impl Retire {
             let normal = known
                 .and_then(|status| status.services.get(name))
                 .and_then(|service| Maxconn::new(service.maxconn_normal?));
-            let before = release::ever_said(&schedule);
-            let last = release::last_word(&before, normal, WHY);
+            let before = release::union_of_stages(&schedule);
+            let last = release::release_reply(&before, normal, WHY);
             let at = (&look.boot, look.now);
             let written = state_file::publish(opened.as_fd(), &service, at, &[], &last);
             let stays = before.maxconn.filter(|_| normal.is_none());

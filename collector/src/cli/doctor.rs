@@ -7,8 +7,8 @@ mod probe_client;
 mod required_paths;
 mod source_checks;
 
-use super::{ConfigFile, DataDir, Failed, Said, StateDir};
-use crate::config::{self, Config, NotLoaded, Service};
+use super::{ConfigFile, DataDir, Failed, Output, StateDir};
+use crate::config::{self, Config, LoadError, Service};
 use crate::setup::doctor::directory::{self, Role};
 use crate::setup::doctor::host::{self, Known};
 use crate::setup::doctor::{Finding, Report};
@@ -59,7 +59,7 @@ pub(super) struct Doctor {
 
 impl Doctor {
     /// Looks at everything.
-    pub(super) fn look(&self) -> Result<Said, Failed> {
+    pub(super) fn look(&self) -> Result<Output, Failed> {
         let look = source_checks::Look {
             config: &self.config.config,
             state_dir: &self.state.state_dir,
@@ -124,17 +124,17 @@ impl Doctor {
             found.push(server_line(config.as_ref(), way.to, name));
         }
         if let Some(socket) = &self.haproxy {
-            let services = names.iter().map(|name| haproxy::Service {
+            let services = names.iter().map(|name| haproxy::ServedService {
                 name: name.to_string(),
                 floor: floor(config.as_ref(), name),
                 reply: self.said(name, &boot),
             });
-            let services: Vec<haproxy::Service> = services.collect();
+            let services: Vec<haproxy::ServedService> = services.collect();
             found.extend(balancer::findings(socket, &services));
         }
 
         let report = Report::new(found);
-        Ok(Said {
+        Ok(Output {
             text: if self.json {
                 report.json()
             } else {
@@ -161,7 +161,7 @@ impl Doctor {
                 }
                 Some(config)
             }
-            Err(NotLoaded::Unreadable(_, error)) => {
+            Err(LoadError::Unreadable(_, error)) => {
                 let what = format!("{file} cannot be read: {error}");
                 found.push(Finding::error(
                     ABOUT,
@@ -170,7 +170,7 @@ impl Doctor {
                 ));
                 None
             }
-            Err(NotLoaded::Wrong(report)) => {
+            Err(LoadError::Wrong(report)) => {
                 for error in &report.rendered {
                     found.push(Finding::error(ABOUT, first_line(error), remedy_of(error)));
                 }

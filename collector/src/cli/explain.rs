@@ -1,19 +1,19 @@
 //! `agentcheck explain`: why a service has the reply that it has, and what HAProxy makes of a line.
 
 use super::screen::{self, Colour};
-use super::{ConfigFile, Failed, Said, StateDir, not_loaded, status};
-use crate::config::{self, Config, Of, Service};
-use crate::decision::evaluate::{Memory, evaluate};
-use crate::decision::observations::Observed;
-use crate::filters::debounce::Confirm;
+use super::{ConfigFile, DataDir, Failed, Output, StateDir, history, load_failure, status};
+use crate::config::{self, Config, DerivedInput, Service};
+use crate::decision::evaluate::{ServiceMemory, evaluate};
+use crate::decision::observations::Observations;
+use crate::filters::debounce::DebouncePolicy;
 use crate::filters::derive;
 use crate::reading::{Failure, Reading, Reason};
 use crate::render::table::{Cell, Style, Table};
 use crate::render::text::printable;
 use crate::reply::dissect;
 use crate::report::explain::{Evaluation, Lines, Origin};
-use crate::source::{Poller, Source, Stop};
-use crate::status::overview::{self, Account, Life};
+use crate::source::{Cancellation, Poller, Source};
+use crate::status::overview::{self, Liveness, Overview};
 use crate::sys::{clock, lock, state_file};
 use agentcheck_common::{BootTime, Description};
 use clap::Args;
@@ -42,10 +42,15 @@ pub(super) struct Arguments {
     /// A line instead, word by word; `-` reads stdin
     #[arg(long, value_name = "LINE", allow_hyphen_values = true)]
     reply: Option<String>,
+    /// The reply of that time, from the history: 14:30 (UTC), 2026-11-21T14:30:00Z, or 10m for ten minutes ago
+    #[arg(long, value_name = "TIME", requires = "service")]
+    at: Option<String>,
     #[command(flatten)]
     config: ConfigFile,
     #[command(flatten)]
     state: StateDir,
+    #[command(flatten)]
+    data: DataDir,
     /// When to use colours
     #[arg(
         long,
@@ -66,7 +71,10 @@ const BETWEEN: Duration = Duration::from_secs(1);
 /// How much longer than its timeout a poll may take: a network mount that has gone away holds it up.
 const GRACE: Duration = Duration::from_secs(1);
 
-pub(super) fn run(arguments: &Arguments) -> Result<Said, Failed> {
+pub(super) fn run(arguments: &Arguments) -> Result<Output, Failed> {
+    if let (Some(service), Some(at)) = (&arguments.service, &arguments.at) {
+        return history::explain_at(service, at, &arguments.data);
+    }
     let lines = match (&arguments.reply, &arguments.service) {
         (Some(line), _) => explain_reply(line)?,
         (None, Some(service)) => explain_service(service, arguments)?,
@@ -101,7 +109,7 @@ fn explain_reply(line: &str) -> Result<Lines, Failed> {
 
 fn explain_service(name: &str, arguments: &Arguments) -> Result<Lines, Failed> {
     let file = &arguments.config.config;
-    let (config, _) = config::load(file).map_err(|error| not_loaded(&error))?;
+    let (config, _) = config::load(file).map_err(|error| load_failure(&error))?;
     let service = config
         .services
         .iter()
@@ -125,7 +133,7 @@ fn explain_service(name: &str, arguments: &Arguments) -> Result<Lines, Failed> {
     let account = looked
         .as_ref()
         .ok()
-        .and_then(|look| overview::account(look, &[name.to_owned()]).ok());
+        .and_then(|look| overview::overview(look, &[name.to_owned()]).ok());
     let known = account
         .as_ref()
         .and_then(|account| account.services.first()?.known.as_ref());
@@ -134,20 +142,20 @@ fn explain_service(name: &str, arguments: &Arguments) -> Result<Lines, Failed> {
     // There is no time to wait for more polls that say the same.
     let mut believing = config.clone();
     for source in &mut believing.sources {
-        source.confirm = Confirm::default();
+        source.debounce = DebouncePolicy::default();
     }
     let started = readings.iter().map(|(_, reading)| reading.sent).min();
-    let mut observed = Observed::new(&believing, started.unwrap_or(now));
+    let mut observed = Observations::new(&believing, started.unwrap_or(now));
     for (index, reading) in &readings {
         observed.take(*index, reading.clone(), now);
     }
-    let world = observed.world(now);
-    let outcome = evaluate(service, &world, &memory, now);
+    let context = observed.context(now);
+    let outcome = evaluate(service, &context, &memory, now);
     let evaluation = Evaluation {
         config: &config,
         service,
         readings: &readings,
-        world: &world,
+        context: &context,
         before: &memory,
         origin,
         known,
@@ -155,27 +163,31 @@ fn explain_service(name: &str, arguments: &Arguments) -> Result<Lines, Failed> {
         now,
     };
     let mut lines = evaluation.explained();
-    let unread = account.as_ref().and_then(|account| match &account.life {
-        Life::Unknown(why) => Some(why.clone()),
-        _ => None,
-    });
+    let unread = account
+        .as_ref()
+        .and_then(|account| match &account.liveness {
+            Liveness::Unknown(why) => Some(why.clone()),
+            _ => None,
+        });
     if let Some(why) = looked.err().or(unread) {
         lines.insert(1, ("", why));
     }
-    lines.extend(other_user(directory).filter(|_| account.is_some_and(|one| one.life.is_there())));
+    lines.extend(
+        other_user(directory).filter(|_| account.is_some_and(|one| one.liveness.is_present())),
+    );
     Ok(lines)
 }
 
 /// What the collector remembers of the service, as of its last account.
 fn memory(
     service: &Service,
-    account: Option<&Account>,
+    account: Option<&Overview>,
     directory: &Path,
     now: BootTime,
-) -> (Memory, Origin) {
+) -> (ServiceMemory, Origin) {
     let known = account.and_then(|account| account.services.first()?.known.as_ref());
     let (Some(account), Some(known)) = (account, known) else {
-        return (Memory::default(), Origin::Nobody);
+        return (ServiceMemory::default(), Origin::Nobody);
     };
     let said = match clock::boot_id() {
         // What an override says is not what rules and weight led to.
@@ -186,14 +198,14 @@ fn memory(
     };
     let last = said.map(|reply| reply.described(Description::NONE));
     let mut memory = known.memory.restored(service, &known.rules, last, now);
-    if !account.life.is_there() {
+    if !account.liveness.is_present() {
         return (memory, Origin::LeftBehind);
     }
     // Somebody is looking all the while: timers go on.
-    for (truth, rule) in memory.truths.iter_mut().zip(&service.rules) {
+    for (truth, rule) in memory.rule_states.iter_mut().zip(&service.rules) {
         let told = known.rules.iter().find(|told| told.name == rule.name);
-        if let (Some(truth), Some(since)) = (truth, told.and_then(|told| told.changing)) {
-            truth.changing = Some(BootTime(since));
+        if let (Some(truth), Some(since)) = (truth, told.and_then(|told| told.pending_since)) {
+            truth.pending_since = Some(BootTime(since));
         }
     }
     let at = account.written.map_or(now, |(_, at)| at);
@@ -239,7 +251,10 @@ fn poll_one(index: usize, source: &Source, times: usize, sender: &mpsc::Sender<(
         if time > 0 {
             thread::sleep(BETWEEN);
         }
-        if sender.send((index, poller.poll(&Stop::new()))).is_err() {
+        if sender
+            .send((index, poller.poll(&Cancellation::new())))
+            .is_err()
+        {
             return;
         }
     }
@@ -252,9 +267,9 @@ fn rated(config: &Config, service: &Service) -> Vec<usize> {
         let derived = config
             .derived
             .get(index.checked_sub(config.sources.len())?)?;
-        let rate = match &derived.of {
-            Of::Number(_, memory) => matches!(memory, derive::Memory::Rate(_)),
-            Of::Rate(..) | Of::Histogram(..) => true,
+        let rate = match &derived.input {
+            DerivedInput::Number(_, memory) => matches!(memory, derive::Aggregation::Rate(_)),
+            DerivedInput::Rate(..) | DerivedInput::Histogram(..) => true,
         };
         rate.then_some(&derived.sources)
     });
@@ -287,7 +302,7 @@ path = "/proc/uptime"
 path = "/proc/uptime"
 
 [derive.rise]
-of = "double(a.text.capture('(?P<up>[0-9.]+)').up)"
+expression = "double(a.text.capture('(?P<up>[0-9.]+)').up)"
 rate = "10s"
 
 [service.web]

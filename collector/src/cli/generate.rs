@@ -1,8 +1,8 @@
-//! `agentcheck units`: prints, or writes, what `units` makes.
+//! `agentcheck generate`: prints, or writes, what `units` makes.
 
-use super::{ConfigFile, Failed, Said, StateDir, not_loaded};
+use super::{ConfigFile, Failed, Output, StateDir, load_failure};
 use crate::config;
-use crate::setup::generate::{self, Allowed, File, Launcher, Wanted};
+use crate::setup::generate::{self, Allowed, File, Launcher, Request};
 use crate::sys::state_file;
 use agentcheck_common::DEFAULT_PORT;
 use clap::{Args, ValueEnum};
@@ -16,9 +16,9 @@ use std::path::{Path, PathBuf};
 const MAX_FILE: usize = 1 << 20;
 
 #[derive(Args)]
-pub(super) struct Units {
+pub(super) struct Generate {
     /// What listens
-    launcher: Launched,
+    launcher: LauncherName,
     #[command(flatten)]
     config: ConfigFile,
     #[command(flatten)]
@@ -41,21 +41,22 @@ pub(super) struct Units {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Launched {
+enum LauncherName {
     Systemd,
     Xinetd,
     Inetd,
 }
 
-impl Units {
-    pub(super) fn make(&self) -> Result<Said, Failed> {
-        let (config, _) = config::load(&self.config.config).map_err(|error| not_loaded(&error))?;
+impl Generate {
+    pub(super) fn make(&self) -> Result<Output, Failed> {
+        let (config, _) =
+            config::load(&self.config.config).map_err(|error| load_failure(&error))?;
         let launcher = match self.launcher {
-            Launched::Systemd => Launcher::Systemd,
-            Launched::Xinetd => Launcher::Xinetd,
-            Launched::Inetd => Launcher::Inetd,
+            LauncherName::Systemd => Launcher::Systemd,
+            LauncherName::Xinetd => Launcher::Xinetd,
+            LauncherName::Inetd => Launcher::Inetd,
         };
-        let wanted = Wanted {
+        let wanted = Request {
             addresses: &self.address,
             allow: &self.allow,
             port: self.port,
@@ -70,7 +71,7 @@ impl Units {
             // For inetd, the one file of all services.
             let path = path.display().to_string();
             let path = path.trim_end_matches('/');
-            file.text = format!("# {path}, made by agentcheck units\n{}", file.text);
+            file.text = format!("# {path}, made by agentcheck generate\n{}", file.text);
         }
         match &self.output {
             None => {
@@ -78,9 +79,9 @@ impl Units {
                 Ok(texts.join("\n").into())
             }
             Some(_) if launcher == Launcher::Inetd => Err(failed(format!(
-                "inetd has one file for all its services: add to it, as in agentcheck units inetd >> {place}"
+                "inetd has one file for all its services: add to it, as in agentcheck generate inetd >> {place}"
             ))),
-            Some(directory) => self.write(directory, &files).map(Said::from),
+            Some(directory) => self.write(directory, &files).map(Output::from),
         }
     }
 

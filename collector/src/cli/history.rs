@@ -1,6 +1,6 @@
-//! `history` and `why`: what was said, when, and for what reason.
+//! `agentcheck history` and `agentcheck explain --at`: past replies and their reasons.
 
-use super::{DataDir, Failed, Said};
+use super::{DataDir, Failed, Output};
 use crate::render::text::{self, printable};
 use crate::status::history::{self, Entry};
 use crate::sys::clock;
@@ -23,18 +23,6 @@ pub(super) struct History {
     data: DataDir,
 }
 
-#[derive(Args)]
-pub(super) struct Why {
-    /// The service
-    #[arg(value_name = "SERVICE")]
-    service: String,
-    /// 2026-11-21T14:30:00Z, 14:30 (UTC), or 10m ago: 10m
-    #[arg(long, value_name = "TIME")]
-    at: String,
-    #[command(flatten)]
-    data: DataDir,
-}
-
 fn entries(data: &DataDir) -> Result<Vec<Entry>, Failed> {
     history::read(&data.data_dir).map_err(|error| {
         let directory = data.data_dir.join(history::DIRECTORY);
@@ -51,7 +39,7 @@ fn now() -> f64 {
 }
 
 /// Lists what was said.
-pub(super) fn list(given: &History) -> Result<Said, Failed> {
+pub(super) fn list(given: &History) -> Result<Output, Failed> {
     let since = now() - given.since.as_secs_f64();
     let mut said = String::new();
     let shown = entries(&given.data)?.into_iter().filter(|entry| {
@@ -107,28 +95,28 @@ fn stamp(time: f64) -> String {
 }
 
 /// What was said at a moment.
-pub(super) fn why(given: &Why) -> Result<Said, Failed> {
-    let at = moment(&given.at, now()).ok_or_else(|| {
+pub(super) fn explain_at(service: &str, at: &str, data: &DataDir) -> Result<Output, Failed> {
+    let time = moment(at, now()).ok_or_else(|| {
         Failed(format!(
             "agentcheck: --at {:?} is no time: write 2026-11-21T14:30:00Z, 14:30 (UTC), or 10m for ten \
              minutes ago\n",
-            given.at
+            at
         ))
     })?;
-    let entries = entries(&given.data)?;
+    let entries = entries(data)?;
     let of_service = |entry: &&Entry| match &entry.service {
-        Some(service) => *service == given.service,
+        Some(named) => named == service,
         None => true,
     };
     let mut before: Vec<&Entry> = entries
         .iter()
         .filter(of_service)
-        .filter(|entry| entry.time <= at)
+        .filter(|entry| entry.time <= time)
         .collect();
     let after = entries
         .iter()
         .filter(of_service)
-        .find(|entry| entry.time > at);
+        .find(|entry| entry.time > time);
     // What the collector went through since then belongs to it.
     let said_at = before.iter().rposition(|entry| entry.service.is_some());
     let Some(said_at) = said_at else {
@@ -137,12 +125,12 @@ pub(super) fn why(given: &Why) -> Result<Said, Failed> {
         });
         return Err(Failed(format!(
             "agentcheck: nothing is known of {} at {}: {oldest}\n",
-            given.service,
-            stamp(at)
+            service,
+            stamp(time)
         )));
     };
     let story = before.split_off(said_at.saturating_sub(2));
-    let mut said = format!("{} at {}:\n", given.service, stamp(at));
+    let mut said = format!("{service} at {}:\n", stamp(time));
     for entry in story {
         let _ = writeln!(said, "  {}", told(entry));
     }

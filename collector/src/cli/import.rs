@@ -1,6 +1,6 @@
 //! `agentcheck import`.
 
-use super::{Failed, Said};
+use super::{Failed, Output};
 use crate::setup::import::{Agent, load};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ enum Foreign {
 }
 
 impl Import {
-    pub(super) fn print(&self) -> Result<Said, Failed> {
+    pub(super) fn print(&self) -> Result<Output, Failed> {
         let agent = match self.agent {
             Foreign::Herald => Agent::Herald,
             Foreign::Loadbalancer => Agent::Loadbalancer,

@@ -15,7 +15,7 @@ mod report;
 mod screen;
 mod status;
 
-use crate::config::{self, Config, NotLoaded};
+use crate::config::{self, Config, LoadError};
 use crate::overrides::{Action, MAX_SPAN};
 use crate::render::text::counted;
 use crate::simulation::blind_spots;
@@ -44,17 +44,18 @@ Usage: agentcheck COMMAND [OPTION]...; agentcheck COMMAND --help tells more
   reload           have the collector load it again, without a gap
   status           what is being said, and why
   explain          why a service has its reply; what HAProxy makes of a line
-  history, why     what was said, when, and for what reason
+  history          past replies, and why they changed
   doctor           look over the whole path, from the sources to HAProxy
   report           a page to look at
   drain            no new sessions; existing ones go on
   maint, down      out of service on purpose; not working
   force-up, limit  in, whatever the rules say; a ceiling on the weight
   resume           end an override: what is beneath it holds again
-  release          lift a drain or maint that was set on the balancers
-  retire           the last word, before agentcheck goes: full share again
+  ready            lift a drain or maint that was set on the balancers
+  decommission     reset every service's server to full weight
   record, replay   keep readings; put them through a configuration
-  import, units    move over from another agent; files for systemd, xinetd
+  import           convert another agent's configuration
+  generate         print files for systemd, xinetd or inetd
 
 Exit status: 0 done; 1 failed, standard error says why; 2 wrong command line.
 The manual is agentcheck(1); --version tells the version.
@@ -95,9 +96,6 @@ enum Command {
     /// What was said, when, and why
     #[command(after_help = "Example: agentcheck history web --since 2h")]
     History(history::History),
-    /// What was said for a service at a moment, and why
-    #[command(after_help = "Example: agentcheck why web --at 14:30")]
-    Why(history::Why),
     /// A page to look at, as one HTML file: what is said and why, and what was said
     #[command(after_help = "Example: agentcheck report -o status.html --since 2h")]
     Report(report::Report),
@@ -137,18 +135,18 @@ enum Command {
     #[command(after_help = "Example: agentcheck resume web")]
     Resume(overrides::Target),
     /// Lift, for a moment, a drain or maint that was set on the balancers
-    #[command(after_help = "Example: agentcheck release web")]
-    Release(overrides::Release),
+    #[command(after_help = "Example: agentcheck ready web")]
+    Ready(overrides::Ready),
     /// Take back what was said of all services, before agentcheck goes
-    Retire(decommission::Retire),
+    Decommission(decommission::Decommission),
     /// Turn another agent's configuration into an agentcheck.toml
     #[command(after_help = "Example: agentcheck import herald config.yml > agentcheck.toml")]
     Import(import::Import),
     /// Files that have systemd, xinetd or inetd answer for the services
     #[command(
-        after_help = "Example: agentcheck units systemd --address 10.0.0.11 --allow 10.0.0.0/24"
+        after_help = "Example: agentcheck generate systemd --address 10.0.0.11 --allow 10.0.0.0/24"
     )]
-    Units(generate::Units),
+    Generate(generate::Generate),
 }
 
 #[derive(Args)]
@@ -173,12 +171,12 @@ struct DataDir {
 }
 
 /// What is said to whoever asked, on standard output: whole lines, or nothing; and the exit status.
-struct Said {
+struct Output {
     text: String,
     status: u8,
 }
 
-impl From<String> for Said {
+impl From<String> for Output {
     fn from(text: String) -> Self {
         Self { text, status: 0 }
     }
@@ -215,10 +213,9 @@ pub fn run() -> ExitCode {
     };
     let outcome = match line.command {
         Command::Collect(collect) => collect.run(),
-        Command::Check { config, sample } => check(&config, sample.as_deref()).map(Said::from),
+        Command::Check { config, sample } => check(&config, sample.as_deref()).map(Output::from),
         Command::Reload(reload) => reload.ask(),
         Command::History(given) => history::list(&given),
-        Command::Why(given) => history::why(&given),
         Command::Report(given) => report::write(&given),
         Command::Doctor(doctor) => doctor.look(),
         Command::Record(record) => record::record(&record),
@@ -229,10 +226,10 @@ pub fn run() -> ExitCode {
         Command::ForceUp(force) => force.set(),
         Command::Limit(limit) => limit.set(),
         Command::Resume(target) => overrides::resume(&target),
-        Command::Release(release) => overrides::release(&release),
-        Command::Retire(retire) => retire.say(),
+        Command::Ready(release) => overrides::release(&release),
+        Command::Decommission(retire) => retire.say(),
         Command::Import(import) => import.print(),
-        Command::Units(units) => units.make(),
+        Command::Generate(units) => units.make(),
         Command::Status(arguments) => status::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
     };
@@ -250,7 +247,7 @@ pub fn run() -> ExitCode {
 
 fn check(file: &ConfigFile, sample: Option<&Path>) -> Result<String, Failed> {
     let loaded = config::load_with(&file.config, blind_spots::find);
-    let (config, warnings) = loaded.map_err(|error| not_loaded(&error))?;
+    let (config, warnings) = loaded.map_err(|error| load_failure(&error))?;
     let mut said = warnings.to_string();
     for source in &config.sources {
         said.push_str(&format!("source {source}\n"));
@@ -281,20 +278,20 @@ fn try_sample(config: &Config, file: &Path, sample: &Path) -> Result<String, Fai
         .map_err(|error| wrong(format!("cannot be read: {error}")))?;
     let tried = sample::try_out(config, &text).map_err(wrong)?;
     if tried.findings.is_empty() {
-        return Ok(tried.said);
+        return Ok(tried.text);
     }
-    let files = config::read_files(file).map_err(|error| not_loaded(&error))?;
+    let files = config::read_files(file).map_err(|error| load_failure(&error))?;
     let report = config::report(&files, &tried.findings);
     let errors = counted(report.errors, "error");
     Err(Failed(format!(
         "{}{report}agentcheck: {errors} with this sample\n",
-        tried.said
+        tried.text
     )))
 }
 
-fn not_loaded(error: &NotLoaded) -> Failed {
+fn load_failure(error: &LoadError) -> Failed {
     let mut said = error.to_string();
-    if let NotLoaded::Wrong(report) = error {
+    if let LoadError::Wrong(report) = error {
         let errors = counted(report.errors, "error");
         said.push_str(&format!("agentcheck: {errors}, nothing was started\n"));
     }

@@ -3,8 +3,8 @@
 mod format;
 mod session;
 
-use super::{ConfigFile, DataDir, Failed, Said, StateDir};
-use crate::overrides::{Action, Lift, MAX_REASON, Override, Stage, VERSION};
+use super::{ConfigFile, DataDir, Failed, Output, StateDir};
+use crate::overrides::{Action, MAX_REASON, Override, ReadyWindow, Stage, VERSION};
 use clap::Args;
 use format::{account, human, shown};
 use session::Desk;
@@ -120,7 +120,7 @@ pub(super) struct Limit {
 }
 
 #[derive(Args)]
-pub(super) struct Release {
+pub(super) struct Ready {
     #[command(flatten)]
     target: Target,
     /// How long: a few agent intervals
@@ -129,26 +129,26 @@ pub(super) struct Release {
 }
 
 impl Plain {
-    pub(super) fn set(&self, action: Action) -> Result<Said, Failed> {
+    pub(super) fn set(&self, action: Action) -> Result<Output, Failed> {
         self.common.set(&[(action, self.time)], None)
     }
 }
 
 impl ForceUp {
-    pub(super) fn set(&self) -> Result<Said, Failed> {
+    pub(super) fn set(&self) -> Result<Output, Failed> {
         self.common.set(&[(Action::ForceUp, Some(self.time))], None)
     }
 }
 
 impl Limit {
-    pub(super) fn set(&self) -> Result<Said, Failed> {
+    pub(super) fn set(&self) -> Result<Output, Failed> {
         let percent = self.percent;
         self.plain.set(Action::Limit { percent })
     }
 }
 
 impl Drain {
-    pub(super) fn set(&self) -> Result<Said, Failed> {
+    pub(super) fn set(&self) -> Result<Output, Failed> {
         let whole = self.plain.time;
         let then = match self.then.as_deref() {
             Some("maint") => Action::Maint,
@@ -186,7 +186,7 @@ impl Common {
         &self,
         stages: &[(Action, Option<Duration>)],
         until: Option<&str>,
-    ) -> Result<Said, Failed> {
+    ) -> Result<Output, Failed> {
         if self.reason.len() > MAX_REASON {
             let message = format!("agentcheck: the reason has more than {MAX_REASON} bytes\n");
             return Err(Failed(message));
@@ -247,7 +247,7 @@ impl Common {
 }
 
 /// Takes the overrides of a scope away.
-pub(super) fn resume(target: &Target) -> Result<Said, Failed> {
+pub(super) fn resume(target: &Target) -> Result<Output, Failed> {
     let desk = Desk::open(target)?;
     let mut said = String::new();
     let locked = desk.lock()?;
@@ -284,10 +284,10 @@ pub(super) fn resume(target: &Target) -> Result<Said, Failed> {
 }
 
 /// Has the balancers' own drain and maint lifted for a while.
-pub(super) fn release(given: &Release) -> Result<Said, Failed> {
+pub(super) fn release(given: &Ready) -> Result<Output, Failed> {
     let desk = Desk::open(&given.target)?;
     let now = desk.now();
-    let lift = Lift {
+    let lift = ReadyWindow {
         version: VERSION,
         id: desk.id(),
         set: now.after(Duration::ZERO),
@@ -296,11 +296,12 @@ pub(super) fn release(given: &Release) -> Result<Said, Failed> {
     let locked = desk.lock()?;
     for name in desk.names() {
         locked
-            .lift(name, &lift)
+            .set_ready_window(name, &lift)
             .map_err(|error| desk.unwritten(&error))?;
     }
     drop(locked);
-    let said = desk.wait_for(&|service| service.0.lift.as_deref() == Some(lift.id.as_str()))?;
+    let said =
+        desk.wait_for(&|service| service.0.ready_window.as_deref() == Some(lift.id.as_str()))?;
     let span = human(given.time);
     Ok(format!(
         "{said}ready is said for {span}: drain and maint that were set on the balancers end\n"

@@ -1,8 +1,8 @@
 //! `record`: readings of today, for `replay`.
 
-use super::{ConfigFile, Failed, Said, not_loaded};
+use super::{ConfigFile, Failed, Output, load_failure};
 use crate::config;
-use crate::daemon::Polling;
+use crate::daemon::PollThreads;
 use crate::render::text::counted;
 use crate::simulation::recording;
 use crate::sys::clock;
@@ -30,8 +30,9 @@ pub(super) struct Record {
 }
 
 /// Polls as a collector would, and keeps what came.
-pub(super) fn record(given: &Record) -> Result<Said, Failed> {
-    let (mut config, _) = config::load(&given.config.config).map_err(|error| not_loaded(&error))?;
+pub(super) fn record(given: &Record) -> Result<Output, Failed> {
+    let (mut config, _) =
+        config::load(&given.config.config).map_err(|error| load_failure(&error))?;
     // It is there for no other's sake, and a short recording is to have a reading of each.
     for source in &mut config.sources {
         source.jitter = Duration::ZERO;
@@ -59,7 +60,7 @@ pub(super) fn record(given: &Record) -> Result<Said, Failed> {
         signal_hook::flag::register(signal, ended.clone()).map_err(no_threads)?;
     }
     let take = move |number, reading| sender.send((number, reading)).is_ok();
-    let polling = Polling::start(&config.sources, take).map_err(no_threads)?;
+    let polling = PollThreads::start(&config.sources, take).map_err(no_threads)?;
     let until = given.time.map(|time| Instant::now() + time);
     let mut count = 0;
     loop {

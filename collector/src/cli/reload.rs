@@ -1,6 +1,6 @@
 //! `agentcheck reload`: the collector that is at work loads its configuration again.
 
-use super::{Failed, Said, StateDir};
+use super::{Failed, Output, StateDir};
 use crate::render::text::printable;
 use crate::status::snapshot::{self, ReloadStatus};
 use crate::sys::{clock, lock};
@@ -32,7 +32,7 @@ pub(super) struct Reload {
 }
 
 impl Reload {
-    pub(super) fn ask(&self) -> Result<Said, Failed> {
+    pub(super) fn ask(&self) -> Result<Output, Failed> {
         let directory = &self.state.state_dir;
         let failed = |why: String| Failed(format!("agentcheck: {}\n", printable(&why)));
         let boot = clock::boot_id().map_err(|error| failed(format!("no boot id: {error}")))?;

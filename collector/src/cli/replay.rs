@@ -1,6 +1,6 @@
 //! `replay`: what a configuration makes of recorded readings.
 
-use super::{ConfigFile, Failed, Said, not_loaded};
+use super::{ConfigFile, Failed, Output, load_failure};
 use crate::config::{self, Config};
 use crate::render::plot::{self, Band, Chart, Line, Panel};
 use crate::render::text::{counted, number};
@@ -36,7 +36,7 @@ pub(super) struct Replay {
 }
 
 /// Puts a recording through one configuration, or two.
-pub(super) fn replay(given: &Replay) -> Result<Said, Failed> {
+pub(super) fn replay(given: &Replay) -> Result<Output, Failed> {
     let unreadable = |error: String| Failed(format!("{}: error: {error}\n", given.file.display()));
     let bytes = crate::sys::state_file::read_bounded(&given.file, MAX_BYTES)
         .map_err(|error| unreadable(format!("cannot be read: {error}")))?;
@@ -47,7 +47,7 @@ pub(super) fn replay(given: &Replay) -> Result<Said, Failed> {
         .into_iter()
         .flatten()
     {
-        let (config, _) = config::load(file).map_err(|error| not_loaded(&error))?;
+        let (config, _) = config::load(file).map_err(|error| load_failure(&error))?;
         let recording = recording::read(&config.sources, &text).map_err(unreadable)?;
         for name in &recording.unknown {
             let _ = writeln!(
@@ -108,7 +108,7 @@ fn tell(said: &mut String, config: &Config, played: &Played, all: bool) {
         let mut last: Option<(&str, String)> = None;
         for point in &track.points {
             let by = service.map_or_else(String::new, |service| {
-                crate::simulation::sample::decided_by(service, &point.decided)
+                crate::simulation::sample::decision_source(service, &point.decided)
             });
             // A weight that moves is seen in the plot.
             let kind = by.split(' ').next().unwrap_or_default().to_owned();

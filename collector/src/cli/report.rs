@@ -1,10 +1,10 @@
 //! `report`: the static page, from what lies in the directories.
 
-use super::{DataDir, Failed, Said, StateDir, span, status};
+use super::{DataDir, Failed, Output, StateDir, span, status};
 use crate::render::text::printable;
 use crate::report::html::{self, Input};
 use crate::status::history;
-use crate::status::overview::{self, Life};
+use crate::status::overview::{self, Liveness};
 use crate::sys::{clock, state_file};
 use clap::Args;
 use std::io;
@@ -37,12 +37,12 @@ fn mode(text: &str) -> Result<u32, String> {
 }
 
 /// Writes the page. Says nothing, for cron.
-pub(super) fn write(given: &Report) -> Result<Said, Failed> {
+pub(super) fn write(given: &Report) -> Result<Output, Failed> {
     let failed = |why: String| Failed(format!("agentcheck: {}\n", printable(&why)));
     let looked = status::look(&given.state.state_dir).map_err(failed)?;
-    let account = overview::account(&looked, &[]).map_err(failed)?;
+    let account = overview::overview(&looked, &[]).map_err(failed)?;
     // What cannot be told to whoever makes the page must not look as if it were not there.
-    if let Life::Unknown(why) = &account.life {
+    if let Liveness::Unknown(why) = &account.liveness {
         return Err(failed(why.clone()));
     }
     let (history, no_history) = match history::read(&given.data.data_dir) {

@@ -1,9 +1,9 @@
 //! `agentcheck status`: what is being said, and why, for people, programs and monitoring.
 
 use super::screen::{self, Colour};
-use super::{Failed, Said, StateDir};
+use super::{Failed, Output, StateDir};
 use crate::render::text::printable;
-use crate::status::overview::{self, Account, Life, Lock, Look, NoStatus};
+use crate::status::overview::{self, Liveness, LockState, Overview, OverviewInput, SnapshotError};
 use crate::status::snapshot::{self, Status};
 use crate::sys::{clock, lock, state_file};
 use agentcheck_common::schedule::MAX_FILE;
@@ -54,7 +54,7 @@ pub(super) struct Arguments {
     state: StateDir,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<Said, Failed> {
+pub(super) fn run(arguments: &Arguments) -> Result<Output, Failed> {
     if arguments.check {
         return Ok(checked(arguments));
     }
@@ -77,27 +77,27 @@ fn failed(why: String) -> Failed {
     Failed(format!("agentcheck: {}\n", printable(&why)))
 }
 
-fn read(arguments: &Arguments) -> Result<Account, String> {
+fn read(arguments: &Arguments) -> Result<Overview, String> {
     let directory = &arguments.state.state_dir;
     let looked = look(directory)?;
-    let mut account = overview::account(&looked, &arguments.service)?;
-    if account.life == Life::Alive && disagrees(&account) {
+    let mut account = overview::overview(&looked, &arguments.service)?;
+    if account.liveness == Liveness::Alive && disagrees(&account) {
         // The files are not read at one moment: between two of them the collector may have written both.
         std::thread::sleep(Duration::from_millis(50));
-        account = overview::account(&look(directory)?, &arguments.service)?;
+        account = overview::overview(&look(directory)?, &arguments.service)?;
     }
     Ok(account)
 }
 
 /// Whether the collector tells of other replies than the state files hold.
-fn disagrees(account: &Account) -> bool {
+fn disagrees(account: &Overview) -> bool {
     account.services.iter().any(|service| {
         let told = service
             .known
             .as_ref()
             .and_then(|known| known.reply.as_ref());
         let said = service
-            .said
+            .current
             .as_ref()
             .ok()
             .map(|said| said.reply.to_string());
@@ -105,7 +105,7 @@ fn disagrees(account: &Account) -> bool {
     })
 }
 
-fn rendered(account: &Account, arguments: &Arguments, page: crate::render::table::Page) -> String {
+fn rendered(account: &Overview, arguments: &Arguments, page: crate::render::table::Page) -> String {
     if arguments.json {
         return overview::written(&overview::listed(account), arguments.watch);
     }
@@ -118,14 +118,14 @@ fn rendered(account: &Account, arguments: &Arguments, page: crate::render::table
 }
 
 /// Why the account is not all that there is.
-fn unreadable(account: &Account) -> Option<String> {
-    match &account.life {
-        Life::Unknown(why) => Some(why.clone()),
+fn unreadable(account: &Overview) -> Option<String> {
+    match &account.liveness {
+        Liveness::Unknown(why) => Some(why.clone()),
         _ => None,
     }
 }
 
-fn checked(arguments: &Arguments) -> Said {
+fn checked(arguments: &Arguments) -> Output {
     let (level, why, numbers) = match read(arguments) {
         Ok(account) => {
             let judgement = overview::judge(&account);
@@ -136,7 +136,7 @@ fn checked(arguments: &Arguments) -> Said {
     // A bar would begin the performance data.
     let why = printable(&why).replace('|', "/");
     let bar = if numbers.is_empty() { "" } else { " | " };
-    Said {
+    Output {
         text: format!("AGENTCHECK {}: {why}{bar}{numbers}\n", level.word()),
         status: level as u8,
     }
@@ -182,7 +182,7 @@ fn watch(arguments: &Arguments) -> Result<(), Failed> {
 }
 
 /// Reads a state directory.
-pub(super) fn look(directory: &Path) -> Result<Look, String> {
+pub(super) fn look(directory: &Path) -> Result<OverviewInput, String> {
     let unreadable = |error: io::Error| {
         format!(
             "the state directory {} cannot be read: {error}. --state-dir names another",
@@ -207,14 +207,14 @@ pub(super) fn look(directory: &Path) -> Result<Look, String> {
         files.insert(name.to_owned(), content.unwrap_or_default());
     }
     let lock = match lock::is_held(directory) {
-        Ok(None) => Lock::Free,
-        Ok(Some(holder)) => Lock::Held(holder),
+        Ok(None) => LockState::Free,
+        Ok(Some(holder)) => LockState::Held(holder),
         Err(error) => {
             let file = lock::path(directory);
-            Lock::Unknown(format!("{} cannot be looked at: {error}", file.display()))
+            LockState::Unknown(format!("{} cannot be looked at: {error}", file.display()))
         }
     };
-    Ok(Look {
+    Ok(OverviewInput {
         status: written(directory),
         // Not before the files were read: none of them is then from the future.
         now: clock::now(),
@@ -224,13 +224,13 @@ pub(super) fn look(directory: &Path) -> Result<Look, String> {
     })
 }
 
-fn written(directory: &Path) -> Result<Status, NoStatus> {
+fn written(directory: &Path) -> Result<Status, SnapshotError> {
     let file = directory.join(snapshot::FILE);
-    let unusable = |why: String| NoStatus::Unusable(format!("{} {why}", file.display()));
+    let unusable = |why: String| SnapshotError::Unusable(format!("{} {why}", file.display()));
     let content =
         state_file::read_bounded(&file, snapshot::MAX_BYTES).map_err(|error| {
             match error.kind() {
-                io::ErrorKind::NotFound => NoStatus::Missing,
+                io::ErrorKind::NotFound => SnapshotError::Missing,
                 io::ErrorKind::PermissionDenied => unusable(format!(
                     "cannot be read: {error}. It is for root, the collector's user and their group"
                 )),

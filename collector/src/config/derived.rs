@@ -6,14 +6,14 @@ use super::diagnostics::Diagnostic;
 use super::rules;
 use super::sources::{Sources, check_name};
 use super::toml_reader::{Entry, Findings, Table};
-use super::{Derived, Of};
-use crate::expression::{Type, Vocabulary};
-use crate::filters::derive::Memory;
+use super::{Derived, DerivedInput};
+use crate::expression::{Environment, Type};
+use crate::filters::derive::Aggregation;
 use std::ops::Range;
 use std::time::Duration;
 
 const KEYS: [&str; 10] = [
-    "of",
+    "expression",
     "source",
     "series",
     "ewma",
@@ -43,7 +43,7 @@ pub(super) fn read(
     sources: &Sources,
     findings: &mut Findings<'_>,
 ) -> (Vec<Named>, Vec<String>) {
-    let vocabulary = sources.vocabulary();
+    let environment = sources.environment();
     let (mut named, mut broken) = (Vec::new(), Vec::new());
     for entry in table.map(|mut table| table.take_all()).unwrap_or_default() {
         let span = entry.key_span();
@@ -64,7 +64,7 @@ pub(super) fn read(
             );
         }
         let table = entry.table(findings, &format!("[derive.{}]", entry.key));
-        match table.and_then(|table| derived(entry.key, table, &vocabulary, sources, findings)) {
+        match table.and_then(|table| derived(entry.key, table, &environment, sources, findings)) {
             Some(derived) => named.push(Named { derived, span }),
             None => broken.push(entry.key.to_owned()),
         }
@@ -75,7 +75,7 @@ pub(super) fn read(
 fn derived(
     name: &str,
     mut table: Table<'_>,
-    vocabulary: &Vocabulary,
+    environment: &Environment,
     sources: &Sources,
     findings: &mut Findings<'_>,
 ) -> Option<Derived> {
@@ -95,7 +95,7 @@ fn derived(
     let memory = memory(&mut table, findings);
     table.finish(findings, &KEYS);
     let of = of?;
-    let expression = rules::expression(&of, Type::Number, vocabulary, findings)?;
+    let expression = rules::expression(&of, Type::Number, environment, findings)?;
     let used = sources.indices(expression.uses().keys());
     if used.is_empty() {
         findings.push(
@@ -114,13 +114,13 @@ fn derived(
     };
     Some(Derived {
         name: name.to_owned(),
-        of: Of::Number(expression, memory),
+        input: DerivedInput::Number(expression, memory),
         sources: used,
     })
 }
 
 /// What the one key that says how means; `None` where there is none.
-fn memory(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Memory> {
+fn memory(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Aggregation> {
     let over = table.take("over");
     let given: Vec<Entry<'_>> = WAYS.iter().filter_map(|key| table.take(key)).collect();
     let first = given.first()?;
@@ -142,22 +142,22 @@ fn memory(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Memory> 
     let memory = match first.key {
         "percentile" => percentile(first, over, findings),
         key => first.duration(findings, LEAST, HOUR).map(|span| match key {
-            "ewma" => Memory::Ewma(span),
-            "rate" => Memory::Rate(span),
-            "min" => Memory::Min(span),
-            "max" => Memory::Max(span),
-            _ => Memory::Mean(span),
+            "ewma" => Aggregation::Ewma(span),
+            "rate" => Aggregation::Rate(span),
+            "min" => Aggregation::Min(span),
+            "max" => Aggregation::Max(span),
+            _ => Aggregation::Mean(span),
         }),
     };
     // What is wrong with it has been said: anything will do for the rest of the check.
-    Some(memory.unwrap_or(Memory::Ewma(LEAST)))
+    Some(memory.unwrap_or(Aggregation::Ewma(LEAST)))
 }
 
 fn percentile(
     entry: &Entry<'_>,
     over: Option<Entry<'_>>,
     findings: &mut Findings<'_>,
-) -> Option<Memory> {
+) -> Option<Aggregation> {
     let percent = entry.integer(findings, 0, 100);
     let Some(over) = over else {
         findings.push(
@@ -168,5 +168,5 @@ fn percentile(
     };
     let window = over.duration(findings, LEAST, HOUR)?;
     let percent = u8::try_from(percent?).ok()?;
-    Some(Memory::Percentile(f64::from(percent), window))
+    Some(Aggregation::Percentile(f64::from(percent), window))
 }

@@ -1,6 +1,6 @@
 //! What differs between two configurations: what goes on as it is, and what an operator is told. Pure.
 
-use super::{Administration, Config, Service};
+use super::{AdminState, Config, Service};
 use agentcheck_common::ServiceName;
 use std::fmt;
 
@@ -110,7 +110,7 @@ fn listed(names: &[ServiceName]) -> String {
 
 /// Whether the agent says ready, drain and maint, be it for overrides alone.
 fn owns(service: &Service) -> bool {
-    [service.administration, service.override_administration].contains(&Administration::Owner)
+    [service.admin_state, service.override_admin_state].contains(&AdminState::Manage)
 }
 
 fn kept(earlier: &Config, later: &Config) -> Vec<Option<usize>> {
@@ -124,7 +124,7 @@ fn kept(earlier: &Config, later: &Config) -> Vec<Option<usize>> {
             let polled = derived.sources.iter();
             let polled = polled.map(|index| sources.get(*index).copied().flatten());
             before.name == derived.name
-                && before.of == derived.of
+                && before.input == derived.input
                 && polled.eq(before.sources.iter().copied().map(Some))
         })?;
         Some(earlier.sources.len() + at)
@@ -149,7 +149,7 @@ mod tests {
 
     const A: &str = "[source.a.file]\npath = '/a'\nformat = 'number'\n";
     const B: &str = "[source.b.file]\npath = '/b'\nformat = 'number'\n";
-    const LOAD: &str = "[derive.load]\nof = 'a.value'\newma = '5s'\n";
+    const LOAD: &str = "[derive.load]\nexpression = 'a.value'\newma = '5s'\n";
     const WEB: &str = "[service.web]\nweight = 'a.value'\n";
     const API: &str = "[service.api]\nweight = 'load.value'\n";
 
@@ -190,8 +190,8 @@ mod tests {
 
     #[test]
     fn who_owns_the_administrative_state() {
-        let owner = format!("{A}{WEB}administration = 'owner'\n");
-        let overrides = format!("{A}{WEB}override_administration = 'owner'\n");
+        let owner = format!("{A}{WEB}admin_state = 'manage'\n");
+        let overrides = format!("{A}{WEB}override_admin_state = 'manage'\n");
         let shared = format!("{A}{WEB}");
         let names = |names: &[ServiceName]| names.len();
         let disowned = change(&owner, &shared);

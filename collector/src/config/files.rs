@@ -2,7 +2,7 @@
 //! they are, that nobody else may write to them, and their text; nothing of what it means.
 
 use super::permissions::Trust;
-use super::{NotLoaded, diagnostics};
+use super::{LoadError, diagnostics};
 use std::fs::{DirEntry, File};
 use std::io::{self, Read as _};
 use std::ops::Range;
@@ -89,10 +89,10 @@ impl Files {
     ///
     /// # Errors
     /// Where the file itself cannot be read; what is wrong with the others is among the findings.
-    pub(super) fn read(path: &Path) -> Result<Self, NotLoaded> {
+    pub(super) fn read(path: &Path) -> Result<Self, LoadError> {
         let mut files = Self::default();
         let mut trust = Trust::of_this_process();
-        let unreadable = |error| NotLoaded::Unreadable(path.to_owned(), error);
+        let unreadable = |error| LoadError::Unreadable(path.to_owned(), error);
         let mut room = MAX_BYTES;
         files.distrust(path, &mut trust);
         let file = File::open(path).map_err(unreadable)?;

@@ -6,7 +6,7 @@ use super::toml_reader::{Entry, Findings};
 use std::path::PathBuf;
 use std::time::Duration;
 
-const KEYS: [&str; 2] = ["textfile", "every"];
+const KEYS: [&str; 2] = ["textfile", "interval"];
 
 const EXAMPLE: &str = "\"/run/agentcheck/agentcheck.prom\"";
 
@@ -15,7 +15,7 @@ const EVERY: Duration = Duration::from_secs(15);
 
 pub(super) fn read(entry: Entry<'_>, findings: &mut Findings<'_>) -> Option<Metrics> {
     let mut table = entry.table(findings, "[metrics]")?;
-    let every = table.take("every").and_then(|entry| {
+    let every = table.take("interval").and_then(|entry| {
         entry.duration(findings, Duration::from_secs(1), Duration::from_secs(3600))
     });
     let textfile = table
@@ -24,7 +24,7 @@ pub(super) fn read(entry: Entry<'_>, findings: &mut Findings<'_>) -> Option<Metr
     table.finish(findings, &KEYS);
     Some(Metrics {
         textfile: textfile?,
-        every: every.unwrap_or(EVERY),
+        interval: every.unwrap_or(EVERY),
     })
 }
 

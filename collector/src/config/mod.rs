@@ -20,12 +20,12 @@ pub use diagnostics::Report;
 pub use diff::Change;
 pub use files::Files;
 pub use service::{
-    Administration, Capacity, Describe, Limit, OnFailure, Release, Restarts, Rule, Service, Stale,
-    State, Weight,
+    AdminState, Capacity, DescriptionDetail, ExpiryAction, MaxconnLimit, OnFailure, Restarts,
+    Restore, Rule, ServerState, Service, Weight,
 };
 
-use crate::expression::{Expression, Vocabulary};
-use crate::filters::derive::Memory;
+use crate::expression::{Environment, Expression};
+use crate::filters::derive::Aggregation;
 use crate::reading::prometheus::Selector;
 use crate::source::Source;
 use agentcheck_common::ServiceName;
@@ -59,7 +59,7 @@ pub struct Metrics {
     /// Absolute; its name ends in `.prom`.
     pub textfile: PathBuf,
     /// How often it is written: 1 s to an hour.
-    pub every: Duration,
+    pub interval: Duration,
 }
 
 impl Config {
@@ -77,12 +77,12 @@ impl Config {
 
     /// What expressions may name.
     #[must_use]
-    pub fn vocabulary(&self) -> Vocabulary {
-        let mut vocabulary = Vocabulary::new(&self.sources);
+    pub fn environment(&self) -> Environment {
+        let mut environment = Environment::new(&self.sources);
         for derived in &self.derived {
-            vocabulary.add_derived(&derived.name);
+            environment.add_derived(&derived.name);
         }
-        vocabulary
+        environment
     }
 
     /// The indices of the sources that are polled for a service, each once: those that it uses, and those
@@ -109,16 +109,16 @@ pub struct Derived {
     /// Its name; expressions see it like a source.
     pub name: String,
     /// What it is derived from, and how.
-    pub of: Of,
+    pub input: DerivedInput,
     /// Indices into [`Config::sources`] of the sources that it is derived from.
     pub sources: Vec<usize>,
 }
 
 /// What a number is derived from, and how.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Of {
+pub enum DerivedInput {
     /// A number of readings, with a memory.
-    Number(Expression, Memory),
+    Number(Expression, Aggregation),
     /// The rise a second, over the window, of all counters that the selectors take from the one source,
     /// together.
     Rate(Vec<Selector>, Duration),
@@ -196,14 +196,14 @@ pub fn report(files: &Files, found: &[Finding]) -> Report {
 
 /// Why there is no configuration.
 #[derive(Debug)]
-pub enum NotLoaded {
+pub enum LoadError {
     /// The file cannot be read.
     Unreadable(PathBuf, io::Error),
     /// It has errors.
     Wrong(Report),
 }
 
-impl fmt::Display for NotLoaded {
+impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(file, error) => {
@@ -219,7 +219,7 @@ impl fmt::Display for NotLoaded {
 /// # Errors
 /// Where the file cannot be read, or every mistake in it and the drop-ins, in the order of the files. That
 /// somebody else may write to one of them is a mistake.
-pub fn load(file: &Path) -> Result<(Config, Report), NotLoaded> {
+pub fn load(file: &Path) -> Result<(Config, Report), LoadError> {
     load_with(file, |_| Vec::new())
 }
 
@@ -230,7 +230,7 @@ pub fn load(file: &Path) -> Result<(Config, Report), NotLoaded> {
 pub fn load_with(
     file: &Path,
     look: impl FnOnce(&Config) -> Vec<Finding>,
-) -> Result<(Config, Report), NotLoaded> {
+) -> Result<(Config, Report), LoadError> {
     let files = Files::read(file)?;
     let (config, mut findings) = understand(&files);
     for (place, file) in std::mem::take(&mut findings.secrets) {
@@ -247,14 +247,14 @@ pub fn load_with(
             findings.push(finding.diagnostic(&findings, Diagnostic::warning));
         }
     }
-    judge(config, findings).map_err(NotLoaded::Wrong)
+    judge(config, findings).map_err(LoadError::Wrong)
 }
 
 /// The text of a configuration, to show places in it.
 ///
 /// # Errors
 /// Where the file that is named cannot be read, or is not UTF-8.
-pub fn read_files(file: &Path) -> Result<Files, NotLoaded> {
+pub fn read_files(file: &Path) -> Result<Files, LoadError> {
     Files::read(file)
 }
 

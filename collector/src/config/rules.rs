@@ -4,9 +4,9 @@ use super::diagnostics::Diagnostic;
 use super::sources::Named;
 use super::staleness::LONGEST;
 use super::toml_reader::{Entry, Findings, Table, Text};
-use super::{Rule, State};
+use super::{Rule, ServerState};
 use crate::expression::template::{self, Template, Written};
-use crate::expression::{Expression, Scope, Type, Vocabulary, closest};
+use crate::expression::{Environment, Expression, Scope, Type, closest};
 use crate::source::Kind;
 use agentcheck_common::reply::NotAReply;
 use agentcheck_common::{Reply, ServiceName};
@@ -16,35 +16,35 @@ use std::time::Duration;
 const RULE_KEYS: [&str; 10] = [
     "name",
     "when",
-    "leave_when",
+    "clear_when",
     "for",
-    "leave_for",
+    "clear_for",
     "reply",
-    "line",
-    "if_stale",
-    "stand_for",
+    "raw_reply",
+    "on_stale",
+    "hold_for",
     "description",
 ];
 
-/// What stands for the service's own `release_after`, until that is known.
-pub(super) const RELEASED: Duration = Duration::MAX;
+/// What stands for the service's own `restore_after`, until that is known.
+pub(super) const RESTORED: Duration = Duration::MAX;
 
-const STATES: [(&str, State); 5] = [
-    ("full", State::Full),
-    ("floor", State::Floor),
-    ("drain", State::Drain),
-    ("down", State::Down),
-    ("maint", State::Maint),
+const STATES: [(&str, ServerState); 5] = [
+    ("full", ServerState::Full),
+    ("floor", ServerState::Floor),
+    ("drain", ServerState::Drain),
+    ("down", ServerState::Down),
+    ("maint", ServerState::Maint),
 ];
 
 /// Compiles an expression; its mistakes become findings in their place.
 pub(super) fn expression(
     text: &Text,
     expected: Type,
-    vocabulary: &Vocabulary,
+    environment: &Environment,
     findings: &mut Findings<'_>,
 ) -> Option<Expression> {
-    match Expression::compile(&text.value, expected, vocabulary) {
+    match Expression::compile(&text.value, expected, environment) {
         Ok(expression) => Some(expression.placed(text.span.clone())),
         Err(faults) => {
             for fault in faults {
@@ -75,14 +75,14 @@ fn is_behind(rule: &Rule, earlier: &Rule) -> bool {
 /// The rules, with the place of each one's condition.
 pub(super) fn read(
     tables: Vec<Table<'_>>,
-    vocabulary: &Vocabulary,
+    environment: &Environment,
     sources: &[Named],
     findings: &mut Findings<'_>,
 ) -> Vec<(Rule, Range<usize>)> {
     let mut rules: Vec<(Rule, Range<usize>)> = Vec::new();
     for mut table in tables {
         let header = table.span.clone();
-        let rule = rule(&mut table, vocabulary, findings);
+        let rule = rule(&mut table, environment, findings);
         table.finish(findings, &RULE_KEYS);
         let Some((rule, when, name)) = rule else {
             continue;
@@ -157,7 +157,7 @@ fn warn_of_rule(
 
 fn rule(
     table: &mut Table<'_>,
-    vocabulary: &Vocabulary,
+    environment: &Environment,
     findings: &mut Findings<'_>,
 ) -> Option<(Rule, Range<usize>, Range<usize>)> {
     let name = table
@@ -182,13 +182,13 @@ fn rule(
         .and_then(|entry| entry.text(findings, example));
     let compiled = when
         .as_ref()
-        .and_then(|when| expression(when, Type::Truth, vocabulary, findings));
-    let state = match (table.take("reply"), table.take("line")) {
+        .and_then(|when| expression(when, Type::Truth, environment, findings));
+    let state = match (table.take("reply"), table.take("raw_reply")) {
         (Some(reply), None) => reply.choice(findings, &STATES),
         (None, Some(entry)) => entry
             .text(findings, "\"up ready 20%\"")
             .and_then(|text| line(&text, findings))
-            .map(State::Line),
+            .map(ServerState::Raw),
         (Some(_), Some(entry)) => {
             findings.push(
                 Diagnostic::error(entry.key_span(), "a rule has a reply or a line, not both")
@@ -205,9 +205,9 @@ fn rule(
             None
         }
     };
-    let leave_when = table.take("leave_when").and_then(|entry| {
+    let clear_when = table.take("clear_when").and_then(|entry| {
         let text = entry.text(findings, "'cpu.value < 80.0'")?;
-        expression(&text, Type::Truth, vocabulary, findings)
+        expression(&text, Type::Truth, environment, findings)
     });
     let mut span = |key| {
         table
@@ -215,35 +215,35 @@ fn rule(
             .and_then(|entry| entry.duration(findings, Duration::ZERO, LONGEST))
             .unwrap_or_default()
     };
-    let (enter_after, leave_after) = (span("for"), span("leave_for"));
-    let stand_for = stand_for(table, state, findings);
+    let (enter_after, leave_after) = (span("for"), span("clear_for"));
+    let hold_for = hold_for(table, state, findings);
     let description = table
         .take("description")
-        .and_then(|entry| template(&entry, vocabulary, findings));
+        .and_then(|entry| template(&entry, environment, findings));
     let (name, when) = (name?, when?);
     let rule = Rule {
         name: name.value,
         when: compiled?,
-        leave_when,
+        clear_when: clear_when,
         enter_after,
-        leave_after,
+        clear_after: leave_after,
         state: state?,
-        stand_for,
+        hold_for: hold_for,
         description,
     };
     Some((rule, when.span, name.span))
 }
 
 /// How long a reply that takes the server out stands without a collector; none is for ever.
-fn stand_for(
+fn hold_for(
     table: &mut Table<'_>,
-    state: Option<State>,
+    state: Option<ServerState>,
     findings: &mut Findings<'_>,
 ) -> Option<Duration> {
-    let if_stale = table.take("if_stale");
-    let bound = table.take("stand_for");
+    let on_stale = table.take("on_stale");
+    let bound = table.take("hold_for");
     if state.is_some_and(|state| !state.takes_out()) {
-        for entry in [&if_stale, &bound].into_iter().flatten() {
+        for entry in [&on_stale, &bound].into_iter().flatten() {
             let message = format!("{} has no effect on what leaves the server in", entry.key);
             findings.push(
                 Diagnostic::error(entry.key_span(), message)
@@ -252,19 +252,19 @@ fn stand_for(
         }
         return None;
     }
-    let released = if_stale.and_then(|entry| {
-        let choices = [("stand", false), ("release", true)];
+    let released = on_stale.and_then(|entry| {
+        let choices = [("hold", false), ("restore", true)];
         entry.choice(findings, &choices)
     });
     match (released, bound) {
         (Some(true), Some(bound)) => {
             findings.push(
-                Diagnostic::error(bound.key_span(), "stand_for beside if_stale = \"release\"")
-                    .remedy("stand_for says when it is released; without it, release_after does"),
+                Diagnostic::error(bound.key_span(), "hold_for beside on_stale = \"restore\"")
+                    .remedy("hold_for says when it is released; without it, restore_after does"),
             );
             None
         }
-        (Some(true), None) => Some(RELEASED),
+        (Some(true), None) => Some(RESTORED),
         (_, Some(bound)) => bound.duration(findings, Duration::from_secs(1), LONGEST),
         (_, None) => None,
     }
@@ -273,7 +273,7 @@ fn stand_for(
 /// A description with values in it.
 fn template(
     entry: &Entry<'_>,
-    vocabulary: &Vocabulary,
+    environment: &Environment,
     findings: &mut Findings<'_>,
 ) -> Option<Template> {
     let text = entry.text(findings, "\"{queue.value} waiting\"")?;
@@ -301,7 +301,7 @@ fn template(
                         within.start.saturating_sub(1)..within.end.saturating_add(1)
                     },
                 };
-                let value = expression(&part, Type::Unknown, vocabulary, findings)?;
+                let value = expression(&part, Type::Unknown, environment, findings)?;
                 template.push_value(simple(
                     value,
                     "a description shows numbers and text",
@@ -360,10 +360,10 @@ fn line(text: &Text, findings: &mut Findings<'_>) -> Option<Reply> {
 }
 
 /// A state by its word, or a whole line.
-pub(super) fn say(text: &Text, findings: &mut Findings<'_>) -> Option<State> {
+pub(super) fn say(text: &Text, findings: &mut Findings<'_>) -> Option<ServerState> {
     let known = STATES.iter().find(|(word, _)| *word == text.value);
     match known {
         Some((_, state)) => Some(*state),
-        None => line(text, findings).map(State::Line),
+        None => line(text, findings).map(ServerState::Raw),
     }
 }

@@ -28,27 +28,27 @@ pub struct Service {
     /// What tells that the application was started again without HAProxy seeing it.
     pub restarts: Restarts,
     /// The limit of connections, where the agent manages it.
-    pub maxconn: Option<Limit>,
+    pub maxconn: Option<MaxconnLimit>,
     /// How long a reply is good without news.
     pub fresh_for: Duration,
     /// What is said after that, when the collector is dead or stuck.
-    pub stale: Stale,
+    pub on_stale: ExpiryAction,
     /// How a way back to full goes when nobody decides.
-    pub release: Release,
+    pub restore: Restore,
     /// What is said when a source that is needed fails.
     pub on_failure: OnFailure,
     /// What is said when the collector is told to stop.
-    pub on_stop: Stale,
+    pub on_stop: ExpiryAction,
     /// How replies are worded.
-    pub administration: Administration,
+    pub admin_state: AdminState,
     /// How replies are worded that operators' overrides lead to.
-    pub override_administration: Administration,
+    pub override_admin_state: AdminState,
     /// How much descriptions tell.
-    pub describe: Describe,
+    pub description_detail: DescriptionDetail,
     /// A file that, while it is there, has the service in maintenance.
     pub maintenance_file: Option<PathBuf>,
     /// The TCP port on which it alone is answered for, for balancers that cannot say a name; no two
-    /// services have the same. Nothing listens because of it: `agentcheck units` makes what does.
+    /// services have the same. Nothing listens because of it: `agentcheck generate` makes what does.
     pub port: Option<NonZeroU16>,
 }
 
@@ -65,13 +65,13 @@ impl Service {
             restarts: Restarts::default(),
             maxconn: None,
             fresh_for: Duration::from_secs(10),
-            stale: Stale::Keep,
-            release: Release::default(),
+            on_stale: ExpiryAction::Keep,
+            restore: Restore::default(),
             on_failure: OnFailure::Keep,
-            on_stop: Stale::Keep,
-            administration: Administration::Shared,
-            override_administration: Administration::Shared,
-            describe: Describe::Full,
+            on_stop: ExpiryAction::Keep,
+            admin_state: AdminState::Preserve,
+            override_admin_state: AdminState::Preserve,
+            description_detail: DescriptionDetail::Full,
             maintenance_file: None,
             port: None,
         }
@@ -81,7 +81,7 @@ impl Service {
     pub fn expressions(&self) -> impl Iterator<Item = &Expression> {
         let rules = self.rules.iter().flat_map(|rule| {
             let description = rule.description.iter().flat_map(Template::expressions);
-            [Some(&rule.when), rule.leave_when.as_ref()]
+            [Some(&rule.when), rule.clear_when.as_ref()]
                 .into_iter()
                 .flatten()
                 .chain(description)
@@ -105,11 +105,11 @@ impl fmt::Display for Service {
             Weight::Capacity(capacity) => write!(
                 f,
                 "weight by capacity, {} requests a second are 100%",
-                crate::render::text::number(capacity.terms.full)
+                crate::render::text::number(capacity.terms.reference_rate)
             )?,
         }
         let Shaping {
-            smooth,
+            ewma: smooth,
             ramp,
             ceiling,
             floor,
@@ -144,15 +144,15 @@ pub struct Rule {
     /// When it holds.
     pub when: Expression,
     /// When it holds no longer; none is when `when` is false.
-    pub leave_when: Option<Expression>,
+    pub clear_when: Option<Expression>,
     /// How long `when` has to be true until it holds.
     pub enter_after: Duration,
-    /// How long `leave_when` has to be true until it holds no longer.
-    pub leave_after: Duration,
+    /// How long `clear_when` has to be true until it holds no longer.
+    pub clear_after: Duration,
     /// What is said then.
-    pub state: State,
+    pub state: ServerState,
     /// How long what it says stands without a collector, where it takes the server out; none is for ever.
-    pub stand_for: Option<Duration>,
+    pub hold_for: Option<Duration>,
     /// Why, in the operator's words.
     pub description: Option<Template>,
 }
@@ -209,7 +209,7 @@ pub struct Restarts {
 
 /// A limit of connections that the agent manages.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Limit {
+pub struct MaxconnLimit {
     /// Over all balancers.
     pub total: Expression,
     /// Of each balancer when nothing limits it: what its own configuration says.
@@ -220,7 +220,7 @@ pub struct Limit {
 
 /// Where a server should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum ServerState {
     /// All the traffic it is configured for.
     Full,
     /// This share of it.
@@ -234,10 +234,10 @@ pub enum State {
     /// Out of service, on purpose.
     Maint,
     /// An exact line.
-    Line(Reply),
+    Raw(Reply),
 }
 
-impl State {
+impl ServerState {
     /// The word that configuration and logs use.
     #[must_use]
     pub fn word(&self) -> &'static str {
@@ -248,7 +248,7 @@ impl State {
             Self::Drain => "drain",
             Self::Down => "down",
             Self::Maint => "maint",
-            Self::Line(_) => "line",
+            Self::Raw(_) => "raw_reply",
         }
     }
 
@@ -257,7 +257,7 @@ impl State {
     pub fn takes_out(&self) -> bool {
         match self {
             Self::Drain | Self::Down | Self::Maint => true,
-            Self::Line(reply) => reply.takes_out(),
+            Self::Raw(reply) => reply.takes_out(),
             Self::Full | Self::Weight(_) | Self::Floor => false,
         }
     }
@@ -265,25 +265,25 @@ impl State {
 
 /// What is said when nobody decides any more: no collector renews a reply, or it is told to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stale {
+pub enum ExpiryAction {
     /// The last reply, for ever.
     Keep,
     /// Back to full, step by step.
-    Release,
+    Restore,
     /// Something else.
-    Say(State),
+    Reply(ServerState),
 }
 
 /// The way back to full when nobody decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Release {
+pub struct Restore {
     /// How long the last reply is kept first.
     pub after: Duration,
     /// How long the way takes.
     pub over: Duration,
 }
 
-impl Default for Release {
+impl Default for Restore {
     fn default() -> Self {
         Self {
             after: Duration::from_secs(300),
@@ -298,25 +298,25 @@ pub enum OnFailure {
     /// The last reply, with the reason.
     Keep,
     /// Something else.
-    Say(State),
+    Reply(ServerState),
 }
 
 /// Who owns the administrative state on the balancer (ready, drain, maint).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Administration {
+pub enum AdminState {
     /// The operators: replies never say ready, drain or maint.
-    Shared,
+    Preserve,
     /// The agent: replies say it every time.
-    Owner,
+    Manage,
 }
 
 /// How much the descriptions of replies tell: whoever can connect can read them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Describe {
+pub enum DescriptionDetail {
     /// Who decided, and the numbers that led to it.
     Full,
     /// Who decided.
     State,
     /// Nothing.
-    Nothing,
+    None,
 }

@@ -2,13 +2,14 @@
 
 use super::diagnostics::Diagnostic;
 use super::sources::Sources;
-use super::staleness::{self, Silence};
+use super::staleness::{self, StalenessKeys};
 use super::toml_reader::{Entry, Findings, Table};
 use super::weight::Weighing;
 use super::{
-    Administration, Describe, OnFailure, Rule, Service, Stale, State, Weight, derived, rules,
+    AdminState, DescriptionDetail, ExpiryAction, OnFailure, Rule, ServerState, Service, Weight,
+    derived, rules,
 };
-use crate::expression::Vocabulary;
+use crate::expression::Environment;
 use crate::source::Source;
 use agentcheck_common::{Administrative, ServiceName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +20,7 @@ use std::path::PathBuf;
 const SERVICE_KEYS: [&str; 29] = [
     "weight",
     "capacity",
-    "smooth",
+    "ewma",
     "ramp",
     "ramp_from",
     "ramp_aggression",
@@ -28,43 +29,43 @@ const SERVICE_KEYS: [&str; 29] = [
     "ceiling",
     "floor",
     "haproxy_weight",
-    "max_step_up",
-    "max_step_down",
+    "max_rise",
+    "max_fall",
     "dead_band",
     "maxconn",
     "maxconn_normal",
     "balancers",
     "fresh_for",
-    "stale",
-    "release_after",
-    "release_over",
+    "on_stale",
+    "restore_after",
+    "restore_over",
     "on_failure",
     "on_stop",
-    "administration",
-    "override_administration",
-    "describe",
+    "admin_state",
+    "override_admin_state",
+    "description_detail",
     "maintenance_file",
     "port",
     "rule",
 ];
 
 /// What services may use.
-struct Known<'k> {
-    vocabulary: Vocabulary,
+struct Names<'k> {
+    environment: Environment,
     sources: &'k Sources,
     derived: &'k [derived::Named],
 }
 
 /// What services have taken so far.
 #[derive(Default)]
-struct Taken {
+struct Used {
     /// The names of sources and derived numbers.
     names: BTreeSet<String>,
     /// Ports, each with its service and where that says so.
     ports: BTreeMap<NonZeroU16, (String, usize)>,
 }
 
-impl Known<'_> {
+impl Names<'_> {
     /// The indices, in the order of the configuration's names, of the sources and derived numbers with
     /// these names.
     fn indices(&self, names: &BTreeSet<String>) -> Vec<usize> {
@@ -100,19 +101,19 @@ pub(super) fn read(
     (derived, broken): &(Vec<derived::Named>, Vec<String>),
     findings: &mut Findings<'_>,
 ) -> Vec<Service> {
-    let mut vocabulary = sources.vocabulary();
+    let mut environment = sources.environment();
     for named in derived {
-        vocabulary.add_derived(&named.derived.name);
+        environment.add_derived(&named.derived.name);
     }
     for name in broken {
-        vocabulary.add_broken(name);
+        environment.add_broken(name);
     }
-    let known = Known {
-        vocabulary,
+    let known = Names {
+        environment: environment,
         sources,
         derived,
     };
-    let mut taken = Taken::default();
+    let mut taken = Used::default();
     let services = table
         .map(|mut table| table.take_all())
         .unwrap_or_default()
@@ -124,7 +125,7 @@ pub(super) fn read(
 }
 
 /// What is polled or derived for nobody is probably a slip of the pen.
-fn warn_of_unused(known: &Known<'_>, mut used: BTreeSet<String>, findings: &mut Findings<'_>) {
+fn warn_of_unused(known: &Names<'_>, mut used: BTreeSet<String>, findings: &mut Findings<'_>) {
     for named in known.derived {
         let name = &named.derived.name;
         if !used.contains(name) {
@@ -147,8 +148,8 @@ fn warn_of_unused(known: &Known<'_>, mut used: BTreeSet<String>, findings: &mut 
 
 fn service(
     entry: Entry<'_>,
-    known: &Known<'_>,
-    taken: &mut Taken,
+    known: &Names<'_>,
+    taken: &mut Used,
     findings: &mut Findings<'_>,
 ) -> Option<Service> {
     let span = entry.key_span();
@@ -170,7 +171,7 @@ fn service(
         .span_of("weight")
         .or_else(|| table.span_of("capacity"));
     let weighing = Weighing {
-        vocabulary: &known.vocabulary,
+        environment: &known.environment,
         name: entry.key,
     };
     let weight = weighing.weight(&mut table, findings);
@@ -178,7 +179,7 @@ fn service(
         .take("rule")
         .and_then(|entry| entry.tables(findings, "[[service.web.rule]]"))
         .unwrap_or_default();
-    let rules = rules::read(rules, &known.vocabulary, &known.sources.named, findings);
+    let rules = rules::read(rules, &known.environment, &known.sources.named, findings);
     if let (Some((always, _)), Some(weight)) = (
         rules.iter().find(|(rule, _)| rules::always_holds(rule)),
         weight_entry,
@@ -190,12 +191,12 @@ fn service(
         findings.push(Diagnostic::warning(weight, message));
     }
     let mut rules: Vec<Rule> = rules.into_iter().map(|(rule, _)| rule).collect();
-    let Silence {
-        stale,
+    let StalenessKeys {
+        on_stale: stale,
         on_stop,
-        release,
-    } = staleness::silence(&mut table, &mut rules, findings);
-    let administration = administration(&mut table, "administration", findings);
+        restore: release,
+    } = staleness::staleness_keys(&mut table, &mut rules, findings);
+    let administration = admin_state(&mut table, "admin_state", findings);
 
     let restarts = table.span_of("ramp").is_some() || matches!(weight, Weight::Capacity(_));
     let shaping = weighing.shaping(&mut table, &weight, findings);
@@ -205,22 +206,18 @@ fn service(
         maxconn: weighing.maxconn(&mut table, findings),
         weight,
         rules,
-        stale,
+        on_stale: stale,
         on_stop,
-        release,
+        restore: release,
         on_failure: staleness::on_failure(&mut table, findings),
-        administration: administration.unwrap_or(Administration::Shared),
-        override_administration: self::administration(
-            &mut table,
-            "override_administration",
-            findings,
-        )
-        .or(administration)
-        .unwrap_or(Administration::Shared),
-        describe: table
-            .take("describe")
+        admin_state: administration.unwrap_or(AdminState::Preserve),
+        override_admin_state: self::admin_state(&mut table, "override_admin_state", findings)
+            .or(administration)
+            .unwrap_or(AdminState::Preserve),
+        description_detail: table
+            .take("description_detail")
             .and_then(|entry| entry.choice(findings, &DESCRIPTIONS))
-            .unwrap_or(Describe::Full),
+            .unwrap_or(DescriptionDetail::Full),
         maintenance_file: maintenance_file(&mut table, findings),
         port: port(&mut table, entry.key, taken, findings),
         ..Service::new(name?)
@@ -234,8 +231,8 @@ fn service(
     let polled = service.sources.iter();
     let polled: Vec<&Source> = polled.flat_map(|index| known.polled(*index)).collect();
     service.fresh_for = staleness::fresh_for(&mut table, &polled, findings);
-    warn_of_silence(&service, &span, findings);
-    warn_of_what_stays(&service, &span, findings);
+    warn_of_missing_failure_rule(&service, &span, findings);
+    warn_of_irreversible_replies(&service, &span, findings);
     table.finish(findings, &SERVICE_KEYS);
     Some(service)
 }
@@ -244,7 +241,7 @@ fn service(
 fn port(
     table: &mut Table<'_>,
     service: &str,
-    taken: &mut Taken,
+    taken: &mut Used,
     findings: &mut Findings<'_>,
 ) -> Option<NonZeroU16> {
     let entry = table.take("port")?;
@@ -263,10 +260,10 @@ fn port(
     Some(port)
 }
 
-const DESCRIPTIONS: [(&str, Describe); 3] = [
-    ("full", Describe::Full),
-    ("state", Describe::State),
-    ("none", Describe::Nothing),
+const DESCRIPTIONS: [(&str, DescriptionDetail); 3] = [
+    ("full", DescriptionDetail::Full),
+    ("state", DescriptionDetail::State),
+    ("none", DescriptionDetail::None),
 ];
 
 /// A flag file, by its absolute path.
@@ -288,14 +285,14 @@ pub(super) fn maintenance_file(
     Some(path)
 }
 
-fn administration(
+fn admin_state(
     table: &mut Table<'_>,
     key: &str,
     findings: &mut Findings<'_>,
-) -> Option<Administration> {
+) -> Option<AdminState> {
     let choices = [
-        ("shared", Administration::Shared),
-        ("owner", Administration::Owner),
+        ("preserve", AdminState::Preserve),
+        ("manage", AdminState::Manage),
     ];
     table
         .take(key)
@@ -303,7 +300,11 @@ fn administration(
 }
 
 /// A service that neither weighs nor rules says full for ever; that is hardly meant.
-fn warn_of_silence(service: &Service, span: &Range<usize>, findings: &mut Findings<'_>) {
+fn warn_of_missing_failure_rule(
+    service: &Service,
+    span: &Range<usize>,
+    findings: &mut Findings<'_>,
+) {
     if matches!(service.weight, Weight::Full)
         && service.rules.is_empty()
         && service.maxconn.is_none()
@@ -320,39 +321,43 @@ fn warn_of_silence(service: &Service, span: &Range<usize>, findings: &mut Findin
 }
 
 /// A line can say what no reply of ours takes back: the server would keep it for ever.
-fn warn_of_what_stays(service: &Service, span: &Range<usize>, findings: &mut Findings<'_>) {
+fn warn_of_irreversible_replies(
+    service: &Service,
+    span: &Range<usize>,
+    findings: &mut Findings<'_>,
+) {
     let rules = service.rules.iter().map(|rule| {
         let who = format!("rule {:?}", rule.name);
         (who, Some(rule.state))
     });
-    let said = |stale: Stale| match stale {
-        Stale::Say(state) => Some(state),
-        Stale::Keep | Stale::Release => None,
+    let said = |stale: ExpiryAction| match stale {
+        ExpiryAction::Reply(state) => Some(state),
+        ExpiryAction::Keep | ExpiryAction::Restore => None,
     };
     let on_failure = match service.on_failure {
-        OnFailure::Say(state) => Some(state),
+        OnFailure::Reply(state) => Some(state),
         OnFailure::Keep => None,
     };
     let others = [
-        ("stale".to_owned(), said(service.stale)),
+        ("on_stale".to_owned(), said(service.on_stale)),
         ("on_stop".to_owned(), said(service.on_stop)),
         ("on_failure".to_owned(), on_failure),
     ];
     for (who, state) in rules.chain(others) {
-        let Some(State::Line(line)) = state else {
+        let Some(ServerState::Raw(line)) = state else {
             continue;
         };
         let taken_out = line
             .administrative
             .filter(|word| *word != Administrative::Ready);
         if let Some(word) = taken_out
-            && service.administration == Administration::Shared
+            && service.admin_state == AdminState::Preserve
         {
             let word = word.word();
             let message = format!("{who} says {word}, and nothing that the weight says lifts it");
             findings.push(
                 Diagnostic::warning(span.clone(), message)
-                    .remedy("administration = \"owner\" lifts it; reply = \"drain\" or \"maint\" needs no lifting"),
+                    .remedy("admin_state = \"manage\" lifts it; reply = \"drain\" or \"maint\" needs no lifting"),
             );
         }
         if line.maxconn.is_some() && service.maxconn.is_none() {

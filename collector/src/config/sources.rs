@@ -8,8 +8,8 @@ mod tcp;
 
 use super::diagnostics::Diagnostic;
 use super::toml_reader::{Entry, Findings, Table};
-use crate::expression::Vocabulary;
-use crate::filters::debounce::{Confirm, Count};
+use crate::expression::Environment;
+use crate::filters::debounce::{DebouncePolicy, Threshold};
 use crate::source::poll_schedule::default_jitter;
 use crate::source::{DEFAULT_MAX_BYTES, Format, Source};
 use std::ops::Range;
@@ -35,12 +35,12 @@ pub(super) struct Sources {
 
 impl Sources {
     /// What expressions may name.
-    pub(super) fn vocabulary(&self) -> Vocabulary {
-        let mut vocabulary = Vocabulary::new(self.named.iter().map(|named| &named.source));
+    pub(super) fn environment(&self) -> Environment {
+        let mut environment = Environment::new(self.named.iter().map(|named| &named.source));
         for (name, _) in &self.broken {
-            vocabulary.add_broken(name);
+            environment.add_broken(name);
         }
-        vocabulary
+        environment
     }
 
     /// Where a name stands, whether its source is right or not.
@@ -176,31 +176,37 @@ pub(super) fn check_name(name: &str, span: Range<usize>, findings: &mut Findings
 }
 
 /// The keys that every kind has.
-const POLLING_KEYS: [&str; 5] = ["every", "timeout", "jitter", "fail_after", "recover_after"];
+const POLLING_KEYS: [&str; 5] = [
+    "interval",
+    "timeout",
+    "jitter",
+    "fail_after",
+    "recover_after",
+];
 
 /// Their values.
 struct Polling {
     every: Duration,
     timeout: Duration,
     jitter: Duration,
-    confirm: Confirm,
+    confirm: DebouncePolicy,
 }
 
 /// A number of polls, as an integer (so many in a row) or as in `"3 of 5"`.
-fn count(table: &mut Table<'_>, key: &str, findings: &mut Findings<'_>) -> Count {
+fn count(table: &mut Table<'_>, key: &str, findings: &mut Findings<'_>) -> Threshold {
     let Some(entry) = table.take(key) else {
-        return Count::ONE;
+        return Threshold::ONE;
     };
     let (text, span) = match entry.integer_or_text(findings, "\"3 of 5\"") {
         Some(text) => text,
-        None => return Count::ONE,
+        None => return Threshold::ONE,
     };
-    Count::parse(&text).unwrap_or_else(|| {
+    Threshold::parse(&text).unwrap_or_else(|| {
         findings.push(
             Diagnostic::error(span, format!("{key} is no number of polls"))
                 .remedy("3 means three in a row, \"3 of 5\" three of the last five; at most 100"),
         );
-        Count::ONE
+        Threshold::ONE
     })
 }
 
@@ -213,7 +219,7 @@ fn polling(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Polling {
             .and_then(|entry| entry.duration(findings, least, most))
             .unwrap_or(default)
     };
-    let every = duration("every", Duration::from_secs(2), least, day);
+    let every = duration("interval", Duration::from_secs(2), least, day);
     Polling {
         every,
         jitter: duration("jitter", default_jitter(every), Duration::ZERO, every / 2),
@@ -223,7 +229,7 @@ fn polling(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Polling {
             Duration::from_millis(10),
             Duration::from_secs(3600),
         ),
-        confirm: Confirm {
+        confirm: DebouncePolicy {
             fail_after: count(table, "fail_after", findings),
             recover_after: count(table, "recover_after", findings),
         },
@@ -269,10 +275,10 @@ fn of_kind(
     table.finish(findings, &known);
     Some(Source {
         name: name.to_owned(),
-        every,
+        interval: every,
         timeout,
         jitter,
-        confirm,
+        debounce: confirm,
         kind: read?,
     })
 }
@@ -304,15 +310,17 @@ fn secret_path(
 
 /// `unix`: the path of a socket to connect to, where there is one.
 fn unix_socket(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<PathBuf> {
-    let path = table.take("unix")?.text(findings, "\"/run/app.sock\"")?;
+    let path = table
+        .take("unix_socket")?
+        .text(findings, "\"/run/app.sock\"")?;
     // The kernel's sockaddr_un holds 108 bytes, the last of which is NUL.
     if path.value.len() > 107 || path.value.contains('\0') {
         findings.push(Diagnostic::error(
             path.span.clone(),
-            "unix is no path of a socket: those have at most 107 bytes",
+            "invalid unix_socket: the path of a socket has at most 107 bytes",
         ));
     }
-    absolute(&path.value, path.span, "unix", findings);
+    absolute(&path.value, path.span, "unix_socket", findings);
     Some(path.value.into())
 }
 

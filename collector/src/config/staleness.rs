@@ -3,7 +3,7 @@
 
 use super::diagnostics::Diagnostic;
 use super::toml_reader::{Entry, Findings, Table};
-use super::{OnFailure, Release, Rule, Stale, rules};
+use super::{ExpiryAction, OnFailure, Restore, Rule, rules};
 use crate::source::Source;
 use std::time::Duration;
 
@@ -17,13 +17,13 @@ pub(super) fn fresh_for(
 ) -> Duration {
     let period = polled
         .iter()
-        .map(|source| source.every + source.timeout)
+        .map(|source| source.interval + source.timeout)
         .max()
         .unwrap_or_default();
     // Polls that are passed over until a failure is confirmed must not make the reply stale.
     let rounds = polled
         .iter()
-        .map(|source| source.confirm.fail_after.of)
+        .map(|source| source.debounce.fail_after.of)
         .max();
     let rounds = u32::from(rounds.unwrap_or(1)) + 2;
     let default = Duration::from_secs(10).max(period * rounds);
@@ -37,7 +37,7 @@ pub(super) fn fresh_for(
     if chosen < period {
         let slowest = polled
             .iter()
-            .max_by_key(|source| source.every + source.timeout)
+            .max_by_key(|source| source.interval + source.timeout)
             .map_or("", |source| source.name.as_str());
         findings.push(
             Diagnostic::error(
@@ -54,7 +54,7 @@ pub(super) fn fresh_for(
         );
     }
     let confirmed = |source: &Source| {
-        source.every * u32::from(source.confirm.fail_after.needed) + source.timeout
+        source.interval * u32::from(source.debounce.fail_after.needed) + source.timeout
     };
     if let Some(source) = polled.iter().max_by_key(|source| confirmed(source))
         && chosen >= period
@@ -75,25 +75,25 @@ pub(super) fn fresh_for(
     chosen
 }
 
-/// The way back to full, and where it leads from: `release_after`, `release_over`, `stale`, `on_stop`.
-pub(super) struct Silence {
-    pub(super) stale: Stale,
-    pub(super) on_stop: Stale,
-    pub(super) release: Release,
+/// The way back to full, and where it leads from: `restore_after`, `restore_over`, `stale`, `on_stop`.
+pub(super) struct StalenessKeys {
+    pub(super) on_stale: ExpiryAction,
+    pub(super) on_stop: ExpiryAction,
+    pub(super) restore: Restore,
 }
 
 /// `rules` are looked at because one that is released needs the way back, too.
-pub(super) fn silence(
+pub(super) fn staleness_keys(
     table: &mut Table<'_>,
     rules: &mut [Rule],
     findings: &mut Findings<'_>,
-) -> Silence {
-    let after = table.take("release_after");
-    let over = table.take("release_over");
-    let stale = after_nobody(table.take("stale"), findings);
-    let on_stop = after_nobody(table.take("on_stop"), findings);
-    let released = |stale: Stale| stale == Stale::Release;
-    let by_rule = rules.iter().any(|rule| rule.stand_for.is_some());
+) -> StalenessKeys {
+    let after = table.take("restore_after");
+    let over = table.take("restore_over");
+    let stale = expiry_action(table.take("on_stale"), findings);
+    let on_stop = expiry_action(table.take("on_stop"), findings);
+    let released = |stale: ExpiryAction| stale == ExpiryAction::Restore;
+    let by_rule = rules.iter().any(|rule| rule.hold_for.is_some());
     if !released(stale) && !released(on_stop) && !by_rule {
         for entry in [after, over].into_iter().flatten() {
             findings.push(
@@ -102,7 +102,7 @@ pub(super) fn silence(
                     format!("{} has no effect without a release", entry.key),
                 )
                 .remedy(
-                    "stale or on_stop = \"release\" is one, or if_stale = \"release\" of a rule",
+                    "stale or on_stop = \"restore\" is one, or on_stale = \"restore\" of a rule",
                 )
                 .consequence(),
             );
@@ -113,42 +113,42 @@ pub(super) fn silence(
             .and_then(|entry| entry.duration(findings, Duration::from_secs(1), LONGEST))
             .unwrap_or(default)
     };
-    let default = Release::default();
-    let release = Release {
+    let default = Restore::default();
+    let release = Restore {
         after: span(after, default.after),
         over: span(over, default.over),
     };
     for rule in rules {
-        if rule.stand_for == Some(rules::RELEASED) {
-            rule.stand_for = Some(release.after);
+        if rule.hold_for == Some(rules::RESTORED) {
+            rule.hold_for = Some(release.after);
         }
     }
-    Silence {
-        stale,
+    StalenessKeys {
+        on_stale: stale,
         on_stop,
-        release,
+        restore: release,
     }
 }
 
 /// What is said when nobody decides any more.
-fn after_nobody(entry: Option<Entry<'_>>, findings: &mut Findings<'_>) -> Stale {
+fn expiry_action(entry: Option<Entry<'_>>, findings: &mut Findings<'_>) -> ExpiryAction {
     let Some((entry, chosen)) =
         entry.and_then(|entry| Some((entry, entry.text(findings, "\"keep\"")?)))
     else {
-        return Stale::Keep;
+        return ExpiryAction::Keep;
     };
     match chosen.value.as_str() {
-        "keep" => Stale::Keep,
-        "release" => Stale::Release,
+        "keep" => ExpiryAction::Keep,
+        "restore" => ExpiryAction::Restore,
         "full" => {
             let message = format!("{} cannot be \"full\"", entry.key);
             findings.push(Diagnostic::error(chosen.span, message).remedy(
                 "a server that jumps to full among busy ones gets too much; \
                  \"release\" goes there step by step",
             ));
-            Stale::Keep
+            ExpiryAction::Keep
         }
-        _ => rules::say(&chosen, findings).map_or(Stale::Keep, Stale::Say),
+        _ => rules::say(&chosen, findings).map_or(ExpiryAction::Keep, ExpiryAction::Reply),
     }
 }
 
@@ -161,6 +161,6 @@ pub(super) fn on_failure(table: &mut Table<'_>, findings: &mut Findings<'_>) -> 
     };
     match chosen.value.as_str() {
         "keep" => OnFailure::Keep,
-        _ => rules::say(&chosen, findings).map_or(OnFailure::Keep, OnFailure::Say),
+        _ => rules::say(&chosen, findings).map_or(OnFailure::Keep, OnFailure::Reply),
     }
 }

@@ -17,7 +17,7 @@ fn defaults() {
     ));
     assert_eq!(report.rendered, Vec::<String>::new());
     let source = &config.sources[0];
-    assert_eq!(source.every, Duration::from_secs(2));
+    assert_eq!(source.interval, Duration::from_secs(2));
     assert_eq!(source.timeout, Duration::from_secs(1));
     let Kind::Http(http) = &source.kind else {
         panic!("{source:?}")
@@ -27,15 +27,15 @@ fn defaults() {
     assert_eq!(service.name.as_str(), "web");
     assert_eq!(service.shaping.floor.get(), 1);
     assert_eq!(service.fresh_for, Duration::from_secs(10));
-    assert_eq!(service.stale, Stale::Keep);
+    assert_eq!(service.on_stale, ExpiryAction::Keep);
     assert_eq!(service.on_failure, OnFailure::Keep);
-    assert_eq!(service.administration, Administration::Shared);
+    assert_eq!(service.admin_state, AdminState::Preserve);
     assert_eq!(service.sources, [0]);
 }
 
 #[test]
 fn freshness_covers_three_rounds_of_the_slowest_source() {
-    let text = "[source.a.file]\npath = \"/a\"\nevery = \"30s\"\ntimeout = \"5s\"\n\
+    let text = "[source.a.file]\npath = \"/a\"\ninterval = \"30s\"\ntimeout = \"5s\"\n\
         [source.b.file]\npath = \"/b\"\n\
         [service.x]\nweight = 'a.ok && b.ok ? 100 : 50'\n\
         [service.y]\nweight = 'b.ok ? 100 : 50'\n";
@@ -56,25 +56,25 @@ fn freshness_covers_three_rounds_of_the_slowest_source() {
 #[test]
 fn states_and_lines() {
     let text = format!(
-        "{APP}[service.web]\nstale = \"release\"\nrelease_after = \"10s\"\nrelease_over = \"1m\"\n\
-         on_failure = \"up 50% # lost sight\"\nadministration = \"owner\"\nfloor = 5\n\
+        "{APP}[service.web]\non_stale = \"restore\"\nrestore_after = \"10s\"\nrestore_over = \"1m\"\n\
+         on_failure = \"up 50% # lost sight\"\nadmin_state = \"manage\"\nfloor = 5\n\
          [[service.web.rule]]\nname = \"m\"\nwhen = 'app.json.m'\nreply = \"maint\"\n\
-         [[service.web.rule]]\nname = \"n\"\nwhen = 'app.json.n'\nline = \"up,READY 20%\"\n"
+         [[service.web.rule]]\nname = \"n\"\nwhen = 'app.json.n'\nraw_reply = \"up,READY 20%\"\n"
     );
     let (config, _) = good(&text);
     let service = &config.services[0];
-    assert_eq!(service.stale, Stale::Release);
-    let release = Release {
+    assert_eq!(service.on_stale, ExpiryAction::Restore);
+    let release = Restore {
         after: Duration::from_secs(10),
         over: Duration::from_secs(60),
     };
-    assert_eq!(service.release, release);
-    let OnFailure::Say(State::Line(line)) = service.on_failure else {
+    assert_eq!(service.restore, release);
+    let OnFailure::Reply(ServerState::Raw(line)) = service.on_failure else {
         panic!("{:?}", service.on_failure)
     };
     assert_eq!(line.to_string(), "up 50% # lost sight");
-    assert_eq!(service.rules[0].state, State::Maint);
-    let State::Line(line) = service.rules[1].state else {
+    assert_eq!(service.rules[0].state, ServerState::Maint);
+    let ServerState::Raw(line) = service.rules[1].state else {
         panic!("{:?}", service.rules[1])
     };
     assert_eq!(line.to_string(), "up ready 20%");
@@ -90,7 +90,7 @@ fn a_hard_rule_on_load_alone_is_warned_of() {
         good(&text).1.rendered.join("")
     };
     assert!(rule("cpu.value > 95", "reply = 'drain'").contains("load alone"));
-    assert!(rule("cpu.value > 95", "line = 'up 0%'").contains("load alone"));
+    assert!(rule("cpu.value > 95", "raw_reply = 'up 0%'").contains("load alone"));
     assert_eq!(rule("cpu.value > 95", "reply = 'floor'"), "");
     assert_eq!(rule("!cpu.ok", "reply = 'drain'"), "");
     assert_eq!(
@@ -103,7 +103,7 @@ fn a_hard_rule_on_load_alone_is_warned_of() {
 fn no_text_makes_it_panic() {
     let mut text = format!(
         "{APP}[service.web]\nweight = \"headroom(app.json['x'], 7000)\"\n\
-         [[service.web.rule]]\nname = \"m\"\nwhen = \"app.json.\\u00e4 == \\\"x\\\"\"\nline = \"up 5\"\n"
+         [[service.web.rule]]\nname = \"m\"\nwhen = \"app.json.\\u00e4 == \\\"x\\\"\"\nraw_reply = \"up 5\"\n"
     );
     // Every prefix, and every text with one character gone.
     for at in (0..text.len()).filter(|at| text.is_char_boundary(*at)) {

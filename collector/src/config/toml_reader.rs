@@ -126,17 +126,6 @@ impl<'t> Entry<'t> {
         None
     }
 
-    /// True or false.
-    pub(super) fn truth(&self, findings: &mut Findings<'_>) -> Option<bool> {
-        match self.value.get_ref() {
-            DeValue::Boolean(truth) => Some(*truth),
-            _ => {
-                self.wrong(findings, "true or false", "true");
-                None
-            }
-        }
-    }
-
     /// An integer between `least` and `most`.
     pub(super) fn integer(
         &self,

@@ -4,8 +4,8 @@
 use super::diagnostics::Diagnostic;
 use super::staleness::LONGEST;
 use super::toml_reader::{Entry, Findings, Table};
-use super::{Capacity, Limit, Restarts, Weight, rules};
-use crate::expression::{Expression, Type, Vocabulary};
+use super::{Capacity, MaxconnLimit, Restarts, Weight, rules};
+use crate::expression::{Environment, Expression, Type};
 use crate::filters::capacity::Terms;
 use crate::filters::shape::{LEAST_FLOOR, Ramp, Shaping};
 use agentcheck_common::{Maxconn, Percent};
@@ -15,10 +15,10 @@ const CAPACITY_KEYS: [&str; 7] = [
     "rate",
     "utilization",
     "errors",
-    "full",
-    "penalty",
-    "blackout",
-    "expire",
+    "reference_rate",
+    "error_penalty",
+    "blackout_period",
+    "expiration_period",
 ];
 
 /// What smooths a weight by capacity unless the operator says otherwise: Envoy's load-aware locality has 5 s,
@@ -31,7 +31,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// Reads the keys of one service.
 pub(super) struct Weighing<'k> {
-    pub(super) vocabulary: &'k Vocabulary,
+    pub(super) environment: &'k Environment,
     /// The service.
     pub(super) name: &'k str,
 }
@@ -44,7 +44,7 @@ impl Weighing<'_> {
         findings: &mut Findings<'_>,
     ) -> Option<Expression> {
         let text = entry.text(findings, example)?;
-        rules::expression(&text, Type::Number, self.vocabulary, findings)
+        rules::expression(&text, Type::Number, self.environment, findings)
     }
 
     pub(super) fn weight(&self, table: &mut Table<'_>, findings: &mut Findings<'_>) -> Weight {
@@ -85,7 +85,7 @@ impl Weighing<'_> {
         let errors = table.take("errors");
         let errors = errors.and_then(|entry| self.number(entry, "'errors.value'", findings));
         let full = table
-            .need(findings, "full", "200")
+            .need(findings, "reference_rate", "200")
             .and_then(|entry| entry.number(findings, 0.001, 1e9));
         let mut span = |key, least, default| {
             table
@@ -93,10 +93,10 @@ impl Weighing<'_> {
                 .and_then(|entry| entry.duration(findings, least, HOUR))
                 .unwrap_or(default)
         };
-        let blackout = span("blackout", Duration::ZERO, Duration::from_secs(10));
-        let expire = span("expire", SHORTEST, Duration::from_secs(180));
+        let blackout = span("blackout_period", Duration::ZERO, Duration::from_secs(10));
+        let expire = span("expiration_period", SHORTEST, Duration::from_secs(180));
         let penalty = table
-            .take("penalty")
+            .take("error_penalty")
             .and_then(|entry| entry.number(findings, 0.0, 1000.0));
         table.finish(findings, &CAPACITY_KEYS);
         Some(Capacity {
@@ -104,10 +104,10 @@ impl Weighing<'_> {
             utilization: utilization?,
             errors,
             terms: Terms {
-                full: full?,
-                penalty: penalty.unwrap_or(1.0),
-                blackout,
-                expire,
+                reference_rate: full?,
+                error_penalty: penalty.unwrap_or(1.0),
+                blackout_period: blackout,
+                expiration_period: expire,
             },
         })
     }
@@ -119,7 +119,7 @@ impl Weighing<'_> {
         findings: &mut Findings<'_>,
     ) -> Shaping {
         let by_capacity = matches!(weight, Weight::Capacity(_));
-        let smooth = table.take("smooth").map_or_else(
+        let smooth = table.take("ewma").map_or_else(
             || by_capacity.then_some(CAPACITY_SMOOTH),
             |entry| {
                 let chosen = entry.duration(findings, Duration::ZERO, HOUR);
@@ -132,9 +132,9 @@ impl Weighing<'_> {
             entry.number(findings, 0.01, 1000.0)
         };
         Shaping {
-            smooth,
-            step_up: points("max_step_up"),
-            step_down: points("max_step_down"),
+            ewma: smooth,
+            max_rise: points("max_rise"),
+            max_fall: points("max_fall"),
             ramp: ramp(table, findings),
             ceiling: ends.ceiling,
             floor: ends.floor,
@@ -160,7 +160,7 @@ impl Weighing<'_> {
         }
         let start = start.and_then(|entry| {
             let text = entry.text(findings, "'app.json.started'")?;
-            let start = rules::expression(&text, Type::Unknown, self.vocabulary, findings)?;
+            let start = rules::expression(&text, Type::Unknown, self.environment, findings)?;
             rules::simple(start, "a time is a number or text", findings)
         });
         Restarts {
@@ -173,7 +173,7 @@ impl Weighing<'_> {
         &self,
         table: &mut Table<'_>,
         findings: &mut Findings<'_>,
-    ) -> Option<Limit> {
+    ) -> Option<MaxconnLimit> {
         let total = table.take("maxconn");
         let normal = table.take("maxconn_normal");
         let balancers = table.take("balancers");
@@ -189,7 +189,7 @@ impl Weighing<'_> {
                     value: digits,
                     span,
                 };
-                rules::expression(&text, Type::Number, self.vocabulary, findings)
+                rules::expression(&text, Type::Number, self.environment, findings)
             }
             None => None,
         };
@@ -204,7 +204,7 @@ impl Weighing<'_> {
         };
         let normal = normal.integer(findings, 1, i64::from(Maxconn::MAX));
         let balancers = balancers.map_or(Some(1), |entry| entry.integer(findings, 1, 1000));
-        Some(Limit {
+        Some(MaxconnLimit {
             total: total?,
             normal: Maxconn::new(u32::try_from(normal?).ok()?)?,
             balancers: u32::try_from(balancers?).ok()?,

@@ -2,13 +2,13 @@
 //! them.
 
 use super::Event;
-use super::failure_log::Repeated;
-use super::override_watcher::{self, Flags, Looking};
+use super::failure_log::LoggedOperation;
+use super::override_watcher::{self, Flags, OverrideWatcher};
 use crate::config::{Config, Service};
-use crate::decision::evaluate::World;
+use crate::decision::evaluate::EvalContext;
 use crate::expression::{Expression, Type};
 use crate::overrides::store::{self, ALL, Stored};
-use crate::overrides::{Effective, Now, Override, Scope, Standing};
+use crate::overrides::{ActiveOverride, Effective, Now, Override, Scope};
 use crate::status::snapshot::{OverrideStatus, Status};
 use crate::sys::clock;
 use agentcheck_common::{BootId, BootTime};
@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::SyncSender;
 
 /// The overrides, and what is known of them.
-pub(super) struct Overriding {
+pub(super) struct ActiveOverrides {
     directory: PathBuf,
     boot: BootId,
     stored: Stored,
@@ -32,14 +32,14 @@ pub(super) struct Overriding {
     /// The ids of those that are over, and may still be in the directory.
     forgotten: BTreeSet<String>,
     /// Who looks at all that.
-    pub(super) looking: Looking,
+    pub(super) watcher: OverrideWatcher,
     /// What the log has told of reading the directory.
-    reading: Repeated,
+    reading: LoggedOperation,
     /// The same of looking for flag files.
-    flags_told: Repeated,
+    flags_told: LoggedOperation,
 }
 
-impl Overriding {
+impl ActiveOverrides {
     /// What stands in the data directory; `before` is what an earlier collector left. What is new there comes
     /// by `sender`.
     ///
@@ -61,7 +61,7 @@ impl Overriding {
             .map(|known| known.id.clone());
         let directory = store::directory(data);
         let mut overriding = Self {
-            reading: Repeated::new(
+            reading: LoggedOperation::new(
                 Level::Warn,
                 directory.display().to_string(),
                 "read",
@@ -74,8 +74,8 @@ impl Overriding {
             reached: reached.collect(),
             flags: BTreeMap::new(),
             forgotten: BTreeSet::new(),
-            looking: Looking::new(),
-            flags_told: Repeated::new(
+            watcher: OverrideWatcher::new(),
+            flags_told: LoggedOperation::new(
                 Level::Warn,
                 "a flag file".to_owned(),
                 "looked for",
@@ -95,14 +95,14 @@ impl Overriding {
         overriding.read(config, stored);
         overriding.take_flags(config, flags);
         overriding
-            .looking
+            .watcher
             .start(&overriding.directory, config, sender)?;
         Ok(overriding)
     }
 
     /// Takes in what was read of the directory; whether anything is new.
     pub(super) fn read(&mut self, config: &Config, read: io::Result<Stored>) -> bool {
-        self.looking.looked_at_directory();
+        self.watcher.directory_read();
         let mut stored = match read {
             Ok(stored) => stored,
             Err(error) => {
@@ -156,14 +156,16 @@ impl Overriding {
         let mut is_over = |name: &str, id: &String| {
             let over = self.forgotten.contains(id);
             if over {
-                self.looking.remove(name, id);
+                self.watcher.remove(name, id);
                 there.insert(id.clone());
             }
             over
         };
         let overrides = &mut stored.overrides;
         overrides.retain(|name, one| !is_over(name, &one.id));
-        stored.lifts.retain(|name, one| !is_over(name, &one.id));
+        stored
+            .ready_windows
+            .retain(|name, one| !is_over(name, &one.id));
         self.forgotten = there;
     }
 
@@ -180,19 +182,19 @@ impl Overriding {
             }
             self.conditions.insert(one.id.clone(), condition.ok());
         }
-        self.looking.reload(config);
+        self.watcher.reload(config);
         self.take_flags(config, flags);
     }
 
     /// Takes in what a look for flag files has found; whether that is new. What was known of those that could
     /// not be looked for stands.
     pub(super) fn take_flags(&mut self, config: &Config, mut found: Flags) -> bool {
-        self.looking.looked_for_flags();
+        self.watcher.flags_read();
         let mut flags = BTreeMap::new();
         let mut looked = Ok(());
         for file in override_watcher::files(config) {
             let flag = match found.remove(&file) {
-                Some(Ok(found)) => found.map(|flag| flag.says(&file)),
+                Some(Ok(found)) => found.map(|flag| flag.to_override(&file)),
                 Some(Err(error)) => {
                     let told = format!("{}: {error}", file.display());
                     looked = Err(io::Error::new(error.kind(), told));
@@ -230,38 +232,40 @@ impl Overriding {
 
     /// Whether there is nothing that an operator has said.
     pub(super) fn is_empty(&self) -> bool {
-        self.stored.overrides.is_empty() && self.stored.lifts.is_empty() && self.flags.is_empty()
+        self.stored.overrides.is_empty()
+            && self.stored.ready_windows.is_empty()
+            && self.flags.is_empty()
     }
 
     /// What stands for a service now.
-    pub(super) fn standing<'o>(
+    pub(super) fn active<'o>(
         &'o self,
         config: &'o Config,
         service: &'o Service,
         now: BootTime,
-    ) -> Vec<Standing<'o>> {
+    ) -> Vec<ActiveOverride<'o>> {
         let now = self.clocks(now);
         self.of(config, service)
-            .filter_map(|(scope, one)| one.standing(scope, self.reached.contains(&one.id), &now))
+            .filter_map(|(scope, one)| one.active(scope, self.reached.contains(&one.id), &now))
             .collect()
     }
 
     /// Until when the balancers' own drain and maint are lifted for a service.
-    pub(super) fn lift(&self, service: &Service, now: BootTime) -> Option<BootTime> {
+    pub(super) fn ready_window(&self, service: &Service, now: BootTime) -> Option<BootTime> {
         let now = self.clocks(now);
         [service.name.as_str(), ALL]
             .into_iter()
-            .filter_map(|name| self.stored.lifts.get(name))
+            .filter_map(|name| self.stored.ready_windows.get(name))
             .map(|lift| lift.ends(&now))
             .max()
             .filter(|ends| *ends > now.at)
     }
 
     /// Looks at the conditions that end stages; whether one is newly seen to hold.
-    pub(super) fn look_at_conditions(
+    pub(super) fn evaluate_conditions(
         &mut self,
         config: &Config,
-        world: &World<'_>,
+        context: &EvalContext<'_>,
         now: BootTime,
     ) -> bool {
         let mut news = false;
@@ -269,10 +273,10 @@ impl Overriding {
             let Some(Some(condition)) = self.conditions.get(&one.id) else {
                 continue;
             };
-            if self.reached.contains(&one.id) || !is_known(condition, world, config, now) {
+            if self.reached.contains(&one.id) || !is_known(condition, context, config, now) {
                 continue;
             }
-            if condition.truth(world.scope) == Ok(true) {
+            if condition.truth(context.scope) == Ok(true) {
                 info!(
                     "{name}: {} holds, so far for the override's first stage",
                     condition.text()
@@ -285,18 +289,18 @@ impl Overriding {
     }
 
     /// Takes away what is over.
-    pub(super) fn forget(&mut self, now: BootTime) {
-        if self.stored.overrides.is_empty() && self.stored.lifts.is_empty() {
+    pub(super) fn remove_expired(&mut self, now: BootTime) {
+        if self.stored.overrides.is_empty() && self.stored.ready_windows.is_empty() {
             return;
         }
         let over: Vec<(String, String)> = {
             let clocks = self.clocks(now);
             let overrides = self.stored.overrides.iter().filter_map(|(name, one)| {
                 let reached = self.reached.contains(&one.id);
-                let over = one.standing(Scope::Service, reached, &clocks).is_none();
+                let over = one.active(Scope::Service, reached, &clocks).is_none();
                 over.then(|| (name.clone(), one.id.clone()))
             });
-            let lifts = self.stored.lifts.iter().filter_map(|(name, lift)| {
+            let lifts = self.stored.ready_windows.iter().filter_map(|(name, lift)| {
                 let over = lift.ends(&clocks) <= now;
                 over.then(|| (name.clone(), lift.id.clone()))
             });
@@ -306,7 +310,7 @@ impl Overriding {
             return;
         }
         for (name, id) in over {
-            self.looking.remove(&name, &id);
+            self.watcher.remove(&name, &id);
             self.forgotten.insert(id.clone());
             if self
                 .stored
@@ -319,11 +323,11 @@ impl Overriding {
             }
             if self
                 .stored
-                .lifts
+                .ready_windows
                 .get(&name)
                 .is_some_and(|lift| lift.id == id)
             {
-                self.stored.lifts.remove(&name);
+                self.stored.ready_windows.remove(&name);
             }
         }
     }
@@ -334,26 +338,26 @@ impl Overriding {
     }
 
     /// What the status tells of the overrides that stand for a service.
-    pub(super) fn statuses(&self, standing: &[Standing<'_>]) -> Vec<OverrideStatus> {
+    pub(super) fn statuses(&self, standing: &[ActiveOverride<'_>]) -> Vec<OverrideStatus> {
         let effective = Effective::of(standing.iter().cloned());
-        let counts = |one: &Standing<'_>| {
+        let counts = |one: &ActiveOverride<'_>| {
             [&effective.forced, &effective.limit]
                 .into_iter()
                 .flatten()
-                .any(|chosen| chosen.of.id == one.of.id && chosen.scope == one.scope)
+                .any(|chosen| chosen.order.id == one.order.id && chosen.scope == one.scope)
         };
         standing
             .iter()
             .map(|one| {
-                let reached = self.reached.contains(&one.of.id);
+                let reached = self.reached.contains(&one.order.id);
                 OverrideStatus::of(one, counts(one), reached)
             })
             .collect()
     }
 
     /// The ids of lifts for a service, for the command that waits.
-    pub(super) fn lift_id(&self, service: &Service) -> Option<String> {
-        let lifts = &self.stored.lifts;
+    pub(super) fn ready_window_id(&self, service: &Service) -> Option<String> {
+        let lifts = &self.stored.ready_windows;
         let lift = lifts
             .get(service.name.as_str())
             .or_else(|| lifts.get(ALL))?;
@@ -370,7 +374,7 @@ impl Overriding {
 }
 
 fn compiled(text: &str, config: &Config) -> Result<Expression, String> {
-    Expression::compile(text, Type::Truth, &config.vocabulary()).map_err(|faults| {
+    Expression::compile(text, Type::Truth, &config.environment()).map_err(|faults| {
         let faults = faults.into_iter().map(|fault| fault.message);
         faults.collect::<Vec<_>>().join("; ")
     })
@@ -378,10 +382,15 @@ fn compiled(text: &str, config: &Config) -> Result<Expression, String> {
 
 /// Whether everything that a condition looks at is known and not overdue: what was read an hour ago says
 /// nothing of now.
-fn is_known(condition: &Expression, world: &World<'_>, config: &Config, now: BootTime) -> bool {
+fn is_known(
+    condition: &Expression,
+    context: &EvalContext<'_>,
+    config: &Config,
+    now: BootTime,
+) -> bool {
     condition.uses().keys().all(|used| {
-        let index = world.names.iter().position(|name| name == used);
-        let latest = index.and_then(|index| world.latest.get(index).copied().flatten());
+        let index = context.names.iter().position(|name| name == used);
+        let latest = index.and_then(|index| context.latest.get(index).copied().flatten());
         let behind: Vec<usize> =
             match index.and_then(|index| index.checked_sub(config.sources.len())) {
                 None => index.into_iter().collect(),
@@ -393,7 +402,7 @@ fn is_known(condition: &Expression, world: &World<'_>, config: &Config, now: Boo
         let period = behind
             .into_iter()
             .filter_map(|index| config.sources.get(index))
-            .map(|source| source.every + source.timeout)
+            .map(|source| source.interval + source.timeout)
             .max()
             .unwrap_or_default();
         latest.is_some_and(|latest| latest.failure.is_none() && now < latest.sent.after(period * 3))

@@ -27,11 +27,11 @@ pub(super) struct Clocks {
 
 /// What has happened between two moments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lapse {
+pub(super) enum ClockEvent {
     /// The machine was suspended for so long.
     Suspended(Duration),
     /// Nothing was done for so much longer than was meant.
-    HeldUp(Duration),
+    Stalled(Duration),
     /// The wall clock was set forward by so much.
     Forward(Duration),
     /// The wall clock was set back by so much.
@@ -49,37 +49,38 @@ impl Clocks {
     }
 
     /// What has happened since `before`, when no more than so long was meant to pass.
-    pub(super) fn since(&self, before: &Self, meant: Duration) -> impl Iterator<Item = Lapse> {
+    pub(super) fn since(&self, before: &Self, meant: Duration) -> impl Iterator<Item = ClockEvent> {
         let boot = self.boot.since(before.boot);
         let running = self.running.saturating_duration_since(before.running);
         let expected = before.wall + boot;
         [
-            Lapse::Suspended(boot.saturating_sub(running)),
-            Lapse::HeldUp(running.saturating_sub(meant)),
-            Lapse::Forward(self.wall.saturating_sub(expected)),
-            Lapse::Back(expected.saturating_sub(self.wall)),
+            ClockEvent::Suspended(boot.saturating_sub(running)),
+            ClockEvent::Stalled(running.saturating_sub(meant)),
+            ClockEvent::Forward(self.wall.saturating_sub(expected)),
+            ClockEvent::Back(expected.saturating_sub(self.wall)),
         ]
         .into_iter()
         .filter(|lapse| lapse.span() >= LEAST)
     }
 }
 
-impl Lapse {
+impl ClockEvent {
     fn span(self) -> Duration {
         match self {
-            Self::Suspended(span) | Self::HeldUp(span) | Self::Forward(span) | Self::Back(span) => {
-                span
-            }
+            Self::Suspended(span)
+            | Self::Stalled(span)
+            | Self::Forward(span)
+            | Self::Back(span) => span,
         }
     }
 
     /// Whether replies may have run out meanwhile.
     pub(super) fn is_serious(self) -> bool {
-        matches!(self, Self::Suspended(_) | Self::HeldUp(_))
+        matches!(self, Self::Suspended(_) | Self::Stalled(_))
     }
 }
 
-impl fmt::Display for Lapse {
+impl fmt::Display for ClockEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.span().as_secs();
         let span = if seconds < 2 * DAY {
@@ -93,7 +94,7 @@ impl fmt::Display for Lapse {
                 f,
                 "the machine was suspended for {span}: replies that had run out by then were stale until now"
             ),
-            Self::HeldUp(_) => write!(
+            Self::Stalled(_) => write!(
                 f,
                 "the collector was held up for {span} (stopped, no processor time, or a disk that hangs): \
                  no reply was renewed meanwhile"
@@ -112,7 +113,7 @@ impl fmt::Display for Lapse {
 
 impl Collector {
     /// Says what the collector could not notice itself while it happened, a sleep of so long aside.
-    pub(super) fn tell_lapses(&mut self, before: Clocks, sleep: Duration) -> Clocks {
+    pub(super) fn log_clock_events(&mut self, before: Clocks, sleep: Duration) -> Clocks {
         let now = Clocks::now();
         for lapse in now.since(&before, sleep) {
             if lapse.is_serious() {
@@ -120,7 +121,7 @@ impl Collector {
             } else {
                 info!("{lapse}");
             }
-            self.record(&format!("notes: {lapse}"));
+            self.log_and_record(&format!("notes: {lapse}"));
         }
         now
     }

@@ -9,17 +9,17 @@ use std::time::Duration;
 
 /// The counts since the collector was started.
 #[derive(Default)]
-pub(super) struct Counting {
+pub(super) struct Counters {
     pub(super) evaluations: Durations,
     /// State files that could not be written.
     pub(super) unwritten: u64,
-    sources: HashMap<String, Polled>,
-    services: HashMap<String, Evaluated>,
+    sources: HashMap<String, SourceCounters>,
+    services: HashMap<String, ServiceCounters>,
 }
 
 /// Of a source.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Polled {
+pub(super) struct SourceCounters {
     pub(super) polls: Polls,
     /// When the latest poll was sent.
     pub(super) latest: Option<BootTime>,
@@ -29,7 +29,7 @@ pub(super) struct Polled {
 
 /// Of a service.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Evaluated {
+pub(super) struct ServiceCounters {
     pub(super) evaluations: u64,
     pub(super) changes: u64,
     /// When the state file that was written last stops being fresh.
@@ -47,7 +47,7 @@ pub(super) struct Published {
     pub(super) until: BootTime,
 }
 
-impl Counting {
+impl Counters {
     /// A poll of a source.
     pub(super) fn polled(&mut self, source: &str, reading: &Reading) {
         let polled = self.sources.entry(source.to_owned()).or_default();
@@ -83,12 +83,12 @@ impl Counting {
     }
 
     /// The counts of a source.
-    pub(super) fn source(&self, name: &str) -> Polled {
+    pub(super) fn source(&self, name: &str) -> SourceCounters {
         self.sources.get(name).copied().unwrap_or_default()
     }
 
     /// The counts of a service.
-    pub(super) fn service(&self, name: &str) -> Evaluated {
+    pub(super) fn service(&self, name: &str) -> ServiceCounters {
         self.services.get(name).copied().unwrap_or_default()
     }
 }

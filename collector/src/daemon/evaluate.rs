@@ -2,8 +2,8 @@
 
 use super::Collector;
 use super::counters::Published;
-use super::failure_log::{log_source, show};
-use super::state_dir::Place;
+use super::failure_log::{log_dry_run, log_source};
+use super::state_dir::StateDir;
 use crate::decision::decide::decide;
 use crate::overrides::Effective;
 use crate::reading::Reading;
@@ -18,11 +18,12 @@ impl Collector {
         let Some(index) = self.polling.index(number) else {
             return Vec::new();
         };
-        if let (Some(source), Some(told)) =
-            (self.config.sources.get(index), self.told.get_mut(index))
-        {
+        if let (Some(source), Some(told)) = (
+            self.config.sources.get(index),
+            self.throttles.get_mut(index),
+        ) {
             log_source(&source.name, &reading, told);
-            self.counting.polled(&source.name, &reading);
+            self.counters.polled(&source.name, &reading);
             if let Some(slot) = self.sources.get_mut(index) {
                 *slot = Some(SourceStatus::of(&reading));
             }
@@ -34,51 +35,55 @@ impl Collector {
     /// them where an operator has said something.
     pub(super) fn evaluate(&mut self, touched: &[usize], said: bool) {
         let now = clock::now();
-        let said = self.look_at_place(now) || said;
-        let world = self.observed.world(now);
+        let said = self.check_state_dir(now) || said;
+        let context = self.observed.context(now);
         let reached = self
-            .overriding
-            .look_at_conditions(&self.config, &world, now);
+            .overrides
+            .evaluate_conditions(&self.config, &context, now);
         let all = said || reached;
         let mut urgent = all;
-        let quiet = self.overriding.is_empty();
+        let quiet = self.overrides.is_empty();
         let due = if all {
-            (0..self.running.len()).collect()
+            (0..self.services.len()).collect()
         } else {
-            self.agenda.due(touched, now)
+            self.queue.due(touched, now)
         };
         for index in due {
-            let (Some(service), Some(running)) =
-                (self.config.services.get(index), self.running.get_mut(index))
-            else {
+            let (Some(service), Some(running)) = (
+                self.config.services.get(index),
+                self.services.get_mut(index),
+            ) else {
                 continue;
             };
             let (began, name) = (Instant::now(), service.name.as_str());
             let standing = if quiet {
                 Vec::new()
             } else {
-                self.overriding.standing(&self.config, service, now)
+                self.overrides.active(&self.config, service, now)
             };
             let effective = Effective::of(standing.iter().cloned());
             let lift = if quiet {
                 None
             } else {
-                self.overriding.lift(service, now)
+                self.overrides.ready_window(service, now)
             };
-            let decision = decide(service, &world, &running.memory, &effective, lift, now);
+            let decision = decide(service, &context, &running.memory, &effective, lift, now);
             running.memory = decision.memory;
-            running.overrides = self.overriding.statuses(&standing);
-            running.lift = self.overriding.lift_id(service);
-            self.agenda.set(index, decision.wake_at);
-            let Some(overruled) = decision.overruled else {
-                self.counting.evaluated(name, began.elapsed(), None);
+            running.overrides = self.overrides.statuses(&standing);
+            running.ready_window = self.overrides.ready_window_id(service);
+            self.queue.set(index, decision.wake_at);
+            let Some(final_decision) = decision.final_decision else {
+                self.counters.evaluated(name, began.elapsed(), None);
                 continue;
             };
-            let until = overruled.verdict.until;
-            let (reply, decided) = (overruled.verdict.reply, overruled.verdict.decided.clone());
+            let until = final_decision.verdict.until;
+            let (reply, decided) = (
+                final_decision.verdict.reply,
+                final_decision.verdict.decided.clone(),
+            );
             let was_out = running.is_out();
-            let directory = self.place.as_ref().and_then(Place::directory);
-            let changed = running.publish(service, overruled, directory, &self.boot, now);
+            let directory = self.state_dir.as_ref().and_then(StateDir::directory);
+            let changed = running.publish(service, final_decision, directory, &self.boot, now);
             self.snapshot.changed |= changed;
             urgent |= was_out != running.is_out();
             let published = Published {
@@ -86,19 +91,19 @@ impl Collector {
                 written: directory.is_some() && !running.writing.is_failing(),
                 until,
             };
-            self.counting
+            self.counters
                 .evaluated(name, began.elapsed(), Some(published));
             // On a slow disk a turn over many services may take longer than the watchdog's time, and is no
             // reason to begin anew: those at the end would never have their turn.
-            self.manager.goes_on();
+            self.service_manager.keep_alive();
             match &mut self.history {
                 Some(history) => history.note(service, &reply, &decided, now),
-                None if changed => show(name, &reply),
+                None if changed => log_dry_run(name, &reply),
                 None => {}
             }
         }
         if !self.is_dry() {
-            self.overriding.forget(now);
+            self.overrides.remove_expired(now);
         }
         // Whoever said something waits for the snapshot that shows it; and a collector that is killed now must
         // not have forgotten why a server is out.

@@ -3,7 +3,7 @@
 use crate::reading::{Reading, Reason};
 use crate::render::text;
 use crate::sys::clock;
-use crate::sys::log_throttle::{Fold, News};
+use crate::sys::log_throttle::{Event, FailureThrottle};
 use agentcheck_common::Reply;
 use log::{Level, info, log, warn};
 use std::fmt::Display;
@@ -13,14 +13,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 /// What a dry run would have written, for people.
-pub(super) fn show(service: &str, reply: &Reply) {
+pub(super) fn log_dry_run(service: &str, reply: &Reply) {
     let now = humantime::format_rfc3339_seconds(SystemTime::now());
     // Whoever closed it does not want to see more; the next signal ends the run.
     let _ = writeln!(io::stdout(), "{now}  {service}: {reply}");
 }
 
 /// Tells where a source begins to fail, fails otherwise, or is back; nothing where it just goes on.
-pub(super) fn log_source(name: &str, reading: &Reading, told: &mut Fold<Reason>) {
+pub(super) fn log_source(name: &str, reading: &Reading, told: &mut FailureThrottle<Reason>) {
     let outcome = match &reading.outcome {
         Ok(_) => Ok(()),
         Err(failure) => Err((failure.reason, failure as &dyn Display)),
@@ -28,8 +28,8 @@ pub(super) fn log_source(name: &str, reading: &Reading, told: &mut Fold<Reason>)
     let failure = outcome.map_or_else(|(_, failure)| failure.to_string(), |()| String::new());
     match told.note(outcome, clock::now()) {
         None => {}
-        Some(News::Fails) => warn!("source {name}: {failure}"),
-        Some(News::Back {
+        Some(Event::Failed) => warn!("source {name}: {failure}"),
+        Some(Event::Recovered {
             after,
             failures,
             span,
@@ -40,7 +40,7 @@ pub(super) fn log_source(name: &str, reading: &Reading, told: &mut Fold<Reason>)
                 text::span(span)
             );
         }
-        Some(News::Flaps {
+        Some(Event::Flapping {
             failures,
             tries,
             span,
@@ -54,7 +54,7 @@ pub(super) fn log_source(name: &str, reading: &Reading, told: &mut Fold<Reason>)
                 text::span(span)
             );
         }
-        Some(News::Still { failures, span }) => warn!(
+        Some(Event::Persisting { failures, span }) => warn!(
             "source {name}: fails still, {} in {}: {failure}",
             counted(failures, "poll"),
             text::span(span)
@@ -63,20 +63,20 @@ pub(super) fn log_source(name: &str, reading: &Reading, told: &mut Fold<Reason>)
 }
 
 /// Something that is read or written again and again, which may fail each time.
-pub(super) struct Repeated {
+pub(super) struct LoggedOperation {
     what: String,
     done: &'static str,
     then: &'static str,
     level: Level,
-    told: Fold<io::ErrorKind>,
+    told: FailureThrottle<io::ErrorKind>,
     failing: bool,
-    failures: Count,
+    failures: FailureCounter,
 }
 
 /// How often something has failed, for another thread to look at.
-pub(super) type Count = Arc<AtomicU64>;
+pub(super) type FailureCounter = Arc<AtomicU64>;
 
-impl Repeated {
+impl LoggedOperation {
     /// `what` may not be `done` ("written", "read"), with the consequence `then`, which may be empty.
     pub(super) fn new(level: Level, what: String, done: &'static str, then: &'static str) -> Self {
         Self {
@@ -84,7 +84,7 @@ impl Repeated {
             done,
             then,
             level,
-            told: Fold::default(),
+            told: FailureThrottle::default(),
             failing: false,
             failures: Arc::default(),
         }
@@ -96,12 +96,12 @@ impl Repeated {
     }
 
     /// How often it has failed.
-    pub(super) fn failures(&self) -> Count {
+    pub(super) fn failures(&self) -> FailureCounter {
         Arc::clone(&self.failures)
     }
 
     /// The same of the flight recorder.
-    pub(super) fn recorded(&mut self, noted: io::Result<()>) {
+    pub(super) fn record(&mut self, noted: io::Result<()>) {
         match noted {
             // There is no directory: that was said at the start.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -122,13 +122,13 @@ impl Repeated {
         let error = failed.map_or_else(|(_, error)| error.to_string(), |()| String::new());
         match self.told.note(failed, clock::now()) {
             None => {}
-            Some(News::Fails) => log!(level, "{what} cannot be {done}{then}: {error}"),
-            Some(News::Back { failures, span, .. }) => info!(
+            Some(Event::Failed) => log!(level, "{what} cannot be {done}{then}: {error}"),
+            Some(Event::Recovered { failures, span, .. }) => info!(
                 "{what} can be {done} again, after {} in {}",
                 counted(failures, "failure"),
                 text::span(span)
             ),
-            Some(News::Flaps {
+            Some(Event::Flapping {
                 failures,
                 tries,
                 span,
@@ -144,7 +144,7 @@ impl Repeated {
                     text::span(span)
                 );
             }
-            Some(News::Still { failures, span }) => log!(
+            Some(Event::Persisting { failures, span }) => log!(
                 level,
                 "{what} still cannot be {done}{then}, {} in {}: {error}",
                 counted(failures, "failure"),

@@ -1,10 +1,10 @@
 //! The history at work: on a thread of its own, because the data directory may be on a disk that hangs, and
 //! replies must not wait for it.
 
-use super::failure_log::{Count, Repeated};
+use super::failure_log::{FailureCounter, LoggedOperation};
 use crate::config::Service;
-use crate::decision::evaluate::Decided;
-use crate::status::history::{Entry, Notes, Recorder};
+use crate::decision::evaluate::DecisionSource;
+use crate::status::history::{Entry, HistoryFilter, Recorder};
 use crate::sys::clock;
 use agentcheck_common::{BootId, BootTime, Reply};
 use log::{Level, info, warn};
@@ -19,17 +19,17 @@ use std::time::{Duration, Instant};
 const WAITING: usize = 1000;
 
 /// What happens is noted by the loop, and written by the thread.
-pub(super) struct Recording {
-    notes: Notes,
+pub(super) struct HistoryWriter {
+    notes: HistoryFilter,
     sender: SyncSender<Entry>,
     thread: JoinHandle<()>,
     /// How many entries found no room.
     lost: u64,
     /// How many could not be written.
-    failures: Count,
+    failures: FailureCounter,
 }
 
-impl Recording {
+impl HistoryWriter {
     /// Begins to write below a data directory.
     ///
     /// # Errors
@@ -37,13 +37,13 @@ impl Recording {
     pub(super) fn start(data: &Path, boot: BootId) -> io::Result<Self> {
         let (sender, entries) = sync_channel(WAITING);
         let data = data.to_owned();
-        let told = Repeated::new(Level::Warn, "the history".to_owned(), "written", "");
+        let told = LoggedOperation::new(Level::Warn, "the history".to_owned(), "written", "");
         let failures = told.failures();
         let thread = thread::Builder::new()
             .name("history".to_owned())
             .spawn(move || write(&data, &entries, told))?;
         Ok(Self {
-            notes: Notes::new(boot),
+            notes: HistoryFilter::new(boot),
             sender,
             thread,
             lost: 0,
@@ -63,7 +63,13 @@ impl Recording {
     }
 
     /// Takes note of what is said for a service.
-    pub(super) fn note(&mut self, of: &Service, reply: &Reply, decided: &Decided, now: BootTime) {
+    pub(super) fn note(
+        &mut self,
+        of: &Service,
+        reply: &Reply,
+        decided: &DecisionSource,
+        now: BootTime,
+    ) {
         let now = (now, clock::wall_time());
         if let Some(entry) = self.notes.note(of, reply, decided, now) {
             self.hand_on(entry);
@@ -102,12 +108,12 @@ impl Recording {
 }
 
 /// Writes whatever comes. Nothing waits for it.
-fn write(data: &Path, entries: &Receiver<Entry>, mut told: Repeated) {
+fn write(data: &Path, entries: &Receiver<Entry>, mut told: LoggedOperation) {
     let (mut recorder, opened) = Recorder::open(data);
     if let Err(error) = opened {
         info!("{}: no history is kept: {error}", data.display());
     }
     for entry in entries {
-        told.recorded(recorder.write(&entry));
+        told.record(recorder.write(&entry));
     }
 }

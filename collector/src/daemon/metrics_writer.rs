@@ -4,12 +4,14 @@
 //! It stays when the collector ends: that nobody writes it any more is how Prometheus learns of that.
 
 use super::Collector;
-use super::failure_log::{Count, Repeated};
-use super::history_writer::Recording;
-use super::service::Running;
+use super::failure_log::{FailureCounter, LoggedOperation};
+use super::history_writer::HistoryWriter;
+use super::service::ServiceTask;
 use crate::config::{self, Service};
-use crate::decision::evaluate::Decided;
-use crate::status::metrics::{self, By, Metrics, Override, Said, Source, Unwritten};
+use crate::decision::evaluate::DecisionSource;
+use crate::status::metrics::{
+    self, By, Metrics, OverrideMetrics, ReplyMetrics, SourceMetrics, Unwritten,
+};
 use crate::sys::clock;
 use crate::sys::state_file;
 use agentcheck_common::BootTime;
@@ -31,7 +33,7 @@ const SHARE: u32 = 100;
 const NEVER: Duration = Duration::from_secs(3600);
 
 /// When it is to be written, and who does it.
-pub(super) struct Exposing {
+pub(super) struct MetricsWriter {
     /// None where no metrics are wanted.
     due: Option<Instant>,
     /// When the collector was started, by the wall clock as it was set then: it has to stay the same.
@@ -41,13 +43,13 @@ pub(super) struct Exposing {
     /// To the thread that writes; none before there was anything to write.
     writer: Option<SyncSender<Page>>,
     /// How often it could not write.
-    failures: Count,
+    failures: FailureCounter,
 }
 
 /// A text, and the file that it is for.
 type Page = (PathBuf, String);
 
-impl Exposing {
+impl MetricsWriter {
     /// As `configured`, with the configuration that the collector is started with.
     pub(super) fn new(configured: Option<&config::Metrics>) -> Self {
         let now = clock::wall_time();
@@ -56,7 +58,7 @@ impl Exposing {
             started: now,
             loaded_at: now,
             writer: None,
-            failures: Count::default(),
+            failures: FailureCounter::default(),
         }
     }
 
@@ -88,7 +90,7 @@ impl Exposing {
     /// Starts the thread that writes. Where the system has none to give now, it may have one the next time.
     fn start(&mut self) {
         let (writer, pages) = sync_channel(1);
-        let told = Repeated::new(Level::Warn, "the metrics".to_owned(), "written", "");
+        let told = LoggedOperation::new(Level::Warn, "the metrics".to_owned(), "written", "");
         let failures = told.failures();
         let thread = thread::Builder::new().name("metrics".to_owned());
         if thread.spawn(move || write_all(&pages, told)).is_ok() {
@@ -98,7 +100,7 @@ impl Exposing {
     }
 }
 
-fn write_all(pages: &Receiver<Page>, mut told: Repeated) {
+fn write_all(pages: &Receiver<Page>, mut told: LoggedOperation) {
     for (file, text) in pages {
         let written = write(&file, &text).map_err(|error| {
             let told = format!("{}: {error}", file.display());
@@ -117,49 +119,49 @@ fn write(file: &Path, text: &str) -> io::Result<()> {
 
 impl Collector {
     /// Has the metrics written, where they are wanted and it is time.
-    pub(super) fn expose(&mut self) {
+    pub(super) fn write_metrics(&mut self) {
         let Some(configured) = &self.config.metrics else {
             return;
         };
-        if self.is_dry() || !self.exposing.rest().is_zero() {
+        if self.is_dry() || !self.metrics.rest().is_zero() {
             return;
         }
         let began = clock::worked();
         let text = metrics::render(&self.metrics());
         let took = clock::worked().saturating_sub(began);
         debug!("metrics: {} bytes, put together in {took:?}", text.len());
-        self.exposing.due = Some(Instant::now() + configured.every.max(took * SHARE));
-        self.exposing.write(&configured.textfile, text);
+        self.metrics.due = Some(Instant::now() + configured.interval.max(took * SHARE));
+        self.metrics.write(&configured.textfile, text);
     }
 
     fn metrics(&self) -> Metrics<'_> {
         let clocks = BothClocks::now();
         let sources = self.config.sources.iter().map(|source| {
-            let polled = self.counting.source(&source.name);
-            Source {
+            let polled = self.counters.source(&source.name);
+            SourceMetrics {
                 name: &source.name,
-                every: source.every,
+                interval: source.interval,
                 polls: polled.polls,
                 polled: polled.latest.map(|at| clocks.wall(at)),
                 succeeded: polled.good.map(|at| clocks.wall(at)),
             }
         });
-        let services = self.config.services.iter().zip(&self.running);
+        let services = self.config.services.iter().zip(&self.services);
         let services = services.map(|(service, running)| self.service(service, running, &clocks));
         Metrics {
             version: env!("CARGO_PKG_VERSION"),
-            started: self.exposing.started,
+            started: self.metrics.started,
             written: clocks.wall,
             loaded: self.reloaded.as_ref().is_none_or(|reload| reload.ok),
-            loaded_at: self.exposing.loaded_at,
-            override_faults: self.overriding.faults().len(),
+            loaded_at: self.metrics.loaded_at,
+            override_faults: self.overrides.faults().len(),
             unwritten: Unwritten {
-                state: self.counting.unwritten,
+                state: self.counters.unwritten,
                 status: self.snapshot.writing.failures().load(Ordering::Relaxed),
-                history: self.history.as_ref().map_or(0, Recording::failures),
-                metrics: self.exposing.failures.load(Ordering::Relaxed),
+                history: self.history.as_ref().map_or(0, HistoryWriter::failures),
+                metrics: self.metrics.failures.load(Ordering::Relaxed),
             },
-            evaluations: self.counting.evaluations,
+            evaluations: self.counters.evaluations,
             sources: sources.collect(),
             services: services.collect(),
         }
@@ -168,24 +170,24 @@ impl Collector {
     fn service<'c>(
         &'c self,
         service: &'c Service,
-        running: &'c Running,
+        running: &'c ServiceTask,
         clocks: &BothClocks,
-    ) -> metrics::Service<'c> {
-        let counted = self.counting.service(service.name.as_str());
-        let said = running.verdict.as_ref().map(|verdict| Said {
+    ) -> metrics::ServiceMetrics<'c> {
+        let counted = self.counters.service(service.name.as_str());
+        let said = running.verdict.as_ref().map(|verdict| ReplyMetrics {
             reply: verdict.reply,
             by: match verdict.decided {
-                Decided::Rule { index, .. } => By::Rule(index),
-                Decided::Weight(_) => By::Weight,
-                Decided::Failure(_) => By::Failure,
-                Decided::Override(_) => By::Override,
+                DecisionSource::Rule { index, .. } => By::Rule(index),
+                DecisionSource::Weight(_) => By::Weight,
+                DecisionSource::Failure(_) => By::Failure,
+                DecisionSource::Override(_) => By::Override,
             },
-            reading: clocks.wall(verdict.of),
+            reading: clocks.wall(verdict.oldest_reading_at),
         });
         let overrides = running.overrides.iter().filter(|one| one.counts);
-        metrics::Service {
+        metrics::ServiceMetrics {
             name: service.name.as_str(),
-            said,
+            reply: said,
             fresh_until: counted.until.map(|at| clocks.wall(at)),
             rules: service
                 .rules
@@ -193,7 +195,7 @@ impl Collector {
                 .map(|rule| rule.name.as_str())
                 .collect(),
             overrides: overrides
-                .map(|one| Override {
+                .map(|one| OverrideMetrics {
                     // The action's word, without the number of a limit.
                     action: one.action.split(' ').next().unwrap_or_default(),
                     set: one.set,
@@ -238,9 +240,9 @@ mod tests {
     fn a_disk_that_hangs_holds_up_nobody() {
         let configured = config::Metrics {
             textfile: PathBuf::from("/nowhere/agentcheck.prom"),
-            every: Duration::from_secs(1),
+            interval: Duration::from_secs(1),
         };
-        let mut exposing = Exposing::new(Some(&configured));
+        let mut exposing = MetricsWriter::new(Some(&configured));
         let (writer, pages) = sync_channel(1);
         exposing.writer = Some(writer);
         for text in ["first", "second", "third"] {

@@ -24,32 +24,32 @@ mod status_snapshot;
 mod status_writer;
 
 use crate::config::Config;
-use crate::decision::observations::Observed;
+use crate::decision::observations::Observations;
 use crate::overrides::store::Stored;
 use crate::reading::{Reading, Reason};
 use crate::render::text;
 use crate::status::snapshot::{self, ReloadStatus, SourceStatus};
 use crate::sys::clock;
-use crate::sys::lock::NotLocked;
-use crate::sys::log_throttle::Fold;
-use active_overrides::Overriding;
+use crate::sys::lock::LockError;
+use crate::sys::log_throttle::FailureThrottle;
+use active_overrides::ActiveOverrides;
 use agentcheck_common::{BootId, BootTime, ServiceName};
 use clock_jumps::Clocks;
-use counters::Counting;
-use history_writer::Recording;
+use counters::Counters;
+use history_writer::HistoryWriter;
 use log::info;
-use metrics_writer::Exposing;
+use metrics_writer::MetricsWriter;
 use override_watcher::Flags;
-pub(crate) use poll_threads::Polling;
+pub(crate) use poll_threads::PollThreads;
 use reload::{Loaded, Loading};
-use retirement::Retiring;
-use scheduler::Agenda;
-use service::Running;
-use service_manager::Manager;
+use retirement::Retirement;
+use scheduler::EvalQueue;
+use service::ServiceTask;
+use service_manager::ServiceManager;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use state_dir::Place;
-use status_snapshot::Snapshot;
+use state_dir::StateDir;
+use status_snapshot::StatusSchedule;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -65,9 +65,9 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
 /// Why the collector does not run.
 #[derive(Debug)]
-pub enum NotRun {
+pub enum StartError {
     /// The state directory is not to be had.
-    NotLocked(NotLocked),
+    NotLocked(LockError),
     /// The kernel's boot id cannot be read.
     NoBootId(io::Error),
     /// Signals or threads are not to be had.
@@ -76,7 +76,7 @@ pub enum NotRun {
     Lost(PathBuf),
 }
 
-impl fmt::Display for NotRun {
+impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotLocked(error) => error.fmt(f),
@@ -128,14 +128,14 @@ pub fn run(
     data: &Path,
     dry: bool,
     ready: impl FnOnce(),
-) -> Result<(), NotRun> {
-    let boot = clock::boot_id().map_err(NotRun::NoBootId)?;
+) -> Result<(), StartError> {
+    let boot = clock::boot_id().map_err(StartError::NoBootId)?;
     // Before anybody can find out by the lock whom to send one.
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(NotRun::NoThreads)?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(StartError::NoThreads)?;
     let place = if dry {
         None
     } else {
-        Some(Place::take(directory).map_err(NotRun::NotLocked)?)
+        Some(StateDir::take(directory).map_err(StartError::NotLocked)?)
     };
 
     // As many as can be waiting: a thread that finds it full waits, and polls no more meanwhile.
@@ -143,10 +143,10 @@ pub fn run(
     let (sender, events) = sync_channel(most);
     let read = sender.clone();
     let take = move |number, reading| read.send(Event::Read(number, reading)).is_ok();
-    let polling = Polling::start(&config.sources, take).map_err(NotRun::NoThreads)?;
-    let loading = Loading::start(file, sender.clone()).map_err(NotRun::NoThreads)?;
+    let polling = PollThreads::start(&config.sources, take).map_err(StartError::NoThreads)?;
+    let loading = Loading::start(file, sender.clone()).map_err(StartError::NoThreads)?;
     let mut collector = Collector::new(config, polling, directory, place, data, boot, &sender)
-        .map_err(NotRun::NoThreads)?;
+        .map_err(StartError::NoThreads)?;
     let signalled = sender;
     thread::Builder::new()
         .name("signals".to_owned())
@@ -161,10 +161,10 @@ pub fn run(
                 return;
             }
         })
-        .map_err(NotRun::NoThreads)?;
+        .map_err(StartError::NoThreads)?;
 
-    collector.record("starts");
-    collector.manager.ready();
+    collector.log_and_record("starts");
+    collector.service_manager.ready();
     ready();
     info!(
         "collecting: {}, {}, into {}",
@@ -174,7 +174,7 @@ pub fn run(
     );
     let end = collector.work(&events, most);
 
-    Manager::stopping();
+    ServiceManager::stopping();
     if end.is_ok() {
         info!("stopping; what was said last stands as scheduled, but where on_stop says otherwise");
         collector.publish_stop();
@@ -197,97 +197,97 @@ struct Collector {
     loaded: BootTime,
     /// How the latest attempt to load another one ended.
     reloaded: Option<ReloadStatus>,
-    polling: Polling,
+    polling: PollThreads,
     /// Where replies are read.
     directory: PathBuf,
     /// Where replies are written; none in a dry run.
-    place: Option<Place>,
+    state_dir: Option<StateDir>,
     boot: BootId,
     started: BootTime,
-    observed: Observed,
-    overriding: Overriding,
-    running: Vec<Running>,
-    retiring: Retiring,
-    agenda: Agenda,
+    observed: Observations,
+    overrides: ActiveOverrides,
+    services: Vec<ServiceTask>,
+    retirement: Retirement,
+    queue: EvalQueue,
     /// The latest poll of each source.
     sources: Vec<Option<SourceStatus>>,
     /// What the log has told of each source.
-    told: Vec<Fold<Reason>>,
-    snapshot: Snapshot,
+    throttles: Vec<FailureThrottle<Reason>>,
+    snapshot: StatusSchedule,
     /// None in a dry run.
-    history: Option<Recording>,
-    counting: Counting,
-    exposing: Exposing,
-    manager: Manager,
+    history: Option<HistoryWriter>,
+    counters: Counters,
+    metrics: MetricsWriter,
+    service_manager: ServiceManager,
 }
 
 impl Collector {
     fn new(
         config: Config,
-        polling: Polling,
+        polling: PollThreads,
         directory: &Path,
-        place: Option<Place>,
+        place: Option<StateDir>,
         data: &Path,
         boot: BootId,
         sender: &SyncSender<Event>,
     ) -> io::Result<Self> {
         let started = clock::now();
         let before = snapshot::left_behind(directory, &boot);
-        let overriding = Overriding::new(&config, data, &boot, before.as_ref(), sender)?;
+        let overriding = ActiveOverrides::new(&config, data, &boot, before.as_ref(), sender)?;
         let running = config
             .services
             .iter()
             .map(|service| {
-                let overridden = !overriding.standing(&config, service, started).is_empty();
+                let overridden = !overriding.active(&config, service, started).is_empty();
                 let before = before.as_ref();
-                Running::new(service, before, overridden, directory, &boot, started)
+                ServiceTask::new(service, before, overridden, directory, &boot, started)
             })
             .collect();
-        let mut observed = Observed::new(&config, started);
+        let mut observed = Observations::new(&config, started);
         for (name, derived) in before.iter().flat_map(|before| &before.derived) {
-            observed.go_on(name, &derived.kept(), started);
+            observed.restore(name, &derived.kept(), started);
         }
-        let mut retiring = Retiring::new(directory, boot);
-        let writable = place.as_ref().and_then(Place::directory);
+        let mut retiring = Retirement::new(directory, boot);
+        let writable = place.as_ref().and_then(StateDir::directory);
         if let (Some(before), Some(_)) = (&before, writable) {
             let is_configured = |name: &ServiceName| config.service(name).is_some();
-            retiring.go_on(before, is_configured, writable, started);
+            retiring.restore(before, is_configured, writable, started);
         }
         let history = match place {
-            Some(_) => Some(Recording::start(data, boot)?),
+            Some(_) => Some(HistoryWriter::start(data, boot)?),
             None => None,
         };
         Ok(Self {
             observed,
-            overriding,
-            agenda: Agenda::new(&config, started),
-            told: vec![Fold::default(); config.sources.len()],
+            overrides: overriding,
+            queue: EvalQueue::new(&config, started),
+            throttles: vec![FailureThrottle::default(); config.sources.len()],
             sources: vec![None; config.sources.len()],
-            snapshot: Snapshot::new(),
+            snapshot: StatusSchedule::new(),
             history,
-            counting: Counting::default(),
-            exposing: Exposing::new(config.metrics.as_ref()),
-            manager: Manager::default(),
+            counters: Counters::default(),
+            metrics: MetricsWriter::new(config.metrics.as_ref()),
+            service_manager: ServiceManager::default(),
             loaded: started,
             reloaded: None,
             polling,
-            retiring,
+            retirement: retiring,
             directory: directory.to_owned(),
             config,
-            place,
+            state_dir: place,
             boot,
             started,
-            running,
+            services: running,
         })
     }
 
     /// Until told to stop, or until it is better to be started again; of `events`, at most so many are waiting.
-    fn work(&mut self, events: &Receiver<Event>, most: usize) -> Result<(), NotRun> {
+    fn work(&mut self, events: &Receiver<Event>, most: usize) -> Result<(), StartError> {
         let mut clocks = Clocks::now();
         loop {
             let sleep = self.sleep();
             let event = events.recv_timeout(sleep);
-            clocks = self.tell_lapses(clocks, sleep);
+            clocks = self.log_clock_events(clocks, sleep);
             let first = match event {
                 Ok(event) => Some(event),
                 Err(RecvTimeoutError::Timeout) => None,
@@ -300,8 +300,8 @@ impl Collector {
             for event in first.into_iter().chain(events.try_iter()).take(most) {
                 match event {
                     Event::Read(index, reading) => touched.extend(self.take(index, reading)),
-                    Event::Overrides(read) => said |= self.overriding.read(&self.config, read),
-                    Event::Flags(found) => said |= self.overriding.take_flags(&self.config, found),
+                    Event::Overrides(read) => said |= self.overrides.read(&self.config, read),
+                    Event::Flags(found) => said |= self.overrides.take_flags(&self.config, found),
                     Event::Loaded(loaded) => {
                         self.reload(*loaded);
                         // What was touched before has other indices now, and is evaluated.
@@ -310,26 +310,26 @@ impl Collector {
                     Event::Stop => return Ok(()),
                 }
             }
-            self.overriding.looking.goes_on();
-            let place = self.place.as_ref().and_then(Place::directory);
-            self.snapshot.changed |= self.retiring.remove(place, clock::now());
+            self.overrides.watcher.check_hangs();
+            let place = self.state_dir.as_ref().and_then(StateDir::directory);
+            self.snapshot.changed |= self.retirement.remove(place, clock::now());
             self.evaluate(&touched, said);
-            self.expose();
-            self.manager.goes_on();
-            let place = self.place.as_ref();
+            self.write_metrics();
+            self.service_manager.keep_alive();
+            let place = self.state_dir.as_ref();
             if let Some(lost) = place.and_then(|place| place.lost_for_good(clock::now())) {
-                return Err(NotRun::Lost(lost.to_owned()));
+                return Err(StartError::Lost(lost.to_owned()));
             }
         }
     }
 
     /// Whether nothing is to be written.
     fn is_dry(&self) -> bool {
-        self.place.is_none()
+        self.state_dir.is_none()
     }
 
     /// What happens to the collector itself belongs to the history.
-    fn record(&mut self, what: &str) {
+    fn log_and_record(&mut self, what: &str) {
         if let Some(history) = &mut self.history {
             history.collector(what);
         }
@@ -341,22 +341,22 @@ impl Collector {
         if self.is_dry() {
             return;
         }
-        self.record("is told to stop");
-        self.look_at_place(now);
+        self.log_and_record("is told to stop");
+        self.check_state_dir(now);
         self.write_status(now);
-        let Some(directory) = self.place.as_ref().and_then(Place::directory) else {
+        let Some(directory) = self.state_dir.as_ref().and_then(StateDir::directory) else {
             return;
         };
-        for (service, running) in self.config.services.iter().zip(&self.running) {
+        for (service, running) in self.config.services.iter().zip(&self.services) {
             running.publish_stop(service, directory, &self.boot, now);
         }
     }
 
     /// How long nothing has to be done.
     fn sleep(&self) -> Duration {
-        let retiring = self.retiring.next();
+        let retiring = self.retirement.next();
         let wake = self
-            .agenda
+            .queue
             .next()
             .into_iter()
             .chain(retiring)
@@ -366,8 +366,6 @@ impl Collector {
             .snapshot
             .next()
             .saturating_duration_since(Instant::now());
-        wake.min(status)
-            .min(self.exposing.rest())
-            .min(LONGEST_SLEEP)
+        wake.min(status).min(self.metrics.rest()).min(LONGEST_SLEEP)
     }
 }

@@ -31,18 +31,18 @@ const HANGS_AFTER: Duration = Duration::from_secs(5);
 const TURN: Duration = Duration::from_secs(1);
 
 /// The threads.
-pub(super) struct Looking {
+pub(super) struct OverrideWatcher {
     wanted: Shared<Vec<PathBuf>>,
     /// What is over: names of services, and ids.
     over: Shared<BTreeSet<(String, String)>>,
-    directory: Silence,
-    flags: Silence,
+    directory: HangDetector,
+    flags: HangDetector,
 }
 
 type Shared<T> = Arc<Mutex<T>>;
 
 /// For how long there was no look.
-struct Silence {
+struct HangDetector {
     what: &'static str,
     passed: Duration,
     /// The latest turn of the loop.
@@ -61,10 +61,10 @@ pub(super) struct Flag {
 /// What a look for flag files has found.
 pub(super) type Flags = BTreeMap<PathBuf, io::Result<Option<Flag>>>;
 
-impl Looking {
+impl OverrideWatcher {
     /// None yet.
     pub(super) fn new() -> Self {
-        let silence = |what| Silence {
+        let silence = |what| HangDetector {
             what,
             passed: Duration::ZERO,
             turn: Instant::now(),
@@ -127,17 +127,17 @@ impl Looking {
     }
 
     /// There was a look at the directory of overrides.
-    pub(super) fn looked_at_directory(&mut self) {
+    pub(super) fn directory_read(&mut self) {
         self.directory.ends();
     }
 
     /// There was a look for flag files.
-    pub(super) fn looked_for_flags(&mut self) {
+    pub(super) fn flags_read(&mut self) {
         self.flags.ends();
     }
 
     /// The loop goes on: tells where there was no look for long.
-    pub(super) fn goes_on(&mut self) {
+    pub(super) fn check_hangs(&mut self) {
         self.directory.goes_on();
         if !lock(&self.wanted).is_empty() {
             self.flags.goes_on();
@@ -147,7 +147,7 @@ impl Looking {
 
 impl Flag {
     /// The flag file as an override: it stands as long as it is there.
-    pub(super) fn says(self, file: &Path) -> Override {
+    pub(super) fn to_override(self, file: &Path) -> Override {
         Override {
             version: VERSION,
             id: file.display().to_string(),
@@ -167,7 +167,7 @@ impl Flag {
     }
 }
 
-impl Silence {
+impl HangDetector {
     fn goes_on(&mut self) {
         if self.is_long(Instant::now()) {
             let what = self.what;
@@ -268,12 +268,12 @@ mod tests {
     #[test]
     fn a_look_that_hangs_is_told_once_and_not_after_a_stop_of_all() {
         let started = Instant::now();
-        let mut silence = Silence {
+        let mut silence = HangDetector {
             what: "",
             passed: Duration::ZERO,
             turn: started,
         };
-        let long = |silence: &mut Silence, seconds: Vec<u64>| {
+        let long = |silence: &mut HangDetector, seconds: Vec<u64>| {
             let turns = seconds.into_iter();
             turns
                 .filter(|second| silence.is_long(started + Duration::from_secs(*second)))

@@ -2,9 +2,9 @@
 //!
 //! A thing of memory: a thousand threads, each with the stack that a poll needs, take 44 MB.
 
-use super::shared_poller::Turns;
+use super::shared_poller::SharedPoller;
 use crate::reading::Reading;
-use crate::source::{Pace, Poller, Source, Stop};
+use crate::source::{Cancellation, PollSchedule, Poller, Source};
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
@@ -21,12 +21,12 @@ pub(super) const BRIEF: Duration = Duration::from_millis(20);
 const RETURN_AFTER: u32 = 100;
 
 /// All threads that poll.
-pub(crate) struct Polling {
-    turns: Arc<Turns>,
-    outlet: Outlet,
+pub(crate) struct PollThreads {
+    turns: Arc<SharedPoller>,
+    outlet: ReadingSink,
     host: String,
     /// What is polled, by the index in the configuration.
-    polled: Vec<Polled>,
+    polled: Vec<PolledSource>,
     /// The same by number: a poll that was under way when its source was taken out still ends.
     indices: HashMap<usize, usize>,
     /// The number of the next source.
@@ -35,9 +35,9 @@ pub(crate) struct Polling {
 
 /// A source that is polled, by a number that no other source ever had.
 #[derive(Clone)]
-struct Polled {
+struct PolledSource {
     number: usize,
-    stop: Stop,
+    stop: Cancellation,
 }
 
 /// Takes a reading of the source with this number; false where nobody wants one any more.
@@ -45,27 +45,27 @@ pub(super) type Take = Arc<dyn Fn(usize, Reading) -> bool + Send + Sync>;
 
 /// Where readings go, and until when. Every polling thread has one.
 #[derive(Clone)]
-pub(super) struct Outlet {
-    stop: Stop,
+pub(super) struct ReadingSink {
+    stop: Cancellation,
     take: Take,
     /// As many as there are threads, and one.
     alive: Arc<()>,
 }
 
 /// One source, and when it is to be polled next. Whoever has it polls it, so that no poll overlaps itself.
-pub(super) struct Task {
+pub(super) struct PollTask {
     /// The number of the source.
     source: usize,
     /// Ends the polls of this source alone.
-    stop: Stop,
+    stop: Cancellation,
     poller: Poller,
-    pace: Pace,
+    pace: PollSchedule,
     polls: u64,
     /// When the next poll is due.
     pub(super) due: Instant,
 }
 
-impl Polling {
+impl PollThreads {
     /// Starts the threads. Each reading is given to `take` with the number of its source, which is its index
     /// until the sources are changed; where that says false, the thread ends.
     ///
@@ -77,8 +77,8 @@ impl Polling {
     ) -> io::Result<Self> {
         let uname = rustix::system::uname();
         let mut polling = Self {
-            turns: Arc::new(Turns::default()),
-            outlet: Outlet::new(&Stop::new(), Arc::new(take), &Arc::new(())),
+            turns: Arc::new(SharedPoller::default()),
+            outlet: ReadingSink::new(&Cancellation::new(), Arc::new(take), &Arc::new(())),
             host: uname.nodename().to_string_lossy().into_owned(),
             polled: Vec::new(),
             indices: HashMap::new(),
@@ -105,8 +105,8 @@ impl Polling {
                 polled.push(before.clone());
                 continue;
             }
-            let task = Task::new(self.next, source, &self.host, began);
-            let new = Polled {
+            let task = PollTask::new(self.next, source, &self.host, began);
+            let new = PolledSource {
                 number: self.next,
                 stop: task.stop(),
             };
@@ -125,7 +125,8 @@ impl Polling {
                 taking_turns.push(task);
             }
         }
-        let outcome = outcome.and_then(|()| Turns::add(&self.turns, taking_turns, &self.outlet));
+        let outcome =
+            outcome.and_then(|()| SharedPoller::add(&self.turns, taking_turns, &self.outlet));
         if outcome.is_err() {
             for stop in started {
                 stop.stop();
@@ -163,8 +164,8 @@ impl Polling {
     }
 }
 
-impl Outlet {
-    pub(super) fn new(stop: &Stop, take: Take, alive: &Arc<()>) -> Self {
+impl ReadingSink {
+    pub(super) fn new(stop: &Cancellation, take: Take, alive: &Arc<()>) -> Self {
         Self {
             stop: stop.clone(),
             take,
@@ -182,13 +183,13 @@ impl Outlet {
     }
 }
 
-impl Task {
+impl PollTask {
     /// The first poll of the source with this number, of which polling `began` then.
     pub(super) fn new(number: usize, source: &Source, host: &str, began: Instant) -> Self {
-        let pace = Pace::new(source, host);
+        let pace = PollSchedule::new(source, host);
         Self {
             source: number,
-            stop: Stop::new(),
+            stop: Cancellation::new(),
             poller: Poller::new(source),
             due: began + pace.first(),
             pace,
@@ -201,7 +202,7 @@ impl Task {
     }
 
     /// What ends the polls of this source alone.
-    pub(super) fn stop(&self) -> Stop {
+    pub(super) fn stop(&self) -> Cancellation {
         self.stop.clone()
     }
 
@@ -238,7 +239,12 @@ pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Res
 
 /// Polls one source on a thread of its own, until told to stop; or until it was brief so often that it can
 /// take its turns again, where it has any to take (`brief` counts them).
-pub(super) fn keep_polling(mut task: Task, mut brief: Option<u32>, turns: &Turns, outlet: &Outlet) {
+pub(super) fn keep_polling(
+    mut task: PollTask,
+    mut brief: Option<u32>,
+    turns: &SharedPoller,
+    outlet: &ReadingSink,
+) {
     while brief.is_none_or(|brief| brief < RETURN_AFTER) {
         let began = Instant::now();
         if task.stop.wait(task.due.saturating_duration_since(began)) {

@@ -2,11 +2,11 @@
 //! between two turns of it. One that cannot be used changes nothing.
 
 use super::override_watcher::{self, Flags};
-use super::service::Running;
-use super::service_manager::Manager;
-use super::state_dir::Place;
+use super::service::ServiceTask;
+use super::service_manager::ServiceManager;
+use super::state_dir::StateDir;
 use super::{Collector, Event};
-use crate::config::{self, Change, Config, NotLoaded, Report};
+use crate::config::{self, Change, Config, LoadError, Report};
 use crate::render::text;
 use crate::simulation::blind_spots;
 use crate::status::snapshot::ReloadStatus;
@@ -27,7 +27,7 @@ const MOST_MISTAKES: usize = 9;
 /// A configuration that was loaded, or not.
 pub(super) struct Loaded {
     began: BootTime,
-    outcome: Result<(Config, Report), NotLoaded>,
+    outcome: Result<(Config, Report), LoadError>,
     /// Where its flag files are.
     flags: Flags,
 }
@@ -50,7 +50,7 @@ impl Loading {
             .name("reload".to_owned())
             .spawn(move || {
                 while requests.recv().is_ok() {
-                    Manager::reloading();
+                    ServiceManager::reloading();
                     let began = clock::now();
                     let outcome = config::load_with(&file, blind_spots::find);
                     let flags = match &outcome {
@@ -92,7 +92,7 @@ impl Collector {
                 for warning in warnings.headlines() {
                     warn!("{warning}");
                 }
-                self.take_over(config, flags, now)
+                self.apply(config, flags, now)
                     .map_err(|error| format!("no threads for its sources: {error}"))
             }
             Err(error) => {
@@ -104,7 +104,7 @@ impl Collector {
         let said = match outcome {
             Ok(change) => {
                 self.loaded = now;
-                self.record("loads another configuration");
+                self.log_and_record("loads another configuration");
                 format!(
                     "{}, {}; {change}",
                     text::counted(self.config.sources.len(), "source"),
@@ -124,39 +124,39 @@ impl Collector {
             ok,
             said: said.chars().take(MAX_SAID).collect(),
         });
-        self.exposing.reloaded(ok, self.config.metrics.as_ref());
+        self.metrics.reloaded(ok, self.config.metrics.as_ref());
         self.evaluate(&[], true);
-        self.manager.ready();
+        self.service_manager.ready();
     }
 
     /// # Errors
     /// Where the system has no threads for new sources; then nothing has changed.
-    fn take_over(&mut self, config: Config, flags: Flags, now: BootTime) -> io::Result<Change> {
+    fn apply(&mut self, config: Config, flags: Flags, now: BootTime) -> io::Result<Change> {
         let change = Change::between(&self.config, &config);
         self.polling.change(&config.sources, &change.kept)?;
         self.observed.reload(&config, &change, now);
-        self.overriding.reload(&config, flags);
-        carry(&mut self.told, &change, config.sources.len());
+        self.overrides.reload(&config, flags);
+        carry(&mut self.throttles, &change, config.sources.len());
         carry(&mut self.sources, &change, config.sources.len());
         let before = std::mem::replace(&mut self.config, config);
-        self.take_over_services(&before, now);
-        self.agenda = super::Agenda::new(&self.config, now);
+        self.apply_services(&before, now);
+        self.queue = super::EvalQueue::new(&self.config, now);
         warn_of_wording(&change);
         for name in &change.removed {
             let limit = before
                 .service(name)
                 .and_then(|service| service.maxconn.as_ref());
             let normal = limit.map(|limit| limit.normal);
-            let directory = self.place.as_ref().and_then(Place::directory);
-            self.retiring.retire(name, normal, directory, now);
+            let directory = self.state_dir.as_ref().and_then(StateDir::directory);
+            self.retirement.retire(name, normal, directory, now);
         }
         Ok(change)
     }
 
-    fn take_over_services(&mut self, before: &Config, now: BootTime) {
+    fn apply_services(&mut self, before: &Config, now: BootTime) {
         let names = before.services.iter().map(|service| service.name);
-        let running = std::mem::take(&mut self.running).into_iter();
-        let mut running: std::collections::BTreeMap<ServiceName, Running> =
+        let running = std::mem::take(&mut self.services).into_iter();
+        let mut running: std::collections::BTreeMap<ServiceName, ServiceTask> =
             names.zip(running).collect();
         for service in &self.config.services {
             let goes_on = running
@@ -168,20 +168,20 @@ impl Collector {
                     one
                 }
                 None => {
-                    self.retiring.is_back(&service.name);
-                    let standing = self.overriding.standing(&self.config, service, now);
+                    self.retirement.is_back(&service.name);
+                    let standing = self.overrides.active(&self.config, service, now);
                     let overridden = !standing.is_empty();
-                    Running::new(service, None, overridden, &self.directory, &self.boot, now)
+                    ServiceTask::new(service, None, overridden, &self.directory, &self.boot, now)
                 }
             };
-            self.running.push(one);
+            self.services.push(one);
         }
     }
 }
 
 /// The mistakes after the first, of which the last line of the log tells: a line for each, and so many.
-fn log_mistakes(error: &NotLoaded) {
-    let NotLoaded::Wrong(report) = error else {
+fn log_mistakes(error: &LoadError) {
+    let LoadError::Wrong(report) = error else {
         return;
     };
     for mistake in report.headlines().skip(1).take(MOST_MISTAKES) {
@@ -204,7 +204,7 @@ fn warn_of_wording(change: &Change) {
     for name in &change.disowned {
         warn!(
             "{name}: replies say ready, drain and maint no more. If a balancer still has what they said \
-             last: agentcheck release {name}"
+             last: agentcheck ready {name}"
         );
     }
     for name in &change.owned {

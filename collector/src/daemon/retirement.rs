@@ -2,7 +2,7 @@
 //! so the last word is that the server takes its full share, said for a while; and then there is no state file
 //! that looks as if somebody stood behind it.
 
-use crate::reply::release::last_word;
+use crate::reply::release::release_reply;
 use crate::status::snapshot::Status;
 use crate::sys::state_file;
 use agentcheck_common::schedule::Stage;
@@ -23,15 +23,15 @@ pub(super) const SAID_FOR: Duration = Duration::from_secs(60);
 const TRY_EVERY: Duration = Duration::from_secs(1);
 
 /// The services that are on their way out.
-pub(super) struct Retiring {
+pub(super) struct Retirement {
     /// Where state files are read.
     path: PathBuf,
     boot: BootId,
-    leaving: BTreeMap<ServiceName, Leaving>,
+    leaving: BTreeMap<ServiceName, PendingRemoval>,
 }
 
 /// One of them.
-struct Leaving {
+struct PendingRemoval {
     next: Next,
     /// When that is to be done.
     at: BootTime,
@@ -48,7 +48,7 @@ enum Next {
     Removal,
 }
 
-impl Retiring {
+impl Retirement {
     /// Nobody yet; state files are in `path`.
     pub(super) fn new(path: &Path, boot: BootId) -> Self {
         Self {
@@ -60,7 +60,7 @@ impl Retiring {
 
     /// Goes on with what an earlier collector left: the services that it spoke for and that nobody speaks for
     /// any more. State files of others than collectors are theirs.
-    pub(super) fn go_on(
+    pub(super) fn restore(
         &mut self,
         before: &Status,
         is_configured: impl Fn(&ServiceName) -> bool,
@@ -95,7 +95,7 @@ impl Retiring {
 
     fn then(&mut self, name: ServiceName, next: Next, at: BootTime) {
         let told = false;
-        self.leaving.insert(name, Leaving { next, at, told });
+        self.leaving.insert(name, PendingRemoval { next, at, told });
     }
 
     /// Says the last word for a service; `normal` is the limit of connections of a server that nothing limits,
@@ -115,7 +115,7 @@ impl Retiring {
     }
 
     /// Says the last word; until when.
-    fn say(
+    fn publish(
         &self,
         name: &ServiceName,
         normal: Option<Maxconn>,
@@ -126,7 +126,7 @@ impl Retiring {
             // Nothing was said, or nothing that anybody heard: there is nothing to take back.
             return Ok(now);
         };
-        let last = last_word(&said, normal, "removed from the configuration");
+        let last = release_reply(&said, normal, "removed from the configuration");
         let until = now.after(SAID_FOR);
         let stage = Stage { until, reply: last };
         state_file::publish(directory, name, (&self.boot, now), &[stage], &last)?;
@@ -147,7 +147,7 @@ impl Retiring {
     /// Removes the state files of those whose time is over, and says the last words that could not be said
     /// before; whether there was anything to do.
     pub(super) fn remove(&mut self, directory: Option<BorrowedFd<'_>>, now: BootTime) -> bool {
-        let due = |leaving: &Leaving| leaving.at <= now;
+        let due = |leaving: &PendingRemoval| leaving.at <= now;
         let due: Vec<ServiceName> = self
             .leaving
             .iter()
@@ -166,7 +166,7 @@ impl Retiring {
                     continue;
                 }
                 (Next::Word(normal), Some(directory)) => {
-                    self.say(name, normal, directory, now).map(Some)
+                    self.publish(name, normal, directory, now).map(Some)
                 }
                 (Next::Removal, Some(directory)) => unlink(name, directory).map(|()| None),
             };
@@ -237,7 +237,7 @@ mod tests {
         let obstacle = path.join(".web.state.new");
         std::fs::create_dir(&obstacle).unwrap();
 
-        let mut retiring = Retiring::new(path, boot);
+        let mut retiring = Retirement::new(path, boot);
         retiring.retire(&name, None, directory, second(0));
         assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
         assert_eq!(retiring.next(), Some(second(1)));

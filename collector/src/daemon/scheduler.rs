@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 /// When each service is to be evaluated next, by its index in the configuration.
 #[derive(Debug)]
-pub(super) struct Agenda {
+pub(super) struct EvalQueue {
     /// The services that use each source or derived number, by its index.
     users: Vec<Vec<usize>>,
     wake_at: Vec<BootTime>,
@@ -15,7 +15,7 @@ pub(super) struct Agenda {
     order: BTreeSet<(BootTime, usize)>,
 }
 
-impl Agenda {
+impl EvalQueue {
     /// Every service of `config` is to be evaluated at `now`.
     pub(super) fn new(config: &Config, now: BootTime) -> Self {
         let mut users = vec![Vec::new(); config.names().count()];
@@ -63,8 +63,8 @@ impl Agenda {
 mod tests {
     use super::*;
 
-    fn agenda(users: &[&[usize]], services: usize) -> Agenda {
-        let mut agenda = Agenda {
+    fn agenda(users: &[&[usize]], services: usize) -> EvalQueue {
+        let mut agenda = EvalQueue {
             users: users.iter().map(|users| users.to_vec()).collect(),
             wake_at: vec![BootTime(0); services],
             order: BTreeSet::new(),

@@ -1,9 +1,9 @@
 //! A service at work: what it remembers, what is being said for it, and how a verdict is published.
 
-use super::failure_log::Repeated;
+use super::failure_log::LoggedOperation;
 use crate::config::{Rule, Service};
-use crate::decision::decide::Overruled;
-use crate::decision::evaluate::{Decided, Memory, Verdict};
+use crate::decision::decide::FinalDecision;
+use crate::decision::evaluate::{DecisionSource, ServiceMemory, Verdict};
 use crate::decision::plan::{Plan, stopping};
 use crate::status::snapshot::{MemoryStatus, OverrideStatus, RuleStatus, ServiceStatus, Status};
 use crate::sys::state_file;
@@ -14,8 +14,8 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 /// A service at work.
-pub(super) struct Running {
-    pub(super) memory: Memory,
+pub(super) struct ServiceTask {
+    pub(super) memory: ServiceMemory,
     /// What was published last.
     pub(super) verdict: Option<Verdict>,
     /// When what is said, its description aside, last changed.
@@ -23,12 +23,12 @@ pub(super) struct Running {
     /// What the status tells of the overrides that stand for it.
     pub(super) overrides: Vec<OverrideStatus>,
     /// The id of the lift that is known.
-    pub(super) lift: Option<String>,
+    pub(super) ready_window: Option<String>,
     /// What the log has told of writing replies.
-    pub(super) writing: Repeated,
+    pub(super) writing: LoggedOperation,
 }
 
-impl Running {
+impl ServiceTask {
     /// A service that goes on where `before`, the status that an earlier collector left, and the state
     /// file end; `overridden` is whether an override stands for it.
     pub(super) fn new(
@@ -53,8 +53,8 @@ impl Running {
             verdict: None,
             since: account.and_then(|known| known.since),
             overrides: Vec::new(),
-            lift: None,
-            writing: Repeated::new(
+            ready_window: None,
+            writing: LoggedOperation::new(
                 Level::Error,
                 format!("{}: the reply", service.name),
                 "written",
@@ -71,14 +71,14 @@ impl Running {
             let same = |other: &Rule| other.name == rule.name && other.when == rule.when;
             service.rules.iter().position(same)
         };
-        let mut truths = vec![None; service.rules.len()];
-        for (index, truth) in self.memory.truths.iter().enumerate() {
-            if let Some(slot) = now_at(index).and_then(|index| truths.get_mut(index)) {
+        let mut rule_states = vec![None; service.rules.len()];
+        for (index, truth) in self.memory.rule_states.iter().enumerate() {
+            if let Some(slot) = now_at(index).and_then(|index| rule_states.get_mut(index)) {
                 *slot = *truth;
             }
         }
-        self.memory.truths = truths;
-        if let Some(Decided::Rule { index, .. }) =
+        self.memory.rule_states = rule_states;
+        if let Some(DecisionSource::Rule { index, .. }) =
             self.verdict.as_mut().map(|verdict| &mut verdict.decided)
         {
             match now_at(*index) {
@@ -95,7 +95,7 @@ impl Running {
             rules: rule_statuses(service, &self.memory),
             memory: MemoryStatus::of(&self.memory),
             overrides: self.overrides.clone(),
-            lift: self.lift.clone(),
+            ready_window: self.ready_window.clone(),
             ..ServiceStatus::default()
         };
         if let Some(verdict) = &self.verdict {
@@ -114,7 +114,7 @@ impl Running {
     pub(super) fn publish(
         &mut self,
         service: &Service,
-        Overruled { verdict, plan }: Overruled,
+        FinalDecision { verdict, plan }: FinalDecision,
         directory: Option<BorrowedFd<'_>>,
         boot: &BootId,
         now: BootTime,
@@ -170,16 +170,20 @@ impl Running {
         };
         let (before, decided) = (&before.reply, &before.decided);
         let decider = match (decided, &verdict.decided) {
-            (Decided::Weight(_), Decided::Weight(_)) => false,
-            (Decided::Rule { index: before, .. }, Decided::Rule { index, .. }) => before != index,
-            (Decided::Failure(before), Decided::Failure(reason)) => before != reason,
-            (Decided::Override(before), Decided::Override(forced)) => before != forced,
+            (DecisionSource::Weight(_), DecisionSource::Weight(_)) => false,
+            (DecisionSource::Rule { index: before, .. }, DecisionSource::Rule { index, .. }) => {
+                before != index
+            }
+            (DecisionSource::Failure(before), DecisionSource::Failure(reason)) => before != reason,
+            (DecisionSource::Override(before), DecisionSource::Override(forced)) => {
+                before != forced
+            }
             _ => true,
         };
         // A source that comes and goes is told by itself; what is said goes on.
         let unknown = [decided, &verdict.decided]
             .into_iter()
-            .any(|decided| matches!(decided, Decided::Failure(_)));
+            .any(|decided| matches!(decided, DecisionSource::Failure(_)));
         if verdict.reply.takes_out() && changed {
             warn!("{name}: {}, was {before}", verdict.reply);
         } else if (decider && (changed || !unknown)) || (changed && before.takes_out()) {
@@ -209,7 +213,7 @@ fn remembered(
     directory: &Path,
     boot: &BootId,
     now: BootTime,
-) -> Memory {
+) -> ServiceMemory {
     let unknown = ServiceStatus::default();
     let known = known.unwrap_or(&unknown);
     // What an override or `on_stop` had said is not what rules and weight led to.
@@ -222,18 +226,20 @@ fn remembered(
     known.memory.restored(service, &known.rules, last, now)
 }
 
-fn rule_statuses(service: &Service, memory: &Memory) -> Vec<RuleStatus> {
-    let truths = memory.truths.iter().copied();
+fn rule_statuses(service: &Service, memory: &ServiceMemory) -> Vec<RuleStatus> {
+    let rule_states = memory.rule_states.iter().copied();
     service
         .rules
         .iter()
-        .zip(truths.chain(std::iter::repeat(None)))
+        .zip(rule_states.chain(std::iter::repeat(None)))
         .map(|(rule, truth)| RuleStatus {
             name: rule.name.clone(),
             when: rule.when.text().to_owned(),
-            held: truth.map(|truth| truth.held),
-            of: truth.map(|truth| truth.of.0),
-            changing: truth.and_then(|truth| truth.changing).map(|since| since.0),
+            active: truth.map(|truth| truth.active),
+            of: truth.map(|truth| truth.observed_at.0),
+            pending_since: truth
+                .and_then(|truth| truth.pending_since)
+                .map(|since| since.0),
         })
         .collect()
 }

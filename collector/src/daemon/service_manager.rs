@@ -18,20 +18,20 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The service manager, and what it was told. It may have more to do than to read, or have come to a stop: then
 /// the loop goes on, and tells it later.
 #[derive(Default)]
-pub(super) struct Manager {
+pub(super) struct ServiceManager {
     /// What it shows.
     summary: String,
     watchdog_told: Option<Instant>,
     /// Whether it is to be told that the collector is at work.
     ready: bool,
     /// Whether it does not read.
-    deaf: bool,
+    unresponsive: bool,
 }
 
-impl Manager {
+impl ServiceManager {
     /// The collector is at work, from the start or again after a reload.
     pub(super) fn ready(&mut self) {
-        self.ready = !self.tell(&NotifyState::Ready);
+        self.ready = !self.notify(&NotifyState::Ready);
     }
 
     /// A reload has begun. The manager takes [`Manager::ready`] for its end.
@@ -52,33 +52,33 @@ impl Manager {
 
     /// Shows `summary`, where that is something else than before.
     pub(super) fn show(&mut self, summary: String) {
-        if summary != self.summary && self.tell(&NotifyState::Status(&summary)) {
+        if summary != self.summary && self.notify(&NotifyState::Status(&summary)) {
             self.summary = summary;
         }
     }
 
     /// The loop goes on: told whenever it has, but not a thousand times a second.
-    pub(super) fn goes_on(&mut self) {
+    pub(super) fn keep_alive(&mut self) {
         let told = self.watchdog_told.map(|told| told.elapsed());
         if told.is_none_or(|told| told >= WATCHDOG_EVERY) {
             if self.ready {
                 self.ready();
             }
-            self.tell(&NotifyState::Watchdog);
+            self.notify(&NotifyState::Watchdog);
             self.watchdog_told = Some(Instant::now());
         }
     }
 
     /// Whether there is no need to tell it again. Where there is no manager nothing is lost but the telling.
-    fn tell(&mut self, state: &NotifyState<'_>) -> bool {
+    fn notify(&mut self, state: &NotifyState<'_>) -> bool {
         let told = tell(&state.to_string(), Duration::ZERO);
         let deaf = told.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
-        match (self.deaf, deaf) {
+        match (self.unresponsive, deaf) {
             (false, true) => warn!("the service manager does not read what it is told"),
             (true, false) => info!("the service manager reads again what it is told"),
             _ => {}
         }
-        self.deaf = deaf;
+        self.unresponsive = deaf;
         !deaf
     }
 }

@@ -6,7 +6,7 @@
 //! is held up keeps the source that holds it up, as a thread of its own. So a source that hangs delays the
 //! others once, by that long, and there are never more threads than sources and two.
 
-use super::poll_threads::{BRIEF, Outlet, Task, keep_polling, spawn};
+use super::poll_threads::{BRIEF, PollTask, ReadingSink, keep_polling, spawn};
 use log::debug;
 use std::collections::BTreeMap;
 use std::io;
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 /// The sources that take turns.
 #[derive(Default)]
-pub(super) struct Turns {
+pub(super) struct SharedPoller {
     queue: Mutex<Queue>,
     /// The thread that polls and the one that watches it have to look at the queue again.
     changed: Condvar,
@@ -24,7 +24,7 @@ pub(super) struct Turns {
 #[derive(Default)]
 struct Queue {
     /// By the time at which they are due, and their number.
-    tasks: BTreeMap<(Instant, usize), Task>,
+    tasks: BTreeMap<(Instant, usize), PollTask>,
     /// Counts the threads that were the one to poll.
     turn: u64,
     /// Whether there is a thread that polls.
@@ -35,12 +35,16 @@ struct Queue {
     watched: bool,
 }
 
-impl Turns {
+impl SharedPoller {
     /// Polls `tasks`, too. As long as there are none there is no thread.
     ///
     /// # Errors
     /// Where the system gives no more threads; then none of them is polled.
-    pub(super) fn add(turns: &Arc<Self>, tasks: Vec<Task>, outlet: &Outlet) -> io::Result<()> {
+    pub(super) fn add(
+        turns: &Arc<Self>,
+        tasks: Vec<PollTask>,
+        outlet: &ReadingSink,
+    ) -> io::Result<()> {
         if tasks.is_empty() {
             return Ok(());
         }
@@ -64,7 +68,7 @@ impl Turns {
     }
 
     /// A source takes its turns from now on.
-    pub(super) fn put(&self, task: Task) {
+    pub(super) fn put(&self, task: PollTask) {
         let mut queue = self.lock();
         queue.tasks.insert((task.due, task.number()), task);
         drop(queue);
@@ -79,7 +83,7 @@ impl Turns {
     }
 
     /// Polls what is due, as long as it is this thread's turn.
-    fn poll(self: &Arc<Self>, turn: u64, outlet: &Outlet) {
+    fn poll(self: &Arc<Self>, turn: u64, outlet: &ReadingSink) {
         while let Some(mut task) = self.next(outlet) {
             let reading = task.poll();
             let number = task.number();
@@ -104,7 +108,7 @@ impl Turns {
     }
 
     /// Waits until a source is due; none when it is time to stop.
-    fn next(self: &Arc<Self>, outlet: &Outlet) -> Option<Task> {
+    fn next(self: &Arc<Self>, outlet: &ReadingSink) -> Option<PollTask> {
         let mut queue = self.lock();
         while !outlet.is_stopped() {
             if !queue.watched {
@@ -129,7 +133,7 @@ impl Turns {
     }
 
     /// Waits until a poll takes too long, and then takes over.
-    fn watch(self: &Arc<Self>, outlet: &Outlet) {
+    fn watch(self: &Arc<Self>, outlet: &ReadingSink) {
         let mut queue = self.lock();
         while !outlet.is_stopped() {
             let now = Instant::now();

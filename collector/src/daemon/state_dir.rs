@@ -7,7 +7,7 @@
 //! followed: it would let whoever put it there choose what is written to, and what balancers hear.
 
 use super::Collector;
-use crate::sys::lock::{self, Lock, NotLocked};
+use crate::sys::lock::{self, Lock, LockError};
 use agentcheck_common::BootTime;
 use log::{error, info};
 use rustix::fs::{Mode, OFlags, ResolveFlags, Stat};
@@ -31,10 +31,10 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(1);
 const RIGHTS: u32 = 0o755;
 
 /// The state directory.
-pub(super) struct Place {
+pub(super) struct StateDir {
     /// Where it is, without links.
     path: PathBuf,
-    held: Option<Held>,
+    held: Option<LockedDir>,
     /// Why it is not held, as was told.
     told: Option<String>,
     /// When it was tried last.
@@ -47,7 +47,7 @@ pub(super) struct Place {
 }
 
 /// A directory that is ours.
-struct Held {
+struct LockedDir {
     directory: OwnedFd,
     /// Device and inode.
     identity: (u64, u64),
@@ -56,7 +56,7 @@ struct Held {
 
 /// What a look has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum CheckResult {
     /// All is as it was.
     Same,
     /// It has just been lost.
@@ -67,7 +67,7 @@ pub(super) enum Found {
 
 /// Why the directory is not to be had.
 #[derive(Debug)]
-enum Lost {
+enum DirError {
     /// There is none, and none can be made.
     Gone(io::Error),
     /// There is a link, or something else that is no directory.
@@ -77,17 +77,17 @@ enum Lost {
     /// It cannot be opened or looked at.
     Unusable(io::Error),
     /// There is one, and another collector has it, or no lock can be made there.
-    NotLocked(NotLocked),
+    NotLocked(LockError),
 }
 
-impl fmt::Display for Lost {
+impl fmt::Display for DirError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Gone(error) => write!(f, "is gone, and cannot be made again: {error}"),
             Self::Replaced => f.write_str("is a link now or no directory, and is not followed"),
             Self::Foreign(user) => write!(f, "is another one now, of user {user}"),
             Self::Unusable(error) => write!(f, "cannot be opened: {error}"),
-            Self::NotLocked(NotLocked::Failed(_, error)) => {
+            Self::NotLocked(LockError::Failed(_, error)) => {
                 write!(f, "takes no lock file: {error}")
             }
             Self::NotLocked(held) => write!(f, "is taken: {held}"),
@@ -95,18 +95,18 @@ impl fmt::Display for Lost {
     }
 }
 
-impl Place {
+impl StateDir {
     /// Takes the directory, which has to be there.
     ///
     /// # Errors
     /// Where it is not to be had.
-    pub(super) fn take(directory: &Path) -> Result<Self, NotLocked> {
-        let failed = |error| NotLocked::Failed(lock::path(directory), error);
+    pub(super) fn take(directory: &Path) -> Result<Self, LockError> {
+        let failed = |error| LockError::Failed(lock::path(directory), error);
         let path = directory.canonicalize().map_err(failed)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = rustix::fs::open(&path, flags, Mode::empty());
         let opened = opened.map_err(|error| failed(error.into()))?;
-        let held = Held::lock(opened, directory, lock::LOOKED_AT)?;
+        let held = LockedDir::lock(opened, directory, lock::LOOKED_AT)?;
         Ok(Self {
             path,
             held: Some(held),
@@ -130,18 +130,18 @@ impl Place {
     }
 
     /// Looks whether it is still there and ours, and takes it again where it is not.
-    pub(super) fn look(&mut self, now: BootTime) -> Found {
+    pub(super) fn check(&mut self, now: BootTime) -> CheckResult {
         if self
             .held
             .as_ref()
             .is_some_and(|held| held.is_at(&self.path))
         {
-            return Found::Same;
+            return CheckResult::Same;
         }
         let was_held = self.held.take().is_some();
         let early = |tried: BootTime| now.since(tried) < TRY_EVERY;
         if !was_held && self.tried.is_some_and(early) {
-            return Found::Same;
+            return CheckResult::Same;
         }
         self.tried = Some(now);
         let path = self.path.display();
@@ -156,12 +156,14 @@ impl Place {
                 info!("the state directory {path} {what}; all replies are written anew");
                 self.told = None;
                 self.forbidden = None;
-                Found::Again
+                CheckResult::Again
             }
             Err(lost) => {
                 let failed = matches!(
                     lost,
-                    Lost::Gone(_) | Lost::Unusable(_) | Lost::NotLocked(NotLocked::Failed(..))
+                    DirError::Gone(_)
+                        | DirError::Unusable(_)
+                        | DirError::NotLocked(LockError::Failed(..))
                 );
                 self.forbidden = failed.then(|| self.forbidden.unwrap_or(now));
                 let why = lost.to_string();
@@ -171,15 +173,19 @@ impl Place {
                     );
                     self.told = Some(why);
                 }
-                if was_held { Found::Lost } else { Found::Same }
+                if was_held {
+                    CheckResult::Lost
+                } else {
+                    CheckResult::Same
+                }
             }
         }
     }
 }
 
-impl Held {
-    fn lock(directory: OwnedFd, called: &Path, patience: Duration) -> Result<Self, NotLocked> {
-        let failed = |error: Errno| NotLocked::Failed(lock::path(called), error.into());
+impl LockedDir {
+    fn lock(directory: OwnedFd, called: &Path, patience: Duration) -> Result<Self, LockError> {
+        let failed = |error: Errno| LockError::Failed(lock::path(called), error.into());
         let identity = identity(&rustix::fs::fstat(&directory).map_err(failed)?);
         let lock = lock::take_in(directory.as_fd(), called, patience)?;
         Ok(Self {
@@ -203,15 +209,15 @@ impl Held {
 
 impl Collector {
     /// Looks after the state directory; whether all replies are to be written anew.
-    pub(super) fn look_at_place(&mut self, now: BootTime) -> bool {
-        match self.place.as_mut().map(|place| place.look(now)) {
-            None | Some(Found::Same) => false,
-            Some(Found::Lost) => {
-                self.record("has lost the state directory: nothing is written");
+    pub(super) fn check_state_dir(&mut self, now: BootTime) -> bool {
+        match self.state_dir.as_mut().map(|place| place.check(now)) {
+            None | Some(CheckResult::Same) => false,
+            Some(CheckResult::Lost) => {
+                self.log_and_record("has lost the state directory: nothing is written");
                 false
             }
-            Some(Found::Again) => {
-                self.record("has the state directory again");
+            Some(CheckResult::Again) => {
+                self.log_and_record("has the state directory again");
                 true
             }
         }
@@ -223,29 +229,29 @@ fn identity(of: &Stat) -> (u64, u64) {
 }
 
 /// A directory at a path without links, and whether it had to be made.
-fn again(path: &Path) -> Result<(Held, bool), Lost> {
+fn again(path: &Path) -> Result<(LockedDir, bool), DirError> {
     let (directory, made) = match opened(path) {
         Err(Errno::NOENT) => {
             let mode = Mode::from_raw_mode(RIGHTS);
-            rustix::fs::mkdir(path, mode).map_err(|error| Lost::Gone(error.into()))?;
+            rustix::fs::mkdir(path, mode).map_err(|error| DirError::Gone(error.into()))?;
             (opened(path), true)
         }
         there => (there, false),
     };
     let directory = directory.map_err(|error| match error {
-        Errno::LOOP | Errno::NOTDIR => Lost::Replaced,
-        error => Lost::Unusable(error.into()),
+        Errno::LOOP | Errno::NOTDIR => DirError::Replaced,
+        error => DirError::Unusable(error.into()),
     })?;
-    let unusable = |error: Errno| Lost::Unusable(error.into());
+    let unusable = |error: Errno| DirError::Unusable(error.into());
     let owner = rustix::fs::fstat(&directory).map_err(unusable)?.st_uid;
     if owner != 0 && owner != rustix::process::geteuid().as_raw() {
-        return Err(Lost::Foreign(owner));
+        return Err(DirError::Foreign(owner));
     }
     if made {
         // Whatever the umask is.
         rustix::fs::fchmod(&directory, Mode::from_raw_mode(RIGHTS)).map_err(unusable)?;
     }
-    let held = Held::lock(directory, path, PATIENCE).map_err(Lost::NotLocked)?;
+    let held = LockedDir::lock(directory, path, PATIENCE).map_err(DirError::NotLocked)?;
     Ok((held, made))
 }
 

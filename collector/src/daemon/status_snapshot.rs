@@ -1,7 +1,7 @@
 //! When the status snapshot is written, and its writing: at once where that is cheap, and a hundredth of the
 //! time where it is not.
 
-use super::failure_log::Repeated;
+use super::failure_log::LoggedOperation;
 use crate::status::snapshot::{self, Status};
 use crate::sys::clock;
 use crate::sys::state_file;
@@ -22,23 +22,28 @@ const CHEAP: Duration = Duration::from_micros(300);
 const SHARE: u32 = 100;
 
 /// The snapshot's times.
-pub(super) struct Snapshot {
+pub(super) struct StatusSchedule {
     /// When it is to be written next where something has changed, and where nothing has.
     due: (Instant, Instant),
     /// Whether something has changed that it does not show.
     pub(super) changed: bool,
     /// What the log has told of writing it.
-    pub(super) writing: Repeated,
+    pub(super) writing: LoggedOperation,
 }
 
-impl Snapshot {
+impl StatusSchedule {
     /// One that is due.
     pub(super) fn new() -> Self {
         let at_once = Instant::now();
         Self {
             due: (at_once, at_once),
             changed: false,
-            writing: Repeated::new(Level::Warn, "the status snapshot".to_owned(), "written", ""),
+            writing: LoggedOperation::new(
+                Level::Warn,
+                "the status snapshot".to_owned(),
+                "written",
+                "",
+            ),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the collector shows of itself: the status snapshot, and a line for the service manager.
 
 use super::Collector;
-use super::state_dir::Place;
+use super::state_dir::StateDir;
 use crate::render::text;
 use crate::status::snapshot::{self, DerivedStatus, ReloadStatus, Status};
 use agentcheck_common::BootTime;
@@ -13,7 +13,7 @@ impl Collector {
     /// Writes the snapshot, where there is a directory for it.
     pub(super) fn write_status(&mut self, now: BootTime) {
         let sources = self.config.sources.iter().zip(&self.sources);
-        let services = self.config.services.iter().zip(&self.running);
+        let services = self.config.services.iter().zip(&self.services);
         let status = || Status {
             version: snapshot::VERSION,
             boot: self.boot.to_string(),
@@ -35,20 +35,20 @@ impl Collector {
                 .kept()
                 .map(|(name, kept)| (name.to_owned(), DerivedStatus::of(kept)))
                 .collect(),
-            override_faults: self.overriding.faults().to_vec(),
+            override_faults: self.overrides.faults().to_vec(),
             loaded: Some(self.loaded.0),
             reload: self.reloaded.clone(),
-            retiring: self.retiring.statuses(),
+            retiring: self.retirement.statuses(),
         };
-        match self.place.as_ref().and_then(Place::directory) {
+        match self.state_dir.as_ref().and_then(StateDir::directory) {
             Some(directory) => self.snapshot.write(directory, status),
             None => self.snapshot.passed(),
         }
-        self.tell_summary();
+        self.show_summary();
     }
 
     /// Tells the service manager what it is to show, where that is something else.
-    fn tell_summary(&mut self) {
+    fn show_summary(&mut self) {
         let polled = self.sources.iter().flatten();
         let failing = polled.filter(|source| !source.ok).count();
         let refused = self.reloaded.as_ref().and_then(ReloadStatus::refused);
@@ -61,6 +61,6 @@ impl Collector {
             text::counted(self.config.services.len(), "service"),
             text::counted(self.config.sources.len(), "source")
         );
-        self.manager.show(summary);
+        self.service_manager.show(summary);
     }
 }

@@ -3,23 +3,25 @@
 //!
 //! The stage after an override is the verdict beneath it, which goes on being evaluated all the time.
 
-use crate::config::{Administration, Service, State};
-use crate::decision::evaluate::{Decided, Forced, Memory, Verdict, World, evaluate, note};
+use crate::config::{AdminState, ServerState, Service};
+use crate::decision::evaluate::{
+    ActiveOutage, DecisionSource, EvalContext, ServiceMemory, Verdict, evaluate, note_reply,
+};
 use crate::decision::plan::{Plan, plan};
-use crate::overrides::{Action, Effective, Standing};
+use crate::overrides::{Action, ActiveOverride, Effective};
 use crate::render::text;
-use crate::reply::compose::{self, Manner};
+use crate::reply::compose::{self, ReplyStyle};
 use agentcheck_common::schedule::Stage;
 use agentcheck_common::{Administrative, BootTime, Percent, Reply};
 use std::time::Duration;
 
 /// For how long after an override that was worded as owner, over a service that is not, the balancers'
 /// administrative state is lifted: a good many agent intervals, for balancers that miss some.
-pub const LIFT_FOR: Duration = Duration::from_secs(60);
+pub const READY_WINDOW: Duration = Duration::from_secs(60);
 
 /// What is to be said, with and without anybody to decide.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Overruled {
+pub struct FinalDecision {
     /// What is said.
     pub verdict: Verdict,
     /// And when.
@@ -30,9 +32,9 @@ pub struct Overruled {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
     /// What is to be said; none where there is nothing to say yet.
-    pub overruled: Option<Overruled>,
+    pub final_decision: Option<FinalDecision>,
     /// To be given to the next decision.
-    pub memory: Memory,
+    pub memory: ServiceMemory,
     /// When to decide again if no news comes: always later than now.
     pub wake_at: BootTime,
 }
@@ -42,23 +44,23 @@ pub struct Decision {
 #[must_use]
 pub fn decide(
     service: &Service,
-    world: &World<'_>,
-    memory: &Memory,
+    context: &EvalContext<'_>,
+    memory: &ServiceMemory,
     effective: &Effective<'_>,
     lift: Option<BootTime>,
     now: BootTime,
 ) -> Decision {
-    let outcome = evaluate(service, world, memory, now);
+    let outcome = evaluate(service, context, memory, now);
     let mut memory = outcome.memory;
-    let lift = memory.lift.max(lift);
+    let lift = memory.ready_window.max(lift);
     let beneath = outcome.verdict.as_ref();
-    let overruled = overrule(service, beneath, effective, lift, now);
-    if let Some(overruled) = &overruled {
-        let reply = &overruled.verdict.reply;
+    let final_decision = apply_overrides(service, beneath, effective, lift, now);
+    if let Some(final_decision) = &final_decision {
+        let reply = &final_decision.verdict.reply;
         if effective.forced.is_some() {
-            note(reply, &mut memory, now);
+            note_reply(reply, &mut memory, now);
             if lifts_afterwards(service) {
-                memory.lift = Some(now.after(LIFT_FOR));
+                memory.ready_window = Some(now.after(READY_WINDOW));
             }
         } else if beneath.is_some_and(|beneath| beneath.reply.percent != reply.percent)
             && let Some(percent) = reply.percent
@@ -69,12 +71,12 @@ pub fn decide(
     let changes = effective.changes().into_iter().chain(lift);
     let changes = changes.filter(|change| *change > now).min();
     // Before it is no longer fresh: what is said of a dead collector is not to be heard of a live one.
-    let renew = overruled
+    let renew = final_decision
         .as_ref()
         .filter(|_| effective.forced.is_some())
         .map(|_| now.after(service.fresh_for / 3));
     Decision {
-        overruled,
+        final_decision: final_decision,
         memory,
         wake_at: changes
             .into_iter()
@@ -85,24 +87,24 @@ pub fn decide(
 
 /// Whether an override is worded as owner over a service that is not.
 fn lifts_afterwards(service: &Service) -> bool {
-    service.override_administration == Administration::Owner
-        && service.administration == Administration::Shared
+    service.override_admin_state == AdminState::Manage
+        && service.admin_state == AdminState::Preserve
 }
 
 /// Puts overrides over `beneath`, the verdict of rules and weight, if there is one. `lift` is until when the
 /// balancers' own drain and maint are to be lifted. None where there is nothing to say.
 #[must_use]
-pub fn overrule(
+pub fn apply_overrides(
     service: &Service,
     beneath: Option<&Verdict>,
     effective: &Effective<'_>,
     lift: Option<BootTime>,
     now: BootTime,
-) -> Option<Overruled> {
+) -> Option<FinalDecision> {
     let lift = lift.filter(|lift| *lift > now);
     if *effective == Effective::default() && lift.is_none() {
         // Nearly always.
-        return beneath.map(|verdict| Overruled {
+        return beneath.map(|verdict| FinalDecision {
             plan: plan(service, verdict),
             verdict: verdict.clone(),
         });
@@ -110,7 +112,7 @@ pub fn overrule(
     let limited = beneath.map(|verdict| limited(service, verdict, effective));
     let lifted = limited.map(|verdict| {
         let plan = lifted(service, &verdict, lift, now);
-        Overruled {
+        FinalDecision {
             verdict: Verdict {
                 reply: plan.stages.first().map_or(plan.then, |first| first.reply),
                 ..verdict
@@ -127,28 +129,28 @@ pub fn overrule(
 /// The verdict of an override that decides in the place of rules and weight.
 fn forced(
     service: &Service,
-    standing: &Standing<'_>,
+    standing: &ActiveOverride<'_>,
     effective: &Effective<'_>,
-    beneath: Option<Overruled>,
+    beneath: Option<FinalDecision>,
     now: BootTime,
-) -> Overruled {
+) -> FinalDecision {
     let state = match standing.action {
-        Action::Drain => State::Drain,
-        Action::Maint => State::Maint,
-        Action::Down => State::Down,
+        Action::Drain => ServerState::Drain,
+        Action::Maint => ServerState::Maint,
+        Action::Down => ServerState::Down,
         Action::ForceUp | Action::Limit { .. } => {
             let percent = effective.percent().unwrap_or(Percent::FULL);
-            State::Weight(percent.min(service.shaping.ceiling))
+            ServerState::Weight(percent.min(service.shaping.ceiling))
         }
     };
-    let manner = Manner {
-        administration: service.override_administration,
-        ..Manner::of(service)
+    let style = ReplyStyle {
+        admin_state: service.override_admin_state,
+        ..ReplyStyle::of(service)
     };
     let (full, short) = why(standing);
-    let reply = compose::reply(state, &manner, manner.text(&full, &short));
+    let reply = compose::reply(state, &style, style.text(&full, &short));
     let stale = format!("stale {}", reply.description.as_str());
-    let stale = reply.described(manner.describe(&stale, &stale));
+    let stale = reply.described(style.describe(&stale, &stale));
     let fresh = now.after(service.fresh_for);
     let mut stages = Vec::new();
     let then = match standing.ends {
@@ -174,16 +176,16 @@ fn forced(
         }
     };
     let until = stages.first().map_or(fresh, |first| first.until);
-    Overruled {
+    FinalDecision {
         verdict: Verdict {
             reply,
-            decided: Decided::Override(Forced {
+            decided: DecisionSource::Override(ActiveOutage {
                 action: standing.action,
-                by: standing.of.by.clone(),
+                by: standing.order.by.clone(),
             }),
-            of: now,
+            oldest_reading_at: now,
             until,
-            stand_for: None,
+            hold_for: None,
         },
         plan: Plan { stages, then },
     }
@@ -193,15 +195,18 @@ fn forced(
 /// beneath, such as it was.
 fn after(
     service: &Service,
-    standing: &Standing<'_>,
+    standing: &ActiveOverride<'_>,
     reply: &Reply,
-    beneath: Option<Overruled>,
+    beneath: Option<FinalDecision>,
     stages: &mut Vec<Stage>,
     ends: BootTime,
 ) -> Reply {
     // Another stage of the same override goes on for as long as the whole of it; what it would say in its
     // own words is not worth a lie about when it began, so what is said now stays until all of it is over.
-    let ends = match (standing.over, standing.stage + 1 < standing.of.stages.len()) {
+    let ends = match (
+        standing.expires,
+        standing.stage + 1 < standing.order.stages.len(),
+    ) {
         (Some(over), true) if over > ends => {
             if let Some(last) = stages.last_mut() {
                 last.until = over;
@@ -211,11 +216,11 @@ fn after(
         (None, true) => return *reply,
         _ => ends,
     };
-    let lift = lifts_afterwards(service).then(|| ends.after(LIFT_FOR));
-    let manner = Manner::of(service);
+    let lift = lifts_afterwards(service).then(|| ends.after(READY_WINDOW));
+    let style = ReplyStyle::of(service);
     let Some(beneath) = beneath else {
         // Nothing was ever known: the least that is in.
-        let floor = compose::reply(State::Floor, &manner, manner.text("override over", ""));
+        let floor = compose::reply(ServerState::Floor, &style, style.text("override over", ""));
         if let Some(lift) = lift {
             stages.push(Stage {
                 until: lift,
@@ -245,11 +250,11 @@ fn limited(service: &Service, verdict: &Verdict, effective: &Effective<'_>) -> V
         && !verdict.reply.takes_out()
         && said > limit
     {
-        let manner = Manner::of(service);
+        let style = ReplyStyle::of(service);
         let (full, short) = why(standing);
         let full = format!("{full} {}", verdict.reply.description.as_str());
         verdict.reply.percent = Some(limit);
-        verdict.reply.description = manner.describe(full.trim(), &short);
+        verdict.reply.description = style.describe(full.trim(), &short);
     }
     verdict
 }
@@ -294,19 +299,19 @@ fn ready(reply: Reply) -> Reply {
 }
 
 /// Why, at length and in short.
-fn why(standing: &Standing<'_>) -> (String, String) {
+fn why(standing: &ActiveOverride<'_>) -> (String, String) {
     let short = format!("override={}", standing.action.word());
-    let mut full = format!("{short} by={}", standing.of.by);
+    let mut full = format!("{short} by={}", standing.order.by);
     if let Some(end) = standing
-        .of
+        .order
         .stages
         .get(standing.stage)
         .and_then(|stage| stage.end.as_ref())
     {
         full.push_str(&format!(" until={}", text::moment(end.wall)));
     }
-    if !standing.of.reason.is_empty() {
-        full.push_str(&format!(" {}", standing.of.reason));
+    if !standing.order.reason.is_empty() {
+        full.push_str(&format!(" {}", standing.order.reason));
     }
     (full, short)
 }

@@ -21,19 +21,19 @@ mod inputs;
 mod rules;
 mod weight;
 
-pub use description::Shown;
-pub use rules::Truth;
+pub use description::ShownValue;
+pub use rules::RuleState;
 
-use crate::config::{OnFailure, Service, State};
+use crate::config::{OnFailure, ServerState, Service};
 use crate::expression::{Scope, Simple};
 use crate::filters::capacity::{self, Basis};
 use crate::filters::shape::{self, Shaped};
 use crate::overrides::Action;
 use crate::reading::Reason;
-use crate::reply::compose::{self, Manner};
+use crate::reply::compose::{self, ReplyStyle};
 use agentcheck_common::{BootTime, Description, Maxconn, Operational, Reply};
 use description::Why;
-use inputs::Polled;
+use inputs::Inputs;
 use std::time::Duration;
 
 /// How long before a verdict runs out it is renewed or replaced: a live collector must not be so late that
@@ -49,7 +49,7 @@ fn good_for(service: &Service) -> Duration {
 
 /// What is known of one source: its latest finished poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Latest {
+pub struct LatestPoll {
     /// When the poll was sent.
     pub sent: BootTime,
     /// Why it failed, if it did.
@@ -57,11 +57,11 @@ pub struct Latest {
 }
 
 /// Everything that evaluation looks at, besides the service and what it remembers.
-pub struct World<'w> {
+pub struct EvalContext<'w> {
     /// The names of the sources, in the order of the configuration.
     pub names: &'w [String],
     /// The latest poll of each source, in the same order; `None` before the first has finished.
-    pub latest: &'w [Option<Latest>],
+    pub latest: &'w [Option<LatestPoll>],
     /// The values that those polls gave.
     pub scope: &'w Scope<'w>,
     /// Since when polls are made.
@@ -70,32 +70,32 @@ pub struct World<'w> {
 
 /// What a service remembers from one evaluation to the next.
 #[derive(Clone, Debug, PartialEq, Default)]
-pub struct Memory {
+pub struct ServiceMemory {
     /// The last reply that a rule or the weight led to: what `keep` keeps.
     pub last: Option<Reply>,
     /// How long that stands without a collector, where it takes the server out; none is for ever.
-    pub stand_for: Option<Duration>,
+    pub hold_for: Option<Duration>,
     /// The last known truth of each rule, in their order.
-    pub truths: Vec<Option<Truth>>,
+    pub rule_states: Vec<Option<RuleState>>,
     /// The server was taken out and its weight has not decided since.
-    pub out: bool,
+    pub was_out: bool,
     /// Of the shaping of the weight.
-    pub shape: shape::Memory,
+    pub shape: shape::ShapeMemory,
     /// Of a weight by capacity.
-    pub capacity: capacity::Memory,
+    pub capacity: capacity::CapacityMemory,
     /// When the application was started, as it says itself.
     pub start: Option<Simple>,
     /// What counts since then.
     pub counter: Option<f64>,
     /// The values that a rule's description has shown last.
-    pub shown: Vec<Shown>,
+    pub last_shown: Vec<ShownValue>,
     /// Until when the balancers' drain and maint are lifted, because an override was worded as owner.
-    pub lift: Option<BootTime>,
+    pub ready_window: Option<BootTime>,
 }
 
 /// Who decided.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Decided {
+pub enum DecisionSource {
     /// The rule with this index; `kept` says why it is unknown by now, if it is.
     Rule {
         /// Index into the service's rules.
@@ -108,12 +108,12 @@ pub enum Decided {
     /// Nobody could: why.
     Failure(String),
     /// An operator, over all of these.
-    Override(Forced),
+    Override(ActiveOutage),
 }
 
 /// What an operator said.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Forced {
+pub struct ActiveOutage {
     /// What is wanted.
     pub action: Action,
     /// Who said it.
@@ -137,13 +137,13 @@ pub struct Verdict {
     /// What is said.
     pub reply: Reply,
     /// Who decided it.
-    pub decided: Decided,
+    pub decided: DecisionSource,
     /// When the oldest poll that it rests on was sent.
-    pub of: BootTime,
+    pub oldest_reading_at: BootTime,
     /// When it stops being fresh: always later than the moment of evaluation.
     pub until: BootTime,
     /// How long a reply that takes the server out stands after that; none is for ever.
-    pub stand_for: Option<Duration>,
+    pub hold_for: Option<Duration>,
 }
 
 /// The outcome of one evaluation.
@@ -153,33 +153,38 @@ pub struct Outcome {
     /// was ever said that could be kept.
     pub verdict: Option<Verdict>,
     /// To be given to the next evaluation.
-    pub memory: Memory,
+    pub memory: ServiceMemory,
     /// When to evaluate again if no news comes.
     pub wake_at: BootTime,
 }
 
 /// Evaluates a service at `now`.
 #[must_use]
-pub fn evaluate(service: &Service, world: &World<'_>, memory: &Memory, now: BootTime) -> Outcome {
-    let polled = Polled::new(service, world, now);
+pub fn evaluate(
+    service: &Service,
+    context: &EvalContext<'_>,
+    memory: &ServiceMemory,
+    now: BootTime,
+) -> Outcome {
+    let polled = Inputs::new(service, context, now);
     if polled.waiting {
         return Outcome {
             verdict: None,
             memory: memory.clone(),
-            wake_at: world.started.after(good_for(service)),
+            wake_at: context.started.after(good_for(service)),
         };
     }
     let overdue: Vec<&str> = polled.overdue().collect();
     let overdue_scope;
     let scope = if overdue.is_empty() {
-        world.scope
+        context.scope
     } else {
-        overdue_scope = world.scope.with_overdue(&overdue);
+        overdue_scope = context.scope.with_overdue(&overdue);
         &overdue_scope
     };
 
     let mut memory = memory.clone();
-    memory.truths.resize(service.rules.len(), None);
+    memory.rule_states.resize(service.rules.len(), None);
     let mut walk = Walk {
         service,
         polled: &polled,
@@ -189,7 +194,7 @@ pub fn evaluate(service: &Service, world: &World<'_>, memory: &Memory, now: Boot
         now,
     };
     walk.look_for_restarts(&mut memory);
-    let decided = match walk.rules(&mut memory.truths) {
+    let decided = match walk.rules(&mut memory.rule_states) {
         Some(decided) => decided,
         None => walk.weigh(&mut memory),
     };
@@ -198,7 +203,7 @@ pub fn evaluate(service: &Service, world: &World<'_>, memory: &Memory, now: Boot
     Outcome {
         // A truth that is only kept may end before any source is overdue.
         wake_at: verdict.as_ref().map_or(news, |verdict| {
-            news.min(verdict.of.after(good_for(service)))
+            news.min(verdict.oldest_reading_at.after(good_for(service)))
                 .max(now.after(Duration::from_millis(1)))
         }),
         verdict,
@@ -209,7 +214,7 @@ pub fn evaluate(service: &Service, world: &World<'_>, memory: &Memory, now: Boot
 /// One walk through rules and weight.
 struct Walk<'w> {
     service: &'w Service,
-    polled: &'w Polled<'w>,
+    polled: &'w Inputs<'w>,
     scope: &'w Scope<'w>,
     /// When the oldest poll was sent that the walk has looked at so far.
     of: BootTime,
@@ -219,9 +224,9 @@ struct Walk<'w> {
 }
 
 impl Walk<'_> {
-    fn verdict(&mut self, decided: Decided, memory: &mut Memory) -> Option<Verdict> {
-        let (reply, stand_for) = match &decided {
-            Decided::Rule { index, kept } => {
+    fn verdict(&mut self, decided: DecisionSource, memory: &mut ServiceMemory) -> Option<Verdict> {
+        let (reply, hold_for) = match &decided {
+            DecisionSource::Rule { index, kept } => {
                 let rule = self.service.rules.get(*index)?;
                 let why = self.why_of_rule(rule, kept.as_deref(), memory);
                 // What takes the server out needs no limit, and so rests on no reading of one.
@@ -230,11 +235,11 @@ impl Walk<'_> {
                 } else {
                     self.limit().unwrap_or_else(|_| self.normal())
                 };
-                self.remember(rule.state, limit, &why, rule.stand_for, memory)
+                self.remember(rule.state, limit, &why, rule.hold_for, memory)
             }
-            Decided::Weight(weighed) => match self.limit() {
+            DecisionSource::Weight(weighed) => match self.limit() {
                 Ok(limit) => {
-                    let state = State::Weight(weighed.shaped.percent);
+                    let state = ServerState::Weight(weighed.shaped.percent);
                     let why = self.why_of_weight(weighed);
                     let said = self.remember(state, limit, &why, None, memory);
                     if weighed.shaped.moving {
@@ -243,14 +248,14 @@ impl Walk<'_> {
                     said
                 }
                 Err(reason) => {
-                    let decided = Decided::Failure(reason);
+                    let decided = DecisionSource::Failure(reason);
                     return self.verdict(decided, memory);
                 }
             },
-            Decided::Failure(reason) => match self.service.on_failure {
-                OnFailure::Say(state) => {
+            DecisionSource::Failure(reason) => match self.service.on_failure {
+                OnFailure::Reply(state) => {
                     let reply = self.worded(state, self.normal(), reason);
-                    note(&reply, memory, self.now);
+                    note_reply(&reply, memory, self.now);
                     (reply, None)
                 }
                 OnFailure::Keep => {
@@ -260,60 +265,60 @@ impl Walk<'_> {
                         Some(Operational::Stopped) => format!("maintenance kept: {reason}"),
                         _ => format!("kept: {reason}"),
                     };
-                    let description = self.manner(None).describe(&why, "kept");
-                    (last.described(description), memory.stand_for)
+                    let description = self.style(None).describe(&why, "kept");
+                    (last.described(description), memory.hold_for)
                 }
             },
             // Comes over the verdict, and never from here.
-            Decided::Override(_) => return None,
+            DecisionSource::Override(_) => return None,
         };
         Some(Verdict {
             reply,
             decided,
-            of: self.of,
+            oldest_reading_at: self.of,
             until: self.of.after(self.service.fresh_for),
-            stand_for,
+            hold_for,
         })
     }
 
     /// The reply of a rule or the weight, remembered as what `keep` keeps.
     fn remember(
         &self,
-        state: State,
+        state: ServerState,
         limit: Option<Maxconn>,
         why: &Why,
-        stand_for: Option<Duration>,
-        memory: &mut Memory,
+        hold_for: Option<Duration>,
+        memory: &mut ServiceMemory,
     ) -> (Reply, Option<Duration>) {
-        let manner = self.manner(limit);
-        let reply = compose::reply(state, &manner, manner.text(&why.full, &why.state));
+        let style = self.style(limit);
+        let reply = compose::reply(state, &style, style.text(&why.full, &why.state));
         memory.last = Some(reply.described(Description::NONE));
-        memory.stand_for = stand_for;
-        if let State::Weight(_) = state {
-            memory.out = false;
+        memory.hold_for = hold_for;
+        if let ServerState::Weight(_) = state {
+            memory.was_out = false;
         } else {
-            note(&reply, memory, self.now);
+            note_reply(&reply, memory, self.now);
         }
-        (reply, stand_for)
+        (reply, hold_for)
     }
 
-    fn worded(&self, state: State, limit: Option<Maxconn>, why: &str) -> Reply {
-        let manner = self.manner(limit);
-        compose::reply(state, &manner, manner.text(why, "failure"))
+    fn worded(&self, state: ServerState, limit: Option<Maxconn>, why: &str) -> Reply {
+        let style = self.style(limit);
+        compose::reply(state, &style, style.text(why, "failure"))
     }
 
-    fn manner(&self, maxconn: Option<Maxconn>) -> Manner {
-        Manner {
+    fn style(&self, maxconn: Option<Maxconn>) -> ReplyStyle {
+        ReplyStyle {
             maxconn,
-            ..Manner::of(self.service)
+            ..ReplyStyle::of(self.service)
         }
     }
 }
 
 /// What something else than the weight says: the weight goes on from there.
-pub fn note(reply: &Reply, memory: &mut Memory, now: BootTime) {
+pub fn note_reply(reply: &Reply, memory: &mut ServiceMemory, now: BootTime) {
     if reply.takes_out() {
-        memory.out = true;
+        memory.was_out = true;
         memory.shape.taken_out();
     } else if let Some(percent) = reply.percent {
         memory.shape.replaced(percent, now);

@@ -4,10 +4,10 @@
 //! A derived number is known under an index after those of the sources, and fails when a source that it
 //! needs fails, so that evaluation need not know the difference.
 
-use crate::config::{Change, Config, Derived, Of};
-use crate::decision::evaluate::{Latest, World};
+use crate::config::{Change, Config, Derived, DerivedInput};
+use crate::decision::evaluate::{EvalContext, LatestPoll};
 use crate::expression::Scope;
-use crate::filters::debounce::{Confirm, Confirmation, Standing};
+use crate::filters::debounce::{DebouncePolicy, Debouncer, SourceHealth};
 use crate::filters::derive::{Counters, Derivation, MOST_COUNTERS};
 use crate::reading::prometheus::{Exposition, Selector, bucket_bound, histogram};
 use crate::reading::{Content, Failure, Reading, Reason};
@@ -18,12 +18,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything that is known of the sources.
-pub struct Observed {
+pub struct Observations {
     names: Vec<String>,
-    latest: Vec<Option<Latest>>,
+    latest: Vec<Option<LatestPoll>>,
     scope: Scope<'static>,
     started: BootTime,
-    confirmations: Vec<(Confirm, Confirmation)>,
+    confirmations: Vec<(DebouncePolicy, Debouncer)>,
     /// Why each source counts as failed.
     failures: Vec<Option<Failure>>,
     /// The latest scrape of each source that gives any.
@@ -35,7 +35,7 @@ pub struct Observed {
 
 /// What a restarted collector goes on from of one derived number.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Kept {
+pub struct DerivedMemory {
     /// Tells it from one that is derived otherwise, or from sources that are polled otherwise. Of no meaning
     /// beside that.
     pub definition: String,
@@ -49,7 +49,7 @@ enum Remembered {
     Counters(Counters),
 }
 
-impl Observed {
+impl Observations {
     /// Nothing is known yet of what `config` polls, beginning at `started`.
     #[must_use]
     pub fn new(config: &Config, started: BootTime) -> Self {
@@ -62,7 +62,7 @@ impl Observed {
             confirmations: config
                 .sources
                 .iter()
-                .map(|source| (source.confirm, Confirmation::default()))
+                .map(|source| (source.debounce, Debouncer::default()))
                 .collect(),
             failures: vec![None; config.sources.len()],
             definitions: config
@@ -74,9 +74,11 @@ impl Observed {
                 .derived
                 .iter()
                 .map(|derived| {
-                    let remembered = match &derived.of {
-                        Of::Number(_, memory) => Remembered::Number(Derivation::new(*memory)),
-                        Of::Rate(_, window) | Of::Histogram(_, _, window) => {
+                    let remembered = match &derived.input {
+                        DerivedInput::Number(_, memory) => {
+                            Remembered::Number(Derivation::new(*memory))
+                        }
+                        DerivedInput::Rate(_, window) | DerivedInput::Histogram(_, _, window) => {
                             Remembered::Counters(Counters::new(*window))
                         }
                     };
@@ -120,7 +122,7 @@ impl Observed {
     }
 
     /// What a restarted collector goes on from, by name. Series are not in it: there may be thousands.
-    pub fn kept(&self) -> impl Iterator<Item = (&str, Kept)> {
+    pub fn kept(&self) -> impl Iterator<Item = (&str, DerivedMemory)> {
         let derived = self.derived.iter().zip(&self.definitions);
         derived.filter_map(|((derived, remembered), definition)| {
             let Remembered::Number(derivation) = remembered else {
@@ -128,7 +130,7 @@ impl Observed {
             };
             let numbers = derivation.kept();
             let definition = definition.clone();
-            let kept = Kept {
+            let kept = DerivedMemory {
                 definition,
                 numbers,
             };
@@ -138,14 +140,14 @@ impl Observed {
 
     /// Goes on at `now` from what an earlier collector kept of the derived number of this name, where it is
     /// still the same.
-    pub fn go_on(&mut self, name: &str, kept: &Kept, now: BootTime) {
+    pub fn restore(&mut self, name: &str, kept: &DerivedMemory, now: BootTime) {
         let derived = self.derived.iter_mut().zip(&self.definitions);
         for ((derived, remembered), definition) in derived {
             if let Remembered::Number(derivation) = remembered
                 && derived.name == name
                 && *definition == kept.definition
             {
-                derivation.go_on(&kept.numbers, now);
+                derivation.restore(&kept.numbers, now);
             }
         }
     }
@@ -159,11 +161,11 @@ impl Observed {
         let standing = confirmation.observe(confirm, reading.is_ok());
         let failure = reading.outcome.as_ref().err();
         let believed = match (standing, failure) {
-            (Standing::Good, None) | (Standing::Failed, Some(_)) => reading,
+            (SourceHealth::Good, None) | (SourceHealth::Failed, Some(_)) => reading,
             // Passed over: what was known grows older.
-            (Standing::Good | Standing::Unknown, _) => return Vec::new(),
+            (SourceHealth::Good | SourceHealth::Unknown, _) => return Vec::new(),
             // Not back yet: still failed, as of this poll.
-            (Standing::Failed, None) => self.still_failed(index, &reading),
+            (SourceHealth::Failed, None) => self.still_failed(index, &reading),
         };
         if let Some(slot) = self.failures.get_mut(index) {
             *slot = believed.outcome.as_ref().err().cloned();
@@ -191,7 +193,7 @@ impl Observed {
         let (Some(name), Some(slot)) = (self.names.get(index), self.latest.get_mut(index)) else {
             return;
         };
-        *slot = Some(Latest {
+        *slot = Some(LatestPoll {
             sent: reading.sent,
             failure: reading.outcome.as_ref().err().map(|failure| failure.reason),
         });
@@ -215,7 +217,7 @@ impl Observed {
                 continue;
             };
             let scrape = self.scrapes.get(index).and_then(Option::as_deref);
-            let outcome = match value(&derived.of, remembered, newest, &self.scope, scrape) {
+            let outcome = match value(&derived.input, remembered, newest, &self.scope, scrape) {
                 Ok(Some(value)) => Ok(Content::Number(value)),
                 Ok(None) => continue,
                 Err(unknown) => {
@@ -242,9 +244,9 @@ impl Observed {
     }
 
     /// Sets the time of evaluation; what evaluation looks at then.
-    pub fn world(&mut self, now: BootTime) -> World<'_> {
+    pub fn context(&mut self, now: BootTime) -> EvalContext<'_> {
         self.scope.at(now);
-        World {
+        EvalContext {
             names: &self.names,
             latest: &self.latest,
             scope: &self.scope,
@@ -256,8 +258,8 @@ impl Observed {
 /// A number for what a derived number is made of. Not the text itself: a URL may hold a secret.
 fn definition(config: &Config, derived: &Derived) -> String {
     let mut hasher = std::hash::DefaultHasher::new();
-    match &derived.of {
-        Of::Number(expression, memory) => format!("{} {memory:?}", expression.text()),
+    match &derived.input {
+        DerivedInput::Number(expression, memory) => format!("{} {memory:?}", expression.text()),
         other => format!("{other:?}"),
     }
     .hash(&mut hasher);
@@ -276,24 +278,24 @@ fn hand_on<T>(from: &mut [T], before: usize, to: &mut [T], index: usize) {
 
 /// The derived number as of polls of which the newest was sent at `sent`; none where it takes more of them.
 fn value(
-    of: &Of,
+    of: &DerivedInput,
     remembered: &mut Remembered,
     sent: BootTime,
     scope: &Scope<'_>,
     scrape: Option<&Exposition>,
 ) -> Result<Option<f64>, String> {
     match (of, remembered) {
-        (Of::Number(expression, _), Remembered::Number(derivation)) => {
+        (DerivedInput::Number(expression, _), Remembered::Number(derivation)) => {
             let number = expression.number(scope).map_err(|unknown| unknown.0)?;
             Ok(derivation.observe(sent, number))
         }
-        (Of::Rate(selectors, _), Remembered::Counters(counters)) => {
+        (DerivedInput::Rate(selectors, _), Remembered::Counters(counters)) => {
             let shown = series(scrape, selectors)?;
             let rates = counters.observe(sent, &shown);
             let sum = rates.iter().map(|(_, rate)| rate).sum();
             Ok((!rates.is_empty()).then_some(sum))
         }
-        (Of::Histogram(selectors, percent, _), Remembered::Counters(counters)) => {
+        (DerivedInput::Histogram(selectors, percent, _), Remembered::Counters(counters)) => {
             let shown = series(scrape, selectors)?;
             let rates = counters.observe(sent, &shown);
             if rates.is_empty() {

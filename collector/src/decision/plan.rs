@@ -1,9 +1,9 @@
 //! From a verdict to a schedule: what is said as long as the verdict is fresh, and what after that, when
 //! nobody is there to decide.
 
-use crate::config::{Describe, Service, Stale, State};
+use crate::config::{DescriptionDetail, ExpiryAction, ServerState, Service};
 use crate::decision::evaluate::Verdict;
-use crate::reply::compose::{self, Manner};
+use crate::reply::compose::{self, ReplyStyle};
 use agentcheck_common::schedule::Stage;
 use agentcheck_common::{BootTime, Description, Percent, Reply};
 
@@ -31,7 +31,7 @@ pub fn plan(service: &Service, verdict: &Verdict) -> Plan {
     };
     if verdict.reply.takes_out() {
         let kept = still_out(service, verdict.reply);
-        return match verdict.stand_for {
+        return match verdict.hold_for {
             None => Plan {
                 stages: vec![fresh],
                 then: kept,
@@ -47,18 +47,18 @@ pub fn plan(service: &Service, verdict: &Verdict) -> Plan {
         };
     }
     let kept = verdict.reply.described(describe(service, "stale"));
-    match service.stale {
-        Stale::Keep => Plan {
+    match service.on_stale {
+        ExpiryAction::Keep => Plan {
             stages: vec![fresh],
             then: kept,
         },
-        Stale::Say(state) => Plan {
+        ExpiryAction::Reply(state) => Plan {
             stages: vec![fresh],
             then: worded(service, state, "stale"),
         },
-        Stale::Release => {
+        ExpiryAction::Restore => {
             let start = verdict.reply.percent.unwrap_or(Percent::FULL);
-            let begin = verdict.until.after(service.release.after);
+            let begin = verdict.until.after(service.restore.after);
             let stage = Stage {
                 until: begin,
                 reply: kept,
@@ -82,12 +82,12 @@ pub fn stopping(service: &Service, verdict: &Verdict, now: BootTime) -> Option<P
         return None;
     }
     match service.on_stop {
-        Stale::Keep => None,
-        Stale::Say(state) => Some(Plan {
+        ExpiryAction::Keep => None,
+        ExpiryAction::Reply(state) => Some(Plan {
             stages: Vec::new(),
             then: worded(service, state, "collector stopped"),
         }),
-        Stale::Release => {
+        ExpiryAction::Restore => {
             let start = verdict.reply.percent.unwrap_or(Percent::FULL);
             Some(released(service, Vec::new(), start, now))
         }
@@ -102,15 +102,15 @@ fn still_out(service: &Service, reply: Reply) -> Reply {
 }
 
 fn describe(service: &Service, why: &str) -> Description {
-    match service.describe {
-        Describe::Nothing => Description::NONE,
-        Describe::Full | Describe::State => Description::lossy(why),
+    match service.description_detail {
+        DescriptionDetail::None => Description::NONE,
+        DescriptionDetail::Full | DescriptionDetail::State => Description::lossy(why),
     }
 }
 
-fn worded(service: &Service, state: State, why: &str) -> Reply {
-    let manner = Manner::of(service);
-    compose::reply(state, &manner, manner.text(why, why))
+fn worded(service: &Service, state: ServerState, why: &str) -> Reply {
+    let style = ReplyStyle::of(service);
+    compose::reply(state, &style, style.text(why, why))
 }
 
 /// Whether a reply says nothing that a release would have to take back.
@@ -124,9 +124,9 @@ fn released(service: &Service, mut stages: Vec<Stage>, start: Percent, begin: Bo
     let at = |step: u16| {
         let percent = Percent::new(start + (100 - start) * step / RELEASE_STEPS);
         let percent = percent.unwrap_or(Percent::FULL);
-        worded(service, State::Weight(percent), "stale, released")
+        worded(service, ServerState::Weight(percent), "stale, released")
     };
-    let over = service.release.over;
+    let over = service.restore.over;
     for step in 1..RELEASE_STEPS {
         let passed = over * u32::from(step) / u32::from(RELEASE_STEPS - 1);
         stages.push(Stage {
@@ -143,15 +143,15 @@ fn released(service: &Service, mut stages: Vec<Stage>, start: Percent, begin: Bo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Release;
-    use crate::decision::evaluate::Decided;
+    use crate::config::Restore;
+    use crate::decision::evaluate::DecisionSource;
     use agentcheck_common::{BootTime, ServiceName};
     use std::time::Duration;
 
-    fn service(stale: Stale) -> Service {
+    fn service(stale: ExpiryAction) -> Service {
         Service {
-            stale,
-            release: Release {
+            on_stale: stale,
+            restore: Restore {
                 after: Duration::from_secs(20),
                 over: Duration::from_secs(90),
             },
@@ -159,13 +159,13 @@ mod tests {
         }
     }
 
-    fn verdict(reply: &str, stand_for: Option<u64>) -> Verdict {
+    fn verdict(reply: &str, hold_for: Option<u64>) -> Verdict {
         Verdict {
             reply: Reply::parse(reply.as_bytes()).unwrap(),
-            decided: Decided::Failure(String::new()),
-            of: BootTime(0),
+            decided: DecisionSource::Failure(String::new()),
+            oldest_reading_at: BootTime(0),
             until: BootTime(10_000_000_000),
-            stand_for: stand_for.map(Duration::from_secs),
+            hold_for: hold_for.map(Duration::from_secs),
         }
     }
 
@@ -177,14 +177,14 @@ mod tests {
             .collect()
     }
 
-    fn planned(stale: Stale, reply: &str) -> Vec<String> {
+    fn planned(stale: ExpiryAction, reply: &str) -> Vec<String> {
         lines(&plan(&service(stale), &verdict(reply, None)))
     }
 
     #[test]
     fn what_stands_for_a_time_is_released_from_the_floor() {
         let steps = lines(&plan(
-            &service(Stale::Keep),
+            &service(ExpiryAction::Keep),
             &verdict("up 0% # x", Some(60)),
         ));
         assert_eq!(steps[0], "10 up 0% # x");
@@ -195,11 +195,11 @@ mod tests {
 
     #[test]
     fn a_managed_limit_goes_back_to_normal() {
-        let limit = crate::config::Limit {
+        let limit = crate::config::MaxconnLimit {
             total: crate::expression::Expression::compile(
                 "1",
                 crate::expression::Type::Number,
-                &crate::expression::Vocabulary::default(),
+                &crate::expression::Environment::default(),
             )
             .unwrap(),
             normal: agentcheck_common::Maxconn::new(300).unwrap(),
@@ -207,7 +207,7 @@ mod tests {
         };
         let service = Service {
             maxconn: Some(limit),
-            ..service(Stale::Release)
+            ..service(ExpiryAction::Restore)
         };
         let steps = lines(&plan(&service, &verdict("up 100% maxconn:30", None)));
         assert_eq!(steps[1], "30 up 100% maxconn:30 # stale");
@@ -221,23 +221,26 @@ mod tests {
         let stopped = |on_stop, reply: &str| {
             let service = Service {
                 on_stop,
-                ..service(Stale::Keep)
+                ..service(ExpiryAction::Keep)
             };
             let plan = stopping(&service, &verdict(reply, None), BootTime(1_000_000_000));
             plan.map(|plan| lines(&plan))
         };
-        assert_eq!(stopped(Stale::Keep, "up 50%"), None);
-        let drained = stopped(Stale::Say(State::Drain), "up 50%").unwrap();
+        assert_eq!(stopped(ExpiryAction::Keep, "up 50%"), None);
+        let drained = stopped(ExpiryAction::Reply(ServerState::Drain), "up 50%").unwrap();
         assert_eq!(drained, ["then up 0% # collector stopped"]);
-        assert_eq!(stopped(Stale::Say(State::Drain), "down 100%"), None);
-        let released = stopped(Stale::Release, "up 50%").unwrap();
+        assert_eq!(
+            stopped(ExpiryAction::Reply(ServerState::Drain), "down 100%"),
+            None
+        );
+        let released = stopped(ExpiryAction::Restore, "up 50%").unwrap();
         assert_eq!(released[0], "11 up 55% # stale, released");
         assert_eq!(released[9], "then up 100% # stale, released");
     }
     #[test]
     fn keeps() {
         assert_eq!(
-            planned(Stale::Keep, "up 73% # x=1"),
+            planned(ExpiryAction::Keep, "up 73% # x=1"),
             ["10 up 73% # x=1", "then up 73% # stale"]
         );
     }
@@ -245,14 +248,14 @@ mod tests {
     #[test]
     fn says_something_else() {
         assert_eq!(
-            planned(Stale::Say(State::Floor), "up 73%"),
+            planned(ExpiryAction::Reply(ServerState::Floor), "up 73%"),
             ["10 up 73%", "then up 1% # stale"]
         );
     }
 
     #[test]
     fn releases_step_by_step() {
-        let release = Stale::Release;
+        let release = ExpiryAction::Restore;
         let steps = planned(release, "up 50%");
         assert_eq!(steps[0], "10 up 50%");
         assert_eq!(steps[1], "30 up 50% # stale");
@@ -275,7 +278,11 @@ mod tests {
             "maint 100%",
             "up drain 100%",
         ] {
-            for stale in [Stale::Release, Stale::Say(State::Floor), Stale::Keep] {
+            for stale in [
+                ExpiryAction::Restore,
+                ExpiryAction::Reply(ServerState::Floor),
+                ExpiryAction::Keep,
+            ] {
                 assert_eq!(planned(stale, reply)[1], format!("then {reply} # stale"));
             }
         }

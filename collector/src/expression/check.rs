@@ -3,7 +3,7 @@
 
 mod calls;
 
-use super::environment::{METRICS, Type, Vocabulary};
+use super::environment::{Environment, METRICS, Type};
 use super::spans::span;
 use super::suggest::closest;
 use super::{Fault, MAX_DEPTH, MAX_LOOPS, Use};
@@ -21,12 +21,12 @@ pub(super) fn check(
     text: &str,
     tree: &IdedExpr,
     info: &SourceInfo,
-    vocabulary: &Vocabulary,
+    environment: &Environment,
 ) -> Result<Checked, Vec<Fault>> {
     let mut checker = Checker {
         text,
         info,
-        vocabulary,
+        environment,
         locals: Vec::new(),
         loops: 0,
         defaults: 0,
@@ -50,7 +50,7 @@ pub(super) fn check(
 struct Checker<'a> {
     text: &'a str,
     info: &'a SourceInfo,
-    vocabulary: &'a Vocabulary,
+    environment: &'a Environment,
     /// Variables of the loops around this place.
     locals: Vec<String>,
     loops: usize,
@@ -110,7 +110,7 @@ impl Checker<'_> {
         if self.locals.iter().any(|local| local == name) {
             return Type::Unknown;
         }
-        if let Some(fields) = self.vocabulary.sources.get(name) {
+        if let Some(fields) = self.environment.sources.get(name) {
             let known = fields.as_deref().unwrap_or_default();
             let best = known.last().map_or("ok", |(field, _)| *field);
             return self.fault(
@@ -119,12 +119,12 @@ impl Checker<'_> {
                 Some(format!("say what of it, as in {name}.{best}")),
             );
         }
-        let remedy = match closest(name, self.vocabulary.sources.keys().map(String::as_str)) {
+        let remedy = match closest(name, self.environment.sources.keys().map(String::as_str)) {
             Some(meant) => format!("did you mean {meant}?"),
-            None if self.vocabulary.sources.is_empty() => "no source is configured".to_owned(),
+            None if self.environment.sources.is_empty() => "no source is configured".to_owned(),
             None => format!(
                 "the sources are {}",
-                listed(self.vocabulary.sources.keys().map(String::as_str))
+                listed(self.environment.sources.keys().map(String::as_str))
             ),
         };
         self.fault(tree, format!("there is no source {name}"), Some(remedy))
@@ -133,7 +133,7 @@ impl Checker<'_> {
     fn field(&mut self, tree: &IdedExpr, select: &SelectExpr) -> Type {
         if let Expr::Ident(source) = &select.operand.expr
             && !self.locals.contains(source)
-            && let Some(fields) = self.vocabulary.sources.get(source)
+            && let Some(fields) = self.environment.sources.get(source)
         {
             if select.field == METRICS && known_metrics(fields.as_deref()) {
                 let usage = format!("{source}.metrics('name{{label=\"x\"}}')");

@@ -65,12 +65,12 @@ impl fmt::Display for Type {
 
 /// The sources that expressions may name, and the fields of each.
 #[derive(Clone, Debug, Default)]
-pub struct Vocabulary {
+pub struct Environment {
     /// `None` where a source is there but could not be read: nothing is said of its fields then.
     pub(super) sources: BTreeMap<String, Option<Vec<(&'static str, Type)>>>,
 }
 
-impl Vocabulary {
+impl Environment {
     /// The vocabulary of these sources.
     #[must_use]
     pub fn new<'a>(sources: impl IntoIterator<Item = &'a Source>) -> Self {
@@ -118,7 +118,7 @@ fn fields(kind: &Kind) -> Vec<(&'static str, Type)> {
         }
         Kind::Command(command) => {
             fields.push(("exit", Type::Number));
-            if command.reads == Reads::Plugin {
+            if command.reads == Reads::Nagios {
                 fields.extend([("text", Type::Text), ("perf", Type::Map)]);
             }
             command.reads.format()

@@ -26,7 +26,7 @@ mod suggest;
 mod syntax;
 pub mod template;
 
-pub use environment::{Type, Vocabulary};
+pub use environment::{Environment, Type};
 pub use scope::Scope;
 pub(crate) use suggest::closest;
 pub use syntax::{MAX_NESTING, MAX_SOURCE};
@@ -130,13 +130,13 @@ impl Expression {
     pub fn compile(
         text: &str,
         expected: Type,
-        vocabulary: &Vocabulary,
+        environment: &Environment,
     ) -> Result<Self, Vec<Fault>> {
         syntax::bounded(text).map_err(|fault| vec![fault])?;
         let compiled = std::thread::scope(|scope| {
             std::thread::Builder::new()
                 .stack_size(COMPILE_STACK)
-                .spawn_scoped(scope, || Self::compile_here(text, expected, vocabulary))
+                .spawn_scoped(scope, || Self::compile_here(text, expected, environment))
                 .map(std::thread::ScopedJoinHandle::join)
         });
         let whole = |message: &str| vec![Fault::new(0..text.len(), message)];
@@ -150,11 +150,11 @@ impl Expression {
     fn compile_here(
         text: &str,
         expected: Type,
-        vocabulary: &Vocabulary,
+        environment: &Environment,
     ) -> Result<Self, Vec<Fault>> {
         let program = Program::compile(text).map_err(|errors| syntax::faults(text, &errors))?;
         let info = program.source_info();
-        let checked = check::check(text, program.expression(), info, vocabulary);
+        let checked = check::check(text, program.expression(), info, environment);
         let (uses, result) = checked?;
         if !result.may_be(expected) {
             return Err(vec![Fault::new(
@@ -299,7 +299,7 @@ impl Expression {
         })
     }
 
-    /// The values of readings that it looks at, with the same names, for people: numbers, truths and texts.
+    /// The values of readings that it looks at, with the same names, for people: numbers, rule_states and texts.
     pub fn values_used<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = (&'a str, String)> {
         self.shown.iter().filter_map(|(label, tree)| {
             let value = match Value::resolve(tree, scope.context()).ok()? {

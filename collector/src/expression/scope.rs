@@ -1,4 +1,4 @@
-//! What expressions see of the world: the fields of each source's latest reading, as variables.
+//! What expressions see of the context: the fields of each source's latest reading, as variables.
 
 use super::environment::METRICS;
 use super::functions::{self, Budget};

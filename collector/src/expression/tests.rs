@@ -2,7 +2,7 @@ mod bounds;
 mod faults;
 
 use super::*;
-use crate::filters::debounce::Confirm;
+use crate::filters::debounce::DebouncePolicy;
 use crate::reading::{Content, Failure, Reading, Reason};
 use crate::source::{Format, Kind, Source, file, http, system};
 use agentcheck_common::BootTime;
@@ -11,10 +11,10 @@ use std::time::Duration;
 fn source(name: &str, kind: Kind) -> Source {
     Source {
         name: name.to_owned(),
-        every: Duration::from_secs(2),
+        interval: Duration::from_secs(2),
         timeout: Duration::from_secs(1),
         jitter: Duration::ZERO,
-        confirm: Confirm::default(),
+        debounce: DebouncePolicy::default(),
         kind,
     }
 }
@@ -75,7 +75,7 @@ fn scope() -> Scope<'static> {
 }
 
 fn compile(text: &str) -> Result<Expression, Vec<Fault>> {
-    Expression::compile(text, Type::Unknown, &Vocabulary::new(&sources()))
+    Expression::compile(text, Type::Unknown, &Environment::new(&sources()))
 }
 
 fn number(text: &str) -> Result<f64, String> {
@@ -156,7 +156,7 @@ fn numbers_mix_as_people_expect() {
 }
 
 #[test]
-fn truths() {
+fn rule_states() {
     for (text, expected) in [
         ("app.json.state == 'active'", true),
         ("app.json.state != 'active'", false),

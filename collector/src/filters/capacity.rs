@@ -13,18 +13,18 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Terms {
     /// Requests a second at a utilization of 1 that make a weight of 100; positive.
-    pub full: f64,
+    pub reference_rate: f64,
     /// How much of a utilization a rate of nothing but errors counts as; not negative.
-    pub penalty: f64,
+    pub error_penalty: f64,
     /// How long there has to be traffic before its weight is trusted.
-    pub blackout: Duration,
+    pub blackout_period: Duration,
     /// How long a weight is held without traffic.
-    pub expire: Duration,
+    pub expiration_period: Duration,
 }
 
 /// What is remembered of one service.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
-pub struct Memory {
+pub struct CapacityMemory {
     /// Since when there is traffic, interrupted for less than `expire`.
     pub since: Option<BootTime>,
     /// The last weight that was trusted, and when.
@@ -33,7 +33,7 @@ pub struct Memory {
     pub seen: Option<BootTime>,
 }
 
-impl Memory {
+impl CapacityMemory {
     /// The application was started again, or comes back from being out: its first moments say little.
     pub fn start_again(&mut self) {
         self.since = None;
@@ -42,7 +42,7 @@ impl Memory {
 
 /// What was seen: all of it finite.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Seen {
+pub struct Sample {
     /// Requests served a second.
     pub rate: f64,
     /// How busy the server was; 1 is all of it, and it may be more.
@@ -63,10 +63,15 @@ pub enum Basis {
 }
 
 /// The weight in per cent, not yet bounded.
-pub fn weight(terms: &Terms, memory: &mut Memory, seen: Seen, now: BootTime) -> (f64, Basis) {
+pub fn weight(
+    terms: &Terms,
+    memory: &mut CapacityMemory,
+    seen: Sample,
+    now: BootTime,
+) -> (f64, Basis) {
     let measured = measure(terms, seen);
     if measured.is_some() {
-        let gone = |seen: BootTime| now.since(seen) >= terms.expire;
+        let gone = |seen: BootTime| now.since(seen) >= terms.expiration_period;
         if memory.since.is_none() || memory.seen.is_none_or(gone) {
             memory.since = Some(now);
         }
@@ -74,13 +79,13 @@ pub fn weight(terms: &Terms, memory: &mut Memory, seen: Seen, now: BootTime) -> 
     }
     let trusted = memory
         .since
-        .is_some_and(|since| now.since(since) >= terms.blackout);
+        .is_some_and(|since| now.since(since) >= terms.blackout_period);
     match (measured, memory.held) {
         (Some(weight), _) if trusted => {
             memory.held = Some((weight, now));
             (weight, Basis::Measured)
         }
-        (_, Some((held, at))) if now.since(at) < terms.expire => (held, Basis::Held),
+        (_, Some((held, at))) if now.since(at) < terms.expiration_period => (held, Basis::Held),
         _ => {
             memory.held = None;
             (100.0, Basis::Unmeasured)
@@ -89,13 +94,13 @@ pub fn weight(terms: &Terms, memory: &mut Memory, seen: Seen, now: BootTime) -> 
 }
 
 /// The formula; none without traffic or utilization, of which nothing follows.
-fn measure(terms: &Terms, seen: Seen) -> Option<f64> {
+fn measure(terms: &Terms, seen: Sample) -> Option<f64> {
     if seen.rate <= 0.0 || seen.utilization <= 0.0 {
         return None;
     }
     let failing = (seen.errors.max(0.0) / seen.rate).min(1.0);
-    let cost = seen.utilization + failing * terms.penalty;
-    let weight = 100.0 * (seen.rate / cost / terms.full);
+    let cost = seen.utilization + failing * terms.error_penalty;
+    let weight = 100.0 * (seen.rate / cost / terms.reference_rate);
     weight.is_finite().then_some(weight)
 }
 
@@ -104,14 +109,14 @@ mod tests {
     use super::*;
 
     const TERMS: Terms = Terms {
-        full: 200.0,
-        penalty: 1.0,
-        blackout: Duration::from_secs(10),
-        expire: Duration::from_secs(180),
+        reference_rate: 200.0,
+        error_penalty: 1.0,
+        blackout_period: Duration::from_secs(10),
+        expiration_period: Duration::from_secs(180),
     };
 
-    fn seen(rate: f64, utilization: f64, errors: f64) -> Seen {
-        Seen {
+    fn seen(rate: f64, utilization: f64, errors: f64) -> Sample {
+        Sample {
             rate,
             utilization,
             errors,
@@ -139,8 +144,8 @@ mod tests {
     }
 
     /// What is given at times in seconds.
-    fn played(steps: &[(u64, Seen)]) -> Vec<(f64, Basis)> {
-        let mut memory = Memory::default();
+    fn played(steps: &[(u64, Sample)]) -> Vec<(f64, Basis)> {
+        let mut memory = CapacityMemory::default();
         let at = |seconds: u64| BootTime(seconds * 1_000_000_000);
         steps
             .iter()

@@ -6,14 +6,14 @@ use std::fmt;
 
 /// So many of the last so many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Count {
+pub struct Threshold {
     /// How many must agree.
     pub needed: u8,
     /// Out of how many, the latest among them.
     pub of: u8,
 }
 
-impl Count {
+impl Threshold {
     /// One is enough.
     pub const ONE: Self = Self { needed: 1, of: 1 };
 
@@ -35,7 +35,7 @@ impl Count {
     }
 }
 
-impl fmt::Display for Count {
+impl fmt::Display for Threshold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} of {}", self.needed, self.of)
     }
@@ -43,26 +43,26 @@ impl fmt::Display for Count {
 
 /// When a source counts as failed, and when as back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Confirm {
+pub struct DebouncePolicy {
     /// So many failed polls make it failed.
-    pub fail_after: Count,
+    pub fail_after: Threshold,
     /// So many good polls make it good again.
-    pub recover_after: Count,
+    pub recover_after: Threshold,
 }
 
-impl Default for Confirm {
+impl Default for DebouncePolicy {
     /// Every poll is believed.
     fn default() -> Self {
         Self {
-            fail_after: Count::ONE,
-            recover_after: Count::ONE,
+            fail_after: Threshold::ONE,
+            recover_after: Threshold::ONE,
         }
     }
 }
 
 /// What a source counts as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Standing {
+pub enum SourceHealth {
     /// Not enough polls have failed to say so, and none was good.
     #[default]
     Unknown,
@@ -74,30 +74,30 @@ pub enum Standing {
 
 /// The latest polls of one source, and what they make of it.
 #[derive(Clone, Debug, Default)]
-pub struct Confirmation {
-    standing: Standing,
+pub struct Debouncer {
+    standing: SourceHealth,
     /// Whether each was good, the latest last; since the standing last changed.
     polls: VecDeque<bool>,
 }
 
-impl Confirmation {
+impl Debouncer {
     /// Takes in whether the latest poll was good; gives what the source counts as from now on.
-    pub fn observe(&mut self, confirm: &Confirm, good: bool) -> Standing {
+    pub fn observe(&mut self, confirm: &DebouncePolicy, good: bool) -> SourceHealth {
         self.polls.push_back(good);
-        while self.polls.len() > usize::from(Count::MAX) {
+        while self.polls.len() > usize::from(Threshold::MAX) {
             self.polls.pop_front();
         }
-        let enough = |count: Count, wanted: bool| {
+        let enough = |count: Threshold, wanted: bool| {
             let latest = self.polls.iter().rev().take(usize::from(count.of));
             latest.filter(|good| **good == wanted).count() >= usize::from(count.needed)
         };
         let next = match self.standing {
             // Nothing speaks against the first good poll.
-            Standing::Unknown if good => Standing::Good,
-            Standing::Unknown | Standing::Good if enough(confirm.fail_after, false) => {
-                Standing::Failed
+            SourceHealth::Unknown if good => SourceHealth::Good,
+            SourceHealth::Unknown | SourceHealth::Good if enough(confirm.fail_after, false) => {
+                SourceHealth::Failed
             }
-            Standing::Failed if enough(confirm.recover_after, true) => Standing::Good,
+            SourceHealth::Failed if enough(confirm.recover_after, true) => SourceHealth::Good,
             same => same,
         };
         if next != self.standing {
@@ -115,17 +115,17 @@ mod tests {
 
     /// One character a poll: `+` good, `-` failed; and what the source counts as after each.
     fn played(fail_after: &str, recover_after: &str, polls: &str) -> String {
-        let confirm = Confirm {
-            fail_after: Count::parse(fail_after).unwrap(),
-            recover_after: Count::parse(recover_after).unwrap(),
+        let confirm = DebouncePolicy {
+            fail_after: Threshold::parse(fail_after).unwrap(),
+            recover_after: Threshold::parse(recover_after).unwrap(),
         };
-        let mut confirmation = Confirmation::default();
+        let mut confirmation = Debouncer::default();
         polls
             .chars()
             .map(|poll| match confirmation.observe(&confirm, poll == '+') {
-                Standing::Unknown => '?',
-                Standing::Good => 'g',
-                Standing::Failed => 'f',
+                SourceHealth::Unknown => '?',
+                SourceHealth::Good => 'g',
+                SourceHealth::Failed => 'f',
             })
             .collect()
     }
@@ -164,7 +164,7 @@ mod tests {
             ("three", None),
             ("-1", None),
         ] {
-            let parsed = Count::parse(text).map(|count| (count.needed, count.of));
+            let parsed = Threshold::parse(text).map(|count| (count.needed, count.of));
             assert_eq!(parsed, count, "{text}");
         }
     }

@@ -14,7 +14,7 @@ pub const MOST_KEPT: usize = 60;
 
 /// How a derived number follows from the one it is of.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Memory {
+pub enum Aggregation {
     /// Exponentially weighted moving average with this time constant: after it, 63% of a step are
     /// through. The first number is taken as it is.
     Ewma(Duration),
@@ -32,7 +32,7 @@ pub enum Memory {
     Percentile(f64, Duration),
 }
 
-impl Memory {
+impl Aggregation {
     /// How far back it looks: its window, or ten time constants, after which an average has forgotten.
     fn window(self) -> Duration {
         match self {
@@ -49,7 +49,7 @@ impl Memory {
 /// A number that is being derived.
 #[derive(Clone, Debug)]
 pub struct Derivation {
-    memory: Memory,
+    memory: Aggregation,
     /// The numbers of the window, oldest first; for an average the last result alone.
     numbers: VecDeque<(BootTime, f64)>,
 }
@@ -57,7 +57,7 @@ pub struct Derivation {
 impl Derivation {
     /// Nothing seen yet.
     #[must_use]
-    pub fn new(memory: Memory) -> Self {
+    pub fn new(memory: Aggregation) -> Self {
         Self {
             memory,
             numbers: VecDeque::new(),
@@ -84,8 +84,8 @@ impl Derivation {
         let one = |few: &[(BootTime, f64)]| {
             let few = few.iter().copied();
             match self.memory {
-                Memory::Min(_) => few.min_by(|a, b| a.1.total_cmp(&b.1)),
-                Memory::Max(_) => few.max_by(|a, b| a.1.total_cmp(&b.1)),
+                Aggregation::Min(_) => few.min_by(|a, b| a.1.total_cmp(&b.1)),
+                Aggregation::Max(_) => few.max_by(|a, b| a.1.total_cmp(&b.1)),
                 _ => few.last(),
             }
         };
@@ -94,7 +94,7 @@ impl Derivation {
 
     /// Goes on at `now` from what was kept. Nothing is believed that is older than the window or of a time to
     /// come, that is not finite or not in order: it may be anybody's.
-    pub fn go_on(&mut self, kept: &[(BootTime, f64)], now: BootTime) {
+    pub fn restore(&mut self, kept: &[(BootTime, f64)], now: BootTime) {
         let oldest = self.memory.window();
         for (at, number) in kept.iter().take(MOST_KEPT) {
             let last = self.numbers.back().copied();
@@ -106,7 +106,7 @@ impl Derivation {
     }
 
     fn take(&mut self, at: BootTime, number: f64, last: Option<(BootTime, f64)>) {
-        if let Memory::Ewma(tau) = self.memory {
+        if let Aggregation::Ewma(tau) = self.memory {
             let smoothed = match last {
                 Some((before, value)) => {
                     let passed = at.since(before).as_secs_f64();
@@ -123,7 +123,7 @@ impl Derivation {
         let window = self.memory.window();
         self.numbers.push_back((at, number));
         // A rate keeps the number with which the window begins, to see the rise since then.
-        let rate = matches!(self.memory, Memory::Rate(_));
+        let rate = matches!(self.memory, Aggregation::Rate(_));
         let past = |numbers: &VecDeque<(BootTime, f64)>| match numbers.get(usize::from(rate)) {
             Some((oldest, _)) if rate => at.since(*oldest) >= window,
             Some((oldest, _)) => at.since(*oldest) > window,
@@ -138,13 +138,13 @@ impl Derivation {
         let numbers = self.numbers.iter().map(|(_, number)| *number);
         let count = f64::from(u32::try_from(self.numbers.len()).ok()?);
         match self.memory {
-            Memory::Ewma(_) => self.numbers.back().map(|(_, number)| *number),
-            Memory::Rate(_) => self.rate(),
-            Memory::Min(_) => numbers.reduce(f64::min),
-            Memory::Max(_) => numbers.reduce(f64::max),
+            Aggregation::Ewma(_) => self.numbers.back().map(|(_, number)| *number),
+            Aggregation::Rate(_) => self.rate(),
+            Aggregation::Min(_) => numbers.reduce(f64::min),
+            Aggregation::Max(_) => numbers.reduce(f64::max),
             // Divided before summing, so that large numbers do not overflow.
-            Memory::Mean(_) => numbers.map(|number| number / count).reduce(|a, b| a + b),
-            Memory::Percentile(percent, _) => {
+            Aggregation::Mean(_) => numbers.map(|number| number / count).reduce(|a, b| a + b),
+            Aggregation::Percentile(percent, _) => {
                 let mut sorted: Vec<f64> = numbers.collect();
                 sorted.sort_by(f64::total_cmp);
                 let rank = (percent / 100.0 * count).ceil().clamp(1.0, count);
@@ -202,7 +202,7 @@ impl Counters {
         self.counters.retain(|id, _| there.contains(id.as_str()));
         let mut rates = Vec::new();
         for (id, count) in shown.iter().take(MOST_COUNTERS) {
-            let memory = Memory::Rate(self.window);
+            let memory = Aggregation::Rate(self.window);
             let counter = self
                 .counters
                 .entry((*id).to_owned())
@@ -222,7 +222,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     /// The derived numbers, to a thousandth, for numbers at seconds.
-    fn derived(memory: Memory, numbers: &[(u64, f64)]) -> Vec<Option<f64>> {
+    fn derived(memory: Aggregation, numbers: &[(u64, f64)]) -> Vec<Option<f64>> {
         let mut derivation = Derivation::new(memory);
         numbers
             .iter()
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn ewma_with_irregular_steps() {
-        let tau = Memory::Ewma(5 * SECOND);
+        let tau = Aggregation::Ewma(5 * SECOND);
         // After one time constant 63.2% of a step are through, in one step or in five.
         assert_eq!(derived(tau, &[(0, 0.0), (5, 100.0)])[1], Some(63.212));
         let many: Vec<_> = std::iter::once((0, 0.0))
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn rates_survive_resets() {
-        let rate = Memory::Rate(10 * SECOND);
+        let rate = Aggregation::Rate(10 * SECOND);
         assert_eq!(
             derived(rate, &[(0, 100.0), (2, 120.0), (4, 160.0), (6, 10.0)]),
             [None, Some(10.0), Some(15.0), Some(11.667)]
@@ -266,12 +266,12 @@ mod tests {
         let at = |seconds: u64| BootTime(seconds * 1_000_000_000);
         let minute = 60 * SECOND;
         let memories = [
-            Memory::Ewma(5 * SECOND),
-            Memory::Rate(minute),
-            Memory::Min(minute),
-            Memory::Max(minute),
-            Memory::Mean(minute),
-            Memory::Percentile(50.0, minute),
+            Aggregation::Ewma(5 * SECOND),
+            Aggregation::Rate(minute),
+            Aggregation::Min(minute),
+            Aggregation::Max(minute),
+            Aggregation::Mean(minute),
+            Aggregation::Percentile(50.0, minute),
         ];
         for memory in memories {
             let mut one = Derivation::new(memory);
@@ -279,7 +279,7 @@ mod tests {
                 one.observe(at(second), number);
             }
             let mut other = Derivation::new(memory);
-            other.go_on(&one.kept(), at(5));
+            other.restore(&one.kept(), at(5));
             assert_eq!(
                 other.observe(at(6), 8.0),
                 one.observe(at(6), 8.0),
@@ -287,7 +287,7 @@ mod tests {
             );
             // Far from it: nothing that is older than the window.
             let mut late = Derivation::new(memory);
-            late.go_on(&one.kept(), at(600));
+            late.restore(&one.kept(), at(600));
             assert!(late.numbers.is_empty(), "{memory:?}");
         }
     }
@@ -309,19 +309,22 @@ mod tests {
             let kept = full.kept();
             assert!(kept.len() <= MOST_KEPT && kept.len() > MOST_KEPT / 2);
             let mut after = Derivation::new(memory);
-            after.go_on(&kept, at(1000));
+            after.restore(&kept, at(1000));
             (full.value().unwrap(), after.value().unwrap())
         };
         let window = 1000 * SECOND;
-        assert_eq!(full(Memory::Min(window)), (-5.0, -5.0));
-        assert_eq!(full(Memory::Max(window)), (5000.0, 5000.0));
-        for memory in [Memory::Mean(window), Memory::Percentile(50.0, window)] {
+        assert_eq!(full(Aggregation::Min(window)), (-5.0, -5.0));
+        assert_eq!(full(Aggregation::Max(window)), (5000.0, 5000.0));
+        for memory in [
+            Aggregation::Mean(window),
+            Aggregation::Percentile(50.0, window),
+        ] {
             let (before, after) = full(memory);
             assert!((before - after).abs() < 20.0, "{memory:?} {before} {after}");
         }
-        let mut suspicious = Derivation::new(Memory::Max(window));
+        let mut suspicious = Derivation::new(Aggregation::Max(window));
         let long: Vec<_> = (0..500).map(|tenth| (at(tenth), 1.0)).collect();
-        suspicious.go_on(&long, at(1000));
+        suspicious.restore(&long, at(1000));
         assert_eq!(suspicious.numbers.len(), MOST_KEPT);
         let strange = [
             (at(70), f64::NAN),
@@ -329,7 +332,7 @@ mod tests {
             (at(75), 9.0),
             (at(2000), 9.0),
         ];
-        suspicious.go_on(&strange, at(1000));
+        suspicious.restore(&strange, at(1000));
         assert_eq!(suspicious.value(), Some(2.0));
     }
 
@@ -352,14 +355,14 @@ mod tests {
         let numbers = [(0, 5.0), (1, 1.0), (2, 9.0), (12, 3.0)];
         let over = 10 * SECOND;
         let last = |memory| derived(memory, &numbers)[3];
-        assert_eq!(last(Memory::Min(over)), Some(3.0));
-        assert_eq!(last(Memory::Max(over)), Some(9.0));
-        assert_eq!(last(Memory::Mean(over)), Some(6.0));
+        assert_eq!(last(Aggregation::Min(over)), Some(3.0));
+        assert_eq!(last(Aggregation::Max(over)), Some(9.0));
+        assert_eq!(last(Aggregation::Mean(over)), Some(6.0));
         let hundred: Vec<_> = (1..=100_u32)
             .map(|n| (u64::from(n), f64::from(n)))
             .collect();
         let percentile = |percent| {
-            let memory = Memory::Percentile(percent, 1000 * SECOND);
+            let memory = Aggregation::Percentile(percent, 1000 * SECOND);
             derived(memory, &hundred)[99]
         };
         assert_eq!(percentile(95.0), Some(95.0));
@@ -370,10 +373,10 @@ mod tests {
     #[test]
     fn nothing_strange_comes_out() {
         let memories = [
-            Memory::Ewma(SECOND),
-            Memory::Rate(SECOND),
-            Memory::Mean(SECOND),
-            Memory::Percentile(50.0, SECOND),
+            Aggregation::Ewma(SECOND),
+            Aggregation::Rate(SECOND),
+            Aggregation::Mean(SECOND),
+            Aggregation::Percentile(50.0, SECOND),
         ];
         let strange = [1e308, -1e308, 1e308, f64::NAN, f64::INFINITY, 0.0, -0.0];
         for memory in memories {

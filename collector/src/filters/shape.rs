@@ -11,7 +11,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shaping {
     /// The time constant of the average; none takes the weight as it is.
-    pub smooth: Option<Duration>,
+    pub ewma: Option<Duration>,
     /// How a server that comes back gets its share again.
     pub ramp: Option<Ramp>,
     /// The greatest weight.
@@ -19,9 +19,9 @@ pub struct Shaping {
     /// The least weight, at least 1 and at most `ceiling`.
     pub floor: Percent,
     /// By how many points a second the weight rises at most; positive.
-    pub step_up: Option<f64>,
+    pub max_rise: Option<f64>,
     /// By how many points a second it falls at most; positive.
-    pub step_down: Option<f64>,
+    pub max_fall: Option<f64>,
     /// By how many points it has to differ from what is being said before something else is said; at the
     /// ceiling and at the floor it need not.
     pub dead_band: f64,
@@ -30,12 +30,12 @@ pub struct Shaping {
 impl Default for Shaping {
     fn default() -> Self {
         Self {
-            smooth: None,
+            ewma: None,
             ramp: None,
             ceiling: Percent::FULL,
             floor: LEAST_FLOOR,
-            step_up: None,
-            step_down: None,
+            max_rise: None,
+            max_fall: None,
             dead_band: 0.0,
         }
     }
@@ -61,7 +61,7 @@ pub struct Ramp {
 
 /// What the shaping of one service remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
-pub struct Memory {
+pub struct ShapeMemory {
     /// The average, and when it was taken.
     pub smoothed: Option<(f64, BootTime)>,
     /// Since when the server comes back.
@@ -69,10 +69,10 @@ pub struct Memory {
     /// Where the steps are, and since when.
     pub stepped: Option<(f64, BootTime)>,
     /// What is being said.
-    pub said: Option<u16>,
+    pub last_percent: Option<u16>,
 }
 
-impl Memory {
+impl ShapeMemory {
     /// Begins a ramp: steps and dead band do not hold up the fall to where it begins.
     pub fn begin_ramp(&mut self, now: BootTime) {
         self.ramp = Some(now);
@@ -82,13 +82,13 @@ impl Memory {
     /// The server was taken out: what is said next has nothing to do with what was said before.
     pub fn taken_out(&mut self) {
         self.stepped = None;
-        self.said = None;
+        self.last_percent = None;
     }
 
     /// Something else than the weight decided to say `percent`: the weight goes on from there.
     pub fn replaced(&mut self, percent: Percent, now: BootTime) {
         self.stepped = Some((f64::from(percent.get()), now));
-        self.said = Some(percent.get());
+        self.last_percent = Some(percent.get());
     }
 }
 
@@ -112,7 +112,7 @@ pub struct Shaped {
 }
 
 /// Takes a raw weight through all stages. What is not finite counts as 0.
-pub fn shape(shaping: &Shaping, memory: &mut Memory, raw: f64, now: BootTime) -> Shaped {
+pub fn shape(shaping: &Shaping, memory: &mut ShapeMemory, raw: f64, now: BootTime) -> Shaped {
     let floor = f64::from(shaping.floor.get());
     let ceiling = f64::from(shaping.ceiling.get()).max(floor);
     // Beyond its ends a weight says nothing, but would weigh on the average for long.
@@ -121,8 +121,8 @@ pub fn shape(shaping: &Shaping, memory: &mut Memory, raw: f64, now: BootTime) ->
     } else {
         0.0
     };
-    let smoothed = smooth(shaping.smooth, memory.smoothed, usable, now);
-    memory.smoothed = shaping.smooth.map(|_| (smoothed, now));
+    let smoothed = smooth(shaping.ewma, memory.smoothed, usable, now);
+    memory.smoothed = shaping.ewma.map(|_| (smoothed, now));
     if let (Some(since), Some(ramp)) = (memory.ramp, shaping.ramp)
         && now.since(since) >= ramp.window
     {
@@ -142,11 +142,11 @@ pub fn shape(shaping: &Shaping, memory: &mut Memory, raw: f64, now: BootTime) ->
         None => bounded,
     };
     memory.stepped = Some((stepped, now));
-    let said = memory.said.map(f64::from);
+    let said = memory.last_percent.map(f64::from);
     let whole = dead_band(shaping.dead_band, said, stepped, floor, ceiling);
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // floor..=ceiling
     let whole = whole as u16;
-    memory.said = Some(whole);
+    memory.last_percent = Some(whole);
     Shaped {
         raw,
         smoothed,
@@ -194,9 +194,9 @@ fn share(ramp: &Ramp, passed: Duration) -> f64 {
 /// As far from `before` towards `target` as `passed` seconds allow.
 fn step(shaping: &Shaping, before: f64, target: f64, passed: f64) -> f64 {
     let (rate, sign) = if target >= before {
-        (shaping.step_up, 1.0)
+        (shaping.max_rise, 1.0)
     } else {
-        (shaping.step_down, -1.0)
+        (shaping.max_fall, -1.0)
     };
     match rate {
         Some(rate) if (target - before).abs() > rate * passed => before + sign * rate * passed,

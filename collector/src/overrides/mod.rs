@@ -156,7 +156,7 @@ pub struct Override {
 /// A command that the balancers' own drain and maint be lifted, for a while.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Lift {
+pub struct ReadyWindow {
     /// [`VERSION`]
     pub version: u32,
     /// Which one it is.
@@ -167,7 +167,7 @@ pub struct Lift {
     pub end: Moment,
 }
 
-impl Lift {
+impl ReadyWindow {
     /// Until when it lasts, on the clock of this boot.
     #[must_use]
     pub fn ends(&self, now: &Now<'_>) -> BootTime {
@@ -200,11 +200,11 @@ impl Scope {
 
 /// The stage of an override that stands now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing<'o> {
+pub struct ActiveOverride<'o> {
     /// For whom it is.
     pub scope: Scope,
     /// The whole of it.
-    pub of: &'o Override,
+    pub order: &'o Override,
     /// Which stage.
     pub stage: usize,
     /// What is wanted.
@@ -212,14 +212,14 @@ pub struct Standing<'o> {
     /// When this stage ends at the latest.
     pub ends: Option<BootTime>,
     /// When all of it is over.
-    pub over: Option<BootTime>,
+    pub expires: Option<BootTime>,
 }
 
 impl Override {
     /// The stage that stands now; none where it is over. `reached` is whether the first stage's condition
     /// was seen to hold.
     #[must_use]
-    pub fn standing(&self, scope: Scope, reached: bool, now: &Now<'_>) -> Option<Standing<'_>> {
+    pub fn active(&self, scope: Scope, reached: bool, now: &Now<'_>) -> Option<ActiveOverride<'_>> {
         let end = |stage: &Stage| stage.end.as_ref().map(|end| end.here(&self.set, now));
         let over = self.stages.last().and_then(end);
         let (stage, found) = self.stages.iter().enumerate().find(|(at, stage)| {
@@ -231,13 +231,13 @@ impl Override {
         if over.is_some_and(|over| over <= now.at) {
             return None;
         }
-        Some(Standing {
+        Some(ActiveOverride {
             scope,
-            of: self,
+            order: self,
             stage,
             action: found.action,
             ends: end(found),
-            over,
+            expires: over,
         })
     }
 
@@ -275,14 +275,14 @@ impl Override {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effective<'o> {
     /// What decides in the place of the rules.
-    pub forced: Option<Standing<'o>>,
+    pub forced: Option<ActiveOverride<'o>>,
     /// The ceiling on whatever decides.
-    pub limit: Option<Standing<'o>>,
+    pub limit: Option<ActiveOverride<'o>>,
 }
 
 impl<'o> Effective<'o> {
     /// Out of all that stand, in any order.
-    pub fn of(standing: impl IntoIterator<Item = Standing<'o>>) -> Self {
+    pub fn of(standing: impl IntoIterator<Item = ActiveOverride<'o>>) -> Self {
         let mut effective = Self::default();
         for one in standing {
             match one.action {
@@ -295,7 +295,7 @@ impl<'o> Effective<'o> {
                     }
                 }
                 _ => {
-                    let wider = |before: &Standing<'_>| one.scope > before.scope;
+                    let wider = |before: &ActiveOverride<'_>| one.scope > before.scope;
                     if effective.forced.as_ref().is_none_or(wider) {
                         effective.forced = Some(one);
                     }

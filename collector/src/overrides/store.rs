@@ -4,7 +4,7 @@
 //! Who may set an override is who may write to the directory. What stands in it is read without following
 //! links, regular files only, and bounded; it is written readable for the collector whatever the umask is.
 
-use super::{Lift, Override, VERSION};
+use super::{Override, ReadyWindow, VERSION};
 use crate::sys::accounts::Accounts;
 use crate::sys::state_file::{is_of_the_system, read_bounded, replace_in};
 use fs2::FileExt;
@@ -46,7 +46,7 @@ pub struct Stored {
     /// The overrides, by the name of the service, or [`ALL`].
     pub overrides: BTreeMap<String, Override>,
     /// The lifts, in the same way.
-    pub lifts: BTreeMap<String, Lift>,
+    pub ready_windows: BTreeMap<String, ReadyWindow>,
     /// What could not be used, and why: one line each.
     pub faults: Vec<String>,
     /// The files among those that could not be read: what stands in them is not known.
@@ -61,8 +61,8 @@ impl Stored {
             if let Some((name, known)) = known(&before.overrides, file, OVERRIDE) {
                 self.overrides.insert(name, known);
             }
-            if let Some((name, known)) = known(&before.lifts, file, LIFT) {
-                self.lifts.insert(name, known);
+            if let Some((name, known)) = known(&before.ready_windows, file, LIFT) {
+                self.ready_windows.insert(name, known);
             }
         }
     }
@@ -103,9 +103,9 @@ pub fn read(directory: &Path) -> io::Result<Stored> {
                     stored.overrides.insert(name.to_owned(), found);
                 }
             }),
-            (_, Some(name)) => read_lift(directory, name).map(|found| {
+            (_, Some(name)) => read_ready_window(directory, name).map(|found| {
                 if let Some(found) = found {
-                    stored.lifts.insert(name.to_owned(), found);
+                    stored.ready_windows.insert(name.to_owned(), found);
                 }
             }),
             (None, None) => Ok(()),
@@ -138,12 +138,12 @@ pub fn read_override(directory: &Path, name: &str) -> io::Result<Option<Override
     Ok(Some(found))
 }
 
-fn read_lift(directory: &Path, name: &str) -> io::Result<Option<Lift>> {
+fn read_ready_window(directory: &Path, name: &str) -> io::Result<Option<ReadyWindow>> {
     let path = directory.join(format!("{name}{LIFT}"));
     let Some((content, _)) = content(&path)? else {
         return Ok(None);
     };
-    let lift: Lift = serde_json::from_slice(&content)?;
+    let lift: ReadyWindow = serde_json::from_slice(&content)?;
     if lift.version != VERSION {
         let fault = format!("version {}, this program knows {VERSION}", lift.version);
         return Err(io::Error::new(io::ErrorKind::InvalidData, fault));
@@ -275,7 +275,7 @@ impl Locked {
     ///
     /// # Errors
     /// Those of writing.
-    pub fn lift(&self, name: &str, lift: &Lift) -> io::Result<()> {
+    pub fn set_ready_window(&self, name: &str, lift: &ReadyWindow) -> io::Result<()> {
         let content = serde_json::to_vec(lift)?;
         let file = format!("{name}{LIFT}");
         replace_in(self.opened.as_fd(), &file, MODE, &content)
@@ -291,7 +291,7 @@ impl Locked {
             // It is over for everybody who can read the clock.
             let _ = self.remove(name);
         }
-        let lift = read_lift(&self.directory, name);
+        let lift = read_ready_window(&self.directory, name);
         if lift.is_ok_and(|lift| lift.is_some_and(|lift| lift.id == id)) {
             let _ = unlinkat(&self.opened, format!("{name}{LIFT}"), AtFlags::empty());
         }

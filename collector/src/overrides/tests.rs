@@ -41,7 +41,7 @@ fn stages_follow_one_another_and_end() {
     );
     let action = |seconds| {
         let now = at(&boot, seconds, 0);
-        let standing = staged.standing(Scope::Service, false, &now)?;
+        let standing = staged.active(Scope::Service, false, &now)?;
         Some(standing.action)
     };
     assert_eq!(action(100), Some(Action::Drain));
@@ -63,7 +63,7 @@ fn a_condition_ends_the_first_stage_alone() {
     let action = |reached, seconds| {
         let now = at(&boot, seconds, 0);
         staged
-            .standing(Scope::Service, reached, &now)
+            .active(Scope::Service, reached, &now)
             .map(|standing| standing.action)
     };
     assert_eq!(action(false, 200), Some(Action::Drain));
@@ -77,7 +77,7 @@ fn after_a_reboot_the_wall_clock_counts() {
     let drain = one(&at(&before, 100, 1_000_000), &[(Action::Drain, Some(HOUR))]);
     let ends = |seconds, wall| {
         let now = at(&after, seconds, wall);
-        let standing = drain.standing(Scope::All, false, &now)?;
+        let standing = drain.active(Scope::All, false, &now)?;
         Some(standing.ends.unwrap().since(now.at).as_secs())
     };
     assert_eq!(ends(5, 1_000_600), Some(3000));
@@ -86,7 +86,7 @@ fn after_a_reboot_the_wall_clock_counts() {
     assert_eq!(ends(5, 0), Some(3600));
     // On the same boot no clock step matters.
     let now = at(&before, 200, 0);
-    assert!(drain.standing(Scope::All, false, &now).is_some());
+    assert!(drain.active(Scope::All, false, &now).is_some());
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn the_widest_scope_decides_and_the_least_limit() {
             .collect();
         let standing = overrides
             .iter()
-            .filter_map(|(scope, one)| one.standing(*scope, false, &now));
+            .filter_map(|(scope, one)| one.active(*scope, false, &now));
         let effective = Effective::of(standing);
         (
             effective.forced.as_ref().map(|forced| forced.action),
@@ -172,7 +172,7 @@ fn no_end_is_further_away_than_commands_set_it() {
     });
     for boot in [&this, &other] {
         let now = at(boot, 200, 1_000_100);
-        let standing = drain.standing(Scope::All, false, &now).unwrap();
+        let standing = drain.active(Scope::All, false, &now).unwrap();
         assert_eq!(standing.ends, Some(now.at.after(MAX_SPAN)));
     }
 }

@@ -1,5 +1,5 @@
 //! What one poll of a source found: the only thing that sources hand on, and all that evaluation sees
-//! of the world.
+//! of the context.
 
 pub mod prometheus;
 

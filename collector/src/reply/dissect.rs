@@ -32,7 +32,7 @@ pub struct Word {
     /// What it means by itself.
     pub meaning: Meaning,
     /// A later word of its category takes its place.
-    pub overruled: bool,
+    pub superseded: bool,
 }
 
 /// What a word means.
@@ -114,7 +114,7 @@ pub fn dissect(bytes: &[u8], reader: Reader) -> Dissection {
     };
     let line = line.strip_suffix(b"\n").or(line.strip_suffix(b"\r"));
     let (mut words, description) = split(line.unwrap_or(bytes), reader);
-    overrule(&mut words);
+    supersede(&mut words);
     let mut dissection = Dissection {
         end,
         words,
@@ -168,7 +168,7 @@ fn split(line: &[u8], reader: Reader) -> (Vec<Word>, String) {
         words.push(Word {
             text: String::from_utf8_lossy(word).into_owned(),
             meaning: meaning(word, reader),
-            overruled: false,
+            superseded: false,
         });
         rest = after;
     }
@@ -264,7 +264,7 @@ fn strtol(text: &[u8]) -> Option<(i64, &[u8])> {
 }
 
 /// The last word of a category wins, whether it can be used or not.
-fn overrule(words: &mut [Word]) {
+fn supersede(words: &mut [Word]) {
     let category = |word: &Word| match word.meaning {
         Meaning::Operational(_) => Some(0_usize),
         Meaning::Administrative(_) => Some(1),
@@ -275,7 +275,7 @@ fn overrule(words: &mut [Word]) {
     let mut seen = [false; 4];
     for word in words.iter_mut().rev() {
         if let Some(seen) = category(word).and_then(|category| seen.get_mut(category)) {
-            word.overruled = *seen;
+            word.superseded = *seen;
             *seen = true;
         }
     }
@@ -285,7 +285,7 @@ impl Dissection {
     /// What a whole line changes, and what HAProxy shows of it.
     fn apply(&mut self) {
         let mut complaint = None;
-        for word in self.words.iter().filter(|word| !word.overruled) {
+        for word in self.words.iter().filter(|word| !word.superseded) {
             match &word.meaning {
                 Meaning::Operational(state) => self.effect.operational = Some(*state),
                 Meaning::Administrative(state) => self.effect.administrative = Some(*state),
@@ -295,7 +295,7 @@ impl Dissection {
             }
         }
         // Of the complaints about numbers that of the weight comes first, wherever it stands.
-        for word in self.words.iter().filter(|word| !word.overruled) {
+        for word in self.words.iter().filter(|word| !word.superseded) {
             match &word.meaning {
                 Meaning::Weight(Err(wrong)) => complaint = Some(*wrong),
                 Meaning::Maxconn(Err(wrong)) => complaint = complaint.or(Some(*wrong)),

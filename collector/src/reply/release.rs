@@ -8,7 +8,7 @@ use agentcheck_common::{Administrative, Description, Maxconn, Operational, Perce
 /// belongs to the operators, but where the agent had a word for it. `normal` is the limit of connections of a
 /// server that nothing limits, where it was managed; `why` is the description, where replies have one.
 #[must_use]
-pub fn last_word(said: &Reply, normal: Option<Maxconn>, why: &str) -> Reply {
+pub fn release_reply(said: &Reply, normal: Option<Maxconn>, why: &str) -> Reply {
     let why = if said.description.is_empty() {
         Description::NONE
     } else {
@@ -25,7 +25,7 @@ pub fn last_word(said: &Reply, normal: Option<Maxconn>, why: &str) -> Reply {
 
 /// A word of each kind that a state file says at any time, as far as there is one.
 #[must_use]
-pub fn ever_said(schedule: &Schedule<'_>) -> Reply {
+pub fn union_of_stages(schedule: &Schedule<'_>) -> Reply {
     let mut said = Reply::NOTHING;
     let mut moment = Some(schedule.from);
     // It says something from its beginning on, and nothing but replies.
@@ -63,7 +63,7 @@ mod tests {
         ] {
             let said = Reply::parse(said.as_bytes()).unwrap();
             let normal = normal.and_then(Maxconn::new);
-            assert_eq!(last_word(&said, normal, "gone").to_string(), last);
+            assert_eq!(release_reply(&said, normal, "gone").to_string(), last);
         }
     }
 
@@ -83,7 +83,7 @@ mod tests {
         ] {
             let file = format!("agentcheck 1 web\nboot {boot}\nfrom 10\n{stages}");
             let schedule = Schedule::decode(file.as_bytes()).unwrap();
-            assert_eq!(ever_said(&schedule).to_string(), all, "{stages}");
+            assert_eq!(union_of_stages(&schedule).to_string(), all, "{stages}");
         }
     }
 }

@@ -3,8 +3,8 @@
 
 mod stages;
 
-use crate::config::{Config, Of, Rule, Service, Weight};
-use crate::decision::evaluate::{Decided, Memory, Outcome, Truth, World};
+use crate::config::{Config, DerivedInput, Rule, Service, Weight};
+use crate::decision::evaluate::{DecisionSource, EvalContext, Outcome, RuleState, ServiceMemory};
 use crate::decision::plan::plan;
 use crate::expression::{Expression, Scope, Type};
 use crate::filters::derive;
@@ -34,9 +34,9 @@ pub struct Evaluation<'e> {
     /// The sources' polls, by index into the configuration's sources, in the order in which they were made.
     pub readings: &'e [(usize, Reading)],
     /// What evaluation looked at.
-    pub world: &'e World<'e>,
+    pub context: &'e EvalContext<'e>,
     /// What was remembered before.
-    pub before: &'e Memory,
+    pub before: &'e ServiceMemory,
     /// Where that comes from.
     pub origin: Origin,
     /// What the collector tells of the service.
@@ -92,7 +92,7 @@ impl Evaluation<'_> {
                 let again = if at > 0 { " again" } else { "" };
                 let text = format!("{}{again}: {}", source.name, polled(reading));
                 lines.push(("source", text));
-                let needed = source.confirm.fail_after;
+                let needed = source.debounce.fail_after;
                 if !reading.is_ok() && needed.needed > 1 {
                     let text = format!(
                         "{}: counted at once; the collector believes it after {needed} polls (fail_after)",
@@ -113,17 +113,17 @@ impl Evaluation<'_> {
                 continue;
             };
             let value = format!("{}.value", derived.name);
-            let value = Expression::compile(&value, Type::Number, &self.config.vocabulary());
+            let value = Expression::compile(&value, Type::Number, &self.config.environment());
             let value = value.map_or_else(|_| "?".to_owned(), |value| self.value(&value));
-            let from = match &derived.of {
-                Of::Number(of, derive::Memory::Rate(_)) => {
+            let from = match &derived.input {
+                DerivedInput::Number(of, derive::Aggregation::Rate(_)) => {
                     format!("the rise a second of {} between two polls", of.text())
                 }
-                Of::Number(of, _) => format!(
+                DerivedInput::Number(of, _) => format!(
                     "of {} in this look alone; the collector has more to go by",
                     of.text()
                 ),
-                Of::Rate(..) | Of::Histogram(..) => {
+                DerivedInput::Rate(..) | DerivedInput::Histogram(..) => {
                     "between two polls; the collector looks over its whole window".to_owned()
                 }
             };
@@ -138,28 +138,35 @@ impl Evaluation<'_> {
             .as_ref()
             .map(|verdict| &verdict.decided);
         for (index, rule) in self.service.rules.iter().enumerate() {
-            let before = self.before.truths.get(index).copied().flatten();
-            let after = self.outcome.memory.truths.get(index).copied().flatten();
-            let decides = matches!(decided, Some(Decided::Rule { index: of, .. }) if *of == index);
+            let before = self.before.rule_states.get(index).copied().flatten();
+            let after = self
+                .outcome
+                .memory
+                .rule_states
+                .get(index)
+                .copied()
+                .flatten();
+            let decides =
+                matches!(decided, Some(DecisionSource::Rule { index: of, .. }) if *of == index);
             let decides = if decides { ". It decides" } else { "" };
             let state = self.state(rule, before, after);
             lines.push(("rule", format!("{}: {state}{decides}", rule.name)));
-            let waits = !rule.enter_after.is_zero() || !rule.leave_after.is_zero();
-            if before.is_none() && (waits || rule.leave_when.is_some()) {
-                let text = "one look cannot tell what was before: for, leave_for and leave_when count as if it \
+            let waits = !rule.enter_after.is_zero() || !rule.clear_after.is_zero();
+            if before.is_none() && (waits || rule.clear_when.is_some()) {
+                let text = "one look cannot tell what was before: for, clear_for and clear_when count as if it \
                     had not held";
                 lines.push(("", text.to_owned()));
             }
         }
     }
 
-    fn state(&self, rule: &Rule, before: Option<Truth>, after: Option<Truth>) -> String {
-        let held = before.is_some_and(|before| before.held);
-        let (name, condition) = match &rule.leave_when {
-            Some(leave) if held => ("leave_when", leave),
+    fn state(&self, rule: &Rule, before: Option<RuleState>, after: Option<RuleState>) -> String {
+        let held = before.is_some_and(|before| before.active);
+        let (name, condition) = match &rule.clear_when {
+            Some(leave) if held => ("clear_when", leave),
             _ => ("when", &rule.when),
         };
-        let scope = self.world.scope;
+        let scope = self.context.scope;
         let said = match condition.truth(scope) {
             Ok(truth) => truth.to_string(),
             Err(unknown) => format!("unknown, {unknown}"),
@@ -169,15 +176,15 @@ impl Evaluation<'_> {
         let Some(after) = after else {
             return format!("unknown: {condition}");
         };
-        let holds = match (after.held, held) {
+        let holds = match (after.active, held) {
             (true, true) => "still holds",
             (true, false) => "holds",
             (false, true) => "holds no longer",
             (false, false) => "does not hold",
         };
-        let waits = after.changing.map(|since| {
-            let delay = if after.held {
-                rule.leave_after
+        let waits = after.pending_since.map(|since| {
+            let delay = if after.active {
+                rule.clear_after
             } else {
                 rule.enter_after
             };
@@ -193,12 +200,12 @@ impl Evaluation<'_> {
             .verdict
             .as_ref()
             .map(|verdict| &verdict.decided);
-        let asked = matches!(decided, Some(Decided::Weight(_)));
+        let asked = matches!(decided, Some(DecisionSource::Weight(_)));
         let not = if asked { "" } else { "; it does not decide" };
         match &self.service.weight {
             Weight::Full => lines.push(("weight", format!("100, since the service has none{not}"))),
             Weight::Expression(weight) => {
-                let used = used(weight, self.world.scope);
+                let used = used(weight, self.context.scope);
                 let value = self.value(weight);
                 lines.push(("weight", format!("{} = {value}{used}{not}", weight.text())));
             }
@@ -217,12 +224,12 @@ impl Evaluation<'_> {
                         format!("{name}: {} = {value}", expression.text()),
                     ));
                 }
-                let full = number(capacity.terms.full);
+                let full = number(capacity.terms.reference_rate);
                 let text = format!("100 * rate / (utilization + failing) / {full}{not}");
                 lines.push(("weight", text));
             }
         }
-        if let Some(Decided::Weight(weighed)) = decided {
+        if let Some(DecisionSource::Weight(weighed)) = decided {
             stages::told(self.service, self.before, weighed, self.now, lines);
         }
         if let Some(limit) = &self.service.maxconn {
@@ -235,7 +242,7 @@ impl Evaluation<'_> {
 
     fn value(&self, expression: &Expression) -> String {
         expression
-            .number(self.world.scope)
+            .number(self.context.scope)
             .map_or_else(|unknown| format!("unknown, {unknown}"), number)
     }
 
@@ -245,10 +252,10 @@ impl Evaluation<'_> {
             lines.push(("reply", text.to_owned()));
             return;
         };
-        if let Decided::Failure(why) = &verdict.decided {
+        if let DecisionSource::Failure(why) = &verdict.decided {
             lines.push(("failure", format!("{why}; on_failure answers")));
         }
-        if let Decided::Rule {
+        if let DecisionSource::Rule {
             kept: Some(why), ..
         } = &verdict.decided
         {

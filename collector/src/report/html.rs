@@ -8,7 +8,7 @@ mod words;
 use crate::render::plot::{self, escaped};
 use crate::render::text::{counted, number};
 use crate::status::history::Entry;
-use crate::status::overview::{self, Account, Life, Said};
+use crate::status::overview::{self, CurrentReply, Liveness, Overview};
 use crate::status::snapshot::SourceStatus;
 use agentcheck_common::{BootTime, Reply};
 use plots::Story;
@@ -35,7 +35,7 @@ pub struct Input<'d> {
     /// How far back the plots go.
     pub since: Duration,
     /// What is said, and what the collector told of it, at that moment.
-    pub account: &'d Account,
+    pub account: &'d Overview,
     /// The history, oldest first.
     pub history: &'d [Entry],
     /// Why there is no history, where it cannot be read.
@@ -56,13 +56,13 @@ impl Input<'_> {
 
 /// One service, from everywhere.
 struct Service<'d> {
-    now: &'d overview::Service,
+    now: &'d overview::ServiceOverview,
     story: Option<Story<'d>>,
 }
 
 impl<'d> Service<'d> {
-    fn said(&self) -> Option<&'d Said> {
-        self.now.said.as_ref().ok()
+    fn said(&self) -> Option<&'d CurrentReply> {
+        self.now.current.as_ref().ok()
     }
 
     fn reply(&self) -> Option<&'d Reply> {
@@ -150,13 +150,13 @@ fn collector(html: &mut String, input: &Input<'_>) {
     let written = account
         .written
         .map(|(started, at)| (input.ago(started.0), input.ago(at.0), at));
-    let (good, said, more) = match (&account.life, written) {
-        (Life::Alive, Some((started, at, _))) => (
+    let (good, said, more) = match (&account.liveness, written) {
+        (Liveness::Alive, Some((started, at, _))) => (
             true,
             "was alive",
             format!(": {pid}started {started} before, last heard of {at} before."),
         ),
-        (Life::Gone, Some((_, ago, at))) => (
+        (Liveness::Dead, Some((_, ago, at))) => (
             false,
             "was not alive",
             format!(
@@ -165,22 +165,22 @@ fn collector(html: &mut String, input: &Input<'_>) {
                 stamp(input.wall_of(at))
             ),
         ),
-        (Life::Late(_), Some((_, ago, _))) => (
+        (Liveness::Unresponsive(_), Some((_, ago, _))) => (
             false,
             "was silent",
             format!(": {pid}it was there, but was last heard of {ago} before."),
         ),
-        (Life::Unknown(why), _) => (
+        (Liveness::Unknown(why), _) => (
             false,
             "was alive or not, which cannot be told",
             format!(": {}.", escaped(&cut(why, 200))),
         ),
-        (Life::Alive | Life::Starting | Life::Late(_), _) => (
+        (Liveness::Alive | Liveness::Starting | Liveness::Unresponsive(_), _) => (
             false,
             "was starting",
             format!(": {pid}nothing heard of it yet."),
         ),
-        (Life::Gone | Life::Absent | Life::OtherBoot, _) => (
+        (Liveness::Dead | Liveness::Absent | Liveness::OtherBoot, _) => (
             false,
             "was not alive",
             ": none has run here since this host was booted.".to_owned(),
@@ -213,7 +213,7 @@ fn overview(html: &mut String, input: &Input<'_>, services: &[Service<'_>]) {
     );
     for service in services {
         let name = escaped(&service.now.name);
-        let said = match &service.now.said {
+        let said = match &service.now.current {
             Ok(said) => format!("<code>{}</code>", escaped(&said.reply.to_string())),
             Err(word) => format!("nothing: <code>{}</code>", escaped(word)),
         };

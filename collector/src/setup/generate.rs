@@ -78,7 +78,7 @@ impl fmt::Display for Allowed {
 
 /// What the operator wants.
 #[derive(Clone, Debug)]
-pub struct Wanted<'w> {
+pub struct Request<'w> {
     /// The addresses of this host to listen on; none is its loopback ones.
     pub addresses: &'w [IpAddr],
     /// Who may connect, beside this host.
@@ -129,7 +129,7 @@ struct Plan<'w> {
 pub fn files(
     launcher: Launcher,
     config: &Config,
-    wanted: &Wanted<'_>,
+    wanted: &Request<'_>,
 ) -> Result<Vec<File>, String> {
     let plan = Plan::new(launcher, config, wanted)?;
     Ok(match launcher {
@@ -140,7 +140,7 @@ pub fn files(
 }
 
 impl<'w> Plan<'w> {
-    fn new(launcher: Launcher, config: &'w Config, wanted: &Wanted<'w>) -> Result<Self, String> {
+    fn new(launcher: Launcher, config: &'w Config, wanted: &Request<'w>) -> Result<Self, String> {
         if let Some(address) = wanted.addresses.iter().find(|one| !one.is_loopback())
             && wanted.allow.is_empty()
         {
@@ -170,7 +170,12 @@ impl<'w> Plan<'w> {
 
     /// The responder's arguments for a port; `name` stands for the service.
     fn arguments(&self, port: &Port<'_>, name: &str) -> String {
-        let mut arguments = if port.shared { "--ask" } else { name }.to_owned();
+        let mut arguments = if port.shared {
+            "--name-from-client"
+        } else {
+            name
+        }
+        .to_owned();
         if let Some(directory) = &self.state_dir {
             arguments.push_str(" --state-dir ");
             arguments.push_str(directory);

@@ -38,7 +38,7 @@ pub enum Agent {
 
 /// Why there is nothing to show.
 #[derive(Debug)]
-pub enum NotImported {
+pub enum ImportError {
     /// The file cannot be read.
     Unreadable(PathBuf, io::Error),
     /// It has errors.
@@ -47,7 +47,7 @@ pub enum NotImported {
     Unfit(PathBuf, Report),
 }
 
-impl fmt::Display for NotImported {
+impl fmt::Display for ImportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(file, error) => {
@@ -67,12 +67,12 @@ impl fmt::Display for NotImported {
 ///
 /// # Errors
 /// Where it cannot be read, every mistake in it, or why what came of it does not load.
-pub fn load(agent: Agent, file: &Path) -> Result<String, NotImported> {
-    let text = read(file).map_err(|error| NotImported::Unreadable(file.to_owned(), error))?;
-    let made = convert(agent, file, &text).map_err(NotImported::Wrong)?;
+pub fn load(agent: Agent, file: &Path) -> Result<String, ImportError> {
+    let text = read(file).map_err(|error| ImportError::Unreadable(file.to_owned(), error))?;
+    let made = convert(agent, file, &text).map_err(ImportError::Wrong)?;
     match config::parse(Path::new("agentcheck.toml"), &made) {
         Ok(_) => Ok(made),
-        Err(report) => Err(NotImported::Unfit(file.to_owned(), report)),
+        Err(report) => Err(ImportError::Unfit(file.to_owned(), report)),
     }
 }
 

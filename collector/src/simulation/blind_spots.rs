@@ -12,7 +12,7 @@
 //! - Sources that ask the same server fail together (but for what the kernel answers for a hung one).
 
 use crate::config::{Config, Finding, Service, Weight};
-use crate::decision::evaluate::{Decided, Latest, Memory, World, evaluate};
+use crate::decision::evaluate::{DecisionSource, EvalContext, LatestPoll, ServiceMemory, evaluate};
 use crate::expression::{Expression, Scope};
 use crate::reading::{Content, Failure, FileFacts, Numbers, Reading, Reason};
 use crate::source::{Format, Kind, Source};
@@ -56,7 +56,7 @@ fn of_service(config: &Config, service: &Service, scope: &mut Scope<'static>) ->
                 .filter(|(other, with)| other == index || together(source, with, *reason))
                 .map(|(other, _)| *other)
                 .collect();
-            let death = Death::new(config, service, &failing, *reason);
+            let death = FailureScenario::new(config, service, &failing, *reason);
             if death
                 .as_ref()
                 .is_some_and(|death| death.is_unnoticed(scope))
@@ -86,7 +86,7 @@ fn together(source: &Source, other: &Source, reason: Reason) -> bool {
 }
 
 /// A source or derived number that the service uses.
-struct Known<'c> {
+struct KnownInput<'c> {
     name: &'c str,
     /// None is a derived number.
     source: Option<&'c Source>,
@@ -94,16 +94,16 @@ struct Known<'c> {
 }
 
 /// What is dead, and the part of a service that looks at it.
-struct Death<'c> {
+struct FailureScenario<'c> {
     part: Service,
-    known: Vec<Known<'c>>,
+    known: Vec<KnownInput<'c>>,
     names: Vec<String>,
     reason: Reason,
 }
 
 /// What an evaluation came to.
 #[derive(Clone, Copy, PartialEq)]
-enum Said {
+enum Answer {
     /// The weight, and it is full.
     Full,
     Share(f64),
@@ -119,7 +119,7 @@ enum Others {
     Failed,
 }
 
-impl<'c> Death<'c> {
+impl<'c> FailureScenario<'c> {
     /// None where the service decides by nothing that fails.
     fn new(
         config: &'c Config,
@@ -127,7 +127,7 @@ impl<'c> Death<'c> {
         failing: &[usize],
         reason: Reason,
     ) -> Option<Self> {
-        let known: Vec<Known<'c>> = service
+        let known: Vec<KnownInput<'c>> = service
             .sources
             .iter()
             .filter_map(|index| known(config, *index, failing))
@@ -169,21 +169,21 @@ impl<'c> Death<'c> {
     fn is_unnoticed(&self, scope: &mut Scope<'static>) -> bool {
         let giving = NUMBERS.map(Others::Giving);
         let mut full = giving.iter();
-        if !full.any(|others| self.said(true, *others, scope) == Said::Full) {
+        if !full.any(|others| self.said(true, *others, scope) == Answer::Full) {
             return false;
         }
         let mut worlds = giving.into_iter().chain([Others::Failed]);
         !worlds.any(|others| {
             let dead = self.said(true, others, scope);
-            dead != Said::Full && dead != self.said(false, others, scope)
+            dead != Answer::Full && dead != self.said(false, others, scope)
         })
     }
 
     /// What the part of the service says long after it died, or while it is well.
-    fn said(&self, dead: bool, others: Others, scope: &mut Scope<'static>) -> Said {
+    fn said(&self, dead: bool, others: Others, scope: &mut Scope<'static>) -> Answer {
         let start = BootTime(1_000_000_000);
-        let mut memory = Memory::default();
-        let mut said = Said::Unknown;
+        let mut memory = ServiceMemory::default();
+        let mut said = Answer::Unknown;
         // Twice, with more between them than a rule can wait for.
         for passed in [60 * DAY, 120 * DAY] {
             let now = start.after(passed);
@@ -198,25 +198,27 @@ impl<'c> Death<'c> {
                     Others::Failed => failed(known, Reason::Other, now),
                 };
                 scope.set(known.name, &reading);
-                latest.push(Some(Latest {
+                latest.push(Some(LatestPoll {
                     sent: now,
                     failure: reading.outcome.as_ref().err().map(|failure| failure.reason),
                 }));
             }
             scope.at(now);
-            let world = World {
+            let context = EvalContext {
                 names: &self.names,
                 latest: &latest,
                 scope,
                 started: start,
             };
-            let outcome = evaluate(&self.part, &world, &memory, now);
+            let outcome = evaluate(&self.part, &context, &memory, now);
             memory = outcome.memory;
             said = match outcome.verdict.map(|verdict| verdict.decided) {
-                Some(Decided::Rule { index, .. }) => Said::Rule(index),
-                Some(Decided::Weight(weighed)) if weighed.shaped.raw >= 100.0 => Said::Full,
-                Some(Decided::Weight(weighed)) => Said::Share(weighed.shaped.raw),
-                _ => Said::Unknown,
+                Some(DecisionSource::Rule { index, .. }) => Answer::Rule(index),
+                Some(DecisionSource::Weight(weighed)) if weighed.shaped.raw >= 100.0 => {
+                    Answer::Full
+                }
+                Some(DecisionSource::Weight(weighed)) => Answer::Share(weighed.shaped.raw),
+                _ => Answer::Unknown,
             };
         }
         said
@@ -251,16 +253,16 @@ impl<'c> Death<'c> {
     }
 }
 
-fn known<'c>(config: &'c Config, index: usize, failing: &[usize]) -> Option<Known<'c>> {
+fn known<'c>(config: &'c Config, index: usize, failing: &[usize]) -> Option<KnownInput<'c>> {
     if let Some(source) = config.sources.get(index) {
-        return Some(Known {
+        return Some(KnownInput {
             name: &source.name,
             source: Some(source),
             fails: failing.contains(&index),
         });
     }
     let derived = config.derived.get(index - config.sources.len())?;
-    Some(Known {
+    Some(KnownInput {
         name: &derived.name,
         source: None,
         fails: derived.sources.iter().any(|of| failing.contains(of)),
@@ -268,7 +270,7 @@ fn known<'c>(config: &'c Config, index: usize, failing: &[usize]) -> Option<Know
 }
 
 /// A good poll. What it gave is unknown but for a number, where it gives one.
-fn good(known: &Known<'_>, number: Option<f64>, sent: BootTime) -> Reading {
+fn good(known: &KnownInput<'_>, number: Option<f64>, sent: BootTime) -> Reading {
     let kind = known.source.map(|source| &source.kind);
     let content = match (kind, number) {
         (_, None) => Content::Nothing,
@@ -290,7 +292,7 @@ fn good(known: &Known<'_>, number: Option<f64>, sent: BootTime) -> Reading {
 
 /// A poll that failed; what it found besides that is unknown but for a file that is not there. One that took
 /// too long took that long.
-fn failed(known: &Known<'_>, reason: Reason, sent: BootTime) -> Reading {
+fn failed(known: &KnownInput<'_>, reason: Reason, sent: BootTime) -> Reading {
     let kind = known.source.map(|source| &source.kind);
     let gone = matches!(kind, Some(Kind::File(_))) && reason == Reason::Missing;
     let latency = match known.source {

@@ -44,14 +44,14 @@ struct Line {
 
 /// One reading of a recording.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Recorded {
+pub struct RecordedReading {
     /// Index of its source in the configuration.
     pub source: usize,
     /// The reading, on the clock that begins at [`BEGINNING`].
     pub reading: Reading,
 }
 
-impl Recorded {
+impl RecordedReading {
     /// When it was there to be looked at.
     #[must_use]
     pub fn arrived(&self) -> BootTime {
@@ -63,7 +63,7 @@ impl Recorded {
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Recording {
     /// In the order in which they arrived.
-    pub readings: Vec<Recorded>,
+    pub readings: Vec<RecordedReading>,
     /// Sources of the recording that the configuration has not.
     pub unknown: Vec<String>,
 }
@@ -131,9 +131,9 @@ pub fn read(sources: &[Source], text: &str) -> Result<Recording, String> {
             Some(source) => fields::reading(source, &given, sent).map_err(wrong)?,
             None => continue,
         };
-        recording.readings.push(Recorded { source, reading });
+        recording.readings.push(RecordedReading { source, reading });
     }
-    recording.readings.sort_by_key(Recorded::arrived);
+    recording.readings.sort_by_key(RecordedReading::arrived);
     Ok(recording)
 }
 
@@ -155,7 +155,7 @@ format = "prometheus"
 argv = ["/x"]
 [source.plugin.command]
 argv = ["/x"]
-nagios = true
+format = "nagios"
 [source.count.file]
 path = "/n"
 format = "number"
@@ -240,7 +240,7 @@ weight = "app.json.a + metrics.metrics('m')[0] + plain.text.size() + plugin.perf
             text.push_str(&line(&config.sources[*source].name, reading, BEGINNING));
         }
         let read = read(&config.sources, &text).unwrap();
-        let expected = readings.map(|(source, reading)| Recorded { source, reading });
+        let expected = readings.map(|(source, reading)| RecordedReading { source, reading });
         assert_eq!(read.readings, expected);
     }
 

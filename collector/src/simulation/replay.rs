@@ -3,8 +3,8 @@
 
 use crate::config::{Config, Service};
 use crate::decision::decide::decide;
-use crate::decision::evaluate::{Decided, Memory};
-use crate::decision::observations::Observed;
+use crate::decision::evaluate::{DecisionSource, ServiceMemory};
+use crate::decision::observations::Observations;
 use crate::overrides::Effective;
 use crate::simulation::recording::{BEGINNING, Recording};
 use agentcheck_common::{BootTime, Description, Reply};
@@ -29,7 +29,7 @@ pub struct Point {
     /// What.
     pub reply: Reply,
     /// Why.
-    pub decided: Decided,
+    pub decided: DecisionSource,
 }
 
 impl Point {
@@ -80,7 +80,7 @@ const MOST_NUMBERS: usize = 20_000;
 
 struct Playing<'c> {
     service: &'c Service,
-    memory: Memory,
+    memory: ServiceMemory,
     wake_at: BootTime,
     track: Track,
 }
@@ -88,13 +88,13 @@ struct Playing<'c> {
 /// Plays a recording.
 #[must_use]
 pub fn play(config: &Config, recording: &Recording) -> Played {
-    let mut observed = Observed::new(config, BEGINNING);
+    let mut observed = Observations::new(config, BEGINNING);
     let mut playing: Vec<Playing<'_>> = config
         .services
         .iter()
         .map(|service| Playing {
             service,
-            memory: Memory::default(),
+            memory: ServiceMemory::default(),
             wake_at: BEGINNING,
             track: Track {
                 service: service.name.to_string(),
@@ -137,23 +137,23 @@ pub fn play(config: &Config, recording: &Recording) -> Played {
 }
 
 impl Playing<'_> {
-    fn decide(&mut self, observed: &mut Observed, now: BootTime) {
-        let world = observed.world(now);
+    fn decide(&mut self, observed: &mut Observations, now: BootTime) {
+        let context = observed.context(now);
         let nobody = Effective::default();
-        let decision = decide(self.service, &world, &self.memory, &nobody, None, now);
+        let decision = decide(self.service, &context, &self.memory, &nobody, None, now);
         self.memory = decision.memory;
         self.wake_at = decision.wake_at;
         let at = now.since(BEGINNING).as_secs_f64();
         for expression in self.service.expressions() {
-            for (label, number) in expression.numbers_used(world.scope) {
+            for (label, number) in expression.numbers_used(context.scope) {
                 note(&mut self.track.numbers, label, at, number);
             }
         }
-        let Some(overruled) = decision.overruled else {
+        let Some(final_decision) = decision.final_decision else {
             return;
         };
         let words = |reply: Reply| reply.described(Description::NONE);
-        let verdict = overruled.verdict;
+        let verdict = final_decision.verdict;
         let last = self.track.points.last();
         let same = last.is_some_and(|last| {
             words(last.reply) == words(verdict.reply) && who(&last.decided) == who(&verdict.decided)
@@ -169,12 +169,12 @@ impl Playing<'_> {
 }
 
 /// Who decided, whatever the numbers were.
-fn who(decided: &Decided) -> (u8, usize) {
+fn who(decided: &DecisionSource) -> (u8, usize) {
     match decided {
-        Decided::Rule { index, .. } => (0, *index),
-        Decided::Weight(_) => (1, 0),
-        Decided::Failure(_) => (2, 0),
-        Decided::Override(_) => (3, 0),
+        DecisionSource::Rule { index, .. } => (0, *index),
+        DecisionSource::Weight(_) => (1, 0),
+        DecisionSource::Failure(_) => (2, 0),
+        DecisionSource::Override(_) => (3, 0),
     }
 }
 

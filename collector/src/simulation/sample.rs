@@ -9,8 +9,8 @@
 //! ```
 
 use crate::config::{Config, Finding, Service, Weight};
-use crate::decision::evaluate::{Decided, Memory, evaluate};
-use crate::decision::observations::Observed;
+use crate::decision::evaluate::{DecisionSource, ServiceMemory, evaluate};
+use crate::decision::observations::Observations;
 use crate::expression::Expression;
 use crate::reading::{Failure, Reading, Reason};
 use crate::render::text::number;
@@ -22,9 +22,9 @@ use std::time::Duration;
 
 /// What came of a sample.
 #[derive(Debug)]
-pub struct TriedOut {
+pub struct SampleResult {
     /// What would be said for each service, and why, in lines for people.
-    pub said: String,
+    pub text: String,
     /// Expressions that have no value.
     pub findings: Vec<Finding>,
 }
@@ -33,7 +33,7 @@ pub struct TriedOut {
 ///
 /// # Errors
 /// What is wrong with the sample itself, in one line.
-pub fn try_out(config: &Config, sample: &str) -> Result<TriedOut, String> {
+pub fn try_out(config: &Config, sample: &str) -> Result<SampleResult, String> {
     let sample: Map<String, Value> = serde_json::from_str(sample)
         .map_err(|error| format!("not a JSON object of sources: {error}"))?;
     for name in sample.keys() {
@@ -43,7 +43,7 @@ pub fn try_out(config: &Config, sample: &str) -> Result<TriedOut, String> {
     }
     // Two polls a second apart, so that what is derived from a rise is there, too.
     let moments = [BootTime(1_000_000_000), BootTime(2_000_000_000)];
-    let mut observed = Observed::new(config, BootTime(0));
+    let mut observed = Observations::new(config, BootTime(0));
     for now in moments {
         for (index, source) in config.sources.iter().enumerate() {
             let reading = match sample.get(&source.name) {
@@ -58,44 +58,44 @@ pub fn try_out(config: &Config, sample: &str) -> Result<TriedOut, String> {
         }
     }
     let now = BootTime(2_500_000_000);
-    let world = observed.world(now);
-    let mut tried = TriedOut {
-        said: String::new(),
+    let context = observed.context(now);
+    let mut tried = SampleResult {
+        text: String::new(),
         findings: Vec::new(),
     };
     for service in &config.services {
         for expression in service.expressions() {
-            if let Some((span, why)) = expression.lacks(world.scope) {
+            if let Some((span, why)) = expression.lacks(context.scope) {
                 let place = expression.place();
                 tried.findings.push(Finding::within(place, span, &why));
             }
         }
-        let outcome = evaluate(service, &world, &Memory::default(), now);
+        let outcome = evaluate(service, &context, &ServiceMemory::default(), now);
         let said = outcome.verdict.map(|verdict| {
-            let by = decided_by(service, &verdict.decided);
+            let by = decision_source(service, &verdict.decided);
             format!("{} ({by})", verdict.reply)
         });
         let said = said.unwrap_or_else(|| "nothing: a failure, and nothing to keep".to_owned());
         // Writing to a String cannot fail.
-        let _ = writeln!(tried.said, "service {}: {said}", service.name);
+        let _ = writeln!(tried.text, "service {}: {said}", service.name);
         for rule in &service.rules {
-            let truth = shown(&rule.when, world.scope);
-            let _ = writeln!(tried.said, "  rule {}: {truth}", rule.name);
+            let truth = shown(&rule.when, context.scope);
+            let _ = writeln!(tried.text, "  rule {}: {truth}", rule.name);
         }
         match &service.weight {
             Weight::Full => {}
             Weight::Expression(weight) => {
-                let _ = writeln!(tried.said, "  weight: {}", shown(weight, world.scope));
+                let _ = writeln!(tried.text, "  weight: {}", shown(weight, context.scope));
             }
             Weight::Capacity(capacity) => {
-                let rate = shown(&capacity.rate, world.scope);
-                let utilization = shown(&capacity.utilization, world.scope);
-                let _ = writeln!(tried.said, "  rate: {rate}, utilization: {utilization}");
+                let rate = shown(&capacity.rate, context.scope);
+                let utilization = shown(&capacity.utilization, context.scope);
+                let _ = writeln!(tried.text, "  rate: {rate}, utilization: {utilization}");
             }
         }
         if let Some(limit) = &service.maxconn {
-            let total = shown(&limit.total, world.scope);
-            let _ = writeln!(tried.said, "  maxconn: {total}");
+            let total = shown(&limit.total, context.scope);
+            let _ = writeln!(tried.text, "  maxconn: {total}");
         }
     }
     Ok(tried)
@@ -103,15 +103,15 @@ pub fn try_out(config: &Config, sample: &str) -> Result<TriedOut, String> {
 
 /// Who decided, for people.
 #[must_use]
-pub fn decided_by(service: &Service, decided: &Decided) -> String {
+pub fn decision_source(service: &Service, decided: &DecisionSource) -> String {
     match decided {
-        Decided::Rule { index, .. } => {
+        DecisionSource::Rule { index, .. } => {
             let rule = service.rules.get(*index);
             rule.map_or_else(String::new, |rule| format!("rule {}", rule.name))
         }
-        Decided::Weight(weighed) => format!("weight {}", number(weighed.shaped.raw)),
-        Decided::Failure(why) => format!("failure, {why}"),
-        Decided::Override(forced) => format!("override {}", forced.action),
+        DecisionSource::Weight(weighed) => format!("weight {}", number(weighed.shaped.raw)),
+        DecisionSource::Failure(why) => format!("failure, {why}"),
+        DecisionSource::Override(forced) => format!("override {}", forced.action),
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// A flag that is raised once and never lowered. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Stop {
+pub struct Cancellation {
     shared: Arc<Shared>,
 }
 
@@ -17,7 +17,7 @@ struct Shared {
     changed: Condvar,
 }
 
-impl Stop {
+impl Cancellation {
     /// A flag that is not raised.
     #[must_use]
     pub fn new() -> Self {
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn waits_for_the_span_where_nobody_stops() {
-        let stop = Stop::new();
+        let stop = Cancellation::new();
         let started = Instant::now();
         assert!(!stop.wait(Duration::from_millis(20)));
         assert!(started.elapsed() >= Duration::from_millis(20));
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn a_clone_ends_every_wait_now_and_later() {
-        let stop = Stop::new();
+        let stop = Cancellation::new();
         let waiting: Vec<_> = (0..3)
             .map(|_| {
                 let stop = stop.clone();

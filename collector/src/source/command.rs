@@ -16,7 +16,7 @@ mod process_watcher;
 #[cfg(test)]
 mod tests;
 
-use super::{Deadline, Format, Found, Stop, io_reason};
+use super::{Cancellation, Deadline, Format, Found, io_reason};
 use crate::reading::{Content, Failure, Reason};
 use crate::sys::accounts::Accounts;
 use output::Output;
@@ -69,7 +69,7 @@ pub enum Reads {
     Format(Format),
     /// `nagios`: by the convention of monitoring plugins: 0, 1 and 2 (ok, warning, critical) are answers,
     /// 3 (unknown) and all others are failures; the first line is text and performance data.
-    Plugin,
+    Nagios,
 }
 
 impl Reads {
@@ -78,7 +78,7 @@ impl Reads {
     pub fn format(self) -> Option<Format> {
         match self {
             Self::Format(format) => Some(format),
-            Self::Plugin => None,
+            Self::Nagios => None,
         }
     }
 }
@@ -132,7 +132,7 @@ impl fmt::Display for Command {
         }
         match self.reads {
             Reads::Format(format) => write!(f, " as {format}"),
-            Reads::Plugin => f.write_str(" as nagios"),
+            Reads::Nagios => f.write_str(" as nagios"),
         }
     }
 }
@@ -154,7 +154,7 @@ impl Runner {
         }
     }
 
-    pub(super) fn poll(&mut self, deadline: Deadline, stop: &Stop) -> Found {
+    pub(super) fn poll(&mut self, deadline: Deadline, stop: &Cancellation) -> Found {
         if let Some(child) = &mut self.unreaped {
             if matches!(child.try_wait(), Ok(None)) {
                 let id = child.id();
@@ -211,7 +211,7 @@ impl Runner {
     }
 
     /// Sees a started command to its end, whatever happens.
-    fn attend(&mut self, mut child: Child, deadline: Deadline, stop: &Stop) -> Found {
+    fn attend(&mut self, mut child: Child, deadline: Deadline, stop: &Cancellation) -> Found {
         let max_bytes = self.command.max_bytes;
         let mut output = Output::whole(child.stdout.take(), max_bytes);
         let mut errors = Output::end(child.stderr.take(), max_bytes, ERRORS_KEPT);
@@ -266,7 +266,7 @@ impl Runner {
 fn finished(reads: Reads, status: ExitStatus, output: Vec<u8>, said: &str) -> Found {
     let format = match reads {
         Reads::Format(format) => format,
-        Reads::Plugin => return plugin_finished(status, output, said),
+        Reads::Nagios => return plugin_finished(status, output, said),
     };
     let failure = match (status.code(), status.signal()) {
         (Some(0), _) => {

@@ -17,11 +17,11 @@ pub mod poll_schedule;
 pub mod system;
 pub mod tcp;
 
-pub use cancellation::Stop;
+pub use cancellation::Cancellation;
 pub use format::Format;
-pub use poll_schedule::Pace;
+pub use poll_schedule::PollSchedule;
 
-use crate::filters::debounce::Confirm;
+use crate::filters::debounce::DebouncePolicy;
 use crate::reading::{Content, Failure, FileFacts, Reading, Reason};
 use crate::sys::clock;
 use std::fmt;
@@ -37,13 +37,13 @@ pub struct Source {
     /// Its name, an identifier of the expression language.
     pub name: String,
     /// From the start of one poll to the start of the next.
-    pub every: Duration,
+    pub interval: Duration,
     /// By how much a poll may come earlier than `every` says, so that not all poll at once; see [`Pace`].
     pub jitter: Duration,
     /// How long one poll may take.
     pub timeout: Duration,
     /// How many polls it takes to believe that it failed, or is back.
-    pub confirm: Confirm,
+    pub debounce: DebouncePolicy,
     /// What is polled.
     pub kind: Kind,
 }
@@ -56,7 +56,7 @@ impl fmt::Display for Source {
             "{}: {}, every {}, timeout {}",
             self.name,
             self.kind,
-            humantime::format_duration(self.every),
+            humantime::format_duration(self.interval),
             humantime::format_duration(self.timeout)
         )
     }
@@ -157,7 +157,7 @@ impl Poller {
     /// A file, a disk, or a program to be started, on a network mount that has gone away can hold this up
     /// for longer than `timeout`: the kernel gives no way to leave that. A command that was killed is given
     /// half a second more to be gone.
-    pub fn poll(&mut self, stop: &Stop) -> Reading {
+    pub fn poll(&mut self, stop: &Cancellation) -> Reading {
         let sent = clock::now();
         let deadline = Deadline::within(self.timeout);
         let found = match &mut self.running {
@@ -296,10 +296,10 @@ mod tests {
     fn source(kind: Kind) -> Source {
         Source {
             name: "app".to_owned(),
-            every: Duration::from_secs(2),
+            interval: Duration::from_secs(2),
             timeout: Duration::from_millis(1500),
             jitter: Duration::ZERO,
-            confirm: Confirm::default(),
+            debounce: DebouncePolicy::default(),
             kind,
         }
     }
@@ -351,7 +351,7 @@ mod tests {
 
     #[test]
     fn nothing_is_started_once_stopped() {
-        let stop = Stop::new();
+        let stop = Cancellation::new();
         stop.stop();
         let touched =
             std::env::temp_dir().join(format!("agentcheck-stopped-{}", std::process::id()));
@@ -370,7 +370,7 @@ mod tests {
             "sleep", "0.2",
         ]))));
         let between = clock::now();
-        let reading = poller.poll(&Stop::new());
+        let reading = poller.poll(&Cancellation::new());
         assert!(reading.is_ok(), "{reading:?}");
         assert!(reading.sent >= before);
         assert!(reading.latency >= Duration::from_millis(200));

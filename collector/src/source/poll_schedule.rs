@@ -19,13 +19,13 @@ pub fn default_jitter(every: Duration) -> Duration {
 
 /// The pace of one source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pace {
+pub struct PollSchedule {
     every: Duration,
     jitter: Duration,
     seed: u64,
 }
 
-impl Pace {
+impl PollSchedule {
     /// The pace of `source` on the host of that name.
     #[must_use]
     pub fn new(source: &Source, host: &str) -> Self {
@@ -37,8 +37,8 @@ impl Pace {
                 (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
             });
         Self {
-            every: source.every,
-            jitter: source.jitter.min(source.every),
+            every: source.interval,
+            jitter: source.jitter.min(source.interval),
             seed,
         }
     }
@@ -89,16 +89,16 @@ mod tests {
     const EVERY: Duration = Duration::from_secs(2);
     const JITTER: Duration = Duration::from_millis(200);
 
-    fn pace(name: &str, host: &str, jitter: Duration) -> Pace {
+    fn pace(name: &str, host: &str, jitter: Duration) -> PollSchedule {
         let source = Source {
             name: name.to_owned(),
-            every: EVERY,
+            interval: EVERY,
             timeout: EVERY,
             jitter,
-            confirm: Default::default(),
+            debounce: Default::default(),
             kind: Kind::System(system::Metric::Load),
         };
-        Pace::new(&source, host)
+        PollSchedule::new(&source, host)
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub use cgroup::Cgroup;
 pub use pressure::Resource;
 
 use super::file::read_bounded;
-use super::{Deadline, Found, Stop};
+use super::{Cancellation, Deadline, Found};
 use crate::reading::{Content, Failure, Numbers, Reason};
 use cgroup::CpuSample;
 use cpu::CpuTimes;
@@ -195,7 +195,7 @@ impl Sampler {
         }
     }
 
-    pub(super) fn poll(&mut self, deadline: Deadline, stop: &Stop) -> Found {
+    pub(super) fn poll(&mut self, deadline: Deadline, stop: &Cancellation) -> Found {
         let root = &self.root;
         let numbers = match &self.metric {
             Metric::Cpu { cgroup: None } => cpu::between_samples(

@@ -7,7 +7,7 @@
 //! Not here: TLS, a conversation, UDP.
 
 use super::dns::Lookup;
-use super::{Deadline, Found, Stop, io_reason, stopped};
+use super::{Cancellation, Deadline, Found, io_reason, stopped};
 use crate::reading::{Content, Failure, Reason};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -106,7 +106,7 @@ impl Caller {
         }
     }
 
-    pub(super) fn poll(&self, deadline: Deadline, stop: &Stop) -> Found {
+    pub(super) fn poll(&self, deadline: Deadline, stop: &Cancellation) -> Found {
         let connected = match &self.tcp {
             Tcp::Unix(path) => connect_unix(path, deadline, stop),
             Tcp::Address { host, port } => self
@@ -139,7 +139,11 @@ impl Caller {
 
 /// Tries one address after the other, each for its share of the time that is left, so that one that does
 /// not answer leaves time for the next.
-fn connect(addresses: &[SocketAddr], deadline: Deadline, stop: &Stop) -> Result<(), Failure> {
+fn connect(
+    addresses: &[SocketAddr],
+    deadline: Deadline,
+    stop: &Cancellation,
+) -> Result<(), Failure> {
     let mut latest = Failure::new(Reason::Unreachable, "the name has no address");
     for (index, address) in addresses.iter().enumerate() {
         if stop.is_stopped() {
@@ -176,7 +180,7 @@ fn is_to_itself(stream: &TcpStream) -> bool {
 }
 
 /// Without waiting in the kernel, which for a unix socket with a full queue knows no deadline.
-fn connect_unix(path: &Path, deadline: Deadline, stop: &Stop) -> Result<(), Failure> {
+fn connect_unix(path: &Path, deadline: Deadline, stop: &Cancellation) -> Result<(), Failure> {
     let failure = |error: Errno| {
         let error = io::Error::from(error);
         Failure::new(
@@ -217,7 +221,7 @@ mod tests {
 
     fn poll(tcp: Tcp, timeout: Duration) -> Result<(), Failure> {
         let started = Instant::now();
-        let found = Caller::new(tcp).poll(Deadline::within(timeout), &Stop::new());
+        let found = Caller::new(tcp).poll(Deadline::within(timeout), &Cancellation::new());
         assert!(started.elapsed() < NOT_HELD, "held: {found:?}");
         found
             .outcome
@@ -320,7 +324,7 @@ mod tests {
 
     #[test]
     fn a_stop_ends_the_wait() {
-        let stop = Stop::new();
+        let stop = Cancellation::new();
         stop.stop();
         let tcp = Tcp::parse("127.0.0.1:9").unwrap();
         let found = Caller::new(tcp).poll(Deadline::within(AMPLE), &stop);

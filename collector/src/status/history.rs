@@ -5,7 +5,7 @@
 //! most once in ten seconds.
 
 use crate::config::Service;
-use crate::decision::evaluate::Decided;
+use crate::decision::evaluate::DecisionSource;
 use crate::sys::state_file::read_bounded;
 use agentcheck_common::{BootId, BootTime, Description, Reply};
 use rustix::fs::{Mode, OFlags};
@@ -57,13 +57,13 @@ pub struct Entry {
 
 /// Makes entries of what happens.
 #[derive(Debug)]
-pub struct Notes {
+pub struct HistoryFilter {
     boot: BootId,
     /// What the last entry of each service said.
     written: HashMap<String, (Reply, String, String, BootTime)>,
 }
 
-impl Notes {
+impl HistoryFilter {
     /// Of what happens in this boot.
     #[must_use]
     pub fn new(boot: BootId) -> Self {
@@ -92,7 +92,7 @@ impl Notes {
         &mut self,
         of: &Service,
         reply: &Reply,
-        decided: &Decided,
+        decided: &DecisionSource,
         (now, wall): (BootTime, f64),
     ) -> Option<Entry> {
         let service = of.name.as_str();
@@ -211,18 +211,20 @@ impl Recorder {
 }
 
 /// Who decided, and why, as far as that has a name.
-fn who(service: &Service, decided: &Decided) -> (&'static str, String) {
+fn who(service: &Service, decided: &DecisionSource) -> (&'static str, String) {
     match decided {
-        Decided::Rule { index, .. } => {
+        DecisionSource::Rule { index, .. } => {
             let rule = service.rules.get(*index);
             (
                 "rule",
                 rule.map(|rule| rule.name.clone()).unwrap_or_default(),
             )
         }
-        Decided::Weight(_) => ("weight", String::new()),
-        Decided::Failure(why) => ("failure", why.clone()),
-        Decided::Override(forced) => ("override", format!("{} by {}", forced.action, forced.by)),
+        DecisionSource::Weight(_) => ("weight", String::new()),
+        DecisionSource::Failure(why) => ("failure", why.clone()),
+        DecisionSource::Override(forced) => {
+            ("override", format!("{} by {}", forced.action, forced.by))
+        }
     }
 }
 
@@ -273,12 +275,12 @@ mod tests {
         let data = scratch.path();
         let (mut recorder, opened) = Recorder::open(data);
         opened.unwrap();
-        let mut notes = Notes::new(boot());
+        let mut notes = HistoryFilter::new(boot());
         let started = notes.collector("started", at(0).0, at(0).1);
         recorder.write(&started).unwrap();
-        let failure = Decided::Failure("app timeout".to_owned());
+        let failure = DecisionSource::Failure("app timeout".to_owned());
         let web = Service::new(agentcheck_common::ServiceName::parse(b"web").unwrap());
-        let rule = Decided::Rule {
+        let rule = DecisionSource::Rule {
             index: 0,
             kept: None,
         };
@@ -318,7 +320,8 @@ mod tests {
         for round in 0..3 {
             let (mut recorder, opened) = Recorder::open(data);
             opened.unwrap();
-            let entry = Notes::new(boot()).collector(&format!("round {round}"), at(round).0, 0.0);
+            let entry =
+                HistoryFilter::new(boot()).collector(&format!("round {round}"), at(round).0, 0.0);
             recorder.write(&entry).unwrap();
             let mut text = std::fs::read(&current).unwrap();
             text.extend_from_slice(b"{\"time\":1,\"boo");
@@ -349,7 +352,7 @@ mod tests {
     fn nowhere_is_told_once_and_does_no_harm() {
         let (mut recorder, opened) = Recorder::open(Path::new("/nonexistent"));
         assert!(opened.is_err());
-        let entry = Notes::new(boot()).collector("x", at(0).0, 0.0);
+        let entry = HistoryFilter::new(boot()).collector("x", at(0).0, 0.0);
         assert!(recorder.write(&entry).is_err());
         assert_eq!(read(Path::new("/nonexistent")).unwrap(), []);
     }

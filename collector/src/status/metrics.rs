@@ -36,9 +36,9 @@ pub struct Metrics<'m> {
     /// How long evaluations took.
     pub evaluations: Durations,
     /// The sources, in the order of the configuration.
-    pub sources: Vec<Source<'m>>,
+    pub sources: Vec<SourceMetrics<'m>>,
     /// The services, in the order of the configuration.
-    pub services: Vec<Service<'m>>,
+    pub services: Vec<ServiceMetrics<'m>>,
 }
 
 /// How often a file could not be written since the collector was started.
@@ -56,11 +56,11 @@ pub struct Unwritten {
 
 /// One source.
 #[derive(Clone, Debug)]
-pub struct Source<'m> {
+pub struct SourceMetrics<'m> {
     /// Its name.
     pub name: &'m str,
     /// How often it is polled.
-    pub every: Duration,
+    pub interval: Duration,
     /// Its polls.
     pub polls: Polls,
     /// When its latest poll was sent; none before the first.
@@ -97,17 +97,17 @@ impl Polls {
 
 /// One service.
 #[derive(Clone, Debug)]
-pub struct Service<'m> {
+pub struct ServiceMetrics<'m> {
     /// Its name.
     pub name: &'m str,
     /// What is said; none where nothing could be said yet.
-    pub said: Option<Said>,
+    pub reply: Option<ReplyMetrics>,
     /// When what was written last stops being fresh.
     pub fresh_until: Option<f64>,
     /// The names of its rules, in their order.
     pub rules: Vec<&'m str>,
     /// The overrides that count.
-    pub overrides: Vec<Override<'m>>,
+    pub overrides: Vec<OverrideMetrics<'m>>,
     /// How often it was evaluated.
     pub evaluations: u64,
     /// How often something else was said than before, whatever the description.
@@ -116,7 +116,7 @@ pub struct Service<'m> {
 
 /// What is said of a service.
 #[derive(Clone, Debug)]
-pub struct Said {
+pub struct ReplyMetrics {
     /// The reply.
     pub reply: Reply,
     /// Who decided it.
@@ -153,7 +153,7 @@ impl By {
 
 /// An override that counts.
 #[derive(Clone, Debug)]
-pub struct Override<'m> {
+pub struct OverrideMetrics<'m> {
     /// What is wanted, as a word: `drain`, `maint`, `down`, `force-up` or `limit`.
     pub action: &'m str,
     /// When it was set, in seconds since 1970.

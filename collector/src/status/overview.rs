@@ -24,28 +24,28 @@ const LATE: Duration = Duration::from_secs(5);
 
 /// Whether the account of a collector is older, `now`, than that of a live one ever is.
 #[must_use]
-pub fn is_late(status: &Status, now: BootTime) -> bool {
+pub fn is_unresponsive(status: &Status, now: BootTime) -> bool {
     now.since(BootTime(status.at)) > LATE
 }
 
 /// What was read of a state directory.
 #[derive(Clone, Debug)]
-pub struct Look {
+pub struct OverviewInput {
     /// When.
     pub now: BootTime,
     /// On which boot.
     pub boot: BootId,
     /// The collector's account.
-    pub status: Result<Status, NoStatus>,
+    pub status: Result<Status, SnapshotError>,
     /// Whether a process has the lock.
-    pub lock: Lock,
+    pub lock: LockState,
     /// The content of the state files.
     pub files: BTreeMap<String, Vec<u8>>,
 }
 
 /// Why there is no account.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NoStatus {
+pub enum SnapshotError {
     /// There is no such file.
     Missing,
     /// It cannot be read or understood: why.
@@ -54,7 +54,7 @@ pub enum NoStatus {
 
 /// The lock of a state directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Lock {
+pub enum LockState {
     /// Nobody has it.
     Free,
     /// A process has it; its id, where that could be read.
@@ -65,15 +65,15 @@ pub enum Lock {
 
 /// Whether there is a collector.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Life {
+pub enum Liveness {
     /// At work.
     Alive,
     /// It has the lock and has written no account yet, or cannot.
     Starting,
     /// It has the lock, and its account is this old.
-    Late(Duration),
+    Unresponsive(Duration),
     /// It was there on this boot, and is not any more.
-    Gone,
+    Dead,
     /// The account is of another boot.
     OtherBoot,
     /// There is no trace of one.
@@ -82,15 +82,15 @@ pub enum Life {
     Unknown(String),
 }
 
-impl Life {
+impl Liveness {
     /// The word that programs see.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
             Self::Alive => "alive",
             Self::Starting => "starting",
-            Self::Late(_) => "late",
-            Self::Gone => "gone",
+            Self::Unresponsive(_) => "late",
+            Self::Dead => "gone",
             Self::OtherBoot => "other-boot",
             Self::Absent => "absent",
             Self::Unknown(_) => "unknown",
@@ -99,24 +99,24 @@ impl Life {
 
     /// Whether a process is there.
     #[must_use]
-    pub fn is_there(&self) -> bool {
-        matches!(self, Self::Alive | Self::Starting | Self::Late(_))
+    pub fn is_present(&self) -> bool {
+        matches!(self, Self::Alive | Self::Starting | Self::Unresponsive(_))
     }
 }
 
 /// The whole account.
 #[derive(Clone, Debug)]
-pub struct Account {
+pub struct Overview {
     /// When it was made.
     pub now: BootTime,
     /// Whether there is a collector.
-    pub life: Life,
+    pub liveness: Liveness,
     /// Who has the lock, or who wrote the account.
     pub pid: Option<u32>,
     /// When the collector that wrote the account was started, and when it wrote that.
     pub written: Option<(BootTime, BootTime)>,
     /// The services, by name.
-    pub services: Vec<Service>,
+    pub services: Vec<ServiceOverview>,
     /// Overrides that cannot be used, and why.
     pub faults: Vec<String>,
     /// When the configuration that is in force was loaded.
@@ -129,18 +129,18 @@ pub struct Account {
 
 /// One service.
 #[derive(Clone, Debug)]
-pub struct Service {
+pub struct ServiceOverview {
     /// Its name.
     pub name: String,
     /// What the responder says, or the word by which it changes nothing.
-    pub said: Result<Said, String>,
+    pub current: Result<CurrentReply, String>,
     /// What the collector of this boot told of it.
     pub known: Option<ServiceStatus>,
 }
 
 /// What is being said.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Said {
+pub struct CurrentReply {
     /// The reply.
     pub reply: Reply,
     /// Until when it is fresh, or since when it is not; none where it has no end.
@@ -158,7 +158,7 @@ pub enum Freshness {
     Stale(BootTime),
 }
 
-impl Said {
+impl CurrentReply {
     /// Whether nobody has renewed it in time.
     #[must_use]
     pub fn is_stale(&self) -> bool {
@@ -166,7 +166,7 @@ impl Said {
     }
 }
 
-impl Account {
+impl Overview {
     /// Where a configuration was refused since the one in force was loaded: when, and the first reason.
     #[must_use]
     pub fn refused(&self) -> Option<(BootTime, &str)> {
@@ -175,18 +175,24 @@ impl Account {
     }
 }
 
-impl Service {
+impl ServiceOverview {
     /// Whether it takes the server out of service.
     #[must_use]
     pub fn is_out(&self) -> bool {
-        self.said.as_ref().is_ok_and(|said| said.reply.takes_out())
+        self.current
+            .as_ref()
+            .is_ok_and(|said| said.reply.takes_out())
     }
 
     /// Whether the weight is as low as it may be, and that is not all of it.
     #[must_use]
     pub fn is_at_floor(&self) -> bool {
         let floor = self.known.as_ref().and_then(|known| known.floor);
-        let percent = self.said.as_ref().ok().and_then(|said| said.reply.percent);
+        let percent = self
+            .current
+            .as_ref()
+            .ok()
+            .and_then(|said| said.reply.percent);
         match (floor, percent) {
             (Some(floor), Some(percent)) => {
                 let percent = percent.get();
@@ -213,7 +219,7 @@ impl Service {
 ///
 /// # Errors
 /// A service that nobody knows.
-pub fn account(look: &Look, wanted: &[String]) -> Result<Account, String> {
+pub fn overview(look: &OverviewInput, wanted: &[String]) -> Result<Overview, String> {
     let written = look.status.as_ref().ok();
     let ours = written.filter(|status| status.boot == look.boot.as_str());
     let life = life(look, ours);
@@ -237,17 +243,17 @@ pub fn account(look: &Look, wanted: &[String]) -> Result<Account, String> {
         .filter(|name| wanted.is_empty() || wanted.contains(name));
     let services = names.map(|name| {
         let known = known.and_then(|known| known.get(name)).cloned();
-        Service {
-            said: said(look, name, known.as_ref()),
+        ServiceOverview {
+            current: current_reply(look, name, known.as_ref()),
             name: name.clone(),
             known,
         }
     });
     let holder = match look.lock {
-        Lock::Held(pid) => pid,
-        Lock::Free | Lock::Unknown(_) => None,
+        LockState::Held(pid) => pid,
+        LockState::Free | LockState::Unknown(_) => None,
     };
-    Ok(Account {
+    Ok(Overview {
         now: look.now,
         pid: holder.or(ours.map(|status| status.pid)),
         written: ours.map(|status| (BootTime(status.started), BootTime(status.at))),
@@ -256,39 +262,43 @@ pub fn account(look: &Look, wanted: &[String]) -> Result<Account, String> {
         reload: ours.and_then(|status| status.reload.clone()),
         faults: ours.map_or_else(Vec::new, |status| status.override_faults.clone()),
         sources: ours.map_or_else(BTreeMap::new, |status| status.sources.clone()),
-        life,
+        liveness: life,
     })
 }
 
-fn life(look: &Look, ours: Option<&Status>) -> Life {
+fn life(look: &OverviewInput, ours: Option<&Status>) -> Liveness {
     let held = match &look.lock {
-        Lock::Held(pid) => Some(*pid),
-        Lock::Free => None,
-        Lock::Unknown(why) => return Life::Unknown(why.clone()),
+        LockState::Held(pid) => Some(*pid),
+        LockState::Free => None,
+        LockState::Unknown(why) => return Liveness::Unknown(why.clone()),
     };
-    if let Err(NoStatus::Unusable(why)) = &look.status {
-        return Life::Unknown(why.clone());
+    if let Err(SnapshotError::Unusable(why)) = &look.status {
+        return Liveness::Unknown(why.clone());
     }
     match (held, ours) {
         (Some(holder), Some(status)) => {
             if holder.is_some_and(|holder| holder != status.pid) {
                 // The account is that of the collector before.
-                Life::Starting
-            } else if is_late(status, look.now) || look.now < BootTime(status.at) {
-                Life::Late(look.now.since(BootTime(status.at)))
+                Liveness::Starting
+            } else if is_unresponsive(status, look.now) || look.now < BootTime(status.at) {
+                Liveness::Unresponsive(look.now.since(BootTime(status.at)))
             } else {
-                Life::Alive
+                Liveness::Alive
             }
         }
-        (Some(_), None) => Life::Starting,
-        (None, Some(_)) => Life::Gone,
-        (None, None) if look.status.is_ok() => Life::OtherBoot,
-        (None, None) => Life::Absent,
+        (Some(_), None) => Liveness::Starting,
+        (None, Some(_)) => Liveness::Dead,
+        (None, None) if look.status.is_ok() => Liveness::OtherBoot,
+        (None, None) => Liveness::Absent,
     }
 }
 
 /// What the responder says of a state file; as an error the word by which it changes nothing.
-fn said(look: &Look, name: &str, known: Option<&ServiceStatus>) -> Result<Said, String> {
+fn current_reply(
+    look: &OverviewInput,
+    name: &str,
+    known: Option<&ServiceStatus>,
+) -> Result<CurrentReply, String> {
     let file = look.files.get(name).ok_or(format!("no-state:{name}"))?;
     let refused = |refused| {
         let why = match refused {
@@ -312,7 +322,7 @@ fn said(look: &Look, name: &str, known: Option<&ServiceStatus>) -> Result<Said, 
         Some(until) => Some((until, parse(schedule.pick(until).map_err(refused)?.line)?)),
         None => None,
     };
-    Ok(Said {
+    Ok(CurrentReply {
         reply: parse(picked.line)?,
         fresh: until.map(|until| {
             if look.now < until {

@@ -7,10 +7,10 @@ mod memory;
 pub use memory::MemoryStatus;
 
 use crate::config::{Config, Service};
-use crate::decision::evaluate::{Decided, Truth, Verdict, Weighed};
-use crate::decision::observations::Kept;
+use crate::decision::evaluate::{DecisionSource, RuleState, Verdict, Weighed};
+use crate::decision::observations::DerivedMemory;
 use crate::filters::capacity::Basis;
-use crate::overrides::Standing;
+use crate::overrides::ActiveOverride;
 use crate::reading::Reading;
 use crate::render::text;
 use agentcheck_common::{BootId, BootTime};
@@ -96,7 +96,7 @@ pub struct DerivedStatus {
 impl DerivedStatus {
     /// The account of what is kept.
     #[must_use]
-    pub fn of(kept: Kept) -> Self {
+    pub fn of(kept: DerivedMemory) -> Self {
         let numbers = kept.numbers.into_iter();
         Self {
             definition: kept.definition,
@@ -106,9 +106,9 @@ impl DerivedStatus {
 
     /// What a restarted collector goes on from.
     #[must_use]
-    pub fn kept(&self) -> Kept {
+    pub fn kept(&self) -> DerivedMemory {
         let numbers = self.numbers.iter();
-        Kept {
+        DerivedMemory {
             definition: self.definition.clone(),
             numbers: numbers
                 .map(|(number, at)| (BootTime(*at), *number))
@@ -157,7 +157,7 @@ pub struct ServiceStatus {
     pub why: Option<String>,
     /// When the oldest poll that it rests on was sent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub of: Option<u64>,
+    pub oldest_reading_at: Option<u64>,
     /// When it stops being fresh.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub until: Option<u64>,
@@ -176,14 +176,14 @@ pub struct ServiceStatus {
     /// The limit of connections of a server that nothing limits, where the agent manages it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub maxconn_normal: Option<u32>,
-    /// The rules' last truths, in the rules' order.
+    /// The rules' last rule_states, in the rules' order.
     pub rules: Vec<RuleStatus>,
     /// The overrides that stand for it, whether they count or another comes first.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub overrides: Vec<OverrideStatus>,
     /// The lift of the balancers' own drain and maint that is known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub lift: Option<String>,
+    pub ready_window: Option<String>,
     /// What else is remembered.
     #[serde(default)]
     pub memory: MemoryStatus,
@@ -223,17 +223,17 @@ pub struct OverrideStatus {
 impl OverrideStatus {
     /// The account of one; `counts` and `reached` are said apart.
     #[must_use]
-    pub fn of(standing: &Standing<'_>, counts: bool, reached: bool) -> Self {
-        let first = standing.of.stages.first();
+    pub fn of(standing: &ActiveOverride<'_>, counts: bool, reached: bool) -> Self {
+        let first = standing.order.stages.first();
         Self {
-            id: standing.of.id.clone(),
+            id: standing.order.id.clone(),
             scope: standing.scope.word().to_owned(),
             action: standing.action.to_string(),
             counts,
             stage: standing.stage,
-            by: standing.of.by.clone(),
-            reason: standing.of.reason.clone(),
-            set: standing.of.set.wall,
+            by: standing.order.by.clone(),
+            reason: standing.order.reason.clone(),
+            set: standing.order.set.wall,
             ends: standing.ends.map(|ends| ends.0),
             until: first.and_then(|first| first.until.clone()),
             reached,
@@ -293,13 +293,13 @@ pub struct RuleStatus {
     pub when: String,
     /// Whether it held; none where that was never known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub held: Option<bool>,
+    pub active: Option<bool>,
     /// When the oldest poll that said so was sent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub of: Option<u64>,
     /// Since when its condition says that this is to change.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub changing: Option<u64>,
+    pub pending_since: Option<u64>,
 }
 
 impl SourceStatus {
@@ -342,24 +342,24 @@ impl ServiceStatus {
     /// Takes a verdict over; `rules` are the names of the service's rules.
     pub fn set(&mut self, verdict: &Verdict, rules: &[crate::config::Rule]) {
         let (by, why) = match &verdict.decided {
-            Decided::Rule { index, .. } => (
+            DecisionSource::Rule { index, .. } => (
                 "rule",
                 rules
                     .get(*index)
                     .map_or_else(String::new, |rule| rule.name.clone()),
             ),
-            Decided::Weight(weighed) => ("weight", text::number(weighed.shaped.raw)),
-            Decided::Failure(reason) => ("failure", reason.clone()),
-            Decided::Override(forced) => ("override", forced.action.to_string()),
+            DecisionSource::Weight(weighed) => ("weight", text::number(weighed.shaped.raw)),
+            DecisionSource::Failure(reason) => ("failure", reason.clone()),
+            DecisionSource::Override(forced) => ("override", forced.action.to_string()),
         };
         self.weight = match &verdict.decided {
-            Decided::Weight(weighed) => Some(WeightStatus::of(weighed)),
+            DecisionSource::Weight(weighed) => Some(WeightStatus::of(weighed)),
             _ => None,
         };
         self.reply = Some(verdict.reply.to_string());
         self.decided_by = Some(by.to_owned());
         self.why = Some(why);
-        self.of = Some(verdict.of.0);
+        self.oldest_reading_at = Some(verdict.oldest_reading_at.0);
         self.until = Some(verdict.until.0);
     }
 }
@@ -367,12 +367,12 @@ impl ServiceStatus {
 impl RuleStatus {
     /// The truth, as evaluation remembers it.
     #[must_use]
-    pub fn truth(&self) -> Option<Truth> {
-        Some(Truth {
-            held: self.held?,
-            of: BootTime(self.of?),
+    pub fn rule_state(&self) -> Option<RuleState> {
+        Some(RuleState {
+            active: self.active?,
+            observed_at: BootTime(self.of?),
             // Nobody looked meanwhile: what was to change has to wait again.
-            changing: None,
+            pending_since: None,
         })
     }
 }

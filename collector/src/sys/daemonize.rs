@@ -40,7 +40,7 @@ pub struct Starting {
 
 impl Starting {
     /// Has the waiting process print this. Where it is gone, nobody hears it.
-    pub fn say(&mut self, lines: &str) {
+    pub fn print(&mut self, lines: &str) {
         // It marks the end, and has no place in a text.
         let lines = lines.replace(char::from(READY), "\\0");
         let _ = self.front.write_all(lines.as_bytes());
@@ -70,7 +70,7 @@ pub fn detach() -> io::Result<Side> {
         Outcome::Child(Ok(_)) => Ok(Side::Daemon(Starting { front })),
         Outcome::Child(Err(error)) => {
             let mut starting = Starting { front };
-            starting.say(&format!(
+            starting.print(&format!(
                 "agentcheck: cannot go into the background: {error}\n"
             ));
             // Nothing follows: what this process says is said.

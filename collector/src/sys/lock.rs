@@ -35,7 +35,7 @@ impl Lock {
 
 /// Why there is no lock.
 #[derive(Debug)]
-pub enum NotLocked {
+pub enum LockError {
     /// Another collector has it; its process id, where it could be read.
     Held {
         /// The lock file.
@@ -47,7 +47,7 @@ pub enum NotLocked {
     Failed(PathBuf, io::Error),
 }
 
-impl fmt::Display for NotLocked {
+impl fmt::Display for LockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Held { file, holder } => {
@@ -115,11 +115,11 @@ fn holder(file: &File) -> Option<u32> {
 ///
 /// # Errors
 /// Where another process has it, or the directory or the file is not to be had.
-pub fn take(directory: &Path) -> Result<Lock, NotLocked> {
+pub fn take(directory: &Path) -> Result<Lock, LockError> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     match rustix::fs::open(directory, flags, Mode::empty()) {
         Ok(opened) => take_in(opened.as_fd(), directory, LOOKED_AT),
-        Err(error) => Err(NotLocked::Failed(path(directory), error.into())),
+        Err(error) => Err(LockError::Failed(path(directory), error.into())),
     }
 }
 
@@ -131,9 +131,9 @@ pub fn take_in(
     directory: BorrowedFd<'_>,
     called: &Path,
     patience: Duration,
-) -> Result<Lock, NotLocked> {
+) -> Result<Lock, LockError> {
     let path = path(called);
-    let failed = |error: io::Error| NotLocked::Failed(path.clone(), error);
+    let failed = |error: io::Error| LockError::Failed(path.clone(), error);
     // Not for writing: nothing that stays open is to keep a file system from being made read-only.
     let flags =
         OFlags::RDONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -168,7 +168,7 @@ pub fn take_in(
                 std::thread::sleep(Duration::from_millis(5));
                 continue;
             }
-            return Err(NotLocked::Held {
+            return Err(LockError::Held {
                 holder: holder(&file),
                 file: path,
             });

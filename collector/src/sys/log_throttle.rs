@@ -17,7 +17,7 @@ pub const REMIND: Duration = Duration::from_secs(3600);
 
 /// Something that is tried again and again, and what the log has said of it. `K` is how it can fail.
 #[derive(Clone, Debug)]
-pub struct Fold<K> {
+pub struct FailureThrottle<K> {
     /// How it fails as far as the log knows; `None`: it does not.
     said: Option<K>,
     /// How it failed last, as long as it fails.
@@ -49,11 +49,11 @@ struct Folded {
 
 /// What is to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News<K> {
+pub enum Event<K> {
     /// It fails, or otherwise than before.
-    Fails,
+    Failed,
     /// It fails no more.
-    Back {
+    Recovered {
         /// How it failed last.
         after: K,
         /// How often it has failed in a row.
@@ -62,7 +62,7 @@ pub enum News<K> {
         span: Duration,
     },
     /// It comes and goes.
-    Flaps {
+    Flapping {
         /// How often it failed within `span`.
         failures: u64,
         /// Of so many tries.
@@ -75,7 +75,7 @@ pub enum News<K> {
         fails: bool,
     },
     /// It fails as it did [`REMIND`] ago.
-    Still {
+    Persisting {
         /// How often in a row.
         failures: u64,
         /// From the first of these failures until now.
@@ -83,7 +83,7 @@ pub enum News<K> {
     },
 }
 
-impl<K> Default for Fold<K> {
+impl<K> Default for FailureThrottle<K> {
     fn default() -> Self {
         Self {
             said: None,
@@ -96,13 +96,13 @@ impl<K> Default for Fold<K> {
     }
 }
 
-impl<K: Copy + PartialEq> Fold<K> {
+impl<K: Copy + PartialEq> FailureThrottle<K> {
     /// What is to be told of a try that ended `now`: well, or by a failure of this kind.
     pub fn note(
         &mut self,
         outcome: Result<(), (K, &dyn Display)>,
         now: BootTime,
-    ) -> Option<News<K>> {
+    ) -> Option<Event<K>> {
         let before = self.failing.clone();
         self.failing = outcome.as_ref().err().map(|(kind, _)| Failing {
             kind: *kind,
@@ -125,7 +125,7 @@ impl<K: Copy + PartialEq> Fold<K> {
             }
             let folded = self.folded.take()?;
             if folded.changes > 0 {
-                news = Some(News::Flaps {
+                news = Some(Event::Flapping {
                     failures: folded.failures,
                     tries: folded.tries,
                     span: now.since(folded.since),
@@ -150,16 +150,16 @@ impl<K: Copy + PartialEq> Fold<K> {
             }
             self.told.push_back(now);
             news = Some(match before {
-                Some(before) if kind.is_none() => News::Back {
+                Some(before) if kind.is_none() => Event::Recovered {
                     after: before.kind,
                     failures: before.failures,
                     span: now.since(before.since),
                 },
-                _ => News::Fails,
+                _ => Event::Failed,
             });
         }
         if news.is_none() && now.since(self.latest) >= REMIND {
-            news = self.failing.as_ref().map(|failing| News::Still {
+            news = self.failing.as_ref().map(|failing| Event::Persisting {
                 failures: failing.failures,
                 span: now.since(failing.since),
             });
@@ -189,7 +189,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// At a second: well, or a failure of a kind.
-    fn note(fold: &mut Fold<u8>, second: u64, kind: Option<u8>) -> Option<News<u8>> {
+    fn note(fold: &mut FailureThrottle<u8>, second: u64, kind: Option<u8>) -> Option<Event<u8>> {
         let failure = format!("failure {kind:?} at {second}");
         let outcome = kind.map_or(Ok(()), |kind| Err((kind, &failure as &dyn Display)));
         fold.note(outcome, BootTime(0).after(Duration::from_secs(second)))
@@ -201,12 +201,12 @@ mod tests {
 
     #[test]
     fn what_begins_ends_and_changes_is_told_at_once() {
-        let mut fold = Fold::default();
+        let mut fold = FailureThrottle::default();
         assert_eq!(note(&mut fold, 100, None), None);
-        assert_eq!(note(&mut fold, 102, Some(1)), Some(News::Fails));
+        assert_eq!(note(&mut fold, 102, Some(1)), Some(Event::Failed));
         assert_eq!(note(&mut fold, 104, Some(1)), None);
-        assert_eq!(note(&mut fold, 106, Some(2)), Some(News::Fails));
-        let back = News::Back {
+        assert_eq!(note(&mut fold, 106, Some(2)), Some(Event::Failed));
+        let back = Event::Recovered {
             after: 2,
             failures: 3,
             span: seconds(6),
@@ -214,12 +214,15 @@ mod tests {
         assert_eq!(note(&mut fold, 108, None), Some(back));
         assert_eq!(note(&mut fold, 110, None), None);
         // From the very first.
-        assert_eq!(note(&mut Fold::default(), 100, Some(1)), Some(News::Fails));
+        assert_eq!(
+            note(&mut FailureThrottle::default(), 100, Some(1)),
+            Some(Event::Failed)
+        );
     }
 
     #[test]
     fn what_comes_and_goes_is_told_once_a_minute_and_then_no_more() {
-        let mut fold = Fold::default();
+        let mut fold = FailureThrottle::default();
         let mut told = Vec::new();
         for second in 0..90 {
             let kind = (second % 2 == 0).then_some(1);
@@ -227,7 +230,7 @@ mod tests {
         }
         let seconds_told: Vec<u64> = told.iter().map(|(second, _)| *second).collect();
         assert_eq!(seconds_told, [0, 1, 2, 3, 64]);
-        let flaps = News::Flaps {
+        let flaps = Event::Flapping {
             failures: 31,
             tries: 61,
             span: seconds(60),
@@ -240,7 +243,7 @@ mod tests {
         for second in 90..400 {
             told.extend(note(&mut fold, 1000 + second, None).map(|news| (second, news)));
         }
-        let flaps = News::Flaps {
+        let flaps = Event::Flapping {
             failures: 12,
             tries: 60,
             span: seconds(60),
@@ -248,23 +251,23 @@ mod tests {
             fails: false,
         };
         assert_eq!(told, [(124, flaps)]);
-        assert_eq!(note(&mut fold, 1400, Some(1)), Some(News::Fails));
+        assert_eq!(note(&mut fold, 1400, Some(1)), Some(Event::Failed));
     }
 
     #[test]
     fn what_goes_on_failing_is_told_once_an_hour() {
-        let mut fold = Fold::default();
-        let told: Vec<(u64, News<u8>)> = (0..8000)
+        let mut fold = FailureThrottle::default();
+        let told: Vec<(u64, Event<u8>)> = (0..8000)
             .filter_map(|second| Some((second, note(&mut fold, 50 + second, Some(1))?)))
             .collect();
-        let still = |failures, span| News::Still {
+        let still = |failures, span| Event::Persisting {
             failures,
             span: seconds(span),
         };
         assert_eq!(
             told,
             [
-                (0, News::Fails),
+                (0, Event::Failed),
                 (3600, still(3601, 3600)),
                 (7200, still(7201, 7200))
             ]
@@ -278,17 +281,17 @@ mod tests {
             story in prop::collection::vec((0_u64..40, prop::option::of(0_u8..3)), 1..300),
             end in prop::option::of(0_u8..3),
         ) {
-            let mut fold = Fold::default();
+            let mut fold = FailureThrottle::default();
             let mut now = 5000;
             let mut told = Vec::new();
             let mut known = false;
-            let mut hear = |news: Option<News<u8>>, now: u64, kind: Option<u8>| {
+            let mut hear = |news: Option<Event<u8>>, now: u64, kind: Option<u8>| {
                 if let Some(news) = news {
                     told.push(now);
                     known = match &news {
-                        News::Fails | News::Still { .. } => true,
-                        News::Back { .. } => false,
-                        News::Flaps { fails, failures, tries, .. } => {
+                        Event::Failed | Event::Persisting { .. } => true,
+                        Event::Recovered { .. } => false,
+                        Event::Flapping { fails, failures, tries, .. } => {
                             assert!(failures <= tries);
                             *fails
                         }

@@ -39,7 +39,7 @@ pub fn start(destination: Destination) -> Option<String> {
     };
     let mut wrong = None;
     let outlet = match destination {
-        Destination::Stderr => Outlet::Stderr(Mutex::new(Stderr::new())),
+        Destination::Stderr => Output::Stderr(Mutex::new(Stderr::new())),
         Destination::Syslog => {
             let mut syslog = Syslog::new(syslog::SOCKET.into(), std::process::id());
             if let Err(error) = syslog.connect() {
@@ -48,7 +48,7 @@ pub fn start(destination: Destination) -> Option<String> {
                     "there is no syslog at {socket} ({error}): log lines are lost until there is one"
                 ));
             }
-            Outlet::Syslog(Mutex::new(syslog))
+            Output::Syslog(Mutex::new(syslog))
         }
     };
     // Where a log has begun already, it goes on.
@@ -60,10 +60,10 @@ pub fn start(destination: Destination) -> Option<String> {
 
 struct Logger {
     level: LevelFilter,
-    outlet: Outlet,
+    outlet: Output,
 }
 
-enum Outlet {
+enum Output {
     Stderr(Mutex<Stderr>),
     Syslog(Mutex<Syslog>),
 }
@@ -81,11 +81,11 @@ impl Log for Logger {
         let text = text::one_line(&record.args().to_string(), MAX_LINE);
         let severity = severity(record.level());
         match &self.outlet {
-            Outlet::Stderr(stderr) => {
+            Output::Stderr(stderr) => {
                 let mut stderr = stderr.lock().unwrap_or_else(PoisonError::into_inner);
                 stderr.say(record.level(), &text);
             }
-            Outlet::Syslog(syslog) => {
+            Output::Syslog(syslog) => {
                 let mut syslog = syslog.lock().unwrap_or_else(PoisonError::into_inner);
                 syslog.say(severity, &text);
             }

@@ -128,7 +128,7 @@ fn half_while_busy() {
 #[test]
 fn half_while_busy_with_a_second_limit() {
     let rule = "[[service.web.rule]]\nname = \"busy\"\nwhen = \"cpu.idle < 10\"\n\
-        leave_when = \"cpu.idle > 30\"\nfor = \"10s\"\nline = \"up 50%\"\n";
+        clear_when = \"cpu.idle > 30\"\nfor = \"10s\"\nraw_reply = \"up 50%\"\n";
     let config = shown_in_readme("cpu-idle-half", rule, |text| text + "\n" + rule);
     assert_eq!(config.services[0].rules.len(), 1);
 }

@@ -2,7 +2,7 @@
 
 use crate::setup::doctor::Finding;
 use crate::setup::doctor::haproxy::tables::Balancer;
-use crate::setup::doctor::haproxy::{self, Service};
+use crate::setup::doctor::haproxy::{self, ServedService};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::os::unix::net::UnixStream;
@@ -23,7 +23,7 @@ const LOOKS: usize = 20;
 const PAUSE: Duration = Duration::from_millis(25);
 
 /// What is to be said of the balancer behind a socket.
-pub(super) fn findings(socket: &str, services: &[Service]) -> Vec<Finding> {
+pub(super) fn findings(socket: &str, services: &[ServedService]) -> Vec<Finding> {
     let asked = socket.to_owned();
     let (sender, seen) = sync_channel(1);
     // A balancer that hangs does not even take a connection to its socket, and there is no deadline for that.

@@ -1,6 +1,6 @@
 //! A probe as `HAProxy` makes it, bounded in time and size.
 
-use crate::setup::doctor::probe::{Heard, Probe};
+use crate::setup::doctor::probe::{Probe, ProbeOutcome};
 use agentcheck_common::{Reply, ServiceName};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
@@ -47,7 +47,7 @@ impl Way {
         let from = Some(loopback).filter(|_| !to.ip().is_loopback());
         let way = Self { to, from };
         match ask(way, None, Instant::now() + PATIENCE) {
-            Heard::Line(_) => way,
+            ProbeOutcome::Line(_) => way,
             _ => Self { to, from: None },
         }
     }
@@ -101,7 +101,7 @@ pub(super) fn probe(way: Way, whom: For<'_>, said: &dyn Fn() -> Option<Reply>) -
     let mut probe = once();
     for _ in 1..TRIES {
         // The state file may have been replaced twice in between, or the words changed on the way.
-        if probe.agrees() || service.is_none() || !matches!(probe.heard, Heard::Line(_)) {
+        if probe.agrees() || service.is_none() || !matches!(probe.heard, ProbeOutcome::Line(_)) {
             break;
         }
         probe = once();
@@ -109,10 +109,10 @@ pub(super) fn probe(way: Way, whom: For<'_>, said: &dyn Fn() -> Option<Reply>) -
     probe
 }
 
-fn ask(way: Way, word: Option<&ServiceName>, deadline: Instant) -> Heard {
+fn ask(way: Way, word: Option<&ServiceName>, deadline: Instant) -> ProbeOutcome {
     let mut stream = match way.connect() {
         Ok(stream) => stream,
-        Err(error) => return Heard::NotConnected(error.to_string()),
+        Err(error) => return ProbeOutcome::NotConnected(error.to_string()),
     };
     let _ = stream.set_write_timeout(Some(PATIENCE));
     if let Some(service) = word {
@@ -124,20 +124,20 @@ fn ask(way: Way, word: Option<&ServiceName>, deadline: Instant) -> Heard {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() || bytes.len() > MOST || stream.set_read_timeout(Some(left)).is_err() {
-            return Heard::Silent(bytes);
+            return ProbeOutcome::Silent(bytes);
         }
         match stream.read(&mut buffer) {
-            Ok(0) => return Heard::Ended(bytes),
+            Ok(0) => return ProbeOutcome::Ended(bytes),
             Ok(count) => bytes.extend_from_slice(buffer.get(..count).unwrap_or_default()),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                return Heard::Silent(bytes);
+                return ProbeOutcome::Silent(bytes);
             }
-            Err(_) => return Heard::Ended(bytes),
+            Err(_) => return ProbeOutcome::Ended(bytes),
         }
         if let Some(end) = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
             bytes.truncate(end);
-            return Heard::Line(bytes);
+            return ProbeOutcome::Line(bytes);
         }
     }
 }

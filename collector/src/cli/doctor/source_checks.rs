@@ -4,9 +4,9 @@
 
 use super::collector_user::CollectorUser;
 use super::first_line;
-use crate::config::{self, Config, NotLoaded, Service};
+use crate::config::{self, Config, LoadError, Service};
 use crate::setup::doctor::Finding;
-use crate::source::{Poller, Source, Stop};
+use crate::source::{Cancellation, Poller, Source};
 use rustix::fs::Access;
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, Read};
@@ -127,13 +127,13 @@ impl Look<'_> {
     fn polled(&self) -> Vec<Finding> {
         match config::load(self.config) {
             Ok((config, _)) => poll_all(&self.sources(&config)),
-            Err(NotLoaded::Unreadable(..)) => {
+            Err(LoadError::Unreadable(..)) => {
                 let uid = rustix::process::geteuid().as_raw();
                 let what = format!("user {uid} cannot read {}", self.config.display());
                 let remedy = "chmod 0644, or chgrp agentcheck and chmod 0640";
                 vec![Finding::error("configuration", what, remedy)]
             }
-            Err(NotLoaded::Wrong(report)) => {
+            Err(LoadError::Wrong(report)) => {
                 let uid = rustix::process::geteuid().as_raw();
                 let wrong = report
                     .rendered
@@ -194,7 +194,7 @@ fn poll_all(sources: &[Source]) -> Vec<Finding> {
                     .pop_front()
             };
             while let Some((index, source)) = next() {
-                let reading = Poller::new(&source).poll(&Stop::new());
+                let reading = Poller::new(&source).poll(&Cancellation::new());
                 if sender.send((index, reading)).is_err() {
                     break;
                 }

@@ -47,7 +47,7 @@ impl<'t> Desk<'t> {
         let known: Vec<String> = match snapshot::left_behind(&target.state.state_dir, &boot) {
             Some(status) => status.services.into_keys().collect(),
             None => config::load(&target.config.config)
-                .map_err(|error| super::super::not_loaded(&error))?
+                .map_err(|error| super::super::load_failure(&error))?
                 .0
                 .services
                 .iter()
@@ -118,9 +118,9 @@ impl<'t> Desk<'t> {
     /// The mistakes of a condition are told before it is recorded.
     pub(super) fn check_condition(&self, target: &Target, text: &str) -> Result<(), Failed> {
         let (config, _) = config::load(&target.config.config)
-            .map_err(|error| super::super::not_loaded(&error))?;
+            .map_err(|error| super::super::load_failure(&error))?;
         let wanted = crate::expression::Type::Truth;
-        let compiled = crate::expression::Expression::compile(text, wanted, &config.vocabulary());
+        let compiled = crate::expression::Expression::compile(text, wanted, &config.environment());
         let Err(faults) = compiled else { return Ok(()) };
         let mut said = String::new();
         for fault in faults {
@@ -139,7 +139,7 @@ impl<'t> Desk<'t> {
     /// The status of a collector that is at work.
     fn live_status(&self) -> Option<Status> {
         let status = self.status()?;
-        (!overview::is_late(&status, clock::now())).then_some(status)
+        (!overview::is_unresponsive(&status, clock::now())).then_some(status)
     }
 
     /// Waits until the status has it and the state files say it; what they say.

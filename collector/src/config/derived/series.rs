@@ -4,7 +4,7 @@
 use super::super::diagnostics::Diagnostic;
 use super::super::sources::Sources;
 use super::super::toml_reader::{Entry, Findings, Table};
-use super::super::{Derived, Of};
+use super::super::{Derived, DerivedInput};
 use super::{HOUR, LEAST};
 use crate::reading::prometheus::Selector;
 use crate::source::{Format, Kind};
@@ -19,7 +19,7 @@ pub(super) fn read(
 ) -> Option<Derived> {
     let selectors = selectors(series, findings);
     let source = source(table, sources, findings);
-    if let Some(of) = table.take("of") {
+    if let Some(of) = table.take("expression") {
         findings.push(
             Diagnostic::error(of.key_span(), "of beside series")
                 .remedy("a number is derived from an expression, or from series of a source"),
@@ -37,7 +37,7 @@ pub(super) fn read(
     let of = match (table.take("rate"), table.take("percentile")) {
         (Some(rate), None) => {
             let window = rate.duration(findings, LEAST, HOUR);
-            Of::Rate(selectors?, window?)
+            DerivedInput::Rate(selectors?, window?)
         }
         (None, Some(percentile)) => {
             let percent = percentile.integer(findings, 0, 100);
@@ -50,7 +50,7 @@ pub(super) fn read(
             };
             let window = over.duration(findings, LEAST, HOUR);
             let percent = f64::from(u8::try_from(percent?).ok()?);
-            Of::Histogram(selectors?, percent, window?)
+            DerivedInput::Histogram(selectors?, percent, window?)
         }
         (Some(_), Some(percentile)) => {
             findings.push(
@@ -74,7 +74,7 @@ pub(super) fn read(
     };
     Some(Derived {
         name: name.to_owned(),
-        of,
+        input: of,
         sources: vec![source?],
     })
 }

@@ -10,7 +10,7 @@ const GOOD: &str = "[service.web]\nweight = '50'\n";
 /// What is said of a configuration, by the first lines of the findings, without the scratch directory.
 fn wrong(scratch: &Scratch) -> Vec<String> {
     let file = scratch.file("agentcheck.toml");
-    let Err(NotLoaded::Wrong(report)) = load(&file) else {
+    let Err(LoadError::Wrong(report)) = load(&file) else {
         return Vec::new();
     };
     let place = format!("{}/", scratch.path().display());

@@ -2,16 +2,15 @@
 
 use super::super::diagnostics::Diagnostic;
 use super::super::toml_reader::{Findings, Table};
-use super::{absolute, absolute_path, format, max_bytes};
-use crate::source::Kind;
+use super::{absolute, absolute_path, max_bytes};
 use crate::source::command::{Command, Environment, Reads, User};
+use crate::source::{Format, Kind};
 
 /// The keys of this kind, besides those of every kind.
 pub(super) const KEYS: &[&str] = &[
     "argv",
     "format",
     "max_bytes",
-    "nagios",
     "env",
     "directory",
     "user",
@@ -54,26 +53,17 @@ pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option
     }))
 }
 
+/// `format`: how the output is read; a command has the formats of a file, and that of monitoring plugins.
 fn reads(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Reads {
-    let format_at = table.span_of("format");
-    let format = format(table, findings);
-    let nagios = table
-        .take("nagios")
-        .and_then(|entry| entry.truth(findings))
-        .unwrap_or(false);
-    if !nagios {
-        return Reads::Format(format);
-    }
-    if let Some(span) = format_at {
-        findings.push(
-            Diagnostic::error(
-                span,
-                "what a monitoring plugin prints has a format of its own",
-            )
-            .remedy("leave format out, or nagios"),
-        );
-    }
-    Reads::Plugin
+    let formats = Format::ALL.map(|format| (format.name(), Reads::Format(format)));
+    let choices: Vec<(&str, Reads)> = formats
+        .into_iter()
+        .chain([("nagios", Reads::Nagios)])
+        .collect();
+    table
+        .take("format")
+        .and_then(|entry| entry.choice(findings, &choices))
+        .unwrap_or(Reads::Format(Format::default()))
 }
 
 fn environment(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Environment {

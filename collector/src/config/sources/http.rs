@@ -21,7 +21,7 @@ pub(super) const KEYS: &[&str] = &[
     "ca",
     "client_cert",
     "client_key",
-    "unix",
+    "unix_socket",
     "connect_to",
 ];
 
@@ -73,7 +73,7 @@ fn url(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Text> {
         .text(findings, URL_EXAMPLE)?;
     if let Err(wrong) = Http::check_url(&url.value) {
         let remedy = if url.value.starts_with("unix:") {
-            "for a unix socket: unix = \"/run/app.sock\" beside url = \"http://localhost/health\""
+            "for a unix socket: unix_socket = \"/run/app.sock\" beside url = \"http://localhost/health\""
                 .to_owned()
         } else {
             format!("it looks like {URL_EXAMPLE}")

@@ -7,7 +7,7 @@ use crate::source::Kind;
 use crate::source::tcp::Tcp;
 
 /// The keys of this kind, besides those of every kind.
-pub(super) const KEYS: &[&str] = &["address", "unix"];
+pub(super) const KEYS: &[&str] = &["address", "unix_socket"];
 
 pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Kind> {
     let example = "\"127.0.0.1:6379\"";

@@ -1,11 +1,11 @@
 //! Real sources on real threads. What hangs is a command, which sources that take turns never are, in the
 //! place of a file on a mount that has gone away, which a test cannot have.
 
-use super::super::poll_threads::{BRIEF, Outlet, Task};
-use super::Turns;
-use crate::filters::debounce::Confirm;
+use super::super::poll_threads::{BRIEF, PollTask, ReadingSink};
+use super::SharedPoller;
+use crate::filters::debounce::DebouncePolicy;
 use crate::reading::Reading;
-use crate::source::{Kind, Source, Stop, command::Command, file::File};
+use crate::source::{Cancellation, Kind, Source, command::Command, file::File};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -18,10 +18,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Scene {
     readings: Receiver<(usize, Reading)>,
-    stop: Stop,
+    stop: Cancellation,
     /// Those of the sources.
-    stops: Vec<Stop>,
-    turns: Arc<Turns>,
+    stops: Vec<Cancellation>,
+    turns: Arc<SharedPoller>,
     /// As many as there are polling threads, and this one.
     alive: Arc<()>,
     polls: BTreeMap<usize, Vec<bool>>,
@@ -30,25 +30,25 @@ struct Scene {
 impl Scene {
     fn new(kinds: Vec<Kind>) -> Self {
         let (sender, readings) = sync_channel(kinds.len() + 1);
-        let (stop, alive) = (Stop::new(), Arc::new(()));
+        let (stop, alive) = (Cancellation::new(), Arc::new(()));
         let take = move |number, reading| sender.send((number, reading)).is_ok();
-        let outlet = Outlet::new(&stop, Arc::new(take), &alive);
+        let outlet = ReadingSink::new(&stop, Arc::new(take), &alive);
         let began = Instant::now();
         let tasks = kinds.into_iter().enumerate().map(|(index, kind)| {
             let source = Source {
                 name: format!("s{index}"),
-                every: EVERY,
+                interval: EVERY,
                 jitter: Duration::ZERO,
                 timeout: PATIENCE,
-                confirm: Confirm::default(),
+                debounce: DebouncePolicy::default(),
                 kind,
             };
-            Task::new(index, &source, "host", began)
+            PollTask::new(index, &source, "host", began)
         });
-        let tasks: Vec<Task> = tasks.collect();
-        let stops = tasks.iter().map(Task::stop).collect();
-        let turns = Arc::new(Turns::default());
-        Turns::add(&turns, tasks, &outlet).unwrap();
+        let tasks: Vec<PollTask> = tasks.collect();
+        let stops = tasks.iter().map(PollTask::stop).collect();
+        let turns = Arc::new(SharedPoller::default());
+        SharedPoller::add(&turns, tasks, &outlet).unwrap();
         Self {
             readings,
             stop,

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::Stale;
+use crate::config::ExpiryAction;
 use crate::overrides::{Moment, Now, Override, Scope, VERSION};
 use agentcheck_common::{BootId, ServiceName};
 
@@ -9,9 +9,9 @@ fn boot() -> BootId {
     BootId::parse(b"6e3f0a1c-2f0e-4a55-9a0b-0d8f3a8a4c11").unwrap()
 }
 
-fn service(overrides: Administration) -> Service {
+fn service(overrides: AdminState) -> Service {
     Service {
-        override_administration: overrides,
+        override_admin_state: overrides,
         ..Service::new(ServiceName::parse(b"web").unwrap())
     }
 }
@@ -43,10 +43,10 @@ fn set(stages: &[(Action, Option<u64>)], reason: &str) -> Override {
 fn verdict(reply: &str) -> Verdict {
     Verdict {
         reply: Reply::parse(reply.as_bytes()).unwrap(),
-        decided: Decided::Failure(String::new()),
-        of: BootTime(99 * SECOND),
+        decided: DecisionSource::Failure(String::new()),
+        oldest_reading_at: BootTime(99 * SECOND),
         until: BootTime(109 * SECOND),
-        stand_for: None,
+        hold_for: None,
     }
 }
 
@@ -66,17 +66,18 @@ fn said(
     };
     let standing = overrides
         .iter()
-        .filter_map(|(scope, one)| one.standing(*scope, false, &clocks));
+        .filter_map(|(scope, one)| one.active(*scope, false, &clocks));
     let effective = Effective::of(standing);
     let beneath = beneath.map(verdict);
     let lift = lift.map(|lift| BootTime(lift * SECOND));
-    let Some(overruled) = overrule(service, beneath.as_ref(), &effective, lift, now) else {
+    let Some(final_decision) = apply_overrides(service, beneath.as_ref(), &effective, lift, now)
+    else {
         return Vec::new();
     };
-    let plan = &overruled.plan;
+    let plan = &final_decision.plan;
     assert_eq!(
         plan.stages.first().map(|first| first.reply),
-        Some(overruled.verdict.reply)
+        Some(final_decision.verdict.reply)
     );
     let rising = plan
         .stages
@@ -92,7 +93,7 @@ fn said(
 
 #[test]
 fn without_overrides_the_verdict_stands() {
-    let plain = service(Administration::Shared);
+    let plain = service(AdminState::Preserve);
     assert_eq!(said(&plain, None, &[], None), Vec::<String>::new());
     assert_eq!(
         said(&plain, Some("up 73% # x"), &[], None),
@@ -105,7 +106,7 @@ fn a_drain_without_end_stands_without_a_collector() {
     let drain = set(&[(Action::Drain, None)], "disk swap");
     assert_eq!(
         said(
-            &service(Administration::Shared),
+            &service(AdminState::Preserve),
             Some("up 73%"),
             &[(Scope::Service, drain)],
             None
@@ -123,7 +124,7 @@ fn after_its_end_comes_the_verdict_beneath_and_not_full() {
     let why = "override=maint by=ann until=2023-11-14T22:20:00Z";
     assert_eq!(
         said(
-            &service(Administration::Shared),
+            &service(AdminState::Preserve),
             Some("up 73%"),
             &[(Scope::All, maint)],
             None
@@ -137,7 +138,7 @@ fn after_its_end_comes_the_verdict_beneath_and_not_full() {
     // Soon over: what is beneath is still fresh then.
     let short = set(&[(Action::Down, Some(103))], "");
     let lines = said(
-        &service(Administration::Shared),
+        &service(AdminState::Preserve),
         Some("up 73%"),
         &[(Scope::All, short.clone())],
         None,
@@ -145,7 +146,7 @@ fn after_its_end_comes_the_verdict_beneath_and_not_full() {
     assert_eq!(lines[1..], ["109 up 73%", "then up 73% # stale"]);
     // Nothing was ever known.
     let lines = said(
-        &service(Administration::Shared),
+        &service(AdminState::Preserve),
         None,
         &[(Scope::All, short)],
         None,
@@ -157,7 +158,7 @@ fn after_its_end_comes_the_verdict_beneath_and_not_full() {
 fn worded_as_owner_it_is_lifted_afterwards() {
     let maint = set(&[(Action::Maint, Some(103))], "");
     let lines = said(
-        &service(Administration::Owner),
+        &service(AdminState::Manage),
         Some("up 73%"),
         &[(Scope::All, maint)],
         None,
@@ -168,22 +169,12 @@ fn worded_as_owner_it_is_lifted_afterwards() {
         ["163 up ready 73% # stale", "then up 73% # stale"]
     );
     // And by the collector itself.
-    let lines = said(
-        &service(Administration::Owner),
-        Some("up 73%"),
-        &[],
-        Some(105),
-    );
+    let lines = said(&service(AdminState::Manage), Some("up 73%"), &[], Some(105));
     assert_eq!(
         lines,
         ["105 up ready 73%", "109 up 73%", "then up 73% # stale"]
     );
-    let lines = said(
-        &service(Administration::Owner),
-        Some("up 73%"),
-        &[],
-        Some(200),
-    );
+    let lines = said(&service(AdminState::Manage), Some("up 73%"), &[], Some(200));
     assert_eq!(
         lines,
         [
@@ -203,7 +194,7 @@ fn a_lift_says_ready_and_nothing_else() {
         ("up drain 100%", "105 up drain 100%"),
     ] {
         let lines = said(
-            &service(Administration::Shared),
+            &service(AdminState::Preserve),
             Some(beneath),
             &[],
             Some(105),
@@ -215,7 +206,7 @@ fn a_lift_says_ready_and_nothing_else() {
 #[test]
 fn a_limit_is_a_ceiling_and_never_raises() {
     let limit = |percent| (Scope::All, set(&[(Action::Limit { percent }, None)], ""));
-    let plain = service(Administration::Shared);
+    let plain = service(AdminState::Preserve);
     let first = |beneath, limit| said(&plain, Some(beneath), &[limit], None)[0].clone();
     assert_eq!(
         first("up 73%", limit(50)),
@@ -237,7 +228,7 @@ fn a_limit_is_a_ceiling_and_never_raises() {
 
 #[test]
 fn a_stage_that_follows_is_not_foretold() {
-    let plain = service(Administration::Shared);
+    let plain = service(AdminState::Preserve);
     let endless = set(&[(Action::Drain, Some(103)), (Action::Maint, None)], "");
     let lines = said(&plain, Some("up 73%"), &[(Scope::Service, endless)], None);
     assert!(
@@ -259,9 +250,9 @@ fn a_stage_that_follows_is_not_foretold() {
 #[test]
 fn without_description_nothing_is_told() {
     let silent = Service {
-        describe: crate::config::Describe::Nothing,
-        stale: Stale::Keep,
-        ..service(Administration::Shared)
+        description_detail: crate::config::DescriptionDetail::None,
+        on_stale: ExpiryAction::Keep,
+        ..service(AdminState::Preserve)
     };
     let drain = (Scope::Service, set(&[(Action::Drain, None)], "secret"));
     assert_eq!(
@@ -277,7 +268,7 @@ fn no_end_is_too_far_away_to_be_told() {
         drain.stages[0].end.as_mut().unwrap().wall = wall;
         let overrides = [(Scope::Service, drain.clone())];
         let lines = said(
-            &service(Administration::Shared),
+            &service(AdminState::Preserve),
             Some("up 73%"),
             &overrides,
             None,

@@ -1,6 +1,6 @@
 //! Descriptions: why what is said is said, with the numbers that led to it.
 
-use super::{Memory, Walk, Weighed, good_for};
+use super::{ServiceMemory, Walk, Weighed, good_for};
 use crate::config::Rule;
 use crate::expression::Expression;
 use crate::expression::template::Template;
@@ -10,7 +10,7 @@ use agentcheck_common::BootTime;
 
 /// A value that a description has shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shown {
+pub struct ShownValue {
     /// The expression that gave it, as it was written.
     pub expression: String,
     /// The value, for people.
@@ -26,7 +26,12 @@ pub(super) struct Why {
 }
 
 impl Walk<'_> {
-    pub(super) fn why_of_rule(&self, rule: &Rule, kept: Option<&str>, memory: &mut Memory) -> Why {
+    pub(super) fn why_of_rule(
+        &self,
+        rule: &Rule,
+        kept: Option<&str>,
+        memory: &mut ServiceMemory,
+    ) -> Why {
         let state = format!("rule={}", rule.name);
         let mut full = match &rule.description {
             Some(description) => self.filled(description, memory),
@@ -62,18 +67,18 @@ impl Walk<'_> {
 
     /// A description with its values. One that is unknown by now is shown as it was last, as long as that
     /// is fresh, and marked: `42?`; without it, `?`.
-    fn filled(&self, description: &Template, memory: &mut Memory) -> String {
+    fn filled(&self, description: &Template, memory: &mut ServiceMemory) -> String {
         let mut shown = Vec::new();
         let filled = description.fill(|expression| {
             if let Some(value) = self.known(expression, Expression::shown) {
-                shown.push(Shown {
+                shown.push(ShownValue {
                     expression: expression.text().to_owned(),
                     value: value.clone(),
                     of: self.polled.age_of(expression),
                 });
                 return value;
             }
-            let mut before = memory.shown.iter();
+            let mut before = memory.last_shown.iter();
             let last = before.find(|last| {
                 last.expression == expression.text()
                     && self.now < last.of.after(good_for(self.service))
@@ -84,7 +89,7 @@ impl Walk<'_> {
             });
             marked.unwrap_or_else(|| "?".to_owned())
         });
-        memory.shown = shown;
+        memory.last_shown = shown;
         filled
     }
 

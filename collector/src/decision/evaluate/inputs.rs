@@ -1,6 +1,6 @@
 //! What is known of the sources that one service uses, as of now.
 
-use super::{Latest, World, good_for};
+use super::{EvalContext, LatestPoll, good_for};
 use crate::config::Service;
 use crate::expression::{Expression, Unknown};
 use crate::reading::Reason;
@@ -8,24 +8,24 @@ use agentcheck_common::BootTime;
 use std::time::Duration;
 
 /// The state of the sources that a service uses.
-pub(super) struct Polled<'w> {
+pub(super) struct Inputs<'w> {
     /// Name, and the latest poll; `None` is overdue.
-    sources: Vec<(&'w str, Option<Latest>)>,
+    sources: Vec<(&'w str, Option<LatestPoll>)>,
     /// Whether one has not been polled yet, and there is still time.
     pub(super) waiting: bool,
     now: BootTime,
 }
 
-impl<'w> Polled<'w> {
-    pub(super) fn new(service: &Service, world: &World<'w>, now: BootTime) -> Self {
+impl<'w> Inputs<'w> {
+    pub(super) fn new(service: &Service, context: &EvalContext<'w>, now: BootTime) -> Self {
         let mut waiting = false;
         let mut sources = Vec::with_capacity(service.sources.len());
         for index in &service.sources {
-            let Some(name) = world.names.get(*index) else {
+            let Some(name) = context.names.get(*index) else {
                 continue;
             };
-            let latest = world.latest.get(*index).copied().flatten();
-            let since = latest.map_or(world.started, |latest| latest.sent);
+            let latest = context.latest.get(*index).copied().flatten();
+            let since = latest.map_or(context.started, |latest| latest.sent);
             let in_time = now < since.after(good_for(service));
             waiting |= latest.is_none() && in_time;
             sources.push((name.as_str(), latest.filter(|_| in_time)));
@@ -44,7 +44,7 @@ impl<'w> Polled<'w> {
             .map(|(name, _)| *name)
     }
 
-    fn latest(&self, source: &str) -> Option<Latest> {
+    fn latest(&self, source: &str) -> Option<LatestPoll> {
         self.sources
             .iter()
             .find(|(name, _)| *name == source)

@@ -1,57 +1,63 @@
 //! Rules: which one decides, and what is remembered of each.
 
-use super::{Decided, Walk, good_for};
+use super::{DecisionSource, Walk, good_for};
 use crate::config::Rule;
 use crate::expression::Expression;
 use agentcheck_common::BootTime;
 
 /// What was last known of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Truth {
+pub struct RuleState {
     /// Whether it held.
-    pub held: bool,
+    pub active: bool,
     /// When the oldest poll that said so was sent.
-    pub of: BootTime,
-    /// Since when its condition says, without a break, that this is to change: `for` and `leave_for` wait.
-    pub changing: Option<BootTime>,
+    pub observed_at: BootTime,
+    /// Since when its condition says, without a break, that this is to change: `for` and `clear_for` wait.
+    pub pending_since: Option<BootTime>,
 }
 
 /// The condition that decides whether a rule changes: `when` as long as it does not hold, and then
-/// `leave_when`, or `when` turned round.
+/// `clear_when`, or `when` turned round.
 fn condition(rule: &Rule, held: bool) -> (&Expression, bool) {
-    match &rule.leave_when {
+    match &rule.clear_when {
         Some(leave) if held => (leave, true),
         _ => (&rule.when, !held),
     }
 }
 
 /// What is known of a rule after its condition has said, by polls as old as `of`, whether it is to change.
-fn next(rule: &Rule, last: Option<Truth>, changes: bool, of: BootTime, now: BootTime) -> Truth {
-    let held = last.is_some_and(|last| last.held);
-    let still = Truth {
-        held,
-        of,
-        changing: None,
+fn next(
+    rule: &Rule,
+    last: Option<RuleState>,
+    changes: bool,
+    of: BootTime,
+    now: BootTime,
+) -> RuleState {
+    let held = last.is_some_and(|last| last.active);
+    let still = RuleState {
+        active: held,
+        observed_at: of,
+        pending_since: None,
     };
     if !changes {
         return still;
     }
-    let since = last.and_then(|last| last.changing).unwrap_or(now);
+    let since = last.and_then(|last| last.pending_since).unwrap_or(now);
     if now.since(since) >= delay(rule, held) {
-        return Truth {
-            held: !held,
+        return RuleState {
+            active: !held,
             ..still
         };
     }
-    Truth {
-        changing: Some(since),
+    RuleState {
+        pending_since: Some(since),
         ..still
     }
 }
 
 fn delay(rule: &Rule, held: bool) -> std::time::Duration {
     if held {
-        rule.leave_after
+        rule.clear_after
     } else {
         rule.enter_after
     }
@@ -59,37 +65,41 @@ fn delay(rule: &Rule, held: bool) -> std::time::Duration {
 
 impl Walk<'_> {
     /// Which rule decides; none where the weight does.
-    pub(super) fn rules(&mut self, truths: &mut [Option<Truth>]) -> Option<Decided> {
+    pub(super) fn rules(
+        &mut self,
+        rule_states: &mut [Option<RuleState>],
+    ) -> Option<DecisionSource> {
         let mut decided = None;
         // Why an earlier rule, which did not hold when that was last known, is unknown by now.
         let mut passed: Option<String> = None;
         // When the oldest poll was sent that a kept truth rests on.
         let mut kept_of = self.now;
-        for (index, (rule, last)) in self.service.rules.iter().zip(truths).enumerate() {
-            let held = last.is_some_and(|last| last.held);
+        for (index, (rule, last)) in self.service.rules.iter().zip(rule_states).enumerate() {
+            let held = last.is_some_and(|last| last.active);
             let (expression, changes_if) = condition(rule, held);
             let of = self.polled.age_of(expression);
             let truth = match self.polled.overdue_content(expression) {
                 Some(unknown) => Err(unknown),
                 None => expression.truth(self.scope),
             };
-            // Rules after the one that decides are looked at too, so that their truths are known when
+            // Rules after the one that decides are looked at too, so that their rule_states are known when
             // they are needed.
-            let before = last.filter(|last| self.now < last.of.after(good_for(self.service)));
+            let before =
+                last.filter(|last| self.now < last.observed_at.after(good_for(self.service)));
             let known = match &truth {
                 Ok(truth) => {
                     let next = next(rule, *last, *truth == changes_if, of, self.now);
-                    if let Some(since) = next.changing {
-                        let due = since.after(delay(rule, next.held));
+                    if let Some(since) = next.pending_since {
+                        let due = since.after(delay(rule, next.active));
                         self.wake_at = self.wake_at.min(due);
                     }
                     *last = Some(next);
-                    Ok(next.held)
+                    Ok(next.active)
                 }
                 Err(unknown) => {
                     if let Some(last) = last {
                         // Nobody knows whether it was true all the time.
-                        last.changing = None;
+                        last.pending_since = None;
                     }
                     Err(unknown)
                 }
@@ -99,26 +109,26 @@ impl Walk<'_> {
             }
             self.of = self.of.min(of);
             decided = match (known, before, &passed) {
-                (Ok(true), _, None) => Some(Decided::Rule { index, kept: None }),
+                (Ok(true), _, None) => Some(DecisionSource::Rule { index, kept: None }),
                 // It would decide in the place of the unknown one.
                 (Ok(true), _, Some(_)) | (Ok(false), _, _) => None,
                 (Err(unknown), Some(truth), _) => {
-                    kept_of = kept_of.min(truth.of);
+                    kept_of = kept_of.min(truth.observed_at);
                     let reason = self.polled.reason(expression, unknown);
-                    if truth.held {
+                    if truth.active {
                         self.of = self.of.min(kept_of);
                         let kept = Some(reason);
-                        Some(Decided::Rule { index, kept })
+                        Some(DecisionSource::Rule { index, kept })
                     } else {
                         passed.get_or_insert(reason);
                         None
                     }
                 }
-                (Err(unknown), None, _) => {
-                    Some(Decided::Failure(self.polled.reason(expression, unknown)))
-                }
+                (Err(unknown), None, _) => Some(DecisionSource::Failure(
+                    self.polled.reason(expression, unknown),
+                )),
             };
         }
-        decided.or(passed.map(Decided::Failure))
+        decided.or(passed.map(DecisionSource::Failure))
     }
 }

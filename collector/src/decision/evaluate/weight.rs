@@ -1,19 +1,19 @@
 //! The weight, the limit of connections, and what begins a ramp.
 
-use super::{Decided, Memory, Walk, Weighed};
+use super::{DecisionSource, ServiceMemory, Walk, Weighed};
 use crate::config::{Capacity, Weight};
 use crate::expression::{Expression, Simple, Unknown};
-use crate::filters::capacity::{self, Basis, Seen};
+use crate::filters::capacity::{self, Basis, Sample};
 use crate::filters::shape::shape;
 use agentcheck_common::Maxconn;
 
 impl Walk<'_> {
-    pub(super) fn weigh(&mut self, memory: &mut Memory) -> Decided {
+    pub(super) fn weigh(&mut self, memory: &mut ServiceMemory) -> DecisionSource {
         let weighed = match &self.service.weight {
             Weight::Full => Ok((100.0, None)),
             Weight::Expression(expression) => self.number(expression).map(|number| (number, None)),
             Weight::Capacity(capacity) => self.seen(capacity).map(|seen| {
-                if memory.out {
+                if memory.was_out {
                     memory.capacity.start_again();
                 }
                 let terms = &capacity.terms;
@@ -28,22 +28,22 @@ impl Walk<'_> {
         };
         let (raw, basis) = match weighed {
             Ok(weighed) => weighed,
-            Err(reason) => return Decided::Failure(reason),
+            Err(reason) => return DecisionSource::Failure(reason),
         };
         let shaping = &self.service.shaping;
-        if memory.out && shaping.ramp.is_some() {
+        if memory.was_out && shaping.ramp.is_some() {
             memory.shape.begin_ramp(self.now);
         }
         let shaped = shape(shaping, &mut memory.shape, raw, self.now);
-        Decided::Weight(Weighed {
+        DecisionSource::Weight(Weighed {
             shaped,
             basis,
             ramping: memory.shape.ramp.is_some(),
         })
     }
 
-    fn seen(&mut self, capacity: &Capacity) -> Result<Seen, String> {
-        Ok(Seen {
+    fn seen(&mut self, capacity: &Capacity) -> Result<Sample, String> {
+        Ok(Sample {
             rate: self.number(&capacity.rate)?,
             utilization: self.number(&capacity.utilization)?,
             errors: match &capacity.errors {
@@ -83,7 +83,7 @@ impl Walk<'_> {
 
     /// Whether the application was started again without having been taken out: HAProxy's slow start sees
     /// only what it saw fail. What has no value now says nothing.
-    pub(super) fn look_for_restarts(&self, memory: &mut Memory) {
+    pub(super) fn look_for_restarts(&self, memory: &mut ServiceMemory) {
         let restarts = &self.service.restarts;
         let mut restarted = false;
         if let Some(start) = restarts.start.as_ref().and_then(|start| {

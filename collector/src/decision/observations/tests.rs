@@ -22,7 +22,7 @@ path = "/run/load"
 format = "number"
 
 [derive.peak]
-of = "load.value"
+expression = "load.value"
 max = "10s"
 
 [service.web]
@@ -39,14 +39,14 @@ fn config(text: &str) -> Config {
 /// The derived number after a poll at `seconds`, in a collector that went on from `kept`.
 fn polled(
     config: &Config,
-    kept: &[(String, Kept)],
+    kept: &[(String, DerivedMemory)],
     seconds: u64,
     number: f64,
-) -> (f64, Vec<(String, Kept)>) {
+) -> (f64, Vec<(String, DerivedMemory)>) {
     let now = BootTime(seconds * 1_000_000_000);
-    let mut observed = Observed::new(config, now);
+    let mut observed = Observations::new(config, now);
     for (name, kept) in kept {
-        observed.go_on(name, kept, now);
+        observed.restore(name, kept, now);
     }
     let reading = Reading {
         outcome: Ok(Content::Number(number)),
@@ -56,7 +56,7 @@ fn polled(
     let crate::config::Weight::Expression(weight) = &config.services[0].weight else {
         panic!("a weight of its own");
     };
-    let value = weight.number(observed.world(now).scope).unwrap();
+    let value = weight.number(observed.context(now).scope).unwrap();
     let kept = observed.kept();
     let kept = kept.map(|(name, kept)| (name.to_owned(), kept)).collect();
     (value, kept)

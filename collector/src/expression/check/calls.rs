@@ -16,7 +16,7 @@ const MAX_DEFAULTS: usize = 4;
 impl Checker<'_> {
     /// `source.metrics('selector', ...)`
     fn metrics(&mut self, tree: &IdedExpr, source: &str, call: &CallExpr) -> Type {
-        let Some(fields) = self.vocabulary.sources.get(source) else {
+        let Some(fields) = self.environment.sources.get(source) else {
             return self.name(call.target.as_deref().unwrap_or(tree), source);
         };
         let known = fields.as_deref();

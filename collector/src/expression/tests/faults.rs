@@ -193,9 +193,9 @@ fn all_faults_at_once() {
 
 #[test]
 fn results_must_fit() {
-    let vocabulary = Vocabulary::new(&sources());
+    let environment = Environment::new(&sources());
     let fault = |text: &str, expected| {
-        Expression::compile(text, expected, &vocabulary)
+        Expression::compile(text, expected, &environment)
             .map(|_| ())
             .unwrap_err()[0]
             .message
@@ -209,5 +209,5 @@ fn results_must_fit() {
         fault("cpu.value > 1", Type::Number),
         "this gives true or false, a number is needed"
     );
-    assert!(Expression::compile("app.json.x", Type::Truth, &vocabulary).is_ok());
+    assert!(Expression::compile("app.json.x", Type::Truth, &environment).is_ok());
 }

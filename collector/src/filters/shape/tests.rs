@@ -15,7 +15,7 @@ fn seconds(seconds: f64) -> BootTime {
 
 /// What is said for weights at times in seconds.
 fn said(shaping: &Shaping, input: &[(f64, f64)]) -> Vec<u16> {
-    let mut memory = Memory::default();
+    let mut memory = ShapeMemory::default();
     input
         .iter()
         .map(|(at, raw)| {
@@ -50,7 +50,7 @@ fn a_plain_weight_is_rounded_down_between_floor_and_ceiling() {
 #[test]
 fn an_average_has_63_of_100_after_its_time_constant_whatever_the_steps() {
     let shaping = Shaping {
-        smooth: Some(Duration::from_secs(5)),
+        ewma: Some(Duration::from_secs(5)),
         ..plain()
     };
     assert_eq!(said(&shaping, &[(0.0, 100.0), (5.0, 1.0)])[1], 37);
@@ -74,7 +74,7 @@ fn a_ramp_begins_at_its_share_and_ends_with_all() {
             ramp: Some(ramp),
             ..plain()
         };
-        let mut memory = Memory::default();
+        let mut memory = ShapeMemory::default();
         memory.begin_ramp(seconds(0.0));
         let shaped = shape(&shaping, &mut memory, 80.0, seconds(at));
         (shaped.percent.get(), shaped.moving)
@@ -97,12 +97,12 @@ fn a_ramp_is_not_held_up_by_what_was_said_before_it() {
             from: 10.0,
             aggression: 1.0,
         }),
-        step_up: Some(1.0),
-        step_down: Some(1.0),
+        max_rise: Some(1.0),
+        max_fall: Some(1.0),
         dead_band: 5.0,
         ..plain()
     };
-    let mut memory = Memory::default();
+    let mut memory = ShapeMemory::default();
     shape(&shaping, &mut memory, 90.0, seconds(0.0));
     memory.begin_ramp(seconds(1.0));
     let shaped = shape(&shaping, &mut memory, 90.0, seconds(1.0));
@@ -112,8 +112,8 @@ fn a_ramp_is_not_held_up_by_what_was_said_before_it() {
 #[test]
 fn steps_are_points_a_second() {
     let shaping = Shaping {
-        step_up: Some(2.5),
-        step_down: Some(5.0),
+        max_rise: Some(2.5),
+        max_fall: Some(5.0),
         ..plain()
     };
     let weights = [
@@ -143,10 +143,10 @@ fn a_dead_band_is_passed_over_only_at_the_ends() {
 #[test]
 fn what_replaced_the_weight_is_where_it_goes_on_from() {
     let shaping = Shaping {
-        step_up: Some(2.0),
+        max_rise: Some(2.0),
         ..plain()
     };
-    let mut memory = Memory::default();
+    let mut memory = ShapeMemory::default();
     shape(&shaping, &mut memory, 90.0, seconds(0.0));
     memory.replaced(percent(1), seconds(100.0));
     let shaped = shape(&shaping, &mut memory, 90.0, seconds(102.0));
@@ -162,7 +162,7 @@ prop_compose! {
         dead_band in 0.0..50.0,
     ) -> Shaping {
         Shaping {
-            smooth: smooth.map(Duration::from_millis),
+            ewma: smooth.map(Duration::from_millis),
             ramp: ramp.map(|(window, from, aggression)| Ramp {
                 window: Duration::from_millis(window),
                 from,
@@ -170,8 +170,8 @@ prop_compose! {
             }),
             floor: percent(ends.0.min(ends.1)),
             ceiling: percent(ends.0.max(ends.1)),
-            step_up: steps.0,
-            step_down: steps.1,
+            max_rise: steps.0,
+            max_fall: steps.1,
             dead_band,
         }
     }
@@ -198,7 +198,7 @@ proptest! {
         input in inputs(),
         ramp_at in prop::option::of(0_usize..200),
     ) {
-        let mut memory = Memory::default();
+        let mut memory = ShapeMemory::default();
         let mut now = BootTime(1);
         for (at, (gap, raw)) in input.into_iter().enumerate() {
             now = now.after(Duration::from_millis(gap));
@@ -221,7 +221,7 @@ proptest! {
         raw in 0.0..100.0,
         gaps in prop::collection::vec(0_u64..100_000, 1..100),
     ) {
-        let mut memory = Memory::default();
+        let mut memory = ShapeMemory::default();
         let mut now = BootTime(1);
         let first = shape(&shaping, &mut memory, raw, now);
         for gap in gaps {
@@ -235,7 +235,7 @@ proptest! {
     /// Whatever came before, a constant input is reached to within the dead band, and what is said stays.
     #[test]
     fn a_constant_is_reached(shaping in shapings(), input in inputs(), raw in 0.0..100.0) {
-        let mut memory = Memory::default();
+        let mut memory = ShapeMemory::default();
         let mut now = BootTime(1);
         for (gap, raw) in input {
             now = now.after(Duration::from_millis(gap));
@@ -257,7 +257,7 @@ proptest! {
     #[test]
     fn a_dead_band_follows_what_creeps(band in 0.0..20.0, start in 1.0..100.0, by in -0.5..0.5) {
         let shaping = Shaping { dead_band: band, ..plain() };
-        let mut memory = Memory::default();
+        let mut memory = ShapeMemory::default();
         let mut raw: f64 = start;
         for second in 0..500 {
             let shaped = shape(&shaping, &mut memory, raw, seconds(f64::from(second)));
@@ -274,8 +274,8 @@ proptest! {
         down in 0.1..50.0,
         input in prop::collection::vec((1_u64..10_000, 0.0..100.0), 1..100),
     ) {
-        let shaping = Shaping { step_up: Some(up), step_down: Some(down), ..plain() };
-        let mut memory = Memory::default();
+        let shaping = Shaping { max_rise: Some(up), max_fall: Some(down), ..plain() };
+        let mut memory = ShapeMemory::default();
         let mut now = BootTime(1);
         let mut before: Option<f64> = None;
         for (gap, raw) in input {

@@ -101,8 +101,8 @@ fn meant(word: &Word) -> String {
         }
         Meaning::Unknown => format!("not known, ignored{}", hint(&word.text)),
     };
-    if word.overruled {
-        format!("{by_itself}; overruled by a later word of its kind")
+    if word.superseded {
+        format!("{by_itself}; final_decision by a later word of its kind")
     } else {
         by_itself
     }

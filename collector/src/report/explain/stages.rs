@@ -2,7 +2,7 @@
 
 use super::Lines;
 use crate::config::Service;
-use crate::decision::evaluate::{Memory, Weighed};
+use crate::decision::evaluate::{ServiceMemory, Weighed};
 use crate::filters::capacity::Basis;
 use crate::render::text::{number, span};
 use agentcheck_common::BootTime;
@@ -10,7 +10,7 @@ use agentcheck_common::BootTime;
 /// From what the expression gave to what is said.
 pub(super) fn told(
     service: &Service,
-    before: &Memory,
+    before: &ServiceMemory,
     weighed: &Weighed,
     now: BootTime,
     lines: &mut Lines,
@@ -42,13 +42,13 @@ pub(super) fn told(
         lines.push((name, format!("{change}, {how}")));
     };
     let usable = shaped.raw.clamp(0.0, 100.0);
-    if let Some(smooth) = shaping.smooth {
+    if let Some(smooth) = shaping.ewma {
         let was = before.shape.smoothed.map_or_else(
             || "nothing to average with yet".to_owned(),
             |(was, at)| format!("average was {}, {} ago", number(was), span(now.since(at))),
         );
         stage(
-            "smooth",
+            "ewma",
             usable,
             shaped.smoothed,
             format!("over {}: {was}", span(smooth)),
@@ -74,12 +74,12 @@ pub(super) fn told(
         shaping.ceiling.get()
     );
     stage("bounds", shaped.ramped, shaped.bounded, bounds);
-    if shaping.step_up.is_some() || shaping.step_down.is_some() {
+    if shaping.max_rise.is_some() || shaping.max_fall.is_some() {
         let rate = |rate: Option<f64>| rate.map_or("any".to_owned(), number);
         let how = format!(
             "at most {} up and {} down a second",
-            rate(shaping.step_up),
-            rate(shaping.step_down)
+            rate(shaping.max_rise),
+            rate(shaping.max_fall)
         );
         stage("step", shaped.bounded, shaped.stepped, how);
     }
@@ -87,7 +87,7 @@ pub(super) fn told(
     let how = if shaping.dead_band > 0.0 {
         let said = before
             .shape
-            .said
+            .last_percent
             .map_or("nothing".to_owned(), |said| format!("{said}%"));
         format!(
             "rounded down; dead band {}, {said} was said",

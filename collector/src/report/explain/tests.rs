@@ -1,7 +1,7 @@
 use super::*;
 use crate::config;
 use crate::decision::evaluate::evaluate;
-use crate::decision::observations::Observed;
+use crate::decision::observations::Observations;
 use std::path::Path;
 
 const SECOND: u64 = 1_000_000_000;
@@ -17,16 +17,16 @@ metric = "cpu"
 
 [service.web]
 weight = "headroom(app.json.load, 100)"
-smooth = "5s"
+ewma = "5s"
 ramp = "1m"
-max_step_up = 2
+max_rise = 2
 dead_band = 3
 ceiling = 90
 
 [[service.web.rule]]
 name = "busy"
 when = "cpu.value > 95"
-leave_when = "cpu.value < 80"
+clear_when = "cpu.value < 80"
 for = "10s"
 reply = "floor"
 "#;
@@ -40,7 +40,7 @@ fn reading(outcome: Result<Content, crate::reading::Failure>, sent: BootTime) ->
 }
 
 /// The lines for a load and a CPU, a hundred seconds after the boot.
-fn told(load: Option<f64>, cpu: f64, before: &Memory, origin: Origin) -> String {
+fn told(load: Option<f64>, cpu: f64, before: &ServiceMemory, origin: Origin) -> String {
     let (config, _) = config::parse(Path::new("test"), CONFIGURATION).unwrap();
     let now = BootTime(100 * SECOND);
     let document = load.map(|load| Content::Json(serde_json::json!({ "load": load })));
@@ -51,20 +51,20 @@ fn told(load: Option<f64>, cpu: f64, before: &Memory, origin: Origin) -> String 
     ];
     let mut believing = config.clone();
     for source in &mut believing.sources {
-        source.confirm = crate::filters::debounce::Confirm::default();
+        source.debounce = crate::filters::debounce::DebouncePolicy::default();
     }
-    let mut observed = Observed::new(&believing, now);
+    let mut observed = Observations::new(&believing, now);
     for (index, reading) in &readings {
         observed.take(*index, reading.clone(), now);
     }
-    let world = observed.world(now);
+    let context = observed.context(now);
     let service = &config.services[0];
-    let outcome = evaluate(service, &world, before, now);
+    let outcome = evaluate(service, &context, before, now);
     let evaluation = Evaluation {
         config: &config,
         service,
         readings: &readings,
-        world: &world,
+        context: &context,
         before,
         origin,
         known: None,
@@ -81,19 +81,19 @@ fn told(load: Option<f64>, cpu: f64, before: &Memory, origin: Origin) -> String 
 
 #[test]
 fn every_stage_with_its_numbers() {
-    let truth = Truth {
-        held: false,
-        of: BootTime(99 * SECOND),
-        changing: Some(BootTime(96 * SECOND)),
+    let truth = RuleState {
+        active: false,
+        observed_at: BootTime(99 * SECOND),
+        pending_since: Some(BootTime(96 * SECOND)),
     };
-    let mut before = Memory {
-        truths: vec![Some(truth)],
-        ..Memory::default()
+    let mut before = ServiceMemory {
+        rule_states: vec![Some(truth)],
+        ..ServiceMemory::default()
     };
     before.shape.smoothed = Some((60.0, BootTime(95 * SECOND)));
     before.shape.ramp = Some(BootTime(70 * SECOND));
     before.shape.stepped = Some((20.0, BootTime(95 * SECOND)));
-    before.shape.said = Some(20);
+    before.shape.last_percent = Some(20);
     let origin = Origin::Alive(Duration::from_secs(1));
     // 60 + (80 - 60) * (1 - 1/e) = 72.64; half of the ramp; two points a second for five seconds.
     assert_eq!(
@@ -114,19 +114,19 @@ fn every_stage_with_its_numbers() {
 
 #[test]
 fn a_rule_that_still_holds() {
-    let truth = Truth {
-        held: true,
-        of: BootTime(99 * SECOND),
-        changing: None,
+    let truth = RuleState {
+        active: true,
+        observed_at: BootTime(99 * SECOND),
+        pending_since: None,
     };
-    let before = Memory {
-        truths: vec![Some(truth)],
-        ..Memory::default()
+    let before = ServiceMemory {
+        rule_states: vec![Some(truth)],
+        ..ServiceMemory::default()
     };
     let told = told(Some(20.0), 85.0, &before, Origin::LeftBehind);
     assert!(
         told.contains(
-            "rule: busy: still holds: leave_when cpu.value < 80 is false (cpu=85). It decides\n"
+            "rule: busy: still holds: clear_when cpu.value < 80 is false (cpu=85). It decides\n"
         ),
         "{told}"
     );
@@ -138,7 +138,7 @@ fn a_rule_that_still_holds() {
 
 #[test]
 fn one_look_without_a_memory() {
-    let told = told(None, 97.5, &Memory::default(), Origin::Nobody);
+    let told = told(None, 97.5, &ServiceMemory::default(), Origin::Nobody);
     for expected in [
         "source: app: missing: no such file, in 3ms\n\
          : app: counted at once; the collector believes it after 3 of 5 polls (fail_after)\n",

@@ -63,7 +63,7 @@ pub(super) fn stories<'d>(input: &Input<'d>) -> HashMap<&'d str, Story<'d>> {
         }
         story.entries.push(entry);
     }
-    if !input.account.life.is_there() {
+    if !input.account.liveness.is_present() {
         let last = input.account.written.map(|(_, at)| input.wall_of(at));
         away.extend(stopped.or(last).map(|at| (at, to)));
     }

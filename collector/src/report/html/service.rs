@@ -45,7 +45,7 @@ pub(super) fn article(html: &mut String, input: &Input<'_>, service: &Service<'_
         for one in status.overrides.iter().take(MOST_ROWS) {
             override_line(html, input, one);
         }
-        if let Some(lift) = &status.lift {
+        if let Some(lift) = &status.ready_window {
             let _ = writeln!(
                 html,
                 "<p>Lift of the balancers&#39; own states: {}</p>",
@@ -86,7 +86,7 @@ pub(super) fn article(html: &mut String, input: &Input<'_>, service: &Service<'_
 /// What is said, for how long, and why.
 fn said(html: &mut String, input: &Input<'_>, service: &Service<'_>) {
     let now = input.account.now;
-    let _ = match &service.now.said {
+    let _ = match &service.now.current {
         Ok(said) => {
             let fresh = match said.fresh {
                 Some(Freshness::Until(until)) => format!("good for {} more", age(until.since(now))),
@@ -111,7 +111,11 @@ fn said(html: &mut String, input: &Input<'_>, service: &Service<'_>) {
             escaped(&cut(word, 200))
         ),
     };
-    let of = service.now.known.as_ref().and_then(|known| known.of);
+    let of = service
+        .now
+        .known
+        .as_ref()
+        .and_then(|known| known.oldest_reading_at);
     let of = of.map_or(String::new(), |of| {
         format!(", by readings {} old", input.ago(of))
     });
@@ -187,12 +191,12 @@ fn rules(html: &mut String, input: &Input<'_>, rules: &[RuleStatus]) {
          <th scope=\"col\">Holds</th><th scope=\"col\">Condition</th></tr></thead><tbody>\n",
     );
     for rule in rules.iter().take(MOST_ROWS) {
-        let mut held = match rule.held {
+        let mut held = match rule.active {
             Some(true) => "<strong>yes</strong>".to_owned(),
             Some(false) => "no".to_owned(),
             None => "not known".to_owned(),
         };
-        if let Some(changing) = rule.changing {
+        if let Some(changing) = rule.pending_since {
             let _ = write!(
                 held,
                 "<br><small>changing, for {}</small>",

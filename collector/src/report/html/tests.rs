@@ -36,12 +36,12 @@ fn snapshot() -> Status {
     status
 }
 
-type Told = Result<Said, String>;
+type Told = Result<CurrentReply, String>;
 
 fn line(text: &str, fresh: Option<Freshness>) -> Told {
     let reply = Reply::parse(text.as_bytes()).unwrap();
     let next = fresh.map(|_| (BootTime(NOW.0 + 1), Reply::parse(b"up 50%").unwrap()));
-    Ok(Said { reply, fresh, next })
+    Ok(CurrentReply { reply, fresh, next })
 }
 
 fn said() -> BTreeMap<String, Told> {
@@ -92,7 +92,7 @@ fn history() -> Vec<Entry> {
 }
 
 /// The account of a status, or of a host without a collector.
-fn account(status: Option<&Status>, said: &BTreeMap<String, Told>) -> Account {
+fn account(status: Option<&Status>, said: &BTreeMap<String, Told>) -> Overview {
     let known = |name: &String| status.and_then(|status| status.services.get(name)).cloned();
     let mut names: Vec<String> = said.keys().cloned().collect();
     names.extend(
@@ -103,21 +103,21 @@ fn account(status: Option<&Status>, said: &BTreeMap<String, Told>) -> Account {
     names.sort();
     names.dedup();
     let alive = |status: &Status| {
-        if overview::is_late(status, NOW) {
-            Life::Gone
+        if overview::is_unresponsive(status, NOW) {
+            Liveness::Dead
         } else {
-            Life::Alive
+            Liveness::Alive
         }
     };
-    Account {
+    Overview {
         now: NOW,
-        life: status.map_or(Life::Absent, alive),
+        liveness: status.map_or(Liveness::Absent, alive),
         pid: status.map(|status| status.pid),
         written: status.map(|status| (BootTime(status.started), BootTime(status.at))),
         services: names
             .into_iter()
-            .map(|name| overview::Service {
-                said: said
+            .map(|name| overview::ServiceOverview {
+                current: said
                     .get(&name)
                     .cloned()
                     .unwrap_or(Err(format!("no-state:{name}"))),
@@ -132,7 +132,7 @@ fn account(status: Option<&Status>, said: &BTreeMap<String, Told>) -> Account {
     }
 }
 
-fn input<'d>(account: &'d Account, history: &'d [Entry]) -> Input<'d> {
+fn input<'d>(account: &'d Overview, history: &'d [Entry]) -> Input<'d> {
     Input {
         host: "host<1>",
         wall: WALL,
@@ -176,7 +176,7 @@ fn what_others_wrote_adds_no_markup() {
     let service = status.services.get_mut("web").unwrap();
     service.why = Some(hostile.to_owned());
     service.decided_by = Some(hostile.to_owned());
-    service.lift = Some(hostile.to_owned());
+    service.ready_window = Some(hostile.to_owned());
     service.weight.as_mut().unwrap().basis = Some(hostile.to_owned());
     service.rules[0].name = hostile.to_owned();
     service.rules[0].when = hostile.to_owned();

@@ -13,7 +13,7 @@ use tables::{Balancer, Server};
 
 /// A service as the agent has it.
 #[derive(Clone, Debug)]
-pub struct Service {
+pub struct ServedService {
     /// Its name.
     pub name: String,
     /// The smallest percentage that load can lead to.
@@ -26,7 +26,7 @@ pub struct Service {
 #[must_use]
 pub fn findings(
     balancer: &Balancer,
-    services: &[Service],
+    services: &[ServedService],
     local: &dyn Fn(&str) -> bool,
 ) -> Vec<Finding> {
     let mut found = vec![match &balancer.version {
@@ -85,12 +85,12 @@ pub fn findings(
     found
 }
 
-fn named(server: &Server, services: &[Service]) -> bool {
+fn named(server: &Server, services: &[ServedService]) -> bool {
     let mut services = services.iter();
     services.any(|service| service.name == server.name || service.name == server.backend)
 }
 
-fn service_of<'s>(server: &Server, services: &'s [Service]) -> Option<&'s Service> {
+fn service_of<'s>(server: &Server, services: &'s [ServedService]) -> Option<&'s ServedService> {
     let by = |name: &str| services.iter().find(|service| service.name == name);
     by(&server.name)
         .or_else(|| by(&server.backend))
@@ -132,7 +132,11 @@ fn of_backend(backend: &str, algorithm: Option<&str>) -> Option<Finding> {
     }
 }
 
-fn of_server(server: &Server, service: Option<&Service>, services: &[Service]) -> Vec<Finding> {
+fn of_server(
+    server: &Server,
+    service: Option<&ServedService>,
+    services: &[ServedService],
+) -> Vec<Finding> {
     let mut found: Vec<Finding> = Vec::new();
     if !server.asks() {
         found.push(Finding::warning(
@@ -190,7 +194,7 @@ fn exchange(server: &Server) -> Option<Finding> {
             error("not accepted in time: a packet filter drops it, or the launcher's queue is full")
         }
         "L7TOUT" => error(
-            "no whole reply within agent-inter (or timeout check): a stuck agent; no newline in agent-send makes --ask wait, too",
+            "no whole reply within agent-inter (or timeout check): a stuck agent; no newline in agent-send makes --name-from-client wait, too",
         ),
         "L7RSP" => error(
             "closed without a reply: xinetd past cps or only_from, or a responder that cannot be started",
@@ -210,7 +214,11 @@ fn exchange(server: &Server) -> Option<Finding> {
     }
 }
 
-fn weight(server: &Server, service: Option<&Service>, services: &[Service]) -> Option<Finding> {
+fn weight(
+    server: &Server,
+    service: Option<&ServedService>,
+    services: &[ServedService],
+) -> Option<Finding> {
     let floor = match service {
         Some(service) => service.floor,
         None => services.iter().map(|service| service.floor).min()?,
@@ -256,7 +264,7 @@ fn weight(server: &Server, service: Option<&Service>, services: &[Service]) -> O
 }
 
 /// What keeps a server out although the agent says that it is in.
-fn states(server: &Server, service: Option<&Service>, replies: &[&Reply]) -> Option<Finding> {
+fn states(server: &Server, service: Option<&ServedService>, replies: &[&Reply]) -> Option<Finding> {
     let in_service = |reply: &&&Reply| {
         reply.operational == Some(Operational::Up)
             && !matches!(
@@ -280,7 +288,7 @@ fn states(server: &Server, service: Option<&Service>, replies: &[&Reply]) -> Opt
             "haproxy",
             format!("{server}: {state} is set on the balancer, and the agent says: {reply}"),
             format!(
-                "where no operator wants it there, another agent left it: agentcheck release {name}, or on the stats \
+                "where no operator wants it there, another agent left it: agentcheck ready {name}, or on the stats \
                  socket set server {server} state ready"
             ),
         ));

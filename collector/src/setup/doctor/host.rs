@@ -45,7 +45,7 @@ pub fn collector(known: &Known<'_>, services: &[String]) -> Vec<Finding> {
         let what = format!("process {pid} is dead; its last status is {shown} old");
         return vec![Finding::error(about, what, START)];
     }
-    if overview::is_late(status, known.now) {
+    if overview::is_unresponsive(status, known.now) {
         let what = format!("process {pid} is there, and its status is {shown} old: it is stuck");
         let remedy = "systemctl restart agentcheck-collector; a disk or a network mount that hangs shows in \
                       cat /proc/PID/stack";

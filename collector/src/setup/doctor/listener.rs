@@ -99,7 +99,7 @@ pub fn findings(listeners: &[Listener], agent: SocketAddr) -> Vec<Finding> {
                 format!("--agent {other} asks there; or have the launcher listen on {agent}")
             }
             None => "systemctl enable --now agentcheck.socket, or /etc/xinetd.d/agentcheck, or \
-                     agentcheck-responder --ask --listen ADDRESS; --agent names another address"
+                     agentcheck-responder --name-from-client --listen ADDRESS; --agent names another address"
                 .to_owned(),
         };
         return vec![Finding::error(about, what, remedy)];

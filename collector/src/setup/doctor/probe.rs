@@ -8,13 +8,13 @@ use std::time::Duration;
 /// After how long an answer is slow: some balancers wait for less than this.
 const SLOW: Duration = Duration::from_millis(500);
 
-/// What to do where a service's own port is answered by `--ask`.
-const SHARED: &str = "the launcher answers there for all services by name: agentcheck units makes what answers on a \
+/// What to do where a service's own port is answered by `--name-from-client`.
+const SHARED: &str = "the launcher answers there for all services by name: agentcheck generate makes what answers on a \
                       service's own port";
 
 /// What came of one connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum ProbeOutcome {
     /// There was no connection, and why.
     NotConnected(String),
     /// A line, without its newline.
@@ -35,7 +35,7 @@ pub struct Probe {
     /// Whether the service has the port for itself: nothing is sent there then.
     pub own_port: bool,
     /// What was heard.
-    pub heard: Heard,
+    pub heard: ProbeOutcome,
     /// How long that took.
     pub took: Duration,
     /// What the state file said before and after.
@@ -55,7 +55,7 @@ impl Probe {
     /// Whether what was heard is what the state file said at the time.
     #[must_use]
     pub fn agrees(&self) -> bool {
-        let Heard::Line(line) = &self.heard else {
+        let ProbeOutcome::Line(line) = &self.heard else {
             return false;
         };
         Reply::parse(line).is_ok_and(|reply| {
@@ -75,14 +75,14 @@ impl Probe {
         };
         let address = self.address;
         let line = match &self.heard {
-            Heard::Line(line) => line,
-            Heard::NotConnected(why) => {
+            ProbeOutcome::Line(line) => line,
+            ProbeOutcome::NotConnected(why) => {
                 let what = format!("{asked}: no connection to {address}: {why}");
                 let remedy = "nobody listens there, or a packet filter is in between; HAProxy shows L4CON or L4TOUT and \
                               keeps the state that it had";
                 return Finding::error(about, what, remedy);
             }
-            Heard::Ended(bytes) => {
+            ProbeOutcome::Ended(bytes) => {
                 let what = match bytes.as_slice() {
                     [] => format!("{asked}: {address} closed without an answer"),
                     bytes => format!("{asked}: no newline in {:?}", lossy(bytes)),
@@ -90,7 +90,7 @@ impl Probe {
                 let remedy = "xinetd past cps or only_from, or a responder that cannot be started: see the launcher's log";
                 return Finding::error(about, what, remedy);
             }
-            Heard::Silent(bytes) => {
+            ProbeOutcome::Silent(bytes) => {
                 let what = format!(
                     "{asked}: no whole line within {} ms, only {:?}",
                     self.took.as_millis(),
@@ -132,7 +132,7 @@ impl Probe {
                     format!("{asked}: {shown}, and the state file says: {said}"),
                     format!(
                         "the responder reads another directory (--state-dir), answers for another service than {name} \
-                         (use --ask), or is another program"
+                         (use --name-from-client), or is another program"
                     ),
                 )
             }
@@ -162,7 +162,7 @@ pub fn meaning(line: &str) -> &'static str {
             "there is no state file of this name: mend agent-send on the server line, or see whether the collector runs and has this service"
         }
         "no-name" => {
-            "the responder does not know for whom: run it with --ask or a NAME, and give the server line its agent-send"
+            "the responder does not know for whom: run it with --name-from-client or a NAME, and give the server line its agent-send"
         }
         "no-newline" => {
             "agent-send lacks the newline: agent-send \"NAME\\n\", with backslash and n"
@@ -197,7 +197,7 @@ mod tests {
     use super::super::Severity;
     use super::*;
 
-    fn probe(service: Option<&str>, heard: Heard) -> Probe {
+    fn probe(service: Option<&str>, heard: ProbeOutcome) -> Probe {
         let said = Reply::parse(b"up 73% # rule=x").ok();
         Probe {
             address: "127.0.0.1:3333".parse().unwrap(),
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn what_was_heard_is_held_against_the_state_file() {
         use Severity::{Error, Note, Ok as Fine};
-        let line = |text: &str| Heard::Line(text.as_bytes().to_vec());
+        let line = |text: &str| ProbeOutcome::Line(text.as_bytes().to_vec());
         for (service, heard, severity, part) in [
             (Some("web"), line("up 73%"), Fine, "up 73%, after 1.0 ms"),
             (Some("web"), line("73% UP # other words"), Fine, "73% UP"),
@@ -237,20 +237,25 @@ mod tests {
             ),
             (
                 Some("web"),
-                Heard::Ended(vec![]),
+                ProbeOutcome::Ended(vec![]),
                 Error,
                 "closed without an answer",
             ),
             (
                 Some("web"),
-                Heard::Ended(b"up".to_vec()),
+                ProbeOutcome::Ended(b"up".to_vec()),
                 Error,
                 "no newline in \"up\"",
             ),
-            (Some("web"), Heard::Silent(vec![]), Error, "no whole line"),
             (
                 Some("web"),
-                Heard::NotConnected("refused".to_owned()),
+                ProbeOutcome::Silent(vec![]),
+                Error,
+                "no whole line",
+            ),
+            (
+                Some("web"),
+                ProbeOutcome::NotConnected("refused".to_owned()),
                 Error,
                 "refused",
             ),
@@ -271,14 +276,14 @@ mod tests {
         let own = |line: &str| Probe {
             address: "127.0.0.1:3334".parse().unwrap(),
             own_port: true,
-            ..probe(Some("web"), Heard::Line(line.as_bytes().to_vec()))
+            ..probe(Some("web"), ProbeOutcome::Line(line.as_bytes().to_vec()))
         };
         let fine = Finding::ok("probe", "port 3334 for web: up 73%, after 1.0 ms");
         assert_eq!(own("up 73%").finding(), fine);
         let found = own("no-name").finding();
         assert_eq!(found.severity, Severity::Error);
         let remedy = found.remedy.unwrap();
-        assert!(remedy.contains("agentcheck units"), "{remedy}");
+        assert!(remedy.contains("agentcheck generate"), "{remedy}");
     }
 
     #[test]

@@ -212,7 +212,7 @@ fn of_entry(entry: &Entry, port: u16, host: &Host<'_>) -> Vec<Finding> {
     if bind.contains(' ') {
         found.push(warning(
             format!("more than one word in bind = {bind}: xinetd drops the line, and listens on every address"),
-            "a section for each address, each with an id of its own: agentcheck units xinetd --address A --address B",
+            "a section for each address, each with an id of its own: agentcheck generate xinetd --address A --address B",
         ));
     }
     // A line that is dropped binds nothing.

@@ -18,7 +18,7 @@ const BOTH: &str = "[service.web]\n[service.'my.api-2']\nport = 3334\n";
 fn made(launcher: Launcher, services: &str, addresses: &[&str], allow: &[&str]) -> Vec<File> {
     let addresses: Vec<IpAddr> = addresses.iter().map(|one| one.parse().unwrap()).collect();
     let allow: Vec<Allowed> = allow.iter().map(|one| one.parse().unwrap()).collect();
-    let wanted = Wanted {
+    let wanted = Request {
         addresses: &addresses,
         allow: &allow,
         port: NonZeroU16::new(3333).unwrap(),
@@ -165,7 +165,7 @@ fn xinetd_gets_an_entry_for_each_port_and_address() {
     );
     assert!(entries[1].contains(&"flags           = IPv6"));
     assert!(entries[1].contains(&"only_from       = ::1 2001:db8::/32"));
-    assert!(entries[1].contains(&"server_args     = --ask"));
+    assert!(entries[1].contains(&"server_args     = --name-from-client"));
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn inetd_gets_a_line_for_each_port() {
         settings(&files[0].text),
         [
             "127.0.0.1:3333 stream tcp nowait.100000 nobody /usr/bin/agentcheck-responder \
-             agentcheck-responder --ask",
+             agentcheck-responder --name-from-client",
             "127.0.0.1:3334 stream tcp nowait.100000 nobody /usr/bin/agentcheck-responder \
              agentcheck-responder my.api-2",
         ]
@@ -193,7 +193,7 @@ fn inetd_gets_a_line_for_each_port() {
 fn what_cannot_be_served_is_refused() {
     let refused = |addresses: &[&str], port: u16, state: &str, responder: &str| {
         let addresses: Vec<IpAddr> = addresses.iter().map(|one| one.parse().unwrap()).collect();
-        let wanted = Wanted {
+        let wanted = Request {
             addresses: &addresses,
             allow: &[],
             port: NonZeroU16::new(port).unwrap(),
@@ -254,7 +254,7 @@ fn who_may_connect_is_an_address_or_a_network() {
 
 #[test]
 fn another_place_of_the_state_files_is_named_everywhere() {
-    let wanted = Wanted {
+    let wanted = Request {
         addresses: &[],
         allow: &[],
         port: NonZeroU16::new(3333).unwrap(),
@@ -265,7 +265,7 @@ fn another_place_of_the_state_files_is_named_everywhere() {
     assert_eq!(
         systemd[1].text,
         "[Service]\nExecStart=\n\
-         ExecStart=/opt/agentcheck-responder --ask --state-dir /run/other --idle off\n"
+         ExecStart=/opt/agentcheck-responder --name-from-client --state-dir /run/other --idle off\n"
     );
     assert!(
         systemd[2]
@@ -273,5 +273,9 @@ fn another_place_of_the_state_files_is_named_everywhere() {
             .contains("responder %i --state-dir /run/other --idle off\n")
     );
     let xinetd = files(Launcher::Xinetd, &config(BOTH), &wanted).unwrap();
-    assert!(xinetd[0].text.contains(" = --ask --state-dir /run/other\n"));
+    assert!(
+        xinetd[0]
+            .text
+            .contains(" = --name-from-client --state-dir /run/other\n")
+    );
 }

@@ -8,7 +8,7 @@ mod thresholds;
 
 use super::document::{Findings, Node, Table, Value};
 use super::identifiers::Names;
-use super::service::{Note, Rule, Say, Service, write_note};
+use super::service::{ImportedReply, ImportedService, Note, Rule, write_note};
 use super::toml_writer::{Output, duration, shown, string};
 use super::{Reached, listening, opening, unknown, yaml};
 use crate::config::diagnostics::Diagnostic;
@@ -83,7 +83,7 @@ fn reached(
     };
     let service = match services.len() {
         1 => (*first).to_owned(),
-        _ => format!("--ask --ask-default {first}"),
+        _ => format!("--name-from-client --default-service {first}"),
     };
     let reached = Reached {
         address: bind,
@@ -139,7 +139,7 @@ struct Part {
     notes: Vec<Note>,
     /// The source's table, in TOML.
     source: String,
-    service: Service,
+    service: ImportedService,
 }
 
 fn plugin(
@@ -151,9 +151,9 @@ fn plugin(
     table.take("default");
     let name = table.need("name", "myservice", findings)?;
     let class = table.need("herald_plugin_name", "herald_http", findings)?;
-    let mut service = Service {
+    let mut service = ImportedService {
         name: services.service(name.text),
-        ..Service::default()
+        ..ImportedService::default()
     };
     let source = sources.source(name.text);
     let mut notes = Vec::new();
@@ -210,7 +210,7 @@ fn plugin(
         Document::Number => output.string("format", "number"),
         Document::Text => {}
     }
-    output.raw("every", &duration(every * 1000));
+    output.raw("interval", &duration(every * 1000));
     if timeout != 1 {
         output.raw("timeout", &duration(timeout * 1000));
     }
@@ -236,7 +236,7 @@ fn plugin(
         findings,
     );
     if ready || stale {
-        service.keys.push(("administration", "\"owner\"".into()));
+        service.keys.push(("admin_state", "\"manage\"".into()));
         service.differs(
             "Herald says ready in some of its replies, which lifts a drain or maint that operators set on \
              the balancer; owner says it every time. Without administration it is never said.",
@@ -244,11 +244,11 @@ fn plugin(
     } else if service
         .rules
         .iter()
-        .any(|rule| matches!(rule.say, Say::Word("drain" | "maint")))
+        .any(|rule| matches!(rule.say, ImportedReply::Word("drain" | "maint")))
     {
         service.differs(
             "Herald's drain and maint stay until something says ready. Here drain is said as up 0% and maint \
-             as stopped, and what the next reply says takes them back; administration = \"owner\" says the words.",
+             as stopped, and what the next reply says takes them back; admin_state = \"manage\" says the words.",
         );
     }
     if let Some((seconds, _)) = table.count("stop_timeout", findings) {
@@ -270,7 +270,7 @@ fn plugin(
 fn action(
     table: &mut Table<'_>,
     key: &str,
-    service: &mut Service,
+    service: &mut ImportedService,
     findings: &mut Findings,
 ) -> Action {
     let Some(text) = table.text(key, findings) else {
@@ -293,7 +293,7 @@ fn staleness(
     period: u64,
     source: &str,
     document: Document,
-    service: &mut Service,
+    service: &mut ImportedService,
     findings: &mut Findings,
 ) -> bool {
     let interval = table
@@ -323,7 +323,7 @@ fn staleness(
         ));
         return false;
     };
-    service.keys.push(("stale", string(say.value())));
+    service.keys.push(("on_stale", string(say.value())));
     if document != Document::Text {
         let when = format!("{source}.age > {fresh}");
         let note = "staleness_response, for an application that answers no more; stale is for a collector \

@@ -18,14 +18,14 @@ pub(super) enum Note {
 
 /// What a rule says.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Say {
+pub(super) enum ImportedReply {
     /// `reply`
     Word(&'static str),
     /// `line`
     Line(String),
 }
 
-impl Say {
+impl ImportedReply {
     /// The value of `stale` or `on_failure`.
     pub(super) fn value(&self) -> &str {
         match self {
@@ -40,13 +40,13 @@ impl Say {
 pub(super) struct Rule {
     pub(super) name: String,
     pub(super) when: String,
-    pub(super) say: Say,
+    pub(super) say: ImportedReply,
     pub(super) notes: Vec<Note>,
 }
 
 /// `[service.NAME]`
 #[derive(Clone, Debug, Default)]
-pub(super) struct Service {
+pub(super) struct ImportedService {
     pub(super) name: String,
     /// Keys and values in TOML, in the order in which they are written.
     pub(super) keys: Vec<(&'static str, String)>,
@@ -54,7 +54,7 @@ pub(super) struct Service {
     pub(super) notes: Vec<Note>,
 }
 
-impl Service {
+impl ImportedService {
     pub(super) fn differs(&mut self, text: impl Into<String>) {
         self.notes.push(Note::Differs(text.into()));
     }
@@ -99,8 +99,8 @@ impl Service {
             output.string("name", &rule.name);
             output.string("when", &rule.when);
             match &rule.say {
-                Say::Word(word) => output.string("reply", word),
-                Say::Line(line) => output.string("line", line),
+                ImportedReply::Word(word) => output.string("reply", word),
+                ImportedReply::Line(line) => output.string("line", line),
             }
         }
     }

@@ -211,14 +211,14 @@ mod tests {
 
     #[test]
     fn strings_of_expressions_are_what_they_were() {
-        use crate::expression::{Expression, Scope, Type, Vocabulary};
+        use crate::expression::{Environment, Expression, Scope, Type};
         for text in ["a'b\"c\\d\ne\tf\u{1}\u{2028}é", "", "\\d+\\.\\'"] {
             let quoted = expression_string(text);
             let same = format!(
                 "{quoted} == {quoted} && size({quoted}) == {}",
                 text.chars().count()
             );
-            let compiled = Expression::compile(&same, Type::Truth, &Vocabulary::default());
+            let compiled = Expression::compile(&same, Type::Truth, &Environment::default());
             assert_eq!(compiled.unwrap().truth(&Scope::new()), Ok(true), "{same}");
         }
     }

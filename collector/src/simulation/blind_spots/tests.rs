@@ -36,10 +36,10 @@ format = "none"
 
 [source.plugin.command]
 argv = ["/bin/check"]
-nagios = true
+format = "nagios"
 
 [derive.rise]
-of = "app.json.count"
+expression = "app.json.count"
 rate = "10s"
 
 "#;

@@ -1,6 +1,6 @@
 //! The watch over a running command: until it has ended, or is not to go on.
 
-use super::super::{Deadline, Stop, stopped, too_large};
+use super::super::{Cancellation, Deadline, stopped, too_large};
 use super::output::Output;
 use crate::reading::{Failure, Reason};
 use rustix::event::{PollFd, PollFlags};
@@ -30,7 +30,7 @@ pub(super) fn watch(
     output: &mut Output,
     errors: &mut Output,
     deadline: Deadline,
-    stop: &Stop,
+    stop: &Cancellation,
 ) -> Ended {
     let pid = Pid::from_child(child);
     let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok();

@@ -30,7 +30,7 @@ fn shell(script: &str) -> Command {
 /// Polls once, and proves that nothing held it up.
 fn poll(command: Command, timeout: Duration) -> Found {
     let started = Instant::now();
-    let found = Runner::new(command).poll(Deadline::within(timeout), &Stop::new());
+    let found = Runner::new(command).poll(Deadline::within(timeout), &Cancellation::new());
     assert!(started.elapsed() < NOT_HELD, "held: {found:?}");
     found
 }
@@ -345,7 +345,7 @@ fn a_stop_kills_what_runs() {
         "sleep 60 & echo $! >> {0}; echo $$ >> {0}; wait",
         ids.show()
     );
-    let stop = Stop::new();
+    let stop = Cancellation::new();
     let polling = {
         let stop = stop.clone();
         thread::spawn(move || Runner::new(shell(&script)).poll(Deadline::within(AMPLE), &stop))
@@ -376,7 +376,7 @@ fn a_process_that_is_still_there_keeps_the_next_from_starting() {
     let id = blocking.id();
     blocking.try_wait().unwrap();
     runner.unreaped = Some(blocking);
-    let found = runner.poll(Deadline::within(AMPLE), &Stop::new());
+    let found = runner.poll(Deadline::within(AMPLE), &Cancellation::new());
     assert_eq!(
         failure(&found).to_string(),
         format!("timeout: process {id} of an earlier poll was killed and is still there")
@@ -384,7 +384,7 @@ fn a_process_that_is_still_there_keeps_the_next_from_starting() {
     runner.unreaped.as_mut().unwrap().kill().unwrap();
     let started = Instant::now();
     while runner
-        .poll(Deadline::within(AMPLE), &Stop::new())
+        .poll(Deadline::within(AMPLE), &Cancellation::new())
         .outcome
         .is_err()
     {

@@ -7,7 +7,7 @@
 
 use super::{malformed, read};
 use crate::reading::{Failure, Numbers};
-use crate::source::{Deadline, Stop, stopped};
+use crate::source::{Cancellation, Deadline, stopped};
 use std::path::Path;
 use std::time::Duration;
 
@@ -89,7 +89,7 @@ pub(super) fn between_samples<Sample>(
     sample: impl Fn() -> Result<Sample, Failure>,
     since: impl Fn(&Sample, &Sample) -> Option<Numbers>,
     deadline: Deadline,
-    stop: &Stop,
+    stop: &Cancellation,
 ) -> Result<Numbers, Failure> {
     loop {
         let now = sample()?;

@@ -21,7 +21,7 @@ fn recorded(kernel: &str) -> PathBuf {
 
 fn poll(root: &Path, metric: &Metric) -> Result<Numbers, Failure> {
     let mut sampler = Sampler::under(root, metric.clone());
-    numbers(sampler.poll(Deadline::within(AMPLE), &Stop::new()))
+    numbers(sampler.poll(Deadline::within(AMPLE), &Cancellation::new()))
 }
 
 /// What was found, where it is what a metric promises: numbers alone, with no part that is not announced.
@@ -125,7 +125,8 @@ fn this_machine() {
     for metric in OF_THE_MACHINE {
         let mut sampler = Sampler::new(metric.clone());
         for _ in 0..2 {
-            let found = numbers(sampler.poll(Deadline::within(AMPLE), &Stop::new())).unwrap();
+            let found =
+                numbers(sampler.poll(Deadline::within(AMPLE), &Cancellation::new())).unwrap();
             let value = found.value;
             assert!(value.is_finite() && value >= 0.0, "{metric}: {value}");
             assert!(
@@ -141,7 +142,7 @@ fn this_machine() {
 #[test]
 fn a_machine_that_works_is_busy() {
     // One thread that does nothing but count, on however many cores there are.
-    let stop = Stop::new();
+    let stop = Cancellation::new();
     let worker = {
         let stop = stop.clone();
         thread::spawn(move || while !stop.is_stopped() {})
@@ -163,7 +164,7 @@ fn one_poll_goes_on_from_the_poll_before() {
     sampler.latest = Some(CpuTimes::default());
     let mut poll = |stat: &str| {
         root.stat(stat);
-        let found = numbers(sampler.poll(Deadline::within(AMPLE), &Stop::new()));
+        let found = numbers(sampler.poll(Deadline::within(AMPLE), &Cancellation::new()));
         found.map(|numbers| (numbers.value, part(&numbers, "user")))
     };
     assert_eq!(poll("cpu 100 0 0 100 0 0 0 0\n"), Ok((50.0, 50.0)));
@@ -181,7 +182,7 @@ fn counters_that_stand_still_are_a_timeout_and_never_an_old_value() {
     let started = Instant::now();
     for _ in 0..2 {
         let deadline = Deadline::within(Duration::from_millis(100));
-        let found = sampler.poll(deadline, &Stop::new());
+        let found = sampler.poll(deadline, &Cancellation::new());
         assert_eq!(found.outcome.unwrap_err().reason, Reason::Timeout);
     }
     assert!(started.elapsed() < NOT_HELD);
@@ -191,7 +192,7 @@ fn counters_that_stand_still_are_a_timeout_and_never_an_old_value() {
 fn a_stop_ends_the_wait_for_a_second_sample() {
     let root = Root::new("stop");
     root.stat("cpu 100 0 0 100 0 0 0 0\n");
-    let stop = Stop::new();
+    let stop = Cancellation::new();
     stop.stop();
     let mut sampler = Sampler::under(&root.0, CPU);
     let started = Instant::now();
@@ -312,7 +313,7 @@ fn processor_time_of_a_cgroup_that_is_made_again() {
     root.with("sys/fs/cgroup/a.service/cpu.max", "200000 100000\n");
     let cgroup = in_cgroup("/a.service");
     let mut sampler = Sampler::under(&root.0, Metric::Cpu { cgroup });
-    let mut poll = || numbers(sampler.poll(Deadline::within(AMPLE), &Stop::new()));
+    let mut poll = || numbers(sampler.poll(Deadline::within(AMPLE), &Cancellation::new()));
     stat(5_000_000);
     let idle = poll().unwrap();
     assert_eq!((idle.value, part(&idle, "cores")), (0.0, 2.0));

@@ -1,7 +1,7 @@
 //! The whole text: which metrics there are, what is said of them, and their lines.
 
 use super::page::{Kind, Page};
-use super::{By, Durations, Metrics, Service, Source, Unwritten};
+use super::{By, Durations, Metrics, ServiceMetrics, SourceMetrics, Unwritten};
 use crate::reading::Reason;
 use crate::simulation::replay;
 
@@ -89,8 +89,8 @@ fn collector(metrics: &Metrics<'_>, page: &mut Page) {
     page.part("_count", &[], evaluations.count);
 }
 
-fn sources(sources: &[Source<'_>], page: &mut Page) {
-    let mut gauge = |name, help, value: &dyn Fn(&Source<'_>) -> Option<f64>| {
+fn sources(sources: &[SourceMetrics<'_>], page: &mut Page) {
+    let mut gauge = |name, help, value: &dyn Fn(&SourceMetrics<'_>) -> Option<f64>| {
         page.family(name, Kind::Gauge, help);
         for source in sources {
             if let Some(value) = value(source) {
@@ -111,7 +111,7 @@ fn sources(sources: &[Source<'_>], page: &mut Page) {
     gauge(
         "agentcheck_source_interval_seconds",
         "How often the source is polled.",
-        &|source| Some(source.every.as_secs_f64()),
+        &|source| Some(source.interval.as_secs_f64()),
     );
     gauge(
         "agentcheck_source_last_poll_timestamp_seconds",
@@ -151,14 +151,14 @@ fn sources(sources: &[Source<'_>], page: &mut Page) {
     }
 }
 
-fn services(services: &[Service<'_>], page: &mut Page) {
+fn services(services: &[ServiceMetrics<'_>], page: &mut Page) {
     page.family(
         "agentcheck_service_weight_ratio",
         Kind::Gauge,
         "The weight that is said, of the configured one: 1 is 100%. It counts where the state is up.",
     );
     for service in services {
-        let said = service.said.as_ref();
+        let said = service.reply.as_ref();
         if let Some(percent) = said.and_then(|said| said.reply.percent) {
             let ratio = f64::from(percent.get()) / 100.0;
             page.line(&[("service", service.name)], ratio);
@@ -170,14 +170,14 @@ fn services(services: &[Service<'_>], page: &mut Page) {
         "The limit of connections that is said to each balancer; 0 is none.",
     );
     for service in services {
-        let said = service.said.as_ref();
+        let said = service.reply.as_ref();
         if let Some(limit) = said.and_then(|said| said.reply.maxconn) {
             page.line(&[("service", service.name)], limit.get());
         }
     }
     decided(services, page);
     overrides(services, page);
-    let mut gauge = |name, help, value: &dyn Fn(&Service<'_>) -> Option<f64>| {
+    let mut gauge = |name, help, value: &dyn Fn(&ServiceMetrics<'_>) -> Option<f64>| {
         page.family(name, Kind::Gauge, help);
         for service in services {
             if let Some(value) = value(service) {
@@ -188,7 +188,7 @@ fn services(services: &[Service<'_>], page: &mut Page) {
     gauge(
         "agentcheck_service_reading_timestamp_seconds",
         "When the oldest poll that the reply rests on was sent.",
-        &|service| service.said.as_ref().map(|said| said.reading),
+        &|service| service.reply.as_ref().map(|said| said.reading),
     );
     gauge(
         "agentcheck_service_fresh_until_timestamp_seconds",
@@ -214,14 +214,14 @@ fn services(services: &[Service<'_>], page: &mut Page) {
 }
 
 /// Where a service should be, and who says so.
-fn decided(services: &[Service<'_>], page: &mut Page) {
+fn decided(services: &[ServiceMetrics<'_>], page: &mut Page) {
     page.family(
         "agentcheck_service_state",
         Kind::Gauge,
         "Whether this is the state that the reply leads to.",
     );
     for service in services {
-        let said = service.said.as_ref();
+        let said = service.reply.as_ref();
         let seen = said.map(|said| replay::state(&said.reply));
         for state in STATES {
             let labels = [("service", service.name), ("state", state)];
@@ -234,7 +234,7 @@ fn decided(services: &[Service<'_>], page: &mut Page) {
         "Whether this is who decided the reply.",
     );
     for service in services {
-        let seen = service.said.as_ref().map(|said| said.by.word());
+        let seen = service.reply.as_ref().map(|said| said.by.word());
         for by in By::WORDS {
             let labels = [("service", service.name), ("by", by)];
             page.line(&labels, u8::from(seen == Some(by)));
@@ -246,7 +246,7 @@ fn decided(services: &[Service<'_>], page: &mut Page) {
         "Whether this rule decided the reply.",
     );
     for service in services {
-        let seen = service.said.as_ref().map(|said| said.by);
+        let seen = service.reply.as_ref().map(|said| said.by);
         for (index, rule) in service.rules.iter().enumerate() {
             let labels = [("service", service.name), ("rule", *rule)];
             page.line(&labels, u8::from(seen == Some(By::Rule(index))));
@@ -254,7 +254,7 @@ fn decided(services: &[Service<'_>], page: &mut Page) {
     }
 }
 
-fn overrides(services: &[Service<'_>], page: &mut Page) {
+fn overrides(services: &[ServiceMetrics<'_>], page: &mut Page) {
     let all = || {
         services.iter().flat_map(|service| {
             let each = service.overrides.iter();

@@ -20,22 +20,22 @@ fn sample() -> Metrics<'static> {
     }
     let reply = |line: &str| Reply::parse(line.as_bytes()).unwrap();
     let said = |line, by| {
-        Some(Said {
+        Some(ReplyMetrics {
             reply: reply(line),
             by,
             reading: 1_795_286_009.5,
         })
     };
-    let source = |name, polls, polled, succeeded| Source {
+    let source = |name, polls, polled, succeeded| SourceMetrics {
         name,
-        every: Duration::from_millis(2500),
+        interval: Duration::from_millis(2500),
         polls,
         polled,
         succeeded,
     };
-    let service = |name, said| Service {
+    let service = |name, said| ServiceMetrics {
         name,
-        said,
+        reply: said,
         fresh_until: Some(1_795_286_020.25),
         rules: Vec::new(),
         overrides: Vec::new(),
@@ -62,21 +62,21 @@ fn sample() -> Metrics<'static> {
             source("late", Polls::default(), None, None),
         ],
         services: vec![
-            Service {
+            ServiceMetrics {
                 rules: vec!["maintenance", "overload"],
                 ..service("web", said("up 73% maxconn:40 # x", By::Weight))
             },
-            Service {
+            ServiceMetrics {
                 rules: vec!["maintenance", "overload"],
                 ..service("api", said("up 0%", By::Rule(1)))
             },
-            Service {
+            ServiceMetrics {
                 overrides: vec![
-                    Override {
+                    OverrideMetrics {
                         action: "maint",
                         set: 1_795_000_000,
                     },
-                    Override {
+                    OverrideMetrics {
                         action: "limit",
                         set: 1_795_000_001,
                     },
@@ -84,7 +84,7 @@ fn sample() -> Metrics<'static> {
                 ..service("db", said("stopped 100% # maintenance", By::Override))
             },
             service("mail", said("down 100%", By::Failure)),
-            Service {
+            ServiceMetrics {
                 fresh_until: None,
                 evaluations: 0,
                 changes: 0,

@@ -1,6 +1,6 @@
 //! What monitoring is told: one of four levels, why, and the numbers.
 
-use super::{Account, Life, Service};
+use super::{Liveness, Overview, ServiceOverview};
 use crate::render::text::{counted, span};
 use agentcheck_common::BootTime;
 use std::fmt::Write as _;
@@ -44,7 +44,7 @@ pub struct Judgement {
 
 /// Judges an account.
 #[must_use]
-pub fn judge(account: &Account) -> Judgement {
+pub fn judge(account: &Overview) -> Judgement {
     let mut found = vec![collector(account)];
     for service in &account.services {
         found.extend(replied(service, account.now));
@@ -59,7 +59,7 @@ pub fn judge(account: &Account) -> Judgement {
     }));
     let faults = account.faults.iter();
     found.extend(faults.map(|why| (Level::Warning, format!("an override cannot be used: {why}"))));
-    if account.services.is_empty() && account.life == Life::Alive {
+    if account.services.is_empty() && account.liveness == Liveness::Alive {
         found.push((Level::Warning, "no service".to_owned()));
     }
     // What cannot be told outweighs the rest only where nothing worse is certain.
@@ -87,28 +87,28 @@ pub fn judge(account: &Account) -> Judgement {
     }
 }
 
-fn collector(account: &Account) -> (Level, String) {
-    match &account.life {
-        Life::Alive => (Level::Ok, "collector alive".to_owned()),
-        Life::Starting => (
+fn collector(account: &Overview) -> (Level, String) {
+    match &account.liveness {
+        Liveness::Alive => (Level::Ok, "collector alive".to_owned()),
+        Liveness::Starting => (
             Level::Warning,
             "collector without an account yet".to_owned(),
         ),
-        Life::Late(old) => {
+        Liveness::Unresponsive(old) => {
             let old = span(*old);
             (Level::Warning, format!("collector silent for {old}"))
         }
-        Life::Gone => (Level::Critical, "no collector: it has ended".to_owned()),
-        Life::OtherBoot => (Level::Critical, "no collector since the boot".to_owned()),
-        Life::Absent => (Level::Critical, "no collector".to_owned()),
-        Life::Unknown(why) => (Level::Unknown, format!("collector: {why}")),
+        Liveness::Dead => (Level::Critical, "no collector: it has ended".to_owned()),
+        Liveness::OtherBoot => (Level::Critical, "no collector since the boot".to_owned()),
+        Liveness::Absent => (Level::Critical, "no collector".to_owned()),
+        Liveness::Unknown(why) => (Level::Unknown, format!("collector: {why}")),
     }
 }
 
 /// What is wrong with a reply; the worst alone.
-fn replied(service: &Service, now: BootTime) -> Option<(Level, String)> {
+fn replied(service: &ServiceOverview, now: BootTime) -> Option<(Level, String)> {
     let name = &service.name;
-    let said = match &service.said {
+    let said = match &service.current {
         Ok(said) => said,
         // A service that a live collector has only just begun to poll.
         Err(word)
@@ -148,7 +148,7 @@ fn replied(service: &Service, now: BootTime) -> Option<(Level, String)> {
 }
 
 /// The sources that the services rest on, and are failing.
-fn sources(account: &Account) -> Vec<(Level, String)> {
+fn sources(account: &Overview) -> Vec<(Level, String)> {
     let used = |name: &String| {
         let mut known = account.services.iter().filter_map(|one| one.known.as_ref());
         known.any(|known| known.sources.contains(name))
@@ -171,11 +171,12 @@ fn sources(account: &Account) -> Vec<(Level, String)> {
 }
 
 /// `label=value[unit];warn;crit;min;max`, separated by blanks. Names of services need no quotes.
-fn numbers(account: &Account) -> String {
+fn numbers(account: &Overview) -> String {
     let services = &account.services;
-    let count = |holds: &dyn Fn(&Service) -> bool| services.iter().filter(|one| holds(one)).count();
-    let fresh = count(&|one| one.said.as_ref().is_ok_and(|said| !said.is_stale()));
-    let out = count(&Service::is_out);
+    let count =
+        |holds: &dyn Fn(&ServiceOverview) -> bool| services.iter().filter(|one| holds(one)).count();
+    let fresh = count(&|one| one.current.as_ref().is_ok_and(|said| !said.is_stale()));
+    let out = count(&ServiceOverview::is_out);
     let failing = sources(account).len();
     let mut numbers = format!(
         "services={};;;0 fresh={fresh};;;0 out={out};;;0 failing_sources={failing};;;0",
@@ -184,7 +185,7 @@ fn numbers(account: &Account) -> String {
     for service in services {
         let name = &service.name;
         let percent = service
-            .said
+            .current
             .as_ref()
             .ok()
             .and_then(|said| said.reply.percent);
@@ -192,7 +193,11 @@ fn numbers(account: &Account) -> String {
         if let Some(percent) = percent {
             let _ = write!(numbers, " {name}_weight={}%;;;0", percent.get());
         }
-        if let Some(of) = service.known.as_ref().and_then(|known| known.of) {
+        if let Some(of) = service
+            .known
+            .as_ref()
+            .and_then(|known| known.oldest_reading_at)
+        {
             let age = account.now.since(BootTime(of)).as_secs_f64();
             let _ = write!(numbers, " {name}_age={age:.3}s;;;0");
         }

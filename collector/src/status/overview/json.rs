@@ -1,7 +1,7 @@
 //! The account for programs: JSON in a form that is kept. Times are seconds, counted back or forth from the
 //! moment of the look, because the clock that the files have means nothing elsewhere.
 
-use super::{Account, Freshness, Service, judge};
+use super::{Freshness, Overview, ServiceOverview, judge};
 use crate::status::snapshot::{OverrideStatus, RuleStatus, SourceStatus};
 use agentcheck_common::BootTime;
 use serde_json::{Map, Value, json};
@@ -11,7 +11,7 @@ const FORMAT: u32 = 1;
 
 /// The account as a JSON document.
 #[must_use]
-pub fn listed(account: &Account) -> Value {
+pub fn listed(account: &Overview) -> Value {
     let now = account.now;
     let services = account.services.iter();
     let sources = account.sources.iter();
@@ -19,7 +19,7 @@ pub fn listed(account: &Account) -> Value {
         "format": FORMAT,
         "level": judge(account).level.word(),
         "collector": {
-            "state": account.life.word(),
+            "state": account.liveness.word(),
             "pid": account.pid,
             "up_for": account.written.map(|(started, _)| ago(now, started)),
             "account_age": account.written.map(|(_, at)| ago(now, at)),
@@ -65,17 +65,17 @@ pub fn written(document: &Value, on_one_line: bool) -> String {
     ascii
 }
 
-fn listed_service(service: &Service, now: BootTime) -> Value {
-    let said = service.said.as_ref().ok();
+fn listed_service(service: &ServiceOverview, now: BootTime) -> Value {
+    let said = service.current.as_ref().ok();
     let known = service.known.clone().unwrap_or_default();
-    let frozen = service.said.as_ref().err();
+    let frozen = service.current.as_ref().err();
     json!({
         "reply": said.map_or_else(|| frozen.cloned(), |said| Some(said.reply.to_string())),
         "valid": said.is_some(),
         "percent": said.and_then(|said| said.reply.percent).map(|percent| percent.get()),
         "out": service.is_out(),
         "at_floor": service.is_at_floor(),
-        "stale": said.is_some_and(super::Said::is_stale),
+        "stale": said.is_some_and(super::CurrentReply::is_stale),
         "fresh_for": said.and_then(|said| said.fresh).map(|fresh| match fresh {
             Freshness::Until(until) => ago(until, now),
             Freshness::Stale(since) => -ago(now, since),
@@ -84,7 +84,7 @@ fn listed_service(service: &Service, now: BootTime) -> Value {
             "reply": reply.to_string(),
             "in": ago(at, now),
         })),
-        "age": known.of.map(|of| ago(now, BootTime(of))),
+        "age": known.oldest_reading_at.map(|of| ago(now, BootTime(of))),
         "since": known.since.map(|since| ago(now, BootTime(since))),
         "decided_by": known.decided_by,
         "why": known.why,
@@ -99,9 +99,9 @@ fn listed_service(service: &Service, now: BootTime) -> Value {
 fn listed_rule(rule: &RuleStatus, now: BootTime) -> Value {
     json!({
         "name": rule.name,
-        "holds": rule.held,
+        "holds": rule.active,
         "age": rule.of.map(|of| ago(now, BootTime(of))),
-        "changing_for": rule.changing.map(|since| ago(now, BootTime(since))),
+        "changing_for": rule.pending_since.map(|since| ago(now, BootTime(since))),
     })
 }
 

@@ -1,6 +1,6 @@
 //! The account for people.
 
-use super::{Account, Freshness, Life, Service};
+use super::{Freshness, Liveness, Overview, ServiceOverview};
 use crate::render::table::{Cell, Style, Table};
 use crate::render::text::{number, span};
 use crate::status::snapshot::{
@@ -10,7 +10,7 @@ use agentcheck_common::{BootTime, Description};
 
 /// One line for each service.
 #[must_use]
-pub fn brief(account: &Account) -> Table {
+pub fn brief(account: &Overview) -> Table {
     let mut table = Table::new();
     table.line(vec![collector(account)]);
     refused(account, &mut table);
@@ -52,7 +52,7 @@ pub fn brief(account: &Account) -> Table {
 }
 
 /// What is in the files is not what is in force.
-fn refused(account: &Account, table: &mut Table) {
+fn refused(account: &Overview, table: &mut Table) {
     let Some((began, why)) = account.refused() else {
         return;
     };
@@ -68,7 +68,7 @@ fn refused(account: &Account, table: &mut Table) {
     table.line(vec![text.as_str().into()]);
 }
 
-fn faults(account: &Account, table: &mut Table) {
+fn faults(account: &Overview, table: &mut Table) {
     for fault in &account.faults {
         let text = format!("an override cannot be used: {fault}");
         table.line(vec![Cell::new(Style::Bad, &text)]);
@@ -77,7 +77,7 @@ fn faults(account: &Account, table: &mut Table) {
 
 /// All that is known of each service.
 #[must_use]
-pub fn detailed(account: &Account) -> Table {
+pub fn detailed(account: &Overview) -> Table {
     let mut table = Table::new();
     table.line(vec![collector(account)]);
     refused(account, &mut table);
@@ -90,11 +90,11 @@ pub fn detailed(account: &Account) -> Table {
     table
 }
 
-fn block(service: &Service, account: &Account, table: &mut Table) {
+fn block(service: &ServiceOverview, account: &Overview, table: &mut Table) {
     let now = account.now;
     let mut row = |label: &str, cell: Cell| table.row(vec![format!("  {label}").into(), cell]);
     row("reply", reply(service, true));
-    if let Ok(said) = &service.said {
+    if let Ok(said) = &service.current {
         row("fresh", fresh(said, now));
     }
     row("age", age(service, now));
@@ -124,7 +124,7 @@ fn block(service: &Service, account: &Account, table: &mut Table) {
 }
 
 /// Whether a collector is at work.
-fn collector(account: &Account) -> Cell {
+fn collector(account: &Overview) -> Cell {
     let process = account
         .pid
         .map_or(String::new(), |pid| format!(", process {pid}"));
@@ -133,40 +133,40 @@ fn collector(account: &Account) -> Cell {
     let up = account
         .written
         .map(|(started, _)| ago(account.now, started.0));
-    let (style, text) = match &account.life {
-        Life::Alive => {
+    let (style, text) = match &account.liveness {
+        Liveness::Alive => {
             let up = up.unwrap_or_default();
             (
                 Style::Good,
                 format!("alive{process}, started {up} ago; its account is {old} old"),
             )
         }
-        Life::Starting => (
+        Liveness::Starting => (
             Style::Warning,
             format!("starting{process}: it has written no account yet"),
         ),
-        Life::Late(_) => (
+        Liveness::Unresponsive(_) => (
             Style::Warning,
             format!("silent{process}: it holds its lock, but its account is {old} old"),
         ),
-        Life::Gone => (
+        Liveness::Dead => (
             Style::Bad,
             format!(
                 "not running; its last account is {old} old. What follows is what the state files say"
             ),
         ),
-        Life::OtherBoot => (
+        Liveness::OtherBoot => (
             Style::Bad,
             "not running: the last account is of another boot".to_owned(),
         ),
-        Life::Absent => (Style::Bad, "not running, and no account of one".to_owned()),
-        Life::Unknown(why) => (Style::Bad, format!("cannot be told: {why}")),
+        Liveness::Absent => (Style::Bad, "not running, and no account of one".to_owned()),
+        Liveness::Unknown(why) => (Style::Bad, format!("cannot be told: {why}")),
     };
     Cell::new(style, &format!("collector: {text}"))
 }
 
-fn reply(service: &Service, described: bool) -> Cell {
-    match &service.said {
+fn reply(service: &ServiceOverview, described: bool) -> Cell {
+    match &service.current {
         Ok(said) => {
             let description = match described {
                 true => said.reply.description,
@@ -186,9 +186,15 @@ fn reply(service: &Service, described: bool) -> Cell {
 }
 
 /// How old the readings are that it rests on.
-fn age(service: &Service, now: BootTime) -> Cell {
-    let of = service.known.as_ref().and_then(|known| known.of);
-    let stale = service.said.as_ref().is_ok_and(super::Said::is_stale);
+fn age(service: &ServiceOverview, now: BootTime) -> Cell {
+    let of = service
+        .known
+        .as_ref()
+        .and_then(|known| known.oldest_reading_at);
+    let stale = service
+        .current
+        .as_ref()
+        .is_ok_and(super::CurrentReply::is_stale);
     match of {
         Some(of) if stale => Cell::new(Style::Bad, &format!("{} stale", ago(now, of))),
         Some(of) => ago(now, of).into(),
@@ -197,7 +203,7 @@ fn age(service: &Service, now: BootTime) -> Cell {
     }
 }
 
-fn fresh(said: &super::Said, now: BootTime) -> Cell {
+fn fresh(said: &super::CurrentReply, now: BootTime) -> Cell {
     let next = said.next.map(|(at, reply)| {
         let at = span(at.since(now));
         format!("; in {at}, if nothing renews it: {reply}")
@@ -216,7 +222,7 @@ fn fresh(said: &super::Said, now: BootTime) -> Cell {
 }
 
 /// Who decided, in one line.
-fn decided(service: &Service, described: bool) -> String {
+fn decided(service: &ServiceOverview, described: bool) -> String {
     let Some(known) = &service.known else {
         return "-".to_owned();
     };
@@ -228,7 +234,7 @@ fn decided(service: &Service, described: bool) -> String {
         (None, _) => "nothing to say yet".to_owned(),
     };
     if described
-        && let Ok(said) = &service.said
+        && let Ok(said) = &service.current
         && !said.reply.description.is_empty()
     {
         text.push_str(" # ");
@@ -276,13 +282,13 @@ fn stages(known: &ServiceStatus) -> String {
 }
 
 fn rule_text(rule: &RuleStatus, now: BootTime) -> String {
-    let holds = match rule.held {
+    let holds = match rule.active {
         Some(true) => "holds",
         Some(false) => "does not hold",
         None => "never known",
     };
     let of = rule.of.map(|of| format!(", as of {} ago", ago(now, of)));
-    let changing = rule.changing.map(|since| {
+    let changing = rule.pending_since.map(|since| {
         let since = ago(now, since);
         format!("; about to change, for {since} now")
     });

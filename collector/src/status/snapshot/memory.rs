@@ -2,7 +2,7 @@
 
 use super::RuleStatus;
 use crate::config::Service;
-use crate::decision::evaluate::Memory;
+use crate::decision::evaluate::ServiceMemory;
 use crate::expression::Simple;
 use crate::filters::{capacity, shape};
 use agentcheck_common::{BootTime, Reply};
@@ -25,7 +25,7 @@ pub struct MemoryStatus {
     pub out: bool,
     /// For how many seconds that stands without a collector.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub stand_for: Option<f64>,
+    pub hold_for: Option<f64>,
     /// The average of the weight.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub smoothed: Option<Dated>,
@@ -79,7 +79,7 @@ fn passed(at: Option<u64>, now: BootTime) -> Option<BootTime> {
 impl MemoryStatus {
     /// What is to be written of a memory.
     #[must_use]
-    pub fn of(memory: &Memory) -> Self {
+    pub fn of(memory: &ServiceMemory) -> Self {
         let (start, start_text) = match &memory.start {
             Some(Simple::Number(number)) => (Some(*number), None),
             Some(Simple::Text(text)) => (None, Some(text.clone())),
@@ -87,13 +87,13 @@ impl MemoryStatus {
         };
         Self {
             last: memory.last.map(|last| last.to_string()),
-            lift: memory.lift.map(|lift| lift.0),
-            out: memory.out,
-            stand_for: memory.stand_for.map(|time| time.as_secs_f64()),
+            lift: memory.ready_window.map(|lift| lift.0),
+            out: memory.was_out,
+            hold_for: memory.hold_for.map(|time| time.as_secs_f64()),
             smoothed: written(memory.shape.smoothed),
             ramp: memory.shape.ramp.map(|since| since.0),
             stepped: written(memory.shape.stepped),
-            said: memory.shape.said,
+            said: memory.shape.last_percent,
             traffic_since: memory.capacity.since.map(|since| since.0),
             traffic_seen: memory.capacity.seen.map(|seen| seen.0),
             capacity: written(memory.capacity.held),
@@ -118,28 +118,28 @@ impl MemoryStatus {
         rules: &[RuleStatus],
         last: Option<Reply>,
         now: BootTime,
-    ) -> Memory {
-        let truths = service.rules.iter().map(|rule| {
+    ) -> ServiceMemory {
+        let rule_states = service.rules.iter().map(|rule| {
             rules
                 .iter()
                 .find(|known| known.name == rule.name && known.when == rule.when.text())
-                .and_then(RuleStatus::truth)
+                .and_then(RuleStatus::rule_state)
         });
         let text = self.start_text.clone().map(Simple::Text);
-        Memory {
+        ServiceMemory {
             last,
-            stand_for: self
-                .stand_for
+            hold_for: self
+                .hold_for
                 .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
-            truths: truths.collect(),
-            out: self.out || last.is_some_and(|last| last.takes_out()),
-            shape: shape::Memory {
+            rule_states: rule_states.collect(),
+            was_out: self.out || last.is_some_and(|last| last.takes_out()),
+            shape: shape::ShapeMemory {
                 smoothed: read(self.smoothed, now),
                 ramp: passed(self.ramp, now),
                 stepped: read(self.stepped, now),
-                said: self.said,
+                last_percent: self.said,
             },
-            capacity: capacity::Memory {
+            capacity: capacity::CapacityMemory {
                 since: passed(self.traffic_since, now),
                 held: read(self.capacity, now),
                 seen: passed(self.traffic_seen, now),
@@ -147,11 +147,11 @@ impl MemoryStatus {
             start: self.start.map(Simple::Number).or(text),
             counter: self.counter,
             // A restarted collector has seen none of them.
-            shown: Vec::new(),
+            last_shown: Vec::new(),
             // A minute at most: no file makes it longer.
-            lift: self
+            ready_window: self
                 .lift
-                .map(|lift| BootTime(lift).min(now.after(crate::decision::decide::LIFT_FOR))),
+                .map(|lift| BootTime(lift).min(now.after(crate::decision::decide::READY_WINDOW))),
         }
     }
 }
@@ -163,23 +163,23 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        let memory = Memory {
-            out: true,
-            stand_for: Some(Duration::from_secs(60)),
-            shape: shape::Memory {
+        let memory = ServiceMemory {
+            was_out: true,
+            hold_for: Some(Duration::from_secs(60)),
+            shape: shape::ShapeMemory {
                 smoothed: Some((70.5, BootTime(3))),
                 ramp: Some(BootTime(4)),
                 stepped: Some((69.5, BootTime(5))),
-                said: Some(69),
+                last_percent: Some(69),
             },
-            capacity: capacity::Memory {
+            capacity: capacity::CapacityMemory {
                 since: Some(BootTime(6)),
                 held: Some((50.0, BootTime(7))),
                 seen: Some(BootTime(8)),
             },
             start: Some(Simple::Text("2026-11-21T10:00:00Z".to_owned())),
             counter: Some(12.0),
-            ..Memory::default()
+            ..ServiceMemory::default()
         };
         let json = serde_json::to_string(&MemoryStatus::of(&memory)).unwrap();
         let status: MemoryStatus = serde_json::from_str(&json).unwrap();
@@ -188,14 +188,14 @@ mod tests {
         // Of a time to come, and of no number, nothing is believed.
         let restored = status.restored(&service, &[], None, BootTime(4));
         assert_eq!(restored.shape.stepped, None);
-        assert_eq!(restored.capacity, capacity::Memory::default());
+        assert_eq!(restored.capacity, capacity::CapacityMemory::default());
         // A reply of another time than the memory: out is out.
         let drained = Reply::parse(b"up 0%").unwrap();
         let unknown = MemoryStatus::default();
         assert!(
             unknown
                 .restored(&service, &[], Some(drained), BootTime(9))
-                .out
+                .was_out
         );
     }
 }

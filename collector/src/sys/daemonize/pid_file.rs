@@ -21,7 +21,7 @@ pub struct PidFile {
 
 /// Why there is none.
 #[derive(Debug)]
-pub enum NotTaken {
+pub enum PidFileError {
     /// A live process has it; its id, where that could be read.
     Held(PathBuf, Option<u32>),
     /// There is a link or something else that is no plain file.
@@ -30,7 +30,7 @@ pub enum NotTaken {
     Failed(PathBuf, io::Error),
 }
 
-impl fmt::Display for NotTaken {
+impl fmt::Display for PidFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Held(path, holder) => {
@@ -61,9 +61,9 @@ impl PidFile {
     ///
     /// # Errors
     /// Where one has it, or it cannot be written.
-    pub fn take(path: &Path) -> Result<Self, NotTaken> {
-        let failed = |error: io::Error| NotTaken::Failed(path.to_owned(), error);
-        let strange = || NotTaken::Strange(path.to_owned());
+    pub fn take(path: &Path) -> Result<Self, PidFileError> {
+        let failed = |error: io::Error| PidFileError::Failed(path.to_owned(), error);
+        let strange = || PidFileError::Strange(path.to_owned());
         let open = |flags: OFlags| {
             let flags =
                 flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -89,7 +89,10 @@ impl PidFile {
                     let mut holder = String::new();
                     // A courtesy.
                     let _ = (&mut locked).take(20).read_to_string(&mut holder);
-                    return Err(NotTaken::Held(path.to_owned(), holder.trim().parse().ok()));
+                    return Err(PidFileError::Held(
+                        path.to_owned(),
+                        holder.trim().parse().ok(),
+                    ));
                 }
                 Err(error) => return Err(failed(error)),
             }

@@ -67,7 +67,7 @@ impl Case {
     }
 
     fn look(&self) -> Vec<Finding> {
-        let service = |name: &str| Service {
+        let service = |name: &str| ServedService {
             name: name.to_owned(),
             floor: self.floor,
             reply: Reply::parse(self.reply.as_bytes()).ok(),
@@ -274,7 +274,7 @@ fn each_fault_is_found() {
             .remedy
             .as_ref()
             .unwrap()
-            .contains("agentcheck release web")
+            .contains("agentcheck ready web")
     );
 }
 

@@ -2,7 +2,7 @@
 
 use crate::config::diagnostics::Diagnostic;
 use crate::setup::import::document::{Findings, Node, Table, Value};
-use crate::setup::import::service::Say;
+use crate::setup::import::service::ImportedReply;
 use agentcheck_common::Reply;
 use agentcheck_common::reply::{Administrative, Operational};
 
@@ -55,18 +55,18 @@ impl Action {
     }
 
     /// As `stale` and a rule say it, where it says anything.
-    pub(super) fn say(&self) -> Option<Say> {
+    pub(super) fn say(&self) -> Option<ImportedReply> {
         match self {
             Self::Nothing | Self::Unknown(_) => None,
-            Self::Out(word) => Some(Say::Word(word)),
-            Self::Healthy(_, line) | Self::Line(line) => Some(Say::Line(line.clone())),
+            Self::Out(word) => Some(ImportedReply::Word(word)),
+            Self::Healthy(_, line) | Self::Line(line) => Some(ImportedReply::Line(line.clone())),
         }
     }
 
     /// As a rule says it that decides on what was polled.
-    pub(super) fn rule(&self) -> Option<Say> {
+    pub(super) fn rule(&self) -> Option<ImportedReply> {
         match self {
-            Self::Healthy(..) => Some(Say::Word("full")),
+            Self::Healthy(..) => Some(ImportedReply::Word("full")),
             other => other.say(),
         }
     }

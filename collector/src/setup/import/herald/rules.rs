@@ -6,7 +6,9 @@ use super::{patterns, thresholds};
 use crate::setup::import::document::{Findings, Table};
 use crate::setup::import::identifiers::Names;
 use crate::setup::import::python;
-use crate::setup::import::service::{Note, Rule, Say, Service, condition_refused};
+use crate::setup::import::service::{
+    ImportedReply, ImportedService, Note, Rule, condition_refused,
+};
 use crate::setup::import::toml_writer::shown;
 
 /// What Herald's `r` is.
@@ -36,7 +38,7 @@ pub(super) struct Given<'n, 's> {
 pub(super) fn decide(
     given: Given<'_, '_>,
     table: &mut Table<'_>,
-    service: &mut Service,
+    service: &mut ImportedService,
     findings: &mut Findings,
 ) -> bool {
     let document = match given.document {
@@ -44,7 +46,7 @@ pub(super) fn decide(
         Document::Text => format!("{}.text", given.source),
         Document::Number => format!("{}.value", given.source),
     };
-    let mut metric = |key: &str, used: bool, service: &mut Service| {
+    let mut metric = |key: &str, used: bool, service: &mut ImportedService| {
         let text = table.text(key, findings);
         let text = text.as_ref().map_or("r", |text| text.text);
         if !used {
@@ -96,7 +98,7 @@ pub(super) fn decide(
 
 /// A service while it is decided on.
 pub(super) struct Decision<'s> {
-    pub(super) service: &'s mut Service,
+    pub(super) service: &'s mut ImportedService,
     pub(super) names: Names,
     pub(super) ready: bool,
     pub(super) made: &'s str,
@@ -137,7 +139,7 @@ fn default(action: &Action, weighed: bool, decision: &mut Decision<'_>) {
             "where nothing matches Herald says an empty line, which changes nothing (default_response noop); \
              here it is full.",
         ),
-        Some(Say::Word("full")) => {}
+        Some(ImportedReply::Word("full")) => {}
         Some(say) => {
             let notes = vec![Note::Plain("default_response".into())];
             decision.service.rule(Rule {

@@ -2,7 +2,7 @@
 
 use super::super::document::{Entry, Findings, Table};
 use super::super::identifiers::Names;
-use super::super::service::{Note, Rule, Say, Service, weight_refused};
+use super::super::service::{ImportedReply, ImportedService, Note, Rule, weight_refused};
 use super::super::toml_writer::{Output, duration, number, shown, string};
 use super::super::{Reached, listening, opening, unknown, xml};
 use super::AGENT;
@@ -40,9 +40,9 @@ pub(super) fn convert(file: &Path, text: &str, findings: &mut Findings) -> Optio
     }
     let mut top = Table::of(&root.node, "<xml>", findings)?;
     let mut names = Names::default();
-    let mut service = Service {
+    let mut service = ImportedService {
         name: "server".into(),
-        ..Service::default()
+        ..ImportedService::default()
     };
     let mut host = Vec::new();
     for (element, metric, name) in [("Cpu", "cpu", "cpu"), ("Ram", "memory", "memory")] {
@@ -69,7 +69,7 @@ pub(super) fn convert(file: &Path, text: &str, findings: &mut Findings) -> Optio
     if let Some((interval, _)) = top.count("Interval", findings) {
         service.differs(format!(
             "for {interval} s (Interval) after a start or a change of mode the agent says up ready. Here every \
-             reply says up; administration = \"owner\" says ready too, which lifts what operators set on the \
+             reply says up; admin_state = \"manage\" says ready too, which lifts what operators set on the \
              balancer."
         ));
     }
@@ -104,7 +104,7 @@ pub(super) fn convert(file: &Path, text: &str, findings: &mut Findings) -> Optio
     Some(output.finish())
 }
 
-fn rest(table: Table<'_>, service: &mut Service) {
+fn rest(table: Table<'_>, service: &mut ImportedService) {
     let left: Vec<&Entry> = table.left();
     for entry in left {
         service.not_moved(unknown(entry, "the agent's"));
@@ -138,7 +138,7 @@ fn host_monitor(
     element: &str,
     metric: &str,
     name: &str,
-    service: &mut Service,
+    service: &mut ImportedService,
     findings: &mut Findings,
 ) -> Option<Monitor> {
     let mut table = Table::of(top.take(element)?, element, findings)?;
@@ -157,7 +157,7 @@ fn host_monitor(
 fn tcp_service(
     table: &mut Table<'_>,
     names: &mut Names,
-    service: &mut Service,
+    service: &mut ImportedService,
     findings: &mut Findings,
 ) -> Option<Monitor> {
     let name = table.text("Name", findings);
@@ -228,7 +228,7 @@ fn weigh(
     connections: &[Monitor],
     idle: bool,
     sources: &str,
-    service: &mut Service,
+    service: &mut ImportedService,
 ) {
     let parts: Vec<String> = [mean(host), mean(connections)]
         .into_iter()
@@ -290,7 +290,7 @@ fn weigh(
         service.rule(Rule {
             name: format!("{}-full", monitor.name),
             when: format!("{} > {}", monitor.load, number(limit)),
-            say: Say::Word(say),
+            say: ImportedReply::Word(say),
             notes: vec![Note::Plain(format!(
                 "Above {}% nothing else counts for the agent.",
                 number(limit)
@@ -303,7 +303,7 @@ fn weigh(
 fn mode(
     top: &mut Table<'_>,
     names: &mut Names,
-    service: &mut Service,
+    service: &mut ImportedService,
     findings: &mut Findings,
 ) -> String {
     let read = top
@@ -324,7 +324,7 @@ fn mode(
             word
         }
     };
-    let say = |status: &str| Say::Word(if status == "drain" { "drain" } else { "down" });
+    let say = |status: &str| ImportedReply::Word(if status == "drain" { "drain" } else { "down" });
     if !read {
         if status != "normal" {
             service.mind(format!(
@@ -359,7 +359,7 @@ fn mode(
     }
     let every = every.map_or(5, |(seconds, _)| seconds.clamp(1, 86_400));
     format!(
-        "[source.{name}.file]\npath = \"{MODE_FILE}\"\nmissing = \"ok\"\nevery = {}\n\n",
+        "[source.{name}.file]\npath = \"{MODE_FILE}\"\nmissing = \"ok\"\ninterval = {}\n\n",
         duration(every * 1000)
     )
 }

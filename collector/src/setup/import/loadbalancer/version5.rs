@@ -7,7 +7,7 @@ use super::AGENT;
 use crate::config::diagnostics::Diagnostic;
 use crate::setup::import::document::{Entry, Findings, Table};
 use crate::setup::import::identifiers::Names;
-use crate::setup::import::service::{Note, Service, weight_refused, write_note};
+use crate::setup::import::service::{ImportedService, Note, weight_refused, write_note};
 use crate::setup::import::toml_writer::{Output, number, shown, string};
 use crate::setup::import::{Reached, json, listening, opening, unknown};
 use monitors::{Monitor, monitors};
@@ -104,7 +104,7 @@ fn entries<'n>(top: &mut Table<'n>, key: &str, findings: &mut Findings) -> Optio
 
 /// A responder, and where it listens.
 struct Responder<'n> {
-    service: Service,
+    service: ImportedService,
     ip: Option<&'n str>,
     port: Option<&'n str>,
 }
@@ -139,9 +139,9 @@ fn responder<'n>(
         ));
         return None;
     }
-    let mut service = Service {
+    let mut service = ImportedService {
         name: names.service(&entry.key),
-        ..Service::default()
+        ..ImportedService::default()
     };
     if protocol.text != "tcp" {
         service.not_moved(format!(
@@ -183,7 +183,7 @@ fn responder<'n>(
 fn weighed<'m>(
     table: &mut Table<'_>,
     monitors: &'m [Monitor<'m>],
-    service: &mut Service,
+    service: &mut ImportedService,
     findings: &mut Findings,
 ) -> Vec<Weighed<'m>> {
     let mut weighed = Vec::new();
@@ -261,7 +261,7 @@ fn mean<'m>(weighed: &[Weighed<'m>], of: impl Fn(&Weighed<'m>) -> String) -> Opt
     }
 }
 
-fn weigh(weighed: &[Weighed<'_>], sources: &str, service: &mut Service) {
+fn weigh(weighed: &[Weighed<'_>], sources: &str, service: &mut ImportedService) {
     let headroom = |one: &Weighed<'_>| format!("headroom({}, {})", one.value(), number(one.most));
     let Some(weight) = mean(weighed, headroom) else {
         service.notes.push(Note::Plain(
@@ -278,7 +278,7 @@ fn weigh(weighed: &[Weighed<'_>], sources: &str, service: &mut Service) {
         .iter()
         .any(|one| one.significance > 0.0 && one.monitor.shaped)
     {
-        service.keys.push(("smooth", "\"5s\"".into()));
+        service.keys.push(("ewma", "\"5s\"".into()));
         service.differs(
             "shaping-enabled evens a monitor out by its standard deviations; here the weight is an average \
              over time, smooth.",

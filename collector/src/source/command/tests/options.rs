@@ -4,7 +4,7 @@ use super::*;
 
 fn plugin(script: &str) -> Found {
     let plugin = Command {
-        reads: Reads::Plugin,
+        reads: Reads::Nagios,
         ..shell(script)
     };
     poll(plugin, AMPLE)

@@ -134,7 +134,7 @@ fn monitor<'n>(
         }
     }
     let every = interval.max(least).min(86_400_000);
-    output.raw("every", &duration(every));
+    output.raw("interval", &duration(every));
     if metric.text == "script" && every != 1000 {
         output.raw("timeout", &duration(every.min(10_000)));
     }

@@ -3,7 +3,9 @@
 use super::{Weighed, mean};
 use crate::setup::import::document::{Findings, Table};
 use crate::setup::import::identifiers::Names;
-use crate::setup::import::service::{Note, Rule, Say, Service, condition_refused};
+use crate::setup::import::service::{
+    ImportedReply, ImportedService, Note, Rule, condition_refused,
+};
 use crate::setup::import::toml_writer::{number, shown};
 
 /// The rules for thresholds, and what they say by the agent's commands.
@@ -11,7 +13,7 @@ pub(super) fn rules(
     table: &mut Table<'_>,
     weighed: &[Weighed<'_>],
     sources: &str,
-    service: &mut Service,
+    service: &mut ImportedService,
     findings: &mut Findings,
 ) {
     let mode = table.text("threshold-mode", findings);
@@ -91,7 +93,11 @@ pub(super) fn rules(
 }
 
 /// What the agent's commands say of a server beyond a threshold.
-fn offline(table: &mut Table<'_>, service: &mut Service, findings: &mut Findings) -> Option<Say> {
+fn offline(
+    table: &mut Table<'_>,
+    service: &mut ImportedService,
+    findings: &mut Findings,
+) -> Option<ImportedReply> {
     let commands = table.text("haproxy-commands", findings);
     let commands = commands.map_or("default", |commands| commands.text.trim());
     let words: Vec<&str> = match commands {
@@ -110,7 +116,7 @@ fn offline(table: &mut Table<'_>, service: &mut Service, findings: &mut Findings
         service.differs(
             "the agent says up ready for a while when a server comes back, which lifts a drain or maint that \
              operators set on the balancer. Here drain is said as up 0%, and the next weight takes it back; \
-             administration = \"owner\" says ready every time.",
+             admin_state = \"manage\" says ready every time.",
         );
     }
     let say = if says("maint") {
@@ -122,5 +128,5 @@ fn offline(table: &mut Table<'_>, service: &mut Service, findings: &mut Findings
     } else {
         return None;
     };
-    Some(Say::Word(say))
+    Some(ImportedReply::Word(say))
 }
