@@ -85,7 +85,7 @@ fn what_another_boot_left_is_refused_and_replaced() {
         let status = format!(
             r#"{{"version":1,"boot":"{other}","pid":1,"started":1,"at":{from},"sources":{{}},
             "services":{{"web":{{"reply":"down 100%","rules":[{{"name":"maint",
-            "when":"app_web.json.state == 'maint'","held":true,"of":{from}}}]}}}}}}"#
+            "when":"app_web.json.state == 'maint'","active":true,"oldest_reading_at":{from}}}]}}}}}}"#
         );
         std::fs::write(states.path().join("status.json"), status).unwrap();
     });

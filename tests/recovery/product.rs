@@ -155,7 +155,7 @@ impl Host {
             name: rule.name.clone(),
             when: rule.when.text().to_owned(),
             active: truth.map(|truth| truth.active),
-            of: truth.map(|truth| truth.observed_at.0),
+            observed_at: truth.map(|truth| truth.observed_at.0),
             pending_since: truth
                 .and_then(|truth| truth.pending_since)
                 .map(|since| since.0),

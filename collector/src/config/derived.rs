@@ -90,7 +90,7 @@ fn derived(
         findings.push(Diagnostic::error(source.key_span(), message));
     }
     let of = table
-        .need(findings, "of", "\"cpu.value\"")
+        .need(findings, "expression", "\"cpu.value\"")
         .and_then(|entry| entry.text(findings, "\"cpu.value\""));
     let memory = memory(&mut table, findings);
     table.finish(findings, &KEYS);

@@ -76,7 +76,7 @@ impl Retirement {
                 self.retire(&name, normal, directory, now);
             }
         }
-        for (name, until) in &before.retiring {
+        for (name, until) in &before.pending_removals {
             let Some(name) = ServiceName::parse(name.as_bytes()) else {
                 continue;
             };

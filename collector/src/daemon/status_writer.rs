@@ -38,7 +38,7 @@ impl Collector {
             override_faults: self.overrides.faults().to_vec(),
             loaded: Some(self.loaded.0),
             reload: self.reloaded.clone(),
-            retiring: self.retirement.statuses(),
+            pending_removals: self.retirement.statuses(),
         };
         match self.state_dir.as_ref().and_then(StateDir::directory) {
             Some(directory) => self.snapshot.write(directory, status),

@@ -87,10 +87,10 @@ impl Liveness {
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
-            Self::Alive => "alive",
+            Self::Alive => "running",
             Self::Starting => "starting",
-            Self::Unresponsive(_) => "late",
-            Self::Dead => "gone",
+            Self::Unresponsive(_) => "unresponsive",
+            Self::Dead => "stopped",
             Self::OtherBoot => "other-boot",
             Self::Absent => "absent",
             Self::Unknown(_) => "unknown",

@@ -61,7 +61,7 @@ pub struct Status {
     pub reload: Option<ReloadStatus>,
     /// Services that are not in the configuration any more, and when their state files are removed.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
-    pub retiring: BTreeMap<String, u64>,
+    pub pending_removals: BTreeMap<String, u64>,
 }
 
 /// An attempt to load another configuration.
@@ -296,7 +296,7 @@ pub struct RuleStatus {
     pub active: Option<bool>,
     /// When the oldest poll that said so was sent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub of: Option<u64>,
+    pub observed_at: Option<u64>,
     /// Since when its condition says that this is to change.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pending_since: Option<u64>,
@@ -370,7 +370,7 @@ impl RuleStatus {
     pub fn rule_state(&self) -> Option<RuleState> {
         Some(RuleState {
             active: self.active?,
-            observed_at: BootTime(self.of?),
+            observed_at: BootTime(self.observed_at?),
             // Nobody looked meanwhile: what was to change has to wait again.
             pending_since: None,
         })

@@ -102,7 +102,7 @@ fn every_stage_with_its_numbers() {
          source: cpu: ok, 97.50, in 3ms\n\
          rule: busy: does not hold: when cpu.value > 95 is true (cpu=97.50), for 4.0s of the 10s that it takes\n\
          weight: headroom(app.json.load, 100) = 80 (app.load=20)\n\
-         smooth: 80 -> 72.64, over 5.0s: average was 60, 5.0s ago\n\
+         ewma: 80 -> 72.64, over 5.0s: average was 60, 5.0s ago\n\
          ramp: 72.64 -> 36.32, 30s of 1m since it came back\n\
          bounds: 36.32, floor 1%, ceiling 90%\n\
          step: 36.32 -> 30, at most 2 up and any down a second\n\

@@ -17,10 +17,10 @@ const SNAPSHOT: &str = r#"{
   },
   "services": {
     "api": {"reply": "up 50% # kept: app status", "decided_by": "failure", "why": "app status",
-      "of": 14000000000000, "since": 14100000000000, "rules": []},
+      "oldest_reading_at": 14000000000000, "since": 14100000000000, "rules": []},
     "web": {"reply": "up 0% # override=drain", "decided_by": "override", "why": "drain",
-      "of": 14399500000000, "until": 14403000000000, "since": 14340000000000,
-      "rules": [{"name": "long", "when": "queue.value > 90 && queue.ok", "held": false, "of": 14399500000000},
+      "oldest_reading_at": 14399500000000, "until": 14403000000000, "since": 14340000000000,
+      "rules": [{"name": "long", "when": "queue.value > 90 && queue.ok", "active": false, "observed_at": 14399500000000},
         {"name": "never", "when": "app.ok"}],
       "weight": {"raw": 73, "smoothed": 72.5, "ramped": 72.5, "bounded": 72.5, "stepped": 72.5, "percent": 73,
         "ramping": true, "basis": "held"},
@@ -156,7 +156,7 @@ fn the_page_of_a_small_case() {
         let file = std::env::temp_dir().join("agentcheck-report-golden.html");
         fs::write(&file, made).unwrap();
         panic!(
-            "not collector/src/report/golden.html but {}",
+            "not collector/src/report/html/golden.html but {}",
             file.display()
         );
     }

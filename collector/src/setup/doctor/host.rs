@@ -167,7 +167,7 @@ mod tests {
             loaded: None,
             reload: None,
             derived: BTreeMap::new(),
-            retiring: BTreeMap::new(),
+            pending_removals: BTreeMap::new(),
         }
     }
 

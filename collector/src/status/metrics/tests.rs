@@ -97,7 +97,10 @@ fn sample() -> Metrics<'static> {
 #[test]
 fn the_text_to_the_letter() {
     let text = render(&sample());
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/metrics/golden.prom");
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/src/status/metrics/golden.prom"
+    );
     if std::env::var_os("AGENTCHECK_BLESS").is_some() {
         std::fs::write(file, &text).unwrap();
     }

@@ -22,7 +22,7 @@ pub fn listed(account: &Overview) -> Value {
             "state": account.liveness.word(),
             "pid": account.pid,
             "up_for": account.written.map(|(started, _)| ago(now, started)),
-            "account_age": account.written.map(|(_, at)| ago(now, at)),
+            "snapshot_age": account.written.map(|(_, at)| ago(now, at)),
         },
         "services": services
             .map(|service| (service.name.clone(), listed_service(service, now)))
@@ -99,9 +99,9 @@ fn listed_service(service: &ServiceOverview, now: BootTime) -> Value {
 fn listed_rule(rule: &RuleStatus, now: BootTime) -> Value {
     json!({
         "name": rule.name,
-        "holds": rule.active,
-        "age": rule.of.map(|of| ago(now, BootTime(of))),
-        "changing_for": rule.pending_since.map(|since| ago(now, BootTime(since))),
+        "active": rule.active,
+        "age": rule.observed_at.map(|of| ago(now, BootTime(of))),
+        "pending_for": rule.pending_since.map(|since| ago(now, BootTime(since))),
     })
 }
 

@@ -287,7 +287,9 @@ fn rule_text(rule: &RuleStatus, now: BootTime) -> String {
         Some(false) => "does not hold",
         None => "never known",
     };
-    let of = rule.of.map(|of| format!(", as of {} ago", ago(now, of)));
+    let of = rule
+        .observed_at
+        .map(|of| format!(", as of {} ago", ago(now, of)));
     let changing = rule.pending_since.map(|since| {
         let since = ago(now, since);
         format!("; about to change, for {since} now")
