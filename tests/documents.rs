@@ -22,9 +22,14 @@ fn read(file: &str) -> String {
 
 /// The pages of the configuration, one after the other.
 fn configuration() -> String {
-    ["sources", "services-and-rules", "expressions", "files-and-permissions"]
-        .map(|page| read(&format!("docs/configuration/{page}.md")))
-        .concat()
+    [
+        "sources",
+        "services-and-rules",
+        "expressions",
+        "files-and-permissions",
+    ]
+    .map(|page| read(&format!("docs/configuration/{page}.md")))
+    .concat()
 }
 
 fn check(file: &Path) -> Output {
@@ -164,7 +169,7 @@ fn every_key_is_documented() {
 #[test]
 fn the_man_page_is_the_reference() {
     let mut page = read("man/agentcheck.toml.5");
-    for (roff, plain) in [("\\-", "-"), ("\\[aq]", "'"), ("\\&", "")] {
+    for (roff, plain) in [("\\-", "-"), ("\\[aq]", "'"), ("\\[dq]", "\""), ("\\&", "")] {
         page = page.replace(roff, plain);
     }
     // Changes of font.
