@@ -80,12 +80,18 @@ test: ## install what the tests need (apt; as root or by sudo), then build, lint
 tests-built: lint
 	$(CARGO) test --workspace --locked --no-run
 
-man: ## make man/agentcheck.toml.5 from docs/configuration.md again (needs pandoc)
-	{ printf '## NAME\n\nagentcheck.toml - what is polled, and what HAProxy is told\n\n## DESCRIPTION\n'; \
-	    sed '1d' docs/configuration.md; } | pandoc --standalone --from gfm --to man \
+# Its source is the configuration's pages, of which tables become lists.
+CONFIGURATION = $(addprefix docs/configuration/,sources services-and-rules expressions files-and-permissions)
+man: ## make man/agentcheck.toml.5 from docs/configuration again (needs pandoc)
+	{ printf '# NAME\n\nagentcheck.toml - configuration of the agentcheck collector\n\n'; \
+	    printf '# SYNOPSIS\n\n*/etc/agentcheck/agentcheck.toml*\n\n*/etc/agentcheck/conf.d/NAME.toml*\n\n'; \
+	    printf '# DESCRIPTION\n\n%s\n\n' 'What the collector polls, and how it decides the replies for HAProxy.'; \
+	    cat $(CONFIGURATION:%=%.md); \
+	    printf '\n# SEE ALSO\n\n**agentcheck**(1), **agentcheck.state**(5), **agentcheck-responder**(8)\n'; \
+	} | pandoc --standalone --from gfm --to man --lua-filter packaging/man.lua \
 	    --metadata title='agentcheck.toml' --metadata section=5 \
-	    --metadata header='agentcheck' --metadata date='' \
-	    --shift-heading-level-by=-1 --output man/agentcheck.toml.5
+	    --metadata header='agentcheck' --metadata date='' --metadata hyphenate=false \
+	    --variable header-includes='.ad l' --output man/agentcheck.toml.5
 
 lint: ## formatting and warnings
 	$(CARGO) fmt --all --check

@@ -20,6 +20,18 @@ fn read(file: &str) -> String {
     std::fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
+/// The pages of the configuration, one after the other.
+fn configuration() -> String {
+    [
+        "sources",
+        "services-and-rules",
+        "expressions",
+        "files-and-permissions",
+    ]
+    .map(|page| read(&format!("docs/configuration/{page}.md")))
+    .concat()
+}
+
 fn check(file: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_agentcheck"))
         .args(["check", "--config"])
@@ -106,7 +118,7 @@ fn getting_started_shows_the_herald_example() {
 /// Every key that the program names is in the reference, and the other way round.
 #[test]
 fn every_key_is_documented() {
-    let reference = read("docs/configuration.md");
+    let reference = configuration();
     let example = read("examples/reference.toml");
     // In roff an underscore is written as it is, a hyphen with a backslash.
     let page = read("man/agentcheck.toml.5").replace("\\-", "-");
@@ -140,7 +152,7 @@ fn every_key_is_documented() {
         });
         for key in keys.unwrap_or_else(|| panic!("{said}")) {
             let described = reference.contains(&format!("| `{key}` |")) || key == "rule";
-            assert!(described, "{key} is not in docs/configuration.md");
+            assert!(described, "{key} is not in docs/configuration");
             let shown = example.lines().any(|line| {
                 line.starts_with(&format!("{key} ="))
                     || line.starts_with('[') && line.contains(&format!(".{key}]"))
@@ -153,11 +165,11 @@ fn every_key_is_documented() {
     assert!(documented > 25, "{documented}");
 }
 
-/// The man page is made from the reference, by `make man`: what stands in code there stands in it too.
+/// `make man` makes the manual from the pages of the configuration: it has their sections and their examples.
 #[test]
 fn the_man_page_is_the_reference() {
     let mut page = read("man/agentcheck.toml.5");
-    for (roff, plain) in [("\\-", "-"), ("\\[aq]", "'"), ("\\&", "")] {
+    for (roff, plain) in [("\\-", "-"), ("\\[aq]", "'"), ("\\[dq]", "\""), ("\\&", "")] {
         page = page.replace(roff, plain);
     }
     // Changes of font.
@@ -166,14 +178,31 @@ fn the_man_page_is_the_reference() {
         _ => part.split_once(']').map_or(part, |(_, text)| text),
     });
     let page: String = parts.collect::<String>().split_whitespace().collect();
-    for line in read("docs/configuration.md").lines() {
-        if let Some(heading) = line.strip_prefix("## ") {
-            let words: String = heading.replace('`', "").split_whitespace().collect();
-            assert!(
-                page.contains(&words),
-                "{heading} is not in man/agentcheck.toml.5"
-            );
-        }
+    // Sections are in capitals.
+    let page = page.to_uppercase();
+    let pages = configuration();
+    let headings = pages.lines().filter(|line| line.starts_with('#'));
+    let examples = blocks(&pages, "toml");
+    for text in headings.chain(examples.iter().map(String::as_str)) {
+        let text = text.trim_start_matches('#');
+        let words: String = text.to_uppercase().split_whitespace().collect();
+        assert!(
+            page.contains(&words),
+            "{text} is not in man/agentcheck.toml.5: run `make man`"
+        );
+    }
+}
+
+/// What the pages of the configuration show loads, without a warning.
+#[test]
+fn configurations_in_documents_load() {
+    let scratch = Scratch::new("shown");
+    let examples = blocks(&configuration(), "toml");
+    assert!(examples.len() >= 5, "{}", examples.len());
+    for (index, text) in examples.iter().enumerate() {
+        let output = check(&scratch.write(&format!("shown-{index}.toml"), text));
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert!(printed.ends_with(", 0 warnings\n"), "{text}\n{output:?}");
     }
 }
 

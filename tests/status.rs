@@ -81,8 +81,9 @@ fn the_json_has_what_is_documented() {
     assert_eq!(document["services"]["old"]["stale"], true);
     assert_eq!(document["services"]["web"]["fresh_for"], 9.2);
     assert_eq!(document["sources"]["db"]["error"], "timeout");
-    let page =
-        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operating.md"));
+    let page = std::fs::read_to_string(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations/status.md"),
+    );
     let page = page.unwrap();
     let names = |value: &serde_json::Value| -> Vec<String> {
         value.as_object().unwrap().keys().cloned().collect()
@@ -97,7 +98,7 @@ fn the_json_has_what_is_documented() {
     for name in all {
         assert!(
             page.contains(&format!("`{name}`")),
-            "{name} is not in docs/operating.md"
+            "{name} is not in docs/operations/status.md"
         );
     }
 }
