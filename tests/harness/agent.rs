@@ -2,7 +2,7 @@
 //! what our responder never says), or it starts our one-shot responder with the connection as standard
 //! input and output, as inetd does.
 
-use crate::door::Door;
+use crate::listener::Listener;
 use crate::processes::{LIMIT, wait_for_growth};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -52,7 +52,7 @@ pub enum Diagnostics {
 pub struct Agent {
     address: SocketAddr,
     shared: Arc<Shared>,
-    door: Option<Door>,
+    door: Option<Listener>,
 }
 
 #[derive(Debug)]
@@ -122,8 +122,9 @@ impl Agent {
     /// Listens again.
     pub fn revive(&mut self) {
         let shared = Arc::clone(&self.shared);
-        self.door
-            .get_or_insert_with(|| Door::open(self.address, move |stream| shared.serve(stream)));
+        self.door.get_or_insert_with(|| {
+            Listener::open(self.address, move |stream| shared.serve(stream))
+        });
     }
 
     /// What programs did wrong: they ended with another status than 0 or could not be started.

@@ -1,7 +1,7 @@
 //! The application whose load is what it is all about: a real HTTP server that says in JSON how many
 //! messages a second it serves, and that can hang, dribble, die and come back while it is asked.
 
-use crate::door::Door;
+use crate::listener::Listener;
 use crate::processes::wait_until;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -25,7 +25,7 @@ enum Manner {
 pub struct Application {
     address: SocketAddr,
     shared: Arc<Shared>,
-    door: Option<Door>,
+    door: Option<Listener>,
 }
 
 #[derive(Debug)]
@@ -118,7 +118,7 @@ impl Application {
     pub fn revive(&mut self) {
         let shared = Arc::clone(&self.shared);
         self.door.get_or_insert_with(|| {
-            Door::open(self.address, move |stream| {
+            Listener::open(self.address, move |stream| {
                 // A request of its own thread each, so that a slow one delays nobody.
                 let shared = Arc::clone(&shared);
                 std::thread::spawn(move || shared.serve(stream));

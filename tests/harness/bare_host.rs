@@ -1,9 +1,9 @@
 //! A throw-away host: this machine's root file system with the product laid over it, in namespaces of its own,
 //! with an empty `/run`, no systemd, no syslogd, and accounts that it alone has.
 
-use agentcheck_tests::processes::{Running, output, run, wait_until};
-use agentcheck_tests::scratch::Scratch;
-use agentcheck_tests::systemd::installed;
+use crate::processes::{Running, output, run, wait_until};
+use crate::scratch::Scratch;
+use crate::systemd::installed;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
@@ -37,13 +37,18 @@ CONFIGURATION
 "#;
 
 /// The host. All of its processes end with it.
-pub(crate) struct Host {
+pub struct BareHost {
     holder: Running,
     first: u32,
 }
 
-impl Host {
-    pub(crate) fn boot(scratch: &Scratch) -> Self {
+impl BareHost {
+    /// Boots it, and waits until its first process runs.
+    ///
+    /// # Panics
+    /// Where this is not root.
+    #[must_use]
+    pub fn boot(scratch: &Scratch) -> Self {
         let tree = installed(scratch);
         let mut command = Command::new("unshare");
         command
@@ -66,12 +71,12 @@ impl Host {
     }
 
     /// A path inside, as it is seen from outside.
-    pub(crate) fn path(&self, inside: &str) -> PathBuf {
+    pub fn path(&self, inside: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/root{inside}", self.first))
     }
 
     /// A command inside.
-    pub(crate) fn command(&self, words: &[&str]) -> Command {
+    pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
         command
             .args(["-t", &self.first.to_string(), "-m", "-p", "-r", "-w", "--"])
@@ -80,34 +85,34 @@ impl Host {
     }
 
     /// Runs a command inside that must succeed, and gives what it wrote.
-    pub(crate) fn run(&self, words: &[&str]) -> String {
+    pub fn run(&self, words: &[&str]) -> String {
         run(&mut self.command(words))
     }
 
     /// The same of a line of shell.
-    pub(crate) fn shell(&self, line: &str) -> String {
+    pub fn shell(&self, line: &str) -> String {
         self.run(&["sh", "-euc", line])
     }
 
     /// Runs a command inside, whatever comes of it.
-    pub(crate) fn output(&self, words: &[&str]) -> Output {
+    pub fn output(&self, words: &[&str]) -> Output {
         output(&mut self.command(words))
     }
 
     /// Runs a line of shell that must fail with status 1, and gives what it said on standard error.
-    pub(crate) fn refused(&self, line: &str) -> String {
+    pub fn refused(&self, line: &str) -> String {
         let output = self.output(&["sh", "-euc", line]);
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         String::from_utf8(output.stderr).unwrap()
     }
 
     /// The content of a file inside, empty where there is none.
-    pub(crate) fn read(&self, inside: &str) -> String {
+    pub fn read(&self, inside: &str) -> String {
         std::fs::read_to_string(self.path(inside)).unwrap_or_default()
     }
 
     /// A line of `/proc/PID/status` inside, without its name.
-    pub(crate) fn status(&self, pid: &str, name: &str) -> String {
+    pub fn status(&self, pid: &str, name: &str) -> String {
         let status = self.run(&["cat", &format!("/proc/{pid}/status")]);
         let line = status
             .lines()
@@ -117,12 +122,12 @@ impl Host {
     }
 
     /// Whether a process is there.
-    pub(crate) fn lives(&self, pid: &str) -> bool {
+    pub fn lives(&self, pid: &str) -> bool {
         self.output(&["kill", "-0", pid]).status.success()
     }
 
     /// What the host's own programs have said, for a test that fails.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         self.holder.log()
     }
 }

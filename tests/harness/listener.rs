@@ -7,13 +7,13 @@ use std::thread::JoinHandle;
 
 /// Accepts connections and hands them over, one after the other, until closed.
 #[derive(Debug)]
-pub struct Door {
+pub struct Listener {
     address: SocketAddr,
     closing: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Door {
+impl Listener {
     /// Listens on `address`. `serve` gets each connection; what it does not return from holds up the
     /// next one.
     ///
@@ -57,7 +57,7 @@ impl Door {
     }
 }
 
-impl Drop for Door {
+impl Drop for Listener {
     fn drop(&mut self) {
         self.close();
     }

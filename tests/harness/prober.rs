@@ -1,8 +1,8 @@
 //! Somebody who asks all the time and writes down what was answered, and when.
 
 use crate::processes::wait_until;
+use crate::raw_probe::{End, Heard};
 use crate::state::now;
-use crate::wire::{End, Heard};
 use agentcheck_common::{BootTime, Reply};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

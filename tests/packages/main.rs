@@ -7,34 +7,31 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
-    reason = "a test says what it expects in the shortest way, and prints what it did"
+    reason = "a test asserts in the shortest way, and prints what it did"
 )]
 
-// With its own tests: what they find out is worth knowing before a package is made.
-mod packaging;
-
 use agentcheck_tests::binaries;
+use agentcheck_tests::package::manager::{Made, Manager, install};
+use agentcheck_tests::package::{lifecycle, without_systemd};
 use agentcheck_tests::processes::{output, program, run};
 use agentcheck_tests::scratch::Scratch;
-use packaging::manager::{Made, Manager, install};
-use packaging::{bare, life};
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
 #[test]
 fn dpkg_installs_upgrades_removes_and_purges() {
-    life::tell(Manager::Dpkg);
+    lifecycle::check(Manager::Dpkg);
 }
 
 #[test]
 fn rpm_installs_upgrades_and_removes() {
-    life::tell(Manager::Rpm);
+    lifecycle::check(Manager::Rpm);
 }
 
 #[test]
 fn dpkg_without_systemd() {
-    bare::tell(Manager::Dpkg);
+    without_systemd::check(Manager::Dpkg);
 }
 
 /// What is installed by `make install`, each with its mode, as `ls` shows it; manual pages compressed.

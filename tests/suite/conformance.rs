@@ -3,33 +3,19 @@
 //!
 //! The ids are those of the project's notes on `HAProxy`: C for single replies, S for sequences, F for
 //! faults.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "a test says what it expects in the shortest way, and prints what it did"
-)]
 
-#[path = "conformance/cases.rs"]
-mod cases;
-#[path = "conformance/expected.rs"]
-mod expected;
-#[path = "conformance/faults.rs"]
 mod faults;
-#[path = "conformance/pairs.rs"]
-mod pairs;
+mod transitions;
 
 use agentcheck_common::Reply;
 use agentcheck_tests::address::Block;
 use agentcheck_tests::agent::{Agent, Answer};
-use agentcheck_tests::app::Application;
+use agentcheck_tests::application::Application;
+use agentcheck_tests::conformance::cases::{self, Act, Case, Step};
 use agentcheck_tests::haproxy::{Backend, Haproxy, Server};
 use agentcheck_tests::responder::one_shot;
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::StateDirectory;
-use cases::{Act, Case, Step};
 use std::fmt::Write as _;
 
 /// Where a case runs: its server and its agent.

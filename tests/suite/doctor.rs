@@ -1,13 +1,6 @@
 //! `agentcheck doctor` on a real collector, a real responder and a real `HAProxy`: a healthy set-up is all
 //! right, and each thing that is then broken is found.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)] // a test says what it expects in the shortest way
-
 use agentcheck_tests::address::Block;
 use agentcheck_tests::binaries;
 use agentcheck_tests::collector::Collector;

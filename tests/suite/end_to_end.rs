@@ -3,26 +3,12 @@
 //!
 //! What a launcher does with its limits and its processes is `launchers.rs`; what `HAProxy` makes of a
 //! reply is `conformance.rs`.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "a test says what it expects in the shortest way, and prints what it did"
-)]
 
-#[path = "end_to_end/failures.rs"]
-mod failures;
-#[path = "end_to_end/field.rs"]
-mod field;
-#[path = "end_to_end/host.rs"]
+mod examples;
 mod host;
-#[path = "end_to_end/looks.rs"]
-mod looks;
-#[path = "end_to_end/story.rs"]
+mod on_failure;
+mod server_states;
 mod story;
-#[path = "end_to_end/under_systemd.rs"]
 mod under_systemd;
 
 use agentcheck_tests::launcher::Launcher;

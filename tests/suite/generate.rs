@@ -1,20 +1,13 @@
 //! `agentcheck units` on the real launchers: what it makes is taken without a word, and answers, each service
 //! on its own port.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test says what it expects in the shortest way"
-)]
 
 use agentcheck_tests::address::{Block, is_listening};
 use agentcheck_tests::binaries;
 use agentcheck_tests::processes::{Running, output, program, run, wait_until};
+use agentcheck_tests::raw_probe::{Heard, probe};
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::StateDirectory;
 use agentcheck_tests::systemd::{Systemd, installed};
-use agentcheck_tests::wire::{Heard, probe};
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};

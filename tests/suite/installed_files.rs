@@ -1,15 +1,6 @@
 //! The files that other programs read: what `make install` puts where, and what xinetd makes of it (`xinetd`).
 //! What systemd says of the units, and how they run there, is in `systemd.rs`.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "a test says what it expects in the shortest way, and prints what it did"
-)]
 
-#[path = "drop_ins/xinetd.rs"]
 mod xinetd;
 
 use agentcheck_tests::binaries;

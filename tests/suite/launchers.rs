@@ -1,27 +1,17 @@
 //! Our responder under everything that starts it in the field, each one the real program: whatever the
 //! launcher hands over, the one line, the end, and nothing else is on the wire.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "a test says what it expects in the shortest way, and prints what it did"
-)]
 
-#[path = "launchers/plain.rs"]
 mod plain;
-#[path = "launchers/units.rs"]
 mod units;
 
 use agentcheck_tests::address::Block;
 use agentcheck_tests::haproxy::{Backend, Haproxy, Server};
 use agentcheck_tests::launcher::{Launched, Launcher};
 use agentcheck_tests::processes::wait_until;
+use agentcheck_tests::raw_probe::{Heard, probe, probe_and_half_close};
 use agentcheck_tests::responder::{Loop, arguments};
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::StateDirectory;
-use agentcheck_tests::wire::{Heard, probe, probe_and_half_close};
 use std::net::SocketAddr;
 
 const WEB: &str = "up 73% # rps=1890";

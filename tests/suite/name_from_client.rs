@@ -1,12 +1,5 @@
 //! One port for many services, with a real `HAProxy`: each server hears its own service's reply, by
 //! agent-send, and one whose line has no agent-send hears no other service's.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test says what it expects in the shortest way"
-)]
 
 use agentcheck_tests::address::Block;
 use agentcheck_tests::haproxy::{Backend, Haproxy, Server};

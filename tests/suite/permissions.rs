@@ -1,11 +1,4 @@
 //! Whose configuration is taken and whose is not, by real users: in the shipped unit's sandbox, too.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test says what it expects in the shortest way"
-)]
 
 use agentcheck_tests::binaries;
 use agentcheck_tests::collector::Collector;

@@ -4,35 +4,17 @@
 //! A model of what `HAProxy` makes of a server is held to the real `HAProxy`, and the product is held to
 //! the model: by random sequences of everything that can happen, thousands in memory, a sample of them on
 //! the real `HAProxy`.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "a test says what it expects in the shortest way, and prints what it did"
-)]
 
-#[path = "recovery/against_haproxy.rs"]
 mod against_haproxy;
-#[path = "recovery/model.rs"]
+mod expected_reply;
+mod haproxy_peers;
+mod lockstep;
 mod model;
-#[path = "recovery/moves.rs"]
 mod moves;
-#[path = "recovery/policy.rs"]
 mod policy;
-#[path = "recovery/product.rs"]
 mod product;
-#[path = "recovery/property.rs"]
 mod property;
-#[path = "recovery/replay.rs"]
 mod replay;
-#[path = "recovery/stage.rs"]
-mod stage;
-#[path = "recovery/wanted.rs"]
-mod wanted;
-#[path = "recovery/wires.rs"]
-mod wires;
 
 use against_haproxy::Changes;
 use agentcheck_tests::state::now;

@@ -1,22 +1,10 @@
 //! Another configuration for a collector at work: what is the same goes on, what is wrong changes nothing, and
 //! what is gone leaves nothing behind that looks as if somebody stood behind it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "a test says what it expects in the shortest way, and prints what it did"
-)]
 
-#[path = "reload/changes.rs"]
 mod changes;
-#[path = "reload/refused.rs"]
+mod decommission;
 mod refused;
-#[path = "reload/removed.rs"]
 mod removed;
-#[path = "reload/retired.rs"]
-mod retired;
 
 use agentcheck_tests::scene::Scene;
 use agentcheck_tests::scratch::Scratch;

@@ -1,14 +1,5 @@
 //! `agentcheck report`, from the directories of a real collector, looked at with a real browser.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "a test says what it expects in the shortest way"
-)]
 
-#[path = "report/browser.rs"]
 mod browser;
 
 use agentcheck_tests::binaries;

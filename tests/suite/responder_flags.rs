@@ -1,13 +1,6 @@
 //! Every flag of `agentcheck-responder` is in its `--help`, its man page and its shell completions, and
 //! these name no flag that it has not.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)] // a test says what it expects in the shortest way
-
 use agentcheck_tests::binaries;
 use agentcheck_tests::processes;
 use std::collections::BTreeSet;

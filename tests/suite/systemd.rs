@@ -3,28 +3,13 @@
 //!
 //! That probes are answered and the collector is brought back is in `launchers.rs` and `end_to_end.rs`.
 //! Another systemd than this machine's is looked at by `make test-systemd-257`.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "a test says what it expects in the shortest way, and prints what it did"
-)]
 
-#[path = "systemd/another_user.rs"]
+mod access_list;
 mod another_user;
-#[path = "systemd/claims.rs"]
 mod claims;
-#[path = "systemd/fence.rs"]
-mod fence;
-#[path = "systemd/links.rs"]
 mod links;
-#[path = "systemd/probes.rs"]
 mod probes;
-#[path = "systemd/reload.rs"]
 mod reload;
-#[path = "systemd/watchdog.rs"]
 mod watchdog;
 
 use agentcheck_tests::collector::Plan;

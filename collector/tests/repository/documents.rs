@@ -1,13 +1,6 @@
 //! What the documents say is true of the program: examples load, keys are documented, and the commands
 //! that a newcomer is told are the ones that exist.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)] // a test says what it expects in the shortest way
-
 use agentcheck_tests::scratch::Scratch;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,8 +1,6 @@
 //! The completions and the manual of `agentcheck` are made out of its command line: this makes them and
 //! compares. `AGENTCHECK_BLESS=1` writes them.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test says what it expects
-
 use clap::Command;
 use clap_complete::{Shell, generate};
 use clap_mangen::Man;
@@ -104,7 +102,7 @@ fn manual() {
     command.build();
     let about = command.get_about().unwrap().to_string();
     let mut roff = format!(
-        ".\\\" Made from the command line by tests/command_line.rs.\n.TH agentcheck 1\n.SH NAME\nagentcheck \
+        ".\\\" Made from the command line by collector/tests/repository/generated_files.rs.\n.TH agentcheck 1\n.SH NAME\nagentcheck \
          \\- {about}\n.SH SYNOPSIS\n\\fBagentcheck\\fR \\fICOMMAND\\fR [\\fIOPTION\\fR]...\n.SH DESCRIPTION\n\
          The collector polls applications and the host, evaluates the rules of its configuration and writes \
          what is to be said for each service into a state file, which agentcheck\\-responder(8) reads to \

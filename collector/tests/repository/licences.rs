@@ -3,13 +3,6 @@
 //! nothing but cargo, so that every test run holds to it. And the texts that have to go along with the
 //! programs are there: packaging/third-party-licences.txt.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)] // a test says what it expects in the shortest way
-
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -1,12 +1,5 @@
 //! SECURITY.md names a test for each of its claims: they are there. And `unsafe` is where it says.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)] // a test says what it expects in the shortest way
-
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

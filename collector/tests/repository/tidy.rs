@@ -1,8 +1,6 @@
 //! The rules of the house that a compiler does not know: which room may import which, who depends on
 //! what and why, and that nothing is left half-done.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test says what it expects
-
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {

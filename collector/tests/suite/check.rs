@@ -2,15 +2,7 @@
 //! configuration and all that is said of it, to the letter, with the exit status in the last line.
 //! `AGENTCHECK_BLESS=1` writes what is seen as what is expected, to be read before it is committed.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout
-)] // a test says what it expects in the shortest way
-
-mod golden_cases;
-
+use crate::golden;
 use std::path::Path;
 use std::process::Command;
 
@@ -28,7 +20,7 @@ fn check(directory: &Path, file: &str) -> String {
 
 #[test]
 fn golden_cases() {
-    golden_cases::all_as_expected("configuration", 20, |case| check(case, "agentcheck.toml"));
+    golden::all_as_expected("configuration", 20, |case| check(case, "agentcheck.toml"));
 }
 
 #[test]

@@ -1,12 +1,5 @@
 //! `agentcheck check --sample`: what a sample of readings would lead to, and where expressions lack a value.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)] // a test says what it expects
-
 use agentcheck_tests::scratch::Scratch;
 use std::process::Command;
 

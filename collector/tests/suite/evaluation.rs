@@ -6,18 +6,9 @@
 //! (`number 97`, `json {...}`, `text ...`, `metrics name 1\\n`, `parts value=27 idle=73`, `file ...`, `no-file`,
 //! `status 503`, `fail timeout`), or `wake` for an evaluation without news.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout
-)] // a test says what it expects in the shortest way
+mod examples;
 
-#[path = "evaluation/field.rs"]
-mod field;
-mod golden_cases;
-
+use crate::golden;
 use agentcheck::config::{self, Config, Service};
 use agentcheck::evaluate::{Decided, Memory, Outcome, Weighed, evaluate};
 use agentcheck::observe::Observed;
@@ -223,5 +214,5 @@ fn told(case: &Path) -> String {
 
 #[test]
 fn golden_cases() {
-    golden_cases::all_as_expected("evaluation", 8, told);
+    golden::all_as_expected("evaluation", 8, told);
 }

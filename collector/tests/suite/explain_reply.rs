@@ -1,28 +1,15 @@
 //! `agentcheck explain --reply` says what `HAProxy` does: by the cases of conformance, for both grammars,
 //! and by a real `HAProxy` that hears what no case has.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "a test says what it expects in the shortest way, and prints what it did"
-)]
-
-#[path = "conformance/cases.rs"]
-mod cases;
-#[path = "conformance/expected.rs"]
-mod expected;
 
 use agentcheck::words::{Reader, Weight, dissect, told};
 use agentcheck_common::Reply;
 use agentcheck_common::reply::{Administrative, Operational};
 use agentcheck_tests::address::Block;
 use agentcheck_tests::agent::{Agent, Answer};
-use agentcheck_tests::app::Application;
+use agentcheck_tests::application::Application;
+use agentcheck_tests::conformance::cases::{self, Act};
 use agentcheck_tests::haproxy::{Backend, Haproxy, Seen, Server};
 use agentcheck_tests::scratch::Scratch;
-use cases::Act;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 

@@ -3,15 +3,7 @@
 //! them gives a value or a reason, soon; what was found by fuzzing stays found, also where no fuzzer is at
 //! hand.
 
-// A test may say what it expects in the shortest way; clippy knows that only of #[test] functions.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
-
-#[path = "../collector/fuzz/properties.rs"]
+#[path = "../../fuzz/properties.rs"]
 mod properties;
 
 use std::fs;

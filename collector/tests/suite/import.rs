@@ -4,16 +4,7 @@
 //! warnings, and what is said for a `sample.json`, are in the last lines.
 //! `AGENTCHECK_BLESS=1` writes what is seen as what is expected, to be read before it is committed.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout
-)] // a test says what it expects in the shortest way
-
-mod golden_cases;
-
+use crate::golden;
 use agentcheck::import::{Agent, MAX_BYTES, convert};
 use agentcheck::{config, sample, unnoticed};
 use std::fs;
@@ -66,7 +57,7 @@ fn imported(case: &Path) -> String {
 
 #[test]
 fn golden_cases() {
-    golden_cases::all_as_expected("import", 25, imported);
+    golden::all_as_expected("import", 25, imported);
 }
 
 #[test]

@@ -14,13 +14,6 @@
 //! Files are those of docs/recipes/samples/NAME. They go through the sources themselves: served by HTTP,
 //! printed by a command, read from the disk.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)] // a test says what it expects in the shortest way
-
 use agentcheck::config::{self, Config};
 use agentcheck::evaluate::{Memory, evaluate};
 use agentcheck::observe::Observed;

@@ -1,13 +1,6 @@
 //! `agentcheck record` and `agentcheck replay`: what is recorded of real sources is read back, and a recording
 //! goes through two configurations.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)] // a test says what it expects in the shortest way
-
 use agentcheck_tests::scratch::Scratch;
 use std::fmt::Write as _;
 use std::fs;

@@ -1,18 +1,10 @@
 //! `agentcheck status` and `agentcheck explain` beside a real collector and a real application: alive, killed,
 //! stopped, silent, of another boot; on a terminal and elsewhere.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test says what it expects in the shortest way"
-)]
 
-#[path = "seeing/terminal.rs"]
 mod terminal;
 
 use agentcheck_tests::address::Block;
-use agentcheck_tests::app::Application;
+use agentcheck_tests::application::Application;
 use agentcheck_tests::processes::{Running, wait_for};
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::{StateDirectory, boot_id, now};

@@ -1,16 +1,8 @@
 //! Golden cases of `agentcheck status`: each directory of tests/golden/status holds `status.json`, state files
 //! and when they are looked at; what is shown of them, and what monitoring is told. A new case needs no code;
 //! `AGENTCHECK_BLESS=1` writes what is seen as what is expected, to be read before it is committed.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout
-)] // a test says what it expects in the shortest way
 
-mod golden_cases;
-
+use crate::golden;
 use agentcheck::account::{Lock, Look, NoStatus, account, brief, detailed, judge, listed, written};
 use agentcheck::table::Page;
 use agentcheck::text::printable;
@@ -49,7 +41,7 @@ fn look(case: &Path) -> Look {
 
 #[test]
 fn golden_cases() {
-    golden_cases::all_as_expected("status", 5, |case| {
+    golden::all_as_expected("status", 5, |case| {
         let account = account(&look(case), &[]).unwrap();
         let judged = judge(&account);
         let told = format!(

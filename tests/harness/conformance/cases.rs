@@ -7,7 +7,7 @@ use super::expected::{Expected, down, draining, maintenance, running};
 
 /// What happens in one step.
 #[derive(Clone, Debug)]
-pub(crate) enum Act {
+pub enum Act {
     /// The agent says these bytes, and closes.
     Says(&'static [u8]),
     /// The agent says these bytes, and leaves the connection open.
@@ -22,21 +22,26 @@ pub(crate) enum Act {
 
 /// One step and what is seen after at least three exchanges.
 #[derive(Clone, Debug)]
-pub(crate) struct Step {
-    pub(crate) act: Act,
-    pub(crate) expected: Expected,
+pub struct Step {
+    /// What happens.
+    pub act: Act,
+    /// How the server looks after it.
+    pub expected: Expected,
 }
 
 /// A server's story.
 #[derive(Clone, Debug)]
-pub(crate) struct Case {
-    pub(crate) id: &'static str,
-    pub(crate) checked: bool,
-    pub(crate) steps: Vec<Step>,
+pub struct Case {
+    /// Its name in the notes on `HAProxy`.
+    pub id: &'static str,
+    /// Whether the server has a health check beside the agent.
+    pub checked: bool,
+    /// What happens, in order.
+    pub steps: Vec<Step>,
 }
 
 /// All cases of one step or more that need no more than one agent.
-pub(crate) fn table(version: (u32, u32)) -> Vec<Case> {
+pub fn table(version: (u32, u32)) -> Vec<Case> {
     let mut table = replies();
     table.extend(unchanged(version));
     table.extend(faults());

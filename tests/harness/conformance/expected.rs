@@ -1,10 +1,10 @@
 //! What a server should look like: only what is said here is compared.
 
-use agentcheck_tests::haproxy::Seen;
+use crate::haproxy::Seen;
 
 /// A server's expected looks.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Expected {
+pub struct Expected {
     operational: Option<u8>,
     administrative: Option<u8>,
     weight: Option<u16>,
@@ -15,22 +15,22 @@ pub(crate) struct Expected {
 }
 
 /// Running, nothing administrative, this weight.
-pub(crate) fn running(weight: u16) -> Expected {
+pub fn running(weight: u16) -> Expected {
     looks(2, 0, weight)
 }
 
 /// Down by the agent, nothing administrative.
-pub(crate) fn down(weight: u16) -> Expected {
+pub fn down(weight: u16) -> Expected {
     looks(0, 0, weight).status("DOWN (agent)")
 }
 
 /// In maintenance.
-pub(crate) fn maintenance(weight: u16) -> Expected {
+pub fn maintenance(weight: u16) -> Expected {
     looks(0, 1, weight).status("MAINT")
 }
 
 /// Draining; the agent set the same bit that an operator sets.
-pub(crate) fn draining(weight: u16) -> Expected {
+pub fn draining(weight: u16) -> Expected {
     looks(2, 8, weight)
 }
 
@@ -45,32 +45,32 @@ fn looks(operational: u8, administrative: u8, weight: u16) -> Expected {
 
 impl Expected {
     /// The status column of `show stat` is exactly this.
-    pub(crate) fn status(mut self, status: &'static str) -> Self {
+    pub fn status(mut self, status: &'static str) -> Self {
         self.status = Some(status);
         self
     }
 
     /// The agent's status is one of these.
-    pub(crate) fn agent(mut self, any_of: &[&'static str]) -> Self {
+    pub fn agent(mut self, any_of: &[&'static str]) -> Self {
         self.agent_status = any_of.to_vec();
         self
     }
 
     /// The agent's text contains this.
-    pub(crate) fn text(mut self, text: &str) -> Self {
+    pub fn text(mut self, text: &str) -> Self {
         self.text = Some(text.to_owned());
         self
     }
 
     /// The limit of sessions is this.
-    pub(crate) fn session_limit(mut self, limit: u32) -> Self {
+    pub fn session_limit(mut self, limit: u32) -> Self {
         self.session_limit = Some(limit);
         self
     }
 
     /// What of `seen` is not as expected; nothing where all is. The agent's text is not there to be
     /// compared while the agent is being asked.
-    pub(crate) fn differences(&self, seen: &Seen) -> Vec<String> {
+    pub fn differences(&self, seen: &Seen) -> Vec<String> {
         let mut differences = Vec::new();
         let mut compare = |what: &str, expected: Option<String>, seen: String| {
             if let Some(expected) = expected

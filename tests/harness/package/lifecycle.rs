@@ -2,15 +2,15 @@
 //! works, is upgraded, removed and purged.
 
 use super::manager::Manager;
-use agentcheck_tests::address::{Block, is_listening};
-use agentcheck_tests::app::Application;
-use agentcheck_tests::collector::Herald;
-use agentcheck_tests::haproxy::{Backend, Haproxy, Seen, Server};
-use agentcheck_tests::prober::Prober;
-use agentcheck_tests::processes::wait_until;
-use agentcheck_tests::scratch::Scratch;
-use agentcheck_tests::systemd::Systemd;
-use agentcheck_tests::wire::probe;
+use crate::address::{Block, is_listening};
+use crate::application::Application;
+use crate::collector::Herald;
+use crate::haproxy::{Backend, Haproxy, Seen, Server};
+use crate::prober::Prober;
+use crate::processes::wait_until;
+use crate::raw_probe::probe;
+use crate::scratch::Scratch;
+use crate::systemd::Systemd;
 use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -31,7 +31,11 @@ struct Life {
     configuration: String,
 }
 
-pub(crate) fn tell(manager: Manager) {
+/// Installs the product, uses, upgrades, removes and purges it, and checks the host and the balancer at each step.
+///
+/// # Panics
+/// At the first thing that is wrong.
+pub fn check(manager: Manager) {
     let scratch = Scratch::new("life");
     let tree = scratch.directory("tree");
     manager.prepare(&scratch, &tree);

@@ -1,8 +1,9 @@
 //! Ways to bring the product onto a host, and off it again.
 
-use agentcheck_tests::binaries;
-use agentcheck_tests::processes::{program, run};
-use agentcheck_tests::scratch::Scratch;
+use crate::binaries;
+use crate::permit::Permit;
+use crate::processes::{program, run};
+use crate::scratch::Scratch;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,11 +13,7 @@ const PACKAGES: &str = "/agentcheck-packages";
 
 /// One way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(
-    dead_code,
-    reason = "of the two tests that share this, one makes packages and the other does not"
-)]
-pub(crate) enum Manager {
+pub enum Manager {
     /// The files of `make install` and the packages' scripts, called as dpkg calls them: what is in the
     /// packages, where nothing is that makes packages.
     ByHand,
@@ -28,7 +25,7 @@ pub(crate) enum Manager {
 
 impl Manager {
     /// Puts all that the other functions need into `tree`, which is then laid over the host's root.
-    pub(crate) fn prepare(self, scratch: &Scratch, tree: &Path) {
+    pub fn prepare(self, scratch: &Scratch, tree: &Path) {
         let to = tree.join(PACKAGES.trim_start_matches('/'));
         fs::create_dir_all(&to).unwrap();
         match self {
@@ -53,7 +50,7 @@ impl Manager {
     }
 
     /// The shell commands that install it.
-    pub(crate) fn install(self) -> String {
+    pub fn install(self) -> String {
         match self {
             Self::ByHand => format!(
                 "cd {PACKAGES}; cp -a --no-preserve=ownership files/. /
@@ -69,7 +66,7 @@ impl Manager {
     }
 
     /// Those that bring it to the next version.
-    pub(crate) fn upgrade(self) -> String {
+    pub fn upgrade(self) -> String {
         match self {
             Self::ByHand => format!(
                 "cd {PACKAGES}; packaging/prerm upgrade 2
@@ -83,7 +80,7 @@ impl Manager {
     }
 
     /// Those that take it off, but for the configuration.
-    pub(crate) fn remove(self) -> String {
+    pub fn remove(self) -> String {
         match self {
             Self::ByHand => format!(
                 "cd {PACKAGES}; packaging/prerm remove
@@ -100,7 +97,7 @@ impl Manager {
     }
 
     /// Those that take the rest off. rpm does not know the like: it has left what was edited.
-    pub(crate) fn purge(self) -> String {
+    pub fn purge(self) -> String {
         match self {
             Self::ByHand => format!(
                 "rm /etc/agentcheck/agentcheck.toml /etc/xinetd.d/agentcheck
@@ -112,7 +109,7 @@ impl Manager {
     }
 
     /// Where the configuration is left when the package is removed.
-    pub(crate) fn left(self) -> &'static str {
+    pub fn left(self) -> &'static str {
         match self {
             Self::ByHand | Self::Dpkg => "/etc/agentcheck/agentcheck.toml",
             Self::Rpm => "/etc/agentcheck/agentcheck.toml.rpmsave",
@@ -121,12 +118,12 @@ impl Manager {
 }
 
 /// `make install` with the binaries that the other tests run.
-pub(crate) fn install(root: &Path) {
+pub fn install(root: &Path) {
     run(make(binaries::workspace(), "install").arg(format!("DESTDIR={}", root.display())));
 }
 
 /// `make TARGET` in `workspace`, which leaves the release binaries as they are.
-pub(crate) fn make(workspace: &Path, target: &str) -> Command {
+pub fn make(workspace: &Path, target: &str) -> Command {
     // Fails where they are missing or stale.
     let _ = (binaries::collector(), binaries::responder());
     let mut command = Command::new(program("make", "make"));
@@ -145,24 +142,25 @@ pub(crate) fn make(workspace: &Path, target: &str) -> Command {
 
 /// Both packages.
 #[derive(Debug)]
-pub(crate) struct Made {
-    pub(crate) deb: PathBuf,
-    pub(crate) rpm: PathBuf,
+pub struct Made {
+    /// The .deb.
+    pub deb: PathBuf,
+    /// The .rpm.
+    pub rpm: PathBuf,
 }
 
 impl Made {
     /// Builds them into `directory`: this version, or one after it, of the same programs.
-    pub(crate) fn build(directory: &Path, next: bool) -> Self {
+    pub fn build(directory: &Path, next: bool) -> Self {
         let suffix = if next { ".1" } else { "" };
         let version = format!("{}{suffix}", env!("CARGO_PKG_VERSION"));
         Self::build_in(binaries::workspace(), directory, &version)
     }
 
     /// Builds them from the sources in `workspace`.
-    pub(crate) fn build_in(workspace: &Path, directory: &Path, version: &str) -> Self {
+    pub fn build_in(workspace: &Path, directory: &Path, version: &str) -> Self {
         // Both are made from one stage in the target directory.
-        static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
-        let _turn = ONE_AT_A_TIME.lock().unwrap();
+        let _alone = Permit::take("packages", 1);
         run(make(workspace, "package")
             .arg(format!("PACKAGES={}", directory.display()))
             .arg("MAINTAINER=The tests <agentcheck@example.org>")

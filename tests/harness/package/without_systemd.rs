@@ -1,8 +1,8 @@
 //! A host without systemd: a throw-away copy of this machine's root from which its tools are missing.
 
 use super::manager::Manager;
-use agentcheck_tests::processes::run;
-use agentcheck_tests::scratch::Scratch;
+use crate::processes::run;
+use crate::scratch::Scratch;
 use std::process::Command;
 
 /// In a mount namespace of its own. `TREE` is laid over the root; `INSIDE` is run there.
@@ -22,7 +22,11 @@ const ENTER: &str = r#"
     exec chroot "$root" sh -euc "$INSIDE"
 "#;
 
-pub(crate) fn tell(manager: Manager) {
+/// Installs and removes the product, and checks what the host has of it in between.
+///
+/// # Panics
+/// At the first thing that is wrong.
+pub fn check(manager: Manager) {
     let scratch = Scratch::new("bare");
     let tree = scratch.directory("tree");
     manager.prepare(&scratch, &tree);

@@ -1,16 +1,16 @@
 //! F01 to F08: agents that fail, and what our responder does on the wire.
 
-use super::expected::{Expected, down, running};
 use agentcheck_tests::address::Block;
 use agentcheck_tests::agent::{Agent, Answer, Diagnostics};
-use agentcheck_tests::app::Application;
-use agentcheck_tests::door::Door;
+use agentcheck_tests::application::Application;
+use agentcheck_tests::conformance::expected::{Expected, down, running};
 use agentcheck_tests::haproxy::{Backend, Haproxy, Server};
+use agentcheck_tests::listener::Listener;
 use agentcheck_tests::processes::{Running, program, wait_for_growth, wait_until};
+use agentcheck_tests::raw_probe::{Heard, probe};
 use agentcheck_tests::responder::{Loop, arguments, one_shot};
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::{StateDirectory, boot_id, now};
-use agentcheck_tests::wire::{Heard, probe};
 use agentcheck_tests::{address, binaries};
 use rustix::process::Signal;
 use std::process::Command;
@@ -117,7 +117,7 @@ fn f03_no_reply_is_lost_whatever_is_sent_to_the_agent() {
         let address = room.block.agent();
         let (states, haproxy) = (room.states.clone(), Arc::clone(&haproxy));
         let (outcome, service) = (Arc::clone(outcome), name.clone());
-        doors.push(Door::open(address, move |stream| {
+        doors.push(Listener::open(address, move |stream| {
             let mut outcome = outcome.lock().unwrap();
             let seen = haproxy.wait().server("f", &service);
             outcome.look(seen.weight, &seen.agent_status);

@@ -3,10 +3,10 @@
 //! For both renderings, with and without a health check, each ordered pair of states has a server of its
 //! own; one accept loop of our responder answers them all by `--ask`. It is killed between the two.
 
-use super::expected::{Expected, down, draining, maintenance, running};
 use agentcheck_tests::address::Block;
 use agentcheck_tests::agent::{Agent, Answer};
-use agentcheck_tests::app::Application;
+use agentcheck_tests::application::Application;
+use agentcheck_tests::conformance::expected::{Expected, down, draining, maintenance, running};
 use agentcheck_tests::haproxy::{Backend, Haproxy, Server};
 use agentcheck_tests::processes::LIMIT;
 use agentcheck_tests::responder::Loop;

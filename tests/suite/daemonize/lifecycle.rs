@@ -1,6 +1,6 @@
 //! Started, looked at, told to load again, stopped.
 
-use crate::host::Host;
+use agentcheck_tests::bare_host::BareHost;
 use agentcheck_tests::processes::wait_until;
 use agentcheck_tests::scratch::Scratch;
 
@@ -12,7 +12,7 @@ const DIRECTORIES: &str = "
 #[test]
 fn a_daemon_has_nothing_of_who_started_it() {
     let scratch = Scratch::new("daemon");
-    let host = Host::boot(&scratch);
+    let host = BareHost::boot(&scratch);
     host.shell(DIRECTORIES);
     // Root's groups, a terminal's session, a directory, relative paths, a mask that takes nothing away.
     host.shell(
@@ -83,7 +83,7 @@ fn a_daemon_has_nothing_of_who_started_it() {
 #[test]
 fn a_supervisor_keeps_it_in_the_foreground() {
     let scratch = Scratch::new("front");
-    let host = Host::boot(&scratch);
+    let host = BareHost::boot(&scratch);
     host.shell(DIRECTORIES);
     host.shell(
         "agentcheck collect --user collector --group others --pid-file /run/agentcheck/pid \
@@ -101,7 +101,7 @@ fn a_supervisor_keeps_it_in_the_foreground() {
 #[test]
 fn the_init_script_starts_looks_loads_and_stops() {
     let scratch = Scratch::new("init");
-    let host = Host::boot(&scratch);
+    let host = BareHost::boot(&scratch);
     host.shell(
         "cp /usr/share/doc/agentcheck/init/agentcheck /etc/init.d/agentcheck
          chmod 755 /etc/init.d/agentcheck

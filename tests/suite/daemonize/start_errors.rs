@@ -1,6 +1,6 @@
 //! Whatever keeps a daemon from its work: who started it hears of it, and the exit status is 1.
 
-use crate::host::Host;
+use agentcheck_tests::bare_host::BareHost;
 use agentcheck_tests::processes::wait_until;
 use agentcheck_tests::scratch::Scratch;
 
@@ -9,7 +9,7 @@ const START: &str = "agentcheck collect --daemon --user collector";
 #[test]
 fn who_starts_it_hears_what_is_wrong() {
     let scratch = Scratch::new("wrong");
-    let host = Host::boot(&scratch);
+    let host = BareHost::boot(&scratch);
     let refused = |prepare: &str, options: &str, expected: &str| {
         let start = match options.contains("--user") {
             true => START.replace(" --user collector", ""),
@@ -96,7 +96,7 @@ fn who_starts_it_hears_what_is_wrong() {
 #[test]
 fn one_that_dies_before_it_is_ready_is_no_success() {
     let scratch = Scratch::new("dies");
-    let host = Host::boot(&scratch);
+    let host = BareHost::boot(&scratch);
     host.shell(
         "install -d -o collector /run/agentcheck; mkfifo -m 644 /run/fifo.toml
          (agentcheck collect --daemon --user collector --config /run/fifo.toml \
@@ -120,7 +120,7 @@ fn one_that_dies_before_it_is_ready_is_no_success() {
 #[test]
 fn command_lines_that_cannot_be() {
     let scratch = Scratch::new("lines");
-    let host = Host::boot(&scratch);
+    let host = BareHost::boot(&scratch);
     for (options, status, expected) in [
         ("--daemon --dry-run", 2, "cannot be used with '--dry-run'"),
         ("--group collector", 2, "--user <USER>"),

@@ -1,11 +1,11 @@
 //! The log in a real syslogd: busybox's.
 
-use crate::host::Host;
+use agentcheck_tests::bare_host::BareHost;
 use agentcheck_tests::processes::{program, wait_until};
 use agentcheck_tests::scratch::Scratch;
 
 /// Starts syslogd; the socket of an earlier one may still be there.
-fn syslogd(host: &Host) -> String {
+fn syslogd(host: &BareHost) -> String {
     let pid = host
         .shell("setsid busybox syslogd -n -O /var/log/agentcheck.log >/dev/null 2>&1 & echo $!");
     wait_until("syslogd", || {
@@ -21,7 +21,7 @@ fn lines_get_there_before_and_after_it_is_restarted() {
     // Named, where it is missing.
     let _ = program("busybox", "busybox");
     let scratch = Scratch::new("syslog");
-    let host = Host::boot(&scratch);
+    let host = BareHost::boot(&scratch);
     host.shell("install -d -o collector /run/agentcheck");
     host.shell(
         "install -d -o collector -m 750 /var/lib/agentcheck

@@ -1,10 +1,10 @@
 //! The field's known cases, each once on a real `HAProxy`: the shipped example, its application's address
 //! apart, moves a server as its README says.
 
-use crate::host::{Host as _, Plain, Setting};
-use crate::looks::up;
+use super::host::{Host as _, Plain, Setting};
+use super::server_states::up;
 use agentcheck_tests::address::Block;
-use agentcheck_tests::app::Application;
+use agentcheck_tests::application::Application;
 use agentcheck_tests::binaries::workspace;
 use agentcheck_tests::haproxy::{Backend, Haproxy, Seen, Server};
 use agentcheck_tests::scratch::Scratch;

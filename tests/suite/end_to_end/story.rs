@@ -8,17 +8,17 @@
 //! floor when its collector is gone. Two more servers of `web` were taken out by an operator, one drained
 //! and one in maintenance.
 
-use crate::host::{Host, Setting};
-use crate::looks::{DRAINING, FULL, Looks, STATES, State, WEIGHT, up, way};
+use super::host::{Host, Setting};
+use super::server_states::{DRAINING, FULL, Looks, STATES, State, WEIGHT, up, way};
 use agentcheck_common::BootTime;
 use agentcheck_tests::address::Block;
-use agentcheck_tests::app::Application;
+use agentcheck_tests::application::Application;
 use agentcheck_tests::collector::{Herald, Plan};
 use agentcheck_tests::haproxy::{Backend, Haproxy, Seen, Server};
 use agentcheck_tests::prober::{Prober, Sample};
+use agentcheck_tests::raw_probe::probe;
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::now;
-use agentcheck_tests::wire::probe;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 

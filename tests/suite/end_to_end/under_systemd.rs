@@ -1,8 +1,8 @@
 //! The story under a real systemd, with the units that ship, as `make install` puts them: the accept
 //! loop and the process per connection, and the collector's own unit, which brings it back.
 
-use crate::host::{Host, Setting};
-use crate::story::{Story, each};
+use super::host::{Host, Setting};
+use super::story::{Story, each};
 use agentcheck_tests::address::is_listening;
 use agentcheck_tests::processes::{wait_for, wait_until};
 use agentcheck_tests::state::StateDirectory;

@@ -2,15 +2,15 @@
 //! command: each fails with its reason, and none delays, or is taken for, the one beside it that lives.
 
 use agentcheck_tests::address::Block;
-use agentcheck_tests::app::Application;
+use agentcheck_tests::application::Application;
 use agentcheck_tests::collector::Collector;
-use agentcheck_tests::door::Door;
 use agentcheck_tests::haproxy::{Backend, Haproxy, Server};
+use agentcheck_tests::listener::Listener;
 use agentcheck_tests::prober::Prober;
+use agentcheck_tests::raw_probe::probe;
 use agentcheck_tests::responder::Loop;
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::{StateDirectory, now};
-use agentcheck_tests::wire::probe;
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -20,8 +20,8 @@ use std::time::Duration;
 type Answer = fn(&mut TcpStream, SocketAddr) -> std::io::Result<()>;
 
 /// An application that does `answer` with each connection, on a thread of its own.
-fn application(address: SocketAddr, answer: Answer) -> Door {
-    Door::open(address, move |mut stream| {
+fn application(address: SocketAddr, answer: Answer) -> Listener {
+    Listener::open(address, move |mut stream| {
         std::thread::spawn(move || {
             let _ = stream.read(&mut [0; 4096]);
             // Whoever goes away does not want the rest.

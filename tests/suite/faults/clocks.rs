@@ -1,15 +1,15 @@
 //! The wall clock is set by a year, the machine is suspended, the collector is stopped: replies go by a clock
 //! that nobody can set, and that goes on in a suspend.
 
-use crate::scene::Scene;
+use super::scene::Scene;
 use agentcheck_tests::binaries;
 use agentcheck_tests::collector::Collector;
 use agentcheck_tests::prober::Prober;
 use agentcheck_tests::processes::{output, program, run, wait_for, wait_until};
+use agentcheck_tests::raw_probe::{End, Heard};
 use agentcheck_tests::responder::arguments;
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::{StateDirectory, now};
-use agentcheck_tests::wire::{End, Heard};
 use rustix::process::Signal;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! The configuration of a collector at work is gone: it goes on with what it has read, whether or not it is told
 //! to read it again.
 
-use crate::scene::Scene;
+use super::scene::Scene;
 use rustix::process::Signal;
 use std::fs;
 

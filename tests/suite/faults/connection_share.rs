@@ -2,7 +2,7 @@
 //! connections does not rise.
 
 use agentcheck_tests::address::Block;
-use agentcheck_tests::app::Application;
+use agentcheck_tests::application::Application;
 use agentcheck_tests::collector::{Collector, Herald};
 use agentcheck_tests::haproxy::{Backend, Haproxy, Server};
 use agentcheck_tests::responder::Loop;

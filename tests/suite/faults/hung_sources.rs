@@ -1,7 +1,7 @@
 //! Sources that hang: they delay no other source, and no other service.
 
 use agentcheck_tests::address::Block;
-use agentcheck_tests::app::Application;
+use agentcheck_tests::application::Application;
 use agentcheck_tests::collector::Collector;
 use agentcheck_tests::processes::{run, wait_until};
 use agentcheck_tests::scratch::Scratch;

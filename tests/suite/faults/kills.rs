@@ -8,14 +8,14 @@
 use agentcheck_tests::address::Block;
 use agentcheck_tests::binaries;
 use agentcheck_tests::collector::{Collector, Plan};
+use agentcheck_tests::counter_source::{Counter, Judged, MOST, configuration, judge};
 use agentcheck_tests::haproxy::{Backend, Haproxy, Server};
 use agentcheck_tests::prober::Prober;
 use agentcheck_tests::processes::{wait_for, wait_until};
+use agentcheck_tests::raw_probe::{End, Heard, probe};
 use agentcheck_tests::responder::{Loop, arguments};
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::{StateDirectory, now};
-use agentcheck_tests::ticking::{Counter, Judged, MOST, configuration, judge};
-use agentcheck_tests::wire::{End, Heard, probe};
 use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::net::SocketAddr;

@@ -2,14 +2,14 @@
 //! boot says nothing to anybody.
 
 use agentcheck_tests::address::Block;
-use agentcheck_tests::app::Application;
+use agentcheck_tests::application::Application;
 use agentcheck_tests::collector::{Collector, Herald, Plan};
 use agentcheck_tests::prober::Prober;
 use agentcheck_tests::processes::wait_until;
+use agentcheck_tests::raw_probe::{Heard, probe};
 use agentcheck_tests::responder::Loop;
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::{StateDirectory, boot_id, now};
-use agentcheck_tests::wire::{Heard, probe};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! No more descriptors, no more threads: at the start that is said, and later it is a failure like others.
 
-use crate::scene::Scene;
+use super::scene::Scene;
 use agentcheck_tests::collector::Collector;
 use agentcheck_tests::processes::{program, run, wait_until};
 use agentcheck_tests::scratch::Scratch;

@@ -3,14 +3,14 @@
 
 use agentcheck_tests::address::Block;
 use agentcheck_tests::collector::Collector;
+use agentcheck_tests::counter_source::{Counter, Judged, configuration, judge};
 use agentcheck_tests::haproxy::{Backend, Haproxy, Server};
 use agentcheck_tests::mount::Mounted;
 use agentcheck_tests::prober::Prober;
+use agentcheck_tests::raw_probe::probe;
 use agentcheck_tests::responder::Loop;
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::{StateDirectory, now};
-use agentcheck_tests::ticking::{Counter, Judged, configuration, judge};
-use agentcheck_tests::wire::probe;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;

@@ -7,14 +7,14 @@
 //! memory that lies idle for hours.
 
 use agentcheck_tests::address::Block;
-use agentcheck_tests::app::Application;
+use agentcheck_tests::application::Application;
 use agentcheck_tests::collector::{Collector, Plan};
 use agentcheck_tests::prober::Prober;
 use agentcheck_tests::processes::{run, wait_for};
+use agentcheck_tests::raw_probe::probe;
 use agentcheck_tests::responder::Loop;
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::{StateDirectory, now};
-use agentcheck_tests::wire::probe;
 use rustix::process::Signal;
 use std::fmt::Write as _;
 use std::fs;

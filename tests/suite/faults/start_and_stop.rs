@@ -1,7 +1,7 @@
 //! Beginning and end of a collector: who may not begin, and what the end leaves behind.
 
 use agentcheck_tests::address::Block;
-use agentcheck_tests::app::Application;
+use agentcheck_tests::application::Application;
 use agentcheck_tests::collector::{Collector, Herald};
 use agentcheck_tests::processes::{output, wait_for, wait_until};
 use agentcheck_tests::scratch::Scratch;

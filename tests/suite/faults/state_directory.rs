@@ -1,6 +1,6 @@
 //! The state directory is full, read-only, removed, replaced, on a disk that hangs, or wanted by two.
 
-use crate::scene::Scene;
+use super::scene::Scene;
 use agentcheck_tests::collector::Collector;
 use agentcheck_tests::mount::Mounted;
 use agentcheck_tests::processes::{output, program, run, wait_until};

@@ -1,12 +1,12 @@
 //! What xinetd makes of the file that is shipped for it.
 
-use crate::install;
+use super::install;
 use agentcheck_tests::address::{Block, is_listening};
 use agentcheck_tests::binaries;
 use agentcheck_tests::processes::{Running, program, wait_until};
+use agentcheck_tests::raw_probe::{Heard, probe};
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::StateDirectory;
-use agentcheck_tests::wire::{Heard, probe};
 use std::fs;
 use std::path::Path;
 use std::process::Command;

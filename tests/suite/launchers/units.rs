@@ -1,13 +1,13 @@
 //! The shipped units under a real systemd, installed by `make install`.
 
+use super::{API, WEB};
 use super::{answers_what_is_asked, moves_haproxy};
-use crate::{API, WEB};
 use agentcheck_tests::address::{Block, is_listening};
 use agentcheck_tests::processes::wait_until;
+use agentcheck_tests::raw_probe::{Heard, probe};
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::StateDirectory;
 use agentcheck_tests::systemd::{Systemd, installed};
-use agentcheck_tests::wire::{Heard, probe};
 use std::net::SocketAddr;
 use std::path::Path;
 

@@ -4,9 +4,9 @@
 use super::series::value;
 use agentcheck_tests::address::Block;
 use agentcheck_tests::binaries::workspace;
-use agentcheck_tests::exporter::{promtool, scrape};
 use agentcheck_tests::haproxy::{Backend, Haproxy, Server};
 use agentcheck_tests::processes::{run, wait_for};
+use agentcheck_tests::prometheus::{promtool, scrape};
 use agentcheck_tests::responder::Loop;
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::StateDirectory;

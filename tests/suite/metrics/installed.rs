@@ -3,8 +3,8 @@
 
 use super::series::value;
 use agentcheck_tests::address::{Block, is_listening};
-use agentcheck_tests::exporter::scrape;
 use agentcheck_tests::processes::{program, wait_for, wait_until};
+use agentcheck_tests::prometheus::scrape;
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::systemd::{Systemd, installed};
 
@@ -21,7 +21,7 @@ fn the_shipped_unit_writes_and_the_packaged_node_exporter_reads() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     };
-    let document = include_str!("../../docs/monitoring.md");
+    let document = include_str!("../../../docs/monitoring.md");
     let table = "[metrics]\ntextfile = \"/run/agentcheck/agentcheck.prom\"\n";
     assert!(document.contains(table));
     let link = "ln -s /run/agentcheck/agentcheck.prom /var/lib/prometheus/node-exporter/";

@@ -2,10 +2,10 @@
 
 use super::series::{all, value};
 use agentcheck_tests::address::Block;
-use agentcheck_tests::app::Application;
+use agentcheck_tests::application::Application;
 use agentcheck_tests::collector::Collector;
-use agentcheck_tests::exporter::{NodeExporter, promtool};
 use agentcheck_tests::processes::{output, run, wait_for};
+use agentcheck_tests::prometheus::{NodeExporter, promtool};
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::StateDirectory;
 use rustix::process::Signal;

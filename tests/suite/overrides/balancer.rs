@@ -1,6 +1,6 @@
 //! A real balancer that hears it.
 
-use crate::desk::Desk;
+use super::desk::Desk;
 use agentcheck_tests::address::Block;
 use agentcheck_tests::haproxy::{Backend, Haproxy, Server};
 use agentcheck_tests::responder::Loop;

@@ -1,6 +1,6 @@
 //! Each command, in effect when it ends, and what it says.
 
-use crate::desk::Desk;
+use super::desk::Desk;
 use agentcheck_tests::processes::{output, wait_until};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,6 +1,6 @@
 //! What the flight recorder tells of it afterwards.
 
-use crate::desk::Desk;
+use super::desk::Desk;
 
 #[test]
 fn the_history_survives_the_collector_and_tells_why() {

@@ -1,6 +1,6 @@
 //! What lasts: over the death of the collector, over a reboot, and what the files may do to it.
 
-use crate::desk::Desk;
+use super::desk::Desk;
 use agentcheck_tests::processes::{output, wait_until};
 use agentcheck_tests::state::boot_id;
 use std::fs;

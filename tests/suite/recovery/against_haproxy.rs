@@ -1,8 +1,8 @@
 //! The model against the real `HAProxy`: every move from every state that moves lead to. A walk goes
 //! through them with many servers at once; which way it goes is decided by the model beforehand.
 
+use super::lockstep::Stage;
 use super::model::{Command, FAULTS, Move, Server};
-use super::stage::Stage;
 use agentcheck_tests::haproxy::Haproxy;
 use agentcheck_tests::state::reply;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

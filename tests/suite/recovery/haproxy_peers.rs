@@ -3,7 +3,7 @@
 //! Every exchange is counted, so that a test knows when `HAProxy` has acted on one: when it begins the next.
 
 use super::model::Fault;
-use agentcheck_tests::door::Door;
+use agentcheck_tests::listener::Listener;
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -33,7 +33,7 @@ struct Wire {
 #[derive(Debug)]
 pub(crate) struct Wires {
     shared: Arc<Mutex<HashMap<String, Wire>>>,
-    _doors: [Door; 2],
+    _doors: [Listener; 2],
 }
 
 impl Wires {
@@ -53,8 +53,8 @@ impl Wires {
         Self {
             shared,
             _doors: [
-                Door::open(agent, move |stream| probe(stream, &probed)),
-                Door::open(application, move |stream| check(stream, &checked)),
+                Listener::open(agent, move |stream| probe(stream, &probed)),
+                Listener::open(application, move |stream| check(stream, &checked)),
             ],
         }
     }

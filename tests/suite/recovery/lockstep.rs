@@ -1,8 +1,8 @@
 //! Many servers of one real `HAProxy` beside as many of the model, moved in step: each gets a move of its
 //! own, and when `HAProxy` has surely acted on it, both are compared.
 
+use super::haproxy_peers::{Answer, Wires};
 use super::model::{Admin, Command, LIMIT, Move, Server, WEIGHT};
-use super::wires::{Answer, Wires};
 use agentcheck_tests::address::Block;
 use agentcheck_tests::haproxy::{self, Backend, Haproxy, Seen};
 use agentcheck_tests::processes::wait_for;

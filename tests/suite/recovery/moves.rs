@@ -1,10 +1,10 @@
 //! Everything that can happen, one thing after the other: to the application, to the collector, on the way
 //! from the responder to `HAProxy`, and on the balancer.
 
+use super::expected_reply::{Expected, Wanted};
 use super::model::{Admin, Command, FAULTS, Fault, Move, Server};
 use super::policy::{BY_RULE, Keys, Policy, Say, Stale, lines};
 use super::product::{Host, Published};
-use super::wanted::{Expected, Wanted};
 use agentcheck_common::{Percent, Reply};
 use agentcheck_tests::state::reply;
 use proptest::collection::vec;

@@ -1,9 +1,9 @@
 //! A sample of the random stories on the real `HAProxy`: many hosts at once, each with a server of its own
 //! and with what its product says.
 
+use super::lockstep::Stage;
 use super::moves::{Event, World, events, policies, random, runner};
 use super::policy::{Policy, Say};
-use super::stage::Stage;
 use agentcheck_common::Reply;
 use agentcheck_tests::haproxy::Haproxy;
 use proptest::strategy::Strategy as _;

@@ -1,12 +1,12 @@
 //! What is the same in both configurations goes on, with all that it remembers.
 
-use crate::{Scene, service, source};
+use super::{Scene, service, source};
 use agentcheck_tests::address::Block;
 use agentcheck_tests::prober::Prober;
 use agentcheck_tests::processes::wait_until;
+use agentcheck_tests::raw_probe::probe;
 use agentcheck_tests::responder::Loop;
 use agentcheck_tests::state::now;
-use agentcheck_tests::wire::probe;
 use rustix::process::Signal;
 use std::time::Duration;
 

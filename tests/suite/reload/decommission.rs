@@ -1,6 +1,6 @@
 //! `agentcheck retire`: what was said is taken back by whoever takes the agent away, on a real balancer.
 
-use crate::{Scene, source};
+use super::{Scene, source};
 use agentcheck_tests::address::Block;
 use agentcheck_tests::haproxy::{Backend, Haproxy, Server};
 use agentcheck_tests::processes::{output, run};

@@ -1,6 +1,6 @@
 //! A configuration that cannot be used changes nothing, and is told where people look.
 
-use crate::{Scene, service, source};
+use super::{Scene, service, source};
 use agentcheck_tests::processes::output;
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::now;

@@ -1,7 +1,7 @@
 //! Services that are not in the configuration any more: the last word takes back what was said, and then there
 //! is no state file. Words that change with the configuration are warned of.
 
-use crate::{Scene, service, source};
+use super::{Scene, service, source};
 use agentcheck_tests::collector::Plan;
 use agentcheck_tests::processes::wait_until;
 use std::time::Duration;

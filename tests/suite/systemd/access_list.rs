@@ -1,10 +1,10 @@
 //! Who may connect: the listeners as they ship, in a network that has them for itself, asked from addresses
 //! that are let in and from one that is not.
 
-use crate::{Host, LOOP_SOCKET, PROBE_SOCKET, Tree};
+use super::{Host, LOOP_SOCKET, PROBE_SOCKET, Tree};
 use agentcheck_tests::binaries;
 use agentcheck_tests::processes::{Running, run, wait_for};
-use agentcheck_tests::wire::{Heard, listen};
+use agentcheck_tests::raw_probe::{Heard, listen};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 use std::io::Write as _;

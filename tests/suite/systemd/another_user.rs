@@ -1,7 +1,7 @@
 //! What only another user may find out: a unit of that user writes a file, or the collector's commands run
 //! as that user.
 
-use crate::{COLLECTOR, Host, Tree};
+use super::{COLLECTOR, Host, Tree};
 use agentcheck_tests::binaries;
 use agentcheck_tests::processes::{wait_for, wait_until};
 use std::fs;
@@ -19,7 +19,7 @@ fn a_unit_of_that_user_writes_a_file() {
     let tree = Tree::installed("writes");
     for unit in ["orders-depth.service", "orders-depth.timer"] {
         let text = fs::read_to_string(tree.path.join(EXAMPLE).join(unit)).unwrap();
-        tree.file(&format!("{}/{unit}", crate::OPERATOR), &text);
+        tree.file(&format!("{}/{unit}", super::OPERATOR), &text);
     }
     let text = fs::read_to_string(tree.path.join(EXAMPLE).join("agentcheck.toml")).unwrap();
     tree.configuration(&text);

@@ -1,6 +1,6 @@
 //! What `systemd-analyze` says of the units, as they ship and with each optional drop-in.
 
-use crate::{OPTIONAL, enable};
+use super::{OPTIONAL, enable};
 use agentcheck_tests::processes::{output, run};
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::systemd::{installed, other_root, tool, version};
@@ -132,7 +132,7 @@ fn systemd_has_nothing_to_say_about_units_and_drop_ins() {
         } else {
             assert_eq!(said, "", "{drop_in}");
         }
-        fs::remove_file(root.join(crate::OPERATOR).join(&drop_in)).unwrap();
+        fs::remove_file(root.join(super::OPERATOR).join(&drop_in)).unwrap();
     }
 
     // And it would have said something.

@@ -1,6 +1,6 @@
 //! What the collector's user can make of what root does below the directories that are that user's.
 
-use crate::{COLLECTOR, Tree};
+use super::{COLLECTOR, Tree};
 
 /// Below its own directory it puts links in the place of others, to one of root's.
 const LINKS: &str = "rm -rf /var/lib/agentcheck/overrides /var/lib/agentcheck/history

@@ -1,10 +1,10 @@
 //! A process per probe, with the optional drop-ins.
 
-use crate::{Host, PROBE_SOCKET, Tree};
+use super::{Host, PROBE_SOCKET, Tree};
 use agentcheck_tests::address::{Block, is_listening};
 use agentcheck_tests::processes::wait_until;
+use agentcheck_tests::raw_probe::{Heard, probe};
 use agentcheck_tests::systemd::version;
-use agentcheck_tests::wire::{Heard, probe};
 use std::net::SocketAddr;
 
 const WEB: &str = "up 73% # rps=1890";

@@ -1,6 +1,6 @@
 //! `systemctl reload` is `agentcheck reload`: it fails where the configuration is refused, and the unit goes on.
 
-use crate::{COLLECTOR, Tree};
+use super::{COLLECTOR, Tree};
 use agentcheck_tests::processes::wait_until;
 
 fn configuration(weight: &str) -> String {

@@ -1,9 +1,9 @@
 //! The watchdog is fed by progress: a loop that is stuck is ended and started again, a source that hangs
 //! changes nothing.
 
-use crate::{COLLECTOR, Host, Tree};
+use super::{COLLECTOR, Host, Tree};
 use agentcheck_tests::address::Block;
-use agentcheck_tests::app::Application;
+use agentcheck_tests::application::Application;
 use agentcheck_tests::processes::{Running, program, wait_for, wait_until};
 use agentcheck_tests::state::now;
 use std::process::Command;

@@ -3,16 +3,13 @@
 //! with what the other agent would say, by its own formula: over the recorded readings, and over sweeps of
 //! readings. Where ours says something else on purpose, the directory's README says so and the test has it.
 
-#[path = "field/herald.rs"]
 mod herald;
-#[path = "field/loadbalancer.rs"]
 mod loadbalancer;
-#[path = "field/scripts.rs"]
 mod scripts;
-#[path = "field/staleness.rs"]
 mod staleness;
 
-use super::{Player, events, golden_cases, told};
+use super::{Player, events, told};
+use crate::golden;
 use agentcheck::config::{self, Config};
 use agentcheck_common::{Operational, Reply};
 use std::collections::BTreeMap;
@@ -48,7 +45,7 @@ fn shown_in_readme(case: &str, block: &str, change: impl Fn(String) -> String) -
 
 #[test]
 fn what_is_said_is_as_expected() {
-    golden_cases::as_expected(
+    golden::as_expected(
         "examples",
         9,
         |path| path.join("events").is_file(),

@@ -1,6 +1,6 @@
 //! What is seen on a terminal: colours, the status that is looked at again and again, help.
 
-use crate::{AGENTCHECK, Scene, said};
+use super::{AGENTCHECK, Scene, said};
 use agentcheck_tests::processes::program;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
