@@ -1,7 +1,7 @@
 //! Somebody who asks all the time and writes down what was answered, and when.
 
 use crate::processes::wait_until;
-use crate::raw_probe::{End, Heard};
+use crate::raw_probe::{End, Received};
 use crate::state::now;
 use agentcheck_common::{BootTime, Reply};
 use std::sync::Arc;
@@ -34,7 +34,7 @@ impl Prober {
     #[must_use]
     pub fn start(
         pause: Duration,
-        ask: impl Fn() -> std::io::Result<Heard> + Send + 'static,
+        ask: impl Fn() -> std::io::Result<Received> + Send + 'static,
     ) -> Self {
         Self::start_allowing(pause, &[], ask)
     }
@@ -44,7 +44,7 @@ impl Prober {
     pub fn start_allowing(
         pause: Duration,
         words: &'static [&'static str],
-        ask: impl Fn() -> std::io::Result<Heard> + Send + 'static,
+        ask: impl Fn() -> std::io::Result<Received> + Send + 'static,
     ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
@@ -112,7 +112,7 @@ impl Drop for Prober {
     }
 }
 
-fn whole_line(heard: &Heard, words: &[&str]) -> Result<String, String> {
+fn whole_line(heard: &Received, words: &[&str]) -> Result<String, String> {
     let wrong = || format!("not one whole reply: {heard:?}");
     if heard.end != End::Eof {
         return Err(wrong());

@@ -25,14 +25,14 @@ pub enum End {
 
 /// All that a peer sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Heard {
+pub struct Received {
     /// The bytes.
     pub bytes: Vec<u8>,
     /// What came after them.
     pub end: End,
 }
 
-impl Heard {
+impl Received {
     /// What a well-behaved agent's one line looks like.
     #[must_use]
     pub fn line(line: &str) -> Self {
@@ -61,7 +61,7 @@ const HELD_UP: usize = 10;
 ///
 /// # Errors
 /// Where the connection is refused.
-pub fn probe(address: SocketAddr, send: &[u8]) -> std::io::Result<Heard> {
+pub fn probe(address: SocketAddr, send: &[u8]) -> std::io::Result<Received> {
     let mut held_up = 0;
     loop {
         let begun = Instant::now();
@@ -81,7 +81,7 @@ pub fn probe(address: SocketAddr, send: &[u8]) -> std::io::Result<Heard> {
 ///
 /// # Errors
 /// Where the connection is refused.
-pub fn probe_and_half_close(address: SocketAddr, send: &[u8]) -> std::io::Result<Heard> {
+pub fn probe_and_half_close(address: SocketAddr, send: &[u8]) -> std::io::Result<Received> {
     let mut stream = TcpStream::connect(address)?;
     let _ = stream.write_all(send);
     let _ = stream.shutdown(Shutdown::Write);
@@ -92,7 +92,7 @@ pub fn probe_and_half_close(address: SocketAddr, send: &[u8]) -> std::io::Result
 ///
 /// # Panics
 /// Where the socket takes no timeout.
-pub fn listen(stream: &mut TcpStream) -> Heard {
+pub fn listen(stream: &mut TcpStream) -> Received {
     stream.set_read_timeout(Some(SILENCE)).unwrap();
     let mut bytes = Vec::new();
     let mut buffer = [0; 4096];
@@ -108,5 +108,5 @@ pub fn listen(stream: &mut TcpStream) -> Heard {
             Err(_) => break End::Reset,
         }
     };
-    Heard { bytes, end }
+    Received { bytes, end }
 }

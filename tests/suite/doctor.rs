@@ -1,112 +1,75 @@
 //! `agentcheck doctor` on a real collector, a real responder and a real `HAProxy`: a healthy set-up is all
 //! right, and each thing that is then broken is found.
 
-use agentcheck_tests::address::Block;
 use agentcheck_tests::binaries;
-use agentcheck_tests::collector::Collector;
-use agentcheck_tests::haproxy::{Backend, Haproxy, Server};
+use agentcheck_tests::haproxy::{Backend, Server};
 use agentcheck_tests::processes::{output, run, wait_for};
-use agentcheck_tests::responder::Loop;
+use agentcheck_tests::scene::Scene;
 use agentcheck_tests::scratch::Scratch;
-use agentcheck_tests::state::StateDirectory;
 use agentcheck_tests::systemd::{Systemd, installed};
 use std::fs::{self, Permissions};
-use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
 use std::process::{Command, Output};
 
 /// A collector of the services `web` and `api`, at 73% and 50%, and a responder.
-struct Installation {
-    scratch: Scratch,
-    states: StateDirectory,
-    configuration: PathBuf,
-    block: Block,
-    agent: SocketAddr,
-    collector: Collector,
-    responder: Loop,
+fn installation(name: &str) -> Scene {
+    let mut scene = Scene::new(name);
+    let overrides = scene.overrides();
+    fs::set_permissions(scene.data(), Permissions::from_mode(0o750)).unwrap();
+    fs::set_permissions(overrides, Permissions::from_mode(0o2770)).unwrap();
+    let mut text = String::new();
+    for (service, number) in [("web", "73"), ("api", "50")] {
+        let file = scene.scratch.write(service, number);
+        text.push_str(&format!(
+            "[source.{service}_number.file]\npath = {file:?}\nformat = \"number\"\nevery = \"200ms\"\n\
+             [service.{service}]\nweight = \"{service}_number.value\"\n"
+        ));
+    }
+    scene.configure(&text);
+    scene.start();
+    scene.wait_for_reply("web", "up 73%");
+    scene.wait_for_reply("api", "up 50%");
+    scene.respond(&["--ask"]);
+    scene
 }
 
-impl Installation {
-    fn new(name: &str) -> Self {
-        let scratch = Scratch::new(name);
-        let states = StateDirectory::at(scratch.directory("state"));
-        let data = Collector::data(&states);
-        for (directory, mode) in [(data.clone(), 0o750), (data.join("overrides"), 0o2770)] {
-            fs::create_dir_all(&directory).unwrap();
-            fs::set_permissions(&directory, Permissions::from_mode(mode)).unwrap();
-        }
-        let mut text = String::new();
-        for (service, number) in [("web", "73"), ("api", "50")] {
-            let file = scratch.write(service, number);
-            text.push_str(&format!(
-                "[source.{service}_number.file]\npath = {file:?}\nformat = \"number\"\nevery = \"200ms\"\n\
-                 [service.{service}]\nweight = \"{service}_number.value\"\n"
-            ));
-        }
-        let configuration = scratch.write("agentcheck.toml", text);
-        let mut collector = Collector::start(&scratch, "collector", &configuration, &states);
-        for (service, line) in [("web", "up 73%"), ("api", "up 50%")] {
-            collector.wait_for_plan(&states, service, |plan| plan.fresh.starts_with(line));
-        }
-        let block = Block::claim();
-        let agent = block.agent();
-        let responder = Loop::start(&scratch, &states, &["--ask"], &[agent]);
-        Self {
-            scratch,
-            states,
-            configuration,
-            block,
-            agent,
-            collector,
-            responder,
+/// Starts `HAProxy`, and waits until every server has had a reply.
+fn balance(scene: &mut Scene, backends: &[Backend]) {
+    let haproxy = scene.balance(backends);
+    for backend in backends {
+        for server in &backend.servers {
+            haproxy.wait_for_server(&backend.name, &server.name, "one exchange", |seen| {
+                seen.agent_status == "L7OK" && seen.weight != seen.configured_weight
+            });
         }
     }
+}
 
-    fn server(&self, service: &str) -> Server {
-        Server::new(service, self.block.address(8081), self.agent).sending(&format!("{service}\\n"))
-    }
+fn doctor(scene: &Scene, more: &[&str]) -> Said {
+    let agent = scene.agent.to_string();
+    let arguments = [&["doctor", "--agent", &agent], more].concat();
+    Said::of(&mut scene.operator_command(&arguments))
+}
 
-    fn haproxy(&self, backends: &[Backend]) -> Haproxy {
-        let haproxy = Haproxy::start(&self.scratch, backends);
-        for backend in backends {
-            for server in &backend.servers {
-                haproxy.wait_for_server(&backend.name, &server.name, "one exchange", |seen| {
-                    seen.agent_status == "L7OK" && seen.weight != seen.configured_weight
-                });
-            }
-        }
-        haproxy
-    }
+/// The same with the balancer that [`balance`] has started.
+fn doctor_of_both(scene: &Scene, more: &[&str]) -> Said {
+    let socket = scene.scratch.file("haproxy").join("admin.sock");
+    doctor(
+        scene,
+        &[&["--haproxy", socket.to_str().unwrap()], more].concat(),
+    )
+}
 
-    fn doctor(&self, more: &[&str]) -> Said {
-        let agent = self.agent.to_string();
-        let arguments = [&["doctor", "--agent", &agent], more].concat();
-        let mut command = Collector::operator(&arguments, &self.configuration, &self.states);
-        Said::of(&mut command)
-    }
-
-    /// The same with the balancer that [`Self::haproxy`] has started.
-    fn with_balancer(&self, more: &[&str]) -> Said {
-        let socket = self.scratch.file("haproxy").join("admin.sock");
-        self.doctor(&[&["--haproxy", socket.to_str().unwrap()], more].concat())
-    }
-
-    /// Waits until doctor's findings hold all of these beginnings of lines.
-    fn finds(&self, balancer: bool, wanted: &[&str]) -> Said {
-        wait_for(format_args!("{wanted:?}"), || {
-            let said = if balancer {
-                self.with_balancer(&[])
-            } else {
-                self.doctor(&[])
-            };
-            let missing = wanted.iter().find(|line| !said.has(line));
-            missing.map_or(Ok(()), |line| {
-                Err(format!("{line:?} is not in {}", said.text))
-            })?;
-            Ok::<_, String>(said)
-        })
-    }
+/// Waits until the findings of `said` have lines with all of these beginnings.
+fn finds(said: impl Fn() -> Said, wanted: &[&str]) -> Said {
+    wait_for(format_args!("{wanted:?}"), || {
+        let said = said();
+        let missing = wanted.iter().find(|line| !said.has(line));
+        missing.map_or(Ok(()), |line| {
+            Err(format!("{line:?} is not in {}", said.text))
+        })?;
+        Ok::<_, String>(said)
+    })
 }
 
 /// What it said.
@@ -147,10 +110,10 @@ impl Said {
 
 #[test]
 fn a_healthy_installation_is_all_right() {
-    let here = Installation::new("doctor-healthy");
+    let mut here = installation("doctor-healthy");
     let servers = vec![here.server("web"), here.server("api")];
-    let _haproxy = here.haproxy(&[Backend::new("farm", servers)]);
-    let said = here.with_balancer(&[]);
+    balance(&mut here, &[Backend::new("farm", servers)]);
+    let said = doctor_of_both(&here, &[]);
     assert_eq!(said.bad(), Vec::<&str>::new(), "{}", said.text);
     assert_eq!(said.status, Some(0));
     for line in [
@@ -172,12 +135,12 @@ fn a_healthy_installation_is_all_right() {
         assert!(said.has(line), "{line} is not in {}", said.text);
     }
 
-    let one = here.doctor(&["web"]);
+    let one = doctor(&here, &["web"]);
     assert!(!one.text.contains("api"), "{}", one.text);
-    let unknown = here.doctor(&["ghost"]);
+    let unknown = doctor(&here, &["ghost"]);
     assert!(unknown.has("error configuration: there is no service \"ghost\""));
     assert_eq!(unknown.status, Some(1));
-    let json = here.with_balancer(&["--json"]);
+    let json = doctor_of_both(&here, &["--json"]);
     assert_eq!(json.status, Some(0));
     assert!(
         json.text
@@ -194,7 +157,7 @@ fn a_healthy_installation_is_all_right() {
 
 #[test]
 fn what_is_wrong_on_the_balancer_is_found() {
-    let here = Installation::new("doctor-balancer");
+    let mut here = installation("doctor-balancer");
     let light = Server {
         weight: 1,
         ..here.server("web")
@@ -216,10 +179,10 @@ fn what_is_wrong_on_the_balancer_is_found() {
             here.agent.ip()
         ),
     ];
-    let haproxy = here.haproxy(&[farm, fixed]);
-    haproxy.tell("set server farm/api state drain");
-    let said = here.finds(
-        true,
+    balance(&mut here, &[farm, fixed]);
+    here.haproxy().tell("set server farm/api state drain");
+    let said = finds(
+        || doctor_of_both(&here, &[]),
         &[
             "error haproxy: farm/web: weight 1 is configured",
             "warning haproxy: farm/api: DRAIN is set on the balancer, and the agent says: up 50%",
@@ -240,20 +203,20 @@ fn what_is_wrong_on_the_balancer_is_found() {
 
 #[test]
 fn a_dead_collector_and_a_dead_responder_are_found() {
-    let mut here = Installation::new("doctor-dead");
-    here.collector.process().kill();
-    let said = here.finds(false, &["error collector: process "]);
+    let mut here = installation("doctor-dead");
+    here.kill();
+    let said = finds(|| doctor(&here, &[]), &["error collector: process "]);
     assert!(said.text.contains(" is dead; "), "{}", said.text);
     assert_eq!(said.status, Some(1));
     // It has been said for the last time, and is not good for ever.
-    here.finds(
-        false,
+    finds(
+        || doctor(&here, &[]),
         &["warning state file: web: its schedule has run out"],
     );
 
-    here.responder.process().kill();
-    let said = here.finds(
-        false,
+    here.stop_responder();
+    let said = finds(
+        || doctor(&here, &[]),
         &[
             "error listener: nobody listens on ",
             "error probe: agent-send \"web\\n\": no connection",
@@ -264,7 +227,7 @@ fn a_dead_collector_and_a_dead_responder_are_found() {
     fs::remove_file(here.states.file("web")).unwrap();
     fs::set_permissions(here.states.path(), Permissions::from_mode(0o700)).unwrap();
     fs::write(&here.configuration, "[service.web]\nfrobnicate = 1\n").unwrap();
-    let said = here.doctor(&["web"]);
+    let said = doctor(&here, &["web"]);
     for line in [
         "error configuration: ",
         "error state directory: ",
@@ -277,7 +240,7 @@ fn a_dead_collector_and_a_dead_responder_are_found() {
 /// Root reads and writes everything; the collector's user does not.
 #[test]
 fn the_host_is_seen_as_the_collectors_user_sees_it() {
-    let here = Installation::new("doctor-user");
+    let here = installation("doctor-user");
     // Where that user can get at it, wherever the target directory is.
     let program = here.scratch.program(&binaries::collector());
     fs::set_permissions(here.scratch.file("web"), Permissions::from_mode(0o600)).unwrap();
@@ -295,7 +258,7 @@ fn the_host_is_seen_as_the_collectors_user_sees_it() {
         .arg("--state-dir")
         .arg(here.states.path())
         .arg("--data-dir")
-        .arg(Collector::data(&here.states));
+        .arg(here.data());
     let said = Said::of(&mut command);
     assert!(said.has("error source: web_number: "), "{}", said.text);
     assert!(said.has("ok source: api_number: "), "{}", said.text);
@@ -335,19 +298,12 @@ fn under_systemd_the_launcher_tells_where_to_ask_and_the_unit_what_it_hides() {
     systemd.run(&["sh", "-c", "echo 73 >/run/seen; echo 50 >/tmp/hidden"]);
     let units = ["agentcheck-collector.service", "agentcheck.socket"];
     systemd.run(&[&["systemctl", "start"], &units[..]].concat());
-    let finds = |wanted: &[&str]| {
-        wait_for(format_args!("{wanted:?}"), || {
-            let said = systemd.output(&["agentcheck", "doctor"]);
-            let said = Said {
-                text: String::from_utf8(said.stdout).unwrap(),
-                status: said.status.code(),
-            };
-            let missing = wanted.iter().find(|line| !said.has(line));
-            missing.map_or(Ok(()), |line| {
-                Err(format!("{line:?} is not in {}", said.text))
-            })?;
-            Ok::<_, String>(said)
-        })
+    let doctor = || {
+        let said = systemd.output(&["agentcheck", "doctor"]);
+        Said {
+            text: String::from_utf8(said.stdout).unwrap(),
+            status: said.status.code(),
+        }
     };
     let probed = [
         "note listener: 10.0.0.11:3333 is probed",
@@ -356,7 +312,7 @@ fn under_systemd_the_launcher_tells_where_to_ask_and_the_unit_what_it_hides() {
         "ok probe: without agent-send: ",
         "note haproxy.cfg: server web 10.0.0.11:PORT check ",
     ];
-    let said = finds(&probed);
+    let said = finds(doctor, &probed);
     for line in [
         "ok systemd: agentcheck.socket listens on 10.0.0.11:3333 (Stream)",
         "ok source: hidden: ",
@@ -378,7 +334,7 @@ fn under_systemd_the_launcher_tells_where_to_ask_and_the_unit_what_it_hides() {
     systemd.run(&["systemctl", "restart", "agentcheck-collector.service"]);
     // A busy machine may not answer one probe in time.
     wait_for("nothing to be wrong", || {
-        let said = finds(&["ok probe: agent-send \"api\\n\": up 50%"]);
+        let said = finds(doctor, &["ok probe: agent-send \"api\\n\": up 50%"]);
         if said.bad().is_empty() {
             Ok(())
         } else {
@@ -402,5 +358,5 @@ fn under_systemd_the_launcher_tells_where_to_ask_and_the_unit_what_it_hides() {
         "--listen",
         "10.0.0.11:3333",
     ]);
-    finds(&probed);
+    finds(doctor, &probed);
 }

@@ -13,7 +13,6 @@ mod leftover_state;
 mod override_files;
 mod resource_limits;
 mod restart;
-mod scene;
 mod soak;
 mod start_and_stop;
 mod state_directory;

@@ -4,7 +4,7 @@
 use agentcheck_tests::address::{Block, is_listening};
 use agentcheck_tests::binaries;
 use agentcheck_tests::processes::{Running, output, program, run, wait_until};
-use agentcheck_tests::raw_probe::{Heard, probe};
+use agentcheck_tests::raw_probe::{Received, probe};
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::StateDirectory;
 use agentcheck_tests::systemd::{Systemd, installed};
@@ -53,7 +53,12 @@ fn all_answer(address: IpAddr) {
     for (port, sent, line) in cases {
         let heard = probe(at(address, port), sent).unwrap();
         let sent = sent.escape_ascii();
-        assert_eq!(heard, Heard::line(line), "{port} {sent}: {}", heard.text());
+        assert_eq!(
+            heard,
+            Received::line(line),
+            "{port} {sent}: {}",
+            heard.text()
+        );
     }
 }
 
@@ -129,7 +134,7 @@ fn systemd_serves_what_is_made() {
     // More at once than the limits that systemd has by itself would let through.
     for _ in 0..250 {
         let heard = probe(at(address, 3334), b"").unwrap();
-        assert_eq!(heard, Heard::line(LINES[2].1));
+        assert_eq!(heard, Received::line(LINES[2].1));
     }
     assert_eq!(of_socket("ActiveState"), "active");
 
@@ -230,7 +235,7 @@ fn xinetd_serves_what_is_printed() {
     // More than its default of 50 a second.
     for _ in 0..120 {
         let heard = probe(at(address, 3335), b"").unwrap();
-        assert_eq!(heard, Heard::line(LINES[3].1), "{}", heard.text());
+        assert_eq!(heard, Received::line(LINES[3].1), "{}", heard.text());
     }
     // The doctor asks each service where it is answered for.
     let looked = output(
@@ -314,7 +319,7 @@ fn inetd_serves_what_is_printed() {
     // More than its default of 256 a minute.
     for _ in 0..300 {
         let heard = probe(at(address, 3334), b"").unwrap();
-        assert_eq!(heard, Heard::line(LINES[2].1), "{}", heard.text());
+        assert_eq!(heard, Received::line(LINES[2].1), "{}", heard.text());
     }
     assert!(inetd.is_running());
 }

@@ -8,7 +8,7 @@ use agentcheck_tests::address::Block;
 use agentcheck_tests::haproxy::{Backend, Haproxy, Server};
 use agentcheck_tests::launcher::{Launched, Launcher};
 use agentcheck_tests::processes::wait_until;
-use agentcheck_tests::raw_probe::{Heard, probe, probe_and_half_close};
+use agentcheck_tests::raw_probe::{Received, probe, probe_and_half_close};
 use agentcheck_tests::responder::{Loop, arguments};
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::StateDirectory;
@@ -31,10 +31,10 @@ fn answers_for_web(address: SocketAddr, half_close: bool) -> usize {
     let sent: [&[u8]; 4] = [b"", b"web\n", b"api\n", &[b'x'; 14_000]];
     for bytes in sent {
         let heard = probe(address, bytes).unwrap();
-        assert_eq!(heard, Heard::line(WEB), "{}", heard.text());
+        assert_eq!(heard, Received::line(WEB), "{}", heard.text());
         if half_close {
             let heard = probe_and_half_close(address, bytes).unwrap();
-            assert_eq!(heard, Heard::line(WEB), "{}", heard.text());
+            assert_eq!(heard, Received::line(WEB), "{}", heard.text());
         }
     }
     // Many balancers at once.
@@ -42,7 +42,7 @@ fn answers_for_web(address: SocketAddr, half_close: bool) -> usize {
         let probes = sent.map(|bytes| scope.spawn(move || probe(address, bytes).unwrap()));
         for heard in probes {
             let heard = heard.join().unwrap();
-            assert_eq!(heard, Heard::line(WEB), "{}", heard.text());
+            assert_eq!(heard, Received::line(WEB), "{}", heard.text());
         }
     });
     (2 + usize::from(half_close)) * sent.len()
@@ -62,12 +62,12 @@ fn answers_what_is_asked(address: SocketAddr, half_close: bool) -> usize {
     for (sent, line) in cases {
         let heard = probe(address, sent).unwrap();
         let sent = sent.escape_ascii();
-        assert_eq!(heard, Heard::line(line), "{sent}: {}", heard.text());
+        assert_eq!(heard, Received::line(line), "{sent}: {}", heard.text());
     }
     if half_close {
         // Who closes its side after the name has said all there is to say.
         let heard = probe_and_half_close(address, b"web").unwrap();
-        assert_eq!(heard, Heard::line(WEB), "{}", heard.text());
+        assert_eq!(heard, Received::line(WEB), "{}", heard.text());
     }
     cases.len() + usize::from(half_close)
 }
@@ -121,7 +121,7 @@ fn ends_when_idle(
     let arguments = arguments(states, &["web", "--idle", "200ms"]);
     let mut launched = launcher.start(scratch, address, &arguments);
     let heard = || probe(address, b"").unwrap();
-    assert_eq!(heard(), Heard::line(WEB));
+    assert_eq!(heard(), Received::line(WEB));
     if launcher.is_replaced() {
         assert!(launched.process.wait_for_exit().success());
         return;
@@ -129,7 +129,7 @@ fn ends_when_idle(
     let Launched { process } = &launched;
     for _ in 0..3 {
         wait_until("the idle loop to end", || process.children().is_empty());
-        assert_eq!(heard(), Heard::line(WEB));
+        assert_eq!(heard(), Received::line(WEB));
     }
     if let Some(sign) = launcher.sign_of_success() {
         process.wait_for_lines(3, sign);

@@ -2,15 +2,11 @@
 
 mod browser;
 
-use agentcheck_tests::binaries;
-use agentcheck_tests::collector::Collector;
 use agentcheck_tests::processes::{output, run, wait_for};
-use agentcheck_tests::scratch::Scratch;
-use agentcheck_tests::state::StateDirectory;
+use agentcheck_tests::scene::{Scene, stderr};
 use browser::{Browser, Scheme};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
 use std::process::Command;
 
 const CONFIGURATION: &str = r#"
@@ -38,65 +34,42 @@ weight = "100"
 
 const REASON: &str = "<script>alert('x')</script> & <img src=x>";
 
-struct Setting {
-    scratch: Scratch,
-    states: StateDirectory,
-    configuration: PathBuf,
-    collector: Option<Collector>,
+/// A collector whose `web` has had three different replies, and is drained by an operator.
+fn eventful() -> Scene {
+    let mut scene = Scene::new("report");
+    let _ = scene.overrides();
+    let queue = scene.scratch.write("queue", "27");
+    scene.configure(&CONFIGURATION.replace("QUEUE", &queue.display().to_string()));
+    scene.start();
+    for (number, beginning) in [("27", "up 73% "), ("95", "down "), ("40", "up 60% ")] {
+        scene.put("queue", number);
+        scene.wait_for_reply("web", beginning);
+    }
+    scene.succeeds(&["drain", "web", "--reason", REASON]);
+    scene
 }
 
-impl Setting {
-    /// A collector that has said something else three times, and whose `web` is drained by hand.
-    fn eventful() -> Self {
-        let scratch = Scratch::new("report");
-        let states = StateDirectory::at(scratch.directory("state"));
-        fs::create_dir_all(Collector::data(&states).join("overrides")).unwrap();
-        let queue = scratch.write("queue", "27");
-        let text = CONFIGURATION.replace("QUEUE", &queue.display().to_string());
-        let configuration = scratch.write("agentcheck.toml", text);
-        let mut collector = Collector::start(&scratch, "collector", &configuration, &states);
-        for (number, beginning) in [("27", "up 73% "), ("95", "down "), ("40", "up 60% ")] {
-            scratch.replace("queue", number);
-            collector.wait_for_plan(&states, "web", |plan| plan.fresh.starts_with(beginning));
-        }
-        let drain = ["drain", "web", "--reason", REASON];
-        run(&mut Collector::operator(&drain, &configuration, &states));
-        Self {
-            scratch,
-            states,
-            configuration,
-            collector: Some(collector),
-        }
-    }
+fn command(scene: &Scene, arguments: &[&str]) -> Command {
+    let mut command = scene.command(&[&["report"], arguments].concat());
+    command.arg("--data-dir").arg(scene.data());
+    command.current_dir(scene.scratch.path());
+    command
+}
 
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binaries::collector());
-        command
-            .arg("report")
-            .args(arguments)
-            .arg("--state-dir")
-            .arg(self.states.path())
-            .arg("--data-dir")
-            .arg(Collector::data(&self.states));
-        command.current_dir(self.scratch.path());
-        command
-    }
-
-    /// Makes the page; says nothing.
-    fn report(&self, arguments: &[&str]) -> String {
-        assert_eq!(run(&mut self.command(arguments)), "");
-        fs::read_to_string(self.scratch.file("status.html")).unwrap()
-    }
+/// Makes the page, without any output.
+fn report(scene: &Scene, arguments: &[&str]) -> String {
+    assert_eq!(run(&mut command(scene, arguments)), "");
+    fs::read_to_string(scene.scratch.file("status.html")).unwrap()
 }
 
 #[test]
 fn the_page_of_a_collector_in_a_browser() {
-    let setting = Setting::eventful();
-    let file = setting.scratch.file("status.html");
-    let written = setting.report(&["-o", "status.html", "--since", "1h"]);
+    let scene = eventful();
+    let file = scene.scratch.file("status.html");
+    let written = report(&scene, &["-o", "status.html", "--since", "1h"]);
     let mode = || file.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(), 0o644);
-    let browser = Browser::new(&setting.scratch);
+    let browser = Browser::new(&scene.scratch);
 
     // What was written is what the browser makes of it: nothing is repaired, left out or added.
     let seen = browser.dom(&file);
@@ -156,14 +129,14 @@ fn the_page_of_a_collector_in_a_browser() {
 
 #[test]
 fn a_collector_that_is_gone_is_told_and_so_is_what_cannot_be_read() {
-    let mut setting = Setting::eventful();
-    setting.collector.take().unwrap().process().kill();
+    let mut scene = eventful();
+    scene.kill();
     let dead = wait_for("the snapshot to be old", || {
-        let page = setting.report(&["--output", "status.html", "--mode", "640"]);
+        let page = report(&scene, &["--output", "status.html", "--mode", "640"]);
         let dead = page.contains("<strong>The collector was not alive</strong>");
         if dead { Ok(page) } else { Err(page) }
     });
-    let file = setting.scratch.file("status.html");
+    let file = scene.scratch.file("status.html");
     assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o640);
     // What it said last is told all the same, and where it went to.
     assert!(
@@ -172,9 +145,7 @@ fn a_collector_that_is_gone_is_told_and_so_is_what_cannot_be_read() {
     );
 
     let fails = |arguments: &[&str], why: &str| {
-        let output = output(&mut setting.command(arguments));
-        assert_eq!(output.status.code(), Some(1), "{output:?}");
-        let said = String::from_utf8(output.stderr).unwrap();
+        let said = stderr(output(&mut command(&scene, arguments)));
         assert!(said.contains(why), "{why} in {said}");
         let kept = fs::read_to_string(&file).unwrap();
         assert_eq!(kept, dead, "the page before stays");
@@ -183,7 +154,7 @@ fn a_collector_that_is_gone_is_told_and_so_is_what_cannot_be_read() {
         &["-o", "nowhere/status.html"],
         "nowhere/status.html cannot be written: ",
     );
-    let snapshot = setting.states.path().join("status.json");
+    let snapshot = scene.states.path().join("status.json");
     let text = fs::read(&snapshot).unwrap();
     fs::remove_file(&snapshot).unwrap();
     fs::create_dir(&snapshot).unwrap();
@@ -199,9 +170,9 @@ fn a_collector_that_is_gone_is_told_and_so_is_what_cannot_be_read() {
         .unwrap()
         .replace(boot.as_str(), "6e3f0a1c-2f0e-4a55-9a0b-0d8f3a8a4c11");
     fs::write(&snapshot, other).unwrap();
-    let page = setting.report(&["-o", "status.html"]);
+    let page = report(&scene, &["-o", "status.html"]);
     assert!(page.contains("<strong>The collector was not alive</strong>: none has run here since"));
-    let left: Vec<_> = fs::read_dir(setting.scratch.path())
+    let left: Vec<_> = fs::read_dir(scene.scratch.path())
         .unwrap()
         .flatten()
         .collect();
@@ -209,5 +180,5 @@ fn a_collector_that_is_gone_is_told_and_so_is_what_cannot_be_read() {
         left.iter()
             .all(|entry| !entry.file_name().to_string_lossy().ends_with(".new"))
     );
-    assert!(setting.configuration.is_file());
+    assert!(scene.configuration.is_file());
 }

@@ -3,39 +3,23 @@
 
 mod terminal;
 
-use agentcheck_tests::address::Block;
-use agentcheck_tests::application::Application;
-use agentcheck_tests::processes::{Running, wait_for};
+use agentcheck_tests::processes::wait_for;
+use agentcheck_tests::scene::Scene;
 use agentcheck_tests::scratch::Scratch;
-use agentcheck_tests::state::{StateDirectory, boot_id, now};
+use agentcheck_tests::state::{boot_id, now};
 use rustix::process::Signal;
-use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const AGENTCHECK: &str = env!("CARGO_BIN_EXE_agentcheck");
 
-struct Scene {
-    collector: Running,
-    application: Application,
-    states: StateDirectory,
-    configuration: PathBuf,
-    _block: Block,
-    scratch: Scratch,
-}
-
-impl Scene {
-    fn new(test: &str, more: &str) -> Self {
-        let scratch = Scratch::new(test);
-        let block = Block::claim();
-        let states = StateDirectory::at(scratch.directory("state"));
-        let application = Application::start(block.address(8081), 1890);
-        let url = application.url();
-        let configuration = scratch.write(
-            "agentcheck.toml",
-            format!(
-                r#"
+/// A collector, and an application with 1890 messages a second. `more` are keys of the service `web`.
+fn started(test: &str, more: &str) -> Scene {
+    let mut scene = Scene::of(test, AGENTCHECK);
+    let url = scene.serve(1890).url();
+    scene.configure(&format!(
+        r#"
 [source.app.http]
 url = "{url}"
 format = "json"
@@ -54,68 +38,47 @@ name = "maint"
 when = "app.json.state == 'maint'"
 reply = "maint"
 "#
-            ),
-        );
-        let mut scene = Self {
-            collector: start(&scratch, &configuration, &states),
-            application,
-            states,
-            configuration,
-            _block: block,
-            scratch,
-        };
-        scene.wait_for_status("up 73%");
-        scene
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(AGENTCHECK);
-        command
-            .args(arguments)
-            .arg("--state-dir")
-            .arg(self.states.path());
-        command.stdin(Stdio::null()).env_remove("NO_COLOR");
-        command
-    }
-
-    fn explain(&self) -> String {
-        let mut command = self.command(&["explain", "web"]);
-        command.arg("--config").arg(&self.configuration);
-        said(&command.output().unwrap())
-    }
-
-    fn wait_for_status(&mut self, wanted: &str) -> String {
-        wait_for(wanted, || {
-            let status = said(&self.run(&["status"]));
-            if status.contains(wanted) {
-                Ok(status)
-            } else {
-                Err(status)
-            }
-        })
-    }
-
-    /// Waits until monitoring is told this; gives its line.
-    fn wait_for_check(&self, exit: i32, wanted: &str) -> String {
-        wait_for(wanted, || {
-            let output = self.run(&["status", "--check"]);
-            let line = said(&output);
-            let right = output.status.code() == Some(exit) && line.contains(wanted);
-            if right { Ok(line) } else { Err(line) }
-        })
-    }
+    ));
+    scene.start();
+    wait_for_status(&scene, "up 73%");
+    scene
 }
 
-fn start(scratch: &Scratch, configuration: &std::path::Path, states: &StateDirectory) -> Running {
-    let mut command = Command::new(AGENTCHECK);
-    command.arg("collect").arg("--config").arg(configuration);
-    command.arg("--state-dir").arg(states.path());
-    command.arg("--data-dir").arg(scratch.file("data"));
-    Running::start(scratch, "collector", &mut command)
+fn command(scene: &Scene, arguments: &[&str]) -> Command {
+    let mut command = scene.command(arguments);
+    command.stdin(Stdio::null()).env_remove("NO_COLOR");
+    command
+}
+
+fn run(scene: &Scene, arguments: &[&str]) -> Output {
+    command(scene, arguments).output().unwrap()
+}
+
+fn explain(scene: &Scene) -> String {
+    let mut command = command(scene, &["explain", "web"]);
+    command.arg("--config").arg(&scene.configuration);
+    said(&command.output().unwrap())
+}
+
+fn wait_for_status(scene: &Scene, wanted: &str) -> String {
+    wait_for(wanted, || {
+        let status = said(&run(scene, &["status"]));
+        if status.contains(wanted) {
+            Ok(status)
+        } else {
+            Err(status)
+        }
+    })
+}
+
+/// Waits until monitoring gets this; returns its line.
+fn wait_for_check(scene: &Scene, exit: i32, wanted: &str) -> String {
+    wait_for(wanted, || {
+        let output = run(scene, &["status", "--check"]);
+        let line = said(&output);
+        let right = output.status.code() == Some(exit) && line.contains(wanted);
+        if right { Ok(line) } else { Err(line) }
+    })
 }
 
 fn said(output: &Output) -> String {
@@ -125,84 +88,89 @@ fn said(output: &Output) -> String {
 
 #[test]
 fn alive_failing_taken_out_killed() {
-    let mut scene = Scene::new("seeing", "fresh_for = \"4s\"");
-    let alive = scene.wait_for_status("collector: alive");
+    let mut scene = started("seeing", "fresh_for = \"4s\"");
+    let alive = wait_for_status(&scene, "collector: alive");
     assert!(!alive.contains('\x1b'), "{alive:?}");
-    let line = scene.wait_for_check(
+    let line = wait_for_check(
+        &scene,
         0,
         "AGENTCHECK OK: collector alive; 1 service fresh | services=1",
     );
     assert!(line.contains(" web_weight=73%;;;0 "), "{line}");
-    let detailed = said(&scene.run(&["status", "web"]));
+    let detailed = said(&run(&scene, &["status", "web"]));
     assert!(
         detailed.contains("app: ok, HTTP status 200, in "),
         "{detailed}"
     );
     let json: serde_json::Value =
-        serde_json::from_slice(&scene.run(&["status", "--json"]).stdout).unwrap();
+        serde_json::from_slice(&run(&scene, &["status", "--json"]).stdout).unwrap();
     assert_eq!(json["services"]["web"]["percent"], 73);
-    let unknown = scene.run(&["status", "wbe"]);
+    let unknown = run(&scene, &["status", "wbe"]);
     assert_eq!(unknown.status.code(), Some(1));
     assert_eq!(
         said(&unknown),
         "agentcheck: there is no service wbe; there is web\n"
     );
-    let unknown = scene.run(&["status", "--check", "wbe"]);
+    let unknown = run(&scene, &["status", "--check", "wbe"]);
     assert_eq!(unknown.status.code(), Some(3));
 
-    scene.application.dies();
-    let line = scene.wait_for_check(1, "AGENTCHECK WARNING: ");
+    scene.application().dies();
+    let line = wait_for_check(&scene, 1, "AGENTCHECK WARNING: ");
     assert!(
         line.contains("web cannot be decided: app refused"),
         "{line}"
     );
     assert!(line.contains("source app fails: refused"), "{line}");
-    let explained = scene.explain();
+    let explained = explain(&scene);
     assert!(
         explained.contains("\nfailure    app refused; on_failure answers\n"),
         "{explained}"
     );
 
-    scene.application.revive();
-    scene.application.reports(1890, "maint");
-    scene.wait_for_check(2, "AGENTCHECK CRITICAL: web is taken out: stopped 100%");
-    scene.application.reports(1890, "ok");
-    scene.wait_for_check(0, "OK");
+    scene.application().revive();
+    scene.application().reports(1890, "maint");
+    wait_for_check(
+        &scene,
+        2,
+        "AGENTCHECK CRITICAL: web is taken out: stopped 100%",
+    );
+    scene.application().reports(1890, "ok");
+    wait_for_check(&scene, 0, "OK");
 
-    scene.collector.kill();
-    let gone = scene.wait_for_status("collector: not running");
+    scene.kill();
+    let gone = wait_for_status(&scene, "collector: not running");
     assert!(gone.contains("up 73%"), "{gone}");
-    scene.wait_for_check(2, "no collector: it has ended; web is stale for");
-    let stale = said(&scene.run(&["status"]));
+    wait_for_check(&scene, 2, "no collector: it has ended; web is stale for");
+    let stale = said(&run(&scene, &["status"]));
     assert!(stale.contains("s stale"), "{stale}");
     // Another one goes on.
-    scene.collector = start(&scene.scratch, &scene.configuration, &scene.states);
-    scene.wait_for_status("collector: alive");
-    scene.collector.signal(Signal::TERM);
-    assert!(scene.collector.wait_for_exit().success());
-    scene.wait_for_check(2, "no collector: it has ended");
+    scene.start();
+    wait_for_status(&scene, "collector: alive");
+    scene.process().signal(Signal::TERM);
+    assert!(scene.process().wait_for_exit().success());
+    wait_for_check(&scene, 2, "no collector: it has ended");
 }
 
 #[test]
 fn silent_and_of_another_boot_and_unreadable() {
-    let mut scene = Scene::new("seeing-silent", "fresh_for = \"10m\"");
-    scene.collector.signal(Signal::STOP);
-    let silent = scene.wait_for_status("collector: silent");
+    let mut scene = started("seeing-silent", "fresh_for = \"10m\"");
+    scene.process().signal(Signal::STOP);
+    let silent = wait_for_status(&scene, "collector: silent");
     assert!(silent.contains("up 73%"), "{silent}");
-    scene.wait_for_check(1, "WARNING: collector silent for");
-    scene.collector.kill();
+    wait_for_check(&scene, 1, "WARNING: collector silent for");
+    scene.kill();
 
     let status = scene.states.path().join("status.json");
     let written = std::fs::read_to_string(&status).unwrap();
     std::fs::write(&status, "{").unwrap();
-    let output = scene.run(&["status"]);
+    let output = run(&scene, &["status"]);
     assert_eq!(output.status.code(), Some(1));
     let text = said(&output);
     assert!(
         text.contains("up 73%") && text.contains("status.json is no account"),
         "{text}"
     );
-    assert_eq!(scene.run(&["status", "--check"]).status.code(), Some(3));
+    assert_eq!(run(&scene, &["status", "--check"]).status.code(), Some(3));
 
     let boot = boot_id().to_string();
     let other = boot.replace(|digit: char| digit.is_ascii_hexdigit(), "7");
@@ -212,13 +180,14 @@ fn silent_and_of_another_boot_and_unreadable() {
         now()
     );
     scene.states.holds("web", file.as_bytes());
-    let text = said(&scene.run(&["status"]));
+    let text = said(&run(&scene, &["status"]));
     assert!(
         text.contains("collector: not running: the last account is of another boot"),
         "{text}"
     );
     assert!(text.contains("other-boot:web (changes nothing)"), "{text}");
-    scene.wait_for_check(
+    wait_for_check(
+        &scene,
         2,
         "no collector since the boot; web is frozen: other-boot:web",
     );
@@ -236,9 +205,9 @@ fn silent_and_of_another_boot_and_unreadable() {
 
 #[test]
 fn explained_with_and_without_a_collector() {
-    let mut scene = Scene::new("seeing-why", "smooth = \"5s\"\nfloor = 2");
+    let mut scene = started("seeing-why", "smooth = \"5s\"\nfloor = 2");
     let explained = wait_for("the collector to say the same", || {
-        let explained = scene.explain();
+        let explained = explain(&scene);
         if explained.contains("collector  says the same") {
             Ok(explained)
         } else {
@@ -261,7 +230,7 @@ fn explained_with_and_without_a_collector() {
             "{expected}\n--- in\n{explained}"
         );
     }
-    scene.collector.kill();
+    scene.kill();
     let files = || {
         let entries = std::fs::read_dir(scene.states.path())
             .unwrap()
@@ -274,19 +243,15 @@ fn explained_with_and_without_a_collector() {
         entries
     };
     let before = files();
-    assert!(
-        scene
-            .explain()
-            .contains("memory   left behind by a collector that has ended")
-    );
+    assert!(explain(&scene).contains("memory   left behind by a collector that has ended"));
     assert_eq!(files(), before);
     for (name, _) in before {
         std::fs::remove_file(scene.states.path().join(name)).unwrap();
     }
     scene
-        .application
+        .application()
         .answers(200, r#"{"msg-per-second": 0, "state": "\u001b[31m\n"}"#);
-    let explained = scene.explain();
+    let explained = explain(&scene);
     assert!(
         explained.contains("memory   none: no collector tells"),
         "{explained}"

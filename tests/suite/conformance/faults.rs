@@ -7,7 +7,7 @@ use agentcheck_tests::conformance::expected::{Expected, down, running};
 use agentcheck_tests::haproxy::{Backend, Haproxy, Server};
 use agentcheck_tests::listener::Listener;
 use agentcheck_tests::processes::{Running, program, wait_for_growth, wait_until};
-use agentcheck_tests::raw_probe::{Heard, probe};
+use agentcheck_tests::raw_probe::{Received, probe};
 use agentcheck_tests::responder::{Loop, arguments, one_shot};
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::{StateDirectory, boot_id, now};
@@ -292,7 +292,7 @@ fn f05_the_reply_is_all_that_is_on_the_wire() {
         for address in [agent.address(), addresses[0]] {
             for sent in [&b""[..], b"web\n", &[b'x'; 14_000]] {
                 let heard = probe(address, sent).unwrap();
-                assert_eq!(heard, Heard::line(&format!("{word}:web")), "{address}");
+                assert_eq!(heard, Received::line(&format!("{word}:web")), "{address}");
             }
         }
     };

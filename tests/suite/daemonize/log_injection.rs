@@ -1,9 +1,8 @@
 //! Applications that send what a terminal, a log or the journal could take for something else.
 
-use agentcheck_tests::collector::Collector;
 use agentcheck_tests::processes::wait_until;
+use agentcheck_tests::scene::Scene;
 use agentcheck_tests::scratch::Scratch;
-use agentcheck_tests::state::StateDirectory;
 use agentcheck_tests::systemd::{Systemd, installed};
 use std::path::Path;
 
@@ -61,10 +60,9 @@ description = "{{app.json.state}}"
 
 #[test]
 fn no_line_of_a_log_is_anothers() {
-    let scratch = Scratch::new("forged");
-    let states = StateDirectory::at(scratch.directory("state"));
-    let configuration = scratch.write("agentcheck.toml", configuration(&scratch.directory("app")));
-    let mut collector = Collector::start(&scratch, "collector", &configuration, &states);
+    let mut scene = Scene::with("forged", |scene| {
+        configuration(&scene.scratch.directory("app"))
+    });
     // As far as its second line, escaped: what came is there.
     let all = [
         "source failing: ",
@@ -73,10 +71,10 @@ fn no_line_of_a_log_is_anothers() {
         "web: ",
     ];
     wait_until("all that is told", || {
-        let log = collector.process().log();
+        let log = scene.process().log();
         all.iter().all(|text| log.contains(text))
     });
-    let log = collector.process().log();
+    let log = scene.process().log();
     let forged = log
         .lines()
         .filter(|line| line.contains("<0>forged"))

@@ -1,66 +1,49 @@
 //! The field's known cases, each once on a real `HAProxy`: the shipped example, its application's address
 //! apart, moves a server as its README says.
 
-use super::host::{Host as _, Plain, Setting};
 use super::server_states::up;
-use agentcheck_tests::address::Block;
+use super::started;
 use agentcheck_tests::application::Application;
 use agentcheck_tests::binaries::workspace;
-use agentcheck_tests::haproxy::{Backend, Haproxy, Seen, Server};
-use agentcheck_tests::scratch::Scratch;
+use agentcheck_tests::haproxy::{Backend, Seen, Server};
+use agentcheck_tests::scene::Scene;
 
 const BACKEND: &str = "farm";
 
 /// One example at work: its application, its collector, and a balancer that asks for one of its services.
 struct Example {
-    haproxy: Haproxy,
-    _host: Plain,
-    application: Application,
     /// Where the sessions and the health checks go: the port is always healthy.
     _site: Application,
-    _block: Block,
-    _scratch: Scratch,
+    scene: Scene,
 }
 
 impl Example {
     /// `answer` is what the application answers at first; `more` is whatever else is on the server's line.
     fn start(case: &str, service: &str, answer: &str, more: &str) -> Self {
-        let scratch = Scratch::new(case);
-        let block = Block::claim();
-        let application = Application::start(block.address(8081), 0);
+        let mut scene = Scene::new(case);
+        let site = Application::start(scene.block.address(8080), 0);
+        let application = scene.serve(0);
         application.answers(200, answer);
-        let site = Application::start(block.address(8080), 0);
         let file = workspace().join(format!("examples/{case}/agentcheck.toml"));
         let text = std::fs::read_to_string(&file).unwrap();
         assert!(text.contains("127.0.0.1:8081"), "{text}");
         let text = text.replace("127.0.0.1:8081", &application.address().to_string());
-        let host = Plain::start(
-            &Setting {
-                scratch: &scratch,
-                block: &block,
-                configuration: &text,
-            },
-            None,
-        );
+        scene.configure(&text);
+        let mut scene = started(scene, None);
         let server = Server {
             more: more.to_owned(),
-            ..Server::new("one", site.address(), host.agent())
+            ..Server::new("one", site.address(), scene.agent)
                 .sending(&format!("{service}\\n"))
                 .checked()
         };
-        let haproxy = Haproxy::start(&scratch, &[Backend::new(BACKEND, vec![server])]);
-        Self {
-            haproxy,
-            _host: host,
-            application,
-            _site: site,
-            _block: block,
-            _scratch: scratch,
-        }
+        scene.balance(&[Backend::new(BACKEND, vec![server])]);
+        Self { _site: site, scene }
     }
 
     fn wait_for(&self, what: &str, wanted: impl Fn(&Seen) -> bool) -> Seen {
-        self.haproxy.wait_for_server(BACKEND, "one", what, wanted)
+        self.scene
+            .haproxy()
+            .wait_for_server(BACKEND, "one", what, wanted)
     }
 
     /// Waits until the server is down by the agent's word, for this reason. All of it is waited for: the two
@@ -84,28 +67,28 @@ impl Example {
 #[test]
 fn herald_s_readme() {
     let messages = |number: u32| format!("{{\"msg-per-second\": {number}}}");
-    let example = Example::start("herald", "web", &messages(1890), "");
+    let mut example = Example::start("herald", "web", &messages(1890), "");
     example.wait_until_up(73, "msg-per-second=1890");
-    example.application.answers(200, &messages(3500));
+    example.scene.application().answers(200, &messages(3500));
     example.wait_until_up(50, "msg-per-second=3500");
     // Beyond its limit, and never out.
-    example.application.answers(200, &messages(9000));
+    example.scene.application().answers(200, &messages(9000));
     example.wait_until_up(1, "msg-per-second=9000");
 }
 
 #[test]
 fn a_worker_queue_behind_a_healthy_port() {
     let queue = |waiting: u32| format!("{{\"active\": 64, \"waiting\": {waiting}}}");
-    let example = Example::start("worker-queue", "web", &queue(12), "");
+    let mut example = Example::start("worker-queue", "web", &queue(12), "");
     example.wait_until_up(54, "queue.waiting=12");
-    example.application.answers(200, &queue(873));
+    example.scene.application().answers(200, &queue(873));
     example.wait_until_up(0, "873 waiting");
-    example.application.answers(200, &queue(6044));
+    example.scene.application().answers(200, &queue(6044));
     example.wait_until_down("6044 waiting");
     // Out until the queue is nearly empty, and then back at once.
-    example.application.answers(200, &queue(130));
+    example.scene.application().answers(200, &queue(130));
     example.wait_until_down("130 waiting");
-    example.application.answers(200, &queue(0));
+    example.scene.application().answers(200, &queue(0));
     example.wait_until_up(66, "queue.waiting=0");
 }
 
@@ -113,14 +96,14 @@ fn a_worker_queue_behind_a_healthy_port() {
 fn healthz_to_up_and_down() {
     let mut example = Example::start("healthz", "web", "ok", "");
     example.wait_for("up", |seen| up(100).fit(seen));
-    example.application.answers(503, "draining");
+    example.scene.application().answers(503, "draining");
     example.wait_until_down("healthz status");
-    example.application.answers(200, "ok");
+    example.scene.application().answers(200, "ok");
     example.wait_for("up again", |seen| up(100).fit(seen));
-    example.application.dies();
+    example.scene.application().dies();
     example.wait_until_down("healthz refused");
-    example.application.hangs();
-    example.application.revive();
+    example.scene.application().hangs();
+    example.scene.application().revive();
     example.wait_until_down("healthz timeout");
 }
 
@@ -131,10 +114,10 @@ fn maxconn() {
     let constant = Example::start("maxconn", "web", &workers(16), "maxconn 200");
     constant.wait_for("slim 30", limited(30));
 
-    let pool = Example::start("maxconn", "pool", &workers(16), "maxconn 200");
+    let mut pool = Example::start("maxconn", "pool", &workers(16), "maxconn 200");
     pool.wait_for("slim 32", limited(32));
-    pool.application.answers(200, &workers(0));
+    pool.scene.application().answers(200, &workers(0));
     pool.wait_for("slim 1: 0 would be no limit", limited(1));
-    pool.application.answers(200, &workers(100));
+    pool.scene.application().answers(200, &workers(100));
     pool.wait_for("slim 200", limited(200));
 }

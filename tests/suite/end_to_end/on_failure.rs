@@ -2,14 +2,12 @@
 //! is, and never by a fresher look from another source: the processor, which stands beside it in one
 //! kind of services in the weight, and in the other in a last rule that always holds.
 
-use agentcheck_tests::address::Block;
 use agentcheck_tests::application::Application;
-use agentcheck_tests::collector::{Collector, Plan};
+use agentcheck_tests::collector::Plan;
 use agentcheck_tests::prober::Prober;
 use agentcheck_tests::raw_probe::probe;
-use agentcheck_tests::responder::Loop;
-use agentcheck_tests::scratch::Scratch;
-use agentcheck_tests::state::{StateDirectory, now};
+use agentcheck_tests::scene::Scene;
+use agentcheck_tests::state::now;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -97,22 +95,20 @@ line = "up 73%"
 
 #[test]
 fn an_application_that_fails_is_answered_as_configured() {
-    let scratch = Scratch::new("failures");
-    let block = Block::claim();
-    let mut application = Application::start(block.address(8081), 1890);
-    let states = StateDirectory::at(scratch.directory("state"));
-    let configuration = scratch.write("agentcheck.toml", configuration(&application));
-    let mut collector = Collector::start(&scratch, "collector", &configuration, &states);
+    let mut scene = Scene::new("failures");
+    let mut application = Application::start(scene.block.address(8081), 1890);
+    scene.configure(&configuration(&application));
+    scene.start();
+    scene.respond(&["--ask"]);
+    let agent = scene.agent;
     let services = services();
     let mut wait_for_all = |what: &dyn Fn(&Service, &Plan) -> bool| {
         for service in &services {
-            collector.wait_for_plan(&states, &service.name, |plan| what(service, plan));
+            scene.wait_for_plan(&service.name, |plan| what(service, plan));
         }
     };
     let healthy = |service: &Service, plan: &Plan| plan.fresh.starts_with(service.healthy);
     wait_for_all(&healthy);
-    let agent = block.agent();
-    let _responder = Loop::start(&scratch, &states, &["--ask"], &[agent]);
     let probers: Vec<_> = services
         .iter()
         .map(|service| {

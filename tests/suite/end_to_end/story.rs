@@ -8,7 +8,7 @@
 //! floor when its collector is gone. Two more servers of `web` were taken out by an operator, one drained
 //! and one in maintenance.
 
-use super::host::{Host, Setting};
+use super::Host;
 use super::server_states::{DRAINING, FULL, Looks, STATES, State, WEIGHT, up, way};
 use agentcheck_common::BootTime;
 use agentcheck_tests::address::Block;
@@ -17,6 +17,7 @@ use agentcheck_tests::collector::{Herald, Plan};
 use agentcheck_tests::haproxy::{Backend, Haproxy, Seen, Server};
 use agentcheck_tests::prober::{Prober, Sample};
 use agentcheck_tests::raw_probe::probe;
+use agentcheck_tests::scene::Scene;
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::now;
 use std::collections::BTreeSet;
@@ -42,7 +43,7 @@ pub(crate) struct Story<H> {
 
 impl<H: Host> Story<H> {
     /// Both applications idle, both servers at full weight.
-    pub(crate) fn begin(test: &str, host: impl FnOnce(&Setting<'_>) -> H) -> Self {
+    pub(crate) fn begin(test: &str, host: impl FnOnce(Scene) -> H) -> Self {
         let scratch = Scratch::new(test);
         let block = Block::claim();
         let web = Application::start(block.address(8081), 0);
@@ -57,11 +58,9 @@ impl<H: Host> Story<H> {
                 ..Herald::new("owned", &owned.url())
             },
         ];
-        let host = host(&Setting {
-            scratch: &scratch,
-            block: &block,
-            configuration: &Herald::configuration(&services),
-        });
+        let scene = Scene::new(test);
+        scene.configure(&Herald::configuration(&services));
+        let host = host(scene);
         let server = |name: &str, service: &str| {
             Server::new(name, site.address(), host.agent())
                 .sending(&format!("{service}\\n"))

@@ -1,10 +1,11 @@
 //! The story under a real systemd, with the units that ship, as `make install` puts them: the accept
 //! loop and the process per connection, and the collector's own unit, which brings it back.
 
-use super::host::{Host, Setting};
+use super::Host;
 use super::story::{Story, each};
 use agentcheck_tests::address::is_listening;
 use agentcheck_tests::processes::{wait_for, wait_until};
+use agentcheck_tests::scene::Scene;
 use agentcheck_tests::state::StateDirectory;
 use agentcheck_tests::systemd::{Systemd, installed};
 use std::net::SocketAddr;
@@ -17,31 +18,35 @@ struct Booted {
     systemd: Systemd,
     states: StateDirectory,
     agent: SocketAddr,
+    // Its directory and addresses.
+    _scene: Scene,
 }
 
 impl Booted {
     /// Boots with the product installed; `socket` is the socket unit that is started.
-    fn start(setting: &Setting<'_>, socket: &str) -> Self {
-        let agent = setting.block.agent();
-        let tree = installed(setting.scratch);
+    fn start(scene: Scene, socket: &str) -> Self {
+        let agent = scene.agent;
+        let tree = installed(&scene.scratch);
         let write = |path: &str, text: &str| {
             let path = tree.join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         };
-        write("etc/agentcheck/agentcheck.toml", setting.configuration);
+        let configuration = std::fs::read_to_string(&scene.configuration).unwrap();
+        write("etc/agentcheck/agentcheck.toml", &configuration);
         // The one thing that an operator changes, in the way that the unit documents.
         write(
             &format!("etc/systemd/system/{socket}.d/address.conf"),
             &format!("[Socket]\nListenStream=\nListenStream={agent}\n"),
         );
-        let systemd = Systemd::boot(setting.scratch, &tree);
+        let systemd = Systemd::boot(&scene.scratch, &tree);
         systemd.run(&["systemctl", "start", socket, COLLECTOR]);
         wait_until(format_args!("{socket} to listen"), || is_listening(agent));
         Self {
             states: StateDirectory::at(systemd.path("/run/agentcheck")),
             systemd,
             agent,
+            _scene: scene,
         }
     }
 
@@ -82,7 +87,7 @@ fn with_the_shipped_units() {
 }
 
 fn play(test: &str, socket: &str) {
-    let mut story = Story::begin(test, |setting| Booted::start(setting, socket));
+    let mut story = Story::begin(test, |scene| Booted::start(scene, socket));
     story.the_whole();
     the_unit_brings_it_back(&story);
     the_unit_makes_its_directory_again(&story);

@@ -1,16 +1,12 @@
 //! Applications that hang, drip a byte at a time, flood, redirect for ever or close half-way, by http, tcp and
 //! command: each fails with its reason, and none delays, or is taken for, the one beside it that lives.
 
-use agentcheck_tests::address::Block;
 use agentcheck_tests::application::Application;
-use agentcheck_tests::collector::Collector;
-use agentcheck_tests::haproxy::{Backend, Haproxy, Server};
+use agentcheck_tests::haproxy::{Backend, Seen, Server};
 use agentcheck_tests::listener::Listener;
 use agentcheck_tests::prober::Prober;
 use agentcheck_tests::raw_probe::probe;
-use agentcheck_tests::responder::Loop;
-use agentcheck_tests::scratch::Scratch;
-use agentcheck_tests::state::{StateDirectory, now};
+use agentcheck_tests::scene::Scene;
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -97,16 +93,14 @@ const BY_COMMAND: [(&str, &str, &str); 6] = [
 
 #[test]
 fn applications_that_do_everything_wrong() {
-    let scratch = Scratch::new("applications");
-    let block = Block::claim();
-    let states = StateDirectory::at(scratch.directory("state"));
-    let live = Application::start(block.address(8081), 1890);
+    let mut scene = Scene::new("applications");
+    let live = Application::start(scene.block.address(8081), 1890);
     let mut text = format!(
         "[source.live.http]\nurl = \"{}\"\nformat = \"json\"\nevery = \"100ms\"\ntimeout = \"10s\"\n\
          [service.live]\nweight = \"headroom(live.json['msg-per-second'], 7000)\"\n",
         live.url()
     );
-    let mut doors = Vec::new();
+    let mut listeners = Vec::new();
     let mut expected = Vec::new();
     let mut service = |text: &mut String, name: &str, weight: &str, line: &str| {
         let _ = writeln!(
@@ -117,8 +111,8 @@ fn applications_that_do_everything_wrong() {
         expected.push((name.to_owned(), line.to_owned()));
     };
     for (name, answer, why) in BY_HTTP {
-        let address = block.address(8081);
-        doors.push(application(address, answer));
+        let address = scene.block.address(8081);
+        listeners.push(application(address, answer));
         let _ = writeln!(
             text,
             "[source.{name}.http]\nurl = \"http://{address}/\"\nformat = \"number\""
@@ -143,7 +137,7 @@ fn applications_that_do_everything_wrong() {
         );
     }
     // A queue of connections that nobody takes: the first few fill it.
-    let full = block.address(8081);
+    let full = scene.block.address(8081);
     let queue = TcpListener::bind(full).unwrap();
     rustix::net::listen(&queue, 0).unwrap();
     let _waiting: Vec<_> = (0..4)
@@ -152,18 +146,18 @@ fn applications_that_do_everything_wrong() {
     let _ = writeln!(text, "[source.full.tcp]\naddress = \"{full}\"");
     service(&mut text, "full", "full.ok ? 100 : 1", "up 1%");
 
-    let configuration = scratch.write("agentcheck.toml", text);
-    let mut collector = Collector::start(&scratch, "collector", &configuration, &states);
-    collector.wait_for_plan(&states, "live", |plan| plan.fresh.starts_with("up 73% "));
-    let agent = block.agent();
-    let _responder = Loop::start(&scratch, &states, &["live"], &[agent]);
+    scene.configure(&text);
+    scene.start();
+    scene.wait_for_reply("live", "up 73% ");
+    scene.respond(&["live"]);
+    let agent = scene.agent;
     let server = Server::new("live", live.address(), agent);
-    let haproxy = Haproxy::start(&scratch, &[Backend::new("f", vec![server])]);
+    scene.balance(&[Backend::new("f", vec![server])]);
     let prober = Prober::start(Duration::from_millis(5), move || probe(agent, b""));
 
     for (name, line) in &expected {
-        collector.wait_for_plan(&states, name, |plan| plan.fresh.starts_with(line));
-        let log = collector.process().log();
+        scene.wait_for_plan(name, |plan| plan.fresh.starts_with(line));
+        let log = scene.process().log();
         let told = log
             .lines()
             .find(|told| told.contains(&format!("source {name}: ")));
@@ -176,12 +170,13 @@ fn applications_that_do_everything_wrong() {
     for (messages, weight) in [(700, 90), (3500, 50), (1890, 73)] {
         live.wait_for_requests(10);
         live.reports(messages, "ok");
-        haproxy.wait_for_server("f", "live", "its own weight", |seen| seen.weight == weight);
+        let own = |seen: &Seen| seen.weight == weight;
+        scene
+            .haproxy()
+            .wait_for_server("f", "live", "its own weight", own);
     }
     for (name, line) in &expected {
-        let after = now();
-        let plan = collector.wait_for_plan(&states, name, |plan| plan.from > after);
-        assert!(plan.fresh.starts_with(line), "{plan:?}");
+        scene.check_next_reply(name, line);
     }
     let samples = prober.samples();
     for sample in &samples {

@@ -1,43 +1,33 @@
 //! Those that the collector tells of itself do not listen: whoever keeps its log, and the service manager. No reply
 //! waits for them.
 
-use agentcheck_tests::collector::Collector;
 use agentcheck_tests::processes::{run, wait_until};
-use agentcheck_tests::scratch::Scratch;
-use agentcheck_tests::state::{StateDirectory, now};
+use agentcheck_tests::scene::{Scene, wrap};
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
 use std::process::Command;
 
-/// A service `web` by a number in a file.
-fn configured(scratch: &Scratch) -> PathBuf {
-    let text = format!(
-        "[source.load.file]\npath = {:?}\nformat = \"number\"\nevery = \"100ms\"\n\
-         [service.web]\nweight = \"100 - load.value\"\n",
-        scratch.write("load", "20")
-    );
-    scratch.write("agentcheck.toml", text)
+/// A service `web` by a number in a file. The collector does not run yet.
+fn scene(test: &str) -> Scene {
+    let scene = Scene::new(test);
+    let text = scene.number("load", "20") + "[service.web]\nweight = \"100 - load.value\"\n";
+    scene.configure(&text);
+    scene
 }
 
-/// Fresh replies, several times.
-fn goes_on(collector: &mut Collector, states: &StateDirectory) {
+/// Waits for fresh replies, several times.
+fn replies_continue(scene: &mut Scene) {
     for _ in 0..3 {
-        let after = now();
-        collector.wait_for_plan(states, "web", |plan| {
-            plan.from > after && plan.fresh.starts_with("up 80% # load=20")
-        });
+        scene.wait_for_new_reply("web", "up 80% # load=20");
     }
 }
 
 #[test]
 fn nobody_reads_the_log() {
-    let scratch = Scratch::new("unread");
-    let states = StateDirectory::at(scratch.directory("state"));
-    let configuration = configured(&scratch);
-    let fifo = scratch.file("fifo");
+    let mut scene = scene("unread");
+    let fifo = scene.scratch.file("fifo");
     run(Command::new("mkfifo").arg(&fifo));
     let mut options = OpenOptions::new();
     let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap();
@@ -45,14 +35,10 @@ fn nobody_reads_the_log() {
     let mut pipe = options.open(&fifo).unwrap();
     while pipe.write(&[b'x'; 4096]).is_ok() {}
 
-    let asked = Collector::command(&configuration, &states);
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", "exec 2<>\"$0\"; exec \"$@\""])
-        .arg(&fifo);
-    command.arg(asked.get_program()).args(asked.get_args());
-    let mut collector = Collector::start_by(&scratch, "collector", &mut command);
-    goes_on(&mut collector, &states);
+    let name = fifo.to_str().unwrap();
+    let shell = ["-c", "exec 2<>\"$0\"; exec \"$@\"", name];
+    scene.start_as("collector", |command| wrap(command, "sh", &shell));
+    replies_continue(&mut scene);
 
     // Somebody reads, and hears of it with the next line.
     let mut log = String::new();
@@ -64,7 +50,7 @@ fn nobody_reads_the_log() {
     };
     read(&mut log);
     assert!(!log.contains("agentcheck"));
-    fs::remove_file(scratch.file("load")).unwrap();
+    fs::remove_file(scene.scratch.file("load")).unwrap();
     wait_until("a line of the log", || {
         read(&mut log);
         log.contains("agentcheck: warn: source load: missing: ")
@@ -77,10 +63,8 @@ fn nobody_reads_the_log() {
 
 #[test]
 fn the_service_manager_does_not_read() {
-    let scratch = Scratch::new("manager");
-    let states = StateDirectory::at(scratch.directory("state"));
-    let configuration = configured(&scratch);
-    let path = scratch.file("notify");
+    let mut scene = scene("manager");
+    let path = scene.scratch.file("notify");
     let manager = UnixDatagram::bind(&path).unwrap();
     manager.set_nonblocking(true).unwrap();
     let other = UnixDatagram::unbound().unwrap();
@@ -92,12 +76,12 @@ fn the_service_manager_does_not_read() {
     };
     assert_eq!(full.kind(), ErrorKind::WouldBlock);
 
-    let mut command = Collector::command(&configuration, &states);
-    command.env("NOTIFY_SOCKET", &path);
-    let mut collector = Collector::start_by(&scratch, "collector", &mut command);
+    scene.start_as("collector", |command| {
+        command.env("NOTIFY_SOCKET", &path);
+    });
     let deaf = "the service manager does not read what it is told";
-    collector.process().wait_for_log(deaf);
-    goes_on(&mut collector, &states);
+    scene.wait_for_log(deaf);
+    replies_continue(&mut scene);
 
     let mut told = String::new();
     wait_until("all that it is told", || {
@@ -111,6 +95,6 @@ fn the_service_manager_does_not_read() {
             .all(|text| told.contains(text))
     });
     let again = "the service manager reads again what it is told";
-    collector.process().wait_for_log(again);
-    goes_on(&mut collector, &states);
+    scene.wait_for_log(again);
+    replies_continue(&mut scene);
 }

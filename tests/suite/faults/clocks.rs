@@ -1,15 +1,14 @@
 //! The wall clock is set by a year, the machine is suspended, the collector is stopped: replies go by a clock
 //! that nobody can set, and that goes on in a suspend.
 
-use super::scene::Scene;
 use agentcheck_tests::binaries;
-use agentcheck_tests::collector::Collector;
 use agentcheck_tests::prober::Prober;
 use agentcheck_tests::processes::{output, program, run, wait_for, wait_until};
-use agentcheck_tests::raw_probe::{End, Heard};
+use agentcheck_tests::raw_probe::{End, Received};
 use agentcheck_tests::responder::arguments;
+use agentcheck_tests::scene::Scene;
 use agentcheck_tests::scratch::Scratch;
-use agentcheck_tests::state::{StateDirectory, now};
+use agentcheck_tests::state::now;
 use rustix::process::Signal;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -50,7 +49,8 @@ impl Clock {
 fn the_wall_clock_is_set_by_a_year() {
     let lent = Scratch::new("clock");
     let mut clock = None;
-    let mut scene = Scene::unhurried("wall", |command| clock = Some(Clock::of(&lent, command)));
+    let mut scene =
+        Scene::counting_slowly("wall", |command| clock = Some(Clock::of(&lent, command)));
     let clock = clock.unwrap();
     for (count, offset, told) in [
         (1, "+1y", "the wall clock was set forward by "),
@@ -58,91 +58,44 @@ fn the_wall_clock_is_set_by_a_year() {
         (2, "+0", "the wall clock was set forward by "),
     ] {
         clock.is_off_by(offset);
-        scene.wait_for_lines(count, told);
+        scene.process().wait_for_lines(count, told);
         scene.wait_for_fresh();
     }
     let judged = scene.ends_well("the wall clock set by a year");
     assert_eq!((judged.stale, judged.frozen), (0, 0), "{judged:?}");
 }
 
-/// A collector over a file with a number, and overrides.
-struct Desk {
-    collector: Collector,
-    states: StateDirectory,
-    configuration: PathBuf,
-    clock: Clock,
-    _scratch: Scratch,
-}
-
-impl Desk {
-    fn new(test: &str) -> Self {
-        let scratch = Scratch::new(test);
-        let states = StateDirectory::at(scratch.directory("state"));
-        fs::create_dir_all(Collector::data(&states).join("overrides")).unwrap();
-        let text = format!(
-            "[source.load.file]\npath = {:?}\nformat = \"number\"\nevery = \"100ms\"\n\
-             [service.web]\nweight = \"100 - load.value\"\n",
-            scratch.write("load", "20")
-        );
-        let configuration = scratch.write("agentcheck.toml", text);
-        let mut command = Collector::command(&configuration, &states);
-        let clock = Clock::of(&scratch, &mut command);
-        let mut desk = Self {
-            collector: Collector::start_by(&scratch, "collector", &mut command),
-            states,
-            configuration,
-            clock,
-            _scratch: scratch,
-        };
-        desk.says("up 80% ");
-        desk
-    }
-
-    fn says(&mut self, beginning: &str) {
-        self.collector.wait_for_plan(&self.states, "web", |plan| {
-            plan.fresh.starts_with(beginning)
-        });
-    }
-
-    /// What is said stays so for some rounds.
-    fn goes_on_saying(&mut self, beginning: &str) {
-        for _ in 0..5 {
-            let after = now();
-            let plan = self
-                .collector
-                .wait_for_plan(&self.states, "web", |plan| plan.from > after);
-            assert!(plan.fresh.starts_with(beginning), "{plan:?}");
-        }
-    }
-
-    fn operator(&self, arguments: &[&str]) -> String {
-        run(&mut Collector::operator(
-            arguments,
-            &self.configuration,
-            &self.states,
-        ))
-    }
-}
-
 #[test]
 fn overrides_and_history_under_a_wall_clock_that_is_set() {
-    let mut desk = Desk::new("wall-overrides");
+    let lent = Scratch::new("clock");
+    let mut scene = Scene::new("wall-overrides");
+    let _ = scene.overrides();
+    let text = scene.number("load", "20") + "[service.web]\nweight = \"100 - load.value\"\n";
+    scene.configure(&text);
+    let mut clock = None;
+    scene.start_as("collector", |command| {
+        clock = Some(Clock::of(&lent, command))
+    });
+    let clock = clock.unwrap();
+    scene.wait_for_reply("web", "up 80% ");
     // What ends by a clock that nobody can set does so, wherever the wall clock is.
-    desk.operator(&["limit", "web", "--percent", "50", "--for", "1h"]);
-    desk.says("up 50% ");
+    scene.succeeds(&["limit", "web", "--percent", "50", "--for", "1h"]);
+    scene.wait_for_reply("web", "up 50% ");
     for offset in ["+1y", "-1y", "+0"] {
-        desk.clock.is_off_by(offset);
-        desk.goes_on_saying("up 50% ");
+        clock.is_off_by(offset);
+        for _ in 0..5 {
+            scene.check_next_reply("web", "up 50% ");
+        }
     }
-    desk.operator(&["resume", "web"]);
-    desk.says("up 80% ");
-    desk.operator(&["drain", "web", "--for", "3s"]);
-    desk.says("up 0% ");
-    desk.clock.is_off_by("-300d");
-    desk.says("up 80% ");
+    scene.succeeds(&["resume", "web"]);
+    scene.wait_for_reply("web", "up 80% ");
+    scene.succeeds(&["drain", "web", "--for", "3s"]);
+    scene.wait_for_reply("web", "up 0% ");
+    clock.is_off_by("-300d");
+    scene.wait_for_reply("web", "up 80% ");
 
     // (A weight that moves twice in ten seconds is no entry.) Entries stand in the order in which it happened, each at the time that the wall clock showed then.
-    let data = Collector::data(&desk.states);
+    let data = scene.data();
     let mut command = Command::new(binaries::collector());
     command
         .args(["history", "web", "--since", "360d", "--data-dir"])
@@ -173,31 +126,25 @@ fn eight_hours_later(path: &Path) -> Command {
 
 #[test]
 fn after_a_suspend_of_eight_hours() {
-    let scratch = Scratch::new("suspend");
-    let states = StateDirectory::at(scratch.directory("state"));
-    let text = format!(
-        "[source.load.file]\npath = {:?}\nformat = \"number\"\nevery = \"100ms\"\n\
-         [service.web]\nweight = \"100 - load.value\"\nstale = \"release\"\n\
-         release_after = \"5m\"\nrelease_over = \"10m\"\n",
-        scratch.write("load", "80")
-    );
-    let configuration = scratch.write("agentcheck.toml", text);
-    let mut collector = Collector::start(&scratch, "collector", &configuration, &states);
-    collector.wait_for_plan(&states, "web", |plan| {
-        plan.fresh.starts_with("up 20% # load=80")
+    let mut scene = Scene::with("suspend", |scene| {
+        scene.number("load", "80")
+            + "[service.web]\nweight = \"100 - load.value\"\nstale = \"release\"\n\
+               release_after = \"5m\"\nrelease_over = \"10m\"\n"
     });
+    scene.wait_for_reply("web", "up 20% # load=80");
+    let states = scene.states.clone();
     let later = || {
         let mut command = eight_hours_later(&binaries::responder());
         command.args(arguments(&states, &["web"]));
         let output = output(&mut command);
-        Heard {
+        Received {
             bytes: output.stdout,
             end: End::Eof,
         }
     };
     // The last stage: whoever wakes up later than all of them says so at once, before any collector does.
     assert_eq!(later().text(), "up 100% # stale, released\n");
-    collector.process().kill();
+    scene.kill();
     assert_eq!(later().text(), "up 100% # stale, released\n");
 
     // And the collector that wakes up to it takes it up within a poll.
@@ -206,25 +153,26 @@ fn after_a_suspend_of_eight_hours() {
         Prober::start(Duration::from_millis(20), move || {
             let mut command = eight_hours_later(&binaries::responder());
             let output = output(command.args(arguments(&states, &["web"])));
-            Ok(Heard {
+            Ok(Received {
                 bytes: output.stdout,
                 end: End::Eof,
             })
         })
     };
-    let asleep = Collector::command(&configuration, &states);
-    let mut command = eight_hours_later(Path::new(asleep.get_program()));
-    command.args(asleep.get_args());
-    let mut awake = Collector::start_by(&scratch, "awake", &mut command);
+    scene.start_as("awake", |command| {
+        let mut awake = eight_hours_later(Path::new(command.get_program()));
+        awake.args(command.get_args());
+        *command = awake;
+    });
     wait_until("the first reply after it", || {
         later().text() == "up 20% # load=80\n"
     });
     let before = now();
-    awake.wait_for_plan(&states, "web", |plan| {
+    scene.wait_for_plan("web", |plan| {
         plan.from > before.after(Duration::from_secs(28_000))
     });
     let log = wait_for("what it says at its start", || {
-        let log = awake.process().log();
+        let log = scene.process().log();
         let told = log
             .split_once("collecting: 1 source, 1 service, into ")
             .is_some_and(|(_, after)| after.contains("web: up 20% # load=80"));
@@ -245,13 +193,13 @@ fn after_a_suspend_of_eight_hours() {
 
 #[test]
 fn the_collector_is_stopped_for_longer_than_its_replies_are_good() {
-    let mut scene = Scene::new("stopped");
-    scene.collector.process().signal(Signal::STOP);
+    let mut scene = Scene::counting("stopped");
+    scene.process().signal(Signal::STOP);
     let stopped = now();
     scene.wait_for_stale();
     // For longer than is worth no line.
     wait_until("four seconds", || now().since(stopped).as_secs() >= 4);
-    scene.collector.process().signal(Signal::CONT);
+    scene.process().signal(Signal::CONT);
     scene.wait_for_log("the collector was held up for ");
     let judged = scene.ends_well("the collector stopped");
     assert!(judged.stale > 0 && judged.frozen == 0, "{judged:?}");

@@ -2,24 +2,14 @@
 //! connections does not rise.
 
 use agentcheck_tests::address::Block;
-use agentcheck_tests::application::Application;
-use agentcheck_tests::collector::{Collector, Herald};
+use agentcheck_tests::collector::Herald;
 use agentcheck_tests::haproxy::{Backend, Haproxy, Server};
-use agentcheck_tests::responder::Loop;
+use agentcheck_tests::scene::Scene;
 use agentcheck_tests::scratch::Scratch;
-use agentcheck_tests::state::StateDirectory;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
 const CONNECTIONS: u64 = 400;
-
-/// A server: the application, and what runs beside it.
-struct Host {
-    name: String,
-    _application: Application,
-    collector: Collector,
-    _responder: Loop,
-}
 
 #[test]
 fn the_share_of_a_server_without_collector_does_not_rise() {
@@ -27,11 +17,12 @@ fn the_share_of_a_server_without_collector_does_not_rise() {
     let block = Block::claim();
     let frontend = block.address(8080);
     let mut servers = Vec::new();
-    let mut hosts: Vec<Host> = (0..4)
+    let mut hosts: Vec<Scene> = (0..4)
         .map(|index| {
             let name = format!("server{index}");
-            let application = Application::start(block.address(8081), 5250);
-            let agent = block.agent();
+            let mut scene = Scene::new(&name);
+            let agent = scene.agent;
+            let application = scene.serve(5250);
             servers.push(Server::new(&name, application.address(), agent));
             let mut service = Herald::new("web", &application.url());
             service.fresh_for = "2s";
@@ -39,23 +30,18 @@ fn the_share_of_a_server_without_collector_does_not_rise() {
                 // What nobody should configure, to show that the count below would notice.
                 service.stale = "up 100%";
             }
-            let configuration =
-                scratch.write(&format!("{name}.toml"), Herald::configuration(&[service]));
-            let states = StateDirectory::at(scratch.directory(&name));
-            let collector = format!("collector-{name}");
-            Host {
-                collector: Collector::start(&scratch, &collector, &configuration, &states),
-                _responder: Loop::start(&scratch, &states, &["web"], &[agent]),
-                _application: application,
-                name,
-            }
+            scene.configure(&Herald::configuration(&[service]));
+            scene.start();
+            scene.respond(&["web"]);
+            scene
         })
         .collect();
     let mut backend = Backend::new("farm", servers);
     backend.frontend = Some(frontend);
     let haproxy = Haproxy::start(&scratch, &[backend]);
-    for host in &hosts {
-        haproxy.wait_for_server("farm", &host.name, "a quarter of its weight", |seen| {
+    for index in 0..hosts.len() {
+        let server = format!("server{index}");
+        haproxy.wait_for_server("farm", &server, "a quarter of its weight", |seen| {
             seen.weight == 25
         });
     }
@@ -64,7 +50,7 @@ fn the_share_of_a_server_without_collector_does_not_rise() {
     println!("of {CONNECTIONS} connections, all collectors alive: {before:?}");
     assert_even(&before);
 
-    hosts[0].collector.process().kill();
+    hosts[0].kill();
     haproxy.wait_for_server("farm", "server0", "the stale reply", |seen| {
         seen.agent_text.contains("stale")
     });
@@ -72,7 +58,7 @@ fn the_share_of_a_server_without_collector_does_not_rise() {
     println!("of {CONNECTIONS} connections, server0 stale: {after:?}");
     assert_even(&after);
 
-    hosts[1].collector.process().kill();
+    hosts[1].kill();
     haproxy.wait_for_server("farm", "server1", "all its weight", |seen| {
         seen.weight == 100
     });

@@ -1,27 +1,23 @@
 //! Sources that hang: they delay no other source, and no other service.
 
-use agentcheck_tests::address::Block;
 use agentcheck_tests::application::Application;
-use agentcheck_tests::collector::Collector;
 use agentcheck_tests::processes::{run, wait_until};
-use agentcheck_tests::scratch::Scratch;
-use agentcheck_tests::state::StateDirectory;
+use agentcheck_tests::scene::Scene;
 use std::process::Command;
 
 #[test]
 fn a_hung_source_delays_no_other() {
-    let scratch = Scratch::new("hung");
-    let block = Block::claim();
-    let states = StateDirectory::at(scratch.directory("state"));
+    let mut scene = Scene::new("hung");
+    let block = &scene.block;
     let live = Application::start(block.address(8081), 1890);
     let hung = Application::start(block.address(8081), 1890);
     hung.hangs();
     let dripping = Application::start(block.address(8081), 1890);
     // More bytes than a poll's whole timeout has room for, at 50 ms each.
     dripping.drips(1890, &"x".repeat(2_000));
-    let fifo = scratch.file("fifo");
+    let fifo = scene.scratch.file("fifo");
     run(Command::new("mkfifo").arg(&fifo));
-    let started = scratch.file("started");
+    let started = scene.scratch.file("started");
 
     let configuration = format!(
         r#"
@@ -78,9 +74,9 @@ on_failure = "floor"
         started = started.display(),
         fifo = fifo.display()
     );
-    let configuration = scratch.write("agentcheck.toml", configuration);
-    let mut collector = Collector::start(&scratch, "collector", &configuration, &states);
-    collector.wait_for_plan(&states, "live", |plan| plan.fresh.starts_with("up 73% "));
+    scene.configure(&configuration);
+    scene.start();
+    scene.wait_for_reply("live", "up 73% ");
     wait_until("the others to be asked", || {
         hung.requests() == 1 && dripping.requests() == 1 && started.exists()
     });
@@ -88,10 +84,10 @@ on_failure = "floor"
     for (messages, said) in [(700, "up 90% "), (3500, "up 50% "), (0, "up 100% ")] {
         live.wait_for_requests(10);
         live.reports(messages, "ok");
-        collector.wait_for_plan(&states, "live", |plan| plan.fresh.starts_with(said));
+        scene.wait_for_reply("live", said);
     }
     // A FIFO is no file to wait for: the poll fails at once.
-    let fifo = collector.wait_for_plan(&states, "fifo", |_| true);
+    let fifo = scene.wait_for_reply("fifo", "");
     assert_eq!(fifo.fresh, "up 1% # fifo other");
 
     // The live one was asked all the while in which the first poll of each of the others went on.
@@ -106,6 +102,6 @@ on_failure = "floor"
     assert_eq!(commands.lines().count(), 1);
     // And nobody has answered for them.
     for service in ["hung", "dripping", "asleep"] {
-        assert!(!states.file(service).exists(), "{service}");
+        assert!(!scene.states.file(service).exists(), "{service}");
     }
 }

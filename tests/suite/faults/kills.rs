@@ -12,7 +12,7 @@ use agentcheck_tests::counter_source::{Counter, Judged, MOST, configuration, jud
 use agentcheck_tests::haproxy::{Backend, Haproxy, Server};
 use agentcheck_tests::prober::Prober;
 use agentcheck_tests::processes::{wait_for, wait_until};
-use agentcheck_tests::raw_probe::{End, Heard, probe};
+use agentcheck_tests::raw_probe::{End, Received, probe};
 use agentcheck_tests::responder::{Loop, arguments};
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::{StateDirectory, now};
@@ -237,7 +237,7 @@ fn unknown_files(directory: &Path) -> BTreeSet<String> {
 }
 
 /// Starts the responder for one probe, on a socket, as a super-server does.
-fn one_shot(states: &StateDirectory) -> std::io::Result<Heard> {
+fn one_shot(states: &StateDirectory) -> std::io::Result<Received> {
     let (mut ours, theirs) = UnixStream::pair()?;
     let mut child = Command::new(binaries::responder())
         .args(arguments(states, &["tick"]))
@@ -253,7 +253,7 @@ fn one_shot(states: &StateDirectory) -> std::io::Result<Heard> {
     if !status.success() {
         return Err(std::io::Error::other(format!("it ended with {status}")));
     }
-    Ok(Heard {
+    Ok(Received {
         bytes,
         end: End::Eof,
     })

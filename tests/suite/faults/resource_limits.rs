@@ -1,10 +1,9 @@
 //! No more descriptors, no more threads: at the start that is said, and later it is a failure like others.
 
-use super::scene::Scene;
-use agentcheck_tests::collector::Collector;
+use agentcheck_tests::collector::Plan;
 use agentcheck_tests::processes::{program, run, wait_until};
-use agentcheck_tests::scratch::Scratch;
-use agentcheck_tests::state::{StateDirectory, now};
+use agentcheck_tests::scene::{Scene, wrap};
+use agentcheck_tests::state::now;
 use std::fs;
 use std::os::unix::fs::chown;
 use std::process::Command;
@@ -30,36 +29,31 @@ fn descriptors(pid: u32) -> usize {
 
 #[test]
 fn no_descriptors_at_the_start() {
-    let scratch = Scratch::new("few");
-    let states = StateDirectory::at(scratch.directory("state"));
+    let mut scene = Scene::new("few");
     let text = "[source.load.system]\nmetric = \"load\"\n[service.web]\nweight = \"headroom(load.value, 64)\"\n";
-    let configuration = scratch.write("agentcheck.toml", text);
+    scene.configure(text);
     let (mut refused, mut worked) = (0, 0);
     for most in 4..16 {
-        let asked = Collector::command(&configuration, &states);
-        let mut command = Command::new(program("prlimit", "util-linux"));
-        command
-            .arg(format!("--nofile={most}"))
-            .arg(asked.get_program())
-            .args(asked.get_args());
-        let mut collector = Collector::start_by(&scratch, &format!("most-{most}"), &mut command);
+        let prlimit = program("prlimit", "util-linux");
+        scene.start_as(&format!("most-{most}"), |command| {
+            wrap(command, prlimit, &[&format!("--nofile={most}")]);
+        });
         let before = now();
         // It says why it does not run, or it runs; it never runs and keeps silent.
         wait_until(
             format_args!("an end or a reply with {most} descriptors"),
             || {
-                !collector.process().is_running()
-                    || agentcheck_tests::collector::Plan::read(&states, "web")
-                        .is_ok_and(|plan| plan.from > before)
-                    || collector.process().log().contains("Too many open files")
+                !scene.process().is_running()
+                    || Plan::read(&scene.states, "web").is_ok_and(|plan| plan.from > before)
+                    || scene.process().log().contains("Too many open files")
             },
         );
-        if collector.process().is_running() {
+        if scene.process().is_running() {
             worked += 1;
             continue;
         }
-        let log = collector.process().log();
-        assert_eq!(collector.process().wait_for_exit().code(), Some(1), "{log}");
+        let log = scene.process().log();
+        assert_eq!(scene.process().wait_for_exit().code(), Some(1), "{log}");
         assert!(log.contains("Too many open files"), "{most}: {log}");
         assert!(!log.contains("panic"), "{log}");
         refused += 1;
@@ -72,8 +66,8 @@ fn no_descriptors_at_the_start() {
 
 #[test]
 fn no_descriptors_later() {
-    let mut scene = Scene::new("descriptors");
-    let pid = scene.collector.process().pid();
+    let mut scene = Scene::counting("descriptors");
+    let pid = scene.process().pid();
     limit(0, pid, "--nofile=3:4096");
     scene.wait_for_log("and the last one stands: Too many open files");
     scene.wait_for_log("source tick: ");
@@ -94,61 +88,47 @@ fn somebody() -> u32 {
 
 #[test]
 fn no_threads_and_no_processes() {
-    let scratch = Scratch::new("threads");
-    let states = StateDirectory::at(scratch.directory("state"));
+    let mut scene = Scene::new("threads");
     let user = somebody();
-    chown(states.path(), Some(user), Some(user)).unwrap();
-    let text = format!(
-        "[source.load.file]\npath = {:?}\nformat = \"number\"\nevery = \"100ms\"\n\
-         [source.said.command]\nargv = [\"/bin/echo\", \"30\"]\nformat = \"number\"\nevery = \"100ms\"\n\
-         [service.web]\nweight = \"100 - load.value\"\n[service.said]\nweight = \"said.value\"\n",
-        scratch.write("load", "20")
-    );
-    let configuration = scratch.write("agentcheck.toml", text);
-    let start = |name: &str, most: &str| {
-        let asked = Collector::command(&configuration, &states);
-        let mut command = as_user(user);
-        command
-            .arg("prlimit")
-            .arg(format!("--nproc={most}"))
-            .arg(asked.get_program())
-            .args(asked.get_args());
-        Collector::start_by(&scratch, name, &mut command)
+    chown(scene.states.path(), Some(user), Some(user)).unwrap();
+    let text = scene.number("load", "20")
+        + "[source.said.command]\nargv = [\"/bin/echo\", \"30\"]\nformat = \"number\"\nevery = \"100ms\"\n\
+         [service.web]\nweight = \"100 - load.value\"\n[service.said]\nweight = \"said.value\"\n";
+    scene.configure(&text);
+    let start = |scene: &mut Scene, name: &str, most: &str| {
+        scene.start_as(name, |command| {
+            let mut limited = as_user(user);
+            limited.arg("prlimit").arg(format!("--nproc={most}"));
+            limited.arg(command.get_program()).args(command.get_args());
+            *command = limited;
+        });
     };
     for (most, what) in [
         ("1", "no thread to compile on"),
         ("2", "no threads are to be had"),
         ("3", "no threads are to be had"),
     ] {
-        let mut collector = start(&format!("most-{most}"), most);
-        let status = collector.process().wait_for_exit();
-        let log = collector.process().log();
+        start(&mut scene, &format!("most-{most}"), most);
+        let status = scene.process().wait_for_exit();
+        let log = scene.process().log();
         assert_eq!(status.code(), Some(1), "{log}");
         let what = format!("{what}: Resource temporarily unavailable");
         assert!(log.contains(&what), "{most}: {log}");
         println!("at most {most}: {what}");
-        assert!(!states.file("web").exists());
+        assert!(!scene.states.file("web").exists());
     }
 
-    let mut collector = start("later", "64:64");
-    let said = |collector: &mut Collector, service: &str, beginning: &str| {
-        let after = now();
-        collector.wait_for_plan(&states, service, |plan| {
-            plan.from > after && plan.fresh.starts_with(beginning)
-        });
-    };
-    said(&mut collector, "web", "up 80% # load=20");
-    said(&mut collector, "said", "up 30% # said=30");
-    let pid = collector.process().pid();
+    start(&mut scene, "later", "64:64");
+    scene.wait_for_new_reply("web", "up 80% # load=20");
+    scene.wait_for_new_reply("said", "up 30% # said=30");
+    let pid = scene.process().pid();
     limit(user, pid, "--nproc=1:64");
-    said(&mut collector, "said", "up 30% # kept: said ");
-    said(&mut collector, "web", "up 80% # load=20");
-    collector
-        .process()
-        .wait_for_log("Resource temporarily unavailable");
+    scene.wait_for_new_reply("said", "up 30% # kept: said ");
+    scene.wait_for_new_reply("web", "up 80% # load=20");
+    scene.wait_for_log("Resource temporarily unavailable");
     limit(user, pid, "--nproc=64:64");
-    said(&mut collector, "said", "up 30% # said=30");
-    said(&mut collector, "web", "up 80% # load=20");
+    scene.wait_for_new_reply("said", "up 30% # said=30");
+    scene.wait_for_new_reply("web", "up 80% # load=20");
     let back = "source said: back after";
-    println!("{}", collector.process().wait_for_log(back));
+    println!("{}", scene.wait_for_log(back));
 }

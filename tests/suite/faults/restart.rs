@@ -9,14 +9,10 @@ use rustix::process::Signal;
 
 /// A collector over a file with a number: above 90 the server is drained.
 fn drained_when_full(test: &str, keys: &str) -> Scene {
-    let mut scene = Scene::new(test, |scratch| {
-        format!(
-            r#"
-[source.load.file]
-path = {:?}
-format = "number"
-every = "100ms"
-
+    let mut scene = Scene::with(test, |scene| {
+        scene.number("load", "20")
+            + &format!(
+                r#"
 [service.web]
 weight = "headroom(load.value, 100)"
 {keys}
@@ -25,11 +21,10 @@ weight = "headroom(load.value, 100)"
 name = "full"
 when = "load.value > 90"
 reply = "drain"
-"#,
-            scratch.write("load", "20")
-        )
+"#
+            )
     });
-    scene.wait_for("web", "up 80% ");
+    scene.wait_for_reply("web", "up 80% ");
     scene
 }
 
@@ -48,12 +43,10 @@ fn has_on_account(scene: &Scene, reply: &str) {
 
 /// Kills the collector and starts another one; what that one says first.
 fn restart(scene: &mut Scene) -> Plan {
-    scene.collector.process().kill();
+    scene.kill();
     let after = now();
-    scene.start_again("collector");
-    scene
-        .collector
-        .wait_for_plan(&scene.states, "web", |plan| plan.from > after)
+    scene.start();
+    scene.wait_for_plan("web", |plan| plan.from > after)
 }
 
 #[test]
@@ -62,11 +55,11 @@ fn no_ramp_for_nothing_and_one_for_a_drain_that_another_collector_began() {
     // In the middle of the day: nothing has happened to the server.
     let first = restart(&mut scene);
     assert!(first.fresh.starts_with("up 80% # load=20"), "{first:?}");
-    scene.give("load", "95");
-    scene.wait_for("web", "up 0% # rule=full");
+    scene.put("load", "95");
+    scene.wait_for_reply("web", "up 0% # rule=full");
     has_on_account(&scene, "up 0%");
-    scene.collector.process().kill();
-    scene.give("load", "20");
+    scene.kill();
+    scene.put("load", "20");
     let first = restart(&mut scene);
     assert!(first.fresh.starts_with("up 8% # ramp"), "{first:?}");
     // And a ramp that has begun goes on.
@@ -77,22 +70,17 @@ fn no_ramp_for_nothing_and_one_for_a_drain_that_another_collector_began() {
 #[test]
 fn an_average_goes_on() {
     let mut scene = drained_when_full("average", "smooth = \"1h\"");
-    scene.give("load", "80");
-    scene.wait_for("web", "up 79% ");
+    scene.put("load", "80");
+    scene.wait_for_reply("web", "up 79% ");
     let first = restart(&mut scene);
     assert!(first.fresh.starts_with("up 79% "), "{first:?}");
 }
 
 #[test]
 fn what_derived_numbers_remember_goes_on() {
-    let mut scene = Scene::new("derived", |scratch| {
-        format!(
-            r#"
-[source.load.file]
-path = {:?}
-format = "number"
-every = "100ms"
-
+    let mut scene = Scene::with("derived", |scene| {
+        scene.number("load", "20")
+            + r#"
 [derive.peak]
 of = "load.value"
 max = "1h"
@@ -106,24 +94,18 @@ weight = "headroom(peak.value, 100)"
 
 [service.even]
 weight = "headroom(average.value, 100)"
-"#,
-            scratch.write("load", "20")
-        )
+"#
     });
-    scene.wait_for("even", "up 80% ");
-    scene.give("load", "80");
-    scene.wait_for("web", "up 20% # peak=80");
+    scene.wait_for_reply("even", "up 80% ");
+    scene.put("load", "80");
+    scene.wait_for_reply("web", "up 20% # peak=80");
     has_on_account(&scene, "up 20%");
-    scene.collector.process().kill();
-    scene.give("load", "30");
+    scene.kill();
+    scene.put("load", "30");
     // Alone, the first poll would make them 70% and 70%.
     let first = restart(&mut scene);
     assert!(first.fresh.starts_with("up 20% # peak=80"), "{first:?}");
-    let began = now();
-    let even = scene
-        .collector
-        .wait_for_plan(&scene.states, "even", |plan| plan.from > began);
-    assert!(even.fresh.starts_with("up 79% # average=20"), "{even:?}");
+    scene.check_next_reply("even", "up 79% # average=20");
 }
 
 #[test]
@@ -131,8 +113,8 @@ fn last_words_are_said_when_it_is_told_to_stop_and_not_when_it_is_killed() {
     let mut scene = drained_when_full("last-words", "on_stop = \"drain\"");
     let first = restart(&mut scene);
     assert_eq!(first.then, "up 80% # stale");
-    scene.collector.process().signal(Signal::TERM);
-    assert_eq!(scene.collector.process().wait_for_exit().code(), Some(0));
+    scene.process().signal(Signal::TERM);
+    assert_eq!(scene.process().wait_for_exit().code(), Some(0));
     let file = std::fs::read_to_string(scene.states.file("web")).unwrap();
     assert!(
         file.ends_with("\nthen up 0% # collector stopped\n"),
@@ -140,14 +122,14 @@ fn last_words_are_said_when_it_is_told_to_stop_and_not_when_it_is_killed() {
     );
     assert!(!file.contains("until"), "{file}");
     let last = "web: up 0% # collector stopped from now on";
-    scene.collector.process().wait_for_log(last);
+    scene.process().wait_for_log(last);
 }
 
 #[test]
 fn a_release_at_the_end_goes_step_by_step() {
     let mut scene = drained_when_full("release", "on_stop = \"release\"\nrelease_over = \"10m\"");
-    scene.collector.process().signal(Signal::TERM);
-    scene.collector.process().wait_for_exit();
+    scene.process().signal(Signal::TERM);
+    scene.process().wait_for_exit();
     let file = std::fs::read_to_string(scene.states.file("web")).unwrap();
     let said: Vec<&str> = file.lines().skip(3).collect();
     assert_eq!(said.len(), 10, "{file}");

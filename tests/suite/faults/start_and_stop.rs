@@ -1,11 +1,11 @@
 //! Beginning and end of a collector: who may not begin, and what the end leaves behind.
 
-use agentcheck_tests::address::Block;
 use agentcheck_tests::application::Application;
 use agentcheck_tests::collector::{Collector, Herald};
 use agentcheck_tests::processes::{output, wait_for, wait_until};
+use agentcheck_tests::scene::{Scene, stderr};
 use agentcheck_tests::scratch::Scratch;
-use agentcheck_tests::state::{StateDirectory, now};
+use agentcheck_tests::state::StateDirectory;
 use rustix::process::Signal;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -15,44 +15,36 @@ const NOBODY: u32 = 65534;
 
 #[test]
 fn a_second_collector_refuses_to_start_and_names_the_first() {
-    let scratch = Scratch::new("second");
-    let block = Block::claim();
-    let states = StateDirectory::at(scratch.directory("state"));
-    let application = Application::start(block.address(8081), 1890);
-    let service = Herald::new("web", &application.url());
-    let configuration = scratch.write("agentcheck.toml", Herald::configuration(&[service]));
-    let mut first = Collector::start(&scratch, "collector", &configuration, &states);
-    first.wait_for_plan(&states, "web", |plan| plan.fresh.starts_with("up 73% "));
+    let mut scene = Scene::new("second");
+    let service = Herald::new("web", &scene.serve(1890).url());
+    scene.configure(&Herald::configuration(&[service]));
+    scene.start();
+    scene.wait_for_reply("web", "up 73% ");
 
-    let second = output(&mut Collector::command(&configuration, &states));
-    let said = String::from_utf8(second.stderr).unwrap();
-    assert_eq!(second.status.code(), Some(1), "{said}");
-    let expected = format!("process {}, is at work here", first.process().pid());
+    let said = scene.fails(&["collect"]);
+    let expected = format!("process {}, is at work here", scene.process().pid());
     assert!(said.contains(&expected), "{said}");
     let lines: Vec<_> = said.lines().collect();
     assert_eq!(lines.len(), 1, "{said}");
 
     // The first has not noticed, and once it is gone another may begin, however it went.
-    let after = now();
-    first.wait_for_plan(&states, "web", |plan| plan.from > after);
-    first.process().kill();
-    let mut third = Collector::start(&scratch, "third", &configuration, &states);
-    let after = now();
-    third.wait_for_plan(&states, "web", |plan| plan.from > after);
+    scene.wait_for_new_reply("web", "");
+    scene.kill();
+    scene.start_as("third", |_| {});
+    scene.wait_for_new_reply("web", "");
 }
 
 #[test]
 fn a_signal_ends_it_cleanly_whatever_is_polled_and_its_commands_with_it() {
     let signals = [("term", Signal::TERM), ("int", Signal::INT)];
     for (name, signal) in signals {
-        let scratch = Scratch::new(name);
-        let states = StateDirectory::at(scratch.directory("state"));
-        let block = Block::claim();
-        let hung = Application::start(block.address(8081), 1890);
+        let mut scene = Scene::new(name);
+        let pids = scene.scratch.file("pids");
+        let hung = scene.serve(1890);
         hung.hangs();
-        let pids = scratch.file("pids");
-        let configuration = scratch.write("agentcheck.toml", polling(&pids, &hung));
-        let mut collector = Collector::start(&scratch, "collector", &configuration, &states);
+        let text = polling(&pids, hung);
+        scene.configure(&text);
+        scene.start();
         let running = wait_for("the command and its child to run", || {
             let text = std::fs::read_to_string(&pids).map_err(|error| error.to_string())?;
             let pids: Vec<u32> = text.lines().filter_map(|pid| pid.parse().ok()).collect();
@@ -62,21 +54,21 @@ fn a_signal_ends_it_cleanly_whatever_is_polled_and_its_commands_with_it() {
                 Err(text)
             }
         });
-        collector.wait_for_plan(&states, "web", |_| true);
+        scene.wait_for_reply("web", "");
         wait_until("the application that hangs to be asked", || {
-            hung.requests() == 1
+            scene.application().requests() == 1
         });
 
         // Far sooner than either of these polls would end.
-        collector.process().signal(signal);
-        let status = collector.process().wait_for_exit();
-        assert_eq!(status.code(), Some(0), "{}", collector.process().log());
+        scene.process().signal(signal);
+        let status = scene.process().wait_for_exit();
+        assert_eq!(status.code(), Some(0), "{}", scene.process().log());
         // They have been killed when it ends; whoever adopts them may take a moment to bury them.
         wait_until("the killed to be gone", || {
             running.iter().all(|pid| !is_alive(*pid))
         });
         println!("{name}: ended with 0, and processes {running:?} with it");
-        let log = collector.process().log();
+        let log = scene.process().log();
         assert!(!log.contains("panic"), "{log}");
     }
 }
@@ -135,9 +127,7 @@ fn no_state_directory_is_an_error_that_says_so() {
         let states = StateDirectory::at(directory.clone());
         let mut command = Collector::command(&configuration, &states);
         command.uid(NOBODY).gid(NOBODY);
-        let output = output(&mut command);
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{said}");
+        let said = stderr(output(&mut command));
         let path = directory.display().to_string();
         assert!(said.contains(reason) && said.contains(&path), "{said}");
         assert_eq!(said.lines().count(), 1, "{said}");

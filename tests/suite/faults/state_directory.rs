@@ -1,10 +1,9 @@
 //! The state directory is full, read-only, removed, replaced, on a disk that hangs, or wanted by two.
 
-use super::scene::Scene;
 use agentcheck_tests::collector::Collector;
 use agentcheck_tests::mount::Mounted;
 use agentcheck_tests::processes::{output, program, run, wait_until};
-use agentcheck_tests::scratch::Scratch;
+use agentcheck_tests::scene::{Scene, stderr, wrap};
 use agentcheck_tests::state::{StateDirectory, now};
 use rustix::process::Signal;
 use std::fs;
@@ -19,14 +18,14 @@ const NOBODY: u32 = 65534;
 #[test]
 fn full() {
     let small = |path: &Path| Some(Mounted::tmpfs(path, "size=64k"));
-    let mut scene = Scene::on("full", small, |_| {});
+    let mut scene = Scene::counting_on("full", small, |_| {});
     let fill = |scene: &mut Scene| {
         let refused = "tick: the reply cannot be written, and the last one stands: No space left";
-        let before = scene.collector.process().log().matches(refused).count();
+        let before = scene.process().log().matches(refused).count();
         // What the collector replaces gives its room back, until nothing is left.
         wait_until("no room", || {
             scene.mounted.as_ref().unwrap().fill("filler");
-            scene.collector.process().log().matches(refused).count() > before
+            scene.process().log().matches(refused).count() > before
         });
         scene.wait_for_stale();
         scene.states.path().join("filler")
@@ -38,9 +37,8 @@ fn full() {
 
     // And one that begins without room waits for it.
     let filler = fill(&mut scene);
-    scene.collector.process().kill();
-    let states = scene.states.clone();
-    scene.collector = Collector::start(&scene.scratch, "again", &scene.configuration, &states);
+    scene.process().kill();
+    scene.start_as("again", |_| {});
     scene.wait_for_log("tick: the reply cannot be written, and the last one stands: No space left");
     scene.wait_for_stale();
     fs::remove_file(filler).unwrap();
@@ -52,7 +50,7 @@ fn full() {
 #[test]
 fn read_only() {
     let own = |path: &Path| Some(Mounted::tmpfs(path, "size=1m"));
-    let mut scene = Scene::on("read-only", own, |_| {});
+    let mut scene = Scene::counting_on("read-only", own, |_| {});
     // One that is just writing keeps it from being read-only.
     wait_until("it to be read-only", || {
         scene.mounted.as_ref().unwrap().try_remount("ro")
@@ -67,26 +65,22 @@ fn read_only() {
 
 /// A second collector for the same directory ends at once, and names the first.
 fn second_is_refused(scene: &mut Scene, states: &StateDirectory) {
-    let second = output(&mut Collector::command(&scene.configuration, states));
-    let said = String::from_utf8(second.stderr).unwrap();
-    assert_eq!(second.status.code(), Some(1), "{said}");
-    let first = format!(
-        "process {}, is at work here",
-        scene.collector.process().pid()
-    );
+    let said = stderr(output(&mut Collector::command(
+        &scene.configuration,
+        states,
+    )));
+    let first = format!("process {}, is at work here", scene.process().pid());
     assert!(said.contains(&first), "{said}");
 }
 
 #[test]
 fn removed() {
     // With a mask that would let nobody in, as a unit may have it.
-    let mut scene = Scene::on(
+    let mut scene = Scene::counting_on(
         "removed",
         |_| None,
         |command| {
-            let masked = std::mem::replace(command, Command::new("sh"));
-            command.args(["-c", r#"umask 077; exec "$@""#, "masked"]);
-            command.arg(masked.get_program()).args(masked.get_args());
+            wrap(command, "sh", &["-c", r#"umask 077; exec "$@""#, "masked"]);
         },
     );
     for round in 1..=10 {
@@ -112,7 +106,7 @@ fn removed() {
 
 #[test]
 fn removed_where_it_cannot_be_made_again() {
-    let mut scene = Scene::on(
+    let mut scene = Scene::counting_on(
         "removed-for-good",
         |path| {
             chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
@@ -138,7 +132,7 @@ fn removed_where_it_cannot_be_made_again() {
 
 #[test]
 fn replaced_by_what_is_not_ours() {
-    let mut scene = Scene::new("replaced");
+    let mut scene = Scene::counting("replaced");
     let path = scene.states.path().to_owned();
     let (ours, theirs) = (
         scene.scratch.file("ours"),
@@ -176,7 +170,7 @@ fn replaced_by_what_is_not_ours() {
 #[test]
 fn a_disk_that_hangs() {
     let disk = |path: &Path| Some(Mounted::disk(path, &path.with_extension("image")));
-    let mut scene = Scene::on("disk", disk, |_| {});
+    let mut scene = Scene::counting_on("disk", disk, |_| {});
     scene.mounted.as_ref().unwrap().freeze();
     scene.wait_for_stale();
     // For longer than is worth no line.
@@ -193,42 +187,42 @@ fn a_disk_that_hangs() {
 #[test]
 fn a_disk_that_is_slow() {
     const SERVICES: usize = 20;
-    let scratch = Scratch::new("slow");
-    let states = StateDirectory::at(scratch.directory("state"));
-    let mut text = format!(
-        "[source.load.file]\npath = {:?}\nformat = \"number\"\nevery = \"100ms\"\n\
-         timeout = \"200ms\"\n",
-        scratch.write("load", "20")
-    );
+    let mut scene = Scene::new("slow");
+    let mut text = scene.number("load", "20") + "timeout = \"200ms\"\n";
     for number in 0..SERVICES {
         text.push_str(&format!(
             "[service.web{number}]\nweight = \"100 - load.value\"\nfresh_for = \"1s\"\n"
         ));
     }
-    let configuration = scratch.write("agentcheck.toml", text);
-    let asked = Collector::command(&configuration, &states);
-    let mut command = Command::new(program("strace", "strace"));
-    command
-        .args(["-f", "--seccomp-bpf", "-qqq", "-o", "/dev/null"])
-        .args(["-e", "trace=renameat", "-e", "signal=none"])
-        .args(["-e", "inject=renameat:delay_exit=10000"])
-        .arg(asked.get_program())
-        .args(asked.get_args());
-    let mut collector = Collector::start_by(&scratch, "collector", &mut command);
+    scene.configure(&text);
+    let slow = [
+        "-f",
+        "--seccomp-bpf",
+        "-qqq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=renameat",
+    ];
+    let slow = [
+        &slow[..],
+        &[
+            "-e",
+            "signal=none",
+            "-e",
+            "inject=renameat:delay_exit=10000",
+        ],
+    ];
+    let strace = program("strace", "strace");
+    scene.start_as("collector", |command| wrap(command, strace, &slow.concat()));
     let last = format!("web{}", SERVICES - 1);
-    let mut says = |beginning: &str| {
-        let after = now();
-        collector.wait_for_plan(&states, &last, |plan| {
-            plan.from > after && plan.fresh.starts_with(beginning)
-        });
-    };
     let begun = now();
     for _ in 0..15 {
-        says("up 80% # load=20");
+        scene.wait_for_new_reply(&last, "up 80% # load=20");
     }
     for (load, beginning) in [("30", "up 70% # load=30"), ("40", "up 60% # load=40")] {
-        scratch.replace("load", load);
-        says(beginning);
+        scene.put("load", load);
+        scene.wait_for_new_reply(&last, beginning);
     }
     println!(
         "17 turns in {} ms, each with what was read last",
@@ -238,22 +232,16 @@ fn a_disk_that_is_slow() {
 
 #[test]
 fn the_disk_of_the_history_hangs_and_no_reply_waits_for_it() {
-    let scratch = Scratch::new("history-disk");
-    let states = StateDirectory::at(scratch.directory("state"));
-    let data = Collector::data(&states);
+    let mut scene = Scene::new("history-disk");
+    let data = scene.data();
     fs::create_dir(&data).unwrap();
-    let disk = Mounted::disk(&data, &scratch.file("image"));
-    let configuration = scratch.write(
-        "agentcheck.toml",
-        format!(
-            "[source.load.file]\npath = {:?}\nformat = \"number\"\nevery = \"100ms\"\n\
-             [service.web]\nweight = \"100 - load.value\"\n\
-             [[service.web.rule]]\nname = \"full\"\nwhen = \"load.value > 90\"\nreply = \"drain\"\n",
-            scratch.write("load", "20")
-        ),
-    );
-    let mut collector = Collector::start(&scratch, "collector", &configuration, &states);
-    collector.wait_for_plan(&states, "web", |plan| plan.fresh.starts_with("up 80%"));
+    let disk = Mounted::disk(&data, &scene.scratch.file("image"));
+    let text = scene.number("load", "20")
+        + "[service.web]\nweight = \"100 - load.value\"\n\
+           [[service.web.rule]]\nname = \"full\"\nwhen = \"load.value > 90\"\nreply = \"drain\"\n";
+    scene.configure(&text);
+    scene.start();
+    scene.wait_for_reply("web", "up 80%");
     let history = || {
         let mut command = Command::new(agentcheck_tests::binaries::collector());
         run(command.args(["history", "web", "--data-dir"]).arg(&data))
@@ -262,25 +250,24 @@ fn the_disk_of_the_history_hangs_and_no_reply_waits_for_it() {
 
     disk.freeze();
     for load in ["95", "20", "95", "20", "95"] {
-        scratch.replace("load", load);
+        scene.put("load", load);
         let said = if load == "95" { "up 0% " } else { "up 80% " };
-        collector.wait_for_plan(&states, "web", |plan| plan.fresh.starts_with(said));
+        scene.wait_for_reply("web", said);
     }
-    let after = now();
-    collector.wait_for_plan(&states, "web", |plan| plan.from > after);
+    scene.wait_for_new_reply("web", "");
     disk.thaw();
     wait_until("all entries", || {
         let history = history();
         history.matches("up 0%").count() == 3 && history.matches("up 80%").count() == 3
     });
     println!("5 changes were said while the disk of the history hung, and are in it afterwards");
-    let log = collector.process().log();
+    let log = scene.process().log();
     assert!(!log.contains("held up"), "{log}");
 }
 
 #[test]
 fn two_for_one_directory_by_whatever_path() {
-    let mut scene = Scene::new("two");
+    let mut scene = Scene::counting("two");
     let link = scene.scratch.file("link");
     symlink(scene.states.path(), &link).unwrap();
     let bound = scene.scratch.directory("bound");
@@ -294,7 +281,7 @@ fn two_for_one_directory_by_whatever_path() {
 
 #[test]
 fn without_its_lock_file() {
-    let mut scene = Scene::new("lock");
+    let mut scene = Scene::counting("lock");
     let lock = scene.states.path().join(".collector.lock");
     fs::remove_file(&lock).unwrap();
     scene.wait_for_log("or its lock was replaced, and is this collector's again");
@@ -302,12 +289,12 @@ fn without_its_lock_file() {
     second_is_refused(&mut scene, &states);
 
     // Stopped until another has taken its place, it finds that, and keeps silent as long as that one lives.
-    scene.collector.process().signal(Signal::STOP);
+    scene.process().signal(Signal::STOP);
     fs::remove_file(&lock).unwrap();
     let after = now();
     let mut second = Collector::start(&scene.scratch, "second", &scene.configuration, &states);
     second.wait_for_plan(&states, "tick", |plan| plan.from > after);
-    scene.collector.process().signal(Signal::CONT);
+    scene.process().signal(Signal::CONT);
     let taken = format!(
         "is taken: another collector, process {}, is at work here",
         second.process().pid()
@@ -321,6 +308,8 @@ fn without_its_lock_file() {
         assert!(account().contains(&writer));
     }
     second.process().kill();
-    scene.wait_for_lines(2, "or its lock was replaced, and is this collector's again");
+    scene
+        .process()
+        .wait_for_lines(2, "or its lock was replaced, and is this collector's again");
     scene.ends_well("without its lock file");
 }

@@ -4,7 +4,7 @@ use super::install;
 use agentcheck_tests::address::{Block, is_listening};
 use agentcheck_tests::binaries;
 use agentcheck_tests::processes::{Running, program, wait_until};
-use agentcheck_tests::raw_probe::{Heard, probe};
+use agentcheck_tests::raw_probe::{Received, probe};
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::StateDirectory;
 use std::fs;
@@ -87,7 +87,7 @@ fn xinetd_serves_every_probe_and_logs_none() {
             std::thread::spawn(move || {
                 for count in 0..PROBES / 4 {
                     let heard = probe(address, b"web\n").unwrap();
-                    assert_eq!(heard, Heard::line("up 73%"), "probe {count}");
+                    assert_eq!(heard, Received::line("up 73%"), "probe {count}");
                 }
             })
         })

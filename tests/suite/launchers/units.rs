@@ -4,7 +4,7 @@ use super::{API, WEB};
 use super::{answers_what_is_asked, moves_haproxy};
 use agentcheck_tests::address::{Block, is_listening};
 use agentcheck_tests::processes::wait_until;
-use agentcheck_tests::raw_probe::{Heard, probe};
+use agentcheck_tests::raw_probe::{Received, probe};
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::StateDirectory;
 use agentcheck_tests::systemd::{Systemd, installed};
@@ -70,7 +70,7 @@ fn systemd_one_loop_for_all_probes() {
     // A new state file is seen without anybody telling the loop.
     host.states.says("web", "up 12%");
     let heard = probe(host.stay, b"web\n").unwrap();
-    assert_eq!(heard, Heard::line("up 12%"));
+    assert_eq!(heard, Received::line("up 12%"));
 
     // It is killed and comes back by itself, and the socket is open all the time.
     let first = systemd.property("agentcheck.service", "MainPID");
@@ -78,7 +78,7 @@ fn systemd_one_loop_for_all_probes() {
     let heard = probe(host.stay, b"web\n").unwrap();
     // The probe may have been in the hands of the process that was killed.
     assert!(
-        heard == Heard::line("up 12%") || heard.bytes.is_empty(),
+        heard == Received::line("up 12%") || heard.bytes.is_empty(),
         "{heard:?}"
     );
     wait_until("another process of agentcheck.service", || {
@@ -86,7 +86,7 @@ fn systemd_one_loop_for_all_probes() {
         main != first && main != "0"
     });
     let heard = probe(host.stay, b"web\n").unwrap();
-    assert_eq!(heard, Heard::line("up 12%"));
+    assert_eq!(heard, Received::line("up 12%"));
 
     // Stopped, it ends with status 0.
     systemd.run(&[
@@ -110,7 +110,7 @@ fn systemd_one_process_per_probe() {
     // More within a moment than the limits that systemd has by itself would let through.
     for _ in 0..250 {
         let heard = probe(host.per_probe, b"web\n").unwrap();
-        assert_eq!(heard, Heard::line(WEB), "after {probes}");
+        assert_eq!(heard, Received::line(WEB), "after {probes}");
         probes += 1;
     }
     moves_haproxy(&host.scratch, &host.block, host.per_probe);

@@ -1,13 +1,10 @@
 //! From real sources to what Prometheus scrapes.
 
 use super::series::{all, value};
-use agentcheck_tests::address::Block;
-use agentcheck_tests::application::Application;
-use agentcheck_tests::collector::Collector;
 use agentcheck_tests::processes::{output, run, wait_for};
 use agentcheck_tests::prometheus::{NodeExporter, promtool};
+use agentcheck_tests::scene::Scene;
 use agentcheck_tests::scratch::Scratch;
-use agentcheck_tests::state::StateDirectory;
 use rustix::process::Signal;
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt as _;
@@ -17,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// What the application says here may not become a label, a line or a value.
 const HOSTILE: &str = r#"{"msg-per-second": 1890, "state": "x\"} 1\nagentcheck_service_weight_ratio{service=\"web\"} 9"}"#;
 
-fn configuration(scratch: &Scratch, application: &Application) -> String {
+fn configuration(scratch: &Scratch, url: &str) -> String {
     format!(
         r#"
 [metrics]
@@ -58,7 +55,6 @@ weight = "gone.ok ? 100 : double(gone.text)"
 on_failure = "down"
 "#,
         file = scratch.file("state").join("agentcheck.prom"),
-        url = application.url(),
         queue = scratch.file("queue"),
         gone = scratch.file("gone"),
     )
@@ -66,26 +62,24 @@ on_failure = "down"
 
 #[test]
 fn what_prometheus_scrapes_is_what_status_says() {
-    let scratch = Scratch::new("scraped");
-    let block = Block::claim();
-    let application = Application::start(block.address(8081), 1890);
-    application.answers(200, HOSTILE);
-    let _ = scratch.write("queue", "120");
-    let states = StateDirectory::at(scratch.directory("state"));
-    std::fs::create_dir_all(Collector::data(&states).join("overrides")).unwrap();
-    let text = configuration(&scratch, &application);
-    let config = scratch.write("agentcheck.toml", text);
-    let mut collector = Collector::start(&scratch, "collector", &config, &states);
+    let mut scene = Scene::new("scraped");
+    scene.serve(1890).answers(200, HOSTILE);
+    scene.put("queue", "120");
+    let _ = scene.overrides();
+    let url = scene.application().url();
+    scene.configure(&configuration(&scene.scratch, &url));
+    scene.start();
     for service in ["web", "api", "mail"] {
-        collector.wait_for_plan(&states, service, |_| true);
+        scene.wait_for_reply(service, "");
     }
-    operator(&["maint", "db", "--reason", "x\"} 1"], &states);
+    let mut maint = scene.command(&["maint", "db", "--reason", "x\"} 1"]);
+    run(maint.arg("--data-dir").arg(scene.data()));
 
     // As docs/monitoring.md has it: a link in the directory that node_exporter reads.
-    let file = states.path().join("agentcheck.prom");
-    let textfiles = scratch.directory("textfiles");
+    let file = scene.states.path().join("agentcheck.prom");
+    let textfiles = scene.scratch.directory("textfiles");
     std::os::unix::fs::symlink(&file, textfiles.join("agentcheck.prom")).unwrap();
-    let exporter = NodeExporter::start(&scratch, block.address(9100), &textfiles);
+    let exporter = NodeExporter::start(&scene.scratch, scene.block.address(9100), &textfiles);
     let scraped = wait_for("the override to be scraped", || {
         let text = exporter.scrape();
         let seen = value(&text, "agentcheck_service_override{service=\"db\"}");
@@ -99,26 +93,14 @@ fn what_prometheus_scrapes_is_what_status_says() {
     let mode = std::fs::metadata(&file).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o644, "another user reads it");
 
-    let status = operator(&["status", "--json"], &states);
+    let status = run(&mut scene.command(&["status", "--json"]));
     let status: Value = serde_json::from_str(&status).unwrap();
     says_the_same(&scraped, &status);
     of_the_collector(&scraped);
 
-    collector.process().signal(Signal::TERM);
-    assert_eq!(collector.process().wait_for_exit().code(), Some(0));
+    scene.process().signal(Signal::TERM);
+    assert_eq!(scene.process().wait_for_exit().code(), Some(0));
     the_file_stays(&exporter, &file);
-}
-
-fn operator(arguments: &[&str], states: &StateDirectory) -> String {
-    let mut command = std::process::Command::new(agentcheck_tests::binaries::collector());
-    command
-        .args(arguments)
-        .arg("--state-dir")
-        .arg(states.path());
-    if arguments[0] != "status" {
-        command.arg("--data-dir").arg(Collector::data(states));
-    }
-    run(&mut command)
 }
 
 /// Each service and each source, against the account that people are shown.

@@ -1,18 +1,19 @@
 //! What the flight recorder tells of it afterwards.
 
-use super::desk::Desk;
+use super::{operated, start};
+use agentcheck_tests::collector::Collector;
 
 #[test]
 fn the_history_survives_the_collector_and_tells_why() {
-    let mut desk = Desk::open("story", "");
-    desk.told(&["drain", "web", "--reason", "disk swap"]);
-    desk.kill();
-    desk.start();
-    desk.says("web", "up 0% ");
-    desk.told(&["resume", "web"]);
-    desk.kill();
+    let mut scene = operated("story", "");
+    scene.succeeds(&["drain", "web", "--reason", "disk swap"]);
+    scene.kill();
+    start(&mut scene);
+    scene.wait_for_reply("web", "up 0% ");
+    scene.succeeds(&["resume", "web"]);
+    scene.kill();
     // Nobody is there any more, and it is told all the same.
-    let data = agentcheck_tests::collector::Collector::data(&desk.states);
+    let data = scene.data();
     let read = |arguments: &[&str]| {
         let mut command = std::process::Command::new(agentcheck_tests::binaries::collector());
         command.args(arguments).arg("--data-dir").arg(&data);
@@ -56,29 +57,28 @@ fn the_history_survives_the_collector_and_tells_why() {
 
 #[test]
 fn a_dry_run_says_what_it_would_and_writes_nothing() {
-    let mut desk = Desk::open("dry", "");
-    desk.told(&["drain", "web"]);
-    let log = |file: &str| std::fs::read_to_string(desk.scratch.file(file)).unwrap_or_default();
+    let mut scene = operated("dry", "");
+    scene.succeeds(&["drain", "web"]);
+    let log = |file: &str| std::fs::read_to_string(scene.scratch.file(file)).unwrap_or_default();
     let seen = |directory: &std::path::Path| {
         let entries = std::fs::read_dir(directory).unwrap();
         let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
         names
     };
-    let data = agentcheck_tests::collector::Collector::data(&desk.states);
+    let data = scene.data();
     let before = (
-        seen(desk.states.path()),
+        seen(scene.states.path()),
         seen(&data),
-        seen(&desk.overrides()),
+        seen(&scene.overrides()),
     );
     // Other weights, beside the collector that is at work.
-    let text = std::fs::read_to_string(&desk.configuration).unwrap();
+    let text = std::fs::read_to_string(&scene.configuration).unwrap();
     let other = text.replace("_number.value\"", "_number.value / 2\"");
-    let other = desk.scratch.write("other.toml", other);
+    let other = scene.scratch.write("other.toml", other);
     let arguments = ["collect", "--dry-run"];
-    let mut command =
-        agentcheck_tests::collector::Collector::operator(&arguments, &other, &desk.states);
-    let file = std::fs::File::create(desk.scratch.file("dry.out")).unwrap();
+    let mut command = Collector::operator(&arguments, &other, &scene.states);
+    let file = std::fs::File::create(scene.scratch.file("dry.out")).unwrap();
     let mut child = command
         .stdout(file)
         .stderr(std::process::Stdio::null())
@@ -91,13 +91,13 @@ fn a_dry_run_says_what_it_would_and_writes_nothing() {
     });
     assert_eq!(
         (
-            seen(desk.states.path()),
+            seen(scene.states.path()),
             seen(&data),
-            seen(&desk.overrides())
+            seen(&scene.overrides())
         ),
         before
     );
     child.kill().unwrap();
     child.wait().unwrap();
-    desk.says("api", "up 50% ");
+    scene.wait_for_reply("api", "up 50% ");
 }

@@ -1,6 +1,6 @@
 //! What lasts: over the death of the collector, over a reboot, and what the files may do to it.
 
-use super::desk::Desk;
+use super::{operated, operated_polling, start};
 use agentcheck_tests::processes::{output, wait_until};
 use agentcheck_tests::state::boot_id;
 use std::fs;
@@ -9,35 +9,35 @@ use std::process::Command;
 
 #[test]
 fn it_survives_the_collector_and_what_is_beneath_comes_back() {
-    let mut desk = Desk::polling("restart", "on_failure = \"keep\"", "200ms");
-    desk.told(&["drain", "web", "--reason", "kernel"]);
-    desk.kill();
-    desk.start();
-    desk.says("web", "up 0% ");
+    let mut scene = operated_polling("restart", "on_failure = \"keep\"", "200ms");
+    scene.succeeds(&["drain", "web", "--reason", "kernel"]);
+    scene.kill();
+    start(&mut scene);
+    scene.wait_for_reply("web", "up 0% ");
     // The application is gone when the override ends: what is kept is what rules and weight had said, not
     // what the operator had.
-    desk.put("web", "gone");
-    desk.logged("source web_number: malformed");
-    desk.told(&["resume", "web"]);
-    desk.says("web", "up 73% # kept: web_number malformed ");
+    scene.put("web", "gone");
+    scene.wait_for_log("source web_number: malformed");
+    scene.succeeds(&["resume", "web"]);
+    scene.wait_for_reply("web", "up 73% # kept: web_number malformed ");
 
     // Ended while no collector was there.
-    desk.told(&["drain", "web"]);
-    desk.kill();
-    fs::remove_file(desk.overrides().join("web.override")).unwrap();
-    desk.start();
-    desk.says("web", "up 73% # kept: web_number malformed ");
+    scene.succeeds(&["drain", "web"]);
+    scene.kill();
+    fs::remove_file(scene.overrides().join("web.override")).unwrap();
+    start(&mut scene);
+    scene.wait_for_reply("web", "up 73% # kept: web_number malformed ");
 }
 
 #[test]
 fn after_a_reboot_it_lasts_until_its_time_by_the_wall_clock() {
-    let mut desk = Desk::open("reboot", "");
-    desk.told(&["drain", "web", "--for", "1h"]);
-    desk.told(&["drain", "api", "--for", "1h"]);
-    desk.kill();
+    let mut scene = operated("reboot", "");
+    scene.succeeds(&["drain", "web", "--for", "1h"]);
+    scene.succeeds(&["drain", "api", "--for", "1h"]);
+    scene.kill();
     let this = boot_id().to_string();
     let other = "00000000-0000-4000-8000-000000000000";
-    let directory = desk.overrides();
+    let directory = scene.overrides();
     let path = |name: &str| directory.join(format!("{name}.override"));
     let edit = |name: &str, wall: &dyn Fn(u64) -> u64| {
         let text = fs::read_to_string(path(name))
@@ -55,11 +55,11 @@ fn after_a_reboot_it_lasts_until_its_time_by_the_wall_clock() {
     edit("web", &|seconds| seconds);
     // Set two hours ago, for one.
     edit("api", &|seconds| seconds - 7200);
-    fs::remove_dir_all(desk.states.path()).unwrap();
-    fs::create_dir(desk.states.path()).unwrap();
-    desk.start();
-    desk.says("web", "up 0% ");
-    desk.says("api", "up 50% ");
+    fs::remove_dir_all(scene.states.path()).unwrap();
+    fs::create_dir(scene.states.path()).unwrap();
+    start(&mut scene);
+    scene.wait_for_reply("web", "up 0% ");
+    scene.wait_for_reply("api", "up 50% ");
     // It writes the reply first.
     wait_until("what is over to be taken away", || !path("api").exists());
 }
@@ -67,18 +67,18 @@ fn after_a_reboot_it_lasts_until_its_time_by_the_wall_clock() {
 /// Other files than a command writes: the collector says so, and nothing else suffers.
 #[test]
 fn hostile_files_change_nothing() {
-    let mut desk = Desk::open("hostile", "");
-    desk.told(&["drain", "api"]);
-    let directory = desk.overrides();
+    let mut scene = operated("hostile", "");
+    scene.succeeds(&["drain", "api"]);
+    let directory = scene.overrides();
     let drain = fs::read_to_string(directory.join("api.override")).unwrap();
-    fs::write(desk.scratch.file("elsewhere"), &drain).unwrap();
+    fs::write(scene.scratch.file("elsewhere"), &drain).unwrap();
     let file = |name: &str| directory.join(format!("{name}.override"));
-    symlink(desk.scratch.file("elsewhere"), file("web")).unwrap();
-    desk.logged("an override cannot be used: ");
+    symlink(scene.scratch.file("elsewhere"), file("web")).unwrap();
+    scene.wait_for_log("an override cannot be used: ");
     fs::remove_file(file("web")).unwrap();
     let status = output(Command::new("mkfifo").arg(file("web")));
     assert!(status.status.success());
-    desk.logged("not a regular file");
+    scene.wait_for_log("not a regular file");
     fs::remove_file(file("web")).unwrap();
     for (content, why) in [
         ("{".to_owned(), "EOF while parsing"),
@@ -106,29 +106,29 @@ fn hostile_files_change_nothing() {
         let new = directory.join(".web.new");
         fs::write(&new, content).unwrap();
         fs::rename(new, file("web")).unwrap();
-        desk.logged(why);
+        scene.wait_for_log(why);
     }
-    desk.says("web", "up 73% ");
-    desk.says("api", "up 0% ");
+    scene.wait_for_reply("web", "up 73% ");
+    scene.wait_for_reply("api", "up 0% ");
     // A name that is no service's is told, and no path.
     fs::write(file("nobody"), &drain).unwrap();
-    desk.logged("there is an override for \"nobody\", which is no service");
-    let said = desk.told(&["maint", "web"]);
+    scene.wait_for_log("there is an override for \"nobody\", which is no service");
+    let said = scene.succeeds(&["maint", "web"]);
     assert!(
         said.starts_with("web: replaces what could not be used: "),
         "{said}"
     );
-    desk.says("web", "stopped 100% ");
+    scene.wait_for_reply("web", "stopped 100% ");
 }
 
 /// Whoever may make a link in its place is not who owns what it leads to.
 #[test]
 fn a_flag_file_that_is_a_link_is_of_who_made_the_link() {
-    let mut desk = Desk::open("flag-link", "");
-    let new = desk.scratch.file("link");
+    let mut scene = operated("flag-link", "");
+    let new = scene.scratch.file("link");
     symlink("/etc/passwd", &new).unwrap();
     std::os::unix::fs::lchown(&new, Some(3_000_001), None).unwrap();
-    fs::rename(new, desk.scratch.file("web-out")).unwrap();
-    let said = desk.says("web", "stopped 100% ").fresh;
+    fs::rename(new, scene.scratch.file("web-out")).unwrap();
+    let said = scene.wait_for_reply("web", "stopped 100% ").fresh;
     assert!(said.contains("override=maint by=3000001 "), "{said}");
 }

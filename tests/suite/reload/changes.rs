@@ -1,11 +1,10 @@
 //! What is the same in both configurations goes on, with all that it remembers.
 
-use super::{Scene, service, source};
-use agentcheck_tests::address::Block;
+use super::service;
 use agentcheck_tests::prober::Prober;
 use agentcheck_tests::processes::wait_until;
 use agentcheck_tests::raw_probe::probe;
-use agentcheck_tests::responder::Loop;
+use agentcheck_tests::scene::Scene;
 use agentcheck_tests::state::now;
 use rustix::process::Signal;
 use std::time::Duration;
@@ -22,18 +21,16 @@ fn remembering(name: &str) -> String {
 
 #[test]
 fn hold_and_smoothing_go_on_with_whatever_else_changes() {
-    let mut scene = Scene::new("remembers", |scratch| {
-        source(scratch, "a") + &remembering("held") + &remembering("smoothed")
+    let mut scene = Scene::with("remembers", |scene| {
+        scene.number("a", "20") + &remembering("held") + &remembering("smoothed")
     });
-    let (a, b) = (source(&scene.scratch, "a"), source(&scene.scratch, "b"));
-    scene.wait_for("smoothed", "up 80% ");
-    scene.give("a", "95");
-    scene.wait_for("held", "up 0% ");
-    scene.give("a", "50");
+    let (a, b) = (scene.number("a", "20"), scene.number("b", "20"));
+    scene.wait_for_reply("smoothed", "up 80% ");
+    scene.put("a", "95");
+    scene.wait_for_reply("held", "up 0% ");
+    scene.put("a", "50");
     let after = now();
-    let held = scene
-        .collector
-        .wait_for_plan(&scene.states, "held", |plan| plan.from > after);
+    let held = scene.wait_for_plan("held", |plan| plan.from > after);
     assert!(held.fresh.starts_with("up 0% "), "{held:?}");
 
     // Another order, other services, other sources; one of them looks at both.
@@ -49,22 +46,18 @@ fn hold_and_smoothing_go_on_with_whatever_else_changes() {
         "{said}"
     );
     let after = now();
-    let held = scene
-        .collector
-        .wait_for_plan(&scene.states, "held", |plan| plan.from > after);
+    let held = scene.wait_for_plan("held", |plan| plan.from > after);
     assert!(
         held.fresh.starts_with("up 0% "),
         "the hold is lost: {held:?}"
     );
-    scene.wait_for("both", "up 30% ");
+    scene.wait_for_reply("both", "up 30% ");
 
     // Out of the rule: the average is still that of before, where a new one would begin at 95.
-    scene.give("a", "5");
-    let smoothed = scene
-        .collector
-        .wait_for_plan(&scene.states, "held", |plan| {
-            plan.fresh.starts_with("up ") && !plan.fresh.starts_with("up 0% ")
-        });
+    scene.put("a", "5");
+    let smoothed = scene.wait_for_plan("held", |plan| {
+        plan.fresh.starts_with("up ") && !plan.fresh.starts_with("up 0% ")
+    });
     assert!(
         smoothed.fresh.starts_with("up 80% "),
         "the average is lost: {smoothed:?}"
@@ -74,10 +67,10 @@ fn hold_and_smoothing_go_on_with_whatever_else_changes() {
 
 #[test]
 fn a_source_that_is_another_is_polled_anew_and_the_old_one_no_more() {
-    let mut scene = Scene::new("another", |scratch| {
-        source(scratch, "a") + &service("web", "a")
+    let mut scene = Scene::with("another", |scene| {
+        scene.number("a", "20") + &service("web", "a")
     });
-    scene.wait_for("web", "up 80% ");
+    scene.wait_for_reply("web", "up 80% ");
     let asks = |count: &str, every: &str| {
         format!(
             "[source.a.command]\nargv = [\"/bin/sh\", \"-c\", \"echo >> {}; echo 40\"]\n\
@@ -93,7 +86,7 @@ fn a_source_that_is_another_is_polled_anew_and_the_old_one_no_more() {
     let said = scene.reload(&asks("first", "100ms"));
     assert!(said.contains("changed web\n"), "{said}");
     wait_until("the new source", || polls("first") > 3);
-    let _ = scene.reload(&asks("second", "100ms"));
+    scene.reload(&asks("second", "100ms"));
     wait_until("the next one", || polls("second") > 3);
     // A poll that was under way may have ended since; there is no other.
     let before = polls("first");
@@ -109,17 +102,16 @@ fn a_source_that_is_another_is_polled_anew_and_the_old_one_no_more() {
 
 #[test]
 fn a_storm_of_reloads_leaves_no_gap_and_no_thread() {
-    let mut scene = Scene::new("storm", |scratch| {
-        source(scratch, "a") + &source(scratch, "b") + &service("web", "a")
+    let mut scene = Scene::with("storm", |scene| {
+        scene.number("a", "20") + &scene.number("b", "20") + &service("web", "a")
     });
-    let web = scene.wait_for("web", "up 80% ");
-    let (a, b) = (source(&scene.scratch, "a"), source(&scene.scratch, "b"));
-    let block = Block::claim();
-    let agent = block.agent();
-    let _responder = Loop::start(&scene.scratch, &scene.states, &["--ask"], &[agent]);
+    let web = scene.wait_for_reply("web", "up 80% ");
+    let (a, b) = (scene.number("a", "20"), scene.number("b", "20"));
+    scene.respond(&["--ask"]);
+    let agent = scene.agent;
     let mut prober = Prober::start(Duration::from_millis(2), move || probe(agent, b"web\n"));
     let threads = |scene: &mut Scene| {
-        let pid = scene.collector.process().pid();
+        let pid = scene.process().pid();
         std::fs::read_dir(format!("/proc/{pid}/task"))
             .unwrap()
             .count()
@@ -137,12 +129,12 @@ fn a_storm_of_reloads_leaves_no_gap_and_no_thread() {
             _ => format!("{a}{b}{}", service("web", "a")),
         };
         scene.configure(&text);
-        scene.collector.process().signal(Signal::HUP);
+        scene.process().signal(Signal::HUP);
         if round % 10 == 0 {
-            let _ = scene.reload(&text);
+            scene.reload(&text);
         }
     }
-    let _ = scene.reload(&format!("{a}{b}{}", service("web", "a")));
+    scene.reload(&format!("{a}{b}{}", service("web", "a")));
     wait_until("the threads of sources that are gone to end", || {
         threads(&mut scene) <= before + 1
     });
@@ -156,6 +148,6 @@ fn a_storm_of_reloads_leaves_no_gap_and_no_thread() {
         samples.len(),
         web.fresh
     );
-    let log = scene.collector.process().log();
+    let log = scene.process().log();
     assert!(!log.contains("panic"), "{log}");
 }

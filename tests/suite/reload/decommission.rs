@@ -1,10 +1,8 @@
 //! `agentcheck retire`: what was said is taken back by whoever takes the agent away, on a real balancer.
 
-use super::{Scene, source};
-use agentcheck_tests::address::Block;
-use agentcheck_tests::haproxy::{Backend, Haproxy, Server};
+use agentcheck_tests::haproxy::{Backend, Server};
 use agentcheck_tests::processes::{output, run};
-use agentcheck_tests::responder::Loop;
+use agentcheck_tests::scene::{Scene, stderr};
 
 /// One with the words of an owner and a drain above 90, and one whose limit of connections is managed.
 const SERVICES: &str = r#"
@@ -25,22 +23,18 @@ maxconn_normal = 200
 
 #[test]
 fn what_was_said_is_taken_back() {
-    let mut scene = Scene::new("retired", |scratch| {
-        source(scratch, "a") + &source(scratch, "b") + SERVICES
+    let mut scene = Scene::with("retired", |scene| {
+        scene.number("a", "20") + &scene.number("b", "20") + SERVICES
     });
-    let block = Block::claim();
-    let agent = block.agent();
-    let _responder = Loop::start(&scene.scratch, &scene.states, &["--ask"], &[agent]);
-    let server = |name: &str| {
-        let mut server = Server::new(name, block.address(8081), agent);
-        server.more = "maxconn 200".to_owned();
-        server.sending(&format!("{name}\\n"))
+    scene.respond(&["--ask"]);
+    let server = |name: &str| Server {
+        more: "maxconn 200".to_owned(),
+        ..scene.server(name)
     };
-    let haproxy = Haproxy::start(
-        &scene.scratch,
-        &[Backend::new("farm", vec![server("web"), server("api")])],
-    );
-    scene.give("a", "95");
+    let servers = vec![server("web"), server("api")];
+    scene.balance(&[Backend::new("farm", servers)]);
+    scene.put("a", "95");
+    let haproxy = scene.haproxy();
     haproxy.wait_for_server("farm", "web", "a drain", |seen| {
         seen.administrative & 8 != 0
     });
@@ -49,12 +43,11 @@ fn what_was_said_is_taken_back() {
     });
 
     // While there is a collector, its word is the last one.
-    let refused = output(&mut scene.command(&["retire"]));
-    let said = String::from_utf8(refused.stderr).unwrap();
-    assert_eq!(refused.status.code(), Some(1), "{said}");
+    let said = stderr(output(&mut scene.command(&["retire"])));
     assert!(said.contains(": stop it first, "), "{said}");
 
-    scene.collector.process().kill();
+    scene.kill();
+    let haproxy = scene.haproxy();
     let said = run(&mut scene.command(&["retire", "--wait", "--agent-inter", "1s"]));
     assert_eq!(
         said,
@@ -77,10 +70,8 @@ fn what_was_said_is_taken_back() {
     std::fs::remove_file(scene.states.path().join("status.json")).unwrap();
     let bad = scene.states.file("bad");
     std::fs::write(&bad, "up 5%\n").unwrap();
-    let half = output(&mut scene.command(&["retire"]));
-    assert_eq!(half.status.code(), Some(1));
     assert_eq!(
-        String::from_utf8(half.stderr).unwrap(),
+        stderr(output(&mut scene.command(&["retire"]))),
         "api: up 100% # agentcheck is being removed; maxconn:3 stays, for nobody tells the normal one\n\
          web: up ready 100%\n\
          agentcheck: bad: no state file: left as it is\n"

@@ -1,9 +1,10 @@
 //! Services that are not in the configuration any more: the last word takes back what was said, and then there
 //! is no state file. Words that change with the configuration are warned of.
 
-use super::{Scene, service, source};
+use super::service;
 use agentcheck_tests::collector::Plan;
 use agentcheck_tests::processes::wait_until;
+use agentcheck_tests::scene::Scene;
 use std::time::Duration;
 
 /// Drained above 90, with the words of an owner of the administrative state.
@@ -24,51 +25,51 @@ fn is_last_word(plan: &Plan) -> bool {
 
 #[test]
 fn a_removed_service_takes_back_its_drain_and_leaves_no_state_file() {
-    let mut scene = Scene::new("removed", |scratch| {
-        source(scratch, "a") + &service("web", "a") + &owned("old")
+    let mut scene = Scene::with("removed", |scene| {
+        scene.number("a", "20") + &service("web", "a") + &owned("old")
     });
     let all = std::fs::read_to_string(&scene.configuration).unwrap();
-    let without = source(&scene.scratch, "a") + &service("web", "a");
-    scene.wait_for("web", "up 80% ");
-    scene.give("a", "95");
-    scene.wait_for("old", "up drain 100% ");
+    let without = scene.number("a", "20") + &service("web", "a");
+    scene.wait_for_reply("web", "up 80% ");
+    scene.put("a", "95");
+    scene.wait_for_reply("old", "up drain 100% ");
     let said = scene.reload(&without);
     assert!(said.contains("; removed old\n"), "{said}");
-    let last = scene.wait_for("old", "up ready ");
+    let last = scene.wait_for_reply("old", "up ready ");
     assert!(is_last_word(&last), "{last:?}");
 
     // It is back within the minute: the collector speaks for it again.
-    let _ = scene.reload(&all);
-    scene.wait_for("old", "up drain 100% ");
-    let _ = scene.reload(&without);
-    scene.wait_for("old", "up ready ");
+    scene.reload(&all);
+    scene.wait_for_reply("old", "up drain 100% ");
+    scene.reload(&without);
+    scene.wait_for_reply("old", "up ready ");
 
     // A collector that is started meanwhile goes on with it; the moment is moved here, so that nobody has to
     // wait for it.
-    scene.collector.process().kill();
+    scene.kill();
     let file = scene.states.path().join("status.json");
     let mut status: serde_json::Value =
         serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     assert!(status["retiring"]["old"].is_u64(), "{status}");
     status["retiring"]["old"] = 1.into();
     std::fs::write(&file, status.to_string()).unwrap();
-    scene.start_again("second");
+    scene.start_as("second", |_| {});
     wait_until("the state file to be removed", || {
         !scene.states.file("old").exists()
     });
     assert!(scene.states.file("web").exists());
     let removed = "old: its state file is removed";
-    scene.collector.process().wait_for_log(removed);
+    scene.wait_for_log(removed);
 }
 
 #[test]
 fn what_was_removed_while_no_collector_was_there_is_taken_back_too() {
-    let mut scene = Scene::new("restart", |scratch| {
-        source(scratch, "a") + &service("web", "a") + &owned("old")
+    let mut scene = Scene::with("restart", |scene| {
+        scene.number("a", "20") + &service("web", "a") + &owned("old")
     });
-    scene.wait_for("web", "up 80% ");
-    scene.give("a", "95");
-    scene.wait_for("old", "up drain 100% ");
+    scene.wait_for_reply("web", "up 80% ");
+    scene.put("a", "95");
+    scene.wait_for_reply("old", "up drain 100% ");
     // Somebody else's: a script may write a state file, too.
     let foreign = scene.states.file("foreign");
     let text = std::fs::read_to_string(scene.states.file("web")).unwrap();
@@ -77,27 +78,27 @@ fn what_was_removed_while_no_collector_was_there_is_taken_back_too() {
         text.replace("agentcheck 1 web", "agentcheck 1 foreign"),
     )
     .unwrap();
-    scene.collector.process().kill();
-    scene.configure(&(source(&scene.scratch, "a") + &service("web", "a")));
-    scene.start_again("second");
-    let last = scene.wait_for("old", "up ready ");
+    scene.kill();
+    scene.configure(&(scene.number("a", "20") + &service("web", "a")));
+    scene.start_as("second", |_| {});
+    let last = scene.wait_for_reply("old", "up ready ");
     assert!(is_last_word(&last), "{last:?}");
     assert!(foreign.exists());
-    let log = scene.collector.process().wait_for_log("web: up 5%");
+    let log = scene.wait_for_log("web: up 5%");
     assert!(!log.contains("foreign"), "{log}");
 }
 
 #[test]
 fn other_words_for_the_administrative_state_are_warned_of() {
-    let mut scene = Scene::new("wording", |scratch| source(scratch, "a") + &owned("web"));
-    let (a, owned) = (source(&scene.scratch, "a"), owned("web"));
-    scene.wait_for("web", "up ready 80% ");
+    let mut scene = Scene::with("wording", |scene| scene.number("a", "20") + &owned("web"));
+    let (a, owned) = (scene.number("a", "20"), owned("web"));
+    scene.wait_for_reply("web", "up ready 80% ");
     let shared = owned.replace("owner", "shared");
-    let _ = scene.reload(&format!("{a}{shared}"));
-    scene.wait_for("web", "up 80% ");
+    scene.reload(&format!("{a}{shared}"));
+    scene.wait_for_reply("web", "up 80% ");
     let release = "agentcheck release web\n";
-    scene.collector.process().wait_for_log(release);
-    let _ = scene.reload(&format!("{a}{owned}"));
+    scene.wait_for_log(release);
+    scene.reload(&format!("{a}{owned}"));
     let owner = "web: replies say ready, drain and maint from now on";
-    scene.collector.process().wait_for_log(owner);
+    scene.wait_for_log(owner);
 }

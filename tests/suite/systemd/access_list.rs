@@ -4,7 +4,7 @@
 use super::{Host, LOOP_SOCKET, PROBE_SOCKET, Tree};
 use agentcheck_tests::binaries;
 use agentcheck_tests::processes::{Running, run, wait_for};
-use agentcheck_tests::raw_probe::{Heard, listen};
+use agentcheck_tests::raw_probe::{Received, listen};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 use std::io::Write as _;
@@ -23,7 +23,7 @@ const STRANGER6: &str = "fd00::9";
 const NOBODY: Duration = Duration::from_secs(2);
 
 /// Asks from a given address; none where nobody accepts.
-fn ask(from: &str, to: &str) -> Option<Heard> {
+fn ask(from: &str, to: &str) -> Option<Received> {
     let (from, to): (IpAddr, SocketAddr) = (from.parse().unwrap(), to.parse().unwrap());
     let family = if from.is_ipv4() {
         AddressFamily::INET
@@ -52,7 +52,7 @@ fn host(test: &str) -> Host {
 
 impl Host {
     /// What `from` hears at `to`, in this host's network.
-    fn hears(&self, from: &str, to: &str) -> Option<Heard> {
+    fn hears(&self, from: &str, to: &str) -> Option<Received> {
         std::thread::scope(|scope| {
             let asking = scope.spawn(|| {
                 self.systemd.move_into_its_network();
@@ -65,7 +65,7 @@ impl Host {
     fn lets_in(&self, from: &str, to: &str) {
         assert_eq!(
             self.hears(from, to),
-            Some(Heard::line(WEB)),
+            Some(Received::line(WEB)),
             "{from} to {to}"
         );
     }
@@ -147,7 +147,7 @@ fn xinetd() {
         host.hears("127.0.0.1", "127.0.0.1:3333")
             .ok_or("it does not")
     });
-    assert_eq!(heard, Heard::line(WEB));
+    assert_eq!(heard, Received::line(WEB));
     let heard = host.hears(STRANGER, "127.0.0.1:3333").unwrap();
     assert_eq!(heard.text(), "");
     host.lets_in("127.0.0.1", "127.0.0.1:3333");

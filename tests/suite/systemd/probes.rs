@@ -3,7 +3,7 @@
 use super::{Host, PROBE_SOCKET, Tree};
 use agentcheck_tests::address::{Block, is_listening};
 use agentcheck_tests::processes::wait_until;
-use agentcheck_tests::raw_probe::{Heard, probe};
+use agentcheck_tests::raw_probe::{Received, probe};
 use agentcheck_tests::systemd::version;
 use std::net::SocketAddr;
 
@@ -27,7 +27,7 @@ fn tight_drop_in_answers() {
     tree.enable("agentcheck-inetd@.service.d/tight.conf");
     let host = host(tree, address);
     for _ in 0..10 {
-        assert_eq!(probe(address, b"web\n").unwrap(), Heard::line(WEB));
+        assert_eq!(probe(address, b"web\n").unwrap(), Received::line(WEB));
     }
     let journal = host.systemd.run(&["journalctl", "--no-pager", "-o", "cat"]);
     assert!(!journal.contains("Failed"), "{journal}");
@@ -43,7 +43,7 @@ fn poll_limit_drop_in_lifts_the_limit_where_there_is_one() {
     let host = host(tree, address);
     for count in 0..200 {
         let heard = probe(address, b"web\n").unwrap();
-        assert_eq!(heard, Heard::line(WEB), "after {count}");
+        assert_eq!(heard, Received::line(WEB), "after {count}");
     }
     let interval = host.property(PROBE_SOCKET, "PollLimitIntervalUSec");
     let journal = host.systemd.run(&["journalctl", "--no-pager", "-o", "cat"]);

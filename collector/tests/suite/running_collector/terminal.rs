@@ -1,7 +1,8 @@
 //! What is seen on a terminal: colours, the status that is looked at again and again, help.
 
-use super::{AGENTCHECK, Scene, said};
+use super::{AGENTCHECK, command, run, said, started};
 use agentcheck_tests::processes::program;
+use agentcheck_tests::scene::Scene;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
@@ -20,7 +21,7 @@ fn on_a_terminal(scene: &Scene, arguments: &str) -> Command {
 
 #[test]
 fn colours_on_a_terminal_only() {
-    let scene = Scene::new("seeing-tty", "fresh_for = \"10m\"");
+    let scene = started("seeing-tty", "fresh_for = \"10m\"");
     let text = said(&on_a_terminal(&scene, "").output().unwrap());
     assert!(text.contains("\x1b[32mup 73%\x1b[0m"), "{text:?}");
     for arguments in ["--color never", "--json"] {
@@ -36,15 +37,14 @@ fn colours_on_a_terminal_only() {
         text.contains("up 73%") && !text.contains('\x1b'),
         "{text:?}"
     );
-    let text = said(&scene.run(&["status", "--color", "always"]));
+    let text = said(&run(&scene, &["status", "--color", "always"]));
     assert!(text.contains("\x1b[32mup 73%\x1b[0m"), "{text:?}");
 }
 
 #[test]
 fn watched_in_place_and_in_a_pipe() {
-    let scene = Scene::new("seeing-watch", "fresh_for = \"10m\"");
-    let mut pipe = scene
-        .command(&["status", "--watch"])
+    let scene = started("seeing-watch", "fresh_for = \"10m\"");
+    let mut pipe = command(&scene, &["status", "--watch"])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -57,8 +57,7 @@ fn watched_in_place_and_in_a_pipe() {
     drop(lines);
     assert_eq!(pipe.wait().unwrap().code(), Some(0));
 
-    let mut json = scene
-        .command(&["status", "--watch", "--json"])
+    let mut json = command(&scene, &["status", "--watch", "--json"])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
