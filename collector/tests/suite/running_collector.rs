@@ -231,13 +231,12 @@ fn explained_with_and_without_a_collector() {
         );
     }
     scene.kill();
+    let states = scene.states.clone();
     let files = || {
-        let entries = std::fs::read_dir(scene.states.path())
-            .unwrap()
-            .map(|entry| {
-                let entry = entry.unwrap();
-                (entry.file_name(), std::fs::read(entry.path()).unwrap())
-            });
+        let entries = std::fs::read_dir(states.path()).unwrap().map(|entry| {
+            let entry = entry.unwrap();
+            (entry.file_name(), std::fs::read(entry.path()).unwrap())
+        });
         let mut entries: Vec<_> = entries.collect();
         entries.sort();
         entries
