@@ -141,7 +141,7 @@ test-systemd-257: build ## what tests have of systemd, on Debian 13's instead of
 	tests/systemd-root.sh $(SYSTEMD_ROOT)
 	export AGENTCHECK_SYSTEMD_ROOT=$(abspath $(SYSTEMD_ROOT)); \
 	    $(CARGO) test --locked -p agentcheck-tests --test suite -- systemd:: installed_files:: \
-	        launchers::systemd_ launchers::units:: end_to_end::under_systemd:: packaging::installed_upgraded_removed_and_purged
+	        launchers::systemd_ launchers::units:: end_to_end::under_systemd:: packaging::install_upgrade_remove_and_purge_keep_balancers_correct
 
 # In another place: another directory of the sources, another target directory.
 reproducible: packages ## build everything once more, elsewhere, and compare it byte by byte (long)

@@ -30,7 +30,7 @@ fn rpm_installs_upgrades_and_removes() {
 }
 
 #[test]
-fn dpkg_without_systemd() {
+fn dpkg_installs_and_removes_without_systemd() {
     without_systemd::check(Manager::Dpkg);
 }
 
@@ -51,7 +51,7 @@ fn installed(scratch: &Scratch) -> BTreeSet<String> {
 }
 
 #[test]
-fn packages_hold_what_make_install_installs() {
+fn packages_contain_what_make_install_installs() {
     let scratch = Scratch::new("contents");
     let made = Made::build(&scratch.directory("packages"), false);
     let expected = installed(&scratch);
@@ -143,7 +143,7 @@ fn lintian_finds_no_error() {
 /// Where the sources are, and when they are packed, makes no difference. (That the programs do not differ
 /// either is looked at by `make reproducible`, which builds them twice.)
 #[test]
-fn packing_twice_gives_the_same_packages() {
+fn packages_are_reproducible() {
     let scratch = Scratch::new("twice");
     let version = env!("CARGO_PKG_VERSION");
     let here = Made::build(&scratch.directory("here"), false);

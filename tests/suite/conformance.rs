@@ -29,7 +29,7 @@ struct Stage<'a> {
 const BACKEND: &str = "conformance";
 
 #[test]
-fn replies_and_sequences() {
+fn haproxy_reacts_to_replies_and_sequences_as_in_the_table() {
     let scratch = Scratch::new("conformance");
     let block = Block::claim();
     let states = StateDirectory::at(scratch.directory("state"));

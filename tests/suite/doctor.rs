@@ -109,7 +109,7 @@ impl Said {
 }
 
 #[test]
-fn a_healthy_installation_is_all_right() {
+fn healthy_installation_has_no_finding() {
     let mut here = installation("doctor-healthy");
     let servers = vec![here.server("web"), here.server("api")];
     balance(&mut here, &[Backend::new("farm", servers)]);
@@ -156,7 +156,7 @@ fn a_healthy_installation_is_all_right() {
 }
 
 #[test]
-fn what_is_wrong_on_the_balancer_is_found() {
+fn balancer_mistakes_are_found() {
     let mut here = installation("doctor-balancer");
     let light = Server {
         weight: 1,
@@ -202,7 +202,7 @@ fn what_is_wrong_on_the_balancer_is_found() {
 }
 
 #[test]
-fn a_dead_collector_and_a_dead_responder_are_found() {
+fn dead_collector_and_dead_responder_are_found() {
     let mut here = installation("doctor-dead");
     here.kill();
     let said = finds(|| doctor(&here, &[]), &["error collector: process "]);
@@ -239,7 +239,7 @@ fn a_dead_collector_and_a_dead_responder_are_found() {
 
 /// Root reads and writes everything; the collector's user does not.
 #[test]
-fn the_host_is_seen_as_the_collectors_user_sees_it() {
+fn host_is_checked_with_the_rights_of_the_collectors_user() {
     let here = installation("doctor-user");
     // Where that user can get at it, wherever the target directory is.
     let program = here.scratch.program(&binaries::collector());
@@ -273,7 +273,7 @@ fn the_host_is_seen_as_the_collectors_user_sees_it() {
 /// A socket unit with the drop-in of its own comment, that lets in a balancer and this host's loopback; and a
 /// source where the collector's unit has a directory of its own.
 #[test]
-fn under_systemd_the_launcher_tells_where_to_ask_and_the_unit_what_it_hides() {
+fn systemd_units_give_the_listener_and_the_hidden_paths() {
     const HERE: &str = "10.0.0.11";
     let scratch = Scratch::new("doctor-systemd");
     let tree = installed(&scratch);

@@ -58,7 +58,7 @@ fn started(mut scene: Scene, launcher: Option<Launcher>) -> Scene {
 }
 
 #[test]
-fn without_service_manager() {
+fn weight_follows_application_without_service_manager() {
     let launchers = [
         ("listen", None),
         ("xinetd", Some(Launcher::Xinetd)),

@@ -70,7 +70,7 @@ fn wait_for_listeners(address: IpAddr) {
 }
 
 #[test]
-fn systemd_serves_what_is_made() {
+fn systemd_serves_the_generated_units() {
     let block = Block::claim();
     let scratch = Scratch::new("units-systemd");
     let tree = installed(&scratch);
@@ -214,7 +214,7 @@ fn xinetd_within(by: &[&str], scratch: &Scratch, services: String) -> (Running, 
 }
 
 #[test]
-fn xinetd_serves_what_is_printed() {
+fn xinetd_serves_the_generated_file() {
     let block = Block::claim();
     let scratch = Scratch::new("units-xinetd");
     let address = block.address(3333).ip();
@@ -301,7 +301,7 @@ fn xinetd_drops_a_bind_of_two_addresses() {
 }
 
 #[test]
-fn inetd_serves_what_is_printed() {
+fn inetd_serves_the_generated_lines() {
     let block = Block::claim();
     let scratch = Scratch::new("units-inetd");
     let address = block.address(3333).ip();
@@ -335,7 +335,7 @@ fn server_lines(text: &str) -> String {
 }
 
 #[test]
-fn haproxy_takes_the_server_lines() {
+fn haproxy_accepts_the_generated_server_lines() {
     let scratch = Scratch::new("units-haproxy");
     let configuration = scratch.write("agentcheck.toml", CONFIGURATION);
     for more in [&[][..], &["--address", "10.0.0.11", "--allow", "10.0.0.2"]] {
@@ -363,7 +363,7 @@ fn haproxy_takes_the_server_lines() {
 }
 
 #[test]
-fn what_cannot_be_served_is_told() {
+fn services_that_cannot_be_served_are_refused() {
     let scratch = Scratch::new("units-refused");
     let refused = |configuration: &Path, more: &[&str]| {
         let refused = output(

@@ -61,7 +61,7 @@ fn files(directory: &Path) -> BTreeSet<String> {
 }
 
 #[test]
-fn install_puts_everything_where_it_belongs_and_uninstall_takes_it_away() {
+fn uninstall_removes_everything_that_install_added() {
     let scratch = Scratch::new("install");
     let root = scratch.directory("root");
     install(&root);
@@ -141,7 +141,7 @@ fn install_puts_everything_where_it_belongs_and_uninstall_takes_it_away() {
 }
 
 #[test]
-fn installed_configuration_is_accepted() {
+fn check_accepts_the_installed_configuration() {
     let scratch = Scratch::new("accepted");
     let root = scratch.directory("root");
     install(&root);
@@ -151,7 +151,7 @@ fn installed_configuration_is_accepted() {
 }
 
 #[test]
-fn configuration_is_neither_overwritten_nor_removed() {
+fn install_and_uninstall_keep_an_edited_configuration() {
     let scratch = Scratch::new("configuration");
     let root = scratch.directory("root");
     let kept = [
@@ -177,7 +177,7 @@ fn configuration_is_neither_overwritten_nor_removed() {
 }
 
 #[test]
-fn installed_files_name_the_paths_that_they_were_installed_to() {
+fn installed_files_name_their_own_paths() {
     let scratch = Scratch::new("prefix");
     for (prefix, units) in [
         ("/usr/local", "usr/local/lib/systemd/system"),
@@ -213,7 +213,7 @@ fn installed_files_name_the_paths_that_they_were_installed_to() {
 }
 
 #[test]
-fn install_without_binaries_says_what_to_do_and_changes_nothing() {
+fn install_without_binaries_fails_and_changes_nothing() {
     let scratch = Scratch::new("unbuilt");
     let root = scratch.directory("root");
     let nowhere = format!("RELEASE={}", scratch.file("nowhere").display());
@@ -225,7 +225,7 @@ fn install_without_binaries_says_what_to_do_and_changes_nothing() {
 }
 
 #[test]
-fn accounts_and_directories_are_made() {
+fn sysusers_and_tmpfiles_create_accounts_and_directories() {
     let scratch = Scratch::new("accounts");
     let root = scratch.directory("root");
     install(&root);

@@ -137,77 +137,77 @@ fn ends_when_idle(
 }
 
 #[test]
-fn xinetd() {
+fn xinetd_serves_every_client() {
     check(Launcher::Xinetd);
 }
 
 #[test]
-fn xinetd_wait() {
+fn xinetd_wait_serves_every_client() {
     check(Launcher::XinetdWait);
 }
 
 #[test]
-fn inetd() {
+fn inetd_serves_every_client() {
     check(Launcher::Inetd);
 }
 
 #[test]
-fn inetd_wait() {
+fn inetd_wait_serves_every_client() {
     check(Launcher::InetdWait);
 }
 
 #[test]
-fn tcpserver() {
+fn tcpserver_serves_every_client() {
     check(Launcher::Tcpserver);
 }
 
 #[test]
-fn tcpsvd() {
+fn tcpsvd_serves_every_client() {
     check(Launcher::Tcpsvd);
 }
 
 #[test]
-fn mini_inetd() {
+fn mini_inetd_serves_every_client() {
     check(Launcher::MiniInetd);
 }
 
 #[test]
-fn socat_exec() {
+fn socat_exec_serves_every_client() {
     check(Launcher::SocatExec);
 }
 
 #[test]
-fn socat_exec_nofork() {
+fn socat_exec_nofork_serves_every_client() {
     check(Launcher::SocatNofork);
 }
 
 #[test]
-fn ncat() {
+fn ncat_serves_every_client() {
     check(Launcher::Ncat);
 }
 
 #[test]
-fn systemd_socket_activate_accept_inetd() {
+fn systemd_socket_activate_accept_inetd_serves_every_client() {
     check(Launcher::ActivateAcceptInetd);
 }
 
 #[test]
-fn systemd_socket_activate_accept() {
+fn systemd_socket_activate_accept_serves_every_client() {
     check(Launcher::ActivateAccept);
 }
 
 #[test]
-fn systemd_socket_activate_inetd() {
+fn systemd_socket_activate_inetd_serves_every_client() {
     check(Launcher::ActivateInetd);
 }
 
 #[test]
-fn systemd_socket_activate() {
+fn systemd_socket_activate_serves_every_client() {
     check(Launcher::Activate);
 }
 
 #[test]
-fn its_own_accept_loop() {
+fn accept_loop_serves_every_client() {
     let scratch = Scratch::new("listen");
     let block = Block::claim();
     let states = states(&scratch);

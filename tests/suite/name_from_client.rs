@@ -9,7 +9,7 @@ use agentcheck_tests::state::StateDirectory;
 use std::net::SocketAddr;
 
 #[test]
-fn each_server_hears_its_own_service() {
+fn each_server_gets_the_reply_of_its_own_service() {
     let scratch = Scratch::new("ask");
     let states = StateDirectory::at(scratch.directory("state"));
     states.says("web", "up 73%");

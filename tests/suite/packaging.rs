@@ -6,11 +6,11 @@ use agentcheck_tests::package::manager::Manager;
 use agentcheck_tests::package::{lifecycle, without_systemd};
 
 #[test]
-fn installed_upgraded_removed_and_purged() {
+fn install_upgrade_remove_and_purge_keep_balancers_correct() {
     lifecycle::check(Manager::ByHand);
 }
 
 #[test]
-fn without_systemd() {
+fn installs_and_removes_without_systemd() {
     without_systemd::check(Manager::ByHand);
 }

@@ -44,7 +44,7 @@ fn said_to(user: u32, scratch: &Scratch, file: &Path) -> String {
 }
 
 #[test]
-fn it_has_to_belong_to_root_or_to_who_runs_this() {
+fn configuration_of_another_owner_is_refused() {
     let scratch = Scratch::new("owner");
     collector(&scratch);
     let directory = scratch.directory("etc");
@@ -117,7 +117,7 @@ fn it_has_to_belong_to_root_or_to_who_runs_this() {
 }
 
 #[test]
-fn a_link_of_another_in_a_directory_of_all() {
+fn another_users_link_in_a_shared_directory_is_refused() {
     let scratch = Scratch::new("sticky");
     collector(&scratch);
     let file = scratch.write("agentcheck.toml", GOOD);
@@ -135,7 +135,7 @@ fn a_link_of_another_in_a_directory_of_all() {
 }
 
 #[test]
-fn collect_refuses_it_and_warns_of_secrets() {
+fn collect_refuses_foreign_files_and_warns_of_readable_secrets() {
     let scratch = Scratch::new("secrets");
     let token = scratch.write("token", "t0ps3cret");
     let file = scratch.write(
@@ -185,7 +185,7 @@ fn collect_refuses_it_and_warns_of_secrets() {
 
 /// Everybody may read what the responder and Prometheus read; the account and the history are the group's.
 #[test]
-fn what_is_written_has_its_rights() {
+fn written_files_have_their_modes() {
     let scratch = Scratch::new("rights");
     let states = StateDirectory::at(scratch.directory("state"));
     let data = Collector::data(&states);
@@ -231,7 +231,7 @@ fn what_is_written_has_its_rights() {
 
 /// The shipped unit has `PrivateUsers=yes`: to it, a file of an administrator's is one of nobody's.
 #[test]
-fn the_shipped_units_sandbox_sees_what_is_roots_and_its_own() {
+fn shipped_unit_accepts_files_of_root_and_its_own_user() {
     const UNIT: &str = "agentcheck-collector.service";
     let scratch = Scratch::new("trust-unit");
     let tree = installed(&scratch);

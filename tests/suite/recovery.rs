@@ -38,12 +38,12 @@ fn proving() -> Option<u32> {
 }
 
 #[test]
-fn the_model_is_what_haproxy_does() {
+fn model_matches_haproxy_in_every_transition() {
     against_haproxy::every_transition(proving().map_or(Changes::Kinds, |_| Changes::All));
 }
 
 #[test]
-fn each_probe_that_arrives_brings_the_server_where_it_should_be() {
+fn every_probe_brings_the_server_to_its_decision() {
     let stories = proving().map_or(500, |times| times * 10_000);
     let told = property::tell(seed(), stories, 5_000, |reply| reply);
     let told = told.unwrap_or_else(|story| panic!("{story}"));
@@ -51,7 +51,7 @@ fn each_probe_that_arrives_brings_the_server_where_it_should_be() {
 }
 
 #[test]
-fn words_that_do_not_always_lead_back_are_found() {
+fn property_finds_replies_that_do_not_recover() {
     let seed = seed();
     for (what, on_the_way) in property::POOR {
         let story = property::tell(seed, 10_000, 0, on_the_way);
@@ -61,6 +61,6 @@ fn words_that_do_not_always_lead_back_are_found() {
 }
 
 #[test]
-fn random_stories_on_haproxy() {
+fn random_stories_match_the_model_on_haproxy() {
     replay::play(seed(), proving().unwrap_or(1));
 }

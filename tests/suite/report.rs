@@ -63,7 +63,7 @@ fn report(scene: &Scene, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn the_page_of_a_collector_in_a_browser() {
+fn browser_renders_the_page_of_a_running_collector() {
     let scene = eventful();
     let file = scene.scratch.file("status.html");
     let written = report(&scene, &["-o", "status.html", "--since", "1h"]);
@@ -128,7 +128,7 @@ fn the_page_of_a_collector_in_a_browser() {
 }
 
 #[test]
-fn a_collector_that_is_gone_is_told_and_so_is_what_cannot_be_read() {
+fn page_shows_a_dead_collector_and_errors_keep_the_last_page() {
     let mut scene = eventful();
     scene.kill();
     let dead = wait_for("the snapshot to be old", || {

@@ -35,7 +35,7 @@ fn of_help() -> BTreeSet<String> {
 }
 
 #[test]
-fn help_names_the_flags_that_are_taken() {
+fn help_names_exactly_the_accepted_flags() {
     for flag in of_help() {
         // Each with something after it that no flag takes for its value's end.
         let mut command = Command::new(binaries::responder());
@@ -50,7 +50,7 @@ fn help_names_the_flags_that_are_taken() {
 }
 
 #[test]
-fn the_man_page_has_them_all() {
+fn man_page_documents_every_flag() {
     // In roff a hyphen of a flag is written with a backslash.
     let page = read("man/agentcheck-responder.8").replace("\\-", "-");
     let documented = flags(&page);
@@ -63,7 +63,7 @@ fn the_man_page_has_them_all() {
 }
 
 #[test]
-fn bash_completes_them_all() {
+fn bash_completes_every_flag() {
     let bash = processes::program("bash", "bash");
     let script = "source completions/agentcheck-responder.bash
         COMP_WORDS=(agentcheck-responder --) COMP_CWORD=1
@@ -76,7 +76,7 @@ fn bash_completes_them_all() {
 }
 
 #[test]
-fn zsh_and_fish_are_told_of_them_all() {
+fn zsh_and_fish_complete_every_flag() {
     let zsh = read("completions/_agentcheck-responder");
     assert_eq!(flags(&zsh.replace("opt_args[--state-dir]", "")), of_help());
     let fish = read("completions/agentcheck-responder.fish");

@@ -148,7 +148,7 @@ fn every_key_is_documented() {
 
 /// The man page is made from the reference, by `make man`: what stands in code there stands in it too.
 #[test]
-fn the_man_page_is_the_reference() {
+fn man_page_has_every_heading_of_the_reference() {
     let mut page = read("man/agentcheck.toml.5");
     for (roff, plain) in [("\\-", "-"), ("\\[aq]", "'"), ("\\&", "")] {
         page = page.replace(roff, plain);
@@ -171,7 +171,7 @@ fn the_man_page_is_the_reference() {
 }
 
 #[test]
-fn newcomers_are_told_make_targets_that_exist() {
+fn documents_name_make_targets_that_exist() {
     let makefile = read("Makefile");
     let told = read("README.md") + &read("docs/getting-started.md");
     assert!(told.contains("make demo") && told.contains("make test"));
@@ -213,7 +213,7 @@ fn getting_started_shows_the_shipped_xinetd_file() {
 
 /// Whatever the responder says where it has nothing valid to say, the troubleshooting page explains.
 #[test]
-fn every_freezing_word_is_explained() {
+fn every_no_op_reply_is_explained() {
     let page = read("docs/troubleshooting.md");
     let manual = read("man/agentcheck-responder.8").replace("\\-", "-");
     let words = manual.split(".SH FREEZING WORDS").nth(1).unwrap();
@@ -234,7 +234,7 @@ fn every_freezing_word_is_explained() {
 
 /// What a page shows of `agentcheck explain --reply` is what that says.
 #[test]
-fn explanations_of_replies_are_the_programs() {
+fn shown_explanations_match_the_program() {
     let mut seen = 0;
     for block in blocks(&read("docs/troubleshooting.md"), "console") {
         let (command, shown) = block.split_once('\n').unwrap();
@@ -288,7 +288,7 @@ fn documents_name_commands_that_exist() {
 
 /// Links between documents, and to headings in them.
 #[test]
-fn links_lead_somewhere() {
+fn links_and_anchors_exist() {
     let anchor = |heading: &str| -> String {
         let kept = heading
             .chars()

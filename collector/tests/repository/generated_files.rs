@@ -25,7 +25,7 @@ fn is(file: &str, text: &str) {
 }
 
 #[test]
-fn completions() {
+fn completions_match_the_command_line() {
     for (shell, file) in [
         (Shell::Bash, "completions/agentcheck.bash"),
         (Shell::Zsh, "completions/_agentcheck"),
@@ -97,7 +97,7 @@ fn section(roff: &mut String, path: &str, command: &Command) {
 }
 
 #[test]
-fn manual() {
+fn manual_matches_the_command_line() {
     let mut command = agentcheck::cli::command();
     command.build();
     let about = command.get_about().unwrap().to_string();

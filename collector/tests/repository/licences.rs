@@ -93,7 +93,7 @@ fn one(rest: &mut &[&str], allowed: &[String]) -> bool {
 }
 
 #[test]
-fn what_is_built_in_is_allowed() {
+fn linked_crates_have_allowed_licences_and_sources() {
     let text = std::fs::read_to_string(root().join("deny.toml")).unwrap();
     let licences = list(&text, "licenses", "allow");
     let banned = list(&text, "bans", "deny");
@@ -120,7 +120,7 @@ fn what_is_built_in_is_allowed() {
 }
 
 #[test]
-fn expressions_are_read_as_spdx_has_them() {
+fn licence_expressions_follow_spdx() {
     let allowed = ["MIT", "ISC"].map(str::to_owned);
     for (expression, expected) in [
         ("MIT", true),
@@ -281,7 +281,7 @@ fn third_parties() -> String {
 
 /// `AGENTCHECK_BLESS=1` writes them.
 #[test]
-fn the_texts_that_go_along_are_those_of_what_is_linked() {
+fn licence_texts_match_the_linked_crates() {
     let file = root().join(TEXTS);
     let texts = third_parties();
     if std::env::var_os("AGENTCHECK_BLESS").is_some() {
@@ -296,7 +296,7 @@ fn the_texts_that_go_along_are_those_of_what_is_linked() {
 
 /// `wildcards = "deny"`: every dependency on a registry has a version.
 #[test]
-fn no_dependency_takes_every_version() {
+fn no_dependency_has_a_wildcard_version() {
     let config = std::fs::read_to_string(root().join("deny.toml")).unwrap();
     let config = DeTable::parse(&config).unwrap().into_inner();
     let bans = config["bans"].get_ref().as_table().unwrap();

@@ -25,7 +25,7 @@ fn has_test(text: &str, name: &str) -> bool {
 }
 
 #[test]
-fn every_test_that_is_named_is_there() {
+fn every_test_named_in_security_md_exists() {
     let document = read(&root().join("SECURITY.md"));
     let mut named = BTreeSet::new();
     // What stands in code, which may not go over a line.
@@ -60,7 +60,7 @@ fn sources(directory: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn unsafe_is_where_the_document_says() {
+fn unsafe_code_is_only_where_security_md_lists_it() {
     // Spelt in halves, so that what is looked for is not here.
     let allowed = format!("allow({}_code)", "unsafe");
     let forbidden = format!("#![forbid({}_code)]", "unsafe");

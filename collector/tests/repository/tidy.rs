@@ -76,7 +76,7 @@ const ROOMS: &[&str] = &[
 ];
 
 #[test]
-fn no_room_of_the_collector_imports_from_a_later_stage() {
+fn no_module_imports_from_a_later_room() {
     let source = root().join("collector/src");
     let mut wrong = Vec::new();
     for file in files(&source, ".rs") {
@@ -119,7 +119,7 @@ fn section(manifest: &str, name: &str) -> Vec<String> {
 }
 
 #[test]
-fn common_and_responder_depend_on_nobody() {
+fn common_and_responder_have_no_dependencies() {
     let common = read(&root().join("common/Cargo.toml"));
     assert!(section(&common, "dependencies").is_empty());
     assert!(section(&common, "features").is_empty());
@@ -133,7 +133,7 @@ fn common_and_responder_depend_on_nobody() {
 }
 
 #[test]
-fn every_dependency_has_its_reason_beside_it() {
+fn every_dependency_has_a_reason_beside_it() {
     for member in ["common", "collector", "responder", "tests"] {
         let manifest = read(&root().join(member).join("Cargo.toml"));
         for name in ["dependencies", "dev-dependencies"] {
@@ -150,7 +150,7 @@ fn every_dependency_has_its_reason_beside_it() {
 }
 
 #[test]
-fn nothing_is_left_half_done() {
+fn sources_have_no_unfinished_marks() {
     // Spelt in halves, so that this file does not find itself.
     let marks = ["todo", "unimplemented"].map(|name| format!("{name}{}", "!("));
     let notes = [format!("FIX{}", "ME"), format!("XX{}", "X")];
@@ -169,7 +169,7 @@ fn nothing_is_left_half_done() {
 
 /// `print!` panics where nobody reads; the programs write and look at what came of it.
 #[test]
-fn no_program_prints() {
+fn programs_use_no_print_macro() {
     for member in ["common", "collector", "responder"] {
         for file in files(&root().join(member).join("src"), ".rs") {
             let text = read(&file);

@@ -19,12 +19,12 @@ fn check(directory: &Path, file: &str) -> String {
 }
 
 #[test]
-fn golden_cases() {
+fn configurations_give_the_expected_findings() {
     golden::all_as_expected("configuration", 20, |case| check(case, "agentcheck.toml"));
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_named() {
+fn unreadable_file_is_named() {
     assert_eq!(
         check(Path::new("/"), "/nowhere/agentcheck.toml"),
         "/nowhere/agentcheck.toml: error: cannot be read: No such file or directory (os error 2)\n\

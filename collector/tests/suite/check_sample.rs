@@ -73,7 +73,7 @@ impl Files {
 }
 
 #[test]
-fn a_sample_that_says_all() {
+fn complete_sample_gives_every_reply() {
     let files = Files::new(
         "good",
         r#"{"app": {"json": {"msg-per-second": 1890, "limits": {"rps": 100}}},
@@ -92,7 +92,7 @@ fn a_sample_that_says_all() {
 }
 
 #[test]
-fn what_lacks_a_value_is_pointed_at() {
+fn missing_values_are_pointed_out_in_the_expression() {
     let files = Files::new(
         "lacks",
         r#"{"app": {"json": {"msg-per-sec": 1890, "limits": {}}}, "cpu": {"value": 20},
@@ -115,7 +115,7 @@ fn what_lacks_a_value_is_pointed_at() {
 }
 
 #[test]
-fn samples_that_are_none() {
+fn wrong_samples_are_refused() {
     for (sample, wrong) in [
         ("[1]", "not a JSON object of sources: "),
         ("{\"ap\": {}}", "there is no source ap\n"),

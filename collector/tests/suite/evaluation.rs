@@ -213,6 +213,6 @@ fn told(case: &Path) -> String {
 }
 
 #[test]
-fn golden_cases() {
+fn readings_give_the_expected_decisions() {
     golden::all_as_expected("evaluation", 8, told);
 }

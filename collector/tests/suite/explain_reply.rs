@@ -81,7 +81,7 @@ fn shown(seen: &Seen) -> Seen {
 }
 
 #[test]
-fn the_cases_of_conformance() {
+fn dissection_matches_the_conformance_table() {
     let mut lines = 0;
     for (reader, version) in [(Reader::UpTo30, (3, 0)), (Reader::Since31, (3, 1))] {
         'cases: for case in cases::table(version) {
@@ -114,7 +114,7 @@ fn the_cases_of_conformance() {
 
 /// What our own replies may hold is heard whole.
 #[test]
-fn what_a_state_file_can_hold_is_heard_as_it_is_meant() {
+fn dissection_matches_every_reply_that_a_state_file_can_contain() {
     for line in [
         "up 73% # app.rps=1890",
         "UP,ready 050% maxconn:0 # x # y",
@@ -182,7 +182,7 @@ const EDGES: [&[u8]; 34] = [
 ];
 
 #[test]
-fn a_real_haproxy_hears_the_same() {
+fn dissection_matches_haproxy_at_the_edges_of_the_grammar() {
     let scratch = Scratch::new("words");
     let block = Block::claim();
     let application = Application::start(block.address(8081), 0);
@@ -250,7 +250,7 @@ fn explained(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn what_people_are_told() {
+fn explanations_are_as_recorded() {
     for (bytes, expected) in [
         (
             &b"up#ok 50%\n"[..],
@@ -331,7 +331,7 @@ fn what_people_are_told() {
 }
 
 #[test]
-fn a_line_or_a_service_is_needed() {
+fn explain_needs_a_reply_or_a_service() {
     let output = Command::new(env!("CARGO_BIN_EXE_agentcheck"))
         .arg("explain")
         .output()

@@ -50,22 +50,22 @@ fn corpus(name: &str, property: fn(&[u8]), cuts: usize, turns: usize) {
 }
 
 #[test]
-fn corpus_of_json() {
+fn json_corpus_gives_a_value_or_a_reason() {
     run("json", properties::json, 20, 60);
 }
 
 #[test]
-fn corpus_of_scrapes() {
+fn prometheus_corpus_gives_a_value_or_a_reason() {
     run("prometheus", properties::prometheus, 20, 60);
 }
 
 #[test]
-fn corpus_of_expressions() {
+fn expression_corpus_gives_a_value_or_a_reason() {
     run("expression", properties::expression, 8, 24);
 }
 
 #[test]
-fn corpus_of_configurations() {
+fn configuration_corpus_gives_a_value_or_a_reason() {
     run("configuration", properties::configuration, 10, 40);
 }
 
@@ -88,7 +88,7 @@ fn filled(around: (&str, &str), element: impl Fn(usize) -> String) -> String {
 }
 
 #[test]
-fn large_documents() {
+fn large_documents_take_bounded_time_and_stack() {
     let list = ("[", "]");
     let map = ("{", "}");
     for document in [
@@ -116,7 +116,7 @@ fn large_documents() {
 }
 
 #[test]
-fn large_scrapes() {
+fn large_scrapes_take_bounded_time_and_stack() {
     for scrape in [
         "1".repeat(BODY),
         format!("a {}\n", "1".repeat(BODY)),
@@ -136,7 +136,7 @@ fn large_scrapes() {
 }
 
 #[test]
-fn large_configurations() {
+fn large_configurations_take_bounded_time_and_stack() {
     for text in [
         "[".repeat(BODY),
         format!("a = {}", "[".repeat(BODY / 8)),
@@ -156,7 +156,7 @@ fn large_configurations() {
 
 /// Every way to spend much in the few bytes that an expression may have.
 #[test]
-fn dear_expressions() {
+fn expensive_expressions_take_bounded_time_and_stack() {
     let nested = |before: &str, after: &str, levels: usize| {
         before.repeat(levels) + "app.json.n" + &after.repeat(levels)
     };

@@ -56,12 +56,12 @@ fn imported(case: &Path) -> String {
 }
 
 #[test]
-fn golden_cases() {
+fn configurations_of_other_agents_give_the_expected_toml() {
     golden::all_as_expected("import", 25, imported);
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_named() {
+fn unreadable_file_is_named() {
     let none = imported_file(Path::new("/nowhere/config.yml"));
     assert_eq!(
         none,
@@ -87,7 +87,7 @@ fn imported_file(file: &Path) -> String {
 
 /// What docs/moving-over.md shows to be moved by hand loads, without a warning.
 #[test]
-fn the_document_shows_what_loads() {
+fn configurations_shown_in_the_document_load() {
     let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/moving-over.md");
     let document = fs::read_to_string(document).unwrap();
     let shown: Vec<&str> = document
@@ -127,7 +127,7 @@ fn holds(agent: Agent, text: &str) {
 }
 
 #[test]
-fn every_beginning_and_every_slip_of_a_case() {
+fn damaged_files_give_a_loadable_result_or_an_error() {
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/import");
     let mut cases: Vec<PathBuf> = fs::read_dir(cases)
         .unwrap()
@@ -158,7 +158,7 @@ fn every_beginning_and_every_slip_of_a_case() {
 }
 
 #[test]
-fn large_files() {
+fn large_files_give_a_loadable_result_or_an_error() {
     let many = |before: &str, piece: &str, after: &str| {
         let room = MAX_BYTES - before.len() - after.len();
         format!("{before}{}{after}", piece.repeat(room / piece.len()))

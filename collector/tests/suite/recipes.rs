@@ -223,7 +223,7 @@ fn tried(name: &str, document: &str) -> (String, Vec<String>) {
 }
 
 #[test]
-fn every_recipe_gives_what_it_tells() {
+fn every_recipe_gives_the_replies_that_it_shows() {
     let index = std::fs::read_to_string(recipes().join("README.md")).unwrap();
     let bless = std::env::var_os("AGENTCHECK_BLESS").is_some();
     let mut names = BTreeSet::new();

@@ -43,7 +43,7 @@ reply = "drain"
 "#;
 
 #[test]
-fn what_is_recorded_is_replayed() {
+fn recording_is_replayed() {
     let scratch = Scratch::new("record");
     let queue = written(&scratch, "queue", "27\n");
     let config = written(
@@ -87,7 +87,7 @@ fn swinging() -> String {
 }
 
 #[test]
-fn two_configurations_side_by_side() {
+fn replay_compares_two_configurations() {
     let scratch = Scratch::new("sides");
     let plain = CONFIG.replace("QUEUE", "/nowhere");
     let smooth = plain.replace("[[service", "smooth = \"10s\"\ndead_band = 5\n\n[[service");
@@ -139,7 +139,7 @@ fn two_configurations_side_by_side() {
 }
 
 #[test]
-fn what_is_no_recording_is_told() {
+fn wrong_recording_is_refused_with_its_line() {
     let scratch = Scratch::new("wrong");
     let config = written(
         &scratch,

@@ -87,7 +87,7 @@ fn said(output: &Output) -> String {
 }
 
 #[test]
-fn alive_failing_taken_out_killed() {
+fn status_follows_failure_maintenance_and_death() {
     let mut scene = started("seeing", "fresh_for = \"4s\"");
     let alive = wait_for_status(&scene, "collector: alive");
     assert!(!alive.contains('\x1b'), "{alive:?}");
@@ -152,7 +152,7 @@ fn alive_failing_taken_out_killed() {
 }
 
 #[test]
-fn silent_and_of_another_boot_and_unreadable() {
+fn status_shows_an_unresponsive_collector_and_foreign_snapshots() {
     let mut scene = started("seeing-silent", "fresh_for = \"10m\"");
     scene.process().signal(Signal::STOP);
     let silent = wait_for_status(&scene, "collector: silent");
@@ -204,7 +204,7 @@ fn silent_and_of_another_boot_and_unreadable() {
 }
 
 #[test]
-fn explained_with_and_without_a_collector() {
+fn explain_works_with_and_without_a_collector() {
     let mut scene = started("seeing-why", "smooth = \"5s\"\nfloor = 2");
     let explained = wait_for("the collector to say the same", || {
         let explained = explain(&scene);
@@ -269,7 +269,7 @@ fn explained_with_and_without_a_collector() {
 
 /// Looking at the lock keeps nobody from taking it.
 #[test]
-fn a_collector_starts_while_many_look() {
+fn checking_the_lock_blocks_no_start() {
     let scratch = Scratch::new("seeing-lock");
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {

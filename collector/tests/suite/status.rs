@@ -40,7 +40,7 @@ fn look(case: &Path) -> Look {
 }
 
 #[test]
-fn golden_cases() {
+fn snapshots_give_the_expected_status() {
     golden::all_as_expected("status", 5, |case| {
         let account = account(&look(case), &[]).unwrap();
         let judged = judge(&account);
@@ -61,7 +61,7 @@ fn golden_cases() {
 
 /// The names that programs may rely on.
 #[test]
-fn the_json_has_what_is_documented() {
+fn json_has_the_documented_fields() {
     let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/status/all");
     let document = listed(&account(&look(&case), &[]).unwrap());
     assert_eq!(document["format"], 1);
@@ -94,7 +94,7 @@ fn the_json_has_what_is_documented() {
 
 /// An operator may look at it on a terminal.
 #[test]
-fn the_json_is_printable() {
+fn json_is_printable() {
     let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/status/hostile");
     let document = listed(&account(&look(&case), &[]).unwrap());
     for on_one_line in [true, false] {
@@ -112,7 +112,7 @@ fn the_json_is_printable() {
 }
 
 #[test]
-fn a_service_that_nobody_knows() {
+fn unknown_service_is_refused() {
     let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/status/gone");
     let error = account(&look(&case), &["wbe".to_owned()]).unwrap_err();
     assert_eq!(error, "there is no service wbe; there is web");

@@ -50,7 +50,7 @@ fn stop(responder: &Running) {
 
 /// Twenty restarts under load, as by `systemctl restart` while the socket unit stays.
 #[test]
-fn restarts_lose_nobody() {
+fn restart_loses_no_client() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -100,7 +100,7 @@ fn restarts_lose_nobody() {
 
 /// A socket of its own ends with it: the queue is answered first.
 #[test]
-fn the_queue_of_its_own_socket_is_answered() {
+fn queue_of_own_socket_is_served_before_the_end() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     for service in ["web", "--ask"] {
         let port = free_port();
@@ -132,7 +132,7 @@ fn the_queue_of_its_own_socket_is_answered() {
 
 /// A socket that was handed over stays with the launcher, and so does its queue.
 #[test]
-fn the_queue_of_a_launchers_socket_is_left_to_the_next() {
+fn queue_of_inherited_socket_is_left_to_the_next_process() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -152,7 +152,7 @@ fn the_queue_of_a_launchers_socket_is_left_to_the_next() {
 
 /// Who has been accepted and not yet asked has a moment left; who says nothing does not hold it.
 #[test]
-fn clients_that_still_ask_are_answered() {
+fn clients_in_the_middle_of_a_request_get_replies() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -174,7 +174,7 @@ fn clients_that_still_ask_are_answered() {
 
 /// The same through a process per probe, by the real xinetd.
 #[test]
-fn two_thousand_probes_by_xinetd_and_none_lost() {
+fn xinetd_loses_none_of_two_thousand_probes() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let configuration = directory.file("xinetd");
     let ports = [free_port(), free_port()];
@@ -216,7 +216,7 @@ fn two_thousand_probes_by_xinetd_and_none_lost() {
 
 /// What agent-send sends stays unread until the answer is out, and is read away then.
 #[test]
-fn two_thousand_probes_and_none_lost() {
+fn loop_loses_none_of_two_thousand_probes() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     for service in ["web", "--ask"] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -233,7 +233,7 @@ fn two_thousand_probes_and_none_lost() {
 }
 
 #[test]
-fn it_ends_when_nobody_asks() {
+fn idle_loop_ends() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let (mut responder, address) = start(&["web", "--idle", "1s", "--state-dir", directory.path()]);
     let idle = Duration::from_secs(1);
@@ -252,7 +252,7 @@ fn it_ends_when_nobody_asks() {
 
 /// As process 1 of a container, for which signals without a handler are ignored.
 #[test]
-fn signals_end_process_1() {
+fn signals_end_the_loop_as_process_1() {
     for signal in ["TERM", "INT"] {
         let directory = StateDir::with(&[("web", "up 73%")]);
         let port = free_port();

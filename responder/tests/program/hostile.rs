@@ -31,7 +31,7 @@ fn said(directory: &StateDir) -> (String, String) {
 }
 
 #[test]
-fn what_is_no_state_file() {
+fn wrong_state_files_give_a_no_op_reply() {
     let make_fifo = |directory: &StateDir| {
         tool(
             "coreutils",
@@ -100,7 +100,7 @@ fn what_is_no_state_file() {
 }
 
 #[test]
-fn a_directory_that_may_not_be_read() {
+fn unreadable_directory_gives_a_no_op_reply() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let run = || {
         let mut command = program(&["web", "--state-dir", directory.path()]);
@@ -116,7 +116,7 @@ fn a_directory_that_may_not_be_read() {
 }
 
 #[test]
-fn without_proc() {
+fn missing_proc_gives_a_no_op_reply() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     // The program needs nothing of the root but itself, unless it is the std shell.
     let mut command = Command::new("unshare");
@@ -148,7 +148,7 @@ fn without_proc() {
 // The dynamic loader of the std shell needs a descriptor before ours does.
 #[cfg(freestanding)]
 #[test]
-fn without_descriptors() {
+fn lack_of_descriptors_gives_a_no_op_reply() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n 0; exec \"$@\"", "sh", path(), "web"]);
@@ -166,7 +166,7 @@ fn without_descriptors() {
 // std opens /dev/null in place of what is closed, so that the std shell never sees it.
 #[cfg(freestanding)]
 #[test]
-fn closed_descriptors() {
+fn closed_descriptors_are_no_crash() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let run = |redirections: &str, service: &str| {
         let script = format!("exec \"$@\" {redirections}");
@@ -246,7 +246,7 @@ fn traced(directory: &StateDir, inject: &[&str]) -> (String, Vec<String>) {
 
 /// F04, and the bar of 15 system calls.
 #[test]
-fn one_write_and_few_system_calls() {
+fn probe_takes_one_write_and_few_system_calls() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let (said, calls) = traced(&directory, &[]);
     assert_eq!(said, "up 73%\n");
@@ -277,7 +277,7 @@ fn one_write_and_few_system_calls() {
 // The std shell's start-up makes the same calls before ours.
 #[cfg(freestanding)]
 #[test]
-fn a_kernel_that_refuses() {
+fn failed_system_calls_give_a_valid_reply_or_none() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     for (inject, expected) in [
         ("read:error=EIO:when=1", "unreadable:web\n"),
@@ -301,7 +301,7 @@ fn a_kernel_that_refuses() {
 }
 
 #[test]
-fn replaced_while_read() {
+fn state_file_replaced_while_read_is_never_torn() {
     let directory = StateDir::with(&[("web", "up 1%")]);
     let done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {

@@ -20,7 +20,7 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 #[test]
-fn the_state_is_said_on_a_connection() {
+fn reply_is_written_to_a_connection() {
     let directory = StateDir::with(&[("web", "up 73% # rps=1890")]);
     let arguments = ["web", "--state-dir", directory.path()];
     for _ in 0..50 {
@@ -36,7 +36,7 @@ fn the_state_is_said_on_a_connection() {
 }
 
 #[test]
-fn the_state_is_said_on_pipes_and_terminals_and_into_files() {
+fn reply_is_written_to_pipes_terminals_and_files() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let arguments = ["web", "--state-dir", directory.path()];
     let said = output(&arguments);
@@ -77,7 +77,7 @@ fn the_state_is_said_on_pipes_and_terminals_and_into_files() {
 }
 
 #[test]
-fn without_anything_it_says_so_and_all_is_well() {
+fn missing_name_and_missing_state_give_a_no_op_reply() {
     let said = output(&[]);
     assert_eq!(
         (text(&said.stdout), said.status.code()),
@@ -99,7 +99,7 @@ fn without_anything_it_says_so_and_all_is_well() {
 
 /// The script of agentcheck.state(5), as it stands there but for the directory.
 #[test]
-fn a_shell_script_can_write_a_state_file() {
+fn shell_script_can_write_a_state_file() {
     let directory = StateDir::new();
     let manual = include_str!("../../../man/agentcheck.state.5").replace("\\-", "-");
     let writing = manual.split(".SH WRITING ONE").nth(1).unwrap();
@@ -130,7 +130,7 @@ fn a_shell_script_can_write_a_state_file() {
 /// HAProxy sends agent-send and closes as soon as it has the newline; a service that is not asked leaves
 /// it unread until the answer is out. Not one answer may be lost.
 #[test]
-fn no_answer_is_lost_to_a_reset() {
+fn unread_request_resets_no_reply() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let sent = vec![b'x'; 14_000];
     for length in [2, 14_000] {
@@ -153,7 +153,7 @@ fn no_answer_is_lost_to_a_reset() {
 }
 
 #[test]
-fn clients_that_are_gone_are_no_error() {
+fn disconnected_clients_are_no_error() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     for arguments in [["web", "--state-dir"], ["--ask", "--state-dir"]] {
         let arguments = [arguments[0], arguments[1], directory.path()];
@@ -179,7 +179,7 @@ fn clients_that_are_gone_are_no_error() {
 }
 
 #[test]
-fn clients_that_stay_are_left() {
+fn clients_that_stay_connected_delay_no_end() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let (mut client, server) = connection();
     let start = Instant::now();
@@ -200,7 +200,7 @@ fn clients_that_stay_are_left() {
 }
 
 #[test]
-fn a_full_pipe_is_not_waited_for_long() {
+fn full_pipe_delays_the_end_briefly() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     // A pipe that is full before the program starts, and never read.
     let script = "mkfifo \"$0/fifo\"; exec 3<>\"$0/fifo\"; head -c 65536 /dev/zero >&3; shift 0; exec \"$@\" >&3";
@@ -239,7 +239,7 @@ fn asked(extra: &[&str], sent: &[u8], closes: bool) -> (String, Duration) {
 }
 
 #[test]
-fn the_client_names_the_service() {
+fn client_selects_the_service_by_name() {
     let default = ["--ask-default", "silent"];
     let long = [b'x'; 14_000];
     let after_name = [b"web\n".as_slice(), &long].concat();
@@ -277,7 +277,7 @@ fn the_client_names_the_service() {
 }
 
 #[test]
-fn silent_and_unended_clients_are_answered_in_time() {
+fn clients_without_a_complete_name_get_a_reply_in_time() {
     // HAProxy's own deadline is 2 s.
     let soon = Duration::from_millis(1200);
     for (extra, sent, said) in [
@@ -303,7 +303,7 @@ fn silent_and_unended_clients_are_answered_in_time() {
 /// A name whose segment was lost comes after a retransmission timeout: 200 ms and some round trips. It
 /// hears its own reply, not that of the silent; and a name in two parts is not taken for its first.
 #[test]
-fn a_name_that_comes_late_is_nobody_elses() {
+fn late_name_selects_no_other_service() {
     let directory = StateDir::with(&[
         ("web", "up 73%"),
         ("web-admin", "drain"),
@@ -335,7 +335,7 @@ fn a_name_that_comes_late_is_nobody_elses() {
 }
 
 #[test]
-fn a_pipe_can_ask_too() {
+fn name_can_come_by_a_pipe() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let mut command = program(&["--ask", "--state-dir", directory.path()]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -352,7 +352,7 @@ fn a_pipe_can_ask_too() {
 }
 
 #[test]
-fn help_is_for_people_and_not_for_connections() {
+fn help_is_printed_on_pipes_and_never_on_connections() {
     let said = output(&["--help"]);
     assert!(text(&said.stdout).starts_with("Usage: agentcheck-responder "));
     assert_eq!(said.status.code(), Some(0));
@@ -393,7 +393,7 @@ fn help_is_for_people_and_not_for_connections() {
 
 /// Every option is in `--help` and in the man page, and nothing else is.
 #[test]
-fn options_are_documented() {
+fn every_option_is_in_help_and_manual() {
     let help = output(&["--help"]);
     let manual = include_str!("../../../man/agentcheck-responder.8").replace("\\-", "-");
     let words = |text: &str| -> std::collections::BTreeSet<String> {

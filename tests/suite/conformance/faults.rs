@@ -54,7 +54,7 @@ fn wait(haproxy: &Haproxy, server: &str, what: &str, expected: &Expected) {
 }
 
 #[test]
-fn f01_f02_a_responder_that_is_gone_or_hangs_freezes_the_state() {
+fn f01_f02_dead_or_hung_responder_keeps_the_state() {
     let room = Room::new("gone");
     let agent = room.block.agent();
     let pacemaker = Agent::start(room.block.agent(), Answer::Bytes(b"up\n".to_vec()));
@@ -103,7 +103,7 @@ fn f01_f02_a_responder_that_is_gone_or_hangs_freezes_the_state() {
 
 /// Each exchange says another percentage, and when the next one begins `HAProxy` must have taken it.
 #[test]
-fn f03_no_reply_is_lost_whatever_is_sent_to_the_agent() {
+fn f03_no_reply_is_lost_for_any_agent_send() {
     const SERVERS: usize = 10;
     /// One more than looks at what came of them.
     const EXCHANGES: u64 = 101;
@@ -260,7 +260,7 @@ fn one_exchange(trace: &str) {
 }
 
 #[test]
-fn f05_the_reply_is_all_that_is_on_the_wire() {
+fn f05_connection_carries_the_reply_and_nothing_else() {
     let room = Room::new("wire");
     let (boot, from) = (boot_id(), now());
     let other = "00000000-0000-4000-8000-000000000000";
@@ -320,7 +320,7 @@ fn f05_the_reply_is_all_that_is_on_the_wire() {
 }
 
 #[test]
-fn f06_a_health_check_and_the_full_line_recover_together() {
+fn f06_health_check_and_full_reply_recover_together() {
     let mut room = Room::new("check");
     room.states.says("web", "up 100%");
     let shot = one_shot(&room.states, &["web"]);
@@ -346,7 +346,7 @@ fn f06_a_health_check_and_the_full_line_recover_together() {
 }
 
 #[test]
-fn f07_socket_activation_of_one_process_per_connection() {
+fn f07_socket_activation_starts_one_process_per_connection() {
     let room = Room::new("activate");
     room.states.says("web", "up 64%");
     let agent = room.block.agent();
@@ -368,7 +368,7 @@ fn f07_socket_activation_of_one_process_per_connection() {
 /// not end may be the beginning of another, so it is not answered for; but it must be answered before the
 /// deadline, so that the operator sees what is wrong.
 #[test]
-fn f08_a_name_without_newline_is_answered_in_time() {
+fn f08_name_without_newline_gets_a_reply_in_time() {
     let room = Room::new("newline");
     room.states.says("web", "up 88%");
     let shot = one_shot(&room.states, &["--ask"]);

@@ -93,7 +93,7 @@ fn pairs() -> Vec<Pair> {
 }
 
 #[test]
-fn s07_every_state_recovers_into_every_other() {
+fn s07_every_state_is_reached_from_every_other() {
     let scratch = Scratch::new("pairs");
     let block = Block::claim();
     let states = StateDirectory::at(scratch.directory("state"));

@@ -10,7 +10,7 @@ const DIRECTORIES: &str = "
 ";
 
 #[test]
-fn a_daemon_has_nothing_of_who_started_it() {
+fn daemon_inherits_nothing_from_its_starter() {
     let scratch = Scratch::new("daemon");
     let host = BareHost::boot(&scratch);
     host.shell(DIRECTORIES);
@@ -81,7 +81,7 @@ fn a_daemon_has_nothing_of_who_started_it() {
 }
 
 #[test]
-fn a_supervisor_keeps_it_in_the_foreground() {
+fn supervised_collector_stays_in_the_foreground() {
     let scratch = Scratch::new("front");
     let host = BareHost::boot(&scratch);
     host.shell(DIRECTORIES);
@@ -99,7 +99,7 @@ fn a_supervisor_keeps_it_in_the_foreground() {
 }
 
 #[test]
-fn the_init_script_starts_looks_loads_and_stops() {
+fn init_script_starts_reports_reloads_and_stops() {
     let scratch = Scratch::new("init");
     let host = BareHost::boot(&scratch);
     host.shell(

@@ -59,7 +59,7 @@ description = "{{app.json.state}}"
 }
 
 #[test]
-fn no_line_of_a_log_is_anothers() {
+fn application_text_forges_no_log_line() {
     let mut scene = Scene::with("forged", |scene| {
         configuration(&scene.scratch.directory("app"))
     });
@@ -96,7 +96,7 @@ fn no_line_of_a_log_is_anothers() {
 
 /// The same in the journal, where the beginning of a line can give it a priority.
 #[test]
-fn no_priority_in_the_journal_is_anothers() {
+fn application_text_forges_no_journal_priority() {
     let scratch = Scratch::new("journal");
     let tree = installed(&scratch);
     let etc = tree.join("etc/agentcheck");

@@ -7,7 +7,7 @@ use agentcheck_tests::scratch::Scratch;
 const START: &str = "agentcheck collect --daemon --user collector";
 
 #[test]
-fn who_starts_it_hears_what_is_wrong() {
+fn start_errors_reach_standard_error_and_exit_status() {
     let scratch = Scratch::new("wrong");
     let host = BareHost::boot(&scratch);
     let refused = |prepare: &str, options: &str, expected: &str| {
@@ -94,7 +94,7 @@ fn who_starts_it_hears_what_is_wrong() {
 
 /// One that is killed while it starts has said nothing: that is told, too.
 #[test]
-fn one_that_dies_before_it_is_ready_is_no_success() {
+fn daemon_that_dies_before_ready_fails_the_start() {
     let scratch = Scratch::new("dies");
     let host = BareHost::boot(&scratch);
     host.shell(
@@ -118,7 +118,7 @@ fn one_that_dies_before_it_is_ready_is_no_success() {
 }
 
 #[test]
-fn command_lines_that_cannot_be() {
+fn conflicting_options_are_refused() {
     let scratch = Scratch::new("lines");
     let host = BareHost::boot(&scratch);
     for (options, status, expected) in [

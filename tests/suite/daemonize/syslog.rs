@@ -17,7 +17,7 @@ fn syslogd(host: &BareHost) -> String {
 }
 
 #[test]
-fn lines_get_there_before_and_after_it_is_restarted() {
+fn log_lines_reach_syslog_before_and_after_its_restart() {
     // Named, where it is missing.
     let _ = program("busybox", "busybox");
     let scratch = Scratch::new("syslog");

@@ -65,7 +65,7 @@ impl Example {
 }
 
 #[test]
-fn herald_s_readme() {
+fn herald_example_moves_the_weight() {
     let messages = |number: u32| format!("{{\"msg-per-second\": {number}}}");
     let mut example = Example::start("herald", "web", &messages(1890), "");
     example.wait_until_up(73, "msg-per-second=1890");
@@ -77,7 +77,7 @@ fn herald_s_readme() {
 }
 
 #[test]
-fn a_worker_queue_behind_a_healthy_port() {
+fn worker_queue_example_takes_a_full_worker_out() {
     let queue = |waiting: u32| format!("{{\"active\": 64, \"waiting\": {waiting}}}");
     let mut example = Example::start("worker-queue", "web", &queue(12), "");
     example.wait_until_up(54, "queue.waiting=12");
@@ -93,7 +93,7 @@ fn a_worker_queue_behind_a_healthy_port() {
 }
 
 #[test]
-fn healthz_to_up_and_down() {
+fn healthz_example_takes_an_unhealthy_server_down() {
     let mut example = Example::start("healthz", "web", "ok", "");
     example.wait_for("up", |seen| up(100).fit(seen));
     example.scene.application().answers(503, "draining");
@@ -108,7 +108,7 @@ fn healthz_to_up_and_down() {
 }
 
 #[test]
-fn maxconn() {
+fn maxconn_example_limits_sessions() {
     let limited = |limit| move |seen: &Seen| up(100).fit(seen) && seen.session_limit == Some(limit);
     let workers = |number: u32| format!("{{\"workers\": {number}}}");
     let constant = Example::start("maxconn", "web", &workers(16), "maxconn 200");

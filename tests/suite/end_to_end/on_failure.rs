@@ -94,7 +94,7 @@ line = "up 73%"
 }
 
 #[test]
-fn an_application_that_fails_is_answered_as_configured() {
+fn failed_application_gets_its_on_failure_reply() {
     let mut scene = Scene::new("failures");
     let mut application = Application::start(scene.block.address(8081), 1890);
     scene.configure(&configuration(&application));

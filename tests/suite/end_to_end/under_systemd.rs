@@ -77,7 +77,7 @@ impl Host for Booted {
 }
 
 #[test]
-fn with_the_shipped_units() {
+fn weight_follows_application_with_the_shipped_units() {
     each(
         &["agentcheck.socket", "agentcheck-inetd.socket"],
         |socket| {

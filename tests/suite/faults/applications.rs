@@ -92,7 +92,7 @@ const BY_COMMAND: [(&str, &str, &str); 6] = [
 ];
 
 #[test]
-fn applications_that_do_everything_wrong() {
+fn broken_applications_fail_with_their_reason_and_delay_no_other() {
     let mut scene = Scene::new("applications");
     let live = Application::start(scene.block.address(8081), 1890);
     let mut text = format!(

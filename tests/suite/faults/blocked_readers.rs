@@ -25,7 +25,7 @@ fn replies_continue(scene: &mut Scene) {
 }
 
 #[test]
-fn nobody_reads_the_log() {
+fn unread_log_delays_no_reply() {
     let mut scene = scene("unread");
     let fifo = scene.scratch.file("fifo");
     run(Command::new("mkfifo").arg(&fifo));
@@ -62,7 +62,7 @@ fn nobody_reads_the_log() {
 }
 
 #[test]
-fn the_service_manager_does_not_read() {
+fn unread_notify_socket_delays_no_reply() {
     let mut scene = scene("manager");
     let path = scene.scratch.file("notify");
     let manager = UnixDatagram::bind(&path).unwrap();

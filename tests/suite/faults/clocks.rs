@@ -46,7 +46,7 @@ impl Clock {
 }
 
 #[test]
-fn the_wall_clock_is_set_by_a_year() {
+fn wall_clock_steps_make_no_reply_stale() {
     let lent = Scratch::new("clock");
     let mut clock = None;
     let mut scene =
@@ -66,7 +66,7 @@ fn the_wall_clock_is_set_by_a_year() {
 }
 
 #[test]
-fn overrides_and_history_under_a_wall_clock_that_is_set() {
+fn wall_clock_steps_keep_overrides_and_order_of_history() {
     let lent = Scratch::new("clock");
     let mut scene = Scene::new("wall-overrides");
     let _ = scene.overrides();
@@ -125,7 +125,7 @@ fn eight_hours_later(path: &Path) -> Command {
 }
 
 #[test]
-fn after_a_suspend_of_eight_hours() {
+fn suspend_makes_replies_stale_and_a_poll_makes_them_fresh() {
     let mut scene = Scene::with("suspend", |scene| {
         scene.number("load", "80")
             + "[service.web]\nweight = \"100 - load.value\"\nstale = \"release\"\n\
@@ -192,7 +192,7 @@ fn after_a_suspend_of_eight_hours() {
 }
 
 #[test]
-fn the_collector_is_stopped_for_longer_than_its_replies_are_good() {
+fn stopped_collector_goes_stale_and_recovers() {
     let mut scene = Scene::counting("stopped");
     scene.process().signal(Signal::STOP);
     let stopped = now();

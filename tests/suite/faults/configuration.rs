@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use std::fs;
 
 #[test]
-fn removed_and_put_back() {
+fn collector_continues_without_its_configuration_file() {
     let mut scene = Scene::counting_slowly("configuration", |_| {});
     let kept = scene.scratch.file("kept.toml");
     fs::rename(&scene.configuration, &kept).unwrap();

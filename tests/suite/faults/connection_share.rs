@@ -12,7 +12,7 @@ use std::net::{SocketAddr, TcpStream};
 const CONNECTIONS: u64 = 400;
 
 #[test]
-fn the_share_of_a_server_without_collector_does_not_rise() {
+fn server_without_collector_gets_no_larger_share() {
     let scratch = Scratch::new("share");
     let block = Block::claim();
     let frontend = block.address(8080);

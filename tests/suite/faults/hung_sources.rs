@@ -6,7 +6,7 @@ use agentcheck_tests::scene::Scene;
 use std::process::Command;
 
 #[test]
-fn a_hung_source_delays_no_other() {
+fn hung_source_delays_no_other() {
     let mut scene = Scene::new("hung");
     let block = &scene.block;
     let live = Application::start(block.address(8081), 1890);

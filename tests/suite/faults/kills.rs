@@ -39,7 +39,7 @@ const FRESH_FOR: Duration = Duration::from_millis(300);
 const PAUSE: Duration = Duration::from_millis(10);
 
 #[test]
-fn a_thousand_kills_under_ten_probers() {
+fn every_reply_is_whole_and_in_time_over_a_thousand_kills() {
     let seed = seed();
     println!("seed {seed}: AGENTCHECK_SEED={seed} kills at the same moments again");
     let begun = Instant::now();

@@ -42,7 +42,7 @@ fn wait_for(scene: &mut Scene, line: &str) {
 }
 
 #[test]
-fn what_another_boot_left_is_refused_and_replaced() {
+fn state_of_another_boot_is_refused_and_replaced() {
     let mut scene = scene("foreign", |states| {
         let other = boot_id().to_string();
         let other = other.replace(|digit: char| digit.is_ascii_hexdigit(), "7");
@@ -69,7 +69,7 @@ fn what_another_boot_left_is_refused_and_replaced() {
 }
 
 #[test]
-fn what_comes_from_the_future_is_refused_and_replaced() {
+fn state_from_the_future_is_refused_and_replaced() {
     let mut scene = scene("future", |states| {
         let (boot, from) = (boot_id(), now().after(Duration::from_secs(3600)));
         let file = format!("agentcheck 1 web\nboot {boot}\nfrom {from}\nthen down 100%\n");
@@ -83,7 +83,7 @@ fn what_comes_from_the_future_is_refused_and_replaced() {
 }
 
 #[test]
-fn what_this_boot_left_is_kept_until_there_is_news() {
+fn state_of_this_boot_is_kept_until_the_first_reading() {
     let mut scene = scene("own", |states| states.says("web", "up 42% # stale"));
     wait_for(&mut scene, "up 42% # kept: app_web refused");
     scene.application().revive();
@@ -93,7 +93,7 @@ fn what_this_boot_left_is_kept_until_there_is_news() {
 /// Taken out by a rule, the collector killed, the application silent, a new collector: it has nothing to
 /// go by but what the first one left, and the server stays out.
 #[test]
-fn what_was_taken_out_stays_out_over_a_restart() {
+fn server_in_maintenance_stays_out_over_a_restart() {
     let mut scene = scene("taken-out", |_| {});
     scene.application().reports(1890, "maint");
     scene.application().revive();

@@ -37,7 +37,7 @@ fn mode(path: &Path, mode: u32) {
 }
 
 #[test]
-fn what_cannot_be_read_still_stands() {
+fn unreadable_override_stays_active() {
     let mut scene = operated("unreadable");
     scene.succeeds(&["drain", "drained"]);
     let flag = scene.scratch.file("flags/out");
@@ -72,7 +72,7 @@ fn what_cannot_be_read_still_stands() {
 
 /// The first look at the overrides fails, when nothing is known of them yet.
 #[test]
-fn a_drained_server_is_not_let_in_by_a_start() {
+fn failed_first_read_of_overrides_keeps_a_drain() {
     let mut scene = operated("first-look");
     scene.succeeds(&["drain", "drained"]);
     scene.wait_for_new_reply("drained", "up 0% # override=drain");
@@ -104,7 +104,7 @@ fn a_drained_server_is_not_let_in_by_a_start() {
 }
 
 #[test]
-fn an_override_ends_while_its_disk_hangs_and_no_reply_waits_for_it() {
+fn override_expires_while_its_disk_hangs() {
     let mut scene = Scene::new("ends");
     let data = scene.data();
     fs::create_dir(&data).unwrap();

@@ -28,7 +28,7 @@ fn descriptors(pid: u32) -> usize {
 }
 
 #[test]
-fn no_descriptors_at_the_start() {
+fn start_without_descriptors_works_or_fails_with_the_reason() {
     let mut scene = Scene::new("few");
     let text = "[source.load.system]\nmetric = \"load\"\n[service.web]\nweight = \"headroom(load.value, 64)\"\n";
     scene.configure(text);
@@ -65,7 +65,7 @@ fn no_descriptors_at_the_start() {
 }
 
 #[test]
-fn no_descriptors_later() {
+fn collector_recovers_from_a_lack_of_descriptors() {
     let mut scene = Scene::counting("descriptors");
     let pid = scene.process().pid();
     limit(0, pid, "--nofile=3:4096");
@@ -87,7 +87,7 @@ fn somebody() -> u32 {
 }
 
 #[test]
-fn no_threads_and_no_processes() {
+fn collector_recovers_from_a_lack_of_threads() {
     let mut scene = Scene::new("threads");
     let user = somebody();
     chown(scene.states.path(), Some(user), Some(user)).unwrap();

@@ -50,7 +50,7 @@ fn restart(scene: &mut Scene) -> Plan {
 }
 
 #[test]
-fn no_ramp_for_nothing_and_one_for_a_drain_that_another_collector_began() {
+fn restart_ramps_only_after_a_drain() {
     let mut scene = drained_when_full("ramp", "ramp = \"1h\"");
     // In the middle of the day: nothing has happened to the server.
     let first = restart(&mut scene);
@@ -68,7 +68,7 @@ fn no_ramp_for_nothing_and_one_for_a_drain_that_another_collector_began() {
 }
 
 #[test]
-fn an_average_goes_on() {
+fn average_survives_a_restart() {
     let mut scene = drained_when_full("average", "smooth = \"1h\"");
     scene.put("load", "80");
     scene.wait_for_reply("web", "up 79% ");
@@ -77,7 +77,7 @@ fn an_average_goes_on() {
 }
 
 #[test]
-fn what_derived_numbers_remember_goes_on() {
+fn derived_numbers_survive_a_restart() {
     let mut scene = Scene::with("derived", |scene| {
         scene.number("load", "20")
             + r#"
@@ -109,7 +109,7 @@ weight = "headroom(average.value, 100)"
 }
 
 #[test]
-fn last_words_are_said_when_it_is_told_to_stop_and_not_when_it_is_killed() {
+fn on_stop_reply_is_written_on_sigterm_and_not_on_sigkill() {
     let mut scene = drained_when_full("last-words", "on_stop = \"drain\"");
     let first = restart(&mut scene);
     assert_eq!(first.then, "up 80% # stale");
@@ -126,7 +126,7 @@ fn last_words_are_said_when_it_is_told_to_stop_and_not_when_it_is_killed() {
 }
 
 #[test]
-fn a_release_at_the_end_goes_step_by_step() {
+fn release_on_stop_raises_the_weight_in_steps() {
     let mut scene = drained_when_full("release", "on_stop = \"release\"\nrelease_over = \"10m\"");
     scene.process().signal(Signal::TERM);
     scene.process().wait_for_exit();

@@ -154,7 +154,7 @@ fn wait_for_reloads(collector: &mut Collector, count: usize) {
 }
 
 #[test]
-fn a_day_of_polls_in_minutes() {
+fn memory_descriptors_and_threads_stay_bounded_over_a_day_of_polls() {
     let wanted = std::env::var("AGENTCHECK_SOAK").map_or(SHORT, |polls| {
         polls.parse().expect("AGENTCHECK_SOAK is a number of polls")
     });

@@ -14,7 +14,7 @@ use std::path::Path;
 const NOBODY: u32 = 65534;
 
 #[test]
-fn a_second_collector_refuses_to_start_and_names_the_first() {
+fn second_collector_refuses_to_start_and_names_the_first() {
     let mut scene = Scene::new("second");
     let service = Herald::new("web", &scene.serve(1890).url());
     scene.configure(&Herald::configuration(&[service]));
@@ -35,7 +35,7 @@ fn a_second_collector_refuses_to_start_and_names_the_first() {
 }
 
 #[test]
-fn a_signal_ends_it_cleanly_whatever_is_polled_and_its_commands_with_it() {
+fn signal_ends_collector_and_its_commands() {
     let signals = [("term", Signal::TERM), ("int", Signal::INT)];
     for (name, signal) in signals {
         let mut scene = Scene::new(name);
@@ -110,7 +110,7 @@ fn is_alive(pid: u32) -> bool {
 }
 
 #[test]
-fn no_state_directory_is_an_error_that_says_so() {
+fn unusable_state_directory_is_an_error_with_its_reason() {
     let scratch = Scratch::new("nowhere");
     let configuration = scratch.write(
         "agentcheck.toml",

@@ -16,7 +16,7 @@ use std::process::Command;
 const NOBODY: u32 = 65534;
 
 #[test]
-fn full() {
+fn full_file_system_keeps_the_last_reply_until_stale() {
     let small = |path: &Path| Some(Mounted::tmpfs(path, "size=64k"));
     let mut scene = Scene::counting_on("full", small, |_| {});
     let fill = |scene: &mut Scene| {
@@ -48,7 +48,7 @@ fn full() {
 }
 
 #[test]
-fn read_only() {
+fn read_only_file_system_keeps_the_last_reply_until_stale() {
     let own = |path: &Path| Some(Mounted::tmpfs(path, "size=1m"));
     let mut scene = Scene::counting_on("read-only", own, |_| {});
     // One that is just writing keeps it from being read-only.
@@ -74,7 +74,7 @@ fn second_is_refused(scene: &mut Scene, states: &StateDirectory) {
 }
 
 #[test]
-fn removed() {
+fn removed_directory_is_made_again_with_its_mode_and_lock() {
     // With a mask that would let nobody in, as a unit may have it.
     let mut scene = Scene::counting_on(
         "removed",
@@ -105,7 +105,7 @@ fn removed() {
 }
 
 #[test]
-fn removed_where_it_cannot_be_made_again() {
+fn removed_directory_is_used_again_once_an_operator_makes_it() {
     let mut scene = Scene::counting_on(
         "removed-for-good",
         |path| {
@@ -131,7 +131,7 @@ fn removed_where_it_cannot_be_made_again() {
 }
 
 #[test]
-fn replaced_by_what_is_not_ours() {
+fn nothing_is_written_to_a_foreign_directory() {
     let mut scene = Scene::counting("replaced");
     let path = scene.states.path().to_owned();
     let (ours, theirs) = (
@@ -168,7 +168,7 @@ fn replaced_by_what_is_not_ours() {
 }
 
 #[test]
-fn a_disk_that_hangs() {
+fn hung_disk_makes_replies_stale_and_no_worse() {
     let disk = |path: &Path| Some(Mounted::disk(path, &path.with_extension("image")));
     let mut scene = Scene::counting_on("disk", disk, |_| {});
     scene.mounted.as_ref().unwrap().freeze();
@@ -185,7 +185,7 @@ fn a_disk_that_hangs() {
 
 /// Each turn takes longer than the polls of three, and what they have read is not left for later.
 #[test]
-fn a_disk_that_is_slow() {
+fn slow_disk_delays_no_reading() {
     const SERVICES: usize = 20;
     let mut scene = Scene::new("slow");
     let mut text = scene.number("load", "20") + "timeout = \"200ms\"\n";
@@ -231,7 +231,7 @@ fn a_disk_that_is_slow() {
 }
 
 #[test]
-fn the_disk_of_the_history_hangs_and_no_reply_waits_for_it() {
+fn hung_history_disk_delays_no_reply() {
     let mut scene = Scene::new("history-disk");
     let data = scene.data();
     fs::create_dir(&data).unwrap();
@@ -266,7 +266,7 @@ fn the_disk_of_the_history_hangs_and_no_reply_waits_for_it() {
 }
 
 #[test]
-fn two_for_one_directory_by_whatever_path() {
+fn second_collector_is_refused_by_any_path() {
     let mut scene = Scene::counting("two");
     let link = scene.scratch.file("link");
     symlink(scene.states.path(), &link).unwrap();
@@ -280,7 +280,7 @@ fn two_for_one_directory_by_whatever_path() {
 }
 
 #[test]
-fn without_its_lock_file() {
+fn removed_lock_file_is_taken_again() {
     let mut scene = Scene::counting("lock");
     let lock = scene.states.path().join(".collector.lock");
     fs::remove_file(&lock).unwrap();

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::Command;
 
 #[test]
-fn xinetd_file_is_off_when_installed_and_on_when_copied() {
+fn xinetd_file_is_disabled_when_installed_and_enabled_when_copied() {
     let scratch = Scratch::new("disable");
     let root = scratch.directory("root");
     install(&root);

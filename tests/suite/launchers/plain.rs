@@ -33,7 +33,7 @@ fn says(output: &Output, line: &str) {
 }
 
 #[test]
-fn pipes() {
+fn reply_is_written_to_pipes() {
     let scratch = Scratch::new("pipes");
     let states = states(&scratch);
     says(&piped(&arguments(&states, &["web"]), b""), WEB);
@@ -49,7 +49,7 @@ fn pipes() {
 
 /// The first thing that anybody tries.
 #[test]
-fn no_input_and_no_state_directory() {
+fn missing_input_and_state_directory_give_a_reply() {
     let output = |arguments: &[&str]| {
         let mut command = Command::new(binaries::responder());
         command.args(arguments).stdin(Stdio::null());
@@ -64,7 +64,7 @@ fn no_input_and_no_state_directory() {
 
 /// Nobody reads what it says: no signal, no message, no failure.
 #[test]
-fn a_reader_that_has_gone() {
+fn closed_reader_is_no_error() {
     let scratch = Scratch::new("gone-reader");
     let states = states(&scratch);
     let mut child = Command::new(binaries::responder())
@@ -82,7 +82,7 @@ fn a_reader_that_has_gone() {
 }
 
 #[test]
-fn a_terminal() {
+fn reply_is_written_to_a_terminal() {
     let scratch = Scratch::new("terminal");
     let states = states(&scratch);
     let on_terminal = |which: &str| {

@@ -58,7 +58,7 @@ impl Host {
 }
 
 #[test]
-fn systemd_one_loop_for_all_probes() {
+fn systemd_starts_one_loop_for_all_probes() {
     let host = host("unit-loop");
     let systemd = &host.systemd;
     host.starts("agentcheck.socket", host.stay);
@@ -102,7 +102,7 @@ fn systemd_one_loop_for_all_probes() {
 }
 
 #[test]
-fn systemd_one_process_per_probe() {
+fn systemd_starts_one_process_per_probe() {
     let host = host("unit-probe");
     let systemd = &host.systemd;
     host.starts("agentcheck-inetd.socket", host.per_probe);
@@ -129,7 +129,7 @@ fn systemd_one_process_per_probe() {
 
 /// `systemd-analyze verify` ends with status 0 whatever it finds, so that any word of it is a failure.
 #[test]
-fn systemd_has_nothing_to_say_about_the_units() {
+fn systemd_verifies_the_units_without_a_message() {
     let host = host("unit-verify");
     let output = host.systemd.output(&[
         "systemd-analyze",

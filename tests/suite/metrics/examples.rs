@@ -77,7 +77,7 @@ fn strings<'v>(value: &'v Value, key: &str, found: &mut Vec<&'v str>) {
 }
 
 #[test]
-fn every_metric_that_is_named_is_shown() {
+fn every_metric_named_in_documents_exists() {
     let shown = shown();
     let dashboard: Value =
         serde_json::from_str(&read("examples/monitoring/dashboard.json")).unwrap();
@@ -115,7 +115,7 @@ fn every_metric_that_is_named_is_shown() {
 /// What Grafana asks of a dashboard that is imported: a data source by a variable, no number of its own, panels that
 /// do not lie over each other, and each query with a letter of its own.
 #[test]
-fn the_dashboard_can_be_imported() {
+fn dashboard_has_the_fields_that_grafana_imports() {
     let dashboard: Value =
         serde_json::from_str(&read("examples/monitoring/dashboard.json")).unwrap();
     assert!(dashboard.get("id").is_none() && dashboard.get("uid").is_none());
@@ -159,7 +159,7 @@ fn the_dashboard_can_be_imported() {
 
 /// By Prometheus's own tool. That it reads the dashboard's queries, too, needs them in a file of rules.
 #[test]
-fn alerts_and_queries_are_what_prometheus_understands() {
+fn promtool_accepts_alerts_and_queries() {
     let examples = workspace().join("examples/monitoring");
     let said = run(promtool()
         .current_dir(&examples)
@@ -210,7 +210,7 @@ fn alerts_and_queries_are_what_prometheus_understands() {
 
 /// What docs/monitoring.md says of `HAProxy`'s exporter, of the real one.
 #[test]
-fn haproxy_shows_what_the_alerts_look_at() {
+fn haproxy_exports_the_metrics_of_the_alerts() {
     let scratch = Scratch::new("promex");
     let block = Block::claim();
     let lines = [

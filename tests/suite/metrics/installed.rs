@@ -12,7 +12,7 @@ const COLLECTOR: &str = "agentcheck-collector.service";
 const EXPORTER: &str = "prometheus-node-exporter.service";
 
 #[test]
-fn the_shipped_unit_writes_and_the_packaged_node_exporter_reads() {
+fn packaged_node_exporter_reads_what_the_shipped_unit_writes() {
     let _ = program("prometheus-node-exporter", "prometheus-node-exporter");
     let scratch = Scratch::new("installed");
     let tree = installed(&scratch);

@@ -61,7 +61,7 @@ on_failure = "down"
 }
 
 #[test]
-fn what_prometheus_scrapes_is_what_status_says() {
+fn scraped_metrics_equal_status_json() {
     let mut scene = Scene::new("scraped");
     scene.serve(1890).answers(200, HOSTILE);
     scene.put("queue", "120");

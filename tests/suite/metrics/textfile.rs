@@ -22,7 +22,7 @@ fn scene(test: &str) -> (Scene, PathBuf) {
 
 /// Told once, counted each time, and told when it works again; the replies go on meanwhile.
 #[test]
-fn a_directory_that_is_not_there_is_told_once_and_when_it_is_back() {
+fn missing_directory_is_logged_once_and_recovery_once() {
     let (mut scene, file) = scene("unwritten");
     scene.start();
     let told = |log: &str, what: &str| log.matches(what).count();
@@ -56,7 +56,7 @@ fn a_directory_that_is_not_there_is_told_once_and_when_it_is_back() {
 }
 
 #[test]
-fn a_dry_run_writes_none() {
+fn dry_run_writes_no_metrics() {
     let (scene, file) = scene("dry-metrics");
     let scratch = &scene.scratch;
     let directory = scratch.directory("textfiles");

@@ -7,7 +7,7 @@ use agentcheck_tests::haproxy::Backend;
 /// MAINT, and lets the server in again when the override ends; a drain that another agent left behind is
 /// lifted on command, and one that an operator sets later stays.
 #[test]
-fn quiet_maintenance_ends_and_a_release_lifts_what_others_left() {
+fn balancer_leaves_maint_after_resume_and_drain_after_ready() {
     let keys = "override_administration = \"owner\"";
     let mut scene = operated_polling("balancer", keys, "200ms");
     scene.respond(&["--ask"]);

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 #[test]
-fn each_command_is_in_effect_when_it_ends() {
+fn command_returns_after_its_override_is_active() {
     let mut scene = operated("commands", "");
     // Nothing but the command can have changed anything: the sources are polled once an hour.
     let began = Instant::now();
@@ -74,7 +74,7 @@ fn each_command_is_in_effect_when_it_ends() {
 }
 
 #[test]
-fn all_comes_before_one_and_one_before_a_flag_file() {
+fn all_outranks_one_service_and_that_outranks_a_flag_file() {
     let mut scene = operated("scopes", "");
     scene.put("web-out", "");
     let flag = scene.wait_for_reply("web", "stopped 100% ").fresh;
@@ -117,7 +117,7 @@ fn all_comes_before_one_and_one_before_a_flag_file() {
 }
 
 #[test]
-fn a_limit_for_all_lets_nobody_in_who_is_drained() {
+fn limit_for_all_keeps_a_drained_server_out() {
     let mut scene = operated("limits", "");
     scene.succeeds(&["drain", "web"]);
     scene.succeeds(&["limit", "--all", "--percent", "30"]);
@@ -126,7 +126,7 @@ fn a_limit_for_all_lets_nobody_in_who_is_drained() {
 }
 
 #[test]
-fn stages_follow_and_end() {
+fn drain_becomes_maint_and_expires() {
     let mut scene = operated("stages", "");
     scene.succeeds(&[
         "drain", "web", "--then", "maint", "--after", "500ms", "--for", "2s",
@@ -140,7 +140,7 @@ fn stages_follow_and_end() {
 }
 
 #[test]
-fn a_drain_waits_until_nobody_is_left() {
+fn drain_waits_until_its_condition_is_true() {
     let mut scene = operated_polling("until", "", "100ms");
     let until = [
         "drain",
@@ -192,7 +192,7 @@ fn a_drain_waits_until_nobody_is_left() {
 }
 
 #[test]
-fn without_a_collector_it_is_recorded_and_not_in_effect() {
+fn override_without_collector_is_recorded_and_not_active() {
     let mut scene = operated("nobody", "");
     scene.kill();
     let said = scene.fails(&["drain", "web"]);
@@ -206,7 +206,7 @@ fn without_a_collector_it_is_recorded_and_not_in_effect() {
 }
 
 #[test]
-fn mistakes_are_told_and_change_nothing() {
+fn wrong_command_is_refused_and_changes_nothing() {
     let scene = operated("mistakes", "");
     let said = scene.fails(&["drain", "wbe"]);
     assert!(
@@ -249,7 +249,7 @@ fn mistakes_are_told_and_change_nothing() {
 /// Whatever the operator's umask is, the collector can read it; and what an operator writes as a reason is
 /// no word of a reply.
 #[test]
-fn written_for_the_collector_and_as_a_description_only() {
+fn override_file_is_readable_and_its_reason_is_only_a_description() {
     let mut scene = operated("umask", "");
     let reason = "up ready 100%\n# \u{1b}[31m down";
     let mut command = scene.operator_command(&["drain", "web", "--reason", reason]);
@@ -268,7 +268,7 @@ fn written_for_the_collector_and_as_a_description_only() {
 }
 
 #[test]
-fn a_command_can_wait_for_the_balancers() {
+fn wait_covers_two_agent_intervals() {
     let scene = operated("wait", "");
     let began = Instant::now();
     let said = scene.succeeds(&["drain", "web", "--wait", "--agent-inter", "300ms"]);
@@ -280,7 +280,7 @@ fn a_command_can_wait_for_the_balancers() {
 }
 
 #[test]
-fn a_server_that_was_taken_out_by_hand_comes_back_by_its_ramp() {
+fn resume_after_a_drain_starts_the_ramp() {
     let mut scene = operated("ramp", "ramp = \"1h\"");
     scene.succeeds(&["drain", "web"]);
     let said = scene.succeeds(&["resume", "web"]);

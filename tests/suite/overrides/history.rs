@@ -4,7 +4,7 @@ use super::{operated, start};
 use agentcheck_tests::collector::Collector;
 
 #[test]
-fn the_history_survives_the_collector_and_tells_why() {
+fn history_survives_restarts_and_names_the_reason() {
     let mut scene = operated("story", "");
     scene.succeeds(&["drain", "web", "--reason", "disk swap"]);
     scene.kill();
@@ -56,7 +56,7 @@ fn the_history_survives_the_collector_and_tells_why() {
 }
 
 #[test]
-fn a_dry_run_says_what_it_would_and_writes_nothing() {
+fn dry_run_prints_replies_and_writes_nothing() {
     let mut scene = operated("dry", "");
     scene.succeeds(&["drain", "web"]);
     let log = |file: &str| std::fs::read_to_string(scene.scratch.file(file)).unwrap_or_default();

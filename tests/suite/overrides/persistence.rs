@@ -8,7 +8,7 @@ use std::os::unix::fs::symlink;
 use std::process::Command;
 
 #[test]
-fn it_survives_the_collector_and_what_is_beneath_comes_back() {
+fn override_survives_a_restart_and_its_end_restores_the_last_decision() {
     let mut scene = operated_polling("restart", "on_failure = \"keep\"", "200ms");
     scene.succeeds(&["drain", "web", "--reason", "kernel"]);
     scene.kill();
@@ -30,7 +30,7 @@ fn it_survives_the_collector_and_what_is_beneath_comes_back() {
 }
 
 #[test]
-fn after_a_reboot_it_lasts_until_its_time_by_the_wall_clock() {
+fn override_expires_by_wall_clock_after_a_reboot() {
     let mut scene = operated("reboot", "");
     scene.succeeds(&["drain", "web", "--for", "1h"]);
     scene.succeeds(&["drain", "api", "--for", "1h"]);
@@ -66,7 +66,7 @@ fn after_a_reboot_it_lasts_until_its_time_by_the_wall_clock() {
 
 /// Other files than a command writes: the collector says so, and nothing else suffers.
 #[test]
-fn hostile_files_change_nothing() {
+fn hostile_override_files_change_nothing() {
     let mut scene = operated("hostile", "");
     scene.succeeds(&["drain", "api"]);
     let directory = scene.overrides();
@@ -123,7 +123,7 @@ fn hostile_files_change_nothing() {
 
 /// Whoever may make a link in its place is not who owns what it leads to.
 #[test]
-fn a_flag_file_that_is_a_link_is_of_who_made_the_link() {
+fn symlinked_flag_file_names_the_owner_of_the_link() {
     let mut scene = operated("flag-link", "");
     let new = scene.scratch.file("link");
     symlink("/etc/passwd", &new).unwrap();

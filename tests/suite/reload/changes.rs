@@ -20,7 +20,7 @@ fn remembering(name: &str) -> String {
 }
 
 #[test]
-fn hold_and_smoothing_go_on_with_whatever_else_changes() {
+fn reload_keeps_rule_state_and_average() {
     let mut scene = Scene::with("remembers", |scene| {
         scene.number("a", "20") + &remembering("held") + &remembering("smoothed")
     });
@@ -66,7 +66,7 @@ fn hold_and_smoothing_go_on_with_whatever_else_changes() {
 }
 
 #[test]
-fn a_source_that_is_another_is_polled_anew_and_the_old_one_no_more() {
+fn changed_source_is_polled_and_the_old_one_no_longer() {
     let mut scene = Scene::with("another", |scene| {
         scene.number("a", "20") + &service("web", "a")
     });
@@ -101,7 +101,7 @@ fn a_source_that_is_another_is_polled_anew_and_the_old_one_no_more() {
 }
 
 #[test]
-fn a_storm_of_reloads_leaves_no_gap_and_no_thread() {
+fn many_reloads_leave_no_gap_and_no_thread() {
     let mut scene = Scene::with("storm", |scene| {
         scene.number("a", "20") + &scene.number("b", "20") + &service("web", "a")
     });

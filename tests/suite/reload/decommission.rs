@@ -22,7 +22,7 @@ maxconn_normal = 200
 "#;
 
 #[test]
-fn what_was_said_is_taken_back() {
+fn decommission_writes_release_replies() {
     let mut scene = Scene::with("retired", |scene| {
         scene.number("a", "20") + &scene.number("b", "20") + SERVICES
     });

@@ -5,7 +5,7 @@ use agentcheck_tests::processes::{output, run};
 use agentcheck_tests::scene::{Scene, stderr};
 
 #[test]
-fn a_wrong_configuration_changes_nothing_and_is_told_everywhere() {
+fn refused_configuration_changes_nothing_and_is_reported() {
     let mut scene = Scene::with("wrong", |scene| {
         scene.number("a", "20") + &service("web", "a")
     });
@@ -58,7 +58,7 @@ fn a_wrong_configuration_changes_nothing_and_is_told_everywhere() {
 }
 
 #[test]
-fn without_its_files_it_goes_on() {
+fn collector_continues_when_its_configuration_is_missing() {
     let mut scene = Scene::with("gone", |scene| {
         scene.number("a", "20") + &service("web", "a")
     });
@@ -75,7 +75,7 @@ fn without_its_files_it_goes_on() {
 }
 
 #[test]
-fn with_nobody_to_reload_it_says_so() {
+fn reload_without_collector_fails() {
     let scene = Scene::new("nobody");
     let said = stderr(output(&mut scene.command(&["reload"])));
     assert!(

@@ -24,7 +24,7 @@ fn is_last_word(plan: &Plan) -> bool {
 }
 
 #[test]
-fn a_removed_service_takes_back_its_drain_and_leaves_no_state_file() {
+fn removed_service_releases_its_drain_and_its_state_file() {
     let mut scene = Scene::with("removed", |scene| {
         scene.number("a", "20") + &service("web", "a") + &owned("old")
     });
@@ -63,7 +63,7 @@ fn a_removed_service_takes_back_its_drain_and_leaves_no_state_file() {
 }
 
 #[test]
-fn what_was_removed_while_no_collector_was_there_is_taken_back_too() {
+fn service_removed_without_collector_is_released_at_the_next_start() {
     let mut scene = Scene::with("restart", |scene| {
         scene.number("a", "20") + &service("web", "a") + &owned("old")
     });
@@ -89,7 +89,7 @@ fn what_was_removed_while_no_collector_was_there_is_taken_back_too() {
 }
 
 #[test]
-fn other_words_for_the_administrative_state_are_warned_of() {
+fn changed_admin_state_is_logged() {
     let mut scene = Scene::with("wording", |scene| scene.number("a", "20") + &owned("web"));
     let (a, owned) = (scene.number("a", "20"), owned("web"));
     scene.wait_for_reply("web", "up ready 80% ");

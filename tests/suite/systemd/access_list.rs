@@ -107,18 +107,18 @@ fn the_loopback_alone_until_told_otherwise(socket: &str) {
 }
 
 #[test]
-fn agentcheck_socket() {
+fn agentcheck_socket_accepts_loopback_only() {
     the_loopback_alone_until_told_otherwise(LOOP_SOCKET);
 }
 
 #[test]
-fn agentcheck_inetd_socket() {
+fn agentcheck_inetd_socket_accepts_loopback_only() {
     the_loopback_alone_until_told_otherwise(PROBE_SOCKET);
 }
 
 /// It accepts, says nothing and closes.
 #[test]
-fn xinetd() {
+fn xinetd_accepts_loopback_only() {
     let host = host("fence-xinetd");
     let shipped = std::fs::read_to_string(binaries::workspace().join("xinetd/agentcheck")).unwrap();
     // Where xinetd, which is not inside, finds it; and the state files.

@@ -15,7 +15,7 @@ const SPOOL: &str = "useradd --system --user-group --home-dir /nonexistent order
 
 /// The unit of the example with its timer, the configuration of the example, and a spool that fills.
 #[test]
-fn a_unit_of_that_user_writes_a_file() {
+fn collector_reads_a_file_that_another_users_unit_writes() {
     let tree = Tree::installed("writes");
     for unit in ["orders-depth.service", "orders-depth.timer"] {
         let text = fs::read_to_string(tree.path.join(EXAMPLE).join(unit)).unwrap();
@@ -68,7 +68,7 @@ fn polled(host: &Host, source: &str) -> String {
 }
 
 #[test]
-fn commands_run_as_another_user() {
+fn command_source_runs_as_another_user() {
     let tree = Tree::installed("commands");
     tree.enable(DROP_IN);
     tree.configuration(

@@ -46,7 +46,7 @@ fn score(root: &Path, unit: &str) -> f64 {
 }
 
 #[test]
-fn services_are_as_hard_as_they_claim() {
+fn security_scores_are_as_documented() {
     for (unit, drop_in, worst) in SCORES {
         let scratch = Scratch::new("scores");
         let root = installed(&scratch);
@@ -77,7 +77,7 @@ fn drop_ins(root: &Path) -> Vec<String> {
 }
 
 #[test]
-fn every_drop_in_of_a_service_has_a_score() {
+fn every_service_drop_in_has_a_documented_score() {
     let scratch = Scratch::new("claimed");
     let of_services = drop_ins(&installed(&scratch));
     let of_services = of_services
@@ -117,7 +117,7 @@ fn verify(root: &Path) -> String {
 }
 
 #[test]
-fn systemd_has_nothing_to_say_about_units_and_drop_ins() {
+fn systemd_analyze_verify_accepts_units_and_drop_ins() {
     let scratch = Scratch::new("verify");
     let root = installed(&scratch);
     add_the_hosts_units(&root);

@@ -8,7 +8,7 @@ const LINKS: &str = "rm -rf /var/lib/agentcheck/overrides /var/lib/agentcheck/hi
     ln -s /etc/agentcheck /var/lib/agentcheck/history";
 
 #[test]
-fn neither_a_start_nor_an_operator_follows_links_of_the_collectors_user() {
+fn root_follows_no_link_of_the_collectors_user() {
     let tree = Tree::installed("links");
     tree.configuration(
         "[source.cpu.system]\nmetric = \"cpu\"\n[service.web]\nweight = 'headroom(cpu.value, 100)'\n",

@@ -20,7 +20,7 @@ fn host(tree: Tree, address: SocketAddr) -> Host {
 }
 
 #[test]
-fn tight_drop_in_answers() {
+fn probe_succeeds_with_the_tight_drop_in() {
     let block = Block::claim();
     let address = block.agent();
     let tree = Tree::installed("tight");
@@ -35,7 +35,7 @@ fn tight_drop_in_answers() {
 
 /// More than the newer limit lets through in its interval, at once.
 #[test]
-fn poll_limit_drop_in_lifts_the_limit_where_there_is_one() {
+fn poll_limit_drop_in_raises_the_limit() {
     let block = Block::claim();
     let address = block.agent();
     let tree = Tree::installed("poll-limit");

@@ -11,7 +11,7 @@ fn configuration(weight: &str) -> String {
 }
 
 #[test]
-fn a_reload_is_a_reload_and_one_that_is_refused_fails() {
+fn systemctl_reload_fails_where_the_configuration_is_refused() {
     let tree = Tree::installed("reload");
     tree.configuration(&configuration("73.0"));
     let host = tree.boot();

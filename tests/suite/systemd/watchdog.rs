@@ -99,7 +99,7 @@ weight = "hung.json['msg-per-second'] + asleep.value + fifo.value"
 }
 
 #[test]
-fn a_hung_source_is_no_reason_for_a_restart() {
+fn hung_source_triggers_no_watchdog_restart() {
     let watched = Watched::start("hung");
     let Watched {
         host, live, hung, ..
@@ -126,7 +126,7 @@ fn a_hung_source_is_no_reason_for_a_restart() {
 
 /// Its threads poll as before, and what they find is taken by nobody.
 #[test]
-fn a_stuck_loop_is_ended_and_started_again() {
+fn watchdog_restarts_a_stuck_loop() {
     let watched = Watched::start("stuck");
     let Watched { host, live, .. } = &watched;
     host.start(&[COLLECTOR]);
@@ -152,7 +152,7 @@ fn a_stuck_loop_is_ended_and_started_again() {
 
 /// A turn over all services takes longer than the watchdog's period, and each that is written is progress.
 #[test]
-fn a_slow_disk_is_no_reason_for_a_restart() {
+fn slow_disk_triggers_no_watchdog_restart() {
     let tree = Tree::installed("slow-disk");
     tree.drop_in(COLLECTOR, &format!("[Service]\nWatchdogSec={PERIOD}\n"));
     tree.file("etc/agentcheck/load", "20");
@@ -193,7 +193,7 @@ fn a_slow_disk_is_no_reason_for_a_restart() {
 
 /// SIGABRT alone would not end a process that is stopped.
 #[test]
-fn a_stopped_collector_is_ended_and_started_again() {
+fn watchdog_restarts_a_stopped_collector() {
     let watched = Watched::start("stopped");
     watched.host.start(&[COLLECTOR]);
     watched.host.says("live", "up 73% ");

@@ -44,7 +44,7 @@ fn shown_in_readme(case: &str, block: &str, change: impl Fn(String) -> String) -
 }
 
 #[test]
-fn what_is_said_is_as_expected() {
+fn recorded_readings_give_the_expected_replies() {
     golden::as_expected(
         "examples",
         9,

@@ -20,7 +20,7 @@ fn on_a_terminal(scene: &Scene, arguments: &str) -> Command {
 }
 
 #[test]
-fn colours_on_a_terminal_only() {
+fn colours_appear_on_terminals_only() {
     let scene = started("seeing-tty", "fresh_for = \"10m\"");
     let text = said(&on_a_terminal(&scene, "").output().unwrap());
     assert!(text.contains("\x1b[32mup 73%\x1b[0m"), "{text:?}");
@@ -42,7 +42,7 @@ fn colours_on_a_terminal_only() {
 }
 
 #[test]
-fn watched_in_place_and_in_a_pipe() {
+fn watch_redraws_a_terminal_and_appends_to_a_pipe() {
     let scene = started("seeing-watch", "fresh_for = \"10m\"");
     let mut pipe = command(&scene, &["status", "--watch"])
         .stdout(Stdio::piped())

@@ -67,7 +67,7 @@ fn same(place: Place, line: &str, messages: f64) -> bool {
 }
 
 #[test]
-fn the_configuration_of_its_readme() {
+fn readme_configuration_gives_heralds_weight() {
     let mut cached = None;
     for recorded in recorded("herald", "web") {
         let place = ours(&recorded.said);
@@ -135,7 +135,7 @@ fn same_as_example(health: &str, messages: f64, place: Place) {
 }
 
 #[test]
-fn the_example_of_all_options() {
+fn full_example_gives_heralds_reply() {
     for recorded in recorded("herald-rules", "api") {
         let document = recorded.json("app");
         let health = document["health"].as_str().unwrap().to_owned();
@@ -177,7 +177,7 @@ fn workers(value: f64) -> String {
 }
 
 #[test]
-fn every_operator_and_the_default_response() {
+fn every_operator_and_the_default_response_match_herald() {
     for recorded in recorded("herald-rules", "workers") {
         if recorded.latest["workers"].starts_with("number") {
             let value = recorded.number("workers", "value");
@@ -195,7 +195,7 @@ fn every_operator_and_the_default_response() {
 
 /// The oracle above, and agentcheck.toml, say what config.yml says.
 #[test]
-fn herald_s_words_are_in_its_configuration() {
+fn example_names_every_option_of_herald() {
     assert!(directory("herald-rules").join("config.yml").is_file());
     let text = read("herald-rules", "config.yml");
     for line in [

@@ -58,7 +58,7 @@ fn readings(mode: &str, cpu: f64, memory: f64, http: f64) -> [String; 4] {
 }
 
 #[test]
-fn importance_thresholds_and_modes_of_version_4() {
+fn version_4_weights_thresholds_and_modes_match() {
     for recorded in recorded("loadbalancer-4", "web") {
         let number = |source| recorded.number(source, "value");
         let (cpu, memory, http) = (number("cpu"), number("memory"), number("http"));
@@ -92,7 +92,7 @@ fn importance_thresholds_and_modes_of_version_4() {
 
 /// The Go version of 4.x: the mean of the host's monitors, and that of the TCP services added to it.
 #[test]
-fn the_other_formula_of_version_4() {
+fn version_4_second_formula_matches() {
     let weight = "weight = \"100.99999 - (cpu.value * 1 + memory.value * 0.5) / 2 - 100 * http.value / 500 * 1\"\n";
     let config = shown_in_readme("loadbalancer-4", weight, |text| {
         let lines = text.lines().map(|line| match line.split_once(" = ") {
@@ -174,7 +174,7 @@ fn same_as_version5(place: Place, monitors: &[(f64, f64, f64)], any: Option<f64>
 }
 
 #[test]
-fn significance_thresholds_and_force_of_version_5() {
+fn version_5_weights_thresholds_and_force_match() {
     let three = |cpu, memory, http| [(cpu, 100.0, 1.0), (memory, 100.0, 0.5), (http, 500.0, 0.5)];
     for recorded in recorded("loadbalancer-5", "web") {
         let place = ours(&recorded.said);
@@ -214,7 +214,7 @@ fn significance_thresholds_and_force_of_version_5() {
 
 /// Loads that are not whole: theirs rounds each of them first. One point apart, no more.
 #[test]
-fn rounding_of_version_5() {
+fn version_5_rounding_matches() {
     let config = configuration("loadbalancer-5");
     let mut apart = 0;
     let memories: Vec<f64> = halves().step_by(3).collect();

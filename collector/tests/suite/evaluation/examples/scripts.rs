@@ -42,7 +42,7 @@ fn same(place: Place, line: &str, case: &str) {
 }
 
 #[test]
-fn vmstat_idle() {
+fn vmstat_idle_example_matches_the_script() {
     let config = configuration("vmstat-idle");
     let text = read("vmstat-idle", "vmstat");
     let rows: Vec<Vmstat> = text
@@ -83,7 +83,7 @@ fn mean_of_three(idle: &[f64]) -> String {
 }
 
 #[test]
-fn vmstat_idle_of_three_seconds() {
+fn vmstat_idle_over_three_seconds_matches_the_script() {
     let rows = recorded("vmstat-idle", "steady");
     let idle: Vec<f64> = rows.iter().map(|row| row.number("cpu", "idle")).collect();
     for (last, recorded) in idle.windows(3).zip(rows.iter().skip(2)) {
@@ -111,7 +111,7 @@ fn half(idle: f64) -> &'static str {
 }
 
 #[test]
-fn half_while_busy() {
+fn half_while_busy_example_matches_the_script() {
     for recorded in recorded("cpu-idle-half", "web") {
         let line = half(recorded.number("cpu", "idle"));
         assert_eq!(ours(&recorded.said), theirs(line), "{}", recorded.event);
@@ -126,7 +126,7 @@ fn half_while_busy() {
 }
 
 #[test]
-fn half_while_busy_with_a_second_limit() {
+fn half_while_busy_with_a_second_limit_matches_the_script() {
     let rule = "[[service.web.rule]]\nname = \"busy\"\nwhen = \"cpu.idle < 10\"\n\
         leave_when = \"cpu.idle > 30\"\nfor = \"10s\"\nline = \"up 50%\"\n";
     let config = shown_in_readme("cpu-idle-half", rule, |text| text + "\n" + rule);
@@ -148,7 +148,7 @@ fn backlog(active: u64, waiting: u64) -> Place {
 }
 
 #[test]
-fn a_queue_behind_a_healthy_port() {
+fn worker_queue_example_matches_its_formula() {
     let mut held = 0;
     let mut before = Place::Weight(100);
     for recorded in recorded("worker-queue", "web") {
@@ -191,7 +191,7 @@ fn healthz(reading: &str) -> &'static str {
 }
 
 #[test]
-fn healthz_to_up_and_down() {
+fn healthz_example_matches_the_script() {
     let mut places = Vec::new();
     for recorded in recorded("healthz", "web") {
         let reading = &recorded.latest["healthz"];
@@ -214,7 +214,7 @@ fn healthz_to_up_and_down() {
 /// `maxconn:30`, whatever is read; and four connections a worker, shared by two balancers, never 0, which
 /// would be no limit at all.
 #[test]
-fn maxconn() {
+fn maxconn_example_matches_its_formula() {
     for recorded in recorded("maxconn", "web") {
         assert_eq!(recorded.said.to_string(), "up 100% maxconn:30");
     }

@@ -31,7 +31,7 @@ fn abandoned(service: &str, reading: &str, seconds: u64) -> Place {
 }
 
 #[test]
-fn nobody_renews_it() {
+fn schedule_goes_stale_when_herald_would() {
     for seconds in (0..60).filter(|seconds| ![10, 20].contains(seconds)) {
         #[allow(clippy::cast_precision_loss)] // below 60
         let age = seconds as f64;
@@ -51,7 +51,7 @@ fn nobody_renews_it() {
 /// The application fails, the collector is fine: Herald writes nothing, and its cache grows stale. Here a
 /// rule says so, at the next poll.
 #[test]
-fn the_application_is_silent() {
+fn silent_application_goes_stale_when_herald_would() {
     let config = configuration("herald-rules");
     let mut player = Player::new(&config);
     let mut written = 0.0;
