@@ -52,7 +52,7 @@ pub enum Diagnostics {
 pub struct Agent {
     address: SocketAddr,
     shared: Arc<Shared>,
-    door: Option<Listener>,
+    listener: Option<Listener>,
 }
 
 #[derive(Debug)]
@@ -76,9 +76,9 @@ impl Agent {
         let mut agent = Self {
             address,
             shared,
-            door: None,
+            listener: None,
         };
-        agent.revive();
+        agent.restart();
         agent
     }
 
@@ -92,7 +92,7 @@ impl Agent {
     ///
     /// # Panics
     /// Where an exchange panicked.
-    pub fn answer(&self, answer: Answer) {
+    pub fn set_answer(&self, answer: Answer) {
         *self.shared.answer.lock().unwrap() = answer;
     }
 
@@ -115,14 +115,14 @@ impl Agent {
     }
 
     /// Stops listening, so that connections are refused.
-    pub fn die(&mut self) {
-        self.door = None;
+    pub fn stop(&mut self) {
+        self.listener = None;
     }
 
     /// Listens again.
-    pub fn revive(&mut self) {
+    pub fn restart(&mut self) {
         let shared = Arc::clone(&self.shared);
-        self.door.get_or_insert_with(|| {
+        self.listener.get_or_insert_with(|| {
             Listener::open(self.address, move |stream| shared.serve(stream))
         });
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// How the application takes a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Manner {
+enum Behaviour {
     /// Answers with this status and body.
     Answers { status: u16, body: String },
     /// Accepts and never answers.
@@ -25,12 +25,12 @@ enum Manner {
 pub struct Application {
     address: SocketAddr,
     shared: Arc<Shared>,
-    door: Option<Listener>,
+    listener: Option<Listener>,
 }
 
 #[derive(Debug)]
 struct Shared {
-    manner: Mutex<Manner>,
+    behaviour: Mutex<Behaviour>,
     requests: AtomicU64,
     held: Mutex<Vec<TcpStream>>,
 }
@@ -40,7 +40,7 @@ impl Application {
     #[must_use]
     pub fn start(address: SocketAddr, messages: u32) -> Self {
         let shared = Arc::new(Shared {
-            manner: Mutex::new(Manner::Answers {
+            behaviour: Mutex::new(Behaviour::Answers {
                 status: 200,
                 body: load(messages, "ok"),
             }),
@@ -50,9 +50,9 @@ impl Application {
         let mut application = Self {
             address,
             shared,
-            door: None,
+            listener: None,
         };
-        application.revive();
+        application.restart();
         application
     }
 
@@ -69,26 +69,26 @@ impl Application {
     }
 
     /// From now on `{"msg-per-second": messages, "state": "state"}`.
-    pub fn reports(&self, messages: u32, state: &str) {
-        self.answers(200, &load(messages, state));
+    pub fn set_load(&self, messages: u32, state: &str) {
+        self.set_response(200, &load(messages, state));
     }
 
     /// From now on this status and body.
-    pub fn answers(&self, status: u16, body: &str) {
-        self.behaves(Manner::Answers {
+    pub fn set_response(&self, status: u16, body: &str) {
+        self.set_behaviour(Behaviour::Answers {
             status,
             body: body.to_owned(),
         });
     }
 
     /// From now on it accepts and never answers; connections that wait already go on waiting.
-    pub fn hangs(&self) {
-        self.behaves(Manner::Hangs);
+    pub fn hang(&self) {
+        self.set_behaviour(Behaviour::Hangs);
     }
 
     /// From now on its answer takes a byte each 50 ms.
-    pub fn drips(&self, messages: u32, state: &str) {
-        self.behaves(Manner::Drips {
+    pub fn drip(&self, messages: u32, state: &str) {
+        self.set_behaviour(Behaviour::Drips {
             body: load(messages, state),
         });
     }
@@ -97,27 +97,27 @@ impl Application {
     ///
     /// # Panics
     /// Where a request panicked.
-    pub fn lets_go(&self) {
+    pub fn drop_waiting(&self) {
         self.shared.held.lock().unwrap().clear();
     }
 
-    fn behaves(&self, manner: Manner) {
-        *self.shared.manner.lock().unwrap() = manner;
+    fn set_behaviour(&self, behaviour: Behaviour) {
+        *self.shared.behaviour.lock().unwrap() = behaviour;
     }
 
     /// Stops listening, and drops whoever waits: connections are refused.
     ///
     /// # Panics
     /// Where a request panicked.
-    pub fn dies(&mut self) {
-        self.door = None;
+    pub fn stop(&mut self) {
+        self.listener = None;
         self.shared.held.lock().unwrap().clear();
     }
 
-    /// Listens again, in the manner of before.
-    pub fn revive(&mut self) {
+    /// Listens again, in the behaviour of before.
+    pub fn restart(&mut self) {
         let shared = Arc::clone(&self.shared);
-        self.door.get_or_insert_with(|| {
+        self.listener.get_or_insert_with(|| {
             Listener::open(self.address, move |stream| {
                 // A request of its own thread each, so that a slow one delays nobody.
                 let shared = Arc::clone(&shared);
@@ -148,14 +148,14 @@ impl Shared {
             return;
         }
         self.requests.fetch_add(1, Ordering::SeqCst);
-        let manner = self.manner.lock().unwrap().clone();
+        let behaviour = self.behaviour.lock().unwrap().clone();
         // Whoever has gone away in between does not want the answer.
-        match manner {
-            Manner::Answers { status, body } => {
+        match behaviour {
+            Behaviour::Answers { status, body } => {
                 let _ = (&stream).write_all(response(status, &body).as_bytes());
             }
-            Manner::Hangs => self.held.lock().unwrap().push(stream),
-            Manner::Drips { body } => {
+            Behaviour::Hangs => self.held.lock().unwrap().push(stream),
+            Behaviour::Drips { body } => {
                 for byte in response(200, &body).as_bytes() {
                     if (&stream).write_all(&[*byte]).is_err() {
                         break;

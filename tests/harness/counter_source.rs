@@ -61,10 +61,10 @@ impl Counter {
             }
         };
         write(1);
-        let told = Arc::clone(&stop);
+        let reported = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
             let mut count = 1;
-            while !told.load(Ordering::SeqCst) {
+            while !reported.load(Ordering::SeqCst) {
                 std::thread::sleep(Duration::from_millis(20));
                 count += 1;
                 write(count);
@@ -144,7 +144,7 @@ pub fn judge(samples: &[Sample], written: &[BootTime], fresh_for: Duration) -> J
             if let Some(replaced) = written.get(next) {
                 let until = replaced.after(fresh_for);
                 assert!(
-                    sample.asked < until,
+                    sample.sent_at < until,
                     "too old, good until {until}: {sample:?}"
                 );
             }

@@ -69,9 +69,9 @@ pub fn probe(address: SocketAddr, send: &[u8]) -> std::io::Result<Received> {
         // An agent that has answered and closed may refuse what comes late; what it said is still there.
         let _ = stream.write_all(send);
         let prompt = send.is_empty() || begun.elapsed() < PROMPT;
-        let heard = listen(&mut stream);
+        let received = receive(&mut stream);
         if prompt || held_up == HELD_UP {
-            return Ok(heard);
+            return Ok(received);
         }
         held_up += 1;
     }
@@ -85,14 +85,14 @@ pub fn probe_and_half_close(address: SocketAddr, send: &[u8]) -> std::io::Result
     let mut stream = TcpStream::connect(address)?;
     let _ = stream.write_all(send);
     let _ = stream.shutdown(Shutdown::Write);
-    Ok(listen(&mut stream))
+    Ok(receive(&mut stream))
 }
 
 /// Reads to the end.
 ///
 /// # Panics
 /// Where the socket takes no timeout.
-pub fn listen(stream: &mut TcpStream) -> Received {
+pub fn receive(stream: &mut TcpStream) -> Received {
     stream.set_read_timeout(Some(SILENCE)).unwrap();
     let mut bytes = Vec::new();
     let mut buffer = [0; 4096];

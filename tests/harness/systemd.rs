@@ -83,11 +83,11 @@ pub fn tool(name: &str) -> Command {
 /// Where it does not say one.
 #[must_use]
 pub fn version() -> u32 {
-    let said = run(tool("systemd-analyze").arg("--version"));
-    let version = said.split_whitespace().nth(1);
+    let printed = run(tool("systemd-analyze").arg("--version"));
+    let version = printed.split_whitespace().nth(1);
     version
         .and_then(|version| version.parse().ok())
-        .unwrap_or_else(|| panic!("no version in {said:?}"))
+        .unwrap_or_else(|| panic!("no version in {printed:?}"))
 }
 
 /// A directory that will be laid over the root file system, with everything in it that `make install`

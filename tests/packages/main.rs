@@ -114,10 +114,13 @@ fn lintian_finds_no_error() {
     let scratch = Scratch::new("lintian");
     let made = Made::build(&scratch.directory("packages"), false);
     let lintian = program("lintian", "lintian");
-    let said = output(Command::new(&lintian).arg("--allow-root").arg(&made.deb));
-    let said = String::from_utf8([said.stdout, said.stderr].concat()).unwrap();
-    println!("{said}");
-    let errors: Vec<_> = said.lines().filter(|line| line.starts_with("E:")).collect();
+    let printed = output(Command::new(&lintian).arg("--allow-root").arg(&made.deb));
+    let printed = String::from_utf8([printed.stdout, printed.stderr].concat()).unwrap();
+    println!("{printed}");
+    let errors: Vec<_> = printed
+        .lines()
+        .filter(|line| line.starts_with("E:"))
+        .collect();
     assert_eq!(errors, Vec::<&str>::new());
     // It looks, and each override is one that is needed.
     let shown = output(

@@ -104,7 +104,7 @@ impl Stage<'_> {
         for step in &case.steps {
             self.act(&step.act);
             self.agent.wait_for_exchanges(3);
-            let _ = write!(story, "{}; ", shown(step));
+            let _ = write!(story, "{}; ", describe(step));
             let seen = self.haproxy.server_at_rest(BACKEND, self.server);
             let differences = step.expected.differences(&seen);
             if !differences.is_empty() {
@@ -125,29 +125,29 @@ impl Stage<'_> {
 
     fn act(&self, act: &Act) {
         match act {
-            Act::Says(bytes) => self.agent.answer(match holdable(bytes) {
+            Act::Says(bytes) => self.agent.set_answer(match holdable(bytes) {
                 Some(line) => {
-                    self.states.says_verbatim(self.server, line);
+                    self.states.set_raw_reply(self.server, line);
                     Answer::Program(one_shot(self.states, &[self.server]))
                 }
                 None => Answer::Bytes(bytes.to_vec()),
             }),
-            Act::SaysAndStays(bytes) => self.agent.answer(Answer::BytesAndOpen(bytes.to_vec())),
-            Act::Resets => self.agent.answer(Answer::Reset),
+            Act::SaysAndStays(bytes) => self.agent.set_answer(Answer::BytesAndOpen(bytes.to_vec())),
+            Act::Resets => self.agent.set_answer(Answer::Reset),
             Act::HasNoState => {
-                self.states.forgets(self.server);
+                self.states.remove_file(self.server);
                 let one_shot = one_shot(self.states, &[self.server]);
-                self.agent.answer(Answer::Program(one_shot));
+                self.agent.set_answer(Answer::Program(one_shot));
             }
             Act::Operator(command) => {
                 let server = format!("{BACKEND}/{}", self.server);
-                self.haproxy.tell(&command.replace("SERVER", &server));
+                self.haproxy.run(&command.replace("SERVER", &server));
             }
         }
     }
 }
 
-fn shown(step: &Step) -> String {
+fn describe(step: &Step) -> String {
     match &step.act {
         Act::Says(bytes) => format!("\"{}\"", bytes.escape_ascii()),
         Act::SaysAndStays(bytes) => format!("\"{}\" left open", bytes.escape_ascii()),

@@ -45,14 +45,14 @@ fn balance(scene: &mut Scene, backends: &[Backend]) {
     }
 }
 
-fn doctor(scene: &Scene, more: &[&str]) -> Said {
+fn doctor(scene: &Scene, more: &[&str]) -> Report {
     let agent = scene.agent.to_string();
     let arguments = [&["doctor", "--agent", &agent], more].concat();
-    Said::of(&mut scene.operator_command(&arguments))
+    Report::of(&mut scene.operator_command(&arguments))
 }
 
 /// The same with the balancer that [`balance`] has started.
-fn doctor_of_both(scene: &Scene, more: &[&str]) -> Said {
+fn doctor_of_both(scene: &Scene, more: &[&str]) -> Report {
     let socket = scene.scratch.file("haproxy").join("admin.sock");
     doctor(
         scene,
@@ -61,24 +61,24 @@ fn doctor_of_both(scene: &Scene, more: &[&str]) -> Said {
 }
 
 /// Waits until the findings of `said` have lines with all of these beginnings.
-fn finds(said: impl Fn() -> Said, wanted: &[&str]) -> Said {
+fn finds(printed: impl Fn() -> Report, wanted: &[&str]) -> Report {
     wait_for(format_args!("{wanted:?}"), || {
-        let said = said();
-        let missing = wanted.iter().find(|line| !said.has(line));
+        let printed = printed();
+        let missing = wanted.iter().find(|line| !printed.has(line));
         missing.map_or(Ok(()), |line| {
-            Err(format!("{line:?} is not in {}", said.text))
+            Err(format!("{line:?} is not in {}", printed.text))
         })?;
-        Ok::<_, String>(said)
+        Ok::<_, String>(printed)
     })
 }
 
 /// What it said.
-struct Said {
+struct Report {
     text: String,
     status: Option<i32>,
 }
 
-impl Said {
+impl Report {
     fn of(command: &mut Command) -> Self {
         let Output {
             status,
@@ -113,9 +113,9 @@ fn healthy_installation_has_no_finding() {
     let mut here = installation("doctor-healthy");
     let servers = vec![here.server("web"), here.server("api")];
     balance(&mut here, &[Backend::new("farm", servers)]);
-    let said = doctor_of_both(&here, &[]);
-    assert_eq!(said.bad(), Vec::<&str>::new(), "{}", said.text);
-    assert_eq!(said.status, Some(0));
+    let printed = doctor_of_both(&here, &[]);
+    assert_eq!(printed.bad(), Vec::<&str>::new(), "{}", printed.text);
+    assert_eq!(printed.status, Some(0));
     for line in [
         "ok configuration: ",
         "ok source: web_number: ",
@@ -132,7 +132,7 @@ fn healthy_installation_has_no_finding() {
         "ok haproxy: farm/web: no check, weight 73 of 100, agent L7OK",
         "agentcheck doctor: 0 errors, 0 warnings",
     ] {
-        assert!(said.has(line), "{line} is not in {}", said.text);
+        assert!(printed.has(line), "{line} is not in {}", printed.text);
     }
 
     let one = doctor(&here, &["web"]);
@@ -180,8 +180,8 @@ fn balancer_mistakes_are_found() {
         ),
     ];
     balance(&mut here, &[farm, fixed]);
-    here.haproxy().tell("set server farm/api state drain");
-    let said = finds(
+    here.haproxy().run("set server farm/api state drain");
+    let printed = finds(
         || doctor_of_both(&here, &[]),
         &[
             "error haproxy: farm/web: weight 1 is configured",
@@ -192,12 +192,12 @@ fn balancer_mistakes_are_found() {
             "error haproxy: fixed/ghost: agent CHECKED agent reports an error : unknown:ghost",
         ],
     );
-    assert_eq!(said.bad().len(), 6, "{}", said.text);
-    assert_eq!(said.status, Some(1));
+    assert_eq!(printed.bad().len(), 6, "{}", printed.text);
+    assert_eq!(printed.status, Some(1));
     assert!(
-        said.text.contains("agentcheck release api"),
+        printed.text.contains("agentcheck release api"),
         "{}",
-        said.text
+        printed.text
     );
 }
 
@@ -205,9 +205,9 @@ fn balancer_mistakes_are_found() {
 fn dead_collector_and_dead_responder_are_found() {
     let mut here = installation("doctor-dead");
     here.kill();
-    let said = finds(|| doctor(&here, &[]), &["error collector: process "]);
-    assert!(said.text.contains(" is dead; "), "{}", said.text);
-    assert_eq!(said.status, Some(1));
+    let printed = finds(|| doctor(&here, &[]), &["error collector: process "]);
+    assert!(printed.text.contains(" is dead; "), "{}", printed.text);
+    assert_eq!(printed.status, Some(1));
     // It has been said for the last time, and is not good for ever.
     finds(
         || doctor(&here, &[]),
@@ -215,25 +215,25 @@ fn dead_collector_and_dead_responder_are_found() {
     );
 
     here.stop_responder();
-    let said = finds(
+    let printed = finds(
         || doctor(&here, &[]),
         &[
             "error listener: nobody listens on ",
             "error probe: agent-send \"web\\n\": no connection",
         ],
     );
-    assert_eq!(said.status, Some(1));
+    assert_eq!(printed.status, Some(1));
 
     fs::remove_file(here.states.file("web")).unwrap();
     fs::set_permissions(here.states.path(), Permissions::from_mode(0o700)).unwrap();
     fs::write(&here.configuration, "[service.web]\nfrobnicate = 1\n").unwrap();
-    let said = doctor(&here, &["web"]);
+    let printed = doctor(&here, &["web"]);
     for line in [
         "error configuration: ",
         "error state directory: ",
         "error state file: web: there is none",
     ] {
-        assert!(said.has(line), "{line} is not in {}", said.text);
+        assert!(printed.has(line), "{line} is not in {}", printed.text);
     }
 }
 
@@ -259,14 +259,19 @@ fn host_is_checked_with_the_rights_of_the_collectors_user() {
         .arg(here.states.path())
         .arg("--data-dir")
         .arg(here.data());
-    let said = Said::of(&mut command);
-    assert!(said.has("error source: web_number: "), "{}", said.text);
-    assert!(said.has("ok source: api_number: "), "{}", said.text);
+    let printed = Report::of(&mut command);
     assert!(
-        said.text
+        printed.has("error source: web_number: "),
+        "{}",
+        printed.text
+    );
+    assert!(printed.has("ok source: api_number: "), "{}", printed.text);
+    assert!(
+        printed
+            .text
             .contains("as which the collector runs, cannot write"),
         "{}",
-        said.text
+        printed.text
     );
 }
 
@@ -299,10 +304,10 @@ fn systemd_units_give_the_listener_and_the_hidden_paths() {
     let units = ["agentcheck-collector.service", "agentcheck.socket"];
     systemd.run(&[&["systemctl", "start"], &units[..]].concat());
     let doctor = || {
-        let said = systemd.output(&["agentcheck", "doctor"]);
-        Said {
-            text: String::from_utf8(said.stdout).unwrap(),
-            status: said.status.code(),
+        let printed = systemd.output(&["agentcheck", "doctor"]);
+        Report {
+            text: String::from_utf8(printed.stdout).unwrap(),
+            status: printed.status.code(),
         }
     };
     let probed = [
@@ -312,16 +317,16 @@ fn systemd_units_give_the_listener_and_the_hidden_paths() {
         "ok probe: without agent-send: ",
         "note haproxy.cfg: server web 10.0.0.11:PORT check ",
     ];
-    let said = finds(doctor, &probed);
+    let printed = finds(doctor, &probed);
     for line in [
         "ok systemd: agentcheck.socket listens on 10.0.0.11:3333 (Stream)",
         "ok source: hidden: ",
         "warning sandbox: source hidden: /tmp/hidden and agentcheck-collector.service has PrivateTmp=yes",
     ] {
-        assert!(said.has(line), "{line} is not in {}", said.text);
+        assert!(printed.has(line), "{line} is not in {}", printed.text);
     }
-    assert!(!said.text.contains("source seen:"), "{}", said.text);
-    assert_eq!(said.status, Some(1));
+    assert!(!printed.text.contains("source seen:"), "{}", printed.text);
+    assert_eq!(printed.status, Some(1));
 
     // Mended as it says, it is seen, and not warned of.
     systemd.run(&[
@@ -334,11 +339,11 @@ fn systemd_units_give_the_listener_and_the_hidden_paths() {
     systemd.run(&["systemctl", "restart", "agentcheck-collector.service"]);
     // A busy machine may not answer one probe in time.
     wait_for("nothing to be wrong", || {
-        let said = finds(doctor, &["ok probe: agent-send \"api\\n\": up 50%"]);
-        if said.bad().is_empty() {
+        let printed = finds(doctor, &["ok probe: agent-send \"api\\n\": up 50%"]);
+        if printed.bad().is_empty() {
             Ok(())
         } else {
-            Err(said.text)
+            Err(printed.text)
         }
     });
 

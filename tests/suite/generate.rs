@@ -30,7 +30,7 @@ const LINES: [(&str, &str); 4] = [
 
 fn say(states: &StateDirectory) {
     for (service, line) in LINES {
-        states.says(service, line);
+        states.set_reply(service, line);
     }
 }
 
@@ -51,13 +51,13 @@ fn all_answer(address: IpAddr) {
         (3335, b"nope\n", LINES[3].1),
     ];
     for (port, sent, line) in cases {
-        let heard = probe(at(address, port), sent).unwrap();
+        let received = probe(at(address, port), sent).unwrap();
         let sent = sent.escape_ascii();
         assert_eq!(
-            heard,
+            received,
             Received::line(line),
             "{port} {sent}: {}",
-            heard.text()
+            received.text()
         );
     }
 }
@@ -103,8 +103,8 @@ fn systemd_serves_the_generated_units() {
         "agentcheck@1.my-db_2.service",
     ]);
     let verified = systemd.output(&words);
-    let said = [verified.stdout, verified.stderr].concat();
-    assert_eq!(String::from_utf8_lossy(&said), "");
+    let printed = [verified.stdout, verified.stderr].concat();
+    assert_eq!(String::from_utf8_lossy(&printed), "");
 
     systemd.run(&["systemctl", "daemon-reload"]);
     let mut words = vec!["systemctl", "enable", "--now"];
@@ -133,8 +133,8 @@ fn systemd_serves_the_generated_units() {
     assert_eq!(networks("IPAddressAllow"), own);
     // More at once than the limits that systemd has by itself would let through.
     for _ in 0..250 {
-        let heard = probe(at(address, 3334), b"").unwrap();
-        assert_eq!(heard, Received::line(LINES[2].1));
+        let received = probe(at(address, 3334), b"").unwrap();
+        assert_eq!(received, Received::line(LINES[2].1));
     }
     assert_eq!(of_socket("ActiveState"), "active");
 
@@ -142,12 +142,16 @@ fn systemd_serves_the_generated_units() {
     let path = systemd.path("/etc/systemd/system/agentcheck@api.socket");
     let before = fs::read_to_string(&path).unwrap();
     let again = make(&[]);
-    let said = String::from_utf8_lossy(&again.stdout);
-    assert_eq!(said.matches("is there already").count(), 4, "{said}");
+    let printed = String::from_utf8_lossy(&again.stdout);
+    assert_eq!(printed.matches("is there already").count(), 4, "{printed}");
     let other = make(&["--allow", "10.0.0.2"]);
-    let said = String::from_utf8_lossy(&other.stderr);
+    let printed = String::from_utf8_lossy(&other.stderr);
     assert_eq!(other.status.code(), Some(1));
-    assert_eq!(said.matches("is there, and differs").count(), 3, "{said}");
+    assert_eq!(
+        printed.matches("is there, and differs").count(),
+        3,
+        "{printed}"
+    );
     assert_eq!(fs::read_to_string(&path).unwrap(), before);
     assert!(make(&["--allow", "10.0.0.2", "--force"]).status.success());
     systemd.run(&["systemctl", "daemon-reload"]);
@@ -234,8 +238,8 @@ fn xinetd_serves_the_generated_file() {
     assert!(!is_listening(elsewhere), "{elsewhere}");
     // More than its default of 50 a second.
     for _ in 0..120 {
-        let heard = probe(at(address, 3335), b"").unwrap();
-        assert_eq!(heard, Received::line(LINES[3].1), "{}", heard.text());
+        let received = probe(at(address, 3335), b"").unwrap();
+        assert_eq!(received, Received::line(LINES[3].1), "{}", received.text());
     }
     // The doctor asks each service where it is answered for.
     let looked = output(
@@ -262,10 +266,10 @@ fn xinetd_serves_the_generated_file() {
     let server =
         "server api ADDRESS:PORT check weight 100 agent-check agent-port 3334 agent-inter 2s\n";
     assert!(looked.contains(server), "{looked}");
-    let said = fs::read_to_string(&log).unwrap_or_default();
+    let printed = fs::read_to_string(&log).unwrap_or_default();
     assert!(
-        !said.contains("ERROR") && !said.contains("WARNING"),
-        "{said}"
+        !printed.contains("ERROR") && !printed.contains("WARNING"),
+        "{printed}"
     );
     assert!(xinetd.is_running());
 }
@@ -294,9 +298,9 @@ fn xinetd_drops_a_bind_of_two_addresses() {
         let mut words = lines.map(|line| line.split_whitespace().collect::<Vec<_>>());
         words.any(|words| words[3] == "0A" && wanted.contains(&words[1]))
     });
-    let said = fs::read_to_string(&log).unwrap();
+    let printed = fs::read_to_string(&log).unwrap();
     let warned = "WARNING: attribute bind expects 1 values and 2 values were specified";
-    assert_eq!(said.matches(warned).count(), 3, "{said}");
+    assert_eq!(printed.matches(warned).count(), 3, "{printed}");
     assert!(xinetd.is_running());
 }
 
@@ -318,8 +322,8 @@ fn inetd_serves_the_generated_lines() {
     all_answer(address);
     // More than its default of 256 a minute.
     for _ in 0..300 {
-        let heard = probe(at(address, 3334), b"").unwrap();
-        assert_eq!(heard, Received::line(LINES[2].1), "{}", heard.text());
+        let received = probe(at(address, 3334), b"").unwrap();
+        assert_eq!(received, Received::line(LINES[2].1), "{}", received.text());
     }
     assert!(inetd.is_running());
 }
@@ -356,8 +360,8 @@ fn haproxy_accepts_the_generated_server_lines() {
                     .args(["-c", "-f"])
                     .arg(file),
             );
-            let said = String::from_utf8_lossy(&checked.stderr).into_owned();
-            assert!(checked.status.success(), "{servers}{said}");
+            let printed = String::from_utf8_lossy(&checked.stderr).into_owned();
+            assert!(checked.status.success(), "{servers}{printed}");
         }
     }
 }
@@ -373,16 +377,19 @@ fn services_that_cannot_be_served_are_refused() {
                 .args(more),
         );
         assert!(refused.stdout.is_empty(), "{refused:?}");
-        let said = String::from_utf8(refused.stderr).unwrap();
-        (refused.status.code(), said)
+        let printed = String::from_utf8(refused.stderr).unwrap();
+        (refused.status.code(), printed)
     };
     let good = scratch.write("good.toml", CONFIGURATION);
-    let (status, said) = refused(&good, &["--address", "10.0.0.11"]);
+    let (status, printed) = refused(&good, &["--address", "10.0.0.11"]);
     assert_eq!(status, Some(1));
-    assert!(said.contains("--allow 10.0.0.2"), "{said}");
-    let (status, said) = refused(&good, &["--port", "3334"]);
+    assert!(printed.contains("--allow 10.0.0.2"), "{printed}");
+    let (status, printed) = refused(&good, &["--port", "3334"]);
     assert_eq!(status, Some(1));
-    assert!(said.contains("port 3334 is that of api alone"), "{said}");
+    assert!(
+        printed.contains("port 3334 is that of api alone"),
+        "{printed}"
+    );
     for wrong in [
         ["--address", "localhost"],
         ["--allow", "any"],
@@ -391,13 +398,13 @@ fn services_that_cannot_be_served_are_refused() {
         assert_eq!(refused(&good, &wrong).0, Some(2), "{wrong:?}");
     }
     let bad = scratch.write("bad.toml", CONFIGURATION.replace("3335", "3334"));
-    let (status, said) = refused(&bad, &[]);
+    let (status, printed) = refused(&bad, &[]);
     assert_eq!(status, Some(1));
     let place = bad.display();
     assert!(
-        said.starts_with(&format!(
+        printed.starts_with(&format!(
             "{place}:11:8: error: port 3334 is that of the service api already, in {place} on line 8\n"
         )),
-        "{said}"
+        "{printed}"
     );
 }

@@ -218,9 +218,9 @@ fn install_without_binaries_fails_and_changes_nothing() {
     let root = scratch.directory("root");
     let nowhere = format!("RELEASE={}", scratch.file("nowhere").display());
     let output = output(&mut make("install", &root, &[&nowhere]));
-    let said = String::from_utf8(output.stderr).unwrap();
+    let printed = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success());
-    assert!(said.contains("make build"), "{said}");
+    assert!(printed.contains("make build"), "{printed}");
     assert_eq!(files(&root), BTreeSet::new());
 }
 

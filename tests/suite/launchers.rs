@@ -20,8 +20,8 @@ const API: &str = "down 100% # disk full";
 /// State files of two services.
 fn states(scratch: &Scratch) -> StateDirectory {
     let states = StateDirectory::at(scratch.directory("state"));
-    states.says("web", WEB);
-    states.says("api", API);
+    states.set_reply("web", WEB);
+    states.set_reply("api", API);
     states
 }
 
@@ -30,19 +30,19 @@ fn states(scratch: &Scratch) -> StateDirectory {
 fn answers_for_web(address: SocketAddr, half_close: bool) -> usize {
     let sent: [&[u8]; 4] = [b"", b"web\n", b"api\n", &[b'x'; 14_000]];
     for bytes in sent {
-        let heard = probe(address, bytes).unwrap();
-        assert_eq!(heard, Received::line(WEB), "{}", heard.text());
+        let received = probe(address, bytes).unwrap();
+        assert_eq!(received, Received::line(WEB), "{}", received.text());
         if half_close {
-            let heard = probe_and_half_close(address, bytes).unwrap();
-            assert_eq!(heard, Received::line(WEB), "{}", heard.text());
+            let received = probe_and_half_close(address, bytes).unwrap();
+            assert_eq!(received, Received::line(WEB), "{}", received.text());
         }
     }
     // Many balancers at once.
     std::thread::scope(|scope| {
         let probes = sent.map(|bytes| scope.spawn(move || probe(address, bytes).unwrap()));
-        for heard in probes {
-            let heard = heard.join().unwrap();
-            assert_eq!(heard, Received::line(WEB), "{}", heard.text());
+        for received in probes {
+            let received = received.join().unwrap();
+            assert_eq!(received, Received::line(WEB), "{}", received.text());
         }
     });
     (2 + usize::from(half_close)) * sent.len()
@@ -60,14 +60,19 @@ fn answers_what_is_asked(address: SocketAddr, half_close: bool) -> usize {
         (b"", "no-name"),
     ];
     for (sent, line) in cases {
-        let heard = probe(address, sent).unwrap();
+        let received = probe(address, sent).unwrap();
         let sent = sent.escape_ascii();
-        assert_eq!(heard, Received::line(line), "{sent}: {}", heard.text());
+        assert_eq!(
+            received,
+            Received::line(line),
+            "{sent}: {}",
+            received.text()
+        );
     }
     if half_close {
         // Who closes its side after the name has said all there is to say.
-        let heard = probe_and_half_close(address, b"web").unwrap();
-        assert_eq!(heard, Received::line(WEB), "{}", heard.text());
+        let received = probe_and_half_close(address, b"web").unwrap();
+        assert_eq!(received, Received::line(WEB), "{}", received.text());
     }
     cases.len() + usize::from(half_close)
 }
@@ -120,8 +125,8 @@ fn ends_when_idle(
 ) {
     let arguments = arguments(states, &["web", "--idle", "200ms"]);
     let mut launched = launcher.start(scratch, address, &arguments);
-    let heard = || probe(address, b"").unwrap();
-    assert_eq!(heard(), Received::line(WEB));
+    let received = || probe(address, b"").unwrap();
+    assert_eq!(received(), Received::line(WEB));
     if launcher.is_replaced() {
         assert!(launched.process.wait_for_exit().success());
         return;
@@ -129,7 +134,7 @@ fn ends_when_idle(
     let Launched { process } = &launched;
     for _ in 0..3 {
         wait_until("the idle loop to end", || process.children().is_empty());
-        assert_eq!(heard(), Received::line(WEB));
+        assert_eq!(received(), Received::line(WEB));
     }
     if let Some(sign) = launcher.sign_of_success() {
         process.wait_for_lines(3, sign);

@@ -12,10 +12,10 @@ use std::net::SocketAddr;
 fn each_server_gets_the_reply_of_its_own_service() {
     let scratch = Scratch::new("ask");
     let states = StateDirectory::at(scratch.directory("state"));
-    states.says("web", "up 73%");
-    states.says("api", "up 20%");
-    states.says("mail", "down 100% # queue stuck");
-    states.says("rest", "up 55%");
+    states.set_reply("web", "up 73%");
+    states.set_reply("api", "up 20%");
+    states.set_reply("mail", "down 100% # queue stuck");
+    states.set_reply("rest", "up 55%");
     let (plain, with_default) = (Block::claim(), Block::claim());
     // Each call gives another address.
     let (plain_agent, default_agent) = (plain.agent(), with_default.agent());

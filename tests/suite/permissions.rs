@@ -38,9 +38,9 @@ fn said_to(user: u32, scratch: &Scratch, file: &Path) -> String {
             .uid(user)
             .gid(user),
     );
-    let said = String::from_utf8(checked.stderr).unwrap();
-    assert_eq!(checked.status.success(), said.is_empty(), "{said}");
-    said.replace(&format!("{}/", scratch.path().display()), "")
+    let printed = String::from_utf8(checked.stderr).unwrap();
+    assert_eq!(checked.status.success(), printed.is_empty(), "{printed}");
+    printed.replace(&format!("{}/", scratch.path().display()), "")
 }
 
 #[test]
@@ -68,10 +68,10 @@ fn configuration_of_another_owner_is_refused() {
     chown(&file, Some(0), None).unwrap();
     chown(&directory, Some(ANN), None).unwrap();
     assert_eq!(said_to(ANN, &scratch, &file), "");
-    let said = said_to(0, &scratch, &file);
+    let printed = said_to(0, &scratch, &file);
     assert!(
-        said.starts_with("etc: error: it belongs to user 3000001,"),
-        "{said}"
+        printed.starts_with("etc: error: it belongs to user 3000001,"),
+        "{printed}"
     );
     chown(&directory, Some(0), None).unwrap();
 
@@ -82,8 +82,8 @@ fn configuration_of_another_owner_is_refused() {
     assert_eq!(said_to(0, &scratch, &file), "");
     chown(&web, Some(ANN), None).unwrap();
     set_mode(&api, 0o666);
-    let said = said_to(0, &scratch, &file);
-    let places: Vec<&str> = said
+    let printed = said_to(0, &scratch, &file);
+    let places: Vec<&str> = printed
         .lines()
         .filter(|line| line.contains(": error: "))
         .collect();
@@ -96,23 +96,23 @@ fn configuration_of_another_owner_is_refused() {
     );
     chown(&web, Some(0), None).unwrap();
     set_mode(&api, 0o600);
-    let said = said_to(ANN, &scratch, &file);
+    let printed = said_to(ANN, &scratch, &file);
     assert!(
-        said.contains("etc/conf.d/api.toml: error: cannot be read: Permission denied"),
-        "{said}"
+        printed.contains("etc/conf.d/api.toml: error: cannot be read: Permission denied"),
+        "{printed}"
     );
     set_mode(&api, 0o644);
     set_mode(&drop_ins, 0o711);
-    let said = said_to(ANN, &scratch, &file);
+    let printed = said_to(ANN, &scratch, &file);
     assert!(
-        said.contains("etc/conf.d: error: cannot be read: Permission denied"),
-        "{said}"
+        printed.contains("etc/conf.d: error: cannot be read: Permission denied"),
+        "{printed}"
     );
     set_mode(&drop_ins, 0o777);
-    let said = said_to(0, &scratch, &file);
+    let printed = said_to(0, &scratch, &file);
     assert!(
-        said.starts_with("etc/conf.d: error: everybody may put files"),
-        "{said}"
+        printed.starts_with("etc/conf.d: error: everybody may put files"),
+        "{printed}"
     );
 }
 
@@ -127,10 +127,10 @@ fn another_users_link_in_a_shared_directory_is_refused() {
     std::os::unix::fs::symlink(&file, &link).unwrap();
     assert_eq!(said_to(ANN, &scratch, &link), "");
     std::os::unix::fs::lchown(&link, Some(BOB), None).unwrap();
-    let said = said_to(ANN, &scratch, &link);
+    let printed = said_to(ANN, &scratch, &link);
     assert!(
-        said.starts_with("shared/agentcheck.toml: error: it belongs to user 3000002,"),
-        "{said}"
+        printed.starts_with("shared/agentcheck.toml: error: it belongs to user 3000002,"),
+        "{printed}"
     );
 }
 
@@ -175,12 +175,12 @@ fn collect_refuses_foreign_files_and_warns_of_readable_secrets() {
     set_mode(&file, 0o646);
     let refused = output(&mut Collector::command(&file, &states));
     assert_eq!(refused.status.code(), Some(1));
-    let said = String::from_utf8(refused.stderr).unwrap();
+    let printed = String::from_utf8(refused.stderr).unwrap();
     let wrong = format!(
         "{}: error: everybody may write to it, mode 0646\n",
         file.display()
     );
-    assert!(said.starts_with(&wrong), "{said}");
+    assert!(printed.starts_with(&wrong), "{printed}");
 }
 
 /// Everybody may read what the responder and Prometheus read; the account and the history are the group's.

@@ -45,16 +45,16 @@ fn model_matches_haproxy_in_every_transition() {
 #[test]
 fn every_probe_brings_the_server_to_its_decision() {
     let stories = proving().map_or(500, |times| times * 10_000);
-    let told = property::tell(seed(), stories, 5_000, |reply| reply);
-    let told = told.unwrap_or_else(|story| panic!("{story}"));
-    println!("{told}, and every server was where its verdict wanted it");
+    let reported = property::run_stories(seed(), stories, 5_000, |reply| reply);
+    let reported = reported.unwrap_or_else(|story| panic!("{story}"));
+    println!("{reported}, and every server was where its verdict wanted it");
 }
 
 #[test]
 fn property_finds_replies_that_do_not_recover() {
     let seed = seed();
     for (what, on_the_way) in property::POOR {
-        let story = property::tell(seed, 10_000, 0, on_the_way);
+        let story = property::run_stories(seed, 10_000, 0, on_the_way);
         let story = story.expect_err(what);
         println!("{what}: {}", story.lines().next().unwrap_or_default());
     }

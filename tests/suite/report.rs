@@ -145,8 +145,8 @@ fn page_shows_a_dead_collector_and_errors_keep_the_last_page() {
     );
 
     let fails = |arguments: &[&str], why: &str| {
-        let said = stderr(output(&mut command(&scene, arguments)));
-        assert!(said.contains(why), "{why} in {said}");
+        let printed = stderr(output(&mut command(&scene, arguments)));
+        assert!(printed.contains(why), "{why} in {printed}");
         let kept = fs::read_to_string(&file).unwrap();
         assert_eq!(kept, dead, "the page before stays");
     };

@@ -41,8 +41,8 @@ fn help_names_exactly_the_accepted_flags() {
         let mut command = Command::new(binaries::responder());
         command.arg(format!("--{flag}")).stdin(Stdio::null());
         let output = command.output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!said.contains("unknown"), "--{flag}: {said}");
+        let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!printed.contains("unknown"), "--{flag}: {printed}");
     }
     let mut command = Command::new(binaries::responder());
     command.arg("--no-such-flag").stdin(Stdio::null());
@@ -80,10 +80,10 @@ fn zsh_and_fish_complete_every_flag() {
     let zsh = read("completions/_agentcheck-responder");
     assert_eq!(flags(&zsh.replace("opt_args[--state-dir]", "")), of_help());
     let fish = read("completions/agentcheck-responder.fish");
-    let told: BTreeSet<String> = fish
+    let reported: BTreeSet<String> = fish
         .split(" -l ")
         .skip(1)
         .map(|part| part.split_whitespace().next().unwrap().to_owned())
         .collect();
-    assert_eq!(told, of_help());
+    assert_eq!(reported, of_help());
 }

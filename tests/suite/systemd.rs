@@ -104,7 +104,7 @@ impl Host {
     }
 
     /// Waits until the collector says this for a service.
-    fn says(&self, service: &str, line: &str) -> Plan {
+    fn wait_for_reply(&self, service: &str, line: &str) -> Plan {
         wait_for(format_args!("{service} to say {line:?}"), || {
             let plan = Plan::read(&self.states, service)?;
             if plan.fresh.starts_with(line) {

@@ -64,9 +64,9 @@ fn examples_load_without_a_warning() {
                 .is_some_and(|extension| extension == "toml")
         {
             let output = check(&file);
-            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            let printed = String::from_utf8_lossy(&output.stdout).into_owned();
             assert!(output.status.success(), "{file:?}: {output:?}");
-            assert!(said.ends_with(", 0 warnings\n"), "{said}");
+            assert!(printed.ends_with(", 0 warnings\n"), "{printed}");
             seen += 1;
         }
     }
@@ -126,12 +126,12 @@ fn every_key_is_documented() {
     {
         let file = scratch.write(&format!("keys-{index}.toml"), text);
         let output = check(&file);
-        let said = String::from_utf8(output.stderr).unwrap();
-        let keys = said.lines().find_map(|line| {
+        let printed = String::from_utf8(output.stderr).unwrap();
+        let keys = printed.lines().find_map(|line| {
             let (_, keys) = line.split_once("the keys here are ")?;
             Some(keys.split(", "))
         });
-        for key in keys.unwrap_or_else(|| panic!("{said}")) {
+        for key in keys.unwrap_or_else(|| panic!("{printed}")) {
             let described = reference.contains(&format!("| `{key}` |")) || key == "rule";
             assert!(described, "{key} is not in docs/configuration.md");
             let shown = example.lines().any(|line| {
@@ -173,9 +173,9 @@ fn man_page_has_every_heading_of_the_reference() {
 #[test]
 fn documents_name_make_targets_that_exist() {
     let makefile = read("Makefile");
-    let told = read("README.md") + &read("docs/getting-started.md");
-    assert!(told.contains("make demo") && told.contains("make test"));
-    for block in blocks(&told, "sh") {
+    let reported = read("README.md") + &read("docs/getting-started.md");
+    assert!(reported.contains("make demo") && reported.contains("make test"));
+    for block in blocks(&reported, "sh") {
         for line in block.lines() {
             let line = line.trim_start_matches("sudo ");
             if let Some(rest) = line.strip_prefix("make ") {

@@ -58,15 +58,15 @@ impl Files {
             .current_dir(self.0.path())
             .output()
             .unwrap();
-        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        let printed = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
         // What `check` says without a sample comes first.
         let from = ["service web: up", "service web: nothing"]
             .iter()
-            .find_map(|beginning| said.find(beginning));
+            .find_map(|beginning| printed.find(beginning));
         let from = from.unwrap_or(0);
         format!(
             "{}exit status {}\n",
-            &said[from..],
+            &printed[from..],
             output.status.code().unwrap()
         )
     }
@@ -98,7 +98,7 @@ fn missing_values_are_pointed_out_in_the_expression() {
         r#"{"app": {"json": {"msg-per-sec": 1890, "limits": {}}}, "cpu": {"value": 20},
             "exporter": {"error": "timeout"}}"#,
     );
-    let said = files.check();
+    let printed = files.check();
     for expected in [
         "service web: nothing: a failure, and nothing to keep\n  rule stolen: unknown, cpu.steal has no value now\n",
         "agentcheck.toml:22:20: error: no key 'msg-per-second'\n\
@@ -110,7 +110,7 @@ fn missing_values_are_pointed_out_in_the_expression() {
             |                             ^^^^^^^^^\n",
         "agentcheck: 3 errors with this sample\nexit status 1\n",
     ] {
-        assert!(said.contains(expected), "{expected}\n--- in\n{said}");
+        assert!(printed.contains(expected), "{expected}\n--- in\n{printed}");
     }
 }
 
@@ -136,9 +136,9 @@ fn wrong_samples_are_refused() {
             "source exporter: malformed: not Prometheus text: line 1",
         ),
     ] {
-        let said = Files::new("none", sample).check();
+        let printed = Files::new("none", sample).check();
         let expected = format!("sample.json: error: {wrong}");
-        assert!(said.contains(&expected), "{sample}: {said}");
-        assert!(said.ends_with("exit status 1\n"), "{said}");
+        assert!(printed.contains(&expected), "{sample}: {printed}");
+        assert!(printed.ends_with("exit status 1\n"), "{printed}");
     }
 }

@@ -28,7 +28,7 @@ fn moment(seconds: &str) -> BootTime {
 }
 
 #[allow(clippy::cast_precision_loss)] // shown to a tenth of a second
-fn shown(time: BootTime) -> String {
+fn seconds(time: BootTime) -> String {
     format!("{}", (time.0 as f64 / SECOND * 1000.0).round() / 1000.0)
 }
 
@@ -169,13 +169,13 @@ fn events(text: &str) -> impl Iterator<Item = &str> {
 /// Plays the events; gives what is said after each.
 fn play(config: &Config, text: &str) -> String {
     let mut player = Player::new(config);
-    let mut told = String::new();
+    let mut reported = String::new();
     for event in events(text) {
-        writeln!(told, "{event}").unwrap();
+        writeln!(reported, "{event}").unwrap();
         for (service, outcome) in player.play(event) {
             let Some(verdict) = outcome.verdict else {
-                let wake = shown(outcome.wake_at);
-                writeln!(told, "  {}: nothing to say, wake {wake}", service.name).unwrap();
+                let wake = seconds(outcome.wake_at);
+                writeln!(reported, "  {}: nothing to say, wake {wake}", service.name).unwrap();
                 continue;
             };
             let by = match &verdict.decided {
@@ -186,26 +186,26 @@ fn play(config: &Config, text: &str) -> String {
             };
             let plan = plan(service, &verdict);
             writeln!(
-                told,
+                reported,
                 "  {}: {} [{by}] until {}{} then {}, wake {}",
                 service.name,
                 verdict.reply,
-                shown(verdict.until),
+                seconds(verdict.until),
                 match plan.stages.get(1) {
-                    Some(stage) => format!(" and {} {}", shown(stage.until), stage.reply),
+                    Some(stage) => format!(" and {} {}", seconds(stage.until), stage.reply),
                     None => String::new(),
                 },
                 plan.then,
-                shown(outcome.wake_at)
+                seconds(outcome.wake_at)
             )
             .unwrap();
         }
     }
-    told
+    reported
 }
 
 /// What the events of a directory lead to.
-fn told(case: &Path) -> String {
+fn play_case(case: &Path) -> String {
     let (config, _) = config::load(&case.join("agentcheck.toml"))
         .unwrap_or_else(|error| panic!("{case:?}: {error}"));
     let events = std::fs::read_to_string(case.join("events")).unwrap();
@@ -214,5 +214,5 @@ fn told(case: &Path) -> String {
 
 #[test]
 fn readings_give_the_expected_decisions() {
-    golden::all_as_expected("evaluation", 8, told);
+    golden::all_as_expected("evaluation", 8, play_case);
 }

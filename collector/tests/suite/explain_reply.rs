@@ -8,14 +8,14 @@ use agentcheck_tests::address::Block;
 use agentcheck_tests::agent::{Agent, Answer};
 use agentcheck_tests::application::Application;
 use agentcheck_tests::conformance::cases::{self, Act};
-use agentcheck_tests::haproxy::{Backend, Haproxy, Seen, Server};
+use agentcheck_tests::haproxy::{Backend, Haproxy, Server, ServerState};
 use agentcheck_tests::scratch::Scratch;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 /// A server of weight 100 that has said nothing yet.
-fn fresh() -> Seen {
-    Seen {
+fn fresh() -> ServerState {
+    ServerState {
         backend: String::new(),
         server: String::new(),
         operational: 2,
@@ -33,7 +33,7 @@ fn fresh() -> Seen {
 }
 
 /// What the dissection says that becomes of a server.
-fn hear(seen: &mut Seen, bytes: &[u8], reader: Reader) {
+fn apply(seen: &mut ServerState, bytes: &[u8], reader: Reader) {
     let dissection = dissect(bytes, reader);
     let effect = dissection.effect;
     match effect.administrative {
@@ -72,7 +72,7 @@ fn hear(seen: &mut Seen, bytes: &[u8], reader: Reader) {
 }
 
 /// The same, as `show servers state` tells it: a server in maintenance is stopped.
-fn shown(seen: &Seen) -> Seen {
+fn as_haproxy_shows(seen: &ServerState) -> ServerState {
     let mut seen = seen.clone();
     if seen.administrative == 1 {
         seen.operational = 0;
@@ -88,8 +88,8 @@ fn dissection_matches_the_conformance_table() {
             let mut seen = fresh();
             for step in &case.steps {
                 match step.act {
-                    Act::Says(bytes) | Act::SaysAndStays(bytes) => hear(&mut seen, bytes, reader),
-                    Act::HasNoState => hear(&mut seen, b"no-state:web\n", reader),
+                    Act::Says(bytes) | Act::SaysAndStays(bytes) => apply(&mut seen, bytes, reader),
+                    Act::HasNoState => apply(&mut seen, b"no-state:web\n", reader),
                     // What operators and networks do is in no line.
                     Act::Operator(command) => {
                         println!("{}: left out at {command}", case.id);
@@ -98,7 +98,7 @@ fn dissection_matches_the_conformance_table() {
                     Act::Resets => continue 'cases,
                 }
                 lines += 1;
-                let differences = step.expected.differences(&shown(&seen));
+                let differences = step.expected.differences(&as_haproxy_shows(&seen));
                 let check = if case.checked { " with check" } else { "" };
                 assert!(
                     differences.is_empty(),
@@ -124,8 +124,8 @@ fn dissection_matches_every_reply_that_a_state_file_can_contain() {
     ] {
         let reply = Reply::parse(line.as_bytes()).unwrap();
         for reader in [Reader::UpTo30, Reader::Since31] {
-            let heard = dissect(format!("{line}\n").as_bytes(), reader);
-            let effect = heard.effect;
+            let received = dissect(format!("{line}\n").as_bytes(), reader);
+            let effect = received.effect;
             assert_eq!(effect.operational, reply.operational, "{line}");
             assert_eq!(effect.administrative, reply.administrative, "{line}");
             let percent = reply
@@ -137,8 +137,8 @@ fn dissection_matches_every_reply_that_a_state_file_can_contain() {
                 reply.maxconn.map(|limit| limit.get()),
                 "{line}"
             );
-            assert_eq!(heard.description, reply.description.as_str(), "{line}");
-            assert!(!heard.text.contains("error"), "{line}");
+            assert_eq!(received.description, reply.description.as_str(), "{line}");
+            assert!(!received.text.contains("error"), "{line}");
         }
     }
 }
@@ -211,9 +211,9 @@ fn dissection_matches_haproxy_at_the_edges_of_the_grammar() {
     for (bytes, name) in EDGES.iter().zip(&names) {
         let seen = haproxy.server_at_rest("words", name);
         let mut expected = fresh();
-        hear(&mut expected, bytes, reader);
-        let told = shown(&expected);
-        let facts = |seen: &Seen| {
+        apply(&mut expected, bytes, reader);
+        let reported = as_haproxy_shows(&expected);
+        let facts = |seen: &ServerState| {
             (
                 seen.operational,
                 seen.administrative,
@@ -224,11 +224,11 @@ fn dissection_matches_haproxy_at_the_edges_of_the_grammar() {
                 seen.agent_text.trim().replace(['\n', '\r'], ""),
             )
         };
-        if facts(&told) != facts(&seen) {
+        if facts(&reported) != facts(&seen) {
             wrong.push(format!(
                 "{}\n  told {:?}\n  seen {:?}",
                 bytes.escape_ascii(),
-                facts(&told),
+                facts(&reported),
                 facts(&seen)
             ));
         }
@@ -306,19 +306,19 @@ fn explanations_are_as_recorded() {
             "text     # ?]0;owned??2J: text for people\n",
         ),
     ] {
-        let said = explained(bytes);
-        assert!(said.contains(expected), "{expected}\n--- in\n{said}");
+        let printed = explained(bytes);
+        assert!(printed.contains(expected), "{expected}\n--- in\n{printed}");
         assert!(
-            !said.contains(|c: char| c.is_control() && c != '\n'),
-            "{said:?}"
+            !printed.contains(|c: char| c.is_control() && c != '\n'),
+            "{printed:?}"
         );
     }
     let long = format!("up # {}\n", "x".repeat(16_378));
     assert_eq!(long.len(), 16_384);
-    let said = explained(long.as_bytes());
+    let printed = explained(long.as_bytes());
     assert!(
-        said.starts_with("line     longer than 16383 bytes"),
-        "{said}"
+        printed.starts_with("line     longer than 16383 bytes"),
+        "{printed}"
     );
     let fits = told(long.replacen('x', "", 1).as_bytes());
     assert_eq!(fits[0].0, "word");

@@ -6,9 +6,9 @@ use std::path::Path;
 
 /// Compares what `told` tells of each directory below `tests/golden/KIND`, of which there are `least` or
 /// more, with what is expected.
-pub(crate) fn all_as_expected(kind: &str, least: usize, told: impl Fn(&Path) -> String) {
+pub(crate) fn all_as_expected(kind: &str, least: usize, reported: impl Fn(&Path) -> String) {
     let all = |_: &Path| true;
-    as_expected(&format!("tests/golden/{kind}"), least, all, told);
+    as_expected(&format!("tests/golden/{kind}"), least, all, reported);
 }
 
 /// The same for those directories below `place` that are `cases`.
@@ -16,7 +16,7 @@ pub(crate) fn as_expected(
     place: &str,
     least: usize,
     cases: impl Fn(&Path) -> bool,
-    told: impl Fn(&Path) -> String,
+    reported: impl Fn(&Path) -> String,
 ) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(place);
     let mut cases: Vec<_> = std::fs::read_dir(&root)
@@ -29,15 +29,15 @@ pub(crate) fn as_expected(
     let bless = std::env::var_os("AGENTCHECK_BLESS").is_some();
     let mut wrong = Vec::new();
     for case in &cases {
-        let told = told(case);
+        let reported = reported(case);
         let file = case.join("expected");
         if bless {
-            std::fs::write(&file, &told).unwrap();
+            std::fs::write(&file, &reported).unwrap();
         }
         let expected = std::fs::read_to_string(&file).unwrap_or_default();
-        if told != expected {
+        if reported != expected {
             wrong.push(format!(
-                "{case:?}\n--- expected\n{expected}--- seen\n{told}"
+                "{case:?}\n--- expected\n{expected}--- seen\n{reported}"
             ));
         }
     }

@@ -28,10 +28,13 @@ fn imported(case: &Path) -> String {
     let made = String::from_utf8(output.stdout).unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     let status = output.status.code().expect("it was not killed");
-    let mut told = format!("{made}{stderr}exit status {status}\n");
+    let mut reported = format!("{made}{stderr}exit status {status}\n");
     if status != 0 {
-        assert!(made.is_empty() && !stderr.is_empty(), "{case:?}: {told}");
-        return told;
+        assert!(
+            made.is_empty() && !stderr.is_empty(),
+            "{case:?}: {reported}"
+        );
+        return reported;
     }
     let loaded = config::parse(Path::new("agentcheck.toml"), &made);
     let (config, warnings) = loaded.unwrap_or_else(|report| panic!("{case:?}: {report}\n{made}"));
@@ -43,16 +46,16 @@ fn imported(case: &Path) -> String {
         !names.into_iter().any(|name| name == "evil"),
         "{case:?}: {made}"
     );
-    told.push_str(&warnings.to_string());
+    reported.push_str(&warnings.to_string());
     for finding in unnoticed::find(&config) {
-        told.push_str(&format!("warning: {}\n", finding.message()));
+        reported.push_str(&format!("warning: {}\n", finding.message()));
     }
     if let Ok(text) = fs::read_to_string(case.join("sample.json")) {
         let tried = sample::try_out(&config, &text).unwrap();
-        told.push_str(&tried.said);
+        reported.push_str(&tried.said);
         assert!(tried.findings.is_empty(), "{case:?}: {:?}", tried.findings);
     }
-    told
+    reported
 }
 
 #[test]
@@ -106,7 +109,7 @@ fn configurations_shown_in_the_document_load() {
 }
 
 /// Whatever comes in, what comes out loads, or there is at least one error with its line.
-fn holds(agent: Agent, text: &str) {
+fn check_conversion(agent: Agent, text: &str) {
     match convert(agent, Path::new("in"), text) {
         Ok(made) => {
             let loaded = config::parse(Path::new("out"), &made);
@@ -143,14 +146,14 @@ fn damaged_files_give_a_loadable_result_or_an_error() {
             places.push(text.len());
             for at in (0..places.len()).step_by((places.len() / 5).max(1)) {
                 let (before, after) = text.split_at(places[at]);
-                holds(agent, before);
+                check_conversion(agent, before);
                 // A line or a character left out, and others put there.
                 for length in [40, 1] {
                     let rest = &text[places[(at + length).min(places.len() - 1)]..];
-                    holds(agent, &format!("{before}{rest}"));
+                    check_conversion(agent, &format!("{before}{rest}"));
                 }
                 for other in ["\n", "\"", "9e999", "\u{2028}]"] {
-                    holds(agent, &format!("{before}{other}{after}"));
+                    check_conversion(agent, &format!("{before}{other}{after}"));
                 }
             }
         }
@@ -206,7 +209,7 @@ fn large_files_give_a_loadable_result_or_an_error() {
             "', herald_plugin_name: c, patterns: [{up: b}]}",
         ),
     ] {
-        holds(Agent::Herald, &text);
+        check_conversion(Agent::Herald, &text);
     }
     for text in [
         many("", "<a>", ""),
@@ -239,7 +242,7 @@ fn large_files_give_a_loadable_result_or_an_error() {
                 .collect::<String>()
         ),
     ] {
-        holds(Agent::Loadbalancer, &text);
+        check_conversion(Agent::Loadbalancer, &text);
     }
     let large = convert(Agent::Herald, Path::new("in"), &"#".repeat(MAX_BYTES + 1));
     assert!(large.unwrap_err().rendered[0].contains("more than 262144 bytes"));

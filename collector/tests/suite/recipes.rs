@@ -132,11 +132,11 @@ fn play(
     samples: &Path,
     scratch: &Path,
 ) -> (String, BTreeSet<String>) {
-    let mut told = String::new();
+    let mut reported = String::new();
     let mut used = BTreeSet::new();
     for part in played.split("\n\n") {
-        if !told.is_empty() {
-            told.push('\n');
+        if !reported.is_empty() {
+            reported.push('\n');
         }
         let mut observed = Observed::new(config, BootTime(0));
         let mut memories = vec![Memory::default(); config.services.len()];
@@ -146,7 +146,7 @@ fn play(
             .filter(|line| !line.starts_with(' '))
             .peekable();
         while let Some(line) = lines.next() {
-            writeln!(told, "{line}").unwrap();
+            writeln!(reported, "{line}").unwrap();
             let words: Vec<&str> = line.split(' ').collect();
             let [seconds, name, what @ ..] = &words[..] else {
                 panic!("no event: {line}");
@@ -180,13 +180,13 @@ fn play(
             for (service, memory) in config.services.iter().zip(&mut memories) {
                 let outcome = evaluate(service, &observed.world(now), memory, now);
                 *memory = outcome.memory;
-                let said = outcome.verdict.map(|verdict| verdict.reply.to_string());
-                let said = said.unwrap_or_else(|| "nothing".to_owned());
-                writeln!(told, "  {}: {said}", service.name).unwrap();
+                let printed = outcome.verdict.map(|verdict| verdict.reply.to_string());
+                let printed = printed.unwrap_or_else(|| "nothing".to_owned());
+                writeln!(reported, "  {}: {printed}", service.name).unwrap();
             }
         }
     }
-    (told, used)
+    (reported, used)
 }
 
 /// A recipe as it should be, and what is wrong with it.
@@ -205,9 +205,9 @@ fn tried(name: &str, document: &str) -> (String, Vec<String>) {
     let at = document.find(PLAYED).expect(name) + PLAYED.len() - 1;
     let played = block(&document[at..], "text").expect(name);
     let samples = recipes().join("samples").join(name);
-    let (told, used) = play(&config, played, &samples, scratch.path());
-    if told != played {
-        wrong.push(format!("{name}\n--- told\n{played}--- seen\n{told}"));
+    let (reported, used) = play(&config, played, &samples, scratch.path());
+    if reported != played {
+        wrong.push(format!("{name}\n--- told\n{played}--- seen\n{reported}"));
     }
     for entry in std::fs::read_dir(&samples).into_iter().flatten() {
         let file = entry.unwrap().file_name().into_string().unwrap();
@@ -217,7 +217,7 @@ fn tried(name: &str, document: &str) -> (String, Vec<String>) {
     }
     let (before, after) = document.split_at(at);
     (
-        format!("{before}{}", after.replacen(played, &told, 1)),
+        format!("{before}{}", after.replacen(played, &reported, 1)),
         wrong,
     )
 }

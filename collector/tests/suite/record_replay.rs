@@ -21,7 +21,7 @@ fn agentcheck(arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-fn told(arguments: &[&str]) -> String {
+fn succeeds(arguments: &[&str]) -> String {
     let output = agentcheck(arguments);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
@@ -52,14 +52,17 @@ fn recording_is_replayed() {
         &CONFIG.replace("QUEUE", &queue),
     );
     let recording = place(&scratch, "today");
-    let said = told(&["record", "--config", &config, "--for", "1s", &recording]);
-    assert!(said.starts_with(&format!("{recording}: ")), "{said}");
-    let said = told(&["replay", "--config", &config, &recording]);
+    let printed = succeeds(&["record", "--config", &config, "--for", "1s", &recording]);
+    assert!(printed.starts_with(&format!("{recording}: ")), "{printed}");
+    let printed = succeeds(&["replay", "--config", &config, &recording]);
     assert!(
-        said.contains("\nweb: 0 changes of state, 0 changes of weight"),
-        "{said}"
+        printed.contains("\nweb: 0 changes of state, 0 changes of weight"),
+        "{printed}"
     );
-    assert!(said.contains("  up 73% # queue=27 (weight 73)\n"), "{said}");
+    assert!(
+        printed.contains("  up 73% # queue=27 (weight 73)\n"),
+        "{printed}"
+    );
     // What is there is not overwritten.
     let again = agentcheck(&["record", "--config", &config, "--for", "1s", &recording]);
     assert_eq!(again.status.code(), Some(1));
@@ -95,7 +98,7 @@ fn replay_compares_two_configurations() {
     let smooth = written(&scratch, "smooth.toml", &smooth);
     let recording = written(&scratch, "recording", &swinging());
     let svg = place(&scratch, "plot.svg");
-    let said = told(&[
+    let printed = succeeds(&[
         "replay",
         "--config",
         &plain,
@@ -106,21 +109,21 @@ fn replay_compares_two_configurations() {
         &recording,
     ]);
     assert!(
-        said.contains("plain.toml: there is no source other; its readings are passed over\n"),
-        "{said}"
+        printed.contains("plain.toml: there is no source other; its readings are passed over\n"),
+        "{printed}"
     );
     let changes = |side: &str| -> u32 {
-        let (_, rest) = said.split_once(&format!("== {side}\n")).unwrap();
+        let (_, rest) = printed.split_once(&format!("== {side}\n")).unwrap();
         let (_, rest) = rest.split_once("web: 2 changes of state, ").unwrap();
         rest.split_once(' ').unwrap().0.parse().unwrap()
     };
     assert_eq!(changes("plain"), 119);
-    assert!(changes("smooth") < 30, "{said}");
+    assert!(changes("smooth") < 30, "{printed}");
     assert!(
-        said.contains("   0:01:00.0  up 0% # rule=long queue=95 (rule long)\n"),
-        "{said}"
+        printed.contains("   0:01:00.0  up 0% # rule=long queue=95 (rule long)\n"),
+        "{printed}"
     );
-    assert!(said.contains(" d drain, X down, m maint\n"), "{said}");
+    assert!(printed.contains(" d drain, X down, m maint\n"), "{printed}");
     let drawn = fs::read_to_string(&svg).unwrap();
     assert!(drawn.starts_with("<svg ") && drawn.ends_with("</svg>\n"));
     for part in [
@@ -131,7 +134,7 @@ fn replay_compares_two_configurations() {
     ] {
         assert!(drawn.contains(part), "{part}");
     }
-    let all = told(&["replay", "--config", &plain, "--all", &recording]);
+    let all = succeeds(&["replay", "--config", &plain, "--all", &recording]);
     assert!(
         all.lines().filter(|line| line.contains("(weight ")).count() > 100,
         "{all}"

@@ -57,12 +57,12 @@ fn run(scene: &Scene, arguments: &[&str]) -> Output {
 fn explain(scene: &Scene) -> String {
     let mut command = command(scene, &["explain", "web"]);
     command.arg("--config").arg(&scene.configuration);
-    said(&command.output().unwrap())
+    text_of(&command.output().unwrap())
 }
 
 fn wait_for_status(scene: &Scene, wanted: &str) -> String {
     wait_for(wanted, || {
-        let status = said(&run(scene, &["status"]));
+        let status = text_of(&run(scene, &["status"]));
         if status.contains(wanted) {
             Ok(status)
         } else {
@@ -75,13 +75,13 @@ fn wait_for_status(scene: &Scene, wanted: &str) -> String {
 fn wait_for_check(scene: &Scene, exit: i32, wanted: &str) -> String {
     wait_for(wanted, || {
         let output = run(scene, &["status", "--check"]);
-        let line = said(&output);
+        let line = text_of(&output);
         let right = output.status.code() == Some(exit) && line.contains(wanted);
         if right { Ok(line) } else { Err(line) }
     })
 }
 
-fn said(output: &Output) -> String {
+fn text_of(output: &Output) -> String {
     let text = [output.stdout.clone(), output.stderr.clone()].concat();
     String::from_utf8(text).unwrap()
 }
@@ -97,7 +97,7 @@ fn status_follows_failure_maintenance_and_death() {
         "AGENTCHECK OK: collector alive; 1 service fresh | services=1",
     );
     assert!(line.contains(" web_weight=73%;;;0 "), "{line}");
-    let detailed = said(&run(&scene, &["status", "web"]));
+    let detailed = text_of(&run(&scene, &["status", "web"]));
     assert!(
         detailed.contains("app: ok, HTTP status 200, in "),
         "{detailed}"
@@ -108,13 +108,13 @@ fn status_follows_failure_maintenance_and_death() {
     let unknown = run(&scene, &["status", "wbe"]);
     assert_eq!(unknown.status.code(), Some(1));
     assert_eq!(
-        said(&unknown),
+        text_of(&unknown),
         "agentcheck: there is no service wbe; there is web\n"
     );
     let unknown = run(&scene, &["status", "--check", "wbe"]);
     assert_eq!(unknown.status.code(), Some(3));
 
-    scene.application().dies();
+    scene.application().stop();
     let line = wait_for_check(&scene, 1, "AGENTCHECK WARNING: ");
     assert!(
         line.contains("web cannot be decided: app refused"),
@@ -127,21 +127,21 @@ fn status_follows_failure_maintenance_and_death() {
         "{explained}"
     );
 
-    scene.application().revive();
-    scene.application().reports(1890, "maint");
+    scene.application().restart();
+    scene.application().set_load(1890, "maint");
     wait_for_check(
         &scene,
         2,
         "AGENTCHECK CRITICAL: web is taken out: stopped 100%",
     );
-    scene.application().reports(1890, "ok");
+    scene.application().set_load(1890, "ok");
     wait_for_check(&scene, 0, "OK");
 
     scene.kill();
     let gone = wait_for_status(&scene, "collector: not running");
     assert!(gone.contains("up 73%"), "{gone}");
     wait_for_check(&scene, 2, "no collector: it has ended; web is stale for");
-    let stale = said(&run(&scene, &["status"]));
+    let stale = text_of(&run(&scene, &["status"]));
     assert!(stale.contains("s stale"), "{stale}");
     // Another one goes on.
     scene.start();
@@ -165,7 +165,7 @@ fn status_shows_an_unresponsive_collector_and_foreign_snapshots() {
     std::fs::write(&status, "{").unwrap();
     let output = run(&scene, &["status"]);
     assert_eq!(output.status.code(), Some(1));
-    let text = said(&output);
+    let text = text_of(&output);
     assert!(
         text.contains("up 73%") && text.contains("status.json is no account"),
         "{text}"
@@ -179,8 +179,8 @@ fn status_shows_an_unresponsive_collector_and_foreign_snapshots() {
         "agentcheck 1 web\nboot {other}\nfrom {}\nthen down\n",
         now()
     );
-    scene.states.holds("web", file.as_bytes());
-    let text = said(&run(&scene, &["status"]));
+    scene.states.write_file("web", file.as_bytes());
+    let text = text_of(&run(&scene, &["status"]));
     assert!(
         text.contains("collector: not running: the last account is of another boot"),
         "{text}"
@@ -198,7 +198,7 @@ fn status_shows_an_unresponsive_collector_and_foreign_snapshots() {
         .unwrap();
     assert_eq!(output.status.code(), Some(3));
     assert!(
-        said(&output)
+        text_of(&output)
             .starts_with("AGENTCHECK UNKNOWN: the state directory /nowhere cannot be read")
     );
 }
@@ -249,7 +249,7 @@ fn explain_works_with_and_without_a_collector() {
     }
     scene
         .application()
-        .answers(200, r#"{"msg-per-second": 0, "state": "\u001b[31m\n"}"#);
+        .set_response(200, r#"{"msg-per-second": 0, "state": "\u001b[31m\n"}"#);
     let explained = explain(&scene);
     assert!(
         explained.contains("memory   none: no collector tells"),
@@ -264,7 +264,7 @@ fn explain_works_with_and_without_a_collector() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(said(&output).starts_with("agentcheck: there is no service wbe in "));
+    assert!(text_of(&output).starts_with("agentcheck: there is no service wbe in "));
 }
 
 /// Looking at the lock keeps nobody from taking it.

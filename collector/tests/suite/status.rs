@@ -10,7 +10,7 @@ use agentcheck_common::{BootId, BootTime};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-fn look(case: &Path) -> Look {
+fn load_case(case: &Path) -> Look {
     let read = |name: &str| std::fs::read(case.join(name));
     let text = String::from_utf8(read("look").unwrap()).unwrap();
     let field = |name: &str| {
@@ -42,9 +42,9 @@ fn look(case: &Path) -> Look {
 #[test]
 fn snapshots_give_the_expected_status() {
     golden::all_as_expected("status", 5, |case| {
-        let account = account(&look(case), &[]).unwrap();
+        let account = account(&load_case(case), &[]).unwrap();
         let judged = judge(&account);
-        let told = format!(
+        let reported = format!(
             "{}----\n{}----\n{}: {}\n{}\n",
             brief(&account).render(Page::default()),
             detailed(&account).render(Page::default()),
@@ -54,8 +54,8 @@ fn snapshots_give_the_expected_status() {
         );
         let control =
             |c: char| c != '\n' && (c.is_control() || ('\u{200b}'..'\u{2070}').contains(&c));
-        assert!(!told.contains(control), "{told:?}");
-        told
+        assert!(!reported.contains(control), "{reported:?}");
+        reported
     });
 }
 
@@ -63,7 +63,7 @@ fn snapshots_give_the_expected_status() {
 #[test]
 fn json_has_the_documented_fields() {
     let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/status/all");
-    let document = listed(&account(&look(&case), &[]).unwrap());
+    let document = listed(&account(&load_case(&case), &[]).unwrap());
     assert_eq!(document["format"], 1);
     assert_eq!(document["collector"]["state"], "alive");
     assert_eq!(document["services"]["junk"]["valid"], false);
@@ -96,7 +96,7 @@ fn json_has_the_documented_fields() {
 #[test]
 fn json_is_printable() {
     let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/status/hostile");
-    let document = listed(&account(&look(&case), &[]).unwrap());
+    let document = listed(&account(&load_case(&case), &[]).unwrap());
     for on_one_line in [true, false] {
         let text = written(&document, on_one_line);
         assert!(
@@ -114,6 +114,6 @@ fn json_is_printable() {
 #[test]
 fn unknown_service_is_refused() {
     let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/status/gone");
-    let error = account(&look(&case), &["wbe".to_owned()]).unwrap_err();
+    let error = account(&load_case(&case), &["wbe".to_owned()]).unwrap_err();
     assert_eq!(error, "there is no service wbe; there is web");
 }

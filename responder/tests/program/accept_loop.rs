@@ -59,14 +59,14 @@ fn loop_replies_as_the_one_shot() {
     assert_eq!(responder.ended(), Some(0));
 
     let (_responder, address) = start(&["--ask", "--ask-default", "api", "--state-dir", path]);
-    for (sent, said) in [
+    for (sent, printed) in [
         ("api\n", "drain\n"),
         ("web\r\n", "unknown:web\n"),
         ("../api\n", "bad-name\n"),
         ("\n", "no-name\n"),
         (&"x".repeat(14_000), "bad-name\n"),
     ] {
-        assert_eq!(probe(address, sent), said, "{sent:?}");
+        assert_eq!(probe(address, sent), printed, "{sent:?}");
     }
     let start = Instant::now();
     assert_eq!(probe(address, ""), "drain\n");
@@ -139,12 +139,12 @@ fn standard_input_can_be_a_connection() {
 fn sockets_of_another_process_are_not_taken() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let mut command = program(&["web", "--state-dir", directory.path()]);
-    let said = command
+    let printed = command
         .env("LISTEN_FDS", "1")
         .env("LISTEN_PID", "1")
         .output()
         .unwrap();
-    assert_eq!(said.stdout, b"up 73%\n");
+    assert_eq!(printed.stdout, b"up 73%\n");
 }
 
 /// A port that is free, for one test alone: below those that the kernel hands out to whoever connects.
@@ -222,26 +222,26 @@ fn loop_listens_on_every_given_address() {
 #[test]
 fn taken_address_is_an_error() {
     let (_socket, address) = listener();
-    let said = program(&["web", "--listen", &address.to_string()])
+    let printed = program(&["web", "--listen", &address.to_string()])
         .output()
         .unwrap();
-    assert_eq!(said.status.code(), Some(1));
+    assert_eq!(printed.status.code(), Some(1));
     let message = format!("agentcheck-responder: cannot listen on {address}: address in use\n");
-    assert_eq!(String::from_utf8(said.stderr).unwrap(), message);
-    assert_eq!(said.stdout, b"");
+    assert_eq!(String::from_utf8(printed.stderr).unwrap(), message);
+    assert_eq!(printed.stdout, b"");
     let directory = StateDir::new();
     let path = format!("{}/socket", directory.path());
     let _listening = UnixListener::bind(&path).unwrap();
-    let said = program(&["web", "--listen", &format!("unix:{path}")])
+    let printed = program(&["web", "--listen", &format!("unix:{path}")])
         .output()
         .unwrap();
-    assert_eq!(said.status.code(), Some(1));
+    assert_eq!(printed.status.code(), Some(1));
     let file = format!("{}/file", directory.path());
     fs::write(&file, "precious").unwrap();
-    let said = program(&["web", "--listen", &format!("unix:{file}")])
+    let printed = program(&["web", "--listen", &format!("unix:{file}")])
         .output()
         .unwrap();
-    assert_eq!(said.status.code(), Some(1));
+    assert_eq!(printed.status.code(), Some(1));
     assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
 }
 

@@ -59,9 +59,12 @@ fn again(program: &Path, tests: &[&str]) {
         .env(OTHER, program)
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
+    let printed = String::from_utf8_lossy(&output.stdout);
     let all = format!("{} passed; 0 failed", tests.len());
-    assert!(output.status.success() && said.contains(&all), "{said}");
+    assert!(
+        output.status.success() && printed.contains(&all),
+        "{printed}"
+    );
 }
 
 /// A program that runs `program` by `how`.

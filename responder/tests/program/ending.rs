@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 /// What one probe hears, its end included: a reset is an error. Whom the machine holds up before all is sent is
 /// told so, as one that sends no more, and asks again.
-fn heard(address: SocketAddr, sent: &[&[u8]]) -> std::io::Result<String> {
+fn ask(address: SocketAddr, sent: &[&[u8]]) -> std::io::Result<String> {
     loop {
         let begin = Instant::now();
         let mut client = TcpStream::connect(address)?;
@@ -25,11 +25,11 @@ fn heard(address: SocketAddr, sent: &[&[u8]]) -> std::io::Result<String> {
         }
         // Half of what an ending loop waits for.
         let held_up = begin.elapsed() > Duration::from_millis(50);
-        let mut said = String::new();
-        client.read_to_string(&mut said)?;
-        let unended = ["no-name\n", "no-newline:w\n"].contains(&said.as_str());
+        let mut printed = String::new();
+        client.read_to_string(&mut printed)?;
+        let unended = ["no-name\n", "no-newline:w\n"].contains(&printed.as_str());
         if !(held_up && unended) {
-            return Ok(said);
+            return Ok(printed);
         }
     }
 }
@@ -65,8 +65,8 @@ fn restart_loses_no_client() {
         for _ in 0..3 {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
-                    match heard(address, &[b"w", b"eb\n"]) {
-                        Ok(said) if said == "up 73%\n" => {}
+                    match ask(address, &[b"w", b"eb\n"]) {
+                        Ok(printed) if printed == "up 73%\n" => {}
                         other => lost.lock().unwrap().push(other),
                     }
                     probes.fetch_add(1, Ordering::Relaxed);
@@ -206,8 +206,8 @@ fn xinetd_loses_none_of_two_thousand_probes() {
                 let address = SocketAddr::from(([127, 0, 0, 1], port));
                 drop(eventually(|| TcpStream::connect(address)));
                 for number in 0..2000 {
-                    let said = heard(address, &[b"web\n"]);
-                    assert_eq!(said.expect("no reset"), "up 73%\n", "probe {number}");
+                    let printed = ask(address, &[b"web\n"]);
+                    assert_eq!(printed.expect("no reset"), "up 73%\n", "probe {number}");
                 }
             });
         }
@@ -224,8 +224,8 @@ fn loop_loses_none_of_two_thousand_probes() {
         let arguments = [service, "--state-dir", directory.path()];
         let mut responder = on_connection(&arguments, listener);
         for number in 0..2000 {
-            let said = heard(address, &[b"web\n"]);
-            assert_eq!(said.expect("no reset"), "up 73%\n", "probe {number}");
+            let printed = ask(address, &[b"web\n"]);
+            assert_eq!(printed.expect("no reset"), "up 73%\n", "probe {number}");
         }
         responder.signal("TERM");
         assert_eq!(responder.ended(), Some(0));

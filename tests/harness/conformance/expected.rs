@@ -1,6 +1,6 @@
 //! What a server should look like: only what is said here is compared.
 
-use crate::haproxy::Seen;
+use crate::haproxy::ServerState;
 
 /// A server's expected looks.
 #[derive(Clone, Debug, Default)]
@@ -70,7 +70,7 @@ impl Expected {
 
     /// What of `seen` is not as expected; nothing where all is. The agent's text is not there to be
     /// compared while the agent is being asked.
-    pub fn differences(&self, seen: &Seen) -> Vec<String> {
+    pub fn differences(&self, seen: &ServerState) -> Vec<String> {
         let mut differences = Vec::new();
         let mut compare = |what: &str, expected: Option<String>, seen: String| {
             if let Some(expected) = expected

@@ -5,7 +5,7 @@ use super::manager::Manager;
 use crate::address::{Block, is_listening};
 use crate::application::Application;
 use crate::collector::Herald;
-use crate::haproxy::{Backend, Haproxy, Seen, Server};
+use crate::haproxy::{Backend, Haproxy, Server, ServerState};
 use crate::prober::Prober;
 use crate::processes::wait_until;
 use crate::raw_probe::probe;
@@ -88,7 +88,7 @@ impl Life {
         self.shell("find /usr /etc /var /run -name '*agentcheck*'")
     }
 
-    fn reaches(&self, server: &str, what: &str, wanted: impl Fn(&Seen) -> bool) {
+    fn reaches(&self, server: &str, what: &str, wanted: impl Fn(&ServerState) -> bool) {
         let _ = self.haproxy.wait_for_server("farm", server, what, wanted);
     }
 
@@ -147,10 +147,10 @@ impl Life {
         self.shell(&drop_in);
         wait_until("the socket to listen", || is_listening(self.agent));
         let operator = "set server farm/drained state drain";
-        self.haproxy.tell(operator);
+        self.haproxy.run(operator);
         for (messages, weight) in [(1890, 73), (3500, 50), (0, 100), (6300, 10)] {
-            self.web.reports(messages, "ok");
-            self.owned.reports(messages, "ok");
+            self.web.set_load(messages, "ok");
+            self.owned.set_load(messages, "ok");
             self.weighs(weight);
         }
     }
@@ -195,16 +195,16 @@ impl Life {
         }
         let kept = fs::read_to_string(self.systemd.path(CONFIGURATION)).unwrap();
         assert_eq!(kept, self.configuration);
-        self.web.reports(1890, "ok");
-        self.owned.reports(1890, "ok");
+        self.web.set_load(1890, "ok");
+        self.owned.set_load(1890, "ok");
         self.weighs(73);
     }
 
     /// No server stays as the last application had it: what the agent did it takes back, what an
     /// operator did is left.
     fn is_removed(&self) {
-        self.web.reports(1890, "drain");
-        self.owned.reports(1890, "drain");
+        self.web.set_load(1890, "drain");
+        self.owned.set_load(1890, "drain");
         self.reaches("web", "no weight", |seen| seen.weight == 0);
         self.reaches("owned", "draining", |seen| seen.administrative == 8);
 

@@ -64,13 +64,13 @@ pub fn check(manager: Manager) {
         ls -d /usr/bin/agentcheck* /run/agentcheck /etc/agentcheck 2>/dev/null || true
         "#
     );
-    let said = run(Command::new("unshare")
+    let printed = run(Command::new("unshare")
         .args(["--mount", "--propagation", "private", "sh", "-euc", ENTER])
         .env("SCRATCH", scratch.directory("mount"))
         .env("TREE", &tree)
         .env("INSIDE", inside));
     assert_eq!(
-        said,
+        printed,
         "agentcheck:agentcheck collector:/var/lib/agentcheck:/usr/sbin/nologin\n\
          agentcheck-responder:agentcheck responder:/:/usr/sbin/nologin\n\
          755 agentcheck agentcheck /run/agentcheck\n\

@@ -58,8 +58,8 @@ fn f01_f02_dead_or_hung_responder_keeps_the_state() {
     let room = Room::new("gone");
     let agent = room.block.agent();
     let pacemaker = Agent::start(room.block.agent(), Answer::Bytes(b"up\n".to_vec()));
-    room.states.says("failed", "down 100% # reason");
-    room.states.says("half", "up 50%");
+    room.states.set_reply("failed", "down 100% # reason");
+    room.states.set_reply("half", "up 50%");
     let mut responder = Loop::start(&room.scratch, &room.states, &["--ask"], &[agent]);
     let mut backend = Backend::new(
         "f",
@@ -91,8 +91,8 @@ fn f01_f02_dead_or_hung_responder_keeps_the_state() {
     responder.process().kill();
     all("F01, kept when the responder is gone", &["L4CON"]);
 
-    room.states.says("failed", "up ready 100%");
-    room.states.says("half", "up ready 100%");
+    room.states.set_reply("failed", "up ready 100%");
+    room.states.set_reply("half", "up ready 100%");
     let responder = Loop::start(&room.scratch, &room.states, &["--ask"], &[agent]);
     let full = running(100).agent(&["L7OK"]);
     wait(&haproxy, "failed", "recovery", &full);
@@ -120,13 +120,13 @@ fn f03_no_reply_is_lost_for_any_agent_send() {
         doors.push(Listener::open(address, move |stream| {
             let mut outcome = outcome.lock().unwrap();
             let seen = haproxy.wait().server("f", &service);
-            outcome.look(seen.weight, &seen.agent_status);
+            outcome.check(seen.weight, &seen.agent_status);
             let percent = 1 + u16::try_from(outcome.asked % 99).unwrap();
-            states.says(&service, &format!("up {percent}%"));
+            states.set_reply(&service, &format!("up {percent}%"));
             if let Err(fault) = one_shot(&states, &[&service]).serve(stream) {
                 outcome.wrong.push(fault);
             }
-            outcome.said = Some(percent);
+            outcome.printed = Some(percent);
         }));
         // The shorter one is a name's shortest form, the longer one fills the socket's first segments.
         let sent = if index % 2 == 0 { 2 } else { 14_000 };
@@ -161,19 +161,19 @@ fn f03_no_reply_is_lost_for_any_agent_send() {
 struct Outcome {
     asked: u64,
     looked: u32,
-    said: Option<u16>,
+    printed: Option<u16>,
     wrong: Vec<String>,
 }
 
 impl Outcome {
     /// `HAProxy` asks again, and the server has this weight now.
-    fn look(&mut self, weight: u16, agent_status: &str) {
+    fn check(&mut self, weight: u16, agent_status: &str) {
         self.asked += 1;
-        if let Some(said) = self.said.take() {
+        if let Some(printed) = self.printed.take() {
             self.looked += 1;
-            if weight != said || agent_status != "L7OK" {
+            if weight != printed || agent_status != "L7OK" {
                 self.wrong
-                    .push(format!("said {said}%, weight {weight}, {agent_status}"));
+                    .push(format!("said {printed}%, weight {weight}, {agent_status}"));
             }
         }
     }
@@ -182,7 +182,7 @@ impl Outcome {
 #[test]
 fn f04_one_write_shutdown_reads_and_exit_0() {
     let room = Room::new("strace");
-    room.states.says("traced", "up 73% # rps=1890");
+    room.states.set_reply("traced", "up 73% # rps=1890");
     let trace = room.scratch.file("trace");
     let mut one_shot = one_shot(&room.states, &["traced"]);
     let mut traced = vec!["-o".to_owned(), trace.to_str().unwrap().to_owned()];
@@ -288,32 +288,36 @@ fn f05_connection_carries_the_reply_and_nothing_else() {
     let agent = Agent::start(room.block.agent(), Answer::Program(shot));
     let addresses = [room.block.agent()];
     let listening = Loop::start(&room.scratch, &room.states, &["web"], &addresses);
-    let said = |word: &str| {
+    let printed = |word: &str| {
         for address in [agent.address(), addresses[0]] {
             for sent in [&b""[..], b"web\n", &[b'x'; 14_000]] {
-                let heard = probe(address, sent).unwrap();
-                assert_eq!(heard, Received::line(&format!("{word}:web")), "{address}");
+                let received = probe(address, sent).unwrap();
+                assert_eq!(
+                    received,
+                    Received::line(&format!("{word}:web")),
+                    "{address}"
+                );
             }
         }
     };
-    said("no-state");
+    printed("no-state");
     let count = files.len();
     for (word, file) in files {
-        room.states.holds("web", &file);
-        said(word);
+        room.states.write_file("web", &file);
+        printed(word);
     }
     // What is no regular file is never waited for: a fifo without a writer, a directory, a link.
-    room.states.forgets("web");
+    room.states.remove_file("web");
     let path = room.states.file("web");
     agentcheck_tests::processes::run(Command::new("mkfifo").arg(&path));
-    said("unreadable");
+    printed("unreadable");
     std::fs::remove_file(&path).unwrap();
     std::fs::create_dir(&path).unwrap();
-    said("unreadable");
+    printed("unreadable");
     std::fs::remove_dir(&path).unwrap();
-    room.states.says("other", "up");
+    room.states.set_reply("other", "up");
     std::os::unix::fs::symlink(room.states.file("other"), &path).unwrap();
-    said("unreadable");
+    printed("unreadable");
     drop(listening);
     assert_eq!(agent.faults(), Vec::<String>::new());
     println!("F05: {} bad state files, by one-shot and loop", count + 3);
@@ -322,13 +326,13 @@ fn f05_connection_carries_the_reply_and_nothing_else() {
 #[test]
 fn f06_health_check_and_full_reply_recover_together() {
     let mut room = Room::new("check");
-    room.states.says("web", "up 100%");
+    room.states.set_reply("web", "up 100%");
     let shot = one_shot(&room.states, &["web"]);
     let agent = Agent::start(room.block.agent(), Answer::Program(shot));
     let haproxy = room.haproxy(vec![room.server("web", agent.address()).checked()]);
     let up = running(100).status("UP").agent(&["L7OK"]);
     wait(&haproxy, "web", "up at first", &up);
-    room.application.dies();
+    room.application.stop();
     haproxy.wait_for_server("f", "web", "down by its health check", |seen| {
         seen.operational == 0 && seen.status == "DOWN" && seen.administrative == 0
     });
@@ -338,7 +342,7 @@ fn f06_health_check_and_full_reply_recover_together() {
         0,
         "the agent's up does not overrule the health check"
     );
-    room.application.revive();
+    room.application.restart();
     wait(&haproxy, "web", "up again", &up);
     agent.wait_for_exchanges(3);
     assert_eq!(haproxy.server("f", "web").operational, 2);
@@ -348,7 +352,7 @@ fn f06_health_check_and_full_reply_recover_together() {
 #[test]
 fn f07_socket_activation_starts_one_process_per_connection() {
     let room = Room::new("activate");
-    room.states.says("web", "up 64%");
+    room.states.set_reply("web", "up 64%");
     let agent = room.block.agent();
     let activate = program("systemd-socket-activate", "systemd");
     let mut command = Command::new(activate);
@@ -370,7 +374,7 @@ fn f07_socket_activation_starts_one_process_per_connection() {
 #[test]
 fn f08_name_without_newline_gets_a_reply_in_time() {
     let room = Room::new("newline");
-    room.states.says("web", "up 88%");
+    room.states.set_reply("web", "up 88%");
     let shot = one_shot(&room.states, &["--ask"]);
     let one = Agent::start(room.block.agent(), Answer::Program(shot));
     let address = room.block.agent();
@@ -390,7 +394,7 @@ fn f08_name_without_newline_gets_a_reply_in_time() {
     let haproxy = Haproxy::start(&room.scratch, &[backend]);
     for server in ["one", "loop"] {
         wait(&haproxy, server, "88%", &running(88).agent(&["L7OK"]));
-        haproxy.tell(&format!("set server f/{server} agent-send web"));
+        haproxy.run(&format!("set server f/{server} agent-send web"));
         let frozen = running(88).agent(&["CHECKED"]).text("no-newline:web");
         wait(&haproxy, server, "the newline missed", &frozen);
     }

@@ -116,7 +116,7 @@ fn s07_every_state_is_reached_from_every_other() {
         .push(Server::new("pacemaker", application.address(), pacemaker.address()).sending("x\\n"));
 
     for pair in &pairs {
-        states.says(&pair.server, pair.from.line);
+        states.set_reply(&pair.server, pair.from.line);
     }
     let mut responder = Loop::start(&scratch, &states, &["--ask"], &[agent]);
     let haproxy = Haproxy::start(&scratch, &[Backend::new(BACKEND, servers)]);
@@ -134,7 +134,7 @@ fn s07_every_state_is_reached_from_every_other() {
     ));
 
     for pair in &pairs {
-        states.says(&pair.server, pair.to.line);
+        states.set_reply(&pair.server, pair.to.line);
     }
     let responder = Loop::start(&scratch, &states, &["--ask"], &[agent]);
     failures.extend(settled(

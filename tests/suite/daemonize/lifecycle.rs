@@ -20,11 +20,11 @@ fn daemon_inherits_nothing_from_its_starter() {
          setpriv --groups 0,4,27 /usr/bin/agentcheck collect --daemon --user collector \
              --config agentcheck/agentcheck.toml --pid-file ../run/agentcheck/pid 2>/run/said",
     );
-    let said = host.read("/run/said");
+    let printed = host.read("/run/said");
     // Nobody listens at /dev/log; nothing else is wrong.
     assert!(
-        said.lines().count() == 1 && said.contains("there is no syslog at /dev/log"),
-        "{said}"
+        printed.lines().count() == 1 && printed.contains("there is no syslog at /dev/log"),
+        "{printed}"
     );
     let pid = host.read("/run/agentcheck/pid");
     let pid = pid.strip_suffix('\n').expect("it is a line");
@@ -109,15 +109,15 @@ fn init_script_starts_reports_reloads_and_stops() {
     );
     let script = |action: &str| {
         let output = host.output(&["/etc/init.d/agentcheck", action]);
-        let said = [output.stdout, output.stderr].concat();
-        (output.status.code(), String::from_utf8(said).unwrap())
+        let printed = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(printed).unwrap())
     };
     let stopped = (Some(3), "agentcheck collector: not running\n".to_owned());
     assert_eq!(script("status"), stopped);
     assert_eq!(script("stop"), (Some(0), String::new()));
     // The log is nowhere; nothing else is said.
-    let (status, said) = script("start");
-    assert_eq!((status, said.lines().count()), (Some(0), 1), "{said}");
+    let (status, printed) = script("start");
+    assert_eq!((status, printed.lines().count()), (Some(0), 1), "{printed}");
     let pid = host.read("/run/agentcheck-collector.pid");
     let pid = pid.trim();
     let running = format!("agentcheck collector: running, process {pid}\n");
@@ -144,18 +144,21 @@ fn init_script_starts_reports_reloads_and_stops() {
     // What cannot be loaded neither reloads nor restarts.
     host.shell("cp /etc/agentcheck/agentcheck.toml /run/good; echo rubbish >>/etc/agentcheck/agentcheck.toml");
     for action in ["reload", "restart"] {
-        let (status, said) = script(action);
-        assert!(status == Some(1) && said.contains("rubbish"), "{said}");
+        let (status, printed) = script(action);
+        assert!(
+            status == Some(1) && printed.contains("rubbish"),
+            "{printed}"
+        );
     }
     assert_eq!(script("status"), (Some(0), running.clone()));
     host.shell("cp /run/good /etc/agentcheck/agentcheck.toml");
-    let (status, said) = script("reload");
-    assert_eq!(status, Some(0), "{said}");
-    assert!(said.contains("no service has changed\n"), "{said}");
+    let (status, printed) = script("reload");
+    assert_eq!(status, Some(0), "{printed}");
+    assert!(printed.contains("no service has changed\n"), "{printed}");
     assert_eq!(script("status"), (Some(0), running));
 
-    let (status, said) = script("restart");
-    assert_eq!(status, Some(0), "{said}");
+    let (status, printed) = script("restart");
+    assert_eq!(status, Some(0), "{printed}");
     assert!(!host.lives(pid));
     let second = host.read("/run/agentcheck-collector.pid");
     assert_ne!(second.trim(), pid);

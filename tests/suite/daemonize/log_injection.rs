@@ -122,8 +122,8 @@ fn application_text_forges_no_journal_priority() {
             collector,
             "-p",
         ];
-        let said = systemd.run(&[words.as_slice(), &[priority]].concat());
-        said.lines().any(|line| line.contains(text))
+        let printed = systemd.run(&[words.as_slice(), &[priority]].concat());
+        printed.lines().any(|line| line.contains(text))
     };
     for source in ["failing", "malformed", "missing"] {
         wait_until(format_args!("a warning of {source}"), || {

@@ -15,8 +15,8 @@ fn start_errors_reach_standard_error_and_exit_status() {
             true => START.replace(" --user collector", ""),
             false => START.to_owned(),
         };
-        let said = host.refused(&format!("{prepare}\n{start} {options}"));
-        assert!(said.contains(expected), "{said}");
+        let printed = host.refused(&format!("{prepare}\n{start} {options}"));
+        assert!(printed.contains(expected), "{printed}");
         // And nothing runs.
         wait_until("the end of the daemon", || {
             !host.output(&["pidof", "agentcheck"]).status.success()
@@ -75,20 +75,20 @@ fn start_errors_reach_standard_error_and_exit_status() {
         "Resource temporarily unavailable",
     );
     // Nobody but root becomes another user.
-    let said = host.refused(&format!(
+    let printed = host.refused(&format!(
         "setpriv --reuid daemon --regid daemon --clear-groups {START}"
     ));
     assert!(
-        said.contains("cannot become user collector: only root can become another user"),
-        "{said}"
+        printed.contains("cannot become user collector: only root can become another user"),
+        "{printed}"
     );
     // The data directory is missed, and not needed.
     let output = host.output(&["sh", "-euc", START]);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{said}");
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{printed}");
     assert!(
-        said.contains("warning: user collector cannot write to /var/lib/agentcheck"),
-        "{said}"
+        printed.contains("warning: user collector cannot write to /var/lib/agentcheck"),
+        "{printed}"
     );
 }
 
@@ -129,8 +129,8 @@ fn conflicting_options_are_refused() {
     ] {
         let line = format!("agentcheck collect {options}");
         let output = host.output(&["sh", "-euc", &line]);
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(status), "{said}");
-        assert!(said.contains(expected), "{said}");
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(status), "{printed}");
+        assert!(printed.contains(expected), "{printed}");
     }
 }

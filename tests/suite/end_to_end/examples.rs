@@ -5,7 +5,7 @@ use super::server_states::up;
 use super::started;
 use agentcheck_tests::application::Application;
 use agentcheck_tests::binaries::workspace;
-use agentcheck_tests::haproxy::{Backend, Seen, Server};
+use agentcheck_tests::haproxy::{Backend, Server, ServerState};
 use agentcheck_tests::scene::Scene;
 
 const BACKEND: &str = "farm";
@@ -23,7 +23,7 @@ impl Example {
         let mut scene = Scene::new(case);
         let site = Application::start(scene.block.address(8080), 0);
         let application = scene.serve(0);
-        application.answers(200, answer);
+        application.set_response(200, answer);
         let file = workspace().join(format!("examples/{case}/agentcheck.toml"));
         let text = std::fs::read_to_string(&file).unwrap();
         assert!(text.contains("127.0.0.1:8081"), "{text}");
@@ -40,7 +40,7 @@ impl Example {
         Self { _site: site, scene }
     }
 
-    fn wait_for(&self, what: &str, wanted: impl Fn(&Seen) -> bool) -> Seen {
+    fn wait_for(&self, what: &str, wanted: impl Fn(&ServerState) -> bool) -> ServerState {
         self.scene
             .haproxy()
             .wait_for_server(BACKEND, "one", what, wanted)
@@ -69,10 +69,16 @@ fn herald_example_moves_the_weight() {
     let messages = |number: u32| format!("{{\"msg-per-second\": {number}}}");
     let mut example = Example::start("herald", "web", &messages(1890), "");
     example.wait_until_up(73, "msg-per-second=1890");
-    example.scene.application().answers(200, &messages(3500));
+    example
+        .scene
+        .application()
+        .set_response(200, &messages(3500));
     example.wait_until_up(50, "msg-per-second=3500");
     // Beyond its limit, and never out.
-    example.scene.application().answers(200, &messages(9000));
+    example
+        .scene
+        .application()
+        .set_response(200, &messages(9000));
     example.wait_until_up(1, "msg-per-second=9000");
 }
 
@@ -81,14 +87,14 @@ fn worker_queue_example_takes_a_full_worker_out() {
     let queue = |waiting: u32| format!("{{\"active\": 64, \"waiting\": {waiting}}}");
     let mut example = Example::start("worker-queue", "web", &queue(12), "");
     example.wait_until_up(54, "queue.waiting=12");
-    example.scene.application().answers(200, &queue(873));
+    example.scene.application().set_response(200, &queue(873));
     example.wait_until_up(0, "873 waiting");
-    example.scene.application().answers(200, &queue(6044));
+    example.scene.application().set_response(200, &queue(6044));
     example.wait_until_down("6044 waiting");
     // Out until the queue is nearly empty, and then back at once.
-    example.scene.application().answers(200, &queue(130));
+    example.scene.application().set_response(200, &queue(130));
     example.wait_until_down("130 waiting");
-    example.scene.application().answers(200, &queue(0));
+    example.scene.application().set_response(200, &queue(0));
     example.wait_until_up(66, "queue.waiting=0");
 }
 
@@ -96,28 +102,29 @@ fn worker_queue_example_takes_a_full_worker_out() {
 fn healthz_example_takes_an_unhealthy_server_down() {
     let mut example = Example::start("healthz", "web", "ok", "");
     example.wait_for("up", |seen| up(100).fit(seen));
-    example.scene.application().answers(503, "draining");
+    example.scene.application().set_response(503, "draining");
     example.wait_until_down("healthz status");
-    example.scene.application().answers(200, "ok");
+    example.scene.application().set_response(200, "ok");
     example.wait_for("up again", |seen| up(100).fit(seen));
-    example.scene.application().dies();
+    example.scene.application().stop();
     example.wait_until_down("healthz refused");
-    example.scene.application().hangs();
-    example.scene.application().revive();
+    example.scene.application().hang();
+    example.scene.application().restart();
     example.wait_until_down("healthz timeout");
 }
 
 #[test]
 fn maxconn_example_limits_sessions() {
-    let limited = |limit| move |seen: &Seen| up(100).fit(seen) && seen.session_limit == Some(limit);
+    let limited =
+        |limit| move |seen: &ServerState| up(100).fit(seen) && seen.session_limit == Some(limit);
     let workers = |number: u32| format!("{{\"workers\": {number}}}");
     let constant = Example::start("maxconn", "web", &workers(16), "maxconn 200");
     constant.wait_for("slim 30", limited(30));
 
     let mut pool = Example::start("maxconn", "pool", &workers(16), "maxconn 200");
     pool.wait_for("slim 32", limited(32));
-    pool.scene.application().answers(200, &workers(0));
+    pool.scene.application().set_response(200, &workers(0));
     pool.wait_for("slim 1: 0 would be no limit", limited(1));
-    pool.scene.application().answers(200, &workers(100));
+    pool.scene.application().set_response(200, &workers(100));
     pool.wait_for("slim 200", limited(200));
 }

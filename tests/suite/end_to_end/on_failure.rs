@@ -120,27 +120,32 @@ fn failed_application_gets_its_on_failure_reply() {
         .collect();
 
     let failures: [(&str, Failure<'_>); 4] = [
-        ("refused", &Application::dies),
-        ("timeout", &|application| application.hangs()),
-        ("status", &|application| application.answers(503, "{}")),
+        ("refused", &Application::stop),
+        ("timeout", &|application| application.hang()),
+        ("status", &|application| application.set_response(503, "{}")),
         ("malformed", &|application| {
-            application.answers(200, "{\"msg-")
+            application.set_response(200, "{\"msg-")
         }),
     ];
     for (reason, fail) in &failures {
         fail(&mut application);
-        let failed = |service: &Service, plan: &Plan| plan.fresh == said(service, reason);
+        let failed = |service: &Service, plan: &Plan| plan.fresh == failure_reply(service, reason);
         wait_for_all(&failed);
         // And it goes on being said, while the processor is looked at again and again.
         for _ in 0..5 {
             let after = now();
             wait_for_all(&|service, plan| {
-                assert_eq!(plan.fresh, said(service, reason), "{}", service.name);
+                assert_eq!(
+                    plan.fresh,
+                    failure_reply(service, reason),
+                    "{}",
+                    service.name
+                );
                 plan.from > after
             });
         }
-        application.reports(1890, "ok");
-        application.revive();
+        application.set_load(1890, "ok");
+        application.restart();
         wait_for_all(&healthy);
     }
 
@@ -152,7 +157,7 @@ fn failed_application_gets_its_on_failure_reply() {
         // What dies in the middle of an answer, or before it begins one, breaks a connection.
         let failed: Vec<_> = reasons
             .chain(["broken"])
-            .map(|reason| said(service, reason))
+            .map(|reason| failure_reply(service, reason))
             .collect();
         for sample in samples {
             let allowed = sample.line.starts_with(service.healthy) || failed.contains(&sample.line);
@@ -166,6 +171,6 @@ fn failed_application_gets_its_on_failure_reply() {
 }
 
 /// What a service says when the application has failed so.
-fn said(service: &Service, reason: &str) -> String {
+fn failure_reply(service: &Service, reason: &str) -> String {
     service.failed.replace("REASON", reason)
 }

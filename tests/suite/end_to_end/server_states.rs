@@ -1,7 +1,7 @@
 //! The states that a server can be brought into, how the application asks for them, and how the server
 //! looks then, in both renderings.
 
-use agentcheck_tests::haproxy::Seen;
+use agentcheck_tests::haproxy::ServerState;
 
 /// One state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ const fn looks(operational: u8, administrative: u8, weight: u16, status: &'stati
 
 impl Looks {
     /// Whether the server looks so.
-    pub(crate) fn fit(self, seen: &Seen) -> bool {
+    pub(crate) fn fit(self, seen: &ServerState) -> bool {
         seen.operational == self.operational
             && seen.administrative == self.administrative
             && seen.weight == self.weight

@@ -14,7 +14,7 @@ use agentcheck_common::BootTime;
 use agentcheck_tests::address::Block;
 use agentcheck_tests::application::Application;
 use agentcheck_tests::collector::{Herald, Plan};
-use agentcheck_tests::haproxy::{Backend, Haproxy, Seen, Server};
+use agentcheck_tests::haproxy::{Backend, Haproxy, Server, ServerState};
 use agentcheck_tests::prober::{Prober, Sample};
 use agentcheck_tests::raw_probe::probe;
 use agentcheck_tests::scene::Scene;
@@ -96,7 +96,12 @@ impl<H: Host> Story<H> {
     }
 
     /// Waits until HAProxy sees a server so; gives how it saw it.
-    fn wait_for(&self, server: &str, what: &str, wanted: impl Fn(&Seen) -> bool) -> Seen {
+    fn wait_for(
+        &self,
+        server: &str,
+        what: &str,
+        wanted: impl Fn(&ServerState) -> bool,
+    ) -> ServerState {
         self.haproxy.wait_for_server(BACKEND, server, what, wanted)
     }
 
@@ -112,8 +117,8 @@ impl<H: Host> Story<H> {
 
     /// Has both applications ask for a state, and waits until both servers are there.
     fn reach(&self, state: State) {
-        self.web.reports(state.messages, state.word);
-        self.owned.reports(state.messages, state.word);
+        self.web.set_load(state.messages, state.word);
+        self.owned.set_load(state.messages, state.word);
         self.wait_for_looks("web", state.shared);
         self.wait_for_looks("owned", state.owner);
     }
@@ -140,7 +145,7 @@ impl<H: Host> Story<H> {
         ];
         let mut before = 100;
         for (messages, weight) in steps {
-            self.web.reports(messages, "ok");
+            self.web.set_load(messages, "ok");
             let (asked, begun) = (self.web.requests(), Instant::now());
             self.wait_for_looks("web", up(weight));
             // Where the weight is the same, there is nothing to see.
@@ -162,7 +167,7 @@ impl<H: Host> Story<H> {
     fn every_state_from_every_other(&self) {
         let operator = |server: &str, state: &str| {
             let command = format!("set server {BACKEND}/{server} state {state}");
-            self.haproxy.tell(&command);
+            self.haproxy.run(&command);
         };
         operator("drained", "drain");
         operator("resting", "maint");
@@ -194,21 +199,21 @@ impl<H: Host> Story<H> {
         }
     }
 
-    fn seen(&self, server: &str) -> Seen {
+    fn seen(&self, server: &str) -> ServerState {
         self.haproxy.server(BACKEND, server)
     }
 
     /// An application that refuses, and one that hangs, under a live collector.
     fn applications_fail(&mut self) {
         self.reach(WEIGHT);
-        self.web.dies();
-        self.owned.dies();
+        self.web.stop();
+        self.owned.stop();
         self.wait_for_text("web", up(73), "kept: app_web refused");
         self.wait_for_text("owned", DRAINING, "app_owned refused");
 
         for application in [&mut self.web, &mut self.owned] {
-            application.hangs();
-            application.revive();
+            application.hang();
+            application.restart();
         }
         self.wait_for_text("web", up(73), "kept: app_web timeout");
         self.wait_for_text("owned", DRAINING, "app_owned timeout");
@@ -273,12 +278,12 @@ impl<H: Host> Story<H> {
 /// Tells the story for each of these at the same time, since it is mostly waiting.
 pub(crate) fn each<T: std::fmt::Debug + Sync>(all: &[T], tell: impl Fn(&T) + Sync) {
     std::thread::scope(|scope| {
-        let told: Vec<_> = (all.iter())
+        let reported: Vec<_> = (all.iter())
             .map(|one| (one, scope.spawn(|| tell(one))))
             .collect();
-        let wrong: Vec<_> = told
+        let wrong: Vec<_> = reported
             .into_iter()
-            .filter_map(|(one, told)| told.join().is_err().then_some(one))
+            .filter_map(|(one, reported)| reported.join().is_err().then_some(one))
             .collect();
         assert!(wrong.is_empty(), "see above what went wrong for {wrong:?}");
     });
@@ -296,13 +301,13 @@ fn on_time(samples: &[Sample], plan: &Plan, killed: BootTime, restarted: BootTim
             plan.fresh,
             plan.then
         );
-        if sample.heard < plan.until {
+        if sample.received_at < plan.until {
             assert!(fresh, "stale before its time: {sample:?} {plan:?}");
-            held += usize::from(sample.asked >= killed);
-        } else if sample.asked >= plan.until && sample.heard < restarted {
+            held += usize::from(sample.sent_at >= killed);
+        } else if sample.sent_at >= plan.until && sample.received_at < restarted {
             assert!(!fresh, "fresh after its time: {sample:?} {plan:?}");
             stale += 1;
-        } else if sample.asked >= restarted {
+        } else if sample.sent_at >= restarted {
             assert!(fresh || again == 0, "stale again: {sample:?}");
             again += usize::from(fresh);
         }

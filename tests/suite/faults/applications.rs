@@ -2,7 +2,7 @@
 //! command: each fails with its reason, and none delays, or is taken for, the one beside it that lives.
 
 use agentcheck_tests::application::Application;
-use agentcheck_tests::haproxy::{Backend, Seen, Server};
+use agentcheck_tests::haproxy::{Backend, Server, ServerState};
 use agentcheck_tests::listener::Listener;
 use agentcheck_tests::prober::Prober;
 use agentcheck_tests::raw_probe::probe;
@@ -158,19 +158,19 @@ fn broken_applications_fail_with_their_reason_and_delay_no_other() {
     for (name, line) in &expected {
         scene.wait_for_plan(name, |plan| plan.fresh.starts_with(line));
         let log = scene.process().log();
-        let told = log
+        let reported = log
             .lines()
-            .find(|told| told.contains(&format!("source {name}: ")));
+            .find(|reported| reported.contains(&format!("source {name}: ")));
         println!(
             "{}",
-            told.unwrap_or_else(|| panic!("nothing of {name}: {log}"))
+            reported.unwrap_or_else(|| panic!("nothing of {name}: {log}"))
         );
     }
     // Round after round, the one that lives is asked, and what it says gets to the balancer.
     for (messages, weight) in [(700, 90), (3500, 50), (1890, 73)] {
         live.wait_for_requests(10);
-        live.reports(messages, "ok");
-        let own = |seen: &Seen| seen.weight == weight;
+        live.set_load(messages, "ok");
+        let own = |seen: &ServerState| seen.weight == weight;
         scene
             .haproxy()
             .wait_for_server("f", "live", "its own weight", own);

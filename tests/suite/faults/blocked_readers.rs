@@ -83,16 +83,16 @@ fn unread_notify_socket_delays_no_reply() {
     scene.wait_for_log(deaf);
     replies_continue(&mut scene);
 
-    let mut told = String::new();
+    let mut reported = String::new();
     wait_until("all that it is told", || {
         let mut message = [0; 4096];
         while let Ok(length) = manager.recv(&mut message) {
-            told.push_str(&String::from_utf8_lossy(&message[..length]));
-            told.push('\n');
+            reported.push_str(&String::from_utf8_lossy(&message[..length]));
+            reported.push('\n');
         }
         ["READY=1\n", "STATUS=", "WATCHDOG=1\n"]
             .iter()
-            .all(|text| told.contains(text))
+            .all(|text| reported.contains(text))
     });
     let again = "the service manager reads again what it is told";
     scene.wait_for_log(again);

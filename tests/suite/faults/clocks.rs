@@ -52,13 +52,13 @@ fn wall_clock_steps_make_no_reply_stale() {
     let mut scene =
         Scene::counting_slowly("wall", |command| clock = Some(Clock::of(&lent, command)));
     let clock = clock.unwrap();
-    for (count, offset, told) in [
+    for (count, offset, reported) in [
         (1, "+1y", "the wall clock was set forward by "),
         (1, "-1y", "the wall clock was set back by "),
         (2, "+0", "the wall clock was set forward by "),
     ] {
         clock.is_off_by(offset);
-        scene.process().wait_for_lines(count, told);
+        scene.process().wait_for_lines(count, reported);
         scene.wait_for_fresh();
     }
     let judged = scene.ends_well("the wall clock set by a year");
@@ -109,12 +109,12 @@ fn wall_clock_steps_keep_overrides_and_order_of_history() {
         }
     });
     print!("{history}");
-    let said: Vec<&str> = history
+    let printed: Vec<&str> = history
         .lines()
         .filter_map(|line| line.split_once("web: "))
-        .map(|(_, said)| said.get(..6).unwrap_or(said))
+        .map(|(_, printed)| printed.get(..6).unwrap_or(printed))
         .collect();
-    assert_eq!(said, ["up 80%", "up 0% ", "up 80%"]);
+    assert_eq!(printed, ["up 80%", "up 0% ", "up 80%"]);
 }
 
 /// `program` with the clock that goes on in a suspend eight hours ahead, as it is after one.
@@ -173,10 +173,10 @@ fn suspend_makes_replies_stale_and_a_poll_makes_them_fresh() {
     });
     let log = wait_for("what it says at its start", || {
         let log = scene.process().log();
-        let told = log
+        let reported = log
             .split_once("collecting: 1 source, 1 service, into ")
             .is_some_and(|(_, after)| after.contains("web: up 20% # load=80"));
-        if told { Ok(log) } else { Err(log) }
+        if reported { Ok(log) } else { Err(log) }
     });
     print!("{log}");
     let samples = prober.samples();

@@ -11,10 +11,10 @@ fn hung_source_delays_no_other() {
     let block = &scene.block;
     let live = Application::start(block.address(8081), 1890);
     let hung = Application::start(block.address(8081), 1890);
-    hung.hangs();
+    hung.hang();
     let dripping = Application::start(block.address(8081), 1890);
     // More bytes than a poll's whole timeout has room for, at 50 ms each.
-    dripping.drips(1890, &"x".repeat(2_000));
+    dripping.drip(1890, &"x".repeat(2_000));
     let fifo = scene.scratch.file("fifo");
     run(Command::new("mkfifo").arg(&fifo));
     let started = scene.scratch.file("started");
@@ -81,10 +81,10 @@ on_failure = "floor"
         hung.requests() == 1 && dripping.requests() == 1 && started.exists()
     });
 
-    for (messages, said) in [(700, "up 90% "), (3500, "up 50% "), (0, "up 100% ")] {
+    for (messages, printed) in [(700, "up 90% "), (3500, "up 50% "), (0, "up 100% ")] {
         live.wait_for_requests(10);
-        live.reports(messages, "ok");
-        scene.wait_for_reply("live", said);
+        live.set_load(messages, "ok");
+        scene.wait_for_reply("live", printed);
     }
     // A FIFO is no file to wait for: the poll fails at once.
     let fifo = scene.wait_for_reply("fifo", "");

@@ -78,7 +78,7 @@ fn every_reply_is_whole_and_in_time_over_a_thousand_kills() {
     });
     assert_eq!(changes_of_state(&haproxy), Vec::<String>::new());
     // It would have said so.
-    haproxy.tell("set server f/tick0 state drain");
+    haproxy.run("set server f/tick0 state drain");
     wait_until("a drain in HAProxy's log", || {
         !changes_of_state(&haproxy).is_empty()
     });
@@ -125,8 +125,8 @@ fn kill_and_start(lane: usize, seed: u64, agent: SocketAddr, haproxy: &Haproxy) 
         published += u32::from(Plan::read(&states, "tick").is_ok_and(|plan| plan.from >= started));
         if round % 20 == 19 {
             wait_until("the last reply to be stale", || {
-                let heard = probe(agent, b"tick\n").expect("the responder listens");
-                heard.text().ends_with(" # stale\n")
+                let received = probe(agent, b"tick\n").expect("the responder listens");
+                received.text().ends_with(" # stale\n")
             });
             for prober in &mut probers {
                 prober.wait_for_answers(1);
@@ -140,10 +140,10 @@ fn kill_and_start(lane: usize, seed: u64, agent: SocketAddr, haproxy: &Haproxy) 
         plan.from >= after && tick(&plan.fresh).is_some()
     });
     wait_for_log(&mut collector, published + 1, &states);
-    let said = tick(&last.fresh).expect("a fresh reply");
+    let printed = tick(&last.fresh).expect("a fresh reply");
     haproxy.wait_for_server("f", &server_of(lane), "the weight that is said", |seen| {
         tick(&seen.agent_text).is_some_and(|tick| {
-            tick >= said && u64::from(seen.weight) == 100 - (100 * tick).div_ceil(MOST)
+            tick >= printed && u64::from(seen.weight) == 100 - (100 * tick).div_ceil(MOST)
         })
     });
 

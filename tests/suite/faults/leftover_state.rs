@@ -15,7 +15,7 @@ const HEALTHY: &str = "up 73% # app_web.msg-per-second=1890";
 fn scene(test: &str, leave_behind: impl FnOnce(&StateDirectory)) -> Scene {
     let mut scene = Scene::new(test);
     let application = scene.serve(1890);
-    application.dies();
+    application.stop();
     let mut service = Herald::new("web", &application.url());
     // Long enough for a restart and a poll that times out on a busy machine.
     service.fresh_for = "8s";
@@ -51,7 +51,7 @@ fn state_of_another_boot_is_refused_and_replaced() {
         let file = format!(
             "agentcheck 1 web\nboot {other}\nfrom {from}\nuntil {until} down 100%\nthen down 100%\n"
         );
-        states.holds("web", file.as_bytes());
+        states.write_file("web", file.as_bytes());
         // Its account of rules that held is as foreign: whoever believed it would say maint.
         let status = format!(
             r#"{{"version":1,"boot":"{other}","pid":1,"started":1,"at":{from},"sources":{{}},
@@ -64,7 +64,7 @@ fn state_of_another_boot_is_refused_and_replaced() {
     wait_for_the_failure(&mut scene);
     // What is to be said of a failure is `keep`, and there is nothing to keep.
     assert_eq!(received(&scene), Received::line("other-boot:web"));
-    scene.application().revive();
+    scene.application().restart();
     wait_for(&mut scene, HEALTHY);
 }
 
@@ -73,20 +73,20 @@ fn state_from_the_future_is_refused_and_replaced() {
     let mut scene = scene("future", |states| {
         let (boot, from) = (boot_id(), now().after(Duration::from_secs(3600)));
         let file = format!("agentcheck 1 web\nboot {boot}\nfrom {from}\nthen down 100%\n");
-        states.holds("web", file.as_bytes());
+        states.write_file("web", file.as_bytes());
     });
     assert_eq!(received(&scene), Received::line("future:web"));
     wait_for_the_failure(&mut scene);
     assert_eq!(received(&scene), Received::line("future:web"));
-    scene.application().revive();
+    scene.application().restart();
     wait_for(&mut scene, HEALTHY);
 }
 
 #[test]
 fn state_of_this_boot_is_kept_until_the_first_reading() {
-    let mut scene = scene("own", |states| states.says("web", "up 42% # stale"));
+    let mut scene = scene("own", |states| states.set_reply("web", "up 42% # stale"));
     wait_for(&mut scene, "up 42% # kept: app_web refused");
-    scene.application().revive();
+    scene.application().restart();
     wait_for(&mut scene, HEALTHY);
 }
 
@@ -95,8 +95,8 @@ fn state_of_this_boot_is_kept_until_the_first_reading() {
 #[test]
 fn server_in_maintenance_stays_out_over_a_restart() {
     let mut scene = scene("taken-out", |_| {});
-    scene.application().reports(1890, "maint");
-    scene.application().revive();
+    scene.application().set_load(1890, "maint");
+    scene.application().restart();
     wait_for(&mut scene, "stopped 100% # maintenance rule=maint");
     // The account is written right after the reply.
     let account = scene.states.path().join("status.json");
@@ -106,7 +106,7 @@ fn server_in_maintenance_stays_out_over_a_restart() {
     let agent = scene.agent;
     let prober = Prober::start(Duration::from_millis(10), move || probe(agent, b""));
 
-    scene.application().hangs();
+    scene.application().hang();
     scene.kill();
     scene.start_as("again", |_| {});
     // At first the rule's last truth stands, and when that is too old the last reply does.
@@ -123,6 +123,6 @@ fn server_in_maintenance_stays_out_over_a_restart() {
         assert!(sample.line.starts_with("stopped 100% "), "{sample:?}");
     }
     println!("{} answers, all of them stopped", samples.len());
-    scene.application().reports(1890, "ok");
+    scene.application().set_load(1890, "ok");
     wait_for(&mut scene, HEALTHY);
 }

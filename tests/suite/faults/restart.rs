@@ -131,8 +131,8 @@ fn release_on_stop_raises_the_weight_in_steps() {
     scene.process().signal(Signal::TERM);
     scene.process().wait_for_exit();
     let file = std::fs::read_to_string(scene.states.file("web")).unwrap();
-    let said: Vec<&str> = file.lines().skip(3).collect();
-    assert_eq!(said.len(), 10, "{file}");
-    assert!(said[0].ends_with(" up 82% # stale, released"), "{file}");
-    assert_eq!(said[9], "then up 100% # stale, released");
+    let printed: Vec<&str> = file.lines().skip(3).collect();
+    assert_eq!(printed.len(), 10, "{file}");
+    assert!(printed[0].ends_with(" up 82% # stale, released"), "{file}");
+    assert_eq!(printed[9], "then up 100% # stale, released");
 }

@@ -202,9 +202,9 @@ fn memory_descriptors_and_threads_stay_bounded_over_a_day_of_polls() {
         fs::remove_file(scratch.file(&format!("file{gone}"))).unwrap();
         let application = &applications[round % HTTP];
         match round % 4 {
-            0 => application.answers(500, "no"),
-            1 => application.hangs(),
-            _ => application.reports(u32::try_from(round % 100).unwrap(), "ok"),
+            0 => application.set_response(500, "no"),
+            1 => application.hang(),
+            _ => application.set_load(u32::try_from(round % 100).unwrap(), "ok"),
         }
         if round % 4 == 0 {
             let name = format!("http{}", round / 4 % HTTP);
@@ -221,7 +221,7 @@ fn memory_descriptors_and_threads_stay_bounded_over_a_day_of_polls() {
         std::thread::sleep(Duration::from_millis(250));
         write(gone, gone);
         // And all hangs end, so that connections are not held for ever by this side.
-        applications.iter().for_each(Application::lets_go);
+        applications.iter().for_each(Application::drop_waiting);
         samples.push(Held::by(pid));
         let before = made;
         made = polls(&metrics) - first;

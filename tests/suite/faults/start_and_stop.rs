@@ -21,11 +21,11 @@ fn second_collector_refuses_to_start_and_names_the_first() {
     scene.start();
     scene.wait_for_reply("web", "up 73% ");
 
-    let said = scene.fails(&["collect"]);
+    let printed = scene.fails(&["collect"]);
     let expected = format!("process {}, is at work here", scene.process().pid());
-    assert!(said.contains(&expected), "{said}");
-    let lines: Vec<_> = said.lines().collect();
-    assert_eq!(lines.len(), 1, "{said}");
+    assert!(printed.contains(&expected), "{printed}");
+    let lines: Vec<_> = printed.lines().collect();
+    assert_eq!(lines.len(), 1, "{printed}");
 
     // The first has not noticed, and once it is gone another may begin, however it went.
     scene.wait_for_new_reply("web", "");
@@ -41,7 +41,7 @@ fn signal_ends_collector_and_its_commands() {
         let mut scene = Scene::new(name);
         let pids = scene.scratch.file("pids");
         let hung = scene.serve(1890);
-        hung.hangs();
+        hung.hang();
         let text = polling(&pids, hung);
         scene.configure(&text);
         scene.start();
@@ -127,11 +127,14 @@ fn unusable_state_directory_is_an_error_with_its_reason() {
         let states = StateDirectory::at(directory.clone());
         let mut command = Collector::command(&configuration, &states);
         command.uid(NOBODY).gid(NOBODY);
-        let said = stderr(output(&mut command));
+        let printed = stderr(output(&mut command));
         let path = directory.display().to_string();
-        assert!(said.contains(reason) && said.contains(&path), "{said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
-        print!("{said}");
+        assert!(
+            printed.contains(reason) && printed.contains(&path),
+            "{printed}"
+        );
+        assert_eq!(printed.lines().count(), 1, "{printed}");
+        print!("{printed}");
     }
     assert_eq!(std::fs::read_dir(not_ours).unwrap().count(), 0);
 }

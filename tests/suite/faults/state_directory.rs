@@ -65,12 +65,12 @@ fn read_only_file_system_keeps_the_last_reply_until_stale() {
 
 /// A second collector for the same directory ends at once, and names the first.
 fn second_is_refused(scene: &mut Scene, states: &StateDirectory) {
-    let said = stderr(output(&mut Collector::command(
+    let printed = stderr(output(&mut Collector::command(
         &scene.configuration,
         states,
     )));
     let first = format!("process {}, is at work here", scene.process().pid());
-    assert!(said.contains(&first), "{said}");
+    assert!(printed.contains(&first), "{printed}");
 }
 
 #[test]
@@ -251,8 +251,8 @@ fn hung_history_disk_delays_no_reply() {
     disk.freeze();
     for load in ["95", "20", "95", "20", "95"] {
         scene.put("load", load);
-        let said = if load == "95" { "up 0% " } else { "up 80% " };
-        scene.wait_for_reply("web", said);
+        let printed = if load == "95" { "up 0% " } else { "up 80% " };
+        scene.wait_for_reply("web", printed);
     }
     scene.wait_for_new_reply("web", "");
     disk.thaw();

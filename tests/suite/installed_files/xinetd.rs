@@ -36,7 +36,7 @@ fn xinetd_serves_every_probe_and_logs_none() {
     let block = Block::claim();
     let address = block.agent();
     let states = StateDirectory::at(scratch.directory("state"));
-    states.says("web", "up 73%");
+    states.set_reply("web", "up 73%");
 
     // Where the account that xinetd starts it as can reach it.
     let responder = scratch.program(&binaries::responder());
@@ -86,8 +86,8 @@ fn xinetd_serves_every_probe_and_logs_none() {
         .map(|_| {
             std::thread::spawn(move || {
                 for count in 0..PROBES / 4 {
-                    let heard = probe(address, b"web\n").unwrap();
-                    assert_eq!(heard, Received::line("up 73%"), "probe {count}");
+                    let received = probe(address, b"web\n").unwrap();
+                    assert_eq!(received, Received::line("up 73%"), "probe {count}");
                 }
             })
         })
@@ -96,8 +96,8 @@ fn xinetd_serves_every_probe_and_logs_none() {
         prober.join().expect("every probe is answered");
     }
     println!("{PROBES} of {PROBES} probes answered under xinetd");
-    let heard = probe(address, b"nobody-knows\n").unwrap();
-    assert!(heard.bytes.ends_with(b"\n"), "{heard:?}");
+    let received = probe(address, b"nobody-knows\n").unwrap();
+    assert!(received.bytes.ends_with(b"\n"), "{received:?}");
     let lines = fs::read_to_string(log).unwrap_or_default();
     assert_eq!(lines, "", "a probe was logged");
 }

@@ -22,7 +22,7 @@ fn piped(arguments: &[String], input: &[u8]) -> Output {
     child.wait_with_output().unwrap()
 }
 
-fn says(output: &Output, line: &str) {
+fn assert_reply(output: &Output, line: &str) {
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),
         format!("{line}\n"),
@@ -36,12 +36,12 @@ fn says(output: &Output, line: &str) {
 fn reply_is_written_to_pipes() {
     let scratch = Scratch::new("pipes");
     let states = states(&scratch);
-    says(&piped(&arguments(&states, &["web"]), b""), WEB);
-    says(&piped(&arguments(&states, &["web"]), b"api\n"), WEB);
-    says(&piped(&arguments(&states, &["--ask"]), b"api\n"), API);
-    says(&piped(&arguments(&states, &["--ask"]), b"web"), WEB);
-    says(&piped(&arguments(&states, &["--ask"]), b""), "no-name");
-    says(
+    assert_reply(&piped(&arguments(&states, &["web"]), b""), WEB);
+    assert_reply(&piped(&arguments(&states, &["web"]), b"api\n"), WEB);
+    assert_reply(&piped(&arguments(&states, &["--ask"]), b"api\n"), API);
+    assert_reply(&piped(&arguments(&states, &["--ask"]), b"web"), WEB);
+    assert_reply(&piped(&arguments(&states, &["--ask"]), b""), "no-name");
+    assert_reply(
         &piped(&arguments(&states, &["--ask"]), &[b'x'; 100_000]),
         "bad-name",
     );
@@ -55,11 +55,11 @@ fn missing_input_and_state_directory_give_a_reply() {
         command.args(arguments).stdin(Stdio::null());
         command.output().unwrap()
     };
-    says(&output(&[]), "no-name");
+    assert_reply(&output(&[]), "no-name");
     let absent = ["web", "--state-dir", "/nonexistent/agentcheck"];
-    says(&output(&absent), "no-state:web");
+    assert_reply(&output(&absent), "no-state:web");
     let fallback = [&absent[..], &["--fallback", "up 50% # fallback"]].concat();
-    says(&output(&fallback), "up 50% # fallback");
+    assert_reply(&output(&fallback), "up 50% # fallback");
 }
 
 /// Nobody reads what it says: no signal, no message, no failure.

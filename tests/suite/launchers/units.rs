@@ -38,8 +38,8 @@ fn host(name: &str) -> Host {
     listen_on(&tree, "agentcheck-inetd.socket", per_probe);
     let systemd = Systemd::boot(&scratch, &tree);
     let states = StateDirectory::at(systemd.path("/run/agentcheck"));
-    states.says("web", WEB);
-    states.says("api", API);
+    states.set_reply("web", WEB);
+    states.set_reply("api", API);
     Host {
         systemd,
         states,
@@ -68,25 +68,25 @@ fn systemd_starts_one_loop_for_all_probes() {
     assert_eq!(status(), "0", "one process has answered all of them");
 
     // A new state file is seen without anybody telling the loop.
-    host.states.says("web", "up 12%");
-    let heard = probe(host.stay, b"web\n").unwrap();
-    assert_eq!(heard, Received::line("up 12%"));
+    host.states.set_reply("web", "up 12%");
+    let received = probe(host.stay, b"web\n").unwrap();
+    assert_eq!(received, Received::line("up 12%"));
 
     // It is killed and comes back by itself, and the socket is open all the time.
     let first = systemd.property("agentcheck.service", "MainPID");
     systemd.run(&["systemctl", "kill", "-s", "KILL", "agentcheck.service"]);
-    let heard = probe(host.stay, b"web\n").unwrap();
+    let received = probe(host.stay, b"web\n").unwrap();
     // The probe may have been in the hands of the process that was killed.
     assert!(
-        heard == Received::line("up 12%") || heard.bytes.is_empty(),
-        "{heard:?}"
+        received == Received::line("up 12%") || received.bytes.is_empty(),
+        "{received:?}"
     );
     wait_until("another process of agentcheck.service", || {
         let main = systemd.property("agentcheck.service", "MainPID");
         main != first && main != "0"
     });
-    let heard = probe(host.stay, b"web\n").unwrap();
-    assert_eq!(heard, Received::line("up 12%"));
+    let received = probe(host.stay, b"web\n").unwrap();
+    assert_eq!(received, Received::line("up 12%"));
 
     // Stopped, it ends with status 0.
     systemd.run(&[
@@ -109,8 +109,8 @@ fn systemd_starts_one_process_per_probe() {
     let mut probes = answers_what_is_asked(host.per_probe, true);
     // More within a moment than the limits that systemd has by itself would let through.
     for _ in 0..250 {
-        let heard = probe(host.per_probe, b"web\n").unwrap();
-        assert_eq!(heard, Received::line(WEB), "after {probes}");
+        let received = probe(host.per_probe, b"web\n").unwrap();
+        assert_eq!(received, Received::line(WEB), "after {probes}");
         probes += 1;
     }
     moves_haproxy(&host.scratch, &host.block, host.per_probe);

@@ -30,7 +30,7 @@ fn read(file: &str) -> String {
 }
 
 /// The names of all that the collector shows, with the parts of those that have parts.
-fn shown() -> BTreeSet<String> {
+fn exported_metrics() -> BTreeSet<String> {
     let golden = read("collector/src/metrics/golden.prom");
     let lines = golden.lines();
     let types = lines.filter_map(|line| line.strip_prefix("# TYPE "));
@@ -78,7 +78,7 @@ fn strings<'v>(value: &'v Value, key: &str, found: &mut Vec<&'v str>) {
 
 #[test]
 fn every_metric_named_in_documents_exists() {
-    let shown = shown();
+    let shown = exported_metrics();
     let dashboard: Value =
         serde_json::from_str(&read("examples/monitoring/dashboard.json")).unwrap();
     let mut queries = Vec::new();
@@ -161,14 +161,14 @@ fn dashboard_has_the_fields_that_grafana_imports() {
 #[test]
 fn promtool_accepts_alerts_and_queries() {
     let examples = workspace().join("examples/monitoring");
-    let said = run(promtool()
+    let printed = run(promtool()
         .current_dir(&examples)
         .args(["check", "rules", "alerts.yml"]));
     let alerts = read("examples/monitoring/alerts.yml");
     let count = alerts.matches("- alert: ").count();
     assert!(
-        said.contains(&format!("SUCCESS: {count} rules found")),
-        "{said}"
+        printed.contains(&format!("SUCCESS: {count} rules found")),
+        "{printed}"
     );
     run(promtool()
         .current_dir(&examples)
@@ -201,10 +201,10 @@ fn promtool_accepts_alerts_and_queries() {
     }
     let scratch = Scratch::new("queries");
     let file = scratch.write("queries.yml", rules);
-    let said = run(promtool().args(["check", "rules"]).arg(file));
+    let printed = run(promtool().args(["check", "rules"]).arg(file));
     assert!(
-        said.contains(&format!("SUCCESS: {} rules found", queries.len())),
-        "{said}"
+        printed.contains(&format!("SUCCESS: {} rules found", queries.len())),
+        "{printed}"
     );
 }
 
@@ -221,7 +221,7 @@ fn haproxy_exports_the_metrics_of_the_alerts() {
     let states = StateDirectory::at(scratch.directory("state"));
     let agent = block.agent();
     let servers = lines.map(|(name, line)| {
-        states.says(name, line);
+        states.set_reply(name, line);
         Server::new(name, block.address(80), agent).sending(&format!("{name}\\n"))
     });
     let _responder = Loop::start(&scratch, &states, &["--ask"], &[agent]);
@@ -241,12 +241,12 @@ fn haproxy_exports_the_metrics_of_the_alerts() {
             of("status", server, &format!(",state=\"{state}\"")) == Some(1.0)
         };
         let weight = |server: &str| of("weight", server, "");
-        let heard = status("full", "UP")
+        let received = status("full", "UP")
             && weight("full") == Some(73.0)
             && status("drained", "UP")
             && weight("drained") == Some(0.0)
             && status("broken", "DOWN");
-        if heard { Ok(text) } else { Err(text) }
+        if received { Ok(text) } else { Err(text) }
     });
     let names = named(&text);
     for name in OTHERS.iter().filter(|name| name.starts_with("haproxy_")) {

@@ -63,7 +63,7 @@ on_failure = "down"
 #[test]
 fn scraped_metrics_equal_status_json() {
     let mut scene = Scene::new("scraped");
-    scene.serve(1890).answers(200, HOSTILE);
+    scene.serve(1890).set_response(200, HOSTILE);
     scene.put("queue", "120");
     let _ = scene.overrides();
     let url = scene.application().url();
@@ -197,8 +197,8 @@ fn the_file_stays(exporter: &NodeExporter, file: &std::path::Path) {
     assert_eq!(ours, theirs);
     let stamp = std::fs::metadata(file).unwrap().modified().unwrap();
     let stamp = stamp.duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
-    let told = value(&scraped, "node_textfile_mtime_seconds").unwrap();
-    assert!((told - stamp).abs() < 1.0, "{told} {stamp}");
+    let reported = value(&scraped, "node_textfile_mtime_seconds").unwrap();
+    assert!((reported - stamp).abs() < 1.0, "{reported} {stamp}");
     let mut check = promtool();
     check.args(["check", "metrics"]);
     let child = check
@@ -207,8 +207,11 @@ fn the_file_stays(exporter: &NodeExporter, file: &std::path::Path) {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let said = child.wait_with_output().unwrap();
-    assert!(said.status.success() && said.stderr.is_empty(), "{said:?}");
+    let printed = child.wait_with_output().unwrap();
+    assert!(
+        printed.status.success() && printed.stderr.is_empty(),
+        "{printed:?}"
+    );
     let refused = output(promtool().args(["check", "rules", "/dev/null/none"]));
     assert!(!refused.status.success(), "promtool says no to nothing");
 }

@@ -25,7 +25,7 @@ fn scene(test: &str) -> (Scene, PathBuf) {
 fn missing_directory_is_logged_once_and_recovery_once() {
     let (mut scene, file) = scene("unwritten");
     scene.start();
-    let told = |log: &str, what: &str| log.matches(what).count();
+    let reported = |log: &str, what: &str| log.matches(what).count();
     let (cannot, again) = (
         "metrics cannot be written: ",
         "metrics can be written again",
@@ -41,8 +41,8 @@ fn missing_directory_is_logged_once_and_recovery_once() {
             .ok_or(text)
     });
     let log = scene.wait_for_log(again);
-    assert_eq!(told(&log, again), 1, "{log}");
-    assert_eq!(told(&log, cannot), 1, "{failed} failures: {log}");
+    assert_eq!(reported(&log, again), 1, "{log}");
+    assert_eq!(reported(&log, cannot), 1, "{failed} failures: {log}");
     let left = std::fs::read_dir(directory).unwrap();
     let names: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
     assert!(

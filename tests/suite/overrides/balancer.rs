@@ -23,7 +23,7 @@ fn balancer_leaves_maint_after_resume_and_drain_after_ready() {
         seen.administrative == 0 && seen.weight == 73
     });
 
-    haproxy.tell("set server farm/api state drain");
+    haproxy.run("set server farm/api state drain");
     haproxy.wait_for_server("farm", "api", "DRAIN", |seen| seen.administrative & 8 != 0);
     scene.succeeds(&["release", "api", "--for", "2s"]);
     haproxy.wait_for_server("farm", "api", "in again", |seen| seen.administrative == 0);
@@ -31,7 +31,7 @@ fn balancer_leaves_maint_after_resume_and_drain_after_ready() {
         let file = std::fs::read_to_string(scene.states.file("api")).unwrap();
         !file.contains(" ready ")
     });
-    haproxy.tell("set server farm/api state drain");
+    haproxy.run("set server farm/api state drain");
     // It stays, for as many exchanges as it takes to be sure.
     let asked = std::cell::Cell::new(0);
     haproxy.wait_for_server("farm", "api", "DRAIN for some rounds", |seen| {

@@ -12,16 +12,16 @@ fn command_returns_after_its_override_is_active() {
     let mut scene = operated("commands", "");
     // Nothing but the command can have changed anything: the sources are polled once an hour.
     let began = Instant::now();
-    let said = scene.succeeds(&["drain", "web", "--reason", "disk swap"]);
+    let printed = scene.succeeds(&["drain", "web", "--reason", "disk swap"]);
     println!(
         "drain in effect after {:?}, the command's own time included",
         began.elapsed()
     );
     assert!(
-        said.starts_with("web: up 0% # override=drain by="),
-        "{said}"
+        printed.starts_with("web: up 0% # override=drain by="),
+        "{printed}"
     );
-    assert!(said.contains(" disk swap"), "{said}");
+    assert!(printed.contains(" disk swap"), "{printed}");
     assert!(
         scene
             .wait_for_reply("web", "up 0% ")
@@ -30,44 +30,47 @@ fn command_returns_after_its_override_is_active() {
     );
     scene.wait_for_reply("api", "up 50% ");
 
-    let said = scene.succeeds(&["maint", "web", "--for", "1h"]);
-    assert!(said.starts_with("web: replaces drain by "), "{said}");
+    let printed = scene.succeeds(&["maint", "web", "--for", "1h"]);
+    assert!(printed.starts_with("web: replaces drain by "), "{printed}");
     assert!(
-        said.contains(": disk swap\nweb: stopped 100% # maintenance override=maint by="),
-        "{said}"
+        printed.contains(": disk swap\nweb: stopped 100% # maintenance override=maint by="),
+        "{printed}"
     );
     // After its end the verdict beneath, also without a collector.
     assert_eq!(
         scene.wait_for_reply("web", "stopped 100% ").then,
         "up 73% # stale"
     );
-    let said = scene.succeeds(&["down", "web", "api"]);
+    let printed = scene.succeeds(&["down", "web", "api"]);
     assert!(
-        said.contains("web: down 100% # ") && said.contains("api: down 100% # "),
-        "{said}"
+        printed.contains("web: down 100% # ") && printed.contains("api: down 100% # "),
+        "{printed}"
     );
-    let said = scene.succeeds(&["force-up", "api", "--for", "30m"]);
+    let printed = scene.succeeds(&["force-up", "api", "--for", "30m"]);
     assert!(
-        said.contains("api: up 100% # override=force-up by="),
-        "{said}"
+        printed.contains("api: up 100% # override=force-up by="),
+        "{printed}"
     );
-    let said = scene.succeeds(&["limit", "api", "--percent", "20"]);
-    assert!(said.contains("api: up 20% # override=limit by="), "{said}");
-    let said = scene.succeeds(&["limit", "api", "--percent", "60"]);
+    let printed = scene.succeeds(&["limit", "api", "--percent", "20"]);
     assert!(
-        said.contains("api: up 50% # api_number=50"),
-        "never raises: {said}"
+        printed.contains("api: up 20% # override=limit by="),
+        "{printed}"
     );
-    let said = scene.succeeds(&["resume", "web", "api"]);
-    assert!(said.contains("web: no longer down by "), "{said}");
+    let printed = scene.succeeds(&["limit", "api", "--percent", "60"]);
     assert!(
-        said.contains("\nweb: up 73% # ") && said.contains("\napi: up 50% # "),
-        "{said}"
+        printed.contains("api: up 50% # api_number=50"),
+        "never raises: {printed}"
     );
-    let said = scene.succeeds(&["resume", "web"]);
+    let printed = scene.succeeds(&["resume", "web", "api"]);
+    assert!(printed.contains("web: no longer down by "), "{printed}");
     assert!(
-        said.starts_with("web: there was no override\nweb: up 73%"),
-        "{said}"
+        printed.contains("\nweb: up 73% # ") && printed.contains("\napi: up 50% # "),
+        "{printed}"
+    );
+    let printed = scene.succeeds(&["resume", "web"]);
+    assert!(
+        printed.starts_with("web: there was no override\nweb: up 73%"),
+        "{printed}"
     );
     // What was said is in the log, with who said it.
     scene.wait_for_log("web: up 0% # override=drain by=");
@@ -84,28 +87,34 @@ fn all_outranks_one_service_and_that_outranks_a_flag_file() {
     );
     scene.wait_for_reply("api", "up 50% ");
     scene.succeeds(&["drain", "web"]);
-    let said = scene.succeeds(&["down", "--all"]);
+    let printed = scene.succeeds(&["down", "--all"]);
     assert!(
-        said.contains("web: down 100% # ") && said.contains("api: down 100% # "),
-        "{said}"
+        printed.contains("web: down 100% # ") && printed.contains("api: down 100% # "),
+        "{printed}"
     );
     // It is recorded, and another comes first: the command says so.
-    let said = scene.succeeds(&["maint", "api"]);
-    assert!(said.contains("api: down 100% # "), "{said}");
-    let said = scene.fails(&["resume", "api"]);
-    assert!(said.contains("api is still overridden: down by "), "{said}");
-    assert!(said.contains("agentcheck resume --all ends that"), "{said}");
-    let said = scene.fails(&["resume", "--all"]);
+    let printed = scene.succeeds(&["maint", "api"]);
+    assert!(printed.contains("api: down 100% # "), "{printed}");
+    let printed = scene.fails(&["resume", "api"]);
     assert!(
-        said.contains("web is still overridden: drain by "),
-        "{said}"
+        printed.contains("api is still overridden: down by "),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("agentcheck resume --all ends that"),
+        "{printed}"
+    );
+    let printed = scene.fails(&["resume", "--all"]);
+    assert!(
+        printed.contains("web is still overridden: drain by "),
+        "{printed}"
     );
     scene.wait_for_reply("web", "up 0% ");
     scene.wait_for_reply("api", "up 50% ");
-    let said = scene.fails(&["resume", "web"]);
+    let printed = scene.fails(&["resume", "web"]);
     assert!(
-        said.contains(&format!("rm {}", scene.scratch.file("web-out").display())),
-        "{said}"
+        printed.contains(&format!("rm {}", scene.scratch.file("web-out").display())),
+        "{printed}"
     );
     fs::remove_file(scene.scratch.file("web-out")).unwrap();
     scene.wait_for_reply("web", "up 73% ");
@@ -150,10 +159,10 @@ fn drain_waits_until_its_condition_is_true() {
         "--wait",
     ];
     let slow = [&until[..], &["--deadline", "1s"]].concat();
-    let said = scene.fails(&slow);
+    let printed = scene.fails(&slow);
     assert!(
-        said.contains("the deadline has passed and sessions_number.value == 0 does not hold"),
-        "{said}"
+        printed.contains("the deadline has passed and sessions_number.value == 0 does not hold"),
+        "{printed}"
     );
     scene.wait_for_reply("web", "up 0% ");
 
@@ -180,7 +189,7 @@ fn drain_waits_until_its_condition_is_true() {
     start(&mut scene);
     scene.wait_for_reply("web", "stopped 100% ");
 
-    let said = scene.fails(&[
+    let printed = scene.fails(&[
         "drain",
         "web",
         "--until",
@@ -188,17 +197,17 @@ fn drain_waits_until_its_condition_is_true() {
         "--deadline",
         "1s",
     ]);
-    assert!(said.contains("there is no source sesions"), "{said}");
+    assert!(printed.contains("there is no source sesions"), "{printed}");
 }
 
 #[test]
 fn override_without_collector_is_recorded_and_not_active() {
     let mut scene = operated("nobody", "");
     scene.kill();
-    let said = scene.fails(&["drain", "web"]);
+    let printed = scene.fails(&["drain", "web"]);
     assert!(
-        said.contains("agentcheck: recorded, NOT in effect: no collector is at work in "),
-        "{said}"
+        printed.contains("agentcheck: recorded, NOT in effect: no collector is at work in "),
+        "{printed}"
     );
     assert!(scene.overrides().join("web.override").exists());
     start(&mut scene);
@@ -208,10 +217,10 @@ fn override_without_collector_is_recorded_and_not_active() {
 #[test]
 fn wrong_command_is_refused_and_changes_nothing() {
     let scene = operated("mistakes", "");
-    let said = scene.fails(&["drain", "wbe"]);
+    let printed = scene.fails(&["drain", "wbe"]);
     assert!(
-        said.contains("there is no service \"wbe\"; there are: api, web"),
-        "{said}"
+        printed.contains("there is no service \"wbe\"; there are: api, web"),
+        "{printed}"
     );
     for wrong in [
         &["force-up", "web"][..],
@@ -235,14 +244,14 @@ fn wrong_command_is_refused_and_changes_nothing() {
         scene.fails(wrong);
     }
     let long = "x".repeat(201);
-    let said = scene.fails(&["drain", "web", "--reason", &long]);
-    assert!(said.contains("more than 200 bytes"), "{said}");
+    let printed = scene.fails(&["drain", "web", "--reason", &long]);
+    assert!(printed.contains("more than 200 bytes"), "{printed}");
     assert!(!scene.overrides().join("web.override").exists());
     fs::remove_dir_all(scene.overrides()).unwrap();
-    let said = scene.fails(&["drain", "web"]);
+    let printed = scene.fails(&["drain", "web"]);
     assert!(
-        said.contains("cannot be written to") && said.contains("systemd-tmpfiles"),
-        "{said}"
+        printed.contains("cannot be written to") && printed.contains("systemd-tmpfiles"),
+        "{printed}"
     );
 }
 
@@ -259,23 +268,29 @@ fn override_file_is_readable_and_its_reason_is_only_a_description() {
         .unwrap()
         .permissions();
     assert_eq!(mode.mode() & 0o777, 0o644);
-    let said = scene.wait_for_reply("web", "up 0% ").fresh;
-    assert!(said.starts_with("up 0% # override=drain by="), "{said}");
-    assert!(said.ends_with(" up ready 100%?# ?[31m down"), "{said}");
+    let printed = scene.wait_for_reply("web", "up 0% ").fresh;
+    assert!(
+        printed.starts_with("up 0% # override=drain by="),
+        "{printed}"
+    );
+    assert!(
+        printed.ends_with(" up ready 100%?# ?[31m down"),
+        "{printed}"
+    );
     // The next operator's terminal is spared, too.
-    let said = scene.succeeds(&["resume", "web"]);
-    assert!(!said.contains('\u{1b}'), "{said:?}");
+    let printed = scene.succeeds(&["resume", "web"]);
+    assert!(!printed.contains('\u{1b}'), "{printed:?}");
 }
 
 #[test]
 fn wait_covers_two_agent_intervals() {
     let scene = operated("wait", "");
     let began = Instant::now();
-    let said = scene.succeeds(&["drain", "web", "--wait", "--agent-inter", "300ms"]);
+    let printed = scene.succeeds(&["drain", "web", "--wait", "--agent-inter", "300ms"]);
     assert!(began.elapsed() >= Duration::from_millis(600));
     assert!(
-        said.ends_with("all balancers that ask every 300ms have it\n"),
-        "{said}"
+        printed.ends_with("all balancers that ask every 300ms have it\n"),
+        "{printed}"
     );
 }
 
@@ -283,8 +298,11 @@ fn wait_covers_two_agent_intervals() {
 fn resume_after_a_drain_starts_the_ramp() {
     let mut scene = operated("ramp", "ramp = \"1h\"");
     scene.succeeds(&["drain", "web"]);
-    let said = scene.succeeds(&["resume", "web"]);
-    assert!(said.contains("\nweb: up 7% # ramp web_number=73"), "{said}");
+    let printed = scene.succeeds(&["resume", "web"]);
+    assert!(
+        printed.contains("\nweb: up 7% # ramp web_number=73"),
+        "{printed}"
+    );
     // A limit takes nobody out, and begins none.
     scene.succeeds(&["limit", "api", "--percent", "20"]);
     scene.succeeds(&["resume", "api"]);

@@ -23,20 +23,24 @@ fn history_survives_restarts_and_names_the_reason() {
             String::from_utf8(output.stdout).unwrap(),
         )
     };
-    let (status, told) = read(&["history", "web"]);
+    let (status, reported) = read(&["history", "web"]);
     assert_eq!(status, Some(0));
-    let mut lines = told.lines().filter(|line| line.contains("web: "));
+    let mut lines = reported.lines().filter(|line| line.contains("web: "));
     let mut next = |part: &str| {
         let line = lines.next().unwrap_or_default();
-        assert!(line.contains(part), "{part} in {line:?} of\n{told}");
+        assert!(line.contains(part), "{part} in {line:?} of\n{reported}");
     };
     next("web: up 73% # ");
     next("web: up 0% # override=drain by=");
     // The second collector said it again, as the first thing that it said.
     next("web: up 0% # override=drain by=");
     next("web: up 73% # ");
-    assert_eq!(told.matches("the collector starts").count(), 2, "{told}");
-    assert!(!told.contains("api: "), "{told}");
+    assert_eq!(
+        reported.matches("the collector starts").count(),
+        2,
+        "{reported}"
+    );
+    assert!(!reported.contains("api: "), "{reported}");
     let (status, json) = read(&["history", "--json"]);
     assert_eq!(status, Some(0));
     assert!(
@@ -85,9 +89,9 @@ fn dry_run_prints_replies_and_writes_nothing() {
         .spawn()
         .unwrap();
     agentcheck_tests::processes::wait_until("the dry run to say both", || {
-        let said = log("dry.out");
-        said.contains("  web: up 0% # override=drain by=")
-            && said.contains("  api: up 25% # api_number=50")
+        let printed = log("dry.out");
+        printed.contains("  web: up 0% # override=drain by=")
+            && printed.contains("  api: up 25% # api_number=50")
     });
     assert_eq!(
         (

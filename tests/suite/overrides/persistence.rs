@@ -113,10 +113,10 @@ fn hostile_override_files_change_nothing() {
     // A name that is no service's is told, and no path.
     fs::write(file("nobody"), &drain).unwrap();
     scene.wait_for_log("there is an override for \"nobody\", which is no service");
-    let said = scene.succeeds(&["maint", "web"]);
+    let printed = scene.succeeds(&["maint", "web"]);
     assert!(
-        said.starts_with("web: replaces what could not be used: "),
-        "{said}"
+        printed.starts_with("web: replaces what could not be used: "),
+        "{printed}"
     );
     scene.wait_for_reply("web", "stopped 100% ");
 }
@@ -129,6 +129,6 @@ fn symlinked_flag_file_names_the_owner_of_the_link() {
     symlink("/etc/passwd", &new).unwrap();
     std::os::unix::fs::lchown(&new, Some(3_000_001), None).unwrap();
     fs::rename(new, scene.scratch.file("web-out")).unwrap();
-    let said = scene.wait_for_reply("web", "stopped 100% ").fresh;
-    assert!(said.contains("override=maint by=3000001 "), "{said}");
+    let printed = scene.wait_for_reply("web", "stopped 100% ").fresh;
+    assert!(printed.contains("override=maint by=3000001 "), "{printed}");
 }

@@ -1,7 +1,7 @@
 //! The model against the real `HAProxy`: every move from every state that moves lead to. A walk goes
 //! through them with many servers at once; which way it goes is decided by the model beforehand.
 
-use super::lockstep::Stage;
+use super::lockstep::Lockstep;
 use super::model::{Command, FAULTS, Move, Server};
 use agentcheck_tests::haproxy::Haproxy;
 use agentcheck_tests::state::reply;
@@ -184,7 +184,7 @@ pub(crate) fn every_transition(changes: Changes) {
     // As many of each kind as it has states.
     let share = tables[&false].len() * WIDTH / states.len();
     let checked: Vec<bool> = (0..WIDTH).map(|at| at >= share).collect();
-    let mut stage = Stage::start("recovery", &checked);
+    let mut stage = Lockstep::start("recovery", &checked);
 
     let walk = every_move(&tables, &stage.servers);
     for steps in &walk {
@@ -213,7 +213,7 @@ pub(crate) fn every_transition(changes: Changes) {
 }
 
 /// Brings each server to a state of its own out of `open`, as far as they suffice.
-fn to_states(tables: &BTreeMap<bool, Table>, stage: &mut Stage, open: &mut BTreeSet<&Server>) {
+fn to_states(tables: &BTreeMap<bool, Table>, stage: &mut Lockstep, open: &mut BTreeSet<&Server>) {
     let mut ways = Vec::new();
     for (at, server) in stage.servers.iter().enumerate() {
         let table = &tables[&server.checked];

@@ -65,10 +65,10 @@ impl Wanted {
     }
 
     /// The collector is started while `said` is being said.
-    pub(crate) fn start(&mut self, now: BootTime, said: Option<Reply>) {
+    pub(crate) fn start(&mut self, now: BootTime, printed: Option<Reply>) {
         self.started = Some(now);
         self.polled = None;
-        self.last = said.map(|said| (Say::Words(said), None));
+        self.last = printed.map(|printed| (Say::Words(printed), None));
     }
 
     pub(crate) fn poll(&mut self, now: BootTime, says: Option<Say>) {

@@ -21,7 +21,7 @@ pub(crate) enum Answer {
 
 /// What is known of one server.
 #[derive(Debug)]
-struct Wire {
+struct Peer {
     next: Option<Answer>,
     passes: bool,
     probes: u64,
@@ -31,24 +31,24 @@ struct Wire {
 /// All servers' agents behind one address, and all their applications behind another. A server's name is
 /// what `HAProxy` sends to its agent, and the path of its health check.
 #[derive(Debug)]
-pub(crate) struct Wires {
-    shared: Arc<Mutex<HashMap<String, Wire>>>,
+pub(crate) struct Peers {
+    shared: Arc<Mutex<HashMap<String, Peer>>>,
     _doors: [Listener; 2],
 }
 
-impl Wires {
+impl Peers {
     /// Listens for the agents of these servers and for their applications, which pass.
     pub(crate) fn open(names: &[String], agent: SocketAddr, application: SocketAddr) -> Self {
-        let wires = names.iter().map(|name| {
-            let wire = Wire {
+        let peers = names.iter().map(|name| {
+            let peer = Peer {
                 next: None,
                 passes: true,
                 probes: 0,
                 checks: 0,
             };
-            (name.clone(), wire)
+            (name.clone(), peer)
         });
-        let shared = Arc::new(Mutex::new(wires.collect::<HashMap<_, _>>()));
+        let shared = Arc::new(Mutex::new(peers.collect::<HashMap<_, _>>()));
         let (probed, checked) = (Arc::clone(&shared), Arc::clone(&shared));
         Self {
             shared,
@@ -61,22 +61,22 @@ impl Wires {
 
     /// The agent of `name` gives this answer to the next probe, and freezes after it.
     pub(crate) fn answer(&self, name: &str, answer: Answer) {
-        self.with(name, |wire| wire.next = Some(answer));
+        self.with(name, |peer| peer.next = Some(answer));
     }
 
     /// From now on the application of `name` passes health checks, or does not.
     pub(crate) fn pass(&self, name: &str, passes: bool) {
-        self.with(name, |wire| wire.passes = passes);
+        self.with(name, |peer| peer.passes = passes);
     }
 
     /// How many probes and how many health checks of `name` have begun.
     pub(crate) fn begun(&self, name: &str) -> (u64, u64) {
-        self.with(name, |wire| (wire.probes, wire.checks))
+        self.with(name, |peer| (peer.probes, peer.checks))
     }
 
-    fn with<T>(&self, name: &str, act: impl FnOnce(&mut Wire) -> T) -> T {
-        let mut wires = self.shared.lock().unwrap();
-        act(wires.get_mut(name).expect("a server has its wire"))
+    fn with<T>(&self, name: &str, act: impl FnOnce(&mut Peer) -> T) -> T {
+        let mut peers = self.shared.lock().unwrap();
+        act(peers.get_mut(name).expect("a server has its peer"))
     }
 }
 
@@ -98,17 +98,17 @@ fn line(stream: &mut TcpStream) -> Option<String> {
 }
 
 /// One exchange with an agent.
-fn probe(mut stream: TcpStream, wires: &Mutex<HashMap<String, Wire>>) {
+fn probe(mut stream: TcpStream, peers: &Mutex<HashMap<String, Peer>>) {
     let Some(name) = line(&mut stream) else {
         return;
     };
     let answer = {
-        let mut wires = wires.lock().unwrap();
-        let Some(wire) = wires.get_mut(&name) else {
+        let mut peers = peers.lock().unwrap();
+        let Some(peer) = peers.get_mut(&name) else {
             return;
         };
-        wire.probes += 1;
-        wire.next.take()
+        peer.probes += 1;
+        peer.next.take()
     };
     let bytes = match answer.unwrap_or(Answer::Fault(Fault::Freezes)) {
         Answer::Line(bytes) => [&bytes, &b"\n"[..]].concat(),
@@ -126,16 +126,16 @@ fn probe(mut stream: TcpStream, wires: &Mutex<HashMap<String, Wire>>) {
 }
 
 /// One health check: `GET /NAME`.
-fn check(mut stream: TcpStream, wires: &Mutex<HashMap<String, Wire>>) {
+fn check(mut stream: TcpStream, peers: &Mutex<HashMap<String, Peer>>) {
     let request = line(&mut stream).unwrap_or_default();
     let path = request.split(' ').nth(1).unwrap_or_default();
     let passes = {
-        let mut wires = wires.lock().unwrap();
-        let Some(wire) = wires.get_mut(path.trim_start_matches('/')) else {
+        let mut peers = peers.lock().unwrap();
+        let Some(peer) = peers.get_mut(path.trim_start_matches('/')) else {
             return;
         };
-        wire.checks += 1;
-        wire.passes
+        peer.checks += 1;
+        peer.passes
     };
     let status = if passes {
         "200 OK"

@@ -1,10 +1,10 @@
 //! Many servers of one real `HAProxy` beside as many of the model, moved in step: each gets a move of its
 //! own, and when `HAProxy` has surely acted on it, both are compared.
 
-use super::haproxy_peers::{Answer, Wires};
+use super::haproxy_peers::{Answer, Peers};
 use super::model::{Admin, Command, LIMIT, Move, Server, WEIGHT};
 use agentcheck_tests::address::Block;
-use agentcheck_tests::haproxy::{self, Backend, Haproxy, Seen};
+use agentcheck_tests::haproxy::{self, Backend, Haproxy, ServerState};
 use agentcheck_tests::processes::wait_for;
 use agentcheck_tests::scratch::Scratch;
 use std::collections::{BTreeSet, HashMap};
@@ -17,9 +17,9 @@ const INTERVAL: u32 = 200;
 const COMMANDS: usize = 40;
 
 /// The model and the real thing.
-pub(crate) struct Stage {
+pub(crate) struct Lockstep {
     scratch: Scratch,
-    wires: Wires,
+    peers: Peers,
     haproxy: Haproxy,
     _block: Block,
     /// The servers as the model has them.
@@ -35,14 +35,14 @@ pub(crate) struct Stage {
     pub(crate) moves: usize,
 }
 
-impl Stage {
+impl Lockstep {
     /// One server for each of `checked`, which says whether it has a health check.
     pub(crate) fn start(name: &str, checked: &[bool]) -> Self {
         let scratch = Scratch::new(name);
         let block = Block::claim();
         let (agent, application) = (block.agent(), block.address(8081));
         let names: Vec<String> = (0..checked.len()).map(|at| format!("s{at}")).collect();
-        let wires = Wires::open(&names, agent, application);
+        let peers = Peers::open(&names, agent, application);
         let backends: Vec<Backend> = names
             .iter()
             .zip(checked)
@@ -66,7 +66,7 @@ impl Stage {
         let haproxy = Haproxy::start(&scratch, &backends);
         let mut stage = Self {
             scratch,
-            wires,
+            peers,
             haproxy,
             _block: block,
             servers: checked
@@ -96,10 +96,10 @@ impl Stage {
                 Move::Says(_) | Move::Loses(_) if !self.servers[*at].asked => {}
                 Move::Says(reply) => {
                     let line = reply.to_string().into_bytes();
-                    self.wires.answer(name, Answer::Line(line));
+                    self.peers.answer(name, Answer::Line(line));
                 }
-                Move::Loses(fault) => self.wires.answer(name, Answer::Fault(*fault)),
-                Move::Passes(passes) => self.wires.pass(name, *passes),
+                Move::Loses(fault) => self.peers.answer(name, Answer::Fault(*fault)),
+                Move::Passes(passes) => self.peers.pass(name, *passes),
                 Move::Tells(Command::DisableAgent) if self.servers[*at].asked => disabled.push(*at),
                 Move::Tells(command) => commands.push(command.line(name)),
                 Move::Reload { .. } => unreachable!("a reload is for all servers"),
@@ -109,7 +109,7 @@ impl Stage {
         self.disable_agents(disabled);
         for commands in commands.chunks(COMMANDS) {
             // It refuses what the model takes for nothing: the agent's health where it is disabled.
-            let _ = self.haproxy.ask(&commands.join("; "));
+            let _ = self.haproxy.query(&commands.join("; "));
         }
         self.rest();
         self.compare();
@@ -121,7 +121,7 @@ impl Stage {
         let mut begun: Vec<_> = self
             .names
             .iter()
-            .map(|name| self.wires.begun(name).0)
+            .map(|name| self.peers.begun(name).0)
             .collect();
         let mut over = vec![false; self.names.len()];
         wait_for(
@@ -129,12 +129,12 @@ impl Stage {
             || {
                 servers.retain(|at| {
                     let name = &self.names[*at];
-                    let probes = self.wires.begun(name).0;
+                    let probes = self.peers.begun(name).0;
                     if probes != begun[*at] {
                         begun[*at] = probes;
                         over[*at] = true;
                     } else if over[*at] {
-                        self.haproxy.tell(&Command::DisableAgent.line(name));
+                        self.haproxy.run(&Command::DisableAgent.line(name));
                         return false;
                     }
                     true
@@ -167,7 +167,7 @@ impl Stage {
         self.earlier[at].1 = Some(*step);
         self.servers[at] = self.servers[at].clone().after(step);
         self.moves += 1;
-        let _ = write!(self.stories[at], "{}; ", shown(step));
+        let _ = write!(self.stories[at], "{}; ", describe(step));
     }
 
     /// Waits until a whole exchange has begun and ended since, of every agent and every health check that
@@ -176,19 +176,20 @@ impl Stage {
         let begun: Vec<_> = self
             .names
             .iter()
-            .map(|name| self.wires.begun(name))
+            .map(|name| self.peers.begun(name))
             .collect();
         let waiting = |at: usize| {
             let (server, name) = (&self.servers[at], &self.names[at]);
-            let (probes, checks) = self.wires.begun(name);
+            let (probes, checks) = self.peers.begun(name);
             let is_checked = server.checked && server.admin != Admin::Maint;
             (server.asked && probes < begun[at].0 + 2) || (is_checked && checks < begun[at].1 + 2)
         };
         let mut left: Vec<usize> = (0..self.names.len()).collect();
         wait_for("two exchanges of every agent and every check", || {
             left.retain(|at| waiting(*at));
-            let told = |at: &usize| format!("{:?} after {}", self.servers[*at], self.stories[*at]);
-            left.first().map_or(Ok(()), |at| Err(told(at)))
+            let reported =
+                |at: &usize| format!("{:?} after {}", self.servers[*at], self.stories[*at]);
+            left.first().map_or(Ok(()), |at| Err(reported(at)))
         });
     }
 
@@ -197,7 +198,7 @@ impl Stage {
     fn compare(&mut self) {
         let mut were_late = BTreeSet::new();
         loop {
-            let seen: HashMap<String, Seen> = self
+            let seen: HashMap<String, ServerState> = self
                 .haproxy
                 .servers()
                 .into_iter()
@@ -294,7 +295,7 @@ impl Looks {
         }
     }
 
-    fn seen(seen: &Seen) -> Self {
+    fn seen(seen: &ServerState) -> Self {
         Self {
             running: seen.operational == 2,
             administrative: seen.administrative,
@@ -304,7 +305,7 @@ impl Looks {
     }
 }
 
-fn shown(step: &Move) -> String {
+fn describe(step: &Move) -> String {
     match step {
         Move::Says(reply) => format!("{reply}"),
         Move::Tells(command) => command.line("SERVER"),

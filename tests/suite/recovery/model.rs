@@ -157,7 +157,7 @@ impl Server {
     #[must_use]
     pub(crate) fn after(mut self, step: &Move) -> Self {
         match step {
-            Move::Says(reply) if self.asked => self.hear(reply),
+            Move::Says(reply) if self.asked => self.apply_reply(reply),
             Move::Says(_) | Move::Loses(_) => {}
             Move::Passes(passes) => self.passes = *passes,
             Move::Tells(command) => self.obey(*command),
@@ -168,7 +168,7 @@ impl Server {
     }
 
     /// Applied in this order, whatever the order of the words: administrative state, weight, limit, health.
-    fn hear(&mut self, reply: &Reply) {
+    fn apply_reply(&mut self, reply: &Reply) {
         match reply.administrative {
             Some(Administrative::Ready) => self.set(Admin::Ready),
             Some(Administrative::Drain) => self.set(Admin::Drain),

@@ -47,7 +47,7 @@ const AWAKE: Duration = Duration::from_secs(30);
 /// What other agents leave behind.
 const OTHERS: [&str; 6] = ["drain", "maint", "down", "0%", "maint down", "up drain 30%"];
 
-fn says(owner: bool) -> BoxedStrategy<Say> {
+fn reply_keys(owner: bool) -> BoxedStrategy<Say> {
     prop_oneof![
         5 => (0..=100u16).prop_map(Say::Weight),
         5 => select(BY_RULE.to_vec()),
@@ -133,7 +133,7 @@ fn commands() -> BoxedStrategy<Command> {
 pub(crate) fn events(owner: bool) -> BoxedStrategy<Event> {
     let balancer = |step: Move| Event::Balancer(step);
     prop_oneof![
-        20 => says(owner).prop_map(|say| Event::Polled(Some(say))),
+        20 => reply_keys(owner).prop_map(|say| Event::Polled(Some(say))),
         5 => Just(Event::Polled(None)),
         3 => Just(Event::Crashes),
         2 => Just(Event::Stops),
@@ -221,7 +221,7 @@ impl World {
             }
             Event::Starts if !self.host.lives() => {
                 self.published = false;
-                self.wanted.start(self.host.now, self.host.said());
+                self.wanted.start(self.host.now, self.host.current_reply());
                 self.host.start()
             }
             // A collector that lives does the same every few seconds.
@@ -270,31 +270,31 @@ impl World {
 
     /// The agent is asked; where it is heard, the server is from then on where it should be.
     fn probed(&mut self) -> Result<Move, String> {
-        let said = self.host.said();
+        let printed = self.host.current_reply();
         let expected = self.wanted.expected(self.host.now);
-        let step = said.map_or(Move::Loses(Fault::Freezes), |said| {
-            Move::Says((self.on_the_way)(said))
+        let step = printed.map_or(Move::Loses(Fault::Freezes), |printed| {
+            Move::Says((self.on_the_way)(printed))
         });
         let before = self.server.clone();
         self.moved(step);
         if !before.asked {
             return Ok(step);
         }
-        let differences = match (expected, said) {
+        let differences = match (expected, printed) {
             (Expected::Nothing, None) => Vec::new(),
             (Expected::Nothing, Some(_)) => vec!["nothing was to be said".to_owned()],
             (_, None) => vec!["something was to be said".to_owned()],
             (Expected::Said(verdict), _) => self.keys.differences(verdict, &before, &self.server),
-            (Expected::Released(from, done), Some(said)) => {
-                self.released_differences(from, done, &said, &before)
+            (Expected::Released(from, done), Some(printed)) => {
+                self.released_differences(from, done, &printed, &before)
             }
         };
         if differences.is_empty() {
             return Ok(step);
         }
-        let heard = said.map_or("nothing".to_owned(), |said| said.to_string());
+        let received = printed.map_or("nothing".to_owned(), |printed| printed.to_string());
         Err(format!(
-            "{expected:?} was to be said, {heard:?} was: {}\n  before {before:?}\n  after  {:?}",
+            "{expected:?} was to be said, {received:?} was: {}\n  before {before:?}\n  after  {:?}",
             differences.join("; "),
             self.server
         ))
@@ -305,10 +305,10 @@ impl World {
         &mut self,
         from: u16,
         done: bool,
-        said: &Reply,
+        printed: &Reply,
         before: &Server,
     ) -> Vec<String> {
-        let percent = said.percent.map_or(0, Percent::get);
+        let percent = printed.percent.map_or(0, Percent::get);
         let least = from.max(self.released);
         self.released = percent;
         let verdict = (Say::Weight(percent), self.keys.normal());

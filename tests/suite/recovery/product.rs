@@ -74,7 +74,9 @@ impl Host {
 
     /// The collector is started, and goes on where the files end.
     pub(crate) fn start(&mut self) -> Vec<Published> {
-        let last = self.said().map(|said| said.described(Description::NONE));
+        let last = self
+            .current_reply()
+            .map(|printed| printed.described(Description::NONE));
         let (memory, rules) = &self.status;
         self.collector = Some(Collector {
             observed: Observed::new(&self.config, self.now),
@@ -125,7 +127,7 @@ impl Host {
     }
 
     /// What the responder prints now; none where it has no state file to go by.
-    pub(crate) fn said(&self) -> Option<Reply> {
+    pub(crate) fn current_reply(&self) -> Option<Reply> {
         let name = &self.config.services[0].name;
         let file = self.file.as_ref()?;
         let picked = Schedule::pick_from(file, name, &self.boot, self.now);

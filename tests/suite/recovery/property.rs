@@ -12,7 +12,7 @@ const POLICIES: usize = 60;
 
 /// Tells random stories; how many of what was in them, or one that went wrong, after up to
 /// `cut_down` attempts to make it shorter.
-pub(crate) fn tell(
+pub(crate) fn run_stories(
     seed: u64,
     stories_to_tell: u32,
     cut_down: u32,
@@ -21,7 +21,7 @@ pub(crate) fn tell(
     let (events_told, moves) = (Cell::new(0), Cell::new(0));
     let mut runner = runner(seed, stories_to_tell, cut_down);
     let policies = policies(&mut runner, POLICIES);
-    let told = runner.run(&stories(policies), |(policy, checked, events, last)| {
+    let reported = runner.run(&stories(policies), |(policy, checked, events, last)| {
         let mut world = World::new(&policy, checked, on_the_way);
         for event in &events {
             let step = world.after(*event).map_err(TestCaseError::fail)?;
@@ -32,7 +32,7 @@ pub(crate) fn tell(
         moves.set(moves.get() + settled.len());
         Ok(())
     });
-    match told {
+    match reported {
         Ok(()) => Ok(format!(
             "{stories_to_tell} random stories with {} events, {} of them on the balancer",
             events_told.get(),

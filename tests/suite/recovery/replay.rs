@@ -1,7 +1,7 @@
 //! A sample of the random stories on the real `HAProxy`: many hosts at once, each with a server of its own
 //! and with what its product says.
 
-use super::lockstep::Stage;
+use super::lockstep::Lockstep;
 use super::moves::{Event, World, events, policies, random, runner};
 use super::policy::{Policy, Say};
 use agentcheck_common::Reply;
@@ -53,7 +53,7 @@ fn one_round(seed: u64) -> usize {
             Played { policy, world }
         })
         .collect();
-    let mut stage = Stage::start("replay", &checked);
+    let mut stage = Lockstep::start("replay", &checked);
     for step in 1..=STEPS {
         let mut steps = Vec::new();
         for (at, played) in played.iter_mut().enumerate() {
@@ -87,7 +87,7 @@ fn one_round(seed: u64) -> usize {
 }
 
 /// All verdicts stand and all probes arrive: every server is where its verdict wants it.
-fn settle(runner: &mut TestRunner, played: &mut [Played], stage: &mut Stage) {
+fn settle(runner: &mut TestRunner, played: &mut [Played], stage: &mut Lockstep) {
     let lasts = (0..=100u16).prop_map(Say::Weight).boxed();
     let rules = proptest::sample::select(super::policy::BY_RULE.to_vec()).boxed();
     let moves: Vec<Vec<_>> = played

@@ -40,10 +40,10 @@ fn reload_keeps_rule_state_and_average() {
         remembering("smoothed"),
         remembering("held")
     );
-    let said = scene.reload(&text);
+    let printed = scene.reload(&text);
     assert!(
-        said.contains("2 sources, 3 services; added both\n"),
-        "{said}"
+        printed.contains("2 sources, 3 services; added both\n"),
+        "{printed}"
     );
     let after = now();
     let held = scene.wait_for_plan("held", |plan| plan.from > after);
@@ -83,8 +83,8 @@ fn changed_source_is_polled_and_the_old_one_no_longer() {
         let text = std::fs::read_to_string(scene.scratch.file(count)).unwrap_or_default();
         text.lines().count()
     };
-    let said = scene.reload(&asks("first", "100ms"));
-    assert!(said.contains("changed web\n"), "{said}");
+    let printed = scene.reload(&asks("first", "100ms"));
+    assert!(printed.contains("changed web\n"), "{printed}");
     wait_until("the new source", || polls("first") > 3);
     scene.reload(&asks("second", "100ms"));
     wait_until("the next one", || polls("second") > 3);

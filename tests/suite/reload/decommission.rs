@@ -43,14 +43,14 @@ fn decommission_writes_release_replies() {
     });
 
     // While there is a collector, its word is the last one.
-    let said = stderr(output(&mut scene.command(&["retire"])));
-    assert!(said.contains(": stop it first, "), "{said}");
+    let printed = stderr(output(&mut scene.command(&["retire"])));
+    assert!(printed.contains(": stop it first, "), "{printed}");
 
     scene.kill();
     let haproxy = scene.haproxy();
-    let said = run(&mut scene.command(&["retire", "--wait", "--agent-inter", "1s"]));
+    let printed = run(&mut scene.command(&["retire", "--wait", "--agent-inter", "1s"]));
     assert_eq!(
-        said,
+        printed,
         "api: up 100% maxconn:200 # agentcheck is being removed\n\
          web: up ready 100% # agentcheck is being removed\n\
          all balancers that ask every 1s have it\n"
@@ -65,8 +65,8 @@ fn decommission_writes_release_replies() {
     }
 
     // Without an account nobody knows what is normal, and what is no state file stays what it is.
-    scene.states.says("web", "up drain 10%");
-    scene.states.says("api", "up 10% maxconn:3 # b=90");
+    scene.states.set_reply("web", "up drain 10%");
+    scene.states.set_reply("api", "up 10% maxconn:3 # b=90");
     std::fs::remove_file(scene.states.path().join("status.json")).unwrap();
     let bad = scene.states.file("bad");
     std::fs::write(&bad, "up 5%\n").unwrap();

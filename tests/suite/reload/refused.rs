@@ -12,7 +12,7 @@ fn refused_configuration_changes_nothing_and_is_reported() {
     let right = std::fs::read_to_string(&scene.configuration).unwrap();
     scene.wait_for_reply("web", "up 80% ");
     let wrong = format!("{right}wieght = 3\n[service.api]\nweight = \"b.value\"\n");
-    let said = scene.refused_reload(&wrong);
+    let printed = scene.refused_reload(&wrong);
     for part in [
         "agentcheck.toml:7:1: error: ",
         "agentcheck.toml:9:11: error: ",
@@ -20,7 +20,7 @@ fn refused_configuration_changes_nothing_and_is_reported() {
         "^",
         "agentcheck: not reloaded, the configuration of before is in force\n",
     ] {
-        assert!(said.contains(part), "{part}: {said}");
+        assert!(printed.contains(part), "{part}: {printed}");
     }
 
     // It goes on as before.
@@ -29,11 +29,11 @@ fn refused_configuration_changes_nothing_and_is_reported() {
     assert!(!scene.states.file("api").exists());
 
     let log = scene.wait_for_log("agentcheck.toml:9:11: error: ");
-    let told = "not reloaded, the configuration of before is in force: ";
-    assert_eq!(log.matches(told).count(), 1, "{log}");
+    let reported = "not reloaded, the configuration of before is in force: ";
+    assert_eq!(log.matches(reported).count(), 1, "{log}");
     let mut status = scene.command(&["status"]);
-    let told = "a changed configuration was refused ";
-    assert!(run(&mut status).contains(told));
+    let reported = "a changed configuration was refused ";
+    assert!(run(&mut status).contains(reported));
     let check = output(&mut scene.command(&["status", "--check"]));
     let line = String::from_utf8(check.stdout).unwrap();
     assert_eq!(check.status.code(), Some(1), "{line}");
@@ -47,12 +47,12 @@ fn refused_configuration_changes_nothing_and_is_reported() {
     assert!(why.contains("agentcheck.toml:7:1: error: "), "{why}");
 
     // Until it is right.
-    let said = scene.reload(&right);
+    let printed = scene.reload(&right);
     assert_eq!(
-        said,
+        printed,
         "reloaded: 1 source, 1 service; no service has changed\n"
     );
-    assert!(!run(&mut scene.command(&["status"])).contains(told));
+    assert!(!run(&mut scene.command(&["status"])).contains(reported));
     let check = output(&mut scene.command(&["status", "--check"]));
     assert_eq!(check.status.code(), Some(0));
 }
@@ -65,10 +65,10 @@ fn collector_continues_when_its_configuration_is_missing() {
     let right = std::fs::read_to_string(&scene.configuration).unwrap();
     scene.wait_for_reply("web", "up 80% ");
     std::fs::remove_file(&scene.configuration).unwrap();
-    let said = stderr(output(&mut scene.command(&["reload"])));
+    let printed = stderr(output(&mut scene.command(&["reload"])));
     assert!(
-        said.contains("agentcheck.toml: error: cannot be read: "),
-        "{said}"
+        printed.contains("agentcheck.toml: error: cannot be read: "),
+        "{printed}"
     );
     scene.wait_for_new_reply("web", "");
     scene.reload(&right);
@@ -77,9 +77,9 @@ fn collector_continues_when_its_configuration_is_missing() {
 #[test]
 fn reload_without_collector_fails() {
     let scene = Scene::new("nobody");
-    let said = stderr(output(&mut scene.command(&["reload"])));
+    let printed = stderr(output(&mut scene.command(&["reload"])));
     assert!(
-        said.starts_with("agentcheck: no collector is at work in "),
-        "{said}"
+        printed.starts_with("agentcheck: no collector is at work in "),
+        "{printed}"
     );
 }

@@ -18,9 +18,9 @@ fn owned(name: &str) -> String {
 
 /// Whether a state file is the last word of a service, for a minute.
 fn is_last_word(plan: &Plan) -> bool {
-    let said = "up ready 100% # removed from the configuration";
+    let printed = "up ready 100% # removed from the configuration";
     let span = plan.until.since(plan.from);
-    plan.fresh == said && plan.then == said && span == Duration::from_secs(60)
+    plan.fresh == printed && plan.then == printed && span == Duration::from_secs(60)
 }
 
 #[test]
@@ -33,8 +33,8 @@ fn removed_service_releases_its_drain_and_its_state_file() {
     scene.wait_for_reply("web", "up 80% ");
     scene.put("a", "95");
     scene.wait_for_reply("old", "up drain 100% ");
-    let said = scene.reload(&without);
-    assert!(said.contains("; removed old\n"), "{said}");
+    let printed = scene.reload(&without);
+    assert!(printed.contains("; removed old\n"), "{printed}");
     let last = scene.wait_for_reply("old", "up ready ");
     assert!(is_last_word(&last), "{last:?}");
 

@@ -32,7 +32,7 @@ impl Browser {
         }
     }
 
-    fn look(&self, file: &Path, arguments: &[String]) -> String {
+    fn run(&self, file: &Path, arguments: &[String]) -> String {
         let mut command = Command::new("timeout");
         command
             .args(["--kill-after=5", LIMIT])
@@ -50,13 +50,13 @@ impl Browser {
 
     /// The document as the browser has it after parsing.
     pub(crate) fn dom(&self, file: &Path) -> String {
-        self.look(file, &["--dump-dom".to_owned()])
+        self.run(file, &["--dump-dom".to_owned()])
     }
 
     /// What there is to be seen in a window of this size.
     pub(crate) fn shot(&self, file: &Path, scheme: Scheme, size: (u32, u32)) -> Shot {
         let _ = std::fs::remove_file(&self.shot);
-        self.look(
+        self.run(
             file,
             &[
                 format!("--blink-settings=preferredColorScheme={}", scheme as u8),

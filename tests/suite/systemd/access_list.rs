@@ -4,7 +4,7 @@
 use super::{Host, LOOP_SOCKET, PROBE_SOCKET, Tree};
 use agentcheck_tests::binaries;
 use agentcheck_tests::processes::{Running, run, wait_for};
-use agentcheck_tests::raw_probe::{Received, listen};
+use agentcheck_tests::raw_probe::{Received, receive};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 use std::io::Write as _;
@@ -36,7 +36,7 @@ fn ask(from: &str, to: &str) -> Option<Received> {
     connect(&socket, &to).ok()?;
     let mut stream = TcpStream::from(socket);
     let _ = stream.write_all(b"web\n");
-    Some(listen(&mut stream))
+    Some(receive(&mut stream))
 }
 
 /// A host of its own, with all these addresses.
@@ -46,7 +46,7 @@ fn host(test: &str) -> Host {
         let ip = &mut host.systemd.in_its_network("ip", "iproute2");
         run(ip.args(["address", "add", address, "dev", "lo"]));
     }
-    host.states.says("web", WEB);
+    host.states.set_reply("web", WEB);
     host
 }
 
@@ -142,13 +142,13 @@ fn xinetd_accepts_loopback_only() {
             .args([Path::new("-filelog"), &host.scratch.file("messages.log")])
             .args([Path::new("-pidfile"), &host.scratch.file("xinetd.pid")]),
     );
-    let heard = wait_for("xinetd to listen", || {
+    let received = wait_for("xinetd to listen", || {
         assert!(xinetd.is_running(), "xinetd ended: {}", xinetd.log());
         host.hears("127.0.0.1", "127.0.0.1:3333")
             .ok_or("it does not")
     });
-    assert_eq!(heard, Received::line(WEB));
-    let heard = host.hears(STRANGER, "127.0.0.1:3333").unwrap();
-    assert_eq!(heard.text(), "");
+    assert_eq!(received, Received::line(WEB));
+    let received = host.hears(STRANGER, "127.0.0.1:3333").unwrap();
+    assert_eq!(received.text(), "");
     host.lets_in("127.0.0.1", "127.0.0.1:3333");
 }

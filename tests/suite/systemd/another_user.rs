@@ -28,7 +28,7 @@ fn collector_reads_a_file_that_another_users_unit_writes() {
     host.systemd
         .run(&["systemctl", "enable", "--now", "orders-depth.timer"]);
     host.start(&[COLLECTOR]);
-    host.says("orders", "up 100% ");
+    host.wait_for_reply("orders", "up 100% ");
     let refused = host.systemd.output(&[
         "setpriv",
         "--reuid=agentcheck",
@@ -41,7 +41,7 @@ fn collector_reads_a_file_that_another_users_unit_writes() {
         let touch =
             format!("cd /var/spool/orders; for i in $(seq {more}); do mktemp -q -p .; done");
         host.systemd.run(&["sh", "-euc", &touch]);
-        host.says("orders", line);
+        host.wait_for_reply("orders", line);
     }
     let wrote = host
         .systemd
@@ -53,10 +53,10 @@ fn collector_reads_a_file_that_another_users_unit_writes() {
         .run(&["mv", "/var/spool/orders", "/var/spool/moved"]);
     host.systemd
         .wait_for_property("orders-depth.service", "Result", "exit-code");
-    host.says("orders", "up 1% # rule=old");
+    host.wait_for_reply("orders", "up 1% # rule=old");
     host.systemd
         .run(&["mv", "/var/spool/moved", "/var/spool/orders"]);
-    host.says("orders", "up 50% ");
+    host.wait_for_reply("orders", "up 50% ");
 }
 
 /// The latest poll of a source, as the account has it.
@@ -102,10 +102,10 @@ weight = "hangs.value"
     let host = tree.boot();
     host.systemd.run(&["sh", "-euc", SPOOL]);
     host.start(&[COLLECTOR]);
-    host.says("orders", "up 100% ");
+    host.wait_for_reply("orders", "up 100% ");
     host.systemd
         .run(&["touch", "/var/spool/orders/one", "/var/spool/orders/two"]);
-    host.says("orders", "up 98% ");
+    host.wait_for_reply("orders", "up 98% ");
 
     // One that hangs is ended, though it is another user's, or the next could not begin.
     let sent = || {

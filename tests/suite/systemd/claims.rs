@@ -124,19 +124,22 @@ fn systemd_analyze_verify_accepts_units_and_drop_ins() {
     assert_eq!(verify(&root), "");
     for drop_in in drop_ins(&root) {
         enable(&root, &drop_in);
-        let said = verify(&root);
+        let printed = verify(&root);
         if drop_in == POLL_LIMIT && version() < 255 {
             // As the drop-in says of itself.
             let unknown = |line: &str| line.contains("Unknown key 'PollLimitIntervalSec'");
-            assert!(!said.is_empty() && said.lines().all(unknown), "{said}");
+            assert!(
+                !printed.is_empty() && printed.lines().all(unknown),
+                "{printed}"
+            );
         } else {
-            assert_eq!(said, "", "{drop_in}");
+            assert_eq!(printed, "", "{drop_in}");
         }
         fs::remove_file(root.join(super::OPERATOR).join(&drop_in)).unwrap();
     }
 
     // And it would have said something.
     fs::remove_file(root.join("usr/bin/agentcheck-responder")).unwrap();
-    let said = verify(&root);
-    assert!(said.contains("agentcheck-responder"), "{said:?}");
+    let printed = verify(&root);
+    assert!(printed.contains("agentcheck-responder"), "{printed:?}");
 }

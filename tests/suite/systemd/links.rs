@@ -15,7 +15,7 @@ fn root_follows_no_link_of_the_collectors_user() {
     );
     let host = tree.boot();
     host.start(&[COLLECTOR]);
-    host.says("web", "up ");
+    host.wait_for_reply("web", "up ");
     let look = || {
         host.systemd
             .run(&["stat", "-c", "%n %U %G %a", "/etc/agentcheck", "/var/lib"])
@@ -34,9 +34,9 @@ fn root_follows_no_link_of_the_collectors_user() {
     // Before its sandbox is built, root makes the directories.
     host.systemd.run(&["systemctl", "restart", COLLECTOR]);
     host.goes_on_writing("web");
-    let said = host.systemd.output(&["agentcheck", "drain", "web"]);
-    let error = String::from_utf8_lossy(&said.stderr).into_owned();
-    assert_eq!(said.status.code(), Some(1), "{error}");
+    let printed = host.systemd.output(&["agentcheck", "drain", "web"]);
+    let error = String::from_utf8_lossy(&printed.stderr).into_owned();
+    assert_eq!(printed.status.code(), Some(1), "{error}");
     assert!(
         error.contains("/var/lib/agentcheck/overrides cannot be written to: Not a directory"),
         "{error}"

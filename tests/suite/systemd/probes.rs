@@ -13,7 +13,7 @@ fn host(tree: Tree, address: SocketAddr) -> Host {
     let listen = format!("[Socket]\nListenStream=\nListenStream={address}\n");
     tree.drop_in(PROBE_SOCKET, &listen);
     let host = tree.boot();
-    host.states.says("web", WEB);
+    host.states.set_reply("web", WEB);
     host.start(&[PROBE_SOCKET]);
     wait_until(PROBE_SOCKET, || is_listening(address));
     host
@@ -42,8 +42,8 @@ fn poll_limit_drop_in_raises_the_limit() {
     tree.enable("agentcheck-inetd.socket.d/poll-limit.conf");
     let host = host(tree, address);
     for count in 0..200 {
-        let heard = probe(address, b"web\n").unwrap();
-        assert_eq!(heard, Received::line(WEB), "after {count}");
+        let received = probe(address, b"web\n").unwrap();
+        assert_eq!(received, Received::line(WEB), "after {count}");
     }
     let interval = host.property(PROBE_SOCKET, "PollLimitIntervalUSec");
     let journal = host.systemd.run(&["journalctl", "--no-pager", "-o", "cat"]);

@@ -16,7 +16,7 @@ fn systemctl_reload_fails_where_the_configuration_is_refused() {
     tree.configuration(&configuration("73.0"));
     let host = tree.boot();
     host.start(&[COLLECTOR]);
-    host.says("web", "up 73%");
+    host.wait_for_reply("web", "up 73%");
     let process = host.property(COLLECTOR, "MainPID");
     let file = host.systemd.path("/etc/agentcheck/agentcheck.toml");
 
@@ -40,7 +40,7 @@ fn systemctl_reload_fails_where_the_configuration_is_refused() {
         host.property(COLLECTOR, "ActiveState") == "active"
     });
     host.goes_on_writing("web");
-    host.says("web", "up 41%");
+    host.wait_for_reply("web", "up 41%");
     let refused = "agentcheck: not reloaded, the configuration of before is in force";
     host.systemd.wait_for_journal(COLLECTOR, refused);
 
@@ -53,7 +53,7 @@ fn systemctl_reload_fails_where_the_configuration_is_refused() {
         "--kill-whom=main",
         COLLECTOR,
     ]);
-    host.says("web", "up 12%");
+    host.wait_for_reply("web", "up 12%");
     wait_until("systemd to show that it is well", || {
         host.property(COLLECTOR, "StatusText")
             .starts_with("1 service, ")

@@ -93,8 +93,8 @@ weight = "hung.json['msg-per-second'] + asleep.value + fifo.value"
         }
         assert_eq!(self.host.property(COLLECTOR, "NRestarts"), "1");
         self.host.goes_on_writing("live");
-        self.live.reports(700, "ok");
-        self.host.says("live", "up 90% ");
+        self.live.set_load(700, "ok");
+        self.host.wait_for_reply("live", "up 90% ");
     }
 }
 
@@ -104,10 +104,10 @@ fn hung_source_triggers_no_watchdog_restart() {
     let Watched {
         host, live, hung, ..
     } = &watched;
-    hung.hangs();
+    hung.hang();
     host.start(&[COLLECTOR]);
     wait_until("the source that hangs to be asked", || hung.requests() == 1);
-    host.says("live", "up 73% ");
+    host.wait_for_reply("live", "up 73% ");
     let (process, begun) = (watched.process(), watched.fed());
     for (messages, line) in [(700, "up 90% "), (3500, "up 50% "), (0, "up 100% ")] {
         let enough = watched.fed() + PERIOD * 1_000_000;
@@ -115,8 +115,8 @@ fn hung_source_triggers_no_watchdog_restart() {
             let fed = watched.fed();
             (fed > enough).then_some(()).ok_or(fed)
         });
-        live.reports(messages, "ok");
-        host.says("live", line);
+        live.set_load(messages, "ok");
+        host.wait_for_reply("live", line);
     }
     println!("fed for {} ms", (watched.fed() - begun) / 1_000);
     assert_eq!(watched.process(), process);
@@ -130,7 +130,7 @@ fn watchdog_restarts_a_stuck_loop() {
     let watched = Watched::start("stuck");
     let Watched { host, live, .. } = &watched;
     host.start(&[COLLECTOR]);
-    host.says("live", "up 73% ");
+    host.wait_for_reply("live", "up 73% ");
     let first = watched.process();
     // The loop is the process's first thread: each of its system calls from now on takes an hour.
     let thread = host.systemd.outside(&first).to_string();
@@ -169,7 +169,7 @@ fn slow_disk_triggers_no_watchdog_restart() {
     let host = tree.boot();
     host.start(&[COLLECTOR]);
     let (first, last) = (&names[0], &names[names.len() - 1]);
-    host.says(last, "up 80% ");
+    host.wait_for_reply(last, "up 80% ");
     let process = host.property(COLLECTOR, "MainPID");
     let strace = Running::start(
         &host.scratch,
@@ -196,7 +196,7 @@ fn slow_disk_triggers_no_watchdog_restart() {
 fn watchdog_restarts_a_stopped_collector() {
     let watched = Watched::start("stopped");
     watched.host.start(&[COLLECTOR]);
-    watched.host.says("live", "up 73% ");
+    watched.host.wait_for_reply("live", "up 73% ");
     let first = watched.process();
     watched
         .host

@@ -8,7 +8,7 @@ mod loadbalancer;
 mod scripts;
 mod staleness;
 
-use super::{Player, events, told};
+use super::{Player, events, play_case};
 use crate::golden;
 use agentcheck::config::{self, Config};
 use agentcheck_common::{Operational, Reply};
@@ -52,7 +52,7 @@ fn recorded_readings_give_the_expected_replies() {
         |case| {
             let readme = case.join("README.md");
             assert!(readme.is_file(), "{readme:?} says how to move over");
-            told(case)
+            play_case(case)
         },
     );
 }
@@ -109,17 +109,17 @@ fn theirs(line: &str) -> Place {
 }
 
 /// What `service` says after these events, each `SOURCE READING`, at one moment and with nothing before.
-fn said(config: &Config, service: &str, readings: &[String]) -> Reply {
+fn reply_after(config: &Config, service: &str, readings: &[String]) -> Reply {
     let mut player = Player::new(config);
     let mut last = None;
     // What the service does not use is not polled.
     for reading in readings {
-        last = said_last(player.play(&format!("1 {reading}")), service);
+        last = last_reply(player.play(&format!("1 {reading}")), service);
     }
     last.unwrap_or_else(|| panic!("{service}: nothing to say after {readings:?}"))
 }
 
-fn said_last(
+fn last_reply(
     outcomes: Vec<(&agentcheck::config::Service, agentcheck::evaluate::Outcome)>,
     service: &str,
 ) -> Option<Reply> {
@@ -134,7 +134,7 @@ fn said_last(
 struct Recorded {
     event: String,
     latest: BTreeMap<String, String>,
-    said: Reply,
+    printed: Reply,
 }
 
 /// The recorded readings of a case, from where `service` has something to say.
@@ -144,16 +144,16 @@ fn recorded(case: &str, service: &str) -> Vec<Recorded> {
     let mut latest = BTreeMap::new();
     let mut all = Vec::new();
     for event in events(&read(case, "events")) {
-        let said = said_last(player.play(event), service);
+        let printed = last_reply(player.play(event), service);
         let mut words = event.splitn(3, ' ').skip(1);
         if let (Some(source), Some(reading)) = (words.next(), words.next()) {
             latest.insert(source.to_owned(), reading.to_owned());
         }
-        if let Some(said) = said {
+        if let Some(printed) = printed {
             all.push(Recorded {
                 event: event.to_owned(),
                 latest: latest.clone(),
-                said,
+                printed,
             });
         }
     }

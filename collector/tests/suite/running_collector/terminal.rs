@@ -1,6 +1,6 @@
 //! What is seen on a terminal: colours, the status that is looked at again and again, help.
 
-use super::{AGENTCHECK, command, run, said, started};
+use super::{AGENTCHECK, command, run, started, text_of};
 use agentcheck_tests::processes::program;
 use agentcheck_tests::scene::Scene;
 use std::io::{BufRead as _, BufReader};
@@ -22,22 +22,22 @@ fn on_a_terminal(scene: &Scene, arguments: &str) -> Command {
 #[test]
 fn colours_appear_on_terminals_only() {
     let scene = started("seeing-tty", "fresh_for = \"10m\"");
-    let text = said(&on_a_terminal(&scene, "").output().unwrap());
+    let text = text_of(&on_a_terminal(&scene, "").output().unwrap());
     assert!(text.contains("\x1b[32mup 73%\x1b[0m"), "{text:?}");
     for arguments in ["--color never", "--json"] {
-        let text = said(&on_a_terminal(&scene, arguments).output().unwrap());
+        let text = text_of(&on_a_terminal(&scene, arguments).output().unwrap());
         assert!(
             text.contains("up 73%") && !text.contains('\x1b'),
             "{text:?}"
         );
     }
     let mut quiet = on_a_terminal(&scene, "");
-    let text = said(&quiet.env("NO_COLOR", "1").output().unwrap());
+    let text = text_of(&quiet.env("NO_COLOR", "1").output().unwrap());
     assert!(
         text.contains("up 73%") && !text.contains('\x1b'),
         "{text:?}"
     );
-    let text = said(&run(&scene, &["status", "--color", "always"]));
+    let text = text_of(&run(&scene, &["status", "--color", "always"]));
     assert!(text.contains("\x1b[32mup 73%\x1b[0m"), "{text:?}");
 }
 
@@ -96,7 +96,7 @@ fn help_fits_on_a_screen() {
     let help = |command: Option<&str>| {
         let mut asked = Command::new(AGENTCHECK);
         asked.args(command).arg("--help");
-        let help = said(&asked.output().unwrap());
+        let help = text_of(&asked.output().unwrap());
         assert!(help.lines().count() <= 24, "{help}");
         for line in help.lines() {
             assert!(line.chars().count() <= 80, "{line}");

@@ -1,10 +1,10 @@
 //! Herald (helpshift/herald): patterns and thresholds are tried in order, the first match wins; the reply is
 //! the action of the pattern, a blank, and what the threshold gives.
 
-use super::{Place, configuration, directory, halves, ours, read, recorded, said, theirs};
+use super::{Place, configuration, directory, halves, ours, read, recorded, reply_after, theirs};
 
 /// `[!<>=]N`, `=` where there is none: rules.py, `op_regex`.
-fn holds(threshold: &str, value: f64) -> bool {
+fn matches_threshold(threshold: &str, value: f64) -> bool {
     let (operator, number) = match threshold.chars().next() {
         Some(operator @ ('!' | '<' | '>' | '=')) => (operator, &threshold[1..]),
         _ => ('=', threshold),
@@ -70,7 +70,7 @@ fn same(place: Place, line: &str, messages: f64) -> bool {
 fn readme_configuration_gives_heralds_weight() {
     let mut cached = None;
     for recorded in recorded("herald", "web") {
-        let place = ours(&recorded.said);
+        let place = ours(&recorded.printed);
         if recorded.latest["app"].starts_with("fail") {
             // Nothing is written, and what was is said again, until it is stale.
             assert_eq!(Some(place), cached);
@@ -84,7 +84,7 @@ fn readme_configuration_gives_heralds_weight() {
     let mut short = 0;
     for messages in (-100..=7_200).map(f64::from) {
         let reading = format!("app json {{\"msg-per-second\": {messages}}}");
-        let place = ours(&said(&config, "web", &[reading]));
+        let place = ours(&reply_after(&config, "web", &[reading]));
         short += usize::from(same(place, &readme(messages), messages));
     }
     // As the README says.
@@ -92,7 +92,7 @@ fn readme_configuration_gives_heralds_weight() {
     // Beside whole numbers, and far out.
     for messages in [0.5, 69.99, 70.01, 6929.5, 1e9, 1e300, -1e300] {
         let reading = format!("app json {{\"msg-per-second\": {messages:e}}}");
-        let place = ours(&said(&config, "web", &[reading]));
+        let place = ours(&reply_after(&config, "web", &[reading]));
         same(place, &readme(messages), messages);
     }
 }
@@ -107,9 +107,9 @@ fn example(health: &str, messages: f64) -> String {
     .into_iter()
     .find(|(_, part)| health.contains(part))
     .map_or("", |(action, _)| action);
-    let threshold = if holds(">7000", messages) {
+    let threshold = if matches_threshold(">7000", messages) {
         "drain".to_owned()
-    } else if holds("0", messages) {
+    } else if matches_threshold("0", messages) {
         "down".to_owned()
     } else {
         pct(7000.0, 1, messages)
@@ -140,7 +140,7 @@ fn full_example_gives_heralds_reply() {
         let document = recorded.json("app");
         let health = document["health"].as_str().unwrap().to_owned();
         let messages = document["outgoing-messsage-per-second"].as_f64().unwrap();
-        same_as_example(&health, messages, ours(&recorded.said));
+        same_as_example(&health, messages, ours(&recorded.printed));
     }
     let config = configuration("herald-rules");
     for health in [
@@ -156,7 +156,7 @@ fn full_example_gives_heralds_reply() {
             let reading = format!(
                 "app json {{\"health\": \"{health}\", \"outgoing-messsage-per-second\": {messages}}}"
             );
-            let reply = said(&config, "api", &[reading]);
+            let reply = reply_after(&config, "api", &[reading]);
             same_as_example(health, messages, ours(&reply));
         }
     }
@@ -171,7 +171,7 @@ fn workers(value: f64) -> String {
         ("25%", "!777"),
     ]
     .into_iter()
-    .find(|(_, threshold)| holds(threshold, value))
+    .find(|(_, threshold)| matches_threshold(threshold, value))
     .map_or("", |(action, _)| action);
     reply("", threshold, "50%")
 }
@@ -181,14 +181,14 @@ fn every_operator_and_the_default_response_match_herald() {
     for recorded in recorded("herald-rules", "workers") {
         if recorded.latest["workers"].starts_with("number") {
             let value = recorded.number("workers", "value");
-            let place = ours(&recorded.said);
+            let place = ours(&recorded.printed);
             assert_eq!(place, theirs(&workers(value)), "{}", recorded.event);
         }
     }
     let config = configuration("herald-rules");
     let whole = (-5..=1000).map(f64::from);
     for value in whole.chain(halves()).chain([499.5, 776.5, 777.5, 900.5]) {
-        let reply = said(&config, "workers", &[format!("workers number {value}")]);
+        let reply = reply_after(&config, "workers", &[format!("workers number {value}")]);
         assert_eq!(ours(&reply), theirs(&workers(value)), "{value}");
     }
 }

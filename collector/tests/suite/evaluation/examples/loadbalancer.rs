@@ -1,7 +1,7 @@
 //! Loadbalancer.org's feedback agents.
 
 use super::{
-    Place, Recorded, configuration, halves, ours, recorded, said, shown_in_readme, theirs,
+    Place, Recorded, configuration, halves, ours, recorded, reply_after, shown_in_readme, theirs,
 };
 
 /// Up to 4.x. Per monitor a load, an importance and a threshold (0 is none): a load over its threshold gives
@@ -63,7 +63,7 @@ fn version_4_weights_thresholds_and_modes_match() {
         let number = |source| recorded.number(source, "value");
         let (cpu, memory, http) = (number("cpu"), number("memory"), number("http"));
         let line = config_xml(mode(&recorded), cpu, memory, http);
-        same(ours(&recorded.said), &line, &recorded.event);
+        same(ours(&recorded.printed), &line, &recorded.event);
     }
     let config = configuration("loadbalancer-4");
     let mut floored = 0;
@@ -72,7 +72,7 @@ fn version_4_weights_thresholds_and_modes_match() {
             for memory in [0.0, 20.25, 66.0, 95.0, 95.5, 100.0] {
                 for http in [0.0, 1.0, 37.0, 250.0, 499.0, 500.0, 501.0, 2000.0] {
                     let readings = readings(mode, cpu, memory, http);
-                    let place = ours(&said(&config, "web", &readings));
+                    let place = ours(&reply_after(&config, "web", &readings));
                     let line = config_xml(mode, cpu, memory, http);
                     same(place, &line, &format!("{readings:?}"));
                     floored += usize::from(line == "0%");
@@ -83,7 +83,11 @@ fn version_4_weights_thresholds_and_modes_match() {
     assert!(floored > 100, "{floored}");
     for cpu in halves().step_by(3) {
         for memory in halves().step_by(7) {
-            let place = ours(&said(&config, "web", &readings("", cpu, memory, 120.0)));
+            let place = ours(&reply_after(
+                &config,
+                "web",
+                &readings("", cpu, memory, 120.0),
+            ));
             let line = config_xml("Normal", cpu, memory, 120.0);
             same(place, &line, &format!("{cpu} {memory}"));
         }
@@ -107,7 +111,7 @@ fn version_4_second_formula_matches() {
                 let utilization = (cpu + memory * 0.5) / 2.0 + 100.0 * http / 500.0;
                 let line = format!("{}%", (100.0 - utilization.clamp(0.0, 100.0)).ceil());
                 let readings = readings("", cpu, memory, http);
-                let place = ours(&said(&config, "web", &readings));
+                let place = ours(&reply_after(&config, "web", &readings));
                 same(place, &line, &format!("{readings:?}"));
             }
         }
@@ -177,7 +181,7 @@ fn same_as_version5(place: Place, monitors: &[(f64, f64, f64)], any: Option<f64>
 fn version_5_weights_thresholds_and_force_match() {
     let three = |cpu, memory, http| [(cpu, 100.0, 1.0), (memory, 100.0, 0.5), (http, 500.0, 0.5)];
     for recorded in recorded("loadbalancer-5", "web") {
-        let place = ours(&recorded.said);
+        let place = ours(&recorded.printed);
         match mode(&recorded) {
             "halt" => assert_eq!(place, theirs("maint")),
             "drain" => assert_eq!(place, theirs("drain")),
@@ -195,7 +199,7 @@ fn version_5_weights_thresholds_and_force_match() {
         for memory in whole {
             for http in [0.0, 5.0, 110.0, 470.0, 475.0, 500.0, 5000.0] {
                 let readings = readings("", cpu, memory, http);
-                let place = ours(&said(&config, "web", &readings));
+                let place = ours(&reply_after(&config, "web", &readings));
                 let monitors = three(cpu, memory, http);
                 same_as_version5(place, &monitors, Some(95.0), &format!("{readings:?}"));
             }
@@ -205,7 +209,7 @@ fn version_5_weights_thresholds_and_force_match() {
     for cpu in (0..=100).step_by(2).map(f64::from) {
         for memory in (0..=100).step_by(3).map(f64::from) {
             let readings = &readings("", cpu, memory, 0.0);
-            let place = ours(&said(&config, "overall", readings));
+            let place = ours(&reply_after(&config, "overall", readings));
             let monitors = [(cpu, 100.0, 1.0), (memory, 100.0, 0.5)];
             same_as_version5(place, &monitors, None, &format!("{readings:?}"));
         }
@@ -220,7 +224,7 @@ fn version_5_rounding_matches() {
     let memories: Vec<f64> = halves().step_by(3).collect();
     for (cpu, memory) in halves().zip(memories.into_iter().cycle()) {
         let readings = readings("", cpu, memory, 1.0);
-        let Place::Weight(percent) = ours(&said(&config, "web", &readings)) else {
+        let Place::Weight(percent) = ours(&reply_after(&config, "web", &readings)) else {
             panic!("{readings:?}");
         };
         let version5 = Version5::of(&[(cpu, 100.0, 1.0), (memory, 100.0, 0.5), (1.0, 500.0, 0.5)]);

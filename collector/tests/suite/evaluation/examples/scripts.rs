@@ -1,8 +1,8 @@
 //! What is done by a script or a few lines: each has its formula here as a shell or a program would have it.
 
 use super::{
-    Place, Player, configuration, halves, ours, read, recorded, said, said_last, shown_in_readme,
-    theirs,
+    Place, Player, configuration, halves, last_reply, ours, read, recorded, reply_after,
+    shown_in_readme, theirs,
 };
 
 /// One line of vmstat(8): us sy id wa st are the columns 13 to 17.
@@ -54,7 +54,7 @@ fn vmstat_idle_example_matches_the_script() {
     assert!(rows.len() >= 10, "{} rows", rows.len());
     for row in &rows {
         let reading = row.reading();
-        let place = ours(&said(&config, "web", std::slice::from_ref(&reading)));
+        let place = ours(&reply_after(&config, "web", std::slice::from_ref(&reading)));
         same(place, &row.script(), &reading);
     }
     for idle in 0..=100 {
@@ -62,14 +62,14 @@ fn vmstat_idle_example_matches_the_script() {
             let busy = f64::from(100 - idle - iowait);
             let row = Vmstat([busy, 0.0, f64::from(idle), f64::from(iowait), 0.0]);
             let reading = row.reading();
-            let place = ours(&said(&config, "web", std::slice::from_ref(&reading)));
+            let place = ours(&reply_after(&config, "web", std::slice::from_ref(&reading)));
             same(place, &row.script(), &reading);
         }
     }
     // vmstat rounds to the nearest whole number, a weight is rounded down.
     for idle in halves().filter(|idle| *idle >= 1.0) {
         let reading = format!("cpu parts value=0 idle={idle}");
-        let place = ours(&said(&config, "web", &[reading]));
+        let place = ours(&reply_after(&config, "web", &[reading]));
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // 1 to 100
         let (down, nearest) = (idle as u16, idle.round() as u16);
         assert_eq!(place, Place::Weight(down));
@@ -87,7 +87,7 @@ fn vmstat_idle_over_three_seconds_matches_the_script() {
     let rows = recorded("vmstat-idle", "steady");
     let idle: Vec<f64> = rows.iter().map(|row| row.number("cpu", "idle")).collect();
     for (last, recorded) in idle.windows(3).zip(rows.iter().skip(2)) {
-        let place = ours(&recorded.said);
+        let place = ours(&recorded.printed);
         same(place, &mean_of_three(last), &recorded.event);
     }
     // And over numbers in no order.
@@ -99,7 +99,7 @@ fn vmstat_idle_over_three_seconds_matches_the_script() {
         let outcomes = player.play(&format!("{second} cpu parts value=0 idle={idle}"));
         last.push(idle);
         if let [.., a, b, c] = last[..] {
-            let place = ours(&said_last(outcomes, "steady").unwrap());
+            let place = ours(&last_reply(outcomes, "steady").unwrap());
             same(place, &mean_of_three(&[a, b, c]), &format!("{a} {b} {c}"));
         }
     }
@@ -114,13 +114,13 @@ fn half(idle: f64) -> &'static str {
 fn half_while_busy_example_matches_the_script() {
     for recorded in recorded("cpu-idle-half", "web") {
         let line = half(recorded.number("cpu", "idle"));
-        assert_eq!(ours(&recorded.said), theirs(line), "{}", recorded.event);
+        assert_eq!(ours(&recorded.printed), theirs(line), "{}", recorded.event);
     }
     let config = configuration("cpu-idle-half");
     let near = (0..=400).map(|step| 8.0 + f64::from(step) / 100.0);
     for idle in halves().chain(near) {
         let reading = format!("cpu parts value=0 idle={idle}");
-        let place = ours(&said(&config, "web", &[reading]));
+        let place = ours(&reply_after(&config, "web", &[reading]));
         assert_eq!(place, theirs(half(idle)), "{idle}");
     }
 }
@@ -154,7 +154,7 @@ fn worker_queue_example_matches_its_formula() {
     for recorded in recorded("worker-queue", "web") {
         let queue = recorded.json("queue");
         let number = |key: &str| queue[key].as_u64().unwrap();
-        let place = ours(&recorded.said);
+        let place = ours(&recorded.printed);
         let bare = backlog(number("active"), number("waiting"));
         // Until the queue is nearly empty again, what was said stays: that is all that ours adds.
         if place == bare {
@@ -166,7 +166,7 @@ fn worker_queue_example_matches_its_formula() {
         }
         if matches!(place, Place::Down | Place::Drain) {
             let reason = format!("# {} waiting", number("waiting"));
-            assert!(recorded.said.to_string().ends_with(&reason));
+            assert!(recorded.printed.to_string().ends_with(&reason));
         }
     }
     assert!(held > 0, "nothing was held");
@@ -175,7 +175,7 @@ fn worker_queue_example_matches_its_formula() {
     for waiting in depths {
         for active in (0..=64).step_by(4) {
             let reading = format!("queue json {{\"active\": {active}, \"waiting\": {waiting}}}");
-            let place = ours(&said(&config, "web", &[reading]));
+            let place = ours(&reply_after(&config, "web", &[reading]));
             assert_eq!(place, backlog(active, waiting), "{active} {waiting}");
         }
     }
@@ -195,7 +195,7 @@ fn healthz_example_matches_the_script() {
     let mut places = Vec::new();
     for recorded in recorded("healthz", "web") {
         let reading = &recorded.latest["healthz"];
-        let place = ours(&recorded.said);
+        let place = ours(&recorded.printed);
         assert_eq!(place, theirs(healthz(reading)), "{}", recorded.event);
         places.push(place);
     }
@@ -206,7 +206,11 @@ fn healthz_example_matches_the_script() {
     let statuses = (300..600).map(|status| format!("status {status}"));
     let bodies = ["text ok", "text ", "text {\"status\": \"down\"}"].map(str::to_owned);
     for reading in failures.chain(statuses).chain(bodies) {
-        let place = ours(&said(&config, "web", &[format!("healthz {reading}")]));
+        let place = ours(&reply_after(
+            &config,
+            "web",
+            &[format!("healthz {reading}")],
+        ));
         assert_eq!(place, theirs(healthz(&reading)), "{reading}");
     }
 }
@@ -216,12 +220,12 @@ fn healthz_example_matches_the_script() {
 #[test]
 fn maxconn_example_matches_its_formula() {
     for recorded in recorded("maxconn", "web") {
-        assert_eq!(recorded.said.to_string(), "up 100% maxconn:30");
+        assert_eq!(recorded.printed.to_string(), "up 100% maxconn:30");
     }
     let config = configuration("maxconn");
     for workers in 0..=200_u32 {
         let reading = format!("app json {{\"workers\": {workers}}}");
-        let reply = said(&config, "pool", &[reading]);
+        let reply = reply_after(&config, "pool", &[reading]);
         let each = (workers * 4 / 2).max(1);
         assert_eq!(reply.maxconn.map(|maxconn| maxconn.get()), Some(each));
         assert_eq!(ours(&reply), Place::Weight(100));

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 /// One server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct ServerState {
     /// Its backend.
     pub backend: String,
     /// Its name.
@@ -34,7 +34,7 @@ pub struct Seen {
     pub sessions: u64,
 }
 
-impl Seen {
+impl ServerState {
     /// Every server that both tables name.
     ///
     /// # Panics
