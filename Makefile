@@ -138,6 +138,7 @@ package: # the same of what is built
 	@ls -l $(PACKAGES)
 
 test-packages: build ## install, upgrade and remove both packages on a host made for it (also lintian, rpm; as root)
+	$(CARGO) test --locked -p agentcheck-tests --test suite packaging::
 	$(CARGO) test --locked -p agentcheck-tests --test packages
 
 # Made once. Any root file system with another systemd does.
@@ -145,9 +146,8 @@ SYSTEMD_ROOT ?= $(TARGET)/debian-13
 test-systemd-257: build ## what tests have of systemd, on Debian 13's instead of this machine's (as root; debootstrap)
 	tests/systemd-root.sh $(SYSTEMD_ROOT)
 	export AGENTCHECK_SYSTEMD_ROOT=$(abspath $(SYSTEMD_ROOT)); \
-	    $(CARGO) test --locked -p agentcheck-tests --test systemd --test drop_ins; \
-	    $(CARGO) test --locked -p agentcheck-tests --test launchers --test end_to_end --test packaging -- \
-	        systemd_ shipped_units installed_upgraded_removed_and_purged
+	    $(CARGO) test --locked -p agentcheck-tests --test suite -- systemd:: installed_files:: \
+	        launchers::systemd_ launchers::units:: end_to_end::under_systemd:: packaging::install_upgrade_remove_and_purge_keep_balancers_correct
 
 # In another place: another directory of the sources, another target directory.
 reproducible: packages ## build everything once more, elsewhere, and compare it byte by byte (long)
@@ -196,17 +196,17 @@ fuzz: ## feed both programs hostile bytes, five minutes for each target
 	        -timeout=30 -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$(FUZZ_DIR)/$$target-); \
 	done
 
-# What tests/recovery.rs does, more of it: every state of a server with every weight and limit, PROVE_TIMES
+# What tests/suite/recovery.rs does, more of it: every state of a server with every weight and limit, PROVE_TIMES
 # rounds of random stories on the real HAProxy, and 10,000 in memory for each.
 PROVE_TIMES ?= 10
 prove: ## recovery from whatever happens: a model, HAProxy and the product against each other
-	AGENTCHECK_PROVE=$(PROVE_TIMES) $(CARGO) test --locked -p agentcheck-tests --test recovery -- \
+	AGENTCHECK_PROVE=$(PROVE_TIMES) $(CARGO) test --locked -p agentcheck-tests --test suite -- recovery:: \
 	    --nocapture --test-threads=1
 
-# What tests/faults/soak.rs does for 15,000 polls in every run of the tests.
+# What tests/suite/faults/soak.rs does for 15,000 polls in every run of the tests.
 SOAK_POLLS ?= 432000
 soak: build ## the polls of a day in some eight minutes: memory, descriptors and threads stay where they were
-	AGENTCHECK_SOAK=$(SOAK_POLLS) $(CARGO) test --locked -p agentcheck-tests --test faults soak -- --nocapture
+	AGENTCHECK_SOAK=$(SOAK_POLLS) $(CARGO) test --locked -p agentcheck-tests --test suite faults::soak:: -- --nocapture
 
 demo: build ## watch the main job on this machine for a minute; no root needed
 	examples/demo.sh

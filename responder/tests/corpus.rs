@@ -37,16 +37,16 @@ fn run(name: &str, property: fn(&[u8])) {
 }
 
 #[test]
-fn state() {
+fn state_corpus_gives_a_reply_or_a_reason() {
     run("state", properties::state);
 }
 
 #[test]
-fn name() {
+fn name_corpus_gives_a_name_or_a_reason() {
     run("name", properties::name);
 }
 
 #[test]
-fn arguments() {
+fn argument_corpus_gives_options_or_a_reason() {
     run("arguments", properties::arguments);
 }

@@ -2,7 +2,7 @@
 //! what our responder never says), or it starts our one-shot responder with the connection as standard
 //! input and output, as inetd does.
 
-use crate::door::Door;
+use crate::listener::Listener;
 use crate::processes::{LIMIT, wait_for_growth};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -52,7 +52,7 @@ pub enum Diagnostics {
 pub struct Agent {
     address: SocketAddr,
     shared: Arc<Shared>,
-    door: Option<Door>,
+    listener: Option<Listener>,
 }
 
 #[derive(Debug)]
@@ -76,9 +76,9 @@ impl Agent {
         let mut agent = Self {
             address,
             shared,
-            door: None,
+            listener: None,
         };
-        agent.revive();
+        agent.restart();
         agent
     }
 
@@ -92,7 +92,7 @@ impl Agent {
     ///
     /// # Panics
     /// Where an exchange panicked.
-    pub fn answer(&self, answer: Answer) {
+    pub fn set_answer(&self, answer: Answer) {
         *self.shared.answer.lock().unwrap() = answer;
     }
 
@@ -115,15 +115,16 @@ impl Agent {
     }
 
     /// Stops listening, so that connections are refused.
-    pub fn die(&mut self) {
-        self.door = None;
+    pub fn stop(&mut self) {
+        self.listener = None;
     }
 
     /// Listens again.
-    pub fn revive(&mut self) {
+    pub fn restart(&mut self) {
         let shared = Arc::clone(&self.shared);
-        self.door
-            .get_or_insert_with(|| Door::open(self.address, move |stream| shared.serve(stream)));
+        self.listener.get_or_insert_with(|| {
+            Listener::open(self.address, move |stream| shared.serve(stream))
+        });
     }
 
     /// What programs did wrong: they ended with another status than 0 or could not be started.

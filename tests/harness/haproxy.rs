@@ -11,8 +11,8 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
 
-mod seen;
-pub use seen::Seen;
+mod server_state;
+pub use server_state::ServerState;
 
 /// One server line.
 #[derive(Clone, Debug)]
@@ -203,7 +203,7 @@ impl Haproxy {
                 self.process.log()
             );
             // After a reload the old process may answer for a moment.
-            self.try_ask("show info")
+            self.try_query("show info")
                 .is_ok_and(|info| info.contains(&pid))
         });
     }
@@ -216,7 +216,7 @@ impl Haproxy {
     pub fn reload(&mut self, scratch: &Scratch, save_states: bool) {
         let states = self.directory.join("servers.state");
         if save_states {
-            std::fs::write(&states, self.ask("show servers state")).unwrap();
+            std::fs::write(&states, self.query("show servers state")).unwrap();
         } else {
             let _ = std::fs::remove_file(&states);
         }
@@ -254,7 +254,7 @@ impl Haproxy {
         }
     }
 
-    fn try_ask(&self, command: &str) -> std::io::Result<String> {
+    fn try_query(&self, command: &str) -> std::io::Result<String> {
         let mut stream = UnixStream::connect(&self.socket)?;
         writeln!(stream, "{command}")?;
         let mut answer = String::new();
@@ -267,8 +267,8 @@ impl Haproxy {
     /// # Panics
     /// Where there is none.
     #[must_use]
-    pub fn ask(&self, command: &str) -> String {
-        self.try_ask(command)
+    pub fn query(&self, command: &str) -> String {
+        self.try_query(command)
             .unwrap_or_else(|error| panic!("{command:?}: {error}\n{}", self.log()))
     }
 
@@ -276,15 +276,15 @@ impl Haproxy {
     ///
     /// # Panics
     /// Where `HAProxy` has anything to say about it.
-    pub fn tell(&self, command: &str) {
-        let answer = self.ask(command);
+    pub fn run(&self, command: &str) {
+        let answer = self.query(command);
         assert_eq!(answer.trim(), "", "{command:?}");
     }
 
     /// All servers, as the stats socket shows them.
     #[must_use]
-    pub fn servers(&self) -> Vec<Seen> {
-        Seen::all(&self.ask("show servers state"), &self.ask("show stat"))
+    pub fn servers(&self) -> Vec<ServerState> {
+        ServerState::all(&self.query("show servers state"), &self.query("show stat"))
     }
 
     /// One server.
@@ -292,10 +292,10 @@ impl Haproxy {
     /// # Panics
     /// Where there is none of that name.
     #[must_use]
-    pub fn server(&self, backend: &str, server: &str) -> Seen {
-        let states = self.ask(&format!("show servers state {backend}"));
-        let statistics = self.ask(&format!("show stat {backend} 4 -1"));
-        Seen::all(&states, &statistics)
+    pub fn server(&self, backend: &str, server: &str) -> ServerState {
+        let states = self.query(&format!("show servers state {backend}"));
+        let statistics = self.query(&format!("show stat {backend} 4 -1"));
+        ServerState::all(&states, &statistics)
             .into_iter()
             .find(|seen| seen.server == server)
             .unwrap_or_else(|| panic!("no server {backend}/{server}"))
@@ -304,7 +304,7 @@ impl Haproxy {
     /// One server, at a moment when no exchange with its agent is under way: `HAProxy` clears what the
     /// agent said when it asks again.
     #[must_use]
-    pub fn server_at_rest(&self, backend: &str, server: &str) -> Seen {
+    pub fn server_at_rest(&self, backend: &str, server: &str) -> ServerState {
         self.wait_for_server(backend, server, "a moment between two exchanges", |seen| {
             !seen.agent_asked
         })
@@ -316,8 +316,8 @@ impl Haproxy {
         backend: &str,
         server: &str,
         what: &str,
-        wanted: impl Fn(&Seen) -> bool,
-    ) -> Seen {
+        wanted: impl Fn(&ServerState) -> bool,
+    ) -> ServerState {
         wait_for(format_args!("{backend}/{server}: {what}"), || {
             let seen = self.server(backend, server);
             if wanted(&seen) {

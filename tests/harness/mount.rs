@@ -66,10 +66,10 @@ impl Mounted {
             .stdout(Stdio::piped())
             .spawn()
             .expect("a shell");
-        let mut said = String::new();
+        let mut printed = String::new();
         let output = keeper.stdout.take().expect("it is piped");
-        let _ = BufReader::new(output).read_line(&mut said);
-        assert_eq!(said, "mounted\n", "{} cannot be mounted", path.display());
+        let _ = BufReader::new(output).read_line(&mut printed);
+        assert_eq!(printed, "mounted\n", "{} cannot be mounted", path.display());
         Self {
             path: path.to_owned(),
             keeper,

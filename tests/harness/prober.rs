@@ -1,8 +1,8 @@
 //! Somebody who asks all the time and writes down what was answered, and when.
 
 use crate::processes::wait_until;
+use crate::raw_probe::{End, Received};
 use crate::state::now;
-use crate::wire::{End, Heard};
 use agentcheck_common::{BootTime, Reply};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,14 +13,14 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Sample {
     /// When the question began: the responder looked at the clock after that.
-    pub asked: BootTime,
+    pub sent_at: BootTime,
     /// When the answer was there: the responder looked at the clock before that.
-    pub heard: BootTime,
+    pub received_at: BootTime,
     /// The answer's line, without its newline.
     pub line: String,
 }
 
-/// A thread that asks until it is told to stop.
+/// A thread that asks until it is stopped to stop.
 #[derive(Debug)]
 pub struct Prober {
     stop: Arc<AtomicBool>,
@@ -34,7 +34,7 @@ impl Prober {
     #[must_use]
     pub fn start(
         pause: Duration,
-        ask: impl Fn() -> std::io::Result<Heard> + Send + 'static,
+        ask: impl Fn() -> std::io::Result<Received> + Send + 'static,
     ) -> Self {
         Self::start_allowing(pause, &[], ask)
     }
@@ -44,21 +44,21 @@ impl Prober {
     pub fn start_allowing(
         pause: Duration,
         words: &'static [&'static str],
-        ask: impl Fn() -> std::io::Result<Heard> + Send + 'static,
+        ask: impl Fn() -> std::io::Result<Received> + Send + 'static,
     ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&stop);
+        let stopped = Arc::clone(&stop);
         let answers = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&answers);
         let thread = std::thread::spawn(move || {
             let mut samples = Vec::new();
-            while !told.load(Ordering::SeqCst) {
-                let asked = now();
-                let heard = ask().map_err(|error| format!("no answer: {error}"))?;
-                let line = whole_line(&heard, words)?;
+            while !stopped.load(Ordering::SeqCst) {
+                let sent_at = now();
+                let received = ask().map_err(|error| format!("no answer: {error}"))?;
+                let line = whole_line(&received, words)?;
                 samples.push(Sample {
-                    asked,
-                    heard: now(),
+                    sent_at,
+                    received_at: now(),
                     line,
                 });
                 counted.fetch_add(1, Ordering::SeqCst);
@@ -112,12 +112,12 @@ impl Drop for Prober {
     }
 }
 
-fn whole_line(heard: &Heard, words: &[&str]) -> Result<String, String> {
-    let wrong = || format!("not one whole reply: {heard:?}");
-    if heard.end != End::Eof {
+fn whole_line(received: &Received, words: &[&str]) -> Result<String, String> {
+    let wrong = || format!("not one whole reply: {received:?}");
+    if received.end != End::Eof {
         return Err(wrong());
     }
-    let line = heard.bytes.strip_suffix(b"\n").ok_or_else(wrong)?;
+    let line = received.bytes.strip_suffix(b"\n").ok_or_else(wrong)?;
     let text = String::from_utf8(line.to_vec()).map_err(|_| wrong())?;
     if !words.contains(&text.as_str()) {
         Reply::parse(line).map_err(|_| wrong())?;

@@ -68,8 +68,8 @@ impl StateDirectory {
     }
 
     /// From now on `service` says `line`.
-    pub fn says(&self, service: &str, line: &str) {
-        self.says_in_turn(service, &[], line);
+    pub fn set_reply(&self, service: &str, line: &str) {
+        self.set_schedule(service, &[], line);
     }
 
     /// From now on `service` says each line of `stages` until so long from now, and `then` after the
@@ -77,7 +77,7 @@ impl StateDirectory {
     ///
     /// # Panics
     /// For what the codec refuses.
-    pub fn says_in_turn(&self, service: &str, stages: &[(Duration, &str)], then: &str) {
+    pub fn set_schedule(&self, service: &str, stages: &[(Duration, &str)], then: &str) {
         let from = now();
         let stages: Vec<Stage> = stages
             .iter()
@@ -89,22 +89,22 @@ impl StateDirectory {
         let name = ServiceName::parse(service.as_bytes()).expect("a service name");
         let file = encode(&name, &boot_id(), from, &stages, &reply(then));
         let file = file.unwrap_or_else(|error| panic!("{service}: {error}"));
-        self.holds(service, file.as_bytes());
+        self.write_file(service, file.as_bytes());
     }
 
-    /// Like [`Self::says`], but with the line exactly as it is given, where the codec would write the
+    /// Like [`Self::set_reply`], but with the line exactly as it is given, where the codec would write the
     /// same words in its own order and case.
-    pub fn says_verbatim(&self, service: &str, line: &str) {
+    pub fn set_raw_reply(&self, service: &str, line: &str) {
         let (boot, from) = (boot_id(), now());
         let file = format!("agentcheck 1 {service}\nboot {boot}\nfrom {from}\nthen {line}\n");
-        self.holds(service, file.as_bytes());
+        self.write_file(service, file.as_bytes());
     }
 
     /// The state file of `service` is these bytes.
     ///
     /// # Panics
     /// Where it cannot be written.
-    pub fn holds(&self, service: &str, bytes: &[u8]) {
+    pub fn write_file(&self, service: &str, bytes: &[u8]) {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let part = format!(".{service}.{}-{count}", std::process::id());
@@ -118,7 +118,7 @@ impl StateDirectory {
     ///
     /// # Panics
     /// Where it cannot be removed.
-    pub fn forgets(&self, service: &str) {
+    pub fn remove_file(&self, service: &str) {
         match fs::remove_file(self.file(service)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{error}"),
             _ => {}

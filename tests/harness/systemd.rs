@@ -5,6 +5,7 @@
 //! `make test-systemd-257`.
 
 use crate::binaries;
+use crate::permit::Permit;
 use crate::processes::{program, run, wait_for};
 use crate::scratch::Scratch;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -32,7 +33,11 @@ pub struct Systemd {
     life: Option<ChildStdin>,
     first: String,
     log: PathBuf,
+    _permit: Permit,
 }
+
+/// So many may be booted at once: each takes a processor for seconds, and memory.
+const BOOTED_AT_ONCE: usize = 3;
 
 /// The root file system with the systemd that is tested, where it is not this machine's.
 ///
@@ -78,11 +83,11 @@ pub fn tool(name: &str) -> Command {
 /// Where it does not say one.
 #[must_use]
 pub fn version() -> u32 {
-    let said = run(tool("systemd-analyze").arg("--version"));
-    let version = said.split_whitespace().nth(1);
+    let printed = run(tool("systemd-analyze").arg("--version"));
+    let version = printed.split_whitespace().nth(1);
     version
         .and_then(|version| version.parse().ok())
-        .unwrap_or_else(|| panic!("no version in {said:?}"))
+        .unwrap_or_else(|| panic!("no version in {printed:?}"))
 }
 
 /// A directory that will be laid over the root file system, with everything in it that `make install`
@@ -149,6 +154,7 @@ impl Systemd {
             rustix::process::geteuid().is_root(),
             "booting systemd needs root: run the tests as root"
         );
+        let permit = Permit::take("systemd", BOOTED_AT_ONCE);
         let log = scratch.file("systemd.log");
         let log_to = File::options()
             .create(true)
@@ -182,6 +188,7 @@ impl Systemd {
             life,
             first: String::new(),
             log,
+            _permit: permit,
         };
         let first = line.trim().strip_prefix("up ");
         // Without it, the drop of `systemd` shows what was wrong.

@@ -43,7 +43,7 @@ pub(crate) fn start(arguments: &[&str]) -> (Running, SocketAddr) {
 }
 
 #[test]
-fn it_answers_as_the_one_shot_does() {
+fn loop_replies_as_the_one_shot() {
     let directory = StateDir::with(&[("web", "up 73%"), ("api", "drain")]);
     let path = directory.path();
     let (mut responder, address) = start(&["web", "--state-dir", path]);
@@ -59,14 +59,14 @@ fn it_answers_as_the_one_shot_does() {
     assert_eq!(responder.ended(), Some(0));
 
     let (_responder, address) = start(&["--ask", "--ask-default", "api", "--state-dir", path]);
-    for (sent, said) in [
+    for (sent, printed) in [
         ("api\n", "drain\n"),
         ("web\r\n", "unknown:web\n"),
         ("../api\n", "bad-name\n"),
         ("\n", "no-name\n"),
         (&"x".repeat(14_000), "bad-name\n"),
     ] {
-        assert_eq!(probe(address, sent), said, "{sent:?}");
+        assert_eq!(probe(address, sent), printed, "{sent:?}");
     }
     let start = Instant::now();
     assert_eq!(probe(address, ""), "drain\n");
@@ -78,7 +78,7 @@ fn it_answers_as_the_one_shot_does() {
 }
 
 #[test]
-fn several_sockets_each_with_its_service() {
+fn each_socket_serves_its_own_service() {
     let directory = StateDir::with(&[("web", "up 73%"), ("api", "drain")]);
     let path = directory.path();
     let ((first, web), (second, api)) = (listener(), listener());
@@ -106,7 +106,7 @@ fn several_sockets_each_with_its_service() {
 
 /// inetd and xinetd with `wait`: the listening socket is all three standard descriptors.
 #[test]
-fn standard_input_may_be_the_listening_socket() {
+fn standard_input_can_be_the_listening_socket() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let (socket, address) = listener();
     let mut responder =
@@ -121,7 +121,7 @@ fn standard_input_may_be_the_listening_socket() {
 
 /// systemd with Accept=yes, but without StandardInput=socket.
 #[test]
-fn a_connection_may_be_handed_over_too() {
+fn standard_input_can_be_a_connection() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let (client, server) = UnixStream::pair().unwrap();
     let mut command = activated(
@@ -136,15 +136,15 @@ fn a_connection_may_be_handed_over_too() {
 }
 
 #[test]
-fn what_is_meant_for_another_process_is_not_taken() {
+fn sockets_of_another_process_are_not_taken() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let mut command = program(&["web", "--state-dir", directory.path()]);
-    let said = command
+    let printed = command
         .env("LISTEN_FDS", "1")
         .env("LISTEN_PID", "1")
         .output()
         .unwrap();
-    assert_eq!(said.stdout, b"up 73%\n");
+    assert_eq!(printed.stdout, b"up 73%\n");
 }
 
 /// A port that is free, for one test alone: below those that the kernel hands out to whoever connects.
@@ -176,7 +176,7 @@ pub(crate) fn eventually<T>(connect: impl Fn() -> std::io::Result<T>) -> T {
 }
 
 #[test]
-fn it_listens_where_it_is_told() {
+fn loop_listens_on_every_given_address() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let path = directory.path();
     let (one, two, three) = (free_port(), free_port(), free_port());
@@ -220,34 +220,34 @@ fn it_listens_where_it_is_told() {
 }
 
 #[test]
-fn an_address_that_is_taken_is_an_error() {
+fn taken_address_is_an_error() {
     let (_socket, address) = listener();
-    let said = program(&["web", "--listen", &address.to_string()])
+    let printed = program(&["web", "--listen", &address.to_string()])
         .output()
         .unwrap();
-    assert_eq!(said.status.code(), Some(1));
+    assert_eq!(printed.status.code(), Some(1));
     let message = format!("agentcheck-responder: cannot listen on {address}: address in use\n");
-    assert_eq!(String::from_utf8(said.stderr).unwrap(), message);
-    assert_eq!(said.stdout, b"");
+    assert_eq!(String::from_utf8(printed.stderr).unwrap(), message);
+    assert_eq!(printed.stdout, b"");
     let directory = StateDir::new();
     let path = format!("{}/socket", directory.path());
     let _listening = UnixListener::bind(&path).unwrap();
-    let said = program(&["web", "--listen", &format!("unix:{path}")])
+    let printed = program(&["web", "--listen", &format!("unix:{path}")])
         .output()
         .unwrap();
-    assert_eq!(said.status.code(), Some(1));
+    assert_eq!(printed.status.code(), Some(1));
     let file = format!("{}/file", directory.path());
     fs::write(&file, "precious").unwrap();
-    let said = program(&["web", "--listen", &format!("unix:{file}")])
+    let printed = program(&["web", "--listen", &format!("unix:{file}")])
         .output()
         .unwrap();
-    assert_eq!(said.status.code(), Some(1));
+    assert_eq!(printed.status.code(), Some(1));
     assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
 }
 
 /// A policy that lets nobody be accepted: those who wait are tried now and then, and not without a pause.
 #[test]
-fn nobody_may_be_accepted() {
+fn refused_accepts_do_not_spin() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let port = free_port();
     let trace = directory.file("trace");
@@ -289,7 +289,7 @@ fn nobody_may_be_accepted() {
 
 /// One write for each reply, also here.
 #[test]
-fn one_write_per_reply() {
+fn each_reply_is_one_write() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let port = free_port();
     let trace = directory.file("trace");

@@ -59,9 +59,12 @@ fn again(program: &Path, tests: &[&str]) {
         .env(OTHER, program)
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
+    let printed = String::from_utf8_lossy(&output.stdout);
     let all = format!("{} passed; 0 failed", tests.len());
-    assert!(output.status.success() && said.contains(&all), "{said}");
+    assert!(
+        output.status.success() && printed.contains(&all),
+        "{printed}"
+    );
 }
 
 /// A program that runs `program` by `how`.
@@ -74,7 +77,7 @@ fn wrapped(directory: &StateDir, how: &str, program: &Path) -> PathBuf {
 }
 
 #[test]
-fn on_aarch64() {
+fn program_works_on_aarch64() {
     let target = "aarch64-unknown-linux-gnu";
     let directory = built("aarch64", "", &["--release", "--target", target]);
     let program = directory.join(target).join("release/agentcheck-responder");
@@ -88,7 +91,7 @@ fn on_aarch64() {
 }
 
 #[test]
-fn as_the_std_shell() {
+fn std_build_works() {
     let directory = built("std", "--cfg agentcheck_std", &[]);
     let program = directory.join("debug/agentcheck-responder");
     again(&program, &CORE);
@@ -96,7 +99,7 @@ fn as_the_std_shell() {
 
 /// The std shell, since memcheck knows the C library; all but its way into the kernel is the same code.
 #[test]
-fn under_memcheck() {
+fn program_is_clean_under_memcheck() {
     let directory = built("std", "--cfg agentcheck_std", &[]);
     let program = directory.join("debug/agentcheck-responder");
     tool("valgrind", Command::new("valgrind").arg("--version"));

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 /// What one probe hears, its end included: a reset is an error. Whom the machine holds up before all is sent is
 /// told so, as one that sends no more, and asks again.
-fn heard(address: SocketAddr, sent: &[&[u8]]) -> std::io::Result<String> {
+fn ask(address: SocketAddr, sent: &[&[u8]]) -> std::io::Result<String> {
     loop {
         let begin = Instant::now();
         let mut client = TcpStream::connect(address)?;
@@ -25,11 +25,11 @@ fn heard(address: SocketAddr, sent: &[&[u8]]) -> std::io::Result<String> {
         }
         // Half of what an ending loop waits for.
         let held_up = begin.elapsed() > Duration::from_millis(50);
-        let mut said = String::new();
-        client.read_to_string(&mut said)?;
-        let unended = ["no-name\n", "no-newline:w\n"].contains(&said.as_str());
+        let mut printed = String::new();
+        client.read_to_string(&mut printed)?;
+        let unended = ["no-name\n", "no-newline:w\n"].contains(&printed.as_str());
         if !(held_up && unended) {
-            return Ok(said);
+            return Ok(printed);
         }
     }
 }
@@ -50,7 +50,7 @@ fn stop(responder: &Running) {
 
 /// Twenty restarts under load, as by `systemctl restart` while the socket unit stays.
 #[test]
-fn restarts_lose_nobody() {
+fn restart_loses_no_client() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -65,8 +65,8 @@ fn restarts_lose_nobody() {
         for _ in 0..3 {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
-                    match heard(address, &[b"w", b"eb\n"]) {
-                        Ok(said) if said == "up 73%\n" => {}
+                    match ask(address, &[b"w", b"eb\n"]) {
+                        Ok(printed) if printed == "up 73%\n" => {}
                         other => lost.lock().unwrap().push(other),
                     }
                     probes.fetch_add(1, Ordering::Relaxed);
@@ -100,7 +100,7 @@ fn restarts_lose_nobody() {
 
 /// A socket of its own ends with it: the queue is answered first.
 #[test]
-fn the_queue_of_its_own_socket_is_answered() {
+fn queue_of_own_socket_is_served_before_the_end() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     for service in ["web", "--ask"] {
         let port = free_port();
@@ -132,7 +132,7 @@ fn the_queue_of_its_own_socket_is_answered() {
 
 /// A socket that was handed over stays with the launcher, and so does its queue.
 #[test]
-fn the_queue_of_a_launchers_socket_is_left_to_the_next() {
+fn queue_of_inherited_socket_is_left_to_the_next_process() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -152,7 +152,7 @@ fn the_queue_of_a_launchers_socket_is_left_to_the_next() {
 
 /// Who has been accepted and not yet asked has a moment left; who says nothing does not hold it.
 #[test]
-fn clients_that_still_ask_are_answered() {
+fn clients_in_the_middle_of_a_request_get_replies() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -174,7 +174,7 @@ fn clients_that_still_ask_are_answered() {
 
 /// The same through a process per probe, by the real xinetd.
 #[test]
-fn two_thousand_probes_by_xinetd_and_none_lost() {
+fn xinetd_loses_none_of_two_thousand_probes() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let configuration = directory.file("xinetd");
     let ports = [free_port(), free_port()];
@@ -206,8 +206,8 @@ fn two_thousand_probes_by_xinetd_and_none_lost() {
                 let address = SocketAddr::from(([127, 0, 0, 1], port));
                 drop(eventually(|| TcpStream::connect(address)));
                 for number in 0..2000 {
-                    let said = heard(address, &[b"web\n"]);
-                    assert_eq!(said.expect("no reset"), "up 73%\n", "probe {number}");
+                    let printed = ask(address, &[b"web\n"]);
+                    assert_eq!(printed.expect("no reset"), "up 73%\n", "probe {number}");
                 }
             });
         }
@@ -216,7 +216,7 @@ fn two_thousand_probes_by_xinetd_and_none_lost() {
 
 /// What agent-send sends stays unread until the answer is out, and is read away then.
 #[test]
-fn two_thousand_probes_and_none_lost() {
+fn loop_loses_none_of_two_thousand_probes() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     for service in ["web", "--ask"] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -224,8 +224,8 @@ fn two_thousand_probes_and_none_lost() {
         let arguments = [service, "--state-dir", directory.path()];
         let mut responder = on_connection(&arguments, listener);
         for number in 0..2000 {
-            let said = heard(address, &[b"web\n"]);
-            assert_eq!(said.expect("no reset"), "up 73%\n", "probe {number}");
+            let printed = ask(address, &[b"web\n"]);
+            assert_eq!(printed.expect("no reset"), "up 73%\n", "probe {number}");
         }
         responder.signal("TERM");
         assert_eq!(responder.ended(), Some(0));
@@ -233,7 +233,7 @@ fn two_thousand_probes_and_none_lost() {
 }
 
 #[test]
-fn it_ends_when_nobody_asks() {
+fn idle_loop_ends() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let (mut responder, address) = start(&["web", "--idle", "1s", "--state-dir", directory.path()]);
     let idle = Duration::from_secs(1);
@@ -252,7 +252,7 @@ fn it_ends_when_nobody_asks() {
 
 /// As process 1 of a container, for which signals without a handler are ignored.
 #[test]
-fn signals_end_process_1() {
+fn signals_end_the_loop_as_process_1() {
     for signal in ["TERM", "INT"] {
         let directory = StateDir::with(&[("web", "up 73%")]);
         let port = free_port();

@@ -13,15 +13,15 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 /// What is said by name and by `--ask`, on a connection that is standard error as well.
-fn said(directory: &StateDir) -> (String, String) {
+fn reply_and_diagnostics(directory: &StateDir) -> (String, String) {
     let ask = |arguments: &[&str], sent: &[u8]| {
         let (mut client, server) = UnixStream::pair().unwrap();
         std::io::Write::write_all(&mut client, sent).unwrap();
         let mut responder = on_connection(arguments, server);
-        let said = rest(&client);
+        let printed = rest(&client);
         drop(client);
         assert_eq!(responder.ended(), Some(0));
-        said
+        printed
     };
     let path = directory.path();
     (
@@ -31,7 +31,7 @@ fn said(directory: &StateDir) -> (String, String) {
 }
 
 #[test]
-fn what_is_no_state_file() {
+fn wrong_state_files_give_a_no_op_reply() {
     let make_fifo = |directory: &StateDir| {
         tool(
             "coreutils",
@@ -95,12 +95,12 @@ fn what_is_no_state_file() {
         let asked = words
             .next()
             .map_or(configured.clone(), |word| format!("{word}\n"));
-        assert_eq!(said(&directory), (configured, asked));
+        assert_eq!(reply_and_diagnostics(&directory), (configured, asked));
     }
 }
 
 #[test]
-fn a_directory_that_may_not_be_read() {
+fn unreadable_directory_gives_a_no_op_reply() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let run = || {
         let mut command = program(&["web", "--state-dir", directory.path()]);
@@ -116,7 +116,7 @@ fn a_directory_that_may_not_be_read() {
 }
 
 #[test]
-fn without_proc() {
+fn missing_proc_gives_a_no_op_reply() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     // The program needs nothing of the root but itself, unless it is the std shell.
     let mut command = Command::new("unshare");
@@ -132,33 +132,33 @@ fn without_proc() {
         "--state-dir",
         directory.path(),
     ]);
-    let said = tool(
+    let printed = tool(
         "util-linux",
         command
             .env_clear()
             .env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin"),
     );
     assert_eq!(
-        (text(&said.stdout), said.status.code()),
+        (text(&printed.stdout), printed.status.code()),
         ("no-boot-id:web\n", Some(0)),
-        "{said:?}"
+        "{printed:?}"
     );
 }
 
 // The dynamic loader of the std shell needs a descriptor before ours does.
 #[cfg(freestanding)]
 #[test]
-fn without_descriptors() {
+fn lack_of_descriptors_gives_a_no_op_reply() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n 0; exec \"$@\"", "sh", path(), "web"]);
-    let said = command
+    let printed = command
         .args(["--state-dir", directory.path()])
         .stdin(Stdio::null())
         .output()
         .unwrap();
     assert_eq!(
-        (text(&said.stdout), said.status.code()),
+        (text(&printed.stdout), printed.status.code()),
         ("no-descriptor:web\n", Some(0))
     );
 }
@@ -166,7 +166,7 @@ fn without_descriptors() {
 // std opens /dev/null in place of what is closed, so that the std shell never sees it.
 #[cfg(freestanding)]
 #[test]
-fn closed_descriptors() {
+fn closed_descriptors_are_no_crash() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let run = |redirections: &str, service: &str| {
         let script = format!("exec \"$@\" {redirections}");
@@ -180,11 +180,11 @@ fn closed_descriptors() {
             "--state-dir",
             directory.path(),
         ]);
-        let said = command.stdin(Stdio::null()).output().unwrap();
+        let printed = command.stdin(Stdio::null()).output().unwrap();
         (
-            text(&said.stdout).to_owned(),
-            text(&said.stderr).to_owned(),
-            said.status.code(),
+            text(&printed.stdout).to_owned(),
+            text(&printed.stderr).to_owned(),
+            printed.status.code(),
         )
     };
     assert_eq!(run("<&-", "web"), ("up 73%\n".into(), "".into(), Some(0)));
@@ -226,7 +226,7 @@ fn traced(directory: &StateDir, inject: &[&str]) -> (String, Vec<String>) {
     );
     drop(command);
     // As HAProxy does: gone as soon as it has the line.
-    let said = {
+    let printed = {
         let mut line = String::new();
         std::io::BufRead::read_line(&mut std::io::BufReader::new(&client), &mut line).unwrap();
         line
@@ -241,15 +241,15 @@ fn traced(directory: &StateDir, inject: &[&str]) -> (String, Vec<String>) {
     let calls = calls
         .filter(|line| !line.starts_with("+++"))
         .map(str::to_owned);
-    (said, calls.collect())
+    (printed, calls.collect())
 }
 
 /// F04, and the bar of 15 system calls.
 #[test]
-fn one_write_and_few_system_calls() {
+fn probe_takes_one_write_and_few_system_calls() {
     let directory = StateDir::with(&[("web", "up 73%")]);
-    let (said, calls) = traced(&directory, &[]);
-    assert_eq!(said, "up 73%\n");
+    let (printed, calls) = traced(&directory, &[]);
+    assert_eq!(printed, "up 73%\n");
     let count = |call: &str| calls.iter().filter(|line| line.starts_with(call)).count();
     assert_eq!(count("sendto(0, \"up 73%\\n\", 7,"), 1, "{calls:#?}");
     assert_eq!(count("sendto(") + count("write("), 1, "{calls:#?}");
@@ -277,7 +277,7 @@ fn one_write_and_few_system_calls() {
 // The std shell's start-up makes the same calls before ours.
 #[cfg(freestanding)]
 #[test]
-fn a_kernel_that_refuses() {
+fn failed_system_calls_give_a_valid_reply_or_none() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     for (inject, expected) in [
         ("read:error=EIO:when=1", "unreadable:web\n"),
@@ -295,13 +295,13 @@ fn a_kernel_that_refuses() {
         ("sendto:error=EPIPE", ""),
         ("sendto:error=ECONNRESET", ""),
     ] {
-        let (said, _) = traced(&directory, &["-e", &format!("inject={inject}")]);
-        assert_eq!(said, expected, "{inject}");
+        let (printed, _) = traced(&directory, &["-e", &format!("inject={inject}")]);
+        assert_eq!(printed, expected, "{inject}");
     }
 }
 
 #[test]
-fn replaced_while_read() {
+fn state_file_replaced_while_read_is_never_torn() {
     let directory = StateDir::with(&[("web", "up 1%")]);
     let done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -315,8 +315,8 @@ fn replaced_while_read() {
             }
         });
         for _ in 0..100 {
-            let said = output(&["web", "--state-dir", directory.path()]);
-            let line = text(&said.stdout);
+            let printed = output(&["web", "--state-dir", directory.path()]);
+            let line = text(&printed.stdout);
             assert!(line.starts_with("up ") && line.ends_with('\n'), "{line:?}");
         }
         done.store(true, std::sync::atomic::Ordering::Relaxed);

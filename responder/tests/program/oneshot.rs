@@ -20,7 +20,7 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 #[test]
-fn the_state_is_said_on_a_connection() {
+fn reply_is_written_to_a_connection() {
     let directory = StateDir::with(&[("web", "up 73% # rps=1890")]);
     let arguments = ["web", "--state-dir", directory.path()];
     for _ in 0..50 {
@@ -36,12 +36,12 @@ fn the_state_is_said_on_a_connection() {
 }
 
 #[test]
-fn the_state_is_said_on_pipes_and_terminals_and_into_files() {
+fn reply_is_written_to_pipes_terminals_and_files() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let arguments = ["web", "--state-dir", directory.path()];
-    let said = output(&arguments);
+    let printed = output(&arguments);
     assert_eq!(
-        (text(&said.stdout), said.status.code()),
+        (text(&printed.stdout), printed.status.code()),
         ("up 73%\n", Some(0))
     );
 
@@ -60,9 +60,9 @@ fn the_state_is_said_on_pipes_and_terminals_and_into_files() {
     script
         .args(["-qec", &command, "/dev/null"])
         .stdin(Stdio::null());
-    let said = tool("bsdutils", &mut script);
+    let printed = tool("bsdutils", &mut script);
     assert_eq!(
-        (text(&said.stdout), said.status.code()),
+        (text(&printed.stdout), printed.status.code()),
         ("up 73%\r\n", Some(0))
     );
 
@@ -77,29 +77,29 @@ fn the_state_is_said_on_pipes_and_terminals_and_into_files() {
 }
 
 #[test]
-fn without_anything_it_says_so_and_all_is_well() {
-    let said = output(&[]);
+fn missing_name_and_missing_state_give_a_no_op_reply() {
+    let printed = output(&[]);
     assert_eq!(
-        (text(&said.stdout), said.status.code()),
+        (text(&printed.stdout), printed.status.code()),
         ("no-name\n", Some(0))
     );
-    assert_eq!(text(&said.stderr), "");
+    assert_eq!(text(&printed.stderr), "");
     let nowhere = "/tmp/agentcheck-responder.nowhere";
-    let said = output(&["web", "--state-dir", nowhere]);
+    let printed = output(&["web", "--state-dir", nowhere]);
     assert_eq!(
-        (text(&said.stdout), said.status.code()),
+        (text(&printed.stdout), printed.status.code()),
         ("no-state:web\n", Some(0))
     );
-    let said = output(&["web", "--state-dir", nowhere, "--fallback", "up 50%"]);
+    let printed = output(&["web", "--state-dir", nowhere, "--fallback", "up 50%"]);
     assert_eq!(
-        (text(&said.stdout), said.status.code()),
+        (text(&printed.stdout), printed.status.code()),
         ("up 50%\n", Some(0))
     );
 }
 
 /// The script of agentcheck.state(5), as it stands there but for the directory.
 #[test]
-fn a_shell_script_can_write_a_state_file() {
+fn shell_script_can_write_a_state_file() {
     let directory = StateDir::new();
     let manual = include_str!("../../../man/agentcheck.state.5").replace("\\-", "-");
     let writing = manual.split(".SH WRITING ONE").nth(1).unwrap();
@@ -110,8 +110,8 @@ fn a_shell_script_can_write_a_state_file() {
     let status = Command::new("sh").args(["-euc", &script]).status();
     assert!(status.unwrap().success());
     let file = std::fs::read_to_string(directory.file("web")).unwrap();
-    let said = output(&["web", "--state-dir", directory.path()]);
-    assert_eq!(text(&said.stdout), "up 50%\n", "{file}");
+    let printed = output(&["web", "--state-dir", directory.path()]);
+    assert_eq!(text(&printed.stdout), "up 50%\n", "{file}");
     // Its times are of this clock: half a minute from now it says the last line.
     let time = |word: &str| -> u64 {
         let line = file.lines().find_map(|line| line.strip_prefix(word));
@@ -123,14 +123,14 @@ fn a_shell_script_can_write_a_state_file() {
         &(time("from ") + 1).to_string(),
     );
     directory.write("web", &later);
-    let said = output(&["web", "--state-dir", directory.path()]);
-    assert_eq!(text(&said.stdout), "up 50% # stale\n");
+    let printed = output(&["web", "--state-dir", directory.path()]);
+    assert_eq!(text(&printed.stdout), "up 50% # stale\n");
 }
 
 /// HAProxy sends agent-send and closes as soon as it has the newline; a service that is not asked leaves
 /// it unread until the answer is out. Not one answer may be lost.
 #[test]
-fn no_answer_is_lost_to_a_reset() {
+fn unread_request_resets_no_reply() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let sent = vec![b'x'; 14_000];
     for length in [2, 14_000] {
@@ -138,11 +138,11 @@ fn no_answer_is_lost_to_a_reset() {
             let (mut client, server) = connection();
             client.write_all(&sent[..length]).unwrap();
             let mut responder = on_connection(&["web", "--state-dir", directory.path()], server);
-            let mut said = [0; 7];
-            client.read_exact(&mut said).unwrap();
-            assert_eq!(text(&said), "up 73%\n");
+            let mut printed = [0; 7];
+            client.read_exact(&mut printed).unwrap();
+            assert_eq!(text(&printed), "up 73%\n");
             assert_eq!(
-                client.read(&mut said).unwrap(),
+                client.read(&mut printed).unwrap(),
                 0,
                 "the end, and not a reset"
             );
@@ -153,7 +153,7 @@ fn no_answer_is_lost_to_a_reset() {
 }
 
 #[test]
-fn clients_that_are_gone_are_no_error() {
+fn disconnected_clients_are_no_error() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     for arguments in [["web", "--state-dir"], ["--ask", "--state-dir"]] {
         let arguments = [arguments[0], arguments[1], directory.path()];
@@ -179,13 +179,13 @@ fn clients_that_are_gone_are_no_error() {
 }
 
 #[test]
-fn clients_that_stay_are_left() {
+fn clients_that_stay_connected_delay_no_end() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let (mut client, server) = connection();
     let start = Instant::now();
     let mut responder = on_connection(&["web", "--state-dir", directory.path()], server);
-    let mut said = [0; 7];
-    client.read_exact(&mut said).unwrap();
+    let mut printed = [0; 7];
+    client.read_exact(&mut printed).unwrap();
     // It neither closes nor stops sending.
     client.set_nonblocking(true).unwrap();
     loop {
@@ -200,7 +200,7 @@ fn clients_that_stay_are_left() {
 }
 
 #[test]
-fn a_full_pipe_is_not_waited_for_long() {
+fn full_pipe_delays_the_end_briefly() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     // A pipe that is full before the program starts, and never read.
     let script = "mkfifo \"$0/fifo\"; exec 3<>\"$0/fifo\"; head -c 65536 /dev/zero >&3; shift 0; exec \"$@\" >&3";
@@ -231,19 +231,19 @@ fn asked(extra: &[&str], sent: &[u8], closes: bool) -> (String, Duration) {
     if closes {
         client.shutdown(Shutdown::Write).unwrap();
     }
-    let said = rest(&client);
+    let printed = rest(&client);
     let time = start.elapsed();
     drop(client);
     assert_eq!(responder.ended(), Some(0));
-    (said, time)
+    (printed, time)
 }
 
 #[test]
-fn the_client_names_the_service() {
+fn client_selects_the_service_by_name() {
     let default = ["--ask-default", "silent"];
     let long = [b'x'; 14_000];
     let after_name = [b"web\n".as_slice(), &long].concat();
-    for (sent, said) in [
+    for (sent, printed) in [
         (b"web\n".as_slice(), "up 73%\n"),
         (b" web-admin \r\n", "drain\n"),
         (&after_name, "up 73%\n"),
@@ -259,7 +259,7 @@ fn the_client_names_the_service() {
             // One that waits takes 300 ms every time; a slow machine is quick sometimes.
             let waited = (0..10).all(|_| {
                 let (answer, time) = asked(extra, sent, false);
-                assert_eq!(answer, said, "{:?}", sent.escape_ascii().to_string());
+                assert_eq!(answer, printed, "{:?}", sent.escape_ascii().to_string());
                 time >= Duration::from_millis(300)
             });
             assert!(!waited, "{:?}", sent.escape_ascii().to_string());
@@ -277,10 +277,10 @@ fn the_client_names_the_service() {
 }
 
 #[test]
-fn silent_and_unended_clients_are_answered_in_time() {
+fn clients_without_a_complete_name_get_a_reply_in_time() {
     // HAProxy's own deadline is 2 s.
     let soon = Duration::from_millis(1200);
-    for (extra, sent, said) in [
+    for (extra, sent, printed) in [
         (&["--ask-default", "silent"][..], b"".as_slice(), "up 1%\n"),
         (&[], b"", "no-name\n"),
         // F08: what HAProxy's CLI sets has no newline.
@@ -292,7 +292,7 @@ fn silent_and_unended_clients_are_answered_in_time() {
         let mut times = Vec::new();
         while times.last().is_none_or(|time| *time >= soon) {
             let (answer, time) = asked(extra, sent, false);
-            assert_eq!(answer, said, "{sent:?}");
+            assert_eq!(answer, printed, "{sent:?}");
             assert!(time > Duration::from_millis(250), "{time:?}");
             times.push(time);
             assert!(times.len() < 10, "{times:?}");
@@ -303,7 +303,7 @@ fn silent_and_unended_clients_are_answered_in_time() {
 /// A name whose segment was lost comes after a retransmission timeout: 200 ms and some round trips. It
 /// hears its own reply, not that of the silent; and a name in two parts is not taken for its first.
 #[test]
-fn a_name_that_comes_late_is_nobody_elses() {
+fn late_name_selects_no_other_service() {
     let directory = StateDir::with(&[
         ("web", "up 73%"),
         ("web-admin", "drain"),
@@ -335,7 +335,7 @@ fn a_name_that_comes_late_is_nobody_elses() {
 }
 
 #[test]
-fn a_pipe_can_ask_too() {
+fn name_can_come_by_a_pipe() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let mut command = program(&["--ask", "--state-dir", directory.path()]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -352,22 +352,22 @@ fn a_pipe_can_ask_too() {
 }
 
 #[test]
-fn help_is_for_people_and_not_for_connections() {
-    let said = output(&["--help"]);
-    assert!(text(&said.stdout).starts_with("Usage: agentcheck-responder "));
-    assert_eq!(said.status.code(), Some(0));
-    let said = output(&["--version"]);
+fn help_is_printed_on_pipes_and_never_on_connections() {
+    let printed = output(&["--help"]);
+    assert!(text(&printed.stdout).starts_with("Usage: agentcheck-responder "));
+    assert_eq!(printed.status.code(), Some(0));
+    let printed = output(&["--version"]);
     let version = format!("agentcheck-responder {}\n", env!("CARGO_PKG_VERSION"));
-    assert_eq!(text(&said.stdout), version);
+    assert_eq!(text(&printed.stdout), version);
 
-    let said = output(&["--bogus"]);
+    let printed = output(&["--bogus"]);
     assert_eq!(
-        (text(&said.stdout), said.status.code()),
+        (text(&printed.stdout), printed.status.code()),
         ("bad-arguments\n", Some(2))
     );
     assert!(
-        text(&said.stderr).contains("--bogus: there is no such option"),
-        "{said:?}"
+        text(&printed.stderr).contains("--bogus: there is no such option"),
+        "{printed:?}"
     );
     for arguments in [
         ["--help"],
@@ -393,7 +393,7 @@ fn help_is_for_people_and_not_for_connections() {
 
 /// Every option is in `--help` and in the man page, and nothing else is.
 #[test]
-fn options_are_documented() {
+fn every_option_is_in_help_and_manual() {
     let help = output(&["--help"]);
     let manual = include_str!("../../../man/agentcheck-responder.8").replace("\\-", "-");
     let words = |text: &str| -> std::collections::BTreeSet<String> {
@@ -410,7 +410,10 @@ fn options_are_documented() {
         .collect();
     assert_eq!(documented, Vec::<&String>::new(), "not in the man page");
     for option in &options {
-        let said = output(&[option, "\u{1}"]);
-        assert!(!text(&said.stderr).contains("no such option"), "{option}");
+        let printed = output(&[option, "\u{1}"]);
+        assert!(
+            !text(&printed.stderr).contains("no such option"),
+            "{option}"
+        );
     }
 }

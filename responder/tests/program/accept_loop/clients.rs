@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// A thousand silent clients, slow readers, half-open and reset connections: nobody else waits for them.
 #[test]
-fn nobody_is_held_up_by_others() {
+fn slow_client_delays_no_other() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let (responder, address) = start(&["--ask", "--state-dir", directory.path()]);
     assert_eq!(probe(address, "web\n"), "up 73%\n");
@@ -74,7 +74,7 @@ fn limited(descriptors: u32, directory: &StateDir) -> (Running, SocketAddr) {
 
 /// More clients than descriptors: all are answered, with what the file says, without spinning.
 #[test]
-fn descriptors_run_out_and_come_back() {
+fn loop_recovers_from_a_lack_of_descriptors() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let (responder, address) = limited(20, &directory);
     assert_eq!(probe(address, "web\n"), "up 73%\n");
@@ -91,7 +91,7 @@ fn descriptors_run_out_and_come_back() {
 }
 
 #[test]
-fn more_clients_than_places() {
+fn more_clients_than_table_entries_get_replies() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let (responder, address) = limited(3000, &directory);
     let directory_limit = fs::read_to_string("/proc/self/limits").unwrap();
@@ -115,7 +115,7 @@ fn more_clients_than_places() {
 }
 
 #[test]
-fn slow_and_broken_clients() {
+fn slow_and_broken_clients_block_nothing() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let (mut responder, address) = start(&["web", "--state-dir", directory.path()]);
     let unread: Vec<TcpStream> = (0..50).map(|_| connect(address)).collect();

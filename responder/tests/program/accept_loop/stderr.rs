@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 /// One line on standard error when something changes, not one per probe.
 #[test]
-fn reasons_are_told_once() {
+fn each_reason_is_logged_once() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let (socket, address) = listener();
     let mut command = activated(&["web", "--state-dir", directory.path()], vec![socket], "");
@@ -40,7 +40,7 @@ fn reasons_are_told_once() {
 
 /// Neither a closed standard error, in whose place the kernel would put a connection, nor a full one.
 #[test]
-fn standard_error_never_is_the_wire_and_never_blocks() {
+fn standard_error_is_never_the_connection_and_never_blocks() {
     let directory = StateDir::new();
     let (socket, address) = listener();
     let mut command = Command::new("sh");

@@ -1,0 +1,192 @@
+//! The field's known cases: each directory of examples/ with recorded readings (`events`) holds what another
+//! agent is used for. What is said then is compared with what is `expected`, as for all golden cases, and
+//! with what the other agent would say, by its own formula: over the recorded readings, and over sweeps of
+//! readings. Where ours says something else on purpose, the directory's README says so and the test has it.
+
+mod herald;
+mod loadbalancer;
+mod scripts;
+mod staleness;
+
+use super::{Player, events, play_case};
+use crate::golden;
+use agentcheck::config::{self, Config};
+use agentcheck_common::{Operational, Reply};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+fn directory(case: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    root.join(case)
+}
+
+fn read(case: &str, file: &str) -> String {
+    let file = directory(case).join(file);
+    std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file:?}: {error}"))
+}
+
+/// The example's configuration, by the loading code of the collector.
+fn configuration(case: &str) -> Config {
+    let file = directory(case).join("agentcheck.toml");
+    let (config, warnings) = config::load(&file).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(warnings.to_string(), "", "{case}");
+    config
+}
+
+/// The same with another line, or some more lines, that its README shows.
+fn shown_in_readme(case: &str, block: &str, change: impl Fn(String) -> String) -> Config {
+    assert!(read(case, "README.md").contains(block), "{block}");
+    let text = change(read(case, "agentcheck.toml"));
+    let parsed = config::parse(Path::new("agentcheck.toml"), &text);
+    let (config, warnings) = parsed.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(warnings.to_string(), "", "{text}");
+    config
+}
+
+#[test]
+fn recorded_readings_give_the_expected_replies() {
+    golden::as_expected(
+        "examples",
+        9,
+        |path| path.join("events").is_file(),
+        |case| {
+            let readme = case.join("README.md");
+            assert!(readme.is_file(), "{readme:?} says how to move over");
+            play_case(case)
+        },
+    );
+}
+
+/// Where a line brings a server that was told nothing else before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// In, with this share of its weight in per cent.
+    Weight(u16),
+    Drain,
+    Down,
+    Maint,
+    /// The line says nothing: the server stays where it is.
+    Unchanged,
+}
+
+/// Where our reply brings it, in the words for `admin_state = "preserve"`.
+fn ours(reply: &Reply) -> Place {
+    match (
+        reply.operational,
+        reply.percent.map(|percent| percent.get()),
+    ) {
+        (Some(Operational::Down), Some(100)) => Place::Down,
+        (Some(Operational::Stopped), Some(100)) => Place::Maint,
+        (Some(Operational::Up), Some(0)) => Place::Drain,
+        (Some(Operational::Up), Some(percent)) => Place::Weight(percent),
+        _ => panic!("{reply} says too little"),
+    }
+}
+
+/// Where the line of another agent brings it, as `HAProxy` reads it: the last word of a kind counts, what is
+/// not said stays, and a server that is down, in maintenance or drained is there whatever its weight.
+fn theirs(line: &str) -> Place {
+    let mut place = None;
+    let mut weight = None;
+    for word in line.split_ascii_whitespace() {
+        match word {
+            "down" => place = Some(Place::Down),
+            "maint" => place = Some(Place::Maint),
+            "drain" => place = Some(Place::Drain),
+            "up" | "ready" => weight = weight.or(Some(100)),
+            percent => {
+                let percent = percent.strip_suffix('%').expect(line);
+                weight = Some(percent.parse().expect(line));
+            }
+        }
+    }
+    match (place, weight) {
+        (Some(place), _) => place,
+        (None, Some(0)) => Place::Drain,
+        (None, Some(weight)) => Place::Weight(weight),
+        (None, None) => Place::Unchanged,
+    }
+}
+
+/// What `service` says after these events, each `SOURCE READING`, at one moment and with nothing before.
+fn reply_after(config: &Config, service: &str, readings: &[String]) -> Reply {
+    let mut player = Player::new(config);
+    let mut last = None;
+    // What the service does not use is not polled.
+    for reading in readings {
+        last = last_reply(player.play(&format!("1 {reading}")), service);
+    }
+    last.unwrap_or_else(|| panic!("{service}: nothing to say after {readings:?}"))
+}
+
+fn last_reply(
+    outcomes: Vec<(
+        &agentcheck::config::Service,
+        agentcheck::decision::evaluate::Outcome,
+    )>,
+    service: &str,
+) -> Option<Reply> {
+    let (_, outcome) = outcomes
+        .into_iter()
+        .find(|(known, _)| known.name.as_str() == service)
+        .expect(service);
+    outcome.verdict.map(|verdict| verdict.reply)
+}
+
+/// One recorded event: what the sources gave last, by name, and what the service says.
+struct Recorded {
+    event: String,
+    latest: BTreeMap<String, String>,
+    printed: Reply,
+}
+
+/// The recorded readings of a case, from where `service` has something to say.
+fn recorded(case: &str, service: &str) -> Vec<Recorded> {
+    let config = configuration(case);
+    let mut player = Player::new(&config);
+    let mut latest = BTreeMap::new();
+    let mut all = Vec::new();
+    for event in events(&read(case, "events")) {
+        let printed = last_reply(player.play(event), service);
+        let mut words = event.splitn(3, ' ').skip(1);
+        if let (Some(source), Some(reading)) = (words.next(), words.next()) {
+            latest.insert(source.to_owned(), reading.to_owned());
+        }
+        if let Some(printed) = printed {
+            all.push(Recorded {
+                event: event.to_owned(),
+                latest: latest.clone(),
+                printed,
+            });
+        }
+    }
+    assert!(all.len() >= 5, "{case}: {} replies of {service}", all.len());
+    all
+}
+
+impl Recorded {
+    /// The number that a source gave last: all of a `number`, or one of the `parts`.
+    fn number(&self, source: &str, part: &str) -> f64 {
+        let reading = self.latest.get(source).expect(source);
+        let (kind, rest) = reading.split_once(' ').expect(reading);
+        let number = match kind {
+            "number" => Some(rest),
+            "parts" => rest
+                .split(' ')
+                .find_map(|one| one.strip_prefix(part)?.strip_prefix('=')),
+            _ => None,
+        };
+        number.expect(reading).parse().expect(reading)
+    }
+
+    /// The JSON document that a source gave last.
+    fn json(&self, source: &str) -> serde_json::Value {
+        let reading = self.latest.get(source).expect(source);
+        serde_json::from_str(reading.strip_prefix("json ").expect(reading)).unwrap()
+    }
+}
+
+/// 0 to 100 in steps of a half: readings as they come.
+fn halves() -> impl Iterator<Item = f64> {
+    (0..=200).map(|step| f64::from(step) / 2.0)
+}

@@ -1,0 +1,83 @@
+//! Herald's staleness: `now - last write > staleness_interval` gives `staleness_response`, `noop` an empty
+//! line. Here the schedule holds it, and the responder picks.
+
+use super::super::{Player, events};
+use super::{Place, configuration, ours, read, theirs};
+use agentcheck::decision::plan::plan;
+use agentcheck_common::BootTime;
+
+/// baseplugin.py, `is_stale` and `respond`; 0 is never.
+fn respond<'l>(last: &'l str, age: f64, interval: f64, response: &'l str) -> &'l str {
+    match (interval > 0.0 && age > interval, response) {
+        (true, "noop") => "",
+        (true, response) => response,
+        (false, _) => last,
+    }
+}
+
+/// What is said of a service so many seconds after its last good reading, without a collector since then.
+fn abandoned(service: &str, reading: &str, seconds: u64) -> Place {
+    let config = configuration("herald-rules");
+    let mut player = Player::new(&config);
+    let outcomes = player.play(&format!("1000 {reading}"));
+    let (known, outcome) = outcomes
+        .into_iter()
+        .find(|(known, _)| known.name.as_str() == service)
+        .unwrap();
+    let plan = plan(known, &outcome.verdict.unwrap());
+    let now = BootTime((1000 + seconds) * 1_000_000_000);
+    let stage = plan.stages.iter().find(|stage| now < stage.until);
+    ours(stage.map_or(&plan.then, |stage| &stage.reply))
+}
+
+#[test]
+fn schedule_goes_stale_when_herald_would() {
+    for seconds in (0..60).filter(|seconds| ![10, 20].contains(seconds)) {
+        #[allow(clippy::cast_precision_loss)] // below 60
+        let age = seconds as f64;
+        let place = abandoned("workers", "workers number 100", seconds);
+        assert_eq!(place, theirs(respond("up", age, 20.0, "down")), "{age}");
+        // noop: HAProxy keeps what it has, and here it is said again.
+        let reading = "app json {\"health\": \"healthy\", \"outgoing-messsage-per-second\": 700}";
+        let place = abandoned("api", reading, seconds);
+        match theirs(respond("ready 90%", age, 10.0, "noop")) {
+            Place::Unchanged => assert!(age > 10.0),
+            same => assert_eq!(same, Place::Weight(90)),
+        }
+        assert_eq!(place, Place::Weight(90), "{age}");
+    }
+}
+
+/// The application fails, the collector is fine: Herald writes nothing, and its cache grows stale. Here a
+/// rule says so, at the next poll.
+#[test]
+fn silent_application_goes_stale_when_herald_would() {
+    let config = configuration("herald-rules");
+    let mut player = Player::new(&config);
+    let mut written = 0.0;
+    let (mut kept, mut down) = (0, 0);
+    for event in events(&read("herald-rules", "events")) {
+        let outcomes = player.play(event);
+        let mut words = event.splitn(3, ' ');
+        let now: f64 = words.next().unwrap().parse().unwrap();
+        let (source, reading) = (words.next().unwrap(), words.next().unwrap_or_default());
+        if source != "workers" {
+            continue;
+        }
+        if reading.starts_with("number") {
+            written = now;
+            continue;
+        }
+        let (_, outcome) = outcomes
+            .into_iter()
+            .find(|(known, _)| known.name.as_str() == "workers")
+            .unwrap();
+        let place = ours(&outcome.verdict.unwrap().reply);
+        // The last number of the recording is 100.
+        let same = theirs(respond("up", now - written, 20.0, "down"));
+        assert_eq!(place, same, "{event}");
+        kept += usize::from(place == Place::Weight(100));
+        down += usize::from(place == Place::Down);
+    }
+    assert!(kept >= 3 && down >= 2, "{kept} kept, {down} down");
+}

@@ -1,0 +1,340 @@
+//! `agentcheck explain --reply` says what `HAProxy` does: by the cases of conformance, for both grammars,
+//! and by a real `HAProxy` that hears what no case has.
+
+use agentcheck::reply::dissect::{Reader, Weight, dissect, told};
+use agentcheck_common::Reply;
+use agentcheck_common::reply::{Administrative, Operational};
+use agentcheck_tests::address::Block;
+use agentcheck_tests::agent::{Agent, Answer};
+use agentcheck_tests::application::Application;
+use agentcheck_tests::conformance::cases::{self, Act};
+use agentcheck_tests::haproxy::{Backend, Haproxy, Server, ServerState};
+use agentcheck_tests::scratch::Scratch;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+/// A server of weight 100 that has said nothing yet.
+fn fresh() -> ServerState {
+    ServerState {
+        backend: String::new(),
+        server: String::new(),
+        operational: 2,
+        administrative: 0,
+        weight: 100,
+        configured_weight: 100,
+        status: "no check".to_owned(),
+        agent_status: String::new(),
+        agent_asked: false,
+        agent_text: String::new(),
+        agent_duration: None,
+        session_limit: None,
+        sessions: 0,
+    }
+}
+
+/// What the dissection says that becomes of a server.
+fn apply(seen: &mut ServerState, bytes: &[u8], reader: Reader) {
+    let dissection = dissect(bytes, reader);
+    let effect = dissection.effect;
+    match effect.administrative {
+        Some(Administrative::Ready) => seen.administrative = 0,
+        Some(Administrative::Drain) => seen.administrative = 8,
+        Some(Administrative::Maint) => seen.administrative = 1,
+        None => {}
+    }
+    match effect.weight {
+        Some(Weight::Percent(percent)) => seen.weight = percent.min(256).try_into().unwrap(),
+        Some(Weight::Absolute(weight)) => seen.weight = weight.try_into().unwrap(),
+        None => {}
+    }
+    if let Some(limit) = effect.maxconn {
+        seen.session_limit = Some(limit).filter(|limit| *limit > 0);
+    }
+    match effect.operational {
+        Some(Operational::Up) => seen.operational = 2,
+        Some(_) => seen.operational = 0,
+        None => {}
+    }
+    // Maintenance is shown as down, whatever else is the matter.
+    let maintained = seen.administrative == 1;
+    seen.status = match (maintained, seen.operational, seen.administrative) {
+        (true, _, _) => "MAINT",
+        (_, 0, _) => "DOWN (agent)",
+        (_, _, 8) => "DRAIN (agent)",
+        _ => "UP",
+    }
+    .to_owned();
+    dissection
+        .status
+        .unwrap_or_default()
+        .clone_into(&mut seen.agent_status);
+    seen.agent_text = dissection.text;
+}
+
+/// The same, as `show servers state` tells it: a server in maintenance is stopped.
+fn as_haproxy_shows(seen: &ServerState) -> ServerState {
+    let mut seen = seen.clone();
+    if seen.administrative == 1 {
+        seen.operational = 0;
+    }
+    seen
+}
+
+#[test]
+fn dissection_matches_the_conformance_table() {
+    let mut lines = 0;
+    for (reader, version) in [(Reader::UpTo30, (3, 0)), (Reader::Since31, (3, 1))] {
+        'cases: for case in cases::table(version) {
+            let mut seen = fresh();
+            for step in &case.steps {
+                match step.act {
+                    Act::Says(bytes) | Act::SaysAndStays(bytes) => apply(&mut seen, bytes, reader),
+                    Act::HasNoState => apply(&mut seen, b"no-state:web\n", reader),
+                    // What operators and networks do is in no line.
+                    Act::Operator(command) => {
+                        println!("{}: left out at {command}", case.id);
+                        continue 'cases;
+                    }
+                    Act::Resets => continue 'cases,
+                }
+                lines += 1;
+                let differences = step.expected.differences(&as_haproxy_shows(&seen));
+                let check = if case.checked { " with check" } else { "" };
+                assert!(
+                    differences.is_empty(),
+                    "{}{check}: {differences:?}",
+                    case.id
+                );
+            }
+        }
+    }
+    println!("{lines} lines");
+    assert!(lines > 100);
+}
+
+/// What our own replies may hold is heard whole.
+#[test]
+fn dissection_matches_every_reply_that_a_state_file_can_contain() {
+    for line in [
+        "up 73% # app.rps=1890",
+        "UP,ready 050% maxconn:0 # x # y",
+        "down 25600%",
+        "maint drain ready",
+        "stopped maxconn:2147483647 #",
+    ] {
+        let reply = Reply::parse(line.as_bytes()).unwrap();
+        for reader in [Reader::UpTo30, Reader::Since31] {
+            let received = dissect(format!("{line}\n").as_bytes(), reader);
+            let effect = received.effect;
+            assert_eq!(effect.operational, reply.operational, "{line}");
+            assert_eq!(effect.administrative, reply.administrative, "{line}");
+            let percent = reply
+                .percent
+                .map(|percent| Weight::Percent(percent.get().into()));
+            assert_eq!(effect.weight, percent, "{line}");
+            assert_eq!(
+                effect.maxconn,
+                reply.maxconn.map(|limit| limit.get()),
+                "{line}"
+            );
+            assert_eq!(received.description, reply.description.as_str(), "{line}");
+            assert!(!received.text.contains("error"), "{line}");
+        }
+    }
+}
+
+/// Lines at the edges of the grammar.
+const EDGES: [&[u8]; 34] = [
+    b"up foo bar # text\n",
+    b"up 50.5% # text\n",
+    b"up 50.5% maxconn:x\n",
+    b"down foo # text\n",
+    b"down foo\n",
+    b"down 50.5%\n",
+    b"Fail # a # b\n",
+    b"STOPPED\n",
+    b"50% 60.5%\n",
+    b"60.5% 50%\n",
+    b"50%x\n",
+    b"500.5%\n",
+    b"0x10%\n",
+    b"99999999999999999999%\n",
+    b"25600% ready\n",
+    b"+5%\n",
+    b"maxconn:\n",
+    b"maxconn:+30\n",
+    b"maxconn: 30\n",
+    b"MAXCONN:30 maxconn:40\n",
+    b"maxconn:30x 50.5%\n",
+    b"maxconn:0\n",
+    b"weight:\n",
+    b"weight:0\n",
+    b"weight:257\n",
+    b"weight:50%\n",
+    b"weight:-5\n",
+    b"30% weight:60\n",
+    b"ready #up\n",
+    b",,up\t,#\t text \n",
+    b"up\r\ndown\n",
+    b"up # \x1b[31m\n",
+    b"drain maint\n",
+    b"foo up\n50%\n",
+];
+
+#[test]
+fn dissection_matches_haproxy_at_the_edges_of_the_grammar() {
+    let scratch = Scratch::new("words");
+    let block = Block::claim();
+    let application = Application::start(block.address(8081), 0);
+    let names: Vec<String> = (0..EDGES.len())
+        .map(|index| format!("edge{index}"))
+        .collect();
+    let agents: Vec<Agent> = EDGES
+        .iter()
+        .map(|bytes| Agent::start(block.agent(), Answer::Bytes(bytes.to_vec())))
+        .collect();
+    let servers = names.iter().zip(&agents);
+    let servers =
+        servers.map(|(name, agent)| Server::new(name, application.address(), agent.address()));
+    let haproxy = Haproxy::start(&scratch, &[Backend::new("words", servers.collect())]);
+    let reader = if Haproxy::version() >= (3, 1) {
+        Reader::Since31
+    } else {
+        Reader::UpTo30
+    };
+    std::thread::scope(|scope| {
+        for agent in &agents {
+            scope.spawn(|| agent.wait_for_exchanges(3));
+        }
+    });
+    let mut wrong = Vec::new();
+    for (bytes, name) in EDGES.iter().zip(&names) {
+        let seen = haproxy.server_at_rest("words", name);
+        let mut expected = fresh();
+        apply(&mut expected, bytes, reader);
+        let reported = as_haproxy_shows(&expected);
+        let facts = |seen: &ServerState| {
+            (
+                seen.operational,
+                seen.administrative,
+                seen.weight,
+                seen.session_limit,
+                seen.agent_status.clone(),
+                // HAProxy escapes nothing, and ends some of its complaints with a newline.
+                seen.agent_text.trim().replace(['\n', '\r'], ""),
+            )
+        };
+        if facts(&reported) != facts(&seen) {
+            wrong.push(format!(
+                "{}\n  told {:?}\n  seen {:?}",
+                bytes.escape_ascii(),
+                facts(&reported),
+                facts(&seen)
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn explained(bytes: &[u8]) -> String {
+    let mut explain = Command::new(env!("CARGO_BIN_EXE_agentcheck"))
+        .args(["explain", "--reply", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    explain.stdin.take().unwrap().write_all(bytes).unwrap();
+    let output = explain.wait_with_output().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn explanations_are_as_recorded() {
+    for (bytes, expected) in [
+        (
+            &b"up#ok 50%\n"[..],
+            "word     up#ok: not known, ignored: a # has to start a word, as in \"up # text\"\n\
+             word     50%: 50% of the weight on the server's line\n\
+             changes  weight 50% (of a configured 100: 50, of 1: 0)\n\
+             shows    CHECKED, \"agent reports an error : up#ok\"\n",
+        ),
+        (
+            b"up down # why\n",
+            "word     up: works: back from down, where HAProxy's own health check agrees; final_decision by a \
+             later word of its kind\n\
+             word     down: does not work, at once, whatever the health check says\n\
+             text     # why: text for people\n\
+             changes  operational state down (agent), as down\n\
+             shows    L7STS, \"via agent : down (why)\"\n\
+             mind     down: only up takes it back; ready, a weight and silence do not\n",
+        ),
+        (
+            b"weight:42\n",
+            "changes  HAProxy 3.1 on: weight 42\n\
+             shows    HAProxy 3.1 on: CHECKED\n\
+             changes  HAProxy to 3.0: nothing\n\
+             shows    HAProxy to 3.0: CHECKED, \"agent reports an error : weight:42\"\n",
+        ),
+        (
+            b"up",
+            "line     no line end: ignored once the agent closes;",
+        ),
+        (
+            b"down\0\n",
+            "line     a NUL byte before the line end: ignored\n",
+        ),
+        (
+            b"",
+            "line     nothing was said: the check fails\nchanges  nothing\nshows    L7RSP\n",
+        ),
+        (
+            b"50\n",
+            "word     50: not known, ignored: a weight has a percent sign, 50%\n",
+        ),
+        (
+            b"failed\n",
+            "word     failed: not known, ignored: the word is fail\n",
+        ),
+        (
+            b"up\ndown\n",
+            "line     5 more bytes after the first line: not looked at\n",
+        ),
+        // Nothing of it reaches the terminal.
+        (
+            b"up # \x1b]0;owned\x07\xc2\x9b2J\n",
+            "text     # ?]0;owned??2J: text for people\n",
+        ),
+    ] {
+        let printed = explained(bytes);
+        assert!(printed.contains(expected), "{expected}\n--- in\n{printed}");
+        assert!(
+            !printed.contains(|c: char| c.is_control() && c != '\n'),
+            "{printed:?}"
+        );
+    }
+    let long = format!("up # {}\n", "x".repeat(16_378));
+    assert_eq!(long.len(), 16_384);
+    let printed = explained(long.as_bytes());
+    assert!(
+        printed.starts_with("line     longer than 16383 bytes"),
+        "{printed}"
+    );
+    let fits = told(long.replacen('x', "", 1).as_bytes());
+    assert_eq!(fits[0].0, "word");
+    let mind: Vec<&str> = fits.iter().map(|(_, text)| text.as_str()).collect();
+    assert!(
+        mind.iter()
+            .any(|text| text.contains("16383 bytes: a line that travels")),
+        "{mind:?}"
+    );
+}
+
+#[test]
+fn explain_needs_a_reply_or_a_service() {
+    let output = Command::new(env!("CARGO_BIN_EXE_agentcheck"))
+        .arg("explain")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+}

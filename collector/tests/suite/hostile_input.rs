@@ -1,0 +1,180 @@
+//! What hostile applications, exporters and careless operators may send: the fuzz corpus of the collector,
+//! each file also cut off and with bits turned, and documents that are too large to be kept. Every one of
+//! them gives a value or a reason, soon; what was found by fuzzing stays found, also where no fuzzer is at
+//! hand.
+
+#[path = "../../fuzz/properties.rs"]
+mod properties;
+
+use std::fs;
+use std::thread;
+
+/// The stack of a program's first thread, on which configurations are read and expressions evaluated; that
+/// of a test is a quarter of it.
+const STACK: usize = 8 << 20;
+
+fn on_its_stack(work: impl FnOnce() + Send + 'static) {
+    let thread = thread::Builder::new().stack_size(STACK).spawn(work);
+    if let Err(panic) = thread.unwrap().join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// Runs each file of a corpus, `cuts` of its beginnings, and each with `turns` of its bits turned, both
+/// spread over the whole file.
+fn run(name: &'static str, property: fn(&[u8]), cuts: usize, turns: usize) {
+    on_its_stack(move || corpus(name, property, cuts, turns));
+}
+
+fn corpus(name: &str, property: fn(&[u8]), cuts: usize, turns: usize) {
+    let directory = format!("{}/fuzz/corpus/{name}", env!("CARGO_MANIFEST_DIR"));
+    let mut files = 0;
+    for entry in fs::read_dir(&directory).unwrap() {
+        let bytes = fs::read(entry.unwrap().path()).unwrap();
+        files += 1;
+        property(&bytes);
+        for cut in 0..cuts.min(bytes.len()) {
+            property(&bytes[..cut * bytes.len() / cuts.min(bytes.len())]);
+        }
+        let bits = bytes.len() * 8;
+        let mut turned = bytes;
+        for turn in 0..turns.min(bits) {
+            // Not a step that divides by 8, so that each bit of a byte has its turn.
+            let bit = (turn * bits / turns.min(bits) + turn % 8).min(bits - 1);
+            turned[bit / 8] ^= 1 << (bit % 8);
+            property(&turned);
+            turned[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+    assert!(files >= 10, "{directory} has {files} files");
+}
+
+#[test]
+fn json_corpus_gives_a_value_or_a_reason() {
+    run("json", properties::json, 20, 60);
+}
+
+#[test]
+fn prometheus_corpus_gives_a_value_or_a_reason() {
+    run("prometheus", properties::prometheus, 20, 60);
+}
+
+#[test]
+fn expression_corpus_gives_a_value_or_a_reason() {
+    run("expression", properties::expression, 8, 24);
+}
+
+#[test]
+fn configuration_corpus_gives_a_value_or_a_reason() {
+    run("configuration", properties::configuration, 10, 40);
+}
+
+/// A body may have a megabyte unless `max_bytes` says otherwise.
+const BODY: usize = 1 << 20;
+
+/// `around.0`, as many of `element` with commas between them as fit a body, `around.1`.
+fn filled(around: (&str, &str), element: impl Fn(usize) -> String) -> String {
+    let mut text = around.0.to_owned();
+    for at in 0.. {
+        let element = element(at);
+        if text.len() + element.len() + around.1.len() + 1 > BODY {
+            break;
+        }
+        text.push_str(&element);
+        text.push(',');
+    }
+    text.pop();
+    text + around.1
+}
+
+#[test]
+fn large_documents_take_bounded_time_and_stack() {
+    let list = ("[", "]");
+    let map = ("{", "}");
+    for document in [
+        "1".repeat(BODY),
+        format!("0.{}", "1".repeat(BODY)),
+        format!("[1e{}]", "9".repeat(BODY)),
+        "[".repeat(BODY),
+        "{\"a\":".repeat(BODY / 5),
+        format!("\"{}\"", "\\ud800".repeat(BODY / 6)),
+        format!("\"{}\"", "\\u0000".repeat(BODY / 6)),
+        " ".repeat(BODY),
+        filled(list, |_| "0".to_owned()),
+        filled(list, |_| "[]".to_owned()),
+        // Just as many elements as a loop may have.
+        filled(list, |at| format!("{}", 1_000_000_000 + at)),
+        filled(list, |at| format!("[{at},1]")),
+        filled(list, |_| "{\"load\":1}".to_owned()),
+        filled(map, |_| "\"a\":1".to_owned()),
+        filled(map, |at| format!("\"{at}\":1")),
+        filled(("{\"workers\":[", "]}"), |_| "{\"load\":1}".to_owned()),
+        filled(("{\"a\":1,\"workers\":[", "]}"), |_| format!("{}", 1e308)),
+    ] {
+        on_its_stack(move || properties::json(document.as_bytes()));
+    }
+}
+
+#[test]
+fn large_scrapes_take_bounded_time_and_stack() {
+    for scrape in [
+        "1".repeat(BODY),
+        format!("a {}\n", "1".repeat(BODY)),
+        format!("a{{{}}} 1\n", filled(("", ""), |at| format!("l{at}=\"\""))),
+        format!("a{{x=\"{}\n", "\\\"".repeat(BODY / 2)),
+        "{".repeat(BODY),
+        "a 1\n".repeat(BODY / 4),
+        format!("a{{b!=\"c\"}}\n{}", "a{b=\"\"} 1\n".repeat(50_000)),
+        format!(
+            "a{{b=~\"(.*)*x\"}}\na{{b=\"{}\"}} 1\n",
+            "a".repeat(BODY / 2)
+        ),
+        "\n".repeat(BODY),
+    ] {
+        on_its_stack(move || properties::prometheus(scrape.as_bytes()));
+    }
+}
+
+#[test]
+fn large_configurations_take_bounded_time_and_stack() {
+    for text in [
+        "[".repeat(BODY),
+        format!("a = {}", "[".repeat(BODY / 8)),
+        format!("a = {}", "{a=".repeat(10_000)),
+        format!("a = \"{}", "\\".repeat(BODY / 8)),
+        format!("[{}a]", "a.".repeat(10_000)),
+        (0..1000).fold(String::new(), |text, at| {
+            text + &format!("[service.s{at}]\nweight = \"s.x\"\n")
+        }),
+        (0..200).fold("[service.web]\n".to_owned(), |text, at| {
+            text + &format!("[derive.d{at}]\nexpression = \"d{}.value\"\n", at + 1)
+        }),
+    ] {
+        on_its_stack(move || properties::configuration(text.as_bytes()));
+    }
+}
+
+/// Every way to spend much in the few bytes that an expression may have.
+#[test]
+fn expensive_expressions_take_bounded_time_and_stack() {
+    let nested = |before: &str, after: &str, levels: usize| {
+        before.repeat(levels) + "app.json.n" + &after.repeat(levels)
+    };
+    for text in [
+        nested("default(", ".a, 0)", 31),
+        nested("default([0][", "], 0)", 31),
+        nested("max(", ", 1)", 31),
+        nested("[", "]", 31),
+        nested("{'a': ", "}", 31),
+        nested("-(", ")", 32),
+        nested("string(", ")", 31),
+        nested("app.ok ? ", " : 1", 80),
+        nested("1 + ", " * 2", 140),
+        "page.text + ".repeat(85) + "''",
+        "app.json == app.json && ".repeat(42) + "true",
+        "page.text.matches('((((((\\\\w{50}){50}){50}){50}){50}){50}')".to_owned(),
+        format!("page.text.matches('{}')", "(a*)*".repeat(150)),
+    ] {
+        on_its_stack(move || properties::expression(text.as_bytes()));
+    }
+}

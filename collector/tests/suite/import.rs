@@ -1,0 +1,250 @@
+//! Golden cases of `agentcheck import`: each directory of tests/golden/import holds a configuration of
+//! another agent (`in.yml` of Herald, `in.xml` and `in.json` of Loadbalancer.org's agent) and what is printed
+//! for it, to the letter, with the exit status after it. What is printed has to load without an error; the
+//! warnings, and what is said for a `sample.json`, are in the last lines.
+//! `AGENTCHECK_BLESS=1` writes what is seen as what is expected, to be read before it is committed.
+
+use crate::golden;
+use agentcheck::config;
+use agentcheck::setup::import::{Agent, MAX_BYTES, convert};
+use agentcheck::simulation::{blind_spots, sample};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const INPUTS: [(&str, &str, Agent); 3] = [
+    ("in.yml", "herald", Agent::Herald),
+    ("in.xml", "loadbalancer", Agent::Loadbalancer),
+    ("in.json", "loadbalancer", Agent::Loadbalancer),
+];
+
+fn imported(case: &Path) -> String {
+    let input = INPUTS.iter().find(|(file, ..)| case.join(file).exists());
+    let (file, agent, _) = input.unwrap_or_else(|| panic!("{case:?} has no input"));
+    let output = Command::new(env!("CARGO_BIN_EXE_agentcheck"))
+        .args(["import", agent, file])
+        .current_dir(case)
+        .output()
+        .unwrap();
+    let made = String::from_utf8(output.stdout).unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let status = output.status.code().expect("it was not killed");
+    let mut reported = format!("{made}{stderr}exit status {status}\n");
+    if status != 0 {
+        assert!(
+            made.is_empty() && !stderr.is_empty(),
+            "{case:?}: {reported}"
+        );
+        return reported;
+    }
+    let loaded = config::parse(Path::new("agentcheck.toml"), &made);
+    let (config, warnings) = loaded.unwrap_or_else(|report| panic!("{case:?}: {report}\n{made}"));
+    assert!(!config.services.is_empty());
+    let names = config
+        .names()
+        .chain(config.services.iter().map(|service| service.name.as_str()));
+    assert!(
+        !names.into_iter().any(|name| name == "evil"),
+        "{case:?}: {made}"
+    );
+    reported.push_str(&warnings.to_string());
+    for finding in blind_spots::find(&config) {
+        reported.push_str(&format!("warning: {}\n", finding.message()));
+    }
+    if let Ok(text) = fs::read_to_string(case.join("sample.json")) {
+        let tried = sample::try_out(&config, &text).unwrap();
+        reported.push_str(&tried.text);
+        assert!(tried.findings.is_empty(), "{case:?}: {:?}", tried.findings);
+    }
+    reported
+}
+
+#[test]
+fn configurations_of_other_agents_give_the_expected_toml() {
+    golden::all_as_expected("import", 25, imported);
+}
+
+#[test]
+fn unreadable_file_is_named() {
+    let none = imported_file(Path::new("/nowhere/config.yml"));
+    assert_eq!(
+        none,
+        "/nowhere/config.yml: error: cannot be read: No such file or directory (os error 2)\n"
+    );
+    // More than anyone's configuration, without an end.
+    let endless = imported_file(Path::new("/dev/zero"));
+    assert_eq!(
+        endless,
+        "/dev/zero: error: cannot be read: it has more than 262144 bytes\n"
+    );
+}
+
+fn imported_file(file: &Path) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_agentcheck"))
+        .args(["import", "herald"])
+        .arg(file)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// What docs/moving-over.md shows to be moved by hand loads, without a warning.
+#[test]
+fn configurations_shown_in_the_document_load() {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/moving-over.md");
+    let document = fs::read_to_string(document).unwrap();
+    let shown: Vec<&str> = document
+        .split("```toml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    assert_eq!(shown.len(), 3);
+    for text in shown {
+        let (config, warnings) =
+            config::parse(Path::new("shown"), text).unwrap_or_else(|report| panic!("{report}"));
+        assert!(warnings.rendered.is_empty(), "{warnings}");
+        let found = blind_spots::find(&config);
+        assert!(found.is_empty(), "{found:?}\n{text}");
+    }
+}
+
+/// Whatever comes in, what comes out loads, or there is at least one error with its line.
+fn check_conversion(agent: Agent, text: &str) {
+    match convert(agent, Path::new("in"), text) {
+        Ok(made) => {
+            let loaded = config::parse(Path::new("out"), &made);
+            assert!(
+                loaded.is_ok(),
+                "{}\n{made}\n--- of\n{text}",
+                loaded.unwrap_err()
+            );
+        }
+        Err(report) => {
+            assert!(report.errors > 0, "{text}");
+            for finding in &report.rendered {
+                assert!(finding.starts_with("in:"), "{finding}");
+                assert!(finding.contains(" = "), "no remedy: {finding}");
+            }
+        }
+    }
+}
+
+#[test]
+fn damaged_files_give_a_loadable_result_or_an_error() {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/import");
+    let mut cases: Vec<PathBuf> = fs::read_dir(cases)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    cases.sort();
+    for case in cases {
+        for (file, _, agent) in INPUTS {
+            let Ok(text) = fs::read_to_string(case.join(file)) else {
+                continue;
+            };
+            let mut places: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
+            places.push(text.len());
+            for at in (0..places.len()).step_by((places.len() / 5).max(1)) {
+                let (before, after) = text.split_at(places[at]);
+                check_conversion(agent, before);
+                // A line or a character left out, and others put there.
+                for length in [40, 1] {
+                    let rest = &text[places[(at + length).min(places.len() - 1)]..];
+                    check_conversion(agent, &format!("{before}{rest}"));
+                }
+                for other in ["\n", "\"", "9e999", "\u{2028}]"] {
+                    check_conversion(agent, &format!("{before}{other}{after}"));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn large_files_give_a_loadable_result_or_an_error() {
+    let many = |before: &str, piece: &str, after: &str| {
+        let room = MAX_BYTES - before.len() - after.len();
+        format!("{before}{}{after}", piece.repeat(room / piece.len()))
+    };
+    for text in [
+        many("", "[", ""),
+        many("", "{\"a\":", ""),
+        many("", "- ", ""),
+        many("", "? ", ""),
+        many("", "a: ", ""),
+        many("plugins: [", "{name: a, herald_plugin_name: b},", "]"),
+        many(
+            "plugins:\n",
+            "- {name: a, herald_plugin_name: c, patterns: [{down: b}]}\n",
+            "",
+        ),
+        many(
+            "plugins:\n- {name: a, herald_plugin_name: c, thresholds: [",
+            "{down: 1},",
+            "]}",
+        ),
+        many(
+            "plugins:\n- {name: a, herald_plugin_name: c, thresholds: [",
+            "{pct: 1},",
+            "]}",
+        ),
+        many(
+            "plugins:\n- {name: a, herald_plugin_name: c, thresholds: [{pct: 1}], patterns: [",
+            "{up: b},",
+            "]}",
+        ),
+        many(
+            "plugins:\n- {name: a, herald_plugin_name: c, thresholds: [{pct: 1}], patterns_metric: \"",
+            "r+",
+            "r\", patterns: [{up: b}]}",
+        ),
+        many(
+            "plugins:\n- {name: a, herald_plugin_name: c, patterns: [{up: '",
+            "(a?){99}",
+            "'}]}",
+        ),
+        many(
+            "plugins:\n- {name: '",
+            "a",
+            "', herald_plugin_name: c, patterns: [{up: b}]}",
+        ),
+    ] {
+        check_conversion(Agent::Herald, &text);
+    }
+    for text in [
+        many("", "<a>", ""),
+        many("<xml>", "<a/>", "</xml>"),
+        many("<xml><Port value=\"", "&lt;", "\"/></xml>"),
+        many("<xml><Port ", "a=\"\" ", "/></xml>"),
+        many(
+            "<xml>",
+            "<TCPService><Port value=\"1\"/></TCPService>",
+            "</xml>",
+        ),
+        many(
+            "<xml>",
+            "<TCPService><Port value=\"1\"/><MaxConnections value=\"9\"/><ImportanceFactor value=\"1\"/></TCPService>",
+            "</xml>",
+        ),
+        many("{\"monitors\":", "[", ""),
+        many("{\"monitors\":{\"a\":", "{\"a\":", ""),
+        format!(
+            "{{{}\"b\":1}}",
+            (0..20_000)
+                .map(|n| format!("\"{n}\":1,"))
+                .collect::<String>()
+        ),
+        many("{\"monitors\":{\"", "\\ud83d", "\":1}}"),
+        format!(
+            "{{\"monitors\":{{{}\"b\":{{\"metric-type\":\"cpu\"}}}},\"responders\":{{}}}}",
+            (0..600)
+                .map(|n| format!("\"m{n}\":{{\"metric-type\":\"ram\"}},"))
+                .collect::<String>()
+        ),
+    ] {
+        check_conversion(Agent::Loadbalancer, &text);
+    }
+    let large = convert(Agent::Herald, Path::new("in"), &"#".repeat(MAX_BYTES + 1));
+    assert!(large.unwrap_err().rendered[0].contains("more than 262144 bytes"));
+}

@@ -1,0 +1,255 @@
+//! The recipes of docs/recipes: each loads without a warning, and what its application really shows leads to
+//! the replies that it tells.
+//!
+//! The configuration is the recipe's one `toml` block. The `text` block under "What the samples give" is
+//! played, and compared with what is seen; `AGENTCHECK_BLESS=1` writes what is seen into it. A line of it is
+//! a comment, an event, or, indented, a reply; an empty line is a collector that was just started. An event
+//! is a time in seconds, a source, and what came of its poll; the others are polled with it, and give what
+//! they gave before:
+//!
+//! - http: a status and a file, the body; command: an exit status and a file, the output
+//! - file: a file, or `absent`; system: the value, and parts as in `steal=3`
+//! - any: `error` and its reason
+//!
+//! Files are those of docs/recipes/samples/NAME. They go through the sources themselves: served by HTTP,
+//! printed by a command, read from the disk.
+
+use agentcheck::config::{self, Config};
+use agentcheck::decision::evaluate::{ServiceMemory, evaluate};
+use agentcheck::decision::observations::Observations;
+use agentcheck::reading::{Content, Failure, Numbers, Reading, Reason};
+use agentcheck::simulation::blind_spots;
+use agentcheck::source::{Cancellation, Kind, Poller, Source};
+use agentcheck_common::BootTime;
+use agentcheck_tests::scratch::Scratch;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const PLAYED: &str = "\n## What the samples give\n";
+
+fn recipes() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/recipes")
+}
+
+/// The text of the first block of a language, without its fences.
+fn block<'a>(document: &'a str, language: &str) -> Option<&'a str> {
+    let (_, rest) = document.split_once(&format!("\n```{language}\n"))?;
+    let (block, _) = rest.split_once("```\n")?;
+    Some(block)
+}
+
+/// Serves one request on a unix socket; gives its first line.
+fn serve(listener: &UnixListener, status: &str, body: &[u8]) -> String {
+    let (mut connection, _) = listener.accept().unwrap();
+    let mut lines = BufReader::new(connection.try_clone().unwrap()).lines();
+    let asked = lines.next().unwrap().unwrap();
+    for line in lines {
+        if line.unwrap().is_empty() {
+            break;
+        }
+    }
+    let length = body.len();
+    let head = format!("HTTP/1.1 {status} -\r\nContent-Length: {length}\r\n\r\n");
+    connection.write_all(head.as_bytes()).unwrap();
+    connection.write_all(body).unwrap();
+    asked
+}
+
+/// One poll of `source`, of which `what` came.
+fn poll(source: &Source, what: &[&str], samples: &Path, scratch: &Path) -> Reading {
+    let mut source = source.clone();
+    // A machine that is busy with other tests is not what is looked at.
+    source.timeout = Duration::from_secs(60);
+    let poll = |source: &Source| Poller::new(source).poll(&Cancellation::new());
+    match (&mut source.kind, what) {
+        (_, ["error", reason]) => {
+            let known = Reason::ALL.iter().find(|known| known.word() == *reason);
+            let failure = Failure::new(*known.expect(reason), "");
+            Reading::failed(BootTime(0), Duration::ZERO, failure)
+        }
+        (Kind::Http(http), [status, file]) => {
+            let body = std::fs::read(samples.join(file)).expect(file);
+            let socket = scratch.join("http");
+            let _ = std::fs::remove_file(&socket);
+            let listener = UnixListener::bind(&socket).unwrap();
+            http.unix = Some(socket);
+            // They are in files of the machine that the recipe is for.
+            http.credentials = None;
+            let (_, path) = http.url.split_once("://").unwrap();
+            let path = path.find('/').map_or("/", |at| &path[at..]).to_owned();
+            std::thread::scope(|scope| {
+                let served = scope.spawn(|| serve(&listener, status, &body));
+                let reading = poll(&source);
+                assert_eq!(served.join().unwrap(), format!("GET {path} HTTP/1.1"));
+                reading
+            })
+        }
+        (Kind::Command(command), [status, file]) => {
+            let file = samples.join(file).display().to_string();
+            let script = "cat \"$1\" && exit \"$2\"";
+            command.argv = ["/bin/sh", "-c", script, "sh", &file, status]
+                .map(str::to_owned)
+                .to_vec();
+            command.user = None;
+            poll(&source)
+        }
+        (Kind::File(file), [name]) => {
+            file.path = match *name {
+                "absent" => scratch.join("absent"),
+                name => samples.join(name),
+            };
+            poll(&source)
+        }
+        (Kind::System(metric), [value, parts @ ..]) => {
+            let numbers = Numbers {
+                value: value.parse().unwrap(),
+                parts: parts
+                    .iter()
+                    .map(|part| {
+                        let (name, value) = part.split_once('=').unwrap();
+                        let known = metric.parts().iter().find(|known| **known == name);
+                        (*known.expect(name), value.parse().unwrap())
+                    })
+                    .collect(),
+            };
+            Reading {
+                outcome: Ok(Content::Numbers(numbers)),
+                ..Reading::failed(BootTime(0), Duration::ZERO, Failure::new(Reason::Other, ""))
+            }
+        }
+        (kind, what) => panic!("{kind} gives no {what:?}"),
+    }
+}
+
+/// Plays the events of a block; gives the block with what is said after each, and the files that it used.
+fn play(
+    config: &Config,
+    played: &str,
+    samples: &Path,
+    scratch: &Path,
+) -> (String, BTreeSet<String>) {
+    let mut reported = String::new();
+    let mut used = BTreeSet::new();
+    for part in played.split("\n\n") {
+        if !reported.is_empty() {
+            reported.push('\n');
+        }
+        let mut observed = Observations::new(config, BootTime(0));
+        let mut memories = vec![ServiceMemory::default(); config.services.len()];
+        let mut given: Vec<Option<Reading>> = vec![None; config.sources.len()];
+        let mut lines = part
+            .lines()
+            .filter(|line| !line.starts_with(' '))
+            .peekable();
+        while let Some(line) = lines.next() {
+            writeln!(reported, "{line}").unwrap();
+            let words: Vec<&str> = line.split(' ').collect();
+            let [seconds, name, what @ ..] = &words[..] else {
+                panic!("no event: {line}");
+            };
+            if *seconds == "#" {
+                continue;
+            }
+            let now = BootTime(seconds.parse::<u64>().unwrap() * 1_000_000_000);
+            let mut sources = config.sources.iter().enumerate();
+            let found = sources.find(|(_, source)| source.name == **name);
+            let (index, source) = found.unwrap_or_else(|| panic!("no source: {line}"));
+            used.extend(what.last().map(|file| (*file).to_owned()));
+            given[index] = Some(poll(source, what, samples, scratch));
+            // What comes at once is looked at together.
+            let at_once = format!("{seconds} ");
+            if lines.peek().is_some_and(|next| next.starts_with(&at_once)) {
+                continue;
+            }
+            for (index, reading) in given.iter().enumerate() {
+                if let Some(reading) = reading.clone() {
+                    let latency = Duration::from_millis(10);
+                    let sent = now;
+                    let reading = Reading {
+                        sent,
+                        latency,
+                        ..reading
+                    };
+                    observed.take(index, reading, now);
+                }
+            }
+            for (service, memory) in config.services.iter().zip(&mut memories) {
+                let outcome = evaluate(service, &observed.context(now), memory, now);
+                *memory = outcome.memory;
+                let printed = outcome.verdict.map(|verdict| verdict.reply.to_string());
+                let printed = printed.unwrap_or_else(|| "nothing".to_owned());
+                writeln!(reported, "  {}: {printed}", service.name).unwrap();
+            }
+        }
+    }
+    (reported, used)
+}
+
+/// A recipe as it should be, and what is wrong with it.
+fn tried(name: &str, document: &str) -> (String, Vec<String>) {
+    let mut wrong = Vec::new();
+    let scratch = Scratch::new(name);
+    let file = scratch.file("agentcheck.toml");
+    std::fs::write(&file, block(document, "toml").expect(name)).unwrap();
+    let (config, report) = match config::load_with(&file, blind_spots::find) {
+        Ok(loaded) => loaded,
+        Err(error) => return (document.to_owned(), vec![format!("{name}: {error}")]),
+    };
+    if !report.rendered.is_empty() {
+        wrong.push(format!("{name}: {report}"));
+    }
+    let at = document.find(PLAYED).expect(name) + PLAYED.len() - 1;
+    let played = block(&document[at..], "text").expect(name);
+    let samples = recipes().join("samples").join(name);
+    let (reported, used) = play(&config, played, &samples, scratch.path());
+    if reported != played {
+        wrong.push(format!("{name}\n--- told\n{played}--- seen\n{reported}"));
+    }
+    for entry in std::fs::read_dir(&samples).into_iter().flatten() {
+        let file = entry.unwrap().file_name().into_string().unwrap();
+        if !used.contains(&file) {
+            wrong.push(format!("{name}: nothing uses {file}"));
+        }
+    }
+    let (before, after) = document.split_at(at);
+    (
+        format!("{before}{}", after.replacen(played, &reported, 1)),
+        wrong,
+    )
+}
+
+#[test]
+fn every_recipe_gives_the_replies_that_it_shows() {
+    let index = std::fs::read_to_string(recipes().join("README.md")).unwrap();
+    let bless = std::env::var_os("AGENTCHECK_BLESS").is_some();
+    let mut names = BTreeSet::new();
+    let mut wrong = Vec::new();
+    for entry in std::fs::read_dir(recipes()).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        if path.is_dir() || name == "README" {
+            continue;
+        }
+        assert!(
+            index.contains(&format!("({name}.md)")),
+            "{name}: not in the index"
+        );
+        let document = std::fs::read_to_string(&path).unwrap();
+        let (new, found) = tried(&name, &document);
+        if bless {
+            std::fs::write(&path, new).unwrap();
+        }
+        wrong.extend(found);
+        names.insert(name);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(names.len() >= 20, "{names:?}");
+    for entry in std::fs::read_dir(recipes().join("samples")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(names.contains(&name), "samples of no recipe: {name}");
+    }
+}

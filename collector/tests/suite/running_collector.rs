@@ -1,0 +1,298 @@
+//! `agentcheck status` and `agentcheck explain` beside a real collector and a real application: alive, killed,
+//! stopped, silent, of another boot; on a terminal and elsewhere.
+
+mod terminal;
+
+use agentcheck_tests::processes::wait_for;
+use agentcheck_tests::scene::Scene;
+use agentcheck_tests::scratch::Scratch;
+use agentcheck_tests::state::{boot_id, now};
+use rustix::process::Signal;
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+const AGENTCHECK: &str = env!("CARGO_BIN_EXE_agentcheck");
+
+/// A collector, and an application with 1890 messages a second. `more` are keys of the service `web`.
+fn started(test: &str, more: &str) -> Scene {
+    let mut scene = Scene::of(test, AGENTCHECK);
+    let url = scene.serve(1890).url();
+    scene.configure(&format!(
+        r#"
+[source.app.http]
+url = "{url}"
+format = "json"
+interval = "200ms"
+
+[derive.rise]
+expression = "app.json['msg-per-second']"
+rate = "10s"
+
+[service.web]
+weight = "headroom(app.json['msg-per-second'] + rise.value, 7000)"
+{more}
+
+[[service.web.rule]]
+name = "maint"
+when = "app.json.state == 'maint'"
+reply = "maint"
+"#
+    ));
+    scene.start();
+    wait_for_status(&scene, "up 73%");
+    scene
+}
+
+fn command(scene: &Scene, arguments: &[&str]) -> Command {
+    let mut command = scene.command(arguments);
+    command.stdin(Stdio::null()).env_remove("NO_COLOR");
+    command
+}
+
+fn run(scene: &Scene, arguments: &[&str]) -> Output {
+    command(scene, arguments).output().unwrap()
+}
+
+fn explain(scene: &Scene) -> String {
+    let mut command = command(scene, &["explain", "web"]);
+    command.arg("--config").arg(&scene.configuration);
+    text_of(&command.output().unwrap())
+}
+
+fn wait_for_status(scene: &Scene, wanted: &str) -> String {
+    wait_for(wanted, || {
+        let status = text_of(&run(scene, &["status"]));
+        if status.contains(wanted) {
+            Ok(status)
+        } else {
+            Err(status)
+        }
+    })
+}
+
+/// Waits until monitoring gets this; returns its line.
+fn wait_for_check(scene: &Scene, exit: i32, wanted: &str) -> String {
+    wait_for(wanted, || {
+        let output = run(scene, &["status", "--check"]);
+        let line = text_of(&output);
+        let right = output.status.code() == Some(exit) && line.contains(wanted);
+        if right { Ok(line) } else { Err(line) }
+    })
+}
+
+fn text_of(output: &Output) -> String {
+    let text = [output.stdout.clone(), output.stderr.clone()].concat();
+    String::from_utf8(text).unwrap()
+}
+
+#[test]
+fn status_follows_failure_maintenance_and_death() {
+    let mut scene = started("seeing", "fresh_for = \"4s\"");
+    let alive = wait_for_status(&scene, "collector: alive");
+    assert!(!alive.contains('\x1b'), "{alive:?}");
+    let line = wait_for_check(
+        &scene,
+        0,
+        "AGENTCHECK OK: collector alive; 1 service fresh | services=1",
+    );
+    assert!(line.contains(" web_weight=73%;;;0 "), "{line}");
+    let detailed = text_of(&run(&scene, &["status", "web"]));
+    assert!(
+        detailed.contains("app: ok, HTTP status 200, in "),
+        "{detailed}"
+    );
+    let json: serde_json::Value =
+        serde_json::from_slice(&run(&scene, &["status", "--json"]).stdout).unwrap();
+    assert_eq!(json["services"]["web"]["percent"], 73);
+    let unknown = run(&scene, &["status", "wbe"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    assert_eq!(
+        text_of(&unknown),
+        "agentcheck: there is no service wbe; there is web\n"
+    );
+    let unknown = run(&scene, &["status", "--check", "wbe"]);
+    assert_eq!(unknown.status.code(), Some(3));
+
+    scene.application().stop();
+    let line = wait_for_check(&scene, 1, "AGENTCHECK WARNING: ");
+    assert!(
+        line.contains("web cannot be decided: app refused"),
+        "{line}"
+    );
+    assert!(line.contains("source app fails: refused"), "{line}");
+    let explained = explain(&scene);
+    assert!(
+        explained.contains("\nfailure    app refused; on_failure answers\n"),
+        "{explained}"
+    );
+
+    scene.application().restart();
+    scene.application().set_load(1890, "maint");
+    wait_for_check(
+        &scene,
+        2,
+        "AGENTCHECK CRITICAL: web is taken out: stopped 100%",
+    );
+    scene.application().set_load(1890, "ok");
+    wait_for_check(&scene, 0, "OK");
+
+    scene.kill();
+    let gone = wait_for_status(&scene, "collector: not running");
+    assert!(gone.contains("up 73%"), "{gone}");
+    wait_for_check(&scene, 2, "no collector: it has ended; web is stale for");
+    let stale = text_of(&run(&scene, &["status"]));
+    assert!(stale.contains("s stale"), "{stale}");
+    // Another one goes on.
+    scene.start();
+    wait_for_status(&scene, "collector: alive");
+    scene.process().signal(Signal::TERM);
+    assert!(scene.process().wait_for_exit().success());
+    wait_for_check(&scene, 2, "no collector: it has ended");
+}
+
+#[test]
+fn status_shows_an_unresponsive_collector_and_foreign_snapshots() {
+    let mut scene = started("seeing-silent", "fresh_for = \"10m\"");
+    scene.process().signal(Signal::STOP);
+    let silent = wait_for_status(&scene, "collector: silent");
+    assert!(silent.contains("up 73%"), "{silent}");
+    wait_for_check(&scene, 1, "WARNING: collector silent for");
+    scene.kill();
+
+    let status = scene.states.path().join("status.json");
+    let written = std::fs::read_to_string(&status).unwrap();
+    std::fs::write(&status, "{").unwrap();
+    let output = run(&scene, &["status"]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = text_of(&output);
+    assert!(
+        text.contains("up 73%") && text.contains("status.json is no account"),
+        "{text}"
+    );
+    assert_eq!(run(&scene, &["status", "--check"]).status.code(), Some(3));
+
+    let boot = boot_id().to_string();
+    let other = boot.replace(|digit: char| digit.is_ascii_hexdigit(), "7");
+    std::fs::write(&status, written.replace(&boot, &other)).unwrap();
+    let file = format!(
+        "agentcheck 1 web\nboot {other}\nfrom {}\nthen down\n",
+        now()
+    );
+    scene.states.write_file("web", file.as_bytes());
+    let text = text_of(&run(&scene, &["status"]));
+    assert!(
+        text.contains("collector: not running: the last account is of another boot"),
+        "{text}"
+    );
+    assert!(text.contains("other-boot:web (changes nothing)"), "{text}");
+    wait_for_check(
+        &scene,
+        2,
+        "no collector since the boot; web is frozen: other-boot:web",
+    );
+
+    let output = Command::new(AGENTCHECK)
+        .args(["status", "--check", "--state-dir", "/nowhere"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    assert!(
+        text_of(&output)
+            .starts_with("AGENTCHECK UNKNOWN: the state directory /nowhere cannot be read")
+    );
+}
+
+#[test]
+fn explain_works_with_and_without_a_collector() {
+    let mut scene = started("seeing-why", "ewma = \"5s\"\nfloor = 2");
+    let explained = wait_for("the collector to say the same", || {
+        let explained = explain(&scene);
+        if explained.contains("collector  says the same") {
+            Ok(explained)
+        } else {
+            Err(explained)
+        }
+    });
+    for expected in [
+        "memory     of the collector, ",
+        "source     app: ok, JSON, HTTP status 200, 39 bytes, in ",
+        "source     app again: ok, JSON",
+        "derived    rise = 0, the rise a second of app.json['msg-per-second'] between two polls\n",
+        "rule       maint: does not hold: when app.json.state == 'maint' is false (app.state='ok')\n",
+        "7000) = 73 (app.msg-per-second=1890, rise=0)\n",
+        "smooth     73, over 5.0s: average was 73, ",
+        "bounds     73, floor 2%, ceiling 100%\nsaid       73, rounded down\n",
+        "reply      up 73% # app.msg-per-second=1890 rise=0\n",
+    ] {
+        assert!(
+            explained.contains(expected),
+            "{expected}\n--- in\n{explained}"
+        );
+    }
+    scene.kill();
+    let states = scene.states.clone();
+    let files = || {
+        let entries = std::fs::read_dir(states.path()).unwrap().map(|entry| {
+            let entry = entry.unwrap();
+            (entry.file_name(), std::fs::read(entry.path()).unwrap())
+        });
+        let mut entries: Vec<_> = entries.collect();
+        entries.sort();
+        entries
+    };
+    let before = files();
+    assert!(explain(&scene).contains("memory   left behind by a collector that has ended"));
+    assert_eq!(files(), before);
+    for (name, _) in before {
+        std::fs::remove_file(scene.states.path().join(name)).unwrap();
+    }
+    scene
+        .application()
+        .set_response(200, r#"{"msg-per-second": 0, "state": "\u001b[31m\n"}"#);
+    let explained = explain(&scene);
+    assert!(
+        explained.contains("memory   none: no collector tells"),
+        "{explained}"
+    );
+    assert!(explained.contains("(app.state='?[31m?')"), "{explained}");
+    assert!(!explained.contains('\x1b'), "{explained:?}");
+    assert!(files().is_empty());
+    let output = Command::new(AGENTCHECK)
+        .args(["explain", "wbe", "--config"])
+        .arg(&scene.configuration)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text_of(&output).starts_with("agentcheck: there is no service wbe in "));
+}
+
+/// Looking at the lock keeps nobody from taking it.
+#[test]
+fn checking_the_lock_blocks_no_start() {
+    let scratch = Scratch::new("seeing-lock");
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !ended.load(Ordering::SeqCst) {
+                    let _ = agentcheck::sys::lock::is_held(scratch.path());
+                    std::thread::sleep(Duration::from_micros(100));
+                }
+            });
+        }
+        let mut refused = 0;
+        for _ in 0..200 {
+            match agentcheck::sys::lock::take(scratch.path()) {
+                Ok(lock) => {
+                    let held = agentcheck::sys::lock::is_held(scratch.path()).unwrap();
+                    assert_eq!(held, Some(Some(std::process::id())));
+                    drop(lock);
+                }
+                Err(_) => refused += 1,
+            }
+        }
+        ended.store(true, Ordering::SeqCst);
+        assert_eq!(refused, 0);
+    });
+}

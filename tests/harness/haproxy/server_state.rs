@@ -1,0 +1,134 @@
+//! A server as `show servers state` and `show stat` show it, found by the names in their headers, since
+//! columns move from version to version.
+
+use std::collections::HashMap;
+
+/// One server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerState {
+    /// Its backend.
+    pub backend: String,
+    /// Its name.
+    pub server: String,
+    /// 0 stopped, 1 starting, 2 running, 3 soft-stopping.
+    pub operational: u8,
+    /// A mask: 1 forced maintenance, 8 forced drain; others are inherited or from the configuration.
+    pub administrative: u8,
+    /// The weight that it has now.
+    pub weight: u16,
+    /// The weight that is configured.
+    pub configured_weight: u16,
+    /// `UP`, `DOWN (agent)`, `MAINT`, `DRAIN` and so on.
+    pub status: String,
+    /// Such as `L7OK`: how the last exchange with the agent ended.
+    pub agent_status: String,
+    /// Whether an exchange with the agent is under way just now.
+    pub agent_asked: bool,
+    /// What the agent said, or what was wrong with it; empty while an exchange is under way.
+    pub agent_text: String,
+    /// How long the last exchange took, in milliseconds.
+    pub agent_duration: Option<u64>,
+    /// The limit of concurrent sessions; `None` for no limit.
+    pub session_limit: Option<u32>,
+    /// All sessions so far.
+    pub sessions: u64,
+}
+
+impl ServerState {
+    /// Every server that both tables name.
+    ///
+    /// # Panics
+    /// Where a table has not the form that `HAProxy` gives it.
+    #[must_use]
+    pub fn all(states: &str, statistics: &str) -> Vec<Self> {
+        let statistics = statistics_by_server(statistics);
+        let mut lines = states.lines();
+        let header = lines
+            .find_map(|line| line.strip_prefix("# "))
+            .unwrap_or_else(|| panic!("no header in {states:?}"));
+        let names: Vec<_> = header.split_ascii_whitespace().collect();
+        lines
+            .filter(|line| !line.trim().is_empty())
+            .filter_map(|line| {
+                let values = line.split_ascii_whitespace();
+                let state: HashMap<_, _> = names.iter().copied().zip(values).collect();
+                let key = (state["be_name"].to_owned(), state["srv_name"].to_owned());
+                statistics.get(&key).map(|row| Self::one(&state, row))
+            })
+            .collect()
+    }
+
+    fn one(state: &HashMap<&str, &str>, row: &HashMap<String, String>) -> Self {
+        let number = |name: &str| {
+            let text = state[name];
+            text.parse()
+                .unwrap_or_else(|_| panic!("{name} is {text:?}"))
+        };
+        Self {
+            backend: state["be_name"].to_owned(),
+            server: state["srv_name"].to_owned(),
+            operational: small(state["srv_op_state"]),
+            administrative: small(state["srv_admin_state"]),
+            weight: number("srv_uweight"),
+            configured_weight: number("srv_iweight"),
+            status: row["status"].clone(),
+            agent_status: row["agent_status"].trim_start_matches("* ").to_owned(),
+            agent_asked: row["agent_status"].starts_with("* "),
+            agent_text: row["last_agt"].clone(),
+            agent_duration: row["agent_duration"].parse().ok(),
+            session_limit: row["slim"].parse().ok(),
+            sessions: row["stot"].parse().unwrap_or_default(),
+        }
+    }
+}
+
+fn small(text: &str) -> u8 {
+    text.parse()
+        .unwrap_or_else(|_| panic!("{text:?} is a state"))
+}
+
+type Rows = HashMap<(String, String), HashMap<String, String>>;
+
+fn statistics_by_server(table: &str) -> Rows {
+    let mut lines = table.lines();
+    let header = lines
+        .find_map(|line| line.strip_prefix("# "))
+        .unwrap_or_else(|| panic!("no header in {table:?}"));
+    let names = values(header);
+    // A field in quotes may hold line ends: some complaints about weights have one.
+    let mut rows = vec![String::new()];
+    for line in lines.filter(|line| !line.trim().is_empty()) {
+        let row = rows.last_mut().unwrap();
+        if row.matches('"').count() % 2 == 1 {
+            *row += &format!("\n{line}");
+        } else {
+            rows.push(line.to_owned());
+        }
+    }
+    rows.into_iter()
+        .skip(1)
+        .map(|line| {
+            let row: HashMap<_, _> = names.iter().cloned().zip(values(&line)).collect();
+            ((row["pxname"].clone(), row["svname"].clone()), row)
+        })
+        .collect()
+}
+
+/// The fields of a line of CSV; a field in quotes may hold commas, and quotes as two quotes.
+fn values(line: &str) -> Vec<String> {
+    let mut values = vec![String::new()];
+    let mut quoted = false;
+    let mut characters = line.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '"' if quoted && characters.peek() == Some(&'"') => {
+                characters.next();
+                values.last_mut().unwrap().push('"');
+            }
+            '"' => quoted = !quoted,
+            ',' if !quoted => values.push(String::new()),
+            other => values.last_mut().unwrap().push(other),
+        }
+    }
+    values
+}

@@ -1,0 +1,79 @@
+//! The log in a real syslogd: busybox's.
+
+use agentcheck_tests::bare_host::BareHost;
+use agentcheck_tests::processes::{program, wait_until};
+use agentcheck_tests::scratch::Scratch;
+
+/// Starts syslogd; the socket of an earlier one may still be there.
+fn syslogd(host: &BareHost) -> String {
+    let pid = host
+        .shell("setsid busybox syslogd -n -O /var/log/agentcheck.log >/dev/null 2>&1 & echo $!");
+    wait_until("syslogd", || {
+        host.output(&["busybox", "logger", "-p", "daemon.notice", "are you there"]);
+        host.read("/var/log/agentcheck.log")
+            .contains("are you there")
+    });
+    pid.trim().to_owned()
+}
+
+#[test]
+fn log_lines_reach_syslog_before_and_after_its_restart() {
+    // Named, where it is missing.
+    let _ = program("busybox", "busybox");
+    let scratch = Scratch::new("syslog");
+    let host = BareHost::boot(&scratch);
+    host.shell("install -d -o collector /run/agentcheck");
+    host.shell(
+        "install -d -o collector -m 750 /var/lib/agentcheck
+         cat >/etc/agentcheck/agentcheck.toml <<'END'
+[source.flag.file]
+path = \"/run/value\"
+format = \"number\"
+interval = \"100ms\"
+[service.web]
+weight = 'flag.value'
+END
+         echo 50 >/run/value",
+    );
+    let first = syslogd(&host);
+    host.shell("agentcheck collect --daemon --user collector --pid-file /run/agentcheck/pid");
+    let pid = host.read("/run/agentcheck/pid");
+    let pid = pid.trim();
+    let has = |line: &str| {
+        wait_until(format_args!("{line:?} in syslog"), || {
+            host.read("/var/log/agentcheck.log").contains(line)
+        });
+    };
+    has(&format!(
+        "daemon.info agentcheck[{pid}]: collecting: 1 source, 1 service"
+    ));
+    host.shell("rm /run/value");
+    has(&format!(
+        "daemon.warn agentcheck[{pid}]: source flag: missing: "
+    ));
+
+    // Nobody listens: a line is lost, and the collector goes on.
+    host.run(&["kill", "-KILL", &first]);
+    wait_until("the end of syslogd", || !host.lives(&first));
+    host.shell("echo 60 >/run/value");
+    wait_until("the next reply", || {
+        host.read("/run/agentcheck/web.state").contains("up 60%")
+    });
+    let second = syslogd(&host);
+    host.shell("rm /run/value");
+    has("daemon.warn agentcheck[");
+    // How many, is a matter of what the log tells of a source that is back.
+    has(" of the log lost: syslog did not take them");
+
+    // One that listens and does not read holds nothing up.
+    host.run(&["kill", "-STOP", &second]);
+    host.shell(
+        "for n in $(seq 1 2000); do busybox logger full >/dev/null 2>&1 & done; sleep 0.5; echo 70 >/run/value",
+    );
+    wait_until("the next reply", || {
+        host.read("/run/agentcheck/web.state").contains("up 70%")
+    });
+    host.run(&["kill", "-CONT", &second]);
+    host.run(&["kill", pid]);
+    wait_until("its end", || !host.lives(pid));
+}

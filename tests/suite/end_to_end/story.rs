@@ -1,0 +1,317 @@
+//! The story that is told on every host: the weight follows the application, every state is reached from
+//! every other and left again, operators keep what is theirs, an application that dies or hangs is
+//! answered as configured, and so is a collector that is killed.
+//!
+//! Two services on the one socket, each with an application of its own: `web`, whose administrative state
+//! belongs to the operators and which keeps its last reply whatever happens; and `owned`, whose
+//! administrative state belongs to the agent, which drains when its application fails and goes to the
+//! floor when its collector is gone. Two more servers of `web` were taken out by an operator, one drained
+//! and one in maintenance.
+
+use super::Host;
+use super::server_states::{DRAINING, FULL, Looks, STATES, State, WEIGHT, up, way};
+use agentcheck_common::BootTime;
+use agentcheck_tests::address::Block;
+use agentcheck_tests::application::Application;
+use agentcheck_tests::collector::{Herald, Plan};
+use agentcheck_tests::haproxy::{Backend, Haproxy, Server, ServerState};
+use agentcheck_tests::prober::{Prober, Sample};
+use agentcheck_tests::raw_probe::probe;
+use agentcheck_tests::scene::Scene;
+use agentcheck_tests::scratch::Scratch;
+use agentcheck_tests::state::now;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+const BACKEND: &str = "farm";
+
+/// Between two probes of a prober: under systemd each of them may cost the machine 30 ms.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Everything that takes part. Dropped in this order.
+pub(crate) struct Story<H> {
+    test: String,
+    haproxy: Haproxy,
+    pub(crate) host: H,
+    web: Application,
+    owned: Application,
+    /// Where the sessions and the health checks go: it is always well.
+    _site: Application,
+    _block: Block,
+    _scratch: Scratch,
+}
+
+impl<H: Host> Story<H> {
+    /// Both applications idle, both servers at full weight.
+    pub(crate) fn begin(test: &str, host: impl FnOnce(Scene) -> H) -> Self {
+        let scratch = Scratch::new(test);
+        let block = Block::claim();
+        let web = Application::start(block.address(8081), 0);
+        let owned = Application::start(block.address(8081), 0);
+        let site = Application::start(block.address(8080), 0);
+        let services = [
+            Herald::new("web", &web.url()),
+            Herald {
+                administration: "manage",
+                on_failure: "drain",
+                stale: "floor",
+                ..Herald::new("owned", &owned.url())
+            },
+        ];
+        let scene = Scene::new(test);
+        scene.configure(&Herald::configuration(&services));
+        let host = host(scene);
+        let server = |name: &str, service: &str| {
+            Server::new(name, site.address(), host.agent())
+                .sending(&format!("{service}\\n"))
+                .checked()
+        };
+        let servers = vec![
+            server("web", "web"),
+            server("owned", "owned"),
+            server("drained", "web"),
+            server("resting", "web"),
+        ];
+        let haproxy = Haproxy::start(&scratch, &[Backend::new(BACKEND, servers)]);
+        let story = Self {
+            test: test.to_owned(),
+            haproxy,
+            host,
+            web,
+            owned,
+            _site: site,
+            _block: block,
+            _scratch: scratch,
+        };
+        story.reach(FULL);
+        story
+    }
+
+    /// All of it.
+    pub(crate) fn the_whole(&mut self) {
+        self.the_weight_follows();
+        self.every_state_from_every_other();
+        self.applications_fail();
+        self.the_collector_dies();
+    }
+
+    /// Waits until HAProxy sees a server so; gives how it saw it.
+    fn wait_for(
+        &self,
+        server: &str,
+        what: &str,
+        wanted: impl Fn(&ServerState) -> bool,
+    ) -> ServerState {
+        self.haproxy.wait_for_server(BACKEND, server, what, wanted)
+    }
+
+    fn wait_for_looks(&self, server: &str, looks: Looks) {
+        self.wait_for(server, &format!("{looks:?}"), |seen| looks.fit(seen));
+    }
+
+    fn wait_for_text(&self, server: &str, looks: Looks, text: &str) {
+        self.wait_for(server, &format!("{looks:?} and {text:?}"), |seen| {
+            looks.fit(seen) && seen.agent_text.contains(text)
+        });
+    }
+
+    /// Has both applications ask for a state, and waits until both servers are there.
+    fn reach(&self, state: State) {
+        self.web.set_load(state.messages, state.word);
+        self.owned.set_load(state.messages, state.word);
+        self.wait_for_looks("web", state.shared);
+        self.wait_for_looks("owned", state.owner);
+    }
+
+    /// A server follows its application within a poll and an agent check. Neither of these is waited
+    /// for by the clock: what is counted is how often the application was asked until HAProxy had the
+    /// new weight. Asked every 200 ms by the collector, which HAProxy asks every 300 ms: one question
+    /// may have begun with the old answer, and two more go by until HAProxy has asked once. A machine
+    /// that is busy with other things holds up any single one, so it is the quicker half that counts.
+    fn the_weight_follows(&self) {
+        let mut counts = Vec::new();
+        let mut times = Vec::new();
+        let steps = [
+            (1890, 73),
+            (0, 100),
+            (3500, 50),
+            (6929, 1),
+            (9000, 1),
+            (700, 90),
+            (6300, 10),
+            (1890, 73),
+            (70, 99),
+            (0, 100),
+        ];
+        let mut before = 100;
+        for (messages, weight) in steps {
+            self.web.set_load(messages, "ok");
+            let (asked, begun) = (self.web.requests(), Instant::now());
+            self.wait_for_looks("web", up(weight));
+            // Where the weight is the same, there is nothing to see.
+            if weight != before {
+                counts.push(self.web.requests() - asked);
+                times.push(begun.elapsed().as_millis());
+            }
+            before = weight;
+        }
+        println!(
+            "{}: the weight followed within {counts:?} polls, {times:?} ms",
+            self.test
+        );
+        counts.sort_unstable();
+        assert!(counts[counts.len() / 2] <= 3, "too slow: {counts:?} polls");
+    }
+
+    /// Twenty steps, each from one state to another, and every one of them once; both renderings.
+    fn every_state_from_every_other(&self) {
+        let operator = |server: &str, state: &str| {
+            let command = format!("set server {BACKEND}/{server} state {state}");
+            self.haproxy.run(&command);
+        };
+        operator("drained", "drain");
+        operator("resting", "maint");
+
+        let way = way(STATES.len());
+        let steps: BTreeSet<_> = way.windows(2).map(|step| (step[0], step[1])).collect();
+        assert_eq!((steps.len(), way.len()), (20, 21), "every step once");
+        let begun = Instant::now();
+        for step in &way {
+            self.reach(STATES[*step]);
+            // Nothing that was said took back what the operator had done.
+            let administrative = |server: &str| self.seen(server).administrative;
+            assert_eq!(administrative("drained"), 8, "at {:?}", STATES[*step]);
+            assert_eq!(administrative("resting"), 1, "at {:?}", STATES[*step]);
+        }
+        println!(
+            "{}: {} steps from state to state in {:.1} s, in both renderings",
+            self.test,
+            steps.len(),
+            begun.elapsed().as_secs_f64()
+        );
+
+        // What was theirs, operators take back, and the servers are where the agent wants them.
+        self.reach(WEIGHT);
+        for server in ["drained", "resting"] {
+            assert_ne!(self.seen(server).administrative, 0);
+            operator(server, "ready");
+            self.wait_for_looks(server, up(73));
+        }
+    }
+
+    fn seen(&self, server: &str) -> ServerState {
+        self.haproxy.server(BACKEND, server)
+    }
+
+    /// An application that refuses, and one that hangs, under a live collector.
+    fn applications_fail(&mut self) {
+        self.reach(WEIGHT);
+        self.web.stop();
+        self.owned.stop();
+        self.wait_for_text("web", up(73), "kept: app_web refused");
+        self.wait_for_text("owned", DRAINING, "app_owned refused");
+
+        for application in [&mut self.web, &mut self.owned] {
+            application.hang();
+            application.restart();
+        }
+        self.wait_for_text("web", up(73), "kept: app_web timeout");
+        self.wait_for_text("owned", DRAINING, "app_owned timeout");
+
+        self.reach(FULL);
+    }
+
+    /// The collector is killed, its last replies hold until their time, then come the stale ones; a new
+    /// collector takes over, and at no moment is anything said that is not one of these.
+    fn the_collector_dies(&mut self) {
+        self.reach(WEIGHT);
+        let mut probers = self.probers();
+        self.host.kill_collector();
+        let killed = now();
+        let plans = ["web", "owned"].map(|service| self.plan(service));
+        let [web, owned] = &plans;
+        assert_eq!(web.fresh, "up 73% # app_web.msg-per-second=1890");
+        assert_eq!(web.then, "up 73% # stale");
+        assert_eq!(owned.fresh, "up ready 73% # app_owned.msg-per-second=1890");
+        assert_eq!(owned.then, "up ready 1% # stale");
+
+        self.wait_for_text("web", up(73), "stale");
+        self.wait_for_text("owned", up(1), "stale");
+        for prober in &mut probers {
+            prober.wait_for_answers(2);
+        }
+        // Nobody came and changed it.
+        assert_eq!(plans, ["web", "owned"].map(|service| self.plan(service)));
+
+        let restarted = now();
+        self.host.start_collector();
+        self.wait_for_looks("owned", up(73));
+        self.wait_for("web", "up(73), no longer stale", |seen| {
+            up(73).fit(seen) && seen.agent_text.contains("1890")
+        });
+        for (prober, plan) in probers.into_iter().zip(&plans) {
+            let samples = prober.samples();
+            let counts = on_time(&samples, plan, killed, restarted);
+            println!("{}: {plan:?}: {counts}", self.test);
+        }
+    }
+
+    /// One that asks for `web` all the time, and one for `owned`.
+    pub(crate) fn probers(&self) -> [Prober; 2] {
+        let agent = self.host.agent();
+        let prober = |name: &'static [u8]| Prober::start(PAUSE, move || probe(agent, name));
+        [prober(b"web\n"), prober(b"owned\n")]
+    }
+
+    /// The schedule of a service.
+    pub(crate) fn plan(&self, service: &str) -> Plan {
+        let plan = Plan::read(self.host.states(), service);
+        plan.unwrap_or_else(|error| panic!("{service}: {error}"))
+    }
+
+    /// Waits until both servers are where Herald's example has them.
+    pub(crate) fn reach_the_example(&self) {
+        self.reach(WEIGHT);
+    }
+}
+
+/// Tells the story for each of these at the same time, since it is mostly waiting.
+pub(crate) fn each<T: std::fmt::Debug + Sync>(all: &[T], tell: impl Fn(&T) + Sync) {
+    std::thread::scope(|scope| {
+        let reported: Vec<_> = (all.iter())
+            .map(|one| (one, scope.spawn(|| tell(one))))
+            .collect();
+        let wrong: Vec<_> = reported
+            .into_iter()
+            .filter_map(|(one, reported)| reported.join().is_err().then_some(one))
+            .collect();
+        assert!(wrong.is_empty(), "see above what went wrong for {wrong:?}");
+    });
+}
+
+/// Holds every answer against the last schedule of a collector that was killed at `killed`; the next one
+/// was started at `restarted`.
+fn on_time(samples: &[Sample], plan: &Plan, killed: BootTime, restarted: BootTime) -> String {
+    let (mut held, mut stale, mut again) = (0, 0, 0);
+    for sample in samples {
+        let fresh = sample.line == plan.fresh;
+        assert!(
+            fresh || sample.line == plan.then,
+            "neither {:?} nor {:?}: {sample:?}",
+            plan.fresh,
+            plan.then
+        );
+        if sample.received_at < plan.until {
+            assert!(fresh, "stale before its time: {sample:?} {plan:?}");
+            held += usize::from(sample.sent_at >= killed);
+        } else if sample.sent_at >= plan.until && sample.received_at < restarted {
+            assert!(!fresh, "fresh after its time: {sample:?} {plan:?}");
+            stale += 1;
+        } else if sample.sent_at >= restarted {
+            assert!(fresh || again == 0, "stale again: {sample:?}");
+            again += usize::from(fresh);
+        }
+    }
+    assert!(held > 0 && stale > 0, "{held} held, {stale} stale");
+    format!("{held} answers held, {stale} stale, {again} fresh again")
+}

@@ -1,0 +1,132 @@
+//! What operators have said stands where the files in which they said it cannot be read, and no reply waits for
+//! the disk that these are on.
+
+use agentcheck_tests::mount::Mounted;
+use agentcheck_tests::processes::{program, wait_until};
+use agentcheck_tests::scene::{Scene, wrap};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+
+/// A user with no rights here: nobody.
+const NOBODY: u32 = 65534;
+
+/// A collector of nobody with the services `drained` and `flagged`, which operators take out.
+fn operated(test: &str) -> Scene {
+    let mut scene = Scene::new(test);
+    chown(scene.states.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    let _ = (scene.overrides(), scene.scratch.directory("flags"));
+    let text = format!(
+        "{}[service.drained]\nweight = \"100 - load.value\"\n\
+         [service.flagged]\nweight = \"100 - load.value\"\nmaintenance_file = {:?}\n",
+        scene.number("load", "20"),
+        scene.scratch.file("flags/out"),
+    );
+    scene.configure(&text);
+    scene.start_as("collector", |command| {
+        command.uid(NOBODY).gid(NOBODY);
+    });
+    scene.wait_for_new_reply("drained", "up 80% # load=20");
+    scene.wait_for_new_reply("flagged", "up 80% # load=20");
+    scene
+}
+
+fn mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn unreadable_override_stays_active() {
+    let mut scene = operated("unreadable");
+    scene.succeeds(&["drain", "drained"]);
+    let flag = scene.scratch.file("flags/out");
+    fs::write(&flag, "").unwrap();
+    scene.wait_for_new_reply("drained", "up 0% # override=drain");
+    scene.wait_for_new_reply("flagged", "stopped 100% # maintenance");
+
+    let drain = scene.overrides().join("drained.override");
+    mode(&drain, 0);
+    mode(&scene.scratch.file("flags"), 0);
+    scene.wait_for_log("an override cannot be used: ");
+    scene.wait_for_log("a flag file cannot be looked for, and what was known of it stands: ");
+    for _ in 0..5 {
+        scene.wait_for_new_reply("drained", "up 0% # override=drain");
+        scene.wait_for_new_reply("flagged", "stopped 100% # maintenance");
+    }
+    mode(&drain, 0o644);
+    mode(&scene.scratch.file("flags"), 0o755);
+    scene.wait_for_log("a flag file can be looked for again");
+    scene.wait_for_new_reply("drained", "up 0% # override=drain");
+    scene.wait_for_new_reply("flagged", "stopped 100% # maintenance");
+    fs::remove_file(flag).unwrap();
+    scene.succeeds(&["resume", "drained"]);
+    scene.wait_for_new_reply("drained", "up 80% # load=20");
+    scene.wait_for_new_reply("flagged", "up 80% # load=20");
+    for service in ["drained", "flagged"] {
+        let line = format!("{service}: up 80%");
+        let log = scene.process().wait_for_lines(2, &line);
+        assert_eq!(log.matches(&line).count(), 2, "{log}");
+    }
+}
+
+/// The first look at the overrides fails, when nothing is known of them yet.
+#[test]
+fn failed_first_read_of_overrides_keeps_a_drain() {
+    let mut scene = operated("first-look");
+    scene.succeeds(&["drain", "drained"]);
+    scene.wait_for_new_reply("drained", "up 0% # override=drain");
+    scene.kill();
+    let fail = [
+        "-f",
+        "--seccomp-bpf",
+        "-qqq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=getdents64",
+    ];
+    let fail = [
+        &fail[..],
+        &[
+            "-e",
+            "signal=none",
+            "-e",
+            "inject=getdents64:error=EIO:when=1",
+        ],
+    ];
+    let strace = program("strace", "strace");
+    scene.start_as("again", |command| wrap(command, strace, &fail.concat()));
+    scene.wait_for_new_reply("drained", "up 0% # override=drain");
+    scene.wait_for_new_reply("flagged", "up 80% # load=20");
+    let log = scene.process().log();
+    assert!(!log.contains("drained: up 80%"), "{log}");
+}
+
+#[test]
+fn override_expires_while_its_disk_hangs() {
+    let mut scene = Scene::new("ends");
+    let data = scene.data();
+    fs::create_dir(&data).unwrap();
+    // The disk thaws before the scene waits for the end of the collector, which a frozen disk delays.
+    let disk = Mounted::disk(&data, &scene.scratch.file("image"));
+    let file = scene.overrides().join("web.override");
+    let text = scene.number("load", "20") + "[service.web]\nweight = \"100 - load.value\"\n";
+    scene.configure(&text);
+    scene.start();
+    scene.wait_for_new_reply("web", "up 80%");
+    scene.succeeds(&["drain", "web", "--for", "2s"]);
+    scene.wait_for_new_reply("web", "up 0% # override=drain");
+    disk.freeze();
+    scene.wait_for_log("web: an override is over");
+    for _ in 0..10 {
+        scene.wait_for_new_reply("web", "up 80% # load=20");
+    }
+    assert!(file.exists());
+    disk.thaw();
+    wait_until("it to be removed", || !file.exists());
+    scene.wait_for_new_reply("web", "up 80% # load=20");
+    let log = scene.process().log();
+    assert!(!log.contains("held up"), "{log}");
+    assert_eq!(log.matches("an override is over").count(), 1, "{log}");
+}

@@ -1,0 +1,280 @@
+//! As many polls, failures, overrides and log lines as a day brings, and more reloads, in minutes: memory,
+//! descriptors and threads stay where they were.
+//!
+//! The time is compressed by polling: a hundred sources ten times a second, instead of ten every two seconds,
+//! are the 432,000 polls of a day in 432 s. What is not shown so is whatever goes by time itself and not by
+//! the number of polls: what happens once an hour or once a day, and what a kernel or a C library does with
+//! memory that lies idle for hours.
+
+use agentcheck_tests::address::Block;
+use agentcheck_tests::application::Application;
+use agentcheck_tests::collector::{Collector, Plan};
+use agentcheck_tests::prober::Prober;
+use agentcheck_tests::processes::{run, wait_for};
+use agentcheck_tests::raw_probe::probe;
+use agentcheck_tests::responder::Loop;
+use agentcheck_tests::scratch::Scratch;
+use agentcheck_tests::state::{StateDirectory, now};
+use rustix::process::Signal;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// The polls of a short soak, for every run of the tests; `make soak` asks for those of a day.
+const SHORT: u64 = 15_000;
+
+/// A reload once in so many rounds, of a quarter of a second and more each.
+const RELOADED: usize = 8;
+
+/// So many at first, one after the other: the allocator has seen two configurations at a time then.
+const FIRST: usize = 20;
+
+/// Sources by http, by command, and files.
+const HTTP: usize = 8;
+const COMMANDS: usize = 2;
+const FILES: usize = 90;
+
+/// What a process holds.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    resident_kilobytes: u64,
+    descriptors: u64,
+    threads: u64,
+}
+
+impl Held {
+    fn by(pid: u32) -> Self {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let number = |key: &str| -> u64 {
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix(key))
+                .unwrap();
+            line.split_ascii_whitespace()
+                .next()
+                .unwrap()
+                .parse()
+                .unwrap()
+        };
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+        Self {
+            resident_kilobytes: number("VmRSS:"),
+            descriptors: u64::try_from(descriptors).unwrap(),
+            threads: number("Threads:"),
+        }
+    }
+}
+
+/// The middle one of a part of the samples.
+fn median(samples: &[Held], of: impl Fn(&Held) -> u64) -> u64 {
+    let mut sorted: Vec<u64> = samples.iter().map(of).collect();
+    sorted.sort_unstable();
+    sorted[sorted.len() / 2]
+}
+
+/// One of two configurations. All services are others in the other one, one source is another, and one has a name of
+/// its own, with its service; the hundred sources that are counted go on.
+fn configuration(scratch: &Scratch, applications: &[Application], other: bool) -> String {
+    let (seconds, own) = if other { (2, "other") } else { (1, "one") };
+    let mut text = format!(
+        "[metrics]\ntextfile = {:?}\ninterval = \"1s\"\n",
+        scratch.file("agentcheck.prom")
+    );
+    let service = |text: &mut String, name: &str, value: &str| {
+        let _ = writeln!(
+            text,
+            "interval = \"100ms\"\n[derive.{name}_mean]\nexpression = \"{value}\"\newma = \"1s\"\n\
+             [service.{name}]\nweight = \"100 - {name}_mean.value\"\newma = \"{seconds}s\"\n\
+             [[service.{name}.rule]]\nname = \"full\"\nwhen = \"{value} > 95\"\nreply = \"drain\""
+        );
+    };
+    for (index, application) in applications.iter().enumerate() {
+        let name = format!("http{index}");
+        let url = application.url();
+        let _ = writeln!(
+            text,
+            "[source.{name}.http]\nurl = \"{url}\"\nformat = \"json\""
+        );
+        service(&mut text, &name, &format!("{name}.json['msg-per-second']"));
+    }
+    for index in 0..FILES {
+        let name = format!("file{index}");
+        let file = scratch.file(&name);
+        let _ = writeln!(
+            text,
+            "[source.{name}.file]\npath = {file:?}\nformat = \"number\""
+        );
+        service(&mut text, &name, &format!("{name}.value"));
+    }
+    for index in 0..COMMANDS {
+        let name = format!("command{index}");
+        let _ = writeln!(
+            text,
+            "[source.{name}.command]\nargv = [\"/bin/echo\", \"30\"]\nformat = \"number\""
+        );
+        service(&mut text, &name, &format!("{name}.value"));
+    }
+    for name in ["extra", own] {
+        let _ = writeln!(
+            text,
+            "[source.{name}.command]\nargv = [\"/bin/echo\", \"{seconds}\"]\nformat = \"number\""
+        );
+        service(&mut text, name, &format!("{name}.value"));
+    }
+    text
+}
+
+/// How many polls of the hundred sources there were, by the collector's own account.
+fn polls(metrics: &Path) -> u64 {
+    let text = fs::read_to_string(metrics).unwrap_or_default();
+    text.lines()
+        .filter(|line| line.starts_with("agentcheck_source_poll_duration_seconds_count{"))
+        .filter(|line| {
+            ["file", "http", "command"]
+                .iter()
+                .any(|kind| line.contains(&format!("source=\"{kind}")))
+        })
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+        .sum()
+}
+
+/// Waits until the last of so many reloads is over; all went well.
+fn wait_for_reloads(collector: &mut Collector, count: usize) {
+    wait_for(format_args!("{count} reloads in the log"), || {
+        let log = collector.process().log();
+        assert!(!log.contains("not reloaded"), "{log}");
+        let seen = log.matches("reloaded: 102 sources, 102 services; ").count();
+        if seen == count {
+            Ok(())
+        } else {
+            Err(format!("{seen}"))
+        }
+    });
+}
+
+#[test]
+fn memory_descriptors_and_threads_stay_bounded_over_a_day_of_polls() {
+    let wanted = std::env::var("AGENTCHECK_SOAK").map_or(SHORT, |polls| {
+        polls.parse().expect("AGENTCHECK_SOAK is a number of polls")
+    });
+    let scratch = Scratch::new("soak");
+    let block = Block::claim();
+    let states = StateDirectory::at(scratch.directory("state"));
+    let data = Collector::data(&states);
+    fs::create_dir_all(data.join("overrides")).unwrap();
+    let write = |index: usize, number: usize| {
+        scratch.replace(&format!("file{index}"), number.to_string());
+    };
+    (0..FILES).for_each(|index| write(index, index));
+    let applications: Vec<Application> = (0..HTTP)
+        .map(|_| Application::start(block.address(8081), 20))
+        .collect();
+    let text = configuration(&scratch, &applications, false);
+    let path = scratch.write("agentcheck.toml", text);
+    let mut collector = Collector::start(&scratch, "collector", &path, &states);
+    collector.wait_for_plan(&states, "file0", |_| true);
+    let agent = block.agent();
+    let _responder = Loop::start(&scratch, &states, &["--name-from-client"], &[agent]);
+    let prober = Prober::start(Duration::from_millis(20), move || probe(agent, b"file0\n"));
+
+    let pid = collector.process().pid();
+    let metrics = scratch.file("agentcheck.prom");
+    let (mut samples, mut made, mut commands, mut reloads) = (Vec::new(), 0, 0, 0_usize);
+    let reload = |collector: &mut Collector, reloads: usize| {
+        let text = configuration(&scratch, &applications, reloads.is_multiple_of(2));
+        scratch.replace("agentcheck.toml", text);
+        collector.process().signal(Signal::HUP);
+    };
+    while reloads < FIRST {
+        reload(&mut collector, reloads);
+        reloads += 1;
+        wait_for_reloads(&mut collector, reloads);
+    }
+    let (began, first) = (Instant::now(), polls(&metrics));
+    for round in 0.. {
+        // Every file has a new number once in nine rounds; one is gone for a round, one application fails for
+        // some, and operators have their say.
+        for index in (round % 9..FILES).step_by(9).filter(|index| *index > 0) {
+            write(index, (round * 7 + index) % 100);
+        }
+        let gone = 1 + round % (FILES - 1);
+        fs::remove_file(scratch.file(&format!("file{gone}"))).unwrap();
+        let application = &applications[round % HTTP];
+        match round % 4 {
+            0 => application.set_response(500, "no"),
+            1 => application.hang(),
+            _ => application.set_load(u32::try_from(round % 100).unwrap(), "ok"),
+        }
+        if round % 4 == 0 {
+            let name = format!("http{}", round / 4 % HTTP);
+            for words in [vec!["drain", &name], vec!["resume", &name]] {
+                run(&mut Collector::operator(&words, &path, &states));
+                commands += 1;
+            }
+        }
+        if round % RELOADED == RELOADED - 1 {
+            wait_for_reloads(&mut collector, reloads);
+            reload(&mut collector, reloads);
+            reloads += 1;
+        }
+        std::thread::sleep(Duration::from_millis(250));
+        write(gone, gone);
+        // And all hangs end, so that connections are not held for ever by this side.
+        applications.iter().for_each(Application::drop_waiting);
+        samples.push(Held::by(pid));
+        let before = made;
+        made = polls(&metrics) - first;
+        assert!(made >= before, "{made} polls, and {before} before");
+        if made >= wanted {
+            break;
+        }
+        assert!(
+            collector.process().is_running(),
+            "{}",
+            collector.process().log()
+        );
+    }
+    let took = began.elapsed();
+    let answers = prober.samples();
+    for answer in &answers {
+        assert!(!answer.line.contains("stale"), "{answer:?}");
+    }
+    wait_for_reloads(&mut collector, reloads);
+    let own = if reloads.is_multiple_of(2) {
+        "one"
+    } else {
+        "other"
+    };
+    let after = now();
+    for service in ["file0", "http0", "command0", "extra", own] {
+        collector.wait_for_plan(&states, service, |plan: &Plan| plan.from > after);
+    }
+
+    let quarter = samples.len() / 4;
+    let (early, late) = (&samples[quarter..2 * quarter], &samples[3 * quarter..]);
+    let lines = collector.process().log().lines().count();
+    println!(
+        "{made} polls in {:.0} s, {} answers, {commands} commands of operators, {reloads} reloads, \
+         {lines} lines of the log",
+        took.as_secs_f64(),
+        answers.len()
+    );
+    for (what, of, allowed) in [
+        // A tenth: what is read and said is not the same in both, and reloads leave gaps in the allocator's memory.
+        (
+            "resident kB",
+            (|held| held.resident_kilobytes) as fn(&Held) -> u64,
+            10,
+        ),
+        ("descriptors", |held| held.descriptors, 10),
+        ("threads", |held| held.threads, 10),
+    ] {
+        let (before, after) = (median(early, of), median(late, of));
+        println!("{what}: {before} in the second quarter, {after} in the last one");
+        assert!(
+            after <= before + before / allowed,
+            "{what} grow: {samples:?}"
+        );
+    }
+}

@@ -1,0 +1,28 @@
+//! The tests of the whole: the release programs between the real parts that they meet in the field.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test asserts in the shortest way, and prints what it did"
+)]
+
+mod conformance;
+mod daemonize;
+mod doctor;
+mod end_to_end;
+mod faults;
+mod generate;
+mod installed_files;
+mod launchers;
+mod metrics;
+mod name_from_client;
+mod overrides;
+mod packaging;
+mod permissions;
+mod recovery;
+mod reload;
+mod report;
+mod responder_flags;
+mod systemd;

@@ -1,0 +1,134 @@
+//! What lasts: over the death of the collector, over a reboot, and what the files may do to it.
+
+use super::{operated, operated_polling, start};
+use agentcheck_tests::processes::{output, wait_until};
+use agentcheck_tests::state::boot_id;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::Command;
+
+#[test]
+fn override_survives_a_restart_and_its_end_restores_the_last_decision() {
+    let mut scene = operated_polling("restart", "on_failure = \"keep\"", "200ms");
+    scene.succeeds(&["drain", "web", "--reason", "kernel"]);
+    scene.kill();
+    start(&mut scene);
+    scene.wait_for_reply("web", "up 0% ");
+    // The application is gone when the override ends: what is kept is what rules and weight had said, not
+    // what the operator had.
+    scene.put("web", "gone");
+    scene.wait_for_log("source web_number: malformed");
+    scene.succeeds(&["resume", "web"]);
+    scene.wait_for_reply("web", "up 73% # kept: web_number malformed ");
+
+    // Ended while no collector was there.
+    scene.succeeds(&["drain", "web"]);
+    scene.kill();
+    fs::remove_file(scene.overrides().join("web.override")).unwrap();
+    start(&mut scene);
+    scene.wait_for_reply("web", "up 73% # kept: web_number malformed ");
+}
+
+#[test]
+fn override_expires_by_wall_clock_after_a_reboot() {
+    let mut scene = operated("reboot", "");
+    scene.succeeds(&["drain", "web", "--for", "1h"]);
+    scene.succeeds(&["drain", "api", "--for", "1h"]);
+    scene.kill();
+    let this = boot_id().to_string();
+    let other = "00000000-0000-4000-8000-000000000000";
+    let directory = scene.overrides();
+    let path = |name: &str| directory.join(format!("{name}.override"));
+    let edit = |name: &str, wall: &dyn Fn(u64) -> u64| {
+        let text = fs::read_to_string(path(name))
+            .unwrap()
+            .replace(&this, other);
+        let mut parts = text.split("\"wall\":");
+        let mut edited = parts.next().unwrap().to_owned();
+        for part in parts {
+            let digits = part.find(|c: char| !c.is_ascii_digit()).unwrap();
+            let seconds: u64 = part[..digits].parse().unwrap();
+            edited.push_str(&format!("\"wall\":{}{}", wall(seconds), &part[digits..]));
+        }
+        fs::write(path(name), edited).unwrap();
+    };
+    edit("web", &|seconds| seconds);
+    // Set two hours ago, for one.
+    edit("api", &|seconds| seconds - 7200);
+    fs::remove_dir_all(scene.states.path()).unwrap();
+    fs::create_dir(scene.states.path()).unwrap();
+    start(&mut scene);
+    scene.wait_for_reply("web", "up 0% ");
+    scene.wait_for_reply("api", "up 50% ");
+    // It writes the reply first.
+    wait_until("what is over to be taken away", || !path("api").exists());
+}
+
+/// Other files than a command writes: the collector says so, and nothing else suffers.
+#[test]
+fn hostile_override_files_change_nothing() {
+    let mut scene = operated("hostile", "");
+    scene.succeeds(&["drain", "api"]);
+    let directory = scene.overrides();
+    let drain = fs::read_to_string(directory.join("api.override")).unwrap();
+    fs::write(scene.scratch.file("elsewhere"), &drain).unwrap();
+    let file = |name: &str| directory.join(format!("{name}.override"));
+    symlink(scene.scratch.file("elsewhere"), file("web")).unwrap();
+    scene.wait_for_log("an override cannot be used: ");
+    fs::remove_file(file("web")).unwrap();
+    let status = output(Command::new("mkfifo").arg(file("web")));
+    assert!(status.status.success());
+    scene.wait_for_log("not a regular file");
+    fs::remove_file(file("web")).unwrap();
+    for (content, why) in [
+        ("{".to_owned(), "EOF while parsing"),
+        (
+            drain.replace("\"version\":1", "\"version\":2"),
+            "version 2, this program knows 1",
+        ),
+        (
+            drain.replace("\"drain\"", "{\"percent\":0}"),
+            "a limit goes from 1 to 100",
+        ),
+        (
+            drain.replace("\"drain\"", "\"force-up\""),
+            "force-up needs an end",
+        ),
+        (
+            drain.replace("{\"version", "{\"by\":\"root\",\"version"),
+            "unknown field `by`",
+        ),
+        (
+            format!("{drain}{}", " ".repeat(20_000)),
+            "more than 16384 bytes",
+        ),
+    ] {
+        let new = directory.join(".web.new");
+        fs::write(&new, content).unwrap();
+        fs::rename(new, file("web")).unwrap();
+        scene.wait_for_log(why);
+    }
+    scene.wait_for_reply("web", "up 73% ");
+    scene.wait_for_reply("api", "up 0% ");
+    // A name that is no service's is told, and no path.
+    fs::write(file("nobody"), &drain).unwrap();
+    scene.wait_for_log("there is an override for \"nobody\", which is no service");
+    let printed = scene.succeeds(&["maint", "web"]);
+    assert!(
+        printed.starts_with("web: replaces what could not be used: "),
+        "{printed}"
+    );
+    scene.wait_for_reply("web", "stopped 100% ");
+}
+
+/// Whoever may make a link in its place is not who owns what it leads to.
+#[test]
+fn symlinked_flag_file_names_the_owner_of_the_link() {
+    let mut scene = operated("flag-link", "");
+    let new = scene.scratch.file("link");
+    symlink("/etc/passwd", &new).unwrap();
+    std::os::unix::fs::lchown(&new, Some(3_000_001), None).unwrap();
+    fs::rename(new, scene.scratch.file("web-out")).unwrap();
+    let printed = scene.wait_for_reply("web", "stopped 100% ").fresh;
+    assert!(printed.contains("override=maint by=3000001 "), "{printed}");
+}

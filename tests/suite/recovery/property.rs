@@ -1,0 +1,78 @@
+//! The product against the model, in memory: whatever happens, in whatever order, each probe that arrives
+//! brings the server to where it should be, and what an operator set on the balancer stays where the
+//! operators own it.
+
+use super::moves::{World, policies, runner, stories};
+use agentcheck_common::{Administrative, Operational, Reply};
+use proptest::test_runner::{TestCaseError, TestError};
+use std::cell::Cell;
+
+/// How many configurations the stories share.
+const POLICIES: usize = 60;
+
+/// Tells random stories; how many of what was in them, or one that went wrong, after up to
+/// `cut_down` attempts to make it shorter.
+pub(crate) fn run_stories(
+    seed: u64,
+    stories_to_tell: u32,
+    cut_down: u32,
+    on_the_way: OnTheWay,
+) -> Result<String, String> {
+    let (events_told, moves) = (Cell::new(0), Cell::new(0));
+    let mut runner = runner(seed, stories_to_tell, cut_down);
+    let policies = policies(&mut runner, POLICIES);
+    let reported = runner.run(&stories(policies), |(policy, checked, events, last)| {
+        let mut world = World::new(&policy, checked, on_the_way);
+        for event in &events {
+            let step = world.after(*event).map_err(TestCaseError::fail)?;
+            moves.set(moves.get() + usize::from(step.is_some()));
+        }
+        events_told.set(events_told.get() + events.len());
+        let settled = world.settle(last).map_err(TestCaseError::fail)?;
+        moves.set(moves.get() + settled.len());
+        Ok(())
+    });
+    match reported {
+        Ok(()) => Ok(format!(
+            "{stories_to_tell} random stories with {} events, {} of them on the balancer",
+            events_told.get(),
+            moves.get()
+        )),
+        Err(TestError::Fail(reason, story)) => Err(format!("{reason}\n{story:#?}")),
+        Err(TestError::Abort(reason)) => panic!("no stories: {reason}"),
+    }
+}
+
+/// What becomes of a reply before it is heard.
+pub(crate) type OnTheWay = fn(Reply) -> Reply;
+
+/// Ways to word a reply that do not always lead back, as agents are known to do.
+pub(crate) const POOR: [(&str, OnTheWay); 5] = [
+    ("without up", |reply| Reply {
+        operational: reply.operational.filter(|word| *word != Operational::Up),
+        ..reply
+    }),
+    ("without ready", |reply| Reply {
+        administrative: reply
+            .administrative
+            .filter(|word| *word != Administrative::Ready),
+        ..reply
+    }),
+    ("without 100%", |reply| Reply {
+        percent: reply.percent.filter(|percent| percent.get() != 100),
+        ..reply
+    }),
+    ("with ready beside every up", |reply| Reply {
+        administrative: reply
+            .administrative
+            .or((reply.operational == Some(Operational::Up)).then_some(Administrative::Ready)),
+        ..reply
+    }),
+    ("with drain for 0%", |reply| Reply {
+        administrative: reply.administrative.or(reply
+            .percent
+            .filter(|percent| percent.get() == 0)
+            .map(|_| Administrative::Drain)),
+        ..reply
+    }),
+];

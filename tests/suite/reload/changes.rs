@@ -1,0 +1,153 @@
+//! What is the same in both configurations goes on, with all that it remembers.
+
+use super::service;
+use agentcheck_tests::prober::Prober;
+use agentcheck_tests::processes::wait_until;
+use agentcheck_tests::raw_probe::probe;
+use agentcheck_tests::scene::Scene;
+use agentcheck_tests::state::now;
+use rustix::process::Signal;
+use std::time::Duration;
+
+/// Between 10 and 90 the rule holds only where it held before, and the average takes an hour.
+fn remembering(name: &str) -> String {
+    service(name, "a")
+        + "ewma = \"1h\"\n"
+        + &format!(
+            "[[service.{name}.rule]]\nname = \"full\"\nwhen = \"a.value > 90\"\n\
+             clear_when = \"a.value < 10\"\nreply = \"drain\"\n"
+        )
+}
+
+#[test]
+fn reload_keeps_rule_state_and_average() {
+    let mut scene = Scene::with("remembers", |scene| {
+        scene.number("a", "20") + &remembering("held") + &remembering("smoothed")
+    });
+    let (a, b) = (scene.number("a", "20"), scene.number("b", "20"));
+    scene.wait_for_reply("smoothed", "up 80% ");
+    scene.put("a", "95");
+    scene.wait_for_reply("held", "up 0% ");
+    scene.put("a", "50");
+    let after = now();
+    let held = scene.wait_for_plan("held", |plan| plan.from > after);
+    assert!(held.fresh.starts_with("up 0% "), "{held:?}");
+
+    // Another order, other services, other sources; one of them looks at both.
+    let both = service("both", "a").replace("a.value", "a.value + b.value");
+    let text = format!(
+        "# new\n{b}{a}{both}{}{}",
+        remembering("smoothed"),
+        remembering("held")
+    );
+    let printed = scene.reload(&text);
+    assert!(
+        printed.contains("2 sources, 3 services; added both\n"),
+        "{printed}"
+    );
+    let after = now();
+    let held = scene.wait_for_plan("held", |plan| plan.from > after);
+    assert!(
+        held.fresh.starts_with("up 0% "),
+        "the hold is lost: {held:?}"
+    );
+    scene.wait_for_reply("both", "up 30% ");
+
+    // Out of the rule: the average is still that of before, where a new one would begin at 95.
+    scene.put("a", "5");
+    let smoothed = scene.wait_for_plan("held", |plan| {
+        plan.fresh.starts_with("up ") && !plan.fresh.starts_with("up 0% ")
+    });
+    assert!(
+        smoothed.fresh.starts_with("up 80% "),
+        "the average is lost: {smoothed:?}"
+    );
+    println!("held: {}; then: {}", held.fresh, smoothed.fresh);
+}
+
+#[test]
+fn changed_source_is_polled_and_the_old_one_no_longer() {
+    let mut scene = Scene::with("another", |scene| {
+        scene.number("a", "20") + &service("web", "a")
+    });
+    scene.wait_for_reply("web", "up 80% ");
+    let asks = |count: &str, every: &str| {
+        format!(
+            "[source.a.command]\nargv = [\"/bin/sh\", \"-c\", \"echo >> {}; echo 40\"]\n\
+             format = \"number\"\ninterval = \"{every}\"\n{}",
+            scene.scratch.file(count).display(),
+            service("web", "a")
+        )
+    };
+    let polls = |count: &str| {
+        let text = std::fs::read_to_string(scene.scratch.file(count)).unwrap_or_default();
+        text.lines().count()
+    };
+    let printed = scene.reload(&asks("first", "100ms"));
+    assert!(printed.contains("changed web\n"), "{printed}");
+    wait_until("the new source", || polls("first") > 3);
+    scene.reload(&asks("second", "100ms"));
+    wait_until("the next one", || polls("second") > 3);
+    // A poll that was under way may have ended since; there is no other.
+    let before = polls("first");
+    let enough = polls("second") + 20;
+    wait_until("twenty polls more", || polls("second") > enough);
+    let after = polls("first");
+    assert!(after <= before + 1, "{before} polls, then {after}");
+    println!(
+        "{after} polls of the one that is gone, {} of the other",
+        polls("second")
+    );
+}
+
+#[test]
+fn many_reloads_leave_no_gap_and_no_thread() {
+    let mut scene = Scene::with("storm", |scene| {
+        scene.number("a", "20") + &scene.number("b", "20") + &service("web", "a")
+    });
+    let web = scene.wait_for_reply("web", "up 80% ");
+    let (a, b) = (scene.number("a", "20"), scene.number("b", "20"));
+    scene.respond(&["--name-from-client"]);
+    let agent = scene.agent;
+    let mut prober = Prober::start(Duration::from_millis(2), move || probe(agent, b"web\n"));
+    let threads = |scene: &mut Scene| {
+        let pid = scene.process().pid();
+        std::fs::read_dir(format!("/proc/{pid}/task"))
+            .unwrap()
+            .count()
+    };
+    let before = threads(&mut scene);
+    for round in 0..100 {
+        let command = format!(
+            "[source.c.command]\nargv = [\"/bin/sleep\", \"1000\"]\nformat = \"number\"\n\
+             interval = \"{}s\"\ntimeout = \"1h\"\n[service.other]\nweight = \"c.value\"\n",
+            round + 1
+        );
+        let text = match round % 3 {
+            0 => format!("{a}{}{command}", service("web", "a")),
+            1 => format!("{b}{a}{}{}", service("web", "a"), service("more", "b")),
+            _ => format!("{a}{b}{}", service("web", "a")),
+        };
+        scene.configure(&text);
+        scene.process().signal(Signal::HUP);
+        if round % 10 == 0 {
+            scene.reload(&text);
+        }
+    }
+    scene.reload(&format!("{a}{b}{}", service("web", "a")));
+    wait_until("the threads of sources that are gone to end", || {
+        threads(&mut scene) <= before + 1
+    });
+    prober.wait_for_answers(10);
+    let samples = prober.samples();
+    for sample in &samples {
+        assert_eq!(sample.line, web.fresh, "{sample:?}");
+    }
+    println!(
+        "{} answers, all {:?}; {before} threads before",
+        samples.len(),
+        web.fresh
+    );
+    let log = scene.process().log();
+    assert!(!log.contains("panic"), "{log}");
+}
