@@ -1,18 +1,18 @@
-//! The recipes of docs/recipes: each loads without a warning, and what its application really shows leads to
-//! the replies that it tells.
+//! The recipes of docs/recipes: each loads without a warning, and recorded output of its application leads to
+//! the expected replies.
 //!
-//! The configuration is the recipe's one `toml` block. The `text` block under "What the samples give" is
-//! played, and compared with what is seen; `AGENTCHECK_BLESS=1` writes what is seen into it. A line of it is
-//! a comment, an event, or, indented, a reply; an empty line is a collector that was just started. An event
-//! is a time in seconds, a source, and what came of its poll; the others are polled with it, and give what
-//! they gave before:
+//! The configuration is the recipe's first `toml` block. The file `story` in tests/golden/recipes/NAME holds
+//! polls and the expected replies; `AGENTCHECK_BLESS=1` writes the actual replies into it. A line of it is
+//! a comment, an event, or, indented, a reply; an empty line starts a new collector. An event is a time in
+//! seconds, a source, and the result of its poll; the other sources are polled with it and return the same
+//! result as before:
 //!
 //! - http: a status and a file, the body; command: an exit status and a file, the output
 //! - file: a file, or `absent`; system: the value, and parts as in `steal=3`
 //! - any: `error` and its reason
 //!
-//! Files are those of docs/recipes/samples/NAME. They go through the sources themselves: served by HTTP,
-//! printed by a command, read from the disk.
+//! Files are those beside the story. They go through the sources themselves: served by HTTP, printed by a
+//! command, read from the disk.
 
 use agentcheck::config::{self, Config};
 use agentcheck::decision::evaluate::{ServiceMemory, evaluate};
@@ -29,10 +29,13 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const PLAYED: &str = "\n## What the samples give\n";
-
 fn recipes() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/recipes")
+}
+
+/// Stories and recorded output, a directory for each recipe.
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/recipes")
 }
 
 /// The text of the first block of a language, without its fences.
@@ -189,41 +192,38 @@ fn play(
     (reported, used)
 }
 
-/// A recipe as it should be, and what is wrong with it.
-fn tried(name: &str, document: &str) -> (String, Vec<String>) {
+/// The story of a recipe with the actual replies, and every finding against the recipe.
+fn tried(name: &str, document: &str, story: &str) -> (String, Vec<String>) {
     let mut wrong = Vec::new();
     let scratch = Scratch::new(name);
     let file = scratch.file("agentcheck.toml");
     std::fs::write(&file, block(document, "toml").expect(name)).unwrap();
     let (config, report) = match config::load_with(&file, blind_spots::find) {
         Ok(loaded) => loaded,
-        Err(error) => return (document.to_owned(), vec![format!("{name}: {error}")]),
+        Err(error) => return (story.to_owned(), vec![format!("{name}: {error}")]),
     };
     if !report.rendered.is_empty() {
         wrong.push(format!("{name}: {report}"));
     }
-    let at = document.find(PLAYED).expect(name) + PLAYED.len() - 1;
-    let played = block(&document[at..], "text").expect(name);
-    let samples = recipes().join("samples").join(name);
-    let (reported, used) = play(&config, played, &samples, scratch.path());
-    if reported != played {
-        wrong.push(format!("{name}\n--- told\n{played}--- seen\n{reported}"));
+    let samples = fixtures().join(name);
+    let (actual, mut used) = play(&config, story, &samples, scratch.path());
+    if actual != story {
+        wrong.push(format!(
+            "{name}\n--- expected\n{story}--- actual\n{actual}"
+        ));
     }
-    for entry in std::fs::read_dir(&samples).into_iter().flatten() {
+    used.insert("story".to_owned());
+    for entry in std::fs::read_dir(&samples).unwrap() {
         let file = entry.unwrap().file_name().into_string().unwrap();
         if !used.contains(&file) {
             wrong.push(format!("{name}: nothing uses {file}"));
         }
     }
-    let (before, after) = document.split_at(at);
-    (
-        format!("{before}{}", after.replacen(played, &reported, 1)),
-        wrong,
-    )
+    (actual, wrong)
 }
 
 #[test]
-fn every_recipe_gives_the_replies_that_it_shows() {
+fn every_recipe_gives_the_expected_replies() {
     let index = std::fs::read_to_string(recipes().join("README.md")).unwrap();
     let bless = std::env::var_os("AGENTCHECK_BLESS").is_some();
     let mut names = BTreeSet::new();
@@ -231,7 +231,7 @@ fn every_recipe_gives_the_replies_that_it_shows() {
     for entry in std::fs::read_dir(recipes()).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        if path.is_dir() || name == "README" {
+        if name == "README" {
             continue;
         }
         assert!(
@@ -239,17 +239,19 @@ fn every_recipe_gives_the_replies_that_it_shows() {
             "{name}: not in the index"
         );
         let document = std::fs::read_to_string(&path).unwrap();
-        let (new, found) = tried(&name, &document);
+        let story = fixtures().join(&name).join("story");
+        let expected = std::fs::read_to_string(&story).expect(&name);
+        let (actual, found) = tried(&name, &document, &expected);
         if bless {
-            std::fs::write(&path, new).unwrap();
+            std::fs::write(&story, actual).unwrap();
         }
         wrong.extend(found);
         names.insert(name);
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(names.len() >= 20, "{names:?}");
-    for entry in std::fs::read_dir(recipes().join("samples")).unwrap() {
+    for entry in std::fs::read_dir(fixtures()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        assert!(names.contains(&name), "samples of no recipe: {name}");
+        assert!(names.contains(&name), "fixtures of no recipe: {name}");
     }
 }
