@@ -79,6 +79,7 @@ fn install_puts_everything_where_it_belongs_and_uninstall_takes_it_away() {
         "etc/xinetd.d/agentcheck",
         "usr/bin/agentcheck",
         "usr/bin/agentcheck-responder",
+        "usr/lib/agentcheck/setup",
         "usr/lib/sysusers.d/agentcheck.conf",
         "usr/lib/tmpfiles.d/agentcheck.conf",
     ]
