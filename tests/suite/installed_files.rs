@@ -70,6 +70,7 @@ fn uninstall_removes_everything_that_install_added() {
         "etc/xinetd.d/agentcheck",
         "usr/bin/agentcheck",
         "usr/bin/agentcheck-responder",
+        "usr/lib/agentcheck/setup",
         "usr/lib/sysusers.d/agentcheck.conf",
         "usr/lib/tmpfiles.d/agentcheck.conf",
     ]

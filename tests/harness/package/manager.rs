@@ -85,7 +85,7 @@ impl Manager {
             Self::ByHand => format!(
                 "cd {PACKAGES}; packaging/prerm remove
                  (cd files; find usr -type f) | (cd /; xargs rm)
-                 cd /; find usr/share/doc/agentcheck -depth -type d -delete
+                 cd /; find usr/share/doc/agentcheck usr/lib/agentcheck -depth -type d -delete
                  {PACKAGES}/packaging/postrm remove
                  : Once more.
                  {PACKAGES}/packaging/prerm remove

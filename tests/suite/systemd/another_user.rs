@@ -126,13 +126,13 @@ weight = "hangs.value"
 
     // Back to what ships, as the drop-in says.
     let text = fs::read_to_string(binaries::workspace().join("systemd/optional").join(DROP_IN));
-    let chown = "chown -R agentcheck: /run/agentcheck /var/lib/agentcheck/history";
-    assert!(text.unwrap().contains(chown));
+    let reclaim = "sh /usr/lib/agentcheck/setup reclaim";
+    assert!(text.unwrap().contains(reclaim));
     host.systemd.run(&["systemctl", "stop", COLLECTOR]);
     host.systemd
         .run(&["rm", &format!("/etc/systemd/system/{DROP_IN}")]);
     host.systemd.run(&["systemctl", "daemon-reload"]);
-    host.systemd.run(&["sh", "-euc", chown]);
+    host.systemd.run(&["sh", "-euc", reclaim]);
     host.start(&[COLLECTOR]);
     wait_until("commands as another user to be refused", || {
         polled(&host, "depth").contains("only a collector that runs as root")
