@@ -5,17 +5,17 @@ _agentcheck_responder() {
     for ((index = 1; index < COMP_CWORD; index++)); do
         if [[ ${COMP_WORDS[index]} == --state-dir ]]; then directory=${COMP_WORDS[index+1]}; fi
     done
-    # The names of the services that have a state file.
+    # The services that have a state file.
     local services
     services=$(cd -- "$directory" 2>/dev/null && compgen -G '*.state')
     services=${services//.state/}
     case $before in
         --state-dir) mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
-        --ask-default) mapfile -t COMPREPLY < <(compgen -W "$services" -- "$current") ;;
+        --default-service) mapfile -t COMPREPLY < <(compgen -W "$services" -- "$current") ;;
         --idle) mapfile -t COMPREPLY < <(compgen -W "30s 60s 5m off" -- "$current") ;;
         --fallback | --listen) COMPREPLY=() ;;
         *)
-            mapfile -t COMPREPLY < <(compgen -W "--ask --ask-default --state-dir --fallback --listen --idle
+            mapfile -t COMPREPLY < <(compgen -W "--name-from-client --default-service --state-dir --fallback --listen --idle
                 --help --version $services" -- "$current")
             ;;
     esac

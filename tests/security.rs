@@ -91,6 +91,6 @@ fn unsafe_is_where_the_document_says() {
         .collect();
     assert_eq!(
         outside,
-        ["responder/freestanding.rs", "responder/memory.rs"]
+        ["responder/freestanding.rs", "responder/mem.rs"]
     );
 }
