@@ -5,7 +5,7 @@ _agentcheck_responder() {
     for ((index = 1; index < COMP_CWORD; index++)); do
         if [[ ${COMP_WORDS[index]} == --state-dir ]]; then directory=${COMP_WORDS[index+1]}; fi
     done
-    # The names of the services that have a state file.
+    # The services that have a state file.
     local services
     services=$(cd -- "$directory" 2>/dev/null && compgen -G '*.state')
     services=${services//.state/}

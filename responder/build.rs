@@ -1,9 +1,9 @@
 //! Decides whether the responder is built freestanding (`cfg(freestanding)`: no std, no libc, its own
-//! `_start`) or as an ordinary std program, and gives the linker what the former needs.
+//! `_start`) or as an ordinary std program, and passes the linker the options for the freestanding program.
 //!
-//! Freestanding is the rule on Linux on x86_64 and aarch64 with the GNU toolchain. The std shell is
-//! for every other target, for instrumented builds (coverage and sanitizers want a libc), and for
-//! whoever asks with `RUSTFLAGS="--cfg agentcheck_std"`, which is how CI keeps it from rotting.
+//! The program is freestanding on Linux on x86_64 and aarch64 with the GNU toolchain. It is a std program on all other
+//! targets, in instrumented builds (coverage and sanitizers need a libc), and with `RUSTFLAGS="--cfg agentcheck_std"`,
+//! with which the tests build it.
 
 use std::env;
 
@@ -28,7 +28,7 @@ fn main() {
     }
 
     println!("cargo::rustc-cfg=freestanding");
-    // Nothing here ever unwinds, so the tables for it are left out: a tenth of the program.
+    // The program never unwinds. The unwind tables, a tenth of the program, are left out.
     let manifest = env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
     let layout = format!("-Wl,-T,{manifest}/layout.ld");
     println!("cargo::rerun-if-changed=layout.ld");

@@ -1,77 +1,76 @@
-//! The accept loop: one process that answers all who connect, as the one-shot would, and can be held up by
-//! none of them.
+//! The accept loop: one process that answers all clients as the one-shot would. No client can delay another.
 //!
-//! One thread, one epoll, one fixed table (`connections.rs`). Everything that a connection can make happen
-//! costs constant time, whatever the number of the others. A client is answered as soon as its service
-//! is known, which is at once where it has not to name one; then it is read away until it closes.
+//! It uses one thread, one epoll and one fixed table (`connections.rs`). Every event of a connection costs constant time,
+//! whatever the number of connections. The loop answers a client as soon as the service is known, which is at once
+//! unless the client has to name it; then it discards what the client sends until the client closes.
 //!
-//! Told to end, it leaves nobody half-way: who has been accepted is answered, and so is who waits in the
-//! queue of a socket that ends with this process. That takes [`LAST_WAIT`] at most.
+//! When the loop ends, it first answers the accepted clients and the clients in the queue of a socket that ends with
+//! this process. That takes [`SHUTDOWN_WAIT`] at most.
 
-use crate::answer::{NoName, Wanted};
 use crate::arguments::{Arguments, Service};
-use crate::ask::Asked;
-use crate::connections::{Connection, Connections, NEVER, Phase, Place};
-use crate::journal::{Journal, Message, error_text};
+use crate::connections::{Connection, Connections, NEVER, Phase, SlotIndex};
+use crate::diagnostics::Diagnostics;
 use crate::listeners::{self, Listener, Listeners};
-use crate::oneshot::{DRAIN_BYTES, DRAIN_WAIT};
-use crate::respond::{self, Buffer, Respondent};
-use crate::stderr::Stderr;
+use crate::reply::{NoName, Target};
+use crate::request::ParsedName;
+use crate::single::{DRAIN_BYTES, DRAIN_WAIT};
+use crate::state_log::{Message, StateLog, error_text};
+use crate::state_reader::{self, Buffer, StateReader};
 use crate::sys::{self, Descriptor, Epoll, Errno, Events};
 use agentcheck_common::BootTime;
 use core::time::Duration;
 
-/// How long a client may take for its name: longer than in the one-shot, since no process waits with it.
+/// The longest wait for a client's name. Longer than in the one-shot, because no process waits with the client.
 pub const NAME_WAIT: Duration = Duration::from_secs(1);
 
-/// How long nobody is accepted after the kernel said that there is no descriptor or no memory, unless a
-/// connection of our own ends before.
+/// How long the loop pauses accepting when the kernel has no descriptor or no memory left. It resumes earlier when one
+/// of its own connections ends.
 const SHORTAGE_WAIT: Duration = Duration::from_millis(100);
 
-/// How long those who are there may take when the loop ends.
-pub const LAST_WAIT: Duration = Duration::from_millis(100);
+/// How long the clients may take when the loop ends.
+pub const SHUTDOWN_WAIT: Duration = Duration::from_millis(100);
 
-/// Why a loop ended.
+/// Why the loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum EndReason {
     /// SIGTERM or SIGINT.
     Signal,
-    /// Nobody asked for the time given.
+    /// No client connected for the idle timeout.
     Idle,
-    /// No listening socket is left that works.
+    /// No working listening socket is left.
     NoListener,
-    /// There is no descriptor to wait with, or waiting fails.
+    /// epoll cannot be created, or waiting fails.
     Error(Errno),
 }
 
-/// What epoll gives back: two bits of kind, and a number.
+/// The tokens of epoll: two bits of kind, and an index.
 const SIGNAL: u64 = 0;
 const LISTENER: u64 = 1 << 16;
 const CONNECTION: u64 = 2 << 16;
 
-/// Whether connections are accepted.
+/// Whether the loop accepts connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Admission {
-    Open,
-    /// The listeners are out of epoll until a connection ends, or until then.
-    Closed(Option<BootTime>),
+enum Accepting {
+    Active,
+    /// The listeners are not in epoll until a connection ends, or until this time.
+    Paused(Option<BootTime>),
 }
 
 struct AcceptLoop<'a, 'l> {
     epoll: Epoll,
     listeners: &'l mut Listeners<'a>,
     service: Result<Service<'a>, NoName<'a>>,
-    respondent: Respondent<'a>,
+    state_reader: StateReader<'a>,
     connections: Connections,
-    admission: Admission,
+    accepting: Accepting,
     last_accept: BootTime,
-    stderr: Stderr,
-    journal: Journal,
+    diagnostics: Diagnostics,
+    log: StateLog,
     buffer: Buffer,
 }
 
-/// Answers on all `listeners` until it is told to end, or nobody has asked for `idle`. `service` is an
-/// error where the command line is one; a listener's own name counts where the service is unnamed.
+/// Answers on all `listeners` until a signal ends the loop, or no client has connected for `idle`. `service` is an error
+/// if the command line is invalid. If the service is unnamed, the name of the listening socket applies.
 #[must_use]
 #[inline(never)]
 pub fn answer_all<'a>(
@@ -79,57 +78,57 @@ pub fn answer_all<'a>(
     service: Result<Service<'a>, NoName<'a>>,
     arguments: &Arguments<'a>,
     idle: Option<Duration>,
-    stderr: Stderr,
-) -> End {
-    // Held back and read from a descriptor, so that process 1 of a container can be ended like any other.
+    diagnostics: Diagnostics,
+) -> EndReason {
+    // Blocked and read from a descriptor, so that signals also end process 1 of a container.
     sys::block(&sys::Signals::ENDING);
     sys::block(&sys::Signals::PIPE);
     let (epoll, signals) = match (Epoll::new(), sys::signal_descriptor(&sys::Signals::ENDING)) {
         (Ok(epoll), Ok(signals)) => (epoll, signals),
-        (Err(error), _) | (_, Err(error)) => return End::Error(error),
+        (Err(error), _) | (_, Err(error)) => return EndReason::Error(error),
     };
     if let Err(error) = epoll.add(signals, SIGNAL) {
-        return End::Error(error);
+        return EndReason::Error(error);
     }
-    let mut respondent = Respondent::new(arguments);
-    respondent.keep_spare(epoll.descriptor());
+    let mut state_reader = StateReader::new(arguments);
+    state_reader.reserve_spare(epoll.descriptor());
     let now = sys::boot_time();
     let mut accept_loop = AcceptLoop {
         epoll,
         listeners,
         service,
-        respondent,
+        state_reader,
         connections: Connections::new(),
-        admission: Admission::Closed(None),
+        accepting: Accepting::Paused(None),
         last_accept: now,
-        stderr,
-        journal: Journal::new(now),
-        buffer: respond::EMPTY,
+        diagnostics,
+        log: StateLog::new(now),
+        buffer: state_reader::EMPTY,
     };
     let end = accept_loop.run(idle);
-    if matches!(end, End::Signal | End::Idle) {
-        // It stays readable, and is not to be told of again.
+    if matches!(end, EndReason::Signal | EndReason::Idle) {
+        // It remains readable; epoll must not report it again.
         epoll.remove(signals);
-        accept_loop.finish();
+        accept_loop.shut_down();
     }
     sys::close(signals);
-    accept_loop.respondent.give_up_spare();
+    accept_loop.state_reader.release_spare();
     sys::close(epoll.descriptor());
     end
 }
 
 impl AcceptLoop<'_, '_> {
-    fn run(&mut self, idle: Option<Duration>) -> End {
-        self.admit();
+    fn run(&mut self, idle: Option<Duration>) -> EndReason {
+        self.resume_listeners();
         let mut events = Events::none();
         let mut now = sys::boot_time();
         loop {
             if self.listeners.is_empty() {
-                return End::NoListener;
+                return EndReason::NoListener;
             }
-            let timeout = milliseconds_until(self.next_moment(idle), now);
+            let timeout = milliseconds_until(self.next_deadline(idle), now);
             if let Err(error) = self.epoll.wait(&mut events, timeout) {
-                return End::Error(error);
+                return EndReason::Error(error);
             }
             now = sys::boot_time();
             for token in events.tokens() {
@@ -138,26 +137,26 @@ impl AcceptLoop<'_, '_> {
                     LISTENER => {
                         self.accept(number, now);
                     }
-                    CONNECTION => self.hear(Place::numbered(number)),
-                    _ => return End::Signal,
+                    CONNECTION => self.receive(SlotIndex::new(number)),
+                    _ => return EndReason::Signal,
                 }
             }
-            self.end_waits(now);
-            if self.admission != Admission::Open && self.may_admit(now) {
-                self.admit();
+            self.expire(now);
+            if self.accepting != Accepting::Active && self.may_resume(now) {
+                self.resume_listeners();
             }
-            // Whoever came last was answered above.
+            // The events of the last wait were handled above.
             if self.idle_end(idle) <= now {
-                return End::Idle;
+                return EndReason::Idle;
             }
         }
     }
 
-    /// Answers who is there already, and ends the queues that nobody would answer any more.
+    /// Answers the accepted clients and those in the queues that end with this process.
     #[cold]
-    fn finish(&mut self) {
+    fn shut_down(&mut self) {
         let mut now = sys::boot_time();
-        let end = now.after(LAST_WAIT);
+        let end = now.after(SHUTDOWN_WAIT);
         for number in 0..listeners::MAX as u16 {
             let Some(listener) = self.listeners.get(number).copied() else {
                 continue;
@@ -166,7 +165,7 @@ impl AcceptLoop<'_, '_> {
                 while now < end && self.accept(number, now) {
                     now = sys::boot_time();
                 }
-                // Who comes now is refused, and knows it.
+                // A client that connects from now on is refused.
                 sys::close(listener.socket);
             } else {
                 self.epoll.remove(listener.socket);
@@ -180,38 +179,38 @@ impl AcceptLoop<'_, '_> {
             }
             for token in events.tokens() {
                 if let Some(number) = token.checked_sub(CONNECTION) {
-                    self.hear(Place::numbered(u16::try_from(number).unwrap_or(u16::MAX)));
+                    self.receive(SlotIndex::new(u16::try_from(number).unwrap_or(u16::MAX)));
                 }
             }
             now = sys::boot_time();
         }
-        // The time of all who still ask is over.
-        self.end_asking(NEVER);
+        // The remaining clients reach their timeout now.
+        self.expire_name_waits(NEVER);
     }
 
-    /// When the loop ends unless somebody comes; only while nobody is there.
+    /// When the loop ends for lack of clients; [`NEVER`] while there are connections.
     fn idle_end(&self, idle: Option<Duration>) -> BootTime {
-        let nobody = self.connections.count() == 0 && self.admission == Admission::Open;
+        let has_no_clients = self.connections.count() == 0 && self.accepting == Accepting::Active;
         match idle {
-            Some(idle) if nobody => self.last_accept.after(idle),
+            Some(idle) if has_no_clients => self.last_accept.after(idle),
             _ => NEVER,
         }
     }
 
-    fn next_moment(&self, idle: Option<Duration>) -> BootTime {
-        let admission = match self.admission {
-            Admission::Closed(Some(until)) => until,
+    fn next_deadline(&self, idle: Option<Duration>) -> BootTime {
+        let accepting = match self.accepting {
+            Accepting::Paused(Some(until)) => until,
             _ => NEVER,
         };
-        let asking = self.connections.next_deadline(Phase::Asking);
+        let names = self.connections.next_deadline(Phase::AwaitingName);
         let closing = self.connections.next_deadline(Phase::Closing);
-        asking.min(closing).min(admission).min(self.idle_end(idle))
+        names.min(closing).min(accepting).min(self.idle_end(idle))
     }
 
-    /// Accepts one connection; the next one is told of at once, after the others had their turn. Whether
-    /// there may be a next one.
+    /// Accepts one connection. epoll reports the next one at once, after the other events. Returns whether another
+    /// connection may be waiting.
     fn accept(&mut self, number: u16, now: BootTime) -> bool {
-        if self.admission != Admission::Open {
+        if self.accepting != Accepting::Active {
             return false;
         }
         let Some(listener) = self.listeners.get(number).copied() else {
@@ -220,18 +219,18 @@ impl AcceptLoop<'_, '_> {
         match sys::accept(listener.socket) {
             Ok(socket) => {
                 self.last_accept = now;
-                self.welcome(socket, &listener, now);
+                self.start(socket, &listener, now);
                 if self.connections.is_full() {
-                    self.close_doors(None);
+                    self.pause_listeners(None);
                 }
             }
-            // ENOMEM and ENOBUFS: a shortage as well. EPERM and EACCES: a policy does not let anybody be accepted,
-            // whoever waits goes on waiting, and would be told of again at once.
+            // ENOMEM and ENOBUFS are a shortage as well. EPERM and EACCES: a policy forbids accepting; the waiting clients
+            // remain in the queue, and epoll would report them again at once.
             Err(Errno::MFILE | Errno::NFILE | Errno(1 | 12 | 13 | 105)) => {
-                self.close_doors(Some(now.after(SHORTAGE_WAIT)));
+                self.pause_listeners(Some(now.after(SHORTAGE_WAIT)));
             }
             Err(Errno::AGAIN) => return false,
-            // It is not a listening socket any more, and never will be again.
+            // The descriptor is no longer a listening socket.
             Err(Errno::BADF | Errno::INVAL | Errno::NOTSOCK) => {
                 self.epoll.remove(listener.socket);
                 self.listeners.remove(number);
@@ -242,57 +241,57 @@ impl AcceptLoop<'_, '_> {
         true
     }
 
-    fn welcome(&mut self, socket: Descriptor, listener: &Listener<'_>, now: BootTime) {
-        let wanted = match (self.service, listener.name) {
-            (Err(why), _) => Wanted::Nobody(why),
+    fn start(&mut self, socket: Descriptor, listener: &Listener<'_>, now: BootTime) {
+        let target = match (self.service, listener.name) {
+            (Err(cause), _) => Target::Unnamed(cause),
             (Ok(Service::Named(name)), _) | (Ok(Service::Unnamed), Some(name)) => {
-                Wanted::Configured(name)
+                Target::Configured(name)
             }
-            (Ok(Service::Unnamed), None) => Wanted::Nobody(NoName::NotConfigured),
-            (Ok(Service::Asked { .. }), _) => {
+            (Ok(Service::Unnamed), None) => Target::Unnamed(NoName::NotConfigured),
+            (Ok(Service::FromClient { .. }), _) => {
                 let connection = Connection::new(socket);
                 let deadline = now.after(NAME_WAIT);
-                let place = self.take_in(connection, Phase::Asking, deadline);
-                // Mostly the name has come already.
-                return place.into_iter().for_each(|place| self.hear(place));
+                let slot = self.register(connection, Phase::AwaitingName, deadline);
+                // The name has usually arrived already.
+                return slot.into_iter().for_each(|slot| self.receive(slot));
             }
         };
-        if let Some(answered) = self.answer(socket, &wanted) {
+        if let Some(answered) = self.answer(socket, &target) {
             let deadline = answered.after(DRAIN_WAIT);
-            self.take_in(Connection::new(socket), Phase::Closing, deadline);
+            self.register(Connection::new(socket), Phase::Closing, deadline);
         }
     }
 
-    /// Puts it into table and epoll; closes it where that is not possible.
-    fn take_in(
+    /// Adds the connection to the table and to epoll. Closes it if that is not possible.
+    fn register(
         &mut self,
         connection: Connection,
         phase: Phase,
         deadline: BootTime,
-    ) -> Option<Place> {
+    ) -> Option<SlotIndex> {
         let socket = connection.socket;
-        let Some(place) = self.connections.insert(connection, phase, deadline) else {
+        let Some(slot) = self.connections.insert(connection, phase, deadline) else {
             sys::close(socket);
             return None;
         };
-        let token = CONNECTION | u64::from(place.number());
+        let token = CONNECTION | u64::from(slot.number());
         if self.epoll.add(socket, token).is_err() {
-            self.drop_connection(place, socket);
+            self.close_connection(slot, socket);
             return None;
         }
-        Some(place)
+        Some(slot)
     }
 
-    /// Answers and says that nothing more comes; when that was, or `None` where the client is gone and the
-    /// socket closed.
-    fn answer(&mut self, socket: Descriptor, wanted: &Wanted<'_>) -> Option<BootTime> {
-        let (answer, now) = self.respondent.answer(wanted, &mut self.buffer);
+    /// Answers and closes the sending side. Returns the time of the answer, or `None` if the connection is broken and
+    /// the socket is closed.
+    fn answer(&mut self, socket: Descriptor, target: &Target<'_>) -> Option<BootTime> {
+        let (answer, now) = self.state_reader.answer(target, &mut self.buffer);
         let sent = sys::send(socket, answer.line.as_bytes());
         if sent.is_ok() {
             sys::shutdown_sending(socket);
         }
-        if let Some(message) = self.journal.note(wanted, answer.reason, now) {
-            self.stderr.say(&message);
+        if let Some(message) = self.log.record(target, answer.reason, now) {
+            self.diagnostics.log(&message);
         }
         if sent.is_err() {
             sys::close(socket);
@@ -301,102 +300,102 @@ impl AcceptLoop<'_, '_> {
         Some(now)
     }
 
-    /// Takes what one connection has sent. Told of one that is not there any more, it does nothing, and
-    /// of one that came into its place meanwhile, it finds nothing sent.
-    fn hear(&mut self, place: Place) {
-        let Some((connection, phase)) = self.connections.get(place) else {
+    /// Reads what the client has sent. Does nothing if the connection no longer exists; if another connection has taken
+    /// its slot, there is nothing to read.
+    fn receive(&mut self, slot: SlotIndex) {
+        let Some((connection, phase)) = self.connections.get(slot) else {
             return;
         };
         let socket = connection.socket;
         let received = sys::receive(socket, &mut self.buffer);
         match (received, phase) {
             (Err(Errno::AGAIN | Errno::INTR), _) => {}
-            (Err(_), _) | (Ok(0), Phase::Closing) => self.drop_connection(place, socket),
-            (Ok(count), Phase::Asking) => {
+            (Err(_), _) | (Ok(0), Phase::Closing) => self.close_connection(slot, socket),
+            (Ok(count), Phase::AwaitingName) => {
                 let bytes = self.buffer.get(..count).unwrap_or_default();
-                if connection.line.take(bytes) || count == 0 {
+                if connection.line.push(bytes) || count == 0 {
                     let line = connection.line;
-                    self.answer_asked(place, socket, line.closed());
+                    self.answer_parsed(slot, socket, line.parse());
                 }
             }
             (Ok(count), Phase::Closing) => {
                 let count = u32::try_from(count).unwrap_or(u32::MAX);
                 connection.drained = connection.drained.saturating_add(count);
                 if connection.drained as usize >= DRAIN_BYTES {
-                    self.drop_connection(place, socket);
+                    self.close_connection(slot, socket);
                 }
             }
         }
     }
 
-    fn answer_asked(&mut self, place: Place, socket: Descriptor, asked: Asked<'_>) {
-        let silent = match self.service {
-            Ok(Service::Asked { silent }) => silent,
+    fn answer_parsed(&mut self, slot: SlotIndex, socket: Descriptor, parsed: ParsedName<'_>) {
+        let default = match self.service {
+            Ok(Service::FromClient { default }) => default,
             _ => None,
         };
-        match self.answer(socket, &asked.wanted(silent)) {
+        match self.answer(socket, &parsed.target(default)) {
             Some(now) => {
                 self.connections
-                    .move_to(place, Phase::Closing, now.after(DRAIN_WAIT));
+                    .move_to(slot, Phase::Closing, now.after(DRAIN_WAIT));
             }
-            None => self.forget(place),
+            None => self.forget(slot),
         }
     }
 
-    fn drop_connection(&mut self, place: Place, socket: Descriptor) {
-        // Takes it out of epoll, too: nobody else has it.
+    fn close_connection(&mut self, slot: SlotIndex, socket: Descriptor) {
+        // This also removes it from epoll: no other descriptor refers to the socket.
         sys::close(socket);
-        self.forget(place);
+        self.forget(slot);
     }
 
-    fn forget(&mut self, place: Place) {
-        self.connections.remove(place);
-        if let Admission::Closed(Some(_)) = self.admission {
-            // A descriptor more than there was.
-            self.admission = Admission::Closed(None);
+    fn forget(&mut self, slot: SlotIndex) {
+        self.connections.remove(slot);
+        if let Accepting::Paused(Some(_)) = self.accepting {
+            // A descriptor is free again.
+            self.accepting = Accepting::Paused(None);
         }
     }
 
-    /// Ends the waits that are over at `now`.
-    fn end_waits(&mut self, now: BootTime) {
-        self.end_asking(now);
-        while let Some((place, deadline)) = self.connections.first(Phase::Closing)
+    /// Handles the connections whose timeout is over at `now`.
+    fn expire(&mut self, now: BootTime) {
+        self.expire_name_waits(now);
+        while let Some((slot, deadline)) = self.connections.first(Phase::Closing)
             && deadline <= now
         {
-            let Some((connection, _)) = self.connections.get(place) else {
+            let Some((connection, _)) = self.connections.get(slot) else {
                 return;
             };
             let socket = connection.socket;
-            self.drop_connection(place, socket);
+            self.close_connection(slot, socket);
         }
     }
 
-    /// Answers those whose time for a name is over at `now`.
-    fn end_asking(&mut self, now: BootTime) {
-        while let Some((place, deadline)) = self.connections.first(Phase::Asking)
+    /// Answers the clients whose timeout for the name is over at `now`.
+    fn expire_name_waits(&mut self, now: BootTime) {
+        while let Some((slot, deadline)) = self.connections.first(Phase::AwaitingName)
             && deadline <= now
         {
-            let Some((connection, _)) = self.connections.get(place) else {
+            let Some((connection, _)) = self.connections.get(slot) else {
                 return;
             };
             let (socket, line) = (connection.socket, connection.line);
-            self.answer_asked(place, socket, line.late());
+            self.answer_parsed(slot, socket, line.parse_at_timeout());
         }
     }
 
-    fn may_admit(&self, now: BootTime) -> bool {
-        match self.admission {
-            Admission::Open => false,
-            Admission::Closed(None) => !self.connections.is_full(),
-            Admission::Closed(Some(until)) => until <= now,
+    fn may_resume(&self, now: BootTime) -> bool {
+        match self.accepting {
+            Accepting::Active => false,
+            Accepting::Paused(None) => !self.connections.is_full(),
+            Accepting::Paused(Some(until)) => until <= now,
         }
     }
 
-    fn admit(&mut self) {
-        self.admission = Admission::Open;
+    fn resume_listeners(&mut self) {
+        self.accepting = Accepting::Active;
         let mut broken = None;
         for (number, listener) in self.listeners.iter() {
-            // With a shortage of memory it is tried again like a shortage of descriptors.
+            // A shortage of memory is retried like a shortage of descriptors.
             if let Err(error) = self
                 .epoll
                 .add(listener.socket, LISTENER | u64::from(number))
@@ -409,32 +408,32 @@ impl AcceptLoop<'_, '_> {
             None => {}
             Some((_, Errno(12 | 28))) => {
                 let until = sys::boot_time().after(SHORTAGE_WAIT);
-                self.close_doors(Some(until));
+                self.pause_listeners(Some(until));
             }
             Some((number, error)) => {
                 let error = error_text(error.0);
-                self.stderr.say(&Message::of(&[
-                    b"a listening socket broke: ",
+                self.diagnostics.log(&Message::of(&[
+                    b"cannot wait on a listening socket: ",
                     error.as_bytes(),
                 ]));
                 self.listeners.remove(number);
-                self.close_doors(None);
+                self.pause_listeners(None);
             }
         }
     }
 
-    /// Takes the listeners out of epoll, where they would be told of for ever.
-    fn close_doors(&mut self, until: Option<BootTime>) {
+    /// Removes the listeners from epoll, which would otherwise report them again and again.
+    fn pause_listeners(&mut self, until: Option<BootTime>) {
         for (_, listener) in self.listeners.iter() {
             self.epoll.remove(listener.socket);
         }
-        self.admission = Admission::Closed(until);
+        self.accepting = Accepting::Paused(until);
     }
 }
 
-/// For epoll: rounded up, so that what is due is due when it comes back. 25 days at most, which is as good
-/// as never: nothing is due then, and it waits again.
-fn milliseconds_until(moment: BootTime, now: BootTime) -> i32 {
-    let milliseconds = moment.0.saturating_sub(now.0).div_ceil(1_000_000);
+/// The timeout for epoll. Rounded up, so that the deadline is reached when epoll returns. At most 25 days; the loop then
+/// waits again.
+fn milliseconds_until(deadline: BootTime, now: BootTime) -> i32 {
+    let milliseconds = deadline.0.saturating_sub(now.0).div_ceil(1_000_000);
     i32::try_from(milliseconds).unwrap_or(i32::MAX)
 }

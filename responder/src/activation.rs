@@ -1,29 +1,29 @@
-//! What systemd's socket activation says in the environment: which descriptors are sockets for this
-//! process, and what their unit calls them (sd_listen_fds(3)).
+//! Reads systemd's socket activation from the environment: which descriptors are sockets for this process, and their
+//! names in the socket unit (sd_listen_fds(3)).
 //!
-//! Not here: what the descriptors are.
+//! Not here: the type of each descriptor.
 
-use crate::name::Name;
+use crate::name::NameRef;
 use crate::sys::Descriptor;
 use agentcheck_common::decimal::decimal;
 
-/// The sockets that were handed over.
+/// The sockets that the service manager passed to this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Activation<'a> {
     count: u16,
     names: &'a [u8],
 }
 
-/// The first descriptor that is handed over.
+/// The first descriptor of the passed sockets.
 const FIRST: usize = 3;
 
 impl<'a> Activation<'a> {
-    /// Reads it from the environment; nothing where it is not meant for the process `own_id()`, which
-    /// is asked for only where there is something to compare it with.
+    /// Reads the activation from the environment. The result is empty if the variables are for another process than
+    /// `own_id()`. `own_id` is called only if the variables exist.
     pub fn read(environment: impl Iterator<Item = &'a [u8]>, own_id: impl FnOnce() -> u32) -> Self {
         let (mut process, mut count, mut names) = (None, None, b"".as_slice());
         for variable in environment {
-            // Nearly all variables end here.
+            // Skips nearly all variables.
             let Some(variable) = variable.strip_prefix(b"LISTEN_".as_slice()) else {
                 continue;
             };
@@ -44,9 +44,9 @@ impl<'a> Activation<'a> {
         }
     }
 
-    /// Each descriptor, and the service that its socket unit names by `FileDescriptorName=`. Where nothing
-    /// was handed over: standard input.
-    pub fn sockets(&self) -> impl Iterator<Item = (Descriptor, Option<Name<'a>>)> + use<'a> {
+    /// Each descriptor with the service that `FileDescriptorName=` of its socket unit names. Standard input if no socket
+    /// was passed.
+    pub fn sockets(&self) -> impl Iterator<Item = (Descriptor, Option<NameRef<'a>>)> + use<'a> {
         let mut names = self.names.split(|byte| *byte == b':');
         let (first, count) = match self.count {
             0 => (Descriptor::STDIN.0, 1),
@@ -56,21 +56,21 @@ impl<'a> Activation<'a> {
             .map(move |number| (Descriptor(number), names.next().and_then(service)))
     }
 
-    /// Whether anything was handed over.
+    /// Whether no socket was passed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 }
 
-/// The service that a descriptor's name stands for. What systemd makes up where a unit gives no name
-/// is no service: the socket unit's own name, and the four words of sd_listen_fds_with_names(3).
-fn service(name: &[u8]) -> Option<Name<'_>> {
-    let mut made_up = b"unknown connection stored varlink".split(|byte| *byte == b' ');
-    if made_up.any(|made_up| made_up == name) || name.ends_with(b".socket") {
+/// The service that a descriptor name selects. systemd's default names select no service: the socket unit's own name,
+/// and the four words of sd_listen_fds_with_names(3).
+fn service(name: &[u8]) -> Option<NameRef<'_>> {
+    let mut defaults = b"unknown connection stored varlink".split(|byte| *byte == b' ');
+    if defaults.any(|default| default == name) || name.ends_with(b".socket") {
         return None;
     }
-    Name::parse(name)
+    NameRef::parse(name)
 }
 
 fn number(digits: &[u8]) -> Option<u32> {
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn names_come_from_the_socket_units() {
+    fn service_names_come_from_the_socket_units() {
         let names = "LISTEN_FDNAMES=web:agentcheck.socket:api";
         assert_eq!(
             sockets(&["PATH=/", "LISTEN_PID=42", "LISTEN_FDS=4", names]),
@@ -108,7 +108,7 @@ mod tests {
             ]
         );
         assert_eq!(sockets(&["LISTEN_FDS=1", "LISTEN_PID=42"]), [(3, None)]);
-        for made_up in [
+        for default in [
             "unknown",
             "connection",
             "stored",
@@ -116,7 +116,7 @@ mod tests {
             "a b",
             "",
         ] {
-            let names = format!("LISTEN_FDNAMES={made_up}");
+            let names = format!("LISTEN_FDNAMES={default}");
             assert_eq!(
                 sockets(&["LISTEN_PID=42", "LISTEN_FDS=1", &names]),
                 [(3, None)]
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_for_another_process_or_malformed_is_nothing() {
+    fn variables_for_another_process_and_malformed_ones_are_ignored() {
         for environment in [
             ["LISTEN_PID=41", "LISTEN_FDS=1"],
             ["LISTEN_PID=42", "LISTEN_FDS=0"],

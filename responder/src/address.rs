@@ -1,33 +1,33 @@
-//! Where `--listen` listens: from its text to an address.
+//! Parses the value of `--listen`.
 //!
 //! | text | meaning |
 //! |---|---|
 //! | `127.0.0.1:3333` | this IPv4 address |
 //! | `[::1]:3333` | this IPv6 address, IPv6 alone |
-//! | `*:3333`, `:3333`, `3333` | every address, IPv4 and IPv6 |
+//! | `*:3333`, `:3333`, `3333` | all addresses, IPv4 and IPv6 |
 //! | `unix:/run/x.sock` | a unix socket |
 //!
-//! No host names: looking one up could wait. No zones (`%eth0`), no IPv4 inside IPv6, and no port 0.
-//! (core's own parser of addresses would be a tenth of the program.)
+//! Not supported: host names (a lookup could block), zones (`%eth0`), IPv4 inside IPv6, and port 0. core's own parser
+//! of addresses would take a tenth of the program's size.
 
 use crate::sys::SocketAddress;
 use agentcheck_common::decimal::canonical;
 
-/// Where to listen.
+/// An address to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Address<'a> {
-    /// Every address of this host, by this port.
+    /// This port on all addresses of the host.
     Everywhere(u16),
     /// One IPv4 address.
     V4([u8; 4], u16),
-    /// One IPv6 address, and no IPv4 through it.
+    /// One IPv6 address, without IPv4.
     V6([u8; 16], u16),
     /// A path of 1 to [`SocketAddress::MAX_PATH`] bytes.
     Unix(&'a [u8]),
 }
 
 impl<'a> Address<'a> {
-    /// The address in `text`; `None` for anything else than the forms above.
+    /// Parses `text`. Returns `None` unless it has one of the forms above.
     #[must_use]
     pub fn parse(text: &'a [u8]) -> Option<Self> {
         if let Some(path) = text.strip_prefix(b"unix:".as_slice()) {
@@ -52,13 +52,13 @@ impl<'a> Address<'a> {
     }
 }
 
-/// A port, 1 to 65535.
+/// Parses a port, 1 to 65535.
 fn port(digits: &[u8]) -> Option<u16> {
     let port = u16::try_from(canonical(digits)?).ok()?;
     (port > 0).then_some(port)
 }
 
-/// Four numbers with dots between them.
+/// Parses four numbers with dots between them.
 fn ipv4(text: &[u8]) -> Option<[u8; 4]> {
     let mut parts = text.split(|byte| *byte == b'.');
     let mut ip = [0; 4];
@@ -68,8 +68,8 @@ fn ipv4(text: &[u8]) -> Option<[u8; 4]> {
     parts.next().is_none().then_some(ip)
 }
 
-/// Eight groups of 1 to 4 hexadecimal digits with colons between them, a row of zero groups written as
-/// nothing between two colons, once (RFC 4291).
+/// Parses eight groups of 1 to 4 hexadecimal digits with colons between them. `::` replaces one row of zero groups
+/// (RFC 4291).
 fn ipv6(text: &[u8]) -> Option<[u8; 16]> {
     let gap = text.windows(2).position(|pair| pair == b"::");
     let Some(gap) = gap else {
@@ -89,7 +89,7 @@ fn ipv6(text: &[u8]) -> Option<[u8; 16]> {
     Some(ip)
 }
 
-/// Up to eight groups, from the front, and how many.
+/// Parses up to eight groups into the first bytes of an address. Returns the address and the number of groups.
 fn groups(text: &[u8]) -> Option<([u8; 16], usize)> {
     let mut ip = [0; 16];
     if text.is_empty() {
@@ -123,7 +123,7 @@ mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr};
 
     #[test]
-    fn addresses() {
+    fn every_form_is_parsed() {
         let loopback = Address::V4([127, 0, 0, 1], 3333);
         let path = "x".repeat(107);
         let unix = format!("unix:{path}");
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address() {
+    fn invalid_addresses_are_refused() {
         let long = format!("unix:{}", "x".repeat(108));
         for bad in [
             "",
@@ -182,9 +182,9 @@ mod tests {
     }
 
     proptest! {
-        /// The same as std's parser, but for IPv4 inside IPv6.
+        /// The result equals that of std's parser, except for IPv4 inside IPv6.
         #[test]
-        fn addresses_as_std_reads_them(
+        fn addresses_are_parsed_as_by_std(
             v6 in "[0-9a-fA-F:]{0,12}|([0-9a-f]{1,4}:){7}[0-9a-f]{1,4}|([0-9a-f]{1,2}:){0,8}:([0-9a-f]{1,2}:){0,4}[0-9a-f]?",
             any_v6 in any::<[u8; 16]>(),
             v4 in "[0-9.]{0,12}|([0-9]{1,3}\\.){3}[0-9]{1,3}",

@@ -1,53 +1,55 @@
-//! The command line: from bytes to [`Arguments`], or to what is wrong with it. Every option takes its
-//! value as the next argument or behind a `=`; where one is given twice, the last counts, but for
-//! `--listen`, which adds up.
+//! Parses the command line into [`Arguments`] or a [`UsageError`]. An option takes its value from the next argument or
+//! after a `=`. If an option is given twice, the last one applies; `--listen` may be repeated.
 //!
-//! Not here: the environment, and whether anything can be done with what was asked.
+//! Not here: the environment, and opening what the arguments name.
 
 use crate::address::Address;
-use crate::answer::Fallback;
-use crate::name::Name;
+use crate::name::NameRef;
+use crate::reply::Fallback;
 use agentcheck_common::STATE_DIR;
 use agentcheck_common::decimal::decimal;
 use core::time::Duration;
 
-/// What `--help` says.
+/// The text of `--help`.
 pub const HELP: &[u8] = b"\
-Usage: agentcheck-responder [OPTION]... [NAME]
+Usage: agentcheck-responder [OPTION]... [NAME | --name-from-client]
 
-Answers HAProxy's agent-check with what /run/agentcheck/NAME.state says: on the
-connection it is started with, or on listening sockets.
+Answers HAProxy's agent-check with the current reply of service NAME, which the
+collector writes to /run/agentcheck/NAME.state. Answers on the connection it is
+started with, or accepts connections on listening sockets.
 
-  --ask                the client names the service, in the line that it sends
-  --ask-default NAME   the service of a client that sends nothing; needs --ask
-  --state-dir DIR      where the state files are (/run/agentcheck)
-  --fallback REPLY     what is said where there is no valid state file
-  --listen ADDRESS     listen there, may be repeated: 127.0.0.1:3333, [::1]:3333,
-                       *:3333 (IPv4 and IPv6), unix:PATH
-  --idle DURATION      end the accept loop when nobody asked for so long (60s, 5m,
-                       off); default 60s, off with --listen
-  --help               say this
-  --version            say the version
+  --name-from-client        read the service name from the line that the client
+                            sends (agent-send)
+  --default-service NAME    answer for NAME if the client sends nothing; requires
+                            --name-from-client
+  --state-dir DIR           read state files from DIR (/run/agentcheck)
+  --fallback REPLY          send REPLY if there is no valid state file
+  --listen ADDRESS          listen on ADDRESS; may be repeated: 127.0.0.1:3333,
+                            [::1]:3333, *:3333 (IPv4 and IPv6), unix:PATH
+  --idle DURATION           exit after DURATION without a connection: 60s, 5m,
+                            off (default 60s; off with --listen)
+  --help                    print this help
+  --version                 print the version
 
 See agentcheck-responder(8) and agentcheck.state(5).
 ";
 
-/// What `--version` says.
+/// The text of `--version`.
 pub const VERSION: &[u8] =
     concat!("agentcheck-responder ", env!("CARGO_PKG_VERSION"), "\n").as_bytes();
 
-/// How many `--listen` there may be.
+/// The largest number of `--listen` options.
 pub const MAX_LISTEN: usize = 16;
 
-/// The longest `--state-dir`, in bytes: it has to fit into a path together with a name.
+/// The longest `--state-dir`, in bytes: it must fit into a path together with a name.
 pub const MAX_STATE_DIR: usize = 900;
 
-/// What the command line asks for.
+/// What the program does.
 #[derive(Clone, Debug, PartialEq, Eq)]
-// There is one of it in a process, and nothing to box it with.
+// A process has one value of it, and there is no allocator to box it with.
 #[allow(clippy::large_enum_variant)]
 pub enum Command<'a> {
-    /// To answer.
+    /// Answers clients.
     Answer(Arguments<'a>),
     /// `--help`
     Help,
@@ -58,37 +60,37 @@ pub enum Command<'a> {
 /// How to answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arguments<'a> {
-    /// For which service.
+    /// The service to answer for.
     pub service: Service<'a>,
     /// The directory of the state files: 1 to [`MAX_STATE_DIR`] bytes.
     pub state_dir: &'a [u8],
-    /// What to say where there is no valid file.
+    /// The reply if there is no valid state file.
     pub fallback: Option<Fallback<'a>>,
-    /// Where to listen, in the order given: texts that [`Address::parse`] takes.
+    /// The addresses to listen on, in the given order: texts that [`Address::parse`] accepts.
     pub listen: [Option<&'a [u8]>; MAX_LISTEN],
-    /// When an accept loop ends for want of clients.
+    /// The idle timeout of the accept loop.
     pub idle: Idle,
 }
 
-/// Which service is answered for.
+/// The service to answer for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service<'a> {
-    /// None is named here; a socket may have a name.
+    /// The command line names no service; the socket unit may name one.
     Unnamed,
-    /// This one.
-    Named(Name<'a>),
-    /// The one that the client asks for.
-    Asked {
-        /// The one of clients that send nothing.
-        silent: Option<Name<'a>>,
+    /// The service that the command line names.
+    Named(NameRef<'a>),
+    /// The service that the client names.
+    FromClient {
+        /// The service of clients that send nothing.
+        default: Option<NameRef<'a>>,
     },
 }
 
-/// When an accept loop ends for want of clients.
+/// When an accept loop without clients ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Idle {
-    /// As fits the way of being started.
-    Unsaid,
+    /// The option is not given: the default depends on the launcher.
+    Default,
     /// Never.
     Never,
     /// After this time without a connection: 1 ms to 365 days.
@@ -96,34 +98,34 @@ pub enum Idle {
 }
 
 impl<'a> Arguments<'a> {
-    /// Nothing said. (A constant would be shipped as it is, most of it zeroes.)
+    /// The arguments of an empty command line. (A constant would be stored in the program, most of it zeroes.)
     #[must_use]
     #[inline(never)]
-    pub fn none() -> Self {
+    pub fn defaults() -> Self {
         Self {
             service: Service::Unnamed,
             state_dir: STATE_DIR.as_bytes(),
             fallback: None,
             listen: [None; MAX_LISTEN],
-            idle: Idle::Unsaid,
+            idle: Idle::Default,
         }
     }
 }
 
-/// What is wrong with a command line.
+/// Why a command line is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wrong<'a> {
-    /// The argument that cannot be taken.
+pub struct UsageError<'a> {
+    /// The invalid argument.
     pub argument: &'a [u8],
-    /// Why.
-    pub why: &'static str,
+    /// The reason.
+    pub reason: &'static str,
 }
 
-/// An option that there is.
+/// An option.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Flag {
-    Ask,
-    AskDefault,
+    NameFromClient,
+    DefaultService,
     StateDir,
     Fallback,
     Listen,
@@ -134,14 +136,14 @@ enum Flag {
 }
 
 impl Flag {
-    /// How they are written, in the order of `MEANINGS`; one text, for a table of texts would be one of
-    /// addresses and lengths, larger than what they are of.
-    const WORDS: &'static [u8] =
-        b"--ask --ask-default --state-dir --fallback --listen --idle --help -h \
+    /// The options' texts, in the order of `VALUES`. One text: a table of texts would be one of addresses and lengths,
+    /// larger than the texts.
+    const TEXTS: &'static [u8] =
+        b"--name-from-client --default-service --state-dir --fallback --listen --idle --help -h \
         --version -V --";
-    const MEANINGS: [Self; 11] = [
-        Self::Ask,
-        Self::AskDefault,
+    const VALUES: [Self; 11] = [
+        Self::NameFromClient,
+        Self::DefaultService,
         Self::StateDir,
         Self::Fallback,
         Self::Listen,
@@ -153,104 +155,108 @@ impl Flag {
         Self::End,
     ];
 
-    fn of(text: &[u8]) -> Option<Self> {
-        let words = Self::WORDS.split(|byte| *byte == b' ');
-        let mut all = words.zip(&Self::MEANINGS);
-        all.find(|(word, _)| *word == text).map(|(_, flag)| *flag)
+    fn parse(text: &[u8]) -> Option<Self> {
+        let texts = Self::TEXTS.split(|byte| *byte == b' ');
+        let mut all = texts.zip(&Self::VALUES);
+        all.find(|(known, _)| *known == text).map(|(_, flag)| *flag)
     }
 
     fn takes_value(self) -> bool {
-        !matches!(self, Self::Ask | Self::Help | Self::Version | Self::End)
+        !matches!(
+            self,
+            Self::NameFromClient | Self::Help | Self::Version | Self::End
+        )
     }
 }
 
-/// Reads the arguments that follow the program's name.
+/// Parses the arguments that follow the program's name.
 ///
 /// # Errors
-/// The first thing that is wrong.
-pub fn parse<'a>(mut arguments: impl Iterator<Item = &'a [u8]>) -> Result<Command<'a>, Wrong<'a>> {
-    let mut parsed = Arguments::none();
+/// The first error from the left.
+pub fn parse<'a>(
+    mut arguments: impl Iterator<Item = &'a [u8]>,
+) -> Result<Command<'a>, UsageError<'a>> {
+    let mut parsed = Arguments::defaults();
     let mut name = None;
-    let mut ask = None;
-    let mut silent = None;
+    let mut from_client = None;
+    let mut default = None;
     let mut options_end = false;
     while let Some(argument) = arguments.next() {
-        let wrong = |why| Wrong { argument, why };
+        let error = |reason| UsageError { argument, reason };
         if options_end || !argument.starts_with(b"-") {
             if name.is_some() {
-                return Err(wrong("a second NAME"));
+                return Err(error("only one NAME is allowed"));
             }
-            name = Some(Name::parse(argument).ok_or_else(|| wrong(NOT_A_NAME))?);
+            name = Some(NameRef::parse(argument).ok_or_else(|| error(NOT_A_NAME))?);
             continue;
         }
         let equals = argument.iter().position(|byte| *byte == b'=');
         let option = argument.get(..equals.unwrap_or(argument.len()));
-        let flag = Flag::of(option.unwrap_or_default()).ok_or_else(|| wrong(UNKNOWN))?;
+        let flag = Flag::parse(option.unwrap_or_default()).ok_or_else(|| error(UNKNOWN))?;
         let value = match equals {
-            Some(_) if !flag.takes_value() => return Err(wrong(UNKNOWN)),
+            Some(_) if !flag.takes_value() => return Err(error("the option takes no value")),
             Some(at) => argument.get(at + 1..),
             None if flag.takes_value() => arguments.next(),
             None => Some(b"".as_slice()),
         };
-        let value = value.ok_or_else(|| wrong("it needs a value"))?;
+        let value = value.ok_or_else(|| error("the option requires a value"))?;
         match flag {
-            Flag::Ask => ask = Some(argument),
-            Flag::AskDefault => {
-                silent = Some(Name::parse(value).ok_or_else(|| wrong(NOT_A_NAME))?);
+            Flag::NameFromClient => from_client = Some(argument),
+            Flag::DefaultService => {
+                default = Some(NameRef::parse(value).ok_or_else(|| error(NOT_A_NAME))?);
             }
             Flag::StateDir => {
                 if !(1..=MAX_STATE_DIR).contains(&value.len()) {
-                    return Err(wrong("a directory has 1 to 900 bytes"));
+                    return Err(error("write a directory of 1 to 900 bytes"));
                 }
                 parsed.state_dir = value;
             }
             Flag::Fallback => {
                 let line = Fallback::parse(value);
-                parsed.fallback = Some(line.ok_or_else(|| wrong("not a reply for HAProxy"))?);
+                parsed.fallback = Some(line.ok_or_else(|| error(NOT_A_REPLY))?);
             }
             Flag::Listen => {
                 if Address::parse(value).is_none() {
-                    return Err(wrong(
-                        "an address is IPV4:PORT, [IPV6]:PORT, *:PORT or unix:PATH",
-                    ));
+                    return Err(error("write IPV4:PORT, [IPV6]:PORT, *:PORT or unix:PATH"));
                 }
                 let free = parsed.listen.iter_mut().find(|slot| slot.is_none());
-                *free.ok_or_else(|| wrong("more than 16 addresses"))? = Some(value);
+                *free.ok_or_else(|| error("at most 16 addresses are allowed"))? = Some(value);
             }
             Flag::Idle => {
-                parsed.idle = idle(value).ok_or_else(|| {
-                    wrong("a duration is a number and ms, s, m, h or d, or it is off")
-                })?;
+                parsed.idle = idle(value)
+                    .ok_or_else(|| error("write a number and ms, s, m, h or d, or off"))?;
             }
             Flag::Help => return Ok(Command::Help),
             Flag::Version => return Ok(Command::Version),
             Flag::End => options_end = true,
         }
     }
-    parsed.service = match (name, ask, silent) {
+    parsed.service = match (name, from_client, default) {
         (None, None, None) => Service::Unnamed,
         (Some(name), None, None) => Service::Named(name),
-        (None, Some(_), silent) => Service::Asked { silent },
+        (None, Some(_), default) => Service::FromClient { default },
         (Some(_), Some(argument), _) => {
-            return Err(Wrong {
+            return Err(UsageError {
                 argument,
-                why: "either a NAME or --ask",
+                reason: "write either NAME or --name-from-client",
             });
         }
         (_, None, Some(_)) => {
-            return Err(Wrong {
-                argument: b"--ask-default",
-                why: "it needs --ask",
+            return Err(UsageError {
+                argument: b"--default-service",
+                reason: "the option requires --name-from-client",
             });
         }
     };
     Ok(Command::Answer(parsed))
 }
 
-const NOT_A_NAME: &str = "a name is 1 to 64 letters, digits, . _ and -, a letter or digit first";
-const UNKNOWN: &str = "there is no such option";
+const NOT_A_NAME: &str =
+    "write a service name: 1 to 64 letters, digits, . _ and -, beginning with a letter or digit";
+const NOT_A_REPLY: &str = "HAProxy does not understand this reply";
+const UNKNOWN: &str = "unknown option";
 
-/// `off`, or a number and a unit.
+/// Parses `off`, or a number and a unit.
 fn idle(text: &[u8]) -> Option<Idle> {
     const LONGEST: u64 = 365 * 86_400_000;
     if text == b"off" {

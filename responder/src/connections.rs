@@ -1,63 +1,62 @@
-//! The accept loop's memory of its connections: a fixed table, and in it two queues, one of clients
-//! whose name is waited for and one of clients that have their answer and are read away. Everything
-//! takes constant time, however many there are.
+//! The accept loop's table of connections. Two queues link its slots: clients that have not sent their name yet, and
+//! clients that have their answer and have not closed yet. Every operation takes constant time.
 //!
-//! A queue is in the order of its deadlines because everybody in it waits equally long: whoever comes
-//! goes to its end, and its head is the next one due. Pure: no clock, no sockets.
+//! All clients of a queue have the same timeout, so a queue is in the order of its deadlines: a client joins at the end,
+//! and the first one expires next. Pure: no clock, no sockets.
 
-use crate::ask::FirstLine;
+use crate::request::FirstLine;
 use crate::sys::Descriptor;
 use agentcheck_common::BootTime;
 
-/// How many connections there can be at once.
+/// The largest number of connections at a time.
 pub const CAPACITY: usize = 1024;
 
-/// What a connection is waited for.
+/// What the loop waits for on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// To send the name of a service.
-    Asking,
-    /// To close; it has its answer.
+    /// The client has to send a service name.
+    AwaitingName,
+    /// The client has its answer and has to close.
     Closing,
 }
 
-/// A place in the table.
+/// The index of a slot in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place(u16);
+pub struct SlotIndex(u16);
 
-impl Place {
-    /// As a number, 0 to [`CAPACITY`] - 1.
+impl SlotIndex {
+    /// The index as a number, 0 to [`CAPACITY`] - 1.
     #[must_use]
     pub fn number(self) -> u16 {
         self.0
     }
 
-    /// The place of this number.
+    /// The slot index `number`.
     #[must_use]
-    pub fn numbered(number: u16) -> Self {
+    pub fn new(number: u16) -> Self {
         Self(number)
     }
 }
 
-/// A moment that does not come.
+/// A time that is never reached.
 pub const NEVER: BootTime = BootTime(u64::MAX);
 
-/// No place.
+/// No slot.
 const NONE: u16 = u16::MAX;
 
 /// One connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Connection {
-    /// Its socket.
+    /// The client's socket.
     pub socket: Descriptor,
-    /// What it has sent of its first line.
+    /// What the client has sent of its first line.
     pub line: FirstLine,
-    /// How many bytes were read away since its answer.
+    /// The number of bytes that were discarded since the answer.
     pub drained: u32,
 }
 
 impl Connection {
-    /// One that has just been accepted.
+    /// A connection that was just accepted.
     #[must_use]
     pub fn new(socket: Descriptor) -> Self {
         Self {
@@ -71,12 +70,12 @@ impl Connection {
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     connection: Connection,
-    /// `None` where the place is free.
+    /// `None` if the slot is free.
     phase: Option<Phase>,
     deadline: BootTime,
-    before: u16,
-    /// In a free place: the next free one.
-    behind: u16,
+    previous: u16,
+    /// In a free slot: the next free slot.
+    next: u16,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -85,28 +84,28 @@ struct Queue {
     last: u16,
 }
 
-/// The table.
+/// The table of connections.
 #[derive(Debug)]
 pub struct Connections {
     slots: [Slot; CAPACITY],
     queues: [Queue; 2],
-    /// The first of the places that were used and are free again.
+    /// The first of the slots that were used and are free again.
     free: u16,
-    /// Places from here on were never used.
+    /// The slots from here on were never used.
     unused: u16,
     count: u16,
 }
 
 impl Connections {
-    /// An empty one, of some 165 KiB.
+    /// An empty table, of about 165 KiB.
     #[must_use]
     pub fn new() -> Self {
         let empty = Slot {
             connection: Connection::new(Descriptor::NONE),
             phase: None,
             deadline: BootTime(0),
-            before: NONE,
-            behind: NONE,
+            previous: NONE,
+            next: NONE,
         };
         Self {
             slots: [empty; CAPACITY],
@@ -120,76 +119,76 @@ impl Connections {
         }
     }
 
-    /// How many there are.
+    /// The number of connections.
     #[must_use]
     pub fn count(&self) -> u16 {
         self.count
     }
 
-    /// Whether there is no room.
+    /// Whether all slots are in use.
     #[must_use]
     pub fn is_full(&self) -> bool {
         usize::from(self.count) == CAPACITY
     }
 
-    /// Takes one in; `None` where there is no room. Deadlines of a phase have to come in their order.
+    /// Adds a connection. Returns `None` if all slots are in use. The deadlines of a phase must not decrease.
     pub fn insert(
         &mut self,
         connection: Connection,
         phase: Phase,
         deadline: BootTime,
-    ) -> Option<Place> {
-        let place = if self.free == NONE {
+    ) -> Option<SlotIndex> {
+        let index = if self.free == NONE {
             self.unused
         } else {
             self.free
         };
-        let slot = self.slots.get_mut(usize::from(place))?;
+        let slot = self.slots.get_mut(usize::from(index))?;
         slot.connection = connection;
         if self.free == NONE {
             self.unused += 1;
         } else {
-            self.free = slot.behind;
+            self.free = slot.next;
         }
         self.count += 1;
-        self.enqueue(place, phase, deadline);
-        Some(Place(place))
+        self.enqueue(index, phase, deadline);
+        Some(SlotIndex(index))
     }
 
-    /// The connection in this place and its phase; `None` where the place is free.
-    pub fn get(&mut self, place: Place) -> Option<(&mut Connection, Phase)> {
-        let slot = self.slots.get_mut(usize::from(place.0))?;
+    /// The connection in the slot and its phase, or `None` if the slot is free.
+    pub fn get(&mut self, index: SlotIndex) -> Option<(&mut Connection, Phase)> {
+        let slot = self.slots.get_mut(usize::from(index.0))?;
         Some((&mut slot.connection, slot.phase?))
     }
 
-    /// Puts it at the end of this phase's queue.
-    pub fn move_to(&mut self, place: Place, phase: Phase, deadline: BootTime) {
-        if self.dequeue(place.0) {
-            self.enqueue(place.0, phase, deadline);
+    /// Moves the connection to the end of the queue of `phase`.
+    pub fn move_to(&mut self, index: SlotIndex, phase: Phase, deadline: BootTime) {
+        if self.dequeue(index.0) {
+            self.enqueue(index.0, phase, deadline);
         }
     }
 
-    /// Takes it out.
-    pub fn remove(&mut self, place: Place) {
-        if self.dequeue(place.0) {
+    /// Removes the connection and frees its slot.
+    pub fn remove(&mut self, index: SlotIndex) {
+        if self.dequeue(index.0) {
             self.count -= 1;
             let free = self.free;
-            if let Some(slot) = self.slots.get_mut(usize::from(place.0)) {
-                slot.behind = free;
-                self.free = place.0;
+            if let Some(slot) = self.slots.get_mut(usize::from(index.0)) {
+                slot.next = free;
+                self.free = index.0;
             }
         }
     }
 
-    /// Which one of this phase is due first, and when.
+    /// The connection of `phase` with the earliest deadline, and that deadline.
     #[must_use]
-    pub fn first(&self, phase: Phase) -> Option<(Place, BootTime)> {
-        let place = self.queue(phase)?.first;
-        let slot = self.slots.get(usize::from(place))?;
-        Some((Place(place), slot.deadline))
+    pub fn first(&self, phase: Phase) -> Option<(SlotIndex, BootTime)> {
+        let index = self.queue(phase)?.first;
+        let slot = self.slots.get(usize::from(index))?;
+        Some((SlotIndex(index), slot.deadline))
     }
 
-    /// When the next one of this phase is due; [`NEVER`] where there is none.
+    /// The earliest deadline of `phase`, or [`NEVER`] if the phase has no connections.
     #[must_use]
     pub fn next_deadline(&self, phase: Phase) -> BootTime {
         self.first(phase).map_or(NEVER, |(_, deadline)| deadline)
@@ -199,43 +198,43 @@ impl Connections {
         self.queues.get(phase as usize)
     }
 
-    fn enqueue(&mut self, place: u16, phase: Phase, deadline: BootTime) {
+    fn enqueue(&mut self, index: u16, phase: Phase, deadline: BootTime) {
         let Some(queue) = self.queues.get_mut(phase as usize) else {
             return;
         };
         let last = queue.last;
-        queue.last = place;
+        queue.last = index;
         match self.slots.get_mut(usize::from(last)) {
-            Some(slot) => slot.behind = place,
-            None => queue.first = place,
+            Some(slot) => slot.next = index,
+            None => queue.first = index,
         }
-        if let Some(slot) = self.slots.get_mut(usize::from(place)) {
+        if let Some(slot) = self.slots.get_mut(usize::from(index)) {
             slot.phase = Some(phase);
             slot.deadline = deadline;
-            slot.before = last;
-            slot.behind = NONE;
+            slot.previous = last;
+            slot.next = NONE;
         }
     }
 
-    /// Whether it was in a queue.
-    fn dequeue(&mut self, place: u16) -> bool {
-        let Some(slot) = self.slots.get_mut(usize::from(place)) else {
+    /// Removes the slot from its queue. Returns false if it was in none.
+    fn dequeue(&mut self, index: u16) -> bool {
+        let Some(slot) = self.slots.get_mut(usize::from(index)) else {
             return false;
         };
-        let (before, behind) = (slot.before, slot.behind);
+        let (previous, next) = (slot.previous, slot.next);
         let Some(phase) = slot.phase.take() else {
             return false;
         };
         let Some(queue) = self.queues.get_mut(phase as usize) else {
             return false;
         };
-        match self.slots.get_mut(usize::from(before)) {
-            Some(slot) => slot.behind = behind,
-            None => queue.first = behind,
+        match self.slots.get_mut(usize::from(previous)) {
+            Some(slot) => slot.next = next,
+            None => queue.first = next,
         }
-        match self.slots.get_mut(usize::from(behind)) {
-            Some(slot) => slot.before = before,
-            None => queue.last = before,
+        match self.slots.get_mut(usize::from(next)) {
+            Some(slot) => slot.previous = previous,
+            None => queue.last = previous,
         }
         true
     }
@@ -258,33 +257,33 @@ mod tests {
     }
 
     #[test]
-    fn there_is_room_for_as_many_as_is_said() {
+    fn capacity_is_1024_connections() {
         let mut table = Connections::new();
-        let places: Vec<Place> = (0..1024)
+        let slots: Vec<SlotIndex> = (0..1024)
             .map(|at| {
                 table
-                    .insert(connection(at), Phase::Asking, BootTime(7))
+                    .insert(connection(at), Phase::AwaitingName, BootTime(7))
                     .unwrap()
             })
             .collect();
         assert!(table.is_full());
         assert!(
             table
-                .insert(connection(0), Phase::Asking, BootTime(7))
+                .insert(connection(0), Phase::AwaitingName, BootTime(7))
                 .is_none()
         );
         assert_eq!(table.count(), 1024);
-        for place in &places {
-            table.remove(*place);
+        for index in &slots {
+            table.remove(*index);
         }
         assert_eq!(
-            (table.count(), table.next_deadline(Phase::Asking)),
+            (table.count(), table.next_deadline(Phase::AwaitingName)),
             (0, NEVER)
         );
-        table.remove(places[3]);
+        table.remove(slots[3]);
         assert_eq!(table.count(), 0);
-        assert!(table.get(places[3]).is_none());
-        assert!(table.get(Place::numbered(u16::MAX)).is_none());
+        assert!(table.get(slots[3]).is_none());
+        assert!(table.get(SlotIndex::new(u16::MAX)).is_none());
     }
 
     #[derive(Clone, Debug)]
@@ -297,18 +296,18 @@ mod tests {
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
             any::<bool>().prop_map(Step::Insert),
-            (any::<usize>(), any::<bool>()).prop_map(|(at, asking)| Step::Move(at, asking)),
+            (any::<usize>(), any::<bool>()).prop_map(|(at, closing)| Step::Move(at, closing)),
             any::<usize>().prop_map(Step::Remove),
         ]
     }
 
     proptest! {
-        /// Against two plain queues, step by step.
+        /// The table behaves as two plain queues.
         #[test]
-        fn it_is_two_queues(steps in prop::collection::vec(step(), 0..200)) {
+        fn table_behaves_as_two_queues(steps in prop::collection::vec(step(), 0..200)) {
             let mut table = Connections::new();
-            let mut model: [VecDeque<(Place, BootTime, usize)>; 2] = Default::default();
-            let phases = [Phase::Asking, Phase::Closing];
+            let mut model: [VecDeque<(SlotIndex, BootTime, usize)>; 2] = Default::default();
+            let phases = [Phase::AwaitingName, Phase::Closing];
             let pick = |model: &[VecDeque<_>; 2], at: usize| {
                 let count = model[0].len() + model[1].len();
                 let at = at.checked_rem(count)?;
@@ -321,30 +320,30 @@ mod tests {
                     Step::Insert(closing) => {
                         let number = usize::try_from(now.0).unwrap();
                         let phase = phases[usize::from(closing)];
-                        let place = table.insert(connection(number), phase, now).unwrap();
-                        model[usize::from(closing)].push_back((place, now, number));
+                        let index = table.insert(connection(number), phase, now).unwrap();
+                        model[usize::from(closing)].push_back((index, now, number));
                     }
                     Step::Move(at, closing) => {
                         if let Some((queue, at)) = pick(&model, at) {
-                            let (place, _, number) = model[queue].remove(at).unwrap();
-                            table.move_to(place, phases[usize::from(closing)], now);
-                            model[usize::from(closing)].push_back((place, now, number));
+                            let (index, _, number) = model[queue].remove(at).unwrap();
+                            table.move_to(index, phases[usize::from(closing)], now);
+                            model[usize::from(closing)].push_back((index, now, number));
                         }
                     }
                     Step::Remove(at) => {
                         if let Some((queue, at)) = pick(&model, at) {
-                            let (place, ..) = model[queue].remove(at).unwrap();
-                            table.remove(place);
-                            prop_assert!(table.get(place).is_none());
+                            let (index, ..) = model[queue].remove(at).unwrap();
+                            table.remove(index);
+                            prop_assert!(table.get(index).is_none());
                         }
                     }
                 }
                 prop_assert_eq!(usize::from(table.count()), model[0].len() + model[1].len());
                 for (queue, phase) in model.iter().zip(phases) {
-                    let first = queue.front().map(|(place, deadline, _)| (*place, *deadline));
+                    let first = queue.front().map(|(index, deadline, _)| (*index, *deadline));
                     prop_assert_eq!(table.first(phase), first);
-                    for (place, _, number) in queue {
-                        let (found, found_phase) = table.get(*place).unwrap();
+                    for (index, _, number) in queue {
+                        let (found, found_phase) = table.get(*index).unwrap();
                         prop_assert_eq!((found.socket.0, found_phase), (*number, phase));
                     }
                 }

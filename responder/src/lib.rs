@@ -1,27 +1,26 @@
-//! The responder: says to HAProxy what the collector wrote down, and nothing else.
+//! The responder: sends HAProxy the reply that the collector wrote to a state file, and nothing else.
 //!
-//! Pure rooms, data in and data out: [`arguments`], [`address`], [`activation`], [`ask`], [`answer`],
-//! [`connections`],
-//! [`journal`], [`name`]. Shells that perform what those decide: [`respond`], [`oneshot`],
-//! [`accept_loop`], [`listeners`], [`stderr`] and [`run`], which picks between them. [`sys`] is the system calls
-//! and holds all `unsafe` of this library.
+//! Pure modules take data and return data: [`activation`], [`address`], [`arguments`], [`connections`], [`name`],
+//! [`reply`], [`request`], [`state_log`]. Shell modules do the I/O that the pure modules decide on: [`accept_loop`],
+//! [`diagnostics`], [`listeners`], [`single`], [`state_reader`], and [`run`], which selects the way to answer.
+//! [`sys`] contains the system calls and all `unsafe` code of this library.
 //!
-//! No std, no allocation and no panic: the same code runs freestanding in the binary and under std in
+//! There is no std, no allocation and no panic: the same code runs freestanding in the program and with std in
 //! the tests.
 #![cfg_attr(not(test), no_std)]
 
 pub mod accept_loop;
 pub mod activation;
 pub mod address;
-pub mod answer;
 pub mod arguments;
-pub mod ask;
 pub mod connections;
-pub mod journal;
+pub mod diagnostics;
 pub mod listeners;
 pub mod name;
-pub mod oneshot;
-pub mod respond;
+pub mod reply;
+pub mod request;
 pub mod run;
-pub mod stderr;
+pub mod single;
+pub mod state_log;
+pub mod state_reader;
 pub mod sys;

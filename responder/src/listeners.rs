@@ -1,42 +1,42 @@
-//! The sockets that an accept loop listens on: made for `--listen`, or taken over from a launcher.
+//! The listening sockets of the accept loop: created for `--listen`, or inherited from a launcher.
 
 use crate::address::Address;
-use crate::name::Name;
-use crate::sys::{self, Descriptor, Errno, Path, Peer, SocketAddress};
+use crate::name::NameRef;
+use crate::sys::{self, Descriptor, Errno, Family, Path, SocketAddress};
 
-/// How many there can be.
+/// The largest number of listening sockets.
 pub const MAX: usize = 32;
 
-/// How many connections may wait to be accepted; the kernel's own limit (net.core.somaxconn) is above
-/// that on any recent system.
+/// The largest number of connections that wait to be accepted. The kernel's limit (net.core.somaxconn) is higher on
+/// any recent system.
 const BACKLOG: u16 = 1024;
 
 /// One listening socket.
 #[derive(Clone, Copy, Debug)]
 pub struct Listener<'a> {
-    /// It, never waiting.
+    /// The socket, in non-blocking mode.
     pub socket: Descriptor,
     /// The service that its socket unit names.
-    pub name: Option<Name<'a>>,
-    /// Whether it was made here, so that its queue ends with this process. One that was handed over stays
-    /// with the launcher, and what waits in its queue is for the next process.
+    pub name: Option<NameRef<'a>>,
+    /// Whether this process created the socket, so that its queue ends with this process. An inherited socket remains
+    /// with the launcher, and the next process serves its queue.
     pub is_own: bool,
-    /// The path of a unix socket of our own making.
+    /// The path of a unix socket that this process created.
     path: Option<&'a [u8]>,
-    /// False in a place that is free. (Not an Option around all of it: then a free place would not be all
-    /// zeroes, and a table of them would be shipped in the program.)
+    /// False if the slot is free. (An `Option` around the whole struct would make a free slot differ from all zeroes,
+    /// and the program would contain a table of them.)
     used: bool,
 }
 
-/// All of them.
+/// A fixed table of listening sockets.
 #[derive(Debug)]
 pub struct Listeners<'a> {
     list: [Listener<'a>; MAX],
 }
 
 impl<'a> Listeners<'a> {
-    /// None.
-    pub const NONE: Listeners<'static> = Listeners {
+    /// A table without sockets.
+    pub const EMPTY: Listeners<'static> = Listeners {
         list: [Listener {
             socket: Descriptor::STDIN,
             name: None,
@@ -46,14 +46,14 @@ impl<'a> Listeners<'a> {
         }; MAX],
     };
 
-    /// Listens where `--listen` says.
+    /// Creates a socket that listens on `address`.
     ///
     /// # Errors
     /// The kernel's; [`Errno::NFILE`] beyond [`MAX`].
     pub fn open(&mut self, address: &Address<'a>) -> sys::Result<()> {
         let (socket, path) = match *address {
-            Address::V4(ip, port) => (tcp(Peer::V4, SocketAddress::v4(ip, port), true)?, None),
-            Address::V6(ip, port) => (tcp(Peer::V6, SocketAddress::v6(ip, port), true)?, None),
+            Address::V4(ip, port) => (tcp(Family::V4, SocketAddress::v4(ip, port), true)?, None),
+            Address::V6(ip, port) => (tcp(Family::V6, SocketAddress::v6(ip, port), true)?, None),
             Address::Everywhere(port) => (everywhere(port)?, None),
             Address::Unix(path) => (unix(path)?, Some(path)),
         };
@@ -66,12 +66,12 @@ impl<'a> Listeners<'a> {
         })
     }
 
-    /// Takes over a socket that listens already.
+    /// Adds an inherited socket that already listens.
     ///
     /// # Errors
     /// The kernel's; [`Errno::NFILE`] beyond [`MAX`].
-    pub fn adopt(&mut self, socket: Descriptor, name: Option<Name<'a>>) -> sys::Result<()> {
-        // A connection that is gone again by the time it is accepted must not make anybody wait.
+    pub fn adopt(&mut self, socket: Descriptor, name: Option<NameRef<'a>>) -> sys::Result<()> {
+        // A connection can end before it is accepted; accept must then not block.
         sys::set_nonblocking(socket)?;
         self.add(Listener {
             socket,
@@ -88,33 +88,33 @@ impl<'a> Listeners<'a> {
         Ok(())
     }
 
-    /// Whether there is none.
+    /// Whether the table has no sockets.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.iter().next().is_none()
     }
 
-    /// Each with its number, 0 to [`MAX`] - 1.
+    /// Each socket with its index, 0 to [`MAX`] - 1.
     pub fn iter(&self) -> impl Iterator<Item = (u16, &Listener<'a>)> + '_ {
         (0..).zip(&self.list).filter(|(_, listener)| listener.used)
     }
 
-    /// The one of this number.
+    /// The socket at `index`.
     #[must_use]
-    pub fn get(&self, number: u16) -> Option<&Listener<'a>> {
+    pub fn get(&self, index: u16) -> Option<&Listener<'a>> {
         self.list
-            .get(usize::from(number))
+            .get(usize::from(index))
             .filter(|listener| listener.used)
     }
 
-    /// Forgets one that broke.
-    pub fn remove(&mut self, number: u16) {
-        if let Some(slot) = self.list.get_mut(usize::from(number)) {
+    /// Removes the socket at `index` without closing it.
+    pub fn remove(&mut self, index: u16) {
+        if let Some(slot) = self.list.get_mut(usize::from(index)) {
             slot.used = false;
         }
     }
 
-    /// Removes the paths of unix sockets of our own making.
+    /// Deletes the paths of unix sockets that this process created.
     pub fn unlink_paths(&self) {
         for (_, listener) in self.iter() {
             if let Some(path) = listener.path {
@@ -129,27 +129,27 @@ const SO_REUSEADDR: u8 = 2;
 const IPPROTO_IPV6: u8 = 41;
 const IPV6_V6ONLY: u8 = 26;
 
-fn tcp(family: Peer, address: SocketAddress, alone: bool) -> sys::Result<Descriptor> {
+fn tcp(family: Family, address: SocketAddress, v6_only: bool) -> sys::Result<Descriptor> {
     let socket = sys::socket(family)?;
-    let made = (|| {
-        // Not held up by what is left of connections of an earlier life.
+    let result = (|| {
+        // Connections of an earlier process in TIME_WAIT must not prevent binding.
         sys::set_option(socket, SOL_SOCKET, SO_REUSEADDR, true)?;
-        if family == Peer::V6 {
-            // Said either way: the default is the administrator's.
-            sys::set_option(socket, IPPROTO_IPV6, IPV6_V6ONLY, alone)?;
+        if family == Family::V6 {
+            // Set in both cases: net.ipv6.bindv6only selects the default.
+            sys::set_option(socket, IPPROTO_IPV6, IPV6_V6ONLY, v6_only)?;
         }
         sys::bind(socket, &address)?;
         sys::listen(socket, BACKLOG)
     })();
-    or_close(socket, made)
+    close_on_error(socket, result)
 }
 
-/// Both families by one socket, or IPv4 alone where IPv6 is switched off.
+/// One socket for both families, or for IPv4 only where IPv6 is disabled.
 #[inline(never)]
 fn everywhere(port: u16) -> sys::Result<Descriptor> {
-    match tcp(Peer::V6, SocketAddress::v6([0; 16], port), false) {
+    match tcp(Family::V6, SocketAddress::v6([0; 16], port), false) {
         Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) => {
-            tcp(Peer::V4, SocketAddress::v4([0; 4], port), true)
+            tcp(Family::V4, SocketAddress::v4([0; 4], port), true)
         }
         other => other,
     }
@@ -158,11 +158,11 @@ fn everywhere(port: u16) -> sys::Result<Descriptor> {
 #[inline(never)]
 fn unix(path: &[u8]) -> sys::Result<Descriptor> {
     let address = SocketAddress::unix(path);
-    let socket = sys::socket(Peer::Unix)?;
-    let made = (|| {
+    let socket = sys::socket(Family::Unix)?;
+    let result = (|| {
         match sys::bind(socket, &address) {
-            // What an earlier life left behind goes, somebody who listens stays.
-            Err(Errno::ADDRINUSE) if is_left_behind(path, &address) => {
+            // Replaces the socket of a process that no longer runs, and no other file.
+            Err(Errno::ADDRINUSE) if is_stale_socket(path, &address) => {
                 with_c_path(path, sys::unlink)?;
                 sys::bind(socket, &address)?;
             }
@@ -170,16 +170,16 @@ fn unix(path: &[u8]) -> sys::Result<Descriptor> {
         }
         sys::listen(socket, BACKLOG)
     })();
-    or_close(socket, made)
+    close_on_error(socket, result)
 }
 
-/// Whether this is a socket on which nobody listens. Connecting alone does not tell: a regular file
-/// refuses as well, and is not ours to remove. Opening tells a socket from all other files.
-fn is_left_behind(path: &[u8], address: &SocketAddress) -> bool {
+/// Whether `path` is a unix socket on which no process listens. A refused connection alone does not prove it: a
+/// regular file refuses as well and must not be removed. Only a socket fails to open with ENXIO.
+fn is_stale_socket(path: &[u8], address: &SocketAddress) -> bool {
     if with_c_path(path, |path| sys::open_to_read(path).map(sys::close)) != Err(Errno::NXIO) {
         return false;
     }
-    let Ok(socket) = sys::socket(Peer::Unix) else {
+    let Ok(socket) = sys::socket(Family::Unix) else {
         return false;
     };
     let refused = sys::connect(socket, address) == Err(Errno::CONNREFUSED);
@@ -194,9 +194,9 @@ fn with_c_path(path: &[u8], with: fn(Path<'_>) -> sys::Result<()>) -> sys::Resul
     with(Path::new(&room).ok_or(Errno::INVAL)?)
 }
 
-fn or_close(socket: Descriptor, made: sys::Result<()>) -> sys::Result<Descriptor> {
-    if made.is_err() {
+fn close_on_error(socket: Descriptor, result: sys::Result<()>) -> sys::Result<Descriptor> {
+    if result.is_err() {
         sys::close(socket);
     }
-    made.map(|()| socket)
+    result.map(|()| socket)
 }

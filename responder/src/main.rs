@@ -1,13 +1,13 @@
-//! The program: hands arguments and environment to [`agentcheck_responder::run`] and exits with what
-//! it returns. Freestanding where build.rs says so (then `freestanding` and `memory` stand in for the
-//! C library), an ordinary std program elsewhere. Nothing is decided here.
+//! The program: passes arguments and environment to [`agentcheck_responder::run`] and exits with the status that it
+//! returns. The program is freestanding where build.rs selects that (`freestanding` and `mem` then replace the C
+//! library) and an ordinary std program elsewhere. This file decides nothing.
 #![cfg_attr(freestanding, no_std)]
 #![cfg_attr(freestanding, no_main)]
 
 #[cfg(freestanding)]
 mod freestanding;
 #[cfg(freestanding)]
-mod memory;
+mod mem;
 
 #[cfg(not(freestanding))]
 fn main() -> std::process::ExitCode {

@@ -1,104 +1,103 @@
-//! Finds out how the program was launched and has the answer given in the way that fits:
+//! Detects how the program was started and answers accordingly:
 //!
-//! 1. `--listen`, or descriptors handed over by LISTEN_FDS: an accept loop on those.
-//! 2. Standard input is a listening socket (`wait` in inetd's terms): an accept loop on it.
+//! 1. `--listen`, or sockets passed by LISTEN_FDS: an accept loop on them.
+//! 2. Standard input is a listening socket (inetd's `wait`): an accept loop on it.
 //! 3. Standard input is a connection: one answer there.
-//! 4. Anything else: one answer on standard output. Only here is there room for help and for messages
-//!    about the command line; anywhere above, a wrong command line is answered with `bad-arguments`,
-//!    for HAProxy to show.
+//! 4. Anything else: one answer on standard output. Help, and messages about the command line, are possible only here.
+//!    In all other cases the answer to an invalid command line is `bad-arguments`, which HAProxy shows.
 
-use crate::accept_loop::{End, answer_all};
+use crate::accept_loop::{EndReason, answer_all};
 use crate::activation::Activation;
 use crate::address::Address;
-use crate::answer::NoName;
-use crate::arguments::{self, Arguments, Command, Idle, Wrong};
-use crate::journal::{Message, error_text};
+use crate::arguments::{self, Arguments, Command, Idle, UsageError};
+use crate::diagnostics::Diagnostics;
 use crate::listeners::Listeners;
-use crate::oneshot::{Wire, answer_once};
-use crate::stderr::Stderr;
+use crate::reply::NoName;
+use crate::single::{Channel, answer_once};
+use crate::state_log::{Message, error_text};
 use crate::sys::{self, Descriptor};
 use core::time::Duration;
 
-/// Answered, or ended as told; whatever the client did.
+/// The program answered, whatever the client did, or a signal or the idle timeout ended it.
 pub const STATUS_OK: u8 = 0;
-/// Nothing can be answered: no address to listen on, nowhere to write to.
+/// The program cannot answer: it cannot listen on an address or write to standard output.
 pub const STATUS_FAILED: u8 = 1;
-/// The command line cannot be understood and there is no connection: `bad-arguments` went to standard
-/// output, the reason to standard error.
+/// The command line is invalid and there is no connection: `bad-arguments` went to standard output, the reason to
+/// standard error.
 pub const STATUS_USAGE: u8 = 2;
-/// The program found itself in a state that it holds for impossible.
+/// The program panicked, which is a defect.
 pub const STATUS_PANIC: u8 = 70;
 
-/// How long an accept loop that a launcher started waits for the next client: the launcher starts it again
-/// with the next connection.
+/// The default idle timeout of an accept loop that a launcher started. The launcher starts the program again with the
+/// next connection.
 pub const LAUNCHED_IDLE: Duration = Duration::from_secs(60);
 
-/// Runs the program with these arguments, the program's own name not among them, and this environment of
-/// `KEY=VALUE`; the exit status.
+/// Runs the program and returns the exit status. `arguments` does not contain the program's name; each item of
+/// `environment` is `KEY=VALUE`.
 pub fn run<'a>(
     arguments: impl Iterator<Item = &'a [u8]>,
     environment: impl Iterator<Item = &'a [u8]> + Clone,
 ) -> u8 {
     let command = arguments::parse(arguments);
-    let none = Arguments::none();
+    let defaults = Arguments::defaults();
     let (arguments, service) = match &command {
         Ok(Command::Answer(arguments)) => (arguments, Ok(arguments.service)),
-        _ => (&none, Err(NoName::BadArguments)),
+        _ => (&defaults, Err(NoName::BadArguments)),
     };
 
     let activation = Activation::read(environment.clone(), sys::process_id);
-    let wire = if arguments.listen.iter().any(Option::is_some) || !activation.is_empty() {
+    let channel = if arguments.listen.iter().any(Option::is_some) || !activation.is_empty() {
         None
     } else {
         match sys::is_listening(Descriptor::STDIN) {
             Ok(true) => None,
-            Ok(false) => Some(Wire::Socket(Descriptor::STDIN)),
-            Err(_) => Some(Wire::Standard),
+            Ok(false) => Some(Channel::Socket(Descriptor::STDIN)),
+            Err(_) => Some(Channel::StandardStreams),
         }
     };
-    match (wire, &command) {
-        (Some(Wire::Standard), Ok(Command::Help)) => print(arguments::HELP),
-        (Some(Wire::Standard), Ok(Command::Version)) => print(arguments::VERSION),
-        (Some(Wire::Standard), Err(wrong)) => {
-            let status = once(Wire::Standard, service, arguments, STATUS_USAGE);
-            say_wrong(wrong, Stderr::beside_stdout(environment));
+    match (channel, &command) {
+        (Some(Channel::StandardStreams), Ok(Command::Help)) => print(arguments::HELP),
+        (Some(Channel::StandardStreams), Ok(Command::Version)) => print(arguments::VERSION),
+        (Some(Channel::StandardStreams), Err(error)) => {
+            let status = once(Channel::StandardStreams, service, arguments, STATUS_USAGE);
+            log_usage_error(error, Diagnostics::for_single(environment));
             status
         }
-        (Some(wire), _) => once(wire, service, arguments, STATUS_OK),
+        (Some(channel), _) => once(channel, service, arguments, STATUS_OK),
         (None, _) => {
-            let stderr = Stderr::of_loop(environment);
-            if let Err(wrong) = &command {
-                say_wrong(wrong, stderr);
+            let diagnostics = Diagnostics::for_accept_loop(environment);
+            if let Err(error) = &command {
+                log_usage_error(error, diagnostics);
             }
-            listen(arguments, service, &activation, stderr)
+            listen(arguments, service, &activation, diagnostics)
         }
     }
 }
 
-/// One answer, and the status `answered` if there was somewhere to put it.
+/// Answers once. Returns `status`, or [`STATUS_FAILED`] if the answer could not be written.
 #[inline(never)]
 fn once(
-    wire: Wire,
+    channel: Channel,
     service: Result<arguments::Service<'_>, NoName<'_>>,
     arguments: &Arguments<'_>,
-    answered: u8,
+    status: u8,
 ) -> u8 {
-    match answer_once(wire, service, arguments) {
-        Ok(()) => answered,
+    match answer_once(channel, service, arguments) {
+        Ok(()) => status,
         Err(_) => STATUS_FAILED,
     }
 }
 
-/// The ways with an accept loop. Never inlined: the loop's table is on the stack, and the one-shot would
-/// touch every page of it.
+/// Runs the accept loop. Never inlined: the loop's table is on the stack, and the one-shot would touch every page of
+/// it.
 #[inline(never)]
 fn listen<'a>(
     arguments: &Arguments<'a>,
     service: Result<arguments::Service<'a>, NoName<'a>>,
     activation: &Activation<'a>,
-    stderr: Stderr,
+    diagnostics: Diagnostics,
 ) -> u8 {
-    let mut listeners: Listeners<'a> = Listeners::NONE;
+    let mut listeners: Listeners<'a> = Listeners::EMPTY;
     let mut launched_idle = Some(LAUNCHED_IDLE);
     for text in arguments.listen.iter().flatten() {
         launched_idle = None;
@@ -107,46 +106,46 @@ fn listen<'a>(
             None => Err(sys::Errno::INVAL),
         };
         if let Err(error) = opened {
-            return failed(text, error, stderr);
+            return failed(text, error, diagnostics);
         }
     }
-    let mut wire = Wire::Standard;
+    let mut channel = Channel::StandardStreams;
     for (socket, name) in activation.sockets() {
         match sys::is_listening(socket) {
             Ok(true) => {
                 if let Err(error) = listeners.adopt(socket, name) {
-                    return failed(b"a socket that was handed over", error, stderr);
+                    return failed(b"an inherited socket", error, diagnostics);
                 }
             }
-            // A connection, of a socket unit with Accept=yes and without StandardInput=socket.
-            Ok(false) if wire == Wire::Standard && !activation.is_empty() => {
-                wire = Wire::Socket(socket);
+            // A connection, from a socket unit with Accept=yes and without StandardInput=socket.
+            Ok(false) if channel == Channel::StandardStreams && !activation.is_empty() => {
+                channel = Channel::Socket(socket);
             }
             _ => {}
         }
     }
     if listeners.is_empty() {
-        return once(wire, service, arguments, STATUS_OK);
+        return once(channel, service, arguments, STATUS_OK);
     }
     let idle = match arguments.idle {
-        Idle::Unsaid => launched_idle,
+        Idle::Default => launched_idle,
         Idle::Never => None,
         Idle::After(span) => Some(span),
     };
-    let end = answer_all(&mut listeners, service, arguments, idle, stderr);
+    let reason = answer_all(&mut listeners, service, arguments, idle, diagnostics);
     listeners.unlink_paths();
-    let (error, what): (_, &[u8]) = match end {
-        End::Signal | End::Idle => return STATUS_OK,
-        End::NoListener => (sys::Errno::INVAL, b"any socket any more"),
-        End::Error(error) => (error, b"all sockets together"),
+    let (error, what): (_, &[u8]) = match reason {
+        EndReason::Signal | EndReason::Idle => return STATUS_OK,
+        EndReason::NoListener => (sys::Errno::INVAL, b"any socket"),
+        EndReason::Error(error) => (error, b"the sockets with epoll"),
     };
-    failed(what, error, stderr)
+    failed(what, error, diagnostics)
 }
 
 #[cold]
-fn failed(what: &[u8], error: sys::Errno, stderr: Stderr) -> u8 {
+fn failed(what: &[u8], error: sys::Errno, diagnostics: Diagnostics) -> u8 {
     let error = error_text(error.0);
-    stderr.say(&Message::of(&[
+    diagnostics.log(&Message::of(&[
         b"cannot listen on ",
         what,
         b": ",
@@ -155,7 +154,7 @@ fn failed(what: &[u8], error: sys::Errno, stderr: Stderr) -> u8 {
     STATUS_FAILED
 }
 
-/// Text for people, on standard output, which may take its time.
+/// Writes text for a person to standard output; this may block.
 #[cold]
 fn print(text: &[u8]) -> u8 {
     match sys::write(Descriptor::STDOUT, text) {
@@ -165,12 +164,13 @@ fn print(text: &[u8]) -> u8 {
 }
 
 #[cold]
-fn say_wrong(wrong: &Wrong<'_>, stderr: Stderr) {
+fn log_usage_error(error: &UsageError<'_>, diagnostics: Diagnostics) {
     let parts = [
-        wrong.argument,
+        b"invalid argument ",
+        error.argument,
         b": ",
-        wrong.why.as_bytes(),
-        b" (--help lists the options)",
+        error.reason.as_bytes(),
+        b" (see --help)",
     ];
-    stderr.say(&Message::of(&parts));
+    diagnostics.log(&Message::of(&parts));
 }

@@ -1,9 +1,8 @@
-//! The system calls: thin, safe functions with types, and the only room of this library with `unsafe`
-//! in it. No decisions: what an error means is for the caller to say.
+//! The system calls as thin, safe functions with types. All `unsafe` code of this library is here. There are no decisions:
+//! the caller decides what an error means.
 //!
-//! `asm.rs` and `libc.rs` are the two ways into the kernel, `startup.rs` reads what it left on the
-//! stack. Descriptors are plain numbers that nobody closes behind anybody's back: a wrong one is an
-//! error of the kernel (EBADF), never a matter of memory.
+//! `asm.rs` and `libc.rs` are the two ways to call the kernel; `startup.rs` reads arguments and environment from the
+//! stack. A descriptor is a plain number: using a wrong one gives the error EBADF and cannot corrupt memory.
 #![allow(unsafe_code)]
 
 #[cfg_attr(
@@ -30,8 +29,8 @@ use core::ffi::{c_int, c_long};
 use core::time::Duration;
 use kernel::{call, number};
 
-/// The kernel's number of an error (1 to 4095). As wide as a register, like [`Descriptor`], so that a
-/// [`Result`] of these is handed back in two of them.
+/// An error number of the kernel (1 to 4095). As wide as a register, like [`Descriptor`], so that a function returns a
+/// [`Result`] in two registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Errno(pub usize);
 
@@ -39,37 +38,37 @@ pub struct Errno(pub usize);
 impl Errno {
     /// No such file or directory.
     pub const NOENT: Self = Self(2);
-    /// A signal came first.
+    /// A signal interrupted the call.
     pub const INTR: Self = Self(4);
-    /// It cannot be opened at all: a socket.
+    /// The file cannot be opened: it is a socket.
     pub const NXIO: Self = Self(6);
     /// No such descriptor.
     pub const BADF: Self = Self(9);
-    /// It would have to wait.
+    /// The call would block.
     pub const AGAIN: Self = Self(11);
-    /// Nonsense asked.
+    /// An argument is invalid.
     pub const INVAL: Self = Self(22);
-    /// The system has no file left.
+    /// The system has no descriptor left.
     pub const NFILE: Self = Self(23);
     /// The process has no descriptor left.
     pub const MFILE: Self = Self(24);
-    /// The reader of a pipe is gone.
+    /// The pipe has no reader.
     pub const PIPE: Self = Self(32);
     /// Not a socket.
     pub const NOTSOCK: Self = Self(88);
-    /// The address family is not there: IPv6 switched off.
+    /// The address family is not available: IPv6 is disabled.
     pub const AFNOSUPPORT: Self = Self(97);
-    /// Somebody listens there already, or did.
+    /// The address is in use, or the path exists.
     pub const ADDRINUSE: Self = Self(98);
-    /// The address is no address of this host.
+    /// The host does not have the address.
     pub const ADDRNOTAVAIL: Self = Self(99);
     /// The peer has reset the connection.
     pub const CONNRESET: Self = Self(104);
-    /// Nobody listens there.
+    /// No process listens on the address.
     pub const CONNREFUSED: Self = Self(111);
 }
 
-/// What a system call gives.
+/// The result of a system call.
 pub type Result<T> = core::result::Result<T, Errno>;
 
 /// A file descriptor's number.
@@ -77,14 +76,14 @@ pub type Result<T> = core::result::Result<T, Errno>;
 pub struct Descriptor(pub usize);
 
 impl Descriptor {
-    /// Where a launcher puts the connection.
+    /// Standard input, where a launcher puts the connection.
     pub const STDIN: Self = Self(0);
-    /// Where the reply goes if that is not a socket.
+    /// Standard output, where the reply goes if standard input is not a socket.
     pub const STDOUT: Self = Self(1);
-    /// Where messages go, if it is not the connection.
+    /// Standard error, where messages go if it is not the connection.
     pub const STDERR: Self = Self(2);
 
-    /// None: the kernel knows no such number.
+    /// No descriptor: a number that the kernel never uses.
     pub const NONE: Self = Self(usize::MAX);
 
     fn raw(self) -> usize {
@@ -103,9 +102,9 @@ fn descriptor(result: isize) -> Result<Descriptor> {
     checked(result).map(Descriptor)
 }
 
-/// A call without addresses among its arguments.
-fn plain(number: usize, arguments: [usize; 6]) -> isize {
-    // SAFETY: private to this file, and used only for calls none of whose arguments is an address.
+/// A system call whose arguments contain no address.
+fn call_without_pointers(number: usize, arguments: [usize; 6]) -> isize {
+    // SAFETY: private to this module and used only for calls whose arguments contain no address.
     unsafe { call(number, arguments) }
 }
 
@@ -113,12 +112,12 @@ const CLOEXEC: usize = 0o2_000_000;
 const NONBLOCK: usize = 0o4_000;
 const AT_FDCWD: usize = -100_isize as usize;
 
-/// A path for the kernel: bytes that end in a NUL.
+/// A path for the kernel: bytes that end with a NUL.
 #[derive(Clone, Copy, Debug)]
 pub struct Path<'b>(&'b [u8]);
 
 impl<'b> Path<'b> {
-    /// The path in `bytes`, up to the first NUL; `None` where the last byte is none.
+    /// The path in `bytes`, up to the first NUL. Returns `None` unless the last byte is a NUL.
     #[must_use]
     pub fn new(bytes: &'b [u8]) -> Option<Self> {
         (bytes.last() == Some(&0)).then_some(Self(bytes))
@@ -131,8 +130,8 @@ impl<'b> Path<'b> {
     }
 }
 
-/// Opens a file to be read: never waiting for anybody (FIFOs, devices), never following a symbolic
-/// link in the last component, never taking a terminal.
+/// Opens a file for reading. Does not block (FIFOs, devices), does not follow a symbolic link in the last component, and
+/// does not acquire a controlling terminal.
 ///
 /// # Errors
 /// The kernel's; `ELOOP` (40) for a symbolic link.
@@ -150,7 +149,7 @@ pub fn open_to_read(path: Path<'_>) -> Result<Descriptor> {
         0o400_000
     };
     let flags = NOFOLLOW | NONBLOCK | NOCTTY | CLOEXEC;
-    // SAFETY: the path ends in NUL and outlives the call.
+    // SAFETY: the path ends with a NUL and outlives the call.
     descriptor(unsafe {
         call(
             number::OPENAT,
@@ -159,14 +158,14 @@ pub fn open_to_read(path: Path<'_>) -> Result<Descriptor> {
     })
 }
 
-/// What is known of an open file.
+/// The status of an open file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
     /// Kind and permissions.
     pub mode: u32,
     /// Length in bytes.
     pub size: u64,
-    /// Together with `inode`: which file it is.
+    /// Identifies the file together with `inode`.
     pub device: u64,
     /// See `device`.
     pub inode: u64,
@@ -192,16 +191,16 @@ impl Status {
     }
 }
 
-/// What `descriptor` is.
+/// The status of the file of `descriptor`.
 ///
 /// # Errors
-/// The kernel's; [`Errno::BADF`] where it is closed.
+/// The kernel's; [`Errno::BADF`] if the descriptor is closed.
 #[inline(never)]
 pub fn status(descriptor: Descriptor) -> Result<Status> {
     kernel::status(descriptor.raw()).map_err(|refused| Errno(refused.unsigned_abs()))
 }
 
-/// Reads what is there, at most the buffer's length; 0 at the end.
+/// Reads at most as many bytes as the buffer has. Returns 0 at the end.
 ///
 /// # Errors
 /// The kernel's.
@@ -212,7 +211,7 @@ pub fn read(from: Descriptor, buffer: &mut [u8]) -> Result<usize> {
     checked(unsafe { call(number::READ, [from.raw(), to, room, 0, 0, 0]) })
 }
 
-/// Writes to a pipe, terminal or file; may wait where the other end is slow.
+/// Writes to a pipe, terminal or file; may block if the reader is slow.
 ///
 /// # Errors
 /// The kernel's.
@@ -222,40 +221,46 @@ pub fn write(to: Descriptor, bytes: &[u8]) -> Result<usize> {
     checked(unsafe { call(number::WRITE, [to.raw(), from, count, 0, 0, 0]) })
 }
 
-/// Closes. The descriptor is gone whatever the kernel says of it.
+/// Closes the descriptor. An error of the kernel changes nothing: the descriptor is closed in any case.
 #[inline(never)]
 pub fn close(descriptor: Descriptor) {
-    plain(number::CLOSE, [descriptor.raw(), 0, 0, 0, 0, 0]);
+    call_without_pointers(number::CLOSE, [descriptor.raw(), 0, 0, 0, 0, 0]);
 }
 
-/// Another descriptor of the same file.
+/// Creates another descriptor of the same file.
 ///
 /// # Errors
-/// The kernel's; [`Errno::MFILE`] where there is none left.
+/// The kernel's; [`Errno::MFILE`] if no descriptor is left.
 #[inline(never)]
 pub fn duplicate(of: Descriptor) -> Result<Descriptor> {
     const DUPFD_CLOEXEC: usize = 1030;
-    // From 3 up: the standard three may be closed and must not come to mean something.
-    descriptor(plain(number::FCNTL, [of.raw(), DUPFD_CLOEXEC, 3, 0, 0, 0]))
+    // From 3 up: the standard descriptors may be closed, and their numbers must not be reused.
+    descriptor(call_without_pointers(
+        number::FCNTL,
+        [of.raw(), DUPFD_CLOEXEC, 3, 0, 0, 0],
+    ))
 }
 
-/// Makes an inherited socket one that never waits.
+/// Sets an inherited socket to non-blocking mode.
 ///
 /// # Errors
 /// The kernel's.
 pub fn set_nonblocking(descriptor: Descriptor) -> Result<()> {
     const GETFL: usize = 3;
     const SETFL: usize = 4;
-    let flags = checked(plain(number::FCNTL, [descriptor.raw(), GETFL, 0, 0, 0, 0]))?;
+    let flags = checked(call_without_pointers(
+        number::FCNTL,
+        [descriptor.raw(), GETFL, 0, 0, 0, 0],
+    ))?;
     let flags = flags | NONBLOCK;
-    checked(plain(
+    checked(call_without_pointers(
         number::FCNTL,
         [descriptor.raw(), SETFL, flags, 0, 0, 0],
     ))
     .map(|_| ())
 }
 
-/// Now.
+/// The current boot time.
 #[must_use]
 pub fn boot_time() -> BootTime {
     const BOOTTIME: usize = 7;
@@ -267,8 +272,8 @@ pub fn boot_time() -> BootTime {
             [BOOTTIME, time.as_mut_ptr() as usize, 0, 0, 0, 0],
         )
     };
-    // It cannot fail: the clock is there since Linux 2.6.39. If it did, the zero would make every state
-    // file one from the future, which is refused.
+    // It cannot fail: Linux has the clock since 2.6.39. If it failed, the result 0 would make every state file one from
+    // the future, which is refused.
     let [seconds, nanoseconds] = time.map(|part| part.max(0).unsigned_abs());
     // No cast on 64 bits, a widening one on 32.
     #[allow(clippy::unnecessary_cast)]
@@ -278,27 +283,26 @@ pub fn boot_time() -> BootTime {
 /// This process's id.
 #[must_use]
 pub fn process_id() -> u32 {
-    u32::try_from(plain(number::GETPID, [0; 6])).unwrap_or(0)
+    u32::try_from(call_without_pointers(number::GETPID, [0; 6])).unwrap_or(0)
 }
 
 /// Ends the process.
 pub fn exit(status: u8) -> ! {
     loop {
-        plain(number::EXIT_GROUP, [usize::from(status), 0, 0, 0, 0, 0]);
+        call_without_pointers(number::EXIT_GROUP, [usize::from(status), 0, 0, 0, 0, 0]);
     }
 }
 
-/// What is waited for.
+/// The event to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ready {
-    /// There is something to read, or the end.
+    /// There are bytes to read, or the end.
     ToRead,
     /// There is room to write.
     ToWrite,
 }
 
-/// Waits until `descriptor` is ready or has an error to tell, or `at_most` is over; false in the
-/// latter case.
+/// Waits until `descriptor` is ready or has an error. Returns false if that takes longer than `at_most`.
 ///
 /// # Errors
 /// The kernel's.
@@ -311,7 +315,7 @@ pub fn wait(descriptor: Descriptor, ready: Ready, at_most: Duration) -> Result<b
         returned: i16,
     }
     let mut set = PollFd {
-        // Fits an int, or is one that the kernel does not know either way.
+        // Fits an int; a larger number is invalid for the kernel in any case.
         descriptor: descriptor.0 as c_int,
         events: match ready {
             Ready::ToRead => 0x1,
@@ -324,7 +328,8 @@ pub fn wait(descriptor: Descriptor, ready: Ready, at_most: Duration) -> Result<b
         c_long::from(i32::try_from(at_most.subsec_nanos()).unwrap_or(0)),
     ];
     let (set, timeout) = (&raw mut set as usize, timeout.as_ptr() as usize);
-    // SAFETY: one `struct pollfd` and one `struct timespec`, both alive; no signal mask.
+    // SAFETY: the kernel reads one `struct pollfd` and one `struct timespec`, which both outlive the call; there is no
+    // signal mask.
     checked(unsafe { call(number::PPOLL, [set, 1, timeout, 0, 0, 0]) }).map(|ready| ready > 0)
 }
 
@@ -333,6 +338,6 @@ mod sockets;
 
 pub use signals::{Signals, block, signal_descriptor};
 pub use sockets::{
-    Epoll, Event, Events, Peer, SocketAddress, accept, bind, connect, is_listening, listen,
+    Epoll, Event, Events, Family, SocketAddress, accept, bind, connect, is_listening, listen,
     receive, send, set_option, shutdown_sending, socket, unlink,
 };

@@ -1,6 +1,6 @@
-//! The fuzz corpus, run once: what was found by fuzzing stays found, also where no fuzzer is at hand.
+//! Runs the fuzz corpus once, so that each input that a fuzzer found remains a test without a fuzzer.
 
-// A test may say what it expects in the shortest way; clippy knows that only of #[test] functions.
+// Tests may use the shortest form; clippy allows it only in #[test] functions.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,7 +13,7 @@ mod properties;
 
 use std::fs;
 
-/// Runs each file, each of its beginnings, and each with every bit of its first 200 bytes turned.
+/// Runs each file, each prefix of it, and each variant with one inverted bit in the first 200 bytes.
 fn run(name: &str, property: fn(&[u8])) {
     let directory = format!("{}/fuzz/corpus/{name}", env!("CARGO_MANIFEST_DIR"));
     let mut files = 0;
@@ -24,12 +24,12 @@ fn run(name: &str, property: fn(&[u8])) {
             property(&bytes[..end]);
         }
         property(&bytes);
-        let mut turned = bytes;
-        for at in 0..turned.len().min(200) {
+        let mut inverted = bytes;
+        for at in 0..inverted.len().min(200) {
             for bit in 0..8 {
-                turned[at] ^= 1 << bit;
-                property(&turned);
-                turned[at] ^= 1 << bit;
+                inverted[at] ^= 1 << bit;
+                property(&inverted);
+                inverted[at] ^= 1 << bit;
             }
         }
     }
@@ -37,16 +37,16 @@ fn run(name: &str, property: fn(&[u8])) {
 }
 
 #[test]
-fn state_corpus_gives_a_reply_or_a_reason() {
+fn state() {
     run("state", properties::state);
 }
 
 #[test]
-fn name_corpus_gives_a_name_or_a_reason() {
-    run("name", properties::name);
+fn request() {
+    run("request", properties::request);
 }
 
 #[test]
-fn argument_corpus_gives_options_or_a_reason() {
+fn arguments() {
     run("arguments", properties::arguments);
 }

@@ -208,9 +208,7 @@ fn tried(name: &str, document: &str, story: &str) -> (String, Vec<String>) {
     let samples = fixtures().join(name);
     let (actual, mut used) = play(&config, story, &samples, scratch.path());
     if actual != story {
-        wrong.push(format!(
-            "{name}\n--- expected\n{story}--- actual\n{actual}"
-        ));
+        wrong.push(format!("{name}\n--- expected\n{story}--- actual\n{actual}"));
     }
     used.insert("story".to_owned());
     for entry in std::fs::read_dir(&samples).unwrap() {

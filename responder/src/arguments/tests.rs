@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 
-fn parsed<'a>(arguments: &[&'a str]) -> Result<Command<'a>, Wrong<'a>> {
+fn parsed<'a>(arguments: &[&'a str]) -> Result<Command<'a>, UsageError<'a>> {
     parse(arguments.iter().map(|argument| argument.as_bytes()))
 }
 
@@ -12,25 +12,34 @@ fn answer<'a>(arguments: &[&'a str]) -> Arguments<'a> {
     }
 }
 
-fn name(text: &str) -> Name<'_> {
-    Name::parse(text.as_bytes()).unwrap()
+fn name(text: &str) -> NameRef<'_> {
+    NameRef::parse(text.as_bytes()).unwrap()
 }
 
 #[test]
-fn which_service() {
-    assert_eq!(answer(&[]), Arguments::none());
+fn service_is_named_or_from_client() {
+    assert_eq!(answer(&[]), Arguments::defaults());
     assert_eq!(answer(&["web"]).service, Service::Named(name("web")));
     assert_eq!(answer(&["--", "web"]).service, Service::Named(name("web")));
-    assert_eq!(answer(&["--ask"]).service, Service::Asked { silent: None });
-    let silent = Service::Asked {
-        silent: Some(name("web")),
+    assert_eq!(
+        answer(&["--name-from-client"]).service,
+        Service::FromClient { default: None }
+    );
+    let with_default = Service::FromClient {
+        default: Some(name("web")),
     };
-    assert_eq!(answer(&["--ask", "--ask-default", "web"]).service, silent);
-    assert_eq!(answer(&["--ask-default=web", "--ask"]).service, silent);
+    assert_eq!(
+        answer(&["--name-from-client", "--default-service", "web"]).service,
+        with_default
+    );
+    assert_eq!(
+        answer(&["--default-service=web", "--name-from-client"]).service,
+        with_default
+    );
 }
 
 #[test]
-fn options() {
+fn options_take_their_values_in_both_forms() {
     let all = answer(&[
         "--state-dir",
         "/tmp/x",
@@ -58,7 +67,7 @@ fn options() {
 }
 
 #[test]
-fn idle_times() {
+fn idle_is_a_duration_or_off() {
     for (text, milliseconds) in [
         ("1ms", 1),
         ("2s", 2_000),
@@ -89,54 +98,74 @@ fn idle_times() {
 }
 
 #[test]
-fn what_is_wrong() {
+fn usage_errors_name_the_argument_and_the_reason() {
     let long = "x".repeat(MAX_STATE_DIR + 1);
     let many = vec!["--listen=*:1"; MAX_LISTEN + 1];
     let table: &[(&[&str], &str, &str)] = &[
-        (&["web", "api"], "api", "second NAME"),
-        (&["../web"], "../web", "a name is"),
-        (&[""], "", "a name is"),
-        (&["web", "--ask"], "--ask", "either a NAME"),
-        (&["--ask-default", "web"], "--ask-default", "needs --ask"),
+        (&["web", "api"], "api", "only one NAME"),
+        (&["../web"], "../web", "write a service name"),
+        (&[""], "", "write a service name"),
         (
-            &["web", "--ask-default=web"],
-            "--ask-default",
-            "needs --ask",
+            &["web", "--name-from-client"],
+            "--name-from-client",
+            "either NAME",
         ),
         (
-            &["--ask", "--ask-default=a/b"],
-            "--ask-default=a/b",
-            "a name is",
+            &["--default-service", "web"],
+            "--default-service",
+            "requires --name-from-client",
         ),
-        (&["--ask=web"], "--ask=web", "no such option"),
-        (&["--bogus"], "--bogus", "no such option"),
-        (&["--bogus=1"], "--bogus=1", "no such option"),
-        (&["-x"], "-x", "no such option"),
-        (&["-"], "-", "no such option"),
-        (&["--fallback"], "--fallback", "needs a value"),
-        (&["--fallback", "halfway"], "--fallback", "not a reply"),
-        (&["--fallback="], "--fallback=", "not a reply"),
+        (
+            &["web", "--default-service=web"],
+            "--default-service",
+            "requires --name-from-client",
+        ),
+        (
+            &["--name-from-client", "--default-service=a/b"],
+            "--default-service=a/b",
+            "write a service name",
+        ),
+        (
+            &["--name-from-client=web"],
+            "--name-from-client=web",
+            "takes no value",
+        ),
+        (&["--bogus"], "--bogus", "unknown option"),
+        (&["--bogus=1"], "--bogus=1", "unknown option"),
+        (&["-x"], "-x", "unknown option"),
+        (&["-"], "-", "unknown option"),
+        (&["--fallback"], "--fallback", "requires a value"),
+        (
+            &["--fallback", "halfway"],
+            "--fallback",
+            "does not understand",
+        ),
+        (&["--fallback="], "--fallback=", "does not understand"),
         (&["--state-dir="], "--state-dir=", "1 to 900"),
         (&["--state-dir", &long], "--state-dir", "1 to 900"),
-        (&["--listen", "nowhere"], "--listen", "an address is"),
-        (&many, "--listen=*:1", "more than 16"),
-        (&["--idle", "5"], "--idle", "a duration is"),
+        (&["--listen", "nowhere"], "--listen", "write IPV4:PORT"),
+        (&many, "--listen=*:1", "at most 16"),
+        (&["--idle", "5"], "--idle", "write a number"),
     ];
-    for (arguments, argument, why) in table {
-        let wrong = parsed(arguments).expect_err(&format!("{arguments:?}"));
-        assert_eq!(wrong.argument, argument.as_bytes());
-        assert!(wrong.why.contains(why), "{arguments:?}: {}", wrong.why);
+    for (arguments, argument, reason) in table {
+        let error = parsed(arguments).expect_err(&format!("{arguments:?}"));
+        assert_eq!(error.argument, argument.as_bytes());
+        assert!(
+            error.reason.contains(reason),
+            "{arguments:?}: {}",
+            error.reason
+        );
     }
 }
 
 proptest! {
-    /// No command line is too odd to be read or refused.
+    /// Any command line is parsed or refused without a panic.
     #[test]
-    fn whatever_the_arguments_are(
+    fn any_arguments_are_parsed_or_refused(
         arguments in prop::collection::vec(
             prop_oneof![
                 prop::collection::vec(any::<u8>(), 0..20),
-                "--(ask|ask-default|state-dir|fallback|listen|idle|help)(=[a-z0-9:*%. ]{0,9})?"
+                "--(name-from-client|default-service|state-dir|fallback|listen|idle|help)(=[a-z0-9:*%. ]{0,9})?"
                     .prop_map(String::into_bytes),
             ],
             0..6,

@@ -1,6 +1,6 @@
-//! The way into the kernel on x86_64 and aarch64: one instruction, and the numbers of the calls.
+//! Calls the kernel on x86_64 and aarch64: one instruction, and the numbers of the calls.
 //!
-//! It goes around the C library also where there is one, so that tests run the code that ships.
+//! The tests use it, too, although they have a C library: they run the code that is shipped.
 #![allow(unsafe_code)]
 
 use super::Status;
@@ -68,17 +68,17 @@ pub(super) mod number {
     pub(crate) const ACCEPT4: usize = 242;
 }
 
-/// Asks the kernel; the result is negative, the number of an error, where it refused.
+/// Makes a system call. A negative result is the negated number of an error.
 ///
 /// # Safety
-/// Where an argument of this call is an address, the kernel may read or write there as much as the
-/// call's documentation says.
+/// If an argument of this call is an address, the kernel may read or write the memory there as the call's documentation
+/// describes.
 #[inline(always)]
 pub(super) unsafe fn call(number: usize, arguments: [usize; 6]) -> isize {
     let [a, b, c, d, e, f] = arguments;
     let result: isize;
-    // SAFETY: the registers are those of the kernel's calling convention, and what it overwrites is
-    // declared; memory is not declared untouched. The rest is the caller's promise.
+    // SAFETY: the registers are those of the kernel's calling convention, the overwritten ones are declared, and memory
+    // is not declared as untouched. The caller guarantees the rest.
     #[cfg(target_arch = "x86_64")]
     unsafe {
         core::arch::asm!(
@@ -89,7 +89,7 @@ pub(super) unsafe fn call(number: usize, arguments: [usize; 6]) -> isize {
             options(nostack, preserves_flags),
         );
     }
-    // SAFETY: the same.
+    // SAFETY: as above.
     #[cfg(target_arch = "aarch64")]
     unsafe {
         core::arch::asm!(
@@ -103,7 +103,7 @@ pub(super) unsafe fn call(number: usize, arguments: [usize; 6]) -> isize {
     result
 }
 
-/// The kernel's `struct stat`, the parts that are looked at.
+/// The kernel's `struct stat`, with names for the fields that are used.
 #[repr(C)]
 #[cfg(target_arch = "x86_64")]
 struct Stat {
@@ -117,7 +117,7 @@ struct Stat {
     rest: [u64; 11],
 }
 
-/// The kernel's `struct stat`, the parts that are looked at.
+/// The kernel's `struct stat`, with names for the fields that are used.
 #[repr(C)]
 #[cfg(target_arch = "aarch64")]
 struct Stat {
@@ -131,7 +131,7 @@ struct Stat {
     rest: [u64; 9],
 }
 
-// 144 and 128 bytes are what the kernel writes.
+// The kernel writes 144 and 128 bytes.
 const _: () = assert!(
     size_of::<Stat>()
         == if cfg!(target_arch = "x86_64") {
@@ -141,16 +141,16 @@ const _: () = assert!(
         }
 );
 
-/// What `fstat` says of `descriptor`; the number of the error, negative, where it refused.
+/// The result of `fstat`, or the negated number of the error.
 pub(super) fn status(descriptor: usize) -> Result<Status, isize> {
     let mut stat = MaybeUninit::<Stat>::uninit();
     let arguments = [descriptor, stat.as_mut_ptr() as usize, 0, 0, 0, 0];
-    // SAFETY: the kernel writes one `struct stat`, for which there is room.
+    // SAFETY: the kernel writes one `struct stat`, and `stat` has room for it.
     let result = unsafe { call(number::FSTAT, arguments) };
     if result < 0 {
         return Err(result);
     }
-    // SAFETY: the call succeeded, so the kernel filled it in.
+    // SAFETY: the call succeeded, so the kernel has initialized it.
     let stat = unsafe { stat.assume_init() };
     Ok(Status {
         mode: stat.mode,

@@ -1,7 +1,7 @@
-//! The way into the kernel everywhere else: the functions of the C library that std links anyway.
+//! Calls the kernel on all other targets, through the C library that std links anyway.
 //!
-//! Same face as `asm.rs`: a call by number, here a number of our own. Only for targets whose Linux
-//! has the common constants for flags and socket options (not MIPS, SPARC, Alpha, PA-RISC).
+//! The interface is that of `asm.rs`: calls by number, here by a number of this module. Only for targets whose Linux has
+//! the common constants for flags and socket options (not MIPS, SPARC, Alpha, PA-RISC).
 #![allow(unsafe_code)]
 
 use super::Status;
@@ -93,23 +93,23 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
-fn refusal() -> isize {
-    // SAFETY: the C library's answer is the address of this thread's own errno.
+fn last_error() -> isize {
+    // SAFETY: the C library returns the address of this thread's errno.
     let error = unsafe { *__errno_location() };
     -(error as isize)
 }
 
-/// Asks the C library; the result is negative, the number of an error, where it refused.
+/// Calls the C library. A negative result is the negated number of an error.
 ///
 /// # Safety
-/// Where an argument of this call is an address, the function may read or write there as much as its
-/// documentation says.
+/// If an argument of this call is an address, the function may read or write the memory there as its documentation
+/// describes.
 pub(super) unsafe fn call(number: usize, arguments: [usize; 6]) -> isize {
     let [a, b, c, d, e, _] = arguments;
     let descriptor = a as c_int;
     let int = |value: c_int| value as isize;
-    // SAFETY: the arguments are those of the function of the same name, in their order, as the
-    // caller promises; addresses come back to the pointers that they were made of.
+    // SAFETY: the caller guarantees that the arguments are those of the function of the same name, in their order. The
+    // casts restore the pointers from which the addresses were made.
     let result = unsafe {
         match number {
             number::READ => read(descriptor, b as *mut c_void, c),
@@ -173,14 +173,14 @@ pub(super) unsafe fn call(number: usize, arguments: [usize; 6]) -> isize {
             )),
             number::SIGNALFD4 => int(signalfd(descriptor, b as *const c_void, d as c_int)),
             number::EPOLL_CREATE1 => int(epoll_create1(a as c_int)),
-            // ENOSYS; no number of the list above leads here.
+            // ENOSYS. All numbers of the list above are handled.
             _ => return -38,
         }
     };
-    if result == -1 { refusal() } else { result }
+    if result == -1 { last_error() } else { result }
 }
 
-/// The kernel's `struct statx`, which unlike `struct stat` is the same everywhere.
+/// The kernel's `struct statx`, which is the same on all architectures, unlike `struct stat`.
 #[repr(C)]
 struct Statx {
     head: [u32; 7],
@@ -199,12 +199,12 @@ struct Statx {
 
 const _: () = assert!(size_of::<Statx>() == 256);
 
-/// What `statx` says of `descriptor`; the number of the error, negative, where it refused.
+/// The result of `statx`, or the negated number of the error.
 pub(super) fn status(descriptor: usize) -> Result<Status, isize> {
     const EMPTY_PATH: c_int = 0x1000;
     const BASIC: c_uint = 0x7ff;
     let mut stat = MaybeUninit::<Statx>::uninit();
-    // SAFETY: the path is empty and ends in NUL; one `struct statx` is written, for which there is room.
+    // SAFETY: the path is empty and ends with a NUL; `stat` has room for the one `struct statx` that is written.
     let result = unsafe {
         statx(
             descriptor as c_int,
@@ -215,9 +215,9 @@ pub(super) fn status(descriptor: usize) -> Result<Status, isize> {
         )
     };
     if result < 0 {
-        return Err(refusal());
+        return Err(last_error());
     }
-    // SAFETY: the call succeeded, so it is filled in.
+    // SAFETY: the call succeeded, so `stat` is initialized.
     let stat = unsafe { stat.assume_init() };
     Ok(Status {
         mode: u32::from(stat.mode),

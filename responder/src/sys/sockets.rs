@@ -1,25 +1,25 @@
-//! Sockets and epoll. Nothing here ever waits but [`Epoll::wait`], and nothing raises SIGPIPE.
+//! Sockets and epoll. Only [`Epoll::wait`] blocks, and no function raises SIGPIPE.
 #![allow(unsafe_code)]
 
 use super::{
-    AT_FDCWD, CLOEXEC, Descriptor, Errno, NONBLOCK, Path, Result, call, checked, descriptor,
-    number, plain,
+    AT_FDCWD, CLOEXEC, Descriptor, Errno, NONBLOCK, Path, Result, call, call_without_pointers,
+    checked, descriptor, number,
 };
 use core::ffi::c_int;
 
 const SOL_SOCKET: usize = 1;
 
-/// Whether the socket listens; where it does not, it is a connection.
+/// Whether the socket is listening. Otherwise it is a connection.
 ///
 /// # Errors
-/// [`Errno::NOTSOCK`] or [`Errno::BADF`] where it is no socket.
+/// [`Errno::NOTSOCK`] or [`Errno::BADF`] if it is not a socket.
 #[inline(never)]
 pub fn is_listening(descriptor: Descriptor) -> Result<bool> {
     const ACCEPTCONN: usize = 30;
     let mut value: c_int = 0;
     let mut length: u32 = 4;
     let (to, room) = ((&raw mut value) as usize, (&raw mut length) as usize);
-    // SAFETY: the kernel writes one int and the length of it.
+    // SAFETY: the kernel writes one int and its length.
     let result = unsafe {
         call(
             number::GETSOCKOPT,
@@ -32,10 +32,10 @@ pub fn is_listening(descriptor: Descriptor) -> Result<bool> {
 const DONTWAIT: usize = 0x40;
 const NOSIGNAL: usize = 0x4000;
 
-/// Sends what there is room for, in one piece where there is room for all.
+/// Sends as many bytes as there is room for, without blocking: all of them in one piece if there is room.
 ///
 /// # Errors
-/// The kernel's; [`Errno::NOTSOCK`] where it is no socket.
+/// The kernel's; [`Errno::NOTSOCK`] if it is not a socket.
 #[inline(never)]
 pub fn send(to: Descriptor, bytes: &[u8]) -> Result<usize> {
     let (from, count) = (bytes.as_ptr() as usize, bytes.len());
@@ -48,37 +48,37 @@ pub fn send(to: Descriptor, bytes: &[u8]) -> Result<usize> {
     })
 }
 
-/// What has arrived, at most the buffer's length; 0 where the peer has finished.
+/// Receives bytes that have arrived, at most as many as the buffer has. Returns 0 if the peer has closed its sending side.
 ///
 /// # Errors
-/// [`Errno::AGAIN`] where nothing has arrived, and the kernel's.
+/// [`Errno::AGAIN`] if no bytes have arrived, and the kernel's.
 #[inline(never)]
 pub fn receive(from: Descriptor, buffer: &mut [u8]) -> Result<usize> {
     let (to, room) = (buffer.as_mut_ptr() as usize, buffer.len());
-    // SAFETY: the kernel writes at most `room` bytes into the buffer; no address is asked for.
+    // SAFETY: the kernel writes at most `room` bytes into the buffer; the peer's address is not requested.
     checked(unsafe { call(number::RECVFROM, [from.raw(), to, room, DONTWAIT, 0, 0]) })
 }
 
-/// Tells the peer that nothing more comes. It may be gone already, which is as good.
+/// Closes the sending side. The connection may already be closed, which is not an error.
 pub fn shutdown_sending(descriptor: Descriptor) {
     const WRITE: usize = 1;
-    plain(number::SHUTDOWN, [descriptor.raw(), WRITE, 0, 0, 0, 0]);
+    call_without_pointers(number::SHUTDOWN, [descriptor.raw(), WRITE, 0, 0, 0, 0]);
 }
 
-/// The next connection of a listening socket.
+/// Accepts the next connection of a listening socket.
 ///
 /// # Errors
-/// [`Errno::AGAIN`] where there is none, [`Errno::MFILE`] and [`Errno::NFILE`] where there is no
-/// descriptor for it, and whatever became of the connection meanwhile.
+/// [`Errno::AGAIN`] if no connection is waiting, [`Errno::MFILE`] or [`Errno::NFILE`] if no descriptor is left, and any
+/// error of the connection itself.
 pub fn accept(listener: Descriptor) -> Result<Descriptor> {
-    // SAFETY: no address is asked for.
+    // SAFETY: the peer's address is not requested.
     descriptor(unsafe { call(number::ACCEPT4, [listener.raw(), 0, 0, CLOEXEC, 0, 0]) })
 }
 
-/// Families of addresses.
+/// Address families.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Peer {
-    /// Sockets in the file system.
+pub enum Family {
+    /// Unix sockets.
     Unix = 1,
     /// IPv4.
     V4 = 2,
@@ -86,7 +86,7 @@ pub enum Peer {
     V6 = 10,
 }
 
-/// A socket's address in the kernel's form.
+/// A socket address in the kernel's format.
 #[derive(Clone, Copy, Debug)]
 pub struct SocketAddress {
     bytes: [u8; SocketAddress::MAX],
@@ -94,13 +94,13 @@ pub struct SocketAddress {
 }
 
 impl SocketAddress {
-    /// The longest: a family and 108 bytes of path.
+    /// The longest address: a family and 108 bytes of path.
     const MAX: usize = 110;
-    /// The longest path of a unix socket, in bytes, its NUL not counted.
+    /// The longest path of a unix socket, in bytes, without its NUL.
     pub const MAX_PATH: usize = 107;
 
     #[inline(never)]
-    fn of(family: Peer, parts: &[&[u8]]) -> Self {
+    fn of(family: Family, parts: &[&[u8]]) -> Self {
         let mut address = Self {
             bytes: [0; Self::MAX],
             length: 0,
@@ -114,7 +114,7 @@ impl SocketAddress {
 
     fn push(&mut self, part: &[u8]) {
         let end = self.length + part.len();
-        // Always fits: the longest part is a path, whose length its maker has looked at.
+        // Always fits: the longest part is a path, whose length the caller has checked.
         if let Some(room) = self.bytes.get_mut(self.length..end) {
             room.copy_from_slice(part);
             self.length = end;
@@ -124,35 +124,40 @@ impl SocketAddress {
     /// An IPv4 address.
     #[must_use]
     pub fn v4(address: [u8; 4], port: u16) -> Self {
-        Self::of(Peer::V4, &[&port.to_be_bytes(), &address, &[0; 8]])
+        Self::of(Family::V4, &[&port.to_be_bytes(), &address, &[0; 8]])
     }
 
     /// An IPv6 address without a zone.
     #[must_use]
     pub fn v6(address: [u8; 16], port: u16) -> Self {
-        Self::of(Peer::V6, &[&port.to_be_bytes(), &[0; 4], &address, &[0; 4]])
+        Self::of(
+            Family::V6,
+            &[&port.to_be_bytes(), &[0; 4], &address, &[0; 4]],
+        )
     }
 
-    /// A path of at most [`Self::MAX_PATH`] bytes without NUL; what is longer gives an address that the
-    /// kernel refuses.
+    /// A path of at most [`Self::MAX_PATH`] bytes without NUL. A longer path gives an address that the kernel refuses.
     #[must_use]
     pub fn unix(path: &[u8]) -> Self {
-        Self::of(Peer::Unix, &[path, &[0]])
+        Self::of(Family::Unix, &[path, &[0]])
     }
 }
 
-/// A stream socket that never waits.
+/// Creates a non-blocking stream socket.
 ///
 /// # Errors
-/// The kernel's; [`Errno::AFNOSUPPORT`] where the family is switched off.
+/// The kernel's; [`Errno::AFNOSUPPORT`] if the family is disabled.
 #[inline(never)]
-pub fn socket(family: Peer) -> Result<Descriptor> {
+pub fn socket(family: Family) -> Result<Descriptor> {
     const STREAM: usize = 1;
     let kind = STREAM | CLOEXEC | NONBLOCK;
-    descriptor(plain(number::SOCKET, [family as usize, kind, 0, 0, 0, 0]))
+    descriptor(call_without_pointers(
+        number::SOCKET,
+        [family as usize, kind, 0, 0, 0, 0],
+    ))
 }
 
-/// Switches an option of SOL_SOCKET (level 1), IPPROTO_IPV6 (level 41) and the like.
+/// Sets a boolean option of SOL_SOCKET (level 1), IPPROTO_IPV6 (level 41) or another level.
 ///
 /// # Errors
 /// The kernel's.
@@ -170,22 +175,22 @@ pub fn set_option(descriptor: Descriptor, level: u8, option: u8, on: bool) -> Re
     checked(result).map(|_| ())
 }
 
-/// Gives the socket its address.
+/// Binds the socket to the address.
 ///
 /// # Errors
-/// The kernel's; [`Errno::ADDRINUSE`] where it is taken.
+/// The kernel's; [`Errno::ADDRINUSE`] if the address is in use.
 #[inline(never)]
 pub fn bind(descriptor: Descriptor, address: &SocketAddress) -> Result<()> {
     let from = address.bytes.as_ptr() as usize;
     let arguments = [descriptor.raw(), from, address.length, 0, 0, 0];
-    // SAFETY: the kernel reads `length` bytes of the address, all of them there.
+    // SAFETY: the kernel reads `length` bytes of the address, all within it.
     checked(unsafe { call(number::BIND, arguments) }).map(|_| ())
 }
 
-/// Connects.
+/// Connects the socket.
 ///
 /// # Errors
-/// The kernel's; [`Errno::CONNREFUSED`] where nobody listens.
+/// The kernel's; [`Errno::CONNREFUSED`] if no process listens.
 pub fn connect(descriptor: Descriptor, address: &SocketAddress) -> Result<()> {
     let from = address.bytes.as_ptr() as usize;
     let arguments = [descriptor.raw(), from, address.length, 0, 0, 0];
@@ -193,24 +198,24 @@ pub fn connect(descriptor: Descriptor, address: &SocketAddress) -> Result<()> {
     checked(unsafe { call(number::CONNECT, arguments) }).map(|_| ())
 }
 
-/// Lets connections come, `backlog` of them waiting at most.
+/// Starts listening; at most `backlog` connections wait to be accepted.
 ///
 /// # Errors
 /// The kernel's.
 pub fn listen(descriptor: Descriptor, backlog: u16) -> Result<()> {
-    checked(plain(
+    checked(call_without_pointers(
         number::LISTEN,
         [descriptor.raw(), usize::from(backlog), 0, 0, 0, 0],
     ))
     .map(|_| ())
 }
 
-/// Removes a file's name.
+/// Deletes the path.
 ///
 /// # Errors
 /// The kernel's.
 pub fn unlink(path: Path<'_>) -> Result<()> {
-    // SAFETY: the path ends in NUL and outlives the call.
+    // SAFETY: the path ends with a NUL and outlives the call.
     checked(unsafe {
         call(
             number::UNLINKAT,
@@ -220,7 +225,7 @@ pub fn unlink(path: Path<'_>) -> Result<()> {
     .map(|_| ())
 }
 
-/// One thing that is ready: which, by the number given at [`Epoll::add`].
+/// An event: the token of [`Epoll::add`] of a descriptor that is ready.
 #[cfg_attr(target_arch = "x86_64", repr(C, packed))]
 #[cfg_attr(not(target_arch = "x86_64"), repr(C))]
 #[derive(Clone, Copy, Debug)]
@@ -229,7 +234,7 @@ pub struct Event {
     token: u64,
 }
 
-/// Room for what one wait can tell.
+/// The events of one wait.
 #[derive(Debug)]
 pub struct Events {
     events: [Event; Events::ROOM],
@@ -239,7 +244,7 @@ pub struct Events {
 impl Events {
     const ROOM: usize = 64;
 
-    /// Nothing yet.
+    /// No events.
     #[must_use]
     pub fn none() -> Self {
         Self {
@@ -251,36 +256,39 @@ impl Events {
         }
     }
 
-    /// The numbers of what is ready.
+    /// The tokens of the descriptors that are ready.
     pub fn tokens(&self) -> impl Iterator<Item = u64> + '_ {
         self.events.iter().take(self.count).map(|event| event.token)
     }
 }
 
-/// A set of descriptors that are waited for together.
+/// An epoll instance.
 #[derive(Clone, Copy, Debug)]
 pub struct Epoll(Descriptor);
 
 impl Epoll {
-    /// An empty one.
+    /// Creates an empty instance.
     ///
     /// # Errors
     /// The kernel's.
     pub fn new() -> Result<Self> {
-        descriptor(plain(number::EPOLL_CREATE1, [CLOEXEC, 0, 0, 0, 0, 0])).map(Self)
+        descriptor(call_without_pointers(
+            number::EPOLL_CREATE1,
+            [CLOEXEC, 0, 0, 0, 0, 0],
+        ))
+        .map(Self)
     }
 
-    /// Its own descriptor.
+    /// The instance's own descriptor.
     #[must_use]
     pub fn descriptor(self) -> Descriptor {
         self.0
     }
 
-    /// Tells when there is something to read on `descriptor`, for as long as there is. Closing it takes it
-    /// out.
+    /// Adds `descriptor`: epoll reports it as long as there are bytes to read. Closing the descriptor removes it.
     ///
     /// # Errors
-    /// The kernel's; EPERM (1) where it cannot be waited for, as a regular file.
+    /// The kernel's; EPERM (1) if epoll does not support the file, for example a regular file.
     pub fn add(self, descriptor: Descriptor, token: u64) -> Result<()> {
         const ADD: usize = 1;
         const IN: u32 = 0x1;
@@ -297,18 +305,18 @@ impl Epoll {
         checked(unsafe { call(number::EPOLL_CTL, arguments) }).map(|_| ())
     }
 
-    /// Tells no more of `descriptor`.
+    /// Removes `descriptor`.
     pub fn remove(self, descriptor: Descriptor) {
         const REMOVE: usize = 2;
-        // It can only fail where it is not in the set, which is what is wanted.
-        plain(
+        // It fails only if the descriptor is not in the set, which is the desired result.
+        call_without_pointers(
             number::EPOLL_CTL,
             [self.0.raw(), REMOVE, descriptor.raw(), 0, 0, 0],
         );
     }
 
-    /// Waits for at most `milliseconds` (-1: for ever) and fills `events`; none after that time, and
-    /// none where a signal came first.
+    /// Waits at most `milliseconds` (-1: without limit) and fills `events`. There are no events after that time, or if a
+    /// signal interrupted the wait.
     ///
     /// # Errors
     /// The kernel's.

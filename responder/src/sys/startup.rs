@@ -1,8 +1,8 @@
-//! Arguments and environment as the kernel leaves them on the stack at exec: a count, that many
-//! addresses of C strings, a zero, the addresses of the environment's strings, a zero.
+//! Arguments and environment as the kernel puts them on the stack at exec: a count, that many addresses of C strings, a
+//! zero, the addresses of the environment's strings, a zero.
 #![allow(unsafe_code)]
 
-/// What the kernel handed to this process.
+/// The arguments and the environment of this process.
 #[derive(Clone, Copy, Debug)]
 pub struct Startup {
     arguments: *const *const u8,
@@ -10,15 +10,14 @@ pub struct Startup {
 }
 
 impl Startup {
-    /// Finds it from the stack pointer.
+    /// Locates both from the stack pointer.
     ///
     /// # Safety
-    /// `stack` is the stack pointer as the kernel set it at exec, and nothing changes what is above it
-    /// while the process lives.
+    /// `stack` must be the stack pointer as the kernel set it at exec, and the memory above it must not change while the
+    /// process lives.
     #[must_use]
     pub unsafe fn from_stack(stack: *const usize) -> Self {
-        // SAFETY: the kernel put the count there, that many addresses and a zero behind it, and then the
-        // environment.
+        // SAFETY: the kernel put the count there, then that many addresses and a zero, then the environment.
         unsafe {
             let count = *stack;
             let arguments = stack.add(1).cast::<*const u8>();
@@ -47,7 +46,7 @@ impl Startup {
     }
 }
 
-/// The strings of one of the two lists, without their final NUL.
+/// An iterator over the strings of one list, without their final NUL.
 #[derive(Clone, Debug)]
 pub struct Strings {
     next: *const *const u8,
@@ -57,8 +56,8 @@ impl Iterator for Strings {
     type Item = &'static [u8];
 
     fn next(&mut self) -> Option<&'static [u8]> {
-        // SAFETY: `next` never gets beyond the zero that ends the list, each address before it is that
-        // of a string ending in NUL, and they live as long as the process (contract of from_stack).
+        // SAFETY: `next` never passes the zero that ends the list. Each address before it is that of a string that ends
+        // with a NUL and lives as long as the process (contract of from_stack).
         unsafe {
             let string = *self.next;
             if string.is_null() {
@@ -79,20 +78,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_stack_is_read_as_the_kernel_lays_it_out() {
-        let strings: [&[u8]; 4] = [b"program\0", b"--ask\0", b"\0", b"HOME=/\0"];
+    fn stack_layout_of_the_kernel_is_read() {
+        let strings: [&[u8]; 4] = [b"program\0", b"--name-from-client\0", b"\0", b"HOME=/\0"];
         let address = |index: usize| strings[index].as_ptr() as usize;
         let stack = [3, address(0), address(1), address(2), 0, address(3), 0];
-        // SAFETY: laid out as the kernel does, and it outlives `startup`.
+        // SAFETY: the array has the kernel's layout and outlives `startup`.
         let startup = unsafe { Startup::from_stack(stack.as_ptr()) };
         assert_eq!(
             startup.arguments().collect::<Vec<_>>(),
-            [b"--ask".as_slice(), b""]
+            [b"--name-from-client".as_slice(), b""]
         );
         assert_eq!(startup.environment().collect::<Vec<_>>(), [b"HOME=/"]);
 
         let stack = [0, 0, 0];
-        // SAFETY: the same.
+        // SAFETY: as above.
         let startup = unsafe { Startup::from_stack(stack.as_ptr()) };
         assert_eq!(startup.arguments().count(), 0);
         assert_eq!(startup.environment().count(), 0);

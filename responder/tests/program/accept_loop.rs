@@ -1,8 +1,7 @@
-//! The accept loop: on sockets of its own and on those of a launcher, beside clients that do everything wrong,
-//! and what it says on standard error.
+//! The accept loop: on its own sockets and on inherited ones, with faulty clients, and its messages on standard error.
 
 mod clients;
-mod stderr;
+mod diagnostics;
 
 use crate::launched::{HANG, Running, StateDir, activated, program, rest, state, tool};
 use std::fs;
@@ -14,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
-/// A listening socket for the program, and where it is.
+/// A listening socket for the program, and its address.
 fn listener() -> (OwnedFd, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -33,7 +32,7 @@ pub(crate) fn probe(address: SocketAddr, sent: &str) -> String {
     rest(client)
 }
 
-/// A loop on a socket that was handed over.
+/// An accept loop on an inherited socket.
 pub(crate) fn start(arguments: &[&str]) -> (Running, SocketAddr) {
     let (socket, address) = listener();
     (
@@ -43,7 +42,7 @@ pub(crate) fn start(arguments: &[&str]) -> (Running, SocketAddr) {
 }
 
 #[test]
-fn loop_replies_as_the_one_shot() {
+fn loop_answers_as_the_one_shot() {
     let directory = StateDir::with(&[("web", "up 73%"), ("api", "drain")]);
     let path = directory.path();
     let (mut responder, address) = start(&["web", "--state-dir", path]);
@@ -58,15 +57,21 @@ fn loop_replies_as_the_one_shot() {
     responder.signal("TERM");
     assert_eq!(responder.ended(), Some(0));
 
-    let (_responder, address) = start(&["--ask", "--ask-default", "api", "--state-dir", path]);
-    for (sent, printed) in [
+    let (_responder, address) = start(&[
+        "--name-from-client",
+        "--default-service",
+        "api",
+        "--state-dir",
+        path,
+    ]);
+    for (sent, expected) in [
         ("api\n", "drain\n"),
         ("web\r\n", "unknown:web\n"),
         ("../api\n", "bad-name\n"),
         ("\n", "no-name\n"),
         (&"x".repeat(14_000), "bad-name\n"),
     ] {
-        assert_eq!(probe(address, sent), printed, "{sent:?}");
+        assert_eq!(probe(address, sent), expected, "{sent:?}");
     }
     let start = Instant::now();
     assert_eq!(probe(address, ""), "drain\n");
@@ -78,7 +83,7 @@ fn loop_replies_as_the_one_shot() {
 }
 
 #[test]
-fn each_socket_serves_its_own_service() {
+fn each_socket_has_its_service() {
     let directory = StateDir::with(&[("web", "up 73%"), ("api", "drain")]);
     let path = directory.path();
     let ((first, web), (second, api)) = (listener(), listener());
@@ -86,7 +91,7 @@ fn each_socket_serves_its_own_service() {
     let _responder = Running::start(&mut command);
     assert_eq!(probe(web, ""), "up 73%\n");
     assert_eq!(probe(api, ""), "drain\n");
-    // A NAME is for all; what systemd makes up is no name.
+    // NAME applies to all sockets; systemd's default names select no service.
     let ((first, web), (second, api)) = (listener(), listener());
     let mut command = activated(
         &["api", "--state-dir", path],
@@ -104,24 +109,24 @@ fn each_socket_serves_its_own_service() {
     assert_eq!(probe(address, ""), "bad-arguments\n");
 }
 
-/// inetd and xinetd with `wait`: the listening socket is all three standard descriptors.
+/// inetd and xinetd with `wait`: all three standard descriptors are the listening socket.
 #[test]
-fn standard_input_can_be_the_listening_socket() {
+fn listening_socket_on_standard_input_is_served() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let (socket, address) = listener();
     let mut responder =
         crate::launched::on_connection(&["web", "--state-dir", directory.path()], socket);
     assert_eq!(probe(address, ""), "up 73%\n");
     fs::remove_file(directory.file("web")).unwrap();
-    // Nothing of it is told on a standard error that is the listening socket.
+    // The loop logs nothing, because standard error is the listening socket.
     assert_eq!(probe(address, ""), "no-state:web\n");
     responder.signal("INT");
     assert_eq!(responder.ended(), Some(0));
 }
 
-/// systemd with Accept=yes, but without StandardInput=socket.
+/// systemd with Accept=yes and without StandardInput=socket.
 #[test]
-fn standard_input_can_be_a_connection() {
+fn inherited_connection_is_answered_once() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let (client, server) = UnixStream::pair().unwrap();
     let mut command = activated(
@@ -136,18 +141,18 @@ fn standard_input_can_be_a_connection() {
 }
 
 #[test]
-fn sockets_of_another_process_are_not_taken() {
+fn sockets_for_another_process_are_ignored() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let mut command = program(&["web", "--state-dir", directory.path()]);
-    let printed = command
+    let output = command
         .env("LISTEN_FDS", "1")
         .env("LISTEN_PID", "1")
         .output()
         .unwrap();
-    assert_eq!(printed.stdout, b"up 73%\n");
+    assert_eq!(output.stdout, b"up 73%\n");
 }
 
-/// A port that is free, for one test alone: below those that the kernel hands out to whoever connects.
+/// A free port that no other test uses. It is below the range from which the kernel assigns ports to clients.
 pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     loop {
@@ -163,7 +168,7 @@ pub(crate) fn free_port() -> u16 {
     }
 }
 
-/// Connects as soon as somebody listens.
+/// Connects as soon as the program listens.
 pub(crate) fn eventually<T>(connect: impl Fn() -> std::io::Result<T>) -> T {
     let start = Instant::now();
     loop {
@@ -176,7 +181,7 @@ pub(crate) fn eventually<T>(connect: impl Fn() -> std::io::Result<T>) -> T {
 }
 
 #[test]
-fn loop_listens_on_every_given_address() {
+fn loop_listens_on_the_given_addresses() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let path = directory.path();
     let (one, two, three) = (free_port(), free_port(), free_port());
@@ -190,7 +195,7 @@ fn loop_listens_on_every_given_address() {
     let mut arguments = vec!["web", "--state-dir", path];
     arguments.extend(listen.iter().map(String::as_str));
     let mut command = program(&arguments);
-    // Whatever standard input is: node and others hand over a connected socket.
+    // Standard input may be a connected socket: node and others pass one.
     let (_stdin, other) = UnixStream::pair().unwrap();
     command.stdin(OwnedFd::from(other));
     let mut responder = Running::start(&mut command);
@@ -208,7 +213,7 @@ fn loop_listens_on_every_given_address() {
         );
     }
     assert!(TcpStream::connect(("127.0.0.1", two)).is_err());
-    // Killed, it leaves its socket's path behind; the next one takes it over, and removes it in the end.
+    // A killed process leaves the path of its unix socket. The next process replaces it and removes it at its end.
     responder.0.kill().unwrap();
     responder.0.wait().unwrap();
     let argument = format!("--listen=unix:{unix}");
@@ -220,39 +225,40 @@ fn loop_listens_on_every_given_address() {
 }
 
 #[test]
-fn taken_address_is_an_error() {
+fn address_in_use_is_an_error() {
     let (_socket, address) = listener();
-    let printed = program(&["web", "--listen", &address.to_string()])
+    let output = program(&["web", "--listen", &address.to_string()])
         .output()
         .unwrap();
-    assert_eq!(printed.status.code(), Some(1));
-    let message = format!("agentcheck-responder: cannot listen on {address}: address in use\n");
-    assert_eq!(String::from_utf8(printed.stderr).unwrap(), message);
-    assert_eq!(printed.stdout, b"");
+    assert_eq!(output.status.code(), Some(1));
+    let message =
+        format!("agentcheck-responder: cannot listen on {address}: address already in use\n");
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), message);
+    assert_eq!(output.stdout, b"");
     let directory = StateDir::new();
     let path = format!("{}/socket", directory.path());
     let _listening = UnixListener::bind(&path).unwrap();
-    let printed = program(&["web", "--listen", &format!("unix:{path}")])
+    let output = program(&["web", "--listen", &format!("unix:{path}")])
         .output()
         .unwrap();
-    assert_eq!(printed.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(1));
     let file = format!("{}/file", directory.path());
     fs::write(&file, "precious").unwrap();
-    let printed = program(&["web", "--listen", &format!("unix:{file}")])
+    let output = program(&["web", "--listen", &format!("unix:{file}")])
         .output()
         .unwrap();
-    assert_eq!(printed.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(1));
     assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
 }
 
-/// A policy that lets nobody be accepted: those who wait are tried now and then, and not without a pause.
+/// A policy forbids accepting: the loop retries with pauses.
 #[test]
-fn refused_accepts_do_not_spin() {
+fn refused_accept_is_retried_with_pauses() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let port = free_port();
     let trace = directory.file("trace");
     let mut command = Command::new("strace");
-    // The program keeps its process, and whoever ends it ends the tracer.
+    // The program is the child process, and its end ends the tracer.
     command
         .args(["-D", "-o"])
         .arg(&trace)
@@ -279,7 +285,7 @@ fn refused_accepts_do_not_spin() {
         .collect();
     assert_eq!(refused.len(), 5, "{calls}");
     for after in refused {
-        // A wait that ended by itself.
+        // A wait that ended by its timeout.
         assert!(
             after.lines().any(|line| line.trim_end().ends_with(" = 0")),
             "{calls}"
@@ -287,7 +293,7 @@ fn refused_accepts_do_not_spin() {
     }
 }
 
-/// One write for each reply, also here.
+/// The loop sends each reply with one write.
 #[test]
 fn each_reply_is_one_write() {
     let directory = StateDir::with(&[("web", "up 73%")]);

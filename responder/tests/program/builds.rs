@@ -1,24 +1,23 @@
-//! The same tests with the program built for other machines and run in other ways: for aarch64, as the std
-//! shell, under memcheck. Nothing is compiled twice but the program itself: this test program runs itself
-//! again, with the other program in the place of the usual one.
+//! Runs the same tests with other builds of the program: for aarch64, as a std program, and under memcheck. Only the
+//! program is built again: this test program runs itself with the path of the other build.
 
 use crate::launched::{OTHER, StateDir, tool};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What every build has to do: pipes, files and terminals, connections, asking, the loop and its end.
+/// The tests that every build must pass: pipes, files, terminals, connections, names from clients, the loop and its end.
 const CORE: [&str; 7] = [
-    "accept_loop::it_answers_as_the_one_shot_does",
-    "accept_loop::it_listens_where_it_is_told",
-    "accept_loop::several_sockets_each_with_its_service",
-    "ending::the_queue_of_its_own_socket_is_answered",
-    "oneshot::a_pipe_can_ask_too",
-    "oneshot::the_state_is_said_on_a_connection",
-    "oneshot::the_state_is_said_on_pipes_and_terminals_and_into_files",
+    "accept_loop::loop_answers_as_the_one_shot",
+    "accept_loop::loop_listens_on_the_given_addresses",
+    "accept_loop::each_socket_has_its_service",
+    "ending::queue_of_own_socket_is_answered",
+    "single::client_on_a_pipe_names_the_service",
+    "single::current_reply_is_sent_on_a_connection",
+    "single::current_reply_is_written_to_pipes_terminals_and_files",
 ];
 
-/// Builds the program alone, in a target directory of its own; where that is.
+/// Builds only the program, in its own target directory, and returns that directory.
 fn built(directory: &str, rustflags: &str, arguments: &[&str]) -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(directory);
     let mut command = Command::new(env!("CARGO"));
@@ -50,7 +49,7 @@ fn built(directory: &str, rustflags: &str, arguments: &[&str]) -> PathBuf {
     directory
 }
 
-/// Runs these tests with another program.
+/// Runs these tests with another build of the program.
 fn again(program: &Path, tests: &[&str]) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     let output = command
@@ -59,15 +58,12 @@ fn again(program: &Path, tests: &[&str]) {
         .env(OTHER, program)
         .output()
         .unwrap();
-    let printed = String::from_utf8_lossy(&output.stdout);
+    let report = String::from_utf8_lossy(&output.stdout);
     let all = format!("{} passed; 0 failed", tests.len());
-    assert!(
-        output.status.success() && printed.contains(&all),
-        "{printed}"
-    );
+    assert!(output.status.success() && report.contains(&all), "{report}");
 }
 
-/// A program that runs `program` by `how`.
+/// A script that runs `program` with the command `how`.
 fn wrapped(directory: &StateDir, how: &str, program: &Path) -> PathBuf {
     let path = Path::new(directory.path()).join("wrapper");
     let script = format!("#!/bin/sh\nexec {how} {} \"$@\"\n", program.display());
@@ -77,7 +73,7 @@ fn wrapped(directory: &StateDir, how: &str, program: &Path) -> PathBuf {
 }
 
 #[test]
-fn program_works_on_aarch64() {
+fn core_tests_pass_on_aarch64() {
     let target = "aarch64-unknown-linux-gnu";
     let directory = built("aarch64", "", &["--release", "--target", target]);
     let program = directory.join(target).join("release/agentcheck-responder");
@@ -91,15 +87,15 @@ fn program_works_on_aarch64() {
 }
 
 #[test]
-fn std_build_works() {
+fn core_tests_pass_with_std() {
     let directory = built("std", "--cfg agentcheck_std", &[]);
     let program = directory.join("debug/agentcheck-responder");
     again(&program, &CORE);
 }
 
-/// The std shell, since memcheck knows the C library; all but its way into the kernel is the same code.
+/// The std program, because memcheck needs the C library. Only the system calls differ from the freestanding program.
 #[test]
-fn program_is_clean_under_memcheck() {
+fn memcheck_finds_no_errors() {
     let directory = built("std", "--cfg agentcheck_std", &[]);
     let program = directory.join("debug/agentcheck-responder");
     tool("valgrind", Command::new("valgrind").arg("--version"));
@@ -107,9 +103,9 @@ fn program_is_clean_under_memcheck() {
     let log = scratch.path().to_owned();
     let how = format!("valgrind --quiet --error-exitcode=99 --log-file={log}/%p.log");
     let tests = [
-        "accept_loop::clients::slow_and_broken_clients",
-        "oneshot::the_state_is_said_on_pipes_and_terminals_and_into_files",
-        "oneshot::without_anything_it_says_so_and_all_is_well",
+        "accept_loop::clients::slow_and_broken_clients_do_not_affect_others",
+        "single::current_reply_is_written_to_pipes_terminals_and_files",
+        "single::missing_name_and_missing_state_give_no_op_replies",
     ];
     again(&wrapped(&scratch, &how, &program), &tests);
     let mut runs = 0;

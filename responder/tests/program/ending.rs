@@ -1,5 +1,5 @@
-//! How an accept loop ends: at once, and with nobody left half-way. Who has been accepted is answered; who
-//! waits in a queue is answered now if the queue ends with the process, else by the next process.
+//! The end of the accept loop: it answers the accepted clients, and the clients in the queue of its own socket. The next
+//! process answers the queue of an inherited socket.
 
 use crate::accept_loop::{connect, eventually, free_port, probe, start};
 use crate::launched::{
@@ -12,9 +12,9 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// What one probe hears, its end included: a reset is an error. Whom the machine holds up before all is sent is
-/// told so, as one that sends no more, and asks again.
-fn ask(address: SocketAddr, sent: &[&[u8]]) -> std::io::Result<String> {
+/// The answer to one probe; a reset is an error. If the machine delays the probe before everything is sent, the loop
+/// rightly treats it as silent; the probe is then repeated.
+fn answer_to(address: SocketAddr, sent: &[&[u8]]) -> std::io::Result<String> {
     loop {
         let begin = Instant::now();
         let mut client = TcpStream::connect(address)?;
@@ -23,18 +23,18 @@ fn ask(address: SocketAddr, sent: &[&[u8]]) -> std::io::Result<String> {
             client.write_all(part)?;
             std::thread::yield_now();
         }
-        // Half of what an ending loop waits for.
-        let held_up = begin.elapsed() > Duration::from_millis(50);
-        let mut printed = String::new();
-        client.read_to_string(&mut printed)?;
-        let unended = ["no-name\n", "no-newline:w\n"].contains(&printed.as_str());
-        if !(held_up && unended) {
-            return Ok(printed);
+        // Half of the time that an ending loop waits.
+        let delayed = begin.elapsed() > Duration::from_millis(50);
+        let mut reply = String::new();
+        client.read_to_string(&mut reply)?;
+        let unended = ["no-name\n", "no-newline:w\n"].contains(&reply.as_str());
+        if !(delayed && unended) {
+            return Ok(reply);
         }
     }
 }
 
-/// Until it is stopped by SIGSTOP.
+/// Sends SIGSTOP and waits until the process is stopped.
 fn stop(responder: &Running) {
     responder.signal("STOP");
     let start = Instant::now();
@@ -43,18 +43,18 @@ fn stop(responder: &Running) {
         stat.rsplit(") ").next().unwrap().starts_with('T')
     };
     while !is_stopped() {
-        assert!(start.elapsed() < HANG, "it does not stop");
+        assert!(start.elapsed() < HANG, "the process does not stop");
         std::thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// Twenty restarts under load, as by `systemctl restart` while the socket unit stays.
+/// Twenty restarts under load, as by `systemctl restart` of the service while the socket unit is active.
 #[test]
-fn restart_loses_no_client() {
+fn restarts_lose_no_probe() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let arguments = ["--ask", "--state-dir", directory.path()];
+    let arguments = ["--name-from-client", "--state-dir", directory.path()];
     let start = || {
         let socket = listener.try_clone().unwrap().into();
         Running::start(&mut activated(&arguments, vec![socket], ""))
@@ -65,8 +65,8 @@ fn restart_loses_no_client() {
         for _ in 0..3 {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
-                    match ask(address, &[b"w", b"eb\n"]) {
-                        Ok(printed) if printed == "up 73%\n" => {}
+                    match answer_to(address, &[b"w", b"eb\n"]) {
+                        Ok(reply) if reply == "up 73%\n" => {}
                         other => lost.lock().unwrap().push(other),
                     }
                     probes.fetch_add(1, Ordering::Relaxed);
@@ -77,7 +77,7 @@ fn restart_loses_no_client() {
         for _ in 0..20 {
             let (begin, before) = (Instant::now(), probes.load(Ordering::Relaxed));
             while probes.load(Ordering::Relaxed) < before + 50 {
-                assert!(begin.elapsed() < HANG, "nobody is answered");
+                assert!(begin.elapsed() < HANG, "no probe is answered");
                 std::thread::sleep(Duration::from_millis(1));
             }
             responder.signal("TERM");
@@ -85,7 +85,7 @@ fn restart_loses_no_client() {
             responder = start();
         }
         done.store(true, Ordering::Relaxed);
-        // Whoever still waits is answered by this one.
+        // This process answers the probes that still wait.
         scope.spawn(move || {
             std::thread::sleep(Duration::from_millis(200));
             drop(responder);
@@ -98,11 +98,11 @@ fn restart_loses_no_client() {
     assert!(probes >= 1000, "{probes}");
 }
 
-/// A socket of its own ends with it: the queue is answered first.
+/// The process answers the queue of its own socket before the socket ends with it.
 #[test]
-fn queue_of_own_socket_is_served_before_the_end() {
+fn queue_of_own_socket_is_answered() {
     let directory = StateDir::with(&[("web", "up 73%")]);
-    for service in ["web", "--ask"] {
+    for service in ["web", "--name-from-client"] {
         let port = free_port();
         let listen = format!("--listen=127.0.0.1:{port}");
         let arguments = [service, &listen, "--state-dir", directory.path()];
@@ -112,7 +112,7 @@ fn queue_of_own_socket_is_served_before_the_end() {
         first.write_all(b"web\n").unwrap();
         assert_eq!(rest(first), "up 73%\n");
         stop(&responder);
-        // As many as a busy machine answers within the 100 ms that there are, with a debug build, too.
+        // As many as a debug build on a busy machine answers within the 100 ms.
         let waiting: Vec<TcpStream> = (0..40)
             .map(|_| {
                 let mut client = connect(address);
@@ -130,7 +130,7 @@ fn queue_of_own_socket_is_served_before_the_end() {
     }
 }
 
-/// A socket that was handed over stays with the launcher, and so does its queue.
+/// An inherited socket and its queue remain with the launcher.
 #[test]
 fn queue_of_inherited_socket_is_left_to_the_next_process() {
     let directory = StateDir::with(&[("web", "up 73%")]);
@@ -150,17 +150,17 @@ fn queue_of_inherited_socket_is_left_to_the_next_process() {
     }
 }
 
-/// Who has been accepted and not yet asked has a moment left; who says nothing does not hold it.
+/// An accepted client can still send its name; a silent client does not delay the end.
 #[test]
-fn clients_in_the_middle_of_a_request_get_replies() {
+fn accepted_clients_are_answered_at_the_end() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let arguments = ["--ask", "--state-dir", directory.path()];
+    let arguments = ["--name-from-client", "--state-dir", directory.path()];
     let mut responder = on_connection(&arguments, listener);
     let (silent, mut unended) = (connect(address), connect(address));
     unended.write_all(b"we").unwrap();
-    // Behind them in the queue: when it has its answer, they have been accepted.
+    // This probe is behind them in the queue: when it is answered, they have been accepted.
     assert_eq!(probe(address, "web\n"), "up 73%\n");
     let begin = Instant::now();
     responder.signal("TERM");
@@ -168,11 +168,11 @@ fn clients_in_the_middle_of_a_request_get_replies() {
     assert_eq!(rest(unended), "up 73%\n");
     assert_eq!(rest(silent), "no-name\n");
     assert_eq!(responder.ended(), Some(0));
-    // Far less than the second that a client has otherwise.
+    // Far less than the second that a client has while the loop runs.
     assert!(begin.elapsed() < Duration::from_millis(800), "{begin:?}");
 }
 
-/// The same through a process per probe, by the real xinetd.
+/// The real xinetd with a process per probe loses no probe.
 #[test]
 fn xinetd_loses_none_of_two_thousand_probes() {
     let directory = StateDir::with(&[("web", "up 73%")]);
@@ -188,7 +188,10 @@ fn xinetd_loses_none_of_two_thousand_probes() {
             directory.path()
         )
     };
-    let services = [service(ports[0], "web"), service(ports[1], "--ask")];
+    let services = [
+        service(ports[0], "web"),
+        service(ports[1], "--name-from-client"),
+    ];
     std::fs::write(&configuration, services.concat()).unwrap();
     let mut command = std::process::Command::new("xinetd");
     command.args(["-dontfork", "-f"]).arg(&configuration);
@@ -206,26 +209,26 @@ fn xinetd_loses_none_of_two_thousand_probes() {
                 let address = SocketAddr::from(([127, 0, 0, 1], port));
                 drop(eventually(|| TcpStream::connect(address)));
                 for number in 0..2000 {
-                    let printed = ask(address, &[b"web\n"]);
-                    assert_eq!(printed.expect("no reset"), "up 73%\n", "probe {number}");
+                    let reply = answer_to(address, &[b"web\n"]);
+                    assert_eq!(reply.expect("no reset"), "up 73%\n", "probe {number}");
                 }
             });
         }
     });
 }
 
-/// What agent-send sends stays unread until the answer is out, and is read away then.
+/// With NAME the text of agent-send is unread until the answer is sent, and is discarded then.
 #[test]
 fn loop_loses_none_of_two_thousand_probes() {
     let directory = StateDir::with(&[("web", "up 73%")]);
-    for service in ["web", "--ask"] {
+    for service in ["web", "--name-from-client"] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let arguments = [service, "--state-dir", directory.path()];
         let mut responder = on_connection(&arguments, listener);
         for number in 0..2000 {
-            let printed = ask(address, &[b"web\n"]);
-            assert_eq!(printed.expect("no reset"), "up 73%\n", "probe {number}");
+            let reply = answer_to(address, &[b"web\n"]);
+            assert_eq!(reply.expect("no reset"), "up 73%\n", "probe {number}");
         }
         responder.signal("TERM");
         assert_eq!(responder.ended(), Some(0));
@@ -233,24 +236,24 @@ fn loop_loses_none_of_two_thousand_probes() {
 }
 
 #[test]
-fn idle_loop_ends() {
+fn loop_ends_after_the_idle_time() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let (mut responder, address) = start(&["web", "--idle", "1s", "--state-dir", directory.path()]);
     let idle = Duration::from_secs(1);
     let begin = Instant::now();
     let mut last = begin;
-    // Beyond its time, but never so long without a client; where this machine is too slow for that, a
-    // refused connection would say so.
+    // Longer than the idle time, but with clients in between. On a machine that is too slow for that, a connection would
+    // be refused.
     while begin.elapsed() < Duration::from_millis(1500) {
         last = Instant::now();
         assert_eq!(probe(address, ""), "up 73%\n");
     }
     assert_eq!(responder.ended(), Some(0));
-    // Counted from when it accepted, which was after this.
+    // The idle time starts when the loop accepts, which is after `last`.
     assert!(last.elapsed() >= idle, "{:?}", last.elapsed());
 }
 
-/// As process 1 of a container, for which signals without a handler are ignored.
+/// The kernel ignores signals without a handler for process 1 of a container.
 #[test]
 fn signals_end_the_loop_as_process_1() {
     for signal in ["TERM", "INT"] {
@@ -273,7 +276,7 @@ fn signals_end_the_loop_as_process_1() {
         let mut unshare = Running::start(&mut command);
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         assert_eq!(rest(eventually(|| TcpStream::connect(address))), "up 73%\n");
-        // And clients that are still there do not hold it.
+        // Connected clients do not delay the end.
         let _client = connect(address);
         let children = format!("/proc/{0}/task/{0}/children", unshare.id());
         let child = fs::read_to_string(children).unwrap();

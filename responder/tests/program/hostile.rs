@@ -1,5 +1,5 @@
-//! State files that are none, kernels that refuse, descriptors that are closed: the freezing word alone, and
-//! all of it within its few system calls.
+//! Invalid state files, refusing kernels and closed descriptors: the answer is only the no-op reply, within few system
+//! calls.
 
 use crate::launched::{Running, StateDir, on_connection, output, path, program, rest, state, tool};
 use std::fs;
@@ -12,26 +12,26 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
 
-/// What is said by name and by `--ask`, on a connection that is standard error as well.
-fn reply_and_diagnostics(directory: &StateDir) -> (String, String) {
-    let ask = |arguments: &[&str], sent: &[u8]| {
+/// The answers with NAME and with `--name-from-client`, on a connection that is also standard error.
+fn answers(directory: &StateDir) -> (String, String) {
+    let answer = |arguments: &[&str], sent: &[u8]| {
         let (mut client, server) = UnixStream::pair().unwrap();
         std::io::Write::write_all(&mut client, sent).unwrap();
         let mut responder = on_connection(arguments, server);
-        let printed = rest(&client);
+        let reply = rest(&client);
         drop(client);
         assert_eq!(responder.ended(), Some(0));
-        printed
+        reply
     };
     let path = directory.path();
     (
-        ask(&["web", "--state-dir", path], b""),
-        ask(&["--ask", "--state-dir", path], b"web\n"),
+        answer(&["web", "--state-dir", path], b""),
+        answer(&["--name-from-client", "--state-dir", path], b"web\n"),
     )
 }
 
 #[test]
-fn wrong_state_files_give_a_no_op_reply() {
+fn file_that_is_no_state_file_gives_no_op_reply() {
     let make_fifo = |directory: &StateDir| {
         tool(
             "coreutils",
@@ -39,14 +39,14 @@ fn wrong_state_files_give_a_no_op_reply() {
         );
     };
     let make_device = |directory: &StateDir| {
-        // Reading it would never end.
+        // A read of it never ends.
         let made = tool(
             "coreutils",
             Command::new("mknod")
                 .arg(directory.file("web"))
                 .args(["c", "1", "5"]),
         );
-        assert!(made.status.success(), "{made:?}: has to run as root");
+        assert!(made.status.success(), "{made:?}: this test requires root");
     };
     let good = state("web", "up 73%");
     let boot = good.lines().nth(1).unwrap().to_owned();
@@ -92,15 +92,15 @@ fn wrong_state_files_give_a_no_op_reply() {
         make(&directory);
         let mut words = words.split(' ');
         let configured = format!("{}\n", words.next().unwrap());
-        let asked = words
+        let named = words
             .next()
             .map_or(configured.clone(), |word| format!("{word}\n"));
-        assert_eq!(reply_and_diagnostics(&directory), (configured, asked));
+        assert_eq!(answers(&directory), (configured, named));
     }
 }
 
 #[test]
-fn unreadable_directory_gives_a_no_op_reply() {
+fn unreadable_directory_gives_no_op_reply() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let run = || {
         let mut command = program(&["web", "--state-dir", directory.path()]);
@@ -116,9 +116,9 @@ fn unreadable_directory_gives_a_no_op_reply() {
 }
 
 #[test]
-fn missing_proc_gives_a_no_op_reply() {
+fn missing_proc_gives_no_op_reply() {
     let directory = StateDir::with(&[("web", "up 73%")]);
-    // The program needs nothing of the root but itself, unless it is the std shell.
+    // The freestanding program needs no other file of the root file system.
     let mut command = Command::new("unshare");
     let script = "mount -t tmpfs none /proc && exec \"$@\"";
     command.args([
@@ -132,41 +132,41 @@ fn missing_proc_gives_a_no_op_reply() {
         "--state-dir",
         directory.path(),
     ]);
-    let printed = tool(
+    let output = tool(
         "util-linux",
         command
             .env_clear()
             .env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin"),
     );
     assert_eq!(
-        (text(&printed.stdout), printed.status.code()),
+        (text(&output.stdout), output.status.code()),
         ("no-boot-id:web\n", Some(0)),
-        "{printed:?}"
+        "{output:?}"
     );
 }
 
-// The dynamic loader of the std shell needs a descriptor before ours does.
+// The dynamic loader of the std program needs a descriptor before the program does.
 #[cfg(freestanding)]
 #[test]
-fn lack_of_descriptors_gives_a_no_op_reply() {
+fn descriptor_limit_of_zero_gives_no_op_reply() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n 0; exec \"$@\"", "sh", path(), "web"]);
-    let printed = command
+    let output = command
         .args(["--state-dir", directory.path()])
         .stdin(Stdio::null())
         .output()
         .unwrap();
     assert_eq!(
-        (text(&printed.stdout), printed.status.code()),
+        (text(&output.stdout), output.status.code()),
         ("no-descriptor:web\n", Some(0))
     );
 }
 
-// std opens /dev/null in place of what is closed, so that the std shell never sees it.
+// std opens /dev/null for closed standard descriptors, so the std program never sees them closed.
 #[cfg(freestanding)]
 #[test]
-fn closed_descriptors_are_no_crash() {
+fn closed_standard_descriptors_are_handled() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let run = |redirections: &str, service: &str| {
         let script = format!("exec \"$@\" {redirections}");
@@ -180,11 +180,11 @@ fn closed_descriptors_are_no_crash() {
             "--state-dir",
             directory.path(),
         ]);
-        let printed = command.stdin(Stdio::null()).output().unwrap();
+        let output = command.stdin(Stdio::null()).output().unwrap();
         (
-            text(&printed.stdout).to_owned(),
-            text(&printed.stderr).to_owned(),
-            printed.status.code(),
+            text(&output.stdout).to_owned(),
+            text(&output.stderr).to_owned(),
+            output.status.code(),
         )
     };
     assert_eq!(run("<&-", "web"), ("up 73%\n".into(), "".into(), Some(0)));
@@ -193,20 +193,20 @@ fn closed_descriptors_are_no_crash() {
         ("up 73%\n".into(), "".into(), Some(0))
     );
     assert_eq!(
-        run("<&-", "--ask"),
+        run("<&-", "--name-from-client"),
         ("no-name\n".into(), "".into(), Some(0))
     );
     assert_eq!(
         run("<&- 2>&-", "--bogus"),
         ("bad-arguments\n".into(), "".into(), Some(2))
     );
-    // Nowhere to put the line.
+    // The line cannot be written.
     assert_eq!(run(">&-", "web"), ("".into(), "".into(), Some(1)));
     assert_eq!(run("<&- >&- 2>&-", "web"), ("".into(), "".into(), Some(1)));
     assert_eq!(run(">/dev/full", "web"), ("".into(), "".into(), Some(1)));
 }
 
-/// The program's system calls on a connection, after exec; `inject` is for strace.
+/// The reply and the system calls of the program on a connection, after exec. `inject` are arguments of strace.
 fn traced(directory: &StateDir, inject: &[&str]) -> (String, Vec<String>) {
     let (client, server) = UnixStream::pair().unwrap();
     let trace = directory.file("trace");
@@ -225,8 +225,8 @@ fn traced(directory: &StateDir, inject: &[&str]) -> (String, Vec<String>) {
             .unwrap_or_else(|error| panic!("{command:?}: {error}; apt-get install strace")),
     );
     drop(command);
-    // As HAProxy does: gone as soon as it has the line.
-    let printed = {
+    // As HAProxy does: closes as soon as it has the line.
+    let reply = {
         let mut line = String::new();
         std::io::BufRead::read_line(&mut std::io::BufReader::new(&client), &mut line).unwrap();
         line
@@ -241,20 +241,20 @@ fn traced(directory: &StateDir, inject: &[&str]) -> (String, Vec<String>) {
     let calls = calls
         .filter(|line| !line.starts_with("+++"))
         .map(str::to_owned);
-    (printed, calls.collect())
+    (reply, calls.collect())
 }
 
-/// F04, and the bar of 15 system calls.
+/// One write of the reply, and at most 15 system calls.
 #[test]
-fn probe_takes_one_write_and_few_system_calls() {
+fn one_write_and_at_most_15_system_calls() {
     let directory = StateDir::with(&[("web", "up 73%")]);
-    let (printed, calls) = traced(&directory, &[]);
-    assert_eq!(printed, "up 73%\n");
+    let (reply, calls) = traced(&directory, &[]);
+    assert_eq!(reply, "up 73%\n");
     let count = |call: &str| calls.iter().filter(|line| line.starts_with(call)).count();
     assert_eq!(count("sendto(0, \"up 73%\\n\", 7,"), 1, "{calls:#?}");
     assert_eq!(count("sendto(") + count("write("), 1, "{calls:#?}");
     assert_eq!(count("shutdown(0, SHUT_WR)"), 1, "{calls:#?}");
-    // The std shell's start-up makes calls of its own.
+    // The start-up of the std program makes its own calls.
     if !cfg!(freestanding) {
         return;
     }
@@ -274,15 +274,15 @@ fn probe_takes_one_write_and_few_system_calls() {
     );
 }
 
-// The std shell's start-up makes the same calls before ours.
+// The start-up of the std program makes the same calls before the program does.
 #[cfg(freestanding)]
 #[test]
-fn failed_system_calls_give_a_valid_reply_or_none() {
+fn failing_system_calls_give_no_op_replies() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     for (inject, expected) in [
         ("read:error=EIO:when=1", "unreadable:web\n"),
         ("read:error=EINTR:when=1", "up 73%\n"),
-        // Ten bytes that were never written: a file that is zeroes in front.
+        // Ten bytes that were never written: a file that begins with zeroes.
         ("read:retval=10:when=1", "bad-state:web\n"),
         ("read:error=EIO:when=2", "no-boot-id:web\n"),
         ("read:retval=5:when=2", "no-boot-id:web\n"),
@@ -295,13 +295,13 @@ fn failed_system_calls_give_a_valid_reply_or_none() {
         ("sendto:error=EPIPE", ""),
         ("sendto:error=ECONNRESET", ""),
     ] {
-        let (printed, _) = traced(&directory, &["-e", &format!("inject={inject}")]);
-        assert_eq!(printed, expected, "{inject}");
+        let (reply, _) = traced(&directory, &["-e", &format!("inject={inject}")]);
+        assert_eq!(reply, expected, "{inject}");
     }
 }
 
 #[test]
-fn state_file_replaced_while_read_is_never_torn() {
+fn file_that_is_replaced_while_read_gives_a_whole_reply() {
     let directory = StateDir::with(&[("web", "up 1%")]);
     let done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -315,8 +315,8 @@ fn state_file_replaced_while_read_is_never_torn() {
             }
         });
         for _ in 0..100 {
-            let printed = output(&["web", "--state-dir", directory.path()]);
-            let line = text(&printed.stdout);
+            let output = output(&["web", "--state-dir", directory.path()]);
+            let line = text(&output.stdout);
             assert!(line.starts_with("up ") && line.ends_with('\n'), "{line:?}");
         }
         done.store(true, std::sync::atomic::Ordering::Relaxed);

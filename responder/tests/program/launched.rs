@@ -1,4 +1,4 @@
-//! A program under test and the world around it: a state directory, and processes that always end.
+//! The program under test with a state directory, and processes that the test always ends.
 
 use std::fs;
 use std::io::Read as _;
@@ -9,10 +9,10 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// Names another program to test, in the environment; see `builds.rs`.
+/// The environment variable that names another program to test; see `builds.rs`.
 pub(crate) const OTHER: &str = "AGENTCHECK_RESPONDER_UNDER_TEST";
 
-/// The program.
+/// The path of the program.
 pub(crate) fn path() -> &'static str {
     static PATH: LazyLock<String> = LazyLock::new(|| {
         let usual = env!("CARGO_BIN_EXE_agentcheck-responder");
@@ -21,10 +21,10 @@ pub(crate) fn path() -> &'static str {
     &PATH
 }
 
-/// Longer than anything here takes; whoever waits so long has found a hang.
+/// The time after which a test fails as hanging. No operation takes that long.
 pub(crate) const HANG: Duration = Duration::from_secs(10);
 
-/// A directory that goes when the test ends.
+/// A directory that is removed at the end of the test.
 pub(crate) struct StateDir(PathBuf);
 
 impl StateDir {
@@ -66,13 +66,13 @@ impl Drop for StateDir {
     }
 }
 
-/// A state file of this boot that says `line`.
+/// A state file of this boot with the reply `line`.
 pub(crate) fn state(name: &str, line: &str) -> String {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
     format!("agentcheck 1 {name}\nboot {boot}from 1\nuntil 2 down\nthen {line}\n")
 }
 
-/// A process that is killed when the test ends.
+/// A process that is killed at the end of the test.
 pub(crate) struct Running(pub(crate) Child);
 
 impl Running {
@@ -96,19 +96,19 @@ impl Running {
         assert!(status.unwrap().success());
     }
 
-    /// The exit status, once it has ended.
+    /// Waits for the end of the process and returns the exit status.
     pub(crate) fn ended(&mut self) -> Option<i32> {
         let start = Instant::now();
         loop {
             if let Some(status) = self.0.try_wait().unwrap() {
                 return status.code();
             }
-            assert!(start.elapsed() < HANG, "it does not end");
+            assert!(start.elapsed() < HANG, "the process does not end");
             std::thread::sleep(Duration::from_millis(2));
         }
     }
 
-    /// What it said on standard error, after its end.
+    /// The text on standard error, after the end of the process.
     pub(crate) fn stderr(&mut self) -> String {
         let mut text = String::new();
         self.0
@@ -128,14 +128,14 @@ impl Drop for Running {
     }
 }
 
-/// The program with these arguments, in the environment of a launcher that hands over little.
+/// The program with these arguments, with an empty environment and no standard input.
 pub(crate) fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(path());
     command.args(arguments).env_clear().stdin(Stdio::null());
     command
 }
 
-/// The program as inetd starts it: the connection is all three standard descriptors.
+/// Starts the program as inetd does: all three standard descriptors are the connection.
 pub(crate) fn on_connection(arguments: &[&str], connection: impl Into<OwnedFd>) -> Running {
     let connection = connection.into();
     let mut command = program(arguments);
@@ -146,10 +146,9 @@ pub(crate) fn on_connection(arguments: &[&str], connection: impl Into<OwnedFd>) 
     Running::start(&mut command)
 }
 
-/// The program with listening sockets as systemd hands them over; `names` is LISTEN_FDNAMES. The first is
-/// descriptor 3.
+/// The program with listening sockets as systemd passes them, from descriptor 3 on. `names` is LISTEN_FDNAMES.
 pub(crate) fn activated(arguments: &[&str], sockets: Vec<OwnedFd>, names: &str) -> Command {
-    // A shell knows its own process id and can move descriptors; exec keeps both.
+    // A shell knows its process id and can move descriptors; exec preserves both.
     let script = match sockets.len() {
         1 => "exec 3<&0 </dev/null; LISTEN_PID=$$ exec \"$@\"",
         2 => "exec 3<&0 4<&1 </dev/null >/dev/null; LISTEN_PID=$$ exec \"$@\"",
@@ -171,12 +170,12 @@ pub(crate) fn activated(arguments: &[&str], sockets: Vec<OwnedFd>, names: &str) 
     command
 }
 
-/// What the program says on a pipe, and how it ends.
+/// Runs the program with pipes and returns its output and exit status.
 pub(crate) fn output(arguments: &[&str]) -> Output {
     program(arguments).output().unwrap()
 }
 
-/// Runs a tool that a test cannot do without.
+/// Runs a tool that a test requires.
 pub(crate) fn tool(package: &str, command: &mut Command) -> Output {
     let named = format!("{command:?}");
     command
@@ -184,7 +183,7 @@ pub(crate) fn tool(package: &str, command: &mut Command) -> Output {
         .unwrap_or_else(|error| panic!("{named}: {error}; apt-get install {package}"))
 }
 
-/// All that comes until the other side has finished.
+/// Reads until the other side closes.
 pub(crate) fn rest(mut from: impl std::io::Read) -> String {
     let mut text = Vec::new();
     from.read_to_end(&mut text).unwrap();

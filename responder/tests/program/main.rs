@@ -1,7 +1,7 @@
-//! The built program, as launchers start it: what goes over the wire, what it costs in system calls, and
-//! what it survives. The real launchers and HAProxy are in the workspace's top-level tests.
+//! The built program, started as launchers start it: the bytes on the connection, the system calls, and faults. The
+//! tests with real launchers and HAProxy are in the workspace's tests/.
 
-// A test may say what it expects in the shortest way; clippy knows that only of #[test] functions.
+// Tests may use the shortest form; clippy allows it only in #[test] functions.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,4 +14,4 @@ mod builds;
 mod ending;
 mod hostile;
 mod launched;
-mod oneshot;
+mod single;

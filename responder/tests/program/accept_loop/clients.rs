@@ -1,4 +1,4 @@
-//! The accept loop beside many clients, and beside those that do everything wrong.
+//! The accept loop with many clients and with faulty ones.
 
 use super::{connect, listener, probe, start};
 use crate::launched::{HANG, Running, StateDir, activated, rest};
@@ -8,11 +8,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// A thousand silent clients, slow readers, half-open and reset connections: nobody else waits for them.
+/// Hundreds of silent clients and unterminated names do not delay other clients.
 #[test]
-fn slow_client_delays_no_other() {
+fn silent_clients_delay_no_other() {
     let directory = StateDir::with(&[("web", "up 73%")]);
-    let (responder, address) = start(&["--ask", "--state-dir", directory.path()]);
+    let (responder, address) = start(&["--name-from-client", "--state-dir", directory.path()]);
     assert_eq!(probe(address, "web\n"), "up 73%\n");
     let begin = Instant::now();
     let idle: Vec<TcpStream> = (0..900)
@@ -36,12 +36,12 @@ fn slow_client_delays_no_other() {
         };
         assert_eq!(rest(client), expected);
     }
-    // Twenty that had waited for the silent would have taken twenty seconds.
+    // Twenty probes that waited for the silent clients would have taken twenty seconds.
     assert!(time < HANG, "{time:?}");
     assert!(processor_time(&responder) < Duration::from_secs(1));
 }
 
-/// User and system time so far.
+/// The processor time (user and system) of the process.
 fn processor_time(of: &Running) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{}/stat", of.id())).unwrap();
     let fields: Vec<&str> = stat
@@ -57,11 +57,11 @@ fn processor_time(of: &Running) -> Duration {
     Duration::from_millis(10 * ticks)
 }
 
-/// A loop that asks for the name, and can have so many descriptors.
+/// An accept loop with `--name-from-client` and a limit of descriptors.
 fn limited(descriptors: u32, directory: &StateDir) -> (Running, SocketAddr) {
     let (socket, address) = listener();
-    let by_ask = ["--ask", "--state-dir", directory.path()];
-    let inner = activated(&by_ask, vec![socket.try_clone().unwrap()], "");
+    let arguments = ["--name-from-client", "--state-dir", directory.path()];
+    let inner = activated(&arguments, vec![socket.try_clone().unwrap()], "");
     let mut command = Command::new("sh");
     let script = format!("ulimit -n {descriptors}; exec sh \"$@\"");
     command
@@ -72,14 +72,14 @@ fn limited(descriptors: u32, directory: &StateDir) -> (Running, SocketAddr) {
     (Running::start(&mut command), address)
 }
 
-/// More clients than descriptors: all are answered, with what the file says, without spinning.
+/// More clients than descriptors: the loop answers all of them from the state file and does not busy-loop.
 #[test]
-fn loop_recovers_from_a_lack_of_descriptors() {
+fn exhausted_descriptors_do_not_lose_replies() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let (responder, address) = limited(20, &directory);
     assert_eq!(probe(address, "web\n"), "up 73%\n");
     let idle: Vec<TcpStream> = (0..40).map(|_| connect(address)).collect();
-    // Behind them in the queue, and with every descriptor taken.
+    // A client behind them in the queue, while every descriptor is in use.
     let mut late = connect(address);
     late.write_all(b"web\n").unwrap();
     for mut client in idle {
@@ -91,7 +91,7 @@ fn loop_recovers_from_a_lack_of_descriptors() {
 }
 
 #[test]
-fn more_clients_than_table_entries_get_replies() {
+fn more_clients_than_slots_are_all_answered() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let (responder, address) = limited(3000, &directory);
     let directory_limit = fs::read_to_string("/proc/self/limits").unwrap();
@@ -105,7 +105,7 @@ fn more_clients_than_table_entries_get_replies() {
         .unwrap()
         .parse()
         .unwrap_or(usize::MAX);
-    // As many as this process can hold, and the queue of the socket takes.
+    // As many as the limit of this process and the queue of the socket allow.
     let idle: Vec<TcpStream> = (0..1100.min(own - 200)).map(|_| connect(address)).collect();
     for client in idle {
         assert_eq!(rest(client), "no-name\n");
@@ -115,18 +115,18 @@ fn more_clients_than_table_entries_get_replies() {
 }
 
 #[test]
-fn slow_and_broken_clients_block_nothing() {
+fn slow_and_broken_clients_do_not_affect_others() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let (mut responder, address) = start(&["web", "--state-dir", directory.path()]);
     let unread: Vec<TcpStream> = (0..50).map(|_| connect(address)).collect();
     for _ in 0..50 {
-        // A reset: closed with the reply unread.
+        // A reset: the client closes without reading the reply.
         let client = connect(address);
         client.peek(&mut [0; 1]).unwrap();
         drop(client);
         assert_eq!(probe(address, ""), "up 73%\n");
     }
-    // One that never stops sending is left after a while.
+    // The loop closes the connection of a client that never stops sending.
     let mut chatty = connect(address);
     let start = Instant::now();
     while chatty.write(&[b'x'; 4096]).is_ok() {

@@ -1,4 +1,4 @@
-//! What an accept loop says on standard error, and what happens where there is none.
+//! The messages of the accept loop on standard error, and a closed or blocked standard error.
 
 use super::{listener, probe};
 use crate::launched::{Running, StateDir, activated, state};
@@ -6,9 +6,9 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
 
-/// One line on standard error when something changes, not one per probe.
+/// The loop logs one line per change, not one per probe.
 #[test]
-fn each_reason_is_logged_once() {
+fn each_change_of_state_is_logged_once() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let (socket, address) = listener();
     let mut command = activated(&["web", "--state-dir", directory.path()], vec![socket], "");
@@ -33,14 +33,14 @@ fn each_reason_is_logged_once() {
     assert_eq!(
         responder.stderr(),
         "agentcheck-responder: web: there is no state file\n\
-         agentcheck-responder: web: the state file is malformed, or that of another service\n\
+         agentcheck-responder: web: the state file is malformed or belongs to another service\n\
          agentcheck-responder: web: the state file is valid again\n"
     );
 }
 
-/// Neither a closed standard error, in whose place the kernel would put a connection, nor a full one.
+/// A closed standard error, whose number the kernel could give to a connection, and a full pipe.
 #[test]
-fn standard_error_is_never_the_connection_and_never_blocks() {
+fn standard_error_is_never_a_connection_and_never_blocks() {
     let directory = StateDir::new();
     let (socket, address) = listener();
     let mut command = Command::new("sh");

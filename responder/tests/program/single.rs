@@ -1,4 +1,4 @@
-//! One answer and the end: on sockets, pipes, terminals and files, by name and by `--ask`.
+//! The one-shot: one answer on sockets, pipes, terminals and files, with NAME and with `--name-from-client`.
 
 use crate::launched::{HANG, Running, StateDir, on_connection, output, program, rest, tool};
 use std::io::{Read as _, Write as _};
@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Both ends of a connection over the loopback.
+/// Both ends of a TCP connection over loopback.
 fn connection() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -20,7 +20,7 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 #[test]
-fn reply_is_written_to_a_connection() {
+fn current_reply_is_sent_on_a_connection() {
     let directory = StateDir::with(&[("web", "up 73% # rps=1890")]);
     let arguments = ["web", "--state-dir", directory.path()];
     for _ in 0..50 {
@@ -36,12 +36,12 @@ fn reply_is_written_to_a_connection() {
 }
 
 #[test]
-fn reply_is_written_to_pipes_terminals_and_files() {
+fn current_reply_is_written_to_pipes_terminals_and_files() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let arguments = ["web", "--state-dir", directory.path()];
-    let printed = output(&arguments);
+    let answer = output(&arguments);
     assert_eq!(
-        (text(&printed.stdout), printed.status.code()),
+        (text(&answer.stdout), answer.status.code()),
         ("up 73%\n", Some(0))
     );
 
@@ -60,13 +60,13 @@ fn reply_is_written_to_pipes_terminals_and_files() {
     script
         .args(["-qec", &command, "/dev/null"])
         .stdin(Stdio::null());
-    let printed = tool("bsdutils", &mut script);
+    let answer = tool("bsdutils", &mut script);
     assert_eq!(
-        (text(&printed.stdout), printed.status.code()),
+        (text(&answer.stdout), answer.status.code()),
         ("up 73%\r\n", Some(0))
     );
 
-    // Standard output alone is the connection.
+    // Only standard output is the connection.
     let (client, server) = UnixStream::pair().unwrap();
     let mut command = program(&arguments);
     command.stdout(std::os::fd::OwnedFd::from(server));
@@ -77,27 +77,27 @@ fn reply_is_written_to_pipes_terminals_and_files() {
 }
 
 #[test]
-fn missing_name_and_missing_state_give_a_no_op_reply() {
-    let printed = output(&[]);
+fn missing_name_and_missing_state_give_no_op_replies() {
+    let answer = output(&[]);
     assert_eq!(
-        (text(&printed.stdout), printed.status.code()),
+        (text(&answer.stdout), answer.status.code()),
         ("no-name\n", Some(0))
     );
-    assert_eq!(text(&printed.stderr), "");
+    assert_eq!(text(&answer.stderr), "");
     let nowhere = "/tmp/agentcheck-responder.nowhere";
-    let printed = output(&["web", "--state-dir", nowhere]);
+    let answer = output(&["web", "--state-dir", nowhere]);
     assert_eq!(
-        (text(&printed.stdout), printed.status.code()),
+        (text(&answer.stdout), answer.status.code()),
         ("no-state:web\n", Some(0))
     );
-    let printed = output(&["web", "--state-dir", nowhere, "--fallback", "up 50%"]);
+    let answer = output(&["web", "--state-dir", nowhere, "--fallback", "up 50%"]);
     assert_eq!(
-        (text(&printed.stdout), printed.status.code()),
+        (text(&answer.stdout), answer.status.code()),
         ("up 50%\n", Some(0))
     );
 }
 
-/// The script of agentcheck.state(5), as it stands there but for the directory.
+/// The script of agentcheck.state(5) with another directory.
 #[test]
 fn shell_script_can_write_a_state_file() {
     let directory = StateDir::new();
@@ -110,9 +110,9 @@ fn shell_script_can_write_a_state_file() {
     let status = Command::new("sh").args(["-euc", &script]).status();
     assert!(status.unwrap().success());
     let file = std::fs::read_to_string(directory.file("web")).unwrap();
-    let printed = output(&["web", "--state-dir", directory.path()]);
-    assert_eq!(text(&printed.stdout), "up 50%\n", "{file}");
-    // Its times are of this clock: half a minute from now it says the last line.
+    let answer = output(&["web", "--state-dir", directory.path()]);
+    assert_eq!(text(&answer.stdout), "up 50%\n", "{file}");
+    // Its times are boot times: the last line applies half a minute later.
     let time = |word: &str| -> u64 {
         let line = file.lines().find_map(|line| line.strip_prefix(word));
         line.unwrap().split(' ').next().unwrap().parse().unwrap()
@@ -123,14 +123,14 @@ fn shell_script_can_write_a_state_file() {
         &(time("from ") + 1).to_string(),
     );
     directory.write("web", &later);
-    let printed = output(&["web", "--state-dir", directory.path()]);
-    assert_eq!(text(&printed.stdout), "up 50% # stale\n");
+    let answer = output(&["web", "--state-dir", directory.path()]);
+    assert_eq!(text(&answer.stdout), "up 50% # stale\n");
 }
 
-/// HAProxy sends agent-send and closes as soon as it has the newline; a service that is not asked leaves
-/// it unread until the answer is out. Not one answer may be lost.
+/// HAProxy sends agent-send and closes when it has the newline. Without `--name-from-client` the program answers before
+/// it reads. No reply may be lost to a reset.
 #[test]
-fn unread_request_resets_no_reply() {
+fn unread_client_data_does_not_reset_the_reply() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let sent = vec![b'x'; 14_000];
     for length in [2, 14_000] {
@@ -138,13 +138,13 @@ fn unread_request_resets_no_reply() {
             let (mut client, server) = connection();
             client.write_all(&sent[..length]).unwrap();
             let mut responder = on_connection(&["web", "--state-dir", directory.path()], server);
-            let mut printed = [0; 7];
-            client.read_exact(&mut printed).unwrap();
-            assert_eq!(text(&printed), "up 73%\n");
+            let mut answer = [0; 7];
+            client.read_exact(&mut answer).unwrap();
+            assert_eq!(text(&answer), "up 73%\n");
             assert_eq!(
-                client.read(&mut printed).unwrap(),
+                client.read(&mut answer).unwrap(),
                 0,
-                "the end, and not a reset"
+                "the end of data and no reset"
             );
             drop(client);
             assert_eq!(responder.ended(), Some(0));
@@ -153,14 +153,17 @@ fn unread_request_resets_no_reply() {
 }
 
 #[test]
-fn disconnected_clients_are_no_error() {
+fn disconnected_client_is_no_error() {
     let directory = StateDir::with(&[("web", "up 73%")]);
-    for arguments in [["web", "--state-dir"], ["--ask", "--state-dir"]] {
+    for arguments in [
+        ["web", "--state-dir"],
+        ["--name-from-client", "--state-dir"],
+    ] {
         let arguments = [arguments[0], arguments[1], directory.path()];
         let (client, server) = connection();
         drop(client);
         assert_eq!(on_connection(&arguments, server).ended(), Some(0));
-        // A reset: closed with something unread.
+        // A reset: the client closes with unread data.
         let (client, mut server) = connection();
         server.write_all(b"unread").unwrap();
         client.peek(&mut [0; 6]).unwrap();
@@ -179,14 +182,14 @@ fn disconnected_clients_are_no_error() {
 }
 
 #[test]
-fn clients_that_stay_connected_delay_no_end() {
+fn client_that_does_not_close_is_dropped_after_the_drain() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let (mut client, server) = connection();
     let start = Instant::now();
     let mut responder = on_connection(&["web", "--state-dir", directory.path()], server);
-    let mut printed = [0; 7];
-    client.read_exact(&mut printed).unwrap();
-    // It neither closes nor stops sending.
+    let mut answer = [0; 7];
+    client.read_exact(&mut answer).unwrap();
+    // The client neither closes nor stops sending.
     client.set_nonblocking(true).unwrap();
     loop {
         let _ = client.write(&[b'x'; 1000]);
@@ -200,9 +203,9 @@ fn clients_that_stay_connected_delay_no_end() {
 }
 
 #[test]
-fn full_pipe_delays_the_end_briefly() {
+fn full_pipe_delays_the_program_for_a_bounded_time() {
     let directory = StateDir::with(&[("web", "up 73%")]);
-    // A pipe that is full before the program starts, and never read.
+    // A pipe that is full before the program starts and is never read.
     let script = "mkfifo \"$0/fifo\"; exec 3<>\"$0/fifo\"; head -c 65536 /dev/zero >&3; shift 0; exec \"$@\" >&3";
     let mut command = Command::new("sh");
     let arguments = ["web", "--state-dir", directory.path()];
@@ -215,14 +218,15 @@ fn full_pipe_delays_the_end_briefly() {
     );
 }
 
-/// What `--ask` answers to what is sent, and after how long; the client closes its side if it is to.
-fn asked(extra: &[&str], sent: &[u8], closes: bool) -> (String, Duration) {
+/// The answer of `--name-from-client` to the bytes `sent`, and the time it took. With `closes` the client closes its
+/// sending side.
+fn answer_to(extra: &[&str], sent: &[u8], closes: bool) -> (String, Duration) {
     let directory = StateDir::with(&[
         ("web", "up 73%"),
         ("web-admin", "drain"),
         ("silent", "up 1%"),
     ]);
-    let mut arguments = vec!["--ask", "--state-dir", directory.path()];
+    let mut arguments = vec!["--name-from-client", "--state-dir", directory.path()];
     arguments.extend(extra);
     let (mut client, server) = connection();
     let start = Instant::now();
@@ -231,19 +235,19 @@ fn asked(extra: &[&str], sent: &[u8], closes: bool) -> (String, Duration) {
     if closes {
         client.shutdown(Shutdown::Write).unwrap();
     }
-    let printed = rest(&client);
+    let answer = rest(&client);
     let time = start.elapsed();
     drop(client);
     assert_eq!(responder.ended(), Some(0));
-    (printed, time)
+    (answer, time)
 }
 
 #[test]
-fn client_selects_the_service_by_name() {
-    let default = ["--ask-default", "silent"];
+fn client_names_the_service() {
+    let default = ["--default-service", "silent"];
     let long = [b'x'; 14_000];
     let after_name = [b"web\n".as_slice(), &long].concat();
-    for (sent, printed) in [
+    for (sent, expected) in [
         (b"web\n".as_slice(), "up 73%\n"),
         (b" web-admin \r\n", "drain\n"),
         (&after_name, "up 73%\n"),
@@ -256,43 +260,47 @@ fn client_selects_the_service_by_name() {
         (&long, "bad-name\n"),
     ] {
         for extra in [&default[..], &[]] {
-            // One that waits takes 300 ms every time; a slow machine is quick sometimes.
+            // A program that waits takes 300 ms every time; on a slow machine one run of ten is fast.
             let waited = (0..10).all(|_| {
-                let (answer, time) = asked(extra, sent, false);
-                assert_eq!(answer, printed, "{:?}", sent.escape_ascii().to_string());
+                let (answer, time) = answer_to(extra, sent, false);
+                assert_eq!(answer, expected, "{:?}", sent.escape_ascii().to_string());
                 time >= Duration::from_millis(300)
             });
             assert!(!waited, "{:?}", sent.escape_ascii().to_string());
         }
     }
-    // Having closed its side it has said all: no newline needed.
-    assert_eq!(asked(&default, b"web", true).0, "up 73%\n");
-    assert_eq!(asked(&default, b"", true).0, "up 1%\n");
-    assert_eq!(asked(&[], b"", true).0, "no-name\n");
-    // No fallback for whoever asks for something that is not there, or for nothing.
+    // The end of the client's data ends the name, without a newline.
+    assert_eq!(answer_to(&default, b"web", true).0, "up 73%\n");
+    assert_eq!(answer_to(&default, b"", true).0, "up 1%\n");
+    assert_eq!(answer_to(&[], b"", true).0, "no-name\n");
+    // The fallback does not apply to an unknown, invalid or missing name.
     for sent in [b"other\n".as_slice(), b"../web\n", b"\n"] {
-        let (answer, _) = asked(&["--fallback", "up 100%"], sent, false);
+        let (answer, _) = answer_to(&["--fallback", "up 100%"], sent, false);
         assert!(!answer.starts_with("up"), "{answer}");
     }
 }
 
 #[test]
-fn clients_without_a_complete_name_get_a_reply_in_time() {
+fn silent_client_and_unterminated_name_are_answered_in_time() {
     // HAProxy's own deadline is 2 s.
     let soon = Duration::from_millis(1200);
-    for (extra, sent, printed) in [
-        (&["--ask-default", "silent"][..], b"".as_slice(), "up 1%\n"),
+    for (extra, sent, expected) in [
+        (
+            &["--default-service", "silent"][..],
+            b"".as_slice(),
+            "up 1%\n",
+        ),
         (&[], b"", "no-name\n"),
-        // F08: what HAProxy's CLI sets has no newline.
+        // HAProxy's CLI sets agent-send without a newline.
         (&[], b"web", "no-newline:web\n"),
-        (&["--ask-default", "silent"], b"web", "no-newline:web\n"),
-        (&["--ask-default", "silent"], b" ", "no-name\n"),
+        (&["--default-service", "silent"], b"web", "no-newline:web\n"),
+        (&["--default-service", "silent"], b" ", "no-name\n"),
     ] {
-        // The machine may hold up some, but not all.
+        // A busy machine may delay some runs, but not all.
         let mut times = Vec::new();
         while times.last().is_none_or(|time| *time >= soon) {
-            let (answer, time) = asked(extra, sent, false);
-            assert_eq!(answer, printed, "{sent:?}");
+            let (answer, time) = answer_to(extra, sent, false);
+            assert_eq!(answer, expected, "{sent:?}");
             assert!(time > Duration::from_millis(250), "{time:?}");
             times.push(time);
             assert!(times.len() < 10, "{times:?}");
@@ -300,18 +308,18 @@ fn clients_without_a_complete_name_get_a_reply_in_time() {
     }
 }
 
-/// A name whose segment was lost comes after a retransmission timeout: 200 ms and some round trips. It
-/// hears its own reply, not that of the silent; and a name in two parts is not taken for its first.
+/// A name whose segment was lost arrives after the retransmission timeout: 200 ms and some round trips. The client gets
+/// the reply of its own service, not that of `--default-service`, and a name in two segments is not cut.
 #[test]
-fn late_name_selects_no_other_service() {
+fn retransmitted_name_gets_its_own_reply() {
     let directory = StateDir::with(&[
         ("web", "up 73%"),
         ("web-admin", "drain"),
         ("silent", "up 1%"),
     ]);
     let arguments = [
-        "--ask",
-        "--ask-default",
+        "--name-from-client",
+        "--default-service",
         "silent",
         "--state-dir",
         directory.path(),
@@ -335,9 +343,9 @@ fn late_name_selects_no_other_service() {
 }
 
 #[test]
-fn name_can_come_by_a_pipe() {
+fn client_on_a_pipe_names_the_service() {
     let directory = StateDir::with(&[("web", "up 73%")]);
-    let mut command = program(&["--ask", "--state-dir", directory.path()]);
+    let mut command = program(&["--name-from-client", "--state-dir", directory.path()]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut responder = Running::start(&mut command);
     responder
@@ -352,22 +360,22 @@ fn name_can_come_by_a_pipe() {
 }
 
 #[test]
-fn help_is_printed_on_pipes_and_never_on_connections() {
-    let printed = output(&["--help"]);
-    assert!(text(&printed.stdout).starts_with("Usage: agentcheck-responder "));
-    assert_eq!(printed.status.code(), Some(0));
-    let printed = output(&["--version"]);
+fn help_goes_to_standard_output_but_never_to_a_connection() {
+    let answer = output(&["--help"]);
+    assert!(text(&answer.stdout).starts_with("Usage: agentcheck-responder "));
+    assert_eq!(answer.status.code(), Some(0));
+    let answer = output(&["--version"]);
     let version = format!("agentcheck-responder {}\n", env!("CARGO_PKG_VERSION"));
-    assert_eq!(text(&printed.stdout), version);
+    assert_eq!(text(&answer.stdout), version);
 
-    let printed = output(&["--bogus"]);
+    let answer = output(&["--bogus"]);
     assert_eq!(
-        (text(&printed.stdout), printed.status.code()),
+        (text(&answer.stdout), answer.status.code()),
         ("bad-arguments\n", Some(2))
     );
     assert!(
-        text(&printed.stderr).contains("--bogus: there is no such option"),
-        "{printed:?}"
+        text(&answer.stderr).contains("invalid argument --bogus: unknown option (see --help)"),
+        "{answer:?}"
     );
     for arguments in [
         ["--help"],
@@ -381,7 +389,7 @@ fn help_is_printed_on_pipes_and_never_on_connections() {
         assert_eq!(rest(client), "bad-arguments\n", "{arguments:?}");
         assert_eq!(responder.ended(), Some(0));
     }
-    // Standard error is the same pipe.
+    // Standard error is the same pipe as standard output.
     let (reader, writer) = std::io::pipe().unwrap();
     let mut command = program(&["--bogus"]);
     command.stdout(writer.try_clone().unwrap()).stderr(writer);
@@ -391,9 +399,9 @@ fn help_is_printed_on_pipes_and_never_on_connections() {
     assert_eq!(responder.ended(), Some(2));
 }
 
-/// Every option is in `--help` and in the man page, and nothing else is.
+/// The man page documents every option of `--help`.
 #[test]
-fn every_option_is_in_help_and_manual() {
+fn man_page_documents_every_option() {
     let help = output(&["--help"]);
     let manual = include_str!("../../../man/agentcheck-responder.8").replace("\\-", "-");
     let words = |text: &str| -> std::collections::BTreeSet<String> {
@@ -410,10 +418,7 @@ fn every_option_is_in_help_and_manual() {
         .collect();
     assert_eq!(documented, Vec::<&String>::new(), "not in the man page");
     for option in &options {
-        let printed = output(&[option, "\u{1}"]);
-        assert!(
-            !text(&printed.stderr).contains("no such option"),
-            "{option}"
-        );
+        let answer = output(&[option, "\u{1}"]);
+        assert!(!text(&answer.stderr).contains("unknown option"), "{option}");
     }
 }

@@ -4,4 +4,4 @@
 #[path = "../properties.rs"]
 mod properties;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| properties::name(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| properties::request(bytes));

@@ -1,10 +1,10 @@
-//! The five functions that compiled code calls for copying, filling and comparing memory, and `strlen`,
-//! which newer compilers make out of a loop. No cleverness: what is copied here is a few hundred bytes.
+//! The five functions that compiled code calls to copy, fill and compare memory, and `strlen`, which newer compilers
+//! generate for a loop. They are simple: the program copies a few hundred bytes.
 //!
-//! A plain loop would be recognised as what it is and compiled into a call to itself. Hence assembly,
+//! The compiler would recognize a plain loop and compile it into a call to itself. The functions therefore use assembly,
 //! or volatile reads where that is shorter.
 #![allow(unsafe_code)]
-// The safety contract of each is that of the C function of its name, and its caller is the compiler.
+// Each function has the safety contract of the C function of the same name; only compiled code calls it.
 #![allow(clippy::missing_safety_doc)]
 
 use core::ffi::c_int;
@@ -41,7 +41,7 @@ unsafe extern "C" fn memset(to: *mut u8, byte: c_int, count: usize) -> *mut u8 {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, count: usize) -> *mut u8 {
     if to.addr().wrapping_sub(from.addr()) >= count {
-        // SAFETY: `to` does not lie within the source, so copying upwards reads nothing overwritten.
+        // SAFETY: `to` does not lie within the source, so copying upwards never reads an overwritten byte.
         return unsafe { memcpy(to, from, count) };
     }
     // SAFETY: as memcpy, from the last byte down; the direction flag is clear again afterwards.
@@ -81,7 +81,7 @@ core::arch::global_asm!(
     "4: ret",
     ".globl memmove",
     "memmove:",
-    // Upwards unless the target lies within the source.
+    // Upwards unless the destination lies within the source.
     "sub x3, x0, x1",
     "cmp x3, x2",
     "b.hs memcpy",
@@ -107,14 +107,14 @@ unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, count: usize) -> 
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn bcmp(left: *const u8, right: *const u8, count: usize) -> c_int {
-    // SAFETY: the same contract.
+    // SAFETY: as memcmp.
     unsafe { memcmp(left, right, count) }
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn strlen(text: *const u8) -> usize {
     let mut length = 0;
-    // SAFETY: the caller's text ends in a NUL, and no byte behind that is read.
+    // SAFETY: the caller's text ends with a NUL, and no byte after it is read.
     while unsafe { text.add(length).read_volatile() } != 0 {
         length += 1;
     }

@@ -1,30 +1,30 @@
-//! Standard error, used only where it is certain not to be a connection: under inetd and its like all
-//! three standard descriptors are the client, and a message there would be the reply.
+//! Writes messages to standard error, but only if standard error cannot be a connection. Under inetd all three
+//! standard descriptors are the connection, and a message would become the reply.
 //!
-//! Nothing here ever waits: a message that does not fit is lost.
+//! No function here blocks: a message that does not fit is lost.
 
-use crate::journal::Message;
+use crate::state_log::Message;
 use crate::sys::{self, Descriptor, Errno, Ready, Status};
 use agentcheck_common::decimal::decimal;
 use core::time::Duration;
 
-/// What standard error turned out to be.
+/// Where messages go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stderr {
-    /// Closed, or perhaps a connection.
-    Silent,
-    /// Somewhere else.
-    Open,
-    /// The systemd journal, by its own word.
+pub enum Diagnostics {
+    /// Nowhere: standard error is closed or may be a connection.
+    Disabled,
+    /// To standard error, which is not a connection.
+    Stream,
+    /// To the systemd journal, which JOURNAL_STREAM identifies.
     Journal,
 }
 
-impl Stderr {
-    /// For an accept loop, whose connections all come later: anything but a listening socket, or a
-    /// socket beside a standard input that is a connection. To be asked before anything is opened:
-    /// a closed standard error must not come to be a connection.
-    pub fn of_loop<'a>(environment: impl Iterator<Item = &'a [u8]>) -> Self {
-        Self::of(environment, |_| {
+impl Diagnostics {
+    /// For an accept loop, which has no connection yet. Disabled if standard error is a listening socket, or a socket
+    /// while standard input is a connection. Call it before opening anything: if standard error is closed, its number
+    /// may become a connection.
+    pub fn for_accept_loop<'a>(environment: impl Iterator<Item = &'a [u8]>) -> Self {
+        Self::detect(environment, |_| {
             match sys::is_listening(Descriptor::STDERR) {
                 Ok(true) => false,
                 Ok(false) => sys::is_listening(Descriptor::STDIN) != Ok(false),
@@ -33,10 +33,10 @@ impl Stderr {
         })
     }
 
-    /// For one answer that goes to standard output: no socket, and not the same pipe. (The same terminal
-    /// is where people look.)
-    pub fn beside_stdout<'a>(environment: impl Iterator<Item = &'a [u8]>) -> Self {
-        Self::of(environment, |own| {
+    /// For one answer on standard output. Disabled if standard error is a socket or the same pipe as standard output.
+    /// The same terminal is allowed: a person reads it.
+    pub fn for_single<'a>(environment: impl Iterator<Item = &'a [u8]>) -> Self {
+        Self::detect(environment, |own| {
             sys::is_listening(Descriptor::STDERR).is_err()
                 && match sys::status(Descriptor::STDOUT) {
                     Ok(other) => own.is_character_device() || !own.is_same_file(&other),
@@ -46,12 +46,12 @@ impl Stderr {
     }
 
     #[inline(never)]
-    fn of<'a>(
+    fn detect<'a>(
         mut environment: impl Iterator<Item = &'a [u8]>,
-        is_elsewhere: fn(&Status) -> bool,
+        is_safe: fn(&Status) -> bool,
     ) -> Self {
         let Ok(status) = sys::status(Descriptor::STDERR) else {
-            return Self::Silent;
+            return Self::Disabled;
         };
         let is_journal = environment.any(|variable| {
             variable
@@ -60,17 +60,17 @@ impl Stderr {
         });
         match is_journal {
             true => Self::Journal,
-            false if is_elsewhere(&status) => Self::Open,
-            false => Self::Silent,
+            false if is_safe(&status) => Self::Stream,
+            false => Self::Disabled,
         }
     }
 
-    /// Says it, if it can be said here and now.
-    pub fn say(self, message: &Message) {
+    /// Writes the message, if that is possible without blocking.
+    pub fn log(self, message: &Message) {
         let prefix: &[u8] = match self {
-            Self::Silent => return,
-            Self::Open => b"agentcheck-responder: ",
-            // What the journal takes for a warning; it knows the program itself.
+            Self::Disabled => return,
+            Self::Stream => b"agentcheck-responder: ",
+            // The journal's prefix for a warning; the journal adds the program's name.
             Self::Journal => b"<4>",
         };
         let text = message.as_bytes();
@@ -86,7 +86,7 @@ impl Stderr {
     }
 }
 
-/// Whether `stream`, `DEVICE:INODE` in decimal digits, is this file.
+/// Whether `stream`, which has the form `DEVICE:INODE` in decimal digits, names this file.
 fn names_file(stream: &[u8], device: u64, inode: u64) -> bool {
     let Some(colon) = stream.iter().position(|byte| *byte == b':') else {
         return false;
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_journal_names_its_stream() {
+    fn journal_stream_must_match_device_and_inode() {
         assert!(names_file(b"8:12345", 8, 12345));
         for other in ["8:12346", "9:12345", "8", "", "8:12345:1", "8:x", ":"] {
             assert!(!names_file(other.as_bytes(), 8, 12345), "{other:?}");
