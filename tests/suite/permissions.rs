@@ -221,7 +221,7 @@ fn written_files_have_their_modes() {
     assert!(error.contains("Permission denied"), "{error}");
     let set = output(&mut Collector::operator(&["drain", "web"], &file, &states));
     assert!(set.status.success(), "{set:?}");
-    for (name, mode) in [("web.override", 0o644), (".lock", 0o660)] {
+    for (name, mode) in [("web.outage", 0o644), (".lock", 0o660)] {
         let path = data.join("overrides").join(name);
         let found = path.metadata().unwrap().permissions().mode() & 0o7777;
         assert_eq!(found, mode, "{}", path.display());

@@ -45,7 +45,7 @@ fn unreadable_override_stays_active() {
     scene.wait_for_new_reply("drained", "up 0% # override=drain");
     scene.wait_for_new_reply("flagged", "stopped 100% # maintenance");
 
-    let drain = scene.overrides().join("drained.override");
+    let drain = scene.overrides().join("drained.outage");
     mode(&drain, 0);
     mode(&scene.scratch.file("flags"), 0);
     scene.wait_for_log("an override cannot be used: ");
@@ -110,7 +110,7 @@ fn override_expires_while_its_disk_hangs() {
     fs::create_dir(&data).unwrap();
     // The disk thaws before the scene waits for the end of the collector, which a frozen disk delays.
     let disk = Mounted::disk(&data, &scene.scratch.file("image"));
-    let file = scene.overrides().join("web.override");
+    let file = scene.overrides().join("web.outage");
     let text = scene.number("load", "20") + "[service.web]\nweight = \"100 - load.value\"\n";
     scene.configure(&text);
     scene.start();

@@ -56,20 +56,28 @@ fn command_returns_after_its_override_is_active() {
         printed.contains("api: up 20% # override=limit by="),
         "{printed}"
     );
+    assert!(printed.contains(" override=force-up by="), "{printed}");
+    let printed = scene.succeeds(&["resume", "web", "api"]);
+    assert!(printed.contains("web: ended down by "), "{printed}");
+    assert!(
+        printed.contains("\nweb: up 73% # ") && printed.contains("\napi: up 20% # "),
+        "{printed}"
+    );
+    assert!(printed.contains("\napi: limit 20% by "), "{printed}");
+    assert!(
+        printed.ends_with(" remains; to end it: agentcheck limit api --off\n"),
+        "{printed}"
+    );
     let printed = scene.succeeds(&["limit", "api", "--percent", "60"]);
     assert!(
         printed.contains("api: up 50% # api_number=50"),
         "never raises: {printed}"
     );
-    let printed = scene.succeeds(&["resume", "web", "api"]);
-    assert!(printed.contains("web: no longer down by "), "{printed}");
-    assert!(
-        printed.contains("\nweb: up 73% # ") && printed.contains("\napi: up 50% # "),
-        "{printed}"
-    );
+    let printed = scene.succeeds(&["limit", "api", "--off"]);
+    assert!(printed.contains("api: ended limit 60% by "), "{printed}");
     let printed = scene.succeeds(&["resume", "web"]);
     assert!(
-        printed.starts_with("web: there was no override\nweb: up 73%"),
+        printed.starts_with("web: no override was set\nweb: up 73%"),
         "{printed}"
     );
     // What was said is in the log, with who said it.
@@ -101,7 +109,7 @@ fn all_outranks_one_service_and_that_outranks_a_flag_file() {
         "{printed}"
     );
     assert!(
-        printed.contains("agentcheck resume --all ends that"),
+        printed.contains("to end it: agentcheck resume --all"),
         "{printed}"
     );
     let printed = scene.fails(&["resume", "--all"]);
@@ -129,7 +137,11 @@ fn all_outranks_one_service_and_that_outranks_a_flag_file() {
 fn limit_for_all_keeps_a_drained_server_out() {
     let mut scene = operated("limits", "");
     scene.succeeds(&["drain", "web"]);
-    scene.succeeds(&["limit", "--all", "--percent", "30"]);
+    let printed = scene.succeeds(&["limit", "--all", "--percent", "30"]);
+    assert!(
+        printed.contains("\nweb: up 0% # override=drain by="),
+        "{printed}"
+    );
     scene.wait_for_reply("web", "up 0% ");
     scene.wait_for_reply("api", "up 30% ");
 }
@@ -142,9 +154,9 @@ fn drain_becomes_maint_and_expires() {
     ]);
     scene.wait_for_reply("web", "stopped 100% ");
     scene.wait_for_reply("web", "up 73% ");
-    scene.wait_for_log("web: an override is over");
+    scene.wait_for_log("web.outage: the override expired");
     wait_until("the file to be gone", || {
-        !scene.overrides().join("web.override").exists()
+        !scene.overrides().join("web.outage").exists()
     });
 }
 
@@ -171,7 +183,7 @@ fn drain_waits_until_its_condition_is_true() {
         let scene = &scene;
         let command = scope.spawn(move || scene.succeeds(&then));
         wait_until("the drain to be recorded with its condition", || {
-            let file = scene.overrides().join("web.override");
+            let file = scene.overrides().join("web.outage");
             fs::read_to_string(file).is_ok_and(|text| text.contains("\"maint\""))
         });
         assert!(!command.is_finished());
@@ -209,7 +221,7 @@ fn override_without_collector_is_recorded_and_not_active() {
         printed.contains("agentcheck: recorded, NOT in effect: no collector is at work in "),
         "{printed}"
     );
-    assert!(scene.overrides().join("web.override").exists());
+    assert!(scene.overrides().join("web.outage").exists());
     start(&mut scene);
     scene.wait_for_reply("web", "up 0% ");
 }
@@ -246,7 +258,7 @@ fn wrong_command_is_refused_and_changes_nothing() {
     let long = "x".repeat(201);
     let printed = scene.fails(&["drain", "web", "--reason", &long]);
     assert!(printed.contains("more than 200 bytes"), "{printed}");
-    assert!(!scene.overrides().join("web.override").exists());
+    assert!(!scene.overrides().join("web.outage").exists());
     fs::remove_dir_all(scene.overrides()).unwrap();
     let printed = scene.fails(&["drain", "web"]);
     assert!(
@@ -264,7 +276,7 @@ fn override_file_is_readable_and_its_reason_is_only_a_description() {
     let mut command = scene.operator_command(&["drain", "web", "--reason", reason]);
     wrap(&mut command, "sh", &["-c", "umask 077; exec \"$@\"", "sh"]);
     run(&mut command);
-    let mode = fs::metadata(scene.overrides().join("web.override"))
+    let mode = fs::metadata(scene.overrides().join("web.outage"))
         .unwrap()
         .permissions();
     assert_eq!(mode.mode() & 0o777, 0o644);

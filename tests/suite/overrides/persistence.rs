@@ -24,7 +24,7 @@ fn override_survives_a_restart_and_its_end_restores_the_last_decision() {
     // Ended while no collector was there.
     scene.succeeds(&["drain", "web"]);
     scene.kill();
-    fs::remove_file(scene.overrides().join("web.override")).unwrap();
+    fs::remove_file(scene.overrides().join("web.outage")).unwrap();
     start(&mut scene);
     scene.wait_for_reply("web", "up 73% # kept: web_number malformed ");
 }
@@ -38,7 +38,7 @@ fn override_expires_by_wall_clock_after_a_reboot() {
     let this = boot_id().to_string();
     let other = "00000000-0000-4000-8000-000000000000";
     let directory = scene.overrides();
-    let path = |name: &str| directory.join(format!("{name}.override"));
+    let path = |name: &str| directory.join(format!("{name}.outage"));
     let edit = |name: &str, wall: &dyn Fn(u64) -> u64| {
         let text = fs::read_to_string(path(name))
             .unwrap()
@@ -70,9 +70,9 @@ fn hostile_override_files_change_nothing() {
     let mut scene = operated("hostile", "");
     scene.succeeds(&["drain", "api"]);
     let directory = scene.overrides();
-    let drain = fs::read_to_string(directory.join("api.override")).unwrap();
+    let drain = fs::read_to_string(directory.join("api.outage")).unwrap();
     fs::write(scene.scratch.file("elsewhere"), &drain).unwrap();
-    let file = |name: &str| directory.join(format!("{name}.override"));
+    let file = |name: &str| directory.join(format!("{name}.outage"));
     symlink(scene.scratch.file("elsewhere"), file("web")).unwrap();
     scene.wait_for_log("an override cannot be used: ");
     fs::remove_file(file("web")).unwrap();
