@@ -71,13 +71,15 @@ files() {
 	for page in man/*.[1-8]; do
 		echo "644 copy $page $MANDIR/man${page##*.}/${page#man/}"
 	done
-	for document in *.md LICENSE-*; do
+	# Whatever an installed document links to is installed.
+	for document in *.md LICENSE-* bench/*.md bench/*.svg; do
 		[ ! -e "$document" ] || echo "644 copy $document $DOCDIR/$document"
 	done
 	find docs -name '*.md' | sort | while read -r document; do
 		echo "644 copy $document $DOCDIR/$document"
 	done
 	echo "644 copy packaging/third-party-licences.txt $DOCDIR/third-party-licences.txt"
+	echo "644 paths xinetd/agentcheck $DOCDIR/xinetd/agentcheck"
 	# Files to read and to copy: drop-ins for units as UNIT.d/NAME.conf, and files for other service managers.
 	find systemd/optional packaging/init -type f | sort | while read -r file; do
 		case $file in
