@@ -1,6 +1,7 @@
 #!/bin/sh
 # install.sh install     installs agentcheck
 # install.sh uninstall   removes what `install` installed, and reports what is left
+# install.sh sources     lists the files that it needs, from which a release archive is made
 #
 # `make install` and the release archive's install.sh run it; both set the variables below. It needs a POSIX shell,
 # sed and find, and nothing of make.
@@ -73,7 +74,7 @@ files() {
 	done
 	# Whatever an installed document links to is installed.
 	for document in *.md LICENSE-* bench/*.md bench/*.svg; do
-		[ ! -e "$document" ] || echo "644 copy $document $DOCDIR/$document"
+		[ ! -e "$document" ] || [ "$document" = RELEASING.md ] || echo "644 copy $document $DOCDIR/$document"
 	done
 	find docs -name '*.md' | sort | while read -r document; do
 		echo "644 copy $document $DOCDIR/$document"
@@ -201,8 +202,9 @@ uninstall() {
 case $action in
 install) install ;;
 uninstall) uninstall ;;
+sources) files | cut -d ' ' -f 3 ;;
 *)
-	echo "usage: $0 install | uninstall" >&2
+	echo "usage: $0 install | uninstall | sources" >&2
 	exit 2
 	;;
 esac

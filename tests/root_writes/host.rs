@@ -5,10 +5,11 @@ use agentcheck_tests::binaries;
 use agentcheck_tests::processes::{Running, output, run, wait_until};
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::systemd::installed;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// The collector's user and group on the host.
+#[allow(dead_code, reason = "of the two tests that share this, one needs it")]
 pub(crate) const USER: u32 = 61234;
 
 const BOOT: &str = r#"
@@ -30,9 +31,12 @@ const BOOT: &str = r#"
             chroot "$root" rm -f "/bin/$tool" "/usr/bin/$tool"
         done
     fi
-    sed -i /^agentcheck/d "$root/etc/passwd" "$root/etc/group"
-    echo "agentcheck:x:$USER:$USER::/nonexistent:/usr/sbin/nologin" >>"$root/etc/passwd"
-    echo "agentcheck:x:$USER:" >>"$root/etc/group"
+    # The collector's account has a number that the test knows; the responder's is made as on any host.
+    sed -i /^agentcheck/d "$root/etc/passwd" "$root/etc/shadow" "$root/etc/group" "$root/etc/gshadow"
+    chroot "$root" groupadd --gid "$USER" agentcheck
+    chroot "$root" useradd --uid "$USER" --gid "$USER" --no-create-home --home-dir /var/lib/agentcheck \
+        --shell /usr/sbin/nologin agentcheck
+    chroot "$root" sh /usr/lib/agentcheck/setup accounts
     exec chroot "$root" sh -euc 'echo up >/run/up; while :; do sleep 0.1 & wait $! || :; done'
 "#;
 
@@ -74,6 +78,15 @@ impl Host {
     /// A path inside, seen from outside.
     pub(crate) fn path(&self, inside: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/root{inside}", self.first))
+    }
+
+    /// Lays an unpacked package over the root.
+    #[allow(dead_code, reason = "of the two tests that share this, one needs it")]
+    pub(crate) fn lay_over(&self, package: &Path) {
+        let line = r#"tar -C "$0" -c . | tar -C "$1" -x --keep-directory-symlink --no-same-owner"#;
+        run(Command::new("sh")
+            .args(["-euc", line])
+            .args([package, &self.path("/")]));
     }
 
     fn command(&self, line: &str) -> Command {
