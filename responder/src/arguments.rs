@@ -4,8 +4,10 @@
 //! Not here: the environment, and opening what the arguments name.
 
 use crate::address::Address;
+use crate::http;
 use crate::name::NameRef;
 use crate::reply::Fallback;
+use crate::text::index_of;
 use agentcheck_common::STATE_DIR;
 use agentcheck_common::decimal::decimal;
 use core::time::Duration;
@@ -24,6 +26,12 @@ started with, or accepts connections on listening sockets.
                             --name-from-client
   --state-dir DIR           read state files from DIR (/run/agentcheck)
   --fallback REPLY          send REPLY if there is no valid state file
+  --http                    answer HTTP requests, too: GET /NAME, /NAME/weight,
+                            /NAME/load, /NAME/json
+  --http-drain-status CODE  status of a drained server: 503 (default) or 404
+  --http-fallback CODE      status without a valid state file: 503 (default)
+                            or 200
+  --http-documents          serve /-/metrics and /-/page
   --listen ADDRESS          listen on ADDRESS; may be repeated: 127.0.0.1:3333,
                             [::1]:3333, *:3333 (IPv4 and IPv6), unix:PATH
   --idle DURATION           exit after DURATION without a connection: 60s, 5m,
@@ -70,6 +78,8 @@ pub struct Arguments<'a> {
     pub listen: [Option<&'a [u8]>; MAX_LISTEN],
     /// The idle timeout of the accept loop.
     pub idle: Idle,
+    /// The `--http` options.
+    pub http: http::Options,
 }
 
 /// The service to answer for.
@@ -84,6 +94,23 @@ pub enum Service<'a> {
         /// The service of clients that send nothing.
         default: Option<NameRef<'a>>,
     },
+}
+
+impl Service<'_> {
+    /// The same service for a client that may still send a name.
+    #[must_use]
+    pub fn without_default(self) -> Self {
+        match self {
+            Self::FromClient { .. } => Self::FromClient { default: None },
+            other => other,
+        }
+    }
+
+    /// Whether the client's request selects the service.
+    #[must_use]
+    pub fn needs_request(self) -> bool {
+        matches!(self, Self::FromClient { .. })
+    }
 }
 
 /// When an accept loop without clients ends.
@@ -108,6 +135,7 @@ impl<'a> Arguments<'a> {
             fallback: None,
             listen: [None; MAX_LISTEN],
             idle: Idle::Default,
+            http: http::Options::default(),
         }
     }
 }
@@ -128,6 +156,10 @@ enum Flag {
     DefaultService,
     StateDir,
     Fallback,
+    Http,
+    HttpDrainStatus,
+    HttpFallback,
+    HttpDocuments,
     Listen,
     Idle,
     Help,
@@ -136,16 +168,18 @@ enum Flag {
 }
 
 impl Flag {
-    /// The options' texts, in the order of `VALUES`. One text: a table of texts would be one of addresses and lengths,
-    /// larger than the texts.
-    const TEXTS: &'static [u8] =
-        b"--name-from-client --default-service --state-dir --fallback --listen --idle --help -h \
-        --version -V --";
-    const VALUES: [Self; 11] = [
+    /// The options' texts, in the order of `VALUES`.
+    const TEXTS: &'static [u8] = b"--name-from-client\n--default-service\n--state-dir\n--fallback\n--http\n\
+        --http-drain-status\n--http-fallback\n--http-documents\n--listen\n--idle\n--help\n-h\n--version\n-V\n--";
+    const VALUES: [Self; 15] = [
         Self::NameFromClient,
         Self::DefaultService,
         Self::StateDir,
         Self::Fallback,
+        Self::Http,
+        Self::HttpDrainStatus,
+        Self::HttpFallback,
+        Self::HttpDocuments,
         Self::Listen,
         Self::Idle,
         Self::Help,
@@ -156,15 +190,18 @@ impl Flag {
     ];
 
     fn parse(text: &[u8]) -> Option<Self> {
-        let texts = Self::TEXTS.split(|byte| *byte == b' ');
-        let mut all = texts.zip(&Self::VALUES);
-        all.find(|(known, _)| *known == text).map(|(_, flag)| *flag)
+        Self::VALUES.get(index_of(Self::TEXTS, text)?).copied()
     }
 
     fn takes_value(self) -> bool {
         !matches!(
             self,
-            Self::NameFromClient | Self::Help | Self::Version | Self::End
+            Self::NameFromClient
+                | Self::Http
+                | Self::HttpDocuments
+                | Self::Help
+                | Self::Version
+                | Self::End
         )
     }
 }
@@ -214,6 +251,23 @@ pub fn parse<'a>(
             Flag::Fallback => {
                 let line = Fallback::parse(value);
                 parsed.fallback = Some(line.ok_or_else(|| error(NOT_A_REPLY))?);
+            }
+            Flag::Http => parsed.http.enabled = true,
+            Flag::HttpDocuments => {
+                parsed.http.enabled = true;
+                parsed.http.documents = true;
+            }
+            Flag::HttpDrainStatus => {
+                let index = index_of(b"503\n404", value);
+                let index = index.ok_or_else(|| error("write 503 or 404"))?;
+                parsed.http.enabled = true;
+                parsed.http.drain_is_not_found = index > 0;
+            }
+            Flag::HttpFallback => {
+                let index = index_of(b"503\n200", value);
+                let index = index.ok_or_else(|| error("write 503 or 200"))?;
+                parsed.http.enabled = true;
+                parsed.http.fallback_is_ok = index > 0;
             }
             Flag::Listen => {
                 if Address::parse(value).is_none() {
