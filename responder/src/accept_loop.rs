@@ -81,16 +81,17 @@ struct AcceptLoop<'a, 'l> {
     service: Result<Service<'a>, NoName<'a>>,
     http: http::Options,
     state_reader: StateReader<'a>,
-    /// Not by value: the table would be built on the stack and then moved, which takes twice its size.
+    // The large parts are not here by value: they would be built in one place of the stack and moved to another, and the
+    // offsets of the small parts would not fit in one byte of an instruction.
     connections: &'l mut Connections,
     /// Makes the groups of peers unpredictable.
     seed: u32,
     accepting: Accepting,
     last_accept: BootTime,
     diagnostics: Diagnostics,
-    log: StateLog,
-    buffer: Buffer,
-    out: Out,
+    log: &'l mut StateLog,
+    buffer: &'l mut Buffer,
+    out: &'l mut Out,
 }
 
 /// Answers on all `listeners` until a signal ends the loop, or no client has connected for `idle`. `service` is an error
@@ -117,7 +118,10 @@ pub fn answer_all<'a>(
     let mut state_reader = StateReader::new(arguments);
     state_reader.reserve_spare(epoll.descriptor());
     let now = sys::boot_time();
-    let mut connections = Connections::new();
+    let mut connections = Connections::EMPTY;
+    let mut buffer = state_reader::EMPTY;
+    let mut out = Out::EMPTY;
+    let mut log = StateLog::new(now);
     let mut accept_loop = AcceptLoop {
         epoll,
         listeners,
@@ -129,9 +133,9 @@ pub fn answer_all<'a>(
         accepting: Accepting::Paused(None),
         last_accept: now,
         diagnostics,
-        log: StateLog::new(now),
-        buffer: state_reader::EMPTY,
-        out: Out::EMPTY,
+        log: &mut log,
+        buffer: &mut buffer,
+        out: &mut out,
     };
     let end = accept_loop.run(idle);
     if matches!(end, EndReason::Signal | EndReason::Idle) {
@@ -346,9 +350,7 @@ impl<'a> AcceptLoop<'a, '_> {
         socket: Descriptor,
         reaction: &Reaction<'_>,
     ) -> Option<(BootTime, Option<OpenDocument>)> {
-        let outcome = self
-            .state_reader
-            .answer(reaction, &mut self.buffer, &mut self.out);
+        let outcome = self.state_reader.answer(reaction, self.buffer, self.out);
         let sent = sys::send(socket, self.out.as_bytes());
         if sent.is_ok() && outcome.document.is_none() {
             sys::shutdown_sending(socket);
@@ -377,7 +379,7 @@ impl<'a> AcceptLoop<'a, '_> {
         if phase == Phase::Sending {
             return self.send_piece(slot);
         }
-        let received = sys::receive(socket, &mut self.buffer);
+        let received = sys::receive(socket, self.buffer);
         match (received, phase) {
             (Err(Errno::AGAIN | Errno::INTR), _) => {}
             (Ok(count), Phase::AwaitingRequest) => {
@@ -457,7 +459,7 @@ impl<'a> AcceptLoop<'a, '_> {
         let Some(document) = connection.document.as_mut() else {
             return;
         };
-        match document.send_piece(&mut self.buffer, |bytes| sys::send(socket, bytes)) {
+        match document.send_piece(self.buffer, |bytes| sys::send(socket, bytes)) {
             Piece::More | Piece::Full => {}
             Piece::Broken => self.close_connection(slot, socket),
             Piece::Done => {

@@ -19,7 +19,8 @@ pub const CAPACITY: usize = 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// The client has to send its request.
-    AwaitingRequest,
+    // From 1 on, so that `None` is 0.
+    AwaitingRequest = 1,
     /// The client has its answer and has to close.
     Closing,
     /// The client is receiving a document.
@@ -31,7 +32,7 @@ pub enum Phase {
 pub struct SlotIndex(u16);
 
 impl SlotIndex {
-    /// The index as a number, 0 to [`CAPACITY`] - 1.
+    /// The index as a number, 1 to [`CAPACITY`].
     #[must_use]
     pub fn number(self) -> u16 {
         self.0
@@ -47,8 +48,8 @@ impl SlotIndex {
 /// A time that is never reached.
 pub const NEVER: BootTime = BootTime(u64::MAX);
 
-/// No slot.
-const NONE: u16 = u16::MAX;
+/// No slot: the slots are numbered from 1.
+const NONE: u16 = 0;
 
 /// The number of peer groups.
 const GROUPS: usize = 256;
@@ -75,12 +76,12 @@ impl PeerGroup {
 }
 
 /// One connection.
+// Small fields first: their offsets fit in one byte of an instruction.
+#[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Connection {
     /// The client's socket.
     pub socket: Descriptor,
-    /// What the client has sent of its request.
-    pub request: Request,
     /// The number of bytes that were discarded since the answer.
     pub drained: u32,
     /// The document that is being sent.
@@ -89,6 +90,8 @@ pub struct Connection {
     pub peer: PeerGroup,
     /// The index of the listening socket.
     pub listener: u16,
+    /// What the client has sent of its request.
+    pub request: Request,
 }
 
 impl Connection {
@@ -106,15 +109,17 @@ impl Connection {
     }
 }
 
+// Small fields first: their offsets fit in one byte of an instruction.
+#[repr(C)]
 #[derive(Clone, Copy, Debug)]
 struct Slot {
-    connection: Connection,
     /// `None` if the slot is free.
     phase: Option<Phase>,
     deadline: BootTime,
     previous: u16,
     /// In a free slot: the next free slot.
     next: u16,
+    connection: Connection,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -124,42 +129,43 @@ struct Queue {
 }
 
 /// The table of connections.
+// Small fields first: their offsets fit in one byte of an instruction.
+#[repr(C)]
 #[derive(Debug)]
 pub struct Connections {
-    slots: [Slot; CAPACITY],
-    queues: [Queue; 3],
-    /// The number of connections of each group.
-    groups: [u16; GROUPS],
+    /// The first one is never used.
+    queues: [Queue; 4],
     /// The first of the slots that were used and are free again.
     free: u16,
-    /// The slots from here on were never used.
-    unused: u16,
+    /// How many slots were ever used; the next one was not.
+    used: u16,
     count: u16,
+    /// The number of connections of each group.
+    groups: [u16; GROUPS],
+    /// The first one is never used.
+    slots: [Slot; CAPACITY + 1],
 }
 
 impl Connections {
-    /// An empty table, of about 165 KiB.
-    #[must_use]
-    pub fn new() -> Self {
-        let empty = Slot {
-            connection: Connection::new(Descriptor::NONE, PeerGroup(0), 0, false),
+    /// An empty table, of about 200 KiB. All of it is zeroes, so that it is neither stored in the program nor built in one
+    /// place and moved to another.
+    pub const EMPTY: Self = Self {
+        slots: [Slot {
+            connection: Connection::new(Descriptor(0), PeerGroup(0), 0, false),
             phase: None,
             deadline: BootTime(0),
             previous: NONE,
             next: NONE,
-        };
-        Self {
-            slots: [empty; CAPACITY],
-            queues: [Queue {
-                first: NONE,
-                last: NONE,
-            }; 3],
-            groups: [0; GROUPS],
-            free: NONE,
-            unused: 0,
-            count: 0,
-        }
-    }
+        }; CAPACITY + 1],
+        queues: [Queue {
+            first: NONE,
+            last: NONE,
+        }; 4],
+        groups: [0; GROUPS],
+        free: NONE,
+        used: 0,
+        count: 0,
+    };
 
     /// The number of connections.
     #[must_use]
@@ -181,7 +187,7 @@ impl Connections {
         deadline: BootTime,
     ) -> Option<SlotIndex> {
         let index = if self.free == NONE {
-            self.unused
+            self.used + 1
         } else {
             self.free
         };
@@ -191,7 +197,7 @@ impl Connections {
             *count += 1;
         }
         if self.free == NONE {
-            self.unused += 1;
+            self.used += 1;
         } else {
             self.free = slot.next;
         }
@@ -246,7 +252,7 @@ impl Connections {
         for phase in [Phase::AwaitingRequest, Phase::Closing] {
             let mut index = self.queue(phase).map_or(NONE, |queue| queue.first);
             for _ in 0..CANDIDATES {
-                let Some(slot) = self.slots.get(usize::from(index)) else {
+                let Some(slot) = self.slot(index) else {
                     break;
                 };
                 let count = self.group_count(slot);
@@ -267,7 +273,7 @@ impl Connections {
     pub fn has_fewer_than(&self, limit: usize, phase: Phase) -> bool {
         let mut index = self.queue(phase).map_or(NONE, |queue| queue.first);
         for _ in 0..limit {
-            match self.slots.get(usize::from(index)) {
+            match self.slot(index) {
                 Some(slot) => index = slot.next,
                 None => return true,
             }
@@ -279,7 +285,7 @@ impl Connections {
     #[must_use]
     pub fn first(&self, phase: Phase) -> Option<(SlotIndex, BootTime)> {
         let index = self.queue(phase)?.first;
-        let slot = self.slots.get(usize::from(index))?;
+        let slot = self.slot(index)?;
         Some((SlotIndex(index), slot.deadline))
     }
 
@@ -287,6 +293,10 @@ impl Connections {
     #[must_use]
     pub fn next_deadline(&self, phase: Phase) -> BootTime {
         self.first(phase).map_or(NEVER, |(_, deadline)| deadline)
+    }
+
+    fn slot(&self, index: u16) -> Option<&Slot> {
+        self.slots.get(usize::from(index)).filter(|_| index != NONE)
     }
 
     fn queue(&self, phase: Phase) -> Option<&Queue> {
@@ -299,7 +309,7 @@ impl Connections {
         };
         let last = queue.last;
         queue.last = index;
-        match self.slots.get_mut(usize::from(last)) {
+        match slot_mut(&mut self.slots, last) {
             Some(slot) => slot.next = index,
             None => queue.first = index,
         }
@@ -323,11 +333,11 @@ impl Connections {
         let Some(queue) = self.queues.get_mut(phase as usize) else {
             return false;
         };
-        match self.slots.get_mut(usize::from(previous)) {
+        match slot_mut(&mut self.slots, previous) {
             Some(slot) => slot.next = next,
             None => queue.first = next,
         }
-        match self.slots.get_mut(usize::from(next)) {
+        match slot_mut(&mut self.slots, next) {
             Some(slot) => slot.previous = previous,
             None => queue.last = previous,
         }
@@ -335,10 +345,9 @@ impl Connections {
     }
 }
 
-impl Default for Connections {
-    fn default() -> Self {
-        Self::new()
-    }
+/// The slot with this index, or `None` if it is [`NONE`].
+fn slot_mut(slots: &mut [Slot], index: u16) -> Option<&mut Slot> {
+    slots.get_mut(usize::from(index)).filter(|_| index != NONE)
 }
 
 #[cfg(test)]
@@ -353,7 +362,7 @@ mod tests {
 
     #[test]
     fn capacity_is_1024_connections() {
-        let mut table = Connections::new();
+        let mut table = Connections::EMPTY;
         let slots: Vec<SlotIndex> = (0..1024)
             .map(|at| {
                 table
@@ -384,7 +393,7 @@ mod tests {
 
     #[test]
     fn oldest_connection_of_the_largest_peer_group_is_evicted() {
-        let mut table = Connections::new();
+        let mut table = Connections::EMPTY;
         let mut insert = |group, phase, time| {
             let connection = connection(0, group);
             table.insert(connection, phase, BootTime(time)).unwrap()
@@ -413,7 +422,7 @@ mod tests {
 
     #[test]
     fn lone_connections_are_evicted_in_the_order_of_their_deadlines() {
-        let mut table = Connections::new();
+        let mut table = Connections::EMPTY;
         let mut expected = Vec::new();
         for time in 0..60 {
             let phase = [Phase::AwaitingRequest, Phase::Closing][usize::from(time % 3 == 0)];
@@ -448,7 +457,7 @@ mod tests {
         /// The table behaves as three plain queues with a count for each peer group.
         #[test]
         fn table_behaves_as_three_queues(steps in prop::collection::vec(step(), 0..200)) {
-            let mut table = Connections::new();
+            let mut table = Connections::EMPTY;
             let mut model: [VecDeque<(SlotIndex, BootTime, usize, u8)>; 3] = Default::default();
             let phases = [Phase::AwaitingRequest, Phase::Closing, Phase::Sending];
             let pick = |model: &[VecDeque<_>; 3], at: usize| {

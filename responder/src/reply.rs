@@ -66,7 +66,7 @@ pub enum ReadError {
     /// The process or the system has no file descriptor left.
     NoDescriptor,
     /// Any other error of the kernel, by its number.
-    Error(usize),
+    Error(u16),
 }
 
 /// Why an answer does not come from a state file.

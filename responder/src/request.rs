@@ -56,16 +56,20 @@ impl<'l> ParsedName<'l> {
 }
 
 /// A client's request, as far as it has arrived.
+// Small fields first: their offsets fit in one byte of an instruction.
+#[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
-    bytes: [u8; MAX_LINE],
     length: u8,
     /// How often bytes of the middle were dropped.
     drops: u16,
     state: State,
     takes_http: bool,
+    bytes: [u8; MAX_LINE],
 }
 
+// A new request is all zeroes: its state must be 0, with the number apart from the content of `Head`.
+#[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// The first line has not ended.

@@ -184,7 +184,7 @@ impl<'a> StateReader<'a> {
     }
 
     /// Opens a document, whose file name has these two parts.
-    #[cold]
+    #[inline(never)]
     fn open_document(&self, (stem, suffix): (&[u8], &[u8])) -> Result<OpenDocument, ReadError> {
         let mut room = [0; MAX_PATH];
         let path = file_path(self.state_dir, stem, suffix, &mut room).ok_or(ReadError::Absent)?;
@@ -202,6 +202,8 @@ impl<'a> StateReader<'a> {
         }
     }
 
+    // Not inlined: the path would make the caller's stack frame large, and its instructions long.
+    #[inline(never)]
     fn read_state<'b>(
         &mut self,
         name: NameRef<'_>,
@@ -215,6 +217,7 @@ impl<'a> StateReader<'a> {
         buffer.get(..length).ok_or(ReadError::TooLong)
     }
 
+    #[inline(never)]
     fn read_boot_id(&mut self) -> Option<BootId> {
         let mut text = [0; BOOT_ID_LENGTH as usize + 1];
         // The kernel's file has no length, but returns the id and a newline in one read. The additional byte reveals
@@ -285,8 +288,13 @@ fn open(path: Path<'_>) -> Result<Descriptor, ReadError> {
     sys::open_to_read(path).map_err(|error| match error {
         Errno::NOENT => ReadError::Absent,
         Errno::MFILE | Errno::NFILE => ReadError::NoDescriptor,
-        Errno(other) => ReadError::Error(other),
+        other => other_error(other),
     })
+}
+
+fn other_error(error: Errno) -> ReadError {
+    // The kernel's numbers are below 4096.
+    ReadError::Error(error.0 as u16)
 }
 
 /// Reads a file of the given size. Without a size, the file must be regular and not longer than a state file.
@@ -306,7 +314,7 @@ fn regular_file_size(file: Descriptor, limit: u64) -> Result<u64, ReadError> {
         Ok(status) if !status.is_regular_file() => Err(ReadError::NotAFile),
         Ok(status) if status.size > limit => Err(ReadError::TooLong),
         Ok(status) => Ok(status.size),
-        Err(Errno(error)) => Err(ReadError::Error(error)),
+        Err(error) => Err(other_error(error)),
     }
 }
 
@@ -327,7 +335,7 @@ fn read_whole(
             Ok(0) => break,
             Ok(count) => length += count,
             Err(Errno::INTR) => {}
-            Err(Errno(error)) => return Err(ReadError::Error(error)),
+            Err(error) => return Err(other_error(error)),
         }
         if length as u64 >= size {
             break;

@@ -2,10 +2,12 @@
 //! lengths, larger than the texts, so a list is one text with a newline between its items.
 
 /// Text in a fixed buffer. What does not fit is cut.
+// Small fields first: their offsets fit in one byte of an instruction.
+#[repr(C)]
 #[derive(Clone)]
 pub struct Text<const SIZE: usize> {
-    bytes: [u8; SIZE],
     length: usize,
+    bytes: [u8; SIZE],
 }
 
 impl<const SIZE: usize> Text<SIZE> {

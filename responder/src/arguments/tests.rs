@@ -135,7 +135,7 @@ fn usage_errors_name_the_argument_and_the_reason() {
         ),
         (
             &["web", "--default-service=web"],
-            "--default-service",
+            "--default-service=web",
             "requires --name-from-client",
         ),
         (

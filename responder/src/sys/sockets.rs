@@ -270,10 +270,11 @@ pub struct Event {
 }
 
 /// The events of one wait.
+#[repr(C)]
 #[derive(Debug)]
 pub struct Events {
-    events: [Event; Events::ROOM],
     count: usize,
+    events: [Event; Events::ROOM],
 }
 
 impl Events {
