@@ -28,7 +28,7 @@ const WRITE_WAIT: Duration = Duration::from_secs(1);
 pub const DRAIN_WAIT: Duration = Duration::from_secs(1);
 
 /// How long sending a document may take.
-pub const DOCUMENT_WAIT: Duration = Duration::from_secs(10);
+pub const DOCUMENT_WAIT: Duration = Duration::from_secs(5);
 
 /// How many further bytes of the client the program reads and discards.
 pub const DRAIN_BYTES: usize = 65_536;
