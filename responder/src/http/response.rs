@@ -120,7 +120,8 @@ pub fn compose(
         status = error;
     } else if !is_document {
         let is_valid = matches!(answer.source, Source::Fresh | Source::Stale);
-        if !is_valid && !(answer.fallback_applies && options.fallback_is_ok) {
+        let falls_back = answer.fallback_applies && options.fallback_is_ok;
+        if !is_valid && !falls_back {
             let is_unknown = answer.reason == Some(Reason::ReadError(ReadError::Absent));
             status = match is_unknown && !answer.fallback_applies {
                 true => Status::NotFound,

@@ -187,6 +187,7 @@ fn fallback_applies_as_for_agent_check() {
         ..Options::default()
     };
     let other_boot = file("up", "up").replace("6e3f", "7e3f");
+    #[allow(clippy::type_complexity)]
     let rows: [(Result<&[u8], ReadError>, &str, u16, u16); 4] = [
         (Err(ReadError::Absent), "no-state unknown", 404, 404),
         (Err(ReadError::NotAFile), "unreadable unreadable", 503, 503),
