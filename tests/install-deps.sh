@@ -23,14 +23,15 @@ programs=${CARGO_TARGET_DIR:-$here/target}/test-programs
 #   valgrind                       looks at the responder's memory
 #   qemu-user gcc-aarch64-linux-gnu  run and link it for the other architecture
 #   busybox                        its syslogd, a small one
-#   procps curl                    the demo and the examples
+#   procps curl python3            the demo, the examples, and clients of the HTTP answers
+#   keepalived                     checks a configuration with an HTTP check
 #   chromium-headless-shell        the browser that looks at the page of agentcheck report; with what it needs
 #                                  100 MB are fetched, in half a minute
 #   prometheus-node-exporter       reads the metrics, as it does in the field
 #   openrc runit s6                service managers for the files of packaging/init, unpacked
 #   make                           make install is how the tests install
 packages="haproxy xinetd ucspi-tcp ipsvd tcputils socat ncat systemd iproute2 util-linux bsdutils strace
-	valgrind qemu-user gcc-aarch64-linux-gnu busybox procps curl make chromium-headless-shell
+	valgrind qemu-user gcc-aarch64-linux-gnu busybox procps curl python3 keepalived make chromium-headless-shell
 	e2fsprogs libfaketime prometheus-node-exporter"
 
 # The core library of the other architecture. Where Rust came by another way than rustup, the test that

@@ -14,6 +14,7 @@ mod doctor;
 mod end_to_end;
 mod faults;
 mod generate;
+mod http;
 mod installed_files;
 mod installed_tree;
 mod launchers;
