@@ -35,5 +35,6 @@ pub mod raw_probe;
 pub mod responder;
 pub mod scene;
 pub mod scratch;
+pub mod snapshot;
 pub mod state;
 pub mod systemd;

@@ -9,13 +9,13 @@ use std::process::Command;
 
 /// What every build has to do: pipes, files and terminals, connections, asking, the loop and its end.
 const CORE: [&str; 7] = [
-    "accept_loop::it_answers_as_the_one_shot_does",
-    "accept_loop::it_listens_where_it_is_told",
-    "accept_loop::several_sockets_each_with_its_service",
-    "ending::the_queue_of_its_own_socket_is_answered",
-    "oneshot::a_pipe_can_ask_too",
-    "oneshot::the_state_is_said_on_a_connection",
-    "oneshot::the_state_is_said_on_pipes_and_terminals_and_into_files",
+    "accept_loop::loop_replies_as_the_one_shot",
+    "accept_loop::loop_listens_on_every_given_address",
+    "accept_loop::each_socket_serves_its_own_service",
+    "ending::queue_of_own_socket_is_served_before_the_end",
+    "oneshot::name_can_come_by_a_pipe",
+    "oneshot::reply_is_written_to_a_connection",
+    "oneshot::reply_is_written_to_pipes_terminals_and_files",
 ];
 
 /// Builds the program alone, in a target directory of its own; where that is.
@@ -107,9 +107,9 @@ fn program_is_clean_under_memcheck() {
     let log = scratch.path().to_owned();
     let how = format!("valgrind --quiet --error-exitcode=99 --log-file={log}/%p.log");
     let tests = [
-        "accept_loop::clients::slow_and_broken_clients",
-        "oneshot::the_state_is_said_on_pipes_and_terminals_and_into_files",
-        "oneshot::without_anything_it_says_so_and_all_is_well",
+        "accept_loop::clients::slow_and_broken_clients_block_nothing",
+        "oneshot::reply_is_written_to_pipes_terminals_and_files",
+        "oneshot::missing_name_and_missing_state_give_a_no_op_reply",
     ];
     again(&wrapped(&scratch, &how, &program), &tests);
     let mut runs = 0;
