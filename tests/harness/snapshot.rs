@@ -40,14 +40,10 @@ pub fn check(actual: &str, variables: &[(&'static str, String)], expected: impl 
 /// # Errors
 /// Where they differ: how.
 pub fn compare(actual: &str, file: &Path) -> Result<(), String> {
-    let expected = match std::fs::read_to_string(file) {
-        Ok(text) if text == actual => return Ok(()),
-        Ok(_) => Data::read_from(file, Some(DataFormat::Text)),
-        Err(_) => {
-            std::fs::write(file, "").map_err(|error| format!("{}: {error}", file.display()))?;
-            Data::read_from(file, Some(DataFormat::Text))
-        }
-    };
+    if std::fs::read_to_string(file).is_ok_and(|text| text == actual) {
+        return Ok(());
+    }
+    let expected = Data::read_from(file, Some(DataFormat::Text));
     let actual = Data::text(actual).raw();
     let compared = assert().try_eq(None, actual, expected.raw());
     compared.map_err(|difference| difference.to_string())

@@ -3,6 +3,7 @@
 //! nothing but cargo, so that every test run holds to it. And the texts that have to go along with the
 //! programs are there: packaging/third-party-licences.txt.
 
+use agentcheck_tests::snapshot;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -279,19 +280,11 @@ fn third_parties() -> String {
     whole
 }
 
-/// `AGENTCHECK_BLESS=1` writes them.
+/// `SNAPSHOTS=overwrite` writes them.
 #[test]
 fn licence_texts_match_the_linked_crates() {
-    let file = root().join(TEXTS);
-    let texts = third_parties();
-    if std::env::var_os("AGENTCHECK_BLESS").is_some() {
-        std::fs::write(&file, &texts).unwrap();
-    }
-    let found = std::fs::read_to_string(&file).unwrap_or_default();
-    assert!(
-        found == texts,
-        "{TEXTS} is not what is linked; AGENTCHECK_BLESS=1 cargo test -p agentcheck --test licences writes it"
-    );
+    let compared = snapshot::compare(&third_parties(), &root().join(TEXTS));
+    assert!(compared.is_ok(), "{}", compared.unwrap_err());
 }
 
 /// `wildcards = "deny"`: every dependency on a registry has a version.

@@ -1,6 +1,6 @@
 //! Golden cases of `agentcheck check`: each directory of tests/golden/configuration holds a
 //! configuration and all that is said of it, to the letter, with the exit status in the last line.
-//! `AGENTCHECK_BLESS=1` writes what is seen as what is expected, to be read before it is committed.
+//!
 
 use crate::golden;
 use std::path::Path;

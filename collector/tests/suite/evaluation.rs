@@ -1,6 +1,6 @@
 //! Golden cases of evaluation: each directory of tests/golden/evaluation holds a configuration, the
 //! readings that arrive and when, and the verdicts that follow. A new case needs no code;
-//! `AGENTCHECK_BLESS=1` writes what is seen as what is expected, to be read before it is committed.
+//!
 //!
 //! `events` has one event a line: seconds since the boot, a source, and what came of its poll
 //! (`number 97`, `json {...}`, `text ...`, `metrics name 1\\n`, `parts value=27 idle=73`, `file ...`, `no-file`,

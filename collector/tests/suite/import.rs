@@ -2,7 +2,7 @@
 //! another agent (`in.yml` of Herald, `in.xml` and `in.json` of Loadbalancer.org's agent) and what is printed
 //! for it, to the letter, with the exit status after it. What is printed has to load without an error; the
 //! warnings, and what is said for a `sample.json`, are in the last lines.
-//! `AGENTCHECK_BLESS=1` writes what is seen as what is expected, to be read before it is committed.
+//!
 
 use crate::golden;
 use agentcheck::import::{Agent, MAX_BYTES, convert};

@@ -1,6 +1,6 @@
 //! Golden cases of `agentcheck status`: each directory of tests/golden/status holds `status.json`, state files
 //! and when they are looked at; what is shown of them, and what monitoring is told. A new case needs no code;
-//! `AGENTCHECK_BLESS=1` writes what is seen as what is expected, to be read before it is committed.
+//!
 
 use crate::golden;
 use agentcheck::account::{Lock, Look, NoStatus, account, brief, detailed, judge, listed, written};
