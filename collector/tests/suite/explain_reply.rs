@@ -278,7 +278,7 @@ fn explanations_are_as_recorded() {
         let command = format!("$ explain --reply '{}'\n", bytes.escape_ascii());
         shown += &(command + &explained + "\n").replace(&"x".repeat(16_300), "x...x");
     }
-    snapshot::check(&shown, &[], file!["explain_reply/explanations.txt"]);
+    snapshot::check(&shown, &[], file!["explain_reply/explanations.txt"].raw());
 }
 
 #[test]

@@ -120,7 +120,7 @@ fn help_fits_on_a_screen() {
         seen += 1;
     }
     assert!(seen > 15, "{seen}");
-    snapshot::check(&all, &[], file!["help.txt"]);
+    snapshot::check(&all, &[], file!["help.txt"].raw());
     assert!(whole.contains("Exit status: 0"));
     let output = Command::new(AGENTCHECK)
         .args(["status", "--watch", "--check"])
