@@ -25,6 +25,7 @@ pub mod counter_source;
 pub mod haproxy;
 pub mod launcher;
 pub mod listener;
+pub mod messages;
 pub mod mount;
 pub mod package;
 pub mod permit;

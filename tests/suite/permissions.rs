@@ -4,6 +4,7 @@ use agentcheck_tests::binaries;
 use agentcheck_tests::collector::Collector;
 use agentcheck_tests::processes::{Running, output, program, wait_until};
 use agentcheck_tests::scratch::Scratch;
+use agentcheck_tests::snapshot::{self, file, str};
 use agentcheck_tests::state::StateDirectory;
 use agentcheck_tests::systemd::{Systemd, installed};
 use std::fs;
@@ -28,9 +29,8 @@ fn collector(scratch: &Scratch) -> PathBuf {
     scratch.program(&binaries::collector())
 }
 
-/// What `agentcheck check` says as a user, of errors only, without the scratch directory; nothing if it is
-/// content.
-fn said_to(user: u32, scratch: &Scratch, file: &Path) -> String {
+/// The errors of `agentcheck check` as a user, without the scratch directory; nothing where there is none.
+fn errors_for(user: u32, scratch: &Scratch, file: &Path) -> String {
     let checked = output(
         Command::new(scratch.file("agentcheck"))
             .args(["check", "--config"])
@@ -50,70 +50,45 @@ fn configuration_of_another_owner_is_refused() {
     let directory = scratch.directory("etc");
     let file = scratch.write("etc/agentcheck.toml", GOOD);
     for user in [0, ANN, BOB] {
-        assert_eq!(said_to(user, &scratch, &file), "");
+        assert_eq!(errors_for(user, &scratch, &file), "");
     }
     chown(&file, Some(ANN), None).unwrap();
-    assert_eq!(said_to(ANN, &scratch, &file), "");
-    assert_eq!(
-        said_to(0, &scratch, &file),
-        "etc/agentcheck.toml: error: it belongs to user 3000001, and has to belong to root\n  = chown root \
-         etc/agentcheck.toml\nagentcheck: 1 error, nothing was started\n"
-    );
-    assert_eq!(
-        said_to(BOB, &scratch, &file),
-        "etc/agentcheck.toml: error: it belongs to user 3000001, and has to belong to root or to user \
-         3000002, who runs this\n  = chown root etc/agentcheck.toml\nagentcheck: 1 error, nothing was started\n"
-    );
-    // Whoever has the directory can put another file there.
+    assert_eq!(errors_for(ANN, &scratch, &file), "");
+    let mut shown = String::new();
+    let mut refused = |what: &str, user: u32| {
+        let printed = errors_for(user, &scratch, &file);
+        assert!(!printed.is_empty(), "{what}");
+        shown += &format!("# {what}, as user {user}\n{printed}\n");
+    };
+    refused("the file is another user's", 0);
+    refused("the file is another user's", BOB);
+    // The owner of the directory can put another file there.
     chown(&file, Some(0), None).unwrap();
     chown(&directory, Some(ANN), None).unwrap();
-    assert_eq!(said_to(ANN, &scratch, &file), "");
-    let printed = said_to(0, &scratch, &file);
-    assert!(
-        printed.starts_with("etc: error: it belongs to user 3000001,"),
-        "{printed}"
-    );
+    assert_eq!(errors_for(ANN, &scratch, &file), "");
+    refused("the directory is another user's", 0);
     chown(&directory, Some(0), None).unwrap();
 
     // A drop-in counts as the file itself does, and what is wrong with several is told at once.
     let drop_ins = scratch.directory("etc/conf.d");
     let web = scratch.write("etc/conf.d/web.toml", "");
     let api = scratch.write("etc/conf.d/api.toml", "");
-    assert_eq!(said_to(0, &scratch, &file), "");
+    assert_eq!(errors_for(0, &scratch, &file), "");
     chown(&web, Some(ANN), None).unwrap();
     set_mode(&api, 0o666);
-    let printed = said_to(0, &scratch, &file);
-    let places: Vec<&str> = printed
-        .lines()
-        .filter(|line| line.contains(": error: "))
-        .collect();
-    assert_eq!(
-        places,
-        [
-            "etc/conf.d/api.toml: error: everybody may write to it, mode 0666",
-            "etc/conf.d/web.toml: error: it belongs to user 3000001, and has to belong to root",
-        ]
+    refused(
+        "one drop-in is another user's, everybody may write to the other",
+        0,
     );
     chown(&web, Some(0), None).unwrap();
     set_mode(&api, 0o600);
-    let printed = said_to(ANN, &scratch, &file);
-    assert!(
-        printed.contains("etc/conf.d/api.toml: error: cannot be read: Permission denied"),
-        "{printed}"
-    );
+    refused("a drop-in cannot be read", ANN);
     set_mode(&api, 0o644);
     set_mode(&drop_ins, 0o711);
-    let printed = said_to(ANN, &scratch, &file);
-    assert!(
-        printed.contains("etc/conf.d: error: cannot be read: Permission denied"),
-        "{printed}"
-    );
+    refused("the directory of drop-ins cannot be read", ANN);
     set_mode(&drop_ins, 0o777);
-    let printed = said_to(0, &scratch, &file);
-    assert!(
-        printed.starts_with("etc/conf.d: error: everybody may put files"),
-        "{printed}"
-    );
+    refused("everybody may write to the directory of drop-ins", 0);
+    snapshot::check(&shown, &[], file!["permissions/refused.txt"]);
 }
 
 #[test]
@@ -125,12 +100,17 @@ fn another_users_link_in_a_shared_directory_is_refused() {
     set_mode(&shared, 0o1777);
     let link = shared.join("agentcheck.toml");
     std::os::unix::fs::symlink(&file, &link).unwrap();
-    assert_eq!(said_to(ANN, &scratch, &link), "");
+    assert_eq!(errors_for(ANN, &scratch, &link), "");
     std::os::unix::fs::lchown(&link, Some(BOB), None).unwrap();
-    let printed = said_to(ANN, &scratch, &link);
-    assert!(
-        printed.starts_with("shared/agentcheck.toml: error: it belongs to user 3000002,"),
-        "{printed}"
+    snapshot::check(
+        &errors_for(ANN, &scratch, &link),
+        &[],
+        str![[r#"
+shared/agentcheck.toml: error: it belongs to user 3000002, and has to belong to root or to user 3000001, who runs this
+  = chown root shared/agentcheck.toml
+agentcheck: 1 error, nothing was started
+
+"#]],
     );
 }
 

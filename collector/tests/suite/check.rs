@@ -3,6 +3,7 @@
 //!
 
 use crate::golden;
+use agentcheck_tests::snapshot::{self, str};
 use std::path::Path;
 use std::process::Command;
 
@@ -25,9 +26,14 @@ fn configurations_give_the_expected_findings() {
 
 #[test]
 fn unreadable_file_is_named() {
-    assert_eq!(
-        check(Path::new("/"), "/nowhere/agentcheck.toml"),
-        "/nowhere/agentcheck.toml: error: cannot be read: No such file or directory (os error 2)\n\
-         exit status 1\n"
+    let printed = check(Path::new("/"), "/nowhere/agentcheck.toml");
+    snapshot::check(
+        &printed,
+        &[],
+        str![[r#"
+/nowhere/agentcheck.toml: error: cannot be read: No such file or directory (os error 2)
+exit status 1
+
+"#]],
     );
 }

@@ -7,6 +7,7 @@
 use crate::golden;
 use agentcheck::import::{Agent, MAX_BYTES, convert};
 use agentcheck::{config, sample, unnoticed};
+use agentcheck_tests::snapshot::{self, str};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -66,15 +67,23 @@ fn configurations_of_other_agents_give_the_expected_toml() {
 #[test]
 fn unreadable_file_is_named() {
     let none = imported_file(Path::new("/nowhere/config.yml"));
-    assert_eq!(
-        none,
-        "/nowhere/config.yml: error: cannot be read: No such file or directory (os error 2)\n"
+    snapshot::check(
+        &none,
+        &[],
+        str![[r#"
+/nowhere/config.yml: error: cannot be read: No such file or directory (os error 2)
+
+"#]],
     );
     // More than anyone's configuration, without an end.
     let endless = imported_file(Path::new("/dev/zero"));
-    assert_eq!(
-        endless,
-        "/dev/zero: error: cannot be read: it has more than 262144 bytes\n"
+    snapshot::check(
+        &endless,
+        &[],
+        str![[r#"
+/dev/zero: error: cannot be read: it has more than 262144 bytes
+
+"#]],
     );
 }
 

@@ -108,9 +108,13 @@ fn status_follows_failure_maintenance_and_death() {
     assert_eq!(json["services"]["web"]["percent"], 73);
     let unknown = run(&scene, &["status", "wbe"]);
     assert_eq!(unknown.status.code(), Some(1));
-    assert_eq!(
-        text_of(&unknown),
-        "agentcheck: there is no service wbe; there is web\n"
+    snapshot::check(
+        &text_of(&unknown),
+        &[],
+        str![[r#"
+agentcheck: there is no service wbe; there is web
+
+"#]],
     );
     let unknown = run(&scene, &["status", "--check", "wbe"]);
     assert_eq!(unknown.status.code(), Some(3));

@@ -7,6 +7,7 @@ use agentcheck::account::{Lock, Look, NoStatus, account, brief, detailed, judge,
 use agentcheck::table::Page;
 use agentcheck::text::printable;
 use agentcheck_common::{BootId, BootTime};
+use agentcheck_tests::snapshot::{self, str};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -115,5 +116,5 @@ fn json_is_printable() {
 fn unknown_service_is_refused() {
     let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/status/gone");
     let error = account(&load_case(&case), &["wbe".to_owned()]).unwrap_err();
-    assert_eq!(error, "there is no service wbe; there is web");
+    snapshot::check(&error, &[], str!["there is no service wbe; there is web"]);
 }

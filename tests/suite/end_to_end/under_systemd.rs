@@ -4,6 +4,7 @@
 use super::Host;
 use super::story::{Story, each};
 use agentcheck_tests::address::is_listening;
+use agentcheck_tests::messages::DIRECTORY_LOST;
 use agentcheck_tests::processes::{wait_for, wait_until};
 use agentcheck_tests::scene::Scene;
 use agentcheck_tests::state::StateDirectory;
@@ -164,6 +165,6 @@ fn the_unit_makes_its_directory_again(story: &Story<Booted>) {
         story.host.states.file("web").exists() && story.plan("web").from > after
     });
     story.reach_the_example();
-    let reason = "is lost: ends, so that the service manager makes it again";
+    let reason = DIRECTORY_LOST;
     systemd.wait_for_journal(COLLECTOR, reason);
 }

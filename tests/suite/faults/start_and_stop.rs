@@ -2,6 +2,7 @@
 
 use agentcheck_tests::application::Application;
 use agentcheck_tests::collector::{Collector, Herald};
+use agentcheck_tests::messages::ANOTHER_COLLECTOR;
 use agentcheck_tests::processes::{output, wait_for, wait_until};
 use agentcheck_tests::scene::{Scene, stderr};
 use agentcheck_tests::scratch::Scratch;
@@ -22,7 +23,7 @@ fn second_collector_refuses_to_start_and_names_the_first() {
     scene.wait_for_reply("web", "up 73% ");
 
     let printed = scene.fails(&["collect"]);
-    let expected = format!("process {}, is at work here", scene.process().pid());
+    let expected = format!("process {}{ANOTHER_COLLECTOR}", scene.process().pid());
     assert!(printed.contains(&expected), "{printed}");
     let lines: Vec<_> = printed.lines().collect();
     assert_eq!(lines.len(), 1, "{printed}");

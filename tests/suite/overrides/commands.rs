@@ -1,6 +1,7 @@
 //! Each command: active when it ends, and what it prints.
 
 use super::{operated, operated_polling, start};
+use agentcheck_tests::messages::OVERRIDE_OVER;
 use agentcheck_tests::processes::{run, wait_until};
 use agentcheck_tests::scene::{Scene, wrap};
 use agentcheck_tests::snapshot::{self, Session, file};
@@ -116,7 +117,7 @@ fn drain_becomes_maint_and_expires() {
     ]);
     scene.wait_for_reply("web", "stopped 100% ");
     scene.wait_for_reply("web", "up 73% ");
-    scene.wait_for_log("web: an override is over");
+    scene.wait_for_log(OVERRIDE_OVER);
     wait_until("the file to be removed", || {
         !scene.overrides().join("web.override").exists()
     });

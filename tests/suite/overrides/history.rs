@@ -2,6 +2,7 @@
 
 use super::{operated, start};
 use agentcheck_tests::collector::Collector;
+use agentcheck_tests::messages::COLLECTOR_STARTS;
 
 #[test]
 fn history_survives_restarts_and_names_the_reason() {
@@ -35,11 +36,7 @@ fn history_survives_restarts_and_names_the_reason() {
     // The second collector said it again, as the first thing that it said.
     next("web: up 0% # override=drain by=");
     next("web: up 73% # ");
-    assert_eq!(
-        reported.matches("the collector starts").count(),
-        2,
-        "{reported}"
-    );
+    assert_eq!(reported.matches(COLLECTOR_STARTS).count(), 2, "{reported}");
     assert!(!reported.contains("api: "), "{reported}");
     let (status, json) = read(&["history", "--json"]);
     assert_eq!(status, Some(0));
