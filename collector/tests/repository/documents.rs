@@ -311,6 +311,7 @@ fn links_and_anchors_exist() {
             "ARCHITECTURE.md",
             "SECURITY.md",
             "bench/README.md",
+            "tests/README.md",
         ]
         .map(|name| root().join(name)),
     );
