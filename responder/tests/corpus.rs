@@ -1,4 +1,4 @@
-//! The fuzz corpus, run once: what was found by fuzzing stays found, also where no fuzzer is at hand.
+//! The fuzz corpus, run once: what fuzzing has found stays fixed, also where no fuzzer is installed.
 
 // A test may say what it expects in the shortest way; clippy knows that only of #[test] functions.
 #![allow(

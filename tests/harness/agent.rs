@@ -1,6 +1,5 @@
-//! An agent that `HAProxy` asks, whose every exchange is counted: either it answers from a script (for
-//! what our responder never says), or it starts our one-shot responder with the connection as standard
-//! input and output, as inetd does.
+//! An agent that `HAProxy` probes, with a count of its exchanges. It sends a scripted reply, which our responder
+//! never sends, or it starts our responder for the connection, as inetd does.
 
 use crate::listener::Listener;
 use crate::processes::{LIMIT, wait_for_growth};

@@ -1,5 +1,5 @@
-//! The application whose load is what it is all about: a real HTTP server that says in JSON how many
-//! messages a second it serves, and that can hang, dribble, die and come back while it is asked.
+//! The application: a real HTTP server that reports its messages a second in JSON, and that can hang, send
+//! slowly, stop and start again.
 
 use crate::listener::Listener;
 use crate::processes::wait_until;

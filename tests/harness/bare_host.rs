@@ -1,5 +1,5 @@
 //! A throw-away host: this machine's root file system with the product laid over it, in namespaces of its own,
-//! with an empty `/run`, no systemd, no syslogd, and accounts that it alone has.
+//! with an empty `/run`, no systemd, no syslogd, and accounts of its own.
 
 use crate::processes::{Running, output, run, wait_until};
 use crate::scratch::Scratch;

@@ -1,5 +1,4 @@
-//! Our collector as a real process, the configuration of the case that it is made for, and what it has
-//! written.
+//! Our collector as a real process, configurations for it, and the state files that it writes.
 
 use crate::binaries;
 use crate::processes::{Running, wait_for};

@@ -1,5 +1,4 @@
-//! The real `HAProxy`: started from a configuration that a test describes, asked and told by its stats
-//! socket.
+//! The real `HAProxy`: a test describes its configuration, and uses its stats socket.
 
 use crate::processes::{Running, program, wait_for, wait_until};
 use crate::scratch::Scratch;

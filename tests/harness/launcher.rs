@@ -1,6 +1,6 @@
-//! Everything that starts our responder in the field, each one the real program, in the foreground.
+//! Everything that starts our responder in the field, each the real program, in the foreground.
 //!
-//! A launcher runs as root, as in the field, and starts the responder as `nobody` where it can.
+//! A launcher runs as root, as in the field, and starts the responder as the user nobody where it can.
 
 use crate::address::is_listening;
 use crate::binaries;

@@ -1,5 +1,5 @@
-//! Sentences of the collector's log and of its commands that a test waits for or looks for, each in one place: who
-//! improves a sentence changes it here, and the snapshots by `SNAPSHOTS=overwrite`.
+//! Sentences of the collector's log and of its commands that tests wait for, each once. If you improve a
+//! sentence, change it here, and update the snapshots by `SNAPSHOTS=overwrite`.
 
 /// A state file is written again after errors.
 pub const REPLY_WRITTEN_AGAIN: &str = "the reply can be written again";

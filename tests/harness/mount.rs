@@ -1,7 +1,7 @@
-//! File systems of a test's own: small, read-only, or one whose disk hangs.
+//! File systems of a test's own: small, read-only, or on a disk that hangs.
 //!
-//! Each has a keeper, a shell that mounts it and takes it away when its standard input ends: whatever becomes
-//! of the test, nothing stays mounted or frozen.
+//! A shell mounts each, and unmounts it when its standard input ends. So nothing stays mounted or frozen, however
+//! the test ends.
 
 use crate::processes::{output, program, run};
 use std::io::{BufRead as _, BufReader, Write as _};

@@ -1,4 +1,4 @@
-//! Somebody who asks all the time and writes down what was answered, and when.
+//! A client that probes all the time, and records each reply and when it came.
 
 use crate::processes::wait_until;
 use crate::raw_probe::{End, Received};

@@ -1,4 +1,4 @@
-//! A raw probe: what is on the wire, to the last byte, and how it ends.
+//! A raw probe: every byte that a connection carries, and how it ends.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};

@@ -1,5 +1,5 @@
-//! State files, written as the collector writes them (by the product's own codec, temporary file and
-//! rename) or byte by byte as nobody should.
+//! State files, written as the collector writes them (by the product's own codec, temporary file and rename), or
+//! with any bytes.
 
 use agentcheck_common::schedule::{Stage, encode};
 use agentcheck_common::{BootId, BootTime, Reply, STATE_SUFFIX, ServiceName};

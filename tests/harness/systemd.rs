@@ -1,8 +1,7 @@
-//! A real systemd, booted in namespaces over a throw-away copy of this machine's root file system, with
-//! the product installed into it by `make install`.
+//! A real systemd, booted in namespaces over a throw-away copy of this machine's root file system, with the
+//! product installed into it by `make install`.
 //!
-//! `AGENTCHECK_SYSTEMD_ROOT` names another root file system, to see what another systemd makes of it all:
-//! `make test-systemd-257`.
+//! `AGENTCHECK_SYSTEMD_ROOT` names another root file system, with another systemd: `make test-systemd-257`.
 
 use crate::binaries;
 use crate::permit::Permit;

@@ -1,8 +1,7 @@
-//! What `HAProxy` does with a reply, case by case, on the real `HAProxy`: the contract that every other
-//! part relies on. Wherever a reply is one that a state file can hold, it is our responder that gives it.
+//! How `HAProxy` reacts to each reply, case by case, on the real `HAProxy`. Every other part relies on this. The
+//! responder sends each reply that a state file can contain; a scripted agent sends the others.
 //!
-//! The ids are those of the project's notes on `HAProxy`: C for single replies, S for sequences, F for
-//! faults.
+//! The ids come from the project's notes on `HAProxy`: C for single replies, S for sequences, F for faults.
 
 mod faults;
 mod transitions;

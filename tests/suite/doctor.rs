@@ -1,5 +1,5 @@
-//! `agentcheck doctor` on a real collector, a real responder and a real `HAProxy`: a healthy set-up is all
-//! right, and each thing that is then broken is found.
+//! `agentcheck doctor` on a real collector, a real responder and a real `HAProxy`. A healthy installation has no
+//! finding, and each part that a test breaks is found.
 
 use agentcheck_tests::binaries;
 use agentcheck_tests::haproxy::{Backend, Server};

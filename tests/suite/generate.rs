@@ -1,5 +1,5 @@
-//! `agentcheck units` on the real launchers: what it makes is taken without a word, and answers, each service
-//! on its own port.
+//! `agentcheck units` with the real launchers: each accepts what is generated, and each service replies on its
+//! own port.
 
 use agentcheck_tests::address::{Block, is_listening};
 use agentcheck_tests::binaries;

@@ -1,4 +1,5 @@
-//! Whose configuration is taken and whose is not, by real users: in the shipped unit's sandbox, too.
+//! Which owners and modes of a configuration are accepted, tried by real users, and in the sandbox of the shipped
+//! unit.
 
 use agentcheck_tests::binaries;
 use agentcheck_tests::collector::Collector;

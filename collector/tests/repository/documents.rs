@@ -1,5 +1,5 @@
-//! What the documents say is true of the program: examples load, keys are documented, and the commands
-//! that a newcomer is told are the ones that exist.
+//! The documents are true of the program: examples load, keys are documented, and the commands that they name
+//! exist.
 
 use agentcheck_tests::scratch::Scratch;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! The completions and the manual of `agentcheck` are made out of its command line: this makes them and
-//! compares. `SNAPSHOTS=overwrite` writes them.
+//! The completions and the manual of `agentcheck` are generated from its command line. The tests generate and
+//! compare them; `SNAPSHOTS=overwrite` writes them.
 
 use agentcheck_tests::binaries::workspace;
 use agentcheck_tests::snapshot;

@@ -1,7 +1,6 @@
-//! What is built in has a licence, and comes from a place, that deny.toml allows. `make deny` has
-//! cargo-deny look at the same file, at the texts of the licences and at advisories too; this needs
-//! nothing but cargo, so that every test run holds to it. And the texts that have to go along with the
-//! programs are there: packaging/third-party-licences.txt.
+//! Every linked crate has a licence and a source that deny.toml allows. `make deny` has cargo-deny check the same
+//! file, the texts of the licences and advisories; this test needs only cargo, so every test run checks it.
+//! packaging/third-party-licences.txt has the texts that the programs need.
 
 use agentcheck_tests::snapshot;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! SECURITY.md names a test for each of its claims: they are there. And `unsafe` is where it says.
+//! SECURITY.md names a test for each of its claims, and each of them exists. `unsafe` is only where it says.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

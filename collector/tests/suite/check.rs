@@ -1,6 +1,5 @@
-//! Golden cases of `agentcheck check`: each directory of tests/golden/configuration holds a
-//! configuration and all that is said of it, to the letter, with the exit status in the last line.
-//!
+//! Golden cases of `agentcheck check`: each directory of tests/golden/configuration has a configuration and the
+//! whole output for it, with the exit status in the last line.
 
 use crate::golden;
 use agentcheck_tests::snapshot::{self, str};

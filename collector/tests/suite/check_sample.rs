@@ -1,4 +1,4 @@
-//! `agentcheck check --sample`: what a sample of readings would lead to, and where expressions lack a value.
+//! `agentcheck check --sample`: the replies for a sample of readings, and the expressions that lack a value.
 
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::snapshot::{self, str};

@@ -1,5 +1,5 @@
-//! `agentcheck explain --reply` says what `HAProxy` does: by the cases of conformance, for both grammars,
-//! and by a real `HAProxy` that hears what no case has.
+//! `agentcheck explain --reply` describes what `HAProxy` does: checked by the table of conformance, for both
+//! grammars, and by a real `HAProxy` at the edges of the grammar.
 
 use agentcheck::words::{Reader, Weight, dissect};
 use agentcheck_common::Reply;

@@ -1,8 +1,7 @@
-//! Golden cases of `agentcheck import`: each directory of tests/golden/import holds a configuration of
-//! another agent (`in.yml` of Herald, `in.xml` and `in.json` of Loadbalancer.org's agent) and what is printed
-//! for it, to the letter, with the exit status after it. What is printed has to load without an error; the
-//! warnings, and what is said for a `sample.json`, are in the last lines.
-//!
+//! Golden cases of `agentcheck import`: each directory of tests/golden/import has a configuration of another
+//! agent (`in.yml` of Herald, `in.xml` and `in.json` of Loadbalancer.org's agent) and the whole output for it,
+//! with the exit status. The output has to load without an error. Its warnings, and the replies for a
+//! `sample.json`, are in the last lines.
 
 use crate::golden;
 use agentcheck::import::{Agent, MAX_BYTES, convert};

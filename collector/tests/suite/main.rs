@@ -1,4 +1,5 @@
-//! The tests of the collector: its library in memory, and its one program.
+//! The tests of the collector: its library in memory, and its program. `tests/README.md` maps each claim to its
+//! module.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,5 +1,5 @@
-//! `agentcheck record` and `agentcheck replay`: what is recorded of real sources is read back, and a recording
-//! goes through two configurations.
+//! `agentcheck record` and `agentcheck replay`: a recording of real sources is read back, and two configurations
+//! replay one recording.
 
 use agentcheck_tests::scratch::Scratch;
 use std::fmt::Write as _;

@@ -1,5 +1,5 @@
 //! `agentcheck status` and `agentcheck explain` beside a real collector and a real application: alive, killed,
-//! stopped, silent, of another boot; on a terminal and elsewhere.
+//! stopped, unresponsive, of another boot; on a terminal and elsewhere.
 
 mod terminal;
 

@@ -1,6 +1,5 @@
-//! Golden cases of `agentcheck status`: each directory of tests/golden/status holds `status.json`, state files
-//! and when they are looked at; what is shown of them, and what monitoring is told. A new case needs no code;
-//!
+//! Golden cases of `agentcheck status`: each directory of tests/golden/status has `status.json`, state files and
+//! the moment of the check, and the output for people and for monitoring. A new case needs no code.
 
 use crate::golden;
 use agentcheck::account::{Lock, Look, NoStatus, account, brief, detailed, judge, listed, written};

@@ -1,5 +1,5 @@
-//! The accept loop: on sockets of its own and on those of a launcher, beside clients that do everything wrong,
-//! and what it says on standard error.
+//! The accept loop: on sockets of its own and on those of a launcher, beside broken clients, and what it logs to
+//! standard error.
 
 mod clients;
 mod stderr;

@@ -1,5 +1,5 @@
-//! How an accept loop ends: at once, and with nobody left half-way. Who has been accepted is answered; who
-//! waits in a queue is answered now if the queue ends with the process, else by the next process.
+//! The end of an accept loop: at once, and without a client half-way. Accepted clients get their reply. Clients
+//! in the queue get it now if the queue ends with the process, else from the next process.
 
 use crate::accept_loop::{connect, eventually, free_port, probe, start};
 use crate::launched::{

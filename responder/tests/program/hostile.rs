@@ -1,5 +1,5 @@
-//! State files that are none, kernels that refuse, descriptors that are closed: the freezing word alone, and
-//! all of it within its few system calls.
+//! Wrong state files, failing system calls, closed descriptors: the responder sends a no-op reply, within its few
+//! system calls.
 
 use crate::launched::{Running, StateDir, on_connection, output, path, program, rest, state, tool};
 use std::fs;

@@ -1,5 +1,5 @@
-//! The built program, as launchers start it: what goes over the wire, what it costs in system calls, and
-//! what it survives. The real launchers and HAProxy are in the workspace's top-level tests.
+//! The built program, as launchers start it: what it sends, how many system calls it takes, and which faults it
+//! survives. `tests/suite` has the real launchers and HAProxy.
 
 // A test may say what it expects in the shortest way; clippy knows that only of #[test] functions.
 #![allow(

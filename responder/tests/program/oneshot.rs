@@ -1,4 +1,4 @@
-//! One answer and the end: on sockets, pipes, terminals and files, by name and by `--ask`.
+//! One reply and the end: on sockets, pipes, terminals and files, by name and by `--ask`.
 
 use crate::launched::{HANG, Running, StateDir, on_connection, output, program, rest, tool};
 use std::io::{Read as _, Write as _};

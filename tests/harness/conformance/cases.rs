@@ -1,7 +1,7 @@
-//! The table: what an agent says, step by step, and what `HAProxy` makes of it.
+//! The table: the replies of an agent, step by step, and the resulting state of the server in `HAProxy`.
 //!
-//! Every server has weight 100. "Unchanged" is seen from `up 37%`, which differs from a fresh server in
-//! its weight and from everything that a misread line could do.
+//! Every server has weight 100. "Unchanged" starts from `up 37%`, which differs from a fresh server in its
+//! weight, and from everything that a misread line could cause.
 
 use super::expected::{Expected, down, draining, maintenance, running};
 

@@ -1,5 +1,5 @@
-//! What becomes of a host with systemd, and of the balancers that ask it, while the product is installed,
-//! works, is upgraded, removed and purged.
+//! A host with systemd, and the balancers that probe it, while the product is installed, used, upgraded, removed
+//! and purged.
 
 use super::manager::Manager;
 use crate::address::{Block, is_listening};

@@ -1,4 +1,4 @@
-//! Applications that send what a terminal, a log or the journal could take for something else.
+//! Applications that send text which a terminal, a log or the journal could interpret.
 
 use agentcheck_tests::processes::wait_until;
 use agentcheck_tests::scene::Scene;

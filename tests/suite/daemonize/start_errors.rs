@@ -1,4 +1,4 @@
-//! Whatever keeps a daemon from its work: who started it hears of it, and the exit status is 1.
+//! Errors at the start of a daemon: its starter gets the message, and exit status 1.
 
 use agentcheck_tests::bare_host::BareHost;
 use agentcheck_tests::processes::wait_until;

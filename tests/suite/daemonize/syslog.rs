@@ -1,4 +1,4 @@
-//! The log in a real syslogd: busybox's.
+//! The log in a real syslogd, that of busybox.
 
 use agentcheck_tests::bare_host::BareHost;
 use agentcheck_tests::messages::LOG_LINES_LOST;

@@ -1,5 +1,5 @@
-//! The story under a real systemd, with the units that ship, as `make install` puts them: the accept
-//! loop and the process per connection, and the collector's own unit, which brings it back.
+//! The story under a real systemd, with the units that `make install` installs: the accept loop, the process per
+//! connection, and the collector's unit, which restarts it.
 
 use super::Host;
 use super::story::{Story, each};

@@ -1,5 +1,4 @@
-//! Those that the collector tells of itself do not listen: whoever keeps its log, and the service manager. No reply
-//! waits for them.
+//! The reader of the log and the service manager do not read. No reply waits for them.
 
 use agentcheck_tests::messages::{LOG_LINES_LOST, NOTIFY_SOCKET_BLOCKED, NOTIFY_SOCKET_READ};
 use agentcheck_tests::processes::{run, wait_until};

@@ -1,5 +1,5 @@
-//! The wall clock is set by a year, the machine is suspended, the collector is stopped: replies go by a clock
-//! that nobody can set, and that goes on in a suspend.
+//! The wall clock is set by a year, the machine is suspended, the collector is stopped. Replies use the boot-time
+//! clock, which no command sets and which continues in a suspend.
 
 use agentcheck_tests::binaries;
 use agentcheck_tests::messages::{CLOCK_BACK, CLOCK_FORWARD, PAUSED};

@@ -1,5 +1,5 @@
-//! The configuration of a collector at work is gone: it goes on with what it has read, whether or not it is told
-//! to read it again.
+//! The configuration file of a running collector is removed. The collector continues with the configuration that
+//! it has loaded, also after a reload.
 
 use agentcheck_tests::messages::{NOT_RELOADED, RELOADED_UNCHANGED};
 use agentcheck_tests::scene::Scene;

@@ -1,9 +1,8 @@
 //! The collector is killed a thousand times at random moments while ten probers read, half of them through an
-//! accept loop, half by a process for each probe. Every answer is one whole valid line, and none is older than
-//! its schedule allows. A real `HAProxy` asks, too: no server of its leaves the farm meanwhile, and in the end each
-//! has the weight that is said.
+//! accept loop, half by a process for each probe. Every reply is one whole valid line, and none is older than its
+//! schedule allows. A real `HAProxy` probes too: no server leaves the farm, and at the end each has its weight.
 //!
-//! Five collectors are killed side by side, each in a directory of its own, so that it takes half a minute.
+//! Five collectors are killed at the same time, each in a directory of its own, which takes half a minute.
 
 use agentcheck_tests::address::Block;
 use agentcheck_tests::binaries;

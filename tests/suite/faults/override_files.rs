@@ -1,5 +1,4 @@
-//! What operators have said stands where the files in which they said it cannot be read, and no reply waits for
-//! the disk that these are on.
+//! Overrides stay active while their files cannot be read, and no reply waits for the disk of these files.
 
 use agentcheck_tests::messages::{
     FLAG_FILE_READABLE, FLAG_FILE_UNREADABLE, OVERRIDE_OVER, OVERRIDE_UNUSABLE, PAUSED,

@@ -1,4 +1,5 @@
-//! No more descriptors, no more threads: at the start that is said, and later it is a failure like others.
+//! Descriptors or threads run out. At the start the collector reports it and ends; later it is a failure like
+//! others.
 
 use agentcheck_tests::collector::Plan;
 use agentcheck_tests::messages::{REPLY_NOT_WRITTEN, REPLY_WRITTEN_AGAIN, SOURCE_RECOVERED};

@@ -1,10 +1,9 @@
-//! As many polls, failures, overrides and log lines as a day brings, and more reloads, in minutes: memory,
-//! descriptors and threads stay where they were.
+//! As many polls, failures, overrides and log lines as in a day, and more reloads, within minutes: memory,
+//! descriptors and threads stay bounded.
 //!
-//! The time is compressed by polling: a hundred sources ten times a second, instead of ten every two seconds,
-//! are the 432,000 polls of a day in 432 s. What is not shown so is whatever goes by time itself and not by
-//! the number of polls: what happens once an hour or once a day, and what a kernel or a C library does with
-//! memory that lies idle for hours.
+//! A hundred sources polled ten times a second make the 432,000 polls of a day in 432 s. The test does not cover
+//! what depends on time itself: hourly or daily events, and memory that a kernel or a C library leaves idle for
+//! hours.
 
 use agentcheck_tests::address::Block;
 use agentcheck_tests::application::Application;

@@ -1,4 +1,4 @@
-//! Beginning and end of a collector: who may not begin, and what the end leaves behind.
+//! Start and end of a collector: when it refuses to start, and what its end leaves behind.
 
 use agentcheck_tests::application::Application;
 use agentcheck_tests::collector::{Collector, Herald};

@@ -1,4 +1,4 @@
-//! The state directory is full, read-only, removed, replaced, on a disk that hangs, or wanted by two.
+//! The state directory is full, read-only, removed, replaced, on a hung disk, or used by two collectors.
 
 use agentcheck_tests::collector::Collector;
 use agentcheck_tests::messages::{

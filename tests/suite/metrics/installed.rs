@@ -1,5 +1,5 @@
-//! What docs/monitoring.md tells an operator to do, under a real systemd, with the shipped unit and that of Debian's
-//! `node_exporter`: each with the rights that it has there.
+//! The steps of docs/monitoring.md under a real systemd, with the shipped unit and Debian's unit of
+//! `node_exporter`, each with its own rights.
 
 use super::series::value;
 use agentcheck_tests::address::{Block, is_listening};

@@ -1,4 +1,4 @@
-//! The file: when it cannot be written, and when it must not be.
+//! The metrics file: errors of writing it, and the dry run, which writes none.
 
 use super::series::value;
 use agentcheck_tests::collector::Collector;

@@ -1,4 +1,4 @@
-//! What the flight recorder tells of it afterwards.
+//! What the history contains about overrides.
 
 use super::{operated, start};
 use agentcheck_tests::collector::Collector;

@@ -1,4 +1,4 @@
-//! What lasts: over the death of the collector, over a reboot, and what the files may do to it.
+//! Overrides survive the collector and a reboot, and hostile override files do no harm.
 
 use super::{operated, operated_polling, start};
 use agentcheck_tests::messages::{OVERRIDE_OF_NO_SERVICE, OVERRIDE_UNUSABLE};

@@ -1,5 +1,5 @@
-//! The model against the real `HAProxy`: every move from every state that moves lead to. A walk goes
-//! through them with many servers at once; which way it goes is decided by the model beforehand.
+//! The model against the real `HAProxy`: every move from every reachable state. A walk visits them with many
+//! servers at once; the model plans the walk beforehand.
 
 use super::lockstep::Lockstep;
 use super::model::{Command, FAULTS, Move, Server};

@@ -1,5 +1,5 @@
-//! Many servers of one real `HAProxy` beside as many of the model, moved in step: each gets a move of its
-//! own, and when `HAProxy` has surely acted on it, both are compared.
+//! Many servers of one real `HAProxy` beside as many of the model, moved in lockstep. Each gets a move of its
+//! own; when `HAProxy` has acted on it, both are compared.
 
 use super::haproxy_peers::{Answer, Peers};
 use super::model::{Admin, Command, LIMIT, Move, Server, WEIGHT};

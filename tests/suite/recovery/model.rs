@@ -1,9 +1,8 @@
-//! What `HAProxy` makes of a server, as a table that can be run: replies of the agent, results of health
-//! checks, an operator's commands, reloads. Pure, and held to the real `HAProxy` by `against_haproxy.rs`
-//! and `replay.rs`.
+//! A model of how `HAProxy` changes a server: by replies of the agent, results of health checks, commands of an
+//! operator, and reloads. It is pure; `against_haproxy.rs` and `replay.rs` check it on the real `HAProxy`.
 //!
-//! As far as it is needed here: health checks with `rise 1 fall 1`, no tracking, no slowstart, no server
-//! that is disabled in the configuration, no address that is resolved.
+//! It covers what these tests need: health checks with `rise 1 fall 1`, no tracking, no slowstart, no server that
+//! the configuration disables, no address that is resolved.
 
 use agentcheck_common::{Administrative, Operational, Reply};
 

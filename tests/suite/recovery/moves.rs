@@ -1,5 +1,5 @@
-//! Everything that can happen, one thing after the other: to the application, to the collector, on the way
-//! from the responder to `HAProxy`, and on the balancer.
+//! Everything that can happen, one move after the other: to the application, to the collector, between responder
+//! and `HAProxy`, and on the balancer.
 
 use super::expected_reply::{Expected, Wanted};
 use super::model::{Admin, Command, FAULTS, Fault, Move, Server};

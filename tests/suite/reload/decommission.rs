@@ -1,4 +1,4 @@
-//! `agentcheck retire`: what was said is taken back by whoever takes the agent away, on a real balancer.
+//! `agentcheck retire` releases every server, on a real `HAProxy`, before the agent is removed.
 
 use agentcheck_tests::haproxy::{Backend, Server};
 use agentcheck_tests::processes::{output, run};

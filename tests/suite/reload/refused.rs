@@ -1,4 +1,4 @@
-//! A configuration that cannot be used changes nothing, and is told where people look.
+//! A refused configuration changes nothing, and is reported wherever operators look.
 
 use super::service;
 use agentcheck_tests::messages::{NOT_RELOADED, RELOADED_UNCHANGED};

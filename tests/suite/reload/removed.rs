@@ -1,5 +1,5 @@
-//! Services that are not in the configuration any more: the last word takes back what was said, and then there
-//! is no state file. Words that change with the configuration are warned of.
+//! Services that a reload removes: their release reply restores the server, and then their state file is removed.
+//! A change of the style of replies is logged.
 
 use super::service;
 use agentcheck_tests::collector::Plan;

@@ -1,7 +1,7 @@
-//! The field's known cases: each directory of examples/ with recorded readings (`events`) holds what another
-//! agent is used for. What is said then is compared with what is `expected`, as for all golden cases, and
-//! with what the other agent would say, by its own formula: over the recorded readings, and over sweeps of
-//! readings. Where ours says something else on purpose, the directory's README says so and the test has it.
+//! The examples that replace other agents: each directory of examples/ with recorded readings (`events`). The
+//! replies are compared with `expected`, as for all golden cases. They are also compared with the other agent's
+//! own formula, over the recorded readings and over sweeps of readings. Where agentcheck differs on purpose, the
+//! example's README explains it and the test has it.
 
 mod herald;
 mod loadbalancer;

@@ -1,4 +1,4 @@
-//! What is seen on a terminal: colours, the status that is looked at again and again, help.
+//! Output on a terminal: colours, `--watch`, help.
 
 use super::{AGENTCHECK, command, run, started, text_of};
 use agentcheck_tests::processes::program;

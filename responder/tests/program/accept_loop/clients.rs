@@ -1,4 +1,4 @@
-//! The accept loop beside many clients, and beside those that do everything wrong.
+//! The accept loop beside many clients, and beside broken ones.
 
 use super::{connect, listener, probe, start};
 use crate::launched::{HANG, Running, StateDir, activated, rest};

@@ -1,4 +1,4 @@
-//! What an accept loop says on standard error, and what happens where there is none.
+//! What an accept loop logs to standard error, and what happens where there is none.
 
 use super::{listener, probe};
 use crate::launched::{Running, StateDir, activated, state};
