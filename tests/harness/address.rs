@@ -7,7 +7,7 @@ use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Mutex;
 
-/// The port of agents in tests; the address is what tells them apart.
+/// The port of agents in tests, which differ by address.
 pub const AGENT_PORT: u16 = 3333;
 
 /// 127.a.b.0 to 127.a.b.255, claimed until dropped.

@@ -140,7 +140,7 @@ impl Shared {
     fn serve(&self, mut stream: TcpStream) {
         let answer = self.answer.lock().unwrap().clone();
         self.begun.fetch_add(1, Ordering::SeqCst);
-        // A peer that is gone is the peer's affair: what it made of the exchange is what tests look at.
+        // A peer may close early: the tests check what it made of the exchange.
         match answer {
             Answer::Bytes(bytes) => {
                 let _ = stream.write_all(&bytes);

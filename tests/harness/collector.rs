@@ -53,7 +53,7 @@ impl Collector {
         command
     }
 
-    /// Starts it; its log is `NAME.log` in `scratch`, and goes on where an earlier one of that name ended.
+    /// Starts it; its log is `NAME.log` in `scratch`, after the lines of an earlier one of that name.
     #[must_use]
     pub fn start(
         scratch: &Scratch,
@@ -103,7 +103,7 @@ impl Collector {
     }
 }
 
-/// A state file as it was written: what is said first and until when, and what at the end.
+/// A state file as it was written: its first line, the end of that stage, and its last line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// When it was written.
@@ -142,13 +142,13 @@ impl Plan {
     }
 }
 
-/// A service whose application tells its messages a second and its state, as in Herald's README: 7000
-/// of them are all that it can bear.
+/// A service whose application reports its messages a second and its state, as in Herald's README. Its limit
+/// is 7000 messages.
 #[derive(Clone, Debug)]
 pub struct Herald {
     /// The name of the service; its source is called `app_NAME`.
     pub name: String,
-    /// Where the application tells.
+    /// The URL of the application.
     pub url: String,
     /// The source's `timeout`.
     pub timeout: &'static str,

@@ -110,7 +110,7 @@ pub struct Judged {
     pub frozen: usize,
 }
 
-/// Holds every answer against what was to be said then.
+/// Checks every reply against the counter at that moment.
 ///
 /// # Panics
 /// At the first that is older than `fresh_for`, or that goes back in time, and is not marked as stale.

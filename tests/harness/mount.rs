@@ -76,7 +76,7 @@ impl Mounted {
         }
     }
 
-    /// From now on it can only be read (`ro`), or written again (`rw`); false where somebody is just writing.
+    /// Makes it read-only (`ro`) or writable (`rw`); false while a process is writing.
     #[must_use]
     pub fn try_remount(&self, options: &str) -> bool {
         let options = format!("remount,{options}");
@@ -86,13 +86,13 @@ impl Mounted {
             .success()
     }
 
-    /// Whoever writes to it hangs from now on, until [`Self::thaw`].
+    /// Lets every writer hang, until [`Self::thaw`].
     pub fn freeze(&self) {
         let fsfreeze = program("fsfreeze", "util-linux");
         run(Command::new(fsfreeze).arg("--freeze").arg(&self.path));
     }
 
-    /// Whoever hangs goes on.
+    /// Lets hung writers continue.
     pub fn thaw(&self) {
         let fsfreeze = program("fsfreeze", "util-linux");
         run(Command::new(fsfreeze).arg("--unfreeze").arg(&self.path));

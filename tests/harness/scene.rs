@@ -135,7 +135,7 @@ impl Scene {
         self.scratch.replace(file, content);
     }
 
-    /// Replaces the configuration. A running collector is not told.
+    /// Replaces the configuration. A running collector does not load it.
     pub fn configure(&self, text: &str) {
         self.put("agentcheck.toml", text);
     }

@@ -79,7 +79,7 @@ pub fn tool(name: &str) -> Command {
 /// The version of the systemd that is tested.
 ///
 /// # Panics
-/// Where it does not say one.
+/// Where it prints none.
 #[must_use]
 pub fn version() -> u32 {
     let printed = run(tool("systemd-analyze").arg("--version"));
@@ -255,7 +255,7 @@ impl Systemd {
         run(&mut self.inside(words))
     }
 
-    /// Runs a command inside, whatever comes of it.
+    /// Runs a command inside; it may fail.
     #[must_use]
     pub fn output(&self, words: &[&str]) -> Output {
         crate::processes::output(&mut self.inside(words))
@@ -282,8 +282,8 @@ impl Systemd {
         self.run(&["journalctl", "--no-pager", "-o", "cat", "-u", unit])
     }
 
-    /// Waits until the journal has this of a unit, and gives all that it has then: what is said gets there
-    /// later than what is done.
+    /// Waits until the journal of a unit has this text, and returns all of it. A line gets there later than the
+    /// action that it reports.
     ///
     /// # Panics
     /// After [`crate::processes::LIMIT`], with what it has instead.

@@ -89,9 +89,9 @@ fn holdable(bytes: &[u8]) -> Option<&str> {
 
 fn is_ours(act: &Act) -> bool {
     match act {
-        Act::Says(bytes) => holdable(bytes).is_some(),
+        Act::Sends(bytes) => holdable(bytes).is_some(),
         Act::HasNoState => true,
-        Act::SaysAndStays(_) | Act::Resets | Act::Operator(_) => false,
+        Act::SendsAndStaysOpen(_) | Act::Resets | Act::Operator(_) => false,
     }
 }
 
@@ -124,14 +124,16 @@ impl Stage<'_> {
 
     fn act(&self, act: &Act) {
         match act {
-            Act::Says(bytes) => self.agent.set_answer(match holdable(bytes) {
+            Act::Sends(bytes) => self.agent.set_answer(match holdable(bytes) {
                 Some(line) => {
                     self.states.set_raw_reply(self.server, line);
                     Answer::Program(one_shot(self.states, &[self.server]))
                 }
                 None => Answer::Bytes(bytes.to_vec()),
             }),
-            Act::SaysAndStays(bytes) => self.agent.set_answer(Answer::BytesAndOpen(bytes.to_vec())),
+            Act::SendsAndStaysOpen(bytes) => {
+                self.agent.set_answer(Answer::BytesAndOpen(bytes.to_vec()))
+            }
             Act::Resets => self.agent.set_answer(Answer::Reset),
             Act::HasNoState => {
                 self.states.remove_file(self.server);
@@ -148,8 +150,8 @@ impl Stage<'_> {
 
 fn describe(step: &Step) -> String {
     match &step.act {
-        Act::Says(bytes) => format!("\"{}\"", bytes.escape_ascii()),
-        Act::SaysAndStays(bytes) => format!("\"{}\" left open", bytes.escape_ascii()),
+        Act::Sends(bytes) => format!("\"{}\"", bytes.escape_ascii()),
+        Act::SendsAndStaysOpen(bytes) => format!("\"{}\" left open", bytes.escape_ascii()),
         Act::Resets => "reset".to_owned(),
         Act::HasNoState => "no state file".to_owned(),
         Act::Operator(command) => format!("operator: {command}"),

@@ -89,7 +89,9 @@ fn dissection_matches_the_conformance_table() {
             let mut seen = fresh();
             for step in &case.steps {
                 match step.act {
-                    Act::Says(bytes) | Act::SaysAndStays(bytes) => apply(&mut seen, bytes, reader),
+                    Act::Sends(bytes) | Act::SendsAndStaysOpen(bytes) => {
+                        apply(&mut seen, bytes, reader)
+                    }
                     Act::HasNoState => apply(&mut seen, b"no-state:web\n", reader),
                     // What operators and networks do is in no line.
                     Act::Operator(command) => {

@@ -100,7 +100,7 @@ impl Life {
         }
     }
 
-    /// Whatever is there, nothing runs and nobody listens.
+    /// The files are installed, nothing runs, and no socket listens.
     fn is_installed(&self) {
         self.shell(&self.manager.install());
         for account in ["agentcheck", "agentcheck-responder"] {
@@ -155,8 +155,7 @@ impl Life {
         }
     }
 
-    /// The loop starts again first and the collector after it; no probe is lost, and none hears anything
-    /// but what holds.
+    /// The loop restarts first and the collector after it. No probe is lost, and each gets the valid reply.
     fn is_upgraded(&self) {
         let agent = self.agent;
         let mut probers = ["web\n", "owned\n"].map(|name| {

@@ -93,8 +93,8 @@ impl Lockstep {
             let name = &self.names[*at];
             match step {
                 // Nobody asks, and it is not for later.
-                Move::Says(_) | Move::Loses(_) if !self.servers[*at].asked => {}
-                Move::Says(reply) => {
+                Move::Sends(_) | Move::Loses(_) if !self.servers[*at].asked => {}
+                Move::Sends(reply) => {
                     let line = reply.to_string().into_bytes();
                     self.peers.answer(name, Answer::Line(line));
                 }
@@ -307,7 +307,7 @@ impl Looks {
 
 fn describe(step: &Move) -> String {
     match step {
-        Move::Says(reply) => format!("{reply}"),
+        Move::Sends(reply) => format!("{reply}"),
         Move::Tells(command) => command.line("SERVER"),
         other => format!("{other:?}"),
     }

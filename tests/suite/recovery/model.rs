@@ -53,7 +53,7 @@ pub(crate) enum Admin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Move {
     /// The agent is asked, and this is its reply.
-    Says(Reply),
+    Sends(Reply),
     /// The agent is asked, and nothing comes of it.
     Loses(Fault),
     /// From now on the application passes health checks, or does not.
@@ -156,8 +156,8 @@ impl Server {
     #[must_use]
     pub(crate) fn after(mut self, step: &Move) -> Self {
         match step {
-            Move::Says(reply) if self.asked => self.apply_reply(reply),
-            Move::Says(_) | Move::Loses(_) => {}
+            Move::Sends(reply) if self.asked => self.apply_reply(reply),
+            Move::Sends(_) | Move::Loses(_) => {}
             Move::Passes(passes) => self.passes = *passes,
             Move::Tells(command) => self.obey(*command),
             Move::Reload { saved } => self = self.reloaded(*saved),

@@ -3,7 +3,6 @@
 use super::{AGENTCHECK, command, run, started, text_of};
 use agentcheck_tests::processes::program;
 use agentcheck_tests::scene::Scene;
-use agentcheck_tests::snapshot::{self, file};
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
@@ -105,12 +104,11 @@ fn help_fits_on_a_screen() {
         help
     };
     let whole = help(None);
-    let mut all = whole.clone();
     let line = agentcheck::cli::command();
     let mut seen = 0;
     for command in line.get_subcommands() {
         let name = command.get_name();
-        all += &format!("\n$ agentcheck {name} --help\n{}", help(Some(name)));
+        help(Some(name));
         let named = whole
             .lines()
             .filter(|line| line.starts_with("  "))
@@ -120,7 +118,6 @@ fn help_fits_on_a_screen() {
         seen += 1;
     }
     assert!(seen > 15, "{seen}");
-    snapshot::check(&all, &[], file!["help.txt"].raw());
     assert!(whole.contains("Exit status: 0"));
     let output = Command::new(AGENTCHECK)
         .args(["status", "--watch", "--check"])
