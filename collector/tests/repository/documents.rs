@@ -1,16 +1,14 @@
 //! The documents are true of the program: examples load, keys are documented, and the commands that they name
 //! exist.
 
+use agentcheck_tests::binaries::workspace;
 use agentcheck_tests::scratch::Scratch;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
 fn read(file: &str) -> String {
-    std::fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+    std::fs::read_to_string(workspace().join(file))
+        .unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
 fn check(file: &Path) -> Output {
@@ -53,7 +51,7 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 #[test]
 fn examples_load_without_a_warning() {
     let mut seen = 0;
-    for file in files(&root().join("examples")) {
+    for file in files(&workspace().join("examples")) {
         // A drop-in loads with the file that it is beside.
         let drop_in = file
             .parent()
@@ -257,9 +255,9 @@ fn shown_explanations_match_the_program() {
 #[test]
 fn documents_name_commands_that_exist() {
     let mut commands = std::collections::BTreeSet::new();
-    let documents = files(&root().join("docs"))
+    let documents = files(&workspace().join("docs"))
         .into_iter()
-        .chain([root().join("README.md")]);
+        .chain([workspace().join("README.md")]);
     for file in documents.filter(|file| file.extension().is_some_and(|end| end == "md")) {
         let text = std::fs::read_to_string(&file).unwrap();
         let spans = text.split('`').skip(1).step_by(2);
@@ -303,8 +301,8 @@ fn links_and_anchors_exist() {
         .collect()
     };
     let mut seen = 0;
-    let mut documents = files(&root().join("docs"));
-    documents.extend(files(&root().join("examples")));
+    let mut documents = files(&workspace().join("docs"));
+    documents.extend(files(&workspace().join("examples")));
     documents.extend(
         [
             "README.md",
@@ -313,7 +311,7 @@ fn links_and_anchors_exist() {
             "bench/README.md",
             "tests/README.md",
         ]
-        .map(|name| root().join(name)),
+        .map(|name| workspace().join(name)),
     );
     for file in documents
         .iter()

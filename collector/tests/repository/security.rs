@@ -1,11 +1,8 @@
 //! SECURITY.md names a test for each of its claims, and each of them exists. `unsafe` is only where it says.
 
+use agentcheck_tests::binaries::workspace;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
 
 fn read(file: &Path) -> String {
     std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{file:?}: {error}"))
@@ -26,7 +23,7 @@ fn has_test(text: &str, name: &str) -> bool {
 
 #[test]
 fn every_test_named_in_security_md_exists() {
-    let document = read(&root().join("SECURITY.md"));
+    let document = read(&workspace().join("SECURITY.md"));
     let mut named = BTreeSet::new();
     // What stands in code, which may not go over a line.
     for line in document.lines() {
@@ -38,7 +35,7 @@ fn every_test_named_in_security_md_exists() {
     }
     let missing: Vec<_> = named
         .iter()
-        .filter(|(file, name)| !has_test(&read(&root().join(file)), name))
+        .filter(|(file, name)| !has_test(&read(&workspace().join(file)), name))
         .collect();
     assert!(missing.is_empty(), "{missing:#?}");
     assert!(named.len() > 50, "{}", named.len());
@@ -65,12 +62,12 @@ fn unsafe_code_is_only_where_security_md_lists_it() {
     let allowed = format!("allow({}_code)", "unsafe");
     let forbidden = format!("#![forbid({}_code)]", "unsafe");
     for library in ["common", "collector"] {
-        let file = root().join(library).join("src/lib.rs");
+        let file = workspace().join(library).join("src/lib.rs");
         assert!(read(&file).contains(&forbidden), "{file:?}");
     }
     let mut rooms = BTreeSet::new();
     for member in ["common", "collector", "responder"] {
-        let source = root().join(member).join("src");
+        let source = workspace().join(member).join("src");
         for file in sources(&source) {
             if read(&file).contains(&allowed) {
                 let within = file.strip_prefix(&source).unwrap();

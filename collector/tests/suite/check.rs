@@ -1,21 +1,12 @@
 //! Golden cases of `agentcheck check`: each directory of tests/golden/configuration has a configuration and the
 //! whole output for it, with the exit status in the last line.
 
-use crate::golden;
+use crate::{agentcheck_in, golden};
 use agentcheck_tests::snapshot::{self, str};
 use std::path::Path;
-use std::process::Command;
 
 fn check(directory: &Path, file: &str) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_agentcheck"))
-        .args(["check", "--config", file])
-        .current_dir(directory)
-        .output()
-        .unwrap();
-    let stdout = String::from_utf8(output.stdout).unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    let status = output.status.code().expect("it was not killed");
-    format!("{stdout}{stderr}exit status {status}\n")
+    agentcheck_in(directory, &["check", "--config", file])
 }
 
 #[test]

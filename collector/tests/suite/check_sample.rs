@@ -1,8 +1,8 @@
 //! `agentcheck check --sample`: the replies for a sample of readings, and the expressions that lack a value.
 
+use crate::agentcheck_in;
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::snapshot::{self, str};
-use std::process::Command;
 
 const CONFIGURATION: &str = r#"[source.app.http]
 url = "http://127.0.0.1:8081/"
@@ -48,28 +48,19 @@ impl Files {
     }
 
     fn check(&self) -> String {
-        let output = Command::new(env!("CARGO_BIN_EXE_agentcheck"))
-            .args([
-                "check",
-                "--config",
-                "agentcheck.toml",
-                "--sample",
-                "sample.json",
-            ])
-            .current_dir(self.0.path())
-            .output()
-            .unwrap();
-        let printed = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        let arguments = [
+            "check",
+            "--config",
+            "agentcheck.toml",
+            "--sample",
+            "sample.json",
+        ];
+        let printed = agentcheck_in(self.0.path(), &arguments);
         // What `check` says without a sample comes first.
         let from = ["service web: up", "service web: nothing"]
             .iter()
             .find_map(|beginning| printed.find(beginning));
-        let from = from.unwrap_or(0);
-        format!(
-            "{}exit status {}\n",
-            &printed[from..],
-            output.status.code().unwrap()
-        )
+        printed[from.unwrap_or(0)..].to_owned()
     }
 }
 

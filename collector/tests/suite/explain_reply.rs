@@ -1,6 +1,7 @@
 //! `agentcheck explain --reply` describes what `HAProxy` does: checked by the table of conformance, for both
 //! grammars, and by a real `HAProxy` at the edges of the grammar.
 
+use crate::{AGENTCHECK, agentcheck};
 use agentcheck::words::{Reader, Weight, dissect};
 use agentcheck_common::Reply;
 use agentcheck_common::reply::{Administrative, Operational};
@@ -240,7 +241,7 @@ fn dissection_matches_haproxy_at_the_edges_of_the_grammar() {
 }
 
 fn explained(bytes: &[u8]) -> String {
-    let mut explain = Command::new(env!("CARGO_BIN_EXE_agentcheck"))
+    let mut explain = Command::new(AGENTCHECK)
         .args(["explain", "--reply", "-"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -285,9 +286,6 @@ fn explanations_are_as_recorded() {
 
 #[test]
 fn explain_needs_a_reply_or_a_service() {
-    let output = Command::new(env!("CARGO_BIN_EXE_agentcheck"))
-        .arg("explain")
-        .output()
-        .unwrap();
+    let output = agentcheck(&["explain"]);
     assert_eq!(output.status.code(), Some(2));
 }

@@ -21,6 +21,7 @@ use agentcheck::reading::{Content, Failure, Numbers, Reading, Reason};
 use agentcheck::source::{Kind, Poller, Source, Stop};
 use agentcheck::unnoticed;
 use agentcheck_common::BootTime;
+use agentcheck_tests::binaries::workspace;
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::snapshot;
 use std::collections::BTreeSet;
@@ -33,7 +34,7 @@ use std::time::Duration;
 const PLAYED: &str = "\n## What the samples give\n";
 
 fn recipes() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/recipes")
+    workspace().join("docs/recipes")
 }
 
 /// The text of the first block of a language, without its fences.

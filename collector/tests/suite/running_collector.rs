@@ -3,6 +3,7 @@
 
 mod terminal;
 
+use crate::{AGENTCHECK, agentcheck};
 use agentcheck_tests::processes::wait_for;
 use agentcheck_tests::scene::Scene;
 use agentcheck_tests::scratch::Scratch;
@@ -12,8 +13,6 @@ use rustix::process::Signal;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-
-const AGENTCHECK: &str = env!("CARGO_BIN_EXE_agentcheck");
 
 /// A collector, and an application with 1890 messages a second. `more` are keys of the service `web`.
 fn started(test: &str, more: &str) -> Scene {
@@ -197,10 +196,7 @@ fn status_shows_an_unresponsive_collector_and_foreign_snapshots() {
         "no collector since the boot; web is frozen: other-boot:web",
     );
 
-    let output = Command::new(AGENTCHECK)
-        .args(["status", "--check", "--state-dir", "/nowhere"])
-        .output()
-        .unwrap();
+    let output = agentcheck(&["status", "--check", "--state-dir", "/nowhere"]);
     assert_eq!(output.status.code(), Some(3));
     assert!(
         text_of(&output)

@@ -6,6 +6,7 @@ use agentcheck::account::{Lock, Look, NoStatus, account, brief, detailed, judge,
 use agentcheck::table::Page;
 use agentcheck::text::printable;
 use agentcheck_common::{BootId, BootTime};
+use agentcheck_tests::binaries::workspace;
 use agentcheck_tests::snapshot::{self, str};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -62,7 +63,7 @@ fn snapshots_give_the_expected_status() {
 /// The names that programs may rely on.
 #[test]
 fn json_has_the_documented_fields() {
-    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/status/all");
+    let case = workspace().join("tests/golden/status/all");
     let document = listed(&account(&load_case(&case), &[]).unwrap());
     assert_eq!(document["format"], 1);
     assert_eq!(document["collector"]["state"], "alive");
@@ -71,8 +72,7 @@ fn json_has_the_documented_fields() {
     assert_eq!(document["services"]["old"]["stale"], true);
     assert_eq!(document["services"]["web"]["fresh_for"], 9.2);
     assert_eq!(document["sources"]["db"]["error"], "timeout");
-    let page =
-        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operating.md"));
+    let page = std::fs::read_to_string(workspace().join("docs/operating.md"));
     let page = page.unwrap();
     let names = |value: &serde_json::Value| -> Vec<String> {
         value.as_object().unwrap().keys().cloned().collect()
@@ -95,7 +95,7 @@ fn json_has_the_documented_fields() {
 /// An operator may look at it on a terminal.
 #[test]
 fn json_is_printable() {
-    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/status/hostile");
+    let case = workspace().join("tests/golden/status/hostile");
     let document = listed(&account(&load_case(&case), &[]).unwrap());
     for on_one_line in [true, false] {
         let text = written(&document, on_one_line);
@@ -113,7 +113,7 @@ fn json_is_printable() {
 
 #[test]
 fn unknown_service_is_refused() {
-    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/status/gone");
+    let case = workspace().join("tests/golden/status/gone");
     let error = account(&load_case(&case), &["wbe".to_owned()]).unwrap_err();
     snapshot::check(&error, &[], str!["there is no service wbe; there is web"]);
 }

@@ -12,11 +12,12 @@ use super::{Player, events, play_case};
 use crate::golden;
 use agentcheck::config::{self, Config};
 use agentcheck_common::{Operational, Reply};
+use agentcheck_tests::binaries::workspace;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 fn directory(case: &str) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let root = workspace().join("examples");
     root.join(case)
 }
 
