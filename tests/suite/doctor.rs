@@ -52,6 +52,15 @@ fn doctor(scene: &Scene, more: &[&str]) -> Report {
     Report::of(&mut scene.operator_command(&arguments))
 }
 
+/// The same in a network of its own, without the listeners of other tests and of the responder.
+fn doctor_alone(scene: &Scene, more: &[&str]) -> Report {
+    let agent = scene.agent.to_string();
+    let mut command = scene.operator_command(&[&["doctor", "--agent", &agent], more].concat());
+    let up = "ip link set lo up; exec \"$@\"";
+    wrap(&mut command, "unshare", &["--net", "sh", "-c", up, "sh"]);
+    Report::of(&mut command)
+}
+
 /// The same with the balancer that [`balance`] has started.
 fn doctor_of_both(scene: &Scene, more: &[&str]) -> Report {
     let socket = scene.scratch.file("haproxy").join("admin.sock");
@@ -224,19 +233,7 @@ fn dead_collector_and_dead_responder_are_found() {
 
     here.stop_responder();
     let wanted = ["error listener:", "error probe: agent-send \"web\\n\":"];
-    // In a network of its own, without the listeners of other tests.
-    let alone = || {
-        let agent = here.agent.to_string();
-        let mut command = here.operator_command(&["doctor", "--agent", &agent]);
-        let script = "ip link set lo up; exec \"$@\"";
-        wrap(
-            &mut command,
-            "unshare",
-            &["--net", "sh", "-c", script, "sh"],
-        );
-        Report::of(&mut command)
-    };
-    let printed = finds(alone, &wanted);
+    let printed = finds(|| doctor_alone(&here, &[]), &wanted);
     assert_eq!(printed.status, Some(1));
     snapshot::check(
         &printed.findings(),
@@ -247,7 +244,7 @@ fn dead_collector_and_dead_responder_are_found() {
     fs::remove_file(here.states.file("web")).unwrap();
     fs::set_permissions(here.states.path(), Permissions::from_mode(0o700)).unwrap();
     fs::write(&here.configuration, "[service.web]\nfrobnicate = 1\n").unwrap();
-    let printed = doctor(&here, &["web"]);
+    let printed = doctor_alone(&here, &["web"]);
     snapshot::check(
         &printed.findings(),
         &here.variables(),
