@@ -86,6 +86,3 @@ pub const ADMIN_STATE_MANAGED: &str = "replies say ready, drain and maint from n
 
 /// The state file of a removed service.
 pub const STATE_FILE_REMOVED: &str = "its state file is removed";
-
-/// The first entry of a collector in the history.
-pub const COLLECTOR_STARTS: &str = "the collector starts";
