@@ -17,30 +17,15 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// The command that starts it.
-    #[must_use]
-    pub fn command(configuration: &Path, states: &StateDirectory) -> Command {
-        let mut command = Command::new(binaries::collector());
-        command
-            .arg("collect")
-            .arg("--config")
-            .arg(configuration)
-            .arg("--state-dir")
-            .arg(states.path())
-            .arg("--data-dir")
-            .arg(Self::data(states));
-        command
-    }
-
     /// The data directory that belongs to a state directory; it is there only where a test makes it.
     #[must_use]
     pub fn data(states: &StateDirectory) -> PathBuf {
         states.path().with_extension("data")
     }
 
-    /// A command of the operator, about the collector that writes there.
+    /// A command with these arguments, about the collector that writes there; `collect` starts it.
     #[must_use]
-    pub fn operator(arguments: &[&str], configuration: &Path, states: &StateDirectory) -> Command {
+    pub fn command(arguments: &[&str], configuration: &Path, states: &StateDirectory) -> Command {
         let mut command = Command::new(binaries::collector());
         command
             .args(arguments)
@@ -61,7 +46,11 @@ impl Collector {
         configuration: &Path,
         states: &StateDirectory,
     ) -> Self {
-        Self::start_by(scratch, name, &mut Self::command(configuration, states))
+        Self::start_by(
+            scratch,
+            name,
+            &mut Self::command(&["collect"], configuration, states),
+        )
     }
 
     /// The same by a command that a test has had a hand in.

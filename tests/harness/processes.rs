@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
+/// The user nobody, who has no rights in the tests' directories.
+pub const NOBODY: u32 = 65534;
+
 /// After how long a condition that did not come is a fault and not a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(30);
 

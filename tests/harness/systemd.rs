@@ -106,6 +106,16 @@ pub fn installed(scratch: &Scratch) -> PathBuf {
     tree
 }
 
+/// Writes a file into a tree that will be laid over the root file system.
+///
+/// # Panics
+/// Where it cannot be written.
+pub fn put(tree: &Path, inside: &str, text: &str) {
+    let path = tree.join(inside);
+    std::fs::create_dir_all(path.parent().expect("a path inside")).unwrap();
+    std::fs::write(path, text).unwrap();
+}
+
 impl Systemd {
     /// Boots, with the files of `tree` laid over the root file system, makes the product's accounts and
     /// directories as a package's installation does.

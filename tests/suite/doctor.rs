@@ -7,7 +7,7 @@ use agentcheck_tests::processes::{output, run, wait_for};
 use agentcheck_tests::scene::{Scene, wrap};
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::snapshot::{self, file};
-use agentcheck_tests::systemd::{Systemd, installed};
+use agentcheck_tests::systemd::{Systemd, installed, put};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output};
@@ -297,11 +297,7 @@ fn systemd_units_give_the_listener_and_the_hidden_paths() {
     const HERE: &str = "10.0.0.11";
     let scratch = Scratch::new("doctor-systemd");
     let tree = installed(&scratch);
-    let write = |inside: &str, text: &str| {
-        let path = tree.join(inside);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    };
+    let write = |inside: &str, text: &str| put(&tree, inside, text);
     write(
         "etc/systemd/system/agentcheck.socket.d/address.conf",
         "[Socket]\nListenStream=\nListenStream=10.0.0.11:3333\nIPAddressAllow=10.0.0.2\n",

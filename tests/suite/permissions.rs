@@ -2,11 +2,10 @@
 //! unit.
 
 use agentcheck_tests::binaries;
-use agentcheck_tests::collector::Collector;
-use agentcheck_tests::processes::{Running, output, program, wait_until};
+use agentcheck_tests::processes::{output, program, run, wait_until};
+use agentcheck_tests::scene::Scene;
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::snapshot::{self, file, str};
-use agentcheck_tests::state::StateDirectory;
 use agentcheck_tests::systemd::{Systemd, installed};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -117,46 +116,35 @@ agentcheck: 1 error, nothing was started
 
 #[test]
 fn collect_refuses_foreign_files_and_warns_of_readable_secrets() {
-    let scratch = Scratch::new("secrets");
-    let token = scratch.write("token", "t0ps3cret");
-    let file = scratch.write(
-        "agentcheck.toml",
-        format!(
-            "[source.app.http]\nurl = \"http://127.0.0.1:9/\"\nbearer_file = \"{}\"\n\
-             format = \"number\"\n[service.web]\nweight = 'headroom(app.value, 100)'\n",
-            token.display()
-        ),
-    );
-    let states = StateDirectory::at(scratch.directory("state"));
+    let mut scene = Scene::new("secrets");
+    let token = scene.scratch.write("token", "t0ps3cret");
+    scene.configure(&format!(
+        "[source.app.http]\nurl = \"http://127.0.0.1:9/\"\nbearer_file = {token:?}\n\
+         format = \"number\"\n[service.web]\nweight = 'headroom(app.value, 100)'\n"
+    ));
+    let file = scene.configuration.clone();
     let warning = format!(
         "everybody may read {0}, mode 0644: chmod o-r {0}",
         token.display()
     );
-    let running = Running::start(&scratch, "collect", &mut Collector::command(&file, &states));
-    running.wait_for_log(&warning);
-    drop(running);
+    scene.start();
+    scene.wait_for_log(&warning);
+    scene.kill();
 
     let check = |directory: &str| {
-        let checked = output(
-            Command::new(binaries::collector())
-                .args(["check", "--config"])
-                .arg(&file)
-                .env("CREDENTIALS_DIRECTORY", directory),
-        );
-        assert!(checked.status.success(), "{checked:?}");
-        String::from_utf8(checked.stdout).unwrap()
+        let mut check = Command::new(binaries::collector());
+        check.args(["check", "--config"]).arg(&file);
+        run(check.env("CREDENTIALS_DIRECTORY", directory))
     };
     let place = format!("{}:3:15: warning: {warning}\n", file.display());
     assert!(check("").starts_with(&place));
     // As systemd says where it put them.
-    assert!(check(&scratch.path().display().to_string()).ends_with(", 0 warnings\n"));
+    assert!(check(&scene.scratch.path().display().to_string()).ends_with(", 0 warnings\n"));
     set_mode(&token, 0o600);
     assert!(check("").ends_with(", 0 warnings\n"));
 
     set_mode(&file, 0o646);
-    let refused = output(&mut Collector::command(&file, &states));
-    assert_eq!(refused.status.code(), Some(1));
-    let printed = String::from_utf8(refused.stderr).unwrap();
+    let printed = scene.fails(&["collect"]);
     let wrong = format!(
         "{}: error: everybody may write to it, mode 0646\n",
         file.display()
@@ -167,16 +155,12 @@ fn collect_refuses_foreign_files_and_warns_of_readable_secrets() {
 /// Everybody may read what the responder and Prometheus read; the account and the history are the group's.
 #[test]
 fn written_files_have_their_modes() {
-    let scratch = Scratch::new("rights");
-    let states = StateDirectory::at(scratch.directory("state"));
-    let data = Collector::data(&states);
-    fs::create_dir_all(data.join("overrides")).unwrap();
-    let metrics = scratch.directory("metrics").join("agentcheck.prom");
-    let file = scratch.write(
-        "agentcheck.toml",
-        format!("[metrics]\ntextfile = {metrics:?}\n{GOOD}"),
-    );
-    let collector = Running::start(&scratch, "collect", &mut Collector::command(&file, &states));
+    let mut scene = Scene::new("rights");
+    let (data, _) = (scene.data(), scene.overrides());
+    let metrics = scene.scratch.directory("metrics").join("agentcheck.prom");
+    scene.configure(&format!("[metrics]\ntextfile = {metrics:?}\n{GOOD}"));
+    scene.start();
+    let states = scene.states.clone();
     let written = [
         (states.path().join("web.state"), 0o644),
         (states.path().join(".collector.lock"), 0o640),
@@ -200,14 +184,12 @@ fn written_files_have_their_modes() {
     );
     let error = String::from_utf8(held.stderr).unwrap();
     assert!(error.contains("Permission denied"), "{error}");
-    let set = output(&mut Collector::operator(&["drain", "web"], &file, &states));
-    assert!(set.status.success(), "{set:?}");
+    scene.succeeds(&["drain", "web"]);
     for (name, mode) in [("web.override", 0o644), (".lock", 0o660)] {
         let path = data.join("overrides").join(name);
         let found = path.metadata().unwrap().permissions().mode() & 0o7777;
         assert_eq!(found, mode, "{}", path.display());
     }
-    drop(collector);
 }
 
 /// The shipped unit has `PrivateUsers=yes`: to it, a file of an administrator's is one of nobody's.

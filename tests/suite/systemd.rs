@@ -16,7 +16,7 @@ use agentcheck_tests::collector::Plan;
 use agentcheck_tests::processes::wait_for;
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::StateDirectory;
-use agentcheck_tests::systemd::{Systemd, installed};
+use agentcheck_tests::systemd::{Systemd, installed, put};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -42,9 +42,7 @@ impl Tree {
     }
 
     fn file(&self, inside: &str, text: &str) {
-        let path = self.path.join(inside);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        put(&self.path, inside, text);
     }
 
     fn configuration(&self, text: &str) {

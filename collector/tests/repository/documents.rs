@@ -1,9 +1,10 @@
 //! The documents are true of the program: examples load, keys are documented, and the commands that they name
 //! exist.
 
+use crate::files_below;
 use agentcheck_tests::binaries::workspace;
 use agentcheck_tests::scratch::Scratch;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 fn read(file: &str) -> String {
@@ -34,24 +35,10 @@ fn blocks(document: &str, language: &str) -> Vec<String> {
     found
 }
 
-/// All files below a directory.
-fn files(directory: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files(&path));
-        } else {
-            found.push(path);
-        }
-    }
-    found
-}
-
 #[test]
 fn examples_load_without_a_warning() {
     let mut seen = 0;
-    for file in files(&workspace().join("examples")) {
+    for file in files_below(&workspace().join("examples")) {
         // A drop-in loads with the file that it is beside.
         let drop_in = file
             .parent()
@@ -255,7 +242,7 @@ fn shown_explanations_match_the_program() {
 #[test]
 fn documents_name_commands_that_exist() {
     let mut commands = std::collections::BTreeSet::new();
-    let documents = files(&workspace().join("docs"))
+    let documents = files_below(&workspace().join("docs"))
         .into_iter()
         .chain([workspace().join("README.md")]);
     for file in documents.filter(|file| file.extension().is_some_and(|end| end == "md")) {
@@ -301,8 +288,8 @@ fn links_and_anchors_exist() {
         .collect()
     };
     let mut seen = 0;
-    let mut documents = files(&workspace().join("docs"));
-    documents.extend(files(&workspace().join("examples")));
+    let mut documents = files_below(&workspace().join("docs"));
+    documents.extend(files_below(&workspace().join("examples")));
     documents.extend(
         [
             "README.md",

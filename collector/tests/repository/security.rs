@@ -1,5 +1,6 @@
 //! SECURITY.md names a test for each of its claims, and each of them exists. `unsafe` is only where it says.
 
+use crate::files_below;
 use agentcheck_tests::binaries::workspace;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -42,20 +43,6 @@ fn every_test_named_in_security_md_exists() {
     assert!(!has_test("#[test]\nfn one() {}\nfn other() {}", "other"));
 }
 
-/// All Rust files below a directory.
-fn sources(directory: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(sources(&path));
-        } else if path.extension().is_some_and(|end| end == "rs") {
-            found.push(path);
-        }
-    }
-    found
-}
-
 #[test]
 fn unsafe_code_is_only_where_security_md_lists_it() {
     // Spelt in halves, so that what is looked for is not here.
@@ -68,7 +55,8 @@ fn unsafe_code_is_only_where_security_md_lists_it() {
     let mut rooms = BTreeSet::new();
     for member in ["common", "collector", "responder"] {
         let source = workspace().join(member).join("src");
-        for file in sources(&source) {
+        let is_rust = |file: &PathBuf| file.extension().is_some_and(|end| end == "rs");
+        for file in files_below(&source).into_iter().filter(is_rust) {
             if read(&file).contains(&allowed) {
                 let within = file.strip_prefix(&source).unwrap();
                 rooms.insert(format!("{member}/{}", within.display()));

@@ -8,7 +8,7 @@ use agentcheck_tests::messages::DIRECTORY_LOST;
 use agentcheck_tests::processes::{wait_for, wait_until};
 use agentcheck_tests::scene::Scene;
 use agentcheck_tests::state::StateDirectory;
-use agentcheck_tests::systemd::{Systemd, installed};
+use agentcheck_tests::systemd::{Systemd, installed, put};
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt as _;
 
@@ -28,11 +28,7 @@ impl Booted {
     fn start(scene: Scene, socket: &str) -> Self {
         let agent = scene.agent;
         let tree = installed(&scene.scratch);
-        let write = |path: &str, text: &str| {
-            let path = tree.join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        };
+        let write = |inside: &str, text: &str| put(&tree, inside, text);
         let configuration = std::fs::read_to_string(&scene.configuration).unwrap();
         write("etc/agentcheck/agentcheck.toml", &configuration);
         // The one thing that an operator changes, in the way that the unit documents.

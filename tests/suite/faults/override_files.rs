@@ -4,15 +4,12 @@ use agentcheck_tests::messages::{
     FLAG_FILE_READABLE, FLAG_FILE_UNREADABLE, OVERRIDE_OVER, OVERRIDE_UNUSABLE, PAUSED,
 };
 use agentcheck_tests::mount::Mounted;
-use agentcheck_tests::processes::{program, wait_until};
+use agentcheck_tests::processes::{NOBODY, program, wait_until};
 use agentcheck_tests::scene::{Scene, wrap};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-
-/// A user with no rights here: nobody.
-const NOBODY: u32 = 65534;
 
 /// A collector of nobody with the services `drained` and `flagged`, which operators take out.
 fn operated(test: &str) -> Scene {

@@ -3,16 +3,13 @@
 use agentcheck_tests::application::Application;
 use agentcheck_tests::collector::{Collector, Herald};
 use agentcheck_tests::messages::ANOTHER_COLLECTOR;
-use agentcheck_tests::processes::{output, wait_for, wait_until};
+use agentcheck_tests::processes::{NOBODY, output, wait_for, wait_until};
 use agentcheck_tests::scene::{Scene, stderr};
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::StateDirectory;
 use rustix::process::Signal;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-
-/// A user with no rights here: nobody.
-const NOBODY: u32 = 65534;
 
 #[test]
 fn second_collector_refuses_to_start_and_names_the_first() {
@@ -126,7 +123,7 @@ fn unusable_state_directory_is_an_error_with_its_reason() {
     ];
     for (directory, reason) in cases {
         let states = StateDirectory::at(directory.clone());
-        let mut command = Collector::command(&configuration, &states);
+        let mut command = Collector::command(&["collect"], &configuration, &states);
         command.uid(NOBODY).gid(NOBODY);
         let printed = stderr(output(&mut command));
         let path = directory.display().to_string();

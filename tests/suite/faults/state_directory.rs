@@ -7,7 +7,7 @@ use agentcheck_tests::messages::{
     REPLY_WRITTEN_AGAIN,
 };
 use agentcheck_tests::mount::Mounted;
-use agentcheck_tests::processes::{output, program, run, wait_until};
+use agentcheck_tests::processes::{NOBODY, output, program, run, wait_until};
 use agentcheck_tests::scene::{Scene, stderr, wrap};
 use agentcheck_tests::state::{StateDirectory, now};
 use rustix::process::Signal;
@@ -16,9 +16,6 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
-
-/// A user with no rights here: nobody.
-const NOBODY: u32 = 65534;
 
 #[test]
 fn full_file_system_keeps_the_last_reply_until_stale() {
@@ -71,6 +68,7 @@ fn read_only_file_system_keeps_the_last_reply_until_stale() {
 /// A second collector for the same directory ends at once, and names the first.
 fn second_is_refused(scene: &mut Scene, states: &StateDirectory) {
     let printed = stderr(output(&mut Collector::command(
+        &["collect"],
         &scene.configuration,
         states,
     )));

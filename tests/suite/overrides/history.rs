@@ -32,7 +32,10 @@ fn history_survives_restarts_and_names_the_reason() {
     assert_eq!(read(&["why", "web", "--at", "1h"]), Some(1));
     assert_eq!(read(&["why", "web", "--at", "noon"]), Some(1));
     assert_eq!(read(&["why", "nobody", "--at", "0s"]), Some(1));
-    snapshot::check(session.text(), &scene.variables(), str![[r#"
+    snapshot::check(
+        session.text(),
+        &scene.variables(),
+        str![[r#"
 $ agentcheck history web
 [WHEN]  the collector starts
 [WHEN]  web: up 73% # web_number=73 (weight)
@@ -60,7 +63,8 @@ agentcheck: nothing is known of nobody at [WHEN]: the oldest entry is of [WHEN]
 exit status 1
 
 
-"#]]);
+"#]],
+    );
     let mut json = Command::new(binaries::collector());
     let json = run(json
         .args(["history", "--json", "--data-dir"])
@@ -91,7 +95,7 @@ fn dry_run_prints_replies_and_writes_nothing() {
     let other = text.replace("_number.value\"", "_number.value / 2\"");
     let other = scene.scratch.write("other.toml", other);
     let arguments = ["collect", "--dry-run"];
-    let mut command = Collector::operator(&arguments, &other, &scene.states);
+    let mut command = Collector::command(&arguments, &other, &scene.states);
     let file = std::fs::File::create(scene.scratch.file("dry.out")).unwrap();
     let mut child = command.stdout(file).stderr(Stdio::null()).spawn().unwrap();
     wait_until("the dry run to say both", || {
