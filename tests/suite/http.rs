@@ -96,7 +96,7 @@ impl Balancer {
 fn haproxy_http_checks_follow_the_state() {
     let scratch = Scratch::new("http");
     let states = StateDirectory::at(scratch.directory("state"));
-    states.says("web", "up 73% # rps=1890");
+    states.set_reply("web", "up 73% # rps=1890");
     let block = Block::claim();
     let arguments = ["--name-from-client", "--http"];
     let (_responder, address) = responder(&scratch, &states, &block, &arguments);
@@ -152,21 +152,21 @@ fn haproxy_http_checks_follow_the_state() {
     let haproxy = Balancer::start(&scratch, &backends);
     let names = || checks.iter().map(|(name, _)| *name);
     for _ in 0..2 {
-        states.says("web", "up 73% # rps=1890");
+        states.set_reply("web", "up 73% # rps=1890");
         for name in names().chain(["disable"]) {
             haproxy.wait_for(name, "status", "UP");
             haproxy.wait_for(name, "check_status", "L7OK");
         }
         haproxy.wait_for("agent", "weight", "73");
-        states.says("web", "down 100% # broken");
+        states.set_reply("web", "down 100% # broken");
         names().for_each(|name| haproxy.wait_for(name, "status", "DOWN"));
         haproxy.wait_for("disable", "status", "DOWN");
         haproxy.wait_for("agent", "status", "DOWN");
-        states.says("web", "up ready 100%");
+        states.set_reply("web", "up ready 100%");
         names().for_each(|name| haproxy.wait_for(name, "status", "UP"));
         haproxy.wait_for("disable", "status", "UP");
         // Drain: out of service for most checks, no new sessions with disable-on-404.
-        states.says("web", "up 0%");
+        states.set_reply("web", "up 0%");
         for name in ["plain", "get", "head", "options", "status", "field", "json"] {
             haproxy.wait_for(name, "status", "DOWN");
         }
@@ -175,9 +175,9 @@ fn haproxy_http_checks_follow_the_state() {
         haproxy.wait_for("agent", "weight", "0");
     }
     // A missing state file is an unknown service.
-    states.says("web", "up 73%");
+    states.set_reply("web", "up 73%");
     names().for_each(|name| haproxy.wait_for(name, "status", "UP"));
-    states.forgets("web");
+    states.remove_file("web");
     names().for_each(|name| haproxy.wait_for(name, "status", "DOWN"));
     haproxy.wait_for("get", "check_code", "404");
     println!("{} kinds of HTTP checks", backends.len() - 1);
@@ -188,8 +188,8 @@ fn haproxy_http_checks_follow_the_state() {
 fn common_clients_read_the_responses() {
     let scratch = Scratch::new("clients");
     let states = StateDirectory::at(scratch.directory("state"));
-    states.says("web", "up 73% maxconn:30 # rps=1890");
-    states.says("out", "maint 100%");
+    states.set_reply("web", "up 73% maxconn:30 # rps=1890");
+    states.set_reply("out", "maint 100%");
     let block = Block::claim();
     let (_responder, address) = responder(&scratch, &states, &block, &["--http"]);
     let url = |path: &str| format!("http://{address}/{path}");

@@ -1,5 +1,5 @@
-//! The files that other programs read: what `make install` puts where, and what xinetd makes of it (`xinetd`).
-//! What systemd says of the units, and how they run there, is in `systemd.rs`.
+//! The files that other programs read: where `make install` puts them, and what xinetd makes of its file
+//! (`xinetd`). `systemd.rs` tests the units.
 
 mod xinetd;
 

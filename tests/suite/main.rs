@@ -1,4 +1,5 @@
-//! The tests of the whole: the release programs between the real parts that they meet in the field.
+//! The tests of the whole: the release programs between real parts. `tests/README.md` maps each claim to its
+//! module.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! Overrides over the rules, with the real programs: commands, files, restarts, a real `HAProxy`.
+//! Overrides with the real programs: commands, files, restarts, a real `HAProxy`.
 
 mod balancer;
 mod commands;

@@ -1,6 +1,7 @@
-//! What lasts: over the death of the collector, over a reboot, and what the files may do to it.
+//! Overrides survive the collector and a reboot, and hostile override files do no harm.
 
 use super::{operated, operated_polling, start};
+use agentcheck_tests::messages::{OVERRIDE_OF_NO_SERVICE, OVERRIDE_UNUSABLE};
 use agentcheck_tests::processes::{output, wait_until};
 use agentcheck_tests::state::boot_id;
 use std::fs;
@@ -74,7 +75,7 @@ fn hostile_override_files_change_nothing() {
     fs::write(scene.scratch.file("elsewhere"), &drain).unwrap();
     let file = |name: &str| directory.join(format!("{name}.outage"));
     symlink(scene.scratch.file("elsewhere"), file("web")).unwrap();
-    scene.wait_for_log("cannot use override ");
+    scene.wait_for_log(OVERRIDE_UNUSABLE);
     fs::remove_file(file("web")).unwrap();
     let status = output(Command::new("mkfifo").arg(file("web")));
     assert!(status.status.success());
@@ -112,7 +113,7 @@ fn hostile_override_files_change_nothing() {
     scene.wait_for_reply("api", "up 0% ");
     // A name that is no service's is told, and no path.
     fs::write(file("nobody"), &drain).unwrap();
-    scene.wait_for_log("there is an override for \"nobody\", which is no service");
+    scene.wait_for_log(OVERRIDE_OF_NO_SERVICE);
     let printed = scene.succeeds(&["maint", "web"]);
     assert!(
         printed.starts_with("web: replaces what could not be used: "),
