@@ -100,7 +100,7 @@ impl ImportedService {
             output.string("when", &rule.when);
             match &rule.say {
                 ImportedReply::Word(word) => output.string("reply", word),
-                ImportedReply::Line(line) => output.string("line", line),
+                ImportedReply::Line(line) => output.string("raw_reply", line),
             }
         }
     }
