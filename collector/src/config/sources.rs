@@ -12,6 +12,7 @@ use crate::expression::Environment;
 use crate::filters::debounce::{DebouncePolicy, Threshold};
 use crate::source::poll_schedule::default_jitter;
 use crate::source::{DEFAULT_MAX_BYTES, Format, Source};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -43,28 +44,18 @@ impl Sources {
         environment
     }
 
-    /// Where a name stands, whether its source is right or not.
-    pub(super) fn place(&self, name: &str) -> Option<&Range<usize>> {
-        let named = self
-            .named
-            .iter()
-            .map(|named| (&named.source.name, &named.span));
-        let broken = self.broken.iter().map(|(name, span)| (name, span));
-        let mut all = named.chain(broken);
-        all.find_map(|(known, span)| (known == name).then_some(span))
+    /// The place of each name, whether its source is correct or not.
+    pub(super) fn places(&self) -> BTreeMap<&str, Range<usize>> {
+        let named = self.named.iter();
+        let named = named.map(|named| (named.source.name.as_str(), named.span.clone()));
+        let broken = self.broken.iter();
+        named.chain(broken.map(|(name, span)| (name.as_str(), span.clone()))).collect()
     }
 
-    /// The indices of the sources with these names.
-    pub(super) fn indices<'n>(&self, names: impl Iterator<Item = &'n String>) -> Vec<usize> {
-        let mut indices: Vec<usize> = names
-            .filter_map(|name| {
-                self.named
-                    .iter()
-                    .position(|named| named.source.name == *name)
-            })
-            .collect();
-        indices.sort_unstable();
-        indices
+    /// The index of each source in `named`.
+    pub(super) fn by_name(&self) -> BTreeMap<&str, usize> {
+        let named = self.named.iter().enumerate();
+        named.map(|(at, named)| (named.source.name.as_str(), at)).collect()
     }
 }
 
@@ -82,9 +73,26 @@ pub(super) fn read(table: Option<Table<'_>>, findings: &mut Findings<'_>) -> Sou
     sources
 }
 
+/// `[source.http.app]` instead of `[source.app.http]`.
+fn swapped(entry: &Entry<'_>) -> Option<Diagnostic> {
+    let mut names = entry.child_tables();
+    let name = names.next()?;
+    if !KINDS.contains(&entry.key) || KINDS.contains(&name) {
+        return None;
+    }
+    let kind = entry.key;
+    let message = format!("[source.{kind}.{name}] has the kind before the name");
+    let finding = Diagnostic::error(entry.key_span(), message);
+    Some(finding.remedy(format!("write [source.{name}.{kind}]")))
+}
+
 fn source(entry: Entry<'_>, findings: &mut Findings<'_>) -> Option<Named> {
     let span = entry.key_span();
     check_name(entry.key, span.clone(), findings);
+    if let Some(finding) = swapped(&entry) {
+        findings.push(finding);
+        return None;
+    }
     let example = format!("[source.{}.http]", entry.key);
     let mut kinds = entry.table(findings, &example)?;
     let mut kinds = kinds.take_all();

@@ -1,6 +1,6 @@
-//! The name that was probably meant: for "did you mean".
+//! The most similar name, for "did you mean".
 
-/// The name that `wrong` was probably meant to be: at most a third of its letters off.
+/// The name that is most similar to `wrong`: at most a third of the letters differ.
 pub(crate) fn closest<'n>(wrong: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     names
         .map(|name| (distance(wrong, name), name))
