@@ -9,7 +9,7 @@ use super::settings::DERIVE;
 use super::sources::{Sources, check_name};
 use super::toml_reader::{Entry, Findings, Table, Text};
 use super::{Derived, DerivedInput};
-use crate::expression::{Environment, Expression, Type};
+use crate::expression::{CLOCK, Environment, Expression, Type};
 use crate::filters::derive::Aggregation;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -48,7 +48,10 @@ pub(super) fn read(
         check_name(entry.key, span.clone(), findings);
         if let Some(taken) = known.places.get(entry.key) {
             let first = findings.place(taken.start, span.start);
-            let message = format!("duplicate name {:?}, first defined as a source {first}", entry.key);
+            let message = format!(
+                "duplicate name {:?}, first defined as a source {first}",
+                entry.key
+            );
             findings.push(Diagnostic::error(span, message).remedy("rename one of the two"));
         }
         // Each can read all others, whatever their order in the file.
@@ -61,14 +64,17 @@ pub(super) fn read(
     }
     for entry in entries.sorted {
         let table = entry.section(findings, &DERIVE);
-        let derived = table.and_then(|table| derived(&entry, table, &environment, &known, findings));
+        let derived =
+            table.and_then(|table| derived(&entry, table, &environment, &known, findings));
         let Some(derived) = derived else {
             environment.add_broken(entry.key);
             broken.push(entry.key.to_owned());
             continue;
         };
         environment.add_derived(entry.key, derived.range);
-        known.derived.insert(entry.key.to_owned(), derived.derived.sources.clone());
+        known
+            .derived
+            .insert(entry.key.to_owned(), derived.derived.sources.clone());
         named.push(derived);
     }
     (named, broken)
@@ -127,7 +133,7 @@ fn derived(
     let text = text?;
     let expression = rules::expression(&text, Type::Number, environment, findings)?;
     let sources = known.needed(expression.uses().keys());
-    if sources.is_empty() && !expression.uses().contains_key(crate::expression::CLOCK) {
+    if sources.is_empty() {
         return no_source(name, &text, &expression, findings);
     }
     let bounded = !matches!(aggregation, Some(Aggregation::Rate(_)));
@@ -150,10 +156,11 @@ fn no_source(
     findings: &mut Findings<'_>,
 ) -> Option<Named> {
     // A derived number with mistakes has no sources; its mistakes are reported.
-    if expression.uses().is_empty() {
+    if expression.uses().keys().all(|name| name == CLOCK) {
         let message = format!("the derived number {name:?} reads no source");
         findings.push(
-            Diagnostic::error(text.span.clone(), message).remedy("it would never change: read a source, such as cpu.value"),
+            Diagnostic::error(text.span.clone(), message)
+                .remedy("it would never change: read a source, such as cpu.value"),
         );
     }
     None
@@ -162,7 +169,10 @@ fn no_source(
 /// The aggregation of a derived number; `None` if it is a named expression.
 fn aggregation(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Aggregation> {
     let over = table.take("over");
-    let given: Vec<Entry<'_>> = AGGREGATIONS.iter().filter_map(|key| table.take(key)).collect();
+    let given: Vec<Entry<'_>> = AGGREGATIONS
+        .iter()
+        .filter_map(|key| table.take(key))
+        .collect();
     let first = given.first();
     if let Some(first) = first {
         for extra in given.iter().skip(1) {
@@ -209,7 +219,8 @@ fn percentile(
     let percent = entry.count(findings);
     let Some(over) = over else {
         findings.push(
-            Diagnostic::error(entry.key_span(), "percentile without over").remedy("add over = \"1m\""),
+            Diagnostic::error(entry.key_span(), "percentile without over")
+                .remedy("add over = \"1m\""),
         );
         return None;
     };

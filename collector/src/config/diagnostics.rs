@@ -1,10 +1,9 @@
 //! Errors and warnings about the configuration: the place, the message, the line with a caret under the mistake,
 //! and the correct form.
 
-use super::files::{Files, Position};
+use super::files::{FileFault, Files, Position};
 use std::fmt;
 use std::ops::Range;
-use std::path::Path;
 
 /// How a finding affects the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,10 +83,10 @@ impl Diagnostic {
 }
 
 /// A finding about a file itself, as text, without a line.
-pub(super) fn of_file(path: &Path, wrong: &str, remedy: Option<&str>) -> String {
-    let path = path.display().to_string();
-    let mut rendered = format!("{}: error: {}\n", one_line(&path), one_line(wrong));
-    if let Some(remedy) = remedy {
+fn of_file(fault: &FileFault) -> String {
+    let path = fault.path.display().to_string();
+    let mut rendered = format!("{}: error: {}\n", one_line(&path), one_line(&fault.message));
+    if let Some(remedy) = &fault.remedy {
         rendered.push_str(&format!("  = {}\n", one_line(remedy)));
     }
     rendered
@@ -208,14 +207,17 @@ impl Report {
         let mut wrong = files.wrong.iter().peekable();
         for finding in &findings {
             let number = files.number(finding.span.start);
-            while let Some((_, text)) = wrong.next_if(|(before, _)| *before <= number) {
-                rendered.push(text.clone());
+            while let Some((_, fault)) = wrong.next_if(|(before, _)| *before <= number) {
+                rendered.push(of_file(fault));
             }
             rendered.push(finding.render(files));
         }
-        rendered.extend(wrong.map(|(_, text)| text.clone()));
+        rendered.extend(wrong.map(|(_, fault)| of_file(fault)));
         if all > findings.len() {
-            rendered.push(format!("{} more findings are not shown\n", all - findings.len()));
+            rendered.push(format!(
+                "{} more findings are not shown\n",
+                all - findings.len()
+            ));
         }
         Self {
             rendered,

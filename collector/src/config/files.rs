@@ -1,8 +1,8 @@
 //! The files of a configuration: the main file and the drop-ins `conf.d/*.toml` beside it. This module finds them,
 //! checks their permissions and reads their text; it does not parse it.
 
+use super::LoadError;
 use super::permissions::Trust;
-use super::{LoadError, diagnostics};
 use std::fs::{DirEntry, File};
 use std::io::{self, Read as _};
 use std::ops::Range;
@@ -18,6 +18,14 @@ const MAX_DROP_INS: usize = 1024;
 /// The greatest size of all files together, in bytes.
 const MAX_BYTES: u64 = 16 << 20;
 
+/// A fault of a file itself, not of a line in it.
+#[derive(Clone, Debug)]
+pub(super) struct FileFault {
+    pub(super) path: PathBuf,
+    pub(super) message: String,
+    pub(super) remedy: Option<String>,
+}
+
 /// The text of a configuration, one file after the other, so that one offset is a place in any file.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
@@ -26,7 +34,7 @@ pub struct Files {
     /// The offset of each line, in order: counted once, so that a finding costs a search by halves.
     lines: Vec<usize>,
     /// Findings about a file itself, each with the number of the file that it precedes in a report.
-    pub(super) wrong: Vec<(usize, String)>,
+    pub(super) wrong: Vec<(usize, FileFault)>,
 }
 
 /// A place in a file, for people.
@@ -107,7 +115,12 @@ impl Files {
             Some(line) => self.lines.get(line).copied().unwrap_or(range.start),
             None => range.start,
         };
-        let end = self.lines.get(next).copied().unwrap_or(range.end).min(range.end);
+        let end = self
+            .lines
+            .get(next)
+            .copied()
+            .unwrap_or(range.end)
+            .min(range.end);
         let text = self.text.get(start..end).unwrap_or_default();
         let text = text.strip_suffix('\n').unwrap_or(text);
         let text = text.strip_suffix('\r').unwrap_or(text);
@@ -123,8 +136,12 @@ impl Files {
     }
 
     fn add_wrong(&mut self, path: &Path, wrong: &str, remedy: Option<&str>) {
-        let finding = diagnostics::of_file(path, wrong, remedy);
-        self.wrong.push((self.files.len(), finding));
+        let fault = FileFault {
+            path: path.to_owned(),
+            message: wrong.to_owned(),
+            remedy: remedy.map(str::to_owned),
+        };
+        self.wrong.push((self.files.len(), fault));
     }
 
     /// Reads the main file, and the drop-ins beside it.
@@ -227,7 +244,11 @@ fn read_text(file: File, room: &mut u64) -> io::Result<String> {
     *room = u64::try_from(bytes.len())
         .ok()
         .and_then(|length| room.checked_sub(length))
-        .ok_or_else(|| wrong(format!("the configuration is larger than {MAX_BYTES} bytes")))?;
+        .ok_or_else(|| {
+            wrong(format!(
+                "the configuration is larger than {MAX_BYTES} bytes"
+            ))
+        })?;
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         wrong(format!("not UTF-8 from byte {at} on"))

@@ -92,7 +92,12 @@ fn push_syntax(errors: &[toml::de::Error], file: &Range<usize>, findings: &mut F
             if last_line.replace(position.line) == Some(position.line) {
                 continue;
             }
-            findings.push(syntax(position.text, position.offset, span, error.message()));
+            findings.push(syntax(
+                position.text,
+                position.offset,
+                span,
+                error.message(),
+            ));
             continue;
         }
         if repeated
@@ -101,7 +106,10 @@ fn push_syntax(errors: &[toml::de::Error], file: &Range<usize>, findings: &mut F
         {
             continue;
         }
-        let key = text.get(span.clone()).unwrap_or_default().trim_matches(['"', '\'']);
+        let key = text
+            .get(span.clone())
+            .unwrap_or_default()
+            .trim_matches(['"', '\'']);
         let rest = text.get(span.end..).unwrap_or_default();
         let header = position.text.trim_start();
         let mut first = None;
@@ -128,7 +136,9 @@ fn push_syntax(errors: &[toml::de::Error], file: &Range<usize>, findings: &mut F
 
 /// The number of the first line that is `header`.
 fn line_of(text: &str, header: &str) -> Option<usize> {
-    text.lines().position(|line| line.trim() == header.trim()).map(|at| at + 1)
+    text.lines()
+        .position(|line| line.trim() == header.trim())
+        .map(|at| at + 1)
 }
 
 /// A syntax error, with the usual cause if it is one.
@@ -148,7 +158,10 @@ fn syntax(line: &str, offset: usize, span: Range<usize>, message: &str) -> Diagn
         }
         Some(value) if value.starts_with('\'') && before.matches('\'').count() >= 2 => {
             let inner = value.trim_matches('\'');
-            error.remedy(format!("a quote ends the string: write \"{}\"", inner.replace('"', "'")))
+            error.remedy(format!(
+                "a quote ends the string: write \"{}\"",
+                inner.replace('"', "'")
+            ))
         }
         Some(value) if message.contains("quoted") || message.contains("literal") => {
             let value = value.split('#').next().unwrap_or_default().trim();

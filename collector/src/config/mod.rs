@@ -22,8 +22,7 @@ pub use diagnostics::Report;
 pub use diff::Change;
 pub use files::Files;
 pub use service::{
-    AdminState, Capacity, DescriptionDetail, ExpiryAction, MaxconnLimit, OnFailure, Restarts,
-    Restore, Rule, ServerState, Service, Weight,
+    Capacity, ExpiryAction, MaxconnLimit, OnFailure, Restarts, Restore, Rule, Service, Weight,
 };
 
 use crate::expression::{Environment, Expression};

@@ -1,10 +1,11 @@
 //! `[[service.NAME.rule]]`, and the parsing of states, raw lines and expressions that other keys share.
 
+use super::Rule;
 use super::diagnostics::Diagnostic;
 use super::toml_reader::{Entry, Findings, Table, Text};
-use super::{Rule, ServerState};
 use crate::expression::template::{self, Template, Written};
 use crate::expression::{Environment, Expression, Scope, Type, closest};
+use crate::reply::state::ServerState;
 use agentcheck_common::reply::NotAReply;
 use agentcheck_common::{Reply, ServiceName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -116,7 +117,10 @@ impl Earlier {
         let rule = &parsed.rule;
         if let Some(at) = self.names.get(&rule.name) {
             let line = findings.line(*at);
-            let message = format!("duplicate rule {:?}, first defined at line {line}", rule.name);
+            let message = format!(
+                "duplicate rule {:?}, first defined at line {line}",
+                rule.name
+            );
             findings.push(Diagnostic::error(parsed.name.clone(), message));
         }
         let same = self.conditions.get(rule.when.text().trim());
@@ -126,7 +130,9 @@ impl Earlier {
             format!("this rule can never decide: rule {name:?} at line {line} is always active")
         } else if let Some((_, name, at)) = same {
             let line = findings.line(*at);
-            format!("this rule can never decide: rule {name:?} at line {line} has the same condition")
+            format!(
+                "this rule can never decide: rule {name:?} at line {line} has the same condition"
+            )
         } else {
             self.warn_of_mask(parsed, findings);
             return;
@@ -172,10 +178,15 @@ impl Earlier {
             }
             _ => {}
         }
-        self.names.entry(rule.name.clone()).or_insert(parsed.when.start);
+        self.names
+            .entry(rule.name.clone())
+            .or_insert(parsed.when.start);
         let condition = rule.when.text().trim().to_owned();
         let entry = (rule.enter_after, rule.name.clone(), parsed.when.start);
-        let known = self.conditions.entry(condition).or_insert_with(|| entry.clone());
+        let known = self
+            .conditions
+            .entry(condition)
+            .or_insert_with(|| entry.clone());
         if entry.0 < known.0 {
             *known = entry;
         }
@@ -198,7 +209,10 @@ fn warn_of_load(
     let uses = rule.when.uses();
     let reads_content = uses.values().any(|used| used.content);
     if rule.state.takes_out() && reads_content && uses.keys().all(|name| load.contains(name)) {
-        let message = format!("rule {:?} takes the server out on the load of this machine", rule.name);
+        let message = format!(
+            "rule {:?} takes the server out on the load of this machine",
+            rule.name
+        );
         findings.push(Diagnostic::warning(header.clone(), message).remedy(
             "a busy farm would take out one server after another: reply = \"floor\" keeps a share",
         ));
@@ -301,9 +315,8 @@ fn hold_for(
         }
         return None;
     }
-    let restored = on_stale.and_then(|entry| {
-        entry.choice(findings, &[("hold", false), ("restore", true)])
-    });
+    let restored =
+        on_stale.and_then(|entry| entry.choice(findings, &[("hold", false), ("restore", true)]));
     match (restored, hold_for) {
         (Some(true), Some(bound)) => {
             findings.push(
@@ -387,18 +400,30 @@ fn line(text: &Text, others: &[&str], findings: &mut Findings<'_>) -> Option<Rep
     };
     let word = text.value.get(at..at + len).unwrap_or_default();
     let span = findings.within_string(text.span.clone(), at..at + len);
-    let known = STATES.iter().map(|(word, _)| *word).chain(others.iter().copied());
+    let known = STATES
+        .iter()
+        .map(|(word, _)| *word)
+        .chain(others.iter().copied());
     let meant = closest(&word.to_ascii_lowercase(), WORDS.into_iter().chain(known));
     let (hint, remedy) = if word.to_ascii_lowercase().starts_with("weight:") {
-        (String::new(), "write a percentage, such as 42%: HAProxy before 3.1 does not know weight:".to_owned())
+        (
+            String::new(),
+            "write a percentage, such as 42%: HAProxy before 3.1 does not know weight:".to_owned(),
+        )
     } else if word.contains('#') {
         (String::new(), "write a space before #".to_owned())
     } else if word.bytes().all(|byte| byte.is_ascii_digit()) {
         (String::new(), format!("write a percentage: {word}%"))
     } else if let Some(meant) = meant {
-        (format!("; did you mean {meant:?}?"), format!("HAProxy knows {}, N% and maxconn:N", WORDS.join(", ")))
+        (
+            format!("; did you mean {meant:?}?"),
+            format!("HAProxy knows {}, N% and maxconn:N", WORDS.join(", ")),
+        )
     } else {
-        (String::new(), format!("HAProxy knows {}, N% and maxconn:N", WORDS.join(", ")))
+        (
+            String::new(),
+            format!("HAProxy knows {}, N% and maxconn:N", WORDS.join(", ")),
+        )
     };
     let message = format!("unknown word {word:?} in a reply{hint}");
     findings.push(Diagnostic::error(span, message).remedy(remedy));

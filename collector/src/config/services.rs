@@ -6,11 +6,9 @@ use super::sources::Sources;
 use super::staleness::{self, StalenessKeys};
 use super::toml_reader::{Entry, Findings, Table};
 use super::weight::Weighing;
-use super::{
-    AdminState, DescriptionDetail, ExpiryAction, OnFailure, ServerState, Service, Weight, derived,
-    rules,
-};
+use super::{ExpiryAction, OnFailure, Service, Weight, derived, rules};
 use crate::expression::Environment;
+use crate::reply::state::{AdminState, DescriptionDetail, ServerState};
 use crate::source::system::Metric;
 use crate::source::{Kind, Source};
 use agentcheck_common::{Administrative, ServiceName};
@@ -43,7 +41,8 @@ impl<'k> Names<'k> {
     fn new(sources: &'k Sources, derived: &'k [derived::Named], broken: &[String]) -> Self {
         let mut environment = sources.environment();
         let mut indices = sources.by_name();
-        let is_load = |source: &Source| matches!(&source.kind, Kind::System(metric) if measures_load(metric));
+        let is_load =
+            |source: &Source| matches!(&source.kind, Kind::System(metric) if measures_load(metric));
         let mut load: BTreeSet<String> = sources
             .named
             .iter()
@@ -77,7 +76,9 @@ impl<'k> Names<'k> {
 
     /// The indices of the sources and derived numbers with these names, in order.
     fn indices(&self, names: &BTreeSet<String>) -> Vec<usize> {
-        let indices = names.iter().filter_map(|name| self.indices.get(name.as_str()));
+        let indices = names
+            .iter()
+            .filter_map(|name| self.indices.get(name.as_str()));
         let mut indices: Vec<usize> = indices.copied().collect();
         indices.sort_unstable();
         indices
@@ -172,7 +173,12 @@ fn service(
     let header = format!("service.{}.rule", entry.key);
     let tables = table.take("rule");
     let tables = tables.map(|entry| entry.sections(findings, &RULE, &header));
-    let read = rules::read(tables.unwrap_or_default(), &known.environment, &known.load, findings);
+    let read = rules::read(
+        tables.unwrap_or_default(),
+        &known.environment,
+        &known.load,
+        findings,
+    );
     if let (Some(always), Some(weight)) = (&read.always, weight_key) {
         let message = format!("the weight is never used: rule {always:?} is always active");
         findings.push(Diagnostic::warning(weight, message));
@@ -186,7 +192,11 @@ fn service(
     let admin = [AdminState::Preserve, AdminState::Manage];
     let admin_state = table.choice(findings, "admin_state", admin);
     let override_admin_state = table.choice(findings, "override_admin_state", admin);
-    let details = [DescriptionDetail::Full, DescriptionDetail::State, DescriptionDetail::None];
+    let details = [
+        DescriptionDetail::Full,
+        DescriptionDetail::State,
+        DescriptionDetail::None,
+    ];
     let description_detail = table.choice(findings, "description_detail", details);
 
     let restarts = table.span_of("ramp").is_some() || matches!(weight, Weight::Capacity(_));
@@ -238,10 +248,12 @@ fn port(
     let at = entry.span().start;
     if let Some((other, first)) = used.ports.get(&port) {
         let place = findings.place(*first, at);
-        let message = format!("duplicate port {port}, first defined by the service {other:?} {place}");
-        findings.push(Diagnostic::error(entry.span(), message).remedy(
-            "a port serves one service; services that share a socket need no port",
-        ));
+        let message =
+            format!("duplicate port {port}, first defined by the service {other:?} {place}");
+        findings.push(
+            Diagnostic::error(entry.span(), message)
+                .remedy("a port serves one service; services that share a socket need no port"),
+        );
         return None;
     }
     used.ports.insert(port, (service.to_owned(), at));
@@ -273,7 +285,10 @@ fn warn_of_constant_reply(service: &Service, span: &Range<usize>, findings: &mut
         && service.rules.is_empty()
         && service.maxconn.is_none()
     {
-        let message = format!("the service {:?} has no weight and no rule", service.name.as_str());
+        let message = format!(
+            "the service {:?} has no weight and no rule",
+            service.name.as_str()
+        );
         findings.push(
             Diagnostic::warning(span.clone(), message)
                 .remedy("its reply is always 100%: add a weight or a rule")

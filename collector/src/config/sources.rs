@@ -49,13 +49,17 @@ impl Sources {
         let named = self.named.iter();
         let named = named.map(|named| (named.source.name.as_str(), named.span.clone()));
         let broken = self.broken.iter();
-        named.chain(broken.map(|(name, span)| (name.as_str(), span.clone()))).collect()
+        named
+            .chain(broken.map(|(name, span)| (name.as_str(), span.clone())))
+            .collect()
     }
 
     /// The index of each source in `named`.
     pub(super) fn by_name(&self) -> BTreeMap<&str, usize> {
         let named = self.named.iter().enumerate();
-        named.map(|(at, named)| (named.source.name.as_str(), at)).collect()
+        named
+            .map(|(at, named)| (named.source.name.as_str(), at))
+            .collect()
     }
 }
 

@@ -86,7 +86,9 @@ pub(super) fn staleness_keys(
             let message = format!("{key} has no effect without a restore");
             findings.push(
                 Diagnostic::error(span, message)
-                    .remedy("add on_stale = \"restore\" or on_stop = \"restore\", or remove the key")
+                    .remedy(
+                        "add on_stale = \"restore\" or on_stop = \"restore\", or remove the key",
+                    )
                     .consequence(),
             );
         }
@@ -117,10 +119,12 @@ fn expiry_action(entry: Option<Entry<'_>>, findings: &mut Findings<'_>) -> Expir
         "keep" => ExpiryAction::Keep,
         "restore" => ExpiryAction::Restore,
         "full" => {
-            findings.push(Diagnostic::error(chosen.span, entry.invalid(findings)).remedy(
-                "write \"restore\": it returns to 100% in steps. \
+            findings.push(
+                Diagnostic::error(chosen.span, entry.invalid(findings)).remedy(
+                    "write \"restore\": it returns to 100% in steps. \
                  A server that jumps to 100% among busy servers gets too much traffic",
-            ));
+                ),
+            );
             ExpiryAction::Keep
         }
         _ => {

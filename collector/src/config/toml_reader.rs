@@ -65,7 +65,10 @@ impl<'t> Entry<'t> {
             DeValue::Array(_) => "an array",
             DeValue::Table(_) => "a table",
         };
-        let message = format!("{}: expected {wanted}, found {found}", self.invalid(findings));
+        let message = format!(
+            "{}: expected {wanted}, found {found}",
+            self.invalid(findings)
+        );
         let remedy = format!("write {} = {example}", self.key);
         findings.push(Diagnostic::error(self.span(), message).remedy(remedy));
     }
@@ -85,7 +88,10 @@ impl<'t> Entry<'t> {
 
     /// The string of a key of a section.
     pub(super) fn string(&self, findings: &mut Findings<'_>) -> Option<Text> {
-        self.text(findings, self.setting.map_or("\"...\"", |setting| setting.example))
+        self.text(
+            findings,
+            self.setting.map_or("\"...\"", |setting| setting.example),
+        )
     }
 
     /// The string of a key of this table, without a check.
@@ -139,7 +145,10 @@ impl<'t> Entry<'t> {
         most: Duration,
     ) -> Option<Duration> {
         let key = self.key;
-        let unit = format!("{}: expected a duration with a unit", self.invalid(findings));
+        let unit = format!(
+            "{}: expected a duration with a unit",
+            self.invalid(findings)
+        );
         if let DeValue::Integer(_) | DeValue::Float(_) = self.value.get_ref() {
             let text = findings.files.text();
             let number = text.get(self.span()).unwrap_or_default();
@@ -158,9 +167,17 @@ impl<'t> Entry<'t> {
             }
             Err(_) if text.value.trim().parse::<f64>().is_ok() => {
                 let number = text.value.trim();
-                (unit, Some(format!("write \"{number}s\" for seconds, \"{number}ms\" for milliseconds")))
+                (
+                    unit,
+                    Some(format!(
+                        "write \"{number}s\" for seconds, \"{number}ms\" for milliseconds"
+                    )),
+                )
             }
-            Err(_) => (unit, Some("write \"500ms\", \"2s\" or \"1m 30s\"".to_owned())),
+            Err(_) => (
+                unit,
+                Some("write \"500ms\", \"2s\" or \"1m 30s\"".to_owned()),
+            ),
         };
         let mut finding = Diagnostic::error(text.span, message);
         finding.remedy = remedy;
@@ -170,7 +187,9 @@ impl<'t> Entry<'t> {
 
     /// The duration of a key of a section, within its range. `"0s"` turns some keys off.
     pub(super) fn span_of_time(&self, findings: &mut Findings<'_>) -> Option<Duration> {
-        let (least, most) = self.setting.map_or((Duration::ZERO, Duration::MAX), Setting::durations);
+        let (least, most) = self
+            .setting
+            .map_or((Duration::ZERO, Duration::MAX), Setting::durations);
         let given = self.duration(findings, least, most)?;
         if let Some(Kind::DurationOrOff(least, _)) = self.setting.map(|setting| &setting.kind) {
             return (given >= Duration::from_millis(*least)).then_some(given);
@@ -195,7 +214,10 @@ impl<'t> Entry<'t> {
         let (message, remedy) = match text.contains('%') {
             true => (format!("invalid percentage {text:?}: write {digits}"), None),
             false => (
-                format!("{}: expected {wanted}, found a string", self.invalid(findings)),
+                format!(
+                    "{}: expected {wanted}, found a string",
+                    self.invalid(findings)
+                ),
                 Some(format!("write {} = {digits}", self.key)),
             ),
         };
@@ -215,7 +237,9 @@ impl<'t> Entry<'t> {
         let DeValue::Integer(integer) = self.value.get_ref() else {
             if !self.number_in_quotes(findings, "an integer") {
                 let least = least.to_string();
-                let example = self.setting.map_or(least.as_str(), |setting| setting.example);
+                let example = self
+                    .setting
+                    .map_or(least.as_str(), |setting| setting.example);
                 self.wrong(findings, "an integer", example);
             }
             return None;
@@ -352,15 +376,25 @@ impl<'t> Entry<'t> {
         let list = self.value.get_ref().as_array().and_then(|array| {
             let tables = array.iter().map(|element| {
                 let table = element.get_ref().as_table()?;
-                Some(Table::new(table, start_of(element.span()), Some(section), false))
+                Some(Table::new(
+                    table,
+                    start_of(element.span()),
+                    Some(section),
+                    false,
+                ))
             });
             tables.collect::<Option<Vec<_>>>()
         });
         let single = self.value.get_ref().as_table();
         let message = match (&list, single) {
             (Some(_), _) => None,
-            (None, Some(_)) => Some(format!("[{header}] is one table: expected a list of tables")),
-            (None, None) => Some(format!("{}: expected a list of tables", self.invalid(findings))),
+            (None, Some(_)) => Some(format!(
+                "[{header}] is one table: expected a list of tables"
+            )),
+            (None, None) => Some(format!(
+                "{}: expected a list of tables",
+                self.invalid(findings)
+            )),
         };
         if let Some(message) = message {
             findings.push(
@@ -368,7 +402,8 @@ impl<'t> Entry<'t> {
             );
         }
         list.unwrap_or_else(|| {
-            let table = single.map(|table| Table::new(table, self.key_span(), Some(section), false));
+            let table =
+                single.map(|table| Table::new(table, self.key_span(), Some(section), false));
             table.into_iter().collect()
         })
     }
@@ -453,7 +488,9 @@ impl<'t> Table<'t> {
     /// Takes a duration; the default if there is none.
     pub(super) fn duration(&mut self, findings: &mut Findings<'_>, key: &str) -> Duration {
         let default = self.setting(key).and_then(Setting::default_duration);
-        let given = self.take(key).and_then(|entry| entry.span_of_time(findings));
+        let given = self
+            .take(key)
+            .and_then(|entry| entry.span_of_time(findings));
         given.or(default).unwrap_or_default()
     }
 
@@ -536,15 +573,17 @@ impl<'t> Table<'t> {
             let key = entry.key;
             let synonym = synonyms.iter().find(|(other, _)| *other == key);
             let (message, remedy) = match (synonym, closest(key, known.iter().copied())) {
-                (Some((_, instead)), _) => {
-                    (format!("unknown key {key:?}; use {instead}"), None)
-                }
-                (None, Some(meant)) => {
-                    (format!("unknown key {key:?}; did you mean {meant:?}?"), None)
-                }
+                (Some((_, instead)), _) => (format!("unknown key {key:?}; use {instead}"), None),
+                (None, Some(meant)) => (
+                    format!("unknown key {key:?}; did you mean {meant:?}?"),
+                    None,
+                ),
                 (None, None) => {
                     let keys = known.join(", ");
-                    (format!("unknown key {key:?}"), Some(format!("the keys of {header} are {keys}")))
+                    (
+                        format!("unknown key {key:?}"),
+                        Some(format!("the keys of {header} are {keys}")),
+                    )
                 }
             };
             let mut finding = Diagnostic::error(entry.key_span(), message);

@@ -34,8 +34,9 @@ impl Weighing<'_> {
         let weight = table.take("weight");
         if let (Some(capacity), Some(_)) = (&capacity, &weight) {
             findings.push(
-                Diagnostic::error(capacity.key_span(), "both weight and capacity")
-                    .remedy("remove one: with capacity, the weight follows from rate and utilization"),
+                Diagnostic::error(capacity.key_span(), "both weight and capacity").remedy(
+                    "remove one: with capacity, the weight follows from rate and utilization",
+                ),
             );
         }
         let weight = weight.map(|entry| self.constant_or_expression(entry, findings));
@@ -70,7 +71,10 @@ impl Weighing<'_> {
             "the weight of {} is between {least} and {most}, so it cannot exceed 1%",
             self.name
         );
-        let remedy = format!("a weight is a percentage: write 100 * ({})", weight.text().trim());
+        let remedy = format!(
+            "a weight is a percentage: write 100 * ({})",
+            weight.text().trim()
+        );
         findings.push(Diagnostic::warning(weight.place(), message).remedy(remedy));
     }
 
@@ -175,10 +179,12 @@ impl Weighing<'_> {
             None => None,
         };
         let Some(normal) = normal else {
-            findings.push(Diagnostic::error(place, "maxconn without maxconn_normal").remedy(
-                "add maxconn_normal, the maxconn of the server line in haproxy.cfg: \
+            findings.push(
+                Diagnostic::error(place, "maxconn without maxconn_normal").remedy(
+                    "add maxconn_normal, the maxconn of the server line in haproxy.cfg: \
                  HAProxy has no word that resets a limit",
-            ));
+                ),
+            );
             return None;
         };
         let normal = normal.count(findings);

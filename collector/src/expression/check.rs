@@ -3,13 +3,11 @@
 
 mod calls;
 
-use super::environment::{Environment, METRICS, Type};
+use super::environment::{CLOCK, CLOCK_FIELDS, Environment, METRICS, Type};
 use super::spans::Spans;
 use super::suggest::closest;
 use super::{Fault, MAX_DEPTH, MAX_LOOPS, Use};
-use cel::common::ast::{
-    ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr,
-};
+use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr};
 use std::collections::BTreeMap;
 
 /// Fields that are known whether or not the latest poll was a success.
@@ -162,17 +160,31 @@ impl Checker<'_> {
             .map_or(0, |at| at + 1);
         let chain = before.get(start..)?;
         let after = self.text.get(span.end..)?;
-        let end = after.find(|c: char| !word(c) && c != '-').unwrap_or(after.len());
+        let end = after
+            .find(|c: char| !word(c) && c != '-')
+            .unwrap_or(after.len());
         let (path, key) = chain.rsplit_once('.')?;
         if path.is_empty() || key.is_empty() {
             return None;
         }
         let key = self.text.get(start + path.len() + 1..span.end + end)?;
-        let fault = Fault::new(start..span.end + end, format!("the key {key:?} has a hyphen"));
-        Some(fault.remedy(format!("write {path}['{key}']; a difference has spaces around -")))
+        let fault = Fault::new(
+            start..span.end + end,
+            format!("the key {key:?} has a hyphen"),
+        );
+        Some(fault.remedy(format!(
+            "write {path}['{key}']; a difference has spaces around -"
+        )))
     }
 
     fn field(&mut self, tree: &IdedExpr, select: &SelectExpr) -> Type {
+        if let Expr::Ident(source) = &select.operand.expr
+            && !self.locals.contains(source)
+            && source == CLOCK
+            && !self.environment.sources.contains_key(CLOCK)
+        {
+            return self.clock(tree, &select.field);
+        }
         if let Expr::Ident(source) = &select.operand.expr
             && !self.locals.contains(source)
             && let Some(fields) = self.environment.sources.get(source)
@@ -185,7 +197,9 @@ impl Checker<'_> {
             if select.test {
                 return self.fault(
                     tree,
-                    format!("has() needs a key of a document, not a field of the source {source:?}"),
+                    format!(
+                        "has() needs a key of a document, not a field of the source {source:?}"
+                    ),
                     Some(format!("{source}.ok is true after a successful poll")),
                 );
             }
@@ -206,9 +220,10 @@ impl Checker<'_> {
                 let has = format!("its fields are {}", listed(names.clone()));
                 let unknown = format!("unknown field {field:?} of the source {source:?}");
                 let (message, remedy) = match (format, closest(field, names)) {
-                    (Some(format), _) => {
-                        (unknown, format!("add format = \"{format}\" to the source; {has}"))
-                    }
+                    (Some(format), _) => (
+                        unknown,
+                        format!("add format = \"{format}\" to the source; {has}"),
+                    ),
                     (None, Some(meant)) => (format!("{unknown}; did you mean {meant:?}?"), has),
                     (None, None) => (unknown, has),
                 };
@@ -229,6 +244,17 @@ impl Checker<'_> {
             return self.fault(tree, message, None);
         }
         Type::Unknown
+    }
+
+    /// `clock.hour` and its other fields.
+    fn clock(&mut self, tree: &IdedExpr, field: &str) -> Type {
+        if !CLOCK_FIELDS.contains(&field) {
+            let fields = listed(CLOCK_FIELDS.into_iter());
+            let remedy = Some(format!("its fields are {fields}"));
+            return self.fault(tree, format!("unknown field {field:?} of clock"), remedy);
+        }
+        self.uses.entry(CLOCK.to_owned()).or_default().content = true;
+        Type::Number
     }
 
     fn loops(&mut self, tree: &IdedExpr, loops: &ComprehensionExpr) -> Type {

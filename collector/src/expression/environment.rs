@@ -1,6 +1,5 @@
 //! The names that expressions can use: the sources, the fields of each, and their types.
 
-use super::rewrite::variable;
 use crate::source::command::Reads;
 use crate::source::system::Metric;
 use crate::source::{Format, Kind, Source};
@@ -81,11 +80,15 @@ impl Environment {
         let mut environment = Self::default();
         for source in sources {
             let fields = fields(&source.kind);
-            environment.sources.insert(source.name.clone(), Some(fields));
+            environment
+                .sources
+                .insert(source.name.clone(), Some(fields));
             if let Kind::System(metric) = &source.kind
                 && let Some(range) = percent(metric)
             {
-                environment.ranges.insert(variable(&source.name, "value"), range);
+                environment
+                    .ranges
+                    .insert(format!("{}.value", source.name), range);
             }
         }
         environment
@@ -102,7 +105,7 @@ impl Environment {
         ];
         self.sources.insert(name.to_owned(), Some(fields));
         if let Some(range) = range {
-            self.ranges.insert(variable(name, "value"), range);
+            self.ranges.insert(format!("{name}.value"), range);
         }
     }
 
@@ -123,6 +126,13 @@ fn percent(metric: &Metric) -> Option<(f64, f64)> {
         _ => None,
     }
 }
+
+/// The name of the wall clock in expressions.
+pub const CLOCK: &str = "clock";
+
+/// Its fields: seconds since 1970, and the hour (0 to 23), minute (0 to 59) and weekday (1 is Monday, 7 is Sunday)
+/// of the configured time zone.
+pub(super) const CLOCK_FIELDS: [&str; 4] = ["unix", "hour", "minute", "weekday"];
 
 /// The method that reads a Prometheus scrape: `app.metrics('name')`. It is not a field.
 pub(super) const METRICS: &str = "metrics";

@@ -1,8 +1,7 @@
-//! The functions on numbers that expressions have beside CEL's own. Those on text are in [`patterns`] and
-//! [`texts`], those on Prometheus scrapes in [`metrics`].
+//! The functions on numbers that expressions have beside CEL's own. Those on text are in [`super::patterns`]
+//! and [`super::texts`], those on Prometheus scrapes in [`super::metrics`].
 
 use super::environment::Type;
-use super::{metrics, patterns, texts};
 use crate::filters::rounding;
 use cel::common::types::CelString;
 use cel::common::value::CowVal;
@@ -246,13 +245,22 @@ pub(super) fn add_to(context: &mut Context<'_, '_>, budget: &Arc<Budget>) {
     });
     let _ = context.add_function(ITERATE, counted(ITERATE, Arc::clone(budget)));
     let _ = context.add_function(CONSUME, counted(CONSUME, Arc::clone(budget)));
-    patterns::add_to(context);
-    texts::add_to(context);
-    metrics::add_to(context);
 }
 
 pub(super) fn fail<T>(function: &str, message: &str) -> Result<T> {
     Err(ExecutionError::function_error(function, message))
+}
+
+/// The longest text that a function may make, in bytes: a document must not decide how much memory the collector
+/// needs.
+pub(super) const MOST_BYTES: usize = 1 << 20;
+
+/// A text as a value, if it is not too long.
+pub(super) fn limited(function: &str, text: String) -> Result {
+    if text.len() > MOST_BYTES {
+        return fail(function, "the text is longer than 1 MiB");
+    }
+    Ok(Value::String(Arc::new(text)))
 }
 
 /// The double nearest to an integer.
@@ -265,7 +273,12 @@ fn number(function: &str, value: &Value) -> Result<f64> {
     let number = match value {
         Value::Float(number) => *number,
         Value::Int(number) => as_double(*number),
-        _ => return fail(function, &format!("expected a number, found {}", Type::of(value))),
+        _ => {
+            return fail(
+                function,
+                &format!("expected a number, found {}", Type::of(value)),
+            );
+        }
     };
     if number.is_finite() {
         Ok(number)
@@ -319,7 +332,11 @@ fn headroom(Arguments(arguments): Arguments) -> Result {
         return fail("headroom", "the limit is not above 0");
     }
     let percent = rounding::divide(rounding::multiply(100.0, used), limit);
-    let percent = if percent.is_finite() { percent } else { 100.0 * (used / limit) };
+    let percent = if percent.is_finite() {
+        percent
+    } else {
+        100.0 * (used / limit)
+    };
     Ok(Value::Float(
         rounding::subtract(100.0, percent).clamp(0.0, 100.0),
     ))
@@ -441,9 +458,7 @@ fn operands(operator: &str, arguments: &[Value]) -> Result<[f64; 2]> {
 
 fn add(Arguments(arguments): Arguments) -> Result {
     match arguments.as_slice() {
-        [Value::String(left), Value::String(right)] => {
-            texts::limited(ADD, format!("{left}{right}"))
-        }
+        [Value::String(left), Value::String(right)] => limited(ADD, format!("{left}{right}")),
         [Value::List(left), Value::List(right)] => {
             let all = left.iter().chain(right.iter()).cloned();
             Ok(Value::List(Arc::new(all.collect())))
@@ -459,7 +474,10 @@ fn equal(arguments: &[Value]) -> Result<bool> {
     };
     match (Type::of(left), Type::of(right)) {
         (one, other) if one == other => Ok(left == right),
-        _ => Err(ExecutionError::ValuesNotComparable(left.clone(), right.clone())),
+        _ => Err(ExecutionError::ValuesNotComparable(
+            left.clone(),
+            right.clone(),
+        )),
     }
 }
 

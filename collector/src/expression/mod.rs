@@ -28,7 +28,7 @@ mod syntax;
 pub mod template;
 mod texts;
 
-pub use environment::{Environment, Type};
+pub use environment::{CLOCK, Environment, Type};
 pub use scope::Scope;
 pub(crate) use suggest::closest;
 pub use syntax::names;

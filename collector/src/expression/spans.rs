@@ -162,7 +162,10 @@ impl Finder<'_> {
                         finder.walk(element);
                     }
                 });
-                union(self.tokens.get(open).map(|token| token.bytes.clone()), close)
+                union(
+                    self.tokens.get(open).map(|token| token.bytes.clone()),
+                    close,
+                )
             }
             Expr::Map(map) => {
                 let open = self.next;
@@ -174,7 +177,10 @@ impl Finder<'_> {
                         }
                     }
                 });
-                union(self.tokens.get(open).map(|token| token.bytes.clone()), close)
+                union(
+                    self.tokens.get(open).map(|token| token.bytes.clone()),
+                    close,
+                )
             }
             Expr::Comprehension(loops) => self.loops(loops),
             Expr::Struct(_) | Expr::Unspecified => None,
@@ -188,7 +194,8 @@ impl Finder<'_> {
     /// The minus sign of a literal is part of it.
     fn signed(&self, bytes: Range<usize>) -> Range<usize> {
         let before = self.text.get(..bytes.start).unwrap_or_default();
-        let operand = |text: &str| text.ends_with(|c: char| c.is_alphanumeric() || ")]}'\"_".contains(c));
+        let operand =
+            |text: &str| text.ends_with(|c: char| c.is_alphanumeric() || ")]}'\"_".contains(c));
         match before.strip_suffix('-') {
             Some(rest) if !operand(rest.trim_end()) => bytes.start - 1..bytes.end,
             _ => bytes,
@@ -297,23 +304,51 @@ mod tests {
     fn spans(text: &str) -> Vec<String> {
         let tree = cel::parser::PrattParser::new().parse(text).unwrap();
         let spans = Spans::find(text, &tree);
-        spans.0.values().map(|bytes| text[bytes.clone()].to_owned()).collect()
+        spans
+            .0
+            .values()
+            .map(|bytes| text[bytes.clone()].to_owned())
+            .collect()
     }
 
     #[test]
     fn each_node_has_its_text() {
         for (text, parts) in [
-            ("a.b + f(c, (1))", &["a.b + f(c, (1))", "a.b", "f(c, (1))", "c", "1"][..]),
-            ("!(a['x'] > -3)", &["!(a['x'] > -3)", "a['x'] > -3", "a['x']", "'x'", "-3"]),
-            ("l.all(x, x > 2 && true) && y", &["l.all(x, x > 2 && true)", "x > 2 && true", "x > 2", "y"]),
-            ("l.filter(x, x > 1).size() == x", &["l.filter(x, x > 1)", "l.filter(x, x > 1).size()"]),
-            ("l.map(x, c, x * 2).size()", &["l.map(x, c, x * 2)", "x * 2", "c"]),
-            ("has(a.b.c) ? {'k': [1, 2]} : a.d", &["has(a.b.c)", "a.b", "{'k': [1, 2]}", "[1, 2]", "a.d"]),
-            ("'(' + a.matches(')') + \"é\"", &["a.matches(')')", "')'", "\"é\""]),
+            (
+                "a.b + f(c, (1))",
+                &["a.b + f(c, (1))", "a.b", "f(c, (1))", "c", "1"][..],
+            ),
+            (
+                "!(a['x'] > -3)",
+                &["!(a['x'] > -3)", "a['x'] > -3", "a['x']", "'x'", "-3"],
+            ),
+            (
+                "l.all(x, x > 2 && true) && y",
+                &["l.all(x, x > 2 && true)", "x > 2 && true", "x > 2", "y"],
+            ),
+            (
+                "l.filter(x, x > 1).size() == x",
+                &["l.filter(x, x > 1)", "l.filter(x, x > 1).size()"],
+            ),
+            (
+                "l.map(x, c, x * 2).size()",
+                &["l.map(x, c, x * 2)", "x * 2", "c"],
+            ),
+            (
+                "has(a.b.c) ? {'k': [1, 2]} : a.d",
+                &["has(a.b.c)", "a.b", "{'k': [1, 2]}", "[1, 2]", "a.d"],
+            ),
+            (
+                "'(' + a.matches(')') + \"é\"",
+                &["a.matches(')')", "')'", "\"é\""],
+            ),
         ] {
             let found = spans(text);
             for part in parts {
-                assert!(found.iter().any(|seen| seen == part), "{part} in {text}: {found:?}");
+                assert!(
+                    found.iter().any(|seen| seen == part),
+                    "{part} in {text}: {found:?}"
+                );
             }
         }
     }

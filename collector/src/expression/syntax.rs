@@ -30,7 +30,10 @@ pub(super) fn parse(text: &str) -> Result<IdedExpr, Fault> {
 
 fn bounded(text: &str) -> Result<(), Fault> {
     if text.len() > MAX_SOURCE {
-        let message = format!("expression of {} bytes: the limit is {MAX_SOURCE}", text.len());
+        let message = format!(
+            "expression of {} bytes: the limit is {MAX_SOURCE}",
+            text.len()
+        );
         return Err(Fault::new(0..text.len(), message)
             .remedy("move a part of it to a [derive.NAME] with an expression"));
     }
@@ -96,7 +99,10 @@ fn fault(text: &str, at: usize, message: &str) -> Fault {
         let message = format!("unexpected {:?}", written(token));
         Some(Fault::new(token.bytes.clone(), message).remedy(format!("write {instead}")))
     };
-    if let Some(fault) = token.and_then(foreign).or_else(|| previous.and_then(foreign)) {
+    if let Some(fault) = token
+        .and_then(foreign)
+        .or_else(|| previous.and_then(foreign))
+    {
         return fault;
     }
     let (place, word): (Range<usize>, String) = match token {
@@ -114,7 +120,11 @@ fn fault(text: &str, at: usize, message: &str) -> Fault {
     }
     let missing = |sign| message.contains(&format!("expected '{sign}'"));
     if let Some(sign) = [")", "]", "}", ":"].into_iter().find(|sign| missing(*sign)) {
-        let found = if word.is_empty() { "the end".to_owned() } else { format!("{word:?}") };
+        let found = if word.is_empty() {
+            "the end".to_owned()
+        } else {
+            format!("{word:?}")
+        };
         let fault = Fault::new(place, format!("expected {sign:?}, found {found}"));
         return match sign {
             ":" => fault.remedy("write CONDITION ? A : B"),
@@ -124,12 +134,15 @@ fn fault(text: &str, at: usize, message: &str) -> Fault {
     let Some(token) = token else {
         let percent = previous.is_some_and(|token| token.kind == TokenKind::TokPercent);
         let fault = Fault::new(place, "the expression ends too early");
-        return if percent { fault.remedy("write a percentage without %: 95") } else { fault };
+        return if percent {
+            fault.remedy("write a percentage without %: 95")
+        } else {
+            fault
+        };
     };
     let fault = Fault::new(place, format!("unexpected {word:?}"));
-    let number = previous.is_some_and(|token| {
-        matches!(token.kind, TokenKind::TokInt | TokenKind::TokFloat)
-    });
+    let number =
+        previous.is_some_and(|token| matches!(token.kind, TokenKind::TokInt | TokenKind::TokFloat));
     let adjacent = previous.is_some_and(|before| before.bytes.end == token.bytes.start);
     match word.as_str() {
         "=" => fault.remedy("write == to compare"),
@@ -157,5 +170,8 @@ pub fn names(text: &str) -> Vec<String> {
             && kind(at.checked_add(1)) == dot
             && kind(at.checked_sub(1)) != dot
     });
-    named.filter_map(|(_, token)| text.get(token.bytes.clone())).map(str::to_owned).collect()
+    named
+        .filter_map(|(_, token)| text.get(token.bytes.clone()))
+        .map(str::to_owned)
+        .collect()
 }

@@ -1,15 +1,11 @@
 //! Functions on text: `trim`, `lower`, `upper`, `split`, `join`, `replace`, and the conversions `int` and `string`.
 
 use super::environment::Type;
-use super::functions::{MOST_ELEMENTS, Result, as_double, fail};
+use super::functions::{MOST_BYTES, MOST_ELEMENTS, Result, as_double, fail, limited};
 use crate::filters::rounding;
 use cel::extractors::{Arguments, This};
 use cel::{Context, Value};
 use std::sync::Arc;
-
-/// The longest text that a function may make, in bytes: a document must not decide how much memory the collector
-/// needs.
-const MOST_BYTES: usize = 1 << 20;
 
 /// Puts the functions into `context`.
 pub(super) fn add_to(context: &mut Context<'_, '_>) {
@@ -41,16 +37,11 @@ pub(super) fn add_to(context: &mut Context<'_, '_>) {
         integer(arguments.first())
     });
     let _ = context.add_function("@string", |Arguments(arguments): Arguments| -> Result {
-        Ok(Value::String(Arc::new(written("string", arguments.first())?)))
+        Ok(Value::String(Arc::new(written(
+            "string",
+            arguments.first(),
+        )?)))
     });
-}
-
-/// A text as a value, if it is not too long.
-pub(super) fn limited(function: &str, text: String) -> Result {
-    if text.len() > MOST_BYTES {
-        return fail(function, "the text is longer than 1 MiB");
-    }
-    Ok(Value::String(Arc::new(text)))
 }
 
 fn split(text: &str, separator: &str) -> Result {
@@ -104,7 +95,9 @@ fn integer(value: Option<&Value>) -> Result {
                 Some(digits) => (-1.0, digits),
                 None => (1.0, digits),
             };
-            let hexadecimal = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X"));
+            let hexadecimal = digits
+                .strip_prefix("0x")
+                .or_else(|| digits.strip_prefix("0X"));
             let parsed = match hexadecimal {
                 Some(digits) if !digits.starts_with('+') => i64::from_str_radix(digits, 16).ok(),
                 Some(_) => None,

@@ -13,14 +13,20 @@ pub(super) struct Order<'t> {
 
 /// Sorts derived numbers, and reports each cycle with its path. Otherwise the order of the files remains.
 pub(super) fn sorted<'t>(entries: Vec<Entry<'t>>, findings: &mut Findings<'_>) -> Order<'t> {
-    let index: BTreeMap<&str, usize> =
-        entries.iter().enumerate().map(|(at, entry)| (entry.key, at)).collect();
+    let index: BTreeMap<&str, usize> = entries
+        .iter()
+        .enumerate()
+        .map(|(at, entry)| (entry.key, at))
+        .collect();
     let reads: Vec<Vec<usize>> = entries
         .iter()
         .map(|entry| {
             let text = entry.child_text("expression").unwrap_or_default();
             let names = crate::expression::names(text);
-            names.iter().filter_map(|name| index.get(name.as_str()).copied()).collect()
+            names
+                .iter()
+                .filter_map(|name| index.get(name.as_str()).copied())
+                .collect()
         })
         .collect();
     let mut state = vec![State::New; entries.len()];
@@ -31,7 +37,10 @@ pub(super) fn sorted<'t>(entries: Vec<Entry<'t>>, findings: &mut Findings<'_>) -
     let cyclic = |at: usize| state.get(at) == Some(&State::Cyclic);
     let name = |at: usize| entries.get(at).map(|entry| entry.key);
     Order {
-        cyclic: (0..entries.len()).filter(|at| cyclic(*at)).filter_map(name).collect(),
+        cyclic: (0..entries.len())
+            .filter(|at| cyclic(*at))
+            .filter_map(name)
+            .collect(),
         sorted: order
             .iter()
             .filter(|at| !cyclic(**at))
@@ -110,8 +119,11 @@ fn visit(
 
 /// One cycle, as `a -> b -> a`.
 fn report(cycle: &[usize], entries: &[Entry<'_>], findings: &mut Findings<'_>) {
-    let mut names: Vec<&str> =
-        cycle.iter().filter_map(|at| entries.get(*at)).map(|entry| entry.key).collect();
+    let mut names: Vec<&str> = cycle
+        .iter()
+        .filter_map(|at| entries.get(*at))
+        .map(|entry| entry.key)
+        .collect();
     names.extend(names.first().copied());
     let first = cycle.first().and_then(|at| entries.get(*at));
     let span = first.map(Entry::key_span).unwrap_or_default();

@@ -81,9 +81,7 @@ fn selectors(entry: &Entry<'_>, findings: &mut Findings<'_>) -> Option<Vec<Selec
 
 /// The index of the source, which has `format = "prometheus"`.
 fn source(table: &mut Table<'_>, known: &Known<'_>, findings: &mut Findings<'_>) -> Option<usize> {
-    let text = table
-        .required(findings, "source")?
-        .string(findings)?;
+    let text = table.required(findings, "source")?.string(findings)?;
     let index = known.indices.get(text.value.as_str()).copied();
     let named = index.and_then(|index| known.sources.named.get(index));
     let (Some(index), Some(named)) = (index, named) else {

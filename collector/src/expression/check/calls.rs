@@ -236,7 +236,10 @@ impl Checker<'_> {
             let unknown = format!("unknown function {name:?}");
             let (message, remedy) = match closest(&name, names.clone()) {
                 Some(meant) => (format!("{unknown}; did you mean {meant:?}?"), None),
-                None => (unknown, Some(format!("the functions are {}", super::listed(names)))),
+                None => (
+                    unknown,
+                    Some(format!("the functions are {}", super::listed(names))),
+                ),
             };
             return self.fault(tree, message, remedy);
         };
@@ -283,7 +286,11 @@ impl Checker<'_> {
             return;
         };
         if let Err(message) = patterns::compile(pattern.inner()) {
-            self.fault(tree, format!("invalid pattern {:?}: {message}", pattern.inner()), None);
+            self.fault(
+                tree,
+                format!("invalid pattern {:?}: {message}", pattern.inner()),
+                None,
+            );
         }
     }
 
@@ -308,7 +315,10 @@ impl Checker<'_> {
         if fits(left) && fits(right) && left.may_be(right) {
             return if left == Type::Unknown { right } else { left };
         }
-        let message = format!("{} does not accept {left} and {right}", written_name(operator));
+        let message = format!(
+            "{} does not accept {left} and {right}",
+            written_name(operator)
+        );
         self.fault(tree, message, conversion(left, right))
     }
 }
