@@ -118,7 +118,7 @@ impl Trust {
             return None;
         }
         let other = match owner {
-            OVERFLOW => "nobody, or to a user outside of this sandbox".to_owned(),
+            OVERFLOW => "nobody, or a user outside of this sandbox".to_owned(),
             _ => display_user(owner),
         };
         let or_user = match self.user {

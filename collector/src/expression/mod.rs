@@ -373,7 +373,7 @@ fn explain(error: &ExecutionError) -> Unknown {
             Type::of(right)
         ),
         ExecutionError::ValuesNotComparable(left, right) => {
-            format!("cannot compare {} and {}", Type::of(left), Type::of(right))
+            format!("cannot compare {} with {}", Type::of(left), Type::of(right))
         }
         _ => "the types of its values do not fit".to_owned(),
     };

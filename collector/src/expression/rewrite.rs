@@ -212,12 +212,7 @@ fn or_default(
     let Some(present) = presence(&place) else {
         return place;
     };
-    let null = IdedExpr {
-        id,
-        expr: Expr::Literal(LiteralValue::Null),
-    };
-    let filled = called(id, operators::NOT_EQUALS, vec![place.clone(), null]);
-    let usable = called(id, operators::LOGICAL_AND, vec![present, filled]);
+    let usable = called(id, operators::LOGICAL_AND, vec![present, not_null(&place)]);
     called(id, operators::CONDITIONAL, vec![usable, place, fallback])
 }
 
@@ -249,10 +244,19 @@ fn presence(place: &IdedExpr) -> Option<IdedExpr> {
         }
         _ => return None,
     };
+    let here = called(id, operators::LOGICAL_AND, vec![not_null(operand), here]);
     Some(match presence(operand) {
         Some(before) => called(id, operators::LOGICAL_AND, vec![before, here]),
         None => here,
     })
+}
+
+fn not_null(tree: &IdedExpr) -> IdedExpr {
+    let null = IdedExpr {
+        id: tree.id,
+        expr: Expr::Literal(LiteralValue::Null),
+    };
+    called(tree.id, operators::NOT_EQUALS, vec![tree.clone(), null])
 }
 
 fn all(trees: Vec<IdedExpr>, numbers: Numbers, locals: &mut Vec<String>) -> Vec<IdedExpr> {

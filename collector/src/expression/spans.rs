@@ -37,9 +37,17 @@ pub(super) fn tokens(text: &str) -> Vec<Token> {
             }
             _ => {}
         }
+        let (mut start, mut end) = (token.start, token.end);
+        // The lexer reports a character that it does not know byte by byte.
+        while !text.is_char_boundary(start) {
+            start -= 1;
+        }
+        while end < text.len() && !text.is_char_boundary(end) {
+            end += 1;
+        }
         tokens.push(Token {
             kind: token.kind,
-            bytes: token.start..token.end,
+            bytes: start..end,
             closed_by: None,
         });
         // Each token has at least one byte; a lexer that stands still must not hang the collector.
@@ -104,6 +112,11 @@ fn is_literal(kind: TokenKind) -> bool {
     )
 }
 
+/// A variable of the parser.
+fn is_made_up(tree: &IdedExpr) -> bool {
+    matches!(&tree.expr, Expr::Ident(name) if name.starts_with('@'))
+}
+
 impl Finder<'_> {
     /// Takes the next token that is `wanted`.
     fn take(&mut self, wanted: impl Fn(&Token, &str) -> bool) -> Option<Range<usize>> {
@@ -155,40 +168,61 @@ impl Finder<'_> {
                 union(operand, self.name(&select.field))
             }
             Expr::Call(call) => self.call(call),
-            Expr::List(list) => {
-                let open = self.next;
-                let close = self.within(TokenKind::TokLeftBracket, |finder| {
-                    for element in &list.elements {
-                        finder.walk(element);
+            Expr::List(list) => self.bracketed(TokenKind::TokLeftBracket, |finder| {
+                for element in &list.elements {
+                    finder.walk(element);
+                }
+            }),
+            Expr::Map(map) => self.bracketed(TokenKind::TokLeftBrace, |finder| {
+                for entry in &map.entries {
+                    if let EntryExpr::MapEntry(entry) = &entry.expr {
+                        finder.walk(&entry.key);
+                        finder.walk(&entry.value);
                     }
-                });
-                union(
-                    self.tokens.get(open).map(|token| token.bytes.clone()),
-                    close,
-                )
-            }
-            Expr::Map(map) => {
-                let open = self.next;
-                let close = self.within(TokenKind::TokLeftBrace, |finder| {
-                    for entry in &map.entries {
-                        if let EntryExpr::MapEntry(entry) = &entry.expr {
-                            finder.walk(&entry.key);
-                            finder.walk(&entry.value);
-                        }
-                    }
-                });
-                union(
-                    self.tokens.get(open).map(|token| token.bytes.clone()),
-                    close,
-                )
-            }
+                }
+            }),
             Expr::Comprehension(loops) => self.loops(loops),
             Expr::Struct(_) | Expr::Unspecified => None,
         };
+        let found = found.map(|bytes| self.balanced(bytes));
         if let Some(bytes) = &found {
             self.found.entry(tree.id).or_insert_with(|| bytes.clone());
         }
         found
+    }
+
+    /// The next pair of brackets, with what is between them.
+    fn bracketed(
+        &mut self,
+        open: TokenKind,
+        inner: impl FnOnce(&mut Self),
+    ) -> Option<Range<usize>> {
+        let at = self.next;
+        let close = self.within(open, inner)?;
+        let mut before = self.tokens.iter().skip(at);
+        let start = before.find(|token| token.kind == open)?.bytes.start;
+        Some(start..close.end)
+    }
+
+    /// The bytes with the parentheses that are opened or closed in them alone: they are no nodes.
+    fn balanced(&self, bytes: Range<usize>) -> Range<usize> {
+        let inside =
+            |token: &&Token| bytes.start <= token.bytes.start && token.bytes.end <= bytes.end;
+        let mut open = 0_usize;
+        for token in self.tokens.iter().filter(inside) {
+            match token.kind {
+                TokenKind::TokLeftParen => open += 1,
+                TokenKind::TokRightParen => open = open.saturating_sub(1),
+                _ => {}
+            }
+        }
+        let after = self
+            .tokens
+            .iter()
+            .filter(|token| token.bytes.start >= bytes.end);
+        let closing = after.take_while(|token| token.kind == TokenKind::TokRightParen);
+        let end = closing.take(open).last().map(|token| token.bytes.end);
+        bytes.start..end.unwrap_or(bytes.end)
     }
 
     /// The minus sign of a literal is part of it.
@@ -229,6 +263,11 @@ impl Finder<'_> {
                 });
                 union(union(target, name), close)
             }
+            // The loop of `map` collects by `@result + [element]`.
+            (_, [collected, list]) if is_made_up(collected) => match &list.expr {
+                Expr::List(list) => list.elements.first().and_then(|part| self.walk(part)),
+                _ => self.walk(list),
+            },
             (_, args) => args
                 .iter()
                 .fold(None, |found, part| union(found, self.walk(part))),

@@ -112,6 +112,11 @@ fn fault(text: &str, at: usize, message: &str) -> Fault {
     if message.contains("unterminated string") {
         return Fault::new(place, format!("no closing quote for {word}"));
     }
+    let digits = word.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    if digits.len() < word.len() && digits.parse::<f64>().is_ok() && !digits.is_empty() {
+        return Fault::new(place, format!("invalid number {word}"))
+            .remedy("numbers have no unit: times are in seconds, sizes in bytes");
+    }
     if message.contains("invalid") && message.contains("literal") {
         return Fault::new(place, format!("invalid number {word}"));
     }
@@ -141,17 +146,12 @@ fn fault(text: &str, at: usize, message: &str) -> Fault {
         };
     };
     let fault = Fault::new(place, format!("unexpected {word:?}"));
-    let number =
-        previous.is_some_and(|token| matches!(token.kind, TokenKind::TokInt | TokenKind::TokFloat));
     let adjacent = previous.is_some_and(|before| before.bytes.end == token.bytes.start);
     match word.as_str() {
         "=" => fault.remedy("write == to compare"),
         "&" => fault.remedy("write &&"),
         "|" => fault.remedy("write ||"),
         ">" if adjacent => fault.remedy("write != for \"not equal\""),
-        _ if number && adjacent && token.kind == TokenKind::TokIdent => {
-            fault.remedy("numbers have no unit: times are in seconds, sizes in bytes")
-        }
         _ => fault,
     }
 }

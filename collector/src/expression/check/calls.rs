@@ -10,9 +10,9 @@ use crate::reading::prometheus::Selector;
 use crate::render::text::counted;
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, operators};
 
-/// How deep `default` may nest in its first argument: evaluation resolves that argument three times, so each
-/// level triples the work. The second argument has no such limit.
-const MAX_DEFAULTS: usize = 4;
+/// How deep `default` may nest in its first argument: evaluation resolves that argument up to five times, so each
+/// level multiplies the work. The second argument has no such limit.
+const MAX_DEFAULTS: usize = 3;
 
 impl Checker<'_> {
     /// `source.metrics('selector', ...)`
