@@ -57,7 +57,7 @@ pub(super) fn read(
         // Each can read all others, whatever their order in the file.
         environment.add_derived(entry.key, None);
     }
-    let entries = order::sorted(entries, findings);
+    let entries = order::sorted(entries, |name| known.places.contains_key(name), findings);
     for name in &entries.cyclic {
         environment.add_broken(name);
         broken.push((*name).to_owned());

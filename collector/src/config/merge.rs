@@ -163,7 +163,10 @@ fn syntax(line: &str, offset: usize, span: Range<usize>, message: &str) -> Diagn
                 inner.replace('"', "'")
             ))
         }
-        Some(value) if message.contains("quoted") || message.contains("literal") => {
+        Some(value)
+            if message.contains("quoted")
+                || value.starts_with(|c: char| c.is_ascii_alphabetic() || c == '!') =>
+        {
             let value = value.split('#').next().unwrap_or_default().trim();
             error.remedy(format!("write the value in quotes: '{value}'"))
         }

@@ -263,7 +263,7 @@ pub(super) const SERVICE: Section = Section {
     synonyms: &[
         ("fall", "fail_after of the source"), ("rise", "recover_after of the source"), ("inter", "interval of the source"), ("interval", "interval of the source"), ("timeout", "timeout of the source"),
         ("slowstart", "ramp"), ("smooth", "ewma"), ("rules", "rule"), ("min", "floor"), ("max", "ceiling"), ("minimum", "floor"), ("maximum", "ceiling"),
-        ("pct", "weight with headroom(used, limit)"), ("default_response", "on_failure"), ("default", "on_failure"), ("stale", "on_stale"), ("fallback", "on_failure"), ("backend", "a source and weight"),
+        ("pct", "weight with headroom(used, limit)"), ("default_response", "on_failure"), ("default", "on_failure"), ("stale", "on_stale"), ("fallback", "on_failure"), ("backend", "a source and weight"), ("when", "when of a [[service.NAME.rule]]"), ("reply", "reply of a [[service.NAME.rule]]"),
     ],
 };
 

@@ -1,4 +1,4 @@
-//! `[source.NAME.KIND]`: what the kinds have in common, and one file for each.
+//! `[source.NAME.KIND]`: the common keys, and one file for each kind.
 
 mod command;
 mod file;
@@ -19,7 +19,7 @@ use std::time::Duration;
 
 const KINDS: [&str; 5] = ["http", "file", "command", "system", "tcp"];
 
-/// A source and where its name stands.
+/// A source, and the place of its name.
 pub(super) struct Named {
     pub(super) source: Source,
     pub(super) span: Range<usize>,
@@ -28,14 +28,14 @@ pub(super) struct Named {
 /// All of `[source]`.
 #[derive(Default)]
 pub(super) struct Sources {
-    /// Those that are right, in the order of the file.
+    /// The correct ones, in the order of the files.
     pub(super) named: Vec<Named>,
-    /// The names of those that are not, and where they stand.
+    /// The names of the others, and their places.
     pub(super) broken: Vec<(String, Range<usize>)>,
 }
 
 impl Sources {
-    /// What expressions may name.
+    /// The names that expressions can use.
     pub(super) fn environment(&self) -> Environment {
         let mut environment = Environment::new(self.named.iter().map(|named| &named.source));
         for (name, _) in &self.broken {
@@ -105,16 +105,16 @@ fn source(entry: Entry<'_>, findings: &mut Findings<'_>) -> Option<Named> {
             findings.push(
                 Diagnostic::error(
                     extra.key_span(),
-                    format!("the source {} has a kind already", entry.key),
+                    format!("the source {:?} has more than one kind", entry.key),
                 )
-                .remedy(format!("one source is of one kind: {}", KINDS.join(", "))),
+                .remedy("remove one, or write another [source.NAME.KIND]"),
             );
         }
     }
     let Some(kind) = kinds.pop() else {
         findings.push(
-            Diagnostic::error(span, format!("the source {} has no kind", entry.key))
-                .remedy(example)
+            Diagnostic::error(span, format!("the source {:?} has no kind", entry.key))
+                .remedy(format!("write {example}"))
                 .consequence(),
         );
         return None;
@@ -122,16 +122,16 @@ fn source(entry: Entry<'_>, findings: &mut Findings<'_>) -> Option<Named> {
     if !KINDS.contains(&kind.key) {
         let remedy = if Format::parse(kind.key).is_some() {
             format!(
-                "it is a format: write format = \"{}\" in a source of another kind",
+                "write format = \"{}\" in a source of another kind",
                 kind.key
             )
         } else {
-            format!("the kinds are {}", KINDS.join(", "))
+            format!("the kinds are {}, as in {example}", KINDS.join(", "))
         };
         findings.push(
             Diagnostic::error(
                 kind.key_span(),
-                format!("there is no kind of source {}", kind.key),
+                format!("unknown kind of source {:?}", kind.key),
             )
             .remedy(remedy),
         );
@@ -176,13 +176,13 @@ pub(super) fn check_name(name: &str, span: Range<usize>, findings: &mut Findings
         && characters.all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !identifier {
         findings.push(
-            Diagnostic::error(span, format!("a source cannot be called {name:?}"))
-                .remedy("expressions name it, so: letters, digits and underscores, no digit first"),
+            Diagnostic::error(span, format!("invalid source name {name:?}"))
+                .remedy("use letters, digits and underscores; do not begin with a digit"),
         );
     } else if RESERVED.contains(&name) {
         findings.push(Diagnostic::error(
             span,
-            format!("{name} is a word of the expression language, not a name"),
+            format!("invalid source name {name:?}: it is a word of the expression language"),
         ));
     }
 }
@@ -215,8 +215,8 @@ fn count(table: &mut Table<'_>, key: &str, findings: &mut Findings<'_>) -> Thres
     };
     Threshold::parse(&text).unwrap_or_else(|| {
         findings.push(
-            Diagnostic::error(span, format!("{key} is no number of polls"))
-                .remedy("3 means three in a row, \"3 of 5\" three of the last five; at most 100"),
+            Diagnostic::error(span, format!("invalid {key} {text:?}: expected a number of polls"))
+                .remedy("write 3 for three polls in a row, \"3 of 5\" for three of the last five; at most 100"),
         );
         Threshold::ONE
     })
@@ -329,7 +329,7 @@ fn unix_socket(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Pat
     if path.value.len() > 107 || path.value.contains('\0') {
         findings.push(Diagnostic::error(
             path.span.clone(),
-            "invalid unix_socket: the path of a socket has at most 107 bytes",
+            "invalid unix_socket: expected a path of at most 107 bytes",
         ));
     }
     absolute(&path.value, path.span, "unix_socket", findings);
@@ -340,8 +340,11 @@ fn unix_socket(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Pat
 fn absolute(path: &str, span: Range<usize>, what: &str, findings: &mut Findings<'_>) {
     if !path.starts_with('/') {
         findings.push(
-            Diagnostic::error(span, format!("{what} is not absolute"))
-                .remedy("write it from the root on, as in /usr/local/bin/depth"),
+            Diagnostic::error(
+                span,
+                format!("invalid {what} {path:?}: expected an absolute path"),
+            )
+            .remedy("begin with /, as in \"/usr/local/bin/depth\""),
         );
     }
 }

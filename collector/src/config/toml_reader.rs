@@ -88,10 +88,16 @@ impl<'t> Entry<'t> {
 
     /// The string of a key of a section.
     pub(super) fn string(&self, findings: &mut Findings<'_>) -> Option<Text> {
-        self.text(
-            findings,
-            self.setting.map_or("\"...\"", |setting| setting.example),
-        )
+        let example = self.setting.map_or("\"...\"", |setting| setting.example);
+        let number = matches!(
+            self.value.get_ref(),
+            DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_)
+        );
+        if number && let Some(Kind::Expression(_)) = self.setting.map(|setting| &setting.kind) {
+            let value = findings.files.text().get(self.span()).unwrap_or_default();
+            return self.text(findings, &format!("\"{value}\""));
+        }
+        self.text(findings, example)
     }
 
     /// The string of a key of this table, without a check.

@@ -209,7 +209,12 @@ impl Checker<'_> {
             let known = fields.iter().find(|(field, _)| *field == select.field);
             let Some((field, kind)) = known else {
                 let names = fields.iter().map(|(field, _)| *field);
+                // Only these kinds of sources have a format.
+                let format = ["status", "exit", "exists"]
+                    .iter()
+                    .any(|kind| names.clone().any(|name| name == *kind));
                 let format = match select.field.as_str() {
+                    _ if !format => None,
                     "json" => Some("json"),
                     "value" => Some("number"),
                     "metrics" => Some("prometheus"),

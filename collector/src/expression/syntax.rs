@@ -136,9 +136,11 @@ fn fault(text: &str, at: usize, message: &str) -> Fault {
             _ => fault,
         };
     }
+    // The end of a string in the file can be the mistake.
     let Some(token) = token else {
         let percent = previous.is_some_and(|token| token.kind == TokenKind::TokPercent);
-        let fault = Fault::new(place, "the expression ends too early");
+        let mut fault = Fault::new(place, "the expression ends too early");
+        fault.consequence = true;
         return if percent {
             fault.remedy("write a percentage without %: 95")
         } else {
@@ -151,6 +153,9 @@ fn fault(text: &str, at: usize, message: &str) -> Fault {
         "=" => fault.remedy("write == to compare"),
         "&" => fault.remedy("write &&"),
         "|" => fault.remedy("write ||"),
+        "," if previous.is_some_and(|token| token.kind == TokenKind::TokInt) => {
+            fault.remedy("write a decimal point: 0.5")
+        }
         ">" if adjacent => fault.remedy("write != for \"not equal\""),
         _ => fault,
     }

@@ -12,10 +12,15 @@ pub(super) struct Order<'t> {
 }
 
 /// Sorts derived numbers, and reports each cycle with its path. Otherwise the order of the files remains.
-pub(super) fn sorted<'t>(entries: Vec<Entry<'t>>, findings: &mut Findings<'_>) -> Order<'t> {
+pub(super) fn sorted<'t>(
+    entries: Vec<Entry<'t>>,
+    is_source: impl Fn(&str) -> bool,
+    findings: &mut Findings<'_>,
+) -> Order<'t> {
     let index: BTreeMap<&str, usize> = entries
         .iter()
         .enumerate()
+        .filter(|(_, entry)| !is_source(entry.key))
         .map(|(at, entry)| (entry.key, at))
         .collect();
     let reads: Vec<Vec<usize>> = entries
