@@ -1,5 +1,5 @@
-//! The tables of keys, the manual and examples/reference.toml agree. `AGENTCHECK_BLESS=1` writes the rows of the
-//! manual anew.
+//! The tables of keys, the manual and examples/reference.toml agree. `SNAPSHOTS=overwrite` writes the rows of
+//! the manual.
 
 use super::*;
 use std::collections::BTreeSet;
@@ -73,7 +73,7 @@ fn rows(page: &[String], headings: &[&str]) -> Vec<usize> {
 
 #[test]
 fn manual_has_the_row_of_every_key() {
-    let bless = std::env::var_os("AGENTCHECK_BLESS").is_some();
+    let bless = std::env::var("SNAPSHOTS").is_ok_and(|value| value == "overwrite");
     let mut wrong = Vec::new();
     for (section, page, headings, _) in PAGES {
         let file = root().join("docs/configuration").join(page);
