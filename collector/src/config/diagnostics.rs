@@ -1,10 +1,9 @@
 //! Errors and warnings about the configuration, as people like them: where, what, the line with a caret
 //! under it, and what would be right.
 
-use super::files::Files;
+use super::files::{FileFault, Files};
 use std::fmt;
 use std::ops::Range;
-use std::path::Path;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,14 +84,14 @@ impl Diagnostic {
     }
 }
 
-/// What is wrong with a file as such, as text: there is no line to show.
-pub(super) fn of_file(path: &Path, wrong: &str, remedy: Option<&str>) -> String {
-    let path = path.display().to_string();
-    let mut shown = format!("{}: error: {}\n", one_line(&path), one_line(wrong));
-    if let Some(remedy) = remedy {
-        shown.push_str(&format!("  = {}\n", one_line(remedy)));
+/// A fault of a file as text. It has no line to show.
+fn of_file(fault: &FileFault) -> String {
+    let path = fault.path.display().to_string();
+    let mut text = format!("{}: error: {}\n", one_line(&path), one_line(&fault.what));
+    if let Some(remedy) = &fault.remedy {
+        text.push_str(&format!("  = {}\n", one_line(remedy)));
     }
-    shown
+    text
 }
 
 /// Names and values of the file are in what is said of it, and `"a\nb"` has the end of a line in it.
@@ -214,12 +213,12 @@ impl Report {
         let mut wrong = files.wrong.iter().peekable();
         for finding in &findings {
             let number = files.number(finding.span.start);
-            while let Some((_, told)) = wrong.next_if(|(before, _)| *before <= number) {
-                rendered.push(told.clone());
+            while let Some((_, fault)) = wrong.next_if(|(before, _)| *before <= number) {
+                rendered.push(of_file(fault));
             }
             rendered.push(finding.render(files));
         }
-        rendered.extend(wrong.map(|(_, told)| told.clone()));
+        rendered.extend(wrong.map(|(_, fault)| of_file(fault)));
         Self {
             rendered,
             errors: errors + files.wrong.len(),

@@ -1,6 +1,7 @@
 //! What differs between two configurations: what goes on as it is, and what an operator is told. Pure.
 
-use super::{AdminState, Config, Service};
+use super::{Config, Service};
+use crate::reply::state::AdminState;
 use agentcheck_common::ServiceName;
 use std::fmt;
 

@@ -1,8 +1,8 @@
 //! The files of a configuration: the one that is named, and the drop-ins `conf.d/*.toml` beside it. Which
 //! they are, that nobody else may write to them, and their text; nothing of what it means.
 
+use super::LoadError;
 use super::permissions::Trust;
-use super::{LoadError, diagnostics};
 use std::fs::{DirEntry, File};
 use std::io::{self, Read as _};
 use std::ops::Range;
@@ -18,6 +18,14 @@ const MAX_DROP_INS: usize = 1024;
 /// How many bytes all files together may have.
 const MAX_BYTES: u64 = 16 << 20;
 
+/// A fault of a file itself, not of a line in it.
+#[derive(Clone, Debug)]
+pub(super) struct FileFault {
+    pub(super) path: PathBuf,
+    pub(super) what: String,
+    pub(super) remedy: Option<String>,
+}
+
 /// The text of a configuration, one file after the other, so that one number says a place in any of them.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
@@ -25,7 +33,7 @@ pub struct Files {
     files: Vec<(PathBuf, Range<usize>)>,
     /// What is wrong with files as such: nobody's line. Each with the number of the file before which it is
     /// told.
-    pub(super) wrong: Vec<(usize, String)>,
+    pub(super) wrong: Vec<(usize, FileFault)>,
 }
 
 impl Files {
@@ -81,8 +89,12 @@ impl Files {
     }
 
     fn add_wrong(&mut self, path: &Path, wrong: &str, remedy: Option<&str>) {
-        let told = diagnostics::of_file(path, wrong, remedy);
-        self.wrong.push((self.files.len(), told));
+        let fault = FileFault {
+            path: path.to_owned(),
+            what: wrong.to_owned(),
+            remedy: remedy.map(str::to_owned),
+        };
+        self.wrong.push((self.files.len(), fault));
     }
 
     /// Reads a file, and the drop-ins beside it.

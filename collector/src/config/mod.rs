@@ -20,8 +20,7 @@ pub use diagnostics::Report;
 pub use diff::Change;
 pub use files::Files;
 pub use service::{
-    AdminState, Capacity, DescriptionDetail, ExpiryAction, MaxconnLimit, OnFailure, Restarts,
-    Restore, Rule, ServerState, Service, Weight,
+    Capacity, ExpiryAction, MaxconnLimit, OnFailure, Restarts, Restore, Rule, Service, Weight,
 };
 
 use crate::expression::{Environment, Expression};
@@ -35,6 +34,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml_reader::{Findings, Table};
+
+/// The longest time that any key takes.
+const LONGEST: Duration = Duration::from_secs(30 * 86_400);
 
 /// A configuration that is right as far as can be known without polling.
 #[derive(Clone, Debug)]

@@ -1,12 +1,13 @@
 //! `[[service.NAME.rule]]`, and what rules share with other keys: states, exact lines, expressions.
 
+use super::LONGEST;
+use super::Rule;
 use super::diagnostics::Diagnostic;
 use super::sources::Named;
-use super::staleness::LONGEST;
 use super::toml_reader::{Entry, Findings, Table, Text};
-use super::{Rule, ServerState};
 use crate::expression::template::{self, Template, Written};
 use crate::expression::{Environment, Expression, Scope, Type, closest};
+use crate::reply::state::ServerState;
 use crate::source::Kind;
 use agentcheck_common::reply::NotAReply;
 use agentcheck_common::{Reply, ServiceName};
@@ -224,11 +225,11 @@ fn rule(
     let rule = Rule {
         name: name.value,
         when: compiled?,
-        clear_when: clear_when,
+        clear_when,
         enter_after,
         clear_after: leave_after,
         state: state?,
-        hold_for: hold_for,
+        hold_for,
         description,
     };
     Some((rule, when.span, name.span))

@@ -5,7 +5,9 @@ use crate::expression::template::Template;
 use crate::filters::capacity::Terms;
 use crate::filters::shape::Shaping;
 use crate::render::text::counted;
-use agentcheck_common::{Maxconn, Percent, Reply, ServiceName};
+use crate::reply::compose::ReplyStyle;
+use crate::reply::state::{AdminState, DescriptionDetail, ServerState};
+use agentcheck_common::{Maxconn, Percent, ServiceName};
 use std::fmt;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
@@ -91,6 +93,19 @@ impl Service {
             .chain(&self.restarts.start)
             .chain(&self.restarts.counter)
             .chain(self.maxconn.iter().map(|limit| &limit.total))
+    }
+}
+
+impl Service {
+    /// How its replies are composed, with the `maxconn` of a server without a limit.
+    #[must_use]
+    pub fn reply_style(&self) -> ReplyStyle {
+        ReplyStyle {
+            floor: self.shaping.floor,
+            admin_state: self.admin_state,
+            description_detail: self.description_detail,
+            maxconn: self.maxconn.as_ref().map(|limit| limit.normal),
+        }
     }
 }
 
@@ -218,51 +233,6 @@ pub struct MaxconnLimit {
     pub balancers: u32,
 }
 
-/// Where a server should be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ServerState {
-    /// All the traffic it is configured for.
-    Full,
-    /// This share of it.
-    Weight(Percent),
-    /// The least that load may lead to.
-    Floor,
-    /// No new sessions; existing ones go on.
-    Drain,
-    /// Not working.
-    Down,
-    /// Out of service, on purpose.
-    Maint,
-    /// An exact line.
-    Raw(Reply),
-}
-
-impl ServerState {
-    /// The word that configuration and logs use.
-    #[must_use]
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::Weight(_) => "weight",
-            Self::Floor => "floor",
-            Self::Drain => "drain",
-            Self::Down => "down",
-            Self::Maint => "maint",
-            Self::Raw(_) => "raw_reply",
-        }
-    }
-
-    /// Whether it takes the server out of service.
-    #[must_use]
-    pub fn takes_out(&self) -> bool {
-        match self {
-            Self::Drain | Self::Down | Self::Maint => true,
-            Self::Raw(reply) => reply.takes_out(),
-            Self::Full | Self::Weight(_) | Self::Floor => false,
-        }
-    }
-}
-
 /// What is said when nobody decides any more: no collector renews a reply, or it is told to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExpiryAction {
@@ -299,24 +269,4 @@ pub enum OnFailure {
     Keep,
     /// Something else.
     Reply(ServerState),
-}
-
-/// Who owns the administrative state on the balancer (ready, drain, maint).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AdminState {
-    /// The operators: replies never say ready, drain or maint.
-    Preserve,
-    /// The agent: replies say it every time.
-    Manage,
-}
-
-/// How much the descriptions of replies tell: whoever can connect can read them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DescriptionDetail {
-    /// Who decided, and the numbers that led to it.
-    Full,
-    /// Who decided.
-    State,
-    /// Nothing.
-    None,
 }

@@ -5,11 +5,9 @@ use super::sources::Sources;
 use super::staleness::{self, StalenessKeys};
 use super::toml_reader::{Entry, Findings, Table};
 use super::weight::Weighing;
-use super::{
-    AdminState, DescriptionDetail, ExpiryAction, OnFailure, Rule, ServerState, Service, Weight,
-    derived, rules,
-};
+use super::{ExpiryAction, OnFailure, Rule, Service, Weight, derived, rules};
 use crate::expression::Environment;
+use crate::reply::state::{AdminState, DescriptionDetail, ServerState};
 use crate::source::Source;
 use agentcheck_common::{Administrative, ServiceName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -109,7 +107,7 @@ pub(super) fn read(
         environment.add_broken(name);
     }
     let known = Names {
-        environment: environment,
+        environment,
         sources,
         derived,
     };

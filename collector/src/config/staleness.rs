@@ -3,12 +3,9 @@
 
 use super::diagnostics::Diagnostic;
 use super::toml_reader::{Entry, Findings, Table};
-use super::{ExpiryAction, OnFailure, Restore, Rule, rules};
+use super::{ExpiryAction, LONGEST, OnFailure, Restore, Rule, rules};
 use crate::source::Source;
 use std::time::Duration;
-
-/// The longest time that anything may be good for, or take.
-pub(super) const LONGEST: Duration = Duration::from_secs(30 * 86_400);
 
 pub(super) fn fresh_for(
     table: &mut Table<'_>,

@@ -2,6 +2,7 @@
 //! golden cases in the top-level tests.
 
 use super::*;
+use crate::reply::state::{AdminState, ServerState};
 use crate::source::Kind;
 
 fn good(text: &str) -> (Config, Report) {

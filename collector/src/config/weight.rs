@@ -1,8 +1,8 @@
 //! The keys of a service that make its weight and its limit of connections: `weight` or `capacity`, what
 //! shapes it, `maxconn`.
 
+use super::LONGEST;
 use super::diagnostics::Diagnostic;
-use super::staleness::LONGEST;
 use super::toml_reader::{Entry, Findings, Table};
 use super::{Capacity, MaxconnLimit, Restarts, Weight, rules};
 use crate::expression::{Environment, Expression, Type};

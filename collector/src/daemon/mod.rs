@@ -12,6 +12,7 @@ mod failure_log;
 mod history_writer;
 mod metrics_writer;
 mod override_watcher;
+mod poll_task;
 mod poll_threads;
 mod reload;
 mod retirement;

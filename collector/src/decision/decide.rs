@@ -3,7 +3,7 @@
 //!
 //! The stage after an override is the verdict beneath it, which goes on being evaluated all the time.
 
-use crate::config::{AdminState, ServerState, Service};
+use crate::config::Service;
 use crate::decision::evaluate::{
     ActiveOutage, DecisionSource, EvalContext, ServiceMemory, Verdict, evaluate, note_reply,
 };
@@ -11,6 +11,7 @@ use crate::decision::plan::{Plan, plan};
 use crate::overrides::{Action, ActiveOverride, Effective};
 use crate::render::text;
 use crate::reply::compose::{self, ReplyStyle};
+use crate::reply::state::{AdminState, ServerState};
 use agentcheck_common::schedule::Stage;
 use agentcheck_common::{Administrative, BootTime, Percent, Reply};
 use std::time::Duration;
@@ -76,7 +77,7 @@ pub fn decide(
         .filter(|_| effective.forced.is_some())
         .map(|_| now.after(service.fresh_for / 3));
     Decision {
-        final_decision: final_decision,
+        final_decision,
         memory,
         wake_at: changes
             .into_iter()
@@ -145,7 +146,7 @@ fn forced(
     };
     let style = ReplyStyle {
         admin_state: service.override_admin_state,
-        ..ReplyStyle::of(service)
+        ..service.reply_style()
     };
     let (full, short) = why(standing);
     let reply = compose::reply(state, &style, style.text(&full, &short));
@@ -217,7 +218,7 @@ fn after(
         _ => ends,
     };
     let lift = lifts_afterwards(service).then(|| ends.after(READY_WINDOW));
-    let style = ReplyStyle::of(service);
+    let style = service.reply_style();
     let Some(beneath) = beneath else {
         // Nothing was ever known: the least that is in.
         let floor = compose::reply(ServerState::Floor, &style, style.text("override over", ""));
@@ -250,7 +251,7 @@ fn limited(service: &Service, verdict: &Verdict, effective: &Effective<'_>) -> V
         && !verdict.reply.takes_out()
         && said > limit
     {
-        let style = ReplyStyle::of(service);
+        let style = service.reply_style();
         let (full, short) = why(standing);
         let full = format!("{full} {}", verdict.reply.description.as_str());
         verdict.reply.percent = Some(limit);

@@ -1,7 +1,6 @@
-//! The functions that expressions have beside CEL's own, on numbers; those on text are in [`patterns`],
-//! those on Prometheus scrapes in [`metrics`].
+//! The functions that expressions have beside CEL's own, on numbers; those on text are in [`super::patterns`],
+//! those on Prometheus scrapes in [`super::metrics`].
 
-use super::{metrics, patterns};
 use cel::common::types::CelString;
 use cel::common::value::CowVal;
 use cel::extractors::Arguments;
@@ -172,8 +171,6 @@ pub(super) fn add_to(context: &mut Context<'_, '_>, budget: &Arc<Budget>) {
     let _ = context.add_function(MODULO, modulo);
     let _ = context.add_function(ITERATE, counted(ITERATE, Arc::clone(budget)));
     let _ = context.add_function(CONSUME, counted(CONSUME, Arc::clone(budget)));
-    patterns::add_to(context);
-    metrics::add_to(context);
 }
 
 pub(super) fn fail<T>(function: &str, message: &str) -> Result<T> {

@@ -2,7 +2,8 @@
 
 use super::environment::METRICS;
 use super::functions::{self, Budget};
-use super::metrics::Scrape;
+use super::metrics::{self, Scrape};
+use super::patterns;
 use super::rewrite::{GOOD_SINCE, NOW, variable};
 use crate::reading::{Content, Reading, Reason};
 use agentcheck_common::BootTime;
@@ -34,6 +35,8 @@ impl Scope<'_> {
         let mut context = Context::with_env(Arc::new(Env::stdlib()));
         let budget = Arc::new(Budget::new());
         functions::add_to(&mut context, &budget);
+        patterns::add_to(&mut context);
+        metrics::add_to(&mut context);
         Self {
             context,
             budget,

@@ -11,7 +11,7 @@
 //! | down | `down 100%` | `down ready 100%` |
 //! | maint | `stopped 100% # maintenance` | `maint 100%` |
 
-use crate::config::{AdminState, DescriptionDetail, ServerState, Service};
+use super::state::{AdminState, DescriptionDetail, ServerState};
 use agentcheck_common::{Administrative, Description, Maxconn, Operational, Percent, Reply};
 
 /// How the replies of a service are worded, whatever they say.
@@ -28,17 +28,6 @@ pub struct ReplyStyle {
 }
 
 impl ReplyStyle {
-    /// That of a service, with the limit that holds when nothing limits it.
-    #[must_use]
-    pub fn of(service: &Service) -> Self {
-        Self {
-            floor: service.shaping.floor,
-            admin_state: service.admin_state,
-            description_detail: service.description_detail,
-            maxconn: service.maxconn.as_ref().map(|limit| limit.normal),
-        }
-    }
-
     /// What of a description is told: all of it, or only what stands for it.
     #[must_use]
     pub fn text<'t>(&self, full: &'t str, state: &'t str) -> &'t str {

@@ -205,6 +205,19 @@ fn tried(name: &str, document: &str, story: &str) -> (String, Vec<String>) {
     if !report.rendered.is_empty() {
         wrong.push(format!("{name}: {report}"));
     }
+    // The page states when the reply of a dead collector is marked stale.
+    let stated = document.split_once("`# stale` after ").map(|(_, rest)| {
+        let (seconds, _) = rest.split_once(" s").expect(name);
+        Duration::from_secs(seconds.parse().expect(name))
+    });
+    for service in &config.services {
+        if stated.is_some_and(|stated| stated != service.fresh_for) {
+            wrong.push(format!("{name}: stale after {:?}", service.fresh_for));
+        }
+    }
+    if !document.contains("\n| the collector dies |") {
+        wrong.push(format!("{name}: no reply for a dead collector"));
+    }
     let samples = fixtures().join(name);
     let (actual, mut used) = play(&config, story, &samples, scratch.path());
     if actual != story {

@@ -250,7 +250,7 @@ fn a_stage_that_follows_is_not_foretold() {
 #[test]
 fn without_description_nothing_is_told() {
     let silent = Service {
-        description_detail: crate::config::DescriptionDetail::None,
+        description_detail: crate::reply::state::DescriptionDetail::None,
         on_stale: ExpiryAction::Keep,
         ..service(AdminState::Preserve)
     };

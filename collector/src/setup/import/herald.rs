@@ -1,6 +1,7 @@
 //! Herald's config.yml: each plugin polls one thing and decides by patterns and thresholds.
 
 mod action;
+mod decision;
 mod patterns;
 mod rules;
 mod source;
@@ -13,7 +14,7 @@ use super::toml_writer::{Output, duration, shown, string};
 use super::{Reached, listening, opening, unknown, yaml};
 use crate::config::diagnostics::Diagnostic;
 use action::Action;
-use rules::Document;
+use decision::{Document, Given};
 use std::path::Path;
 
 /// How long Herald's http plugin waits.
@@ -217,7 +218,7 @@ fn plugin(
     let made = output.finish();
 
     let default = action(&mut table, "default_response", &mut service, findings);
-    let given = rules::Given {
+    let given = Given {
         patterns,
         thresholds,
         default,

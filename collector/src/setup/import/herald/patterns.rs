@@ -1,7 +1,7 @@
 //! Patterns: regular expressions of Python, matched from the beginning on.
 
 use super::action::{Action, Element};
-use super::rules::{Decision, Document, Given};
+use super::decision::{Decision, Document, Given};
 use crate::setup::import::service::{Note, Rule};
 use crate::setup::import::toml_writer::{expression_string, shown, string};
 

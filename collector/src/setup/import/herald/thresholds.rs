@@ -1,7 +1,7 @@
 //! Thresholds: `[!<>=]N` on a number, and `pct`, the weight.
 
 use super::action::{Action, Element};
-use super::rules::Decision;
+use super::decision::Decision;
 use crate::config::diagnostics::Diagnostic;
 use crate::setup::import::document::{Findings, finite};
 use crate::setup::import::service::{Note, weight_refused};
