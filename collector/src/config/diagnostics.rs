@@ -2,6 +2,7 @@
 //! under it, and what would be right.
 
 use super::files::{FileFault, Files};
+use crate::render::text::is_printable;
 use std::fmt;
 use std::ops::Range;
 
@@ -98,10 +99,10 @@ fn of_file(fault: &FileFault) -> String {
 fn one_line(text: &str) -> String {
     let mut shown = String::new();
     for character in text.chars() {
-        if character.is_control() {
-            shown.extend(character.escape_default());
-        } else {
+        if is_printable(character) {
             shown.push(character);
+        } else {
+            shown.extend(character.escape_debug());
         }
     }
     shown
@@ -162,7 +163,10 @@ impl Place<'_> {
             0..=WIDTH => (0, false),
             _ => (column.saturating_sub(BEFORE), true),
         };
-        let mut text: String = self.text.chars().skip(skipped).take(WIDTH).collect();
+        // One character for each, so that the carets stay below what they mark.
+        let visible = |c: char| if c == '\t' || is_printable(c) { c } else { '?' };
+        let part = self.text.chars().skip(skipped).take(WIDTH);
+        let mut text: String = part.map(visible).collect();
         let mut indent: String = before
             .chars()
             .skip(skipped)

@@ -5,10 +5,10 @@
 //! `AGENTCHECK_BLESS=1` writes the output as the expected one: read the diff before you commit it.
 
 use crate::golden;
-use agentcheck_tests::scratch::Scratch;
 use agentcheck::config;
 use agentcheck::setup::import::{Agent, MAX_BYTES, convert};
 use agentcheck::simulation::{blind_spots, sample};
+use agentcheck_tests::scratch::Scratch;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -91,7 +91,13 @@ fn unreadable_file_is_named() {
 fn fifo_is_refused_at_once() {
     let scratch = Scratch::new("import-fifo");
     let fifo = scratch.file("config.yml");
-    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    assert!(
+        Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap()
+            .success()
+    );
     assert!(imported_file(&fifo).ends_with("cannot read the file: not a regular file\n"));
 }
 
@@ -101,7 +107,9 @@ fn hostile_characters_of_the_file_are_not_printed() {
     let hostile = "\u{202e}\u{9b}31m\u{200b}\u{2028}";
     for text in [
         format!("plugins:\n- name: \"a{hostile}\"\n  herald_plugin_name: [{hostile}\n"),
-        format!("plugins:\n- name: a\n  interval: \"x{hostile}\" # {hostile}\n"),
+        format!(
+            "plugins:\n- name: a\n  herald_plugin_name: c\n  interval: \"x{hostile}\" # {hostile}\n"
+        ),
         format!(
             "plugins:\n- name: 'a{hostile}'\n  herald_plugin_name: herald_file\n  file_path: /x\n  \"{hostile}\": '{hostile}'\n  \
              patterns: [{{up: '{hostile}('}}]\n"
@@ -111,7 +119,8 @@ fn hostile_characters_of_the_file_are_not_printed() {
             Ok(imported) => imported.toml,
             Err(report) => report.to_string(),
         };
-        let hidden = |c: char| c != '\n' && (c.is_control() || hostile.contains(c) && !c.is_ascii());
+        let hidden =
+            |c: char| c != '\n' && (c.is_control() || hostile.contains(c) && !c.is_ascii());
         assert!(!printed.contains(hidden), "{printed:?}");
     }
 }
@@ -154,7 +163,9 @@ fn check_conversion(agent: Agent, text: &str) {
             let loaded = config::parse(Path::new("out"), made);
             match (loaded, imported.undecided) {
                 (Ok(_), 0) | (Err(_), 1..) => {}
-                (Ok(_), count) => panic!("{count} undecided, and it loads:\n{made}\n--- of\n{text}"),
+                (Ok(_), count) => {
+                    panic!("{count} undecided, and it loads:\n{made}\n--- of\n{text}")
+                }
                 (Err(report), 0) => panic!("{report}\n{made}\n--- of\n{text}"),
             }
         }
