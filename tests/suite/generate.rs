@@ -3,7 +3,7 @@
 
 use agentcheck_tests::address::{Block, is_listening};
 use agentcheck_tests::binaries;
-use agentcheck_tests::haproxy::Backend;
+use agentcheck_tests::haproxy::{Backend, binary};
 use agentcheck_tests::processes::{Running, output, program, run, wait_until};
 use agentcheck_tests::raw_probe::{Received, probe};
 use agentcheck_tests::scene::Scene;
@@ -357,11 +357,7 @@ fn haproxy_accepts_the_generated_server_lines() {
                  frontend f\n    bind 127.0.0.1:8080\n    default_backend b\nbackend b\n{servers}"
             );
             let file = scratch.write("haproxy.cfg", file);
-            let checked = output(
-                Command::new(program("haproxy", "haproxy"))
-                    .args(["-c", "-f"])
-                    .arg(file),
-            );
+            let checked = output(Command::new(binary()).args(["-c", "-f"]).arg(file));
             let printed = String::from_utf8_lossy(&checked.stderr).into_owned();
             assert!(checked.status.success(), "{servers}{printed}");
         }

@@ -217,7 +217,7 @@ pub fn run() -> ExitCode {
         Command::Reload(reload) => reload.ask(),
         Command::History(given) => history::list(&given),
         Command::Report(given) => report::write(&given),
-        Command::Doctor(doctor) => doctor.look(),
+        Command::Doctor(doctor) => doctor.run(),
         Command::Record(record) => record::record(&record),
         Command::Replay(given) => replay::replay(&given),
         Command::Drain(drain) => drain.set(),
