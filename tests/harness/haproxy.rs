@@ -264,16 +264,39 @@ impl Haproxy {
     /// Where `haproxy -v` says nothing of the kind.
     #[must_use]
     pub fn version() -> (u32, u32) {
-        static VERSION: OnceLock<(u32, u32)> = OnceLock::new();
+        let (major, minor, _) = Self::release();
+        (major, minor)
+    }
+
+    /// Its version, as three numbers; the third one is 0 for a development version.
+    ///
+    /// # Panics
+    /// `haproxy -v` prints no version.
+    #[must_use]
+    pub fn release() -> (u32, u32, u32) {
+        static VERSION: OnceLock<(u32, u32, u32)> = OnceLock::new();
         *VERSION.get_or_init(|| {
             let text = crate::processes::run(Command::new(binary()).arg("-v"));
             let number = text.split_ascii_whitespace().nth(2).expect("a version");
             let mut parts = number.split(['.', '-']).map(|part| part.parse().ok());
             match (parts.next().flatten(), parts.next().flatten()) {
-                (Some(major), Some(minor)) => (major, minor),
+                (Some(major), Some(minor)) => (major, minor, parts.next().flatten().unwrap_or(0)),
                 _ => panic!("no version in {text:?}"),
             }
         })
+    }
+
+    /// Whether the tables of the stats socket have the result of the agent check: those of 2.4.0 to 2.4.2 do not.
+    #[must_use]
+    pub fn shows_agent_results() -> bool {
+        !((2, 4, 0)..=(2, 4, 2)).contains(&Self::release())
+    }
+
+    /// Whether an agent's `up` overrides failed health checks (#1176).
+    #[must_use]
+    pub fn up_overrides_checks() -> bool {
+        let release = Self::release();
+        ((2, 2, 0)..=(2, 2, 10)).contains(&release) || ((2, 3, 0)..=(2, 3, 6)).contains(&release)
     }
 
     /// Whether an agent's health begins at 0: a server that fails before its agent has sent `up` stays down. So do
