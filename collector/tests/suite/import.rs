@@ -4,11 +4,14 @@
 //! A result of status 1 does not load, and the errors of `check` follow it.
 //! `AGENTCHECK_BLESS=1` writes the output as the expected one: read the diff before you commit it.
 
-use crate::golden;
+use crate::{AGENTCHECK, agentcheck, golden};
 use agentcheck::config;
 use agentcheck::setup::import::{Agent, MAX_BYTES, convert};
 use agentcheck::simulation::{blind_spots, sample};
+use agentcheck_tests::binaries::workspace;
+use agentcheck_tests::scene::stderr;
 use agentcheck_tests::scratch::Scratch;
+use agentcheck_tests::snapshot::{self, str};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,7 +25,7 @@ const INPUTS: [(&str, &str, Agent); 3] = [
 fn imported(case: &Path) -> String {
     let input = INPUTS.iter().find(|(file, ..)| case.join(file).exists());
     let (file, agent, _) = input.unwrap_or_else(|| panic!("{case:?} has no input"));
-    let output = Command::new(env!("CARGO_BIN_EXE_agentcheck"))
+    let output = Command::new(AGENTCHECK)
         .args(["import", agent, file])
         .current_dir(case)
         .output()
@@ -69,21 +72,29 @@ fn configurations_of_other_agents_give_the_expected_toml() {
 
 #[test]
 fn unreadable_file_is_named() {
-    let none = imported_file(Path::new("/nowhere/config.yml"));
-    assert_eq!(
-        none,
-        "/nowhere/config.yml: error: cannot read the file: No such file or directory (os error 2)\n"
+    let none = imported_file("/nowhere/config.yml");
+    snapshot::check(
+        &none,
+        &[],
+        str![[r#"
+/nowhere/config.yml: error: cannot read the file: No such file or directory (os error 2)
+
+"#]],
     );
-    let endless = imported_file(Path::new("/dev/zero"));
-    assert_eq!(
-        endless,
-        "/dev/zero: error: cannot read the file: not a regular file\n"
+    let endless = imported_file("/dev/zero");
+    snapshot::check(
+        &endless,
+        &[],
+        str![[r#"
+/dev/zero: error: cannot read the file: not a regular file
+
+"#]],
     );
     let scratch = Scratch::new("import-unreadable");
     let large = scratch.write("large", "#".repeat(MAX_BYTES + 1));
-    assert!(imported_file(&large).contains("it has more than 262144 bytes"));
+    assert!(imported_file(large.to_str().unwrap()).contains("it has more than 262144 bytes"));
     let latin = scratch.write("latin", b"name: \xe9");
-    assert!(imported_file(&latin).contains("it is not UTF-8 from byte 6 on"));
+    assert!(imported_file(latin.to_str().unwrap()).contains("it is not UTF-8 from byte 6 on"));
 }
 
 /// Nobody writes into the FIFO: a program that opens it for reading in the usual way waits for ever.
@@ -98,7 +109,7 @@ fn fifo_is_refused_at_once() {
             .unwrap()
             .success()
     );
-    assert!(imported_file(&fifo).ends_with("cannot read the file: not a regular file\n"));
+    assert!(imported_file(fifo.to_str().unwrap()).ends_with("cannot read the file: not a regular file\n"));
 }
 
 /// Neither the excerpts of errors nor comments of a result pass on characters that steer a terminal or hide text.
@@ -125,20 +136,14 @@ fn hostile_characters_of_the_file_are_not_printed() {
     }
 }
 
-fn imported_file(file: &Path) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_agentcheck"))
-        .args(["import", "herald"])
-        .arg(file)
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    String::from_utf8(output.stderr).unwrap()
+fn imported_file(file: &str) -> String {
+    stderr(agentcheck(&["import", "herald", file]))
 }
 
 /// The configurations in docs/moving-over.md load without a warning.
 #[test]
 fn configurations_shown_in_the_document_load() {
-    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/moving-over.md");
+    let document = workspace().join("docs/moving-over.md");
     let document = fs::read_to_string(document).unwrap();
     let shown: Vec<&str> = document
         .split("```toml\n")
@@ -181,7 +186,7 @@ fn check_conversion(agent: Agent, text: &str) {
 
 #[test]
 fn damaged_files_give_a_loadable_result_or_an_error() {
-    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/import");
+    let cases = workspace().join("tests/golden/import");
     let mut cases: Vec<PathBuf> = fs::read_dir(cases)
         .unwrap()
         .map(|entry| entry.unwrap().path())

@@ -84,7 +84,7 @@ pub fn collector(facts: &CollectorFacts<'_>, services: &[String]) -> Vec<Finding
         ));
     }
     for fault in &status.override_faults {
-        let what = format!("cannot use an override: {fault}");
+        let what = format!("cannot use an override: {}", fault.text);
         found.push(Finding::warning(
             about,
             what,
@@ -210,7 +210,10 @@ mod tests {
     #[test]
     fn unusable_override_is_found() {
         let mut status = status();
-        status.override_faults = vec!["web: junk".to_owned()];
+        status.override_faults = vec![crate::status::snapshot::OverrideFault {
+            name: Some("web".to_owned()),
+            text: "web: junk".to_owned(),
+        }];
         let facts = CollectorFacts {
             status: Some(&status),
             is_denied: false,
