@@ -84,7 +84,7 @@ pub fn one_line(text: &str, most: usize) -> String {
 
 /// What Rust would have to escape is what cannot be printed: control and format characters (with those that
 /// turn the direction of text), line ends of all kinds, unassigned ones. Quotes are no more than characters.
-fn is_printable(character: char) -> bool {
+pub(crate) fn is_printable(character: char) -> bool {
     matches!(character, '\'' | '"' | '\\') || character.escape_debug().len() == 1
 }
 
