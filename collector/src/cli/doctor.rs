@@ -230,7 +230,7 @@ impl Doctor {
     }
 
     fn said(&self, name: &ServiceName, boot: &BootId) -> Option<Reply> {
-        state_file::said(&self.state.state_dir, name, boot, clock::now())
+        state_file::current_reply(&self.state.state_dir, name, boot, clock::now())
     }
 
     /// Where to probe: where it is told to; else where the launcher listens; else the default.

@@ -97,15 +97,7 @@ pub(super) fn of_file(path: &Path, wrong: &str, remedy: Option<&str>) -> String 
 
 /// Names and values of the file are in what is said of it, and `"a\nb"` has the end of a line in it.
 fn one_line(text: &str) -> String {
-    let mut shown = String::new();
-    for character in text.chars() {
-        if character.is_control() {
-            shown.extend(character.escape_default());
-        } else {
-            shown.push(character);
-        }
-    }
-    shown
+    crate::render::text::one_line(text, usize::MAX)
 }
 
 /// A place in a text, for people.

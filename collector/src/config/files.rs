@@ -1,6 +1,7 @@
 //! The files of a configuration: the one that is named, and the drop-ins `conf.d/*.toml` beside it. Which
 //! they are, that nobody else may write to them, and their text; nothing of what it means.
 
+use super::masking::masked;
 use super::permissions::Trust;
 use super::{LoadError, diagnostics};
 use std::fs::{DirEntry, File};
@@ -22,6 +23,8 @@ const MAX_BYTES: u64 = 16 << 20;
 #[derive(Clone, Debug, Default)]
 pub struct Files {
     text: String,
+    /// The same without secrets, for errors; see [`masked`].
+    shown: String,
     files: Vec<(PathBuf, Range<usize>)>,
     /// What is wrong with files as such: nobody's line. Each with the number of the file before which it is
     /// told.
@@ -42,8 +45,11 @@ impl Files {
             // No line is part of two files.
             self.text.push('\n');
         }
+        self.shown
+            .push_str(&"\n".repeat(self.text.len() - self.shown.len()));
         let start = self.text.len();
         self.text.push_str(text);
+        self.shown.push_str(&masked(text));
         self.files.push((path, start..self.text.len()));
     }
 
@@ -69,11 +75,11 @@ impl Files {
         after.saturating_sub(1)
     }
 
-    /// The file that has a place, its text, and where that begins.
+    /// The file that has a place, its text without secrets, and where that begins.
     pub(super) fn of(&self, at: usize) -> (&Path, &str, usize) {
         match self.files.get(self.number(at)) {
             Some((path, range)) => {
-                let text = self.text.get(range.clone()).unwrap_or_default();
+                let text = self.shown.get(range.clone()).unwrap_or_default();
                 (path, text, range.start)
             }
             None => (Path::new(""), "", 0),

@@ -1,4 +1,4 @@
-//! `[source.NAME.KIND]`: what the kinds have in common, and one file for each.
+//! `[source.NAME.KIND]`: the keys of all kinds, and a module for each kind.
 
 mod command;
 mod file;
@@ -18,7 +18,7 @@ use std::time::Duration;
 
 const KINDS: [&str; 5] = ["http", "file", "command", "system", "tcp"];
 
-/// A source and where its name stands.
+/// A source and the place of its name.
 pub(super) struct Named {
     pub(super) source: Source,
     pub(super) span: Range<usize>,
@@ -27,14 +27,14 @@ pub(super) struct Named {
 /// All of `[source]`.
 #[derive(Default)]
 pub(super) struct Sources {
-    /// Those that are right, in the order of the file.
+    /// The valid sources, in the order of the file.
     pub(super) named: Vec<Named>,
-    /// The names of those that are not, and where they stand.
+    /// The names of the invalid sources, and their places.
     pub(super) broken: Vec<(String, Range<usize>)>,
 }
 
 impl Sources {
-    /// What expressions may name.
+    /// The names that expressions may use.
     pub(super) fn environment(&self) -> Environment {
         let mut environment = Environment::new(self.named.iter().map(|named| &named.source));
         for (name, _) in &self.broken {
@@ -43,7 +43,7 @@ impl Sources {
         environment
     }
 
-    /// Where a name stands, whether its source is right or not.
+    /// The place of a name, whether its source is valid or not.
     pub(super) fn place(&self, name: &str) -> Option<&Range<usize>> {
         let named = self
             .named
@@ -93,15 +93,15 @@ fn source(entry: Entry<'_>, findings: &mut Findings<'_>) -> Option<Named> {
             findings.push(
                 Diagnostic::error(
                     extra.key_span(),
-                    format!("the source {} has a kind already", entry.key),
+                    format!("duplicate kind {} of source {}", extra.key, entry.key),
                 )
-                .remedy(format!("one source is of one kind: {}", KINDS.join(", "))),
+                .remedy(format!("a source has one kind: {}", KINDS.join(", "))),
             );
         }
     }
     let Some(kind) = kinds.pop() else {
         findings.push(
-            Diagnostic::error(span, format!("the source {} has no kind", entry.key))
+            Diagnostic::error(span, format!("source {} has no kind", entry.key))
                 .remedy(example)
                 .consequence(),
         );
@@ -110,7 +110,7 @@ fn source(entry: Entry<'_>, findings: &mut Findings<'_>) -> Option<Named> {
     if !KINDS.contains(&kind.key) {
         let remedy = if Format::parse(kind.key).is_some() {
             format!(
-                "it is a format: write format = \"{}\" in a source of another kind",
+                "{} is a format: write format = \"{0}\" in a source of another kind",
                 kind.key
             )
         } else {
@@ -119,7 +119,7 @@ fn source(entry: Entry<'_>, findings: &mut Findings<'_>) -> Option<Named> {
         findings.push(
             Diagnostic::error(
                 kind.key_span(),
-                format!("there is no kind of source {}", kind.key),
+                format!("unknown kind of source {}", kind.key),
             )
             .remedy(remedy),
         );
@@ -164,18 +164,18 @@ pub(super) fn check_name(name: &str, span: Range<usize>, findings: &mut Findings
         && characters.all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !identifier {
         findings.push(
-            Diagnostic::error(span, format!("a source cannot be called {name:?}"))
-                .remedy("expressions name it, so: letters, digits and underscores, no digit first"),
+            Diagnostic::error(span, format!("invalid source name {name:?}"))
+                .remedy("use letters, digits and underscores, and no digit first"),
         );
     } else if RESERVED.contains(&name) {
         findings.push(Diagnostic::error(
             span,
-            format!("{name} is a word of the expression language, not a name"),
+            format!("invalid source name {name}: it is a reserved word of the expression language"),
         ));
     }
 }
 
-/// The keys that every kind has.
+/// The keys of every kind.
 const POLLING_KEYS: [&str; 5] = [
     "interval",
     "timeout",
@@ -184,15 +184,15 @@ const POLLING_KEYS: [&str; 5] = [
     "recover_after",
 ];
 
-/// Their values.
+/// The values of these keys.
 struct Polling {
-    every: Duration,
+    interval: Duration,
     timeout: Duration,
     jitter: Duration,
-    confirm: DebouncePolicy,
+    debounce: DebouncePolicy,
 }
 
-/// A number of polls, as an integer (so many in a row) or as in `"3 of 5"`.
+/// A number of polls, as an integer (in a row) or as in `"3 of 5"`.
 fn count(table: &mut Table<'_>, key: &str, findings: &mut Findings<'_>) -> Threshold {
     let Some(entry) = table.take(key) else {
         return Threshold::ONE;
@@ -203,8 +203,8 @@ fn count(table: &mut Table<'_>, key: &str, findings: &mut Findings<'_>) -> Thres
     };
     Threshold::parse(&text).unwrap_or_else(|| {
         findings.push(
-            Diagnostic::error(span, format!("{key} is no number of polls"))
-                .remedy("3 means three in a row, \"3 of 5\" three of the last five; at most 100"),
+            Diagnostic::error(span, format!("invalid {key} {text:?}"))
+                .remedy("write 3 for three polls in a row, \"3 of 5\" for three of the last five; at most 100"),
         );
         Threshold::ONE
     })
@@ -219,17 +219,22 @@ fn polling(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Polling {
             .and_then(|entry| entry.duration(findings, least, most))
             .unwrap_or(default)
     };
-    let every = duration("interval", Duration::from_secs(2), least, day);
+    let interval = duration("interval", Duration::from_secs(2), least, day);
     Polling {
-        every,
-        jitter: duration("jitter", default_jitter(every), Duration::ZERO, every / 2),
+        interval,
+        jitter: duration(
+            "jitter",
+            default_jitter(interval),
+            Duration::ZERO,
+            interval / 2,
+        ),
         timeout: duration(
             "timeout",
             Duration::from_secs(1),
             Duration::from_millis(10),
             Duration::from_secs(3600),
         ),
-        confirm: DebouncePolicy {
+        debounce: DebouncePolicy {
             fail_after: count(table, "fail_after", findings),
             recover_after: count(table, "recover_after", findings),
         },
@@ -259,10 +264,10 @@ fn of_kind(
     findings: &mut Findings<'_>,
 ) -> Option<Source> {
     let Polling {
-        every,
+        interval,
         timeout,
         jitter,
-        confirm,
+        debounce,
     } = polling(&mut table, findings);
     let (read, keys) = match kind {
         "http" => (http::read(&mut table, findings), http::KEYS),
@@ -275,15 +280,15 @@ fn of_kind(
     table.finish(findings, &known);
     Some(Source {
         name: name.to_owned(),
-        interval: every,
+        interval,
         timeout,
         jitter,
-        debounce: confirm,
+        debounce,
         kind: read?,
     })
 }
 
-/// An absolute path, where there is such a key.
+/// An absolute path, if the key is present.
 fn absolute_path(
     table: &mut Table<'_>,
     key: &str,
@@ -295,7 +300,7 @@ fn absolute_path(
     Some(path.value.into())
 }
 
-/// The same of a file that others must not read.
+/// The absolute path of a file that others must not read.
 fn secret_path(
     table: &mut Table<'_>,
     key: &str,
@@ -308,12 +313,12 @@ fn secret_path(
     Some(path)
 }
 
-/// `unix`: the path of a socket to connect to, where there is one.
+/// `unix_socket`: the path of a socket to connect to, if the key is present.
 fn unix_socket(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<PathBuf> {
     let path = table
         .take("unix_socket")?
         .text(findings, "\"/run/app.sock\"")?;
-    // The kernel's sockaddr_un holds 108 bytes, the last of which is NUL.
+    // The kernel's sockaddr_un has 108 bytes, the last of which is NUL.
     if path.value.len() > 107 || path.value.contains('\0') {
         findings.push(Diagnostic::error(
             path.span.clone(),
@@ -324,12 +329,15 @@ fn unix_socket(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Pat
     Some(path.value.into())
 }
 
-/// The collector's working directory and PATH depend on who starts it.
-fn absolute(path: &str, span: Range<usize>, what: &str, findings: &mut Findings<'_>) {
+/// The collector's working directory and PATH depend on its launcher.
+fn absolute(path: &str, span: Range<usize>, subject: &str, findings: &mut Findings<'_>) {
     if !path.starts_with('/') {
         findings.push(
-            Diagnostic::error(span, format!("{what} is not absolute"))
-                .remedy("write it from the root on, as in /usr/local/bin/depth"),
+            Diagnostic::error(
+                span,
+                format!("invalid {subject} {path:?}: it must be absolute"),
+            )
+            .remedy("write the path from the root, as in /usr/local/bin/depth"),
         );
     }
 }

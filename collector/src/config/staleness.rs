@@ -23,7 +23,7 @@ pub(super) fn fresh_for(
     // Polls that are passed over until a failure is confirmed must not make the reply stale.
     let rounds = polled
         .iter()
-        .map(|source| source.debounce.fail_after.of)
+        .map(|source| source.debounce.fail_after.window)
         .max();
     let rounds = u32::from(rounds.unwrap_or(1)) + 2;
     let default = Duration::from_secs(10).max(period * rounds);
@@ -54,7 +54,7 @@ pub(super) fn fresh_for(
         );
     }
     let confirmed = |source: &Source| {
-        source.interval * u32::from(source.debounce.fail_after.needed) + source.timeout
+        source.interval * u32::from(source.debounce.fail_after.required) + source.timeout
     };
     if let Some(source) = polled.iter().max_by_key(|source| confirmed(source))
         && chosen >= period

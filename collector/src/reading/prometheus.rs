@@ -1,9 +1,8 @@
-//! The text that Prometheus scrapes (exposition format 0.0.4 and OpenMetrics 1.0): read whole or refused
-//! whole, and looked at through selectors. Pure.
+//! Prometheus text (exposition format 0.0.4 and OpenMetrics 1.0): parsed whole or refused whole, and queried by
+//! selectors. Pure.
 //!
-//! By hand: the crates for it are ten times slower, or drop what they do not understand without a word.
-//! Left out: types, help and units (nothing here depends on them), timestamps and exemplars (read over),
-//! native histograms (they have no text form).
+//! Own code: the crates for it are ten times slower, or silently drop what they do not understand. Ignored:
+//! types, help, units and exemplars. Not supported: native histograms, which have no text form.
 
 pub mod histogram;
 mod selector;
@@ -14,7 +13,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-/// The most series that are taken: a scrape that is larger is a failure.
+/// The largest number of series; a larger scrape is a failure.
 pub const MOST_SERIES: usize = 100_000;
 
 /// All series of one scrape.
@@ -33,26 +32,26 @@ struct Series {
     value: f64,
 }
 
-/// Where a name stands.
+/// The name of a series.
 #[derive(Clone, Debug, PartialEq)]
 enum Name {
     Bare(Range<usize>),
-    /// In quotes inside of the braces, where it may be of any characters.
+    /// In quotes between the braces, where it may have any characters.
     Quoted(String),
 }
 
-/// What cannot be read, and on which line, counted from 1.
+/// The first line that cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wrong {
-    /// The line.
+pub struct ParseError {
+    /// The line's number, counted from 1.
     pub line: usize,
-    /// What is wrong with it.
-    pub what: &'static str,
+    /// The reason.
+    pub message: &'static str,
 }
 
-impl fmt::Display for Wrong {
+impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}", self.line, self.what)
+        write!(f, "line {}: {}", self.line, self.message)
     }
 }
 
@@ -65,13 +64,13 @@ impl Exposition {
     /// # Errors
     /// The first line that is none of the format: part of a scrape would be other numbers than those that
     /// were asked for.
-    pub fn parse(text: String) -> Result<Self, Wrong> {
+    pub fn parse(text: String) -> Result<Self, ParseError> {
         let mut series = Vec::new();
         let mut start = 0;
         for (index, line) in text.split('\n').enumerate() {
-            let wrong = |what| Wrong {
+            let wrong = |message| ParseError {
                 line: index + 1,
-                what,
+                message,
             };
             let offset = start;
             start += line.len() + 1;
@@ -107,9 +106,9 @@ impl Exposition {
     #[must_use]
     pub fn values(&self, selectors: &[Selector]) -> Vec<f64> {
         for selector in selectors {
-            let taken: Vec<f64> = self.taken(selector).map(|(_, value)| value).collect();
-            if !taken.is_empty() {
-                return taken;
+            let found: Vec<f64> = self.matching(selector).map(|(_, value)| value).collect();
+            if !found.is_empty() {
+                return found;
             }
         }
         Vec::new()
@@ -120,27 +119,27 @@ impl Exposition {
     #[must_use]
     pub fn labelled(&self, selectors: &[Selector]) -> Vec<(&str, f64)> {
         for selector in selectors {
-            let taken: Vec<(&str, f64)> = self
-                .taken(selector)
+            let found: Vec<(&str, f64)> = self
+                .matching(selector)
                 .map(|(series, value)| {
                     let labels = self.text.get(series.labels.clone());
                     (labels.unwrap_or_default(), value)
                 })
                 .collect();
-            if !taken.is_empty() {
-                return taken;
+            if !found.is_empty() {
+                return found;
             }
         }
         Vec::new()
     }
 
-    fn taken<'a>(&'a self, selector: &'a Selector) -> impl Iterator<Item = (&'a Series, f64)> {
+    fn matching<'a>(&'a self, selector: &'a Selector) -> impl Iterator<Item = (&'a Series, f64)> {
         self.series
             .iter()
             .filter(|series| series.value.is_finite() && self.name_of(series) == selector.name())
             .filter(|series| {
                 let labels = self.text.get(series.labels.clone()).unwrap_or_default();
-                selector.takes(labels)
+                selector.matches(labels)
             })
             .map(|series| (series, series.value))
     }
@@ -210,7 +209,7 @@ fn parse_line(line: &str, offset: usize) -> Result<Series, &'static str> {
     })
 }
 
-/// Where the braces end that were opened before `inside`: quotes may hold braces.
+/// The end of the braces that were opened before `inside`; quotes may contain braces.
 fn braces_end(inside: &str) -> Result<usize, &'static str> {
     let (mut quoted, mut escaped) = (false, false);
     for (at, byte) in inside.bytes().enumerate() {
@@ -225,7 +224,7 @@ fn braces_end(inside: &str) -> Result<usize, &'static str> {
     Err("the braces are not closed")
 }
 
-/// The quoted name, if there is one, and the labels of what stands between braces.
+/// The quoted name, if there is one, and the labels between the braces.
 pub(crate) fn parse_labels(
     inside: &str,
 ) -> Result<(Option<Cow<'_, str>>, Vec<Label<'_>>), &'static str> {
@@ -253,7 +252,7 @@ pub(crate) fn parse_labels(
                 labels.push((key, value));
                 after
             }
-            // Only the name of the series stands without a value, and first.
+            // Only the name of the series has no value, and it comes first.
             None if quoted && name.is_none() && labels.is_empty() => {
                 name = Some(key);
                 after
@@ -270,7 +269,7 @@ pub(crate) fn parse_labels(
     Ok((name, labels))
 }
 
-/// The upper bound of a histogram's bucket (`le`) among these labels.
+/// The upper bound of a histogram bucket (`le`) among these labels.
 #[must_use]
 pub fn bucket_bound(labels: &str) -> Option<f64> {
     let (_, labels) = parse_labels(labels).ok()?;
@@ -278,7 +277,7 @@ pub fn bucket_bound(labels: &str) -> Option<f64> {
     number(bound)
 }
 
-/// A quoted string at the beginning of `text`, and what follows it.
+/// A quoted string at the beginning of `text`, and the text after it.
 pub(crate) fn string(text: &str) -> Result<(Cow<'_, str>, &str), &'static str> {
     let inside = text
         .strip_prefix('"')

@@ -1,12 +1,11 @@
-//! The HTTP source: one request, within one deadline, of whose answer at most so many bytes are taken.
+//! The HTTP source: one request within one deadline, with a bounded response.
 //!
-//! Every poll makes a connection of its own and closes it. A kept one saves a round trip on loopback, and
-//! costs a failure whenever the application closes it at the moment in which it is used again.
+//! Every poll opens a connection and closes it. A kept connection would save a round trip on loopback, and
+//! would fail whenever the application closes it at the moment of reuse.
 //!
-//! A proxy from the environment is never used: what is asked is this host's application, and what
-//! answers should be that.
+//! A proxy from the environment is never used: the source polls this host's application directly.
 //!
-//! Not here: bodies of requests, compressed answers, HTTP/2.
+//! Not here: compressed responses, HTTP/2.
 
 mod credentials;
 mod error;
@@ -40,36 +39,36 @@ const USER_AGENT: &str = concat!("agentcheck/", env!("CARGO_PKG_VERSION"));
 /// `[source.NAME.http]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Http {
-    /// What is asked for; see [`Http::check_url`].
+    /// The URL of the request; see [`Http::check_url`].
     pub url: String,
     /// The unix socket to connect to, instead of the URL's host.
     pub unix: Option<PathBuf>,
-    /// The address to connect to, instead of those of the URL's host. The port is the URL's, and so is the
-    /// name that the certificate has to be for.
+    /// The address to connect to, instead of those of the URL's host. The port and the name in the certificate
+    /// are those of the URL.
     pub connect_to: Option<IpAddr>,
-    /// How it is asked.
+    /// The request method.
     pub method: Method,
-    /// What is said beside that; see [`Http::header`]. One may be set twice.
+    /// Additional headers; see [`Http::header`]. A header may occur twice.
     pub headers: HeaderMap,
-    /// The credentials that go with it.
+    /// The credentials of the request.
     pub credentials: Option<Credentials>,
-    /// Whom to believe; of no matter where the URL is not https.
+    /// The trusted authorities and the client certificate; unused where the URL is not https.
     pub tls: Tls,
     /// The statuses that are a success.
     pub expect_status: Statuses,
     /// How the body is read.
     pub format: Format,
-    /// The largest body that is taken, in bytes.
+    /// The largest body, in bytes.
     pub max_bytes: usize,
-    /// How many redirects are followed one after the other; 0 makes every redirect a failure. None is
-    /// followed to a place that [`Http::check_url`] refuses, none from http to https or back, and none to
-    /// another host or port where headers, credentials, a client certificate or an address to connect to
-    /// are set: they are for the one host that is named.
+    /// How many redirects are followed in a row; 0 makes every redirect a failure. A redirect to a URL that
+    /// [`Http::check_url`] refuses is never followed, nor one from http to https or back. With headers,
+    /// credentials, a body, a client certificate or an address to connect to, none is followed to another host
+    /// or port: those are for the configured host alone.
     pub redirects: u32,
 }
 
 impl Http {
-    /// A GET of `url` as text, with everything else at its default.
+    /// A GET of `url` as text, with defaults.
     #[must_use]
     pub fn get(url: &str) -> Self {
         Self {
@@ -87,31 +86,31 @@ impl Http {
         }
     }
 
-    /// Whether `url` is one that can be polled: `http://HOST[:PORT][/PATH][?QUERY]`, or https.
+    /// Whether `url` can be polled: `http://HOST[:PORT][/PATH][?QUERY]`, or https.
     ///
     /// # Errors
-    /// What is wrong with it and what would be right, as the rest of a sentence that begins with the
-    /// URL. A password in it is not repeated.
+    /// The error and its correction, as the rest of a sentence that begins with the URL. A password in it is
+    /// not repeated.
     pub fn check_url(url: &str) -> Result<(), String> {
         url::check(url)
     }
 
-    /// A header for [`Http::headers`]. Its value is not shown by Debug.
+    /// A header for [`Http::headers`]. Debug does not print its value.
     ///
     /// # Errors
-    /// What is wrong with it and what would be right, as the rest of a sentence that begins with the
-    /// header's name. The value is not repeated.
+    /// The error and its correction, as the rest of a sentence that begins with the header's name. The value is
+    /// not repeated.
     pub fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
         request::header(name, value)
     }
 
-    /// Whether the URL says so.
+    /// Whether the URL is https.
     #[must_use]
     pub fn is_tls(&self) -> bool {
         url::is_https(&self.url)
     }
 
-    /// Whether the request holds what is for the one host that is named.
+    /// Whether the request has parts that are for the configured host alone.
     fn is_personal(&self) -> bool {
         !self.headers.is_empty()
             || self.credentials.is_some()
@@ -138,22 +137,22 @@ impl fmt::Display for Http {
     }
 }
 
-/// An HTTP source that is being polled.
+/// An HTTP source in its running form.
 #[derive(Debug)]
 pub(super) struct Exchange {
     http: Http,
     lookup: Arc<Lookup>,
-    /// Made with the first poll, since it starts a thread, which would not survive a fork into the
-    /// background; made anew when a file that it was made of has changed.
+    /// Made at the first poll, because it starts a thread, which would not survive a fork into the background.
+    /// Made again when one of its files has changed.
     client: Option<(Client, Vec<tls::Stamp>)>,
 }
 
 impl Exchange {
     pub(super) fn new(http: Http) -> Self {
         let lookup = match http.connect_to {
-            // The client puts the URL's port in its place.
-            Some(address) => Lookup::by(move |_| Ok(vec![SocketAddr::new(address, 0)])),
-            None => Lookup::of_the_system(),
+            // The client sets the URL's port.
+            Some(address) => Lookup::with(move |_| Ok(vec![SocketAddr::new(address, 0)])),
+            None => Lookup::system(),
         };
         Self::with_lookup(http, lookup)
     }
@@ -188,15 +187,15 @@ impl Exchange {
             .headers(self.http.headers.clone())
             .header(header::CONNECTION, "close");
         if matches!(self.http.method, Method::Post | Method::Put) {
-            // There are servers that take none of these without it.
+            // Some servers refuse these methods without it.
             request = request.header(header::CONTENT_LENGTH, "0");
         }
         if let Some(credentials) = &self.http.credentials {
             request = credentials.add_to(request, deadline)?;
         }
         request
-            // On the request it bounds the whole exchange; on the client it would bound each read, and
-            // a body that comes byte by byte would hold this up for ever.
+            // On the request it limits the whole exchange. On the client it would limit each read, and a body
+            // that arrives byte by byte would block for ever.
             .timeout(deadline.remaining())
             .send()
             .map_err(|error| failure(&error, deadline, "no answer"))
@@ -219,7 +218,7 @@ impl Exchange {
             .dns_resolver(Arc::clone(&self.lookup))
             .tls_backend_preconfigured(tls)
             .redirect(redirect::Policy::custom(move |attempt| {
-                // To stop is to be given the redirect itself as the response.
+                // `stop` returns the redirect itself as the response.
                 let follow = attempt.previous().len() <= redirects
                     && Http::check_url(attempt.url().as_str()).is_ok()
                     && attempt
@@ -240,7 +239,7 @@ impl Exchange {
             .map_err(|error| Failure::new(Reason::Other, root_cause(&error)))
     }
 
-    /// Reads the response to its end. Its status outranks whatever happens to its body.
+    /// Reads the response to its end. The status outranks errors of the body.
     fn found(&self, response: Response, deadline: Deadline) -> Found {
         let status = response.status();
         let refusal = self.refusal(&response);
@@ -279,7 +278,7 @@ fn may_lead(asked: &Url, next: &Url, is_personal: bool) -> bool {
     asked.scheme() == next.scheme() && (!is_personal || asked.origin() == next.origin())
 }
 
-/// The number and its name in the standard; the server's own words could be anything.
+/// The number and its standard name; the server's own phrase could be anything.
 fn shown_status(status: StatusCode) -> String {
     match status.canonical_reason() {
         Some(name) => format!("{} {name}", status.as_u16()),

@@ -1,10 +1,10 @@
-//! Sources: what is polled, and how a poll is made. They know readings, nothing of rules.
+//! Sources: what the collector polls, and how one poll works. Sources return readings and know nothing of
+//! rules.
 //!
-//! A [`Source`] is what the configuration says; a [`Poller`] is its running form, which keeps what one
-//! poll hands to the next (a CPU sample, an HTTP client). A poll blocks the thread that it is made on.
+//! A [`Source`] is the configuration. A [`Poller`] is its running form and keeps state between polls (a CPU
+//! sample, an HTTP client). A poll blocks its thread.
 //!
-//! Not here: when to poll, on which thread, and what to do where a thread is stuck beyond its deadline
-//! (the daemon's); what a reading means (evaluation's).
+//! Not here: when and on which thread a poll runs (`daemon`); what a reading means (`decision`).
 
 pub mod cancellation;
 pub mod command;
@@ -28,7 +28,7 @@ use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
-/// The largest body, file or output that is taken, in bytes, where `max_bytes` says nothing.
+/// The default of `max_bytes`: the largest body, file or output that a poll accepts, in bytes.
 pub const DEFAULT_MAX_BYTES: usize = 1 << 20;
 
 /// One source of the configuration.
@@ -36,13 +36,14 @@ pub const DEFAULT_MAX_BYTES: usize = 1 << 20;
 pub struct Source {
     /// Its name, an identifier of the expression language.
     pub name: String,
-    /// From the start of one poll to the start of the next.
+    /// The time from the start of one poll to the start of the next.
     pub interval: Duration,
-    /// By how much a poll may come earlier than `every` says, so that not all poll at once; see [`Pace`].
+    /// How much earlier than `interval` a poll may start, so that sources do not all poll together; see
+    /// [`PollSchedule`].
     pub jitter: Duration,
-    /// How long one poll may take.
+    /// The time limit of one poll.
     pub timeout: Duration,
-    /// How many polls it takes to believe that it failed, or is back.
+    /// How many polls make a failure or a recovery.
     pub debounce: DebouncePolicy,
     /// What is polled.
     pub kind: Kind,
@@ -78,7 +79,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// How what arrives is read; none where nothing arrives, or it is no body.
+    /// The format of the body; `None` where the kind has no body.
     #[must_use]
     pub fn format(&self) -> Option<Format> {
         match self {
@@ -89,8 +90,8 @@ impl Kind {
         }
     }
 
-    /// Whether a poll waits for somebody: a server, a program, time to pass between two samples. The others
-    /// take as long as the kernel needs.
+    /// Whether a poll waits for a server, a program or a second sample. The others take as long as the kernel
+    /// needs.
     #[must_use]
     pub fn waits(&self) -> bool {
         match self {
@@ -102,7 +103,7 @@ impl Kind {
 }
 
 impl fmt::Display for Kind {
-    /// What is polled, on one line; no operator's text in it can end the line.
+    /// What is polled, on one line: no configured text can end the line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Http(http) => http.fmt(f),
@@ -114,14 +115,14 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A source that is being polled.
+/// A source in its running form.
 #[derive(Debug)]
 pub struct Poller {
     timeout: Duration,
     running: Running,
 }
 
-/// What each kind keeps from one poll to the next.
+/// The state that each kind keeps between polls.
 #[derive(Debug)]
 enum Running {
     Http(Box<http::Exchange>),
@@ -132,8 +133,8 @@ enum Running {
 }
 
 impl Poller {
-    /// The running form of `source`. Cheap, with no I/O: whatever can fail fails as a reading. It may be
-    /// made before a fork into the background; threads are started with the first poll.
+    /// The running form of `source`. Cheap and without I/O: every failure becomes a reading. It may be made
+    /// before a fork into the background, because threads start with the first poll.
     #[must_use]
     pub fn new(source: &Source) -> Self {
         Self {
@@ -150,13 +151,11 @@ impl Poller {
 
     /// Polls once, within the source's `timeout`.
     ///
-    /// When `stop` is told to stop, a running command is killed and a wait between two CPU samples ends,
-    /// and the reading is a failure that nobody needs. An HTTP exchange is not interrupted: it ends by
-    /// its own deadline at the latest, and leaves nothing behind if the process exits before that.
+    /// When `stop` is raised, a running command is killed, a wait for a second CPU sample ends, and the reading
+    /// is a failure. An HTTP exchange is not interrupted: it ends by its own deadline.
     ///
-    /// A file, a disk, or a program to be started, on a network mount that has gone away can hold this up
-    /// for longer than `timeout`: the kernel gives no way to leave that. A command that was killed is given
-    /// half a second more to be gone.
+    /// A file, a disk or a program on a dead network mount can block longer than `timeout`: the kernel offers
+    /// no way out. A killed command gets half a second more to end.
     pub fn poll(&mut self, stop: &Cancellation) -> Reading {
         let sent = clock::now();
         let deadline = Deadline::within(self.timeout);
@@ -180,7 +179,7 @@ impl Poller {
     }
 }
 
-/// What a poll found, before the time is put to it. See [`Reading`].
+/// The result of a poll, before its times are added. See [`Reading`].
 #[derive(Debug, PartialEq)]
 struct Found {
     status: Option<u16>,
@@ -191,7 +190,7 @@ struct Found {
 }
 
 impl Found {
-    /// A body that arrived whole, read as `format`.
+    /// A complete body, read as `format`.
     fn body(format: Format, body: Vec<u8>) -> Self {
         let outcome = format.read(&body);
         Self::outcome(outcome).with_text(body)
@@ -223,7 +222,7 @@ impl From<Failure> for Found {
     }
 }
 
-/// The end of one poll. Kept as a start and a span, because the sum of the two may not exist.
+/// The end of one poll. A start and a span, because their sum could overflow.
 #[derive(Clone, Copy, Debug)]
 struct Deadline {
     started: Instant,
@@ -246,27 +245,27 @@ impl Deadline {
         self.remaining().is_zero()
     }
 
-    /// The failure of a poll that ran into it; `what` is what had not come by then.
-    fn failure(&self, what: &str) -> Failure {
+    /// The failure of a poll that reached its deadline; `missing` names what did not arrive.
+    fn failure(&self, missing: &str) -> Failure {
         let timeout = humantime::format_duration(self.timeout);
-        Failure::new(Reason::Timeout, format_args!("{what} within {timeout}"))
+        Failure::new(Reason::Timeout, format_args!("{missing} within {timeout}"))
     }
 }
 
-/// The failure for more than `max_bytes` of `what`.
-fn too_large(what: &str, max_bytes: usize) -> Failure {
+/// The failure of a poll that received more than `max_bytes` of `content`.
+fn too_large(content: &str, max_bytes: usize) -> Failure {
     Failure::new(
         Reason::TooLarge,
-        format_args!("{what} of more than {max_bytes} bytes"),
+        format_args!("{content} of more than {max_bytes} bytes"),
     )
 }
 
-/// The failure of a poll that was told to stop.
+/// The failure of a poll that was stopped.
 fn stopped() -> Failure {
     Failure::new(Reason::Other, "stopped")
 }
 
-/// The reason that an error of the operating system stands for.
+/// The reason for an error of the operating system.
 fn io_reason(error: &io::Error) -> Reason {
     use io::ErrorKind as Kind;
     match error.kind() {
@@ -305,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_describes_itself_on_one_line() {
+    fn source_is_shown_on_one_line() {
         let cases = [
             (
                 Kind::Http(Box::new(http::Http {
@@ -322,7 +321,7 @@ mod tests {
                 "app: file \"/run/a\\nb\" as number, every 2s, timeout 1s 500ms",
             ),
             (
-                Kind::Command(command::Command::of(&["check", "-H\n"])),
+                Kind::Command(command::Command::new(&["check", "-H\n"])),
                 "app: command [\"check\", \"-H\\n\"] as text, every 2s, timeout 1s 500ms",
             ),
             (
@@ -343,19 +342,19 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_that_never_comes_is_no_overflow() {
+    fn longest_deadline_does_not_overflow() {
         let deadline = Deadline::within(Duration::MAX);
         assert!(!deadline.has_passed());
         assert!(deadline.remaining() > Duration::from_secs(u64::MAX / 2));
     }
 
     #[test]
-    fn nothing_is_started_once_stopped() {
+    fn stopped_poller_starts_nothing() {
         let stop = Cancellation::new();
         stop.stop();
         let touched =
             std::env::temp_dir().join(format!("agentcheck-stopped-{}", std::process::id()));
-        let mut poller = Poller::new(&source(Kind::Command(command::Command::of(&[
+        let mut poller = Poller::new(&source(Kind::Command(command::Command::new(&[
             "touch",
             &touched.display().to_string(),
         ]))));
@@ -364,9 +363,9 @@ mod tests {
     }
 
     #[test]
-    fn a_reading_is_as_old_as_its_question() {
+    fn reading_is_dated_from_the_start_of_its_poll() {
         let before = clock::now();
-        let mut poller = Poller::new(&source(Kind::Command(command::Command::of(&[
+        let mut poller = Poller::new(&source(Kind::Command(command::Command::new(&[
             "sleep", "0.2",
         ]))));
         let between = clock::now();

@@ -102,7 +102,7 @@ impl Caller {
     pub(super) fn new(tcp: Tcp) -> Self {
         Self {
             tcp,
-            lookup: Arc::new(Lookup::of_the_system()),
+            lookup: Arc::new(Lookup::system()),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What the host gives: clocks, locks, files that are replaced atomically, users and groups, the way into the
+//! The host's services: clocks, locks, files that are replaced atomically, users and groups, the way into the
 //! background, and log output.
 //!
 //! Imports `render` only.

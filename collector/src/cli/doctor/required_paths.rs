@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn of_a_command_its_program_its_directory_and_its_files() {
         let mut command =
-            Command::of(&["/nowhere/run", "-o", "/nowhere/out", "/etc/passwd", "/etc"]);
+            Command::new(&["/nowhere/run", "-o", "/nowhere/out", "/etc/passwd", "/etc"]);
         command.directory = Some("/nowhere".into());
         let found = paths(&Kind::Command(command));
         assert_eq!(
@@ -79,7 +79,7 @@ mod tests {
         );
         // By PATH, in which nothing is hidden.
         assert_eq!(
-            paths(&Kind::Command(Command::of(&["true"]))),
+            paths(&Kind::Command(Command::new(&["true"]))),
             [""; 0].map(PathBuf::from)
         );
     }

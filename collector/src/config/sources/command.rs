@@ -39,7 +39,7 @@ pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option
         if argument.value.contains('\0') {
             findings.push(Diagnostic::error(
                 argument.span.clone(),
-                "an argument cannot hold a NUL",
+                "invalid argument: it contains a NUL",
             ));
         }
     }
@@ -53,7 +53,7 @@ pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option
     }))
 }
 
-/// `format`: how the output is read; a command has the formats of a file, and that of monitoring plugins.
+/// `format`: the formats of a file, and that of monitoring plugins.
 fn reads(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Reads {
     let formats = Format::ALL.map(|format| (format.name(), Reads::Format(format)));
     let choices: Vec<(&str, Reads)> = formats
@@ -78,12 +78,12 @@ fn environment(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Environmen
             continue;
         };
         if entry.key.is_empty() || entry.key.contains(['=', '\0']) {
-            let message = format!("a variable cannot be called {:?}", entry.key);
+            let message = format!("invalid variable name {:?}", entry.key);
             findings.push(Diagnostic::error(entry.key_span(), message));
         } else if value.value.contains('\0') {
             findings.push(Diagnostic::error(
                 value.span,
-                "a variable cannot hold a NUL",
+                "invalid value of a variable: it contains a NUL",
             ));
         } else {
             environment.0.insert(entry.key.to_owned(), value.value);
@@ -98,10 +98,10 @@ fn user(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<User> {
         let is_name =
             !text.value.is_empty() && text.value.chars().all(|c| c.is_ascii_graphic() && c != ':');
         if !is_name {
-            let message = format!("there is no {key} {:?}", text.value);
+            let message = format!("invalid {key} {:?}", text.value);
             findings.push(
                 Diagnostic::error(text.span.clone(), message)
-                    .remedy(format!("it is a name or a number, as in {key} = {example}")),
+                    .remedy(format!("write a name or a number, as in {key} = {example}")),
             );
         }
         Some(text)
@@ -115,7 +115,7 @@ fn user(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<User> {
         }),
         (None, Some(group)) => {
             findings.push(
-                Diagnostic::error(group.span, "a group without a user")
+                Diagnostic::error(group.span, "group requires user")
                     .remedy("add user = \"nagios\""),
             );
             None

@@ -54,14 +54,17 @@ pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option
     http.url = url.value;
     if let Some(span) = tls_key.filter(|_| !http.is_tls()) {
         findings.push(
-            Diagnostic::error(span, "this is for https, and the url is http")
-                .remedy("certificates are of no use without TLS: write https:// or leave it out"),
+            Diagnostic::error(span, "TLS keys require an https url")
+                .remedy("write https:// in url, or remove this key"),
         );
     }
     if let Some((text, _)) = connect_to.filter(|_| host_is_address(&http.url)) {
         findings.push(
-            Diagnostic::error(text.span, "the url names an address already")
-                .remedy("connect_to is for a url with a name that leads elsewhere"),
+            Diagnostic::error(
+                text.span,
+                "connect_to has no effect: the url has an IP address",
+            )
+            .remedy("write a host name in url, or remove connect_to"),
         );
     }
     Some(Kind::Http(Box::new(http)))
@@ -73,10 +76,10 @@ fn url(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Text> {
         .text(findings, URL_EXAMPLE)?;
     if let Err(wrong) = Http::check_url(&url.value) {
         let remedy = if url.value.starts_with("unix:") {
-            "for a unix socket: unix_socket = \"/run/app.sock\" beside url = \"http://localhost/health\""
+            "for a unix socket, write unix_socket = \"/run/app.sock\" and url = \"http://localhost/health\""
                 .to_owned()
         } else {
-            format!("it looks like {URL_EXAMPLE}")
+            format!("write it as in url = {URL_EXAMPLE}")
         };
         findings.push(Diagnostic::error(url.span.clone(), format!("url {wrong}")).remedy(remedy));
     }
@@ -93,9 +96,9 @@ fn method(table: &mut Table<'_>, format: Format, findings: &mut Findings<'_>) ->
         findings.push(
             Diagnostic::error(
                 entry.span(),
-                format!("the answer to HEAD has no body to be read as {format}"),
+                format!("a response to HEAD has no body for format = \"{format}\""),
             )
-            .remedy("use GET, or leave format out"),
+            .remedy("use GET, or remove format"),
         );
     }
     method
@@ -111,8 +114,8 @@ fn redirects(table: &mut Table<'_>, method: Method, findings: &mut Findings<'_>)
         .unwrap_or(0);
     if redirects > 0 && !matches!(method, Method::Get | Method::Head) {
         findings.push(
-            Diagnostic::error(entry.key_span(), format!("a {method} is not redirected"))
-                .remedy("redirects are for GET and HEAD; name the place itself in url"),
+            Diagnostic::error(entry.key_span(), format!("redirects has no effect with {method}"))
+                .remedy("the collector follows redirects for GET and HEAD only: write the final place in url"),
         );
     }
     redirects
@@ -135,7 +138,7 @@ fn headers(table: &mut Table<'_>, http: &mut Http, findings: &mut Findings<'_>) 
             }
             Err(wrong) => findings.push(Diagnostic::error(
                 entry.key_span(),
-                format!("the header {:?} {wrong}", entry.key),
+                format!("header {:?} {wrong}", entry.key),
             )),
         }
     }
@@ -147,8 +150,8 @@ fn credentials(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Cre
     let basic = secret_path(table, "basic_file", "\"/etc/agentcheck/login\"", findings);
     if let (Some(_), Some(_), Some(span)) = (&bearer, &basic, basic_span) {
         findings.push(
-            Diagnostic::error(span, "a source has a bearer_file or a basic_file, not both")
-                .remedy("a request has one Authorization header"),
+            Diagnostic::error(span, "bearer_file and basic_file exclude each other")
+                .remedy("a request has one Authorization header: remove one of them"),
         );
     }
     bearer
@@ -167,7 +170,7 @@ fn expect_status(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Statuses
     Statuses::parse(&text.value).unwrap_or_else(|wrong| {
         findings.push(
             Diagnostic::error(text.span, format!("expect_status {wrong}"))
-                .remedy(format!("statuses and ranges, as in {example}")),
+                .remedy(format!("write statuses and ranges, as in {example}")),
         );
         Statuses::default()
     })
@@ -182,15 +185,15 @@ fn connect_to(
     if http.unix.is_some() {
         findings.push(Diagnostic::error(
             text.span.clone(),
-            "a source connects to a unix socket or to an address, not both",
+            "connect_to and unix_socket exclude each other",
         ));
     }
     match text.value.parse() {
         Ok(address) => Some((text, address)),
         Err(_) => {
             findings.push(
-                Diagnostic::error(text.span, "connect_to is not an address").remedy(
-                    "it is an IP address, as in \"127.0.0.1\" or \"::1\"; the port is the url's",
+                Diagnostic::error(text.span, format!("invalid connect_to {:?}", text.value)).remedy(
+                    "write an IP address, as in \"127.0.0.1\" or \"::1\"; the port is the url's",
                 ),
             );
             None
@@ -219,8 +222,9 @@ fn tls(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Tls {
     };
     if let Some(span) = alone {
         findings.push(
-            Diagnostic::error(span, format!("{other} is missing"))
-                .remedy("a client is known by a certificate and its key; both may be one file"),
+            Diagnostic::error(span, format!("{other} is missing")).remedy(
+                "a client certificate needs client_cert and client_key; both may be one file",
+            ),
         );
     }
     Tls {

@@ -9,7 +9,7 @@ use crate::source::system::{Cgroup, Metric, Resource};
 /// The keys of this kind, besides those of every kind.
 pub(super) const KEYS: &[&str] = &["metric", "cgroup", "resource", "path", "port", "name"];
 
-/// What a metric is called, before its own keys are read.
+/// The metric of a source, before its own keys are read.
 #[derive(Clone, Copy)]
 enum Name {
     Cpu,
@@ -23,7 +23,7 @@ enum Name {
     Processes,
 }
 
-/// The metrics, and the keys that each of them takes.
+/// The metrics and their keys.
 const METRICS: [(&str, Name, &[&str]); 9] = [
     ("cpu", Name::Cpu, &["cgroup"]),
     ("memory", Name::Memory, &["cgroup"]),
@@ -42,7 +42,7 @@ pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option
         .need(findings, "metric", "\"cpu\"")
         .and_then(|entry| entry.choice(findings, &choices));
     let Some((word, name, takes)) = chosen else {
-        // What belongs to a metric can only be judged once it is known which one is meant.
+        // Keys can be checked only when the metric is known.
         for key in KEYS {
             table.take(key);
         }
@@ -87,21 +87,22 @@ pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option
     }))
 }
 
-/// A key of another metric is without effect here, and must not be so silently.
+/// A key of another metric would silently have no effect.
 fn refuse_others(word: &str, takes: &[&str], table: &mut Table<'_>, findings: &mut Findings<'_>) {
     for key in KEYS {
         if *key == "metric" || takes.contains(key) {
             continue;
         }
         if let Some(entry) = table.take(key) {
-            let of: Vec<String> = METRICS
+            let metrics: Vec<String> = METRICS
                 .iter()
                 .filter(|(_, _, takes)| takes.contains(key))
                 .map(|(word, _, _)| format!("\"{word}\""))
                 .collect();
             findings.push(
-                Diagnostic::error(entry.key_span(), format!("\"{word}\" takes no {key}"))
-                    .remedy(format!("{key} belongs to metric = {}", of.join(" or "))),
+                Diagnostic::error(entry.key_span(), format!("\"{word}\" has no key {key}")).remedy(
+                    format!("{key} belongs to metric = {}", metrics.join(" or ")),
+                ),
             );
         }
     }
@@ -110,7 +111,7 @@ fn refuse_others(word: &str, takes: &[&str], table: &mut Table<'_>, findings: &m
 fn cgroup(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Cgroup> {
     let entry = table.take("cgroup")?;
     let Some(text) = entry.text(findings, "\"/system.slice/nginx.service\"") else {
-        // One was meant, so what is said of its fields is not that of the whole machine.
+        // A cgroup was meant, so its fields are not those of the whole machine.
         return Some(Cgroup::Own);
     };
     if text.value == "self" {
@@ -119,8 +120,8 @@ fn cgroup(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Cgroup> 
     let upwards = text.value.split('/').any(|name| name == "..");
     if !text.value.starts_with('/') || upwards || text.value.contains('\0') {
         findings.push(
-            Diagnostic::error(text.span, "this is no path of a cgroup").remedy(
-                "write \"self\", or the path from the root of the tree on, as in \
+            Diagnostic::error(text.span, format!("invalid cgroup {:?}", text.value)).remedy(
+                "write \"self\", or the path from the root of the tree, as in \
                  \"/system.slice/nginx.service\"",
             ),
         );
@@ -150,9 +151,8 @@ fn process(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<String>
         .text(findings, example)?;
     if name.value.is_empty() || name.value.contains(['/', '\0']) {
         findings.push(
-            Diagnostic::error(name.span, "this is no name of a process").remedy(
-                "write it as ps -e shows it, or the name of the program file without its path",
-            ),
+            Diagnostic::error(name.span, format!("invalid process name {:?}", name.value))
+                .remedy("write the name as ps -e shows it, or the file name of the program"),
         );
     }
     Some(name.value)

@@ -21,7 +21,7 @@ pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option
             Err(wrong) => {
                 findings.push(
                     Diagnostic::error(address.span, format!("address {wrong}")).remedy(format!(
-                        "it looks like {example}, \"db:5432\" or \"[::1]:6379\""
+                        "write it as in {example}, \"db:5432\" or \"[::1]:6379\""
                     )),
                 );
                 None
@@ -31,7 +31,7 @@ pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option
     if let Some(address) = table.take("address") {
         findings.push(Diagnostic::error(
             address.key_span(),
-            "a source connects to an address or to a unix socket, not both",
+            "address and unix_socket exclude each other",
         ));
     }
     Some(Kind::Tcp(Tcp::Unix(path)))

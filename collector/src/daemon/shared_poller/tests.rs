@@ -96,7 +96,7 @@ fn file() -> Kind {
 }
 
 fn command(script: &str) -> Kind {
-    Kind::Command(Command::of(&["/bin/sh", "-c", script]))
+    Kind::Command(Command::new(&["/bin/sh", "-c", script]))
 }
 
 #[test]

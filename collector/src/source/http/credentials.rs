@@ -1,5 +1,5 @@
-//! Credentials of a request. They stand in files of their own, are read for each poll, so that a new one
-//! is used as soon as it is there, and are never shown: not in errors, not by Debug.
+//! Credentials of a request. Each is in a file of its own, which is read at each poll, so that a new one is
+//! used at once. No error and no Debug prints them.
 
 use super::super::Deadline;
 use super::super::file::read_bounded;
@@ -7,10 +7,10 @@ use crate::reading::{Failure, Reason};
 use reqwest::blocking::RequestBuilder;
 use std::path::{Path, PathBuf};
 
-/// The largest file of credentials, in bytes: servers take no more in a header.
+/// The largest file of credentials, in bytes: servers accept no more in a header.
 const MAX_BYTES: usize = 8 * 1024;
 
-/// Where credentials stand, and how they are sent.
+/// Where credentials are, and how they are sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credentials {
     /// `bearer_file`: a token, sent as `Authorization: Bearer`.
@@ -20,7 +20,7 @@ pub enum Credentials {
 }
 
 impl Credentials {
-    /// Puts what stands in the file now into the request.
+    /// Adds the file's present content to the request.
     pub(super) fn add_to(
         &self,
         request: RequestBuilder,
@@ -64,7 +64,7 @@ fn one_line(content: &[u8]) -> Result<&str, &'static str> {
         return Err("empty");
     }
     if text.chars().any(char::is_control) {
-        return Err("more than one line, or control characters in it");
+        return Err("has several lines or control characters");
     }
     Ok(text)
 }
@@ -74,14 +74,14 @@ fn bearer(content: &[u8]) -> Result<&str, &'static str> {
     if token.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(token)
     } else {
-        Err("a token has no blanks, and nothing but ASCII, in it")
+        Err("has blanks or other characters than printable ASCII")
     }
 }
 
 fn basic(content: &[u8]) -> Result<(&str, &str), &'static str> {
     one_line(content)?
         .split_once(':')
-        .ok_or("no colon between user and password")
+        .ok_or("has no colon between user and password")
 }
 
 #[cfg(test)]
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens() {
+    fn tokens_are_one_printable_word() {
         assert_eq!(bearer(b"abc.DEF-1_2=\n"), Ok("abc.DEF-1_2="));
         assert_eq!(bearer(b" \r\nabc\r\n\n"), Ok("abc"));
         for bad in [
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn users_and_passwords() {
+    fn logins_have_a_colon() {
         assert_eq!(basic(b"me:secret\n"), Ok(("me", "secret")));
         assert_eq!(basic(b"me:a:b c"), Ok(("me", "a:b c")));
         assert_eq!(basic("größer:ß\n".as_bytes()), Ok(("größer", "ß")));

@@ -1,8 +1,8 @@
-//! Which statuses are a success. Pure.
+//! The statuses that are a success. Pure.
 
 use std::fmt;
 
-/// The statuses that are a success: `200-299` unless the configuration says otherwise.
+/// The statuses that are a success; `200-299` by default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statuses {
     /// First and last of each range.
@@ -18,10 +18,10 @@ impl Default for Statuses {
 }
 
 impl Statuses {
-    /// Reads a list of statuses and ranges, as in `200-299,401`.
+    /// Parses a list of statuses and ranges, as in `200-299,401`.
     ///
     /// # Errors
-    /// What is wrong with it, as the rest of a sentence that begins with the list.
+    /// The error, as the rest of a sentence that begins with the list.
     pub fn parse(text: &str) -> Result<Self, String> {
         let status = |word: &str| -> Result<u16, String> {
             let word = word.trim();
@@ -45,7 +45,7 @@ impl Statuses {
         Ok(Self { ranges })
     }
 
-    /// Whether `status` is one of them.
+    /// Whether `status` is in the list.
     #[must_use]
     pub fn contains(&self, status: u16) -> bool {
         self.ranges
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none() {
+    fn invalid_lists_are_refused() {
         for (text, wrong) in [
             ("", r#"has "" where a status from 200 to 599 should be"#),
             (

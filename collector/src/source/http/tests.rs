@@ -1,4 +1,4 @@
-//! The HTTP source against real servers, most of them bad ones.
+//! The HTTP source with real servers, most of them bad ones.
 
 mod requests;
 mod secure;
@@ -16,11 +16,11 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Long enough for any machine to answer in.
+/// Long enough for any machine to answer.
 const AMPLE: Duration = Duration::from_secs(30);
-/// What the bad servers are given.
+/// The timeout of polls of bad servers.
 const SHORT: Duration = Duration::from_millis(300);
-/// How long the bad servers would hold a client, and the bound that proves that they did not.
+/// How long the bad servers would block a client, and the bound that proves they did not.
 const HELD: Duration = Duration::from_secs(60);
 const NOT_HELD: Duration = Duration::from_secs(20);
 
@@ -92,7 +92,7 @@ fn bodies_end_by_length_by_chunks_or_by_closing() {
 }
 
 #[test]
-fn the_request_says_who_asks() {
+fn request_names_its_program_and_closes_the_connection() {
     let url = server(|mut stream, head| {
         let _ = stream.write_all(ok(head).as_bytes());
     });
@@ -108,7 +108,7 @@ fn the_request_says_who_asks() {
 }
 
 #[test]
-fn a_status_that_is_no_success_is_a_failure_with_its_body() {
+fn unexpected_status_is_a_failure_with_its_body() {
     for (line, status) in [("404 Not Found", 404), ("500 Internal Server Error", 500)] {
         let answer = format!("HTTP/1.1 {line}\r\nContent-Length: 6\r\n\r\nbroken");
         let found = poll(http(&saying(answer)), AMPLE);
@@ -123,7 +123,7 @@ fn a_status_that_is_no_success_is_a_failure_with_its_body() {
 }
 
 #[test]
-fn the_status_outranks_a_body_that_does_not_come() {
+fn status_outranks_a_missing_body() {
     for body in [
         "Content-Length: 100000\r\n\r\n",
         "Content-Length: 10\r\n\r\nab",
@@ -135,7 +135,7 @@ fn the_status_outranks_a_body_that_does_not_come() {
 }
 
 #[test]
-fn redirects_are_followed_only_as_often_as_asked() {
+fn redirects_are_followed_at_most_as_often_as_configured() {
     let url = server(|mut stream, head| {
         let path = head.split(' ').nth(1).unwrap_or_default();
         let next = match path {
@@ -182,7 +182,7 @@ fn redirects_are_followed_only_as_often_as_asked() {
 }
 
 #[test]
-fn more_than_max_bytes_is_too_large_announced_or_not() {
+fn body_over_max_bytes_is_too_large() {
     let body = "x".repeat(1000);
     assert!(poll(http(&saying(ok(&body))), AMPLE).outcome.is_ok());
     let body = "x".repeat(1001);
@@ -191,13 +191,13 @@ fn more_than_max_bytes_is_too_large_announced_or_not() {
         assert_eq!(reason(&found), Reason::TooLarge);
         assert_eq!((found.status, found.text), (Some(200), None));
     }
-    // A lie: the announced length is small enough, and the body that comes is not taken beyond it.
+    // The announced length is small enough; the body is not read beyond it.
     let liar = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n".to_owned() + &body;
     assert_eq!(poll(http(&saying(liar)), AMPLE).text.as_deref(), Some("xx"));
 }
 
 #[test]
-fn an_endless_body_is_cut_off_and_the_server_let_go() {
+fn endless_body_is_cut_and_the_connection_closed() {
     let (ended, end) = mpsc::channel();
     let url = server(move |mut stream, _| {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
@@ -211,7 +211,7 @@ fn an_endless_body_is_cut_off_and_the_server_let_go() {
 }
 
 #[test]
-fn the_deadline_holds_against_a_body_a_head_or_continues_that_drip() {
+fn deadline_bounds_a_body_a_head_and_continues_that_drip() {
     let body = server(|mut stream, _| {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n");
         drip(stream, b"x");
@@ -229,11 +229,11 @@ fn the_deadline_holds_against_a_body_a_head_or_continues_that_drip() {
 }
 
 #[test]
-fn the_deadline_holds_where_nothing_comes_after_and_before_accept() {
+fn deadline_bounds_silence_before_and_after_accept() {
     let silent = server(|_stream, _| thread::sleep(HELD));
     assert_eq!(reason(&poll(http(&silent), SHORT)), Reason::Timeout);
 
-    // Never accepted: the kernel takes the connection and the request, and nobody comes for it.
+    // Never accepted: the kernel takes the connection and the request, and no program reads it.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let failure = poll(http(&url), SHORT).outcome.unwrap_err();
@@ -241,12 +241,12 @@ fn the_deadline_holds_where_nothing_comes_after_and_before_accept() {
 }
 
 #[test]
-fn a_connection_that_breaks() {
+fn broken_connection_is_reported_as_broken() {
     let closes_at_once = server(|_stream, _| {});
     let in_the_head = saying("HTTP/1.1 200 OK\r\nContent-Le");
     let in_the_body = saying("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
     let in_a_chunk = saying("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf");
-    // Data that is left unread makes the kernel answer with a reset.
+    // Unread data makes the kernel answer with a reset.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let resets = format!("http://{}/", listener.local_addr().unwrap());
     thread::spawn(move || {
@@ -267,7 +267,7 @@ fn a_connection_that_breaks() {
 }
 
 #[test]
-fn what_is_not_http_is_malformed() {
+fn other_protocols_are_malformed() {
     let huge_head = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(1 << 21));
     for answer in [
         "SSH-2.0-OpenSSH_9.2p1\r\n\r\n".to_owned(),
@@ -277,7 +277,7 @@ fn what_is_not_http_is_malformed() {
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n".to_owned(),
         huge_head,
     ] {
-        // The client may go before the server has said all.
+        // The client may close before the server has sent everything.
         let found = poll(http(&saying(answer.as_str())), AMPLE);
         let shown = &answer[..answer.len().min(60)];
         assert_eq!(reason(&found), Reason::Malformed, "{shown:?}: {found:?}");
@@ -285,7 +285,7 @@ fn what_is_not_http_is_malformed() {
 }
 
 #[test]
-fn a_body_that_is_not_utf8_is_malformed_and_can_still_be_seen() {
+fn invalid_utf8_body_is_malformed_and_readable() {
     let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\na\xffb";
     let found = poll(http(&saying(answer.as_slice())), AMPLE);
     assert_eq!(reason(&found), Reason::Malformed);
@@ -293,13 +293,13 @@ fn a_body_that_is_not_utf8_is_malformed_and_can_still_be_seen() {
 }
 
 #[test]
-fn nobody_there() {
-    // An address that no other test listens on, so that nobody takes the port meanwhile.
+fn closed_port_is_refused() {
+    // An address that no other test uses, so that the port stays free.
     let listener = TcpListener::bind("127.77.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     drop(listener);
     assert_eq!(reason(&poll(http(&url), AMPLE)), Reason::Refused);
-    // The kernel knows of no TCP to a multicast group.
+    // The kernel has no TCP to a multicast group.
     let found = poll(http("http://224.0.0.1:9/"), AMPLE);
     assert_eq!(reason(&found), Reason::Unreachable);
 }
@@ -308,7 +308,7 @@ fn nobody_there() {
 fn each_poll_has_a_connection_of_its_own() {
     let connections = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&connections);
-    // It would serve more on the same connection, and goes away as soon as a client stays idle.
+    // It would serve more on the same connection, and closes when a client stays idle.
     let url = server(move |mut stream, _| {
         counted.fetch_add(1, Ordering::SeqCst);
         let _ = stream.write_all(ok("1").as_bytes());
@@ -325,11 +325,11 @@ fn each_poll_has_a_connection_of_its_own() {
 }
 
 #[test]
-fn a_name_that_is_in_the_hosts_file_and_one_that_is_nowhere() {
+fn names_are_looked_up_and_unknown_names_are_unreachable() {
     let url = saying(ok("here")).replace("127.0.0.1", "localhost");
     assert_eq!(poll(http(&url), AMPLE).text.as_deref(), Some("here"));
 
-    let nowhere = Lookup::by(|_| Err("Name or service not known".to_owned()));
+    let nowhere = Lookup::with(|_| Err("Name or service not known".to_owned()));
     let found =
         Exchange::with_lookup(http("http://nowhere/"), nowhere).poll(Deadline::within(AMPLE));
     assert_eq!(
@@ -339,7 +339,7 @@ fn a_name_that_is_in_the_hosts_file_and_one_that_is_nowhere() {
 }
 
 #[test]
-fn a_lookup_that_hangs_holds_up_nobody_and_is_not_asked_twice() {
+fn hanging_lookup_runs_once_and_blocks_no_poll() {
     let port = saying(ok("found"));
     let port = port
         .trim_matches('/')
@@ -351,7 +351,7 @@ fn a_lookup_that_hangs_holds_up_nobody_and_is_not_asked_twice() {
     let count = Arc::clone(&asked);
     let (gate, opened) = mpsc::channel::<()>();
     let opened = std::sync::Mutex::new(opened);
-    let hanging = Lookup::by(move |_| {
+    let hanging = Lookup::with(move |_| {
         count.fetch_add(1, Ordering::SeqCst);
         let _ = opened.lock().unwrap().recv_timeout(HELD);
         Ok(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))])
@@ -370,10 +370,10 @@ fn a_lookup_that_hangs_holds_up_nobody_and_is_not_asked_twice() {
 }
 
 #[test]
-fn to_end_an_exchange_is_not_to_wait_for_its_lookup() {
+fn ending_an_exchange_does_not_wait_for_its_lookup() {
     let (_gate, opened) = mpsc::channel::<()>();
     let opened = std::sync::Mutex::new(opened);
-    let hanging = Lookup::by(move |_| {
+    let hanging = Lookup::with(move |_| {
         let _ = opened.lock().unwrap().recv_timeout(HELD);
         Ok(Vec::new())
     });
@@ -386,7 +386,7 @@ fn to_end_an_exchange_is_not_to_wait_for_its_lookup() {
 }
 
 #[test]
-fn a_url_that_is_not_one_fails_as_a_reading() {
+fn invalid_url_fails_as_a_reading() {
     let found = poll(http("ftp://a/"), AMPLE);
     let failure = found.outcome.unwrap_err();
     assert_eq!(failure.reason, Reason::Other);

@@ -1,4 +1,4 @@
-//! Cgroups of version 2: where one is, and what it uses of what it may use (the kernel's
+//! Cgroups of version 2: where one is, and how much it uses of its limits (the kernel's
 //! Documentation/admin-guide/cgroup-v2.rst).
 //!
 //! Not here: version 1, where each controller has a tree of its own; swap and I/O of a cgroup.
@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 /// The parts of a cgroup's `cpu`: `user`, `system` and `throttled` in per cent, `cores` in cores.
 pub(super) const CPU_PARTS: &[&str] = &["user", "system", "throttled", "cores"];
 
-/// Which cgroup is looked at: `cgroup = "self"`, or a path from the root of the tree.
+/// The cgroup of a metric: `cgroup = "self"`, or a path from the root of the tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cgroup {
-    /// The one that the collector is in, looked up at each poll.
+    /// The collector's own, looked up at each poll.
     Own,
-    /// `/system.slice/nginx.service`, below where version 2 is mounted.
+    /// `/system.slice/nginx.service`, as /proc/PID/cgroup shows it.
     Path(String),
 }
 
@@ -46,7 +46,7 @@ impl Place {
         Self::at(&self.mount, &self.names, name)
     }
 
-    /// The paths of that file of this cgroup and of all above it.
+    /// The paths of that file in this cgroup and in its parents.
     fn files_upwards(&self, name: &str) -> impl Iterator<Item = String> {
         (0..=self.names.len())
             .rev()
@@ -107,7 +107,7 @@ fn parse_own(cgroup: &str) -> Result<String, Failure> {
     Ok(path.to_owned())
 }
 
-/// What a cgroup has used of the cores, and when that was seen.
+/// The CPU time of a cgroup at a moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct CpuSample {
     at: Instant,
@@ -132,7 +132,7 @@ pub(super) fn read_cpu(
     deadline: Deadline,
 ) -> Result<CpuSample, Failure> {
     let place = find(root, cgroup, deadline)?;
-    // Before the limits are read: no time of theirs is counted as the cgroup's.
+    // Before the limits are read: that time must not count as the cgroup's.
     let stat = read(root, &place.file("cpu.stat"), deadline)?;
     let at = Instant::now();
     let usage = parse_cpu_stat(&stat)?;
@@ -146,9 +146,8 @@ pub(super) fn read_cpu(
 }
 
 impl CpuSample {
-    /// What the cgroup used since `earlier`, in per cent (0 to 100) of what it might have used, and
-    /// [`CPU_PARTS`]; `None` where no time passed, or where it is another cgroup of the same name: one
-    /// that was removed and made again counts from 0.
+    /// The time used since `earlier`, in per cent (0 to 100) of what the cgroup may use, and [`CPU_PARTS`].
+    /// `None` where no time passed, or where the cgroup was removed and made again: it counts from 0 then.
     pub(super) fn since(&self, earlier: &Self) -> Option<Numbers> {
         self.usage.since(
             &earlier.usage,
@@ -165,7 +164,7 @@ impl CpuUsage {
         if might <= 0.0 {
             return None;
         }
-        // A burst (cpu.max.burst), or a period that began before, may be more than there is.
+        // A burst (cpu.max.burst), or a period that began before, may exceed the quota.
         let share = |time: u64| (100.0 * time as f64 / might).min(100.0);
         let periods = self.periods.saturating_sub(earlier.periods);
         let throttled = self.throttled.saturating_sub(earlier.throttled);
@@ -186,7 +185,7 @@ impl CpuUsage {
     }
 }
 
-/// cpu.stat. Its periods are there only where the cpu controller is enabled.
+/// cpu.stat. Its periods are present only where the cpu controller is enabled.
 fn parse_cpu_stat(stat: &str) -> Result<CpuUsage, Failure> {
     Ok(CpuUsage {
         usage: needed(stat, "cpu.stat", "usage_usec")?,
@@ -212,11 +211,11 @@ fn parse_cpu_max(max: &str) -> Result<Option<f64>, Failure> {
     }
 }
 
-/// What a cgroup uses of its memory, in per cent (0 to 100) of what it may use: the least `memory.max` of
-/// it and those above it, or the machine's memory.
+/// The memory of a cgroup in use, in per cent (0 to 100) of what it may use: the smallest `memory.max` of the
+/// cgroup and its parents, or the machine's memory.
 ///
-/// What it uses is `memory.current` without `inactive_file`, the part of its page cache that is given
-/// back first: the "working set" by which Kubernetes evicts.
+/// In use is `memory.current` without `inactive_file`, the page cache that the kernel reclaims first: the
+/// "working set" by which Kubernetes evicts.
 pub(super) fn read_memory(
     root: &Path,
     cgroup: &Cgroup,
@@ -238,8 +237,8 @@ pub(super) fn read_memory(
     Ok(memory::used_of(total, left, memory::PARTS))
 }
 
-/// A file that sets a limit. The root has none, nor has a cgroup whose parent does not enable the
-/// controller: nothing is limited there.
+/// A file that sets a limit. It is absent in the root, and in a cgroup whose parent does not enable the
+/// controller: there is no limit then.
 fn limit(root: &Path, file: &str, deadline: Deadline) -> Result<Option<String>, Failure> {
     match read(root, file, deadline) {
         Ok(limit) => Ok(Some(limit)),
@@ -259,7 +258,7 @@ fn parse_bytes(file: &str, content: &str) -> Result<Option<u64>, Failure> {
     }
 }
 
-/// The number behind `key` in a file of lines `KEY NUMBER`, where there is one.
+/// The number after `key` in a file of lines `KEY NUMBER`, where there is one.
 fn number(content: &str, file: &str, key: &str) -> Result<Option<u64>, Failure> {
     let found = content.lines().find_map(|line| {
         let (name, number) = line.split_once(' ')?;
@@ -313,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_looked_for_upwards() {
+    fn limits_are_read_from_the_cgroup_upwards() {
         let place = Place {
             mount: "sys/fs/cgroup".to_owned(),
             names: ["a", "b"].map(str::to_owned).to_vec(),
