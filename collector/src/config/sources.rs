@@ -3,6 +3,7 @@
 mod command;
 mod file;
 mod http;
+mod stream;
 mod system;
 mod tcp;
 
@@ -16,7 +17,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
-const KINDS: [&str; 5] = ["http", "file", "command", "system", "tcp"];
+const KINDS: [&str; 6] = ["http", "file", "command", "stream", "tcp", "system"];
 
 /// A source and the place of its name.
 pub(super) struct Named {
@@ -249,6 +250,17 @@ fn format(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Format {
         .unwrap_or_default()
 }
 
+/// `text`: whether a reading keeps its text as it is.
+fn raw_text(table: &mut Table<'_>, kind: &str, findings: &mut Findings<'_>) -> bool {
+    if kind == "system" {
+        return false;
+    }
+    table
+        .take("text")
+        .and_then(|entry| entry.choice(findings, &[("normal", false), ("raw", true)]))
+        .unwrap_or(false)
+}
+
 fn max_bytes(table: &mut Table<'_>, findings: &mut Findings<'_>) -> usize {
     table
         .take("max_bytes")
@@ -269,10 +281,12 @@ fn of_kind(
         jitter,
         debounce,
     } = polling(&mut table, findings);
+    let raw_text = raw_text(&mut table, kind, findings);
     let (read, keys) = match kind {
         "http" => (http::read(&mut table, findings), http::KEYS),
         "file" => (file::read(&mut table, findings), file::KEYS),
         "command" => (command::read(&mut table, findings), command::KEYS),
+        "stream" => (stream::read(&mut table, findings), stream::KEYS),
         "tcp" => (tcp::read(&mut table, findings), tcp::KEYS),
         _ => (system::read(&mut table, findings), system::KEYS),
     };
@@ -284,6 +298,7 @@ fn of_kind(
         timeout,
         jitter,
         debounce,
+        raw_text,
         kind: read?,
     })
 }

@@ -4,7 +4,7 @@
 
 use super::shared_poller::SharedPoller;
 use crate::reading::Reading;
-use crate::source::{Cancellation, PollSchedule, Poller, Source};
+use crate::source::{Cancellation, PollSchedule, Poller, Source, stream};
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
@@ -152,6 +152,7 @@ impl PollThreads {
     /// Ends all polls, as far as they can be ended.
     pub(crate) fn stop(&self) {
         self.outlet.stop.stop();
+        stream::kill_all();
         for one in &self.polled {
             one.stop.stop();
         }

@@ -58,6 +58,10 @@ impl Scope<'_> {
             Some(Content::Json(document)) => Some(value_of(document)),
             _ => None,
         };
+        let rows = match content {
+            Some(Content::Rows(rows)) => Some(value_of(rows)),
+            _ => None,
+        };
         let metrics = match content {
             Some(Content::Metrics(exposition)) => {
                 Some(Value::Opaque(Arc::new(Scrape(Arc::clone(exposition)))))
@@ -84,6 +88,7 @@ impl Scope<'_> {
             ),
             ("value", content.and_then(Content::number).map(number)),
             ("json", json),
+            ("rows", rows),
             (METRICS, metrics),
             // Outlives the reading, since it is told of those that failed after it.
             (GOOD_SINCE, good_since),

@@ -79,6 +79,8 @@ pub enum Content {
     Nothing,
     /// A JSON document.
     Json(serde_json::Value),
+    /// The rows of a table: a list of maps from column to number or text.
+    Rows(serde_json::Value),
     /// A Prometheus scrape.
     Metrics(Arc<Exposition>),
 }
@@ -90,7 +92,12 @@ impl Content {
         match self {
             Self::Number(value) => Some(*value),
             Self::Numbers(numbers) => Some(numbers.value),
-            Self::Text | Self::Json(_) | Self::Metrics(_) | Self::Perf(_) | Self::Nothing => None,
+            Self::Text
+            | Self::Json(_)
+            | Self::Rows(_)
+            | Self::Metrics(_)
+            | Self::Perf(_)
+            | Self::Nothing => None,
         }
     }
 }

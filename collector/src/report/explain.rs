@@ -338,6 +338,7 @@ fn polled(reading: &Reading) -> String {
             }
             Content::Perf(values) => format!("ok, {}", counted(values.len(), "number")),
             Content::Json(_) => "ok, JSON".to_owned(),
+            Content::Rows(_) => "ok, CSV".to_owned(),
             Content::Metrics(_) => "ok, metrics".to_owned(),
             Content::Text => "ok, text".to_owned(),
             Content::Nothing => "ok".to_owned(),

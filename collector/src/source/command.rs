@@ -16,15 +16,19 @@ mod process_watcher;
 #[cfg(test)]
 mod tests;
 
-use super::{Cancellation, Deadline, Format, Found, io_reason};
+use super::{Cancellation, Deadline, Format, Found, Ranges, Secret, io_reason};
 use crate::reading::{Content, Failure, Reason};
 use crate::sys::accounts::Accounts;
+use crate::sys::session;
 use output::Output;
-use process_watcher::{END_TICK, Ended, flood, kill_group, watch};
+use process_watcher::{END_TICK, Ended, flood, watch};
+pub(super) use process_watcher::{Followed, kill_group};
+use rustix::process::Pid;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::{self, Read as _};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{self, Child, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -52,6 +56,8 @@ pub struct Command {
     pub argv: Vec<String>,
     /// How output and exit status are read.
     pub reads: Reads,
+    /// `expect_exit`: the exit statuses that are a success; unused with `nagios`.
+    pub expect_exit: Ranges,
     /// The largest output, in bytes; also the largest error output.
     pub max_bytes: usize,
     /// Variables that are added to the collector's environment or replace its own.
@@ -65,7 +71,7 @@ pub struct Command {
 /// How a command's output and exit status are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reads {
-    /// The output in a format; an exit status other than 0 is a failure.
+    /// The output in a format; an exit status that `expect_exit` does not list is a failure.
     Format(Format),
     /// `nagios`: a monitoring plugin. Statuses 0, 1 and 2 (ok, warning, critical) are good readings, all others
     /// are failures. The first line has text and performance data.
@@ -83,15 +89,8 @@ impl Reads {
     }
 }
 
-/// Variables, by name. What they hold may be secret, so that Debug shows the names alone.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Environment(pub BTreeMap<String, String>);
-
-impl fmt::Debug for Environment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
-    }
-}
+/// Variables, by name.
+pub type Environment = BTreeMap<String, Secret>;
 
 /// Another user than the collector's, which requires root. The command has no supplementary groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,12 +108,125 @@ impl Command {
         Self {
             argv: argv.iter().map(|&word| word.to_owned()).collect(),
             reads: Reads::Format(Format::default()),
+            expect_exit: Ranges::zero(),
             max_bytes: super::DEFAULT_MAX_BYTES,
             env: Environment::default(),
             directory: None,
             user: None,
         }
     }
+}
+
+impl Command {
+    /// Starts the program with pipes for its output.
+    pub(super) fn start(&self, input: Stdio) -> Result<Child, Failure> {
+        let Some((program, arguments)) = self.argv.split_first() else {
+            return Err(Failure::new(Reason::Other, "no program is configured"));
+        };
+        let mut command = process::Command::new(program);
+        command
+            .args(arguments)
+            .stdin(input)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        for name in NOT_INHERITED {
+            command.env_remove(name);
+        }
+        match &self.user {
+            // A session is a process group, too.
+            Some(user) => become_user(&mut command, user)?,
+            None => {
+                command.process_group(0);
+            }
+        }
+        for (name, value) in &self.env {
+            command.env(name, value.expose());
+        }
+        if let Some(directory) = &self.directory {
+            // Checked here, because a failed start does not report which of the two is absent.
+            match std::fs::metadata(directory) {
+                Ok(found) if found.is_dir() => {}
+                Ok(_) => {
+                    let detail = format!("{directory:?} is not a directory");
+                    return Err(Failure::new(Reason::Missing, detail));
+                }
+                Err(error) => {
+                    let detail = format!("{directory:?}: {error}");
+                    return Err(Failure::new(io_reason(&error), detail));
+                }
+            }
+            command.current_dir(directory);
+        }
+        command.spawn().map_err(|error| {
+            let cause = start_error(Path::new(program), &error).unwrap_or(error.to_string());
+            Failure::new(io_reason(&error), format_args!("{program:?}: {cause}"))
+        })
+    }
+}
+
+impl Command {
+    /// Passes the output of a program that keeps running to `take`, until it ends, `take` fails or the source
+    /// stops. The program is neither killed nor reaped.
+    pub(super) fn follow(
+        &self,
+        child: &mut Child,
+        stop: &Cancellation,
+        take: impl FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Followed {
+        let output = Output::whole(child.stdout.take(), usize::MAX);
+        let errors = Output::end(child.stderr.take(), usize::MAX, ERRORS_KEPT);
+        process_watcher::follow(child, output, errors, stop, take)
+    }
+}
+
+impl Followed {
+    /// Reaps the program, which has ended or was killed; returns why it ended.
+    pub(super) fn failure(self, child: Child) -> Failure {
+        let mut runner = Runner {
+            command: Command::new(&[]),
+            unreaped: None,
+        };
+        let status = runner.reap(child);
+        match (self.ended, status) {
+            (Ended::Cut(failure), _) => {
+                with_error_line(failure.reason, &failure.detail, &self.error_line)
+            }
+            (Ended::Itself, Some(status)) => failed(status, &self.error_line),
+            (Ended::Itself, None) => {
+                Failure::new(Reason::Other, "another process took its exit status")
+            }
+        }
+    }
+}
+
+/// Why an existing program cannot be started, where the system's own error would mislead: it is about the
+/// interpreter in the first line, not about the program.
+fn start_error(program: &Path, error: &io::Error) -> Option<String> {
+    let is_unknown = error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error());
+    if error.kind() != io::ErrorKind::NotFound && !is_unknown {
+        return None;
+    }
+    let mut start = Vec::new();
+    let file = std::fs::File::open(program).ok()?;
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
+    // The kernel reads no more of the first line.
+    file.take(256).read_to_end(&mut start).ok()?;
+    if start.starts_with(b"\x7fELF") {
+        return (!is_unknown).then(|| "its dynamic loader or a library is missing".to_owned());
+    }
+    let line = start.split(|byte| *byte == b'\n').next()?;
+    let Some(line) = line.strip_prefix(b"#!") else {
+        return is_unknown.then(|| "not an executable format: begin it with #!/bin/sh".to_owned());
+    };
+    let line = String::from_utf8_lossy(line);
+    let interpreter = line.split_whitespace().next().unwrap_or_default();
+    Some(if line.ends_with('\r') {
+        format!("its first line, #!{interpreter}, ends with CRLF: save it with LF line ends")
+    } else {
+        format!("its interpreter {interpreter} does not exist")
+    })
 }
 
 impl fmt::Display for Command {
@@ -165,48 +277,10 @@ impl Runner {
             }
             self.unreaped = None;
         }
-        match self.start() {
+        match self.command.start(Stdio::null()) {
             Ok(child) => self.supervise(child, deadline, stop),
             Err(failure) => failure.into(),
         }
-    }
-
-    fn start(&self) -> Result<Child, Failure> {
-        let Some((program, arguments)) = self.command.argv.split_first() else {
-            return Err(Failure::new(Reason::Other, "no program is configured"));
-        };
-        let mut command = process::Command::new(program);
-        command
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0);
-        for name in NOT_INHERITED {
-            command.env_remove(name);
-        }
-        if let Some(user) = &self.command.user {
-            become_user(&mut command, user)?;
-        }
-        command.envs(&self.command.env.0);
-        if let Some(directory) = &self.command.directory {
-            // Checked here, because a failed start does not report which of the two is absent.
-            match std::fs::metadata(directory) {
-                Ok(found) if found.is_dir() => {}
-                Ok(_) => {
-                    let detail = format!("{directory:?} is not a directory");
-                    return Err(Failure::new(Reason::Missing, detail));
-                }
-                Err(error) => {
-                    let detail = format!("{directory:?}: {error}");
-                    return Err(Failure::new(io_reason(&error), detail));
-                }
-            }
-            command.current_dir(directory);
-        }
-        command
-            .spawn()
-            .map_err(|error| Failure::new(io_reason(&error), format_args!("{program:?}: {error}")))
     }
 
     /// Waits for a started command to end, and kills what is left.
@@ -217,7 +291,7 @@ impl Runner {
         let mut ended = watch(&child, &mut output, &mut errors, deadline, stop);
         // Before reaping: while the leader exists, if only as a zombie, its number cannot become that of
         // another group.
-        kill_group(&mut child);
+        kill_group(Pid::from_child(&child));
         if matches!(ended, Ended::Itself) {
             // Its last output is in the pipes. Neither read waits.
             while let Ok(true) = output.read_more() {}
@@ -233,7 +307,7 @@ impl Runner {
                 with_error_line(failure.reason, &failure.detail, &error_line).into()
             }
             (Ended::Itself, Some(status)) => {
-                finished(self.command.reads, status, output.into_bytes(), &error_line)
+                finished(&self.command, status, output.into_bytes(), &error_line)
             }
             (Ended::Itself, None) => {
                 Failure::new(Reason::Other, "another process took its exit status").into()
@@ -264,33 +338,42 @@ impl Runner {
 }
 
 /// The reading of a command that ended by itself.
-fn finished(reads: Reads, status: ExitStatus, output: Vec<u8>, error_line: &str) -> Found {
-    let format = match reads {
+fn finished(command: &Command, status: ExitStatus, output: Vec<u8>, error_line: &str) -> Found {
+    let format = match command.reads {
         Reads::Format(format) => format,
         Reads::Nagios => return plugin_finished(status, output, error_line),
     };
-    let failure = match (status.code(), status.signal()) {
-        (Some(0), _) => {
-            return Found {
-                exit: Some(0),
-                ..Found::body(format, output)
-            };
-        }
-        (Some(code), _) => with_error_line(Reason::Exit, &format!("status {code}"), error_line),
-        (None, Some(signal)) => {
-            with_error_line(Reason::Signal, &format!("signal {signal}"), error_line)
-        }
-        (None, None) => Failure::new(Reason::Other, status),
-    };
+    let code = status.code().and_then(|code| u16::try_from(code).ok());
+    if code.is_some_and(|code| command.expect_exit.contains(code)) {
+        return Found {
+            exit: status.code(),
+            ..Found::body(format, output)
+        };
+    }
+    let failure = failed(status, error_line);
     Found {
         exit: status.code(),
         ..Found::from(failure).with_text(output)
     }
 }
 
+/// The failure of a program that ended with this status.
+fn failed(status: ExitStatus, error_line: &str) -> Failure {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => with_error_line(Reason::Exit, &format!("status {code}"), error_line),
+        (None, Some(signal)) => {
+            with_error_line(Reason::Signal, &format!("signal {signal}"), error_line)
+        }
+        (None, None) => Failure::new(Reason::Other, status),
+    }
+}
+
 /// The reading of a monitoring plugin that ended by itself.
 fn plugin_finished(status: ExitStatus, output: Vec<u8>, error_line: &str) -> Found {
-    let by_format = finished(Reads::Format(Format::Text), status, output, error_line);
+    let by_format = match status.code() {
+        Some(0..=2) => Found::body(Format::Text, output),
+        _ => Found::from(failed(status, error_line)).with_text(output),
+    };
     let plugin = nagios::read(by_format.text.as_deref().unwrap_or_default());
     let outcome = match (status.code(), by_format.outcome) {
         // Bytes that are not UTF-8 do not invalidate the status.
@@ -304,13 +387,14 @@ fn plugin_finished(status: ExitStatus, output: Vec<u8>, error_line: &str) -> Fou
         (_, outcome) => outcome,
     };
     Found {
+        exit: status.code(),
         text: Some(plugin.text),
         outcome,
         ..by_format
     }
 }
 
-/// Makes the command run as another user, without supplementary groups: std drops all of root's when it changes
+/// Makes the command run as another user, in a session of its own, without supplementary groups: std drops all of root's when it changes
 /// the user.
 fn become_user(command: &mut process::Command, user: &User) -> Result<(), Failure> {
     // Both, because std checks the real one before it drops the groups.
@@ -324,6 +408,7 @@ fn become_user(command: &mut process::Command, user: &User) -> Result<(), Failur
         .and_then(|accounts| accounts.find(&user.user, user.group.as_deref()))
         .map_err(|wrong| Failure::new(Reason::Missing, wrong))?;
     command.uid(account.uid).gid(account.gid);
+    session::begin(command).map_err(|error| Failure::new(Reason::Other, error))?;
     if let Some((name, home)) = &account.known {
         command
             .env("USER", name)

@@ -32,6 +32,14 @@ pub(super) struct Lookup {
     latest: Arc<Mutex<Option<Query>>>,
 }
 
+/// The addresses of `name` by the system's rules. The port is unknown here; the caller sets it.
+pub(super) fn by_the_system(name: &str) -> Answer {
+    match (name, 0).to_socket_addrs() {
+        Ok(addresses) => Ok(addresses.collect()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 /// A lookup, running or finished.
 struct Query {
     name: String,
@@ -52,11 +60,7 @@ impl fmt::Debug for Lookup {
 impl Lookup {
     /// By the system's own rules: `/etc/hosts`, then name servers, or as configured.
     pub(super) fn system() -> Self {
-        // The port is unknown here; the caller sets it.
-        Self::with(|name| match (name, 0).to_socket_addrs() {
-            Ok(addresses) => Ok(addresses.collect()),
-            Err(error) => Err(error.to_string()),
-        })
+        Self::with(by_the_system)
     }
 
     pub(super) fn with(find: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Self {

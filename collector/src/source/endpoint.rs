@@ -2,7 +2,7 @@
 
 use super::http::Http;
 use super::system::Metric;
-use super::tcp::Tcp;
+use super::tcp::Peer;
 use super::{Kind, file};
 use crate::reading::Reason;
 use std::net::IpAddr;
@@ -14,10 +14,12 @@ impl Kind {
     pub fn endpoint(&self) -> Option<String> {
         match self {
             Self::Http(http) => http_endpoint(http),
-            Self::Tcp(Tcp::Address { host, port }) => Some(host_and_port(host, *port)),
-            Self::Tcp(Tcp::Unix(path)) => Some(format!("unix {}", path.display())),
+            Self::Tcp(tcp) => Some(match &tcp.peer {
+                Peer::Address { host, port } => host_and_port(host, *port),
+                Peer::Unix(path) => format!("unix {}", path.display()),
+            }),
             Self::System(Metric::Backlog { port }) => Some(host_and_port("localhost", *port)),
-            Self::File(_) | Self::Command(_) | Self::System(_) => None,
+            Self::File(_) | Self::Command(_) | Self::Stream(_) | Self::System(_) => None,
         }
     }
 
@@ -28,7 +30,7 @@ impl Kind {
         match self {
             Self::Http(_) => &[Reason::Refused, Reason::Timeout, Reason::Status],
             Self::Tcp(_) => &[Reason::Refused, Reason::Timeout],
-            Self::Command(_) => &[Reason::Exit, Reason::Timeout],
+            Self::Command(_) | Self::Stream(_) => &[Reason::Exit, Reason::Timeout],
             Self::File(file) => match file.missing {
                 file::Missing::Fail => &[Reason::Missing],
                 file::Missing::Ok => &[],
@@ -48,7 +50,11 @@ impl Kind {
     /// Whether the application itself answers the poll, and not the kernel on its behalf.
     #[must_use]
     pub fn is_answered_by_application(&self) -> bool {
-        !matches!(self, Self::Tcp(_) | Self::System(_))
+        match self {
+            Self::Tcp(tcp) => tcp.conversation.is_some(),
+            Self::System(_) => false,
+            Self::Http(_) | Self::File(_) | Self::Command(_) | Self::Stream(_) => true,
+        }
     }
 }
 
@@ -83,7 +89,11 @@ mod tests {
     #[test]
     fn one_application_has_one_endpoint_under_many_names() {
         let http = |url: &str| Kind::Http(Box::new(Http::get(url))).endpoint().unwrap();
-        let tcp = |address: &str| Kind::Tcp(Tcp::parse(address).unwrap()).endpoint().unwrap();
+        let tcp = |address: &str| {
+            Kind::Tcp(Peer::parse(address).unwrap().into())
+                .endpoint()
+                .unwrap()
+        };
         assert_eq!(http("http://127.0.0.1/health"), "localhost 80");
         assert_eq!(http("https://[::1]/health"), "localhost 443");
         assert_eq!(http("http://App.example:81/"), tcp("app.example:81"));

@@ -9,7 +9,6 @@
 
 mod credentials;
 mod error;
-mod expected;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -17,12 +16,12 @@ mod tls;
 mod url;
 
 pub use credentials::Credentials;
-pub use expected::Statuses;
 pub use request::Method;
 pub use tls::Tls;
 
-use super::dns::Lookup;
-use super::{Deadline, Format, Found, too_large};
+use super::dns::{Answer, Lookup};
+use super::secret::Secret;
+use super::{Cancellation, Deadline, Format, Found, Ranges, connect, too_large};
 use crate::reading::{Failure, Reason};
 use error::{failure, root_cause};
 use reqwest::blocking::{Client, Response};
@@ -32,7 +31,8 @@ use std::fmt;
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 const USER_AGENT: &str = concat!("agentcheck/", env!("CARGO_PKG_VERSION"));
 
@@ -50,12 +50,14 @@ pub struct Http {
     pub method: Method,
     /// Additional headers; see [`Http::header`]. A header may occur twice.
     pub headers: HeaderMap,
+    /// The body of a POST or PUT.
+    pub body: Option<Secret>,
     /// The credentials of the request.
     pub credentials: Option<Credentials>,
     /// The trusted authorities and the client certificate; unused where the URL is not https.
     pub tls: Tls,
     /// The statuses that are a success.
-    pub expect_status: Statuses,
+    pub expect_status: Ranges,
     /// How the body is read.
     pub format: Format,
     /// The largest body, in bytes.
@@ -77,9 +79,10 @@ impl Http {
             connect_to: None,
             method: Method::default(),
             headers: HeaderMap::new(),
+            body: None,
             credentials: None,
             tls: Tls::default(),
-            expect_status: Statuses::default(),
+            expect_status: Ranges::success(),
             format: Format::default(),
             max_bytes: super::DEFAULT_MAX_BYTES,
             redirects: 0,
@@ -113,6 +116,7 @@ impl Http {
     /// Whether the request has parts that are for the configured host alone.
     fn is_personal(&self) -> bool {
         !self.headers.is_empty()
+            || self.body.is_some()
             || self.credentials.is_some()
             || self.tls.client.is_some()
             || self.connect_to.is_some()
@@ -120,13 +124,13 @@ impl Http {
 }
 
 impl fmt::Display for Http {
-    /// Says nothing of headers and credentials.
+    /// Without headers, body and credentials, and without the query of the URL.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("http ")?;
         if self.method != Method::Get {
             write!(f, "{} ", self.method)?;
         }
-        write!(f, "{}", self.url.escape_debug())?;
+        write!(f, "{}", url::shown(&self.url))?;
         if let Some(path) = &self.unix {
             write!(f, " at {path:?}")?;
         }
@@ -142,6 +146,7 @@ impl fmt::Display for Http {
 pub(super) struct Exchange {
     http: Http,
     lookup: Arc<Lookup>,
+    preferred: Preferred,
     /// Made at the first poll, because it starts a thread, which would not survive a fork into the background.
     /// Made again when one of its files has changed.
     client: Option<(Client, Vec<tls::Stamp>)>,
@@ -149,26 +154,41 @@ pub(super) struct Exchange {
 
 impl Exchange {
     pub(super) fn new(http: Http) -> Self {
-        let lookup = match http.connect_to {
+        match http.connect_to {
             // The client sets the URL's port.
-            Some(address) => Lookup::with(move |_| Ok(vec![SocketAddr::new(address, 0)])),
-            None => Lookup::system(),
-        };
-        Self::with_lookup(http, lookup)
+            Some(address) => {
+                Self::with_lookup(http, move |_| Ok(vec![SocketAddr::new(address, 0)]))
+            }
+            None => Self::with_lookup(http, super::dns::by_the_system),
+        }
     }
 
-    fn with_lookup(http: Http, lookup: Lookup) -> Self {
+    fn with_lookup(http: Http, find: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Self {
+        let preferred = Preferred::default();
+        let port = Url::parse(&http.url)
+            .ok()
+            .and_then(|url| url.port_or_known_default());
+        let shared = preferred.clone();
         Self {
             http,
-            lookup: Arc::new(lookup),
+            lookup: Arc::new(Lookup::with(move |name| {
+                find(name).map(|addresses| shared.first(addresses, port.unwrap_or(0)))
+            })),
+            preferred,
             client: None,
         }
     }
 
     pub(super) fn poll(&mut self, deadline: Deadline) -> Found {
         match self.send(deadline) {
-            Ok(response) => self.found(response, deadline),
-            Err(failure) => failure.into(),
+            Ok(response) => {
+                self.preferred.set(response.remote_addr());
+                self.found(response, deadline)
+            }
+            Err(failure) => {
+                self.preferred.set(None);
+                failure.into()
+            }
         }
     }
 
@@ -186,7 +206,9 @@ impl Exchange {
             .request(self.http.method.of_client(), &self.http.url)
             .headers(self.http.headers.clone())
             .header(header::CONNECTION, "close");
-        if matches!(self.http.method, Method::Post | Method::Put) {
+        if let Some(body) = &self.http.body {
+            request = request.body(body.expose().to_owned());
+        } else if matches!(self.http.method, Method::Post | Method::Put) {
             // Some servers refuse these methods without it.
             request = request.header(header::CONTENT_LENGTH, "0");
         }
@@ -198,7 +220,8 @@ impl Exchange {
             // that arrives byte by byte would block for ever.
             .timeout(deadline.remaining())
             .send()
-            .map_err(|error| failure(&error, deadline, "no answer"))
+            // Its text would have the URL with its query.
+            .map_err(|error| failure(&error.without_url(), deadline, "no answer"))
     }
 
     fn new_client(&self, deadline: Deadline) -> Result<Client, Failure> {
@@ -215,6 +238,8 @@ impl Exchange {
             .http1_only()
             .referer(false)
             .pool_max_idle_per_host(0)
+            // Divided by the number of addresses, so that none of them takes all the time.
+            .connect_timeout(deadline.timeout.max(Duration::from_millis(1)))
             .dns_resolver(Arc::clone(&self.lookup))
             .tls_backend_preconfigured(tls)
             .redirect(redirect::Policy::custom(move |attempt| {
@@ -236,16 +261,20 @@ impl Exchange {
         }
         builder
             .build()
-            .map_err(|error| Failure::new(Reason::Other, root_cause(&error)))
+            .map_err(|error| Failure::new(Reason::Other, root_cause(&error.without_url())))
     }
 
     /// Reads the response to its end. The status outranks errors of the body.
     fn found(&self, response: Response, deadline: Deadline) -> Found {
         let status = response.status();
         let refusal = self.refusal(&response);
+        let encoding = response.headers().get(header::CONTENT_ENCODING).cloned();
         let body = read_body(response, self.http.max_bytes, deadline);
         let found = match (refusal, body) {
-            (None, Ok(body)) => Found::body(self.http.format, body),
+            (None, Ok(body)) => match compressed(encoding.as_ref(), &body) {
+                Some(failure) => failure.into(),
+                None => Found::body(self.http.format, body),
+            },
             (None, Err(failure)) => failure.into(),
             (Some(refusal), Ok(body)) => Found::from(refusal).with_text(body),
             (Some(refusal), Err(_)) => refusal.into(),
@@ -262,14 +291,70 @@ impl Exchange {
             return None;
         }
         let shown = shown_status(status);
-        if !status.is_redirection() {
+        // Other statuses of this class, such as 304, lead nowhere.
+        if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
             return Some(Failure::new(Reason::Status, shown));
         }
         let detail = match response.headers().get(header::LOCATION) {
-            Some(location) => format!("{shown} to {location:?}"),
+            Some(location) => {
+                let location = String::from_utf8_lossy(location.as_bytes());
+                format!("{shown} to {}", url::shown(&location))
+            }
             None => shown,
         };
         Some(Failure::new(Reason::Redirect, detail))
+    }
+}
+
+/// The failure of a compressed body, which the collector never requests.
+fn compressed(encoding: Option<&HeaderValue>, body: &[u8]) -> Option<Failure> {
+    let named = encoding
+        .map(|encoding| String::from_utf8_lossy(encoding.as_bytes()).into_owned())
+        .filter(|encoding| !encoding.eq_ignore_ascii_case("identity"));
+    let is_gzip = body.starts_with(b"\x1f\x8b");
+    let encoding = named.or(is_gzip.then(|| "gzip".to_owned()))?;
+    (!body.is_empty()).then(|| {
+        Failure::new(
+            Reason::Malformed,
+            format_args!("the body is compressed ({encoding}), which was not requested"),
+        )
+    })
+}
+
+/// The address that answered last, shared with the lookup.
+#[derive(Clone, Debug, Default)]
+struct Preferred(Arc<Mutex<Option<IpAddr>>>);
+
+/// How long a lookup tries several addresses before it leaves the choice to the client.
+const MAX_TRIAL: Duration = Duration::from_secs(10);
+
+impl Preferred {
+    fn set(&self, address: Option<SocketAddr>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
+            address.map(|address| address.ip());
+    }
+
+    /// The addresses with the one first that answered last or, where none has, that now accepts a connection
+    /// first. The client would give each address its share of the time, one after the other.
+    fn first(&self, mut addresses: Vec<SocketAddr>, port: u16) -> Vec<SocketAddr> {
+        if addresses.len() < 2 || port == 0 {
+            return addresses;
+        }
+        let preferred = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = preferred.filter(|known| addresses.iter().any(|one| one.ip() == *known));
+        let best = known.or_else(|| {
+            let mut targets = addresses.clone();
+            for target in &mut targets {
+                target.set_port(port);
+            }
+            let deadline = Deadline::within(MAX_TRIAL);
+            let stream = connect::first(&targets, deadline, &Cancellation::new()).ok()?;
+            stream.peer_addr().ok().map(|address| address.ip())
+        });
+        if let Some(at) = addresses.iter().position(|one| Some(one.ip()) == best) {
+            addresses.swap(0, at);
+        }
+        addresses
     }
 }
 

@@ -8,22 +8,30 @@
 
 pub mod cancellation;
 pub mod command;
+mod connect;
 mod dns;
 mod endpoint;
 pub mod file;
 pub mod format;
 pub mod http;
 pub mod poll_schedule;
+mod ranges;
+mod secret;
+pub mod stream;
 pub mod system;
 pub mod tcp;
 
 pub use cancellation::Cancellation;
 pub use format::Format;
 pub use poll_schedule::PollSchedule;
+pub use ranges::Ranges;
+pub use secret::Secret;
 
 use crate::filters::debounce::DebouncePolicy;
 use crate::reading::{Content, Failure, FileFacts, Reading, Reason};
 use crate::sys::clock;
+use agentcheck_common::BootTime;
+use format::normal_text;
 use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
@@ -45,6 +53,8 @@ pub struct Source {
     pub timeout: Duration,
     /// How many polls make a failure or a recovery.
     pub debounce: DebouncePolicy,
+    /// `text = "raw"`: the text of a reading keeps its line ends and its byte order mark.
+    pub raw_text: bool,
     /// What is polled.
     pub kind: Kind,
 }
@@ -76,6 +86,8 @@ pub enum Kind {
     System(system::Metric),
     /// `[source.NAME.tcp]`
     Tcp(tcp::Tcp),
+    /// `[source.NAME.stream]`
+    Stream(stream::Stream),
 }
 
 impl Kind {
@@ -86,7 +98,9 @@ impl Kind {
             Self::Http(http) => Some(http.format),
             Self::File(file) => file.format,
             Self::Command(command) => command.reads.format(),
-            Self::Tcp(_) | Self::System(_) => None,
+            Self::Stream(stream) => stream.command.reads.format(),
+            Self::Tcp(tcp) => tcp.conversation.as_ref().map(|talk| talk.format),
+            Self::System(_) => None,
         }
     }
 
@@ -95,8 +109,11 @@ impl Kind {
     #[must_use]
     pub fn waits(&self) -> bool {
         match self {
-            Self::Http(_) | Self::Command(_) | Self::Tcp(_) => true,
-            Self::System(metric) => matches!(metric, system::Metric::Cpu { .. }),
+            Self::Http(_) | Self::Command(_) | Self::Tcp(_) | Self::Stream(_) => true,
+            Self::System(metric) => matches!(
+                metric,
+                system::Metric::Cpu { .. } | system::Metric::Network { .. }
+            ),
             Self::File(_) => false,
         }
     }
@@ -110,6 +127,7 @@ impl fmt::Display for Kind {
             Self::File(file) => file.fmt(f),
             Self::Command(command) => command.fmt(f),
             Self::Tcp(tcp) => tcp.fmt(f),
+            Self::Stream(stream) => stream.fmt(f),
             Self::System(metric) => write!(f, "system {metric}"),
         }
     }
@@ -119,6 +137,7 @@ impl fmt::Display for Kind {
 #[derive(Debug)]
 pub struct Poller {
     timeout: Duration,
+    raw_text: bool,
     running: Running,
 }
 
@@ -129,7 +148,8 @@ enum Running {
     File(file::File),
     Command(command::Runner),
     System(system::Sampler),
-    Tcp(tcp::Caller),
+    Tcp(tcp::Connector),
+    Stream(stream::Reader),
 }
 
 impl Poller {
@@ -139,11 +159,15 @@ impl Poller {
     pub fn new(source: &Source) -> Self {
         Self {
             timeout: source.timeout,
+            raw_text: source.raw_text,
             running: match &source.kind {
                 Kind::Http(http) => Running::Http(Box::new(http::Exchange::new((**http).clone()))),
                 Kind::File(file) => Running::File(file.clone()),
                 Kind::Command(command) => Running::Command(command::Runner::new(command.clone())),
-                Kind::Tcp(tcp) => Running::Tcp(tcp::Caller::new(tcp.clone())),
+                Kind::Tcp(tcp) => Running::Tcp(tcp::Connector::new(tcp.clone())),
+                Kind::Stream(stream) => {
+                    Running::Stream(stream::Reader::new(stream.clone(), source.interval))
+                }
                 Kind::System(metric) => Running::System(system::Sampler::new(metric.clone())),
             },
         }
@@ -164,15 +188,23 @@ impl Poller {
             Running::Http(exchange) => exchange.poll(deadline),
             Running::File(file) => file.poll(deadline),
             Running::Command(runner) => runner.poll(deadline, stop),
-            Running::Tcp(caller) => caller.poll(deadline, stop),
+            Running::Tcp(connector) => connector.poll(deadline, stop),
+            Running::Stream(reader) => reader.poll(deadline, stop),
             Running::System(sampler) => sampler.poll(deadline, stop),
         };
+        let text = match found.text {
+            Some(text) if !self.raw_text => Some(normal_text(text)),
+            text => text,
+        };
         Reading {
-            sent,
-            latency: clock::now().since(sent),
+            sent: found.sent.unwrap_or(sent),
+            latency: match found.sent {
+                Some(_) => Duration::ZERO,
+                None => clock::now().since(sent),
+            },
             status: found.status,
             exit: found.exit,
-            text: found.text,
+            text,
             file: found.file,
             outcome: found.outcome,
         }
@@ -182,6 +214,8 @@ impl Poller {
 /// The result of a poll, before its times are added. See [`Reading`].
 #[derive(Debug, PartialEq)]
 struct Found {
+    /// When the content arrived, where that is not the answer to this poll.
+    sent: Option<BootTime>,
     status: Option<u16>,
     exit: Option<i32>,
     text: Option<String>,
@@ -198,6 +232,7 @@ impl Found {
 
     fn outcome(outcome: Result<Content, Failure>) -> Self {
         Self {
+            sent: None,
             status: None,
             exit: None,
             text: None,
@@ -299,6 +334,7 @@ mod tests {
             timeout: Duration::from_millis(1500),
             jitter: Duration::ZERO,
             debounce: DebouncePolicy::default(),
+            raw_text: false,
             kind,
         }
     }
@@ -375,5 +411,19 @@ mod tests {
         assert!(reading.latency >= Duration::from_millis(200));
         assert!(clock::now().since(reading.sent) >= reading.latency);
         assert!(reading.sent >= between);
+    }
+
+    #[test]
+    fn text_of_a_reading_is_normal_or_raw() {
+        let command = command::Command::new(&["printf", r"a\r\nb\r\n"]);
+        let poll = |raw_text| {
+            let source = Source {
+                raw_text,
+                ..source(Kind::Command(command.clone()))
+            };
+            Poller::new(&source).poll(&Cancellation::new()).text
+        };
+        assert_eq!(poll(false).as_deref(), Some("a\nb"));
+        assert_eq!(poll(true).as_deref(), Some("a\r\nb\r\n"));
     }
 }

@@ -96,6 +96,7 @@ mod tests {
             timeout: EVERY,
             jitter,
             debounce: Default::default(),
+            raw_text: false,
             kind: Kind::System(system::Metric::Load),
         };
         PollSchedule::new(&source, host)

@@ -10,6 +10,7 @@ mod cpu;
 mod disk;
 mod load;
 mod memory;
+mod network;
 mod pressure;
 mod processes;
 mod socket_table;
@@ -22,6 +23,7 @@ use super::{Cancellation, Deadline, Found};
 use crate::reading::{Content, Failure, Numbers, Reason};
 use cgroup::CpuSample;
 use cpu::CpuTimes;
+use network::TrafficSample;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -106,6 +108,14 @@ pub enum Metric {
         /// The local port.
         port: u16,
     },
+    /// `network`: traffic since the last poll in the busier direction, in per cent (0 to 100) of the link's speed;
+    /// in bytes a second where the kernel does not know the speed. The first poll takes two samples.
+    ///
+    /// Parts, in bytes a second: `in`, `out`, and `speed`, which is absent where it is not known.
+    Network {
+        /// The interface; `None` is that of the default route.
+        interface: Option<String>,
+    },
     /// `processes`: the number of processes of a name, without threads and zombies.
     Processes {
         /// The process's own name, as ps(1) shows it, or the file name of its program.
@@ -126,6 +136,7 @@ impl Metric {
             Self::Disk { .. } => "disk",
             Self::Connections { .. } => "connections",
             Self::Backlog { .. } => "backlog",
+            Self::Network { .. } => "network",
             Self::Processes { .. } => "processes",
         }
     }
@@ -142,6 +153,7 @@ impl Metric {
             Self::Load => load::PARTS,
             Self::Disk { .. } => disk::PARTS,
             Self::Backlog { .. } => socket_table::BACKLOG_PARTS,
+            Self::Network { .. } => network::PARTS,
             Self::Connections { .. } | Self::Processes { .. } => &[],
         }
     }
@@ -162,7 +174,11 @@ impl fmt::Display for Metric {
             }
             Self::Disk { path } => write!(f, " {path:?}"),
             Self::Connections { port } | Self::Backlog { port } => write!(f, " on port {port}"),
-            Self::Processes { name } => write!(f, " {name:?}"),
+            Self::Processes { name }
+            | Self::Network {
+                interface: Some(name),
+            } => write!(f, " {name:?}"),
+            Self::Network { interface: None } => f.write_str(" of the default route"),
             Self::Swap | Self::Load => Ok(()),
         }
     }
@@ -178,6 +194,8 @@ pub(super) struct Sampler {
     latest: Option<CpuTimes>,
     /// The same of a cgroup.
     latest_of_cgroup: Option<CpuSample>,
+    /// And an interface's.
+    latest_traffic: Option<TrafficSample>,
 }
 
 impl Sampler {
@@ -191,6 +209,7 @@ impl Sampler {
             root: root.to_owned(),
             latest: None,
             latest_of_cgroup: None,
+            latest_traffic: None,
         }
     }
 
@@ -201,6 +220,7 @@ impl Sampler {
                 &mut self.latest,
                 || cpu::read_cpu_times(root, deadline),
                 CpuTimes::since,
+                "the counters of /proc/stat",
                 deadline,
                 stop,
             ),
@@ -210,6 +230,7 @@ impl Sampler {
                 &mut self.latest_of_cgroup,
                 || cgroup::read_cpu(root, cgroup, deadline),
                 CpuSample::since,
+                "the cgroup's cpu.stat",
                 deadline,
                 stop,
             ),
@@ -225,6 +246,14 @@ impl Sampler {
             Metric::Disk { path } => disk::read_disk(path),
             Metric::Connections { port } => socket_table::read_connections(root, *port, deadline),
             Metric::Backlog { port } => socket_table::read_backlog(root, *port, deadline),
+            Metric::Network { interface } => cpu::between_samples(
+                &mut self.latest_traffic,
+                || network::read_traffic(root, interface.as_deref(), deadline),
+                TrafficSample::since,
+                "the time",
+                deadline,
+                stop,
+            ),
             Metric::Processes { name } => processes::read_processes(root, name, deadline),
         };
         if numbers.is_err() {

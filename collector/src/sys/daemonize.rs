@@ -12,7 +12,11 @@ pub use identity::Identity;
 pub use pid_file::PidFile;
 
 use daemonize::{Daemonize, Outcome};
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use signal_hook::consts::{FORBIDDEN, SIGPIPE};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::os::fd::RawFd;
+use std::sync::Arc;
 
 /// The last byte from the daemon: it is ready.
 const READY: u8 = 0;
@@ -59,6 +63,7 @@ impl Starting {
 /// Where the system cannot create a pipe or a process.
 pub fn detach() -> io::Result<Side> {
     identity::must_be_alone()?;
+    reset_inherited()?;
     let (back, front) = io::pipe()?;
     match Daemonize::new().umask(UMASK).execute() {
         Outcome::Parent(Ok(_)) => {
@@ -82,6 +87,41 @@ pub fn detach() -> io::Result<Side> {
     }
 }
 
+/// Gives up what the starter left to this process: descriptors besides standard input, output and error, blocked
+/// signals, and ignored signals. An ignored SIGCHLD would take the exit status of every command, a blocked
+/// SIGTERM would make the collector deaf to its init script, and every descriptor would reach the commands.
+fn reset_inherited() -> io::Result<()> {
+    let mut descriptors = Vec::new();
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let name = entry?.file_name();
+        descriptors.extend(name.to_str().and_then(|name| name.parse::<RawFd>().ok()));
+    }
+    for descriptor in descriptors.into_iter().filter(|descriptor| *descriptor > 2) {
+        // The directory itself is among them, and closed already.
+        let _ = nix::unistd::close(descriptor);
+    }
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    for signal in ignored(&status) {
+        // The standard library ignores SIGPIPE itself, and restores it in commands.
+        if signal != SIGPIPE && !FORBIDDEN.contains(&signal) {
+            // A handler without effect: commands start with the default again.
+            signal_hook::flag::register(signal, Arc::default())?;
+        }
+    }
+    Ok(())
+}
+
+/// The ignored signals in /proc/PID/status.
+fn ignored(status: &str) -> Vec<i32> {
+    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    let mask = mask.unwrap_or(0);
+    (1..=64)
+        .filter(|signal| mask >> (signal - 1) & 1 == 1)
+        .collect()
+}
+
 /// Waits until the daemon is ready or has ended.
 fn wait_for_daemon(mut back: PipeReader) -> Side {
     let mut heard = Vec::new();
@@ -96,4 +136,16 @@ fn wait_for_daemon(mut back: PipeReader) -> Side {
         messages.push_str("agentcheck: the collector ended before it was ready: see the log\n");
     }
     Side::Front { messages, ready }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ignored_signals_are_read_from_the_status() {
+        let status = "Name:\tx\nSigBlk:\t0000000000004000\nSigIgn:\t8000000000011001\n";
+        assert_eq!(ignored(status), [1, 13, 17, 64]);
+        assert_eq!(ignored("SigIgn:\tx\n"), [0; 0]);
+    }
 }

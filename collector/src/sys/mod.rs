@@ -9,4 +9,5 @@ pub mod daemonize;
 pub mod lock;
 pub mod log_throttle;
 pub mod logging;
+pub mod session;
 pub mod state_file;

@@ -7,7 +7,7 @@ use super::super::toml_reader::{Entry, Findings, Table};
 use super::super::{Derived, DerivedInput};
 use super::{HOUR, LEAST};
 use crate::reading::prometheus::Selector;
-use crate::source::{Format, Kind};
+use crate::source::Format;
 
 /// Reads what is left of the table once `series` has been taken out.
 pub(super) fn read(
@@ -108,13 +108,7 @@ fn source(table: &mut Table<'_>, sources: &Sources, findings: &mut Findings<'_>)
         }
         return None;
     };
-    let format = match &named.source.kind {
-        Kind::Http(http) => Some(http.format),
-        Kind::File(file) => file.format,
-        Kind::Command(command) => command.reads.format(),
-        _ => None,
-    };
-    if format != Some(Format::Prometheus) {
+    if named.source.kind.format() != Some(Format::Prometheus) {
         findings.push(
             Diagnostic::error(
                 text.span,

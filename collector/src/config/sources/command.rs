@@ -4,12 +4,14 @@ use super::super::diagnostics::Diagnostic;
 use super::super::toml_reader::{Findings, Table};
 use super::{absolute, absolute_path, max_bytes};
 use crate::source::command::{Command, Environment, Reads, User};
-use crate::source::{Format, Kind};
+use crate::source::{Format, Kind, Ranges};
 
 /// The keys of this kind, besides those of every kind.
 pub(super) const KEYS: &[&str] = &[
     "argv",
     "format",
+    "text",
+    "expect_exit",
     "max_bytes",
     "env",
     "directory",
@@ -19,6 +21,17 @@ pub(super) const KEYS: &[&str] = &[
 
 pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Kind> {
     let reads = reads(table, findings);
+    let expect_exit = expect_exit(table, reads, findings);
+    let command = program(table, findings)?;
+    Some(Kind::Command(Command {
+        reads,
+        expect_exit,
+        ..command
+    }))
+}
+
+/// The keys that a command and a stream have in common.
+pub(super) fn program(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Command> {
     let max_bytes = max_bytes(table, findings);
     let env = environment(table, findings);
     let directory = absolute_path(table, "directory", "\"/var/lib/app\"", findings);
@@ -43,14 +56,41 @@ pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option
             ));
         }
     }
-    Some(Kind::Command(Command {
+    Some(Command {
         argv: argv.into_iter().map(|text| text.value).collect(),
-        reads,
         max_bytes,
         env,
         directory,
         user,
-    }))
+        ..Command::new(&[])
+    })
+}
+
+/// `expect_exit`: the exit statuses that are a success.
+fn expect_exit(table: &mut Table<'_>, reads: Reads, findings: &mut Findings<'_>) -> Ranges {
+    let example = "\"0,3\"";
+    let Some(entry) = table.take("expect_exit") else {
+        return Ranges::zero();
+    };
+    if reads == Reads::Nagios {
+        findings.push(
+            Diagnostic::error(
+                entry.key_span(),
+                "expect_exit has no effect with format = \"nagios\"",
+            )
+            .remedy("remove expect_exit: 0, 1 and 2 are a success, and all others a failure"),
+        );
+    }
+    let Some((text, span)) = entry.integer_or_text(findings, example) else {
+        return Ranges::zero();
+    };
+    Ranges::exits(&text).unwrap_or_else(|wrong| {
+        findings.push(
+            Diagnostic::error(span, format!("expect_exit {wrong}"))
+                .remedy(format!("write exit statuses and ranges, as in {example}")),
+        );
+        Ranges::zero()
+    })
 }
 
 /// `format`: the formats of a file, and that of monitoring plugins.
@@ -86,7 +126,7 @@ fn environment(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Environmen
                 "invalid value of a variable: it contains a NUL",
             ));
         } else {
-            environment.0.insert(entry.key.to_owned(), value.value);
+            environment.insert(entry.key.to_owned(), value.value.into());
         }
     }
     environment

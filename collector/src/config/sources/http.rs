@@ -3,8 +3,8 @@
 use super::super::diagnostics::Diagnostic;
 use super::super::toml_reader::{Findings, Table, Text};
 use super::{absolute_path, format, max_bytes, secret_path, unix_socket};
-use crate::source::http::{Credentials, Http, Method, Statuses, Tls};
-use crate::source::{Format, Kind};
+use crate::source::http::{Credentials, Http, Method, Tls};
+use crate::source::{Format, Kind, Ranges};
 use std::net::IpAddr;
 
 /// The keys of this kind, besides those of every kind.
@@ -13,8 +13,11 @@ pub(super) const KEYS: &[&str] = &[
     "format",
     "max_bytes",
     "redirects",
+    "text",
     "method",
     "headers",
+    "body",
+    "content_type",
     "bearer_file",
     "basic_file",
     "expect_status",
@@ -40,6 +43,7 @@ pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option
         ..Http::get("")
     };
     headers(table, &mut http, findings);
+    body(table, &mut http, findings);
     http.credentials = credentials(table, findings);
     http.expect_status = expect_status(table, findings);
     http.unix = unix_socket(table, findings);
@@ -144,6 +148,55 @@ fn headers(table: &mut Table<'_>, http: &mut Http, findings: &mut Findings<'_>) 
     }
 }
 
+/// `body` and `content_type`.
+fn body(table: &mut Table<'_>, http: &mut Http, findings: &mut Findings<'_>) {
+    let example = "'{\"method\": \"eth_blockNumber\"}'";
+    let key = table.span_of("body");
+    let text = table
+        .take("body")
+        .and_then(|entry| entry.text(findings, example));
+    let kind = table.take("content_type");
+    let kind_text = kind.and_then(|entry| entry.text(findings, "\"application/json\""));
+    if let Some(span) = key.filter(|_| !matches!(http.method, Method::Post | Method::Put)) {
+        findings.push(
+            Diagnostic::error(span, format!("body has no effect with {}", http.method))
+                .remedy("write method = \"POST\" or \"PUT\", or remove body"),
+        );
+    }
+    if let Some(entry) = kind.filter(|_| text.is_none()) {
+        findings.push(
+            Diagnostic::error(entry.key_span(), "content_type requires body")
+                .remedy(format!("add body = {example}, or remove content_type")),
+        );
+    }
+    let Some(text) = text else {
+        return;
+    };
+    let has_header = http.headers.contains_key("content-type");
+    if let Some(entry) = kind.filter(|_| has_header) {
+        let message = "content_type and the header Content-Type exclude each other";
+        findings.push(Diagnostic::error(entry.key_span(), message));
+    }
+    let is_json = serde_json::from_str::<serde::de::IgnoredAny>(&text.value).is_ok();
+    let default = if is_json {
+        "application/json"
+    } else {
+        "text/plain; charset=utf-8"
+    };
+    let value = kind_text.as_ref().map_or(default, |text| &text.value);
+    match Http::header("content-type", value) {
+        Ok((name, value)) if !has_header => {
+            http.headers.append(name, value);
+        }
+        Ok(_) => {}
+        Err(wrong) => {
+            let span = kind_text.map_or(text.span, |text| text.span);
+            findings.push(Diagnostic::error(span, format!("content_type {wrong}")));
+        }
+    }
+    http.body = Some(text.value.into());
+}
+
 fn credentials(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Credentials> {
     let bearer = secret_path(table, "bearer_file", "\"/etc/agentcheck/token\"", findings);
     let basic_span = table.span_of("basic_file");
@@ -159,20 +212,20 @@ fn credentials(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Cre
         .or(basic.map(Credentials::Basic))
 }
 
-fn expect_status(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Statuses {
+fn expect_status(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Ranges {
     let example = "\"200-299,401\"";
     let text = table
         .take("expect_status")
         .and_then(|entry| entry.text(findings, example));
     let Some(text) = text else {
-        return Statuses::default();
+        return Ranges::success();
     };
-    Statuses::parse(&text.value).unwrap_or_else(|wrong| {
+    Ranges::statuses(&text.value).unwrap_or_else(|wrong| {
         findings.push(
             Diagnostic::error(text.span, format!("expect_status {wrong}"))
                 .remedy(format!("write statuses and ranges, as in {example}")),
         );
-        Statuses::default()
+        Ranges::success()
     })
 }
 

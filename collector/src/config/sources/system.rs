@@ -7,7 +7,15 @@ use crate::source::Kind;
 use crate::source::system::{Cgroup, Metric, Resource};
 
 /// The keys of this kind, besides those of every kind.
-pub(super) const KEYS: &[&str] = &["metric", "cgroup", "resource", "path", "port", "name"];
+pub(super) const KEYS: &[&str] = &[
+    "metric",
+    "cgroup",
+    "resource",
+    "path",
+    "port",
+    "name",
+    "interface",
+];
 
 /// The metric of a source, before its own keys are read.
 #[derive(Clone, Copy)]
@@ -20,11 +28,12 @@ enum Name {
     Disk,
     Connections,
     Backlog,
+    Network,
     Processes,
 }
 
 /// The metrics and their keys.
-const METRICS: [(&str, Name, &[&str]); 9] = [
+const METRICS: [(&str, Name, &[&str]); 10] = [
     ("cpu", Name::Cpu, &["cgroup"]),
     ("memory", Name::Memory, &["cgroup"]),
     ("swap", Name::Swap, &[]),
@@ -33,6 +42,7 @@ const METRICS: [(&str, Name, &[&str]); 9] = [
     ("disk", Name::Disk, &["path"]),
     ("connections", Name::Connections, &["port"]),
     ("backlog", Name::Backlog, &["port"]),
+    ("network", Name::Network, &["interface"]),
     ("processes", Name::Processes, &["name"]),
 ];
 
@@ -80,6 +90,9 @@ pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option
         },
         Name::Backlog => Metric::Backlog {
             port: port(table, findings)?,
+        },
+        Name::Network => Metric::Network {
+            interface: interface(table, findings),
         },
         Name::Processes => Metric::Processes {
             name: process(table, findings)?,
@@ -142,6 +155,24 @@ fn port(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<u16> {
         .need(findings, "port", "443")?
         .integer(findings, 1, i64::from(u16::MAX))?;
     u16::try_from(port).ok()
+}
+
+fn interface(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<String> {
+    let name = table.take("interface")?.text(findings, "\"eth0\"")?;
+    // The kernel's names have at most 15 bytes (IFNAMSIZ, less the NUL).
+    let is_name = (1..=15).contains(&name.value.len())
+        && !name.value.starts_with('.')
+        && name
+            .value
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'/' | b':'));
+    if !is_name {
+        findings.push(
+            Diagnostic::error(name.span, format!("invalid interface {:?}", name.value))
+                .remedy("write the name as ip link shows it, as in \"eth0\""),
+        );
+    }
+    Some(name.value)
 }
 
 fn process(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<String> {

@@ -40,6 +40,7 @@ impl Scene {
                 interval: EVERY,
                 jitter: Duration::ZERO,
                 timeout: PATIENCE,
+                raw_text: false,
                 debounce: DebouncePolicy::default(),
                 kind,
             };

@@ -82,7 +82,7 @@ fn example_of_the_format_is_parsed() {
     );
     assert_eq!(
         exposition.labelled(&[Selector::parse("http_requests_total{code=\"200\"}").unwrap()]),
-        [("method=\"post\",code=\"200\"", 1027.0)]
+        [("code=\"200\",method=\"post\"", 1027.0)]
     );
     assert_eq!(bucket_bound("a=\"b\",le=\"+Inf\""), Some(f64::INFINITY));
     assert_eq!(bucket_bound("le=\"0.5\""), Some(0.5));
@@ -173,4 +173,47 @@ fn no_text_panics() {
         let _ = Exposition::parse(FORMAT[at..].to_owned());
         let _ = Selector::parse(&FORMAT[at..]);
     }
+}
+
+#[test]
+fn order_of_labels_has_no_meaning() {
+    let selector = Selector::parse("a").unwrap();
+    let labels = |line: &str| {
+        let exposition = parse(line);
+        let labels = exposition.labelled(&[selector.clone()]);
+        labels[0].0.to_owned()
+    };
+    let one = labels("a{x=\"1\",b=\"q\\\"\\\\\\n\"} 1\n");
+    assert_eq!(one, "b=\"q\\\"\\\\\\n\",x=\"1\"");
+    for other in [
+        "a{b=\"q\\\"\\\\\\n\",x=\"1\"} 1\n",
+        "a { b = \"q\\\"\\\\\\n\" , x=\"1\", } 1\n",
+        "{\"a\",\"x\"=\"1\",b=\"q\\\"\\\\\\n\"} 1\n",
+    ] {
+        assert_eq!(labels(other), one, "{other}");
+    }
+}
+
+/// Several points of a series are one series, whose latest point counts.
+#[test]
+fn latest_point_of_a_series_counts() {
+    for (text, expected) in [
+        ("a 1\na 2\n", vec![2.0]),
+        ("a 1 20\na 2 10\n", vec![1.0]),
+        ("a 1 10\na 2 10\n", vec![2.0]),
+        (
+            "a{x=\"1\",y=\"2\"} 1\na{y=\"2\",x=\"1\"} 5\na{x=\"2\"} 7\n",
+            vec![5.0, 7.0],
+        ),
+        ("{\"a\"} 1\na 3\n", vec![3.0]),
+    ] {
+        assert_eq!(values(&parse(text), &["a"]), expected, "{text}");
+    }
+}
+
+#[test]
+fn content_after_eof_is_refused() {
+    assert_eq!(parse("a 1\n# EOF\n\n").len(), 1);
+    let refused = Exposition::parse("a 1\n# EOF\na 2\n".to_owned()).unwrap_err();
+    assert_eq!(refused.to_string(), "line 3: there is content after # EOF");
 }

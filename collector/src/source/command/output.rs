@@ -86,6 +86,11 @@ impl Output {
         Ok(!self.is_over())
     }
 
+    /// Takes the kept bytes out.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
+    }
+
     /// The kept bytes.
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.bytes

@@ -45,8 +45,13 @@ pub(super) fn watch(
             return Ended::Cut(deadline.failure("not finished"));
         }
         // One piece of each at a time, so that a flood on one stream cannot keep this loop from the deadline.
-        let read = wait(pidfd.as_ref(), output, errors, deadline.remaining())
-            .and_then(|()| Ok((output.read_more()?, errors.read_more()?)));
+        let read = wait(
+            pidfd.as_ref(),
+            output,
+            errors,
+            deadline.remaining().min(STOP_TICK),
+        )
+        .and_then(|()| Ok((output.read_more()?, errors.read_more()?)));
         if let Err(error) = read {
             return Ended::Cut(Failure::new(Reason::Broken, error));
         }
@@ -86,10 +91,13 @@ fn wait(
     pidfd: Option<&OwnedFd>,
     output: &Output,
     errors: &Output,
-    remaining: Duration,
+    span: Duration,
 ) -> io::Result<()> {
-    let tick = if pidfd.is_some() { STOP_TICK } else { END_TICK };
-    let span = remaining.min(tick);
+    let span = if pidfd.is_some() {
+        span
+    } else {
+        span.min(END_TICK)
+    };
     let timeout = rustix::event::Timespec {
         tv_sec: 0,
         // Less than a second, so it always fits.
@@ -107,14 +115,67 @@ fn wait(
     }
 }
 
-/// Kills the rest of the command's group, and the program itself if it left the group.
-pub(super) fn kill_group(child: &mut Child) {
+/// The end of a program that was followed.
+pub(in super::super) struct Followed {
+    pub(super) ended: Ended,
+    /// The last line of its error output.
+    pub(super) error_line: String,
+}
+
+/// How soon a stop of a program that is followed is noticed.
+const FOLLOW_TICK: Duration = Duration::from_millis(250);
+
+/// Passes the program's output to `take` until it ends, `take` fails or the source stops.
+pub(super) fn follow(
+    child: &Child,
+    mut output: Output,
+    mut errors: Output,
+    stop: &Cancellation,
+    mut take: impl FnMut(&[u8]) -> Result<(), Failure>,
+) -> Followed {
     let pid = Pid::from_child(child);
+    let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok();
+    let mut step = || -> Result<bool, Failure> {
+        let has_ended = has_ended(pid);
+        if stop.is_stopped() {
+            return Err(stopped());
+        }
+        if !has_ended {
+            wait(pidfd.as_ref(), &output, &errors, FOLLOW_TICK)
+                .map_err(|error| Failure::new(Reason::Broken, error))?;
+        }
+        loop {
+            let read = output
+                .read_more()
+                .and_then(|more| Ok(errors.read_more()? || more));
+            let more = read.map_err(|error| Failure::new(Reason::Broken, error))?;
+            take(&output.take())?;
+            // After its end everything that it wrote is in the pipes.
+            if !(has_ended && more) {
+                return Ok(has_ended);
+            }
+        }
+    };
+    let ended = loop {
+        match step() {
+            Ok(false) => {}
+            Ok(true) => break Ended::Itself,
+            Err(failure) => break Ended::Cut(failure),
+        }
+    };
+    Followed {
+        ended,
+        error_line: errors.last_line(),
+    }
+}
+
+/// Kills the rest of a command's group. Its leader must not have been reaped by this process.
+pub(in super::super) fn kill_group(pid: Pid) {
     if matches!(poll_end(pid), Err(Errno::CHILD)) {
         // The system has reaped it; its number may belong to another process.
         return;
     }
-    // Fails only where the group is empty.
+    // Fails only where the group is empty, or not made yet.
     let _ = rustix::process::kill_process_group(pid, Signal::KILL);
-    let _ = child.kill();
+    let _ = rustix::process::kill_process(pid, Signal::KILL);
 }

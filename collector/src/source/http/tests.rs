@@ -167,10 +167,7 @@ fn redirects_are_followed_at_most_as_often_as_configured() {
         assert_eq!(found.status, Some(302));
         assert_eq!(found.text.as_deref(), Some("moved"));
     }
-    assert_eq!(
-        with("", 0).outcome.unwrap_err().detail,
-        r#"302 Found to "/1""#
-    );
+    assert_eq!(with("", 0).outcome.unwrap_err().detail, "302 Found to /1");
     assert_eq!(with("", 3).text.as_deref(), Some("arrived"));
     for elsewhere in ["tls", "secret"] {
         let found = with(elsewhere, 9);
@@ -329,7 +326,7 @@ fn names_are_looked_up_and_unknown_names_are_unreachable() {
     let url = saying(ok("here")).replace("127.0.0.1", "localhost");
     assert_eq!(poll(http(&url), AMPLE).text.as_deref(), Some("here"));
 
-    let nowhere = Lookup::with(|_| Err("Name or service not known".to_owned()));
+    let nowhere = |_: &str| Err("Name or service not known".to_owned());
     let found =
         Exchange::with_lookup(http("http://nowhere/"), nowhere).poll(Deadline::within(AMPLE));
     assert_eq!(
@@ -351,11 +348,11 @@ fn hanging_lookup_runs_once_and_blocks_no_poll() {
     let count = Arc::clone(&asked);
     let (gate, opened) = mpsc::channel::<()>();
     let opened = std::sync::Mutex::new(opened);
-    let hanging = Lookup::with(move |_| {
+    let hanging = move |_: &str| {
         count.fetch_add(1, Ordering::SeqCst);
         let _ = opened.lock().unwrap().recv_timeout(HELD);
         Ok(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))])
-    });
+    };
     let mut exchange = Exchange::with_lookup(http(&format!("http://app:{port}/")), hanging);
     let started = Instant::now();
     for _ in 0..3 {
@@ -373,10 +370,10 @@ fn hanging_lookup_runs_once_and_blocks_no_poll() {
 fn ending_an_exchange_does_not_wait_for_its_lookup() {
     let (_gate, opened) = mpsc::channel::<()>();
     let opened = std::sync::Mutex::new(opened);
-    let hanging = Lookup::with(move |_| {
+    let hanging = move |_: &str| {
         let _ = opened.lock().unwrap().recv_timeout(HELD);
         Ok(Vec::new())
-    });
+    };
     let started = Instant::now();
     let mut exchange = Exchange::with_lookup(http("http://app/"), hanging);
     let found = exchange.poll(Deadline::within(Duration::from_millis(50)));
@@ -394,4 +391,109 @@ fn invalid_url_fails_as_a_reading() {
         failure.detail.starts_with("the URL must begin"),
         "{failure}"
     );
+}
+
+/// By today's rules of the client alone, the first address would take all the time.
+#[test]
+fn hanging_address_does_not_hide_a_good_one() {
+    let (hangs, _held) = connect::tests::hanging("127.77.2.1");
+    let listener = TcpListener::bind(("127.77.2.2", hangs.port())).unwrap();
+    let good = listener.local_addr().unwrap();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connections);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            if !server::request_head(&mut stream).is_empty() {
+                counted.fetch_add(1, Ordering::SeqCst);
+                let _ = stream.write_all(ok("here").as_bytes());
+            }
+        }
+    });
+    let url = format!("http://app:{}/", good.port());
+    let mut exchange = Exchange::with_lookup(http(&url), move |_| Ok(vec![hangs, good]));
+    for poll in 1..=3 {
+        let found = exchange.poll(Deadline::within(AMPLE));
+        assert_eq!(found.text.as_deref(), Some("here"), "{found:?}");
+        assert_eq!(connections.load(Ordering::SeqCst), poll);
+    }
+    // The preferred address stops: the other one is tried within the same poll.
+    *exchange.preferred.0.lock().unwrap() = Some(hangs.ip());
+    exchange.client = None;
+    let found = exchange.poll(Deadline::within(Duration::from_secs(2)));
+    assert_eq!(found.text.as_deref(), Some("here"), "{found:?}");
+}
+
+#[test]
+fn not_modified_is_a_status_and_no_redirect() {
+    for (line, expected) in [
+        ("304 Not Modified", Reason::Status),
+        ("300 Multiple Choices", Reason::Status),
+        ("307 Temporary Redirect", Reason::Redirect),
+    ] {
+        let answer = format!("HTTP/1.1 {line}\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(
+            reason(&poll(http(&saying(answer)), AMPLE)),
+            expected,
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn compressed_body_is_reported_as_compressed() {
+    let gzip = "\u{1f}\u{8b}".chars().map(|c| c as u8).chain(*b"\x08rest");
+    let gzip: Vec<u8> = gzip.collect();
+    for (header, body) in [
+        ("", gzip.clone()),
+        ("Content-Encoding: gzip\r\n", gzip),
+        ("Content-Encoding: br\r\n", b"text".to_vec()),
+    ] {
+        let length = body.len();
+        let mut answer =
+            format!("HTTP/1.1 200 OK\r\n{header}Content-Length: {length}\r\n\r\n").into_bytes();
+        answer.extend(body);
+        let failure = poll(http(&saying(answer)), AMPLE).outcome.unwrap_err();
+        assert_eq!(failure.reason, Reason::Malformed);
+        assert!(failure.detail.contains("compressed"), "{failure}");
+    }
+    let identity = "HTTP/1.1 200 OK\r\nContent-Encoding: identity\r\nContent-Length: 1\r\n\r\n1";
+    assert!(poll(http(&saying(identity)), AMPLE).outcome.is_ok());
+}
+
+#[test]
+fn redirect_is_shown_without_its_query() {
+    let answer = "HTTP/1.1 302 Found\r\nLocation: http://me:word@a/p?token=x\r\n\r\n";
+    let url = format!("{}?key=hidden", saying(answer));
+    let source = http(&url);
+    assert!(!source.to_string().contains("hidden"), "{source}");
+    let failure = poll(source, AMPLE).outcome.unwrap_err();
+    assert_eq!(failure.to_string(), "redirect: 302 Found to http://a/p");
+}
+
+#[test]
+fn body_is_sent_and_not_printed() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let seen = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let head = server::request_head(&mut stream);
+        let mut body = [0; 14];
+        stream.read_exact(&mut body).unwrap();
+        let _ = stream.write_all(ok("1").as_bytes());
+        (head.to_ascii_lowercase(), body)
+    });
+    let source = Http {
+        method: Method::Post,
+        body: Some("{\"id\":\"secret\"".into()),
+        ..http(&url)
+    };
+    for shown in [format!("{source:?}"), source.to_string()] {
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+    let found = poll(source, AMPLE);
+    assert!(found.outcome.is_ok(), "{found:?}");
+    let (head, body) = seen.join().unwrap();
+    assert!(head.contains("content-length: 14\r\n"), "{head}");
+    assert_eq!(&body, b"{\"id\":\"secret\"");
 }

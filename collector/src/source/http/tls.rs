@@ -6,6 +6,7 @@
 use super::super::Deadline;
 use super::super::file::read_bounded;
 use crate::reading::{Failure, Reason};
+use crate::render::text::without_byte_order_mark;
 use rustls::client::Resumption;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -127,6 +128,7 @@ fn certificates(
 
 fn read(key: &str, file: &Path, deadline: Deadline) -> Result<Vec<u8>, Failure> {
     read_bounded(file, MAX_BYTES, deadline)
+        .map(|content| without_byte_order_mark(&content).to_vec())
         .map_err(|failure| Failure::new(failure.reason, format_args!("{key}: {}", failure.detail)))
 }
 

@@ -1,5 +1,6 @@
 //! Which URLs an HTTP source may have, and how a URL is shown. Pure.
 
+use crate::render::text::printable;
 use reqwest::Url;
 
 /// See [`super::Http::check_url`].
@@ -33,6 +34,21 @@ pub(super) fn check(url: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// The form of a URL for people: without its query and fragment, its user and password, and printable.
+pub(super) fn shown(url: &str) -> String {
+    let end = url.find(['?', '#']).unwrap_or(url.len());
+    let url = url.get(..end).unwrap_or_default();
+    let start = url.find("//").map_or(0, |at| at + 2);
+    let (scheme, rest) = url.split_at(start);
+    let authority = rest.split('/').next().unwrap_or_default();
+    let user = match authority.rfind('@') {
+        Some(at) if start > 0 => at + 1,
+        _ => 0,
+    };
+    let rest = rest.get(user..).unwrap_or_default();
+    printable(&format!("{scheme}{rest}"))
+}
+
 /// See [`super::Http::is_tls`].
 pub(super) fn is_https(url: &str) -> bool {
     url.split_once("://")
@@ -42,6 +58,20 @@ pub(super) fn is_https(url: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shown_urls_have_no_secrets() {
+        for (url, text) in [
+            ("http://a:1/p/q?token=x#y", "http://a:1/p/q"),
+            ("https://me:word@a/p@q", "https://a/p@q"),
+            ("/login?next=http://me:word@a/", "/login"),
+            ("//me@b/", "//b/"),
+            ("mailto:me@b", "mailto:me@b"),
+            ("http://a/\u{1b}\u{202e}", "http://a/??"),
+        ] {
+            assert_eq!(shown(url), text);
+        }
+    }
 
     #[test]
     fn valid_urls_are_accepted() {

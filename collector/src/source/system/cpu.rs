@@ -6,7 +6,7 @@
 //! Not here: single cores; frequencies; the times of a cgroup.
 
 use super::{malformed, read};
-use crate::reading::{Failure, Numbers};
+use crate::reading::{Failure, Numbers, Reason};
 use crate::source::{Cancellation, Deadline, stopped};
 use std::path::Path;
 use std::time::Duration;
@@ -87,6 +87,7 @@ pub(super) fn between_samples<Sample>(
     latest: &mut Option<Sample>,
     sample: impl Fn() -> Result<Sample, Failure>,
     since: impl Fn(&Sample, &Sample) -> Option<Numbers>,
+    stuck: &str,
     deadline: Deadline,
     stop: &Cancellation,
 ) -> Result<Numbers, Failure> {
@@ -98,7 +99,8 @@ pub(super) fn between_samples<Sample>(
             return Ok(passed);
         }
         if deadline.has_passed() {
-            return Err(deadline.failure("no second sample with time between"));
+            let detail = format!("{stuck} did not advance during the poll");
+            return Err(Failure::new(Reason::Other, detail));
         }
         // Half of the remaining time, so that the second sample comes before the end.
         if stop.wait(BETWEEN_SAMPLES.min(deadline.remaining() / 2)) {
@@ -159,7 +161,6 @@ fn parse_online_cores(stat: &str) -> Result<u32, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reading::Reason;
 
     fn times(line: &str) -> CpuTimes {
         parse_cpu_times(line).unwrap()

@@ -52,7 +52,9 @@ pub(super) fn read_pressure(
     let name = resource.name();
     let file = match cgroup {
         None => format!("proc/pressure/{name}"),
-        Some(cgroup) => cgroup::find(root, cgroup, deadline)?.file(&format!("{name}.pressure")),
+        Some(cgroup) => {
+            cgroup::find(root, cgroup, "psi", deadline)?.file(&format!("{name}.pressure"))
+        }
     };
     match read(root, &file, deadline) {
         Ok(pressure) => parse_pressure(&pressure),

@@ -42,10 +42,10 @@ fn plugin_statuses_up_to_2_are_good() {
 #[test]
 fn variables_are_added_and_not_printed() {
     let mut command = shell("echo $AGENTCHECK_TEST $HOME ${PATH:+path}");
-    command.env = Environment(BTreeMap::from([
-        ("AGENTCHECK_TEST".to_owned(), "hidden-word".to_owned()),
-        ("HOME".to_owned(), "/elsewhere".to_owned()),
-    ]));
+    command.env = Environment::from([
+        ("AGENTCHECK_TEST".to_owned(), "hidden-word".into()),
+        ("HOME".to_owned(), "/elsewhere".into()),
+    ]);
     for shown in [format!("{command:?}"), command.to_string()] {
         assert!(!shown.contains("hidden-word"), "{shown}");
     }

@@ -119,7 +119,7 @@ fn expected_status_is_a_success() {
     let expect = |statuses: &str, answer: &str| {
         let answer = format!("HTTP/1.1 {answer}\r\nContent-Length: 2\r\n\r\n42");
         let http = Http {
-            expect_status: Statuses::parse(statuses).unwrap(),
+            expect_status: Ranges::statuses(statuses).unwrap(),
             format: Format::Number,
             ..http(&saying(answer))
         };
