@@ -52,7 +52,7 @@ fn start_errors_reach_standard_error_and_exit_status() {
     refused(
         "",
         "--pid-file /nowhere/pid",
-        "the pid file /nowhere/pid cannot be written: No such file or directory",
+        "cannot write the pid file /nowhere/pid: No such file or directory",
     );
     refused(
         "ln -s /etc/passwd /run/agentcheck/pid",
@@ -65,7 +65,7 @@ fn start_errors_reach_standard_error_and_exit_status() {
          until [ -e /run/agentcheck/.collector.lock ]; do sleep 0.1; done; sleep 0.1
          chown collector /run/agentcheck/.collector.lock",
         "",
-        "another collector is at work here (/run/agentcheck/.collector.lock is locked)",
+        "another collector is running here (/run/agentcheck/.collector.lock is locked)",
     );
     host.shell("pkill -x sleep -P $(pidof -s flock); rm -f /run/agentcheck/.collector.lock");
     // No thread is to be had: it dies after all has been looked at.

@@ -22,7 +22,7 @@ fn second_collector_refuses_to_start_and_names_the_first() {
     scene.wait_for_reply("web", "up 73% ");
 
     let printed = scene.fails(&["collect"]);
-    let expected = format!("process {}, is at work here", scene.process().pid());
+    let expected = format!("process {}, is running here", scene.process().pid());
     assert!(printed.contains(&expected), "{printed}");
     let lines: Vec<_> = printed.lines().collect();
     assert_eq!(lines.len(), 1, "{printed}");

@@ -69,7 +69,7 @@ fn second_is_refused(scene: &mut Scene, states: &StateDirectory) {
         &scene.configuration,
         states,
     )));
-    let first = format!("process {}, is at work here", scene.process().pid());
+    let first = format!("process {}, is running here", scene.process().pid());
     assert!(printed.contains(&first), "{printed}");
 }
 
@@ -296,7 +296,7 @@ fn removed_lock_file_is_taken_again() {
     second.wait_for_plan(&states, "tick", |plan| plan.from > after);
     scene.process().signal(Signal::CONT);
     let taken = format!(
-        "is taken: another collector, process {}, is at work here",
+        "is taken: another collector, process {}, is running here",
         second.process().pid()
     );
     scene.wait_for_log(&taken);

@@ -12,7 +12,7 @@ use std::fmt;
 
 /// Reads one document, and nothing after it.
 pub(super) fn read(body: &[u8]) -> Result<Value, Failure> {
-    let left = Cell::new(MAX_VALUES);
+    let left = Cell::new(MAX_VALUES + 1);
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     Bounded { left: &left }
         .deserialize(&mut deserializer)

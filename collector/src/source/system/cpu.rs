@@ -14,6 +14,9 @@ use std::time::Duration;
 /// The time between two samples of one poll: 20 ticks per core.
 const BETWEEN_SAMPLES: Duration = Duration::from_millis(200);
 
+/// The shortest time to the deadline in which another sample is taken.
+const LEAST_WAIT: Duration = Duration::from_millis(4);
+
 /// The parts of the machine's `cpu`, in the order of /proc/stat's columns.
 pub(super) const PARTS: &[&str] = &[
     "user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal",
@@ -98,7 +101,7 @@ pub(super) fn between_samples<Sample>(
         if let Some(passed) = passed {
             return Ok(passed);
         }
-        if deadline.has_passed() {
+        if deadline.remaining() < LEAST_WAIT {
             let detail = format!("{stuck} did not advance during the poll");
             return Err(Failure::new(Reason::Other, detail));
         }
