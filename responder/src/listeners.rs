@@ -8,9 +8,9 @@ use crate::text::copy;
 /// The largest number of listening sockets.
 pub const MAX: usize = 32;
 
-/// The largest number of connections that wait to be accepted. The kernel's limit (net.core.somaxconn) is higher on
+/// The largest number of connections that wait to be accepted, which is the kernel's own limit (net.core.somaxconn) on
 /// any recent system.
-const BACKLOG: u16 = 1024;
+const BACKLOG: u16 = 4096;
 
 /// One listening socket.
 #[derive(Clone, Copy, Debug)]
