@@ -30,6 +30,7 @@ build() {
 	case $machine in
 	x86_64 | aarch64) responder=$gnu ;;
 	armv7) gcc=arm-linux-gnueabihf-gcc ;;
+	riscv64gc) gcc=riscv64-linux-gnu-gcc ;;
 	esac
 	if [ "$machine" != "$(uname -m)" ]; then
 		local name

@@ -51,6 +51,8 @@ printf '%s\n' "agentcheck ($VERSION-1) unstable; urgency=medium" '' \
 
 "$CARGO" deb --quiet --locked -p agentcheck --no-build --no-strip --deb-version "$VERSION-1" \
 	--maintainer "$maintainer" --output "$packages/" ${architecture:+--target "$architecture"}
+# Static programs need no library. xz, because the rpm of RHEL 7 cannot read zstd.
 "$CARGO" generate-rpm -p collector --target-dir "$target" --set-metadata "version = \"$VERSION\"" \
-	--output "$packages/" ${architecture:+--target "$architecture"}
+	--payload-compress xz --output "$packages/" \
+	${architecture:+--target "$architecture" --auto-req disabled}
 ls -l "$packages"
