@@ -139,7 +139,10 @@ impl Files {
             column: characters + 1,
             text,
             // Masking keeps the number of characters, not of bytes.
-            offset: text.char_indices().nth(characters).map_or(text.len(), |(at, _)| at),
+            offset: text
+                .char_indices()
+                .nth(characters)
+                .map_or(text.len(), |(at, _)| at),
         }
     }
 
