@@ -21,6 +21,8 @@ use std::time::Duration;
 pub struct Observations {
     names: Vec<String>,
     latest: Vec<Option<LatestPoll>>,
+    /// The sources behind each of them.
+    behind: Vec<Vec<usize>>,
     scope: Scope<'static>,
     started: BootTime,
     confirmations: Vec<(DebouncePolicy, Debouncer)>,
@@ -59,6 +61,10 @@ impl Observations {
         Self {
             latest: vec![None; names.len()],
             names,
+            behind: (0..config.sources.len())
+                .map(|source| vec![source])
+                .chain(config.derived.iter().map(|derived| derived.sources.clone()))
+                .collect(),
             scope: Scope::new(),
             started,
             confirmations: config
@@ -251,6 +257,7 @@ impl Observations {
             latest: &self.latest,
             scope: &self.scope,
             started: self.started,
+            behind: &self.behind,
         }
     }
 }

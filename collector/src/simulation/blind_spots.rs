@@ -98,6 +98,8 @@ struct FailureScenario<'c> {
     part: Service,
     known: Vec<KnownInput<'c>>,
     names: Vec<String>,
+    /// The sources behind each of them, as indices into `known`.
+    behind: Vec<Vec<usize>>,
     reason: Reason,
 }
 
@@ -158,7 +160,18 @@ impl<'c> FailureScenario<'c> {
             part.weight = Weight::Full;
         }
         part.maxconn = part.maxconn.filter(|limit| looks(&limit.total));
+        let sources_of = |index: usize| match index.checked_sub(config.sources.len()) {
+            None => vec![index],
+            Some(at) => config
+                .derived
+                .get(at)
+                .map_or_else(Vec::new, |derived| derived.sources.clone()),
+        };
+        let local = |source: &usize| service.sources.iter().position(|known| known == source);
+        let behind = service.sources.iter();
+        let behind = behind.map(|index| sources_of(*index).iter().filter_map(local).collect());
         (weighs || !part.rules.is_empty()).then(|| Self {
+            behind: behind.collect(),
             names: known.iter().map(|known| known.name.to_owned()).collect(),
             part,
             known,
@@ -209,6 +222,7 @@ impl<'c> FailureScenario<'c> {
                 latest: &latest,
                 scope,
                 started: start,
+                behind: &self.behind,
             };
             let outcome = evaluate(&self.part, &context, &memory, now);
             memory = outcome.memory;

@@ -182,7 +182,7 @@ fn play(config: &Config, text: &str) -> String {
                     format!("rule {}", service.rules[*index].name)
                 }
                 DecisionSource::Weight(weighed) => format!("weight {}", stages(weighed)),
-                DecisionSource::Failure(reason) => format!("failure, {reason}"),
+                DecisionSource::Failure(why) => format!("failure, {}", why.reason),
                 DecisionSource::Override(forced) => format!("override {}", forced.action),
             };
             let plan = plan(service, &verdict);
