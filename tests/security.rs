@@ -89,8 +89,5 @@ fn unsafe_is_where_the_document_says() {
         .iter()
         .filter(|file| *file != "responder/sys.rs" && !file.starts_with("responder/sys/"))
         .collect();
-    assert_eq!(
-        outside,
-        ["responder/freestanding.rs", "responder/mem.rs"]
-    );
+    assert_eq!(outside, ["responder/freestanding.rs", "responder/mem.rs"]);
 }
