@@ -230,7 +230,7 @@ fn getting_started_shows_the_shipped_xinetd_file() {
 fn every_no_op_reply_is_explained() {
     let page = read("docs/troubleshooting.md");
     let manual = read("man/agentcheck-responder.8").replace("\\-", "-");
-    let words = manual.split(".SH FREEZING WORDS").nth(1).unwrap();
+    let words = manual.split(".SH NO-OP REPLIES").nth(1).unwrap();
     let words = words.split(".SH ").next().unwrap();
     let mut seen = 0;
     for line in words.lines().filter(|line| line.starts_with(".B")) {
