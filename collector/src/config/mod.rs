@@ -25,7 +25,7 @@ pub use service::{
     Capacity, ExpiryAction, MaxconnLimit, OnFailure, Restarts, Restore, Rule, Service, Weight,
 };
 
-use crate::expression::{Environment, Expression};
+use crate::expression::{Environment, Expression, Zone};
 use crate::filters::derive::Aggregation;
 use crate::reading::prometheus::Selector;
 use crate::source::Source;
@@ -48,6 +48,8 @@ pub struct Config {
     pub services: Vec<Service>,
     /// While this file exists, all services are in maintenance.
     pub maintenance_file: Option<PathBuf>,
+    /// The time zone of `clock` in expressions.
+    pub timezone: Zone,
     /// The metrics file, if one is configured.
     pub metrics: Option<Metrics>,
     /// The files that were read: the main file, then the drop-ins.
@@ -311,6 +313,7 @@ fn read(tree: &toml::de::DeTable<'_>, findings: &mut Findings<'_>) -> Config {
     let services = services.and_then(|entry| entry.table(findings, "[service.web]"));
     let services = services::read(services, &sources, &derived, findings);
     let maintenance_file = services::maintenance_file(&mut top, findings);
+    let timezone = timezone(&mut top, findings);
     let metrics = top
         .take("metrics")
         .and_then(|entry| metrics::read(entry, findings));
@@ -318,6 +321,7 @@ fn read(tree: &toml::de::DeTable<'_>, findings: &mut Findings<'_>) -> Config {
     Config {
         files: Vec::new(),
         maintenance_file,
+        timezone,
         metrics,
         derived: derived.0.into_iter().map(|named| named.derived).collect(),
         sources: sources
@@ -327,6 +331,23 @@ fn read(tree: &toml::de::DeTable<'_>, findings: &mut Findings<'_>) -> Config {
             .collect(),
         services,
     }
+}
+
+/// The value of `timezone`.
+fn timezone(top: &mut Table<'_>, findings: &mut Findings<'_>) -> Zone {
+    let Some(entry) = top.take("timezone") else {
+        return Zone::default();
+    };
+    let Some(text) = entry.string(findings) else {
+        return Zone::default();
+    };
+    Zone::load(&text.value).unwrap_or_else(|wrong| {
+        let message = format!("{}: {wrong}", entry.invalid(findings));
+        findings.push(
+            Diagnostic::error(text.span, message).remedy("write \"UTC\" or \"Europe/Berlin\""),
+        );
+        Zone::default()
+    })
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@
 //! - `source.field` is the only use of a source's name. Compiling checks the fields.
 
 mod check;
+mod clock;
 mod environment;
 mod functions;
 mod metrics;
@@ -28,6 +29,7 @@ mod syntax;
 pub mod template;
 mod texts;
 
+pub use clock::{WallTime, Zone};
 pub use environment::{CLOCK, Environment, Type};
 pub use scope::Scope;
 pub(crate) use suggest::closest;
@@ -40,6 +42,7 @@ use spans::Spans;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
+use std::time::Duration;
 
 /// How many levels the tree of an expression may have; `1 + 1 + 1` has three.
 pub const MAX_DEPTH: usize = 150;
@@ -239,6 +242,14 @@ impl Expression {
     #[must_use]
     pub fn uses(&self) -> &BTreeMap<String, Use> {
         &self.uses
+    }
+
+    /// How often the fields of `clock` that it reads change; `None` if it reads none.
+    #[must_use]
+    pub fn clock_period(&self) -> Option<Duration> {
+        let uses = self.uses.get(CLOCK)?;
+        // Only `clock.unix` is marked as health: it changes every second.
+        Some(Duration::from_secs(if uses.health { 1 } else { 60 }))
     }
 
     /// The type of its value, if it is known before there is a reading.

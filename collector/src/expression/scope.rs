@@ -1,6 +1,7 @@
 //! The variables of expressions: the fields of each source's latest reading.
 
-use super::environment::METRICS;
+use super::clock::{self, WallTime};
+use super::environment::{CLOCK, CLOCK_FIELDS, METRICS};
 use super::functions::{self, Budget};
 use super::metrics::{self, Scrape};
 use super::patterns;
@@ -12,6 +13,7 @@ use cel::objects::{Key, Map};
 use cel::{Context, Env, Value};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The variables of an evaluation.
 ///
@@ -50,6 +52,28 @@ impl Scope<'_> {
     pub(super) fn context(&self) -> &Context<'_, 'static> {
         self.budget.begin();
         &self.context
+    }
+
+    /// Sets `clock`; `None` makes it unknown.
+    pub fn set_clock(&mut self, time: Option<WallTime>) {
+        let Some(time) = time else {
+            for field in CLOCK_FIELDS {
+                self.remove(&variable(CLOCK, field));
+            }
+            return;
+        };
+        let values = [time.unix, time.hour, time.minute, time.weekday];
+        for (field, value) in CLOCK_FIELDS.into_iter().zip(values) {
+            let variable = variable(CLOCK, field);
+            self.context
+                .add_variable_from_value(variable, Value::Float(value));
+        }
+    }
+
+    /// The time until `clock` changes, for a field that changes every `period`.
+    #[must_use]
+    pub fn clock_rest(unix: f64, period: Duration) -> Duration {
+        clock::rest(unix, period)
     }
 
     /// Replaces the values of `source` by those of a reading.

@@ -209,6 +209,7 @@ impl<'c> FailureScenario<'c> {
                 latest: &latest,
                 scope,
                 started: start,
+                unix: None,
             };
             let outcome = evaluate(&self.part, &context, &memory, now);
             memory = outcome.memory;
