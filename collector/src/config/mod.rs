@@ -37,7 +37,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml_reader::{Findings, Table};
 
-/// A correct configuration, as far as a check without polling can tell.
+/// A correct configuration, as far as it can be checked without polling.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The sources, in the order of the files.

@@ -98,7 +98,8 @@ pub struct Expression {
     place: Range<usize>,
     tree: IdedExpr,
     uses: BTreeMap<String, Use>,
-    shown: Vec<(String, IdedExpr)>,
+    /// The parts of readings that it reads, each with its label.
+    labelled: Vec<(String, IdedExpr)>,
     expected: Type,
     result: Type,
 }
@@ -156,13 +157,13 @@ impl Expression {
             }]);
         }
         let tree = rewrite::rewrite(parsed);
-        let shown = rewrite::shown(&tree);
+        let labelled = rewrite::labelled(&tree);
         Ok(Self {
             text: text.to_owned(),
             place: 0..0,
             tree,
             uses,
-            shown,
+            labelled,
             expected,
             result,
         })
@@ -318,7 +319,7 @@ impl Expression {
 
     /// The numbers of readings that it reads, with names for people: `app.msg-per-second`, 1890.
     pub fn numbers_used<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = (&'a str, f64)> {
-        self.shown.iter().filter_map(|(label, tree)| {
+        self.labelled.iter().filter_map(|(label, tree)| {
             match Value::resolve(tree, scope.context()).ok()? {
                 Value::Float(number) if number.is_finite() => Some((label.as_str(), number)),
                 _ => None,
@@ -328,7 +329,7 @@ impl Expression {
 
     /// The values of readings that it reads, with the same names, for people: numbers, true or false, texts.
     pub fn values_used<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = (&'a str, String)> {
-        self.shown.iter().filter_map(|(label, tree)| {
+        self.labelled.iter().filter_map(|(label, tree)| {
             let value = match Value::resolve(tree, scope.context()).ok()? {
                 Value::Bool(truth) => truth.to_string(),
                 Value::Float(number) if number.is_finite() => crate::render::text::number(number),

@@ -355,7 +355,7 @@ fn double(number: f64) -> LiteralValue {
 
 /// The parts of readings that a rewritten tree reads, each with a label for people: the longest chains of fields
 /// and literal keys that start at a source, outside of loops.
-pub(super) fn shown(tree: &IdedExpr) -> Vec<(String, IdedExpr)> {
+pub(super) fn labelled(tree: &IdedExpr) -> Vec<(String, IdedExpr)> {
     let mut found = Vec::new();
     collect(tree, &mut found);
     found

@@ -129,9 +129,9 @@ impl Scope<'_> {
             }
         }
         let before = self.fields.get_mut(source).map(std::mem::take);
-        for gone in before.iter().flatten() {
-            if *gone != GOOD_SINCE && !set.contains(gone) {
-                self.remove(&variable(source, gone));
+        for old in before.iter().flatten() {
+            if *old != GOOD_SINCE && !set.contains(old) {
+                self.remove(&variable(source, old));
             }
         }
         match self.fields.get_mut(source) {
@@ -272,7 +272,7 @@ mod tests {
             outcome,
         };
         let mut scope = Scope::new();
-        let mut shown = |reading: &Reading| {
+        let mut values = |reading: &Reading| {
             scope.set("s", reading);
             ["exists", "mtime_age", "perf"].map(|field| {
                 let name = variable("s", field);
@@ -286,21 +286,21 @@ mod tests {
             exists: true,
             mtime_age: Some(1.5),
         };
-        let [exists, mtime_age, perf] = shown(&reading(Some(there), Ok(Content::Nothing)));
+        let [exists, mtime_age, perf] = values(&reading(Some(there), Ok(Content::Nothing)));
         assert!(exists.unwrap().contains("true"));
         assert!(mtime_age.unwrap().contains("1.5"));
         assert_eq!(perf, None);
         // A file that is missing is known to be missing, also where that is a failure.
-        let gone = FileFacts {
+        let old = FileFacts {
             exists: false,
             mtime_age: None,
         };
         let missing = Failure::new(Reason::Missing, "");
-        let [exists, mtime_age, _] = shown(&reading(Some(gone), Err(missing)));
+        let [exists, mtime_age, _] = values(&reading(Some(old), Err(missing)));
         assert!(exists.unwrap().contains("false"));
         assert_eq!(mtime_age, None);
         let values = [("/".to_owned(), 95.0)].into_iter().collect();
-        let [exists, _, perf] = shown(&reading(None, Ok(Content::Perf(values))));
+        let [exists, _, perf] = values(&reading(None, Ok(Content::Perf(values))));
         assert_eq!(exists, None);
         assert!(perf.unwrap().contains("95"));
     }

@@ -173,3 +173,104 @@ fn derived_numbers_read_derived_numbers() {
     let outcome = collector.poll(103, None);
     assert_eq!(reply(&outcome), "up 1% # rule=full kept: busy timeout");
 }
+
+/// Agents that people run, each with the most lines that its configuration may have (the source included), a document
+/// of the application, and the reply.
+#[test]
+fn field_cases_need_few_lines() {
+    for (most, text, document, expected) in [
+        (
+            10,
+            r#"[source.app.file]
+path = "/a"
+format = "json"
+[service.db]
+weight = "100 - floor(app.json.conns * 100 / app.json.max)""#,
+            r#"{"conns": 29, "max": 100}"#,
+            "up 71% # app.conns=29 app.max=100",
+        ),
+        (
+            8,
+            r#"[service.web]
+weight = "90"
+[[service.web.rule]]
+name = "move"
+when = "clock.unix >= 1796070993 && clock.unix < 1796074593"
+reply = "drain"
+description = "planned move""#,
+            "",
+            "up 0% # planned move",
+        ),
+        (
+            14,
+            r#"[source.app.file]
+path = "/a"
+format = "json"
+[service.web]
+weight = "100"
+[[service.web.rule]]
+name = "checks"
+when = "app.json.checks.exists(c, c.state != 'ok')"
+reply = "down"
+description = "{app.json.checks.filter(c, c.state != 'ok').map(c, c.name).join(', ')} failed""#,
+            r#"{"checks": [{"name": "db", "state": "bad"}, {"name": "web", "state": "ok"}, {"name": "mq", "state": "late"}]}"#,
+            "down 100% # db, mq failed",
+        ),
+        (
+            12,
+            r#"[source.app.file]
+path = "/a"
+format = "json"
+[derive.behind]
+expression = "app.json.best - int(app.json.result)"
+[service.node]
+weight = "behind.value <= 1 ? 100 : clamp(100 - 10 * behind.value, 1, 100)""#,
+            r#"{"result": "0x1bc", "best": 448}"#,
+            "up 60% # behind=4",
+        ),
+        (
+            10,
+            r#"[source.app.file]
+path = "/a"
+format = "json"
+[derive.load]
+expression = "100 * max(app.json.cpu, app.json.net)"
+[service.web]
+weight = "100 - load.value"
+rule = [{ name = "b", when = "load.value > 95", clear_when = "load.value < 80", reply = "floor", description = "{load.value}" }]"#,
+            r#"{"cpu": 0.29, "net": 0.1}"#,
+            "up 71% # load=29",
+        ),
+        (
+            8,
+            r#"[source.app.file]
+path = "/a"
+format = "json"
+[service.vip]
+weight = "app.json.w"
+rule = [{ name = "unchanged", when = "default(app.json.freeze, false)", reply = "keep" }]"#,
+            r#"{"w": 40, "freeze": null}"#,
+            "up 40% # app.w=40",
+        ),
+    ] {
+        assert!(text.lines().count() <= most, "{text}");
+        let parsed = crate::config::parse(Path::new("t.toml"), text);
+        let (config, report) = parsed.unwrap_or_else(|report| panic!("{report}"));
+        assert_eq!(report.rendered, [""; 0]);
+        let mut collector = Collector {
+            observed: Observations::new(&config, at(100)),
+            config,
+            memory: ServiceMemory::default(),
+        };
+        let zone = collector.config.timezone.clone();
+        collector.observed.set_clock(&zone, 1_796_070_993.0, at(100));
+        let outcome = match document {
+            "" => {
+                let context = collector.observed.context(at(100));
+                evaluate(&collector.config.services[0], &context, &collector.memory, at(100))
+            }
+            document => collector.poll(100, Some(document)),
+        };
+        assert_eq!(reply(&outcome), expected, "{text}");
+    }
+}
