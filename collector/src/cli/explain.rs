@@ -146,7 +146,7 @@ fn explain_service(name: &str, arguments: &Arguments) -> Result<Lines, Failed> {
     }
     let started = readings.iter().map(|(_, reading)| reading.sent).min();
     let mut observed = Observations::new(&believing, started.unwrap_or(now));
-    let wall = clock::since_1970().as_secs_f64();
+    let wall = clock::unix_time_f64();
     observed.set_clock(&config.timezone, wall, now);
     for (index, reading) in &readings {
         observed.take(*index, reading.clone(), now);
@@ -194,7 +194,7 @@ fn memory(
     let said = match clock::boot_id() {
         // What an override says is not what rules and weight led to.
         Ok(boot) if known.overrides.is_empty() => {
-            state_file::said(directory, &service.name, &boot, now)
+            state_file::current_reply(directory, &service.name, &boot, now)
         }
         _ => known.memory.last(),
     };

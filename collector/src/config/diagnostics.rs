@@ -2,6 +2,7 @@
 //! and the correct form.
 
 use super::files::{FileFault, Files, Position};
+use crate::render::text::is_printable;
 use std::fmt;
 use std::ops::Range;
 
@@ -99,10 +100,10 @@ const MOST_CHARACTERS: usize = 1000;
 fn one_line(text: &str) -> String {
     let mut line = String::new();
     for character in text.chars().take(MOST_CHARACTERS) {
-        if character.is_control() {
-            line.extend(character.escape_default());
-        } else {
+        if is_printable(character) {
             line.push(character);
+        } else {
+            line.extend(character.escape_debug());
         }
     }
     if text.chars().nth(MOST_CHARACTERS).is_some() {
@@ -135,7 +136,10 @@ fn excerpt(position: &Position<'_>, length: usize) -> Excerpt {
         0..=WIDTH => (0, false),
         _ => (column.saturating_sub(BEFORE), true),
     };
-    let mut text: String = line.chars().skip(skipped).take(WIDTH).collect();
+    // One character for each, so that the carets stay below the mistake.
+    let visible = |c: char| if c == '\t' || is_printable(c) { c } else { '?' };
+    let part = line.chars().skip(skipped).take(WIDTH);
+    let mut text: String = part.map(visible).collect();
     let mut indent: String = before
         .chars()
         .skip(skipped)

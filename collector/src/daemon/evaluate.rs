@@ -35,7 +35,7 @@ impl Collector {
     pub(super) fn evaluate(&mut self, touched: &[usize], said: bool) {
         let now = clock::now();
         let said = self.check_state_dir(now) || said;
-        let wall = clock::since_1970().as_secs_f64();
+        let wall = clock::unix_time_f64();
         self.observed.set_clock(&self.config.timezone, wall, now);
         let context = self.observed.context(now);
         let reached = self

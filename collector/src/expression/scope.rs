@@ -87,6 +87,10 @@ impl Scope<'_> {
             Some(Content::Json(document)) => Some(value_of(document)),
             _ => None,
         };
+        let rows = match content {
+            Some(Content::Rows(rows)) => Some(value_of(rows)),
+            _ => None,
+        };
         let metrics = match content {
             Some(Content::Metrics(exposition)) => {
                 Some(Value::Opaque(Arc::new(Scrape(Arc::clone(exposition)))))
@@ -113,6 +117,7 @@ impl Scope<'_> {
             ),
             ("value", content.and_then(Content::number).map(number)),
             ("json", json),
+            ("rows", rows),
             (METRICS, metrics),
             // Remains after failed polls, for `age`.
             (GOOD_SINCE, good_since),
@@ -299,8 +304,8 @@ mod tests {
         let [exists, mtime_age, _] = values(&reading(Some(old), Err(missing)));
         assert!(exists.unwrap().contains("false"));
         assert_eq!(mtime_age, None);
-        let values = [("/".to_owned(), 95.0)].into_iter().collect();
-        let [exists, _, perf] = values(&reading(None, Ok(Content::Perf(values))));
+        let perf_values = [("/".to_owned(), 95.0)].into_iter().collect();
+        let [exists, _, perf] = values(&reading(None, Ok(Content::Perf(perf_values))));
         assert_eq!(exists, None);
         assert!(perf.unwrap().contains("95"));
     }

@@ -45,7 +45,7 @@ fn of_service(config: &Config, service: &Service, scope: &mut Scope<'static>) ->
         .collect();
     let places: Vec<_> = polled
         .iter()
-        .map(|(_, source)| source.kind.asks())
+        .map(|(_, source)| source.kind.endpoint())
         .collect();
     let mut found: Vec<Finding> = Vec::new();
     let mut covered: BTreeSet<usize> = BTreeSet::new();
@@ -53,7 +53,7 @@ fn of_service(config: &Config, service: &Service, scope: &mut Scope<'static>) ->
         if covered.contains(number) {
             continue;
         }
-        let tried = source.kind.fails_when_dead();
+        let tried = source.kind.failures_when_dead();
         let mut unnoticed = Vec::new();
         let mut dead = None;
         for reason in tried {
@@ -89,8 +89,8 @@ fn of_service(config: &Config, service: &Service, scope: &mut Scope<'static>) ->
 /// Whether `other`, which asks the same server as `source`, fails, too, where `source` fails for this reason.
 fn together(source: &Source, other: &Source, reason: Reason) -> bool {
     // The kernel takes connections for a program that hangs, or that answers nothing but errors.
-    let reached = reason == Reason::Refused || !source.kind.is_answered();
-    reached || other.kind.is_answered()
+    let reached = reason == Reason::Refused || !source.kind.is_answered_by_application();
+    reached || other.kind.is_answered_by_application()
 }
 
 /// The names that a service reads and the rules that read each, so that each scenario costs what it touches.
