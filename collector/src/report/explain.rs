@@ -302,7 +302,7 @@ impl Evaluation<'_> {
         let here = self.outcome.verdict.as_ref().map(|verdict| verdict.reply);
         let here = here.map(|reply| reply.described(Description::NONE));
         let text = match &known.reply {
-            None => "has nothing to say yet".to_owned(),
+            None => "has no reply yet".to_owned(),
             Some(line) if words(line) == here => format!("says the same, as of {} ago", span(ago)),
             Some(line) => format!(
                 "says \"{line}\", as of {} ago: its readings are others",

@@ -125,8 +125,8 @@ fn every_key_is_documented() {
         let output = check(&file);
         let printed = String::from_utf8(output.stderr).unwrap();
         let keys = printed.lines().find_map(|line| {
-            let (_, keys) = line.split_once("the keys here are ")?;
-            Some(keys.split(", "))
+            let (_, keys) = line.split_once("the keys of ")?;
+            Some(keys.split_once(" are ")?.1.split(", "))
         });
         for key in keys.unwrap_or_else(|| panic!("{printed}")) {
             let described = reference.contains(&format!("| `{key}` |")) || key == "rule";

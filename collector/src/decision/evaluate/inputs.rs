@@ -2,7 +2,7 @@
 
 use super::{EvalContext, LatestPoll, good_for};
 use crate::config::Service;
-use crate::expression::{Expression, Unknown};
+use crate::expression::{CLOCK, Expression, Unknown};
 use crate::reading::Reason;
 use agentcheck_common::BootTime;
 use std::time::Duration;
@@ -66,7 +66,8 @@ impl<'w> Inputs<'w> {
 
     /// Why an expression is unknown: rather the source that failed than what it lacks for it.
     pub(super) fn reason(&self, expression: &Expression, unknown: &Unknown) -> String {
-        let failed = expression.uses().keys().find_map(|source| {
+        let sources = expression.uses().keys().filter(|name| *name != CLOCK);
+        let failed = sources.into_iter().find_map(|source| {
             let failure = match self.latest(source) {
                 None => Some(Reason::Overdue),
                 Some(latest) => latest.failure,
@@ -106,7 +107,9 @@ impl<'w> Inputs<'w> {
         expression
             .uses()
             .iter()
-            .find(|(source, used)| used.content && self.latest(source).is_none())
+            .find(|(source, used)| {
+                used.content && *source != CLOCK && self.latest(source).is_none()
+            })
             .map(|(source, _)| Unknown(format!("{source} {}", Reason::Overdue)))
     }
 

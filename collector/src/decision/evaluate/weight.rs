@@ -12,7 +12,10 @@ impl Walk<'_> {
     pub(super) fn weigh(&mut self, memory: &mut ServiceMemory) -> DecisionSource {
         let weighed = match &self.service.weight {
             Weight::Full => Ok((100.0, None)),
-            Weight::Expression(expression) => self.number(expression).map(|number| (number, None)),
+            Weight::Expression(expression) => self.number(expression).map(|number| {
+                memory.fraction.observe(number);
+                (number, None)
+            }),
             Weight::Capacity(capacity) => self.seen(capacity).map(|seen| {
                 if memory.was_out {
                     memory.capacity.start_again();
