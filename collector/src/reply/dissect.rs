@@ -24,6 +24,17 @@ pub enum Reader {
     Since31,
 }
 
+impl Reader {
+    /// The grammar of a version, by its first two numbers.
+    #[must_use]
+    pub fn of(branch: (u32, u32)) -> Self {
+        match branch >= (3, 1) {
+            true => Self::Since31,
+            false => Self::UpTo30,
+        }
+    }
+}
+
 /// One word of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {

@@ -109,7 +109,10 @@ fn fifo_is_refused_at_once() {
             .unwrap()
             .success()
     );
-    assert!(imported_file(fifo.to_str().unwrap()).ends_with("cannot read the file: not a regular file\n"));
+    assert!(
+        imported_file(fifo.to_str().unwrap())
+            .ends_with("cannot read the file: not a regular file\n")
+    );
 }
 
 /// Neither the excerpts of errors nor comments of a result pass on characters that steer a terminal or hide text.
