@@ -4,6 +4,7 @@
 //! Load feedback is a control loop, and what keeps it from swinging is here: a weight that follows load as
 //! it is drives that load away and back again.
 
+use super::rounding;
 use agentcheck_common::{BootTime, Percent};
 use std::time::Duration;
 
@@ -207,8 +208,7 @@ fn step(shaping: &Shaping, before: f64, target: f64, passed: f64) -> f64 {
 /// The whole percentage to say: what is being said as long as that is near enough. It is compared with
 /// what is said, not with the number before, so that many small changes add up.
 fn dead_band(band: f64, said: Option<f64>, target: f64, floor: f64, ceiling: f64) -> f64 {
-    // What is a whole number but for the last bits of a double counts as that number.
-    let whole = (target + 1e-6).floor().clamp(floor, ceiling);
+    let whole = rounding::floor(target).clamp(floor, ceiling);
     let at_an_end = whole <= floor || whole >= ceiling;
     match said {
         Some(said)
