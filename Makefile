@@ -74,7 +74,7 @@ man: ## make man/agentcheck.toml.5 from docs/configuration again (needs pandoc)
 	    printf '# SYNOPSIS\n\n*/etc/agentcheck/agentcheck.toml*\n\n*/etc/agentcheck/conf.d/NAME.toml*\n\n'; \
 	    printf '# DESCRIPTION\n\n%s\n\n' 'What the collector polls, and how it decides the replies for HAProxy.'; \
 	    cat $(CONFIGURATION:%=%.md); \
-	    printf '\n# SEE ALSO\n\n**agentcheck**(1), **agentcheck.state**(5), **agentcheck-responder**(8)\n'; \
+	    printf '\n# SEE ALSO\n\n**agentcheck**(1), **agentcheck.state**(5), **agentcheck.stream**(5), **agentcheck-responder**(8)\n'; \
 	} | pandoc --standalone --from gfm --to man --lua-filter packaging/man.lua \
 	    --metadata title='agentcheck.toml' --metadata section=5 \
 	    --metadata header='agentcheck' --metadata date='' --metadata hyphenate=false \

@@ -245,7 +245,7 @@ impl Doctor {
     }
 
     fn current_reply(&self, name: &ServiceName, boot: &BootId) -> Option<Reply> {
-        state_file::said(&self.state.state_dir, name, boot, clock::now())
+        state_file::current_reply(&self.state.state_dir, name, boot, clock::now())
     }
 
     /// The route of the probes: to the address of `--agent`, else to the launcher's, else to the default.

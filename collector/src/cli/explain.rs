@@ -192,7 +192,7 @@ fn memory(
     let said = match clock::boot_id() {
         // What an override says is not what rules and weight led to.
         Ok(boot) if known.overrides.is_empty() => {
-            state_file::said(directory, &service.name, &boot, now)
+            state_file::current_reply(directory, &service.name, &boot, now)
         }
         _ => known.memory.last(),
     };

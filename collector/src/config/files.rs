@@ -2,6 +2,7 @@
 //! checks their permissions and reads their text; it does not parse it.
 
 use super::LoadError;
+use super::masking::masked;
 use super::permissions::Trust;
 use std::fs::{DirEntry, File};
 use std::io::{self, Read as _};
@@ -30,6 +31,8 @@ pub(super) struct FileFault {
 #[derive(Clone, Debug, Default)]
 pub struct Files {
     text: String,
+    /// The same without secrets, for errors; see [`masked`].
+    shown: String,
     files: Vec<(PathBuf, Range<usize>)>,
     /// The offset of each line, in order: counted once, so that a finding costs a search by halves.
     lines: Vec<usize>,
@@ -64,11 +67,14 @@ impl Files {
             // No line is part of two files.
             self.text.push('\n');
         }
+        self.shown
+            .push_str(&"\n".repeat(self.text.len() - self.shown.len()));
         let start = self.text.len();
         self.text.push_str(text);
         self.lines.push(start);
         let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         self.lines.extend(ends.map(|(at, _)| start + at + 1));
+        self.shown.push_str(&masked(text));
         self.files.push((path, start..self.text.len()));
     }
 
@@ -121,17 +127,22 @@ impl Files {
             .copied()
             .unwrap_or(range.end)
             .min(range.end);
-        let text = self.text.get(start..end).unwrap_or_default();
+        let text = self.shown.get(start..end).unwrap_or_default();
         let text = text.strip_suffix('\n').unwrap_or(text);
         let text = text.strip_suffix('\r').unwrap_or(text);
         let before = self.text.get(start..at).unwrap_or_default();
         super::work::count(before.len());
+        let characters = before.chars().count();
         Position {
             file,
             line: next.saturating_sub(first).max(1),
-            column: before.chars().count() + 1,
+            column: characters + 1,
             text,
-            offset: before.len().min(text.len()),
+            // Masking keeps the number of characters, not of bytes.
+            offset: text
+                .char_indices()
+                .nth(characters)
+                .map_or(text.len(), |(at, _)| at),
         }
     }
 

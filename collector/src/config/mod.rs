@@ -5,6 +5,7 @@ mod derived;
 pub(crate) mod diagnostics;
 mod diff;
 mod files;
+mod masking;
 mod merge;
 mod metrics;
 mod permissions;

@@ -3,6 +3,7 @@
 mod command;
 mod file;
 mod http;
+mod stream;
 mod system;
 mod tcp;
 
@@ -17,7 +18,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
-const KINDS: [&str; 5] = ["http", "file", "command", "system", "tcp"];
+const KINDS: [&str; 6] = ["http", "file", "command", "stream", "tcp", "system"];
 
 /// A source, and the place of its name.
 pub(super) struct Named {
@@ -105,16 +106,16 @@ fn source(entry: Entry<'_>, findings: &mut Findings<'_>) -> Option<Named> {
             findings.push(
                 Diagnostic::error(
                     extra.key_span(),
-                    format!("the source {:?} has more than one kind", entry.key),
+                    format!("duplicate kind {} of source {}", extra.key, entry.key),
                 )
-                .remedy("remove one, or write another [source.NAME.KIND]"),
+                .remedy(format!("a source has one kind: {}", KINDS.join(", "))),
             );
         }
     }
     let Some(kind) = kinds.pop() else {
         findings.push(
-            Diagnostic::error(span, format!("the source {:?} has no kind", entry.key))
-                .remedy(format!("write {example}"))
+            Diagnostic::error(span, format!("source {} has no kind", entry.key))
+                .remedy(example)
                 .consequence(),
         );
         return None;
@@ -122,7 +123,7 @@ fn source(entry: Entry<'_>, findings: &mut Findings<'_>) -> Option<Named> {
     if !KINDS.contains(&kind.key) {
         let remedy = if Format::parse(kind.key).is_some() {
             format!(
-                "write format = \"{}\" in a source of another kind",
+                "{} is a format: write format = \"{0}\" in a source of another kind",
                 kind.key
             )
         } else {
@@ -131,7 +132,7 @@ fn source(entry: Entry<'_>, findings: &mut Findings<'_>) -> Option<Named> {
         findings.push(
             Diagnostic::error(
                 kind.key_span(),
-                format!("unknown kind of source {:?}", kind.key),
+                format!("unknown kind of source {}", kind.key),
             )
             .remedy(remedy),
         );
@@ -177,17 +178,17 @@ pub(super) fn check_name(name: &str, span: Range<usize>, findings: &mut Findings
     if !identifier {
         findings.push(
             Diagnostic::error(span, format!("invalid source name {name:?}"))
-                .remedy("use letters, digits and underscores; do not begin with a digit"),
+                .remedy("use letters, digits and underscores, and no digit first"),
         );
     } else if RESERVED.contains(&name) {
         findings.push(Diagnostic::error(
             span,
-            format!("invalid source name {name:?}: it is a word of the expression language"),
+            format!("invalid source name {name}: it is a reserved word of the expression language"),
         ));
     }
 }
 
-/// The keys that every kind has.
+/// The keys of every kind.
 const POLLING_KEYS: [&str; 5] = [
     "interval",
     "timeout",
@@ -196,15 +197,15 @@ const POLLING_KEYS: [&str; 5] = [
     "recover_after",
 ];
 
-/// Their values.
+/// The values of these keys.
 struct Polling {
-    every: Duration,
+    interval: Duration,
     timeout: Duration,
     jitter: Duration,
-    confirm: DebouncePolicy,
+    debounce: DebouncePolicy,
 }
 
-/// A number of polls, as an integer (so many in a row) or as in `"3 of 5"`.
+/// A number of polls, as an integer (in a row) or as in `"3 of 5"`.
 fn count(table: &mut Table<'_>, key: &str, findings: &mut Findings<'_>) -> Threshold {
     let Some(entry) = table.take(key) else {
         return Threshold::ONE;
@@ -231,17 +232,22 @@ fn polling(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Polling {
             .and_then(|entry| entry.duration(findings, least, most))
             .unwrap_or(default)
     };
-    let every = duration("interval", Duration::from_secs(2), least, day);
+    let interval = duration("interval", Duration::from_secs(2), least, day);
     Polling {
-        every,
-        jitter: duration("jitter", default_jitter(every), Duration::ZERO, every / 2),
+        interval,
+        jitter: duration(
+            "jitter",
+            default_jitter(interval),
+            Duration::ZERO,
+            interval / 2,
+        ),
         timeout: duration(
             "timeout",
             Duration::from_secs(1),
             Duration::from_millis(10),
             Duration::from_secs(3600),
         ),
-        confirm: DebouncePolicy {
+        debounce: DebouncePolicy {
             fail_after: count(table, "fail_after", findings),
             recover_after: count(table, "recover_after", findings),
         },
@@ -254,6 +260,17 @@ fn format(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Format {
         .take("format")
         .and_then(|entry| entry.choice(findings, &choices))
         .unwrap_or_default()
+}
+
+/// `text`: whether a reading keeps its text as it is.
+fn raw_text(table: &mut Table<'_>, kind: &str, findings: &mut Findings<'_>) -> bool {
+    if kind == "system" {
+        return false;
+    }
+    table
+        .take("text")
+        .and_then(|entry| entry.choice(findings, &[("normal", false), ("raw", true)]))
+        .unwrap_or(false)
 }
 
 fn max_bytes(table: &mut Table<'_>, findings: &mut Findings<'_>) -> usize {
@@ -271,15 +288,17 @@ fn of_kind(
     findings: &mut Findings<'_>,
 ) -> Option<Source> {
     let Polling {
-        every,
+        interval,
         timeout,
         jitter,
-        confirm,
+        debounce,
     } = polling(&mut table, findings);
+    let raw_text = raw_text(&mut table, kind, findings);
     let (read, keys) = match kind {
         "http" => (http::read(&mut table, findings), http::KEYS),
         "file" => (file::read(&mut table, findings), file::KEYS),
         "command" => (command::read(&mut table, findings), command::KEYS),
+        "stream" => (stream::read(&mut table, findings), stream::KEYS),
         "tcp" => (tcp::read(&mut table, findings), tcp::KEYS),
         _ => (system::read(&mut table, findings), system::KEYS),
     };
@@ -287,15 +306,16 @@ fn of_kind(
     table.finish(findings, &known);
     Some(Source {
         name: name.to_owned(),
-        interval: every,
+        interval,
         timeout,
         jitter,
-        debounce: confirm,
+        debounce,
+        raw_text,
         kind: read?,
     })
 }
 
-/// An absolute path, where there is such a key.
+/// An absolute path, if the key is present.
 fn absolute_path(
     table: &mut Table<'_>,
     key: &str,
@@ -307,7 +327,7 @@ fn absolute_path(
     Some(path.value.into())
 }
 
-/// The same of a file that others must not read.
+/// The absolute path of a file that others must not read.
 fn secret_path(
     table: &mut Table<'_>,
     key: &str,
@@ -320,12 +340,12 @@ fn secret_path(
     Some(path)
 }
 
-/// `unix`: the path of a socket to connect to, where there is one.
+/// `unix_socket`: the path of a socket to connect to, if the key is present.
 fn unix_socket(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<PathBuf> {
     let path = table
         .take("unix_socket")?
         .text(findings, "\"/run/app.sock\"")?;
-    // The kernel's sockaddr_un holds 108 bytes, the last of which is NUL.
+    // The kernel's sockaddr_un has 108 bytes, the last of which is NUL.
     if path.value.len() > 107 || path.value.contains('\0') {
         findings.push(Diagnostic::error(
             path.span.clone(),
@@ -336,15 +356,15 @@ fn unix_socket(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Pat
     Some(path.value.into())
 }
 
-/// The collector's working directory and PATH depend on who starts it.
-fn absolute(path: &str, span: Range<usize>, what: &str, findings: &mut Findings<'_>) {
+/// The collector's working directory and PATH depend on its launcher.
+fn absolute(path: &str, span: Range<usize>, subject: &str, findings: &mut Findings<'_>) {
     if !path.starts_with('/') {
         findings.push(
             Diagnostic::error(
                 span,
-                format!("invalid {what} {path:?}: expected an absolute path"),
+                format!("invalid {subject} {path:?}: it must be absolute"),
             )
-            .remedy("begin with /, as in \"/usr/local/bin/depth\""),
+            .remedy("write the path from the root, as in /usr/local/bin/depth"),
         );
     }
 }

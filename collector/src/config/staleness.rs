@@ -19,7 +19,7 @@ pub(super) fn fresh_for(
     // Failed polls that `fail_after` ignores must not make the reply stale.
     let rounds = polled
         .iter()
-        .map(|source| source.debounce.fail_after.of)
+        .map(|source| source.debounce.fail_after.window)
         .max();
     let rounds = u32::from(rounds.unwrap_or(1)) + 2;
     let default = Duration::from_secs(10).max(longest * rounds);
@@ -42,7 +42,7 @@ pub(super) fn fresh_for(
         findings.push(Diagnostic::error(entry.span(), message).remedy(remedy));
     }
     let confirmed = |source: &Source| {
-        source.interval * u32::from(source.debounce.fail_after.needed) + source.timeout
+        source.interval * u32::from(source.debounce.fail_after.required) + source.timeout
     };
     if let Some(source) = polled.iter().max_by_key(|source| confirmed(source))
         && chosen >= longest

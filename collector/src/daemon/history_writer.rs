@@ -58,7 +58,9 @@ impl HistoryWriter {
 
     /// Something happened to the collector itself.
     pub(super) fn collector(&mut self, what: &str) {
-        let entry = self.notes.collector(what, clock::now(), clock::wall_time());
+        let entry = self
+            .notes
+            .collector(what, clock::now(), clock::unix_time_f64());
         self.hand_on(entry);
     }
 
@@ -70,7 +72,7 @@ impl HistoryWriter {
         decided: &DecisionSource,
         now: BootTime,
     ) {
-        let now = (now, clock::wall_time());
+        let now = (now, clock::unix_time_f64());
         if let Some(entry) = self.notes.note(of, reply, decided, now) {
             self.hand_on(entry);
         }

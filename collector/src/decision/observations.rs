@@ -127,7 +127,7 @@ impl Observations {
             let Remembered::Number(derivation) = remembered else {
                 return None;
             };
-            let numbers = derivation.kept();
+            let numbers = derivation.snapshot();
             let definition = definition.clone();
             let kept = DerivedMemory {
                 definition,

@@ -162,7 +162,7 @@ fn fields(kind: &Kind) -> Vec<(&'static str, Type)> {
             fields.extend([("exists", Type::Truth), ("mtime_age", Type::Number)]);
             file.format
         }
-        Kind::Tcp(_) => None,
+        Kind::Tcp(_) | Kind::Stream(_) => kind.format(),
         Kind::System(metric) => {
             let parts = metric.parts().iter();
             fields.extend(parts.map(|part| (*part, Type::Number)));
@@ -175,6 +175,7 @@ fn fields(kind: &Kind) -> Vec<(&'static str, Type)> {
     }
     match format {
         Some(Format::Json) => fields.push(("json", Type::Unknown)),
+        Some(Format::Csv) => fields.push(("rows", Type::Unknown)),
         Some(Format::Number) => fields.push(("value", Type::Number)),
         Some(Format::Prometheus) => fields.push((METRICS, Type::Unknown)),
         Some(Format::Text) | None => {}

@@ -63,6 +63,10 @@ impl Scope<'_> {
             Some(Content::Json(document)) => Some(value_of(document)),
             _ => None,
         };
+        let rows = match content {
+            Some(Content::Rows(rows)) => Some(value_of(rows)),
+            _ => None,
+        };
         let metrics = match content {
             Some(Content::Metrics(exposition)) => {
                 Some(Value::Opaque(Arc::new(Scrape(Arc::clone(exposition)))))
@@ -89,6 +93,7 @@ impl Scope<'_> {
             ),
             ("value", content.and_then(Content::number).map(number)),
             ("json", json),
+            ("rows", rows),
             (METRICS, metrics),
             // Remains after failed polls, for `age`.
             (GOOD_SINCE, good_since),

@@ -14,6 +14,7 @@ fn source(name: &str, kind: Kind) -> Source {
         interval: Duration::from_secs(2),
         timeout: Duration::from_secs(1),
         jitter: Duration::ZERO,
+        raw_text: false,
         debounce: DebouncePolicy::default(),
         kind,
     }

@@ -4,7 +4,7 @@ use super::host_facts;
 use crate::config::Service;
 use crate::setup::doctor::Finding;
 use crate::setup::doctor::sandbox::{self, Needed};
-use crate::source::tcp::Tcp;
+use crate::source::tcp::Peer;
 use crate::source::{Kind, Source};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -57,8 +57,12 @@ fn paths(kind: &Kind) -> Vec<PathBuf> {
             files.chain(command.directory.clone()).collect()
         }
         Kind::Http(http) => http.unix.iter().cloned().collect(),
-        Kind::Tcp(Tcp::Unix(path)) => vec![path.clone()],
-        Kind::Tcp(Tcp::Address { .. }) | Kind::System(_) => Vec::new(),
+        Kind::Tcp(tcp) => match &tcp.peer {
+            Peer::Unix(path) => vec![path.clone()],
+            Peer::Address { .. } => Vec::new(),
+        },
+        Kind::Stream(stream) => paths(&Kind::Command(stream.command.clone())),
+        Kind::System(_) => Vec::new(),
     }
 }
 
@@ -70,7 +74,7 @@ mod tests {
     #[test]
     fn command_needs_its_program_directory_and_files() {
         let mut command =
-            Command::of(&["/nowhere/run", "-o", "/nowhere/out", "/etc/passwd", "/etc"]);
+            Command::new(&["/nowhere/run", "-o", "/nowhere/out", "/etc/passwd", "/etc"]);
         command.directory = Some("/nowhere".into());
         let found = paths(&Kind::Command(command));
         assert_eq!(
@@ -79,7 +83,7 @@ mod tests {
         );
         // A program from PATH, which no sandbox hides.
         assert_eq!(
-            paths(&Kind::Command(Command::of(&["true"]))),
+            paths(&Kind::Command(Command::new(&["true"]))),
             [""; 0].map(PathBuf::from)
         );
     }

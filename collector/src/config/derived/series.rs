@@ -6,7 +6,7 @@ use super::super::toml_reader::{Entry, Findings, Table};
 use super::super::{Derived, DerivedInput};
 use super::{Known, both, percentile};
 use crate::reading::prometheus::Selector;
-use crate::source::{Format, Kind};
+use crate::source::Format;
 
 /// Reads the rest of the table after `series`.
 pub(super) fn read(
@@ -91,13 +91,7 @@ fn source(table: &mut Table<'_>, known: &Known<'_>, findings: &mut Findings<'_>)
         }
         return None;
     };
-    let format = match &named.source.kind {
-        Kind::Http(http) => Some(http.format),
-        Kind::File(file) => file.format,
-        Kind::Command(command) => command.reads.format(),
-        _ => None,
-    };
-    if format != Some(Format::Prometheus) {
+    if named.source.kind.format() != Some(Format::Prometheus) {
         findings.push(
             Diagnostic::error(
                 text.span,
