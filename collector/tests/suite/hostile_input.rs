@@ -55,6 +55,16 @@ fn json_corpus_gives_a_value_or_a_reason() {
 }
 
 #[test]
+fn csv_corpus_gives_a_table_or_a_reason() {
+    run("csv", properties::csv, 20, 60);
+}
+
+#[test]
+fn stream_corpus_gives_records_or_a_reason() {
+    run("stream", properties::stream, 20, 60);
+}
+
+#[test]
 fn prometheus_corpus_gives_a_value_or_a_reason() {
     run("prometheus", properties::prometheus, 20, 60);
 }

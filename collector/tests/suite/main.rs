@@ -18,4 +18,5 @@ mod import;
 mod recipes;
 mod record_replay;
 mod running_collector;
+mod sources;
 mod status;

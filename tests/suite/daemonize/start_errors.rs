@@ -113,7 +113,7 @@ fn daemon_that_dies_before_ready_fails_the_start() {
     assert_eq!(host.read("/run/ended"), "1\n");
     assert_eq!(
         host.read("/run/said"),
-        "agentcheck: the collector ended before it was ready; the log may say why\n"
+        "agentcheck: the collector ended before it was ready: see the log\n"
     );
 }
 

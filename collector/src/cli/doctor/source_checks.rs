@@ -7,6 +7,7 @@ use super::first_line;
 use crate::config::{self, Config, LoadError, Service};
 use crate::setup::doctor::Finding;
 use crate::source::{Cancellation, Poller, Source};
+use crate::sys::session;
 use rustix::fs::Access;
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, Read};
@@ -94,6 +95,8 @@ impl Look<'_> {
             .env(FOR_ANOTHER, "1")
             .gid(account.gid)
             .uid(account.uid);
+        // Its commands must not reach root's terminal.
+        session::begin(&mut command)?;
         let said = output(&mut command, PATIENCE + Duration::from_secs(5))?;
         let found: Vec<Finding> = serde_json::from_str(&said)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
