@@ -62,7 +62,9 @@ pub struct Stream {
 
 impl fmt::Display for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "stream of {}", self.command)
+        // The same but for its first word.
+        let command = self.command.to_string();
+        write!(f, "stream{}", command.trim_start_matches("command"))
     }
 }
 
