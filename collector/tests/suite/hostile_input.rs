@@ -201,7 +201,10 @@ fn largest_documents_take_bounded_memory() {
     }
     for kind in ["objects", "strings", "rows", "series", "too-many"] {
         let output = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "hostile_input::largest_documents_take_bounded_memory"])
+            .args([
+                "--exact",
+                "hostile_input::largest_documents_take_bounded_memory",
+            ])
             .arg("--nocapture")
             .env(KIND, kind)
             .output()
@@ -213,7 +216,10 @@ fn largest_documents_take_bounded_memory() {
         println!("{kind}: {bytes} bytes for a reading");
         assert!(bytes <= MOST_MEMORY, "{kind}: {bytes}");
         let is_refused = kind == "too-many";
-        assert!(is_refused || bytes >= BODY / 2, "{kind} was not kept: {bytes}");
+        assert!(
+            is_refused || bytes >= BODY / 2,
+            "{kind} was not kept: {bytes}"
+        );
     }
 }
 
@@ -226,12 +232,23 @@ fn print_memory(kind: &str) {
         format!("[{}]", elements.join(","))
     };
     let (format, body) = match kind {
-        "objects" => (Format::Json, list(MAX_VALUES / 2 - 1, &|at| format!("{{\"k{at}\":{at}}}"))),
-        "strings" => (Format::Json, list(MAX_VALUES - 1, &|at| format!("\"{at:045}\""))),
-        "rows" => (Format::Csv, "column\n".to_owned() + &"a\n".repeat(MAX_VALUES / 2)),
+        "objects" => (
+            Format::Json,
+            list(MAX_VALUES / 2 - 1, &|at| format!("{{\"k{at}\":{at}}}")),
+        ),
+        "strings" => (
+            Format::Json,
+            list(MAX_VALUES - 1, &|at| format!("\"{at:045}\"")),
+        ),
+        "rows" => (
+            Format::Csv,
+            "column\n".to_owned() + &"a\n".repeat(MAX_VALUES / 2),
+        ),
         "series" => (
             Format::Prometheus,
-            (0..100_000).map(|at| format!("m{at} {}\n", at % 10)).collect(),
+            (0..100_000)
+                .map(|at| format!("m{at} {}\n", at % 10))
+                .collect(),
         ),
         _ => (Format::Json, list(BODY / 3, &|_| "{}".to_owned())),
     };
