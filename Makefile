@@ -30,7 +30,8 @@ export PREFIX SYSCONFDIR DESTDIR CARGO TARGET RELEASE VERSION MAINTAINER SOURCE_
 export CARGO_TERM_PROGRESS_WHEN = never
 
 .PHONY: help build install uninstall test tests-built check lint doc man demo packages package test-packages \
-	dist reproducible deny msrv test-systemd-257 bench bench-loop bench-peers fuzz prove soak
+	dist reproducible reproducible-dist deny msrv test-systemd-257 test-haproxy bench bench-loop bench-peers \
+	fuzz prove soak
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' Makefile
@@ -96,9 +97,12 @@ TARGETS ?= x86_64-unknown-linux-musl
 dist: ## build the release: static programs, archive, packages, checksums, list of components, for TARGETS
 	@packaging/dist.sh $(DIST) $(TARGETS)
 
+reproducible-dist: dist ## build the release twice, in different directories, and compare the bytes (long)
+	@packaging/reproducible.sh "dist TARGETS='$(TARGETS)'" $(DIST:$(TARGET)/%=%)/SHA256SUMS
+
 reproducible: packages ## build programs and packages twice, in different directories, and compare the bytes (long)
 	@packaging/reproducible.sh packages $(BINARIES:%=release/%) \
-	    $(patsubst $(TARGET)/%,%,$(wildcard $(PACKAGES)/agentcheck*[-_]$(VERSION)-1[._]*))
+	    $$(cd $(TARGET) && echo $(PACKAGES:$(TARGET)/%=%)/agentcheck*[-_]$(VERSION)-1[._]*)
 
 # Not part of the tests: building cargo-deny takes 5.6 minutes of processor time. Advisories come from github.com;
 # without access: make deny DENY="licenses bans sources".
@@ -117,6 +121,10 @@ test-systemd-257: build ## run the tests of systemd on Debian 13's instead of th
 	export AGENTCHECK_SYSTEMD_ROOT=$(abspath $(SYSTEMD_ROOT)); \
 	    $(CARGO) test --locked -p agentcheck-tests --test suite -- systemd:: installed_files:: \
 	        launchers::systemd_ launchers::units:: end_to_end::under_systemd:: packaging::install_upgrade_remove_and_purge_keep_balancers_correct
+
+test-haproxy: build ## run the tests that need HAProxy, on the binary in AGENTCHECK_HAPROXY if it is set
+	$(CARGO) test --locked -p agentcheck-tests --test suite -- conformance:: recovery:: end_to_end:: doctor:: generate::
+	$(CARGO) test --locked -p agentcheck --test suite -- explain_reply::
 
 bench: ## compare with C programs that do the same: tables, in some seven minutes
 	bench/run.py

@@ -48,7 +48,7 @@ static VOCABULARY: LazyLock<Environment> = LazyLock::new(|| {
     let (config, _) = config::parse(Path::new("sources.toml"), SOURCES)
         .unwrap_or_else(|report| unreachable!("{report}"));
     let mut environment = Environment::new(&config.sources);
-    environment.add_derived("p95");
+    environment.add_derived("p95", None);
     environment
 });
 

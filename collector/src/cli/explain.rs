@@ -268,7 +268,7 @@ fn rated(config: &Config, service: &Service) -> Vec<usize> {
             .derived
             .get(index.checked_sub(config.sources.len())?)?;
         let rate = match &derived.input {
-            DerivedInput::Number(_, memory) => matches!(memory, derive::Aggregation::Rate(_)),
+            DerivedInput::Number(_, memory) => matches!(memory, Some(derive::Aggregation::Rate(_))),
             DerivedInput::Rate(..) | DerivedInput::Histogram(..) => true,
         };
         rate.then_some(&derived.sources)

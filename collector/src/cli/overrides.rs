@@ -4,7 +4,8 @@ mod format;
 mod session;
 
 use super::{ConfigFile, DataDir, Failed, Output, StateDir};
-use crate::overrides::{Action, MAX_REASON, Override, ReadyWindow, Stage, VERSION};
+use crate::overrides::store::Key;
+use crate::overrides::{Action, Kind, MAX_REASON, Override, ReadyWindow, Stage, VERSION};
 use clap::Args;
 use format::{account, human, shown};
 use session::Desk;
@@ -114,9 +115,13 @@ pub(super) struct ForceUp {
 pub(super) struct Limit {
     #[command(flatten)]
     plain: Plain,
-    /// The greatest weight
+    /// The highest weight
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u16).range(1..=100))]
-    percent: u16,
+    #[arg(required_unless_present = "off", conflicts_with = "off")]
+    percent: Option<u16>,
+    /// Remove the limit
+    #[arg(long, conflicts_with_all = ["time", "reason"])]
+    off: bool,
 }
 
 #[derive(Args)]
@@ -142,8 +147,10 @@ impl ForceUp {
 
 impl Limit {
     pub(super) fn set(&self) -> Result<Output, Failed> {
-        let percent = self.percent;
-        self.plain.set(Action::Limit { percent })
+        match self.percent {
+            Some(percent) => self.plain.set(Action::Limit { percent }),
+            None => end(&self.plain.common.target, Kind::Limit),
+        }
     }
 }
 
@@ -195,6 +202,10 @@ impl Common {
         if let Some(until) = until {
             desk.check_condition(&self.target, until)?;
         }
+        // All stages of a command are of one kind.
+        let kind = stages
+            .first()
+            .map_or(Kind::Outage, |(action, _)| action.kind());
         let mut said = String::new();
         let now = desk.now();
         let mut stages: Vec<Stage> = stages
@@ -218,9 +229,10 @@ impl Common {
         };
         let locked = desk.lock()?;
         for name in desk.names() {
-            let before = locked.read(name);
+            let key = Key::new(name, kind);
+            let before = locked.read(&key);
             locked
-                .set(name, &new)
+                .set(&key, &new)
                 .map_err(|error| desk.unwritten(&error))?;
             match before {
                 Ok(Some(before)) => {
@@ -246,41 +258,44 @@ impl Common {
     }
 }
 
-/// Takes the overrides of a scope away.
+/// Ends the outage or force-up of a scope.
 pub(super) fn resume(target: &Target) -> Result<Output, Failed> {
+    end(target, Kind::Outage)
+}
+
+/// Removes the overrides of one kind, and reports what remains.
+fn end(target: &Target, kind: Kind) -> Result<Output, Failed> {
     let desk = Desk::open(target)?;
     let mut said = String::new();
     let locked = desk.lock()?;
     let mut ids = Vec::new();
     for name in desk.names() {
-        let before = locked.read(name);
+        let key = Key::new(name, kind);
+        let before = locked.read(&key);
         let removed = locked
-            .remove(name)
+            .remove(&key)
             .map_err(|error| desk.unwritten(&error))?;
-        match before {
+        let name = shown(name);
+        let _ = match before {
             Ok(Some(before)) => {
-                let _ = writeln!(said, "{}: no longer {}", shown(name), account(&before));
+                let ended = account(&before);
                 ids.push(before.id);
+                writeln!(said, "{name}: ended {ended}")
             }
-            Err(error) if removed => {
-                let _ = writeln!(
-                    said,
-                    "{}: removed what could not be used: {error}",
-                    shown(name)
-                );
-            }
-            _ => {
-                let _ = writeln!(said, "{}: there was no override", shown(name));
-            }
-        }
+            Err(error) if removed => writeln!(said, "{name}: removed an unusable file: {error}"),
+            _ if kind == Kind::Limit => writeln!(said, "{name}: no limit was set"),
+            _ => writeln!(said, "{name}: no override was set"),
+        };
     }
     drop(locked);
     said.push_str(&desk.wait_for(&|service| ids.iter().all(|id| !service.has(id)))?);
-    let others = desk.others();
-    if !others.is_empty() {
-        return Err(Failed(format!("{said}{others}")));
+    let (remaining, still_out) = desk.remaining(kind);
+    said.push_str(&remaining);
+    if still_out.is_empty() {
+        Ok(said.into())
+    } else {
+        Err(Failed(format!("{said}{still_out}")))
     }
-    Ok(said.into())
 }
 
 /// Has the balancers' own drain and maint lifted for a while.

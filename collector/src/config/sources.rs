@@ -1,4 +1,4 @@
-//! `[source.NAME.KIND]`: the keys of all kinds, and a module for each kind.
+//! `[source.NAME.KIND]`: the common keys, and one file for each kind.
 
 mod command;
 mod file;
@@ -13,13 +13,14 @@ use crate::expression::Environment;
 use crate::filters::debounce::{DebouncePolicy, Threshold};
 use crate::source::poll_schedule::default_jitter;
 use crate::source::{DEFAULT_MAX_BYTES, Format, Source};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
 const KINDS: [&str; 6] = ["http", "file", "command", "stream", "tcp", "system"];
 
-/// A source and the place of its name.
+/// A source, and the place of its name.
 pub(super) struct Named {
     pub(super) source: Source,
     pub(super) span: Range<usize>,
@@ -28,14 +29,14 @@ pub(super) struct Named {
 /// All of `[source]`.
 #[derive(Default)]
 pub(super) struct Sources {
-    /// The valid sources, in the order of the file.
+    /// The correct ones, in the order of the files.
     pub(super) named: Vec<Named>,
-    /// The names of the invalid sources, and their places.
+    /// The names of the others, and their places.
     pub(super) broken: Vec<(String, Range<usize>)>,
 }
 
 impl Sources {
-    /// The names that expressions may use.
+    /// The names that expressions can use.
     pub(super) fn environment(&self) -> Environment {
         let mut environment = Environment::new(self.named.iter().map(|named| &named.source));
         for (name, _) in &self.broken {
@@ -44,28 +45,22 @@ impl Sources {
         environment
     }
 
-    /// The place of a name, whether its source is valid or not.
-    pub(super) fn place(&self, name: &str) -> Option<&Range<usize>> {
-        let named = self
-            .named
-            .iter()
-            .map(|named| (&named.source.name, &named.span));
-        let broken = self.broken.iter().map(|(name, span)| (name, span));
-        let mut all = named.chain(broken);
-        all.find_map(|(known, span)| (known == name).then_some(span))
+    /// The place of each name, whether its source is correct or not.
+    pub(super) fn places(&self) -> BTreeMap<&str, Range<usize>> {
+        let named = self.named.iter();
+        let named = named.map(|named| (named.source.name.as_str(), named.span.clone()));
+        let broken = self.broken.iter();
+        named
+            .chain(broken.map(|(name, span)| (name.as_str(), span.clone())))
+            .collect()
     }
 
-    /// The indices of the sources with these names.
-    pub(super) fn indices<'n>(&self, names: impl Iterator<Item = &'n String>) -> Vec<usize> {
-        let mut indices: Vec<usize> = names
-            .filter_map(|name| {
-                self.named
-                    .iter()
-                    .position(|named| named.source.name == *name)
-            })
-            .collect();
-        indices.sort_unstable();
-        indices
+    /// The index of each source in `named`.
+    pub(super) fn by_name(&self) -> BTreeMap<&str, usize> {
+        let named = self.named.iter().enumerate();
+        named
+            .map(|(at, named)| (named.source.name.as_str(), at))
+            .collect()
     }
 }
 
@@ -83,9 +78,26 @@ pub(super) fn read(table: Option<Table<'_>>, findings: &mut Findings<'_>) -> Sou
     sources
 }
 
+/// `[source.http.app]` instead of `[source.app.http]`.
+fn swapped(entry: &Entry<'_>) -> Option<Diagnostic> {
+    let mut names = entry.child_tables();
+    let name = names.next()?;
+    if !KINDS.contains(&entry.key) || KINDS.contains(&name) {
+        return None;
+    }
+    let kind = entry.key;
+    let message = format!("[source.{kind}.{name}] has the kind before the name");
+    let finding = Diagnostic::error(entry.key_span(), message);
+    Some(finding.remedy(format!("write [source.{name}.{kind}]")))
+}
+
 fn source(entry: Entry<'_>, findings: &mut Findings<'_>) -> Option<Named> {
     let span = entry.key_span();
     check_name(entry.key, span.clone(), findings);
+    if let Some(finding) = swapped(&entry) {
+        findings.push(finding);
+        return None;
+    }
     let example = format!("[source.{}.http]", entry.key);
     let mut kinds = entry.table(findings, &example)?;
     let mut kinds = kinds.take_all();
@@ -115,7 +127,7 @@ fn source(entry: Entry<'_>, findings: &mut Findings<'_>) -> Option<Named> {
                 kind.key
             )
         } else {
-            format!("the kinds are {}", KINDS.join(", "))
+            format!("the kinds are {}, as in {example}", KINDS.join(", "))
         };
         findings.push(
             Diagnostic::error(
@@ -204,7 +216,7 @@ fn count(table: &mut Table<'_>, key: &str, findings: &mut Findings<'_>) -> Thres
     };
     Threshold::parse(&text).unwrap_or_else(|| {
         findings.push(
-            Diagnostic::error(span, format!("invalid {key} {text:?}"))
+            Diagnostic::error(span, format!("invalid {key} {text:?}: expected a number of polls"))
                 .remedy("write 3 for three polls in a row, \"3 of 5\" for three of the last five; at most 100"),
         );
         Threshold::ONE
@@ -337,7 +349,7 @@ fn unix_socket(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Pat
     if path.value.len() > 107 || path.value.contains('\0') {
         findings.push(Diagnostic::error(
             path.span.clone(),
-            "invalid unix_socket: the path of a socket has at most 107 bytes",
+            "invalid unix_socket: expected a path of at most 107 bytes",
         ));
     }
     absolute(&path.value, path.span, "unix_socket", findings);

@@ -6,7 +6,7 @@
 //! is held up keeps the source that holds it up, as a thread of its own. So a source that hangs delays the
 //! others once, by that long, and there are never more threads than sources and two.
 
-use super::poll_threads::{BRIEF, PollTask, ReadingSink, keep_polling, spawn};
+use super::poll_task::{BRIEF, PollTask, ReadingSink, keep_polling, spawn};
 use log::debug;
 use std::collections::BTreeMap;
 use std::io;
@@ -90,8 +90,10 @@ impl SharedPoller {
             let mut queue = self.lock();
             if queue.turn != turn {
                 drop(queue);
-                if outlet.send(number, reading) {
-                    keep_polling(task, Some(0), self, outlet);
+                if outlet.send(number, reading)
+                    && let Some(task) = keep_polling(task, Some(0), outlet)
+                {
+                    self.put(task);
                 }
                 return;
             }

@@ -24,13 +24,14 @@ mod weight;
 pub use description::ShownValue;
 pub use rules::RuleState;
 
-use crate::config::{OnFailure, ServerState, Service};
+use crate::config::{OnFailure, Service};
 use crate::expression::{Scope, Simple};
 use crate::filters::capacity::{self, Basis};
 use crate::filters::shape::{self, Shaped};
 use crate::overrides::Action;
 use crate::reading::Reason;
 use crate::reply::compose::{self, ReplyStyle};
+use crate::reply::state::ServerState;
 use agentcheck_common::{BootTime, Description, Maxconn, Operational, Reply};
 use description::Why;
 use inputs::Inputs;
@@ -310,7 +311,7 @@ impl Walk<'_> {
     fn style(&self, maxconn: Option<Maxconn>) -> ReplyStyle {
         ReplyStyle {
             maxconn,
-            ..ReplyStyle::of(self.service)
+            ..self.service.reply_style()
         }
     }
 }

@@ -1,9 +1,10 @@
 //! From a verdict to a schedule: what is said as long as the verdict is fresh, and what after that, when
 //! nobody is there to decide.
 
-use crate::config::{DescriptionDetail, ExpiryAction, ServerState, Service};
+use crate::config::{ExpiryAction, Service};
 use crate::decision::evaluate::Verdict;
-use crate::reply::compose::{self, ReplyStyle};
+use crate::reply::compose;
+use crate::reply::state::{DescriptionDetail, ServerState};
 use agentcheck_common::schedule::Stage;
 use agentcheck_common::{BootTime, Description, Percent, Reply};
 
@@ -109,7 +110,7 @@ fn describe(service: &Service, why: &str) -> Description {
 }
 
 fn worded(service: &Service, state: ServerState, why: &str) -> Reply {
-    let style = ReplyStyle::of(service);
+    let style = service.reply_style();
     compose::reply(state, &style, style.text(why, why))
 }
 

@@ -4,6 +4,7 @@
 //! Load feedback is a control loop, and these stages keep it from oscillating: a weight that follows the load
 //! at once drives that load away and back.
 
+use super::rounding;
 use agentcheck_common::{BootTime, Percent};
 use std::time::Duration;
 
@@ -207,8 +208,7 @@ fn step(shaping: &Shaping, before: f64, target: f64, passed: f64) -> f64 {
 /// The whole percentage of the reply: the present one while the target is close to it. The comparison is with
 /// the present reply, not with the last target, so that many small changes add up.
 fn dead_band(band: f64, present: Option<f64>, target: f64, floor: f64, ceiling: f64) -> f64 {
-    // A target that is a whole number but for the last bits of a double counts as that number.
-    let whole = (target + 1e-6).floor().clamp(floor, ceiling);
+    let whole = rounding::floor(target).clamp(floor, ceiling);
     let at_an_end = whole <= floor || whole >= ceiling;
     match present {
         Some(present)

@@ -11,7 +11,7 @@
 //! | down | `down 100%` | `down ready 100%` |
 //! | maint | `stopped 100% # maintenance` | `maint 100%` |
 
-use crate::config::{AdminState, DescriptionDetail, ServerState, Service};
+use super::state::{AdminState, DescriptionDetail, ServerState};
 use agentcheck_common::{Administrative, Description, Maxconn, Operational, Percent, Reply};
 
 /// How the replies of a service are worded, whatever they say.
@@ -28,17 +28,6 @@ pub struct ReplyStyle {
 }
 
 impl ReplyStyle {
-    /// That of a service, with the limit that holds when nothing limits it.
-    #[must_use]
-    pub fn of(service: &Service) -> Self {
-        Self {
-            floor: service.shaping.floor,
-            admin_state: service.admin_state,
-            description_detail: service.description_detail,
-            maxconn: service.maxconn.as_ref().map(|limit| limit.normal),
-        }
-    }
-
     /// What of a description is told: all of it, or only what stands for it.
     #[must_use]
     pub fn text<'t>(&self, full: &'t str, state: &'t str) -> &'t str {
@@ -68,6 +57,8 @@ pub fn reply(state: ServerState, style: &ReplyStyle, why: &str) -> Reply {
     let (operational, administrative, percent) = match (style.admin_state, state) {
         (_, ServerState::Raw(line)) if !line.description.is_empty() => return line,
         (_, ServerState::Raw(line)) => return line.described(Description::lossy(why)),
+        // A reply without a word changes nothing.
+        (_, ServerState::Keep) => return Reply::NOTHING.described(Description::lossy(why)),
         (Preserve, ServerState::Full) => (Some(Up), None, full),
         (Preserve, ServerState::Weight(percent)) => (Some(Up), None, percent),
         (Preserve, ServerState::Floor) => (Some(Up), None, style.floor),

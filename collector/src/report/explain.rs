@@ -116,7 +116,8 @@ impl Evaluation<'_> {
             let value = Expression::compile(&value, Type::Number, &self.config.environment());
             let value = value.map_or_else(|_| "?".to_owned(), |value| self.value(&value));
             let from = match &derived.input {
-                DerivedInput::Number(of, derive::Aggregation::Rate(_)) => {
+                DerivedInput::Number(of, None) => of.text().to_owned(),
+                DerivedInput::Number(of, Some(derive::Aggregation::Rate(_))) => {
                     format!("the rise a second of {} between two polls", of.text())
                 }
                 DerivedInput::Number(of, _) => format!(

@@ -260,7 +260,13 @@ pub fn overview(look: &OverviewInput, wanted: &[String]) -> Result<Overview, Str
         services: services.collect(),
         loaded: ours.and_then(|status| status.loaded).map(BootTime),
         reload: ours.and_then(|status| status.reload.clone()),
-        faults: ours.map_or_else(Vec::new, |status| status.override_faults.clone()),
+        faults: ours.map_or_else(Vec::new, |status| {
+            status
+                .override_faults
+                .iter()
+                .map(|fault| fault.text.clone())
+                .collect()
+        }),
         sources: ours.map_or_else(BTreeMap::new, |status| status.sources.clone()),
         liveness: life,
     })

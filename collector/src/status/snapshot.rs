@@ -10,7 +10,7 @@ use crate::config::{Config, Service};
 use crate::decision::evaluate::{DecisionSource, RuleState, Verdict, Weighed};
 use crate::decision::observations::DerivedMemory;
 use crate::filters::capacity::Basis;
-use crate::overrides::ActiveOverride;
+use crate::overrides::{Action, ActiveOverride};
 use crate::reading::Reading;
 use crate::render::text;
 use agentcheck_common::{BootId, BootTime};
@@ -52,7 +52,7 @@ pub struct Status {
     pub derived: BTreeMap<String, DerivedStatus>,
     /// Overrides that cannot be used, and why.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub override_faults: Vec<String>,
+    pub override_faults: Vec<OverrideFault>,
     /// When the configuration that is in force was loaded.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub loaded: Option<u64>,
@@ -189,6 +189,16 @@ pub struct ServiceStatus {
     pub memory: MemoryStatus,
 }
 
+/// A file of overrides that cannot be used.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub struct OverrideFault {
+    /// The service, or `@all`; none where it is a file of neither.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub name: Option<String>,
+    /// Path and reason.
+    pub text: String,
+}
+
 /// An override that stands for a service.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub struct OverrideStatus {
@@ -196,8 +206,8 @@ pub struct OverrideStatus {
     pub id: String,
     /// For whom it is: `all`, `service` or `file`.
     pub scope: String,
-    /// What is wanted now: `drain`, `maint`, `down`, `force-up` or `limit N%`.
-    pub action: String,
+    /// What the operator wants now.
+    pub action: Action,
     /// Whether it counts; another one comes first where it does not.
     pub counts: bool,
     /// Which of its stages stands, from 0.
@@ -228,7 +238,7 @@ impl OverrideStatus {
         Self {
             id: standing.order.id.clone(),
             scope: standing.scope.word().to_owned(),
-            action: standing.action.to_string(),
+            action: standing.action,
             counts,
             stage: standing.stage,
             by: standing.order.by.clone(),

@@ -1,27 +1,17 @@
-//! The completions and the manual of `agentcheck` are made out of its command line: this makes them and
-//! compares. `AGENTCHECK_BLESS=1` writes them.
+//! The completions and the manual of `agentcheck` are generated from its command line. The tests generate and
+//! compare them; `SNAPSHOTS=overwrite` writes them.
 
+use agentcheck_tests::binaries::workspace;
+use agentcheck_tests::snapshot;
 use clap::Command;
 use clap_complete::{Shell, generate};
 use clap_mangen::Man;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-/// The file is this text, or becomes it.
-fn is(file: &str, text: &str) {
-    let path = root().join(file);
-    if std::env::var_os("AGENTCHECK_BLESS").is_some() {
-        std::fs::write(&path, text).unwrap();
-    }
-    let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        found == text,
-        "{file} is not what the command line gives; AGENTCHECK_BLESS=1 writes it"
-    );
+/// The file has this text.
+fn check(file: &str, text: &str) {
+    let compared = snapshot::compare(text, &workspace().join(file));
+    assert!(compared.is_ok(), "{}", compared.unwrap_err());
 }
 
 #[test]
@@ -38,7 +28,7 @@ fn completions_match_the_command_line() {
             "agentcheck",
             &mut text,
         );
-        is(file, &String::from_utf8(text).unwrap());
+        check(file, &String::from_utf8(text).unwrap());
     }
 }
 
@@ -126,5 +116,5 @@ fn manual_matches_the_command_line() {
          and status.json\n.TP\n/var/lib/agentcheck\noverrides and history\n\
          .SH SEE ALSO\nagentcheck.toml(5), agentcheck.state(5), agentcheck\\-responder(8)\n",
     );
-    is("man/agentcheck.1", &roff);
+    check("man/agentcheck.1", &roff);
 }

@@ -1,6 +1,5 @@
-//! Golden cases of `agentcheck status`: each directory of tests/golden/status holds `status.json`, state files
-//! and when they are looked at; what is shown of them, and what monitoring is told. A new case needs no code;
-//! `AGENTCHECK_BLESS=1` writes what is seen as what is expected, to be read before it is committed.
+//! Golden cases of `agentcheck status`: each directory of tests/golden/status has `status.json`, state files and
+//! the moment of the check, and the output for people and for monitoring. A new case needs no code.
 
 use crate::golden;
 use agentcheck::render::table::Page;
@@ -9,6 +8,8 @@ use agentcheck::status::overview::{
     LockState, OverviewInput, SnapshotError, brief, detailed, judge, listed, overview, written,
 };
 use agentcheck_common::{BootId, BootTime};
+use agentcheck_tests::binaries::workspace;
+use agentcheck_tests::snapshot::{self, str};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -64,7 +65,7 @@ fn snapshots_give_the_expected_status() {
 /// The names that programs may rely on.
 #[test]
 fn json_has_the_documented_fields() {
-    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/status/all");
+    let case = workspace().join("tests/golden/status/all");
     let document = listed(&overview(&load_case(&case), &[]).unwrap());
     assert_eq!(document["format"], 1);
     assert_eq!(document["collector"]["state"], "alive");
@@ -73,8 +74,7 @@ fn json_has_the_documented_fields() {
     assert_eq!(document["services"]["old"]["stale"], true);
     assert_eq!(document["services"]["web"]["fresh_for"], 9.2);
     assert_eq!(document["sources"]["db"]["error"], "timeout");
-    let page =
-        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operating.md"));
+    let page = std::fs::read_to_string(workspace().join("docs/operating.md"));
     let page = page.unwrap();
     let names = |value: &serde_json::Value| -> Vec<String> {
         value.as_object().unwrap().keys().cloned().collect()
@@ -97,7 +97,7 @@ fn json_has_the_documented_fields() {
 /// An operator may look at it on a terminal.
 #[test]
 fn json_is_printable() {
-    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/status/hostile");
+    let case = workspace().join("tests/golden/status/hostile");
     let document = listed(&overview(&load_case(&case), &[]).unwrap());
     for on_one_line in [true, false] {
         let text = written(&document, on_one_line);
@@ -115,7 +115,7 @@ fn json_is_printable() {
 
 #[test]
 fn unknown_service_is_refused() {
-    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/status/gone");
+    let case = workspace().join("tests/golden/status/gone");
     let error = overview(&load_case(&case), &["wbe".to_owned()]).unwrap_err();
-    assert_eq!(error, "there is no service wbe; there is web");
+    snapshot::check(&error, &[], str!["there is no service wbe; there is web"]);
 }

@@ -24,7 +24,7 @@ pub struct ServerState {
     pub agent_status: String,
     /// Whether an exchange with the agent is under way just now.
     pub agent_asked: bool,
-    /// What the agent said, or what was wrong with it; empty while an exchange is under way.
+    /// The reply of the agent, or the error; empty while an exchange is under way.
     pub agent_text: String,
     /// How long the last exchange took, in milliseconds.
     pub agent_duration: Option<u64>,
@@ -35,6 +35,12 @@ pub struct ServerState {
 }
 
 impl ServerState {
+    /// Whether the last exchange with the agent ended so. Where `HAProxy` does not show that, it counts as true.
+    #[must_use]
+    pub fn agent_ended(&self, status: &str) -> bool {
+        self.agent_status == status || !super::Haproxy::shows_agent_results()
+    }
+
     /// Every server that both tables name.
     ///
     /// # Panics

@@ -1,4 +1,4 @@
-//! The paths that the collector has to see, and what its unit's sandbox hides of them.
+//! The paths that the collector reads, and those that its unit's sandbox hides.
 
 use super::host_facts;
 use crate::config::Service;
@@ -9,7 +9,7 @@ use crate::source::{Kind, Source};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What is to be said of the unit's sandbox; `live` is the process id of the live collector.
+/// The findings about the unit's sandbox. `live` is the process id of the running collector.
 pub(super) fn findings(
     sources: &[Source],
     services: &[&Service],
@@ -43,7 +43,7 @@ fn needed(sources: &[Source], services: &[&Service]) -> Vec<Needed> {
     of_sources.chain(flags).collect()
 }
 
-/// The paths that a source reads: of a command its program, its directory, and arguments that are files.
+/// The paths that a source reads. For a command: its program, its directory, and arguments that are files.
 fn paths(kind: &Kind) -> Vec<PathBuf> {
     match kind {
         Kind::File(file) => vec![file.path.clone()],
@@ -72,7 +72,7 @@ mod tests {
     use crate::source::command::Command;
 
     #[test]
-    fn of_a_command_its_program_its_directory_and_its_files() {
+    fn command_needs_its_program_directory_and_files() {
         let mut command =
             Command::new(&["/nowhere/run", "-o", "/nowhere/out", "/etc/passwd", "/etc"]);
         command.directory = Some("/nowhere".into());
@@ -81,7 +81,7 @@ mod tests {
             found,
             ["/nowhere/run", "/etc/passwd", "/nowhere"].map(PathBuf::from)
         );
-        // By PATH, in which nothing is hidden.
+        // A program from PATH, which no sandbox hides.
         assert_eq!(
             paths(&Kind::Command(Command::new(&["true"]))),
             [""; 0].map(PathBuf::from)

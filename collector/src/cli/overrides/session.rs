@@ -4,9 +4,9 @@
 use super::format::{human, standing_account};
 use super::{Failed, Target};
 use crate::config;
-use crate::overrides::Now;
 use crate::overrides::store::{self, ALL, Locked};
-use crate::status::snapshot::{OverrideStatus, ServiceStatus, Status};
+use crate::overrides::{Kind, Now};
+use crate::status::snapshot::{OverrideFault, OverrideStatus, ServiceStatus, Status};
 use crate::status::{overview, snapshot};
 use crate::sys::{clock, state_file};
 use agentcheck_common::{BootId, ServiceName};
@@ -171,13 +171,12 @@ impl<'t> Desk<'t> {
 
     /// What is still missing, if anything.
     fn missing(&self, status: &Status, wanted: &dyn Fn(&Seen<'_>) -> bool) -> Option<String> {
-        if let Some(fault) = status.override_faults.first() {
-            let ours = self
-                .names()
-                .any(|name| fault.contains(&format!("/{name}.")));
-            if ours {
-                return Some(fault.clone());
-            }
+        let is_ours = |fault: &&OverrideFault| {
+            let name = fault.name.as_deref();
+            name.is_some_and(|name| self.names().any(|ours| ours == name))
+        };
+        if let Some(fault) = status.override_faults.iter().find(is_ours) {
+            return Some(fault.text.clone());
         }
         self.services.iter().find_map(|name| {
             let Some(known) = status.services.get(name) else {
@@ -214,31 +213,35 @@ impl<'t> Desk<'t> {
         said
     }
 
-    /// Overrides that stand all the same, with the command that ends each.
-    pub(super) fn others(&self) -> String {
-        let mut said = String::new();
+    /// The overrides that remain, each with the command that ends it: those of another kind, and those of the
+    /// same `kind`, which keep the command from its aim.
+    pub(super) fn remaining(&self, kind: Kind) -> (String, String) {
+        let (mut others, mut same) = (String::new(), String::new());
         let Some(status) = self.status() else {
-            return said;
+            return (others, same);
         };
         for name in &self.services {
-            let standing = status
-                .services
-                .get(name)
-                .map(|known| known.overrides.as_slice());
-            for one in standing.unwrap_or_default() {
-                let end = match one.scope.as_str() {
-                    "all" => "agentcheck resume --all".to_owned(),
-                    "file" => format!("rm {}", one.id),
-                    _ => format!("agentcheck resume {name}"),
+            let known = status.services.get(name);
+            let active = known.map(|known| known.overrides.as_slice());
+            for one in active.unwrap_or_default() {
+                let whose = if one.scope == "all" { "--all" } else { name };
+                let command = match (one.scope.as_str(), one.action.kind()) {
+                    ("file", _) => format!("rm {}", one.id),
+                    (_, Kind::Limit) => format!("agentcheck limit {whose} --off"),
+                    _ => format!("agentcheck resume {whose}"),
                 };
-                let _ = writeln!(
-                    said,
-                    "agentcheck: {name} is still overridden: {}; {end} ends that",
-                    standing_account(one)
-                );
+                let active = standing_account(one);
+                let _ = if one.action.kind() == kind {
+                    writeln!(
+                        same,
+                        "agentcheck: {name} is still overridden: {active}; to end it: {command}"
+                    )
+                } else {
+                    writeln!(others, "{name}: {active} remains; to end it: {command}")
+                };
             }
         }
-        said
+        (others, same)
     }
 
     /// Waits until the condition of the override's first stage was seen to hold.

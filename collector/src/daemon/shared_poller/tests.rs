@@ -1,7 +1,7 @@
 //! Real sources on real threads. What hangs is a command, which sources that take turns never are, in the
 //! place of a file on a mount that has gone away, which a test cannot have.
 
-use super::super::poll_threads::{BRIEF, PollTask, ReadingSink};
+use super::super::poll_task::{BRIEF, PollTask, ReadingSink};
 use super::SharedPoller;
 use crate::filters::debounce::DebouncePolicy;
 use crate::reading::Reading;

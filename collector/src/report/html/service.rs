@@ -133,7 +133,7 @@ fn override_line(html: &mut String, input: &Input<'_>, one: &OverrideStatus) {
     let _ = write!(
         html,
         "<p class=\"note set\">Override: <strong>{}</strong> for {}, {counts}; set by {} at {set}",
-        escaped(&cut(&one.action, 50)),
+        escaped(&cut(&one.action.to_string(), 50)),
         if one.scope == "all" {
             "all services"
         } else {

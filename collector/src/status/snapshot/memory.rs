@@ -58,7 +58,7 @@ pub struct MemoryStatus {
     pub counter: Option<f64>,
     /// Until when the balancers' drain and maint are lifted.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub lift: Option<u64>,
+    pub ready_window: Option<u64>,
 }
 
 fn written(dated: Option<(f64, BootTime)>) -> Option<Dated> {
@@ -87,7 +87,7 @@ impl MemoryStatus {
         };
         Self {
             last: memory.last.map(|last| last.to_string()),
-            lift: memory.ready_window.map(|lift| lift.0),
+            ready_window: memory.ready_window.map(|lift| lift.0),
             out: memory.was_out,
             hold_for: memory.hold_for.map(|time| time.as_secs_f64()),
             smoothed: written(memory.shape.smoothed),
@@ -150,7 +150,7 @@ impl MemoryStatus {
             last_shown: Vec::new(),
             // A minute at most: no file makes it longer.
             ready_window: self
-                .lift
+                .ready_window
                 .map(|lift| BootTime(lift).min(now.after(crate::decision::decide::READY_WINDOW))),
         }
     }
