@@ -27,7 +27,7 @@ mod syntax;
 pub mod template;
 
 pub use environment::{Environment, Type};
-pub use scope::Scope;
+pub use scope::{Scope, Values};
 pub(crate) use suggest::closest;
 pub use syntax::{MAX_NESTING, MAX_SOURCE};
 
