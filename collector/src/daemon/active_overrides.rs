@@ -67,8 +67,8 @@ impl ActiveOverrides {
         let mut overrides = Self {
             reading: LoggedOperation::new(
                 Level::Warn,
-                directory.display().to_string(),
                 "read",
+                directory.display().to_string(),
                 "; known overrides stay active",
             ),
             directory,
@@ -81,8 +81,8 @@ impl ActiveOverrides {
             watcher: OverrideWatcher::new(),
             reading_flags: LoggedOperation::new(
                 Level::Warn,
-                "a flag file".to_owned(),
                 "read",
+                "flag file".to_owned(),
                 "; its last known state stays active",
             ),
         };
@@ -239,6 +239,11 @@ impl ActiveOverrides {
         self.stored.overrides.is_empty()
             && self.stored.ready_windows.is_empty()
             && self.flags.is_empty()
+    }
+
+    /// Whether an order is active for a service.
+    pub(super) fn is_overridden(&self, config: &Config, service: &Service, at: BootTime) -> bool {
+        !self.of_service(config, service, at).1.is_empty()
     }
 
     fn is_reached(&self, key: Option<&Key>, one: &Override) -> bool {
