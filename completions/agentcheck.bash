@@ -22,6 +22,9 @@ _agentcheck() {
             agentcheck,collect)
                 cmd="agentcheck__subcmd__collect"
                 ;;
+            agentcheck,decommission)
+                cmd="agentcheck__subcmd__decommission"
+                ;;
             agentcheck,doctor)
                 cmd="agentcheck__subcmd__doctor"
                 ;;
@@ -37,6 +40,9 @@ _agentcheck() {
             agentcheck,force-up)
                 cmd="agentcheck__subcmd__force__subcmd__up"
                 ;;
+            agentcheck,generate)
+                cmd="agentcheck__subcmd__generate"
+                ;;
             agentcheck,history)
                 cmd="agentcheck__subcmd__history"
                 ;;
@@ -49,11 +55,11 @@ _agentcheck() {
             agentcheck,maint)
                 cmd="agentcheck__subcmd__maint"
                 ;;
+            agentcheck,ready)
+                cmd="agentcheck__subcmd__ready"
+                ;;
             agentcheck,record)
                 cmd="agentcheck__subcmd__record"
-                ;;
-            agentcheck,release)
-                cmd="agentcheck__subcmd__release"
                 ;;
             agentcheck,reload)
                 cmd="agentcheck__subcmd__reload"
@@ -67,17 +73,8 @@ _agentcheck() {
             agentcheck,resume)
                 cmd="agentcheck__subcmd__resume"
                 ;;
-            agentcheck,retire)
-                cmd="agentcheck__subcmd__retire"
-                ;;
             agentcheck,status)
                 cmd="agentcheck__subcmd__status"
-                ;;
-            agentcheck,units)
-                cmd="agentcheck__subcmd__units"
-                ;;
-            agentcheck,why)
-                cmd="agentcheck__subcmd__why"
                 ;;
             *)
                 ;;
@@ -86,7 +83,7 @@ _agentcheck() {
 
     case "${cmd}" in
         agentcheck)
-            opts="-h -V --help --version collect check reload history why report doctor record replay status explain drain maint down force-up limit resume release retire import units"
+            opts="-h -V --help --version collect check reload history report doctor record replay status explain drain maint down force-up limit resume ready decommission import generate"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -154,6 +151,28 @@ _agentcheck() {
                     ;;
                 --log)
                     COMPREPLY=($(compgen -W "stderr syslog" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentcheck__subcmd__decommission)
+            opts="-h --state-dir --wait --agent-inter --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --agent-inter)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -294,7 +313,7 @@ _agentcheck() {
             return 0
             ;;
         agentcheck__subcmd__explain)
-            opts="-h --reply --config --state-dir --color --help"
+            opts="-h --reply --at --config --state-dir --data-dir --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -304,11 +323,19 @@ _agentcheck() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --at)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --data-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -361,6 +388,44 @@ _agentcheck() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        agentcheck__subcmd__generate)
+            opts="-h --config --state-dir --address --allow --port --output --force --help systemd xinetd inetd"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --address)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         agentcheck__subcmd__history)
             opts="-h --since --json --data-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -398,7 +463,7 @@ _agentcheck() {
             return 0
             ;;
         agentcheck__subcmd__limit)
-            opts="-h --all --config --state-dir --data-dir --reason --wait --agent-inter --for --percent --help"
+            opts="-h --all --config --state-dir --data-dir --reason --wait --agent-inter --for --percent --off --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -477,29 +542,7 @@ _agentcheck() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        agentcheck__subcmd__record)
-            opts="-h --config --for --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --config)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --for)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        agentcheck__subcmd__release)
+        agentcheck__subcmd__ready)
             opts="-h --all --config --state-dir --data-dir --for --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -515,6 +558,28 @@ _agentcheck() {
                     return 0
                     ;;
                 --data-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentcheck__subcmd__record)
+            opts="-h --config --for --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -641,28 +706,6 @@ _agentcheck() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        agentcheck__subcmd__retire)
-            opts="-h --state-dir --wait --agent-inter --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --state-dir)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --agent-inter)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
         agentcheck__subcmd__status)
             opts="-v -h --verbose --json --watch --check --color --state-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -675,66 +718,6 @@ _agentcheck() {
                     return 0
                     ;;
                 --state-dir)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        agentcheck__subcmd__units)
-            opts="-h --config --state-dir --address --allow --port --output --force --help systemd xinetd inetd"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --config)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --state-dir)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --address)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --allow)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --port)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --output)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        agentcheck__subcmd__why)
-            opts="-h --at --data-dir --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --at)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --data-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -30,7 +30,6 @@ complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "collect" -d '
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "check" -d 'Load the configuration as `collect` does, and say what is wrong'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "reload" -d 'Have the collector load its configuration again, without a gap'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "history" -d 'What was said, when, and why'
-complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "why" -d 'What was said for a service at a moment, and why'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "report" -d 'A page to look at, as one HTML file: what is said and why, and what was said'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "doctor" -d 'Look for what is wrong with the installation, and say what to do about it'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "record" -d 'Poll as `collect` does, and keep the readings in a file'
@@ -43,10 +42,10 @@ complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "down" -d 'Not
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "force-up" -d 'In, whatever the rules say, for a time'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "limit" -d 'A ceiling on the weight; it never raises one'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "resume" -d 'End an override: what is beneath it holds again'
-complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "release" -d 'Lift, for a moment, a drain or maint that was set on the balancers'
-complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "retire" -d 'Take back what was said of all services, before agentcheck goes'
+complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "ready" -d 'Lift, for a moment, a drain or maint that was set on the balancers'
+complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "decommission" -d 'Take back what was said of all services, before agentcheck goes'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "import" -d 'Turn another agent\'s configuration into an agentcheck.toml'
-complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "units" -d 'Files that have systemd, xinetd or inetd answer for the services'
+complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "generate" -d 'Files that have systemd, xinetd or inetd answer for the services'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l state-dir -d 'Where the state files are' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l data-dir -d 'Overrides, history' -r -F
@@ -68,9 +67,6 @@ complete -c agentcheck -n "__fish_agentcheck_using_subcommand history" -l since 
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand history" -l data-dir -d 'Overrides, history' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand history" -l json -d 'For programs: one line of JSON an entry'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand history" -s h -l help -d 'Print help'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand why" -l at -d '2026-11-21T14:30:00Z, 14:30 (UTC), or 10m ago: 10m' -r
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand why" -l data-dir -d 'Overrides, history' -r -F
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand why" -s h -l help -d 'Print help'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand report" -s o -l output -d 'Where the page goes; it is replaced at once' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand report" -l since -d 'How far back the plots go' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand report" -l mode -d 'Its rights; it shows status.json' -r
@@ -103,8 +99,10 @@ complete -c agentcheck -n "__fish_agentcheck_using_subcommand status" -l watch -
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand status" -l check -d 'One line for monitoring, and its exit status'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand status" -s h -l help -d 'Print help'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand explain" -l reply -d 'A line instead, word by word; `-` reads stdin' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand explain" -l at -d 'The reply of that time, from the history: 14:30 (UTC), 2026-11-21T14:30:00Z, or 10m for ten minutes ago' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand explain" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand explain" -l state-dir -d 'Where the state files are' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand explain" -l data-dir -d 'Overrides, history' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand explain" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is `dumb`'
 always\t'Always'
 never\t'Never'"
@@ -156,31 +154,32 @@ complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l data-dir
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l reason -d 'Why; whoever can connect can read it' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l agent-inter -d 'The balancers\' agent-inter' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l for -d 'How long; for ever without it' -r
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l percent -d 'The greatest weight' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l percent -d 'The highest weight' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l all -d 'All services: a scope of its own, before each'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l wait -d 'Wait for two agent intervals of the balancers'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l off -d 'Remove the limit'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -s h -l help -d 'Print help'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand resume" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand resume" -l state-dir -d 'Where the state files are' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand resume" -l data-dir -d 'Overrides, history' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand resume" -l all -d 'All services: a scope of its own, before each'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand resume" -s h -l help -d 'Print help'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand release" -l config -d 'Config' -r -F
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand release" -l state-dir -d 'Where the state files are' -r -F
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand release" -l data-dir -d 'Overrides, history' -r -F
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand release" -l for -d 'How long: a few agent intervals' -r
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand release" -l all -d 'All services: a scope of its own, before each'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand release" -s h -l help -d 'Print help'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand retire" -l state-dir -d 'Where the state files are' -r -F
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand retire" -l agent-inter -d 'The balancers\' agent-inter' -r
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand retire" -l wait -d 'Wait for two agent intervals of the balancers'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand retire" -s h -l help -d 'Print help'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand ready" -l config -d 'Config' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand ready" -l state-dir -d 'Where the state files are' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand ready" -l data-dir -d 'Overrides, history' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand ready" -l for -d 'How long: a few agent intervals' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand ready" -l all -d 'All services: a scope of its own, before each'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand ready" -s h -l help -d 'Print help'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand decommission" -l state-dir -d 'Where the state files are' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand decommission" -l agent-inter -d 'The balancers\' agent-inter' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand decommission" -l wait -d 'Wait for two agent intervals of the balancers'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand decommission" -s h -l help -d 'Print help'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand import" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand units" -l config -d 'Config' -r -F
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand units" -l state-dir -d 'Where the state files are' -r -F
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand units" -l address -d 'Listen there; may be repeated [default: loopback]' -r
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand units" -l allow -d 'Who may connect besides this host; may be repeated' -r
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand units" -l port -d 'Of services without one of their own' -r
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand units" -l output -d 'Write the files there, and print none' -r -F
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand units" -l force -d 'Overwrite what differs there'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand units" -s h -l help -d 'Print help'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l config -d 'Config' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l state-dir -d 'Where the state files are' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l address -d 'Listen there; may be repeated [default: loopback]' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l allow -d 'Who may connect besides this host; may be repeated' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l port -d 'Of services without one of their own' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l output -d 'Write the files there, and print none' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l force -d 'Overwrite what differs there'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -s h -l help -d 'Print help'

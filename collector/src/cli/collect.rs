@@ -76,11 +76,17 @@ impl Collect {
         }
         match daemonize::detach() {
             Err(error) => Err(failed(&format!("cannot go into the background: {error}"))),
-            Ok(Side::Front { said, ready: true }) => {
-                let _ = io::stderr().write_all(said.as_bytes());
+            Ok(Side::Front {
+                messages,
+                ready: true,
+            }) => {
+                let _ = io::stderr().write_all(messages.as_bytes());
                 Ok(String::new().into())
             }
-            Ok(Side::Front { said, ready: false }) => Err(Failed(said)),
+            Ok(Side::Front {
+                messages,
+                ready: false,
+            }) => Err(Failed(messages)),
             Ok(Side::Daemon(starting)) => self.work(identity.as_ref(), Some(starting)),
         }
     }

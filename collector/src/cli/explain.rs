@@ -192,7 +192,7 @@ fn memory(
     let said = match clock::boot_id() {
         // What an override says is not what rules and weight led to.
         Ok(boot) if known.overrides.is_empty() => {
-            state_file::said(directory, &service.name, &boot, now)
+            state_file::current_reply(directory, &service.name, &boot, now)
         }
         _ => known.memory.last(),
     };
@@ -268,7 +268,7 @@ fn rated(config: &Config, service: &Service) -> Vec<usize> {
             .derived
             .get(index.checked_sub(config.sources.len())?)?;
         let rate = match &derived.input {
-            DerivedInput::Number(_, memory) => matches!(memory, derive::Aggregation::Rate(_)),
+            DerivedInput::Number(_, memory) => matches!(memory, Some(derive::Aggregation::Rate(_))),
             DerivedInput::Rate(..) | DerivedInput::Histogram(..) => true,
         };
         rate.then_some(&derived.sources)

@@ -35,7 +35,7 @@ fn entries(data: &DataDir) -> Result<Vec<Entry>, Failed> {
 }
 
 fn now() -> f64 {
-    clock::wall_time()
+    clock::unix_time_f64()
 }
 
 /// Lists what was said.

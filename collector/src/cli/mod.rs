@@ -55,7 +55,7 @@ Usage: agentcheck COMMAND [OPTION]...; agentcheck COMMAND --help tells more
   decommission     reset every service's server to full weight
   record, replay   keep readings; put them through a configuration
   import           convert another agent's configuration
-  generate         print files for systemd, xinetd or inetd
+  generate         print files for systemd, xinetd, inetd or haproxy.cfg
 
 Exit status: 0 done; 1 failed, standard error says why; 2 wrong command line.
 The manual is agentcheck(1); --version tells the version.
@@ -217,7 +217,7 @@ pub fn run() -> ExitCode {
         Command::Reload(reload) => reload.ask(),
         Command::History(given) => history::list(&given),
         Command::Report(given) => report::write(&given),
-        Command::Doctor(doctor) => doctor.look(),
+        Command::Doctor(doctor) => doctor.run(),
         Command::Record(record) => record::record(&record),
         Command::Replay(given) => replay::replay(&given),
         Command::Drain(drain) => drain.set(),

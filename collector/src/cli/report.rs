@@ -52,7 +52,7 @@ pub(super) fn write(given: &Report) -> Result<Output, Failed> {
     let uname = rustix::system::uname();
     let page = html::page(&Input {
         host: &uname.nodename().to_string_lossy(),
-        wall: clock::wall_time(),
+        wall: clock::unix_time_f64(),
         since: given.since,
         account: &account,
         history: &history,

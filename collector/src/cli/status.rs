@@ -211,7 +211,7 @@ pub(super) fn look(directory: &Path) -> Result<OverviewInput, String> {
         Ok(Some(holder)) => LockState::Held(holder),
         Err(error) => {
             let file = lock::path(directory);
-            LockState::Unknown(format!("{} cannot be looked at: {error}", file.display()))
+            LockState::Unknown(format!("{} cannot be checked: {error}", file.display()))
         }
     };
     Ok(OverviewInput {

@@ -1,6 +1,7 @@
 //! The overrides in use: which files there are, which are active for a service, and which conditions were true.
 
 use super::Event;
+use super::eval_thread::LOOP_ELEMENTS;
 use super::failure_log::LoggedOperation;
 use super::override_watcher::{self, Flags, OverrideWatcher};
 use crate::config::{Config, Service};
@@ -16,6 +17,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+/// How many elements the loops of a condition may visit after a new reading: one pass over the largest document.
+const CONDITION_ELEMENTS: usize = 20_000;
 
 /// One order: its file, and what tells it from another content of the same file.
 type OrderId = (Key, String);
@@ -286,11 +291,13 @@ impl ActiveOverrides {
         (effective, statuses)
     }
 
-    /// Evaluates the conditions that end first stages; whether one is newly true.
+    /// Evaluates the conditions that end first stages; whether one is newly true. A condition that loops over large
+    /// documents is evaluated only after new readings: `sources_changed`.
     pub(super) fn evaluate_conditions(
         &mut self,
         config: &Config,
         context: &EvalContext<'_>,
+        sources_changed: &[usize],
         now: BootTime,
     ) -> bool {
         let mut changed = false;
@@ -299,7 +306,14 @@ impl ActiveOverrides {
             if self.reached.contains(id) || !is_known(condition, context, config, now) {
                 continue;
             }
-            if condition.truth(context.scope) == Ok(true) {
+            context.scope.limit(LOOP_ELEMENTS, Duration::MAX);
+            let mut truth = condition.truth(context.scope);
+            if context.scope.is_exceeded() && uses_one_of(condition, context, sources_changed) {
+                context.scope.limit(CONDITION_ELEMENTS, Duration::MAX);
+                truth = condition.truth(context.scope);
+            }
+            context.scope.limit(usize::MAX, Duration::MAX);
+            if truth == Ok(true) {
                 info!(
                     "{}: {} is true: the first stage ends",
                     id.0,
@@ -369,7 +383,7 @@ impl ActiveOverrides {
         Now {
             boot: &self.boot,
             at,
-            wall: clock::wall(),
+            wall: clock::unix_seconds(),
         }
     }
 }
@@ -379,6 +393,12 @@ fn compile(text: &str, config: &Config) -> Result<Expression, String> {
         let faults = faults.into_iter().map(|fault| fault.message);
         faults.collect::<Vec<_>>().join("; ")
     })
+}
+
+/// Whether a condition uses one of these sources or derived values.
+fn uses_one_of(condition: &Expression, context: &EvalContext<'_>, sources: &[usize]) -> bool {
+    let mut names = sources.iter().filter_map(|index| context.names.get(*index));
+    names.any(|name| condition.uses().contains_key(name))
 }
 
 /// Whether all sources of a condition were read within three of their periods: an old reading does not end a

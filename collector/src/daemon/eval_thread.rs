@@ -102,9 +102,9 @@ impl EvalThread {
 fn work(jobs: &Receiver<Box<Job>>, loop_events: &SyncSender<Event>) {
     let mut scope = DetachedScope::default();
     for job in jobs {
-        let began = clock::worked();
+        let began = clock::thread_cpu_time();
         let context = scope.context(&job.context, job.now);
-        let evaluation_began = clock::worked();
+        let evaluation_began = clock::thread_cpu_time();
         context.scope.limit(LOOP_ELEMENTS, Duration::MAX);
         let (service, memory) = (&job.service, &job.memory);
         let mut outcome = evaluate(service, &context, memory, job.now);
@@ -113,7 +113,7 @@ fn work(jobs: &Receiver<Box<Job>>, loop_events: &SyncSender<Event>) {
             context.scope.limit(usize::MAX, MOST_TIME);
             outcome = evaluate(service, &context, memory, job.now);
         }
-        let ended = clock::worked();
+        let ended = clock::thread_cpu_time();
         let evaluated = Box::new(Evaluated {
             service: service.name,
             outcome,

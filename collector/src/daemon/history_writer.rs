@@ -58,7 +58,7 @@ impl HistoryWriter {
 
     /// Adds an event of the collector itself.
     pub(super) fn collector(&mut self, event: &str) {
-        let entry = self.filter.collector(event, clock::now(), clock::wall_time());
+        let entry = self.filter.collector(event, clock::now(), clock::unix_time_f64());
         self.send(entry);
     }
 
@@ -70,7 +70,7 @@ impl HistoryWriter {
         decided: &DecisionSource,
         now: BootTime,
     ) {
-        let now = (now, clock::wall_time());
+        let now = (now, clock::unix_time_f64());
         if let Some(entry) = self.filter.note(service, reply, decided, now) {
             self.send(entry);
         }

@@ -54,7 +54,7 @@ type Page = (PathBuf, String);
 impl MetricsWriter {
     /// The schedule of `configured`, at the start of the collector.
     pub(super) fn new(configured: Option<&config::Metrics>) -> Self {
-        let now = clock::wall_time();
+        let now = clock::unix_time_f64();
         Self {
             due: configured.map(|_| Instant::now() + FIRST),
             started: now,
@@ -67,7 +67,7 @@ impl MetricsWriter {
     /// A reload ended; `configured` belongs to the present configuration.
     pub(super) fn reloaded(&mut self, ok: bool, configured: Option<&config::Metrics>) {
         if ok {
-            self.loaded_at = clock::wall_time();
+            self.loaded_at = clock::unix_time_f64();
         }
         // Prometheus sees the result soon.
         self.due = configured.map(|_| Instant::now());
@@ -133,9 +133,9 @@ pub(super) fn write_due(
     if !records.metrics.rest().is_zero() {
         return;
     }
-    let began = clock::worked();
+    let began = clock::thread_cpu_time();
     let text = metrics::render(&metrics(config, services, override_faults(), records));
-    let took = clock::worked().saturating_sub(began);
+    let took = clock::thread_cpu_time().saturating_sub(began);
     debug!("metrics: {} bytes in {took:?}", text.len());
     records.metrics.due = Some(Instant::now() + configured.interval.max(took * SHARE));
     records.metrics.write(&configured.textfile, text);
@@ -227,7 +227,7 @@ impl BothClocks {
     fn now() -> Self {
         Self {
             boot: clock::now(),
-            wall: clock::wall_time(),
+            wall: clock::unix_time_f64(),
         }
     }
 

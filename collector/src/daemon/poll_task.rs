@@ -100,7 +100,7 @@ impl PollTask {
 
     /// How much too early a poll may start if the thread is awake, so that many sources share one wake-up.
     pub(super) fn slack(&self) -> Duration {
-        self.schedule.every() / 200
+        self.schedule.interval() / 200
     }
 
     /// Polls once. If the poll takes longer than the interval, the next is due at once.

@@ -20,7 +20,7 @@ use std::thread;
 /// How many characters of the errors of a configuration the status keeps.
 const MAX_RESULT: usize = 8 << 10;
 
-/// How many errors, and how many warnings, the log has of one configuration, besides the first error.
+/// How many findings the log has of one configuration, besides the first error.
 const MAX_LOGGED: usize = 9;
 
 /// A configuration that was loaded, or why not.
@@ -79,6 +79,7 @@ impl Reloader {
 /// Applies a loaded configuration, or logs why it cannot be used.
 pub(super) fn apply(collector: &mut Collector, loaded: Loaded) {
     let now = clock::now();
+    let mut first_error = None;
     let outcome = match loaded.outcome {
         Ok((config, report)) => {
             log_warnings(&report);
@@ -86,7 +87,7 @@ pub(super) fn apply(collector: &mut Collector, loaded: Loaded) {
                 .map_err(|error| format!("cannot create a thread for a source: {error}"))
         }
         Err(error) => {
-            log_errors(&error);
+            first_error = Some(log_findings(&error));
             Err(error.to_string())
         }
     };
@@ -106,7 +107,8 @@ pub(super) fn apply(collector: &mut Collector, loaded: Loaded) {
         }
         Err(why) => why,
     };
-    let first = result.lines().next().unwrap_or_default();
+    let first = first_error.as_deref().unwrap_or(&result);
+    let first = first.lines().next().unwrap_or_default();
     if ok {
         info!("reloaded: {first}");
     } else {
@@ -155,16 +157,26 @@ fn log_warnings(report: &Report) {
     }
 }
 
-/// Logs errors and warnings of a refused configuration, each in one line. The line on the failed reload has the
-/// first of them.
-fn log_errors(error: &LoadError) {
-    if let LoadError::Wrong(report) = error {
-        let lines = report.headlines().zip(&report.warnings);
-        for (line, is_warning) in lines.skip(1).take(MAX_LOGGED) {
-            let level = if *is_warning { Level::Warn } else { Level::Error };
+/// Logs the findings of a refused configuration, each in one line, warnings as warnings. Returns the first error,
+/// which the line on the failed reload has.
+fn log_findings(error: &LoadError) -> String {
+    let LoadError::Wrong(report) = error else {
+        return error.to_string();
+    };
+    let (mut first, mut logged) = (None, 0);
+    for (index, line) in report.headlines().enumerate() {
+        let level = match report.warnings.binary_search(&index) {
+            Ok(_) => Level::Warn,
+            Err(_) => Level::Error,
+        };
+        if level == Level::Error && first.is_none() {
+            first = Some(line.to_owned());
+        } else if logged < MAX_LOGGED {
+            logged += 1;
             log!(level, "{line}");
         }
     }
+    first.unwrap_or_default()
 }
 
 /// Warns where the replies of a service change their way to set the administrative state.

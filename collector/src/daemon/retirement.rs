@@ -82,7 +82,7 @@ impl Retirement {
             if !is_configured(&name) {
                 let until = BootTime(*until).min(now.after(RELEASE_TIME));
                 // The earlier collector may have ended before it wrote the release reply.
-                let reply = state_file::said(&self.path, &name, &self.boot, now);
+                let reply = state_file::current_reply(&self.path, &name, &self.boot, now);
                 if reply.is_some_and(|reply| reply.takes_out()) {
                     self.schedule(name, Next::Release(None), now);
                 } else {
@@ -120,7 +120,7 @@ impl Retirement {
         directory: BorrowedFd<'_>,
         now: BootTime,
     ) -> io::Result<BootTime> {
-        let Some(before) = state_file::try_said(&self.path, name, &self.boot, now)? else {
+        let Some(before) = state_file::try_current_reply(&self.path, name, &self.boot, now)? else {
             // There is no valid reply, so there is nothing to reset.
             return Ok(now);
         };
@@ -238,7 +238,7 @@ mod tests {
         assert_eq!(retirement.next(), Some(second(3)));
         std::fs::remove_dir(&obstacle).unwrap();
         assert!(retirement.remove(directory, second(3)));
-        let reply = || state_file::said(path, &name, &boot, second(4));
+        let reply = || state_file::current_reply(path, &name, &boot, second(4));
         let last = "up 100% # removed from the configuration";
         assert_eq!(reply().unwrap().to_string(), last);
         assert_eq!(retirement.next(), Some(second(63)));

@@ -49,7 +49,7 @@ impl ServiceTask {
         now: BootTime,
     ) -> Self {
         let known = before.and_then(|status| status.services.get(service.name.as_str()));
-        let present = state_file::said(&output.path, &service.name, &output.boot, now);
+        let present = state_file::current_reply(&output.path, &service.name, &output.boot, now);
         let present = present.map(|reply| reply.described(Description::NONE));
         // The snapshot may be a second older than the state file, and have another reply.
         let snapshot = known.filter(|known| {

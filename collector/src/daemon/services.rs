@@ -73,7 +73,7 @@ impl Services {
             self.queue.all_changed(now);
         }
         let mut moved = false;
-        let began = clock::worked();
+        let began = clock::thread_cpu_time();
         let mut before = began;
         for index in self.queue.due(now) {
             // All services have the same orders after one turn.
@@ -81,7 +81,7 @@ impl Services {
                 break;
             }
             moved |= self.evaluate_one(index, desk, now);
-            let after = clock::worked();
+            let after = clock::thread_cpu_time();
             self.queue.used(index, after.saturating_sub(before));
             before = after;
             // On a slow disk, a turn over many services may take longer than the watchdog allows.
@@ -97,14 +97,14 @@ impl Services {
         else {
             return false;
         };
-        let began = clock::worked();
+        let began = clock::thread_cpu_time();
         if !task.is_costly {
             let context = desk.observed.context(now);
             context.scope.limit(LOOP_ELEMENTS, Duration::MAX);
             let outcome = evaluate(service, &context, &task.memory, now);
             let exceeded = context.scope.is_exceeded();
             context.scope.limit(usize::MAX, Duration::MAX);
-            let took = clock::worked().saturating_sub(began);
+            let took = clock::thread_cpu_time().saturating_sub(began);
             task.is_costly = exceeded || took > LOOP_TIME;
             if !exceeded {
                 return self.finish(index, outcome, took, desk, now);
@@ -118,7 +118,7 @@ impl Services {
             memory: task.memory.clone(),
             wake_at: now.after(service.fresh_for / 3),
         };
-        let took = clock::worked().saturating_sub(began);
+        let took = clock::thread_cpu_time().saturating_sub(began);
         let has_orders = desk.overrides.is_overridden(desk.config, service, now);
         (has_orders || !task.overrides.is_empty()) && self.finish(index, outcome, took, desk, now)
     }

@@ -73,7 +73,7 @@ impl Sources {
     /// values that changed.
     pub(super) fn take(&mut self, config: &Config, counters: &mut Counters) -> Vec<usize> {
         let mut changed = Vec::new();
-        let began = clock::worked();
+        let began = clock::thread_cpu_time();
         let mut before = began;
         self.usage.decay(clock::now());
         let mut waiting = self.slots.waiting();
@@ -104,7 +104,7 @@ impl Sources {
                 *status = Some(SourceStatus::of(reading));
             }
             changed.extend(self.observed.take_new(index, slot.new, clock::now()));
-            let now = clock::worked();
+            let now = clock::thread_cpu_time();
             self.usage.add(index, now.saturating_sub(before));
             before = now;
         }

@@ -225,7 +225,7 @@ source     app again: ok, JSON, HTTP status 200, 39 bytes, in [TIME]
 derived    rise = 0, the rise a second of app.json['msg-per-second'] between two polls
 rule       maint: does not hold: when app.json.state == 'maint' is false (app.state='ok')
 weight     headroom(app.json['msg-per-second'] + rise.value, 7000) = 73 (app.msg-per-second=1890, rise=0)
-smooth     73, over 5.0s: average was 73, [AGO] ago
+ewma       73, over 5.0s: average was 73, [AGO] ago
 bounds     73, floor 2%, ceiling 100%
 said       73, rounded down
 reply      up 73% # app.msg-per-second=1890 rise=0
@@ -265,7 +265,7 @@ source   app again: ok, JSON, HTTP status 200, 46 bytes, in [TIME]
 derived  rise = 0, the rise a second of app.json['msg-per-second'] between two polls
 rule     maint: does not hold: when app.json.state == 'maint' is false (app.state='?[31m?')
 weight   headroom(app.json['msg-per-second'] + rise.value, 7000) = 100 (app.msg-per-second=0, rise=0)
-smooth   100, over 5.0s: nothing to average with yet
+ewma     100, over 5.0s: nothing to average with yet
 bounds   100, floor 2%, ceiling 100%
 said     100, rounded down
 reply    up 100% # app.msg-per-second=0 rise=0

@@ -84,7 +84,7 @@ impl<'t> Desk<'t> {
         Now {
             boot: &self.boot,
             at: clock::now(),
-            wall: clock::wall(),
+            wall: clock::unix_seconds(),
         }
     }
 
@@ -199,7 +199,8 @@ impl<'t> Desk<'t> {
     fn said(&self, name: &str) -> Option<String> {
         let name = ServiceName::parse(name.as_bytes())?;
         let directory: &Path = &self.target.state.state_dir;
-        state_file::said(directory, &name, &self.boot, clock::now()).map(|said| said.to_string())
+        state_file::current_reply(directory, &name, &self.boot, clock::now())
+            .map(|said| said.to_string())
     }
 
     fn told(&self, status: &Status) -> String {
