@@ -72,8 +72,8 @@ impl ActiveOverrides {
         let mut overrides = Self {
             reading: LoggedOperation::new(
                 Level::Warn,
-                "read",
-                directory.display().to_string(),
+                String::new(),
+                format!("read {}", directory.display()),
                 "; known overrides stay active",
             ),
             directory,
@@ -86,8 +86,8 @@ impl ActiveOverrides {
             watcher: OverrideWatcher::new(),
             reading_flags: LoggedOperation::new(
                 Level::Warn,
-                "read",
-                "flag file".to_owned(),
+                String::new(),
+                "read flag file".to_owned(),
                 "; its last known state stays active",
             ),
         };

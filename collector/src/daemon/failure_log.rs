@@ -62,8 +62,10 @@ pub(super) fn log_source(name: &str, reading: &Reading, throttle: &mut FailureTh
 
 /// An operation that is repeated, and may fail each time.
 pub(super) struct LoggedOperation {
-    verb: &'static str,
-    object: String,
+    /// What it belongs to, with a colon, or empty.
+    subject: String,
+    /// Verb and object.
+    action: String,
     consequence: &'static str,
     level: Level,
     throttle: FailureThrottle<io::ErrorKind>,
@@ -75,16 +77,16 @@ pub(super) struct LoggedOperation {
 pub(super) type FailureCounter = Arc<AtomicU64>;
 
 impl LoggedOperation {
-    /// An operation that is logged as `cannot VERB OBJECT: ERROR`, with a `consequence` that may be empty.
+    /// An operation that is logged as `SUBJECT: cannot ACTION: ERROR`, with a `consequence` that may be empty.
     pub(super) fn new(
         level: Level,
-        verb: &'static str,
-        object: String,
+        subject: String,
+        action: String,
         consequence: &'static str,
     ) -> Self {
         Self {
-            verb,
-            object,
+            subject,
+            action,
             consequence,
             level,
             throttle: FailureThrottle::default(),
@@ -116,7 +118,7 @@ impl LoggedOperation {
         self.failing = outcome.is_err();
         self.failures
             .fetch_add(u64::from(self.failing), Ordering::Relaxed);
-        let (verb, object, level) = (self.verb, &self.object, self.level);
+        let (subject, action, level) = (&self.subject, &self.action, self.level);
         let consequence = self.consequence;
         let failed = match outcome {
             Ok(()) => Ok(()),
@@ -125,9 +127,9 @@ impl LoggedOperation {
         let error = failed.map_or_else(|(_, error)| error.to_string(), |()| String::new());
         match self.throttle.note(failed, clock::now()) {
             None => {}
-            Some(Event::Failed) => log!(level, "cannot {verb} {object}: {error}{consequence}"),
+            Some(Event::Failed) => log!(level, "{subject}cannot {action}: {error}{consequence}"),
             Some(Event::Recovered { failures, span, .. }) => info!(
-                "can {verb} {object} again, after {} in {}",
+                "{subject}can {action} again, after {} in {}",
                 counted(failures, "failure"),
                 text::span(span)
             ),
@@ -141,14 +143,14 @@ impl LoggedOperation {
                 let state = if fails { "cannot" } else { "can" };
                 log!(
                     level,
-                    "{state} {verb} {object} now; {failures} of {} failed in {}; latest failure: {last}",
+                    "{subject}{state} {action} now; {failures} of {} failed in {}; latest failure: {last}",
                     counted(tries, "attempt"),
                     text::span(span)
                 );
             }
             Some(Event::Persisting { failures, span }) => log!(
                 level,
-                "still cannot {verb} {object}: {error}{consequence}; {} in {}",
+                "{subject}still cannot {action}: {error}{consequence}; {} in {}",
                 counted(failures, "failure"),
                 text::span(span)
             ),

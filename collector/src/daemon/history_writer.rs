@@ -37,7 +37,7 @@ impl HistoryWriter {
     pub(super) fn start(data: &Path, boot: BootId) -> io::Result<Self> {
         let (sender, entries) = sync_channel(MAX_WAITING);
         let data = data.to_owned();
-        let log = LoggedOperation::new(Level::Warn, "write", "history".to_owned(), "");
+        let log = LoggedOperation::new(Level::Warn, String::new(), "write history".to_owned(), "");
         let failures = log.failures();
         let thread = thread::Builder::new()
             .name("history".to_owned())

@@ -172,7 +172,7 @@ impl Retirement {
                             Next::Release(_) => "write release reply to",
                             Next::Remove => "remove",
                         };
-                        warn!("cannot {step} state file of removed service {name}: {error}; retrying");
+                        warn!("{name}: removed from the configuration: cannot {step} its state file: {error}; retrying");
                     }
                     pending.logged = true;
                     pending.at = again;

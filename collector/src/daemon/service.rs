@@ -68,8 +68,8 @@ impl ServiceTask {
             cost_throttle: FailureThrottle::default(),
             writing: LoggedOperation::new(
                 Level::Error,
-                "write",
-                format!("state file of {}", service.name),
+                format!("{}: ", service.name),
+                "write state file".to_owned(),
                 "; the last reply stays valid as scheduled",
             ),
         }
@@ -169,7 +169,7 @@ impl ServiceTask {
         match write(name, &plan, directory, boot, now) {
             Ok(()) => info!("{name}: on_stop: {}", plan.then),
             Err(error) => error!(
-                "cannot write state file of {name} for on_stop: {error}; the last reply stays valid as scheduled"
+                "{name}: cannot write state file for on_stop: {error}; the last reply stays valid as scheduled"
             ),
         }
     }

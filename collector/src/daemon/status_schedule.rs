@@ -38,8 +38,8 @@ impl StatusSchedule {
             changed: false,
             writing: LoggedOperation::new(
                 Level::Warn,
-                "write",
-                "status snapshot".to_owned(),
+                String::new(),
+                "write status snapshot".to_owned(),
                 "",
             ),
         }
