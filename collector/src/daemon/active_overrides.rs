@@ -6,7 +6,7 @@ use super::failure_log::LoggedOperation;
 use super::override_watcher::{self, Flags, OverrideWatcher};
 use crate::config::{Config, Service};
 use crate::decision::evaluate::EvalContext;
-use crate::expression::{Expression, Type};
+use crate::expression::{Expression, MAX_SOURCE, Type};
 use crate::overrides::store::{self, ALL, Fault, Key, Stored};
 use crate::overrides::{ActiveOverride, Effective, Kind, Now, Override, Scope};
 use crate::status::snapshot::{OverrideFault, OverrideStatus, Status};
@@ -139,7 +139,7 @@ impl ActiveOverrides {
             let condition = condition.map(|text| {
                 before.get(&id).cloned().unwrap_or_else(|| {
                     compile(text, config)
-                        .inspect_err(|fault| warn!("{key}: cannot use condition {text}: {fault}"))
+                        .inspect_err(|fault| warn!("{key}: cannot use its condition: {fault}"))
                         .ok()
                 })
             });
@@ -180,7 +180,7 @@ impl ActiveOverrides {
             let condition = compile(text, config);
             let compiled_before = self.conditions.get(&id).is_some_and(Option::is_some);
             if let (Err(fault), true) = (&condition, compiled_before) {
-                warn!("{key}: cannot use condition {text} any more: {fault}");
+                warn!("{key}: cannot use its condition any more: {fault}");
             }
             self.conditions.insert(id, condition.ok());
         }
@@ -285,7 +285,7 @@ impl ActiveOverrides {
         let statuses = active.iter().map(|(one, reached)| {
             let chosen = [&effective.outage, &effective.limit];
             let counts = chosen.into_iter().flatten().any(|chosen| chosen == one);
-            OverrideStatus::of(one, counts, *reached)
+            bounded(OverrideStatus::of(one, counts, *reached))
         });
         let statuses = statuses.collect();
         (effective, statuses)
@@ -393,6 +393,18 @@ fn compile(text: &str, config: &Config) -> Result<Expression, String> {
         let faults = faults.into_iter().map(|fault| fault.message);
         faults.collect::<Vec<_>>().join("; ")
     })
+}
+
+/// Shortens the texts of a status that no command writes this long: an id and a condition. All others are bounded
+/// when their file is read.
+fn bounded(mut status: OverrideStatus) -> OverrideStatus {
+    let texts = std::iter::once(&mut status.id).chain(&mut status.until);
+    for text in texts {
+        let mut ends = 0..=text.len().min(MAX_SOURCE);
+        let end = ends.rfind(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or(0));
+    }
+    status
 }
 
 /// Whether a condition uses one of these sources or derived values.
