@@ -1,4 +1,4 @@
-//! `drain`, `maint`, `down`, `force-up`, `limit`, `resume`, `release`: what operators say over the rules.
+//! The override commands: `drain`, `maint`, `down`, `force-up`, `limit`, `resume`, `ready`.
 
 mod format;
 mod session;
@@ -12,13 +12,13 @@ use std::fmt::Write as _;
 use std::thread;
 use std::time::Duration;
 
-/// For whom, and where.
+/// The services of a command, and the directories.
 #[derive(Args)]
 pub(super) struct Target {
     /// The services
     #[arg(value_name = "SERVICE", required_unless_present = "all")]
     services: Vec<String>,
-    /// All services: a scope of its own, before each
+    /// All services of this host: a separate scope
     #[arg(long, conflicts_with = "services")]
     all: bool,
     #[command(flatten)]
@@ -29,12 +29,12 @@ pub(super) struct Target {
     data: DataDir,
 }
 
-/// What all overrides may say.
+/// The options of all overrides.
 #[derive(Args)]
 pub(super) struct Common {
     #[command(flatten)]
     target: Target,
-    /// Why; whoever can connect can read it
+    /// Reason; every client can read it
     #[arg(
         long,
         value_name = "TEXT",
@@ -43,13 +43,13 @@ pub(super) struct Common {
     )]
     reason: String,
     #[command(flatten)]
-    heard: Heard,
+    heard: Wait,
 }
 
-/// Whether to wait until the balancers have heard it.
+/// Whether to wait until the balancers have polled.
 #[derive(Args)]
-pub(super) struct Heard {
-    /// Wait for two agent intervals of the balancers
+pub(super) struct Wait {
+    /// Wait until every balancer has polled
     #[arg(long)]
     wait: bool,
     /// The balancers' agent-inter
@@ -57,15 +57,15 @@ pub(super) struct Heard {
     agent_inter: Duration,
 }
 
-impl Heard {
-    /// Waits, where that is wanted, and says for what.
+impl Wait {
+    /// Waits two agent intervals, if requested, and reports that.
     pub(super) fn wait(&self) -> String {
         if !self.wait {
             return String::new();
         }
         thread::sleep(self.agent_inter * 2);
         let every = human(self.agent_inter);
-        format!("all balancers that ask every {every} have it\n")
+        format!("waited two agent intervals ({every}): every balancer has polled\n")
     }
 }
 
@@ -73,7 +73,7 @@ impl Heard {
 pub(super) struct Plain {
     #[command(flatten)]
     common: Common,
-    /// How long; for ever without it
+    /// Duration [default: no end]
     #[arg(long = "for", value_name = "TIME", value_parser = super::span)]
     time: Option<Duration>,
 }
@@ -82,13 +82,13 @@ pub(super) struct Plain {
 pub(super) struct Drain {
     #[command(flatten)]
     plain: Plain,
-    /// What follows
+    /// State that follows: maint or down
     #[arg(long, value_name = "STATE", value_parser = ["maint", "down"])]
     then: Option<String>,
-    /// When that follows
+    /// Time until --then
     #[arg(long, value_name = "TIME", value_parser = super::span, requires = "then", conflicts_with = "until")]
     after: Option<Duration>,
-    /// Drained where this expression holds
+    /// Drain until this expression is true
     #[arg(
         long,
         value_name = "EXPRESSION",
@@ -96,7 +96,7 @@ pub(super) struct Drain {
         conflicts_with = "time"
     )]
     until: Option<String>,
-    /// How long that is waited for
+    /// The longest time to wait for --until
     #[arg(long, value_name = "TIME", value_parser = super::span, requires = "until")]
     deadline: Option<Duration>,
 }
@@ -105,7 +105,7 @@ pub(super) struct Drain {
 pub(super) struct ForceUp {
     #[command(flatten)]
     common: Common,
-    /// How long
+    /// Duration
     #[arg(long = "for", value_name = "TIME", value_parser = super::span)]
     time: Duration,
 }
@@ -114,7 +114,7 @@ pub(super) struct ForceUp {
 pub(super) struct Limit {
     #[command(flatten)]
     plain: Plain,
-    /// The greatest weight
+    /// The limit, 1 to 100
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u16).range(1..=100))]
     percent: u16,
 }
@@ -123,7 +123,7 @@ pub(super) struct Limit {
 pub(super) struct Ready {
     #[command(flatten)]
     target: Target,
-    /// How long: a few agent intervals
+    /// Duration: several agent intervals
     #[arg(long = "for", value_name = "TIME", value_parser = super::span, default_value = "30s")]
     time: Duration,
 }
@@ -284,7 +284,7 @@ pub(super) fn resume(target: &Target) -> Result<Output, Failed> {
 }
 
 /// Has the balancers' own drain and maint lifted for a while.
-pub(super) fn release(given: &Ready) -> Result<Output, Failed> {
+pub(super) fn ready(given: &Ready) -> Result<Output, Failed> {
     let desk = Desk::open(&given.target)?;
     let now = desk.now();
     let lift = ReadyWindow {

@@ -1,7 +1,6 @@
-//! `report`: the static page, from what lies in the directories.
+//! `agentcheck report`: writes the web page.
 
 use super::{DataDir, Failed, Output, StateDir, span, status};
-use crate::render::text::printable;
 use crate::report::html::{self, Input};
 use crate::status::history;
 use crate::status::overview::{self, Liveness};
@@ -13,13 +12,13 @@ use std::time::Duration;
 
 #[derive(Args)]
 pub(super) struct Report {
-    /// Where the page goes; it is replaced at once
+    /// Output file; it is replaced atomically
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// How far back the plots go
+    /// Time span of the plots
     #[arg(long, value_name = "TIME", value_parser = span, default_value = "6h")]
     since: Duration,
-    /// Its rights; it shows status.json
+    /// Mode of the file
     #[arg(long, value_name = "MODE", value_parser = mode, default_value = "0644")]
     mode: u32,
     #[command(flatten)]
@@ -28,22 +27,21 @@ pub(super) struct Report {
     data: DataDir,
 }
 
-/// Rights in octal.
+/// Parses a mode in octal.
 fn mode(text: &str) -> Result<u32, String> {
     match u32::from_str_radix(text, 8) {
         Ok(mode) if mode <= 0o777 => Ok(mode),
-        _ => Err("it is octal, as in 0644 or 0640".to_owned()),
+        _ => Err("write an octal mode, such as 0644 or 0640".to_owned()),
     }
 }
 
-/// Writes the page. Says nothing, for cron.
+/// Writes the page, and prints nothing, for cron.
 pub(super) fn write(given: &Report) -> Result<Output, Failed> {
-    let failed = |why: String| Failed(format!("agentcheck: {}\n", printable(&why)));
-    let looked = status::look(&given.state.state_dir).map_err(failed)?;
-    let account = overview::overview(&looked, &[]).map_err(failed)?;
-    // What cannot be told to whoever makes the page must not look as if it were not there.
-    if let Liveness::Unknown(why) = &account.liveness {
-        return Err(failed(why.clone()));
+    let input = status::read_state_dir(&given.state.state_dir).map_err(Failed::new)?;
+    let overview = overview::overview(&input, &[]).map_err(Failed::new)?;
+    // A page without the details that this user cannot read would be misleading.
+    if let Liveness::Unknown(why) = &overview.liveness {
+        return Err(Failed::new(why));
     }
     let (history, no_history) = match history::read(&given.data.data_dir) {
         Ok(entries) => (entries, None),
@@ -54,13 +52,14 @@ pub(super) fn write(given: &Report) -> Result<Output, Failed> {
         host: &uname.nodename().to_string_lossy(),
         wall: clock::wall_time(),
         since: given.since,
-        account: &account,
+        overview: &overview,
         history: &history,
-        no_history: no_history.as_deref(),
+        history_error: no_history.as_deref(),
+        renewed_every: None,
     });
     replace(&given.output, given.mode, &page).map_err(|error| {
         let output = given.output.display();
-        Failed(format!("agentcheck: {output} cannot be written: {error}\n"))
+        Failed::new(format!("cannot write page {output}: {error}"))
     })?;
     Ok(String::new().into())
 }

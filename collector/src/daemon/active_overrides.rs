@@ -350,7 +350,7 @@ impl ActiveOverrides {
             .iter()
             .map(|one| {
                 let reached = self.reached.contains(&one.order.id);
-                OverrideStatus::of(one, counts(one), reached)
+                OverrideStatus::new(one, counts(one), reached)
             })
             .collect()
     }

@@ -2,6 +2,7 @@
 //! a disk held it up; or somebody has set the wall clock. Pure, but for the look at the clocks.
 
 use super::Collector;
+use crate::status::history::Event;
 use crate::sys::clock;
 use agentcheck_common::BootTime;
 use log::{info, warn};
@@ -121,7 +122,7 @@ impl Collector {
             } else {
                 info!("{lapse}");
             }
-            self.log_and_record(&format!("notes: {lapse}"));
+            self.record(Event::ClockChanged, &lapse.to_string());
         }
         now
     }

@@ -25,7 +25,7 @@ impl Collector {
             log_source(&source.name, &reading, told);
             self.counters.polled(&source.name, &reading);
             if let Some(slot) = self.sources.get_mut(index) {
-                *slot = Some(SourceStatus::of(&reading));
+                *slot = Some(SourceStatus::from_reading(&reading));
             }
         }
         self.observed.take(index, reading, clock::now())
@@ -97,7 +97,9 @@ impl Collector {
             // reason to begin anew: those at the end would never have their turn.
             self.service_manager.keep_alive();
             match &mut self.history {
-                Some(history) => history.note(service, &reply, &decided, now),
+                Some(history) => {
+                    history.note(service, &reply, &decided, effective.limit.as_ref(), now);
+                }
                 None if changed => log_dry_run(name, &reply),
                 None => {}
             }

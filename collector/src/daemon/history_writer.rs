@@ -4,7 +4,8 @@
 use super::failure_log::{FailureCounter, LoggedOperation};
 use crate::config::Service;
 use crate::decision::evaluate::DecisionSource;
-use crate::status::history::{Entry, HistoryFilter, Recorder};
+use crate::overrides::ActiveOverride;
+use crate::status::history::{Entry, Event, HistoryFilter, Recorder};
 use crate::sys::clock;
 use agentcheck_common::{BootId, BootTime, Reply};
 use log::{Level, info, warn};
@@ -56,22 +57,25 @@ impl HistoryWriter {
         self.failures.load(Ordering::Relaxed)
     }
 
-    /// Something happened to the collector itself.
-    pub(super) fn collector(&mut self, what: &str) {
-        let entry = self.notes.collector(what, clock::now(), clock::wall_time());
+    /// Records an event of the collector, with a detail or an empty text.
+    pub(super) fn event(&mut self, event: Event, detail: &str) {
+        let entry = self
+            .notes
+            .event_entry(event, detail, clock::now(), clock::wall_time());
         self.hand_on(entry);
     }
 
-    /// Takes note of what is said for a service.
+    /// Records a service's reply, if it has changed.
     pub(super) fn note(
         &mut self,
-        of: &Service,
+        service: &Service,
         reply: &Reply,
         decided: &DecisionSource,
+        limit: Option<&ActiveOverride<'_>>,
         now: BootTime,
     ) {
         let now = (now, clock::wall_time());
-        if let Some(entry) = self.notes.note(of, reply, decided, now) {
+        if let Some(entry) = self.notes.reply_entry(service, reply, decided, limit, now) {
             self.hand_on(entry);
         }
     }

@@ -10,7 +10,7 @@ use super::service::ServiceTask;
 use crate::config::{self, Service};
 use crate::decision::evaluate::DecisionSource;
 use crate::status::metrics::{
-    self, By, Metrics, OverrideMetrics, ReplyMetrics, SourceMetrics, Unwritten,
+    self, DecidedBy, Metrics, OverrideMetrics, ReplyMetrics, SourceMetrics, WriteFailures,
 };
 use crate::sys::clock;
 use crate::sys::state_file;
@@ -142,8 +142,8 @@ impl Collector {
                 name: &source.name,
                 interval: source.interval,
                 polls: polled.polls,
-                polled: polled.latest.map(|at| clocks.wall(at)),
-                succeeded: polled.good.map(|at| clocks.wall(at)),
+                last_poll_at: polled.latest.map(|at| clocks.wall(at)),
+                last_success_at: polled.good.map(|at| clocks.wall(at)),
             }
         });
         let services = self.config.services.iter().zip(&self.services);
@@ -151,11 +151,11 @@ impl Collector {
         Metrics {
             version: env!("CARGO_PKG_VERSION"),
             started: self.metrics.started,
-            written: clocks.wall,
-            loaded: self.reloaded.as_ref().is_none_or(|reload| reload.ok),
+            collected_at: clocks.wall,
+            last_reload_succeeded: self.reloaded.as_ref().is_none_or(|reload| reload.ok),
             loaded_at: self.metrics.loaded_at,
             override_faults: self.overrides.faults().len(),
-            unwritten: Unwritten {
+            write_failures: WriteFailures {
                 state: self.counters.unwritten,
                 status: self.snapshot.writing.failures().load(Ordering::Relaxed),
                 history: self.history.as_ref().map_or(0, HistoryWriter::failures),
@@ -177,10 +177,10 @@ impl Collector {
         let said = running.verdict.as_ref().map(|verdict| ReplyMetrics {
             reply: verdict.reply,
             by: match verdict.decided {
-                DecisionSource::Rule { index, .. } => By::Rule(index),
-                DecisionSource::Weight(_) => By::Weight,
-                DecisionSource::Failure(_) => By::Failure,
-                DecisionSource::Override(_) => By::Override,
+                DecisionSource::Rule { index, .. } => DecidedBy::Rule(index),
+                DecisionSource::Weight(_) => DecidedBy::Weight,
+                DecisionSource::Failure(_) => DecidedBy::Failure,
+                DecisionSource::Override(_) => DecidedBy::Override,
             },
             reading: clocks.wall(verdict.oldest_reading_at),
         });
@@ -198,7 +198,7 @@ impl Collector {
                 .map(|one| OverrideMetrics {
                     // The action's word, without the number of a limit.
                     action: one.action.split(' ').next().unwrap_or_default(),
-                    set: one.set,
+                    set_at: one.set,
                 })
                 .collect(),
             evaluations: counted.evaluations,

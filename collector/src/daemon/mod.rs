@@ -29,6 +29,7 @@ use crate::decision::observations::Observations;
 use crate::overrides::store::Stored;
 use crate::reading::{Reading, Reason};
 use crate::render::text;
+use crate::status::history;
 use crate::status::snapshot::{self, ReloadStatus, SourceStatus};
 use crate::sys::clock;
 use crate::sys::lock::LockError;
@@ -164,7 +165,7 @@ pub fn run(
         })
         .map_err(StartError::NoThreads)?;
 
-    collector.log_and_record("starts");
+    collector.record(history::Event::Started, "");
     collector.service_manager.ready();
     ready();
     info!(
@@ -233,7 +234,7 @@ impl Collector {
         sender: &SyncSender<Event>,
     ) -> io::Result<Self> {
         let started = clock::now();
-        let before = snapshot::left_behind(directory, &boot);
+        let before = snapshot::read_for_boot(directory, &boot);
         let overriding = ActiveOverrides::new(&config, data, &boot, before.as_ref(), sender)?;
         let running = config
             .services
@@ -246,7 +247,7 @@ impl Collector {
             .collect();
         let mut observed = Observations::new(&config, started);
         for (name, derived) in before.iter().flat_map(|before| &before.derived) {
-            observed.restore(name, &derived.kept(), started);
+            observed.restore(name, &derived.to_memory(), started);
         }
         let mut retiring = Retirement::new(directory, boot);
         let writable = place.as_ref().and_then(StateDir::directory);
@@ -329,10 +330,10 @@ impl Collector {
         self.state_dir.is_none()
     }
 
-    /// What happens to the collector itself belongs to the history.
-    fn log_and_record(&mut self, what: &str) {
+    /// Records an event of the collector in the history.
+    fn record(&mut self, event: history::Event, detail: &str) {
         if let Some(history) = &mut self.history {
-            history.collector(what);
+            history.event(event, detail);
         }
     }
 
@@ -342,7 +343,7 @@ impl Collector {
         if self.is_dry() {
             return;
         }
-        self.log_and_record("is told to stop");
+        self.record(history::Event::Stopping, "");
         self.check_state_dir(now);
         self.write_status(now);
         let Some(directory) = self.state_dir.as_ref().and_then(StateDir::directory) else {

@@ -198,7 +198,7 @@ pub(super) fn begin(directory: &Path) -> io::Result<Stored> {
     loop {
         let read = store::read(directory);
         let settled = match &read {
-            Ok(stored) => stored.unread.is_empty(),
+            Ok(stored) => stored.unreadable.is_empty(),
             Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
         };
         if settled || Instant::now() >= until {
@@ -232,7 +232,7 @@ fn look(files: Vec<PathBuf>) -> Flags {
 fn found(file: &Path) -> io::Result<Option<Flag>> {
     match file.metadata().and_then(|_| file.symlink_metadata()) {
         Ok(metadata) => Ok(Some(Flag {
-            by: store::user(metadata.uid()),
+            by: store::user_name(metadata.uid()),
             since: u64::try_from(metadata.mtime()).unwrap_or_default(),
         })),
         // All else says nothing of whether it is there.

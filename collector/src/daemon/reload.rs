@@ -9,10 +9,11 @@ use super::{Collector, Event};
 use crate::config::{self, Change, Config, LoadError, Report};
 use crate::render::text;
 use crate::simulation::blind_spots;
+use crate::status::history;
 use crate::status::snapshot::ReloadStatus;
 use crate::sys::clock;
 use agentcheck_common::{BootTime, ServiceName};
-use log::{error, info, warn};
+use log::{info, warn};
 use std::io;
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
@@ -104,7 +105,6 @@ impl Collector {
         let said = match outcome {
             Ok(change) => {
                 self.loaded = now;
-                self.log_and_record("loads another configuration");
                 format!(
                     "{}, {}; {change}",
                     text::counted(self.config.sources.len(), "source"),
@@ -117,12 +117,18 @@ impl Collector {
         if ok {
             info!("reloaded: {first}");
         } else {
-            error!("not reloaded, the configuration of before is in force: {first}");
+            warn!("reload refused; the current configuration remains: {first}");
         }
+        let event = if ok {
+            history::Event::Reloaded
+        } else {
+            history::Event::ReloadRefused
+        };
+        self.record(event, first);
         self.reloaded = Some(ReloadStatus {
-            began: began.0,
+            began_at: began.0,
             ok,
-            said: said.chars().take(MAX_SAID).collect(),
+            message: said.chars().take(MAX_SAID).collect(),
         });
         self.metrics.reloaded(ok, self.config.metrics.as_ref());
         self.evaluate(&[], true);
@@ -185,7 +191,7 @@ fn log_mistakes(error: &LoadError) {
         return;
     };
     for mistake in report.headlines().skip(1).take(MOST_MISTAKES) {
-        error!("{mistake}");
+        warn!("{mistake}");
     }
 }
 

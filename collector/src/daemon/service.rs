@@ -93,13 +93,13 @@ impl ServiceTask {
         let mut status = ServiceStatus {
             since: self.since,
             rules: rule_statuses(service, &self.memory),
-            memory: MemoryStatus::of(&self.memory),
+            memory: MemoryStatus::from_memory(&self.memory),
             overrides: self.overrides.clone(),
             ready_window: self.ready_window.clone(),
             ..ServiceStatus::default()
         };
         if let Some(verdict) = &self.verdict {
-            status.set(verdict, &service.rules);
+            status.set_verdict(verdict, &service.rules);
         }
         status
     }
@@ -217,13 +217,13 @@ fn remembered(
     let unknown = ServiceStatus::default();
     let known = known.unwrap_or(&unknown);
     // What an override or `on_stop` had said is not what rules and weight led to.
-    let last = match known.memory.last() {
+    let last = match known.memory.last_reply() {
         None if overridden => None,
         None => state_file::said(directory, &service.name, boot, now),
         last => last,
     };
     let last = last.map(|reply| reply.described(Description::NONE));
-    known.memory.restored(service, &known.rules, last, now)
+    known.memory.restore(service, &known.rules, last, now)
 }
 
 fn rule_statuses(service: &Service, memory: &ServiceMemory) -> Vec<RuleStatus> {

@@ -7,6 +7,7 @@
 //! followed: it would let whoever put it there choose what is written to, and what balancers hear.
 
 use super::Collector;
+use crate::status::history::Event;
 use crate::sys::lock::{self, Lock, LockError};
 use agentcheck_common::BootTime;
 use log::{error, info};
@@ -213,11 +214,11 @@ impl Collector {
         match self.state_dir.as_mut().map(|place| place.check(now)) {
             None | Some(CheckResult::Same) => false,
             Some(CheckResult::Lost) => {
-                self.log_and_record("has lost the state directory: nothing is written");
+                self.record(Event::StateDirLost, "");
                 false
             }
             Some(CheckResult::Again) => {
-                self.log_and_record("has the state directory again");
+                self.record(Event::StateDirRestored, "");
                 true
             }
         }

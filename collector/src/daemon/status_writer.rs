@@ -26,17 +26,17 @@ impl Collector {
             services: services
                 .map(|(service, running)| {
                     let mut status = running.status(service);
-                    status.configured(&self.config, service);
+                    status.set_configuration(&self.config, service);
                     (service.name.to_string(), status)
                 })
                 .collect(),
             derived: self
                 .observed
                 .kept()
-                .map(|(name, kept)| (name.to_owned(), DerivedStatus::of(kept)))
+                .map(|(name, kept)| (name.to_owned(), DerivedStatus::from_memory(kept)))
                 .collect(),
             override_faults: self.overrides.faults().to_vec(),
-            loaded: Some(self.loaded.0),
+            loaded_at: Some(self.loaded.0),
             reload: self.reloaded.clone(),
             pending_removals: self.retirement.statuses(),
         };
@@ -51,7 +51,7 @@ impl Collector {
     fn show_summary(&mut self) {
         let polled = self.sources.iter().flatten();
         let failing = polled.filter(|source| !source.ok).count();
-        let refused = self.reloaded.as_ref().and_then(ReloadStatus::refused);
+        let refused = self.reloaded.as_ref().and_then(ReloadStatus::refusal);
         let refused = refused.map_or_else(String::new, |first| {
             let first: String = text::printable(first).chars().take(MOST_TOLD).collect();
             format!("NOT reloaded: {first}; still as before: ")

@@ -1,8 +1,8 @@
-//! The files of overrides, in `overrides/` of the data directory: `NAME.override` for a service,
-//! `@all.override` for all, `NAME.lift` and `@all.lift`. No service can be called `@all`.
+//! The files of overrides, in `overrides/` of the data directory: `NAME.override` for a service, `@all.override`
+//! for all services, `NAME.ready` and `@all.ready` for `ready` commands. No service can have the name `@all`.
 //!
-//! Who may set an override is who may write to the directory. What stands in it is read without following
-//! links, regular files only, and bounded; it is written readable for the collector whatever the umask is.
+//! Users who can write to the directory can set overrides. Only regular files of bounded size are read, without
+//! following links. Files are written with mode 0644 regardless of the umask, so that the collector can read them.
 
 use super::{Override, ReadyWindow, VERSION};
 use crate::sys::accounts::Accounts;
@@ -21,69 +21,69 @@ use std::time::{Duration, Instant};
 /// The directory, below the data directory.
 pub const DIRECTORY: &str = "overrides";
 
-/// What stands for all services where a name is expected.
+/// The name that stands for all services.
 pub const ALL: &str = "@all";
 
 /// The largest file that is read, in bytes.
 const MAX_BYTES: usize = 16 * 1024;
 
-/// The most files that are looked at.
+/// The most files that are read.
 const MAX_FILES: usize = 10_000;
 
-/// How long a command waits for another one that is at work on the same directory.
+/// How long a command waits for another command's lock.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Readable for the collector, which is another user.
+/// The mode of the files; the collector is another user.
 const MODE: u32 = 0o644;
 
 const LOCK: &str = ".lock";
 const OVERRIDE: &str = ".override";
-const LIFT: &str = ".lift";
+const READY: &str = ".ready";
 
-/// Everything that stands in the directory.
+/// The content of the directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stored {
     /// The overrides, by the name of the service, or [`ALL`].
     pub overrides: BTreeMap<String, Override>,
-    /// The lifts, in the same way.
+    /// The `ready` commands, by the name of the service, or [`ALL`].
     pub ready_windows: BTreeMap<String, ReadyWindow>,
-    /// What could not be used, and why: one line each.
+    /// The files that cannot be used, with the reasons: one line each.
     pub faults: Vec<String>,
-    /// The files among those that could not be read: what stands in them is not known.
-    pub unread: BTreeSet<String>,
+    /// The files that the system could not read; their last known values remain.
+    pub unreadable: BTreeSet<String>,
 }
 
 impl Stored {
-    /// What was known `before` of files that could not be read now still stands: that there are no descriptors
-    /// left, or that a disk fails, is nothing that an operator has said.
+    /// Keeps the last known values of files that the system could not read, such as when descriptors ran out or a
+    /// disk failed.
     pub fn keep(&mut self, before: &Self) {
-        for file in &self.unread {
+        for file in &self.unreadable {
             if let Some((name, known)) = known(&before.overrides, file, OVERRIDE) {
                 self.overrides.insert(name, known);
             }
-            if let Some((name, known)) = known(&before.ready_windows, file, LIFT) {
+            if let Some((name, known)) = known(&before.ready_windows, file, READY) {
                 self.ready_windows.insert(name, known);
             }
         }
     }
 }
 
-/// What is known by the name of a file, and the name without what it ends in.
+/// The name of a file without its suffix, and the known value of that name.
 fn known<T: Clone>(by_name: &BTreeMap<String, T>, file: &str, end: &str) -> Option<(String, T)> {
     let name = file.strip_suffix(end)?;
     Some((name.to_owned(), by_name.get(name)?.clone()))
 }
 
-/// The directory of a data directory.
+/// The directory of overrides in a data directory.
 #[must_use]
 pub fn directory(data: &Path) -> PathBuf {
     data.join(DIRECTORY)
 }
 
-/// Reads all of a directory. One that is not there has nothing in it.
+/// Reads the directory. A missing directory is empty.
 ///
 /// # Errors
-/// Where it is there and cannot be read.
+/// If it exists and cannot be read.
 pub fn read(directory: &Path) -> io::Result<Stored> {
     let mut stored = Stored::default();
     let entries = match std::fs::read_dir(directory) {
@@ -97,7 +97,7 @@ pub fn read(directory: &Path) -> io::Result<Stored> {
         if file.starts_with('.') {
             continue;
         }
-        let found = match (file.strip_suffix(OVERRIDE), file.strip_suffix(LIFT)) {
+        let found = match (file.strip_suffix(OVERRIDE), file.strip_suffix(READY)) {
             (Some(name), _) => read_override(directory, name).map(|found| {
                 if let Some(found) = found {
                     stored.overrides.insert(name.to_owned(), found);
@@ -114,17 +114,17 @@ pub fn read(directory: &Path) -> io::Result<Stored> {
             let path = directory.join(file);
             stored.faults.push(format!("{}: {error}", path.display()));
             if is_of_the_system(&error) {
-                stored.unread.insert(file.to_owned());
+                stored.unreadable.insert(file.to_owned());
             }
         }
     }
     Ok(stored)
 }
 
-/// The override of a service, or of all; none where there is none.
+/// Reads the override of a service, or of all.
 ///
 /// # Errors
-/// Where there is one that cannot be used.
+/// If the file exists and cannot be used.
 pub fn read_override(directory: &Path, name: &str) -> io::Result<Option<Override>> {
     let path = directory.join(format!("{name}{OVERRIDE}"));
     let Some((content, owner)) = content(&path)? else {
@@ -134,12 +134,12 @@ pub fn read_override(directory: &Path, name: &str) -> io::Result<Option<Override
     if let Some(fault) = found.fault() {
         return Err(io::Error::new(io::ErrorKind::InvalidData, fault));
     }
-    found.by = user(owner);
+    found.by = user_name(owner);
     Ok(Some(found))
 }
 
 fn read_ready_window(directory: &Path, name: &str) -> io::Result<Option<ReadyWindow>> {
-    let path = directory.join(format!("{name}{LIFT}"));
+    let path = directory.join(format!("{name}{READY}"));
     let Some((content, _)) = content(&path)? else {
         return Ok(None);
     };
@@ -151,7 +151,7 @@ fn read_ready_window(directory: &Path, name: &str) -> io::Result<Option<ReadyWin
     Ok(Some(lift))
 }
 
-/// What stands in a file, and who owns it.
+/// The content of a file and its owner.
 fn content(path: &Path) -> io::Result<Option<(Vec<u8>, u32)>> {
     let content = match read_bounded(path, MAX_BYTES) {
         Ok(content) => content,
@@ -162,7 +162,7 @@ fn content(path: &Path) -> io::Result<Option<(Vec<u8>, u32)>> {
         let fault = format!("more than {MAX_BYTES} bytes");
         return Err(io::Error::new(io::ErrorKind::InvalidData, fault));
     }
-    // Replaced meanwhile, it is of the one who replaced it; the collector reads again then.
+    // If the file was replaced meanwhile, the watch reports that, and the collector reads it again.
     match path.symlink_metadata() {
         Ok(found) => Ok(Some((content, found.uid()))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -170,30 +170,30 @@ fn content(path: &Path) -> io::Result<Option<(Vec<u8>, u32)>> {
     }
 }
 
-/// The name of a user, or the number where it has none on this host.
+/// The name of a user, or the user id without a name.
 #[must_use]
-pub fn user(id: u32) -> String {
+pub fn user_name(id: u32) -> String {
     let accounts = Accounts::read().unwrap_or_default();
     accounts
         .name_of(id)
         .map_or_else(|| id.to_string(), str::to_owned)
 }
 
-/// The directory, locked against other commands: what is read and what is written then belong together.
+/// The directory, locked against other commands, so that reading and writing are one step.
 #[derive(Debug)]
-pub struct Locked {
+pub struct LockedDir {
     directory: PathBuf,
-    /// The directory itself: whoever may write above it can put a link in its place.
+    /// The open directory: its path could be replaced by a link.
     opened: OwnedFd,
     _lock: File,
 }
 
-/// Locks a directory, waiting for others as long as that. The directory itself must not be a link: root's
-/// commands write here, and what is above it is the collector's user's.
+/// Locks a directory and waits at most `patience` for other commands. The directory must not be a link: root's
+/// commands write here, and the directory above belongs to the collector's user.
 ///
 /// # Errors
-/// Where it is not there, cannot be written to, or is locked by another for too long.
-pub fn lock(directory: &Path, patience: Duration) -> io::Result<Locked> {
+/// If it does not exist, cannot be written to, or remains locked.
+pub fn lock(directory: &Path, patience: Duration) -> io::Result<LockedDir> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let opened = rustix::fs::open(directory, flags, Mode::empty())?;
     let file = lock_file(&opened)?;
@@ -206,25 +206,25 @@ pub fn lock(directory: &Path, patience: Duration) -> io::Result<Locked> {
                 let path = directory.join(LOCK);
                 return Err(io::Error::new(
                     io::ErrorKind::TimedOut,
-                    format!("another command holds {}", path.display()),
+                    format!("another command holds the lock {}", path.display()),
                 ));
             }
             Err(_) => std::thread::sleep(Duration::from_millis(5)),
         }
     }
-    Ok(Locked {
+    Ok(LockedDir {
         directory: directory.to_owned(),
         opened,
         _lock: file,
     })
 }
 
-/// The file that is locked; made where there is none, for the group of the directory whatever the umask is.
+/// The lock file; created with mode 0660 regardless of the umask if there is none.
 fn lock_file(directory: &OwnedFd) -> io::Result<File> {
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(0o660);
     loop {
-        // What is there has its rights, and may be another name of a file that is to keep its own.
+        // The mode of an existing file is not changed: it may be a hard link to another file.
         match openat(directory, LOCK, flags, Mode::empty()) {
             Err(Errno::NOENT) => {}
             opened => return Ok(File::from(opened?)),
@@ -240,29 +240,29 @@ fn lock_file(directory: &OwnedFd) -> io::Result<File> {
     }
 }
 
-impl Locked {
-    /// The override that stands.
+impl LockedDir {
+    /// Reads an override.
     ///
     /// # Errors
-    /// Where there is one that cannot be used.
+    /// If the file exists and cannot be used.
     pub fn read(&self, name: &str) -> io::Result<Option<Override>> {
         read_override(&self.directory, name)
     }
 
-    /// Puts an override in the place of the one that stands.
+    /// Replaces an override.
     ///
     /// # Errors
-    /// Those of writing; the old one stands then.
+    /// The error of writing; the previous override then remains.
     pub fn set(&self, name: &str, new: &Override) -> io::Result<()> {
         let content = serde_json::to_vec(new)?;
         let file = format!("{name}{OVERRIDE}");
         replace_in(self.opened.as_fd(), &file, MODE, &content)
     }
 
-    /// Takes an override away; whether there was one.
+    /// Removes an override; false if there was none.
     ///
     /// # Errors
-    /// Those of removing.
+    /// The error of removing it.
     pub fn remove(&self, name: &str) -> io::Result<bool> {
         match unlinkat(&self.opened, format!("{name}{OVERRIDE}"), AtFlags::empty()) {
             Ok(()) => Ok(true),
@@ -271,29 +271,29 @@ impl Locked {
         }
     }
 
-    /// Sets a lift.
+    /// Sets a `ready` command.
     ///
     /// # Errors
-    /// Those of writing.
+    /// The error of writing it.
     pub fn set_ready_window(&self, name: &str, lift: &ReadyWindow) -> io::Result<()> {
         let content = serde_json::to_vec(lift)?;
-        let file = format!("{name}{LIFT}");
+        let file = format!("{name}{READY}");
         replace_in(self.opened.as_fd(), &file, MODE, &content)
     }
 
-    /// Takes away what is over, so that no clock that is set back can bring it back; where another has
-    /// replaced it meanwhile, that one stays.
+    /// Removes expired files with this id, so that a clock that is set back cannot activate them again. A file
+    /// with another id remains.
     pub fn forget(&self, name: &str, id: &str) {
         let same = |found: io::Result<Option<Override>>| {
             found.is_ok_and(|found| found.is_some_and(|found| found.id == id))
         };
         if same(self.read(name)) {
-            // It is over for everybody who can read the clock.
+            // If that fails, it is still expired.
             let _ = self.remove(name);
         }
         let lift = read_ready_window(&self.directory, name);
         if lift.is_ok_and(|lift| lift.is_some_and(|lift| lift.id == id)) {
-            let _ = unlinkat(&self.opened, format!("{name}{LIFT}"), AtFlags::empty());
+            let _ = unlinkat(&self.opened, format!("{name}{READY}"), AtFlags::empty());
         }
     }
 }

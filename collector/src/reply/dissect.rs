@@ -1,21 +1,20 @@
-//! What HAProxy makes of an agent's reply, word by word: for whoever writes agents, exact lines and scripts.
-//! Pure.
+//! What HAProxy does with an agent's reply, word by word, for authors of agents and of `raw_reply`. Pure.
 //!
-//! [`agentcheck_common::Reply::parse`] takes only what is heard as it is meant. Here every sequence of bytes
-//! has a meaning, the one that HAProxy gives it (`tcpcheck_agent_expect_connect` and
+//! [`agentcheck_common::Reply::parse`] accepts only lines without surprises. Here every sequence of bytes has
+//! the meaning that HAProxy gives it (`tcpcheck_agent_expect_connect` and
 //! `server_parse_weight_change_request` in its source, seen on 1.8 to 3.5-dev5): what is ignored, what is
 //! complained of, and what is changed all the same.
 
 mod describe;
 
-pub use describe::told;
+pub use describe::describe;
 
 use agentcheck_common::reply::{Administrative, Operational};
 
 /// The longest line that HAProxy takes with its default `tune.bufsize`, its line end included, in bytes.
 pub const MOST_BYTES: usize = 16_383;
 
-/// Which HAProxy reads: the grammar has changed once.
+/// The version of HAProxy's grammar, which changed once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reader {
     /// HAProxy up to 3.0.
@@ -27,15 +26,15 @@ pub enum Reader {
 /// One word of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {
-    /// As it was written; bytes that are no UTF-8 are replaced.
+    /// The word as written, with replacements for invalid UTF-8.
     pub text: String,
-    /// What it means by itself.
+    /// Its meaning, apart from other words.
     pub meaning: Meaning,
-    /// A later word of its category takes its place.
+    /// Whether a later word of its kind replaces it.
     pub superseded: bool,
 }
 
-/// What a word means.
+/// The meaning of a word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Meaning {
     /// The operational state.
@@ -46,7 +45,7 @@ pub enum Meaning {
     Weight(Result<Weight, &'static str>),
     /// A limit of connections, or HAProxy's complaint about it.
     Maxconn(Result<u32, &'static str>),
-    /// Ignored, and complained of where it is the first of its kind.
+    /// Ignored; HAProxy's statistics report the first one.
     Unknown,
 }
 
@@ -59,7 +58,7 @@ pub enum Weight {
     Absolute(u32),
 }
 
-/// What HAProxy changes: what is none stays as it is.
+/// What HAProxy changes; none is no change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Effect {
     /// The operational state.
@@ -68,39 +67,39 @@ pub struct Effect {
     pub administrative: Option<Administrative>,
     /// The weight.
     pub weight: Option<Weight>,
-    /// The limit of connections; 0 is none.
+    /// The connection limit; 0 is no limit.
     pub maxconn: Option<u32>,
 }
 
 /// How a line ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// With a line end; so many bytes follow, which are ignored.
+    /// With a line end; the number of ignored bytes after it.
     Whole(usize),
-    /// There are no bytes at all.
+    /// No bytes.
     Nothing,
-    /// Without a line end: all of it is ignored once the agent closes.
+    /// Without a line end: ignored when the agent closes.
     NoNewline,
-    /// A NUL comes before the line end: all of it is ignored.
+    /// With a NUL before the line end: ignored.
     Nul,
-    /// It does not fit into HAProxy's buffer: all of it is ignored.
+    /// Larger than HAProxy's buffer: ignored.
     TooLong,
 }
 
-/// What HAProxy makes of a reply.
+/// What HAProxy does with a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dissection {
     /// How the line ends.
     pub end: End,
-    /// The words, as they were written.
+    /// The words, in their order.
     pub words: Vec<Word>,
-    /// The text after the `#`; empty where there is none.
+    /// The text after the `#`, or an empty text.
     pub description: String,
-    /// What is changed.
+    /// What HAProxy changes.
     pub effect: Effect,
-    /// The agent's status in HAProxy's statistics; none where that depends on what was before.
+    /// The agent's status in HAProxy's statistics; none if it does not change.
     pub status: Option<&'static str>,
-    /// The text beside it.
+    /// The text beside that status.
     pub text: String,
 }
 
@@ -133,7 +132,7 @@ pub fn dissect(bytes: &[u8], reader: Reader) -> Dissection {
     dissection
 }
 
-/// The first line end or NUL decides.
+/// How the line ends: the first line end or NUL decides.
 fn end(bytes: &[u8]) -> End {
     let stop = |byte: &u8| matches!(byte, b'\n' | b'\r' | 0);
     match bytes.iter().position(stop) {
@@ -209,7 +208,7 @@ fn meaning(word: &[u8], reader: Reader) -> Meaning {
     }
 }
 
-/// What follows `start` in a word, in whatever case that is written.
+/// The rest of a word after `start`, in any case.
 fn after<'w>(word: &'w [u8], start: &[u8]) -> Option<&'w [u8]> {
     let (begins, rest) = word.split_at_checked(start.len())?;
     begins.eq_ignore_ascii_case(start).then_some(rest)
@@ -238,12 +237,11 @@ fn maxconn(text: &[u8]) -> Result<u32, &'static str> {
     if !rest.is_empty() {
         return Err("Trailing garbage in maxconn string");
     }
-    // It is stored as 32 bits without a sign: -1 becomes 4294967295.
+    // HAProxy stores 32 unsigned bits: -1 becomes 4294967295.
     Ok(u32::try_from(number & 0xffff_ffff).unwrap_or(u32::MAX))
 }
 
-/// C's strtol to the base 10: the number, as near as it can be had, and what is behind it; none where there
-/// is no number.
+/// C's strtol in base 10: the number, saturated, and the rest of the text; none without a number.
 fn strtol(text: &[u8]) -> Option<(i64, &[u8])> {
     let text = text.trim_ascii_start();
     let (negative, digits) = match text {

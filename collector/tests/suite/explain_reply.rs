@@ -1,7 +1,7 @@
 //! `agentcheck explain --reply` says what `HAProxy` does: by the cases of conformance, for both grammars,
 //! and by a real `HAProxy` that hears what no case has.
 
-use agentcheck::reply::dissect::{Reader, Weight, dissect, told};
+use agentcheck::reply::dissect::{Reader, Weight, describe, dissect};
 use agentcheck_common::Reply;
 use agentcheck_common::reply::{Administrative, Operational};
 use agentcheck_tests::address::Block;
@@ -320,7 +320,7 @@ fn explanations_are_as_recorded() {
         printed.starts_with("line     longer than 16383 bytes"),
         "{printed}"
     );
-    let fits = told(long.replacen('x', "", 1).as_bytes());
+    let fits = describe(long.replacen('x', "", 1).as_bytes());
     assert_eq!(fits[0].0, "word");
     let mind: Vec<&str> = fits.iter().map(|(_, text)| text.as_str()).collect();
     assert!(

@@ -6,7 +6,8 @@ use crate::golden;
 use agentcheck::render::table::Page;
 use agentcheck::render::text::printable;
 use agentcheck::status::overview::{
-    LockState, OverviewInput, SnapshotError, brief, detailed, judge, listed, overview, written,
+    LockState, OverviewInput, SnapshotError, detail_table, health_check, json_text, overview,
+    summary_table, to_json,
 };
 use agentcheck_common::{BootId, BootTime};
 use std::collections::BTreeMap;
@@ -45,14 +46,14 @@ fn load_case(case: &Path) -> OverviewInput {
 fn snapshots_give_the_expected_status() {
     golden::all_as_expected("status", 5, |case| {
         let account = overview(&load_case(case), &[]).unwrap();
-        let judged = judge(&account);
+        let judged = health_check(&account);
         let reported = format!(
             "{}----\n{}----\n{}: {}\n{}\n",
-            brief(&account).render(Page::default()),
-            detailed(&account).render(Page::default()),
+            summary_table(&account).render(Page::default()),
+            detail_table(&account).render(Page::default()),
             judged.level.word(),
-            printable(&judged.why.join("; ")),
-            judged.numbers
+            printable(&judged.reasons.join("; ")),
+            judged.performance_data
         );
         let control =
             |c: char| c != '\n' && (c.is_control() || ('\u{200b}'..'\u{2070}').contains(&c));
@@ -65,7 +66,7 @@ fn snapshots_give_the_expected_status() {
 #[test]
 fn json_has_the_documented_fields() {
     let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/status/all");
-    let document = listed(&overview(&load_case(&case), &[]).unwrap());
+    let document = to_json(&overview(&load_case(&case), &[]).unwrap());
     assert_eq!(document["format"], 1);
     assert_eq!(document["collector"]["state"], "alive");
     assert_eq!(document["services"]["junk"]["valid"], false);
@@ -98,9 +99,9 @@ fn json_has_the_documented_fields() {
 #[test]
 fn json_is_printable() {
     let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/status/hostile");
-    let document = listed(&overview(&load_case(&case), &[]).unwrap());
+    let document = to_json(&overview(&load_case(&case), &[]).unwrap());
     for on_one_line in [true, false] {
-        let text = written(&document, on_one_line);
+        let text = json_text(&document, on_one_line);
         assert!(
             text.chars().all(|c| matches!(c, ' '..='~' | '\n')),
             "{text}"

@@ -5,7 +5,7 @@ use super::format::{human, standing_account};
 use super::{Failed, Target};
 use crate::config;
 use crate::overrides::Now;
-use crate::overrides::store::{self, ALL, Locked};
+use crate::overrides::store::{self, ALL, LockedDir};
 use crate::status::snapshot::{OverrideStatus, ServiceStatus, Status};
 use crate::status::{overview, snapshot};
 use crate::sys::{clock, state_file};
@@ -44,7 +44,7 @@ impl<'t> Desk<'t> {
     pub(super) fn open(target: &'t Target) -> Result<Self, Failed> {
         let boot = clock::boot_id()
             .map_err(|error| Failed(format!("agentcheck: no boot id: {error}\n")))?;
-        let known: Vec<String> = match snapshot::left_behind(&target.state.state_dir, &boot) {
+        let known: Vec<String> = match snapshot::read_for_boot(&target.state.state_dir, &boot) {
             Some(status) => status.services.into_keys().collect(),
             None => config::load(&target.config.config)
                 .map_err(|error| super::super::load_failure(&error))?
@@ -92,7 +92,7 @@ impl<'t> Desk<'t> {
         format!("{}-{}", clock::now().0, std::process::id())
     }
 
-    pub(super) fn lock(&self) -> Result<Locked, Failed> {
+    pub(super) fn lock(&self) -> Result<LockedDir, Failed> {
         let directory = store::directory(&self.target.data.data_dir);
         store::lock(&directory, store::PATIENCE).map_err(|error| self.unwritten(&error))
     }
@@ -133,7 +133,7 @@ impl<'t> Desk<'t> {
     }
 
     fn status(&self) -> Option<Status> {
-        snapshot::left_behind(&self.target.state.state_dir, &self.boot)
+        snapshot::read_for_boot(&self.target.state.state_dir, &self.boot)
     }
 
     /// The status of a collector that is at work.

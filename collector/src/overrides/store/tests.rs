@@ -42,7 +42,7 @@ fn what_is_set_is_read_with_its_owner() {
     let web = &stored.overrides["web"];
     assert_eq!((web.id.as_str(), web.reason.as_str()), ("1", "disk"));
     let me = directory.metadata().unwrap().uid();
-    assert_eq!(web.by, user(me));
+    assert_eq!(web.by, user_name(me));
     let mode = directory.join("web.override").metadata().unwrap();
     assert_eq!(mode.permissions().mode() & 0o777, MODE);
     assert!(locked.remove("web").unwrap());

@@ -1,4 +1,4 @@
-//! A dissection in lines for people: the words, what is changed, what is shown, and what to know about it.
+//! A dissection as lines for people: the words, the changes, HAProxy's statistics, and notes.
 
 use super::{Dissection, Effect, End, Meaning, Reader, Weight, Word, dissect};
 use agentcheck_common::reply::{Administrative, MAX_LINE, Operational};
@@ -6,103 +6,103 @@ use agentcheck_common::reply::{Administrative, MAX_LINE, Operational};
 /// How many bytes of a description HAProxy keeps in its statistics.
 const KEPT_TEXT: usize = 108;
 
-/// What HAProxy makes of these bytes: a label and a text for each line. The texts hold what the agent said
-/// and have to be made printable.
+/// What HAProxy does with these bytes: a label and a text for each line. The texts contain text of the agent
+/// that is not printable.
 #[must_use]
-pub fn told(bytes: &[u8]) -> Vec<(&'static str, String)> {
+pub fn describe(bytes: &[u8]) -> Vec<(&'static str, String)> {
     let new = dissect(bytes, Reader::Since31);
     let old = dissect(bytes, Reader::UpTo30);
     let mut lines = Vec::new();
     match new.end {
-        End::Whole(after) => whole(&new, &old, after, &mut lines),
-        broken => lines.extend(unheard(broken, &new)),
+        End::Whole(after) => complete_lines(&new, &old, after, &mut lines),
+        broken => lines.extend(ignored_lines(broken, &new)),
     }
     if bytes.len() > MAX_LINE {
         let text = format!(
-            "{} bytes: a line that travels in two segments is misread before 3.4-dev14; keep it below {MAX_LINE}",
+            "{} bytes: HAProxy before 3.4-dev14 misreads a line in two segments; keep it below {MAX_LINE}",
             bytes.len()
         );
-        lines.push(("mind", text));
+        lines.push(("note", text));
     }
     lines
 }
 
-/// A line of which nothing is heard.
-fn unheard(end: End, dissection: &Dissection) -> Vec<(&'static str, String)> {
+/// The lines about a reply that HAProxy ignores.
+fn ignored_lines(end: End, dissection: &Dissection) -> Vec<(&'static str, String)> {
     let why = match end {
         End::NoNewline => {
-            "no line end: ignored once the agent closes; while it does not, HAProxy waits until the check \
-             times out (L7TOUT)"
+            "no line end: ignored when the agent closes; until then HAProxy waits for the check's timeout \
+             (L7TOUT)"
         }
         End::Nul => "a NUL byte before the line end: ignored",
         End::TooLong => {
-            "longer than 16383 bytes with its line end, which is all that fits into HAProxy's buffer: ignored"
+            "longer than 16383 bytes with its line end, the size of HAProxy's buffer: ignored"
         }
-        End::Nothing | End::Whole(_) => "nothing was said: the check fails",
+        End::Nothing | End::Whole(_) => "no bytes: the check fails",
     };
     let mut lines = vec![("line", why.to_owned())];
     lines.push(("changes", "nothing".to_owned()));
-    lines.push(("shows", shows(dissection)));
+    lines.push(("status", statistics_text(dissection)));
     lines
 }
 
-fn whole(
+fn complete_lines(
     new: &Dissection,
     old: &Dissection,
     after: usize,
     lines: &mut Vec<(&'static str, String)>,
 ) {
     for word in &new.words {
-        lines.push(("word", format!("{}: {}", word.text, meant(word))));
+        lines.push(("word", format!("{}: {}", word.text, word_meaning(word))));
     }
     if new.words.is_empty() {
-        lines.push(("line", "there is no word in it".to_owned()));
+        lines.push(("line", "no words".to_owned()));
     }
     if !new.description.is_empty() {
-        let text = format!("# {}: text for people", new.description);
+        let text = format!("# {}: the description", new.description);
         lines.push(("text", text));
     }
     if after > 1 || (after == 1 && !new.words.is_empty()) {
-        lines.extend(more(after));
+        lines.extend(trailing_bytes(after));
     }
     if new == old {
         lines.push(("changes", changes(&new.effect)));
-        lines.push(("shows", shows(new)));
+        lines.push(("status", statistics_text(new)));
     } else {
         for (version, read) in [("3.1 on", new), ("to 3.0", old)] {
-            let (changes, shows) = (changes(&read.effect), shows(read));
+            let (changes, shows) = (changes(&read.effect), statistics_text(read));
             lines.push(("changes", format!("HAProxy {version}: {changes}")));
-            lines.push(("shows", format!("HAProxy {version}: {shows}")));
+            lines.push(("status", format!("HAProxy {version}: {shows}")));
         }
     }
     for note in notes(new) {
-        lines.push(("mind", note));
+        lines.push(("note", note));
     }
 }
 
-fn more(after: usize) -> Option<(&'static str, String)> {
-    // The newline of a line that ends as Windows has it is not worth a word.
-    let text = format!("{after} more bytes after the first line: not looked at");
+fn trailing_bytes(after: usize) -> Option<(&'static str, String)> {
+    // One byte is the LF of a CRLF.
+    let text = format!("{after} more bytes after the first line: ignored");
     (after > 1).then_some(("line", text))
 }
 
-/// What a word means, by itself and among the others.
-fn meant(word: &Word) -> String {
+/// The meaning of a word, and whether a later word replaces it.
+fn word_meaning(word: &Word) -> String {
     let by_itself = match &word.meaning {
         Meaning::Operational(state) => operational(*state).to_owned(),
         Meaning::Administrative(state) => administrative(*state).to_owned(),
-        Meaning::Weight(Ok(weight)) => weighs(*weight),
-        Meaning::Maxconn(Ok(0)) => "no limit of connections".to_owned(),
+        Meaning::Weight(Ok(weight)) => weight_text(*weight),
+        Meaning::Maxconn(Ok(0)) => "no connection limit".to_owned(),
         Meaning::Maxconn(Ok(limit)) => {
-            format!("at most {limit} connections from each balancer that hears it")
+            format!("at most {limit} connections from each balancer that gets it")
         }
         Meaning::Weight(Err(wrong)) | Meaning::Maxconn(Err(wrong)) => {
-            format!("no number that can be used, so nothing is changed: {wrong}")
+            format!("not a valid number, changes nothing: {wrong}")
         }
-        Meaning::Unknown => format!("not known, ignored{}", hint(&word.text)),
+        Meaning::Unknown => format!("unknown word, ignored{}", hint(&word.text)),
     };
     if word.superseded {
-        format!("{by_itself}; final_decision by a later word of its kind")
+        format!("{by_itself}; replaced by a later word of its kind")
     } else {
         by_itself
     }
@@ -110,47 +110,47 @@ fn meant(word: &Word) -> String {
 
 fn operational(state: Operational) -> &'static str {
     match state {
-        Operational::Up => "works: back from down, where HAProxy's own health check agrees",
-        Operational::Down => "does not work, at once, whatever the health check says",
-        Operational::Stopped => "down, by name: stopped on purpose",
-        Operational::Fail => "down, by name: failed",
+        Operational::Up => "works: ends an agent's down, if HAProxy's own health check agrees",
+        Operational::Down => "failed: down at once, regardless of the health check",
+        Operational::Stopped => "down, shown as stopped",
+        Operational::Fail => "down, shown as failed",
     }
 }
 
 fn administrative(state: Administrative) -> &'static str {
     match state {
-        Administrative::Ready => "back from drain and maint, also from those that an operator set",
-        Administrative::Drain => "no new sessions, existing ones go on",
+        Administrative::Ready => "ends drain and maint, also those that an operator set",
+        Administrative::Drain => "no new sessions; existing sessions continue",
         Administrative::Maint => "maintenance: no sessions, no health checks",
     }
 }
 
-fn weighs(weight: Weight) -> String {
+fn weight_text(weight: Weight) -> String {
     match weight {
         Weight::Percent(0) => "no new sessions".to_owned(),
         Weight::Percent(percent) => format!("{percent}% of the weight on the server's line"),
         Weight::Absolute(weight) => {
-            format!("a weight of {weight}, whatever is configured; HAProxy 3.1 and later only")
+            format!("an absolute weight of {weight}; HAProxy 3.1 and later only")
         }
     }
 }
 
-/// What may have been meant.
+/// A hint about the intended word.
 fn hint(word: &str) -> String {
     let lower = word.to_ascii_lowercase();
     if let Some((before, _)) = word.split_once('#')
         && !before.is_empty()
     {
-        return format!(": a # has to start a word, as in \"{before} # text\"");
+        return format!(": write a blank before the #: \"{before} # text\"");
     }
     if !word.is_ascii() {
-        return ": it has bytes that are not ASCII, such as a byte order mark or a typographic blank".to_owned();
+        return ": it contains bytes that are not ASCII, such as a byte order mark or a no-break space".to_owned();
     }
     if !lower.is_empty() && lower.bytes().all(|byte| byte.is_ascii_digit()) {
-        return format!(": a weight has a percent sign, {word}%");
+        return format!(": write a percent sign: {word}%");
     }
     if lower.contains('%') {
-        return ": a percentage is digits and a percent sign, and begins with a digit".to_owned();
+        return ": a percentage is digits and a percent sign, such as 50%".to_owned();
     }
     let meant = match lower.as_str() {
         "failed" | "failure" | "error" => "fail",
@@ -160,11 +160,11 @@ fn hint(word: &str) -> String {
         "ok" | "healthy" => "up",
         "disabled" | "unhealthy" | "dead" => "down",
         _ if lower.contains([';', '|']) => {
-            return ": words are separated by blanks, tabs and commas".to_owned();
+            return ": separate words with blanks, tabs or commas".to_owned();
         }
         _ => return String::new(),
     };
-    format!(": the word is {meant}")
+    format!(": write {meant}")
 }
 
 fn changes(effect: &Effect) -> String {
@@ -197,19 +197,19 @@ fn changes(effect: &Effect) -> String {
     if changes.is_empty() {
         return "nothing".to_owned();
     }
-    // In the order in which they are applied.
+    // In the order in which HAProxy applies them.
     changes.join(", then ")
 }
 
-fn shows(dissection: &Dissection) -> String {
-    let status = dissection.status.unwrap_or("the agent status of before");
+fn statistics_text(dissection: &Dissection) -> String {
+    let status = dissection.status.unwrap_or("unchanged");
     if dissection.text.is_empty() {
         return status.to_owned();
     }
     format!("{status}, \"{}\"", dissection.text)
 }
 
-/// Whether something is said, and none of it takes the server out.
+/// Whether the line changes something and takes no server out.
 fn healthy(effect: &Effect) -> bool {
     let out = matches!(
         effect.administrative,
@@ -218,7 +218,7 @@ fn healthy(effect: &Effect) -> bool {
     *effect != Effect::default() && !out
 }
 
-/// What to know about a line before it is used: versions with faults, and what takes it back.
+/// Notes about a line: versions with faults, and which line reverts it.
 fn notes(dissection: &Dissection) -> Vec<String> {
     let Effect {
         operational,
@@ -232,10 +232,10 @@ fn notes(dissection: &Dissection) -> Vec<String> {
         Some(Operational::Up) => note(
             "up: on HAProxy 2.2 to 2.4-dev11 it overrides failed health checks (HAProxy #1176)",
         ),
-        Some(_) => note("down: only up takes it back; ready, a weight and silence do not"),
+        Some(_) => note("down: only up ends it; ready, a weight and silence do not"),
         None if healthy(&dissection.effect) => note(
             "no up: on HAProxy 3.3.0 and 3.4.0 a server stays DOWN after one failed health check until the \
-             agent says up; say it in every healthy line",
+             agent sends up; send it in every healthy line",
         ),
         None => {}
     }
@@ -243,9 +243,9 @@ fn notes(dissection: &Dissection) -> Vec<String> {
         Some(Administrative::Ready) => {
             note("ready: cancels a drain, maint or disable that an operator made on the balancer");
         }
-        Some(Administrative::Drain) => note("drain: only ready takes it back (maint replaces it)"),
+        Some(Administrative::Drain) => note("drain: only ready ends it (maint replaces it)"),
         Some(Administrative::Maint) => {
-            note("maint: only ready takes it back (drain replaces it)");
+            note("maint: only ready ends it (drain replaces it)");
             if operational.is_some_and(|state| state != Operational::Up) {
                 note(
                     "maint and down: after ready the server is still down; \"up ready\" on one line recovers",
@@ -259,30 +259,29 @@ fn notes(dissection: &Dissection) -> Vec<String> {
         Some(Weight::Percent(percent)) => {
             if percent % 100 != 0 {
                 note(
-                    "weight: HAProxy rounds down; with the default weight of 1 anything below 100% is no \
-                     traffic, so configure weight 100",
+                    "weight: HAProxy rounds down; with the default weight 1, less than 100% is no traffic; \
+                     configure weight 100",
                 );
                 note(
-                    "weight: a static algorithm (static-rr, map-based hashes) takes 0% and 100% only and \
-                     refuses this",
+                    "weight: static algorithms (static-rr, map-based hashes) accept only 0% and 100%",
                 );
             }
             if percent == 0 {
-                note("0%: another percentage takes it back; up and ready do not");
+                note("0%: only another percentage ends it; up and ready do not");
             }
         }
-        Some(Weight::Absolute(_)) => note("weight: to HAProxy 3.0 and earlier an unknown word"),
+        Some(Weight::Absolute(_)) => note("weight: unknown to HAProxy 3.0 and earlier"),
         None => {}
     }
     if let Some(limit) = maxconn {
-        note("maxconn: only another maxconn takes it back");
+        note("maxconn: only another maxconn reverts it");
         note("maxconn: HAProxy 2.4.0 may deadlock when an agent sets it (HAProxy #1302)");
         if i32::try_from(limit).is_err() {
-            note("maxconn: a negative number is taken for a huge one");
+            note("maxconn: a negative number becomes a huge one");
         }
     }
     if dissection.description.len() > KEPT_TEXT {
-        let text = format!("text: HAProxy's statistics keep about {KEPT_TEXT} bytes of it");
+        let text = format!("text: HAProxy's statistics show about {KEPT_TEXT} bytes of it");
         notes.push(text);
     }
     notes
