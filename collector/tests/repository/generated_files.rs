@@ -1,5 +1,5 @@
-//! The completions and the manual of `agentcheck` are made out of its command line: this makes them and
-//! compares. `AGENTCHECK_BLESS=1` writes them.
+//! Compares the completions and the manual of `agentcheck` with its command line, from which they are generated.
+//! `AGENTCHECK_BLESS=1` writes them.
 
 use clap::Command;
 use clap_complete::{Shell, generate};
@@ -11,8 +11,8 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The file is this text, or becomes it.
-fn is(file: &str, text: &str) {
+/// Compares a file with its text, or writes it.
+fn assert_file(file: &str, text: &str) {
     let path = root().join(file);
     if std::env::var_os("AGENTCHECK_BLESS").is_some() {
         std::fs::write(&path, text).unwrap();
@@ -20,7 +20,7 @@ fn is(file: &str, text: &str) {
     let found = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         found == text,
-        "{file} is not what the command line gives; AGENTCHECK_BLESS=1 writes it"
+        "{file} does not match the command line; AGENTCHECK_BLESS=1 writes it"
     );
 }
 
@@ -38,20 +38,72 @@ fn completions_match_the_command_line() {
             "agentcheck",
             &mut text,
         );
-        is(file, &String::from_utf8(text).unwrap());
+        let text = with_service_names(shell, String::from_utf8(text).unwrap());
+        assert_file(file, &text);
     }
 }
 
-/// One part of the manual, as the generator has it, below a heading of the second order.
+/// The services of this host, from its state files.
+const SERVICES: &str =
+    "for file in /run/agentcheck/*.state; do [ -e \"$file\" ] && basename \"$file\" .state; done";
+
+/// Adds the names of services, which the generator does not know.
+fn with_service_names(shell: Shell, text: String) -> String {
+    match shell {
+        Shell::Bash => {
+            // Positional arguments of services appear in the lists of words as these placeholders.
+            let text = text.replace("[SERVICE]...", "$(_agentcheck_services)");
+            let text = text.replace("[SERVICE]", "$(_agentcheck_services)");
+            format!("_agentcheck_services() {{\n    {SERVICES}\n}}\n\n{text}")
+        }
+        Shell::Zsh => {
+            let function = format!(
+                "(( $+functions[_agentcheck_services] )) ||\n_agentcheck_services() {{\n    local -a names; \
+                 names=(/run/agentcheck/*.state(N:t:r))\n    compadd -a names\n}}\n"
+            );
+            let text = text.lines().map(|line| {
+                if line.contains("::service") && line.ends_with(":_default' \\") {
+                    line.replace(":_default' \\", ":_agentcheck_services' \\")
+                } else {
+                    line.to_owned()
+                }
+            });
+            let text: Vec<String> = text.collect();
+            let text = text.join("\n") + "\n";
+            text.replacen(
+                "_agentcheck() {",
+                &format!("{function}\n_agentcheck() {{"),
+                1,
+            )
+        }
+        _ => {
+            let commands = agentcheck::cli::command();
+            let with_services = commands.get_subcommands().filter(|command| {
+                let mut positionals = command.get_positionals();
+                positionals.any(|one| one.get_id() == "services" || one.get_id() == "service")
+            });
+            let lines = with_services.map(|command| {
+                format!(
+                    "complete -c agentcheck -n \"__fish_agentcheck_using_subcommand {}\" -f -a \
+                     \"(for file in /run/agentcheck/*.state; basename $file .state; end)\"\n",
+                    command.get_name()
+                )
+            });
+            text + &lines.collect::<String>()
+        }
+    }
+}
+
+/// One part of the manual from the generator, below a heading of the second order.
 fn part(
     render: impl Fn(&Man, &mut dyn std::io::Write) -> std::io::Result<()>,
     man: &Man,
 ) -> String {
     let mut roff = Vec::new();
     render(man, &mut roff).unwrap();
-    // An apostrophe by the name that it has everywhere, and not by one that would have to be defined.
+    // The portable name of the apostrophe, instead of one that has to be defined.
     let roff = String::from_utf8(roff).unwrap().replace("\\*(Aq", "\\(aq");
-    // Definitions that go before each part, and headings that would stand among the commands.
+    // Without the definitions and headings of each part.
     roff.lines()
         .filter(|line| {
             !line.starts_with(".ie ") && !line.starts_with(".el ") && !line.starts_with(".SH")
@@ -90,7 +142,7 @@ fn section(roff: &mut String, path: &str, command: &Command) {
     roff.push_str(".PP\n.nf\n");
     for line in after.lines() {
         let line = line.replace('\\', "\\e").replace('-', "\\-");
-        // A line that begins with a dot or a quote is a request.
+        // A line must not begin with a dot or a quote, which start requests.
         writeln!(roff, "\\&{line}").unwrap();
     }
     roff.push_str(".fi\n");
@@ -105,8 +157,8 @@ fn manual_matches_the_command_line() {
         ".\\\" Made from the command line by collector/tests/repository/generated_files.rs.\n.TH agentcheck 1\n.SH NAME\nagentcheck \
          \\- {about}\n.SH SYNOPSIS\n\\fBagentcheck\\fR \\fICOMMAND\\fR [\\fIOPTION\\fR]...\n.SH DESCRIPTION\n\
          The collector polls applications and the host, evaluates the rules of its configuration and writes \
-         what is to be said for each service into a state file, which agentcheck\\-responder(8) reads to \
-         HAProxy. The other commands are the operator's.\n.SH COMMANDS\n"
+         each service's reply with its expiry into a state file. agentcheck\\-responder(8) prints the reply to \
+         HAProxy. The other commands are for operators.\n.SH COMMANDS\n"
     );
     let mut seen = 0;
     for subcommand in command.get_subcommands() {
@@ -119,12 +171,16 @@ fn manual_matches_the_command_line() {
     }
     assert!(seen > 10, "{seen}");
     roff.push_str(
-        ".SH EXIT STATUS\n0: done. 1: it failed, and standard error says what, why and what to do. 2: wrong \
-         command line. \\fBstatus \\-\\-check\\fR has those of a monitoring plugin.\n\
-         .SH ENVIRONMENT\n\\fBNO_COLOR\\fR: where it is set to anything, no colours are used.\n\
-         .SH FILES\n.TP\n/etc/agentcheck/agentcheck.toml\nthe configuration\n.TP\n/run/agentcheck\nstate files \
-         and status.json\n.TP\n/var/lib/agentcheck\noverrides and history\n\
+        ".SH EXIT STATUS\n.TP\n0\ndone\n.TP\n1\nfailed; standard error contains the reason and the remedy\n.TP\n2\n\
+         wrong command line\n.PP\n\\fBstatus \\-\\-check\\fR has the exit status of a monitoring plugin: 0 OK, 1 \
+         WARNING, 2 CRITICAL, 3 UNKNOWN, also for a wrong command line.\n\
+         .SH ENVIRONMENT\n.TP\nAGENTCHECK_LOG\nthe lowest level that \\fBcollect\\fR logs: error, warn, info \
+         (default) or debug\n.TP\nNO_COLOR\nif it is not empty, output has no colours\n.TP\nTZ\nthe time zone of \
+         \\fBhistory\\fR and \\fBexplain \\-\\-at\\fR, instead of that of /etc/localtime\n\
+         .SH FILES\n.TP\n/etc/agentcheck/agentcheck.toml\nthe configuration\n.TP\n/etc/agentcheck/conf.d/*.toml\n\
+         more parts of the configuration\n.TP\n/run/agentcheck\nstate files and the status snapshot, status.json\n\
+         .TP\n/var/lib/agentcheck/overrides\noverrides\n.TP\n/var/lib/agentcheck/history\nthe history\n\
          .SH SEE ALSO\nagentcheck.toml(5), agentcheck.state(5), agentcheck\\-responder(8)\n",
     );
-    is("man/agentcheck.1", &roff);
+    assert_file("man/agentcheck.1", &roff);
 }

@@ -254,10 +254,10 @@ fn explanations_are_as_recorded() {
     for (bytes, expected) in [
         (
             &b"up#ok 50%\n"[..],
-            "word     up#ok: not known, ignored: a # has to start a word, as in \"up # text\"\n\
+            "word     up#ok: unknown word, ignored: write a blank before the #: \"up # text\"\n\
              word     50%: 50% of the weight on the server's line\n\
              changes  weight 50% (of a configured 100: 50, of 1: 0)\n\
-             shows    CHECKED, \"agent reports an error : up#ok\"\n",
+             status   CHECKED, \"agent reports an error : up#ok\"\n",
         ),
         (
             b"up down # why\n",
@@ -266,15 +266,15 @@ fn explanations_are_as_recorded() {
              word     down: does not work, at once, whatever the health check says\n\
              text     # why: text for people\n\
              changes  operational state down (agent), as down\n\
-             shows    L7STS, \"via agent : down (why)\"\n\
-             mind     down: only up takes it back; ready, a weight and silence do not\n",
+             status   L7STS, \"via agent : down (why)\"\n\
+             note     down: only up ends it; ready, a weight and silence do not\n",
         ),
         (
             b"weight:42\n",
             "changes  HAProxy 3.1 on: weight 42\n\
-             shows    HAProxy 3.1 on: CHECKED\n\
+             status   HAProxy 3.1 on: CHECKED\n\
              changes  HAProxy to 3.0: nothing\n\
-             shows    HAProxy to 3.0: CHECKED, \"agent reports an error : weight:42\"\n",
+             status   HAProxy to 3.0: CHECKED, \"agent reports an error : weight:42\"\n",
         ),
         (
             b"up",
@@ -286,15 +286,15 @@ fn explanations_are_as_recorded() {
         ),
         (
             b"",
-            "line     nothing was said: the check fails\nchanges  nothing\nshows    L7RSP\n",
+            "line     no bytes: the check fails\nchanges  nothing\nstatus   L7RSP\n",
         ),
         (
             b"50\n",
-            "word     50: not known, ignored: a weight has a percent sign, 50%\n",
+            "word     50: unknown word, ignored: write a percent sign: 50%\n",
         ),
         (
             b"failed\n",
-            "word     failed: not known, ignored: the word is fail\n",
+            "word     failed: unknown word, ignored: write fail\n",
         ),
         (
             b"up\ndown\n",

@@ -89,12 +89,12 @@ fn text_of(output: &Output) -> String {
 #[test]
 fn status_follows_failure_maintenance_and_death() {
     let mut scene = started("seeing", "fresh_for = \"4s\"");
-    let alive = wait_for_status(&scene, "collector: alive");
+    let alive = wait_for_status(&scene, "collector: running");
     assert!(!alive.contains('\x1b'), "{alive:?}");
     let line = wait_for_check(
         &scene,
         0,
-        "AGENTCHECK OK: collector alive; 1 service fresh | services=1",
+        "AGENTCHECK OK: collector running; 1 service fresh | services=1",
     );
     assert!(line.contains(" web_weight=73%;;;0 "), "{line}");
     let detailed = text_of(&run(&scene, &["status", "web"]));
@@ -109,7 +109,7 @@ fn status_follows_failure_maintenance_and_death() {
     assert_eq!(unknown.status.code(), Some(1));
     assert_eq!(
         text_of(&unknown),
-        "agentcheck: there is no service wbe; there is web\n"
+        "agentcheck: no service wbe; services: web\n"
     );
     let unknown = run(&scene, &["status", "--check", "wbe"]);
     assert_eq!(unknown.status.code(), Some(3));
@@ -117,47 +117,43 @@ fn status_follows_failure_maintenance_and_death() {
     scene.application().stop();
     let line = wait_for_check(&scene, 1, "AGENTCHECK WARNING: ");
     assert!(
-        line.contains("web cannot be decided: app refused"),
+        line.contains("web: on_failure decides: app refused"),
         "{line}"
     );
-    assert!(line.contains("source app fails: refused"), "{line}");
+    assert!(line.contains("source app: refused"), "{line}");
     let explained = explain(&scene);
     assert!(
-        explained.contains("\nfailure    app refused; on_failure answers\n"),
+        explained.contains("\nfailure    app refused; on_failure decides\n"),
         "{explained}"
     );
 
     scene.application().restart();
     scene.application().set_load(1890, "maint");
-    wait_for_check(
-        &scene,
-        2,
-        "AGENTCHECK CRITICAL: web is taken out: stopped 100%",
-    );
+    wait_for_check(&scene, 2, "AGENTCHECK CRITICAL: web: out: stopped 100%");
     scene.application().set_load(1890, "ok");
     wait_for_check(&scene, 0, "OK");
 
     scene.kill();
     let gone = wait_for_status(&scene, "collector: not running");
     assert!(gone.contains("up 73%"), "{gone}");
-    wait_for_check(&scene, 2, "no collector: it has ended; web is stale for");
+    wait_for_check(&scene, 2, "collector not running; web: stale for");
     let stale = text_of(&run(&scene, &["status"]));
     assert!(stale.contains("s stale"), "{stale}");
     // Another one goes on.
     scene.start();
-    wait_for_status(&scene, "collector: alive");
+    wait_for_status(&scene, "collector: running");
     scene.process().signal(Signal::TERM);
     assert!(scene.process().wait_for_exit().success());
-    wait_for_check(&scene, 2, "no collector: it has ended");
+    wait_for_check(&scene, 2, "collector not running");
 }
 
 #[test]
 fn status_shows_an_unresponsive_collector_and_foreign_snapshots() {
     let mut scene = started("seeing-silent", "fresh_for = \"10m\"");
     scene.process().signal(Signal::STOP);
-    let silent = wait_for_status(&scene, "collector: silent");
+    let silent = wait_for_status(&scene, "collector: unresponsive");
     assert!(silent.contains("up 73%"), "{silent}");
-    wait_for_check(&scene, 1, "WARNING: collector silent for");
+    wait_for_check(&scene, 1, "WARNING: collector unresponsive: last update");
     scene.kill();
 
     let status = scene.states.path().join("status.json");
@@ -167,7 +163,7 @@ fn status_shows_an_unresponsive_collector_and_foreign_snapshots() {
     assert_eq!(output.status.code(), Some(1));
     let text = text_of(&output);
     assert!(
-        text.contains("up 73%") && text.contains("status.json is no account"),
+        text.contains("up 73%") && text.contains("status.json is not a status snapshot"),
         "{text}"
     );
     assert_eq!(run(&scene, &["status", "--check"]).status.code(), Some(3));
@@ -182,14 +178,14 @@ fn status_shows_an_unresponsive_collector_and_foreign_snapshots() {
     scene.states.write_file("web", file.as_bytes());
     let text = text_of(&run(&scene, &["status"]));
     assert!(
-        text.contains("collector: not running: the last account is of another boot"),
+        text.contains("collector: not running; the status snapshot is from another boot"),
         "{text}"
     );
-    assert!(text.contains("other-boot:web (changes nothing)"), "{text}");
+    assert!(text.contains("other-boot:web (no-op)"), "{text}");
     wait_for_check(
         &scene,
         2,
-        "no collector since the boot; web is frozen: other-boot:web",
+        "collector not running since the boot; web: no valid reply (other-boot:web)",
     );
 
     let output = Command::new(AGENTCHECK)
@@ -198,8 +194,7 @@ fn status_shows_an_unresponsive_collector_and_foreign_snapshots() {
         .unwrap();
     assert_eq!(output.status.code(), Some(3));
     assert!(
-        text_of(&output)
-            .starts_with("AGENTCHECK UNKNOWN: the state directory /nowhere cannot be read")
+        text_of(&output).starts_with("AGENTCHECK UNKNOWN: cannot read state directory /nowhere: ")
     );
 }
 
@@ -208,21 +203,21 @@ fn explain_works_with_and_without_a_collector() {
     let mut scene = started("seeing-why", "ewma = \"5s\"\nfloor = 2");
     let explained = wait_for("the collector to say the same", || {
         let explained = explain(&scene);
-        if explained.contains("collector  says the same") {
+        if explained.contains("collector  has the same reply") {
             Ok(explained)
         } else {
             Err(explained)
         }
     });
     for expected in [
-        "memory     of the collector, ",
+        "memory     from the collector, ",
         "source     app: ok, JSON, HTTP status 200, 39 bytes, in ",
         "source     app again: ok, JSON",
-        "derived    rise = 0, the rise a second of app.json['msg-per-second'] between two polls\n",
-        "rule       maint: does not hold: when app.json.state == 'maint' is false (app.state='ok')\n",
+        "derived    rise = 0, the rise of app.json['msg-per-second'] per second, between two polls\n",
+        "rule       maint: inactive: when app.json.state == 'maint' is false (app.state='ok')\n",
         "7000) = 73 (app.msg-per-second=1890, rise=0)\n",
-        "smooth     73, over 5.0s: average was 73, ",
-        "bounds     73, floor 2%, ceiling 100%\nsaid       73, rounded down\n",
+        "ewma       73, over 5.0s: average was 73, ",
+        "bounds     73, floor 2%, ceiling 100%\nrounded    73\n",
         "reply      up 73% # app.msg-per-second=1890 rise=0\n",
     ] {
         assert!(
@@ -242,7 +237,7 @@ fn explain_works_with_and_without_a_collector() {
         entries
     };
     let before = files();
-    assert!(explain(&scene).contains("memory   left behind by a collector that has ended"));
+    assert!(explain(&scene).contains("memory   from a collector that has ended"));
     assert_eq!(files(), before);
     for (name, _) in before {
         std::fs::remove_file(scene.states.path().join(name)).unwrap();
@@ -252,7 +247,7 @@ fn explain_works_with_and_without_a_collector() {
         .set_response(200, r#"{"msg-per-second": 0, "state": "\u001b[31m\n"}"#);
     let explained = explain(&scene);
     assert!(
-        explained.contains("memory   none: no collector tells"),
+        explained.contains("memory   none, no running collector: "),
         "{explained}"
     );
     assert!(explained.contains("(app.state='?[31m?')"), "{explained}");
@@ -264,7 +259,7 @@ fn explain_works_with_and_without_a_collector() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(text_of(&output).starts_with("agentcheck: there is no service wbe in "));
+    assert!(text_of(&output).starts_with("agentcheck: no service wbe in "));
 }
 
 /// Looking at the lock keeps nobody from taking it.

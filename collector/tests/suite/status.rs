@@ -1,6 +1,6 @@
-//! Golden cases of `agentcheck status`: each directory of tests/golden/status holds `status.json`, state files
-//! and when they are looked at; what is shown of them, and what monitoring is told. A new case needs no code;
-//! `AGENTCHECK_BLESS=1` writes what is seen as what is expected, to be read before it is committed.
+//! Golden cases of `agentcheck status`: each directory of tests/golden/status contains `status.json`, state files,
+//! and `look` with the time, boot and lock; `expected` is the output of `status`, `status -v` and `status --check`.
+//! A new case needs no code; `AGENTCHECK_BLESS=1` writes `expected`: read the diff.
 
 use crate::golden;
 use agentcheck::render::table::Page;
@@ -62,20 +62,21 @@ fn snapshots_give_the_expected_status() {
     });
 }
 
-/// The names that programs may rely on.
+/// docs/operations/status.md documents every name.
 #[test]
 fn json_has_the_documented_fields() {
     let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/status/all");
     let document = to_json(&overview(&load_case(&case), &[]).unwrap());
     assert_eq!(document["format"], 1);
-    assert_eq!(document["collector"]["state"], "alive");
+    assert_eq!(document["collector"]["state"], "running");
     assert_eq!(document["services"]["junk"]["valid"], false);
     assert_eq!(document["services"]["junk"]["reply"], "bad-state:junk");
     assert_eq!(document["services"]["old"]["stale"], true);
     assert_eq!(document["services"]["web"]["fresh_for"], 9.2);
     assert_eq!(document["sources"]["db"]["error"], "timeout");
-    let page =
-        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operating.md"));
+    let page = std::fs::read_to_string(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations/status.md"),
+    );
     let page = page.unwrap();
     let names = |value: &serde_json::Value| -> Vec<String> {
         value.as_object().unwrap().keys().cloned().collect()
@@ -90,12 +91,12 @@ fn json_has_the_documented_fields() {
     for name in all {
         assert!(
             page.contains(&format!("`{name}`")),
-            "{name} is not in docs/operating.md"
+            "{name} is not in docs/operations/status.md"
         );
     }
 }
 
-/// An operator may look at it on a terminal.
+/// The output is safe on a terminal.
 #[test]
 fn json_is_printable() {
     let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/status/hostile");
@@ -118,5 +119,5 @@ fn json_is_printable() {
 fn unknown_service_is_refused() {
     let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/status/gone");
     let error = overview(&load_case(&case), &["wbe".to_owned()]).unwrap_err();
-    assert_eq!(error, "there is no service wbe; there is web");
+    assert_eq!(error, "no service wbe; services: web");
 }

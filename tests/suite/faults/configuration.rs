@@ -14,7 +14,7 @@ fn collector_continues_without_its_configuration_file() {
     scene.process().signal(Signal::HUP);
     let path = scene.configuration.display().to_string();
     scene.wait_for_log(&format!(
-        "not reloaded, the configuration of before is in force: {path}: error: cannot be read: "
+        "reload refused; the current configuration remains: {path}: error: cannot be read: "
     ));
     scene.wait_for_fresh();
     fs::rename(&kept, &scene.configuration).unwrap();

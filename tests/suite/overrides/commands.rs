@@ -289,7 +289,7 @@ fn wait_covers_two_agent_intervals() {
     let printed = scene.succeeds(&["drain", "web", "--wait", "--agent-inter", "300ms"]);
     assert!(began.elapsed() >= Duration::from_millis(600));
     assert!(
-        printed.ends_with("all balancers that ask every 300ms have it\n"),
+        printed.ends_with("waited two agent intervals (300ms): every balancer has polled\n"),
         "{printed}"
     );
 }

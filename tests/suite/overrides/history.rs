@@ -36,7 +36,7 @@ fn history_survives_restarts_and_names_the_reason() {
     next("web: up 0% # override=drain by=");
     next("web: up 73% # ");
     assert_eq!(
-        reported.matches("the collector starts").count(),
+        reported.matches("  collector: started\n").count(),
         2,
         "{reported}"
     );

@@ -44,7 +44,7 @@ fn decommission_writes_release_replies() {
 
     // While there is a collector, its word is the last one.
     let printed = stderr(output(&mut scene.command(&["decommission"])));
-    assert!(printed.contains(": stop it first, "), "{printed}");
+    assert!(printed.contains("; stop it first: "), "{printed}");
 
     scene.kill();
     let haproxy = scene.haproxy();
@@ -53,7 +53,7 @@ fn decommission_writes_release_replies() {
         printed,
         "api: up 100% maxconn:200 # agentcheck is being removed\n\
          web: up ready 100% # agentcheck is being removed\n\
-         all balancers that ask every 1s have it\n"
+         waited two agent intervals (1s): every balancer has polled\n"
     );
     for name in ["web", "api"] {
         haproxy.wait_for_server("farm", name, "its full share", |seen| {

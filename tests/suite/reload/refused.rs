@@ -1,4 +1,4 @@
-//! A configuration that cannot be used changes nothing, and is told where people look.
+//! A refused configuration changes nothing, and is reported by reload, log, status and check.
 
 use super::service;
 use agentcheck_tests::processes::{output, run};
@@ -18,7 +18,7 @@ fn refused_configuration_changes_nothing_and_is_reported() {
         "agentcheck.toml:9:11: error: ",
         "wieght",
         "^",
-        "agentcheck: not reloaded, the configuration of before is in force\n",
+        "agentcheck: reload failed; the current configuration remains\n",
     ] {
         assert!(printed.contains(part), "{part}: {printed}");
     }
@@ -29,18 +29,15 @@ fn refused_configuration_changes_nothing_and_is_reported() {
     assert!(!scene.states.file("api").exists());
 
     let log = scene.wait_for_log("agentcheck.toml:9:11: error: ");
-    let reported = "not reloaded, the configuration of before is in force: ";
+    let reported = "reload refused; the current configuration remains: ";
     assert_eq!(log.matches(reported).count(), 1, "{log}");
     let mut status = scene.command(&["status"]);
-    let reported = "a changed configuration was refused ";
+    let reported = "reload refused ";
     assert!(run(&mut status).contains(reported));
     let check = output(&mut scene.command(&["status", "--check"]));
     let line = String::from_utf8(check.stdout).unwrap();
     assert_eq!(check.status.code(), Some(1), "{line}");
-    assert!(
-        line.contains("a changed configuration was refused: "),
-        "{line}"
-    );
+    assert!(line.contains("reload refused: "), "{line}");
     let json: serde_json::Value =
         serde_json::from_str(&run(&mut scene.command(&["status", "--json"]))).unwrap();
     let why = json["configuration"]["refused"]["why"].as_str().unwrap();
@@ -79,7 +76,7 @@ fn reload_without_collector_fails() {
     let scene = Scene::new("nobody");
     let printed = stderr(output(&mut scene.command(&["reload"])));
     assert!(
-        printed.starts_with("agentcheck: no collector is at work in "),
+        printed.starts_with("agentcheck: no collector is running in "),
         "{printed}"
     );
 }

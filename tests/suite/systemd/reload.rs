@@ -41,7 +41,7 @@ fn systemctl_reload_fails_where_the_configuration_is_refused() {
     });
     host.goes_on_writing("web");
     host.wait_for_reply("web", "up 41%");
-    let refused = "agentcheck: not reloaded, the configuration of before is in force";
+    let refused = "agentcheck: reload failed; the current configuration remains";
     host.systemd.wait_for_journal(COLLECTOR, refused);
 
     // A signal from anybody who may send one is as good.

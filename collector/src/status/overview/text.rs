@@ -206,15 +206,22 @@ fn age_cell(service: &ServiceOverview, now: BootTime) -> Cell {
 }
 
 fn freshness_cell(current: &super::CurrentReply, now: BootTime) -> Cell {
-    let next = current.next.map(|(at, reply)| {
-        let at = span(at.since(now));
-        format!("; if nothing renews it, HAProxy gets in {at}: {reply}")
-    });
-    let next = next.unwrap_or_default();
+    let next = |expired_at: BootTime| {
+        current.next.map_or_else(String::new, |(at, reply)| {
+            if at == expired_at {
+                format!("; if nothing renews it, HAProxy then gets: {reply}")
+            } else {
+                let at = span(at.since(now));
+                format!("; if nothing renews it, HAProxy gets in {at}: {reply}")
+            }
+        })
+    };
     match current.freshness {
-        Some(Freshness::Until(until)) => format!("for {}{next}", span(until.since(now))).into(),
+        Some(Freshness::Until(until)) => {
+            format!("for {}{}", span(until.since(now)), next(until)).into()
+        }
         Some(Freshness::Stale(since)) => {
-            let text = format!("stale for {}{next}", ago(now, since.0));
+            let text = format!("stale for {}{}", ago(now, since.0), next(since));
             Cell::new(Style::Bad, &text)
         }
         None => "always: the state file has no expiry".into(),
