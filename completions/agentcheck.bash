@@ -253,7 +253,7 @@ _agentcheck() {
             return 0
             ;;
         agentcheck__subcmd__doctor)
-            opts="-h --config --state-dir --data-dir --agent --haproxy --user --json --help"
+            opts="-h --config --state-dir --data-dir --agent --haproxy --user --json --help $(_agentcheck_services)"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -291,7 +291,7 @@ _agentcheck() {
             return 0
             ;;
         agentcheck__subcmd__down)
-            opts="-h --all --config --state-dir --data-dir --reason --wait --agent-inter --for --help"
+            opts="-h --all --config --state-dir --data-dir --reason --wait --agent-inter --for --help $(_agentcheck_services)"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -329,7 +329,7 @@ _agentcheck() {
             return 0
             ;;
         agentcheck__subcmd__drain)
-            opts="-h --all --config --state-dir --data-dir --reason --wait --agent-inter --for --then --after --until --deadline --help"
+            opts="-h --all --config --state-dir --data-dir --reason --wait --agent-inter --for --then --after --until --deadline --help $(_agentcheck_services)"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -383,7 +383,7 @@ _agentcheck() {
             return 0
             ;;
         agentcheck__subcmd__explain)
-            opts="-h --reply --at --utc --config --state-dir --data-dir --color --help"
+            opts="-h --reply --at --utc --config --state-dir --data-dir --color --help $(_agentcheck_services)"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -805,7 +805,7 @@ _agentcheck() {
             return 0
             ;;
         agentcheck__subcmd__history)
-            opts="-h --since --utc --json --data-dir --help"
+            opts="-h --since --utc --json --data-dir --help $(_agentcheck_services)"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -841,7 +841,7 @@ _agentcheck() {
             return 0
             ;;
         agentcheck__subcmd__limit)
-            opts="-h --all --config --state-dir --data-dir --reason --wait --agent-inter --for --percent --help"
+            opts="-h --all --config --state-dir --data-dir --reason --wait --agent-inter --for --percent --help $(_agentcheck_services)"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -883,7 +883,7 @@ _agentcheck() {
             return 0
             ;;
         agentcheck__subcmd__maint)
-            opts="-h --all --config --state-dir --data-dir --reason --wait --agent-inter --for --help"
+            opts="-h --all --config --state-dir --data-dir --reason --wait --agent-inter --for --help $(_agentcheck_services)"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -921,7 +921,7 @@ _agentcheck() {
             return 0
             ;;
         agentcheck__subcmd__ready)
-            opts="-h --all --config --state-dir --data-dir --for --help"
+            opts="-h --all --config --state-dir --data-dir --for --help $(_agentcheck_services)"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1059,7 +1059,7 @@ _agentcheck() {
             return 0
             ;;
         agentcheck__subcmd__resume)
-            opts="-h --all --config --state-dir --data-dir --help"
+            opts="-h --all --config --state-dir --data-dir --help $(_agentcheck_services)"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1085,7 +1085,7 @@ _agentcheck() {
             return 0
             ;;
         agentcheck__subcmd__status)
-            opts="-v -h --verbose --json --watch --check --color --state-dir --help"
+            opts="-v -h --verbose --json --watch --check --color --state-dir --help $(_agentcheck_services)"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

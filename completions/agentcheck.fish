@@ -47,7 +47,7 @@ complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "decommission"
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "import" -d 'Convert another agent\'s configuration into an agentcheck.toml'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "generate" -d 'Print launcher files for the services of the configuration'
 complete -c agentcheck -n "__fish_agentcheck_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l config -d 'Configuration' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l state-dir -d 'State files' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l data-dir -d 'Overrides, history' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l pid-file -d 'File for the process id' -r -F
@@ -58,7 +58,7 @@ syslog\t'To the syslog of this host'"
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l dry-run -d 'Print the replies, write nothing'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l daemon -d 'Run in the background'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -s h -l help -d 'Print help'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand check" -l config -d 'Configuration' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand check" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand check" -l sample -d 'Evaluate sample readings: a JSON file' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand check" -s h -l help -d 'Print help'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand reload" -l pid -d 'Process id of the collector [default: lock holder]' -r
@@ -75,7 +75,7 @@ complete -c agentcheck -n "__fish_agentcheck_using_subcommand report" -l mode -d
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand report" -l state-dir -d 'State files' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand report" -l data-dir -d 'Overrides, history' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand report" -s h -l help -d 'Print help'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l config -d 'Configuration' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l state-dir -d 'State files' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l data-dir -d 'Overrides, history' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l agent -d 'Where HAProxy asks [default: the launcher\'s address]' -r
@@ -83,10 +83,10 @@ complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l haproxy
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l user -d 'The collector\'s user: its own, or agentcheck' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l json -d 'For programs: one JSON object'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -s h -l help -d 'Print help'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand record" -l config -d 'Configuration' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand record" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand record" -l for -d 'Duration [default: until Ctrl-C]' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand record" -s h -l help -d 'Print help'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand replay" -l config -d 'Configuration' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand replay" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand replay" -l against -d 'Second configuration, to compare' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand replay" -l svg -d 'Write the plots to this SVG file' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand replay" -l all -d 'Print every change of a weight, too'
@@ -102,7 +102,7 @@ complete -c agentcheck -n "__fish_agentcheck_using_subcommand status" -l check -
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand status" -s h -l help -d 'Print help'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand explain" -l reply -d 'Explain a line; `-` reads stdin' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand explain" -l at -d 'Show the reply at TIME, from the history' -r
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand explain" -l config -d 'Configuration' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand explain" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand explain" -l state-dir -d 'State files' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand explain" -l data-dir -d 'Overrides, history' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand explain" -l color -d 'Use colours: auto, always, never' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is `dumb`'
@@ -110,7 +110,7 @@ always\t'Always'
 never\t'Never'"
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand explain" -l utc -d 'Read and show times in UTC'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand explain" -s h -l help -d 'Print help'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand drain" -l config -d 'Configuration' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand drain" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand drain" -l state-dir -d 'State files' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand drain" -l data-dir -d 'Overrides, history' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand drain" -l reason -d 'Reason; every client can read it' -r
@@ -124,7 +124,7 @@ complete -c agentcheck -n "__fish_agentcheck_using_subcommand drain" -l deadline
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand drain" -l all -d 'All services of this host: a separate scope'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand drain" -l wait -d 'Wait until every balancer has polled'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand drain" -s h -l help -d 'Print help'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand maint" -l config -d 'Configuration' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand maint" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand maint" -l state-dir -d 'State files' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand maint" -l data-dir -d 'Overrides, history' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand maint" -l reason -d 'Reason; every client can read it' -r
@@ -133,7 +133,7 @@ complete -c agentcheck -n "__fish_agentcheck_using_subcommand maint" -l for -d '
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand maint" -l all -d 'All services of this host: a separate scope'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand maint" -l wait -d 'Wait until every balancer has polled'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand maint" -s h -l help -d 'Print help'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand down" -l config -d 'Configuration' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand down" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand down" -l state-dir -d 'State files' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand down" -l data-dir -d 'Overrides, history' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand down" -l reason -d 'Reason; every client can read it' -r
@@ -142,7 +142,7 @@ complete -c agentcheck -n "__fish_agentcheck_using_subcommand down" -l for -d 'D
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand down" -l all -d 'All services of this host: a separate scope'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand down" -l wait -d 'Wait until every balancer has polled'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand down" -s h -l help -d 'Print help'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand force-up" -l config -d 'Configuration' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand force-up" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand force-up" -l state-dir -d 'State files' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand force-up" -l data-dir -d 'Overrides, history' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand force-up" -l reason -d 'Reason; every client can read it' -r
@@ -151,7 +151,7 @@ complete -c agentcheck -n "__fish_agentcheck_using_subcommand force-up" -l for -
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand force-up" -l all -d 'All services of this host: a separate scope'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand force-up" -l wait -d 'Wait until every balancer has polled'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand force-up" -s h -l help -d 'Print help'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l config -d 'Configuration' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l state-dir -d 'State files' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l data-dir -d 'Overrides, history' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l reason -d 'Reason; every client can read it' -r
@@ -161,12 +161,12 @@ complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l percent 
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l all -d 'All services of this host: a separate scope'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l wait -d 'Wait until every balancer has polled'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -s h -l help -d 'Print help'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand resume" -l config -d 'Configuration' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand resume" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand resume" -l state-dir -d 'State files' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand resume" -l data-dir -d 'Overrides, history' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand resume" -l all -d 'All services of this host: a separate scope'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand resume" -s h -l help -d 'Print help'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand ready" -l config -d 'Configuration' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand ready" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand ready" -l state-dir -d 'State files' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand ready" -l data-dir -d 'Overrides, history' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand ready" -l for -d 'Duration: several agent intervals' -r
@@ -177,7 +177,7 @@ complete -c agentcheck -n "__fish_agentcheck_using_subcommand decommission" -l a
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand decommission" -l wait -d 'Wait until every balancer has polled'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand decommission" -s h -l help -d 'Print help'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand import" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l config -d 'Configuration' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l state-dir -d 'State files' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l address -d 'Listen there; may be repeated [default: loopback]' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l allow -d 'Who may connect besides this host; may be repeated' -r

@@ -155,7 +155,7 @@ Example: agentcheck collect --config /etc/agentcheck/agentcheck.toml")]
 
 #[derive(Args)]
 struct ConfigFile {
-    /// Configuration
+    /// Config
     #[arg(long, value_name = "FILE", default_value = CONFIG_FILE)]
     config: PathBuf,
 }

@@ -24,6 +24,31 @@ fn assert_file(file: &str, text: &str) {
     );
 }
 
+/// Bash completes commands and the services of the state files.
+#[test]
+fn bash_completes_service_names() {
+    let scratch = agentcheck_tests::scratch::Scratch::new("completion");
+    for name in ["web", "web-2", "api"] {
+        let _ = scratch.write(&format!("{name}.state"), "");
+    }
+    let script = std::fs::read_to_string(root().join("completions/agentcheck.bash")).unwrap();
+    let script = script.replace("/run/agentcheck", &scratch.path().display().to_string());
+    let script = scratch.write("completion.bash", script);
+    let complete = |command: &str, word: &str| {
+        let text = format!(
+            "source {}; COMP_WORDS=(agentcheck {command} '{word}'); COMP_CWORD=2; \
+             _agentcheck agentcheck '{word}' {command}; echo ${{COMPREPLY[@]}}",
+            script.display()
+        );
+        let mut bash = std::process::Command::new("bash");
+        agentcheck_tests::processes::run(bash.args(["--norc", "-c", &text]))
+    };
+    for command in ["drain", "force-up", "status", "explain"] {
+        assert_eq!(complete(command, "we"), "web web-2\n", "{command}");
+    }
+    assert_eq!(complete("reload", "we"), "\n");
+}
+
 #[test]
 fn completions_match_the_command_line() {
     for (shell, file) in [
@@ -47,14 +72,39 @@ fn completions_match_the_command_line() {
 const SERVICES: &str =
     "for file in /run/agentcheck/*.state; do [ -e \"$file\" ] && basename \"$file\" .state; done";
 
+/// The commands that take names of services.
+fn commands_with_services() -> Vec<String> {
+    let commands = agentcheck::cli::command();
+    let with_services = commands.get_subcommands().filter(|command| {
+        let mut positionals = command.get_positionals();
+        positionals.any(|one| one.get_id() == "services" || one.get_id() == "service")
+    });
+    with_services
+        .map(|command| command.get_name().to_owned())
+        .collect()
+}
+
 /// Adds the names of services, which the generator does not know.
 fn with_service_names(shell: Shell, text: String) -> String {
     match shell {
         Shell::Bash => {
-            // Positional arguments of services appear in the lists of words as these placeholders.
-            let text = text.replace("[SERVICE]...", "$(_agentcheck_services)");
-            let text = text.replace("[SERVICE]", "$(_agentcheck_services)");
-            format!("_agentcheck_services() {{\n    {SERVICES}\n}}\n\n{text}")
+            let names = commands_with_services();
+            let mut completes = false;
+            let mut bash = format!("_agentcheck_services() {{\n    {SERVICES}\n}}\n\n");
+            for line in text.lines() {
+                if let Some(label) = line.trim().strip_suffix(')') {
+                    completes = names.iter().any(|name| {
+                        label == format!("agentcheck__subcmd__{}", name.replace('-', "__"))
+                    });
+                }
+                match line.strip_suffix('"') {
+                    Some(opts) if completes && opts.trim().starts_with("opts=\"") => {
+                        bash.push_str(&format!("{opts} $(_agentcheck_services)\"\n"));
+                    }
+                    _ => bash.push_str(&format!("{line}\n")),
+                }
+            }
+            bash
         }
         Shell::Zsh => {
             let function = format!(
@@ -77,16 +127,10 @@ fn with_service_names(shell: Shell, text: String) -> String {
             )
         }
         _ => {
-            let commands = agentcheck::cli::command();
-            let with_services = commands.get_subcommands().filter(|command| {
-                let mut positionals = command.get_positionals();
-                positionals.any(|one| one.get_id() == "services" || one.get_id() == "service")
-            });
-            let lines = with_services.map(|command| {
+            let lines = commands_with_services().into_iter().map(|name| {
                 format!(
-                    "complete -c agentcheck -n \"__fish_agentcheck_using_subcommand {}\" -f -a \
-                     \"(for file in /run/agentcheck/*.state; basename $file .state; end)\"\n",
-                    command.get_name()
+                    "complete -c agentcheck -n \"__fish_agentcheck_using_subcommand {name}\" -f -a \
+                     \"(for file in /run/agentcheck/*.state; basename $file .state; end)\"\n"
                 )
             });
             text + &lines.collect::<String>()
