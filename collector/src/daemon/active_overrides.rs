@@ -25,6 +25,8 @@ pub(super) struct ActiveOverrides {
     stored: Stored,
     /// The conditions that end stages, by the override's id; none where one cannot be used.
     conditions: BTreeMap<String, Option<Expression>>,
+    /// Why a condition cannot be evaluated, by the override's id.
+    condition_errors: BTreeMap<String, String>,
     /// Of which the condition was seen to hold.
     reached: BTreeSet<String>,
     /// Flag files that are there, as overrides.
@@ -71,6 +73,7 @@ impl ActiveOverrides {
             boot: *boot,
             stored: Stored::default(),
             conditions: BTreeMap::new(),
+            condition_errors: BTreeMap::new(),
             reached: reached.collect(),
             flags: BTreeMap::new(),
             forgotten: BTreeSet::new(),
@@ -145,6 +148,7 @@ impl ActiveOverrides {
         }
         let ids: BTreeSet<&String> = stored.overrides.values().map(|one| &one.id).collect();
         self.conditions.retain(|id, _| ids.contains(id));
+        self.condition_errors.retain(|id, _| ids.contains(id));
         self.reached.retain(|id| ids.contains(id));
         self.stored = stored;
         true
@@ -276,13 +280,30 @@ impl ActiveOverrides {
             if self.reached.contains(&one.id) || !is_known(condition, context, config, now) {
                 continue;
             }
-            if condition.truth(context.scope) == Ok(true) {
-                info!(
-                    "{name}: {} holds, so far for the override's first stage",
-                    condition.text()
-                );
-                self.reached.insert(one.id.clone());
-                news = true;
+            let error = match condition.truth(context.scope) {
+                Ok(true) => {
+                    let text = condition.text();
+                    info!("{name}: {text} is true: the next stage of the override begins");
+                    self.reached.insert(one.id.clone());
+                    news = true;
+                    None
+                }
+                Ok(false) => None,
+                Err(unknown) => Some(unknown.to_string()),
+            };
+            if self.condition_errors.get(&one.id) == error.as_ref() {
+                continue;
+            }
+            news = true;
+            match error {
+                Some(error) => {
+                    let text = condition.text();
+                    warn!("{name}: cannot evaluate --until {text:?}: {error}");
+                    self.condition_errors.insert(one.id.clone(), error);
+                }
+                None => {
+                    self.condition_errors.remove(&one.id);
+                }
             }
         }
         news
@@ -350,7 +371,9 @@ impl ActiveOverrides {
             .iter()
             .map(|one| {
                 let reached = self.reached.contains(&one.order.id);
-                OverrideStatus::new(one, counts(one), reached)
+                let mut status = OverrideStatus::new(one, counts(one), reached);
+                status.until_error = self.condition_errors.get(&one.order.id).cloned();
+                status
             })
             .collect()
     }

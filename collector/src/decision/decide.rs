@@ -303,12 +303,9 @@ fn ready(reply: Reply) -> Reply {
 fn why(standing: &ActiveOverride<'_>) -> (String, String) {
     let short = format!("override={}", standing.action.word());
     let mut full = format!("{short} by={}", standing.order.by);
-    if let Some(end) = standing
-        .order
-        .stages
-        .get(standing.stage)
-        .and_then(|stage| stage.end.as_ref())
-    {
+    // The end of the last stage: after an earlier one, the server is still out.
+    let last = standing.order.stages.last();
+    if let Some(end) = last.and_then(|stage| stage.end.as_ref()) {
         full.push_str(&format!(" until={}", text::moment(end.wall)));
     }
     if !standing.order.reason.is_empty() {

@@ -214,6 +214,9 @@ pub struct OverrideStatus {
     /// The condition that ends its first stage.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub until: Option<String>,
+    /// Why that condition cannot be evaluated, though its sources have fresh readings.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub until_error: Option<String>,
     /// Whether that condition was true once.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub reached: bool,
@@ -235,6 +238,7 @@ impl OverrideStatus {
             set: active.order.set.wall,
             ends: active.ends.map(|ends| ends.0),
             until: first.and_then(|first| first.until.clone()),
+            until_error: None,
             reached,
         }
     }

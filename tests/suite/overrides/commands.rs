@@ -200,6 +200,33 @@ fn drain_waits_until_its_condition_is_true() {
     assert!(printed.contains("there is no source sesions"), "{printed}");
 }
 
+/// A mistyped key and a number are no conditions: the command fails long before the deadline.
+#[test]
+fn until_that_cannot_be_evaluated_fails_at_once() {
+    let mut scene = operated_polling("until-error", "", "100ms");
+    let document = scene.scratch.write("document", "{\"sessions\": 5}");
+    let text = fs::read_to_string(&scene.configuration).unwrap();
+    let source = format!(
+        "[source.doc.file]\npath = {document:?}\nformat = \"json\"\ninterval = \"100ms\"\n"
+    );
+    scene.reload(&(source + &text));
+    for (until, error) in [
+        ("doc.json.sesions == 0", "sesions"),
+        ("doc.json.sessions", "doc.json.sessions"),
+    ] {
+        let command = ["drain", "web", "--until", until, "--deadline", "1h"];
+        let printed = scene.fails(&[&command[..], &["--wait"]].concat());
+        assert!(
+            printed.contains("cannot evaluate --until") && printed.contains(error),
+            "{printed}"
+        );
+        let reply = scene.wait_for_reply("web", "up 0% ").fresh;
+        assert!(!reply.contains("until="), "{reply}");
+    }
+    let status = String::from_utf8(run(&mut scene.command(&["status"])).into_bytes()).unwrap();
+    assert!(status.contains("(cannot evaluate: "), "{status}");
+}
+
 #[test]
 fn override_without_collector_is_recorded_and_not_active() {
     let mut scene = operated("nobody", "");

@@ -6,6 +6,7 @@ use super::{Failed, Target};
 use crate::config;
 use crate::overrides::Now;
 use crate::overrides::store::{self, ALL, LockedDir};
+use crate::render::text::printable;
 use crate::status::snapshot::{OverrideStatus, ServiceStatus, Status};
 use crate::status::{overview, snapshot};
 use crate::sys::{clock, state_file};
@@ -208,7 +209,18 @@ impl<'t> Desk<'t> {
         for name in &self.services {
             let known = status.services.get(name);
             let reply = known.and_then(|known| known.reply.as_deref());
-            let _ = writeln!(said, "{name}: {}", reply.unwrap_or("nothing to say yet"));
+            let _ = writeln!(said, "{name}: {}", reply.unwrap_or("no reply yet"));
+            let overrides = known.map(|known| known.overrides.as_slice());
+            for one in overrides.unwrap_or_default() {
+                if let (Some(until), Some(error)) = (&one.until, &one.until_error) {
+                    let _ = writeln!(
+                        said,
+                        "{name}: warning: cannot evaluate --until {until:?}: {}; the drain lasts until the \
+                         deadline",
+                        printable(error)
+                    );
+                }
+            }
         }
         said
     }
@@ -257,6 +269,12 @@ impl<'t> Desk<'t> {
                 return Err(Failed(
                     "agentcheck: another command has replaced this one meanwhile\n".to_owned(),
                 ));
+            }
+            if let Some(error) = standing.iter().find_map(|one| one.until_error.as_ref()) {
+                return Err(Failed::new(format!(
+                    "cannot evaluate --until {until:?}: {error}; the server stays out; repeat the command \
+                     with a correct expression"
+                )));
             }
             if standing.iter().all(|one| one.reached) {
                 let passed = human(Duration::from_secs(began.elapsed().as_secs()));

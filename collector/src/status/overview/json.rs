@@ -114,6 +114,7 @@ fn override_json(over: &OverrideStatus, now: BootTime) -> Value {
         "reason": over.reason,
         "ends_in": over.ends.map(|ends| seconds_between(BootTime(ends), now)),
         "until": over.until,
+        "until_error": over.until_error,
     })
 }
 

@@ -352,6 +352,9 @@ fn override_text(over: &OverrideStatus, now: BootTime) -> String {
     }
     if let Some(until) = over.until.as_ref().filter(|_| over.stage == 0) {
         text.push_str(&format!(", until {until}"));
+        if let Some(error) = &over.until_error {
+            text.push_str(&format!(" (cannot evaluate: {error})"));
+        }
     }
     if !over.reason.is_empty() {
         text.push_str(&format!(": {}", over.reason));
