@@ -30,7 +30,7 @@ export PREFIX SYSCONFDIR DESTDIR CARGO TARGET RELEASE VERSION MAINTAINER SOURCE_
 export CARGO_TERM_PROGRESS_WHEN = never
 
 .PHONY: help build install uninstall test tests-built check lint doc man demo packages package test-packages \
-	dist reproducible deny msrv test-systemd-257 bench bench-loop bench-peers fuzz prove soak
+	dist reproducible reproducible-dist deny msrv test-systemd-257 bench bench-loop bench-peers fuzz prove soak
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' Makefile
@@ -96,9 +96,12 @@ TARGETS ?= x86_64-unknown-linux-musl
 dist: ## build the release: static programs, archive, packages, checksums, list of components, for TARGETS
 	@packaging/dist.sh $(DIST) $(TARGETS)
 
+reproducible-dist: dist ## build the release twice, in different directories, and compare the bytes (long)
+	@packaging/reproducible.sh "dist TARGETS='$(TARGETS)'" $(DIST:$(TARGET)/%=%)/SHA256SUMS
+
 reproducible: packages ## build programs and packages twice, in different directories, and compare the bytes (long)
 	@packaging/reproducible.sh packages $(BINARIES:%=release/%) \
-	    $(patsubst $(TARGET)/%,%,$(wildcard $(PACKAGES)/agentcheck*[-_]$(VERSION)-1[._]*))
+	    $$(cd $(TARGET) && echo $(PACKAGES:$(TARGET)/%=%)/agentcheck*[-_]$(VERSION)-1[._]*)
 
 # Not part of the tests: building cargo-deny takes 5.6 minutes of processor time. Advisories come from github.com;
 # without access: make deny DENY="licenses bans sources".

@@ -13,10 +13,12 @@ _agentcheck_responder() {
         --state-dir) mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
         --default-service) mapfile -t COMPREPLY < <(compgen -W "$services" -- "$current") ;;
         --idle) mapfile -t COMPREPLY < <(compgen -W "30s 60s 5m off" -- "$current") ;;
+        --http-drain-status) mapfile -t COMPREPLY < <(compgen -W "503 404" -- "$current") ;;
+        --http-fallback) mapfile -t COMPREPLY < <(compgen -W "503 200" -- "$current") ;;
         --fallback | --listen) COMPREPLY=() ;;
         *)
-            mapfile -t COMPREPLY < <(compgen -W "--name-from-client --default-service --state-dir --fallback --listen --idle
-                --help --version $services" -- "$current")
+            mapfile -t COMPREPLY < <(compgen -W "--name-from-client --default-service --state-dir --fallback --http
+                --http-drain-status --http-fallback --http-documents --listen --idle --help --version $services" -- "$current")
             ;;
     esac
 }

@@ -841,7 +841,7 @@ _agentcheck() {
             return 0
             ;;
         agentcheck__subcmd__limit)
-            opts="-h --all --config --state-dir --data-dir --reason --wait --agent-inter --for --percent --help $(_agentcheck_services)"
+            opts="-h --all --config --state-dir --data-dir --reason --wait --agent-inter --for --percent --off --help $(_agentcheck_services)"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -160,6 +160,7 @@ complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l for -d '
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l percent -d 'The limit, 1 to 100' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l all -d 'All services of this host: a separate scope'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l wait -d 'Wait until every balancer has polled'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -l off -d 'Remove the limit'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -s h -l help -d 'Print help'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand resume" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand resume" -l state-dir -d 'State files' -r -F

@@ -1,12 +1,12 @@
 #!/bin/bash
-# The main job on this machine, in under a minute: a collector on its CPU and memory, a responder on a
-# loopback port, and what a balancer would hear while this script puts load on the machine and takes it
-# off again, and after the collector was killed. Needs no application and no root; leaves nothing behind.
+# Show on this machine, in half a minute, how replies follow load: a collector polls CPU and memory, a responder
+# listens on a loopback port, and this script connects as HAProxy does. It puts load on the machine, removes it,
+# and kills the collector. It needs no application and no root, and leaves nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 programs=${CARGO_TARGET_DIR:-target}/release
 for program in agentcheck agentcheck-responder; do
-    [ -x "$programs/$program" ] || { echo "$programs/$program is not there; run: make build" >&2; exit 1; }
+    [ -x "$programs/$program" ] || { echo "$programs/$program is missing; run: make build" >&2; exit 1; }
 done
 
 umask 022
@@ -23,7 +23,7 @@ trap 'exit 130' INT TERM
 cat > "$here/agentcheck.toml" <<CONFIG
 [source.cpu.system]
 metric = "cpu"
-every = "500ms"
+interval = "500ms"
 
 [source.memory.system]
 metric = "memory"
@@ -37,7 +37,7 @@ CONFIG
 echo "The configuration:"
 sed 's/^/    /' "$here/agentcheck.toml"
 echo
-echo "agentcheck check says:"
+echo "agentcheck check prints:"
 "$programs/agentcheck" check --config "$here/agentcheck.toml" | sed "s|$here/||; s|^|    |"
 echo
 
@@ -47,7 +47,7 @@ mkdir "$here/state"
 collector=$!
 children+=("$collector")
 
-# A free loopback port: the responder says so at once where one is taken.
+# A free loopback port: the responder exits at once if the port is taken.
 for _ in 1 2 3 4 5; do
     port=$((20000 + RANDOM % 10000))
     "$programs/agentcheck-responder" web --state-dir "$here/state" --listen "127.0.0.1:$port" \
@@ -60,7 +60,7 @@ done
 [ -n "$responder" ] || { cat "$here/responder.log" >&2; exit 1; }
 children+=("$responder")
 
-# What a balancer does: connect, read a line.
+# What HAProxy does: connect, read a line.
 probe() {
     local line
     exec 3<> "/dev/tcp/127.0.0.1/$port"
@@ -69,7 +69,7 @@ probe() {
     printf '%s' "$line"
 }
 
-# One line a second: what this script does, the readings behind the reply, the reply.
+# One line per second: what this script does, the readings behind the reply, the reply.
 watch() {
     local what=$1 seconds=$2 line reading
     for ((second = 0; second < seconds; second++)); do
@@ -81,8 +81,8 @@ watch() {
     done
 }
 
-printf '%-28s %-26s %s\n' "this machine" "readings" "what HAProxy is told"
-printf '%-28s %-26s %s\n' "------------" "--------" "--------------------"
+printf '%-28s %-26s %s\n' "this machine" "readings" "reply to HAProxy"
+printf '%-28s %-26s %s\n' "------------" "--------" "----------------"
 until [ -e "$here/state/web.state" ]; do sleep 0.1; done
 watch "at rest" 5
 
@@ -97,9 +97,9 @@ watch "load on all cores" 7
 kill "${busy[@]}"
 watch "load taken off" 5
 
-disown "$collector" # or the shell would announce its death
+disown "$collector" # Otherwise the shell prints that it was killed.
 kill -KILL "$collector"
 watch "the collector was killed" 6
 
 echo
-echo "The last reply holds: a server is neither emptied nor flooded because its collector died."
+echo "The last reply stays: the server keeps its share although its collector is dead."

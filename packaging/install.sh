@@ -1,6 +1,7 @@
 #!/bin/sh
 # install.sh install     installs agentcheck
 # install.sh uninstall   removes what `install` installed, and reports what is left
+# install.sh sources     lists the files that it needs, from which a release archive is made
 #
 # `make install` and the release archive's install.sh run it; both set the variables below. It needs a POSIX shell,
 # sed and find, and nothing of make.
@@ -71,13 +72,15 @@ files() {
 	for page in man/*.[1-8]; do
 		echo "644 copy $page $MANDIR/man${page##*.}/${page#man/}"
 	done
-	for document in *.md LICENSE-*; do
-		[ ! -e "$document" ] || echo "644 copy $document $DOCDIR/$document"
+	# Whatever an installed document links to is installed.
+	for document in *.md LICENSE-* bench/*.md bench/*.svg; do
+		[ ! -e "$document" ] || [ "$document" = RELEASING.md ] || echo "644 copy $document $DOCDIR/$document"
 	done
 	find docs -name '*.md' | sort | while read -r document; do
 		echo "644 copy $document $DOCDIR/$document"
 	done
 	echo "644 copy packaging/third-party-licences.txt $DOCDIR/third-party-licences.txt"
+	echo "644 paths xinetd/agentcheck $DOCDIR/xinetd/agentcheck"
 	# Files to read and to copy: drop-ins for units as UNIT.d/NAME.conf, and files for other service managers.
 	find systemd/optional packaging/init -type f | sort | while read -r file; do
 		case $file in
@@ -199,8 +202,9 @@ uninstall() {
 case $action in
 install) install ;;
 uninstall) uninstall ;;
+sources) files | cut -d ' ' -f 3 ;;
 *)
-	echo "usage: $0 install | uninstall" >&2
+	echo "usage: $0 install | uninstall | sources" >&2
 	exit 2
 	;;
 esac

@@ -1,5 +1,5 @@
 #!/bin/bash
-# reproducible.sh GOAL FILE...: builds GOAL of the Makefile once more, from a copy of the sources in another directory
+# reproducible.sh 'GOAL [VARIABLE=VALUE]' FILE...: builds GOAL of the Makefile once more, from a copy of the sources in another directory
 # and with another target directory, and compares the files, whose names are relative to the target directory.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,7 +12,7 @@ mkdir -p "$other"
 git ls-files -z | xargs -0 cp --parents -t "$other"
 # Variables that name a place would lead back to the first build.
 env -u CARGO_TARGET_DIR -u RELEASE -u DIST -u PACKAGES -u MAKEFLAGS -u MAKELEVEL \
-	make --no-print-directory -C "$other" "$goal" TARGET=target
+	sh -c "make --no-print-directory -C '$other' $goal TARGET=target"
 cd "$target"
 sha256sum "$@" | tee reproducible/sums
 cd "$other/target"

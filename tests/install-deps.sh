@@ -23,13 +23,15 @@ programs=${CARGO_TARGET_DIR:-$here/target}/test-programs
 #   valgrind                       looks at the responder's memory
 #   qemu-user gcc-aarch64-linux-gnu  run and link it for the other architecture
 #   busybox                        its syslogd, a small one
-#   procps curl                    the demo and the examples
+#   procps curl python3            the demo, the examples, and clients of the HTTP answers
+#   keepalived                     checks a configuration with an HTTP check
 #   chromium-headless-shell        the browser that looks at the page of agentcheck report; with what it needs
 #                                  100 MB are fetched, in half a minute
 #   prometheus-node-exporter       reads the metrics, as it does in the field
+#   openrc runit s6                service managers for the files of packaging/init, unpacked
 #   make                           make install is how the tests install
 packages="haproxy xinetd ucspi-tcp ipsvd tcputils socat ncat systemd iproute2 util-linux bsdutils strace
-	valgrind qemu-user gcc-aarch64-linux-gnu busybox procps curl make chromium-headless-shell
+	valgrind qemu-user gcc-aarch64-linux-gnu busybox procps curl python3 keepalived make chromium-headless-shell
 	e2fsprogs libfaketime prometheus-node-exporter"
 
 # The core library of the other architecture. Where Rust came by another way than rustup, the test that
@@ -47,7 +49,8 @@ done
 
 inetd=$programs/openbsd-inetd/usr/sbin/inetd
 promtool=$programs/prometheus/usr/bin/promtool
-if [ -z "$missing" ] && [ -x "$inetd" ] && [ -x "$promtool" ]; then
+if [ -z "$missing" ] && [ -x "$inetd" ] && [ -x "$promtool" ] &&
+	[ -d "$programs/openrc" ] && [ -d "$programs/runit" ] && [ -d "$programs/s6" ]; then
 	exit 0
 fi
 
@@ -76,7 +79,7 @@ if [ -n "$missing" ]; then
 	[ "$status" -eq 0 ] || exit "$status"
 fi
 
-# Unpacks a package, into a directory of its own.
+# unpack PACKAGE [DIRECTORY]: unpacks a package, into a directory of its own or into this one.
 unpack() {
 	echo "unpacking: $1"
 	mkdir -p "$programs"
@@ -85,7 +88,7 @@ unpack() {
 	chmod 755 "$download"
 	trap 'rm -rf "$download"' EXIT
 	(cd "$download" && apt-get download -qq "$1" 2>/dev/null)
-	dpkg -x "$download/$1"_*.deb "$programs/$1"
+	dpkg -x "$download/$1"_*.deb "${2:-$programs/$1}"
 	rm -rf "$download"
 }
 
@@ -95,3 +98,14 @@ if [ ! -x "$promtool" ]; then
 	# The server itself is as large, and nobody runs it.
 	rm -f "$programs/prometheus/usr/bin/prometheus"
 fi
+# Service managers, which conflict with systemd or start at once: unpacked as well, each with its own libraries.
+for manager in openrc runit s6; do
+	if [ ! -d "$programs/$manager" ]; then
+		rm -rf "$programs/$manager.new"
+		for package in $manager $(apt-cache depends --important "$manager" |
+			sed -n 's/.*Depends: \(lib\(einfo\|rc[0-9]\|s6\|skarnet\|execline\).*\|execline\)$/\1/p'); do
+			unpack "$package" "$programs/$manager.new"
+		done
+		mv "$programs/$manager.new" "$programs/$manager"
+	fi
+done

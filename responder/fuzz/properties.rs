@@ -5,10 +5,14 @@
 
 use agentcheck_common::reply::MAX_LINE;
 use agentcheck_common::{BootId, BootTime, Reply};
+use agentcheck_responder::arguments::Service;
 use agentcheck_responder::arguments::{self, Command};
+use agentcheck_responder::http::response::MAX_RESPONSE;
+use agentcheck_responder::http::{Content, Options, response};
 use agentcheck_responder::name::NameRef;
-use agentcheck_responder::reply::{ReadError, Target, compose};
-use agentcheck_responder::request::FirstLine;
+use agentcheck_responder::reply::{Answer, ReadError, Source, Target, compose};
+use agentcheck_responder::request::{Parsed, Request};
+use agentcheck_responder::text::Text;
 
 const BOOT: &[u8] = b"6e3f0a1c-2f0e-4a55-9a0b-0d8f3a8a4c11";
 
@@ -30,6 +34,44 @@ fn check_line(line: &[u8], is_reply: bool) {
     );
 }
 
+/// The line that is sent for an answer.
+fn line(answer: &Answer<'_>) -> Vec<u8> {
+    let mut out = Text::<MAX_RESPONSE>::EMPTY;
+    answer.push_line(&mut out);
+    out.as_bytes().to_vec()
+}
+
+/// Checks for one well-formed HTTP response with this status, whose body is one printable line.
+fn check_response(response: &[u8], has_body: bool) {
+    let text = std::str::from_utf8(response).expect("ASCII");
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+    let mut lines = head.split("\r\n");
+    let status = lines.next().expect("a status line");
+    let code = status
+        .strip_prefix("HTTP/1.1 ")
+        .and_then(|rest| rest.get(..4));
+    let known = ["200 ", "400 ", "404 ", "405 ", "408 ", "503 "];
+    assert!(code.is_some_and(|code| known.contains(&code)), "{status:?}");
+    let fields: Vec<_> = lines
+        .map(|line| line.split_once(": ").expect("a field"))
+        .collect();
+    let length = fields.iter().find(|field| field.0 == "Content-Length");
+    let length: usize = length
+        .expect("a length")
+        .1
+        .trim()
+        .parse()
+        .expect("a number");
+    assert_eq!(body.len(), if has_body { length } else { 0 });
+    assert!(fields.contains(&("Connection", "close")));
+    let printable = |byte| matches!(byte, b' '..=b'~' | b'\t');
+    assert!(fields.iter().all(|field| field.1.bytes().all(printable)));
+    assert!(
+        body.strip_suffix('\n')
+            .is_none_or(|body| body.bytes().all(printable))
+    );
+}
+
 /// Any state file, read at any time.
 pub fn state(file: &[u8]) {
     let web = NameRef::parse(b"web").expect("a name");
@@ -37,33 +79,87 @@ pub fn state(file: &[u8]) {
     for now in [0, 1000, 1999, 2000, u64::MAX] {
         for target in [Target::Configured(web), Target::FromClient(web)] {
             let answer = compose(&target, Ok(file), boot.as_ref(), BootTime(now), None);
-            check_line(answer.line.as_bytes(), answer.reason.is_none());
+            check_line(&line(&answer), answer.reason.is_none());
+            assert_eq!(answer.reason.is_some(), answer.source == Source::NoOp);
+            for content in [
+                Content::Reply,
+                Content::Weight,
+                Content::Load,
+                Content::Json,
+            ] {
+                let mut out = Text::EMPTY;
+                response::compose(content, true, &answer, 0, &Options::default(), &mut out);
+                check_response(out.as_bytes(), true);
+            }
         }
     }
 }
 
-/// Any bytes from a client, in one piece and byte by byte.
+/// Any bytes from a client, in one piece and byte by byte, with and without `--http`.
 pub fn request(sent: &[u8]) {
-    let mut line = FirstLine::EMPTY;
-    let mut in_bytes = FirstLine::EMPTY;
-    line.push(sent);
-    for byte in sent {
-        in_bytes.push(&[*byte]);
+    for takes_http in [false, true] {
+        let mut request = Request::new(takes_http);
+        let mut in_bytes = Request::new(takes_http);
+        request.push(sent);
+        for byte in sent {
+            in_bytes.push(&[*byte]);
+        }
+        assert_eq!(request.parse_at_timeout(), in_bytes.parse_at_timeout());
+        assert_eq!(request.parse(), in_bytes.parse());
+        for parsed in [request.parse_at_timeout(), request.parse()] {
+            check_parsed(parsed, sent, takes_http);
+        }
     }
-    assert_eq!(line.parse_at_timeout(), in_bytes.parse_at_timeout());
-    assert_eq!(line.parse(), in_bytes.parse());
-    for parsed in [line.parse_at_timeout(), line.parse()] {
-        let target = parsed.target(NameRef::parse(b"silent"));
-        if let Target::FromClient(name) = target {
+}
+
+/// Checks the answers to a request: one line or one response, and nothing of the request in a response.
+fn check_parsed(parsed: Parsed<'_>, sent: &[u8], takes_http: bool) {
+    let options = Options {
+        enabled: takes_http,
+        documents: true,
+        ..Options::default()
+    };
+    let own = NameRef::parse(b"own").expect("a name");
+    let default = NameRef::parse(b"silent");
+    for service in [
+        Service::Unnamed,
+        Service::Named(own),
+        Service::FromClient { default },
+    ] {
+        let reaction = parsed.reaction(service, &options);
+        if let Target::FromClient(name) = reaction.target {
             let first = sent
                 .split(|byte| matches!(byte, b'\n' | b'\r'))
                 .next()
                 .unwrap_or_default();
-            assert_eq!(first.trim_ascii(), name.as_bytes());
+            let is_part = first
+                .windows(name.as_bytes().len())
+                .any(|part| part == name.as_bytes());
+            assert!(is_part);
+            assert!(reaction.content.is_some() || first.trim_ascii() == name.as_bytes());
         }
-        assert_eq!(matches!(target, Target::Configured(_)), sent.is_empty());
-        let answer = compose(&target, Err(ReadError::Absent), None, BootTime(0), None);
-        check_line(answer.line.as_bytes(), false);
+        if matches!(reaction.target, Target::Configured(name) if Some(name) == default) {
+            assert!(sent.is_empty());
+        }
+        let absent = Err(ReadError::Absent);
+        let answer = compose(&reaction.target, absent, None, BootTime(0), None);
+        let Some(content) = reaction.content else {
+            check_line(&line(&answer), false);
+            continue;
+        };
+        assert!(takes_http);
+        let mut out = Text::EMPTY;
+        response::compose(content, reaction.has_body, &answer, 0, &options, &mut out);
+        check_response(out.as_bytes(), reaction.has_body);
+        // The response is one of a few: it depends on nothing else of the request.
+        let mut other = Text::EMPTY;
+        let target = match reaction.target {
+            Target::FromClient(_) => Target::FromClient(own),
+            target => target,
+        };
+        let answer = compose(&target, absent, None, BootTime(0), None);
+        response::compose(content, reaction.has_body, &answer, 0, &options, &mut other);
+        assert_eq!(out.as_bytes(), other.as_bytes());
     }
 }
 
@@ -73,13 +169,8 @@ pub fn arguments(bytes: &[u8]) {
         assert!((1..=arguments::MAX_STATE_DIR).contains(&parsed.state_dir.len()));
         let web = NameRef::parse(b"web").expect("a name");
         let absent = Err(ReadError::Absent);
-        let answer = compose(
-            &Target::Configured(web),
-            absent,
-            None,
-            BootTime(0),
-            parsed.fallback,
-        );
-        check_line(answer.line.as_bytes(), parsed.fallback.is_some());
+        let target = Target::Configured(web);
+        let answer = compose(&target, absent, None, BootTime(0), parsed.fallback);
+        check_line(&line(&answer), parsed.fallback.is_some());
     }
 }

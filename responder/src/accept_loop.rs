@@ -2,30 +2,37 @@
 //!
 //! It uses one thread, one epoll and one fixed table (`connections.rs`). Every event of a connection costs constant time,
 //! whatever the number of connections. The loop answers a client as soon as the service is known, which is at once
-//! unless the client has to name it; then it discards what the client sends until the client closes.
+//! unless the client has to send a request; then it discards what the client sends until the client closes.
+//!
+//! If all slots of the table or all descriptors are in use, the loop ends the wait for one client, as if its timeout were
+//! over, and accepts the next one. [`Connections::to_evict`] selects that client.
 //!
 //! When the loop ends, it first answers the accepted clients and the clients in the queue of a socket that ends with
 //! this process. That takes [`SHUTDOWN_WAIT`] at most.
 
 use crate::arguments::{Arguments, Service};
-use crate::connections::{Connection, Connections, NEVER, Phase, SlotIndex};
+use crate::connections::{Connection, Connections, NEVER, PeerGroup, Phase, SlotIndex};
 use crate::diagnostics::Diagnostics;
-use crate::listeners::{self, Listener, Listeners};
+use crate::http::{self, Content, Status};
+use crate::listeners::{self, Listeners};
 use crate::reply::{NoName, Target};
-use crate::request::ParsedName;
-use crate::single::{DRAIN_BYTES, DRAIN_WAIT};
+use crate::request::{Parsed, ParsedName, Reaction};
+use crate::single::{DOCUMENT_WAIT, DRAIN_BYTES, DRAIN_WAIT};
 use crate::state_log::{Message, StateLog, error_text};
-use crate::state_reader::{self, Buffer, StateReader};
-use crate::sys::{self, Descriptor, Epoll, Errno, Events};
+use crate::state_reader::{self, Buffer, OpenDocument, Out, Piece, StateReader, close_document};
+use crate::sys::{self, Descriptor, Epoll, Errno, Events, PeerAddress, Ready};
 use agentcheck_common::BootTime;
 use core::time::Duration;
 
-/// The longest wait for a client's name. Longer than in the one-shot, because no process waits with the client.
-pub const NAME_WAIT: Duration = Duration::from_secs(1);
+/// The longest wait for a client's request. Longer than in the one-shot, because no process waits with the client.
+pub const REQUEST_WAIT: Duration = Duration::from_secs(1);
 
 /// How long the loop pauses accepting when the kernel has no descriptor or no memory left. It resumes earlier when one
 /// of its own connections ends.
 const SHORTAGE_WAIT: Duration = Duration::from_millis(100);
+
+/// The largest number of documents that are sent at a time.
+pub const MAX_DOCUMENTS: usize = 16;
 
 /// How long the clients may take when the loop ends.
 pub const SHUTDOWN_WAIT: Duration = Duration::from_millis(100);
@@ -56,17 +63,35 @@ enum Accepting {
     Paused(Option<BootTime>),
 }
 
+/// Why a request is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// It is complete, or the client has closed its sending side.
+    Complete,
+    /// Its timeout is over.
+    Timeout,
+    /// The slot is needed for the next client. The answer is that of the timeout, but never the reply of
+    /// `--default-service`: the name may be on the way.
+    Evicted,
+}
+
 struct AcceptLoop<'a, 'l> {
     epoll: Epoll,
     listeners: &'l mut Listeners<'a>,
     service: Result<Service<'a>, NoName<'a>>,
+    http: http::Options,
     state_reader: StateReader<'a>,
-    connections: Connections,
+    // The large parts are not here by value: they would be built in one place of the stack and moved to another, and the
+    // offsets of the small parts would not fit in one byte of an instruction.
+    connections: &'l mut Connections,
+    /// Makes the groups of peers unpredictable.
+    seed: u32,
     accepting: Accepting,
     last_accept: BootTime,
     diagnostics: Diagnostics,
-    log: StateLog,
-    buffer: Buffer,
+    log: &'l mut StateLog,
+    buffer: &'l mut Buffer,
+    out: &'l mut Out,
 }
 
 /// Answers on all `listeners` until a signal ends the loop, or no client has connected for `idle`. `service` is an error
@@ -80,9 +105,9 @@ pub fn answer_all<'a>(
     idle: Option<Duration>,
     diagnostics: Diagnostics,
 ) -> EndReason {
-    // Blocked and read from a descriptor, so that signals also end process 1 of a container.
-    sys::block(&sys::Signals::ENDING);
-    sys::block(&sys::Signals::PIPE);
+    // The signals that end the loop are blocked and read from a descriptor, so that they also end process 1 of a
+    // container. No other signal that the launcher has blocked remains blocked.
+    sys::set_blocked(&sys::Signals::BLOCKED);
     let (epoll, signals) = match (Epoll::new(), sys::signal_descriptor(&sys::Signals::ENDING)) {
         (Ok(epoll), Ok(signals)) => (epoll, signals),
         (Err(error), _) | (_, Err(error)) => return EndReason::Error(error),
@@ -93,17 +118,24 @@ pub fn answer_all<'a>(
     let mut state_reader = StateReader::new(arguments);
     state_reader.reserve_spare(epoll.descriptor());
     let now = sys::boot_time();
+    let mut connections = Connections::EMPTY;
+    let mut buffer = state_reader::EMPTY;
+    let mut out = Out::EMPTY;
+    let mut log = StateLog::new(now);
     let mut accept_loop = AcceptLoop {
         epoll,
         listeners,
         service,
+        http: arguments.http,
         state_reader,
-        connections: Connections::new(),
+        connections: &mut connections,
+        seed: now.0 as u32,
         accepting: Accepting::Paused(None),
         last_accept: now,
         diagnostics,
-        log: StateLog::new(now),
-        buffer: state_reader::EMPTY,
+        log: &mut log,
+        buffer: &mut buffer,
+        out: &mut out,
     };
     let end = accept_loop.run(idle);
     if matches!(end, EndReason::Signal | EndReason::Idle) {
@@ -117,7 +149,7 @@ pub fn answer_all<'a>(
     end
 }
 
-impl AcceptLoop<'_, '_> {
+impl<'a> AcceptLoop<'a, '_> {
     fn run(&mut self, idle: Option<Duration>) -> EndReason {
         self.resume_listeners();
         let mut events = Events::none();
@@ -185,7 +217,7 @@ impl AcceptLoop<'_, '_> {
             now = sys::boot_time();
         }
         // The remaining clients reach their timeout now.
-        self.expire_name_waits(NEVER);
+        self.expire_requests(NEVER);
     }
 
     /// When the loop ends for lack of clients; [`NEVER`] while there are connections.
@@ -202,9 +234,11 @@ impl AcceptLoop<'_, '_> {
             Accepting::Paused(Some(until)) => until,
             _ => NEVER,
         };
-        let names = self.connections.next_deadline(Phase::AwaitingName);
+        let requests = self.connections.next_deadline(Phase::AwaitingRequest);
+        let documents = self.connections.next_deadline(Phase::Sending);
         let closing = self.connections.next_deadline(Phase::Closing);
-        names.min(closing).min(accepting).min(self.idle_end(idle))
+        let connections = requests.min(documents).min(closing);
+        connections.min(accepting).min(self.idle_end(idle))
     }
 
     /// Accepts one connection. epoll reports the next one at once, after the other events. Returns whether another
@@ -217,13 +251,12 @@ impl AcceptLoop<'_, '_> {
             return false;
         };
         match sys::accept(listener.socket) {
-            Ok(socket) => {
+            Ok((socket, peer)) => {
                 self.last_accept = now;
-                self.start(socket, &listener, now);
-                if self.connections.is_full() {
-                    self.pause_listeners(None);
-                }
+                self.start(socket, &peer, number, now);
             }
+            // All descriptors of the process are in use.
+            Err(Errno::MFILE) if self.evict() => {}
             // ENOMEM and ENOBUFS are a shortage as well. EPERM and EACCES: a policy forbids accepting; the waiting clients
             // remain in the queue, and epoll would report them again at once.
             Err(Errno::MFILE | Errno::NFILE | Errno(1 | 12 | 13 | 105)) => {
@@ -241,25 +274,53 @@ impl AcceptLoop<'_, '_> {
         true
     }
 
-    fn start(&mut self, socket: Descriptor, listener: &Listener<'_>, now: BootTime) {
-        let target = match (self.service, listener.name) {
-            (Err(cause), _) => Target::Unnamed(cause),
-            (Ok(Service::Named(name)), _) | (Ok(Service::Unnamed), Some(name)) => {
-                Target::Configured(name)
-            }
-            (Ok(Service::Unnamed), None) => Target::Unnamed(NoName::NotConfigured),
-            (Ok(Service::FromClient { .. }), _) => {
-                let connection = Connection::new(socket);
-                let deadline = now.after(NAME_WAIT);
-                let slot = self.register(connection, Phase::AwaitingName, deadline);
-                // The name has usually arrived already.
+    fn start(&mut self, socket: Descriptor, peer: &PeerAddress, listener: u16, now: BootTime) {
+        if self.connections.is_full() {
+            self.evict();
+        }
+        let peer = PeerGroup::of(peer, self.seed);
+        let connection = Connection::new(socket, peer, listener, self.http.enabled);
+        let reaction = match self.service(listener) {
+            Err(cause) => Reaction::agent(Target::Unnamed(cause)),
+            Ok(service) if self.http.enabled || service.needs_request() => {
+                let deadline = now.after(REQUEST_WAIT);
+                let slot = self.register(connection, Phase::AwaitingRequest, deadline);
+                // The request has usually arrived already.
                 return slot.into_iter().for_each(|slot| self.receive(slot));
             }
+            Ok(service) => Parsed::Agent(ParsedName::Nothing).reaction(service, &self.http),
         };
-        if let Some(answered) = self.answer(socket, &target) {
-            let deadline = answered.after(DRAIN_WAIT);
-            self.register(Connection::new(socket), Phase::Closing, deadline);
+        if let Some((answered, _)) = self.answer(socket, &reaction) {
+            self.register(connection, Phase::Closing, answered.after(DRAIN_WAIT));
         }
+    }
+
+    /// The service of a connection of this listener: that of the command line, or that of the socket's name.
+    fn service(&self, listener: u16) -> Result<Service<'a>, NoName<'a>> {
+        let name = self
+            .listeners
+            .get(listener)
+            .and_then(|listener| listener.name);
+        match (self.service, name) {
+            (Ok(Service::Unnamed), Some(name)) => Ok(Service::Named(name)),
+            (service, _) => service,
+        }
+    }
+
+    /// Ends the wait for one client to make room for the next one. Returns false if there is no such client.
+    #[cold]
+    fn evict(&mut self) -> bool {
+        let Some(slot) = self.connections.to_evict() else {
+            return false;
+        };
+        let Some((connection, phase)) = self.connections.get(slot) else {
+            return false;
+        };
+        let socket = connection.socket;
+        if phase != Phase::AwaitingRequest || self.answer_request(slot, socket, Cause::Evicted) {
+            self.close_connection(slot, socket);
+        }
+        true
     }
 
     /// Adds the connection to the table and to epoll. Closes it if that is not possible.
@@ -282,43 +343,53 @@ impl AcceptLoop<'_, '_> {
         Some(slot)
     }
 
-    /// Answers and closes the sending side. Returns the time of the answer, or `None` if the connection is broken and
-    /// the socket is closed.
-    fn answer(&mut self, socket: Descriptor, target: &Target<'_>) -> Option<BootTime> {
-        let (answer, now) = self.state_reader.answer(target, &mut self.buffer);
-        let sent = sys::send(socket, answer.line.as_bytes());
-        if sent.is_ok() {
+    /// Answers, and closes the sending side unless a document follows. Returns the time of the answer and the document,
+    /// or `None` if the connection is broken and the socket is closed.
+    fn answer(
+        &mut self,
+        socket: Descriptor,
+        reaction: &Reaction<'_>,
+    ) -> Option<(BootTime, Option<OpenDocument>)> {
+        let outcome = self.state_reader.answer(reaction, self.buffer, self.out);
+        let sent = sys::send(socket, self.out.as_bytes());
+        if sent.is_ok() && outcome.document.is_none() {
             sys::shutdown_sending(socket);
         }
-        if let Some(message) = self.log.record(target, answer.reason, now) {
+        let message = self
+            .log
+            .record(&reaction.target, outcome.reason, outcome.now);
+        if let Some(message) = message {
             self.diagnostics.log(&message);
         }
         if sent.is_err() {
+            close_document(outcome.document);
             sys::close(socket);
             return None;
         }
-        Some(now)
+        Some((outcome.now, outcome.document))
     }
 
-    /// Reads what the client has sent. Does nothing if the connection no longer exists; if another connection has taken
-    /// its slot, there is nothing to read.
+    /// Handles an event of a connection. Does nothing if the connection no longer exists; if another connection has
+    /// taken its slot, there is nothing to read.
     fn receive(&mut self, slot: SlotIndex) {
         let Some((connection, phase)) = self.connections.get(slot) else {
             return;
         };
         let socket = connection.socket;
-        let received = sys::receive(socket, &mut self.buffer);
+        if phase == Phase::Sending {
+            return self.send_piece(slot);
+        }
+        let received = sys::receive(socket, self.buffer);
         match (received, phase) {
             (Err(Errno::AGAIN | Errno::INTR), _) => {}
-            (Err(_), _) | (Ok(0), Phase::Closing) => self.close_connection(slot, socket),
-            (Ok(count), Phase::AwaitingName) => {
+            (Ok(count), Phase::AwaitingRequest) => {
                 let bytes = self.buffer.get(..count).unwrap_or_default();
-                if connection.line.push(bytes) || count == 0 {
-                    let line = connection.line;
-                    self.answer_parsed(slot, socket, line.parse());
+                if connection.request.push(bytes) || count == 0 {
+                    self.answer_request(slot, socket, Cause::Complete);
                 }
             }
-            (Ok(count), Phase::Closing) => {
+            (Err(_), _) | (Ok(0), _) => self.close_connection(slot, socket),
+            (Ok(count), _) => {
                 let count = u32::try_from(count).unwrap_or(u32::MAX);
                 connection.drained = connection.drained.saturating_add(count);
                 if connection.drained as usize >= DRAIN_BYTES {
@@ -328,21 +399,83 @@ impl AcceptLoop<'_, '_> {
         }
     }
 
-    fn answer_parsed(&mut self, slot: SlotIndex, socket: Descriptor, parsed: ParsedName<'_>) {
-        let default = match self.service {
-            Ok(Service::FromClient { default }) => default,
-            _ => None,
+    /// Answers the client's request. Returns false if the connection no longer exists.
+    fn answer_request(&mut self, slot: SlotIndex, socket: Descriptor, cause: Cause) -> bool {
+        let Some((connection, _)) = self.connections.get(slot) else {
+            return false;
         };
-        match self.answer(socket, &parsed.target(default)) {
-            Some(now) => {
-                self.connections
-                    .move_to(slot, Phase::Closing, now.after(DRAIN_WAIT));
+        let (request, listener) = (connection.request, connection.listener);
+        let Ok(mut service) = self.service(listener) else {
+            return true;
+        };
+        let parsed = match cause {
+            Cause::Complete => request.parse(),
+            Cause::Timeout | Cause::Evicted => request.parse_at_timeout(),
+        };
+        if cause == Cause::Evicted {
+            service = service.without_default();
+        }
+        let mut reaction = parsed.reaction(service, &self.http);
+        if reaction.content.and_then(Content::document).is_some()
+            && !self
+                .connections
+                .has_fewer_than(MAX_DOCUMENTS, Phase::Sending)
+        {
+            reaction = Reaction::http(Content::Error(Status::ServiceUnavailable), true);
+        }
+        let Some((now, document)) = self.answer(socket, &reaction) else {
+            self.forget(slot);
+            return false;
+        };
+        let (phase, wait) = match document {
+            Some(_) => (Phase::Sending, DOCUMENT_WAIT),
+            None => (Phase::Closing, DRAIN_WAIT),
+        };
+        self.connections.move_to(slot, phase, now.after(wait));
+        if let Some((connection, _)) = self.connections.get(slot)
+            && document.is_some()
+        {
+            connection.document = document;
+            self.wait_for(slot, socket, Ready::ToWrite);
+        }
+        true
+    }
+
+    /// Makes epoll report when the connection is ready, and closes it if that is not possible.
+    fn wait_for(&mut self, slot: SlotIndex, socket: Descriptor, ready: Ready) {
+        let token = CONNECTION | u64::from(slot.number());
+        if self.epoll.modify(socket, token, ready).is_err() {
+            self.close_connection(slot, socket);
+        }
+    }
+
+    /// Sends the next piece of a document.
+    #[cold]
+    fn send_piece(&mut self, slot: SlotIndex) {
+        let Some((connection, _)) = self.connections.get(slot) else {
+            return;
+        };
+        let socket = connection.socket;
+        let Some(document) = connection.document.as_mut() else {
+            return;
+        };
+        match document.send_piece(self.buffer, |bytes| sys::send(socket, bytes)) {
+            Piece::More | Piece::Full => {}
+            Piece::Broken => self.close_connection(slot, socket),
+            Piece::Done => {
+                close_document(connection.document.take());
+                sys::shutdown_sending(socket);
+                let deadline = sys::boot_time().after(DRAIN_WAIT);
+                self.connections.move_to(slot, Phase::Closing, deadline);
+                self.wait_for(slot, socket, Ready::ToRead);
             }
-            None => self.forget(slot),
         }
     }
 
     fn close_connection(&mut self, slot: SlotIndex, socket: Descriptor) {
+        if let Some((connection, _)) = self.connections.get(slot) {
+            close_document(connection.document);
+        }
         // This also removes it from epoll: no other descriptor refers to the socket.
         sys::close(socket);
         self.forget(slot);
@@ -358,35 +491,37 @@ impl AcceptLoop<'_, '_> {
 
     /// Handles the connections whose timeout is over at `now`.
     fn expire(&mut self, now: BootTime) {
-        self.expire_name_waits(now);
-        while let Some((slot, deadline)) = self.connections.first(Phase::Closing)
+        self.expire_requests(now);
+        for phase in [Phase::Closing, Phase::Sending] {
+            while let Some((slot, deadline)) = self.connections.first(phase)
+                && deadline <= now
+            {
+                let Some((connection, _)) = self.connections.get(slot) else {
+                    return;
+                };
+                let socket = connection.socket;
+                self.close_connection(slot, socket);
+            }
+        }
+    }
+
+    /// Answers the clients whose timeout for the request is over at `now`.
+    fn expire_requests(&mut self, now: BootTime) {
+        while let Some((slot, deadline)) = self.connections.first(Phase::AwaitingRequest)
             && deadline <= now
         {
             let Some((connection, _)) = self.connections.get(slot) else {
                 return;
             };
             let socket = connection.socket;
-            self.close_connection(slot, socket);
-        }
-    }
-
-    /// Answers the clients whose timeout for the name is over at `now`.
-    fn expire_name_waits(&mut self, now: BootTime) {
-        while let Some((slot, deadline)) = self.connections.first(Phase::AwaitingName)
-            && deadline <= now
-        {
-            let Some((connection, _)) = self.connections.get(slot) else {
-                return;
-            };
-            let (socket, line) = (connection.socket, connection.line);
-            self.answer_parsed(slot, socket, line.parse_at_timeout());
+            self.answer_request(slot, socket, Cause::Timeout);
         }
     }
 
     fn may_resume(&self, now: BootTime) -> bool {
         match self.accepting {
             Accepting::Active => false,
-            Accepting::Paused(None) => !self.connections.is_full(),
+            Accepting::Paused(None) => true,
             Accepting::Paused(Some(until)) => until <= now,
         }
     }

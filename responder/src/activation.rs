@@ -5,6 +5,7 @@
 
 use crate::name::NameRef;
 use crate::sys::Descriptor;
+use crate::text::index_of;
 use agentcheck_common::decimal::decimal;
 
 /// The sockets that the service manager passed to this process.
@@ -56,6 +57,12 @@ impl<'a> Activation<'a> {
             .map(move |number| (Descriptor(number), names.next().and_then(service)))
     }
 
+    /// The first descriptor after the passed sockets.
+    #[must_use]
+    pub fn end(&self) -> Descriptor {
+        Descriptor(FIRST + usize::from(self.count))
+    }
+
     /// Whether no socket was passed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -66,8 +73,8 @@ impl<'a> Activation<'a> {
 /// The service that a descriptor name selects. systemd's default names select no service: the socket unit's own name,
 /// and the four words of sd_listen_fds_with_names(3).
 fn service(name: &[u8]) -> Option<NameRef<'_>> {
-    let mut defaults = b"unknown connection stored varlink".split(|byte| *byte == b' ');
-    if defaults.any(|default| default == name) || name.ends_with(b".socket") {
+    let is_default = index_of(b"unknown\nconnection\nstored\nvarlink", name).is_some();
+    if is_default || name.ends_with(b".socket") {
         return None;
     }
     NameRef::parse(name)

@@ -4,8 +4,10 @@
 //! Not here: the environment, and opening what the arguments name.
 
 use crate::address::Address;
+use crate::http;
 use crate::name::NameRef;
 use crate::reply::Fallback;
+use crate::text::index_of;
 use agentcheck_common::STATE_DIR;
 use agentcheck_common::decimal::decimal;
 use core::time::Duration;
@@ -24,6 +26,12 @@ started with, or accepts connections on listening sockets.
                             --name-from-client
   --state-dir DIR           read state files from DIR (/run/agentcheck)
   --fallback REPLY          send REPLY if there is no valid state file
+  --http                    answer HTTP requests, too: GET /NAME, /NAME/weight,
+                            /NAME/load, /NAME/json
+  --http-drain-status CODE  status of a drained server: 503 (default) or 404
+  --http-fallback CODE      status without a valid state file: 503 (default)
+                            or 200
+  --http-documents          serve /-/metrics and /-/page
   --listen ADDRESS          listen on ADDRESS; may be repeated: 127.0.0.1:3333,
                             [::1]:3333, *:3333 (IPv4 and IPv6), unix:PATH
   --idle DURATION           exit after DURATION without a connection: 60s, 5m,
@@ -58,6 +66,8 @@ pub enum Command<'a> {
 }
 
 /// How to answer.
+// Small fields first: their offsets fit in one byte of an instruction.
+#[repr(C)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arguments<'a> {
     /// The service to answer for.
@@ -66,10 +76,12 @@ pub struct Arguments<'a> {
     pub state_dir: &'a [u8],
     /// The reply if there is no valid state file.
     pub fallback: Option<Fallback<'a>>,
-    /// The addresses to listen on, in the given order: texts that [`Address::parse`] accepts.
-    pub listen: [Option<&'a [u8]>; MAX_LISTEN],
     /// The idle timeout of the accept loop.
     pub idle: Idle,
+    /// The `--http` options.
+    pub http: http::Options,
+    /// The addresses to listen on, in the given order: texts that [`Address::parse`] accepts.
+    pub listen: [Option<&'a [u8]>; MAX_LISTEN],
 }
 
 /// The service to answer for.
@@ -84,6 +96,23 @@ pub enum Service<'a> {
         /// The service of clients that send nothing.
         default: Option<NameRef<'a>>,
     },
+}
+
+impl Service<'_> {
+    /// The same service for a client that may still send a name.
+    #[must_use]
+    pub fn without_default(self) -> Self {
+        match self {
+            Self::FromClient { .. } => Self::FromClient { default: None },
+            other => other,
+        }
+    }
+
+    /// Whether the client's request selects the service.
+    #[must_use]
+    pub fn needs_request(self) -> bool {
+        matches!(self, Self::FromClient { .. })
+    }
 }
 
 /// When an accept loop without clients ends.
@@ -108,6 +137,7 @@ impl<'a> Arguments<'a> {
             fallback: None,
             listen: [None; MAX_LISTEN],
             idle: Idle::Default,
+            http: http::Options::default(),
         }
     }
 }
@@ -128,6 +158,10 @@ enum Flag {
     DefaultService,
     StateDir,
     Fallback,
+    Http,
+    HttpDrainStatus,
+    HttpFallback,
+    HttpDocuments,
     Listen,
     Idle,
     Help,
@@ -136,16 +170,18 @@ enum Flag {
 }
 
 impl Flag {
-    /// The options' texts, in the order of `VALUES`. One text: a table of texts would be one of addresses and lengths,
-    /// larger than the texts.
-    const TEXTS: &'static [u8] =
-        b"--name-from-client --default-service --state-dir --fallback --listen --idle --help -h \
-        --version -V --";
-    const VALUES: [Self; 11] = [
+    /// The options' texts, in the order of `VALUES`.
+    const TEXTS: &'static [u8] = b"--name-from-client\n--default-service\n--state-dir\n--fallback\n--http\n\
+        --http-drain-status\n--http-fallback\n--http-documents\n--listen\n--idle\n--help\n-h\n--version\n-V\n--";
+    const VALUES: [Self; 15] = [
         Self::NameFromClient,
         Self::DefaultService,
         Self::StateDir,
         Self::Fallback,
+        Self::Http,
+        Self::HttpDrainStatus,
+        Self::HttpFallback,
+        Self::HttpDocuments,
         Self::Listen,
         Self::Idle,
         Self::Help,
@@ -156,15 +192,25 @@ impl Flag {
     ];
 
     fn parse(text: &[u8]) -> Option<Self> {
-        let texts = Self::TEXTS.split(|byte| *byte == b' ');
-        let mut all = texts.zip(&Self::VALUES);
-        all.find(|(known, _)| *known == text).map(|(_, flag)| *flag)
+        Self::VALUES.get(index_of(Self::TEXTS, text)?).copied()
+    }
+
+    fn is_http(self) -> bool {
+        matches!(
+            self,
+            Self::Http | Self::HttpDocuments | Self::HttpDrainStatus | Self::HttpFallback
+        )
     }
 
     fn takes_value(self) -> bool {
         !matches!(
             self,
-            Self::NameFromClient | Self::Help | Self::Version | Self::End
+            Self::NameFromClient
+                | Self::Http
+                | Self::HttpDocuments
+                | Self::Help
+                | Self::Version
+                | Self::End
         )
     }
 }
@@ -176,85 +222,131 @@ impl Flag {
 pub fn parse<'a>(
     mut arguments: impl Iterator<Item = &'a [u8]>,
 ) -> Result<Command<'a>, UsageError<'a>> {
-    let mut parsed = Arguments::defaults();
-    let mut name = None;
-    let mut from_client = None;
-    let mut default = None;
+    let mut parsed = Parsed {
+        arguments: Arguments::defaults(),
+        name: None,
+        from_client: false,
+        default: None,
+    };
     let mut options_end = false;
+    let mut last: &[u8] = b"";
     while let Some(argument) = arguments.next() {
-        let error = |reason| UsageError { argument, reason };
-        if options_end || !argument.starts_with(b"-") {
-            if name.is_some() {
-                return Err(error("only one NAME is allowed"));
-            }
-            name = Some(NameRef::parse(argument).ok_or_else(|| error(NOT_A_NAME))?);
-            continue;
+        last = argument;
+        let mut next = || arguments.next();
+        let result = if options_end || !argument.starts_with(b"-") {
+            parsed.take_name(argument)
+        } else {
+            parsed.take_option(argument, &mut next)
+        };
+        match result {
+            Ok(Flag::Help) => return Ok(Command::Help),
+            Ok(Flag::Version) => return Ok(Command::Version),
+            Ok(Flag::End) => options_end = true,
+            Ok(_) => {}
+            Err(reason) => return Err(UsageError { argument, reason }),
         }
+    }
+    match parsed.finish() {
+        Ok(arguments) => Ok(Command::Answer(arguments)),
+        Err(reason) => Err(UsageError {
+            argument: last,
+            reason,
+        }),
+    }
+}
+
+/// The arguments so far.
+struct Parsed<'a> {
+    arguments: Arguments<'a>,
+    name: Option<NameRef<'a>>,
+    from_client: bool,
+    default: Option<NameRef<'a>>,
+}
+
+impl<'a> Parsed<'a> {
+    fn take_name(&mut self, argument: &'a [u8]) -> Result<Flag, &'static str> {
+        if self.name.is_some() {
+            return Err("only one NAME is allowed");
+        }
+        self.name = Some(NameRef::parse(argument).ok_or(NOT_A_NAME)?);
+        // A flag with nothing left to do.
+        Ok(Flag::NameFromClient)
+    }
+
+    /// Takes an option; `next` gives the next argument.
+    fn take_option(
+        &mut self,
+        argument: &'a [u8],
+        next: &mut dyn FnMut() -> Option<&'a [u8]>,
+    ) -> Result<Flag, &'static str> {
         let equals = argument.iter().position(|byte| *byte == b'=');
         let option = argument.get(..equals.unwrap_or(argument.len()));
-        let flag = Flag::parse(option.unwrap_or_default()).ok_or_else(|| error(UNKNOWN))?;
+        let flag = Flag::parse(option.unwrap_or_default()).ok_or("unknown option")?;
         let value = match equals {
-            Some(_) if !flag.takes_value() => return Err(error("the option takes no value")),
+            Some(_) if !flag.takes_value() => return Err("the option takes no value"),
             Some(at) => argument.get(at + 1..),
-            None if flag.takes_value() => arguments.next(),
+            None if flag.takes_value() => next(),
             None => Some(b"".as_slice()),
         };
-        let value = value.ok_or_else(|| error("the option requires a value"))?;
+        let value = value.ok_or("the option requires a value")?;
+        let parsed = &mut self.arguments;
         match flag {
-            Flag::NameFromClient => from_client = Some(argument),
+            Flag::NameFromClient => self.from_client = true,
             Flag::DefaultService => {
-                default = Some(NameRef::parse(value).ok_or_else(|| error(NOT_A_NAME))?);
+                self.default = Some(NameRef::parse(value).ok_or(NOT_A_NAME)?);
             }
             Flag::StateDir => {
                 if !(1..=MAX_STATE_DIR).contains(&value.len()) {
-                    return Err(error("write a directory of 1 to 900 bytes"));
+                    return Err("write a directory of 1 to 900 bytes");
                 }
                 parsed.state_dir = value;
             }
             Flag::Fallback => {
                 let line = Fallback::parse(value);
-                parsed.fallback = Some(line.ok_or_else(|| error(NOT_A_REPLY))?);
+                parsed.fallback = Some(line.ok_or("HAProxy does not understand this reply")?);
+            }
+            Flag::Http => {}
+            Flag::HttpDocuments => parsed.http.documents = true,
+            Flag::HttpDrainStatus => {
+                let index = index_of(b"503\n404", value).ok_or("write 503 or 404")?;
+                parsed.http.drain_is_not_found = index > 0;
+            }
+            Flag::HttpFallback => {
+                let index = index_of(b"503\n200", value).ok_or("write 503 or 200")?;
+                parsed.http.fallback_is_ok = index > 0;
             }
             Flag::Listen => {
                 if Address::parse(value).is_none() {
-                    return Err(error("write IPV4:PORT, [IPV6]:PORT, *:PORT or unix:PATH"));
+                    return Err("write IPV4:PORT, [IPV6]:PORT, *:PORT or unix:PATH");
                 }
                 let free = parsed.listen.iter_mut().find(|slot| slot.is_none());
-                *free.ok_or_else(|| error("at most 16 addresses are allowed"))? = Some(value);
+                *free.ok_or("at most 16 addresses are allowed")? = Some(value);
             }
             Flag::Idle => {
-                parsed.idle = idle(value)
-                    .ok_or_else(|| error("write a number and ms, s, m, h or d, or off"))?;
+                parsed.idle = idle(value).ok_or("write a number and ms, s, m, h or d, or off")?;
             }
-            Flag::Help => return Ok(Command::Help),
-            Flag::Version => return Ok(Command::Version),
-            Flag::End => options_end = true,
+            Flag::Help | Flag::Version | Flag::End => {}
         }
+        if flag.is_http() {
+            parsed.http.enabled = true;
+        }
+        Ok(flag)
     }
-    parsed.service = match (name, from_client, default) {
-        (None, None, None) => Service::Unnamed,
-        (Some(name), None, None) => Service::Named(name),
-        (None, Some(_), default) => Service::FromClient { default },
-        (Some(_), Some(argument), _) => {
-            return Err(UsageError {
-                argument,
-                reason: "write either NAME or --name-from-client",
-            });
-        }
-        (_, None, Some(_)) => {
-            return Err(UsageError {
-                argument: b"--default-service",
-                reason: "the option requires --name-from-client",
-            });
-        }
-    };
-    Ok(Command::Answer(parsed))
+
+    fn finish(mut self) -> Result<Arguments<'a>, &'static str> {
+        self.arguments.service = match (self.name, self.from_client, self.default) {
+            (None, false, None) => Service::Unnamed,
+            (Some(name), false, None) => Service::Named(name),
+            (None, true, default) => Service::FromClient { default },
+            (Some(_), true, _) => return Err("write either NAME or --name-from-client"),
+            (_, false, Some(_)) => return Err("--default-service requires --name-from-client"),
+        };
+        Ok(self.arguments)
+    }
 }
 
 const NOT_A_NAME: &str =
     "write a service name: 1 to 64 letters, digits, . _ and -, beginning with a letter or digit";
-const NOT_A_REPLY: &str = "HAProxy does not understand this reply";
-const UNKNOWN: &str = "unknown option";
 
 /// Parses `off`, or a number and a unit.
 fn idle(text: &[u8]) -> Option<Idle> {

@@ -1,11 +1,15 @@
-//! The accept loop's table of connections. Two queues link its slots: clients that have not sent their name yet, and
-//! clients that have their answer and have not closed yet. Every operation takes constant time.
+//! The accept loop's table of connections. Three queues link its slots: clients that have not sent their request yet,
+//! clients to which a document is being sent, and clients that have their answer and have not closed yet. Every operation
+//! takes constant time.
+//!
+//! If all slots are in use, [`Connections::to_evict`] selects the connection that makes room for the next one.
 //!
 //! All clients of a queue have the same timeout, so a queue is in the order of its deadlines: a client joins at the end,
 //! and the first one expires next. Pure: no clock, no sockets.
 
-use crate::request::FirstLine;
-use crate::sys::Descriptor;
+use crate::request::Request;
+use crate::state_reader::OpenDocument;
+use crate::sys::{Descriptor, PeerAddress};
 use agentcheck_common::BootTime;
 
 /// The largest number of connections at a time.
@@ -14,10 +18,13 @@ pub const CAPACITY: usize = 1024;
 /// What the loop waits for on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// The client has to send a service name.
-    AwaitingName,
+    /// The client has to send its request.
+    // From 1 on, so that `None` is 0.
+    AwaitingRequest = 1,
     /// The client has its answer and has to close.
     Closing,
+    /// The client is receiving a document.
+    Sending,
 }
 
 /// The index of a slot in the table.
@@ -25,7 +32,7 @@ pub enum Phase {
 pub struct SlotIndex(u16);
 
 impl SlotIndex {
-    /// The index as a number, 0 to [`CAPACITY`] - 1.
+    /// The index as a number, 1 to [`CAPACITY`].
     #[must_use]
     pub fn number(self) -> u16 {
         self.0
@@ -41,41 +48,78 @@ impl SlotIndex {
 /// A time that is never reached.
 pub const NEVER: BootTime = BootTime(u64::MAX);
 
-/// No slot.
-const NONE: u16 = u16::MAX;
+/// No slot: the slots are numbered from 1.
+const NONE: u16 = 0;
+
+/// The number of peer groups.
+const GROUPS: usize = 256;
+
+/// How many of the oldest connections of each queue [`Connections::to_evict`] compares.
+const CANDIDATES: usize = 16;
+
+/// A group of peers: all connections from one IPv4 address or one IPv6 network of 64 bits are in the same group. Other
+/// peers share the group by chance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerGroup(u8);
+
+impl PeerGroup {
+    /// The group of `peer`. `seed` makes it unpredictable which peers share a group.
+    #[must_use]
+    pub fn of(peer: &PeerAddress, seed: u32) -> Self {
+        // FNV-1a, of which the upper bits depend on all bytes.
+        let mut hash = seed;
+        for byte in peer.network() {
+            hash = (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+        }
+        Self((hash >> 24) as u8)
+    }
+}
 
 /// One connection.
+// Small fields first: their offsets fit in one byte of an instruction.
+#[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Connection {
     /// The client's socket.
     pub socket: Descriptor,
-    /// What the client has sent of its first line.
-    pub line: FirstLine,
     /// The number of bytes that were discarded since the answer.
     pub drained: u32,
+    /// The document that is being sent.
+    pub document: Option<OpenDocument>,
+    /// The group of peers to which the client belongs.
+    pub peer: PeerGroup,
+    /// The index of the listening socket.
+    pub listener: u16,
+    /// What the client has sent of its request.
+    pub request: Request,
 }
 
 impl Connection {
     /// A connection that was just accepted.
     #[must_use]
-    pub fn new(socket: Descriptor) -> Self {
+    pub const fn new(socket: Descriptor, peer: PeerGroup, listener: u16, takes_http: bool) -> Self {
         Self {
             socket,
-            line: FirstLine::EMPTY,
+            request: Request::new(takes_http),
             drained: 0,
+            document: None,
+            peer,
+            listener,
         }
     }
 }
 
+// Small fields first: their offsets fit in one byte of an instruction.
+#[repr(C)]
 #[derive(Clone, Copy, Debug)]
 struct Slot {
-    connection: Connection,
     /// `None` if the slot is free.
     phase: Option<Phase>,
     deadline: BootTime,
     previous: u16,
     /// In a free slot: the next free slot.
     next: u16,
+    connection: Connection,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -85,39 +129,43 @@ struct Queue {
 }
 
 /// The table of connections.
+// Small fields first: their offsets fit in one byte of an instruction.
+#[repr(C)]
 #[derive(Debug)]
 pub struct Connections {
-    slots: [Slot; CAPACITY],
-    queues: [Queue; 2],
+    /// The first one is never used.
+    queues: [Queue; 4],
     /// The first of the slots that were used and are free again.
     free: u16,
-    /// The slots from here on were never used.
-    unused: u16,
+    /// How many slots were ever used; the next one was not.
+    used: u16,
     count: u16,
+    /// The number of connections of each group.
+    groups: [u16; GROUPS],
+    /// The first one is never used.
+    slots: [Slot; CAPACITY + 1],
 }
 
 impl Connections {
-    /// An empty table, of about 165 KiB.
-    #[must_use]
-    pub fn new() -> Self {
-        let empty = Slot {
-            connection: Connection::new(Descriptor::NONE),
+    /// An empty table, of about 200 KiB. All of it is zeroes, so that it is neither stored in the program nor built in one
+    /// place and moved to another.
+    pub const EMPTY: Self = Self {
+        slots: [Slot {
+            connection: Connection::new(Descriptor(0), PeerGroup(0), 0, false),
             phase: None,
             deadline: BootTime(0),
             previous: NONE,
             next: NONE,
-        };
-        Self {
-            slots: [empty; CAPACITY],
-            queues: [Queue {
-                first: NONE,
-                last: NONE,
-            }; 2],
-            free: NONE,
-            unused: 0,
-            count: 0,
-        }
-    }
+        }; CAPACITY + 1],
+        queues: [Queue {
+            first: NONE,
+            last: NONE,
+        }; 4],
+        groups: [0; GROUPS],
+        free: NONE,
+        used: 0,
+        count: 0,
+    };
 
     /// The number of connections.
     #[must_use]
@@ -139,14 +187,17 @@ impl Connections {
         deadline: BootTime,
     ) -> Option<SlotIndex> {
         let index = if self.free == NONE {
-            self.unused
+            self.used + 1
         } else {
             self.free
         };
         let slot = self.slots.get_mut(usize::from(index))?;
         slot.connection = connection;
+        if let Some(count) = self.groups.get_mut(usize::from(connection.peer.0)) {
+            *count += 1;
+        }
         if self.free == NONE {
-            self.unused += 1;
+            self.used += 1;
         } else {
             self.free = slot.next;
         }
@@ -174,17 +225,67 @@ impl Connections {
             self.count -= 1;
             let free = self.free;
             if let Some(slot) = self.slots.get_mut(usize::from(index.0)) {
+                let group = usize::from(slot.connection.peer.0);
+                if let Some(count) = self.groups.get_mut(group) {
+                    *count -= 1;
+                }
                 slot.next = free;
                 self.free = index.0;
             }
         }
     }
 
+    /// The number of connections of the slot's peer group.
+    fn group_count(&self, slot: &Slot) -> u16 {
+        let group = usize::from(slot.connection.peer.0);
+        self.groups.get(group).copied().unwrap_or_default()
+    }
+
+    /// The connection that makes room for the next one, or `None` if there is none.
+    ///
+    /// Compares the oldest connections that wait for a request or for the client to close, and returns the one whose
+    /// peer group has the most connections: one peer with many connections does not push out others. Among equal groups
+    /// it is the connection with the earliest deadline. Connections that receive a document are never returned.
+    #[must_use]
+    pub fn to_evict(&self) -> Option<SlotIndex> {
+        let mut best: Option<(u16, &Slot, u16)> = None;
+        for phase in [Phase::AwaitingRequest, Phase::Closing] {
+            let mut index = self.queue(phase).map_or(NONE, |queue| queue.first);
+            for _ in 0..CANDIDATES {
+                let Some(slot) = self.slot(index) else {
+                    break;
+                };
+                let count = self.group_count(slot);
+                let is_better = best.is_none_or(|(_, other, other_count)| {
+                    count > other_count || (count == other_count && slot.deadline < other.deadline)
+                });
+                if is_better {
+                    best = Some((index, slot, count));
+                }
+                index = slot.next;
+            }
+        }
+        best.map(|(index, ..)| SlotIndex(index))
+    }
+
+    /// Whether `phase` has fewer than `limit` connections.
+    #[must_use]
+    pub fn has_fewer_than(&self, limit: usize, phase: Phase) -> bool {
+        let mut index = self.queue(phase).map_or(NONE, |queue| queue.first);
+        for _ in 0..limit {
+            match self.slot(index) {
+                Some(slot) => index = slot.next,
+                None => return true,
+            }
+        }
+        false
+    }
+
     /// The connection of `phase` with the earliest deadline, and that deadline.
     #[must_use]
     pub fn first(&self, phase: Phase) -> Option<(SlotIndex, BootTime)> {
         let index = self.queue(phase)?.first;
-        let slot = self.slots.get(usize::from(index))?;
+        let slot = self.slot(index)?;
         Some((SlotIndex(index), slot.deadline))
     }
 
@@ -192,6 +293,10 @@ impl Connections {
     #[must_use]
     pub fn next_deadline(&self, phase: Phase) -> BootTime {
         self.first(phase).map_or(NEVER, |(_, deadline)| deadline)
+    }
+
+    fn slot(&self, index: u16) -> Option<&Slot> {
+        self.slots.get(usize::from(index)).filter(|_| index != NONE)
     }
 
     fn queue(&self, phase: Phase) -> Option<&Queue> {
@@ -204,7 +309,7 @@ impl Connections {
         };
         let last = queue.last;
         queue.last = index;
-        match self.slots.get_mut(usize::from(last)) {
+        match slot_mut(&mut self.slots, last) {
             Some(slot) => slot.next = index,
             None => queue.first = index,
         }
@@ -228,11 +333,11 @@ impl Connections {
         let Some(queue) = self.queues.get_mut(phase as usize) else {
             return false;
         };
-        match self.slots.get_mut(usize::from(previous)) {
+        match slot_mut(&mut self.slots, previous) {
             Some(slot) => slot.next = next,
             None => queue.first = next,
         }
-        match self.slots.get_mut(usize::from(next)) {
+        match slot_mut(&mut self.slots, next) {
             Some(slot) => slot.previous = previous,
             None => queue.last = previous,
         }
@@ -240,10 +345,9 @@ impl Connections {
     }
 }
 
-impl Default for Connections {
-    fn default() -> Self {
-        Self::new()
-    }
+/// The slot with this index, or `None` if it is [`NONE`].
+fn slot_mut(slots: &mut [Slot], index: u16) -> Option<&mut Slot> {
+    slots.get_mut(usize::from(index)).filter(|_| index != NONE)
 }
 
 #[cfg(test)]
@@ -252,24 +356,24 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::VecDeque;
 
-    fn connection(number: usize) -> Connection {
-        Connection::new(Descriptor(number))
+    fn connection(number: usize, group: u8) -> Connection {
+        Connection::new(Descriptor(number), PeerGroup(group), 0, false)
     }
 
     #[test]
     fn capacity_is_1024_connections() {
-        let mut table = Connections::new();
+        let mut table = Connections::EMPTY;
         let slots: Vec<SlotIndex> = (0..1024)
             .map(|at| {
                 table
-                    .insert(connection(at), Phase::AwaitingName, BootTime(7))
+                    .insert(connection(at, 0), Phase::AwaitingRequest, BootTime(7))
                     .unwrap()
             })
             .collect();
         assert!(table.is_full());
         assert!(
             table
-                .insert(connection(0), Phase::AwaitingName, BootTime(7))
+                .insert(connection(0, 0), Phase::AwaitingRequest, BootTime(7))
                 .is_none()
         );
         assert_eq!(table.count(), 1024);
@@ -277,57 +381,110 @@ mod tests {
             table.remove(*index);
         }
         assert_eq!(
-            (table.count(), table.next_deadline(Phase::AwaitingName)),
+            (table.count(), table.next_deadline(Phase::AwaitingRequest)),
             (0, NEVER)
         );
         table.remove(slots[3]);
         assert_eq!(table.count(), 0);
         assert!(table.get(slots[3]).is_none());
         assert!(table.get(SlotIndex::new(u16::MAX)).is_none());
+        assert_eq!(table.to_evict(), None);
+    }
+
+    #[test]
+    fn oldest_connection_of_the_largest_peer_group_is_evicted() {
+        let mut table = Connections::EMPTY;
+        let mut insert = |group, phase, time| {
+            let connection = connection(0, group);
+            table.insert(connection, phase, BootTime(time)).unwrap()
+        };
+        // An honest client first, then two peers with many connections.
+        insert(1, Phase::AwaitingRequest, 0);
+        let oldest = insert(2, Phase::AwaitingRequest, 1);
+        for time in 2..10 {
+            insert(2, Phase::AwaitingRequest, time);
+        }
+        insert(3, Phase::Closing, 0);
+        let answered = insert(4, Phase::Closing, 1);
+        for time in 2..10 {
+            insert(4, Phase::Closing, time);
+        }
+        for time in 0..20 {
+            insert(5, Phase::Sending, time);
+        }
+        // Both have nine: the one with the earliest deadline, then the other one.
+        table.move_to(answered, Phase::Closing, BootTime(10));
+        assert_eq!(table.to_evict(), Some(oldest));
+        table.remove(oldest);
+        let evicted = table.to_evict().unwrap();
+        assert_eq!(table.get(evicted).unwrap().0.peer, PeerGroup(4));
+    }
+
+    #[test]
+    fn lone_connections_are_evicted_in_the_order_of_their_deadlines() {
+        let mut table = Connections::EMPTY;
+        let mut expected = Vec::new();
+        for time in 0..60 {
+            let phase = [Phase::AwaitingRequest, Phase::Closing][usize::from(time % 3 == 0)];
+            let group = u8::try_from(time).unwrap();
+            let connection = connection(0, group);
+            let slot = table.insert(connection, phase, BootTime(time)).unwrap();
+            expected.push(slot);
+        }
+        for slot in expected {
+            assert_eq!(table.to_evict(), Some(slot));
+            table.remove(slot);
+        }
+        assert_eq!(table.to_evict(), None);
     }
 
     #[derive(Clone, Debug)]
     enum Step {
-        Insert(bool),
-        Move(usize, bool),
+        Insert(usize, u8),
+        Move(usize, usize),
         Remove(usize),
     }
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
-            any::<bool>().prop_map(Step::Insert),
-            (any::<usize>(), any::<bool>()).prop_map(|(at, closing)| Step::Move(at, closing)),
+            (0_usize..3, 0_u8..4).prop_map(|(phase, group)| Step::Insert(phase, group)),
+            (any::<usize>(), 0_usize..3).prop_map(|(at, phase)| Step::Move(at, phase)),
             any::<usize>().prop_map(Step::Remove),
         ]
     }
 
     proptest! {
-        /// The table behaves as two plain queues.
+        /// The table behaves as three plain queues with a count for each peer group.
         #[test]
-        fn table_behaves_as_two_queues(steps in prop::collection::vec(step(), 0..200)) {
-            let mut table = Connections::new();
-            let mut model: [VecDeque<(SlotIndex, BootTime, usize)>; 2] = Default::default();
-            let phases = [Phase::AwaitingName, Phase::Closing];
-            let pick = |model: &[VecDeque<_>; 2], at: usize| {
-                let count = model[0].len() + model[1].len();
-                let at = at.checked_rem(count)?;
-                let first = model[0].len();
-                Some(if at < first { (0, at) } else { (1, at - first) })
+        fn table_behaves_as_three_queues(steps in prop::collection::vec(step(), 0..200)) {
+            let mut table = Connections::EMPTY;
+            let mut model: [VecDeque<(SlotIndex, BootTime, usize, u8)>; 3] = Default::default();
+            let phases = [Phase::AwaitingRequest, Phase::Closing, Phase::Sending];
+            let pick = |model: &[VecDeque<_>; 3], at: usize| {
+                let count = model.iter().map(VecDeque::len).sum();
+                let mut at = at.checked_rem(count)?;
+                for (queue, entries) in model.iter().enumerate() {
+                    if at < entries.len() {
+                        return Some((queue, at));
+                    }
+                    at -= entries.len();
+                }
+                None
             };
             for (now, step) in (0_u64..).zip(steps) {
                 let now = BootTime(now);
                 match step {
-                    Step::Insert(closing) => {
+                    Step::Insert(phase, group) => {
                         let number = usize::try_from(now.0).unwrap();
-                        let phase = phases[usize::from(closing)];
-                        let index = table.insert(connection(number), phase, now).unwrap();
-                        model[usize::from(closing)].push_back((index, now, number));
+                        let added = connection(number, group);
+                        let index = table.insert(added, phases[phase], now).unwrap();
+                        model[phase].push_back((index, now, number, group));
                     }
-                    Step::Move(at, closing) => {
+                    Step::Move(at, phase) => {
                         if let Some((queue, at)) = pick(&model, at) {
-                            let (index, _, number) = model[queue].remove(at).unwrap();
-                            table.move_to(index, phases[usize::from(closing)], now);
-                            model[usize::from(closing)].push_back((index, now, number));
+                            let (index, _, number, group) = model[queue].remove(at).unwrap();
+                            table.move_to(index, phases[phase], now);
+                            model[phase].push_back((index, now, number, group));
                         }
                     }
                     Step::Remove(at) => {
@@ -338,16 +495,60 @@ mod tests {
                         }
                     }
                 }
-                prop_assert_eq!(usize::from(table.count()), model[0].len() + model[1].len());
+                let all: Vec<_> = model.iter().flatten().collect();
+                prop_assert_eq!(usize::from(table.count()), all.len());
+                for group in 0..4 {
+                    let count = all.iter().filter(|entry| entry.3 == group).count();
+                    prop_assert_eq!(usize::from(table.groups[usize::from(group)]), count);
+                }
                 for (queue, phase) in model.iter().zip(phases) {
-                    let first = queue.front().map(|(index, deadline, _)| (*index, *deadline));
+                    let first = queue.front().map(|(index, deadline, ..)| (*index, *deadline));
                     prop_assert_eq!(table.first(phase), first);
-                    for (index, _, number) in queue {
+                    prop_assert_eq!(table.has_fewer_than(3, phase), queue.len() < 3);
+                    for (index, _, number, _) in queue {
                         let (found, found_phase) = table.get(*index).unwrap();
                         prop_assert_eq!((found.socket.0, found_phase), (*number, phase));
                     }
                 }
+                // A model of the choice: the largest group, then the earliest deadline.
+                let count = |group: u8| all.iter().filter(|entry| entry.3 == group).count();
+                let oldest = |queue: usize| model[queue].iter().take(CANDIDATES);
+                let expected = oldest(0).chain(oldest(1));
+                let expected = expected.max_by_key(|entry| (count(entry.3), u64::MAX - entry.1.0));
+                prop_assert_eq!(table.to_evict(), expected.map(|entry| entry.0));
             }
+        }
+
+        /// All addresses of an IPv6 network of 64 bits are one peer, and so is an IPv4 address with any port.
+        #[test]
+        fn network_decides_the_group(
+            network in any::<[u8; 8]>(),
+            hosts in any::<[[u8; 8]; 2]>(),
+            ipv4 in any::<[u8; 4]>(),
+            ports in any::<[[u8; 2]; 2]>(),
+            seed in any::<u32>(),
+        ) {
+            prop_assume!(network != [0; 8]);
+            let v6 = |at: usize| {
+                PeerAddress::of(&[&[10, 0], &ports[at], &[0; 4], &network, &hosts[at], &[0; 4]])
+            };
+            let v4 = |at: usize| PeerAddress::of(&[&[2, 0], &ports[at], &ipv4, &[0; 8]]);
+            prop_assert_eq!(PeerGroup::of(&v6(0), seed), PeerGroup::of(&v6(1), seed));
+            prop_assert_eq!(PeerGroup::of(&v4(0), seed), PeerGroup::of(&v4(1), seed));
+        }
+
+        /// Different peers are in different groups, except by chance.
+        #[test]
+        fn peers_are_spread_over_the_groups(seed in any::<u32>()) {
+            let mut groups = std::collections::BTreeSet::new();
+            for host in 0..=255_u8 {
+                let v4 = PeerAddress::of(&[&[2, 0], &[0; 2], &[10, 0, 0, host], &[0; 8]]);
+                groups.insert(PeerGroup::of(&v4, seed).0);
+                // An IPv4 address in IPv6 form.
+                let mapped = [&[10, 0, 0, 0, 0, 0, 0, 0][..], &[0; 10], &[255; 2], &[10, 0, 0, host]];
+                groups.insert(PeerGroup::of(&PeerAddress::of(&mapped), seed).0);
+            }
+            prop_assert!(groups.len() > 100, "{}", groups.len());
         }
     }
 }

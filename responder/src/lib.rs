@@ -1,7 +1,7 @@
 //! The responder: sends HAProxy the reply that the collector wrote to a state file, and nothing else.
 //!
-//! Pure modules take data and return data: [`activation`], [`address`], [`arguments`], [`connections`], [`name`],
-//! [`reply`], [`request`], [`state_log`]. Shell modules do the I/O that the pure modules decide on: [`accept_loop`],
+//! Pure modules take data and return data: [`activation`], [`address`], [`arguments`], [`connections`], [`http`],
+//! [`name`], [`reply`], [`request`], [`state_log`], [`text`]. Shell modules do the I/O that the pure modules decide on: [`accept_loop`],
 //! [`diagnostics`], [`listeners`], [`single`], [`state_reader`], and [`run`], which selects the way to answer.
 //! [`sys`] contains the system calls and all `unsafe` code of this library.
 //!
@@ -15,6 +15,7 @@ pub mod address;
 pub mod arguments;
 pub mod connections;
 pub mod diagnostics;
+pub mod http;
 pub mod listeners;
 pub mod name;
 pub mod reply;
@@ -24,3 +25,4 @@ pub mod single;
 pub mod state_log;
 pub mod state_reader;
 pub mod sys;
+pub mod text;

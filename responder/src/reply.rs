@@ -8,52 +8,10 @@
 //! Not here: I/O and timeouts.
 
 use crate::name::NameRef;
-use agentcheck_common::reply::{self, MAX_LINE};
-use agentcheck_common::schedule::Schedule;
+use crate::text::Text;
+use agentcheck_common::reply;
+use agentcheck_common::schedule::{Picked, Schedule};
 use agentcheck_common::{BootId, BootTime};
-
-/// One line for HAProxy, including its newline: 2 to [`MAX_LINE`] bytes.
-#[derive(Clone)]
-pub struct Line {
-    bytes: [u8; MAX_LINE],
-    length: usize,
-}
-
-impl Line {
-    /// Joins the parts. Each part is cut before its first control byte, except tabs, which HAProxy reads as blanks.
-    fn of(parts: &[&[u8]]) -> Self {
-        let mut line = Self {
-            bytes: [0; MAX_LINE],
-            length: 0,
-        };
-        for part in parts {
-            let clean = part
-                .iter()
-                .take_while(|byte| **byte >= b' ' || **byte == b'\t');
-            for byte in clean {
-                // The last byte is reserved for the newline.
-                if line.length < MAX_LINE - 1 {
-                    line.push(*byte);
-                }
-            }
-        }
-        line.push(b'\n');
-        line
-    }
-
-    fn push(&mut self, byte: u8) {
-        if let Some(slot) = self.bytes.get_mut(self.length) {
-            *slot = byte;
-            self.length += 1;
-        }
-    }
-
-    /// The whole line. The caller sends it with one write.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or_default()
-    }
-}
 
 /// The value of `--fallback`: the reply when there is no valid state file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +66,7 @@ pub enum ReadError {
     /// The process or the system has no file descriptor left.
     NoDescriptor,
     /// Any other error of the kernel, by its number.
-    Error(usize),
+    Error(u16),
 }
 
 /// Why an answer does not come from a state file.
@@ -128,13 +86,45 @@ pub enum Reason {
     Future,
 }
 
+/// Where a line comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A valid state file, which the collector renews.
+    Fresh,
+    /// The last line of a valid state file: the collector has not renewed it in time.
+    Stale,
+    /// `--fallback`
+    Fallback,
+    /// None: the line is a no-op reply.
+    NoOp,
+}
+
 /// The line for HAProxy and where it comes from.
-#[derive(Clone)]
-pub struct Answer {
-    /// The line.
-    pub line: Line,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer<'a> {
+    /// The line without its newline; of a no-op reply only the word.
+    pub text: &'a [u8],
+    /// The name that follows the word of a no-op reply; empty if none follows.
+    pub name: &'a [u8],
+    /// Where the line comes from.
+    pub source: Source,
     /// `None` if the line comes from a valid state file.
     pub reason: Option<Reason>,
+    /// Whether a fallback applies, given or not.
+    pub fallback_applies: bool,
+}
+
+impl Answer<'_> {
+    /// Appends the line for HAProxy, which the caller sends with one write. It has at most [`reply::MAX_LINE`] bytes:
+    /// the text is a valid reply, or a word that a name follows.
+    pub fn push_line<const SIZE: usize>(&self, out: &mut Text<SIZE>) {
+        out.push(self.text);
+        if !self.name.is_empty() {
+            out.push_byte(b':');
+            out.push(self.name);
+        }
+        out.push_byte(b'\n');
+    }
 }
 
 /// Composes the answer for `target`.
@@ -143,29 +133,42 @@ pub struct Answer {
 /// caller reads the clock (`now`) after the file: a file written in between would otherwise appear to come from the
 /// future.
 #[must_use]
-pub fn compose(
-    target: &Target<'_>,
-    file: Result<&[u8], ReadError>,
+pub fn compose<'a>(
+    target: &Target<'a>,
+    file: Result<&'a [u8], ReadError>,
     boot: Option<&BootId>,
     now: BootTime,
-    fallback: Option<Fallback<'_>>,
-) -> Answer {
+    fallback: Option<Fallback<'a>>,
+) -> Answer<'a> {
     let reason = match current_reply(target, file, boot, now) {
-        Ok(line) => {
+        Ok(picked) => {
             return Answer {
-                line: Line::of(&[line]),
+                text: picked.line,
+                name: b"",
+                source: match picked.until {
+                    Some(_) => Source::Fresh,
+                    None => Source::Stale,
+                },
                 reason: None,
+                fallback_applies: false,
             };
         }
         Err(reason) => reason,
     };
-    let line = match fallback {
-        Some(Fallback(line)) if fallback_applies(target, reason) => Line::of(&[line]),
-        _ => no_op_line(target, reason),
+    let fallback_applies = fallback_applies(target, reason);
+    let (text, name, source): (&[u8], &[u8], _) = match fallback {
+        Some(Fallback(line)) if fallback_applies => (line, b"", Source::Fallback),
+        _ => {
+            let (word, name) = no_op(target, reason);
+            (word, name, Source::NoOp)
+        }
     };
     Answer {
-        line,
+        text,
+        name,
+        source,
         reason: Some(reason),
+        fallback_applies,
     }
 }
 
@@ -175,7 +178,7 @@ fn current_reply<'a>(
     file: Result<&'a [u8], ReadError>,
     boot: Option<&BootId>,
     now: BootTime,
-) -> Result<&'a [u8], Reason> {
+) -> Result<Picked<'a>, Reason> {
     let name = match target {
         Target::Configured(name) | Target::FromClient(name) => name,
         Target::Unnamed(_) => return Err(Reason::NoName),
@@ -189,10 +192,7 @@ fn current_reply<'a>(
     if schedule.boot != boot.as_bytes() {
         return Err(Reason::OtherBoot);
     }
-    match schedule.pick(now) {
-        Ok(picked) => Ok(picked.line),
-        Err(_) => Err(Reason::Future),
-    }
+    schedule.pick(now).map_err(|_| Reason::Future)
 }
 
 /// Returns whether `--fallback` applies.
@@ -208,19 +208,18 @@ fn fallback_applies(target: &Target<'_>, reason: Reason) -> bool {
     }
 }
 
-fn no_op_line(target: &Target<'_>, reason: Reason) -> Line {
-    let (name, word): (&[u8], &[u8]) = match target {
-        Target::Unnamed(NoName::NotConfigured | NoName::NotSent) => (b"", b"no-name"),
-        Target::Unnamed(NoName::Invalid) => (b"", b"bad-name"),
-        Target::Unnamed(NoName::BadArguments) => (b"", b"bad-arguments"),
-        Target::Unnamed(NoName::Unterminated(name)) => (name.as_bytes(), b"no-newline"),
+/// The word of a no-op reply, and the name that follows it.
+fn no_op<'n>(target: &Target<'n>, reason: Reason) -> (&'static [u8], &'n [u8]) {
+    match target {
+        Target::Unnamed(NoName::NotConfigured | NoName::NotSent) => (b"no-name", b""),
+        Target::Unnamed(NoName::Invalid) => (b"bad-name", b""),
+        Target::Unnamed(NoName::BadArguments) => (b"bad-arguments", b""),
+        Target::Unnamed(NoName::Unterminated(name)) => (b"no-newline", name.as_bytes()),
         Target::FromClient(name) if reason == Reason::ReadError(ReadError::Absent) => {
-            (name.as_bytes(), b"unknown")
+            (b"unknown", name.as_bytes())
         }
-        Target::Configured(name) | Target::FromClient(name) => (name.as_bytes(), word(reason)),
-    };
-    let colon: &[u8] = if name.is_empty() { b"" } else { b":" };
-    Line::of(&[word, colon, name])
+        Target::Configured(name) | Target::FromClient(name) => (word(reason), name.as_bytes()),
+    }
 }
 
 /// The no-op word for a state file that cannot be used.

@@ -1,4 +1,5 @@
-//! Parses the service name out of the bytes that a client sends. HAProxy sends it with `agent-send "web\n"`.
+//! Reads a client's request: a service name that HAProxy sends with `agent-send "web\n"`, or with `--http` the head of an
+//! HTTP request.
 //!
 //! The name is the first line without the blanks around it. LF, CR, CR LF or the end of the client's data ends the
 //! line. A line that has not ended at the timeout is never a name: it may be the first part of a longer name whose
@@ -7,11 +8,22 @@
 //!
 //! Not here: the clock and the socket.
 
+use crate::arguments::Service;
+use crate::http::head::{Head, Progress};
+use crate::http::line::RequestLine;
+use crate::http::{self, Content, Status};
 use crate::name::NameRef;
 use crate::reply::{NoName, Target};
 
-/// The longest first line that can contain a name, in bytes: a name and blanks around it.
+/// The longest first line that is kept as it is, in bytes: a name and blanks around it, or the longest request line that
+/// names a service.
 pub const MAX_LINE: usize = 128;
+
+/// How much of the end of a longer request line is kept at least: the version.
+const VERSION_LENGTH: usize = " HTTP/1.x".len();
+
+/// The limit of a longer request line: 8 KiB.
+const MAX_DROPS: u16 = 8192 / VERSION_LENGTH as u16;
 
 /// What the first line of a client contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,71 +55,159 @@ impl<'l> ParsedName<'l> {
     }
 }
 
-/// The first line of a client, as far as it has arrived.
+/// A client's request, as far as it has arrived.
+// Small fields first: their offsets fit in one byte of an instruction.
+#[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct FirstLine {
-    bytes: [u8; MAX_LINE],
+pub struct Request {
     length: u8,
+    /// How often bytes of the middle were dropped.
+    drops: u16,
     state: State,
+    takes_http: bool,
+    bytes: [u8; MAX_LINE],
 }
 
+// A new request is all zeroes: its state must be 0, with the number apart from the content of `Head`.
+#[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Incomplete,
+    /// The first line has not ended.
+    Line,
+    /// The first line is complete, and no HTTP request.
     Complete,
+    /// The first line is too long for a name.
     TooLong,
+    /// The HTTP request line is complete, the head is not.
+    Head(Head),
+    /// The HTTP request head is complete.
+    HttpComplete,
+    /// The HTTP request head is invalid.
+    HttpInvalid,
 }
 
-impl FirstLine {
-    /// A line of which nothing has arrived.
-    pub const EMPTY: Self = Self {
-        bytes: [0; MAX_LINE],
-        length: 0,
-        state: State::Incomplete,
-    };
+/// What a client requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parsed<'l> {
+    /// An agent-check reply.
+    Agent(ParsedName<'l>),
+    /// An HTTP response.
+    Http(RequestLine<'l>),
+    /// An HTTP response with only a status.
+    HttpError(Status),
+}
 
-    /// Adds the next bytes from the client. Returns true when the line is complete or too long, so that no further
+impl Request {
+    /// A request of which nothing has arrived. With `takes_http` it may be an HTTP request.
+    #[must_use]
+    pub const fn new(takes_http: bool) -> Self {
+        Self {
+            bytes: [0; MAX_LINE],
+            length: 0,
+            drops: 0,
+            state: State::Line,
+            takes_http,
+        }
+    }
+
+    /// Adds the next bytes from the client. Returns true when the request is complete or invalid, so that no further
     /// bytes are needed.
     pub fn push(&mut self, bytes: &[u8]) -> bool {
         for byte in bytes {
-            if self.state != State::Incomplete {
-                break;
+            self.state = match &mut self.state {
+                State::Line => self.push_to_line(*byte),
+                State::Head(head) => match head.push(*byte) {
+                    Progress::Incomplete => continue,
+                    Progress::Complete => State::HttpComplete,
+                    Progress::Invalid => State::HttpInvalid,
+                },
+                _ => break,
+            };
+        }
+        !matches!(self.state, State::Line | State::Head(_))
+    }
+
+    fn push_to_line(&mut self, byte: u8) -> State {
+        if matches!(byte, b'\n' | b'\r') {
+            let is_http = self.takes_http && RequestLine::parse(self.line()).is_some();
+            return if is_http {
+                State::Head(Head::after(byte))
+            } else {
+                State::Complete
+            };
+        }
+        if usize::from(self.length) == MAX_LINE {
+            if !(self.takes_http && RequestLine::may_begin(self.line())) {
+                return State::TooLong;
             }
-            match (byte, self.bytes.get_mut(usize::from(self.length))) {
-                (b'\n' | b'\r', _) => self.state = State::Complete,
-                (_, None) => self.state = State::TooLong,
-                (_, Some(slot)) => {
-                    *slot = *byte;
-                    self.length += 1;
-                }
+            // The target is longer than any that names a service: bytes in its middle are dropped.
+            self.drop_middle();
+            if self.drops > MAX_DROPS {
+                return State::HttpInvalid;
             }
         }
-        self.state != State::Incomplete
+        if let Some(slot) = self.bytes.get_mut(usize::from(self.length)) {
+            *slot = byte;
+            self.length += 1;
+        }
+        State::Line
     }
 
-    /// The content of the line once no further bytes come, because the line is complete or the client has closed its
-    /// sending side.
-    #[must_use]
-    pub fn parse(&self) -> ParsedName<'_> {
-        match self.state {
-            State::Incomplete if self.length == 0 => ParsedName::Nothing,
-            State::Incomplete | State::Complete => self.parse_bytes(),
-            State::TooLong => ParsedName::Invalid,
+    /// Moves the last bytes, which may be the version, over the bytes before them.
+    fn drop_middle(&mut self) {
+        const KEPT: usize = MAX_LINE - 2 * VERSION_LENGTH;
+        if let Some((_, rest)) = self.bytes.split_at_mut_checked(KEPT)
+            && let Some((to, from)) = rest.split_at_mut_checked(VERSION_LENGTH)
+        {
+            to.copy_from_slice(from);
+            self.length = (KEPT + VERSION_LENGTH) as u8;
+            self.drops += 1;
         }
     }
 
-    /// The content of the line at the timeout: a name without a line end is unterminated.
-    #[must_use]
-    pub fn parse_at_timeout(&self) -> ParsedName<'_> {
-        match (self.state, self.parse()) {
-            (State::Incomplete, ParsedName::Name(name)) => ParsedName::Unterminated(name),
-            (_, parsed) => parsed,
-        }
-    }
-
-    fn parse_bytes(&self) -> ParsedName<'_> {
+    fn line(&self) -> &[u8] {
         let line = self.bytes.get(..usize::from(self.length));
-        let line = line.unwrap_or_default();
+        line.unwrap_or_default()
+    }
+
+    /// The request once no further bytes come, because it is complete or the client has closed its sending side.
+    #[must_use]
+    pub fn parse(&self) -> Parsed<'_> {
+        match self.state {
+            State::Line if self.length == 0 => Parsed::Agent(ParsedName::Nothing),
+            State::Line if self.takes_http && RequestLine::parse(self.line()).is_some() => {
+                Parsed::HttpError(Status::BadRequest)
+            }
+            State::Line | State::Complete => Parsed::Agent(self.parse_name()),
+            State::TooLong => Parsed::Agent(ParsedName::Invalid),
+            State::Head(_) | State::HttpInvalid => Parsed::HttpError(Status::BadRequest),
+            State::HttpComplete => match RequestLine::parse(self.line()) {
+                Some(line) => Parsed::Http(line),
+                None => Parsed::HttpError(Status::BadRequest),
+            },
+        }
+    }
+
+    /// The request at the timeout: a name without a line end is unterminated, an incomplete HTTP request is an error.
+    #[must_use]
+    pub fn parse_at_timeout(&self) -> Parsed<'_> {
+        match self.state {
+            State::Line if self.takes_http && RequestLine::may_begin(self.line()) => {
+                Parsed::HttpError(Status::RequestTimeout)
+            }
+            State::Head(_) => Parsed::HttpError(Status::RequestTimeout),
+            State::Line => match self.parse() {
+                Parsed::Agent(ParsedName::Name(name)) => {
+                    Parsed::Agent(ParsedName::Unterminated(name))
+                }
+                parsed => parsed,
+            },
+            _ => self.parse(),
+        }
+    }
+
+    fn parse_name(&self) -> ParsedName<'_> {
+        let line = self.line();
         // Blanks and tabs only: any other control byte makes the line invalid.
         let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
         let start = line.iter().position(|byte| !is_blank(byte));
@@ -122,6 +222,93 @@ impl FirstLine {
     }
 }
 
+/// How to answer a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reaction<'l> {
+    /// The service to answer for; unnamed for documents and errors.
+    pub target: Target<'l>,
+    /// The content of the HTTP response; `None` for an agent-check reply.
+    pub content: Option<Content>,
+    /// Whether the HTTP response has a body; false for HEAD.
+    pub has_body: bool,
+}
+
+impl<'l> Reaction<'l> {
+    /// An agent-check reply for this target.
+    #[must_use]
+    pub const fn agent(target: Target<'l>) -> Self {
+        Self {
+            target,
+            content: None,
+            has_body: true,
+        }
+    }
+
+    /// An HTTP response with this content, which is not that of a service.
+    #[must_use]
+    pub const fn http(content: Content, has_body: bool) -> Self {
+        Self {
+            target: Target::Unnamed(NoName::NotSent),
+            content: Some(content),
+            has_body,
+        }
+    }
+
+    fn error(status: Status) -> Self {
+        Self::http(Content::Error(status), true)
+    }
+}
+
+impl<'l> Parsed<'l> {
+    /// Selects the answer. `service` is the service of the command line or of the socket.
+    #[must_use]
+    #[inline(never)]
+    pub fn reaction(self, service: Service<'l>, options: &http::Options) -> Reaction<'l> {
+        let name = match self {
+            Self::Http(line) => return http_reaction(&line, service, options),
+            Self::HttpError(status) => return Reaction::error(status),
+            Self::Agent(name) => name,
+        };
+        Reaction::agent(match service {
+            Service::Unnamed => Target::Unnamed(NoName::NotConfigured),
+            Service::Named(name) => Target::Configured(name),
+            Service::FromClient { default } => name.target(default),
+        })
+    }
+}
+
+/// Selects the HTTP response. A configured service answers on every path.
+fn http_reaction<'l>(
+    line: &RequestLine<'l>,
+    service: Service<'l>,
+    options: &http::Options,
+) -> Reaction<'l> {
+    let has_body = match line.has_body() {
+        Ok(has_body) => has_body,
+        Err(status) => return Reaction::error(status),
+    };
+    let (name, content) = match (line.resource(options), service) {
+        (Ok((None, document)), _) => return Reaction::http(document, has_body),
+        (Ok((name, content)), _) => (name, content),
+        (Err(Status::NotFound), Service::Named(_)) => (None, Content::Reply),
+        (Err(status), _) => return Reaction::http(Content::Error(status), has_body),
+    };
+    let (target, content) = match (service, name) {
+        (Service::Named(own), _) if name == Some(own) => (Target::Configured(own), content),
+        (Service::Named(own), _) => (Target::Configured(own), Content::Reply),
+        (_, Some(name)) => (Target::FromClient(name), content),
+        (_, None) => (
+            Target::Unnamed(NoName::NotSent),
+            Content::Error(Status::NotFound),
+        ),
+    };
+    Reaction {
+        target,
+        content: Some(content),
+        has_body,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,10 +318,17 @@ mod tests {
         NameRef::parse(text.as_bytes()).unwrap()
     }
 
-    fn line_of(bytes: &[u8]) -> FirstLine {
-        let mut line = FirstLine::EMPTY;
-        assert!(line.push(bytes), "{bytes:?}");
-        line
+    fn request(bytes: &[u8]) -> Request {
+        let mut request = Request::new(false);
+        assert!(request.push(bytes), "{bytes:?}");
+        request
+    }
+
+    fn agent(parsed: Parsed<'_>) -> ParsedName<'_> {
+        match parsed {
+            Parsed::Agent(name) => name,
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
@@ -149,13 +343,13 @@ mod tests {
             "web\n\0",
         ] {
             assert_eq!(
-                line_of(sent.as_bytes()).parse(),
+                agent(request(sent.as_bytes()).parse()),
                 ParsedName::Name(name("web")),
                 "{sent:?}"
             );
             // A complete line remains a name after the timeout.
             assert_eq!(
-                line_of(sent.as_bytes()).parse_at_timeout(),
+                agent(request(sent.as_bytes()).parse_at_timeout()),
                 ParsedName::Name(name("web")),
                 "{sent:?}"
             );
@@ -164,24 +358,26 @@ mod tests {
 
     #[test]
     fn line_without_end_is_never_a_name() {
-        let mut line = FirstLine::EMPTY;
-        assert_eq!(line.parse_at_timeout(), ParsedName::Nothing);
-        assert!(!line.push(b"we"));
+        let mut request = Request::new(false);
+        assert_eq!(agent(request.parse_at_timeout()), ParsedName::Nothing);
+        assert!(!request.push(b"we"));
         assert_eq!(
-            line.parse_at_timeout(),
+            agent(request.parse_at_timeout()),
             ParsedName::Unterminated(name("we"))
         );
-        assert!(!line.push(b""));
-        assert!(!line.push(b"b"));
-        assert_eq!(line.parse(), ParsedName::Name(name("web")));
-        assert!(line.push(b"-admin\n"));
-        assert_eq!(line.parse(), ParsedName::Name(name("web-admin")));
+        assert!(!request.push(b""));
+        assert!(!request.push(b"b"));
+        assert_eq!(agent(request.parse()), ParsedName::Name(name("web")));
+        assert!(request.push(b"-admin\n"));
+        assert_eq!(agent(request.parse()), ParsedName::Name(name("web-admin")));
     }
 
     #[test]
     fn invalid_names_are_refused() {
-        let assert_invalid =
-            |bytes: &[u8]| assert_eq!(line_of(bytes).parse(), ParsedName::Invalid, "{bytes:?}");
+        let assert_invalid = |bytes: &[u8]| {
+            let parsed = request(bytes);
+            assert_eq!(agent(parsed.parse()), ParsedName::Invalid, "{bytes:?}");
+        };
         let lines = [
             "..\n",
             "../web\n",
@@ -200,7 +396,7 @@ mod tests {
         assert_invalid(" ".repeat(129).as_bytes());
         for empty in ["\n", "\r\n", "  \n"] {
             assert_eq!(
-                line_of(empty.as_bytes()).parse(),
+                agent(request(empty.as_bytes()).parse()),
                 ParsedName::Empty,
                 "{empty:?}"
             );
@@ -210,18 +406,174 @@ mod tests {
     #[test]
     fn default_service_applies_only_to_clients_that_send_nothing() {
         let web = name("web");
-        let silent = FirstLine::EMPTY.parse_at_timeout();
+        let empty = Request::new(false);
+        let silent = agent(empty.parse_at_timeout());
         assert_eq!(silent.target(Some(web)), Target::Configured(web));
         assert_eq!(silent.target(None), Target::Unnamed(NoName::NotSent));
         for sent in ["\n", "we", " ", "..\n", "we be"] {
-            let mut line = FirstLine::EMPTY;
-            line.push(sent.as_bytes());
-            let parsed = line.parse_at_timeout();
+            let mut request = Request::new(false);
+            request.push(sent.as_bytes());
+            let parsed = agent(request.parse_at_timeout());
             assert!(
                 matches!(parsed.target(Some(web)), Target::Unnamed(_)),
                 "{sent:?}"
             );
         }
+    }
+
+    /// A request with `--http`, and whether it is complete.
+    fn http(sent: &[u8]) -> (Request, bool) {
+        let mut request = Request::new(true);
+        let is_complete = request.push(sent);
+        (request, is_complete)
+    }
+
+    #[test]
+    fn request_line_and_empty_line_are_an_http_request() {
+        for sent in [
+            "GET /web HTTP/1.1\r\n\r\n",
+            "GET /web HTTP/1.0\n\n",
+            "GET /web HTTP/1.1\r\nHost: a\r\nX: b\r\n\r\nGET /api HTTP/1.1\r\n\r\n",
+        ] {
+            let (request, is_complete) = http(sent.as_bytes());
+            assert!(is_complete, "{sent:?}");
+            for parsed in [request.parse(), request.parse_at_timeout()] {
+                let Parsed::Http(line) = parsed else {
+                    panic!("{sent:?}: {parsed:?}");
+                };
+                assert_eq!((line.method, line.target), (&b"GET"[..], &b"/web"[..]));
+            }
+            // Without `--http` it is agent-send.
+            assert_eq!(agent(request_without_http(sent)), ParsedName::Invalid);
+        }
+    }
+
+    fn request_without_http(sent: &str) -> Parsed<'static> {
+        let mut request = Request::new(false);
+        assert!(request.push(sent.as_bytes()));
+        match request.parse() {
+            Parsed::Agent(ParsedName::Invalid) => Parsed::Agent(ParsedName::Invalid),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn other_lines_are_agent_send_with_http_too() {
+        for sent in ["web\n", " web \r\n", "GET\n"] {
+            let (request, is_complete) = http(sent.as_bytes());
+            assert!(is_complete);
+            let name = name(sent.trim());
+            assert_eq!(request.parse(), Parsed::Agent(ParsedName::Name(name)));
+        }
+        let long = [b'x'; 14_000];
+        let (request, is_complete) = http(&long);
+        assert!(is_complete);
+        assert_eq!(request.parse(), Parsed::Agent(ParsedName::Invalid));
+        let (request, is_complete) = http(b"web");
+        assert!(!is_complete);
+        let unterminated = ParsedName::Unterminated(name("web"));
+        assert_eq!(request.parse_at_timeout(), Parsed::Agent(unterminated));
+        let (request, _) = http(b"");
+        assert_eq!(
+            request.parse_at_timeout(),
+            Parsed::Agent(ParsedName::Nothing)
+        );
+    }
+
+    #[test]
+    fn incomplete_http_requests_are_errors() {
+        for sent in [
+            "GET ",
+            "GET /web HTTP/1.",
+            "GET /web HTTP/1.1",
+            "GET /web HTTP/1.1\r\n",
+            "GET /web HTTP/1.1\r\nHost: a\r\n",
+        ] {
+            let (request, is_complete) = http(sent.as_bytes());
+            assert!(!is_complete, "{sent:?}");
+            let timeout = Parsed::HttpError(Status::RequestTimeout);
+            assert_eq!(request.parse_at_timeout(), timeout, "{sent:?}");
+            if sent.contains("1.1") {
+                let bad = Parsed::HttpError(Status::BadRequest);
+                assert_eq!(request.parse(), bad, "{sent:?}");
+            }
+        }
+        let (request, is_complete) = http(b"GET /web HTTP/1.1\r\nHost: \0\r\n\r\n");
+        assert!(is_complete);
+        assert_eq!(request.parse(), Parsed::HttpError(Status::BadRequest));
+    }
+
+    /// A longer target keeps its beginning and the version; an endless one is invalid.
+    #[test]
+    fn long_request_lines_are_bounded() {
+        for length in 100..1000 {
+            let sent = format!("GET /web?{} HTTP/1.1\r\n\r\n", "x".repeat(length));
+            let (request, is_complete) = http(sent.as_bytes());
+            assert!(is_complete);
+            let Parsed::Http(line) = request.parse() else {
+                panic!("{length}");
+            };
+            let resource = line.resource(&http::Options::default());
+            assert_eq!(
+                resource,
+                Ok((Some(name("web")), Content::Reply)),
+                "{length}"
+            );
+            let sent = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(length));
+            let (request, _) = http(sent.as_bytes());
+            let Parsed::Http(line) = request.parse() else {
+                panic!("{length}");
+            };
+            let resource = line.resource(&http::Options::default());
+            assert_eq!(resource, Err(Status::NotFound), "{length}");
+        }
+        let (mut request, is_complete) = http(b"GET /");
+        assert!(!is_complete);
+        let mut sent = 0;
+        while !request.push(b"x") {
+            sent += 1;
+            assert!(sent < 10_000);
+        }
+        assert!(sent > 8000, "{sent}");
+        assert_eq!(request.parse(), Parsed::HttpError(Status::BadRequest));
+        assert_eq!(
+            request.parse_at_timeout(),
+            Parsed::HttpError(Status::BadRequest)
+        );
+    }
+
+    #[test]
+    fn configured_service_answers_on_every_path() {
+        let options = http::Options {
+            enabled: true,
+            ..http::Options::default()
+        };
+        let web = name("web");
+        for (target, content) in [
+            ("/", Content::Reply),
+            ("/any/path?x", Content::Reply),
+            ("/api/weight", Content::Reply),
+            ("*", Content::Reply),
+            ("/web", Content::Reply),
+            ("/web/weight", Content::Weight),
+            ("/-/metrics", Content::Reply),
+        ] {
+            let line = format!("GET {target} HTTP/1.1");
+            let parsed = Parsed::Http(RequestLine::parse(line.as_bytes()).unwrap());
+            let reaction = parsed.reaction(Service::Named(web), &options);
+            let expected = (Target::Configured(web), Some(content), true);
+            let found = (reaction.target, reaction.content, reaction.has_body);
+            assert_eq!(found, expected, "{target}");
+            // Otherwise the path names the service.
+            for service in [Service::Unnamed, Service::FromClient { default: Some(web) }] {
+                let reaction = parsed.reaction(service, &options);
+                assert_ne!(reaction.target, Target::Configured(web), "{target}");
+            }
+        }
+        let parsed = Parsed::Http(RequestLine::parse(b"HEAD / HTTP/1.1").unwrap());
+        let reaction = parsed.reaction(Service::Unnamed, &options);
+        let not_found = Some(Content::Error(Status::NotFound));
+        assert_eq!((reaction.content, reaction.has_body), (not_found, false));
     }
 
     proptest! {
@@ -230,12 +582,15 @@ mod tests {
         fn segmentation_does_not_change_the_result(
             bytes in prop_oneof![
                 "[ a-z.\r\n]{0,20}".prop_map(String::into_bytes),
+                "(GET|get) /?[a-z ]{0,150}( HTTP/1.1)?(\r\n)?([a-z:]{0,9}\r?\n){0,3}\r?\n?"
+                    .prop_map(String::into_bytes),
                 prop::collection::vec(any::<u8>(), 0..300),
             ],
             cuts in prop::collection::vec(0_usize..300, 0..5),
+            takes_http in any::<bool>(),
         ) {
-            let mut whole = FirstLine::EMPTY;
-            let mut split = FirstLine::EMPTY;
+            let mut whole = Request::new(takes_http);
+            let mut split = Request::new(takes_http);
             let complete = whole.push(&bytes);
             let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
             cuts.sort_unstable();
@@ -250,7 +605,9 @@ mod tests {
             prop_assert_eq!(whole.parse(), split.parse());
             prop_assert_eq!(whole.parse_at_timeout(), split.parse_at_timeout());
             // A line without an end is never a name at the timeout.
-            prop_assert!(complete || !matches!(split.parse_at_timeout(), ParsedName::Name(_)));
+            prop_assert!(
+                complete || !matches!(split.parse_at_timeout(), Parsed::Agent(ParsedName::Name(_)))
+            );
         }
     }
 }

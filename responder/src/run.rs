@@ -97,6 +97,8 @@ fn listen<'a>(
     activation: &Activation<'a>,
     diagnostics: Diagnostics,
 ) -> u8 {
+    // Files that the launcher has left open must not be open in a process that serves clients.
+    sys::close_from(activation.end());
     let mut listeners: Listeners<'a> = Listeners::EMPTY;
     let mut launched_idle = Some(LAUNCHED_IDLE);
     for text in arguments.listen.iter().flatten() {

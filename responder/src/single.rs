@@ -4,9 +4,9 @@
 //! an error.
 
 use crate::arguments::{Arguments, Service};
-use crate::reply::{Line, NoName, Target};
-use crate::request::{FirstLine, ParsedName};
-use crate::state_reader::{self, Buffer, StateReader};
+use crate::reply::{NoName, Target};
+use crate::request::{Parsed, ParsedName, Reaction, Request};
+use crate::state_reader::{self, Buffer, OpenDocument, Out, Piece, StateReader};
 use crate::sys::{self, Descriptor, Errno, Ready};
 use agentcheck_common::BootTime;
 use core::time::Duration;
@@ -14,9 +14,9 @@ use core::time::Duration;
 /// The longest wait for a client's name.
 pub const NAME_WAIT: Duration = Duration::from_millis(300);
 
-/// The longest wait for a name with `--default-service`. A lost segment arrives again after the retransmission timeout:
-/// 200 ms and up to three round trips. A shorter wait would take such a client for a silent one and send it the reply
-/// of another service.
+/// The longest wait for a request with `--default-service` or `--http`. A lost segment arrives again after the
+/// retransmission timeout: 200 ms and up to three round trips. A shorter wait would take such a client for a silent one
+/// and send it the reply of another service, or a reply line instead of an HTTP response.
 pub const SILENT_CLIENT_WAIT: Duration = Duration::from_millis(700);
 
 /// The longest wait for room in a pipe or terminal.
@@ -26,6 +26,9 @@ const WRITE_WAIT: Duration = Duration::from_secs(1);
 /// reset, which can overtake the reply. Together with the longest wait for a name it is shorter than the two seconds
 /// after which the shipped unit stops a process.
 pub const DRAIN_WAIT: Duration = Duration::from_secs(1);
+
+/// How long sending a document may take.
+pub const DOCUMENT_WAIT: Duration = Duration::from_secs(5);
 
 /// How many further bytes of the client the program reads and discards.
 pub const DRAIN_BYTES: usize = 65_536;
@@ -42,60 +45,68 @@ pub enum Channel {
 /// Answers once.
 ///
 /// # Errors
-/// The line cannot be written: standard output is closed, or the disk is full.
+/// The answer cannot be written: standard output is closed, or the disk is full.
 pub fn answer_once(
     channel: Channel,
     service: Result<Service<'_>, NoName<'_>>,
     arguments: &Arguments<'_>,
 ) -> sys::Result<()> {
     let mut buffer: Buffer = state_reader::EMPTY;
-    let mut line = FirstLine::EMPTY;
-    let target = match service {
-        Err(cause) => Target::Unnamed(cause),
-        Ok(Service::Unnamed) => Target::Unnamed(NoName::NotConfigured),
-        Ok(Service::Named(name)) => Target::Configured(name),
-        Ok(Service::FromClient { default }) => {
-            match read_name(channel, default.is_some(), &mut line, &mut buffer) {
-                Some(parsed) => parsed.target(default),
-                // The connection is broken; an answer would not arrive.
-                None => return Ok(()),
+    let mut request = Request::new(arguments.http.enabled);
+    let reaction = match service {
+        Err(cause) => Reaction::agent(Target::Unnamed(cause)),
+        Ok(service) => {
+            let mut parsed = Parsed::Agent(ParsedName::Nothing);
+            if service.needs_request() || arguments.http.enabled {
+                let limit = match service {
+                    Service::FromClient { default: None } if !arguments.http.enabled => NAME_WAIT,
+                    _ => SILENT_CLIENT_WAIT,
+                };
+                parsed = match read_request(channel, limit, &mut request, &mut buffer) {
+                    Some(parsed) => parsed,
+                    // The connection is broken; an answer would not arrive.
+                    None => return Ok(()),
+                };
             }
+            parsed.reaction(service, &arguments.http)
         }
     };
-    let (answer, _) = StateReader::new(arguments).answer(&target, &mut buffer);
-    match channel {
+    let mut out = Out::EMPTY;
+    let outcome = StateReader::new(arguments).answer(&reaction, &mut buffer, &mut out);
+    let socket = match channel {
         Channel::Socket(socket) => {
             // A connection that broke meanwhile is not an error.
-            let _ = sys::send(socket, answer.line.as_bytes());
-            drain(socket, &mut buffer);
-            Ok(())
+            let _ = sys::send(socket, out.as_bytes());
+            Some(socket)
         }
-        Channel::StandardStreams => print(&answer.line, &mut buffer),
+        Channel::StandardStreams => print(out.as_bytes())?,
+    };
+    if let Some(document) = outcome.document {
+        send_document(document, socket, &mut buffer);
     }
+    if let Some(socket) = socket {
+        drain(socket, &mut buffer);
+    }
+    Ok(())
 }
 
-/// Waits for the client's name. Returns `None` if the connection broke.
-fn read_name<'l>(
+/// Reads the client's request, for at most `limit`. Returns `None` if the connection broke.
+fn read_request<'l>(
     channel: Channel,
-    has_default: bool,
-    line: &'l mut FirstLine,
+    limit: Duration,
+    request: &'l mut Request,
     buffer: &mut Buffer,
-) -> Option<ParsedName<'l>> {
-    let limit = if has_default {
-        SILENT_CLIENT_WAIT
-    } else {
-        NAME_WAIT
-    };
+) -> Option<Parsed<'l>> {
     let mut deadline = None;
     loop {
         match next_bytes(channel, &mut deadline, limit, buffer) {
             Input::Bytes(count) => {
-                if line.push(buffer.get(..count).unwrap_or_default()) {
-                    return Some(line.parse());
+                if request.push(buffer.get(..count).unwrap_or_default()) {
+                    return Some(request.parse());
                 }
             }
-            Input::End => return Some(line.parse()),
-            Input::Timeout => return Some(line.parse_at_timeout()),
+            Input::End => return Some(request.parse()),
+            Input::Timeout => return Some(request.parse_at_timeout()),
             Input::Broken => return None,
         }
     }
@@ -173,25 +184,43 @@ fn drain(socket: Descriptor, buffer: &mut Buffer) {
     }
 }
 
-/// Writes the line to standard output, with one write.
-fn print(line: &Line, buffer: &mut Buffer) -> sys::Result<()> {
-    match sys::send(Descriptor::STDOUT, line.as_bytes()) {
+/// Writes the answer to standard output, with one write. Returns standard output if it is a socket.
+fn print(bytes: &[u8]) -> sys::Result<Option<Descriptor>> {
+    match sys::send(Descriptor::STDOUT, bytes) {
         Err(Errno::NOTSOCK) => {}
         Err(Errno::BADF) => return Err(Errno::BADF),
         // The launcher passed the connection as standard output only.
-        _ => {
-            drain(Descriptor::STDOUT, buffer);
-            return Ok(());
-        }
+        _ => return Ok(Some(Descriptor::STDOUT)),
     }
     // A pipe without a reader is not an error, so it must not raise a signal.
     sys::block(&sys::Signals::PIPE);
     // With a limit of zero descriptors the kernel refuses to poll, but it may accept the write.
     if sys::wait(Descriptor::STDOUT, Ready::ToWrite, WRITE_WAIT) != Ok(false) {
-        match sys::write(Descriptor::STDOUT, line.as_bytes()) {
+        match sys::write(Descriptor::STDOUT, bytes) {
             Ok(_) | Err(Errno::PIPE) => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(())
+    Ok(None)
+}
+
+/// Sends a document to the socket or to standard output, for at most [`DOCUMENT_WAIT`].
+#[cold]
+fn send_document(mut document: OpenDocument, socket: Option<Descriptor>, buffer: &mut Buffer) {
+    let output = socket.unwrap_or(Descriptor::STDOUT);
+    let end = sys::boot_time().after(DOCUMENT_WAIT);
+    loop {
+        let now = sys::boot_time();
+        // A pipe that is ready takes a whole piece without blocking.
+        if now >= end || sys::wait(output, Ready::ToWrite, end.since(now)) != Ok(true) {
+            return;
+        }
+        let piece = document.send_piece(buffer, |bytes| match socket {
+            Some(socket) => sys::send(socket, bytes),
+            None => sys::write(output, bytes),
+        });
+        if matches!(piece, Piece::Done | Piece::Broken) {
+            return;
+        }
+    }
 }

@@ -103,25 +103,29 @@ impl ErrorText {
 }
 
 /// A service without a valid state file, with the last logged reason.
+// Small fields first: their offsets fit in one byte of an instruction.
+#[repr(C)]
 #[derive(Clone, Copy, Debug)]
 struct Fault {
-    /// Empty if there is no service name.
-    name: [u8; ServiceName::MAX],
-    length: usize,
     /// `None` if the entry is free.
     reason: Option<Reason>,
+    length: usize,
+    /// Empty if there is no service name.
+    name: [u8; ServiceName::MAX],
 }
 
 /// The last logged reasons and the budget of lines.
+// Small fields first: their offsets fit in one byte of an instruction.
+#[repr(C)]
 #[derive(Debug)]
 pub struct StateLog {
-    faults: [Fault; REMEMBERED],
     /// Whether `faults` has no entries, which is nearly always so.
     is_empty: bool,
     /// The index of the entry that was replaced last.
     oldest: usize,
     lines_left: u8,
     refilled: BootTime,
+    faults: [Fault; REMEMBERED],
 }
 
 impl StateLog {
@@ -191,7 +195,7 @@ impl StateLog {
         let colon: &[u8] = if name.is_empty() { b"" } else { b": " };
         let text = reason.map_or(b"the state file is valid again".as_slice(), text);
         let (behind, error) = match reason {
-            Some(Reason::ReadError(ReadError::Error(error))) => (b": ".as_slice(), error),
+            Some(Reason::ReadError(ReadError::Error(error))) => (b": ".as_slice(), error.into()),
             _ => (b"".as_slice(), 0),
         };
         let error = error_text(error);

@@ -2,9 +2,13 @@
 //! the accept loop share this module. It opens no other file.
 
 use crate::arguments::{Arguments, MAX_STATE_DIR};
+use crate::http::response::{self, MAX_RESPONSE};
+use crate::http::{self, Content, Status};
 use crate::name::NameRef;
-use crate::reply::{self, Answer, Fallback, ReadError, Target};
+use crate::reply::{self, Fallback, ReadError, Reason, Target};
+use crate::request::Reaction;
 use crate::sys::{self, Descriptor, Errno, Path};
+use crate::text::Text;
 use agentcheck_common::schedule::MAX_FILE;
 use agentcheck_common::{BootId, BootTime, STATE_SUFFIX, ServiceName};
 
@@ -19,8 +23,83 @@ pub const EMPTY: Buffer = [0; MAX_FILE + 1];
 pub struct StateReader<'a> {
     state_dir: &'a [u8],
     fallback: Option<Fallback<'a>>,
+    http: http::Options,
     boot: Option<BootId>,
     spare: Option<Spare>,
+}
+
+/// Room for the bytes to send to a client: a reply line or an HTTP response.
+pub type Out = Text<MAX_RESPONSE>;
+
+/// The result of composing the bytes to send.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome {
+    /// Why the answer does not come from a valid state file; `None` if it does.
+    pub reason: Option<Reason>,
+    /// When the answer was composed.
+    pub now: BootTime,
+    /// The document to send after the bytes.
+    pub document: Option<OpenDocument>,
+}
+
+/// A document that is being sent. The owner closes the file.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenDocument {
+    /// The open file.
+    pub file: Descriptor,
+    /// Its size in bytes.
+    pub size: u64,
+    /// How many bytes have been sent.
+    pub sent: u64,
+}
+
+/// Closes the file of a document, if there is one.
+pub fn close_document(document: Option<OpenDocument>) {
+    if let Some(document) = document {
+        sys::close(document.file);
+    }
+}
+
+/// The result of sending a piece of a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// The document has further bytes.
+    More,
+    /// The whole document has been sent, or the file is shorter than expected.
+    Done,
+    /// There is no room to send.
+    Full,
+    /// The connection is broken or the file cannot be read.
+    Broken,
+}
+
+impl OpenDocument {
+    /// Sends the next piece, of at most 4096 bytes, with `send`.
+    pub fn send_piece(
+        &mut self,
+        buffer: &mut Buffer,
+        send: impl FnOnce(&[u8]) -> sys::Result<usize>,
+    ) -> Piece {
+        let left = usize::try_from(self.size - self.sent).unwrap_or(usize::MAX);
+        let room = buffer.get_mut(..left.min(MAX_FILE)).unwrap_or_default();
+        let count = match sys::read_at(self.file, room, self.sent) {
+            Ok(0) => return Piece::Done,
+            Ok(count) => count,
+            Err(_) => return Piece::Broken,
+        };
+        match send(room.get(..count).unwrap_or_default()) {
+            Ok(count) => {
+                self.sent += count as u64;
+                if self.sent >= self.size {
+                    Piece::Done
+                } else {
+                    Piece::More
+                }
+            }
+            Err(Errno::AGAIN | Errno::INTR) => Piece::Full,
+            Err(_) => Piece::Broken,
+        }
+    }
 }
 
 /// A reserved descriptor. The reader closes it when no other descriptor is left to open a file with, and takes it
@@ -38,6 +117,7 @@ impl<'a> StateReader<'a> {
         Self {
             state_dir: arguments.state_dir,
             fallback: arguments.fallback,
+            http: arguments.http,
             boot: None,
             spare: None,
         }
@@ -57,8 +137,23 @@ impl<'a> StateReader<'a> {
         }
     }
 
-    /// Returns the answer for `target` and the time at which it was composed.
-    pub fn answer(&mut self, target: &Target<'_>, buffer: &mut Buffer) -> (Answer, BootTime) {
+    /// Composes the bytes to send for `reaction` in `out`.
+    pub fn answer(
+        &mut self,
+        reaction: &Reaction<'_>,
+        buffer: &mut Buffer,
+        out: &mut Out,
+    ) -> Outcome {
+        let mut content = reaction.content;
+        let mut document = None;
+        if let Some(names) = content.and_then(Content::document) {
+            match self.open_document(names) {
+                Ok(opened) => document = Some(opened),
+                Err(ReadError::Absent) => content = Some(Content::Error(Status::NotFound)),
+                Err(_) => content = Some(Content::Error(Status::ServiceUnavailable)),
+            }
+        }
+        let target = &reaction.target;
         let file = match target {
             Target::Configured(name) | Target::FromClient(name) => self.read_state(*name, buffer),
             Target::Unnamed(_) => Err(ReadError::Absent),
@@ -70,20 +165,59 @@ impl<'a> StateReader<'a> {
         // After reading the file: a file written in between would appear to come from the future.
         let now = sys::boot_time();
         let answer = reply::compose(target, file, self.boot.as_ref(), now, self.fallback);
-        (answer, now)
+        out.truncate(0);
+        match content {
+            None => answer.push_line(out),
+            Some(content) => {
+                let size = document.map_or(0, |document: OpenDocument| document.size);
+                response::compose(content, reaction.has_body, &answer, size, &self.http, out);
+            }
+        }
+        if !reaction.has_body {
+            close_document(document.take());
+        }
+        Outcome {
+            reason: answer.reason,
+            now,
+            document,
+        }
     }
 
+    /// Opens a document, whose file name has these two parts.
+    #[inline(never)]
+    fn open_document(&self, (stem, suffix): (&[u8], &[u8])) -> Result<OpenDocument, ReadError> {
+        let mut room = [0; MAX_PATH];
+        let path = file_path(self.state_dir, stem, suffix, &mut room).ok_or(ReadError::Absent)?;
+        let file = open(path)?;
+        match regular_file_size(file, Content::MAX_DOCUMENT) {
+            Ok(size) => Ok(OpenDocument {
+                file,
+                size,
+                sent: 0,
+            }),
+            Err(error) => {
+                sys::close(file);
+                Err(error)
+            }
+        }
+    }
+
+    // Not inlined: the path would make the caller's stack frame large, and its instructions long.
+    #[inline(never)]
     fn read_state<'b>(
         &mut self,
         name: NameRef<'_>,
         buffer: &'b mut Buffer,
     ) -> Result<&'b [u8], ReadError> {
         let mut room = [0; MAX_PATH];
-        let path = state_path(self.state_dir, name, &mut room).ok_or(ReadError::Absent)?;
+        let suffix = STATE_SUFFIX.as_bytes();
+        let path = file_path(self.state_dir, name.as_bytes(), suffix, &mut room);
+        let path = path.ok_or(ReadError::Absent)?;
         let length = self.read_file(path, None, buffer)?;
         buffer.get(..length).ok_or(ReadError::TooLong)
     }
 
+    #[inline(never)]
     fn read_boot_id(&mut self) -> Option<BootId> {
         let mut text = [0; BOOT_ID_LENGTH as usize + 1];
         // The kernel's file has no length, but returns the id and a newline in one read. The additional byte reveals
@@ -131,23 +265,18 @@ const BOOT_ID: &[u8] = b"/proc/sys/kernel/random/boot_id\0";
 /// An id and a newline.
 const BOOT_ID_LENGTH: u64 = BootId::LEN as u64 + 1;
 
-/// The length of directory, slash, name, suffix and NUL.
+/// The length of directory, slash, name, suffix and NUL. A document's name is shorter.
 const MAX_PATH: usize = MAX_STATE_DIR + 1 + ServiceName::MAX + STATE_SUFFIX.len() + 1;
 
-/// Returns `DIR/NAME.state`, or `None` if the directory's path is too long.
-fn state_path<'r>(
+/// Returns `DIRECTORY/STEM SUFFIX`, or `None` if the path is too long.
+fn file_path<'r>(
     directory: &[u8],
-    name: NameRef<'_>,
+    stem: &[u8],
+    suffix: &[u8],
     room: &'r mut [u8; MAX_PATH],
 ) -> Option<Path<'r>> {
     let mut length = 0;
-    for part in [
-        directory,
-        b"/",
-        name.as_bytes(),
-        STATE_SUFFIX.as_bytes(),
-        b"\0",
-    ] {
+    for part in [directory, b"/", stem, suffix, b"\0"] {
         let end = length + part.len();
         room.get_mut(length..end)?.copy_from_slice(part);
         length = end;
@@ -159,14 +288,19 @@ fn open(path: Path<'_>) -> Result<Descriptor, ReadError> {
     sys::open_to_read(path).map_err(|error| match error {
         Errno::NOENT => ReadError::Absent,
         Errno::MFILE | Errno::NFILE => ReadError::NoDescriptor,
-        Errno(other) => ReadError::Error(other),
+        other => other_error(other),
     })
+}
+
+fn other_error(error: Errno) -> ReadError {
+    // The kernel's numbers are below 4096.
+    ReadError::Error(error.0 as u16)
 }
 
 /// Reads a file of the given size. Without a size, the file must be regular and not longer than a state file.
 fn open_and_read(path: Path<'_>, size: Option<u64>, buffer: &mut [u8]) -> Result<usize, ReadError> {
     let file = open(path)?;
-    let length = match size.map_or_else(|| state_file_size(file), Ok) {
+    let length = match size.map_or_else(|| regular_file_size(file, MAX_FILE as u64), Ok) {
         Ok(size) => read_whole(buffer, size, |room| sys::read(file, room)),
         Err(error) => Err(error),
     };
@@ -174,12 +308,13 @@ fn open_and_read(path: Path<'_>, size: Option<u64>, buffer: &mut [u8]) -> Result
     length
 }
 
-fn state_file_size(file: Descriptor) -> Result<u64, ReadError> {
+/// The size of a regular file of at most `limit` bytes.
+fn regular_file_size(file: Descriptor, limit: u64) -> Result<u64, ReadError> {
     match sys::status(file) {
         Ok(status) if !status.is_regular_file() => Err(ReadError::NotAFile),
-        Ok(status) if status.size > MAX_FILE as u64 => Err(ReadError::TooLong),
+        Ok(status) if status.size > limit => Err(ReadError::TooLong),
         Ok(status) => Ok(status.size),
-        Err(Errno(error)) => Err(ReadError::Error(error)),
+        Err(error) => Err(other_error(error)),
     }
 }
 
@@ -200,7 +335,7 @@ fn read_whole(
             Ok(0) => break,
             Ok(count) => length += count,
             Err(Errno::INTR) => {}
-            Err(Errno(error)) => return Err(ReadError::Error(error)),
+            Err(error) => return Err(other_error(error)),
         }
         if length as u64 >= size {
             break;
@@ -224,10 +359,12 @@ mod tests {
         let name = NameRef::parse(&name).unwrap();
         let mut room = [0; MAX_PATH];
         let directory = [b'd'; MAX_STATE_DIR];
-        let path = state_path(&directory, name, &mut room).unwrap();
+        let suffix = STATE_SUFFIX.as_bytes();
+        let path = file_path(&directory, name.as_bytes(), suffix, &mut room).unwrap();
         assert_eq!(path.as_bytes().len(), MAX_PATH - 1);
         assert!(path.as_bytes().ends_with(b"nn.state"));
-        assert!(state_path(&[b'd'; MAX_STATE_DIR + 1], name, &mut room).is_none());
+        let longer = [b'd'; MAX_STATE_DIR + 1];
+        assert!(file_path(&longer, name.as_bytes(), suffix, &mut room).is_none());
     }
 
     /// The content of `file` read in pieces of `at_most` bytes, with interruptions.

@@ -211,6 +211,18 @@ pub fn read(from: Descriptor, buffer: &mut [u8]) -> Result<usize> {
     checked(unsafe { call(number::READ, [from.raw(), to, room, 0, 0, 0]) })
 }
 
+/// Reads at most as many bytes as the buffer has, from this offset of a file. Returns 0 at the end.
+///
+/// # Errors
+/// The kernel's.
+pub fn read_at(from: Descriptor, buffer: &mut [u8], offset: u64) -> Result<usize> {
+    let (to, room) = (buffer.as_mut_ptr() as usize, buffer.len());
+    // A document is far smaller than the address space.
+    let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+    // SAFETY: the kernel writes at most `room` bytes into the buffer.
+    checked(unsafe { call(number::PREAD64, [from.raw(), to, room, offset, 0, 0]) })
+}
+
 /// Writes to a pipe, terminal or file; may block if the reader is slow.
 ///
 /// # Errors
@@ -225,6 +237,19 @@ pub fn write(to: Descriptor, bytes: &[u8]) -> Result<usize> {
 #[inline(never)]
 pub fn close(descriptor: Descriptor) {
     call_without_pointers(number::CLOSE, [descriptor.raw(), 0, 0, 0, 0, 0]);
+}
+
+/// Closes all descriptors from `first` on.
+pub fn close_from(first: Descriptor) {
+    /// The usual limit on a system whose kernel has no close_range (before Linux 5.9).
+    const USUAL_LIMIT: usize = 4096;
+    let last = c_int::MAX as usize;
+    let arguments = [first.raw(), last, 0, 0, 0, 0];
+    if checked(call_without_pointers(number::CLOSE_RANGE, arguments)).is_err() {
+        for number in first.raw()..USUAL_LIMIT {
+            close(Descriptor(number));
+        }
+    }
 }
 
 /// Creates another descriptor of the same file.
@@ -336,8 +361,8 @@ pub fn wait(descriptor: Descriptor, ready: Ready, at_most: Duration) -> Result<b
 mod signals;
 mod sockets;
 
-pub use signals::{Signals, block, signal_descriptor};
+pub use signals::{Signals, block, set_blocked, signal_descriptor};
 pub use sockets::{
-    Epoll, Event, Events, Family, SocketAddress, accept, bind, connect, is_listening, listen,
-    receive, send, set_option, shutdown_sending, socket, unlink,
+    Epoll, Event, Events, Family, PeerAddress, SocketAddress, accept, bind, connect, is_listening,
+    listen, receive, send, set_option, shutdown_sending, socket, unlink,
 };

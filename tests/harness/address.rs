@@ -1,14 +1,13 @@
-//! Loopback addresses that nobody else uses, so that ports need no luck.
+//! Loopback addresses that belong to one test.
 //!
-//! All of 127.0.0.0/8 is the loopback. A test claims a block of 256 addresses for as long as it runs and
-//! gives every listener an address of its own, all on whatever port it likes. No port is ever found free
-//! and taken by somebody else a moment later.
+//! All of 127.0.0.0/8 is the loopback. A test claims a block of 256 addresses for as long as it runs, and gives
+//! every listener an address of its own, with any port. So no test ever looks for a free port.
 
 use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Mutex;
 
-/// The port of agents in tests; the address is what tells them apart.
+/// The port of agents in tests, which differ by address.
 pub const AGENT_PORT: u16 = 3333;
 
 /// 127.a.b.0 to 127.a.b.255, claimed until dropped.

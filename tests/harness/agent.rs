@@ -1,6 +1,5 @@
-//! An agent that `HAProxy` asks, whose every exchange is counted: either it answers from a script (for
-//! what our responder never says), or it starts our one-shot responder with the connection as standard
-//! input and output, as inetd does.
+//! An agent that `HAProxy` probes, with a count of its exchanges. It sends a scripted reply, which our responder
+//! never sends, or it starts our responder for the connection, as inetd does.
 
 use crate::listener::Listener;
 use crate::processes::{LIMIT, wait_for_growth};
@@ -141,7 +140,7 @@ impl Shared {
     fn serve(&self, mut stream: TcpStream) {
         let answer = self.answer.lock().unwrap().clone();
         self.begun.fetch_add(1, Ordering::SeqCst);
-        // A peer that is gone is the peer's affair: what it made of the exchange is what tests look at.
+        // A peer may close early: the tests check what it made of the exchange.
         match answer {
             Answer::Bytes(bytes) => {
                 let _ = stream.write_all(&bytes);

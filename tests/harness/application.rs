@@ -1,5 +1,5 @@
-//! The application whose load is what it is all about: a real HTTP server that says in JSON how many
-//! messages a second it serves, and that can hang, dribble, die and come back while it is asked.
+//! The application: a real HTTP server that reports its messages a second in JSON, and that can hang, send
+//! slowly, stop and start again.
 
 use crate::listener::Listener;
 use crate::processes::wait_until;
@@ -36,7 +36,7 @@ struct Shared {
 }
 
 impl Application {
-    /// Serves on `address`, at first with `messages` messages a second and nothing else to say.
+    /// Serves on `address`; it reports `messages` messages a second at first.
     #[must_use]
     pub fn start(address: SocketAddr, messages: u32) -> Self {
         let shared = Arc::new(Shared {
@@ -93,7 +93,7 @@ impl Application {
         });
     }
 
-    /// Whoever waits for an answer that will not come is let go.
+    /// Closes the connections that wait for a response.
     ///
     /// # Panics
     /// Where a request panicked.
@@ -105,7 +105,7 @@ impl Application {
         *self.shared.behaviour.lock().unwrap() = behaviour;
     }
 
-    /// Stops listening, and drops whoever waits: connections are refused.
+    /// Stops listening, and drops waiting clients: connections are refused.
     ///
     /// # Panics
     /// Where a request panicked.
@@ -119,7 +119,7 @@ impl Application {
         let shared = Arc::clone(&self.shared);
         self.listener.get_or_insert_with(|| {
             Listener::open(self.address, move |stream| {
-                // A request of its own thread each, so that a slow one delays nobody.
+                // A thread for each request, so that a slow one delays no other.
                 let shared = Arc::clone(&shared);
                 std::thread::spawn(move || shared.serve(stream));
             })
@@ -143,13 +143,13 @@ impl Application {
 
 impl Shared {
     fn serve(&self, stream: TcpStream) {
-        // Connections for health checks bring no request; whoever comes without one is let go.
+        // Connections of health checks bring no request.
         if !is_request(&stream) {
             return;
         }
         self.requests.fetch_add(1, Ordering::SeqCst);
         let behaviour = self.behaviour.lock().unwrap().clone();
-        // Whoever has gone away in between does not want the answer.
+        // The client may have closed the connection.
         match behaviour {
             Behaviour::Answers { status, body } => {
                 let _ = (&stream).write_all(response(status, &body).as_bytes());

@@ -1,5 +1,5 @@
 //! A throw-away host: this machine's root file system with the product laid over it, in namespaces of its own,
-//! with an empty `/run`, no systemd, no syslogd, and accounts that it alone has.
+//! with an empty `/run`, no systemd, no syslogd, and accounts of its own.
 
 use crate::processes::{Running, output, run, wait_until};
 use crate::scratch::Scratch;
@@ -94,12 +94,12 @@ impl BareHost {
         self.run(&["sh", "-euc", line])
     }
 
-    /// Runs a command inside, whatever comes of it.
+    /// Runs a command inside; it may fail.
     pub fn output(&self, words: &[&str]) -> Output {
         output(&mut self.command(words))
     }
 
-    /// Runs a line of shell that must fail with status 1, and gives what it said on standard error.
+    /// Runs a line of shell that must fail with status 1, and returns its standard error.
     pub fn refused(&self, line: &str) -> String {
         let output = self.output(&["sh", "-euc", line]);
         assert_eq!(output.status.code(), Some(1), "{output:?}");
@@ -126,7 +126,7 @@ impl BareHost {
         self.output(&["kill", "-0", pid]).status.success()
     }
 
-    /// What the host's own programs have said, for a test that fails.
+    /// The output of the host's own programs, for a test that fails.
     pub fn log(&self) -> String {
         self.holder.log()
     }

@@ -1,4 +1,4 @@
-//! The release binaries: tests run what ships, and never what shipped yesterday.
+//! The release binaries. A binary that is older than its sources fails the test.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;

@@ -1,5 +1,4 @@
-//! Our collector as a real process, the configuration of the case that it is made for, and what it has
-//! written.
+//! Our collector as a real process, configurations for it, and the state files that it writes.
 
 use crate::binaries;
 use crate::processes::{Running, wait_for};
@@ -18,30 +17,15 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// The command that starts it.
-    #[must_use]
-    pub fn command(configuration: &Path, states: &StateDirectory) -> Command {
-        let mut command = Command::new(binaries::collector());
-        command
-            .arg("collect")
-            .arg("--config")
-            .arg(configuration)
-            .arg("--state-dir")
-            .arg(states.path())
-            .arg("--data-dir")
-            .arg(Self::data(states));
-        command
-    }
-
     /// The data directory that belongs to a state directory; it is there only where a test makes it.
     #[must_use]
     pub fn data(states: &StateDirectory) -> PathBuf {
         states.path().with_extension("data")
     }
 
-    /// A command of the operator, about the collector that writes there.
+    /// A command with these arguments, about the collector that writes there; `collect` starts it.
     #[must_use]
-    pub fn operator(arguments: &[&str], configuration: &Path, states: &StateDirectory) -> Command {
+    pub fn command(arguments: &[&str], configuration: &Path, states: &StateDirectory) -> Command {
         let mut command = Command::new(binaries::collector());
         command
             .args(arguments)
@@ -54,7 +38,7 @@ impl Collector {
         command
     }
 
-    /// Starts it; its log is `NAME.log` in `scratch`, and goes on where an earlier one of that name ended.
+    /// Starts it; its log is `NAME.log` in `scratch`, after the lines of an earlier one of that name.
     #[must_use]
     pub fn start(
         scratch: &Scratch,
@@ -62,7 +46,11 @@ impl Collector {
         configuration: &Path,
         states: &StateDirectory,
     ) -> Self {
-        Self::start_by(scratch, name, &mut Self::command(configuration, states))
+        Self::start_by(
+            scratch,
+            name,
+            &mut Self::command(&["collect"], configuration, states),
+        )
     }
 
     /// The same by a command that a test has had a hand in.
@@ -104,7 +92,7 @@ impl Collector {
     }
 }
 
-/// A state file as it was written: what is said first and until when, and what at the end.
+/// A state file as it was written: its first line, the end of that stage, and its last line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// When it was written.
@@ -143,13 +131,13 @@ impl Plan {
     }
 }
 
-/// A service whose application tells its messages a second and its state, as in Herald's README: 7000
-/// of them are all that it can bear.
+/// A service whose application reports its messages a second and its state, as in Herald's README. Its limit
+/// is 7000 messages.
 #[derive(Clone, Debug)]
 pub struct Herald {
     /// The name of the service; its source is called `app_NAME`.
     pub name: String,
-    /// Where the application tells.
+    /// The URL of the application.
     pub url: String,
     /// The source's `timeout`.
     pub timeout: &'static str,

@@ -1,5 +1,5 @@
-//! A source that counts, so that the age of whatever is answered can be told: it is known until when at the
-//! latest each of its values could be polled, which is when the next one had taken its place.
+//! A source that counts, so that the age of each reply is known: a value is as old as the moment when the next
+//! one replaced it, or younger.
 
 use crate::prober::Sample;
 use crate::state::now;
@@ -110,7 +110,7 @@ pub struct Judged {
     pub frozen: usize,
 }
 
-/// Holds every answer against what was to be said then.
+/// Checks every reply against the counter at that moment.
 ///
 /// # Panics
 /// At the first that is older than `fresh_for`, or that goes back in time, and is not marked as stale.

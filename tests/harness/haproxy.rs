@@ -1,5 +1,4 @@
-//! The real `HAProxy`: started from a configuration that a test describes, asked and told by its stats
-//! socket.
+//! The real `HAProxy`: a test describes its configuration, and uses its stats socket.
 
 use crate::processes::{Running, program, wait_for, wait_until};
 use crate::scratch::Scratch;
@@ -175,7 +174,7 @@ impl Haproxy {
         }
         let configuration = directory.join("haproxy.cfg");
         std::fs::write(&configuration, text).unwrap();
-        // There is no state to load the first time; without the file HAProxy warns and goes on.
+        // There is no state to load the first time; without the file HAProxy warns and continues.
         let _ = std::fs::remove_file(&states);
         let process = Self::launch(scratch, &configuration, &[]);
         let mut haproxy = Self {
@@ -242,7 +241,7 @@ impl Haproxy {
     /// Its version, as two numbers.
     ///
     /// # Panics
-    /// Where `haproxy -v` says nothing of the kind.
+    /// Where `haproxy -v` prints none.
     #[must_use]
     pub fn version() -> (u32, u32) {
         let text = crate::processes::run(Command::new(program("haproxy", "haproxy")).arg("-v"));
@@ -275,7 +274,7 @@ impl Haproxy {
     /// Carries out one command of an operator, such as `set server web/one state maint`.
     ///
     /// # Panics
-    /// Where `HAProxy` has anything to say about it.
+    /// Where `HAProxy` prints anything.
     pub fn run(&self, command: &str) {
         let answer = self.query(command);
         assert_eq!(answer.trim(), "", "{command:?}");
@@ -301,8 +300,8 @@ impl Haproxy {
             .unwrap_or_else(|| panic!("no server {backend}/{server}"))
     }
 
-    /// One server, at a moment when no exchange with its agent is under way: `HAProxy` clears what the
-    /// agent said when it asks again.
+    /// One server, at a moment when no exchange with its agent is under way: `HAProxy` clears the reply when it
+    /// probes again.
     #[must_use]
     pub fn server_at_rest(&self, backend: &str, server: &str) -> ServerState {
         self.wait_for_server(backend, server, "a moment between two exchanges", |seen| {
@@ -310,7 +309,7 @@ impl Haproxy {
         })
     }
 
-    /// Waits until a server is seen as `wanted` says, and returns how it is then.
+    /// Waits until `wanted` is true of a server, and returns its state.
     pub fn wait_for_server(
         &self,
         backend: &str,

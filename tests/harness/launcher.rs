@@ -1,6 +1,6 @@
-//! Everything that starts our responder in the field, each one the real program, in the foreground.
+//! Everything that starts our responder in the field, each the real program, in the foreground.
 //!
-//! A launcher runs as root, as in the field, and starts the responder as `nobody` where it can.
+//! A launcher runs as root, as in the field, and starts the responder as the user nobody where it can.
 
 use crate::address::is_listening;
 use crate::binaries;
@@ -64,7 +64,7 @@ impl Launcher {
         Self::Activate,
     ];
 
-    /// What in the launcher's log tells of one process that ended with status 0, where it tells at all.
+    /// The text in the launcher's log for a process that ended with status 0, where it logs that.
     #[must_use]
     pub fn sign_of_success(self) -> Option<&'static str> {
         match self {
@@ -85,7 +85,7 @@ impl Launcher {
     }
 
     /// Whether a client that closes its sending side still gets the answer. ncat ends its program then,
-    /// whatever the program has said; `HAProxy` never does it.
+    /// whatever the program has written; `HAProxy` never half-closes.
     #[must_use]
     pub fn takes_a_half_close(self) -> bool {
         self != Self::Ncat
@@ -163,7 +163,7 @@ impl Launcher {
 /// A launcher that listens.
 #[derive(Debug)]
 pub struct Launched {
-    /// Its process; its log is what it says of its children.
+    /// Its process; its log is about its children.
     pub process: Running,
 }
 
@@ -238,7 +238,7 @@ fn inetd(scratch: &Scratch, address: SocketAddr, line: &str, wait: &str) -> Comm
         program.is_file(),
         "openbsd-inetd is not unpacked: run tests/install-deps.sh (apt-get download openbsd-inetd)"
     );
-    // Here, too, argument 0 has to be said.
+    // Here, too, argument 0 has to be given.
     let (path, arguments) = line.split_once(' ').unwrap_or((line, ""));
     let text =
         format!("{address} stream tcp {wait} nobody {path} agentcheck-responder {arguments}\n");

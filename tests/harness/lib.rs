@@ -1,9 +1,9 @@
-//! The rooms from which the tests of the whole are built: the release binaries, and the real parts that
-//! they meet in the field (`HAProxy`, xinetd, inetd, systemd, an HTTP application).
+//! What the tests of the whole are built from: the release binaries, and the real parts beside them (`HAProxy`,
+//! xinetd, inetd, systemd, an HTTP application).
 //!
-//! Nothing here is a mock where the real part can be had. A part that is not installed is a failed test
-//! that names the package, never a test that was skipped. Nothing here asserts how long something took:
-//! a test waits for a condition, with a limit so generous that only a fault reaches it.
+//! Nothing here is a mock where a real part is available. A part that is not installed is a failed test that
+//! names the package, and never a skipped test. Nothing asserts how long something took: a test waits for a
+//! condition, with a limit that only a fault reaches.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -25,6 +25,7 @@ pub mod counter_source;
 pub mod haproxy;
 pub mod launcher;
 pub mod listener;
+pub mod messages;
 pub mod mount;
 pub mod package;
 pub mod permit;
@@ -35,5 +36,6 @@ pub mod raw_probe;
 pub mod responder;
 pub mod scene;
 pub mod scratch;
+pub mod snapshot;
 pub mod state;
 pub mod systemd;

@@ -1,4 +1,4 @@
-//! A listening address with a thread behind it, that can be shut and opened again.
+//! A listening address with a thread behind it, which can be closed and opened again.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;

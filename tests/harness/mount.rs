@@ -1,7 +1,7 @@
-//! File systems of a test's own: small, read-only, or one whose disk hangs.
+//! File systems of a test's own: small, read-only, or on a disk that hangs.
 //!
-//! Each has a keeper, a shell that mounts it and takes it away when its standard input ends: whatever becomes
-//! of the test, nothing stays mounted or frozen.
+//! A shell mounts each, and unmounts it when its standard input ends. So nothing stays mounted or frozen, however
+//! the test ends.
 
 use crate::processes::{output, program, run};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -76,7 +76,7 @@ impl Mounted {
         }
     }
 
-    /// From now on it can only be read (`ro`), or written again (`rw`); false where somebody is just writing.
+    /// Makes it read-only (`ro`) or writable (`rw`); false while a process is writing.
     #[must_use]
     pub fn try_remount(&self, options: &str) -> bool {
         let options = format!("remount,{options}");
@@ -86,13 +86,13 @@ impl Mounted {
             .success()
     }
 
-    /// Whoever writes to it hangs from now on, until [`Self::thaw`].
+    /// Lets every writer hang, until [`Self::thaw`].
     pub fn freeze(&self) {
         let fsfreeze = program("fsfreeze", "util-linux");
         run(Command::new(fsfreeze).arg("--freeze").arg(&self.path));
     }
 
-    /// Whoever hangs goes on.
+    /// Lets hung writers continue.
     pub fn thaw(&self) {
         let fsfreeze = program("fsfreeze", "util-linux");
         run(Command::new(fsfreeze).arg("--unfreeze").arg(&self.path));

@@ -1,4 +1,4 @@
-//! Somebody who asks all the time and writes down what was answered, and when.
+//! A client that probes all the time, and records each reply and when it came.
 
 use crate::processes::wait_until;
 use crate::raw_probe::{End, Received};
@@ -12,9 +12,9 @@ use std::time::Duration;
 /// One answer.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// When the question began: the responder looked at the clock after that.
+    /// When the probe began: the responder read the clock after that.
     pub sent_at: BootTime,
-    /// When the answer was there: the responder looked at the clock before that.
+    /// When the reply had arrived: the responder read the clock before that.
     pub received_at: BootTime,
     /// The answer's line, without its newline.
     pub line: String,
@@ -30,7 +30,7 @@ pub struct Prober {
 
 impl Prober {
     /// Asks by `ask` again and again, with `pause` in between. An answer that is not one whole line in
-    /// the grammar of replies ends it, and [`Self::samples`] says so.
+    /// the grammar of replies ends it, and [`Self::samples`] reports it.
     #[must_use]
     pub fn start(
         pause: Duration,

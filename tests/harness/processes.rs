@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
+/// The user nobody, who has no rights in the tests' directories.
+pub const NOBODY: u32 = 65534;
+
 /// After how long a condition that did not come is a fault and not a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
@@ -75,7 +78,7 @@ pub fn program(name: &str, package: &str) -> PathBuf {
 /// Runs a command to its end and gives what it wrote to its standard output.
 ///
 /// # Panics
-/// Where it fails, with all that it said.
+/// Where it fails, with its output.
 pub fn run(command: &mut Command) -> String {
     let output = output(command);
     assert!(
@@ -88,7 +91,7 @@ pub fn run(command: &mut Command) -> String {
     String::from_utf8(output.stdout).expect("output is text")
 }
 
-/// Runs a command to its end, whatever that is.
+/// Runs a command to its end; it may fail.
 ///
 /// # Panics
 /// Where it cannot be started.
@@ -162,7 +165,7 @@ impl Running {
     /// Whether it has not ended.
     ///
     /// # Panics
-    /// Where the kernel cannot say.
+    /// Where the kernel gives no answer.
     pub fn is_running(&mut self) -> bool {
         self.status = self.child.try_wait().expect("a child can be waited for");
         self.status.is_none()
@@ -174,7 +177,7 @@ impl Running {
         children(self.pid())
     }
 
-    /// Waits for its end and says what that was.
+    /// Waits for its end, and returns its status.
     pub fn wait_for_exit(&mut self) -> ExitStatus {
         let what = format!("the end of {}", self.name);
         wait_for(what, || {
@@ -183,7 +186,7 @@ impl Running {
         })
     }
 
-    /// SIGKILL to its whole group, and waits until the process is gone.
+    /// Sends SIGKILL to its whole group, and waits for the end of the process.
     pub fn kill(&mut self) {
         // xinetd gives each of its children a session of its own, and a loop that it started stays.
         let children = match self.status {
@@ -191,7 +194,7 @@ impl Running {
             // Its number may be another's by now.
             Some(_) => Vec::new(),
         };
-        // Its group may be gone already, which is what is wanted.
+        // Its group may have ended already.
         let _ = kill_process_group(self.group(), Signal::KILL);
         for child in children {
             if let Some(child) = i32::try_from(child).ok().and_then(Pid::from_raw) {
@@ -201,7 +204,7 @@ impl Running {
         let _ = self.child.wait();
     }
 
-    /// All that it has said so far.
+    /// Its output so far.
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read(&self.log)
@@ -209,11 +212,11 @@ impl Running {
             .unwrap_or_default()
     }
 
-    /// Waits until it has said this, and gives all that it has said then. What a process does can be seen
-    /// before it says so.
+    /// Waits until its output has this text, and returns all of it. An action can be visible before its line
+    /// in the log.
     ///
     /// # Panics
-    /// After [`LIMIT`], with what it said instead.
+    /// After [`LIMIT`], with its output.
     pub fn wait_for_log(&self, text: &str) -> String {
         self.wait_for_lines(1, text)
     }
@@ -221,7 +224,7 @@ impl Running {
     /// The same of as many places in its log.
     ///
     /// # Panics
-    /// After [`LIMIT`], with what it said instead.
+    /// After [`LIMIT`], with its output.
     pub fn wait_for_lines(&self, count: usize, text: &str) -> String {
         let what = format!("{text:?} in the log of {}, {count} times", self.name);
         wait_for(what, || {

@@ -1,4 +1,4 @@
-//! A raw probe: what is on the wire, to the last byte, and how it ends.
+//! A raw probe: every byte that a connection carries, and how it ends.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -66,7 +66,7 @@ pub fn probe(address: SocketAddr, send: &[u8]) -> std::io::Result<Received> {
     loop {
         let begun = Instant::now();
         let mut stream = TcpStream::connect(address)?;
-        // An agent that has answered and closed may refuse what comes late; what it said is still there.
+        // An agent that has replied and closed may refuse late bytes; its reply can still be read.
         let _ = stream.write_all(send);
         let prompt = send.is_empty() || begun.elapsed() < PROMPT;
         let received = receive(&mut stream);

@@ -1,4 +1,4 @@
-//! Our responder, as a one-shot program for other launchers and as an accept loop of its own.
+//! Our responder, as a one-shot program for launchers and as an accept loop of its own.
 
 use crate::address::is_listening;
 use crate::agent::{Diagnostics, OneShot};

@@ -93,6 +93,16 @@ impl Scene {
         scene
     }
 
+    /// What differs from run to run in the texts of this scene, for [`crate::snapshot::check`].
+    #[must_use]
+    pub fn variables(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("[SCRATCH]", self.scratch.path().display().to_string()),
+            ("[AGENT]", self.agent.to_string()),
+            ("[AGENT_IP]", self.agent.ip().to_string()),
+        ]
+    }
+
     /// The collector's data directory, which exists only where a test makes it.
     #[must_use]
     pub fn data(&self) -> PathBuf {
@@ -127,7 +137,7 @@ impl Scene {
         self.scratch.replace(file, content);
     }
 
-    /// Replaces the configuration. A running collector is not told.
+    /// Replaces the configuration. A running collector does not load it.
     pub fn configure(&self, text: &str) {
         self.put("agentcheck.toml", text);
     }

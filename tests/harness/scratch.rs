@@ -1,4 +1,4 @@
-//! A directory of its own for each test: removed when the test passes, kept and named when it fails.
+//! A directory for each test: removed when the test passes, kept and named when it fails.
 
 use crate::processes::run;
 use std::fs;

@@ -1,5 +1,5 @@
-//! State files, written as the collector writes them (by the product's own codec, temporary file and
-//! rename) or byte by byte as nobody should.
+//! State files, written as the collector writes them (by the product's own codec, temporary file and rename), or
+//! with any bytes.
 
 use agentcheck_common::schedule::{Stage, encode};
 use agentcheck_common::{BootId, BootTime, Reply, STATE_SUFFIX, ServiceName};
@@ -26,7 +26,7 @@ pub fn now() -> BootTime {
 /// The kernel's id of this boot.
 ///
 /// # Panics
-/// Where the kernel does not say.
+/// Where the kernel does not show it.
 #[must_use]
 pub fn boot_id() -> BootId {
     let text = fs::read(BootId::PATH).expect("the kernel shows its boot id");
@@ -67,13 +67,12 @@ impl StateDirectory {
         self.path.join(format!("{service}{STATE_SUFFIX}"))
     }
 
-    /// From now on `service` says `line`.
+    /// Writes a state file of `service` with the one reply `line`.
     pub fn set_reply(&self, service: &str, line: &str) {
         self.set_schedule(service, &[], line);
     }
 
-    /// From now on `service` says each line of `stages` until so long from now, and `then` after the
-    /// last of them.
+    /// Writes a state file of `service` with these stages, each until so long from now, and `then` after the last.
     ///
     /// # Panics
     /// For what the codec refuses.
@@ -92,15 +91,14 @@ impl StateDirectory {
         self.write_file(service, file.as_bytes());
     }
 
-    /// Like [`Self::set_reply`], but with the line exactly as it is given, where the codec would write the
-    /// same words in its own order and case.
+    /// Like [`Self::set_reply`], with the line exactly as it is given: the codec has an order and a case of its own.
     pub fn set_raw_reply(&self, service: &str, line: &str) {
         let (boot, from) = (boot_id(), now());
         let file = format!("agentcheck 1 {service}\nboot {boot}\nfrom {from}\nthen {line}\n");
         self.write_file(service, file.as_bytes());
     }
 
-    /// The state file of `service` is these bytes.
+    /// Writes these bytes as the state file of `service`.
     ///
     /// # Panics
     /// Where it cannot be written.
@@ -114,7 +112,7 @@ impl StateDirectory {
         fs::rename(&part, self.file(service)).unwrap();
     }
 
-    /// There is no state file of `service`.
+    /// Removes the state file of `service`.
     ///
     /// # Panics
     /// Where it cannot be removed.

@@ -1,8 +1,7 @@
-//! A real systemd, booted in namespaces over a throw-away copy of this machine's root file system, with
-//! the product installed into it by `make install`.
+//! A real systemd, booted in namespaces over a throw-away copy of this machine's root file system, with the
+//! product installed into it by `make install`.
 //!
-//! `AGENTCHECK_SYSTEMD_ROOT` names another root file system, to see what another systemd makes of it all:
-//! `make test-systemd-257`.
+//! `AGENTCHECK_SYSTEMD_ROOT` names another root file system, with another systemd: `make test-systemd-257`.
 
 use crate::binaries;
 use crate::permit::Permit;
@@ -80,7 +79,7 @@ pub fn tool(name: &str) -> Command {
 /// The version of the systemd that is tested.
 ///
 /// # Panics
-/// Where it does not say one.
+/// Where it prints none.
 #[must_use]
 pub fn version() -> u32 {
     let printed = run(tool("systemd-analyze").arg("--version"));
@@ -105,6 +104,16 @@ pub fn installed(scratch: &Scratch) -> PathBuf {
         .arg(format!("DESTDIR={}", tree.display()))
         .arg(format!("RELEASE={}", release.display())));
     tree
+}
+
+/// Writes a file into a tree that will be laid over the root file system.
+///
+/// # Panics
+/// Where it cannot be written.
+pub fn put(tree: &Path, inside: &str, text: &str) {
+    let path = tree.join(inside);
+    std::fs::create_dir_all(path.parent().expect("a path inside")).unwrap();
+    std::fs::write(path, text).unwrap();
 }
 
 impl Systemd {
@@ -256,7 +265,7 @@ impl Systemd {
         run(&mut self.inside(words))
     }
 
-    /// Runs a command inside, whatever comes of it.
+    /// Runs a command inside; it may fail.
     #[must_use]
     pub fn output(&self, words: &[&str]) -> Output {
         crate::processes::output(&mut self.inside(words))
@@ -283,8 +292,8 @@ impl Systemd {
         self.run(&["journalctl", "--no-pager", "-o", "cat", "-u", unit])
     }
 
-    /// Waits until the journal has this of a unit, and gives all that it has then: what is said gets there
-    /// later than what is done.
+    /// Waits until the journal of a unit has this text, and returns all of it. A line gets there later than the
+    /// action that it reports.
     ///
     /// # Panics
     /// After [`crate::processes::LIMIT`], with what it has instead.

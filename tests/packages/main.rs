@@ -1,6 +1,6 @@
-//! The packages: what is in them, whether two builds are the same, what lintian says, and what dpkg and
-//! rpm make of them on a host. Needs cargo-deb, cargo-generate-rpm, lintian and rpm; by
-//! `make test-packages`. What the packages' scripts do is looked at by `packaging.rs`, too.
+//! The packages: their contents, whether two builds are the same, what lintian reports, and how dpkg and rpm
+//! install, upgrade and remove them on a host. It needs cargo-deb, cargo-generate-rpm, lintian and rpm; `make
+//! test-packages` runs it. `tests/suite/packaging.rs` tests the packages' scripts without these.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,8 +1,7 @@
-//! What `HAProxy` does with a reply, case by case, on the real `HAProxy`: the contract that every other
-//! part relies on. Wherever a reply is one that a state file can hold, it is our responder that gives it.
+//! How `HAProxy` reacts to each reply, case by case, on the real `HAProxy`. Every other part relies on this. The
+//! responder sends each reply that a state file can contain; a scripted agent sends the others.
 //!
-//! The ids are those of the project's notes on `HAProxy`: C for single replies, S for sequences, F for
-//! faults.
+//! The ids come from the project's notes on `HAProxy`: C for single replies, S for sequences, F for faults.
 
 mod faults;
 mod transitions;
@@ -90,9 +89,9 @@ fn holdable(bytes: &[u8]) -> Option<&str> {
 
 fn is_ours(act: &Act) -> bool {
     match act {
-        Act::Says(bytes) => holdable(bytes).is_some(),
+        Act::Sends(bytes) => holdable(bytes).is_some(),
         Act::HasNoState => true,
-        Act::SaysAndStays(_) | Act::Resets | Act::Operator(_) => false,
+        Act::SendsAndStaysOpen(_) | Act::Resets | Act::Operator(_) => false,
     }
 }
 
@@ -125,14 +124,16 @@ impl Stage<'_> {
 
     fn act(&self, act: &Act) {
         match act {
-            Act::Says(bytes) => self.agent.set_answer(match holdable(bytes) {
+            Act::Sends(bytes) => self.agent.set_answer(match holdable(bytes) {
                 Some(line) => {
                     self.states.set_raw_reply(self.server, line);
                     Answer::Program(one_shot(self.states, &[self.server]))
                 }
                 None => Answer::Bytes(bytes.to_vec()),
             }),
-            Act::SaysAndStays(bytes) => self.agent.set_answer(Answer::BytesAndOpen(bytes.to_vec())),
+            Act::SendsAndStaysOpen(bytes) => {
+                self.agent.set_answer(Answer::BytesAndOpen(bytes.to_vec()))
+            }
             Act::Resets => self.agent.set_answer(Answer::Reset),
             Act::HasNoState => {
                 self.states.remove_file(self.server);
@@ -149,8 +150,8 @@ impl Stage<'_> {
 
 fn describe(step: &Step) -> String {
     match &step.act {
-        Act::Says(bytes) => format!("\"{}\"", bytes.escape_ascii()),
-        Act::SaysAndStays(bytes) => format!("\"{}\" left open", bytes.escape_ascii()),
+        Act::Sends(bytes) => format!("\"{}\"", bytes.escape_ascii()),
+        Act::SendsAndStaysOpen(bytes) => format!("\"{}\" left open", bytes.escape_ascii()),
         Act::Resets => "reset".to_owned(),
         Act::HasNoState => "no state file".to_owned(),
         Act::Operator(command) => format!("operator: {command}"),

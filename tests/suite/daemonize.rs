@@ -1,5 +1,5 @@
-//! A host without systemd: the collector in the background, as another user, started by an init script, with
-//! its log in syslog.
+//! A host without systemd: an init script starts the collector in the background, as another user, with its log
+//! in syslog.
 
 mod lifecycle;
 mod log_injection;

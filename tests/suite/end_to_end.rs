@@ -1,8 +1,8 @@
-//! The main job, end to end, on real parts: real `HAProxy` moves real weights because of what a real
-//! application says, through every launcher.
+//! The main job on real parts: a real `HAProxy` moves real weights because a real application reports its load,
+//! with each launcher.
 //!
-//! What a launcher does with its limits and its processes is `launchers.rs`; what `HAProxy` makes of a
-//! reply is `conformance.rs`.
+//! `launchers.rs` tests the limits and processes of launchers; `conformance.rs` tests how `HAProxy` reacts to
+//! replies.
 
 mod examples;
 mod on_failure;

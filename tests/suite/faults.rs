@@ -1,6 +1,5 @@
-//! What can go wrong on a host: the collector is killed, started twice, told to stop, has no room to
-//! write, or finds what another boot has left; a source hangs. What is said to `HAProxy` is right all the
-//! while.
+//! Faults of a host: the collector is killed, started twice or stopped, it cannot write, it finds state of
+//! another boot, a source hangs. `HAProxy` gets correct replies throughout.
 
 mod applications;
 mod blocked_readers;

@@ -1,11 +1,12 @@
-//! `agentcheck generate` on the real launchers: what it makes is taken without a word, and answers, each service
-//! on its own port.
+//! `agentcheck units` with the real launchers: each accepts what is generated, and each service replies on its
+//! own port.
 
 use agentcheck_tests::address::{Block, is_listening};
 use agentcheck_tests::binaries;
 use agentcheck_tests::processes::{Running, output, program, run, wait_until};
 use agentcheck_tests::raw_probe::{Received, probe};
 use agentcheck_tests::scratch::Scratch;
+use agentcheck_tests::snapshot::{self, str};
 use agentcheck_tests::state::StateDirectory;
 use agentcheck_tests::systemd::{Systemd, installed};
 use std::collections::BTreeSet;
@@ -381,15 +382,12 @@ fn services_that_cannot_be_served_are_refused() {
         (refused.status.code(), printed)
     };
     let good = scratch.write("good.toml", CONFIGURATION);
-    let (status, printed) = refused(&good, &["--address", "10.0.0.11"]);
-    assert_eq!(status, Some(1));
-    assert!(printed.contains("--allow 10.0.0.2"), "{printed}");
-    let (status, printed) = refused(&good, &["--port", "3334"]);
-    assert_eq!(status, Some(1));
-    assert!(
-        printed.contains("port 3334 is that of api alone"),
-        "{printed}"
-    );
+    let mut shown = String::new();
+    for wrong in [["--address", "10.0.0.11"], ["--port", "3334"]] {
+        let (status, printed) = refused(&good, &wrong);
+        assert_eq!(status, Some(1));
+        shown += &format!("{}\n{printed}\n", wrong.join(" "));
+    }
     for wrong in [
         ["--address", "localhost"],
         ["--allow", "any"],
@@ -400,11 +398,24 @@ fn services_that_cannot_be_served_are_refused() {
     let bad = scratch.write("bad.toml", CONFIGURATION.replace("3335", "3334"));
     let (status, printed) = refused(&bad, &[]);
     assert_eq!(status, Some(1));
-    let place = bad.display();
-    assert!(
-        printed.starts_with(&format!(
-            "{place}:11:8: error: port 3334 is that of the service api already, in {place} on line 8\n"
-        )),
-        "{printed}"
+    shown += &printed;
+    let place = scratch.path().display().to_string();
+    snapshot::check(
+        &shown,
+        &[("[SCRATCH]", place)],
+        str![[r#"
+--address 10.0.0.11
+agentcheck: nobody could connect to 10.0.0.11: name the balancers, as in --allow 10.0.0.2
+
+--port 3334
+agentcheck: port 3334 is that of api alone, and cannot be shared by others: say another --port
+
+[SCRATCH]/bad.toml:11:8: error: port 3334 is that of the service api already, in [SCRATCH]/bad.toml on line 8
+11 | port = 3334
+   |        ^^^^
+   = whoever asks there says no name; services that share one have none of their own
+agentcheck: 1 error, nothing was started
+
+"#]],
     );
 }

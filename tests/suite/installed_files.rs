@@ -1,5 +1,5 @@
-//! The files that other programs read: what `make install` puts where, and what xinetd makes of it (`xinetd`).
-//! What systemd says of the units, and how they run there, is in `systemd.rs`.
+//! The files that other programs read: where `make install` puts them, and what xinetd makes of its file
+//! (`xinetd`). `systemd.rs` tests the units.
 
 mod xinetd;
 
@@ -82,6 +82,7 @@ fn uninstall_removes_everything_that_install_added() {
     for (from, to) in [
         ("systemd/optional", "usr/share/doc/agentcheck/systemd"),
         ("packaging/init", "usr/share/doc/agentcheck/init"),
+        ("xinetd", "usr/share/doc/agentcheck/xinetd"),
         ("examples", "usr/share/doc/agentcheck/examples"),
     ] {
         let from = files(&workspace.join(from));
@@ -93,6 +94,7 @@ fn uninstall_removes_everything_that_install_added() {
         "README.md",
         "ARCHITECTURE.md",
         "CHANGELOG.md",
+        "CONTRIBUTING.md",
         "SECURITY.md",
         "LICENSE-MIT",
         "LICENSE-APACHE",
@@ -100,6 +102,12 @@ fn uninstall_removes_everything_that_install_added() {
     ] {
         expected.insert(format!("usr/share/doc/agentcheck/{name}"));
     }
+    // Documents link to these.
+    let of_bench = files(&workspace.join("bench"));
+    let pages = of_bench
+        .iter()
+        .filter(|file| file.ends_with(".md") || file.ends_with(".svg"));
+    expected.extend(pages.map(|page| format!("usr/share/doc/agentcheck/bench/{page}")));
     // What the README links to; the samples of recipes are for the tests.
     let docs = files(&workspace.join("docs"));
     let pages = docs.iter().filter(|file| file.ends_with(".md"));

@@ -1,5 +1,5 @@
-//! Our responder under everything that starts it in the field, each one the real program: whatever the
-//! launcher hands over, the one line, the end, and nothing else is on the wire.
+//! The responder under every launcher, each the real program. Whatever socket or pipe the launcher passes, the
+//! client gets one line, the end, and nothing else.
 
 mod plain;
 mod units;

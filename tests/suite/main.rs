@@ -1,4 +1,5 @@
-//! The tests of the whole: the release programs between the real parts that they meet in the field.
+//! The tests of the whole: the release programs between real parts. `tests/README.md` maps each claim to its
+//! module.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,7 +15,9 @@ mod doctor;
 mod end_to_end;
 mod faults;
 mod generate;
+mod http;
 mod installed_files;
+mod installed_tree;
 mod launchers;
 mod metrics;
 mod name_from_client;
@@ -25,4 +28,6 @@ mod recovery;
 mod reload;
 mod report;
 mod responder_flags;
+mod root_writes;
+mod service_managers;
 mod systemd;

@@ -1,5 +1,5 @@
-//! The metrics, as Prometheus gets them: a real collector on real sources writes them, the real `node_exporter`
-//! reads them, and they say what `agentcheck status --json` says.
+//! The metrics on their way to Prometheus: a real collector writes them, the real `node_exporter` reads them, and
+//! they equal `agentcheck status --json`.
 
 mod examples;
 mod installed;

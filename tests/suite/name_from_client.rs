@@ -1,5 +1,5 @@
-//! One port for many services, with a real `HAProxy`: each server hears its own service's reply, by
-//! agent-send, and one whose line has no agent-send hears no other service's.
+//! One port for many services, with a real `HAProxy`: `agent-send` gives each server the reply of its own
+//! service. A server line without `agent-send` gets no other service's reply.
 
 use agentcheck_tests::address::Block;
 use agentcheck_tests::haproxy::{Backend, Haproxy, Server};

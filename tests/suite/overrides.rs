@@ -1,8 +1,9 @@
-//! What operators say over the rules, with the real programs: commands, files, restarts, a real `HAProxy`.
+//! Overrides with the real programs: commands, files, restarts, a real `HAProxy`.
 
 mod balancer;
 mod commands;
 mod history;
+mod orders;
 mod persistence;
 
 use agentcheck_tests::scene::Scene;

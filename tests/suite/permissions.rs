@@ -1,10 +1,11 @@
-//! Whose configuration is taken and whose is not, by real users: in the shipped unit's sandbox, too.
+//! Which owners and modes of a configuration are accepted, tried by real users, and in the sandbox of the shipped
+//! unit.
 
 use agentcheck_tests::binaries;
-use agentcheck_tests::collector::Collector;
-use agentcheck_tests::processes::{Running, output, program, wait_until};
+use agentcheck_tests::processes::{output, program, run, wait_until};
+use agentcheck_tests::scene::Scene;
 use agentcheck_tests::scratch::Scratch;
-use agentcheck_tests::state::StateDirectory;
+use agentcheck_tests::snapshot::{self, file, str};
 use agentcheck_tests::systemd::{Systemd, installed};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -28,9 +29,8 @@ fn collector(scratch: &Scratch) -> PathBuf {
     scratch.program(&binaries::collector())
 }
 
-/// What `agentcheck check` says as a user, of errors only, without the scratch directory; nothing if it is
-/// content.
-fn said_to(user: u32, scratch: &Scratch, file: &Path) -> String {
+/// The errors of `agentcheck check` as a user, without the scratch directory; nothing where there is none.
+fn errors_for(user: u32, scratch: &Scratch, file: &Path) -> String {
     let checked = output(
         Command::new(scratch.file("agentcheck"))
             .args(["check", "--config"])
@@ -50,70 +50,45 @@ fn configuration_of_another_owner_is_refused() {
     let directory = scratch.directory("etc");
     let file = scratch.write("etc/agentcheck.toml", GOOD);
     for user in [0, ANN, BOB] {
-        assert_eq!(said_to(user, &scratch, &file), "");
+        assert_eq!(errors_for(user, &scratch, &file), "");
     }
     chown(&file, Some(ANN), None).unwrap();
-    assert_eq!(said_to(ANN, &scratch, &file), "");
-    assert_eq!(
-        said_to(0, &scratch, &file),
-        "etc/agentcheck.toml: error: it belongs to user 3000001, and has to belong to root\n  = chown root \
-         etc/agentcheck.toml\nagentcheck: 1 error\n"
-    );
-    assert_eq!(
-        said_to(BOB, &scratch, &file),
-        "etc/agentcheck.toml: error: it belongs to user 3000001, and has to belong to root or to user \
-         3000002, who runs this\n  = chown root etc/agentcheck.toml\nagentcheck: 1 error\n"
-    );
-    // Whoever has the directory can put another file there.
+    assert_eq!(errors_for(ANN, &scratch, &file), "");
+    let mut shown = String::new();
+    let mut refused = |what: &str, user: u32| {
+        let printed = errors_for(user, &scratch, &file);
+        assert!(!printed.is_empty(), "{what}");
+        shown += &format!("# {what}, as user {user}\n{printed}\n");
+    };
+    refused("the file is another user's", 0);
+    refused("the file is another user's", BOB);
+    // The owner of the directory can put another file there.
     chown(&file, Some(0), None).unwrap();
     chown(&directory, Some(ANN), None).unwrap();
-    assert_eq!(said_to(ANN, &scratch, &file), "");
-    let printed = said_to(0, &scratch, &file);
-    assert!(
-        printed.starts_with("etc: error: it belongs to user 3000001,"),
-        "{printed}"
-    );
+    assert_eq!(errors_for(ANN, &scratch, &file), "");
+    refused("the directory is another user's", 0);
     chown(&directory, Some(0), None).unwrap();
 
     // A drop-in counts as the file itself does, and what is wrong with several is told at once.
     let drop_ins = scratch.directory("etc/conf.d");
     let web = scratch.write("etc/conf.d/web.toml", "");
     let api = scratch.write("etc/conf.d/api.toml", "");
-    assert_eq!(said_to(0, &scratch, &file), "");
+    assert_eq!(errors_for(0, &scratch, &file), "");
     chown(&web, Some(ANN), None).unwrap();
     set_mode(&api, 0o666);
-    let printed = said_to(0, &scratch, &file);
-    let places: Vec<&str> = printed
-        .lines()
-        .filter(|line| line.contains(": error: "))
-        .collect();
-    assert_eq!(
-        places,
-        [
-            "etc/conf.d/api.toml: error: everybody may write to it, mode 0666",
-            "etc/conf.d/web.toml: error: it belongs to user 3000001, and has to belong to root",
-        ]
+    refused(
+        "one drop-in is another user's, everybody may write to the other",
+        0,
     );
     chown(&web, Some(0), None).unwrap();
     set_mode(&api, 0o600);
-    let printed = said_to(ANN, &scratch, &file);
-    assert!(
-        printed.contains("etc/conf.d/api.toml: error: cannot be read: Permission denied"),
-        "{printed}"
-    );
+    refused("a drop-in cannot be read", ANN);
     set_mode(&api, 0o644);
     set_mode(&drop_ins, 0o711);
-    let printed = said_to(ANN, &scratch, &file);
-    assert!(
-        printed.contains("etc/conf.d: error: cannot be read: Permission denied"),
-        "{printed}"
-    );
+    refused("the directory of drop-ins cannot be read", ANN);
     set_mode(&drop_ins, 0o777);
-    let printed = said_to(0, &scratch, &file);
-    assert!(
-        printed.starts_with("etc/conf.d: error: everybody may put files"),
-        "{printed}"
-    );
+    refused("everybody may write to the directory of drop-ins", 0);
+    snapshot::check(&shown, &[], file!["permissions/refused.txt"]);
 }
 
 #[test]
@@ -125,57 +100,51 @@ fn another_users_link_in_a_shared_directory_is_refused() {
     set_mode(&shared, 0o1777);
     let link = shared.join("agentcheck.toml");
     std::os::unix::fs::symlink(&file, &link).unwrap();
-    assert_eq!(said_to(ANN, &scratch, &link), "");
+    assert_eq!(errors_for(ANN, &scratch, &link), "");
     std::os::unix::fs::lchown(&link, Some(BOB), None).unwrap();
-    let printed = said_to(ANN, &scratch, &link);
-    assert!(
-        printed.starts_with("shared/agentcheck.toml: error: it belongs to user 3000002,"),
-        "{printed}"
+    snapshot::check(
+        &errors_for(ANN, &scratch, &link),
+        &[],
+        str![[r#"
+shared/agentcheck.toml: error: it belongs to user 3000002, and has to belong to root or to user 3000001, who runs this
+  = chown root shared/agentcheck.toml
+agentcheck: 1 error
+
+"#]],
     );
 }
 
 #[test]
 fn collect_refuses_foreign_files_and_warns_of_readable_secrets() {
-    let scratch = Scratch::new("secrets");
-    let token = scratch.write("token", "t0ps3cret");
-    let file = scratch.write(
-        "agentcheck.toml",
-        format!(
-            "[source.app.http]\nurl = \"http://127.0.0.1:9/\"\nbearer_file = \"{}\"\n\
-             format = \"number\"\n[service.web]\nweight = 'headroom(app.value, 100)'\n",
-            token.display()
-        ),
-    );
-    let states = StateDirectory::at(scratch.directory("state"));
+    let mut scene = Scene::new("secrets");
+    let token = scene.scratch.write("token", "t0ps3cret");
+    scene.configure(&format!(
+        "[source.app.http]\nurl = \"http://127.0.0.1:9/\"\nbearer_file = {token:?}\n\
+         format = \"number\"\n[service.web]\nweight = 'headroom(app.value, 100)'\n"
+    ));
+    let file = scene.configuration.clone();
     let warning = format!(
         "everybody may read {0}, mode 0644: chmod o-r {0}",
         token.display()
     );
-    let running = Running::start(&scratch, "collect", &mut Collector::command(&file, &states));
-    running.wait_for_log(&warning);
-    drop(running);
+    scene.start();
+    scene.wait_for_log(&warning);
+    scene.kill();
 
     let check = |directory: &str| {
-        let checked = output(
-            Command::new(binaries::collector())
-                .args(["check", "--config"])
-                .arg(&file)
-                .env("CREDENTIALS_DIRECTORY", directory),
-        );
-        assert!(checked.status.success(), "{checked:?}");
-        String::from_utf8(checked.stdout).unwrap()
+        let mut check = Command::new(binaries::collector());
+        check.args(["check", "--config"]).arg(&file);
+        run(check.env("CREDENTIALS_DIRECTORY", directory))
     };
     let place = format!("{}:3:15: warning: {warning}\n", file.display());
     assert!(check("").starts_with(&place));
     // As systemd says where it put them.
-    assert!(check(&scratch.path().display().to_string()).ends_with(", 0 warnings\n"));
+    assert!(check(&scene.scratch.path().display().to_string()).ends_with(", 0 warnings\n"));
     set_mode(&token, 0o600);
     assert!(check("").ends_with(", 0 warnings\n"));
 
     set_mode(&file, 0o646);
-    let refused = output(&mut Collector::command(&file, &states));
-    assert_eq!(refused.status.code(), Some(1));
-    let printed = String::from_utf8(refused.stderr).unwrap();
+    let printed = scene.fails(&["collect"]);
     let wrong = format!(
         "{}: error: everybody may write to it, mode 0646\n",
         file.display()
@@ -186,16 +155,12 @@ fn collect_refuses_foreign_files_and_warns_of_readable_secrets() {
 /// Everybody may read what the responder and Prometheus read; the account and the history are the group's.
 #[test]
 fn written_files_have_their_modes() {
-    let scratch = Scratch::new("rights");
-    let states = StateDirectory::at(scratch.directory("state"));
-    let data = Collector::data(&states);
-    fs::create_dir_all(data.join("overrides")).unwrap();
-    let metrics = scratch.directory("metrics").join("agentcheck.prom");
-    let file = scratch.write(
-        "agentcheck.toml",
-        format!("[metrics]\ntextfile = {metrics:?}\n{GOOD}"),
-    );
-    let collector = Running::start(&scratch, "collect", &mut Collector::command(&file, &states));
+    let mut scene = Scene::new("rights");
+    let (data, _) = (scene.data(), scene.overrides());
+    let metrics = scene.scratch.directory("metrics").join("agentcheck.prom");
+    scene.configure(&format!("[metrics]\ntextfile = {metrics:?}\n{GOOD}"));
+    scene.start();
+    let states = scene.states.clone();
     let written = [
         (states.path().join("web.state"), 0o644),
         (states.path().join(".collector.lock"), 0o640),
@@ -219,14 +184,12 @@ fn written_files_have_their_modes() {
     );
     let error = String::from_utf8(held.stderr).unwrap();
     assert!(error.contains("Permission denied"), "{error}");
-    let set = output(&mut Collector::operator(&["drain", "web"], &file, &states));
-    assert!(set.status.success(), "{set:?}");
-    for (name, mode) in [("web.override", 0o644), (".lock", 0o660)] {
+    scene.succeeds(&["drain", "web"]);
+    for (name, mode) in [("web.outage", 0o644), (".lock", 0o660)] {
         let path = data.join("overrides").join(name);
         let found = path.metadata().unwrap().permissions().mode() & 0o7777;
         assert_eq!(found, mode, "{}", path.display());
     }
-    drop(collector);
 }
 
 /// The shipped unit has `PrivateUsers=yes`: to it, a file of an administrator's is one of nobody's.

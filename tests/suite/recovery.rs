@@ -1,9 +1,8 @@
-//! Recovery, proved: whatever has happened to a server and in whatever order, a verdict that stands and
-//! probes that arrive bring it to where the verdict wants it.
+//! Recovery: whatever has happened to a server, in whatever order, a decision that stays the same and probes that
+//! arrive bring the server to that decision.
 //!
-//! A model of what `HAProxy` makes of a server is held to the real `HAProxy`, and the product is held to
-//! the model: by random sequences of everything that can happen, thousands in memory, a sample of them on
-//! the real `HAProxy`.
+//! The real `HAProxy` checks a model of itself. Random sequences of everything that can happen check the product
+//! against the model: thousands in memory, a sample on the real `HAProxy`.
 
 mod against_haproxy;
 mod expected_reply;

@@ -1,5 +1,5 @@
-//! Another configuration for a collector at work: what is the same goes on, what is wrong changes nothing, and
-//! what is gone leaves nothing behind that looks as if somebody stood behind it.
+//! A running collector gets another configuration. What is the same keeps its memory, an error changes nothing,
+//! and a removed service releases its server.
 
 mod changes;
 mod decommission;

@@ -1,4 +1,4 @@
-//! `agentcheck report`, from the directories of a real collector, looked at with a real browser.
+//! `agentcheck report` on the directories of a real collector, rendered by a real browser.
 
 mod browser;
 

@@ -1,5 +1,5 @@
-//! Every flag of `agentcheck-responder` is in its `--help`, its man page and its shell completions, and
-//! these name no flag that it has not.
+//! Every flag of `agentcheck-responder` is in its `--help`, its man page and its shell completions. These name no
+//! other flag.
 
 use agentcheck_tests::binaries;
 use agentcheck_tests::processes;

@@ -1,8 +1,8 @@
-//! What the project says of systemd, held against a real one: scores, the watchdog, the fence around the
-//! listeners, the optional drop-ins, and what another user writes for the collector.
+//! What the documents claim about systemd, checked on a real one: security scores, the watchdog, the access lists
+//! of the listeners, the optional drop-ins, and files that another user writes for the collector.
 //!
-//! That probes are answered and the collector is brought back is in `launchers.rs` and `end_to_end.rs`.
-//! Another systemd than this machine's is looked at by `make test-systemd-257`.
+//! `launchers.rs` and `end_to_end.rs` test probes and restarts. `make test-systemd-257` runs these tests on
+//! another systemd.
 
 mod access_list;
 mod another_user;
@@ -16,7 +16,7 @@ use agentcheck_tests::collector::Plan;
 use agentcheck_tests::processes::wait_for;
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::StateDirectory;
-use agentcheck_tests::systemd::{Systemd, installed};
+use agentcheck_tests::systemd::{Systemd, installed, put};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -42,9 +42,7 @@ impl Tree {
     }
 
     fn file(&self, inside: &str, text: &str) {
-        let path = self.path.join(inside);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        put(&self.path, inside, text);
     }
 
     fn configuration(&self, text: &str) {

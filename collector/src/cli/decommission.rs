@@ -80,7 +80,7 @@ impl Decommission {
         if text.is_empty() {
             text.push_str("no service has a reply\n");
         } else {
-            text.push_str(&self.wait.wait());
+            text.push_str(&self.wait.poll_twice());
         }
         if errors.is_empty() {
             Ok(text.into())

@@ -4,10 +4,11 @@ mod format;
 mod session;
 
 use super::{ConfigFile, DataDir, Failed, Output, StateDir};
-use crate::overrides::{Action, MAX_REASON, Override, ReadyWindow, Stage, VERSION};
+use crate::overrides::store::Key;
+use crate::overrides::{Action, Kind, MAX_REASON, Override, ReadyWindow, Stage, VERSION};
 use clap::Args;
-use format::{account, human, shown};
-use session::Desk;
+use format::{describe, human, shown};
+use session::Session;
 use std::fmt::Write as _;
 use std::thread;
 use std::time::Duration;
@@ -43,7 +44,7 @@ pub(super) struct Common {
     )]
     reason: String,
     #[command(flatten)]
-    heard: Wait,
+    wait: Wait,
 }
 
 /// Whether to wait until the balancers have polled.
@@ -59,7 +60,7 @@ pub(super) struct Wait {
 
 impl Wait {
     /// Waits two agent intervals, if requested, and reports that.
-    pub(super) fn wait(&self) -> String {
+    pub(super) fn poll_twice(&self) -> String {
         if !self.wait {
             return String::new();
         }
@@ -82,7 +83,7 @@ pub(super) struct Plain {
 pub(super) struct Drain {
     #[command(flatten)]
     plain: Plain,
-    /// State that follows: maint or down
+    /// State that follows
     #[arg(long, value_name = "STATE", value_parser = ["maint", "down"])]
     then: Option<String>,
     /// Time until --then
@@ -116,7 +117,11 @@ pub(super) struct Limit {
     plain: Plain,
     /// The limit, 1 to 100
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u16).range(1..=100))]
-    percent: u16,
+    #[arg(required_unless_present = "off", conflicts_with = "off")]
+    percent: Option<u16>,
+    /// Remove the limit
+    #[arg(long, conflicts_with_all = ["time", "reason"])]
+    off: bool,
 }
 
 #[derive(Args)]
@@ -142,8 +147,10 @@ impl ForceUp {
 
 impl Limit {
     pub(super) fn set(&self) -> Result<Output, Failed> {
-        let percent = self.percent;
-        self.plain.set(Action::Limit { percent })
+        match self.percent {
+            Some(percent) => self.plain.set(Action::Limit { percent }),
+            None => end(&self.plain.common.target, Kind::Limit),
+        }
     }
 }
 
@@ -156,23 +163,21 @@ impl Drain {
             None => Action::Drain,
         };
         let stages = match (&self.until, self.deadline, self.after) {
-            // Drained or not, nobody is let in again by that.
+            // The server stays out in both cases.
             (Some(_), Some(deadline), _) => {
                 vec![(Action::Drain, Some(deadline)), (then, None)]
             }
             (_, _, Some(after)) => {
                 if whole.is_some_and(|whole| whole <= after) {
-                    return Err(Failed(
-                        "agentcheck: --for is not longer than --after: the second stage would never be\n"
-                            .to_owned(),
+                    return Err(Failed::new(
+                        "--for must be longer than --after, or --then never begins",
                     ));
                 }
                 vec![(Action::Drain, Some(after)), (then, whole)]
             }
             _ if self.then.is_some() => {
-                return Err(Failed(
-                    "agentcheck: --then needs --after TIME, or --until EXPRESSION with --deadline TIME\n"
-                        .to_owned(),
+                return Err(Failed::new(
+                    "--then needs --after TIME, or --until EXPRESSION and --deadline TIME",
                 ));
             }
             _ => vec![(Action::Drain, whole)],
@@ -188,15 +193,20 @@ impl Common {
         until: Option<&str>,
     ) -> Result<Output, Failed> {
         if self.reason.len() > MAX_REASON {
-            let message = format!("agentcheck: the reason has more than {MAX_REASON} bytes\n");
-            return Err(Failed(message));
+            return Err(Failed::new(format!(
+                "the reason has more than {MAX_REASON} bytes"
+            )));
         }
-        let desk = Desk::open(&self.target)?;
+        let session = Session::open(&self.target)?;
         if let Some(until) = until {
-            desk.check_condition(&self.target, until)?;
+            session.check_condition(&self.target, until)?;
         }
-        let mut said = String::new();
-        let now = desk.now();
+        // All stages of a command are of one kind.
+        let kind = stages
+            .first()
+            .map_or(Kind::Outage, |(action, _)| action.kind());
+        let mut text = String::new();
+        let now = session.now();
         let mut stages: Vec<Stage> = stages
             .iter()
             .map(|(action, span)| Stage {
@@ -210,101 +220,101 @@ impl Common {
         }
         let new = Override {
             version: VERSION,
-            id: desk.id(),
+            id: session.id(),
             set: now.after(Duration::ZERO),
             stages,
             reason: self.reason.clone(),
             by: String::new(),
         };
-        let locked = desk.lock()?;
-        for name in desk.names() {
-            let before = locked.read(name);
+        let locked = session.lock()?;
+        for name in session.names() {
+            let key = Key::new(name, kind);
+            let before = locked.read(&key);
             locked
-                .set(name, &new)
-                .map_err(|error| desk.unwritten(&error))?;
+                .set(&key, &new)
+                .map_err(|error| session.unwritten(&error))?;
             match before {
                 Ok(Some(before)) => {
-                    let _ = writeln!(said, "{}: replaces {}", shown(name), account(&before));
+                    let _ = writeln!(text, "{}: replaces {}", shown(name), describe(&before));
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    let _ = writeln!(
-                        said,
-                        "{}: replaces what could not be used: {error}",
-                        shown(name)
-                    );
+                    let _ = writeln!(text, "{}: replaces an unusable file: {error}", shown(name));
                 }
             }
         }
         drop(locked);
-        said.push_str(&desk.wait_for(&|service| service.has(&new.id))?);
+        text.push_str(&session.wait_for(&|service| service.has(&new.id))?);
         match until {
-            Some(until) if self.heard.wait => said.push_str(&desk.wait_until(&new.id, until)?),
-            _ => said.push_str(&self.heard.wait()),
+            Some(until) if self.wait.wait => text.push_str(&session.wait_until(&new.id, until)?),
+            _ => text.push_str(&self.wait.poll_twice()),
         }
-        Ok(said.into())
+        Ok(text.into())
     }
 }
 
-/// Takes the overrides of a scope away.
+/// Ends the outage or force-up of a scope.
 pub(super) fn resume(target: &Target) -> Result<Output, Failed> {
-    let desk = Desk::open(target)?;
-    let mut said = String::new();
-    let locked = desk.lock()?;
+    end(target, Kind::Outage)
+}
+
+/// Removes the overrides of one kind, and reports what remains.
+fn end(target: &Target, kind: Kind) -> Result<Output, Failed> {
+    let session = Session::open(target)?;
+    let mut text = String::new();
+    let locked = session.lock()?;
     let mut ids = Vec::new();
-    for name in desk.names() {
-        let before = locked.read(name);
+    for name in session.names() {
+        let key = Key::new(name, kind);
+        let before = locked.read(&key);
         let removed = locked
-            .remove(name)
-            .map_err(|error| desk.unwritten(&error))?;
-        match before {
+            .remove(&key)
+            .map_err(|error| session.unwritten(&error))?;
+        let name = shown(name);
+        let _ = match before {
             Ok(Some(before)) => {
-                let _ = writeln!(said, "{}: no longer {}", shown(name), account(&before));
+                let ended = describe(&before);
                 ids.push(before.id);
+                writeln!(text, "{name}: ended {ended}")
             }
-            Err(error) if removed => {
-                let _ = writeln!(
-                    said,
-                    "{}: removed what could not be used: {error}",
-                    shown(name)
-                );
-            }
-            _ => {
-                let _ = writeln!(said, "{}: there was no override", shown(name));
-            }
-        }
+            Err(error) if removed => writeln!(text, "{name}: removed an unusable file: {error}"),
+            _ if kind == Kind::Limit => writeln!(text, "{name}: no limit was set"),
+            _ => writeln!(text, "{name}: no override was set"),
+        };
     }
     drop(locked);
-    said.push_str(&desk.wait_for(&|service| ids.iter().all(|id| !service.has(id)))?);
-    let others = desk.others();
-    if !others.is_empty() {
-        return Err(Failed(format!("{said}{others}")));
+    text.push_str(&session.wait_for(&|service| ids.iter().all(|id| !service.has(id)))?);
+    let (remaining, still_out) = session.remaining(kind);
+    text.push_str(&remaining);
+    if still_out.is_empty() {
+        Ok(text.into())
+    } else {
+        Err(Failed(format!("{text}{still_out}")))
     }
-    Ok(said.into())
 }
 
-/// Has the balancers' own drain and maint lifted for a while.
+/// Makes replies contain `ready` for a time.
 pub(super) fn ready(given: &Ready) -> Result<Output, Failed> {
-    let desk = Desk::open(&given.target)?;
-    let now = desk.now();
-    let lift = ReadyWindow {
+    let session = Session::open(&given.target)?;
+    let now = session.now();
+    let window = ReadyWindow {
         version: VERSION,
-        id: desk.id(),
+        id: session.id(),
         set: now.after(Duration::ZERO),
         end: now.after(given.time),
     };
-    let locked = desk.lock()?;
-    for name in desk.names() {
+    let locked = session.lock()?;
+    for name in session.names() {
         locked
-            .set_ready_window(name, &lift)
-            .map_err(|error| desk.unwritten(&error))?;
+            .set_ready_window(name, &window)
+            .map_err(|error| session.unwritten(&error))?;
     }
     drop(locked);
-    let said =
-        desk.wait_for(&|service| service.0.ready_window.as_deref() == Some(lift.id.as_str()))?;
+    let text = session
+        .wait_for(&|service| service.0.ready_window.as_deref() == Some(window.id.as_str()))?;
     let span = human(given.time);
     Ok(format!(
-        "{said}ready is said for {span}: drain and maint that were set on the balancers end\n"
+        "{text}replies contain ready for {span}: a drain or maintenance set on the balancers ends\n"
     )
     .into())
 }

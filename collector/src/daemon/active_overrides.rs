@@ -1,5 +1,4 @@
-//! What operators say, at work: which overrides there are, which stand for a service, and what is told of
-//! them.
+//! The overrides in use: which files there are, which are active for a service, and which conditions were true.
 
 use super::Event;
 use super::failure_log::LoggedOperation;
@@ -7,9 +6,9 @@ use super::override_watcher::{self, Flags, OverrideWatcher};
 use crate::config::{Config, Service};
 use crate::decision::evaluate::EvalContext;
 use crate::expression::{Expression, Type};
-use crate::overrides::store::{self, ALL, Stored};
-use crate::overrides::{ActiveOverride, Effective, Now, Override, Scope};
-use crate::status::snapshot::{OverrideStatus, Status};
+use crate::overrides::store::{self, ALL, Fault, Key, Stored};
+use crate::overrides::{ActiveOverride, Effective, Kind, Now, Override, Scope};
+use crate::status::snapshot::{OverrideFault, OverrideStatus, Status};
 use crate::sys::clock;
 use agentcheck_common::{BootId, BootTime};
 use log::{Level, info, warn};
@@ -18,35 +17,38 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::SyncSender;
 
-/// The overrides, and what is known of them.
+/// One order: its file, and what tells it from another content of the same file.
+type OrderId = (Key, String);
+
+/// All overrides and what is known of them.
 pub(super) struct ActiveOverrides {
     directory: PathBuf,
     boot: BootId,
     stored: Stored,
-    /// The conditions that end stages, by the override's id; none where one cannot be used.
-    conditions: BTreeMap<String, Option<Expression>>,
-    /// Why a condition cannot be evaluated, by the override's id.
-    condition_errors: BTreeMap<String, String>,
-    /// Of which the condition was seen to hold.
-    reached: BTreeSet<String>,
-    /// Flag files that are there, as overrides.
+    /// The conditions that end first stages; `None` where one does not compile.
+    conditions: BTreeMap<OrderId, Option<Expression>>,
+    /// Why a condition cannot be evaluated, though its sources have fresh readings.
+    condition_errors: BTreeMap<OrderId, String>,
+    /// The orders whose condition was true.
+    reached: BTreeSet<OrderId>,
+    /// The flag files that exist, as overrides.
     flags: BTreeMap<PathBuf, Override>,
-    /// The ids of those that are over, and may still be in the directory.
-    forgotten: BTreeSet<String>,
-    /// Who looks at all that.
+    /// Expired orders that may still have a file.
+    forgotten: BTreeSet<OrderId>,
+    /// The threads that read directory and flag files.
     pub(super) watcher: OverrideWatcher,
-    /// What the log has told of reading the directory.
+    /// What the log has of reading the directory.
     reading: LoggedOperation,
-    /// The same of looking for flag files.
-    flags_told: LoggedOperation,
+    /// What the log has of reading flag files.
+    reading_flags: LoggedOperation,
 }
 
 impl ActiveOverrides {
-    /// What stands in the data directory; `before` is what an earlier collector left. What is new there comes
-    /// by `sender`.
+    /// Reads the overrides in the data directory, and watches them: changes arrive by `sender`. `before` is the
+    /// snapshot of an earlier collector.
     ///
     /// # Errors
-    /// Where the system gives no more threads.
+    /// Where a thread cannot be created.
     pub(super) fn new(
         config: &Config,
         data: &Path,
@@ -54,20 +56,22 @@ impl ActiveOverrides {
         before: Option<&Status>,
         sender: &SyncSender<Event>,
     ) -> io::Result<Self> {
-        let services = before
-            .into_iter()
-            .flat_map(|status| status.services.values());
-        let reached = services
-            .flat_map(|service| service.overrides.iter())
-            .filter(|known| known.reached)
-            .map(|known| known.id.clone());
+        let services = before.into_iter().flat_map(|status| &status.services);
+        let reached = services.flat_map(|(service, status)| {
+            let reached = status.overrides.iter().filter(|known| known.reached);
+            reached.map(move |known| {
+                let is_all = known.scope == Scope::All.word();
+                let name = if is_all { ALL } else { service };
+                (Key::new(name, Kind::Outage), known.id.clone())
+            })
+        });
         let directory = store::directory(data);
-        let mut overriding = Self {
+        let mut overrides = Self {
             reading: LoggedOperation::new(
                 Level::Warn,
                 directory.display().to_string(),
                 "read",
-                ", and what was said stands",
+                "; known overrides stay active",
             ),
             directory,
             boot: *boot,
@@ -78,33 +82,33 @@ impl ActiveOverrides {
             flags: BTreeMap::new(),
             forgotten: BTreeSet::new(),
             watcher: OverrideWatcher::new(),
-            flags_told: LoggedOperation::new(
+            reading_flags: LoggedOperation::new(
                 Level::Warn,
                 "a flag file".to_owned(),
-                "looked for",
-                ", and what was known of it stands",
+                "read",
+                "; its last known state stays active",
             ),
         };
-        if !overriding.directory.is_dir() {
+        if !overrides.directory.is_dir() {
             info!(
-                "{} is not there: operators cannot override anything",
-                overriding.directory.display()
+                "{} is missing: operators cannot set overrides",
+                overrides.directory.display()
             );
         }
         let (stored, flags) = (
-            override_watcher::begin(&overriding.directory),
+            override_watcher::read_at_start(&overrides.directory, config),
             override_watcher::flags(config),
         );
-        overriding.read(config, stored);
-        overriding.take_flags(config, flags);
-        overriding
+        overrides.take(config, stored);
+        overrides.take_flags(config, flags);
+        overrides
             .watcher
-            .start(&overriding.directory, config, sender)?;
-        Ok(overriding)
+            .start(&overrides.directory, config, sender)?;
+        Ok(overrides)
     }
 
-    /// Takes in what was read of the directory; whether anything is new.
-    pub(super) fn read(&mut self, config: &Config, read: io::Result<Stored>) -> bool {
+    /// Takes what was read of the directory; whether anything changed.
+    pub(super) fn take(&mut self, config: &Config, read: io::Result<Stored>) -> bool {
         self.watcher.directory_read();
         let mut stored = match read {
             Ok(stored) => stored,
@@ -115,100 +119,93 @@ impl ActiveOverrides {
         };
         self.reading.note(&Ok(()));
         stored.keep(&self.stored);
-        self.pass_over(&mut stored);
+        self.drop_forgotten(&mut stored);
         if stored == self.stored {
             return false;
         }
-        for fault in &stored.faults {
-            if !self.stored.faults.contains(fault) {
-                warn!("an override cannot be used: {fault}");
-            }
-        }
-        let known: BTreeSet<&str> = config
-            .services
+        for fault in stored
+            .faults
             .iter()
-            .map(|service| service.name.as_str())
-            .chain([ALL])
-            .collect();
-        for (name, one) in &stored.overrides {
-            if self.stored.overrides.get(name).map(|before| &before.id) == Some(&one.id) {
-                continue;
-            }
-            if !known.contains(name.as_str()) {
-                warn!("there is an override for {name:?}, which is no service");
-            }
-            let condition = one.stages.first().and_then(|stage| stage.until.as_deref());
-            if let Some(text) = condition {
-                let condition = compiled(text, config);
-                if let Err(fault) = &condition {
-                    warn!("{name}: the condition of an override cannot be used: {fault}");
-                }
-                self.conditions.insert(one.id.clone(), condition.ok());
-            }
+            .filter(|fault| !self.stored.faults.contains(fault))
+        {
+            warn!("cannot use override {}", fault.text);
         }
-        let ids: BTreeSet<&String> = stored.overrides.values().map(|one| &one.id).collect();
-        self.conditions.retain(|id, _| ids.contains(id));
-        self.condition_errors.retain(|id, _| ids.contains(id));
-        self.reached.retain(|id| ids.contains(id));
+        let before = std::mem::take(&mut self.conditions);
+        for (key, one) in &stored.overrides {
+            let id = (key.clone(), one.id.clone());
+            let condition = one.stages.first().and_then(|stage| stage.until.as_deref());
+            let condition = condition.map(|text| {
+                before.get(&id).cloned().unwrap_or_else(|| {
+                    compile(text, config)
+                        .inspect_err(|fault| warn!("{key}: cannot use condition {text}: {fault}"))
+                        .ok()
+                })
+            });
+            self.conditions
+                .extend(condition.map(|condition| (id, condition)));
+        }
+        let conditions = &self.conditions;
+        self.reached.retain(|id| conditions.contains_key(id));
+        self.condition_errors
+            .retain(|id, _| conditions.contains_key(id));
         self.stored = stored;
         true
     }
 
-    /// What was over before its file could be removed stays over.
-    fn pass_over(&mut self, stored: &mut Stored) {
-        let mut there = BTreeSet::new();
-        let mut is_over = |name: &str, id: &String| {
-            let over = self.forgotten.contains(id);
-            if over {
-                self.watcher.remove(name, id);
-                there.insert(id.clone());
+    /// Drops orders that expired before their file could be removed.
+    fn drop_forgotten(&mut self, stored: &mut Stored) {
+        let mut remaining = BTreeSet::new();
+        let mut is_forgotten = |key: &Key, id: &String| {
+            let order = (key.clone(), id.clone());
+            let forgotten = self.forgotten.contains(&order);
+            if forgotten {
+                self.watcher.remove(order.clone());
+                remaining.insert(order);
             }
-            over
+            forgotten
         };
         let overrides = &mut stored.overrides;
-        overrides.retain(|name, one| !is_over(name, &one.id));
-        stored
-            .ready_windows
-            .retain(|name, one| !is_over(name, &one.id));
-        self.forgotten = there;
+        overrides.retain(|key, one| !is_forgotten(key, &one.id));
+        let windows = &mut stored.ready_windows;
+        windows.retain(|name, one| !is_forgotten(&Key::new(name, Kind::Ready), &one.id));
+        self.forgotten = remaining;
     }
 
-    /// Goes on with another configuration: conditions are about its sources, and flag files, of which `flags`
-    /// tells, are its own.
+    /// Applies another configuration: conditions compile again, and `flags` are the states of its flag files.
     pub(super) fn reload(&mut self, config: &Config, flags: Flags) {
-        for (name, one) in &self.stored.overrides {
+        for (key, one) in &self.stored.overrides {
             let condition = one.stages.first().and_then(|stage| stage.until.as_deref());
             let Some(text) = condition else { continue };
-            let condition = compiled(text, config);
-            let could = self.conditions.get(&one.id).is_some_and(Option::is_some);
-            if let (Err(fault), true) = (&condition, could) {
-                warn!("{name}: the condition of an override cannot be used any more: {fault}");
+            let id = (key.clone(), one.id.clone());
+            let condition = compile(text, config);
+            let compiled_before = self.conditions.get(&id).is_some_and(Option::is_some);
+            if let (Err(fault), true) = (&condition, compiled_before) {
+                warn!("{key}: cannot use condition {text} any more: {fault}");
             }
-            self.conditions.insert(one.id.clone(), condition.ok());
+            self.conditions.insert(id, condition.ok());
         }
         self.watcher.reload(config);
         self.take_flags(config, flags);
     }
 
-    /// Takes in what a look for flag files has found; whether that is new. What was known of those that could
-    /// not be looked for stands.
+    /// Takes the states of flag files; whether anything changed. A file that cannot be read keeps its state.
     pub(super) fn take_flags(&mut self, config: &Config, mut found: Flags) -> bool {
         self.watcher.flags_read();
         let mut flags = BTreeMap::new();
-        let mut looked = Ok(());
+        let mut outcome = Ok(());
         for file in override_watcher::files(config) {
             let flag = match found.remove(&file) {
                 Some(Ok(found)) => found.map(|flag| flag.to_override(&file)),
                 Some(Err(error)) => {
-                    let told = format!("{}: {error}", file.display());
-                    looked = Err(io::Error::new(error.kind(), told));
+                    let text = format!("{}: {error}", file.display());
+                    outcome = Err(io::Error::new(error.kind(), text));
                     self.flags.get(&file).cloned()
                 }
                 None => self.flags.get(&file).cloned(),
             };
             flags.extend(flag.map(|flag| (file, flag)));
         }
-        self.flags_told.note(&looked);
+        self.reading_flags.note(&outcome);
         if flags == self.flags {
             return false;
         }
@@ -221,170 +218,175 @@ impl ActiveOverrides {
         &'o self,
         config: &'o Config,
         service: &'o Service,
-    ) -> impl Iterator<Item = (Scope, &'o Override)> {
+    ) -> impl Iterator<Item = (Scope, Option<Key>, &'o Override)> {
         let files = [&service.maintenance_file, &config.maintenance_file];
         let flags = files
             .into_iter()
             .flatten()
-            .filter_map(|file| Some((Scope::Flag, self.flags.get(file)?)));
-        let stored = &self.stored.overrides;
-        let named = stored.get(service.name.as_str());
-        let named = named.map(|one| (Scope::Service, one));
-        let all = stored.get(ALL).map(|one| (Scope::All, one));
-        named.into_iter().chain(all).chain(flags)
+            .filter_map(|file| Some((Scope::Flag, None, self.flags.get(file)?)));
+        let name = service.name.as_str();
+        let stored = [
+            (Scope::Service, name, Kind::Outage),
+            (Scope::Service, name, Kind::Limit),
+            (Scope::All, ALL, Kind::Outage),
+            (Scope::All, ALL, Kind::Limit),
+        ];
+        let stored = stored.into_iter().filter_map(|(scope, name, kind)| {
+            let key = Key::new(name, kind);
+            let one = self.stored.overrides.get(&key)?;
+            Some((scope, Some(key), one))
+        });
+        stored.chain(flags)
     }
 
-    /// Whether there is nothing that an operator has said.
+    /// Whether there are no orders at all.
     pub(super) fn is_empty(&self) -> bool {
         self.stored.overrides.is_empty()
             && self.stored.ready_windows.is_empty()
             && self.flags.is_empty()
     }
 
-    /// What stands for a service now.
-    pub(super) fn active<'o>(
+    fn is_reached(&self, key: Option<&Key>, one: &Override) -> bool {
+        key.is_some_and(|key| self.reached.contains(&(key.clone(), one.id.clone())))
+    }
+
+    /// The orders that count for a service now, and the status of all that are active.
+    pub(super) fn of_service<'o>(
         &'o self,
         config: &'o Config,
         service: &'o Service,
-        now: BootTime,
-    ) -> Vec<ActiveOverride<'o>> {
-        let now = self.clocks(now);
-        self.of(config, service)
-            .filter_map(|(scope, one)| one.active(scope, self.reached.contains(&one.id), &now))
-            .collect()
+        at: BootTime,
+    ) -> (Effective<'o>, Vec<OverrideStatus>) {
+        if self.is_empty() {
+            return (Effective::default(), Vec::new());
+        }
+        let now = self.clocks(at);
+        let active: Vec<(ActiveOverride<'_>, bool, Option<&String>)> = self
+            .of(config, service)
+            .filter_map(|(scope, key, one)| {
+                let reached = self.is_reached(key.as_ref(), one);
+                let id = key.map(|key| (key, one.id.clone()));
+                let error = id.and_then(|id| self.condition_errors.get(&id));
+                Some((one.active(scope, reached, &now)?, reached, error))
+            })
+            .collect();
+        let windows = [service.name.as_str(), ALL].into_iter();
+        let windows = windows.filter_map(|name| self.stored.ready_windows.get(name));
+        let effective = Effective {
+            ready_until: windows
+                .map(|window| window.ends(&now))
+                .max()
+                .filter(|ends| *ends > at),
+            ..Effective::of(active.iter().map(|(one, ..)| one.clone()))
+        };
+        let statuses = active.iter().map(|(one, reached, error)| {
+            let chosen = [&effective.outage, &effective.limit];
+            let counts = chosen.into_iter().flatten().any(|chosen| chosen == one);
+            OverrideStatus {
+                until_error: error.cloned(),
+                ..OverrideStatus::new(one, counts, *reached)
+            }
+        });
+        let statuses = statuses.collect();
+        (effective, statuses)
     }
 
-    /// Until when the balancers' own drain and maint are lifted for a service.
-    pub(super) fn ready_window(&self, service: &Service, now: BootTime) -> Option<BootTime> {
-        let now = self.clocks(now);
-        [service.name.as_str(), ALL]
-            .into_iter()
-            .filter_map(|name| self.stored.ready_windows.get(name))
-            .map(|lift| lift.ends(&now))
-            .max()
-            .filter(|ends| *ends > now.at)
-    }
-
-    /// Looks at the conditions that end stages; whether one is newly seen to hold.
+    /// Evaluates the conditions that end first stages; whether one is newly true.
     pub(super) fn evaluate_conditions(
         &mut self,
         config: &Config,
         context: &EvalContext<'_>,
         now: BootTime,
     ) -> bool {
-        let mut news = false;
-        for (name, one) in &self.stored.overrides {
-            let Some(Some(condition)) = self.conditions.get(&one.id) else {
-                continue;
-            };
-            if self.reached.contains(&one.id) || !is_known(condition, context, config, now) {
+        let mut changed = false;
+        for (id, condition) in &self.conditions {
+            let Some(condition) = condition else { continue };
+            if self.reached.contains(id) || !is_known(condition, context, config, now) {
                 continue;
             }
             let error = match condition.truth(context.scope) {
                 Ok(true) => {
-                    let text = condition.text();
-                    info!("{name}: {text} is true: the next stage of the override begins");
-                    self.reached.insert(one.id.clone());
-                    news = true;
+                    info!(
+                        "{}: {} is true: the first stage ends",
+                        id.0,
+                        condition.text()
+                    );
+                    self.reached.insert(id.clone());
+                    changed = true;
                     None
                 }
                 Ok(false) => None,
                 Err(unknown) => Some(unknown.to_string()),
             };
-            if self.condition_errors.get(&one.id) == error.as_ref() {
+            if self.condition_errors.get(id) == error.as_ref() {
                 continue;
             }
-            news = true;
+            changed = true;
             match error {
                 Some(error) => {
                     let text = condition.text();
-                    warn!("{name}: cannot evaluate --until {text:?}: {error}");
-                    self.condition_errors.insert(one.id.clone(), error);
+                    warn!("{}: cannot evaluate --until {text:?}: {error}", id.0);
+                    self.condition_errors.insert(id.clone(), error);
                 }
                 None => {
-                    self.condition_errors.remove(&one.id);
+                    self.condition_errors.remove(id);
                 }
             }
         }
-        news
+        changed
     }
 
-    /// Takes away what is over.
+    /// Removes expired orders.
     pub(super) fn remove_expired(&mut self, now: BootTime) {
         if self.stored.overrides.is_empty() && self.stored.ready_windows.is_empty() {
             return;
         }
-        let over: Vec<(String, String)> = {
-            let clocks = self.clocks(now);
-            let overrides = self.stored.overrides.iter().filter_map(|(name, one)| {
-                let reached = self.reached.contains(&one.id);
-                let over = one.active(Scope::Service, reached, &clocks).is_none();
-                over.then(|| (name.clone(), one.id.clone()))
-            });
-            let lifts = self.stored.ready_windows.iter().filter_map(|(name, lift)| {
-                let over = lift.ends(&clocks) <= now;
-                over.then(|| (name.clone(), lift.id.clone()))
-            });
-            overrides.chain(lifts).collect()
-        };
-        if over.is_empty() {
-            return;
-        }
-        for (name, id) in over {
-            self.watcher.remove(&name, &id);
-            self.forgotten.insert(id.clone());
-            if self
-                .stored
-                .overrides
-                .get(&name)
-                .is_some_and(|one| one.id == id)
-            {
-                info!("{name}: an override is over");
-                self.stored.overrides.remove(&name);
-            }
-            if self
-                .stored
-                .ready_windows
-                .get(&name)
-                .is_some_and(|lift| lift.id == id)
-            {
-                self.stored.ready_windows.remove(&name);
-            }
-        }
-    }
-
-    /// What of the directory cannot be used, and why.
-    pub(super) fn faults(&self) -> &[String] {
-        &self.stored.faults
-    }
-
-    /// What the status tells of the overrides that stand for a service.
-    pub(super) fn statuses(&self, standing: &[ActiveOverride<'_>]) -> Vec<OverrideStatus> {
-        let effective = Effective::of(standing.iter().cloned());
-        let counts = |one: &ActiveOverride<'_>| {
-            [&effective.forced, &effective.limit]
-                .into_iter()
-                .flatten()
-                .any(|chosen| chosen.order.id == one.order.id && chosen.scope == one.scope)
-        };
-        standing
+        let clocks = self.clocks(now);
+        let overrides = self.stored.overrides.iter().filter_map(|(key, one)| {
+            let reached = self.is_reached(Some(key), one);
+            let expired = one.active(Scope::Service, reached, &clocks).is_none();
+            expired.then(|| (key.clone(), one.id.clone()))
+        });
+        let windows = self
+            .stored
+            .ready_windows
             .iter()
-            .map(|one| {
-                let reached = self.reached.contains(&one.order.id);
-                let mut status = OverrideStatus::new(one, counts(one), reached);
-                status.until_error = self.condition_errors.get(&one.order.id).cloned();
-                status
-            })
-            .collect()
+            .filter_map(|(name, window)| {
+                let expired = window.ends(&clocks) <= now;
+                expired.then(|| (Key::new(name, Kind::Ready), window.id.clone()))
+            });
+        let expired: Vec<OrderId> = overrides.chain(windows).collect();
+        for order in expired {
+            if self.stored.overrides.remove(&order.0).is_some() {
+                info!("{}: the override expired", order.0);
+            }
+            if order.0.kind == Kind::Ready {
+                self.stored.ready_windows.remove(&order.0.name);
+            }
+            self.watcher.remove(order.clone());
+            self.forgotten.insert(order);
+        }
     }
 
-    /// The ids of lifts for a service, for the command that waits.
+    /// The files that cannot be used, and why; the last one is a count of more.
+    pub(super) fn faults(&self) -> Vec<OverrideFault> {
+        let fault = |fault: &Fault| OverrideFault {
+            name: fault.key.as_ref().map(|key| key.name.clone()),
+            text: fault.text.clone(),
+        };
+        let mut faults: Vec<OverrideFault> = self.stored.faults.iter().map(fault).collect();
+        if self.stored.more_faults > 0 {
+            let text = format!("{} more faults", self.stored.more_faults);
+            faults.push(OverrideFault { name: None, text });
+        }
+        faults
+    }
+
+    /// The id of the ready window of a service, for the command that waits for it.
     pub(super) fn ready_window_id(&self, service: &Service) -> Option<String> {
-        let lifts = &self.stored.ready_windows;
-        let lift = lifts
-            .get(service.name.as_str())
-            .or_else(|| lifts.get(ALL))?;
-        Some(lift.id.clone())
+        let windows = &self.stored.ready_windows;
+        let window = windows.get(service.name.as_str());
+        Some(window.or_else(|| windows.get(ALL))?.id.clone())
     }
 
     fn clocks(&self, at: BootTime) -> Now<'_> {
@@ -396,15 +398,15 @@ impl ActiveOverrides {
     }
 }
 
-fn compiled(text: &str, config: &Config) -> Result<Expression, String> {
+fn compile(text: &str, config: &Config) -> Result<Expression, String> {
     Expression::compile(text, Type::Truth, &config.environment()).map_err(|faults| {
         let faults = faults.into_iter().map(|fault| fault.message);
         faults.collect::<Vec<_>>().join("; ")
     })
 }
 
-/// Whether everything that a condition looks at is known and not overdue: what was read an hour ago says
-/// nothing of now.
+/// Whether all sources of a condition were read within three of their periods: an old reading does not end a
+/// stage.
 fn is_known(
     condition: &Expression,
     context: &EvalContext<'_>,

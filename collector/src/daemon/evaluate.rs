@@ -5,7 +5,6 @@ use super::counters::Published;
 use super::failure_log::{log_dry_run, log_source};
 use super::state_dir::StateDir;
 use crate::decision::decide::decide;
-use crate::overrides::Effective;
 use crate::reading::Reading;
 use crate::status::snapshot::SourceStatus;
 use crate::sys::clock;
@@ -42,7 +41,6 @@ impl Collector {
             .evaluate_conditions(&self.config, &context, now);
         let all = said || reached;
         let mut urgent = all;
-        let quiet = self.overrides.is_empty();
         let due = if all {
             (0..self.services.len()).collect()
         } else {
@@ -56,20 +54,11 @@ impl Collector {
                 continue;
             };
             let (began, name) = (Instant::now(), service.name.as_str());
-            let standing = if quiet {
-                Vec::new()
-            } else {
-                self.overrides.active(&self.config, service, now)
-            };
-            let effective = Effective::of(standing.iter().cloned());
-            let lift = if quiet {
-                None
-            } else {
-                self.overrides.ready_window(service, now)
-            };
-            let decision = decide(service, &context, &running.memory, &effective, lift, now);
+            let (overrides, statuses) = self.overrides.of_service(&self.config, service, now);
+            let decision = decide(service, &context, &running.memory, &overrides, now);
+            let limit = overrides.limit;
             running.memory = decision.memory;
-            running.overrides = self.overrides.statuses(&standing);
+            running.overrides = statuses;
             running.ready_window = self.overrides.ready_window_id(service);
             self.queue.set(index, decision.wake_at);
             let Some(final_decision) = decision.final_decision else {
@@ -98,7 +87,7 @@ impl Collector {
             self.service_manager.keep_alive();
             match &mut self.history {
                 Some(history) => {
-                    history.note(service, &reply, &decided, effective.limit.as_ref(), now);
+                    history.note(service, &reply, &decided, limit.as_ref(), now);
                 }
                 None if changed => log_dry_run(name, &reply),
                 None => {}

@@ -197,7 +197,7 @@ impl Collector {
             overrides: overrides
                 .map(|one| OverrideMetrics {
                     // The action's word, without the number of a limit.
-                    action: one.action.split(' ').next().unwrap_or_default(),
+                    action: one.action.word(),
                     set_at: one.set,
                 })
                 .collect(),

@@ -26,7 +26,6 @@ mod status_writer;
 
 use crate::config::Config;
 use crate::decision::observations::Observations;
-use crate::overrides::store::Stored;
 use crate::reading::{Reading, Reason};
 use crate::render::text;
 use crate::status::history;
@@ -102,7 +101,7 @@ enum Event {
     /// A poll of the source with this number has finished.
     Read(usize, Reading),
     /// The overrides, as they are in their directory.
-    Overrides(io::Result<Stored>),
+    Overrides,
     /// What a look for flag files has found.
     Flags(Flags),
     /// A configuration was loaded that somebody has asked for.
@@ -240,7 +239,10 @@ impl Collector {
             .services
             .iter()
             .map(|service| {
-                let overridden = !overriding.active(&config, service, started).is_empty();
+                let overridden = !overriding
+                    .of_service(&config, service, started)
+                    .1
+                    .is_empty();
                 let before = before.as_ref();
                 ServiceTask::new(service, before, overridden, directory, &boot, started)
             })
@@ -302,7 +304,11 @@ impl Collector {
             for event in first.into_iter().chain(events.try_iter()).take(most) {
                 match event {
                     Event::Read(index, reading) => touched.extend(self.take(index, reading)),
-                    Event::Overrides(read) => said |= self.overrides.read(&self.config, read),
+                    Event::Overrides => {
+                        if let Some(read) = self.overrides.watcher.take() {
+                            said |= self.overrides.take(&self.config, read);
+                        }
+                    }
                     Event::Flags(found) => said |= self.overrides.take_flags(&self.config, found),
                     Event::Loaded(loaded) => {
                         self.reload(*loaded);

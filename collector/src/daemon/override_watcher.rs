@@ -1,9 +1,9 @@
-//! What operators say lies in files, and these may be on a disk that hangs: threads of their own look at the
-//! directory of overrides and for flag files, and remove what is over. Replies do not wait for them.
+//! Threads that read the directory of overrides and the flag files, and remove files of expired orders. These may
+//! be on a disk that hangs: replies do not wait for it.
 
 use super::Event;
 use crate::config::Config;
-use crate::overrides::store::{self, Stored};
+use crate::overrides::store::{self, Key, Stored};
 use crate::overrides::watch::Watch;
 use crate::overrides::{Action, Moment, Override, Stage, VERSION};
 use log::{info, warn};
@@ -32,9 +32,14 @@ const TURN: Duration = Duration::from_secs(1);
 
 /// The threads.
 pub(super) struct OverrideWatcher {
-    wanted: Shared<Vec<PathBuf>>,
-    /// What is over: names of services, and ids.
-    over: Shared<BTreeSet<(String, String)>>,
+    /// The flag files to read.
+    files: Shared<Vec<PathBuf>>,
+    /// The services whose orders are read.
+    services: Shared<BTreeSet<String>>,
+    /// Expired orders: files and ids.
+    expired: Shared<BTreeSet<(Key, String)>>,
+    /// What was read last of the directory, until the loop takes it.
+    read: Shared<Option<io::Result<Stored>>>,
     directory: HangDetector,
     flags: HangDetector,
 }
@@ -70,8 +75,10 @@ impl OverrideWatcher {
             turn: Instant::now(),
         };
         Self {
-            wanted: Shared::default(),
-            over: Shared::default(),
+            files: Shared::default(),
+            services: Shared::default(),
+            expired: Shared::default(),
+            read: Shared::default(),
             directory: silence("the directory of overrides"),
             flags: silence("flag files"),
         }
@@ -88,21 +95,30 @@ impl OverrideWatcher {
         sender: &SyncSender<Event>,
     ) -> io::Result<()> {
         self.reload(config);
-        let (over, directory) = (Arc::clone(&self.over), directory.to_owned());
+        let (expired, directory) = (Arc::clone(&self.expired), directory.to_owned());
+        let (services, newest) = (Arc::clone(&self.services), Arc::clone(&self.read));
         let to = sender.clone();
         let thread = thread::Builder::new().name("overrides".to_owned());
         thread.spawn(move || {
             let mut watch = Watch::new(&directory);
+            let mut known = BTreeSet::new();
             loop {
-                remove(&directory, &std::mem::take(&mut *lock(&over)));
-                // Changes may have been made before the watch was there.
-                if to.send(Event::Overrides(store::read(&directory))).is_err() {
+                remove(&directory, &std::mem::take(&mut *lock(&expired)));
+                // Changes may come before the watch exists.
+                let services = lock(&services).clone();
+                let read = store::read(&directory, &services, known.iter().cloned());
+                if let Ok(stored) = &read {
+                    known = stored.keys().chain(stored.unread.iter().cloned()).collect();
+                }
+                // Only the newest state waits for the loop.
+                let waits = lock(&newest).replace(read).is_some();
+                if !waits && to.send(Event::Overrides).is_err() {
                     return;
                 }
                 watch.wait();
             }
         })?;
-        let (wanted, to) = (Arc::clone(&self.wanted), sender.clone());
+        let (wanted, to) = (Arc::clone(&self.files), sender.clone());
         let thread = thread::Builder::new().name("flags".to_owned());
         thread.spawn(move || {
             loop {
@@ -116,14 +132,20 @@ impl OverrideWatcher {
         Ok(())
     }
 
-    /// Has the files of an override or a lift removed that is over.
-    pub(super) fn remove(&self, name: &str, id: &str) {
-        lock(&self.over).insert((name.to_owned(), id.to_owned()));
+    /// Removes the file of an expired order soon.
+    pub(super) fn remove(&self, order: (Key, String)) {
+        lock(&self.expired).insert(order);
     }
 
-    /// Looks for the flag files of `config` from now on.
+    /// Reads the orders for the services of `config`, and its flag files, from now on.
     pub(super) fn reload(&self, config: &Config) {
-        *lock(&self.wanted) = files(config);
+        *lock(&self.files) = files(config);
+        *lock(&self.services) = services(config);
+    }
+
+    /// The newest state of the directory, where the loop has not taken it yet.
+    pub(super) fn take(&self) -> Option<io::Result<Stored>> {
+        lock(&self.read).take()
     }
 
     /// There was a look at the directory of overrides.
@@ -139,7 +161,7 @@ impl OverrideWatcher {
     /// The loop goes on: tells where there was no look for long.
     pub(super) fn check_hangs(&mut self) {
         self.directory.goes_on();
-        if !lock(&self.wanted).is_empty() {
+        if !lock(&self.files).is_empty() {
             self.flags.goes_on();
         }
     }
@@ -193,12 +215,13 @@ impl HangDetector {
 
 /// Reads the overrides for the first time. Nothing that was known of them could stand where that fails, and a
 /// server that is drained would be let in: what may pass is given a moment to.
-pub(super) fn begin(directory: &Path) -> io::Result<Stored> {
+pub(super) fn read_at_start(directory: &Path, config: &Config) -> io::Result<Stored> {
+    let services = services(config);
     let until = Instant::now() + PATIENCE;
     loop {
-        let read = store::read(directory);
+        let read = store::read(directory, &services, std::iter::empty());
         let settled = match &read {
-            Ok(stored) => stored.unreadable.is_empty(),
+            Ok(stored) => stored.unread.is_empty(),
             Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
         };
         if settled || Instant::now() >= until {
@@ -206,6 +229,11 @@ pub(super) fn begin(directory: &Path) -> io::Result<Stored> {
         }
         thread::sleep(AGAIN);
     }
+}
+
+fn services(config: &Config) -> BTreeSet<String> {
+    let services = config.services.iter();
+    services.map(|service| service.name.to_string()).collect()
 }
 
 /// The flag files of a configuration.
@@ -232,7 +260,7 @@ fn look(files: Vec<PathBuf>) -> Flags {
 fn found(file: &Path) -> io::Result<Option<Flag>> {
     match file.metadata().and_then(|_| file.symlink_metadata()) {
         Ok(metadata) => Ok(Some(Flag {
-            by: store::user_name(metadata.uid()),
+            by: store::user(metadata.uid()),
             since: u64::try_from(metadata.mtime()).unwrap_or_default(),
         })),
         // All else says nothing of whether it is there.
@@ -245,13 +273,13 @@ fn found(file: &Path) -> io::Result<Option<Flag>> {
 
 /// Removes files of what is over. Where that is not allowed they stay, and are over all the same. Nobody is
 /// waited for: a command that has the lock may keep it, and what is still there is asked for again.
-fn remove(directory: &Path, over: &BTreeSet<(String, String)>) {
-    if over.is_empty() {
+fn remove(directory: &Path, expired: &BTreeSet<(Key, String)>) {
+    if expired.is_empty() {
         return;
     }
     if let Ok(locked) = store::lock(directory, Duration::ZERO) {
-        for (name, id) in over {
-            locked.forget(name, id);
+        for (key, id) in expired {
+            locked.forget(key, id);
         }
     }
 }

@@ -175,8 +175,8 @@ impl Collector {
                 }
                 None => {
                     self.retirement.is_back(&service.name);
-                    let standing = self.overrides.active(&self.config, service, now);
-                    let overridden = !standing.is_empty();
+                    let (_, active) = self.overrides.of_service(&self.config, service, now);
+                    let overridden = !active.is_empty();
                     ServiceTask::new(service, None, overridden, &self.directory, &self.boot, now)
                 }
             };

@@ -1,7 +1,6 @@
-//! What operators say, put over the verdict of rules and weight: what is said then, and until when, also
-//! where no collector renews it. Pure.
+//! The one way to decide: rules and weight, and over them what operators order. Pure.
 //!
-//! The stage after an override is the verdict beneath it, which goes on being evaluated all the time.
+//! The stage after an override is the verdict of rules and weight, which are evaluated all the time.
 
 use crate::config::Service;
 use crate::decision::evaluate::{
@@ -16,68 +15,72 @@ use agentcheck_common::schedule::Stage;
 use agentcheck_common::{Administrative, BootTime, Percent, Reply};
 use std::time::Duration;
 
-/// For how long after an override that was worded as owner, over a service that is not, the balancers'
-/// administrative state is lifted: a good many agent intervals, for balancers that miss some.
+/// How long replies lift the balancers' administrative state after an override that managed it, over a service
+/// that preserves it: many agent intervals, for balancers that miss some.
 pub const READY_WINDOW: Duration = Duration::from_secs(60);
 
-/// What is to be said, with and without anybody to decide.
+/// A verdict with its schedule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FinalDecision {
-    /// What is said.
+    /// The current reply, and its reason.
     pub verdict: Verdict,
-    /// And when.
+    /// The replies from now on, while nothing renews them.
     pub plan: Plan,
 }
 
-/// What came of a decision.
+/// The outcome of a decision.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
-    /// What is to be said; none where there is nothing to say yet.
+    /// What the state file gets; `None` where there is no reply yet.
     pub final_decision: Option<FinalDecision>,
-    /// To be given to the next decision.
+    /// The verdict of rules and weight alone, whatever operators order; `None` where there is none yet.
+    pub beneath: Option<Verdict>,
+    /// The memory for the next decision.
     pub memory: ServiceMemory,
-    /// When to decide again if no news comes: always later than now.
+    /// When to decide again if no reading arrives: always later than now.
     pub wake_at: BootTime,
 }
 
-/// Evaluates a service and puts what operators say over it. `lift` is until when a command has the balancers'
-/// own drain and maint lifted.
+/// Decides the reply of `service` at `now`, from what is known of the sources, the memory of the last decision
+/// and the orders of operators.
 #[must_use]
 pub fn decide(
     service: &Service,
     context: &EvalContext<'_>,
     memory: &ServiceMemory,
-    effective: &Effective<'_>,
-    lift: Option<BootTime>,
+    overrides: &Effective<'_>,
     now: BootTime,
 ) -> Decision {
     let outcome = evaluate(service, context, memory, now);
     let mut memory = outcome.memory;
-    let lift = memory.ready_window.max(lift);
-    let beneath = outcome.verdict.as_ref();
-    let final_decision = apply_overrides(service, beneath, effective, lift, now);
+    let ready_until = memory.ready_window.max(overrides.ready_until);
+    let beneath = outcome.verdict;
+    let final_decision = apply_overrides(service, beneath.as_ref(), overrides, ready_until, now);
     if let Some(final_decision) = &final_decision {
         let reply = &final_decision.verdict.reply;
-        if effective.forced.is_some() {
+        if overrides.outage.is_some() {
             note_reply(reply, &mut memory, now);
-            if lifts_afterwards(service) {
+            if manages_during_overrides(service) {
                 memory.ready_window = Some(now.after(READY_WINDOW));
             }
-        } else if beneath.is_some_and(|beneath| beneath.reply.percent != reply.percent)
+        } else if beneath
+            .as_ref()
+            .is_some_and(|beneath| beneath.reply.percent != reply.percent)
             && let Some(percent) = reply.percent
         {
             memory.shape.replaced(percent, now);
         }
     }
-    let changes = effective.changes().into_iter().chain(lift);
+    let changes = overrides.changes().into_iter().chain(ready_until);
     let changes = changes.filter(|change| *change > now).min();
-    // Before it is no longer fresh: what is said of a dead collector is not to be heard of a live one.
+    // Renewed before it is stale: a live collector never shows the reply of a dead one.
     let renew = final_decision
         .as_ref()
-        .filter(|_| effective.forced.is_some())
+        .filter(|_| overrides.outage.is_some())
         .map(|_| now.after(service.fresh_for / 3));
     Decision {
         final_decision,
+        beneath,
         memory,
         wake_at: changes
             .into_iter()
@@ -86,31 +89,32 @@ pub fn decide(
     }
 }
 
-/// Whether an override is worded as owner over a service that is not.
-fn lifts_afterwards(service: &Service) -> bool {
+/// Whether overrides manage the administrative state of a service that preserves it otherwise.
+fn manages_during_overrides(service: &Service) -> bool {
     service.override_admin_state == AdminState::Manage
         && service.admin_state == AdminState::Preserve
 }
 
-/// Puts overrides over `beneath`, the verdict of rules and weight, if there is one. `lift` is until when the
-/// balancers' own drain and maint are to be lifted. None where there is nothing to say.
-#[must_use]
-pub fn apply_overrides(
+/// Applies overrides to `beneath`, the verdict of rules and weight. `None` where there is no reply.
+fn apply_overrides(
     service: &Service,
     beneath: Option<&Verdict>,
-    effective: &Effective<'_>,
-    lift: Option<BootTime>,
+    overrides: &Effective<'_>,
+    ready_until: Option<BootTime>,
     now: BootTime,
 ) -> Option<FinalDecision> {
-    let lift = lift.filter(|lift| *lift > now);
-    if *effective == Effective::default() && lift.is_none() {
-        // Nearly always.
+    let lift = ready_until.filter(|until| *until > now);
+    if *overrides == Effective::default() && lift.is_none() {
+        // The common case.
         return beneath.map(|verdict| FinalDecision {
             plan: plan(service, verdict),
             verdict: verdict.clone(),
         });
     }
-    let limited = beneath.map(|verdict| limited(service, verdict, effective));
+    let limited = beneath.map(|verdict| Verdict {
+        reply: limited(service, verdict.reply, overrides),
+        ..verdict.clone()
+    });
     let lifted = limited.map(|verdict| {
         let plan = lifted(service, &verdict, lift, now);
         FinalDecision {
@@ -121,40 +125,38 @@ pub fn apply_overrides(
             plan,
         }
     });
-    match &effective.forced {
+    match &overrides.outage {
         None => lifted,
-        Some(standing) => Some(forced(service, standing, effective, lifted, now)),
+        Some(active) => Some(outage(service, active, overrides, lifted, now)),
     }
 }
 
-/// The verdict of an override that decides in the place of rules and weight.
-fn forced(
+/// The decision of an outage or force-up.
+fn outage(
     service: &Service,
-    standing: &ActiveOverride<'_>,
-    effective: &Effective<'_>,
+    active: &ActiveOverride<'_>,
+    overrides: &Effective<'_>,
     beneath: Option<FinalDecision>,
     now: BootTime,
 ) -> FinalDecision {
-    let state = match standing.action {
+    let state = match active.action {
         Action::Drain => ServerState::Drain,
         Action::Maint => ServerState::Maint,
         Action::Down => ServerState::Down,
-        Action::ForceUp | Action::Limit { .. } => {
-            let percent = effective.percent().unwrap_or(Percent::FULL);
-            ServerState::Weight(percent.min(service.shaping.ceiling))
-        }
+        Action::ForceUp | Action::Limit { .. } => ServerState::Weight(service.shaping.ceiling),
     };
     let style = ReplyStyle {
         admin_state: service.override_admin_state,
         ..service.reply_style()
     };
-    let (full, short) = why(standing);
+    let (full, short) = why(active);
     let reply = compose::reply(state, &style, style.text(&full, &short));
+    let reply = limited(service, reply, overrides);
     let stale = format!("stale {}", reply.description.as_str());
     let stale = reply.described(style.describe(&stale, &stale));
     let fresh = now.after(service.fresh_for);
     let mut stages = Vec::new();
-    let then = match standing.ends {
+    let then = match active.ends {
         None => {
             stages.push(Stage {
                 until: fresh,
@@ -173,7 +175,7 @@ fn forced(
                     reply: stale,
                 });
             }
-            after(service, standing, &reply, beneath, &mut stages, ends)
+            after(service, active, &reply, beneath, &mut stages, ends)
         }
     };
     let until = stages.first().map_or(fresh, |first| first.until);
@@ -181,8 +183,8 @@ fn forced(
         verdict: Verdict {
             reply,
             decided: DecisionSource::Override(ActiveOutage {
-                action: standing.action,
-                by: standing.order.by.clone(),
+                action: active.action,
+                by: active.order.by.clone(),
             }),
             oldest_reading_at: now,
             until,
@@ -192,35 +194,32 @@ fn forced(
     }
 }
 
-/// What follows an override that ends while no collector is there: its next stages, and then the verdict
-/// beneath, such as it was.
+/// The reply after an override that ends while no collector runs, after the last of the `stages`: the verdict
+/// beneath, as it was known.
 fn after(
     service: &Service,
-    standing: &ActiveOverride<'_>,
+    active: &ActiveOverride<'_>,
     reply: &Reply,
     beneath: Option<FinalDecision>,
     stages: &mut Vec<Stage>,
     ends: BootTime,
 ) -> Reply {
-    // Another stage of the same override goes on for as long as the whole of it; what it would say in its
-    // own words is not worth a lie about when it began, so what is said now stays until all of it is over.
-    let ends = match (
-        standing.expires,
-        standing.stage + 1 < standing.order.stages.len(),
-    ) {
-        (Some(over), true) if over > ends => {
+    // A later stage of the same override lasts until the end of the whole override. Its own reply would need to
+    // know when it began, so the present reply remains until that end.
+    let ends = match (active.expires, active.stage + 1 < active.order.stages.len()) {
+        (Some(expires), true) if expires > ends => {
             if let Some(last) = stages.last_mut() {
-                last.until = over;
+                last.until = expires;
             }
-            over
+            expires
         }
         (None, true) => return *reply,
         _ => ends,
     };
-    let lift = lifts_afterwards(service).then(|| ends.after(READY_WINDOW));
+    let lift = manages_during_overrides(service).then(|| ends.after(READY_WINDOW));
     let style = service.reply_style();
     let Some(beneath) = beneath else {
-        // Nothing was ever known: the least that is in.
+        // Without any verdict: the lowest weight that leaves the server in.
         let floor = compose::reply(ServerState::Floor, &style, style.text("override over", ""));
         if let Some(lift) = lift {
             stages.push(Stage {
@@ -243,31 +242,29 @@ fn after(
     then
 }
 
-/// A verdict under the ceiling of an operator.
-fn limited(service: &Service, verdict: &Verdict, effective: &Effective<'_>) -> Verdict {
-    let mut verdict = verdict.clone();
-    let said = verdict.reply.percent.unwrap_or(Percent::FULL);
-    if let (Some(limit), Some(standing)) = (effective.percent(), &effective.limit)
-        && !verdict.reply.takes_out()
-        && said > limit
+/// A reply under the operators' ceiling.
+fn limited(service: &Service, mut reply: Reply, overrides: &Effective<'_>) -> Reply {
+    let percent = reply.percent.unwrap_or(Percent::FULL);
+    if let (Some(ceiling), Some(active)) = (overrides.percent(), &overrides.limit)
+        && !reply.takes_out()
+        && percent > ceiling
     {
-        let style = service.reply_style();
-        let (full, short) = why(standing);
-        let full = format!("{full} {}", verdict.reply.description.as_str());
-        verdict.reply.percent = Some(limit);
-        verdict.reply.description = style.describe(full.trim(), &short);
+        let (full, short) = why(active);
+        let full = format!("{full} {}", reply.description.as_str());
+        reply.percent = Some(ceiling);
+        reply.description = service.reply_style().describe(full.trim(), &short);
     }
-    verdict
+    reply
 }
 
-/// The schedule of a verdict, saying ready until `lift`.
+/// The schedule of a verdict, with `ready` in every reply until `lift`.
 fn lifted(service: &Service, verdict: &Verdict, lift: Option<BootTime>, now: BootTime) -> Plan {
     let plain = plan(service, verdict);
     let Some(lift) = lift else { return plain };
     let mut stages = Vec::new();
     let mut from = now;
     for stage in plain.stages {
-        // The stage in which the lift ends is said in two parts.
+        // The stage in which the window ends is split in two.
         if from < lift {
             stages.push(Stage {
                 until: stage.until.min(lift),
@@ -291,7 +288,7 @@ fn lifted(service: &Service, verdict: &Verdict, lift: Option<BootTime>, now: Boo
     }
 }
 
-/// The same reply, lifting drain and maint on the balancer; not where it sets them itself.
+/// The same reply with `ready`, unless it sets drain or maint itself.
 fn ready(reply: Reply) -> Reply {
     Reply {
         administrative: reply.administrative.or(Some(Administrative::Ready)),
@@ -299,17 +296,16 @@ fn ready(reply: Reply) -> Reply {
     }
 }
 
-/// Why, at length and in short.
-fn why(standing: &ActiveOverride<'_>) -> (String, String) {
-    let short = format!("override={}", standing.action.word());
-    let mut full = format!("{short} by={}", standing.order.by);
-    // The end of the last stage: after an earlier one, the server is still out.
-    let last = standing.order.stages.last();
-    if let Some(end) = last.and_then(|stage| stage.end.as_ref()) {
+/// The description of an override, in full and in short. `until=` is the end of the whole override.
+fn why(active: &ActiveOverride<'_>) -> (String, String) {
+    let order = active.order;
+    let short = format!("override={}", active.action.word());
+    let mut full = format!("{short} by={}", order.by);
+    if let Some(end) = order.stages.last().and_then(|stage| stage.end.as_ref()) {
         full.push_str(&format!(" until={}", text::moment(end.wall)));
     }
-    if !standing.order.reason.is_empty() {
-        full.push_str(&format!(" {}", standing.order.reason));
+    if !order.reason.is_empty() {
+        full.push_str(&format!(" {}", order.reason));
     }
     (full, short)
 }

@@ -1,10 +1,12 @@
-//! What operators say over the rules: drain, maint, down, up by force, a limit, or that the balancers' own
-//! drain and maint be lifted. The types, what stands at a moment, and which of several wins. Pure; the files
-//! are in [`store`].
+//! What operators order over the rules: drain, maint, down, force-up, a limit, or a ready window that lifts the
+//! balancers' own drain and maint. The types, what is active at a moment, and which of several orders decides.
 //!
-//! There is one override per scope, and the last command wins. Between scopes: all services over one service
-//! over a flag file. Limits are apart from that: each of them is a ceiling on whatever else decides, and so
-//! none of them can let in what another override keeps out.
+//! Pure, but for [`store`] and [`watch`]. Imports `sys`.
+//!
+//! A scope (all services, one service, a flag file) has one override of each [`Kind`]: the last command of a
+//! kind replaces the one before, and never one of another kind. Of the outages and force-ups of several scopes
+//! the widest decides. Of the limits the least counts. A limit never raises a weight, and never lets in a server
+//! that an outage keeps out.
 
 pub mod store;
 pub mod watch;
@@ -26,12 +28,12 @@ pub const MAX_STAGES: usize = 4;
 /// The longest that an override is set for.
 pub const MAX_SPAN: Duration = Duration::from_secs(366 * 86_400);
 
-/// A moment on two clocks: the one that nobody can set, of one boot, and the one that goes on when that
-/// boot is over.
+/// A moment on two clocks: the boot-time clock of one boot, which cannot be set, and the wall clock, which also
+/// counts after a reboot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Moment {
-    /// The boot whose clock `at` is of.
+    /// The id of the boot that `at` belongs to.
     pub boot: String,
     /// Nanoseconds of `CLOCK_BOOTTIME`.
     pub at: u64,
@@ -39,12 +41,12 @@ pub struct Moment {
     pub wall: u64,
 }
 
-/// What time it is, on both clocks.
+/// The present on both clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Now<'b> {
     /// The boot.
     pub boot: &'b BootId,
-    /// Its clock.
+    /// `CLOCK_BOOTTIME`.
     pub at: BootTime,
     /// Seconds since 1970, UTC.
     pub wall: u64,
@@ -63,9 +65,9 @@ impl Now<'_> {
 }
 
 impl Moment {
-    /// The moment on the clock of this boot. After a reboot by the wall clock; where that is before `set`,
-    /// when the moment was chosen, it is wrong, and the moment is as far away as it was then. Never more than
-    /// a year away: commands set none that is.
+    /// The moment on the clock of this boot, at most [`MAX_SPAN`] from now. After a reboot the wall clock counts.
+    /// A wall clock before `set`, when the moment was chosen, is wrong: the moment is then as far away as when
+    /// it was set.
     fn here(&self, set: &Self, now: &Now<'_>) -> BootTime {
         if self.boot == now.boot.as_str() {
             return BootTime(self.at).min(now.at.after(MAX_SPAN));
@@ -74,6 +76,17 @@ impl Moment {
         let left = self.wall.saturating_sub(now.wall).min(whole);
         now.at.after(Duration::from_secs(left).min(MAX_SPAN))
     }
+}
+
+/// The kinds of orders. A scope has at most one of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// An outage (drain, maint, down) or a force-up.
+    Outage,
+    /// A ceiling on the weight.
+    Limit,
+    /// A window in which replies lift the balancers' own drain and maint.
+    Ready,
 }
 
 /// What an operator wants of a server.
@@ -97,6 +110,15 @@ pub enum Action {
 }
 
 impl Action {
+    /// The kind of override that has this action.
+    #[must_use]
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::Drain | Self::Maint | Self::Down | Self::ForceUp => Kind::Outage,
+            Self::Limit { .. } => Kind::Limit,
+        }
+    }
+
     /// The word of the command line.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -119,47 +141,47 @@ impl fmt::Display for Action {
     }
 }
 
-/// One stage of an override.
+/// One stage of an override. The next stage begins when it ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stage {
-    /// What is wanted.
+    /// What the operator wants.
     pub action: Action,
-    /// An expression: where it holds, the next stage begins.
+    /// An expression that ends the stage when it is true.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub until: Option<String>,
-    /// When it ends at the latest; none is never.
+    /// When the stage ends at the latest; `None` means never.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub end: Option<Moment>,
 }
 
-/// One override as it stands in its file.
+/// One override, as its file has it. The name of the file says whose it is and of which [`Kind`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Override {
     /// [`VERSION`]
     pub version: u32,
-    /// Which one it is: no two are the same.
+    /// Tells it from the override that it replaces. It identifies nothing beyond its own file.
     pub id: String,
     /// When it was set.
     pub set: Moment,
-    /// One after the other.
+    /// The stages in their order; at least one and at most [`MAX_STAGES`].
     pub stages: Vec<Stage>,
-    /// Why, in the operator's words.
+    /// The operator's reason; at most [`MAX_REASON`] bytes.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub reason: String,
-    /// Who set it: the owner of the file, never what stands in it.
+    /// The operator: the owner of the file, whatever its content is.
     #[serde(skip)]
     pub by: String,
 }
 
-/// A command that the balancers' own drain and maint be lifted, for a while.
+/// An order to lift the balancers' own drain and maint until a moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReadyWindow {
     /// [`VERSION`]
     pub version: u32,
-    /// Which one it is.
+    /// Tells it from the order that it replaces.
     pub id: String,
     /// When it was set.
     pub set: Moment,
@@ -168,14 +190,14 @@ pub struct ReadyWindow {
 }
 
 impl ReadyWindow {
-    /// Until when it lasts, on the clock of this boot.
+    /// When it ends, on the clock of this boot.
     #[must_use]
     pub fn ends(&self, now: &Now<'_>) -> BootTime {
         self.end.here(&self.set, now)
     }
 }
 
-/// For whom an override is.
+/// The services that an override is for, from the narrowest scope to the widest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
     /// A flag file of configuration management.
@@ -198,37 +220,37 @@ impl Scope {
     }
 }
 
-/// The stage of an override that stands now.
+/// The stage of an override that is active now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActiveOverride<'o> {
-    /// For whom it is.
+    /// The services that it is for.
     pub scope: Scope,
-    /// The whole of it.
+    /// The whole override.
     pub order: &'o Override,
-    /// Which stage.
+    /// The index of the stage.
     pub stage: usize,
-    /// What is wanted.
+    /// What the operator wants now.
     pub action: Action,
     /// When this stage ends at the latest.
     pub ends: Option<BootTime>,
-    /// When all of it is over.
+    /// When the whole override ends.
     pub expires: Option<BootTime>,
 }
 
 impl Override {
-    /// The stage that stands now; none where it is over. `reached` is whether the first stage's condition
-    /// was seen to hold.
+    /// The stage that is active now; `None` after the end. `reached` says whether the condition of the first
+    /// stage was true.
     #[must_use]
     pub fn active(&self, scope: Scope, reached: bool, now: &Now<'_>) -> Option<ActiveOverride<'_>> {
         let end = |stage: &Stage| stage.end.as_ref().map(|end| end.here(&self.set, now));
-        let over = self.stages.last().and_then(end);
+        let expires = self.stages.last().and_then(end);
         let (stage, found) = self.stages.iter().enumerate().find(|(at, stage)| {
             let passed = end(stage).is_some_and(|end| end <= now.at);
             let done = *at == 0 && reached && stage.until.is_some();
             !passed && !done
         })?;
-        // A later stage does not outlive the last one.
-        if over.is_some_and(|over| over <= now.at) {
+        // The last stage bounds the ones before it.
+        if expires.is_some_and(|expires| expires <= now.at) {
             return None;
         }
         Some(ActiveOverride {
@@ -237,54 +259,58 @@ impl Override {
             stage,
             action: found.action,
             ends: end(found),
-            expires: over,
+            expires,
         })
     }
 
-    /// What is wrong with it, if anything.
+    /// Why a file of `kind` cannot have this content, if so.
     #[must_use]
-    pub fn fault(&self) -> Option<String> {
-        let limits = self.stages.iter().any(|stage| {
-            matches!(stage.action, Action::Limit { percent } if !(1..=100).contains(&percent))
-        });
-        let forced = self
-            .stages
-            .iter()
-            .any(|stage| stage.action == Action::ForceUp);
+    pub fn fault(&self, kind: Kind) -> Option<String> {
+        let actions = || self.stages.iter().map(|stage| stage.action);
+        let out_of_range = actions().any(
+            |action| matches!(action, Action::Limit { percent } if !(1..=100).contains(&percent)),
+        );
         let ends = self.stages.last().is_some_and(|last| last.end.is_some());
         if self.version != VERSION {
+            let version = self.version;
             Some(format!(
-                "version {}, this program knows {VERSION}",
-                self.version
+                "unknown version {version}: this program reads {VERSION}"
             ))
         } else if self.stages.is_empty() || self.stages.len() > MAX_STAGES {
-            Some(format!("1 to {MAX_STAGES} stages"))
-        } else if limits {
-            Some("a limit goes from 1 to 100".to_owned())
-        } else if forced && !ends {
-            Some("force-up needs an end".to_owned())
+            let stages = self.stages.len();
+            Some(format!(
+                "invalid number of stages {stages}: 1 to {MAX_STAGES}"
+            ))
+        } else if let Some(action) = actions().find(|action| action.kind() != kind) {
+            Some(format!("{action} does not belong into this file"))
+        } else if out_of_range {
+            Some("invalid limit: 1 to 100 percent".to_owned())
+        } else if actions().any(|action| action == Action::ForceUp) && !ends {
+            Some("force-up without an end".to_owned())
         } else if self.reason.len() > MAX_REASON {
-            Some(format!("a reason has at most {MAX_REASON} bytes"))
+            Some(format!("the reason is longer than {MAX_REASON} bytes"))
         } else {
             None
         }
     }
 }
 
-/// What of several overrides counts: the action of the widest scope, and the least of the limits.
+/// The orders that count for one service. The default is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effective<'o> {
-    /// What decides in the place of the rules.
-    pub forced: Option<ActiveOverride<'o>>,
-    /// The ceiling on whatever decides.
+    /// The outage or force-up of the widest scope: it decides in place of rules and weight.
+    pub outage: Option<ActiveOverride<'o>>,
+    /// The least limit: a ceiling on the decided weight.
     pub limit: Option<ActiveOverride<'o>>,
+    /// Until when replies lift the balancers' own drain and maint, on the boot-time clock.
+    pub ready_until: Option<BootTime>,
 }
 
 impl<'o> Effective<'o> {
-    /// Out of all that stand, in any order.
-    pub fn of(standing: impl IntoIterator<Item = ActiveOverride<'o>>) -> Self {
+    /// Chooses from all active overrides, in any order.
+    pub fn of(active: impl IntoIterator<Item = ActiveOverride<'o>>) -> Self {
         let mut effective = Self::default();
-        for one in standing {
+        for one in active {
             match one.action {
                 Action::Limit { percent } => {
                     let least = effective
@@ -296,8 +322,8 @@ impl<'o> Effective<'o> {
                 }
                 _ => {
                     let wider = |before: &ActiveOverride<'_>| one.scope > before.scope;
-                    if effective.forced.as_ref().is_none_or(wider) {
-                        effective.forced = Some(one);
+                    if effective.outage.as_ref().is_none_or(wider) {
+                        effective.outage = Some(one);
                     }
                 }
             }
@@ -305,7 +331,7 @@ impl<'o> Effective<'o> {
         effective
     }
 
-    /// The ceiling.
+    /// The ceiling, in percent.
     #[must_use]
     pub fn percent(&self) -> Option<Percent> {
         match self.limit.as_ref()?.action {
@@ -314,11 +340,12 @@ impl<'o> Effective<'o> {
         }
     }
 
-    /// When something of it changes without a command.
+    /// When the first of them ends or enters its next stage.
     #[must_use]
     pub fn changes(&self) -> Option<BootTime> {
-        let ends = [&self.forced, &self.limit];
-        ends.into_iter().flatten().filter_map(|one| one.ends).min()
+        let overrides = [&self.outage, &self.limit].into_iter().flatten();
+        let ends = overrides.filter_map(|one| one.ends);
+        ends.chain(self.ready_until).min()
     }
 }
 

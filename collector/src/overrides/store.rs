@@ -1,16 +1,19 @@
-//! The files of overrides, in `overrides/` of the data directory: `NAME.override` for a service, `@all.override`
-//! for all services, `NAME.ready` and `@all.ready` for `ready` commands. No service can have the name `@all`.
+//! The files of overrides, in `overrides/` of the data directory: `NAME.outage`, `NAME.limit` and `NAME.ready`
+//! for a service, `@all.outage` and so on for all services. No service can have the name `@all`.
 //!
-//! Users who can write to the directory can set overrides. Only regular files of bounded size are read, without
-//! following links. Files are written with mode 0644 regardless of the umask, so that the collector can read them.
+//! The name of a file is the identity of an override. Whoever may write to the directory may set overrides.
+//! Files are read without following links, regular files only, and bounded. They are written readable for the
+//! collector whatever the umask is.
 
-use super::{Override, ReadyWindow, VERSION};
+use super::{Kind, Override, ReadyWindow, VERSION};
 use crate::sys::accounts::Accounts;
 use crate::sys::state_file::{is_of_the_system, read_bounded, replace_in};
 use fs2::FileExt;
 use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
 use rustix::io::Errno;
+use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -27,133 +30,232 @@ pub const ALL: &str = "@all";
 /// The largest file that is read, in bytes.
 const MAX_BYTES: usize = 16 * 1024;
 
-/// The most files that are read.
-const MAX_FILES: usize = 10_000;
+/// The most entries of the directory that are listed. Beyond them, overrides are found by name alone.
+const MAX_ENTRIES: usize = 10_000;
 
-/// How long a command waits for another command's lock.
+/// The most faults that are kept with their text, and the longest such text in bytes.
+const MAX_FAULTS: usize = 20;
+const MAX_FAULT: usize = 300;
+
+/// How long a command waits for another command that holds the directory.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The mode of the files; the collector is another user.
+/// Readable for the collector, which runs as another user.
 const MODE: u32 = 0o644;
 
 const LOCK: &str = ".lock";
-const OVERRIDE: &str = ".override";
-const READY: &str = ".ready";
 
-/// The content of the directory.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stored {
-    /// The overrides, by the name of the service, or [`ALL`].
-    pub overrides: BTreeMap<String, Override>,
-    /// The `ready` commands, by the name of the service, or [`ALL`].
-    pub ready_windows: BTreeMap<String, ReadyWindow>,
-    /// The files that cannot be used, with the reasons: one line each.
-    pub faults: Vec<String>,
-    /// The files that the system could not read; their last known values remain.
-    pub unreadable: BTreeSet<String>,
-}
+impl Kind {
+    const ALL: [Self; 3] = [Self::Outage, Self::Limit, Self::Ready];
 
-impl Stored {
-    /// Keeps the last known values of files that the system could not read, such as when descriptors ran out or a
-    /// disk failed.
-    pub fn keep(&mut self, before: &Self) {
-        for file in &self.unreadable {
-            if let Some((name, known)) = known(&before.overrides, file, OVERRIDE) {
-                self.overrides.insert(name, known);
-            }
-            if let Some((name, known)) = known(&before.ready_windows, file, READY) {
-                self.ready_windows.insert(name, known);
-            }
+    /// The end of the file's name.
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Outage => ".outage",
+            Self::Limit => ".limit",
+            Self::Ready => ".ready",
         }
     }
 }
 
-/// The name of a file without its suffix, and the known value of that name.
-fn known<T: Clone>(by_name: &BTreeMap<String, T>, file: &str, end: &str) -> Option<(String, T)> {
-    let name = file.strip_suffix(end)?;
-    Some((name.to_owned(), by_name.get(name)?.clone()))
+/// The identity of an order: the service, or [`ALL`], and the kind. It is the name of the file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// The service, or [`ALL`].
+    pub name: String,
+    /// The kind.
+    pub kind: Kind,
 }
 
-/// The directory of overrides in a data directory.
+impl Key {
+    /// The key of a name and a kind.
+    #[must_use]
+    pub fn new(name: &str, kind: Kind) -> Self {
+        let name = name.to_owned();
+        Self { name, kind }
+    }
+
+    /// The key of a file's name; `None` where it is no file of overrides.
+    fn parse(file: &str) -> Option<Self> {
+        let of_kind = |kind: Kind| Some(Self::new(file.strip_suffix(kind.suffix())?, kind));
+        Kind::ALL.into_iter().find_map(of_kind)
+    }
+}
+
+impl fmt::Display for Key {
+    /// The name of the file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.name, self.kind.suffix())
+    }
+}
+
+/// Why a file, or the directory, is of no use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Whose override it would be; `None` where it is nobody's.
+    pub key: Option<Key>,
+    /// Path and reason, at most [`MAX_FAULT`] bytes.
+    pub text: String,
+}
+
+/// All orders in the directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// The outages, force-ups and limits.
+    pub overrides: BTreeMap<Key, Override>,
+    /// The ready windows, by the name of the service, or [`ALL`].
+    pub ready_windows: BTreeMap<String, ReadyWindow>,
+    /// The first faults.
+    pub faults: Vec<Fault>,
+    /// How many faults there are beyond these.
+    pub more_faults: usize,
+    /// The files that exist and cannot be read now: their content is unknown.
+    pub unread: BTreeSet<Key>,
+}
+
+impl Stored {
+    /// Keeps what was known `before` of files that cannot be read now. A lack of descriptors or a failing disk
+    /// is no order of an operator.
+    pub fn keep(&mut self, before: &Self) {
+        for key in &self.unread {
+            if let Some(known) = before.overrides.get(key) {
+                self.overrides.insert(key.clone(), known.clone());
+            }
+            if let (Kind::Ready, Some(known)) = (key.kind, before.ready_windows.get(&key.name)) {
+                self.ready_windows.insert(key.name.clone(), known.clone());
+            }
+        }
+    }
+
+    /// The keys of all orders.
+    pub fn keys(&self) -> impl Iterator<Item = Key> {
+        let ready = self.ready_windows.keys();
+        let ready = ready.map(|name| Key::new(name, Kind::Ready));
+        self.overrides.keys().cloned().chain(ready)
+    }
+
+    fn fault(&mut self, key: Option<Key>, path: &Path, reason: &dyn fmt::Display) {
+        if self.faults.len() == MAX_FAULTS {
+            self.more_faults += 1;
+            return;
+        }
+        let mut text = format!("{}: {reason}", path.display());
+        let end = (0..=MAX_FAULT)
+            .rev()
+            .find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or_default());
+        self.faults.push(Fault { key, text });
+    }
+
+    fn read(&mut self, directory: &Path, key: Key) {
+        let read = match key.kind {
+            Kind::Ready => read_ready_window(directory, &key).map(|found| {
+                if let Some(found) = found {
+                    self.ready_windows.insert(key.name.clone(), found);
+                }
+            }),
+            Kind::Outage | Kind::Limit => read_override(directory, &key).map(|found| {
+                if let Some(found) = found {
+                    self.overrides.insert(key.clone(), found);
+                }
+            }),
+        };
+        if let Err(error) = read {
+            if is_of_the_system(&error) {
+                self.unread.insert(key.clone());
+            }
+            let path = directory.join(key.to_string());
+            self.fault(Some(key), &path, &error);
+        }
+    }
+}
+
+/// The directory of a data directory.
 #[must_use]
 pub fn directory(data: &Path) -> PathBuf {
     data.join(DIRECTORY)
 }
 
-/// Reads the directory. A missing directory is empty.
+/// Reads the orders for `services` and for all services. A missing directory is an empty one.
+///
+/// The listing tells which files exist, and reports files of unknown services. It decides alone only where it is
+/// complete: orders of `known`, and all orders where the directory has too many entries, are opened by name, so
+/// that no bound drops an order.
 ///
 /// # Errors
-/// If it exists and cannot be read.
-pub fn read(directory: &Path) -> io::Result<Stored> {
+/// Where the directory exists and cannot be listed.
+pub fn read(
+    directory: &Path,
+    services: &BTreeSet<String>,
+    known: impl Iterator<Item = Key>,
+) -> io::Result<Stored> {
     let mut stored = Stored::default();
     let entries = match std::fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(stored),
         Err(error) => return Err(error),
     };
-    for entry in entries.take(MAX_FILES) {
+    let is_ours = |key: &Key| key.name == ALL || services.contains(&key.name);
+    let mut keys: BTreeSet<Key> = known.filter(is_ours).collect();
+    let mut listed = 0;
+    for entry in entries {
         let file = entry?.file_name();
-        let Some(file) = file.to_str() else { continue };
-        if file.starts_with('.') {
+        listed += 1;
+        if listed > MAX_ENTRIES {
+            let reason = format!("more than {MAX_ENTRIES} files: remove those of no service");
+            stored.fault(None, directory, &reason);
+            let names = services.iter().map(String::as_str).chain([ALL]);
+            let all = names.flat_map(|name| Kind::ALL.map(|kind| Key::new(name, kind)));
+            keys.extend(all);
+            break;
+        }
+        let Some(key) = file.to_str().and_then(Key::parse) else {
             continue;
-        }
-        let found = match (file.strip_suffix(OVERRIDE), file.strip_suffix(READY)) {
-            (Some(name), _) => read_override(directory, name).map(|found| {
-                if let Some(found) = found {
-                    stored.overrides.insert(name.to_owned(), found);
-                }
-            }),
-            (_, Some(name)) => read_ready_window(directory, name).map(|found| {
-                if let Some(found) = found {
-                    stored.ready_windows.insert(name.to_owned(), found);
-                }
-            }),
-            (None, None) => Ok(()),
         };
-        if let Err(error) = found {
-            let path = directory.join(file);
-            stored.faults.push(format!("{}: {error}", path.display()));
-            if is_of_the_system(&error) {
-                stored.unreadable.insert(file.to_owned());
-            }
+        if is_ours(&key) {
+            keys.insert(key);
+        } else if !key.name.starts_with('.') {
+            let reason = format!("unknown service {:?}", key.name);
+            stored.fault(None, &directory.join(file), &reason);
         }
+    }
+    for key in keys {
+        stored.read(directory, key);
     }
     Ok(stored)
 }
 
-/// Reads the override of a service, or of all.
+/// Reads an outage, force-up or limit; `None` where there is none.
 ///
 /// # Errors
-/// If the file exists and cannot be used.
-pub fn read_override(directory: &Path, name: &str) -> io::Result<Option<Override>> {
-    let path = directory.join(format!("{name}{OVERRIDE}"));
-    let Some((content, owner)) = content(&path)? else {
+/// Where its file cannot be used.
+fn read_override(directory: &Path, key: &Key) -> io::Result<Option<Override>> {
+    let Some((mut found, owner)) = parse::<Override>(directory, key)? else {
         return Ok(None);
     };
-    let mut found: Override = serde_json::from_slice(&content)?;
-    if let Some(fault) = found.fault() {
+    if let Some(fault) = found.fault(key.kind) {
         return Err(io::Error::new(io::ErrorKind::InvalidData, fault));
     }
-    found.by = user_name(owner);
+    found.by = user(owner);
     Ok(Some(found))
 }
 
-fn read_ready_window(directory: &Path, name: &str) -> io::Result<Option<ReadyWindow>> {
-    let path = directory.join(format!("{name}{READY}"));
-    let Some((content, _)) = content(&path)? else {
+fn read_ready_window(directory: &Path, key: &Key) -> io::Result<Option<ReadyWindow>> {
+    let Some((window, _)) = parse::<ReadyWindow>(directory, key)? else {
         return Ok(None);
     };
-    let lift: ReadyWindow = serde_json::from_slice(&content)?;
-    if lift.version != VERSION {
-        let fault = format!("version {}, this program knows {VERSION}", lift.version);
+    if window.version != VERSION {
+        let version = window.version;
+        let fault = format!("unknown version {version}: this program reads {VERSION}");
         return Err(io::Error::new(io::ErrorKind::InvalidData, fault));
     }
-    Ok(Some(lift))
+    Ok(Some(window))
 }
 
-/// The content of a file and its owner.
-fn content(path: &Path) -> io::Result<Option<(Vec<u8>, u32)>> {
-    let content = match read_bounded(path, MAX_BYTES) {
+/// The content of a file and its owner; `None` where there is no file.
+fn parse<T: DeserializeOwned>(directory: &Path, key: &Key) -> io::Result<Option<(T, u32)>> {
+    let path = directory.join(key.to_string());
+    let content = match read_bounded(&path, MAX_BYTES) {
         Ok(content) => content,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
@@ -162,38 +264,38 @@ fn content(path: &Path) -> io::Result<Option<(Vec<u8>, u32)>> {
         let fault = format!("more than {MAX_BYTES} bytes");
         return Err(io::Error::new(io::ErrorKind::InvalidData, fault));
     }
-    // If the file was replaced meanwhile, the watch reports that, and the collector reads it again.
+    // A file that is replaced in between gets the new owner; the collector reads it again then.
     match path.symlink_metadata() {
-        Ok(found) => Ok(Some((content, found.uid()))),
+        Ok(found) => Ok(Some((serde_json::from_slice(&content)?, found.uid()))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// The name of a user, or the user id without a name.
+/// The name of a user, or the number where it has none on this host.
 #[must_use]
-pub fn user_name(id: u32) -> String {
+pub fn user(id: u32) -> String {
     let accounts = Accounts::read().unwrap_or_default();
     accounts
         .name_of(id)
         .map_or_else(|| id.to_string(), str::to_owned)
 }
 
-/// The directory, locked against other commands, so that reading and writing are one step.
+/// The directory, locked against other commands, so that a command reads and writes without another in between.
 #[derive(Debug)]
-pub struct LockedDir {
+pub struct Locked {
     directory: PathBuf,
-    /// The open directory: its path could be replaced by a link.
+    /// The open directory: a link that replaces its path later is not followed.
     opened: OwnedFd,
     _lock: File,
 }
 
-/// Locks a directory and waits at most `patience` for other commands. The directory must not be a link: root's
-/// commands write here, and the directory above belongs to the collector's user.
+/// Locks a directory and waits at most `patience` for other commands. The directory itself must not be a link:
+/// root's commands write here, and the directory above belongs to the collector's user.
 ///
 /// # Errors
-/// If it does not exist, cannot be written to, or remains locked.
-pub fn lock(directory: &Path, patience: Duration) -> io::Result<LockedDir> {
+/// Where it is missing, cannot be written to, or is locked by another command for too long.
+pub fn lock(directory: &Path, patience: Duration) -> io::Result<Locked> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let opened = rustix::fs::open(directory, flags, Mode::empty())?;
     let file = lock_file(&opened)?;
@@ -206,25 +308,25 @@ pub fn lock(directory: &Path, patience: Duration) -> io::Result<LockedDir> {
                 let path = directory.join(LOCK);
                 return Err(io::Error::new(
                     io::ErrorKind::TimedOut,
-                    format!("another command holds the lock {}", path.display()),
+                    format!("another command holds {}", path.display()),
                 ));
             }
             Err(_) => std::thread::sleep(Duration::from_millis(5)),
         }
     }
-    Ok(LockedDir {
+    Ok(Locked {
         directory: directory.to_owned(),
         opened,
         _lock: file,
     })
 }
 
-/// The lock file; created with mode 0660 regardless of the umask if there is none.
+/// The file that is locked. It is created for the group of the directory, whatever the umask is.
 fn lock_file(directory: &OwnedFd) -> io::Result<File> {
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(0o660);
     loop {
-        // The mode of an existing file is not changed: it may be a hard link to another file.
+        // An existing file keeps its mode: it may be another name of a file that must keep its own.
         match openat(directory, LOCK, flags, Mode::empty()) {
             Err(Errno::NOENT) => {}
             opened => return Ok(File::from(opened?)),
@@ -240,60 +342,62 @@ fn lock_file(directory: &OwnedFd) -> io::Result<File> {
     }
 }
 
-impl LockedDir {
-    /// Reads an override.
+impl Locked {
+    /// The override of a key.
     ///
     /// # Errors
-    /// If the file exists and cannot be used.
-    pub fn read(&self, name: &str) -> io::Result<Option<Override>> {
-        read_override(&self.directory, name)
+    /// Where its file cannot be used.
+    pub fn read(&self, key: &Key) -> io::Result<Option<Override>> {
+        read_override(&self.directory, key)
     }
 
-    /// Replaces an override.
+    /// Replaces the override of a key.
     ///
     /// # Errors
-    /// The error of writing; the previous override then remains.
-    pub fn set(&self, name: &str, new: &Override) -> io::Result<()> {
+    /// Those of writing; the old override remains then.
+    pub fn set(&self, key: &Key, new: &Override) -> io::Result<()> {
         let content = serde_json::to_vec(new)?;
-        let file = format!("{name}{OVERRIDE}");
-        replace_in(self.opened.as_fd(), &file, MODE, &content)
+        replace_in(self.opened.as_fd(), &key.to_string(), MODE, &content)
     }
 
-    /// Removes an override; false if there was none.
+    /// Removes the file of a key; whether there was one.
     ///
     /// # Errors
-    /// The error of removing it.
-    pub fn remove(&self, name: &str) -> io::Result<bool> {
-        match unlinkat(&self.opened, format!("{name}{OVERRIDE}"), AtFlags::empty()) {
+    /// Those of removing.
+    pub fn remove(&self, key: &Key) -> io::Result<bool> {
+        match unlinkat(&self.opened, key.to_string(), AtFlags::empty()) {
             Ok(()) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Sets a `ready` command.
+    /// Sets the ready window of a service, or of [`ALL`].
     ///
     /// # Errors
-    /// The error of writing it.
-    pub fn set_ready_window(&self, name: &str, lift: &ReadyWindow) -> io::Result<()> {
-        let content = serde_json::to_vec(lift)?;
-        let file = format!("{name}{READY}");
+    /// Those of writing.
+    pub fn set_ready_window(&self, name: &str, window: &ReadyWindow) -> io::Result<()> {
+        let content = serde_json::to_vec(window)?;
+        let file = Key::new(name, Kind::Ready).to_string();
         replace_in(self.opened.as_fd(), &file, MODE, &content)
     }
 
-    /// Removes expired files with this id, so that a clock that is set back cannot activate them again. A file
-    /// with another id remains.
-    pub fn forget(&self, name: &str, id: &str) {
-        let same = |found: io::Result<Option<Override>>| {
-            found.is_ok_and(|found| found.is_some_and(|found| found.id == id))
+    /// Removes an expired order, so that a clock that is set back cannot revive it. An order that has replaced
+    /// it meanwhile stays: `id` tells them apart.
+    pub fn forget(&self, key: &Key, id: &str) {
+        let same = match key.kind {
+            Kind::Ready => {
+                let window = read_ready_window(&self.directory, key);
+                window.is_ok_and(|window| window.is_some_and(|window| window.id == id))
+            }
+            Kind::Outage | Kind::Limit => {
+                let found = self.read(key);
+                found.is_ok_and(|found| found.is_some_and(|found| found.id == id))
+            }
         };
-        if same(self.read(name)) {
-            // If that fails, it is still expired.
-            let _ = self.remove(name);
-        }
-        let lift = read_ready_window(&self.directory, name);
-        if lift.is_ok_and(|lift| lift.is_some_and(|lift| lift.id == id)) {
-            let _ = unlinkat(&self.opened, format!("{name}{READY}"), AtFlags::empty());
+        if same {
+            // Where it cannot be removed it is expired all the same.
+            let _ = self.remove(key);
         }
     }
 }

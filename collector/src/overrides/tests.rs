@@ -103,7 +103,7 @@ fn the_widest_scope_decides_and_the_least_limit() {
             .filter_map(|(scope, one)| one.active(*scope, false, &now));
         let effective = Effective::of(standing);
         (
-            effective.forced.as_ref().map(|forced| forced.action),
+            effective.outage.as_ref().map(|forced| forced.action),
             effective.percent().map(Percent::get),
         )
     };
@@ -129,7 +129,12 @@ fn the_widest_scope_decides_and_the_least_limit() {
 fn what_is_wrong_is_told() {
     let boot = boot('a');
     let now = at(&boot, 100, 0);
-    let fault = |stages: &[(Action, Option<Duration>)]| one(&now, stages).fault();
+    let fault = |stages: &[(Action, Option<Duration>)]| {
+        let kind = stages
+            .first()
+            .map_or(Kind::Outage, |(action, _)| action.kind());
+        one(&now, stages).fault(kind)
+    };
     assert_eq!(fault(&[(Action::Drain, None)]), None);
     assert!(fault(&[]).is_some());
     assert!(fault(&[(Action::Drain, None); 5]).is_some());

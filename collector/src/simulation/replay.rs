@@ -140,7 +140,7 @@ impl Playing<'_> {
     fn decide(&mut self, observed: &mut Observations, now: BootTime) {
         let context = observed.context(now);
         let nobody = Effective::default();
-        let decision = decide(self.service, &context, &self.memory, &nobody, None, now);
+        let decision = decide(self.service, &context, &self.memory, &nobody, now);
         self.memory = decision.memory;
         self.wake_at = decision.wake_at;
         let at = now.since(BEGINNING).as_secs_f64();

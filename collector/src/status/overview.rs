@@ -261,8 +261,10 @@ pub fn overview(input: &OverviewInput, wanted: &[String]) -> Result<Overview, St
             .and_then(|status| status.loaded_at)
             .map(BootTime),
         reload: current_boot.and_then(|status| status.reload.clone()),
-        override_faults: current_boot
-            .map_or_else(Vec::new, |status| status.override_faults.clone()),
+        override_faults: current_boot.map_or_else(Vec::new, |status| {
+            let faults = status.override_faults.iter();
+            faults.map(|fault| fault.text.clone()).collect()
+        }),
         sources: current_boot.map_or_else(BTreeMap::new, |status| status.sources.clone()),
         liveness,
     })

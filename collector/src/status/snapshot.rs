@@ -9,7 +9,7 @@ use crate::config::{Config, Service};
 use crate::decision::evaluate::{DecisionSource, RuleState, Verdict, Weighed};
 use crate::decision::observations::DerivedMemory;
 use crate::filters::capacity::Basis;
-use crate::overrides::ActiveOverride;
+use crate::overrides::{Action, ActiveOverride};
 use crate::reading::Reading;
 use crate::render::text;
 use agentcheck_common::{BootId, BootTime};
@@ -51,7 +51,7 @@ pub struct Status {
     pub derived: BTreeMap<String, DerivedStatus>,
     /// Overrides that cannot be used, with the reasons.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub override_faults: Vec<String>,
+    pub override_faults: Vec<OverrideFault>,
     /// When the current configuration was loaded.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub loaded_at: Option<u64>,
@@ -188,6 +188,16 @@ pub struct ServiceStatus {
     pub memory: MemoryStatus,
 }
 
+/// A file of overrides that cannot be used.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub struct OverrideFault {
+    /// The service, or `@all`; none for a file of neither.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub name: Option<String>,
+    /// Path and reason.
+    pub text: String,
+}
+
 /// An active override of a service.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub struct OverrideStatus {
@@ -195,8 +205,8 @@ pub struct OverrideStatus {
     pub id: String,
     /// Its scope: `all`, `service` or `file`.
     pub scope: String,
-    /// Its current action: `drain`, `maint`, `down`, `force-up` or `limit N%`.
-    pub action: String,
+    /// Its current action.
+    pub action: Action,
     /// Whether it is in effect; otherwise another override outranks it.
     pub counts: bool,
     /// The index of its current stage.
@@ -230,7 +240,7 @@ impl OverrideStatus {
         Self {
             id: active.order.id.clone(),
             scope: active.scope.word().to_owned(),
-            action: active.action.to_string(),
+            action: active.action,
             counts,
             stage: active.stage,
             by: active.order.by.clone(),

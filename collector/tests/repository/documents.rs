@@ -1,16 +1,15 @@
-//! What the documents say is true of the program: examples load, keys are documented, and the commands
-//! that a newcomer is told are the ones that exist.
+//! The documents are true of the program: examples load, keys are documented, and the commands that they name
+//! exist.
 
+use crate::files_below;
+use agentcheck_tests::binaries::workspace;
 use agentcheck_tests::scratch::Scratch;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
 fn read(file: &str) -> String {
-    std::fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+    std::fs::read_to_string(workspace().join(file))
+        .unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
 /// The pages of the configuration, one after the other.
@@ -48,24 +47,10 @@ fn blocks(document: &str, language: &str) -> Vec<String> {
     found
 }
 
-/// All files below a directory.
-fn files(directory: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files(&path));
-        } else {
-            found.push(path);
-        }
-    }
-    found
-}
-
 #[test]
 fn examples_load_without_a_warning() {
     let mut seen = 0;
-    for file in files(&root().join("examples")) {
+    for file in files_below(&workspace().join("examples")) {
         // A drop-in loads with the file that it is beside.
         let drop_in = file
             .parent()
@@ -286,9 +271,9 @@ fn shown_explanations_match_the_program() {
 #[test]
 fn documents_name_commands_that_exist() {
     let mut commands = std::collections::BTreeSet::new();
-    let documents = files(&root().join("docs"))
+    let documents = files_below(&workspace().join("docs"))
         .into_iter()
-        .chain([root().join("README.md")]);
+        .chain([workspace().join("README.md")]);
     for file in documents.filter(|file| file.extension().is_some_and(|end| end == "md")) {
         let text = std::fs::read_to_string(&file).unwrap();
         let spans = text.split('`').skip(1).step_by(2);
@@ -332,16 +317,17 @@ fn links_and_anchors_exist() {
         .collect()
     };
     let mut seen = 0;
-    let mut documents = files(&root().join("docs"));
-    documents.extend(files(&root().join("examples")));
+    let mut documents = files_below(&workspace().join("docs"));
+    documents.extend(files_below(&workspace().join("examples")));
     documents.extend(
         [
             "README.md",
             "ARCHITECTURE.md",
             "SECURITY.md",
             "bench/README.md",
+            "tests/README.md",
         ]
-        .map(|name| root().join(name)),
+        .map(|name| workspace().join(name)),
     );
     for file in documents
         .iter()

@@ -1,27 +1,17 @@
-//! Compares the completions and the manual of `agentcheck` with its command line, from which they are generated.
-//! `AGENTCHECK_BLESS=1` writes them.
+//! The completions and the manual of `agentcheck` are generated from its command line. The tests generate and
+//! compare them; `SNAPSHOTS=overwrite` writes them.
 
+use agentcheck_tests::binaries::workspace;
+use agentcheck_tests::snapshot;
 use clap::Command;
 use clap_complete::{Shell, generate};
 use clap_mangen::Man;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-/// Compares a file with its text, or writes it.
-fn assert_file(file: &str, text: &str) {
-    let path = root().join(file);
-    if std::env::var_os("AGENTCHECK_BLESS").is_some() {
-        std::fs::write(&path, text).unwrap();
-    }
-    let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        found == text,
-        "{file} does not match the command line; AGENTCHECK_BLESS=1 writes it"
-    );
+/// The file has this text.
+fn check(file: &str, text: &str) {
+    let compared = snapshot::compare(text, &workspace().join(file));
+    assert!(compared.is_ok(), "{}", compared.unwrap_err());
 }
 
 /// Bash completes commands and the services of the state files.
@@ -31,7 +21,7 @@ fn bash_completes_service_names() {
     for name in ["web", "web-2", "api"] {
         let _ = scratch.write(&format!("{name}.state"), "");
     }
-    let script = std::fs::read_to_string(root().join("completions/agentcheck.bash")).unwrap();
+    let script = std::fs::read_to_string(workspace().join("completions/agentcheck.bash")).unwrap();
     let script = script.replace("/run/agentcheck", &scratch.path().display().to_string());
     let script = scratch.write("completion.bash", script);
     let complete = |command: &str, word: &str| {
@@ -64,7 +54,7 @@ fn completions_match_the_command_line() {
             &mut text,
         );
         let text = with_service_names(shell, String::from_utf8(text).unwrap());
-        assert_file(file, &text);
+        check(file, &text);
     }
 }
 
@@ -138,16 +128,16 @@ fn with_service_names(shell: Shell, text: String) -> String {
     }
 }
 
-/// One part of the manual from the generator, below a heading of the second order.
+/// One part of the manual, as the generator has it, below a heading of the second order.
 fn part(
     render: impl Fn(&Man, &mut dyn std::io::Write) -> std::io::Result<()>,
     man: &Man,
 ) -> String {
     let mut roff = Vec::new();
     render(man, &mut roff).unwrap();
-    // The portable name of the apostrophe, instead of one that has to be defined.
+    // An apostrophe by the name that it has everywhere, and not by one that would have to be defined.
     let roff = String::from_utf8(roff).unwrap().replace("\\*(Aq", "\\(aq");
-    // Without the definitions and headings of each part.
+    // Definitions that go before each part, and headings that would stand among the commands.
     roff.lines()
         .filter(|line| {
             !line.starts_with(".ie ") && !line.starts_with(".el ") && !line.starts_with(".SH")
@@ -186,7 +176,7 @@ fn section(roff: &mut String, path: &str, command: &Command) {
     roff.push_str(".PP\n.nf\n");
     for line in after.lines() {
         let line = line.replace('\\', "\\e").replace('-', "\\-");
-        // A line must not begin with a dot or a quote, which start requests.
+        // A line that begins with a dot or a quote is a request.
         writeln!(roff, "\\&{line}").unwrap();
     }
     roff.push_str(".fi\n");
@@ -226,5 +216,5 @@ fn manual_matches_the_command_line() {
          .TP\n/var/lib/agentcheck/overrides\noverrides\n.TP\n/var/lib/agentcheck/history\nthe history\n\
          .SH SEE ALSO\nagentcheck.toml(5), agentcheck.state(5), agentcheck\\-responder(8)\n",
     );
-    assert_file("man/agentcheck.1", &roff);
+    check("man/agentcheck.1", &roff);
 }

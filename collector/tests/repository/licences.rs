@@ -1,17 +1,14 @@
-//! What is built in has a licence, and comes from a place, that deny.toml allows. `make deny` has
-//! cargo-deny look at the same file, at the texts of the licences and at advisories too; this needs
-//! nothing but cargo, so that every test run holds to it. And the texts that have to go along with the
-//! programs are there: packaging/third-party-licences.txt.
+//! Every linked crate has a licence and a source that deny.toml allows. `make deny` has cargo-deny check the same
+//! file, the texts of the licences and advisories; this test needs only cargo, so every test run checks it.
+//! packaging/third-party-licences.txt has the texts that the programs need.
 
+use agentcheck_tests::binaries::workspace;
+use agentcheck_tests::snapshot;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use toml::de::{DeTable, DeValue};
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
 
 /// The strings of a list in deny.toml; of a list of tables, those with the key `crate`.
 fn list(text: &str, section: &str, key: &str) -> Vec<String> {
@@ -30,7 +27,7 @@ fn packages(target: &str) -> Vec<Value> {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--locked"])
         .args(["--filter-platform", target])
-        .current_dir(root())
+        .current_dir(workspace())
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -94,7 +91,7 @@ fn one(rest: &mut &[&str], allowed: &[String]) -> bool {
 
 #[test]
 fn linked_crates_have_allowed_licences_and_sources() {
-    let text = std::fs::read_to_string(root().join("deny.toml")).unwrap();
+    let text = std::fs::read_to_string(workspace().join("deny.toml")).unwrap();
     let licences = list(&text, "licenses", "allow");
     let banned = list(&text, "bans", "deny");
     let registries = list(&text, "sources", "allow-registry");
@@ -197,7 +194,7 @@ fn linked(target: &str) -> BTreeSet<(String, String)> {
         .args(["tree", "--locked", "-p", "agentcheck", "--target", target])
         .args(["--edges", "normal,no-proc-macro"])
         .args(["--prefix", "none", "--format", "{p}"])
-        .current_dir(root())
+        .current_dir(workspace())
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -218,13 +215,13 @@ fn words_of(text: &str) -> String {
 
 /// MIT's text, without whose it is.
 fn mit() -> String {
-    let ours = std::fs::read_to_string(root().join("LICENSE-MIT")).unwrap();
+    let ours = std::fs::read_to_string(workspace().join("LICENSE-MIT")).unwrap();
     ours[ours.find(MIT).unwrap()..].to_owned()
 }
 
 /// All texts, each with those whose it is.
 fn third_parties() -> String {
-    let config = std::fs::read_to_string(root().join("deny.toml")).unwrap();
+    let config = std::fs::read_to_string(workspace().join("deny.toml")).unwrap();
     let mut texts: BTreeMap<String, (BTreeSet<String>, String)> = BTreeMap::new();
     let mut add = |whose: String, text: &str| {
         let (all, _) = texts
@@ -279,31 +276,23 @@ fn third_parties() -> String {
     whole
 }
 
-/// `AGENTCHECK_BLESS=1` writes them.
+/// `SNAPSHOTS=overwrite` writes them.
 #[test]
 fn licence_texts_match_the_linked_crates() {
-    let file = root().join(TEXTS);
-    let texts = third_parties();
-    if std::env::var_os("AGENTCHECK_BLESS").is_some() {
-        std::fs::write(&file, &texts).unwrap();
-    }
-    let found = std::fs::read_to_string(&file).unwrap_or_default();
-    assert!(
-        found == texts,
-        "{TEXTS} is not what is linked; AGENTCHECK_BLESS=1 cargo test -p agentcheck --test licences writes it"
-    );
+    let compared = snapshot::compare(&third_parties(), &workspace().join(TEXTS));
+    assert!(compared.is_ok(), "{}", compared.unwrap_err());
 }
 
 /// `wildcards = "deny"`: every dependency on a registry has a version.
 #[test]
 fn no_dependency_has_a_wildcard_version() {
-    let config = std::fs::read_to_string(root().join("deny.toml")).unwrap();
+    let config = std::fs::read_to_string(workspace().join("deny.toml")).unwrap();
     let config = DeTable::parse(&config).unwrap().into_inner();
     let bans = config["bans"].get_ref().as_table().unwrap();
     assert_eq!(bans["wildcards"].get_ref().as_str(), Some("deny"));
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--locked", "--no-deps"])
-        .current_dir(root())
+        .current_dir(workspace())
         .output()
         .unwrap();
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();

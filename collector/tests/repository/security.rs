@@ -1,11 +1,9 @@
-//! SECURITY.md names a test for each of its claims: they are there. And `unsafe` is where it says.
+//! SECURITY.md names a test for each of its claims, and each of them exists. `unsafe` is only where it says.
 
+use crate::files_below;
+use agentcheck_tests::binaries::workspace;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
 
 fn read(file: &Path) -> String {
     std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{file:?}: {error}"))
@@ -26,7 +24,7 @@ fn has_test(text: &str, name: &str) -> bool {
 
 #[test]
 fn every_test_named_in_security_md_exists() {
-    let document = read(&root().join("SECURITY.md"));
+    let document = read(&workspace().join("SECURITY.md"));
     let mut named = BTreeSet::new();
     // What stands in code, which may not go over a line.
     for line in document.lines() {
@@ -38,25 +36,11 @@ fn every_test_named_in_security_md_exists() {
     }
     let missing: Vec<_> = named
         .iter()
-        .filter(|(file, name)| !has_test(&read(&root().join(file)), name))
+        .filter(|(file, name)| !has_test(&read(&workspace().join(file)), name))
         .collect();
     assert!(missing.is_empty(), "{missing:#?}");
     assert!(named.len() > 50, "{}", named.len());
     assert!(!has_test("#[test]\nfn one() {}\nfn other() {}", "other"));
-}
-
-/// All Rust files below a directory.
-fn sources(directory: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(sources(&path));
-        } else if path.extension().is_some_and(|end| end == "rs") {
-            found.push(path);
-        }
-    }
-    found
 }
 
 #[test]
@@ -65,13 +49,14 @@ fn unsafe_code_is_only_where_security_md_lists_it() {
     let allowed = format!("allow({}_code)", "unsafe");
     let forbidden = format!("#![forbid({}_code)]", "unsafe");
     for library in ["common", "collector"] {
-        let file = root().join(library).join("src/lib.rs");
+        let file = workspace().join(library).join("src/lib.rs");
         assert!(read(&file).contains(&forbidden), "{file:?}");
     }
     let mut rooms = BTreeSet::new();
     for member in ["common", "collector", "responder"] {
-        let source = root().join(member).join("src");
-        for file in sources(&source) {
+        let source = workspace().join(member).join("src");
+        let is_rust = |file: &PathBuf| file.extension().is_some_and(|end| end == "rs");
+        for file in files_below(&source).into_iter().filter(is_rust) {
             if read(&file).contains(&allowed) {
                 let within = file.strip_prefix(&source).unwrap();
                 rooms.insert(format!("{member}/{}", within.display()));

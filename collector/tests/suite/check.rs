@@ -1,21 +1,12 @@
-//! Golden cases of `agentcheck check`: each directory of tests/golden/configuration holds a
-//! configuration and all that is said of it, to the letter, with the exit status in the last line.
-//! `AGENTCHECK_BLESS=1` writes what is seen as what is expected, to be read before it is committed.
+//! Golden cases of `agentcheck check`: each directory of tests/golden/configuration has a configuration and the
+//! whole output for it, with the exit status in the last line.
 
-use crate::golden;
+use crate::{agentcheck_in, golden};
+use agentcheck_tests::snapshot::{self, str};
 use std::path::Path;
-use std::process::Command;
 
 fn check(directory: &Path, file: &str) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_agentcheck"))
-        .args(["check", "--config", file])
-        .current_dir(directory)
-        .output()
-        .unwrap();
-    let stdout = String::from_utf8(output.stdout).unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    let status = output.status.code().expect("it was not killed");
-    format!("{stdout}{stderr}exit status {status}\n")
+    agentcheck_in(directory, &["check", "--config", file])
 }
 
 #[test]
@@ -25,9 +16,14 @@ fn configurations_give_the_expected_findings() {
 
 #[test]
 fn unreadable_file_is_named() {
-    assert_eq!(
-        check(Path::new("/"), "/nowhere/agentcheck.toml"),
-        "/nowhere/agentcheck.toml: error: cannot be read: No such file or directory (os error 2)\n\
-         exit status 1\n"
+    let printed = check(Path::new("/"), "/nowhere/agentcheck.toml");
+    snapshot::check(
+        &printed,
+        &[],
+        str![[r#"
+/nowhere/agentcheck.toml: error: cannot be read: No such file or directory (os error 2)
+exit status 1
+
+"#]],
     );
 }

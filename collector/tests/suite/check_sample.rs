@@ -1,7 +1,8 @@
-//! `agentcheck check --sample`: what a sample of readings would lead to, and where expressions lack a value.
+//! `agentcheck check --sample`: the replies for a sample of readings, and the expressions that lack a value.
 
+use crate::agentcheck_in;
 use agentcheck_tests::scratch::Scratch;
-use std::process::Command;
+use agentcheck_tests::snapshot::{self, str};
 
 const CONFIGURATION: &str = r#"[source.app.http]
 url = "http://127.0.0.1:8081/"
@@ -47,28 +48,19 @@ impl Files {
     }
 
     fn check(&self) -> String {
-        let output = Command::new(env!("CARGO_BIN_EXE_agentcheck"))
-            .args([
-                "check",
-                "--config",
-                "agentcheck.toml",
-                "--sample",
-                "sample.json",
-            ])
-            .current_dir(self.0.path())
-            .output()
-            .unwrap();
-        let printed = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        let arguments = [
+            "check",
+            "--config",
+            "agentcheck.toml",
+            "--sample",
+            "sample.json",
+        ];
+        let printed = agentcheck_in(self.0.path(), &arguments);
         // What `check` says without a sample comes first.
         let from = ["service web: up", "service web: nothing"]
             .iter()
             .find_map(|beginning| printed.find(beginning));
-        let from = from.unwrap_or(0);
-        format!(
-            "{}exit status {}\n",
-            &printed[from..],
-            output.status.code().unwrap()
-        )
+        printed[from.unwrap_or(0)..].to_owned()
     }
 }
 
@@ -80,14 +72,18 @@ fn complete_sample_gives_every_reply() {
             "cpu": {"value": 20, "steal": 3.5},
             "exporter": {"metrics": "requests_total 5\n"}}"#,
     );
-    assert_eq!(
-        files.check(),
-        "service web: up 73% # app.msg-per-second=1890 (weight 73)\n  \
-           rule stolen: false\n  \
-           weight: 73\n\
-         service api: up 80% # rps=0 load=20 app.limits.rps=100 (weight 80)\n  \
-           weight: 80\n\
-         exit status 0\n"
+    snapshot::check(
+        &files.check(),
+        &[],
+        str![[r#"
+service web: up 73% # app.msg-per-second=1890 (weight 73)
+  rule stolen: false
+  weight: 73
+service api: up 80% # rps=0 load=20 app.limits.rps=100 (weight 80)
+  weight: 80
+exit status 0
+
+"#]],
     );
 }
 
@@ -98,47 +94,76 @@ fn missing_values_are_pointed_out_in_the_expression() {
         r#"{"app": {"json": {"msg-per-sec": 1890, "limits": {}}}, "cpu": {"value": 20},
             "exporter": {"error": "timeout"}}"#,
     );
-    let printed = files.check();
-    for expected in [
-        "service web: nothing: a failure, and nothing to keep\n  rule stolen: unknown, cpu.steal has no value now\n",
-        "agentcheck.toml:22:20: error: no key 'msg-per-second'\n\
-         22 | weight = \"headroom(app.json['msg-per-second'], 7000)\"\n   \
-            |                    ^^^^^^^^^^^^^^^^^^^^^^^^^\n",
-        "agentcheck.toml:26:9: error: cpu.steal has no value now\n",
-        "agentcheck.toml:30:29: error: rps.value has no value now\n\
-         30 | weight = \"app.ok ? headroom(rps.value + load.value, app.json.limits.rps) : 50\"\n   \
-            |                             ^^^^^^^^^\n",
-        "agentcheck: 3 errors with this sample\nexit status 1\n",
-    ] {
-        assert!(printed.contains(expected), "{expected}\n--- in\n{printed}");
-    }
+    snapshot::check(
+        &files.check(),
+        &[],
+        str![[r#"
+service web: nothing: a failure, and nothing to keep
+  rule stolen: unknown, cpu.steal has no value now
+  weight: unknown, no key 'msg-per-second'
+service api: up 1% # rps timeout (failure, rps timeout)
+  weight: unknown, rps.value has no value now
+agentcheck.toml:22:20: error: no key 'msg-per-second'
+22 | weight = "headroom(app.json['msg-per-second'], 7000)"
+   |                    ^^^^^^^^^^^^^^^^^^^^^^^^^
+agentcheck.toml:26:9: error: cpu.steal has no value now
+26 | when = "cpu.steal > 50"
+   |         ^^^^^^^^^
+agentcheck.toml:30:29: error: rps.value has no value now
+30 | weight = "app.ok ? headroom(rps.value + load.value, app.json.limits.rps) : 50"
+   |                             ^^^^^^^^^
+agentcheck: 3 errors with this sample
+exit status 1
+
+"#]],
+    );
 }
 
 #[test]
 fn wrong_samples_are_refused() {
-    for (sample, wrong) in [
-        ("[1]", "not a JSON object of sources: "),
-        ("{\"ap\": {}}", "there is no source ap\n"),
-        (
-            "{\"cpu\": 3}",
-            "source cpu: an object of fields, as in {\"value\": 3}\n",
-        ),
-        (
-            "{\"cpu\": {\"value\": 3, \"stel\": 4}}",
-            "source cpu: it has no stel\n",
-        ),
-        (
-            "{\"app\": {\"error\": \"gone\"}}",
-            "source app: gone is no reason\n",
-        ),
-        (
-            "{\"exporter\": {\"metrics\": \"<html>\"}}",
-            "source exporter: malformed: not Prometheus text: line 1",
-        ),
+    let mut shown = String::new();
+    for sample in [
+        "[1]",
+        r#"{"ap": {}}"#,
+        r#"{"cpu": 3}"#,
+        r#"{"cpu": {"value": 3, "stel": 4}}"#,
+        r#"{"app": {"error": "gone"}}"#,
+        r#"{"exporter": {"metrics": "<html>"}}"#,
     ] {
         let printed = Files::new("none", sample).check();
-        let expected = format!("sample.json: error: {wrong}");
-        assert!(printed.contains(&expected), "{sample}: {printed}");
+        let from = printed.find("sample.json: ").unwrap_or_default();
         assert!(printed.ends_with("exit status 1\n"), "{printed}");
+        shown += &format!("{sample}\n{}\n", &printed[from..]);
     }
+    snapshot::check(
+        &shown,
+        &[],
+        str![[r#"
+[1]
+sample.json: error: not a JSON object of sources: invalid type: sequence, expected a map at line 1 column 0
+exit status 1
+
+{"ap": {}}
+sample.json: error: there is no source ap
+exit status 1
+
+{"cpu": 3}
+sample.json: error: source cpu: an object of fields, as in {"value": 3}
+exit status 1
+
+{"cpu": {"value": 3, "stel": 4}}
+sample.json: error: source cpu: it has no stel
+exit status 1
+
+{"app": {"error": "gone"}}
+sample.json: error: source app: gone is no reason
+exit status 1
+
+{"exporter": {"metrics": "<html>"}}
+sample.json: error: source exporter: malformed: not Prometheus text: line 1: there is no name
+exit status 1
+
+
+"#]],
+    );
 }

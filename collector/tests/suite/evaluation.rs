@@ -1,10 +1,9 @@
-//! Golden cases of evaluation: each directory of tests/golden/evaluation holds a configuration, the
-//! readings that arrive and when, and the verdicts that follow. A new case needs no code;
-//! `AGENTCHECK_BLESS=1` writes what is seen as what is expected, to be read before it is committed.
+//! Golden cases of evaluation: each directory of tests/golden/evaluation has a configuration, the readings that
+//! arrive and when, and the decisions that follow. A new case needs no code.
 //!
-//! `events` has one event a line: seconds since the boot, a source, and what came of its poll
-//! (`number 97`, `json {...}`, `text ...`, `metrics name 1\\n`, `parts value=27 idle=73`, `file ...`, `no-file`,
-//! `status 503`, `fail timeout`), or `wake` for an evaluation without news.
+//! `events` has one event a line: seconds since the boot, a source, and the result of its poll (`number 97`,
+//! `json {...}`, `text ...`, `metrics name 1\\n`, `parts value=27 idle=73`, `file ...`, `no-file`, `status 503`,
+//! `fail timeout`), or `wake` for an evaluation without news.
 
 mod examples;
 

@@ -1,7 +1,8 @@
-//! `agentcheck explain --reply` says what `HAProxy` does: by the cases of conformance, for both grammars,
-//! and by a real `HAProxy` that hears what no case has.
+//! `agentcheck explain --reply` describes what `HAProxy` does: checked by the table of conformance, for both
+//! grammars, and by a real `HAProxy` at the edges of the grammar.
 
-use agentcheck::reply::dissect::{Reader, Weight, describe, dissect};
+use crate::{AGENTCHECK, agentcheck};
+use agentcheck::reply::dissect::{Reader, Weight, dissect};
 use agentcheck_common::Reply;
 use agentcheck_common::reply::{Administrative, Operational};
 use agentcheck_tests::address::Block;
@@ -10,6 +11,7 @@ use agentcheck_tests::application::Application;
 use agentcheck_tests::conformance::cases::{self, Act};
 use agentcheck_tests::haproxy::{Backend, Haproxy, Server, ServerState};
 use agentcheck_tests::scratch::Scratch;
+use agentcheck_tests::snapshot::{self, file};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
@@ -88,7 +90,9 @@ fn dissection_matches_the_conformance_table() {
             let mut seen = fresh();
             for step in &case.steps {
                 match step.act {
-                    Act::Says(bytes) | Act::SaysAndStays(bytes) => apply(&mut seen, bytes, reader),
+                    Act::Sends(bytes) | Act::SendsAndStaysOpen(bytes) => {
+                        apply(&mut seen, bytes, reader)
+                    }
                     Act::HasNoState => apply(&mut seen, b"no-state:web\n", reader),
                     // What operators and networks do is in no line.
                     Act::Operator(command) => {
@@ -237,7 +241,7 @@ fn dissection_matches_haproxy_at_the_edges_of_the_grammar() {
 }
 
 fn explained(bytes: &[u8]) -> String {
-    let mut explain = Command::new(env!("CARGO_BIN_EXE_agentcheck"))
+    let mut explain = Command::new(AGENTCHECK)
         .args(["explain", "--reply", "-"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -251,91 +255,37 @@ fn explained(bytes: &[u8]) -> String {
 
 #[test]
 fn explanations_are_as_recorded() {
-    for (bytes, expected) in [
-        (
-            &b"up#ok 50%\n"[..],
-            "word     up#ok: unknown word, ignored: write a blank before the #: \"up # text\"\n\
-             word     50%: 50% of the weight on the server's line\n\
-             changes  weight 50% (of a configured 100: 50, of 1: 0)\n\
-             status   CHECKED, \"agent reports an error : up#ok\"\n",
-        ),
-        (
-            b"up down # why\n",
-            "word     up: works: ends an agent's down, if HAProxy's own health check agrees; replaced by a \
-             later word of its kind\n\
-             word     down: failed: down at once, regardless of the health check\n\
-             text     # why: the description\n\
-             changes  operational state down (agent), as down\n\
-             status   L7STS, \"via agent : down (why)\"\n\
-             note     down: only up ends it; ready, a weight and silence do not\n",
-        ),
-        (
-            b"weight:42\n",
-            "changes  HAProxy 3.1 on: weight 42\n\
-             status   HAProxy 3.1 on: CHECKED\n\
-             changes  HAProxy to 3.0: nothing\n\
-             status   HAProxy to 3.0: CHECKED, \"agent reports an error : weight:42\"\n",
-        ),
-        (
-            b"up",
-            "line     no line end: ignored when the agent closes;",
-        ),
-        (
-            b"down\0\n",
-            "line     a NUL byte before the line end: ignored\n",
-        ),
-        (
-            b"",
-            "line     no bytes: the check fails\nchanges  nothing\nstatus   L7RSP\n",
-        ),
-        (
-            b"50\n",
-            "word     50: unknown word, ignored: write a percent sign: 50%\n",
-        ),
-        (
-            b"failed\n",
-            "word     failed: unknown word, ignored: write fail\n",
-        ),
-        (
-            b"up\ndown\n",
-            "line     5 more bytes after the first line: ignored\n",
-        ),
-        // Nothing of it reaches the terminal.
-        (
-            b"up # \x1b]0;owned\x07\xc2\x9b2J\n",
-            "text     # ?]0;owned??2J: the description\n",
-        ),
-    ] {
-        let printed = explained(bytes);
-        assert!(printed.contains(expected), "{expected}\n--- in\n{printed}");
-        assert!(
-            !printed.contains(|c: char| c.is_control() && c != '\n'),
-            "{printed:?}"
-        );
-    }
     let long = format!("up # {}\n", "x".repeat(16_378));
     assert_eq!(long.len(), 16_384);
-    let printed = explained(long.as_bytes());
-    assert!(
-        printed.starts_with("line     longer than 16383 bytes"),
-        "{printed}"
-    );
-    let fits = describe(long.replacen('x', "", 1).as_bytes());
-    assert_eq!(fits[0].0, "word");
-    let texts: Vec<&str> = fits.iter().map(|(_, text)| text.as_str()).collect();
-    assert!(
-        texts
-            .iter()
-            .any(|text| text.starts_with("16383 bytes: HAProxy before 3.4-dev14 misreads")),
-        "{texts:?}"
-    );
+    // The longest line that HAProxy reads.
+    let longest = long.replacen('x', "", 1);
+    let mut shown = String::new();
+    for bytes in [
+        &b"up#ok 50%\n"[..],
+        b"up down # why\n",
+        b"weight:42\n",
+        b"up",
+        b"down\0\n",
+        b"",
+        b"50\n",
+        b"failed\n",
+        b"up\ndown\n",
+        // Nothing of it reaches the terminal.
+        b"up # \x1b]0;owned\x07\xc2\x9b2J\n",
+        long.as_bytes(),
+        longest.as_bytes(),
+    ] {
+        let explained = explained(bytes);
+        let control = |c: char| c.is_control() && c != '\n';
+        assert!(!explained.contains(control), "{explained:?}");
+        let command = format!("$ explain --reply '{}'\n", bytes.escape_ascii());
+        shown += &(command + &explained + "\n").replace(&"x".repeat(16_300), "x...x");
+    }
+    snapshot::check(&shown, &[], file!["explain_reply/explanations.txt"].raw());
 }
 
 #[test]
 fn explain_needs_a_reply_or_a_service() {
-    let output = Command::new(env!("CARGO_BIN_EXE_agentcheck"))
-        .arg("explain")
-        .output()
-        .unwrap();
+    let output = agentcheck(&["explain"]);
     assert_eq!(output.status.code(), Some(2));
 }

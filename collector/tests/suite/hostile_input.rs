@@ -1,7 +1,6 @@
-//! What hostile applications, exporters and careless operators may send: the fuzz corpus of the collector,
-//! each file also cut off and with bits turned, and documents that are too large to be kept. Every one of
-//! them gives a value or a reason, soon; what was found by fuzzing stays found, also where no fuzzer is at
-//! hand.
+//! Input of hostile applications and exporters, and of careless operators: the collector's fuzz corpus, each file
+//! also cut off and with flipped bits, and documents that are too large. Each gives a value or a reason within
+//! bounded time. What fuzzing has found stays fixed, also where no fuzzer is installed.
 
 #[path = "../../fuzz/properties.rs"]
 mod properties;

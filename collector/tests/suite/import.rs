@@ -1,13 +1,15 @@
-//! Golden cases of `agentcheck import`: each directory of tests/golden/import holds a configuration of
-//! another agent (`in.yml` of Herald, `in.xml` and `in.json` of Loadbalancer.org's agent) and what is printed
-//! for it, to the letter, with the exit status after it. What is printed has to load without an error; the
-//! warnings, and what is said for a `sample.json`, are in the last lines.
-//! `AGENTCHECK_BLESS=1` writes what is seen as what is expected, to be read before it is committed.
+//! Golden cases of `agentcheck import`: each directory of tests/golden/import has a configuration of another
+//! agent (`in.yml` of Herald, `in.xml` and `in.json` of Loadbalancer.org's agent) and the whole output for it,
+//! with the exit status. The output has to load without an error. Its warnings, and the replies for a
+//! `sample.json`, are in the last lines.
 
-use crate::golden;
+use crate::{AGENTCHECK, agentcheck, golden};
 use agentcheck::config;
 use agentcheck::setup::import::{Agent, MAX_BYTES, convert};
 use agentcheck::simulation::{blind_spots, sample};
+use agentcheck_tests::binaries::workspace;
+use agentcheck_tests::scene::stderr;
+use agentcheck_tests::snapshot::{self, str};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,7 +23,7 @@ const INPUTS: [(&str, &str, Agent); 3] = [
 fn imported(case: &Path) -> String {
     let input = INPUTS.iter().find(|(file, ..)| case.join(file).exists());
     let (file, agent, _) = input.unwrap_or_else(|| panic!("{case:?} has no input"));
-    let output = Command::new(env!("CARGO_BIN_EXE_agentcheck"))
+    let output = Command::new(AGENTCHECK)
         .args(["import", agent, file])
         .current_dir(case)
         .output()
@@ -66,33 +68,35 @@ fn configurations_of_other_agents_give_the_expected_toml() {
 
 #[test]
 fn unreadable_file_is_named() {
-    let none = imported_file(Path::new("/nowhere/config.yml"));
-    assert_eq!(
-        none,
-        "/nowhere/config.yml: error: cannot be read: No such file or directory (os error 2)\n"
+    let none = imported_file("/nowhere/config.yml");
+    snapshot::check(
+        &none,
+        &[],
+        str![[r#"
+/nowhere/config.yml: error: cannot be read: No such file or directory (os error 2)
+
+"#]],
     );
     // More than anyone's configuration, without an end.
-    let endless = imported_file(Path::new("/dev/zero"));
-    assert_eq!(
-        endless,
-        "/dev/zero: error: cannot be read: it has more than 262144 bytes\n"
+    let endless = imported_file("/dev/zero");
+    snapshot::check(
+        &endless,
+        &[],
+        str![[r#"
+/dev/zero: error: cannot be read: it has more than 262144 bytes
+
+"#]],
     );
 }
 
-fn imported_file(file: &Path) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_agentcheck"))
-        .args(["import", "herald"])
-        .arg(file)
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    String::from_utf8(output.stderr).unwrap()
+fn imported_file(file: &str) -> String {
+    stderr(agentcheck(&["import", "herald", file]))
 }
 
 /// What docs/moving-over.md shows to be moved by hand loads, without a warning.
 #[test]
 fn configurations_shown_in_the_document_load() {
-    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/moving-over.md");
+    let document = workspace().join("docs/moving-over.md");
     let document = fs::read_to_string(document).unwrap();
     let shown: Vec<&str> = document
         .split("```toml\n")
@@ -132,7 +136,7 @@ fn check_conversion(agent: Agent, text: &str) {
 
 #[test]
 fn damaged_files_give_a_loadable_result_or_an_error() {
-    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/import");
+    let cases = workspace().join("tests/golden/import");
     let mut cases: Vec<PathBuf> = fs::read_dir(cases)
         .unwrap()
         .map(|entry| entry.unwrap().path())

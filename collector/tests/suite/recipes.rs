@@ -2,7 +2,7 @@
 //! the expected replies.
 //!
 //! The configuration is the recipe's first `toml` block. The file `story` in tests/golden/recipes/NAME holds
-//! polls and the expected replies; `AGENTCHECK_BLESS=1` writes the actual replies into it. A line of it is
+//! polls and the expected replies; `SNAPSHOTS=overwrite` writes the actual replies into it. A line of it is
 //! a comment, an event, or, indented, a reply; an empty line starts a new collector. An event is a time in
 //! seconds, a source, and the result of its poll; the other sources are polled with it and return the same
 //! result as before:
@@ -22,6 +22,7 @@ use agentcheck::simulation::blind_spots;
 use agentcheck::source::{Cancellation, Kind, Poller, Source};
 use agentcheck_common::BootTime;
 use agentcheck_tests::scratch::Scratch;
+use agentcheck_tests::snapshot;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -220,9 +221,6 @@ fn tried(name: &str, document: &str, story: &str) -> (String, Vec<String>) {
     }
     let samples = fixtures().join(name);
     let (actual, mut used) = play(&config, story, &samples, scratch.path());
-    if actual != story {
-        wrong.push(format!("{name}\n--- expected\n{story}--- actual\n{actual}"));
-    }
     used.insert("story".to_owned());
     for entry in std::fs::read_dir(&samples).unwrap() {
         let file = entry.unwrap().file_name().into_string().unwrap();
@@ -236,7 +234,6 @@ fn tried(name: &str, document: &str, story: &str) -> (String, Vec<String>) {
 #[test]
 fn every_recipe_gives_the_expected_replies() {
     let index = std::fs::read_to_string(recipes().join("README.md")).unwrap();
-    let bless = std::env::var_os("AGENTCHECK_BLESS").is_some();
     let mut names = BTreeSet::new();
     let mut wrong = Vec::new();
     for entry in std::fs::read_dir(recipes()).unwrap() {
@@ -253,9 +250,7 @@ fn every_recipe_gives_the_expected_replies() {
         let story = fixtures().join(&name).join("story");
         let expected = std::fs::read_to_string(&story).expect(&name);
         let (actual, found) = tried(&name, &document, &expected);
-        if bless {
-            std::fs::write(&story, actual).unwrap();
-        }
+        wrong.extend(snapshot::compare(&actual, &story).err());
         wrong.extend(found);
         names.insert(name);
     }

@@ -1,10 +1,11 @@
-//! `agentcheck record` and `agentcheck replay`: what is recorded of real sources is read back, and a recording
-//! goes through two configurations.
+//! `agentcheck record` and `agentcheck replay`: a recording of real sources is read back, and two configurations
+//! replay one recording.
 
+use crate::agentcheck;
+use agentcheck_tests::scene::{stderr, stdout};
 use agentcheck_tests::scratch::Scratch;
 use std::fmt::Write as _;
 use std::fs;
-use std::process::{Command, Output};
 
 fn written(scratch: &Scratch, name: &str, text: &str) -> String {
     scratch.write(name, text).display().to_string()
@@ -14,17 +15,8 @@ fn place(scratch: &Scratch, name: &str) -> String {
     scratch.file(name).display().to_string()
 }
 
-fn agentcheck(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_agentcheck"))
-        .args(arguments)
-        .output()
-        .unwrap()
-}
-
 fn succeeds(arguments: &[&str]) -> String {
-    let output = agentcheck(arguments);
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    String::from_utf8(output.stdout).unwrap()
+    stdout(agentcheck(arguments))
 }
 
 const CONFIG: &str = r#"
@@ -64,9 +56,9 @@ fn recording_is_replayed() {
         "{printed}"
     );
     // What is there is not overwritten.
-    let again = agentcheck(&["record", "--config", &config, "--for", "1s", &recording]);
-    assert_eq!(again.status.code(), Some(1));
-    let error = String::from_utf8(again.stderr).unwrap();
+    let error = stderr(agentcheck(&[
+        "record", "--config", &config, "--for", "1s", &recording,
+    ]));
     assert!(error.contains("choose another name"), "{error}");
 }
 
@@ -150,9 +142,7 @@ fn wrong_recording_is_refused_with_its_line() {
         &CONFIG.replace("QUEUE", "/nowhere"),
     );
     let recording = written(&scratch, "recording", "{\"recording\":1}\n{\"t\":\n");
-    let output = agentcheck(&["replay", "--config", &config, &recording]);
-    assert_eq!(output.status.code(), Some(1));
-    let error = String::from_utf8(output.stderr).unwrap();
+    let error = stderr(agentcheck(&["replay", "--config", &config, &recording]));
     assert!(
         error.starts_with(&format!("{recording}: error: line 2: ")),
         "{error}"

@@ -1,18 +1,18 @@
 //! `agentcheck status` and `agentcheck explain` beside a real collector and a real application: alive, killed,
-//! stopped, silent, of another boot; on a terminal and elsewhere.
+//! stopped, unresponsive, of another boot; on a terminal and elsewhere.
 
 mod terminal;
 
+use crate::{AGENTCHECK, agentcheck};
 use agentcheck_tests::processes::wait_for;
 use agentcheck_tests::scene::Scene;
 use agentcheck_tests::scratch::Scratch;
+use agentcheck_tests::snapshot::{self, str};
 use agentcheck_tests::state::{boot_id, now};
 use rustix::process::Signal;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-
-const AGENTCHECK: &str = env!("CARGO_BIN_EXE_agentcheck");
 
 /// A collector, and an application with 1890 messages a second. `more` are keys of the service `web`.
 fn started(test: &str, more: &str) -> Scene {
@@ -107,9 +107,13 @@ fn status_follows_failure_maintenance_and_death() {
     assert_eq!(json["services"]["web"]["percent"], 73);
     let unknown = run(&scene, &["status", "wbe"]);
     assert_eq!(unknown.status.code(), Some(1));
-    assert_eq!(
-        text_of(&unknown),
-        "agentcheck: no service wbe; services: web\n"
+    snapshot::check(
+        &text_of(&unknown),
+        &[],
+        str![[r#"
+agentcheck: no service wbe; services: web
+
+"#]],
     );
     let unknown = run(&scene, &["status", "--check", "wbe"]);
     assert_eq!(unknown.status.code(), Some(3));
@@ -129,7 +133,11 @@ fn status_follows_failure_maintenance_and_death() {
 
     scene.application().restart();
     scene.application().set_load(1890, "maint");
-    wait_for_check(&scene, 2, "AGENTCHECK CRITICAL: web: out: stopped 100%");
+    wait_for_check(
+        &scene,
+        2,
+        "AGENTCHECK CRITICAL: web: out: stopped 100%",
+    );
     scene.application().set_load(1890, "ok");
     wait_for_check(&scene, 0, "OK");
 
@@ -188,13 +196,11 @@ fn status_shows_an_unresponsive_collector_and_foreign_snapshots() {
         "collector not running since the boot; web: no valid reply (other-boot:web)",
     );
 
-    let output = Command::new(AGENTCHECK)
-        .args(["status", "--check", "--state-dir", "/nowhere"])
-        .output()
-        .unwrap();
+    let output = agentcheck(&["status", "--check", "--state-dir", "/nowhere"]);
     assert_eq!(output.status.code(), Some(3));
     assert!(
-        text_of(&output).starts_with("AGENTCHECK UNKNOWN: cannot read state directory /nowhere: ")
+        text_of(&output)
+            .starts_with("AGENTCHECK UNKNOWN: cannot read state directory /nowhere: ")
     );
 }
 
@@ -209,22 +215,25 @@ fn explain_works_with_and_without_a_collector() {
             Err(explained)
         }
     });
-    for expected in [
-        "memory     from the collector, ",
-        "source     app: ok, JSON, HTTP status 200, 39 bytes, in ",
-        "source     app again: ok, JSON",
-        "derived    rise = 0, the rise of app.json['msg-per-second'] per second, between two polls\n",
-        "rule       maint: inactive: when app.json.state == 'maint' is false (app.state='ok')\n",
-        "7000) = 73 (app.msg-per-second=1890, rise=0)\n",
-        "ewma       73, over 5.0s: average was 73, ",
-        "bounds     73, floor 2%, ceiling 100%\nrounded    73\n",
-        "reply      up 73% # app.msg-per-second=1890 rise=0\n",
-    ] {
-        assert!(
-            explained.contains(expected),
-            "{expected}\n--- in\n{explained}"
-        );
-    }
+    snapshot::check(
+        &explained,
+        &scene.variables(),
+        str![[r#"
+memory     from the collector, [AGO] ago: averages, steps, timers, and what held
+source     app: ok, JSON, HTTP status 200, 39 bytes, in [TIME]
+source     app again: ok, JSON, HTTP status 200, 39 bytes, in [TIME]
+derived    rise = 0, the rise of app.json['msg-per-second'] per second, between two polls
+rule       maint: inactive: when app.json.state == 'maint' is false (app.state='ok')
+weight     headroom(app.json['msg-per-second'] + rise.value, 7000) = 73 (app.msg-per-second=1890, rise=0)
+smooth     73, over 5.0s: average was 73, [AGO] ago
+bounds     73, floor 2%, ceiling 100%
+said       73, rounded down
+reply      up 73% # app.msg-per-second=1890 rise=0
+fresh      for [..]; in the end, without a collector: up 73% # stale
+collector  has the same reply, as of [AGO] ago
+
+"#]],
+    );
     scene.kill();
     let states = scene.states.clone();
     let files = || {
@@ -246,11 +255,24 @@ fn explain_works_with_and_without_a_collector() {
         .application()
         .set_response(200, r#"{"msg-per-second": 0, "state": "\u001b[31m\n"}"#);
     let explained = explain(&scene);
-    assert!(
-        explained.contains("memory   none, no running collector: "),
-        "{explained}"
+    snapshot::check(
+        &explained,
+        &scene.variables(),
+        str![[r#"
+memory   none, no running collector:  of this service, so averages, steps and timers begin with this look
+source   app: ok, JSON, HTTP status 200, 46 bytes, in [TIME]
+source   app again: ok, JSON, HTTP status 200, 46 bytes, in [TIME]
+derived  rise = 0, the rise of app.json['msg-per-second'] per second, between two polls
+rule     maint: does not hold: when app.json.state == 'maint' is false (app.state='?[31m?')
+weight   headroom(app.json['msg-per-second'] + rise.value, 7000) = 100 (app.msg-per-second=0, rise=0)
+smooth   100, over 5.0s: nothing to average with yet
+bounds   100, floor 2%, ceiling 100%
+said     100, rounded down
+reply    up 100% # app.msg-per-second=0 rise=0
+fresh    for [..]; in the end, without a collector: up 100% # stale
+
+"#]],
     );
-    assert!(explained.contains("(app.state='?[31m?')"), "{explained}");
     assert!(!explained.contains('\x1b'), "{explained:?}");
     assert!(files().is_empty());
     let output = Command::new(AGENTCHECK)

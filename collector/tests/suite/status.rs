@@ -1,6 +1,5 @@
-//! Golden cases of `agentcheck status`: each directory of tests/golden/status contains `status.json`, state files,
-//! and `look` with the time, boot and lock; `expected` is the output of `status`, `status -v` and `status --check`.
-//! A new case needs no code; `AGENTCHECK_BLESS=1` writes `expected`: read the diff.
+//! Golden cases of `agentcheck status`: each directory of tests/golden/status has `status.json`, state files and
+//! the moment of the check, and the output for people and for monitoring. A new case needs no code.
 
 use crate::golden;
 use agentcheck::render::table::Page;
@@ -10,6 +9,8 @@ use agentcheck::status::overview::{
     summary_table, to_json,
 };
 use agentcheck_common::{BootId, BootTime};
+use agentcheck_tests::binaries::workspace;
+use agentcheck_tests::snapshot::{self, str};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -65,7 +66,7 @@ fn snapshots_give_the_expected_status() {
 /// docs/operations/status.md documents every name.
 #[test]
 fn json_has_the_documented_fields() {
-    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/status/all");
+    let case = workspace().join("tests/golden/status/all");
     let document = to_json(&overview(&load_case(&case), &[]).unwrap());
     assert_eq!(document["format"], 1);
     assert_eq!(document["collector"]["state"], "running");
@@ -74,9 +75,7 @@ fn json_has_the_documented_fields() {
     assert_eq!(document["services"]["old"]["stale"], true);
     assert_eq!(document["services"]["web"]["fresh_for"], 9.2);
     assert_eq!(document["sources"]["db"]["error"], "timeout");
-    let page = std::fs::read_to_string(
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations/status.md"),
-    );
+    let page = std::fs::read_to_string(workspace().join("docs/operations/status.md"));
     let page = page.unwrap();
     let names = |value: &serde_json::Value| -> Vec<String> {
         value.as_object().unwrap().keys().cloned().collect()
@@ -99,7 +98,7 @@ fn json_has_the_documented_fields() {
 /// The output is safe on a terminal.
 #[test]
 fn json_is_printable() {
-    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/status/hostile");
+    let case = workspace().join("tests/golden/status/hostile");
     let document = to_json(&overview(&load_case(&case), &[]).unwrap());
     for on_one_line in [true, false] {
         let text = json_text(&document, on_one_line);
@@ -117,7 +116,7 @@ fn json_is_printable() {
 
 #[test]
 fn unknown_service_is_refused() {
-    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/status/gone");
+    let case = workspace().join("tests/golden/status/gone");
     let error = overview(&load_case(&case), &["wbe".to_owned()]).unwrap_err();
-    assert_eq!(error, "no service wbe; services: web");
+    snapshot::check(&error, &[], str!["no service wbe; services: web"]);
 }

@@ -67,6 +67,24 @@ fn options_take_their_values_in_both_forms() {
 }
 
 #[test]
+fn http_options_enable_http() {
+    assert!(!answer(&["web"]).http.enabled);
+    let http = answer(&["--http", "web"]).http;
+    assert!(http.enabled && !http.documents && !http.fallback_is_ok && !http.drain_is_not_found);
+    for (argument, expected) in [
+        ("--http-documents", [true, false, false]),
+        ("--http-fallback=200", [false, true, false]),
+        ("--http-fallback=503", [false, false, false]),
+        ("--http-drain-status=404", [false, false, true]),
+        ("--http-drain-status=503", [false, false, false]),
+    ] {
+        let http = answer(&[argument]).http;
+        let found = [http.documents, http.fallback_is_ok, http.drain_is_not_found];
+        assert!(http.enabled && found == expected, "{argument}");
+    }
+}
+
+#[test]
 fn idle_is_a_duration_or_off() {
     for (text, milliseconds) in [
         ("1ms", 1),
@@ -117,7 +135,7 @@ fn usage_errors_name_the_argument_and_the_reason() {
         ),
         (
             &["web", "--default-service=web"],
-            "--default-service",
+            "--default-service=web",
             "requires --name-from-client",
         ),
         (
@@ -146,6 +164,17 @@ fn usage_errors_name_the_argument_and_the_reason() {
         (&["--listen", "nowhere"], "--listen", "write IPV4:PORT"),
         (&many, "--listen=*:1", "at most 16"),
         (&["--idle", "5"], "--idle", "write a number"),
+        (&["--http=1"], "--http=1", "takes no value"),
+        (
+            &["--http-fallback", "404"],
+            "--http-fallback",
+            "write 503 or 200",
+        ),
+        (
+            &["--http-drain-status=200"],
+            "--http-drain-status=200",
+            "write 503 or 404",
+        ),
     ];
     for (arguments, argument, reason) in table {
         let error = parsed(arguments).expect_err(&format!("{arguments:?}"));
@@ -165,7 +194,7 @@ proptest! {
         arguments in prop::collection::vec(
             prop_oneof![
                 prop::collection::vec(any::<u8>(), 0..20),
-                "--(name-from-client|default-service|state-dir|fallback|listen|idle|help)(=[a-z0-9:*%. ]{0,9})?"
+                "--(name-from-client|default-service|state-dir|fallback|listen|idle|help|http|http-fallback|http-documents)(=[a-z0-9:*%. ]{0,9})?"
                     .prop_map(String::into_bytes),
             ],
             0..6,

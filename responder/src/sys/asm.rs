@@ -14,6 +14,7 @@ pub(super) mod number {
     pub(crate) const CLOSE: usize = 3;
     pub(crate) const FSTAT: usize = 5;
     pub(crate) const SIGPROCMASK: usize = 14;
+    pub(crate) const PREAD64: usize = 17;
     pub(crate) const GETPID: usize = 39;
     pub(crate) const SOCKET: usize = 41;
     pub(crate) const CONNECT: usize = 42;
@@ -35,6 +36,7 @@ pub(super) mod number {
     pub(crate) const ACCEPT4: usize = 288;
     pub(crate) const SIGNALFD4: usize = 289;
     pub(crate) const EPOLL_CREATE1: usize = 291;
+    pub(crate) const CLOSE_RANGE: usize = 436;
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -49,6 +51,7 @@ pub(super) mod number {
     pub(crate) const CLOSE: usize = 57;
     pub(crate) const READ: usize = 63;
     pub(crate) const WRITE: usize = 64;
+    pub(crate) const PREAD64: usize = 67;
     pub(crate) const PPOLL: usize = 73;
     pub(crate) const SIGNALFD4: usize = 74;
     pub(crate) const FSTAT: usize = 80;
@@ -66,6 +69,7 @@ pub(super) mod number {
     pub(crate) const GETSOCKOPT: usize = 209;
     pub(crate) const SHUTDOWN: usize = 210;
     pub(crate) const ACCEPT4: usize = 242;
+    pub(crate) const CLOSE_RANGE: usize = 436;
 }
 
 /// Makes a system call. A negative result is the negated number of an error.

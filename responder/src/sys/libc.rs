@@ -43,11 +43,14 @@ pub(super) mod number {
     pub(crate) const ACCEPT4: usize = 22;
     pub(crate) const SIGNALFD4: usize = 23;
     pub(crate) const EPOLL_CREATE1: usize = 24;
+    pub(crate) const PREAD64: usize = 25;
+    pub(crate) const CLOSE_RANGE: usize = 26;
 }
 
 unsafe extern "C" {
     safe fn __errno_location() -> *mut c_int;
     fn read(descriptor: c_int, to: *mut c_void, count: usize) -> isize;
+    fn pread64(descriptor: c_int, to: *mut c_void, count: usize, offset: i64) -> isize;
     fn write(descriptor: c_int, from: *const c_void, count: usize) -> isize;
     safe fn close(descriptor: c_int) -> c_int;
     fn sigprocmask(how: c_int, set: *const c_void, old: *mut c_void) -> c_int;
@@ -113,6 +116,9 @@ pub(super) unsafe fn call(number: usize, arguments: [usize; 6]) -> isize {
     let result = unsafe {
         match number {
             number::READ => read(descriptor, b as *mut c_void, c),
+            number::PREAD64 => pread64(descriptor, b as *mut c_void, c, d as i64),
+            // Not in every C library; the caller then closes the descriptors one by one.
+            number::CLOSE_RANGE => return -38,
             number::WRITE => write(descriptor, b as *const c_void, c),
             number::CLOSE => int(close(descriptor)),
             number::SIGPROCMASK => int(sigprocmask(

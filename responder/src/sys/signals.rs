@@ -11,6 +11,8 @@ pub struct Signals([u8; 128]);
 impl Signals {
     /// SIGINT and SIGTERM, which end the accept loop.
     pub const ENDING: Self = Self::of(&[2, 15]);
+    /// The signals that the accept loop blocks: SIGINT, SIGPIPE and SIGTERM.
+    pub const BLOCKED: Self = Self::of(&[2, 13, 15]);
     /// SIGPIPE, which a write to a pipe without a reader raises.
     pub const PIPE: Self = Self::of(&[13]);
 
@@ -38,11 +40,21 @@ impl Signals {
 /// container.
 pub fn block(signals: &Signals) {
     const BLOCK: usize = 0;
+    change_mask(BLOCK, signals);
+}
+
+/// Blocks these signals and no others, whatever the launcher has blocked.
+pub fn set_blocked(signals: &Signals) {
+    const SET: usize = 2;
+    change_mask(SET, signals);
+}
+
+fn change_mask(how: usize, signals: &Signals) {
     const KERNEL_SET_BYTES: usize = 8;
     let set = (&raw const signals.0) as usize;
     // SAFETY: the kernel reads 8 bytes of the set, the C library 128; the previous mask is not requested. The call cannot
-    // fail with this first argument.
-    unsafe { call(number::SIGPROCMASK, [BLOCK, set, 0, KERNEL_SET_BYTES, 0, 0]) };
+    // fail with these first arguments.
+    unsafe { call(number::SIGPROCMASK, [how, set, 0, KERNEL_SET_BYTES, 0, 0]) };
 }
 
 /// Creates a descriptor that is readable while one of these signals is pending.

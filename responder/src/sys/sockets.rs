@@ -2,8 +2,8 @@
 #![allow(unsafe_code)]
 
 use super::{
-    AT_FDCWD, CLOEXEC, Descriptor, Errno, NONBLOCK, Path, Result, call, call_without_pointers,
-    checked, descriptor, number,
+    AT_FDCWD, CLOEXEC, Descriptor, Errno, NONBLOCK, Path, Ready, Result, call,
+    call_without_pointers, checked, descriptor, number,
 };
 use core::ffi::c_int;
 
@@ -65,14 +65,49 @@ pub fn shutdown_sending(descriptor: Descriptor) {
     call_without_pointers(number::SHUTDOWN, [descriptor.raw(), WRITE, 0, 0, 0, 0]);
 }
 
+/// The address of a peer in the kernel's format: zeroes after its end.
+#[derive(Clone, Copy, Debug)]
+pub struct PeerAddress([u8; PeerAddress::MAX]);
+
+impl PeerAddress {
+    /// The length of an IPv6 address, the longest that is kept.
+    const MAX: usize = 28;
+
+    /// The address of these parts.
+    #[cfg(test)]
+    pub(crate) fn of(parts: &[&[u8]]) -> Self {
+        let mut bytes = [0; Self::MAX];
+        for (slot, byte) in bytes.iter_mut().zip(parts.iter().copied().flatten()) {
+            *slot = *byte;
+        }
+        Self(bytes)
+    }
+
+    /// The part that identifies the peer: an IPv4 address, or the network of an IPv6 address (64 bits). The same bytes for
+    /// all unix sockets.
+    #[must_use]
+    pub fn network(&self) -> &[u8] {
+        // The network of an IPv6 address, an IPv4 address, or the end of an IPv6 address: of an IPv4 address in IPv6 form
+        // and of ::1 the other parts are zeroes.
+        let parts = [8..16, 4..8, 16..24].map(|part| self.0.get(part).unwrap_or_default());
+        let mut parts = parts.into_iter();
+        let part = parts.find(|part| part.iter().any(|byte| *byte != 0));
+        part.unwrap_or_default()
+    }
+}
+
 /// Accepts the next connection of a listening socket.
 ///
 /// # Errors
 /// [`Errno::AGAIN`] if no connection is waiting, [`Errno::MFILE`] or [`Errno::NFILE`] if no descriptor is left, and any
 /// error of the connection itself.
-pub fn accept(listener: Descriptor) -> Result<Descriptor> {
-    // SAFETY: the peer's address is not requested.
-    descriptor(unsafe { call(number::ACCEPT4, [listener.raw(), 0, 0, CLOEXEC, 0, 0]) })
+pub fn accept(listener: Descriptor) -> Result<(Descriptor, PeerAddress)> {
+    let mut address = PeerAddress([0; PeerAddress::MAX]);
+    let mut length = PeerAddress::MAX as u32;
+    let (to, room) = ((&raw mut address) as usize, (&raw mut length) as usize);
+    // SAFETY: the kernel writes at most `length` bytes of the address, and its length.
+    let result = unsafe { call(number::ACCEPT4, [listener.raw(), to, room, CLOEXEC, 0, 0]) };
+    descriptor(result).map(|socket| (socket, address))
 }
 
 /// Address families.
@@ -235,10 +270,11 @@ pub struct Event {
 }
 
 /// The events of one wait.
+#[repr(C)]
 #[derive(Debug)]
 pub struct Events {
-    events: [Event; Events::ROOM],
     count: usize,
+    events: [Event; Events::ROOM],
 }
 
 impl Events {
@@ -291,11 +327,33 @@ impl Epoll {
     /// The kernel's; EPERM (1) if epoll does not support the file, for example a regular file.
     pub fn add(self, descriptor: Descriptor, token: u64) -> Result<()> {
         const ADD: usize = 1;
-        const IN: u32 = 0x1;
-        let mut event = Event { events: IN, token };
+        self.control(ADD, descriptor, token, Ready::ToRead)
+    }
+
+    /// Changes what epoll reports about `descriptor`.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn modify(self, descriptor: Descriptor, token: u64, ready: Ready) -> Result<()> {
+        const MODIFY: usize = 3;
+        self.control(MODIFY, descriptor, token, ready)
+    }
+
+    fn control(
+        self,
+        operation: usize,
+        descriptor: Descriptor,
+        token: u64,
+        ready: Ready,
+    ) -> Result<()> {
+        let events = match ready {
+            Ready::ToRead => 0x1,
+            Ready::ToWrite => 0x4,
+        };
+        let mut event = Event { events, token };
         let arguments = [
             self.0.raw(),
-            ADD,
+            operation,
             descriptor.raw(),
             (&raw mut event) as usize,
             0,

@@ -2,6 +2,7 @@
 
 mod clients;
 mod diagnostics;
+mod inherited;
 
 use crate::launched::{HANG, Running, StateDir, activated, program, rest, state, tool};
 use std::fs;

@@ -13,5 +13,6 @@ mod accept_loop;
 mod builds;
 mod ending;
 mod hostile;
+mod http;
 mod launched;
 mod single;

@@ -411,7 +411,7 @@ fn man_page_documents_every_option() {
             .collect()
     };
     let options = words(text(&help.stdout));
-    assert!(options.len() == 8, "{options:?}");
+    assert!(options.len() == 12, "{options:?}");
     let documented: Vec<&String> = options
         .iter()
         .filter(|option| !words(&manual).contains(*option))

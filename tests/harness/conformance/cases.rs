@@ -1,17 +1,17 @@
-//! The table: what an agent says, step by step, and what `HAProxy` makes of it.
+//! The table: the replies of an agent, step by step, and the resulting state of the server in `HAProxy`.
 //!
-//! Every server has weight 100. "Unchanged" is seen from `up 37%`, which differs from a fresh server in
-//! its weight and from everything that a misread line could do.
+//! Every server has weight 100. "Unchanged" starts from `up 37%`, which differs from a fresh server in its
+//! weight, and from everything that a misread line could cause.
 
 use super::expected::{Expected, down, draining, maintenance, running};
 
 /// What happens in one step.
 #[derive(Clone, Debug)]
 pub enum Act {
-    /// The agent says these bytes, and closes.
-    Says(&'static [u8]),
-    /// The agent says these bytes, and leaves the connection open.
-    SaysAndStays(&'static [u8]),
+    /// The agent sends these bytes, and closes.
+    Sends(&'static [u8]),
+    /// The agent sends these bytes, and leaves the connection open.
+    SendsAndStaysOpen(&'static [u8]),
     /// The agent's service has no state file.
     HasNoState,
     /// An operator on the balancer gives this command, with `SERVER` for the server's name.
@@ -54,13 +54,13 @@ fn one(id: &'static str, says: &'static [u8], expected: &Expected) -> Case {
     Case {
         id,
         checked: false,
-        steps: vec![says_step(says, expected.clone())],
+        steps: vec![sends_step(says, expected.clone())],
     }
 }
 
-fn says_step(says: &'static [u8], expected: Expected) -> Step {
+fn sends_step(says: &'static [u8], expected: Expected) -> Step {
     Step {
-        act: Act::Says(says),
+        act: Act::Sends(says),
         expected,
     }
 }
@@ -101,7 +101,7 @@ fn from_37(id: &'static str, act: Act, expected: Expected) -> Case {
         id,
         checked: false,
         steps: vec![
-            says_step(b"up 37%\n", running(37).agent(&["L7OK"])),
+            sends_step(b"up 37%\n", running(37).agent(&["L7OK"])),
             Step { act, expected },
         ],
     }
@@ -121,51 +121,51 @@ fn unchanged(version: (u32, u32)) -> Vec<Case> {
         b"-5%\n",
         b"\xef\xbb\xbfdown\n",
     ] {
-        cases.push(from_37("C09", Act::Says(says), error.clone()));
+        cases.push(from_37("C09", Act::Sends(says), error.clone()));
     }
     for says in [&b"50.5%\n"[..], b"50%%\n", b"maxconn:30x\n"] {
         let expected = running(37).text("Trailing garbage");
-        cases.push(from_37("C10", Act::Says(says), expected));
+        cases.push(from_37("C10", Act::Sends(says), expected));
     }
     for says in [&b"\n"[..], b" \n", b"# up\n"] {
         let expected = running(37).agent(&["CHECKED"]);
-        cases.push(from_37("C11", Act::Says(says), expected));
+        cases.push(from_37("C11", Act::Sends(says), expected));
     }
     for says in [&b"up"[..], b"down\0\n"] {
         let expected = running(37).text("incomplete line");
-        cases.push(from_37("C14", Act::Says(says), expected));
+        cases.push(from_37("C14", Act::Sends(says), expected));
     }
     let nothing = running(37).agent(&["L7RSP"]);
-    cases.push(from_37("C14", Act::Says(b""), nothing));
+    cases.push(from_37("C14", Act::Sends(b""), nothing));
     let weight = if version >= (3, 1) {
         running(42)
     } else {
         error.clone()
     };
-    cases.push(from_37("C15", Act::Says(b"weight:42\n"), weight));
+    cases.push(from_37("C15", Act::Sends(b"weight:42\n"), weight));
     // The responder's own way to change nothing visibly.
     let no_state = error.text("agent reports an error : no-state:");
     cases.push(from_37("no-state", Act::HasNoState, no_state));
     cases
 }
 
-/// What is not one of the numbered cases but stands in the table of faults.
+/// What is not one of the numbered cases, but is in the table of faults.
 fn faults() -> Vec<Case> {
     let applied = running(50);
     let reset = running(37).agent(&["SOCKERR", "L4CON", "L7RSP"]);
     let mut cases = vec![
-        from_37("fault-open", Act::SaysAndStays(b"50%\n"), applied),
+        from_37("fault-open", Act::SendsAndStaysOpen(b"50%\n"), applied),
         from_37("fault-reset", Act::Resets, reset),
     ];
     for case in &mut cases {
         let recovers = running(100).agent(&["L7OK"]);
-        case.steps.push(says_step(b"up ready 100%\n", recovers));
+        case.steps.push(sends_step(b"up ready 100%\n", recovers));
     }
     cases
 }
 
 fn sequences(checked: bool) -> Vec<Case> {
-    let maint_down = || says_step(b"maint down\n", maintenance(100));
+    let maint_down = || sends_step(b"maint down\n", maintenance(100));
     let operator = |command, expected| Step {
         act: Act::Operator(command),
         expected,
@@ -174,57 +174,57 @@ fn sequences(checked: bool) -> Vec<Case> {
         (
             "S01",
             vec![
-                says_step(b"down\n", down(100)),
-                says_step(b"50%\n", down(50)),
-                says_step(b"ready\n", down(50)),
-                says_step(b"up\n", running(50)),
+                sends_step(b"down\n", down(100)),
+                sends_step(b"50%\n", down(50)),
+                sends_step(b"ready\n", down(50)),
+                sends_step(b"up\n", running(50)),
             ],
         ),
         (
             "S02",
             vec![
-                says_step(b"maint\n", maintenance(100)),
-                says_step(b"up\n", maintenance(100)),
-                says_step(b"100%\n", maintenance(100)),
-                says_step(b"ready\n", running(100)),
+                sends_step(b"maint\n", maintenance(100)),
+                sends_step(b"up\n", maintenance(100)),
+                sends_step(b"100%\n", maintenance(100)),
+                sends_step(b"ready\n", running(100)),
             ],
         ),
         (
             "S03",
             vec![
-                says_step(b"drain\n", draining(100)),
-                says_step(b"up\n", draining(100)),
-                says_step(b"100%\n", draining(100)),
-                says_step(b"ready\n", running(100)),
+                sends_step(b"drain\n", draining(100)),
+                sends_step(b"up\n", draining(100)),
+                sends_step(b"100%\n", draining(100)),
+                sends_step(b"ready\n", running(100)),
             ],
         ),
         (
             "S04",
             vec![
                 maint_down(),
-                says_step(b"ready\n", down(100)),
-                says_step(b"up\n", running(100)),
+                sends_step(b"ready\n", down(100)),
+                sends_step(b"up\n", running(100)),
             ],
         ),
         (
             "S04",
-            vec![maint_down(), says_step(b"up ready\n", running(100))],
+            vec![maint_down(), sends_step(b"up ready\n", running(100))],
         ),
         (
             "S05",
             vec![
-                says_step(b"0%\n", running(0)),
-                says_step(b"up\n", running(0)),
-                says_step(b"ready\n", running(0)),
-                says_step(b"100%\n", running(100)),
+                sends_step(b"0%\n", running(0)),
+                sends_step(b"up\n", running(0)),
+                sends_step(b"ready\n", running(0)),
+                sends_step(b"100%\n", running(100)),
             ],
         ),
         (
             "S06",
             vec![
                 operator("set server SERVER state maint", maintenance(100)),
-                says_step(b"up 50%\n", maintenance(50)),
-                says_step(b"up ready 50%\n", running(50)),
+                sends_step(b"up 50%\n", maintenance(50)),
+                sends_step(b"up ready 50%\n", running(50)),
             ],
         ),
     ];

@@ -1,4 +1,4 @@
-//! What a server should look like: only what is said here is compared.
+//! The expected state of a server. Only the given fields are compared.
 
 use crate::haproxy::ServerState;
 

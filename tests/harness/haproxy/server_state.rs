@@ -24,7 +24,7 @@ pub struct ServerState {
     pub agent_status: String,
     /// Whether an exchange with the agent is under way just now.
     pub agent_asked: bool,
-    /// What the agent said, or what was wrong with it; empty while an exchange is under way.
+    /// The reply of the agent, or the error; empty while an exchange is under way.
     pub agent_text: String,
     /// How long the last exchange took, in milliseconds.
     pub agent_duration: Option<u64>,

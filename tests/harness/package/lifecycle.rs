@@ -1,5 +1,5 @@
-//! What becomes of a host with systemd, and of the balancers that ask it, while the product is installed,
-//! works, is upgraded, removed and purged.
+//! A host with systemd, and the balancers that probe it, while the product is installed, used, upgraded, removed
+//! and purged.
 
 use super::manager::Manager;
 use crate::address::{Block, is_listening};
@@ -100,7 +100,7 @@ impl Life {
         }
     }
 
-    /// Whatever is there, nothing runs and nobody listens.
+    /// The files are installed, nothing runs, and no socket listens.
     fn is_installed(&self) {
         self.shell(&self.manager.install());
         for account in ["agentcheck", "agentcheck-responder"] {
@@ -155,8 +155,7 @@ impl Life {
         }
     }
 
-    /// The loop starts again first and the collector after it; no probe is lost, and none hears anything
-    /// but what holds.
+    /// The loop restarts first and the collector after it. No probe is lost, and each gets the valid reply.
     fn is_upgraded(&self) {
         let agent = self.agent;
         let mut probers = ["web\n", "owned\n"].map(|name| {

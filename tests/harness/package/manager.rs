@@ -1,4 +1,4 @@
-//! Ways to bring the product onto a host, and off it again.
+//! Ways to install the product on a host, and to remove it.
 
 use crate::binaries;
 use crate::permit::Permit;

@@ -1,4 +1,4 @@
-//! A host without systemd: a throw-away copy of this machine's root from which its tools are missing.
+//! A host without systemd: a throw-away copy of this machine's root file system without systemd's tools.
 
 use super::manager::Manager;
 use crate::processes::run;

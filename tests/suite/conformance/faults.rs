@@ -1,4 +1,4 @@
-//! F01 to F08: agents that fail, and what our responder does on the wire.
+//! F01 to F08: agents that fail, and the responder's connection in detail.
 
 use agentcheck_tests::address::Block;
 use agentcheck_tests::agent::{Agent, Answer, Diagnostics};

@@ -1,7 +1,7 @@
-//! S07: every state recovers into every other, whatever happened to the agent in between.
+//! S07: every state is reached from every other, whatever happened to the agent in between.
 //!
-//! For both renderings, with and without a health check, each ordered pair of states has a server of its
-//! own; one accept loop of our responder answers them all by `--name-from-client`. It is killed between the two.
+//! For both styles of replies, with and without a health check, each ordered pair of states has a server of its
+//! own. One accept loop replies to all, and is killed between the two states.
 
 use agentcheck_tests::address::Block;
 use agentcheck_tests::agent::{Agent, Answer};

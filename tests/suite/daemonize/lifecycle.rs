@@ -1,4 +1,4 @@
-//! Started, looked at, told to load again, stopped.
+//! The daemon starts, reports its status, reloads and stops.
 
 use agentcheck_tests::bare_host::BareHost;
 use agentcheck_tests::processes::wait_until;

@@ -1,9 +1,9 @@
-//! Applications that send what a terminal, a log or the journal could take for something else.
+//! Applications that send text which a terminal, a log or the journal could interpret.
 
 use agentcheck_tests::processes::wait_until;
 use agentcheck_tests::scene::Scene;
 use agentcheck_tests::scratch::Scratch;
-use agentcheck_tests::systemd::{Systemd, installed};
+use agentcheck_tests::systemd::{Systemd, installed, put};
 use std::path::Path;
 
 /// Ends of lines of all kinds, priorities, and what steers terminals.
@@ -105,9 +105,7 @@ fn application_text_forges_no_journal_priority() {
     // The journal's variable, but standard error elsewhere.
     let unit = "[Service]\nExecStartPre=/bin/mkdir -p /run/elsewhere\n\
         ExecStart=/bin/sh -c 'exec agentcheck collect --state-dir /run/elsewhere 2>/run/elsewhere/log'\n";
-    let units = tree.join("etc/systemd/system");
-    std::fs::create_dir_all(&units).unwrap();
-    std::fs::write(units.join("elsewhere.service"), unit).unwrap();
+    put(&tree, "etc/systemd/system/elsewhere.service", unit);
 
     let systemd = Systemd::boot(&scratch, &tree);
     let collector = "agentcheck-collector.service";

@@ -1,6 +1,7 @@
-//! The log in a real syslogd: busybox's.
+//! The log in a real syslogd, that of busybox.
 
 use agentcheck_tests::bare_host::BareHost;
+use agentcheck_tests::messages::LOG_LINES_LOST;
 use agentcheck_tests::processes::{program, wait_until};
 use agentcheck_tests::scratch::Scratch;
 
@@ -63,7 +64,7 @@ END
     host.shell("rm /run/value");
     has("daemon.warn agentcheck[");
     // How many, is a matter of what the log tells of a source that is back.
-    has(" of the log lost: syslog did not take them");
+    has(&format!(" {LOG_LINES_LOST}syslog did not take them"));
 
     // One that listens and does not read holds nothing up.
     host.run(&["kill", "-STOP", &second]);

@@ -1,5 +1,5 @@
-//! The field's known cases, each once on a real `HAProxy`: the shipped example, its application's address
-//! apart, moves a server as its README says.
+//! The shipped examples on a real `HAProxy`: each moves a server as its README claims. Only the application's
+//! address is changed.
 
 use super::server_states::up;
 use super::started;

@@ -1,6 +1,5 @@
-//! An application that dies or hangs under a live collector is answered by `on_failure`, whatever that
-//! is, and never by a fresher look from another source: the processor, which stands beside it in one
-//! kind of services in the weight, and in the other in a last rule that always holds.
+//! An application that stops or hangs gets its `on_failure` reply. A newer reading of another source, the
+//! processor, never replaces that: neither in a weight that uses both, nor in a last rule that is always true.
 
 use agentcheck_tests::application::Application;
 use agentcheck_tests::collector::Plan;

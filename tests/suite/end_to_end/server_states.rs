@@ -1,5 +1,5 @@
-//! The states that a server can be brought into, how the application asks for them, and how the server
-//! looks then, in both renderings.
+//! The states of a server: how the application requests each, and how `HAProxy` shows it, in both styles of
+//! replies.
 
 use agentcheck_tests::haproxy::ServerState;
 

@@ -1,12 +1,9 @@
-//! The story that is told on every host: the weight follows the application, every state is reached from
-//! every other and left again, operators keep what is theirs, an application that dies or hangs is
-//! answered as configured, and so is a collector that is killed.
+//! The story of every host: the weight follows the application, every state is reached from every other,
+//! operators keep their states, and a failed application or a killed collector leads to the configured reply.
 //!
-//! Two services on the one socket, each with an application of its own: `web`, whose administrative state
-//! belongs to the operators and which keeps its last reply whatever happens; and `owned`, whose
-//! administrative state belongs to the agent, which drains when its application fails and goes to the
-//! floor when its collector is gone. Two more servers of `web` were taken out by an operator, one drained
-//! and one in maintenance.
+//! Two services use one socket. `web` leaves the administrative state to operators, and keeps its last reply.
+//! `owned` manages the administrative state, drains when its application fails, and goes to the floor when its
+//! collector is killed. An operator has taken two more servers of `web` out, one by drain and one by maintenance.
 
 use super::Host;
 use super::server_states::{DRAINING, FULL, Looks, STATES, State, WEIGHT, up, way};

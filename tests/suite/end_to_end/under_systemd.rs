@@ -1,13 +1,14 @@
-//! The story under a real systemd, with the units that ship, as `make install` puts them: the accept
-//! loop and the process per connection, and the collector's own unit, which brings it back.
+//! The story under a real systemd, with the units that `make install` installs: the accept loop, the process per
+//! connection, and the collector's unit, which restarts it.
 
 use super::Host;
 use super::story::{Story, each};
 use agentcheck_tests::address::is_listening;
+use agentcheck_tests::messages::DIRECTORY_LOST;
 use agentcheck_tests::processes::{wait_for, wait_until};
 use agentcheck_tests::scene::Scene;
 use agentcheck_tests::state::StateDirectory;
-use agentcheck_tests::systemd::{Systemd, installed};
+use agentcheck_tests::systemd::{Systemd, installed, put};
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt as _;
 
@@ -27,11 +28,7 @@ impl Booted {
     fn start(scene: Scene, socket: &str) -> Self {
         let agent = scene.agent;
         let tree = installed(&scene.scratch);
-        let write = |path: &str, text: &str| {
-            let path = tree.join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        };
+        let write = |inside: &str, text: &str| put(&tree, inside, text);
         let configuration = std::fs::read_to_string(&scene.configuration).unwrap();
         write("etc/agentcheck/agentcheck.toml", &configuration);
         // The one thing that an operator changes, in the way that the unit documents.
@@ -164,6 +161,6 @@ fn the_unit_makes_its_directory_again(story: &Story<Booted>) {
         story.host.states.file("web").exists() && story.plan("web").from > after
     });
     story.reach_the_example();
-    let reason = "is lost: ends, so that the service manager makes it again";
+    let reason = DIRECTORY_LOST;
     systemd.wait_for_journal(COLLECTOR, reason);
 }

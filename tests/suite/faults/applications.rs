@@ -1,5 +1,5 @@
-//! Applications that hang, drip a byte at a time, flood, redirect for ever or close half-way, by http, tcp and
-//! command: each fails with its reason, and none delays, or is taken for, the one beside it that lives.
+//! Applications that hang, send a byte at a time, flood, redirect for ever or close half-way, by http, tcp and
+//! command. Each fails with its reason. None delays the healthy one beside them, or is confused with it.
 
 use agentcheck_tests::application::Application;
 use agentcheck_tests::haproxy::{Backend, Server, ServerState};

@@ -1,6 +1,6 @@
-//! Those that the collector tells of itself do not listen: whoever keeps its log, and the service manager. No reply
-//! waits for them.
+//! The reader of the log and the service manager do not read. No reply waits for them.
 
+use agentcheck_tests::messages::{LOG_LINES_LOST, NOTIFY_SOCKET_BLOCKED, NOTIFY_SOCKET_READ};
 use agentcheck_tests::processes::{run, wait_until};
 use agentcheck_tests::scene::{Scene, wrap};
 use std::fs::{self, OpenOptions};
@@ -56,7 +56,7 @@ fn unread_log_delays_no_reply() {
         log.contains("agentcheck: warn: source load: missing: ")
     });
     assert!(
-        log.contains(" lines of the log lost: nobody read them\n"),
+        log.contains(&format!(" lines {LOG_LINES_LOST}nobody read them\n")),
         "{log:?}"
     );
 }
@@ -79,7 +79,7 @@ fn unread_notify_socket_delays_no_reply() {
     scene.start_as("collector", |command| {
         command.env("NOTIFY_SOCKET", &path);
     });
-    let deaf = "the service manager does not read what it is told";
+    let deaf = NOTIFY_SOCKET_BLOCKED;
     scene.wait_for_log(deaf);
     replies_continue(&mut scene);
 
@@ -94,7 +94,7 @@ fn unread_notify_socket_delays_no_reply() {
             .iter()
             .all(|text| reported.contains(text))
     });
-    let again = "the service manager reads again what it is told";
+    let again = NOTIFY_SOCKET_READ;
     scene.wait_for_log(again);
     replies_continue(&mut scene);
 }

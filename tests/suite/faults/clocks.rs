@@ -1,7 +1,8 @@
-//! The wall clock is set by a year, the machine is suspended, the collector is stopped: replies go by a clock
-//! that nobody can set, and that goes on in a suspend.
+//! The wall clock is set by a year, the machine is suspended, the collector is stopped. Replies use the boot-time
+//! clock, which no command sets and which continues in a suspend.
 
 use agentcheck_tests::binaries;
+use agentcheck_tests::messages::{CLOCK_BACK, CLOCK_FORWARD, PAUSED};
 use agentcheck_tests::prober::Prober;
 use agentcheck_tests::processes::{output, program, run, wait_for, wait_until};
 use agentcheck_tests::raw_probe::{End, Received};
@@ -53,9 +54,9 @@ fn wall_clock_steps_make_no_reply_stale() {
         Scene::counting_slowly("wall", |command| clock = Some(Clock::of(&lent, command)));
     let clock = clock.unwrap();
     for (count, offset, reported) in [
-        (1, "+1y", "the wall clock was set forward by "),
-        (1, "-1y", "the wall clock was set back by "),
-        (2, "+0", "the wall clock was set forward by "),
+        (1, "+1y", CLOCK_FORWARD),
+        (1, "-1y", CLOCK_BACK),
+        (2, "+0", CLOCK_FORWARD),
     ] {
         clock.is_off_by(offset);
         scene.process().wait_for_lines(count, reported);
@@ -200,7 +201,7 @@ fn stopped_collector_goes_stale_and_recovers() {
     // For longer than is worth no line.
     wait_until("four seconds", || now().since(stopped).as_secs() >= 4);
     scene.process().signal(Signal::CONT);
-    scene.wait_for_log("the collector was held up for ");
+    scene.wait_for_log(PAUSED);
     let judged = scene.ends_well("the collector stopped");
     assert!(judged.stale > 0 && judged.frozen == 0, "{judged:?}");
 }

@@ -1,6 +1,7 @@
-//! The configuration of a collector at work is gone: it goes on with what it has read, whether or not it is told
-//! to read it again.
+//! The configuration file of a running collector is removed. The collector continues with the configuration that
+//! it has loaded, also after a reload.
 
+use agentcheck_tests::messages::{NOT_RELOADED, RELOADED_UNCHANGED};
 use agentcheck_tests::scene::Scene;
 use rustix::process::Signal;
 use std::fs;
@@ -13,13 +14,11 @@ fn collector_continues_without_its_configuration_file() {
     scene.wait_for_fresh();
     scene.process().signal(Signal::HUP);
     let path = scene.configuration.display().to_string();
-    scene.wait_for_log(&format!(
-        "reload refused; the current configuration remains: {path}: error: cannot be read: "
-    ));
+    scene.wait_for_log(&format!("{NOT_RELOADED}: {path}: error: cannot be read: "));
     scene.wait_for_fresh();
     fs::rename(&kept, &scene.configuration).unwrap();
     scene.process().signal(Signal::HUP);
-    scene.wait_for_log("reloaded: 1 source, 1 service; no service has changed");
+    scene.wait_for_log(RELOADED_UNCHANGED);
     let judged = scene.ends_well("the configuration removed and put back");
     assert_eq!((judged.stale, judged.frozen), (0, 0), "{judged:?}");
 }

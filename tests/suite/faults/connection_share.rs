@@ -1,5 +1,5 @@
-//! Four servers at a quarter of their weight, and one of them loses its collector: its share of the
-//! connections does not rise.
+//! Four servers have a quarter of their weight, and one loses its collector. Its share of the connections does
+//! not rise.
 
 use agentcheck_tests::address::Block;
 use agentcheck_tests::collector::Herald;

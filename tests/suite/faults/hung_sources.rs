@@ -1,4 +1,4 @@
-//! Sources that hang: they delay no other source, and no other service.
+//! Hung sources delay no other source and no other service.
 
 use agentcheck_tests::application::Application;
 use agentcheck_tests::processes::{run, wait_until};

@@ -1,9 +1,8 @@
 //! The collector is killed a thousand times at random moments while ten probers read, half of them through an
-//! accept loop, half by a process for each probe. Every answer is one whole valid line, and none is older than
-//! its schedule allows. A real `HAProxy` asks, too: no server of its leaves the farm meanwhile, and in the end each
-//! has the weight that is said.
+//! accept loop, half by a process for each probe. Every reply is one whole valid line, and none is older than its
+//! schedule allows. A real `HAProxy` probes too: no server leaves the farm, and at the end each has its weight.
 //!
-//! Five collectors are killed side by side, each in a directory of its own, so that it takes half a minute.
+//! Five collectors are killed at the same time, each in a directory of its own, which takes half a minute.
 
 use agentcheck_tests::address::Block;
 use agentcheck_tests::binaries;
@@ -13,7 +12,8 @@ use agentcheck_tests::haproxy::{Backend, Haproxy, Server};
 use agentcheck_tests::prober::Prober;
 use agentcheck_tests::processes::{wait_for, wait_until};
 use agentcheck_tests::raw_probe::{End, Received, probe};
-use agentcheck_tests::responder::{Loop, arguments};
+use agentcheck_tests::responder::arguments;
+use agentcheck_tests::scene::Scene;
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::{StateDirectory, now};
 use std::collections::BTreeSet;
@@ -97,15 +97,14 @@ fn every_reply_is_whole_and_in_time_over_a_thousand_kills() {
 fn kill_and_start(lane: usize, seed: u64, agent: SocketAddr, haproxy: &Haproxy) -> (u32, Judged) {
     let apart = (lane as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mut random = Random(seed.wrapping_add(apart) | 1);
-    let scratch = Scratch::new(&format!("kills{lane}"));
-    let states = StateDirectory::at(scratch.directory("state"));
-    let counter = Counter::start(&scratch.file("counter"));
-    let text = configuration(counter.file(), FRESH_FOR);
-    let configuration = scratch.write("agentcheck.toml", text);
-
-    let mut collector = Collector::start(&scratch, "collector", &configuration, &states);
-    collector.wait_for_plan(&states, "tick", |_| true);
-    let _responder = Loop::start(&scratch, &states, &["--name-from-client"], &[agent]);
+    let mut scene = Scene::new(&format!("kills{lane}"));
+    scene.agent = agent;
+    let counter = Counter::start(&scene.scratch.file("counter"));
+    scene.configure(&configuration(counter.file(), FRESH_FOR));
+    scene.start();
+    scene.wait_for_reply("tick", "");
+    scene.respond(&["--name-from-client"]);
+    let states = scene.states.clone();
     let one_shots = states.clone();
     let mut probers = [
         Prober::start(PAUSE, move || probe(agent, b"tick\n")),
@@ -118,10 +117,10 @@ fn kill_and_start(lane: usize, seed: u64, agent: SocketAddr, haproxy: &Haproxy) 
         // Every other one is killed at some moment after its first word; the others perhaps before it,
         // and before it has the lock or the signals.
         if round % 2 == 0 {
-            collector.wait_for_plan(&states, "tick", |plan| plan.from >= started);
+            scene.wait_for_plan("tick", |plan| plan.from >= started);
         }
         std::thread::sleep(Duration::from_micros(random.below(100_000)));
-        collector.process().kill();
+        scene.kill();
         published += u32::from(Plan::read(&states, "tick").is_ok_and(|plan| plan.from >= started));
         if round % 20 == 19 {
             wait_until("the last reply to be stale", || {
@@ -132,14 +131,14 @@ fn kill_and_start(lane: usize, seed: u64, agent: SocketAddr, haproxy: &Haproxy) 
                 prober.wait_for_answers(1);
             }
         }
-        collector = Collector::start(&scratch, "collector", &configuration, &states);
+        scene.start();
     }
     // And as if nothing had been.
     let after = now();
-    let last = collector.wait_for_plan(&states, "tick", |plan| {
+    let last = scene.wait_for_plan("tick", |plan| {
         plan.from >= after && tick(&plan.fresh).is_some()
     });
-    wait_for_log(&mut collector, published + 1, &states);
+    wait_for_log(scene.collector(), published + 1, &states);
     let printed = tick(&last.fresh).expect("a fresh reply");
     haproxy.wait_for_server("f", &server_of(lane), "the weight that is said", |seen| {
         tick(&seen.agent_text).is_some_and(|tick| {

@@ -1,5 +1,5 @@
-//! State files that a starting collector finds. One of this boot is where it goes on from; one of another
-//! boot says nothing to anybody.
+//! State files that a starting collector finds. It continues from those of this boot, and nothing uses those of
+//! another boot.
 
 use agentcheck_tests::collector::Herald;
 use agentcheck_tests::prober::Prober;

@@ -1,16 +1,15 @@
-//! What operators have said stands where the files in which they said it cannot be read, and no reply waits for
-//! the disk that these are on.
+//! Overrides stay active while their files cannot be read, and no reply waits for the disk of these files.
 
+use agentcheck_tests::messages::{
+    FLAG_FILE_READABLE, FLAG_FILE_UNREADABLE, OVERRIDE_OVER, OVERRIDE_UNUSABLE, PAUSED,
+};
 use agentcheck_tests::mount::Mounted;
-use agentcheck_tests::processes::{program, wait_until};
+use agentcheck_tests::processes::{NOBODY, program, wait_until};
 use agentcheck_tests::scene::{Scene, wrap};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-
-/// A user with no rights here: nobody.
-const NOBODY: u32 = 65534;
 
 /// A collector of nobody with the services `drained` and `flagged`, which operators take out.
 fn operated(test: &str) -> Scene {
@@ -45,18 +44,18 @@ fn unreadable_override_stays_active() {
     scene.wait_for_new_reply("drained", "up 0% # override=drain");
     scene.wait_for_new_reply("flagged", "stopped 100% # maintenance");
 
-    let drain = scene.overrides().join("drained.override");
+    let drain = scene.overrides().join("drained.outage");
     mode(&drain, 0);
     mode(&scene.scratch.file("flags"), 0);
-    scene.wait_for_log("an override cannot be used: ");
-    scene.wait_for_log("a flag file cannot be looked for, and what was known of it stands: ");
+    scene.wait_for_log(OVERRIDE_UNUSABLE);
+    scene.wait_for_log(FLAG_FILE_UNREADABLE);
     for _ in 0..5 {
         scene.wait_for_new_reply("drained", "up 0% # override=drain");
         scene.wait_for_new_reply("flagged", "stopped 100% # maintenance");
     }
     mode(&drain, 0o644);
     mode(&scene.scratch.file("flags"), 0o755);
-    scene.wait_for_log("a flag file can be looked for again");
+    scene.wait_for_log(FLAG_FILE_READABLE);
     scene.wait_for_new_reply("drained", "up 0% # override=drain");
     scene.wait_for_new_reply("flagged", "stopped 100% # maintenance");
     fs::remove_file(flag).unwrap();
@@ -110,7 +109,7 @@ fn override_expires_while_its_disk_hangs() {
     fs::create_dir(&data).unwrap();
     // The disk thaws before the scene waits for the end of the collector, which a frozen disk delays.
     let disk = Mounted::disk(&data, &scene.scratch.file("image"));
-    let file = scene.overrides().join("web.override");
+    let file = scene.overrides().join("web.outage");
     let text = scene.number("load", "20") + "[service.web]\nweight = \"100 - load.value\"\n";
     scene.configure(&text);
     scene.start();
@@ -118,7 +117,7 @@ fn override_expires_while_its_disk_hangs() {
     scene.succeeds(&["drain", "web", "--for", "2s"]);
     scene.wait_for_new_reply("web", "up 0% # override=drain");
     disk.freeze();
-    scene.wait_for_log("web: an override is over");
+    scene.wait_for_log(OVERRIDE_OVER);
     for _ in 0..10 {
         scene.wait_for_new_reply("web", "up 80% # load=20");
     }
@@ -127,6 +126,6 @@ fn override_expires_while_its_disk_hangs() {
     wait_until("it to be removed", || !file.exists());
     scene.wait_for_new_reply("web", "up 80% # load=20");
     let log = scene.process().log();
-    assert!(!log.contains("held up"), "{log}");
-    assert_eq!(log.matches("an override is over").count(), 1, "{log}");
+    assert!(!log.contains(PAUSED), "{log}");
+    assert_eq!(log.matches(OVERRIDE_OVER).count(), 1, "{log}");
 }

@@ -1,6 +1,8 @@
-//! No more descriptors, no more threads: at the start that is said, and later it is a failure like others.
+//! Descriptors or threads run out. At the start the collector reports it and ends; later it is a failure like
+//! others.
 
 use agentcheck_tests::collector::Plan;
+use agentcheck_tests::messages::{REPLY_NOT_WRITTEN, REPLY_WRITTEN_AGAIN, SOURCE_RECOVERED};
 use agentcheck_tests::processes::{program, run, wait_until};
 use agentcheck_tests::scene::{Scene, wrap};
 use agentcheck_tests::state::now;
@@ -69,11 +71,11 @@ fn collector_recovers_from_a_lack_of_descriptors() {
     let mut scene = Scene::counting("descriptors");
     let pid = scene.process().pid();
     limit(0, pid, "--nofile=3:4096");
-    scene.wait_for_log("and the last one stands: Too many open files");
+    scene.wait_for_log(&format!("{REPLY_NOT_WRITTEN}Too many open files"));
     scene.wait_for_log("source tick: ");
     scene.wait_for_stale();
     limit(0, pid, "--nofile=1024:4096");
-    scene.wait_for_log("tick: the reply can be written again");
+    scene.wait_for_log(REPLY_WRITTEN_AGAIN);
     scene.wait_for_fresh();
     let few = descriptors(pid);
     let judged = scene.ends_well("no more descriptors");
@@ -129,6 +131,6 @@ fn collector_recovers_from_a_lack_of_threads() {
     limit(user, pid, "--nproc=64:64");
     scene.wait_for_new_reply("said", "up 30% # said=30");
     scene.wait_for_new_reply("web", "up 80% # load=20");
-    let back = "source said: back after";
+    let back = &format!("source said: {SOURCE_RECOVERED}");
     println!("{}", scene.wait_for_log(back));
 }

@@ -1,5 +1,5 @@
-//! A collector that is started again goes on where the last one was: it forgets no drain that it has to
-//! undo, and ramps for nothing only.
+//! A restarted collector continues where the last one ended: it remembers each drain that it has to undo, and
+//! starts a ramp only after one.
 
 use agentcheck_tests::collector::Plan;
 use agentcheck_tests::processes::wait_for;

@@ -1,20 +1,18 @@
-//! As many polls, failures, overrides and log lines as a day brings, and more reloads, in minutes: memory,
-//! descriptors and threads stay where they were.
+//! As many polls, failures, overrides and log lines as in a day, and more reloads, within minutes: memory,
+//! descriptors and threads stay bounded.
 //!
-//! The time is compressed by polling: a hundred sources ten times a second, instead of ten every two seconds,
-//! are the 432,000 polls of a day in 432 s. What is not shown so is whatever goes by time itself and not by
-//! the number of polls: what happens once an hour or once a day, and what a kernel or a C library does with
-//! memory that lies idle for hours.
+//! A hundred sources polled ten times a second make the 432,000 polls of a day in 432 s. The test does not cover
+//! what depends on time itself: hourly or daily events, and memory that a kernel or a C library leaves idle for
+//! hours.
 
-use agentcheck_tests::address::Block;
 use agentcheck_tests::application::Application;
-use agentcheck_tests::collector::{Collector, Plan};
+use agentcheck_tests::collector::Collector;
 use agentcheck_tests::prober::Prober;
-use agentcheck_tests::processes::{run, wait_for};
+use agentcheck_tests::processes::wait_for;
 use agentcheck_tests::raw_probe::probe;
-use agentcheck_tests::responder::Loop;
+use agentcheck_tests::scene::Scene;
 use agentcheck_tests::scratch::Scratch;
-use agentcheck_tests::state::{StateDirectory, now};
+use agentcheck_tests::state::now;
 use rustix::process::Signal;
 use std::fmt::Write as _;
 use std::fs;
@@ -67,7 +65,11 @@ impl Held {
 }
 
 /// The middle one of a part of the samples.
-fn median(samples: &[Held], of: impl Fn(&Held) -> u64) -> u64 {
+fn fewest(samples: &[Held], of: fn(&Held) -> u64) -> u64 {
+    samples.iter().map(of).min().unwrap_or_default()
+}
+
+fn median(samples: &[Held], of: fn(&Held) -> u64) -> u64 {
     let mut sorted: Vec<u64> = samples.iter().map(of).collect();
     sorted.sort_unstable();
     sorted[sorted.len() / 2]
@@ -158,48 +160,44 @@ fn memory_descriptors_and_threads_stay_bounded_over_a_day_of_polls() {
     let wanted = std::env::var("AGENTCHECK_SOAK").map_or(SHORT, |polls| {
         polls.parse().expect("AGENTCHECK_SOAK is a number of polls")
     });
-    let scratch = Scratch::new("soak");
-    let block = Block::claim();
-    let states = StateDirectory::at(scratch.directory("state"));
-    let data = Collector::data(&states);
-    fs::create_dir_all(data.join("overrides")).unwrap();
-    let write = |index: usize, number: usize| {
-        scratch.replace(&format!("file{index}"), number.to_string());
+    let mut scene = Scene::new("soak");
+    let _ = scene.overrides();
+    let write = |scene: &Scene, index: usize, number: usize| {
+        scene.put(&format!("file{index}"), &number.to_string());
     };
-    (0..FILES).for_each(|index| write(index, index));
+    (0..FILES).for_each(|index| write(&scene, index, index));
     let applications: Vec<Application> = (0..HTTP)
-        .map(|_| Application::start(block.address(8081), 20))
+        .map(|_| Application::start(scene.block.address(8081), 20))
         .collect();
-    let text = configuration(&scratch, &applications, false);
-    let path = scratch.write("agentcheck.toml", text);
-    let mut collector = Collector::start(&scratch, "collector", &path, &states);
-    collector.wait_for_plan(&states, "file0", |_| true);
-    let agent = block.agent();
-    let _responder = Loop::start(&scratch, &states, &["--name-from-client"], &[agent]);
+    scene.configure(&configuration(&scene.scratch, &applications, false));
+    scene.start();
+    scene.wait_for_reply("file0", "");
+    scene.respond(&["--name-from-client"]);
+    let agent = scene.agent;
     let prober = Prober::start(Duration::from_millis(20), move || probe(agent, b"file0\n"));
 
-    let pid = collector.process().pid();
-    let metrics = scratch.file("agentcheck.prom");
+    let pid = scene.process().pid();
+    let metrics = scene.scratch.file("agentcheck.prom");
     let (mut samples, mut made, mut commands, mut reloads) = (Vec::new(), 0, 0, 0_usize);
-    let reload = |collector: &mut Collector, reloads: usize| {
-        let text = configuration(&scratch, &applications, reloads.is_multiple_of(2));
-        scratch.replace("agentcheck.toml", text);
-        collector.process().signal(Signal::HUP);
+    let reload = |scene: &mut Scene, reloads: usize| {
+        let text = configuration(&scene.scratch, &applications, reloads.is_multiple_of(2));
+        scene.configure(&text);
+        scene.process().signal(Signal::HUP);
     };
     while reloads < FIRST {
-        reload(&mut collector, reloads);
+        reload(&mut scene, reloads);
         reloads += 1;
-        wait_for_reloads(&mut collector, reloads);
+        wait_for_reloads(scene.collector(), reloads);
     }
     let (began, first) = (Instant::now(), polls(&metrics));
     for round in 0.. {
         // Every file has a new number once in nine rounds; one is gone for a round, one application fails for
         // some, and operators have their say.
         for index in (round % 9..FILES).step_by(9).filter(|index| *index > 0) {
-            write(index, (round * 7 + index) % 100);
+            write(&scene, index, (round * 7 + index) % 100);
         }
         let gone = 1 + round % (FILES - 1);
-        fs::remove_file(scratch.file(&format!("file{gone}"))).unwrap();
+        fs::remove_file(scene.scratch.file(&format!("file{gone}"))).unwrap();
         let application = &applications[round % HTTP];
         match round % 4 {
             0 => application.set_response(500, "no"),
@@ -209,17 +207,17 @@ fn memory_descriptors_and_threads_stay_bounded_over_a_day_of_polls() {
         if round % 4 == 0 {
             let name = format!("http{}", round / 4 % HTTP);
             for words in [vec!["drain", &name], vec!["resume", &name]] {
-                run(&mut Collector::operator(&words, &path, &states));
+                scene.succeeds(&words);
                 commands += 1;
             }
         }
         if round % RELOADED == RELOADED - 1 {
-            wait_for_reloads(&mut collector, reloads);
-            reload(&mut collector, reloads);
+            wait_for_reloads(scene.collector(), reloads);
+            reload(&mut scene, reloads);
             reloads += 1;
         }
         std::thread::sleep(Duration::from_millis(250));
-        write(gone, gone);
+        write(&scene, gone, gone);
         // And all hangs end, so that connections are not held for ever by this side.
         applications.iter().for_each(Application::drop_waiting);
         samples.push(Held::by(pid));
@@ -229,18 +227,14 @@ fn memory_descriptors_and_threads_stay_bounded_over_a_day_of_polls() {
         if made >= wanted {
             break;
         }
-        assert!(
-            collector.process().is_running(),
-            "{}",
-            collector.process().log()
-        );
+        assert!(scene.process().is_running(), "{}", scene.process().log());
     }
     let took = began.elapsed();
     let answers = prober.samples();
     for answer in &answers {
         assert!(!answer.line.contains("stale"), "{answer:?}");
     }
-    wait_for_reloads(&mut collector, reloads);
+    wait_for_reloads(scene.collector(), reloads);
     let own = if reloads.is_multiple_of(2) {
         "one"
     } else {
@@ -248,29 +242,31 @@ fn memory_descriptors_and_threads_stay_bounded_over_a_day_of_polls() {
     };
     let after = now();
     for service in ["file0", "http0", "command0", "extra", own] {
-        collector.wait_for_plan(&states, service, |plan: &Plan| plan.from > after);
+        scene.wait_for_plan(service, |plan| plan.from > after);
     }
 
     let quarter = samples.len() / 4;
     let (early, late) = (&samples[quarter..2 * quarter], &samples[3 * quarter..]);
-    let lines = collector.process().log().lines().count();
+    let lines = scene.process().log().lines().count();
     println!(
         "{made} polls in {:.0} s, {} answers, {commands} commands of operators, {reloads} reloads, \
          {lines} lines of the log",
         took.as_secs_f64(),
         answers.len()
     );
-    for (what, of, allowed) in [
+    for (what, of, typical, allowed) in [
         // A tenth: what is read and said is not the same in both, and reloads leave gaps in the allocator's memory.
         (
             "resident kB",
             (|held| held.resident_kilobytes) as fn(&Held) -> u64,
+            median as fn(&[Held], fn(&Held) -> u64) -> u64,
             10,
         ),
-        ("descriptors", |held| held.descriptors, 10),
-        ("threads", |held| held.threads, 10),
+        // The fewest: a poll under way adds to them, and a busy machine has more of these.
+        ("descriptors", |held| held.descriptors, fewest, 10),
+        ("threads", |held| held.threads, fewest, 10),
     ] {
-        let (before, after) = (median(early, of), median(late, of));
+        let (before, after) = (typical(early, of), typical(late, of));
         println!("{what}: {before} in the second quarter, {after} in the last one");
         assert!(
             after <= before + before / allowed,

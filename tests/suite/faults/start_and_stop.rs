@@ -1,17 +1,15 @@
-//! Beginning and end of a collector: who may not begin, and what the end leaves behind.
+//! Start and end of a collector: when it refuses to start, and what its end leaves behind.
 
 use agentcheck_tests::application::Application;
 use agentcheck_tests::collector::{Collector, Herald};
-use agentcheck_tests::processes::{output, wait_for, wait_until};
+use agentcheck_tests::messages::ANOTHER_COLLECTOR;
+use agentcheck_tests::processes::{NOBODY, output, wait_for, wait_until};
 use agentcheck_tests::scene::{Scene, stderr};
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::StateDirectory;
 use rustix::process::Signal;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-
-/// A user with no rights here: nobody.
-const NOBODY: u32 = 65534;
 
 #[test]
 fn second_collector_refuses_to_start_and_names_the_first() {
@@ -22,7 +20,7 @@ fn second_collector_refuses_to_start_and_names_the_first() {
     scene.wait_for_reply("web", "up 73% ");
 
     let printed = scene.fails(&["collect"]);
-    let expected = format!("process {}, is at work here", scene.process().pid());
+    let expected = format!("process {}{ANOTHER_COLLECTOR}", scene.process().pid());
     assert!(printed.contains(&expected), "{printed}");
     let lines: Vec<_> = printed.lines().collect();
     assert_eq!(lines.len(), 1, "{printed}");
@@ -125,7 +123,7 @@ fn unusable_state_directory_is_an_error_with_its_reason() {
     ];
     for (directory, reason) in cases {
         let states = StateDirectory::at(directory.clone());
-        let mut command = Collector::command(&configuration, &states);
+        let mut command = Collector::command(&["collect"], &configuration, &states);
         command.uid(NOBODY).gid(NOBODY);
         let printed = stderr(output(&mut command));
         let path = directory.display().to_string();

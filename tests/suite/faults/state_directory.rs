@@ -1,8 +1,13 @@
-//! The state directory is full, read-only, removed, replaced, on a disk that hangs, or wanted by two.
+//! The state directory is full, read-only, removed, replaced, on a hung disk, or used by two collectors.
 
 use agentcheck_tests::collector::Collector;
+use agentcheck_tests::messages::{
+    ANOTHER_COLLECTOR, DIRECTORY_IS_A_LINK, DIRECTORY_MADE_AGAIN, DIRECTORY_NOT_MADE,
+    DIRECTORY_OF_ANOTHER_USER, LOCK_TAKEN_AGAIN, NO_LOCK_FILE, PAUSED, REPLY_NOT_WRITTEN,
+    REPLY_WRITTEN_AGAIN,
+};
 use agentcheck_tests::mount::Mounted;
-use agentcheck_tests::processes::{output, program, run, wait_until};
+use agentcheck_tests::processes::{NOBODY, output, program, run, wait_until};
 use agentcheck_tests::scene::{Scene, stderr, wrap};
 use agentcheck_tests::state::{StateDirectory, now};
 use rustix::process::Signal;
@@ -12,15 +17,12 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
-/// A user with no rights here: nobody.
-const NOBODY: u32 = 65534;
-
 #[test]
 fn full_file_system_keeps_the_last_reply_until_stale() {
     let small = |path: &Path| Some(Mounted::tmpfs(path, "size=64k"));
     let mut scene = Scene::counting_on("full", small, |_| {});
     let fill = |scene: &mut Scene| {
-        let refused = "tick: the reply cannot be written, and the last one stands: No space left";
+        let refused = &format!("{REPLY_NOT_WRITTEN}No space left");
         let before = scene.process().log().matches(refused).count();
         // What the collector replaces gives its room back, until nothing is left.
         wait_until("no room", || {
@@ -32,17 +34,17 @@ fn full_file_system_keeps_the_last_reply_until_stale() {
     };
     let filler = fill(&mut scene);
     fs::remove_file(filler).unwrap();
-    scene.wait_for_log("tick: the reply can be written again");
+    scene.wait_for_log(REPLY_WRITTEN_AGAIN);
     scene.wait_for_fresh();
 
     // And one that begins without room waits for it.
     let filler = fill(&mut scene);
     scene.process().kill();
     scene.start_as("again", |_| {});
-    scene.wait_for_log("tick: the reply cannot be written, and the last one stands: No space left");
+    scene.wait_for_log(&format!("{REPLY_NOT_WRITTEN}No space left"));
     scene.wait_for_stale();
     fs::remove_file(filler).unwrap();
-    scene.wait_for_log("tick: the reply can be written again");
+    scene.wait_for_log(REPLY_WRITTEN_AGAIN);
     let judged = scene.ends_well("full");
     assert!(judged.stale > 0 && judged.frozen == 0, "{judged:?}");
 }
@@ -55,10 +57,10 @@ fn read_only_file_system_keeps_the_last_reply_until_stale() {
     wait_until("it to be read-only", || {
         scene.mounted.as_ref().unwrap().try_remount("ro")
     });
-    scene.wait_for_log("and the last one stands: Read-only file system");
+    scene.wait_for_log(&format!("{REPLY_NOT_WRITTEN}Read-only file system"));
     scene.wait_for_stale();
     assert!(scene.mounted.as_ref().unwrap().try_remount("rw"));
-    scene.wait_for_log("tick: the reply can be written again");
+    scene.wait_for_log(REPLY_WRITTEN_AGAIN);
     let judged = scene.ends_well("read-only");
     assert!(judged.stale > 0 && judged.frozen == 0, "{judged:?}");
 }
@@ -66,10 +68,11 @@ fn read_only_file_system_keeps_the_last_reply_until_stale() {
 /// A second collector for the same directory ends at once, and names the first.
 fn second_is_refused(scene: &mut Scene, states: &StateDirectory) {
     let printed = stderr(output(&mut Collector::command(
+        &["collect"],
         &scene.configuration,
         states,
     )));
-    let first = format!("process {}, is at work here", scene.process().pid());
+    let first = format!("process {}{ANOTHER_COLLECTOR}", scene.process().pid());
     assert!(printed.contains(&first), "{printed}");
 }
 
@@ -91,7 +94,7 @@ fn removed_directory_is_made_again_with_its_mode_and_lock() {
         scene.wait_for_fresh();
     }
     fs::remove_dir_all(scene.states.path()).unwrap_or_default();
-    scene.wait_for_log("was gone, and has been made again; all replies are written anew");
+    scene.wait_for_log(DIRECTORY_MADE_AGAIN);
     scene.wait_for_fresh();
     let mode = fs::metadata(scene.states.path())
         .unwrap()
@@ -118,14 +121,14 @@ fn removed_directory_is_used_again_once_an_operator_makes_it() {
     );
     let path = scene.states.path().to_owned();
     let _ = fs::rename(&path, scene.scratch.file("gone"));
-    scene.wait_for_log("is gone, and cannot be made again: Permission denied");
+    scene.wait_for_log(&format!("{DIRECTORY_NOT_MADE}Permission denied"));
     scene.wait_for_no_state();
 
     // Somebody makes it, with and then without a mistake.
     fs::create_dir(&path).unwrap();
-    scene.wait_for_log("takes no lock file: Permission denied");
+    scene.wait_for_log(&format!("{NO_LOCK_FILE}Permission denied"));
     chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
-    scene.wait_for_log("or its lock was replaced, and is this collector's again");
+    scene.wait_for_log(LOCK_TAKEN_AGAIN);
     let judged = scene.ends_well("removed where it cannot be made again");
     assert!(judged.frozen > 0, "{judged:?}");
 }
@@ -147,7 +150,7 @@ fn nothing_is_written_to_a_foreign_directory() {
 
     fs::rename(&path, &ours).unwrap();
     symlink(&theirs, &path).unwrap();
-    scene.wait_for_log("is a link now or no directory, and is not followed");
+    scene.wait_for_log(DIRECTORY_IS_A_LINK);
     scene.wait_for_no_state();
     untouched();
     fs::remove_file(&path).unwrap();
@@ -159,7 +162,7 @@ fn nothing_is_written_to_a_foreign_directory() {
     fs::rename(&path, &ours).unwrap();
     let _ = fs::remove_dir_all(&path);
     fs::rename(&theirs, &path).unwrap();
-    scene.wait_for_log("is another one now, of user 65534");
+    scene.wait_for_log(&format!("{DIRECTORY_OF_ANOTHER_USER}65534"));
     scene.wait_for_no_state();
     fs::rename(&path, &theirs).unwrap();
     untouched();
@@ -178,7 +181,7 @@ fn hung_disk_makes_replies_stale_and_no_worse() {
     wait_until("three seconds", || now().since(frozen).as_secs() >= 3);
     scene.wait_for_stale();
     scene.mounted.as_ref().unwrap().thaw();
-    scene.wait_for_log("the collector was held up for ");
+    scene.wait_for_log(PAUSED);
     let judged = scene.ends_well("a disk that hangs");
     assert!(judged.stale > 0 && judged.frozen == 0, "{judged:?}");
 }
@@ -262,7 +265,7 @@ fn hung_history_disk_delays_no_reply() {
     });
     println!("5 changes were said while the disk of the history hung, and are in it afterwards");
     let log = scene.process().log();
-    assert!(!log.contains("held up"), "{log}");
+    assert!(!log.contains(PAUSED), "{log}");
 }
 
 #[test]
@@ -284,7 +287,7 @@ fn removed_lock_file_is_taken_again() {
     let mut scene = Scene::counting("lock");
     let lock = scene.states.path().join(".collector.lock");
     fs::remove_file(&lock).unwrap();
-    scene.wait_for_log("or its lock was replaced, and is this collector's again");
+    scene.wait_for_log(LOCK_TAKEN_AGAIN);
     let states = scene.states.clone();
     second_is_refused(&mut scene, &states);
 
@@ -296,7 +299,7 @@ fn removed_lock_file_is_taken_again() {
     second.wait_for_plan(&states, "tick", |plan| plan.from > after);
     scene.process().signal(Signal::CONT);
     let taken = format!(
-        "is taken: another collector, process {}, is at work here",
+        "is taken: another collector, process {}{ANOTHER_COLLECTOR}",
         second.process().pid()
     );
     scene.wait_for_log(&taken);
@@ -308,8 +311,6 @@ fn removed_lock_file_is_taken_again() {
         assert!(account().contains(&writer));
     }
     second.process().kill();
-    scene
-        .process()
-        .wait_for_lines(2, "or its lock was replaced, and is this collector's again");
+    scene.process().wait_for_lines(2, LOCK_TAKEN_AGAIN);
     scene.ends_well("without its lock file");
 }

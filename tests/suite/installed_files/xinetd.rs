@@ -1,4 +1,4 @@
-//! What xinetd makes of the file that is shipped for it.
+//! What xinetd makes of its shipped file.
 
 use super::install;
 use agentcheck_tests::address::{Block, is_listening};

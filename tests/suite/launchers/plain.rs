@@ -1,4 +1,4 @@
-//! No socket at all: a pipe, `/dev/null`, a terminal. Whoever tries the responder by hand meets these.
+//! No socket at all: a pipe, `/dev/null`, a terminal, as when a person runs the responder.
 
 use super::{API, WEB, states};
 use agentcheck_tests::binaries;

@@ -7,16 +7,15 @@ use agentcheck_tests::processes::wait_until;
 use agentcheck_tests::raw_probe::{Received, probe};
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::StateDirectory;
-use agentcheck_tests::systemd::{Systemd, installed};
+use agentcheck_tests::systemd::{Systemd, installed, put};
 use std::net::SocketAddr;
 use std::path::Path;
 
 /// Puts a socket unit's listener elsewhere, in the way that the unit's own comment says.
 fn listen_on(tree: &Path, socket: &str, address: SocketAddr) {
-    let directory = tree.join(format!("etc/systemd/system/{socket}.d"));
-    std::fs::create_dir_all(&directory).unwrap();
+    let inside = format!("etc/systemd/system/{socket}.d/address.conf");
     let text = format!("[Socket]\nListenStream=\nListenStream={address}\n");
-    std::fs::write(directory.join("address.conf"), text).unwrap();
+    put(tree, &inside, &text);
 }
 
 /// The booted system with the product installed, both sockets on addresses of the test's own.

@@ -1,5 +1,5 @@
-//! `examples/monitoring`: the alerts do what they say, and every metric that alerts, dashboard and documents name
-//! is one that somebody shows.
+//! `examples/monitoring`: each alert fires when it should, and every metric in alerts, dashboard and documents
+//! exists.
 
 use super::series::value;
 use agentcheck_tests::address::Block;

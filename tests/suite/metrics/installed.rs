@@ -1,12 +1,12 @@
-//! What docs/monitoring.md tells an operator to do, under a real systemd, with the shipped unit and that of Debian's
-//! `node_exporter`: each with the rights that it has there.
+//! The steps of docs/monitoring.md under a real systemd, with the shipped unit and Debian's unit of
+//! `node_exporter`, each with its own rights.
 
 use super::series::value;
 use agentcheck_tests::address::{Block, is_listening};
 use agentcheck_tests::processes::{program, wait_for, wait_until};
 use agentcheck_tests::prometheus::scrape;
 use agentcheck_tests::scratch::Scratch;
-use agentcheck_tests::systemd::{Systemd, installed};
+use agentcheck_tests::systemd::{Systemd, installed, put};
 
 const COLLECTOR: &str = "agentcheck-collector.service";
 const EXPORTER: &str = "prometheus-node-exporter.service";
@@ -16,11 +16,7 @@ fn packaged_node_exporter_reads_what_the_shipped_unit_writes() {
     let _ = program("prometheus-node-exporter", "prometheus-node-exporter");
     let scratch = Scratch::new("installed");
     let tree = installed(&scratch);
-    let write = |path: &str, text: &str| {
-        let path = tree.join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    };
+    let write = |inside: &str, text: &str| put(&tree, inside, text);
     let document = include_str!("../../../docs/monitoring.md");
     let table = "[metrics]\ntextfile = \"/run/agentcheck/agentcheck.prom\"\n";
     assert!(document.contains(table));

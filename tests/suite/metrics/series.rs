@@ -1,4 +1,4 @@
-//! Metrics that were read: by our own reader, which refuses what is not of the format.
+//! Reads metrics by the collector's own parser, which refuses any other format.
 
 use agentcheck::reading::prometheus::{Exposition, Selector};
 use std::collections::{BTreeMap, BTreeSet};

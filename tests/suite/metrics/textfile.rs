@@ -1,7 +1,8 @@
-//! The file: when it cannot be written, and when it must not be.
+//! The metrics file: errors of writing it, and the dry run, which writes none.
 
 use super::series::value;
 use agentcheck_tests::collector::Collector;
+use agentcheck_tests::messages::{METRICS_NOT_WRITTEN, METRICS_WRITTEN_AGAIN};
 use agentcheck_tests::processes::{Running, wait_for, wait_until};
 use agentcheck_tests::scene::Scene;
 use agentcheck_tests::state::StateDirectory;
@@ -26,10 +27,7 @@ fn missing_directory_is_logged_once_and_recovery_once() {
     let (mut scene, file) = scene("unwritten");
     scene.start();
     let reported = |log: &str, what: &str| log.matches(what).count();
-    let (cannot, again) = (
-        "metrics cannot be written: ",
-        "metrics can be written again",
-    );
+    let (cannot, again) = (METRICS_NOT_WRITTEN, METRICS_WRITTEN_AGAIN);
     scene.wait_for_log(cannot);
     scene.wait_for_new_reply("web", "");
     let directory = scene.scratch.directory("textfiles");

@@ -1,4 +1,4 @@
-//! A real balancer that hears it.
+//! Overrides on a real `HAProxy`.
 
 use super::operated_polling;
 use agentcheck_tests::haproxy::Backend;

@@ -1,27 +1,34 @@
-//! Each command, in effect when it ends, and what it says.
+//! Each command: active when it ends, and what it prints.
 
 use super::{operated, operated_polling, start};
+use agentcheck_tests::messages::OVERRIDE_OVER;
 use agentcheck_tests::processes::{run, wait_until};
-use agentcheck_tests::scene::wrap;
+use agentcheck_tests::scene::{Scene, wrap};
+use agentcheck_tests::snapshot::{self, Session, file};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
+/// Runs an operator's command as part of a session.
+fn operate(session: &mut Session, scene: &Scene, arguments: &[&str]) -> Option<i32> {
+    session.run(arguments, &mut scene.operator_command(arguments))
+}
+
 #[test]
 fn command_returns_after_its_override_is_active() {
     let mut scene = operated("commands", "");
+    let mut session = Session::default();
     // Nothing but the command can have changed anything: the sources are polled once an hour.
     let began = Instant::now();
-    let printed = scene.succeeds(&["drain", "web", "--reason", "disk swap"]);
+    operate(
+        &mut session,
+        &scene,
+        &["drain", "web", "--reason", "disk swap"],
+    );
     println!(
-        "drain in effect after {:?}, the command's own time included",
+        "drain active after {:?}, the command's own time included",
         began.elapsed()
     );
-    assert!(
-        printed.starts_with("web: up 0% # override=drain by="),
-        "{printed}"
-    );
-    assert!(printed.contains(" disk swap"), "{printed}");
     assert!(
         scene
             .wait_for_reply("web", "up 0% ")
@@ -29,56 +36,39 @@ fn command_returns_after_its_override_is_active() {
             .starts_with("up 0% # stale override=drain")
     );
     scene.wait_for_reply("api", "up 50% ");
-
-    let printed = scene.succeeds(&["maint", "web", "--for", "1h"]);
-    assert!(printed.starts_with("web: replaces drain by "), "{printed}");
-    assert!(
-        printed.contains(": disk swap\nweb: stopped 100% # maintenance override=maint by="),
-        "{printed}"
-    );
-    // After its end the verdict beneath, also without a collector.
+    operate(&mut session, &scene, &["maint", "web", "--for", "1h"]);
+    // After its end the decision beneath, also without a collector.
     assert_eq!(
         scene.wait_for_reply("web", "stopped 100% ").then,
         "up 73% # stale"
     );
-    let printed = scene.succeeds(&["down", "web", "api"]);
-    assert!(
-        printed.contains("web: down 100% # ") && printed.contains("api: down 100% # "),
-        "{printed}"
+    for arguments in [
+        &["down", "web", "api"][..],
+        &["force-up", "api", "--for", "30m"],
+        &["limit", "api", "--percent", "20"],
+        // The limit remains.
+        &["resume", "web", "api"],
+        // It never raises a weight.
+        &["limit", "api", "--percent", "60"],
+        &["limit", "api", "--off"],
+        &["limit", "api", "--off"],
+        &["resume", "web"],
+    ] {
+        operate(&mut session, &scene, arguments);
+    }
+    snapshot::check(
+        session.text(),
+        &scene.variables(),
+        file!["commands/each.txt"],
     );
-    let printed = scene.succeeds(&["force-up", "api", "--for", "30m"]);
-    assert!(
-        printed.contains("api: up 100% # override=force-up by="),
-        "{printed}"
-    );
-    let printed = scene.succeeds(&["limit", "api", "--percent", "20"]);
-    assert!(
-        printed.contains("api: up 20% # override=limit by="),
-        "{printed}"
-    );
-    let printed = scene.succeeds(&["limit", "api", "--percent", "60"]);
-    assert!(
-        printed.contains("api: up 50% # api_number=50"),
-        "never raises: {printed}"
-    );
-    let printed = scene.succeeds(&["resume", "web", "api"]);
-    assert!(printed.contains("web: no longer down by "), "{printed}");
-    assert!(
-        printed.contains("\nweb: up 73% # ") && printed.contains("\napi: up 50% # "),
-        "{printed}"
-    );
-    let printed = scene.succeeds(&["resume", "web"]);
-    assert!(
-        printed.starts_with("web: there was no override\nweb: up 73%"),
-        "{printed}"
-    );
-    // What was said is in the log, with who said it.
+    // The reply is in the log, with its author.
     scene.wait_for_log("web: up 0% # override=drain by=");
 }
 
 #[test]
 fn all_outranks_one_service_and_that_outranks_a_flag_file() {
     let mut scene = operated("scopes", "");
+    let mut session = Session::default();
     scene.put("web-out", "");
     let flag = scene.wait_for_reply("web", "stopped 100% ").fresh;
     assert!(
@@ -86,35 +76,23 @@ fn all_outranks_one_service_and_that_outranks_a_flag_file() {
         "{flag}"
     );
     scene.wait_for_reply("api", "up 50% ");
-    scene.succeeds(&["drain", "web"]);
-    let printed = scene.succeeds(&["down", "--all"]);
-    assert!(
-        printed.contains("web: down 100% # ") && printed.contains("api: down 100% # "),
-        "{printed}"
-    );
-    // It is recorded, and another comes first: the command says so.
-    let printed = scene.succeeds(&["maint", "api"]);
-    assert!(printed.contains("api: down 100% # "), "{printed}");
-    let printed = scene.fails(&["resume", "api"]);
-    assert!(
-        printed.contains("api is still overridden: down by "),
-        "{printed}"
-    );
-    assert!(
-        printed.contains("agentcheck resume --all ends that"),
-        "{printed}"
-    );
-    let printed = scene.fails(&["resume", "--all"]);
-    assert!(
-        printed.contains("web is still overridden: drain by "),
-        "{printed}"
-    );
+    for arguments in [
+        &["drain", "web"][..],
+        &["down", "--all"],
+        // It is recorded, and another outranks it: the command prints the reply of that one.
+        &["maint", "api"],
+        &["resume", "api"],
+        &["resume", "--all"],
+    ] {
+        operate(&mut session, &scene, arguments);
+    }
     scene.wait_for_reply("web", "up 0% ");
     scene.wait_for_reply("api", "up 50% ");
-    let printed = scene.fails(&["resume", "web"]);
-    assert!(
-        printed.contains(&format!("rm {}", scene.scratch.file("web-out").display())),
-        "{printed}"
+    operate(&mut session, &scene, &["resume", "web"]);
+    snapshot::check(
+        session.text(),
+        &scene.variables(),
+        file!["commands/scopes.txt"],
     );
     fs::remove_file(scene.scratch.file("web-out")).unwrap();
     scene.wait_for_reply("web", "up 73% ");
@@ -129,7 +107,11 @@ fn all_outranks_one_service_and_that_outranks_a_flag_file() {
 fn limit_for_all_keeps_a_drained_server_out() {
     let mut scene = operated("limits", "");
     scene.succeeds(&["drain", "web"]);
-    scene.succeeds(&["limit", "--all", "--percent", "30"]);
+    let printed = scene.succeeds(&["limit", "--all", "--percent", "30"]);
+    assert!(
+        printed.contains("\nweb: up 0% # override=drain by="),
+        "{printed}"
+    );
     scene.wait_for_reply("web", "up 0% ");
     scene.wait_for_reply("api", "up 30% ");
 }
@@ -142,101 +124,72 @@ fn drain_becomes_maint_and_expires() {
     ]);
     scene.wait_for_reply("web", "stopped 100% ");
     scene.wait_for_reply("web", "up 73% ");
-    scene.wait_for_log("web: an override is over");
-    wait_until("the file to be gone", || {
-        !scene.overrides().join("web.override").exists()
+    scene.wait_for_log(OVERRIDE_OVER);
+    wait_until("the file to be removed", || {
+        !scene.overrides().join("web.outage").exists()
     });
 }
 
 #[test]
 fn drain_waits_until_its_condition_is_true() {
     let mut scene = operated_polling("until", "", "100ms");
-    let until = [
-        "drain",
-        "web",
-        "--until",
-        "sessions_number.value == 0",
-        "--wait",
-    ];
+    let mut session = Session::default();
+    let condition = "sessions_number.value == 0";
+    let until = ["drain", "web", "--until", condition, "--wait"];
     let slow = [&until[..], &["--deadline", "1s"]].concat();
-    let printed = scene.fails(&slow);
-    assert!(
-        printed.contains("the deadline has passed and sessions_number.value == 0 does not hold"),
-        "{printed}"
-    );
+    assert_eq!(operate(&mut session, &scene, &slow), Some(1));
     scene.wait_for_reply("web", "up 0% ");
 
     let then = [&until[..], &["--deadline", "1h", "--then", "maint"]].concat();
-    let waiting = std::thread::scope(|scope| {
-        let scene = &scene;
-        let command = scope.spawn(move || scene.succeeds(&then));
+    std::thread::scope(|scope| {
+        let (scene, session) = (&scene, &mut session);
+        let command = scope.spawn(move || operate(session, scene, &then));
         wait_until("the drain to be recorded with its condition", || {
-            let file = scene.overrides().join("web.override");
+            let file = scene.overrides().join("web.outage");
             fs::read_to_string(file).is_ok_and(|text| text.contains("\"maint\""))
         });
         assert!(!command.is_finished());
         scene.put("sessions", "0");
-        command.join().unwrap()
+        assert_eq!(command.join().unwrap(), Some(0));
     });
-    assert!(
-        waiting.contains("sessions_number.value == 0 holds, after "),
-        "{waiting}"
-    );
     scene.wait_for_reply("web", "stopped 100% ");
-    // Somebody came back: what was reached stays reached.
+    // There are sessions again: the condition was true once, and that counts.
     scene.put("sessions", "3");
     scene.kill();
     start(&mut scene);
     scene.wait_for_reply("web", "stopped 100% ");
 
-    let printed = scene.fails(&[
+    let unknown = [
         "drain",
         "web",
         "--until",
         "sesions.value == 0",
         "--deadline",
         "1s",
-    ]);
-    assert!(printed.contains("there is no source sesions"), "{printed}");
-}
-
-/// A mistyped key and a number are no conditions: the command fails long before the deadline.
-#[test]
-fn until_that_cannot_be_evaluated_fails_at_once() {
-    let mut scene = operated_polling("until-error", "", "100ms");
-    let document = scene.scratch.write("document", "{\"sessions\": 5}");
-    let text = fs::read_to_string(&scene.configuration).unwrap();
-    let source = format!(
-        "[source.doc.file]\npath = {document:?}\nformat = \"json\"\ninterval = \"100ms\"\n"
+    ];
+    assert_eq!(operate(&mut session, &scene, &unknown), Some(1));
+    // The command may print the reply before or after the drain has become maint.
+    let reply = |line: &&str| line.starts_with("web: up 0%") || line.starts_with("web: stopped");
+    let lines: Vec<_> = session.text().lines().filter(|line| !reply(line)).collect();
+    snapshot::check(
+        &(lines.join("\n") + "\n"),
+        &scene.variables(),
+        file!["commands/until.txt"],
     );
-    scene.reload(&(source + &text));
-    for (until, error) in [
-        ("doc.json.sesions == 0", "sesions"),
-        ("doc.json.sessions", "doc.json.sessions"),
-    ] {
-        let command = ["drain", "web", "--until", until, "--deadline", "1h"];
-        let printed = scene.fails(&[&command[..], &["--wait"]].concat());
-        assert!(
-            printed.contains("cannot evaluate --until") && printed.contains(error),
-            "{printed}"
-        );
-        let reply = scene.wait_for_reply("web", "up 0% ").fresh;
-        assert!(!reply.contains("until="), "{reply}");
-    }
-    let status = String::from_utf8(run(&mut scene.command(&["status"])).into_bytes()).unwrap();
-    assert!(status.contains("(cannot evaluate: "), "{status}");
 }
 
 #[test]
 fn override_without_collector_is_recorded_and_not_active() {
     let mut scene = operated("nobody", "");
+    let mut session = Session::default();
     scene.kill();
-    let printed = scene.fails(&["drain", "web"]);
-    assert!(
-        printed.contains("agentcheck: recorded, NOT in effect: no collector is at work in "),
-        "{printed}"
+    assert_eq!(operate(&mut session, &scene, &["drain", "web"]), Some(1));
+    snapshot::check(
+        session.text(),
+        &scene.variables(),
+        file!["commands/no-collector.txt"],
     );
-    assert!(scene.overrides().join("web.override").exists());
+    assert!(scene.overrides().join("web.outage").exists());
     start(&mut scene);
     scene.wait_for_reply("web", "up 0% ");
 }
@@ -244,12 +197,9 @@ fn override_without_collector_is_recorded_and_not_active() {
 #[test]
 fn wrong_command_is_refused_and_changes_nothing() {
     let scene = operated("mistakes", "");
-    let printed = scene.fails(&["drain", "wbe"]);
-    assert!(
-        printed.contains("there is no service \"wbe\"; there are: api, web"),
-        "{printed}"
-    );
-    for wrong in [
+    let mut session = Session::default();
+    let long = "x".repeat(201);
+    for usage in [
         &["force-up", "web"][..],
         &["drain"],
         &["drain", "web", "--all"],
@@ -259,31 +209,30 @@ fn wrong_command_is_refused_and_changes_nothing() {
         &["drain", "web", "--until", "true"],
         &["drain", "web", "--after", "1s"],
     ] {
-        let output = scene.operator(wrong);
-        assert_eq!(output.status.code(), Some(2), "{wrong:?}: {output:?}");
+        let output = scene.operator(usage);
+        assert_eq!(output.status.code(), Some(2), "{usage:?}: {output:?}");
     }
     for wrong in [
-        &["drain", "web", "--then", "maint"][..],
+        &["drain", "wbe"][..],
+        &["drain", "web", "--then", "maint"],
         &[
             "drain", "web", "--then", "maint", "--after", "2s", "--for", "1s",
         ],
+        &["drain", "web", "--reason", &long],
     ] {
-        scene.fails(wrong);
+        assert_eq!(operate(&mut session, &scene, wrong), Some(1), "{wrong:?}");
     }
-    let long = "x".repeat(201);
-    let printed = scene.fails(&["drain", "web", "--reason", &long]);
-    assert!(printed.contains("more than 200 bytes"), "{printed}");
-    assert!(!scene.overrides().join("web.override").exists());
+    assert!(!scene.overrides().join("web.outage").exists());
     fs::remove_dir_all(scene.overrides()).unwrap();
-    let printed = scene.fails(&["drain", "web"]);
-    assert!(
-        printed.contains("cannot be written to") && printed.contains("systemd-tmpfiles"),
-        "{printed}"
+    assert_eq!(operate(&mut session, &scene, &["drain", "web"]), Some(1));
+    snapshot::check(
+        session.text(),
+        &scene.variables(),
+        file!["commands/wrong.txt"],
     );
 }
 
-/// Whatever the operator's umask is, the collector can read it; and what an operator writes as a reason is
-/// no word of a reply.
+/// Whatever the operator's umask is, the collector can read it; and no part of a reason becomes a part of a reply.
 #[test]
 fn override_file_is_readable_and_its_reason_is_only_a_description() {
     let mut scene = operated("umask", "");
@@ -291,20 +240,14 @@ fn override_file_is_readable_and_its_reason_is_only_a_description() {
     let mut command = scene.operator_command(&["drain", "web", "--reason", reason]);
     wrap(&mut command, "sh", &["-c", "umask 077; exec \"$@\"", "sh"]);
     run(&mut command);
-    let mode = fs::metadata(scene.overrides().join("web.override"))
+    let mode = fs::metadata(scene.overrides().join("web.outage"))
         .unwrap()
         .permissions();
     assert_eq!(mode.mode() & 0o777, 0o644);
-    let printed = scene.wait_for_reply("web", "up 0% ").fresh;
-    assert!(
-        printed.starts_with("up 0% # override=drain by="),
-        "{printed}"
-    );
-    assert!(
-        printed.ends_with(" up ready 100%?# ?[31m down"),
-        "{printed}"
-    );
-    // The next operator's terminal is spared, too.
+    let reply = scene.wait_for_reply("web", "up 0% ").fresh;
+    assert!(reply.starts_with("up 0% # override=drain by="), "{reply}");
+    assert!(reply.ends_with(" up ready 100%?# ?[31m down"), "{reply}");
+    // The next operator's terminal gets no escape sequence, either.
     let printed = scene.succeeds(&["resume", "web"]);
     assert!(!printed.contains('\u{1b}'), "{printed:?}");
 }
@@ -312,12 +255,18 @@ fn override_file_is_readable_and_its_reason_is_only_a_description() {
 #[test]
 fn wait_covers_two_agent_intervals() {
     let scene = operated("wait", "");
+    let mut session = Session::default();
     let began = Instant::now();
-    let printed = scene.succeeds(&["drain", "web", "--wait", "--agent-inter", "300ms"]);
+    operate(
+        &mut session,
+        &scene,
+        &["drain", "web", "--wait", "--agent-inter", "300ms"],
+    );
     assert!(began.elapsed() >= Duration::from_millis(600));
-    assert!(
-        printed.ends_with("waited two agent intervals (300ms): every balancer has polled\n"),
-        "{printed}"
+    snapshot::check(
+        session.text(),
+        &scene.variables(),
+        file!["commands/wait.txt"],
     );
 }
 
@@ -330,8 +279,8 @@ fn resume_after_a_drain_starts_the_ramp() {
         printed.contains("\nweb: up 7% # ramp web_number=73"),
         "{printed}"
     );
-    // A limit takes nobody out, and begins none.
+    // A limit takes no server out, and starts none.
     scene.succeeds(&["limit", "api", "--percent", "20"]);
-    scene.succeeds(&["resume", "api"]);
+    scene.succeeds(&["limit", "api", "--off"]);
     scene.wait_for_reply("api", "up 50% ");
 }

@@ -1,7 +1,11 @@
-//! What the flight recorder tells of it afterwards.
+//! What the history contains about overrides.
 
 use super::{operated, start};
+use agentcheck_tests::binaries;
 use agentcheck_tests::collector::Collector;
+use agentcheck_tests::processes::{run, wait_until};
+use agentcheck_tests::snapshot::{self, Session, str};
+use std::process::{Command, Stdio};
 
 #[test]
 fn history_survives_restarts_and_names_the_reason() {
@@ -12,51 +16,61 @@ fn history_survives_restarts_and_names_the_reason() {
     scene.wait_for_reply("web", "up 0% ");
     scene.succeeds(&["resume", "web"]);
     scene.kill();
-    // Nobody is there any more, and it is told all the same.
-    let data = scene.data();
-    let read = |arguments: &[&str]| {
-        let mut command = std::process::Command::new(agentcheck_tests::binaries::collector());
-        command.args(arguments).arg("--data-dir").arg(&data);
-        let output = agentcheck_tests::processes::output(&mut command);
-        (
-            output.status.code(),
-            String::from_utf8(output.stdout).unwrap(),
+    // The history is read without a collector.
+    let mut session = Session::default();
+    let mut read = |arguments: &[&str]| {
+        let mut command = Command::new(binaries::collector());
+        session.run(
+            arguments,
+            command.args(arguments).arg("--data-dir").arg(scene.data()),
         )
     };
-    let (status, reported) = read(&["history", "web"]);
-    assert_eq!(status, Some(0));
-    let mut lines = reported.lines().filter(|line| line.contains("web: "));
-    let mut next = |part: &str| {
-        let line = lines.next().unwrap_or_default();
-        assert!(line.contains(part), "{part} in {line:?} of\n{reported}");
-    };
-    next("web: up 73% # ");
-    next("web: up 0% # override=drain by=");
-    // The second collector said it again, as the first thing that it said.
-    next("web: up 0% # override=drain by=");
-    next("web: up 73% # ");
-    assert_eq!(
-        reported.matches("  collector: started\n").count(),
-        2,
-        "{reported}"
+    // The second collector writes the drain again, as its first reply.
+    for arguments in [&["history", "web"][..], &["why", "web", "--at", "0s"]] {
+        assert_eq!(read(arguments), Some(0));
+    }
+    assert_eq!(read(&["why", "web", "--at", "1h"]), Some(1));
+    assert_eq!(read(&["why", "web", "--at", "noon"]), Some(1));
+    assert_eq!(read(&["why", "nobody", "--at", "0s"]), Some(1));
+    snapshot::check(
+        session.text(),
+        &scene.variables(),
+        str![[r#"
+$ agentcheck history web
+[WHEN]  the collector starts
+[WHEN]  web: up 73% # web_number=73 (weight)
+[WHEN]  web: up 0% # override=drain by=[USER] disk swap (override: drain by [USER])
+[WHEN]  the collector starts
+[WHEN]  web: up 0% # override=drain by=[USER] disk swap (override: drain by [USER])
+[WHEN]  web: up 73% # web_number=73 (weight)
+
+$ agentcheck why web --at 0s
+web at [WHEN]:
+  [WHEN]  the collector starts
+  [WHEN]  web: up 0% # override=drain by=[USER] disk swap (override: drain by [USER])
+  [WHEN]  web: up 73% # web_number=73 (weight)
+
+$ agentcheck why web --at 1h
+agentcheck: nothing is known of web at [WHEN]: the oldest entry is of [WHEN]
+exit status 1
+
+$ agentcheck why web --at noon
+agentcheck: --at "noon" is no time: write [WHEN], 14:30 (UTC), or 10m for ten minutes ago
+exit status 1
+
+$ agentcheck why nobody --at 0s
+agentcheck: nothing is known of nobody at [WHEN]: the oldest entry is of [WHEN]
+exit status 1
+
+
+"#]],
     );
-    assert!(!reported.contains("api: "), "{reported}");
-    let (status, json) = read(&["history", "--json"]);
-    assert_eq!(status, Some(0));
-    assert!(
-        json.lines()
-            .any(|line| line.contains("\"service\":\"api\"")),
-        "{json}"
-    );
-    let (status, why) = read(&["explain", "web", "--at", "0s"]);
-    assert_eq!(status, Some(0), "{why}");
-    assert!(
-        why.contains("web: up 73% # ") && why.contains("disk swap"),
-        "{why}"
-    );
-    assert_eq!(read(&["explain", "web", "--at", "1h"]).0, Some(1));
-    assert_eq!(read(&["explain", "web", "--at", "noon"]).0, Some(1));
-    assert_eq!(read(&["explain", "nobody", "--at", "0s"]).0, Some(1));
+    let mut json = Command::new(binaries::collector());
+    let json = run(json
+        .args(["history", "--json", "--data-dir"])
+        .arg(scene.data()));
+    let of_api = |line: &str| line.contains("\"service\":\"api\"");
+    assert!(json.lines().any(of_api), "{json}");
 }
 
 #[test]
@@ -81,14 +95,10 @@ fn dry_run_prints_replies_and_writes_nothing() {
     let other = text.replace("_number.value\"", "_number.value / 2\"");
     let other = scene.scratch.write("other.toml", other);
     let arguments = ["collect", "--dry-run"];
-    let mut command = Collector::operator(&arguments, &other, &scene.states);
+    let mut command = Collector::command(&arguments, &other, &scene.states);
     let file = std::fs::File::create(scene.scratch.file("dry.out")).unwrap();
-    let mut child = command
-        .stdout(file)
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    agentcheck_tests::processes::wait_until("the dry run to say both", || {
+    let mut child = command.stdout(file).stderr(Stdio::null()).spawn().unwrap();
+    wait_until("the dry run to say both", || {
         let printed = log("dry.out");
         printed.contains("  web: up 0% # override=drain by=")
             && printed.contains("  api: up 25% # api_number=50")

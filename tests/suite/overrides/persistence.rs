@@ -1,6 +1,7 @@
-//! What lasts: over the death of the collector, over a reboot, and what the files may do to it.
+//! Overrides survive the collector and a reboot, and hostile override files do no harm.
 
 use super::{operated, operated_polling, start};
+use agentcheck_tests::messages::{OVERRIDE_OF_NO_SERVICE, OVERRIDE_UNUSABLE};
 use agentcheck_tests::processes::{output, wait_until};
 use agentcheck_tests::state::boot_id;
 use std::fs;
@@ -24,7 +25,7 @@ fn override_survives_a_restart_and_its_end_restores_the_last_decision() {
     // Ended while no collector was there.
     scene.succeeds(&["drain", "web"]);
     scene.kill();
-    fs::remove_file(scene.overrides().join("web.override")).unwrap();
+    fs::remove_file(scene.overrides().join("web.outage")).unwrap();
     start(&mut scene);
     scene.wait_for_reply("web", "up 73% # kept: web_number malformed ");
 }
@@ -38,7 +39,7 @@ fn override_expires_by_wall_clock_after_a_reboot() {
     let this = boot_id().to_string();
     let other = "00000000-0000-4000-8000-000000000000";
     let directory = scene.overrides();
-    let path = |name: &str| directory.join(format!("{name}.override"));
+    let path = |name: &str| directory.join(format!("{name}.outage"));
     let edit = |name: &str, wall: &dyn Fn(u64) -> u64| {
         let text = fs::read_to_string(path(name))
             .unwrap()
@@ -70,11 +71,11 @@ fn hostile_override_files_change_nothing() {
     let mut scene = operated("hostile", "");
     scene.succeeds(&["drain", "api"]);
     let directory = scene.overrides();
-    let drain = fs::read_to_string(directory.join("api.override")).unwrap();
+    let drain = fs::read_to_string(directory.join("api.outage")).unwrap();
     fs::write(scene.scratch.file("elsewhere"), &drain).unwrap();
-    let file = |name: &str| directory.join(format!("{name}.override"));
+    let file = |name: &str| directory.join(format!("{name}.outage"));
     symlink(scene.scratch.file("elsewhere"), file("web")).unwrap();
-    scene.wait_for_log("an override cannot be used: ");
+    scene.wait_for_log(OVERRIDE_UNUSABLE);
     fs::remove_file(file("web")).unwrap();
     let status = output(Command::new("mkfifo").arg(file("web")));
     assert!(status.status.success());
@@ -112,7 +113,7 @@ fn hostile_override_files_change_nothing() {
     scene.wait_for_reply("api", "up 0% ");
     // A name that is no service's is told, and no path.
     fs::write(file("nobody"), &drain).unwrap();
-    scene.wait_for_log("there is an override for \"nobody\", which is no service");
+    scene.wait_for_log(OVERRIDE_OF_NO_SERVICE);
     let printed = scene.succeeds(&["maint", "web"]);
     assert!(
         printed.starts_with("web: replaces what could not be used: "),

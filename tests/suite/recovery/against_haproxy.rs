@@ -1,5 +1,5 @@
-//! The model against the real `HAProxy`: every move from every state that moves lead to. A walk goes
-//! through them with many servers at once; which way it goes is decided by the model beforehand.
+//! The model against the real `HAProxy`: every move from every reachable state. A walk visits them with many
+//! servers at once; the model plans the walk beforehand.
 
 use super::lockstep::Lockstep;
 use super::model::{Command, FAULTS, Move, Server};
@@ -61,7 +61,7 @@ fn moves(checked: bool, changes: Changes) -> Vec<Move> {
     let passes = [false, true].map(Move::Passes);
     REPLIES
         .iter()
-        .map(|line| Move::Says(reply(line)))
+        .map(|line| Move::Sends(reply(line)))
         .chain(COMMANDS.map(Move::Tells))
         .chain(lost)
         .chain(passes.into_iter().filter(|_| checked))
@@ -81,7 +81,7 @@ pub(crate) enum Changes {
 /// Whether a move is about weight or limit alone.
 fn is_quantity(step: &Move) -> bool {
     match step {
-        Move::Says(reply) => reply.operational.is_none() && reply.administrative.is_none(),
+        Move::Sends(reply) => reply.operational.is_none() && reply.administrative.is_none(),
         Move::Tells(command) => matches!(command, Command::Weight(_) | Command::Limit(_)),
         _ => false,
     }
@@ -98,7 +98,7 @@ fn table(checked: bool, changes: Changes) -> BTreeMap<Server, Vec<(Move, Server)
         }
         let ways: Vec<(Move, Server)> = moves
             .iter()
-            .filter(|step| server.asked || !matches!(step, Move::Says(_) | Move::Loses(_)))
+            .filter(|step| server.asked || !matches!(step, Move::Sends(_) | Move::Loses(_)))
             .map(|step| (*step, server.clone().after(step)))
             .collect();
         next.extend(ways.iter().map(|(_, after)| after.clone()));

@@ -1,5 +1,5 @@
-//! What should be said at a moment: what follows from a configuration, the polls so far, and what became of
-//! the collector. Written against the documentation, and sharing nothing with the code that it judges.
+//! The reply that should be sent at a moment, from a configuration, the polls so far and the state of the
+//! collector. It is written against the documentation, and shares no code with the product.
 
 use super::policy::{Keys, Say, Stale, Verdict, lines};
 use super::product::Published;

@@ -1,6 +1,6 @@
-//! The other ends of `HAProxy`'s connections, for many servers at once: an agent that says what it is given
-//! to say exactly once and freezes otherwise, and an application that passes health checks or fails them.
-//! Every exchange is counted, so that a test knows when `HAProxy` has acted on one: when it begins the next.
+//! The peers of many servers of one `HAProxy`: an agent that sends a given reply exactly once and no-op replies
+//! otherwise, and an application that passes or fails health checks. It counts exchanges: `HAProxy` has acted on
+//! one when it begins the next.
 
 use super::model::Fault;
 use agentcheck_tests::listener::Listener;

@@ -1,5 +1,5 @@
-//! Many servers of one real `HAProxy` beside as many of the model, moved in step: each gets a move of its
-//! own, and when `HAProxy` has surely acted on it, both are compared.
+//! Many servers of one real `HAProxy` beside as many of the model, moved in lockstep. Each gets a move of its
+//! own; when `HAProxy` has acted on it, both are compared.
 
 use super::haproxy_peers::{Answer, Peers};
 use super::model::{Admin, Command, LIMIT, Move, Server, WEIGHT};
@@ -93,8 +93,8 @@ impl Lockstep {
             let name = &self.names[*at];
             match step {
                 // Nobody asks, and it is not for later.
-                Move::Says(_) | Move::Loses(_) if !self.servers[*at].asked => {}
-                Move::Says(reply) => {
+                Move::Sends(_) | Move::Loses(_) if !self.servers[*at].asked => {}
+                Move::Sends(reply) => {
                     let line = reply.to_string().into_bytes();
                     self.peers.answer(name, Answer::Line(line));
                 }
@@ -307,7 +307,7 @@ impl Looks {
 
 fn describe(step: &Move) -> String {
     match step {
-        Move::Says(reply) => format!("{reply}"),
+        Move::Sends(reply) => format!("{reply}"),
         Move::Tells(command) => command.line("SERVER"),
         other => format!("{other:?}"),
     }

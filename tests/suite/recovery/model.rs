@@ -1,9 +1,8 @@
-//! What `HAProxy` makes of a server, as a table that can be run: replies of the agent, results of health
-//! checks, an operator's commands, reloads. Pure, and held to the real `HAProxy` by `against_haproxy.rs`
-//! and `replay.rs`.
+//! A model of how `HAProxy` changes a server: by replies of the agent, results of health checks, commands of an
+//! operator, and reloads. It is pure; `against_haproxy.rs` and `replay.rs` check it on the real `HAProxy`.
 //!
-//! As far as it is needed here: health checks with `rise 1 fall 1`, no tracking, no slowstart, no server
-//! that is disabled in the configuration, no address that is resolved.
+//! It covers what these tests need: health checks with `rise 1 fall 1`, no tracking, no slowstart, no server that
+//! the configuration disables, no address that is resolved.
 
 use agentcheck_common::{Administrative, Operational, Reply};
 
@@ -54,7 +53,7 @@ pub(crate) enum Admin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Move {
     /// The agent is asked, and this is its reply.
-    Says(Reply),
+    Sends(Reply),
     /// The agent is asked, and nothing comes of it.
     Loses(Fault),
     /// From now on the application passes health checks, or does not.
@@ -157,8 +156,8 @@ impl Server {
     #[must_use]
     pub(crate) fn after(mut self, step: &Move) -> Self {
         match step {
-            Move::Says(reply) if self.asked => self.apply_reply(reply),
-            Move::Says(_) | Move::Loses(_) => {}
+            Move::Sends(reply) if self.asked => self.apply_reply(reply),
+            Move::Sends(_) | Move::Loses(_) => {}
             Move::Passes(passes) => self.passes = *passes,
             Move::Tells(command) => self.obey(*command),
             Move::Reload { saved } => self = self.reloaded(*saved),

@@ -1,5 +1,5 @@
-//! Everything that can happen, one thing after the other: to the application, to the collector, on the way
-//! from the responder to `HAProxy`, and on the balancer.
+//! Everything that can happen, one move after the other: to the application, to the collector, between responder
+//! and `HAProxy`, and on the balancer.
 
 use super::expected_reply::{Expected, Wanted};
 use super::model::{Admin, Command, FAULTS, Fault, Move, Server};
@@ -245,7 +245,7 @@ impl World {
             }
             Event::Probed => return self.probed().map(Some),
             Event::Balancer(step) => return Ok(Some(self.moved(step))),
-            Event::Other(line) => return Ok(Some(self.moved(Move::Says(reply(line))))),
+            Event::Other(line) => return Ok(Some(self.moved(Move::Sends(reply(line))))),
             Event::Polled(_) | Event::Starts => return Ok(None),
         };
         self.published(&published)?;
@@ -273,7 +273,7 @@ impl World {
         let printed = self.host.current_reply();
         let expected = self.wanted.expected(self.host.now);
         let step = printed.map_or(Move::Loses(Fault::Freezes), |printed| {
-            Move::Says((self.on_the_way)(printed))
+            Move::Sends((self.on_the_way)(printed))
         });
         let before = self.server.clone();
         self.moved(step);

@@ -1,5 +1,5 @@
-//! What an operator can configure about replies, as a configuration, and how a server looks that heard
-//! one. Written against the documentation, and sharing nothing with the code that it judges.
+//! What an operator can configure about replies, as a configuration, and how a server looks after such a reply.
+//! It is written against the documentation, and shares no code with the product.
 
 use super::model::{Admin, LIMIT, Server};
 use agentcheck::config::{self, Config};

@@ -1,6 +1,6 @@
-//! The product on one host, without its threads, its files and its clock: readings go through the
-//! collector's own configuration, evaluation, plan and state file, and what the responder would print comes
-//! out. It can be killed, started again, and left alone for hours.
+//! The product on one host, without its threads, files and clock. Readings pass through the collector's own
+//! configuration, evaluation, plan and state file, and the reply of the responder comes out. The collector can be
+//! killed, restarted, and left alone for hours.
 
 use super::policy::{Policy, Say};
 use agentcheck::config::Config;

@@ -1,6 +1,5 @@
-//! The product against the model, in memory: whatever happens, in whatever order, each probe that arrives
-//! brings the server to where it should be, and what an operator set on the balancer stays where the
-//! operators own it.
+//! The product against the model, in memory: after any moves in any order, each probe that arrives brings the
+//! server to its decision. What an operator set on the balancer stays, where operators own it.
 
 use super::moves::{World, policies, runner, stories};
 use agentcheck_common::{Administrative, Operational, Reply};

@@ -1,5 +1,5 @@
-//! A sample of the random stories on the real `HAProxy`: many hosts at once, each with a server of its own
-//! and with what its product says.
+//! A sample of the random stories on the real `HAProxy`: many hosts at once, each with a server of its own and
+//! the replies of its product.
 
 use super::lockstep::Lockstep;
 use super::moves::{Event, World, events, policies, random, runner};

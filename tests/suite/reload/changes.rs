@@ -1,4 +1,4 @@
-//! What is the same in both configurations goes on, with all that it remembers.
+//! What both configurations have in common continues, with all that it remembers.
 
 use super::service;
 use agentcheck_tests::prober::Prober;

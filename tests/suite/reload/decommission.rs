@@ -1,8 +1,9 @@
-//! `agentcheck decommission`: what was said is taken back by whoever takes the agent away, on a real balancer.
+//! `agentcheck decommission` releases every server, on a real `HAProxy`, before the agent is removed.
 
 use agentcheck_tests::haproxy::{Backend, Server};
 use agentcheck_tests::processes::{output, run};
 use agentcheck_tests::scene::{Scene, stderr};
+use agentcheck_tests::snapshot::{self, str};
 
 /// One with the words of an owner and a drain above 90, and one whose limit of connections is managed.
 const SERVICES: &str = r#"
@@ -44,16 +45,20 @@ fn decommission_writes_release_replies() {
 
     // While there is a collector, its word is the last one.
     let printed = stderr(output(&mut scene.command(&["decommission"])));
-    assert!(printed.contains("; stop it first: "), "{printed}");
+    assert!(printed.contains(": stop it first, "), "{printed}");
 
     scene.kill();
     let haproxy = scene.haproxy();
     let printed = run(&mut scene.command(&["decommission", "--wait", "--agent-inter", "1s"]));
-    assert_eq!(
-        printed,
-        "api: up 100% maxconn:200 # agentcheck is being removed\n\
-         web: up ready 100% # agentcheck is being removed\n\
-         waited two agent intervals (1s): every balancer has polled\n"
+    snapshot::check(
+        &printed,
+        &[],
+        str![[r#"
+api: up 100% maxconn:200 # agentcheck is being removed
+web: up ready 100% # agentcheck is being removed
+waited two agent intervals (1s): every balancer has polled
+
+"#]],
     );
     for name in ["web", "api"] {
         haproxy.wait_for_server("farm", name, "its full share", |seen| {
@@ -70,11 +75,16 @@ fn decommission_writes_release_replies() {
     std::fs::remove_file(scene.states.path().join("status.json")).unwrap();
     let bad = scene.states.file("bad");
     std::fs::write(&bad, "up 5%\n").unwrap();
-    assert_eq!(
-        stderr(output(&mut scene.command(&["decommission"]))),
-        "api: up 100% # agentcheck is being removed; maxconn:3 stays, for nobody tells the normal one\n\
-         web: up ready 100%\n\
-         agentcheck: bad: no state file: left as it is\n"
+    let printed = stderr(output(&mut scene.command(&["decommission"])));
+    snapshot::check(
+        &printed,
+        &[],
+        str![[r#"
+api: up 100% # agentcheck is being removed; maxconn:3 stays, for nobody tells the normal one
+web: up ready 100%
+agentcheck: bad: no state file: left as it is
+
+"#]],
     );
     assert_eq!(std::fs::read_to_string(bad).unwrap(), "up 5%\n");
 }

@@ -1,6 +1,7 @@
-//! A refused configuration changes nothing, and is reported by reload, log, status and check.
+//! A refused configuration changes nothing, and is reported wherever operators look.
 
 use super::service;
+use agentcheck_tests::messages::{NOT_RELOADED, RELOADED_UNCHANGED};
 use agentcheck_tests::processes::{output, run};
 use agentcheck_tests::scene::{Scene, stderr};
 
@@ -18,7 +19,7 @@ fn refused_configuration_changes_nothing_and_is_reported() {
         "agentcheck.toml:9:11: error: ",
         "wieght",
         "^",
-        "agentcheck: reload failed; the current configuration remains\n",
+        &format!("agentcheck: {NOT_RELOADED}\n"),
     ] {
         assert!(printed.contains(part), "{part}: {printed}");
     }
@@ -29,15 +30,18 @@ fn refused_configuration_changes_nothing_and_is_reported() {
     assert!(!scene.states.file("api").exists());
 
     let log = scene.wait_for_log("agentcheck.toml:9:11: error: ");
-    let reported = "reload refused; the current configuration remains: ";
+    let reported = &format!("{NOT_RELOADED}: ");
     assert_eq!(log.matches(reported).count(), 1, "{log}");
     let mut status = scene.command(&["status"]);
-    let reported = "reload refused ";
+    let reported = "a changed configuration was refused ";
     assert!(run(&mut status).contains(reported));
     let check = output(&mut scene.command(&["status", "--check"]));
     let line = String::from_utf8(check.stdout).unwrap();
     assert_eq!(check.status.code(), Some(1), "{line}");
-    assert!(line.contains("reload refused: "), "{line}");
+    assert!(
+        line.contains("a changed configuration was refused: "),
+        "{line}"
+    );
     let json: serde_json::Value =
         serde_json::from_str(&run(&mut scene.command(&["status", "--json"]))).unwrap();
     let why = json["configuration"]["refused"]["why"].as_str().unwrap();
@@ -45,10 +49,7 @@ fn refused_configuration_changes_nothing_and_is_reported() {
 
     // Until it is right.
     let printed = scene.reload(&right);
-    assert_eq!(
-        printed,
-        "reloaded: 1 source, 1 service; no service has changed\n"
-    );
+    assert_eq!(printed, format!("{RELOADED_UNCHANGED}\n"));
     assert!(!run(&mut scene.command(&["status"])).contains(reported));
     let check = output(&mut scene.command(&["status", "--check"]));
     assert_eq!(check.status.code(), Some(0));

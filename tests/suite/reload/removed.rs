@@ -1,8 +1,9 @@
-//! Services that are not in the configuration any more: the last word takes back what was said, and then there
-//! is no state file. Words that change with the configuration are warned of.
+//! Services that a reload removes: their release reply restores the server, and then their state file is removed.
+//! A change of the style of replies is logged.
 
 use super::service;
 use agentcheck_tests::collector::Plan;
+use agentcheck_tests::messages::{ADMIN_STATE_MANAGED, STATE_FILE_REMOVED};
 use agentcheck_tests::processes::wait_until;
 use agentcheck_tests::scene::Scene;
 use std::time::Duration;
@@ -58,7 +59,7 @@ fn removed_service_releases_its_drain_and_its_state_file() {
         !scene.states.file("old").exists()
     });
     assert!(scene.states.file("web").exists());
-    let removed = "old: its state file is removed";
+    let removed = STATE_FILE_REMOVED;
     scene.wait_for_log(removed);
 }
 
@@ -99,6 +100,6 @@ fn changed_admin_state_is_logged() {
     let release = "agentcheck ready web\n";
     scene.wait_for_log(release);
     scene.reload(&format!("{a}{owned}"));
-    let owner = "web: replies say ready, drain and maint from now on";
+    let owner = ADMIN_STATE_MANAGED;
     scene.wait_for_log(owner);
 }

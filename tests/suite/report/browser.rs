@@ -1,4 +1,4 @@
-//! A headless browser that looks at a file.
+//! A headless browser that renders a file.
 
 use agentcheck_tests::processes::{output, program};
 use agentcheck_tests::scratch::Scratch;

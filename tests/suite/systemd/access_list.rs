@@ -1,5 +1,5 @@
-//! Who may connect: the listeners as they ship, in a network that has them for itself, asked from addresses
-//! that are let in and from one that is not.
+//! Which addresses may connect to the shipped listeners, tried in a network of their own, from allowed addresses
+//! and from one that is not.
 
 use super::{Host, LOOP_SOCKET, PROBE_SOCKET, Tree};
 use agentcheck_tests::binaries;

@@ -1,6 +1,7 @@
 //! `systemctl reload` is `agentcheck reload`: it fails where the configuration is refused, and the unit goes on.
 
 use super::{COLLECTOR, Tree};
+use agentcheck_tests::messages::NOT_RELOADED;
 use agentcheck_tests::processes::wait_until;
 
 fn configuration(weight: &str) -> String {
@@ -41,7 +42,7 @@ fn systemctl_reload_fails_where_the_configuration_is_refused() {
     });
     host.goes_on_writing("web");
     host.wait_for_reply("web", "up 41%");
-    let refused = "agentcheck: reload failed; the current configuration remains";
+    let refused = &format!("agentcheck: {NOT_RELOADED}");
     host.systemd.wait_for_journal(COLLECTOR, refused);
 
     // A signal from anybody who may send one is as good.

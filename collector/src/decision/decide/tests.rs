@@ -219,7 +219,7 @@ fn a_limit_is_a_ceiling_and_never_raises() {
     let forced = (Scope::Service, set(&[(Action::ForceUp, Some(103))], ""));
     let lines = said(&plain, Some("up 0% # x"), &[limit(50), forced], None);
     assert!(
-        lines[0].starts_with("103 up 50% # override=force-up"),
+        lines[0].starts_with("103 up 50% # override=limit by=ann override=force-up"),
         "{lines:?}"
     );
     // What took the server out before is beneath again.

@@ -132,7 +132,7 @@ fn override_line(html: &mut String, input: &Input<'_>, one: &OverrideStatus) {
     let _ = write!(
         html,
         "<p class=\"note set\">Override: <strong>{}</strong> for {}, {counts}; set by {} at {set}",
-        shown(&cut(&one.action, 50)),
+        shown(&cut(&one.action.to_string(), 50)),
         if one.scope == "all" {
             "all services"
         } else {

@@ -29,7 +29,7 @@ const SNAPSHOT: &str = r#"{
       "overrides": [{"id": "1-2", "scope": "service", "action": "drain", "counts": true, "stage": 0, "by": "ann",
         "reason": "<script>alert(1)</script>", "set": 1699999940, "ends": 14700000000000}]}
   },
-  "override_faults": ["web: <i>not JSON</i>"]
+  "override_faults": [{"name": "web", "text": "web: <i>not JSON</i>"}]
 }"#;
 
 fn snapshot() -> Status {
@@ -140,7 +140,13 @@ fn overview(status: Option<&Status>, current: &BTreeMap<String, Current>) -> Ove
             .collect(),
         loaded_at: None,
         reload: None,
-        override_faults: status.map_or_else(Vec::new, |status| status.override_faults.clone()),
+        override_faults: status.map_or_else(Vec::new, |status| {
+            status
+                .override_faults
+                .iter()
+                .map(|fault| fault.text.clone())
+                .collect()
+        }),
         sources: status.map_or_else(BTreeMap::new, |status| status.sources.clone()),
     }
 }
@@ -191,19 +197,17 @@ fn text_of_others_adds_no_markup() {
     service.rules[0].name = hostile.to_owned();
     service.rules[0].when = hostile.to_owned();
     let one = &mut service.overrides[0];
-    for text in [
-        &mut one.action,
-        &mut one.by,
-        &mut one.reason,
-        &mut one.scope,
-    ] {
+    for text in [&mut one.by, &mut one.reason, &mut one.scope] {
         *text = hostile.to_owned();
     }
     one.until = Some(hostile.to_owned());
     one.set = u64::MAX;
     let service = service.clone();
     status.services.insert(hostile.to_owned(), service);
-    status.override_faults = vec![hostile.to_owned()];
+    status.override_faults = vec![crate::status::snapshot::OverrideFault {
+        name: None,
+        text: hostile.to_owned(),
+    }];
     let mut current = replies();
     current.insert(hostile.to_owned(), Err(hostile.to_owned()));
     let history = vec![

@@ -82,7 +82,7 @@ pub fn collector(known: &Known<'_>, services: &[String]) -> Vec<Finding> {
         ));
     }
     for fault in &status.override_faults {
-        let what = format!("an override cannot be used: {fault}");
+        let what = format!("an override cannot be used: {}", fault.text);
         found.push(Finding::warning(
             about,
             what,
@@ -209,7 +209,10 @@ mod tests {
     #[test]
     fn an_override_that_cannot_be_used_is_told() {
         let mut status = status();
-        status.override_faults = vec!["web: junk".to_owned()];
+        status.override_faults = vec![crate::status::snapshot::OverrideFault {
+            name: Some("web".to_owned()),
+            text: "web: junk".to_owned(),
+        }];
         let known = Known {
             status: Some(&status),
             denied: false,

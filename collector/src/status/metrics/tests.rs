@@ -1,4 +1,4 @@
-//! The text to the letter (`golden.prom`; `AGENTCHECK_BLESS=1` writes it), and what no name can do to it.
+//! The text to the letter (`golden.prom`; `SNAPSHOTS=overwrite` writes it), and what no name can do to it.
 
 use super::render::STATES;
 use super::*;
@@ -104,10 +104,7 @@ fn the_text_to_the_letter() {
         env!("CARGO_MANIFEST_DIR"),
         "/src/status/metrics/golden.prom"
     );
-    if std::env::var_os("AGENTCHECK_BLESS").is_some() {
-        std::fs::write(file, &text).unwrap();
-    }
-    assert_eq!(text, std::fs::read_to_string(file).unwrap());
+    agentcheck_tests::snapshot::compare(&text, std::path::Path::new(file)).unwrap();
 }
 
 #[test]

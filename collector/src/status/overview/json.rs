@@ -108,7 +108,7 @@ fn rule_json(rule: &RuleStatus, now: BootTime) -> Value {
 fn override_json(over: &OverrideStatus, now: BootTime) -> Value {
     json!({
         "scope": over.scope,
-        "action": over.action,
+        "action": over.action.to_string(),
         "counts": over.counts,
         "by": over.by,
         "reason": over.reason,

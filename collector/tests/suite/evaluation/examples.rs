@@ -1,7 +1,7 @@
-//! The field's known cases: each directory of examples/ with recorded readings (`events`) holds what another
-//! agent is used for. What is said then is compared with what is `expected`, as for all golden cases, and
-//! with what the other agent would say, by its own formula: over the recorded readings, and over sweeps of
-//! readings. Where ours says something else on purpose, the directory's README says so and the test has it.
+//! The examples that replace other agents: each directory of examples/ with recorded readings (`events`). The
+//! replies are compared with `expected`, as for all golden cases. They are also compared with the other agent's
+//! own formula, over the recorded readings and over sweeps of readings. Where agentcheck differs on purpose, the
+//! example's README explains it and the test has it.
 
 mod herald;
 mod loadbalancer;
@@ -12,11 +12,12 @@ use super::{Player, events, play_case};
 use crate::golden;
 use agentcheck::config::{self, Config};
 use agentcheck_common::{Operational, Reply};
+use agentcheck_tests::binaries::workspace;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 fn directory(case: &str) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let root = workspace().join("examples");
     root.join(case)
 }
 

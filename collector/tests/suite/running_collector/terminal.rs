@@ -1,6 +1,7 @@
-//! What is seen on a terminal: colours, the status that is looked at again and again, help.
+//! Output on a terminal: colours, `--watch`, help.
 
-use super::{AGENTCHECK, command, run, started, text_of};
+use super::{command, run, started, text_of};
+use crate::AGENTCHECK;
 use agentcheck_tests::processes::program;
 use agentcheck_tests::scene::Scene;
 use std::io::{BufRead as _, BufReader};

@@ -1,10 +1,11 @@
 //! The accept loop with many clients and with faulty ones.
 
-use super::{connect, listener, probe, start};
-use crate::launched::{HANG, Running, StateDir, activated, rest};
+use super::{connect, eventually, free_port, listener, probe, start};
+use crate::launched::{HANG, Running, StateDir, activated, rest, tool};
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -72,46 +73,162 @@ fn limited(descriptors: u32, directory: &StateDir) -> (Running, SocketAddr) {
     (Running::start(&mut command), address)
 }
 
-/// More clients than descriptors: the loop answers all of them from the state file and does not busy-loop.
+/// More silent clients than descriptors: other clients are answered at once from the state file, and the silent ones
+/// with a no-op reply. The loop does not busy-loop.
 #[test]
-fn exhausted_descriptors_do_not_lose_replies() {
+fn exhausted_descriptors_delay_no_other_client() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let (responder, address) = limited(20, &directory);
     assert_eq!(probe(address, "web\n"), "up 73%\n");
-    let idle: Vec<TcpStream> = (0..40).map(|_| connect(address)).collect();
-    // A client behind them in the queue, while every descriptor is in use.
-    let mut late = connect(address);
-    late.write_all(b"web\n").unwrap();
-    for mut client in idle {
-        client.write_all(b"web\n").unwrap();
-        assert_eq!(rest(client), "up 73%\n");
+    for _ in 0..3 {
+        let silent: Vec<TcpStream> = (0..40).map(|_| connect(address)).collect();
+        // Behind them in the queue, while every descriptor is in use.
+        assert_eq!(probe(address, "web\n"), "up 73%\n");
+        for client in silent {
+            assert_eq!(rest(client), "no-name\n");
+        }
     }
-    assert_eq!(rest(late), "up 73%\n");
-    assert!(processor_time(&responder) < Duration::from_millis(500));
+    assert!(processor_time(&responder) < Duration::from_secs(1));
+}
+
+/// Lets this process have so many descriptors.
+fn allow_descriptors(count: u32) {
+    let pid = std::process::id().to_string();
+    let limit = format!("--nofile={count}:{count}");
+    let result = tool(
+        "util-linux",
+        Command::new("prlimit").args(["--pid", &pid, &limit]),
+    );
+    assert!(result.status.success(), "{result:?}");
+}
+
+/// How many of these clients have not been answered.
+fn unanswered(clients: &[UnixStream]) -> usize {
+    let waits = |client: &&UnixStream| {
+        client.set_nonblocking(true).unwrap();
+        let result = (&**client).read(&mut [0]);
+        client.set_nonblocking(false).unwrap();
+        result.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+    };
+    clients.iter().filter(waits).count()
+}
+
+/// All slots are in use by silent clients: the next client is answered while nearly all of them still wait, so it did
+/// not wait for their timeouts. The oldest silent clients are answered to make room.
+#[test]
+fn full_table_makes_room_for_the_next_client() {
+    allow_descriptors(8192);
+    let directory = StateDir::with(&[("web", "up 73%")]);
+    let socket = format!("{}/socket", directory.path());
+    let listen = format!("--listen=unix:{socket}");
+    let mut command = Command::new("sh");
+    command.args([
+        "-c",
+        "ulimit -n 3000; exec \"$@\"",
+        "sh",
+        crate::launched::path(),
+    ]);
+    command.args([
+        "--name-from-client",
+        &listen,
+        "--state-dir",
+        directory.path(),
+    ]);
+    let responder = Running::start(&mut command);
+    // A unix socket, because its clients connect faster than the timeout of the first one also on a busy machine.
+    let connect = || eventually(|| UnixStream::connect(&socket));
+    let probe = || {
+        let mut client = connect();
+        client.write_all(b"web\n").unwrap();
+        rest(client)
+    };
+    assert_eq!(probe(), "up 73%\n");
+    let mut rounds = Vec::new();
+    while rounds.last().is_none_or(|waiting| *waiting < 900) {
+        assert!(rounds.len() < 20, "{rounds:?}");
+        let silent: Vec<UnixStream> = (0..1500).map(|_| connect()).collect();
+        for _ in 0..10 {
+            assert_eq!(probe(), "up 73%\n");
+        }
+        let waiting = unanswered(&silent);
+        // As many as there are slots.
+        assert!(waiting <= 1024, "{waiting}");
+        rounds.push(waiting);
+    }
+    println!("of 1500 silent clients, {rounds:?} waited while others were answered");
+    assert!(processor_time(&responder) < Duration::from_secs(5));
+}
+
+/// One peer with more connections than there are slots does not push out a client of another peer that has not finished its request.
+#[test]
+fn many_connections_of_one_peer_do_not_evict_another_peer() {
+    allow_descriptors(8192);
+    let directory = StateDir::with(&[("web", "up 73%")]);
+    let port = free_port();
+    let listen = format!("--listen=*:{port}");
+    let arguments = [
+        "--name-from-client",
+        &listen,
+        "--state-dir",
+        directory.path(),
+    ];
+    let mut command = Command::new("sh");
+    command.args([
+        "-c",
+        "ulimit -n 3000; exec \"$@\"",
+        "sh",
+        crate::launched::path(),
+    ]);
+    let _responder = Running::start(command.args(arguments));
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    drop(eventually(|| TcpStream::connect(address)));
+    let other_peer = SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, port));
+    let mut replies = Vec::new();
+    // On a busy machine the client may reach its timeout before all others have connected.
+    while replies.last().is_none_or(|reply| reply != "up 73%\n") {
+        assert!(replies.len() < 20, "{replies:?}");
+        let mut client = connect(address);
+        client.write_all(b"we").unwrap();
+        let others: Vec<TcpStream> = (0..1100).map(|_| connect(other_peer)).collect();
+        client.write_all(b"b\n").unwrap();
+        replies.push(rest(client));
+        drop(others);
+    }
 }
 
 #[test]
 fn more_clients_than_slots_are_all_answered() {
+    allow_descriptors(8192);
     let directory = StateDir::with(&[("web", "up 73%")]);
     let (responder, address) = limited(3000, &directory);
-    let directory_limit = fs::read_to_string("/proc/self/limits").unwrap();
-    let own = directory_limit
-        .lines()
-        .find(|line| line.starts_with("Max open files"))
-        .unwrap();
-    let own: usize = own
-        .split_whitespace()
-        .nth(3)
-        .unwrap()
-        .parse()
-        .unwrap_or(usize::MAX);
-    // As many as the limit of this process and the queue of the socket allow.
-    let idle: Vec<TcpStream> = (0..1100.min(own - 200)).map(|_| connect(address)).collect();
+    let idle: Vec<TcpStream> = (0..1100).map(|_| connect(address)).collect();
     for client in idle {
         assert_eq!(rest(client), "no-name\n");
     }
     assert_eq!(probe(address, "web\n"), "up 73%\n");
     assert!(processor_time(&responder) < Duration::from_secs(1));
+}
+
+/// An evicted client never gets the reply of `--default-service`: its name may be on the way.
+#[test]
+fn evicted_client_does_not_get_the_default_service() {
+    let directory = StateDir::with(&[("web", "up 73%"), ("silent", "up 1%")]);
+    let (socket, address) = listener();
+    let arguments = ["--name-from-client", "--default-service", "silent"];
+    let arguments = [&arguments[..], &["--state-dir", directory.path()]].concat();
+    let inner = activated(&arguments, vec![socket.try_clone().unwrap()], "");
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 20; exec sh \"$@\"", "sh"]);
+    command.args(inner.get_args()).env_clear();
+    command.env("LISTEN_FDS", "1").stdin(socket);
+    let _responder = Running::start(&mut command);
+    assert_eq!(probe(address, "web\n"), "up 73%\n");
+    let silent: Vec<TcpStream> = (0..40).map(|_| connect(address)).collect();
+    let mut replies: Vec<String> = silent.into_iter().map(rest).collect();
+    // The last ones reach their timeout, the first ones are evicted.
+    assert_eq!(replies.last().unwrap(), "up 1%\n");
+    replies.truncate(20);
+    assert_eq!(replies, ["no-name\n"; 20]);
 }
 
 #[test]

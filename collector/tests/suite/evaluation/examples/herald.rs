@@ -1,5 +1,5 @@
-//! Herald (helpshift/herald): patterns and thresholds are tried in order, the first match wins; the reply is
-//! the action of the pattern, a blank, and what the threshold gives.
+//! Herald (helpshift/herald) tries patterns and thresholds in order, and the first match wins. Its reply is the
+//! action of the pattern, a blank, and the result of the threshold.
 
 use super::{Place, configuration, directory, halves, ours, read, recorded, reply_after, theirs};
 

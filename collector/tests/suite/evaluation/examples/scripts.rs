@@ -1,4 +1,4 @@
-//! What is done by a script or a few lines: each has its formula here as a shell or a program would have it.
+//! Agents that are a script or a few lines: each has its formula here as a shell or a program has it.
 
 use super::{
     Place, Player, configuration, halves, last_reply, ours, read, recorded, reply_after,

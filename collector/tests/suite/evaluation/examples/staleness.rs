@@ -1,5 +1,5 @@
-//! Herald's staleness: `now - last write > staleness_interval` gives `staleness_response`, `noop` an empty
-//! line. Here the schedule holds it, and the responder picks.
+//! Herald's staleness: `now - last write > staleness_interval` gives `staleness_response`, and `noop` an empty
+//! line. Here the schedule contains it, and the responder selects the line.
 
 use super::super::{Player, events};
 use super::{Place, configuration, ours, read, theirs};

@@ -1,0 +1,101 @@
+#!/bin/bash
+# dist.sh DIRECTORY TARGET...: makes the files of a release in DIRECTORY. `make dist` runs it.
+#
+# For each target triple: static programs, an archive with an installer, a .deb, an .rpm, and a list of components
+# (CycloneDX); for all of them one SHA256SUMS. The same sources give the same bytes.
+#
+# It needs cargo-deb, cargo-generate-rpm and cargo-cyclonedx; musl-tools for x86_64, and Debian's cross compiler of
+# another architecture (gcc-aarch64-linux-gnu and libc6-dev-arm64-cross); the standard library of each target by rustup.
+# No .apk: neither Debian nor crates.io has a program that makes Alpine's packages.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export LC_ALL=C
+mkdir -p "$1" "${TARGET:-target}"
+dist=$(realpath "$1")
+shift
+export TARGET
+TARGET=$(realpath "${TARGET:-target}")
+CARGO=${CARGO:-cargo}
+VERSION=${VERSION:-$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)}
+export VERSION SOURCE_DATE_EPOCH
+for tool in cargo-deb cargo-generate-rpm cargo-cyclonedx; do
+	command -v $tool >/dev/null || { echo "missing $tool; run: cargo install --locked $tool" >&2; exit 1; }
+done
+
+# The programs of a target, in $programs. The responder needs no libc where it is freestanding, which the "gnu" target
+# of the same architecture is.
+build() {
+	local triple=$1 machine=${1%%-*} responder=$1
+	local gnu=$machine-unknown-linux-gnu gcc=$machine-linux-gnu-gcc
+	case $machine in
+	x86_64 | aarch64) responder=$gnu ;;
+	armv7) gcc=arm-linux-gnueabihf-gcc ;;
+	esac
+	if [ "$machine" != "$(uname -m)" ]; then
+		local name
+		for name in "$triple" "$responder"; do
+			local upper=${name^^}
+			export "CARGO_TARGET_${upper//-/_}_LINKER=$gcc" "CC_${name//-/_}=$gcc"
+		done
+	fi
+	# REMAP keeps the paths of this machine out of the programs.
+	RUSTFLAGS="${RUSTFLAGS:-} $REMAP" "$CARGO" build --release --locked --target "$triple" -p agentcheck
+	RUSTFLAGS="${RUSTFLAGS:-} $REMAP" "$CARGO" build --release --locked --target "$responder" \
+		-p agentcheck-responder
+	programs=$TARGET/$triple/release/static
+	mkdir -p "$programs"
+	cp "$TARGET/$triple/release/agentcheck" "$TARGET/$responder/release/agentcheck-responder" "$programs/"
+	local program
+	for program in "$programs"/*; do
+		# A program that asks for a dynamic linker is not static.
+		if readelf -lW "$program" | grep -q INTERP; then
+			echo "$program is not static" >&2
+			exit 1
+		fi
+	done
+}
+
+# archive TRIPLE: everything that `make install` installs, and the installer.
+archive() {
+	local name=agentcheck-$VERSION-$1
+	local tree=$TARGET/$1/release/archive/$name
+	rm -rf "$TARGET/$1/release/archive"
+	mkdir -p "$tree/bin"
+	cp "$programs"/* "$tree/bin/"
+	RELEASE=none packaging/install.sh sources | grep -v ^none/ | sort -u | xargs cp --parents -t "$tree"
+	cp --parents packaging/install.sh packaging/setup packaging/prerm "$tree"
+	cat >"$tree/install.sh" <<-'END'
+		#!/bin/sh
+		# install.sh [install | uninstall]: installs agentcheck into PREFIX (/usr/local) and SYSCONFDIR (/etc), as root.
+		cd "$(dirname "$0")" || exit 1
+		PREFIX=${PREFIX:-/usr/local} RELEASE=bin exec sh packaging/install.sh "${1:-install}"
+	END
+	chmod 755 "$tree/install.sh"
+	chmod -R u=rwX,go=rX "$tree"
+	tar --create --directory "${tree%/*}" --format=gnu --sort=name --owner=0 --group=0 --numeric-owner \
+		--mtime="@$SOURCE_DATE_EPOCH" "$name" | gzip -9n >"$dist/$name.tar.gz"
+}
+
+# components TRIPLE: the crates in the programs. cargo-cyclonedx writes beside each manifest, so it gets a copy.
+components() {
+	local copy=$TARGET/$1/release/components
+	rm -rf "$copy"
+	mkdir -p "$copy"
+	git ls-files -z -- 'Cargo.*' '*/Cargo.toml' common collector responder tests/harness tests/Cargo.toml |
+		xargs -0 cp --parents -t "$copy"
+	"$CARGO" cyclonedx --quiet --manifest-path "$copy/collector/Cargo.toml" --target "$1" --format json \
+		--spec-version 1.5 --no-build-deps --override-filename components
+	sed "s|path+file://$copy|path+file:///agentcheck|" "$copy/collector/components.json" \
+		>"$dist/agentcheck-$VERSION-$1.cdx.json"
+}
+
+rm -f "$dist"/agentcheck* "$dist/SHA256SUMS"
+for triple; do
+	build "$triple"
+	archive "$triple"
+	components "$triple"
+	RELEASE=$programs ARCHITECTURE=$triple packaging/packages.sh "$dist" >/dev/null
+done
+cd "$dist"
+sha256sum agentcheck* >SHA256SUMS
+ls -l "$dist"

@@ -1,0 +1,133 @@
+//! Text in fixed buffers and in lists. Written for a small program: a table of texts would be one of addresses and
+//! lengths, larger than the texts, so a list is one text with a newline between its items.
+
+/// Text in a fixed buffer. What does not fit is cut.
+// Small fields first: their offsets fit in one byte of an instruction.
+#[repr(C)]
+#[derive(Clone)]
+pub struct Text<const SIZE: usize> {
+    length: usize,
+    bytes: [u8; SIZE],
+}
+
+impl<const SIZE: usize> Text<SIZE> {
+    /// An empty text.
+    pub const EMPTY: Self = Self {
+        bytes: [0; SIZE],
+        length: 0,
+    };
+
+    /// Appends `text`.
+    #[inline(never)]
+    pub fn push(&mut self, text: &[u8]) {
+        for byte in text {
+            self.push_byte(*byte);
+        }
+    }
+
+    /// Appends one byte.
+    pub fn push_byte(&mut self, byte: u8) {
+        if let Some(slot) = self.bytes.get_mut(self.length) {
+            *slot = byte;
+            self.length += 1;
+        }
+    }
+
+    /// Appends a number in decimal digits. Without room for all digits they overwrite the end of the text.
+    #[inline(never)]
+    pub fn push_number(&mut self, number: u64) {
+        let mut rest = number;
+        loop {
+            self.push_byte(b'0');
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.put_number_before(self.length, number);
+    }
+
+    /// Overwrites the bytes before `end` with a number in decimal digits.
+    pub fn put_number_before(&mut self, end: usize, number: u64) {
+        let (mut at, mut rest) = (end, number);
+        loop {
+            at = at.wrapping_sub(1);
+            if let Some(slot) = self.bytes.get_mut(at) {
+                *slot = b'0' + (rest % 10) as u8;
+            }
+            rest /= 10;
+            if rest == 0 {
+                return;
+            }
+        }
+    }
+
+    /// The length in bytes.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Cuts the text to `length` bytes.
+    pub fn truncate(&mut self, length: usize) {
+        self.length = self.length.min(length);
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
+/// The item at `index` of a list with newlines between the items; the empty text after the last one.
+#[must_use]
+#[inline(never)]
+pub fn item(list: &[u8], index: usize) -> &[u8] {
+    let mut items = list.split(|byte| *byte == b'\n');
+    items.nth(index).unwrap_or_default()
+}
+
+/// The index of `text` in a list with newlines between the items.
+#[must_use]
+#[inline(never)]
+pub fn index_of(list: &[u8], text: &[u8]) -> Option<usize> {
+    let mut items = list.split(|byte| *byte == b'\n');
+    items.position(|item| item == text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn items_are_found_by_index_and_by_text() {
+        let list = b"up\ndrain\ndown";
+        for (index, text) in ["up", "drain", "down"].into_iter().enumerate() {
+            assert_eq!(item(list, index), text.as_bytes());
+            assert_eq!(index_of(list, text.as_bytes()), Some(index));
+        }
+        assert_eq!(item(list, 3), b"");
+        for missing in ["", "u", "upp", "up\ndrain"] {
+            assert_eq!(index_of(list, missing.as_bytes()), None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_are_decimal_and_never_leave_the_buffer(number in any::<u64>(), before in "[a-z]{0,12}") {
+            let mut text = Text::<16>::EMPTY;
+            text.push(before.as_bytes());
+            text.push_number(number);
+            let whole = format!("{before}{number}");
+            if whole.len() <= 16 {
+                prop_assert_eq!(text.as_bytes(), whole.as_bytes());
+            } else {
+                prop_assert_eq!(text.length(), 16);
+            }
+            text.truncate(before.len());
+            prop_assert_eq!(text.length(), before.len());
+        }
+    }
+}
