@@ -133,11 +133,7 @@ agentcheck: no service wbe; services: web
 
     scene.application().restart();
     scene.application().set_load(1890, "maint");
-    wait_for_check(
-        &scene,
-        2,
-        "AGENTCHECK CRITICAL: web: out: stopped 100%",
-    );
+    wait_for_check(&scene, 2, "AGENTCHECK CRITICAL: web: out: stopped 100%");
     scene.application().set_load(1890, "ok");
     wait_for_check(&scene, 0, "OK");
 
@@ -199,8 +195,7 @@ fn status_shows_an_unresponsive_collector_and_foreign_snapshots() {
     let output = agentcheck(&["status", "--check", "--state-dir", "/nowhere"]);
     assert_eq!(output.status.code(), Some(3));
     assert!(
-        text_of(&output)
-            .starts_with("AGENTCHECK UNKNOWN: cannot read state directory /nowhere: ")
+        text_of(&output).starts_with("AGENTCHECK UNKNOWN: cannot read state directory /nowhere: ")
     );
 }
 

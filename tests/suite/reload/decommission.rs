@@ -45,7 +45,7 @@ fn decommission_writes_release_replies() {
 
     // While there is a collector, its word is the last one.
     let printed = stderr(output(&mut scene.command(&["decommission"])));
-    assert!(printed.contains(": stop it first, "), "{printed}");
+    assert!(printed.contains("; stop it first: "), "{printed}");
 
     scene.kill();
     let haproxy = scene.haproxy();
