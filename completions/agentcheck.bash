@@ -62,6 +62,9 @@ _agentcheck() {
             agentcheck,maint)
                 cmd="agentcheck__subcmd__maint"
                 ;;
+            agentcheck,probe)
+                cmd="agentcheck__subcmd__probe"
+                ;;
             agentcheck,ready)
                 cmd="agentcheck__subcmd__ready"
                 ;;
@@ -125,6 +128,9 @@ _agentcheck() {
             agentcheck__subcmd__help,maint)
                 cmd="agentcheck__subcmd__help__subcmd__maint"
                 ;;
+            agentcheck__subcmd__help,probe)
+                cmd="agentcheck__subcmd__help__subcmd__probe"
+                ;;
             agentcheck__subcmd__help,ready)
                 cmd="agentcheck__subcmd__help__subcmd__ready"
                 ;;
@@ -153,7 +159,7 @@ _agentcheck() {
 
     case "${cmd}" in
         agentcheck)
-            opts="-h -V --help --version collect check reload history report doctor record replay status explain drain maint down force-up limit resume ready decommission import generate help"
+            opts="-h -V --help --version collect check reload history report doctor probe record replay status explain drain maint down force-up limit resume ready decommission import generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -497,7 +503,7 @@ _agentcheck() {
             return 0
             ;;
         agentcheck__subcmd__help)
-            opts="collect check reload history report doctor record replay status explain drain maint down force-up limit resume ready decommission import generate help"
+            opts="collect check reload history report doctor probe record replay status explain drain maint down force-up limit resume ready decommission import generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -693,6 +699,20 @@ _agentcheck() {
             return 0
             ;;
         agentcheck__subcmd__help__subcmd__maint)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentcheck__subcmd__help__subcmd__probe)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -911,6 +931,28 @@ _agentcheck() {
                     ;;
                 --for)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentcheck__subcmd__probe)
+            opts="-h --exit --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --exit)
+                    COMPREPLY=($(compgen -W "plain keepalived nagios" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
                     ;;
                 *)

@@ -3,7 +3,7 @@
 mod balancer;
 mod collector_user;
 mod host_facts;
-mod probe_client;
+pub(super) mod probe_client;
 mod required_paths;
 mod source_checks;
 

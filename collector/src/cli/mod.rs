@@ -9,6 +9,7 @@ mod history;
 mod import;
 mod local_time;
 mod overrides;
+mod probe;
 mod record;
 mod reload;
 mod replay;
@@ -25,6 +26,7 @@ use crate::status::overview;
 use agentcheck_common::STATE_DIR;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use rustix::fs::{Mode, OFlags};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -45,7 +47,6 @@ const HELP: &str = "\
 Load feedback and health checks for HAProxy's agent-check
 
 Usage: agentcheck COMMAND [OPTION]...; agentcheck COMMAND --help for details
-
   collect          Poll the sources and write each service's reply
   check            Check the configuration; --sample FILE tries readings
   reload           Load the changed configuration without a gap
@@ -53,6 +54,7 @@ Usage: agentcheck COMMAND [OPTION]...; agentcheck COMMAND --help for details
   explain          Explain the reply of a service, or any reply line
   history          List past replies and their reasons
   doctor           Check every step from the sources to HAProxy
+  probe            Probe agents as HAProxy does
   report           Write a web page with status and history
   drain            Take servers out: no new sessions
   maint, down      Take servers out: maintenance, or failed
@@ -106,6 +108,8 @@ Example: agentcheck collect --config /etc/agentcheck/agentcheck.toml")]
     /// Check every step from the sources to HAProxy, and print remedies
     #[command(after_help = "Example: agentcheck doctor --haproxy /run/haproxy/admin.sock")]
     Doctor(doctor::Doctor),
+    /// Probe agents as HAProxy does
+    Probe(probe::Probe),
     /// Record the readings of the sources in a file
     #[command(after_help = "Example: agentcheck record --for 1h peak")]
     Record(record::Record),
@@ -246,6 +250,7 @@ pub fn run() -> ExitCode {
         Command::History(given) => history::list(&given),
         Command::Report(given) => report::write(&given),
         Command::Doctor(doctor) => doctor.look(),
+        Command::Probe(probe) => probe.run(),
         Command::Record(record) => record::record(&record),
         Command::Replay(given) => replay::replay(&given),
         Command::Drain(drain) => drain.set(),
@@ -273,10 +278,14 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Whether the command line is that of the monitoring plugin, whose status 2 is CRITICAL.
-fn is_health_check(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> bool {
+/// Whether the command line is that of a monitoring plugin, whose status 2 is CRITICAL.
+fn is_health_check(mut arguments: impl Iterator<Item = OsString>) -> bool {
     let command = arguments.nth(1);
-    command.is_some_and(|command| command == "status") && arguments.any(|one| one == "--check")
+    let is = |name: &str| command.as_ref().is_some_and(|command| command == name);
+    arguments.any(|one| {
+        let nagios = one == "nagios" || one == "--exit=nagios";
+        (is("status") && one == "--check") || (is("probe") && nagios)
+    })
 }
 
 fn check(file: &ConfigFile, sample: Option<&Path>) -> Result<String, Failed> {

@@ -214,17 +214,17 @@ fn explain_works_with_and_without_a_collector() {
         &explained,
         &scene.variables(),
         str![[r#"
-memory     from the collector, [AGO] ago: averages, steps, timers, and what held
+memory     from the collector, [AGO] ago: averages, steps, timers and rule states
 source     app: ok, JSON, HTTP status 200, 39 bytes, in [TIME]
 source     app again: ok, JSON, HTTP status 200, 39 bytes, in [TIME]
 derived    rise = 0, the rise of app.json['msg-per-second'] per second, between two polls
 rule       maint: inactive: when app.json.state == 'maint' is false (app.state='ok')
 weight     headroom(app.json['msg-per-second'] + rise.value, 7000) = 73 (app.msg-per-second=1890, rise=0)
-smooth     73, over 5.0s: average was 73, [AGO] ago
+ewma       73, over 5.0s: average was 73, [AGO] ago
 bounds     73, floor 2%, ceiling 100%
-said       73, rounded down
+rounded    73
 reply      up 73% # app.msg-per-second=1890 rise=0
-fresh      for [..]; in the end, without a collector: up 73% # stale
+fresh      for [..]; if nothing renews it, HAProxy then gets: up 73% # stale
 collector  has the same reply, as of [AGO] ago
 
 "#]],
@@ -254,17 +254,17 @@ collector  has the same reply, as of [AGO] ago
         &explained,
         &scene.variables(),
         str![[r#"
-memory   none, no running collector:  of this service, so averages, steps and timers begin with this look
+memory   none, no running collector: averages, steps and timers start now
 source   app: ok, JSON, HTTP status 200, 46 bytes, in [TIME]
 source   app again: ok, JSON, HTTP status 200, 46 bytes, in [TIME]
 derived  rise = 0, the rise of app.json['msg-per-second'] per second, between two polls
-rule     maint: does not hold: when app.json.state == 'maint' is false (app.state='?[31m?')
+rule     maint: inactive: when app.json.state == 'maint' is false (app.state='?[31m?')
 weight   headroom(app.json['msg-per-second'] + rise.value, 7000) = 100 (app.msg-per-second=0, rise=0)
-smooth   100, over 5.0s: nothing to average with yet
+ewma     100, over 5.0s: no average yet
 bounds   100, floor 2%, ceiling 100%
-said     100, rounded down
+rounded  100
 reply    up 100% # app.msg-per-second=0 rise=0
-fresh    for [..]; in the end, without a collector: up 100% # stale
+fresh    for [..]; if nothing renews it, HAProxy then gets: up 100% # stale
 
 "#]],
     );

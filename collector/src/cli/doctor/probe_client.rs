@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// How long a whole probe may take: `HAProxy`'s default agent-inter.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(in crate::cli) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The longest line that `HAProxy` takes, in bytes.
 const MOST: usize = 16 << 10;
@@ -30,10 +30,10 @@ pub(super) enum For<'a> {
 
 /// Where a probe goes, and from where.
 #[derive(Clone, Copy)]
-pub(super) struct Way {
-    pub(super) to: SocketAddr,
+pub(in crate::cli) struct Way {
+    pub(in crate::cli) to: SocketAddr,
     /// None is as the kernel chooses.
-    pub(super) from: Option<IpAddr>,
+    pub(in crate::cli) from: Option<IpAddr>,
 }
 
 impl Way {
@@ -109,7 +109,7 @@ pub(super) fn probe(way: Way, whom: For<'_>, said: &dyn Fn() -> Option<Reply>) -
     probe
 }
 
-fn ask(way: Way, word: Option<&ServiceName>, deadline: Instant) -> ProbeOutcome {
+pub(in crate::cli) fn ask(way: Way, word: Option<&ServiceName>, deadline: Instant) -> ProbeOutcome {
     let mut stream = match way.connect() {
         Ok(stream) => stream,
         Err(error) => return ProbeOutcome::NotConnected(error.to_string()),

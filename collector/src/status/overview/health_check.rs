@@ -33,6 +33,17 @@ impl Level {
             Self::Unknown => "UNKNOWN",
         }
     }
+
+    /// The rank of the level: UNKNOWN outranks WARNING, but not a certain CRITICAL.
+    #[must_use]
+    pub fn rank(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Warning => 1,
+            Self::Unknown => 2,
+            Self::Critical => 3,
+        }
+    }
 }
 
 /// The result of a health check.
@@ -61,14 +72,7 @@ pub fn health_check(overview: &Overview) -> HealthCheck {
     if overview.services.is_empty() && overview.liveness == Liveness::Running {
         found.push((Level::Warning, "no service is configured".to_owned()));
     }
-    // UNKNOWN outranks WARNING, but not a certain CRITICAL.
-    let rank = |level: Level| match level {
-        Level::Ok => 0,
-        Level::Warning => 1,
-        Level::Unknown => 2,
-        Level::Critical => 3,
-    };
-    found.sort_by_key(|(level, _)| std::cmp::Reverse(rank(*level)));
+    found.sort_by_key(|(level, _)| std::cmp::Reverse(level.rank()));
     let level = found.first().map_or(Level::Ok, |(level, _)| *level);
     let mut why: Vec<String> = found
         .into_iter()
