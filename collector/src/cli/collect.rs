@@ -1,7 +1,8 @@
 //! `agentcheck collect`: runs the collector, in the foreground or as a daemon.
 
+use super::page::PageWriter;
 use super::{ConfigFile, DataDir, Failed, Output, StateDir, load_failure};
-use crate::config::{self, LoadError};
+use crate::config::{self, Config, LoadError};
 use crate::daemon;
 use crate::simulation::blind_spots;
 use crate::sys::daemonize::{self, Identity, PidFile, Side, Starting};
@@ -158,7 +159,12 @@ impl Collect {
             }
         };
         let (states, data) = (&self.state.state_dir, &self.data.data_dir);
-        daemon::run(config, file, states, data, self.dry_run, ready).map_err(NotStarted::new)
+        let page = PageWriter::start(states, data)
+            .map_err(|error| NotStarted::new(format!("cannot create thread: {error}")))?;
+        let configured = move |config: &Config| page.configure(config);
+        let dry = self.dry_run;
+        daemon::run(config, file, states, data, dry, ready, Box::new(configured))
+            .map_err(NotStarted::new)
     }
 }
 

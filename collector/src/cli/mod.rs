@@ -9,6 +9,7 @@ mod history;
 mod import;
 mod local_time;
 mod overrides;
+mod page;
 mod probe;
 mod record;
 mod reload;

@@ -37,39 +37,56 @@ fn mode(text: &str) -> Result<u32, String> {
 
 /// Writes the page, and prints nothing, for cron.
 pub(super) fn write(given: &Report) -> Result<Output, Failed> {
-    let input = status::read_state_dir(&given.state.state_dir).map_err(Failed::new)?;
-    let overview = overview::overview(&input, &[]).map_err(Failed::new)?;
+    make(
+        &given.state.state_dir,
+        &given.data.data_dir,
+        given.since,
+        None,
+    )
+    .and_then(|page| replace(&given.output, given.mode, &page))
+    .map_err(Failed::new)?;
+    Ok(String::new().into())
+}
+
+/// Makes the page from the files of a state directory and a data directory.
+pub(super) fn make(
+    states: &Path,
+    data: &Path,
+    since: Duration,
+    renewed_every: Option<Duration>,
+) -> Result<String, String> {
+    let input = status::read_state_dir(states)?;
+    let overview = overview::overview(&input, &[])?;
     // A page without the details that this user cannot read would be misleading.
-    if let Liveness::Unknown(why) = &overview.liveness {
-        return Err(Failed::new(why));
+    if let Liveness::Unknown(why) = overview.liveness {
+        return Err(why);
     }
-    let (history, no_history) = match history::read(&given.data.data_dir) {
+    let (history, history_error) = match history::read(data) {
         Ok(entries) => (entries, None),
         Err(error) => (Vec::new(), Some(error.to_string())),
     };
     let uname = rustix::system::uname();
-    let page = html::page(&Input {
+    Ok(html::page(&Input {
         host: &uname.nodename().to_string_lossy(),
         wall: clock::wall_time(),
-        since: given.since,
+        since,
         overview: &overview,
         history: &history,
-        history_error: no_history.as_deref(),
-        renewed_every: None,
-    });
-    replace(&given.output, given.mode, &page).map_err(|error| {
-        let output = given.output.display();
-        Failed::new(format!("cannot write page {output}: {error}"))
-    })?;
-    Ok(String::new().into())
+        history_error: history_error.as_deref(),
+        renewed_every,
+    }))
 }
 
-fn replace(output: &Path, mode: u32, page: &str) -> io::Result<()> {
+/// Replaces the file of the page atomically.
+pub(super) fn replace(output: &Path, mode: u32, page: &str) -> Result<(), String> {
     let name = output.file_name().and_then(|name| name.to_str());
-    let name = name.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no file name"))?;
     let directory = match output.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
-    state_file::replace(directory, name, mode, page.as_bytes())
+    let written = match name {
+        Some(name) => state_file::replace(directory, name, mode, page.as_bytes()),
+        None => Err(io::Error::new(io::ErrorKind::InvalidInput, "no file name")),
+    };
+    written.map_err(|error| format!("cannot write page {}: {error}", output.display()))
 }

@@ -7,6 +7,7 @@ mod diff;
 mod files;
 mod merge;
 mod metrics;
+mod page;
 mod permissions;
 mod rules;
 mod service;
@@ -51,6 +52,8 @@ pub struct Config {
     pub maintenance_file: Option<PathBuf>,
     /// The file of metrics, where one is wanted.
     pub metrics: Option<Metrics>,
+    /// How often the collector renews the web page `page.html` in the state directory; none for no page.
+    pub page: Option<Duration>,
     /// The files that it was read from: the one that was named, then the drop-ins beside it.
     pub files: Vec<PathBuf>,
 }
@@ -312,14 +315,25 @@ fn read(tree: &toml::de::DeTable<'_>, findings: &mut Findings<'_>) -> Config {
     let metrics = top
         .take("metrics")
         .and_then(|entry| metrics::read(entry, findings));
+    let page = top
+        .take("page")
+        .and_then(|entry| page::read(entry, findings));
     top.finish(
         findings,
-        &["source", "derive", "service", "maintenance_file", "metrics"],
+        &[
+            "source",
+            "derive",
+            "service",
+            "maintenance_file",
+            "metrics",
+            "page",
+        ],
     );
     Config {
         files: Vec::new(),
         maintenance_file,
         metrics,
+        page,
         derived: derived.0.into_iter().map(|named| named.derived).collect(),
         sources: sources
             .named

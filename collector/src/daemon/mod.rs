@@ -118,7 +118,8 @@ const READINGS: usize = 256;
 /// `config` is what it says now, at SIGHUP. A `dry` run writes nothing: it reads what an operator has said and
 /// where another collector is, and prints what it would say.
 ///
-/// Calls `ready` when it is at work.
+/// Calls `ready` when it is at work. Unless it is a dry run, calls `configured` with each configuration that is in
+/// effect.
 ///
 /// # Errors
 /// Where it cannot begin.
@@ -129,6 +130,7 @@ pub fn run(
     data: &Path,
     dry: bool,
     ready: impl FnOnce(),
+    mut configured: Box<dyn FnMut(&Config)>,
 ) -> Result<(), StartError> {
     let boot = clock::boot_id().map_err(StartError::NoBootId)?;
     // Before anybody can find out by the lock whom to send one.
@@ -164,6 +166,10 @@ pub fn run(
         })
         .map_err(StartError::NoThreads)?;
 
+    if !dry {
+        configured(&collector.config);
+        collector.configured = Some(configured);
+    }
     collector.record(history::Event::Started, "");
     collector.service_manager.ready();
     ready();
@@ -217,6 +223,8 @@ struct Collector {
     snapshot: StatusSchedule,
     /// None in a dry run.
     history: Option<HistoryWriter>,
+    /// Called with each configuration that takes effect.
+    configured: Option<Box<dyn FnMut(&Config)>>,
     counters: Counters,
     metrics: MetricsWriter,
     service_manager: ServiceManager,
@@ -269,6 +277,7 @@ impl Collector {
             sources: vec![None; config.sources.len()],
             snapshot: StatusSchedule::new(),
             history,
+            configured: None,
             counters: Counters::default(),
             metrics: MetricsWriter::new(config.metrics.as_ref()),
             service_manager: ServiceManager::default(),

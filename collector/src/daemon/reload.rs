@@ -105,6 +105,9 @@ impl Collector {
         let said = match outcome {
             Ok(change) => {
                 self.loaded = now;
+                if let Some(configured) = &mut self.configured {
+                    configured(&self.config);
+                }
                 format!(
                     "{}, {}; {change}",
                     text::counted(self.config.sources.len(), "source"),

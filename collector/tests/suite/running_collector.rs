@@ -308,3 +308,67 @@ fn checking_the_lock_blocks_no_start() {
         assert_eq!(refused, 0);
     });
 }
+
+#[test]
+fn page_is_renewed_while_it_is_configured() {
+    let mut scene = started("seeing-page", "fresh_for = \"10m\"");
+    let text = std::fs::read_to_string(&scene.configuration).unwrap();
+    let page = scene.states.path().join("page.html");
+    assert!(!page.exists());
+    scene.reload(&format!("[page]\ninterval = \"1s\"\n{text}"));
+    let shows = |part: &str| {
+        wait_for(part, || {
+            let html = std::fs::read_to_string(&page).unwrap_or_default();
+            if html.contains(part) {
+                Ok(html)
+            } else {
+                Err(html)
+            }
+        })
+    };
+    let html = shows("<strong>The collector was running</strong>");
+    assert!(
+        html.contains("<meta http-equiv=\"refresh\" content=\"1\">"),
+        "{html}"
+    );
+    shows("<code>up 73% # ");
+    scene.application().set_load(700, "ok");
+    shows("<code>up 90% # ");
+    scene.reload(&text);
+    wait_for("the page to be removed", || {
+        if page.exists() {
+            Err(page.display())
+        } else {
+            Ok(())
+        }
+    });
+}
+
+/// Secrets of URLs are in no output that other users can read.
+#[test]
+fn secrets_of_urls_are_not_shown() {
+    let mut scene = started("seeing-secrets", "fresh_for = \"10m\"");
+    let text = std::fs::read_to_string(&scene.configuration).unwrap();
+    let source = "[source.remote.http]\nurl = \"http://127.0.0.1:1/status?token=hunter2\"\n\
+                  interval = \"200ms\"\n\n[service.remote]\nweight = \"remote.ok ? 100 : 50\"\n";
+    scene.reload(&format!("{source}{text}"));
+    wait_for_status(&scene, "up 50%");
+    let page = scene.scratch.file("page.html");
+    let mut report = command(&scene, &["report", "--output"]);
+    let written = report.arg(&page).arg("--data-dir").arg(scene.data());
+    assert!(written.output().unwrap().status.success());
+    let mut shown = std::fs::read_to_string(&page).unwrap();
+    for arguments in [
+        &["status", "-v"][..],
+        &["status", "--json"],
+        &["status", "--check"],
+    ] {
+        shown += &text_of(&run(&scene, arguments));
+    }
+    shown += &std::fs::read_to_string(scene.states.path().join("status.json")).unwrap();
+    shown += &scene.wait_for_log("remote");
+    assert!(
+        shown.contains("remote") && !shown.contains("hunter2"),
+        "{shown}"
+    );
+}
