@@ -30,7 +30,8 @@ export PREFIX SYSCONFDIR DESTDIR CARGO TARGET RELEASE VERSION MAINTAINER SOURCE_
 export CARGO_TERM_PROGRESS_WHEN = never
 
 .PHONY: help build install uninstall test tests-built check lint doc man demo packages package test-packages \
-	dist reproducible reproducible-dist deny msrv test-systemd-257 bench bench-loop bench-peers fuzz prove soak
+	dist reproducible reproducible-dist deny msrv test-systemd-257 test-haproxy bench bench-loop bench-peers \
+	fuzz prove soak
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' Makefile
@@ -73,7 +74,7 @@ man: ## make man/agentcheck.toml.5 from docs/configuration again (needs pandoc)
 	    printf '# SYNOPSIS\n\n*/etc/agentcheck/agentcheck.toml*\n\n*/etc/agentcheck/conf.d/NAME.toml*\n\n'; \
 	    printf '# DESCRIPTION\n\n%s\n\n' 'What the collector polls, and how it decides the replies for HAProxy.'; \
 	    cat $(CONFIGURATION:%=%.md); \
-	    printf '\n# SEE ALSO\n\n**agentcheck**(1), **agentcheck.state**(5), **agentcheck-responder**(8)\n'; \
+	    printf '\n# SEE ALSO\n\n**agentcheck**(1), **agentcheck.state**(5), **agentcheck.stream**(5), **agentcheck-responder**(8)\n'; \
 	} | pandoc --standalone --from gfm --to man --lua-filter packaging/man.lua \
 	    --metadata title='agentcheck.toml' --metadata section=5 \
 	    --metadata header='agentcheck' --metadata date='' --metadata hyphenate=false \
@@ -120,6 +121,10 @@ test-systemd-257: build ## run the tests of systemd on Debian 13's instead of th
 	export AGENTCHECK_SYSTEMD_ROOT=$(abspath $(SYSTEMD_ROOT)); \
 	    $(CARGO) test --locked -p agentcheck-tests --test suite -- systemd:: installed_files:: \
 	        launchers::systemd_ launchers::units:: end_to_end::under_systemd:: packaging::install_upgrade_remove_and_purge_keep_balancers_correct
+
+test-haproxy: build ## run the tests that need HAProxy, on the binary in AGENTCHECK_HAPROXY if it is set
+	$(CARGO) test --locked -p agentcheck-tests --test suite -- conformance:: recovery:: end_to_end:: doctor:: generate::
+	$(CARGO) test --locked -p agentcheck --test suite -- explain_reply::
 
 bench: ## compare with C programs that do the same: tables, in some seven minutes
 	bench/run.py

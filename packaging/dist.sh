@@ -30,6 +30,7 @@ build() {
 	case $machine in
 	x86_64 | aarch64) responder=$gnu ;;
 	armv7) gcc=arm-linux-gnueabihf-gcc ;;
+	riscv64gc) gcc=riscv64-linux-gnu-gcc ;;
 	esac
 	if [ "$machine" != "$(uname -m)" ]; then
 		local name
@@ -55,27 +56,6 @@ build() {
 	done
 }
 
-# archive TRIPLE: everything that `make install` installs, and the installer.
-archive() {
-	local name=agentcheck-$VERSION-$1
-	local tree=$TARGET/$1/release/archive/$name
-	rm -rf "$TARGET/$1/release/archive"
-	mkdir -p "$tree/bin"
-	cp "$programs"/* "$tree/bin/"
-	RELEASE=none packaging/install.sh sources | grep -v ^none/ | sort -u | xargs cp --parents -t "$tree"
-	cp --parents packaging/install.sh packaging/setup packaging/prerm "$tree"
-	cat >"$tree/install.sh" <<-'END'
-		#!/bin/sh
-		# install.sh [install | uninstall]: installs agentcheck into PREFIX (/usr/local) and SYSCONFDIR (/etc), as root.
-		cd "$(dirname "$0")" || exit 1
-		PREFIX=${PREFIX:-/usr/local} RELEASE=bin exec sh packaging/install.sh "${1:-install}"
-	END
-	chmod 755 "$tree/install.sh"
-	chmod -R u=rwX,go=rX "$tree"
-	tar --create --directory "${tree%/*}" --format=gnu --sort=name --owner=0 --group=0 --numeric-owner \
-		--mtime="@$SOURCE_DATE_EPOCH" "$name" | gzip -9n >"$dist/$name.tar.gz"
-}
-
 # components TRIPLE: the crates in the programs. cargo-cyclonedx writes beside each manifest, so it gets a copy.
 components() {
 	local copy=$TARGET/$1/release/components
@@ -92,7 +72,8 @@ components() {
 rm -f "$dist"/agentcheck* "$dist/SHA256SUMS"
 for triple; do
 	build "$triple"
-	archive "$triple"
+	packaging/archive.sh "$programs" "agentcheck-$VERSION-$triple" "$TARGET/$triple/release/archive" \
+		"$dist/agentcheck-$VERSION-$triple.tar.gz"
 	components "$triple"
 	RELEASE=$programs ARCHITECTURE=$triple packaging/packages.sh "$dist" >/dev/null
 done

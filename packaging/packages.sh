@@ -43,7 +43,14 @@ env -u BINDIR -u LIBDIR -u MANDIR -u DOCDIR -u UNITDIR -u SYSUSERSDIR -u TMPFILE
 	DESTDIR="$stage" PREFIX=/usr SYSCONFDIR=/etc packaging/install.sh install >/dev/null
 find "$stage/usr/share/man" -type f -exec gzip -9n {} +
 mkdir -p "$stage-debian/usr/share/doc/agentcheck" "$stage-debian/usr/share/lintian/overrides"
-cp packaging/lintian-overrides "$stage-debian/usr/share/lintian/overrides/agentcheck"
+{
+	cat packaging/lintian-overrides
+	case $architecture in
+	*-musl*) printf '%s\n' '# A release runs on hosts with an older libc than the one it was built with, or with another.' \
+		'agentcheck: statically-linked-binary [usr/bin/agentcheck]' \
+		'agentcheck: shared-library-lacks-prerequisites [usr/bin/agentcheck]' ;;
+	esac
+} >"$stage-debian/usr/share/lintian/overrides/agentcheck"
 printf '%s\n' "agentcheck ($VERSION-1) unstable; urgency=medium" '' \
 	'  * See /usr/share/doc/agentcheck/CHANGELOG.md.' '' \
 	" -- $maintainer  $(date -u -R -d "@$SOURCE_DATE_EPOCH")" |
@@ -51,6 +58,8 @@ printf '%s\n' "agentcheck ($VERSION-1) unstable; urgency=medium" '' \
 
 "$CARGO" deb --quiet --locked -p agentcheck --no-build --no-strip --deb-version "$VERSION-1" \
 	--maintainer "$maintainer" --output "$packages/" ${architecture:+--target "$architecture"}
+# Static programs need no library. xz, because the rpm of RHEL 7 cannot read zstd.
 "$CARGO" generate-rpm -p collector --target-dir "$target" --set-metadata "version = \"$VERSION\"" \
-	--output "$packages/" ${architecture:+--target "$architecture"}
+	--payload-compress xz --output "$packages/" \
+	${architecture:+--target "$architecture" --auto-req disabled}
 ls -l "$packages"

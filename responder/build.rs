@@ -28,20 +28,25 @@ fn main() {
     }
 
     println!("cargo::rustc-cfg=freestanding");
-    // The program never unwinds. The unwind tables, a tenth of the program, are left out.
+    // A debug build contains tables of addresses, and nothing in it could relocate them: it has a fixed address.
+    let is_debug = env::var("OPT_LEVEL").is_ok_and(|level| level == "0");
+    let (layout, kinds): (_, &[&str]) = match is_debug {
+        true => ("layout-debug.ld", &["-static", "-no-pie"]),
+        false => ("layout.ld", &["-static-pie"]),
+    };
+    println!("cargo::rerun-if-changed={layout}");
     let manifest = env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
-    let layout = format!("-Wl,-T,{manifest}/layout.ld");
-    println!("cargo::rerun-if-changed=layout.ld");
-    for argument in [
+    let layout = format!("-Wl,-T,{manifest}/{layout}");
+    // The program never unwinds. The unwind tables, a tenth of the program, are left out.
+    let always = [
         "-nostartfiles",
         "-nostdlib",
-        "-static",
-        "-no-pie",
         "-Wl,--build-id=none",
         "-Wl,-z,norelro",
         "-Wl,--no-eh-frame-hdr",
         &layout,
-    ] {
+    ];
+    for argument in kinds.iter().chain(&always) {
         println!("cargo::rustc-link-arg-bins={argument}");
     }
 }

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Runs all tests. Most of them wait for a program more than they compute, so three run for each processor.
+# Runs all tests: three for each processor, because most of them wait for another program.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -81,6 +81,10 @@ pub fn state(file: &[u8]) {
             let answer = compose(&target, Ok(file), boot.as_ref(), BootTime(now), None);
             check_line(&line(&answer), answer.reason.is_none());
             assert_eq!(answer.reason.is_some(), answer.source == Source::NoOp);
+            // At one time: the response depends on the answer alone.
+            if now != 1999 {
+                continue;
+            }
             for content in [
                 Content::Reply,
                 Content::Weight,
@@ -106,8 +110,9 @@ pub fn request(sent: &[u8]) {
         }
         assert_eq!(request.parse_at_timeout(), in_bytes.parse_at_timeout());
         assert_eq!(request.parse(), in_bytes.parse());
-        for parsed in [request.parse_at_timeout(), request.parse()] {
-            check_parsed(parsed, sent, takes_http);
+        check_parsed(request.parse(), sent, takes_http);
+        if request.parse_at_timeout() != request.parse() {
+            check_parsed(request.parse_at_timeout(), sent, takes_http);
         }
     }
 }

@@ -317,6 +317,9 @@ impl<'a> AcceptLoop<'a, '_> {
             return false;
         };
         let socket = connection.socket;
+        if let Some(message) = self.log.record_eviction(self.last_accept) {
+            self.diagnostics.log(&message);
+        }
         if phase != Phase::AwaitingRequest || self.answer_request(slot, socket, Cause::Evicted) {
             self.close_connection(slot, socket);
         }

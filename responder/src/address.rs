@@ -71,49 +71,59 @@ fn ipv4(text: &[u8]) -> Option<[u8; 4]> {
 /// Parses eight groups of 1 to 4 hexadecimal digits with colons between them. `::` replaces one row of zero groups
 /// (RFC 4291).
 fn ipv6(text: &[u8]) -> Option<[u8; 16]> {
-    let gap = text.windows(2).position(|pair| pair == b"::");
+    let mut ip = [0; 16];
+    // Where the next byte belongs, and where the zero groups are.
+    let (mut at, mut gap) = (0, None);
+    let mut rest = text;
+    if let Some(after) = rest.strip_prefix(b"::") {
+        gap = Some(0);
+        rest = after;
+    }
+    while !rest.is_empty() {
+        let (mut value, mut digits) = (0_u16, 0);
+        while let Some(digit) = rest.first().and_then(hexadecimal) {
+            value = value << 4 | u16::from(digit);
+            digits += 1;
+            rest = rest.get(1..)?;
+        }
+        if !(1..=4).contains(&digits) {
+            return None;
+        }
+        for byte in value.to_be_bytes() {
+            *ip.get_mut(at)? = byte;
+            at += 1;
+        }
+        match rest {
+            [] => {}
+            [b':', b':', after @ ..] if gap.is_none() => {
+                gap = Some(at);
+                rest = after;
+            }
+            [b':', after @ ..] if !after.is_empty() => rest = after,
+            _ => return None,
+        }
+    }
     let Some(gap) = gap else {
-        return groups(text)
-            .filter(|(_, count)| *count == 8)
-            .map(|(ip, _)| ip);
+        return (at == 16).then_some(ip);
     };
-    let (mut ip, before) = groups(text.get(..gap)?)?;
-    let (tail, behind) = groups(text.get(gap + 2..)?)?;
-    if before + behind > 7 {
+    if at > 14 {
         return None;
     }
-    let tail = tail.iter().take(2 * behind);
-    for (slot, byte) in ip.iter_mut().skip(16 - 2 * behind).zip(tail) {
-        *slot = *byte;
+    // Moves the groups after the gap to the end, the last byte first.
+    for (to, from) in (0..16).rev().zip((gap..at).rev()) {
+        let byte = core::mem::take(ip.get_mut(from)?);
+        *ip.get_mut(to)? = byte;
     }
     Some(ip)
 }
 
-/// Parses up to eight groups into the first bytes of an address. Returns the address and the number of groups.
-fn groups(text: &[u8]) -> Option<([u8; 16], usize)> {
-    let mut ip = [0; 16];
-    if text.is_empty() {
-        return Some((ip, 0));
+fn hexadecimal(digit: &u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
     }
-    let mut count = 0;
-    for group in text.split(|byte| *byte == b':') {
-        if group.is_empty() || group.len() > 4 {
-            return None;
-        }
-        let value = group.iter().try_fold(0_u16, |value, digit| {
-            let digit = match digit {
-                b'0'..=b'9' => digit - b'0',
-                b'a'..=b'f' => digit - b'a' + 10,
-                b'A'..=b'F' => digit - b'A' + 10,
-                _ => return None,
-            };
-            Some(value << 4 | u16::from(digit))
-        })?;
-        let slot = ip.get_mut(2 * count..2 * count + 2)?;
-        slot.copy_from_slice(&value.to_be_bytes());
-        count += 1;
-    }
-    Some((ip, count))
 }
 
 #[cfg(test)]

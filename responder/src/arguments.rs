@@ -12,32 +12,27 @@ use agentcheck_common::STATE_DIR;
 use agentcheck_common::decimal::decimal;
 use core::time::Duration;
 
-/// The text of `--help`.
+/// The text of `--help`. Tabs, because blanks would take 400 bytes of the program.
 pub const HELP: &[u8] = b"\
 Usage: agentcheck-responder [OPTION]... [NAME | --name-from-client]
 
-Answers HAProxy's agent-check with the current reply of service NAME, which the
-collector writes to /run/agentcheck/NAME.state. Answers on the connection it is
-started with, or accepts connections on listening sockets.
+Sends HAProxy the current reply of service NAME, which the collector writes to
+/run/agentcheck/NAME.state: on the connection that it is started with, or on
+listening sockets.
 
-  --name-from-client        read the service name from the line that the client
-                            sends (agent-send)
-  --default-service NAME    answer for NAME if the client sends nothing; requires
-                            --name-from-client
-  --state-dir DIR           read state files from DIR (/run/agentcheck)
-  --fallback REPLY          send REPLY if there is no valid state file
-  --http                    answer HTTP requests, too: GET /NAME, /NAME/weight,
-                            /NAME/load, /NAME/json
-  --http-drain-status CODE  status of a drained server: 503 (default) or 404
-  --http-fallback CODE      status without a valid state file: 503 (default)
-                            or 200
-  --http-documents          serve /-/metrics and /-/page
-  --listen ADDRESS          listen on ADDRESS; may be repeated: 127.0.0.1:3333,
-                            [::1]:3333, *:3333 (IPv4 and IPv6), unix:PATH
-  --idle DURATION           exit after DURATION without a connection: 60s, 5m,
-                            off (default 60s; off with --listen)
-  --help                    print this help
-  --version                 print the version
+ --name-from-client\tread the service name from the client (agent-send)
+ --default-service NAME\tthe service of clients that send nothing
+ --state-dir DIR\tread state files from DIR (/run/agentcheck)
+ --fallback REPLY\tsend REPLY if there is no valid state file
+ --http\t\t\tanswer HTTP, too: /NAME, /NAME/weight, /load, /json
+ --http-drain-status N\tstatus of a drained server: 503 (default) or 404
+ --http-fallback N\tstatus without valid state file: 503 (default), 200
+ --http-documents\tserve /-/metrics and /-/page
+ --listen ADDRESS\tlisten on 127.0.0.1:3333, [::1]:3333, *:3333 or
+\t\t\tunix:PATH; may be repeated
+ --idle DURATION\texit after 60s (default), 5m, ... without clients, or
+\t\t\toff (default with --listen)
+ --help, --version\tprint this text, print the version
 
 See agentcheck-responder(8) and agentcheck.state(5).
 ";

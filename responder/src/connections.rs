@@ -66,12 +66,13 @@ impl PeerGroup {
     /// The group of `peer`. `seed` makes it unpredictable which peers share a group.
     #[must_use]
     pub fn of(peer: &PeerAddress, seed: u32) -> Self {
-        // FNV-1a, of which the upper bits depend on all bytes.
-        let mut hash = seed;
-        for byte in peer.network() {
-            hash = (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
-        }
-        Self((hash >> 24) as u8)
+        // An odd number with bits in no order, so that the upper bits of a product depend on all bits of the factor.
+        const MIX: u32 = 0x9e37_79b1;
+        let [_, ipv4, network, subnet, _, host, _] = peer.0;
+        // An IPv4 address in IPv6 form has no network, and ::1 neither.
+        let host = if network | subnet == 0 { host } else { 0 };
+        let key = network.wrapping_mul(MIX) ^ subnet ^ ipv4 ^ host;
+        Self(((key ^ seed).wrapping_mul(MIX) >> 24) as u8)
     }
 }
 
@@ -522,31 +523,36 @@ mod tests {
         /// All addresses of an IPv6 network of 64 bits are one peer, and so is an IPv4 address with any port.
         #[test]
         fn network_decides_the_group(
-            network in any::<[u8; 8]>(),
-            hosts in any::<[[u8; 8]; 2]>(),
-            ipv4 in any::<[u8; 4]>(),
-            ports in any::<[[u8; 2]; 2]>(),
+            network in any::<[u32; 2]>(),
+            hosts in any::<[[u32; 2]; 2]>(),
+            ipv4 in any::<u32>(),
+            ports in any::<[u16; 2]>(),
             seed in any::<u32>(),
         ) {
-            prop_assume!(network != [0; 8]);
+            prop_assume!(network != [0; 2]);
+            let family = |at: usize| 2 | u32::from(ports[at]) << 16;
             let v6 = |at: usize| {
-                PeerAddress::of(&[&[10, 0], &ports[at], &[0; 4], &network, &hosts[at], &[0; 4]])
+                let [network, subnet] = network;
+                PeerAddress([family(at), 0, network, subnet, hosts[at][0], hosts[at][1], 0])
             };
-            let v4 = |at: usize| PeerAddress::of(&[&[2, 0], &ports[at], &ipv4, &[0; 8]]);
+            let v4 = |at: usize| PeerAddress([family(at), ipv4, 0, 0, 0, 0, 0]);
             prop_assert_eq!(PeerGroup::of(&v6(0), seed), PeerGroup::of(&v6(1), seed));
             prop_assert_eq!(PeerGroup::of(&v4(0), seed), PeerGroup::of(&v4(1), seed));
         }
 
         /// Different peers are in different groups, except by chance.
         #[test]
-        fn peers_are_spread_over_the_groups(seed in any::<u32>()) {
+        fn peers_are_spread_over_the_groups(seed in any::<u32>(), form in 0_usize..3) {
             let mut groups = std::collections::BTreeSet::new();
             for host in 0..=255_u8 {
-                let v4 = PeerAddress::of(&[&[2, 0], &[0; 2], &[10, 0, 0, host], &[0; 8]]);
-                groups.insert(PeerGroup::of(&v4, seed).0);
-                // An IPv4 address in IPv6 form.
-                let mapped = [&[10, 0, 0, 0, 0, 0, 0, 0][..], &[0; 10], &[255; 2], &[10, 0, 0, host]];
-                groups.insert(PeerGroup::of(&PeerAddress::of(&mapped), seed).0);
+                let ip = u32::from_ne_bytes([10, 0, 0, host]);
+                let words = match form {
+                    0 => [2, ip, 0, 0, 0, 0, 0],
+                    // An IPv4 address in IPv6 form.
+                    1 => [10, 0, 0, 0, u32::from_ne_bytes([0, 0, 255, 255]), ip, 0],
+                    _ => [10, 0, 0x20, ip, 0, 1, 0],
+                };
+                groups.insert(PeerGroup::of(&PeerAddress(words), seed).0);
             }
             prop_assert!(groups.len() > 100, "{}", groups.len());
         }

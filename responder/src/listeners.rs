@@ -3,13 +3,14 @@
 use crate::address::Address;
 use crate::name::NameRef;
 use crate::sys::{self, Descriptor, Errno, Family, Path, SocketAddress};
+use crate::text::copy;
 
 /// The largest number of listening sockets.
 pub const MAX: usize = 32;
 
-/// The largest number of connections that wait to be accepted. The kernel's limit (net.core.somaxconn) is higher on
+/// The largest number of connections that wait to be accepted, which is the kernel's own limit (net.core.somaxconn) on
 /// any recent system.
-const BACKLOG: u16 = 1024;
+const BACKLOG: u16 = 4096;
 
 /// One listening socket.
 #[derive(Clone, Copy, Debug)]
@@ -190,7 +191,7 @@ fn is_stale_socket(path: &[u8], address: &SocketAddress) -> bool {
 fn with_c_path(path: &[u8], with: fn(Path<'_>) -> sys::Result<()>) -> sys::Result<()> {
     let mut room = [0; SocketAddress::MAX_PATH + 1];
     let target = room.get_mut(..path.len()).ok_or(Errno::INVAL)?;
-    target.copy_from_slice(path);
+    copy(target, path);
     with(Path::new(&room).ok_or(Errno::INVAL)?)
 }
 

@@ -115,6 +115,13 @@ pub struct Answer<'a> {
 }
 
 impl Answer<'_> {
+    /// Whether the client named a service that has no state file.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        let absent = Reason::ReadError(ReadError::Absent);
+        self.reason == Some(absent) && !self.fallback_applies
+    }
+
     /// Appends the line for HAProxy, which the caller sends with one write. It has at most [`reply::MAX_LINE`] bytes:
     /// the text is a valid reply, or a word that a name follows.
     pub fn push_line<const SIZE: usize>(&self, out: &mut Text<SIZE>) {

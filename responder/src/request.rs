@@ -14,6 +14,7 @@ use crate::http::line::RequestLine;
 use crate::http::{self, Content, Status};
 use crate::name::NameRef;
 use crate::reply::{NoName, Target};
+use crate::text::copy;
 
 /// The longest first line that is kept as it is, in bytes: a name and blanks around it, or the longest request line that
 /// names a service.
@@ -159,7 +160,7 @@ impl Request {
         if let Some((_, rest)) = self.bytes.split_at_mut_checked(KEPT)
             && let Some((to, from)) = rest.split_at_mut_checked(VERSION_LENGTH)
         {
-            to.copy_from_slice(from);
+            copy(to, from);
             self.length = (KEPT + VERSION_LENGTH) as u8;
             self.drops += 1;
         }

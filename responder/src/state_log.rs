@@ -14,6 +14,9 @@ const REMEMBERED: usize = 32;
 /// The number of lines that may be logged at once.
 pub const BURST: u8 = 10;
 
+/// How often an accept loop logs that it ends the waits of clients to make room for others.
+pub const EVICTION_PAUSE: Duration = Duration::from_secs(60);
+
 /// The time after which one more line may be logged.
 pub const REFILL: Duration = Duration::from_secs(10);
 
@@ -43,6 +46,13 @@ impl Message {
         }
         message.push(b'\n');
         message
+    }
+
+    /// The same of one part. Not inlined: an array of one constant would be a table of addresses.
+    #[must_use]
+    #[inline(never)]
+    pub fn from_text(text: &[u8]) -> Self {
+        Self::of(&[text])
     }
 
     fn push(&mut self, byte: u8) {
@@ -125,6 +135,8 @@ pub struct StateLog {
     oldest: usize,
     lines_left: u8,
     refilled: BootTime,
+    /// When the next eviction is logged.
+    next_eviction: BootTime,
     faults: [Fault; REMEMBERED],
 }
 
@@ -142,6 +154,7 @@ impl StateLog {
             oldest: 0,
             lines_left: BURST,
             refilled: now,
+            next_eviction: now,
         }
     }
 
@@ -157,6 +170,16 @@ impl StateLog {
             return None;
         }
         self.record_change(target, reason, now)
+    }
+
+    /// Records that a client was evicted and returns the message to log, if any.
+    pub fn record_eviction(&mut self, now: BootTime) -> Option<Message> {
+        if now < self.next_eviction {
+            return None;
+        }
+        self.next_eviction = now.after(EVICTION_PAUSE);
+        let text = b"all connections are in use: ending the wait for silent clients";
+        Some(Message::from_text(text))
     }
 
     #[cold]
@@ -327,6 +350,17 @@ mod tests {
         }
         // The log has replaced this entry since; it then logs nothing.
         assert_eq!(logged(&mut log, "x0", None, 1 << 20), "");
+    }
+
+    #[test]
+    fn evictions_are_logged_once_a_minute() {
+        let mut log = StateLog::new(BootTime(0));
+        let mut lines = 0;
+        for second in 0..150 {
+            let now = BootTime(second * 1_000_000_000);
+            lines += usize::from(log.record_eviction(now).is_some());
+        }
+        assert_eq!(lines, 3);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::name::NameRef;
 use crate::reply::{self, Fallback, ReadError, Reason, Target};
 use crate::request::Reaction;
 use crate::sys::{self, Descriptor, Errno, Path};
-use crate::text::Text;
+use crate::text::{Text, copy};
 use agentcheck_common::schedule::MAX_FILE;
 use agentcheck_common::{BootId, BootTime, STATE_SUFFIX, ServiceName};
 
@@ -278,7 +278,7 @@ fn file_path<'r>(
     let mut length = 0;
     for part in [directory, b"/", stem, suffix, b"\0"] {
         let end = length + part.len();
-        room.get_mut(length..end)?.copy_from_slice(part);
+        copy(room.get_mut(length..end)?, part);
         length = end;
     }
     Path::new(room.get(..length)?)

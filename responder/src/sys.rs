@@ -103,7 +103,7 @@ fn descriptor(result: isize) -> Result<Descriptor> {
 }
 
 /// A system call whose arguments contain no address.
-fn call_without_pointers(number: usize, arguments: [usize; 6]) -> isize {
+fn call_without_pointers<const N: usize>(number: usize, arguments: [usize; N]) -> isize {
     // SAFETY: private to this module and used only for calls whose arguments contain no address.
     unsafe { call(number, arguments) }
 }
@@ -150,12 +150,7 @@ pub fn open_to_read(path: Path<'_>) -> Result<Descriptor> {
     };
     let flags = NOFOLLOW | NONBLOCK | NOCTTY | CLOEXEC;
     // SAFETY: the path ends with a NUL and outlives the call.
-    descriptor(unsafe {
-        call(
-            number::OPENAT,
-            [AT_FDCWD, path.0.as_ptr() as usize, flags, 0, 0, 0],
-        )
-    })
+    descriptor(unsafe { call(number::OPENAT, [AT_FDCWD, path.0.as_ptr() as usize, flags]) })
 }
 
 /// The status of an open file.
@@ -208,7 +203,7 @@ pub fn status(descriptor: Descriptor) -> Result<Status> {
 pub fn read(from: Descriptor, buffer: &mut [u8]) -> Result<usize> {
     let (to, room) = (buffer.as_mut_ptr() as usize, buffer.len());
     // SAFETY: the kernel writes at most `room` bytes into the buffer.
-    checked(unsafe { call(number::READ, [from.raw(), to, room, 0, 0, 0]) })
+    checked(unsafe { call(number::READ, [from.raw(), to, room]) })
 }
 
 /// Reads at most as many bytes as the buffer has, from this offset of a file. Returns 0 at the end.
@@ -220,7 +215,7 @@ pub fn read_at(from: Descriptor, buffer: &mut [u8], offset: u64) -> Result<usize
     // A document is far smaller than the address space.
     let offset = usize::try_from(offset).unwrap_or(usize::MAX);
     // SAFETY: the kernel writes at most `room` bytes into the buffer.
-    checked(unsafe { call(number::PREAD64, [from.raw(), to, room, offset, 0, 0]) })
+    checked(unsafe { call(number::PREAD64, [from.raw(), to, room, offset]) })
 }
 
 /// Writes to a pipe, terminal or file; may block if the reader is slow.
@@ -230,13 +225,13 @@ pub fn read_at(from: Descriptor, buffer: &mut [u8], offset: u64) -> Result<usize
 pub fn write(to: Descriptor, bytes: &[u8]) -> Result<usize> {
     let (from, count) = (bytes.as_ptr() as usize, bytes.len());
     // SAFETY: the kernel reads `count` bytes of the slice.
-    checked(unsafe { call(number::WRITE, [to.raw(), from, count, 0, 0, 0]) })
+    checked(unsafe { call(number::WRITE, [to.raw(), from, count]) })
 }
 
 /// Closes the descriptor. An error of the kernel changes nothing: the descriptor is closed in any case.
 #[inline(never)]
 pub fn close(descriptor: Descriptor) {
-    call_without_pointers(number::CLOSE, [descriptor.raw(), 0, 0, 0, 0, 0]);
+    call_without_pointers(number::CLOSE, [descriptor.raw()]);
 }
 
 /// Closes all descriptors from `first` on.
@@ -244,7 +239,7 @@ pub fn close_from(first: Descriptor) {
     /// The usual limit on a system whose kernel has no close_range (before Linux 5.9).
     const USUAL_LIMIT: usize = 4096;
     let last = c_int::MAX as usize;
-    let arguments = [first.raw(), last, 0, 0, 0, 0];
+    let arguments = [first.raw(), last, 0];
     if checked(call_without_pointers(number::CLOSE_RANGE, arguments)).is_err() {
         for number in first.raw()..USUAL_LIMIT {
             close(Descriptor(number));
@@ -262,7 +257,7 @@ pub fn duplicate(of: Descriptor) -> Result<Descriptor> {
     // From 3 up: the standard descriptors may be closed, and their numbers must not be reused.
     descriptor(call_without_pointers(
         number::FCNTL,
-        [of.raw(), DUPFD_CLOEXEC, 3, 0, 0, 0],
+        [of.raw(), DUPFD_CLOEXEC, 3],
     ))
 }
 
@@ -275,12 +270,12 @@ pub fn set_nonblocking(descriptor: Descriptor) -> Result<()> {
     const SETFL: usize = 4;
     let flags = checked(call_without_pointers(
         number::FCNTL,
-        [descriptor.raw(), GETFL, 0, 0, 0, 0],
+        [descriptor.raw(), GETFL],
     ))?;
     let flags = flags | NONBLOCK;
     checked(call_without_pointers(
         number::FCNTL,
-        [descriptor.raw(), SETFL, flags, 0, 0, 0],
+        [descriptor.raw(), SETFL, flags],
     ))
     .map(|_| ())
 }
@@ -294,7 +289,7 @@ pub fn boot_time() -> BootTime {
     unsafe {
         call(
             number::CLOCK_GETTIME,
-            [BOOTTIME, time.as_mut_ptr() as usize, 0, 0, 0, 0],
+            [BOOTTIME, time.as_mut_ptr() as usize],
         )
     };
     // It cannot fail: Linux has the clock since 2.6.39. If it failed, the result 0 would make every state file one from
@@ -308,13 +303,13 @@ pub fn boot_time() -> BootTime {
 /// This process's id.
 #[must_use]
 pub fn process_id() -> u32 {
-    u32::try_from(call_without_pointers(number::GETPID, [0; 6])).unwrap_or(0)
+    u32::try_from(call_without_pointers(number::GETPID, [])).unwrap_or(0)
 }
 
 /// Ends the process.
 pub fn exit(status: u8) -> ! {
     loop {
-        call_without_pointers(number::EXIT_GROUP, [usize::from(status), 0, 0, 0, 0, 0]);
+        call_without_pointers(number::EXIT_GROUP, [usize::from(status)]);
     }
 }
 
@@ -355,7 +350,7 @@ pub fn wait(descriptor: Descriptor, ready: Ready, at_most: Duration) -> Result<b
     let (set, timeout) = (&raw mut set as usize, timeout.as_ptr() as usize);
     // SAFETY: the kernel reads one `struct pollfd` and one `struct timespec`, which both outlive the call; there is no
     // signal mask.
-    checked(unsafe { call(number::PPOLL, [set, 1, timeout, 0, 0, 0]) }).map(|ready| ready > 0)
+    checked(unsafe { call(number::PPOLL, [set, 1, timeout, 0]) }).map(|ready| ready > 0)
 }
 
 mod signals;

@@ -80,6 +80,15 @@ impl<const SIZE: usize> Text<SIZE> {
     }
 }
 
+/// Copies as many bytes as both slices have. Not `copy_from_slice`: that can panic, and its call of memcpy goes through a
+/// table of addresses.
+#[inline(never)]
+pub fn copy(to: &mut [u8], from: &[u8]) {
+    for (slot, byte) in to.iter_mut().zip(from) {
+        *slot = *byte;
+    }
+}
+
 /// The item at `index` of a list with newlines between the items; the empty text after the last one.
 #[must_use]
 #[inline(never)]

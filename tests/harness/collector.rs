@@ -38,22 +38,7 @@ impl Collector {
         command
     }
 
-    /// Starts it; its log is `NAME.log` in `scratch`, after the lines of an earlier one of that name.
-    #[must_use]
-    pub fn start(
-        scratch: &Scratch,
-        name: &str,
-        configuration: &Path,
-        states: &StateDirectory,
-    ) -> Self {
-        Self::start_by(
-            scratch,
-            name,
-            &mut Self::command(&["collect"], configuration, states),
-        )
-    }
-
-    /// The same by a command that a test has had a hand in.
+    /// Starts it by `command`; its log is `NAME.log` in `scratch`, after the lines of an earlier one of that name.
     #[must_use]
     pub fn start_by(scratch: &Scratch, name: &str, command: &mut Command) -> Self {
         Self {

@@ -1,5 +1,4 @@
-//! What `HAProxy` makes of each reply: the table that the conformance tests check on a real `HAProxy`, and that
-//! the tests of `agentcheck explain --reply` check in memory.
+//! The table of how `HAProxy` reacts to replies, which several tests check.
 
 pub mod cases;
 pub mod expected;

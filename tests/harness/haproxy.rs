@@ -1,4 +1,5 @@
-//! The real `HAProxy`: a test describes its configuration, and uses its stats socket.
+//! The real `HAProxy`: a test describes its configuration, and uses its stats socket. `AGENTCHECK_HAPROXY` names
+//! another binary than the installed one.
 
 use crate::processes::{Running, program, wait_for, wait_until};
 use crate::scratch::Scratch;
@@ -9,6 +10,7 @@ use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::OnceLock;
 
 mod server_state;
 pub use server_state::ServerState;
@@ -143,6 +145,24 @@ impl Backend {
     }
 }
 
+/// The `HAProxy` that is tested: the one in `AGENTCHECK_HAPROXY`, or the installed one.
+///
+/// # Panics
+/// There is none.
+#[must_use]
+pub fn binary() -> PathBuf {
+    let Some(chosen) = std::env::var_os("AGENTCHECK_HAPROXY") else {
+        return program("haproxy", "haproxy");
+    };
+    let path = PathBuf::from(chosen);
+    assert!(
+        path.is_file(),
+        "AGENTCHECK_HAPROXY={} is not a file",
+        path.display()
+    );
+    path
+}
+
 /// A running `HAProxy`.
 #[derive(Debug)]
 pub struct Haproxy {
@@ -188,7 +208,7 @@ impl Haproxy {
     }
 
     fn launch(scratch: &Scratch, configuration: &PathBuf, more: &[String]) -> Running {
-        let mut command = Command::new(program("haproxy", "haproxy"));
+        let mut command = Command::new(binary());
         command.arg("-db").arg("-f").arg(configuration).args(more);
         Running::start(scratch, "haproxy", &mut command)
     }
@@ -244,13 +264,46 @@ impl Haproxy {
     /// Where `haproxy -v` prints none.
     #[must_use]
     pub fn version() -> (u32, u32) {
-        let text = crate::processes::run(Command::new(program("haproxy", "haproxy")).arg("-v"));
-        let number = text.split_ascii_whitespace().nth(2).expect("a version");
-        let mut parts = number.split(['.', '-']).map(|part| part.parse().ok());
-        match (parts.next().flatten(), parts.next().flatten()) {
-            (Some(major), Some(minor)) => (major, minor),
-            _ => panic!("no version in {text:?}"),
-        }
+        let (major, minor, _) = Self::release();
+        (major, minor)
+    }
+
+    /// Its version, as three numbers; the third one is 0 for a development version.
+    ///
+    /// # Panics
+    /// `haproxy -v` prints no version.
+    #[must_use]
+    pub fn release() -> (u32, u32, u32) {
+        static VERSION: OnceLock<(u32, u32, u32)> = OnceLock::new();
+        *VERSION.get_or_init(|| {
+            let text = crate::processes::run(Command::new(binary()).arg("-v"));
+            let number = text.split_ascii_whitespace().nth(2).expect("a version");
+            let mut parts = number.split(['.', '-']).map(|part| part.parse().ok());
+            match (parts.next().flatten(), parts.next().flatten()) {
+                (Some(major), Some(minor)) => (major, minor, parts.next().flatten().unwrap_or(0)),
+                _ => panic!("no version in {text:?}"),
+            }
+        })
+    }
+
+    /// Whether the tables of the stats socket have the result of the agent check: those of 2.4.0 to 2.4.2 do not.
+    #[must_use]
+    pub fn shows_agent_results() -> bool {
+        !((2, 4, 0)..=(2, 4, 2)).contains(&Self::release())
+    }
+
+    /// Whether an agent's `up` overrides failed health checks (#1176).
+    #[must_use]
+    pub fn up_overrides_checks() -> bool {
+        let release = Self::release();
+        ((2, 2, 0)..=(2, 2, 10)).contains(&release) || ((2, 3, 0)..=(2, 3, 6)).contains(&release)
+    }
+
+    /// Whether an agent's health begins at 0: a server that fails before its agent has sent `up` stays down. So do
+    /// 3.3 and 3.4; of these, 3.3.12 and 3.4.2 and later were not tried.
+    #[must_use]
+    pub fn agent_health_begins_at_zero() -> bool {
+        ((3, 3)..=(3, 4)).contains(&Self::version())
     }
 
     fn try_query(&self, command: &str) -> std::io::Result<String> {

@@ -21,7 +21,7 @@ pub const DIRECTORY_IS_A_LINK: &str = "is a link now or no directory, and is not
 /// A directory of another user is in the place of the state directory; the user follows.
 pub const DIRECTORY_OF_ANOTHER_USER: &str = "is another one now, of user ";
 /// Another collector holds the lock; its process comes before this.
-pub const ANOTHER_COLLECTOR: &str = ", is at work here";
+pub const ANOTHER_COLLECTOR: &str = ", is running here";
 /// The collector did not run for some time.
 pub const PAUSED: &str = "the collector was held up for ";
 /// A step of the wall clock.

@@ -99,7 +99,6 @@ impl Scene {
         vec![
             ("[SCRATCH]", self.scratch.path().display().to_string()),
             ("[AGENT]", self.agent.to_string()),
-            ("[AGENT_IP]", self.agent.ip().to_string()),
         ]
     }
 

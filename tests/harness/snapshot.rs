@@ -92,10 +92,9 @@ impl Session {
         let (stdout, stderr) = (output.stdout, output.stderr);
         let text = String::from_utf8([stdout, stderr].concat()).expect("output is text");
         self.0 += &format!("$ agentcheck {}\n{text}", line.join(" "));
-        match output.status.code() {
-            Some(0) => {}
-            Some(status) => self.0 += &format!("exit status {status}\n"),
-            None => self.0 += "killed\n",
+        let status = output.status;
+        if !status.success() {
+            self.0 += &format!("{status}\n");
         }
         self.0.push('\n');
         output.status.code()

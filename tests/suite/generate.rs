@@ -1,10 +1,12 @@
-//! `agentcheck units` with the real launchers: each accepts what is generated, and each service replies on its
-//! own port.
+//! `agentcheck generate` on the real launchers and on a real `HAProxy`: they accept the files without a warning, and
+//! every service has its reply, on its own port where it has one.
 
 use agentcheck_tests::address::{Block, is_listening};
 use agentcheck_tests::binaries;
+use agentcheck_tests::haproxy::{Backend, binary};
 use agentcheck_tests::processes::{Running, output, program, run, wait_until};
 use agentcheck_tests::raw_probe::{Received, probe};
+use agentcheck_tests::scene::Scene;
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::snapshot::{self, str};
 use agentcheck_tests::state::StateDirectory;
@@ -39,7 +41,7 @@ fn at(address: IpAddr, port: u16) -> SocketAddr {
     SocketAddr::new(address, port)
 }
 
-/// Every service is answered for where it should be, whatever is sent to those with a port of their own.
+/// Every service has its reply on the right port. A service with its own port ignores what the client sends.
 fn all_answer(address: IpAddr) {
     let cases: [(u16, &[u8], &str); 8] = [
         (3333, b"web\n", LINES[0].1),
@@ -95,7 +97,7 @@ fn systemd_serves_the_generated_units() {
         "agentcheck@1.my-db_2.socket",
     ];
 
-    // Any word of it would be a fault.
+    // systemd-analyze prints nothing about correct units.
     let mut words = vec!["systemd-analyze", "verify"];
     words.extend(sockets);
     words.extend([
@@ -113,14 +115,14 @@ fn systemd_serves_the_generated_units() {
     systemd.run(&words);
     wait_for_listeners(address);
     all_answer(address);
-    // By the loop, as hard as the shipped one: one process for all probes.
+    // The accept loop, hardened like the shipped one: one process for all probes.
     for unit in ["agentcheck@api.service", "agentcheck@1.my-db_2.service"] {
         assert_eq!(systemd.property(unit, "NRestarts"), "0");
         assert_eq!(systemd.property(unit, "PrivateNetwork"), "yes");
         assert_eq!(systemd.property(unit, "User"), "agentcheck-responder");
         assert_eq!(systemd.property(unit, "Slice"), "system.slice");
     }
-    // The fence is the packet filter's: who is not let in hears nothing.
+    // The packet filter is the access list: other hosts cannot connect.
     let of_socket = |property| systemd.property("agentcheck@api.socket", property);
     let networks = |property| -> BTreeSet<String> {
         let listed = systemd.property("agentcheck@api.socket", property);
@@ -132,24 +134,24 @@ fn systemd_serves_the_generated_units() {
     );
     let own = ["127.0.0.0/8", "::1/128"].map(str::to_owned).into();
     assert_eq!(networks("IPAddressAllow"), own);
-    // More at once than the limits that systemd has by itself would let through.
+    // More connections than systemd's default limits allow.
     for _ in 0..250 {
         let received = probe(at(address, 3334), b"").unwrap();
         assert_eq!(received, Received::line(LINES[2].1));
     }
     assert_eq!(of_socket("ActiveState"), "active");
 
-    // The same again changes nothing; something else overwrites nothing, unless it is told to.
+    // The same request changes nothing; another one overwrites nothing without --force.
     let path = systemd.path("/etc/systemd/system/agentcheck@api.socket");
     let before = fs::read_to_string(&path).unwrap();
     let again = make(&[]);
     let printed = String::from_utf8_lossy(&again.stdout);
-    assert_eq!(printed.matches("is there already").count(), 4, "{printed}");
+    assert_eq!(printed.matches(": unchanged").count(), 4, "{printed}");
     let other = make(&["--allow", "10.0.0.2"]);
     let printed = String::from_utf8_lossy(&other.stderr);
     assert_eq!(other.status.code(), Some(1));
     assert_eq!(
-        printed.matches("is there, and differs").count(),
+        printed.matches("the file exists, and differs").count(),
         3,
         "{printed}"
     );
@@ -170,13 +172,13 @@ fn systemd_serves_the_generated_units() {
     all_answer(address);
 }
 
-/// Both programs where an unprivileged user gets at them, since launchers start the responder as `nobody`.
+/// Both programs where an unprivileged user can run them: launchers start the responder as `nobody`.
 fn programs(scratch: &Scratch) -> PathBuf {
     let _ = scratch.program(&binaries::responder());
     scratch.program(&binaries::collector())
 }
 
-/// What is printed for a launcher, of `CONFIGURATION`.
+/// What `generate` prints for a launcher, from `CONFIGURATION`.
 fn printed(
     scratch: &Scratch,
     launcher: &str,
@@ -242,7 +244,7 @@ fn xinetd_serves_the_generated_file() {
         let received = probe(at(address, 3335), b"").unwrap();
         assert_eq!(received, Received::line(LINES[3].1), "{}", received.text());
     }
-    // The doctor asks each service where it is answered for.
+    // The doctor probes each service on its port.
     let looked = output(
         Command::new(binaries::collector())
             .args(["doctor", "--config"])
@@ -356,11 +358,7 @@ fn haproxy_accepts_the_generated_server_lines() {
                  frontend f\n    bind 127.0.0.1:8080\n    default_backend b\nbackend b\n{servers}"
             );
             let file = scratch.write("haproxy.cfg", file);
-            let checked = output(
-                Command::new(program("haproxy", "haproxy"))
-                    .args(["-c", "-f"])
-                    .arg(file),
-            );
+            let checked = output(Command::new(binary()).args(["-c", "-f"]).arg(file));
             let printed = String::from_utf8_lossy(&checked.stderr).into_owned();
             assert!(checked.status.success(), "{servers}{printed}");
         }
@@ -417,5 +415,53 @@ agentcheck: port 3334 is that of api alone, and cannot be shared by others: say 
 agentcheck: 1 error, nothing was started
 
 "#]],
+    );
+}
+
+/// The printed backends, with the port of a real application, are a configuration that HAProxy runs without a warning,
+/// and its servers follow the agent.
+#[test]
+fn haproxy_follows_the_agent_with_the_generated_backends() {
+    let mut scene = Scene::new("generate-haproxy");
+    let sources = ["web", "shop"].map(|name| scene.number(&format!("{name}_number"), "73"));
+    scene.put("shop_number", "12");
+    scene.configure(&format!(
+        "{}[service.web]\nweight = \"web_number.value\"\n[service.shop]\nweight = \"shop_number.value\"\n",
+        sources.concat()
+    ));
+    scene.start();
+    scene.wait_for_reply("web", "up 73%");
+    scene.wait_for_reply("shop", "up 12%");
+    scene.respond(&["--name-from-client"]);
+    let application = scene.serve(0).address();
+    let host = scene.agent.ip().to_string();
+    assert_eq!(application.ip().to_string(), host);
+    let mut command = scene.command(&["generate", "haproxy", "--address", &host, "--config"]);
+    let text = run(command.arg(&scene.configuration));
+    let text = text.replace(":PORT", &format!(":{}", application.port()));
+    // A faster check than the printed one, for the test's sake.
+    let text = text.replace("agent-inter 2s", "agent-inter 300");
+    let backends: Vec<Backend> = text
+        .split("\nbackend ")
+        .skip(1)
+        .map(|section| {
+            let mut lines = section.lines().map(str::trim);
+            let mut backend = Backend::new(lines.next().unwrap(), vec![]);
+            backend.lines = lines.map(str::to_owned).collect();
+            backend
+        })
+        .collect();
+    assert_eq!(backends.len(), 2, "{text}");
+    let haproxy = scene.balance(&backends);
+    for (service, weight) in [("web", 73), ("shop", 12)] {
+        let server = format!("{service}-1");
+        haproxy.wait_for_server(service, &server, "the agent's weight", |seen| {
+            seen.weight == weight && seen.status == "UP" && seen.agent_status == "L7OK"
+        });
+    }
+    let log = haproxy.log();
+    assert!(
+        !log.contains("[WARNING]") && !log.contains("[ALERT]"),
+        "{log}"
     );
 }

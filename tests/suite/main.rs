@@ -9,6 +9,7 @@
     reason = "a test asserts in the shortest way, and prints what it did"
 )]
 
+mod archive;
 mod conformance;
 mod daemonize;
 mod doctor;

@@ -1,43 +1,36 @@
 //! One port for many services, with a real `HAProxy`: `agent-send` gives each server the reply of its own
 //! service. A server line without `agent-send` gets no other service's reply.
 
-use agentcheck_tests::address::Block;
-use agentcheck_tests::haproxy::{Backend, Haproxy, Server};
+use agentcheck_tests::haproxy::{Backend, Server};
 use agentcheck_tests::responder::Loop;
-use agentcheck_tests::scratch::Scratch;
-use agentcheck_tests::state::StateDirectory;
+use agentcheck_tests::scene::Scene;
 use std::net::SocketAddr;
 
 #[test]
 fn each_server_gets_the_reply_of_its_own_service() {
-    let scratch = Scratch::new("ask");
-    let states = StateDirectory::at(scratch.directory("state"));
-    states.set_reply("web", "up 73%");
-    states.set_reply("api", "up 20%");
-    states.set_reply("mail", "down 100% # queue stuck");
-    states.set_reply("rest", "up 55%");
-    let (plain, with_default) = (Block::claim(), Block::claim());
-    // Each call gives another address.
-    let (plain_agent, default_agent) = (plain.agent(), with_default.agent());
-    let _plain = Loop::start(&scratch, &states, &["--name-from-client"], &[plain_agent]);
+    let mut scene = Scene::new("ask");
+    for (service, line) in [("web", "up 73%"), ("api", "up 20%"), ("rest", "up 55%")] {
+        scene.states.set_reply(service, line);
+    }
+    scene.states.set_reply("mail", "down 100% # queue stuck");
+    scene.respond(&["--name-from-client"]);
+    let default_agent = scene.block.agent();
     let arguments = ["--name-from-client", "--default-service", "rest"];
-    let _with_default = Loop::start(&scratch, &states, &arguments, &[default_agent]);
+    let _default = Loop::start(&scene.scratch, &scene.states, &arguments, &[default_agent]);
 
-    let servers = |block: &Block, agent: SocketAddr| {
-        let server = |name: &str| Server::new(name, block.address(8081), agent);
-        let mut asking: Vec<Server> = ["web", "api", "mail"]
-            .iter()
-            .map(|name| server(name).sending(&format!("{name}\\n")))
-            .collect();
-        asking.push(server("silent"));
-        asking.push(server("unknown").sending("nobody\\n"));
-        asking
+    let servers = |agent: SocketAddr| {
+        let server = |name: &str| Server::new(name, scene.block.address(8081), agent);
+        let named = |name: &str| server(name).sending(&format!("{name}\\n"));
+        let unknown = server("unknown").sending("nobody\\n");
+        let [web, api, mail] = ["web", "api", "mail"].map(named);
+        vec![web, api, mail, server("silent"), unknown]
     };
     let backends = [
-        Backend::new("plain", servers(&plain, plain_agent)),
-        Backend::new("default", servers(&with_default, default_agent)),
+        Backend::new("plain", servers(scene.agent)),
+        Backend::new("default", servers(default_agent)),
     ];
-    let haproxy = Haproxy::start(&scratch, &backends);
+    scene.balance(&backends);
+    let haproxy = scene.haproxy();
     for backend in ["plain", "default"] {
         haproxy.wait_for_server(backend, "web", "weight 73", |seen| {
             seen.weight == 73 && seen.agent_status == "L7OK"

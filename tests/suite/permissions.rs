@@ -163,7 +163,9 @@ fn written_files_have_their_modes() {
     let states = scene.states.clone();
     let written = [
         (states.path().join("web.state"), 0o644),
-        (states.path().join(".collector.lock"), 0o640),
+        (states.path().join(".collector.lock"), 0o600),
+        (states.path().join(".collector.sock"), 0o660),
+        (states.path().join(".collector.pid"), 0o644),
         (states.path().join("status.json"), 0o640),
         (data.join("history/current.jsonl"), 0o640),
         (metrics, 0o644),

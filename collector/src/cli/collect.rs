@@ -78,11 +78,17 @@ impl Collect {
         }
         match daemonize::detach() {
             Err(error) => Err(Failed::new(format!("cannot start the daemon: {error}"))),
-            Ok(Side::Front { said, ready: true }) => {
-                let _ = io::stderr().write_all(said.as_bytes());
+            Ok(Side::Front {
+                messages,
+                ready: true,
+            }) => {
+                let _ = io::stderr().write_all(messages.as_bytes());
                 Ok(String::new().into())
             }
-            Ok(Side::Front { said, ready: false }) => Err(Failed(said)),
+            Ok(Side::Front {
+                messages,
+                ready: false,
+            }) => Err(Failed(messages)),
             Ok(Side::Daemon(starting)) => self.work(identity.as_ref(), Some(starting)),
         }
     }

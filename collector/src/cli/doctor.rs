@@ -1,4 +1,4 @@
-//! `agentcheck doctor`: looks, asks and connects; what that means is told by `doctor`.
+//! `agentcheck doctor`: reads files, asks programs and connects. `setup::doctor` judges the facts.
 
 mod balancer;
 mod collector_user;
@@ -10,9 +10,9 @@ mod source_checks;
 use super::{ConfigFile, DataDir, Failed, Output, StateDir};
 use crate::config::{self, Config, LoadError, Service};
 use crate::setup::doctor::directory::{self, Role};
-use crate::setup::doctor::host::{self, Known};
-use crate::setup::doctor::{Finding, Report};
-use crate::setup::doctor::{haproxy, listener};
+use crate::setup::doctor::host::{self, CollectorFacts};
+use crate::setup::doctor::{Finding, Report, haproxy, listener};
+use crate::setup::server_line::ServerLine;
 use crate::simulation::blind_spots;
 use crate::status::snapshot;
 use crate::sys::{clock, state_file};
@@ -20,21 +20,21 @@ use agentcheck_common::schedule::MAX_FILE;
 use agentcheck_common::{BootId, DEFAULT_PORT, Reply, ServiceName};
 use clap::Args;
 use collector_user::CollectorUser;
-use probe_client::Way;
+use probe_client::Route;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// How many probes a second a service is expected to get at most: from four balancers, each every second.
+/// The expected number of probes a second and service: from four balancers, one a second each.
 const PROBES: u64 = 4;
 
-/// How many services are probed at most; one after the other, each takes as long as its answer.
+/// The largest number of services that are probed, one after the other.
 const MAX_PROBED: usize = 50;
 
 #[derive(Args)]
 pub(super) struct Doctor {
-    /// The services; all of the configuration without any
+    /// The services [default: all]
     #[arg(value_name = "SERVICE")]
     services: Vec<String>,
     #[command(flatten)]
@@ -43,33 +43,35 @@ pub(super) struct Doctor {
     state: StateDir,
     #[command(flatten)]
     data: DataDir,
-    /// Where HAProxy asks [default: the launcher's address]
+    /// Probe this address [default: the launcher's]
     #[arg(long, value_name = "ADDR:PORT")]
     agent: Option<SocketAddr>,
     /// HAProxy's stats socket: a path, or HOST:PORT
     #[arg(long, value_name = "SOCKET")]
     haproxy: Option<String>,
-    /// The collector's user: its own, or agentcheck
+    /// Check as this user [default: the collector's]
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
-    /// For programs: one JSON object
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
 impl Doctor {
-    /// Looks at everything.
-    pub(super) fn look(&self) -> Result<Output, Failed> {
-        let look = source_checks::Look {
+    /// Checks everything, and prints the report. The status is 1 where there is an error or a warning.
+    pub(super) fn run(&self) -> Result<Output, Failed> {
+        let checks = source_checks::SourceChecks {
             config: &self.config.config,
             state_dir: &self.state.state_dir,
             services: &self.services,
         };
-        if source_checks::is_for_another() {
-            return Ok(look.as_json().into());
+        if source_checks::is_child() {
+            // Commands of a less trusted user must not reach root's terminal. The child leads no group, so this works.
+            let _ = rustix::process::setsid();
+            return Ok(checks.as_json().into());
         }
         let boot = clock::boot_id()
-            .map_err(|error| Failed(format!("agentcheck: no boot id: {error}\n")))?;
+            .map_err(|error| Failed(format!("agentcheck: cannot read the boot id: {error}\n")))?;
         let mut found = Vec::new();
         let config = self.configuration(&mut found);
         let names = self.names(config.as_ref(), &mut found);
@@ -81,26 +83,34 @@ impl Doctor {
         let account = match collector_user::choose(self.user.as_deref(), live) {
             Ok(account) => account,
             Err(what) => {
-                found.push(Finding::error("user", what, "--user names another"));
+                found.push(Finding::error(
+                    "user",
+                    what,
+                    "name another user: --user NAME",
+                ));
                 None
             }
         };
         if let Some(config) = &config {
-            found.extend(source_checks::findings(&look, account.as_ref()));
+            found.extend(source_checks::findings(&checks, account.as_ref()));
             let pid = status.as_ref().map(|status| status.pid);
-            let sources = look.sources(config);
+            let sources = checks.sources(config);
             let pid = pid.filter(|_| live.is_some());
-            found.extend(required_paths::findings(&sources, &look.meant(config), pid));
+            found.extend(required_paths::findings(
+                &sources,
+                &checks.services_of(config),
+                pid,
+            ));
         }
         self.directories(account.as_ref(), &mut found);
 
         let file = self.state.state_dir.join(snapshot::FILE);
-        let known = Known {
-            denied: status.is_none()
+        let facts = CollectorFacts {
+            is_denied: status.is_none()
                 && std::fs::File::open(file)
                     .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied),
-            process: live.is_some(),
-            changed: status
+            is_running: live.is_some(),
+            changed_after: status
                 .as_ref()
                 .zip(config.as_ref())
                 .and_then(|(status, config)| {
@@ -110,26 +120,30 @@ impl Doctor {
             now: clock::now(),
         };
         let all: Vec<String> = names.iter().map(ToString::to_string).collect();
-        found.extend(host::collector(&known, &all));
+        found.extend(host::collector(&facts, &all));
         for name in &names {
             found.push(self.state_file(name, &boot).0);
         }
 
         let probes = PROBES * u64::try_from(names.len()).unwrap_or(1).max(1);
-        let launchers = host_facts::Launchers::seen();
-        let way = self.way(&launchers, &mut found);
-        found.extend(launchers.findings(way.to, probes));
-        self.probes(config.as_ref(), way, &names, &boot, &mut found);
+        let launchers = host_facts::Launchers::read();
+        let route = self.route(&launchers, &mut found);
+        found.extend(launchers.findings(route.to, probes));
+        self.probes(config.as_ref(), route, &names, &boot, &mut found);
         for name in &names {
-            found.push(server_line(config.as_ref(), way.to, name));
+            found.push(server_line(config.as_ref(), route.to, name));
         }
         if let Some(socket) = &self.haproxy {
-            let services = names.iter().map(|name| haproxy::ServedService {
-                name: name.to_string(),
-                floor: floor(config.as_ref(), name),
-                reply: self.said(name, &boot),
-            });
-            let services: Vec<haproxy::ServedService> = services.collect();
+            let services = || {
+                let services = names.iter().map(|name| haproxy::ServedService {
+                    name: name.to_string(),
+                    floor: floor(config.as_ref(), name),
+                    port: port_of(config.as_ref(), route.to, name),
+                    has_maxconn: service(config.as_ref(), name).is_some_and(sends_maxconn),
+                    replies: self.current_reply(name, &boot).into_iter().collect(),
+                });
+                services.collect()
+            };
             found.extend(balancer::findings(socket, &services));
         }
 
@@ -162,11 +176,11 @@ impl Doctor {
                 Some(config)
             }
             Err(LoadError::Unreadable(_, error)) => {
-                let what = format!("{file} cannot be read: {error}");
+                let what = format!("cannot read {file}: {error}");
                 found.push(Finding::error(
                     ABOUT,
                     what,
-                    "write one (see examples), or name it: --config FILE",
+                    "write the file (see the examples), or name another one: --config FILE",
                 ));
                 None
             }
@@ -179,7 +193,7 @@ impl Doctor {
         }
     }
 
-    /// The services that are looked at: those that were named, or all.
+    /// The services to check: the named ones, or all.
     fn names(&self, config: Option<&Config>, found: &mut Vec<Finding>) -> Vec<ServiceName> {
         let known: Vec<ServiceName> = config
             .iter()
@@ -189,15 +203,13 @@ impl Doctor {
             return known;
         }
         let mut names = Vec::new();
-        for given in &self.services {
-            match ServiceName::parse(given.as_bytes()) {
+        for requested in &self.services {
+            match ServiceName::parse(requested.as_bytes()) {
                 Some(name) if config.is_none() || known.contains(&name) => names.push(name),
                 _ => found.push(Finding::error(
                     "configuration",
-                    format!("there is no service {given:?}"),
-                    format!(
-                        "add [service.{given}], or see agentcheck check for those that there are"
-                    ),
+                    format!("unknown service {requested:?}"),
+                    format!("add [service.{requested}]; agentcheck check lists the services"),
                 )),
             }
         }
@@ -213,10 +225,10 @@ impl Doctor {
             (Role::Data, data),
             (Role::Overrides, &overrides),
         ] {
-            let path_shown = path.display().to_string();
+            let text = path.display().to_string();
             found.push(directory::finding(
                 role,
-                &path_shown,
+                &text,
                 host_facts::rights(path),
                 owner,
             ));
@@ -229,70 +241,69 @@ impl Doctor {
         host::state_file(name, content.as_deref(), boot, clock::now())
     }
 
-    fn said(&self, name: &ServiceName, boot: &BootId) -> Option<Reply> {
-        state_file::said(&self.state.state_dir, name, boot, clock::now())
+    fn current_reply(&self, name: &ServiceName, boot: &BootId) -> Option<Reply> {
+        state_file::current_reply(&self.state.state_dir, name, boot, clock::now())
     }
 
-    /// Where to probe: where it is told to; else where the launcher listens; else the default.
-    fn way(&self, launchers: &host_facts::Launchers, found: &mut Vec<Finding>) -> Way {
+    /// The route of the probes: to the address of `--agent`, else to the launcher's, else to the default.
+    fn route(&self, launchers: &host_facts::Launchers, found: &mut Vec<Finding>) -> Route {
         if let Some(to) = self.agent {
-            return Way { to, from: None };
+            return Route { to, from: None };
         }
         let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT));
         let to = launchers.agent(DEFAULT_PORT).unwrap_or(usual);
         if to.ip().is_loopback() {
-            return Way { to, from: None };
+            return Route { to, from: None };
         }
         found.push(listener::chosen(to));
-        Way::within(to)
+        Route::within_host(to)
     }
 
     fn probes(
         &self,
         config: Option<&Config>,
-        way: Way,
+        route: Route,
         names: &[ServiceName],
         boot: &BootId,
         found: &mut Vec<Finding>,
     ) {
         for name in names.iter().take(MAX_PROBED) {
-            let said = || self.said(name, boot);
-            let at = way.port(port_of(config, way.to, name));
-            let whom = match own_port(config, name) {
-                Some(_) => probe_client::For::Port(name),
-                None => probe_client::For::Name(name),
+            let expected = || self.current_reply(name, boot);
+            let to = route.with_port(port_of(config, route.to, name));
+            let target = match own_port(config, name) {
+                Some(_) => probe_client::Target::OwnPort(name),
+                None => probe_client::Target::Name(name),
             };
-            found.push(probe_client::probe(at, whom, &said).finding());
+            found.push(probe_client::probe(to, target, &expected).finding());
         }
         if names.len() > MAX_PROBED {
-            let what = format!("the first {MAX_PROBED} services only; others by name");
+            let what = format!(
+                "probed the first {MAX_PROBED} services; name others: agentcheck doctor SERVICE"
+            );
             found.push(Finding::note("probe", what));
         }
-        found.push(probe_client::probe(way, probe_client::For::Nobody, &|| None).finding());
+        found.push(probe_client::probe(route, probe_client::Target::Unnamed, &|| None).finding());
     }
 }
 
-/// Where a service is answered for: on a port of its own, or on that of all.
+/// The port of a service: its own, or the shared one.
 fn port_of(config: Option<&Config>, agent: SocketAddr, name: &ServiceName) -> u16 {
     own_port(config, name).map_or(agent.port(), NonZeroU16::get)
 }
 
 fn server_line(config: Option<&Config>, agent: SocketAddr, name: &ServiceName) -> Finding {
-    let port = port_of(config, agent, name);
-    let ask = match own_port(config, name) {
-        Some(_) => String::new(),
-        None => format!(" agent-send \"{name}\\n\""),
+    let own = own_port(config, name);
+    let shared = NonZeroU16::new(agent.port()).unwrap_or(NonZeroU16::MAX);
+    let line = ServerLine {
+        service: name,
+        agent_port: own.unwrap_or(shared),
+        sends_name: own.is_none(),
     };
     let host = match agent.ip() {
         ip if ip.is_loopback() || ip.is_unspecified() => "ADDRESS".to_owned(),
         ip => ip.to_string(),
     };
-    Finding::note(
-        "haproxy.cfg",
-        format!(
-            "server {name} {host}:PORT check weight 100 agent-check agent-port {port} agent-inter 2s{ask}"
-        ),
-    )
+    Finding::note("haproxy.cfg", line.line(&host))
 }
 
 fn service<'c>(config: Option<&'c Config>, name: &ServiceName) -> Option<&'c Service> {
@@ -308,7 +319,12 @@ fn floor(config: Option<&Config>, name: &ServiceName) -> u16 {
     service(config, name).map_or(1, |service| service.shaping.floor.get())
 }
 
-/// By how much a file of the configuration was changed after a moment.
+/// Whether its replies can contain a limit of connections.
+fn sends_maxconn(service: &Service) -> bool {
+    service.maxconn.is_some()
+}
+
+/// How long after `started` a file of the configuration was changed; `None` where none was.
 fn changed_after(config: &Config, started: u64) -> Option<Duration> {
     let ago = clock::now().since(agentcheck_common::BootTime(started));
     let started = SystemTime::now().checked_sub(ago)?;
@@ -321,16 +337,16 @@ fn first_line(rendered: &str) -> &str {
     rendered.lines().next().unwrap_or_default()
 }
 
-/// What would be right, as a rendered mistake ends with it.
+/// The remedy, which is the last line of a rendered error.
 fn remedy_of(rendered: &str) -> String {
     let last = rendered.lines().last().unwrap_or_default().trim();
     match last.strip_prefix("= ") {
         Some(remedy) => remedy.to_owned(),
-        None => "agentcheck check shows the place".to_owned(),
+        None => "see agentcheck check".to_owned(),
     }
 }
 
-/// Whether a path is there at all, for whoever looks.
+/// Whether a path exists, for this user.
 fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }

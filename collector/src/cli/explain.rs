@@ -186,7 +186,7 @@ fn service_memory(
     let last_reply = match clock::boot_id() {
         // The reply of an override is not that of rules and weight.
         Ok(boot) if known.overrides.is_empty() => {
-            state_file::said(directory, &service.name, &boot, now)
+            state_file::current_reply(directory, &service.name, &boot, now)
         }
         _ => known.memory.last_reply(),
     };
@@ -262,7 +262,7 @@ fn rate_sources(config: &Config, service: &Service) -> Vec<usize> {
             .derived
             .get(index.checked_sub(config.sources.len())?)?;
         let rate = match &derived.input {
-            DerivedInput::Number(_, memory) => matches!(memory, derive::Aggregation::Rate(_)),
+            DerivedInput::Number(_, memory) => matches!(memory, Some(derive::Aggregation::Rate(_))),
             DerivedInput::Rate(..) | DerivedInput::Histogram(..) => true,
         };
         rate.then_some(&derived.sources)

@@ -64,7 +64,7 @@ fn check_service(entries: &[Entry], name: &str) -> Result<(), Failed> {
 }
 
 fn parse_time(zone: &Zone, option: &str, text: &str) -> Result<f64, Failed> {
-    zone.parse(text, clock::wall_time()).ok_or_else(|| {
+    zone.parse(text, clock::unix_time_f64()).ok_or_else(|| {
         let forms = local_time::FORMS;
         Failed::new(format!("invalid {option} {text:?}: {forms}"))
     })

@@ -67,6 +67,7 @@ Usage: agentcheck COMMAND [OPTION]...; agentcheck COMMAND --help for details
   import           Convert another agent's configuration
   generate         Print files for systemd, xinetd, inetd or HAProxy
 
+
 Exit status: 0 done; 1 failed, see standard error; 2 wrong command line.
 Manual: man agentcheck. Version: agentcheck --version.
 ";
@@ -250,7 +251,7 @@ pub fn run() -> ExitCode {
         Command::Reload(reload) => reload.run(),
         Command::History(given) => history::list(&given),
         Command::Report(given) => report::write(&given),
-        Command::Doctor(doctor) => doctor.look(),
+        Command::Doctor(doctor) => doctor.run(),
         Command::Probe(probe) => probe.run(),
         Command::Record(record) => record::record(&record),
         Command::Replay(given) => replay::replay(&given),

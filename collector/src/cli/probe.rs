@@ -1,6 +1,6 @@
 //! `agentcheck probe`: probes agents as HAProxy does, and shows what HAProxy does with their replies.
 
-use super::doctor::probe_client::{PATIENCE, Way, ask};
+use super::doctor::probe_client::{PATIENCE, Route, exchange};
 use super::screen::{self, ColorChoice};
 use super::{Failed, Output};
 use crate::render::table::{Cell, Style, Table};
@@ -179,7 +179,7 @@ fn probe(address: &str, service: Option<ServiceName>) -> (ProbeOutcome, Duration
     let began = Instant::now();
     let outcome = match resolved {
         Err(error) => ProbeOutcome::NotConnected(error.to_string()),
-        Ok(to) => ask(Way { to, from: None }, service.as_ref(), began + PATIENCE),
+        Ok(to) => exchange(Route { to, from: None }, service.as_ref(), began + PATIENCE),
     };
     (outcome, began.elapsed())
 }

@@ -68,7 +68,7 @@ pub(super) fn make(
     let uname = rustix::system::uname();
     Ok(html::page(&Input {
         host: &uname.nodename().to_string_lossy(),
-        wall: clock::wall_time(),
+        wall: clock::unix_time_f64(),
         since,
         overview: &overview,
         history: &history,

@@ -1,172 +1,230 @@
 //! `[derive.NAME]`
 
+mod order;
 mod series;
 
 use super::diagnostics::Diagnostic;
 use super::rules;
+use super::settings::DERIVE;
 use super::sources::{Sources, check_name};
-use super::toml_reader::{Entry, Findings, Table};
+use super::toml_reader::{Entry, Findings, Table, Text};
 use super::{Derived, DerivedInput};
-use crate::expression::{Environment, Type};
+use crate::expression::{CLOCK, Environment, Expression, Type};
 use crate::filters::derive::Aggregation;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
-const KEYS: [&str; 10] = [
-    "expression",
-    "source",
-    "series",
-    "ewma",
-    "rate",
-    "min",
-    "max",
-    "mean",
-    "percentile",
-    "over",
-];
+/// The keys that name an aggregation.
+const AGGREGATIONS: [&str; 6] = ["ewma", "rate", "min", "max", "mean", "percentile"];
 
-/// The keys of which each says how a number is derived.
-const WAYS: [&str; 6] = ["ewma", "rate", "min", "max", "mean", "percentile"];
-
-const HOUR: Duration = Duration::from_secs(3600);
-const LEAST: Duration = Duration::from_millis(100);
-
-/// A derived number and where its name stands.
+/// A derived number, and the place of its name.
 pub(super) struct Named {
     pub(super) derived: Derived,
     pub(super) span: Range<usize>,
+    /// The names that its expression reads.
+    pub(super) reads: BTreeSet<String>,
+    /// The least and the greatest value, if they are known.
+    pub(super) range: Option<(f64, f64)>,
 }
 
-/// All of `[derive]`: what is right, and the names of what is not.
+/// All of `[derive]`: the correct ones, each after those that it reads, and the names of the others.
 pub(super) fn read(
     table: Option<Table<'_>>,
     sources: &Sources,
     findings: &mut Findings<'_>,
 ) -> (Vec<Named>, Vec<String>) {
-    let environment = sources.environment();
+    let mut environment = sources.environment();
+    let mut known = Known {
+        sources,
+        indices: sources.by_name(),
+        places: sources.places(),
+        derived: BTreeMap::new(),
+    };
     let (mut named, mut broken) = (Vec::new(), Vec::new());
-    for entry in table.map(|mut table| table.take_all()).unwrap_or_default() {
+    let entries = table.map(|mut table| table.take_all()).unwrap_or_default();
+    for entry in &entries {
         let span = entry.key_span();
         check_name(entry.key, span.clone(), findings);
-        if let Some(taken) = sources.place(entry.key) {
-            // Within one file the other one is easily found.
-            let number = |at| findings.files.number(at);
-            let message = match number(taken.start) == number(span.start) {
-                true => format!("there is a source {} already", entry.key),
-                false => {
-                    let other = findings.place(taken.start);
-                    format!("there is a source {} already, in {other}", entry.key)
-                }
-            };
-            findings.push(
-                Diagnostic::error(span.clone(), message)
-                    .remedy("expressions would not know which is meant"),
+        if let Some(taken) = known.places.get(entry.key) {
+            let first = findings.place(taken.start, span.start);
+            let message = format!(
+                "duplicate name {:?}, first defined as a source {first}",
+                entry.key
             );
+            findings.push(Diagnostic::error(span, message).remedy("rename one of the two"));
         }
-        let table = entry.table(findings, &format!("[derive.{}]", entry.key));
-        match table.and_then(|table| derived(entry.key, table, &environment, sources, findings)) {
-            Some(derived) => named.push(Named { derived, span }),
-            None => broken.push(entry.key.to_owned()),
-        }
+        // Each can read all others, whatever their order in the file.
+        environment.add_derived(entry.key, None);
+    }
+    let entries = order::sorted(entries, |name| known.places.contains_key(name), findings);
+    for name in &entries.cyclic {
+        environment.add_broken(name);
+        broken.push((*name).to_owned());
+    }
+    for entry in entries.sorted {
+        let table = entry.section(findings, &DERIVE);
+        let derived =
+            table.and_then(|table| derived(&entry, table, &environment, &known, findings));
+        let Some(derived) = derived else {
+            environment.add_broken(entry.key);
+            broken.push(entry.key.to_owned());
+            continue;
+        };
+        environment.add_derived(entry.key, derived.range);
+        known
+            .derived
+            .insert(entry.key.to_owned(), derived.derived.sources.clone());
+        named.push(derived);
     }
     (named, broken)
 }
 
+/// What a derived number can read.
+struct Known<'s> {
+    sources: &'s Sources,
+    indices: BTreeMap<&'s str, usize>,
+    /// The place of each source, correct or not.
+    places: BTreeMap<&'s str, Range<usize>>,
+    /// By name, the indices of the sources that the derived numbers before this one need.
+    derived: BTreeMap<String, Vec<usize>>,
+}
+
+impl Known<'_> {
+    /// The indices of the sources that an expression needs, directly or through derived numbers.
+    fn needed<'n>(&self, names: impl Iterator<Item = &'n String>) -> Vec<usize> {
+        let mut needed = BTreeSet::new();
+        for name in names {
+            needed.extend(self.indices.get(name.as_str()));
+            needed.extend(self.derived.get(name).into_iter().flatten());
+        }
+        needed.into_iter().collect()
+    }
+}
+
 fn derived(
-    name: &str,
+    entry: &Entry<'_>,
     mut table: Table<'_>,
     environment: &Environment,
-    sources: &Sources,
+    known: &Known<'_>,
     findings: &mut Findings<'_>,
-) -> Option<Derived> {
-    let header = table.span.clone();
+) -> Option<Named> {
+    let name = entry.key;
+    let span = entry.key_span();
     if let Some(series) = table.take("series") {
-        let derived = series::read(name, &series, &mut table, sources, findings);
-        table.finish(findings, &KEYS);
-        return derived;
+        let derived = series::read(name, &series, &mut table, known, findings);
+        table.close(findings);
+        return Some(Named {
+            derived: derived?,
+            span,
+            reads: BTreeSet::new(),
+            range: None,
+        });
     }
     if let Some(source) = table.take("source") {
         let message = "source has no effect without series";
         findings.push(Diagnostic::error(source.key_span(), message));
     }
-    let of = table
-        .need(findings, "expression", "\"cpu.value\"")
-        .and_then(|entry| entry.text(findings, "\"cpu.value\""));
-    let memory = memory(&mut table, findings);
-    table.finish(findings, &KEYS);
-    let of = of?;
-    let expression = rules::expression(&of, Type::Number, environment, findings)?;
-    let used = sources.indices(expression.uses().keys());
-    if used.is_empty() {
-        findings.push(
-            Diagnostic::error(of.span, format!("{name} is derived from no source"))
-                .remedy("it would never change"),
-        );
-        return None;
+    let text = table
+        .required(findings, "expression")
+        .and_then(|entry| entry.string(findings));
+    let aggregation = aggregation(&mut table, findings);
+    table.close(findings);
+    let text = text?;
+    let expression = rules::expression(&text, Type::Number, environment, findings)?;
+    let sources = known.needed(expression.uses().keys());
+    if sources.is_empty() {
+        return no_source(name, &text, &expression, findings);
     }
-    let Some(memory) = memory else {
-        findings.push(
-            Diagnostic::error(header, format!("nothing says how {name} is derived"))
-                .remedy("add one of ewma, rate, min, max, mean, percentile")
-                .consequence(),
-        );
-        return None;
-    };
-    Some(Derived {
-        name: name.to_owned(),
-        input: DerivedInput::Number(expression, memory),
-        sources: used,
+    let bounded = !matches!(aggregation, Some(Aggregation::Rate(_)));
+    Some(Named {
+        range: expression.range(environment).filter(|_| bounded),
+        reads: expression.uses().keys().cloned().collect(),
+        derived: Derived {
+            name: name.to_owned(),
+            input: DerivedInput::Number(expression, aggregation),
+            sources,
+        },
+        span,
     })
 }
 
-/// What the one key that says how means; `None` where there is none.
-fn memory(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Aggregation> {
-    let over = table.take("over");
-    let given: Vec<Entry<'_>> = WAYS.iter().filter_map(|key| table.take(key)).collect();
-    let first = given.first()?;
-    for extra in given.iter().skip(1) {
+fn no_source(
+    name: &str,
+    text: &Text,
+    expression: &Expression,
+    findings: &mut Findings<'_>,
+) -> Option<Named> {
+    // A derived number with mistakes has no sources; its mistakes are reported.
+    if expression.uses().keys().all(|name| name == CLOCK) {
+        let message = format!("the derived number {name:?} reads no source");
         findings.push(
-            Diagnostic::error(
-                extra.key_span(),
-                format!("{} beside {}", extra.key, first.key),
-            )
-            .remedy("a number is derived in one way; [derive.OTHER] may derive it in another"),
+            Diagnostic::error(text.span.clone(), message)
+                .remedy("it would never change: read a source, such as cpu.value"),
         );
     }
-    if first.key != "percentile"
-        && let Some(over) = over
+    None
+}
+
+/// The aggregation of a derived number; `None` if it is a named expression.
+fn aggregation(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Aggregation> {
+    let over = table.take("over");
+    let given: Vec<Entry<'_>> = AGGREGATIONS
+        .iter()
+        .filter_map(|key| table.take(key))
+        .collect();
+    let first = given.first();
+    if let Some(first) = first {
+        for extra in given.iter().skip(1) {
+            both(first.key, extra, findings);
+        }
+    }
+    if let Some(over) = over
+        && first.is_none_or(|first| first.key != "percentile")
     {
         let message = "over has no effect without percentile";
         findings.push(Diagnostic::error(over.key_span(), message));
     }
-    let memory = match first.key {
-        "percentile" => percentile(first, over, findings),
-        key => first.duration(findings, LEAST, HOUR).map(|span| match key {
-            "ewma" => Aggregation::Ewma(span),
-            "rate" => Aggregation::Rate(span),
-            "min" => Aggregation::Min(span),
-            "max" => Aggregation::Max(span),
-            _ => Aggregation::Mean(span),
+    let first = first?;
+    let aggregation = match first.key {
+        "percentile" => percentile(first, over, findings)
+            .map(|(percent, window)| Aggregation::Percentile(percent, window)),
+        key => first.span_of_time(findings).map(|window| match key {
+            "ewma" => Aggregation::Ewma(window),
+            "rate" => Aggregation::Rate(window),
+            "min" => Aggregation::Min(window),
+            "max" => Aggregation::Max(window),
+            _ => Aggregation::Mean(window),
         }),
     };
-    // What is wrong with it has been said: anything will do for the rest of the check.
-    Some(memory.unwrap_or(Aggregation::Ewma(LEAST)))
+    // After a mistake, any value serves the rest of the check.
+    Some(aggregation.unwrap_or(Aggregation::Ewma(Duration::from_secs(1))))
 }
 
+/// Two aggregations.
+fn both(first: &str, extra: &Entry<'_>, findings: &mut Findings<'_>) {
+    let message = format!("both {first} and {}", extra.key);
+    findings.push(
+        Diagnostic::error(extra.key_span(), message)
+            .remedy("remove one, or write another [derive.NAME] for it"),
+    );
+}
+
+/// The percentage and the window of a percentile.
 fn percentile(
     entry: &Entry<'_>,
     over: Option<Entry<'_>>,
     findings: &mut Findings<'_>,
-) -> Option<Aggregation> {
-    let percent = entry.integer(findings, 0, 100);
+) -> Option<(f64, Duration)> {
+    let percent = entry.count(findings);
     let Some(over) = over else {
         findings.push(
-            Diagnostic::error(entry.key_span(), "a percentile over what time?")
+            Diagnostic::error(entry.key_span(), "percentile without over")
                 .remedy("add over = \"1m\""),
         );
         return None;
     };
-    let window = over.duration(findings, LEAST, HOUR)?;
+    let window = over.span_of_time(findings)?;
     let percent = u8::try_from(percent?).ok()?;
-    Some(Aggregation::Percentile(f64::from(percent), window))
+    Some((f64::from(percent), window))
 }

@@ -1,31 +1,31 @@
-//! Errors and warnings about the configuration, as people like them: where, what, the line with a caret
-//! under it, and what would be right.
+//! Errors and warnings about the configuration: the place, the message, the line with a caret under the mistake,
+//! and the correct form.
 
-use super::files::{FileFault, Files};
+use super::files::{FileFault, Files, Position};
+use crate::render::text::is_printable;
 use std::fmt;
 use std::ops::Range;
 
-/// How bad it is.
+/// How a finding affects the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Severity {
-    /// The configuration is not used.
+    /// The configuration is refused.
     Error,
-    /// It is used, and probably not what was meant.
+    /// The configuration is used, and probably not as intended.
     Warning,
 }
 
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Diagnostic {
-    /// How bad it is.
     pub(super) severity: Severity,
     /// Bytes of the text of all files.
     pub(super) span: Range<usize>,
-    /// What is wrong.
+    /// The mistake, in one line.
     pub(super) message: String,
-    /// What would be right.
+    /// The correct form.
     pub(super) remedy: Option<String>,
-    /// Whether it may only follow from a part of a file that could not be read.
+    /// Whether it can result from a part of a file that is itself not readable.
     pub(super) consequence: bool,
 }
 
@@ -59,156 +59,154 @@ impl Diagnostic {
 
     /// The finding as text, about a place in one of `files`.
     fn render(&self, files: &Files) -> String {
-        let (file, text, start) = files.of(self.span.start);
-        let place = Place::of(text, self.span.start.saturating_sub(start));
+        let position = files.position(self.span.start);
         let severity = match self.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        let mut shown = format!(
+        let mut rendered = format!(
             "{}:{}:{}: {severity}: {}\n",
-            file.display(),
-            place.line,
-            place.column,
+            position.file.display(),
+            position.line,
+            position.column,
             one_line(&self.message)
         );
-        let number = place.line.to_string();
+        let number = position.line.to_string();
         let margin = " ".repeat(number.len());
-        let excerpt = place.excerpt(self.span.len());
-        shown.push_str(&format!("{number} | {}\n", excerpt.text));
-        shown.push_str(&format!("{margin} | {}\n", excerpt.carets));
+        let excerpt = excerpt(&position, self.span.len());
+        rendered.push_str(&format!("{number} | {}\n", excerpt.text));
+        rendered.push_str(&format!("{margin} | {}\n", excerpt.carets));
         if let Some(remedy) = &self.remedy {
-            shown.push_str(&format!("{margin} = {}\n", one_line(remedy)));
+            rendered.push_str(&format!("{margin} = {}\n", one_line(remedy)));
         }
-        shown
+        rendered
     }
 }
 
-/// A fault of a file as text. It has no line to show.
+/// A finding about a file itself, as text, without a line.
 fn of_file(fault: &FileFault) -> String {
     let path = fault.path.display().to_string();
-    let mut text = format!("{}: error: {}\n", one_line(&path), one_line(&fault.what));
+    let mut rendered = format!("{}: error: {}\n", one_line(&path), one_line(&fault.message));
     if let Some(remedy) = &fault.remedy {
-        text.push_str(&format!("  = {}\n", one_line(remedy)));
+        rendered.push_str(&format!("  = {}\n", one_line(remedy)));
     }
-    text
+    rendered
 }
 
-/// Names and values of the file are in what is said of it, and `"a\nb"` has the end of a line in it.
+/// The longest message, in characters: it contains names and values of the file.
+const MOST_CHARACTERS: usize = 1000;
+
+/// A message in one line: values of the file can contain line ends.
 fn one_line(text: &str) -> String {
-    let mut shown = String::new();
-    for character in text.chars() {
-        if character.is_control() {
-            shown.extend(character.escape_default());
+    let mut line = String::new();
+    for character in text.chars().take(MOST_CHARACTERS) {
+        if is_printable(character) {
+            line.push(character);
         } else {
-            shown.push(character);
+            line.extend(character.escape_debug());
         }
     }
-    shown
-}
-
-/// A place in a text, for people.
-pub(super) struct Place<'t> {
-    /// Counted from 1.
-    pub(super) line: usize,
-    /// In characters, counted from 1.
-    pub(super) column: usize,
-    /// The whole line, without its end.
-    pub(super) text: &'t str,
-    /// Of the place within the line, in bytes.
-    offset: usize,
-}
-
-impl<'t> Place<'t> {
-    pub(super) fn of(text: &'t str, at: usize) -> Self {
-        let mut at = at.min(text.len());
-        while !text.is_char_boundary(at) {
-            at -= 1;
-        }
-        let before = text.get(..at).unwrap_or_default();
-        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let rest = text.get(start..).unwrap_or_default();
-        let line = rest.lines().next().unwrap_or_default();
-        Self {
-            line: before.matches('\n').count() + 1,
-            column: before.get(start..).unwrap_or_default().chars().count() + 1,
-            text: line,
-            offset: (at - start).min(line.len()),
-        }
+    if text.chars().nth(MOST_CHARACTERS).is_some() {
+        line.push_str("...");
     }
+    line
 }
 
-/// As much of a line as fits a screen.
+/// The longest excerpt of a line, in characters.
 const WIDTH: usize = 120;
 
-/// How much of it stands before the place that is meant, in a line that does not fit.
+/// How many characters of a longer line precede the place.
 const BEFORE: usize = 40;
 
-/// A line and what marks a place in it.
+/// A line and the marks under it.
 struct Excerpt {
     text: String,
     carets: String,
 }
 
-impl Place<'_> {
-    /// The line, or the part of it around the place, with carets under the next `length` bytes.
-    fn excerpt(&self, length: usize) -> Excerpt {
-        let before = self.text.get(..self.offset).unwrap_or_default();
-        let covered = self.text.get(self.offset..).unwrap_or_default();
-        let covered = covered.get(..length.min(covered.len())).unwrap_or_default();
-        let whole = self.text.chars().count();
-        let column = before.chars().count();
-        let (skipped, cut) = match whole {
-            0..=WIDTH => (0, false),
-            _ => (column.saturating_sub(BEFORE), true),
-        };
-        let mut text: String = self.text.chars().skip(skipped).take(WIDTH).collect();
-        let mut indent: String = before
-            .chars()
-            .skip(skipped)
-            // Tabs stay tabs, so that the caret stands under what it means.
-            .map(|c| if c == '\t' { '\t' } else { ' ' })
-            .collect();
-        let room = WIDTH - (column - skipped);
-        if skipped > 0 {
-            text.insert_str(0, "... ");
-            indent.insert_str(0, "    ");
-        }
-        if cut && whole > skipped + WIDTH {
-            text.push_str(" ...");
-        }
-        let carets = covered.chars().count().clamp(1, room.max(1));
-        Excerpt {
-            text,
-            carets: format!("{indent}{}", "^".repeat(carets)),
-        }
+/// The line, or the part of it around the place, with carets under the next `length` bytes.
+fn excerpt(position: &Position<'_>, length: usize) -> Excerpt {
+    let line = position.text;
+    let before = line.get(..position.offset).unwrap_or_default();
+    let covered = line.get(position.offset..).unwrap_or_default();
+    let covered = covered.get(..length.min(covered.len())).unwrap_or_default();
+    let whole = line.chars().count();
+    let column = before.chars().count();
+    let (skipped, cut) = match whole {
+        0..=WIDTH => (0, false),
+        _ => (column.saturating_sub(BEFORE), true),
+    };
+    // One character for each, so that the carets stay below the mistake.
+    let visible = |c: char| if c == '\t' || is_printable(c) { c } else { '?' };
+    let part = line.chars().skip(skipped).take(WIDTH);
+    let mut text: String = part.map(visible).collect();
+    let mut indent: String = before
+        .chars()
+        .skip(skipped)
+        // A tab remains a tab, so that the caret is under the mistake.
+        .map(|c| if c == '\t' { '\t' } else { ' ' })
+        .collect();
+    let room = WIDTH - (column - skipped);
+    if skipped > 0 {
+        text.insert_str(0, "... ");
+        indent.insert_str(0, "    ");
+    }
+    if cut && whole > skipped + WIDTH {
+        text.push_str(" ...");
+    }
+    let carets = covered.chars().count().clamp(1, room.max(1));
+    Excerpt {
+        text,
+        carets: format!("{indent}{}", "^".repeat(carets)),
     }
 }
 
-/// Everything found in a configuration, in the order of the files.
+/// How many findings a report renders at most: the first ones of the files. Together with the limits of a message
+/// and of an excerpt, this bounds a report to 2 MiB.
+const MOST_FINDINGS: usize = 1000;
+
+/// The findings of a configuration, in the order of the files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// The findings, rendered.
+    /// The findings as text; the last line counts those that are not rendered.
     pub rendered: Vec<String>,
-    /// How many of them are errors.
+    /// The number of errors.
     pub errors: usize,
 }
 
 impl Report {
-    /// The first line of each finding, which says it all; the rest is for a terminal.
+    /// The first line of each finding: it is complete by itself.
     pub fn headlines(&self) -> impl Iterator<Item = &str> {
         let rendered = self.rendered.iter();
         rendered.map(|finding| finding.lines().next().unwrap_or_default())
     }
 
     pub(crate) fn new(files: &Files, mut findings: Vec<Diagnostic>) -> Self {
-        findings.sort_by_key(|finding| (finding.span.start, finding.span.end));
+        findings.sort_by(|one, other| {
+            let key = |finding: &Diagnostic| (finding.span.start, finding.span.end);
+            key(one).cmp(&key(other))
+        });
         findings.dedup();
         let errors = findings
             .iter()
             .filter(|finding| finding.severity == Severity::Error)
             .count();
-        // What is wrong with a file itself comes before what is found in it.
+        // Errors come first where not all findings fit.
+        let all = findings.len();
+        if all > MOST_FINDINGS {
+            let mut room = MOST_FINDINGS.min(errors);
+            let mut rest = MOST_FINDINGS - room;
+            findings.retain(|finding| {
+                let left = match finding.severity {
+                    Severity::Error => &mut room,
+                    Severity::Warning => &mut rest,
+                };
+                let kept = *left > 0;
+                *left = left.saturating_sub(1);
+                kept
+            });
+        }
+        // Findings about a file itself precede those inside of it.
         let mut rendered = Vec::new();
         let mut wrong = files.wrong.iter().peekable();
         for finding in &findings {
@@ -219,6 +217,12 @@ impl Report {
             rendered.push(finding.render(files));
         }
         rendered.extend(wrong.map(|(_, fault)| of_file(fault)));
+        if all > findings.len() {
+            rendered.push(format!(
+                "{} more findings are not shown\n",
+                all - findings.len()
+            ));
+        }
         Self {
             rendered,
             errors: errors + files.wrong.len(),

@@ -1,15 +1,17 @@
-//! What differs between two configurations: what goes on as it is, and what an operator is told. Pure.
+//! The differences between two configurations: what stays the same, and what a reload reports. Pure.
 
-use super::{Config, Service};
+use super::{Config, DerivedInput, Service};
+use crate::expression::CLOCK;
 use crate::reply::state::AdminState;
 use agentcheck_common::ServiceName;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// From one configuration to another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {
-    /// For each name of [`Config::names`] of the later one, its index in the earlier one where it means the
-    /// same in both: the same source, polled the same way, or the same number derived from such sources.
+    /// For each name of [`Config::names`] of the later one, its index in the earlier one if it is the same in both:
+    /// the same source, polled in the same way, or the same number derived from such sources.
     pub kept: Vec<Option<usize>>,
     /// Sources and derived numbers of the earlier one that are not kept.
     pub left: Vec<String>,
@@ -17,31 +19,33 @@ pub struct Change {
     pub added: Vec<ServiceName>,
     /// Services that the later one does not have.
     pub removed: Vec<ServiceName>,
-    /// Services that both have and that are not the same.
+    /// Services in both, with differences.
     pub changed: Vec<ServiceName>,
-    /// Services of which the agent does not own the administrative state any more, but did; whether of all
-    /// replies or of overrides alone.
+    /// Services with `admin_state` or `override_admin_state = "manage"` in the earlier one only.
     pub disowned: Vec<ServiceName>,
-    /// Services of which the agent owns the administrative state now, and did not.
+    /// Services with one of these in the later one only.
     pub owned: Vec<ServiceName>,
 }
 
 impl Change {
-    /// What differs in `later` from `earlier`.
+    /// The differences from `earlier` to `later`.
     #[must_use]
     pub fn between(earlier: &Config, later: &Config) -> Self {
         let mut change = Self {
             kept: kept(earlier, later),
             ..Self::default()
         };
+        let kept: BTreeSet<usize> = change.kept.iter().flatten().copied().collect();
         for (index, name) in earlier.names().enumerate() {
-            if !change.kept.contains(&Some(index)) {
+            if !kept.contains(&index) {
                 change.left.push(name.to_owned());
             }
         }
+        let before: BTreeMap<&str, &Service> = by_name(earlier);
+        let after: BTreeMap<&str, &Service> = by_name(later);
         for service in &later.services {
             let name = service.name;
-            let Some(before) = earlier.service(&service.name) else {
+            let Some(before) = before.get(name.as_str()) else {
                 change.added.push(name);
                 continue;
             };
@@ -55,7 +59,7 @@ impl Change {
             }
         }
         for service in &earlier.services {
-            if later.service(&service.name).is_none() {
+            if !after.contains_key(service.name.as_str()) {
                 change.removed.push(service.name);
             }
         }
@@ -75,16 +79,16 @@ impl Change {
 }
 
 impl fmt::Display for Change {
-    /// One line for people: `added api; removed old; changed web`, or that nothing did.
+    /// One line for people: `added api; removed old; changed web`, or `no service has changed`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = Vec::new();
-        for (what, names) in [
+        for (change, names) in [
             ("added", &self.added),
             ("removed", &self.removed),
             ("changed", &self.changed),
         ] {
             if !names.is_empty() {
-                parts.push(format!("{what} {}", listed(names)));
+                parts.push(format!("{change} {}", listed(names)));
             }
         }
         match parts.is_empty() {
@@ -94,7 +98,14 @@ impl fmt::Display for Change {
     }
 }
 
-/// So many names and no more.
+fn by_name(config: &Config) -> BTreeMap<&str, &Service> {
+    let services = config.services.iter();
+    services
+        .map(|service| (service.name.as_str(), service))
+        .collect()
+}
+
+/// The greatest number of names in a list.
 const MOST_NAMES: usize = 10;
 
 fn listed(names: &[ServiceName]) -> String {
@@ -109,28 +120,56 @@ fn listed(names: &[ServiceName]) -> String {
     }
 }
 
-/// Whether the agent says ready, drain and maint, be it for overrides alone.
+/// Whether replies, or only those of overrides, set the administrative state.
 fn owns(service: &Service) -> bool {
     [service.admin_state, service.override_admin_state].contains(&AdminState::Manage)
 }
 
 fn kept(earlier: &Config, later: &Config) -> Vec<Option<usize>> {
-    let sources: Vec<Option<usize>> = later
+    let by_name = |names: &mut dyn Iterator<Item = &'_ str>| -> BTreeMap<String, usize> {
+        names
+            .enumerate()
+            .map(|(at, name)| (name.to_owned(), at))
+            .collect()
+    };
+    let before = by_name(&mut earlier.names());
+    let after = by_name(&mut later.names());
+    let mut kept: Vec<Option<usize>> = later
         .sources
         .iter()
-        .map(|source| earlier.sources.iter().position(|before| before == source))
+        .map(|source| {
+            let at = *before.get(&source.name)?;
+            (earlier.sources.get(at) == Some(source)).then_some(at)
+        })
         .collect();
-    let derived = later.derived.iter().map(|derived| {
-        let at = earlier.derived.iter().position(|before| {
-            let polled = derived.sources.iter();
-            let polled = polled.map(|index| sources.get(*index).copied().flatten());
-            before.name == derived.name
-                && before.input == derived.input
-                && polled.eq(before.sources.iter().copied().map(Some))
-        })?;
-        Some(earlier.sources.len() + at)
-    });
-    sources.iter().copied().chain(derived).collect()
+    // Each derived number comes after those that it reads.
+    for derived in &later.derived {
+        let at = before.get(&derived.name).copied();
+        let number = at.and_then(|at| at.checked_sub(earlier.sources.len()));
+        let same = number
+            .and_then(|at| earlier.derived.get(at))
+            .is_some_and(|earlier| {
+                let kept_name = |name: &String| {
+                    let index = after.get(name).and_then(|index| kept.get(*index));
+                    index.copied().flatten().is_some()
+                };
+                let reads_kept = match &derived.input {
+                    DerivedInput::Number(expression, _) => expression
+                        .uses()
+                        .keys()
+                        .filter(|name| *name != CLOCK)
+                        .all(kept_name),
+                    DerivedInput::Rate(..) | DerivedInput::Histogram(..) => true,
+                };
+                let polled = derived.sources.iter();
+                let polled = polled.map(|index| kept.get(*index).copied().flatten());
+                earlier.input == derived.input
+                    && reads_kept
+                    && polled.eq(earlier.sources.iter().copied().map(Some))
+            });
+        kept.push(at.filter(|_| same));
+    }
+    kept
 }
 
 #[cfg(test)]
@@ -155,7 +194,7 @@ mod tests {
     const API: &str = "[service.api]\nweight = 'load.value'\n";
 
     #[test]
-    fn another_order_and_other_comments_change_nothing() {
+    fn order_and_comments_are_not_changes() {
         let earlier = format!("{A}{B}{LOAD}{WEB}{API}");
         let later = format!("# now\n\n{B}{API}{WEB}{LOAD}{A}");
         let change = change(&earlier, &later);
@@ -165,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_rests_on_another_source_is_another() {
+    fn derived_number_of_a_changed_source_is_not_kept() {
         let earlier = format!("{A}{LOAD}{WEB}{API}");
         let other = A.replace("'/a'", "'/other'");
         let change = change(&earlier, &format!("{other}{LOAD}{WEB}{API}"));
@@ -175,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn comes_goes_and_differs() {
+    fn added_removed_and_changed_services_are_named() {
         let earlier = format!("{A}{LOAD}{WEB}{API}");
         let third = WEB.replace("web", "third");
         let later = format!("{A}{LOAD}{}{third}", API.replace("value'", "value * 2.0'"));
@@ -190,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn who_owns_the_administrative_state() {
+    fn changes_of_admin_state_are_reported() {
         let owner = format!("{A}{WEB}admin_state = 'manage'\n");
         let overrides = format!("{A}{WEB}override_admin_state = 'manage'\n");
         let shared = format!("{A}{WEB}");

@@ -1,7 +1,8 @@
-//! The files of a configuration: the one that is named, and the drop-ins `conf.d/*.toml` beside it. Which
-//! they are, that nobody else may write to them, and their text; nothing of what it means.
+//! The files of a configuration: the main file and the drop-ins `conf.d/*.toml` beside it. This module finds them,
+//! checks their permissions and reads their text; it does not parse it.
 
 use super::LoadError;
+use super::masking::masked;
 use super::permissions::Trust;
 use std::fs::{DirEntry, File};
 use std::io::{self, Read as _};
@@ -9,35 +10,51 @@ use std::ops::Range;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-/// Where drop-ins are: the directory of this name beside the file.
+/// The directory of the drop-ins, beside the main file.
 const DROP_INS: &str = "conf.d";
 
-/// How many drop-ins there may be.
+/// The greatest number of drop-ins.
 const MAX_DROP_INS: usize = 1024;
 
-/// How many bytes all files together may have.
+/// The greatest size of all files together, in bytes.
 const MAX_BYTES: u64 = 16 << 20;
 
 /// A fault of a file itself, not of a line in it.
 #[derive(Clone, Debug)]
 pub(super) struct FileFault {
     pub(super) path: PathBuf,
-    pub(super) what: String,
+    pub(super) message: String,
     pub(super) remedy: Option<String>,
 }
 
-/// The text of a configuration, one file after the other, so that one number says a place in any of them.
+/// The text of a configuration, one file after the other, so that one offset is a place in any file.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
     text: String,
+    /// The same without secrets, for errors; see [`masked`].
+    shown: String,
     files: Vec<(PathBuf, Range<usize>)>,
-    /// What is wrong with files as such: nobody's line. Each with the number of the file before which it is
-    /// told.
+    /// The offset of each line, in order: counted once, so that a finding costs a search by halves.
+    lines: Vec<usize>,
+    /// Findings about a file itself, each with the number of the file that it precedes in a report.
     pub(super) wrong: Vec<(usize, FileFault)>,
 }
 
+/// A place in a file, for people.
+pub(super) struct Position<'f> {
+    pub(super) file: &'f Path,
+    /// Counted from 1.
+    pub(super) line: usize,
+    /// In characters, counted from 1.
+    pub(super) column: usize,
+    /// The whole line, without its end.
+    pub(super) text: &'f str,
+    /// Offset of the place within the line, in bytes.
+    pub(super) offset: usize,
+}
+
 impl Files {
-    /// A configuration of one file, which need not exist.
+    /// A configuration of one file, which does not have to exist.
     #[must_use]
     pub fn one(path: &Path, text: &str) -> Self {
         let mut files = Self::default();
@@ -50,17 +67,23 @@ impl Files {
             // No line is part of two files.
             self.text.push('\n');
         }
+        self.shown
+            .push_str(&"\n".repeat(self.text.len() - self.shown.len()));
         let start = self.text.len();
         self.text.push_str(text);
+        self.lines.push(start);
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        self.lines.extend(ends.map(|(at, _)| start + at + 1));
+        self.shown.push_str(&masked(text));
         self.files.push((path, start..self.text.len()));
     }
 
-    /// All of it.
+    /// The text of all files.
     pub(super) fn text(&self) -> &str {
         &self.text
     }
 
-    /// The files, in their order, with where in the text they are.
+    /// The files in their order, each with its range in the text.
     pub(super) fn each(&self) -> impl Iterator<Item = &(PathBuf, Range<usize>)> {
         self.files.iter()
     }
@@ -71,36 +94,71 @@ impl Files {
         self.files.iter().map(|(path, _)| path.clone()).collect()
     }
 
-    /// The number of the file that has a place, counted from 0.
+    /// The number of the file that contains an offset, counted from 0.
     pub(super) fn number(&self, at: usize) -> usize {
         let after = self.files.partition_point(|(_, range)| range.start <= at);
         after.saturating_sub(1)
     }
 
-    /// The file that has a place, its text, and where that begins.
-    pub(super) fn of(&self, at: usize) -> (&Path, &str, usize) {
-        match self.files.get(self.number(at)) {
-            Some((path, range)) => {
-                let text = self.text.get(range.clone()).unwrap_or_default();
-                (path, text, range.start)
-            }
-            None => (Path::new(""), "", 0),
+    /// The place of an offset.
+    pub(super) fn position(&self, at: usize) -> Position<'_> {
+        let Some((file, range)) = self.files.get(self.number(at)) else {
+            return Position {
+                file: Path::new(""),
+                line: 1,
+                column: 1,
+                text: "",
+                offset: 0,
+            };
+        };
+        let mut at = at.clamp(range.start, range.end);
+        while !self.text.is_char_boundary(at) {
+            at -= 1;
+        }
+        let first = self.lines.partition_point(|start| *start < range.start);
+        let next = self.lines.partition_point(|start| *start <= at);
+        let start = match next.checked_sub(1) {
+            Some(line) => self.lines.get(line).copied().unwrap_or(range.start),
+            None => range.start,
+        };
+        let end = self
+            .lines
+            .get(next)
+            .copied()
+            .unwrap_or(range.end)
+            .min(range.end);
+        let text = self.shown.get(start..end).unwrap_or_default();
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        let text = text.strip_suffix('\r').unwrap_or(text);
+        let before = self.text.get(start..at).unwrap_or_default();
+        super::work::count(before.len());
+        let characters = before.chars().count();
+        Position {
+            file,
+            line: next.saturating_sub(first).max(1),
+            column: characters + 1,
+            text,
+            // Masking keeps the number of characters, not of bytes.
+            offset: text
+                .char_indices()
+                .nth(characters)
+                .map_or(text.len(), |(at, _)| at),
         }
     }
 
     fn add_wrong(&mut self, path: &Path, wrong: &str, remedy: Option<&str>) {
         let fault = FileFault {
             path: path.to_owned(),
-            what: wrong.to_owned(),
+            message: wrong.to_owned(),
             remedy: remedy.map(str::to_owned),
         };
         self.wrong.push((self.files.len(), fault));
     }
 
-    /// Reads a file, and the drop-ins beside it.
+    /// Reads the main file, and the drop-ins beside it.
     ///
     /// # Errors
-    /// Where the file itself cannot be read; what is wrong with the others is among the findings.
+    /// The main file cannot be read. Errors of drop-ins are among the findings.
     pub(super) fn read(path: &Path) -> Result<Self, LoadError> {
         let mut files = Self::default();
         let mut trust = Trust::of_this_process();
@@ -118,12 +176,12 @@ impl Files {
         let names = match drop_ins(&directory) {
             Ok(names) => names,
             Err(error) => {
-                files.add_wrong(&directory, &format!("cannot be read: {error}"), None);
+                files.add_wrong(&directory, &format!("cannot read this: {error}"), None);
                 return Ok(files);
             }
         };
         if names.len() > MAX_DROP_INS {
-            let wrong = format!("there are more than {MAX_DROP_INS} files in it");
+            let wrong = format!("more than {MAX_DROP_INS} drop-ins: the limit is {MAX_DROP_INS}");
             files.add_wrong(&directory, &wrong, None);
             return Ok(files);
         }
@@ -133,27 +191,27 @@ impl Files {
             }
             match open_regular(&path).and_then(|file| read_text(file, &mut room)) {
                 Ok(text) => files.push(path, &text),
-                Err(error) => files.add_wrong(&path, &format!("cannot be read: {error}"), None),
+                Err(error) => files.add_wrong(&path, &format!("cannot read this: {error}"), None),
             }
         }
         Ok(files)
     }
 
-    /// Looks who may write to a path, and says what is wrong with that; whether nothing is.
+    /// Checks who can write to a path, and reports what is wrong. True if nothing is.
     fn distrust(&mut self, path: &Path, trust: &mut Trust) -> bool {
-        let doubts = trust.look(path);
+        let doubts = trust.doubts(path);
         for doubt in &doubts {
-            self.add_wrong(&doubt.path, &doubt.what, Some(&doubt.remedy));
+            self.add_wrong(&doubt.path, &doubt.message, Some(&doubt.remedy));
         }
         doubts.is_empty()
     }
 }
 
-/// The drop-ins of a directory, in the order of their names' bytes; none where there is no directory.
+/// The drop-ins of a directory, in the byte order of their names; none if there is no directory.
 fn drop_ins(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match std::fs::read_dir(directory) {
         Ok(entries) => entries,
-        // A link that leads nowhere is there, too.
+        // A link without a target is an error.
         Err(error)
             if error.kind() == io::ErrorKind::NotFound && directory.symlink_metadata().is_err() =>
         {
@@ -180,27 +238,31 @@ fn drop_ins(directory: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(names.iter().map(|name| directory.join(name)).collect())
 }
 
-/// Opens what has to be a regular file: a FIFO would be waited for.
+/// Opens a regular file: a FIFO would block.
 fn open_regular(path: &Path) -> io::Result<File> {
     if !std::fs::metadata(path)?.is_file() {
-        let wrong = "it is no regular file";
+        let wrong = "not a regular file";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, wrong));
     }
     File::open(path)
 }
 
-/// The text of a file, of at most `room` bytes, which it takes away from that.
+/// The text of a file of at most `room` bytes; subtracts its size from `room`.
 fn read_text(file: File, room: &mut u64) -> io::Result<String> {
-    let wrong = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
+    let wrong = |reason: String| io::Error::new(io::ErrorKind::InvalidData, reason);
     let mut bytes = Vec::new();
     file.take(*room + 1).read_to_end(&mut bytes)?;
     *room = u64::try_from(bytes.len())
         .ok()
         .and_then(|length| room.checked_sub(length))
-        .ok_or_else(|| wrong(format!("a configuration has at most {MAX_BYTES} bytes")))?;
+        .ok_or_else(|| {
+            wrong(format!(
+                "the configuration is larger than {MAX_BYTES} bytes"
+            ))
+        })?;
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        wrong(format!("it is not UTF-8 from byte {at} on"))
+        wrong(format!("not UTF-8 from byte {at} on"))
     })
 }
 

@@ -1,20 +1,20 @@
-//! The files of a configuration as one tree: each is parsed by itself, and what stands in it is found again
-//! by its place in the text of all. Nothing is set twice.
+//! The files of a configuration as one tree. Each file is parsed by itself; the spans are offsets in the text of all
+//! files. No key is defined twice.
 
-use super::diagnostics::{Diagnostic, Place};
+use super::diagnostics::Diagnostic;
 use super::toml_reader::Findings;
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
-/// The tables whose entries may come from any file, and what those are.
+/// The tables whose entries can be in any file, and the name of an entry.
 const SHARED: [(&str, &str); 3] = [
     ("source", "source"),
     ("derive", "derived number"),
     ("service", "service"),
 ];
 
-/// The tree of all files; and whether none of them has mistakes of syntax.
+/// The tree of all files, and whether no file has a syntax error.
 pub(super) fn parse<'t>(findings: &mut Findings<'t>) -> (DeTable<'t>, bool) {
     let mut whole = DeTable::new();
     let mut clean = true;
@@ -33,7 +33,7 @@ pub(super) fn parse<'t>(findings: &mut Findings<'t>) -> (DeTable<'t>, bool) {
     (whole, clean)
 }
 
-/// Adds what a file says at the top.
+/// Adds the top level of a file.
 fn add<'t>(whole: &mut DeTable<'t>, file: DeTable<'t>, findings: &mut Findings<'_>) {
     for (key, value) in file {
         let name: &str = key.get_ref().as_ref();
@@ -51,7 +51,7 @@ fn add<'t>(whole: &mut DeTable<'t>, file: DeTable<'t>, findings: &mut Findings<'
     }
 }
 
-/// Adds a key that no file before may have.
+/// Adds a key that no earlier file has.
 fn add_new<'t>(
     table: &mut DeTable<'t>,
     kind: &str,
@@ -65,26 +65,39 @@ fn add_new<'t>(
             table.insert(key, value);
         }
         Some((before, _)) => {
-            let before = findings.place(before.span().start);
-            let blank = if kind.is_empty() { "" } else { " " };
-            let message = format!("there is a {kind}{blank}{name} already, in {before}");
-            findings.push(
-                Diagnostic::error(key.span(), message)
-                    .remedy("what one file says, no other adds to or takes the place of"),
-            );
+            let start = key.span().start;
+            let first = findings.place(before.span().start, start);
+            findings.push(duplicate(kind, name, &first, key.span()));
         }
     }
 }
 
-/// The parser's errors. One table too many repeats all its keys: that is one mistake, not many.
+fn duplicate(kind: &str, name: &str, first: &str, span: Range<usize>) -> Diagnostic {
+    let kind = if kind.is_empty() { "key" } else { kind };
+    let message = format!("duplicate {kind} {name:?}, first defined {first}");
+    Diagnostic::error(span, message)
+}
+
+/// The parser's errors. A table that exists already repeats all its keys: that is one mistake.
 fn push_syntax(errors: &[toml::de::Error], file: &Range<usize>, findings: &mut Findings<'_>) {
-    let text = findings.files.text();
-    let text = text.get(..file.end).unwrap_or_default();
+    let files = findings.files;
+    let text = files.text().get(..file.end).unwrap_or_default();
     let mut repeated: Option<Range<usize>> = None;
+    let mut last_line = None;
     for error in errors {
         let span = moved(error.span().unwrap_or(0..0), file.start);
+        let position = files.position(span.start);
         if error.message() != "duplicate key" {
-            findings.push(Diagnostic::error(span, error.message()));
+            // After the first error of a line, the parser guesses.
+            if last_line.replace(position.line) == Some(position.line) {
+                continue;
+            }
+            findings.push(syntax(
+                position.text,
+                position.offset,
+                span,
+                error.message(),
+            ));
             continue;
         }
         if repeated
@@ -93,15 +106,74 @@ fn push_syntax(errors: &[toml::de::Error], file: &Range<usize>, findings: &mut F
         {
             continue;
         }
-        let key = text.get(span.clone()).unwrap_or_default();
-        let message = format!("there is a {key} already");
+        let key = text
+            .get(span.clone())
+            .unwrap_or_default()
+            .trim_matches(['"', '\'']);
         let rest = text.get(span.end..).unwrap_or_default();
-        if Place::of(text, span.start).text.starts_with('[') {
+        let header = position.text.trim_start();
+        let mut first = None;
+        if header.starts_with('[') {
             let length = rest.find("\n[").unwrap_or(rest.len());
             repeated = Some(span.end..span.end + length);
+            first = line_of(text.get(file.start..).unwrap_or_default(), header);
         }
-        findings
-            .push(Diagnostic::error(span, message).remedy("two of one kind cannot have one name"));
+        let path: Vec<&str> = header.trim_matches(['[', ']', ' ']).split('.').collect();
+        let kind = match path.as_slice() {
+            [table, _, ..] => SHARED.iter().find(|(name, _)| name == table),
+            _ => None,
+        };
+        let kind = kind.map_or("key", |(_, kind)| *kind);
+        let message = match first {
+            Some(line) if line < position.line => {
+                format!("duplicate {kind} {key:?}, first defined at line {line}")
+            }
+            _ => format!("duplicate {kind} {key:?}"),
+        };
+        findings.push(Diagnostic::error(span, message));
+    }
+}
+
+/// The number of the first line that is `header`.
+fn line_of(text: &str, header: &str) -> Option<usize> {
+    text.lines()
+        .position(|line| line.trim() == header.trim())
+        .map(|at| at + 1)
+}
+
+/// A syntax error, with the usual cause if it is one.
+fn syntax(line: &str, offset: usize, span: Range<usize>, message: &str) -> Diagnostic {
+    let error = Diagnostic::error(span, message);
+    let value = line.split_once('=').map(|(_, value)| value.trim());
+    let before = line.get(..offset).unwrap_or_default();
+    match value {
+        // weight = "app.json["x"]"
+        Some(value) if value.starts_with('"') && before.matches('"').count() >= 2 => {
+            let inner = value.trim_matches('"');
+            if inner.contains('\'') {
+                error.remedy("inside of \"...\", write \\\" for a quote")
+            } else {
+                error.remedy(format!("a quote ends the string: write '{inner}'"))
+            }
+        }
+        Some(value) if value.starts_with('\'') && before.matches('\'').count() >= 2 => {
+            let inner = value.trim_matches('\'');
+            error.remedy(format!(
+                "a quote ends the string: write \"{}\"",
+                inner.replace('"', "'")
+            ))
+        }
+        Some(value)
+            if message.contains("quoted")
+                || value.starts_with(|c: char| c.is_ascii_alphabetic() || c == '!') =>
+        {
+            let value = value.split('#').next().unwrap_or_default().trim();
+            error.remedy(format!("write the value in quotes: '{value}'"))
+        }
+        None if line.contains(':') && !line.trim_start().starts_with('[') => {
+            error.remedy("this is TOML: write KEY = VALUE")
+        }
+        _ => error,
     }
 }
 
@@ -109,7 +181,7 @@ fn moved(span: Range<usize>, by: usize) -> Range<usize> {
     span.start + by..span.end + by
 }
 
-/// The same table, `by` bytes further on.
+/// The table with spans that are `by` bytes later.
 fn shifted(table: DeTable<'_>, by: usize) -> DeTable<'_> {
     if by == 0 {
         return table;

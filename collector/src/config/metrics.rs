@@ -1,51 +1,41 @@
-//! `[metrics]`: where the collector writes what Prometheus is to know, and how often.
+//! `[metrics]`: the file for Prometheus, and how often the collector writes it.
 
 use super::Metrics;
 use super::diagnostics::Diagnostic;
+use super::settings::METRICS;
 use super::toml_reader::{Entry, Findings};
 use std::path::PathBuf;
-use std::time::Duration;
 
-const KEYS: [&str; 2] = ["textfile", "interval"];
-
-const EXAMPLE: &str = "\"/run/agentcheck/agentcheck.prom\"";
-
-/// How often it is written unless told: as often as Prometheus commonly scrapes.
-const EVERY: Duration = Duration::from_secs(15);
+const EXAMPLE: &str = "write \"/run/agentcheck/agentcheck.prom\"";
 
 pub(super) fn read(entry: Entry<'_>, findings: &mut Findings<'_>) -> Option<Metrics> {
-    let mut table = entry.table(findings, "[metrics]")?;
-    let every = table.take("interval").and_then(|entry| {
-        entry.duration(findings, Duration::from_secs(1), Duration::from_secs(3600))
-    });
+    let mut table = entry.section(findings, &METRICS)?;
+    let interval = table.duration(findings, "interval");
     let textfile = table
-        .need(findings, "textfile", EXAMPLE)
+        .required(findings, "textfile")
         .and_then(|entry| textfile(&entry, findings));
-    table.finish(findings, &KEYS);
+    table.close(findings);
     Some(Metrics {
         textfile: textfile?,
-        interval: every.unwrap_or(EVERY),
+        interval,
     })
 }
 
-/// A file that node_exporter would read.
+/// A file that the textfile collector of node_exporter reads.
 fn textfile(entry: &Entry<'_>, findings: &mut Findings<'_>) -> Option<PathBuf> {
-    let text = entry.text(findings, EXAMPLE)?;
+    let text = entry.string(findings)?;
     let path = PathBuf::from(&text.value);
-    let mut wrong = |message: &str, remedy: String| {
-        findings.push(Diagnostic::error(text.span.clone(), message).remedy(remedy));
-        None
-    };
-    if !path.is_absolute() {
-        let remedy = format!("write it from the root, as in {EXAMPLE}");
-        return wrong("a path that is not absolute", remedy);
-    }
-    let ends = path
+    let suffix = path
         .extension()
         .is_some_and(|extension| extension == "prom");
-    if !ends || text.value.ends_with('/') {
-        let remedy = format!("node_exporter reads no other files: {EXAMPLE}");
-        return wrong("a textfile whose name does not end in .prom", remedy);
-    }
-    Some(path)
+    let expected = if !path.is_absolute() {
+        "expected an absolute path"
+    } else if !suffix || text.value.ends_with('/') {
+        "expected a name that ends in .prom; node_exporter ignores other files"
+    } else {
+        return Some(path);
+    };
+    let message = format!("{}: {expected}", entry.invalid(findings));
+    findings.push(Diagnostic::error(text.span, message).remedy(EXAMPLE));
+    None
 }

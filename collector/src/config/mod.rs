@@ -1,10 +1,11 @@
-//! The configuration: what the operator wants, parsed once into types. `agentcheck check` and
-//! `agentcheck collect` load it by the same [`load`].
+//! The configuration, parsed once into types. `agentcheck check` and `agentcheck collect` load it by the same
+//! [`load`]. [`settings`] is the table of all keys.
 
 mod derived;
 pub(crate) mod diagnostics;
 mod diff;
 mod files;
+mod masking;
 mod merge;
 mod metrics;
 mod page;
@@ -12,10 +13,12 @@ mod permissions;
 mod rules;
 mod service;
 mod services;
+mod settings;
 mod sources;
 mod staleness;
 mod toml_reader;
 mod weight;
+mod work;
 
 pub use diagnostics::Report;
 pub use diff::Change;
@@ -36,39 +39,36 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml_reader::{Findings, Table};
 
-/// The longest time that any key takes.
-const LONGEST: Duration = Duration::from_secs(30 * 86_400);
-
-/// A configuration that is right as far as can be known without polling.
+/// A correct configuration, as far as a check without polling can tell.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The sources, in the order of the files.
     pub sources: Vec<Source>,
-    /// The derived numbers, in the order of the files.
+    /// The derived numbers, each after those that it reads; otherwise in the order of the files.
     pub derived: Vec<Derived>,
     /// The services, in the order of the files.
     pub services: Vec<Service>,
-    /// A file that, while it is there, has all services in maintenance.
+    /// While this file exists, all services are in maintenance.
     pub maintenance_file: Option<PathBuf>,
-    /// The file of metrics, where one is wanted.
+    /// The metrics file, if one is configured.
     pub metrics: Option<Metrics>,
     /// How often the collector renews the web page `page.html` in the state directory; none for no page.
     pub page: Option<Duration>,
-    /// The files that it was read from: the one that was named, then the drop-ins beside it.
+    /// The files that were read: the main file, then the drop-ins.
     pub files: Vec<PathBuf>,
 }
 
-/// `[metrics]`: a file for the textfile collector of Prometheus's `node_exporter`.
+/// `[metrics]`: a file for the textfile collector of Prometheus' `node_exporter`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metrics {
     /// Absolute; its name ends in `.prom`.
     pub textfile: PathBuf,
-    /// How often it is written: 1 s to an hour.
+    /// The time between two writes: 1 s to 1 hour.
     pub interval: Duration,
 }
 
 impl Config {
-    /// The names that expressions know, by index: the sources, then the derived numbers.
+    /// The names that expressions can use, by index: the sources, then the derived numbers.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let sources = self.sources.iter().map(|source| source.name.as_str());
         sources.chain(self.derived.iter().map(|derived| derived.name.as_str()))
@@ -80,18 +80,18 @@ impl Config {
         self.services.iter().find(|service| service.name == *name)
     }
 
-    /// What expressions may name.
+    /// The names and fields that expressions can use.
     #[must_use]
     pub fn environment(&self) -> Environment {
         let mut environment = Environment::new(&self.sources);
         for derived in &self.derived {
-            environment.add_derived(&derived.name);
+            environment.add_derived(&derived.name, None);
         }
         environment
     }
 
-    /// The indices of the sources that are polled for a service, each once: those that it uses, and those
-    /// behind the derived numbers that it uses.
+    /// The indices of the sources that a service needs, each once: those that it reads, and those that its derived
+    /// numbers read.
     #[must_use]
     pub fn polled_for(&self, service: &Service) -> Vec<usize> {
         let mut polled = std::collections::BTreeSet::new();
@@ -108,31 +108,30 @@ impl Config {
     }
 }
 
-/// One number that is derived from readings and remembers.
+/// A number that is derived from readings, with a memory or without.
 #[derive(Clone, Debug)]
 pub struct Derived {
-    /// Its name; expressions see it like a source.
+    /// Its name; expressions read it like a source.
     pub name: String,
-    /// What it is derived from, and how.
+    /// The input and the aggregation.
     pub input: DerivedInput,
-    /// Indices into [`Config::sources`] of the sources that it is derived from.
+    /// Indices into [`Config::sources`] of the sources that it needs, directly or through other derived numbers.
     pub sources: Vec<usize>,
 }
 
-/// What a number is derived from, and how.
+/// The input of a derived number, and its aggregation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DerivedInput {
-    /// A number of readings, with a memory.
-    Number(Expression, Aggregation),
-    /// The rise a second, over the window, of all counters that the selectors take from the one source,
-    /// together.
+    /// A number of readings; without an aggregation it is a named expression.
+    Number(Expression, Option<Aggregation>),
+    /// The increase per second, over the window, of all counters that the selectors match in the one source.
     Rate(Vec<Selector>, Duration),
-    /// The percentile (0 to 100) of what a histogram has counted in the window; the selectors are of its
-    /// buckets, in the one source.
+    /// The percentile (0 to 100) of the values that a histogram counted in the window; the selectors match its
+    /// buckets in the one source.
     Histogram(Vec<Selector>, f64, Duration),
 }
 
-/// Something about an expression that only a reading can tell.
+/// A finding about an expression that needs more than the text of the configuration.
 #[derive(Clone, Debug)]
 pub struct Finding {
     literal: std::ops::Range<usize>,
@@ -142,7 +141,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// About `part` of the expression that was read from `literal`.
+    /// A finding about `part` of the expression that was read from `literal`.
     #[must_use]
     pub fn within(
         literal: std::ops::Range<usize>,
@@ -157,20 +156,20 @@ impl Finding {
         }
     }
 
-    /// About the whole of `expression`.
+    /// A finding about the whole of `expression`.
     #[must_use]
     pub fn about(expression: &Expression, message: &str) -> Self {
         Self::within(expression.place(), 0..expression.text().len(), message)
     }
 
-    /// With what would be right.
+    /// Adds the correct form.
     #[must_use]
     pub fn remedy(mut self, remedy: String) -> Self {
         self.remedy = Some(remedy);
         self
     }
 
-    /// What it says, in one line.
+    /// The message, in one line.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
@@ -189,7 +188,7 @@ impl Finding {
     }
 }
 
-/// Findings as text, about places in `files`.
+/// Findings as text, with places in `files`.
 #[must_use]
 pub fn report(files: &Files, found: &[Finding]) -> Report {
     let mut findings = Findings::new(files);
@@ -199,12 +198,12 @@ pub fn report(files: &Files, found: &[Finding]) -> Report {
     Report::new(files, findings.all)
 }
 
-/// Why there is no configuration.
+/// Why a configuration is refused.
 #[derive(Debug)]
 pub enum LoadError {
-    /// The file cannot be read.
+    /// The main file cannot be read.
     Unreadable(PathBuf, io::Error),
-    /// It has errors.
+    /// The configuration has errors.
     Wrong(Report),
 }
 
@@ -212,69 +211,69 @@ impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(file, error) => {
-                writeln!(f, "{}: error: cannot be read: {error}", file.display())
+                writeln!(f, "{}: error: cannot read this: {error}", file.display())
             }
             Self::Wrong(report) => report.fmt(f),
         }
     }
 }
 
-/// Reads a configuration file, and `conf.d/*.toml` beside it; gives warnings.
+/// Reads a configuration file, and `conf.d/*.toml` beside it; returns warnings, too.
 ///
 /// # Errors
-/// Where the file cannot be read, or every mistake in it and the drop-ins, in the order of the files. That
-/// somebody else may write to one of them is a mistake.
+/// The file cannot be read, or all mistakes in it and the drop-ins, in the order of the files. A file that another
+/// user can write to is a mistake.
 pub fn load(file: &Path) -> Result<(Config, Report), LoadError> {
     load_with(file, |_| Vec::new())
 }
 
-/// The same, with what `look` finds in a configuration that can be used as further warnings.
+/// [`load`], with the warnings that `inspect` finds in a correct configuration.
 ///
 /// # Errors
 /// As [`load`].
 pub fn load_with(
     file: &Path,
-    look: impl FnOnce(&Config) -> Vec<Finding>,
+    inspect: impl FnOnce(&Config) -> Vec<Finding>,
 ) -> Result<(Config, Report), LoadError> {
     let files = Files::read(file)?;
-    let (config, mut findings) = understand(&files);
+    let (config, mut findings) = parse_files(&files);
     for (place, file) in std::mem::take(&mut findings.secrets) {
         if let Some(exposed) = permissions::exposed(&file) {
             findings.push(Diagnostic::warning(place, exposed).remedy(
-                "it is a secret: let it belong to the user that the collector runs as, or to a group of \
-                 that user alone",
+                "this file is a secret: its owner has to be the user of the collector, or its group one \
+                 with no other member",
             ));
         }
     }
     let is_error = |finding: &Diagnostic| finding.severity == Severity::Error;
     if files.wrong.is_empty() && !findings.all.iter().any(is_error) {
-        for finding in look(&config) {
+        for finding in inspect(&config) {
             findings.push(finding.diagnostic(&findings, Diagnostic::warning));
         }
     }
-    judge(config, findings).map_err(LoadError::Wrong)
+    accept(config, findings).map_err(LoadError::Wrong)
 }
 
-/// The text of a configuration, to show places in it.
+/// The text of a configuration, for places in reports.
 ///
 /// # Errors
-/// Where the file that is named cannot be read, or is not UTF-8.
+/// The main file cannot be read, or is not UTF-8.
 pub fn read_files(file: &Path) -> Result<Files, LoadError> {
     Files::read(file)
 }
 
-/// Reads a configuration from `text`; `file` is what findings name. Nothing is looked at but the text.
+/// Parses the configuration `text`; findings name it `file`. This reads no file.
 ///
 /// # Errors
-/// Every mistake in it, in the order of the file.
+/// All mistakes, in the order of the text.
 pub fn parse(file: &Path, text: &str) -> Result<(Config, Report), Report> {
     let files = Files::one(file, text);
-    let (config, findings) = understand(&files);
-    judge(config, findings)
+    let (config, findings) = parse_files(&files);
+    accept(config, findings)
 }
 
-/// What the files say, and what is to be said of that.
-fn understand(files: &Files) -> (Config, Findings<'_>) {
+/// Parses files; returns the configuration with the findings.
+fn parse_files(files: &Files) -> (Config, Findings<'_>) {
     let mut findings = Findings::new(files);
     let (tree, clean) = merge::parse(&mut findings);
     let config = read(&tree, &mut findings);
@@ -282,7 +281,8 @@ fn understand(files: &Files) -> (Config, Findings<'_>) {
     (config, findings)
 }
 
-fn judge(mut config: Config, findings: Findings<'_>) -> Result<(Config, Report), Report> {
+/// The configuration, unless it has errors.
+fn accept(mut config: Config, findings: Findings<'_>) -> Result<(Config, Report), Report> {
     let report = Report::new(findings.files, findings.all);
     if report.errors > 0 {
         return Err(report);
@@ -292,7 +292,7 @@ fn judge(mut config: Config, findings: Findings<'_>) -> Result<(Config, Report),
 }
 
 fn read(tree: &toml::de::DeTable<'_>, findings: &mut Findings<'_>) -> Config {
-    let mut top = Table::new(tree, 0..0);
+    let mut top = Table::new(tree, 0..0, Some(&settings::TOP), false);
     let sources = top
         .take("source")
         .and_then(|entry| entry.table(findings, "[source.app.http]"));
@@ -304,8 +304,11 @@ fn read(tree: &toml::de::DeTable<'_>, findings: &mut Findings<'_>) -> Config {
     let services = top.take("service");
     if services.is_none() {
         findings.push(
-            Diagnostic::error(0..0, "there is no service")
-                .remedy("add a table [service.NAME]")
+            Diagnostic::error(0..0, "no service is defined; a new installation has none")
+                .remedy(
+                    "add a table [service.NAME], as in the comments of the installed file, \
+                     then start the collector",
+                )
                 .consequence(),
         );
     }
@@ -318,17 +321,7 @@ fn read(tree: &toml::de::DeTable<'_>, findings: &mut Findings<'_>) -> Config {
     let page = top
         .take("page")
         .and_then(|entry| page::read(entry, findings));
-    top.finish(
-        findings,
-        &[
-            "source",
-            "derive",
-            "service",
-            "maintenance_file",
-            "metrics",
-            "page",
-        ],
-    );
+    top.close(findings);
     Config {
         files: Vec::new(),
         maintenance_file,

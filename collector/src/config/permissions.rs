@@ -1,9 +1,8 @@
-//! Who may change a configuration, and who may read its secrets. Sources run commands, so whoever can write
-//! to the configuration can do what the collector can: that may be root and the user who runs agentcheck,
-//! nobody else.
+//! Who can change a configuration, and who can read its secrets. Sources run commands, so a user who can write to
+//! the configuration can act as the collector. Only root and the user who runs agentcheck may do that.
 //!
-//! Looked at are the file, and every directory and link on the way to it. What is looked at cannot be
-//! changed, between this and the reading, by those whom it is to keep out.
+//! The check covers the file, and every directory and link on the path to it. A user who is not trusted cannot
+//! change them between the check and the reading.
 
 use crate::sys::accounts::{Accounts, OVERFLOW};
 use rustix::fs::{FileType, Mode};
@@ -16,27 +15,27 @@ use std::path::{Component, Path, PathBuf};
 /// How many links are followed: as many as the kernel does.
 const MAX_LINKS: usize = 40;
 
-/// Why a path is not to be believed.
+/// Why a path is not trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Doubt {
     pub(super) path: PathBuf,
-    pub(super) what: String,
+    pub(super) message: String,
     pub(super) remedy: String,
 }
 
-/// What there is to know of a file or directory.
+/// The owner and the permissions of a file or directory.
 #[derive(Clone, Copy, Debug)]
 struct Facts {
     is_directory: bool,
     owner: u32,
     mode: Mode,
-    /// Whether its group is nobody's but its owner's.
+    /// Whether its group has no member but its owner.
     group_is_owners: bool,
 }
 
-/// Looks at paths, at each place once.
+/// Checks paths, each directory once.
 pub(super) struct Trust {
-    /// Who runs this.
+    /// The user who runs agentcheck.
     user: u32,
     seen: BTreeSet<PathBuf>,
 }
@@ -49,9 +48,9 @@ impl Trust {
         }
     }
 
-    /// What is wrong with the rights of a file or directory, and those of the way to it. What is not there,
-    /// or cannot be looked at, is for whoever opens it to tell.
-    pub(super) fn look(&mut self, path: &Path) -> Vec<Doubt> {
+    /// What is wrong with the permissions of a file or directory, and of the directories above it. Opening the
+    /// file reports what does not exist.
+    pub(super) fn doubts(&mut self, path: &Path) -> Vec<Doubt> {
         let mut doubts = Vec::new();
         let Ok(absolute) = std::path::absolute(path) else {
             return doubts;
@@ -59,12 +58,12 @@ impl Trust {
         let mut left = parts(&absolute);
         let mut at = PathBuf::from("/");
         let mut links = 0;
-        // Whether others may write to the directory `at`, but not remove what they do not own.
-        let mut shared = self.look_at(&at, &mut doubts);
+        // Whether others can write to the directory `at`, but cannot remove files of other users.
+        let mut shared = self.inspect(&at, &mut doubts);
         while let Some(part) = left.pop() {
             if part == ".." {
                 at.pop();
-                shared = self.look_at(&at, &mut doubts);
+                shared = self.inspect(&at, &mut doubts);
                 continue;
             }
             let entry = at.join(part);
@@ -82,24 +81,24 @@ impl Trust {
                 }
                 if target.is_absolute() {
                     at = PathBuf::from("/");
-                    shared = self.look_at(&at, &mut doubts);
+                    shared = self.inspect(&at, &mut doubts);
                 }
                 left.extend(parts(&target));
                 continue;
             }
-            shared = self.look_at(&entry, &mut doubts);
+            shared = self.inspect(&entry, &mut doubts);
             at = entry;
         }
         doubts
     }
 
-    /// Looks at one file or directory; whether it is a directory of which all may write to their own part.
-    fn look_at(&mut self, path: &Path, doubts: &mut Vec<Doubt>) -> bool {
+    /// Checks one file or directory. True for a directory that others can write to.
+    fn inspect(&mut self, path: &Path, doubts: &mut Vec<Doubt>) -> bool {
         let Ok(data) = path.metadata() else {
             return false;
         };
         let facts = facts(path, &data);
-        // /dev/null and terminals are no configuration that stays.
+        // /dev/null and terminals are not a permanent configuration.
         if FileType::from_raw_mode(data.mode()) == FileType::CharacterDevice {
             return false;
         }
@@ -118,31 +117,31 @@ impl Trust {
         if self.is_trusted(owner) {
             return None;
         }
-        let whose = match owner {
-            OVERFLOW => "nobody, or to a user who is not seen from within this sandbox".to_owned(),
-            _ => shown(owner),
+        let other = match owner {
+            OVERFLOW => "nobody, or a user outside of this sandbox".to_owned(),
+            _ => display_user(owner),
         };
-        let we = match self.user {
+        let or_user = match self.user {
             0 => String::new(),
-            user => format!(" or to {}, who runs this", shown(user)),
+            user => format!(" or to {}, who runs agentcheck", display_user(user)),
         };
         Some(Doubt {
             path: path.to_owned(),
-            what: format!("it belongs to {whose}, and has to belong to root{we}"),
+            message: format!("the owner is {other}; it has to belong to root{or_user}"),
             remedy: format!("chown root {}", path.display()),
         })
     }
 }
 
-/// A user for people: by name and number.
-fn shown(uid: u32) -> String {
+/// A user, by name and number.
+fn display_user(uid: u32) -> String {
     match Accounts::read().unwrap_or_default().name_of(uid) {
         Some(name) => format!("{} ({uid})", crate::render::text::printable(name)),
         None => format!("user {uid}"),
     }
 }
 
-/// The users of a group; `None` where they are unknown.
+/// The users of a group; `None` if they are unknown.
 fn members(gid: u32) -> Option<BTreeSet<u32>> {
     Accounts::read().ok()?.members(gid)
 }
@@ -172,15 +171,15 @@ fn facts(path: &Path, data: &Metadata) -> Facts {
     }
 }
 
-/// An access list can give others more, and what shows as the group's rights is then the most of it.
+/// An access control list can give permissions to others; the mode shows the greatest of them as the group's.
 fn has_access_list(path: &Path) -> bool {
     let mut none: [u8; 0] = [];
     rustix::fs::getxattr(path, "system.posix_acl_access", &mut none).is_ok_and(|size| size > 0)
 }
 
-/// Others must not write to a file, nor put another one in its place.
+/// Other users must not write to a file, nor replace it.
 fn of_mode(path: &Path, facts: Facts) -> Option<Doubt> {
-    // Of what is in such a directory, only who owns it can take it away; and that is looked at.
+    // In a directory with the sticky bit, only the owner can remove a file; the owner is checked.
     if facts.is_directory && facts.mode.contains(Mode::SVTX) {
         return None;
     }
@@ -189,26 +188,26 @@ fn of_mode(path: &Path, facts: Facts) -> Option<Doubt> {
     let (who, change) = match (by_group, by_others) {
         (false, false) => return None,
         (true, false) => ("its group", "g-w"),
-        (false, true) => ("everybody", "o-w"),
-        (true, true) => ("everybody", "go-w"),
+        (false, true) => ("every user", "o-w"),
+        (true, true) => ("every user", "go-w"),
     };
     let mode = facts.mode.as_raw_mode() & 0o7777;
-    let what = match facts.is_directory {
-        true => format!("{who} may put files into this directory, mode {mode:04o}"),
-        false => format!("{who} may write to it, mode {mode:04o}"),
+    let message = match facts.is_directory {
+        true => format!("{who} can create files in this directory, mode {mode:04o}"),
+        false => format!("{who} can write to this file, mode {mode:04o}"),
     };
     Some(Doubt {
         path: path.to_owned(),
-        what,
+        message,
         remedy: format!("chmod {change} {}", path.display()),
     })
 }
 
-/// Where systemd and containers put secrets, with rights that are their own matter.
+/// The directories of secrets of systemd and containers, which set their permissions.
 const PLACES: [&str; 3] = ["/run/credentials", "/run/secrets", "/var/run/secrets"];
 
-/// Who else may read a secret, and what to do about it; nothing where nobody may, or where it cannot be
-/// seen.
+/// Which other users can read a secret, and the command that prevents it. `None` if no other user can, or if that
+/// cannot be checked.
 pub(super) fn exposed(path: &Path) -> Option<String> {
     let real = path.canonicalize().ok()?;
     let named = std::env::var_os("CREDENTIALS_DIRECTORY");
@@ -222,19 +221,19 @@ pub(super) fn exposed(path: &Path) -> Option<String> {
     }
     let data = real.metadata().ok()?;
     let mode = Mode::from_raw_mode(data.mode());
-    // A group that is one user's own is how a file of root's is given to the collector.
+    // A group with one member gives a file of root to the collector.
     let alone = || members(data.gid()).is_some_and(|members| members.len() <= 1);
     let by_group = mode.contains(Mode::RGRP) && !alone();
     let (who, change) = match (by_group, mode.contains(Mode::ROTH)) {
         (false, false) => return None,
         (true, false) => ("its group", "g-r"),
-        (false, true) => ("everybody", "o-r"),
-        (true, true) => ("everybody", "go-r"),
+        (false, true) => ("every user", "o-r"),
+        (true, true) => ("every user", "go-r"),
     };
     let shown = path.display();
     let mode = mode.as_raw_mode() & 0o7777;
     Some(format!(
-        "{who} may read {shown}, mode {mode:04o}: chmod {change} {shown}"
+        "{who} can read {shown}, mode {mode:04o}: chmod {change} {shown}"
     ))
 }
 

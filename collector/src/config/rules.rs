@@ -1,33 +1,18 @@
-//! `[[service.NAME.rule]]`, and what rules share with other keys: states, exact lines, expressions.
+//! `[[service.NAME.rule]]`, and the parsing of states, raw lines and expressions that other keys share.
 
-use super::LONGEST;
 use super::Rule;
 use super::diagnostics::Diagnostic;
-use super::sources::Named;
 use super::toml_reader::{Entry, Findings, Table, Text};
 use crate::expression::template::{self, Template, Written};
 use crate::expression::{Environment, Expression, Scope, Type, closest};
 use crate::reply::state::ServerState;
-use crate::source::Kind;
 use agentcheck_common::reply::NotAReply;
 use agentcheck_common::{Reply, ServiceName};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
-const RULE_KEYS: [&str; 10] = [
-    "name",
-    "when",
-    "clear_when",
-    "for",
-    "clear_for",
-    "reply",
-    "raw_reply",
-    "on_stale",
-    "hold_for",
-    "description",
-];
-
-/// What stands for the service's own `restore_after`, until that is known.
+/// Replaced by the `restore_after` of the service, once that is known.
 pub(super) const RESTORED: Duration = Duration::MAX;
 
 const STATES: [(&str, ServerState); 5] = [
@@ -38,7 +23,11 @@ const STATES: [(&str, ServerState); 5] = [
     ("maint", ServerState::Maint),
 ];
 
-/// Compiles an expression; its mistakes become findings in their place.
+/// The form of the names of services and rules, for error messages.
+pub(super) const NAME_FORM: &str =
+    "use 1 to 64 letters, digits, dots, underscores and hyphens; begin with a letter or digit";
+
+/// Compiles an expression; its mistakes become findings.
 pub(super) fn expression(
     text: &Text,
     expected: Type,
@@ -50,10 +39,9 @@ pub(super) fn expression(
         Err(faults) => {
             for fault in faults {
                 let span = findings.within_string(text.span.clone(), fault.span);
-                let consequence = fault.message.starts_with("there is no source");
                 let mut finding = Diagnostic::error(span, fault.message);
                 finding.remedy = fault.remedy;
-                finding.consequence = consequence;
+                finding.consequence = fault.consequence;
                 findings.push(finding);
             }
             None
@@ -61,98 +49,173 @@ pub(super) fn expression(
     }
 }
 
-/// Whether a condition that looks at no source is true, and does not have to be for long.
-pub(super) fn always_holds(rule: &Rule) -> bool {
-    rule.enter_after.is_zero()
-        && rule.when.uses().is_empty()
-        && rule.when.truth(&Scope::new()) == Ok(true)
+/// The value of a condition that reads no source.
+fn constant(condition: &Expression) -> Option<bool> {
+    if !condition.uses().is_empty() {
+        return None;
+    }
+    condition.truth(&Scope::new()).ok()
 }
 
-/// Whether `rule` never comes to hold before `earlier`, because it waits for the same and no shorter.
-fn is_behind(rule: &Rule, earlier: &Rule) -> bool {
-    earlier.when.text().trim() == rule.when.text().trim() && earlier.enter_after <= rule.enter_after
+/// A rule as it was read.
+struct Parsed {
+    rule: Rule,
+    name: Range<usize>,
+    when: Range<usize>,
 }
 
-/// The rules, with the place of each one's condition.
+/// The rules of a service.
+pub(super) struct Rules {
+    pub(super) rules: Vec<Rule>,
+    /// The name of the first rule that is active at all times.
+    pub(super) always: Option<String>,
+}
+
+/// What the rules before the current one are, by what makes a later one ineffective.
+#[derive(Default)]
+struct Earlier {
+    /// The offset of each name.
+    names: BTreeMap<String, usize>,
+    /// The condition and the shortest `for` of the rules, with the name and the offset.
+    conditions: BTreeMap<String, (Duration, String, usize)>,
+    /// The rule that is active at all times, and its offset.
+    always: Option<(String, usize)>,
+    /// By source, the first rule that is unknown while the source has failed.
+    masks: BTreeMap<String, String>,
+}
+
+/// Reads the rules of a service. `load` are the sources and derived numbers that measure only the load of this
+/// machine.
 pub(super) fn read(
     tables: Vec<Table<'_>>,
     environment: &Environment,
-    sources: &[Named],
+    load: &BTreeSet<String>,
     findings: &mut Findings<'_>,
-) -> Vec<(Rule, Range<usize>)> {
-    let mut rules: Vec<(Rule, Range<usize>)> = Vec::new();
+) -> Rules {
+    let mut earlier = Earlier::default();
+    let mut rules = Vec::new();
     for mut table in tables {
         let header = table.span.clone();
-        let rule = rule(&mut table, environment, findings);
-        table.finish(findings, &RULE_KEYS);
-        let Some((rule, when, name)) = rule else {
-            continue;
-        };
-        for (earlier, place) in &rules {
-            let line = findings.line(place.start);
-            if earlier.name == rule.name {
-                findings.push(
-                    Diagnostic::error(
-                        name.clone(),
-                        format!("there is a rule {:?} on line {line} already", rule.name),
-                    )
-                    .remedy("two rules of a service need two names"),
-                );
-            }
-            let never = if always_holds(earlier) {
-                format!(
-                    "this rule is never reached: rule {:?} on line {line} always holds",
-                    earlier.name
-                )
-            } else if is_behind(&rule, earlier) {
-                format!(
-                    "this rule never decides: rule {:?} on line {line} has the same condition",
-                    earlier.name
-                )
-            } else {
-                continue;
-            };
-            findings.push(
-                Diagnostic::error(when.clone(), never)
-                    .remedy("rules are tried in order, the first that holds decides"),
-            );
-            break;
-        }
-        warn_of_rule(&rule, &header, sources, &when, findings);
-        rules.push((rule, when));
+        let parsed = rule(&mut table, environment, findings);
+        table.close(findings);
+        let Some(parsed) = parsed else { continue };
+        super::work::count(1);
+        earlier.check(&parsed, findings);
+        warn_of_load(&parsed.rule, &header, load, findings);
+        earlier.add(&parsed, findings);
+        rules.push(parsed.rule);
     }
-    rules
+    Rules {
+        rules,
+        always: earlier.always.map(|(name, _)| name),
+    }
 }
 
-fn warn_of_rule(
+impl Earlier {
+    /// Reports what makes a rule ineffective.
+    fn check(&self, parsed: &Parsed, findings: &mut Findings<'_>) {
+        let rule = &parsed.rule;
+        if let Some(at) = self.names.get(&rule.name) {
+            let line = findings.line(*at);
+            let message = format!(
+                "duplicate rule {:?}, first defined at line {line}",
+                rule.name
+            );
+            findings.push(Diagnostic::error(parsed.name.clone(), message));
+        }
+        let same = self.conditions.get(rule.when.text().trim());
+        let same = same.filter(|(enter_after, ..)| *enter_after <= rule.enter_after);
+        let message = if let Some((name, at)) = &self.always {
+            let line = findings.line(*at);
+            format!("this rule can never decide: rule {name:?} at line {line} is always active")
+        } else if let Some((_, name, at)) = same {
+            let line = findings.line(*at);
+            format!(
+                "this rule can never decide: rule {name:?} at line {line} has the same condition"
+            )
+        } else {
+            self.warn_of_mask(parsed, findings);
+            return;
+        };
+        findings.push(
+            Diagnostic::error(parsed.when.clone(), message)
+                .remedy("the first active rule decides: move this rule up, or remove it"),
+        );
+    }
+
+    /// Warns of a rule that is true while a source has failed and cannot decide then, because an earlier rule is
+    /// unknown.
+    fn warn_of_mask(&self, parsed: &Parsed, findings: &mut Findings<'_>) {
+        for (source, used) in parsed.rule.when.uses() {
+            let Some(mask) = self.masks.get(source) else {
+                continue;
+            };
+            if used.health || used.body || !used.content {
+                continue;
+            }
+            let message = format!(
+                "rule {:?} cannot decide while the source {source:?} has failed: rule {mask:?} is unknown then",
+                parsed.rule.name
+            );
+            let remedy = format!(
+                "move this rule before {mask:?}, or let it read {source}.ok, {source}.error or {source}.age"
+            );
+            findings.push(Diagnostic::warning(parsed.when.clone(), message).remedy(remedy));
+        }
+    }
+
+    fn add(&mut self, parsed: &Parsed, findings: &mut Findings<'_>) {
+        let rule = &parsed.rule;
+        match constant(&rule.when) {
+            Some(true) if rule.enter_after.is_zero() && self.always.is_none() => {
+                self.always = Some((rule.name.clone(), parsed.when.start));
+            }
+            Some(false) => {
+                findings.push(Diagnostic::warning(
+                    parsed.when.clone(),
+                    format!("rule {:?} is never active", rule.name),
+                ));
+            }
+            _ => {}
+        }
+        self.names
+            .entry(rule.name.clone())
+            .or_insert(parsed.when.start);
+        let condition = rule.when.text().trim().to_owned();
+        let entry = (rule.enter_after, rule.name.clone(), parsed.when.start);
+        let known = self
+            .conditions
+            .entry(condition)
+            .or_insert_with(|| entry.clone());
+        if entry.0 < known.0 {
+            *known = entry;
+        }
+        for (source, used) in rule.when.uses() {
+            if used.body {
+                let first = || rule.name.clone();
+                self.masks.entry(source.clone()).or_insert_with(first);
+            }
+        }
+    }
+}
+
+/// Warns of a rule that takes the server out on load: in a busy farm it would take out one server after another.
+fn warn_of_load(
     rule: &Rule,
     header: &Range<usize>,
-    sources: &[Named],
-    when: &Range<usize>,
+    load: &BTreeSet<String>,
     findings: &mut Findings<'_>,
 ) {
-    if rule.when.uses().is_empty() && rule.when.truth(&Scope::new()) == Ok(false) {
-        findings.push(Diagnostic::warning(when.clone(), "this never holds"));
-    }
     let uses = rule.when.uses();
-    let of_system = |name: &String| {
-        sources
-            .iter()
-            .any(|named| named.source.name == *name && matches!(named.source.kind, Kind::System(_)))
-    };
-    // Whether a port listens at all, say, is no load.
-    let of_load = uses.values().any(|used| used.content);
-    if rule.state.takes_out() && of_load && uses.keys().all(of_system) {
-        findings.push(
-            Diagnostic::warning(
-                header.clone(),
-                format!(
-                    "rule {:?} takes the server out because of this machine's load alone",
-                    rule.name
-                ),
-            )
-            .remedy("a busy farm would empty itself node by node; reply = \"floor\" keeps a share"),
+    let reads_content = uses.values().any(|used| used.content);
+    if rule.state.takes_out() && reads_content && uses.keys().all(|name| load.contains(name)) {
+        let message = format!(
+            "rule {:?} takes the server out on the load of this machine",
+            rule.name
         );
+        findings.push(Diagnostic::warning(header.clone(), message).remedy(
+            "a busy farm would take out one server after another: reply = \"floor\" keeps a share",
+        ));
     }
 }
 
@@ -160,131 +223,128 @@ fn rule(
     table: &mut Table<'_>,
     environment: &Environment,
     findings: &mut Findings<'_>,
-) -> Option<(Rule, Range<usize>, Range<usize>)> {
+) -> Option<Parsed> {
     let name = table
-        .need(findings, "name", "\"maintenance\"")
-        .and_then(|entry| entry.text(findings, "\"maintenance\""));
+        .required(findings, "name")
+        .and_then(|entry| entry.string(findings));
     if let Some(name) = &name
         && ServiceName::parse(name.value.as_bytes()).is_none()
     {
-        findings.push(
-            Diagnostic::error(
-                name.span.clone(),
-                format!("a rule cannot be called {:?}", name.value),
-            )
-            .remedy(
-                "1 to 64 letters, digits, dots, underscores and hyphens, a letter or digit first",
-            ),
-        );
+        let message = format!("invalid rule name {:?}", name.value);
+        findings.push(Diagnostic::error(name.span.clone(), message).remedy(NAME_FORM));
     }
-    let example = "'app.json.state == \"maintenance\"'";
+    let condition = |entry: Entry<'_>, findings: &mut Findings<'_>| {
+        let text = entry.string(findings)?;
+        let compiled = expression(&text, Type::Truth, environment, findings)?;
+        Some((compiled, text.span))
+    };
     let when = table
-        .need(findings, "when", example)
-        .and_then(|entry| entry.text(findings, example));
-    let compiled = when
-        .as_ref()
-        .and_then(|when| expression(when, Type::Truth, environment, findings));
-    let state = match (table.take("reply"), table.take("raw_reply")) {
-        (Some(reply), None) => reply.choice(findings, &STATES),
-        (None, Some(entry)) => entry
-            .text(findings, "\"up ready 20%\"")
-            .and_then(|text| line(&text, findings))
-            .map(ServerState::Raw),
-        (Some(_), Some(entry)) => {
-            findings.push(
-                Diagnostic::error(entry.key_span(), "a rule has a reply or a line, not both")
-                    .remedy("line is the exact text for HAProxy, reply one of the states"),
-            );
-            None
-        }
-        (None, None) => {
-            findings.push(
-                Diagnostic::error(table.span.clone(), "the rule says nothing")
-                    .remedy("add reply = \"drain\" (or full, floor, down, maint), or a line")
-                    .consequence(),
-            );
-            None
-        }
-    };
-    let clear_when = table.take("clear_when").and_then(|entry| {
-        let text = entry.text(findings, "'cpu.value < 80.0'")?;
-        expression(&text, Type::Truth, environment, findings)
-    });
-    let mut span = |key| {
-        table
-            .take(key)
-            .and_then(|entry| entry.duration(findings, Duration::ZERO, LONGEST))
-            .unwrap_or_default()
-    };
-    let (enter_after, leave_after) = (span("for"), span("clear_for"));
+        .required(findings, "when")
+        .and_then(|entry| condition(entry, findings));
+    let state = state_of_rule(table, findings);
+    let clear_when = table
+        .take("clear_when")
+        .and_then(|entry| condition(entry, findings));
+    let enter_after = table.duration(findings, "for");
+    let clear_after = table.duration(findings, "clear_for");
     let hold_for = hold_for(table, state, findings);
     let description = table
         .take("description")
         .and_then(|entry| template(&entry, environment, findings));
-    let (name, when) = (name?, when?);
-    let rule = Rule {
-        name: name.value,
-        when: compiled?,
-        clear_when,
-        enter_after,
-        clear_after: leave_after,
-        state: state?,
-        hold_for,
-        description,
-    };
-    Some((rule, when.span, name.span))
+    let (name, (when, when_span)) = (name?, when?);
+    Some(Parsed {
+        rule: Rule {
+            name: name.value,
+            when,
+            clear_when: clear_when.map(|(condition, _)| condition),
+            enter_after,
+            clear_after,
+            state: state?,
+            hold_for,
+            description,
+        },
+        name: name.span,
+        when: when_span,
+    })
 }
 
-/// How long a reply that takes the server out stands without a collector; none is for ever.
+/// The value of `reply` or `raw_reply`.
+fn state_of_rule(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<ServerState> {
+    use ServerState::{Down, Drain, Floor, Full, Keep, Maint};
+    if table.span_of("reply").is_none() && table.span_of("raw_reply").is_none() {
+        findings.push(
+            Diagnostic::error(table.span.clone(), "missing key \"reply\"")
+                .remedy("add reply = \"drain\" (or full, floor, down, maint, keep), or a raw_reply")
+                .consequence(),
+        );
+        return None;
+    }
+    let reply = table.choice(findings, "reply", [Full, Floor, Drain, Down, Maint, Keep]);
+    let Some(raw) = table.take("raw_reply") else {
+        return reply;
+    };
+    if reply.is_some() {
+        findings.push(
+            Diagnostic::error(raw.key_span(), "both reply and raw_reply")
+                .remedy("remove one: reply is a state, raw_reply the exact line for HAProxy"),
+        );
+        return None;
+    }
+    let text = raw.string(findings)?;
+    line(&text, &[], findings).map(ServerState::Raw)
+}
+
+/// How long the reply of a rule remains without a collector.
 fn hold_for(
     table: &mut Table<'_>,
     state: Option<ServerState>,
     findings: &mut Findings<'_>,
 ) -> Option<Duration> {
     let on_stale = table.take("on_stale");
-    let bound = table.take("hold_for");
+    let hold_for = table.take("hold_for");
     if state.is_some_and(|state| !state.takes_out()) {
-        for entry in [&on_stale, &bound].into_iter().flatten() {
-            let message = format!("{} has no effect on what leaves the server in", entry.key);
+        for entry in [on_stale, hold_for].into_iter().flatten() {
+            let message = format!(
+                "{} has no effect: the reply does not take the server out",
+                entry.key
+            );
             findings.push(
                 Diagnostic::error(entry.key_span(), message)
-                    .remedy("stale of the service says what follows such a reply"),
+                    .remedy("remove it: on_stale of the service covers such replies"),
             );
         }
         return None;
     }
-    let released = on_stale.and_then(|entry| {
-        let choices = [("hold", false), ("restore", true)];
-        entry.choice(findings, &choices)
-    });
-    match (released, bound) {
+    let restored =
+        on_stale.and_then(|entry| entry.choice(findings, &[("hold", false), ("restore", true)]));
+    match (restored, hold_for) {
         (Some(true), Some(bound)) => {
             findings.push(
-                Diagnostic::error(bound.key_span(), "hold_for beside on_stale = \"restore\"")
-                    .remedy("hold_for says when it is released; without it, restore_after does"),
+                Diagnostic::error(bound.key_span(), "both hold_for and on_stale = \"restore\"")
+                    .remedy("remove one: on_stale = \"restore\" begins after restore_after"),
             );
             None
         }
         (Some(true), None) => Some(RESTORED),
-        (_, Some(bound)) => bound.duration(findings, Duration::from_secs(1), LONGEST),
+        (_, Some(bound)) => bound.span_of_time(findings),
         (_, None) => None,
     }
 }
 
-/// A description with values in it.
+/// A description with values.
 fn template(
     entry: &Entry<'_>,
     environment: &Environment,
     findings: &mut Findings<'_>,
 ) -> Option<Template> {
-    let text = entry.text(findings, "\"{queue.value} waiting\"")?;
+    let text = entry.string(findings)?;
     let written = match template::split(&text.value) {
         Ok(written) => written,
         Err(brace) => {
             let span = findings.within_string(text.span, brace);
             findings.push(
-                Diagnostic::error(span, "this brace has no other")
-                    .remedy("{{ and }} are braces; {expression} is its value"),
+                Diagnostic::error(span, "a brace without its counterpart")
+                    .remedy("{expression} shows a value; write {{ and }} for braces"),
             );
             return None;
         }
@@ -292,79 +352,93 @@ fn template(
     let mut template = Template::default();
     for piece in written {
         match piece {
-            Written::Text(shown) => template.push_text(shown),
+            Written::Text(text) => template.push_text(text),
             Written::Value(range) => {
                 let part = Text {
                     value: text.value.get(range.clone())?.to_owned(),
-                    // As if it were a literal of its own, of which the brace is the quote.
+                    // A literal of its own, with the brace as its quote.
                     span: {
                         let within = findings.within_string(text.span.clone(), range);
                         within.start.saturating_sub(1)..within.end.saturating_add(1)
                     },
                 };
                 let value = expression(&part, Type::Unknown, environment, findings)?;
-                template.push_value(simple(
-                    value,
-                    "a description shows numbers and text",
-                    findings,
-                )?);
+                template.push_value(simple(value, findings)?);
             }
         }
     }
     Some(template)
 }
 
-/// An expression that can give one value that people read: no list and no map.
-pub(super) fn simple(
-    expression: Expression,
-    remedy: &str,
-    findings: &mut Findings<'_>,
-) -> Option<Expression> {
-    if matches!(expression.result(), Type::List | Type::Map | Type::Null) {
-        let message = format!("this gives {}", expression.result());
-        findings.push(Diagnostic::error(expression.place(), message).remedy(remedy));
-        return None;
+/// An expression with a single value: not a list, a map or null.
+pub(super) fn simple(expression: Expression, findings: &mut Findings<'_>) -> Option<Expression> {
+    let result = expression.result();
+    if !matches!(result, Type::List | Type::Map | Type::Null) {
+        return Some(expression);
     }
-    Some(expression)
+    let message = format!("expected a number or text, found {result}");
+    let finding = Diagnostic::error(expression.place(), message);
+    findings.push(match result {
+        Type::List => finding.remedy("write list.join(', ') or size(list)"),
+        Type::Map => finding.remedy("name a key of it"),
+        _ => finding,
+    });
+    None
 }
 
-/// An exact line for HAProxy.
-fn line(text: &Text, findings: &mut Findings<'_>) -> Option<Reply> {
+/// A raw line for HAProxy. `others` are further words that the key accepts.
+fn line(text: &Text, others: &[&str], findings: &mut Findings<'_>) -> Option<Reply> {
     const WORDS: [&str; 7] = ["up", "down", "stopped", "fail", "ready", "drain", "maint"];
     let wrong = match Reply::parse(text.value.as_bytes()) {
         Ok(reply) => return Some(reply),
         Err(wrong) => wrong,
     };
-    let finding = match wrong {
-        NotAReply::UnknownWord { at, len } => {
-            let word = text.value.get(at..at + len).unwrap_or_default();
-            let span = findings.within_string(text.span.clone(), at..at + len);
-            let remedy = if word.to_ascii_lowercase().starts_with("weight:") {
-                "HAProxy before 3.1 does not know it; a percentage, as in 42%, works on all"
-                    .to_owned()
-            } else if word.contains('#') {
-                "a # is a description only after a blank".to_owned()
-            } else if word.bytes().all(|byte| byte.is_ascii_digit()) {
-                format!("a weight is a percentage: {word}%")
-            } else if let Some(meant) = closest(&word.to_ascii_lowercase(), WORDS.into_iter()) {
-                format!("did you mean {meant}?")
-            } else {
-                format!("the words are {}, N% and maxconn:N", WORDS.join(", "))
-            };
-            Diagnostic::error(span, format!("HAProxy does not know the word {word:?}"))
-                .remedy(remedy)
-        }
-        other => Diagnostic::error(text.span.clone(), other.to_string()),
+    let NotAReply::UnknownWord { at, len } = wrong else {
+        let message = format!("invalid reply {:?}: {wrong}", text.value);
+        findings.push(Diagnostic::error(text.span.clone(), message));
+        return None;
     };
-    findings.push(finding);
+    let word = text.value.get(at..at + len).unwrap_or_default();
+    let span = findings.within_string(text.span.clone(), at..at + len);
+    let known = STATES
+        .iter()
+        .map(|(word, _)| *word)
+        .chain(others.iter().copied());
+    let meant = closest(&word.to_ascii_lowercase(), WORDS.into_iter().chain(known));
+    let (hint, remedy) = if word.to_ascii_lowercase().starts_with("weight:") {
+        (
+            String::new(),
+            "write a percentage, such as 42%: HAProxy before 3.1 does not know weight:".to_owned(),
+        )
+    } else if word.contains('#') {
+        (String::new(), "write a space before #".to_owned())
+    } else if word.bytes().all(|byte| byte.is_ascii_digit()) {
+        (String::new(), format!("write a percentage: {word}%"))
+    } else if let Some(meant) = meant {
+        (
+            format!("; did you mean {meant:?}?"),
+            format!("HAProxy knows {}, N% and maxconn:N", WORDS.join(", ")),
+        )
+    } else {
+        (
+            String::new(),
+            format!("HAProxy knows {}, N% and maxconn:N", WORDS.join(", ")),
+        )
+    };
+    let message = format!("unknown word {word:?} in a reply{hint}");
+    findings.push(Diagnostic::error(span, message).remedy(remedy));
     None
 }
 
-/// A state by its word, or a whole line.
-pub(super) fn say(text: &Text, findings: &mut Findings<'_>) -> Option<ServerState> {
+/// A state, or a raw line. `others` are further words that the key accepts.
+pub(super) fn state(
+    text: &Text,
+    others: &[&str],
+    findings: &mut Findings<'_>,
+) -> Option<ServerState> {
     let known = STATES.iter().find(|(word, _)| *word == text.value);
     match known {
         Some((_, state)) => Some(*state),
-        None => line(text, findings).map(ServerState::Raw),
+        None => line(text, others, findings).map(ServerState::Raw),
     }
 }

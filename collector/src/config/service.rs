@@ -1,4 +1,4 @@
-//! What a service is: the types that `[service.NAME]` is read into.
+//! The types of `[service.NAME]`.
 
 use crate::expression::Expression;
 use crate::expression::template::Template;
@@ -13,49 +13,48 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// One service: what is said for it, and why.
+/// One service: its rules, its weight, and how they become replies.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Service {
     /// Its name, and the name of its state file.
     pub name: ServiceName,
-    /// Indices, in the order of [`super::Config::names`], of the sources and derived numbers that it uses,
-    /// each once.
+    /// Indices, in the order of [`super::Config::names`], of the sources and derived numbers that it reads, each once.
     pub sources: Vec<usize>,
-    /// Tried in order; the first that holds decides.
+    /// The rules in order; the first active one decides.
     pub rules: Vec<Rule>,
-    /// The weight where no rule decides.
+    /// The weight if no rule decides.
     pub weight: Weight,
-    /// How that becomes the percentage that is said.
+    /// How the weight becomes the percentage of the reply.
     pub shaping: Shaping,
-    /// What tells that the application was started again without HAProxy seeing it.
+    /// How the collector notices a restart of the application that HAProxy did not notice.
     pub restarts: Restarts,
-    /// The limit of connections, where the agent manages it.
+    /// The connection limit, if the service manages it.
     pub maxconn: Option<MaxconnLimit>,
-    /// How long a reply is good without news.
+    /// How long a reply is valid after its oldest poll was sent.
     pub fresh_for: Duration,
-    /// What is said after that, when the collector is dead or stuck.
+    /// The reply after `fresh_for`, if no collector renews it.
     pub on_stale: ExpiryAction,
-    /// How a way back to full goes when nobody decides.
+    /// The times of a restore.
     pub restore: Restore,
-    /// What is said when a source that is needed fails.
+    /// The reply while a source that the decision needs has failed.
     pub on_failure: OnFailure,
-    /// What is said when the collector is told to stop.
+    /// The reply after the collector is stopped.
     pub on_stop: ExpiryAction,
-    /// How replies are worded.
+    /// Whether replies set the administrative state in HAProxy.
     pub admin_state: AdminState,
-    /// How replies are worded that operators' overrides lead to.
+    /// Whether replies of overrides set it.
     pub override_admin_state: AdminState,
-    /// How much descriptions tell.
+    /// How much descriptions contain.
     pub description_detail: DescriptionDetail,
-    /// A file that, while it is there, has the service in maintenance.
+    /// While this file exists, the service is in maintenance.
     pub maintenance_file: Option<PathBuf>,
-    /// The TCP port on which it alone is answered for, for balancers that cannot say a name; no two
-    /// services have the same. Nothing listens because of it: `agentcheck generate` makes what does.
+    /// The TCP port that serves this service alone, for balancers that cannot send a name. No two services have the
+    /// same. The collector does not listen; `agentcheck generate` writes the files of the listener.
     pub port: Option<NonZeroU16>,
 }
 
 impl Service {
-    /// A service without rules that always says full, with everything as it is by default.
+    /// A service with the weight 100, without rules, with all defaults.
     #[must_use]
     pub fn new(name: ServiceName) -> Self {
         Self {
@@ -79,7 +78,7 @@ impl Service {
         }
     }
 
-    /// All its expressions, in no order that means anything.
+    /// All its expressions, in any order.
     pub fn expressions(&self) -> impl Iterator<Item = &Expression> {
         let rules = self.rules.iter().flat_map(|rule| {
             let description = rule.description.iter().flat_map(Template::expressions);
@@ -110,7 +109,7 @@ impl Service {
 }
 
 impl fmt::Display for Service {
-    /// One line for people: what it is made of, and the times that follow from it.
+    /// One line for people.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rules = counted(self.rules.len(), "rule");
         write!(f, "{}: {rules}, ", self.name)?;
@@ -119,24 +118,24 @@ impl fmt::Display for Service {
             Weight::Expression(weight) => write!(f, "weight {}", weight.text())?,
             Weight::Capacity(capacity) => write!(
                 f,
-                "weight by capacity, {} requests a second are 100%",
+                "weight by capacity, 100% is {} requests per second",
                 crate::render::text::number(capacity.terms.reference_rate)
             )?,
         }
         let Shaping {
-            ewma: smooth,
+            ewma,
             ramp,
             ceiling,
             floor,
             ..
         } = &self.shaping;
-        if let Some(smooth) = smooth {
-            write!(f, ", smoothed over {}", humantime::format_duration(*smooth))?;
+        if let Some(ewma) = ewma {
+            write!(f, ", EWMA of {}", humantime::format_duration(*ewma))?;
         }
         if let Some(ramp) = ramp {
             write!(f, ", ramp {}", humantime::format_duration(ramp.window))?;
         }
-        if *ceiling < Percent::FULL {
+        if *ceiling != Percent::FULL {
             write!(f, ", ceiling {}%", ceiling.get())?;
         }
         if let Some(limit) = &self.maxconn {
@@ -154,32 +153,32 @@ impl fmt::Display for Service {
 /// One rule of a service.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
-    /// For people: shown in the description and in the log.
+    /// Its name in descriptions, log and status.
     pub name: String,
-    /// When it holds.
+    /// The condition that makes it active.
     pub when: Expression,
-    /// When it holds no longer; none is when `when` is false.
+    /// The condition that makes it inactive; none: `when` is false.
     pub clear_when: Option<Expression>,
-    /// How long `when` has to be true until it holds.
+    /// How long `when` has to stay true before the rule is active.
     pub enter_after: Duration,
-    /// How long `clear_when` has to be true until it holds no longer.
+    /// How long `clear_when` has to stay true before the rule is inactive.
     pub clear_after: Duration,
-    /// What is said then.
+    /// The reply while it decides.
     pub state: ServerState,
-    /// How long what it says stands without a collector, where it takes the server out; none is for ever.
+    /// How long a reply that takes the server out remains without a collector; none: until a collector runs again.
     pub hold_for: Option<Duration>,
-    /// Why, in the operator's words.
+    /// The description, as configured.
     pub description: Option<Template>,
 }
 
-/// Where the weight comes from, in per cent.
+/// The source of the weight, in percent.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Weight {
-    /// It is always full.
+    /// Always 100.
     Full,
     /// An expression.
     Expression(Expression),
-    /// What the server has shown that it can do.
+    /// The measured capacity of the server.
     Capacity(Box<Capacity>),
 }
 
@@ -213,43 +212,43 @@ pub struct Capacity {
     pub terms: Terms,
 }
 
-/// What tells that the application was started again.
+/// How the collector notices a restart of the application.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Restarts {
-    /// Changes when it is started: a time.
+    /// A start time: it changes at a restart.
     pub start: Option<Expression>,
-    /// Falls when it is started: a counter, or how long it has been up.
+    /// A counter or an uptime: it falls at a restart.
     pub counter: Option<Expression>,
 }
 
-/// A limit of connections that the agent manages.
+/// A managed connection limit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MaxconnLimit {
     /// Over all balancers.
     pub total: Expression,
-    /// Of each balancer when nothing limits it: what its own configuration says.
+    /// The limit of each balancer by its own configuration.
     pub normal: Maxconn,
     /// How many balancers share the total; at least 1.
     pub balancers: u32,
 }
 
-/// What is said when nobody decides any more: no collector renews a reply, or it is told to stop.
+/// The reply when no collector renews the last one, or after the collector is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExpiryAction {
-    /// The last reply, for ever.
+    /// The last reply remains.
     Keep,
-    /// Back to full, step by step.
+    /// Back to 100% in steps.
     Restore,
-    /// Something else.
+    /// Another reply.
     Reply(ServerState),
 }
 
-/// The way back to full when nobody decides.
+/// The times of a restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Restore {
-    /// How long the last reply is kept first.
+    /// How long the last reply remains first.
     pub after: Duration,
-    /// How long the way takes.
+    /// How long the steps to 100% take.
     pub over: Duration,
 }
 
@@ -262,11 +261,11 @@ impl Default for Restore {
     }
 }
 
-/// What is said when a needed source fails.
+/// The reply while a needed source has failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
-    /// The last reply, with the reason.
+    /// The last reply, with the reason in its description.
     Keep,
-    /// Something else.
+    /// Another reply.
     Reply(ServerState),
 }

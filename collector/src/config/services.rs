@@ -1,80 +1,86 @@
 //! `[service.NAME]`
 
 use super::diagnostics::Diagnostic;
+use super::settings::{RULE, SERVICE};
 use super::sources::Sources;
 use super::staleness::{self, StalenessKeys};
 use super::toml_reader::{Entry, Findings, Table};
 use super::weight::Weighing;
-use super::{ExpiryAction, OnFailure, Rule, Service, Weight, derived, rules};
+use super::{ExpiryAction, OnFailure, Service, Weight, derived, rules};
 use crate::expression::Environment;
 use crate::reply::state::{AdminState, DescriptionDetail, ServerState};
-use crate::source::Source;
+use crate::source::system::Metric;
+use crate::source::{Kind, Source};
 use agentcheck_common::{Administrative, ServiceName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU16;
 use std::ops::Range;
 use std::path::PathBuf;
 
-const SERVICE_KEYS: [&str; 29] = [
-    "weight",
-    "capacity",
-    "ewma",
-    "ramp",
-    "ramp_from",
-    "ramp_aggression",
-    "ramp_on_start",
-    "ramp_on_reset",
-    "ceiling",
-    "floor",
-    "haproxy_weight",
-    "max_rise",
-    "max_fall",
-    "dead_band",
-    "maxconn",
-    "maxconn_normal",
-    "balancers",
-    "fresh_for",
-    "on_stale",
-    "restore_after",
-    "restore_over",
-    "on_failure",
-    "on_stop",
-    "admin_state",
-    "override_admin_state",
-    "description_detail",
-    "maintenance_file",
-    "port",
-    "rule",
-];
-
-/// What services may use.
+/// The names that services can read.
 struct Names<'k> {
     environment: Environment,
     sources: &'k Sources,
     derived: &'k [derived::Named],
+    /// The index of each name, in the order of [`super::Config::names`].
+    indices: BTreeMap<&'k str, usize>,
+    /// The sources and derived numbers that measure only the load of this machine.
+    load: BTreeSet<String>,
 }
 
-/// What services have taken so far.
+/// The names and ports of the services before the current one.
 #[derive(Default)]
 struct Used {
     /// The names of sources and derived numbers.
     names: BTreeSet<String>,
-    /// Ports, each with its service and where that says so.
+    /// Ports, each with its service and its place.
     ports: BTreeMap<NonZeroU16, (String, usize)>,
 }
 
-impl Names<'_> {
-    /// The indices, in the order of the configuration's names, of the sources and derived numbers with
-    /// these names.
+impl<'k> Names<'k> {
+    fn new(sources: &'k Sources, derived: &'k [derived::Named], broken: &[String]) -> Self {
+        let mut environment = sources.environment();
+        let mut indices = sources.by_name();
+        let is_load =
+            |source: &Source| matches!(&source.kind, Kind::System(metric) if measures_load(metric));
+        let mut load: BTreeSet<String> = sources
+            .named
+            .iter()
+            .filter(|named| is_load(&named.source))
+            .map(|named| named.source.name.clone())
+            .collect();
+        for (at, named) in derived.iter().enumerate() {
+            let name = &named.derived.name;
+            environment.add_derived(name, named.range);
+            indices.insert(name, sources.named.len() + at);
+            let mut behind = named.derived.sources.iter();
+            let of_load = |index: &usize| {
+                let source = sources.named.get(*index);
+                source.is_some_and(|named| is_load(&named.source))
+            };
+            if !named.derived.sources.is_empty() && behind.all(of_load) {
+                load.insert(name.clone());
+            }
+        }
+        for name in broken {
+            environment.add_broken(name);
+        }
+        Self {
+            environment,
+            sources,
+            derived,
+            indices,
+            load,
+        }
+    }
+
+    /// The indices of the sources and derived numbers with these names, in order.
     fn indices(&self, names: &BTreeSet<String>) -> Vec<usize> {
-        let mut indices = self.sources.indices(names.iter());
-        let first = self.sources.named.len();
-        let derived = self.derived.iter().enumerate();
-        indices.extend(
-            derived
-                .filter(|(_, named)| names.contains(&named.derived.name))
-                .map(|(at, _)| first + at),
-        );
+        let indices = names
+            .iter()
+            .filter_map(|name| self.indices.get(name.as_str()));
+        let mut indices: Vec<usize> = indices.copied().collect();
+        indices.sort_unstable();
         indices
     }
 
@@ -93,43 +99,40 @@ impl Names<'_> {
     }
 }
 
+/// Whether a metric rises with the load. The number of processes shows whether a program runs, and a full disk does
+/// not empty itself.
+fn measures_load(metric: &Metric) -> bool {
+    !matches!(metric, Metric::Processes { .. } | Metric::Disk { .. })
+}
+
 pub(super) fn read(
     table: Option<Table<'_>>,
     sources: &Sources,
     (derived, broken): &(Vec<derived::Named>, Vec<String>),
     findings: &mut Findings<'_>,
 ) -> Vec<Service> {
-    let mut environment = sources.environment();
-    for named in derived {
-        environment.add_derived(&named.derived.name);
-    }
-    for name in broken {
-        environment.add_broken(name);
-    }
-    let known = Names {
-        environment,
-        sources,
-        derived,
-    };
-    let mut taken = Used::default();
+    let known = Names::new(sources, derived, broken);
+    let mut used = Used::default();
     let services = table
         .map(|mut table| table.take_all())
         .unwrap_or_default()
         .into_iter()
-        .filter_map(|entry| service(entry, &known, &mut taken, findings))
+        .filter_map(|entry| service(entry, &known, &mut used, findings))
         .collect();
-    warn_of_unused(&known, taken.names, findings);
+    warn_of_unused(&known, used.names, findings);
     services
 }
 
-/// What is polled or derived for nobody is probably a slip of the pen.
+/// A source or a derived number that no service uses is probably a mistake.
 fn warn_of_unused(known: &Names<'_>, mut used: BTreeSet<String>, findings: &mut Findings<'_>) {
-    for named in known.derived {
+    // Each derived number comes after those that it reads.
+    for named in known.derived.iter().rev() {
         let name = &named.derived.name;
         if !used.contains(name) {
-            let message = format!("no service uses {name}");
+            let message = format!("no service uses the derived number {name:?}");
             findings.push(Diagnostic::warning(named.span.clone(), message).consequence());
         }
+        used.extend(named.reads.iter().cloned());
         let sources = named.derived.sources.iter();
         used.extend(sources.filter_map(|index| {
             let named = known.sources.named.get(*index)?;
@@ -137,8 +140,9 @@ fn warn_of_unused(known: &Names<'_>, mut used: BTreeSet<String>, findings: &mut 
         }));
     }
     for named in &known.sources.named {
-        if !used.contains(&named.source.name) {
-            let message = format!("no service uses the source {}", named.source.name);
+        let name = &named.source.name;
+        if !used.contains(name) {
+            let message = format!("no service uses the source {name:?}");
             findings.push(Diagnostic::warning(named.span.clone(), message).consequence());
         }
     }
@@ -147,25 +151,18 @@ fn warn_of_unused(known: &Names<'_>, mut used: BTreeSet<String>, findings: &mut 
 fn service(
     entry: Entry<'_>,
     known: &Names<'_>,
-    taken: &mut Used,
+    used: &mut Used,
     findings: &mut Findings<'_>,
 ) -> Option<Service> {
     let span = entry.key_span();
     let name = ServiceName::parse(entry.key.as_bytes());
     if name.is_none() {
-        findings.push(
-            Diagnostic::error(
-                span.clone(),
-                format!("a service cannot be called {:?}", entry.key),
-            )
-            .remedy(
-                "1 to 64 letters, digits, dots, underscores and hyphens, a letter or digit first",
-            ),
-        );
+        let message = format!("invalid service name {:?}", entry.key);
+        findings.push(Diagnostic::error(span.clone(), message).remedy(rules::NAME_FORM));
     }
-    let mut table = entry.table(findings, &format!("[service.{}]", entry.key))?;
+    let mut table = entry.section(findings, &SERVICE)?;
 
-    let weight_entry = table
+    let weight_key = table
         .span_of("weight")
         .or_else(|| table.span_of("capacity"));
     let weighing = Weighing {
@@ -173,28 +170,34 @@ fn service(
         name: entry.key,
     };
     let weight = weighing.weight(&mut table, findings);
-    let rules = table
-        .take("rule")
-        .and_then(|entry| entry.tables(findings, "[[service.web.rule]]"))
-        .unwrap_or_default();
-    let rules = rules::read(rules, &known.environment, &known.sources.named, findings);
-    if let (Some((always, _)), Some(weight)) = (
-        rules.iter().find(|(rule, _)| rules::always_holds(rule)),
-        weight_entry,
-    ) {
-        let message = format!(
-            "the weight is never used: rule {:?} always holds",
-            always.name
-        );
+    let header = format!("service.{}.rule", entry.key);
+    let tables = table.take("rule");
+    let tables = tables.map(|entry| entry.sections(findings, &RULE, &header));
+    let read = rules::read(
+        tables.unwrap_or_default(),
+        &known.environment,
+        &known.load,
+        findings,
+    );
+    if let (Some(always), Some(weight)) = (&read.always, weight_key) {
+        let message = format!("the weight is never used: rule {always:?} is always active");
         findings.push(Diagnostic::warning(weight, message));
     }
-    let mut rules: Vec<Rule> = rules.into_iter().map(|(rule, _)| rule).collect();
+    let mut rules = read.rules;
     let StalenessKeys {
-        on_stale: stale,
+        on_stale,
         on_stop,
-        restore: release,
+        restore,
     } = staleness::staleness_keys(&mut table, &mut rules, findings);
-    let administration = admin_state(&mut table, "admin_state", findings);
+    let admin = [AdminState::Preserve, AdminState::Manage];
+    let admin_state = table.choice(findings, "admin_state", admin);
+    let override_admin_state = table.choice(findings, "override_admin_state", admin);
+    let details = [
+        DescriptionDetail::Full,
+        DescriptionDetail::State,
+        DescriptionDetail::None,
+    ];
+    let description_detail = table.choice(findings, "description_detail", details);
 
     let restarts = table.span_of("ramp").is_some() || matches!(weight, Weight::Capacity(_));
     let shaping = weighing.shaping(&mut table, &weight, findings);
@@ -204,20 +207,17 @@ fn service(
         maxconn: weighing.maxconn(&mut table, findings),
         weight,
         rules,
-        on_stale: stale,
+        on_stale,
         on_stop,
-        restore: release,
+        restore,
         on_failure: staleness::on_failure(&mut table, findings),
-        admin_state: administration.unwrap_or(AdminState::Preserve),
-        override_admin_state: self::admin_state(&mut table, "override_admin_state", findings)
-            .or(administration)
+        admin_state: admin_state.unwrap_or(AdminState::Preserve),
+        override_admin_state: override_admin_state
+            .or(admin_state)
             .unwrap_or(AdminState::Preserve),
-        description_detail: table
-            .take("description_detail")
-            .and_then(|entry| entry.choice(findings, &DESCRIPTIONS))
-            .unwrap_or(DescriptionDetail::Full),
+        description_detail: description_detail.unwrap_or(DescriptionDetail::Full),
         maintenance_file: maintenance_file(&mut table, findings),
-        port: port(&mut table, entry.key, taken, findings),
+        port: port(&mut table, entry.key, used, findings),
         ..Service::new(name?)
     };
     let names: BTreeSet<String> = service
@@ -225,110 +225,89 @@ fn service(
         .flat_map(|expression| expression.uses().keys().cloned())
         .collect();
     service.sources = known.indices(&names);
-    taken.names.extend(names);
+    used.names.extend(names);
     let polled = service.sources.iter();
     let polled: Vec<&Source> = polled.flat_map(|index| known.polled(*index)).collect();
     service.fresh_for = staleness::fresh_for(&mut table, &polled, findings);
-    warn_of_missing_failure_rule(&service, &span, findings);
+    warn_of_constant_reply(&service, &span, findings);
     warn_of_irreversible_replies(&service, &span, findings);
-    table.finish(findings, &SERVICE_KEYS);
+    table.close(findings);
     Some(service)
 }
 
-/// The port of the service alone.
+/// The port of one service.
 fn port(
     table: &mut Table<'_>,
     service: &str,
-    taken: &mut Used,
+    used: &mut Used,
     findings: &mut Findings<'_>,
 ) -> Option<NonZeroU16> {
     let entry = table.take("port")?;
-    let number = entry.integer(findings, 1, i64::from(u16::MAX))?;
+    let number = entry.count(findings)?;
     let port = NonZeroU16::new(u16::try_from(number).ok()?)?;
-    if let Some((other, at)) = taken.ports.get(&port) {
-        let place = findings.place(*at);
-        let message = format!("port {port} is that of the service {other} already, in {place}");
-        findings.push(Diagnostic::error(entry.span(), message).remedy(
-            "whoever asks there says no name; services that share one have none of their own",
-        ));
+    let at = entry.span().start;
+    if let Some((other, first)) = used.ports.get(&port) {
+        let place = findings.place(*first, at);
+        let message =
+            format!("duplicate port {port}, first defined by the service {other:?} {place}");
+        findings.push(
+            Diagnostic::error(entry.span(), message)
+                .remedy("a port serves one service; services that share a socket need no port"),
+        );
         return None;
     }
-    let at = entry.span().start;
-    taken.ports.insert(port, (service.to_owned(), at));
+    used.ports.insert(port, (service.to_owned(), at));
     Some(port)
 }
 
-const DESCRIPTIONS: [(&str, DescriptionDetail); 3] = [
-    ("full", DescriptionDetail::Full),
-    ("state", DescriptionDetail::State),
-    ("none", DescriptionDetail::None),
-];
-
-/// A flag file, by its absolute path.
+/// The absolute path of a file that starts maintenance while it exists.
 pub(super) fn maintenance_file(
     table: &mut Table<'_>,
     findings: &mut Findings<'_>,
 ) -> Option<PathBuf> {
-    let text = table
-        .take("maintenance_file")?
-        .text(findings, "\"/etc/agentcheck/maintenance\"")?;
+    let entry = table.take("maintenance_file")?;
+    let text = entry.string(findings)?;
     let path = PathBuf::from(&text.value);
     if !path.is_absolute() {
+        let message = format!("{}: expected an absolute path", entry.invalid(findings));
         findings.push(
-            Diagnostic::error(text.span, "a path that is not absolute")
-                .remedy("write it from the root, as in \"/etc/agentcheck/maintenance\""),
+            Diagnostic::error(text.span, message)
+                .remedy("write \"/etc/agentcheck/maintenance\", for example"),
         );
         return None;
     }
     Some(path)
 }
 
-fn admin_state(
-    table: &mut Table<'_>,
-    key: &str,
-    findings: &mut Findings<'_>,
-) -> Option<AdminState> {
-    let choices = [
-        ("preserve", AdminState::Preserve),
-        ("manage", AdminState::Manage),
-    ];
-    table
-        .take(key)
-        .and_then(|entry| entry.choice(findings, &choices))
-}
-
-/// A service that neither weighs nor rules says full for ever; that is hardly meant.
-fn warn_of_missing_failure_rule(
-    service: &Service,
-    span: &Range<usize>,
-    findings: &mut Findings<'_>,
-) {
+/// A service without a weight and without rules replies 100% at all times. That is probably a mistake.
+fn warn_of_constant_reply(service: &Service, span: &Range<usize>, findings: &mut Findings<'_>) {
     if matches!(service.weight, Weight::Full)
         && service.rules.is_empty()
         && service.maxconn.is_none()
     {
+        let message = format!(
+            "the service {:?} has no weight and no rule",
+            service.name.as_str()
+        );
         findings.push(
-            Diagnostic::warning(
-                span.clone(),
-                format!("the service {} has no weight and no rule", service.name),
-            )
-            .remedy("it always says full")
-            .consequence(),
+            Diagnostic::warning(span.clone(), message)
+                .remedy("its reply is always 100%: add a weight or a rule")
+                .consequence(),
         );
     }
 }
 
-/// A line can say what no reply of ours takes back: the server would keep it for ever.
+/// A raw line can set a state that no other reply of the service resets: the server would keep it.
 fn warn_of_irreversible_replies(
     service: &Service,
     span: &Range<usize>,
     findings: &mut Findings<'_>,
 ) {
     let rules = service.rules.iter().map(|rule| {
-        let who = format!("rule {:?}", rule.name);
-        (who, Some(rule.state))
+        let user = format!("rule {:?}", rule.name);
+        (user, Some(rule.state))
     });
-    let said = |stale: ExpiryAction| match stale {
+    let of_expiry = |action: ExpiryAction| match action {
         ExpiryAction::Reply(state) => Some(state),
         ExpiryAction::Keep | ExpiryAction::Restore => None,
     };
@@ -337,13 +316,16 @@ fn warn_of_irreversible_replies(
         OnFailure::Keep => None,
     };
     let others = [
-        ("on_stale".to_owned(), said(service.on_stale)),
-        ("on_stop".to_owned(), said(service.on_stop)),
+        ("on_stale".to_owned(), of_expiry(service.on_stale)),
+        ("on_stop".to_owned(), of_expiry(service.on_stop)),
         ("on_failure".to_owned(), on_failure),
     ];
-    for (who, state) in rules.chain(others) {
+    for (user, state) in rules.chain(others) {
         let Some(ServerState::Raw(line)) = state else {
             continue;
+        };
+        let mut warn = |message: String, remedy: &str| {
+            findings.push(Diagnostic::warning(span.clone(), message).remedy(remedy));
         };
         let taken_out = line
             .administrative
@@ -351,26 +333,21 @@ fn warn_of_irreversible_replies(
         if let Some(word) = taken_out
             && service.admin_state == AdminState::Preserve
         {
-            let word = word.word();
-            let message = format!("{who} says {word}, and nothing that the weight says lifts it");
-            findings.push(
-                Diagnostic::warning(span.clone(), message)
-                    .remedy("admin_state = \"manage\" lifts it; reply = \"drain\" or \"maint\" needs no lifting"),
+            warn(
+                format!("{user} sends {}, and no other reply resets it", word.word()),
+                "use reply = \"drain\" or \"maint\", or set admin_state = \"manage\"",
             );
         }
         if line.maxconn.is_some() && service.maxconn.is_none() {
-            let message =
-                format!("{who} sets maxconn, and nothing that the weight says sets it back");
-            findings.push(
-                Diagnostic::warning(span.clone(), message)
-                    .remedy("with maxconn and maxconn_normal every other reply says the limit"),
+            warn(
+                format!("{user} sets maxconn, and no other reply resets it"),
+                "add maxconn and maxconn_normal: then every reply sends a limit",
             );
         }
         if line.operational.is_none() && line.percent.is_some() {
-            let message = format!("{who} does not say up, and leaves a server that is down there");
-            findings.push(
-                Diagnostic::warning(span.clone(), message)
-                    .remedy("HAProxy changes only what a line says: write up beside the weight"),
+            warn(
+                format!("{user} does not send up, so a server that is down remains down"),
+                "write up before the weight: HAProxy changes only what a line contains",
             );
         }
     }

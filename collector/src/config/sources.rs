@@ -1,8 +1,9 @@
-//! `[source.NAME.KIND]`: what the kinds have in common, and one file for each.
+//! `[source.NAME.KIND]`: the common keys, and one file for each kind.
 
 mod command;
 mod file;
 mod http;
+mod stream;
 mod system;
 mod tcp;
 
@@ -12,13 +13,14 @@ use crate::expression::Environment;
 use crate::filters::debounce::{DebouncePolicy, Threshold};
 use crate::source::poll_schedule::default_jitter;
 use crate::source::{DEFAULT_MAX_BYTES, Format, Source};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
-const KINDS: [&str; 5] = ["http", "file", "command", "system", "tcp"];
+const KINDS: [&str; 6] = ["http", "file", "command", "stream", "tcp", "system"];
 
-/// A source and where its name stands.
+/// A source, and the place of its name.
 pub(super) struct Named {
     pub(super) source: Source,
     pub(super) span: Range<usize>,
@@ -27,14 +29,14 @@ pub(super) struct Named {
 /// All of `[source]`.
 #[derive(Default)]
 pub(super) struct Sources {
-    /// Those that are right, in the order of the file.
+    /// The correct ones, in the order of the files.
     pub(super) named: Vec<Named>,
-    /// The names of those that are not, and where they stand.
+    /// The names of the others, and their places.
     pub(super) broken: Vec<(String, Range<usize>)>,
 }
 
 impl Sources {
-    /// What expressions may name.
+    /// The names that expressions can use.
     pub(super) fn environment(&self) -> Environment {
         let mut environment = Environment::new(self.named.iter().map(|named| &named.source));
         for (name, _) in &self.broken {
@@ -43,28 +45,22 @@ impl Sources {
         environment
     }
 
-    /// Where a name stands, whether its source is right or not.
-    pub(super) fn place(&self, name: &str) -> Option<&Range<usize>> {
-        let named = self
-            .named
-            .iter()
-            .map(|named| (&named.source.name, &named.span));
-        let broken = self.broken.iter().map(|(name, span)| (name, span));
-        let mut all = named.chain(broken);
-        all.find_map(|(known, span)| (known == name).then_some(span))
+    /// The place of each name, whether its source is correct or not.
+    pub(super) fn places(&self) -> BTreeMap<&str, Range<usize>> {
+        let named = self.named.iter();
+        let named = named.map(|named| (named.source.name.as_str(), named.span.clone()));
+        let broken = self.broken.iter();
+        named
+            .chain(broken.map(|(name, span)| (name.as_str(), span.clone())))
+            .collect()
     }
 
-    /// The indices of the sources with these names.
-    pub(super) fn indices<'n>(&self, names: impl Iterator<Item = &'n String>) -> Vec<usize> {
-        let mut indices: Vec<usize> = names
-            .filter_map(|name| {
-                self.named
-                    .iter()
-                    .position(|named| named.source.name == *name)
-            })
-            .collect();
-        indices.sort_unstable();
-        indices
+    /// The index of each source in `named`.
+    pub(super) fn by_name(&self) -> BTreeMap<&str, usize> {
+        let named = self.named.iter().enumerate();
+        named
+            .map(|(at, named)| (named.source.name.as_str(), at))
+            .collect()
     }
 }
 
@@ -82,9 +78,26 @@ pub(super) fn read(table: Option<Table<'_>>, findings: &mut Findings<'_>) -> Sou
     sources
 }
 
+/// `[source.http.app]` instead of `[source.app.http]`.
+fn swapped(entry: &Entry<'_>) -> Option<Diagnostic> {
+    let mut names = entry.child_tables();
+    let name = names.next()?;
+    if !KINDS.contains(&entry.key) || KINDS.contains(&name) {
+        return None;
+    }
+    let kind = entry.key;
+    let message = format!("[source.{kind}.{name}] has the kind before the name");
+    let finding = Diagnostic::error(entry.key_span(), message);
+    Some(finding.remedy(format!("write [source.{name}.{kind}]")))
+}
+
 fn source(entry: Entry<'_>, findings: &mut Findings<'_>) -> Option<Named> {
     let span = entry.key_span();
     check_name(entry.key, span.clone(), findings);
+    if let Some(finding) = swapped(&entry) {
+        findings.push(finding);
+        return None;
+    }
     let example = format!("[source.{}.http]", entry.key);
     let mut kinds = entry.table(findings, &example)?;
     let mut kinds = kinds.take_all();
@@ -93,15 +106,15 @@ fn source(entry: Entry<'_>, findings: &mut Findings<'_>) -> Option<Named> {
             findings.push(
                 Diagnostic::error(
                     extra.key_span(),
-                    format!("the source {} has a kind already", entry.key),
+                    format!("duplicate kind {} of source {}", extra.key, entry.key),
                 )
-                .remedy(format!("one source is of one kind: {}", KINDS.join(", "))),
+                .remedy(format!("a source has one kind: {}", KINDS.join(", "))),
             );
         }
     }
     let Some(kind) = kinds.pop() else {
         findings.push(
-            Diagnostic::error(span, format!("the source {} has no kind", entry.key))
+            Diagnostic::error(span, format!("source {} has no kind", entry.key))
                 .remedy(example)
                 .consequence(),
         );
@@ -110,16 +123,16 @@ fn source(entry: Entry<'_>, findings: &mut Findings<'_>) -> Option<Named> {
     if !KINDS.contains(&kind.key) {
         let remedy = if Format::parse(kind.key).is_some() {
             format!(
-                "it is a format: write format = \"{}\" in a source of another kind",
+                "{} is a format: write format = \"{0}\" in a source of another kind",
                 kind.key
             )
         } else {
-            format!("the kinds are {}", KINDS.join(", "))
+            format!("the kinds are {}, as in {example}", KINDS.join(", "))
         };
         findings.push(
             Diagnostic::error(
                 kind.key_span(),
-                format!("there is no kind of source {}", kind.key),
+                format!("unknown kind of source {}", kind.key),
             )
             .remedy(remedy),
         );
@@ -164,18 +177,18 @@ pub(super) fn check_name(name: &str, span: Range<usize>, findings: &mut Findings
         && characters.all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !identifier {
         findings.push(
-            Diagnostic::error(span, format!("a source cannot be called {name:?}"))
-                .remedy("expressions name it, so: letters, digits and underscores, no digit first"),
+            Diagnostic::error(span, format!("invalid source name {name:?}"))
+                .remedy("use letters, digits and underscores, and no digit first"),
         );
     } else if RESERVED.contains(&name) {
         findings.push(Diagnostic::error(
             span,
-            format!("{name} is a word of the expression language, not a name"),
+            format!("invalid source name {name}: it is a reserved word of the expression language"),
         ));
     }
 }
 
-/// The keys that every kind has.
+/// The keys of every kind.
 const POLLING_KEYS: [&str; 5] = [
     "interval",
     "timeout",
@@ -184,15 +197,15 @@ const POLLING_KEYS: [&str; 5] = [
     "recover_after",
 ];
 
-/// Their values.
+/// The values of these keys.
 struct Polling {
-    every: Duration,
+    interval: Duration,
     timeout: Duration,
     jitter: Duration,
-    confirm: DebouncePolicy,
+    debounce: DebouncePolicy,
 }
 
-/// A number of polls, as an integer (so many in a row) or as in `"3 of 5"`.
+/// A number of polls, as an integer (in a row) or as in `"3 of 5"`.
 fn count(table: &mut Table<'_>, key: &str, findings: &mut Findings<'_>) -> Threshold {
     let Some(entry) = table.take(key) else {
         return Threshold::ONE;
@@ -203,8 +216,8 @@ fn count(table: &mut Table<'_>, key: &str, findings: &mut Findings<'_>) -> Thres
     };
     Threshold::parse(&text).unwrap_or_else(|| {
         findings.push(
-            Diagnostic::error(span, format!("{key} is no number of polls"))
-                .remedy("3 means three in a row, \"3 of 5\" three of the last five; at most 100"),
+            Diagnostic::error(span, format!("invalid {key} {text:?}: expected a number of polls"))
+                .remedy("write 3 for three polls in a row, \"3 of 5\" for three of the last five; at most 100"),
         );
         Threshold::ONE
     })
@@ -219,17 +232,22 @@ fn polling(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Polling {
             .and_then(|entry| entry.duration(findings, least, most))
             .unwrap_or(default)
     };
-    let every = duration("interval", Duration::from_secs(2), least, day);
+    let interval = duration("interval", Duration::from_secs(2), least, day);
     Polling {
-        every,
-        jitter: duration("jitter", default_jitter(every), Duration::ZERO, every / 2),
+        interval,
+        jitter: duration(
+            "jitter",
+            default_jitter(interval),
+            Duration::ZERO,
+            interval / 2,
+        ),
         timeout: duration(
             "timeout",
             Duration::from_secs(1),
             Duration::from_millis(10),
             Duration::from_secs(3600),
         ),
-        confirm: DebouncePolicy {
+        debounce: DebouncePolicy {
             fail_after: count(table, "fail_after", findings),
             recover_after: count(table, "recover_after", findings),
         },
@@ -242,6 +260,17 @@ fn format(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Format {
         .take("format")
         .and_then(|entry| entry.choice(findings, &choices))
         .unwrap_or_default()
+}
+
+/// `text`: whether a reading keeps its text as it is.
+fn raw_text(table: &mut Table<'_>, kind: &str, findings: &mut Findings<'_>) -> bool {
+    if kind == "system" {
+        return false;
+    }
+    table
+        .take("text")
+        .and_then(|entry| entry.choice(findings, &[("normal", false), ("raw", true)]))
+        .unwrap_or(false)
 }
 
 fn max_bytes(table: &mut Table<'_>, findings: &mut Findings<'_>) -> usize {
@@ -259,15 +288,17 @@ fn of_kind(
     findings: &mut Findings<'_>,
 ) -> Option<Source> {
     let Polling {
-        every,
+        interval,
         timeout,
         jitter,
-        confirm,
+        debounce,
     } = polling(&mut table, findings);
+    let raw_text = raw_text(&mut table, kind, findings);
     let (read, keys) = match kind {
         "http" => (http::read(&mut table, findings), http::KEYS),
         "file" => (file::read(&mut table, findings), file::KEYS),
         "command" => (command::read(&mut table, findings), command::KEYS),
+        "stream" => (stream::read(&mut table, findings), stream::KEYS),
         "tcp" => (tcp::read(&mut table, findings), tcp::KEYS),
         _ => (system::read(&mut table, findings), system::KEYS),
     };
@@ -275,15 +306,16 @@ fn of_kind(
     table.finish(findings, &known);
     Some(Source {
         name: name.to_owned(),
-        interval: every,
+        interval,
         timeout,
         jitter,
-        debounce: confirm,
+        debounce,
+        raw_text,
         kind: read?,
     })
 }
 
-/// An absolute path, where there is such a key.
+/// An absolute path, if the key is present.
 fn absolute_path(
     table: &mut Table<'_>,
     key: &str,
@@ -295,7 +327,7 @@ fn absolute_path(
     Some(path.value.into())
 }
 
-/// The same of a file that others must not read.
+/// The absolute path of a file that others must not read.
 fn secret_path(
     table: &mut Table<'_>,
     key: &str,
@@ -308,28 +340,31 @@ fn secret_path(
     Some(path)
 }
 
-/// `unix`: the path of a socket to connect to, where there is one.
+/// `unix_socket`: the path of a socket to connect to, if the key is present.
 fn unix_socket(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<PathBuf> {
     let path = table
         .take("unix_socket")?
         .text(findings, "\"/run/app.sock\"")?;
-    // The kernel's sockaddr_un holds 108 bytes, the last of which is NUL.
+    // The kernel's sockaddr_un has 108 bytes, the last of which is NUL.
     if path.value.len() > 107 || path.value.contains('\0') {
         findings.push(Diagnostic::error(
             path.span.clone(),
-            "invalid unix_socket: the path of a socket has at most 107 bytes",
+            "invalid unix_socket: expected a path of at most 107 bytes",
         ));
     }
     absolute(&path.value, path.span, "unix_socket", findings);
     Some(path.value.into())
 }
 
-/// The collector's working directory and PATH depend on who starts it.
-fn absolute(path: &str, span: Range<usize>, what: &str, findings: &mut Findings<'_>) {
+/// The collector's working directory and PATH depend on its launcher.
+fn absolute(path: &str, span: Range<usize>, subject: &str, findings: &mut Findings<'_>) {
     if !path.starts_with('/') {
         findings.push(
-            Diagnostic::error(span, format!("{what} is not absolute"))
-                .remedy("write it from the root on, as in /usr/local/bin/depth"),
+            Diagnostic::error(
+                span,
+                format!("invalid {subject} {path:?}: it must be absolute"),
+            )
+            .remedy("write the path from the root, as in /usr/local/bin/depth"),
         );
     }
 }

@@ -1,136 +1,117 @@
-//! The keys of a service that say what happens when there is no news: `fresh_for`, `stale`, `on_failure`,
-//! `on_stop`.
+//! The keys of a service for the time without news: `fresh_for`, `on_stale`, `on_failure`, `on_stop`,
+//! `restore_after`, `restore_over`.
 
 use super::diagnostics::Diagnostic;
 use super::toml_reader::{Entry, Findings, Table};
-use super::{ExpiryAction, LONGEST, OnFailure, Restore, Rule, rules};
+use super::{ExpiryAction, OnFailure, Restore, Rule, rules};
 use crate::source::Source;
 use std::time::Duration;
 
+/// Reads `fresh_for`, or computes it from the sources that are polled for the service.
 pub(super) fn fresh_for(
     table: &mut Table<'_>,
     polled: &[&Source],
     findings: &mut Findings<'_>,
 ) -> Duration {
-    let period = polled
-        .iter()
-        .map(|source| source.interval + source.timeout)
-        .max()
-        .unwrap_or_default();
-    // Polls that are passed over until a failure is confirmed must not make the reply stale.
+    let period = |source: &Source| source.interval + source.timeout;
+    let longest = polled.iter().map(|source| period(source)).max();
+    let longest = longest.unwrap_or_default();
+    // Failed polls that `fail_after` ignores must not make the reply stale.
     let rounds = polled
         .iter()
-        .map(|source| source.debounce.fail_after.of)
+        .map(|source| source.debounce.fail_after.window)
         .max();
     let rounds = u32::from(rounds.unwrap_or(1)) + 2;
-    let default = Duration::from_secs(10).max(period * rounds);
+    let default = Duration::from_secs(10).max(longest * rounds);
     let Some(entry) = table.take("fresh_for") else {
         return default;
     };
-    let least = Duration::from_millis(100);
-    let Some(chosen) = entry.duration(findings, least, LONGEST) else {
+    let Some(chosen) = entry.span_of_time(findings) else {
         return default;
     };
-    if chosen < period {
-        let slowest = polled
-            .iter()
-            .max_by_key(|source| source.interval + source.timeout)
-            .map_or("", |source| source.name.as_str());
-        findings.push(
-            Diagnostic::error(
-                entry.span(),
-                format!(
-                    "fresh_for is shorter than every + timeout of {slowest}, {}",
-                    humantime::format_duration(period)
-                ),
-            )
-            .remedy(format!(
-                "a reply would be stale before its next reading; the default is {}",
-                humantime::format_duration(default)
-            )),
+    let display = humantime::format_duration;
+    if chosen < longest {
+        let slowest = polled.iter().max_by_key(|source| period(source));
+        let name = slowest.map_or("", |source| source.name.as_str());
+        let message = format!(
+            "{}: shorter than interval + timeout of the source {name:?}, {}",
+            entry.invalid(findings),
+            display(longest)
         );
+        let remedy = format!("leave it out: the default is {}", display(default));
+        findings.push(Diagnostic::error(entry.span(), message).remedy(remedy));
     }
     let confirmed = |source: &Source| {
-        source.interval * u32::from(source.debounce.fail_after.needed) + source.timeout
+        source.interval * u32::from(source.debounce.fail_after.required) + source.timeout
     };
     if let Some(source) = polled.iter().max_by_key(|source| confirmed(source))
-        && chosen >= period
+        && chosen >= longest
         && chosen < confirmed(source)
     {
+        let message = format!(
+            "fresh_for is shorter than the time after which the source {:?} counts as failed, {}",
+            source.name,
+            display(confirmed(source))
+        );
         findings.push(
-            Diagnostic::warning(
-                entry.span(),
-                format!(
-                    "fresh_for is shorter than {} takes to count as failed, {}",
-                    source.name,
-                    humantime::format_duration(confirmed(source))
-                ),
-            )
-            .remedy("it is overdue before fail_after has an effect"),
+            Diagnostic::warning(entry.span(), message)
+                .remedy("the source is overdue before fail_after has an effect"),
         );
     }
     chosen
 }
 
-/// The way back to full, and where it leads from: `restore_after`, `restore_over`, `stale`, `on_stop`.
+/// The values of `on_stale`, `on_stop`, `restore_after` and `restore_over`.
 pub(super) struct StalenessKeys {
     pub(super) on_stale: ExpiryAction,
     pub(super) on_stop: ExpiryAction,
     pub(super) restore: Restore,
 }
 
-/// `rules` are looked at because one that is released needs the way back, too.
+/// Reads these keys. A rule with `on_stale = "restore"` gets the time of `restore_after`.
 pub(super) fn staleness_keys(
     table: &mut Table<'_>,
     rules: &mut [Rule],
     findings: &mut Findings<'_>,
 ) -> StalenessKeys {
-    let after = table.take("restore_after");
-    let over = table.take("restore_over");
-    let stale = expiry_action(table.take("on_stale"), findings);
+    let on_stale = expiry_action(table.take("on_stale"), findings);
     let on_stop = expiry_action(table.take("on_stop"), findings);
-    let released = |stale: ExpiryAction| stale == ExpiryAction::Restore;
-    let by_rule = rules.iter().any(|rule| rule.hold_for.is_some());
-    if !released(stale) && !released(on_stop) && !by_rule {
-        for entry in [after, over].into_iter().flatten() {
+    let restores = [on_stale, on_stop].contains(&ExpiryAction::Restore)
+        || rules.iter().any(|rule| rule.hold_for.is_some());
+    if !restores {
+        for key in ["restore_after", "restore_over"] {
+            let Some(span) = table.span_of(key) else {
+                continue;
+            };
+            let message = format!("{key} has no effect without a restore");
             findings.push(
-                Diagnostic::error(
-                    entry.key_span(),
-                    format!("{} has no effect without a release", entry.key),
-                )
-                .remedy(
-                    "stale or on_stop = \"restore\" is one, or on_stale = \"restore\" of a rule",
-                )
-                .consequence(),
+                Diagnostic::error(span, message)
+                    .remedy(
+                        "add on_stale = \"restore\" or on_stop = \"restore\", or remove the key",
+                    )
+                    .consequence(),
             );
         }
     }
-    let mut span = |entry: Option<Entry<'_>>, default| {
-        entry
-            .and_then(|entry| entry.duration(findings, Duration::from_secs(1), LONGEST))
-            .unwrap_or(default)
-    };
-    let default = Restore::default();
-    let release = Restore {
-        after: span(after, default.after),
-        over: span(over, default.over),
+    let restore = Restore {
+        after: table.duration(findings, "restore_after"),
+        over: table.duration(findings, "restore_over"),
     };
     for rule in rules {
         if rule.hold_for == Some(rules::RESTORED) {
-            rule.hold_for = Some(release.after);
+            rule.hold_for = Some(restore.after);
         }
     }
     StalenessKeys {
-        on_stale: stale,
+        on_stale,
         on_stop,
-        restore: release,
+        restore,
     }
 }
 
-/// What is said when nobody decides any more.
+/// The value of `on_stale` or `on_stop`.
 fn expiry_action(entry: Option<Entry<'_>>, findings: &mut Findings<'_>) -> ExpiryAction {
-    let Some((entry, chosen)) =
-        entry.and_then(|entry| Some((entry, entry.text(findings, "\"keep\"")?)))
+    let Some((entry, chosen)) = entry.and_then(|entry| Some((entry, entry.string(findings)?)))
     else {
         return ExpiryAction::Keep;
     };
@@ -138,26 +119,31 @@ fn expiry_action(entry: Option<Entry<'_>>, findings: &mut Findings<'_>) -> Expir
         "keep" => ExpiryAction::Keep,
         "restore" => ExpiryAction::Restore,
         "full" => {
-            let message = format!("{} cannot be \"full\"", entry.key);
-            findings.push(Diagnostic::error(chosen.span, message).remedy(
-                "a server that jumps to full among busy ones gets too much; \
-                 \"release\" goes there step by step",
-            ));
+            findings.push(
+                Diagnostic::error(chosen.span, entry.invalid(findings)).remedy(
+                    "write \"restore\": it returns to 100% in steps. \
+                 A server that jumps to 100% among busy servers gets too much traffic",
+                ),
+            );
             ExpiryAction::Keep
         }
-        _ => rules::say(&chosen, findings).map_or(ExpiryAction::Keep, ExpiryAction::Reply),
+        _ => {
+            let state = rules::state(&chosen, &["keep", "restore"], findings);
+            state.map_or(ExpiryAction::Keep, ExpiryAction::Reply)
+        }
     }
 }
 
+/// The value of `on_failure`.
 pub(super) fn on_failure(table: &mut Table<'_>, findings: &mut Findings<'_>) -> OnFailure {
-    let Some(chosen) = table
-        .take("on_failure")
-        .and_then(|entry| entry.text(findings, "\"keep\""))
-    else {
+    let Some(chosen) = table.text(findings, "on_failure") else {
         return OnFailure::Keep;
     };
     match chosen.value.as_str() {
         "keep" => OnFailure::Keep,
-        _ => rules::say(&chosen, findings).map_or(OnFailure::Keep, OnFailure::Reply),
+        _ => {
+            let state = rules::state(&chosen, &["keep"], findings);
+            state.map_or(OnFailure::Keep, OnFailure::Reply)
+        }
     }
 }

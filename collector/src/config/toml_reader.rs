@@ -1,32 +1,39 @@
-//! Reading the TOML tree: typed access to keys that remembers where everything stands, collects every
-//! mistake instead of stopping at the first, and knows which keys nobody asked for.
+//! Typed access to the keys of a TOML tree. It keeps the place of each key, collects every mistake instead of
+//! stopping at the first, and finds the keys that are not known.
 
 mod findings;
 
 pub(super) use findings::Findings;
 
 use super::diagnostics::Diagnostic;
+use super::settings::{Kind, Section, Setting, alternatives};
 use crate::expression::closest;
 use std::ops::Range;
 use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
-/// A value and where it stands.
+/// A key with its value, and their places.
 #[derive(Clone, Copy)]
 pub(super) struct Entry<'t> {
     pub(super) key: &'t str,
     key_start: usize,
     key_end: usize,
     value: &'t Spanned<DeValue<'t>>,
+    setting: Option<&'static Setting>,
+    /// The value must not be part of a message.
+    secret: bool,
 }
 
-/// A string and where its literal stands.
+/// A string, and the place of its literal.
 #[derive(Clone, Debug)]
 pub(super) struct Text {
     pub(super) value: String,
     pub(super) span: Range<usize>,
 }
+
+/// The longest value in a message, in characters.
+const MOST_ECHOED: usize = 60;
 
 impl<'t> Entry<'t> {
     pub(super) fn key_span(&self) -> Range<usize> {
@@ -35,6 +42,17 @@ impl<'t> Entry<'t> {
 
     pub(super) fn span(&self) -> Range<usize> {
         self.value.span()
+    }
+
+    /// `invalid KEY VALUE`, with the value as the operator wrote it.
+    pub(super) fn invalid(&self, findings: &Findings<'_>) -> String {
+        let key = self.key;
+        let value = findings.files.text().get(self.span()).unwrap_or_default();
+        let short = value.chars().count() <= MOST_ECHOED && !value.contains(['\n', '\r']);
+        match short && !self.secret {
+            true => format!("invalid {key} {value}"),
+            false => format!("invalid {key}"),
+        }
     }
 
     fn wrong(&self, findings: &mut Findings<'_>, wanted: &str, example: &str) {
@@ -47,13 +65,12 @@ impl<'t> Entry<'t> {
             DeValue::Array(_) => "an array",
             DeValue::Table(_) => "a table",
         };
-        findings.push(
-            Diagnostic::error(
-                self.span(),
-                format!("{} takes {wanted}, this is {found}", self.key),
-            )
-            .remedy(format!("write it as in {} = {example}", self.key)),
+        let message = format!(
+            "{}: expected {wanted}, found {found}",
+            self.invalid(findings)
         );
+        let remedy = format!("write {} = {example}", self.key);
+        findings.push(Diagnostic::error(self.span(), message).remedy(remedy));
     }
 
     pub(super) fn text(&self, findings: &mut Findings<'_>, example: &str) -> Option<Text> {
@@ -69,29 +86,60 @@ impl<'t> Entry<'t> {
         }
     }
 
+    /// The string of a key of a section.
+    pub(super) fn string(&self, findings: &mut Findings<'_>) -> Option<Text> {
+        let example = self.setting.map_or("\"...\"", |setting| setting.example);
+        let number = matches!(
+            self.value.get_ref(),
+            DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_)
+        );
+        if number && let Some(Kind::Expression(_)) = self.setting.map(|setting| &setting.kind) {
+            let value = findings.files.text().get(self.span()).unwrap_or_default();
+            return self.text(findings, &format!("\"{value}\""));
+        }
+        self.text(findings, example)
+    }
+
+    /// The string of a key of this table, without a check.
+    pub(super) fn child_text(&self, key: &str) -> Option<&'t str> {
+        let table = self.value.get_ref().as_table()?;
+        table.get(key)?.get_ref().as_str()
+    }
+
+    /// The keys of this table that are tables themselves.
+    pub(super) fn child_tables(&self) -> impl Iterator<Item = &'t str> + use<'t> {
+        let table = self.value.get_ref().as_table();
+        let entries = table.into_iter().flat_map(|table| table.iter());
+        entries
+            .filter(|(_, value)| value.get_ref().is_table())
+            .map(|(key, _)| key.get_ref().as_ref())
+    }
+
     /// One of `choices`, by its word.
     pub(super) fn choice<T: Copy>(
         &self,
         findings: &mut Findings<'_>,
         choices: &[(&str, T)],
     ) -> Option<T> {
-        let example = choices.first().map_or("", |(word, _)| *word);
-        let text = self.text(findings, &format!("\"{example}\""))?;
-        if let Some((_, chosen)) = choices.iter().find(|(word, _)| *word == text.value) {
-            return Some(*chosen);
-        }
         let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-        let remedy = match closest(&text.value, words.iter().copied()) {
-            Some(meant) => format!("did you mean \"{meant}\"?"),
-            None => format!("it is one of {}", words.join(", ")),
+        let at = self.word(findings, &words)?;
+        choices.get(at).map(|(_, value)| *value)
+    }
+
+    /// The index of the value in `words`.
+    fn word(&self, findings: &mut Findings<'_>, words: &[&str]) -> Option<usize> {
+        let example = words.first().copied().unwrap_or_default();
+        let text = self.text(findings, &format!("\"{example}\""))?;
+        if let Some(at) = words.iter().position(|word| *word == text.value) {
+            return Some(at);
+        }
+        let invalid = self.invalid(findings);
+        let message = match closest(&text.value.to_lowercase(), words.iter().copied()) {
+            Some(meant) => format!("{invalid}; did you mean \"{meant}\"?"),
+            None => invalid,
         };
-        findings.push(
-            Diagnostic::error(
-                text.span,
-                format!("{} cannot be \"{}\"", self.key, text.value),
-            )
-            .remedy(remedy),
-        );
+        let remedy = format!("expected {}", alternatives(words, "\"", "\""));
+        findings.push(Diagnostic::error(text.span, message).remedy(remedy));
         None
     }
 
@@ -103,27 +151,86 @@ impl<'t> Entry<'t> {
         most: Duration,
     ) -> Option<Duration> {
         let key = self.key;
+        let unit = format!(
+            "{}: expected a duration with a unit",
+            self.invalid(findings)
+        );
         if let DeValue::Integer(_) | DeValue::Float(_) = self.value.get_ref() {
             let text = findings.files.text();
             let number = text.get(self.span()).unwrap_or_default();
-            let message = format!("{key} is a duration without a unit");
             let remedy =
                 format!("write {key} = \"{number}s\" for seconds, \"{number}ms\" for milliseconds");
-            findings.push(Diagnostic::error(self.span(), message).remedy(remedy));
+            findings.push(Diagnostic::error(self.span(), unit).remedy(remedy));
             return None;
         }
         let text = self.text(findings, "\"2s\"")?;
-        let error = match humantime::parse_duration(text.value.trim()) {
-            Ok(duration) if duration < least => format!("{key} is below {}", shown(least)),
-            Ok(duration) if duration > most => format!("{key} is above {}", shown(most)),
-            Ok(duration) => return Some(duration),
-            Err(_) => format!("{key} is not a duration with a unit"),
+        let (message, remedy) = match humantime::parse_duration(text.value.trim()) {
+            Ok(duration) if (least..=most).contains(&duration) => return Some(duration),
+            Ok(_) => {
+                let (least, most) = (display(least), display(most));
+                let message = format!("{}: expected {least} to {most}", self.invalid(findings));
+                (message, None)
+            }
+            Err(_) if text.value.trim().parse::<f64>().is_ok() => {
+                let number = text.value.trim();
+                (
+                    unit,
+                    Some(format!(
+                        "write \"{number}s\" for seconds, \"{number}ms\" for milliseconds"
+                    )),
+                )
+            }
+            Err(_) => (
+                unit,
+                Some("write \"500ms\", \"2s\" or \"1m 30s\"".to_owned()),
+            ),
         };
-        findings.push(
-            Diagnostic::error(text.span, error)
-                .remedy("durations look like \"500ms\", \"2s\", \"1m 30s\""),
-        );
+        let mut finding = Diagnostic::error(text.span, message);
+        finding.remedy = remedy;
+        findings.push(finding);
         None
+    }
+
+    /// The duration of a key of a section, within its range. `"0s"` turns some keys off.
+    pub(super) fn span_of_time(&self, findings: &mut Findings<'_>) -> Option<Duration> {
+        let (least, most) = self
+            .setting
+            .map_or((Duration::ZERO, Duration::MAX), Setting::durations);
+        let given = self.duration(findings, least, most)?;
+        if let Some(Kind::DurationOrOff(least, _)) = self.setting.map(|setting| &setting.kind) {
+            return (given >= Duration::from_millis(*least)).then_some(given);
+        }
+        Some(given)
+    }
+
+    fn out_of_range(&self, findings: &mut Findings<'_>, least: &str, most: &str) {
+        let message = format!("{}: expected {least} to {most}", self.invalid(findings));
+        findings.push(Diagnostic::error(self.span(), message));
+    }
+
+    /// `"5%"` or `"5"` instead of 5; whether it was one of them.
+    fn number_in_quotes(&self, findings: &mut Findings<'_>, wanted: &str) -> bool {
+        let Some(text) = self.value.get_ref().as_str() else {
+            return false;
+        };
+        let digits = text.trim().trim_end_matches('%').trim_end();
+        if digits.parse::<f64>().is_err() || self.secret {
+            return false;
+        }
+        let (message, remedy) = match text.contains('%') {
+            true => (format!("invalid percentage {text:?}: write {digits}"), None),
+            false => (
+                format!(
+                    "{}: expected {wanted}, found a string",
+                    self.invalid(findings)
+                ),
+                Some(format!("write {} = {digits}", self.key)),
+            ),
+        };
+        let mut finding = Diagnostic::error(self.span(), message);
+        finding.remedy = remedy;
+        findings.push(finding);
+        true
     }
 
     /// An integer between `least` and `most`.
@@ -134,46 +241,57 @@ impl<'t> Entry<'t> {
         most: i64,
     ) -> Option<i64> {
         let DeValue::Integer(integer) = self.value.get_ref() else {
-            self.wrong(findings, "an integer", &least.to_string());
+            if !self.number_in_quotes(findings, "an integer") {
+                let least = least.to_string();
+                let example = self
+                    .setting
+                    .map_or(least.as_str(), |setting| setting.example);
+                self.wrong(findings, "an integer", example);
+            }
             return None;
         };
-        match number(integer) {
-            Some(number) if (least..=most).contains(&number) => Some(number),
-            _ => {
-                findings.push(
-                    Diagnostic::error(self.span(), format!("{} is out of range", self.key))
-                        .remedy(format!("it goes from {least} to {most}")),
-                );
-                None
-            }
+        let given = number(integer).filter(|number| (least..=most).contains(number));
+        if given.is_none() {
+            self.out_of_range(findings, &least.to_string(), &most.to_string());
+        }
+        given
+    }
+
+    /// The integer of a key of a section, within its range.
+    pub(super) fn count(&self, findings: &mut Findings<'_>) -> Option<i64> {
+        match self.setting.map(|setting| &setting.kind) {
+            Some(Kind::Integer(least, most, _)) => self.integer(findings, *least, *most),
+            _ => self.integer(findings, i64::MIN, i64::MAX),
         }
     }
 
-    /// A number between `least` and `most`, an integer or not.
-    pub(super) fn number(&self, findings: &mut Findings<'_>, least: f64, most: f64) -> Option<f64> {
+    /// The number of a key of a section, within its range.
+    pub(super) fn number(&self, findings: &mut Findings<'_>) -> Option<f64> {
+        let (least, most) = match self.setting.map(|setting| &setting.kind) {
+            Some(Kind::Number(least, most, _)) => (*least, *most),
+            _ => (f64::MIN, f64::MAX),
+        };
         let given = match self.value.get_ref() {
             DeValue::Integer(integer) => number(integer)
                 .and_then(|integer| i32::try_from(integer).ok())
                 .map(f64::from),
             DeValue::Float(float) => float.as_str().replace('_', "").parse().ok(),
             _ => {
-                self.wrong(findings, "a number", &least.to_string());
+                if !self.number_in_quotes(findings, "a number") {
+                    let example = self.setting.map_or("1", |setting| setting.example);
+                    self.wrong(findings, "a number", example);
+                }
                 return None;
             }
         };
-        match given {
-            Some(number) if (least..=most).contains(&number) => Some(number),
-            _ => {
-                findings.push(
-                    Diagnostic::error(self.span(), format!("{} is out of range", self.key))
-                        .remedy(format!("it goes from {least} to {most}")),
-                );
-                None
-            }
+        let given = given.filter(|number| (least..=most).contains(number));
+        if given.is_none() {
+            self.out_of_range(findings, &least.to_string(), &most.to_string());
         }
+        given
     }
 
-    /// An integer, in decimal, or a string, and where it stands.
+    /// An integer, in decimal, or a string, and its place.
     pub(super) fn integer_or_text(
         &self,
         findings: &mut Findings<'_>,
@@ -193,7 +311,7 @@ impl<'t> Entry<'t> {
         }
     }
 
-    /// One string, or a list of them, at least one.
+    /// One string, or a list of at least one.
     pub(super) fn text_or_texts(
         &self,
         findings: &mut Findings<'_>,
@@ -205,7 +323,7 @@ impl<'t> Entry<'t> {
         }
     }
 
-    /// A list of strings, at least one.
+    /// A list of at least one string.
     pub(super) fn texts(&self, findings: &mut Findings<'_>, example: &str) -> Option<Vec<Text>> {
         let strings = self.value.get_ref().as_array().and_then(|array| {
             array
@@ -229,99 +347,200 @@ impl<'t> Entry<'t> {
 
     pub(super) fn table(&self, findings: &mut Findings<'_>, example: &str) -> Option<Table<'t>> {
         match self.value.get_ref() {
-            DeValue::Table(table) => Some(Table::new(table, self.key_span())),
+            DeValue::Table(table) => {
+                let secret = matches!(self.key, "headers" | "env");
+                Some(Table::new(table, self.key_span(), None, secret))
+            }
             _ => {
+                let message = format!("{}: expected a table", self.invalid(findings));
                 findings.push(
-                    Diagnostic::error(self.key_span(), format!("{} is a table", self.key))
-                        .remedy(format!("it looks like {example}")),
+                    Diagnostic::error(self.key_span(), message).remedy(format!("write {example}")),
                 );
                 None
             }
         }
     }
 
-    pub(super) fn tables(
+    /// A table with the keys of a section.
+    pub(super) fn section(
         &self,
         findings: &mut Findings<'_>,
-        example: &str,
-    ) -> Option<Vec<Table<'t>>> {
-        let tables = self.value.get_ref().as_array().and_then(|array| {
-            array
-                .iter()
-                .map(|element| {
-                    let table = element.get_ref().as_table()?;
-                    Some(Table::new(table, header(element.span())))
-                })
-                .collect::<Option<Vec<_>>>()
+        section: &'static Section,
+    ) -> Option<Table<'t>> {
+        let table = self.table(findings, section.header)?;
+        Some(table.with(section))
+    }
+
+    /// A list of tables with the keys of a section. One table is a mistake, and read as a list of one, so that the
+    /// mistakes inside of it are found too.
+    pub(super) fn sections(
+        &self,
+        findings: &mut Findings<'_>,
+        section: &'static Section,
+        header: &str,
+    ) -> Vec<Table<'t>> {
+        let list = self.value.get_ref().as_array().and_then(|array| {
+            let tables = array.iter().map(|element| {
+                let table = element.get_ref().as_table()?;
+                Some(Table::new(
+                    table,
+                    start_of(element.span()),
+                    Some(section),
+                    false,
+                ))
+            });
+            tables.collect::<Option<Vec<_>>>()
         });
-        if tables.is_none() {
+        let single = self.value.get_ref().as_table();
+        let message = match (&list, single) {
+            (Some(_), _) => None,
+            (None, Some(_)) => Some(format!(
+                "[{header}] is one table: expected a list of tables"
+            )),
+            (None, None) => Some(format!(
+                "{}: expected a list of tables",
+                self.invalid(findings)
+            )),
+        };
+        if let Some(message) = message {
             findings.push(
-                Diagnostic::error(self.key_span(), format!("{} is a list of tables", self.key))
-                    .remedy(format!("it looks like {example}")),
+                Diagnostic::error(self.key_span(), message).remedy(format!("write [[{header}]]")),
             );
         }
-        tables
+        list.unwrap_or_else(|| {
+            let table =
+                single.map(|table| Table::new(table, self.key_span(), Some(section), false));
+            table.into_iter().collect()
+        })
     }
 }
 
-/// The value of an integer, in whatever base it is written; `None` where it is too large.
+/// The value of an integer, in any base; `None` if it is too large.
 fn number(integer: &DeInteger<'_>) -> Option<i64> {
     let digits = integer.as_str().replace('_', "");
     i64::from_str_radix(&digits, integer.radix()).ok()
 }
 
-/// A table's span may cover all its lines; findings point at where it begins.
-fn header(span: Range<usize>) -> Range<usize> {
+/// The place of a table in a list: its span can cover all its lines.
+fn start_of(span: Range<usize>) -> Range<usize> {
     span.start..span.start.max(span.end.min(span.start + 1))
 }
 
-fn shown(duration: Duration) -> String {
+fn display(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
 }
 
-/// A table whose keys are taken one by one; what is left was not asked for.
+/// A table whose keys are taken one by one; the rest is unknown.
 pub(super) struct Table<'t> {
-    /// Where it is named.
+    /// The place of its name.
     pub(super) span: Range<usize>,
     entries: Vec<Entry<'t>>,
+    section: Option<&'static Section>,
 }
 
 impl<'t> Table<'t> {
-    pub(super) fn new(table: &'t DeTable<'t>, span: Range<usize>) -> Self {
+    pub(super) fn new(
+        table: &'t DeTable<'t>,
+        span: Range<usize>,
+        section: Option<&'static Section>,
+        secret: bool,
+    ) -> Self {
         let entries = table
             .iter()
             .map(|(key, value)| {
                 let span = key.span();
+                let key: &str = key.get_ref().as_ref();
                 Entry {
-                    key: key.get_ref().as_ref(),
+                    key,
                     key_start: span.start,
                     key_end: span.end,
                     value,
+                    setting: section.and_then(|section| section.setting(key)),
+                    secret,
                 }
             })
             .collect();
-        Self { span, entries }
+        Self {
+            span,
+            entries,
+            section,
+        }
     }
 
-    /// Takes a key out.
+    /// The same table, with the keys of `section`.
+    pub(super) fn with(mut self, section: &'static Section) -> Self {
+        self.section = Some(section);
+        for entry in &mut self.entries {
+            entry.setting = section.setting(entry.key);
+        }
+        self
+    }
+
+    fn setting(&self, key: &str) -> Option<&'static Setting> {
+        self.section.and_then(|section| section.setting(key))
+    }
+
+    /// Takes a key.
     pub(super) fn take(&mut self, key: &str) -> Option<Entry<'t>> {
         let at = self.entries.iter().position(|entry| entry.key == key)?;
         Some(self.entries.remove(at))
     }
 
-    /// Where a key stands that has not been taken out.
+    /// Takes the string of a key.
+    pub(super) fn text(&mut self, findings: &mut Findings<'_>, key: &str) -> Option<Text> {
+        self.take(key)?.string(findings)
+    }
+
+    /// Takes a duration; the default if there is none.
+    pub(super) fn duration(&mut self, findings: &mut Findings<'_>, key: &str) -> Duration {
+        let default = self.setting(key).and_then(Setting::default_duration);
+        let given = self
+            .take(key)
+            .and_then(|entry| entry.span_of_time(findings));
+        given.or(default).unwrap_or_default()
+    }
+
+    /// Takes an integer.
+    pub(super) fn integer(&mut self, findings: &mut Findings<'_>, key: &str) -> Option<i64> {
+        self.take(key)?.count(findings)
+    }
+
+    /// Takes a number; the default if there is none.
+    pub(super) fn number(&mut self, findings: &mut Findings<'_>, key: &str) -> Option<f64> {
+        match self.take(key) {
+            Some(entry) => entry.number(findings),
+            None => self.setting(key)?.default_number(),
+        }
+    }
+
+    /// Takes one of the words of a key; `values` are in the order of the words.
+    pub(super) fn choice<T: Copy, const N: usize>(
+        &mut self,
+        findings: &mut Findings<'_>,
+        key: &str,
+        values: [T; N],
+    ) -> Option<T> {
+        let entry = self.take(key)?;
+        let Kind::Words(words) = &entry.setting?.kind else {
+            return None;
+        };
+        let at = entry.word(findings, words)?;
+        values.get(at).copied()
+    }
+
+    /// The place of a key that has not been taken.
     pub(super) fn span_of(&self, key: &str) -> Option<Range<usize>> {
         let entry = self.entries.iter().find(|entry| entry.key == key)?;
         Some(entry.key_span())
     }
 
-    /// Where the value of such a key stands.
+    /// The place of the value of such a key.
     pub(super) fn value_span_of(&self, key: &str) -> Option<Range<usize>> {
         let entry = self.entries.iter().find(|entry| entry.key == key)?;
         Some(entry.span())
     }
 
-    /// Takes a key out that has to be there.
+    /// Takes a required key.
     pub(super) fn need(
         &mut self,
         findings: &mut Findings<'_>,
@@ -331,7 +550,7 @@ impl<'t> Table<'t> {
         let entry = self.take(key);
         if entry.is_none() {
             findings.push(
-                Diagnostic::error(self.span.clone(), format!("{key} is missing"))
+                Diagnostic::error(self.span.clone(), format!("missing key {key:?}"))
                     .remedy(format!("add {key} = {example}"))
                     .consequence(),
             );
@@ -339,25 +558,52 @@ impl<'t> Table<'t> {
         entry
     }
 
-    /// Takes everything that is left, in the order of the files.
+    /// Takes a required key of a section.
+    pub(super) fn required(&mut self, findings: &mut Findings<'_>, key: &str) -> Option<Entry<'t>> {
+        let example = self.setting(key).map_or("...", |setting| setting.example);
+        self.need(findings, key, example)
+    }
+
+    /// Takes the remaining keys, in the order of the files.
     pub(super) fn take_all(&mut self) -> Vec<Entry<'t>> {
         let mut entries = std::mem::take(&mut self.entries);
         entries.sort_by_key(|entry| entry.key_start);
         entries
     }
 
-    /// Refuses what is left: a misspelt key must not be silently without effect. `known` are the keys
-    /// that this table may have.
+    /// Reports the remaining keys as unknown. `known` are the keys of this table.
     pub(super) fn finish(self, findings: &mut Findings<'_>, known: &[&str]) {
+        let header = self.section.map_or("this table", |section| section.header);
+        let synonyms = self.section.map_or(&[][..], |section| section.synonyms);
         for entry in self.entries {
-            let message = format!("unknown key {}", entry.key);
-            let finding = Diagnostic::error(entry.key_span(), message);
-            let remedy = if let Some(meant) = closest(entry.key, known.iter().copied()) {
-                format!("did you mean {meant}?")
-            } else {
-                format!("the keys here are {}", known.join(", "))
+            let key = entry.key;
+            let synonym = synonyms.iter().find(|(other, _)| *other == key);
+            let (message, remedy) = match (synonym, closest(key, known.iter().copied())) {
+                (Some((_, instead)), _) => (format!("unknown key {key:?}; use {instead}"), None),
+                (None, Some(meant)) => (
+                    format!("unknown key {key:?}; did you mean {meant:?}?"),
+                    None,
+                ),
+                (None, None) => {
+                    let keys = known.join(", ");
+                    (
+                        format!("unknown key {key:?}"),
+                        Some(format!("the keys of {header} are {keys}")),
+                    )
+                }
             };
-            findings.push(finding.remedy(remedy));
+            let mut finding = Diagnostic::error(entry.key_span(), message);
+            finding.remedy = remedy;
+            findings.push(finding);
         }
+    }
+
+    /// Reports the remaining keys as unknown in this section.
+    pub(super) fn close(self, findings: &mut Findings<'_>) {
+        let known: Vec<&str> = match self.section {
+            Some(section) => section.keys().collect(),
+            None => Vec::new(),
+        };
+        self.finish(findings, &known);
     }
 }

@@ -1,9 +1,8 @@
-//! The keys of a service that make its weight and its limit of connections: `weight` or `capacity`, what
-//! shapes it, `maxconn`.
+//! The keys of a service for its weight and its connection limit: `weight` or `capacity`, the shaping, `maxconn`.
 
-use super::LONGEST;
 use super::diagnostics::Diagnostic;
-use super::toml_reader::{Entry, Findings, Table};
+use super::settings::CAPACITY;
+use super::toml_reader::{Entry, Findings, Table, Text};
 use super::{Capacity, MaxconnLimit, Restarts, Weight, rules};
 use crate::expression::{Environment, Expression, Type};
 use crate::filters::capacity::Terms;
@@ -11,39 +10,22 @@ use crate::filters::shape::{LEAST_FLOOR, Ramp, Shaping};
 use agentcheck_common::{Maxconn, Percent};
 use std::time::Duration;
 
-const CAPACITY_KEYS: [&str; 7] = [
-    "rate",
-    "utilization",
-    "errors",
-    "reference_rate",
-    "error_penalty",
-    "blackout_period",
-    "expiration_period",
-];
-
-/// What smooths a weight by capacity unless the operator says otherwise: Envoy's load-aware locality has 5 s,
-/// and 3 points cost nothing in the balance of load while they save two weight changes out of three.
-const CAPACITY_SMOOTH: Duration = Duration::from_secs(5);
+/// The default average of a weight by capacity: that of Envoy's load-aware locality.
+const CAPACITY_EWMA: Duration = Duration::from_secs(5);
+/// The default dead band of a weight by capacity, in points: the balance of load stays the same, with a third of
+/// the weight changes.
 const CAPACITY_DEAD_BAND: f64 = 3.0;
-
-const SHORTEST: Duration = Duration::from_millis(100);
-const HOUR: Duration = Duration::from_secs(3600);
 
 /// Reads the keys of one service.
 pub(super) struct Weighing<'k> {
     pub(super) environment: &'k Environment,
-    /// The service.
+    /// The name of the service.
     pub(super) name: &'k str,
 }
 
 impl Weighing<'_> {
-    fn number(
-        &self,
-        entry: Entry<'_>,
-        example: &str,
-        findings: &mut Findings<'_>,
-    ) -> Option<Expression> {
-        let text = entry.text(findings, example)?;
+    fn expression(&self, entry: Entry<'_>, findings: &mut Findings<'_>) -> Option<Expression> {
+        let text = entry.string(findings)?;
         rules::expression(&text, Type::Number, self.environment, findings)
     }
 
@@ -52,21 +34,15 @@ impl Weighing<'_> {
         let weight = table.take("weight");
         if let (Some(capacity), Some(_)) = (&capacity, &weight) {
             findings.push(
-                Diagnostic::error(
-                    capacity.key_span(),
-                    "a service has a weight or a capacity, not both",
-                )
-                .remedy("with capacity the weight follows from rate and utilization"),
+                Diagnostic::error(capacity.key_span(), "both weight and capacity").remedy(
+                    "remove one: with capacity, the weight follows from rate and utilization",
+                ),
             );
         }
-        let weight = weight.map(|entry| {
-            self.number(entry, "'headroom(cpu.value, 100)'", findings)
-                .map_or(Weight::Full, Weight::Expression)
-        });
+        let weight = weight.map(|entry| self.constant_or_expression(entry, findings));
         let capacity = capacity.map(|entry| {
-            let example = format!("[service.{}.capacity]", self.name);
             entry
-                .table(findings, &example)
+                .section(findings, &CAPACITY)
                 .and_then(|table| self.capacity(table, findings))
                 .map_or(Weight::Full, |capacity| {
                     Weight::Capacity(Box::new(capacity))
@@ -75,40 +51,58 @@ impl Weighing<'_> {
         weight.or(capacity).unwrap_or(Weight::Full)
     }
 
+    fn constant_or_expression(&self, entry: Entry<'_>, findings: &mut Findings<'_>) -> Weight {
+        let Some(expression) = self.expression(entry, findings) else {
+            return Weight::Full;
+        };
+        self.warn_of_fraction(&expression, findings);
+        Weight::Expression(expression)
+    }
+
+    /// A weight that cannot exceed 1 is a fraction where a percentage is meant.
+    fn warn_of_fraction(&self, weight: &Expression, findings: &mut Findings<'_>) {
+        let Some((least, most)) = weight.range(self.environment) else {
+            return;
+        };
+        if most > 1.0 || least < 0.0 || weight.uses().is_empty() {
+            return;
+        }
+        let message = format!(
+            "the weight of {} is between {least} and {most}, so it cannot exceed 1%",
+            self.name
+        );
+        let remedy = format!(
+            "a weight is a percentage: write 100 * ({})",
+            weight.text().trim()
+        );
+        findings.push(Diagnostic::warning(weight.place(), message).remedy(remedy));
+    }
+
     fn capacity(&self, mut table: Table<'_>, findings: &mut Findings<'_>) -> Option<Capacity> {
-        let mut needed = |key, example: &str, findings: &mut Findings<'_>| {
-            let entry = table.need(findings, key, example)?;
-            self.number(entry, example, findings)
+        let mut needed = |key, findings: &mut Findings<'_>| {
+            let entry = table.required(findings, key)?;
+            self.expression(entry, findings)
         };
-        let rate = needed("rate", "'requests.value'", findings);
-        let utilization = needed("utilization", "'cpu.value / 100'", findings);
+        let rate = needed("rate", findings);
+        let utilization = needed("utilization", findings);
         let errors = table.take("errors");
-        let errors = errors.and_then(|entry| self.number(entry, "'errors.value'", findings));
-        let full = table
-            .need(findings, "reference_rate", "200")
-            .and_then(|entry| entry.number(findings, 0.001, 1e9));
-        let mut span = |key, least, default| {
-            table
-                .take(key)
-                .and_then(|entry| entry.duration(findings, least, HOUR))
-                .unwrap_or(default)
+        let errors = errors.and_then(|entry| self.expression(entry, findings));
+        let reference_rate = table
+            .required(findings, "reference_rate")
+            .and_then(|entry| entry.number(findings));
+        let terms = Terms {
+            blackout_period: table.duration(findings, "blackout_period"),
+            expiration_period: table.duration(findings, "expiration_period"),
+            error_penalty: table.number(findings, "error_penalty").unwrap_or(1.0),
+            reference_rate: reference_rate.unwrap_or(1.0),
         };
-        let blackout = span("blackout_period", Duration::ZERO, Duration::from_secs(10));
-        let expire = span("expiration_period", SHORTEST, Duration::from_secs(180));
-        let penalty = table
-            .take("error_penalty")
-            .and_then(|entry| entry.number(findings, 0.0, 1000.0));
-        table.finish(findings, &CAPACITY_KEYS);
+        table.close(findings);
+        reference_rate?;
         Some(Capacity {
             rate: rate?,
             utilization: utilization?,
             errors,
-            terms: Terms {
-                reference_rate: full?,
-                error_penalty: penalty.unwrap_or(1.0),
-                blackout_period: blackout,
-                expiration_period: expire,
-            },
+            terms,
         })
     }
 
@@ -119,53 +113,47 @@ impl Weighing<'_> {
         findings: &mut Findings<'_>,
     ) -> Shaping {
         let by_capacity = matches!(weight, Weight::Capacity(_));
-        let smooth = table.take("ewma").map_or_else(
-            || by_capacity.then_some(CAPACITY_SMOOTH),
-            |entry| {
-                let chosen = entry.duration(findings, Duration::ZERO, HOUR);
-                chosen.filter(|tau| *tau >= SHORTEST)
-            },
-        );
-        let ends = Ends::read(table, findings);
-        let mut points = |key| {
-            let entry = table.take(key)?;
-            entry.number(findings, 0.01, 1000.0)
+        let ewma = match table.take("ewma") {
+            Some(entry) => entry.span_of_time(findings),
+            None => by_capacity.then_some(CAPACITY_EWMA),
+        };
+        let limits = Limits::read(table, findings);
+        let dead_band = match table.take("dead_band") {
+            Some(entry) => entry.number(findings).unwrap_or(0.0),
+            None if by_capacity => CAPACITY_DEAD_BAND,
+            None => 0.0,
         };
         Shaping {
-            ewma: smooth,
-            max_rise: points("max_rise"),
-            max_fall: points("max_fall"),
+            ewma,
+            max_rise: table.number(findings, "max_rise"),
+            max_fall: table.number(findings, "max_fall"),
             ramp: ramp(table, findings),
-            ceiling: ends.ceiling,
-            floor: ends.floor,
-            dead_band: table
-                .take("dead_band")
-                .and_then(|entry| entry.number(findings, 0.0, 50.0))
-                .unwrap_or(if by_capacity { CAPACITY_DEAD_BAND } else { 0.0 }),
+            ceiling: limits.ceiling,
+            floor: limits.floor,
+            dead_band,
         }
     }
 
-    /// What begins a ramp beside a return that the agent saw; `used` is whether there is anything that a
-    /// restart has an effect on.
+    /// Reads `ramp_on_start` and `ramp_on_reset`. They have an effect only with a ramp or a capacity.
     pub(super) fn restarts(
         &self,
         table: &mut Table<'_>,
-        used: bool,
+        effective: bool,
         findings: &mut Findings<'_>,
     ) -> Restarts {
         let start = table.take("ramp_on_start");
         let counter = table.take("ramp_on_reset");
-        if !used {
-            without_effect([&start, &counter], "ramp or a capacity", findings);
+        if !effective {
+            without_effect([&start, &counter], "ramp or capacity", findings);
         }
         let start = start.and_then(|entry| {
-            let text = entry.text(findings, "'app.json.started'")?;
+            let text = entry.string(findings)?;
             let start = rules::expression(&text, Type::Unknown, self.environment, findings)?;
-            rules::simple(start, "a time is a number or text", findings)
+            rules::simple(start, findings)
         });
         Restarts {
             start,
-            counter: counter.and_then(|entry| self.number(entry, "'app.json.uptime'", findings)),
+            counter: counter.and_then(|entry| self.expression(entry, findings)),
         }
     }
 
@@ -182,13 +170,10 @@ impl Weighing<'_> {
             return None;
         };
         let place = total.key_span();
-        // The one mistake that everybody makes: a number where an expression stands.
+        // A number is an expression, too.
         let total = match total.integer_or_text(findings, "'app.json.workers * 4'") {
-            Some((digits, span)) => {
-                let text = super::toml_reader::Text {
-                    value: digits,
-                    span,
-                };
+            Some((value, span)) => {
+                let text = Text { value, span };
                 rules::expression(&text, Type::Number, self.environment, findings)
             }
             None => None,
@@ -196,14 +181,14 @@ impl Weighing<'_> {
         let Some(normal) = normal else {
             findings.push(
                 Diagnostic::error(place, "maxconn without maxconn_normal").remedy(
-                    "add maxconn_normal, the maxconn on the server's line in haproxy.cfg: \
-                     HAProxy has no word that sets it back",
+                    "add maxconn_normal, the maxconn of the server line in haproxy.cfg: \
+                 HAProxy has no word that resets a limit",
                 ),
             );
             return None;
         };
-        let normal = normal.integer(findings, 1, i64::from(Maxconn::MAX));
-        let balancers = balancers.map_or(Some(1), |entry| entry.integer(findings, 1, 1000));
+        let normal = normal.count(findings);
+        let balancers = balancers.map_or(Some(1), |entry| entry.count(findings));
         Some(MaxconnLimit {
             total: total?,
             normal: Maxconn::new(u32::try_from(normal?).ok()?)?,
@@ -212,7 +197,7 @@ impl Weighing<'_> {
     }
 }
 
-/// Keys that say something about one that is not there.
+/// Reports keys that depend on a key that is absent.
 fn without_effect<const N: usize>(
     entries: [&Option<Entry<'_>>; N],
     missing: &str,
@@ -225,58 +210,44 @@ fn without_effect<const N: usize>(
 }
 
 fn ramp(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Ramp> {
-    let window = table.take("ramp");
-    let from = table.take("ramp_from");
-    let aggression = table.take("ramp_aggression");
-    let Some(window) = window else {
+    let Some(window) = table.take("ramp") else {
+        let (from, aggression) = (table.take("ramp_from"), table.take("ramp_aggression"));
         without_effect([&from, &aggression], "ramp", findings);
         return None;
     };
-    let window = window.duration(findings, Duration::ZERO, LONGEST)?;
-    // Where a server comes back, and how fast its share grows at first: Envoy's defaults.
-    let from = from.map_or(Some(10.0), |entry| entry.number(findings, 1.0, 100.0));
-    let aggression = aggression.map_or(Some(1.0), |entry| entry.number(findings, 0.1, 100.0));
+    let window = window.span_of_time(findings);
+    let from = table.number(findings, "ramp_from");
+    let aggression = table.number(findings, "ramp_aggression");
     Some(Ramp {
-        window,
+        window: window?,
         from: from?,
         aggression: aggression?,
     })
-    .filter(|ramp| ramp.window >= SHORTEST)
 }
 
-/// The ends of a weight.
-struct Ends {
+/// The limits of a weight.
+struct Limits {
     ceiling: Percent,
     floor: Percent,
 }
 
-impl Ends {
+impl Limits {
     fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Self {
-        let weight = table
-            .take("haproxy_weight")
-            .and_then(|entry| entry.integer(findings, 1, 256))
-            .unwrap_or(100);
-        // HAProxy rounds down: less than this would be a weight of 0.
+        let weight = table.integer(findings, "haproxy_weight").unwrap_or(100);
+        // HAProxy rounds down: a smaller percentage is a weight of 0.
         let least = (100 + weight - 1) / weight;
-        let ceiling_entry = table.take("ceiling");
-        let floor_entry = table.take("floor");
-        let ceiling = ceiling_entry.and_then(|entry| entry.integer(findings, 1, 100));
-        let floor = floor_entry.and_then(|entry| entry.integer(findings, 1, 100));
-        let ceiling = ceiling.unwrap_or(100);
-        let floor = floor.unwrap_or(1).max(least);
+        let span = table.span_of("ceiling").or(table.span_of("floor"));
+        let ceiling = table.integer(findings, "ceiling").unwrap_or(100);
+        let floor = table.integer(findings, "floor").unwrap_or(1).max(least);
         if floor > ceiling {
-            let span = ceiling_entry.or(floor_entry).map(|entry| entry.key_span());
-            findings.push(
-                Diagnostic::error(
-                    span.unwrap_or_default(),
-                    format!("the ceiling, {ceiling}%, is below the floor, {floor}%"),
-                )
-                .remedy(if least > 1 {
-                    "haproxy_weight raises the floor: HAProxy rounds less than that down to 0"
+            let message = format!("the ceiling of {ceiling}% is below the floor of {floor}%");
+            findings.push(Diagnostic::error(span.unwrap_or_default(), message).remedy(
+                if least > 1 {
+                    "haproxy_weight raises the floor: HAProxy rounds a smaller percentage down to 0"
                 } else {
-                    "a weight lies between the two"
-                }),
-            );
+                    "raise the ceiling, or lower the floor"
+                },
+            ));
         }
         let percent = |number: i64| u16::try_from(number).ok().and_then(Percent::new);
         Self {

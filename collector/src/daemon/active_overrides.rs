@@ -393,7 +393,7 @@ impl ActiveOverrides {
         Now {
             boot: &self.boot,
             at,
-            wall: clock::wall(),
+            wall: clock::unix_seconds(),
         }
     }
 }

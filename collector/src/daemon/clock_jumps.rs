@@ -45,7 +45,7 @@ impl Clocks {
         Self {
             boot: clock::now(),
             running: Instant::now(),
-            wall: clock::since_1970(),
+            wall: clock::unix_time(),
         }
     }
 

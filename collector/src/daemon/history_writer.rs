@@ -61,7 +61,7 @@ impl HistoryWriter {
     pub(super) fn event(&mut self, event: Event, detail: &str) {
         let entry = self
             .notes
-            .event_entry(event, detail, clock::now(), clock::wall_time());
+            .event_entry(event, detail, clock::now(), clock::unix_time_f64());
         self.hand_on(entry);
     }
 
@@ -74,7 +74,7 @@ impl HistoryWriter {
         limit: Option<&ActiveOverride<'_>>,
         now: BootTime,
     ) {
-        let now = (now, clock::wall_time());
+        let now = (now, clock::unix_time_f64());
         if let Some(entry) = self.notes.reply_entry(service, reply, decided, limit, now) {
             self.hand_on(entry);
         }

@@ -52,7 +52,7 @@ type Page = (PathBuf, String);
 impl MetricsWriter {
     /// As `configured`, with the configuration that the collector is started with.
     pub(super) fn new(configured: Option<&config::Metrics>) -> Self {
-        let now = clock::wall_time();
+        let now = clock::unix_time_f64();
         Self {
             due: configured.map(|_| Instant::now() + FIRST),
             started: now,
@@ -65,7 +65,7 @@ impl MetricsWriter {
     /// Another configuration is in force, or was refused; `configured` is what is in force now.
     pub(super) fn reloaded(&mut self, ok: bool, configured: Option<&config::Metrics>) {
         if ok {
-            self.loaded_at = clock::wall_time();
+            self.loaded_at = clock::unix_time_f64();
         }
         // Whoever watches is to see it soon.
         self.due = configured.map(|_| Instant::now());
@@ -126,9 +126,9 @@ impl Collector {
         if self.is_dry() || !self.metrics.rest().is_zero() {
             return;
         }
-        let began = clock::worked();
+        let began = clock::thread_cpu_time();
         let text = metrics::render(&self.metrics());
-        let took = clock::worked().saturating_sub(began);
+        let took = clock::thread_cpu_time().saturating_sub(began);
         debug!("metrics: {} bytes, put together in {took:?}", text.len());
         self.metrics.due = Some(Instant::now() + configured.interval.max(took * SHARE));
         self.metrics.write(&configured.textfile, text);
@@ -218,7 +218,7 @@ impl BothClocks {
     fn now() -> Self {
         Self {
             boot: clock::now(),
-            wall: clock::wall_time(),
+            wall: clock::unix_time_f64(),
         }
     }
 

@@ -101,7 +101,7 @@ impl PollTask {
     /// How much earlier than it is due a poll may be made because the thread is awake: so many sources do
     /// not wake it once each.
     pub(super) fn slack(&self) -> Duration {
-        self.pace.every() / 200
+        self.pace.interval() / 200
     }
 
     /// Polls once. A poll that takes longer than `every` is followed by the next at once.

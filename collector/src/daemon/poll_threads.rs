@@ -5,7 +5,7 @@
 use super::poll_task::{PollTask, ReadingSink, keep_polling, spawn};
 use super::shared_poller::SharedPoller;
 use crate::reading::Reading;
-use crate::source::{Cancellation, Source};
+use crate::source::{Cancellation, Source, stream};
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
@@ -118,6 +118,7 @@ impl PollThreads {
     /// Ends all polls, as far as they can be ended.
     pub(crate) fn stop(&self) {
         self.outlet.stop();
+        stream::kill_all();
         for one in &self.polled {
             one.stop.stop();
         }

@@ -83,7 +83,7 @@ impl Retirement {
             if !is_configured(&name) {
                 let until = BootTime(*until).min(now.after(SAID_FOR));
                 // It may have ended before it could say the last word.
-                let said = state_file::said(&self.path, &name, &self.boot, now);
+                let said = state_file::current_reply(&self.path, &name, &self.boot, now);
                 if said.is_some_and(|said| said.takes_out()) {
                     self.then(name, Next::Word(None), now);
                 } else {
@@ -122,7 +122,7 @@ impl Retirement {
         directory: BorrowedFd<'_>,
         now: BootTime,
     ) -> io::Result<BootTime> {
-        let Some(said) = state_file::try_said(&self.path, name, &self.boot, now)? else {
+        let Some(said) = state_file::try_current_reply(&self.path, name, &self.boot, now)? else {
             // Nothing was said, or nothing that anybody heard: there is nothing to take back.
             return Ok(now);
         };
@@ -247,7 +247,7 @@ mod tests {
         assert_eq!(retiring.next(), Some(second(3)));
         std::fs::remove_dir(&obstacle).unwrap();
         assert!(retiring.remove(directory, second(3)));
-        let said = || state_file::said(path, &name, &boot, second(4));
+        let said = || state_file::current_reply(path, &name, &boot, second(4));
         let last = "up 100% # removed from the configuration";
         assert_eq!(said().unwrap().to_string(), last);
         assert_eq!(retiring.next(), Some(second(63)));

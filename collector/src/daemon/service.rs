@@ -43,7 +43,7 @@ impl ServiceTask {
         let memory = remembered(service, known, overridden, directory, boot, now);
         // The account may be a second older than the state file, and speak of other words.
         let words = |reply: Reply| reply.described(Description::NONE);
-        let said = state_file::said(directory, &service.name, boot, now).map(words);
+        let said = state_file::current_reply(directory, &service.name, boot, now).map(words);
         let account = known.filter(|known| {
             let reply = known.reply.as_ref().map(|line| line.as_bytes());
             said == reply.and_then(|line| Reply::parse(line).ok()).map(words)
@@ -219,7 +219,7 @@ fn remembered(
     // What an override or `on_stop` had said is not what rules and weight led to.
     let last = match known.memory.last_reply() {
         None if overridden => None,
-        None => state_file::said(directory, &service.name, boot, now),
+        None => state_file::current_reply(directory, &service.name, boot, now),
         last => last,
     };
     let last = last.map(|reply| reply.described(Description::NONE));

@@ -107,7 +107,7 @@ impl StateDir {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = rustix::fs::open(&path, flags, Mode::empty());
         let opened = opened.map_err(|error| failed(error.into()))?;
-        let held = LockedDir::lock(opened, directory, lock::LOOKED_AT)?;
+        let held = LockedDir::lock(opened, directory, lock::START_WAIT)?;
         Ok(Self {
             path,
             held: Some(held),

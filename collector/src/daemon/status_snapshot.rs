@@ -62,14 +62,14 @@ impl StatusSchedule {
 
     /// Writes what `status` gives.
     pub(super) fn write(&mut self, directory: BorrowedFd<'_>, status: impl FnOnce() -> Status) {
-        let began = clock::worked();
+        let began = clock::thread_cpu_time();
         let written = serde_json::to_vec(&status())
             .map_err(io::Error::from)
             .and_then(|content| {
                 state_file::replace_in(directory, snapshot::FILE, snapshot::MODE, &content)
             });
         self.writing.note(&written);
-        let took = clock::worked().saturating_sub(began);
+        let took = clock::thread_cpu_time().saturating_sub(began);
         let rest = if took > CHEAP {
             took * SHARE
         } else {

@@ -45,6 +45,8 @@ pub struct DerivedMemory {
 
 /// What a derived number remembers.
 enum Remembered {
+    /// A named expression.
+    Nothing,
     Number(Derivation),
     Counters(Counters),
 }
@@ -65,19 +67,16 @@ impl Observations {
                 .map(|source| (source.debounce, Debouncer::default()))
                 .collect(),
             failures: vec![None; config.sources.len()],
-            definitions: config
-                .derived
-                .iter()
-                .map(|derived| definition(config, derived))
-                .collect(),
+            definitions: definitions(config),
             derived: config
                 .derived
                 .iter()
                 .map(|derived| {
                     let remembered = match &derived.input {
-                        DerivedInput::Number(_, memory) => {
-                            Remembered::Number(Derivation::new(*memory))
+                        DerivedInput::Number(_, Some(aggregation)) => {
+                            Remembered::Number(Derivation::new(*aggregation))
                         }
+                        DerivedInput::Number(_, None) => Remembered::Nothing,
                         DerivedInput::Rate(_, window) | DerivedInput::Histogram(_, _, window) => {
                             Remembered::Counters(Counters::new(*window))
                         }
@@ -128,7 +127,7 @@ impl Observations {
             let Remembered::Number(derivation) = remembered else {
                 return None;
             };
-            let numbers = derivation.kept();
+            let numbers = derivation.snapshot();
             let definition = definition.clone();
             let kept = DerivedMemory {
                 definition,
@@ -200,47 +199,48 @@ impl Observations {
         self.scope.set(name, reading);
     }
 
-    /// Derives what uses the source `index`.
+    /// Derives the numbers that need the source `index`, each after those that it reads.
     fn derive(&mut self, index: usize, touched: &mut Vec<usize>) {
-        let mut news = Vec::new();
-        for (at, (derived, remembered)) in self.derived.iter_mut().enumerate() {
-            if !derived.sources.contains(&index) {
-                continue;
+        for at in 0..self.derived.len() {
+            if let Some(reading) = self.derived_reading(at, index) {
+                let index = self.confirmations.len() + at;
+                self.set(index, &reading);
+                touched.push(index);
             }
-            let polls = derived.sources.iter().map(|source| {
-                let latest = self.latest.get(*source).copied().flatten();
-                latest.map(|latest| latest.sent)
-            });
-            // As old as the oldest poll that it rests on; not all may have been made. What it remembers
-            // goes on with the newest: a source that is polled rarely must not hold up the others.
-            let (Some(Some(sent)), Some(Some(newest))) = (polls.clone().min(), polls.max()) else {
-                continue;
-            };
-            let scrape = self.scrapes.get(index).and_then(Option::as_deref);
-            let outcome = match value(&derived.input, remembered, newest, &self.scope, scrape) {
-                Ok(Some(value)) => Ok(Content::Number(value)),
-                Ok(None) => continue,
-                Err(unknown) => {
-                    let failed = derived.sources.iter().find_map(|source| {
-                        let failure = self.failures.get(*source)?.as_ref()?;
-                        let name = self.names.get(*source)?;
-                        Some(Failure::new(failure.reason, format!("{name}: {failure}")))
-                    });
-                    Err(failed.unwrap_or_else(|| Failure::new(Reason::Malformed, unknown)))
-                }
-            };
-            news.push((
-                self.confirmations.len() + at,
-                Reading {
-                    outcome,
-                    ..Reading::failed(sent, Duration::ZERO, Failure::new(Reason::Other, ""))
-                },
-            ));
         }
-        for (index, reading) in news {
-            self.set(index, &reading);
-            touched.push(index);
+    }
+
+    fn derived_reading(&mut self, at: usize, index: usize) -> Option<Reading> {
+        let (derived, remembered) = self.derived.get_mut(at)?;
+        if !derived.sources.contains(&index) {
+            return None;
         }
+        let polls = derived.sources.iter().map(|source| {
+            let latest = self.latest.get(*source).copied().flatten();
+            latest.map(|latest| latest.sent)
+        });
+        // As old as the oldest poll that it uses; not all may have been made. What it remembers
+        // goes on with the newest: a source that is polled rarely must not hold up the others.
+        let (Some(Some(sent)), Some(Some(newest))) = (polls.clone().min(), polls.max()) else {
+            return None;
+        };
+        let scrape = self.scrapes.get(index).and_then(Option::as_deref);
+        let outcome = match value(&derived.input, remembered, newest, &self.scope, scrape) {
+            Ok(Some(value)) => Ok(Content::Number(value)),
+            Ok(None) => return None,
+            Err(unknown) => {
+                let failed = derived.sources.iter().find_map(|source| {
+                    let failure = self.failures.get(*source)?.as_ref()?;
+                    let name = self.names.get(*source)?;
+                    Some(Failure::new(failure.reason, format!("{name}: {failure}")))
+                });
+                Err(failed.unwrap_or_else(|| Failure::new(Reason::Malformed, unknown)))
+            }
+        };
+        Some(Reading {
+            outcome,
+            ..Reading::failed(sent, Duration::ZERO, Failure::new(Reason::Other, ""))
+        })
     }
 
     /// Sets the time of evaluation; what evaluation looks at then.
@@ -255,18 +255,33 @@ impl Observations {
     }
 }
 
-/// A number for what a derived number is made of. Not the text itself: a URL may hold a secret.
-fn definition(config: &Config, derived: &Derived) -> String {
-    let mut hasher = std::hash::DefaultHasher::new();
-    match &derived.input {
-        DerivedInput::Number(expression, memory) => format!("{} {memory:?}", expression.text()),
-        other => format!("{other:?}"),
-    }
-    .hash(&mut hasher);
-    for index in &derived.sources {
-        format!("{:?}", config.sources.get(*index)).hash(&mut hasher);
-    }
-    format!("{:016x}", hasher.finish())
+/// A hash of the input of each derived number, and of those that it reads. It is not the text itself: a URL can
+/// contain a secret.
+fn definitions(config: &Config) -> Vec<String> {
+    let mut known: BTreeMap<&str, String> = BTreeMap::new();
+    let definition = |derived: &Derived, known: &BTreeMap<&str, String>| {
+        let mut hasher = std::hash::DefaultHasher::new();
+        match &derived.input {
+            DerivedInput::Number(expression, aggregation) => {
+                for name in expression.uses().keys() {
+                    known.get(name.as_str()).hash(&mut hasher);
+                }
+                format!("{} {aggregation:?}", expression.text())
+            }
+            other => format!("{other:?}"),
+        }
+        .hash(&mut hasher);
+        for index in &derived.sources {
+            format!("{:?}", config.sources.get(*index)).hash(&mut hasher);
+        }
+        format!("{:016x}", hasher.finish())
+    };
+    let derived = config.derived.iter().map(|derived| {
+        let definition = definition(derived, &known);
+        known.insert(&derived.name, definition.clone());
+        definition
+    });
+    derived.collect()
 }
 
 /// What is known in one place is known in another from now on.
@@ -312,6 +327,10 @@ fn value(
                 .map(Some)
                 .ok_or_else(|| "nothing was counted".to_owned())
         }
+        (DerivedInput::Number(expression, None), _) => expression
+            .number(scope)
+            .map(Some)
+            .map_err(|unknown| unknown.0),
         // Both are made together, in `new`.
         _ => Ok(None),
     }

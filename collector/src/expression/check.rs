@@ -1,31 +1,35 @@
-//! What can be known to be wrong before there is a reading: unknown names, fields that a source does not
-//! have, operands and arguments whose known types do not fit.
+//! Mistakes that need no reading to be found: unknown names, fields that a source does not have, operands and
+//! arguments of a wrong type.
 
 mod calls;
 
-use super::environment::{Environment, METRICS, Type};
-use super::spans::span;
+use super::environment::{CLOCK, CLOCK_FIELDS, Environment, METRICS, Type};
+use super::spans::Spans;
 use super::suggest::closest;
 use super::{Fault, MAX_DEPTH, MAX_LOOPS, Use};
-use cel::common::ast::{
-    ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr, SourceInfo,
-};
+use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr};
 use std::collections::BTreeMap;
 
-/// Fields that say whether and when a source gave something, not what.
+/// Fields that are known whether or not the latest poll was a success.
 const ABOUT_POLLING: [&str; 3] = ["ok", "error", "age"];
+
+/// Fields that show the health of a source.
+const HEALTH: [&str; 6] = ["ok", "error", "age", "exit", "status", "exists"];
+
+/// Fields that can have a value while the source has failed, besides those of its health.
+const SURVIVING: [&str; 3] = ["latency", "text", "mtime_age"];
 
 type Checked = (BTreeMap<String, Use>, Type);
 
 pub(super) fn check(
     text: &str,
     tree: &IdedExpr,
-    info: &SourceInfo,
+    spans: &Spans,
     environment: &Environment,
 ) -> Result<Checked, Vec<Fault>> {
     let mut checker = Checker {
         text,
-        info,
+        spans,
         environment,
         locals: Vec::new(),
         loops: 0,
@@ -34,7 +38,7 @@ pub(super) fn check(
         uses: BTreeMap::new(),
     };
     if depth_of(tree) > MAX_DEPTH {
-        let message = format!("the expression nests deeper than {MAX_DEPTH}");
+        let message = format!("the expression has more than {MAX_DEPTH} levels");
         return Err(vec![Fault::new(0..text.len(), message)]);
     }
     let result = checker.type_of(tree);
@@ -49,12 +53,12 @@ pub(super) fn check(
 
 struct Checker<'a> {
     text: &'a str,
-    info: &'a SourceInfo,
+    spans: &'a Spans,
     environment: &'a Environment,
-    /// Variables of the loops around this place.
+    /// Variables of the loops around the current node.
     locals: Vec<String>,
     loops: usize,
-    /// How many `default` have this place in what they look for.
+    /// How many `default` have the current node in their first argument.
     defaults: usize,
     faults: Vec<Fault>,
     uses: BTreeMap<String, Use>,
@@ -62,7 +66,11 @@ struct Checker<'a> {
 
 impl Checker<'_> {
     fn fault(&mut self, tree: &IdedExpr, message: String, remedy: Option<String>) -> Type {
-        let mut fault = Fault::new(span(self.text, self.info, tree), message);
+        let mut span = self.spans.of(tree);
+        if span.is_empty() {
+            span = 0..self.text.len();
+        }
+        let mut fault = Fault::new(span, message);
         if let Some(remedy) = remedy {
             fault = fault.remedy(remedy);
         }
@@ -79,7 +87,7 @@ impl Checker<'_> {
                 }
                 LiteralValue::String(_) => Type::Text,
                 LiteralValue::Null => Type::Null,
-                LiteralValue::Bytes(_) => self.fault(tree, "bytes are of no use here".into(), None),
+                LiteralValue::Bytes(_) => self.fault(tree, "bytes are not supported".into(), None),
             },
             Expr::Ident(name) => self.name(tree, name),
             Expr::Select(select) => self.field(tree, select),
@@ -101,7 +109,7 @@ impl Checker<'_> {
             }
             Expr::Comprehension(loops) => self.loops(tree, loops),
             Expr::Struct(_) | Expr::Unspecified => {
-                self.fault(tree, "structures are of no use here".into(), None)
+                self.fault(tree, "structures are not supported".into(), None)
             }
         }
     }
@@ -110,41 +118,89 @@ impl Checker<'_> {
         if self.locals.iter().any(|local| local == name) {
             return Type::Unknown;
         }
+        let names = self.environment.sources.keys().map(String::as_str);
         if let Some(fields) = self.environment.sources.get(name) {
             let known = fields.as_deref().unwrap_or_default();
             let best = known.last().map_or("ok", |(field, _)| *field);
             return self.fault(
                 tree,
-                format!("{name} is a source, not a value"),
-                Some(format!("say what of it, as in {name}.{best}")),
+                format!("{name:?} is a source, not a value"),
+                Some(format!("name a field, as in {name}.{best}")),
             );
         }
-        let remedy = match closest(name, self.environment.sources.keys().map(String::as_str)) {
-            Some(meant) => format!("did you mean {meant}?"),
-            None if self.environment.sources.is_empty() => "no source is configured".to_owned(),
-            None => format!(
-                "the sources are {}",
-                listed(self.environment.sources.keys().map(String::as_str))
-            ),
+        if let Some(fault) = self.hyphenated(tree) {
+            self.faults.push(fault);
+            return Type::Unknown;
+        }
+        let known = match self.environment.sources.len() {
+            0 => "no source is defined".to_owned(),
+            _ => format!("the sources are {}", listed(names.clone())),
         };
-        self.fault(tree, format!("there is no source {name}"), Some(remedy))
+        let (message, remedy) = match closest(name, names) {
+            Some(meant) => {
+                let message = format!("unknown source {name:?}; did you mean {meant:?}?");
+                (message, None)
+            }
+            None => (format!("unknown source {name:?}"), Some(known)),
+        };
+        let result = self.fault(tree, message, remedy);
+        if let Some(fault) = self.faults.last_mut() {
+            fault.consequence = true;
+        }
+        result
+    }
+
+    /// `app.json.msg-per-second`: the parser reads it as a difference.
+    fn hyphenated(&self, tree: &IdedExpr) -> Option<Fault> {
+        let span = self.spans.of(tree);
+        let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let before = self.text.get(..span.start)?.strip_suffix('-')?;
+        let start = before
+            .rfind(|c: char| !word(c) && c != '.' && c != '-')
+            .map_or(0, |at| at + 1);
+        let chain = before.get(start..)?;
+        let after = self.text.get(span.end..)?;
+        let end = after
+            .find(|c: char| !word(c) && c != '-')
+            .unwrap_or(after.len());
+        let (path, key) = chain.rsplit_once('.')?;
+        if path.is_empty() || key.is_empty() {
+            return None;
+        }
+        let key = self.text.get(start + path.len() + 1..span.end + end)?;
+        let fault = Fault::new(
+            start..span.end + end,
+            format!("the key {key:?} has a hyphen"),
+        );
+        Some(fault.remedy(format!(
+            "write {path}['{key}']; a difference has spaces around -"
+        )))
     }
 
     fn field(&mut self, tree: &IdedExpr, select: &SelectExpr) -> Type {
+        if let Expr::Ident(source) = &select.operand.expr
+            && !self.locals.contains(source)
+            && source == CLOCK
+            && !self.environment.sources.contains_key(CLOCK)
+        {
+            return self.clock(tree, &select.field);
+        }
         if let Expr::Ident(source) = &select.operand.expr
             && !self.locals.contains(source)
             && let Some(fields) = self.environment.sources.get(source)
         {
             if select.field == METRICS && known_metrics(fields.as_deref()) {
                 let usage = format!("{source}.metrics('name{{label=\"x\"}}')");
-                let message = "metrics is called with a selector".to_owned();
+                let message = "metrics needs a selector".to_owned();
                 return self.fault(tree, message, Some(usage));
             }
             if select.test {
                 return self.fault(
                     tree,
-                    format!("has() does not look at the source {source} itself"),
-                    Some(format!("{source}.ok says whether it gave anything")),
+                    format!(
+                        "has() needs a key of a document, not a field of the source {source:?}"
+                    ),
+                    Some(format!("{source}.ok is true after a successful poll")),
                 );
             }
             let Some(fields) = fields else {
@@ -153,25 +209,35 @@ impl Checker<'_> {
             let known = fields.iter().find(|(field, _)| *field == select.field);
             let Some((field, kind)) = known else {
                 let names = fields.iter().map(|(field, _)| *field);
-                let remedy = match select.field.as_str() {
-                    "json" => format!(
-                        "it has json with format = \"json\"; now it has {}",
-                        listed(names)
-                    ),
-                    "value" => format!(
-                        "it has value with format = \"number\"; now it has {}",
-                        listed(names)
-                    ),
-                    wrong => match closest(wrong, names.clone()) {
-                        Some(meant) => format!("did you mean {source}.{meant}?"),
-                        None => format!("it has {}", listed(names)),
-                    },
+                // Only these kinds of sources have a format.
+                let format = ["status", "exit", "exists"]
+                    .iter()
+                    .any(|kind| names.clone().any(|name| name == *kind));
+                let format = match select.field.as_str() {
+                    _ if !format => None,
+                    "json" => Some("json"),
+                    "value" => Some("number"),
+                    "metrics" => Some("prometheus"),
+                    "text" => Some("text"),
+                    _ => None,
                 };
-                let message = format!("the source {source} has no {}", select.field);
+                let field = &select.field;
+                let has = format!("its fields are {}", listed(names.clone()));
+                let unknown = format!("unknown field {field:?} of the source {source:?}");
+                let (message, remedy) = match (format, closest(field, names)) {
+                    (Some(format), _) => (
+                        unknown,
+                        format!("add format = \"{format}\" to the source; {has}"),
+                    ),
+                    (None, Some(meant)) => (format!("{unknown}; did you mean {meant:?}?"), has),
+                    (None, None) => (unknown, has),
+                };
                 return self.fault(tree, message, Some(remedy));
             };
             let used = self.uses.entry(source.clone()).or_default();
             used.content |= !ABOUT_POLLING.contains(field);
+            used.health |= HEALTH.contains(field);
+            used.body |= !HEALTH.contains(field) && !SURVIVING.contains(field);
             return *kind;
         }
         let operand = self.type_of(&select.operand);
@@ -179,16 +245,27 @@ impl Checker<'_> {
             return Type::Truth;
         }
         if !operand.may_be(Type::Map) {
-            let message = format!("{operand} has no fields, so no {}", select.field);
+            let message = format!("{operand} has no field {:?}", select.field);
             return self.fault(tree, message, None);
         }
         Type::Unknown
     }
 
+    /// `clock.hour` and its other fields.
+    fn clock(&mut self, tree: &IdedExpr, field: &str) -> Type {
+        if !CLOCK_FIELDS.contains(&field) {
+            let fields = listed(CLOCK_FIELDS.into_iter());
+            let remedy = Some(format!("its fields are {fields}"));
+            return self.fault(tree, format!("unknown field {field:?} of clock"), remedy);
+        }
+        self.uses.entry(CLOCK.to_owned()).or_default().content = true;
+        Type::Number
+    }
+
     fn loops(&mut self, tree: &IdedExpr, loops: &ComprehensionExpr) -> Type {
         let range = self.type_of(&loops.iter_range);
         if !range.may_be(Type::List) && !range.may_be(Type::Map) {
-            return self.fault(&loops.iter_range, format!("{range} has no elements"), None);
+            return self.fault(&loops.iter_range, format!("{range} is not a list"), None);
         }
         self.loops += 1;
         if self.loops > MAX_LOOPS {
@@ -213,7 +290,7 @@ impl Checker<'_> {
     }
 }
 
-/// Whether these are the fields of a source that gives a scrape.
+/// Whether these are the fields of a source with `format = "prometheus"`.
 fn known_metrics(fields: Option<&[(&str, Type)]>) -> bool {
     fields.is_some_and(|fields| fields.iter().any(|(field, _)| *field == METRICS))
 }

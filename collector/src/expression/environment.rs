@@ -1,12 +1,13 @@
-//! What expressions may name: the sources, the fields of each, and what is known of their types.
+//! The names that expressions can use: the sources, the fields of each, and their types.
 
 use crate::source::command::Reads;
+use crate::source::system::Metric;
 use crate::source::{Format, Kind, Source};
 use cel::Value;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// What is known of a value's type.
+/// The type of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Type {
     /// True or false.
@@ -19,9 +20,9 @@ pub enum Type {
     List,
     /// A map.
     Map,
-    /// null
+    /// Null.
     Null,
-    /// Only a reading will tell.
+    /// Known only from a reading.
     Unknown,
 }
 
@@ -58,31 +59,44 @@ impl fmt::Display for Type {
             Self::List => "a list",
             Self::Map => "a map",
             Self::Null => "null",
-            Self::Unknown => "something unknown",
+            Self::Unknown => "a value of unknown type",
         })
     }
 }
 
-/// The sources that expressions may name, and the fields of each.
+/// The sources and derived numbers that expressions can name, and the fields of each.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
-    /// `None` where a source is there but could not be read: nothing is said of its fields then.
+    /// `None` for a source with mistakes: its fields are unknown.
     pub(super) sources: BTreeMap<String, Option<Vec<(&'static str, Type)>>>,
+    /// The least and the greatest number of a field, by its variable, such as `cpu.value`.
+    pub(super) ranges: BTreeMap<String, (f64, f64)>,
 }
 
 impl Environment {
-    /// The vocabulary of these sources.
+    /// The environment of these sources.
     #[must_use]
     pub fn new<'a>(sources: impl IntoIterator<Item = &'a Source>) -> Self {
-        let sources = sources
-            .into_iter()
-            .map(|source| (source.name.clone(), Some(fields(&source.kind))))
-            .collect();
-        Self { sources }
+        let mut environment = Self::default();
+        for source in sources {
+            let fields = fields(&source.kind);
+            environment
+                .sources
+                .insert(source.name.clone(), Some(fields));
+            if let Kind::System(metric) = &source.kind
+                && let Some(range) = percent(metric)
+            {
+                environment
+                    .ranges
+                    .insert(format!("{}.value", source.name), range);
+            }
+        }
+        environment
     }
 
-    /// Adds a derived number, which is like a source that gives a number.
-    pub fn add_derived(&mut self, name: &str) {
+    /// Adds a derived number, which expressions read like a source with a number, and the least and the greatest
+    /// number that it can be, if they are known.
+    pub fn add_derived(&mut self, name: &str, range: Option<(f64, f64)>) {
         let fields = vec![
             ("ok", Type::Truth),
             ("error", Type::Text),
@@ -90,19 +104,40 @@ impl Environment {
             ("value", Type::Number),
         ];
         self.sources.insert(name.to_owned(), Some(fields));
+        if let Some(range) = range {
+            self.ranges.insert(format!("{name}.value"), range);
+        }
     }
 
-    /// Adds a source of which nothing but its name is known, because its own part of the configuration
-    /// is wrong.
+    /// Adds a source with mistakes: only its name is known.
     pub fn add_broken(&mut self, name: &str) {
         self.sources.entry(name.to_owned()).or_insert(None);
     }
 }
 
-/// What a Prometheus scrape is called with: `app.metrics('name')`. Not a field: it is never seen by itself.
+/// The range of a metric that is a percentage.
+fn percent(metric: &Metric) -> Option<(f64, f64)> {
+    match metric {
+        Metric::Cpu { .. }
+        | Metric::Memory { .. }
+        | Metric::Swap
+        | Metric::Pressure { .. }
+        | Metric::Disk { .. } => Some((0.0, 100.0)),
+        _ => None,
+    }
+}
+
+/// The name of the wall clock in expressions.
+pub const CLOCK: &str = "clock";
+
+/// Its fields: seconds since 1970, and the hour (0 to 23), minute (0 to 59) and weekday (1 is Monday, 7 is Sunday)
+/// of the configured time zone.
+pub(super) const CLOCK_FIELDS: [&str; 4] = ["unix", "hour", "minute", "weekday"];
+
+/// The method that reads a Prometheus scrape: `app.metrics('name')`. It is not a field.
 pub(super) const METRICS: &str = "metrics";
 
-/// The fields of a source, with what is known of their types.
+/// The fields of a source, with their types.
 fn fields(kind: &Kind) -> Vec<(&'static str, Type)> {
     let mut fields = vec![
         ("ok", Type::Truth),
@@ -110,7 +145,7 @@ fn fields(kind: &Kind) -> Vec<(&'static str, Type)> {
         ("age", Type::Number),
         ("latency", Type::Number),
     ];
-    // How a body is read; none where there is no body.
+    // None if there is no body.
     let format = match kind {
         Kind::Http(http) => {
             fields.push(("status", Type::Number));
@@ -127,7 +162,7 @@ fn fields(kind: &Kind) -> Vec<(&'static str, Type)> {
             fields.extend([("exists", Type::Truth), ("mtime_age", Type::Number)]);
             file.format
         }
-        Kind::Tcp(_) => None,
+        Kind::Tcp(_) | Kind::Stream(_) => kind.format(),
         Kind::System(metric) => {
             let parts = metric.parts().iter();
             fields.extend(parts.map(|part| (*part, Type::Number)));
@@ -140,6 +175,7 @@ fn fields(kind: &Kind) -> Vec<(&'static str, Type)> {
     }
     match format {
         Some(Format::Json) => fields.push(("json", Type::Unknown)),
+        Some(Format::Csv) => fields.push(("rows", Type::Unknown)),
         Some(Format::Number) => fields.push(("value", Type::Number)),
         Some(Format::Prometheus) => fields.push((METRICS, Type::Unknown)),
         Some(Format::Text) | None => {}

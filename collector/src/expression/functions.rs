@@ -1,6 +1,8 @@
-//! The functions that expressions have beside CEL's own, on numbers; those on text are in [`super::patterns`],
-//! those on Prometheus scrapes in [`super::metrics`].
+//! The functions on numbers that expressions have beside CEL's own. Those on text are in [`super::patterns`]
+//! and [`super::texts`], those on Prometheus scrapes in [`super::metrics`].
 
+use super::environment::Type;
+use crate::filters::rounding;
 use cel::common::types::CelString;
 use cel::common::value::CowVal;
 use cel::extractors::Arguments;
@@ -9,31 +11,40 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// `a / b`, with no value where `b` is 0.
+/// `a + b` for doubles, texts and lists.
+pub(super) const ADD: &str = "@add";
+/// `a - b` for doubles.
+pub(super) const SUBTRACT: &str = "@subtract";
+/// `a * b` for doubles.
+pub(super) const MULTIPLY: &str = "@multiply";
+/// `a / b` for doubles; a division by 0 is unknown.
 pub(super) const DIVIDE: &str = "@divide";
 /// `a % b` for doubles.
 pub(super) const MODULO: &str = "@modulo";
-/// Gives back the list or map that a loop is to go over, and counts its elements.
+/// `a == b` for values of the same type.
+pub(super) const EQUALS: &str = "@equals";
+/// `a != b` for values of the same type.
+pub(super) const DIFFERS: &str = "@differs";
+/// Returns the list or map of a loop, and counts its elements.
 pub(super) const ITERATE: &str = "@iterate";
-/// Gives back what a function inside of a loop is to look at, and counts it where that takes long: the
-/// elements of a list, the length of a text.
+/// Returns the argument of a function inside of a loop, and counts its elements or characters.
 pub(super) const CONSUME: &str = "@consume";
 
-/// How many elements the loops of one evaluation may go over, all together. A document that an
-/// application sends must not decide how long the collector thinks.
+/// How many elements the loops of one evaluation visit at most, together. So the size of a document does not
+/// decide how long the collector evaluates.
 pub(super) const MOST_ELEMENTS: usize = 100_000;
 
 pub(super) type Result<T = Value> = std::result::Result<T, ExecutionError>;
 
-/// How long one evaluation may take. Nothing comes near it that goes over [`MOST_ELEMENTS`] elements of
-/// modest size; it is for a document whose elements are large themselves.
+/// How long one evaluation may take. [`MOST_ELEMENTS`] elements of modest size take much less; this limit is for
+/// large elements.
 const MOST_TIME: Duration = Duration::from_secs(1);
 
-/// What is left to the evaluation under way.
+/// The rest of the limits of the current evaluation.
 #[derive(Debug)]
 pub(super) struct Budget {
     elements: AtomicUsize,
-    /// When it has to be over, in nanoseconds since `epoch`.
+    /// The latest end of the evaluation, in nanoseconds since `epoch`.
     end: AtomicU64,
     epoch: Instant,
 }
@@ -47,14 +58,14 @@ impl Budget {
         }
     }
 
-    /// An evaluation begins.
+    /// Starts an evaluation.
     pub(super) fn begin(&self) {
         let end = u64::try_from((self.epoch.elapsed() + MOST_TIME).as_nanos());
         self.end.store(end.unwrap_or(u64::MAX), Ordering::Relaxed);
         self.elements.store(MOST_ELEMENTS, Ordering::Relaxed);
     }
 
-    /// Takes so many elements off; false where there are no longer so many, or the time is over.
+    /// Subtracts elements; false if that many are not left, or the time is over.
     fn take(&self, elements: usize) -> bool {
         let left = self
             .elements
@@ -66,30 +77,30 @@ impl Budget {
     }
 }
 
-/// A function of ours, for the checker.
+/// A function, for the checker.
 pub(super) struct Signature {
     pub(super) name: &'static str,
-    /// How it is written, for error texts.
+    /// A call of it, for error messages.
     pub(super) usage: &'static str,
     pub(super) least: usize,
     pub(super) most: usize,
-    /// Which argument, if any, is a list; all others are numbers.
+    /// Which argument is a list; all others are numbers.
     pub(super) list: ListArgument,
 }
 
-/// Where a function takes a list.
+/// Which argument of a function is a list.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum ListArgument {
-    /// Nowhere.
+    /// None.
     No,
-    /// A single list may stand for all arguments.
+    /// A single list can replace all arguments.
     Alone,
-    /// The last argument is one.
+    /// The last argument.
     Last,
 }
 
-/// What can be called by name and gives a number.
-pub(super) const NUMERIC: [Signature; 9] = [
+/// The functions on numbers; the result is a number.
+pub(super) const NUMERIC: [Signature; 14] = [
     Signature {
         name: "headroom",
         usage: "headroom(used, limit)",
@@ -147,6 +158,41 @@ pub(super) const NUMERIC: [Signature; 9] = [
         list: ListArgument::Alone,
     },
     Signature {
+        name: "floor",
+        usage: "floor(number)",
+        least: 1,
+        most: 1,
+        list: ListArgument::No,
+    },
+    Signature {
+        name: "ceil",
+        usage: "ceil(number)",
+        least: 1,
+        most: 1,
+        list: ListArgument::No,
+    },
+    Signature {
+        name: "round",
+        usage: "round(number)",
+        least: 1,
+        most: 1,
+        list: ListArgument::No,
+    },
+    Signature {
+        name: "abs",
+        usage: "abs(number)",
+        least: 1,
+        most: 1,
+        list: ListArgument::No,
+    },
+    Signature {
+        name: "pow",
+        usage: "pow(base, exponent)",
+        least: 2,
+        most: 2,
+        list: ListArgument::No,
+    },
+    Signature {
         name: "weighted_mean",
         usage: "weighted_mean([[number, importance], ...])",
         least: 1,
@@ -157,7 +203,7 @@ pub(super) const NUMERIC: [Signature; 9] = [
 
 /// Puts the functions into `context`.
 pub(super) fn add_to(context: &mut Context<'_, '_>, budget: &Arc<Budget>) {
-    // An error would mean that CEL has a function of that name; the tests call each of them.
+    // An error would mean that CEL has a function of that name; the tests call each one.
     let _ = context.add_function("headroom", headroom);
     let _ = context.add_function("linear", linear);
     let _ = context.add_function("curve", curve);
@@ -167,14 +213,54 @@ pub(super) fn add_to(context: &mut Context<'_, '_>, budget: &Arc<Budget>) {
     let _ = context.add_function("sum", sum);
     let _ = context.add_function("mean", mean);
     let _ = context.add_function("weighted_mean", weighted_mean);
+    for (name, operation) in [
+        ("floor", rounding::floor as fn(f64) -> f64),
+        ("ceil", rounding::ceil),
+        ("round", rounding::round),
+        ("abs", f64::abs),
+    ] {
+        let _ = context.add_function(name, move |Arguments(arguments): Arguments| -> Result {
+            let [number] = exactly(name, &arguments)?;
+            Ok(Value::Float(operation(number)))
+        });
+    }
+    let _ = context.add_function("pow", pow);
+    for (name, operation) in [
+        (SUBTRACT, rounding::subtract as fn(f64, f64) -> f64),
+        (MULTIPLY, rounding::multiply),
+    ] {
+        let _ = context.add_function(name, move |Arguments(arguments): Arguments| -> Result {
+            let [left, right] = operands(name, &arguments)?;
+            Ok(Value::Float(operation(left, right)))
+        });
+    }
+    let _ = context.add_function(ADD, add);
     let _ = context.add_function(DIVIDE, divide);
     let _ = context.add_function(MODULO, modulo);
+    let _ = context.add_function(EQUALS, |Arguments(arguments): Arguments| {
+        equal(&arguments).map(Value::Bool)
+    });
+    let _ = context.add_function(DIFFERS, |Arguments(arguments): Arguments| {
+        equal(&arguments).map(|equal| Value::Bool(!equal))
+    });
     let _ = context.add_function(ITERATE, counted(ITERATE, Arc::clone(budget)));
     let _ = context.add_function(CONSUME, counted(CONSUME, Arc::clone(budget)));
 }
 
 pub(super) fn fail<T>(function: &str, message: &str) -> Result<T> {
     Err(ExecutionError::function_error(function, message))
+}
+
+/// The longest text that a function may make, in bytes: a document must not decide how much memory the collector
+/// needs.
+pub(super) const MOST_BYTES: usize = 1 << 20;
+
+/// A text as a value, if it is not too long.
+pub(super) fn limited(function: &str, text: String) -> Result {
+    if text.len() > MOST_BYTES {
+        return fail(function, "the text is longer than 1 MiB");
+    }
+    Ok(Value::String(Arc::new(text)))
 }
 
 /// The double nearest to an integer.
@@ -187,12 +273,17 @@ fn number(function: &str, value: &Value) -> Result<f64> {
     let number = match value {
         Value::Float(number) => *number,
         Value::Int(number) => as_double(*number),
-        _ => return fail(function, "takes numbers"),
+        _ => {
+            return fail(
+                function,
+                &format!("expected a number, found {}", Type::of(value)),
+            );
+        }
     };
     if number.is_finite() {
         Ok(number)
     } else {
-        fail(function, "got no finite number")
+        fail(function, "not a finite number")
     }
 }
 
@@ -203,7 +294,7 @@ fn numbers(function: &str, arguments: &[Value]) -> Result<Vec<f64>> {
         other => other,
     };
     if values.is_empty() {
-        return fail(function, "got an empty list");
+        return fail(function, "empty list");
     }
     values.iter().map(|value| number(function, value)).collect()
 }
@@ -220,28 +311,34 @@ fn exactly<const N: usize>(function: &str, arguments: &[Value]) -> Result<[f64; 
 /// A list of pairs of numbers.
 fn pairs(function: &str, list: Option<&Value>) -> Result<Vec<(f64, f64)>> {
     let Some(Value::List(list)) = list else {
-        return fail(function, "takes a list of pairs");
+        return fail(function, "expected a list of pairs");
     };
     list.iter()
         .map(|pair| match pair {
             Value::List(pair) => match pair.as_slice() {
                 [first, second] => Ok((number(function, first)?, number(function, second)?)),
-                _ => fail(function, "takes a list of pairs"),
+                _ => fail(function, "expected a list of pairs"),
             },
-            _ => fail(function, "takes a list of pairs"),
+            _ => fail(function, "expected a list of pairs"),
         })
         .collect()
 }
 
-/// `headroom(used, limit)`: what is left of `limit`, in per cent of it, 0 to 100: the formula of every
-/// peer, `100 * (1 - used / limit)` (Herald's `pct`, the Loadbalancer.org agent's idle percentage).
+/// `headroom(used, limit)`: the unused part of `limit` in percent, 0 to 100: `100 * (1 - used / limit)`, the
+/// formula of Herald's `pct` and of the Loadbalancer.org agent's idle percentage.
 fn headroom(Arguments(arguments): Arguments) -> Result {
     let [used, limit] = exactly("headroom", &arguments)?;
     if limit <= 0.0 {
         return fail("headroom", "the limit is not above 0");
     }
+    let percent = rounding::divide(rounding::multiply(100.0, used), limit);
+    let percent = if percent.is_finite() {
+        percent
+    } else {
+        100.0 * (used / limit)
+    };
     Ok(Value::Float(
-        (100.0 * (1.0 - used / limit)).clamp(0.0, 100.0),
+        rounding::subtract(100.0, percent).clamp(0.0, 100.0),
     ))
 }
 
@@ -257,12 +354,12 @@ fn linear(Arguments(arguments): Arguments) -> Result {
 /// `curve(x, [[x1, y1], [x2, y2], ...])`: straight lines from point to point, level beyond the ends.
 fn curve(Arguments(arguments): Arguments) -> Result {
     let Some(x) = arguments.first() else {
-        return fail("curve", "takes a number and a list of points");
+        return fail("curve", "expected a number and a list of points");
     };
     let x = number("curve", x)?;
     let points = pairs("curve", arguments.get(1))?;
     let Some(first) = points.first() else {
-        return fail("curve", "got an empty list");
+        return fail("curve", "empty list");
     };
     let mut before = *first;
     for point in points.iter().skip(1) {
@@ -281,7 +378,10 @@ fn curve(Arguments(arguments): Arguments) -> Result {
 fn between(x: f64, (x1, y1): (f64, f64), (x2, y2): (f64, f64)) -> f64 {
     let share = ((x - x1) / (x2 - x1)).clamp(0.0, 1.0);
     // Not y1 + share * (y2 - y1): a difference of large numbers overflows.
-    y1 * (1.0 - share) + y2 * share
+    rounding::add(
+        rounding::multiply(y1, rounding::subtract(1.0, share)),
+        rounding::multiply(y2, share),
+    )
 }
 
 /// `clamp(number, least, most)`
@@ -325,8 +425,8 @@ fn mean(Arguments(arguments): Arguments) -> Result {
     ))
 }
 
-/// `weighted_mean([[number, importance], ...])`: the Loadbalancer.org agent's `sum(load * significance)`
-/// over the sum of significances; what has importance 0 does not count.
+/// `weighted_mean([[number, importance], ...])`: the Loadbalancer.org agent's `sum(load * significance)` over the
+/// sum of significances; elements with importance 0 do not count.
 fn weighted_mean(Arguments(arguments): Arguments) -> Result {
     let pairs = pairs("weighted_mean", arguments.first())?;
     if pairs.iter().any(|(_, importance)| *importance < 0.0) {
@@ -334,7 +434,7 @@ fn weighted_mean(Arguments(arguments): Arguments) -> Result {
     }
     let sum: f64 = pairs.iter().map(|(_, importance)| importance).sum();
     if sum <= 0.0 {
-        return fail("weighted_mean", "nothing has an importance above 0");
+        return fail("weighted_mean", "no importance is above 0");
     }
     let mean = pairs
         .iter()
@@ -344,23 +444,71 @@ fn weighted_mean(Arguments(arguments): Arguments) -> Result {
     Ok(Value::Float(mean))
 }
 
+/// The operands of an operator. They may be infinite: only the result of an expression has to be finite.
+fn operands(operator: &str, arguments: &[Value]) -> Result<[f64; 2]> {
+    match arguments {
+        [Value::Float(left), Value::Float(right)] => Ok([*left, *right]),
+        [left, right] => fail(
+            operator,
+            &format!("does not accept {} and {}", Type::of(left), Type::of(right)),
+        ),
+        _ => Err(ExecutionError::invalid_argument_count(2, arguments.len())),
+    }
+}
+
+fn add(Arguments(arguments): Arguments) -> Result {
+    match arguments.as_slice() {
+        [Value::String(left), Value::String(right)] => limited(ADD, format!("{left}{right}")),
+        [Value::List(left), Value::List(right)] => {
+            let all = left.iter().chain(right.iter()).cloned();
+            Ok(Value::List(Arc::new(all.collect())))
+        }
+        other => operands(ADD, other).map(|[left, right]| Value::Float(rounding::add(left, right))),
+    }
+}
+
+/// Whether two values of the same type are equal.
+fn equal(arguments: &[Value]) -> Result<bool> {
+    let [left, right] = arguments else {
+        return Err(ExecutionError::invalid_argument_count(2, arguments.len()));
+    };
+    match (Type::of(left), Type::of(right)) {
+        (one, other) if one == other => Ok(left == right),
+        _ => Err(ExecutionError::ValuesNotComparable(
+            left.clone(),
+            right.clone(),
+        )),
+    }
+}
+
+/// `pow(base, exponent)`
+fn pow(Arguments(arguments): Arguments) -> Result {
+    let [base, exponent] = exactly("pow", &arguments)?;
+    let power = base.powf(exponent);
+    if power.is_finite() {
+        Ok(Value::Float(power))
+    } else {
+        fail("pow", "not a finite number")
+    }
+}
+
 fn divide(Arguments(arguments): Arguments) -> Result {
-    let [number, divisor] = exactly(DIVIDE, &arguments)?;
+    let [number, divisor] = operands(DIVIDE, &arguments)?;
     if divisor == 0.0 {
         return fail(DIVIDE, "division by zero");
     }
-    Ok(Value::Float(number / divisor))
+    Ok(Value::Float(rounding::divide(number, divisor)))
 }
 
 fn modulo(Arguments(arguments): Arguments) -> Result {
-    let [number, divisor] = exactly(MODULO, &arguments)?;
+    let [number, divisor] = operands(MODULO, &arguments)?;
     if divisor == 0.0 {
         return fail(MODULO, "division by zero");
     }
     Ok(Value::Float(number % divisor))
 }
 
-/// CEL's own form of a function: the one that hands a value on without copying it.
+/// CEL's own form of a function, which returns a value without copying it.
 type Handler = Box<
     dyn for<'context, 'call> Fn(
             &mut FunctionContext<'context, 'call>,
@@ -372,17 +520,17 @@ type Handler = Box<
 /// How many characters of a text count as one element of a list.
 const CHARACTERS: usize = 64;
 
-/// Hands a value on, and takes its size off the budget.
+/// Returns a value, and subtracts its size from the budget.
 fn counted(function: &'static str, budget: Arc<Budget>) -> Handler {
     Box::new(move |call| {
         let Some(value) = call.args.pop() else {
-            return fail(function, "takes a value");
+            return fail(function, "expected a value");
         };
         let looked_up = function == CONSUME && value.get_type().name() == "map";
         let size = if let Some(text) = value.downcast_ref::<CelString<'_>>() {
             text.inner().len() / CHARACTERS
         } else if looked_up {
-            // A key is found without going over the others.
+            // A map finds a key without a visit to the others.
             0
         } else {
             let size = value.as_sizer().map_or(0, |range| *range.size().inner());
@@ -391,7 +539,7 @@ fn counted(function: &'static str, budget: Arc<Budget>) -> Handler {
         if budget.take(size) {
             Ok(value)
         } else {
-            fail(function, "there is too much to go over")
+            fail(function, "too many elements")
         }
     })
 }

@@ -8,7 +8,7 @@ use cel::{Context, ExecutionError, Value};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What `source.metrics(...)` is rewritten to; its first argument is the scrape.
+/// The function behind `source.metrics(...)`; its first argument is the scrape.
 pub(super) const SELECT: &str = "@metrics";
 
 /// A scrape, as a value.
@@ -40,17 +40,17 @@ pub(super) fn add_to(context: &mut Context<'_, '_>) {
 
 fn select(known: &Mutex<BTreeMap<String, Selector>>, arguments: &[Value]) -> Result {
     let Some((Value::Opaque(scrape), selectors)) = arguments.split_first() else {
-        return fail(SELECT, "there is no scrape");
+        return fail(SELECT, "no scrape");
     };
     let Some(Scrape(exposition)) = scrape.downcast_ref::<Scrape>() else {
-        return fail(SELECT, "there is no scrape");
+        return fail(SELECT, "no scrape");
     };
     // A map of whole selectors cannot be left half-written, so a poisoned lock is as good as any.
     let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
     let mut taken = Vec::new();
     for selector in selectors {
         let Value::String(text) = selector else {
-            return fail(SELECT, "takes literal selectors");
+            return fail(SELECT, "needs a selector in quotes");
         };
         let selector = match known.get(text.as_str()) {
             Some(selector) => selector.clone(),

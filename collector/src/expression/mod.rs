@@ -1,38 +1,42 @@
-//! The expression language behind one small face: CEL (Common Expression Language) over the readings
-//! of sources.
+//! The expression language: CEL (Common Expression Language) over the readings of sources.
 //!
-//! An [`Expression`] is compiled once, against the [`Vocabulary`] of sources that the configuration
-//! has; it is evaluated in a [`Scope`], which holds what the sources' latest readings gave. Evaluation
-//! is pure and gives a value or says why there is none.
+//! An [`Expression`] is compiled once, against the [`Environment`] of the configured sources. It is evaluated in
+//! a [`Scope`], which has the values of the sources' latest readings. Evaluation is pure; its result is a value,
+//! or the reason why the value is unknown.
 //!
-//! What differs from plain CEL, so that configurations read as people expect:
-//! - every number is a double: integer literals, JSON's numbers, `size()`; so `1890 / 7000` is 0.27 and
-//!   nothing fails for mixing types. List indices and map keys keep their integers.
-//! - division by zero gives no value instead of infinity; `%` works on numbers.
-//! - `headroom`, `linear`, `curve`, `min`, `max`, `mean`, `weighted_mean` and `clamp` are there; `matches`
-//!   and `capture` take a literal pattern, compiled once; `default` stands in for a missing key.
-//! - loops may go over so many elements and no more, whatever an application sends.
-//! - `source.field` is the only use of a source's name, and fields are checked when compiling.
+//! Differences from plain CEL:
+//! - Every number is a double: integer literals, JSON numbers, `size()`. So `1890 / 7000` is 0.27. List indices
+//!   and map keys keep their integers.
+//! - A result within the rounding error of a short decimal is that decimal: `1 - 0.8` is 0.2.
+//! - A division by zero is unknown. A comparison of values of different types is unknown.
+//! - The functions of [`functions`], [`patterns`] and [`texts`] exist. A pattern is a literal, compiled once.
+//! - `default` replaces an absent key and null.
+//! - The loops of one evaluation visit a limited number of elements.
+//! - `source.field` is the only use of a source's name. Compiling checks the fields.
 
 mod check;
 mod environment;
 mod functions;
 mod metrics;
 mod patterns;
+mod range;
 mod rewrite;
 mod scope;
 mod spans;
 mod suggest;
 mod syntax;
 pub mod template;
+mod texts;
 
-pub use environment::{Environment, Type};
+pub use environment::{CLOCK, Environment, Type};
 pub use scope::Scope;
 pub(crate) use suggest::closest;
+pub use syntax::names;
 pub use syntax::{MAX_NESTING, MAX_SOURCE};
 
 use cel::common::ast::IdedExpr;
-use cel::{ExecutionError, Program, Value};
+use cel::{ExecutionError, Value};
+use spans::Spans;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
@@ -40,23 +44,21 @@ use std::ops::Range;
 /// How many levels the tree of an expression may have; `1 + 1 + 1` has three.
 pub const MAX_DEPTH: usize = 150;
 
-/// The stack that compiling runs on. The parser recurses several functions deep for each level, signs
-/// and conditionals included, which no bound on brackets catches; the pages are only reserved.
-const COMPILE_STACK: usize = 64 << 20;
-
-/// How deep macros that loop (`all`, `exists`, `map`, `filter`) may nest: each level multiplies the
-/// time by the length of a list.
+/// How deep loops (`all`, `exists`, `map`, `filter`) may nest: each level multiplies the time by the length of
+/// a list.
 pub const MAX_LOOPS: usize = 2;
 
-/// A mistake in an expression: where, what, and what would be right.
+/// A mistake in an expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// Bytes of the expression's text.
     pub span: Range<usize>,
-    /// What is wrong.
+    /// The mistake, in one line.
     pub message: String,
-    /// What would be right, where that can be said.
+    /// The correct form, if it is known.
     pub remedy: Option<String>,
+    /// Whether the mistake can result from a source that is itself not readable.
+    pub consequence: bool,
 }
 
 impl Fault {
@@ -65,6 +67,7 @@ impl Fault {
             span,
             message: message.into(),
             remedy: None,
+            consequence: false,
         }
     }
 
@@ -77,9 +80,12 @@ impl Fault {
 /// How an expression uses a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Use {
-    /// It looks at what the source gave (`value`, `json`, `text`, ...), and not only at whether and when
-    /// it gave something (`ok`, `error`, `age`).
+    /// It reads more than `ok`, `error` and `age`.
     pub content: bool,
+    /// It reads the health of the source: `ok`, `error`, `age`, `exit`, `status` or `exists`.
+    pub health: bool,
+    /// It reads a field that has no value while the source has failed, such as `value` or `json`.
+    pub body: bool,
 }
 
 /// A compiled expression.
@@ -90,13 +96,14 @@ pub struct Expression {
     tree: IdedExpr,
     uses: BTreeMap<String, Use>,
     shown: Vec<(String, IdedExpr)>,
+    expected: Type,
     result: Type,
 }
 
-/// Two are the same that say the same, wherever they stand.
+/// Equality ignores the place in the file.
 impl PartialEq for Expression {
     fn eq(&self, other: &Self) -> bool {
-        self.text == other.text && self.uses == other.uses && self.result == other.result
+        self.text == other.text && self.uses == other.uses && self.expected == other.expected
     }
 }
 
@@ -111,7 +118,7 @@ pub enum Simple {
     Text(String),
 }
 
-/// Why an expression has no value now.
+/// Why the value of an expression is unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unknown(pub String);
 
@@ -122,47 +129,30 @@ impl fmt::Display for Unknown {
 }
 
 impl Expression {
-    /// Compiles `text`, which is to give a value of type `expected`.
+    /// Compiles `text` for a result of type `expected`.
     ///
     /// # Errors
     /// Every mistake that can be found without a reading: syntax, unknown names, fields that the source
-    /// does not have, operands and arguments whose known types do not fit, bounds exceeded.
+    /// does not have, operands and arguments of a wrong type, exceeded limits.
     pub fn compile(
         text: &str,
         expected: Type,
         environment: &Environment,
     ) -> Result<Self, Vec<Fault>> {
-        syntax::bounded(text).map_err(|fault| vec![fault])?;
-        let compiled = std::thread::scope(|scope| {
-            std::thread::Builder::new()
-                .stack_size(COMPILE_STACK)
-                .spawn_scoped(scope, || Self::compile_here(text, expected, environment))
-                .map(std::thread::ScopedJoinHandle::join)
-        });
-        let whole = |message: &str| vec![Fault::new(0..text.len(), message)];
-        match compiled {
-            Ok(Ok(compiled)) => compiled,
-            Ok(Err(_)) => Err(whole("the parser gives up on this expression")),
-            Err(error) => Err(whole(&format!("no thread to compile on: {error}"))),
-        }
-    }
-
-    fn compile_here(
-        text: &str,
-        expected: Type,
-        environment: &Environment,
-    ) -> Result<Self, Vec<Fault>> {
-        let program = Program::compile(text).map_err(|errors| syntax::faults(text, &errors))?;
-        let info = program.source_info();
-        let checked = check::check(text, program.expression(), info, environment);
-        let (uses, result) = checked?;
+        let parsed = syntax::parse(text).map_err(|fault| vec![fault])?;
+        let spans = Spans::find(text, &parsed);
+        let (uses, result) = check::check(text, &parsed, &spans, environment)?;
         if !result.may_be(expected) {
-            return Err(vec![Fault::new(
-                0..text.len(),
-                format!("this gives {result}, {expected} is needed"),
-            )]);
+            let message = format!("expected {expected}, found {result}");
+            let fault = Fault::new(0..text.len(), message);
+            return Err(vec![match (expected, result) {
+                (Type::Truth, Type::Number) => fault.remedy("compare it, as in app.value > 5"),
+                (Type::Number, Type::Truth) => fault.remedy("write CONDITION ? 100 : 10"),
+                (Type::Number, Type::Text) => fault.remedy("write double(text)"),
+                _ => fault,
+            }]);
         }
-        let tree = rewrite::rewrite(program.expression().clone());
+        let tree = rewrite::rewrite(parsed);
         let shown = rewrite::shown(&tree);
         Ok(Self {
             text: text.to_owned(),
@@ -170,38 +160,46 @@ impl Expression {
             tree,
             uses,
             shown,
+            expected,
             result,
         })
     }
 
-    /// The expression as it was written.
+    /// The expression as the operator wrote it.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The same expression, from a literal that stands at these bytes of a file.
+    /// The same expression, read from a literal at these bytes of a file.
     #[must_use]
     pub fn placed(self, place: Range<usize>) -> Self {
         Self { place, ..self }
     }
 
-    /// The bytes of the file with the literal that it was read from.
+    /// The bytes of the file with the literal of this expression.
     #[must_use]
     pub fn place(&self) -> Range<usize> {
         self.place.clone()
     }
 
-    /// Why it has no value now, and the part of its text that lacks one; none where it is true, false or a
-    /// finite number.
+    /// Why the value is unknown or has a wrong type, and the part of the text that causes it. None if the value
+    /// is right.
     #[must_use]
     pub fn lacks(&self, scope: &Scope<'_>) -> Option<(Range<usize>, String)> {
         let whole = 0..self.text.len();
         let error = match Value::resolve(&self.tree, scope.context()) {
-            Ok(Value::Bool(_)) => return None,
-            Ok(Value::Float(number)) if number.is_finite() => return None,
-            Ok(Value::Float(_)) => return Some((whole, "gives no finite number".to_owned())),
-            Ok(other) => return Some((whole, format!("gives {}", Type::of(&other)))),
+            Ok(Value::Float(number)) if !number.is_finite() => {
+                return Some((whole, NOT_FINITE.to_owned()));
+            }
+            Ok(value) => {
+                let found = Type::of(&value);
+                let fits = match self.expected {
+                    Type::Unknown => matches!(found, Type::Truth | Type::Number | Type::Text),
+                    expected => found == expected,
+                };
+                return (!fits).then(|| (whole, self.mismatch(&value).0));
+            }
             Err(error) => error,
         };
         let resolve = |tree: &IdedExpr| Value::resolve(tree, scope.context());
@@ -214,70 +212,88 @@ impl Expression {
                     _ => None,
                 },
             );
-        // The rewritten tree has the ids of the one that was written, which alone has places.
+        // The rewritten tree keeps the ids of the parsed one.
         let place = failed.and_then(|failed| {
-            let program = Program::compile(&self.text).ok()?;
-            let written = spans::find(program.expression(), failed.id)?;
-            Some(spans::span(&self.text, program.source_info(), written))
+            let parsed = syntax::parse(&self.text).ok()?;
+            Spans::find(&self.text, &parsed).get(failed.id)
         });
         Some((place.unwrap_or(whole), explain(&error).0))
     }
 
-    /// The sources that it uses, and how.
+    fn mismatch(&self, value: &Value) -> Unknown {
+        let expected = match self.expected {
+            Type::Unknown => "a number or text".to_owned(),
+            expected => expected.to_string(),
+        };
+        Unknown(format!("expected {expected}, found {}", Type::of(value)))
+    }
+
+    /// The least and the greatest number that this can be, by the ranges of the fields that it reads; `None` if
+    /// that is not known.
+    #[must_use]
+    pub fn range(&self, environment: &Environment) -> Option<(f64, f64)> {
+        range::of(&self.tree, environment)
+    }
+
+    /// The sources and derived numbers that it reads, and how.
     #[must_use]
     pub fn uses(&self) -> &BTreeMap<String, Use> {
         &self.uses
     }
 
-    /// The type that its value is known to have.
+    /// The type of its value, if it is known before there is a reading.
     #[must_use]
     pub fn result(&self) -> Type {
         self.result
     }
 
-    /// Whether it holds.
+    /// The value of a condition.
     ///
     /// # Errors
-    /// Why that is not known now.
+    /// Why it is unknown.
     pub fn truth(&self, scope: &Scope) -> Result<bool, Unknown> {
         match self.evaluate(scope)? {
             Value::Bool(truth) => Ok(truth),
             other => Err(Unknown(format!(
-                "gives {}, not true or false",
+                "expected true or false, found {}",
                 Type::of(&other)
             ))),
         }
     }
 
-    /// The number that it gives: always finite.
+    /// The number; always finite.
     ///
     /// # Errors
-    /// Why there is none now.
+    /// Why it is unknown.
     pub fn number(&self, scope: &Scope) -> Result<f64, Unknown> {
         match self.evaluate(scope)? {
             Value::Float(number) if number.is_finite() => Ok(number),
-            Value::Float(_) => Err(Unknown("gives no finite number".to_owned())),
+            Value::Float(_) => Err(Unknown(NOT_FINITE.to_owned())),
             // Not reached through literals or JSON, which are all doubles by now.
             Value::Int(number) => Ok(functions::as_double(number)),
-            other => Err(Unknown(format!("gives {}, not a number", Type::of(&other)))),
+            other => Err(Unknown(format!(
+                "expected a number, found {}",
+                Type::of(&other)
+            ))),
         }
     }
 
-    /// The one value that it gives: true or false, a finite number, or text.
+    /// The single value: true or false, a finite number, or text.
     ///
     /// # Errors
-    /// Why there is none now, or none of these.
+    /// Why it is unknown, or a list, a map or null.
     pub fn simple(&self, scope: &Scope) -> Result<Simple, Unknown> {
         match self.evaluate(scope)? {
             Value::Bool(truth) => Ok(Simple::Truth(truth)),
             Value::Float(number) if number.is_finite() => Ok(Simple::Number(number)),
+            Value::Float(_) => Err(Unknown(NOT_FINITE.to_owned())),
             Value::Int(number) => Ok(Simple::Number(functions::as_double(number))),
             Value::String(text) => Ok(Simple::Text(shorten(&text))),
-            other => Err(Unknown(format!("gives {}", Type::of(&other)))),
+            other => Err(self.mismatch(&other)),
         }
     }
 
-    /// That value for people, at most 60 characters and no control characters.
+    /// The same value for people, at most 60 characters and no control characters.
     ///
     /// # Errors
     /// As [`Expression::simple`].
@@ -289,7 +305,7 @@ impl Expression {
         })
     }
 
-    /// The numbers of readings that it looks at, with names for people: `app.msg-per-second`, 1890.
+    /// The numbers of readings that it reads, with names for people: `app.msg-per-second`, 1890.
     pub fn numbers_used<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = (&'a str, f64)> {
         self.shown.iter().filter_map(|(label, tree)| {
             match Value::resolve(tree, scope.context()).ok()? {
@@ -299,7 +315,7 @@ impl Expression {
         })
     }
 
-    /// The values of readings that it looks at, with the same names, for people: numbers, rule_states and texts.
+    /// The values of readings that it reads, with the same names, for people: numbers, true or false, texts.
     pub fn values_used<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = (&'a str, String)> {
         self.shown.iter().filter_map(|(label, tree)| {
             let value = match Value::resolve(tree, scope.context()).ok()? {
@@ -317,13 +333,15 @@ impl Expression {
     }
 }
 
+const NOT_FINITE: &str = "not a finite number";
+
 /// A reason for people, of bounded length, without the values that CEL's own messages print whole.
 fn explain(error: &ExecutionError) -> Unknown {
     let reason = match error {
         ExecutionError::NoSuchKey(key) => format!("no key '{}'", shorten(key)),
         ExecutionError::UndeclaredReference(name) => {
             format!(
-                "{} has no value now",
+                "{} is unavailable",
                 rewrite::written_variable(&shorten(name))
             )
         }
@@ -338,24 +356,24 @@ fn explain(error: &ExecutionError) -> Unknown {
                 types.as_slice(),
             ) {
                 (".", [operand, ..]) => format!("{operand} has no fields"),
-                (name, types) => format!("{name} does not take {}", types.join(" and ")),
+                (name, types) => format!("{name} does not accept {}", types.join(" and ")),
             }
         }
         ExecutionError::FunctionError { function, message } => {
             format!("{}: {}", rewrite::written_name(function), shorten(message))
         }
-        ExecutionError::IndexOutOfBounds(_) => "no such element in the list".to_owned(),
+        ExecutionError::IndexOutOfBounds(_) => "the list has no such element".to_owned(),
         ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => {
             "division by zero".to_owned()
         }
         ExecutionError::UnsupportedBinaryOperator(operator, left, right) => format!(
-            "{} does not take {} and {}",
+            "{} does not accept {} and {}",
             rewrite::written_name(operator),
             Type::of(left),
             Type::of(right)
         ),
         ExecutionError::ValuesNotComparable(left, right) => {
-            format!("cannot compare {} and {}", Type::of(left), Type::of(right))
+            format!("cannot compare {} with {}", Type::of(left), Type::of(right))
         }
         _ => "the types of its values do not fit".to_owned(),
     };

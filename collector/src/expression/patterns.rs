@@ -1,5 +1,5 @@
-//! Regular expressions over text: `matches` and `capture`. A pattern is a literal, so that it is known to
-//! be right before the collector starts, and compiled once.
+//! Regular expressions over text: `matches` and `capture`. A pattern is a literal, so `check` finds its mistakes, and
+//! it is compiled once.
 
 use super::functions::{Result, fail};
 use cel::extractors::This;
@@ -32,7 +32,7 @@ pub(super) fn add_to(context: &mut Context<'_, '_>) {
     );
 }
 
-/// The patterns that were needed so far.
+/// The patterns compiled so far.
 #[derive(Default)]
 struct Compiled {
     patterns: Mutex<BTreeMap<String, Regex>>,
@@ -58,14 +58,14 @@ impl Compiled {
 /// Compiles a pattern.
 ///
 /// # Errors
-/// What is wrong with it, in one line.
+/// The mistake, in one line.
 pub(super) fn compile(pattern: &str) -> std::result::Result<Regex, String> {
     RegexBuilder::new(pattern)
         .size_limit(MAX_PATTERN)
         .build()
         .map_err(|error| match error {
             regex::Error::CompiledTooBig(_) => "the pattern is too large".to_owned(),
-            // The library draws the pattern over several lines; its last line says what is wrong.
+            // The library prints the pattern over several lines; the last line has the mistake.
             other => other
                 .to_string()
                 .lines()
@@ -76,10 +76,10 @@ pub(super) fn compile(pattern: &str) -> std::result::Result<Regex, String> {
         })
 }
 
-/// The named groups of the first match, as a map of text; a group that took no part is not in it.
+/// The named groups of the first match, as a map of texts, without the groups that did not take part.
 fn captured(pattern: &Regex, text: &str) -> Result {
     let Some(found) = pattern.captures(text) else {
-        return fail("capture", "the pattern matches nowhere");
+        return fail("capture", "the pattern does not match");
     };
     let groups: HashMap<Key, Value> = pattern
         .capture_names()

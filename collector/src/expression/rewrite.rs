@@ -1,8 +1,10 @@
-//! From CEL's tree to the tree that is evaluated: numbers become doubles, `source.field` becomes one
-//! variable, division and modulo become functions of ours.
+//! From CEL's tree to the evaluated tree: numbers become doubles, `source.field` becomes one variable, arithmetic
+//! and equality become functions of [`super::functions`].
 
 use super::environment::METRICS;
-use super::functions::{CONSUME, DIVIDE, ITERATE, MODULO, as_double};
+use super::functions::{
+    ADD, CONSUME, DIFFERS, DIVIDE, EQUALS, ITERATE, MODULO, MULTIPLY, SUBTRACT, as_double,
+};
 use super::metrics::SELECT;
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators};
 use cel::common::types::CelDouble;
@@ -32,6 +34,11 @@ pub(super) fn written_name(function: &str) -> String {
     match function {
         DIVIDE => "/".to_owned(),
         MODULO => "%".to_owned(),
+        ADD => "+".to_owned(),
+        SUBTRACT => "-".to_owned(),
+        MULTIPLY => "*".to_owned(),
+        EQUALS => "==".to_owned(),
+        DIFFERS => "!=".to_owned(),
         ITERATE | CONSUME => "loop".to_owned(),
         operators::IN => "in".to_owned(),
         operators::INDEX => "[]".to_owned(),
@@ -61,23 +68,23 @@ pub(super) fn rewrite(tree: IdedExpr) -> IdedExpr {
     walk(tree, Numbers::Doubles, &mut Vec::new())
 }
 
-/// What becomes of integers.
+/// How integers are treated.
 #[derive(Clone, Copy, PartialEq)]
 enum Numbers {
     /// They become doubles.
     Doubles,
-    /// They stay: this part is the index of a list or the key of a map.
+    /// They remain: this part is the index of a list or the key of a map.
     Kept,
 }
 
-/// `locals` are the variables of the loops around this place, which hide sources of the same name.
+/// `locals` are the variables of the loops around a node, which hide sources of the same name.
 fn walk(tree: IdedExpr, numbers: Numbers, locals: &mut Vec<String>) -> IdedExpr {
     let IdedExpr { id, expr } = tree;
     let expr = match expr {
         Expr::Literal(literal) => Expr::Literal(match (literal, numbers) {
             (LiteralValue::Int(int), Numbers::Doubles) => double(as_double(*int.inner())),
             (LiteralValue::UInt(uint), Numbers::Doubles) => {
-                // CEL reads `5u`; whoever writes it means 5.
+                // CEL reads `5u`; here it means 5.
                 double(as_double(i64::try_from(*uint.inner()).unwrap_or(i64::MAX)))
             }
             (other, _) => other,
@@ -138,7 +145,7 @@ fn walk(tree: IdedExpr, numbers: Numbers, locals: &mut Vec<String>) -> IdedExpr 
     IdedExpr { id, expr }
 }
 
-/// What goes into a list or a map is copied, and inside of a loop once for every element.
+/// The elements of a new list or map are copied, and inside of a loop once for every element.
 fn kept(tree: IdedExpr, locals: &[String]) -> IdedExpr {
     if locals.is_empty() || matches!(tree.expr, Expr::Literal(_)) {
         tree
@@ -171,7 +178,7 @@ fn age_of(id: u64, source: &str) -> IdedExpr {
     called(id, operators::SUBSTRACT, parts)
 }
 
-/// The source whose scrape is looked at, in `source.metrics(...)`.
+/// The source in `source.metrics(...)`.
 pub(super) fn metrics_of<'c>(call: &'c CallExpr, locals: &[String]) -> Option<&'c str> {
     match call.target.as_deref() {
         Some(IdedExpr {
@@ -189,8 +196,8 @@ fn selected(id: u64, call: CallExpr, locals: &[String]) -> IdedExpr {
     called(id, SELECT, args)
 }
 
-/// `default(app.json.a.b, 0)`: `a.b` where it is there, 0 where a key on the way is not. What the source
-/// itself failed to give is still missing.
+/// `default(app.json.a.b, 0)`: 0 if a key of the path is absent or the value is null. A failure of the source
+/// remains unknown.
 fn or_default(
     id: u64,
     args: Vec<IdedExpr>,
@@ -202,13 +209,14 @@ fn or_default(
         // The checker lets no other number of arguments through.
         return called(id, DEFAULT, Vec::new());
     };
-    match presence(&place) {
-        Some(present) => called(id, operators::CONDITIONAL, vec![present, place, fallback]),
-        None => place,
-    }
+    let Some(present) = presence(&place) else {
+        return place;
+    };
+    let usable = called(id, operators::LOGICAL_AND, vec![present, not_null(&place)]);
+    called(id, operators::CONDITIONAL, vec![usable, place, fallback])
 }
 
-/// Whether every key of a chain is there; `None` for what is always there.
+/// Whether every key of a path exists; `None` for a value without a path.
 fn presence(place: &IdedExpr) -> Option<IdedExpr> {
     let id = place.id;
     let (operand, here) = match &place.expr {
@@ -236,10 +244,19 @@ fn presence(place: &IdedExpr) -> Option<IdedExpr> {
         }
         _ => return None,
     };
+    let here = called(id, operators::LOGICAL_AND, vec![not_null(operand), here]);
     Some(match presence(operand) {
         Some(before) => called(id, operators::LOGICAL_AND, vec![before, here]),
         None => here,
     })
+}
+
+fn not_null(tree: &IdedExpr) -> IdedExpr {
+    let null = IdedExpr {
+        id: tree.id,
+        expr: Expr::Literal(LiteralValue::Null),
+    };
+    called(tree.id, operators::NOT_EQUALS, vec![tree.clone(), null])
 }
 
 fn all(trees: Vec<IdedExpr>, numbers: Numbers, locals: &mut Vec<String>) -> Vec<IdedExpr> {
@@ -269,6 +286,10 @@ fn call_to(id: u64, call: CallExpr, numbers: Numbers, locals: &mut Vec<String>) 
             walk(argument, numbers, locals)
         })
         .collect();
+    // A comparison with the literal null asks whether there is a value, of whatever type.
+    let with_null = args
+        .iter()
+        .any(|argument| matches!(argument.expr, Expr::Literal(LiteralValue::Null)));
     let (target, args) = if locals.is_empty() || !takes_long(&func_name, &args) {
         (target, args)
     } else {
@@ -279,10 +300,21 @@ fn call_to(id: u64, call: CallExpr, numbers: Numbers, locals: &mut Vec<String>) 
             .collect();
         (target, args)
     };
-    let doubled = matches!(func_name.as_str(), "size" | "int" | "uint");
+    let doubled = func_name == "size";
+    // The parser's own loops count with integers.
+    let generated = args
+        .first()
+        .is_some_and(|first| matches!(&first.expr, Expr::Ident(name) if name.starts_with('@')));
     let func_name = match (func_name.as_str(), numbers) {
         (operators::DIVIDE, Numbers::Doubles) => DIVIDE.to_owned(),
         (operators::MODULO, Numbers::Doubles) => MODULO.to_owned(),
+        (operators::MULTIPLY, Numbers::Doubles) => MULTIPLY.to_owned(),
+        (operators::SUBSTRACT, Numbers::Doubles) => SUBTRACT.to_owned(),
+        (operators::ADD, Numbers::Doubles) if !generated => ADD.to_owned(),
+        (operators::EQUALS, _) if !with_null && !generated => EQUALS.to_owned(),
+        (operators::NOT_EQUALS, _) if !with_null && !generated => DIFFERS.to_owned(),
+        ("int" | "uint", _) => "@int".to_owned(),
+        ("string", _) => "@string".to_owned(),
         _ => func_name,
     };
     let call = IdedExpr {
@@ -299,8 +331,8 @@ fn call_to(id: u64, call: CallExpr, numbers: Numbers, locals: &mut Vec<String>) 
     call
 }
 
-/// Whether a call inside of a loop may look at all of what it is given. Those that pick or decide do not,
-/// nor does what CEL's own macros make to gather their results.
+/// Whether the time of a call inside of a loop may depend on the size of its arguments. That of calls that pick
+/// or decide does not, nor does that of the calls by which CEL's own macros collect their results.
 fn takes_long(function: &str, args: &[IdedExpr]) -> bool {
     let gathers = args
         .first()
@@ -321,8 +353,8 @@ fn double(number: f64) -> LiteralValue {
     LiteralValue::Double(CelDouble::from(number))
 }
 
-/// The places of readings that a rewritten tree looks at, each with a label for people: the longest
-/// chains of fields and literal keys that start at a source, outside of loops.
+/// The parts of readings that a rewritten tree reads, each with a label for people: the longest chains of fields
+/// and literal keys that start at a source, outside of loops.
 pub(super) fn shown(tree: &IdedExpr) -> Vec<(String, IdedExpr)> {
     let mut found = Vec::new();
     collect(tree, &mut found);

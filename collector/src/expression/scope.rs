@@ -1,10 +1,11 @@
-//! What expressions see of the context: the fields of each source's latest reading, as variables.
+//! The variables of expressions: the fields of each source's latest reading.
 
 use super::environment::METRICS;
 use super::functions::{self, Budget};
 use super::metrics::{self, Scrape};
 use super::patterns;
 use super::rewrite::{GOOD_SINCE, NOW, variable};
+use super::texts;
 use crate::reading::{Content, Reading, Reason};
 use agentcheck_common::BootTime;
 use cel::objects::{Key, Map};
@@ -12,7 +13,7 @@ use cel::{Context, Env, Value};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// The variables that expressions are evaluated with.
+/// The variables of an evaluation.
 ///
 /// A reading is turned into values once, when it arrives; only `age` depends on the time of evaluation.
 pub struct Scope<'p> {
@@ -29,13 +30,14 @@ impl Default for Scope<'_> {
 }
 
 impl Scope<'_> {
-    /// A scope in which no source has given anything yet.
+    /// A scope before the first reading.
     #[must_use]
     pub fn new() -> Self {
         let mut context = Context::with_env(Arc::new(Env::stdlib()));
         let budget = Arc::new(Budget::new());
         functions::add_to(&mut context, &budget);
         patterns::add_to(&mut context);
+        texts::add_to(&mut context);
         metrics::add_to(&mut context);
         Self {
             context,
@@ -50,7 +52,7 @@ impl Scope<'_> {
         &self.context
     }
 
-    /// Replaces what was known of `source` by a reading of it.
+    /// Replaces the values of `source` by those of a reading.
     pub fn set(&mut self, source: &str, reading: &Reading) {
         let failure = reading.outcome.as_ref().err();
         let content = reading.outcome.as_ref().ok();
@@ -59,6 +61,10 @@ impl Scope<'_> {
         let facts = reading.file;
         let json = match content {
             Some(Content::Json(document)) => Some(value_of(document)),
+            _ => None,
+        };
+        let rows = match content {
+            Some(Content::Rows(rows)) => Some(value_of(rows)),
             _ => None,
         };
         let metrics = match content {
@@ -87,8 +93,9 @@ impl Scope<'_> {
             ),
             ("value", content.and_then(Content::number).map(number)),
             ("json", json),
+            ("rows", rows),
             (METRICS, metrics),
-            // Outlives the reading, since it is told of those that failed after it.
+            // Remains after failed polls, for `age`.
             (GOOD_SINCE, good_since),
         ];
         let parts = parts
@@ -116,7 +123,7 @@ impl Scope<'_> {
         }
     }
 
-    /// Nothing is known of `source` any more.
+    /// Removes all values of `source`.
     pub fn forget(&mut self, source: &str) {
         for field in self.fields.remove(source).unwrap_or_default() {
             self.remove(&variable(source, field));
@@ -129,8 +136,7 @@ impl Scope<'_> {
         self.context.add_variable_from_value(NOW, seconds(now));
     }
 
-    /// The same scope, but that `sources` have failed because no poll of theirs has finished for too
-    /// long.
+    /// The same scope, except that `sources` are overdue: no poll of theirs has finished for too long.
     #[must_use]
     pub fn with_overdue<'b>(&'b self, sources: &[&str]) -> Scope<'b> {
         let mut context = self.context.new_inner_scope();

@@ -16,19 +16,19 @@ enum Piece {
     Value(Box<Expression>),
 }
 
-/// A piece of a description as it is written.
+/// A piece of a description as the operator writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Written {
-    /// Text, as it is to be shown.
+    /// Text, with single braces.
     Text(String),
     /// The bytes of an expression, without its braces.
     Value(Range<usize>),
 }
 
-/// Takes a text apart.
+/// Splits a text into its pieces.
 ///
 /// # Errors
-/// The bytes of a brace that has no other.
+/// The bytes of a brace without its counterpart.
 pub fn split(text: &str) -> Result<Vec<Written>, Range<usize>> {
     let mut pieces = Vec::new();
     let mut shown = String::new();
@@ -57,8 +57,7 @@ pub fn split(text: &str) -> Result<Vec<Written>, Range<usize>> {
     Ok(pieces)
 }
 
-/// Where the brace stands that ends the expression that begins at `start`: expressions have braces of their
-/// own, and strings.
+/// The position of the brace that ends the expression from `start`: expressions contain braces and strings.
 fn end_of_value(text: &str, start: usize) -> Option<usize> {
     let mut depth = 0_usize;
     let mut quoted = None;

@@ -14,6 +14,7 @@ fn source(name: &str, kind: Kind) -> Source {
         interval: Duration::from_secs(2),
         timeout: Duration::from_secs(1),
         jitter: Duration::ZERO,
+        raw_text: false,
         debounce: DebouncePolicy::default(),
         kind,
     }
@@ -188,34 +189,144 @@ fn rule_states() {
     }
 }
 
+/// A comparison of different types is unknown; a comparison with null asks whether there is a value.
+#[test]
+fn values_of_different_types_are_not_compared() {
+    let mut scope = Scope::new();
+    let document = r#"{"text": "0", "none": null, "no": false, "zero": 0, "list": [1]}"#;
+    let content = Content::Json(serde_json::from_str(document).unwrap());
+    scope.set("app", &reading(content, ""));
+    let truth = |text: &str| {
+        let expression = compile(text).unwrap_or_else(|faults| panic!("{text}: {faults:?}"));
+        expression.truth(&scope).map_err(|unknown| unknown.0)
+    };
+    for (text, reason) in [
+        ("app.json.text != 0", "cannot compare text with a number"),
+        ("app.json.text == 0", "cannot compare text with a number"),
+        ("app.json.none != 0", "cannot compare null with a number"),
+        (
+            "app.json.no != 0",
+            "cannot compare true or false with a number",
+        ),
+        (
+            "0 == app.json.no",
+            "cannot compare a number with true or false",
+        ),
+        (
+            "app.json.list == app.json.zero",
+            "cannot compare a list with a number",
+        ),
+        (
+            "[1].exists(x, app.json.text == x)",
+            "cannot compare text with a number",
+        ),
+    ] {
+        assert_eq!(truth(text), Err(reason.to_owned()), "{text}");
+    }
+    for (text, expected) in [
+        ("app.json.zero != 0", false),
+        ("app.json.none == null", true),
+        ("app.json.text == null", false),
+        ("app.json.list == [1]", true),
+        ("default(app.json.none, 7) == 7", true),
+        ("default(app.json.zero, 7) == 0", true),
+        ("default(app.json.none.deeper, 7) == 7", true),
+    ] {
+        assert_eq!(truth(text), Ok(expected), "{text}");
+    }
+}
+
+#[test]
+fn arithmetic_keeps_short_decimals_exact() {
+    for text in [
+        "(1 - 0.8) * 1000 == 200",
+        "headroom(0.8, 1) == 20",
+        "!(headroom(0.8, 1) < 20)",
+        "0.1 + 0.2 == 0.3",
+        "floor((1 - 0.8) * 1000) == 200",
+        "100 - floor(29 * 100 / 100) == 71",
+    ] {
+        assert_eq!(truth(text), Ok(true), "{text}");
+    }
+}
+
+#[test]
+fn functions_on_numbers_and_text() {
+    for text in [
+        "floor(2.7) == 2 && ceil(2.1) == 3 && round(2.5) == 3 && abs(-2) == 2 && pow(2, 10) == 1024",
+        "floor(-2.1) == -3 && ceil(-2.9) == -2",
+        "int('42') == 42 && int(' -7 ') == -7 && int('0x1bC') == 444 && int(2.9) == 2",
+        "string(5) == '5' && string(0.25) == '0.25' && string(true) == 'true'",
+        "' a b '.trim() == 'a b' && trim(' a') == 'a'",
+        "'Ab'.lower() == 'ab' && 'Ab'.upper() == 'AB' && lower('ÄB') == 'äb'",
+        "'a,b,,c'.split(',') == ['a', 'b', '', 'c'] && split('ab', '') == ['a', 'b']",
+        "['a', 1, true].join(', ') == 'a, 1, true' && join([], ',') == ''",
+        "'a-b-c'.replace('-', '+') == 'a+b+c'",
+        "page.text.split(' ')[2].replace(':', '') == '12'",
+        "app.json.workers.filter(w, w > 4).map(w, string(w)).join(' ') == '40.5 8'",
+    ] {
+        assert_eq!(truth(text), Ok(true), "{text}");
+    }
+    for (text, reason) in [
+        ("int('4.2')", "int: the text is not an integer"),
+        ("int('0x')", "int: the text is not an integer"),
+        ("int('--4')", "int: the text is not an integer"),
+        ("pow(-8, 0.5)", "pow: not a finite number"),
+        (
+            "size('aa'.replace('', 'b'))",
+            "replace: the text to replace is empty",
+        ),
+    ] {
+        assert_eq!(number(text), Err(reason.to_owned()), "{text}");
+    }
+}
+
+#[test]
+fn range_follows_from_the_fields() {
+    let environment = Environment::new(&sources());
+    let range = |text: &str| compile(text).unwrap().range(&environment);
+    assert_eq!(range("1 - cpu.value / 100"), Some((0.0, 1.0)));
+    assert_eq!(range("headroom(app.json.x, 9) / 100"), Some((0.0, 1.0)));
+    assert_eq!(range("min(1, cpu.value)"), Some((0.0, 1.0)));
+    assert_eq!(range("max([0.2, 1 - cpu.value / 100])"), Some((0.2, 1.0)));
+    assert_eq!(range("app.ok ? 0.5 : -cpu.value"), Some((-100.0, 0.5)));
+    assert_eq!(range("clamp(app.json.x, 0, 1)"), None);
+    assert_eq!(range("clamp(cpu.value, 0, 1)"), Some((0.0, 1.0)));
+    assert_eq!(range("cpu.value / cpu.value"), None);
+    assert_eq!(range("1 - app.json.load"), None);
+}
+
 #[test]
 fn no_value_has_a_reason() {
     for (text, reason) in [
         ("app.json.nope", "no key 'nope'"),
         ("app.json.nope > 3", "no key 'nope'"),
         ("app.json.nope > 3 && true", "no key 'nope'"),
-        ("app.json.state > 3", "> does not take text and a number"),
-        ("app.json.state + 3", "+ does not take text and a number"),
+        ("app.json.state > 3", "> does not accept text and a number"),
+        ("app.json.state + 3", "+: does not accept text and a number"),
         ("app.json.n / app.json.zero", "/: division by zero"),
         ("app.json.n % 0", "%: division by zero"),
         (
             "headroom(app.json.n, app.json.zero)",
             "headroom: the limit is not above 0",
         ),
-        ("headroom(app.json.state, 5)", "headroom: takes numbers"),
-        ("sum(exporter.metrics('gone'))", "sum: got an empty list"),
-        ("max(exporter.metrics('none'))", "max: got an empty list"),
-        ("max([])", "max: got an empty list"),
+        (
+            "headroom(app.json.state, 5)",
+            "headroom: expected a number, found text",
+        ),
+        ("sum(exporter.metrics('gone'))", "sum: empty list"),
+        ("max(exporter.metrics('none'))", "max: empty list"),
+        ("max([])", "max: empty list"),
         ("linear(1, 2, 0, 2, 5)", "linear: x2 is not above x1"),
         (
             "curve(5, [[3, 1], [2, 2]])",
             "curve: the points are not in rising order",
         ),
-        ("curve(5, [3])", "curve: takes a list of pairs"),
-        ("curve(5, [])", "curve: got an empty list"),
+        ("curve(5, [3])", "curve: expected a list of pairs"),
+        ("curve(5, [])", "curve: empty list"),
         (
             "weighted_mean([[5, 0]])",
-            "weighted_mean: nothing has an importance above 0",
+            "weighted_mean: no importance is above 0",
         ),
         (
             "weighted_mean([[5, -1]])",
@@ -223,12 +334,12 @@ fn no_value_has_a_reason() {
         ),
         (
             "double(page.text.capture('x(?P<n>[0-9]+)').n)",
-            "capture: the pattern matches nowhere",
+            "capture: the pattern does not match",
         ),
-        ("app.json.workers[7]", "no such element in the list"),
-        ("app.json.state", "gives text, not a number"),
-        ("1e308 * 10", "gives no finite number"),
-        ("max(1e308 * 10, 1)", "max: got no finite number"),
+        ("app.json.workers[7]", "the list has no such element"),
+        ("app.json.state", "expected a number, found text"),
+        ("1e308 * 10", "not a finite number"),
+        ("max(1e308 * 10, 1)", "max: not a finite number"),
         ("app.exit", "{"),
     ] {
         let error = number(text).unwrap_err();
@@ -241,7 +352,7 @@ fn no_value_has_a_reason() {
     }
     assert_eq!(
         truth("app.json.n"),
-        Err("gives a number, not true or false".to_owned())
+        Err("expected true or false, found a number".to_owned())
     );
 }
 
@@ -261,7 +372,7 @@ fn a_failed_source_keeps_only_what_is_known() {
     assert_eq!(truth("app.age == 3", &scope), Ok(true));
     assert_eq!(
         truth("app.json.n > 1", &scope),
-        Err(Unknown("app.json has no value now".to_owned()))
+        Err(Unknown("app.json is unavailable".to_owned()))
     );
     failed.status = Some(503);
     failed.text = Some("busy".to_owned());

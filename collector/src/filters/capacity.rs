@@ -1,68 +1,68 @@
-//! A weight from what a server has shown that it can do: requests a second served per unit of utilization,
-//! over a constant of the whole fleet. Pure.
+//! A weight from a server's measured capacity: requests per second per unit of utilization, divided by a
+//! constant of the whole fleet. Pure.
 //!
-//! `weight = 100 * rate / (utilization + errors / rate * penalty) / full`, as gRPC's weighted round robin has
-//! it (proposal A58), here computed on the backend. Unlike `100 - load` it does not move when the weight
-//! moves: rate and utilization go up and down together. The penalty keeps a server that fails fast from
-//! looking able.
+//! `weight = 100 * rate / (utilization + errors / rate * penalty) / reference_rate`, as in gRPC's weighted
+//! round robin (proposal A58), here computed on the backend. Unlike `100 - load` it does not move when the
+//! weight moves: rate and utilization rise and fall together. The penalty keeps a server that fails fast from
+//! looking capable.
 
 use agentcheck_common::BootTime;
 use std::time::Duration;
 
-/// What the formula takes besides readings.
+/// The constants of the formula.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Terms {
     /// Requests a second at a utilization of 1 that make a weight of 100; positive.
     pub reference_rate: f64,
-    /// How much of a utilization a rate of nothing but errors counts as; not negative.
+    /// The utilization that a rate of nothing but errors adds; not negative.
     pub error_penalty: f64,
-    /// How long there has to be traffic before its weight is trusted.
+    /// How long traffic must last before its weight is trusted.
     pub blackout_period: Duration,
-    /// How long a weight is held without traffic.
+    /// How long a weight is kept without traffic.
     pub expiration_period: Duration,
 }
 
-/// What is remembered of one service.
+/// The state of one service.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub struct CapacityMemory {
-    /// Since when there is traffic, interrupted for less than `expire`.
+    /// The start of the traffic, with interruptions shorter than `expiration_period`.
     pub since: Option<BootTime>,
-    /// The last weight that was trusted, and when.
+    /// The last trusted weight, and its time.
     pub held: Option<(f64, BootTime)>,
-    /// When there was traffic last.
+    /// The time of the latest traffic.
     pub seen: Option<BootTime>,
 }
 
 impl CapacityMemory {
-    /// The application was started again, or comes back from being out: its first moments say little.
+    /// The application restarted, or returns after an outage: its first moments are not representative.
     pub fn start_again(&mut self) {
         self.since = None;
     }
 }
 
-/// What was seen: all of it finite.
+/// The inputs of the formula, all finite.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample {
-    /// Requests served a second.
+    /// Served requests per second.
     pub rate: f64,
-    /// How busy the server was; 1 is all of it, and it may be more.
+    /// The utilization; 1 is the full machine, and it may be more.
     pub utilization: f64,
-    /// Requests a second that failed.
+    /// Failed requests per second.
     pub errors: f64,
 }
 
-/// Where a weight comes from.
+/// The origin of a weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Basis {
     /// The formula, now.
     Measured,
-    /// The last one that was trusted: there is no traffic, or not for long enough.
+    /// The last trusted weight: there is no traffic, or not for long enough.
     Held,
-    /// Nothing: it was never measured, or not for too long. The weight is full, for only traffic can tell.
+    /// No measurement, or none for too long. The weight is full, because only traffic can measure.
     Unmeasured,
 }
 
-/// The weight in per cent, not yet bounded.
+/// The weight in per cent, before its bounds.
 pub fn weight(
     terms: &Terms,
     memory: &mut CapacityMemory,
@@ -93,7 +93,7 @@ pub fn weight(
     }
 }
 
-/// The formula; none without traffic or utilization, of which nothing follows.
+/// The formula; `None` without traffic or utilization.
 fn measure(terms: &Terms, seen: Sample) -> Option<f64> {
     if seen.rate <= 0.0 || seen.utilization <= 0.0 {
         return None;
@@ -127,14 +127,14 @@ mod tests {
     fn the_formula() {
         let weight = |rate, utilization, errors| measure(&TERMS, seen(rate, utilization, errors));
         assert_eq!(weight(100.0, 0.5, 0.0), Some(100.0));
-        // Half the machine, whatever the load is.
+        // Half the capacity, whatever the load.
         assert_eq!(weight(20.0, 0.2, 0.0), Some(50.0));
         assert_eq!(weight(90.0, 0.9, 0.0), Some(50.0));
-        // More work than it can do.
+        // More work than the machine can do.
         assert_eq!(weight(100.0, 2.0, 0.0), Some(25.0));
         // A tenth fails: 50 / (0.4 + 0.1).
         assert_eq!(weight(50.0, 0.4, 5.0), Some(50.0));
-        // All of it fails, fast.
+        // Everything fails, fast.
         assert_eq!(weight(100.0, 0.25, 100.0), Some(40.0));
         assert_eq!(weight(100.0, 0.25, 900.0), Some(40.0));
         assert_eq!(weight(100.0, 0.5, -3.0), Some(100.0));
@@ -143,7 +143,7 @@ mod tests {
         }
     }
 
-    /// What is given at times in seconds.
+    /// The weights for samples at times in seconds.
     fn played(steps: &[(u64, Sample)]) -> Vec<(f64, Basis)> {
         let mut memory = CapacityMemory::default();
         let at = |seconds: u64| BootTime(seconds * 1_000_000_000);
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_trusted_during_the_blackout_and_held_without_traffic() {
+    fn blackout_weight_is_not_trusted_and_last_weight_is_kept_without_traffic() {
         let half = seen(50.0, 0.5, 0.0);
         let nothing = seen(0.0, 0.0, 0.0);
         let steps = [
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_silence_needs_no_second_blackout() {
+    fn short_pause_needs_no_second_blackout() {
         let half = seen(50.0, 0.5, 0.0);
         let steps = [(0, half), (10, half), (20, seen(0.0, 0.0, 0.0)), (60, half)];
         assert_eq!(played(&steps)[3], (50.0, Basis::Measured));

@@ -1,57 +1,59 @@
-//! How many polls it takes to believe that a source has failed, or is back: `fail_after` and
-//! `recover_after`. Pure.
+//! How many polls make a failure or a recovery of a source: `fail_after` and `recover_after`. Pure.
 
 use std::collections::VecDeque;
 use std::fmt;
 
-/// So many of the last so many.
+/// A number of polls out of the latest polls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Threshold {
-    /// How many must agree.
-    pub needed: u8,
-    /// Out of how many, the latest among them.
-    pub of: u8,
+    /// How many polls must agree.
+    pub required: u8,
+    /// Out of how many of the latest.
+    pub window: u8,
 }
 
 impl Threshold {
-    /// One is enough.
-    pub const ONE: Self = Self { needed: 1, of: 1 };
+    /// One poll.
+    pub const ONE: Self = Self {
+        required: 1,
+        window: 1,
+    };
 
-    /// The largest number of polls that are looked back at.
+    /// The largest number of polls.
     pub const MAX: u8 = 100;
 
-    /// The count in `text`: `3` (three in a row) or `3 of 5`; `None` for anything else, and for numbers
-    /// below 1 or above [`Count::MAX`].
+    /// Parses `3` (three in a row) or `3 of 5`; `None` for anything else, and for numbers below 1 or above
+    /// [`Threshold::MAX`].
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let (needed, of) = text.split_once(" of ").unwrap_or((text, text));
+        let (required, window) = text.split_once(" of ").unwrap_or((text, text));
         let count = Self {
-            needed: needed.trim().parse().ok()?,
-            of: of.trim().parse().ok()?,
+            required: required.trim().parse().ok()?,
+            window: window.trim().parse().ok()?,
         };
-        let fits = (1..=Self::MAX).contains(&count.needed)
-            && (count.needed..=Self::MAX).contains(&count.of);
+        let fits = (1..=Self::MAX).contains(&count.required)
+            && (count.required..=Self::MAX).contains(&count.window);
         fits.then_some(count)
     }
 }
 
 impl fmt::Display for Threshold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {}", self.needed, self.of)
+        write!(f, "{} of {}", self.required, self.window)
     }
 }
 
-/// When a source counts as failed, and when as back.
+/// When a source counts as failed, and when as good again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DebouncePolicy {
-    /// So many failed polls make it failed.
+    /// How many failed polls make a failure.
     pub fail_after: Threshold,
-    /// So many good polls make it good again.
+    /// How many good polls make a recovery.
     pub recover_after: Threshold,
 }
 
 impl Default for DebouncePolicy {
-    /// Every poll is believed.
+    /// Every poll counts.
     fn default() -> Self {
         Self {
             fail_after: Threshold::ONE,
@@ -60,50 +62,50 @@ impl Default for DebouncePolicy {
     }
 }
 
-/// What a source counts as.
+/// The health of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum SourceHealth {
-    /// Not enough polls have failed to say so, and none was good.
+    /// Too few polls have failed, and none was good.
     #[default]
     Unknown,
-    /// Good: a failed poll is passed over.
+    /// Good: a single failed poll may be ignored.
     Good,
-    /// Failed: a good poll is passed over.
+    /// Failed: a single good poll may be ignored.
     Failed,
 }
 
-/// The latest polls of one source, and what they make of it.
+/// The latest polls of one source, and the health that follows.
 #[derive(Clone, Debug, Default)]
 pub struct Debouncer {
-    standing: SourceHealth,
-    /// Whether each was good, the latest last; since the standing last changed.
+    health: SourceHealth,
+    /// The results of the polls since the health changed, the latest last; true is good.
     polls: VecDeque<bool>,
 }
 
 impl Debouncer {
-    /// Takes in whether the latest poll was good; gives what the source counts as from now on.
-    pub fn observe(&mut self, confirm: &DebouncePolicy, good: bool) -> SourceHealth {
+    /// Adds the result of the latest poll; returns the health from now on.
+    pub fn observe(&mut self, policy: &DebouncePolicy, good: bool) -> SourceHealth {
         self.polls.push_back(good);
         while self.polls.len() > usize::from(Threshold::MAX) {
             self.polls.pop_front();
         }
         let enough = |count: Threshold, wanted: bool| {
-            let latest = self.polls.iter().rev().take(usize::from(count.of));
-            latest.filter(|good| **good == wanted).count() >= usize::from(count.needed)
+            let latest = self.polls.iter().rev().take(usize::from(count.window));
+            latest.filter(|good| **good == wanted).count() >= usize::from(count.required)
         };
-        let next = match self.standing {
-            // Nothing speaks against the first good poll.
+        let next = match self.health {
+            // Nothing contradicts the first good poll.
             SourceHealth::Unknown if good => SourceHealth::Good,
-            SourceHealth::Unknown | SourceHealth::Good if enough(confirm.fail_after, false) => {
+            SourceHealth::Unknown | SourceHealth::Good if enough(policy.fail_after, false) => {
                 SourceHealth::Failed
             }
-            SourceHealth::Failed if enough(confirm.recover_after, true) => SourceHealth::Good,
+            SourceHealth::Failed if enough(policy.recover_after, true) => SourceHealth::Good,
             same => same,
         };
-        if next != self.standing {
-            // What led here does not count for the way back.
+        if next != self.health {
+            // Polls before a change do not count towards the next one.
             self.polls.clear();
-            self.standing = next;
+            self.health = next;
         }
         next
     }
@@ -113,16 +115,16 @@ impl Debouncer {
 mod tests {
     use super::*;
 
-    /// One character a poll: `+` good, `-` failed; and what the source counts as after each.
+    /// One character per poll: `+` good, `-` failed. Returns the health after each.
     fn played(fail_after: &str, recover_after: &str, polls: &str) -> String {
-        let confirm = DebouncePolicy {
+        let policy = DebouncePolicy {
             fail_after: Threshold::parse(fail_after).unwrap(),
             recover_after: Threshold::parse(recover_after).unwrap(),
         };
-        let mut confirmation = Debouncer::default();
+        let mut debouncer = Debouncer::default();
         polls
             .chars()
-            .map(|poll| match confirmation.observe(&confirm, poll == '+') {
+            .map(|poll| match debouncer.observe(&policy, poll == '+') {
                 SourceHealth::Unknown => '?',
                 SourceHealth::Good => 'g',
                 SourceHealth::Failed => 'f',
@@ -137,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn so_many_in_a_row() {
+    fn threshold_counts_polls_in_a_row() {
         assert_eq!(played("3", "2", "+--+---++"), "ggggggffg");
         assert_eq!(played("3", "2", "+---+-++"), "gggffffg");
         assert_eq!(played("3", "2", "--+"), "??g");
@@ -145,15 +147,15 @@ mod tests {
     }
 
     #[test]
-    fn so_many_of_so_many() {
+    fn threshold_counts_polls_of_a_window() {
         assert_eq!(played("3 of 5", "1", "+-+-+-"), "gggggf");
-        // After the way back it takes three failures again.
+        // After the recovery it takes three failures again.
         assert_eq!(played("3 of 5", "1", "+---+--+-"), "gggfggggf");
         assert_eq!(played("1", "2 of 3", "-+-+"), "fffg");
     }
 
     #[test]
-    fn counts() {
+    fn thresholds_are_parsed() {
         for (text, count) in [
             ("1", Some((1, 1))),
             ("3 of 5", Some((3, 5))),
@@ -164,7 +166,7 @@ mod tests {
             ("three", None),
             ("-1", None),
         ] {
-            let parsed = Threshold::parse(text).map(|count| (count.needed, count.of));
+            let parsed = Threshold::parse(text).map(|count| (count.required, count.window));
             assert_eq!(parsed, count, "{text}");
         }
     }

@@ -1,39 +1,39 @@
-//! What remembers: smoothing, rates and windows over a number, as `[derive.NAME]` declares them. Pure:
-//! a number and its time in, a number out. Expressions stay without memory, so that nothing is lost when
-//! a branch of one is not taken.
+//! Numbers with memory: averages, rates and windows, as `[derive.NAME]` declares them. Pure: a number and its
+//! time in, a number out. Expressions stay without memory, so that nothing is lost when a branch is not
+//! evaluated.
 
 use agentcheck_common::BootTime;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-/// The most numbers that a window holds: a minute at ten a second, an hour at one every four seconds.
+/// The largest number of values in a window: a minute at ten per second, an hour at one every four seconds.
 pub const MOST_NUMBERS: usize = 1000;
 
-/// The most numbers of a window that a restarted collector goes on from.
+/// The largest number of values of a window that survive a restart.
 pub const MOST_KEPT: usize = 60;
 
-/// How a derived number follows from the one it is of.
+/// How a derived number follows from its input.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Aggregation {
-    /// Exponentially weighted moving average with this time constant: after it, 63% of a step are
-    /// through. The first number is taken as it is.
+    /// Exponentially weighted moving average with this time constant: after it, 63% of a step have passed. The
+    /// first number is taken as it is.
     Ewma(Duration),
-    /// By how much a counter rises a second, over the window; a counter that fell was reset, and has
-    /// risen from 0 since, as Prometheus has it.
+    /// The rise of a counter per second, over the window. A counter that fell was reset and has risen from 0
+    /// since, as in Prometheus.
     Rate(Duration),
-    /// The least number in the window.
+    /// The smallest number in the window.
     Min(Duration),
-    /// The greatest number in the window.
+    /// The largest number in the window.
     Max(Duration),
     /// The arithmetic mean of the numbers in the window.
     Mean(Duration),
-    /// The number below which this share (in per cent, 0 to 100) of those in the window lie, by the
-    /// nearest rank.
+    /// The number below which this share (in per cent, 0 to 100) of the window lies, by the nearest rank.
     Percentile(f64, Duration),
 }
 
 impl Aggregation {
-    /// How far back it looks: its window, or ten time constants, after which an average has forgotten.
+    /// The age of the oldest relevant number: the window, or ten time constants, after which an average has
+    /// forgotten.
     fn window(self) -> Duration {
         match self {
             Self::Ewma(tau) => tau * 10,
@@ -49,24 +49,23 @@ impl Aggregation {
 /// A number that is being derived.
 #[derive(Clone, Debug)]
 pub struct Derivation {
-    memory: Aggregation,
+    aggregation: Aggregation,
     /// The numbers of the window, oldest first; for an average the last result alone.
     numbers: VecDeque<(BootTime, f64)>,
 }
 
 impl Derivation {
-    /// Nothing seen yet.
+    /// Without numbers.
     #[must_use]
-    pub fn new(memory: Aggregation) -> Self {
+    pub fn new(aggregation: Aggregation) -> Self {
         Self {
-            memory,
+            aggregation,
             numbers: VecDeque::new(),
         }
     }
 
-    /// Takes in the number of a moment; gives the derived one, `None` where there is none yet (a rate
-    /// needs two) or the result would not be finite. A moment that is not after the last changes
-    /// nothing.
+    /// Adds the number of a moment; returns the derived one. `None` where there is none yet (a rate needs two)
+    /// or the result would not be finite. A moment that is not after the last changes nothing.
     pub fn observe(&mut self, at: BootTime, number: f64) -> Option<f64> {
         let last = self.numbers.back().copied();
         if number.is_finite() && last.is_none_or(|(before, _)| before < at) {
@@ -75,15 +74,15 @@ impl Derivation {
         self.value().filter(|value| value.is_finite())
     }
 
-    /// What a restarted collector goes on from: all numbers, or, where there are more than [`MOST_KEPT`], one
-    /// for each few that follow each other, the least or the greatest where that counts.
+    /// The numbers for a restarted collector: all of them or, above [`MOST_KEPT`], one for each small group,
+    /// the smallest or largest where that matters.
     #[must_use]
-    pub fn kept(&self) -> Vec<(BootTime, f64)> {
+    pub fn snapshot(&self) -> Vec<(BootTime, f64)> {
         let few = self.numbers.len().div_ceil(MOST_KEPT).max(1);
         let numbers: Vec<(BootTime, f64)> = self.numbers.iter().copied().collect();
         let one = |few: &[(BootTime, f64)]| {
             let few = few.iter().copied();
-            match self.memory {
+            match self.aggregation {
                 Aggregation::Min(_) => few.min_by(|a, b| a.1.total_cmp(&b.1)),
                 Aggregation::Max(_) => few.max_by(|a, b| a.1.total_cmp(&b.1)),
                 _ => few.last(),
@@ -92,10 +91,10 @@ impl Derivation {
         numbers.chunks(few).filter_map(one).collect()
     }
 
-    /// Goes on at `now` from what was kept. Nothing is believed that is older than the window or of a time to
-    /// come, that is not finite or not in order: it may be anybody's.
+    /// Continues at `now` from kept numbers. It ignores numbers that are older than the window, in the future,
+    /// not finite, or out of order: the file may have been changed.
     pub fn restore(&mut self, kept: &[(BootTime, f64)], now: BootTime) {
-        let oldest = self.memory.window();
+        let oldest = self.aggregation.window();
         for (at, number) in kept.iter().take(MOST_KEPT) {
             let last = self.numbers.back().copied();
             let in_order = *at <= now && last.is_none_or(|(before, _)| before < *at);
@@ -106,7 +105,7 @@ impl Derivation {
     }
 
     fn take(&mut self, at: BootTime, number: f64, last: Option<(BootTime, f64)>) {
-        if let Aggregation::Ewma(tau) = self.memory {
+        if let Aggregation::Ewma(tau) = self.aggregation {
             let smoothed = match last {
                 Some((before, value)) => {
                     let passed = at.since(before).as_secs_f64();
@@ -120,10 +119,10 @@ impl Derivation {
             self.numbers.push_back((at, smoothed));
             return;
         }
-        let window = self.memory.window();
+        let window = self.aggregation.window();
         self.numbers.push_back((at, number));
-        // A rate keeps the number with which the window begins, to see the rise since then.
-        let rate = matches!(self.memory, Aggregation::Rate(_));
+        // A rate keeps the number with which the window begins, for the rise since then.
+        let rate = matches!(self.aggregation, Aggregation::Rate(_));
         let past = |numbers: &VecDeque<(BootTime, f64)>| match numbers.get(usize::from(rate)) {
             Some((oldest, _)) if rate => at.since(*oldest) >= window,
             Some((oldest, _)) => at.since(*oldest) > window,
@@ -137,12 +136,12 @@ impl Derivation {
     fn value(&self) -> Option<f64> {
         let numbers = self.numbers.iter().map(|(_, number)| *number);
         let count = f64::from(u32::try_from(self.numbers.len()).ok()?);
-        match self.memory {
+        match self.aggregation {
             Aggregation::Ewma(_) => self.numbers.back().map(|(_, number)| *number),
             Aggregation::Rate(_) => self.rate(),
             Aggregation::Min(_) => numbers.reduce(f64::min),
             Aggregation::Max(_) => numbers.reduce(f64::max),
-            // Divided before summing, so that large numbers do not overflow.
+            // Divided before the sum, so that large numbers do not overflow.
             Aggregation::Mean(_) => numbers.map(|number| number / count).reduce(|a, b| a + b),
             Aggregation::Percentile(percent, _) => {
                 let mut sorted: Vec<f64> = numbers.collect();
@@ -174,11 +173,11 @@ impl Derivation {
     }
 }
 
-/// The most series whose rises are remembered; what is beyond is passed over.
+/// The largest number of series with a memory; further ones are ignored.
 pub const MOST_COUNTERS: usize = 2_000;
 
-/// Counters that belong together, each with a memory of its own: where one process of several is started
-/// again, its counter falls, and their sum would look like a reset of all.
+/// Counters that belong together, each with a memory of its own: when one process of several restarts, its
+/// counter falls, and their sum would look like a reset of all.
 #[derive(Clone, Debug)]
 pub struct Counters {
     window: Duration,
@@ -186,7 +185,7 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Nothing seen yet; rates are over `window`.
+    /// Without counters; rates are over `window`.
     #[must_use]
     pub fn new(window: Duration) -> Self {
         Self {
@@ -195,11 +194,11 @@ impl Counters {
         }
     }
 
-    /// Takes in what the counters show at a moment; gives by how much each rises a second, as far as that
-    /// is known yet. A counter that is not shown any more is forgotten.
+    /// Adds the counters' values at a moment; returns the rises per second that are known by now. A counter
+    /// that is absent is forgotten.
     pub fn observe<'c>(&mut self, at: BootTime, shown: &[(&'c str, f64)]) -> Vec<(&'c str, f64)> {
-        let there: BTreeSet<&str> = shown.iter().map(|(id, _)| *id).collect();
-        self.counters.retain(|id, _| there.contains(id.as_str()));
+        let present: BTreeSet<&str> = shown.iter().map(|(id, _)| *id).collect();
+        self.counters.retain(|id, _| present.contains(id.as_str()));
         let mut rates = Vec::new();
         for (id, count) in shown.iter().take(MOST_COUNTERS) {
             let memory = Aggregation::Rate(self.window);
@@ -221,9 +220,9 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// The derived numbers, to a thousandth, for numbers at seconds.
-    fn derived(memory: Aggregation, numbers: &[(u64, f64)]) -> Vec<Option<f64>> {
-        let mut derivation = Derivation::new(memory);
+    /// The derived numbers, to a thousandth, for numbers at times in seconds.
+    fn derived(aggregation: Aggregation, numbers: &[(u64, f64)]) -> Vec<Option<f64>> {
+        let mut derivation = Derivation::new(aggregation);
         numbers
             .iter()
             .map(|(at, number)| {
@@ -234,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn ewma_with_irregular_steps() {
+    fn ewma_follows_irregular_steps() {
         let tau = Aggregation::Ewma(5 * SECOND);
         // After one time constant 63.2% of a step are through, in one step or in five.
         assert_eq!(derived(tau, &[(0, 0.0), (5, 100.0)])[1], Some(63.212));
@@ -262,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_goes_on() {
+    fn restored_derivation_continues() {
         let at = |seconds: u64| BootTime(seconds * 1_000_000_000);
         let minute = 60 * SECOND;
         let memories = [
@@ -279,21 +278,21 @@ mod tests {
                 one.observe(at(second), number);
             }
             let mut other = Derivation::new(memory);
-            other.restore(&one.kept(), at(5));
+            other.restore(&one.snapshot(), at(5));
             assert_eq!(
                 other.observe(at(6), 8.0),
                 one.observe(at(6), 8.0),
                 "{memory:?}"
             );
-            // Far from it: nothing that is older than the window.
+            // Much later, nothing is left: everything is older than the window.
             let mut late = Derivation::new(memory);
-            late.restore(&one.kept(), at(600));
+            late.restore(&one.snapshot(), at(600));
             assert!(late.numbers.is_empty(), "{memory:?}");
         }
     }
 
     #[test]
-    fn what_is_kept_is_bounded_and_not_believed_blindly() {
+    fn kept_numbers_are_bounded_and_checked() {
         let at = |tenth: u64| BootTime(tenth * 100_000_000);
         let full = |memory| {
             let mut full = Derivation::new(memory);
@@ -306,7 +305,7 @@ mod tests {
                 };
                 full.observe(at(u64::from(tenth)), number);
             }
-            let kept = full.kept();
+            let kept = full.snapshot();
             assert!(kept.len() <= MOST_KEPT && kept.len() > MOST_KEPT / 2);
             let mut after = Derivation::new(memory);
             after.restore(&kept, at(1000));
@@ -337,13 +336,13 @@ mod tests {
     }
 
     #[test]
-    fn counters_are_reset_one_by_one() {
+    fn each_counter_resets_alone() {
         let mut counters = Counters::new(60 * SECOND);
         let at = |seconds: u64| BootTime(seconds * 1_000_000_000);
         assert_eq!(counters.observe(at(0), &[("a", 1000.0), ("b", 500.0)]), []);
         let rates = counters.observe(at(10), &[("a", 1100.0), ("b", 20.0)]);
         assert_eq!(rates, [("a", 10.0), ("b", 2.0)]);
-        // What is gone is forgotten, what is new has no rate yet.
+        // An absent counter is forgotten, and a new one has no rate yet.
         let rates = counters.observe(at(20), &[("b", 40.0), ("c", 7.0)]);
         assert_eq!(rates, [("b", 2.0)]);
         let rates = counters.observe(at(30), &[("a", 2000.0), ("c", 17.0)]);
@@ -371,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_strange_comes_out() {
+    fn results_are_always_finite() {
         let memories = [
             Aggregation::Ewma(SECOND),
             Aggregation::Rate(SECOND),
@@ -382,7 +381,7 @@ mod tests {
         for memory in memories {
             let mut derivation = Derivation::new(memory);
             for (at, number) in (0..).zip(strange.iter().cycle().take(5000)) {
-                // Times that stand still, and that go back.
+                // Times that stand still and go back.
                 let at = BootTime(at / 3 * 250_000_000 % 900_000_000_000);
                 let value = derivation.observe(at, *number);
                 assert!(value.is_none_or(f64::is_finite), "{memory:?}");

@@ -6,4 +6,5 @@
 pub mod capacity;
 pub mod debounce;
 pub mod derive;
+pub mod rounding;
 pub mod shape;

@@ -1,9 +1,10 @@
-//! What one poll of a source found: the only thing that sources hand on, and all that evaluation sees
-//! of the context.
+//! The result of one poll: the only thing that sources pass on, and all that evaluation knows of the
+//! application.
 
 pub mod prometheus;
 
 use crate::reading::prometheus::Exposition;
+use crate::render::text::printable;
 use agentcheck_common::BootTime;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,31 +14,31 @@ use std::time::Duration;
 /// One finished poll.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
-    /// When the poll was sent. A reading is as old as its question, not as its answer.
+    /// When the poll was sent. A reading is as old as its request, not as its response.
     pub sent: BootTime,
     /// How long the poll took.
     pub latency: Duration,
-    /// The HTTP status, where an HTTP response came.
+    /// The HTTP status, if an HTTP response arrived.
     pub status: Option<u16>,
     /// The exit status of a command that exited by itself.
     pub exit: Option<i32>,
-    /// The body, the file's content or the command's output, whenever one arrived, also where it could
-    /// not be read as what it should be.
+    /// The body, the file's content or the command's output, whenever one arrived, also where it does not have
+    /// its format. Without the final line end, and with LF instead of CRLF, unless the source keeps it raw.
     pub text: Option<String>,
-    /// What is known of a file besides its content.
+    /// The facts about a file besides its content.
     pub file: Option<FileFacts>,
-    /// What it was worth.
+    /// The content, or why there is none.
     pub outcome: Result<Content, Failure>,
 }
 
 impl Reading {
-    /// Whether the source gave what it should.
+    /// Whether the poll succeeded.
     #[must_use]
     pub fn is_ok(&self) -> bool {
         self.outcome.is_ok()
     }
 
-    /// The reading of a poll that failed before there was anything to show.
+    /// The reading of a poll that failed before anything arrived.
     #[must_use]
     pub fn failed(sent: BootTime, latency: Duration, failure: Failure) -> Self {
         Self {
@@ -52,58 +53,65 @@ impl Reading {
     }
 }
 
-/// What is known of a file besides its content.
+/// The facts about a file besides its content.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FileFacts {
-    /// Whether it is there.
+    /// Whether it exists.
     pub exists: bool,
-    /// Where it is: how long ago it was changed last, in seconds, not below 0. By the wall clock, since that
-    /// is what files have.
+    /// The time since its last change in seconds, at least 0, by the wall clock that file systems use. `None`
+    /// where it is absent.
     pub mtime_age: Option<f64>,
 }
 
-/// What a source gave, read as its `format` says.
+/// The content of a poll, in the source's format.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
-    /// Text, as it is in [`Reading::text`].
+    /// Text, which is in [`Reading::text`].
     Text,
     /// A finite number.
     Number(f64),
-    /// Several finite numbers of one thing.
+    /// Several finite numbers of one metric.
     Numbers(Numbers),
-    /// What the performance data of a monitoring plugin says, by label. All are finite.
+    /// The performance data of a monitoring plugin, by label. All numbers are finite.
     Perf(BTreeMap<String, f64>),
-    /// Nothing, and nothing was to be given: a connection, a file that is only looked at, or one that may
-    /// be missing and is.
+    /// No content, and none was expected: a connection, a file that is only checked, or an absent file that may
+    /// be absent.
     Nothing,
     /// A JSON document.
     Json(serde_json::Value),
+    /// The rows of a table: a list of maps from column to number or text.
+    Rows(serde_json::Value),
     /// A Prometheus scrape.
     Metrics(Arc<Exposition>),
 }
 
 impl Content {
-    /// The one main number, where there is one.
+    /// The main number, if there is one.
     #[must_use]
     pub fn number(&self) -> Option<f64> {
         match self {
             Self::Number(value) => Some(*value),
             Self::Numbers(numbers) => Some(numbers.value),
-            Self::Text | Self::Json(_) | Self::Metrics(_) | Self::Perf(_) | Self::Nothing => None,
+            Self::Text
+            | Self::Json(_)
+            | Self::Rows(_)
+            | Self::Metrics(_)
+            | Self::Perf(_)
+            | Self::Nothing => None,
         }
     }
 }
 
-/// Numbers that were found together. All are finite.
+/// Numbers of one poll. All are finite.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Numbers {
-    /// The main one.
+    /// The main number.
     pub value: f64,
-    /// The others, by the names that expressions give them.
+    /// The others, by their names in expressions.
     pub parts: Vec<(&'static str, f64)>,
 }
 
-/// Why a poll gave nothing: the reason for programs and rules, the detail for people.
+/// Why a poll failed: the reason for programs and rules, the detail for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// The reason, from a closed list.
@@ -116,16 +124,12 @@ impl Failure {
     /// The longest detail, in bytes.
     pub const MAX_DETAIL: usize = 200;
 
-    /// A failure for `reason`; of `detail` the first 200 bytes are kept, control characters become
-    /// blanks, so that no application can forge a line of a log.
+    /// A failure for `reason`. Of `detail` the first 200 bytes are kept, and unprintable characters become `?`
+    /// or a blank, so that no application can forge a log line.
     pub fn new(reason: Reason, detail: impl fmt::Display) -> Self {
         let mut kept = String::new();
-        for character in detail.to_string().chars() {
-            let character = if character.is_control() {
-                ' '
-            } else {
-                character
-            };
+        let detail = detail.to_string().replace(['\n', '\r'], " ");
+        for character in printable(&detail).chars() {
             if kept.len() + character.len_utf8() > Self::MAX_DETAIL {
                 break;
             }
@@ -148,44 +152,44 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The closed list of reasons for which a poll fails. Expressions see the word (`app.error`).
+/// The closed list of reasons for a failed poll. Expressions see the word (`app.error`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
     /// `timeout`: not finished within the source's `timeout`.
     Timeout,
-    /// `refused`: nothing listens there, or it takes no more connections.
+    /// `refused`: nothing listens there, or the queue of connections is full.
     Refused,
-    /// `unreachable`: the name does not resolve, or there is no way to the address.
+    /// `unreachable`: the name does not resolve, or there is no route to the address.
     Unreachable,
-    /// `broken`: the connection, the file or the pipe broke half-way.
+    /// `broken`: the connection, the file or the pipe broke before its end.
     Broken,
-    /// `tls`: no TLS to be had: a certificate that is not believed, or not ours to use, a name that it is
-    /// not for, a server that speaks something else.
+    /// `tls`: TLS failed: an untrusted certificate, an unusable one of our own, another name, or another
+    /// protocol.
     Tls,
-    /// `status`: an HTTP status that is not a success.
+    /// `status`: an unexpected HTTP status.
     Status,
-    /// `redirect`: a redirect that was not to be followed, or one too many.
+    /// `redirect`: a redirect that must not be followed, or one too many.
     Redirect,
-    /// `exit`: the command exited with another status than 0.
+    /// `exit`: an unexpected exit status.
     Exit,
-    /// `signal`: the command was ended by a signal.
+    /// `signal`: a signal ended the command.
     Signal,
     /// `too-large`: more than `max_bytes`.
     TooLarge,
-    /// `malformed`: not what `format` says.
+    /// `malformed`: the content does not have its `format`.
     Malformed,
     /// `missing`: no such file, directory or program.
     Missing,
-    /// `denied`: the rights do not suffice.
+    /// `denied`: the permissions do not suffice.
     Denied,
-    /// `overdue`: no poll has finished for longer than a reading is good for.
+    /// `overdue`: no poll has finished for longer than a reading is valid.
     Overdue,
-    /// `other`: the detail says what.
+    /// `other`: see the detail.
     Other,
 }
 
 impl Reason {
-    /// All of them.
+    /// All reasons.
     pub const ALL: &[Self] = &[
         Self::Timeout,
         Self::Refused,
@@ -204,7 +208,7 @@ impl Reason {
         Self::Other,
     ];
 
-    /// The word that expressions, replies and logs show.
+    /// The word in expressions, replies and logs.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {

@@ -1,9 +1,8 @@
-//! The text that Prometheus scrapes (exposition format 0.0.4 and OpenMetrics 1.0): read whole or refused
-//! whole, and looked at through selectors. Pure.
+//! Prometheus text (exposition format 0.0.4 and OpenMetrics 1.0): parsed whole or refused whole, and queried by
+//! selectors. Pure.
 //!
-//! By hand: the crates for it are ten times slower, or drop what they do not understand without a word.
-//! Left out: types, help and units (nothing here depends on them), timestamps and exemplars (read over),
-//! native histograms (they have no text form).
+//! Own code: the crates for it are ten times slower, or silently drop what they do not understand. Ignored:
+//! types, help, units and exemplars. Not supported: native histograms, which have no text form.
 
 pub mod histogram;
 mod selector;
@@ -11,10 +10,11 @@ mod selector;
 pub use selector::Selector;
 
 use std::borrow::Cow;
-use std::fmt;
+use std::collections::BTreeSet;
+use std::fmt::{self, Write as _};
 use std::ops::Range;
 
-/// The most series that are taken: a scrape that is larger is a failure.
+/// The largest number of series; a larger scrape is a failure.
 pub const MOST_SERIES: usize = 100_000;
 
 /// All series of one scrape.
@@ -28,31 +28,39 @@ pub struct Exposition {
 #[derive(Clone, Debug, PartialEq)]
 struct Series {
     name: Name,
-    /// What stands between the braces.
-    labels: Range<usize>,
+    labels: Labels,
     value: f64,
 }
 
-/// Where a name stands.
+/// The labels of a series in one form: sorted by name, without blanks. The order of a scrape has no meaning.
+#[derive(Clone, Debug, PartialEq)]
+enum Labels {
+    /// They have this form in the text.
+    Bare(Range<usize>),
+    /// They had another form.
+    Sorted(Box<str>),
+}
+
+/// The name of a series.
 #[derive(Clone, Debug, PartialEq)]
 enum Name {
     Bare(Range<usize>),
-    /// In quotes inside of the braces, where it may be of any characters.
+    /// In quotes between the braces, where it may have any characters.
     Quoted(String),
 }
 
-/// What cannot be read, and on which line, counted from 1.
+/// The first line that cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wrong {
-    /// The line.
+pub struct ParseError {
+    /// The line's number, counted from 1.
     pub line: usize,
-    /// What is wrong with it.
-    pub what: &'static str,
+    /// The reason.
+    pub message: &'static str,
 }
 
-impl fmt::Display for Wrong {
+impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}", self.line, self.what)
+        write!(f, "line {}: {}", self.line, self.message)
     }
 }
 
@@ -65,28 +73,69 @@ impl Exposition {
     /// # Errors
     /// The first line that is none of the format: part of a scrape would be other numbers than those that
     /// were asked for.
-    pub fn parse(text: String) -> Result<Self, Wrong> {
+    pub fn parse(text: String) -> Result<Self, ParseError> {
         let mut series = Vec::new();
+        let mut times = Vec::new();
         let mut start = 0;
+        let mut has_ended = false;
         for (index, line) in text.split('\n').enumerate() {
-            let wrong = |what| Wrong {
+            let wrong = |message| ParseError {
                 line: index + 1,
-                what,
+                message,
             };
             let offset = start;
             start += line.len() + 1;
             let line = line.strip_suffix('\r').unwrap_or(line);
             let visible = line.trim_start_matches(BLANKS);
-            if visible.is_empty() || visible.starts_with('#') {
+            if visible.is_empty() {
+                continue;
+            }
+            if has_ended {
+                return Err(wrong("there is content after # EOF"));
+            }
+            if visible.starts_with('#') {
+                has_ended = line == "# EOF";
                 continue;
             }
             if series.len() == MOST_SERIES {
                 return Err(wrong("too many series"));
             }
             let offset = offset + (line.len() - visible.len());
-            series.push(parse_line(visible, offset).map_err(wrong)?);
+            let (one, time) = parse_line(visible, offset).map_err(wrong)?;
+            series.push(one);
+            times.push(time);
         }
-        Ok(Self { text, series })
+        let mut exposition = Self { text, series };
+        exposition.keep_latest_points(&times);
+        Ok(exposition)
+    }
+
+    /// Keeps one point of each series: the one with the latest timestamp, or the last one in the text. They are
+    /// several values of one thing (OpenMetrics), and never to be summed.
+    fn keep_latest_points(&mut self, times: &[Option<f64>]) {
+        let mut order: Vec<usize> = (0..self.series.len()).collect();
+        let key = |index: &usize| {
+            let series = self.series.get(*index);
+            series.map(|series| (self.name_of(series), self.labels_of(series)))
+        };
+        order.sort_by(|one, other| key(one).cmp(&key(other)));
+        let mut dropped = BTreeSet::new();
+        for same in order.chunk_by(|one, other| key(one) == key(other)) {
+            let time = |index: usize| times.get(index).copied().flatten();
+            // Stable, so that of equal times the last one in the text remains.
+            let latest = same.iter().copied().reduce(|latest, next| {
+                let is_older = matches!((time(latest), time(next)), (Some(a), Some(b)) if b < a);
+                if is_older { latest } else { next }
+            });
+            dropped.extend(same.iter().copied().filter(|index| Some(*index) != latest));
+        }
+        if !dropped.is_empty() {
+            let mut index = 0;
+            self.series.retain(|_| {
+                index += 1;
+                !dropped.contains(&(index - 1))
+            });
+        }
     }
 
     /// The number of series.
@@ -107,42 +156,46 @@ impl Exposition {
     #[must_use]
     pub fn values(&self, selectors: &[Selector]) -> Vec<f64> {
         for selector in selectors {
-            let taken: Vec<f64> = self.taken(selector).map(|(_, value)| value).collect();
-            if !taken.is_empty() {
-                return taken;
+            let found: Vec<f64> = self.matching(selector).map(|(_, value)| value).collect();
+            if !found.is_empty() {
+                return found;
             }
         }
         Vec::new()
     }
 
-    /// The same, each with what tells the series of one selector apart: its labels, as they stand in the
-    /// text.
+    /// The same values, each with the labels that identify its series: sorted by name, so that the order in a
+    /// scrape has no effect.
     #[must_use]
     pub fn labelled(&self, selectors: &[Selector]) -> Vec<(&str, f64)> {
         for selector in selectors {
-            let taken: Vec<(&str, f64)> = self
-                .taken(selector)
-                .map(|(series, value)| {
-                    let labels = self.text.get(series.labels.clone());
-                    (labels.unwrap_or_default(), value)
-                })
+            let found: Vec<(&str, f64)> = self
+                .matching(selector)
+                .map(|(series, value)| (self.labels_of(series), value))
                 .collect();
-            if !taken.is_empty() {
-                return taken;
+            if !found.is_empty() {
+                return found;
             }
         }
         Vec::new()
     }
 
-    fn taken<'a>(&'a self, selector: &'a Selector) -> impl Iterator<Item = (&'a Series, f64)> {
+    fn matching<'a, 's>(
+        &'a self,
+        selector: &'s Selector,
+    ) -> impl Iterator<Item = (&'a Series, f64)> + use<'a, 's> {
         self.series
             .iter()
             .filter(|series| series.value.is_finite() && self.name_of(series) == selector.name())
-            .filter(|series| {
-                let labels = self.text.get(series.labels.clone()).unwrap_or_default();
-                selector.takes(labels)
-            })
+            .filter(|series| selector.matches(self.labels_of(series)))
             .map(|series| (series, series.value))
+    }
+
+    fn labels_of<'a>(&'a self, series: &'a Series) -> &'a str {
+        match &series.labels {
+            Labels::Bare(place) => self.text.get(place.clone()).unwrap_or_default(),
+            Labels::Sorted(labels) => labels,
+        }
     }
 
     fn name_of<'a>(&'a self, series: &'a Series) -> &'a str {
@@ -155,8 +208,8 @@ impl Exposition {
 
 const BLANKS: [char; 2] = [' ', '\t'];
 
-/// One line, which begins at `offset` of the text.
-fn parse_line(line: &str, offset: usize) -> Result<Series, &'static str> {
+/// One line, which begins at `offset` of the text: a series, and the timestamp of its point.
+fn parse_line(line: &str, offset: usize) -> Result<(Series, Option<f64>), &'static str> {
     let length = line
         .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '.')))
         .unwrap_or(line.len());
@@ -183,7 +236,7 @@ fn parse_line(line: &str, offset: usize) -> Result<Series, &'static str> {
     let inside = line
         .get(labels.start - offset..labels.end - offset)
         .unwrap_or_default();
-    let (quoted, _) = parse_labels(inside)?;
+    let (quoted, parsed) = parse_labels(inside)?;
     let name = match (name.is_empty(), quoted) {
         (false, None) => Name::Bare(offset..offset + length),
         (true, Some(name)) => Name::Quoted(name.into_owned()),
@@ -192,25 +245,56 @@ fn parse_line(line: &str, offset: usize) -> Result<Series, &'static str> {
     };
     let mut words = rest.split(BLANKS).filter(|word| !word.is_empty());
     let value = number(words.next().ok_or("there is no value")?).ok_or("the value is no number")?;
-    match words.next() {
-        // An exemplar, as OpenMetrics has it: a number that was seen, not one of the series.
-        None => {}
-        Some(word) if word.starts_with('#') => {}
+    let time = match words.next() {
+        // An OpenMetrics exemplar: one observation, which is not a point of the series.
+        None => None,
+        Some(word) if word.starts_with('#') => None,
         Some(time) => {
-            number(time).ok_or("the timestamp is no number")?;
+            let time = number(time).ok_or("the timestamp is no number")?;
             if words.next().is_some_and(|word| !word.starts_with('#')) {
                 return Err("there is something behind the timestamp");
             }
+            Some(time)
         }
-    }
-    Ok(Series {
+    };
+    let labels = match canonical(parsed) {
+        sorted if sorted == inside => Labels::Bare(labels),
+        sorted => Labels::Sorted(sorted.into()),
+    };
+    let series = Series {
         name,
         labels,
         value,
-    })
+    };
+    Ok((series, time))
 }
 
-/// Where the braces end that were opened before `inside`: quotes may hold braces.
+/// Labels in their one form. A quoted name of the series is no label.
+fn canonical(mut labels: Vec<Label<'_>>) -> String {
+    labels.sort();
+    let mut text = String::new();
+    for (index, (label, value)) in labels.iter().enumerate() {
+        let comma = if index == 0 { "" } else { "," };
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '.');
+        // Writing to a String cannot fail.
+        let _ = match label.chars().all(plain) && !label.is_empty() {
+            true => write!(text, "{comma}{label}="),
+            false => write!(text, "{comma}\"{}\"=", escaped(label)),
+        };
+        let _ = write!(text, "\"{}\"", escaped(value));
+    }
+    text
+}
+
+fn escaped(text: &str) -> Cow<'_, str> {
+    if !text.contains(['\\', '"', '\n']) {
+        return Cow::Borrowed(text);
+    }
+    let text = text.replace('\\', "\\\\").replace('"', "\\\"");
+    Cow::Owned(text.replace('\n', "\\n"))
+}
+
+/// The end of the braces that were opened before `inside`; quotes may contain braces.
 fn braces_end(inside: &str) -> Result<usize, &'static str> {
     let (mut quoted, mut escaped) = (false, false);
     for (at, byte) in inside.bytes().enumerate() {
@@ -225,7 +309,7 @@ fn braces_end(inside: &str) -> Result<usize, &'static str> {
     Err("the braces are not closed")
 }
 
-/// The quoted name, if there is one, and the labels of what stands between braces.
+/// The quoted name, if there is one, and the labels between the braces.
 pub(crate) fn parse_labels(
     inside: &str,
 ) -> Result<(Option<Cow<'_, str>>, Vec<Label<'_>>), &'static str> {
@@ -253,7 +337,7 @@ pub(crate) fn parse_labels(
                 labels.push((key, value));
                 after
             }
-            // Only the name of the series stands without a value, and first.
+            // Only the name of the series has no value, and it comes first.
             None if quoted && name.is_none() && labels.is_empty() => {
                 name = Some(key);
                 after
@@ -270,7 +354,7 @@ pub(crate) fn parse_labels(
     Ok((name, labels))
 }
 
-/// The upper bound of a histogram's bucket (`le`) among these labels.
+/// The upper bound of a histogram bucket (`le`) among these labels.
 #[must_use]
 pub fn bucket_bound(labels: &str) -> Option<f64> {
     let (_, labels) = parse_labels(labels).ok()?;
@@ -278,7 +362,7 @@ pub fn bucket_bound(labels: &str) -> Option<f64> {
     number(bound)
 }
 
-/// A quoted string at the beginning of `text`, and what follows it.
+/// A quoted string at the beginning of `text`, and the text after it.
 pub(crate) fn string(text: &str) -> Result<(Cow<'_, str>, &str), &'static str> {
     let inside = text
         .strip_prefix('"')

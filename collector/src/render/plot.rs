@@ -1,5 +1,5 @@
-//! Plots over time: as SVG that stands by itself, in light and in dark, and as a line of block characters in
-//! a terminal (`terminal`). Pure.
+//! Plots over time: as SVG with its own style for light and dark, and as a line of block characters in a
+//! terminal (`terminal`). Pure.
 
 mod terminal;
 
@@ -7,40 +7,40 @@ pub use terminal::{columns, spark};
 
 use std::fmt::Write as _;
 
-/// Several panels over one axis of time.
+/// Several panels over one time axis.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chart {
-    /// What it is of.
+    /// Its title.
     pub title: String,
-    /// From and to, in seconds.
+    /// Start and end, in seconds.
     pub time: (f64, f64),
-    /// What second 0 is called on the axis, in seconds since midnight; none counts from 0.
+    /// The label of second 0 on the axis, in seconds since midnight; `None` counts from 0.
     pub midnight: Option<f64>,
-    /// One below the other.
+    /// From top to bottom.
     pub panels: Vec<Panel>,
 }
 
 /// One panel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Panel {
-    /// What it shows.
+    /// Its subject.
     pub label: String,
-    /// The least and the greatest value of its axis; none takes those of the lines.
+    /// The range of its axis; `None` takes that of the lines.
     pub range: Option<(f64, f64)>,
-    /// The lines in it, each in a colour of its own.
+    /// Its lines, each in its own colour.
     pub lines: Vec<Line>,
-    /// Stretches of time that stand out.
+    /// Highlighted stretches of time.
     pub bands: Vec<Band>,
 }
 
 /// Numbers over time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
-    /// What it is; shown where a panel has several.
+    /// Its label, shown where a panel has several lines.
     pub name: String,
     /// Seconds and numbers, in order.
     pub points: Vec<(f64, f64)>,
-    /// Whether a number holds until the next one.
+    /// Whether a number lasts until the next one.
     pub steps: bool,
 }
 
@@ -51,7 +51,7 @@ pub struct Band {
     pub from: f64,
     /// Its last second.
     pub to: f64,
-    /// What it is: `drain`, `down`, `maint` and `stale` have colours.
+    /// Its kind: `drain`, `down`, `maint` and `stale` have colours.
     pub kind: &'static str,
 }
 
@@ -65,7 +65,7 @@ const BOTTOM: f64 = 30.0;
 /// The width of a label of the time axis.
 const LABEL: f64 = 52.0;
 
-/// The style of all charts: as it stands in the SVG, and for pages that hold several.
+/// The style of all charts, for the SVG and for pages with several.
 pub const STYLE: &str = "\
 .plot{background:#fff;color:#1f2328;font:12px system-ui,sans-serif}\
 .plot text{fill:currentColor}.plot .title{font-size:15px;font-weight:600}\
@@ -120,25 +120,24 @@ fn height(chart: &Chart) -> f64 {
     TOP + f64::from(panels) * (PANEL + GAP) - GAP + BOTTOM
 }
 
-/// Text that may hold anything, in a document.
+/// Any text, as text of an HTML or SVG document.
 #[must_use]
 pub fn escaped(text: &str) -> String {
     let mut shown = String::new();
-    for character in text.chars() {
+    for character in super::text::printable(text).chars() {
         match character {
             '&' => shown.push_str("&amp;"),
             '<' => shown.push_str("&lt;"),
             '>' => shown.push_str("&gt;"),
             '"' => shown.push_str("&quot;"),
             '\'' => shown.push_str("&#39;"),
-            control if control.is_control() => shown.push('?'),
             other => shown.push(other),
         }
     }
     shown
 }
 
-/// Where a moment is, from the left.
+/// The horizontal position of a moment.
 fn across(time: (f64, f64), at: f64) -> f64 {
     let length = (time.1 - time.0).max(1e-9);
     LEFT + ((at - time.0) / length).clamp(0.0, 1.0) * (WIDTH - LEFT - RIGHT)
@@ -237,7 +236,7 @@ fn draw_panel(svg: &mut String, chart: &Chart, panel: &Panel, top: f64) {
     }
 }
 
-/// As many points as can be told apart: of those in one pixel the first, the least and the greatest.
+/// As many points as are visible: of those in one pixel the first, the smallest, the largest and the last.
 fn thinned(points: &[(f64, f64)], time: (f64, f64)) -> Vec<(f64, f64)> {
     let mut shown: Vec<(f64, f64)> = Vec::new();
     let mut pixel: Vec<(f64, f64)> = Vec::new();
@@ -267,7 +266,7 @@ fn thinned(points: &[(f64, f64)], time: (f64, f64)) -> Vec<(f64, f64)> {
     shown
 }
 
-/// From the least to the greatest value; a constant has some room around it.
+/// The smallest and largest value; a constant gets some room.
 fn range(lines: &[Line]) -> (f64, f64) {
     let values = || {
         lines
@@ -357,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_holds_what_it_is_given_and_no_markup_of_others() {
+    fn document_has_the_points_and_escapes_markup() {
         let svg = document(&[chart(vec![(0.0, 100.0), (300.0, 50.0)])]);
         assert!(svg.contains("web &lt;1&gt;") && svg.contains("weight &amp; more"));
         assert!(svg.contains("class=\"drain\" x=\"152.0\""), "{svg}");
@@ -367,13 +366,13 @@ mod tests {
             "{svg}"
         );
         assert!(svg.contains(">4:00</text>"), "{svg}");
-        // The panel ends at 154; below it is the axis, and nothing else.
+        // The panel ends at 154; below it is only the axis.
         assert!(svg.contains("width=\"960\" height=\"184\""), "{svg}");
         assert!(svg.contains("y2=\"154.0\"/>"), "{svg}");
     }
 
     #[test]
-    fn many_points_become_as_many_as_can_be_seen() {
+    fn many_points_are_thinned_to_pixels() {
         let points: Vec<(f64, f64)> = (0..100_000_u32)
             .map(|at| (f64::from(at) * 0.006, f64::from(at % 100)))
             .collect();

@@ -1,28 +1,28 @@
-//! Text for terminals: columns, colours, and the promise that nothing in a cell can end a line, move a
-//! cursor or change a colour, whatever an application sent. Pure.
+//! Text for terminals: columns and colours. No text in a cell can end a line, move the cursor or change a
+//! colour, whatever an application sent. Pure.
 
 use std::fmt::Write as _;
 
-/// How a cell stands out, where there are colours.
+/// The emphasis of a cell, where there are colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Style {
-    /// It does not.
+    /// None.
     #[default]
     Plain,
-    /// The name of a column or of a thing.
+    /// The name of a column or of an object.
     Name,
-    /// As it should be.
+    /// Good.
     Good,
-    /// Worth a look.
+    /// Needs attention.
     Warning,
     /// Wrong.
     Bad,
-    /// Of less weight.
+    /// Less important.
     Faint,
 }
 
 impl Style {
-    /// The parameter of the escape sequence (SGR, ECMA-48) that begins it; none for none.
+    /// The parameter of the escape sequence (SGR, ECMA-48) that begins it; `None` for plain text.
     fn code(self) -> Option<&'static str> {
         match self {
             Self::Plain => None,
@@ -43,7 +43,7 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// A cell with what of `text` is printable.
+    /// A cell with the printable form of `text`.
     #[must_use]
     pub fn new(style: Style, text: &str) -> Self {
         Self {
@@ -70,7 +70,7 @@ impl From<String> for Cell {
 pub struct Page {
     /// With colours.
     pub colour: bool,
-    /// Lines are cut at so many characters; none are cut where there is none.
+    /// The width in characters at which lines are cut; `None` cuts none.
     pub width: Option<usize>,
 }
 
@@ -93,13 +93,13 @@ impl Table {
         Self::default()
     }
 
-    /// Adds a line in columns. The columns of all these lines stand below one another; the last cell of a
-    /// line takes what room it needs.
+    /// Adds a line in columns, aligned with all other such lines. The last cell of a line takes the room that
+    /// it needs.
     pub fn row(&mut self, cells: Vec<Cell>) {
         self.lines.push(Line::Columns(cells));
     }
 
-    /// Adds a line of its own, which widens no column: its cells are written one after the other.
+    /// Adds a line of its own, which widens no column: its cells follow each other.
     pub fn line(&mut self, cells: Vec<Cell>) {
         self.lines.push(Line::Whole(cells));
     }
@@ -115,20 +115,20 @@ impl Table {
         let widths = self.widths();
         let mut text = String::new();
         for line in &self.lines {
-            let mut written = Written::new(page);
+            let mut writer = LineWriter::new(page);
             match line {
-                Line::Whole(cells) => cells.iter().for_each(|cell| written.cell(cell)),
+                Line::Whole(cells) => cells.iter().for_each(|cell| writer.cell(cell)),
                 Line::Columns(cells) => {
                     for (at, cell) in cells.iter().enumerate() {
-                        written.cell(cell);
+                        writer.cell(cell);
                         if at + 1 < cells.len() {
                             let width = widths.get(at).copied().unwrap_or(0);
-                            written.blanks(width.saturating_sub(length(cell)) + 2);
+                            writer.blanks(width.saturating_sub(length(cell)) + 2);
                         }
                     }
                 }
             }
-            text.push_str(written.text.trim_end());
+            text.push_str(writer.text.trim_end());
             text.push('\n');
         }
         text
@@ -154,14 +154,14 @@ fn length(cell: &Cell) -> usize {
     cell.text.chars().count()
 }
 
-/// A line on its way.
-struct Written {
+/// A line in progress.
+struct LineWriter {
     text: String,
     colour: bool,
     left: usize,
 }
 
-impl Written {
+impl LineWriter {
     fn new(page: Page) -> Self {
         Self {
             text: String::new(),
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_stand_below_one_another() {
+    fn columns_are_aligned() {
         assert_eq!(
             table().render(Page::default()),
             "SERVICE  REPLY\nweb      up 73%\na line that is longer than a column\nan-api   up 1%\n"
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_take_no_room() {
+    fn colours_have_no_width() {
         let page = Page {
             colour: true,
             width: Some(12),
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_is_more_than_text() {
+    fn hostile_text_is_made_printable() {
         for (hostile, shown) in [
             ("a\nb\r\u{85}\u{2028}c", "a?b???c"),
             ("\x1b[31mred\x1b]0;title\x07", "?[31mred?]0;title?"),

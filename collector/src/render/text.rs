@@ -1,8 +1,9 @@
-//! How numbers, counts and spans of time are written for people.
+//! Numbers, counts, spans of time and foreign text in a form for people. The one place that decides what is
+//! printable. Pure.
 
 use std::time::{Duration, UNIX_EPOCH};
 
-/// A number as a description shows it: short, and the same for the same number.
+/// A number as in a description: short, and the same for the same number.
 #[must_use]
 pub fn number(number: f64) -> String {
     let magnitude = number.abs();
@@ -44,8 +45,8 @@ pub fn span(span: Duration) -> String {
     }
 }
 
-/// What of a text can be shown on one line: a character that moves, hides, turns round or ends a line is a
-/// `?`, a tab is a blank.
+/// The printable form of a text on one line: each character that moves, hides, reverses or ends text becomes
+/// `?`, and a tab becomes a blank.
 #[must_use]
 pub fn printable(text: &str) -> String {
     let shown = |character: char| match character {
@@ -56,8 +57,14 @@ pub fn printable(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
-/// The same for a log, where nothing is to be lost: what cannot be shown is escaped as Rust does it, as in
-/// `\n` and `\u{1b}`. At most `most` bytes, of which three are dots where something is left out.
+/// A text without the byte order mark that some programs put before their UTF-8.
+#[must_use]
+pub fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
+/// The same without loss, for a log: unprintable characters are escaped as in Rust (`\n`, `\u{1b}`). At most
+/// `most` bytes, of which three are dots where text is cut.
 #[must_use]
 pub fn one_line(text: &str, most: usize) -> String {
     const DOTS: &str = "...";
@@ -82,14 +89,15 @@ pub fn one_line(text: &str, most: usize) -> String {
     line
 }
 
-/// What Rust would have to escape is what cannot be printed: control and format characters (with those that
-/// turn the direction of text), line ends of all kinds, unassigned ones. Quotes are no more than characters.
-fn is_printable(character: char) -> bool {
+/// Rust escapes exactly the unprintable characters: control and format characters (with those that reverse the
+/// direction of text), line ends of all kinds, unassigned ones. Quotes are printable.
+#[must_use]
+pub fn is_printable(character: char) -> bool {
     matches!(character, '\'' | '"' | '\\') || character.escape_debug().len() == 1
 }
 
-/// A moment of the wall clock, in seconds since 1970, UTC, as in `2026-11-21T14:30:00Z`. After the year 9999
-/// there is none that could be written.
+/// A moment of the wall clock, in seconds since 1970, UTC, as in `2026-11-21T14:30:00Z`. Times after the year
+/// 9999 have no such form.
 #[must_use]
 pub fn moment(wall: u64) -> String {
     let time = Some(wall)
@@ -97,7 +105,7 @@ pub fn moment(wall: u64) -> String {
         .and_then(|wall| UNIX_EPOCH.checked_add(Duration::from_secs(wall)));
     match time {
         Some(time) => humantime::format_rfc3339_seconds(time).to_string(),
-        None => "a time that is none".to_owned(),
+        None => "an invalid time".to_owned(),
     }
 }
 
@@ -139,16 +147,16 @@ mod tests {
     }
 
     #[test]
-    fn moments_that_cannot_be_written_are_none() {
+    fn times_out_of_range_are_invalid() {
         assert_eq!(moment(1_700_000_000), "2023-11-14T22:13:20Z");
         assert_eq!(moment(253_402_300_799), "9999-12-31T23:59:59Z");
         for wall in [253_402_300_800, 1 << 62, u64::MAX] {
-            assert_eq!(moment(wall), "a time that is none");
+            assert_eq!(moment(wall), "an invalid time");
         }
     }
 
     #[test]
-    fn a_log_line_loses_nothing_but_its_end() {
+    fn log_line_loses_only_its_end() {
         let text = "a\tb\n<0>c\r\u{85}\u{2028}\u{2029}\u{1b}[2J\u{202e}\u{200f}\u{0} \u{e9}'\"\\";
         let line =
             "a\\tb\\n<0>c\\r\\u{85}\\u{2028}\\u{2029}\\u{1b}[2J\\u{202e}\\u{200f}\\0 \u{e9}'\"\\";
@@ -174,14 +182,14 @@ mod tests {
             prop_assert!(line.len() <= most);
             prop_assert!(!line.chars().any(char::is_control));
             prop_assert_eq!(printable(&line), line.clone());
-            // Whatever was shortened shows it.
+            // A shortened text shows it.
             let whole = one_line(&text, usize::MAX);
             prop_assert!(whole == line || line.ends_with(&"..."[..most.min(3)]));
             prop_assert!(!printable(&text).eq(&text) || whole == text);
         }
 
         #[test]
-        fn nor_do_the_characters_that_could(text in "[\u{0}-\u{20}\u{7f}-\u{9f}\u{200b}-\u{2069}<0-9>a\u{feff}]{0,40}") {
+        fn no_control_character_ends_a_line(text in "[\u{0}-\u{20}\u{7f}-\u{9f}\u{200b}-\u{2069}<0-9>a\u{feff}]{0,40}") {
             let line = one_line(&text, 960);
             let steers = |c: char| {
                 c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
@@ -191,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_steer_a_terminal_is_not_shown() {
+    fn control_characters_are_not_printed() {
         assert_eq!(printable("a\tb \u{e9}'\"\\"), "a b \u{e9}'\"\\");
         assert_eq!(printable("\u{1b}[31m\n\u{202e}\u{200b}x"), "?[31m???x");
     }

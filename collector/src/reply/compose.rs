@@ -57,6 +57,8 @@ pub fn reply(state: ServerState, style: &ReplyStyle, why: &str) -> Reply {
     let (operational, administrative, percent) = match (style.admin_state, state) {
         (_, ServerState::Raw(line)) if !line.description.is_empty() => return line,
         (_, ServerState::Raw(line)) => return line.described(Description::lossy(why)),
+        // A reply without a word changes nothing.
+        (_, ServerState::Keep) => return Reply::NOTHING.described(Description::lossy(why)),
         (Preserve, ServerState::Full) => (Some(Up), None, full),
         (Preserve, ServerState::Weight(percent)) => (Some(Up), None, percent),
         (Preserve, ServerState::Floor) => (Some(Up), None, style.floor),

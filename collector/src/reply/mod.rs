@@ -5,5 +5,6 @@
 
 pub mod compose;
 pub mod dissect;
+pub mod haproxy_versions;
 pub mod release;
 pub mod state;

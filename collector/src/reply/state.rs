@@ -19,6 +19,8 @@ pub enum ServerState {
     Maint,
     /// A `raw_reply`.
     Raw(Reply),
+    /// The last reply remains.
+    Keep,
 }
 
 impl ServerState {
@@ -33,6 +35,7 @@ impl ServerState {
             Self::Down => "down",
             Self::Maint => "maint",
             Self::Raw(_) => "raw_reply",
+            Self::Keep => "keep",
         }
     }
 
@@ -42,7 +45,7 @@ impl ServerState {
         match self {
             Self::Drain | Self::Down | Self::Maint => true,
             Self::Raw(reply) => reply.takes_out(),
-            Self::Full | Self::Weight(_) | Self::Floor => false,
+            Self::Full | Self::Weight(_) | Self::Floor | Self::Keep => false,
         }
     }
 }

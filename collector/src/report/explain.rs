@@ -90,7 +90,7 @@ impl Evaluation<'_> {
                 let text = format!("{}{again}: {}", source.name, poll_text(reading));
                 lines.push(("source", text));
                 let needed = source.debounce.fail_after;
-                if !reading.is_ok() && needed.needed > 1 {
+                if !reading.is_ok() && needed.required > 1 {
                     let text = format!(
                         "{}: counts at once here; the collector needs {needed} failed polls (fail_after)",
                         source.name
@@ -113,7 +113,8 @@ impl Evaluation<'_> {
             let value = Expression::compile(&value, Type::Number, &self.config.environment());
             let value = value.map_or_else(|_| "?".to_owned(), |value| self.value(&value));
             let from = match &derived.input {
-                DerivedInput::Number(of, derive::Aggregation::Rate(_)) => {
+                DerivedInput::Number(of, None) => of.text().to_owned(),
+                DerivedInput::Number(of, Some(derive::Aggregation::Rate(_))) => {
                     format!("the rise of {} per second, between two polls", of.text())
                 }
                 DerivedInput::Number(of, _) => format!(
@@ -337,6 +338,7 @@ fn poll_text(reading: &Reading) -> String {
             }
             Content::Perf(values) => format!("ok, {}", counted(values.len(), "number")),
             Content::Json(_) => "ok, JSON".to_owned(),
+            Content::Rows(_) => "ok, CSV".to_owned(),
             Content::Metrics(_) => "ok, metrics".to_owned(),
             Content::Text => "ok, text".to_owned(),
             Content::Nothing => "ok".to_owned(),

@@ -1,8 +1,8 @@
-//! What is wrong with an installation, and what to do about it: facts in, findings out. Pure; who looks,
-//! asks and connects is `cli/doctor.rs`.
+//! Faults of an installation and their fixes: facts in, findings out. Pure; `cli/doctor.rs` reads files, asks
+//! programs and connects.
 //!
-//! Facts come from other programs and from the network, so every text goes through [`Finding`], which keeps
-//! it short and printable.
+//! Facts come from other programs and from the network. Every text goes through [`Finding`], which makes it short
+//! and printable.
 
 pub mod directory;
 pub mod haproxy;
@@ -20,25 +20,25 @@ use std::collections::BTreeMap;
 /// The longest text of a finding, in characters.
 const MAX_TEXT: usize = 400;
 
-/// How many findings of one kind and severity are told one by one.
+/// The largest number of findings of one subject and severity that are reported one by one.
 const MAX_ALIKE: usize = 40;
 
-/// How bad it is.
+/// How serious a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// As it should be.
+    /// Correct.
     Ok,
     /// Worth knowing.
     Note,
-    /// It works, and probably not as it was meant, or not for long.
+    /// It works, but probably not as the operator wants, or not for long.
     Warning,
     /// It does not work.
     Error,
 }
 
 impl Severity {
-    /// The word that is shown.
+    /// The word in the report.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -50,14 +50,14 @@ impl Severity {
     }
 }
 
-/// One thing that was found.
+/// One finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// How bad it is.
+    /// How serious it is.
     pub severity: Severity,
-    /// What it is about: `configuration`, `source`, `haproxy` and so on.
+    /// Its subject: `configuration`, `source`, `haproxy` and so on.
     pub about: String,
-    /// What was found, on one line.
+    /// The fact, on one line.
     pub what: String,
     /// What to do, on one line.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -74,7 +74,7 @@ impl Finding {
         }
     }
 
-    /// Something that is as it should be.
+    /// Something correct.
     #[must_use]
     pub fn ok(about: &str, what: impl AsRef<str>) -> Self {
         Self::new(Severity::Ok, about, what.as_ref(), None)
@@ -86,7 +86,7 @@ impl Finding {
         Self::new(Severity::Note, about, what.as_ref(), None)
     }
 
-    /// Something that is probably not meant, and what to do.
+    /// Something that the operator probably does not want, and what to do.
     #[must_use]
     pub fn warning(about: &str, what: impl AsRef<str>, remedy: impl AsRef<str>) -> Self {
         Self::new(
@@ -103,14 +103,14 @@ impl Finding {
         Self::new(Severity::Error, about, what.as_ref(), Some(remedy.as_ref()))
     }
 
-    /// The same with what to do.
+    /// Adds what to do.
     #[must_use]
     pub fn remedy(mut self, remedy: impl AsRef<str>) -> Self {
         self.remedy = Some(printable(remedy.as_ref()));
         self
     }
 
-    /// The same after a way through another process: its texts are not taken on trust.
+    /// Makes the texts of a finding from another process short and printable again.
     #[must_use]
     pub fn received(&self) -> Self {
         Self::new(
@@ -122,30 +122,30 @@ impl Finding {
     }
 }
 
-/// Text that cannot steer a terminal, on one line, of bounded length.
+/// Text on one line, of bounded length, without characters that steer a terminal.
 #[must_use]
 pub fn printable(text: &str) -> String {
-    let mut shown: String = text.trim().chars().take(MAX_TEXT).collect();
-    shown = crate::render::text::printable(&shown);
+    let mut line: String = text.trim().chars().take(MAX_TEXT).collect();
+    line = crate::render::text::printable(&line);
     if text.trim().chars().nth(MAX_TEXT).is_some() {
-        shown.push_str(" ...");
+        line.push_str(" ...");
     }
-    shown
+    line
 }
 
-/// All findings of one look, in the order in which they were made.
+/// All findings of one run, in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The findings.
     pub findings: Vec<Finding>,
-    /// How many errors there were, the ones that are not told one by one included.
+    /// The number of errors, with those that are not in `findings`.
     pub errors: usize,
-    /// How many warnings there were, likewise.
+    /// The number of warnings, with those that are not in `findings`.
     pub warnings: usize,
 }
 
 impl Report {
-    /// Of findings alike the first forty are kept, and how many more there were.
+    /// Keeps the first forty findings of each subject and severity, and counts the others.
     #[must_use]
     pub fn new(findings: Vec<Finding>) -> Self {
         let count = |severity| {
@@ -179,13 +179,13 @@ impl Report {
         }
     }
 
-    /// Whether nothing is wrong: no error and no warning.
+    /// Whether there is no error and no warning.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
         self.errors == 0 && self.warnings == 0
     }
 
-    /// One line for each finding, an indented one for what to do, and one for the whole.
+    /// The report as text: a line for each finding, an indented line for its remedy, and a line with the counts.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -204,7 +204,7 @@ impl Report {
         text
     }
 
-    /// The same for programs: one object on one line.
+    /// The report as one JSON object on one line.
     #[must_use]
     pub fn json(&self) -> String {
         let mut text = serde_json::to_string(self).unwrap_or_default();
@@ -218,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_others_say_steers_no_terminal() {
+    fn text_of_other_programs_does_not_steer_the_terminal() {
         let hostile = "\u{1b}[2J\u{7}red\nok forged: line\r\u{9b}31m \u{202e}back";
         let finding = Finding::error("haproxy", hostile, hostile);
         let report = Report::new(vec![finding.clone()]);
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn findings_alike_are_bounded_and_still_counted() {
+    fn similar_findings_are_bounded_and_counted() {
         let findings = (0..1000)
             .map(|number| Finding::warning("source", format!("{number}"), "look"))
             .collect();
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn notes_are_healthy() {
+    fn notes_do_not_make_a_report_unhealthy() {
         let report = Report::new(vec![Finding::ok("a", "b"), Finding::note("c", "d")]);
         assert!(report.is_healthy());
         assert_eq!(

@@ -1,68 +1,91 @@
-//! What is dropped into a host so that its services are answered for: socket units of systemd, a file of
-//! xinetd, lines of inetd. Made from what this repository ships, with the operator's addresses and ports.
-//! Text out; nothing is looked at and nothing is written.
+//! Generates what starts the responder, and how HAProxy asks it: systemd socket units, an xinetd file, inetd
+//! lines, and backends of haproxy.cfg. The files are the shipped ones with the operator's addresses and ports.
+//! This module returns texts; it reads and writes no file.
 //!
-//! Whoever can connect can read the replies: only this host and those that are named are let in, and only
-//! where they are.
+//! Everyone who can connect can read the replies. The generated files let in this host and the hosts that the
+//! operator names, where the launcher has an access list.
 
+mod haproxy;
 mod inetd;
 mod systemd;
 mod xinetd;
 
 use crate::config::Config;
+use crate::setup::server_line::ServerLine;
 use agentcheck_common::{STATE_DIR, ServiceName};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// What listens, and starts the responder.
+/// The program that the files are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Launcher {
+pub enum Target {
     /// Socket units of systemd, and the accept loop.
     Systemd,
-    /// xinetd, a process per probe.
+    /// xinetd, one process per probe.
     Xinetd,
-    /// openbsd-inetd, a process per probe.
+    /// openbsd-inetd, one process per probe.
     Inetd,
+    /// HAProxy, which asks.
+    Haproxy,
 }
 
-impl Launcher {
-    /// Where its files are; for inetd, its one file.
+impl Target {
+    /// The directory of its files; for inetd and HAProxy, the one file that the lines belong in.
     #[must_use]
-    pub fn place(self) -> &'static str {
+    pub fn destination(self) -> &'static str {
         match self {
             Self::Systemd => "/etc/systemd/system",
             Self::Xinetd => "/etc/xinetd.d",
             Self::Inetd => "/etc/inetd.conf",
+            Self::Haproxy => "/etc/haproxy/haproxy.cfg",
         }
+    }
+
+    /// Whether the text is a part of a file that exists already.
+    #[must_use]
+    pub fn is_fragment(self) -> bool {
+        matches!(self, Self::Inetd | Self::Haproxy)
     }
 }
 
-/// Who may connect: an address, or all that begin with so many of its bits.
+/// Who may connect: one address, or a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowed {
     address: IpAddr,
+    /// The length of the prefix; `None` for one address.
     bits: Option<u8>,
 }
 
-impl FromStr for Allowed {
-    type Err = String;
+/// The text is neither an address nor a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidNetwork;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "it is an address, or a network as in 10.0.0.0/24".to_owned();
+impl fmt::Display for InvalidNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("write an address, or a network as in 10.0.0.0/24")
+    }
+}
+
+impl std::error::Error for InvalidNetwork {}
+
+impl FromStr for Allowed {
+    type Err = InvalidNetwork;
+
+    fn from_str(text: &str) -> Result<Self, InvalidNetwork> {
         let (address, bits) = match text.split_once('/') {
             None => (text, None),
             Some((address, bits)) => (address, Some(bits)),
         };
-        let address: IpAddr = address.parse().map_err(|_| wrong())?;
+        let address: IpAddr = address.parse().map_err(|_| InvalidNetwork)?;
         let bits = bits.map(str::parse::<u8>).transpose();
-        let bits = bits.map_err(|_| wrong())?;
+        let bits = bits.map_err(|_| InvalidNetwork)?;
         let most = if address.is_ipv4() { 32 } else { 128 };
         match bits.is_none_or(|bits| bits <= most) {
             true => Ok(Self { address, bits }),
-            false => Err(wrong()),
+            false => Err(InvalidNetwork),
         }
     }
 }
@@ -76,27 +99,65 @@ impl fmt::Display for Allowed {
     }
 }
 
-/// What the operator wants.
+/// What the operator asks for.
 #[derive(Clone, Debug)]
-pub struct Request<'w> {
-    /// The addresses of this host to listen on; none is its loopback ones.
-    pub addresses: &'w [IpAddr],
-    /// Who may connect, beside this host.
-    pub allow: &'w [Allowed],
-    /// The port of those services that have none of their own.
+pub struct Request<'r> {
+    /// The addresses of this host to listen on; the loopback where there are none. For HAProxy, the addresses of
+    /// the servers.
+    pub addresses: &'r [IpAddr],
+    /// Who may connect besides this host.
+    pub allow: &'r [Allowed],
+    /// The port of the services that have none of their own.
     pub port: NonZeroU16,
     /// The responder's program.
-    pub responder: &'w Path,
-    /// Where the state files are.
-    pub state_dir: &'w Path,
+    pub responder: &'r Path,
+    /// The directory of the state files.
+    pub state_dir: &'r Path,
 }
 
-/// One file.
+/// Why no file can be generated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GenerateError {
+    /// The address is not a loopback address, and no other host may connect.
+    NoClient(IpAddr),
+    /// A service has the port that the others would share.
+    PortTaken {
+        /// The port.
+        port: NonZeroU16,
+        /// The service that has it.
+        service: ServiceName,
+    },
+    /// The path means something else in one of the files.
+    UnsafePath(PathBuf),
+}
+
+impl fmt::Display for GenerateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoClient(address) => write!(
+                f,
+                "no other host could connect to {address}: name the balancers, as in --allow 10.0.0.2"
+            ),
+            Self::PortTaken { port, service } => write!(
+                f,
+                "port {port} belongs to service {service} alone: choose another --port for the other services"
+            ),
+            Self::UnsafePath(path) => write!(
+                f,
+                "cannot use path {path:?}: write an absolute path of letters, digits and / . _ - +"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for GenerateError {}
+
+/// One generated file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
-    /// Its path below [`Launcher::place`]; nothing for inetd, whose file it only adds to.
+    /// Its path below [`Target::destination`]; empty for a fragment.
     pub path: String,
-    /// Its content, or what is added.
+    /// Its content.
     pub text: String,
 }
 
@@ -104,55 +165,58 @@ pub struct File {
 #[derive(Clone, Debug)]
 struct Port<'c> {
     number: NonZeroU16,
-    /// The services that are answered for.
+    /// The services whose replies it gives.
     services: Vec<&'c ServiceName>,
-    /// Whether whoever asks says which.
+    /// Whether the client names the service.
     shared: bool,
 }
 
-/// What all files are made from, known to be harmless in any of them.
-struct Plan<'w> {
-    ports: Vec<Port<'w>>,
+/// What all files are made from. No value in it has a special meaning in any of the files.
+struct Plan<'r> {
+    ports: Vec<Port<'r>>,
     addresses: Vec<IpAddr>,
-    /// This host by the addresses that it listens on, which are then its own to connect from; and the
-    /// others.
+    /// The addresses that this host listens on, because it connects from them to itself; then the operator's.
     allow: Vec<Allowed>,
     responder: String,
-    /// Given only where it is not the responder's own.
+    /// `None` for the responder's default.
     state_dir: Option<String>,
 }
 
-/// The files that serve what is configured.
+/// The files that serve the configured services.
 ///
 /// # Errors
-/// What stands in the way, and what to do about it.
+/// The request leaves no client, a port is taken, or a path cannot be written into the files.
 pub fn files(
-    launcher: Launcher,
+    target: Target,
     config: &Config,
-    wanted: &Request<'_>,
-) -> Result<Vec<File>, String> {
-    let plan = Plan::new(launcher, config, wanted)?;
-    Ok(match launcher {
-        Launcher::Systemd => systemd::files(&plan),
-        Launcher::Xinetd => vec![xinetd::file(&plan)],
-        Launcher::Inetd => vec![inetd::lines(&plan)],
+    request: &Request<'_>,
+) -> Result<Vec<File>, GenerateError> {
+    let plan = Plan::new(target, config, request)?;
+    Ok(match target {
+        Target::Systemd => systemd::files(&plan),
+        Target::Xinetd => vec![xinetd::file(&plan)],
+        Target::Inetd => vec![inetd::lines(&plan)],
+        Target::Haproxy => vec![haproxy::backends(&plan)],
     })
 }
 
-impl<'w> Plan<'w> {
-    fn new(launcher: Launcher, config: &'w Config, wanted: &Request<'w>) -> Result<Self, String> {
-        if let Some(address) = wanted.addresses.iter().find(|one| !one.is_loopback())
-            && wanted.allow.is_empty()
+impl<'r> Plan<'r> {
+    fn new(
+        target: Target,
+        config: &'r Config,
+        request: &Request<'r>,
+    ) -> Result<Self, GenerateError> {
+        if let Some(address) = request.addresses.iter().find(|one| !one.is_loopback())
+            && request.allow.is_empty()
+            && target != Target::Haproxy
         {
-            return Err(format!(
-                "nobody could connect to {address}: name the balancers, as in --allow 10.0.0.2"
-            ));
+            return Err(GenerateError::NoClient(*address));
         }
-        let state_dir = match wanted.state_dir == Path::new(STATE_DIR) {
+        let state_dir = match request.state_dir == Path::new(STATE_DIR) {
             true => None,
-            false => Some(plain(wanted.state_dir)?),
+            false => Some(checked_path(request.state_dir)?),
         };
-        let addresses = addresses(launcher, wanted.addresses);
+        let addresses = addresses(target, request.addresses);
         let own = addresses.iter().copied();
         let own = own.filter(|one| !one.is_loopback() && !one.is_unspecified());
         let own = own.map(|address| Allowed {
@@ -160,10 +224,10 @@ impl<'w> Plan<'w> {
             bits: None,
         });
         Ok(Self {
-            ports: ports(config, wanted.port)?,
-            allow: own.chain(wanted.allow.iter().copied()).collect(),
+            ports: ports(config, request.port)?,
+            allow: own.chain(request.allow.iter().copied()).collect(),
             addresses,
-            responder: plain(wanted.responder)?,
+            responder: checked_path(request.responder)?,
             state_dir,
         })
     }
@@ -183,31 +247,28 @@ impl<'w> Plan<'w> {
         arguments
     }
 
-    /// What is to be said above each port: who is answered for, and how a balancer asks.
-    fn about(&self, port: &Port<'_>) -> String {
-        let mut about = String::new();
-        let number = port.number;
+    /// The comment above each port: the server lines that ask there.
+    fn server_lines(&self, port: &Port<'_>) -> String {
+        let mut comment = String::new();
         let host = self.addresses.iter().find(|address| {
             address.is_ipv4() && !address.is_loopback() && !address.is_unspecified()
         });
         let host = host.map_or("ADDRESS".to_owned(), ToString::to_string);
-        about.push_str("# In haproxy.cfg:\n");
-        for name in &port.services {
-            let ask = match port.shared {
-                true => format!(" agent-send \"{name}\\n\""),
-                false => String::new(),
+        comment.push_str("# In haproxy.cfg:\n");
+        for service in &port.services {
+            let line = ServerLine {
+                service,
+                agent_port: port.number,
+                sends_name: port.shared,
             };
-            about.push_str(&format!(
-                "#   server {name} {host}:PORT check weight 100 agent-check agent-port {number} \
-                 agent-inter 2s{ask}\n"
-            ));
+            comment.push_str(&format!("#   {}\n", line.line(&host)));
         }
-        about
+        comment
     }
 }
 
-/// One port for all services without one, and one for each of the others.
-fn ports(config: &Config, shared: NonZeroU16) -> Result<Vec<Port<'_>>, String> {
+/// One port for all services without a port of their own, and one for each of the others.
+fn ports(config: &Config, shared: NonZeroU16) -> Result<Vec<Port<'_>>, GenerateError> {
     let mut ports = Vec::new();
     let without = config.services.iter().filter(|one| one.port.is_none());
     let services: Vec<&ServiceName> = without.map(|service| &service.name).collect();
@@ -221,10 +282,10 @@ fn ports(config: &Config, shared: NonZeroU16) -> Result<Vec<Port<'_>>, String> {
     for service in &config.services {
         let Some(number) = service.port else { continue };
         if number == shared && ports.first().is_some_and(|first| first.shared) {
-            return Err(format!(
-                "port {shared} is that of {} alone, and cannot be shared by others: say another --port",
-                service.name
-            ));
+            return Err(GenerateError::PortTaken {
+                port: shared,
+                service: service.name,
+            });
         }
         ports.push(Port {
             number,
@@ -235,33 +296,31 @@ fn ports(config: &Config, shared: NonZeroU16) -> Result<Vec<Port<'_>>, String> {
     Ok(ports)
 }
 
-/// Each once, in the order given.
-fn addresses(launcher: Launcher, given: &[IpAddr]) -> Vec<IpAddr> {
+/// Each address once, in the order of the request.
+fn addresses(target: Target, requested: &[IpAddr]) -> Vec<IpAddr> {
     let mut addresses: Vec<IpAddr> = Vec::new();
-    for address in given {
+    for address in requested {
         if !addresses.contains(address) {
             addresses.push(*address);
         }
     }
-    if addresses.is_empty() {
+    if addresses.is_empty() && target != Target::Haproxy {
         addresses.push(Ipv4Addr::LOCALHOST.into());
-        // The others would refuse the whole where IPv6 is switched off.
-        if launcher == Launcher::Systemd {
+        // xinetd and inetd drop the whole service where IPv6 is switched off.
+        if target == Target::Systemd {
             addresses.push(Ipv6Addr::LOCALHOST.into());
         }
     }
     addresses
 }
 
-/// A path that means the same wherever it is written.
-fn plain(path: &Path) -> Result<String, String> {
+/// A path without characters that mean something in one of the files.
+fn checked_path(path: &Path) -> Result<String, GenerateError> {
     let text = path.to_str().unwrap_or_default();
     let harmless = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
     match text.starts_with('/') && text.chars().all(harmless) {
         true => Ok(text.to_owned()),
-        false => Err(format!(
-            "{path:?} has to be absolute, of letters, digits and / . _ - + alone"
-        )),
+        false => Err(GenerateError::UnsafePath(path.to_owned())),
     }
 }
 

@@ -47,7 +47,7 @@ fn of_service(config: &Config, service: &Service, scope: &mut Scope<'static>) ->
         if told.contains(index) {
             continue;
         }
-        let tried = source.kind.fails_when_dead();
+        let tried = source.kind.failures_when_dead();
         let mut unnoticed = Vec::new();
         let mut dead = None;
         for reason in tried {
@@ -78,11 +78,11 @@ fn of_service(config: &Config, service: &Service, scope: &mut Scope<'static>) ->
 
 /// Whether `other` fails, too, where `source` fails for this reason.
 fn together(source: &Source, other: &Source, reason: Reason) -> bool {
-    let place = source.kind.asks();
-    let same = place.is_some() && place == other.kind.asks();
+    let place = source.kind.endpoint();
+    let same = place.is_some() && place == other.kind.endpoint();
     // The kernel takes connections for a program that hangs, or that answers nothing but errors.
-    let reached = reason == Reason::Refused || !source.kind.is_answered();
-    same && (reached || other.kind.is_answered())
+    let reached = reason == Reason::Refused || !source.kind.is_answered_by_application();
+    same && (reached || other.kind.is_answered_by_application())
 }
 
 /// A source or derived number that the service uses.

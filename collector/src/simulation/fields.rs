@@ -1,6 +1,7 @@
 //! A reading as the fields that expressions see, in JSON: what samples and recordings are made of. Pure.
 
 use crate::reading::{Content, Failure, FileFacts, Numbers, Reading, Reason};
+use crate::source::format::normal_text;
 use crate::source::{Format, Kind, Source};
 use agentcheck_common::BootTime;
 use serde_json::{Map, Value, json};
@@ -22,8 +23,16 @@ pub fn reading(source: &Source, given: &Value, sent: BootTime) -> Result<Reading
     for (field, value) in fields {
         match (field.as_str(), value) {
             ("json", document) => content = Some(Content::Json(document.clone())),
+            ("rows", rows @ Value::Array(_)) => content = Some(Content::Rows(rows.clone())),
             ("value", Value::Number(value)) => content = value.as_f64().map(Content::Number),
-            ("text", Value::String(text)) => reading.text = Some(text.clone()),
+            ("text", Value::String(text)) => {
+                let text = text.clone();
+                reading.text = Some(if source.raw_text {
+                    text
+                } else {
+                    normal_text(text)
+                });
+            }
             ("metrics", Value::String(text)) => {
                 let read = Format::Prometheus.read(text.as_bytes());
                 content = Some(read.map_err(|failure| failure.to_string())?);
@@ -138,6 +147,7 @@ pub fn of(reading: &Reading) -> Map<String, Value> {
         }
         Ok(Content::Perf(numbers)) => set("perf", json!(numbers)),
         Ok(Content::Json(document)) if reading.text.is_none() => set("json", document.clone()),
+        Ok(Content::Rows(rows)) if reading.text.is_none() => set("rows", rows.clone()),
         // The text is there, and says it all.
         Ok(_) => {}
     }

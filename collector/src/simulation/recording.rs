@@ -177,7 +177,7 @@ weight = "app.json.a + metrics.metrics('m')[0] + plain.text.size() + plugin.perf
             outcome: Ok(outcome),
             ..Reading::failed(sent, Duration::ZERO, Failure::new(Reason::Other, ""))
         };
-        let metrics = "m 1\nm{a=\"b\"} 2\n";
+        let metrics = "m 1\nm{a=\"b\"} 2";
         let scrape = crate::source::Format::Prometheus.read(metrics.as_bytes());
         let readings = [
             (
@@ -198,7 +198,7 @@ weight = "app.json.a + metrics.metrics('m')[0] + plain.text.size() + plugin.perf
                     Content::Perf(BTreeMap::from([("x".to_owned(), 2.5)])),
                 ),
             ),
-            (4, good(at(4), Some("7\n"), Content::Number(7.0))),
+            (4, good(at(4), Some("7"), Content::Number(7.0))),
             (
                 5,
                 good(

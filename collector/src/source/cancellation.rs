@@ -1,6 +1,6 @@
-//! The flag that ends the threads of sources.
+//! The flag that stops the threads of sources.
 //!
-//! Not here: who raises it, and on which signal.
+//! Not here: which signal raises it.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,7 +24,7 @@ impl Cancellation {
         Self::default()
     }
 
-    /// Raises the flag and wakes all who wait for it. Not for a signal handler: it takes a lock.
+    /// Raises the flag and wakes every waiting thread. Not for a signal handler: it takes a lock.
     pub fn stop(&self) {
         *self.lock() = true;
         self.shared.changed.notify_all();
@@ -36,7 +36,7 @@ impl Cancellation {
         *self.lock()
     }
 
-    /// Sleeps for `span`, or until the flag is raised, whichever is first; whether the flag is raised.
+    /// Sleeps for `span`, or until the flag is raised; returns whether it is raised.
     #[must_use]
     pub fn wait(&self, span: Duration) -> bool {
         let (raised, _) = self
@@ -48,7 +48,7 @@ impl Cancellation {
     }
 
     fn lock(&self) -> MutexGuard<'_, bool> {
-        // One bool cannot be left half-written, so a poisoned lock is as good as any.
+        // A bool cannot be left half-written, so a poisoned lock is usable.
         self.shared
             .raised
             .lock()
@@ -63,7 +63,7 @@ mod tests {
     use std::time::Instant;
 
     #[test]
-    fn waits_for_the_span_where_nobody_stops() {
+    fn wait_ends_after_its_span() {
         let stop = Cancellation::new();
         let started = Instant::now();
         assert!(!stop.wait(Duration::from_millis(20)));
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clone_ends_every_wait_now_and_later() {
+    fn raised_clone_ends_every_wait() {
         let stop = Cancellation::new();
         let waiting: Vec<_> = (0..3)
             .map(|_| {

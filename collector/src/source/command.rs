@@ -1,14 +1,14 @@
-//! The command source: what a program prints.
+//! The command source: the output of a program.
 //!
-//! The program is started as it is written, never by a shell, with no input, in a process group of its
-//! own. When it has ended, or is not to go on, everything in that group is killed. What has left the
-//! group (a daemon) is not ours to kill, and cannot hold up a poll by keeping the output open: the output
-//! is whole once the program itself has ended.
+//! The program starts without a shell and without input, in a process group of its own; as another user, in a
+//! session of its own without a terminal. When it ends or is stopped, its whole group is killed. A process that
+//! left the group (a daemon) is not killed. It cannot delay a poll by keeping the output open: the output is
+//! complete once the program has ended.
 //!
-//! The environment, the working directory and the user are the collector's own where nothing else is said,
-//! except for the variables by which a service manager speaks to the collector alone.
+//! By default the program has the collector's environment, directory and user, without the variables that a
+//! service manager sets for the collector alone.
 //!
-//! Not here: limits of memory or processor time for a command (the service manager has those for all).
+//! Not here: limits on memory or CPU time of a command (the service manager limits the whole service).
 
 mod nagios;
 mod output;
@@ -16,20 +16,24 @@ mod process_watcher;
 #[cfg(test)]
 mod tests;
 
-use super::{Cancellation, Deadline, Format, Found, io_reason};
+use super::{Cancellation, Deadline, Format, Found, Ranges, Secret, io_reason};
 use crate::reading::{Content, Failure, Reason};
 use crate::sys::accounts::Accounts;
+use crate::sys::session;
 use output::Output;
-use process_watcher::{END_TICK, Ended, flood, kill_group, watch};
+use process_watcher::{END_TICK, Ended, flood, watch};
+pub(super) use process_watcher::{Followed, kill_group};
+use rustix::process::Pid;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::{self, Read as _};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{self, Child, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What a service manager tells the collector, and a command must not take for its own.
+/// The variables that a service manager sets for the collector alone.
 const NOT_INHERITED: [&str; 6] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_PID",
@@ -39,41 +43,43 @@ const NOT_INHERITED: [&str; 6] = [
     "LISTEN_FDNAMES",
 ];
 
-/// How long a killed process may take to be gone before it is left for the next poll to reap.
+/// How long a killed process may take to end before the next poll reaps it.
 const GRACE: Duration = Duration::from_millis(500);
-/// How much of the end of the errors is kept, in bytes: enough for a failure's detail.
+/// How much of the end of the error output is kept, in bytes: enough for a failure's detail.
 const ERRORS_KEPT: usize = 4 * Failure::MAX_DETAIL;
 
 /// `[source.NAME.command]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Command {
-    /// The program and its arguments; never a shell, unless the first is one. A name without `/` is
-    /// looked for in the collector's `PATH`.
+    /// The program and its arguments, without a shell. A name without `/` is searched in the collector's
+    /// `PATH`.
     pub argv: Vec<String>,
     /// How output and exit status are read.
     pub reads: Reads,
-    /// The largest output that is taken, in bytes; also the largest output of errors.
+    /// `expect_exit`: the exit statuses that are a success; unused with `nagios`.
+    pub expect_exit: Ranges,
+    /// The largest output, in bytes; also the largest error output.
     pub max_bytes: usize,
-    /// Variables that are added to the collector's environment, or put in the place of what is there.
+    /// Variables that are added to the collector's environment or replace its own.
     pub env: Environment,
-    /// The working directory; without one it is the collector's.
+    /// The working directory; `None` is the collector's.
     pub directory: Option<PathBuf>,
-    /// As whom it runs; without one as the collector does.
+    /// The user who runs it; `None` is the collector's user.
     pub user: Option<User>,
 }
 
 /// How a command's output and exit status are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reads {
-    /// The output as a format; an exit status other than 0 is a failure.
+    /// The output in a format; an exit status that `expect_exit` does not list is a failure.
     Format(Format),
-    /// `nagios`: by the convention of monitoring plugins: 0, 1 and 2 (ok, warning, critical) are answers,
-    /// 3 (unknown) and all others are failures; the first line is text and performance data.
+    /// `nagios`: a monitoring plugin. Statuses 0, 1 and 2 (ok, warning, critical) are good readings, all others
+    /// are failures. The first line has text and performance data.
     Nagios,
 }
 
 impl Reads {
-    /// The format of the output, where it has one.
+    /// The format of the output, if it has one.
     #[must_use]
     pub fn format(self) -> Option<Format> {
         match self {
@@ -83,18 +89,10 @@ impl Reads {
     }
 }
 
-/// Variables, by name. What they hold may be secret, so that Debug shows the names alone.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Environment(pub BTreeMap<String, String>);
+/// Variables, by name.
+pub type Environment = BTreeMap<String, Secret>;
 
-impl fmt::Debug for Environment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
-    }
-}
-
-/// Another user than the collector's, which only a collector that runs as root can become. The command
-/// has no supplementary groups.
+/// Another user than the collector's, which requires root. The command has no supplementary groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     /// By name, as in /etc/passwd, or by number.
@@ -104,18 +102,131 @@ pub struct User {
 }
 
 impl Command {
-    /// The program and its arguments, read as text, with everything else at its default.
+    /// The program and its arguments, read as text, with defaults.
     #[must_use]
-    pub fn of(argv: &[&str]) -> Self {
+    pub fn new(argv: &[&str]) -> Self {
         Self {
             argv: argv.iter().map(|&word| word.to_owned()).collect(),
             reads: Reads::Format(Format::default()),
+            expect_exit: Ranges::zero(),
             max_bytes: super::DEFAULT_MAX_BYTES,
             env: Environment::default(),
             directory: None,
             user: None,
         }
     }
+}
+
+impl Command {
+    /// Starts the program with pipes for its output.
+    pub(super) fn start(&self, input: Stdio) -> Result<Child, Failure> {
+        let Some((program, arguments)) = self.argv.split_first() else {
+            return Err(Failure::new(Reason::Other, "no program is configured"));
+        };
+        let mut command = process::Command::new(program);
+        command
+            .args(arguments)
+            .stdin(input)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        for name in NOT_INHERITED {
+            command.env_remove(name);
+        }
+        match &self.user {
+            // A session is a process group, too.
+            Some(user) => become_user(&mut command, user)?,
+            None => {
+                command.process_group(0);
+            }
+        }
+        for (name, value) in &self.env {
+            command.env(name, value.expose());
+        }
+        if let Some(directory) = &self.directory {
+            // Checked here, because a failed start does not report which of the two is absent.
+            match std::fs::metadata(directory) {
+                Ok(found) if found.is_dir() => {}
+                Ok(_) => {
+                    let detail = format!("{directory:?} is not a directory");
+                    return Err(Failure::new(Reason::Missing, detail));
+                }
+                Err(error) => {
+                    let detail = format!("{directory:?}: {error}");
+                    return Err(Failure::new(io_reason(&error), detail));
+                }
+            }
+            command.current_dir(directory);
+        }
+        command.spawn().map_err(|error| {
+            let cause = start_error(Path::new(program), &error).unwrap_or(error.to_string());
+            Failure::new(io_reason(&error), format_args!("{program:?}: {cause}"))
+        })
+    }
+}
+
+impl Command {
+    /// Passes the output of a program that keeps running to `take`, until it ends, `take` fails or the source
+    /// stops. The program is neither killed nor reaped.
+    pub(super) fn follow(
+        &self,
+        child: &mut Child,
+        stop: &Cancellation,
+        take: impl FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Followed {
+        let output = Output::whole(child.stdout.take(), usize::MAX);
+        let errors = Output::end(child.stderr.take(), usize::MAX, ERRORS_KEPT);
+        process_watcher::follow(child, output, errors, stop, take)
+    }
+}
+
+impl Followed {
+    /// Reaps the program, which has ended or was killed; returns why it ended.
+    pub(super) fn failure(self, child: Child) -> Failure {
+        let mut runner = Runner {
+            command: Command::new(&[]),
+            unreaped: None,
+        };
+        let status = runner.reap(child);
+        match (self.ended, status) {
+            (Ended::Cut(failure), _) => {
+                with_error_line(failure.reason, &failure.detail, &self.error_line)
+            }
+            (Ended::Itself, Some(status)) => failed(status, &self.error_line),
+            (Ended::Itself, None) => {
+                Failure::new(Reason::Other, "another process took its exit status")
+            }
+        }
+    }
+}
+
+/// Why an existing program cannot be started, where the system's own error would mislead: it is about the
+/// interpreter in the first line, not about the program.
+fn start_error(program: &Path, error: &io::Error) -> Option<String> {
+    let is_unknown = error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error());
+    if error.kind() != io::ErrorKind::NotFound && !is_unknown {
+        return None;
+    }
+    let mut start = Vec::new();
+    let file = std::fs::File::open(program).ok()?;
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
+    // The kernel reads no more of the first line.
+    file.take(256).read_to_end(&mut start).ok()?;
+    if start.starts_with(b"\x7fELF") {
+        return (!is_unknown).then(|| "its dynamic loader or a library is missing".to_owned());
+    }
+    let line = start.split(|byte| *byte == b'\n').next()?;
+    let Some(line) = line.strip_prefix(b"#!") else {
+        return is_unknown.then(|| "not an executable format: begin it with #!/bin/sh".to_owned());
+    };
+    let line = String::from_utf8_lossy(line);
+    let interpreter = line.split_whitespace().next().unwrap_or_default();
+    Some(if line.ends_with('\r') {
+        format!("its first line, #!{interpreter}, ends with CRLF: save it with LF line ends")
+    } else {
+        format!("its interpreter {interpreter} does not exist")
+    })
 }
 
 impl fmt::Display for Command {
@@ -137,12 +248,12 @@ impl fmt::Display for Command {
     }
 }
 
-/// A command source that is being polled.
+/// A command source in its running form.
 #[derive(Debug)]
 pub(super) struct Runner {
     command: Command,
-    /// A process that was killed and has not gone yet: one that the kernel holds in a read from a dead
-    /// network mount, say. While it is there no other is started, so that they never pile up.
+    /// A killed process that has not ended yet, for example blocked in a read from a dead network mount. While
+    /// it exists no other process starts, so that they never pile up.
     unreaped: Option<Child>,
 }
 
@@ -160,67 +271,29 @@ impl Runner {
                 let id = child.id();
                 return Failure::new(
                     Reason::Timeout,
-                    format_args!("process {id} of an earlier poll was killed and is still there"),
+                    format_args!("process {id} of an earlier poll was killed and has not ended"),
                 )
                 .into();
             }
             self.unreaped = None;
         }
-        match self.start() {
-            Ok(child) => self.attend(child, deadline, stop),
+        match self.command.start(Stdio::null()) {
+            Ok(child) => self.supervise(child, deadline, stop),
             Err(failure) => failure.into(),
         }
     }
 
-    fn start(&self) -> Result<Child, Failure> {
-        let Some((program, arguments)) = self.command.argv.split_first() else {
-            return Err(Failure::new(Reason::Other, "no program is named"));
-        };
-        let mut command = process::Command::new(program);
-        command
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0);
-        for name in NOT_INHERITED {
-            command.env_remove(name);
-        }
-        if let Some(user) = &self.command.user {
-            become_user(&mut command, user)?;
-        }
-        command.envs(&self.command.env.0);
-        if let Some(directory) = &self.command.directory {
-            // Said here, since a failed start does not tell which of the two was not there.
-            match std::fs::metadata(directory) {
-                Ok(found) if found.is_dir() => {}
-                Ok(_) => {
-                    let detail = format!("{directory:?} is no directory");
-                    return Err(Failure::new(Reason::Missing, detail));
-                }
-                Err(error) => {
-                    let detail = format!("{directory:?}: {error}");
-                    return Err(Failure::new(io_reason(&error), detail));
-                }
-            }
-            command.current_dir(directory);
-        }
-        command
-            .spawn()
-            .map_err(|error| Failure::new(io_reason(&error), format_args!("{program:?}: {error}")))
-    }
-
-    /// Sees a started command to its end, whatever happens.
-    fn attend(&mut self, mut child: Child, deadline: Deadline, stop: &Cancellation) -> Found {
+    /// Waits for a started command to end, and kills what is left.
+    fn supervise(&mut self, mut child: Child, deadline: Deadline, stop: &Cancellation) -> Found {
         let max_bytes = self.command.max_bytes;
         let mut output = Output::whole(child.stdout.take(), max_bytes);
         let mut errors = Output::end(child.stderr.take(), max_bytes, ERRORS_KEPT);
         let mut ended = watch(&child, &mut output, &mut errors, deadline, stop);
-        // Before anything is reaped: as long as the leader is there, if only as a zombie, its number
-        // cannot become that of another group.
-        kill_group(&mut child);
+        // Before reaping: while the leader exists, if only as a zombie, its number cannot become that of
+        // another group.
+        kill_group(Pid::from_child(&child));
         if matches!(ended, Ended::Itself) {
-            // What it wrote before it ended is in the pipes. Neither read waits.
+            // Its last output is in the pipes. Neither read waits.
             while let Ok(true) = output.read_more() {}
             while let Ok(true) = errors.read_more() {}
             if let Some(failure) = flood(&output, &errors) {
@@ -228,20 +301,22 @@ impl Runner {
             }
         }
         let status = self.reap(child);
-        let said = errors.last_line();
+        let error_line = errors.last_line();
         match (ended, status) {
-            (Ended::Cut(failure), _) => with_said(failure.reason, &failure.detail, &said).into(),
+            (Ended::Cut(failure), _) => {
+                with_error_line(failure.reason, &failure.detail, &error_line).into()
+            }
             (Ended::Itself, Some(status)) => {
-                finished(self.command.reads, status, output.into_bytes(), &said)
+                finished(&self.command, status, output.into_bytes(), &error_line)
             }
             (Ended::Itself, None) => {
-                Failure::new(Reason::Other, "its exit status went to somebody else").into()
+                Failure::new(Reason::Other, "another process took its exit status").into()
             }
         }
     }
 
-    /// Waits for a process that has ended or was killed. One that the kernel cannot let go yet is left
-    /// for the next poll. `None` too where the system reaps by itself (an ignored SIGCHLD).
+    /// Reaps a process that ended or was killed. One that the kernel cannot end yet is left for the next poll.
+    /// Also `None` where the system reaps by itself (SIGCHLD is ignored).
     fn reap(&mut self, mut child: Child) -> Option<ExitStatus> {
         let started = Instant::now();
         let mut pause = Duration::from_micros(100);
@@ -263,37 +338,48 @@ impl Runner {
 }
 
 /// The reading of a command that ended by itself.
-fn finished(reads: Reads, status: ExitStatus, output: Vec<u8>, said: &str) -> Found {
-    let format = match reads {
+fn finished(command: &Command, status: ExitStatus, output: Vec<u8>, error_line: &str) -> Found {
+    let format = match command.reads {
         Reads::Format(format) => format,
-        Reads::Nagios => return plugin_finished(status, output, said),
+        Reads::Nagios => return plugin_finished(status, output, error_line),
     };
-    let failure = match (status.code(), status.signal()) {
-        (Some(0), _) => {
-            return Found {
-                exit: Some(0),
-                ..Found::body(format, output)
-            };
-        }
-        (Some(code), _) => with_said(Reason::Exit, &format!("status {code}"), said),
-        (None, Some(signal)) => with_said(Reason::Signal, &format!("signal {signal}"), said),
-        (None, None) => Failure::new(Reason::Other, status),
-    };
+    let code = status.code().and_then(|code| u16::try_from(code).ok());
+    if code.is_some_and(|code| command.expect_exit.contains(code)) {
+        return Found {
+            exit: status.code(),
+            ..Found::body(format, output)
+        };
+    }
+    let failure = failed(status, error_line);
     Found {
         exit: status.code(),
         ..Found::from(failure).with_text(output)
     }
 }
 
+/// The failure of a program that ended with this status.
+fn failed(status: ExitStatus, error_line: &str) -> Failure {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => with_error_line(Reason::Exit, &format!("status {code}"), error_line),
+        (None, Some(signal)) => {
+            with_error_line(Reason::Signal, &format!("signal {signal}"), error_line)
+        }
+        (None, None) => Failure::new(Reason::Other, status),
+    }
+}
+
 /// The reading of a monitoring plugin that ended by itself.
-fn plugin_finished(status: ExitStatus, output: Vec<u8>, said: &str) -> Found {
-    let by_format = finished(Reads::Format(Format::Text), status, output, said);
+fn plugin_finished(status: ExitStatus, output: Vec<u8>, error_line: &str) -> Found {
+    let by_format = match status.code() {
+        Some(0..=2) => Found::body(Format::Text, output),
+        _ => Found::from(failed(status, error_line)).with_text(output),
+    };
     let plugin = nagios::read(by_format.text.as_deref().unwrap_or_default());
     let outcome = match (status.code(), by_format.outcome) {
-        // Bytes that are not UTF-8 are no reason not to believe the status.
+        // Bytes that are not UTF-8 do not invalidate the status.
         (Some(0..=2), _) => Ok(Content::Perf(plugin.perf)),
-        // What a plugin has to say, it says in its first line.
-        (Some(code), Err(failure)) if said.is_empty() => Err(with_said(
+        // A plugin explains itself in its first line.
+        (Some(code), Err(failure)) if error_line.is_empty() => Err(with_error_line(
             failure.reason,
             &format!("status {code}"),
             &plugin.text,
@@ -301,16 +387,17 @@ fn plugin_finished(status: ExitStatus, output: Vec<u8>, said: &str) -> Found {
         (_, outcome) => outcome,
     };
     Found {
+        exit: status.code(),
         text: Some(plugin.text),
         outcome,
         ..by_format
     }
 }
 
-/// Has the command run as another user, without supplementary groups: std gives all of root's up where it
-/// changes the user and is told of no others.
+/// Makes the command run as another user, in a session of its own, without supplementary groups: std drops all of root's when it changes
+/// the user.
 fn become_user(command: &mut process::Command, user: &User) -> Result<(), Failure> {
-    // Both, because std looks at the real one before it gives the groups up.
+    // Both, because std checks the real one before it drops the groups.
     if !rustix::process::getuid().is_root() || !rustix::process::geteuid().is_root() {
         return Err(Failure::new(
             Reason::Denied,
@@ -321,6 +408,7 @@ fn become_user(command: &mut process::Command, user: &User) -> Result<(), Failur
         .and_then(|accounts| accounts.find(&user.user, user.group.as_deref()))
         .map_err(|wrong| Failure::new(Reason::Missing, wrong))?;
     command.uid(account.uid).gid(account.gid);
+    session::begin(command).map_err(|error| Failure::new(Reason::Other, error))?;
     if let Some((name, home)) = &account.known {
         command
             .env("USER", name)
@@ -330,11 +418,11 @@ fn become_user(command: &mut process::Command, user: &User) -> Result<(), Failur
     Ok(())
 }
 
-/// A failure with the last that the command said about itself.
-fn with_said(reason: Reason, detail: &str, said: &str) -> Failure {
-    if said.is_empty() {
+/// A failure with the last line of the command's error output.
+fn with_error_line(reason: Reason, detail: &str, error_line: &str) -> Failure {
+    if error_line.is_empty() {
         Failure::new(reason, detail)
     } else {
-        Failure::new(reason, format_args!("{detail}: {said}"))
+        Failure::new(reason, format_args!("{detail}: {error_line}"))
     }
 }

@@ -1,9 +1,8 @@
 //! The lookup of host names, one at a time.
 //!
-//! The system's lookup cannot be interrupted and may take half a minute where a name server is gone. The
-//! HTTP client's own way would start another thread with every poll meanwhile, and wait for all of them when
-//! it is dropped. Here a poll that finds a lookup under way waits for that one, so that a source never has
-//! more than one such thread, and nobody waits for it beyond the deadline.
+//! The system's lookup cannot be interrupted and may take half a minute when a name server is dead. The HTTP
+//! client's own lookup would start another thread at every poll meanwhile. Here a poll waits for the lookup
+//! that already runs, so a source never has more than one such thread, and no poll waits beyond its deadline.
 
 use super::Deadline;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -24,23 +23,31 @@ impl Wake for Unpark {
     }
 }
 
-/// Addresses, or what the system says about there being none. Kept in a form that can be told twice.
+/// Addresses, or the system's error, in a form that can be cloned.
 pub(super) type Answer = Result<Vec<SocketAddr>, String>;
 
 /// Looks names up on a thread of its own, one at a time.
 pub(super) struct Lookup {
     find: Arc<dyn Fn(&str) -> Answer + Send + Sync>,
-    latest: Arc<Mutex<Option<Asked>>>,
+    latest: Arc<Mutex<Option<Query>>>,
 }
 
-/// A name that was asked for.
-struct Asked {
+/// The addresses of `name` by the system's rules. The port is unknown here; the caller sets it.
+pub(super) fn by_the_system(name: &str) -> Answer {
+    match (name, 0).to_socket_addrs() {
+        Ok(addresses) => Ok(addresses.collect()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// A lookup, running or finished.
+struct Query {
     name: String,
-    /// What came.
+    /// The result, once there is one.
     answer: Option<Answer>,
-    /// Whether a poll has had it.
+    /// Whether a poll has used it.
     used: bool,
-    /// More than one, where a poll that has run out of time is not quite gone when the next one asks.
+    /// More than one, when an expired poll has not ended before the next one asks.
     waiting: Vec<Waker>,
 }
 
@@ -51,42 +58,38 @@ impl fmt::Debug for Lookup {
 }
 
 impl Lookup {
-    /// By the system's own rules: `/etc/hosts`, then the name servers, or as it is configured.
-    pub(super) fn of_the_system() -> Self {
-        // The port is not known here; the client puts the URL's in its place.
-        Self::by(|name| match (name, 0).to_socket_addrs() {
-            Ok(addresses) => Ok(addresses.collect()),
-            Err(error) => Err(error.to_string()),
-        })
+    /// By the system's own rules: `/etc/hosts`, then name servers, or as configured.
+    pub(super) fn system() -> Self {
+        Self::with(by_the_system)
     }
 
-    pub(super) fn by(find: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Self {
+    pub(super) fn with(find: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Self {
         Self {
             find: Arc::new(find),
             latest: Arc::default(),
         }
     }
 
-    /// Sees to it that `name` is being looked up.
+    /// Starts the lookup of `name`, unless it runs already.
     fn ask(&self, name: &str) -> io::Result<()> {
         let mut latest = lock(&self.latest);
         match &*latest {
-            Some(asked) if asked.answer.is_none() && asked.name != name => {
+            Some(query) if query.answer.is_none() && query.name != name => {
                 return Err(io::Error::other(format!(
                     "the lookup of {:?} has not ended yet",
-                    asked.name
+                    query.name
                 )));
             }
-            Some(asked) if asked.answer.is_none() => return Ok(()),
-            // Addresses that came too late for the poll that asked are good for this one.
-            Some(asked)
-                if asked.name == name && !asked.used && matches!(asked.answer, Some(Ok(_))) =>
+            Some(query) if query.answer.is_none() => return Ok(()),
+            // Addresses that came too late for one poll serve the next one.
+            Some(query)
+                if query.name == name && !query.used && matches!(query.answer, Some(Ok(_))) =>
             {
                 return Ok(());
             }
             _ => {}
         }
-        *latest = Some(Asked {
+        *latest = Some(Query {
             name: name.to_owned(),
             answer: None,
             used: false,
@@ -99,9 +102,9 @@ impl Lookup {
             .name("lookup".to_owned())
             .spawn(move || {
                 let answer = find(&name);
-                if let Some(asked) = lock(&shared).as_mut() {
-                    asked.answer = Some(answer);
-                    asked.waiting.drain(..).for_each(Waker::wake);
+                if let Some(query) = lock(&shared).as_mut() {
+                    query.answer = Some(answer);
+                    query.waiting.drain(..).for_each(Waker::wake);
                 }
             });
         match started {
@@ -115,7 +118,7 @@ impl Lookup {
 }
 
 impl Lookup {
-    /// The answer for `name`; none where it does not come in time.
+    /// The answer for `name`; `None` where it does not come before the deadline.
     pub(super) fn wait(&self, name: &str, deadline: Deadline) -> Option<Answer> {
         if let Err(error) = self.ask(name) {
             return Some(Err(error.to_string()));
@@ -123,10 +126,10 @@ impl Lookup {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         lock(&self.latest).as_mut()?.waiting.push(waker);
         loop {
-            if let Some(asked) = lock(&self.latest).as_mut()
-                && let Some(answer) = &asked.answer
+            if let Some(query) = lock(&self.latest).as_mut()
+                && let Some(answer) = &query.answer
             {
-                asked.used = true;
+                query.used = true;
                 return Some(answer.clone());
             }
             if deadline.has_passed() {
@@ -145,19 +148,19 @@ impl Resolve for Lookup {
         let shared = Arc::clone(&self.latest);
         Box::pin(future::poll_fn(move |context| {
             let mut latest = lock(&shared);
-            let Some(asked) = latest.as_mut() else {
-                return Poll::Ready(Err(io::Error::other("the lookup is gone").into()));
+            let Some(query) = latest.as_mut() else {
+                return Poll::Ready(Err(io::Error::other("the lookup was removed").into()));
             };
-            match &asked.answer {
+            match &query.answer {
                 Some(Ok(addresses)) => {
-                    asked.used = true;
+                    query.used = true;
                     Poll::Ready(Ok(Box::new(addresses.clone().into_iter()) as Addrs))
                 }
                 Some(Err(error)) => Poll::Ready(Err(io::Error::other(error.clone()).into())),
                 None => {
                     let waker = context.waker();
-                    if !asked.waiting.iter().any(|other| other.will_wake(waker)) {
-                        asked.waiting.push(waker.clone());
+                    if !query.waiting.iter().any(|other| other.will_wake(waker)) {
+                        query.waiting.push(waker.clone());
                     }
                     Poll::Pending
                 }
@@ -166,7 +169,7 @@ impl Resolve for Lookup {
     }
 }
 
-fn lock(shared: &Mutex<Option<Asked>>) -> MutexGuard<'_, Option<Asked>> {
+fn lock(shared: &Mutex<Option<Query>>) -> MutexGuard<'_, Option<Query>> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -186,13 +189,13 @@ mod tests {
         }
     }
 
-    /// The one that has run out of time and is not quite gone must not be woken in the other's place.
+    /// An expired poll that has not ended must not take the wake-up of the next one.
     #[test]
-    fn all_who_wait_for_a_name_are_told() {
+    fn every_waiting_poll_is_woken() {
         let (gate, opened) = mpsc::channel::<()>();
         let opened = Mutex::new(opened);
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let lookup = Lookup::by(move |_| {
+        let lookup = Lookup::with(move |_| {
             let _ = opened.lock().unwrap().recv();
             Ok(vec![address])
         });
@@ -221,10 +224,10 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_waits_for_an_answer_and_no_longer_than_it_may() {
+    fn thread_waits_for_the_answer_until_its_deadline() {
         let (gate, opened) = mpsc::channel::<()>();
         let opened = Mutex::new(opened);
-        let lookup = Lookup::by(move |_| {
+        let lookup = Lookup::with(move |_| {
             let _ = opened.lock().unwrap().recv();
             Ok(vec![SocketAddr::from(([127, 0, 0, 1], 0))])
         });
@@ -241,10 +244,10 @@ mod tests {
     }
 
     #[test]
-    fn another_name_is_not_looked_up_meanwhile() {
+    fn second_name_is_refused_during_a_lookup() {
         let (_gate, opened) = mpsc::channel::<()>();
         let opened = Mutex::new(opened);
-        let lookup = Lookup::by(move |_| {
+        let lookup = Lookup::with(move |_| {
             let _ = opened.lock().unwrap().recv();
             Ok(Vec::new())
         });

@@ -1,34 +1,36 @@
-//! Whom a source asks, and how its polls fail where that is dead. Pure.
+//! The endpoint that a source polls, and how its polls fail when the application is dead. Pure.
 
 use super::http::Http;
 use super::system::Metric;
-use super::tcp::Tcp;
+use super::tcp::Peer;
 use super::{Kind, file};
 use crate::reading::Reason;
 use std::net::IpAddr;
 
 impl Kind {
-    /// The place that it asks, for comparing: two sources that ask the same are of one application. None
-    /// where that is not known.
+    /// The endpoint, for comparison: two sources with the same endpoint belong to one application. `None` where
+    /// it is unknown.
     #[must_use]
-    pub fn asks(&self) -> Option<String> {
+    pub fn endpoint(&self) -> Option<String> {
         match self {
-            Self::Http(http) => asked(http),
-            Self::Tcp(Tcp::Address { host, port }) => Some(place(host, *port)),
-            Self::Tcp(Tcp::Unix(path)) => Some(format!("unix {}", path.display())),
-            Self::System(Metric::Backlog { port }) => Some(place("localhost", *port)),
-            Self::File(_) | Self::Command(_) | Self::System(_) => None,
+            Self::Http(http) => http_endpoint(http),
+            Self::Tcp(tcp) => Some(match &tcp.peer {
+                Peer::Address { host, port } => host_and_port(host, *port),
+                Peer::Unix(path) => format!("unix {}", path.display()),
+            }),
+            Self::System(Metric::Backlog { port }) => Some(host_and_port("localhost", *port)),
+            Self::File(_) | Self::Command(_) | Self::Stream(_) | Self::System(_) => None,
         }
     }
 
-    /// The reasons for which its polls fail where the application that it asks about is dead. None for what
-    /// tells of the machine, and where that something is missing is an answer.
+    /// The reasons for which polls fail when the application is dead. Empty for sources about the host, and
+    /// where an absent thing is a good reading.
     #[must_use]
-    pub fn fails_when_dead(&self) -> &'static [Reason] {
+    pub fn failures_when_dead(&self) -> &'static [Reason] {
         match self {
             Self::Http(_) => &[Reason::Refused, Reason::Timeout, Reason::Status],
             Self::Tcp(_) => &[Reason::Refused, Reason::Timeout],
-            Self::Command(_) => &[Reason::Exit, Reason::Timeout],
+            Self::Command(_) | Self::Stream(_) => &[Reason::Exit, Reason::Timeout],
             Self::File(file) => match file.missing {
                 file::Missing::Fail => &[Reason::Missing],
                 file::Missing::Ok => &[],
@@ -45,14 +47,18 @@ impl Kind {
         }
     }
 
-    /// Whether its polls are answered by the application itself, and not by the kernel for it.
+    /// Whether the application itself answers the poll, and not the kernel on its behalf.
     #[must_use]
-    pub fn is_answered(&self) -> bool {
-        !matches!(self, Self::Tcp(_) | Self::System(_))
+    pub fn is_answered_by_application(&self) -> bool {
+        match self {
+            Self::Tcp(tcp) => tcp.conversation.is_some(),
+            Self::System(_) => false,
+            Self::Http(_) | Self::File(_) | Self::Command(_) | Self::Stream(_) => true,
+        }
     }
 }
 
-fn asked(http: &Http) -> Option<String> {
+fn http_endpoint(http: &Http) -> Option<String> {
     if let Some(path) = &http.unix {
         return Some(format!("unix {}", path.display()));
     }
@@ -62,11 +68,11 @@ fn asked(http: &Http) -> Option<String> {
         Some(address) => address.to_string(),
         None => url.host_str()?.to_owned(),
     };
-    Some(place(&host, port))
+    Some(host_and_port(&host, port))
 }
 
-/// A host and a port; all ways to write this machine are one.
-fn place(host: &str, port: u16) -> String {
+/// A host and a port; all names of this host's loopback are equal.
+fn host_and_port(host: &str, port: u16) -> String {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let local = match bare.parse::<IpAddr>() {
         Ok(address) => address.is_loopback(),
@@ -81,9 +87,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_application_under_many_names() {
-        let http = |url: &str| Kind::Http(Box::new(Http::get(url))).asks().unwrap();
-        let tcp = |address: &str| Kind::Tcp(Tcp::parse(address).unwrap()).asks().unwrap();
+    fn one_application_has_one_endpoint_under_many_names() {
+        let http = |url: &str| Kind::Http(Box::new(Http::get(url))).endpoint().unwrap();
+        let tcp = |address: &str| {
+            Kind::Tcp(Peer::parse(address).unwrap().into())
+                .endpoint()
+                .unwrap()
+        };
         assert_eq!(http("http://127.0.0.1/health"), "localhost 80");
         assert_eq!(http("https://[::1]/health"), "localhost 443");
         assert_eq!(http("http://App.example:81/"), tcp("app.example:81"));
@@ -91,12 +101,12 @@ mod tests {
         assert_eq!(tcp("[2001:db8::1]:81"), http("http://[2001:db8::1]:81/x"));
         assert_ne!(tcp("localhost:81"), tcp("localhost:82"));
         let backlog = Kind::System(Metric::Backlog { port: 81 });
-        assert_eq!(backlog.asks().unwrap(), tcp("127.0.0.2:81"));
+        assert_eq!(backlog.endpoint().unwrap(), tcp("127.0.0.2:81"));
         let elsewhere = Http {
             connect_to: Some([127, 0, 0, 1].into()),
             ..Http::get("https://app.example/health")
         };
-        let elsewhere = Kind::Http(Box::new(elsewhere)).asks();
+        let elsewhere = Kind::Http(Box::new(elsewhere)).endpoint();
         assert_eq!(elsewhere.unwrap(), "localhost 443");
     }
 }

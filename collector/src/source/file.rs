@@ -1,10 +1,8 @@
-//! The file source: the content of one regular file.
+//! The file source: the content of one regular file, whether it exists, and when it changed. A flag file needs
+//! no content.
 //!
-//! Whether it is there and when it was changed last are facts of their own, so that a flag file, or one
-//! that somebody should touch now and then, needs no content.
-//!
-//! Not here: watching for changes. A file that is rewritten in place can be seen half-written: whoever writes it should write
-//! beside it and rename.
+//! Not here: watching for changes. A file that a program rewrites in place can be read half-written. Programs
+//! should write a new file and rename it.
 
 #[cfg(test)]
 mod tests;
@@ -21,27 +19,27 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// `[source.NAME.file]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct File {
-    /// What is read. Links are followed.
+    /// The file to read. Links are followed.
     pub path: PathBuf,
-    /// How the content is read; none where it is not, and the file is not even opened.
+    /// The format of the content; `None` checks existence and age only, without opening the file.
     pub format: Option<Format>,
-    /// The largest content that is taken, in bytes.
+    /// The largest content, in bytes.
     pub max_bytes: usize,
-    /// What it means that it is not there.
+    /// Whether an absent file is a failure.
     pub missing: Missing,
 }
 
-/// What it means that a file is not there.
+/// Whether an absent file is a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
-    /// `fail`: the poll has failed.
+    /// `fail`: it is.
     Fail,
-    /// `ok`: that is an answer, with nothing but `exists` in it.
+    /// `ok`: it is a good reading, in which only `exists` is known.
     Ok,
 }
 
 impl File {
-    /// The file at `path`, read as text, with everything else at its default.
+    /// The file at `path`, read as text, with defaults.
     #[must_use]
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self {
@@ -66,9 +64,8 @@ impl fmt::Display for File {
 impl File {
     pub(super) fn poll(&self, deadline: Deadline) -> Found {
         let found = match self.format {
-            None => {
-                look(&self.path).map(|modified| (Found::outcome(Ok(Content::Nothing)), modified))
-            }
+            None => change_time(&self.path)
+                .map(|modified| (Found::outcome(Ok(Content::Nothing)), modified)),
             Some(format) => read(&self.path, self.max_bytes, deadline)
                 .map(|(content, modified)| (Found::body(format, content), modified)),
         };
@@ -95,7 +92,7 @@ impl File {
     }
 }
 
-/// A moment by the wall clock, as the time since 1970.
+/// A moment of the wall clock, as the time since 1970.
 type Wall = Duration;
 
 fn since_epoch() -> Wall {
@@ -104,12 +101,12 @@ fn since_epoch() -> Wall {
         .unwrap_or_default()
 }
 
-/// In seconds; a file that was changed in the future was changed just now.
+/// The age in seconds; 0 for a change time in the future.
 fn age(modified: Wall, now: Wall) -> f64 {
     now.saturating_sub(modified).as_secs_f64()
 }
 
-/// When it was changed last; before 1970 counts as 1970.
+/// The last change; a time before 1970 counts as 1970.
 fn modified(stat: &rustix::fs::Stat) -> Wall {
     let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
     let nanos = u32::try_from(stat.st_mtime_nsec).unwrap_or(0);
@@ -124,16 +121,15 @@ fn failed(path: &Path, error: io::Error) -> Failure {
     )
 }
 
-/// Looks at the regular file at `path` without opening it.
-fn look(path: &Path) -> Result<Wall, Failure> {
+/// The change time of the regular file at `path`, without opening it.
+fn change_time(path: &Path) -> Result<Wall, Failure> {
     let stat = rustix::fs::stat(path).map_err(|error| failed(path, error.into()))?;
     must_be_regular(path, stat.st_mode)?;
     Ok(modified(&stat))
 }
 
-/// The content of the regular file at `path`, at most `max_bytes` of it.
-///
-/// Sizes are not asked for: files of /proc and /sys have none.
+/// Reads the regular file at `path`, at most `max_bytes`. It does not ask for the size: files of /proc and /sys
+/// have none.
 pub(super) fn read_bounded(
     path: &Path,
     max_bytes: usize,
@@ -142,11 +138,11 @@ pub(super) fn read_bounded(
     read(path, max_bytes, deadline).map(|(content, _)| content)
 }
 
-/// The content, and when it was changed last.
+/// Reads the file; returns the content and the change time.
 fn read(path: &Path, max_bytes: usize, deadline: Deadline) -> Result<(Vec<u8>, Wall), Failure> {
     let failure = |error: io::Error| failed(path, error);
-    // Looked at before it is opened, because opening alone can do harm (a FIFO's writer is let in, a
-    // watchdog device starts to count), and again after, because it may have been replaced meanwhile.
+    // Checked before opening, because opening alone can do harm (it lets a FIFO's writer in, it starts a
+    // watchdog device), and again after, because the file may have been replaced.
     let before = rustix::fs::stat(path).map_err(|error| failure(error.into()))?;
     must_be_regular(path, before.st_mode)?;
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;

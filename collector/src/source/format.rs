@@ -1,43 +1,57 @@
-//! How a body is read: text, one number, one JSON document, or a Prometheus scrape. Pure.
+//! How a body is read: as text, one number, one JSON document, a table or a Prometheus scrape. Pure.
 //!
-//! Not here: what is looked up in a document or a scrape (expressions do).
+//! Not here: lookups in a document, a table or a scrape (expressions do them).
+
+mod csv;
+mod json;
 
 use crate::reading::prometheus::Exposition;
 use crate::reading::{Content, Failure, Reason};
+use crate::render::text::without_byte_order_mark;
 use std::fmt;
 use std::sync::Arc;
 
-/// How a body is read.
+/// The largest number of values in a JSON document or a table: objects, lists, and what is in them. Each takes
+/// memory and time of evaluation that its size in bytes does not bound.
+pub const MAX_VALUES: usize = 20_000;
+
+/// How a body is read. A byte order mark before it is ignored in every format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Format {
-    /// `text`: UTF-8, as it is.
+    /// `text`: UTF-8 text.
     #[default]
     Text,
-    /// `number`: one finite number, blanks around it allowed.
+    /// `number`: one finite number, with optional blanks around it.
     Number,
     /// `json`: one JSON document.
     Json,
-    /// `prometheus`: a scrape in Prometheus's text format, or OpenMetrics.
+    /// `csv`: comma-separated values with a header row.
+    Csv,
+    /// `prometheus`: a scrape in Prometheus text format, or OpenMetrics.
     Prometheus,
 }
 
-/// Some programs put it before their UTF-8; RFC 8259 lets a reader of JSON pass over it.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-
-/// How much of a body that is no number is shown, in characters.
-const SHOWN: usize = 40;
+/// How much of a body that is not a number is shown, in characters.
+const EXCERPT: usize = 40;
 
 impl Format {
     /// All formats.
-    pub const ALL: [Self; 4] = [Self::Text, Self::Number, Self::Json, Self::Prometheus];
+    pub const ALL: [Self; 5] = [
+        Self::Text,
+        Self::Number,
+        Self::Json,
+        Self::Csv,
+        Self::Prometheus,
+    ];
 
-    /// The word of the configuration.
+    /// The name in the configuration.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Text => "text",
             Self::Number => "number",
             Self::Json => "json",
+            Self::Csv => "csv",
             Self::Prometheus => "prometheus",
         }
     }
@@ -50,18 +64,20 @@ impl Format {
 
     /// Reads a whole body.
     ///
-    /// A number is decimal, with optional sign, fraction and exponent, and blanks around it. A JSON
-    /// document may be nested 128 deep, and its numbers are finite.
+    /// A number is decimal, with optional sign, fraction and exponent. A JSON document may be nested 128 deep;
+    /// its numbers are finite. A table has a header row, and every row has as many cells.
     ///
     /// # Errors
-    /// [`Reason::Malformed`] for bytes that are not UTF-8, in every format, and for whatever else is not
-    /// of this format: an empty body unless it is text, `nan`, `inf`, `1e999`, hexadecimal, a unit behind
-    /// the number, anything behind the JSON document.
+    /// [`Reason::Malformed`] for bytes that are not UTF-8, in every format, and for a body that does not have
+    /// the format: an empty body unless it is text, `nan`, `inf`, `1e999`, hexadecimal, a unit after the
+    /// number, anything after the JSON document. [`Reason::TooLarge`] for more than [`MAX_VALUES`] values.
     pub fn read(self, body: &[u8]) -> Result<Content, Failure> {
+        let body = without_byte_order_mark(body);
         match self {
             Self::Text => utf8(body).map(|_| Content::Text),
-            Self::Number => utf8(without_mark(body)).and_then(number),
-            Self::Json => json(without_mark(body)),
+            Self::Number => utf8(body).and_then(number),
+            Self::Json => json::read(body).map(Content::Json),
+            Self::Csv => utf8(body).and_then(csv::read).map(Content::Rows),
             Self::Prometheus => utf8(body).and_then(metrics),
         }
     }
@@ -73,12 +89,31 @@ impl fmt::Display for Format {
     }
 }
 
-fn without_mark(body: &[u8]) -> &[u8] {
-    body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)
+/// The one rule for `text`, unless a source keeps it raw: no byte order mark, LF instead of CRLF, and without
+/// the final line end.
+#[must_use]
+pub fn normal_text(mut text: String) -> String {
+    if text.starts_with('\u{feff}') {
+        text.remove(0);
+    }
+    if text.contains("\r\n") {
+        text = text.replace("\r\n", "\n");
+    }
+    if text.ends_with('\n') {
+        text.pop();
+    }
+    text
 }
 
 fn malformed(detail: impl fmt::Display) -> Failure {
     Failure::new(Reason::Malformed, detail)
+}
+
+fn too_many_values() -> Failure {
+    Failure::new(
+        Reason::TooLarge,
+        format_args!("more than {MAX_VALUES} values"),
+    )
 }
 
 fn utf8(body: &[u8]) -> Result<&str, Failure> {
@@ -89,30 +124,28 @@ fn utf8(body: &[u8]) -> Result<&str, Failure> {
 fn number(text: &str) -> Result<Content, Failure> {
     let digits = text.trim();
     if digits.is_empty() {
-        return Err(malformed("empty where a number should be"));
+        return Err(malformed("not a number: empty"));
     }
-    let shown = || digits.chars().take(SHOWN).collect::<String>();
-    // Rust reads `inf` and `nan` as numbers too, so letters other than the exponent's are out first.
+    let excerpt = || digits.chars().take(EXCERPT).collect::<String>();
+    match decimal(digits) {
+        Some(value) if value.is_finite() => Ok(Content::Number(value)),
+        Some(_) => Err(malformed(format_args!("too large: {:?}", excerpt()))),
+        None => Err(malformed(format_args!("not a number: {:?}", excerpt()))),
+    }
+}
+
+/// A decimal number, which may be too large for a finite one. Rust accepts `inf` and `nan`, too.
+fn decimal(digits: &str) -> Option<f64> {
     let decimal = digits
         .bytes()
         .all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
-    match digits.parse::<f64>() {
-        Ok(value) if decimal && value.is_finite() => Ok(Content::Number(value)),
-        Ok(_) if decimal => Err(malformed(format_args!("too large: {:?}", shown()))),
-        _ => Err(malformed(format_args!("not a number: {:?}", shown()))),
-    }
+    digits.parse().ok().filter(|_| decimal)
 }
 
 fn metrics(text: &str) -> Result<Content, Failure> {
     Exposition::parse(text.to_owned())
         .map(|exposition| Content::Metrics(Arc::new(exposition)))
-        .map_err(|wrong| malformed(format_args!("not Prometheus text: {wrong}")))
-}
-
-fn json(body: &[u8]) -> Result<Content, Failure> {
-    serde_json::from_slice(body)
-        .map(Content::Json)
-        .map_err(|error| malformed(format_args!("not JSON: {error}")))
+        .map_err(|error| malformed(format_args!("not Prometheus text: {error}")))
 }
 
 #[cfg(test)]
@@ -126,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_formats_belong_together() {
+    fn every_format_has_its_name() {
         for format in Format::ALL {
             assert_eq!(Format::parse(format.name()), Some(format));
         }
@@ -135,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers() {
+    fn numbers_are_parsed() {
         for (text, value) in [
             ("0", 0.0),
             ("99.5", 99.5),
@@ -159,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_one_finite_number_is_malformed() {
+    fn other_texts_than_one_finite_number_are_malformed() {
         for text in [
             "", " \n", "nan", "NaN", "-nan", "inf", "-inf", "infinity", "1e999", "-1e999", "0x10",
             "1_000", "1,5", "5 apples", "5%", "1 2", "1\n2", "--1", "+", ".", "e5", "1e", "٣", "½",
@@ -174,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn json_documents() {
+    fn json_documents_are_parsed() {
         let read = |text: &str| Format::Json.read(text.as_bytes());
         assert_eq!(
             read("\u{feff} {\"msg-per-second\": 1890}\n"),
@@ -204,11 +237,67 @@ mod tests {
     }
 
     #[test]
-    fn text_is_utf8_of_any_kind() {
+    fn text_is_any_utf8() {
         for text in ["", "\0", "up\n", "größer"] {
             assert_eq!(Format::Text.read(text.as_bytes()), Ok(Content::Text));
         }
         assert_eq!(refused(Format::Text, b"ab\xffcd"), "not UTF-8 at byte 2");
         assert_eq!(refused(Format::Number, b"\xff"), "not UTF-8 at byte 0");
+    }
+
+    /// The rule that operators' patterns rely on: `'^ok$'` matches `ok` and a line end.
+    #[test]
+    fn text_has_one_form() {
+        for (body, text) in [
+            ("ok\n", "ok"),
+            ("ok\r\n", "ok"),
+            ("ok", "ok"),
+            ("ok\n\n", "ok\n"),
+            ("role:master\r\nlag:0\r\n", "role:master\nlag:0"),
+            ("\u{feff}ok\n", "ok"),
+            ("a\rb", "a\rb"),
+            ("\n", ""),
+            ("", ""),
+        ] {
+            assert_eq!(normal_text(body.to_owned()), text, "{body:?}");
+        }
+    }
+
+    #[test]
+    fn byte_order_mark_is_ignored_in_every_format() {
+        let marked = |text: &str| [b"\xef\xbb\xbf", text.as_bytes()].concat();
+        for (format, text) in [
+            (Format::Text, "x"),
+            (Format::Number, "1"),
+            (Format::Json, "[1]"),
+            (Format::Csv, "a,b\n1,2\n"),
+            (Format::Prometheus, "up 1\n"),
+        ] {
+            let (with, without) = (format.read(&marked(text)), format.read(text.as_bytes()));
+            assert!(without.is_ok(), "{format}");
+            match (with, without) {
+                (Ok(Content::Metrics(with)), Ok(Content::Metrics(without))) => {
+                    assert_eq!(with, without);
+                }
+                (with, without) => assert_eq!(with, without, "{format}"),
+            }
+        }
+    }
+
+    #[test]
+    fn number_of_values_is_bounded() {
+        let list = |count: usize| format!("[{}]", vec!["{}"; count].join(","));
+        assert!(Format::Json.read(list(MAX_VALUES - 1).as_bytes()).is_ok());
+        for (format, body) in [
+            (Format::Json, list(MAX_VALUES)),
+            (Format::Json, format!("{{\"a\":{}}}", list(MAX_VALUES))),
+            (
+                Format::Csv,
+                "a,b\n".to_owned() + &"1,2\n".repeat(MAX_VALUES / 3 + 1),
+            ),
+        ] {
+            let failure = format.read(body.as_bytes()).unwrap_err();
+            assert_eq!(failure.reason, Reason::TooLarge, "{failure}");
+        }
     }
 }

@@ -1,16 +1,14 @@
-//! The HTTP source: one request, within one deadline, of whose answer at most so many bytes are taken.
+//! The HTTP source: one request within one deadline, with a bounded response.
 //!
-//! Every poll makes a connection of its own and closes it. A kept one saves a round trip on loopback, and
-//! costs a failure whenever the application closes it at the moment in which it is used again.
+//! Every poll opens a connection and closes it. A kept connection would save a round trip on loopback, and
+//! would fail whenever the application closes it at the moment of reuse.
 //!
-//! A proxy from the environment is never used: what is asked is this host's application, and what
-//! answers should be that.
+//! A proxy from the environment is never used: the source polls this host's application directly.
 //!
-//! Not here: bodies of requests, compressed answers, HTTP/2.
+//! Not here: compressed responses, HTTP/2.
 
 mod credentials;
 mod error;
-mod expected;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -18,12 +16,12 @@ mod tls;
 mod url;
 
 pub use credentials::Credentials;
-pub use expected::Statuses;
 pub use request::Method;
 pub use tls::Tls;
 
-use super::dns::Lookup;
-use super::{Deadline, Format, Found, too_large};
+use super::dns::{Answer, Lookup};
+use super::secret::Secret;
+use super::{Cancellation, Deadline, Format, Found, Ranges, connect, too_large};
 use crate::reading::{Failure, Reason};
 use error::{failure, root_cause};
 use reqwest::blocking::{Client, Response};
@@ -33,43 +31,46 @@ use std::fmt;
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 const USER_AGENT: &str = concat!("agentcheck/", env!("CARGO_PKG_VERSION"));
 
 /// `[source.NAME.http]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Http {
-    /// What is asked for; see [`Http::check_url`].
+    /// The URL of the request; see [`Http::check_url`].
     pub url: String,
     /// The unix socket to connect to, instead of the URL's host.
     pub unix: Option<PathBuf>,
-    /// The address to connect to, instead of those of the URL's host. The port is the URL's, and so is the
-    /// name that the certificate has to be for.
+    /// The address to connect to, instead of those of the URL's host. The port and the name in the certificate
+    /// are those of the URL.
     pub connect_to: Option<IpAddr>,
-    /// How it is asked.
+    /// The request method.
     pub method: Method,
-    /// What is said beside that; see [`Http::header`]. One may be set twice.
+    /// Additional headers; see [`Http::header`]. A header may occur twice.
     pub headers: HeaderMap,
-    /// The credentials that go with it.
+    /// The body of a POST or PUT.
+    pub body: Option<Secret>,
+    /// The credentials of the request.
     pub credentials: Option<Credentials>,
-    /// Whom to believe; of no matter where the URL is not https.
+    /// The trusted authorities and the client certificate; unused where the URL is not https.
     pub tls: Tls,
     /// The statuses that are a success.
-    pub expect_status: Statuses,
+    pub expect_status: Ranges,
     /// How the body is read.
     pub format: Format,
-    /// The largest body that is taken, in bytes.
+    /// The largest body, in bytes.
     pub max_bytes: usize,
-    /// How many redirects are followed one after the other; 0 makes every redirect a failure. None is
-    /// followed to a place that [`Http::check_url`] refuses, none from http to https or back, and none to
-    /// another host or port where headers, credentials, a client certificate or an address to connect to
-    /// are set: they are for the one host that is named.
+    /// How many redirects are followed in a row; 0 makes every redirect a failure. A redirect to a URL that
+    /// [`Http::check_url`] refuses is never followed, nor one from http to https or back. With headers,
+    /// credentials, a body, a client certificate or an address to connect to, none is followed to another host
+    /// or port: those are for the configured host alone.
     pub redirects: u32,
 }
 
 impl Http {
-    /// A GET of `url` as text, with everything else at its default.
+    /// A GET of `url` as text, with defaults.
     #[must_use]
     pub fn get(url: &str) -> Self {
         Self {
@@ -78,42 +79,44 @@ impl Http {
             connect_to: None,
             method: Method::default(),
             headers: HeaderMap::new(),
+            body: None,
             credentials: None,
             tls: Tls::default(),
-            expect_status: Statuses::default(),
+            expect_status: Ranges::success(),
             format: Format::default(),
             max_bytes: super::DEFAULT_MAX_BYTES,
             redirects: 0,
         }
     }
 
-    /// Whether `url` is one that can be polled: `http://HOST[:PORT][/PATH][?QUERY]`, or https.
+    /// Whether `url` can be polled: `http://HOST[:PORT][/PATH][?QUERY]`, or https.
     ///
     /// # Errors
-    /// What is wrong with it and what would be right, as the rest of a sentence that begins with the
-    /// URL. A password in it is not repeated.
+    /// The error and its correction, as the rest of a sentence that begins with the URL. A password in it is
+    /// not repeated.
     pub fn check_url(url: &str) -> Result<(), String> {
         url::check(url)
     }
 
-    /// A header for [`Http::headers`]. Its value is not shown by Debug.
+    /// A header for [`Http::headers`]. Debug does not print its value.
     ///
     /// # Errors
-    /// What is wrong with it and what would be right, as the rest of a sentence that begins with the
-    /// header's name. The value is not repeated.
+    /// The error and its correction, as the rest of a sentence that begins with the header's name. The value is
+    /// not repeated.
     pub fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
         request::header(name, value)
     }
 
-    /// Whether the URL says so.
+    /// Whether the URL is https.
     #[must_use]
     pub fn is_tls(&self) -> bool {
         url::is_https(&self.url)
     }
 
-    /// Whether the request holds what is for the one host that is named.
+    /// Whether the request has parts that are for the configured host alone.
     fn is_personal(&self) -> bool {
         !self.headers.is_empty()
+            || self.body.is_some()
             || self.credentials.is_some()
             || self.tls.client.is_some()
             || self.connect_to.is_some()
@@ -121,13 +124,13 @@ impl Http {
 }
 
 impl fmt::Display for Http {
-    /// Says nothing of headers and credentials.
+    /// Without headers, body and credentials, and without the query of the URL.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("http ")?;
         if self.method != Method::Get {
             write!(f, "{} ", self.method)?;
         }
-        write!(f, "{}", self.url.escape_debug())?;
+        write!(f, "{}", url::shown(&self.url))?;
         if let Some(path) = &self.unix {
             write!(f, " at {path:?}")?;
         }
@@ -138,38 +141,54 @@ impl fmt::Display for Http {
     }
 }
 
-/// An HTTP source that is being polled.
+/// An HTTP source in its running form.
 #[derive(Debug)]
 pub(super) struct Exchange {
     http: Http,
     lookup: Arc<Lookup>,
-    /// Made with the first poll, since it starts a thread, which would not survive a fork into the
-    /// background; made anew when a file that it was made of has changed.
+    preferred: Preferred,
+    /// Made at the first poll, because it starts a thread, which would not survive a fork into the background.
+    /// Made again when one of its files has changed.
     client: Option<(Client, Vec<tls::Stamp>)>,
 }
 
 impl Exchange {
     pub(super) fn new(http: Http) -> Self {
-        let lookup = match http.connect_to {
-            // The client puts the URL's port in its place.
-            Some(address) => Lookup::by(move |_| Ok(vec![SocketAddr::new(address, 0)])),
-            None => Lookup::of_the_system(),
-        };
-        Self::with_lookup(http, lookup)
+        match http.connect_to {
+            // The client sets the URL's port.
+            Some(address) => {
+                Self::with_lookup(http, move |_| Ok(vec![SocketAddr::new(address, 0)]))
+            }
+            None => Self::with_lookup(http, super::dns::by_the_system),
+        }
     }
 
-    fn with_lookup(http: Http, lookup: Lookup) -> Self {
+    fn with_lookup(http: Http, find: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Self {
+        let preferred = Preferred::default();
+        let port = Url::parse(&http.url)
+            .ok()
+            .and_then(|url| url.port_or_known_default());
+        let shared = preferred.clone();
         Self {
             http,
-            lookup: Arc::new(lookup),
+            lookup: Arc::new(Lookup::with(move |name| {
+                find(name).map(|addresses| shared.first(addresses, port.unwrap_or(0)))
+            })),
+            preferred,
             client: None,
         }
     }
 
     pub(super) fn poll(&mut self, deadline: Deadline) -> Found {
         match self.send(deadline) {
-            Ok(response) => self.found(response, deadline),
-            Err(failure) => failure.into(),
+            Ok(response) => {
+                self.preferred.set(response.remote_addr());
+                self.found(response, deadline)
+            }
+            Err(failure) => {
+                self.preferred.set(None);
+                failure.into()
+            }
         }
     }
 
@@ -187,19 +206,22 @@ impl Exchange {
             .request(self.http.method.of_client(), &self.http.url)
             .headers(self.http.headers.clone())
             .header(header::CONNECTION, "close");
-        if matches!(self.http.method, Method::Post | Method::Put) {
-            // There are servers that take none of these without it.
+        if let Some(body) = &self.http.body {
+            request = request.body(body.expose().to_owned());
+        } else if matches!(self.http.method, Method::Post | Method::Put) {
+            // Some servers refuse these methods without it.
             request = request.header(header::CONTENT_LENGTH, "0");
         }
         if let Some(credentials) = &self.http.credentials {
             request = credentials.add_to(request, deadline)?;
         }
         request
-            // On the request it bounds the whole exchange; on the client it would bound each read, and
-            // a body that comes byte by byte would hold this up for ever.
+            // On the request it limits the whole exchange. On the client it would limit each read, and a body
+            // that arrives byte by byte would block for ever.
             .timeout(deadline.remaining())
             .send()
-            .map_err(|error| failure(&error, deadline, "no answer"))
+            // Its text would have the URL with its query.
+            .map_err(|error| failure(&error.without_url(), deadline, "no answer"))
     }
 
     fn new_client(&self, deadline: Deadline) -> Result<Client, Failure> {
@@ -216,10 +238,12 @@ impl Exchange {
             .http1_only()
             .referer(false)
             .pool_max_idle_per_host(0)
+            // Divided by the number of addresses, so that none of them takes all the time.
+            .connect_timeout(deadline.timeout.max(Duration::from_millis(1)))
             .dns_resolver(Arc::clone(&self.lookup))
             .tls_backend_preconfigured(tls)
             .redirect(redirect::Policy::custom(move |attempt| {
-                // To stop is to be given the redirect itself as the response.
+                // `stop` returns the redirect itself as the response.
                 let follow = attempt.previous().len() <= redirects
                     && Http::check_url(attempt.url().as_str()).is_ok()
                     && attempt
@@ -237,16 +261,20 @@ impl Exchange {
         }
         builder
             .build()
-            .map_err(|error| Failure::new(Reason::Other, root_cause(&error)))
+            .map_err(|error| Failure::new(Reason::Other, root_cause(&error.without_url())))
     }
 
-    /// Reads the response to its end. Its status outranks whatever happens to its body.
+    /// Reads the response to its end. The status outranks errors of the body.
     fn found(&self, response: Response, deadline: Deadline) -> Found {
         let status = response.status();
         let refusal = self.refusal(&response);
+        let encoding = response.headers().get(header::CONTENT_ENCODING).cloned();
         let body = read_body(response, self.http.max_bytes, deadline);
         let found = match (refusal, body) {
-            (None, Ok(body)) => Found::body(self.http.format, body),
+            (None, Ok(body)) => match compressed(encoding.as_ref(), &body) {
+                Some(failure) => failure.into(),
+                None => Found::body(self.http.format, body),
+            },
             (None, Err(failure)) => failure.into(),
             (Some(refusal), Ok(body)) => Found::from(refusal).with_text(body),
             (Some(refusal), Err(_)) => refusal.into(),
@@ -263,14 +291,70 @@ impl Exchange {
             return None;
         }
         let shown = shown_status(status);
-        if !status.is_redirection() {
+        // Other statuses of this class, such as 304, lead nowhere.
+        if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
             return Some(Failure::new(Reason::Status, shown));
         }
         let detail = match response.headers().get(header::LOCATION) {
-            Some(location) => format!("{shown} to {location:?}"),
+            Some(location) => {
+                let location = String::from_utf8_lossy(location.as_bytes());
+                format!("{shown} to {}", url::shown(&location))
+            }
             None => shown,
         };
         Some(Failure::new(Reason::Redirect, detail))
+    }
+}
+
+/// The failure of a compressed body, which the collector never requests.
+fn compressed(encoding: Option<&HeaderValue>, body: &[u8]) -> Option<Failure> {
+    let named = encoding
+        .map(|encoding| String::from_utf8_lossy(encoding.as_bytes()).into_owned())
+        .filter(|encoding| !encoding.eq_ignore_ascii_case("identity"));
+    let is_gzip = body.starts_with(b"\x1f\x8b");
+    let encoding = named.or(is_gzip.then(|| "gzip".to_owned()))?;
+    (!body.is_empty()).then(|| {
+        Failure::new(
+            Reason::Malformed,
+            format_args!("the body is compressed ({encoding}), which was not requested"),
+        )
+    })
+}
+
+/// The address that answered last, shared with the lookup.
+#[derive(Clone, Debug, Default)]
+struct Preferred(Arc<Mutex<Option<IpAddr>>>);
+
+/// How long a lookup tries several addresses before it leaves the choice to the client.
+const MAX_TRIAL: Duration = Duration::from_secs(10);
+
+impl Preferred {
+    fn set(&self, address: Option<SocketAddr>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
+            address.map(|address| address.ip());
+    }
+
+    /// The addresses with the one first that answered last or, where none has, that now accepts a connection
+    /// first. The client would give each address its share of the time, one after the other.
+    fn first(&self, mut addresses: Vec<SocketAddr>, port: u16) -> Vec<SocketAddr> {
+        if addresses.len() < 2 || port == 0 {
+            return addresses;
+        }
+        let preferred = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = preferred.filter(|known| addresses.iter().any(|one| one.ip() == *known));
+        let best = known.or_else(|| {
+            let mut targets = addresses.clone();
+            for target in &mut targets {
+                target.set_port(port);
+            }
+            let deadline = Deadline::within(MAX_TRIAL);
+            let stream = connect::first(&targets, deadline, &Cancellation::new()).ok()?;
+            stream.peer_addr().ok().map(|address| address.ip())
+        });
+        if let Some(at) = addresses.iter().position(|one| Some(one.ip()) == best) {
+            addresses.swap(0, at);
+        }
+        addresses
     }
 }
 
@@ -279,7 +363,7 @@ fn may_lead(asked: &Url, next: &Url, is_personal: bool) -> bool {
     asked.scheme() == next.scheme() && (!is_personal || asked.origin() == next.origin())
 }
 
-/// The number and its name in the standard; the server's own words could be anything.
+/// The number and its standard name; the server's own phrase could be anything.
 fn shown_status(status: StatusCode) -> String {
     match status.canonical_reason() {
         Some(name) => format!("{} {name}", status.as_u16()),

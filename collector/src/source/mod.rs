@@ -1,34 +1,42 @@
-//! Sources: what is polled, and how a poll is made. They know readings, nothing of rules.
+//! Sources: what the collector polls, and how one poll works. Sources return readings and know nothing of
+//! rules.
 //!
-//! A [`Source`] is what the configuration says; a [`Poller`] is its running form, which keeps what one
-//! poll hands to the next (a CPU sample, an HTTP client). A poll blocks the thread that it is made on.
+//! A [`Source`] is the configuration. A [`Poller`] is its running form and keeps state between polls (a CPU
+//! sample, an HTTP client). A poll blocks its thread.
 //!
-//! Not here: when to poll, on which thread, and what to do where a thread is stuck beyond its deadline
-//! (the daemon's); what a reading means (evaluation's).
+//! Not here: when and on which thread a poll runs (`daemon`); what a reading means (`decision`).
 
 pub mod cancellation;
 pub mod command;
+mod connect;
 mod dns;
 mod endpoint;
 pub mod file;
 pub mod format;
 pub mod http;
 pub mod poll_schedule;
+mod ranges;
+mod secret;
+pub mod stream;
 pub mod system;
 pub mod tcp;
 
 pub use cancellation::Cancellation;
 pub use format::Format;
 pub use poll_schedule::PollSchedule;
+pub use ranges::Ranges;
+pub use secret::Secret;
 
 use crate::filters::debounce::DebouncePolicy;
 use crate::reading::{Content, Failure, FileFacts, Reading, Reason};
 use crate::sys::clock;
+use agentcheck_common::BootTime;
+use format::normal_text;
 use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
-/// The largest body, file or output that is taken, in bytes, where `max_bytes` says nothing.
+/// The default of `max_bytes`: the largest body, file or output that a poll accepts, in bytes.
 pub const DEFAULT_MAX_BYTES: usize = 1 << 20;
 
 /// One source of the configuration.
@@ -36,14 +44,17 @@ pub const DEFAULT_MAX_BYTES: usize = 1 << 20;
 pub struct Source {
     /// Its name, an identifier of the expression language.
     pub name: String,
-    /// From the start of one poll to the start of the next.
+    /// The time from the start of one poll to the start of the next.
     pub interval: Duration,
-    /// By how much a poll may come earlier than `every` says, so that not all poll at once; see [`Pace`].
+    /// How much earlier than `interval` a poll may start, so that sources do not all poll together; see
+    /// [`PollSchedule`].
     pub jitter: Duration,
-    /// How long one poll may take.
+    /// The time limit of one poll.
     pub timeout: Duration,
-    /// How many polls it takes to believe that it failed, or is back.
+    /// How many polls make a failure or a recovery.
     pub debounce: DebouncePolicy,
+    /// `text = "raw"`: the text of a reading keeps its line ends and its byte order mark.
+    pub raw_text: bool,
     /// What is polled.
     pub kind: Kind,
 }
@@ -75,74 +86,88 @@ pub enum Kind {
     System(system::Metric),
     /// `[source.NAME.tcp]`
     Tcp(tcp::Tcp),
+    /// `[source.NAME.stream]`
+    Stream(stream::Stream),
 }
 
 impl Kind {
-    /// How what arrives is read; none where nothing arrives, or it is no body.
+    /// The format of the body; `None` where the kind has no body.
     #[must_use]
     pub fn format(&self) -> Option<Format> {
         match self {
             Self::Http(http) => Some(http.format),
             Self::File(file) => file.format,
             Self::Command(command) => command.reads.format(),
-            Self::Tcp(_) | Self::System(_) => None,
+            Self::Stream(stream) => stream.command.reads.format(),
+            Self::Tcp(tcp) => tcp.conversation.as_ref().map(|talk| talk.format),
+            Self::System(_) => None,
         }
     }
 
-    /// Whether a poll waits for somebody: a server, a program, time to pass between two samples. The others
-    /// take as long as the kernel needs.
+    /// Whether a poll waits for a server, a program or a second sample. The others take as long as the kernel
+    /// needs.
     #[must_use]
     pub fn waits(&self) -> bool {
         match self {
-            Self::Http(_) | Self::Command(_) | Self::Tcp(_) => true,
-            Self::System(metric) => matches!(metric, system::Metric::Cpu { .. }),
+            Self::Http(_) | Self::Command(_) | Self::Tcp(_) | Self::Stream(_) => true,
+            Self::System(metric) => matches!(
+                metric,
+                system::Metric::Cpu { .. } | system::Metric::Network { .. }
+            ),
             Self::File(_) => false,
         }
     }
 }
 
 impl fmt::Display for Kind {
-    /// What is polled, on one line; no operator's text in it can end the line.
+    /// What is polled, on one line: no configured text can end the line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Http(http) => http.fmt(f),
             Self::File(file) => file.fmt(f),
             Self::Command(command) => command.fmt(f),
             Self::Tcp(tcp) => tcp.fmt(f),
+            Self::Stream(stream) => stream.fmt(f),
             Self::System(metric) => write!(f, "system {metric}"),
         }
     }
 }
 
-/// A source that is being polled.
+/// A source in its running form.
 #[derive(Debug)]
 pub struct Poller {
     timeout: Duration,
+    raw_text: bool,
     running: Running,
 }
 
-/// What each kind keeps from one poll to the next.
+/// The state that each kind keeps between polls.
 #[derive(Debug)]
 enum Running {
     Http(Box<http::Exchange>),
     File(file::File),
     Command(command::Runner),
     System(system::Sampler),
-    Tcp(tcp::Caller),
+    Tcp(tcp::Connector),
+    Stream(stream::Reader),
 }
 
 impl Poller {
-    /// The running form of `source`. Cheap, with no I/O: whatever can fail fails as a reading. It may be
-    /// made before a fork into the background; threads are started with the first poll.
+    /// The running form of `source`. Cheap and without I/O: every failure becomes a reading. It may be made
+    /// before a fork into the background, because threads start with the first poll.
     #[must_use]
     pub fn new(source: &Source) -> Self {
         Self {
             timeout: source.timeout,
+            raw_text: source.raw_text,
             running: match &source.kind {
                 Kind::Http(http) => Running::Http(Box::new(http::Exchange::new((**http).clone()))),
                 Kind::File(file) => Running::File(file.clone()),
                 Kind::Command(command) => Running::Command(command::Runner::new(command.clone())),
-                Kind::Tcp(tcp) => Running::Tcp(tcp::Caller::new(tcp.clone())),
+                Kind::Tcp(tcp) => Running::Tcp(tcp::Connector::new(tcp.clone())),
+                Kind::Stream(stream) => {
+                    Running::Stream(stream::Reader::new(stream.clone(), source.interval))
+                }
                 Kind::System(metric) => Running::System(system::Sampler::new(metric.clone())),
             },
         }
@@ -150,13 +175,11 @@ impl Poller {
 
     /// Polls once, within the source's `timeout`.
     ///
-    /// When `stop` is told to stop, a running command is killed and a wait between two CPU samples ends,
-    /// and the reading is a failure that nobody needs. An HTTP exchange is not interrupted: it ends by
-    /// its own deadline at the latest, and leaves nothing behind if the process exits before that.
+    /// When `stop` is raised, a running command is killed, a wait for a second CPU sample ends, and the reading
+    /// is a failure. An HTTP exchange is not interrupted: it ends by its own deadline.
     ///
-    /// A file, a disk, or a program to be started, on a network mount that has gone away can hold this up
-    /// for longer than `timeout`: the kernel gives no way to leave that. A command that was killed is given
-    /// half a second more to be gone.
+    /// A file, a disk or a program on a dead network mount can block longer than `timeout`: the kernel offers
+    /// no way out. A killed command gets half a second more to end.
     pub fn poll(&mut self, stop: &Cancellation) -> Reading {
         let sent = clock::now();
         let deadline = Deadline::within(self.timeout);
@@ -165,24 +188,34 @@ impl Poller {
             Running::Http(exchange) => exchange.poll(deadline),
             Running::File(file) => file.poll(deadline),
             Running::Command(runner) => runner.poll(deadline, stop),
-            Running::Tcp(caller) => caller.poll(deadline, stop),
+            Running::Tcp(connector) => connector.poll(deadline, stop),
+            Running::Stream(reader) => reader.poll(deadline, stop),
             Running::System(sampler) => sampler.poll(deadline, stop),
         };
+        let text = match found.text {
+            Some(text) if !self.raw_text => Some(normal_text(text)),
+            text => text,
+        };
         Reading {
-            sent,
-            latency: clock::now().since(sent),
+            sent: found.sent.unwrap_or(sent),
+            latency: match found.sent {
+                Some(_) => Duration::ZERO,
+                None => clock::now().since(sent),
+            },
             status: found.status,
             exit: found.exit,
-            text: found.text,
+            text,
             file: found.file,
             outcome: found.outcome,
         }
     }
 }
 
-/// What a poll found, before the time is put to it. See [`Reading`].
+/// The result of a poll, before its times are added. See [`Reading`].
 #[derive(Debug, PartialEq)]
 struct Found {
+    /// When the content arrived, where that is not the answer to this poll.
+    sent: Option<BootTime>,
     status: Option<u16>,
     exit: Option<i32>,
     text: Option<String>,
@@ -191,7 +224,7 @@ struct Found {
 }
 
 impl Found {
-    /// A body that arrived whole, read as `format`.
+    /// A complete body, read as `format`.
     fn body(format: Format, body: Vec<u8>) -> Self {
         let outcome = format.read(&body);
         Self::outcome(outcome).with_text(body)
@@ -199,6 +232,7 @@ impl Found {
 
     fn outcome(outcome: Result<Content, Failure>) -> Self {
         Self {
+            sent: None,
             status: None,
             exit: None,
             text: None,
@@ -223,7 +257,7 @@ impl From<Failure> for Found {
     }
 }
 
-/// The end of one poll. Kept as a start and a span, because the sum of the two may not exist.
+/// The end of one poll. A start and a span, because their sum could overflow.
 #[derive(Clone, Copy, Debug)]
 struct Deadline {
     started: Instant,
@@ -246,27 +280,27 @@ impl Deadline {
         self.remaining().is_zero()
     }
 
-    /// The failure of a poll that ran into it; `what` is what had not come by then.
-    fn failure(&self, what: &str) -> Failure {
+    /// The failure of a poll that reached its deadline; `missing` names what did not arrive.
+    fn failure(&self, missing: &str) -> Failure {
         let timeout = humantime::format_duration(self.timeout);
-        Failure::new(Reason::Timeout, format_args!("{what} within {timeout}"))
+        Failure::new(Reason::Timeout, format_args!("{missing} within {timeout}"))
     }
 }
 
-/// The failure for more than `max_bytes` of `what`.
-fn too_large(what: &str, max_bytes: usize) -> Failure {
+/// The failure of a poll that received more than `max_bytes` of `content`.
+fn too_large(content: &str, max_bytes: usize) -> Failure {
     Failure::new(
         Reason::TooLarge,
-        format_args!("{what} of more than {max_bytes} bytes"),
+        format_args!("{content} of more than {max_bytes} bytes"),
     )
 }
 
-/// The failure of a poll that was told to stop.
+/// The failure of a poll that was stopped.
 fn stopped() -> Failure {
     Failure::new(Reason::Other, "stopped")
 }
 
-/// The reason that an error of the operating system stands for.
+/// The reason for an error of the operating system.
 fn io_reason(error: &io::Error) -> Reason {
     use io::ErrorKind as Kind;
     match error.kind() {
@@ -300,12 +334,13 @@ mod tests {
             timeout: Duration::from_millis(1500),
             jitter: Duration::ZERO,
             debounce: DebouncePolicy::default(),
+            raw_text: false,
             kind,
         }
     }
 
     #[test]
-    fn a_source_describes_itself_on_one_line() {
+    fn source_is_shown_on_one_line() {
         let cases = [
             (
                 Kind::Http(Box::new(http::Http {
@@ -322,7 +357,7 @@ mod tests {
                 "app: file \"/run/a\\nb\" as number, every 2s, timeout 1s 500ms",
             ),
             (
-                Kind::Command(command::Command::of(&["check", "-H\n"])),
+                Kind::Command(command::Command::new(&["check", "-H\n"])),
                 "app: command [\"check\", \"-H\\n\"] as text, every 2s, timeout 1s 500ms",
             ),
             (
@@ -343,19 +378,19 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_that_never_comes_is_no_overflow() {
+    fn longest_deadline_does_not_overflow() {
         let deadline = Deadline::within(Duration::MAX);
         assert!(!deadline.has_passed());
         assert!(deadline.remaining() > Duration::from_secs(u64::MAX / 2));
     }
 
     #[test]
-    fn nothing_is_started_once_stopped() {
+    fn stopped_poller_starts_nothing() {
         let stop = Cancellation::new();
         stop.stop();
         let touched =
             std::env::temp_dir().join(format!("agentcheck-stopped-{}", std::process::id()));
-        let mut poller = Poller::new(&source(Kind::Command(command::Command::of(&[
+        let mut poller = Poller::new(&source(Kind::Command(command::Command::new(&[
             "touch",
             &touched.display().to_string(),
         ]))));
@@ -364,9 +399,9 @@ mod tests {
     }
 
     #[test]
-    fn a_reading_is_as_old_as_its_question() {
+    fn reading_is_dated_from_the_start_of_its_poll() {
         let before = clock::now();
-        let mut poller = Poller::new(&source(Kind::Command(command::Command::of(&[
+        let mut poller = Poller::new(&source(Kind::Command(command::Command::new(&[
             "sleep", "0.2",
         ]))));
         let between = clock::now();
@@ -376,5 +411,19 @@ mod tests {
         assert!(reading.latency >= Duration::from_millis(200));
         assert!(clock::now().since(reading.sent) >= reading.latency);
         assert!(reading.sent >= between);
+    }
+
+    #[test]
+    fn text_of_a_reading_is_normal_or_raw() {
+        let command = command::Command::new(&["printf", r"a\r\nb\r\n"]);
+        let poll = |raw_text| {
+            let source = Source {
+                raw_text,
+                ..source(Kind::Command(command.clone()))
+            };
+            Poller::new(&source).poll(&Cancellation::new()).text
+        };
+        assert_eq!(poll(false).as_deref(), Some("a\nb"));
+        assert_eq!(poll(true).as_deref(), Some("a\r\nb\r\n"));
     }
 }

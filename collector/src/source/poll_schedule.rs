@@ -1,32 +1,32 @@
 //! When a source is polled. Pure: the daemon waits.
 //!
-//! Many sources with the same `every`, and many hosts that start at once, would all poll at the same
-//! moments. So every wait is shortened by a part of `jitter` that depends on the source's name, the host's
-//! and the number of the poll: the same on every run, and another one for everybody else. A wait is never
-//! lengthened, so that a reading is never older than `every` and `timeout` say.
+//! Sources with the same `interval`, and hosts that start together, would poll at the same moments. So each
+//! wait is shortened by a part of `jitter`, which depends on the names of source and host and on the number of
+//! the poll. It is the same on every run, and differs between sources and hosts. A wait is never lengthened, so
+//! a reading is never older than `interval` and `timeout` allow.
 
 use super::Source;
 use std::time::Duration;
 
-/// The longest jitter where the configuration says nothing.
+/// The longest default jitter.
 const LONGEST_DEFAULT: Duration = Duration::from_secs(1);
 
-/// The `jitter` of a source where the configuration says nothing: a tenth of `every`, at most a second.
+/// The default `jitter`: a tenth of `interval`, at most a second.
 #[must_use]
-pub fn default_jitter(every: Duration) -> Duration {
-    (every / 10).min(LONGEST_DEFAULT)
+pub fn default_jitter(interval: Duration) -> Duration {
+    (interval / 10).min(LONGEST_DEFAULT)
 }
 
-/// The pace of one source.
+/// The poll times of one source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PollSchedule {
-    every: Duration,
+    interval: Duration,
     jitter: Duration,
     seed: u64,
 }
 
 impl PollSchedule {
-    /// The pace of `source` on the host of that name.
+    /// The schedule of `source` on the host `host`.
     #[must_use]
     pub fn new(source: &Source, host: &str) -> Self {
         let seed = [source.name.as_bytes(), b"@", host.as_bytes()]
@@ -37,44 +37,44 @@ impl PollSchedule {
                 (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
             });
         Self {
-            every: source.interval,
+            interval: source.interval,
             jitter: source.jitter.min(source.interval),
             seed,
         }
     }
 
-    /// From one poll to the next, without jitter.
+    /// The interval between polls, without jitter.
     #[must_use]
-    pub fn every(&self) -> Duration {
-        self.every
+    pub fn interval(&self) -> Duration {
+        self.interval
     }
 
-    /// From the start of the collector to the first poll: at most `jitter`.
+    /// The time from the collector's start to the first poll: at most `jitter`.
     #[must_use]
     pub fn first(&self) -> Duration {
         self.part(0)
     }
 
-    /// From the moment for which poll `number`, counted from 1, was due to that of the next: at most
-    /// `every`, and at least `every` without `jitter`.
+    /// The time from the due moment of poll `number`, counted from 1, to that of the next poll: from `interval`
+    /// less `jitter` to `interval`.
     #[must_use]
     pub fn after(&self, number: u64) -> Duration {
-        self.every.saturating_sub(self.part(number))
+        self.interval.saturating_sub(self.part(number))
     }
 
-    /// A part of the jitter, as good as random.
+    /// A pseudo-random part of the jitter.
     fn part(&self, number: u64) -> Duration {
         let nanos = u64::try_from(self.jitter.as_nanos()).unwrap_or(u64::MAX);
         let mixed = mix(self
             .seed
             .wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
-        // The upper half of the product is below `nanos`, so that the lower one is all that is lost.
+        // The upper half of the product is below `nanos`; only the lower half is lost.
         let share = (u128::from(mixed) * u128::from(nanos)) >> 64;
         Duration::from_nanos(u64::try_from(share).unwrap_or(nanos))
     }
 }
 
-/// The last steps of SplitMix64, which make neighbours strangers.
+/// The last steps of SplitMix64, which separate neighbouring seeds.
 fn mix(state: u64) -> u64 {
     let state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -96,13 +96,14 @@ mod tests {
             timeout: EVERY,
             jitter,
             debounce: Default::default(),
+            raw_text: false,
             kind: Kind::System(system::Metric::Load),
         };
         PollSchedule::new(&source, host)
     }
 
     #[test]
-    fn waits_are_shortened_by_at_most_the_jitter_and_never_lengthened() {
+    fn waits_are_shortened_by_at_most_the_jitter() {
         for name in ["a", "b", "app"] {
             let pace = pace(name, "web1", JITTER);
             assert!(pace.first() <= JITTER);
@@ -114,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_for_one_and_different_for_each() {
+    fn waits_repeat_for_one_source_and_differ_between_sources() {
         let waits = |name, host| -> Vec<Duration> {
             let pace = pace(name, host, JITTER);
             (1..50).map(|number| pace.after(number)).collect()
@@ -128,7 +129,7 @@ mod tests {
         assert_eq!(own.len(), 49);
     }
 
-    /// A hundred sources do not all begin in the same tenth of the jitter.
+    /// A hundred sources do not all start in the same tenth of the jitter.
     #[test]
     fn first_polls_are_spread() {
         let mut tenths = [0; 10];
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn without_jitter_it_is_a_clock() {
+    fn without_jitter_all_waits_are_equal() {
         let pace = pace("a", "web1", Duration::ZERO);
         assert_eq!((pace.first(), pace.after(7)), (Duration::ZERO, EVERY));
         assert_eq!(default_jitter(EVERY), JITTER);

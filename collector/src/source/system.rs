@@ -1,15 +1,16 @@
-//! The system source: how busy this machine is, by what its kernel counts.
+//! The system source: numbers of this host's kernel.
 //!
-//! Each metric has a room of its own, in which reading stands apart from parsing; here is what they have
-//! in common. In a container /proc is the whole machine's, unless something like lxcfs is mounted over it.
+//! Each metric has a module, in which reading is apart from parsing. In a container /proc is the whole host's,
+//! unless something like lxcfs is mounted over it.
 //!
-//! Not here: rates and averages over time (`[derive.NAME]`); cgroups of version 1; UDP and unix sockets.
+//! Not here: averages over time (`[derive.NAME]`); cgroups of version 1; UDP and unix sockets.
 
 mod cgroup;
 mod cpu;
 mod disk;
 mod load;
 mod memory;
+mod network;
 mod pressure;
 mod processes;
 mod socket_table;
@@ -22,59 +23,59 @@ use super::{Cancellation, Deadline, Found};
 use crate::reading::{Content, Failure, Numbers, Reason};
 use cgroup::CpuSample;
 use cpu::CpuTimes;
+use network::TrafficSample;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// /proc/stat on a machine of thousands of cores and interrupts is some hundred kilobytes.
+/// The largest file. /proc/stat has some hundred kilobytes on a machine with thousands of cores and interrupts.
 const MAX_BYTES: usize = 4 << 20;
 
-/// `[source.NAME.system]`, `metric = "..."`. Each gives one main number, `value`, and the parts that are
-/// named here.
+/// `[source.NAME.system]`, `metric = "..."`. Each metric has one main number, `value`, and the parts that are
+/// listed here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Metric {
-    /// `cpu`: how busy all cores together were since the poll before, in per cent (0 to 100). The first
-    /// poll looks twice, 200 ms apart. Waiting for disks is idle, time stolen by other virtual machines
-    /// is busy.
+    /// `cpu`: the busy time of all cores since the last poll, in per cent (0 to 100). The first poll takes two
+    /// samples, 200 ms apart. Waiting for disks is idle; stolen time is busy.
     ///
     /// Parts: `user`, `nice`, `system`, `idle`, `iowait`, `irq`, `softirq`, `steal`, in per cent of the
     /// same time; together they are 100.
     ///
-    /// Of a cgroup of version 2: what it used, in per cent (0 to 100) of what it may use: the least quota
-    /// of it and those above it (`cpu.max`), or all cores online. Parts: `user`, `system`, in per cent of
-    /// the same; `throttled`, the per cent of the quota's periods in which it had to stop; `cores`, how
-    /// many cores it may use.
+    /// Of a cgroup of version 2: the time used, in per cent (0 to 100) of what it may use: the smallest quota
+    /// of the cgroup and its parents (`cpu.max`), or all online cores. Parts: `user`, `system`, in per cent of
+    /// the same; `throttled`, the per cent of the quota's periods in which the kernel throttled it; `cores`,
+    /// how many cores it may use.
     Cpu {
         /// Of which cgroup; `None` is the whole machine.
         cgroup: Option<Cgroup>,
     },
-    /// `memory`: in use, in per cent (0 to 100) of all: what the kernel could not make available without
+    /// `memory`: memory in use, in per cent (0 to 100) of all: what the kernel cannot make available without
     /// swapping. Linux 3.14 or later.
     ///
-    /// Of a cgroup of version 2: `memory.current` without `inactive_file`, of the least `memory.max` of
-    /// it and those above it, or of the machine's memory.
+    /// Of a cgroup of version 2: `memory.current` without `inactive_file`, of the smallest `memory.max` of the
+    /// cgroup and its parents, or of the machine's memory.
     ///
     /// Parts, in bytes: `total` (what may be used), `available` (what is left of it).
     Memory {
         /// Of which cgroup; `None` is the whole machine.
         cgroup: Option<Cgroup>,
     },
-    /// `swap`: in use, in per cent (0 to 100) of all; 0 where there is none.
+    /// `swap`: swap in use, in per cent (0 to 100); 0 without swap.
     ///
     /// Parts, in bytes: `total`, `free`.
     Swap,
-    /// `pressure`: the share of time in which at least one task waited for the resource, over the last 10
-    /// seconds, in per cent (0 to 100). Linux 4.20 or later.
+    /// `pressure`: the share of the last 10 seconds in which at least one task waited for the resource, in per
+    /// cent (0 to 100). Linux 4.20 or later.
     ///
-    /// Parts, in per cent: `some_avg10`, `some_avg60`, `some_avg300`, and, of the time in which no task
-    /// could work at all, `full_avg10`, `full_avg60`, `full_avg300`. The latter are not there for `cpu`
-    /// before Linux 5.13.
+    /// Parts, in per cent: `some_avg10`, `some_avg60`, `some_avg300`, and the share in which no task could run,
+    /// `full_avg10`, `full_avg60`, `full_avg300`. The latter are absent for `cpu` before Linux 5.13.
     Pressure {
-        /// What was waited for.
+        /// The resource that tasks wait for.
         resource: Resource,
-        /// By which cgroup's tasks; `None` is the whole machine.
+        /// The cgroup whose tasks count; `None` is the whole machine.
         cgroup: Option<Cgroup>,
     },
-    /// `load`: the load average over one minute, per online core (1.0 is one task per core; no upper
+    /// `load`: the load average over one minute, per online core. 1.0 is one task per core; there is no upper
+    /// bound.
     /// bound).
     ///
     /// Parts: `load1`, `load5`, `load15`, the averages of the whole machine over as many minutes, and
@@ -97,19 +98,27 @@ pub enum Metric {
         /// The local port.
         port: u16,
     },
-    /// `backlog`: how many TCP connections wait to be accepted on a local port, over all sockets that
-    /// listen there. Where none does, a poll fails: [`Reason::Refused`].
+    /// `backlog`: how many TCP connections wait to be accepted on a local port, over all its listening sockets.
+    /// Without a listener a poll fails: [`Reason::Refused`].
     ///
-    /// Parts: `limit`, how many may wait, over all of them; `fullest`, the queue that is nearest to its
-    /// own limit, in per cent (0 to 100); `listeners`, how many sockets listen. Without netlink only the
-    /// last is there.
+    /// Parts: `limit`, how many may wait, over all sockets; `fullest`, the fill level of the fullest queue, in
+    /// per cent (0 to 100) of its limit; `listeners`, the number of sockets. Without netlink only the last is
+    /// present.
     Backlog {
         /// The local port.
         port: u16,
     },
-    /// `processes`: how many there are, threads and zombies not counted.
+    /// `network`: traffic since the last poll in the busier direction, in per cent (0 to 100) of the link's speed;
+    /// in bytes a second where the kernel does not know the speed. The first poll takes two samples.
+    ///
+    /// Parts, in bytes a second: `in`, `out`, and `speed`, which is absent where it is not known.
+    Network {
+        /// The interface; `None` is that of the default route.
+        interface: Option<String>,
+    },
+    /// `processes`: the number of processes of a name, without threads and zombies.
     Processes {
-        /// The process's own name, as ps(1) shows it, or that of its program file.
+        /// The process's own name, as ps(1) shows it, or the file name of its program.
         name: String,
     },
 }
@@ -127,6 +136,7 @@ impl Metric {
             Self::Disk { .. } => "disk",
             Self::Connections { .. } => "connections",
             Self::Backlog { .. } => "backlog",
+            Self::Network { .. } => "network",
             Self::Processes { .. } => "processes",
         }
     }
@@ -143,6 +153,7 @@ impl Metric {
             Self::Load => load::PARTS,
             Self::Disk { .. } => disk::PARTS,
             Self::Backlog { .. } => socket_table::BACKLOG_PARTS,
+            Self::Network { .. } => network::PARTS,
             Self::Connections { .. } | Self::Processes { .. } => &[],
         }
     }
@@ -163,22 +174,28 @@ impl fmt::Display for Metric {
             }
             Self::Disk { path } => write!(f, " {path:?}"),
             Self::Connections { port } | Self::Backlog { port } => write!(f, " on port {port}"),
-            Self::Processes { name } => write!(f, " {name:?}"),
+            Self::Processes { name }
+            | Self::Network {
+                interface: Some(name),
+            } => write!(f, " {name:?}"),
+            Self::Network { interface: None } => f.write_str(" of the default route"),
             Self::Swap | Self::Load => Ok(()),
         }
     }
 }
 
-/// A system source that is being polled.
+/// A system source in its running form.
 #[derive(Debug)]
 pub(super) struct Sampler {
     metric: Metric,
-    /// Where /proc is.
+    /// The root below which /proc is.
     root: PathBuf,
     /// The processors' times at the poll before.
     latest: Option<CpuTimes>,
-    /// And a cgroup's.
+    /// The same of a cgroup.
     latest_of_cgroup: Option<CpuSample>,
+    /// And an interface's.
+    latest_traffic: Option<TrafficSample>,
 }
 
 impl Sampler {
@@ -192,6 +209,7 @@ impl Sampler {
             root: root.to_owned(),
             latest: None,
             latest_of_cgroup: None,
+            latest_traffic: None,
         }
     }
 
@@ -202,6 +220,7 @@ impl Sampler {
                 &mut self.latest,
                 || cpu::read_cpu_times(root, deadline),
                 CpuTimes::since,
+                "the counters of /proc/stat",
                 deadline,
                 stop,
             ),
@@ -211,6 +230,7 @@ impl Sampler {
                 &mut self.latest_of_cgroup,
                 || cgroup::read_cpu(root, cgroup, deadline),
                 CpuSample::since,
+                "the cgroup's cpu.stat",
                 deadline,
                 stop,
             ),
@@ -226,17 +246,25 @@ impl Sampler {
             Metric::Disk { path } => disk::read_disk(path),
             Metric::Connections { port } => socket_table::read_connections(root, *port, deadline),
             Metric::Backlog { port } => socket_table::read_backlog(root, *port, deadline),
+            Metric::Network { interface } => cpu::between_samples(
+                &mut self.latest_traffic,
+                || network::read_traffic(root, interface.as_deref(), deadline),
+                TrafficSample::since,
+                "the time",
+                deadline,
+                stop,
+            ),
             Metric::Processes { name } => processes::read_processes(root, name, deadline),
         };
         if numbers.is_err() {
-            // It may be made again under its name, and then what was seen of it is another one's.
+            // The cgroup may be made again under its name; then the old sample belongs to another one.
             self.latest_of_cgroup = None;
         }
         Found::outcome(numbers.and_then(finite))
     }
 }
 
-/// The numbers of the kernel are finite, and so are the quotients; nothing else may ever leave here.
+/// The kernel's numbers and their quotients are finite; this makes sure of it.
 fn finite(numbers: Numbers) -> Result<Content, Failure> {
     let parts = numbers.parts.iter().map(|(_, part)| *part);
     if parts.chain([numbers.value]).all(f64::is_finite) {

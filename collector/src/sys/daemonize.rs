@@ -1,9 +1,9 @@
 //! Running without a service manager: in the background, as another user, with a pid file.
 //!
-//! The one place that knows the `daemonize` crate, which is old. It forks twice, begins a session, and gives
-//! standard input and output away; the rest is done here, because the crate would keep root's supplementary
-//! groups, truncate whatever its pid file is a link to, and end with status 0 whatever becomes of the daemon.
-//! So the command that starts it waits until the daemon says that it is ready, or why it is not.
+//! Only this module uses the `daemonize` crate, which is old. The crate forks twice, begins a session, and
+//! replaces standard input and output. The rest is done here, because the crate would keep root's supplementary
+//! groups, truncate the target of a linked pid file, and end with status 0 whether or not the daemon starts.
+//! The starting command waits until the daemon reports that it is ready, or why it is not.
 
 mod identity;
 mod pid_file;
@@ -12,59 +12,64 @@ pub use identity::Identity;
 pub use pid_file::PidFile;
 
 use daemonize::{Daemonize, Outcome};
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use signal_hook::consts::{FORBIDDEN, SIGPIPE};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::os::fd::RawFd;
+use std::sync::Arc;
 
-/// What a daemon says last: it is at work.
+/// The last byte from the daemon: it is ready.
 const READY: u8 = 0;
 
-/// The rights that are taken from what is written, as in the collector's unit.
+/// The permissions that are removed from new files, as in the collector's unit.
 const UMASK: u32 = 0o027;
 
-/// Who returns from [`detach`].
+/// The process that returns from [`detach`].
 pub enum Side {
-    /// The process that was started: what the daemon has said to it, and whether it is ready.
+    /// The process that was started, with the daemon's messages.
     Front {
         /// Whole lines, for standard error.
-        said: String,
-        /// Whether it is at work.
+        messages: String,
+        /// Whether the daemon is ready.
         ready: bool,
     },
     /// The daemon.
     Daemon(Starting),
 }
 
-/// A daemon that is not ready yet, and whoever waits for it.
+/// A daemon that is not ready yet, with its pipe to the waiting process.
 pub struct Starting {
     front: PipeWriter,
 }
 
 impl Starting {
-    /// Has the waiting process print this. Where it is gone, nobody hears it.
+    /// Makes the waiting process print these lines. Without one, they are lost.
     pub fn print(&mut self, lines: &str) {
-        // It marks the end, and has no place in a text.
+        // This byte marks the end and must not occur in a text.
         let lines = lines.replace(char::from(READY), "\\0");
         let _ = self.front.write_all(lines.as_bytes());
     }
 
-    /// The waiting process may end. Dropped without it, that process fails.
+    /// Lets the waiting process end. Dropped without this call, that process fails.
     pub fn ready(mut self) {
         let _ = self.front.write_all(&[READY]);
     }
 }
 
-/// Goes into the background: without a terminal, in `/`, with nothing but `/dev/null` to read and write. There
-/// must be no thread yet, since none of them would be in the daemon.
+/// Goes into the background: without a terminal, in `/`, with `/dev/null` as standard input, output and error,
+/// without other descriptors, and with default signals. No thread may exist yet: none would be in the daemon.
 ///
 /// # Errors
-/// Where the system gives no pipe or no process.
+/// Where the system cannot create a pipe or a process.
 pub fn detach() -> io::Result<Side> {
     identity::must_be_alone()?;
+    reset_inherited()?;
     let (back, front) = io::pipe()?;
     match Daemonize::new().umask(UMASK).execute() {
         Outcome::Parent(Ok(_)) => {
-            // Its own end, or it would wait for itself.
+            // Its own end; otherwise it would wait for itself.
             drop(front);
-            Ok(heard(back))
+            Ok(wait_for_daemon(back))
         }
         Outcome::Parent(Err(error)) => Err(io::Error::other(error)),
         Outcome::Child(Ok(_)) => Ok(Side::Daemon(Starting { front })),
@@ -73,27 +78,74 @@ pub fn detach() -> io::Result<Side> {
             starting.print(&format!(
                 "agentcheck: cannot go into the background: {error}\n"
             ));
-            // Nothing follows: what this process says is said.
+            // The message is sent; nothing follows.
             Ok(Side::Front {
-                said: String::new(),
+                messages: String::new(),
                 ready: false,
             })
         }
     }
 }
 
+/// Gives up what the starter left to this process: descriptors besides standard input, output and error, blocked
+/// signals, and ignored signals. An ignored SIGCHLD would take the exit status of every command, a blocked
+/// SIGTERM would make the collector deaf to its init script, and every descriptor would reach the commands.
+fn reset_inherited() -> io::Result<()> {
+    let mut descriptors = Vec::new();
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let name = entry?.file_name();
+        descriptors.extend(name.to_str().and_then(|name| name.parse::<RawFd>().ok()));
+    }
+    for descriptor in descriptors.into_iter().filter(|descriptor| *descriptor > 2) {
+        // The directory itself is among them, and closed already.
+        let _ = nix::unistd::close(descriptor);
+    }
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    for signal in ignored(&status) {
+        // The standard library ignores SIGPIPE itself, and restores it in commands.
+        if signal != SIGPIPE && !FORBIDDEN.contains(&signal) {
+            // A handler without effect: commands start with the default again.
+            signal_hook::flag::register(signal, Arc::default())?;
+        }
+    }
+    Ok(())
+}
+
+/// The ignored signals in /proc/PID/status.
+fn ignored(status: &str) -> Vec<i32> {
+    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    let mask = mask.unwrap_or(0);
+    (1..=64)
+        .filter(|signal| mask >> (signal - 1) & 1 == 1)
+        .collect()
+}
+
 /// Waits until the daemon is ready or has ended.
-fn heard(mut back: PipeReader) -> Side {
+fn wait_for_daemon(mut back: PipeReader) -> Side {
     let mut heard = Vec::new();
     let read = back.read_to_end(&mut heard);
     let ready = heard.pop_if(|last| *last == READY).is_some();
-    let mut said = String::from_utf8_lossy(&heard).into_owned();
+    let mut messages = String::from_utf8_lossy(&heard).into_owned();
     if let Err(error) = read {
-        said.push_str(&format!(
-            "agentcheck: the daemon cannot be heard: {error}\n"
+        messages.push_str(&format!(
+            "agentcheck: cannot read the daemon's messages: {error}\n"
         ));
-    } else if !ready && said.is_empty() {
-        said.push_str("agentcheck: the collector ended before it was ready; the log may say why\n");
+    } else if !ready && messages.is_empty() {
+        messages.push_str("agentcheck: the collector ended before it was ready: see the log\n");
     }
-    Side::Front { said, ready }
+    Side::Front { messages, ready }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ignored_signals_are_read_from_the_status() {
+        let status = "Name:\tx\nSigBlk:\t0000000000004000\nSigIgn:\t8000000000011001\n";
+        assert_eq!(ignored(status), [1, 13, 17, 64]);
+        assert_eq!(ignored("SigIgn:\tx\n"), [0; 0]);
+    }
 }

@@ -1,13 +1,19 @@
-//! One collector per state directory: two would overwrite each other's replies in turn.
+//! One collector per state directory: two would overwrite each other's replies.
+//!
+//! The lock file is the owner's alone: a process that can open it can lock it and keep a collector from
+//! starting. Other users see whether a collector runs by a socket beside it: only its listener can make a
+//! connection succeed, and no client can block it.
 
+use super::state_file;
 use fs2::FileExt;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::process::{Gid, Uid};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -15,18 +21,20 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub struct Lock {
     file: File,
+    /// Listens while the lock is held; `None` where the system refuses such a socket.
+    _listener: Option<OwnedFd>,
 }
 
 impl Lock {
-    /// Whether it is still the lock of that directory: whoever removes the lock file, or the directory with it,
-    /// lets another collector in.
+    /// Whether it is still the lock of that directory: removing the lock file, or the directory with it, lets
+    /// another collector in.
     ///
     /// # Errors
-    /// Where that cannot be told.
+    /// Where the lock file cannot be checked.
     pub fn is_of(&self, directory: BorrowedFd<'_>) -> io::Result<bool> {
         let held = rustix::fs::fstat(&self.file)?;
         match rustix::fs::statat(directory, NAME, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(there) => Ok((there.st_dev, there.st_ino) == (held.st_dev, held.st_ino)),
+            Ok(found) => Ok((found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)),
             Err(Errno::NOENT) => Ok(false),
             Err(error) => Err(error.into()),
         }
@@ -36,14 +44,14 @@ impl Lock {
 /// Why there is no lock.
 #[derive(Debug)]
 pub enum LockError {
-    /// Another collector has it; its process id, where it could be read.
+    /// Another collector holds it; its process id, where that could be read.
     Held {
         /// The lock file.
         file: PathBuf,
-        /// Who holds it.
+        /// The process that holds it.
         holder: Option<u32>,
     },
-    /// The lock file cannot be made.
+    /// The lock file cannot be created.
     Failed(PathBuf, io::Error),
 }
 
@@ -52,8 +60,8 @@ impl fmt::Display for LockError {
         match self {
             Self::Held { file, holder } => {
                 match holder {
-                    Some(pid) => write!(f, "another collector, process {pid}, is at work here")?,
-                    None => f.write_str("another collector is at work here")?,
+                    Some(pid) => write!(f, "another collector, process {pid}, is running here")?,
+                    None => f.write_str("another collector is running here")?,
                 }
                 write!(f, " ({} is locked)", file.display())
             }
@@ -61,8 +69,8 @@ impl fmt::Display for LockError {
                 let directory = file.parent().unwrap_or(file);
                 write!(
                     f,
-                    "the state directory {} cannot be used: {error}. It has to be there, and writable \
-                     for this user; --state-dir names another",
+                    "cannot use state directory {}: {error}. It must exist and be writable for this user; \
+                     --state-dir names another",
                     directory.display()
                 )
             }
@@ -70,14 +78,19 @@ impl fmt::Display for LockError {
     }
 }
 
-/// No service can have this name: it begins with a dot.
+/// No service can have these names: they begin with a dot.
 const NAME: &str = ".collector.lock";
+const SOCKET: &str = ".collector.sock";
+const PID: &str = ".collector.pid";
 
-/// Its rights. Whoever can open it can lock it, and keep a collector from starting: not everybody, then.
-const MODE: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP);
+/// The lock file's permissions: the owner's alone.
+const MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
-/// How long a lock that somebody only looks at, as [`is_held`] does, is waited for.
-pub const LOOKED_AT: Duration = Duration::from_secs(1);
+/// The socket's permissions: root, the owner and the group may see whether a collector runs.
+const SOCKET_MODE: u32 = 0o660;
+
+/// How long a start waits for the lock of a collector that is ending.
+pub const START_WAIT: Duration = Duration::from_secs(1);
 
 /// The lock file of a state directory.
 #[must_use]
@@ -85,48 +98,65 @@ pub fn path(directory: &Path) -> PathBuf {
     directory.join(NAME)
 }
 
-/// Whether a process has the lock of a state directory; if so its id, where that can be read.
+/// Whether a collector holds the lock of a state directory; if so its process id, where that can be read.
 ///
 /// # Errors
-/// Where the lock file is there and cannot be looked at.
+/// Where the socket exists and this user may not connect to it.
 pub fn is_held(directory: &Path) -> io::Result<Option<Option<u32>>> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = match rustix::fs::open(path(directory), flags, Mode::empty()) {
-        Ok(file) => File::from(file),
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = match rustix::fs::open(directory, flags, Mode::empty()) {
         Err(Errno::NOENT) => return Ok(None),
-        Err(error) => return Err(error.into()),
+        opened => opened?,
     };
-    // Shared, so that those who look do not see one another, and given back at once.
-    match FileExt::try_lock_shared(&file) {
-        Ok(()) => FileExt::unlock(&file).map(|()| None),
-        Err(error) if error.kind() == fs2::lock_contended_error().kind() => Ok(Some(holder(&file))),
-        Err(error) => Err(error),
+    match rustix::net::connect(socket()?, &address(directory.as_fd(), SOCKET)?) {
+        // A full queue of connections has a listener, too.
+        Ok(()) | Err(Errno::AGAIN) => Ok(Some(holder(directory.as_fd(), PID))),
+        Err(Errno::NOENT | Errno::CONNREFUSED) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
-/// Who holds it is a courtesy; that somebody does is certain.
-fn holder(file: &File) -> Option<u32> {
+fn socket() -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    Ok(rustix::net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        flags,
+        None,
+    )?)
+}
+
+/// The address of a socket in an open directory: a path of any length would not fit.
+fn address(directory: BorrowedFd<'_>, name: &str) -> io::Result<SocketAddrUnix> {
+    let path = format!("/proc/self/fd/{}/{name}", directory.as_raw_fd());
+    Ok(SocketAddrUnix::new(path)?)
+}
+
+/// The process id in a file; it is only for messages.
+fn holder(directory: BorrowedFd<'_>, name: &str) -> Option<u32> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(directory, name, flags, Mode::empty()).ok()?;
     let mut holder = String::new();
-    let _ = file.take(20).read_to_string(&mut holder);
+    let _ = File::from(file).take(20).read_to_string(&mut holder);
     holder.trim().parse().ok()
 }
 
-/// Takes the lock of a state directory, without waiting for another collector.
+/// Takes the lock of a state directory.
 ///
 /// # Errors
-/// Where another process has it, or the directory or the file is not to be had.
+/// Where another process holds it, or the directory or the file is not available.
 pub fn take(directory: &Path) -> Result<Lock, LockError> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     match rustix::fs::open(directory, flags, Mode::empty()) {
-        Ok(opened) => take_in(opened.as_fd(), directory, LOOKED_AT),
+        Ok(opened) => take_in(opened.as_fd(), directory, START_WAIT),
         Err(error) => Err(LockError::Failed(path(directory), error.into())),
     }
 }
 
-/// The same where the directory is open; it is called `called`, and who has the lock is waited for so long.
+/// Takes the lock of an open directory, whose path is `called`, and waits up to `patience` for it.
 ///
 /// # Errors
-/// Where another process has it, or the file cannot be made.
+/// Where another process holds it, or the file cannot be created.
 pub fn take_in(
     directory: BorrowedFd<'_>,
     called: &Path,
@@ -134,30 +164,25 @@ pub fn take_in(
 ) -> Result<Lock, LockError> {
     let path = path(called);
     let failed = |error: io::Error| LockError::Failed(path.clone(), error);
-    // Not for writing: nothing that stays open is to keep a file system from being made read-only.
+    // Not for writing: an open writable file would keep its file system from being made read-only.
     let flags =
         OFlags::RDONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let begun = Instant::now();
     loop {
         let file = rustix::fs::openat(directory, NAME, flags, MODE);
         let file = File::from(file.map_err(|error| failed(error.into()))?);
-        // Another name of some other file: it would be emptied.
+        // Another link to some other file: that file would be emptied.
         let found = rustix::fs::fstat(&file).map_err(|error| failed(error.into()))?;
         let regular = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
         if !regular || found.st_nlink > 1 {
-            let wrong = format!("{} is no file of its own", path.display());
+            let wrong = format!("{} is a link or not a regular file", path.display());
             return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, wrong)));
         }
-        // That of an earlier version, too; and one that root makes is for the directory's owner to open.
+        // An older file may have other permissions.
         let _ = rustix::fs::fchmod(&file, MODE);
-        if rustix::process::geteuid().is_root()
-            && let Ok(owner) = rustix::fs::fstat(directory)
-        {
-            let _ = rustix::fs::fchown(
-                &file,
-                Some(Uid::from_raw(owner.st_uid)),
-                Some(Gid::from_raw(owner.st_gid)),
-            );
+        let owner = owner_for_root(directory);
+        if let Some((uid, gid)) = owner {
+            let _ = rustix::fs::fchown(&file, Some(uid), Some(gid));
         }
         // Named in full: std's own method of this name would shadow it.
         while let Err(error) = FileExt::try_lock_exclusive(&file) {
@@ -169,23 +194,70 @@ pub fn take_in(
                 continue;
             }
             return Err(LockError::Held {
-                holder: holder(&file),
+                holder: holder(directory, NAME),
                 file: path,
             });
         }
-        let lock = Lock { file };
-        // Removed in between, it is a lock of nothing.
+        let mut lock = Lock {
+            file,
+            _listener: None,
+        };
+        // Removed in between, it locks nothing.
         if !lock.is_of(directory).map_err(failed)? {
             continue;
         }
-        // A full file system is no reason not to begin: it may have room later.
+        // A full file system does not prevent the start: it may have room later.
+        let pid = format!("{}\n", std::process::id());
         let flags =
             OFlags::WRONLY | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let _ = rustix::fs::openat(directory, NAME, flags, Mode::empty())
             .map_err(io::Error::from)
-            .and_then(|file| writeln!(File::from(file), "{}", std::process::id()));
+            .and_then(|file| File::from(file).write_all(pid.as_bytes()));
+        let shown = state_file::replace_in(directory, PID, state_file::PUBLIC, pid.as_bytes())
+            .and_then(|()| listen(directory, owner));
+        match shown {
+            Ok(listener) => lock._listener = Some(listener),
+            Err(error) => log::warn!(
+                "cannot create {}: {error}. Commands will not see this collector",
+                called.join(SOCKET).display()
+            ),
+        }
         return Ok(lock);
     }
+}
+
+/// The directory's owner, to whom root gives the files that it creates here.
+fn owner_for_root(directory: BorrowedFd<'_>) -> Option<(Uid, Gid)> {
+    let owner = rustix::fs::fstat(directory).ok()?;
+    let root = rustix::process::geteuid().is_root();
+    root.then(|| (Uid::from_raw(owner.st_uid), Gid::from_raw(owner.st_gid)))
+}
+
+/// A listening socket in the directory, in place of an earlier one. It accepts no connection: that one can
+/// be made says enough.
+fn listen(directory: BorrowedFd<'_>, owner: Option<(Uid, Gid)>) -> io::Result<OwnedFd> {
+    let temporary = format!("{SOCKET}.new");
+    match rustix::fs::unlinkat(directory, &temporary, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let socket = socket()?;
+    rustix::net::bind(&socket, &address(directory, &temporary)?)?;
+    // By its descriptor: root must not change whatever another user puts in its place.
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let made = rustix::fs::openat(directory, &temporary, flags, Mode::empty())?;
+    let kind = FileType::from_raw_mode(rustix::fs::fstat(&made)?.st_mode);
+    if kind != FileType::Socket {
+        return Err(io::Error::other("another process replaced it"));
+    }
+    let own_path = format!("/proc/self/fd/{}", made.as_raw_fd());
+    rustix::fs::chmod(own_path, Mode::from_raw_mode(SOCKET_MODE))?;
+    if let Some((uid, gid)) = owner {
+        rustix::fs::chownat(&made, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH)?;
+    }
+    rustix::net::listen(&socket, 1)?;
+    rustix::fs::renameat(directory, &temporary, directory, SOCKET)?;
+    Ok(socket)
 }
 
 #[cfg(test)]
@@ -194,7 +266,7 @@ mod tests {
     use agentcheck_tests::scratch::Scratch;
 
     #[test]
-    fn what_is_no_lock_file_of_its_own_is_left_alone() {
+    fn links_and_other_files_are_not_locked() {
         let scratch = Scratch::new("lock");
         let directory = scratch.path();
         let victim = directory.join("victim");
@@ -208,7 +280,7 @@ mod tests {
 
         std::fs::hard_link(&victim, path(directory)).unwrap();
         let error = take(directory).unwrap_err().to_string();
-        assert!(error.contains("is no file of its own"), "{error}");
+        assert!(error.contains("is a link or not a regular file"), "{error}");
         untouched();
         std::fs::remove_file(path(directory)).unwrap();
 
@@ -220,5 +292,33 @@ mod tests {
         let lock = take(directory).unwrap();
         assert!(matches!(is_held(directory), Ok(Some(Some(pid))) if pid == std::process::id()));
         drop(lock);
+        assert!(matches!(is_held(directory), Ok(None)));
+    }
+
+    #[test]
+    fn other_users_see_the_collector_and_cannot_lock_it_out() {
+        use std::os::unix::fs::PermissionsExt;
+        let scratch = Scratch::new("lock-seen");
+        let directory = scratch.path();
+        assert!(matches!(is_held(directory), Ok(None)));
+        let lock = take(directory).unwrap();
+        let mode = |name: &str| {
+            let metadata = directory.join(name).metadata().unwrap();
+            metadata.permissions().mode() & 0o777
+        };
+        assert_eq!((mode(NAME), mode(SOCKET)), (0o600, SOCKET_MODE));
+        // However many connect, and stay.
+        let opened = File::open(directory).unwrap();
+        let address = address(opened.as_fd(), SOCKET).unwrap();
+        let clients: Vec<OwnedFd> = (0..10).map(|_| socket().unwrap()).collect();
+        let connected: Vec<_> = clients
+            .iter()
+            .map(|client| rustix::net::connect(client, &address))
+            .collect();
+        assert!(connected.contains(&Err(Errno::AGAIN)), "{connected:?}");
+        assert!(matches!(is_held(directory), Ok(Some(Some(pid))) if pid == std::process::id()));
+        drop(lock);
+        assert!(matches!(is_held(directory), Ok(None)));
+        drop(take(directory).unwrap());
     }
 }

@@ -1,32 +1,32 @@
-//! How often the log tells of something that fails and comes back: at once where that is news, once a minute
-//! where it comes and goes, once an hour where it just goes on failing. Pure.
+//! How often the log reports something that fails and recovers: at once where it is news, once a minute while
+//! it flaps, once an hour while it persists. Pure.
 
 use agentcheck_common::BootTime;
 use std::collections::VecDeque;
 use std::fmt::Display;
 use std::time::Duration;
 
-/// So many changes within [`WINDOW`] are told one by one; further ones are counted.
+/// How many changes within [`WINDOW`] are logged one by one; further ones are counted.
 pub const BURST: usize = 4;
 
-/// Within which changes are counted, and how often what was counted is told.
+/// The time in which changes are counted, and the interval between summaries.
 pub const WINDOW: Duration = Duration::from_secs(60);
 
-/// How often what goes on failing in the same way is told again.
+/// How often a failure that persists is logged again.
 pub const REMIND: Duration = Duration::from_secs(3600);
 
-/// Something that is tried again and again, and what the log has said of it. `K` is how it can fail.
+/// The log state of something that is tried repeatedly. `K` is a kind of failure.
 #[derive(Clone, Debug)]
 pub struct FailureThrottle<K> {
-    /// How it fails as far as the log knows; `None`: it does not.
-    said: Option<K>,
-    /// How it failed last, as long as it fails.
+    /// The failure that the log shows; `None`: no failure.
+    logged: Option<K>,
+    /// The present failure.
     failing: Option<Failing<K>>,
-    /// When the latest lines on changes were told, [`BURST`] of them at most.
-    told: VecDeque<BootTime>,
+    /// The times of the latest lines about changes, at most [`BURST`].
+    logged_at: VecDeque<BootTime>,
     /// When the latest line of any kind was told.
     latest: BootTime,
-    /// The latest failure.
+    /// The text of the latest failure.
     last: String,
     folded: Option<Folded>,
 }
@@ -38,7 +38,7 @@ struct Failing<K> {
     failures: u64,
 }
 
-/// What has happened since lines are counted instead of told.
+/// The events since lines are counted instead of logged.
 #[derive(Clone, Debug)]
 struct Folded {
     since: BootTime,
@@ -47,36 +47,36 @@ struct Folded {
     changes: u64,
 }
 
-/// What is to be told.
+/// An event for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event<K> {
-    /// It fails, or otherwise than before.
+    /// It fails, or fails in another way.
     Failed,
-    /// It fails no more.
+    /// It works again.
     Recovered {
-        /// How it failed last.
+        /// The last kind of failure.
         after: K,
-        /// How often it has failed in a row.
+        /// How many times it failed in a row.
         failures: u64,
         /// From the first of these failures until now.
         span: Duration,
     },
-    /// It comes and goes.
+    /// It fails and recovers repeatedly.
     Flapping {
-        /// How often it failed within `span`.
+        /// How many times it failed within `span`.
         failures: u64,
-        /// Of so many tries.
+        /// Of how many tries.
         tries: u64,
         /// At least [`WINDOW`].
         span: Duration,
         /// The last failure within.
         last: String,
-        /// Whether it fails at the end of it.
+        /// Whether it fails at the end of `span`.
         fails: bool,
     },
-    /// It fails as it did [`REMIND`] ago.
+    /// It fails in the same way as [`REMIND`] ago.
     Persisting {
-        /// How often in a row.
+        /// How many times in a row.
         failures: u64,
         /// From the first of these failures until now.
         span: Duration,
@@ -86,9 +86,9 @@ pub enum Event<K> {
 impl<K> Default for FailureThrottle<K> {
     fn default() -> Self {
         Self {
-            said: None,
+            logged: None,
             failing: None,
-            told: VecDeque::with_capacity(BURST),
+            logged_at: VecDeque::with_capacity(BURST),
             latest: BootTime(0),
             last: String::new(),
             folded: None,
@@ -97,7 +97,7 @@ impl<K> Default for FailureThrottle<K> {
 }
 
 impl<K: Copy + PartialEq> FailureThrottle<K> {
-    /// What is to be told of a try that ended `now`: well, or by a failure of this kind.
+    /// The event to log after a try that ended `now`: with success, or with a failure of this kind.
     pub fn note(
         &mut self,
         outcome: Result<(), (K, &dyn Display)>,
@@ -135,11 +135,15 @@ impl<K: Copy + PartialEq> FailureThrottle<K> {
                 self.folded = Some(Folded::new(now));
             }
         }
-        if news.is_none() && kind != self.said {
-            while self.told.front().is_some_and(|at| now.since(*at) >= WINDOW) {
-                self.told.pop_front();
+        if news.is_none() && kind != self.logged {
+            while self
+                .logged_at
+                .front()
+                .is_some_and(|at| now.since(*at) >= WINDOW)
+            {
+                self.logged_at.pop_front();
             }
-            if self.told.len() >= BURST {
+            if self.logged_at.len() >= BURST {
                 self.folded = Some(Folded {
                     tries: 1,
                     changes: 1,
@@ -148,7 +152,7 @@ impl<K: Copy + PartialEq> FailureThrottle<K> {
                 });
                 return None;
             }
-            self.told.push_back(now);
+            self.logged_at.push_back(now);
             news = Some(match before {
                 Some(before) if kind.is_none() => Event::Recovered {
                     after: before.kind,
@@ -165,7 +169,7 @@ impl<K: Copy + PartialEq> FailureThrottle<K> {
             });
         }
         if news.is_some() {
-            self.said = kind;
+            self.logged = kind;
             self.latest = now;
         }
         news
@@ -188,7 +192,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// At a second: well, or a failure of a kind.
+    /// At a second: success, or a failure of a kind.
     fn note(fold: &mut FailureThrottle<u8>, second: u64, kind: Option<u8>) -> Option<Event<u8>> {
         let failure = format!("failure {kind:?} at {second}");
         let outcome = kind.map_or(Ok(()), |kind| Err((kind, &failure as &dyn Display)));
@@ -200,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_begins_ends_and_changes_is_told_at_once() {
+    fn beginning_end_and_change_are_logged_at_once() {
         let mut fold = FailureThrottle::default();
         assert_eq!(note(&mut fold, 100, None), None);
         assert_eq!(note(&mut fold, 102, Some(1)), Some(Event::Failed));
@@ -221,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_and_goes_is_told_once_a_minute_and_then_no_more() {
+    fn flapping_is_logged_once_a_minute() {
         let mut fold = FailureThrottle::default();
         let mut told = Vec::new();
         for second in 0..90 {
@@ -238,7 +242,7 @@ mod tests {
             fails: true,
         };
         assert_eq!(told[4].1, flaps);
-        // The last that it did was to answer; that is told at the end of the minute, and then all is said.
+        // It ended with a success; that is logged at the end of the minute, and then nothing more.
         let mut told = Vec::new();
         for second in 90..400 {
             told.extend(note(&mut fold, 1000 + second, None).map(|news| (second, news)));
@@ -255,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_on_failing_is_told_once_an_hour() {
+    fn persisting_failure_is_logged_once_an_hour() {
         let mut fold = FailureThrottle::default();
         let told: Vec<(u64, Event<u8>)> = (0..8000)
             .filter_map(|second| Some((second, note(&mut fold, 50 + second, Some(1))?)))
@@ -275,7 +279,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens: no flood, and after quiet times the log knows how it is.
+        /// Whatever happens: no flood, and after quiet times the log is right.
         #[test]
         fn the_log_is_never_flooded_and_never_wrong(
             story in prop::collection::vec((0_u64..40, prop::option::of(0_u8..3)), 1..300),

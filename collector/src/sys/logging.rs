@@ -1,10 +1,9 @@
-//! Log lines: with the journal's priority where the journal reads, with a name and a level where a
-//! person does, or to syslog.
+//! Log lines: with priorities for the journal, with a name and a level for people, or to syslog.
 //!
-//! `AGENTCHECK_LOG` sets what is shown: error, warn, info (the default) or debug.
+//! `AGENTCHECK_LOG` sets the level: error, warn, info (the default) or debug.
 //!
-//! What a line tells may come from applications, and must neither end the line nor begin another: all of them
-//! go through [`text::one_line`].
+//! Texts may come from applications, and must not end a line or begin another: all of them pass
+//! [`text::one_line`].
 
 mod stderr;
 mod syslog;
@@ -15,21 +14,20 @@ use std::sync::{Mutex, PoisonError};
 use stderr::Stderr;
 use syslog::Syslog;
 
-/// The longest text of a line, in bytes. With all that goes before it it fits into the 1,024 bytes that the
-/// oldest of the syslog protocols allows (RFC 3164), into one write to a pipe, and into what the journal takes
-/// for one line.
+/// The longest text of a line, in bytes. With its prefix it fits into the 1,024 bytes of the oldest syslog
+/// protocol (RFC 3164), into one write to a pipe, and into one line of the journal.
 const MAX_LINE: usize = 960;
 
 /// Where log lines go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Destination {
-    /// To standard error: for a person, or with priorities where it is the journal.
+    /// To standard error: for people, or with priorities for the journal.
     Stderr,
-    /// To the syslog of this host, by `/dev/log`.
+    /// To this host's syslog, by `/dev/log`.
     Syslog,
 }
 
-/// Begins to log. What is wrong with the destination is returned; it may be mended later.
+/// Starts the log. A problem with the destination is returned; it may be fixed later.
 ///
 /// # Errors
 /// If `AGENTCHECK_LOG` is not the name of a level.
@@ -46,13 +44,13 @@ pub fn start(destination: Destination) -> Result<Option<String>, String> {
             if let Err(error) = syslog.connect() {
                 let socket = syslog::SOCKET;
                 wrong = Some(format!(
-                    "there is no syslog at {socket} ({error}): log lines are lost until there is one"
+                    "cannot reach syslog at {socket}: {error}. Log lines are lost until it runs"
                 ));
             }
             Output::Syslog(Mutex::new(syslog))
         }
     };
-    // Where a log has begun already, it goes on.
+    // A log that was started before stays.
     if log::set_boxed_logger(Box::new(Logger { level, outlet })).is_ok() {
         log::set_max_level(level);
     }
@@ -83,7 +81,7 @@ enum Output {
 
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // Libraries have nothing to say to an operator.
+        // Libraries have nothing for an operator.
         metadata.level() <= self.level && metadata.target().starts_with("agentcheck")
     }
 
@@ -96,11 +94,11 @@ impl Log for Logger {
         match &self.outlet {
             Output::Stderr(stderr) => {
                 let mut stderr = stderr.lock().unwrap_or_else(PoisonError::into_inner);
-                stderr.say(record.level(), &text);
+                stderr.write_line(record.level(), &text);
             }
             Output::Syslog(syslog) => {
                 let mut syslog = syslog.lock().unwrap_or_else(PoisonError::into_inner);
-                syslog.say(severity, &text);
+                syslog.write_line(severity, &text);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What the host gives: clocks, locks, files that are replaced atomically, users and groups, the way into the
+//! The host's services: clocks, locks, files that are replaced atomically, users and groups, the way into the
 //! background, and log output.
 //!
 //! Imports `render` only.
@@ -9,4 +9,5 @@ pub mod daemonize;
 pub mod lock;
 pub mod log_throttle;
 pub mod logging;
+pub mod session;
 pub mod state_file;

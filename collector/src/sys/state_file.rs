@@ -1,8 +1,8 @@
-//! Files that are replaced at once: written beside their place and renamed into it, so that whoever
-//! reads sees the old one or the new one, whole.
+//! Files that are replaced atomically: written beside the old file and renamed over it, so that a reader sees
+//! the old or the new file, whole.
 //!
-//! Nothing is synced to disk: the state directory is on a tmpfs, and what does not survive a crash of
-//! the kernel must not (it is of another boot then).
+//! Nothing is synced to disk: the state directory is a tmpfs, and the state must not survive a crash of the
+//! kernel (the boot id changes).
 
 use agentcheck_common::schedule::{self, MAX_FILE, Schedule, Stage};
 use agentcheck_common::{BootId, BootTime, Reply, STATE_SUFFIX, ServiceName};
@@ -21,12 +21,12 @@ pub fn path(directory: &Path, name: &ServiceName) -> PathBuf {
     directory.join(format!("{name}{STATE_SUFFIX}"))
 }
 
-/// Replaces `directory/name` by `content`, with the rights `mode` whatever the umask is.
+/// Replaces `directory/name` by `content`, with permissions `mode` whatever the umask is.
 ///
 /// # Errors
 /// Those of opening the directory, and of [`replace_in`].
 pub fn replace(directory: &Path, name: &str, mode: u32, content: &[u8]) -> io::Result<()> {
-    // An empty path is the directory that one is in, as it is for whoever joins a name to it.
+    // An empty path means the current directory.
     let directory = if directory.as_os_str().is_empty() {
         Path::new(".")
     } else {
@@ -37,22 +37,22 @@ pub fn replace(directory: &Path, name: &str, mode: u32, content: &[u8]) -> io::R
     replace_in(directory.as_fd(), name, mode, content)
 }
 
-/// The same in a directory that is open: whatever its path leads to by now.
+/// Like [`replace`], in an open directory: wherever its path leads by now.
 ///
 /// # Errors
-/// Those of creating, writing and renaming; the old file is still there then, and no temporary one.
+/// Those of creating, writing and renaming. The old file is intact then, and no temporary file remains.
 pub fn replace_in(
     directory: BorrowedFd<'_>,
     name: &str,
     mode: u32,
     content: &[u8],
 ) -> io::Result<()> {
-    // A leading dot: it can be the name of no service. One collector per directory, one writer per name.
+    // The leading dot cannot begin a service name. One collector per directory, one writer per name.
     let temporary = format!(".{name}.new");
     let written = write(directory, &temporary, mode, content)
         .and_then(|()| Ok(renameat(directory, &temporary, directory, name)?));
     if written.is_err() {
-        // The reason that is told is the first one.
+        // The first error is the one to report.
         let _ = unlinkat(directory, &temporary, AtFlags::empty());
     }
     written
@@ -62,7 +62,7 @@ fn write(directory: BorrowedFd<'_>, name: &str, mode: u32, content: &[u8]) -> io
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(mode);
     let opened = match openat(directory, name, flags, mode) {
-        // Left behind by a collector that was killed half-way; a link put here must not be followed.
+        // Left behind by a collector that was killed; a link here must not be followed.
         Err(rustix::io::Errno::EXIST) => {
             unlinkat(directory, name, AtFlags::empty())?;
             openat(directory, name, flags, mode)?
@@ -74,10 +74,10 @@ fn write(directory: BorrowedFd<'_>, name: &str, mode: u32, content: &[u8]) -> io
     file.write_all(content)
 }
 
-/// Replaces the state file of a service by a schedule of this boot, beginning at the moment beside it.
+/// Replaces a service's state file by a schedule of this boot that begins at the given time.
 ///
 /// # Errors
-/// Those of [`replace_in`], and where there are too many stages for a file.
+/// Those of [`replace_in`], and too many stages for a file.
 pub fn publish(
     directory: BorrowedFd<'_>,
     name: &ServiceName,
@@ -91,17 +91,21 @@ pub fn publish(
     replace_in(directory, &name, PUBLIC, file.as_bytes())
 }
 
-/// What a state file says at `now`, if it is a valid one of this boot.
+/// The reply of a state file at `now`, if the file is valid and of this boot.
 #[must_use]
-pub fn said(directory: &Path, name: &ServiceName, boot: &BootId, now: BootTime) -> Option<Reply> {
-    try_said(directory, name, boot, now).ok().flatten()
+pub fn current_reply(
+    directory: &Path,
+    name: &ServiceName,
+    boot: &BootId,
+    now: BootTime,
+) -> Option<Reply> {
+    try_current_reply(directory, name, boot, now).ok().flatten()
 }
 
-/// The same.
+/// Like [`current_reply`].
 ///
-/// # Errors
-/// Where it may be there, and the system cannot read it now.
-pub fn try_said(
+/// # Errors Where the file may exist and the system cannot read it now.
+pub fn try_current_reply(
     directory: &Path,
     name: &ServiceName,
     boot: &BootId,
@@ -117,17 +121,17 @@ pub fn try_said(
     Ok(picked.and_then(|picked| Reply::parse(picked.line).ok()))
 }
 
-/// Whether it was the system that failed, and not what was to be read.
+/// Whether the system failed, and not the file's content.
 #[must_use]
 pub fn is_of_the_system(error: &io::Error) -> bool {
     let link = rustix::io::Errno::LOOP.raw_os_error();
     error.raw_os_error().is_some_and(|number| number != link)
 }
 
-/// The content of a regular file, at most `most` bytes of it and one more.
+/// The content of a regular file: at most `most` bytes and one more.
 ///
 /// # Errors
-/// Those of opening and reading, and where it is no regular file.
+/// Those of opening and reading, and where it is not a regular file.
 pub fn read_bounded(file: &Path, most: usize) -> io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(file, flags, Mode::empty())?);
@@ -150,7 +154,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn replaces_with_the_rights_asked_for() {
+    fn replaced_file_has_its_mode() {
         let scratch = Scratch::new("replace");
         let directory = scratch.path();
         for content in ["one", "two"] {
@@ -163,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_leaves_the_old_file_and_nothing_else() {
+    fn failure_leaves_the_old_file_and_nothing_else() {
         let scratch = Scratch::new("failure");
         let directory = scratch.path();
         std::fs::create_dir(directory.join("web.state")).unwrap();
@@ -172,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_at_the_temporary_name_is_not_followed() {
+    fn link_at_the_temporary_name_is_not_followed() {
         let scratch = Scratch::new("link");
         let directory = scratch.path();
         let victim = directory.join("victim");
@@ -183,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_regular_files_only_and_bounded() {
+    fn only_regular_files_are_read_and_bounded() {
         let scratch = Scratch::new("read");
         let directory = scratch.path();
         std::fs::write(directory.join("file"), "0123456789").unwrap();

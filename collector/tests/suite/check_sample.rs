@@ -99,17 +99,17 @@ fn missing_values_are_pointed_out_in_the_expression() {
         &[],
         str![[r#"
 service web: nothing: a failure, and nothing to keep
-  rule stolen: unknown, cpu.steal has no value now
+  rule stolen: unknown, cpu.steal is unavailable
   weight: unknown, no key 'msg-per-second'
 service api: up 1% # rps timeout (failure, rps timeout)
-  weight: unknown, rps.value has no value now
+  weight: unknown, rps.value is unavailable
 agentcheck.toml:22:20: error: no key 'msg-per-second'
 22 | weight = "headroom(app.json['msg-per-second'], 7000)"
-   |                    ^^^^^^^^^^^^^^^^^^^^^^^^^
-agentcheck.toml:26:9: error: cpu.steal has no value now
+   |                    ^^^^^^^^^^^^^^^^^^^^^^^^^^
+agentcheck.toml:26:9: error: cpu.steal is unavailable
 26 | when = "cpu.steal > 50"
    |         ^^^^^^^^^
-agentcheck.toml:30:29: error: rps.value has no value now
+agentcheck.toml:30:29: error: rps.value is unavailable
 30 | weight = "app.ok ? headroom(rps.value + load.value, app.json.limits.rps) : 50"
    |                             ^^^^^^^^^
 agentcheck: 3 errors with this sample
@@ -117,6 +117,33 @@ exit status 1
 
 "#]],
     );
+}
+
+/// A condition that is a number and a weight that is true or false, which only a reading shows.
+#[test]
+fn values_of_a_wrong_type_are_errors() {
+    let scratch = Scratch::new("sample-types");
+    let _ = scratch.write(
+        "agentcheck.toml",
+        "[source.app.http]\nurl = \"http://127.0.0.1:8081/\"\nformat = \"json\"\n\n[service.web]\n\
+         weight = \"app.json.healthy\"\n\n[[service.web.rule]]\nname = \"busy\"\nwhen = \"app.json.queue\"\n\
+         reply = \"floor\"\n\n[[service.web.rule]]\nname = \"errors\"\nwhen = \"app.json.errors != 0\"\n\
+         reply = \"down\"\n",
+    );
+    let _ = scratch.write(
+        "sample.json",
+        r#"{"app": {"json": {"healthy": true, "queue": 5, "errors": "0"}}}"#,
+    );
+    let printed = Files(scratch).check();
+    for expected in [
+        "agentcheck.toml:6:11: error: expected a number, found true or false\n",
+        "agentcheck.toml:10:9: error: expected true or false, found a number\n",
+        "agentcheck.toml:15:9: error: cannot compare text with a number\n",
+        "rule errors: unknown, cannot compare text with a number\n",
+        "agentcheck: 3 errors with this sample\nexit status 1\n",
+    ] {
+        assert!(printed.contains(expected), "{expected}\n--- in\n{printed}");
+    }
 }
 
 #[test]

@@ -29,6 +29,5 @@ pub(crate) fn as_expected(
     assert!(cases.len() >= least, "cases are missing from {root:?}");
     let compare = |case: &Path| snapshot::compare(&run(case), &case.join("expected")).err();
     let wrong: Vec<_> = cases.iter().filter_map(|case| compare(case)).collect();
-    println!("{} cases", cases.len());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

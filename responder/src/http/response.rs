@@ -1,7 +1,7 @@
 //! Composes responses.
 
 use super::{Content, Options, Status};
-use crate::reply::{Answer, ReadError, Reason, Source};
+use crate::reply::{Answer, Source};
 use crate::text::{Text, item};
 use agentcheck_common::reply::Word;
 use agentcheck_common::{Administrative, Operational};
@@ -99,6 +99,62 @@ impl<'l> View<'l> {
     }
 }
 
+/// The head of a response. The bytes below 32, except CR and LF, stand for the [`Values`].
+const HEAD: &[u8] =
+    b"HTTP/1.1 \x01\r\nContent-Type: \x02\r\nCache-Control: no-store\r\nConnection: close\r\n";
+const ALLOW: &[u8] = b"Allow: GET, HEAD, OPTIONS\r\n";
+const STATE: &[u8] = b"Agentcheck-State: \x03\r\nAgentcheck-Weight: \x04\r\n";
+const MAXCONN: &[u8] = b"Agentcheck-Maxconn: \x05\r\n";
+/// The blanks are overwritten when the length is known.
+const LENGTH: &[u8] = b"Content-Length:        \r\n\r\n";
+
+/// The bodies: the line, the status, the weight, the load, and the JSON object.
+const BODIES: &[u8] = b"\x08\n\x01\n\x04\n\x0b\n\
+    {\"state\":\"\x03\",\"weight\":\x04,\"maxconn\":\x05,\"description\":\"\x06\",\"fresh\":\"\x07\"}";
+
+/// What the templates contain.
+struct Values<'a> {
+    view: View<'a>,
+    line: &'a [u8],
+    status: Status,
+    media_type: usize,
+    source: Source,
+}
+
+impl Values<'_> {
+    /// Appends a template with the values.
+    #[inline(never)]
+    fn push(&self, template: &[u8], out: &mut Text<MAX_RESPONSE>) {
+        for byte in template {
+            match byte {
+                0x01 => out.push(self.status.text()),
+                0x02 => out.push(item(MEDIA_TYPES, self.media_type)),
+                0x03 => out.push(item(STATES, self.view.state)),
+                0x04 => out.push_number(self.view.weight.into()),
+                0x05 => match self.view.maxconn {
+                    Some(limit) => out.push_number(limit.into()),
+                    None => out.push(b"null"),
+                },
+                0x06 => self.push_description(out),
+                0x07 => out.push(item(b"yes\nstale\nno\nno", self.source as usize)),
+                0x08 => out.push(self.line),
+                0x0b => out.push_number(self.view.load().into()),
+                byte => out.push_byte(*byte),
+            }
+        }
+    }
+
+    /// Appends the description for JSON. It is printable ASCII, in which only two bytes need an escape.
+    fn push_description(&self, out: &mut Text<MAX_RESPONSE>) {
+        for byte in self.view.description {
+            if matches!(byte, b'"' | b'\\') {
+                out.push_byte(b'\\');
+            }
+            out.push_byte(*byte);
+        }
+    }
+}
+
 /// Composes the response with this content.
 ///
 /// `answer` is that of the state file, for the contents of a service. `size` is the size of a document in bytes; the
@@ -112,102 +168,56 @@ pub fn compose(
     options: &Options,
     out: &mut Text<MAX_RESPONSE>,
 ) {
-    let is_document = content.document().is_some();
-    let view = View::of(answer.text);
-    let mut has_view = false;
-    let mut status = Status::Ok;
-    if let Content::Error(error) = content {
-        status = error;
-    } else if !is_document {
-        let is_valid = matches!(answer.source, Source::Fresh | Source::Stale);
-        let falls_back = answer.fallback_applies && options.fallback_is_ok;
-        if !is_valid && !falls_back {
-            let is_unknown = answer.reason == Some(Reason::ReadError(ReadError::Absent));
-            status = match is_unknown && !answer.fallback_applies {
-                true => Status::NotFound,
-                false => Status::ServiceUnavailable,
-            };
-        } else {
+    let mut values = Values {
+        view: View::of(answer.text),
+        // Of a no-op reply the word without the name, which may come from the request.
+        line: answer.text,
+        status: Status::Ok,
+        media_type: 0,
+        source: answer.source,
+    };
+    // The index of the body, and whether the response describes the server.
+    let (mut body, mut has_view) = (0, false);
+    let is_valid = matches!(answer.source, Source::Fresh | Source::Stale);
+    match content {
+        Content::Error(status) => (values.status, body) = (status, 1),
+        Content::Metrics => values.media_type = 2,
+        Content::Page => values.media_type = 3,
+        _ if is_valid || answer.fallback_applies && options.fallback_is_ok => {
             has_view = true;
-            if content == Content::Reply {
-                status = view.status(options);
+            match content {
+                Content::Weight => body = 2,
+                Content::Load => body = 3,
+                Content::Json => (body, values.media_type) = (4, 1),
+                _ => values.status = values.view.status(options),
             }
         }
+        _ if answer.is_unknown() => values.status = Status::NotFound,
+        _ => values.status = Status::ServiceUnavailable,
     }
-    let media_type = match content {
-        Content::Json if has_view => 1,
-        Content::Metrics => 2,
-        Content::Page => 3,
-        _ => 0,
-    };
 
-    out.push(b"HTTP/1.1 ");
-    out.push(status.text());
-    out.push(b"\r\nContent-Type: ");
-    out.push(item(MEDIA_TYPES, media_type));
-    out.push(b"\r\nCache-Control: no-store\r\nConnection: close\r\n");
-    if status == Status::MethodNotAllowed {
-        out.push(b"Allow: GET, HEAD, OPTIONS\r\n");
+    values.push(HEAD, out);
+    if values.status == Status::MethodNotAllowed {
+        values.push(ALLOW, out);
     }
     if has_view {
-        out.push(b"Agentcheck-State: ");
-        out.push(item(STATES, view.state));
-        out.push(b"\r\nAgentcheck-Weight: ");
-        out.push_number(view.weight.into());
-        if let Some(limit) = view.maxconn {
-            out.push(b"\r\nAgentcheck-Maxconn: ");
-            out.push_number(limit.into());
+        values.push(STATE, out);
+        if values.view.maxconn.is_some() {
+            values.push(MAXCONN, out);
         }
-        out.push(b"\r\n");
     }
-    // The blanks are overwritten when the length is known.
-    out.push(b"Content-Length:        ");
-    let length_end = out.length();
-    out.push(b"\r\n\r\n");
+    values.push(LENGTH, out);
     let head = out.length();
-    if !is_document {
-        match content {
-            Content::Weight if has_view => out.push_number(view.weight.into()),
-            Content::Load if has_view => out.push_number(view.load().into()),
-            Content::Json if has_view => push_json(&view, answer.source, out),
-            Content::Error(_) => out.push(status.text()),
-            // The word of a no-op reply without the name, which may come from the request.
-            _ => out.push(answer.text),
-        }
+    let mut length = size;
+    if content.document().is_none() {
+        values.push(item(BODIES, body), out);
         out.push_byte(b'\n');
+        length = (out.length() - head) as u64;
     }
-    let length = if is_document {
-        size
-    } else {
-        (out.length() - head) as u64
-    };
-    out.put_number_before(length_end, length);
+    out.put_number_before(head - b"\r\n\r\n".len(), length);
     if !has_body {
         out.truncate(head);
     }
-}
-
-fn push_json(view: &View<'_>, source: Source, out: &mut Text<MAX_RESPONSE>) {
-    out.push(b"{\"state\":\"");
-    out.push(item(STATES, view.state));
-    out.push(b"\",\"weight\":");
-    out.push_number(view.weight.into());
-    out.push(b",\"maxconn\":");
-    match view.maxconn {
-        Some(limit) => out.push_number(limit.into()),
-        None => out.push(b"null"),
-    }
-    out.push(b",\"description\":\"");
-    // The text is printable ASCII, in which only these two bytes need an escape.
-    for byte in view.description {
-        if matches!(byte, b'"' | b'\\') {
-            out.push_byte(b'\\');
-        }
-        out.push_byte(*byte);
-    }
-    out.push(b"\",\"fresh\":\"");
-    out.push(item(b"yes\nstale\nno\nno", source as usize));
-    out.push(b"\"}");
 }
 
 #[cfg(test)]

@@ -6,6 +6,9 @@
 use super::Status;
 use core::mem::MaybeUninit;
 
+/// The length of a set of signals.
+pub(super) const SIGNAL_SET_BYTES: usize = 8;
+
 #[cfg(target_arch = "x86_64")]
 #[rustfmt::skip]
 pub(super) mod number {
@@ -75,36 +78,66 @@ pub(super) mod number {
 /// Makes a system call. A negative result is the negated number of an error.
 ///
 /// # Safety
-/// If an argument of this call is an address, the kernel may read or write the memory there as the call's documentation
-/// describes.
+/// `arguments` must be all arguments that this call has. If one of them is an address, the kernel may read or write the
+/// memory there as the call's documentation describes.
 #[inline(always)]
-pub(super) unsafe fn call(number: usize, arguments: [usize; 6]) -> isize {
-    let [a, b, c, d, e, f] = arguments;
+pub(super) unsafe fn call<const N: usize>(number: usize, arguments: [usize; N]) -> isize {
     let result: isize;
-    // SAFETY: the registers are those of the kernel's calling convention, the overwritten ones are declared, and memory
-    // is not declared as untouched. The caller guarantees the rest.
-    #[cfg(target_arch = "x86_64")]
-    unsafe {
-        core::arch::asm!(
-            "syscall",
-            inlateout("rax") number => result,
-            in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d, in("r8") e, in("r9") f,
-            lateout("rcx") _, lateout("r11") _,
-            options(nostack, preserves_flags),
-        );
+    // Loads only the registers of the arguments: the other ones would need one instruction each.
+    macro_rules! syscall {
+        ($($register:tt $index:tt),*) => {{
+            // SAFETY: the registers are those of the kernel's calling convention, the overwritten ones are declared,
+            // and memory is not declared as untouched. The caller guarantees the rest.
+            #[cfg(target_arch = "x86_64")]
+            unsafe {
+                core::arch::asm!(
+                    "syscall",
+                    inlateout("rax") number => result,
+                    $(in($register) argument(&arguments, $index),)*
+                    lateout("rcx") _, lateout("r11") _,
+                    options(nostack, preserves_flags),
+                );
+            }
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            unsafe {
+                core::arch::asm!(
+                    "svc 0",
+                    in("x8") number,
+                    $(in($register) argument(&arguments, $index),)*
+                    lateout("x0") result,
+                    options(nostack, preserves_flags),
+                );
+            }
+        }};
     }
-    // SAFETY: as above.
+    #[cfg(target_arch = "x86_64")]
+    match N {
+        0 => syscall!(),
+        1 => syscall!("rdi" 0),
+        2 => syscall!("rdi" 0, "rsi" 1),
+        3 => syscall!("rdi" 0, "rsi" 1, "rdx" 2),
+        4 => syscall!("rdi" 0, "rsi" 1, "rdx" 2, "r10" 3),
+        5 => syscall!("rdi" 0, "rsi" 1, "rdx" 2, "r10" 3, "r8" 4),
+        _ => syscall!("rdi" 0, "rsi" 1, "rdx" 2, "r10" 3, "r8" 4, "r9" 5),
+    }
     #[cfg(target_arch = "aarch64")]
-    unsafe {
-        core::arch::asm!(
-            "svc 0",
-            in("x8") number,
-            inlateout("x0") a => result,
-            in("x1") b, in("x2") c, in("x3") d, in("x4") e, in("x5") f,
-            options(nostack, preserves_flags),
-        );
+    match N {
+        0 => syscall!(),
+        1 => syscall!("x0" 0),
+        2 => syscall!("x0" 0, "x1" 1),
+        3 => syscall!("x0" 0, "x1" 1, "x2" 2),
+        4 => syscall!("x0" 0, "x1" 1, "x2" 2, "x3" 3),
+        5 => syscall!("x0" 0, "x1" 1, "x2" 2, "x3" 3, "x4" 4),
+        _ => syscall!("x0" 0, "x1" 1, "x2" 2, "x3" 3, "x4" 4, "x5" 5),
     }
     result
+}
+
+/// The argument at `index`, which is a constant below the length.
+#[inline(always)]
+fn argument(arguments: &[usize], index: usize) -> usize {
+    arguments.get(index).copied().unwrap_or(0)
 }
 
 /// The kernel's `struct stat`, with names for the fields that are used.
@@ -148,7 +181,7 @@ const _: () = assert!(
 /// The result of `fstat`, or the negated number of the error.
 pub(super) fn status(descriptor: usize) -> Result<Status, isize> {
     let mut stat = MaybeUninit::<Stat>::uninit();
-    let arguments = [descriptor, stat.as_mut_ptr() as usize, 0, 0, 0, 0];
+    let arguments = [descriptor, stat.as_mut_ptr() as usize];
     // SAFETY: the kernel writes one `struct stat`, and `stat` has room for it.
     let result = unsafe { call(number::FSTAT, arguments) };
     if result < 0 {

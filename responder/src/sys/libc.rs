@@ -16,6 +16,9 @@ use core::mem::MaybeUninit;
 ))]
 compile_error!("flags and socket options have other values here: sys.rs needs a table of them");
 
+/// The length of a set of signals.
+pub(super) const SIGNAL_SET_BYTES: usize = 128;
+
 #[rustfmt::skip]
 pub(super) mod number {
     pub(crate) const READ: usize = 0;
@@ -107,8 +110,12 @@ fn last_error() -> isize {
 /// # Safety
 /// If an argument of this call is an address, the function may read or write the memory there as its documentation
 /// describes.
-pub(super) unsafe fn call(number: usize, arguments: [usize; 6]) -> isize {
-    let [a, b, c, d, e, _] = arguments;
+pub(super) unsafe fn call<const N: usize>(number: usize, arguments: [usize; N]) -> isize {
+    let mut all = [0; 6];
+    for (slot, argument) in all.iter_mut().zip(arguments) {
+        *slot = argument;
+    }
+    let [a, b, c, d, e, _] = all;
     let descriptor = a as c_int;
     let int = |value: c_int| value as isize;
     // SAFETY: the caller guarantees that the arguments are those of the function of the same name, in their order. The

@@ -1,12 +1,13 @@
 //! Signals: blocking them, and a descriptor that becomes readable when a blocked signal arrives.
 #![allow(unsafe_code)]
 
+use super::kernel::SIGNAL_SET_BYTES;
 use super::{CLOEXEC, Descriptor, NONBLOCK, Result, call, checked, descriptor, number};
 
-/// A set of signals. As long as the C library's type; the kernel reads the first word.
+/// A set of signals: one word for the kernel, more for the C library.
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Debug)]
-pub struct Signals([u8; 128]);
+pub struct Signals([u8; SIGNAL_SET_BYTES]);
 
 impl Signals {
     /// SIGINT and SIGTERM, which end the accept loop.
@@ -26,7 +27,7 @@ impl Signals {
         }
         // Kernel and C library use longs in the machine's byte order.
         let word = bits.to_ne_bytes();
-        let mut set = [0; 128];
+        let mut set = [0; SIGNAL_SET_BYTES];
         at = 0;
         while at < word.len() {
             set[at] = word[at];
@@ -54,7 +55,7 @@ fn change_mask(how: usize, signals: &Signals) {
     let set = (&raw const signals.0) as usize;
     // SAFETY: the kernel reads 8 bytes of the set, the C library 128; the previous mask is not requested. The call cannot
     // fail with these first arguments.
-    unsafe { call(number::SIGPROCMASK, [how, set, 0, KERNEL_SET_BYTES, 0, 0]) };
+    unsafe { call(number::SIGPROCMASK, [how, set, 0, KERNEL_SET_BYTES]) };
 }
 
 /// Creates a descriptor that is readable while one of these signals is pending.
@@ -67,7 +68,7 @@ pub fn signal_descriptor(signals: &Signals) -> Result<Descriptor> {
     let set = (&raw const signals.0) as usize;
     let flags = CLOEXEC | NONBLOCK;
     // SAFETY: the kernel reads 8 bytes of the set, the C library 128.
-    let result = unsafe { call(number::SIGNALFD4, [NEW, set, KERNEL_SET_BYTES, flags, 0, 0]) };
+    let result = unsafe { call(number::SIGNALFD4, [NEW, set, KERNEL_SET_BYTES, flags]) };
     checked(result)?;
     descriptor(result)
 }

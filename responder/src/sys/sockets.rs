@@ -23,7 +23,7 @@ pub fn is_listening(descriptor: Descriptor) -> Result<bool> {
     let result = unsafe {
         call(
             number::GETSOCKOPT,
-            [descriptor.raw(), SOL_SOCKET, ACCEPTCONN, to, room, 0],
+            [descriptor.raw(), SOL_SOCKET, ACCEPTCONN, to, room],
         )
     };
     checked(result).map(|_| value != 0)
@@ -62,38 +62,17 @@ pub fn receive(from: Descriptor, buffer: &mut [u8]) -> Result<usize> {
 /// Closes the sending side. The connection may already be closed, which is not an error.
 pub fn shutdown_sending(descriptor: Descriptor) {
     const WRITE: usize = 1;
-    call_without_pointers(number::SHUTDOWN, [descriptor.raw(), WRITE, 0, 0, 0, 0]);
+    call_without_pointers(number::SHUTDOWN, [descriptor.raw(), WRITE]);
 }
 
-/// The address of a peer in the kernel's format: zeroes after its end.
+/// The address of a peer in the kernel's format, with zeroes after its end: an IPv4 address is the second word; an IPv6
+/// address is the third to the sixth word, and the first two of them are its network.
 #[derive(Clone, Copy, Debug)]
-pub struct PeerAddress([u8; PeerAddress::MAX]);
+pub struct PeerAddress(pub [u32; PeerAddress::WORDS]);
 
 impl PeerAddress {
     /// The length of an IPv6 address, the longest that is kept.
-    const MAX: usize = 28;
-
-    /// The address of these parts.
-    #[cfg(test)]
-    pub(crate) fn of(parts: &[&[u8]]) -> Self {
-        let mut bytes = [0; Self::MAX];
-        for (slot, byte) in bytes.iter_mut().zip(parts.iter().copied().flatten()) {
-            *slot = *byte;
-        }
-        Self(bytes)
-    }
-
-    /// The part that identifies the peer: an IPv4 address, or the network of an IPv6 address (64 bits). The same bytes for
-    /// all unix sockets.
-    #[must_use]
-    pub fn network(&self) -> &[u8] {
-        // The network of an IPv6 address, an IPv4 address, or the end of an IPv6 address: of an IPv4 address in IPv6 form
-        // and of ::1 the other parts are zeroes.
-        let parts = [8..16, 4..8, 16..24].map(|part| self.0.get(part).unwrap_or_default());
-        let mut parts = parts.into_iter();
-        let part = parts.find(|part| part.iter().any(|byte| *byte != 0));
-        part.unwrap_or_default()
-    }
+    const WORDS: usize = 7;
 }
 
 /// Accepts the next connection of a listening socket.
@@ -102,11 +81,11 @@ impl PeerAddress {
 /// [`Errno::AGAIN`] if no connection is waiting, [`Errno::MFILE`] or [`Errno::NFILE`] if no descriptor is left, and any
 /// error of the connection itself.
 pub fn accept(listener: Descriptor) -> Result<(Descriptor, PeerAddress)> {
-    let mut address = PeerAddress([0; PeerAddress::MAX]);
-    let mut length = PeerAddress::MAX as u32;
+    let mut address = PeerAddress([0; PeerAddress::WORDS]);
+    let mut length = size_of::<PeerAddress>() as u32;
     let (to, room) = ((&raw mut address) as usize, (&raw mut length) as usize);
     // SAFETY: the kernel writes at most `length` bytes of the address, and its length.
-    let result = unsafe { call(number::ACCEPT4, [listener.raw(), to, room, CLOEXEC, 0, 0]) };
+    let result = unsafe { call(number::ACCEPT4, [listener.raw(), to, room, CLOEXEC]) };
     descriptor(result).map(|socket| (socket, address))
 }
 
@@ -151,7 +130,7 @@ impl SocketAddress {
         let end = self.length + part.len();
         // Always fits: the longest part is a path, whose length the caller has checked.
         if let Some(room) = self.bytes.get_mut(self.length..end) {
-            room.copy_from_slice(part);
+            crate::text::copy(room, part);
             self.length = end;
         }
     }
@@ -188,7 +167,7 @@ pub fn socket(family: Family) -> Result<Descriptor> {
     let kind = STREAM | CLOEXEC | NONBLOCK;
     descriptor(call_without_pointers(
         number::SOCKET,
-        [family as usize, kind, 0, 0, 0, 0],
+        [family as usize, kind, 0],
     ))
 }
 
@@ -204,7 +183,7 @@ pub fn set_option(descriptor: Descriptor, level: u8, option: u8, on: bool) -> Re
     let result = unsafe {
         call(
             number::SETSOCKOPT,
-            [descriptor.raw(), level, option, from, 4, 0],
+            [descriptor.raw(), level, option, from, 4],
         )
     };
     checked(result).map(|_| ())
@@ -217,7 +196,7 @@ pub fn set_option(descriptor: Descriptor, level: u8, option: u8, on: bool) -> Re
 #[inline(never)]
 pub fn bind(descriptor: Descriptor, address: &SocketAddress) -> Result<()> {
     let from = address.bytes.as_ptr() as usize;
-    let arguments = [descriptor.raw(), from, address.length, 0, 0, 0];
+    let arguments = [descriptor.raw(), from, address.length];
     // SAFETY: the kernel reads `length` bytes of the address, all within it.
     checked(unsafe { call(number::BIND, arguments) }).map(|_| ())
 }
@@ -228,7 +207,7 @@ pub fn bind(descriptor: Descriptor, address: &SocketAddress) -> Result<()> {
 /// The kernel's; [`Errno::CONNREFUSED`] if no process listens.
 pub fn connect(descriptor: Descriptor, address: &SocketAddress) -> Result<()> {
     let from = address.bytes.as_ptr() as usize;
-    let arguments = [descriptor.raw(), from, address.length, 0, 0, 0];
+    let arguments = [descriptor.raw(), from, address.length];
     // SAFETY: as for bind.
     checked(unsafe { call(number::CONNECT, arguments) }).map(|_| ())
 }
@@ -240,7 +219,7 @@ pub fn connect(descriptor: Descriptor, address: &SocketAddress) -> Result<()> {
 pub fn listen(descriptor: Descriptor, backlog: u16) -> Result<()> {
     checked(call_without_pointers(
         number::LISTEN,
-        [descriptor.raw(), usize::from(backlog), 0, 0, 0, 0],
+        [descriptor.raw(), usize::from(backlog)],
     ))
     .map(|_| ())
 }
@@ -251,13 +230,7 @@ pub fn listen(descriptor: Descriptor, backlog: u16) -> Result<()> {
 /// The kernel's.
 pub fn unlink(path: Path<'_>) -> Result<()> {
     // SAFETY: the path ends with a NUL and outlives the call.
-    checked(unsafe {
-        call(
-            number::UNLINKAT,
-            [AT_FDCWD, path.0.as_ptr() as usize, 0, 0, 0, 0],
-        )
-    })
-    .map(|_| ())
+    checked(unsafe { call(number::UNLINKAT, [AT_FDCWD, path.0.as_ptr() as usize, 0]) }).map(|_| ())
 }
 
 /// An event: the token of [`Epoll::add`] of a descriptor that is ready.
@@ -308,11 +281,7 @@ impl Epoll {
     /// # Errors
     /// The kernel's.
     pub fn new() -> Result<Self> {
-        descriptor(call_without_pointers(
-            number::EPOLL_CREATE1,
-            [CLOEXEC, 0, 0, 0, 0, 0],
-        ))
-        .map(Self)
+        descriptor(call_without_pointers(number::EPOLL_CREATE1, [CLOEXEC])).map(Self)
     }
 
     /// The instance's own descriptor.
@@ -356,8 +325,6 @@ impl Epoll {
             operation,
             descriptor.raw(),
             (&raw mut event) as usize,
-            0,
-            0,
         ];
         // SAFETY: the kernel reads one `struct epoll_event`.
         checked(unsafe { call(number::EPOLL_CTL, arguments) }).map(|_| ())
@@ -367,10 +334,7 @@ impl Epoll {
     pub fn remove(self, descriptor: Descriptor) {
         const REMOVE: usize = 2;
         // It fails only if the descriptor is not in the set, which is the desired result.
-        call_without_pointers(
-            number::EPOLL_CTL,
-            [self.0.raw(), REMOVE, descriptor.raw(), 0, 0, 0],
-        );
+        call_without_pointers(number::EPOLL_CTL, [self.0.raw(), REMOVE, descriptor.raw()]);
     }
 
     /// Waits at most `milliseconds` (-1: without limit) and fills `events`. There are no events after that time, or if a

@@ -1,6 +1,6 @@
 //! The expected state of a server. Only the given fields are compared.
 
-use crate::haproxy::ServerState;
+use crate::haproxy::{Haproxy, ServerState};
 
 /// A server's expected looks.
 #[derive(Clone, Debug, Default)]
@@ -102,7 +102,10 @@ impl Expected {
             format!("{:?}", seen.session_limit),
         );
         let agent = seen.agent_status.as_str();
-        if !self.agent_status.is_empty() && !self.agent_status.contains(&agent) {
+        if !self.agent_status.is_empty()
+            && !self.agent_status.contains(&agent)
+            && Haproxy::shows_agent_results()
+        {
             differences.push(format!(
                 "agent_status: expected {:?}, seen {agent}",
                 self.agent_status
@@ -110,6 +113,7 @@ impl Expected {
         }
         if let Some(text) = &self.text
             && !seen.agent_asked
+            && Haproxy::shows_agent_results()
             && !seen.agent_text.contains(text.as_str())
         {
             differences.push(format!(

@@ -35,6 +35,12 @@ pub struct ServerState {
 }
 
 impl ServerState {
+    /// Whether the last exchange with the agent ended so. Where `HAProxy` does not show that, it counts as true.
+    #[must_use]
+    pub fn agent_ended(&self, status: &str) -> bool {
+        self.agent_status == status || !super::Haproxy::shows_agent_results()
+    }
+
     /// Every server that both tables name.
     ///
     /// # Panics

@@ -4,7 +4,7 @@ use agentcheck_tests::address::Block;
 use agentcheck_tests::agent::{Agent, Answer, Diagnostics};
 use agentcheck_tests::application::Application;
 use agentcheck_tests::conformance::expected::{Expected, down, running};
-use agentcheck_tests::haproxy::{Backend, Haproxy, Server};
+use agentcheck_tests::haproxy::{Backend, Haproxy, Server, ServerState};
 use agentcheck_tests::listener::Listener;
 use agentcheck_tests::processes::{Running, program, wait_for_growth, wait_until};
 use agentcheck_tests::raw_probe::{Received, probe};
@@ -130,7 +130,7 @@ fn f03_no_reply_is_lost_for_any_agent_send() {
         doors.push(Listener::open(address, move |stream| {
             let mut outcome = outcome.lock().unwrap();
             let seen = haproxy.wait().server("f", &service);
-            outcome.check(seen.weight, &seen.agent_status);
+            outcome.check(&seen);
             let percent = 1 + u16::try_from(outcome.asked % 99).unwrap();
             states.set_reply(&service, &format!("up {percent}%"));
             if let Err(fault) = one_shot(&states, &[&service]).serve(stream) {
@@ -177,13 +177,13 @@ struct Outcome {
 
 impl Outcome {
     /// `HAProxy` asks again, and the server has this weight now.
-    fn check(&mut self, weight: u16, agent_status: &str) {
+    fn check(&mut self, seen: &ServerState) {
         self.asked += 1;
         if let Some(printed) = self.printed.take() {
             self.looked += 1;
-            if weight != printed || agent_status != "L7OK" {
+            if seen.weight != printed || !seen.agent_ended("L7OK") {
                 self.wrong
-                    .push(format!("said {printed}%, weight {weight}, {agent_status}"));
+                    .push(format!("sent {printed}%, and then: {seen:?}"));
             }
         }
     }

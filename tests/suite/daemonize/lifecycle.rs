@@ -56,7 +56,7 @@ fn daemon_inherits_nothing_from_its_starter() {
     // A second one, with the same pid file or another.
     let refused =
         host.refused("agentcheck collect --daemon --user collector --pid-file /run/agentcheck/pid");
-    let names = format!("agentcheck: another collector, process {pid}, is at work");
+    let names = format!("agentcheck: another collector, process {pid}, is running");
     assert!(refused.contains(&names), "{refused}");
     let refused =
         host.refused("agentcheck collect --daemon --user collector --pid-file /run/other");

@@ -227,6 +227,10 @@ fn unknown_files(directory: &Path) -> BTreeSet<String> {
         "status.json",
         ".status.json.new",
         ".collector.lock",
+        ".collector.sock",
+        ".collector.sock.new",
+        ".collector.pid",
+        "..collector.pid.new",
     ];
     std::fs::read_dir(directory)
         .unwrap()

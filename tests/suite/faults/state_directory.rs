@@ -295,7 +295,11 @@ fn removed_lock_file_is_taken_again() {
     scene.process().signal(Signal::STOP);
     fs::remove_file(&lock).unwrap();
     let after = now();
-    let mut second = Collector::start(&scene.scratch, "second", &scene.configuration, &states);
+    let mut second = Collector::start_by(
+        &scene.scratch,
+        "second",
+        &mut scene.operator_command(&["collect"]),
+    );
     second.wait_for_plan(&states, "tick", |plan| plan.from > after);
     scene.process().signal(Signal::CONT);
     let taken = format!(

@@ -70,7 +70,11 @@ fn dry_run_writes_no_metrics() {
             .replace("textfiles", "beside"),
     );
     let written = scratch.directory("beside").join("agentcheck.prom");
-    let _collector = Collector::start(scratch, "collector", &beside, &other);
+    let _collector = Collector::start_by(
+        scratch,
+        "collector",
+        &mut Collector::command(&["collect"], &beside, &other),
+    );
     let stamp = || {
         let text = std::fs::read_to_string(&written).unwrap_or_default();
         value(&text, "agentcheck_written_timestamp_seconds")

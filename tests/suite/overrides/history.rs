@@ -52,15 +52,15 @@ web at [WHEN]:
 
 $ agentcheck explain web --at 1h
 agentcheck: nothing is known of web at [WHEN]: the oldest entry is of [WHEN]
-exit status 1
+exit status: 1
 
 $ agentcheck explain web --at noon
 agentcheck: --at "noon" is no time: write [WHEN], 14:30 (UTC), or 10m for ten minutes ago
-exit status 1
+exit status: 1
 
 $ agentcheck explain nobody --at 0s
 agentcheck: nothing is known of nobody at [WHEN]: the oldest entry is of [WHEN]
-exit status 1
+exit status: 1
 
 
 "#]],

@@ -58,8 +58,7 @@ impl Lockstep {
                 }
                 // A backend of its own, for a path of its own.
                 let mut backend = Backend::new(name, vec![server]);
-                let path = format!("http-check send meth GET uri /{name}");
-                backend.lines.extend(["option httpchk".to_owned(), path]);
+                backend.lines.push(format!("option httpchk GET /{name}"));
                 backend
             })
             .collect();

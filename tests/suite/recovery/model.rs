@@ -5,6 +5,7 @@
 //! the configuration disables, no address that is resolved.
 
 use agentcheck_common::{Administrative, Operational, Reply};
+use agentcheck_tests::haproxy::Haproxy;
 
 /// The weight on the server line.
 pub(crate) const WEIGHT: u16 = 100;
@@ -143,7 +144,7 @@ impl Server {
             checked,
             passes: true,
             healthy: true,
-            fine: true,
+            fine: !Haproxy::agent_health_begins_at_zero(),
             asked: true,
             running: true,
             admin: Admin::Ready,

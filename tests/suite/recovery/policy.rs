@@ -161,7 +161,7 @@ impl Keys {
         let by_line = (0..lines(self.owner).len()).map(Say::Line);
         for say in BY_RULE.into_iter().chain(by_line) {
             let key = if matches!(say, Say::Line(_)) {
-                "line"
+                "raw_reply"
             } else {
                 "reply"
             };

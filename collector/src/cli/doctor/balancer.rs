@@ -1,4 +1,4 @@
-//! Asks a balancer's stats socket.
+//! Reads a balancer's stats socket.
 
 use crate::setup::doctor::Finding;
 use crate::setup::doctor::haproxy::tables::Balancer;
@@ -10,37 +10,64 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long the balancer may take for one answer.
+/// The longest wait for one answer of the balancer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The largest answer, in bytes: some ten thousand servers.
-const MOST: u64 = 16 << 20;
+const MAX_ANSWER: u64 = 16 << 20;
 
-/// How often it is looked again for servers that are in an exchange with their agent just then.
-const LOOKS: usize = 20;
+/// How often the tables are read again for servers that are in an exchange with their agent.
+const ROUNDS: usize = 20;
 
-/// How long between these looks.
+/// The pause between these rounds.
 const PAUSE: Duration = Duration::from_millis(25);
 
-/// What is to be said of the balancer behind a socket.
-pub(super) fn findings(socket: &str, services: &[ServedService]) -> Vec<Finding> {
-    let asked = socket.to_owned();
-    let (sender, seen) = sync_channel(1);
-    // A balancer that hangs does not even take a connection to its socket, and there is no deadline for that.
-    thread::spawn(move || sender.send(look(&asked)));
-    let seen = seen.recv_timeout(PATIENCE * 2);
-    match seen.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-        Ok(balancer) => haproxy::findings(&balancer, services, &is_local),
-        Err(error) => {
-            let what = format!("{socket}: {error}");
-            let remedy = "the path of its stats socket, and rights for it: stats socket /run/haproxy/admin.sock mode 660 \
-                          level operator";
-            vec![Finding::error("haproxy", what, remedy)]
+/// How often the tables are read again where a server has another weight than the reply gives.
+const SETTLE_ROUNDS: usize = 3;
+
+/// The pause between these rounds: the default agent-inter is 2 s.
+const SETTLE_PAUSE: Duration = Duration::from_millis(2_500);
+
+/// The findings about the balancer behind a socket. `services` reads the services with their current replies.
+pub(super) fn findings(socket: &str, services: &dyn Fn() -> Vec<ServedService>) -> Vec<Finding> {
+    let mut before = services();
+    for round in 0..=SETTLE_ROUNDS {
+        let balancer = match read_within_time(socket) {
+            Ok(balancer) => balancer,
+            Err(error) => {
+                let what = format!("cannot read {socket}: {error}");
+                let remedy = "check the path of the stats socket and its rights, as in haproxy.cfg: stats socket \
+                              /run/haproxy/admin.sock mode 660 level operator";
+                return vec![Finding::error("haproxy", what, remedy)];
+            }
+        };
+        let mut now = services();
+        for (service, earlier) in now.iter_mut().zip(&before) {
+            service
+                .replies
+                .splice(0..0, earlier.replies.iter().copied());
         }
+        if round == SETTLE_ROUNDS || !haproxy::has_foreign_weight(&balancer, &now) {
+            return haproxy::findings(&balancer, &now, &is_local);
+        }
+        // HAProxy may still have the reply before.
+        thread::sleep(SETTLE_PAUSE);
+        before = services();
     }
+    Vec::new()
 }
 
-fn look(socket: &str) -> io::Result<Balancer> {
+/// The tables, or the error, within twice [`PATIENCE`].
+fn read_within_time(socket: &str) -> io::Result<Balancer> {
+    let path = socket.to_owned();
+    let (sender, result) = sync_channel(1);
+    // A balancer that hangs does not accept the connection, and connecting has no timeout.
+    thread::spawn(move || sender.send(read_tables(&path)));
+    let result = result.recv_timeout(PATIENCE * 2);
+    result.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+fn read_tables(socket: &str) -> io::Result<Balancer> {
     let info = ask(socket, "show info")?;
     let once = || {
         let statistics = ask(socket, "show stat")?;
@@ -48,12 +75,12 @@ fn look(socket: &str) -> io::Result<Balancer> {
         io::Result::Ok(Balancer::read(&info, &statistics, &states))
     };
     let mut balancer = once()?;
-    for _ in 0..LOOKS {
-        if !balancer.asks_now() {
+    for _ in 0..ROUNDS {
+        if !balancer.is_in_exchange() {
             break;
         }
         thread::sleep(PAUSE);
-        balancer.take_at_rest(&once()?);
+        balancer.replace_in_exchange(&once()?);
     }
     Ok(balancer)
 }
@@ -90,17 +117,18 @@ fn read(mut from: impl Read) -> io::Result<String> {
             Err(error) => return Err(error),
         };
         bytes.extend_from_slice(buffer.get(..count).unwrap_or_default());
-        if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MOST || Instant::now() > deadline {
+        if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MAX_ANSWER || Instant::now() > deadline
+        {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                "its answer does not end",
+                "the answer is too long",
             ));
         }
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Whether an address is one of this host: the kernel lets nobody listen on another.
+/// Whether an address is one of this host: the kernel refuses to bind another one.
 fn is_local(address: &str) -> bool {
     let address: Option<IpAddr> = address.parse().ok();
     address.is_some_and(|ip| UdpSocket::bind((ip, 0)).is_ok())

@@ -18,10 +18,10 @@ use std::time::Duration;
 const MAX_FILE: usize = 256 << 10;
 const MAX_FILES: usize = 200;
 
-/// The largest table of sockets, in bytes: some hundred thousand.
+/// The largest table of sockets, in bytes: some hundred thousand sockets.
 const MAX_TABLE: u64 = 32 << 20;
 
-/// How long systemctl may take.
+/// The time limit of systemctl.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) fn rights(path: &Path) -> Result<Rights, io::ErrorKind> {
@@ -34,7 +34,7 @@ pub(super) fn rights(path: &Path) -> Result<Rights, io::ErrorKind> {
     })
 }
 
-/// User and group of a process, where it is there and is a collector.
+/// User and group of a process, where it runs and is a collector.
 pub(super) fn process(pid: u32) -> Option<(u32, u32)> {
     if name_of(pid)? != "agentcheck" {
         return None;
@@ -51,7 +51,7 @@ fn name_of(pid: u32) -> Option<String> {
     Some(String::from_utf8_lossy(&name).trim().to_owned())
 }
 
-/// What is known of launchers.
+/// The launchers of this host.
 pub(super) struct Launchers {
     /// systemd's socket units.
     units: Vec<BTreeMap<String, String>>,
@@ -60,7 +60,7 @@ pub(super) struct Launchers {
 }
 
 impl Launchers {
-    pub(super) fn seen() -> Self {
+    pub(super) fn read() -> Self {
         Self {
             units: units(systemd::PROPERTIES, &systemd::UNITS),
             entries: xinetd::parse(&xinetd_files()),
@@ -68,7 +68,7 @@ impl Launchers {
         }
     }
 
-    /// Where to probe: where they listen, or else where anybody listens on `port`.
+    /// The address to probe: a launcher's, or else that of any listener on `port`.
     pub(super) fn agent(&self, port: u16) -> Option<SocketAddr> {
         let mut known = systemd::addresses(&self.units);
         if self.xinetd_runs {
@@ -80,15 +80,15 @@ impl Launchers {
         })
     }
 
-    /// Who serves the agents' port, and how.
+    /// The findings about the agents' port and its launchers.
     pub(super) fn findings(&self, agent: SocketAddr, probes: u64) -> Vec<Finding> {
         let mut listeners = listeners(agent.port());
         find_holders(&mut listeners);
         let mut found = listener::findings(&listeners, agent);
         let host = xinetd::Host {
-            runs: &runs,
-            user: &collector_user::is_known,
-            running: self.xinetd_runs,
+            can_run: &can_run,
+            has_user: &collector_user::is_known,
+            is_running: self.xinetd_runs,
             probes,
         };
         found.extend(xinetd::findings(&self.entries, agent.port(), &host));
@@ -97,7 +97,7 @@ impl Launchers {
     }
 }
 
-/// The properties of units; nothing where no systemd runs.
+/// The properties of units; empty where systemd does not run.
 pub(super) fn units(properties: &str, units: &[&str]) -> Vec<BTreeMap<String, String>> {
     if !exists(Path::new("/run/systemd/system")) {
         return Vec::new();
@@ -106,13 +106,11 @@ pub(super) fn units(properties: &str, units: &[&str]) -> Vec<BTreeMap<String, St
     command
         .args(["show", "--no-pager", "--property", properties])
         .args(units);
-    let shown = source_checks::output(&mut command, PATIENCE);
-    shown
-        .map(|shown| systemd::parse(&shown))
-        .unwrap_or_default()
+    let output = source_checks::output(&mut command, PATIENCE);
+    output.map(|text| systemd::parse(&text)).unwrap_or_default()
 }
 
-/// Who listens on a port, without who holds it open.
+/// The listeners on a port, without their processes.
 fn listeners(port: u16) -> Vec<Listener> {
     let mut listeners = Vec::new();
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
@@ -126,7 +124,7 @@ fn listeners(port: u16) -> Vec<Listener> {
     listeners
 }
 
-fn runs(program: &str) -> bool {
+fn can_run(program: &str) -> bool {
     fs::metadata(program).is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o001 != 0)
 }
 
@@ -137,7 +135,7 @@ fn xinetd_files() -> Vec<(String, String)> {
         let mut more: Vec<PathBuf> = entries
             .flatten()
             .map(|entry| entry.path())
-            // As xinetd does: no names with a dot or a tilde at the end.
+            // xinetd reads no file with a dot in its name or a tilde at its end.
             .filter(|path| {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 !name.contains('.') && !name.ends_with('~')

@@ -8,52 +8,52 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-/// How long a whole probe may take: `HAProxy`'s default agent-inter.
+/// The time limit of a probe: `HAProxy`'s default agent-inter.
 pub(in crate::cli) const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The longest line that `HAProxy` takes, in bytes.
-const MOST: usize = 16 << 10;
+/// The longest line that `HAProxy` accepts, in bytes.
+const MAX_LINE: usize = 16 << 10;
 
-/// How often a service whose words change meanwhile is asked again.
+/// How often a service is probed whose reply changes meanwhile.
 const TRIES: usize = 3;
 
-/// Whom a probe is for.
+/// What a probe asks for.
 #[derive(Clone, Copy)]
-pub(super) enum For<'a> {
-    /// A service, whose name is sent.
+pub(super) enum Target<'a> {
+    /// A service by name.
     Name(&'a ServiceName),
-    /// A service that has the port for itself; nothing is sent, as balancers send nothing there.
-    Port(&'a ServiceName),
-    /// Nobody: nothing is sent.
-    Nobody,
+    /// A service with a port of its own. The probe sends nothing, like a balancer.
+    OwnPort(&'a ServiceName),
+    /// No service: the probe sends nothing.
+    Unnamed,
 }
 
-/// Where a probe goes, and from where.
+/// The addresses of a probe.
 #[derive(Clone, Copy)]
-pub(in crate::cli) struct Way {
+pub(in crate::cli) struct Route {
     pub(in crate::cli) to: SocketAddr,
-    /// None is as the kernel chooses.
+    /// `None`: the kernel chooses it.
     pub(in crate::cli) from: Option<IpAddr>,
 }
 
-impl Way {
-    /// To an address of this host: from the loopback, where that gets an answer. Launchers as they ship let that
-    /// in, whatever they listen on, and this host's other addresses only when they are told to.
-    pub(super) fn within(to: SocketAddr) -> Self {
+impl Route {
+    /// To an address of this host, from the loopback where that gets a reply. The packaged launchers always accept
+    /// the loopback, and other addresses only where the operator adds them.
+    pub(super) fn within_host(to: SocketAddr) -> Self {
         let loopback: IpAddr = match to.ip() {
             IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
         };
         let from = Some(loopback).filter(|_| !to.ip().is_loopback());
-        let way = Self { to, from };
-        match ask(way, None, Instant::now() + PATIENCE) {
-            ProbeOutcome::Line(_) => way,
+        let route = Self { to, from };
+        match exchange(route, None, Instant::now() + PATIENCE) {
+            ProbeOutcome::Line(_) => route,
             _ => Self { to, from: None },
         }
     }
 
-    /// The same to another port.
-    pub(super) fn port(self, port: u16) -> Self {
+    /// The same route to another port.
+    pub(super) fn with_port(self, port: u16) -> Self {
         Self {
             to: SocketAddr::new(self.to.ip(), port),
             ..self
@@ -70,7 +70,7 @@ impl Way {
         };
         let socket =
             rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-        // That of connecting, too.
+        // This is also the timeout of connect.
         set_socket_timeout(&socket, Timeout::Send, Some(PATIENCE))?;
         rustix::net::bind(&socket, &SocketAddr::new(from, 0))?;
         rustix::net::connect(&socket, &self.to)?;
@@ -78,30 +78,34 @@ impl Way {
     }
 }
 
-/// Probes as for `whom`; `said` is what the state file says.
-pub(super) fn probe(way: Way, whom: For<'_>, said: &dyn Fn() -> Option<Reply>) -> Probe {
-    let (service, word) = match whom {
-        For::Name(name) => (Some(name), Some(name)),
-        For::Port(name) => (Some(name), None),
-        For::Nobody => (None, None),
+/// Probes for `target`. `expected` reads the reply in the state file.
+pub(super) fn probe(
+    route: Route,
+    target: Target<'_>,
+    expected: &dyn Fn() -> Option<Reply>,
+) -> Probe {
+    let (service, sent) = match target {
+        Target::Name(name) => (Some(name), Some(name)),
+        Target::OwnPort(name) => (Some(name), None),
+        Target::Unnamed => (None, None),
     };
     let once = || {
-        let before = said();
+        let before = expected();
         let began = Instant::now();
-        let heard = ask(way, word, began + PATIENCE);
+        let outcome = exchange(route, sent, began + PATIENCE);
         Probe {
-            address: way.to,
+            address: route.to,
             service: service.map(ToString::to_string),
-            own_port: matches!(whom, For::Port(_)),
+            own_port: matches!(target, Target::OwnPort(_)),
             took: began.elapsed(),
-            heard,
-            said: [before, said()],
+            outcome,
+            expected: [before, expected()],
         }
     };
     let mut probe = once();
     for _ in 1..TRIES {
-        // The state file may have been replaced twice in between, or the words changed on the way.
-        if probe.agrees() || service.is_none() || !matches!(probe.heard, ProbeOutcome::Line(_)) {
+        // The collector may have written another reply meanwhile.
+        if probe.agrees() || service.is_none() || !matches!(probe.outcome, ProbeOutcome::Line(_)) {
             break;
         }
         probe = once();
@@ -109,21 +113,26 @@ pub(super) fn probe(way: Way, whom: For<'_>, said: &dyn Fn() -> Option<Reply>) -
     probe
 }
 
-pub(in crate::cli) fn ask(way: Way, word: Option<&ServiceName>, deadline: Instant) -> ProbeOutcome {
-    let mut stream = match way.connect() {
+pub(in crate::cli) fn exchange(
+    route: Route,
+    sent: Option<&ServiceName>,
+    deadline: Instant,
+) -> ProbeOutcome {
+    let mut stream = match route.connect() {
         Ok(stream) => stream,
         Err(error) => return ProbeOutcome::NotConnected(error.to_string()),
     };
     let _ = stream.set_write_timeout(Some(PATIENCE));
-    if let Some(service) = word {
-        // An agent that has answered already may refuse it; what it said is still there.
+    if let Some(service) = sent {
+        // An agent that has replied already may reset the connection; its reply can still be read.
         let _ = stream.write_all(format!("{service}\n").as_bytes());
     }
     let mut bytes = Vec::new();
     let mut buffer = [0; 4096];
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() || bytes.len() > MOST || stream.set_read_timeout(Some(left)).is_err() {
+        if left.is_zero() || bytes.len() > MAX_LINE || stream.set_read_timeout(Some(left)).is_err()
+        {
             return ProbeOutcome::Silent(bytes);
         }
         match stream.read(&mut buffer) {

@@ -1,15 +1,15 @@
-//! The paths that the collector has to see, and what its unit's sandbox hides of them.
+//! The paths that the collector reads, and those that its unit's sandbox hides.
 
 use super::host_facts;
 use crate::config::Service;
 use crate::setup::doctor::Finding;
 use crate::setup::doctor::sandbox::{self, Needed};
-use crate::source::tcp::Tcp;
+use crate::source::tcp::Peer;
 use crate::source::{Kind, Source};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What is to be said of the unit's sandbox; `live` is the process id of the live collector.
+/// The findings about the unit's sandbox. `live` is the process id of the running collector.
 pub(super) fn findings(
     sources: &[Source],
     services: &[&Service],
@@ -43,7 +43,7 @@ fn needed(sources: &[Source], services: &[&Service]) -> Vec<Needed> {
     of_sources.chain(flags).collect()
 }
 
-/// The paths that a source reads: of a command its program, its directory, and arguments that are files.
+/// The paths that a source reads. For a command: its program, its directory, and arguments that are files.
 fn paths(kind: &Kind) -> Vec<PathBuf> {
     match kind {
         Kind::File(file) => vec![file.path.clone()],
@@ -57,8 +57,12 @@ fn paths(kind: &Kind) -> Vec<PathBuf> {
             files.chain(command.directory.clone()).collect()
         }
         Kind::Http(http) => http.unix.iter().cloned().collect(),
-        Kind::Tcp(Tcp::Unix(path)) => vec![path.clone()],
-        Kind::Tcp(Tcp::Address { .. }) | Kind::System(_) => Vec::new(),
+        Kind::Tcp(tcp) => match &tcp.peer {
+            Peer::Unix(path) => vec![path.clone()],
+            Peer::Address { .. } => Vec::new(),
+        },
+        Kind::Stream(stream) => paths(&Kind::Command(stream.command.clone())),
+        Kind::System(_) => Vec::new(),
     }
 }
 
@@ -68,18 +72,18 @@ mod tests {
     use crate::source::command::Command;
 
     #[test]
-    fn of_a_command_its_program_its_directory_and_its_files() {
+    fn command_needs_its_program_directory_and_files() {
         let mut command =
-            Command::of(&["/nowhere/run", "-o", "/nowhere/out", "/etc/passwd", "/etc"]);
+            Command::new(&["/nowhere/run", "-o", "/nowhere/out", "/etc/passwd", "/etc"]);
         command.directory = Some("/nowhere".into());
         let found = paths(&Kind::Command(command));
         assert_eq!(
             found,
             ["/nowhere/run", "/etc/passwd", "/nowhere"].map(PathBuf::from)
         );
-        // By PATH, in which nothing is hidden.
+        // A program from PATH, which no sandbox hides.
         assert_eq!(
-            paths(&Kind::Command(Command::of(&["true"]))),
+            paths(&Kind::Command(Command::new(&["true"]))),
             [""; 0].map(PathBuf::from)
         );
     }

@@ -1,6 +1,5 @@
-//! Polls every source once and tries what the collector has to be able to do, as the collector's user: root
-//! may read and reach what that user may not. Where doctor is root, it starts itself again as that user, which
-//! reports its findings as JSON.
+//! Polls every source once, and checks the permissions, as the collector's user: root can read what that user cannot.
+//! As root, doctor starts itself again as that user. The child reports its findings as JSON.
 
 use super::collector_user::CollectorUser;
 use super::first_line;
@@ -18,66 +17,66 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How many sources are polled at a time.
+/// How many sources are polled at the same time.
 const AT_ONCE: usize = 16;
 
-/// The most that all polls together may take.
+/// The time limit of all polls together.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Set for the process that runs as the collector's user. Not a flag: it is for nobody else.
-const FOR_ANOTHER: &str = "AGENTCHECK_DOCTOR_FOR_ANOTHER";
+/// Set for the child that runs as the collector's user. It is not a flag, because only doctor uses it.
+const CHILD: &str = "AGENTCHECK_DOCTOR_CHILD";
 
-/// Where the other process's programs are looked for, as under a service manager.
+/// The child's PATH, as under a service manager.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// How long a process that was killed, or has said all, may take to end.
+/// The time in which a killed or finished child has to exit.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// The most that another process may say, in bytes.
-const MOST: u64 = 8 << 20;
+/// The largest output of a child, in bytes.
+const MAX_OUTPUT: u64 = 8 << 20;
 
-/// What is looked at.
+/// The sources to check.
 #[derive(Clone, Copy)]
-pub(super) struct Look<'a> {
+pub(super) struct SourceChecks<'a> {
     pub(super) config: &'a Path,
     pub(super) state_dir: &'a Path,
-    /// The services whose sources are polled; all where none is named.
+    /// The services whose sources are polled; all services if it is empty.
     pub(super) services: &'a [String],
 }
 
-/// Whether this process looks for another one.
-pub(super) fn is_for_another() -> bool {
-    std::env::var_os(FOR_ANOTHER).is_some()
+/// Whether this process is the child.
+pub(super) fn is_child() -> bool {
+    std::env::var_os(CHILD).is_some()
 }
 
-/// What `account` finds; whoever looks, where that is nobody else or cannot be changed.
-pub(super) fn findings(look: &Look<'_>, account: Option<&CollectorUser>) -> Vec<Finding> {
+/// The findings as user `account`; as this user where it is the same, or where this user cannot change it.
+pub(super) fn findings(checks: &SourceChecks<'_>, account: Option<&CollectorUser>) -> Vec<Finding> {
     let me = rustix::process::geteuid();
     let other = account.filter(|account| account.uid != me.as_raw());
     let Some(account) = other else {
-        return look.findings();
+        return checks.findings();
     };
     if !me.is_root() {
-        let what = format!("sources are polled as this user, not as {}", account.name);
+        let what = format!("polling sources as this user, not as {}", account.name);
         let mut found = vec![Finding::note("user", what).remedy("run agentcheck doctor as root")];
-        found.extend(look.polled());
+        found.extend(checks.polled());
         return found;
     }
-    match look.as_user(account) {
+    match checks.as_user(account) {
         Ok(found) => found,
         Err(error) => {
             let what = format!(
-                "sources are polled as root, since this program cannot be run as {}: {error}",
+                "polling sources as root: cannot run this program as {}: {error}",
                 account.name
             );
             let mut found = vec![Finding::note("user", what)];
-            found.extend(look.findings());
+            found.extend(checks.findings());
             found
         }
     }
 }
 
-impl Look<'_> {
+impl SourceChecks<'_> {
     fn as_user(&self, account: &CollectorUser) -> io::Result<Vec<Finding>> {
         let mut command = Command::new(std::env::current_exe()?);
         command
@@ -88,19 +87,19 @@ impl Look<'_> {
             .arg("--")
             .args(self.services)
             .current_dir("/")
-            // Root's own is not for another user to see.
+            // The other user must not see root's environment.
             .env_clear()
             .env("PATH", PATH)
-            .env(FOR_ANOTHER, "1")
+            .env(CHILD, "1")
             .gid(account.gid)
             .uid(account.uid);
-        let said = output(&mut command, PATIENCE + Duration::from_secs(5))?;
-        let found: Vec<Finding> = serde_json::from_str(&said)
+        let json = output(&mut command, PATIENCE + Duration::from_secs(5))?;
+        let found: Vec<Finding> = serde_json::from_str(&json)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         Ok(found.iter().map(Finding::received).collect())
     }
 
-    /// What this user finds, as JSON, for the process that asked.
+    /// The findings as this user, as JSON, for the parent.
     pub(super) fn as_json(&self) -> String {
         serde_json::to_string(&self.findings()).unwrap_or_default()
     }
@@ -111,14 +110,12 @@ impl Look<'_> {
         if let Err(error) = rustix::fs::access(self.state_dir, writable)
             && error != rustix::io::Errno::NOENT
         {
-            let shown = self.state_dir.display();
+            let directory = self.state_dir.display();
             let uid = rustix::process::geteuid().as_raw();
             found.push(Finding::error(
                 "state directory",
-                format!(
-                    "user {uid}, as which the collector runs, cannot write to {shown}: {error}"
-                ),
-                format!("chown {uid} {shown}"),
+                format!("the collector's user {uid} cannot write to {directory}: {error}"),
+                format!("chown {uid} {directory}"),
             ));
         }
         found
@@ -139,26 +136,26 @@ impl Look<'_> {
                     .rendered
                     .first()
                     .map_or("", |first| first_line(first));
-                let what = format!("not for user {uid}: {wrong}");
+                let what = format!("user {uid} cannot use it: {wrong}");
                 let remedy = "chown root and chmod 0644, or chgrp agentcheck and chmod 0640";
                 vec![Finding::error("configuration", what, remedy)]
             }
         }
     }
 
-    /// The services that are looked at.
-    pub(super) fn meant<'c>(&self, config: &'c Config) -> Vec<&'c Service> {
-        let is_meant =
+    /// The services to check.
+    pub(super) fn services_of<'c>(&self, config: &'c Config) -> Vec<&'c Service> {
+        let is_requested =
             |name: &str| self.services.is_empty() || self.services.iter().any(|one| one == name);
         let services = config.services.iter();
         services
-            .filter(|service| is_meant(service.name.as_str()))
+            .filter(|service| is_requested(service.name.as_str()))
             .collect()
     }
 
-    /// The sources that the services use, derived numbers' own included.
+    /// The sources that the services use, directly or through derived numbers.
     pub(super) fn sources(&self, config: &Config) -> Vec<Source> {
-        let services = self.meant(config);
+        let services = self.services_of(config);
         let mut used: BTreeSet<usize> = services
             .iter()
             .flat_map(|service| service.sources.iter().copied())
@@ -178,7 +175,7 @@ impl Look<'_> {
     }
 }
 
-/// Polls each source once; those that have not ended in time are told, too.
+/// Polls each source once. A source that does not end in time is an error.
 fn poll_all(sources: &[Source]) -> Vec<Finding> {
     let deadline = Instant::now() + PATIENCE;
     let queue: VecDeque<(usize, Source)> = sources.iter().cloned().enumerate().collect();
@@ -220,46 +217,46 @@ fn poll_all(sources: &[Source]) -> Vec<Finding> {
             Err(failure) => Finding::error(
                 "source",
                 format!("{source}: {failure}"),
-                "try it by hand as the collector's user; meanwhile on_failure decides what is said",
+                "try it by hand as the collector's user; until it works, on_failure decides the reply",
             ),
         });
     }
-    let told = found.into_iter().zip(sources).map(|(finding, source)| {
+    let all = found.into_iter().zip(sources).map(|(finding, source)| {
         finding.unwrap_or_else(|| {
             let what = format!(
-                "{source}: no end of its poll within {} s",
+                "{source}: its poll does not end within {} s",
                 PATIENCE.as_secs()
             );
             Finding::error(
                 "source",
                 what,
-                "a network mount that has gone away, or too many slow sources",
+                "a network mount may hang, or there are too many slow sources",
             )
         })
     });
-    told.collect()
+    all.collect()
 }
 
-/// What a program says on its standard output, within `patience`; one that takes longer is killed.
+/// The standard output of a program. After `patience` the program is killed.
 pub(super) fn output(command: &mut Command, patience: Duration) -> io::Result<String> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()?;
-    let (sender, said) = sync_channel(1);
+    let (sender, received) = sync_channel(1);
     if let Some(stdout) = child.stdout.take() {
         thread::spawn(move || {
             let mut bytes = Vec::new();
-            let read = stdout.take(MOST).read_to_end(&mut bytes);
+            let read = stdout.take(MAX_OUTPUT).read_to_end(&mut bytes);
             let _ = sender.send(read.map(|_| bytes));
         });
     }
-    let said = said.recv_timeout(patience);
-    if said.is_err() {
+    let received = received.recv_timeout(patience);
+    if received.is_err() {
         let _ = child.kill();
     }
-    // Not for ever: one that waits for a disk does not even end when it is killed.
+    // A program that waits for a disk does not end when it is killed.
     let deadline = Instant::now() + GRACE;
     let status = loop {
         match child.try_wait()? {
@@ -268,8 +265,8 @@ pub(super) fn output(command: &mut Command, patience: Duration) -> io::Result<St
             None => thread::sleep(Duration::from_millis(5)),
         }
     };
-    match said {
-        Ok(said) if status.success() => Ok(String::from_utf8_lossy(&said?).into_owned()),
+    match received {
+        Ok(bytes) if status.success() => Ok(String::from_utf8_lossy(&bytes?).into_owned()),
         Ok(_) => Err(io::Error::other(format!("it failed: {status}"))),
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
     }

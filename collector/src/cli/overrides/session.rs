@@ -86,7 +86,7 @@ impl<'t> Session<'t> {
         Now {
             boot: &self.boot,
             at: clock::now(),
-            wall: clock::wall(),
+            wall: clock::unix_seconds(),
         }
     }
 
@@ -196,7 +196,8 @@ impl<'t> Session<'t> {
     fn current_reply(&self, name: &str) -> Option<String> {
         let name = ServiceName::parse(name.as_bytes())?;
         let directory: &Path = &self.target.state.state_dir;
-        state_file::said(directory, &name, &self.boot, clock::now()).map(|reply| reply.to_string())
+        state_file::current_reply(directory, &name, &self.boot, clock::now())
+            .map(|reply| reply.to_string())
     }
 
     /// The replies of the services, one line each.

@@ -1,4 +1,4 @@
-//! Which files are read, and how much of them.
+//! The files of a configuration, their limits, and the places in them.
 
 use super::super::load;
 use super::*;
@@ -7,7 +7,7 @@ use std::fs;
 
 const GOOD: &str = "[service.web]\nweight = '50'\n";
 
-/// What is said of a configuration, by the first lines of the findings, without the scratch directory.
+/// The first lines of the findings, without the scratch directory.
 fn wrong(scratch: &Scratch) -> Vec<String> {
     let file = scratch.file("agentcheck.toml");
     let Err(LoadError::Wrong(report)) = load(&file) else {
@@ -17,7 +17,7 @@ fn wrong(scratch: &Scratch) -> Vec<String> {
     let firsts = report
         .rendered
         .iter()
-        .filter_map(|told| told.lines().next());
+        .filter_map(|finding| finding.lines().next());
     firsts.map(|line| line.replace(&place, "")).collect()
 }
 
@@ -50,16 +50,16 @@ fn drop_ins_are_read_in_the_order_of_their_bytes() {
 }
 
 #[test]
-fn a_directory_that_is_there_and_cannot_be_listed() {
+fn unreadable_directory_is_an_error() {
     let scratch = Scratch::new("files-list");
     let _ = scratch.write("agentcheck.toml", GOOD);
     assert_eq!(wrong(&scratch), [""; 0], "none is none");
     let conf_d = scratch.write("conf.d", "");
-    let not_a_directory = "conf.d: error: cannot be read: Not a directory (os error 20)";
+    let not_a_directory = "conf.d: error: cannot read this: Not a directory (os error 20)";
     assert_eq!(wrong(&scratch), [not_a_directory]);
     fs::remove_file(&conf_d).unwrap();
     std::os::unix::fs::symlink("nowhere", &conf_d).unwrap();
-    let nowhere = "conf.d: error: cannot be read: No such file or directory (os error 2)";
+    let nowhere = "conf.d: error: cannot read this: No such file or directory (os error 2)";
     assert_eq!(wrong(&scratch), [nowhere]);
 }
 
@@ -73,7 +73,7 @@ fn number_and_size_are_bounded() {
     }
     assert_eq!(wrong(&scratch), [""; 0]);
     fs::write(conf_d.join("more.toml"), "").unwrap();
-    let many = "conf.d: error: there are more than 1024 files in it";
+    let many = "conf.d: error: more than 1024 drop-ins: the limit is 1024";
     assert_eq!(wrong(&scratch), [many]);
     fs::remove_dir_all(&conf_d).unwrap();
 
@@ -83,9 +83,9 @@ fn number_and_size_are_bounded() {
     assert_eq!(wrong(&scratch), [""; 0]);
     fs::write(conf_d.join("b.toml"), &half).unwrap();
     fs::write(conf_d.join("c.toml"), "[service.web]\n").unwrap();
-    let large = "conf.d/b.toml: error: cannot be read: a configuration has at most 16777216 bytes";
-    let second =
-        "conf.d/c.toml:1:10: error: there is a service web already, in agentcheck.toml on line 1";
+    let large =
+        "conf.d/b.toml: error: cannot read this: the configuration is larger than 16777216 bytes";
+    let second = "conf.d/c.toml:1:10: error: duplicate service \"web\", first defined at line 1 of agentcheck.toml";
     assert_eq!(wrong(&scratch), [large, second]);
 }
 
@@ -95,7 +95,21 @@ fn places_are_found_in_their_files() {
     files.push(PathBuf::from("b"), "");
     files.push(PathBuf::from("c"), "22");
     assert_eq!(files.text(), "1\n\n\n22");
-    let found: Vec<&str> = (0..8).map(|at| files.of(at).0.to_str().unwrap()).collect();
-    assert_eq!(found, ["a", "a", "a", "b", "c", "c", "c", "c"]);
-    assert_eq!(Files::default().of(3), (Path::new(""), "", 0));
+    let place = |at: usize| {
+        let position = files.position(at);
+        let file = position.file.to_str().unwrap();
+        format!(
+            "{file}:{}:{}:{}",
+            position.line, position.column, position.text
+        )
+    };
+    let found: Vec<String> = (0..8).map(place).collect();
+    assert_eq!(
+        found,
+        [
+            "a:1:1:1", "a:1:2:1", "a:2:1:", "b:1:1:", "c:1:1:22", "c:1:2:22", "c:1:3:22",
+            "c:1:3:22"
+        ]
+    );
+    assert_eq!(Files::default().position(3).line, 1);
 }

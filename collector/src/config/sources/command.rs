@@ -4,12 +4,14 @@ use super::super::diagnostics::Diagnostic;
 use super::super::toml_reader::{Findings, Table};
 use super::{absolute, absolute_path, max_bytes};
 use crate::source::command::{Command, Environment, Reads, User};
-use crate::source::{Format, Kind};
+use crate::source::{Format, Kind, Ranges};
 
 /// The keys of this kind, besides those of every kind.
 pub(super) const KEYS: &[&str] = &[
     "argv",
     "format",
+    "text",
+    "expect_exit",
     "max_bytes",
     "env",
     "directory",
@@ -19,6 +21,17 @@ pub(super) const KEYS: &[&str] = &[
 
 pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Kind> {
     let reads = reads(table, findings);
+    let expect_exit = expect_exit(table, reads, findings);
+    let command = program(table, findings)?;
+    Some(Kind::Command(Command {
+        reads,
+        expect_exit,
+        ..command
+    }))
+}
+
+/// The keys that a command and a stream have in common.
+pub(super) fn program(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Command> {
     let max_bytes = max_bytes(table, findings);
     let env = environment(table, findings);
     let directory = absolute_path(table, "directory", "\"/var/lib/app\"", findings);
@@ -39,21 +52,48 @@ pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option
         if argument.value.contains('\0') {
             findings.push(Diagnostic::error(
                 argument.span.clone(),
-                "an argument cannot hold a NUL",
+                "invalid argument: it contains a NUL",
             ));
         }
     }
-    Some(Kind::Command(Command {
+    Some(Command {
         argv: argv.into_iter().map(|text| text.value).collect(),
-        reads,
         max_bytes,
         env,
         directory,
         user,
-    }))
+        ..Command::new(&[])
+    })
 }
 
-/// `format`: how the output is read; a command has the formats of a file, and that of monitoring plugins.
+/// `expect_exit`: the exit statuses that are a success.
+fn expect_exit(table: &mut Table<'_>, reads: Reads, findings: &mut Findings<'_>) -> Ranges {
+    let example = "\"0,3\"";
+    let Some(entry) = table.take("expect_exit") else {
+        return Ranges::zero();
+    };
+    if reads == Reads::Nagios {
+        findings.push(
+            Diagnostic::error(
+                entry.key_span(),
+                "expect_exit has no effect with format = \"nagios\"",
+            )
+            .remedy("remove expect_exit: 0, 1 and 2 are a success, and all others a failure"),
+        );
+    }
+    let Some((text, span)) = entry.integer_or_text(findings, example) else {
+        return Ranges::zero();
+    };
+    Ranges::exits(&text).unwrap_or_else(|wrong| {
+        findings.push(
+            Diagnostic::error(span, format!("expect_exit {wrong}"))
+                .remedy(format!("write exit statuses and ranges, as in {example}")),
+        );
+        Ranges::zero()
+    })
+}
+
+/// `format`: the formats of a file, and that of monitoring plugins.
 fn reads(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Reads {
     let formats = Format::ALL.map(|format| (format.name(), Reads::Format(format)));
     let choices: Vec<(&str, Reads)> = formats
@@ -78,15 +118,15 @@ fn environment(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Environmen
             continue;
         };
         if entry.key.is_empty() || entry.key.contains(['=', '\0']) {
-            let message = format!("a variable cannot be called {:?}", entry.key);
+            let message = format!("invalid variable name {:?}", entry.key);
             findings.push(Diagnostic::error(entry.key_span(), message));
         } else if value.value.contains('\0') {
             findings.push(Diagnostic::error(
                 value.span,
-                "a variable cannot hold a NUL",
+                "invalid value of a variable: it contains a NUL",
             ));
         } else {
-            environment.0.insert(entry.key.to_owned(), value.value);
+            environment.insert(entry.key.to_owned(), value.value.into());
         }
     }
     environment
@@ -98,10 +138,10 @@ fn user(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<User> {
         let is_name =
             !text.value.is_empty() && text.value.chars().all(|c| c.is_ascii_graphic() && c != ':');
         if !is_name {
-            let message = format!("there is no {key} {:?}", text.value);
+            let message = format!("invalid {key} {:?}", text.value);
             findings.push(
                 Diagnostic::error(text.span.clone(), message)
-                    .remedy(format!("it is a name or a number, as in {key} = {example}")),
+                    .remedy(format!("write a name or a number, as in {key} = {example}")),
             );
         }
         Some(text)
@@ -115,7 +155,7 @@ fn user(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<User> {
         }),
         (None, Some(group)) => {
             findings.push(
-                Diagnostic::error(group.span, "a group without a user")
+                Diagnostic::error(group.span, "group requires user")
                     .remedy("add user = \"nagios\""),
             );
             None

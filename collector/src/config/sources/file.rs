@@ -7,7 +7,7 @@ use crate::source::file::{File, Missing};
 use crate::source::{Format, Kind};
 
 /// The keys of this kind, besides those of every kind.
-pub(super) const KEYS: &[&str] = &["path", "format", "max_bytes", "missing"];
+pub(super) const KEYS: &[&str] = &["path", "format", "max_bytes", "missing", "text"];
 
 pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Kind> {
     let format = format_or_none(table, findings);
@@ -15,11 +15,11 @@ pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option
     let max_bytes = max_bytes(table, findings);
     if let Some(span) = size_at.filter(|_| format.is_none()) {
         findings.push(
-            Diagnostic::error(span, "a file of format \"none\" is not read")
-                .remedy("leave max_bytes out"),
+            Diagnostic::error(span, "max_bytes has no effect with format = \"none\"")
+                .remedy("remove max_bytes"),
         );
     }
-    // Whoever only looks at a file asks whether it is there.
+    // With format "none" the question is whether the file exists.
     let default = match format {
         None => Missing::Ok,
         Some(_) => Missing::Fail,

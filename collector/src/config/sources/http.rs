@@ -3,8 +3,8 @@
 use super::super::diagnostics::Diagnostic;
 use super::super::toml_reader::{Findings, Table, Text};
 use super::{absolute_path, format, max_bytes, secret_path, unix_socket};
-use crate::source::http::{Credentials, Http, Method, Statuses, Tls};
-use crate::source::{Format, Kind};
+use crate::source::http::{Credentials, Http, Method, Tls};
+use crate::source::{Format, Kind, Ranges};
 use std::net::IpAddr;
 
 /// The keys of this kind, besides those of every kind.
@@ -13,8 +13,11 @@ pub(super) const KEYS: &[&str] = &[
     "format",
     "max_bytes",
     "redirects",
+    "text",
     "method",
     "headers",
+    "body",
+    "content_type",
     "bearer_file",
     "basic_file",
     "expect_status",
@@ -40,6 +43,7 @@ pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option
         ..Http::get("")
     };
     headers(table, &mut http, findings);
+    body(table, &mut http, findings);
     http.credentials = credentials(table, findings);
     http.expect_status = expect_status(table, findings);
     http.unix = unix_socket(table, findings);
@@ -54,14 +58,17 @@ pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option
     http.url = url.value;
     if let Some(span) = tls_key.filter(|_| !http.is_tls()) {
         findings.push(
-            Diagnostic::error(span, "this is for https, and the url is http")
-                .remedy("certificates are of no use without TLS: write https:// or leave it out"),
+            Diagnostic::error(span, "TLS keys require an https url")
+                .remedy("write https:// in url, or remove this key"),
         );
     }
     if let Some((text, _)) = connect_to.filter(|_| host_is_address(&http.url)) {
         findings.push(
-            Diagnostic::error(text.span, "the url names an address already")
-                .remedy("connect_to is for a url with a name that leads elsewhere"),
+            Diagnostic::error(
+                text.span,
+                "connect_to has no effect: the url has an IP address",
+            )
+            .remedy("write a host name in url, or remove connect_to"),
         );
     }
     Some(Kind::Http(Box::new(http)))
@@ -73,10 +80,10 @@ fn url(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Text> {
         .text(findings, URL_EXAMPLE)?;
     if let Err(wrong) = Http::check_url(&url.value) {
         let remedy = if url.value.starts_with("unix:") {
-            "for a unix socket: unix_socket = \"/run/app.sock\" beside url = \"http://localhost/health\""
+            "for a unix socket, write unix_socket = \"/run/app.sock\" and url = \"http://localhost/health\""
                 .to_owned()
         } else {
-            format!("it looks like {URL_EXAMPLE}")
+            format!("write it as in url = {URL_EXAMPLE}")
         };
         findings.push(Diagnostic::error(url.span.clone(), format!("url {wrong}")).remedy(remedy));
     }
@@ -93,9 +100,9 @@ fn method(table: &mut Table<'_>, format: Format, findings: &mut Findings<'_>) ->
         findings.push(
             Diagnostic::error(
                 entry.span(),
-                format!("the answer to HEAD has no body to be read as {format}"),
+                format!("a response to HEAD has no body for format = \"{format}\""),
             )
-            .remedy("use GET, or leave format out"),
+            .remedy("use GET, or remove format"),
         );
     }
     method
@@ -111,8 +118,8 @@ fn redirects(table: &mut Table<'_>, method: Method, findings: &mut Findings<'_>)
         .unwrap_or(0);
     if redirects > 0 && !matches!(method, Method::Get | Method::Head) {
         findings.push(
-            Diagnostic::error(entry.key_span(), format!("a {method} is not redirected"))
-                .remedy("redirects are for GET and HEAD; name the place itself in url"),
+            Diagnostic::error(entry.key_span(), format!("redirects has no effect with {method}"))
+                .remedy("the collector follows redirects for GET and HEAD only: write the final place in url"),
         );
     }
     redirects
@@ -135,10 +142,59 @@ fn headers(table: &mut Table<'_>, http: &mut Http, findings: &mut Findings<'_>) 
             }
             Err(wrong) => findings.push(Diagnostic::error(
                 entry.key_span(),
-                format!("the header {:?} {wrong}", entry.key),
+                format!("header {:?} {wrong}", entry.key),
             )),
         }
     }
+}
+
+/// `body` and `content_type`.
+fn body(table: &mut Table<'_>, http: &mut Http, findings: &mut Findings<'_>) {
+    let example = "'{\"method\": \"eth_blockNumber\"}'";
+    let key = table.span_of("body");
+    let text = table
+        .take("body")
+        .and_then(|entry| entry.text(findings, example));
+    let kind = table.take("content_type");
+    let kind_text = kind.and_then(|entry| entry.text(findings, "\"application/json\""));
+    if let Some(span) = key.filter(|_| !matches!(http.method, Method::Post | Method::Put)) {
+        findings.push(
+            Diagnostic::error(span, format!("body has no effect with {}", http.method))
+                .remedy("write method = \"POST\" or \"PUT\", or remove body"),
+        );
+    }
+    if let Some(entry) = kind.filter(|_| text.is_none()) {
+        findings.push(
+            Diagnostic::error(entry.key_span(), "content_type requires body")
+                .remedy(format!("add body = {example}, or remove content_type")),
+        );
+    }
+    let Some(text) = text else {
+        return;
+    };
+    let has_header = http.headers.contains_key("content-type");
+    if let Some(entry) = kind.filter(|_| has_header) {
+        let message = "content_type and the header Content-Type exclude each other";
+        findings.push(Diagnostic::error(entry.key_span(), message));
+    }
+    let is_json = serde_json::from_str::<serde::de::IgnoredAny>(&text.value).is_ok();
+    let default = if is_json {
+        "application/json"
+    } else {
+        "text/plain; charset=utf-8"
+    };
+    let value = kind_text.as_ref().map_or(default, |text| &text.value);
+    match Http::header("content-type", value) {
+        Ok((name, value)) if !has_header => {
+            http.headers.append(name, value);
+        }
+        Ok(_) => {}
+        Err(wrong) => {
+            let span = kind_text.map_or(text.span, |text| text.span);
+            findings.push(Diagnostic::error(span, format!("content_type {wrong}")));
+        }
+    }
+    http.body = Some(text.value.into());
 }
 
 fn credentials(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Credentials> {
@@ -147,8 +203,8 @@ fn credentials(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Cre
     let basic = secret_path(table, "basic_file", "\"/etc/agentcheck/login\"", findings);
     if let (Some(_), Some(_), Some(span)) = (&bearer, &basic, basic_span) {
         findings.push(
-            Diagnostic::error(span, "a source has a bearer_file or a basic_file, not both")
-                .remedy("a request has one Authorization header"),
+            Diagnostic::error(span, "bearer_file and basic_file exclude each other")
+                .remedy("a request has one Authorization header: remove one of them"),
         );
     }
     bearer
@@ -156,20 +212,20 @@ fn credentials(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Cre
         .or(basic.map(Credentials::Basic))
 }
 
-fn expect_status(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Statuses {
+fn expect_status(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Ranges {
     let example = "\"200-299,401\"";
     let text = table
         .take("expect_status")
         .and_then(|entry| entry.text(findings, example));
     let Some(text) = text else {
-        return Statuses::default();
+        return Ranges::success();
     };
-    Statuses::parse(&text.value).unwrap_or_else(|wrong| {
+    Ranges::statuses(&text.value).unwrap_or_else(|wrong| {
         findings.push(
             Diagnostic::error(text.span, format!("expect_status {wrong}"))
-                .remedy(format!("statuses and ranges, as in {example}")),
+                .remedy(format!("write statuses and ranges, as in {example}")),
         );
-        Statuses::default()
+        Ranges::success()
     })
 }
 
@@ -182,15 +238,15 @@ fn connect_to(
     if http.unix.is_some() {
         findings.push(Diagnostic::error(
             text.span.clone(),
-            "a source connects to a unix socket or to an address, not both",
+            "connect_to and unix_socket exclude each other",
         ));
     }
     match text.value.parse() {
         Ok(address) => Some((text, address)),
         Err(_) => {
             findings.push(
-                Diagnostic::error(text.span, "connect_to is not an address").remedy(
-                    "it is an IP address, as in \"127.0.0.1\" or \"::1\"; the port is the url's",
+                Diagnostic::error(text.span, format!("invalid connect_to {:?}", text.value)).remedy(
+                    "write an IP address, as in \"127.0.0.1\" or \"::1\"; the port is the url's",
                 ),
             );
             None
@@ -219,8 +275,9 @@ fn tls(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Tls {
     };
     if let Some(span) = alone {
         findings.push(
-            Diagnostic::error(span, format!("{other} is missing"))
-                .remedy("a client is known by a certificate and its key; both may be one file"),
+            Diagnostic::error(span, format!("{other} is missing")).remedy(
+                "a client certificate needs client_cert and client_key; both may be one file",
+            ),
         );
     }
     Tls {

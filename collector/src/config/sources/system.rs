@@ -7,9 +7,17 @@ use crate::source::Kind;
 use crate::source::system::{Cgroup, Metric, Resource};
 
 /// The keys of this kind, besides those of every kind.
-pub(super) const KEYS: &[&str] = &["metric", "cgroup", "resource", "path", "port", "name"];
+pub(super) const KEYS: &[&str] = &[
+    "metric",
+    "cgroup",
+    "resource",
+    "path",
+    "port",
+    "name",
+    "interface",
+];
 
-/// What a metric is called, before its own keys are read.
+/// The metric of a source, before its own keys are read.
 #[derive(Clone, Copy)]
 enum Name {
     Cpu,
@@ -20,11 +28,12 @@ enum Name {
     Disk,
     Connections,
     Backlog,
+    Network,
     Processes,
 }
 
-/// The metrics, and the keys that each of them takes.
-const METRICS: [(&str, Name, &[&str]); 9] = [
+/// The metrics and their keys.
+const METRICS: [(&str, Name, &[&str]); 10] = [
     ("cpu", Name::Cpu, &["cgroup"]),
     ("memory", Name::Memory, &["cgroup"]),
     ("swap", Name::Swap, &[]),
@@ -33,6 +42,7 @@ const METRICS: [(&str, Name, &[&str]); 9] = [
     ("disk", Name::Disk, &["path"]),
     ("connections", Name::Connections, &["port"]),
     ("backlog", Name::Backlog, &["port"]),
+    ("network", Name::Network, &["interface"]),
     ("processes", Name::Processes, &["name"]),
 ];
 
@@ -42,7 +52,7 @@ pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option
         .need(findings, "metric", "\"cpu\"")
         .and_then(|entry| entry.choice(findings, &choices));
     let Some((word, name, takes)) = chosen else {
-        // What belongs to a metric can only be judged once it is known which one is meant.
+        // Keys can be checked only when the metric is known.
         for key in KEYS {
             table.take(key);
         }
@@ -81,27 +91,31 @@ pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option
         Name::Backlog => Metric::Backlog {
             port: port(table, findings)?,
         },
+        Name::Network => Metric::Network {
+            interface: interface(table, findings),
+        },
         Name::Processes => Metric::Processes {
             name: process(table, findings)?,
         },
     }))
 }
 
-/// A key of another metric is without effect here, and must not be so silently.
+/// A key of another metric would silently have no effect.
 fn refuse_others(word: &str, takes: &[&str], table: &mut Table<'_>, findings: &mut Findings<'_>) {
     for key in KEYS {
         if *key == "metric" || takes.contains(key) {
             continue;
         }
         if let Some(entry) = table.take(key) {
-            let of: Vec<String> = METRICS
+            let metrics: Vec<String> = METRICS
                 .iter()
                 .filter(|(_, _, takes)| takes.contains(key))
                 .map(|(word, _, _)| format!("\"{word}\""))
                 .collect();
             findings.push(
-                Diagnostic::error(entry.key_span(), format!("\"{word}\" takes no {key}"))
-                    .remedy(format!("{key} belongs to metric = {}", of.join(" or "))),
+                Diagnostic::error(entry.key_span(), format!("\"{word}\" has no key {key}")).remedy(
+                    format!("{key} belongs to metric = {}", metrics.join(" or ")),
+                ),
             );
         }
     }
@@ -110,7 +124,7 @@ fn refuse_others(word: &str, takes: &[&str], table: &mut Table<'_>, findings: &m
 fn cgroup(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Cgroup> {
     let entry = table.take("cgroup")?;
     let Some(text) = entry.text(findings, "\"/system.slice/nginx.service\"") else {
-        // One was meant, so what is said of its fields is not that of the whole machine.
+        // A cgroup was meant, so its fields are not those of the whole machine.
         return Some(Cgroup::Own);
     };
     if text.value == "self" {
@@ -119,8 +133,8 @@ fn cgroup(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Cgroup> 
     let upwards = text.value.split('/').any(|name| name == "..");
     if !text.value.starts_with('/') || upwards || text.value.contains('\0') {
         findings.push(
-            Diagnostic::error(text.span, "this is no path of a cgroup").remedy(
-                "write \"self\", or the path from the root of the tree on, as in \
+            Diagnostic::error(text.span, format!("invalid cgroup {:?}", text.value)).remedy(
+                "write \"self\", or the path from the root of the tree, as in \
                  \"/system.slice/nginx.service\"",
             ),
         );
@@ -143,6 +157,24 @@ fn port(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<u16> {
     u16::try_from(port).ok()
 }
 
+fn interface(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<String> {
+    let name = table.take("interface")?.text(findings, "\"eth0\"")?;
+    // The kernel's names have at most 15 bytes (IFNAMSIZ, less the NUL).
+    let is_name = (1..=15).contains(&name.value.len())
+        && !name.value.starts_with('.')
+        && name
+            .value
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'/' | b':'));
+    if !is_name {
+        findings.push(
+            Diagnostic::error(name.span, format!("invalid interface {:?}", name.value))
+                .remedy("write the name as ip link shows it, as in \"eth0\""),
+        );
+    }
+    Some(name.value)
+}
+
 fn process(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<String> {
     let example = "\"nginx\"";
     let name = table
@@ -150,9 +182,8 @@ fn process(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<String>
         .text(findings, example)?;
     if name.value.is_empty() || name.value.contains(['/', '\0']) {
         findings.push(
-            Diagnostic::error(name.span, "this is no name of a process").remedy(
-                "write it as ps -e shows it, or the name of the program file without its path",
-            ),
+            Diagnostic::error(name.span, format!("invalid process name {:?}", name.value))
+                .remedy("write the name as ps -e shows it, or the file name of the program"),
         );
     }
     Some(name.value)

@@ -1,15 +1,15 @@
-//! Where mistakes are collected, and where in a file they are.
+//! The collected findings, and their places in the files.
 
-use super::super::diagnostics::{Diagnostic, Place, Severity};
+use super::super::diagnostics::{Diagnostic, Severity};
 use super::super::files::Files;
 use std::ops::Range;
 use std::path::PathBuf;
 
-/// Where findings are collected, and the files that they point into.
+/// The findings, and the files that they are about.
 pub(in super::super) struct Findings<'t> {
     pub(in super::super) files: &'t Files,
     pub(in super::super) all: Vec<Diagnostic>,
-    /// Files that hold secrets, and where they are named.
+    /// Files with secrets, and where the configuration names them.
     pub(in super::super) secrets: Vec<(Range<usize>, PathBuf)>,
 }
 
@@ -22,24 +22,26 @@ impl<'t> Findings<'t> {
         }
     }
 
-    /// The line of a place in its file, counted from 1.
+    /// The line of an offset in its file, counted from 1.
     pub(in super::super) fn line(&self, at: usize) -> usize {
-        let (_, text, start) = self.files.of(at);
-        Place::of(text, at.saturating_sub(start)).line
+        self.files.position(at).line
     }
 
-    /// A place for people: the file and the line.
-    pub(in super::super) fn place(&self, at: usize) -> String {
-        let (file, ..) = self.files.of(at);
-        format!("{} on line {}", file.display(), self.line(at))
+    /// Where something is, seen from the offset `from`: `at line 20`, or `at line 20 of conf.d/a.toml`.
+    pub(in super::super) fn place(&self, at: usize, from: usize) -> String {
+        let position = self.files.position(at);
+        match self.files.number(at) == self.files.number(from) {
+            true => format!("at line {}", position.line),
+            false => format!("at line {} of {}", position.line, position.file.display()),
+        }
     }
 
     pub(in super::super) fn push(&mut self, finding: Diagnostic) {
         self.all.push(finding);
     }
 
-    /// Drops what may only follow from something else that is wrong: what could not be read may be what
-    /// is missed elsewhere, and what is not right may be what nobody uses.
+    /// Removes findings that can result from other mistakes: a part that is not readable can be the one that is
+    /// missing elsewhere, and a service with mistakes can be the one that uses a source.
     pub(in super::super) fn drop_consequences(&mut self, syntax_is_wrong: bool) {
         let wrong = |finding: &Diagnostic| finding.severity == Severity::Error;
         let any_wrong = self.all.iter().any(wrong);
@@ -53,8 +55,8 @@ impl<'t> Findings<'t> {
         });
     }
 
-    /// The bytes of the file that hold `part` of the string that was read from `literal`: a basic
-    /// string's escapes make the two differ.
+    /// The bytes of the file with `part` of the string whose literal is at `literal`. The escapes of a basic string
+    /// make the two differ.
     pub(in super::super) fn within_string(
         &self,
         literal: Range<usize>,
@@ -68,7 +70,7 @@ impl<'t> Findings<'t> {
             _ => (1, false),
         };
         let body = raw.get(content..).unwrap_or_default();
-        // A newline right after the opening of a multi-line string is not part of it.
+        // A newline directly after the opening quotes of a multi-line string is not part of it.
         let skipped = match content {
             3 if body.starts_with("\r\n") => 2,
             3 if body.starts_with('\n') => 1,
@@ -83,12 +85,12 @@ impl<'t> Findings<'t> {
     }
 }
 
-/// The offset in the source of a basic string at which its `decoded`-th byte stands.
+/// The offset, in the source of a basic string, of its `decoded`-th byte.
 fn raw_offset(body: &str, decoded: usize) -> usize {
     let mut seen = 0;
     let mut characters = body.char_indices().peekable();
     while let Some((at, character)) = characters.next() {
-        // A line that ends in a backslash goes on at the next visible character.
+        // A backslash at the end of a line skips white space.
         let continued = |(_, next): &(usize, char)| next.is_whitespace();
         if character == '\\' && characters.peek().is_some_and(continued) {
             while characters.next_if(continued).is_some() {}

@@ -40,6 +40,7 @@ impl Scene {
                 interval: EVERY,
                 jitter: Duration::ZERO,
                 timeout: PATIENCE,
+                raw_text: false,
                 debounce: DebouncePolicy::default(),
                 kind,
             };
@@ -96,7 +97,7 @@ fn file() -> Kind {
 }
 
 fn command(script: &str) -> Kind {
-    Kind::Command(Command::of(&["/bin/sh", "-c", script]))
+    Kind::Command(Command::new(&["/bin/sh", "-c", script]))
 }
 
 #[test]

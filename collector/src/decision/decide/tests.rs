@@ -274,7 +274,7 @@ fn no_end_is_too_far_away_to_be_told() {
             None,
         );
         assert!(
-            lines[0].starts_with("110 up 0% # override=drain by=ann until=a time"),
+            lines[0].starts_with("110 up 0% # override=drain by=ann until=an invalid time"),
             "{lines:?}"
         );
     }

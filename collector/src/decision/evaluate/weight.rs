@@ -4,6 +4,7 @@ use super::{DecisionSource, ServiceMemory, Walk, Weighed};
 use crate::config::{Capacity, Weight};
 use crate::expression::{Expression, Simple, Unknown};
 use crate::filters::capacity::{self, Basis, Sample};
+use crate::filters::rounding;
 use crate::filters::shape::shape;
 use agentcheck_common::Maxconn;
 
@@ -68,7 +69,7 @@ impl Walk<'_> {
         let Some(limit) = &self.service.maxconn else {
             return Ok(None);
         };
-        let each = (self.number(&limit.total)? / f64::from(limit.balancers)).floor();
+        let each = rounding::floor(self.number(&limit.total)? / f64::from(limit.balancers));
         // To HAProxy 0 is no limit at all, which is the contrary of what is meant.
         let each = each.clamp(1.0, f64::from(Maxconn::MAX));
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // clamped

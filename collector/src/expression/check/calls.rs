@@ -1,4 +1,4 @@
-//! Calls and operators: whether there is such a one, and whether it takes operands and arguments of these types.
+//! Calls and operators: whether they exist, and whether they accept operands and arguments of these types.
 
 use super::super::environment::{METRICS, Type};
 use super::super::functions::{ListArgument, NUMERIC};
@@ -7,11 +7,12 @@ use super::super::rewrite::{DEFAULT, metrics_of, written_name};
 use super::super::suggest::closest;
 use super::{Checker, known_metrics};
 use crate::reading::prometheus::Selector;
+use crate::render::text::counted;
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, operators};
 
-/// How deep `default` may nest in the place that it looks for: that place is asked for twice, first
-/// whether it is there, so each level doubles the whole. As a fallback it may nest as it likes.
-const MAX_DEFAULTS: usize = 4;
+/// How deep `default` may nest in its first argument: evaluation resolves that argument up to five times, so each
+/// level multiplies the work. The second argument has no such limit.
+const MAX_DEFAULTS: usize = 3;
 
 impl Checker<'_> {
     /// `source.metrics('selector', ...)`
@@ -21,18 +22,19 @@ impl Checker<'_> {
         };
         let known = fields.as_deref();
         if known.is_some() && !known_metrics(known) {
-            let message = format!("the source {source} has no {METRICS}");
-            let remedy = "it has metrics with format = \"prometheus\"".to_owned();
+            let message = format!("unknown field {METRICS:?} of the source {source:?}");
+            let remedy = "add format = \"prometheus\" to the source".to_owned();
             return self.fault(tree, message, Some(remedy));
         }
-        self.uses.entry(source.to_owned()).or_default().content = true;
+        let used = self.uses.entry(source.to_owned()).or_default();
+        (used.content, used.body) = (true, true);
         if call.args.is_empty() {
             let usage = format!("{source}.metrics('name{{label=\"x\"}}')");
-            self.fault(tree, "metrics takes a selector".into(), Some(usage));
+            self.fault(tree, "metrics needs a selector".into(), Some(usage));
         }
         for selector in &call.args {
             let Expr::Literal(LiteralValue::String(text)) = &selector.expr else {
-                self.fault(selector, "metrics takes literal selectors".into(), None);
+                self.fault(selector, "metrics needs a selector in quotes".into(), None);
                 continue;
             };
             if let Err(wrong) = Selector::parse(text.inner()) {
@@ -62,8 +64,8 @@ impl Checker<'_> {
             })
             .collect();
         if default && self.defaults == MAX_DEFAULTS {
-            let message = format!("default nests deeper than {MAX_DEFAULTS}");
-            let remedy = Some("one default goes for a whole path: default(app.json.a.b, 0)".into());
+            let message = format!("default is nested deeper than {MAX_DEFAULTS}");
+            let remedy = Some("one default covers a whole path: default(app.json.a.b, 0)".into());
             return self.fault(tree, message, remedy);
         }
         match (call.func_name.as_str(), target, types.as_slice()) {
@@ -89,8 +91,8 @@ impl Checker<'_> {
                 // Comparing with null asks whether there is anything.
                 let null = [left, right].contains(&&Type::Null);
                 if !left.may_be(*right) && !null {
-                    let message = format!("{left} is never equal to {right}");
-                    self.fault(tree, message, None);
+                    let message = format!("cannot compare {left} with {right}");
+                    self.fault(tree, message, conversion(*left, *right));
                 }
                 Truth
             }
@@ -152,15 +154,45 @@ impl Checker<'_> {
                 }
                 place.join(*fallback)
             }
-            ("double" | "int" | "uint", None, [_]) => Number,
-            ("string", None, [_]) => Text,
+            ("trim" | "lower" | "upper", Some(_), []) | ("trim" | "lower" | "upper", None, [_]) => {
+                let kind = target.or(types.first().copied()).unwrap_or(Unknown);
+                self.fits(tree, kind, &[Text], &call.func_name);
+                Text
+            }
+            ("split", Some(_), [separator]) | ("split", None, [_, separator]) => {
+                let kind = target.or(types.first().copied()).unwrap_or(Unknown);
+                self.fits(tree, kind, &[Text], "split");
+                self.fits(tree, *separator, &[Text], "split");
+                List
+            }
+            ("join", Some(_), [separator]) | ("join", None, [_, separator]) => {
+                let kind = target.or(types.first().copied()).unwrap_or(Unknown);
+                self.fits(tree, kind, &[List], "join");
+                self.fits(tree, *separator, &[Text], "join");
+                Text
+            }
+            ("replace", Some(_), [from, to]) | ("replace", None, [_, from, to]) => {
+                let kind = target.or(types.first().copied()).unwrap_or(Unknown);
+                for kind in [kind, *from, *to] {
+                    self.fits(tree, kind, &[Text], "replace");
+                }
+                Text
+            }
+            (name @ ("double" | "int" | "uint"), None, [kind]) => {
+                self.fits(tree, *kind, &[Number, Text], name);
+                Number
+            }
+            ("string", None, [kind]) => {
+                self.fits(tree, *kind, &[Number, Text, Truth], "string");
+                Text
+            }
             ("bool", None, [_]) => Truth,
             ("dyn", None, [_]) => Unknown,
             (name, _, _) => self.function(tree, name, target, call, &types),
         }
     }
 
-    /// A call that is none of CEL's own in its right form.
+    /// A call that is not one of CEL's own in its correct form.
     fn function(
         &mut self,
         tree: &IdedExpr,
@@ -169,7 +201,7 @@ impl Checker<'_> {
         call: &CallExpr,
         types: &[Type],
     ) -> Type {
-        const CEL_USAGE: [(&str, &str); 14] = [
+        const CEL_USAGE: [(&str, &str); 22] = [
             (METRICS, "app.metrics('name{label=\"x\"}')"),
             ("capture", "text.capture('(?P<name>[0-9]+)').name"),
             (DEFAULT, "default(app.json.key, 0)"),
@@ -179,7 +211,15 @@ impl Checker<'_> {
             ("endsWith", "text.endsWith('part')"),
             ("matches", "text.matches('pattern')"),
             ("double", "double(text)"),
+            ("int", "int(text)"),
             ("string", "string(number)"),
+            ("trim", "text.trim()"),
+            ("lower", "text.lower()"),
+            ("upper", "text.upper()"),
+            ("split", "text.split(',')"),
+            ("join", "list.join(', ')"),
+            ("replace", "text.replace('from', 'to')"),
+            ("filter", "list.filter(element, condition)"),
             ("has", "has(app.json.key)"),
             ("all", "list.all(element, condition)"),
             ("exists", "list.exists(element, condition)"),
@@ -187,28 +227,32 @@ impl Checker<'_> {
         ];
         let Some(known) = NUMERIC.iter().find(|known| known.name == name) else {
             if let Some((_, usage)) = CEL_USAGE.iter().find(|(known, _)| *known == name) {
-                return self.fault(
-                    tree,
-                    format!("{name} is called otherwise"),
-                    Some((*usage).into()),
-                );
+                let message = format!("wrong arguments of {name}");
+                return self.fault(tree, message, Some(format!("write {usage}")));
             }
             let names = NUMERIC.iter().map(|known| known.name);
             let names = names.chain(CEL_USAGE.iter().map(|(name, _)| *name));
-            let remedy = closest(name, names).map(|meant| format!("did you mean {meant}?"));
-            return self.fault(
-                tree,
-                format!("there is no function {}", written_name(name)),
-                remedy,
-            );
+            let name = written_name(name);
+            let unknown = format!("unknown function {name:?}");
+            let (message, remedy) = match closest(&name, names.clone()) {
+                Some(meant) => (format!("{unknown}; did you mean {meant:?}?"), None),
+                None => (
+                    unknown,
+                    Some(format!("the functions are {}", super::listed(names))),
+                ),
+            };
+            return self.fault(tree, message, remedy);
         };
         let count = types.len();
         if target.is_some() || count < known.least || count > known.most {
-            return self.fault(
-                tree,
-                format!("{name} is called otherwise"),
-                Some(known.usage.into()),
-            );
+            let message = match known.least == known.most {
+                true => {
+                    let arguments = counted(known.least, "argument");
+                    format!("{name} takes {arguments}, found {count}: {}", known.usage)
+                }
+                false => format!("wrong arguments of {name}: {}", known.usage),
+            };
+            return self.fault(tree, message, None);
         }
         let last = count - 1;
         for (at, (part, kind)) in call.args.iter().zip(types).enumerate() {
@@ -222,7 +266,7 @@ impl Checker<'_> {
         Type::Number
     }
 
-    /// Something that may not be there: a key of a document.
+    /// The first argument of `default`: a key of a document, which can be absent.
     fn place(&mut self, tree: &IdedExpr) {
         let within = |operand: &IdedExpr| !matches!(operand.expr, Expr::Ident(_));
         let fits = match &tree.expr {
@@ -231,45 +275,63 @@ impl Checker<'_> {
             _ => false,
         };
         if !fits {
-            let message = "default takes a key of a document first".to_owned();
-            self.fault(tree, message, Some("default(app.json.key, 0)".into()));
+            let message = "default needs a key of a document first".to_owned();
+            self.fault(tree, message, Some("write default(app.json.key, 0)".into()));
         }
     }
 
     fn pattern(&mut self, tree: &IdedExpr, function: &str) {
         let Expr::Literal(LiteralValue::String(pattern)) = &tree.expr else {
-            self.fault(tree, format!("{function} takes a literal pattern"), None);
+            self.fault(tree, format!("{function} needs a pattern in quotes"), None);
             return;
         };
         if let Err(message) = patterns::compile(pattern.inner()) {
-            self.fault(tree, format!("pattern: {message}"), None);
+            self.fault(
+                tree,
+                format!("invalid pattern {:?}: {message}", pattern.inner()),
+                None,
+            );
         }
     }
 
-    fn fits(&mut self, tree: &IdedExpr, kind: Type, taken: &[Type], what: &str) {
-        if !taken.iter().any(|taken| kind.may_be(*taken)) {
-            let wanted: Vec<String> = taken.iter().map(ToString::to_string).collect();
-            let message = format!("{what} takes {}, this is {kind}", wanted.join(" or "));
+    fn fits(&mut self, tree: &IdedExpr, kind: Type, accepted: &[Type], user: &str) {
+        if !accepted.iter().any(|accepted| kind.may_be(*accepted)) {
+            let wanted: Vec<String> = accepted.iter().map(ToString::to_string).collect();
+            let message = format!("{user} needs {}, found {kind}", wanted.join(" or "));
             self.fault(tree, message, None);
         }
     }
 
-    /// Two operands that must be of one type out of `taken`.
+    /// Two operands of the same type, which is one of `accepted`.
     fn pair(
         &mut self,
         tree: &IdedExpr,
         left: Type,
         right: Type,
-        taken: &[Type],
-        what: &str,
+        accepted: &[Type],
+        operator: &str,
     ) -> Type {
-        let fits = |kind: Type| taken.iter().any(|taken| kind.may_be(*taken));
+        let fits = |kind: Type| accepted.iter().any(|accepted| kind.may_be(*accepted));
         if fits(left) && fits(right) && left.may_be(right) {
             return if left == Type::Unknown { right } else { left };
         }
-        let message = format!("{} does not take {left} and {right}", written_name(what));
-        let remedy = (left == Type::Text || right == Type::Text)
-            .then(|| "double(text) reads text as a number".to_owned());
-        self.fault(tree, message, remedy)
+        let message = format!(
+            "{} does not accept {left} and {right}",
+            written_name(operator)
+        );
+        self.fault(tree, message, conversion(left, right))
+    }
+}
+
+/// How to make two types one.
+fn conversion(left: Type, right: Type) -> Option<String> {
+    match (left, right) {
+        (Type::Text, Type::Number) | (Type::Number, Type::Text) => {
+            Some("double(text) converts text to a number".to_owned())
+        }
+        (Type::Text, Type::Truth) | (Type::Truth, Type::Text) => {
+            Some("string(value) converts true or false to text".to_owned())
+        }
+        _ => None,
     }
 }

@@ -1,8 +1,8 @@
-//! What would take too long, or too much of the stack.
+//! Limits of time and stack.
 
 use super::*;
 
-/// An application must not decide how long the collector thinks.
+/// The size of a document does not decide how long an evaluation takes.
 #[test]
 fn long_lists_are_given_up() {
     let mut scope = Scope::new();
@@ -17,10 +17,10 @@ fn long_lists_are_given_up() {
     set(&mut scope, 100);
     assert_eq!(truth(nested, &scope), Ok(true));
     set(&mut scope, 2_000);
-    let given_up = Err(Unknown("loop: there is too much to go over".to_owned()));
+    let given_up = Err(Unknown("loop: too many elements".to_owned()));
     assert_eq!(truth(nested, &scope), given_up);
     assert_eq!(truth(flat, &scope), Ok(true));
-    // What functions and operators look at inside of a loop counts as well.
+    // The arguments of functions and operators inside of a loop count, too.
     for text in [
         "app.json.list.exists(x, x < 0.0 && x in app.json.list)",
         "app.json.list.exists(x, x in app.json.list && x < 0.0)",
@@ -31,12 +31,12 @@ fn long_lists_are_given_up() {
     ] {
         let text_of = |length: usize| reading(Content::Text, &"x".repeat(length));
         scope.set("page", &text_of(1_000_000));
-        // What is false on one side is false, whatever the other side could not find out.
+        // `false && unknown` is false.
         let cheap = text.contains("x < 0.0");
         let seen = truth(text, &scope);
         assert_eq!(seen.is_err(), !cheap, "{text}: {seen:?}");
     }
-    // So does what is copied.
+    // Copies count, too.
     set(&mut scope, 50_000);
     for text in [
         "app.json.list.map(x, app.json.list).size() > 1",
@@ -58,7 +58,7 @@ fn long_lists_are_given_up() {
     assert_eq!(truth(flat, &scope), given_up);
 }
 
-/// What crashed the library, or took it seconds, must not reach it.
+/// Texts that would exhaust the stack of a parser or of the evaluation.
 #[test]
 fn bounds_hold() {
     for text in [
@@ -78,12 +78,12 @@ fn bounds_hold() {
     for (text, message) in [
         (
             "1+".repeat(600),
-            "the expression has 1200 bytes, more than 1024",
+            "expression of 1200 bytes: the limit is 1024",
         ),
         ("(".repeat(33), "brackets nest deeper than 32"),
         (
             format!("{}app.json.a{}", "default(".repeat(31), ".a, 0)".repeat(31)),
-            "default nests deeper than 4",
+            "default is nested deeper than 3",
         ),
         (
             "[1].all(a, [1].all(b, [1].all(c, true)))".to_owned(),

@@ -1,118 +1,118 @@
-//! What is known to be wrong before there is a reading.
+//! Mistakes that need no reading to be found.
 
 use super::*;
 
-/// Where, what, what instead; the place is shown by the text it covers.
+/// The place, as the text that it covers, the message and the remedy.
 #[test]
 fn faults_point_into_the_expression() {
     for (text, place, message, remedy) in [
         (
             "ap.json.x > 3",
             "ap",
-            "there is no source ap",
-            "did you mean app?",
+            "unknown source \"ap\"; did you mean \"app\"?",
+            "",
         ),
         (
             "queue.value",
             "queue",
-            "there is no source queue",
+            "unknown source \"queue\"",
             "the sources are app, cpu, depth, exporter, page",
         ),
         (
             "app > 3",
             "app",
-            "app is a source, not a value",
-            "say what of it, as in app.json",
+            "\"app\" is a source, not a value",
+            "name a field, as in app.json",
         ),
         (
             "app.jsn.x",
             "app.jsn",
-            "the source app has no jsn",
-            "did you mean app.json?",
+            "unknown field \"jsn\" of the source \"app\"; did you mean \"json\"?",
+            "its fields are ok, error, age, latency, status, text, json",
         ),
         (
             "page.json.x",
             "page.json",
-            "the source page has no json",
-            "it has json with format = \"json\"; now it has ok, error, age, latency, status, text",
+            "unknown field \"json\" of the source \"page\"",
+            "add format = \"json\" to the source; its fields are ok, error, age, latency, status, text",
         ),
         (
             "cpu.status == 200",
             "cpu.status",
-            "the source cpu has no status",
-            "it has ok, error, age, latency, user, nice, system, idle, iowait, irq, softirq, steal, value",
+            "unknown field \"status\" of the source \"cpu\"",
+            "its fields are ok, error, age, latency, user, nice, system, idle, iowait, irq, softirq, steal, value",
         ),
         (
             "page.text == 3",
             "page.text == 3",
-            "text is never equal to a number",
-            "",
+            "cannot compare text with a number",
+            "double(text) converts text to a number",
         ),
         (
             "page.text > 3",
             "page.text > 3",
-            "> does not take text and a number",
-            "double(text) reads text as a number",
+            "> does not accept text and a number",
+            "double(text) converts text to a number",
         ),
         (
             "cpu.value + 'x'",
             "cpu.value + 'x'",
-            "+ does not take a number and text",
-            "double(text) reads text as a number",
+            "+ does not accept a number and text",
+            "double(text) converts text to a number",
         ),
         (
             "cpu.value && true",
             "cpu.value",
-            "&& takes true or false, this is a number",
+            "&& needs true or false, found a number",
             "",
         ),
         (
             "headrom(cpu.value, 3)",
             "headrom(cpu.value, 3)",
-            "there is no function headrom",
-            "did you mean headroom?",
+            "unknown function \"headrom\"; did you mean \"headroom\"?",
+            "",
         ),
         (
             "headroom(cpu.value)",
             "headroom(cpu.value)",
-            "headroom is called otherwise",
-            "headroom(used, limit)",
+            "headroom takes 2 arguments, found 1: headroom(used, limit)",
+            "",
         ),
         (
             "clamp(page.text, 0, 1)",
             "page.text",
-            "clamp takes a number, this is text",
+            "clamp needs a number, found text",
             "",
         ),
         (
             "page.text.matches(app.json.re)",
             "app.json.re",
-            "matches takes a literal pattern",
+            "matches needs a pattern in quotes",
             "",
         ),
         (
             "page.text.matches('(')",
             "'('",
-            "pattern: unclosed group",
+            "invalid pattern \"(\": unclosed group",
             "",
         ),
         (
             "exporter.metrics",
             "exporter.metrics",
-            "metrics is called with a selector",
+            "metrics needs a selector",
             "exporter.metrics('name{label=\"x\"}')",
         ),
         (
             "sum(exporter.metrics())",
-            "exporter.metrics(",
-            "metrics takes a selector",
+            "exporter.metrics()",
+            "metrics needs a selector",
             "exporter.metrics('name{label=\"x\"}')",
         ),
         (
             "sum(app.metrics('x'))",
-            "app.metrics('x'",
-            "the source app has no metrics",
-            "it has metrics with format = \"prometheus\"",
+            "app.metrics('x')",
+            "unknown field \"metrics\" of the source \"app\"",
+            "add format = \"prometheus\" to the source",
         ),
         (
             "sum(exporter.metrics('x{'))",
@@ -123,56 +123,89 @@ fn faults_point_into_the_expression() {
         (
             "sum(exporter.metrics(page.text))",
             "page.text",
-            "metrics takes literal selectors",
+            "metrics needs a selector in quotes",
             "",
         ),
         (
             "sum(nobody.metrics('x'))",
             "nobody",
-            "there is no source nobody",
+            "unknown source \"nobody\"",
             "the sources are app, cpu, depth, exporter, page",
         ),
         (
             "default(app.json, 3)",
             "app.json",
-            "default takes a key of a document first",
-            "default(app.json.key, 0)",
+            "default needs a key of a document first",
+            "write default(app.json.key, 0)",
         ),
         (
             "default(app.json.x)",
             "default(app.json.x)",
-            "default is called otherwise",
-            "default(app.json.key, 0)",
+            "wrong arguments of default",
+            "write default(app.json.key, 0)",
         ),
         (
             "curve(cpu.value, 3)",
             "3",
-            "curve takes a list, this is a number",
+            "curve needs a list, found a number",
             "",
         ),
         (
             "page.text.capture('(').n",
             "'('",
-            "pattern: unclosed group",
+            "invalid pattern \"(\": unclosed group",
             "",
         ),
         (
             "cpu.value.foo",
             "cpu.value.foo",
-            "a number has no fields, so no foo",
+            "a number has no field \"foo\"",
             "",
         ),
         (
             "has(app.json)",
             "",
-            "has() does not look at the source app itself",
-            "app.ok says whether it gave anything",
+            "has() needs a key of a document, not a field of the source \"app\"",
+            "app.ok is true after a successful poll",
         ),
         ("cpu.value >", "", "the expression ends too early", ""),
-        ("cpu.value > > 3", ">", "syntax: ", ""),
-        ("(cpu.value", "", "the expression ends too early", ""),
-        ("app.json.ä > 3", "ä", "'ä' means nothing here", ""),
-        ("", "", "the expression is empty", ""),
+        ("cpu.value > > 3", ">", "unexpected \">\"", ""),
+        ("app.ok and cpu.ok", "and", "unexpected \"and\"", "write &&"),
+        ("not app.ok", "not", "unexpected \"not\"", "write !"),
+        (
+            "app.ok = true",
+            "=",
+            "unexpected \"=\"",
+            "write == to compare",
+        ),
+        (
+            "cpu.value > 95%",
+            "",
+            "the expression ends too early",
+            "write a percentage without %: 95",
+        ),
+        (
+            "app.age > 10s",
+            "10s",
+            "invalid number 10s",
+            "numbers have no unit: times are in seconds, sizes in bytes",
+        ),
+        (
+            "app.json.msg-per-second / 70",
+            "app.json.msg-per-second",
+            "the key \"msg-per-second\" has a hyphen",
+            "write app.json['msg-per-second']; a difference has spaces around -",
+        ),
+        (
+            "clock.day",
+            "clock.day",
+            "unknown field \"day\" of clock",
+            "its fields are unix, hour, minute, weekday",
+        ),
+        ("(cpu.value", "", "expected \")\", found the end", ""),
+        ("app.text == 'x", "'x", "no closing quote for 'x", ""),
+        ("app.json.ä > 3", "ä", "unexpected \"ä\"", ""),
+        ("", "", "empty expression", ""),
     ] {
         let faults = compile(text).map(|_| ()).unwrap_err();
         let fault = &faults[0];
@@ -203,11 +236,11 @@ fn results_must_fit() {
     };
     assert_eq!(
         fault("cpu.value", Type::Truth),
-        "this gives a number, true or false is needed"
+        "expected true or false, found a number"
     );
     assert_eq!(
         fault("cpu.value > 1", Type::Number),
-        "this gives true or false, a number is needed"
+        "expected a number, found true or false"
     );
     assert!(Expression::compile("app.json.x", Type::Truth, &environment).is_ok());
 }

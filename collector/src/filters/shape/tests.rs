@@ -13,8 +13,8 @@ fn seconds(seconds: f64) -> BootTime {
     BootTime(0).after(Duration::from_secs_f64(seconds))
 }
 
-/// What is said for weights at times in seconds.
-fn said(shaping: &Shaping, input: &[(f64, f64)]) -> Vec<u16> {
+/// The replies for weights at times in seconds.
+fn replies(shaping: &Shaping, input: &[(f64, f64)]) -> Vec<u16> {
     let mut memory = ShapeMemory::default();
     input
         .iter()
@@ -27,7 +27,7 @@ fn said(shaping: &Shaping, input: &[(f64, f64)]) -> Vec<u16> {
 }
 
 #[test]
-fn a_plain_weight_is_rounded_down_between_floor_and_ceiling() {
+fn plain_weight_is_rounded_down_between_floor_and_ceiling() {
     let weights = [
         (0.0, 73.9),
         (1.0, 0.2),
@@ -35,35 +35,35 @@ fn a_plain_weight_is_rounded_down_between_floor_and_ceiling() {
         (3.0, 140.0),
         (4.0, 57.999_999_9),
     ];
-    assert_eq!(said(&plain(), &weights), [73, 1, 1, 100, 58]);
+    assert_eq!(replies(&plain(), &weights), [73, 1, 1, 100, 58]);
     let narrow = Shaping {
         ceiling: percent(80),
         floor: percent(20),
         ..plain()
     };
     assert_eq!(
-        said(&narrow, &[(0.0, 100.0), (1.0, 3.0), (2.0, 50.5)]),
+        replies(&narrow, &[(0.0, 100.0), (1.0, 3.0), (2.0, 50.5)]),
         [80, 20, 50]
     );
 }
 
 #[test]
-fn an_average_has_63_of_100_after_its_time_constant_whatever_the_steps() {
+fn average_passes_63_percent_in_its_time_constant() {
     let shaping = Shaping {
         ewma: Some(Duration::from_secs(5)),
         ..plain()
     };
-    assert_eq!(said(&shaping, &[(0.0, 100.0), (5.0, 1.0)])[1], 37);
+    assert_eq!(replies(&shaping, &[(0.0, 100.0), (5.0, 1.0)])[1], 37);
     let steps: Vec<(f64, f64)> = std::iter::once((0.0, 100.0))
         .chain([0.5, 0.7, 2.0, 3.1, 4.9, 5.0].map(|at| (at, 1.0)))
         .collect();
-    assert_eq!(*said(&shaping, &steps).last().unwrap(), 37);
+    assert_eq!(*replies(&shaping, &steps).last().unwrap(), 37);
     // It arrives.
-    assert_eq!(said(&shaping, &[(0.0, 1.0), (60.0, 100.0)]), [1, 100]);
+    assert_eq!(replies(&shaping, &[(0.0, 1.0), (60.0, 100.0)]), [1, 100]);
 }
 
 #[test]
-fn a_ramp_begins_at_its_share_and_ends_with_all() {
+fn ramp_begins_at_its_share_and_ends_with_all() {
     let ramp = Ramp {
         window: Duration::from_secs(10),
         from: 10.0,
@@ -90,7 +90,7 @@ fn a_ramp_begins_at_its_share_and_ends_with_all() {
 }
 
 #[test]
-fn a_ramp_is_not_held_up_by_what_was_said_before_it() {
+fn ramp_is_not_delayed_by_earlier_replies() {
     let shaping = Shaping {
         ramp: Some(Ramp {
             window: Duration::from_secs(10),
@@ -123,11 +123,11 @@ fn steps_are_points_a_second() {
         (8.0, 100.0),
         (60.0, 100.0),
     ];
-    assert_eq!(said(&shaping, &weights), [50, 40, 45, 55, 100]);
+    assert_eq!(replies(&shaping, &weights), [50, 40, 45, 55, 100]);
 }
 
 #[test]
-fn a_dead_band_is_passed_over_only_at_the_ends() {
+fn dead_band_is_ignored_only_at_the_ends() {
     let shaping = Shaping {
         dead_band: 3.0,
         ..plain()
@@ -137,11 +137,11 @@ fn a_dead_band_is_passed_over_only_at_the_ends() {
     ];
     let weights: Vec<(f64, f64)> = (0..).map(f64::from).zip(weights).collect();
     let expected = [50, 50, 50, 53, 53, 98, 98, 100, 100, 2, 1];
-    assert_eq!(said(&shaping, &weights), expected);
+    assert_eq!(replies(&shaping, &weights), expected);
 }
 
 #[test]
-fn what_replaced_the_weight_is_where_it_goes_on_from() {
+fn weight_continues_from_its_replacement() {
     let shaping = Shaping {
         max_rise: Some(2.0),
         ..plain()
@@ -177,7 +177,7 @@ prop_compose! {
     }
 }
 
-/// Weights and the milliseconds before each: gaps of nothing, of a poll, and of weeks.
+/// Weights, each with the milliseconds before it: gaps of nothing, of a poll, and of weeks.
 fn inputs() -> impl Strategy<Value = Vec<(u64, f64)>> {
     let gap = prop_oneof![Just(0), 1_u64..5_000, 1_u64..2_000_000_000];
     let weight = prop_oneof![
@@ -190,8 +190,8 @@ fn inputs() -> impl Strategy<Value = Vec<(u64, f64)>> {
 }
 
 proptest! {
-    /// Whatever comes in, at whatever times, with ramps between: never outside of floor and ceiling, and no
-    /// stage ever holds what is not a number.
+    /// Whatever comes in, at whatever times, with ramps between: never outside of floor and ceiling, and every
+    /// stage is finite.
     #[test]
     fn never_outside_and_never_nan(
         shaping in shapings(),
@@ -214,7 +214,7 @@ proptest! {
         }
     }
 
-    /// A constant input is a fixed point: said at once, and for ever.
+    /// A constant input is a fixed point, at once and for ever.
     #[test]
     fn a_constant_is_a_fixed_point(
         shaping in shapings(),
@@ -232,7 +232,7 @@ proptest! {
         }
     }
 
-    /// Whatever came before, a constant input is reached to within the dead band, and what is said stays.
+    /// After any history, a constant input is reached to within the dead band, and the reply stays.
     #[test]
     fn a_constant_is_reached(shaping in shapings(), input in inputs(), raw in 0.0..100.0) {
         let mut memory = ShapeMemory::default();
@@ -253,7 +253,7 @@ proptest! {
         prop_assert!(!settled.moving);
     }
 
-    /// The dead band does not drift: a weight that creeps is followed to within the band.
+    /// The dead band does not drift: a slowly moving weight is followed to within the band.
     #[test]
     fn a_dead_band_follows_what_creeps(band in 0.0..20.0, start in 1.0..100.0, by in -0.5..0.5) {
         let shaping = Shaping { dead_band: band, ..plain() };
@@ -267,7 +267,7 @@ proptest! {
         }
     }
 
-    /// No step is larger than its rate allows, but for the rounding to a whole percentage.
+    /// No step exceeds its rate, except for rounding to a whole percentage.
     #[test]
     fn no_step_is_too_large(
         up in 0.1..50.0,

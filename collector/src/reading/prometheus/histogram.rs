@@ -1,9 +1,9 @@
 //! Quantiles of Prometheus's histograms, by the formula of its `histogram_quantile`.
 
-/// The value below which the share `quantile` (0 to 1) of what was counted lies. `buckets` are upper bounds
-/// (`le`) with cumulative counts, in any order. Within a bucket what was counted is taken to be spread
-/// evenly; the lowest bucket begins at 0 if its bound is above 0; what lies in the bucket without bound is
-/// put at the highest bound. `None` where nothing was counted, or the bucket without bound is missing.
+/// The value below which the share `quantile` (0 to 1) of the observations lies. `buckets` are upper bounds
+/// (`le`) with cumulative counts, in any order. Observations are taken to be spread evenly within a bucket. The
+/// lowest bucket begins at 0 if its bound is above 0. Observations without a bound count as the highest bound.
+/// `None` without observations, or without the bucket `+Inf`.
 #[must_use]
 pub fn quantile(quantile: f64, mut buckets: Vec<(f64, f64)>) -> Option<f64> {
     buckets.sort_by(|(left, _), (right, _)| left.total_cmp(right));
@@ -14,7 +14,7 @@ pub fn quantile(quantile: f64, mut buckets: Vec<(f64, f64)>) -> Option<f64> {
     let rank = quantile.clamp(0.0, 1.0) * total;
     let mut below: Option<(f64, f64)> = None;
     for (bound, count) in buckets {
-        // Scraped while it was counted, a larger bucket may be behind a smaller one.
+        // A scrape during an update may show a larger bucket with a smaller count.
         let count = below.map_or(count, |(_, before)| count.max(before));
         if count >= rank {
             let (start, before) = match below {
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn as_prometheus_has_it() {
+    fn quantiles_are_as_prometheus_computes_them() {
         let buckets = [(0.1, 10.0), (0.5, 30.0), (1.0, 90.0), (INF, 100.0)];
         for (q, expected) in [
             (0.0, 0.0),
@@ -60,7 +60,7 @@ mod tests {
             (0.20, 0.3),
             (0.60, 0.75),
             (0.90, 1.0),
-            // Above the highest bound nothing is known but that.
+            // Above the highest bound only the bound is known.
             (0.99, 1.0),
             (1.0, 1.0),
         ] {
@@ -73,13 +73,13 @@ mod tests {
     }
 
     #[test]
-    fn where_there_is_nothing_to_say() {
+    fn no_observations_have_no_quantile() {
         assert_eq!(of(0.5, &[]), None);
         assert_eq!(of(0.5, &[(1.0, 5.0)]), None);
         assert_eq!(of(0.5, &[(1.0, 0.0), (INF, 0.0)]), None);
         assert_eq!(of(0.5, &[(INF, 3.0)]), Some(0.0));
         assert_eq!(of(0.5, &[(1.0, 5.0), (INF, f64::NAN)]), None);
-        // Buckets that were scraped apart.
+        // Buckets of different moments.
         assert_eq!(of(1.0, &[(1.0, 5.0), (2.0, 4.0), (INF, 5.0)]), Some(1.0));
     }
 }

@@ -4,7 +4,7 @@ use super::{parse_labels, string};
 use regex::{Regex, RegexBuilder};
 use std::borrow::Cow;
 
-/// Which series are meant.
+/// A set of series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Selector {
     name: String,
@@ -17,7 +17,7 @@ struct Matcher {
     condition: Condition,
 }
 
-/// A label that a series has not is the empty text, as in Prometheus.
+/// An absent label equals the empty text, as in Prometheus.
 #[derive(Clone, Debug)]
 enum Condition {
     Equal(String),
@@ -43,10 +43,10 @@ impl PartialEq for Condition {
 const MAX_PATTERN: usize = 256 * 1024;
 
 impl Selector {
-    /// Reads a selector.
+    /// Parses a selector.
     ///
     /// # Errors
-    /// What is wrong with it, in one line.
+    /// The error, on one line.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
         let length = text
@@ -76,9 +76,9 @@ impl Selector {
         &self.name
     }
 
-    /// Whether a series of that name with these labels (as they stand between the braces) is meant.
+    /// Whether a series of that name with these labels (as between the braces) matches.
     #[must_use]
-    pub fn takes(&self, labels: &str) -> bool {
+    pub fn matches(&self, labels: &str) -> bool {
         if self.matchers.is_empty() {
             return true;
         }
@@ -157,7 +157,7 @@ fn condition(operator: &str, value: &str) -> Result<Condition, String> {
                 .build()
                 .map_err(|_| format!("{value:?} is no pattern"))
         };
-        // By itself first: `a)|(b` would leave the group, and match parts.
+        // Checked alone first: `a)|(b` would leave the group and match parts.
         build(value)?;
         // A pattern matches a whole value, as in Prometheus.
         build(&format!("^(?s:{value})$"))

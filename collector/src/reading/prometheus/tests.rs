@@ -12,7 +12,7 @@ fn values(exposition: &Exposition, selectors: &[&str]) -> Vec<f64> {
     exposition.values(&selectors)
 }
 
-/// From the documentation of the text format, with what else it allows.
+/// From the documentation of the text format, with its other options.
 const FORMAT: &str = r#"# HELP http_requests_total The total number of HTTP requests.
 # TYPE http_requests_total counter
 http_requests_total{method="post",code="200"} 1027 1395066363000
@@ -35,7 +35,7 @@ no_labels_no_blank{} 4
 "#;
 
 #[test]
-fn the_formats_own_example() {
+fn example_of_the_format_is_parsed() {
     let exposition = parse(FORMAT);
     assert_eq!(exposition.len(), 14);
     for (selector, expected) in [
@@ -47,7 +47,7 @@ fn the_formats_own_example() {
             vec![1027.0],
         ),
         ("http_requests_total{code!=\"400\"}", vec![1027.0]),
-        // A pattern matches the whole value, and a label that is not there is empty.
+        // A pattern matches the whole value, and an absent label is empty.
         ("http_requests_total{code=~\"4\"}", vec![]),
         ("http_requests_total{path=\"\"}", vec![1027.0, 3.0]),
         ("http_requests_total{path!=\"\"}", vec![]),
@@ -61,7 +61,7 @@ fn the_formats_own_example() {
         ),
         ("metric_without_timestamp_and_labels", vec![12.47]),
         ("indented{b=\"}{,\"}", vec![5.0]),
-        // What is no number is no value.
+        // A value that is not finite is ignored.
         ("something_weird", vec![]),
         ("rpc_duration_seconds", vec![4773.0]),
         (
@@ -75,14 +75,14 @@ fn the_formats_own_example() {
     ] {
         assert_eq!(values(&exposition, &[selector]), expected, "{selector}");
     }
-    // The first name that is there counts.
+    // The first existing name counts.
     assert_eq!(
         values(&exposition, &["renamed", "negative", "empty_braces"]),
         [-0.0075]
     );
     assert_eq!(
         exposition.labelled(&[Selector::parse("http_requests_total{code=\"200\"}").unwrap()]),
-        [("method=\"post\",code=\"200\"", 1027.0)]
+        [("code=\"200\",method=\"post\"", 1027.0)]
     );
     assert_eq!(bucket_bound("a=\"b\",le=\"+Inf\""), Some(f64::INFINITY));
     assert_eq!(bucket_bound("le=\"0.5\""), Some(0.5));
@@ -90,8 +90,8 @@ fn the_formats_own_example() {
 }
 
 #[test]
-fn anything_else_is_refused_with_its_line() {
-    for (line, what) in [
+fn invalid_line_is_refused_with_its_number() {
+    for (line, message) in [
         ("<html>", "there is no name"),
         ("5xx 3", "a name cannot begin so"),
         ("name", "there is no value"),
@@ -111,12 +111,12 @@ fn anything_else_is_refused_with_its_line() {
         ("name+1 3", "no blank behind the name"),
     ] {
         let refused = Exposition::parse(format!("good 1\n{line}\n")).unwrap_err();
-        assert_eq!(refused, Wrong { line: 2, what }, "{line:?}");
+        assert_eq!(refused, ParseError { line: 2, message }, "{line:?}");
     }
 }
 
 #[test]
-fn selectors_that_are_none() {
+fn invalid_selectors_are_refused() {
     for text in [
         "",
         "a b",
@@ -134,7 +134,7 @@ fn selectors_that_are_none() {
     }
 }
 
-/// Scrapes of real programs: their versions are in the files' names.
+/// Scrapes of real programs, with versions in the file names.
 #[test]
 fn recorded_scrapes() {
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/prometheus");
@@ -167,10 +167,53 @@ fn recorded_scrapes() {
 }
 
 #[test]
-fn no_text_makes_it_panic() {
+fn no_text_panics() {
     for at in (0..FORMAT.len()).filter(|at| FORMAT.is_char_boundary(*at)) {
         let _ = Exposition::parse(FORMAT[..at].to_owned());
         let _ = Exposition::parse(FORMAT[at..].to_owned());
         let _ = Selector::parse(&FORMAT[at..]);
     }
+}
+
+#[test]
+fn order_of_labels_has_no_meaning() {
+    let selector = Selector::parse("a").unwrap();
+    let labels = |line: &str| {
+        let exposition = parse(line);
+        let labels = exposition.labelled(&[selector.clone()]);
+        labels[0].0.to_owned()
+    };
+    let one = labels("a{x=\"1\",b=\"q\\\"\\\\\\n\"} 1\n");
+    assert_eq!(one, "b=\"q\\\"\\\\\\n\",x=\"1\"");
+    for other in [
+        "a{b=\"q\\\"\\\\\\n\",x=\"1\"} 1\n",
+        "a { b = \"q\\\"\\\\\\n\" , x=\"1\", } 1\n",
+        "{\"a\",\"x\"=\"1\",b=\"q\\\"\\\\\\n\"} 1\n",
+    ] {
+        assert_eq!(labels(other), one, "{other}");
+    }
+}
+
+/// Several points of a series are one series, whose latest point counts.
+#[test]
+fn latest_point_of_a_series_counts() {
+    for (text, expected) in [
+        ("a 1\na 2\n", vec![2.0]),
+        ("a 1 20\na 2 10\n", vec![1.0]),
+        ("a 1 10\na 2 10\n", vec![2.0]),
+        (
+            "a{x=\"1\",y=\"2\"} 1\na{y=\"2\",x=\"1\"} 5\na{x=\"2\"} 7\n",
+            vec![5.0, 7.0],
+        ),
+        ("{\"a\"} 1\na 3\n", vec![3.0]),
+    ] {
+        assert_eq!(values(&parse(text), &["a"]), expected, "{text}");
+    }
+}
+
+#[test]
+fn content_after_eof_is_refused() {
+    assert_eq!(parse("a 1\n# EOF\n\n").len(), 1);
+    let refused = Exposition::parse("a 1\n# EOF\na 2\n".to_owned()).unwrap_err();
+    assert_eq!(refused.to_string(), "line 3: there is content after # EOF");
 }

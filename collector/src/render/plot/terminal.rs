@@ -1,6 +1,6 @@
-//! A plot that is a line of characters.
+//! A plot as a line of characters.
 
-/// A line of `width` block characters; the value of each is the last one up to then.
+/// A line of `width` block characters; each shows the last value of its part of the time.
 #[must_use]
 pub fn spark(points: &[(f64, f64)], time: (f64, f64), range: (f64, f64), width: usize) -> String {
     const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -17,7 +17,7 @@ pub fn spark(points: &[(f64, f64)], time: (f64, f64), range: (f64, f64), width: 
         .collect()
 }
 
-/// What holds at the end of each of `width` equal parts of the time.
+/// The value at the end of each of `width` equal parts of the time.
 pub fn columns<T: Copy>(
     points: &[(f64, T)],
     time: (f64, f64),
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sparks_hold_the_last_value() {
+    fn spark_keeps_the_last_value() {
         let points = [(2.0, 0.0), (5.0, 100.0), (9.0, 50.0)];
         assert_eq!(spark(&points, (0.0, 10.0), (0.0, 100.0), 10), " ▁▁▁████▅▅");
         assert_eq!(spark(&[], (0.0, 10.0), (0.0, 100.0), 3), "   ");

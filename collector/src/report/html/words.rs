@@ -33,7 +33,7 @@ pub(super) fn stamp(wall: f64) -> String {
             let people = machine.replace('T', " ").replace('Z', " UTC");
             format!("<time datetime=\"{machine}\">{people}</time>")
         }
-        None => "invalid time".to_owned(),
+        None => "an invalid time".to_owned(),
     }
 }
 

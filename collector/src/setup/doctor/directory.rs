@@ -1,17 +1,17 @@
-//! Directories: whether they are there, and who may read and write in them.
+//! Directories: whether they exist, and who can read and write in them.
 
 use super::Finding;
 use std::io;
 
-/// The group that may do everything anyway.
+/// The group whose members need no permission.
 const ROOT: u32 = 0;
 
-/// What is known of a directory.
+/// The permissions of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rights {
-    /// Whether it is one.
+    /// Whether it is a directory.
     pub directory: bool,
-    /// Its rights.
+    /// Its mode.
     pub mode: u32,
     /// Its owner.
     pub uid: u32,
@@ -19,14 +19,14 @@ pub struct Rights {
     pub gid: u32,
 }
 
-/// Which directory it is; each has rights of its own.
+/// The use of a directory, which decides its permissions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// That of the state files: read by everybody, written by the collector.
+    /// The state files: everyone reads them, the collector writes them.
     State,
-    /// What survives a reboot.
+    /// The data that survives a reboot.
     Data,
-    /// What operators write.
+    /// The operators' overrides.
     Overrides,
 }
 
@@ -54,7 +54,7 @@ impl Role {
     }
 }
 
-/// What is to be said of a directory; `owner` is the collector's user and group, where they are known.
+/// The finding about a directory; `owner` is the collector's user and group, where they are known.
 #[must_use]
 pub fn finding(
     role: Role,
@@ -66,16 +66,16 @@ pub fn finding(
     let make = format!("{} {path}", role.tmpfiles());
     let rights = match rights {
         Ok(rights) if rights.directory => rights,
-        Ok(_) => return Finding::error(about, format!("{path} is no directory"), make),
+        Ok(_) => return Finding::error(about, format!("{path} is not a directory"), make),
         Err(io::ErrorKind::NotFound) if role == Role::State => {
-            return Finding::error(about, format!("{path} is not there"), make);
+            return Finding::error(about, format!("{path} does not exist"), make);
         }
         Err(io::ErrorKind::NotFound) => {
-            let what = format!("{path} is not there: operators' commands cannot be recorded");
+            let what = format!("{path} does not exist: operators' commands have no effect");
             return Finding::warning(about, what, make);
         }
         Err(io::ErrorKind::PermissionDenied) => {
-            let what = format!("{path} cannot be looked at by this user");
+            let what = format!("this user cannot read the permissions of {path}");
             return Finding::note(about, what).remedy("run agentcheck doctor as root");
         }
         Err(kind) => {
@@ -89,11 +89,11 @@ pub fn finding(
     }
     if role == Role::State && mode & 0o022 != 0 {
         let what =
-            format!("{path} has mode {mode:04o}: others than the collector can write replies");
+            format!("{path} has mode {mode:04o}: other users than the collector can write replies");
         return Finding::warning(about, what, format!("chmod 0755 {path}"));
     }
     if role == Role::Overrides && mode & 0o002 != 0 {
-        let what = format!("{path} has mode {mode:04o}: everybody may override");
+        let what = format!("{path} has mode {mode:04o}: everyone can override");
         return Finding::warning(about, what, format!("chmod 2770 {path}"));
     }
     if let (Role::Overrides, Some((_, group))) = (role, owner)
@@ -101,7 +101,7 @@ pub fn finding(
         && ![group, ROOT].contains(&rights.gid)
     {
         let what = format!(
-            "{path} has mode {mode:04o} and group {}, whose members may override: the collector's is {group}",
+            "{path} has mode {mode:04o} and group {}, whose members can override: the collector's group is {group}",
             rights.gid
         );
         return Finding::warning(about, what, format!("chgrp {group} {path}"));
@@ -110,7 +110,7 @@ pub fn finding(
         && owner != rights.uid
     {
         let what = format!(
-            "{path} belongs to user {}, and the collector is user {owner}",
+            "{path} belongs to user {}, and the collector runs as user {owner}",
             rights.uid
         );
         return Finding::warning(about, what, format!("chown {owner} {path}"));
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn directories() {
+    fn permissions_are_judged_by_role() {
         use Role::{Data, Overrides, State};
         use Severity::{Error, Note, Ok as Fine, Warning};
         let file = Ok(Rights {
@@ -155,33 +155,33 @@ mod tests {
                 Warning,
                 "belongs to user 7",
             ),
-            (State, file, ours, Error, "no directory"),
+            (State, file, ours, Error, "not a directory"),
             (
                 State,
                 Err(io::ErrorKind::NotFound),
                 None,
                 Error,
-                "not there",
+                "does not exist",
             ),
             (
                 Data,
                 Err(io::ErrorKind::NotFound),
                 None,
                 Warning,
-                "not there",
+                "does not exist",
             ),
             (Data, rights(0o750), ours, Fine, "mode 0750"),
             (Overrides, rights(0o2770), ours, Fine, "mode 2770"),
-            // Who may only read does not decide.
+            // Reading decides nothing.
             (Overrides, rights(0o755), ours, Fine, "mode 0755"),
             (Overrides, rights(0o2775), ours, Fine, "mode 2775"),
-            (Overrides, rights(0o777), ours, Warning, "everybody may"),
+            (Overrides, rights(0o777), ours, Warning, "everyone can"),
             (
                 Overrides,
                 rights(0o2770),
                 Some((7, 71)),
                 Warning,
-                "group 70, whose members may override: the collector's is 71",
+                "group 70, whose members can override: the collector's group is 71",
             ),
             (Overrides, rights(0o2750), Some((7, 71)), Fine, "mode 2750"),
             (Overrides, rights(0o2770), None, Fine, "mode 2770"),
@@ -190,7 +190,7 @@ mod tests {
                 Err(io::ErrorKind::PermissionDenied),
                 None,
                 Note,
-                "cannot be looked at",
+                "cannot read the permissions",
             ),
         ] {
             let found = finding(role, "/d", rights, owner);

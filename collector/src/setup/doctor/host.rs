@@ -8,52 +8,51 @@ use agentcheck_common::{BootId, BootTime, Reply, ServiceName};
 use std::io;
 use std::time::Duration;
 
-/// What is known of a collector.
+/// The facts about a collector.
 #[derive(Clone, Copy, Debug)]
-pub struct Known<'a> {
-    /// The status of this boot.
+pub struct CollectorFacts<'a> {
+    /// The status snapshot of this boot.
     pub status: Option<&'a Status>,
-    /// Whether the status file is there and this user may not read it.
-    pub denied: bool,
-    /// Whether a process with the status's number is there.
-    pub process: bool,
-    /// By how much the configuration was changed after the collector had loaded it.
-    pub changed: Option<Duration>,
-    /// Now.
+    /// Whether the status snapshot exists, and this user cannot read it.
+    pub is_denied: bool,
+    /// Whether the collector's process runs.
+    pub is_running: bool,
+    /// How long after the collector loaded the configuration a file of it was changed; `None` where none was.
+    pub changed_after: Option<Duration>,
+    /// The current time.
     pub now: BootTime,
 }
 
-/// What is to be said of the collector, which should know `services`.
+/// The findings about the collector, which should have `services`.
 #[must_use]
-pub fn collector(known: &Known<'_>, services: &[String]) -> Vec<Finding> {
-    const START: &str = "systemctl start agentcheck-collector, or agentcheck collect; its log says why it ended: \
-                         journalctl -u agentcheck-collector";
+pub fn collector(facts: &CollectorFacts<'_>, services: &[String]) -> Vec<Finding> {
+    const START: &str = "systemctl start agentcheck-collector, or agentcheck collect; its log has the reason: journalctl -u \
+                         agentcheck-collector";
     let about = "collector";
-    let Some(status) = known.status else {
-        let finding = if known.denied {
-            Finding::note(about, "this user may not read its status")
+    let Some(status) = facts.status else {
+        let finding = if facts.is_denied {
+            Finding::note(about, "this user cannot read the status snapshot")
                 .remedy("run agentcheck doctor as root, or as a member of the group agentcheck")
         } else {
-            Finding::error(about, "none has written a status on this boot", START)
+            Finding::error(about, "no collector has run since boot", START)
         };
         return vec![finding];
     };
-    let age = known.now.since(BootTime(status.at));
-    let shown = humantime::format_duration(Duration::from_secs(age.as_secs()));
+    let age = facts.now.since(BootTime(status.at));
+    let age_text = humantime::format_duration(Duration::from_secs(age.as_secs()));
     let pid = status.pid;
-    if !known.process {
-        let what = format!("process {pid} is dead; its last status is {shown} old");
+    if !facts.is_running {
+        let what = format!("process {pid} is dead; its last status snapshot is {age_text} old");
         return vec![Finding::error(about, what, START)];
     }
-    if overview::is_unresponsive(status, known.now) {
-        let what = format!("process {pid} is there, and its status is {shown} old: it is stuck");
-        let remedy = "systemctl restart agentcheck-collector; a disk or a network mount that hangs shows in \
-                      cat /proc/PID/stack";
+    if overview::is_unresponsive(status, facts.now) {
+        let what = format!("process {pid} is unresponsive; its status snapshot is {age_text} old");
+        let remedy = "systemctl restart agentcheck-collector; cat /proc/PID/stack shows a disk or a network mount that hangs";
         return vec![Finding::error(about, what, remedy)];
     }
     let mut found = vec![Finding::ok(
         about,
-        format!("process {pid}, status {} ms old", age.as_millis()),
+        format!("process {pid}, status snapshot {} ms old", age.as_millis()),
     )];
     let missing: Vec<&str> = services
         .iter()
@@ -61,28 +60,31 @@ pub fn collector(known: &Known<'_>, services: &[String]) -> Vec<Finding> {
         .map(String::as_str)
         .collect();
     if !missing.is_empty() {
-        let what = format!("it does not know the services {}", missing.join(", "));
+        let what = format!("it does not have the services {}", missing.join(", "));
         found.push(Finding::warning(
             about,
             what,
-            "it has loaded another configuration: agentcheck reload",
+            "it uses another configuration: agentcheck reload",
         ));
-    } else if known.changed.is_some_and(|by| by > Duration::from_secs(1)) {
+    } else if facts
+        .changed_after
+        .is_some_and(|by| by > Duration::from_secs(1))
+    {
         found.push(Finding::warning(
             about,
-            "the configuration was changed after it had loaded it",
+            "the configuration was changed after it was loaded",
             "agentcheck reload",
         ));
     }
     if let Some(first) = status.reload.as_ref().and_then(ReloadStatus::refusal) {
         found.push(Finding::warning(
             about,
-            format!("it has refused a changed configuration: {first}"),
-            "agentcheck check tells all that is wrong with it; then agentcheck reload",
+            format!("it refused a changed configuration: {first}"),
+            "agentcheck check shows all errors; fix them, then agentcheck reload",
         ));
     }
     for fault in &status.override_faults {
-        let what = format!("an override cannot be used: {}", fault.text);
+        let what = format!("cannot use an override: {}", fault.text);
         found.push(Finding::warning(
             about,
             what,
@@ -92,7 +94,7 @@ pub fn collector(known: &Known<'_>, services: &[String]) -> Vec<Finding> {
     found
 }
 
-/// What is to be said of a state file, and what it says now.
+/// The finding about a state file, and its current reply.
 #[must_use]
 pub fn state_file(
     name: &ServiceName,
@@ -104,13 +106,13 @@ pub fn state_file(
     let content = match content {
         Ok(content) => content,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let what = format!("{name}: there is none; HAProxy hears a word that changes nothing");
-            let remedy = "the collector writes it with the first reading: is it running, do its sources answer?";
+            let what = format!("{name}: there is none; HAProxy gets a no-op reply");
+            let remedy = "the collector writes it with the first reading: check that it runs, and that its sources answer";
             return (Finding::error(about, what, remedy), None);
         }
         Err(error) => {
-            let what = format!("{name}: cannot be read: {error}");
-            let remedy = "it has to be a regular file, readable by all (0644)";
+            let what = format!("{name}: cannot read it: {error}");
+            let remedy = "it must be a regular file that everyone can read (0644)";
             return (Finding::error(about, what, remedy), None);
         }
     };
@@ -119,13 +121,12 @@ pub fn state_file(
         Err(refused) => {
             let why = match refused {
                 Refused::Malformed => "is not in the format",
-                Refused::OtherName => "is of another service",
-                Refused::OtherBoot => "is of another boot",
+                Refused::OtherName => "belongs to another service",
+                Refused::OtherBoot => "belongs to another boot",
                 Refused::Future => "begins in the future",
             };
-            let what = format!("{name}: it {why}, and is refused as a whole");
-            let remedy = "start the collector: it replaces it; collector and responder must share kernel and time \
-                          namespace";
+            let what = format!("{name}: it {why}, so the responder refuses it");
+            let remedy = "start the collector, which replaces it. Collector and responder must share kernel and time namespace";
             return (Finding::error(about, what, remedy), None);
         }
     };
@@ -135,8 +136,8 @@ pub fn state_file(
         Some(_) => Finding::ok(about, format!("{name}: {line}")),
         None => Finding::warning(
             about,
-            format!("{name}: its schedule has run out, and its last line is said: {line}"),
-            "no collector has renewed it: start it, or see which source fails",
+            format!("{name}: the schedule has expired; the responder sends its last reply: {line}"),
+            "no collector has renewed it: start the collector, or find the source that fails",
         ),
     };
     (finding, reply)
@@ -172,81 +173,81 @@ mod tests {
     }
 
     #[test]
-    fn a_collector_is_alive_stuck_or_dead() {
+    fn collector_is_running_unresponsive_or_dead() {
         let status = status();
-        let mut known = Known {
+        let mut facts = CollectorFacts {
             status: Some(&status),
-            denied: false,
-            process: true,
-            changed: None,
+            is_denied: false,
+            is_running: true,
+            changed_after: None,
             now: BootTime(10_500_000_000),
         };
         let web = ["web".to_owned()];
-        let said = |known: &Known<'_>, services: &[String]| {
-            let last = collector(known, services).pop().unwrap();
+        let last_finding = |facts: &CollectorFacts<'_>, services: &[String]| {
+            let last = collector(facts, services).pop().unwrap();
             (last.severity, last.what)
         };
-        let (severity, what) = said(&known, &web);
+        let (severity, what) = last_finding(&facts, &web);
         assert_eq!(severity, Severity::Ok);
-        assert_eq!(what, "process 42, status 500 ms old");
-        let (severity, what) = said(&known, &["api".to_owned()]);
+        assert_eq!(what, "process 42, status snapshot 500 ms old");
+        let (severity, what) = last_finding(&facts, &["api".to_owned()]);
         assert_eq!(severity, Severity::Warning);
         assert!(what.contains("api"));
-        known.changed = Some(Duration::from_secs(9));
-        assert!(said(&known, &web).1.contains("was changed"));
-        known.now = BootTime(20_000_000_000);
-        let (severity, what) = said(&known, &web);
+        facts.changed_after = Some(Duration::from_secs(9));
+        assert!(last_finding(&facts, &web).1.contains("was changed"));
+        facts.now = BootTime(20_000_000_000);
+        let (severity, what) = last_finding(&facts, &web);
         assert_eq!(severity, Severity::Error);
-        assert!(what.contains("stuck"), "{what}");
-        known.process = false;
-        assert!(said(&known, &web).1.contains("is dead"));
-        known.status = None;
-        assert_eq!(said(&known, &web).0, Severity::Error);
-        known.denied = true;
-        assert_eq!(said(&known, &web).0, Severity::Note);
+        assert!(what.contains("unresponsive"), "{what}");
+        facts.is_running = false;
+        assert!(last_finding(&facts, &web).1.contains("is dead"));
+        facts.status = None;
+        assert_eq!(last_finding(&facts, &web).0, Severity::Error);
+        facts.is_denied = true;
+        assert_eq!(last_finding(&facts, &web).0, Severity::Note);
     }
 
     #[test]
-    fn an_override_that_cannot_be_used_is_told() {
+    fn unusable_override_is_found() {
         let mut status = status();
         status.override_faults = vec![crate::status::snapshot::OverrideFault {
             name: Some("web".to_owned()),
             text: "web: junk".to_owned(),
         }];
-        let known = Known {
+        let facts = CollectorFacts {
             status: Some(&status),
-            denied: false,
-            process: true,
-            changed: None,
+            is_denied: false,
+            is_running: true,
+            changed_after: None,
             now: BootTime(10_500_000_000),
         };
-        let found = collector(&known, &[]);
+        let found = collector(&facts, &[]);
         assert!(found[1].what.contains("web: junk"));
     }
 
     #[test]
-    fn state_files() {
+    fn state_file_is_judged_by_boot_and_time() {
         let name = ServiceName::parse(b"web").unwrap();
         let boot = BootId::parse(BOOT.as_bytes()).unwrap();
         let file = format!(
             "agentcheck 1 web\nboot {BOOT}\nfrom 10\nuntil 20 up 73%\nthen up 73% # stale\n"
         );
-        let said =
+        let judge =
             |content: &str, now| state_file(&name, Ok(content.as_bytes()), &boot, BootTime(now));
-        let (found, reply) = said(&file, 15);
+        let (found, reply) = judge(&file, 15);
         assert_eq!(found, Finding::ok("state file", "web: up 73%"));
         assert_eq!(reply.unwrap().to_string(), "up 73%");
-        assert_eq!(said(&file, 25).0.severity, Severity::Warning);
-        assert!(said(&file, 5).0.what.contains("future"));
-        assert!(said("junk", 5).0.what.contains("format"));
+        assert_eq!(judge(&file, 25).0.severity, Severity::Warning);
+        assert!(judge(&file, 5).0.what.contains("future"));
+        assert!(judge("junk", 5).0.what.contains("format"));
         assert!(
-            said(&file.replace("6e3f", "7e3f"), 15)
+            judge(&file.replace("6e3f", "7e3f"), 15)
                 .0
                 .what
                 .contains("another boot")
         );
         assert!(
-            said(&file.replace("1 web", "1 api"), 15)
+            judge(&file.replace("1 web", "1 api"), 15)
                 .0
                 .what
                 .contains("another service")

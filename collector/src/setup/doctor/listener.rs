@@ -1,4 +1,4 @@
-//! Who listens on the agents' port, by the kernel's tables of sockets.
+//! The program that listens on the agents' port, by the kernel's tables of sockets.
 
 use super::Finding;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -6,11 +6,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// A listening socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
-    /// Where.
+    /// Its address.
     pub address: SocketAddr,
-    /// The kernel's number of the socket.
+    /// The inode of the socket.
     pub inode: u64,
-    /// Process ids and names of who has it open; none where this user may not see.
+    /// Process ids and names of the processes that have it open; empty where this user cannot see them.
     pub holders: Vec<(u32, String)>,
 }
 
@@ -56,8 +56,7 @@ fn parse_line(line: &str) -> Option<Listener> {
     })
 }
 
-/// Which of the addresses that a launcher listens on this host asks at: the loopback where that is one of them,
-/// and else the first.
+/// The address to probe, of those that a launcher listens on: the loopback if it is one of them, else the first.
 #[must_use]
 pub fn choose(addresses: &[SocketAddr]) -> Option<SocketAddr> {
     let find = |wanted: fn(&SocketAddr) -> bool| addresses.iter().find(|one| wanted(one)).copied();
@@ -71,14 +70,14 @@ pub fn choose(addresses: &[SocketAddr]) -> Option<SocketAddr> {
         })
 }
 
-/// What is to be said of an address that was chosen, and is not the default.
+/// The finding about a probed address that is not the default.
 #[must_use]
 pub fn chosen(agent: SocketAddr) -> Finding {
-    let what = format!("{agent} is probed, since nothing listens on the loopback");
-    Finding::note("listener", what).remedy("--agent names another address")
+    let what = format!("probing {agent}: nothing listens on the loopback");
+    Finding::note("listener", what).remedy("name another address: --agent ADDR:PORT")
 }
 
-/// What is to be said of who listens where the agent is expected.
+/// The findings about the program that listens on the agent's address.
 #[must_use]
 pub fn findings(listeners: &[Listener], agent: SocketAddr) -> Vec<Finding> {
     let about = "listener";
@@ -90,16 +89,19 @@ pub fn findings(listeners: &[Listener], agent: SocketAddr) -> Vec<Finding> {
             .map(|listener| listener.address.to_string())
             .collect();
         let what = if elsewhere.is_empty() {
-            format!("nobody listens on {agent}")
+            format!("nothing listens on {agent}")
         } else {
-            format!("nobody listens on {agent}, but on {}", elsewhere.join(", "))
+            format!(
+                "nothing listens on {agent}, but on {}",
+                elsewhere.join(", ")
+            )
         };
         let remedy = match elsewhere.first() {
             Some(other) => {
-                format!("--agent {other} asks there; or have the launcher listen on {agent}")
+                format!("probe it: --agent {other}; or let the launcher listen on {agent}")
             }
             None => "systemctl enable --now agentcheck.socket, or /etc/xinetd.d/agentcheck, or \
-                     agentcheck-responder --name-from-client --listen ADDRESS; --agent names another address"
+                     agentcheck-responder --name-from-client --listen ADDRESS; or probe another address: --agent ADDR:PORT"
                 .to_owned(),
         };
         return vec![Finding::error(about, what, remedy)];
@@ -111,12 +113,12 @@ pub fn findings(listeners: &[Listener], agent: SocketAddr) -> Vec<Finding> {
         .map(|(pid, name)| format!("{name} ({pid})"))
         .collect();
     let who = match holders.as_slice() {
-        [] => "a process that this user may not see".to_owned(),
+        [] => "a process that this user cannot see".to_owned(),
         holders => holders.join(", "),
     };
     let mut found = vec![Finding::ok(
         about,
-        format!("{} is held by {who}", first.address),
+        format!("{}: {who} listens", first.address),
     )];
     let known = [
         "systemd",
@@ -135,13 +137,13 @@ pub fn findings(listeners: &[Listener], agent: SocketAddr) -> Vec<Finding> {
     if strange && !first.holders.is_empty() {
         found.push(Finding::note(
             about,
-            format!("{who} is no launcher that agentcheck knows: the probe below tells whether it answers"),
+            format!("{who} is not a known launcher: the probe below shows whether it answers"),
         ));
     }
     if listeners.iter().all(|one| one.address.ip().is_loopback()) {
         found.push(Finding::note(
             about,
-            "it listens on the loopback alone: a balancer on another host cannot reach it",
+            "it listens only on the loopback: a balancer on another host cannot reach it",
         ));
     }
     found
@@ -161,7 +163,7 @@ mod tests {
         "head\n   0: 00000000000000000000000001000000:0D05 0:0 0A 0:0 0:0 0 0 0 99 1\n";
 
     #[test]
-    fn reads_the_kernels_tables() {
+    fn kernel_tables_are_read() {
         if cfg!(target_endian = "little") {
             let found = parse(TABLE, 3333);
             assert_eq!(found.len(), 1);
@@ -182,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn the_loopback_is_asked_where_something_listens_there() {
+    fn loopback_is_probed_if_a_launcher_listens_there() {
         let choose = |addresses: &[&str]| {
             let addresses: Vec<SocketAddr> =
                 addresses.iter().map(|one| one.parse().unwrap()).collect();
@@ -204,28 +206,28 @@ mod tests {
     }
 
     #[test]
-    fn who_listens_is_told() {
+    fn finding_names_the_listening_program() {
         let agent = "127.0.0.1:3333".parse().unwrap();
-        let said = |listeners: &[Listener]| findings(listeners, agent);
-        let found = said(&[]);
+        let found_for = |listeners: &[Listener]| findings(listeners, agent);
+        let found = found_for(&[]);
         assert_eq!(found[0].severity, Severity::Error);
-        let found = said(&[listener("10.0.0.1:3333", None)]);
+        let found = found_for(&[listener("10.0.0.1:3333", None)]);
         assert!(found[0].what.contains("but on 10.0.0.1:3333"));
         let remedy = found[0].remedy.as_deref().unwrap();
-        assert!(remedy.starts_with("--agent 10.0.0.1:3333 "), "{remedy}");
-        let found = said(&[listener("0.0.0.0:3333", Some("xinetd"))]);
+        assert!(
+            remedy.starts_with("probe it: --agent 10.0.0.1:3333;"),
+            "{remedy}"
+        );
+        let found = found_for(&[listener("0.0.0.0:3333", Some("xinetd"))]);
         assert_eq!(
             found,
-            [Finding::ok(
-                "listener",
-                "0.0.0.0:3333 is held by xinetd (7)"
-            )]
+            [Finding::ok("listener", "0.0.0.0:3333: xinetd (7) listens")]
         );
-        let found = said(&[listener("127.0.0.1:3333", Some("agentcheck-resp"))]);
-        assert!(found[1].what.contains("loopback alone"));
-        let found = said(&[listener("0.0.0.0:3333", Some("nginx"))]);
-        assert!(found[1].what.contains("no launcher that agentcheck knows"));
-        let found = said(&[listener("0.0.0.0:3333", None)]);
-        assert!(found[0].what.contains("may not see"));
+        let found = found_for(&[listener("127.0.0.1:3333", Some("agentcheck-resp"))]);
+        assert!(found[1].what.contains("only on the loopback"));
+        let found = found_for(&[listener("0.0.0.0:3333", Some("nginx"))]);
+        assert!(found[1].what.contains("not a known launcher"));
+        let found = found_for(&[listener("0.0.0.0:3333", None)]);
+        assert!(found[0].what.contains("cannot see"));
     }
 }

@@ -1,50 +1,50 @@
-//! What a probe heard, against what the state file says.
+//! Compares the reply to a probe with the state file.
 
 use super::Finding;
 use agentcheck_common::Reply;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// After how long an answer is slow: some balancers wait for less than this.
+/// Above this a reply is slow: some balancers wait for less.
 const SLOW: Duration = Duration::from_millis(500);
 
-/// What to do where a service's own port is answered by `--name-from-client`.
-const SHARED: &str = "the launcher answers there for all services by name: agentcheck generate makes what answers on a \
-                      service's own port";
+/// The remedy where `--name-from-client` answers on a service's own port.
+const SHARED: &str = "the launcher answers there for all services by name: agentcheck generate writes the files for a service's own \
+                      port";
 
-/// What came of one connection.
+/// The outcome of one connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProbeOutcome {
-    /// There was no connection, and why.
+    /// The connection failed; the reason.
     NotConnected(String),
     /// A line, without its newline.
     Line(Vec<u8>),
-    /// What came until the end of the connection, without a newline in it.
+    /// The bytes until the end of the connection, without a newline.
     Ended(Vec<u8>),
-    /// What came until nothing more did.
+    /// The bytes until the timeout.
     Silent(Vec<u8>),
 }
 
 /// One probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
-    /// Where.
+    /// The address that was probed.
     pub address: SocketAddr,
-    /// The service that was asked for; none where the answer is for no service in particular.
+    /// The service; `None` for a probe without a name.
     pub service: Option<String>,
-    /// Whether the service has the port for itself: nothing is sent there then.
+    /// Whether the service has the port for itself, so that no name is sent.
     pub own_port: bool,
-    /// What was heard.
-    pub heard: ProbeOutcome,
-    /// How long that took.
+    /// The outcome.
+    pub outcome: ProbeOutcome,
+    /// The duration.
     pub took: Duration,
-    /// What the state file said before and after.
-    pub said: [Option<Reply>; 2],
+    /// The replies in the state file before and after.
+    pub expected: [Option<Reply>; 2],
 }
 
-/// Whether two replies have the same words; descriptions are for people.
+/// Whether two replies are equal but for their descriptions.
 #[must_use]
-pub fn same_words(one: &Reply, other: &Reply) -> bool {
+pub fn is_same_state(one: &Reply, other: &Reply) -> bool {
     one.operational == other.operational
         && one.administrative == other.administrative
         && one.percent == other.percent
@@ -52,19 +52,19 @@ pub fn same_words(one: &Reply, other: &Reply) -> bool {
 }
 
 impl Probe {
-    /// Whether what was heard is what the state file said at the time.
+    /// Whether the reply is one of the replies in the state file.
     #[must_use]
     pub fn agrees(&self) -> bool {
-        let ProbeOutcome::Line(line) = &self.heard else {
+        let ProbeOutcome::Line(line) = &self.outcome else {
             return false;
         };
         Reply::parse(line).is_ok_and(|reply| {
-            let mut said = self.said.iter().flatten();
-            said.any(|said| same_words(said, &reply))
+            let mut expected = self.expected.iter().flatten();
+            expected.any(|expected| is_same_state(expected, &reply))
         })
     }
 
-    /// What is to be said of it.
+    /// The finding about it.
     #[must_use]
     pub fn finding(&self) -> Finding {
         let about = "probe";
@@ -74,95 +74,104 @@ impl Probe {
             None => "without agent-send".to_owned(),
         };
         let address = self.address;
-        let line = match &self.heard {
+        let line = match &self.outcome {
             ProbeOutcome::Line(line) => line,
             ProbeOutcome::NotConnected(why) => {
                 let what = format!("{asked}: no connection to {address}: {why}");
-                let remedy = "nobody listens there, or a packet filter is in between; HAProxy shows L4CON or L4TOUT and \
-                              keeps the state that it had";
+                let remedy = "nothing listens there, or a packet filter blocks it. HAProxy shows L4CON or L4TOUT and keeps the server's \
+                              state";
                 return Finding::error(about, what, remedy);
             }
             ProbeOutcome::Ended(bytes) => {
                 let what = match bytes.as_slice() {
-                    [] => format!("{asked}: {address} closed without an answer"),
+                    [] => format!("{asked}: {address} closed without a reply"),
                     bytes => format!("{asked}: no newline in {:?}", lossy(bytes)),
                 };
-                let remedy = "xinetd past cps or only_from, or a responder that cannot be started: see the launcher's log";
+                let remedy = "xinetd refuses (cps, only_from), or the responder does not start: see the launcher's log";
                 return Finding::error(about, what, remedy);
             }
             ProbeOutcome::Silent(bytes) => {
                 let what = format!(
-                    "{asked}: no whole line within {} ms, only {:?}",
+                    "{asked}: no complete line within {} ms, only {:?}",
                     self.took.as_millis(),
                     lossy(bytes)
                 );
-                let remedy = "what listens there is no responder, or is stuck: systemctl restart agentcheck.socket agentcheck";
+                let remedy = "another program listens there, or the responder hangs: systemctl restart agentcheck.socket agentcheck";
                 return Finding::error(about, what, remedy);
             }
         };
-        let shown = lossy(line);
+        let text = lossy(line);
         match (Reply::parse(line), &self.service) {
             (Ok(_), None) => Finding::note(
                 about,
-                format!("{asked}: {shown}; one service answers for server lines that name none"),
+                format!(
+                    "{asked}: {text}; the reply of one service, for server lines without agent-send"
+                ),
             ),
             (Err(_), None) => Finding::ok(
                 about,
                 format!(
-                    "{asked}: {shown}, which changes nothing: every server line needs its agent-send"
+                    "{asked}: {text}, which changes nothing: every server line needs an agent-send"
                 ),
             ),
             (Ok(_), Some(_)) if self.agrees() && self.took > SLOW => Finding::warning(
                 about,
-                format!("{asked}: {shown}, after {} ms", self.took.as_millis()),
-                "a launcher that is overloaded; under systemd use agentcheck.socket, whose one process answers all",
+                format!("{asked}: {text}, after {} ms", self.took.as_millis()),
+                "the launcher is overloaded. Under systemd use agentcheck.socket: one process answers all probes",
             ),
             (Ok(_), Some(_)) if self.agrees() => Finding::ok(
                 about,
                 format!(
-                    "{asked}: {shown}, after {:.1} ms",
+                    "{asked}: {text}, after {:.1} ms",
                     self.took.as_secs_f64() * 1e3
                 ),
             ),
             (Ok(_), Some(name)) => {
-                let [_, said] = &self.said;
-                let said = said.map_or_else(|| "nothing".to_owned(), |said| said.to_string());
+                let [_, expected] = &self.expected;
+                let expected =
+                    expected.map_or_else(|| "no reply".to_owned(), |reply| reply.to_string());
                 Finding::error(
                     about,
-                    format!("{asked}: {shown}, and the state file says: {said}"),
+                    format!("{asked}: {text}, and the state file has: {expected}"),
                     format!(
-                        "the responder reads another directory (--state-dir), answers for another service than {name} \
-                         (use --name-from-client), or is another program"
+                        "the responder reads another directory (--state-dir), serves another service than {name} (use \
+                         --name-from-client), or is another program"
                     ),
                 )
             }
             (Err(_), Some(_)) => Finding::error(
                 about,
                 format!(
-                    "{asked}: {shown}, which is no reply: HAProxy changes nothing and reports an error"
+                    "{asked}: {text}, a no-op reply: HAProxy changes nothing and reports an error"
                 ),
-                if self.own_port && shown.starts_with("no-name") {
+                if self.own_port && text.starts_with("no-name") {
                     SHARED
                 } else {
-                    meaning(&shown)
+                    remedy(&text)
                 },
             ),
         }
     }
 }
 
-/// What to do about a word that HAProxy does not know.
+/// What to do about a no-op reply: a word of the responder that HAProxy does not know.
 #[must_use]
-pub fn meaning(line: &str) -> &'static str {
+pub fn remedy(line: &str) -> &'static str {
     match line.split(':').next().unwrap_or_default() {
         "no-state" => {
-            "there is no state file: the collector is not running, has another --state-dir, or has no service of this name"
+            "there is no state file: the collector is not running, has another --state-dir, or has no such service"
         }
         "unknown" => {
-            "there is no state file of this name: mend agent-send on the server line, or see whether the collector runs and has this service"
+            "there is no state file of this name: correct agent-send on the server line, or check that the collector runs and has this service"
         }
         "no-name" => {
-            "the responder does not know for whom: run it with --name-from-client or a NAME, and give the server line its agent-send"
+            "the responder got no name: run it with --name-from-client or a NAME, and add agent-send to the server line"
+        }
+        "bad-name" => {
+            "agent-send is not the name of a service: letters, digits, dots, underscores and hyphens, and \\n at its end"
+        }
+        "bad-arguments" => {
+            "the launcher starts the responder with wrong arguments: run its command line by hand, standard error shows the mistake"
         }
         "no-newline" => {
             "agent-send lacks the newline: agent-send \"NAME\\n\", with backslash and n"
@@ -171,7 +180,7 @@ pub fn meaning(line: &str) -> &'static str {
             "the responder's user cannot read the state file: directory 0755, files 0644"
         }
         "bad-state" => {
-            "the state file is not in the format: what wrote it was no collector of this version"
+            "the state file is not in the format: another program or another version of the collector wrote it"
         }
         "other-boot" => {
             "the state file is of another boot, or collector and responder do not share a kernel: start the collector"
@@ -182,8 +191,8 @@ pub fn meaning(line: &str) -> &'static str {
         "no-boot-id" => {
             "the responder cannot read /proc/sys/kernel/random/boot_id: no ProcSubset=pid in its unit"
         }
-        "no-descriptor" => "the responder has no descriptor left: raise LimitNOFILE",
-        _ => "what listens there is no agentcheck-responder",
+        "no-descriptor" => "the responder has no file descriptor left: raise LimitNOFILE",
+        _ => "another program than agentcheck-responder listens there",
     }
 }
 
@@ -197,38 +206,38 @@ mod tests {
     use super::super::Severity;
     use super::*;
 
-    fn probe(service: Option<&str>, heard: ProbeOutcome) -> Probe {
-        let said = Reply::parse(b"up 73% # rule=x").ok();
+    fn probe(service: Option<&str>, outcome: ProbeOutcome) -> Probe {
+        let reply = Reply::parse(b"up 73% # rule=x").ok();
         Probe {
             address: "127.0.0.1:3333".parse().unwrap(),
             service: service.map(str::to_owned),
             own_port: false,
-            heard,
+            outcome,
             took: Duration::from_millis(1),
-            said: [None, said],
+            expected: [None, reply],
         }
     }
 
     #[test]
-    fn what_was_heard_is_held_against_the_state_file() {
+    fn reply_is_compared_with_the_state_file() {
         use Severity::{Error, Note, Ok as Fine};
         let line = |text: &str| ProbeOutcome::Line(text.as_bytes().to_vec());
-        for (service, heard, severity, part) in [
+        for (service, outcome, severity, part) in [
             (Some("web"), line("up 73%"), Fine, "up 73%, after 1.0 ms"),
             (Some("web"), line("73% UP # other words"), Fine, "73% UP"),
             (
                 Some("web"),
                 line("up 72%"),
                 Error,
-                "the state file says: up 73% # rule=x",
+                "the state file has: up 73% # rule=x",
             ),
             (
                 Some("web"),
                 line("up ready 73%"),
                 Error,
-                "the state file says",
+                "the state file has",
             ),
-            (Some("web"), line("no-state:web"), Error, "no reply"),
+            (Some("web"), line("no-state:web"), Error, "a no-op reply"),
             (
                 Some("web"),
                 line("SSH-2.0-x\u{1b}[2J"),
@@ -239,7 +248,7 @@ mod tests {
                 Some("web"),
                 ProbeOutcome::Ended(vec![]),
                 Error,
-                "closed without an answer",
+                "closed without a reply",
             ),
             (
                 Some("web"),
@@ -251,7 +260,7 @@ mod tests {
                 Some("web"),
                 ProbeOutcome::Silent(vec![]),
                 Error,
-                "no whole line",
+                "no complete line",
             ),
             (
                 Some("web"),
@@ -260,9 +269,9 @@ mod tests {
                 "refused",
             ),
             (None, line("no-name:"), Fine, "changes nothing"),
-            (None, line("up 73%"), Note, "one service answers"),
+            (None, line("up 73%"), Note, "the reply of one service"),
         ] {
-            let found = probe(service, heard).finding();
+            let found = probe(service, outcome).finding();
             assert_eq!(found.severity, severity, "{found:?}");
             assert!(found.what.contains(part), "{found:?}");
         }
@@ -272,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_of_a_services_own_is_told_and_not_what_to_send_there() {
+    fn finding_names_the_own_port_of_a_service() {
         let own = |line: &str| Probe {
             address: "127.0.0.1:3334".parse().unwrap(),
             own_port: true,
@@ -287,8 +296,8 @@ mod tests {
     }
 
     #[test]
-    fn every_freezing_word_has_its_remedy() {
-        let strange = meaning("SSH-2.0");
+    fn every_no_op_reply_has_its_remedy() {
+        let other = remedy("SSH-2.0");
         for word in [
             "no-state:web",
             "unknown:web",
@@ -300,8 +309,10 @@ mod tests {
             "future:web",
             "no-boot-id:web",
             "no-descriptor:web",
+            "bad-name",
+            "bad-arguments",
         ] {
-            assert_ne!(meaning(word), strange, "{word}");
+            assert_ne!(remedy(word), other, "{word}");
         }
     }
 }

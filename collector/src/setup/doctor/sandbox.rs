@@ -1,30 +1,30 @@
-//! What the sandbox of the collector's unit hides, as `systemctl show` tells of it: a source that answers here
-//! may be missing there.
+//! The paths that the sandbox of the collector's unit hides, by `systemctl show`: a source that works here may be
+//! missing there.
 
 use super::Finding;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// The unit that is asked for: ours.
+/// The collector's unit.
 pub const UNIT: &str = "agentcheck-collector.service";
 
-/// The properties that are asked for, for `systemctl show --property`.
+/// The properties for `systemctl show --property`.
 pub const PROPERTIES: &str =
     "Id,LoadState,MainPID,PrivateTmp,ProtectHome,BindPaths,BindReadOnlyPaths,JoinsNamespaceOf";
 
-/// A path that the collector has to see.
+/// A path that the collector reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Needed {
-    /// What needs it, in the configuration's words.
+    /// The source or key that needs it.
     pub by: String,
-    /// The path, as it is configured.
+    /// The configured path.
     pub path: PathBuf,
-    /// The same without links.
+    /// The path without symbolic links.
     pub real: PathBuf,
 }
 
-/// What is to be said of paths that the unit hides; `live` is the process id of the live collector. Nothing
-/// where the unit is not there, or is not the live collector's.
+/// The findings about paths that the unit hides. `live` is the process id of the running collector. There are none where
+/// the unit does not exist, or where another process than the unit's is the collector.
 #[must_use]
 pub fn findings(
     unit: &BTreeMap<String, String>,
@@ -54,18 +54,18 @@ pub fn findings(
         let tmp = tmp.map(|root| {
             (
                 format!(
-                    "PrivateTmp={}: its {root} is another one",
+                    "PrivateTmp={}: its {root} is another directory",
                     get("PrivateTmp")
                 ),
-                "/run/NAME for example; or PrivateTmp=no",
+                "such as /run/NAME; or set PrivateTmp=no",
             )
         });
         let home = below(&["/home", "/root", "/run/user"])
             .filter(|_| matches!(home, "yes" | "tmpfs"))
             .map(|root| {
                 (
-                    format!("ProtectHome={home}: it sees nothing of {root}"),
-                    "or ProtectHome=read-only and the rights",
+                    format!("ProtectHome={home}: it cannot see {root}"),
+                    "or set ProtectHome=read-only and grant access",
                 )
             });
         tmp.or(home)
@@ -73,17 +73,17 @@ pub fn findings(
     let found = needed.iter().filter_map(|needed| {
         let (why, remedy) = hidden(&needed.path).or_else(|| hidden(&needed.real))?;
         let what = format!(
-            "{}: {} and {UNIT} has {why}",
+            "{}: {} is hidden from the collector: {UNIT} has {why}",
             needed.by,
             needed.path.display()
         );
-        let remedy = format!("put it elsewhere, {remedy}, by systemctl edit {UNIT}");
+        let remedy = format!("move it to another directory, {remedy} with systemctl edit {UNIT}");
         Some(Finding::warning("sandbox", what, remedy))
     });
     found.collect()
 }
 
-/// Where `SOURCE:DESTINATION:OPTIONS` is to be seen.
+/// The destination of `SOURCE:DESTINATION:OPTIONS`.
 fn destination(bind: &str) -> Option<&Path> {
     let mut parts = bind.trim_start_matches('-').split(':');
     let source = parts.next()?;
@@ -99,7 +99,7 @@ mod tests {
     const SHIPPED: &str = "Id=agentcheck-collector.service\nLoadState=loaded\nMainPID=42\nPrivateTmp=yes\n\
         ProtectHome=yes\nBindPaths=\nBindReadOnlyPaths=\nJoinsNamespaceOf=\n";
 
-    fn look(shown: &str, live: Option<u32>, path: &str) -> Vec<Finding> {
+    fn findings_for(shown: &str, live: Option<u32>, path: &str) -> Vec<Finding> {
         let needed = Needed {
             by: "source app".to_owned(),
             path: path.into(),
@@ -109,22 +109,22 @@ mod tests {
     }
 
     #[test]
-    fn what_the_shipped_unit_hides() {
+    fn hidden_paths_of_the_shipped_unit_are_found() {
         for (path, part) in [
-            ("/tmp/app.load", "PrivateTmp=yes: its /tmp is another one"),
+            (
+                "/tmp/app.load",
+                "PrivateTmp=yes: its /tmp is another directory",
+            ),
             (
                 "/var/tmp/x/y",
-                "PrivateTmp=yes: its /var/tmp is another one",
+                "PrivateTmp=yes: its /var/tmp is another directory",
             ),
-            (
-                "/home/app/load",
-                "ProtectHome=yes: it sees nothing of /home",
-            ),
-            ("/root/load", "sees nothing of /root"),
-            ("/run/user/7/load", "sees nothing of /run/user"),
+            ("/home/app/load", "ProtectHome=yes: it cannot see /home"),
+            ("/root/load", "cannot see /root"),
+            ("/run/user/7/load", "cannot see /run/user"),
         ] {
             for live in [None, Some(42)] {
-                let found = look(SHIPPED, live, path);
+                let found = findings_for(SHIPPED, live, path);
                 assert_eq!(found.len(), 1, "{path}");
                 assert_eq!(found[0].severity, super::super::Severity::Warning);
                 assert!(found[0].what.contains(part), "{found:?}");
@@ -138,39 +138,39 @@ mod tests {
             "/var/lib/x",
             "/run/users",
         ] {
-            assert_eq!(look(SHIPPED, None, path), [], "{path}");
+            assert_eq!(findings_for(SHIPPED, None, path), [], "{path}");
         }
     }
 
     #[test]
-    fn what_it_does_not_hide() {
+    fn visible_paths_give_no_finding() {
         let path = "/tmp/app/load";
         let with = |key: &str, value: &str| SHIPPED.replace(key, value);
         assert_eq!(
-            look(&with("PrivateTmp=yes", "PrivateTmp=no"), None, path),
+            findings_for(&with("PrivateTmp=yes", "PrivateTmp=no"), None, path),
             []
         );
         let joins = with("JoinsNamespaceOf=", "JoinsNamespaceOf=app.service");
-        assert_eq!(look(&joins, None, path), []);
+        assert_eq!(findings_for(&joins, None, path), []);
         let bound = with(
             "BindReadOnlyPaths=",
             "BindReadOnlyPaths=/srv/x:/tmp/app:rbind",
         );
-        assert_eq!(look(&bound, None, path), []);
-        assert_eq!(look(&bound, None, "/srv/x"), []);
-        assert_eq!(look(&bound, None, "/tmp/other").len(), 1);
+        assert_eq!(findings_for(&bound, None, path), []);
+        assert_eq!(findings_for(&bound, None, "/srv/x"), []);
+        assert_eq!(findings_for(&bound, None, "/tmp/other").len(), 1);
         let bound = with("BindPaths=", "BindPaths=-/tmp/app");
-        assert_eq!(look(&bound, None, path), []);
+        assert_eq!(findings_for(&bound, None, path), []);
         let readable = with("ProtectHome=yes", "ProtectHome=read-only");
-        assert_eq!(look(&readable, None, "/home/x"), []);
-        assert_eq!(look(&readable, None, path).len(), 1);
+        assert_eq!(findings_for(&readable, None, "/home/x"), []);
+        assert_eq!(findings_for(&readable, None, path).len(), 1);
         // Another collector than the unit's, or no unit.
-        assert_eq!(look(SHIPPED, Some(43), path), []);
-        assert_eq!(look(&with("=loaded", "=not-found"), None, path), []);
+        assert_eq!(findings_for(SHIPPED, Some(43), path), []);
+        assert_eq!(findings_for(&with("=loaded", "=not-found"), None, path), []);
     }
 
     #[test]
-    fn a_link_into_what_is_hidden() {
+    fn link_into_a_hidden_directory_is_found() {
         let needed = Needed {
             by: "source app".to_owned(),
             path: "/opt/app/load".into(),

@@ -1,24 +1,24 @@
-//! systemd's socket units, as `systemctl show` tells of them.
+//! systemd's socket units, by `systemctl show`.
 
 use super::Finding;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-/// The properties that are asked for, for `systemctl show --property`.
+/// The properties for `systemctl show --property`.
 pub const PROPERTIES: &str = "Id,LoadState,ActiveState,SubState,Result,UnitFileState,Accept,MaxConnections,\
                               TriggerLimitIntervalUSec,TriggerLimitBurst,PollLimitIntervalUSec,PollLimitBurst,Listen";
 
-/// The units that are asked for: ours.
+/// The packaged units.
 pub const UNITS: [&str; 2] = ["agentcheck.socket", "agentcheck-inetd.socket"];
 
-/// The properties of units, by unit: blocks of `Key=value` with empty lines between them.
+/// Reads the properties of each unit: blocks of `Key=value`, separated by empty lines.
 #[must_use]
 pub fn parse(shown: &str) -> Vec<BTreeMap<String, String>> {
     let mut units = vec![BTreeMap::new()];
     for line in shown.lines() {
         match (line.split_once('='), units.last_mut()) {
             (Some((key, value)), Some(unit)) => {
-                // A key that comes twice, such as Listen, is one of a list.
+                // A key that repeats, such as Listen, is a list.
                 let entry: &mut String = unit.entry(key.to_owned()).or_default();
                 if !entry.is_empty() {
                     entry.push_str(", ");
@@ -32,7 +32,7 @@ pub fn parse(shown: &str) -> Vec<BTreeMap<String, String>> {
     units
 }
 
-/// Where those that are active listen.
+/// The addresses on which the active units listen.
 #[must_use]
 pub fn addresses(units: &[BTreeMap<String, String>]) -> Vec<SocketAddr> {
     let active = units.iter().filter(|unit| {
@@ -46,7 +46,7 @@ pub fn addresses(units: &[BTreeMap<String, String>]) -> Vec<SocketAddr> {
         .collect()
 }
 
-/// What is to be said of the units, where up to `probes` probes a second are to be expected.
+/// The findings about the units, where up to `probes` probes a second are expected.
 #[must_use]
 pub fn findings(units: &[BTreeMap<String, String>], probes: u64) -> Vec<Finding> {
     let about = "systemd";
@@ -104,7 +104,7 @@ fn limits(unit: &BTreeMap<String, String>, probes: u64) -> Vec<(String, &'static
     let number = |key: &str| get(key).parse::<u64>().ok();
     let accept = get("Accept") == "yes";
     let mut found = Vec::new();
-    // Without Accept an activation is a start of the service, not a probe.
+    // Without Accept=yes, an activation starts the service; it is not a probe.
     let expected = if accept { probes } else { 0 };
     let mut limit = |interval: &str, burst: &str, what: &str, remedy: &'static str| {
         let (span, most) = (get(interval), number(burst).unwrap_or_default());
@@ -113,7 +113,7 @@ fn limits(unit: &BTreeMap<String, String>, probes: u64) -> Vec<(String, &'static
         #[allow(clippy::cast_precision_loss, reason = "limits are small numbers")]
         if has_limit && (most as f64) < expected as f64 * seconds * 2.0 {
             found.push((
-                format!("{most} connections in {span} and up to {probes} probes a second: past it {what}"),
+                format!("{most} connections in {span}, and up to {probes} probes a second: beyond the limit {what}"),
                 remedy,
             ));
         }
@@ -121,19 +121,19 @@ fn limits(unit: &BTreeMap<String, String>, probes: u64) -> Vec<(String, &'static
     limit(
         "TriggerLimitIntervalUSec",
         "TriggerLimitBurst",
-        "the socket fails until it is restarted",
+        "the socket fails until a restart",
         "TriggerLimitIntervalSec=0",
     );
     limit(
         "PollLimitIntervalUSec",
         "PollLimitBurst",
-        "it pauses, and balancers run into their deadline",
+        "the socket pauses, and balancers time out",
         "PollLimitIntervalSec=0",
     );
     if accept && number("MaxConnections").is_some_and(|most| most < probes.max(64)) {
         found.push((
             format!(
-                "MaxConnections={}: a probe past it is dropped",
+                "MaxConnections={}: a probe beyond it is dropped",
                 get("MaxConnections")
             ),
             "MaxConnections=1024",
@@ -153,24 +153,24 @@ mod tests {
     const INETD: &str = "Id=agentcheck-inetd.socket\nLoadState=loaded\nActiveState=active\nAccept=yes\n\
         MaxConnections=1024\nTriggerLimitIntervalUSec=0\nTriggerLimitBurst=200\nListen=127.0.0.1:3333 (Stream)\n";
 
-    fn look(shown: &str, probes: u64) -> Vec<Finding> {
+    fn findings_for(shown: &str, probes: u64) -> Vec<Finding> {
         findings(&parse(shown), probes)
     }
 
     #[test]
-    fn the_shipped_units_are_all_right() {
+    fn shipped_units_give_no_warning() {
         assert_eq!(
-            look(SHOWN, 100_000),
+            findings_for(SHOWN, 100_000),
             [Finding::ok(
                 "systemd",
                 "agentcheck.socket listens on 127.0.0.1:3333 (Stream), [::1]:3333 (Stream), one process for all probes"
             )]
         );
-        assert_eq!(look(INETD, 1000)[0].severity, Severity::Ok);
+        assert_eq!(findings_for(INETD, 1000)[0].severity, Severity::Ok);
     }
 
     #[test]
-    fn where_active_ones_listen() {
+    fn addresses_are_those_of_active_units() {
         let at = |shown: &str| addresses(&parse(shown));
         let both: Vec<SocketAddr> = ["127.0.0.1:3333", "[::1]:3333"]
             .iter()
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn each_limit_is_found() {
+    fn low_limits_are_found() {
         for (from, to, part) in [
             (
                 "TriggerLimitIntervalUSec=0",
@@ -198,26 +198,30 @@ mod tests {
                 "pauses",
             ),
         ] {
-            let found = look(&INETD.replace(from, to), 60);
+            let found = findings_for(&INETD.replace(from, to), 60);
             assert_eq!(found.len(), 1, "{found:?}");
             assert_eq!(found[0].severity, Severity::Warning);
             assert!(found[0].what.contains(part), "{found:?}");
         }
         let few = INETD.replace("TriggerLimitIntervalUSec=0", "TriggerLimitIntervalUSec=2s");
-        assert_eq!(look(&few, 4)[0].severity, Severity::Ok);
+        assert_eq!(findings_for(&few, 4)[0].severity, Severity::Ok);
     }
 
     #[test]
-    fn failed_inactive_and_both() {
+    fn failed_inactive_and_conflicting_units_are_found() {
         let failed = SHOWN.replace(
             "ActiveState=active",
             "ActiveState=failed\nResult=trigger-limit-hit",
         );
-        assert!(look(&failed, 1)[0].what.contains("trigger-limit-hit"));
+        assert!(
+            findings_for(&failed, 1)[0]
+                .what
+                .contains("trigger-limit-hit")
+        );
         let inactive = SHOWN.replace("ActiveState=active", "ActiveState=inactive");
-        assert_eq!(look(&inactive, 1)[0].severity, Severity::Note);
-        let both = look(&format!("{SHOWN}\n{INETD}"), 1);
+        assert_eq!(findings_for(&inactive, 1)[0].severity, Severity::Note);
+        let both = findings_for(&format!("{SHOWN}\n{INETD}"), 1);
         assert!(both.last().unwrap().what.contains("both active"));
-        assert_eq!(look("", 1), []);
+        assert_eq!(findings_for("", 1), []);
     }
 }

@@ -1,31 +1,30 @@
-//! xinetd's files: whether one of them serves the agents' port, and whether its limits leave room.
-//!
-//! Not here: which files there are (`includedir` is followed by who reads them).
+//! xinetd's files: whether one of them serves the agents' port, and whether its limits are high enough. The caller
+//! follows `includedir`.
 
 use super::Finding;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// One `service` section over the `defaults`, attribute by attribute.
+/// One `service` section with the attributes of `defaults`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The file that it is in.
+    /// Its file.
     pub file: String,
     /// Its name.
     pub name: String,
-    /// Its attributes, those of `defaults` included, without operators.
+    /// Its attributes, with those of `defaults`, without operators.
     pub attributes: BTreeMap<String, String>,
-    /// Lines that have no blanks around the `=`.
+    /// Lines without blanks around the `=`.
     pub unspaced: Vec<String>,
 }
 
-/// The sections of files, given as names and texts in the order in which xinetd reads them.
+/// Reads the sections of files, which are pairs of name and text in the order in which xinetd reads them.
 #[must_use]
 pub fn parse(files: &[(String, String)]) -> Vec<Entry> {
     let mut defaults = BTreeMap::new();
     let mut entries: Vec<Entry> = Vec::new();
     for (file, text) in files {
-        // None outside of sections; the name is empty for `defaults`.
+        // `None` outside of sections. The name of `defaults` is empty.
         let mut section: Option<Entry> = None;
         for line in text.lines().map(str::trim) {
             if line.is_empty() || line.starts_with('#') || line == "{" {
@@ -85,7 +84,7 @@ impl Entry {
         self.attributes.get(key).map_or("", String::as_str)
     }
 
-    /// The address that it listens on, under either name of the attribute; empty for all.
+    /// The address that it listens on, from either attribute; empty for all addresses.
     fn bind(&self) -> &str {
         match self.get("bind") {
             "" => self.get("interface"),
@@ -93,7 +92,7 @@ impl Entry {
         }
     }
 
-    /// Whether it is about the responder or its port.
+    /// Whether it starts the responder or uses its port.
     #[must_use]
     pub fn is_ours(&self, port: u16) -> bool {
         let server = self.get("server");
@@ -103,21 +102,20 @@ impl Entry {
     }
 }
 
-/// What else of the host has to be known.
+/// Facts about the host.
 #[derive(Clone, Copy)]
 pub struct Host<'a> {
-    /// Whether a program is there and can be run.
-    pub runs: &'a dyn Fn(&str) -> bool,
-    /// Whether there is such a user.
-    pub user: &'a dyn Fn(&str) -> bool,
-    /// Whether an xinetd is running.
-    pub running: bool,
-    /// How many probes a second are to be expected.
+    /// Whether a program exists and can be run.
+    pub can_run: &'a dyn Fn(&str) -> bool,
+    /// Whether a user exists.
+    pub has_user: &'a dyn Fn(&str) -> bool,
+    /// Whether xinetd runs.
+    pub is_running: bool,
+    /// The expected number of probes a second.
     pub probes: u64,
 }
 
-/// Where the entries listen that are enabled and serve all services, which is on `port` by default. An address
-/// that is given by name is none.
+/// The addresses of the enabled entries that serve all services; `port` is the default port. Host names are left out.
 #[must_use]
 pub fn addresses(entries: &[Entry], port: u16) -> Vec<SocketAddr> {
     let shared = |entry: &&Entry| {
@@ -138,7 +136,7 @@ pub fn addresses(entries: &[Entry], port: u16) -> Vec<SocketAddr> {
     entries.iter().filter(shared).filter_map(address).collect()
 }
 
-/// What is to be said of the entries about the agents' port.
+/// The findings about the entries for the agents' port.
 #[must_use]
 pub fn findings(entries: &[Entry], port: u16, host: &Host<'_>) -> Vec<Finding> {
     let ours = entries.iter().filter(|entry| entry.is_ours(port));
@@ -154,51 +152,52 @@ fn of_entry(entry: &Entry, port: u16, host: &Host<'_>) -> Vec<Finding> {
     let error =
         |what: String, remedy: &str| Finding::error(about, format!("{place}: {what}"), remedy);
     if entry.get("disable") == "yes" {
-        let said = format!("{place}: disabled");
+        let what = format!("{place}: disabled");
         return vec![
-            Finding::note(about, said).remedy("to use it: disable = no, and reload xinetd"),
+            Finding::note(about, what).remedy("to use it, write disable = no, and reload xinetd"),
         ];
     }
     for line in entry.unspaced.iter().take(5) {
         found.push(error(
-            format!("no blanks around the = in {line:?}: xinetd drops the service"),
+            format!("no blanks around the = in {line:?}: xinetd ignores the service"),
             "write key = value",
         ));
     }
-    if !host.running {
+    if !host.is_running {
         found.push(error(
-            "enabled, and no xinetd is running".to_owned(),
+            "enabled, but xinetd does not run".to_owned(),
             "systemctl start xinetd",
         ));
     }
-    let given = entry.get("port");
-    if !given.is_empty() && given != port.to_string() {
+    let own = entry.get("port");
+    if !own.is_empty() && own != port.to_string() {
         found.push(Finding::note(
             about,
-            format!("{place}: serves port {given}, not {port}"),
+            format!("{place}: serves port {own}, not {port}"),
         ));
     }
     let (wait, only_from) = (entry.get("wait") == "yes", entry.get("only_from"));
     if wait && !only_from.is_empty() && entry.get("socket_type") != "dgram" {
         found.push(error(
-            "wait = yes and only_from: xinetd refuses the listening socket for want of a peer, again and again, and \
-             never starts the server"
+            "wait = yes with only_from: xinetd refuses the listening socket, which has no peer, and never starts the server"
                 .to_owned(),
-            "wait = no, or without only_from and with a packet filter instead",
+            "write wait = no, or replace only_from by a packet filter",
         ));
     }
     let server = entry.get("server");
-    if !(host.runs)(server) {
+    if !(host.can_run)(server) {
         found.push(error(
-            format!("server {server:?} cannot be run: xinetd drops the service, with one line in its log"),
-            "the path of agentcheck-responder, and rights for its user",
+            format!(
+                "cannot run server {server:?}: xinetd ignores the service, with one line in its log"
+            ),
+            "write the path of agentcheck-responder, which its user can run",
         ));
     }
     let user = entry.get("user");
-    if !(host.user)(user) {
+    if !(host.has_user)(user) {
         found.push(error(
-            format!("there is no user {user:?}: xinetd drops the service"),
-            "user = nobody",
+            format!("unknown user {user:?}: xinetd ignores the service"),
+            "write user = nobody",
         ));
     }
     if !wait {
@@ -211,16 +210,16 @@ fn of_entry(entry: &Entry, port: u16, host: &Host<'_>) -> Vec<Finding> {
     let bind = entry.bind();
     if bind.contains(' ') {
         found.push(warning(
-            format!("more than one word in bind = {bind}: xinetd drops the line, and listens on every address"),
-            "a section for each address, each with an id of its own: agentcheck generate xinetd --address A --address B",
+            format!("more than one address in bind = {bind}: xinetd ignores the line, and listens on every address"),
+            "write a section for each address, each with an id: agentcheck generate xinetd --address A --address B",
         ));
     }
-    // A line that is dropped binds nothing.
+    // xinetd ignores such a line.
     let loopback = !bind.contains(' ') && (bind.starts_with("127.") || bind == "::1");
     if only_from.is_empty() && !loopback {
         found.push(warning(
-            "no only_from: whoever can connect can read every reply".to_owned(),
-            "only_from = the addresses of the balancers",
+            "no only_from: every host that can connect can read every reply".to_owned(),
+            "write only_from = the addresses of the balancers",
         ));
     }
     if found.is_empty() {
@@ -233,36 +232,36 @@ fn of_entry(entry: &Entry, port: u16, host: &Host<'_>) -> Vec<Finding> {
     found
 }
 
-/// The limits that this many probes a second can trip over.
+/// The limits that are too low for this many probes a second, with their remedies.
 fn limits(entry: &Entry, probes: u64) -> Vec<(String, &'static str)> {
     let mut found = Vec::new();
     let cps = match entry.get("cps") {
         "" => "50 10",
-        given => given,
+        own => own,
     };
     let mut numbers = cps.split(' ').map(|number| number.parse::<u64>().ok());
     let most = numbers.next().flatten().unwrap_or(50);
     let pause = numbers.next().flatten().unwrap_or(10);
-    // Counted in whole seconds, so that half of it within one can trip it.
+    // xinetd counts in whole seconds, so half of the limit can be reached within one second.
     if most != 0 && most / 2 < probes {
         found.push((
             format!(
-                "cps {cps} and up to {probes} probes a second: past it probes get empty replies, and the port is \
-                 closed for {pause} s"
+                "cps {cps}, and up to {probes} probes a second: beyond the limit probes get empty replies, and the port \
+                 is closed for {pause} s"
             ),
-            "cps = 0 0",
+            "write cps = 0 0",
         ));
     }
     for (key, remedy) in [
         ("instances", "instances = UNLIMITED"),
         ("per_source", "per_source = UNLIMITED"),
     ] {
-        // Without it there is no limit.
+        // A missing key is no limit.
         if let Ok(most) = entry.get(key).parse::<u64>()
             && most < probes.max(10)
         {
             found.push((
-                format!("{key} {most}: probes that come together are refused past it"),
+                format!("{key} {most}: simultaneous probes beyond it are refused"),
                 remedy,
             ));
         }

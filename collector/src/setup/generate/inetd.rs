@@ -1,23 +1,23 @@
-//! For openbsd-inetd: lines of its one file.
+//! For openbsd-inetd: lines of `inetd.conf`.
 
 use super::{File, Plan, at};
 use std::fmt::Write as _;
 
 pub(super) fn lines(plan: &Plan<'_>) -> File {
     let mut text = String::from(
-        "# To add to inetd.conf, of openbsd-inetd; then: systemctl reload inetd, or SIGHUP. Without the number\n\
-         # behind nowait it would answer 256 probes a minute.\n",
+        "# Add to inetd.conf of openbsd-inetd; then: systemctl reload inetd, or SIGHUP. Without the number after\n\
+         # nowait, inetd answers 256 probes a minute.\n",
     );
     if plan.addresses.iter().any(|address| !address.is_loopback()) {
         let allowed: Vec<String> = plan.allow.iter().map(ToString::to_string).collect();
         let _ = writeln!(
             text,
-            "# It lets everybody connect: have the packet filter let in nobody but {}.",
+            "# inetd has no access list: let the packet filter accept only {}.",
             allowed.join(" ")
         );
     }
     for port in &plan.ports {
-        text.push_str(&plan.about(port));
+        text.push_str(&plan.server_lines(port));
         let own = port.services.first().map(ToString::to_string);
         let arguments = plan.arguments(port, &own.unwrap_or_default());
         for address in &plan.addresses {

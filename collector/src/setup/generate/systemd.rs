@@ -1,5 +1,5 @@
-//! For systemd: a drop-in for the shipped socket where services share a port, and for those with a port of
-//! their own a socket each and a template of the shipped accept loop.
+//! For systemd: a drop-in for the shipped socket where services share a port. Each service with a port of its own
+//! gets a socket, and one template of the shipped accept loop serves them.
 
 use super::{File, Plan, Port, at};
 use std::fmt::Write as _;
@@ -30,11 +30,11 @@ pub(super) fn files(plan: &Plan<'_>) -> Vec<File> {
 /// Where the shipped socket listens.
 fn listening(plan: &Plan<'_>, port: &Port<'_>) -> File {
     let mut text = format!(
-        "# One port for all services that have none of their own: whoever asks says which.\n{}\
+        "# One port for all services without a port of their own: HAProxy names the service.\n{}\
          # Then: systemctl daemon-reload && systemctl enable --now agentcheck.socket\n\
-         # (systemctl restart agentcheck.socket where it runs already.)\n[Socket]\n\
-         # The shipped addresses count no longer; its limits and its fence do.\nListenStream=\n",
-        plan.about(port)
+         # (systemctl restart agentcheck.socket if it is running.)\n[Socket]\n\
+         # Replaces the packaged addresses; the packaged limits and access list stay.\nListenStream=\n",
+        plan.server_lines(port)
     );
     streams(&mut text, plan, port);
     if !plan.allow.is_empty() {
@@ -52,13 +52,13 @@ fn streams(text: &mut String, plan: &Plan<'_>, port: &Port<'_>) {
     }
 }
 
-/// Blanks between, for one line.
+/// The access list, for one line.
 fn allowed(plan: &Plan<'_>) -> String {
     let allowed: Vec<String> = plan.allow.iter().map(ToString::to_string).collect();
     allowed.join(" ")
 }
 
-/// The shipped accept loop, for the one service that is its instance.
+/// The shipped accept loop as a template; the instance is the service.
 fn template(plan: &Plan<'_>, port: &Port<'_>) -> File {
     let start = format!(
         "ExecStart={} {} --idle off\n",
@@ -66,8 +66,7 @@ fn template(plan: &Plan<'_>, port: &Port<'_>) -> File {
         plan.arguments(port, "%i")
     );
     let mut text = String::from(
-        "# agentcheck.service for one service, which is asked for by its port alone. Started by the socket\n\
-         # of the same name.\n\n",
+        "# agentcheck.service for one service that has its own port. The socket of the same name starts it.\n\n",
     );
     for line in settings(SERVICE) {
         match line.split_once('=') {
@@ -77,7 +76,7 @@ fn template(plan: &Plan<'_>, port: &Port<'_>) -> File {
             Some(("Group", _)) => {
                 text.push_str(line);
                 text.push_str(
-                    "\n# Instances get a slice of their own otherwise, and CPUWeight= counts within that alone.\n\
+                    "\n# By default, instances share a slice of their own, and CPUWeight= counts within that slice.\n\
                      Slice=system.slice\n",
                 );
             }
@@ -100,7 +99,7 @@ fn socket(plan: &Plan<'_>, port: &Port<'_>) -> Option<File> {
     let unit = format!("agentcheck@{name}.socket");
     let mut text = format!(
         "{}# Then: systemctl daemon-reload && systemctl enable --now {unit}\n\n",
-        plan.about(port)
+        plan.server_lines(port)
     );
     let mut listens = false;
     for line in settings(SOCKET) {
@@ -108,7 +107,7 @@ fn socket(plan: &Plan<'_>, port: &Port<'_>) -> Option<File> {
             Some(("Description", _)) => {
                 let _ = writeln!(text, "Description=agentcheck replies for {name}");
             }
-            // It takes nobody else's port.
+            // This socket has a port of its own.
             Some(("Conflicts", _)) => {}
             Some(("ListenStream", _)) if listens => {}
             Some(("ListenStream", _)) => {
@@ -131,7 +130,7 @@ fn socket(plan: &Plan<'_>, port: &Port<'_>) -> Option<File> {
     Some(File { path: unit, text })
 }
 
-/// A shipped unit without its comments: they are about the unit as it is shipped.
+/// A shipped unit without its comments, which describe the unit as shipped.
 fn settings(unit: &str) -> impl Iterator<Item = &str> {
     let mut last_was_empty = true;
     unit.lines().filter(move |line| {

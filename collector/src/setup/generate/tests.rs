@@ -1,5 +1,4 @@
-//! What is made, without the launchers; that those take it is tried on the real ones in the tests of the
-//! whole.
+//! The generated texts. tests/suite/generate.rs tries them on the real targets.
 
 #![allow(clippy::panic)]
 
@@ -15,17 +14,17 @@ fn config(services: &str) -> Config {
 /// A service without a port, and one with.
 const BOTH: &str = "[service.web]\n[service.'my.api-2']\nport = 3334\n";
 
-fn made(launcher: Launcher, services: &str, addresses: &[&str], allow: &[&str]) -> Vec<File> {
+fn generated(target: Target, services: &str, addresses: &[&str], allow: &[&str]) -> Vec<File> {
     let addresses: Vec<IpAddr> = addresses.iter().map(|one| one.parse().unwrap()).collect();
     let allow: Vec<Allowed> = allow.iter().map(|one| one.parse().unwrap()).collect();
-    let wanted = Request {
+    let request = Request {
         addresses: &addresses,
         allow: &allow,
         port: NonZeroU16::new(3333).unwrap(),
         responder: Path::new("/usr/bin/agentcheck-responder"),
         state_dir: Path::new(STATE_DIR),
     };
-    files(launcher, &config(services), &wanted).unwrap()
+    files(target, &config(services), &request).unwrap()
 }
 
 fn settings(text: &str) -> Vec<&str> {
@@ -36,9 +35,9 @@ fn settings(text: &str) -> Vec<&str> {
 }
 
 #[test]
-fn systemd_gets_the_shipped_units_with_other_places() {
-    let files = made(
-        Launcher::Systemd,
+fn systemd_files_are_the_shipped_units_with_other_addresses() {
+    let files = generated(
+        Target::Systemd,
         BOTH,
         &["10.0.0.11", "2001:db8::11"],
         &["10.0.0.2", "10.0.1.0/24"],
@@ -105,9 +104,9 @@ fn systemd_gets_the_shipped_units_with_other_places() {
 }
 
 #[test]
-fn only_what_is_needed_is_made() {
+fn systemd_gets_no_file_that_no_service_needs() {
     let paths = |services| {
-        let files = made(Launcher::Systemd, services, &[], &[]);
+        let files = generated(Target::Systemd, services, &[], &[]);
         files.into_iter().map(|file| file.path).collect::<Vec<_>>()
     };
     assert_eq!(
@@ -125,9 +124,9 @@ fn only_what_is_needed_is_made() {
 }
 
 #[test]
-fn xinetd_gets_an_entry_for_each_port_and_address() {
-    let files = made(
-        Launcher::Xinetd,
+fn xinetd_file_has_an_entry_per_port_and_address() {
+    let files = generated(
+        Target::Xinetd,
         BOTH,
         &["10.0.0.11", "::1"],
         &["10.0.0.2", "2001:db8::/32"],
@@ -169,8 +168,8 @@ fn xinetd_gets_an_entry_for_each_port_and_address() {
 }
 
 #[test]
-fn inetd_gets_a_line_for_each_port() {
-    let files = made(Launcher::Inetd, BOTH, &[], &[]);
+fn inetd_has_a_line_per_port() {
+    let files = generated(Target::Inetd, BOTH, &[], &[]);
     assert_eq!(
         settings(&files[0].text),
         [
@@ -181,29 +180,29 @@ fn inetd_gets_a_line_for_each_port() {
         ]
     );
     assert!(!files[0].text.contains("packet filter"));
-    let files = made(Launcher::Inetd, BOTH, &["10.0.0.11"], &["10.0.0.2"]);
+    let files = generated(Target::Inetd, BOTH, &["10.0.0.11"], &["10.0.0.2"]);
     assert!(
         files[0]
             .text
-            .contains("packet filter let in nobody but 10.0.0.11 10.0.0.2.\n")
+            .contains("packet filter accept only 10.0.0.11 10.0.0.2.\n")
     );
 }
 
 #[test]
-fn what_cannot_be_served_is_refused() {
+fn request_that_cannot_be_served_is_an_error() {
     let refused = |addresses: &[&str], port: u16, state: &str, responder: &str| {
         let addresses: Vec<IpAddr> = addresses.iter().map(|one| one.parse().unwrap()).collect();
-        let wanted = Request {
+        let request = Request {
             addresses: &addresses,
             allow: &[],
             port: NonZeroU16::new(port).unwrap(),
             responder: Path::new(responder),
             state_dir: Path::new(state),
         };
-        let all = [Launcher::Systemd, Launcher::Xinetd, Launcher::Inetd];
-        let told = all.map(|launcher| files(launcher, &config(BOTH), &wanted).unwrap_err());
-        assert!(told.iter().all(|one| *one == told[0]), "{told:?}");
-        told.into_iter().next().unwrap()
+        let all = [Target::Systemd, Target::Xinetd, Target::Inetd];
+        let errors = all.map(|target| files(target, &config(BOTH), &request).unwrap_err());
+        assert!(errors.iter().all(|one| *one == errors[0]), "{errors:?}");
+        errors[0].to_string()
     };
     let program = "/usr/bin/agentcheck-responder";
     assert!(refused(&["10.0.0.11"], 3333, STATE_DIR, program).contains("--allow"));
@@ -229,7 +228,7 @@ fn what_cannot_be_served_is_refused() {
 }
 
 #[test]
-fn who_may_connect_is_an_address_or_a_network() {
+fn client_is_an_address_or_a_network() {
     for good in [
         "10.0.0.2",
         "10.0.0.0/24",
@@ -253,15 +252,15 @@ fn who_may_connect_is_an_address_or_a_network() {
 }
 
 #[test]
-fn another_place_of_the_state_files_is_named_everywhere() {
-    let wanted = Request {
+fn other_state_directory_is_in_every_file() {
+    let request = Request {
         addresses: &[],
         allow: &[],
         port: NonZeroU16::new(3333).unwrap(),
         responder: Path::new("/opt/agentcheck-responder"),
         state_dir: Path::new("/run/other"),
     };
-    let systemd = files(Launcher::Systemd, &config(BOTH), &wanted).unwrap();
+    let systemd = files(Target::Systemd, &config(BOTH), &request).unwrap();
     assert_eq!(
         systemd[1].text,
         "[Service]\nExecStart=\n\
@@ -272,10 +271,33 @@ fn another_place_of_the_state_files_is_named_everywhere() {
             .text
             .contains("responder %i --state-dir /run/other --idle off\n")
     );
-    let xinetd = files(Launcher::Xinetd, &config(BOTH), &wanted).unwrap();
+    let xinetd = files(Target::Xinetd, &config(BOTH), &request).unwrap();
     assert!(
         xinetd[0]
             .text
             .contains(" = --name-from-client --state-dir /run/other\n")
     );
+}
+
+#[test]
+fn haproxy_gets_a_backend_per_service_and_a_server_per_address() {
+    let files = generated(Target::Haproxy, BOTH, &["10.0.0.11", "2001:db8::11"], &[]);
+    assert_eq!(files.len(), 1);
+    assert_eq!(
+        settings(&files[0].text),
+        [
+            "backend web",
+            "balance roundrobin",
+            "default-server check weight 100 agent-check agent-port 3333 agent-inter 2s agent-send \"web\\n\"",
+            "server web-1 10.0.0.11:PORT",
+            "server web-2 [2001:db8::11]:PORT",
+            "backend my.api-2",
+            "balance roundrobin",
+            "default-server check weight 100 agent-check agent-port 3334 agent-inter 2s",
+            "server my.api-2-1 10.0.0.11:PORT",
+            "server my.api-2-2 [2001:db8::11]:PORT",
+        ]
+    );
+    let files = generated(Target::Haproxy, "[service.web]\n", &[], &[]);
+    assert!(files[0].text.contains("\n    server web-1 ADDRESS:PORT\n"));
 }

@@ -1,5 +1,5 @@
-//! For xinetd: one file with all services, since it reads no file with a dot in its name, and services may
-//! have one in theirs.
+//! For xinetd: one file for all services. xinetd reads no file with a dot in its name, and a service may have a
+//! dot in its name.
 
 use super::{Allowed, File, Plan, Port};
 use std::fmt::Write as _;
@@ -9,12 +9,12 @@ const SHIPPED: &str = include_str!("../../../../xinetd/agentcheck");
 
 pub(super) fn file(plan: &Plan<'_>) -> File {
     let mut text = String::from(
-        "# Then: systemctl reload xinetd, or SIGHUP. It switches a service off, with one line in its log, when\n\
-         # it cannot find the server or the user: try each port.\n",
+        "# Then: systemctl reload xinetd, or SIGHUP. If xinetd cannot find the server or the user, it logs one line and\n\
+         # switches the service off: try each port.\n",
     );
     for port in &plan.ports {
         text.push('\n');
-        text.push_str(&plan.about(port));
+        text.push_str(&plan.server_lines(port));
         for (number, address) in plan.addresses.iter().enumerate() {
             entry(&mut text, plan, port, *address, number);
         }
@@ -40,7 +40,7 @@ fn entry(text: &mut String, plan: &Plan<'_>, port: &Port<'_>, address: IpAddr, n
             continue;
         }
         let Some((key, value)) = line.split_once('=') else {
-            // What opens the entry, and its braces.
+            // The header of the entry, and its braces.
             match line.starts_with("service ") {
                 true => {
                     let _ = writeln!(text, "service {name}");
@@ -62,7 +62,7 @@ fn entry(text: &mut String, plan: &Plan<'_>, port: &Port<'_>, address: IpAddr, n
         };
         let _ = writeln!(text, "{}", format!("\t{key:<15} = {value}").trim_end());
         if key == "type" {
-            // Two entries of one name need two of these.
+            // Two entries with one name need two ids.
             let _ = writeln!(text, "\t{:<15} = {name}-{number}", "id");
             if address.is_ipv6() {
                 let _ = writeln!(text, "\t{:<15} = IPv6", "flags");
@@ -71,7 +71,7 @@ fn entry(text: &mut String, plan: &Plan<'_>, port: &Port<'_>, address: IpAddr, n
     }
 }
 
-/// This host, and those who may connect, as far as they can.
+/// This host and the allowed clients, of the address's own family.
 fn only_from(plan: &Plan<'_>, address: IpAddr) -> String {
     let here = if address.is_ipv4() {
         "127.0.0.1"

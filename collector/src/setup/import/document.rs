@@ -1,13 +1,13 @@
-//! What a file of another agent says, whatever it is written in: a tree of values with their places, and
-//! typed access that remembers what nobody asked for.
+//! The content of an imported file in any of the formats: a tree of values with their places, and typed access
+//! that keeps the entries that were not read.
 
 use crate::config::diagnostics::Diagnostic;
 use std::ops::Range;
 
-/// How deep values may nest.
+/// The deepest nesting of values.
 pub(super) const MAX_DEPTH: usize = 16;
 
-/// How many values a file may have, those that aliases repeat included.
+/// The largest number of values in a file, with those that aliases repeat.
 pub(super) const MAX_VALUES: usize = 2000;
 
 /// A value and its place.
@@ -23,13 +23,13 @@ pub(super) struct Node {
 pub(super) enum Value {
     /// Nothing.
     Null,
-    /// A number, a truth or text that was written without quotes.
+    /// A number, a Boolean or text without quotes.
     Plain(String),
     /// Text in quotes.
     Quoted(String),
     /// A list.
     List(Vec<Node>),
-    /// Keys with values, in the order of the file. In XML a key may be there more than once.
+    /// Keys with values, in the order of the file. In XML a key may repeat.
     Map(Vec<Entry>),
 }
 
@@ -40,11 +40,11 @@ pub(super) struct Entry {
     pub(super) node: Node,
 }
 
-/// What is wrong with a file.
+/// The mistakes in a file.
 pub(super) type Findings = Vec<Diagnostic>;
 
 impl Node {
-    /// The text of a value that is neither nothing nor made of others.
+    /// The text of a value that is not null, a list or a map.
     pub(super) fn scalar(&self) -> Option<&str> {
         match &self.value {
             Value::Plain(text) | Value::Quoted(text) => Some(text),
@@ -52,18 +52,18 @@ impl Node {
         }
     }
 
-    /// The value as people know it, for comments: as long as a scalar is, or only of what kind it is.
-    pub(super) fn shown(&self) -> String {
+    /// The value for a comment: an excerpt of a scalar, or the kind of the value.
+    pub(super) fn excerpt(&self) -> String {
         match &self.value {
             Value::Null => "nothing".to_owned(),
-            Value::Plain(text) | Value::Quoted(text) => super::toml_writer::shown(text),
+            Value::Plain(text) | Value::Quoted(text) => super::toml_writer::excerpt(text),
             Value::List(_) => "a list".to_owned(),
             Value::Map(_) => "a table".to_owned(),
         }
     }
 }
 
-/// Keys with values, of which each is asked for once.
+/// Keys with values. Reading a key takes it out.
 pub(super) struct Table<'n> {
     entries: Vec<&'n Entry>,
     /// Bytes of the file.
@@ -78,8 +78,8 @@ pub(super) struct Text<'n> {
 }
 
 impl<'n> Table<'n> {
-    /// The table in a node; `what` it is of, for people.
-    pub(super) fn of(node: &'n Node, what: &str, findings: &mut Findings) -> Option<Self> {
+    /// The table in a node; `subject` names it in a finding.
+    pub(super) fn of(node: &'n Node, subject: &str, findings: &mut Findings) -> Option<Self> {
         match &node.value {
             Value::Map(entries) => Some(Self {
                 entries: entries.iter().collect(),
@@ -87,31 +87,34 @@ impl<'n> Table<'n> {
             }),
             _ => {
                 findings.push(
-                    Diagnostic::error(node.span.clone(), format!("{what} is no table of options"))
-                        .remedy("it needs keys with values"),
+                    Diagnostic::error(
+                        node.span.clone(),
+                        format!("{subject} is not a table of options"),
+                    )
+                    .remedy("write keys with values"),
                 );
                 None
             }
         }
     }
 
-    /// The value of a key, asked for from now on.
+    /// Takes the value of a key.
     pub(super) fn take(&mut self, key: &str) -> Option<&'n Node> {
         let at = self.entries.iter().position(|entry| entry.key == key)?;
         Some(&self.entries.remove(at).node)
     }
 
-    /// All values of a key that may be there more than once.
+    /// Takes all values of a key that may repeat.
     pub(super) fn take_each(&mut self, key: &str) -> Vec<&'n Node> {
         std::iter::from_fn(|| self.take(key)).collect()
     }
 
-    /// What nobody asked for.
-    pub(super) fn left(self) -> Vec<&'n Entry> {
+    /// The entries that were not read.
+    pub(super) fn unread(self) -> Vec<&'n Entry> {
         self.entries
     }
 
-    /// A text, a number or a truth, as it is written. An empty one is as none.
+    /// A text, a number or a Boolean, as written. An empty text counts as missing.
     pub(super) fn text(&mut self, key: &str, findings: &mut Findings) -> Option<Text<'n>> {
         let node = self.take(key)?;
         if node.value == Value::Null {
@@ -120,8 +123,11 @@ impl<'n> Table<'n> {
         let text = node.scalar();
         if text.is_none() {
             findings.push(
-                Diagnostic::error(node.span.clone(), format!("{key} is no text or number"))
-                    .remedy(format!("one value, as in {key}: 10")),
+                Diagnostic::error(
+                    node.span.clone(),
+                    format!("{key} is not a text or a number"),
+                )
+                .remedy(format!("write one value, as in {key}: 10")),
             );
         }
         let span = node.span.clone();
@@ -129,7 +135,7 @@ impl<'n> Table<'n> {
             .filter(|text| !text.text.is_empty())
     }
 
-    /// A text that has to be there; `example` of one.
+    /// A required text; a finding shows `example`.
     pub(super) fn need(
         &mut self,
         key: &str,
@@ -140,14 +146,17 @@ impl<'n> Table<'n> {
         let text = self.text(key, findings);
         if text.is_none() && findings.len() == before {
             findings.push(
-                Diagnostic::error(self.span.start..self.span.start, format!("no {key} here"))
-                    .remedy(format!("it needs one, as in {key}: {example}")),
+                Diagnostic::error(
+                    self.span.start..self.span.start,
+                    format!("{key} is missing"),
+                )
+                .remedy(format!("add it, as in {key}: {example}")),
             );
         }
         text
     }
 
-    /// A whole number that is not negative.
+    /// An integer from 0 to 4294967295.
     pub(super) fn count(&mut self, key: &str, findings: &mut Findings) -> Option<(u64, Text<'n>)> {
         let text = self.text(key, findings)?;
         let count = text.text.trim().parse::<u64>();
@@ -155,8 +164,8 @@ impl<'n> Table<'n> {
             Ok(count) if count <= u64::from(u32::MAX) => Some((count, text)),
             _ => {
                 findings.push(
-                    Diagnostic::error(text.span, format!("{key} is no whole number"))
-                        .remedy(format!("a number from 0 on, as in {key}: 10")),
+                    Diagnostic::error(text.span, format!("{key} is not an integer from 0 on"))
+                        .remedy(format!("write digits, as in {key}: 10")),
                 );
                 None
             }
@@ -169,14 +178,14 @@ impl<'n> Table<'n> {
         let number = finite(text.text);
         if number.is_none() {
             findings.push(
-                Diagnostic::error(text.span, format!("{key} is no number"))
-                    .remedy(format!("digits, as in {key}: 0.5")),
+                Diagnostic::error(text.span, format!("{key} is not a number"))
+                    .remedy(format!("write digits, as in {key}: 0.5")),
             );
         }
         number
     }
 
-    /// True or false, by the words of YAML 1.1, which JSON and XML share.
+    /// A Boolean in the words of YAML 1.1, of which JSON and XML use some.
     pub(super) fn truth(&mut self, key: &str, findings: &mut Findings) -> Option<bool> {
         let text = self.text(key, findings)?;
         match text.text.to_ascii_lowercase().as_str() {
@@ -193,7 +202,7 @@ impl<'n> Table<'n> {
     }
 }
 
-/// The finite number that the whole of a text is: sign, digits, point, exponent.
+/// The finite number that a whole text is: sign, digits, point, exponent.
 pub(super) fn finite(text: &str) -> Option<f64> {
     let text = text.trim();
     let known = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | 'e' | 'E');

@@ -1,4 +1,4 @@
-//! Herald's config.yml: each plugin polls one thing and decides by patterns and thresholds.
+//! Herald's config.yml: each plugin polls one source, and decides by patterns and thresholds.
 
 mod action;
 mod decision;
@@ -10,24 +10,24 @@ mod thresholds;
 use super::document::{Findings, Node, Table, Value};
 use super::identifiers::Names;
 use super::service::{ImportedReply, ImportedService, Note, Rule, write_note};
-use super::toml_writer::{Output, duration, shown, string};
-use super::{Reached, listening, opening, unknown, yaml};
+use super::toml_writer::{Output, duration, excerpt, string};
+use super::{Endpoint, Imported, unknown_option, write_endpoints, write_opening, yaml};
 use crate::config::diagnostics::Diagnostic;
 use action::Action;
-use decision::{Document, Given};
+use decision::{Document, PluginRules};
 use std::path::Path;
 
-/// How long Herald's http plugin waits.
+/// The timeout of Herald's http plugin, in seconds.
 const HTTP_TIMEOUT: u64 = 10;
 
-/// How often a source is polled where Herald polls at each probe, in seconds.
-const INLINE: u64 = 2;
+/// The interval of a source that Herald polls at each probe, in seconds.
+const PROBE_INTERVAL: u64 = 2;
 
 const DAY: u64 = 86_400;
 const LONGEST_FRESH: u64 = 30 * DAY;
 
-pub(super) fn convert(file: &Path, text: &str, findings: &mut Findings) -> Option<String> {
-    let root = yaml::read(text, findings)?;
+pub(super) fn convert(file: &Path, text: &str, findings: &mut Findings) -> Option<Imported> {
+    let (root, octals) = yaml::read(text, findings)?;
     let mut top = Table::of(&root, "the file", findings)?;
     let bind = top.text("bind", findings);
     let port = top.count("port", findings);
@@ -42,24 +42,31 @@ pub(super) fn convert(file: &Path, text: &str, findings: &mut Findings) -> Optio
         }
     }
     let mut output = Output::default();
-    opening(&mut output, "Herald", file);
+    write_opening(&mut output, "Herald", file);
     output.gap();
+    for octal in octals {
+        output.mind(&octal);
+    }
     let port = port.map_or("5555", |(_, text)| text.text);
     let bind = bind.map(|bind| bind.text);
     let services: Vec<&str> = parts
         .iter()
         .map(|part| part.service.name.as_str())
         .collect();
-    reached(
+    write_services(
         &services,
         name.map(|name| name.text),
         bind,
         port,
         &mut output,
     );
-    for entry in top.left() {
-        output.not_moved(&unknown(entry, "Herald"));
+    for entry in top.unread() {
+        output.not_moved(&unknown_option(entry, "Herald"));
     }
+    let undecided = parts
+        .iter()
+        .map(|part| part.service.count_undecided())
+        .sum();
     for part in parts {
         output.gap();
         for note in &part.notes {
@@ -68,11 +75,14 @@ pub(super) fn convert(file: &Path, text: &str, findings: &mut Findings) -> Optio
         output.append(&part.source);
         part.service.write(&mut output);
     }
-    Some(output.finish())
+    Some(Imported {
+        toml: output.finish(),
+        undecided,
+    })
 }
 
-/// How HAProxy reaches the services, of which Herald answers for the first.
-fn reached(
+/// Writes how HAProxy reaches the services. Herald serves the first one.
+fn write_services(
     services: &[&str],
     name: Option<&str>,
     bind: Option<&str>,
@@ -86,31 +96,33 @@ fn reached(
         1 => (*first).to_owned(),
         _ => format!("--name-from-client --default-service {first}"),
     };
-    let reached = Reached {
+    let endpoint = Endpoint {
         address: bind,
         port: Some(port),
-        service: &service,
+        arguments: &service,
     };
-    listening(output, &[reached]);
+    write_endpoints(output, &[endpoint]);
     if services.len() > 1 {
-        output.comment("Where it is not the first that is asked for, HAProxy names it:");
+        output.comment(
+            "HAProxy names the service that it asks for; without a name it gets the first one:",
+        );
         for service in services {
             output.code(&format!("agent-send \"{service}\\n\""));
         }
         output.differs(
-            "Herald answers for one plugin, the first or the one with default, whatever agent-send says; \
-             here each is a service.",
+            "Herald serves one plugin, the first or the one with default, whatever agent-send contains. Here each \
+             plugin is a service.",
         );
         if let Some(name) = name {
-            let name = shown(name);
+            let name = excerpt(name);
             output.differs(&format!(
-                "the name is the plugin's alone, without {name}/ before it."
+                "the service is named like the plugin, without {name}/ before it."
             ));
         }
     }
 }
 
-/// The list of plugins, the one that Herald answers for first.
+/// The plugins. The first one is the one that Herald serves.
 fn plugins<'n>(top: &mut Table<'n>, findings: &mut Findings) -> Option<Vec<&'n Node>> {
     let node = top.take("plugins");
     let span = node.map_or(top.span.start..top.span.start, |node| node.span.clone());
@@ -118,8 +130,8 @@ fn plugins<'n>(top: &mut Table<'n>, findings: &mut Findings) -> Option<Vec<&'n N
         Some(Value::List(nodes)) if !nodes.is_empty() => nodes,
         _ => {
             findings.push(
-                Diagnostic::error(span, "there is no list of plugins")
-                    .remedy("plugins: with one - for each"),
+                Diagnostic::error(span, "plugins is missing or not a list")
+                    .remedy("write plugins: with one - for each plugin"),
             );
             return None;
         }
@@ -134,9 +146,9 @@ fn plugins<'n>(top: &mut Table<'n>, findings: &mut Findings) -> Option<Vec<&'n N
     Some(sorted)
 }
 
-/// What a plugin becomes.
+/// The translation of a plugin.
 struct Part {
-    /// Before the source.
+    /// Comments before the source.
     notes: Vec<Note>,
     /// The source's table, in TOML.
     source: String,
@@ -162,15 +174,16 @@ fn plugin(
     let interval = table
         .count("interval", findings)
         .map_or(0, |(count, _)| count);
-    let every = match interval {
+    let period = match interval {
         0 => {
             notes.push(Note::Differs(format!(
-                "without interval Herald polls at each probe; here it is every {INLINE} s, however many ask."
+                "without interval Herald polls at each probe. Here the interval is {PROBE_INTERVAL} s, for any number of \
+                 balancers."
             )));
-            INLINE
+            PROBE_INTERVAL
         }
         long if long > DAY => {
-            notes.push(Note::Differs("a day is the longest interval here.".into()));
+            notes.push(Note::Differs("the longest interval here is a day.".into()));
             DAY
         }
         other => other,
@@ -182,9 +195,9 @@ fn plugin(
         findings.push(
             Diagnostic::error(
                 node.span.start..node.span.start,
-                "neither patterns nor thresholds",
+                "patterns and thresholds are both missing",
             )
-            .remedy("a plugin needs one of the two lists; Herald would not start either"),
+            .remedy("add one of the two lists; without them Herald does not start either"),
         );
     }
     let document = match (json, patterns.is_empty()) {
@@ -192,7 +205,7 @@ fn plugin(
         (false, true) => Document::Number,
         (false, false) => Document::Text,
     };
-    let timeout = every.min(if class.text == "herald_http" {
+    let timeout = period.min(if class.text == "herald_http" {
         HTTP_TIMEOUT
     } else {
         1
@@ -211,26 +224,26 @@ fn plugin(
         Document::Number => output.string("format", "number"),
         Document::Text => {}
     }
-    output.raw("interval", &duration(every * 1000));
+    output.raw("interval", &duration(period * 1000));
     if timeout != 1 {
         output.raw("timeout", &duration(timeout * 1000));
     }
-    let made = output.finish();
+    let source_table = output.finish();
 
-    let default = action(&mut table, "default_response", &mut service, findings);
-    let given = Given {
+    let default = response(&mut table, "default_response", &mut service, findings);
+    let rules = PluginRules {
         patterns,
         thresholds,
         default,
         document,
         source: &source,
-        made: &made,
+        source_table: &source_table,
         from_file: class.text == "herald_file",
     };
-    let ready = rules::decide(given, &mut table, &mut service, findings);
+    let ready = rules::decide(rules, &mut table, &mut service, findings);
     let stale = staleness(
         &mut table,
-        every + timeout,
+        period + timeout,
         &source,
         document,
         &mut service,
@@ -239,36 +252,36 @@ fn plugin(
     if ready || stale {
         service.keys.push(("admin_state", "\"manage\"".into()));
         service.differs(
-            "Herald says ready in some of its replies, which lifts a drain or maint that operators set on \
-             the balancer; owner says it every time. Without administration it is never said.",
+            "some of Herald's replies contain ready, which lifts a drain or maint that operators set on the balancer. \
+             With admin_state = \"manage\" every healthy reply contains it; without that key, none does.",
         );
     } else if service
         .rules
         .iter()
-        .any(|rule| matches!(rule.say, ImportedReply::Word("drain" | "maint")))
+        .any(|rule| matches!(rule.reply, ImportedReply::State("drain" | "maint")))
     {
         service.differs(
-            "Herald's drain and maint stay until something says ready. Here drain is said as up 0% and maint \
-             as stopped, and what the next reply says takes them back; admin_state = \"manage\" says the words.",
+            "Herald's drain and maint stay until a reply contains ready. Here drain is sent as up 0% and maint as \
+             stopped, and the next reply lifts them. With admin_state = \"manage\", drain and maint are sent as such.",
         );
     }
     if let Some((seconds, _)) = table.count("stop_timeout", findings) {
         notes.push(Note::NotMoved(format!(
-            "stop_timeout {seconds}: a poll has its own deadline, timeout."
+            "stop_timeout {seconds}: each poll has a timeout of its own."
         )));
     }
-    for entry in table.left() {
-        notes.push(Note::NotMoved(unknown(entry, "Herald")));
+    for entry in table.unread() {
+        notes.push(Note::NotMoved(unknown_option(entry, "Herald")));
     }
     Some(Part {
         notes,
-        source: made,
+        source: source_table,
         service,
     })
 }
 
-/// What a response key says; a note where HAProxy would not understand it.
-fn action(
+/// The action of a response key; a note where HAProxy does not understand it.
+fn response(
     table: &mut Table<'_>,
     key: &str,
     service: &mut ImportedService,
@@ -282,13 +295,14 @@ fn action(
     }
     let action = Action::of(text.text);
     if let Action::Unknown(why) = &action {
-        service.not_moved(format!("{key} {}: {why}.", shown(text.text)));
+        service.not_moved(format!("{key} {}: {why}.", excerpt(text.text)));
         return Action::Nothing;
     }
     action
 }
 
-/// `fresh_for`, `stale` and the rule for an application that answers no more. Says whether ready is said.
+/// `fresh_for`, `on_stale` and the rule for an application that no longer answers. Returns whether its reply contains
+/// `ready`.
 fn staleness(
     table: &mut Table<'_>,
     period: u64,
@@ -300,11 +314,11 @@ fn staleness(
     let interval = table
         .count("staleness_interval", findings)
         .map_or(0, |(count, _)| count);
-    let action = action(table, "staleness_response", service, findings);
+    let action = response(table, "staleness_response", service, findings);
     if interval == 0 {
         if action != Action::Nothing {
             service
-                .not_moved("staleness_response: without staleness_interval Herald never says it.");
+                .not_moved("staleness_response: Herald never sends it without staleness_interval.");
         }
         return false;
     }
@@ -312,29 +326,28 @@ fn staleness(
     service.keys.push(("fresh_for", duration(fresh * 1000)));
     if fresh != interval {
         service.differs(format!(
-            "staleness_interval is {interval} s; here a reply is good for at least interval and timeout \
-             together, and at most 30 days."
+            "staleness_interval is {interval} s. Here a reply stays valid for at least interval and timeout together, \
+             and at most 30 days."
         ));
     }
-    let Some(say) = action.say() else {
+    let Some(reply) = action.reply() else {
         service.notes.push(Note::Plain(
-            "staleness_response noop: HAProxy keeps what it has. Here the last reply is said again, marked \
-             stale or kept."
+            "staleness_response noop: HAProxy keeps its state. Here the last reply is repeated, marked as stale or \
+             kept."
                 .into(),
         ));
         return false;
     };
-    service.keys.push(("on_stale", string(say.value())));
+    service.keys.push(("on_stale", string(reply.value())));
     if document != Document::Text {
         let when = format!("{source}.age > {fresh}");
-        let note = "staleness_response, for an application that answers no more; stale is for a collector \
-                    that is gone.";
+        let note = "staleness_response, for an application that no longer answers; on_stale is for a dead collector.";
         service.rules.insert(
             0,
             Rule {
                 name: "stale".into(),
                 when,
-                say,
+                reply,
                 notes: vec![Note::Plain(note.into())],
             },
         );

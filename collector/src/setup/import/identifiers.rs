@@ -1,24 +1,23 @@
-//! Names that both sides can have: whatever the other agent called something becomes a name of a source, a
-//! service or a rule, each once.
+//! Unique names of sources, services and rules, from the names in the other agent's file.
 
-use super::refused;
+use super::load_error;
 use agentcheck_common::ServiceName;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The names that are given so far, of one kind.
+/// The names in use, of one kind.
 #[derive(Default)]
 pub(super) struct Names {
-    given: BTreeSet<String>,
-    /// How often each was wanted: no long way to a free number.
-    wanted: BTreeMap<String, usize>,
+    used: BTreeSet<String>,
+    /// How often each name was requested, so that the next free number is found at once.
+    requests: BTreeMap<String, usize>,
 }
 
 impl Names {
     /// A name for a source: an identifier of the expression language.
     pub(super) fn source(&mut self, wanted: &str) -> String {
-        let mut name = shaped(wanted, '_', |c| c == '_');
+        let mut name = sanitized(wanted, '_', |c| c == '_');
         let probe = format!("[source.{name}.tcp]\naddress = \"a:1\"\n[service.s]\n");
-        if refused(&probe).is_some() {
+        if load_error(&probe).is_some() {
             name.insert_str(0, "s_");
         }
         self.unique(name, '_')
@@ -26,7 +25,7 @@ impl Names {
 
     /// A name for a service or a rule.
     pub(super) fn service(&mut self, wanted: &str) -> String {
-        let mut name = shaped(wanted, '-', |c| matches!(c, '.' | '_' | '-'));
+        let mut name = sanitized(wanted, '-', |c| matches!(c, '.' | '_' | '-'));
         if !ServiceName::is_name(name.as_bytes()) {
             name.insert(0, 's');
         }
@@ -34,30 +33,31 @@ impl Names {
     }
 
     fn unique(&mut self, name: String, joint: char) -> String {
-        let number = self.wanted.entry(name.clone()).or_insert(0);
+        let number = self.requests.entry(name.clone()).or_insert(0);
         loop {
             *number += 1;
             let candidate = match *number {
                 1 => name.clone(),
                 number => format!("{name}{joint}{number}"),
             };
-            if self.given.insert(candidate.clone()) {
+            if self.used.insert(candidate.clone()) {
                 return candidate;
             }
         }
     }
 }
 
-/// Not the longest that may be: a number may be added.
+/// The longest name before a number is added, in characters.
 const LENGTH: usize = 40;
 
-fn shaped(wanted: &str, instead: char, also: impl Fn(char) -> bool) -> String {
+/// `wanted` with `substitute` for each character that is neither alphanumeric nor accepted by `also`.
+fn sanitized(wanted: &str, substitute: char, also: impl Fn(char) -> bool) -> String {
     let known = |c: char| c.is_ascii_alphanumeric() || also(c);
     let characters = wanted.trim().chars().take(LENGTH);
     let name: String = characters
-        .map(|c| if known(c) { c } else { instead })
+        .map(|c| if known(c) { c } else { substitute })
         .collect();
-    let trimmed = name.trim_matches(instead);
+    let trimmed = name.trim_matches(substitute);
     if trimmed.is_empty() {
         "x".to_owned()
     } else {
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_shaped() {
+    fn names_are_sanitized() {
         let mut names = Names::default();
         for (wanted, name) in [
             ("my service", "my_service"),

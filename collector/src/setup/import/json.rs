@@ -1,4 +1,5 @@
-//! JSON into a tree. The parser keeps no places; what says them is that a raw value is a part of the text.
+//! Reads JSON into a tree. The parser keeps no positions: a raw value is a slice of the text, and its address gives
+//! the position.
 
 use super::document::{Entry, Findings, MAX_DEPTH, MAX_VALUES, Node, Value};
 use crate::config::diagnostics::Diagnostic;
@@ -7,7 +8,7 @@ use serde_json::value::RawValue;
 use std::fmt;
 use std::ops::Range;
 
-/// The entries of an object, repeated ones included, unread.
+/// The unparsed entries of an object, with repeated keys.
 struct Object<'t>(Vec<(String, &'t RawValue)>);
 
 impl<'de> Deserialize<'de> for Object<'de> {
@@ -44,8 +45,8 @@ pub(super) fn read(text: &str, findings: &mut Findings) -> Option<Node> {
         Ok(raw) => raw,
         Err(error) => {
             let at = offset(text, error.line(), error.column());
-            let wrong = Diagnostic::error(at..at, format!("this is no JSON: {error}"));
-            findings.push(wrong.remedy("the other agent would not read it either"));
+            let wrong = Diagnostic::error(at..at, format!("invalid JSON: {error}"));
+            findings.push(wrong.remedy("the other agent does not read it either"));
             return None;
         }
     };
@@ -78,9 +79,11 @@ impl<'t> Reader<'_, 't> {
             self.findings.push(
                 Diagnostic::error(
                     span,
-                    "there are too many values, or they are nested too deep",
+                    "the file has too many values, or the nesting is too deep",
                 )
-                .remedy(format!("at most {MAX_VALUES}, {MAX_DEPTH} levels deep")),
+                .remedy(format!(
+                    "use at most {MAX_VALUES} values and {MAX_DEPTH} levels"
+                )),
             );
             return None;
         }
@@ -91,9 +94,9 @@ impl<'t> Reader<'_, 't> {
                 let mut read: Vec<Entry> = Vec::new();
                 for (key, raw) in entries {
                     if read.iter().any(|entry| entry.key == key) {
-                        let twice = format!("{} is there already", super::toml_writer::shown(&key));
+                        let twice = format!("duplicate key {}", super::toml_writer::excerpt(&key));
                         let twice = Diagnostic::error(self.span(raw), twice);
-                        self.findings.push(twice.remedy("leave one of the two"));
+                        self.findings.push(twice.remedy("keep one of the two"));
                         return None;
                     }
                     let node = self.node(raw, depth + 1)?;
@@ -113,13 +116,13 @@ impl<'t> Reader<'_, 't> {
         Some(Node { span, value })
     }
 
-    /// A part of what was read as a whole already; what is wrong with it then is a key or an escape.
+    /// Parses a part of the text, whose structure is valid already: a key or an escape can be invalid.
     fn part<T: Deserialize<'t>>(&mut self, text: &'t str, span: &Range<usize>) -> Option<T> {
         serde_json::from_str(text)
             .map_err(|error| {
-                let wrong = Diagnostic::error(span.clone(), format!("this is no JSON: {error}"));
+                let wrong = Diagnostic::error(span.clone(), format!("invalid JSON: {error}"));
                 self.findings
-                    .push(wrong.remedy("the other agent would not read it either"));
+                    .push(wrong.remedy("the other agent does not read it either"));
             })
             .ok()
     }

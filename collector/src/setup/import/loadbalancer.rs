@@ -1,23 +1,24 @@
-//! Loadbalancer.org's feedback agent: config.xml of the versions up to 4, agent-config.json of version 5.
+//! Loadbalancer.org's feedback agent: config.xml up to version 4, agent-config.json from version 5.
 
 mod version4;
 mod version5;
 
+use super::Imported;
 use super::document::Findings;
 use crate::config::diagnostics::Diagnostic;
 use std::path::Path;
 
-/// Whose it is, in what comes out.
+/// The name of the agent in comments.
 const AGENT: &str = "the Loadbalancer.org feedback agent";
 
-pub(super) fn convert(file: &Path, text: &str, findings: &mut Findings) -> Option<String> {
+pub(super) fn convert(file: &Path, text: &str, findings: &mut Findings) -> Option<Imported> {
     match text.trim_start().chars().next() {
         Some('<') => version4::convert(file, text, findings),
         Some('{') => version5::convert(file, text, findings),
         _ => {
             findings.push(
-                Diagnostic::error(0..0, "this is neither XML nor JSON").remedy(
-                    "config.xml (lbfbaconfig.xml on Linux) up to 4.x, agent-config.json from 5 on",
+                Diagnostic::error(0..0, "the file is neither XML nor JSON").remedy(
+                    "name config.xml (lbfbaconfig.xml on Linux) up to 4.x, or agent-config.json from 5 on",
                 ),
             );
             None

@@ -1,24 +1,61 @@
-//! Herald's metrics into the expression language: `r['rate'] * 2`, the part of Python that configurations
-//! use. Nothing is evaluated.
+//! Translates Herald's metrics, such as `r['rate'] * 2`, into the expression language: the part of Python that
+//! configurations use. Nothing is evaluated.
 
 mod tokens;
 
 use super::toml_writer::{expression_string, number};
+use std::fmt;
 use tokens::{Token, tokens, written};
 
-/// How deep parentheses and the like may nest.
+/// The deepest nesting of parentheses and operators.
 const MAX_DEPTH: usize = 24;
 
-/// As long as an expression may be.
+/// The longest expression, in bytes.
 const MAX_LENGTH: usize = 1024;
 
-/// `python` over `document`, the expression that stands for Herald's `r`.
+/// Why a metric has no translation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum TranslateError {
+    /// It is longer than an expression may be.
+    TooLong,
+    /// Its nesting is too deep.
+    TooDeep,
+    /// It ends before it is complete.
+    Incomplete,
+    /// This part has no equivalent.
+    Unsupported(String),
+    /// This mark is missing.
+    Missing(String),
+    /// This is not a number.
+    InvalidNumber(String),
+    /// A string has no closing quote.
+    OpenString,
+    /// This function takes other arguments.
+    Arguments(String),
+}
+
+impl fmt::Display for TranslateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong => f.write_str("it is too long"),
+            Self::TooDeep => f.write_str("its nesting is too deep"),
+            Self::Incomplete => f.write_str("it is incomplete"),
+            Self::Unsupported(part) => write!(f, "{part} has no equivalent here"),
+            Self::Missing(mark) => write!(f, "a {mark} is missing"),
+            Self::InvalidNumber(text) => write!(f, "{text} is not a number"),
+            Self::OpenString => f.write_str("a string has no closing quote"),
+            Self::Arguments(function) => write!(f, "{function} takes other arguments"),
+        }
+    }
+}
+
+/// `python` as an expression, with `document` in the place of Herald's `r`.
 ///
 /// # Errors
-/// What in it has no equivalent.
-pub(super) fn translate(python: &str, document: &str) -> Result<String, String> {
+/// A part of it has no equivalent.
+pub(super) fn translate(python: &str, document: &str) -> Result<String, TranslateError> {
     if python.len() > MAX_LENGTH {
-        return Err("it is too long".to_owned());
+        return Err(TranslateError::TooLong);
     }
     let mut parser = Parser {
         tokens: tokens(python)?,
@@ -27,16 +64,16 @@ pub(super) fn translate(python: &str, document: &str) -> Result<String, String> 
     };
     let (made, _) = parser.choice(0)?;
     match parser.peek() {
-        None if made.len() > MAX_LENGTH => Err("it is too long".to_owned()),
+        None if made.len() > MAX_LENGTH => Err(TranslateError::TooLong),
         None => Ok(made),
-        Some(token) => Err(format!("{} has no equivalent here", written(token))),
+        Some(token) => Err(TranslateError::Unsupported(written(token))),
     }
 }
 
-/// How tightly a piece of expression holds together: 0 a choice, 7 a value.
-type Made = (String, u8);
+/// A translated part and its precedence: 0 for a choice, 7 for a value.
+type Translated = (String, u8);
 
-/// The levels of operators with two sides, from the loosest; each as Python writes it and as it is here.
+/// The binary operators by precedence, from the lowest: in Python, and here.
 const LEVELS: [&[(&str, &str)]; 5] = [
     &[("or", "||")],
     &[("and", "&&")],
@@ -53,7 +90,7 @@ const LEVELS: [&[(&str, &str)]; 5] = [
     &[("*", "*"), ("/", "/"), ("%", "%")],
 ];
 
-/// That of comparisons, which Python chains.
+/// The level of comparisons, which Python chains.
 const COMPARISONS: usize = 2;
 
 const UNARY: u8 = 6;
@@ -70,8 +107,8 @@ impl Parser<'_> {
         self.tokens.get(self.at)
     }
 
-    /// Whether the next token is this word or mark; it is taken if so.
-    fn took(&mut self, word: &str) -> bool {
+    /// Takes the next token if it is this word or mark. Returns whether it was.
+    fn take_if(&mut self, word: &str) -> bool {
         let is = match self.peek() {
             Some(Token::Name(name)) => name == word,
             Some(Token::Mark(mark)) => *mark == word,
@@ -81,23 +118,23 @@ impl Parser<'_> {
         is
     }
 
-    fn expect(&mut self, mark: &str) -> Result<(), String> {
-        if self.took(mark) {
+    fn expect(&mut self, mark: &str) -> Result<(), TranslateError> {
+        if self.take_if(mark) {
             return Ok(());
         }
         match self.peek() {
-            Some(token) => Err(format!("{} has no equivalent here", written(token))),
-            None => Err(format!("a {mark} is missing")),
+            Some(token) => Err(TranslateError::Unsupported(written(token))),
+            None => Err(TranslateError::Missing(mark.to_owned())),
         }
     }
 
     /// `a if condition else b`
-    fn choice(&mut self, depth: usize) -> Result<Made, String> {
+    fn choice(&mut self, depth: usize) -> Result<Translated, TranslateError> {
         if depth > MAX_DEPTH {
-            return Err("it is nested too deep".to_owned());
+            return Err(TranslateError::TooDeep);
         }
         let then = self.binary(0, depth)?;
-        if !self.took("if") {
+        if !self.take_if("if") {
             return Ok(then);
         }
         let condition = self.binary(0, depth)?;
@@ -105,93 +142,96 @@ impl Parser<'_> {
         let otherwise = self.choice(depth + 1)?;
         let made = format!(
             "{} ? {} : {}",
-            held(condition, 1),
-            held(then, 1),
-            held(otherwise, 0)
+            parenthesized(condition, 1),
+            parenthesized(then, 1),
+            parenthesized(otherwise, 0)
         );
         Ok((made, 0))
     }
 
-    fn binary(&mut self, level: usize, depth: usize) -> Result<Made, String> {
+    fn binary(&mut self, level: usize, depth: usize) -> Result<Translated, TranslateError> {
         let Some(operators) = LEVELS.get(level) else {
             return self.unary(depth);
         };
-        // Python's `not` is looser than its comparisons.
-        if level == COMPARISONS && self.took("not") {
+        // In Python, `not` has a lower precedence than comparisons.
+        if level == COMPARISONS && self.take_if("not") {
             if depth > MAX_DEPTH {
-                return Err("it is nested too deep".to_owned());
+                return Err(TranslateError::TooDeep);
             }
             let operand = self.binary(level, depth + 1)?;
-            return Ok((format!("!{}", held(operand, VALUE)), UNARY));
+            return Ok((format!("!{}", parenthesized(operand, VALUE)), UNARY));
         }
         let strength = u8::try_from(level + 1).unwrap_or(UNARY);
         let mut left = self.binary(level + 1, depth)?;
         let mut comparisons = 0;
-        while let Some((_, operator)) = operators.iter().find(|(python, _)| self.took(python)) {
+        while let Some((_, operator)) = operators.iter().find(|(python, _)| self.take_if(python)) {
             comparisons += 1;
             if level == COMPARISONS && comparisons > 1 {
-                return Err("a chain of comparisons has no equivalent here".to_owned());
+                return Err(TranslateError::Unsupported("a chain of comparisons".into()));
             }
             let right = self.binary(level + 1, depth)?;
-            let left_side = held(left, strength);
+            let left_side = parenthesized(left, strength);
             left = (
-                format!("{left_side} {operator} {}", held(right, strength + 1)),
+                format!(
+                    "{left_side} {operator} {}",
+                    parenthesized(right, strength + 1)
+                ),
                 strength,
             );
             if left.0.len() > MAX_LENGTH {
-                return Err("it is too long".to_owned());
+                return Err(TranslateError::TooLong);
             }
         }
         Ok(left)
     }
 
-    fn unary(&mut self, depth: usize) -> Result<Made, String> {
+    fn unary(&mut self, depth: usize) -> Result<Translated, TranslateError> {
         if depth > MAX_DEPTH {
-            return Err("it is nested too deep".to_owned());
+            return Err(TranslateError::TooDeep);
         }
-        if self.took("-") {
+        if self.take_if("-") {
             let operand = self.unary(depth + 1)?;
-            return Ok((format!("-{}", held(operand, VALUE)), UNARY));
+            return Ok((format!("-{}", parenthesized(operand, VALUE)), UNARY));
         }
         let mut value = self.value(depth)?;
         loop {
-            if self.took("[") {
+            if self.take_if("[") {
                 let key = self.choice(depth + 1)?;
                 self.expect("]")?;
-                value = (format!("{}[{}]", held(value, VALUE), key.0), VALUE);
-            } else if self.took(".") {
+                value = (format!("{}[{}]", parenthesized(value, VALUE), key.0), VALUE);
+            } else if self.take_if(".") {
                 value = self.method(value, depth)?;
             } else {
                 return Ok(value);
             }
             if value.0.len() > MAX_LENGTH {
-                return Err("it is too long".to_owned());
+                return Err(TranslateError::TooLong);
             }
         }
     }
 
     /// `.get(key)` and `.get(key, other)`
-    fn method(&mut self, of: Made, depth: usize) -> Result<Made, String> {
+    fn method(&mut self, of: Translated, depth: usize) -> Result<Translated, TranslateError> {
         let Some(Token::Name(name)) = self.peek().cloned() else {
-            return Err("a dot has no equivalent here".to_owned());
+            return Err(TranslateError::Unsupported("a dot".into()));
         };
         self.at += 1;
         let arguments = match name.as_str() {
             "get" => self.arguments(depth)?,
-            _ => return Err(format!(".{name} has no equivalent here")),
+            _ => return Err(TranslateError::Unsupported(format!(".{name}"))),
         };
-        let place = |key: &Made| format!("{}[{}]", held(of.clone(), VALUE), key.0);
+        let place = |key: &Translated| format!("{}[{}]", parenthesized(of.clone(), VALUE), key.0);
         match arguments.as_slice() {
             [key] => Ok((place(key), VALUE)),
             [key, other] => Ok((format!("default({}, {})", place(key), other.0), VALUE)),
-            _ => Err(".get has a key, and perhaps another value".to_owned()),
+            _ => Err(TranslateError::Arguments(".get".into())),
         }
     }
 
-    fn arguments(&mut self, depth: usize) -> Result<Vec<Made>, String> {
+    fn arguments(&mut self, depth: usize) -> Result<Vec<Translated>, TranslateError> {
         self.expect("(")?;
         let mut arguments = Vec::new();
-        while !self.took(")") {
+        while !self.take_if(")") {
             if !arguments.is_empty() {
                 self.expect(",")?;
             }
@@ -200,9 +240,9 @@ impl Parser<'_> {
         Ok(arguments)
     }
 
-    fn value(&mut self, depth: usize) -> Result<Made, String> {
+    fn value(&mut self, depth: usize) -> Result<Translated, TranslateError> {
         let Some(token) = self.peek().cloned() else {
-            return Err("it ends too early".to_owned());
+            return Err(TranslateError::Incomplete);
         };
         self.at += 1;
         let made = match token {
@@ -221,14 +261,14 @@ impl Parser<'_> {
                 "float" | "int" | "str" | "len" | "min" | "max" | "sum" => {
                     return self.call(&name, depth);
                 }
-                _ => return Err(format!("{name} has no equivalent here")),
+                _ => return Err(TranslateError::Unsupported(name)),
             },
-            Token::Mark(mark) => return Err(format!("{mark} has no equivalent here")),
+            Token::Mark(mark) => return Err(TranslateError::Unsupported(mark.to_owned())),
         };
         Ok((made, VALUE))
     }
 
-    fn call(&mut self, name: &str, depth: usize) -> Result<Made, String> {
+    fn call(&mut self, name: &str, depth: usize) -> Result<Translated, TranslateError> {
         let arguments = self.arguments(depth)?;
         let here = match (name, arguments.len()) {
             ("float" | "int", 1) => "double",
@@ -236,9 +276,9 @@ impl Parser<'_> {
             ("len", 1) => "size",
             ("min" | "max", 1..) => name,
             ("sum", 1) => "sum",
-            _ => return Err(format!("{name} is called otherwise here")),
+            _ => return Err(TranslateError::Arguments(name.to_owned())),
         };
-        // What is a number already is one.
+        // The value of a source is a number already.
         if here == "double"
             && let [(argument, _)] = arguments.as_slice()
             && *argument == self.document
@@ -251,8 +291,8 @@ impl Parser<'_> {
     }
 }
 
-/// A piece in parentheses where it holds together less tightly than its place needs.
-fn held((made, strength): Made, least: u8) -> String {
+/// A part, in parentheses if its precedence is below `least`.
+fn parenthesized((made, strength): Translated, least: u8) -> String {
     if strength < least {
         format!("({made})")
     } else {
@@ -265,7 +305,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metrics() {
+    fn metrics_are_translated() {
         for (python, here) in [
             ("r", "app.json"),
             ("r['msg-rate'] * 2", "app.json['msg-rate'] * 2"),
@@ -302,24 +342,24 @@ mod tests {
             ("(1 if r else 2) * 3", "(app.json ? 1 : 2) * 3"),
         ] {
             assert_eq!(
-                translate(python, "app.json").as_deref(),
-                Ok(here),
+                translate(python, "app.json"),
+                Ok(here.to_owned()),
                 "{python}"
             );
         }
         assert_eq!(
-            translate("float(r) * 2", "app.value").as_deref(),
-            Ok("app.value * 2")
+            translate("float(r) * 2", "app.value"),
+            Ok("app.value * 2".to_owned())
         );
     }
 
     #[test]
-    fn what_has_no_equivalent() {
+    fn unsupported_python_is_an_error() {
         let deep = "(".repeat(300);
         let long = "r + ".repeat(1000);
         let signs = "-".repeat(300);
         for (python, wrong) in [
-            ("", "it ends too early"),
+            ("", "it is incomplete"),
             ("r['a'] ** 2", "** has no equivalent here"),
             ("r['a'] // 2", "// has no equivalent here"),
             (
@@ -332,19 +372,22 @@ mod tests {
                 "1 < r['a'] < 3",
                 "a chain of comparisons has no equivalent here",
             ),
-            ("r['a", "a text has no end"),
-            ("r['a\\x41']", "an escape in a text has no equivalent here"),
-            ("0x10", "0x10 is no number here"),
-            ("1e999", "1e999 is no number here"),
+            ("r['a", "a string has no closing quote"),
+            (
+                "r['a\\x41']",
+                "an escape in a string has no equivalent here",
+            ),
+            ("0x10", "0x10 is not a number"),
+            ("1e999", "1e999 is not a number"),
             ("r; 1", "';' has no equivalent here"),
             ("r r", "r has no equivalent here"),
-            ("min()", "min is called otherwise here"),
-            (&deep, "it is nested too deep"),
-            (&signs, "it is nested too deep"),
+            ("min()", "min takes other arguments"),
+            (&deep, "its nesting is too deep"),
+            (&signs, "its nesting is too deep"),
             (&long, "it is too long"),
         ] {
             assert_eq!(
-                translate(python, "app.json"),
+                translate(python, "app.json").map_err(|error| error.to_string()),
                 Err(wrong.to_owned()),
                 "{python}"
             );

@@ -1,14 +1,15 @@
-//! What comes out: TOML with comments, into which no text of the file can break.
+//! Writes TOML with comments. No text of the imported file can end a string or a comment.
 
+use crate::render::text::{is_printable, one_line};
 use std::fmt::Write as _;
 
 /// The longest line of a comment, in characters, as long as its words allow.
 const WIDTH: usize = 100;
 
-/// How much of a text of the file is shown in a comment, in characters.
-const SHOWN: usize = 200;
+/// The longest excerpt of the imported file in a comment, in characters.
+const MAX_EXCERPT: usize = 200;
 
-/// The text of a configuration that grows.
+/// A configuration that is being written.
 #[derive(Default)]
 pub(super) struct Output {
     text: String,
@@ -19,17 +20,17 @@ impl Output {
         self.text
     }
 
-    /// What is there so far.
+    /// The text so far.
     pub(super) fn so_far(&self) -> &str {
         &self.text
     }
 
-    /// Another text, as it is.
+    /// Appends TOML as it is.
     pub(super) fn append(&mut self, text: &str) {
         self.text.push_str(text);
     }
 
-    /// A blank line, unless there is one.
+    /// A blank line, unless the text ends with one.
     pub(super) fn gap(&mut self) {
         if !self.text.is_empty() && !self.text.ends_with("\n\n") {
             self.text.push('\n');
@@ -56,10 +57,20 @@ impl Output {
         let _ = writeln!(self.text, "{key} = {value}");
     }
 
+    /// One line of TOML.
+    pub(super) fn line(&mut self, toml: &str) {
+        let _ = writeln!(self.text, "{toml}");
+    }
+
+    /// One line of TOML that does not apply: a person removes the `#`.
+    pub(super) fn commented(&mut self, toml: &str) {
+        let _ = writeln!(self.text, "# {}", escaped(toml));
+    }
+
     /// A comment.
     pub(super) fn comment(&mut self, text: &str) {
         let mut line = String::from("#");
-        for word in shown_whole(text).split(' ').filter(|word| !word.is_empty()) {
+        for word in escaped(text).split(' ').filter(|word| !word.is_empty()) {
             if line.len() > 1 && line.chars().count() + 1 + word.chars().count() > WIDTH {
                 self.text.push_str(&line);
                 self.text.push('\n');
@@ -74,59 +85,46 @@ impl Output {
 
     /// A command or a piece of configuration in a comment, on a line of its own.
     pub(super) fn code(&mut self, text: &str) {
-        let _ = writeln!(self.text, "#     {}", shown_whole(text));
+        let _ = writeln!(self.text, "#     {}", escaped(text));
     }
 
-    /// What there is here too, and does something else.
+    /// A decision that has no translation.
+    pub(super) fn undecided(&mut self, text: &str) {
+        self.comment(&format!("Undecided: {text}"));
+    }
+
+    /// Something that agentcheck has and that behaves differently.
     pub(super) fn differs(&mut self, text: &str) {
         self.comment(&format!("Differs: {text}"));
     }
 
-    /// What is not here.
+    /// Something that agentcheck does not have.
     pub(super) fn not_moved(&mut self, text: &str) {
         self.comment(&format!("Not moved: {text}"));
     }
 
-    /// What is the same and may not be what was meant.
+    /// Something that behaves the same, and is perhaps not what the operator wants.
     pub(super) fn mind(&mut self, text: &str) {
         self.comment(&format!("Mind: {text}"));
     }
 }
 
-/// A text of the file for a comment: on one line, in ordinary characters, not too long.
-pub(super) fn shown(text: &str) -> String {
-    let mut cut: String = text.chars().take(SHOWN).collect();
-    if text.chars().count() > SHOWN {
+/// A text of the imported file for a comment: one line of bounded length, with characters escaped that do not show.
+pub(super) fn excerpt(text: &str) -> String {
+    let mut cut: String = text.chars().take(MAX_EXCERPT).collect();
+    if text.chars().count() > MAX_EXCERPT {
         cut.push_str("...");
     }
-    shown_whole(&cut)
+    escaped(&cut)
 }
 
-fn shown_whole(text: &str) -> String {
-    let mut shown = String::new();
-    for character in text.chars() {
-        if ordinary(character) {
-            shown.push(character);
-        } else {
-            shown.extend(character.escape_default());
-        }
-    }
-    shown
+fn escaped(text: &str) -> String {
+    one_line(text, usize::MAX)
 }
 
-/// Whether a character shows as itself: no control, and none that turns or hides what stands around it.
-fn ordinary(character: char) -> bool {
-    !character.is_control()
-        && !matches!(
-            character,
-            '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-                | '\u{feff}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}'
-        )
-}
-
-/// A string in TOML: a literal where that is easier to read.
+/// A string in TOML; a literal string where that needs no escapes.
 pub(super) fn string(value: &str) -> String {
-    let plain = value.chars().all(ordinary);
+    let plain = value.chars().all(is_printable);
     if plain && value.contains(['"', '\\']) && !value.contains('\'') {
         return format!("'{value}'");
     }
@@ -139,7 +137,7 @@ pub(super) fn string(value: &str) -> String {
             }
             '\n' => text.push_str("\\n"),
             '\t' => text.push_str("\\t"),
-            _ if ordinary(character) => text.push(character),
+            _ if is_printable(character) => text.push(character),
             _ => {
                 let _ = write!(text, "\\U{:08X}", u32::from(character));
             }
@@ -159,7 +157,7 @@ pub(super) fn expression_string(value: &str) -> String {
                 text.push(character);
             }
             '\n' => text.push_str("\\n"),
-            _ if ordinary(character) => text.push(character),
+            _ if is_printable(character) => text.push(character),
             _ => {
                 let _ = write!(text, "\\U{:08X}", u32::from(character));
             }
@@ -169,7 +167,7 @@ pub(super) fn expression_string(value: &str) -> String {
     text
 }
 
-/// A number in the expression language, and for people.
+/// A number as the expression language and people write it.
 pub(super) fn number(number: f64) -> String {
     if number.fract() == 0.0 && number.abs() < 1e15 {
         format!("{number:.0}")
@@ -180,7 +178,7 @@ pub(super) fn number(number: f64) -> String {
     }
 }
 
-/// A duration, of milliseconds.
+/// A duration in TOML.
 pub(super) fn duration(milliseconds: u64) -> String {
     let duration = std::time::Duration::from_millis(milliseconds);
     string(&humantime::format_duration(duration).to_string())
@@ -190,7 +188,7 @@ pub(super) fn duration(milliseconds: u64) -> String {
 mod tests {
     use super::*;
     #[test]
-    fn nothing_breaks_out() {
+    fn hostile_text_ends_no_string_and_no_comment() {
         let hostile: Vec<String> = (0..0x2100)
             .chain([0xfeff, 0xe0001, 0x1f600])
             .filter_map(char::from_u32)
@@ -199,7 +197,8 @@ mod tests {
         for text in hostile {
             let mut output = Output::default();
             output.comment(&text);
-            output.mind(&shown(&text));
+            output.mind(&excerpt(&text));
+            output.commented(&text);
             output.string("a", &text);
             output.code(&text);
             let made = output.finish();
@@ -210,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_of_expressions_are_what_they_were() {
+    fn expression_strings_keep_their_text() {
         use crate::expression::{Environment, Expression, Scope, Type};
         for text in ["a'b\"c\\d\ne\tf\u{1}\u{2028}é", "", "\\d+\\.\\'"] {
             let quoted = expression_string(text);
@@ -224,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_are_wrapped() {
+    fn long_comments_are_wrapped() {
         let mut output = Output::default();
         output.differs(&"word ".repeat(50));
         let text = output.finish();

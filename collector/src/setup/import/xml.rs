@@ -1,6 +1,6 @@
-//! XML into a tree, as configurations of the kind `<Port value="3333" />` mean it: the attribute `value` is
-//! the value of an element, and an element without it is a table of those inside. Text between elements
-//! means nothing; a document type is not read.
+//! Reads XML into a tree, in the form `<Port value="3333" />`: the attribute `value` is the value of an element,
+//! and an element without it is a map of its children. Text between elements is ignored, and a document type is
+//! refused.
 
 use super::document::{Entry, Findings, MAX_DEPTH, MAX_VALUES, Node, Value};
 use crate::config::diagnostics::Diagnostic;
@@ -8,7 +8,7 @@ use quick_xml::events::{BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
 use std::ops::Range;
 
-/// An element whose end has not come.
+/// An element whose end tag has not come yet.
 struct Open {
     key: String,
     start: usize,
@@ -33,7 +33,7 @@ pub(super) fn read(text: &str, findings: &mut Findings) -> Option<Entry> {
     document(text)
         .map_err(|(span, wrong)| {
             let wrong = Diagnostic::error(span, wrong);
-            findings.push(wrong.remedy("the other agent would not read it either"));
+            findings.push(wrong.remedy("the other agent does not read it either"));
         })
         .ok()
 }
@@ -50,14 +50,14 @@ fn document(text: &str) -> Result<Entry, Wrong> {
         let start = place(reader.buffer_position());
         let event = reader.read_event().map_err(|error| {
             let at = place(reader.error_position());
-            (at..at, format!("this is no XML: {error}"))
+            (at..at, format!("invalid XML: {error}"))
         })?;
         let end = place(reader.buffer_position());
         let span = start..end;
         let closed = match event {
             Event::Eof => break,
             Event::DocType(_) => {
-                return Err((span, "a document type is not read".to_owned()));
+                return Err((span, "a document type is not supported".to_owned()));
             }
             Event::Start(element) => {
                 values += 1;
@@ -82,28 +82,31 @@ fn document(text: &str) -> Result<Entry, Wrong> {
             match open.last_mut() {
                 Some(parent) => parent.entries.push(entry),
                 None if root.is_some() => {
-                    return Err((span, "there is a second root element".to_owned()));
+                    return Err((span, "a second root element".to_owned()));
                 }
                 None => root = Some(entry),
             }
         }
     }
     if let Some(open) = open.pop() {
-        let message = format!("<{}> has no end", super::toml_writer::shown(&open.key));
+        let message = format!(
+            "<{}> has no end tag",
+            super::toml_writer::excerpt(&open.key)
+        );
         return Err((open.start..open.start, message));
     }
-    root.ok_or((0..0, "there is no element in it".to_owned()))
+    root.ok_or((0..0, "the file has no element".to_owned()))
 }
 
 fn too_much() -> String {
-    format!("more than {MAX_VALUES} elements, or nested deeper than {MAX_DEPTH}")
+    format!("more than {MAX_VALUES} elements, or more than {MAX_DEPTH} levels")
 }
 
 fn begin(element: &BytesStart<'_>, text: &str, span: Range<usize>) -> Result<Open, Wrong> {
     let key = element.name().as_ref().to_owned();
     let mut value = None;
     for attribute in element.attributes() {
-        let wrong = |error: String| (span.clone(), format!("this is no XML: {error}"));
+        let wrong = |error: String| (span.clone(), format!("invalid XML: {error}"));
         let attribute = attribute.map_err(|error| wrong(error.to_string()))?;
         if attribute.key.as_ref() == "value" {
             let content = attribute
@@ -123,7 +126,7 @@ fn begin(element: &BytesStart<'_>, text: &str, span: Range<usize>) -> Result<Ope
     })
 }
 
-/// Where in `text` a part of it stands.
+/// The position of `part`, a slice of `text`.
 fn within(text: &str, part: &str) -> Option<Range<usize>> {
     let start = (part.as_ptr() as usize).checked_sub(text.as_ptr() as usize)?;
     let end = start + part.len();

@@ -1,32 +1,29 @@
-//! What a monitoring plugin says: `TEXT | label=value;warn;crit;min;max ...`, as Nagios and its heirs have
-//! it. Pure.
+//! The output of monitoring plugins: `TEXT | label=value;warn;crit;min;max ...`, as Nagios defines it. Pure.
 //!
-//! Not here: the thresholds behind a value (rules are for that); units, which are left off and not
-//! converted.
+//! Not here: the thresholds in the data (rules replace them); units, which are dropped and not converted.
 
 use std::collections::BTreeMap;
 
-/// How many values are kept; those beyond are passed over.
+/// The largest number of values; further ones are ignored.
 const MOST: usize = 1000;
 /// The longest label within quotes, in bytes.
 const LONGEST: usize = 256;
 
-/// What a plugin said.
+/// The output of a plugin.
 #[derive(Debug, PartialEq)]
-pub(super) struct Said {
+pub(super) struct PluginOutput {
     /// The first line, without performance data.
     pub(super) text: String,
-    /// The values of the performance data, by label. One that is not a number (`U` stands for one that
-    /// could not be measured) is not there.
+    /// The values of the performance data, by label. A value that is not a number (`U`: not measured) is left
+    /// out.
     pub(super) perf: BTreeMap<String, f64>,
 }
 
-/// Reads a plugin's output. What cannot be read is passed over: it is not for performance data to decide
-/// about a status.
+/// Reads a plugin's output. Unreadable data is ignored: performance data must not change a status.
 ///
-/// The first line may have performance data behind a `|`. Of the lines after that, those behind another
-/// `|` are performance data too.
-pub(super) fn read(output: &str) -> Said {
+/// The first line may have performance data after a `|`. In the lines after it, everything after another `|` is
+/// performance data too.
+pub(super) fn read(output: &str) -> PluginOutput {
     let (first, rest) = output.split_once('\n').unwrap_or((output, ""));
     let (text, data) = first.split_once('|').unwrap_or((first, ""));
     let mut perf = BTreeMap::new();
@@ -34,18 +31,18 @@ pub(super) fn read(output: &str) -> Said {
     if let Some((_, data)) = rest.split_once('|') {
         values(data, &mut perf);
     }
-    Said {
+    PluginOutput {
         text: text.trim().to_owned(),
         perf,
     }
 }
 
-/// Takes `label=value` and `'a label'=value` from a text that is parted by blanks.
+/// Adds each `label=value` and `'a label'=value` of a text with blanks between them.
 fn values(data: &str, perf: &mut BTreeMap<String, f64>) {
     let mut rest = data.trim_start();
     while !rest.is_empty() {
         let Some((label, behind)) = label(rest) else {
-            // Not of this form: the next word may be.
+            // Not of this form; the next word may be.
             rest = after_word(rest);
             continue;
         };
@@ -60,16 +57,16 @@ fn values(data: &str, perf: &mut BTreeMap<String, f64>) {
     }
 }
 
-/// What is behind the first word and the blanks after it.
+/// The text after the first word and its blanks.
 fn after_word(text: &str) -> &str {
     text.split_once(char::is_whitespace)
         .map_or("", |(_, rest)| rest.trim_start())
 }
 
-/// A label, and what is behind its `=`.
+/// A label, and the text after its `=`.
 fn label(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('\'') else {
-        // Looked for in this word alone: of a text of many words each would be searched to its end.
+        // Only in this word: a search to the end of a long text for each word would be quadratic.
         let word = text.split_whitespace().next().unwrap_or_default();
         let (label, _) = word
             .split_once('=')
@@ -77,7 +74,7 @@ fn label(text: &str) -> Option<(String, &str)> {
         let behind = text.get(label.len() + 1..)?;
         return Some((label.to_owned(), behind));
     };
-    // Within quotes two of them stand for one.
+    // Within quotes, two quotes mean one.
     let mut label = String::new();
     let mut rest = quoted;
     loop {
@@ -99,14 +96,14 @@ fn label(text: &str) -> Option<(String, &str)> {
 /// The number at the beginning of `value[unit];warn;crit;min;max`, finite.
 fn number(word: &str) -> Option<f64> {
     let value = word.split(';').next().unwrap_or_default();
-    // Some write their locale's comma.
+    // Some plugins print the locale's comma.
     let digits: String = value
         .chars()
         .take_while(|c| c.is_ascii_digit() || matches!(c, '+' | '-' | '.' | ','))
         .map(|c| if c == ',' { '.' } else { c })
         .collect();
     let unit = value.get(digits.len()..).unwrap_or_default();
-    // `1e5` is a number in the notation that a few plugins use.
+    // A few plugins use the notation `1e5`.
     let exponent = unit
         .strip_prefix(['e', 'E'])
         .filter(|rest| rest.bytes().any(|byte| byte.is_ascii_digit()));
@@ -132,7 +129,7 @@ mod tests {
             .collect()
     }
 
-    /// Lines that plugins really print.
+    /// Lines of real plugins.
     #[test]
     fn plugins() {
         for (output, text, expected) in [
@@ -158,8 +155,8 @@ mod tests {
             ("", "", &[]),
             (" up \r\nlong text without a bar\n", "up", &[]),
         ] {
-            let said = read(output);
-            assert_eq!(said.text, text);
+            let plugin = read(output);
+            assert_eq!(plugin.text, text);
             assert_eq!(perf(output), pairs(expected), "{output:?}");
         }
     }
@@ -192,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_so_many() {
+    fn number_of_values_is_bounded() {
         let data: String = (0..5000).map(|number| format!("l{number}=1 ")).collect();
         assert_eq!(read(&format!("x|{data}")).perf.len(), MOST);
         let hostile = "'".repeat(100_000) + &"=".repeat(100_000) + &" '".repeat(10_000);

@@ -1,40 +1,40 @@
-//! What a command says, read as it comes and never waited for; of each stream no more than a bound is
-//! kept, and of the errors only the end.
+//! The output of a command, read as it arrives, without waiting. Each stream keeps at most a bound; the error
+//! output keeps only its end.
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::OFlags;
 use std::fs;
 use std::io::{self, Read};
 
-/// How much is taken at a time, in bytes.
+/// The size of one read, in bytes.
 const PIECE: usize = 16 * 1024;
 
 /// One stream of a command.
 pub(super) struct Output {
-    /// The read end, until there is no more.
+    /// The read end; `None` after the end of the stream.
     pipe: Option<fs::File>,
     bytes: Vec<u8>,
-    /// How much has come, in bytes.
+    /// How many bytes arrived.
     taken: usize,
     max_bytes: usize,
-    /// Of how much the end is kept, in bytes.
+    /// How many bytes of the end are kept.
     kept: usize,
 }
 
 impl Output {
-    /// A stream of which all is kept; it is over with more than `max_bytes`.
+    /// A stream that is kept whole and may have at most `max_bytes`.
     pub(super) fn whole(pipe: Option<impl Into<OwnedFd>>, max_bytes: usize) -> Self {
         Self::new(pipe.map(Into::into), max_bytes, max_bytes)
     }
 
-    /// A stream of which the last `kept` bytes are kept; it is over with more than `max_bytes`.
+    /// A stream of at most `max_bytes`, of which the last `kept` bytes are kept.
     pub(super) fn end(pipe: Option<impl Into<OwnedFd>>, max_bytes: usize, kept: usize) -> Self {
         Self::new(pipe.map(Into::into), max_bytes, kept)
     }
 
     fn new(pipe: Option<OwnedFd>, max_bytes: usize, kept: usize) -> Self {
-        // Of this end alone: the command's end goes on waiting as it should. A pipe that cannot be read
-        // without waiting is not read at all; the kernel gives no reason for which that would happen.
+        // Only this end: the command's end stays blocking. A pipe that cannot be made non-blocking is not read;
+        // the kernel has no reason to refuse.
         let pipe = pipe.filter(|pipe| rustix::fs::fcntl_setfl(pipe, OFlags::NONBLOCK).is_ok());
         Self {
             pipe: pipe.map(fs::File::from),
@@ -45,22 +45,22 @@ impl Output {
         }
     }
 
-    /// What to watch for more to read, until there is no more.
+    /// The descriptor to poll for more output, until the end of the stream.
     pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.pipe.as_ref().map(AsFd::as_fd)
     }
 
-    /// How much may come, in bytes.
+    /// The largest output, in bytes.
     pub(super) fn max_bytes(&self) -> usize {
         self.max_bytes
     }
 
-    /// Whether more came than may come.
+    /// Whether more arrived than allowed.
     pub(super) fn is_over(&self) -> bool {
         self.taken > self.max_bytes
     }
 
-    /// Takes one piece of what there is; whether there was something, and there may be more.
+    /// Reads one piece; returns whether there may be more.
     pub(super) fn read_more(&mut self) -> io::Result<bool> {
         let Some(pipe) = self.pipe.as_mut() else {
             return Ok(false);
@@ -79,14 +79,19 @@ impl Output {
         self.taken = self.taken.saturating_add(length);
         self.bytes
             .extend_from_slice(piece.get(..length).unwrap_or_default());
-        // Not with every piece, or a flood would be moved over and over.
+        // Not after every piece: a flood would be moved again and again.
         if self.bytes.len() > self.kept.saturating_add(4 * PIECE) {
             self.bytes.drain(..self.bytes.len() - self.kept);
         }
         Ok(!self.is_over())
     }
 
-    /// All that is kept.
+    /// Takes the kept bytes out.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
+    }
+
+    /// The kept bytes.
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
@@ -112,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_much_is_kept() {
+    fn end_of_a_long_output_is_kept() {
         let (reader, mut writer) = pipe();
         let mut output = Output::end(Some(reader), usize::MAX, 10);
         assert!(!output.read_more().unwrap());
@@ -125,8 +130,7 @@ mod tests {
         drop(writer);
         assert!(output.read_more().unwrap());
         assert!(output.fd().is_some());
-        // The child of another test may hold the writing end for a moment, until it has become another
-        // program.
+        // Another test's child may hold the write end until it executes its program.
         while output.fd().is_some() {
             assert!(!output.read_more().unwrap());
             thread::yield_now();
@@ -136,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_the_bound_is_over() {
+    fn output_over_its_bound_is_reported() {
         let (reader, mut writer) = pipe();
         let mut output = Output::whole(Some(reader), 4);
         writer.write_all(b"four").unwrap();

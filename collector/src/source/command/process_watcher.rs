@@ -1,4 +1,4 @@
-//! The watch over a running command: until it has ended, or is not to go on.
+//! Waits until a command ends or must be stopped.
 
 use super::super::{Cancellation, Deadline, stopped, too_large};
 use super::output::Output;
@@ -11,20 +11,20 @@ use std::io;
 use std::process::Child;
 use std::time::Duration;
 
-/// How soon a stop is noticed, where the kernel tells of the command's end by itself.
+/// How soon a stop is noticed, where the kernel reports the command's end.
 const STOP_TICK: Duration = Duration::from_millis(50);
-/// How soon the command's end is noticed where it does not (before Linux 5.3, or forbidden).
+/// How soon the command's end is noticed otherwise (before Linux 5.3, or forbidden).
 pub(super) const END_TICK: Duration = Duration::from_millis(10);
 
-/// How the watch over a running command ended.
+/// How the wait for a command ended.
 pub(super) enum Ended {
-    /// The program has ended by itself.
+    /// The program ended by itself.
     Itself,
-    /// It is not to go on.
+    /// It must be stopped.
     Cut(Failure),
 }
 
-/// Reads what the command says until it has ended, or is not to go on.
+/// Reads the command's output until it ends or must be stopped.
 pub(super) fn watch(
     child: &Child,
     output: &mut Output,
@@ -44,10 +44,14 @@ pub(super) fn watch(
         if deadline.has_passed() {
             return Ended::Cut(deadline.failure("not finished"));
         }
-        // One piece of each at a time, so that neither a flood nor the other keeps this from looking at
-        // the clock.
-        let read = wait(pidfd.as_ref(), output, errors, deadline.remaining())
-            .and_then(|()| Ok((output.read_more()?, errors.read_more()?)));
+        // One piece of each at a time, so that a flood on one stream cannot keep this loop from the deadline.
+        let read = wait(
+            pidfd.as_ref(),
+            output,
+            errors,
+            deadline.remaining().min(STOP_TICK),
+        )
+        .and_then(|()| Ok((output.read_more()?, errors.read_more()?)));
         if let Err(error) = read {
             return Ended::Cut(Failure::new(Reason::Broken, error));
         }
@@ -57,7 +61,7 @@ pub(super) fn watch(
     }
 }
 
-/// The failure of a command that says more than it may.
+/// The failure of a command that writes more than allowed.
 pub(super) fn flood(output: &Output, errors: &Output) -> Option<Failure> {
     if output.is_over() {
         return Some(too_large("output", output.max_bytes()));
@@ -67,9 +71,9 @@ pub(super) fn flood(output: &Output, errors: &Output) -> Option<Failure> {
         .then(|| too_large("error output", errors.max_bytes()))
 }
 
-/// Whether the program has ended; it stays to be reaped.
+/// Whether the program has ended; it is not reaped.
 fn has_ended(pid: Pid) -> bool {
-    match look(pid) {
+    match poll_end(pid) {
         Ok(ended) => ended,
         Err(Errno::INTR) => false,
         // No such child: the system has reaped it.
@@ -77,20 +81,23 @@ fn has_ended(pid: Pid) -> bool {
     }
 }
 
-fn look(pid: Pid) -> rustix::io::Result<bool> {
+fn poll_end(pid: Pid) -> rustix::io::Result<bool> {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     rustix::process::waitid(WaitId::Pid(pid), options).map(|status| status.is_some())
 }
 
-/// Sleeps until there is something to read, the program has ended, or it is time to look again.
+/// Sleeps until there is output, the program ends, or the next check is due.
 fn wait(
     pidfd: Option<&OwnedFd>,
     output: &Output,
     errors: &Output,
-    remaining: Duration,
+    span: Duration,
 ) -> io::Result<()> {
-    let tick = if pidfd.is_some() { STOP_TICK } else { END_TICK };
-    let span = remaining.min(tick);
+    let span = if pidfd.is_some() {
+        span
+    } else {
+        span.min(END_TICK)
+    };
     let timeout = rustix::event::Timespec {
         tv_sec: 0,
         // Less than a second, so it always fits.
@@ -108,14 +115,67 @@ fn wait(
     }
 }
 
-/// Kills everything that is left of the command's group, and the program itself should it have left it.
-pub(super) fn kill_group(child: &mut Child) {
+/// The end of a program that was followed.
+pub(in super::super) struct Followed {
+    pub(super) ended: Ended,
+    /// The last line of its error output.
+    pub(super) error_line: String,
+}
+
+/// How soon a stop of a program that is followed is noticed.
+const FOLLOW_TICK: Duration = Duration::from_millis(250);
+
+/// Passes the program's output to `take` until it ends, `take` fails or the source stops.
+pub(super) fn follow(
+    child: &Child,
+    mut output: Output,
+    mut errors: Output,
+    stop: &Cancellation,
+    mut take: impl FnMut(&[u8]) -> Result<(), Failure>,
+) -> Followed {
     let pid = Pid::from_child(child);
-    if matches!(look(pid), Err(Errno::CHILD)) {
-        // Already reaped by the system, so that its number may be another's by now.
+    let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok();
+    let mut step = || -> Result<bool, Failure> {
+        let has_ended = has_ended(pid);
+        if stop.is_stopped() {
+            return Err(stopped());
+        }
+        if !has_ended {
+            wait(pidfd.as_ref(), &output, &errors, FOLLOW_TICK)
+                .map_err(|error| Failure::new(Reason::Broken, error))?;
+        }
+        loop {
+            let read = output
+                .read_more()
+                .and_then(|more| Ok(errors.read_more()? || more));
+            let more = read.map_err(|error| Failure::new(Reason::Broken, error))?;
+            take(&output.take())?;
+            // After its end everything that it wrote is in the pipes.
+            if !(has_ended && more) {
+                return Ok(has_ended);
+            }
+        }
+    };
+    let ended = loop {
+        match step() {
+            Ok(false) => {}
+            Ok(true) => break Ended::Itself,
+            Err(failure) => break Ended::Cut(failure),
+        }
+    };
+    Followed {
+        ended,
+        error_line: errors.last_line(),
+    }
+}
+
+/// Kills the rest of a command's group. Its leader must not have been reaped by this process.
+pub(in super::super) fn kill_group(pid: Pid) {
+    if matches!(poll_end(pid), Err(Errno::CHILD)) {
+        // The system has reaped it; its number may belong to another process.
         return;
     }
-    // Fails only where nobody is left.
+    // Fails only where the group is empty, or not made yet.
     let _ = rustix::process::kill_process_group(pid, Signal::KILL);
-    let _ = child.kill();
+    let _ = rustix::process::kill_process(pid, Signal::KILL);
 }

@@ -1,4 +1,4 @@
-//! The command source against real processes, most of them unruly.
+//! The command source with real processes, most of them unruly.
 
 mod options;
 
@@ -10,16 +10,16 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
 
-/// Long enough for any machine to run a small program in.
+/// Long enough for any machine to run a small program.
 const AMPLE: Duration = Duration::from_secs(30);
-/// What commands are given that would run for a minute, and the bound that proves that they did not.
+/// The timeout of commands that would run for a minute, and the bound that proves they did not.
 const SHORT: Duration = Duration::from_millis(300);
 const NOT_HELD: Duration = Duration::from_secs(20);
 
 fn command(argv: &[&str]) -> Command {
     Command {
         max_bytes: 1000,
-        ..Command::of(argv)
+        ..Command::new(argv)
     }
 }
 
@@ -27,7 +27,7 @@ fn shell(script: &str) -> Command {
     command(&["sh", "-c", script])
 }
 
-/// Polls once, and proves that nothing held it up.
+/// Polls once, and proves that nothing blocked it.
 fn poll(command: Command, timeout: Duration) -> Found {
     let started = Instant::now();
     let found = Runner::new(command).poll(Deadline::within(timeout), &Cancellation::new());
@@ -39,7 +39,7 @@ fn failure(found: &Found) -> Failure {
     found.outcome.clone().expect_err("a failure")
 }
 
-/// A path in the temporary directory that is this test's alone, removed at its end.
+/// A path in the temporary directory for this test alone, removed at its end.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -74,7 +74,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Whether a process runs; a zombie, whose new parent takes its time, does not.
+/// Whether a process runs; a zombie does not.
 fn runs(id: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     let state = stat.rsplit(')').next().unwrap_or_default().trim_start();
@@ -89,8 +89,8 @@ fn assert_gone(ids: &[i32]) {
     }
 }
 
-/// Polls a script that writes `count` process ids, one per line, to `F`, and would then run for a minute.
-/// A machine on which it does not come to that within a second is given more time.
+/// Polls a script that writes `count` process ids, one per line, to `F`, and would then run for a minute. A
+/// slow machine gets more time.
 fn poll_until_killed(name: &str, script: &str, count: usize) -> (Found, Vec<i32>) {
     for seconds in [1, 5, 15] {
         let file = Scratch::new(name);
@@ -109,7 +109,7 @@ fn poll_until_killed(name: &str, script: &str, count: usize) -> (Found, Vec<i32>
             return (found, ids);
         }
     }
-    panic!("{script} was not so far in 15 s");
+    panic!("{script} did not write its ids in 15 s");
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn text_number_and_json() {
 }
 
 #[test]
-fn arguments_are_no_shells_business_and_there_is_no_input() {
+fn arguments_pass_without_a_shell_and_input_is_empty() {
     let line = "$HOME `id` ; exit 3 | * \"";
     let found = poll(command(&["printf", "%s", line]), AMPLE);
     assert_eq!(found.text.as_deref(), Some(line));
@@ -155,14 +155,14 @@ fn arguments_are_no_shells_business_and_there_is_no_input() {
 }
 
 #[test]
-fn it_leads_a_group_of_its_own_and_inherits_the_environment() {
+fn command_leads_its_group_and_inherits_the_environment() {
     // Fields 1 and 5 of its own stat are its process id and its group.
     let own = "read id rest < /proc/self/stat; set -- $rest; echo $(($4 == $$)) ${PATH:+path}";
     assert_eq!(poll(shell(own), AMPLE).text.as_deref(), Some("1 path\n"));
 }
 
 #[test]
-fn an_exit_status_is_told_with_the_output_and_the_last_of_the_errors() {
+fn exit_status_comes_with_output_and_last_error_line() {
     let found = poll(
         shell("echo lagging; echo one >&2; echo 'two\tx' >&2; exit 3"),
         AMPLE,
@@ -178,14 +178,14 @@ fn an_exit_status_is_told_with_the_output_and_the_last_of_the_errors() {
 }
 
 #[test]
-fn a_signal_is_told() {
+fn signal_is_reported() {
     let found = poll(shell("echo half; kill -TERM $$"), AMPLE);
     assert_eq!(failure(&found).to_string(), "signal: signal 15");
     assert_eq!((found.exit, found.text.as_deref()), (None, Some("half\n")));
 }
 
 #[test]
-fn what_cannot_be_started() {
+fn programs_that_cannot_start() {
     let missing = failure(&poll(command(&["/no/such/program"]), AMPLE));
     assert_eq!(missing.reason, Reason::Missing);
     assert!(
@@ -208,10 +208,10 @@ fn what_cannot_be_started() {
 }
 
 #[test]
-fn a_script_that_names_no_interpreter_is_not_given_to_a_shell() {
+fn script_without_interpreter_is_not_given_to_a_shell() {
     let script = Scratch::new("no-interpreter");
-    // Written by another process: a file that this one had open for writing might still be so in the
-    // child of another test, and could then not be run at all.
+    // Written by another process: a file that this one had open for writing might still be open in the child of
+    // another test, and could then not be executed.
     let path = script.show();
     let made = poll(
         shell(&format!("echo 'echo ran' > {path}; chmod 755 {path}")),
@@ -224,7 +224,7 @@ fn a_script_that_names_no_interpreter_is_not_given_to_a_shell() {
 }
 
 #[test]
-fn the_deadline_kills_the_whole_group() {
+fn deadline_kills_the_whole_group() {
     let scripts = [
         "sleep 60 & echo $! >> F; echo $$ >> F; wait",
         "trap '' TERM INT HUP; sleep 60 & echo $! >> F; echo $$ >> F; wait",
@@ -246,20 +246,20 @@ fn the_deadline_kills_the_whole_group() {
 }
 
 #[test]
-fn what_is_left_of_the_group_is_killed_when_the_program_ends() {
+fn rest_of_the_group_is_killed_at_the_end() {
     let found = poll(shell("sleep 60 & echo $!"), AMPLE);
     assert!(found.outcome.is_ok());
     assert_gone(&[found.text.unwrap().trim().parse().unwrap()]);
 }
 
-/// A daemon is not ours to kill, but the tests' own are.
+/// The daemon is the test's own to kill.
 fn end(daemon: i32) {
     assert!(runs(daemon));
     rustix::process::kill_process(Pid::from_raw(daemon).unwrap(), Signal::KILL).unwrap();
 }
 
 #[test]
-fn a_grandchild_that_left_the_group_and_keeps_the_pipe_does_not_hold_up_the_end() {
+fn detached_grandchild_does_not_delay_the_end() {
     let ids = Scratch::new("daemon");
     let script = "setsid sh -c 'echo $$ > F; exec sleep 60' & until [ -s F ]; do :; done; echo ok";
     let found = poll(shell(&script.replace('F', &ids.show().to_string())), AMPLE);
@@ -268,14 +268,14 @@ fn a_grandchild_that_left_the_group_and_keeps_the_pipe_does_not_hold_up_the_end(
 }
 
 #[test]
-fn a_grandchild_that_left_the_group_and_keeps_the_pipe_does_not_hold_up_the_deadline() {
+fn detached_grandchild_does_not_delay_the_deadline() {
     let script = "setsid sh -c 'echo $$ > F; exec sleep 60' & exec sleep 60";
     let (_, daemons) = poll_until_killed("daemon-late", script, 1);
     end(daemons[0]);
 }
 
 #[test]
-fn nothing_is_left_to_be_reaped() {
+fn no_zombie_remains() {
     for script in [
         "echo $$ > F",
         "echo $$ > F; exit 1",
@@ -308,7 +308,7 @@ fn too_much_output_ends_the_command() {
 }
 
 #[test]
-fn much_on_both_streams_blocks_neither() {
+fn full_streams_do_not_block_each_other() {
     let script = "yes | head -c 500000 >&2; yes | head -c 500000; echo last >&2; exit 2";
     let max_bytes = 1 << 20;
     let found = poll(
@@ -323,13 +323,13 @@ fn much_on_both_streams_blocks_neither() {
 }
 
 #[test]
-fn output_that_is_closed_is_not_the_end() {
+fn closed_output_is_not_the_end() {
     let found = poll(shell("echo 5; exec >&- 2>&-; sleep 0.1; exit 4"), AMPLE);
     assert_eq!((found.exit, found.text.as_deref()), (Some(4), Some("5\n")));
 }
 
 #[test]
-fn output_that_is_not_utf8_is_malformed_and_can_still_be_seen() {
+fn invalid_utf8_is_malformed_and_readable() {
     let found = poll(command(&["printf", r"a\377b"]), AMPLE);
     assert_eq!(failure(&found).reason, Reason::Malformed);
     assert_eq!(
@@ -339,7 +339,7 @@ fn output_that_is_not_utf8_is_malformed_and_can_still_be_seen() {
 }
 
 #[test]
-fn a_stop_kills_what_runs() {
+fn stop_kills_the_running_command() {
     let ids = Scratch::new("stop");
     let script = format!(
         "sleep 60 & echo $! >> {0}; echo $$ >> {0}; wait",
@@ -360,7 +360,7 @@ fn a_stop_kills_what_runs() {
 }
 
 #[test]
-fn no_time_at_all_is_a_timeout() {
+fn zero_timeout_is_a_timeout() {
     let found = poll(command(&["sleep", "60"]), Duration::ZERO);
     assert_eq!(failure(&found).reason, Reason::Timeout);
     assert_eq!(
@@ -370,7 +370,7 @@ fn no_time_at_all_is_a_timeout() {
 }
 
 #[test]
-fn a_process_that_is_still_there_keeps_the_next_from_starting() {
+fn unreaped_process_blocks_the_next_start() {
     let mut runner = Runner::new(command(&["echo", "ok"]));
     let mut blocking = process::Command::new("sleep").arg("60").spawn().unwrap();
     let id = blocking.id();
@@ -379,7 +379,7 @@ fn a_process_that_is_still_there_keeps_the_next_from_starting() {
     let found = runner.poll(Deadline::within(AMPLE), &Cancellation::new());
     assert_eq!(
         failure(&found).to_string(),
-        format!("timeout: process {id} of an earlier poll was killed and is still there")
+        format!("timeout: process {id} of an earlier poll was killed and has not ended")
     );
     runner.unreaped.as_mut().unwrap().kill().unwrap();
     let started = Instant::now();

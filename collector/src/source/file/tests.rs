@@ -1,4 +1,4 @@
-//! The file source on real files, some of them no files at all.
+//! The file source with real files, directories and devices.
 
 use super::*;
 use crate::reading::Content;
@@ -72,7 +72,7 @@ fn links_are_followed() {
 }
 
 #[test]
-fn files_of_the_kernel_have_no_size_and_a_content() {
+fn kernel_files_without_a_size_are_read() {
     assert!(poll("/proc/uptime").text.unwrap().contains('.'));
     let online = poll("/sys/devices/system/cpu/online");
     assert!(online.text.unwrap().starts_with('0'));
@@ -81,13 +81,13 @@ fn files_of_the_kernel_have_no_size_and_a_content() {
 }
 
 #[test]
-fn no_more_than_max_bytes() {
+fn file_over_max_bytes_is_too_large() {
     let scratch = Scratch::new("size");
     let exactly = poll(scratch.write("exactly", "x".repeat(1000)));
     assert_eq!(exactly.text.unwrap().len(), 1000);
     let one_more = poll(scratch.write("one-more", "x".repeat(1001)));
     assert_eq!(failure(one_more).reason, Reason::TooLarge);
-    // A terabyte of nothing.
+    // A sparse terabyte.
     let sparse = scratch.write("sparse", "");
     let opened = fs::OpenOptions::new().write(true).open(&sparse).unwrap();
     opened.set_len(1 << 40).unwrap();
@@ -95,7 +95,7 @@ fn no_more_than_max_bytes() {
 }
 
 #[test]
-fn what_is_not_there() {
+fn absent_file_is_missing() {
     let missing = failure(poll("/no/such/file"));
     assert_eq!(missing.reason, Reason::Missing);
     assert!(missing.detail.starts_with("/no/such/file: "), "{missing}");
@@ -105,7 +105,7 @@ fn what_is_not_there() {
 }
 
 #[test]
-fn what_is_not_a_regular_file_is_not_even_opened() {
+fn other_file_types_are_not_opened() {
     let scratch = Scratch::new("kinds");
     let directory = failure(poll(scratch.path()));
     assert_eq!(directory.reason, Reason::Other);
@@ -133,11 +133,11 @@ fn what_is_not_a_regular_file_is_not_even_opened() {
 }
 
 #[test]
-fn no_rights() {
+fn unreadable_file_is_denied() {
     let scratch = Scratch::new("rights");
     let secret = scratch.write("secret", "x");
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o0)).unwrap();
-    // Root may read whatever it likes, so this thread gives that right away before it tries.
+    // Root may read everything, so this thread drops that capability first.
     let polled = thread::spawn(move || {
         let own = rustix::thread::capabilities(None).unwrap();
         let any = CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
@@ -149,13 +149,13 @@ fn no_rights() {
 }
 
 #[test]
-fn an_error_half_way_is_told() {
+fn read_error_is_reported() {
     // The kernel refuses to read this process's memory at address 0.
     assert_eq!(failure(poll("/proc/self/mem")).reason, Reason::Broken);
 }
 
 #[test]
-fn no_time_at_all_is_a_timeout() {
+fn zero_timeout_is_a_timeout() {
     let found = File::at("/proc/uptime").poll(Deadline::within(Duration::ZERO));
     assert_eq!(failure(found).reason, Reason::Timeout);
 }
@@ -165,7 +165,7 @@ fn facts(found: &Found) -> FileFacts {
 }
 
 #[test]
-fn a_file_that_is_only_looked_at_is_not_read_and_may_be_missing() {
+fn file_without_format_is_not_read_and_may_be_absent() {
     let scratch = Scratch::new("flag");
     let flag = File {
         format: None,
@@ -190,7 +190,7 @@ fn a_file_that_is_only_looked_at_is_not_read_and_may_be_missing() {
     assert!(facts(&found).exists);
     fs::remove_file(&flag.path).unwrap();
     assert_eq!(facts(&look()), not_there);
-    // What is in the flag's place is not the flag.
+    // A directory in the flag's place is not the flag.
     fs::create_dir(&flag.path).unwrap();
     let found = look();
     assert_eq!(
@@ -200,7 +200,7 @@ fn a_file_that_is_only_looked_at_is_not_read_and_may_be_missing() {
 }
 
 #[test]
-fn a_missing_file_is_a_failure_unless_it_may_be_missing() {
+fn absent_file_is_a_failure_unless_it_may_be_absent() {
     let scratch = Scratch::new("missing");
     let path = scratch.file("load");
     let with = |missing| File {
@@ -221,7 +221,7 @@ fn a_missing_file_is_a_failure_unless_it_may_be_missing() {
 }
 
 #[test]
-fn when_it_was_changed_last() {
+fn age_follows_the_last_change() {
     let scratch = Scratch::new("age");
     let path = scratch.write("beat", "x");
     let file = File {

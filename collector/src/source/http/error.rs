@@ -1,17 +1,17 @@
-//! What an error of the client means: a reason from the closed list, and a detail for people. Pure.
+//! The meaning of the client's errors: a reason from the closed list, and a detail for people. Pure.
 
 use super::super::{Deadline, io_reason};
 use crate::reading::{Failure, Reason};
 use std::error::Error;
 use std::io;
 
-/// What an error of the client means: `what` is what had not come, should it be the deadline's.
-pub(super) fn failure(error: &(dyn Error + 'static), deadline: Deadline, what: &str) -> Failure {
+/// The failure for an error of the client; `missing` names what a timeout is about.
+pub(super) fn failure(error: &(dyn Error + 'static), deadline: Deadline, missing: &str) -> Failure {
     let mut reason = None;
     for cause in causes(error) {
         if let Some(http) = cause.downcast_ref::<reqwest::Error>() {
             if http.is_timeout() {
-                return deadline.failure(what);
+                return deadline.failure(missing);
             }
             if http.is_dns() {
                 reason = Some(Reason::Unreachable);
@@ -23,13 +23,13 @@ pub(super) fn failure(error: &(dyn Error + 'static), deadline: Deadline, what: &
         } else if let Some(io) = cause.downcast_ref::<io::Error>() {
             let of_io = io_reason(io);
             if of_io == Reason::Timeout {
-                return deadline.failure(what);
+                return deadline.failure(missing);
             }
             if io.kind() == io::ErrorKind::WouldBlock {
-                // Only a unix socket says so, and only to a client that does not wait.
+                // Only a unix socket returns this, and only to a client that does not wait.
                 return Failure::new(Reason::Refused, "its queue of connections is full");
             }
-            // Of an error that only carries another one, the other one tells.
+            // An error that only wraps another one has no reason of its own.
             if reason.is_none() && of_io != Reason::Other {
                 reason = Some(of_io);
             }
@@ -37,8 +37,8 @@ pub(super) fn failure(error: &(dyn Error + 'static), deadline: Deadline, what: &
     }
     let detail = root_cause(error);
     let reason = reason.unwrap_or_else(|| {
-        // What is left is hyper's: the peer went away, or what came is not HTTP. Its type is not ours to
-        // look into without a dependency on hyper; the tests watch over these words.
+        // The rest comes from hyper: the peer closed, or what arrived is not HTTP. Its type is not accessible
+        // without a dependency on hyper; the tests check these words.
         if detail.contains("closed") || detail.contains("canceled") {
             Reason::Broken
         } else {
@@ -48,12 +48,12 @@ pub(super) fn failure(error: &(dyn Error + 'static), deadline: Deadline, what: &
     Failure::new(reason, detail)
 }
 
-/// The error and what it was caused by, outermost first.
+/// The error and its causes, outermost first.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| {
         let error: &'a (dyn Error + 'static) = *error;
         match error.downcast_ref::<io::Error>() {
-            // `source` passes over the error that was wrapped into it.
+            // `source` skips the error that was wrapped.
             Some(io) => io.get_ref().map(|inner| inner as &(dyn Error + 'static)),
             None => error.source(),
         }

@@ -1,11 +1,11 @@
-//! What a request may say: its method and its headers. Pure.
+//! The method and the headers of a request. Pure.
 //!
 //! Not here: credentials, which come from files and never from the configuration.
 
 use reqwest::header::{HeaderName, HeaderValue};
 use std::fmt;
 
-/// The method of a request. None of them carries a body.
+/// The method of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Method {
     /// `GET`
@@ -54,7 +54,7 @@ impl fmt::Display for Method {
     }
 }
 
-/// Headers by which the two ends agree on the connection and on where the body ends.
+/// Headers by which both ends agree on the connection and on the end of the body.
 const OURS: [&str; 9] = [
     "connection",
     "content-length",
@@ -70,28 +70,28 @@ const OURS: [&str; 9] = [
 /// See [`super::Http::header`].
 pub(super) fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
     let known = HeaderName::from_bytes(name.as_bytes())
-        .map_err(|_| "is not a header's name: letters, digits and hyphens".to_owned())?;
+        .map_err(|_| "is not a header name: use letters, digits and hyphens".to_owned())?;
     match known.as_str() {
         "authorization" | "proxy-authorization" => {
             return Err(
-                "is a credential, which does not stand in the configuration; use bearer_file or \
+                "is a credential, which must not be in the configuration; use bearer_file or \
                  basic_file"
                     .to_owned(),
             );
         }
         "accept-encoding" => return Err("is not sent: no body is decompressed".to_owned()),
         name if OURS.contains(&name) => {
-            return Err("is the connection's own and cannot be set".to_owned());
+            return Err("belongs to the connection and cannot be set".to_owned());
         }
         _ => {}
     }
-    // The type alone would let other bytes through too.
+    // The type alone would accept other bytes too.
     let printable = |byte| matches!(byte, b' '..=b'~' | b'\t');
     let mut value = HeaderValue::from_str(value)
         .ok()
         .filter(|value| value.as_bytes().iter().copied().all(printable))
-        .ok_or_else(|| "has a value that is not of printable ASCII".to_owned())?;
-    // Whatever an operator puts there, a key for instance: it is not shown by Debug.
+        .ok_or_else(|| "has a value with other characters than printable ASCII".to_owned())?;
+    // It may be a key: Debug does not print it.
     value.set_sensitive(true);
     Ok((known, value))
 }
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_that_can_be_sent() {
+    fn valid_headers_are_accepted() {
         for (name, value) in [
             ("Host", "app.example"),
             ("X-Api-Key", "a b\tc"),
@@ -116,20 +116,20 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_cannot() {
+    fn invalid_headers_are_refused() {
         for (name, value, wrong) in [
-            ("", "x", "is not a header's name"),
-            ("a b", "x", "is not a header's name"),
-            ("a:", "x", "is not a header's name"),
-            ("a\r\nb", "x", "is not a header's name"),
+            ("", "x", "is not a header name"),
+            ("a b", "x", "is not a header name"),
+            ("a:", "x", "is not a header name"),
+            ("a\r\nb", "x", "is not a header name"),
             ("Authorization", "Bearer x", "is a credential"),
             ("proxy-authorization", "x", "is a credential"),
-            ("Connection", "keep-alive", "is the connection's own"),
-            ("Transfer-Encoding", "chunked", "is the connection's own"),
-            ("Content-Length", "9", "is the connection's own"),
+            ("Connection", "keep-alive", "belongs to the connection"),
+            ("Transfer-Encoding", "chunked", "belongs to the connection"),
+            ("Content-Length", "9", "belongs to the connection"),
             ("Accept-Encoding", "gzip", "is not sent"),
-            ("x", "a\r\nb: c", "has a value that is not"),
-            ("x", "größer", "has a value that is not"),
+            ("x", "a\r\nb: c", "has a value with other"),
+            ("x", "größer", "has a value with other"),
         ] {
             let error = header(name, value).unwrap_err();
             assert!(error.starts_with(wrong), "{name:?}: {error}");

@@ -1,11 +1,12 @@
-//! TLS of the HTTP source: whom to believe, and who we are. By rustls, TLS 1.2 and 1.3. The server's
-//! certificate is always verified, for the name in the URL; there is no switch against that.
+//! TLS of the HTTP source: trusted authorities and the client's own certificate. By rustls, TLS 1.2 and 1.3.
+//! The server's certificate is always verified, for the name in the URL; no switch turns that off.
 //!
 //! Not here: revocation lists.
 
 use super::super::Deadline;
 use super::super::file::read_bounded;
 use crate::reading::{Failure, Reason};
+use crate::render::text::without_byte_order_mark;
 use rustls::client::Resumption;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -16,26 +17,25 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The largest PEM file, in bytes. All authorities of a system together are a quarter of that.
+/// The largest PEM file, in bytes. All authorities of a system take a quarter of it.
 const MAX_BYTES: usize = 1 << 20;
 
-/// The files that TLS goes by. What stands in them is read with the first poll, and again when they have
-/// changed.
+/// The files of TLS. They are read at the first poll, and again when they have changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tls {
-    /// `ca`: the only authorities that are believed, in PEM; without it, those of the system.
+    /// `ca`: the only trusted authorities, in PEM; `None` trusts those of the system.
     pub ca: Option<PathBuf>,
-    /// `client_cert` and `client_key`: a certificate (with what it is signed by, where the server needs
-    /// that) and its key, in PEM.
+    /// `client_cert` and `client_key`: a certificate (with its chain, where the server needs it) and its key,
+    /// in PEM.
     pub client: Option<(PathBuf, PathBuf)>,
 }
 
-/// What can be known of a file without reading it: device, inode, size, seconds and nanoseconds of its
-/// last change. None where it cannot be looked at.
+/// The identity of a file's content: device, inode, size, seconds and nanoseconds of its last change. `None`
+/// where the file cannot be checked.
 pub(super) type Stamp = Option<(u64, u64, u64, i64, i64)>;
 
 impl Tls {
-    /// The state of the files: while it stays the same, so does what was made of them.
+    /// The state of the files: while it is the same, the client made of them is valid.
     pub(super) fn stamps(&self) -> Vec<Stamp> {
         let client = self.client.iter().flat_map(|(cert, key)| [cert, key]);
         self.ca
@@ -45,7 +45,7 @@ impl Tls {
             .collect()
     }
 
-    /// What a client needs that speaks TLS.
+    /// The settings of a client that uses TLS.
     pub(super) fn config(&self, deadline: Deadline) -> Result<ClientConfig, Failure> {
         let roots = match &self.ca {
             Some(file) => given_roots(file, deadline)?,
@@ -58,7 +58,7 @@ impl Tls {
                 let chain = certificates("client_cert", cert, deadline)?;
                 let content = read("client_key", key, deadline)?;
                 let parsed = PrivateKeyDer::from_pem_slice(&content)
-                    .map_err(|_| malformed("client_key", key, "no private key in PEM"))?;
+                    .map_err(|_| malformed("client_key", key, "has no private key in PEM"))?;
                 builder
                     .with_client_auth_cert(chain, parsed)
                     .map_err(|error| {
@@ -66,15 +66,14 @@ impl Tls {
                     })?
             }
         };
-        // A resumed session passes over the certificate: one that has expired meanwhile would be seen
-        // only days later.
+        // A resumed session skips the certificate: an expired one would be noticed only days later.
         config.resumption = Resumption::disabled();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(config)
     }
 }
 
-/// What a client needs that never speaks TLS: it believes nobody, and no file is read for it.
+/// The settings of a client that never uses TLS: it trusts no authority and reads no file.
 pub(super) fn none() -> Result<ClientConfig, Failure> {
     Ok(builder()?
         .with_root_certificates(RootCertStore::empty())
@@ -102,12 +101,12 @@ fn given_roots(file: &Path, deadline: Deadline) -> Result<RootCertStore, Failure
 fn system_roots() -> Result<RootCertStore, Failure> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
-    // One among hundreds that is not understood is no reason to believe none.
+    // One certificate that cannot be parsed must not invalidate hundreds of others.
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
         return Err(Failure::new(
             Reason::Tls,
-            "this system has no certificate authorities; install ca-certificates or set ca",
+            "no certificate authorities on this host: install ca-certificates or set ca",
         ));
     }
     Ok(roots)
@@ -120,15 +119,16 @@ fn certificates(
 ) -> Result<Vec<CertificateDer<'static>>, Failure> {
     let content = read(key, file, deadline)?;
     let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&content).collect();
-    // The parser's own error may quote a line, and the line may be of a key.
+    // The parser's own error may quote a line of a key.
     parsed
         .ok()
         .filter(|certificates| !certificates.is_empty())
-        .ok_or_else(|| malformed(key, file, "no certificates in PEM"))
+        .ok_or_else(|| malformed(key, file, "has no certificates in PEM"))
 }
 
 fn read(key: &str, file: &Path, deadline: Deadline) -> Result<Vec<u8>, Failure> {
     read_bounded(file, MAX_BYTES, deadline)
+        .map(|content| without_byte_order_mark(&content).to_vec())
         .map_err(|failure| Failure::new(failure.reason, format_args!("{key}: {}", failure.detail)))
 }
 

@@ -1,4 +1,4 @@
-//! Cgroups of version 2: where one is, and what it uses of what it may use (the kernel's
+//! Cgroups of version 2: where one is, and how much it uses of its limits (the kernel's
 //! Documentation/admin-guide/cgroup-v2.rst).
 //!
 //! Not here: version 1, where each controller has a tree of its own; swap and I/O of a cgroup.
@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 /// The parts of a cgroup's `cpu`: `user`, `system` and `throttled` in per cent, `cores` in cores.
 pub(super) const CPU_PARTS: &[&str] = &["user", "system", "throttled", "cores"];
 
-/// Which cgroup is looked at: `cgroup = "self"`, or a path from the root of the tree.
+/// The cgroup of a metric: `cgroup = "self"`, or a path from the root of the tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cgroup {
-    /// The one that the collector is in, looked up at each poll.
+    /// The collector's own, looked up at each poll.
     Own,
-    /// `/system.slice/nginx.service`, below where version 2 is mounted.
+    /// `/system.slice/nginx.service`, as /proc/PID/cgroup shows it.
     Path(String),
 }
 
@@ -31,22 +31,22 @@ impl fmt::Display for Cgroup {
     }
 }
 
-/// Where a cgroup is.
+/// The directory of a cgroup.
 #[derive(Debug, PartialEq)]
-pub(super) struct Place {
+pub(super) struct Location {
     /// Where version 2 is mounted, with no slash at either end.
     mount: String,
     /// The names from there on.
     names: Vec<String>,
 }
 
-impl Place {
+impl Location {
     /// The path of a file of this cgroup, below the root.
     pub(super) fn file(&self, name: &str) -> String {
         Self::at(&self.mount, &self.names, name)
     }
 
-    /// The paths of that file of this cgroup and of all above it.
+    /// The paths of that file in this cgroup and in its parents.
     fn files_upwards(&self, name: &str) -> impl Iterator<Item = String> {
         (0..=self.names.len())
             .rev()
@@ -64,32 +64,88 @@ impl Place {
     }
 }
 
-/// Finds a cgroup. That it is there is not looked at: its files will tell.
-pub(super) fn find(root: &Path, cgroup: &Cgroup, deadline: Deadline) -> Result<Place, Failure> {
-    let mount = parse_mount(&read(root, "proc/self/mountinfo", deadline)?)?;
+/// Finds a cgroup for the values of `controller`. It does not check that the cgroup exists: its files will.
+pub(super) fn find(
+    root: &Path,
+    cgroup: &Cgroup,
+    controller: &str,
+    deadline: Deadline,
+) -> Result<Location, Failure> {
+    let mounts = parse_mounts(&read(root, "proc/self/mountinfo", deadline)?);
+    let own = read(root, "proc/self/cgroup", deadline);
+    if let Ok(own) = &own
+        && is_of_version_1(own, controller)
+    {
+        let detail = format!(
+            "the {controller} controller of this host is in a cgroup hierarchy of version 1, whose limits are \
+             not read"
+        );
+        return Err(Failure::new(Reason::Missing, detail));
+    }
     let path = match cgroup {
         Cgroup::Path(path) => path.clone(),
-        Cgroup::Own => parse_own(&read(root, "proc/self/cgroup", deadline)?)?,
+        Cgroup::Own => parse_own(&own?)?,
     };
-    let names = path.split('/').filter(|name| !name.is_empty());
-    Ok(Place {
-        mount,
-        names: names.map(str::to_owned).collect(),
-    })
+    locate(&mounts, &path)
 }
 
-/// Where version 2 is mounted, by proc_pid_mountinfo(5).
-fn parse_mount(mountinfo: &str) -> Result<String, Failure> {
-    mountinfo
-        .lines()
-        .find_map(|line| {
-            let (mount, kind) = line.split_once(" - ")?;
-            (kind.split(' ').next() == Some("cgroup2")).then_some(())?;
-            let point = mount.split(' ').nth(4)?;
-            // The kernel writes blanks of a path as octal numbers.
-            Some(point.trim_matches('/').replace("\\040", " "))
+/// A mount of version 2.
+#[derive(Debug, PartialEq)]
+struct Mount {
+    /// The cgroup that it shows at its mount point, as seen from this cgroup namespace.
+    root: String,
+    /// Its mount point, with no slash at either end.
+    point: String,
+}
+
+/// The mounts of version 2, by proc_pid_mountinfo(5).
+fn parse_mounts(mountinfo: &str) -> Vec<Mount> {
+    // The kernel writes blanks of a path as octal numbers.
+    let path = |text: &str| text.replace("\\040", " ");
+    let mounts = mountinfo.lines().filter_map(|line| {
+        let (mount, kind) = line.split_once(" - ")?;
+        (kind.split(' ').next() == Some("cgroup2")).then_some(())?;
+        let mut fields = mount.split(' ').skip(3);
+        Some(Mount {
+            root: path(fields.next()?),
+            point: path(fields.next()?.trim_matches('/')),
         })
-        .ok_or_else(|| Failure::new(Reason::Missing, "no cgroups of version 2 are mounted"))
+    });
+    mounts.collect()
+}
+
+/// The directory of the cgroup with this path, as /proc/PID/cgroup shows it.
+fn locate(mounts: &[Mount], path: &str) -> Result<Location, Failure> {
+    let missing = |detail: String| Err(Failure::new(Reason::Missing, detail));
+    if mounts.is_empty() {
+        return missing("no cgroups of version 2 are mounted".to_owned());
+    }
+    let names = |path: &str| -> Vec<String> {
+        let names = path.split('/').filter(|name| !name.is_empty());
+        names.map(str::to_owned).collect()
+    };
+    let wanted = names(path);
+    for mount in mounts {
+        if let Some(below) = wanted.strip_prefix(names(&mount.root).as_slice()) {
+            return Ok(Location {
+                mount: mount.point.clone(),
+                names: below.to_vec(),
+            });
+        }
+    }
+    let shown: Vec<&str> = mounts.iter().map(|mount| mount.root.as_str()).collect();
+    missing(format!(
+        "cgroup {path:?} is not in what is mounted: {}",
+        shown.join(", ")
+    ))
+}
+
+/// Whether a controller belongs to a hierarchy of version 1, by cgroups(7): lines `ID:CONTROLLERS:PATH`.
+fn is_of_version_1(own: &str, controller: &str) -> bool {
+    own.lines().any(|line| {
+        let controllers = line.split(':').nth(1).unwrap_or_default();
+        controllers.split(',').any(|name| name == controller)
+    })
 }
 
 /// The collector's own cgroup of version 2, by cgroups(7): the line of hierarchy 0.
@@ -101,13 +157,13 @@ fn parse_own(cgroup: &str) -> Result<String, Failure> {
         ));
     };
     if path.split('/').any(|name| name == "..") {
-        let detail = format!("the collector's cgroup {path:?} is outside of what it sees");
+        let detail = format!("the collector's cgroup {path:?} is outside of its cgroup namespace");
         return Err(Failure::new(Reason::Missing, detail));
     }
     Ok(path.to_owned())
 }
 
-/// What a cgroup has used of the cores, and when that was seen.
+/// The CPU time of a cgroup at a moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct CpuSample {
     at: Instant,
@@ -131,13 +187,13 @@ pub(super) fn read_cpu(
     cgroup: &Cgroup,
     deadline: Deadline,
 ) -> Result<CpuSample, Failure> {
-    let place = find(root, cgroup, deadline)?;
-    // Before the limits are read: no time of theirs is counted as the cgroup's.
-    let stat = read(root, &place.file("cpu.stat"), deadline)?;
+    let location = find(root, cgroup, "cpu", deadline)?;
+    // Before the limits are read: that time must not count as the cgroup's.
+    let stat = read(root, &location.file("cpu.stat"), deadline)?;
     let at = Instant::now();
     let usage = parse_cpu_stat(&stat)?;
     let mut cores = f64::from(cpu::read_online_cores(root, deadline)?);
-    for file in place.files_upwards("cpu.max") {
+    for file in location.files_upwards("cpu.max") {
         if let Some(max) = limit(root, &file, deadline)? {
             cores = cores.min(parse_cpu_max(&max)?.unwrap_or(f64::INFINITY));
         }
@@ -146,9 +202,8 @@ pub(super) fn read_cpu(
 }
 
 impl CpuSample {
-    /// What the cgroup used since `earlier`, in per cent (0 to 100) of what it might have used, and
-    /// [`CPU_PARTS`]; `None` where no time passed, or where it is another cgroup of the same name: one
-    /// that was removed and made again counts from 0.
+    /// The time used since `earlier`, in per cent (0 to 100) of what the cgroup may use, and [`CPU_PARTS`].
+    /// `None` where no time passed, or where the cgroup was removed and made again: it counts from 0 then.
     pub(super) fn since(&self, earlier: &Self) -> Option<Numbers> {
         self.usage.since(
             &earlier.usage,
@@ -165,7 +220,7 @@ impl CpuUsage {
         if might <= 0.0 {
             return None;
         }
-        // A burst (cpu.max.burst), or a period that began before, may be more than there is.
+        // A burst (cpu.max.burst), or a period that began before, may exceed the quota.
         let share = |time: u64| (100.0 * time as f64 / might).min(100.0);
         let periods = self.periods.saturating_sub(earlier.periods);
         let throttled = self.throttled.saturating_sub(earlier.throttled);
@@ -186,7 +241,7 @@ impl CpuUsage {
     }
 }
 
-/// cpu.stat. Its periods are there only where the cpu controller is enabled.
+/// cpu.stat. Its periods are present only where the cpu controller is enabled.
 fn parse_cpu_stat(stat: &str) -> Result<CpuUsage, Failure> {
     Ok(CpuUsage {
         usage: needed(stat, "cpu.stat", "usage_usec")?,
@@ -212,23 +267,23 @@ fn parse_cpu_max(max: &str) -> Result<Option<f64>, Failure> {
     }
 }
 
-/// What a cgroup uses of its memory, in per cent (0 to 100) of what it may use: the least `memory.max` of
-/// it and those above it, or the machine's memory.
+/// The memory of a cgroup in use, in per cent (0 to 100) of what it may use: the smallest `memory.max` of the
+/// cgroup and its parents, or the machine's memory.
 ///
-/// What it uses is `memory.current` without `inactive_file`, the part of its page cache that is given
-/// back first: the "working set" by which Kubernetes evicts.
+/// In use is `memory.current` without `inactive_file`, the page cache that the kernel reclaims first: the
+/// "working set" by which Kubernetes evicts.
 pub(super) fn read_memory(
     root: &Path,
     cgroup: &Cgroup,
     deadline: Deadline,
 ) -> Result<Numbers, Failure> {
-    let place = find(root, cgroup, deadline)?;
-    let current = read(root, &place.file("memory.current"), deadline)?;
+    let location = find(root, cgroup, "memory", deadline)?;
+    let current = read(root, &location.file("memory.current"), deadline)?;
     let current = parse_bytes("memory.current", &current)?.unwrap_or(u64::MAX);
-    let stat = read(root, &place.file("memory.stat"), deadline)?;
+    let stat = read(root, &location.file("memory.stat"), deadline)?;
     let inactive = needed(&stat, "memory.stat", "inactive_file")?;
     let mut total = memory::read_total(root, deadline)?;
-    for file in place.files_upwards("memory.max") {
+    for file in location.files_upwards("memory.max") {
         if let Some(max) = limit(root, &file, deadline)? {
             total = total.min(parse_bytes("memory.max", &max)?.unwrap_or(u64::MAX));
         }
@@ -238,8 +293,8 @@ pub(super) fn read_memory(
     Ok(memory::used_of(total, left, memory::PARTS))
 }
 
-/// A file that sets a limit. The root has none, nor has a cgroup whose parent does not enable the
-/// controller: nothing is limited there.
+/// A file that sets a limit. It is absent in the root, and in a cgroup whose parent does not enable the
+/// controller: there is no limit then.
 fn limit(root: &Path, file: &str, deadline: Deadline) -> Result<Option<String>, Failure> {
     match read(root, file, deadline) {
         Ok(limit) => Ok(Some(limit)),
@@ -259,7 +314,7 @@ fn parse_bytes(file: &str, content: &str) -> Result<Option<u64>, Failure> {
     }
 }
 
-/// The number behind `key` in a file of lines `KEY NUMBER`, where there is one.
+/// The number after `key` in a file of lines `KEY NUMBER`, where there is one.
 fn number(content: &str, file: &str, key: &str) -> Result<Option<u64>, Failure> {
     let found = content.lines().find_map(|line| {
         let (name, number) = line.split_once(' ')?;
@@ -281,51 +336,77 @@ fn needed(content: &str, file: &str, key: &str) -> Result<u64, Failure> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn where_version_2_is_mounted() {
-        let unified = "24 1 0:22 / / rw - ext4 /dev/vda rw\n\
-            30 24 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n";
-        assert_eq!(parse_mount(unified), Ok("sys/fs/cgroup".to_owned()));
-        let hybrid = "32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
-            41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n";
-        assert_eq!(parse_mount(hybrid), Ok("sys/fs/cgroup/unified".to_owned()));
-        let blank = "41 31 0:38 / /a\\040b rw - cgroup2 none rw\n";
-        assert_eq!(parse_mount(blank), Ok("a b".to_owned()));
-        for none in [
-            "",
-            "\n",
-            " - cgroup2",
-            "1 2 3 4 /cgroup2 rw - tmpfs cgroup2 rw",
-        ] {
-            let failure = parse_mount(none).unwrap_err();
-            assert_eq!(failure.reason, Reason::Missing, "{none:?}");
-        }
+    fn located(mountinfo: &str, path: &str) -> Result<String, Reason> {
+        locate(&parse_mounts(mountinfo), path)
+            .map(|location| location.file("cpu.max"))
+            .map_err(|failure| failure.reason)
     }
 
     #[test]
-    fn the_collectors_own() {
+    fn cgroup_is_below_the_mount_of_its_tree() {
+        let found = |file: &str| Ok(file.to_owned());
+        let unified = "24 1 0:22 / / rw - ext4 /dev/vda rw\n\
+            30 24 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n";
+        assert_eq!(located(unified, "/a/b"), found("sys/fs/cgroup/a/b/cpu.max"));
+        let hybrid = "32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
+            41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n";
+        assert_eq!(located(hybrid, "/"), found("sys/fs/cgroup/unified/cpu.max"));
+        let blank = "41 31 0:38 / /a\\040b rw - cgroup2 none rw\n";
+        assert_eq!(located(blank, "/"), found("a b/cpu.max"));
+        // Docker with the host's cgroup namespace: the container's own cgroup is mounted, and no other.
+        let docker =
+            "700 690 0:26 /system.slice/docker-1.scope /sys/fs/cgroup ro - cgroup2 cgroup rw\n";
+        let own = "/system.slice/docker-1.scope";
+        assert_eq!(located(docker, own), found("sys/fs/cgroup/cpu.max"));
+        let below = "/system.slice/docker-1.scope/app";
+        assert_eq!(located(docker, below), found("sys/fs/cgroup/app/cpu.max"));
+        // unshare -C: what is mounted is outside of the namespace. The whole machine's numbers would be wrong.
+        let unshared = "30 24 0:26 /../.. /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+        for (mountinfo, path) in [
+            (docker, "/"),
+            (docker, "/system.slice/docker-10.scope"),
+            (unshared, "/"),
+            ("", "/"),
+            (" - cgroup2", "/"),
+            ("1 2 3 4 /cgroup2 rw - tmpfs cgroup2 rw", "/"),
+        ] {
+            assert_eq!(
+                located(mountinfo, path),
+                Err(Reason::Missing),
+                "{mountinfo:?} {path}"
+            );
+        }
+        let both = format!("{unshared}31 24 0:26 / /mnt rw - cgroup2 cgroup2 rw\n");
+        assert_eq!(located(&both, "/"), found("mnt/cpu.max"));
+    }
+
+    #[test]
+    fn own_cgroup_is_that_of_hierarchy_0() {
         assert_eq!(parse_own("0::/a/b\n"), Ok("/a/b".to_owned()));
         assert_eq!(parse_own("9:cpu:/x\n0::/\n"), Ok("/".to_owned()));
         for none in ["", "9:cpu:/x\n", "0::/../b\n"] {
             let failure = parse_own(none).unwrap_err();
             assert_eq!(failure.reason, Reason::Missing, "{none:?}");
         }
+        let hybrid = "9:name=systemd:/\n6:memory:/\n4:cpu,cpuacct:/x\n0::/\n";
+        assert!(is_of_version_1(hybrid, "cpu") && is_of_version_1(hybrid, "memory"));
+        assert!(!is_of_version_1(hybrid, "io") && !is_of_version_1("0::/cpu\n", "cpu"));
     }
 
     #[test]
-    fn limits_are_looked_for_upwards() {
-        let place = Place {
+    fn limits_are_read_from_the_cgroup_upwards() {
+        let location = Location {
             mount: "sys/fs/cgroup".to_owned(),
             names: ["a", "b"].map(str::to_owned).to_vec(),
         };
-        let files: Vec<String> = place.files_upwards("cpu.max").collect();
+        let files: Vec<String> = location.files_upwards("cpu.max").collect();
         let expected = [
             "sys/fs/cgroup/a/b/cpu.max",
             "sys/fs/cgroup/a/cpu.max",
             "sys/fs/cgroup/cpu.max",
         ];
         assert_eq!(files, expected);
-        assert_eq!(place.file("cpu.max"), expected[0]);
+        assert_eq!(location.file("cpu.max"), expected[0]);
     }
 
     #[test]

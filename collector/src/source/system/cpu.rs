@@ -1,20 +1,23 @@
-//! How the cores of this machine spend their time, by /proc/stat.
+//! The time of this machine's cores, by /proc/stat.
 //!
-//! Units are those of the kernel (ticks); columns that a kernel adds are passed over, and those that an
-//! old one does not have yet count as 0, where that is the truth.
+//! Units are the kernel's ticks. New columns are ignored; columns that an old kernel lacks are 0, which is true
+//! there.
 //!
-//! Not here: cores one by one; frequencies; the times of a cgroup.
+//! Not here: single cores; frequencies; the times of a cgroup.
 
 use super::{malformed, read};
-use crate::reading::{Failure, Numbers};
+use crate::reading::{Failure, Numbers, Reason};
 use crate::source::{Cancellation, Deadline, stopped};
 use std::path::Path;
 use std::time::Duration;
 
-/// Between two samples that are taken in one poll: 20 ticks per core.
+/// The time between two samples of one poll: 20 ticks per core.
 const BETWEEN_SAMPLES: Duration = Duration::from_millis(200);
 
-/// The parts of the machine's `cpu`, in the order of the columns of /proc/stat.
+/// The shortest time to the deadline in which another sample is taken.
+const LEAST_WAIT: Duration = Duration::from_millis(4);
+
+/// The parts of the machine's `cpu`, in the order of /proc/stat's columns.
 pub(super) const PARTS: &[&str] = &[
     "user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal",
 ];
@@ -33,16 +36,14 @@ pub(super) struct CpuTimes {
 }
 
 impl CpuTimes {
-    /// What the cores did since `earlier`: busy, and each of [`PARTS`], in per cent of the time (0 to
-    /// 100); `None` where no time passed.
+    /// The time of the cores since `earlier`: busy, and each of [`PARTS`], in per cent (0 to 100); `None` where
+    /// no time passed.
     ///
-    /// Busy is all but idle and iowait, as top, node_exporter's users and gopsutil have it. iowait is
-    /// idle: the core is free, and a task waits. Steal is busy: it is time in which this machine wanted
-    /// to work and another one had the core, so it is not there for more requests.
+    /// Busy is all but idle and iowait, as in top and in node_exporter's usual queries. During iowait the core
+    /// is free and a task waits. Steal is busy: another machine used the core while this one wanted to work.
     ///
-    /// Some counters are known to go backwards: iowait and idle by proc_stat(5) and where a core goes
-    /// offline, all of them where a container is restored from a checkpoint. One that went backwards
-    /// tells nothing of the time between, so it counts as standing still.
+    /// Some counters go backwards: iowait and idle by proc_stat(5) and when a core goes offline, all of them
+    /// when a container is restored from a checkpoint. Such a counter counts as unchanged.
     pub(super) fn since(&self, earlier: &Self) -> Option<Numbers> {
         let passed = Self {
             user: self.user.saturating_sub(earlier.user),
@@ -80,14 +81,16 @@ fn sum(ticks: &[u64]) -> u64 {
     ticks.iter().copied().fold(0, u64::saturating_add)
 }
 
-/// What passed since `latest`, by samples that only mean something in pairs.
+/// The numbers since `latest`, from samples that only mean something in pairs.
 ///
-/// Where there is no earlier sample, or `since` cannot tell anything of the time between, a second one is
-/// taken in this poll: never is a value made up, or an old one told as new.
+/// Without an earlier sample, or where `since` returns nothing, this poll takes a second sample: a value is
+/// never made up, and an old one is never returned as new. Counters that do not advance are a failure of their
+/// own: `stuck` names them.
 pub(super) fn between_samples<Sample>(
     latest: &mut Option<Sample>,
     sample: impl Fn() -> Result<Sample, Failure>,
     since: impl Fn(&Sample, &Sample) -> Option<Numbers>,
+    stuck: &str,
     deadline: Deadline,
     stop: &Cancellation,
 ) -> Result<Numbers, Failure> {
@@ -98,10 +101,11 @@ pub(super) fn between_samples<Sample>(
         if let Some(passed) = passed {
             return Ok(passed);
         }
-        if deadline.has_passed() {
-            return Err(deadline.failure("no second sample with time between"));
+        if deadline.remaining() < LEAST_WAIT {
+            let detail = format!("{stuck} did not advance during the poll");
+            return Err(Failure::new(Reason::Other, detail));
         }
-        // Half of what is left, so that the second sample comes before the end.
+        // Half of the remaining time, so that the second sample comes before the end.
         if stop.wait(BETWEEN_SAMPLES.min(deadline.remaining() / 2)) {
             return Err(stopped());
         }
@@ -112,8 +116,8 @@ pub(super) fn read_cpu_times(root: &Path, deadline: Deadline) -> Result<CpuTimes
     parse_cpu_times(&read(root, "proc/stat", deadline)?)
 }
 
-/// The aggregate line of /proc/stat. guest and guest_nice are left out, since the kernel counts them in
-/// user and nice already (`account_guest_time`).
+/// The aggregate line of /proc/stat. guest and guest_nice are left out, because the kernel counts them in user
+/// and nice too (`account_guest_time`).
 fn parse_cpu_times(stat: &str) -> Result<CpuTimes, Failure> {
     let Some(line) = stat.lines().find_map(|line| line.strip_prefix("cpu ")) else {
         return Err(malformed("/proc/stat has no line for all cores"));
@@ -144,7 +148,7 @@ pub(super) fn read_online_cores(root: &Path, deadline: Deadline) -> Result<u32, 
     parse_online_cores(&read(root, "proc/stat", deadline)?)
 }
 
-/// How many cores are online: each has a line of its own in /proc/stat, and those offline have none.
+/// The number of online cores: each has a line in /proc/stat, and offline cores have none.
 fn parse_online_cores(stat: &str) -> Result<u32, Failure> {
     let cores = stat
         .lines()
@@ -160,7 +164,6 @@ fn parse_online_cores(stat: &str) -> Result<u32, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reading::Reason;
 
     fn times(line: &str) -> CpuTimes {
         parse_cpu_times(line).unwrap()
@@ -189,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn each_part_is_told_apart_and_all_are_the_whole() {
+    fn parts_sum_to_the_whole() {
         let before = times("cpu 1000 1000 1000 1000 1000 1000 1000 1000 0 0");
         let after = times("cpu 1040 1005 1010 1020 1012 1001 1002 1010 30 0");
         let numbers = after.since(&before).unwrap();
@@ -221,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_that_went_backwards_counts_as_standing_still() {
+    fn backward_counter_counts_as_unchanged() {
         let before = times("cpu 100 0 0 1000 500 0 0 0");
         for (after, expected) in [
             ("cpu 150 0 0 1050 400 0 0 0", 50.0),
@@ -239,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_stat_is_malformed() {
+    fn invalid_stat_is_malformed() {
         for bad in [
             "",
             "cpu",

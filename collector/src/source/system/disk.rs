@@ -1,11 +1,11 @@
 //! Space and inodes of a file system, by statvfs(3).
 //!
-//! The kernel asks the file system itself: where it is on a server that is gone, or a FUSE daemon that
-//! does not answer, that can take for ever, and there is no way to leave it. The daemon keeps the thread
-//! that it holds up from holding up others, and the readings become overdue.
+//! The kernel asks the file system itself. On a dead file server, or with a FUSE daemon that does not answer,
+//! that can block for ever. The daemon room keeps the blocked thread from delaying others, and the readings
+//! become overdue.
 //!
-//! Not here: quotas; whether something is mounted at the path at all. Where it is not, the numbers are
-//! those of the file system that the path lies on then.
+//! Not here: quotas; whether something is mounted at the path. Without a mount the numbers are those of the
+//! file system below it.
 
 use super::memory::used_of;
 use crate::reading::{Failure, Numbers};
@@ -34,13 +34,12 @@ pub(super) fn read_disk(path: &Path) -> Result<Numbers, Failure> {
     }
 }
 
-/// Space in use in per cent (0 to 100), as df(1) has it: of what users other than root could have, which
-/// is what is in use and what they may still take.
+/// Space in use in per cent (0 to 100), as df(1) shows it: the share of used plus available space for users
+/// other than root.
 ///
-/// A file system that makes inodes as it needs them (btrfs) says that it has 0 of them: none of the limit
-/// is in use.
+/// A file system that creates inodes on demand (btrfs) reports 0 of them: 0 per cent are in use.
 fn disk(stat: &StatVfs) -> Numbers {
-    // The old name of the unit, where the newer one is not filled in.
+    // Older kernels fill in only this unit.
     let unit = match stat.f_frsize {
         0 => stat.f_bsize,
         unit => unit,
@@ -69,13 +68,13 @@ mod tests {
     use super::*;
     use crate::reading::Reason;
 
-    /// A file system that a test fills in; StatVfs has no other way to be made.
+    /// A file system for a test to fill in; StatVfs cannot be made otherwise.
     fn stat() -> StatVfs {
         rustix::fs::statvfs("/").unwrap()
     }
 
     #[test]
-    fn as_df_has_it() {
+    fn usage_is_as_df_shows_it() {
         // 100 blocks of 4 KiB, 10 free, 5 of them reserved for root.
         let mut stat = stat();
         stat.f_bsize = 1 << 20;
@@ -95,13 +94,13 @@ mod tests {
         // Full for everybody but root.
         stat.f_bavail = 0;
         assert_eq!(disk(&stat).value, 100.0);
-        // Numbers that cannot be: no overflow, and still a share.
+        // Impossible numbers do not overflow, and the share stays in range.
         (stat.f_blocks, stat.f_bfree, stat.f_bavail) = (u64::MAX, 0, u64::MAX);
         assert!((0.0..=100.0).contains(&disk(&stat).value));
     }
 
     #[test]
-    fn no_blocks_and_no_inodes_are_nothing_in_use() {
+    fn no_blocks_and_no_inodes_are_no_usage() {
         let mut stat = stat();
         (stat.f_blocks, stat.f_bfree, stat.f_bavail) = (0, 0, 0);
         (stat.f_files, stat.f_ffree, stat.f_favail) = (0, 0, 0);
@@ -110,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_and_what_it_does_not_have() {
+    fn real_paths_have_numbers_and_absent_paths_fail() {
         for path in ["/", "/tmp", "/proc"] {
             let numbers = read_disk(Path::new(path)).unwrap();
             assert!((0.0..=100.0).contains(&numbers.value), "{path} {numbers:?}");

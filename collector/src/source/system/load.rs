@@ -1,6 +1,6 @@
 //! The load average, by /proc/loadavg.
 //!
-//! Linux counts tasks that run or want to, and those in uninterruptible sleep: waiting for a disk or a
+//! Linux counts tasks that run or are ready to run, and tasks in uninterruptible sleep: waiting for a disk or a
 //! dead mount is load, too.
 
 use super::{cpu, malformed, read};

@@ -24,32 +24,31 @@ pub(super) fn read_total(root: &Path, deadline: Deadline) -> Result<u64, Failure
     bytes(&read(root, "proc/meminfo", deadline)?, "MemTotal:")
 }
 
-/// Memory in use, in per cent (0 to 100) of all: what could not be had without swapping.
+/// Memory in use, in per cent (0 to 100): what the kernel cannot make available without swapping.
 ///
-/// By MemAvailable alone: free memory says nothing, since the kernel uses what nobody else does, and the
-/// old guess of free plus buffers plus cached counts what cannot be given back.
+/// By MemAvailable alone: free memory means little, because the kernel uses what is left as cache, and the old
+/// estimate of free plus buffers plus cached counts what cannot be reclaimed.
 fn parse_memory(meminfo: &str) -> Result<Numbers, Failure> {
     let total = bytes(meminfo, "MemTotal:")?;
     let available = bytes(meminfo, "MemAvailable:")?;
     if total == 0 {
         return Err(malformed("/proc/meminfo: MemTotal is 0"));
     }
-    // Some containers are shown more available than there is in total.
+    // Some containers show more available than total memory.
     Ok(used_of(total, available.min(total), PARTS))
 }
 
-/// Swap in use, in per cent (0 to 100) of all. A machine without swap uses none of it: 0, and the rule
-/// that asks for it is not left without an answer.
+/// Swap in use, in per cent (0 to 100). Without swap it is 0, so that rules have a value.
 fn parse_swap(meminfo: &str) -> Result<Numbers, Failure> {
     let total = bytes(meminfo, "SwapTotal:")?;
     let free = bytes(meminfo, "SwapFree:")?;
     Ok(used_of(total, free.min(total), SWAP_PARTS))
 }
 
-/// What is not `left` of `total`, in per cent, with both as parts, by these names.
+/// What is not `left` of `total`, in per cent, with both as parts of these names.
 pub(super) fn used_of(total: u64, left: u64, names: &[&'static str]) -> Numbers {
     let used = total.saturating_sub(left);
-    // Bytes of real machines are below 2^53; beyond, the last digits do not matter.
+    // Real machines have less than 2^53 bytes; beyond that the last digits do not matter.
     let share = if total == 0 {
         0.0
     } else {

@@ -1,7 +1,7 @@
 //! Pressure stall information: the share of time in which tasks waited for a resource (the kernel's
 //! Documentation/accounting/psi.rst).
 //!
-//! Not here: triggers, by which the kernel itself tells of pressure; the counters of stalled time.
+//! Not here: triggers, by which the kernel itself reports pressure; the counters of stalled time.
 
 use super::cgroup::{self, Cgroup};
 use super::{malformed, read};
@@ -9,7 +9,7 @@ use crate::reading::{Failure, Numbers, Reason};
 use crate::source::Deadline;
 use std::path::Path;
 
-/// The parts of `pressure`. `full` is not there for `cpu` before Linux 5.13, and then those are missing.
+/// The parts of `pressure`. The last three are absent for `cpu` before Linux 5.13.
 pub(super) const PARTS: &[&str] = &[
     "some_avg10",
     "some_avg60",
@@ -19,19 +19,19 @@ pub(super) const PARTS: &[&str] = &[
     "full_avg300",
 ];
 
-/// What tasks may have to wait for.
+/// The resource that tasks wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resource {
     /// A core.
     Cpu,
-    /// Memory: reclaim, and pages that were thrown out and are needed again.
+    /// Memory: reclaim, and pages that were evicted and are needed again.
     Memory,
     /// A disk.
     Io,
 }
 
 impl Resource {
-    /// The word of the configuration and of the kernel.
+    /// The name in the configuration and in the kernel.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -52,12 +52,13 @@ pub(super) fn read_pressure(
     let name = resource.name();
     let file = match cgroup {
         None => format!("proc/pressure/{name}"),
-        Some(cgroup) => cgroup::find(root, cgroup, deadline)?.file(&format!("{name}.pressure")),
+        Some(cgroup) => {
+            cgroup::find(root, cgroup, "psi", deadline)?.file(&format!("{name}.pressure"))
+        }
     };
     match read(root, &file, deadline) {
         Ok(pressure) => parse_pressure(&pressure),
-        // Where it is built in and turned off there is no directory, or the files of a cgroup say that
-        // they are not supported.
+        // Where PSI is built in and off, the directory is absent, or the files of a cgroup are not supported.
         Err(failure) if matches!(failure.reason, Reason::Missing | Reason::Other) => {
             Err(Failure::new(
                 Reason::Missing,
@@ -68,8 +69,8 @@ pub(super) fn read_pressure(
     }
 }
 
-/// A file of pressure: a line for `some` (at least one task waited), and mostly one for `full` (no task
-/// could work), each with averages over 10, 60 and 300 seconds, in per cent.
+/// A pressure file: a line `some` (at least one task waited), and mostly one `full` (no task could run), each
+/// with averages over 10, 60 and 300 seconds, in per cent.
 fn parse_pressure(pressure: &str) -> Result<Numbers, Failure> {
     let some = averages(pressure, "some")?;
     let full = averages(pressure, "full")?;
@@ -82,7 +83,7 @@ fn parse_pressure(pressure: &str) -> Result<Numbers, Failure> {
     })
 }
 
-/// The three averages of a line, or nothing where there is no such line.
+/// The three averages of a line; `None` without such a line.
 fn averages(pressure: &str, which: &str) -> Result<Option<[f64; 3]>, Failure> {
     let Some(line) = pressure
         .lines()
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_without_full() {
+    fn kernel_without_full_has_three_parts() {
         let some = parse_pressure("some avg10=1.00 avg60=2.00 avg300=3.00 total=4\n").unwrap();
         let parts = [
             ("some_avg10", 1.0),
@@ -134,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pressure_is_malformed() {
+    fn invalid_pressure_is_malformed() {
         for bad in [
             "",
             "full avg10=0.00 avg60=0.00 avg300=0.00 total=0\n",

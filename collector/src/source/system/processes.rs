@@ -1,7 +1,7 @@
-//! How many processes of a name there are, by /proc.
+//! The number of processes of a name, by /proc.
 //!
-//! Not here: threads, which are parts of a process; zombies, which do nothing any more; what a process
-//! uses. In a container only its own processes are seen.
+//! Not here: threads, which are parts of a process; zombies, which do nothing; resource usage of a process. In
+//! a container only its own processes are visible.
 
 use super::{Deadline, malformed, read};
 use crate::reading::{Failure, Numbers, Reason};
@@ -11,14 +11,14 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// What the kernel keeps of a process's name, in bytes (TASK_COMM_LEN, less the NUL).
+/// How much of a process's name the kernel keeps, in bytes (TASK_COMM_LEN, less the NUL).
 const KEPT: usize = 15;
 
-/// The number of processes of that name: of those whose own name it is, as ps(1) shows it, and of those
-/// that run a program file of that name, where the collector may see which one that is.
+/// The number of processes with that name of their own, as ps(1) shows it, or with a program file of that name,
+/// where the collector may see the file.
 ///
-/// The kernel keeps 15 bytes of a process's own name. A longer name that begins with them is that of the
-/// program file or, where that may not be seen, of the first argument.
+/// The kernel keeps 15 bytes of a process's own name. A longer name that begins with them is compared with the
+/// program file or, where that is not visible, with the first argument.
 pub(super) fn read_processes(
     root: &Path,
     name: &str,
@@ -38,7 +38,7 @@ pub(super) fn read_processes(
         let Some(process) = entry.to_str().filter(|name| is_number(name)) else {
             continue;
         };
-        // Whoever is gone by now does not count. A name need not be UTF-8, and then it is none of ours.
+        // A process that has ended by now does not count. A name that is not UTF-8 cannot be the wanted one.
         if let Ok(stat) = read(root, &format!("proc/{process}/stat"), deadline)
             && is_of_name(&proc.join(process), parse_stat(&stat)?, name)
         {
@@ -54,15 +54,15 @@ pub(super) fn read_processes(
     })
 }
 
-/// Where /proc is mounted with hidepid, the processes of others are not there at all: better no number
-/// than one that is too small. The first process is always there, and always another's.
+/// With hidepid, /proc does not list the processes of others: no number is better than one that is too small.
+/// Process 1 always exists and always belongs to another user.
 fn see_others(root: &Path, deadline: Deadline) -> Result<(), Failure> {
     match read(root, "proc/1/stat", deadline) {
         Ok(_) => Ok(()),
         Err(failure) if root.join("proc/self").symlink_metadata().is_err() => Err(failure),
         Err(_) => Err(Failure::new(
             Reason::Denied,
-            "the processes of others are hidden from the collector (hidepid, ProtectProc=)",
+            "other users' processes are hidden from the collector (hidepid, ProtectProc=)",
         )),
     }
 }
@@ -71,23 +71,23 @@ fn is_number(name: &str) -> bool {
     name.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// What /proc/PID/stat tells.
+/// The content of /proc/PID/stat.
 #[derive(Debug, PartialEq)]
 struct Process<'s> {
-    /// What the kernel keeps of its name.
+    /// The part of its name that the kernel keeps.
     name: &'s str,
     lives: bool,
 }
 
-/// `PID (NAME) STATE ...`, by proc_pid_stat(5). The name may hold blanks and brackets: it goes to the last
-/// one that closes.
+/// `PID (NAME) STATE ...`, by proc_pid_stat(5). The name may contain blanks and brackets: it ends at the last
+/// closing one.
 fn parse_stat(stat: &str) -> Result<Process<'_>, Failure> {
     let parts = stat.split_once('(').and_then(|(_, rest)| {
         let (name, rest) = rest.rsplit_once(')')?;
         Some((name, rest.trim_start().chars().next()?))
     });
     match parts {
-        // Z is a zombie, X and x are gone.
+        // Z is a zombie; X and x are dead.
         Some((name, state)) => Ok(Process {
             name,
             lives: !matches!(state, 'Z' | 'X' | 'x'),
@@ -104,7 +104,7 @@ fn is_of_name(directory: &Path, process: Process<'_>, wanted: &str) -> bool {
         return true;
     }
     match fs::read_link(directory.join("exe")) {
-        // A program file that was replaced since goes on running.
+        // A program file that was replaced continues to run.
         Ok(program) => base_name(
             program
                 .as_os_str()
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn names_may_hold_anything() {
+    fn names_may_contain_anything() {
         for (stat, name, lives) in [
             ("1 (systemd) S 0 1 1 0", "systemd", true),
             ("7 (a) b (c)) R 1", "a) b (c)", true),
@@ -158,7 +158,7 @@ mod tests {
         }
     }
 
-    /// A made-up /proc of some processes, removed at the end.
+    /// A fabricated /proc with some processes, removed at the end.
     struct Proc(PathBuf);
 
     impl Proc {
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn by_its_own_name_by_its_program_and_by_a_long_one() {
+    fn processes_are_found_by_own_name_and_by_program() {
         let proc = Proc::new("names");
         proc.with(1, "(init) S", None, "/sbin/init");
         proc.with(10, "(nginx) S", None, "nginx: master process");
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn hidden_processes_are_no_number() {
+    fn hidden_processes_are_denied() {
         let proc = Proc::new("hidden");
         proc.with(42, "(agentcheck) S", None, "agentcheck");
         let failure = count(&proc.0, "agentcheck").unwrap_err();
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn processes_of_this_machine() {
-        // A program of a name that nothing else has.
+        // A program with a unique name.
         let name = format!("ac-{}", std::process::id());
         let program = std::env::temp_dir().join(&name);
         let _ = fs::remove_file(&program);
@@ -248,7 +248,7 @@ mod tests {
         assert_eq!(count(root, &name), Ok(0.0));
         let mut children = [start(), start(), start()];
         assert_eq!(count(root, &name), Ok(3.0));
-        // One that has exited and that nobody has waited for is a zombie.
+        // A child that has exited and was not reaped is a zombie.
         let [first, ..] = &mut children;
         first.kill().unwrap();
         while !fs::read_to_string(format!("/proc/{}/stat", first.id()))

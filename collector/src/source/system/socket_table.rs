@@ -1,11 +1,11 @@
-//! The TCP sockets of a local port: connections that are established, and the queue of those that nobody
-//! has accepted yet.
+//! The TCP sockets of a local port: established connections, and the queue of those that the program has not
+//! accepted yet.
 //!
-//! Asked of the kernel by netlink, and where that is not to be had, read from /proc/net. In a container
-//! these are the sockets of its own network namespace.
+//! From the kernel by netlink or, where that is not available, from /proc/net. In a container these are the
+//! sockets of its own network namespace.
 //!
-//! Not here: sockets in any other state, whose number says nothing of the load (thousands in TIME_WAIT are
-//! quite normal); connections that go out, which have the port at their other end.
+//! Not here: sockets in other states, whose number does not indicate load (thousands in TIME_WAIT are normal);
+//! outgoing connections, which have the port at their other end.
 
 mod netlink;
 mod proc_net;
@@ -14,10 +14,10 @@ use crate::reading::{Failure, Numbers, Reason};
 use crate::source::Deadline;
 use std::path::Path;
 
-/// The parts of `backlog`. Where netlink is not to be had only the last is there.
+/// The parts of `backlog`. Without netlink only the last is present.
 pub(super) const BACKLOG_PARTS: &[&str] = &["limit", "fullest", "listeners"];
 
-/// The states that are asked for.
+/// The states that are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     Established,
@@ -34,20 +34,20 @@ impl State {
     }
 }
 
-/// What is known of a socket.
+/// A socket of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Socket {
     /// The kernel's number of its state.
     pub(super) state: u8,
     /// The local port.
     pub(super) port: u16,
-    /// Where it listens: how many connections wait to be accepted.
+    /// For a listening socket: how many connections wait to be accepted.
     pub(super) queued: u32,
-    /// Where it listens: how many may wait, if that is known.
+    /// For a listening socket: how many may wait, if known.
     pub(super) limit: Option<u32>,
 }
 
-/// The sum of sockets.
+/// The sum over sockets.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Tally {
     sockets: u64,
@@ -55,7 +55,7 @@ struct Tally {
     limit: u64,
     /// The fullest queue, in per cent of its limit (0 to 100).
     fullest: f64,
-    /// Whether there was one whose limit is not known.
+    /// Whether the limit of some socket is unknown.
     without_limit: bool,
 }
 
@@ -68,13 +68,13 @@ impl Tally {
             return;
         };
         self.limit = self.limit.saturating_add(u64::from(limit));
-        // The kernel takes one more than the limit, so that 0 is a queue of one.
+        // The kernel accepts one more than the limit, so 0 is a queue of one.
         let share = 100.0 * f64::from(socket.queued) / f64::from(limit.max(1));
         self.fullest = self.fullest.max(share.min(100.0));
     }
 }
 
-/// The number of established connections on the local `port`, IPv4 and IPv6, accepted or waiting to be.
+/// The number of established connections on the local `port`, IPv4 and IPv6, accepted or waiting.
 pub(super) fn read_connections(
     root: &Path,
     port: u16,
@@ -87,7 +87,7 @@ pub(super) fn read_connections(
     })
 }
 
-/// How many connections wait to be accepted on the local `port`, over all sockets that listen there, and
+/// How many connections wait to be accepted on the local `port`, over all its listening sockets, and
 /// [`BACKLOG_PARTS`].
 pub(super) fn read_backlog(root: &Path, port: u16, deadline: Deadline) -> Result<Numbers, Failure> {
     backlog(port, tally(root, port, State::Listen, deadline)?)
@@ -114,7 +114,7 @@ fn tally(root: &Path, port: u16, state: State, deadline: Deadline) -> Result<Tal
     })
 }
 
-/// The second way is for where the first does not exist; where it took too long, the second would take
+/// The second way is for hosts without the first. After a timeout of the first, the second would take even
 /// longer.
 fn or_by_proc(
     netlink: Result<Tally, Failure>,

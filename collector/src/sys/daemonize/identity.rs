@@ -1,4 +1,4 @@
-//! As whom a collector works that was started as root.
+//! The user of a collector that was started as root.
 
 use crate::sys::accounts::{Account, Accounts};
 use rustix::process::{Gid, Uid};
@@ -11,7 +11,7 @@ use std::io;
 pub struct Identity {
     called: String,
     account: Account,
-    /// The groups of `/etc/group` that name the user.
+    /// The groups of `/etc/group` that list the user.
     groups: Vec<u32>,
 }
 
@@ -22,10 +22,10 @@ impl fmt::Display for Identity {
 }
 
 impl Identity {
-    /// A user and, where it is not to be the user's own, a group; by name or number.
+    /// A user and, if it is not the user's own, a group; by name or number.
     ///
     /// # Errors
-    /// Where there is none.
+    /// Where the user or group is unknown.
     pub fn find(user: &str, group: Option<&str>) -> Result<Self, String> {
         let accounts = Accounts::read()?;
         let account = accounts.find(user, group)?;
@@ -37,10 +37,11 @@ impl Identity {
         })
     }
 
-    /// Becomes this user, with its groups and no others, for good. There must be no thread yet: each has its own.
+    /// Becomes this user for good, with its groups and no others. No thread may exist yet: each has its own
+    /// identity.
     ///
     /// # Errors
-    /// Where this process is neither root nor this user already.
+    /// Where this process is neither root nor this user.
     pub fn assume(&self) -> io::Result<()> {
         must_be_alone()?;
         let (uid, gid) = (self.account.uid, self.account.gid);
@@ -56,9 +57,9 @@ impl Identity {
                 ))
             };
         }
-        // -1 is "as it is" to the kernel.
+        // -1 means "unchanged" to the kernel.
         let (Some(uid), Some(gid)) = (valid(uid), valid(gid)) else {
-            return Err(io::Error::other("4294967295 is no user and no group"));
+            return Err(io::Error::other("4294967295 is not a valid user or group"));
         };
         let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
         let others = self.groups.iter().copied().filter_map(valid);
@@ -74,10 +75,12 @@ fn valid(number: u32) -> Option<u32> {
     (number != u32::MAX).then_some(number)
 }
 
-/// That this is the only thread of the process.
+/// Checks that this is the only thread of the process.
 pub(super) fn must_be_alone() -> io::Result<()> {
     match std::fs::read_dir("/proc/self/task")?.count() {
         1 => Ok(()),
-        threads => Err(io::Error::other(format!("there are {threads} threads"))),
+        threads => Err(io::Error::other(format!(
+            "the process has {threads} threads"
+        ))),
     }
 }

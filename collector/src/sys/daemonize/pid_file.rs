@@ -1,5 +1,5 @@
-//! The pid file: it is locked as long as its process lives, so that what a dead one has left is known as that,
-//! whoever has its number by now.
+//! The pid file. Its process holds a lock on it, so that a file left behind by a dead process is recognised,
+//! whichever process has its number now.
 
 use fs2::FileExt;
 use rustix::fs::{Mode, OFlags, Stat};
@@ -8,25 +8,26 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// Its rights. Whoever can open it can lock it, and keep a collector from starting: not everybody, then.
-const MODE: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP);
+/// Its permissions. A process that can open it can lock it, and keep a collector from starting: it is the
+/// owner's alone.
+const MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
-/// A pid file that is ours. It is removed when this is dropped, where the rights allow it.
+/// A pid file that this process holds. It is removed on drop, where the permissions allow it.
 #[derive(Debug)]
 pub struct PidFile {
     path: PathBuf,
-    /// Only to be read: a process that has become another user cannot name another process to root.
+    /// Open for reading only: a process that became another user cannot write another process id for root.
     locked: File,
 }
 
-/// Why there is none.
+/// Why there is no pid file.
 #[derive(Debug)]
 pub enum PidFileError {
-    /// A live process has it; its id, where that could be read.
+    /// A live process holds it; its id, where that could be read.
     Held(PathBuf, Option<u32>),
-    /// There is a link or something else that is no plain file.
+    /// The path is a link or not a regular file.
     Strange(PathBuf),
-    /// It cannot be made or written.
+    /// The file cannot be created or written.
     Failed(PathBuf, io::Error),
 }
 
@@ -35,32 +36,28 @@ impl fmt::Display for PidFileError {
         match self {
             Self::Held(path, holder) => {
                 match holder {
-                    Some(pid) => write!(f, "another collector, process {pid}, is at work")?,
-                    None => f.write_str("another collector is at work")?,
+                    Some(pid) => write!(f, "another collector, process {pid}, is running")?,
+                    None => f.write_str("another collector is running")?,
                 }
                 write!(f, " (the pid file {} is locked)", path.display())
             }
             Self::Strange(path) => write!(
                 f,
-                "the pid file {} is a link or no plain file, and is left alone",
+                "the pid file {} is a link or not a regular file: it is not used",
                 path.display()
             ),
             Self::Failed(path, error) => {
-                write!(
-                    f,
-                    "the pid file {} cannot be written: {error}",
-                    path.display()
-                )
+                write!(f, "cannot write the pid file {}: {error}", path.display())
             }
         }
     }
 }
 
 impl PidFile {
-    /// Writes this process's id into a file that no live process has.
+    /// Writes this process's id into a file that no live process holds.
     ///
     /// # Errors
-    /// Where one has it, or it cannot be written.
+    /// Where another process holds it, or it cannot be written.
     pub fn take(path: &Path) -> Result<Self, PidFileError> {
         let failed = |error: io::Error| PidFileError::Failed(path.to_owned(), error);
         let strange = || PidFileError::Strange(path.to_owned());
@@ -73,7 +70,7 @@ impl PidFile {
                 Err(error) => Err(failed(error.into())),
             }
         };
-        // The one before may be about to remove it.
+        // The last holder may be about to remove it.
         for _ in 0..10 {
             let mut locked = open(OFlags::RDONLY | OFlags::CREATE)?;
             let found = stat(&locked).map_err(failed)?;
@@ -87,7 +84,7 @@ impl PidFile {
                 Ok(()) => {}
                 Err(error) if error.kind() == fs2::lock_contended_error().kind() => {
                     let mut holder = String::new();
-                    // A courtesy.
+                    // The holder's id is only for the message.
                     let _ = (&mut locked).take(20).read_to_string(&mut holder);
                     return Err(PidFileError::Held(
                         path.to_owned(),
@@ -107,17 +104,19 @@ impl PidFile {
             if identity(&stat(&file).map_err(failed)?) != identity(&found) {
                 return Err(strange());
             }
-            // Whatever the umask is; it may be another's, and then it is as that one made it.
+            // Whatever the umask is. Another user's file stays as that user made it.
             let _ = rustix::fs::fchmod(&file, MODE);
             file.set_len(0)
                 .and_then(|()| writeln!(file, "{}", std::process::id()))
                 .map_err(failed)?;
             return Ok(taken);
         }
-        Err(failed(io::Error::other("it is replaced all the time")))
+        Err(failed(io::Error::other(
+            "another process keeps replacing it",
+        )))
     }
 
-    /// Whether the path still leads to it.
+    /// Whether the path still leads to this file.
     fn is_ours(&self) -> bool {
         let there = rustix::fs::lstat(&self.path);
         let ours = stat(&self.locked);
@@ -128,7 +127,7 @@ impl PidFile {
 impl Drop for PidFile {
     fn drop(&mut self) {
         if self.is_ours() {
-            // What is left here by a user without the right is known to be of nobody: it is locked no more.
+            // A user without the right to remove it leaves an unlocked file, which is recognised as stale.
             let _ = std::fs::remove_file(&self.path);
         }
     }
@@ -149,17 +148,17 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn it_has_the_id_while_it_is_held_and_is_gone_then() {
+    fn pid_file_exists_while_it_is_held() {
         let scratch = Scratch::new("held");
         let path = scratch.file("pid");
-        // What a dead one has left, longer than ours.
+        // Left by a dead process, longer than ours.
         fs::write(&path, "4294967295\n4294967295\n").unwrap();
         let taken = PidFile::take(&path).unwrap();
         let ours = format!("{}\n", std::process::id());
         assert_eq!(fs::read_to_string(&path).unwrap(), ours);
         let refused = PidFile::take(&path).unwrap_err().to_string();
         let held = format!(
-            "another collector, process {}, is at work",
+            "another collector, process {}, is running",
             std::process::id()
         );
         assert!(refused.starts_with(&held), "{refused}");
@@ -169,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_not_ours_any_more_stays() {
+    fn replaced_pid_file_stays() {
         let scratch = Scratch::new("replaced");
         let path = scratch.file("pid");
         let taken = PidFile::take(&path).unwrap();
@@ -204,10 +203,10 @@ mod tests {
             assert_eq!(fs::read_to_string(&precious).unwrap(), "untouched");
         }
         let nowhere = scratch.file("nowhere/pid");
-        let said = PidFile::take(&nowhere).unwrap_err().to_string();
+        let error = PidFile::take(&nowhere).unwrap_err().to_string();
         assert!(
-            said.ends_with("cannot be written: No such file or directory (os error 2)"),
-            "{said}"
+            error.ends_with(": No such file or directory (os error 2)"),
+            "{error}"
         );
     }
 }

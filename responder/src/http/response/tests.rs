@@ -1,6 +1,6 @@
 use super::*;
 use crate::name::NameRef;
-use crate::reply::{Fallback, Target};
+use crate::reply::{Fallback, ReadError, Target};
 use agentcheck_common::reply::MAX_LINE;
 use agentcheck_common::{BootId, BootTime, Reply};
 use proptest::prelude::*;

@@ -94,7 +94,7 @@ fn exhausted_descriptors_delay_no_other_client() {
 /// Lets this process have so many descriptors.
 fn allow_descriptors(count: u32) {
     let pid = std::process::id().to_string();
-    let limit = format!("--nofile={count}:{count}");
+    let limit = format!("--nofile={count}:");
     let result = tool(
         "util-linux",
         Command::new("prlimit").args(["--pid", &pid, &limit]),

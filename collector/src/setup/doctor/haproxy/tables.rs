@@ -1,26 +1,29 @@
-//! `show info`, `show stat` and `show servers state`, read by the names in their headers, since columns move
-//! from version to version.
+//! Reads `show info`, `show stat` and `show servers state` by the names in their headers, because columns move from
+//! version to version.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-/// Bit of the administrative state: forced maintenance.
+/// Bits of the administrative state: maintenance and drain, set by a command or by an agent.
 pub const MAINT: u32 = 1;
-
-/// Bit of the administrative state: forced drain.
+/// See [`MAINT`].
 pub const DRAIN: u32 = 8;
+/// Bit of the administrative state: `disabled` in haproxy.cfg.
+pub const DISABLED: u32 = 4;
+/// Bits of the administrative state: maintenance and drain of the server that this one tracks.
+const INHERITED: u32 = 2 | 16;
 
-/// Bits of the agent's state: there is an agent-check, it is switched on, it is paused.
+/// Bits of the agent's state: it is configured, enabled, paused.
 const CONFIGURED: u32 = 2;
 const ENABLED: u32 = 4;
 const PAUSED: u32 = 8;
 
-/// All that is looked at of a balancer.
+/// What HAProxy reports of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Balancer {
-    /// Its version, as it shows it.
+    /// Its version, as text.
     pub version: Option<String>,
-    /// Balance algorithms by backend, where they are shown.
+    /// Balance algorithms by backend, where HAProxy shows them.
     pub algorithms: BTreeMap<String, String>,
     /// Its servers.
     pub servers: Vec<Server>,
@@ -33,41 +36,45 @@ pub struct Server {
     pub backend: String,
     /// Its name.
     pub name: String,
-    /// Where sessions go.
+    /// The address of its sessions.
     pub address: String,
-    /// Where the agent is, if that is said apart.
+    /// The agent's address, where it is not the server's.
     pub agent_address: Option<String>,
+    /// The agent's port, where HAProxy shows it (2.4 and later).
+    pub agent_port: Option<u16>,
     /// 0 stopped, 1 starting, 2 running, 3 soft-stopping.
     pub operational: u32,
-    /// A mask; see [`MAINT`] and [`DRAIN`].
+    /// A mask; see [`MAINT`], [`DRAIN`] and [`DISABLED`].
     pub administrative: u32,
-    /// The weight that it has now.
+    /// The current weight.
     pub weight: u16,
-    /// The weight that is configured.
-    pub configured: u16,
-    /// A mask of the agent-check's own state.
+    /// The configured weight.
+    pub configured_weight: u16,
+    /// A mask of the agent check's own state.
     pub agent_state: u32,
     /// `UP`, `DOWN (agent)`, `MAINT` and so on.
     pub status: String,
-    /// How the last exchange with the agent ended, such as `L7OK`.
+    /// How the last exchange with the agent ended, such as `L7OK`; empty where HAProxy does not show it.
     pub agent_status: String,
-    /// Whether an exchange is under way, so that what it ended with is not shown.
-    pub asked_now: bool,
-    /// What the agent said, or what was wrong.
+    /// Whether an exchange is under way, so that the last one's result is hidden.
+    pub in_exchange: bool,
+    /// The agent's text, or its fault.
     pub agent_text: String,
     /// How the last health check ended.
     pub check_status: String,
+    /// The server that this one tracks, as `BACKEND/SERVER`.
+    pub tracks: Option<String>,
 }
 
+/// As the commands of the stats socket name it.
 impl fmt::Display for Server {
-    /// As the stats socket's commands name it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.backend, self.name)
     }
 }
 
 impl Server {
-    /// Where its agent is asked.
+    /// The address that HAProxy asks the agent at.
     #[must_use]
     pub fn agent_host(&self) -> &str {
         self.agent_address.as_deref().unwrap_or(&self.address)
@@ -79,21 +86,27 @@ impl Server {
         self.agent_state & CONFIGURED != 0
     }
 
-    /// Whether its agent is being asked.
+    /// Whether HAProxy asks its agent.
     #[must_use]
     pub fn asks(&self) -> bool {
         self.has_agent() && self.agent_state & (ENABLED | PAUSED) == ENABLED
     }
 
-    /// Whether it is in a drain or maintenance that was set on it.
+    /// Whether a command or an agent has set drain or maintenance.
     #[must_use]
-    pub fn forced(&self) -> bool {
+    pub fn is_forced(&self) -> bool {
         self.administrative & (MAINT | DRAIN) != 0
+    }
+
+    /// Whether the state comes from another server.
+    #[must_use]
+    pub fn is_inherited(&self) -> bool {
+        self.tracks.is_some() || self.administrative & INHERITED != 0
     }
 }
 
 impl Balancer {
-    /// What the answers to `show info`, `show stat` and `show servers state` tell.
+    /// Reads the output of `show info`, `show stat` and `show servers state`.
     #[must_use]
     pub fn read(info: &str, statistics: &str, states: &str) -> Self {
         let version = info.lines().find_map(|line| line.strip_prefix("Version: "));
@@ -115,19 +128,37 @@ impl Balancer {
 
     /// Whether an exchange with an agent is under way for any server.
     #[must_use]
-    pub fn asks_now(&self) -> bool {
-        self.servers.iter().any(|server| server.asked_now)
+    pub fn is_in_exchange(&self) -> bool {
+        self.servers.iter().any(|server| server.in_exchange)
     }
 
-    /// Takes over, for servers that were in an exchange, what another look saw at rest.
-    pub fn take_at_rest(&mut self, other: &Self) {
-        for server in self.servers.iter_mut().filter(|server| server.asked_now) {
+    /// Replaces servers that were in an exchange by what `later` shows.
+    pub fn replace_in_exchange(&mut self, later: &Self) {
+        for server in self.servers.iter_mut().filter(|server| server.in_exchange) {
             let same = |one: &&Server| one.backend == server.backend && one.name == server.name;
-            if let Some(seen) = other.servers.iter().find(same) {
+            if let Some(seen) = later.servers.iter().find(same) {
                 *server = seen.clone();
             }
         }
     }
+}
+
+/// The columns of one line of `show servers state`: by blanks, or, where a backend's name contains blanks, by the names
+/// that `show stat` has.
+fn columns<'l>(line: &'l str, count: usize, rows: &'l Rows) -> Option<Vec<&'l str>> {
+    let plain: Vec<&str> = line.split_ascii_whitespace().collect();
+    if plain.len() <= count {
+        return Some(plain);
+    }
+    let (number, rest) = line.trim_start().split_once(' ')?;
+    rows.keys().find_map(|(backend, server)| {
+        let after = rest.strip_prefix(backend.as_str())?.strip_prefix(' ')?;
+        let (id, after) = after.split_once(' ')?;
+        let after = after.strip_prefix(server.as_str())?.strip_prefix(' ')?;
+        let mut columns = vec![number, backend, id, server];
+        columns.extend(after.split_ascii_whitespace());
+        (columns.len() <= count && id.parse::<u32>().is_ok()).then_some(columns)
+    })
 }
 
 fn servers(states: &str, rows: &Rows) -> Vec<Server> {
@@ -137,34 +168,34 @@ fn servers(states: &str, rows: &Rows) -> Vec<Server> {
     };
     let names: Vec<&str> = header.split_ascii_whitespace().collect();
     let server = |line: &str| {
-        let state: HashMap<&str, &str> = names
-            .iter()
-            .copied()
-            .zip(line.split_ascii_whitespace())
-            .collect();
+        let columns = columns(line, names.len(), rows)?;
+        let state: HashMap<&str, &str> = names.iter().copied().zip(columns).collect();
         let number = |name: &str| state.get(name)?.parse::<u32>().ok();
         let weight = |name: &str| u16::try_from(number(name)?).ok();
         let text = |name: &str| state.get(name).map(|text| (*text).to_owned());
         let (backend, name) = (text("be_name")?, text("srv_name")?);
         let row = rows.get(&(backend.clone(), name.clone()));
-        let shown = |column: &str| {
+        let cell = |column: &str| {
             let value = row.and_then(|row| row.get(column));
             value.cloned().unwrap_or_default()
         };
-        let agent_status = shown("agent_status");
+        let agent_status = cell("agent_status");
+        let port = number("srv_agent_port").and_then(|port| u16::try_from(port).ok());
         Some(Server {
             address: text("srv_addr")?,
             agent_address: text("srv_agent_addr").filter(|address| address != "-"),
+            agent_port: port.filter(|port| *port > 0),
             operational: number("srv_op_state")?,
             administrative: number("srv_admin_state")?,
             weight: weight("srv_uweight")?,
-            configured: weight("srv_iweight")?,
+            configured_weight: weight("srv_iweight")?,
             agent_state: number("srv_agent_state")?,
-            status: shown("status"),
-            asked_now: agent_status.starts_with("* "),
+            status: cell("status"),
+            in_exchange: agent_status.starts_with("* "),
             agent_status: agent_status.trim_start_matches("* ").to_owned(),
-            agent_text: shown("last_agt"),
-            check_status: shown("check_status").trim_start_matches("* ").to_owned(),
+            agent_text: cell("last_agt"),
+            check_status: cell("check_status").trim_start_matches("* ").to_owned(),
+            tracks: Some(cell("tracked")).filter(|tracked| !tracked.is_empty()),
             backend,
             name,
         })
@@ -175,37 +206,50 @@ fn servers(states: &str, rows: &Rows) -> Vec<Server> {
 type Rows = HashMap<(String, String), HashMap<String, String>>;
 
 fn rows(table: &str) -> Rows {
-    let mut lines = table.lines();
-    let Some(header) = lines.find_map(|line| line.strip_prefix("# ")) else {
+    let Some(start) = table.lines().position(|line| line.starts_with("# ")) else {
         return Rows::new();
     };
-    let names = values(header);
-    lines
-        .filter_map(|line| {
-            let row: HashMap<_, _> = names.iter().cloned().zip(values(line)).collect();
+    let mut records = records(table).into_iter().skip(start);
+    let Some(mut names) = records.next() else {
+        return Rows::new();
+    };
+    if let Some(first) = names.first_mut() {
+        *first = first.trim_start_matches("# ").to_owned();
+    }
+    records
+        .filter_map(|values| {
+            let row: HashMap<_, _> = names.iter().cloned().zip(values).collect();
             let key = (row.get("pxname")?.clone(), row.get("svname")?.clone());
             Some((key, row))
         })
         .collect()
 }
 
-/// The fields of a line of CSV; a field in quotes may hold commas, and quotes as two quotes.
-fn values(line: &str) -> Vec<String> {
-    let mut values = Vec::new();
-    let mut value = String::new();
+/// The records of CSV. A field in quotes may contain commas, line ends, and a quote as two quotes.
+fn records(table: &str) -> Vec<Vec<String>> {
+    let mut records = vec![vec![String::new()]];
     let mut quoted = false;
-    let mut characters = line.chars().peekable();
+    let mut characters = table.chars().peekable();
     while let Some(character) = characters.next() {
+        let Some(record) = records.last_mut() else {
+            break;
+        };
         match character {
             '"' if quoted && characters.peek() == Some(&'"') => {
                 characters.next();
-                value.push('"');
+                push('"', record);
             }
             '"' => quoted = !quoted,
-            ',' if !quoted => values.push(std::mem::take(&mut value)),
-            other => value.push(other),
+            ',' if !quoted => record.push(String::new()),
+            '\n' if !quoted => records.push(vec![String::new()]),
+            other => push(other, record),
         }
     }
-    values.push(value);
-    values
+    records
+}
+
+fn push(character: char, record: &mut [String]) {
+    if let Some(value) = record.last_mut() {
+        value.push(character);
+    }
 }

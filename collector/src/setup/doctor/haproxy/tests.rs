@@ -1,15 +1,13 @@
 use super::super::Severity::{self, Error, Note, Warning};
 use super::*;
 
-const INFO: &str = "Name: HAProxy\nVersion: 2.6.12-1+deb12u4\nPid: 7\n";
-
-/// A balancer with one server in backend farm, from tables such as the real one gives.
+/// A balancer with one server in backend farm, in the tables of the real HAProxy.
 struct Case {
     server: &'static str,
     admin: u32,
     operational: u32,
     weight: u32,
-    configured: u32,
+    configured_weight: u32,
     agent_state: u32,
     status: &'static str,
     agent_status: &'static str,
@@ -18,6 +16,9 @@ struct Case {
     algorithm: &'static str,
     reply: &'static str,
     floor: u16,
+    agent_port: u16,
+    tracked: &'static str,
+    version: &'static str,
 }
 
 impl Default for Case {
@@ -27,7 +28,7 @@ impl Default for Case {
             admin: 0,
             operational: 2,
             weight: 73,
-            configured: 100,
+            configured_weight: 100,
             agent_state: 22,
             status: "UP",
             agent_status: "L7OK",
@@ -36,6 +37,9 @@ impl Default for Case {
             algorithm: "roundrobin",
             reply: "up 73%",
             floor: 1,
+            agent_port: 3333,
+            tracked: "",
+            version: "2.6.12-1+deb12u4",
         }
     }
 }
@@ -43,37 +47,42 @@ impl Default for Case {
 impl Case {
     fn balancer(&self) -> Balancer {
         let statistics = format!(
-            "# pxname,svname,status,check_status,agent_status,last_agt,algo,-\n\
-             farm,{},{},{},{},\"{}\",,\n\
-             farm,BACKEND,UP,,,,{},\n\n",
+            "# pxname,svname,status,check_status,agent_status,last_agt,tracked,algo,-\n\
+             farm,{},{},{},{},\"{}\",{},,\n\
+             farm,BACKEND,UP,,,,,{},\n\n",
             self.server,
             self.status,
             self.check_status,
             self.agent_status,
             self.agent_text,
+            self.tracked,
             self.algorithm
         );
         let states = format!(
             "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight \
-             srv_agent_state srv_agent_addr\n2 farm 1 {} 127.0.0.1 {} {} {} {} {} -\n\n",
+             srv_agent_state srv_agent_addr srv_agent_port\n2 farm 1 {} 127.0.0.1 {} {} {} {} {} - {}\n\n",
             self.server,
             self.operational,
             self.admin,
             self.weight,
-            self.configured,
-            self.agent_state
+            self.configured_weight,
+            self.agent_state,
+            self.agent_port
         );
-        Balancer::read(INFO, &statistics, &states)
+        let info = format!("Name: HAProxy\nVersion: {}\nPid: 7\n", self.version);
+        Balancer::read(&info, &statistics, &states)
     }
 
-    fn look(&self) -> Vec<Finding> {
+    fn findings(&self) -> Vec<Finding> {
         let service = |name: &str| ServedService {
             name: name.to_owned(),
             floor: self.floor,
-            reply: Reply::parse(self.reply.as_bytes()).ok(),
+            port: 3333,
+            has_maxconn: false,
+            replies: Reply::parse(self.reply.as_bytes()).into_iter().collect(),
         };
         let services = [service("web"), service("api")];
-        let mut found = findings(&self.balancer(), &services, &|address| {
+        let mut found = super::findings(&self.balancer(), &services, &|address| {
             address == "127.0.0.1"
         });
         // The version.
@@ -83,9 +92,9 @@ impl Case {
 }
 
 #[test]
-fn a_healthy_server_is_one_line() {
+fn healthy_server_gives_one_line() {
     assert_eq!(
-        Case::default().look(),
+        Case::default().findings(),
         [Finding::ok(
             "haproxy",
             "farm/web: UP, weight 73 of 100, agent L7OK"
@@ -94,33 +103,33 @@ fn a_healthy_server_is_one_line() {
 }
 
 #[test]
-fn each_fault_is_found() {
+fn faults_of_a_server_are_found() {
     let case = Case::default;
     for (given, severity, part) in [
         (
             Case {
-                configured: 1,
+                configured_weight: 1,
                 weight: 0,
                 ..case()
             },
             Error,
-            "weight 1 is configured",
+            "the configured weight is 1",
         ),
         (
             Case {
-                configured: 50,
+                configured_weight: 50,
                 ..case()
             },
             Warning,
-            "the floor of 1% is 0",
+            "the floor of 1% of it is 0",
         ),
         (
             Case {
-                configured: 0,
+                configured_weight: 0,
                 ..case()
             },
             Warning,
-            "weight 0 is configured",
+            "the configured weight is 0",
         ),
         (
             Case {
@@ -128,7 +137,7 @@ fn each_fault_is_found() {
                 ..case()
             },
             Warning,
-            "the agent says 73%",
+            "weight 0 of 100, which our reply does not give: up 73%",
         ),
         (
             Case {
@@ -145,7 +154,7 @@ fn each_fault_is_found() {
                 ..case()
             },
             Warning,
-            "switched off",
+            "its agent checks are off",
         ),
         (
             Case {
@@ -173,7 +182,7 @@ fn each_fault_is_found() {
                 ..case()
             },
             Note,
-            "says ready",
+            "sends ready",
         ),
         (
             Case {
@@ -221,7 +230,7 @@ fn each_fault_is_found() {
                 ..case()
             },
             Note,
-            "has not been asked",
+            "no exchange with the agent",
         ),
         (
             Case {
@@ -262,13 +271,13 @@ fn each_fault_is_found() {
             "DRAIN is set",
         ),
     ] {
-        let found = given.look();
+        let found = given.findings();
         assert_eq!(found.len(), 1, "{part}: {found:?}");
         assert_eq!(found[0].severity, severity, "{found:?}");
         assert!(found[0].what.contains(part), "{found:?}");
         assert!(found[0].remedy.is_some(), "{found:?}");
     }
-    let drain = Case { admin: 8, ..case() }.look();
+    let drain = Case { admin: 8, ..case() }.findings();
     assert!(
         drain[0]
             .remedy
@@ -279,24 +288,27 @@ fn each_fault_is_found() {
 }
 
 #[test]
-fn what_the_agent_itself_wants_is_no_fault() {
+fn state_by_the_agents_own_reply_is_no_fault() {
     let case = Case::default;
     for given in [
         Case {
             admin: 8,
             status: "DRAIN (agent)",
+            weight: 100,
             reply: "up drain 100%",
             ..case()
         },
         Case {
             admin: 1,
             status: "MAINT",
+            weight: 100,
             reply: "maint 100%",
             ..case()
         },
         Case {
             operational: 0,
             status: "DOWN (agent)",
+            weight: 100,
             reply: "down 100%",
             agent_status: "L7STS",
             ..case()
@@ -307,7 +319,7 @@ fn what_the_agent_itself_wants_is_no_fault() {
             ..case()
         },
         Case {
-            configured: 50,
+            configured_weight: 50,
             weight: 36,
             floor: 2,
             ..case()
@@ -318,33 +330,38 @@ fn what_the_agent_itself_wants_is_no_fault() {
             ..case()
         },
     ] {
-        let found = given.look();
+        let found = given.findings();
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(found[0].severity, Severity::Ok, "{found:?}");
     }
 }
 
 #[test]
-fn algorithms() {
+fn balance_algorithms_are_judged() {
     for (algorithm, severity, part) in [
-        ("static-rr", Warning, "takes no weight but 0% and 100%"),
-        ("first", Warning, "does not look at weights"),
+        ("static-rr", Warning, "applies only 0% and 100%"),
+        ("first", Warning, "ignores weights"),
         ("uri", Note, "hash-type consistent"),
         ("source", Note, "hash-type consistent"),
-        ("", Note, "is not shown"),
+        ("", Note, "does not show its balance algorithm"),
+        (
+            "unknown",
+            Note,
+            "balance random, which follows weights, or balance sticky",
+        ),
     ] {
         let found = Case {
             algorithm,
             ..Case::default()
         }
-        .look();
+        .findings();
         assert_eq!(found[1].severity, severity, "{found:?}");
         assert!(found[1].what.contains(part), "{found:?}");
     }
 }
 
 #[test]
-fn a_line_without_agent_check_beside_others_that_have_one() {
+fn server_without_agent_check_beside_others_is_found() {
     let mut balancer = Case::default().balancer();
     let plain = Server {
         name: "plain".to_owned(),
@@ -360,33 +377,33 @@ fn a_line_without_agent_check_beside_others_that_have_one() {
     let missing: Vec<_> = found.iter().filter(|one| one.severity == Warning).collect();
     assert_eq!(missing.len(), 1, "{found:?}");
     assert!(missing[0].what.starts_with("farm/plain: no agent-check"));
-    // Of another host, as long as there are any of this one.
+    // Without a server of this host, all are checked.
     let found = findings(&balancer, &[], &|_| false);
-    assert!(found[1].what.contains("all of them are looked at"));
+    assert!(found[1].what.contains("checking all servers"));
 }
 
 #[test]
-fn an_exchange_under_way_is_looked_at_again() {
+fn server_in_an_exchange_is_replaced_by_a_later_reading() {
     let mut first = Case {
         agent_status: "* L7OK",
         agent_text: "",
         ..Case::default()
     }
     .balancer();
-    assert!(first.asks_now());
-    first.take_at_rest(
+    assert!(first.is_in_exchange());
+    first.replace_in_exchange(
         &Case {
             agent_status: "L4CON",
             ..Case::default()
         }
         .balancer(),
     );
-    assert!(!first.asks_now());
+    assert!(!first.is_in_exchange());
     assert_eq!(first.servers[0].agent_status, "L4CON");
 }
 
 #[test]
-fn tables_of_anything_else_are_no_servers() {
+fn other_text_contains_no_server() {
     for text in [
         "",
         "\n",
@@ -400,4 +417,146 @@ fn tables_of_anything_else_are_no_servers() {
         let found = findings(&balancer, &[], &|_| true);
         assert!(found.iter().any(|one| one.severity == Error), "{found:?}");
     }
+}
+
+/// A server whose state comes from elsewhere, or that HAProxy asks elsewhere.
+#[test]
+fn cause_of_the_state_is_found() {
+    let case = Case::default;
+    for (given, severity, part, remedy) in [
+        (
+            Case {
+                agent_port: 3399,
+                ..case()
+            },
+            Warning,
+            "HAProxy asks 127.0.0.1:3399, and this host serves web on port 3333",
+            "server state file",
+        ),
+        (
+            Case {
+                weight: 90,
+                ..case()
+            },
+            Warning,
+            "weight 90 of 100, which our reply does not give: up 73%",
+            "another agent answers",
+        ),
+        (
+            Case {
+                admin: 1,
+                operational: 0,
+                agent_state: 18,
+                agent_status: "",
+                status: "MAINT",
+                ..case()
+            },
+            Warning,
+            "like a server after add server",
+            "enable agent farm/web; enable server farm/web",
+        ),
+        (
+            Case {
+                admin: 5,
+                operational: 0,
+                status: "MAINT",
+                ..case()
+            },
+            Warning,
+            "disabled in haproxy.cfg",
+            "enable server farm/web",
+        ),
+        (
+            Case {
+                agent_status: "CHECKED",
+                agent_text: "agent reports an error : bad-name",
+                ..case()
+            },
+            Error,
+            "bad-name",
+            "agent-send is not the name of a service",
+        ),
+    ] {
+        let found = given.findings();
+        assert_eq!(found.len(), 1, "{part}: {found:?}");
+        assert_eq!(found[0].severity, severity, "{found:?}");
+        assert!(found[0].what.contains(part), "{found:?}");
+        let shown = found[0].remedy.as_deref().unwrap();
+        assert!(shown.contains(remedy), "{found:?}");
+    }
+    let tracking = Case {
+        operational: 0,
+        status: "DOWN (via other/one)",
+        tracked: "other/one",
+        ..case()
+    };
+    let found = tracking.findings();
+    assert_eq!(found[0].severity, Note, "{found:?}");
+    assert!(found[0].what.contains("it tracks other/one"), "{found:?}");
+    // The columns of 2.4.0 to 2.4.2.
+    let empty = Case {
+        agent_status: "",
+        agent_text: "",
+        version: "2.4.0",
+        ..case()
+    };
+    let balancer = empty.balancer();
+    let found = super::findings(&balancer, &[], &|_| true);
+    let note = found
+        .iter()
+        .find(|one| one.what.contains("shows no result of the agent check"));
+    assert_eq!(note.map(|one| one.severity), Some(Note), "{found:?}");
+}
+
+#[test]
+fn version_facts_become_findings() {
+    for (version, has_maxconn, severity, part) in [
+        ("2.6.12-1+deb12u4", true, Severity::Ok, "version 2.6.12"),
+        ("2.0.0", false, Note, "an agent's maxconn hangs"),
+        ("2.0.0", true, Error, "an agent's maxconn hangs"),
+        ("2.2.0", false, Error, "overrides failed health checks"),
+        ("3.3.0", false, Warning, "agent health begins at 0"),
+        ("1.8.0", false, Note, "maxconn"),
+        ("next", false, Note, "unknown version"),
+    ] {
+        let service = ServedService {
+            name: "web".to_owned(),
+            floor: 1,
+            port: 3333,
+            has_maxconn,
+            replies: Vec::new(),
+        };
+        let balancer = Case {
+            version,
+            ..Case::default()
+        }
+        .balancer();
+        let found = super::findings(&balancer, &[service], &|_| true);
+        assert_eq!(found[0].severity, severity, "{version}: {found:?}");
+        assert!(found[0].what.contains(part), "{version}: {found:?}");
+    }
+}
+
+#[test]
+fn fields_with_line_ends_and_names_with_blanks_are_read() {
+    let statistics = "# pxname,svname,status,agent_status,last_agt,algo,-\n\
+                      my farm,web,UP,L7OK,\"Invalid weight.\nsee \"\"docs\"\"\",,\n\
+                      my farm,BACKEND,UP,,,roundrobin,\n";
+    let states = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight \
+                  srv_agent_state srv_agent_addr srv_agent_port\n\
+                  2 my farm 1 web 127.0.0.1 2 0 73 100 22 - 3333\n";
+    let balancer = Balancer::read("Version: 3.4.0\n", statistics, states);
+    let [server] = balancer.servers.as_slice() else {
+        panic!("{balancer:?}")
+    };
+    assert_eq!(server.to_string(), "my farm/web");
+    assert_eq!((server.weight, server.agent_port), (73, Some(3333)));
+    assert_eq!(server.agent_text, "Invalid weight.\nsee \"docs\"");
+    let found = super::findings(&balancer, &[], &|_| true);
+    assert!(
+        found
+            .iter()
+            .any(|one| one.what.contains("may contain blanks")),
+        "{found:?}"
+    );
 }

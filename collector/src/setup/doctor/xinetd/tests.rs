@@ -3,7 +3,7 @@ use super::*;
 
 const SHIPPED: &str = include_str!("../../../../../xinetd/agentcheck");
 
-fn look(text: &str, probes: u64, defaults: &str) -> Vec<Finding> {
+fn findings_for(text: &str, probes: u64, defaults: &str) -> Vec<Finding> {
     let files = [
         (
             "xinetd.conf".to_owned(),
@@ -12,9 +12,9 @@ fn look(text: &str, probes: u64, defaults: &str) -> Vec<Finding> {
         ("agentcheck".to_owned(), text.to_owned()),
     ];
     let host = Host {
-        runs: &|path| path == "/usr/bin/agentcheck-responder",
-        user: &|name| name == "nobody",
-        running: true,
+        can_run: &|path| path == "/usr/bin/agentcheck-responder",
+        has_user: &|name| name == "nobody",
+        is_running: true,
         probes,
     };
     findings(&parse(&files), 3333, &host)
@@ -40,14 +40,14 @@ fn without(key: &str) -> String {
 }
 
 #[test]
-fn the_shipped_file_is_all_right() {
-    let found = look(SHIPPED, 1_000_000, "");
+fn shipped_file_gives_no_warning() {
+    let found = findings_for(SHIPPED, 1_000_000, "");
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(found[0].severity, Severity::Ok);
 }
 
 #[test]
-fn each_mistake_is_found() {
+fn mistakes_are_found() {
     use Severity::{Error, Note, Warning};
     for (text, probes, defaults, severity, part) in [
         (with("disable", "yes"), 1, "", Note, "disabled"),
@@ -88,21 +88,21 @@ fn each_mistake_is_found() {
             "no blanks",
         ),
     ] {
-        let found = look(&text, probes, defaults);
+        let found = findings_for(&text, probes, defaults);
         assert_eq!(found.len(), 1, "{part}: {found:?}");
         assert_eq!(found[0].severity, severity, "{found:?}");
         assert!(found[0].what.contains(part), "{found:?}");
     }
     let open = with("bind", "0.0.0.0").replace("only_from       = 127.0.0.1", "");
-    assert!(look(&open, 1, "")[0].what.contains("no only_from"));
+    assert!(findings_for(&open, 1, "")[0].what.contains("no only_from"));
     let both = with("bind", "127.0.0.1 ::1").replace("only_from       = 127.0.0.1", "");
-    let found = look(&both, 1, "");
+    let found = findings_for(&both, 1, "");
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(found[1].what.contains("no only_from"), "{found:?}");
 }
 
 #[test]
-fn where_enabled_ones_listen() {
+fn addresses_are_those_of_enabled_entries() {
     let at = |text: &str| {
         let files = [("agentcheck".to_owned(), text.to_owned())];
         let found = addresses(&parse(&files), 3333);
@@ -121,24 +121,27 @@ fn where_enabled_ones_listen() {
 }
 
 #[test]
-fn limits_that_fit_are_fine() {
-    assert_eq!(look(&with("cps", "50 10"), 4, "")[0].severity, Severity::Ok);
+fn sufficient_limits_give_no_warning() {
     assert_eq!(
-        look(&with("per_source", "100"), 4, "")[0].severity,
+        findings_for(&with("cps", "50 10"), 4, "")[0].severity,
+        Severity::Ok
+    );
+    assert_eq!(
+        findings_for(&with("per_source", "100"), 4, "")[0].severity,
         Severity::Ok
     );
 }
 
 #[test]
-fn other_services_and_an_xinetd_that_is_not_running() {
-    assert_eq!(look("service echo\n{\n\tport = 7\n}\n", 1, ""), []);
+fn other_services_are_ignored_and_a_stopped_xinetd_is_found() {
+    assert_eq!(findings_for("service echo\n{\n\tport = 7\n}\n", 1, ""), []);
     let files = [("agentcheck".to_owned(), SHIPPED.to_owned())];
     let host = Host {
-        runs: &|_| true,
-        user: &|_| true,
-        running: false,
+        can_run: &|_| true,
+        has_user: &|_| true,
+        is_running: false,
         probes: 1,
     };
     let found = findings(&parse(&files), 3333, &host);
-    assert!(found[0].what.contains("no xinetd is running"));
+    assert!(found[0].what.contains("xinetd does not run"));
 }

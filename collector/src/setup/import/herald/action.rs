@@ -1,4 +1,4 @@
-//! The words of Herald's configuration: what each makes HAProxy do, and the lists that they stand in.
+//! The actions of Herald's configuration: what each does in HAProxy, and the lists that contain them.
 
 use crate::config::diagnostics::Diagnostic;
 use crate::setup::import::document::{Findings, Node, Table, Value};
@@ -6,18 +6,18 @@ use crate::setup::import::service::ImportedReply;
 use agentcheck_common::Reply;
 use agentcheck_common::reply::{Administrative, Operational};
 
-/// What a word of Herald's configuration makes HAProxy do.
+/// What an action of Herald's configuration does in HAProxy.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Action {
-    /// Nothing changes.
+    /// It changes nothing.
     Nothing,
-    /// The server takes traffic; whether ready is said, and the line.
+    /// The server takes traffic. Whether the line contains `ready`, and the line.
     Healthy(bool, String),
-    /// It takes none: `drain`, `down` or `maint`.
+    /// The server takes no traffic: `drain`, `down` or `maint`.
     Out(&'static str),
-    /// Something else, exactly.
+    /// Another line, to be sent as it is.
     Line(String),
-    /// HAProxy does not understand it, and why.
+    /// HAProxy does not understand it; the reason.
     Unknown(String),
 }
 
@@ -26,7 +26,7 @@ impl Action {
         let text = text.trim();
         let reply = match Reply::parse(text.as_bytes()) {
             Ok(reply) => reply,
-            Err(wrong) => return Self::Unknown(format!("HAProxy does not understand it: {wrong}")),
+            Err(error) => return Self::Unknown(format!("HAProxy does not understand it: {error}")),
         };
         let plain = reply.maxconn.is_none() && reply.description.is_empty();
         match (reply.administrative, reply.operational, reply.percent) {
@@ -37,14 +37,14 @@ impl Action {
             (_, Some(Operational::Down | Operational::Stopped | Operational::Fail), _) => {
                 Self::Out("down")
             }
-            // A weight alone leaves a server down that was down.
+            // A weight alone does not bring a server back.
             (None, None, Some(percent)) => Self::Line(format!("up {}%", percent.get())),
             (_, _, Some(_)) => Self::Line(text.to_owned()),
             (ready, _, None) => Self::Healthy(ready.is_some(), text.to_owned()),
         }
     }
 
-    /// Whether it says ready.
+    /// Whether it contains `ready`.
     pub(super) fn ready(&self) -> bool {
         match self {
             Self::Healthy(ready, _) => *ready,
@@ -54,30 +54,30 @@ impl Action {
         }
     }
 
-    /// As `stale` and a rule say it, where it says anything.
-    pub(super) fn say(&self) -> Option<ImportedReply> {
+    /// The reply for `on_stale`; `None` where it changes nothing.
+    pub(super) fn reply(&self) -> Option<ImportedReply> {
         match self {
             Self::Nothing | Self::Unknown(_) => None,
-            Self::Out(word) => Some(ImportedReply::Word(word)),
-            Self::Healthy(_, line) | Self::Line(line) => Some(ImportedReply::Line(line.clone())),
+            Self::Out(word) => Some(ImportedReply::State(word)),
+            Self::Healthy(_, line) | Self::Line(line) => Some(ImportedReply::Raw(line.clone())),
         }
     }
 
-    /// As a rule says it that decides on what was polled.
-    pub(super) fn rule(&self) -> Option<ImportedReply> {
+    /// The reply for a rule, which describes the whole state; `None` where it changes nothing.
+    pub(super) fn rule_reply(&self) -> Option<ImportedReply> {
         match self {
-            Self::Healthy(..) => Some(ImportedReply::Word("full")),
-            other => other.say(),
+            Self::Healthy(..) => Some(ImportedReply::State("full")),
+            other => other.reply(),
         }
     }
 }
 
-/// One element of a list: what it says, and of what.
+/// One element of a list: an action, and the pattern or threshold for it.
 pub(super) struct Element<'n> {
     pub(super) action: &'n str,
     pub(super) value: &'n str,
     pub(super) node: &'n Node,
-    /// What else is in it.
+    /// Further keys of the element.
     pub(super) more: Vec<(&'n str, &'n Node)>,
 }
 
@@ -95,8 +95,8 @@ pub(super) fn list<'n>(
         Value::Null => return Vec::new(),
         _ => {
             findings.push(
-                Diagnostic::error(node.span.clone(), format!("{key} is no list"))
-                    .remedy("one - for each, as in - down: 0"),
+                Diagnostic::error(node.span.clone(), format!("{key} is not a list"))
+                    .remedy("begin each element with -, as in - down: 0"),
             );
             return Vec::new();
         }
@@ -123,8 +123,11 @@ pub(super) fn list<'n>(
         match element(node) {
             Some(element) => elements.push(element),
             None => findings.push(
-                Diagnostic::error(node.span.clone(), format!("this is none of {key}"))
-                    .remedy("an action and what it is for, as in - drain: '>7000'"),
+                Diagnostic::error(
+                    node.span.clone(),
+                    format!("this is not an element of {key}"),
+                )
+                .remedy("write an action and its condition, as in - drain: '>7000'"),
             ),
         }
     }

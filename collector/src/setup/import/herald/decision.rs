@@ -1,61 +1,88 @@
-//! What the patterns and thresholds of one plugin work on, and the service that they build.
+//! The input of one plugin's patterns and thresholds, and the service that they build.
 
 use super::action::{Action, Element};
 use crate::setup::import::identifiers::Names;
-use crate::setup::import::service::{ImportedService, Rule, condition_refused};
-use crate::setup::import::toml_writer::shown;
+use crate::setup::import::service::{
+    ImportedReply, ImportedService, Note, Rule, UNDECIDED, condition_error,
+};
+use crate::setup::import::toml_writer::excerpt;
 
-/// What Herald's `r` is.
+/// The kind of Herald's `r`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Document {
     /// A JSON document.
     Json,
     /// Text, for patterns.
     Text,
-    /// Text that is only counted with.
+    /// Text that is used as a number only.
     Number,
 }
 
-/// What decides, and what it is about.
-pub(super) struct Given<'n, 's> {
+/// The deciding parts of a plugin.
+pub(super) struct PluginRules<'n, 's> {
     pub(super) patterns: Vec<Element<'n>>,
     pub(super) thresholds: Vec<Element<'n>>,
     pub(super) default: Action,
     pub(super) document: Document,
     pub(super) source: &'s str,
     /// The source's table in TOML.
-    pub(super) made: &'s str,
+    pub(super) source_table: &'s str,
     pub(super) from_file: bool,
 }
 
-/// A service while it is decided on.
+/// A service while its rules are added.
 pub(super) struct Decision<'s> {
     pub(super) service: &'s mut ImportedService,
     pub(super) names: Names,
+    /// Whether a reply so far contains `ready`.
     pub(super) ready: bool,
-    pub(super) made: &'s str,
+    /// The source's table in TOML.
+    pub(super) source_table: &'s str,
 }
 
 impl Decision<'_> {
-    /// A rule, or a note why there is none.
-    pub(super) fn made(&mut self, what: &str, action: &Action, when: String) -> Option<Rule> {
-        let why = match (action, condition_refused(self.made, &when)) {
-            (Action::Unknown(why), _) => why.clone(),
-            (Action::Nothing, _) => "it says nothing to HAProxy".to_owned(),
-            (_, Some(why)) => why,
-            (action, None) => {
-                self.ready |= action.ready();
-                let say = action.rule()?;
-                return Some(Rule {
-                    name: self.names.service(what),
-                    when,
-                    say,
-                    notes: Vec::new(),
-                });
-            }
+    /// The rule for an element; undecided where its condition or its action has no translation.
+    pub(super) fn rule_of(&mut self, element: &Element<'_>, action: &Action, when: String) -> Rule {
+        let subject = excerpt(&format!("{} for {}", element.action, element.value));
+        let mut notes = Vec::new();
+        let mut when = when;
+        if let Some(why) = condition_error(self.source_table, &when) {
+            notes.push(Note::Undecided(format!(
+                "{subject}: {}. Write the condition, or delete the rule.",
+                excerpt(&why)
+            )));
+            UNDECIDED.clone_into(&mut when);
+        }
+        let reply = action.rule_reply().unwrap_or(ImportedReply::Undecided);
+        if reply == ImportedReply::Undecided {
+            let why = match action {
+                Action::Unknown(why) => why,
+                _ => "it is a reply that changes nothing",
+            };
+            notes.push(Note::Undecided(format!(
+                "{subject}: {}. No rule has such a reply: write another one, or delete the rule.",
+                excerpt(why)
+            )));
+        }
+        self.ready |= action.ready();
+        Rule {
+            name: self.names.service(element.action),
+            when,
+            reply,
+            notes,
+        }
+    }
+
+    /// An undecided rule in the place of all elements of a list.
+    pub(super) fn undecided_list(&mut self, name: &str, why: &str) {
+        let rule = Rule {
+            name: self.names.service(name),
+            when: UNDECIDED.to_owned(),
+            reply: ImportedReply::Undecided,
+            notes: vec![Note::Undecided(format!(
+                "{name}: {why}. Write the rules, or delete this one."
+            ))],
         };
-        self.service
-            .not_moved(format!("{}: {}.", shown(what), shown(&why)));
-        None
+        self.service.rule(rule);
     }
 }

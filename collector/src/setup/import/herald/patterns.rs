@@ -1,77 +1,84 @@
-//! Patterns: regular expressions of Python, matched from the beginning on.
+//! Patterns: regular expressions of Python, which match from the start of the text.
 
 use super::action::{Action, Element};
-use super::decision::{Decision, Document, Given};
+use super::decision::{Decision, Document, PluginRules};
 use crate::setup::import::service::{Note, Rule};
-use crate::setup::import::toml_writer::{expression_string, shown, string};
+use crate::setup::import::toml_writer::{excerpt, expression_string, string};
 
-/// The rules of patterns, of which those that say that all is well come back where thresholds follow.
+/// Adds the rules of patterns. Returns those of healthy patterns where thresholds follow, which come first then.
 pub(super) fn rules(
-    given: &Given<'_, '_>,
+    plugin: &PluginRules<'_, '_>,
     metric: &str,
     both: bool,
     decision: &mut Decision<'_>,
 ) -> Vec<Rule> {
     let mut healthy: Vec<Rule> = Vec::new();
-    // What a failed poll is to Herald's patterns.
-    let failed = if given.from_file { "None" } else { "" };
+    // The text of a failed poll for Herald's patterns.
+    let failed = if plugin.from_file { "None" } else { "" };
     let mut on_failure = None;
     let mut before: Vec<(&str, regex::Regex)> = Vec::new();
-    if given.document == Document::Json {
+    let mut undecided = false;
+    let json = plugin.document == Document::Json;
+    if json {
         decision.service.differs(
-            "Herald's patterns make text of everything first; here what they look at has to be text.",
+            "Herald's patterns match Python's text of any value: True, False, None and 1.0. Here string() gives true, \
+             false and 1, and null has no value. A pattern with True or False also matches true or false.",
         );
     }
-    for element in &given.patterns {
+    let subject = match json {
+        true => format!("string({metric})"),
+        false => metric.to_owned(),
+    };
+    for element in &plugin.patterns {
         let action = Action::of(element.action);
-        let pattern = anchored(element.value);
-        let mut when = format!("{metric}.matches({})", expression_string(&pattern));
+        let pattern = anchored(element.value, json);
+        let mut when = format!("{subject}.matches({})", expression_string(&pattern));
         if both {
             for rule in &healthy {
                 when = format!("{when} && !{}", rule.when);
             }
         }
-        let what = format!("{} for {}", element.action, element.value);
-        let Some(mut rule) = decision.made(&what, &action, when) else {
-            continue;
-        };
-        rule.name = decision.names.service(element.action);
-        for extra in &element.more {
+        let mut rule = decision.rule_of(element, &action, when);
+        for (key, _) in &element.more {
             let text = format!(
-                "{}: a pattern has one action, Herald takes either.",
-                shown(extra.0)
+                "{}: a pattern has one action, and Herald takes either one.",
+                excerpt(key)
             );
             rule.notes.push(Note::NotMoved(text));
         }
-        if let Some(text) = shadowed(element, &before) {
-            rule.notes.push(Note::Mind(text));
+        if rule.is_undecided() {
+            undecided = true;
+            decision.service.rule(rule);
+            continue;
         }
+        rule.notes
+            .extend(shadowed(element, &before).map(Note::Mind));
         if let Some(compiled) = compiled(&pattern) {
-            if compiled.is_match(failed) {
+            if compiled.is_match(failed) && !undecided {
                 on_failure.get_or_insert_with(|| action.clone());
             }
             before.push((element.action, compiled));
         }
-        if both && matches!(action, Action::Healthy(..)) {
+        if both && matches!(action, Action::Healthy(..)) && !undecided {
             healthy.push(rule);
         } else {
             decision.service.rule(rule);
         }
     }
-    let on_failure = on_failure.unwrap_or_else(|| given.default.clone());
+    let on_failure = on_failure.unwrap_or_else(|| plugin.default.clone());
     if !both
-        && given.document == Document::Text
-        && let Some(say) = on_failure.rule()
+        && plugin.document == Document::Text
+        && let Some(reply) = on_failure.rule_reply()
     {
         let text = format!(
-            "A failed poll is an empty text to Herald's patterns, and so it says {}.",
-            shown(say.value())
+            "A failed poll is an empty text for Herald's patterns, so its reply is {}.",
+            excerpt(reply.value())
         );
-        decision
-            .service
-            .keys
-            .push(("on_failure", string(say.value())));
-        decision.service.notes.push(Note::Plain(text));
+        let service = &mut decision.service;
+        service
+            .last_keys
+            .push(("on_failure", string(reply.value())));
+        service.notes.push(Note::Plain(text));
     }
     healthy
 }
@@ -81,17 +88,29 @@ fn compiled(pattern: &str) -> Option<regex::Regex> {
     builder.size_limit(256 * 1024).build().ok()
 }
 
-/// A pattern of Python's `re.match`: from the beginning on, and its `$` is before a last newline too.
-fn anchored(pattern: &str) -> String {
+/// The pattern as Python's `re.match` reads it: it starts at the start of the text, and `$` also matches before a
+/// final newline. For JSON, Python's spelling of a Boolean also matches JSON's.
+fn anchored(pattern: &str, json: bool) -> String {
     let mut made = String::new();
     let mut class = false;
-    let mut characters = pattern.chars();
-    while let Some(character) = characters.next() {
+    let mut rest = pattern;
+    while let Some(character) = rest.chars().next() {
+        let boolean = ["True", "False"]
+            .into_iter()
+            .find(|word| rest.starts_with(word));
+        if let Some(word) = boolean.filter(|_| json && !class) {
+            made.push_str(&format!("(?:{word}|{})", word.to_ascii_lowercase()));
+            rest = rest.get(word.len()..).unwrap_or_default();
+            continue;
+        }
+        rest = rest.get(character.len_utf8()..).unwrap_or_default();
         match character {
             '\\' => {
-                let escaped = characters.next();
                 made.push('\\');
-                made.extend(escaped.map(|c| if c == 'Z' { 'z' } else { c }));
+                if let Some(escaped) = rest.chars().next() {
+                    made.push(if escaped == 'Z' { 'z' } else { escaped });
+                    rest = rest.get(escaped.len_utf8()..).unwrap_or_default();
+                }
             }
             '$' if !class => made.push_str("\n?$"),
             _ => {
@@ -113,7 +132,7 @@ fn anchored(pattern: &str) -> String {
     }
 }
 
-/// Says so where an earlier pattern with another action takes the very word that this one is for.
+/// A note where an earlier pattern with another action matches the very word that this one is for.
 fn shadowed(element: &Element<'_>, before: &[(&str, regex::Regex)]) -> Option<String> {
     let core = element.value.trim_start_matches('^').trim_end_matches('$');
     let core = core.trim_start_matches(".*").trim_end_matches(".*");
@@ -127,7 +146,7 @@ fn shadowed(element: &Element<'_>, before: &[(&str, regex::Regex)]) -> Option<St
         .iter()
         .find(|(action, pattern)| *action != element.action && pattern.is_match(core))?;
     Some(format!(
-        "the pattern for {} before it takes {core:?} too, here as in Herald; anchor it, as in '^word$'.",
-        shown(action)
+        "the earlier pattern for {} matches {core:?} too, here as in Herald. Anchor it, as in '^word$'.",
+        excerpt(action)
     ))
 }

@@ -1,95 +1,107 @@
-//! What decides: patterns and thresholds in order, the first of each list that matches; Herald says what both
-//! gave on one line.
+//! The order of the rules: patterns and thresholds, in each list the first that matches. Herald sends both
+//! results on one line.
 
 use super::action::Action;
-use super::decision::{Decision, Document, Given};
+use super::decision::{Decision, Document, PluginRules};
 use super::{patterns, thresholds};
 use crate::setup::import::document::{Findings, Table};
 use crate::setup::import::identifiers::Names;
 use crate::setup::import::python;
-use crate::setup::import::service::{ImportedReply, ImportedService, Note, Rule};
-use crate::setup::import::toml_writer::shown;
+use crate::setup::import::service::{ALWAYS, ImportedReply, ImportedService, Note, Rule};
+use crate::setup::import::toml_writer::excerpt;
 
-/// Puts weight and rules into the service; says whether Herald says ready.
+/// Adds weight and rules to the service. Returns whether one of Herald's replies contains `ready`.
 pub(super) fn decide(
-    given: Given<'_, '_>,
+    plugin: PluginRules<'_, '_>,
     table: &mut Table<'_>,
     service: &mut ImportedService,
     findings: &mut Findings,
 ) -> bool {
-    let document = match given.document {
-        Document::Json => format!("{}.json", given.source),
-        Document::Text => format!("{}.text", given.source),
-        Document::Number => format!("{}.value", given.source),
+    let document = match plugin.document {
+        Document::Json => format!("{}.json", plugin.source),
+        Document::Text => format!("{}.text", plugin.source),
+        Document::Number => format!("{}.value", plugin.source),
     };
-    let mut metric = |key: &str, used: bool, service: &mut ImportedService| {
+    let mut metric = |key: &str| {
         let text = table.text(key, findings);
         let text = text.as_ref().map_or("r", |text| text.text);
-        if !used {
-            return None;
-        }
-        match python::translate(text, &document) {
-            Ok(made) => Some(made),
-            Err(why) => {
-                let text = shown(text);
-                service.not_moved(format!("{key} {text}, and what rests on it: {why}."));
-                None
-            }
-        }
+        python::translate(text, &document)
+            .map_err(|error| format!("{key} {}: {error}", excerpt(text)))
     };
-    let of_patterns = metric("patterns_metric", !given.patterns.is_empty(), service);
-    let of_thresholds = metric("thresholds_metric", !given.thresholds.is_empty(), service);
+    let pattern_metric = metric("patterns_metric");
+    let threshold_metric = metric("thresholds_metric");
     let mut names = Names::default();
     // The rule for staleness comes first.
     names.service("stale");
     let mut decision = Decision {
         service,
         names,
-        ready: given.default.ready(),
-        made: given.made,
+        ready: plugin.default.ready(),
+        source_table: plugin.source_table,
     };
-    let both = !given.patterns.is_empty() && !given.thresholds.is_empty();
+    let both = !plugin.patterns.is_empty() && !plugin.thresholds.is_empty();
     if both {
         decision.service.differs(
-            "Herald says on one line what a pattern and what a threshold gave; here one of them decides, \
-             patterns first, and a healthy pattern leaves it to the thresholds.",
+            "Herald sends the results of a pattern and of a threshold on one line. Here one of them decides: patterns \
+             come first, and a healthy pattern leaves the decision to the thresholds.",
         );
     }
     let mut healthy = Vec::new();
-    if let Some(metric) = of_patterns {
-        healthy = patterns::rules(&given, &metric, both, &mut decision);
+    match pattern_metric {
+        _ if plugin.patterns.is_empty() => {}
+        Ok(metric) => healthy = patterns::rules(&plugin, &metric, both, &mut decision),
+        Err(why) => decision.undecided_list("patterns", &why),
     }
     let mut weighed = false;
-    if let Some(metric) = of_thresholds {
-        weighed = thresholds::rules(&given.thresholds, &metric, &mut decision, findings);
+    match threshold_metric {
+        _ if plugin.thresholds.is_empty() => {}
+        Ok(metric) => {
+            weighed = thresholds::rules(&plugin.thresholds, &metric, &mut decision, findings);
+        }
+        Err(why) => {
+            weighed = plugin
+                .thresholds
+                .iter()
+                .any(|element| element.action == "pct");
+            if plugin
+                .thresholds
+                .iter()
+                .any(|element| element.action != "pct")
+            {
+                decision.undecided_list("thresholds", &why);
+            }
+            if weighed {
+                decision.service.undecided_weight(&why);
+            }
+        }
     }
     if !weighed {
         for rule in healthy {
             decision.service.rule(rule);
         }
     }
-    default(&given.default, weighed, &mut decision);
+    default(&plugin.default, weighed, &mut decision);
     decision.ready
 }
 
-/// `default_response`, for when nothing else was said.
+/// `default_response`, for when no element matches.
 fn default(action: &Action, weighed: bool, decision: &mut Decision<'_>) {
-    match action.rule() {
+    match action.rule_reply() {
         Some(_) if weighed => decision
             .service
-            .not_moved("default_response: pct always answers, in Herald too."),
+            .not_moved("default_response: pct always decides, in Herald too."),
         None if weighed => {}
         None => decision.service.differs(
-            "where nothing matches Herald says an empty line, which changes nothing (default_response noop); \
-             here it is full.",
+            "where nothing matches, Herald sends an empty line, which changes nothing (default_response noop). Here \
+             the reply is full.",
         ),
-        Some(ImportedReply::Word("full")) => {}
-        Some(say) => {
+        Some(ImportedReply::State("full")) => {}
+        Some(reply) => {
             let notes = vec![Note::Plain("default_response".into())];
             decision.service.rule(Rule {
                 name: decision.names.service("default"),
-                when: "true".into(),
-                say,
+                when: ALWAYS.into(),
+                reply,
                 notes,
             });
         }

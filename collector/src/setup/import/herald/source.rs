@@ -1,12 +1,12 @@
-//! What a plugin polls: a URL, a file, or what a class of the operator's own returns.
+//! The source of a plugin: a URL, a file, or the result of the operator's own class.
 
 use crate::config::diagnostics::Diagnostic;
 use crate::setup::import::document::{Findings, Table, Text};
-use crate::setup::import::refused;
+use crate::setup::import::load_error;
 use crate::setup::import::service::Note;
-use crate::setup::import::toml_writer::{Output, shown, string};
+use crate::setup::import::toml_writer::{Output, excerpt, string};
 
-/// The header of the source's table, and the keys of its kind.
+/// Writes the header of the source's table, and the keys of its kind.
 pub(super) fn write(
     table: &mut Table<'_>,
     class: &Text<'_>,
@@ -21,9 +21,9 @@ pub(super) fn write(
         _ => {
             let program = format!("/usr/local/lib/agentcheck/{source}");
             notes.push(Note::NotMoved(format!(
-                "the plugin class {} is a program in Python; what its run() returns has to be printed by \
-                 {program}, as JSON or text.",
-                shown(class.text)
+                "the plugin class {} is a Python program. Write {program}, which prints the result of its run() as \
+                 JSON or text.",
+                excerpt(class.text)
             )));
             output.table("source", source, ".command");
             output.raw("argv", &format!("[{}]", string(&program)));
@@ -40,24 +40,24 @@ pub(super) fn write(
         if credentials {
             let file = format!("/etc/agentcheck/{source}.credentials");
             notes.push(Note::NotMoved(format!(
-                "the user and the password in url: write user:password into {file}, readable by the \
-                 collector alone."
+                "the user and the password in url. Write user:password into {file}, which only the collector can \
+                 read."
             )));
             output.string("basic_file", &file);
         }
-        // As the other agent's library does; it goes on to 30.
+        // Herald's library follows up to 30 redirects.
         output.raw("redirects", "10");
     }
     let made = output.so_far();
-    if let Some(wrong) = refused(&format!("{made}[service.s]\nweight = '{source}.age'\n")) {
-        let remedy = format!("mend it in a copy of the file, as in {key}: {example}");
-        findings.push(Diagnostic::error(value.span, format!("{key}: {wrong}")).remedy(remedy));
+    if let Some(error) = load_error(&format!("{made}[service.s]\nweight = '{source}.age'\n")) {
+        let remedy = format!("fix it in a copy of the file, as in {key}: {example}");
+        findings.push(Diagnostic::error(value.span, format!("{key}: {error}")).remedy(remedy));
         return None;
     }
     Some(())
 }
 
-/// A URL without user and password, and whether it had any.
+/// A URL without user and password, and whether it had them.
 fn without_credentials(url: &str) -> (String, bool) {
     let Some((scheme, rest)) = url.split_once("://") else {
         return (url.to_owned(), false);

@@ -4,10 +4,10 @@ use super::action::{Action, Element};
 use super::decision::Decision;
 use crate::config::diagnostics::Diagnostic;
 use crate::setup::import::document::{Findings, finite};
-use crate::setup::import::service::{Note, weight_refused};
-use crate::setup::import::toml_writer::{number, shown, string};
+use crate::setup::import::service::{Note, weight_error};
+use crate::setup::import::toml_writer::{excerpt, number, string};
 
-/// The rules of thresholds, and the weight; says whether there is one.
+/// Adds the rules of thresholds, and the weight. Returns whether there is a `pct`.
 pub(super) fn rules(
     elements: &[Element<'_>],
     metric: &str,
@@ -16,35 +16,32 @@ pub(super) fn rules(
 ) -> bool {
     let mut weighed = false;
     for element in elements {
-        let what = format!("{} {}", element.action, element.value);
         let Some((operator, limit)) = comparison(element, decision, findings) else {
             continue;
         };
         if weighed {
-            let what = shown(&what);
-            let text = format!("{what}: pct before it always answers, in Herald too.");
+            let element = excerpt(&format!("{} {}", element.action, element.value));
+            let text = format!("{element}: pct before it always decides, in Herald too.");
             decision.service.not_moved(text);
             continue;
         }
         if element.action == "pct" {
-            weighed = weight(element, metric, limit, decision, findings);
+            weighed = true;
+            weight(element, metric, limit, decision, findings);
             continue;
         }
         let action = Action::of(element.action);
         let when = format!("{} {operator} {}", operand(metric), number(limit));
-        let Some(mut rule) = decision.made(&what, &action, when) else {
-            continue;
-        };
-        rule.name = decision.names.service(element.action);
-        for extra in &element.more {
+        let mut rule = decision.rule_of(element, &action, when);
+        for (key, _) in &element.more {
             let text = format!(
-                "{}: a threshold has one action, Herald takes either.",
-                shown(extra.0)
+                "{}: a threshold has one action, and Herald takes either one.",
+                excerpt(key)
             );
             rule.notes.push(Note::NotMoved(text));
         }
         if matches!(action, Action::Healthy(..)) {
-            let text = "Herald's word leaves the weight as it was; full says 100%.";
+            let text = "Herald's reply keeps the weight as it was; full sets 100%.";
             rule.notes.push(Note::Differs(text.into()));
         }
         decision.service.rule(rule);
@@ -64,7 +61,7 @@ fn operand(metric: &str) -> String {
     }
 }
 
-/// `[!<>=]N`: how it compares, and with what.
+/// `[!<>=]N`: the operator here, and the limit.
 fn comparison(
     element: &Element<'_>,
     decision: &mut Decision<'_>,
@@ -89,77 +86,83 @@ fn comparison(
     let limit = finite(digits);
     let Some(limit) = limit.filter(|limit| *limit >= 0.0) else {
         findings.push(
-            Diagnostic::error(element.node.span.clone(), "this is no threshold")
-                .remedy("a number from 0 on, with !, <, > or = before it, as in '>7000'"),
+            Diagnostic::error(element.node.span.clone(), "invalid threshold")
+                .remedy("write a number from 0 on, after !, <, > or =, as in '>7000'"),
         );
         return None;
     };
     let refused = written.len() > 1 || digits.starts_with(|c: char| !c.is_ascii_digit());
     if refused || !digits.trim().chars().all(|c| c.is_ascii_digit()) {
-        let text = shown(text);
-        let read = if refused {
+        let text = excerpt(text);
+        let herald = if refused {
             "Herald does not start with it".to_owned()
         } else {
             let whole: String = digits.chars().take_while(char::is_ascii_digit).collect();
-            format!("Herald reads it as {}", shown(&format!("{written}{whole}")))
+            format!(
+                "Herald reads it as {}",
+                excerpt(&format!("{written}{whole}"))
+            )
         };
         decision
             .service
-            .differs(format!("{text}: {read}; here it is what it says."));
+            .differs(format!("{text}: {herald}; here it means what is written."));
     }
     Some((operator, limit))
 }
 
-/// `pct` with `min_threshold_response`; says whether there is a weight then.
+/// `pct` with `min_threshold_response`.
 fn weight(
     element: &Element<'_>,
     metric: &str,
     limit: f64,
     decision: &mut Decision<'_>,
     findings: &mut Findings,
-) -> bool {
+) {
     let mut least = 0.0;
     for (key, node) in &element.more {
         let percent = node.scalar().map(|text| text.trim_end_matches('%'));
         match percent.and_then(finite) {
             Some(value) if *key == "min_threshold_response" && value >= 0.0 => least = value,
             _ if *key == "min_threshold_response" => findings.push(
-                Diagnostic::error(node.span.clone(), "min_threshold_response is no percentage")
-                    .remedy("a number from 0 to 100"),
+                Diagnostic::error(node.span.clone(), "invalid min_threshold_response")
+                    .remedy("write a percentage from 0 to 100"),
             ),
             _ => {
-                let text = format!("{} belongs to no pct.", shown(key));
+                let text = format!("{} is not an option of pct.", excerpt(key));
                 decision.service.not_moved(text);
             }
         }
     }
     let full = number(limit);
     if limit <= 0.0 {
-        let text = format!("pct {full}: nothing is a part of it; Herald's poll fails.");
-        decision.service.not_moved(text);
-        return false;
+        let why = format!("pct {full}: Herald divides by 0, and its poll fails");
+        decision.service.undecided_weight(&why);
+        return;
     }
     let weight = format!("headroom({metric}, {full})");
-    if let Some(why) = weight_refused(decision.made, &weight) {
-        decision
-            .service
-            .not_moved(format!("pct {full}: {}.", shown(&why)));
-        return false;
+    if let Some(why) = weight_error(decision.source_table, &weight) {
+        let why = format!("pct {full}: {}", excerpt(&why));
+        decision.service.undecided_weight(&why);
+        return;
     }
     let floor = least.clamp(1.0, 100.0).floor();
     if least < 1.0 {
         decision.service.differs(format!(
-            "at {full} and above Herald says 0%; here the floor is 1%, so that load never empties a farm."
+            "from {full} on Herald sends 0%. Here the floor is 1%, so that load never empties a farm."
         ));
     } else if least > 1.0 {
         decision.service.differs(format!(
-            "Herald says {}% only at {full} and above, and less shortly before; here the weight never falls \
-             below {}%.",
+            "Herald sends {}% only from {full} on, and less shortly before. Here the weight never falls below {}%.",
             number(least),
             number(floor)
         ));
     }
-    decision.service.keys.insert(0, ("weight", string(&weight)));
-    decision.service.keys.insert(1, ("floor", number(floor)));
-    true
+    decision
+        .service
+        .last_keys
+        .insert(0, ("weight", string(&weight)));
+    decision
+        .service
+        .last_keys
+        .insert(1, ("floor", number(floor)));
 }

@@ -1,4 +1,4 @@
-//! agent-config.json, from version 5 on: monitors, and responders that weigh them by significance.
+//! agent-config.json, from version 5 on: monitors, and responders that weight them by significance.
 
 mod monitors;
 mod thresholds;
@@ -7,13 +7,15 @@ use super::AGENT;
 use crate::config::diagnostics::Diagnostic;
 use crate::setup::import::document::{Entry, Findings, Table};
 use crate::setup::import::identifiers::Names;
-use crate::setup::import::service::{ImportedService, Note, weight_refused, write_note};
-use crate::setup::import::toml_writer::{Output, number, shown, string};
-use crate::setup::import::{Reached, json, listening, opening, unknown};
+use crate::setup::import::service::{ImportedService, Note, weight_error, write_note};
+use crate::setup::import::toml_writer::{Output, excerpt, number, string};
+use crate::setup::import::{
+    Endpoint, Imported, json, unknown_option, write_endpoints, write_opening,
+};
 use monitors::{Monitor, monitors};
 use std::path::Path;
 
-/// A monitor as a responder weighs it.
+/// A monitor with its weight in a responder.
 struct Weighed<'m> {
     monitor: &'m Monitor<'m>,
     significance: f64,
@@ -24,6 +26,11 @@ struct Weighed<'m> {
 impl Weighed<'_> {
     fn value(&self) -> String {
         format!("{}.value", self.monitor.name)
+    }
+
+    /// Whether the monitor has a translation.
+    fn is_translated(&self) -> bool {
+        self.monitor.source.is_some()
     }
 
     /// The load in per cent.
@@ -39,16 +46,17 @@ impl Weighed<'_> {
     }
 }
 
-pub(super) fn convert(file: &Path, text: &str, findings: &mut Findings) -> Option<String> {
+pub(super) fn convert(file: &Path, text: &str, findings: &mut Findings) -> Option<Imported> {
     let root = json::read(text, findings)?;
     let mut top = Table::of(&root, "the file", findings)?;
     let mut output = Output::default();
-    opening(&mut output, AGENT, file);
+    write_opening(&mut output, AGENT, file);
     let monitors = monitors(&mut top, findings)?;
     let responders = entries(&mut top, "responders", findings)?;
-    top.take("log-dir");
-    // Not to be shown.
-    top.take("api-key");
+    // The last one is secret. 5.3.6 and later write their name and version.
+    for key in ["log-dir", "service-name", "version", "api-key"] {
+        top.take(key);
+    }
     let mut sources = String::new();
     for monitor in &monitors {
         sources.push_str(monitor.source.as_deref().unwrap_or_default());
@@ -68,14 +76,14 @@ pub(super) fn convert(file: &Path, text: &str, findings: &mut Findings) -> Optio
     }
     if made.is_empty() && findings.is_empty() {
         findings.push(
-            Diagnostic::error(root.span.clone(), "there is no responder for HAProxy")
-                .remedy("responders with protocol tcp, as the agent writes them"),
+            Diagnostic::error(root.span.clone(), "no responder for HAProxy")
+                .remedy("add a responder with protocol tcp, as the agent writes it"),
         );
     }
-    let reached: Vec<Reached<'_>> = made.iter().map(Responder::reached).collect();
-    listening(&mut output, &reached);
-    for entry in top.left() {
-        output.not_moved(&unknown(entry, "the agent's"));
+    let endpoints: Vec<Endpoint<'_>> = made.iter().map(Responder::endpoint).collect();
+    write_endpoints(&mut output, &endpoints);
+    for entry in top.unread() {
+        output.not_moved(&unknown_option(entry, "the agent"));
     }
     for monitor in &monitors {
         output.gap();
@@ -84,25 +92,30 @@ pub(super) fn convert(file: &Path, text: &str, findings: &mut Findings) -> Optio
         }
         output.append(monitor.source.as_deref().unwrap_or_default());
     }
+    let mut undecided = 0;
     for responder in &made {
         responder.service.write(&mut output);
+        undecided += responder.service.count_undecided();
     }
-    Some(output.finish())
+    Some(Imported {
+        toml: output.finish(),
+        undecided,
+    })
 }
 
 /// The entries of a table of tables.
 fn entries<'n>(top: &mut Table<'n>, key: &str, findings: &mut Findings) -> Option<Vec<&'n Entry>> {
     let Some(node) = top.take(key) else {
         findings.push(
-            Diagnostic::error(top.span.start..top.span.start, format!("no {key} here"))
-                .remedy("is it the agent's agent-config.json?"),
+            Diagnostic::error(top.span.start..top.span.start, format!("{key} is missing"))
+                .remedy("name the agent's agent-config.json"),
         );
         return None;
     };
-    Some(Table::of(node, key, findings)?.left())
+    Some(Table::of(node, key, findings)?.unread())
 }
 
-/// A responder, and where it listens.
+/// A responder, and its address.
 struct Responder<'n> {
     service: ImportedService,
     ip: Option<&'n str>,
@@ -110,11 +123,11 @@ struct Responder<'n> {
 }
 
 impl Responder<'_> {
-    fn reached(&self) -> Reached<'_> {
-        Reached {
+    fn endpoint(&self) -> Endpoint<'_> {
+        Endpoint {
             address: self.ip,
             port: self.port,
-            service: &self.service.name,
+            arguments: &self.service.name,
         }
     }
 }
@@ -133,9 +146,9 @@ fn responder<'n>(
     let port = table.text("port", findings);
     if protocol.text.contains("api") {
         output.not_moved(&format!(
-            "responder {} is the agent's API; there is none here. agentcheck drain, maint, down and resume do \
-             on the host what lbfeedback force does.",
-            shown(&entry.key)
+            "responder {} is the agent's API, which agentcheck does not have. On the host, agentcheck drain, maint, down \
+             and resume do what lbfeedback force does.",
+            excerpt(&entry.key)
         ));
         return None;
     }
@@ -145,32 +158,35 @@ fn responder<'n>(
     };
     if protocol.text != "tcp" {
         service.not_moved(format!(
-            "protocol {}: agentcheck-responder speaks HAProxy's agent-check, a line over TCP.",
-            shown(protocol.text)
+            "protocol {}: agentcheck-responder sends HAProxy's agent-check reply, a line over TCP.",
+            excerpt(protocol.text)
         ));
     }
     let weighed = weighed(&mut table, monitors, &mut service, findings);
     weigh(&weighed, sources, &mut service);
     thresholds::rules(&mut table, &weighed, sources, &mut service, findings);
     for (key, why) in [
-        ("request-timeout", "the responder has its own bounds."),
-        ("response-timeout", "the responder has its own bounds."),
+        ("request-timeout", "the responder has its own timeouts."),
+        ("response-timeout", "the responder has its own timeouts."),
         (
             "command-interval",
-            "the agent says up ready, or drain, for this time; here every reply says where the server should be.",
+            "the agent sends up ready, or drain, for this time. Here every reply describes the whole state.",
         ),
         (
             "enable-offline-interval",
-            "every reply says where the server should be, for as long as it should.",
+            "every reply describes the whole state.",
         ),
-        ("log-state-changes", "changes of state are always logged."),
+        (
+            "log-state-changes",
+            "agentcheck always logs changes of state.",
+        ),
     ] {
         if let Some(node) = table.take(key) {
-            service.not_moved(format!("{key} {}: {why}", node.shown()));
+            service.not_moved(format!("{key} {}: {why}", node.excerpt()));
         }
     }
-    for entry in table.left() {
-        service.not_moved(unknown(entry, "the agent's"));
+    for entry in table.unread() {
+        service.not_moved(unknown_option(entry, "the agent"));
     }
     Some(Responder {
         service,
@@ -179,7 +195,7 @@ fn responder<'n>(
     })
 }
 
-/// What a responder weighs.
+/// The monitors of a responder.
 fn weighed<'m>(
     table: &mut Table<'_>,
     monitors: &'m [Monitor<'m>],
@@ -190,15 +206,15 @@ fn weighed<'m>(
     let Some(node) = table.take("feedback-sources") else {
         return weighed;
     };
-    let entries = Table::of(node, "feedback-sources", findings).map(Table::left);
+    let entries = Table::of(node, "feedback-sources", findings).map(Table::unread);
     for entry in entries.unwrap_or_default() {
         let Some(monitor) = monitors.iter().find(|monitor| monitor.key == entry.key) else {
             findings.push(
                 Diagnostic::error(
                     entry.node.span.clone(),
-                    format!("there is no monitor {}", shown(&entry.key)),
+                    format!("unknown monitor {}", excerpt(&entry.key)),
                 )
-                .remedy("it has to be among monitors; the agent would not start either"),
+                .remedy("add it to monitors; without it the agent does not start either"),
             );
             continue;
         };
@@ -211,27 +227,21 @@ fn weighed<'m>(
         let threshold = table
             .number("source-threshold", findings)
             .unwrap_or_default();
-        for entry in table.left() {
-            service.not_moved(unknown(entry, "the agent's"));
+        for entry in table.unread() {
+            service.not_moved(unknown_option(entry, "the agent"));
         }
         if significance < 0.0 || most < 0.0 {
             findings.push(
-                Diagnostic::error(span, "significance and max-value cannot be negative")
-                    .remedy("0 to 1 for significance, 100 for the max-value of a percentage"),
+                Diagnostic::error(span, "significance and max-value cannot be negative").remedy(
+                    "write 0 to 1 for significance, and 100 for the max-value of a percentage",
+                ),
             );
-            continue;
-        }
-        if monitor.source.is_none() {
-            service.not_moved(format!(
-                "feedback source {}: its monitor is not here, see there.",
-                shown(&entry.key)
-            ));
             continue;
         }
         if most == 0.0 {
             service.differs(format!(
-                "source {} has no max-value, with which the agent takes it for idle; here it is 100.",
-                shown(&entry.key)
+                "source {} has no max-value, so the agent treats it as idle. Here max-value is 100.",
+                excerpt(&entry.key)
             ));
         }
         weighed.push(Weighed {
@@ -244,7 +254,7 @@ fn weighed<'m>(
     weighed
 }
 
-/// What `of` gives for each, weighed by significance; nothing where nothing is significant.
+/// The mean of `of` over all monitors, weighted by significance; `None` where none is significant.
 fn mean<'m>(weighed: &[Weighed<'m>], of: impl Fn(&Weighed<'m>) -> String) -> Option<String> {
     let significant = weighed.iter().filter(|one| one.significance > 0.0);
     let parts: Vec<(String, f64)> = significant.map(|one| (of(one), one.significance)).collect();
@@ -262,30 +272,39 @@ fn mean<'m>(weighed: &[Weighed<'m>], of: impl Fn(&Weighed<'m>) -> String) -> Opt
 }
 
 fn weigh(weighed: &[Weighed<'_>], sources: &str, service: &mut ImportedService) {
+    let mut significant = weighed.iter().filter(|one| one.significance > 0.0);
+    if let Some(missing) = significant.find(|one| !one.is_translated()) {
+        service.undecided_weight(&format!(
+            "monitor {} has no translation, and the weight needs it",
+            excerpt(missing.monitor.key)
+        ));
+        return;
+    }
     let headroom = |one: &Weighed<'_>| format!("headroom({}, {})", one.value(), number(one.most));
     let Some(weight) = mean(weighed, headroom) else {
         service.notes.push(Note::Plain(
-            "Nothing is weighed here: it is always full.".into(),
+            "The responder weights no monitor: the reply is always full.".into(),
         ));
         return;
     };
-    if let Some(why) = weight_refused(sources, &weight) {
-        service.not_moved(format!("the weight {}: {}.", shown(&weight), shown(&why)));
+    if let Some(why) = weight_error(sources, &weight) {
+        let why = format!("the weight {}: {}", excerpt(&weight), excerpt(&why));
+        service.undecided_weight(&why);
         return;
     }
-    service.keys.push(("weight", string(&weight)));
+    service.last_keys.push(("weight", string(&weight)));
     if weighed
         .iter()
         .any(|one| one.significance > 0.0 && one.monitor.shaped)
     {
-        service.keys.push(("ewma", "\"5s\"".into()));
+        service.last_keys.push(("ewma", "\"5s\"".into()));
         service.differs(
-            "shaping-enabled evens a monitor out by its standard deviations; here the weight is an average \
-             over time, smooth.",
+            "smart-shape (shaping-enabled) smooths a monitor by its standard deviation. Here ewma smooths the weight \
+             over time.",
         );
     }
     service.differs(
-        "the agent says 0% for a load of 100%; here the floor is 1%, so that load never empties a farm. And it \
-         rounds each load, here the weight is rounded once.",
+        "the agent sends 0% for a load of 100%. Here the floor is 1%, so that load never empties a farm. The agent \
+         rounds each load, agentcheck rounds the weight once.",
     );
 }

@@ -1,5 +1,6 @@
-//! The words and marks of an expression in Python.
+//! The tokens of an expression in Python.
 
+use super::TranslateError;
 use crate::setup::import::document::finite;
 use crate::setup::import::toml_writer::{expression_string, number};
 
@@ -25,7 +26,7 @@ pub(super) fn written(token: &Token) -> String {
     }
 }
 
-pub(super) fn tokens(python: &str) -> Result<Vec<Token>, String> {
+pub(super) fn tokens(python: &str) -> Result<Vec<Token>, TranslateError> {
     let mut rest = python.trim();
     let mut tokens = Vec::new();
     while let Some(first) = rest.chars().next() {
@@ -46,7 +47,7 @@ pub(super) fn tokens(python: &str) -> Result<Vec<Token>, String> {
         } else if let Some(mark) = MARKS.iter().find(|mark| rest.starts_with(**mark)) {
             (Token::Mark(mark), mark.len())
         } else {
-            return Err(format!("{first:?} has no equivalent here"));
+            return Err(TranslateError::Unsupported(format!("{first:?}")));
         };
         tokens.push(token);
         rest = rest.get(length..).unwrap_or_default().trim_start();
@@ -54,7 +55,7 @@ pub(super) fn tokens(python: &str) -> Result<Vec<Token>, String> {
     Ok(tokens)
 }
 
-fn number_token(rest: &str) -> Result<(Token, usize), String> {
+fn number_token(rest: &str) -> Result<(Token, usize), TranslateError> {
     let mut before = ' ';
     let length = rest
         .find(|c: char| {
@@ -66,11 +67,11 @@ fn number_token(rest: &str) -> Result<(Token, usize), String> {
     let text = rest.get(..length).unwrap_or_default();
     match finite(text) {
         Some(value) => Ok((Token::Number(value), length)),
-        None => Err(format!("{text} is no number here")),
+        None => Err(TranslateError::InvalidNumber(text.to_owned())),
     }
 }
 
-fn text_token(rest: &str, quote: char) -> Result<(Token, usize), String> {
+fn text_token(rest: &str, quote: char) -> Result<(Token, usize), TranslateError> {
     let mut text = String::new();
     let mut characters = rest.char_indices().skip(1);
     while let Some((at, character)) = characters.next() {
@@ -80,10 +81,10 @@ fn text_token(rest: &str, quote: char) -> Result<(Token, usize), String> {
                 Some((_, escaped @ ('\\' | '\'' | '"'))) => text.push(escaped),
                 Some((_, 'n')) => text.push('\n'),
                 Some((_, 't')) => text.push('\t'),
-                _ => return Err("an escape in a text has no equivalent here".to_owned()),
+                _ => return Err(TranslateError::Unsupported("an escape in a string".into())),
             },
             _ => text.push(character),
         }
     }
-    Err("a text has no end".to_owned())
+    Err(TranslateError::OpenString)
 }

@@ -1,4 +1,4 @@
-//! What a command can be given besides its arguments: a convention, an environment, a directory, a user.
+//! Options of a command: plugin format, environment, directory, user.
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn plugin(script: &str) -> Found {
 }
 
 #[test]
-fn the_statuses_of_a_plugin_are_answers() {
+fn plugin_statuses_up_to_2_are_good() {
     for status in 0..=2 {
         let found = plugin(&format!(
             "echo 'DISK - 5% free | /=95%;80;90 '; echo long; exit {status}"
@@ -40,12 +40,12 @@ fn the_statuses_of_a_plugin_are_answers() {
 }
 
 #[test]
-fn variables_are_added_and_not_shown() {
+fn variables_are_added_and_not_printed() {
     let mut command = shell("echo $AGENTCHECK_TEST $HOME ${PATH:+path}");
-    command.env = Environment(BTreeMap::from([
-        ("AGENTCHECK_TEST".to_owned(), "hidden-word".to_owned()),
-        ("HOME".to_owned(), "/elsewhere".to_owned()),
-    ]));
+    command.env = Environment::from([
+        ("AGENTCHECK_TEST".to_owned(), "hidden-word".into()),
+        ("HOME".to_owned(), "/elsewhere".into()),
+    ]);
     for shown in [format!("{command:?}"), command.to_string()] {
         assert!(!shown.contains("hidden-word"), "{shown}");
     }
@@ -54,7 +54,7 @@ fn variables_are_added_and_not_shown() {
 }
 
 #[test]
-fn it_runs_in_the_directory_that_is_named() {
+fn command_runs_in_its_directory() {
     let within = |directory: &str| {
         let command = Command {
             directory: Some(directory.into()),
@@ -68,7 +68,10 @@ fn it_runs_in_the_directory_that_is_named() {
             "/no/such",
             "missing: \"/no/such\": No such file or directory (os error 2)",
         ),
-        ("/proc/uptime", "missing: \"/proc/uptime\" is no directory"),
+        (
+            "/proc/uptime",
+            "missing: \"/proc/uptime\" is not a directory",
+        ),
     ] {
         assert_eq!(failure(&within(directory)).to_string(), detail);
     }

@@ -1,22 +1,22 @@
-//! What is asked, and what counts as a success: methods, headers, credentials, statuses.
+//! Requests and their success: methods, headers, credentials, statuses.
 
 use super::*;
 
-/// A server that answers with what it was asked.
+/// A server that answers with the head of the request.
 fn echo() -> String {
     server(|mut stream, head| {
         let _ = stream.write_all(ok(head).as_bytes());
     })
 }
 
-fn asked(http: Http) -> String {
+fn request_of(http: Http) -> String {
     let found = poll(http, AMPLE);
     assert!(found.outcome.is_ok(), "{found:?}");
     found.text.unwrap().to_ascii_lowercase()
 }
 
 #[test]
-fn methods() {
+fn every_method_is_sent() {
     let url = echo();
     for method in Method::ALL {
         let http = Http {
@@ -24,9 +24,9 @@ fn methods() {
             ..http(&url)
         };
         if method == Method::Head {
-            assert_eq!(asked(http), "", "HEAD has no body");
+            assert_eq!(request_of(http), "", "HEAD has no body");
         } else {
-            let head = asked(http);
+            let head = request_of(http);
             let line = format!("{} / http/1.1\r\n", method.name().to_ascii_lowercase());
             assert!(head.starts_with(&line), "{head}");
         }
@@ -35,11 +35,11 @@ fn methods() {
         method: Method::Post,
         ..http(&url)
     };
-    assert!(asked(post).contains("content-length: 0\r\n"));
+    assert!(request_of(post).contains("content-length: 0\r\n"));
 }
 
 #[test]
-fn headers_are_sent_and_not_shown() {
+fn headers_are_sent_and_not_printed() {
     let mut http = http(&echo());
     for (name, value) in [
         ("Host", "app.example"),
@@ -53,7 +53,7 @@ fn headers_are_sent_and_not_shown() {
     for shown in [format!("{http:?}"), http.to_string()] {
         assert!(!shown.contains("hidden-word"), "{shown}");
     }
-    let head = asked(http);
+    let head = request_of(http);
     for line in [
         "host: app.example\r\n",
         "user-agent: probe\r\n",
@@ -65,7 +65,7 @@ fn headers_are_sent_and_not_shown() {
 }
 
 #[test]
-fn credentials_are_read_for_each_poll_and_never_shown() {
+fn credentials_are_read_at_each_poll_and_never_printed() {
     let scratch = Scratch::new("credentials");
     let token = scratch.replace("token", "first-token\n");
     let mut exchange = Exchange::new(Http {
@@ -115,11 +115,11 @@ fn credentials_are_read_for_each_poll_and_never_shown() {
 }
 
 #[test]
-fn a_status_that_is_expected_is_a_success() {
+fn expected_status_is_a_success() {
     let expect = |statuses: &str, answer: &str| {
         let answer = format!("HTTP/1.1 {answer}\r\nContent-Length: 2\r\n\r\n42");
         let http = Http {
-            expect_status: Statuses::parse(statuses).unwrap(),
+            expect_status: Ranges::statuses(statuses).unwrap(),
             format: Format::Number,
             ..http(&saying(answer))
         };
@@ -135,7 +135,7 @@ fn a_status_that_is_expected_is_a_success() {
 }
 
 #[test]
-fn what_is_for_one_host_is_not_led_to_another() {
+fn headers_for_one_host_are_not_sent_to_another() {
     let elsewhere = saying(ok("elsewhere"));
     let to = elsewhere.clone();
     let url = server(move |mut stream, head| {

@@ -1,4 +1,4 @@
-//! HTTP over TLS, against real servers with certificates that are made here, good and bad.
+//! HTTP over TLS with real servers, and good and bad certificates made here.
 
 use super::server::request_head;
 use super::*;
@@ -18,7 +18,7 @@ struct Authority {
     issuer: Issuer<'static, KeyPair>,
 }
 
-/// What it has signed.
+/// A signed certificate and its key.
 struct Signed {
     certificate: rcgen::Certificate,
     key: KeyPair,
@@ -57,7 +57,7 @@ impl Authority {
     }
 }
 
-/// A server that speaks TLS as `signed`, to clients of `clients` alone where such are asked for.
+/// A TLS server with the certificate `signed`; where `clients` is set, only for clients that it signed.
 fn tls_server(
     signed: &Signed,
     clients: Option<&Authority>,
@@ -103,8 +103,8 @@ fn saying_ok(mut stream: Stream) {
     let _ = stream.flush();
 }
 
-/// A source that believes this authority alone.
-fn believing(authority: &Authority, scratch: &Scratch, url: &str) -> Http {
+/// A source that trusts this authority alone.
+fn trusting(authority: &Authority, scratch: &Scratch, url: &str) -> Http {
     let mut http = http(url);
     http.tls.ca = Some(scratch.replace("ca.pem", &authority.pem));
     http.format = Format::Number;
@@ -112,21 +112,21 @@ fn believing(authority: &Authority, scratch: &Scratch, url: &str) -> Http {
 }
 
 #[test]
-fn an_authority_that_is_given_is_believed_and_no_other() {
+fn only_the_configured_authority_is_trusted() {
     let scratch = Scratch::new("tls");
     let authority = Authority::new();
     let url = tls_server(&authority.good(), None, |stream, _| saying_ok(stream));
-    let found = poll(believing(&authority, &scratch, &url), AMPLE);
+    let found = poll(trusting(&authority, &scratch, &url), AMPLE);
     assert_eq!(found.outcome, Ok(Content::Number(42.0)));
     let stranger = Authority::new();
-    let found = poll(believing(&stranger, &scratch, &url), AMPLE);
+    let found = poll(trusting(&stranger, &scratch, &url), AMPLE);
     assert_eq!(reason(&found), Reason::Tls, "{found:?}");
-    // The system's authorities do not know this one, however many they are.
+    // No authority of the system signed this one.
     assert_eq!(reason(&poll(http(&url), AMPLE)), Reason::Tls);
 }
 
 #[test]
-fn a_certificate_for_another_name_or_another_time_is_not_believed() {
+fn certificate_for_another_name_or_time_is_refused() {
     let scratch = Scratch::new("tls-names");
     let authority = Authority::new();
     for signed in [
@@ -134,35 +134,35 @@ fn a_certificate_for_another_name_or_another_time_is_not_believed() {
         authority.sign(&["127.0.0.1"], 2001),
     ] {
         let url = tls_server(&signed, None, |stream, _| saying_ok(stream));
-        let found = poll(believing(&authority, &scratch, &url), AMPLE);
+        let found = poll(trusting(&authority, &scratch, &url), AMPLE);
         assert_eq!(reason(&found), Reason::Tls, "{found:?}");
     }
 }
 
 #[test]
-fn the_name_is_the_urls_wherever_the_connection_goes() {
+fn certificate_name_is_that_of_the_url() {
     let scratch = Scratch::new("tls-connect");
     let authority = Authority::new();
     let signed = authority.sign(&["app.example"], 2100);
     let url = tls_server(&signed, None, |stream, _| saying_ok(stream));
-    let found = poll(believing(&authority, &scratch, &url), AMPLE);
+    let found = poll(trusting(&authority, &scratch, &url), AMPLE);
     assert_eq!(reason(&found), Reason::Tls);
     let url = url.replace("127.0.0.1", "app.example");
     let http = Http {
         connect_to: Some(IpAddr::from([127, 0, 0, 1])),
-        ..believing(&authority, &scratch, &url)
+        ..trusting(&authority, &scratch, &url)
     };
     assert_eq!(poll(http, AMPLE).outcome, Ok(Content::Number(42.0)));
 }
 
 #[test]
-fn a_client_is_known_by_its_certificate() {
+fn client_certificate_is_sent() {
     let scratch = Scratch::new("tls-client");
     let authority = Authority::new();
     let url = tls_server(&authority.good(), Some(&authority), |stream, _| {
         saying_ok(stream);
     });
-    let unknown = believing(&authority, &scratch, &url);
+    let unknown = trusting(&authority, &scratch, &url);
     let found = poll(unknown.clone(), AMPLE);
     assert_eq!(reason(&found), Reason::Tls, "{found:?}");
 
@@ -181,12 +181,12 @@ fn a_client_is_known_by_its_certificate() {
 }
 
 #[test]
-fn files_that_change_are_read_again_and_bad_ones_are_told() {
+fn changed_files_are_read_again_and_bad_files_reported() {
     let scratch = Scratch::new("tls-files");
     let authority = Authority::new();
     let url = tls_server(&authority.good(), None, |stream, _| saying_ok(stream));
     let stranger = Authority::new();
-    let mut exchange = Exchange::new(believing(&stranger, &scratch, &url));
+    let mut exchange = Exchange::new(trusting(&stranger, &scratch, &url));
     let mut poll = || exchange.poll(Deadline::within(AMPLE));
     assert_eq!(reason(&poll()), Reason::Tls);
     scratch.replace("ca.pem", &authority.pem);
@@ -213,19 +213,19 @@ fn files_that_change_are_read_again_and_bad_ones_are_told() {
 }
 
 #[test]
-fn without_tls_no_file_of_its_is_read() {
+fn plain_http_reads_no_tls_file() {
     let mut http = http(&saying(ok("here")));
     http.tls.ca = Some("/no/such/file".into());
     assert_eq!(poll(http, AMPLE).text.as_deref(), Some("here"));
 }
 
 #[test]
-fn what_is_not_tls_is_told() {
+fn other_protocol_is_a_tls_failure() {
     let scratch = Scratch::new("tls-plain");
     let url = server(|mut stream, _| {
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
     });
-    // It waits for the end of a head that does not come, so it is given one at once.
+    // The server would wait for the end of a head, so it gets one at once.
     let answering = TcpListener::bind("127.0.0.1:0").unwrap();
     let at_once = format!("https://{}/", answering.local_addr().unwrap());
     thread::spawn(move || {
@@ -236,19 +236,19 @@ fn what_is_not_tls_is_told() {
         }
     });
     let authority = Authority::new();
-    let found = poll(believing(&authority, &scratch, &at_once), AMPLE);
+    let found = poll(trusting(&authority, &scratch, &at_once), AMPLE);
     let reason_of = reason(&found);
     assert!(
         matches!(reason_of, Reason::Tls | Reason::Broken),
         "{found:?}"
     );
     let silent = url.replace("http://", "https://");
-    let found = poll(believing(&authority, &scratch, &silent), SHORT);
+    let found = poll(trusting(&authority, &scratch, &silent), SHORT);
     assert_eq!(reason(&found), Reason::Timeout);
 }
 
 #[test]
-fn deadline_and_cap_hold_over_tls() {
+fn deadline_and_size_limit_apply_over_tls() {
     let scratch = Scratch::new("tls-bounds");
     let authority = Authority::new();
     let signed = authority.good();
@@ -259,7 +259,7 @@ fn deadline_and_cap_hold_over_tls() {
     // Long enough for the handshake on a busy machine; the body would take 18 seconds and more.
     let started = Instant::now();
     let found = poll(
-        believing(&authority, &scratch, &drips),
+        trusting(&authority, &scratch, &drips),
         Duration::from_secs(2),
     );
     assert_eq!(reason(&found), Reason::Timeout, "{found:?}");
@@ -269,6 +269,6 @@ fn deadline_and_cap_hold_over_tls() {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
         while stream.write_all(&[b'x'; 4096]).is_ok() {}
     });
-    let found = poll(believing(&authority, &scratch, &endless), AMPLE);
+    let found = poll(trusting(&authority, &scratch, &endless), AMPLE);
     assert_eq!(reason(&found), Reason::TooLarge, "{found:?}");
 }

@@ -1,4 +1,4 @@
-//! The servers of the tests: real ones on loopback, as good or bad as a test wants.
+//! The servers of the tests: real ones on loopback, good or bad.
 
 use super::HELD;
 use std::io::{Read, Write};
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A server on loopback that gives each connection to `serve`, on a thread of its own, once it has read
+/// A server on loopback that passes each connection to `serve`, on a thread of its own, after it has read
 /// the head of the request. Its threads end with the test process.
 pub(super) fn server(serve: impl Fn(TcpStream, &str) + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -50,7 +50,7 @@ pub(super) fn ok(body: &str) -> String {
     )
 }
 
-/// Writes one byte every 20 ms for as long as anybody listens.
+/// Writes one byte every 20 ms until the peer closes.
 pub(super) fn drip(mut stream: impl Write, byte: &[u8]) {
     let started = Instant::now();
     while started.elapsed() < HELD && stream.write_all(byte).is_ok() && stream.flush().is_ok() {

@@ -1,4 +1,4 @@
-//! HTTP over unix sockets: the same bounds hold there.
+//! HTTP over unix sockets: the same bounds apply.
 
 use super::server::request_head;
 use super::*;
@@ -24,7 +24,7 @@ fn unix_server(
 }
 
 #[test]
-fn the_socket_is_asked_by_the_name_of_the_url() {
+fn request_over_a_socket_has_the_host_of_the_url() {
     let scratch = Scratch::new("unix");
     let http = unix_server(&scratch, |mut stream, head| {
         let _ = stream.write_all(ok(head).as_bytes());
@@ -41,7 +41,7 @@ fn the_socket_is_asked_by_the_name_of_the_url() {
 }
 
 #[test]
-fn deadline_and_cap_hold() {
+fn deadline_and_size_limit_apply() {
     let scratch = Scratch::new("unix-drip");
     let http = unix_server(&scratch, |mut stream, _| {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n");
@@ -58,7 +58,7 @@ fn deadline_and_cap_hold() {
 }
 
 #[test]
-fn where_nobody_is() {
+fn absent_and_closed_sockets_fail() {
     let scratch = Scratch::new("unix-nobody");
     let at = |path: PathBuf| {
         let http = Http {

@@ -1,12 +1,9 @@
-//! The TCP sockets of a local port, by NETLINK_SOCK_DIAG (sock_diag(7)), which needs no rights.
+//! The TCP sockets of a local port, by NETLINK_SOCK_DIAG (sock_diag(7)), which needs no permissions.
 //!
-//! The kernel filters by state and local port itself, so that of 100,000 sockets only those asked for are
-//! copied out. What it sends may still change under the walk: a socket that comes or goes meanwhile is in
-//! it or not.
+//! The kernel filters by state and local port, so that of 100,000 sockets only the wanted ones are copied. A
+//! socket that opens or closes during the dump may be in it or not.
 //!
-//! Written by hand, in safe code: one question of 72 bytes and one form of answer do not need a crate.
-//!
-//! Not here: what the sockets are counted for.
+//! Own code, without unsafe: one request of 72 bytes and one form of response do not need a crate.
 
 use super::{Socket, State};
 use crate::reading::Failure;
@@ -30,14 +27,13 @@ const IPPROTO_TCP: u8 = 6;
 const HEADER: usize = 16;
 /// nlmsghdr and inet_diag_req_v2.
 const REQUEST: usize = HEADER + 56;
-/// The kernel sends no more at once than 32 KiB.
+/// The kernel sends at most 32 KiB at once.
 const BUFFER: usize = 32 << 10;
 
-/// The families that TCP has sockets of. IPv4 over a socket of IPv6 is one of the latter.
+/// The families of TCP sockets. IPv4 over an IPv6 socket belongs to IPv6.
 const FAMILIES: [(u8, &str); 2] = [(2, "IPv4"), (10, "IPv6")];
 
-/// Hands on every TCP socket of this machine (in its network namespace) that is in `state` on the local
-/// `port`.
+/// Passes on every TCP socket of this network namespace that is in `state` on the local `port`.
 pub(super) fn dump(
     port: u16,
     state: State,
@@ -60,7 +56,7 @@ pub(super) fn dump(
         let request = request(family, port, state, sequence);
         rustix::net::send(&socket, &request, SendFlags::empty()).map_err(failed)?;
         loop {
-            // A timeout of 0 would be none.
+            // A timeout of 0 would mean no timeout.
             let left = deadline.remaining().max(Duration::from_millis(1));
             set_socket_timeout(&socket, Timeout::Recv, Some(left)).map_err(failed)?;
             let length = match rustix::net::recv(&socket, &mut buffer[..], RecvFlags::TRUNC) {
@@ -94,7 +90,7 @@ pub(super) fn dump(
     Ok(())
 }
 
-/// A question for all sockets of `family`, in `state`, on the local `port`: nlmsghdr, inet_diag_req_v2.
+/// A request for all sockets of `family`, in `state`, on the local `port`: nlmsghdr, inet_diag_req_v2.
 fn request(family: u8, port: u16, state: State, sequence: u32) -> [u8; REQUEST] {
     let mut request = [0; REQUEST];
     let length = u32::try_from(REQUEST).unwrap_or_default();
@@ -107,7 +103,7 @@ fn request(family: u8, port: u16, state: State, sequence: u32) -> [u8; REQUEST] 
         (HEADER, &[family]),
         (HEADER + 1, &[IPPROTO_TCP]),
         (HEADER + 4, &states.to_ne_bytes()),
-        // The filter: the local port, the first of inet_diag_sockid. The other end is left 0: any.
+        // The filter: the local port, the first of inet_diag_sockid. 0 at the other end means any.
         (HEADER + 8, &port.to_be_bytes()),
     ];
     for (at, bytes) in fields {
@@ -118,7 +114,7 @@ fn request(family: u8, port: u16, state: State, sequence: u32) -> [u8; REQUEST] 
     request
 }
 
-/// What a datagram says about those to come.
+/// Whether more datagrams follow.
 #[derive(Debug, PartialEq)]
 enum Answer {
     More,
@@ -127,8 +123,7 @@ enum Answer {
     Error(i32),
 }
 
-/// Hands on the sockets of a datagram, which holds any number of messages. Those of another question are
-/// passed over.
+/// Passes on the sockets of a datagram, which has any number of messages. Those of other requests are ignored.
 fn parse_datagram(
     mut datagram: &[u8],
     sequence: u32,
@@ -143,14 +138,14 @@ fn parse_datagram(
         let Some(payload) = datagram.get(HEADER..length) else {
             return Err(malformed("a message of a wrong length"));
         };
-        // Messages begin at multiples of 4; the last one need not be filled up.
+        // Messages begin at multiples of 4; the last one may be shorter.
         datagram = datagram.get(length.next_multiple_of(4)..).unwrap_or(&[]);
         if of != sequence {
             continue;
         }
         match kind {
             SOCK_DIAG_BY_FAMILY => each(parse_socket(payload)?),
-            // Both carry an errno, negative; the end of a dump that went well carries 0, or nothing.
+            // Both have a negative errno; a successful dump ends with 0 or without one.
             NLMSG_DONE | NLMSG_ERROR => {
                 let code = u32_at(payload, 0).map_or(0, u32::cast_signed);
                 return match code.checked_neg() {
@@ -165,7 +160,7 @@ fn parse_datagram(
     Ok(Answer::More)
 }
 
-/// inet_diag_msg. For a socket that listens, `idiag_rqueue` is the length of its queue and `idiag_wqueue`
+/// inet_diag_msg. For a listening socket, `idiag_rqueue` is the length of its queue and `idiag_wqueue`
 /// the limit (`tcp_diag_get_info`).
 fn parse_socket(message: &[u8]) -> Result<Socket, Failure> {
     let socket = || {
@@ -233,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_is_as_long_as_it_says_and_names_the_port() {
+    fn request_has_its_length_and_the_port() {
         let request = request(2, 443, State::Established, 7);
         assert_eq!(u32_at(&request, 0), Some(72));
         assert_eq!(
@@ -244,10 +239,10 @@ mod tests {
     }
 
     #[test]
-    fn sockets_and_the_end() {
+    fn sockets_are_passed_on_until_the_end() {
         let mut datagram = message(SOCK_DIAG_BY_FAMILY, 7, &socket(10, 443, 3, 128));
         datagram.extend(message(SOCK_DIAG_BY_FAMILY, 6, &socket(10, 443, 9, 9)));
-        // An attribute behind the socket, and one byte that is filled up to four.
+        // An attribute after the socket, and one byte with padding to four.
         let mut longer = socket(1, 444, 0, 0);
         longer.extend([5, 0, 8, 0, 1]);
         datagram.extend(message(SOCK_DIAG_BY_FAMILY, 7, &longer));
@@ -270,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_of_the_kernel() {
+    fn kernel_errors_are_failures() {
         let no_entry = (-2_i32).to_ne_bytes();
         for kind in [NLMSG_ERROR, NLMSG_DONE] {
             let (answer, _) = parse(&message(kind, 7, &no_entry));
@@ -283,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn any_bytes_at_all_are_no_panic() {
+    fn no_bytes_panic() {
         let whole = message(SOCK_DIAG_BY_FAMILY, 7, &socket(1, 443, 0, 0));
         for length in 1..whole.len() {
             let (answer, sockets) = parse(&whole[..length]);

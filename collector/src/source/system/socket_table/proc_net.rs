@@ -1,7 +1,7 @@
-//! The TCP sockets of a local port, by /proc/net/tcp and tcp6: the way where sock_diag is not to be had.
+//! The TCP sockets of a local port, by /proc/net/tcp and tcp6: the way where sock_diag is not available.
 //!
-//! Slower, because the kernel writes out every socket there is (15 MB at 100,000), and they are read line
-//! by line, never all at once. The limit of a listening socket's queue is not there.
+//! Slower, because the kernel prints every socket (15 MB at 100,000). They are read line by line. The limit
+//! of a listening socket's queue is absent.
 
 use super::{Socket, State};
 use crate::reading::{Failure, Reason};
@@ -14,7 +14,7 @@ use std::path::Path;
 /// Lines have 150 bytes, and 170 or so in tcp6.
 const LONGEST_LINE: u64 = 1024;
 
-/// Hands on every TCP socket that is in `state` on the local `port`.
+/// Passes on every TCP socket that is in `state` on the local `port`.
 pub(super) fn read_sockets(
     root: &Path,
     port: u16,
@@ -52,7 +52,7 @@ fn read_table(
         if bounded.read_until(b'\n', &mut line).map_err(failure)? == 0 {
             break;
         }
-        // The first line names the columns.
+        // The first line has the column names.
         if number > 0 {
             each(parse_line(&line).ok_or_else(|| {
                 let line = String::from_utf8_lossy(&line);
@@ -66,8 +66,8 @@ fn read_table(
     Ok(())
 }
 
-/// `SL: LOCAL:PORT REMOTE:PORT STATE SENDING:RECEIVING ...`, by proc_pid_net(5), in hexadecimal. Of a
-/// socket that listens, RECEIVING is the length of its queue.
+/// `SL: LOCAL:PORT REMOTE:PORT STATE SENDING:RECEIVING ...`, by proc_pid_net(5), in hexadecimal. For a
+/// listening socket, RECEIVING is the length of its queue.
 fn parse_line(line: &[u8]) -> Option<Socket> {
     let line = std::str::from_utf8(line).ok()?;
     let mut columns = line.split_ascii_whitespace();
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines() {
+    fn lines_are_parsed() {
         let line = "   1: 0100007F:01BB 0100007F:9EE5 01 00000000:00000010 00:00000000 00000000 \
             0        0 1700528 1 00000000fe37eddb 100 0 0 10 0\n";
         let socket = Socket {

@@ -17,16 +17,16 @@ fn recorded(kernel: &str) -> PathBuf {
     data.join(kernel)
 }
 
-/// How many connections the test makes: `AGENTCHECK_TEST_CONNECTIONS`, or what is quickly made.
-fn how_many() -> usize {
+/// The number of connections: `AGENTCHECK_TEST_CONNECTIONS`, or a number that is quick.
+fn connection_count() -> usize {
     match std::env::var("AGENTCHECK_TEST_CONNECTIONS") {
         Ok(number) => number.parse().expect("a number"),
-        // With both ends, and what other tests have open, below the 4096 of a modest hard limit.
+        // Both ends, and the descriptors of other tests, stay below a hard limit of 4096.
         Err(_) => 1500,
     }
 }
 
-/// Both ends of a connection are this process's.
+/// Both ends of a connection belong to this process.
 fn allow_descriptors(connections: usize) {
     let own = getrlimit(Resource::Nofile);
     let needed = 2 * connections as u64 + 256;
@@ -39,8 +39,7 @@ fn allow_descriptors(connections: usize) {
     }
 }
 
-/// Both ways agree on the number of connections of `port`, as soon as the kernel is done with what was
-/// just closed.
+/// Both ways agree on the number of connections of `port`, once the kernel has processed recent closes.
 fn assert_connections(port: u16, expected: usize) {
     let started = Instant::now();
     loop {
@@ -56,12 +55,12 @@ fn assert_connections(port: u16, expected: usize) {
 
 #[test]
 fn thousands_of_real_connections() {
-    let many = how_many();
+    let many = connection_count();
     allow_descriptors(many);
     let listener = TcpListener::bind("0.0.0.0:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     assert_connections(port, 0);
-    // One address has some 28,000 ports to come from.
+    // One address has some 28,000 client ports.
     let mut ends: Vec<(TcpStream, TcpStream)> = (0..many)
         .map(|number| {
             let near = TcpStream::connect(format!("127.0.0.{}:{port}", 1 + number / 20_000));
@@ -71,7 +70,7 @@ fn thousands_of_real_connections() {
     assert_connections(port, many);
     let value = read_connections(Path::new("/"), port, deadline()).map(|numbers| numbers.value);
     assert_eq!(value, Ok(many as f64));
-    // Half-closed is not established any more, and a closed one leaves TIME_WAIT behind.
+    // A half-closed connection is not established, and a closed one leaves TIME_WAIT.
     for (near, _) in ends.iter().take(many / 4) {
         near.shutdown(std::net::Shutdown::Write).unwrap();
     }
@@ -93,7 +92,7 @@ fn both_families_count_once() {
         ends.push(TcpStream::connect((address, port)).unwrap());
         ends.push(listener.accept().unwrap().0);
     };
-    // Over IPv4 to a socket of IPv6, where there is that.
+    // Over IPv4 to an IPv6 socket, where IPv6 exists.
     connect("127.0.0.1");
     connect("127.0.0.1");
     assert_connections(port, 2);
@@ -119,7 +118,7 @@ fn the_queue_of_a_real_listener() {
     while queue().value < 4.0 && started.elapsed() < AMPLE {}
     let half = [("limit", 8.0), ("fullest", 50.0), ("listeners", 1.0)];
     assert_eq!((queue().value, queue().parts), (4.0, half.to_vec()));
-    // They are connections as well.
+    // They count as connections as well.
     assert_connections(port, 4);
     let proc = by_proc(Path::new("/"), port, State::Listen, deadline()).unwrap();
     let proc = backlog(port, proc).unwrap();
@@ -166,7 +165,7 @@ fn recorded_tables() {
 }
 
 #[test]
-fn the_second_way_is_for_where_the_first_is_not() {
+fn proc_is_read_only_without_netlink() {
     let known = Tally {
         sockets: 3,
         ..Tally::default()

@@ -1,30 +1,30 @@
-//! Monitors: what is measured, each a source.
+//! Monitors: each becomes a source.
 
 use super::entries;
 use crate::config::diagnostics::Diagnostic;
 use crate::setup::import::document::{Findings, Node, Table, Value};
 use crate::setup::import::identifiers::Names;
 use crate::setup::import::service::Note;
-use crate::setup::import::toml_writer::{Output, duration, shown, string};
-use crate::setup::import::{refused, unknown};
+use crate::setup::import::toml_writer::{Output, duration, excerpt, string};
+use crate::setup::import::{load_error, unknown_option};
 
-/// Where scripts are, on Linux.
+/// The directory of scripts, on Linux.
 const SCRIPTS: &str = "/opt/lbfeedback";
 
 /// A monitor.
 pub(super) struct Monitor<'n> {
-    /// What the file calls it.
+    /// Its name in the file.
     pub(super) key: &'n str,
     /// The source's name.
     pub(super) name: String,
-    /// Its table in TOML; none where there is no such source here.
+    /// Its table in TOML; `None` where agentcheck has no such source.
     pub(super) source: Option<String>,
     pub(super) notes: Vec<Note>,
-    /// Whether it says a percentage by itself.
+    /// Whether its value is a percentage.
     pub(super) percentage: bool,
-    /// Whether it is about this machine alone.
+    /// Whether it measures only this machine.
     pub(super) of_system: bool,
-    /// Whether the agent evens it out.
+    /// Whether the agent smooths it.
     pub(super) shaped: bool,
 }
 
@@ -65,7 +65,11 @@ fn monitor<'n>(
         notes: Vec::new(),
         percentage: true,
         of_system: true,
-        shaped: table.truth("shaping-enabled", findings).unwrap_or(false),
+        // 5.4.0 renamed the key.
+        shaped: ["smart-shape", "shaping-enabled"]
+            .into_iter()
+            .filter_map(|key| table.truth(key, findings))
+            .any(|enabled| enabled),
     };
     let name = monitor.name.clone();
     let mut output = Output::default();
@@ -85,7 +89,7 @@ fn monitor<'n>(
             parameters.take("sampling-ms");
             output.string("metric", "cpu");
             monitor.notes.push(Note::Differs(
-                "the agent leaves the first core out of its mean; here all count, since the poll before.".into(),
+                "the agent leaves the first core out of its mean. Here all cores count, over the time since the last poll.".into(),
             ));
         }
         "ram" => output.string("metric", "memory"),
@@ -95,10 +99,10 @@ fn monitor<'n>(
             output.string("metric", "disk");
             output.string("path", path.text);
             let made = format!("{}\n[service.s]\n", output.so_far());
-            if let Some(wrong) = refused(&made) {
-                let remedy = "an absolute path, as in \"/var\"";
-                let wrong = Diagnostic::error(path.span, format!("disk-path: {wrong}"));
-                findings.push(wrong.remedy(remedy));
+            if let Some(error) = load_error(&made) {
+                let remedy = "write an absolute path, as in \"/var\"";
+                let finding = Diagnostic::error(path.span, format!("disk-path: {error}"));
+                findings.push(finding.remedy(remedy));
                 return None;
             }
         }
@@ -110,44 +114,44 @@ fn monitor<'n>(
             output.raw("argv", &argv(script.text));
             output.string("format", "number");
             monitor.notes.push(Note::Differs(
-                "the agent runs a script for as long as it takes; here it is killed after timeout, with all \
-                 that it started."
+                "the agent waits for a script without a limit. Here it is killed after timeout, with all its child \
+                 processes."
                     .into(),
             ));
         }
         "netconn" => {
             monitor.notes.push(Note::NotMoved(format!(
-                "monitor {} counts all sockets of the machine, of every kind and state. Here those of one port \
-                 can be counted: metric = \"connections\", port = 80; then put [headroom(NAME.value, MOST), \
-                 SIGNIFICANCE] into the weight.",
-                shown(key)
+                "monitor {} counts all sockets of the machine, of every kind and state. Here a source counts the \
+                 connections of one port: metric = \"connections\", port = 80. Then use headroom(NAME.value, MOST) in \
+                 the weight.",
+                excerpt(key)
             )));
             return Some(monitor);
         }
         other => {
             monitor.notes.push(Note::NotMoved(format!(
                 "monitor {}: its metric-type {} is none of cpu, ram, disk-usage, netconn and script.",
-                shown(key),
-                shown(other)
+                excerpt(key),
+                excerpt(other)
             )));
             return Some(monitor);
         }
     }
-    let every = interval.max(least).min(86_400_000);
-    output.raw("interval", &duration(every));
-    if metric.text == "script" && every != 1000 {
-        output.raw("timeout", &duration(every.min(10_000)));
+    let period = interval.max(least).min(86_400_000);
+    output.raw("interval", &duration(period));
+    if metric.text == "script" && period != 1000 {
+        output.raw("timeout", &duration(period.min(10_000)));
     }
-    for entry in table.left().into_iter().chain(parameters.left()) {
+    for entry in table.unread().into_iter().chain(parameters.unread()) {
         monitor
             .notes
-            .push(Note::NotMoved(unknown(entry, "the agent's")));
+            .push(Note::NotMoved(unknown_option(entry, "the agent")));
     }
     monitor.source = Some(format!("{}\n", output.finish()));
     Some(monitor)
 }
 
-/// The agent has bash run a script's path, which is one word of it if nothing in it means anything to bash.
+/// The arguments for a script. The agent passes its path to bash, which splits and expands it.
 fn argv(script: &str) -> String {
     let path = format!("{SCRIPTS}/{script}");
     let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-');
