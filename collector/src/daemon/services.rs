@@ -13,6 +13,7 @@ use crate::config::{Config, Service};
 use crate::decision::decide::{Decision, apply_orders};
 use crate::decision::evaluate::{Outcome, evaluate};
 use crate::decision::observations::Observations;
+use crate::overrides::ActiveOverride;
 use crate::status::snapshot::Status;
 use crate::sys::clock;
 use agentcheck_common::{BootTime, ServiceName};
@@ -201,7 +202,8 @@ impl Services {
         task.overrides = statuses;
         task.ready_window = desk.overrides.ready_window_id(service);
         self.queue.set(index, wake_at);
-        publish(service, task, decision, took, desk, now)
+        let limit = overrides.limit.clone();
+        publish(service, task, decision, took, (desk, limit.as_ref()), now)
     }
 
     /// Applies another configuration. `changed` is what of it changed, `before` the one of before.
@@ -252,7 +254,7 @@ fn publish(
     task: &mut ServiceTask,
     decision: Decision,
     took: Duration,
-    desk: &mut Desk<'_>,
+    (desk, limit): (&mut Desk<'_>, Option<&ActiveOverride<'_>>),
     now: BootTime,
 ) -> bool {
     let (name, records) = (service.name.as_str(), &mut *desk.records);
@@ -278,7 +280,7 @@ fn publish(
     };
     records.counters.evaluated(name, took, Some(published));
     match &mut records.history {
-        Some(history) => history.note(service, &reply, &decided, now),
+        Some(history) => history.note(service, &reply, &decided, limit, now),
         None if changed => log_dry_run(name, &reply),
         None => {}
     }
