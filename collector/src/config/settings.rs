@@ -325,5 +325,7 @@ pub(super) const DERIVE: Section = Section {
     synonyms: &[("of", "expression"), ("value", "expression"), ("smooth", "ewma"), ("average", "mean"), ("window", "over"), ("quantile", "percentile"), ("p", "percentile")],
 };
 
+pub(super) mod sources;
+
 #[cfg(test)]
 mod tests;

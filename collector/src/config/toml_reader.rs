@@ -572,7 +572,7 @@ impl<'t> Table<'t> {
     }
 
     /// Reports the remaining keys as unknown. `known` are the keys of this table.
-    pub(super) fn finish(self, findings: &mut Findings<'_>, known: &[&str]) {
+    fn finish(self, findings: &mut Findings<'_>, known: &[&str]) {
         let header = self.section.map_or("this table", |section| section.header);
         let synonyms = self.section.map_or(&[][..], |section| section.synonyms);
         for entry in self.entries {

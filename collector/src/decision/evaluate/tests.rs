@@ -263,11 +263,18 @@ rule = [{ name = "unchanged", when = "default(app.json.freeze, false)", reply = 
             memory: ServiceMemory::default(),
         };
         let zone = collector.config.timezone.clone();
-        collector.observed.set_clock(&zone, 1_796_070_993.0, at(100));
+        collector
+            .observed
+            .set_clock(&zone, 1_796_070_993.0, at(100));
         let outcome = match document {
             "" => {
                 let context = collector.observed.context(at(100));
-                evaluate(&collector.config.services[0], &context, &collector.memory, at(100))
+                evaluate(
+                    &collector.config.services[0],
+                    &context,
+                    &collector.memory,
+                    at(100),
+                )
             }
             document => collector.poll(100, Some(document)),
         };
