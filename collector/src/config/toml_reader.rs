@@ -579,7 +579,7 @@ impl<'t> Table<'t> {
             let key = entry.key;
             let synonym = synonyms.iter().find(|(other, _)| *other == key);
             let (message, remedy) = match (synonym, closest(key, known.iter().copied())) {
-                (Some((_, instead)), _) => (format!("unknown key {key:?}; use {instead}"), None),
+                (Some((_, instead)), _) => (format!("unknown key {key:?}; write {instead}"), None),
                 (None, Some(meant)) => (
                     format!("unknown key {key:?}; did you mean {meant:?}?"),
                     None,
