@@ -45,10 +45,7 @@ pub fn check(actual: &str, variables: &[(&'static str, String)], expected: impl 
             "[WHEN]",
             r"(?<redacted>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z)",
         ),
-        (
-            "[PID]",
-            r"(process |held by [a-z-]+ \()(?<redacted>[0-9]+)\b",
-        ),
+        ("[PID]", r"(process |: [a-z-]+ \()(?<redacted>[0-9]+)\b"),
         ("[VERSION]", r"haproxy: version (?<redacted>\S+)"),
         (
             "[USER]",

@@ -9,6 +9,7 @@ mod source_checks;
 
 use super::{ConfigFile, DataDir, Failed, Output, StateDir};
 use crate::config::{self, Config, LoadError, Service};
+use crate::reply::state::WeightForm;
 use crate::setup::doctor::directory::{self, Role};
 use crate::setup::doctor::host::{self, CollectorFacts};
 use crate::setup::doctor::{Finding, Report, haproxy, listener};
@@ -140,6 +141,8 @@ impl Doctor {
                     floor: floor(config.as_ref(), name),
                     port: port_of(config.as_ref(), route.to, name),
                     has_maxconn: service(config.as_ref(), name).is_some_and(sends_maxconn),
+                    has_absolute_weight: service(config.as_ref(), name)
+                        .is_some_and(|service| service.weight_form == WeightForm::Absolute),
                     replies: self.current_reply(name, &boot).into_iter().collect(),
                 });
                 services.collect()

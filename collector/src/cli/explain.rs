@@ -104,7 +104,7 @@ fn explain_reply(line: &str) -> Result<Lines, Failed> {
         bytes.extend(line.as_bytes());
         bytes.push(b'\n');
     }
-    Ok(dissect::told(&bytes))
+    Ok(dissect::describe(&bytes))
 }
 
 fn explain_service(name: &str, arguments: &Arguments) -> Result<Lines, Failed> {

@@ -18,6 +18,7 @@ mod status;
 use crate::config::{self, Config, LoadError};
 use crate::overrides::{Action, MAX_SPAN};
 use crate::render::text::counted;
+use crate::setup::version_notes::version_notes;
 use crate::simulation::blind_spots;
 use crate::simulation::sample;
 use agentcheck_common::STATE_DIR;
@@ -254,6 +255,9 @@ fn check(file: &ConfigFile, sample: Option<&Path>) -> Result<String, Failed> {
     }
     for service in &config.services {
         said.push_str(&format!("service {service}\n"));
+        for note in version_notes(service) {
+            said.push_str(&format!("{note}\n"));
+        }
     }
     let files = match config.files.len() {
         0 | 1 => String::new(),

@@ -242,6 +242,7 @@ pub(super) const SERVICE: Section = Section {
         setting("on_stop", EXPIRY, KEEP, "\"keep\"", "the reply after the collector is stopped"),
         setting("admin_state", ADMIN, Value("\"preserve\""), "\"preserve\"", "whether replies change the administrative state in HAProxy"),
         setting("override_admin_state", ADMIN, Preset::Words("`admin_state`"), "\"manage\"", "the same for replies of overrides"),
+        setting("weight_form", Words(&["percent", "absolute"]), Value("\"percent\""), "\"percent\"", "`73%` of the weight on the server line, or `weight:73` whatever is there (HAProxy 3.1 and later)"),
         setting("maintenance_file", ABSOLUTE, NONE, "\"/etc/agentcheck/maintenance.web\"", "while this file exists, the service is in maintenance"),
         setting("port", Integer(1, 65535, ""), NONE, "3334", "TCP port that serves this service alone"),
         setting("description_detail", Words(&["full", "state", "none"]), Value("\"full\""), "\"full\"", "how much the text after `#` shows"),

@@ -9,12 +9,15 @@
 //! | holds | any | it decides |
 //! | does not hold | any | the next rule is tried |
 //! | unknown | true, and still fresh | the rule still decides |
-//! | unknown | false, and still fresh | later rules are tried, but only one that is unknown too and held may decide; else `on_failure` |
-//! | unknown | none, or no longer fresh | `on_failure` |
+//! | unknown | false, and still fresh | blocks later rules and the weight, with two exceptions; else `on_failure` |
+//! | unknown | none, or no longer fresh | the same, with the first exception alone |
 //!
-//! So what is unknown never takes a server out that was in, nor lets one in that was out, and a look at
-//! another source never answers for one that is gone: while a rule is unknown, no later rule and no weight
-//! decides in its place. A weight that is unknown is answered by `on_failure` too.
+//! Behind an unknown rule, a later rule decides only in two cases. First, it is true and reads the health (`ok`,
+//! `error`, `age`, `exit`, `status`, `exists`) of a source whose failure made the earlier rule unknown: that is
+//! the operator's answer to the failure. Second, it is unknown too and was active when last known.
+//!
+//! So an unknown condition never takes out a server that was in, nor lets in one that was out, and another source
+//! never decides in place of one that failed. An unknown weight leads to `on_failure` too.
 
 mod description;
 mod fraction;
@@ -69,6 +72,9 @@ pub struct EvalContext<'w> {
     pub scope: &'w Scope<'w>,
     /// Since when polls are made.
     pub started: BootTime,
+    /// For each name the sources behind it, as indices into `names`: a source itself, or those of a derived
+    /// number.
+    pub behind: &'w [Vec<usize>],
     /// Seconds since 1970; `None` if the wall clock is not known.
     pub unix: Option<f64>,
 }
@@ -112,10 +118,28 @@ pub enum DecisionSource {
     },
     /// The weight.
     Weight(Weighed),
-    /// Nobody could: why.
-    Failure(String),
+    /// No rule and no weight could decide.
+    Failure(Undecided),
     /// An operator, over all of these.
     Override(ActiveOutage),
+}
+
+/// Why nothing decides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Undecided {
+    /// The source that failed and how, or what is missing.
+    pub reason: String,
+    /// The unknown rule that blocks, and the first later rule that is true, as indices into the service's rules.
+    pub masked: Option<(usize, usize)>,
+}
+
+impl Undecided {
+    fn because(reason: String) -> Self {
+        Self {
+            reason,
+            masked: None,
+        }
+    }
 }
 
 /// What an operator said.
@@ -294,11 +318,11 @@ impl Walk<'_> {
                     said
                 }
                 Err(reason) => {
-                    let decided = DecisionSource::Failure(reason);
+                    let decided = DecisionSource::Failure(Undecided::because(reason));
                     return self.verdict(decided, memory, unknown);
                 }
             },
-            DecisionSource::Failure(reason) => match self.service.on_failure {
+            DecisionSource::Failure(Undecided { reason, .. }) => match self.service.on_failure {
                 OnFailure::Reply(state) => {
                     let reply = self.worded(state, self.normal(), reason);
                     note_reply(&reply, memory, self.now);

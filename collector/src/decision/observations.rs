@@ -21,6 +21,8 @@ use std::time::Duration;
 pub struct Observations {
     names: Vec<String>,
     latest: Vec<Option<LatestPoll>>,
+    /// The sources behind each of them.
+    behind: Vec<Vec<usize>>,
     scope: Scope<'static>,
     started: BootTime,
     clock: Option<Clock>,
@@ -67,6 +69,10 @@ impl Observations {
         Self {
             latest: vec![None; names.len()],
             names,
+            behind: (0..config.sources.len())
+                .map(|source| vec![source])
+                .chain(config.derived.iter().map(|derived| derived.sources.clone()))
+                .collect(),
             scope: Scope::new(),
             started,
             clock: None,
@@ -287,6 +293,7 @@ impl Observations {
             latest: &self.latest,
             scope: &self.scope,
             started: self.started,
+            behind: &self.behind,
         }
     }
 }

@@ -11,7 +11,7 @@
 //! | down | `down 100%` | `down ready 100%` |
 //! | maint | `stopped 100% # maintenance` | `maint 100%` |
 
-use super::state::{AdminState, DescriptionDetail, ServerState};
+use super::state::{AdminState, DescriptionDetail, ServerState, WeightForm};
 use agentcheck_common::{Administrative, Description, Maxconn, Operational, Percent, Reply};
 
 /// How the replies of a service are worded, whatever they say.
@@ -23,6 +23,8 @@ pub struct ReplyStyle {
     pub admin_state: AdminState,
     /// How much descriptions tell.
     pub description_detail: DescriptionDetail,
+    /// How replies set the weight.
+    pub weight_form: WeightForm,
     /// The limit of connections that is said, where the agent manages it.
     pub maxconn: Option<Maxconn>,
 }
@@ -83,6 +85,7 @@ pub fn reply(state: ServerState, style: &ReplyStyle, why: &str) -> Reply {
         operational,
         administrative,
         percent: Some(percent),
+        absolute: style.weight_form == WeightForm::Absolute,
         maxconn: style.maxconn,
         description: described,
     }
@@ -98,6 +101,7 @@ mod tests {
             admin_state: administration,
             description_detail: DescriptionDetail::Full,
             maxconn: None,
+            weight_form: WeightForm::Percent,
         }
     }
 
@@ -137,6 +141,19 @@ mod tests {
             reply(ServerState::Maint, &silent, "").to_string(),
             "stopped 100%"
         );
+        // The weight itself, on the same scale.
+        let absolute = ReplyStyle {
+            weight_form: WeightForm::Absolute,
+            ..style(AdminState::Manage)
+        };
+        for (state, line) in [
+            (ServerState::Full, "up ready weight:100"),
+            (weight, "up ready weight:73"),
+            (ServerState::Drain, "up drain weight:100"),
+            (ServerState::Maint, "maint weight:100"),
+        ] {
+            assert_eq!(reply(state, &absolute, "").to_string(), line);
+        }
         let line = Reply::parse(b"up 5% # mine").unwrap();
         let said = reply(ServerState::Raw(line), &shared, "x");
         assert_eq!(said.to_string(), "up 5% # mine");

@@ -18,6 +18,7 @@ pub fn release_reply(said: &Reply, normal: Option<Maxconn>, why: &str) -> Reply 
         operational: Some(Operational::Up),
         administrative: said.administrative.map(|_| Administrative::Ready),
         percent: Some(Percent::FULL),
+        absolute: false,
         maxconn: normal,
         description: why,
     }

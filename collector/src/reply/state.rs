@@ -59,6 +59,15 @@ pub enum AdminState {
     Manage,
 }
 
+/// How replies set the weight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WeightForm {
+    /// `N%`: a percentage of the weight on the server line.
+    Percent,
+    /// `weight:N`: the weight itself, 0 to 100, whatever is on the server line. HAProxy 3.1 and later.
+    Absolute,
+}
+
 /// How much the descriptions of replies tell: whoever can connect can read them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DescriptionDetail {

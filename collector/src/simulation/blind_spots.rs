@@ -151,6 +151,8 @@ struct FailureScenario<'c> {
     part: Service,
     known: Vec<KnownInput<'c>>,
     names: Vec<String>,
+    /// The sources behind each of them, as indices into `known`.
+    behind: Vec<Vec<usize>>,
     reason: Reason,
 }
 
@@ -220,12 +222,24 @@ impl<'c> FailureScenario<'c> {
             .flat_map(|expression| expression.uses().keys());
         let numbers = names.filter_map(|name| index.numbers.get(name.as_str()).copied());
         let numbers: BTreeSet<usize> = numbers.collect();
+        let sources_of = |number: &usize| match number.checked_sub(config.sources.len()) {
+            None => vec![*number],
+            Some(at) => config
+                .derived
+                .get(at)
+                .map_or_else(Vec::new, |derived| derived.sources.clone()),
+        };
+        let local = |source: &usize| numbers.iter().position(|known| known == source);
+        let behind = numbers.iter();
+        let behind = behind.map(|number| sources_of(number).iter().filter_map(local).collect());
+        let behind = behind.collect();
         let known: Vec<KnownInput<'c>> = numbers
             .into_iter()
             .filter_map(|number| known(config, number, failing))
             .collect();
         part.sources = (0..known.len()).collect();
         Some(Self {
+            behind,
             names: known.iter().map(|known| known.name.to_owned()).collect(),
             part,
             known,
@@ -276,6 +290,7 @@ impl<'c> FailureScenario<'c> {
                 latest: &latest,
                 scope,
                 started: start,
+                behind: &self.behind,
                 unix: None,
             };
             let outcome = evaluate(&self.part, &context, &memory, now);

@@ -119,7 +119,7 @@ pub fn decision_source(service: &Service, decided: &DecisionSource) -> String {
             rule.map_or_else(String::new, |rule| format!("rule {}", rule.name))
         }
         DecisionSource::Weight(weighed) => format!("weight {}", number(weighed.shaped.raw)),
-        DecisionSource::Failure(why) => format!("failure, {why}"),
+        DecisionSource::Failure(why) => format!("failure, {}", why.reason),
         DecisionSource::Override(forced) => format!("override {}", forced.action),
     }
 }

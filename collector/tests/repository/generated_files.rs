@@ -118,3 +118,21 @@ fn manual_matches_the_command_line() {
     );
     check("man/agentcheck.1", &roff);
 }
+
+#[test]
+fn haproxy_page_has_the_table_of_versions() {
+    const BEGIN: &str = "<!-- versions:begin -->\n";
+    const END: &str = "<!-- versions:end -->\n";
+    let page = std::fs::read_to_string(workspace().join("docs/haproxy.md")).unwrap();
+    let (before, rest) = page
+        .split_once(BEGIN)
+        .expect("the page marks the table's place");
+    let (_, after) = rest
+        .split_once(END)
+        .expect("the page marks the table's end");
+    let table = agentcheck::reply::haproxy_versions::markdown();
+    check(
+        "docs/haproxy.md",
+        &format!("{before}{BEGIN}{table}{END}{after}"),
+    );
+}

@@ -1,6 +1,6 @@
 //! The weight, the limit of connections, and what begins a ramp.
 
-use super::{DecisionSource, ServiceMemory, Walk, Weighed};
+use super::{DecisionSource, ServiceMemory, Undecided, Walk, Weighed};
 use crate::config::{Capacity, Weight};
 use crate::expression::{Expression, Simple, Unknown};
 use crate::filters::capacity::{self, Basis, Sample};
@@ -32,7 +32,7 @@ impl Walk<'_> {
         };
         let (raw, basis) = match weighed {
             Ok(weighed) => weighed,
-            Err(reason) => return DecisionSource::Failure(reason),
+            Err(reason) => return DecisionSource::Failure(Undecided::because(reason)),
         };
         let shaping = &self.service.shaping;
         if memory.was_out && shaping.ramp.is_some() {
