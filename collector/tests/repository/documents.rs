@@ -63,7 +63,10 @@ fn examples_load_without_a_warning() {
             // A new installation has no service: `check` reports that.
             if file.ends_with("examples/agentcheck.toml") {
                 let printed = String::from_utf8_lossy(&check(&file).stderr).into_owned();
-                assert!(printed.contains("error: no service is defined; "), "{printed}");
+                assert!(
+                    printed.contains("error: no service is defined; "),
+                    "{printed}"
+                );
                 continue;
             }
             let output = check(&file);
@@ -82,9 +85,9 @@ fn shipped_file_loads_without_its_comment_signs() {
     let text = read("examples/agentcheck.toml");
     let lines = text.lines().map(|line| {
         let inner = line.strip_prefix("# ").unwrap_or(line);
-        let key = inner.split_once(" = ").is_some_and(|(key, _)| {
-            key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
-        });
+        let key = inner
+            .split_once(" = ")
+            .is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
         let is_toml = key || inner.starts_with('[');
         if is_toml { inner } else { line }
     });
