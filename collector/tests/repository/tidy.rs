@@ -149,7 +149,7 @@ fn imports(source: &Source) -> Vec<Vec<String>> {
     while let Some(at) = rest.find("use ") {
         let end = rest[at..].find(';').map_or(rest.len(), |end| at + end);
         let is_statement = rest[..at].ends_with(['\n', ' ']) || at == 0;
-        if is_statement && !rest[at..end].contains('"') {
+        if is_statement && !rest[at..end].contains(['"', '.']) {
             flatten("", &rest[at + 4..end], &mut paths);
             rest.replace_range(at..end, "");
         } else {
