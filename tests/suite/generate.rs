@@ -408,10 +408,10 @@ agentcheck: no other host could connect to 10.0.0.11: name the balancers, as in 
 --port 3334
 agentcheck: port 3334 belongs to service api alone: choose another --port for the other services
 
-[SCRATCH]/bad.toml:11:8: error: port 3334 is that of the service api already, in [SCRATCH]/bad.toml on line 8
+[SCRATCH]/bad.toml:11:8: error: duplicate port 3334, first defined by the service "api" at line 8
 11 | port = 3334
    |        ^^^^
-   = whoever asks there says no name; services that share one have none of their own
+   = a port serves one service; services that share a socket need no port
 agentcheck: 1 error, nothing was started
 
 "#]],
