@@ -78,6 +78,11 @@ impl Files {
         self.files.push((path, start..self.text.len()));
     }
 
+    /// The text of all files as errors show it: without secrets.
+    pub(super) fn shown(&self) -> &str {
+        &self.shown
+    }
+
     /// The text of all files.
     pub(super) fn text(&self) -> &str {
         &self.text

@@ -4,7 +4,8 @@
 
 use crate::config::Service;
 use crate::decision::evaluate::{
-    ActiveOutage, DecisionSource, EvalContext, ServiceMemory, Verdict, evaluate, note_reply,
+    ActiveOutage, DecisionSource, EvalContext, Outcome, ServiceMemory, Verdict, evaluate,
+    note_reply,
 };
 use crate::decision::plan::{Plan, plan};
 use crate::overrides::{Action, ActiveOverride, Effective};
@@ -35,6 +36,8 @@ pub struct Decision {
     pub final_decision: Option<FinalDecision>,
     /// The verdict of rules and weight alone, whatever operators order; `None` where there is none yet.
     pub beneath: Option<Verdict>,
+    /// Why there is no reply yet; `None` with a reply, and until each source has been polled.
+    pub unknown: Option<String>,
     /// The memory for the next decision.
     pub memory: ServiceMemory,
     /// When to decide again if no reading arrives: always later than now.
@@ -51,7 +54,22 @@ pub fn decide(
     overrides: &Effective<'_>,
     now: BootTime,
 ) -> Decision {
-    let outcome = evaluate(service, context, memory, now);
+    apply_orders(
+        service,
+        evaluate(service, context, memory, now),
+        overrides,
+        now,
+    )
+}
+
+/// The second half of [`decide`], for an evaluation that was made on another thread.
+#[must_use]
+pub fn apply_orders(
+    service: &Service,
+    outcome: Outcome,
+    overrides: &Effective<'_>,
+    now: BootTime,
+) -> Decision {
     let mut memory = outcome.memory;
     let ready_until = memory.ready_window.max(overrides.ready_until);
     let beneath = outcome.verdict;
@@ -79,6 +97,7 @@ pub fn decide(
         .filter(|_| overrides.outage.is_some())
         .map(|_| now.after(service.fresh_for / 3));
     Decision {
+        unknown: outcome.unknown.filter(|_| final_decision.is_none()),
         final_decision,
         beneath,
         memory,

@@ -1,6 +1,7 @@
 //! The variables of expressions: the fields of each source's latest reading.
 
-use super::environment::METRICS;
+use super::clock::{self, WallTime};
+use super::environment::{CLOCK, CLOCK_FIELDS, METRICS};
 use super::functions::{self, Budget};
 use super::metrics::{self, Scrape};
 use super::patterns;
@@ -8,10 +9,15 @@ use super::rewrite::{GOOD_SINCE, NOW, variable};
 use super::texts;
 use crate::reading::{Content, Reading, Reason};
 use agentcheck_common::BootTime;
+use cel::common::value::Val;
 use cel::objects::{Key, Map};
 use cel::{Context, Env, Value};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// The values of one reading, by field. Making them takes time in proportion to a document.
+pub struct Values(Vec<(&'static str, Box<dyn Val>)>);
 
 /// The variables of an evaluation.
 ///
@@ -52,8 +58,115 @@ impl Scope<'_> {
         &self.context
     }
 
+    /// Sets `clock`; `None` makes it unknown.
+    pub fn set_clock(&mut self, time: Option<WallTime>) {
+        let Some(time) = time else {
+            for field in CLOCK_FIELDS {
+                self.remove(&variable(CLOCK, field));
+            }
+            return;
+        };
+        let values = [time.unix, time.hour, time.minute, time.weekday];
+        for (field, value) in CLOCK_FIELDS.into_iter().zip(values) {
+            let variable = variable(CLOCK, field);
+            self.context
+                .add_variable_from_value(variable, Value::Float(value));
+        }
+    }
+
+    /// The time until `clock` changes, for a field that changes every `period`.
+    #[must_use]
+    pub fn clock_rest(unix: f64, period: Duration) -> Duration {
+        clock::rest(unix, period)
+    }
+
+    /// Limits all evaluations from now on, together: the elements that their loops visit, and their time. An
+    /// evaluation beyond the limit is unknown.
+    pub fn limit(&self, elements: usize, time: Duration) {
+        self.budget.limit(elements, time);
+    }
+
+    /// Whether an evaluation since [`Scope::limit`] needed more than that limit.
+    #[must_use]
+    pub fn is_exceeded(&self) -> bool {
+        self.budget.is_exceeded()
+    }
+
     /// Replaces the values of `source` by those of a reading.
     pub fn set(&mut self, source: &str, reading: &Reading) {
+        self.apply(source, Values::of(reading));
+    }
+
+    /// Sets when the latest good poll of `source` was sent.
+    pub fn set_good_since(&mut self, source: &str, sent: BootTime) {
+        self.context
+            .add_variable_from_value(variable(source, GOOD_SINCE), seconds(sent));
+    }
+
+    /// Replaces the values of `source`.
+    pub fn apply(&mut self, source: &str, values: Values) {
+        let mut set = Vec::new();
+        for (field, value) in values.0 {
+            self.context
+                .add_variable_as_val(variable(source, field), value);
+            set.push(field);
+        }
+        let before = self.fields.get_mut(source).map(std::mem::take);
+        for old in before.iter().flatten() {
+            if *old != GOOD_SINCE && !set.contains(old) {
+                self.remove(&variable(source, old));
+            }
+        }
+        match self.fields.get_mut(source) {
+            Some(fields) => *fields = set,
+            None => {
+                self.fields.insert(source.to_owned(), set);
+            }
+        }
+    }
+
+    /// Removes all values of `source`.
+    pub fn forget(&mut self, source: &str) {
+        for field in self.fields.remove(source).unwrap_or_default() {
+            self.remove(&variable(source, field));
+        }
+        self.remove(&variable(source, GOOD_SINCE));
+    }
+
+    /// Sets the time of evaluation, and with it every source's `age`.
+    pub fn at(&mut self, now: BootTime) {
+        self.context.add_variable_from_value(NOW, seconds(now));
+    }
+
+    /// The same scope, except that `sources` are overdue: no poll of theirs has finished for too long.
+    #[must_use]
+    pub fn with_overdue<'b>(&'b self, sources: &[&str]) -> Scope<'b> {
+        let mut context = self.context.new_inner_scope();
+        for source in sources {
+            context.add_variable_from_value(variable(source, "ok"), Value::Bool(false));
+            context
+                .add_variable_from_value(variable(source, "error"), text(Reason::Overdue.word()));
+        }
+        Scope {
+            context,
+            budget: Arc::clone(&self.budget),
+            fields: HashMap::new(),
+        }
+    }
+
+    fn remove(&mut self, variable: &str) {
+        match &mut self.context {
+            Context::Root { variables, .. } | Context::Child { variables, .. } => {
+                variables.remove(variable);
+            }
+        }
+    }
+}
+
+impl Values {
+    /// The values of a reading.
+    #[must_use]
+    pub fn of(reading: &Reading) -> Self {
         let failure = reading.outcome.as_ref().err();
         let content = reading.outcome.as_ref().ok();
         let error = failure.map_or("", |failure| failure.reason.word());
@@ -101,63 +214,13 @@ impl Scope<'_> {
         let parts = parts
             .iter()
             .map(|(name, part)| (*name, Some(number(*part))));
-        let mut set = Vec::new();
-        for (field, value) in fields.into_iter().chain(parts) {
-            if let Some(value) = value {
-                self.context
-                    .add_variable_from_value(variable(source, field), value);
-                set.push(field);
-            }
-        }
-        let before = self.fields.get_mut(source).map(std::mem::take);
-        for gone in before.iter().flatten() {
-            if *gone != GOOD_SINCE && !set.contains(gone) {
-                self.remove(&variable(source, gone));
-            }
-        }
-        match self.fields.get_mut(source) {
-            Some(fields) => *fields = set,
-            None => {
-                self.fields.insert(source.to_owned(), set);
-            }
-        }
-    }
-
-    /// Removes all values of `source`.
-    pub fn forget(&mut self, source: &str) {
-        for field in self.fields.remove(source).unwrap_or_default() {
-            self.remove(&variable(source, field));
-        }
-        self.remove(&variable(source, GOOD_SINCE));
-    }
-
-    /// Sets the time of evaluation, and with it every source's `age`.
-    pub fn at(&mut self, now: BootTime) {
-        self.context.add_variable_from_value(NOW, seconds(now));
-    }
-
-    /// The same scope, except that `sources` are overdue: no poll of theirs has finished for too long.
-    #[must_use]
-    pub fn with_overdue<'b>(&'b self, sources: &[&str]) -> Scope<'b> {
-        let mut context = self.context.new_inner_scope();
-        for source in sources {
-            context.add_variable_from_value(variable(source, "ok"), Value::Bool(false));
-            context
-                .add_variable_from_value(variable(source, "error"), text(Reason::Overdue.word()));
-        }
-        Scope {
-            context,
-            budget: Arc::clone(&self.budget),
-            fields: HashMap::new(),
-        }
-    }
-
-    fn remove(&mut self, variable: &str) {
-        match &mut self.context {
-            Context::Root { variables, .. } | Context::Child { variables, .. } => {
-                variables.remove(variable);
-            }
-        }
+        let fields = fields.into_iter().chain(parts);
+        let values = fields.filter_map(|(field, value)| {
+            // Every kind of value that is made here has a form that evaluation reads.
+            let value: Box<dyn Val> = value?.try_into().ok()?;
+            Some((field, value))
+        });
+        Self(values.collect())
     }
 }
 
@@ -253,7 +316,7 @@ mod tests {
             outcome,
         };
         let mut scope = Scope::new();
-        let mut shown = |reading: &Reading| {
+        let mut values = |reading: &Reading| {
             scope.set("s", reading);
             ["exists", "mtime_age", "perf"].map(|field| {
                 let name = variable("s", field);
@@ -267,21 +330,21 @@ mod tests {
             exists: true,
             mtime_age: Some(1.5),
         };
-        let [exists, mtime_age, perf] = shown(&reading(Some(there), Ok(Content::Nothing)));
+        let [exists, mtime_age, perf] = values(&reading(Some(there), Ok(Content::Nothing)));
         assert!(exists.unwrap().contains("true"));
         assert!(mtime_age.unwrap().contains("1.5"));
         assert_eq!(perf, None);
         // A file that is missing is known to be missing, also where that is a failure.
-        let gone = FileFacts {
+        let old = FileFacts {
             exists: false,
             mtime_age: None,
         };
         let missing = Failure::new(Reason::Missing, "");
-        let [exists, mtime_age, _] = shown(&reading(Some(gone), Err(missing)));
+        let [exists, mtime_age, _] = values(&reading(Some(old), Err(missing)));
         assert!(exists.unwrap().contains("false"));
         assert_eq!(mtime_age, None);
-        let values = [("/".to_owned(), 95.0)].into_iter().collect();
-        let [exists, _, perf] = shown(&reading(None, Ok(Content::Perf(values))));
+        let perf_values = [("/".to_owned(), 95.0)].into_iter().collect();
+        let [exists, _, perf] = values(&reading(None, Ok(Content::Perf(perf_values))));
         assert_eq!(exists, None);
         assert!(perf.unwrap().contains("95"));
     }

@@ -19,6 +19,7 @@ mod import;
 mod recipes;
 mod record_replay;
 mod running_collector;
+mod sources;
 mod status;
 
 use std::path::Path;

@@ -239,7 +239,10 @@ collector  says the same, as of [AGO] ago
     let files = || {
         let entries = std::fs::read_dir(states.path()).unwrap().map(|entry| {
             let entry = entry.unwrap();
-            (entry.file_name(), std::fs::read(entry.path()).unwrap())
+            // The collector's socket has no content.
+            let is_file = entry.file_type().unwrap().is_file();
+            let content = is_file.then(|| std::fs::read(entry.path()).unwrap());
+            (entry.file_name(), content)
         });
         let mut entries: Vec<_> = entries.collect();
         entries.sort();

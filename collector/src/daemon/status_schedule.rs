@@ -1,0 +1,80 @@
+//! When the status snapshot is written: at once where that is cheap, else for at most 1% of the time.
+
+use super::failure_log::LoggedOperation;
+use crate::status::snapshot::{self, Status};
+use crate::sys::clock;
+use crate::sys::state_file;
+use log::Level;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
+
+/// The interval while only readings change, and the longest delay of a change.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// If writing takes no longer than this, each change is written at once.
+const CHEAP: Duration = Duration::from_micros(300);
+
+/// Otherwise it takes this fraction of the time. With a thousand services that all change, it is written once a
+/// second.
+const SHARE: u32 = 100;
+
+/// The times of the snapshot.
+pub(super) struct StatusSchedule {
+    /// When it is due if something changed, and if nothing changed.
+    due: (Instant, Instant),
+    /// Whether something changed since it was written.
+    pub(super) changed: bool,
+    /// What the log has of writing it.
+    pub(super) writing: LoggedOperation,
+}
+
+impl StatusSchedule {
+    /// A snapshot that is due now.
+    pub(super) fn new() -> Self {
+        let at_once = Instant::now();
+        Self {
+            due: (at_once, at_once),
+            changed: false,
+            writing: LoggedOperation::new(
+                Level::Warn,
+                String::new(),
+                "write status snapshot".to_owned(),
+                "",
+            ),
+        }
+    }
+
+    /// When it is due.
+    pub(super) fn next(&self) -> Instant {
+        let (changed, unchanged) = self.due;
+        if self.changed { changed } else { unchanged }
+    }
+
+    /// There is no directory for it.
+    pub(super) fn skip(&mut self) {
+        let now = Instant::now();
+        self.due = (now + INTERVAL, now + INTERVAL);
+        self.changed = false;
+    }
+
+    /// Writes the snapshot that `status` returns.
+    pub(super) fn write(&mut self, directory: BorrowedFd<'_>, status: impl FnOnce() -> Status) {
+        let began = clock::thread_cpu_time();
+        let written = serde_json::to_vec(&status())
+            .map_err(io::Error::from)
+            .and_then(|content| {
+                state_file::replace_in(directory, snapshot::FILE, snapshot::MODE, &content)
+            });
+        self.writing.note(&written);
+        let took = clock::thread_cpu_time().saturating_sub(began);
+        let rest = if took > CHEAP {
+            took * SHARE
+        } else {
+            Duration::ZERO
+        };
+        let written = Instant::now();
+        self.due = (written + rest.min(INTERVAL), written + INTERVAL);
+        self.changed = false;
+    }
+}
