@@ -467,7 +467,7 @@ fn haproxy_follows_the_agent_with_the_generated_backends() {
     for (service, weight) in [("web", 73), ("shop", 12)] {
         let server = format!("{service}-1");
         haproxy.wait_for_server(service, &server, "the agent's weight", |seen| {
-            seen.weight == weight && seen.status == "UP" && seen.agent_status == "L7OK"
+            seen.weight == weight && seen.status == "UP" && seen.agent_ended("L7OK")
         });
     }
     let log = haproxy.log();
