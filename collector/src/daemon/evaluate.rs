@@ -35,6 +35,8 @@ impl Collector {
     pub(super) fn evaluate(&mut self, touched: &[usize], said: bool) {
         let now = clock::now();
         let said = self.check_state_dir(now) || said;
+        let wall = clock::unix_time_f64();
+        self.observed.set_clock(&self.config.timezone, wall, now);
         let context = self.observed.context(now);
         let reached = self
             .overrides
@@ -56,6 +58,8 @@ impl Collector {
             let (began, name) = (Instant::now(), service.name.as_str());
             let (overrides, statuses) = self.overrides.of_service(&self.config, service, now);
             let decision = decide(service, &context, &running.memory, &overrides, now);
+            running.log_unknown(service, decision.unknown);
+            running.log_fraction(service, &decision.memory);
             running.memory = decision.memory;
             running.overrides = statuses;
             running.ready_window = self.overrides.ready_window_id(service);

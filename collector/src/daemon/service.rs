@@ -18,6 +18,8 @@ pub(super) struct ServiceTask {
     pub(super) memory: ServiceMemory,
     /// What was published last.
     pub(super) verdict: Option<Verdict>,
+    /// Why there is no reply yet.
+    unknown: Option<String>,
     /// When what is said, its description aside, last changed.
     since: Option<u64>,
     /// What the status tells of the overrides that stand for it.
@@ -51,6 +53,7 @@ impl ServiceTask {
         Self {
             memory,
             verdict: None,
+            unknown: None,
             since: account.and_then(|known| known.since),
             overrides: Vec::new(),
             ready_window: None,
@@ -98,10 +101,29 @@ impl ServiceTask {
             ready_window: self.ready_window.clone(),
             ..ServiceStatus::default()
         };
-        if let Some(verdict) = &self.verdict {
-            status.set(verdict, &service.rules);
+        match &self.verdict {
+            Some(verdict) => status.set(verdict, &service.rules),
+            None => status.why = self.unknown.clone(),
         }
         status
+    }
+
+    /// Logs why there is no reply yet, once for each reason.
+    pub(super) fn log_unknown(&mut self, service: &Service, unknown: Option<String>) {
+        if let Some(reason) = unknown.as_ref().filter(|_| self.unknown != unknown) {
+            warn!("{}: no reply yet: {reason}", service.name);
+        }
+        self.unknown = unknown;
+    }
+
+    /// Logs once that the weight looks like a fraction. `memory` is that of the latest evaluation.
+    pub(super) fn log_fraction(&self, service: &Service, memory: &ServiceMemory) {
+        if memory.fraction.is_suspicious() && !self.memory.fraction.is_suspicious() {
+            warn!(
+                "{}: the weight changes and stays between 0 and 1: a weight is a percentage from 0 to 100",
+                service.name
+            );
+        }
     }
 
     /// Whether what is being said takes the server out.

@@ -6,7 +6,7 @@
 
 use crate::config::{Change, Config, Derived, DerivedInput};
 use crate::decision::evaluate::{EvalContext, LatestPoll};
-use crate::expression::Scope;
+use crate::expression::{Scope, Zone};
 use crate::filters::debounce::{DebouncePolicy, Debouncer, SourceHealth};
 use crate::filters::derive::{Counters, Derivation, MOST_COUNTERS};
 use crate::reading::prometheus::{Exposition, Selector, bucket_bound, histogram};
@@ -21,8 +21,11 @@ use std::time::Duration;
 pub struct Observations {
     names: Vec<String>,
     latest: Vec<Option<LatestPoll>>,
+    /// The sources behind each of them.
+    behind: Vec<Vec<usize>>,
     scope: Scope<'static>,
     started: BootTime,
+    clock: Option<Clock>,
     confirmations: Vec<(DebouncePolicy, Debouncer)>,
     /// Why each source counts as failed.
     failures: Vec<Option<Failure>>,
@@ -43,6 +46,13 @@ pub struct DerivedMemory {
     pub numbers: Vec<(BootTime, f64)>,
 }
 
+/// The wall clock: seconds since 1970 at a time of the boot clock.
+struct Clock {
+    zone: Zone,
+    unix: f64,
+    at: BootTime,
+}
+
 /// What a derived number remembers.
 enum Remembered {
     /// A named expression.
@@ -59,8 +69,13 @@ impl Observations {
         Self {
             latest: vec![None; names.len()],
             names,
+            behind: (0..config.sources.len())
+                .map(|source| vec![source])
+                .chain(config.derived.iter().map(|derived| derived.sources.clone()))
+                .collect(),
             scope: Scope::new(),
             started,
+            clock: None,
             confirmations: config
                 .sources
                 .iter()
@@ -92,6 +107,7 @@ impl Observations {
     pub fn reload(&mut self, config: &Config, change: &Change, now: BootTime) {
         let mut next = Self::new(config, now);
         std::mem::swap(&mut next.scope, &mut self.scope);
+        next.clock = self.clock.take();
         for name in &change.left {
             next.scope.forget(name);
         }
@@ -177,7 +193,7 @@ impl Observations {
         }
         self.set(index, &believed);
         let mut touched = vec![index];
-        self.scope.at(now);
+        self.tell_time(now);
         self.derive(index, &mut touched);
         touched
     }
@@ -243,14 +259,41 @@ impl Observations {
         })
     }
 
+    /// Sets the wall clock: `unix` seconds since 1970 at `at`. Without it, `clock` is unknown.
+    pub fn set_clock(&mut self, zone: &Zone, unix: f64, at: BootTime) {
+        self.clock = Some(Clock {
+            zone: zone.clone(),
+            unix,
+            at,
+        });
+    }
+
+    /// Sets the time of expressions; the seconds since 1970, if they are known.
+    fn tell_time(&mut self, now: BootTime) -> Option<f64> {
+        self.scope.at(now);
+        let unix = self.clock.as_ref().map(|clock| {
+            let passed = now.since(clock.at).as_secs_f64() - clock.at.since(now).as_secs_f64();
+            clock.unix + passed
+        });
+        let time = self
+            .clock
+            .as_ref()
+            .zip(unix)
+            .map(|(clock, unix)| clock.zone.at(unix));
+        self.scope.set_clock(time);
+        unix
+    }
+
     /// Sets the time of evaluation; what evaluation looks at then.
     pub fn context(&mut self, now: BootTime) -> EvalContext<'_> {
-        self.scope.at(now);
+        let unix = self.tell_time(now);
         EvalContext {
+            unix,
             names: &self.names,
             latest: &self.latest,
             scope: &self.scope,
             started: self.started,
+            behind: &self.behind,
         }
     }
 }
