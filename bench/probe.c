@@ -5,7 +5,7 @@
  *     probe lost    ADDRESS PORT COUNT CLIENTS END SEND
  *
  * rate: CLIENTS at a time for SECONDS, beside IDLE connections that say nothing, made before. With NAMES each
- *   probe asks for one of s1 to sNAMES in turn; with 0 it sends nothing. Prints: probes, seconds, probes
+ *   probe asks for one of s1 to sNAMES in turn, by HTTP if NAMES begins with an `h`; with 0 it sends nothing. Prints: probes, seconds, probes
  *   without a whole line, nanoseconds that PROCESS, the agent's, was on a CPU meanwhile.
  * latency: one after the other, from before connect to the end of the reply. Prints: microseconds, a line
  *   per probe, 0 for one without a whole line.
@@ -94,13 +94,16 @@ static int hear(struct client *client, enum end end) {
 	}
 }
 
+static int by_http;
+
 /* Runs probes until `count` were made or `until` is reached. */
 static void probe(long count, double until, int clients, int names, enum end end, const char *bytes,
                   size_t size) {
+	const char *form = by_http ? "GET /s%ld HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" : "s%ld\n";
 	struct epoll_event events[64];
 	struct client *all = calloc(clients, sizeof *all);
 	long started = 0, ended = 0;
-	char name[32];
+	char name[128];
 	epoll = epoll_create1(EPOLL_CLOEXEC);
 	for (int i = 0; i < clients; i++)
 		all[i].socket = -1;
@@ -116,7 +119,7 @@ static void probe(long count, double until, int clients, int names, enum end end
 			if (all[i].socket >= 0)
 				continue;
 			if (names)
-				size = sprintf(name, "s%ld\n", started % names + 1), bytes = name;
+				size = sprintf(name, form, started % names + 1), bytes = name;
 			start(&all[i], bytes, size);
 			started++;
 		}
@@ -190,8 +193,10 @@ int main(int count, char **words) {
 	inet_pton(AF_INET, words[2], &address.sin_addr);
 	if (!strcmp(words[1], "latency"))
 		latency(atoi(words[4]), words[5]);
-	else if (!strcmp(words[1], "rate") && count > 8)
-		rate(atof(words[4]), atoi(words[5]), atoi(words[6]), atoi(words[7]), words[8]);
+	else if (!strcmp(words[1], "rate") && count > 8) {
+		by_http = words[7][0] == 'h';
+		rate(atof(words[4]), atoi(words[5]), atoi(words[6]), atoi(words[7] + by_http), words[8]);
+	}
 	else if (!strcmp(words[1], "lost") && count > 7) {
 		char end = words[6][0];
 		lost(atol(words[4]), atoi(words[5]), end == 'e' ? END_OF_FILE : end == 'c' ? CLOSE : RESET, words[7]);

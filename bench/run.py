@@ -201,12 +201,13 @@ def section_spawn(bench):
     programs = {
         "C, no libc (reference)": [bench.reference, "web", str(bench.state)],
         "agentcheck-responder": [bench.responder, "web", "--state-dir", str(bench.state)],
+        "agentcheck-responder --http": [bench.responder, "web", "--http", "--state-dir", str(bench.state)],
         "C, static glibc": [bench.glibc, "web", str(bench.state)],
         "/bin/cat web.state": ["/bin/cat", state],
         # Without --norc, bash takes a socket as its input for rshd and reads ~/.bashrc.
         "bash -c 'echo up 73%'": ["/bin/bash", "--norc", "-c", "echo up 73%"],
     }
-    for label in list(programs)[:3]:
+    for label in ["C, no libc (reference)", "agentcheck-responder", "C, static glibc"]:
         reply, _ = on_a_connection(programs[label])
         if reply != REPLY + "\n":
             sys.exit(f"{label} says {reply!r}")
@@ -249,7 +250,8 @@ def section_spawn(bench):
         "The responder's own ratios",
         ["agentcheck-responder", "ratio", "bar"],
         [[what, f"{own / other:.2f}", bar] for what, other, bar in bars]
-        + [["size in bytes", os.path.getsize(bench.responder), "< 24576"]],
+        + [["HTTP to agent-check", f"{measured['agentcheck-responder --http'][0] / own:.2f}", "<= 1.25"]]
+        + [["size in bytes", os.path.getsize(bench.responder), "<= 28672"]],
     )
     if has("vmstat"):
         line = output(bench.spawn, "1", "--", "vmstat", str(HERE / "vmstat.sh")).split("\t")
@@ -292,6 +294,29 @@ def section_loop(bench):
         ]
         for label, (port, _), _, _ in runs[2:]:
             check_reply(label, port, "s1")
+        http = loop("--ask", "--http", "--state-dir", str(directories[100]))
+        runs.append(("responder --http, 100 services", http, 0, "h100"))
+        # Both answer with a constant, one process on the same core.
+        if has("nginx"):
+            configuration = bench.work / "nginx.conf"
+            configuration.write_text(
+                f"daemon off; master_process off; pid {bench.work}/nginx.pid; error_log stderr crit;\n"
+                "events { worker_connections 4096; }\n"
+                f"http {{ access_log off; server {{ listen {HOST}:{(port := free_port())} backlog=1024; "
+                f'location / {{ return 200 "{REPLY}\\n"; }} }} }}\n'
+            )
+            server = stack.enter_context(running(["taskset", "-c", SERVER_CORE, "nginx", "-c", configuration], port))
+            runs.append(("nginx, return 200", (port, server), 0, "h100"))
+        if has("haproxy"):
+            configuration = bench.work / "haproxy-http.cfg"
+            configuration.write_text(
+                "global\n  nbthread 1\ndefaults\n  mode http\n  timeout client 9s\n  timeout connect 9s\n"
+                f"  timeout server 9s\nfrontend f\n  bind {HOST}:{(port := free_port())}\n"
+                f'  http-request return status 200 content-type text/plain string "{REPLY}\\n"\n'
+            )
+            words = ["taskset", "-c", SERVER_CORE, "haproxy", "-db", "-f", configuration]
+            server = stack.enter_context(running(words, port))
+            runs.append(("HAProxy, http-request return", (port, server), 0, "h100"))
         rates, costs, failed = ({label: [] for label, *_ in runs} for _ in range(3))
         before = load()
         for _ in range(rounds):
@@ -301,7 +326,7 @@ def section_loop(bench):
                 line = output("taskset", "-c", CLIENT_CORE, bench.probe, *[str(word) for word in words])
                 probes, took, incomplete, spent = [float(number) for number in line.split()]
                 rates[label].append(probes / took)
-                costs[label].append(spent / 1000 / probes)
+                costs[label].append(spent / 1000 / max(probes, 1))
                 failed[label].append(int(incomplete))
     rate, cost = ({label: statistics.median(runs) for label, runs in each.items()} for each in (rates, costs))
     base, blunt = list(rate)[:2]

@@ -179,6 +179,8 @@ impl Request {
             State::Line if self.takes_http && RequestLine::parse(self.line()).is_some() => {
                 Parsed::HttpError(Status::BadRequest)
             }
+            // Bytes are missing from a line that is no HTTP request after all.
+            State::Line | State::Complete if self.drops > 0 => Parsed::Agent(ParsedName::Invalid),
             State::Line | State::Complete => Parsed::Agent(self.parse_name()),
             State::TooLong => Parsed::Agent(ParsedName::Invalid),
             State::Head(_) | State::HttpInvalid => Parsed::HttpError(Status::BadRequest),
@@ -470,6 +472,12 @@ mod tests {
         let (request, is_complete) = http(&long);
         assert!(is_complete);
         assert_eq!(request.parse(), Parsed::Agent(ParsedName::Invalid));
+        // Nor is a long line that begins like a request a name.
+        for end in ["", "\n"] {
+            let sent = format!("WEB {}x{}{end}", " ".repeat(115), " ".repeat(30));
+            let (request, _) = http(sent.as_bytes());
+            assert_eq!(request.parse(), Parsed::Agent(ParsedName::Invalid));
+        }
         let (request, is_complete) = http(b"web");
         assert!(!is_complete);
         let unterminated = ParsedName::Unterminated(name("web"));

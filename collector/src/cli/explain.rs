@@ -146,6 +146,8 @@ fn explain_service(name: &str, arguments: &Arguments) -> Result<Lines, Failed> {
     }
     let started = readings.iter().map(|(_, reading)| reading.sent).min();
     let mut observed = Observations::new(&believing, started.unwrap_or(now));
+    let wall = clock::unix_time_f64();
+    observed.set_clock(&config.timezone, wall, now);
     for (index, reading) in &readings {
         observed.take(*index, reading.clone(), now);
     }

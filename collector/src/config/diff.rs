@@ -109,14 +109,14 @@ fn by_name(config: &Config) -> BTreeMap<&str, &Service> {
 const MOST_NAMES: usize = 10;
 
 fn listed(names: &[ServiceName]) -> String {
-    let shown: Vec<String> = names
+    let first: Vec<String> = names
         .iter()
         .take(MOST_NAMES)
         .map(ToString::to_string)
         .collect();
     match names.len().checked_sub(MOST_NAMES) {
-        None | Some(0) => shown.join(", "),
-        Some(more) => format!("{} and {more} more", shown.join(", ")),
+        None | Some(0) => first.join(", "),
+        Some(more) => format!("{} and {more} more", first.join(", ")),
     }
 }
 

@@ -84,6 +84,7 @@ fn push_syntax(errors: &[toml::de::Error], file: &Range<usize>, findings: &mut F
     let text = files.text().get(..file.end).unwrap_or_default();
     let mut repeated: Option<Range<usize>> = None;
     let mut last_line = None;
+    let mut searched = 0;
     for error in errors {
         let span = moved(error.span().unwrap_or(0..0), file.start);
         let position = files.position(span.start);
@@ -116,7 +117,11 @@ fn push_syntax(errors: &[toml::de::Error], file: &Range<usize>, findings: &mut F
         if header.starts_with('[') {
             let length = rest.find("\n[").unwrap_or(rest.len());
             repeated = Some(span.end..span.end + length);
-            first = line_of(text.get(file.start..).unwrap_or_default(), header);
+            // Each search reads the file: a file of duplicates only must not take long.
+            searched += 1;
+            first = (searched <= 100)
+                .then(|| line_of(text.get(file.start..).unwrap_or_default(), header))
+                .flatten();
         }
         let path: Vec<&str> = header.trim_matches(['[', ']', ' ']).split('.').collect();
         let kind = match path.as_slice() {

@@ -26,7 +26,7 @@ pub use service::{
     Capacity, ExpiryAction, MaxconnLimit, OnFailure, Restarts, Restore, Rule, Service, Weight,
 };
 
-use crate::expression::{Environment, Expression};
+use crate::expression::{Environment, Expression, Zone};
 use crate::filters::derive::Aggregation;
 use crate::reading::prometheus::Selector;
 use crate::source::Source;
@@ -38,7 +38,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml_reader::{Findings, Table};
 
-/// A correct configuration, as far as a check without polling can tell.
+/// A correct configuration, as far as it can be checked without polling.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The sources, in the order of the files.
@@ -49,6 +49,8 @@ pub struct Config {
     pub services: Vec<Service>,
     /// While this file exists, all services are in maintenance.
     pub maintenance_file: Option<PathBuf>,
+    /// The time zone of `clock` in expressions.
+    pub timezone: Zone,
     /// The metrics file, if one is configured.
     pub metrics: Option<Metrics>,
     /// The files that were read: the main file, then the drop-ins.
@@ -312,6 +314,7 @@ fn read(tree: &toml::de::DeTable<'_>, findings: &mut Findings<'_>) -> Config {
     let services = services.and_then(|entry| entry.table(findings, "[service.web]"));
     let services = services::read(services, &sources, &derived, findings);
     let maintenance_file = services::maintenance_file(&mut top, findings);
+    let timezone = timezone(&mut top, findings);
     let metrics = top
         .take("metrics")
         .and_then(|entry| metrics::read(entry, findings));
@@ -319,6 +322,7 @@ fn read(tree: &toml::de::DeTable<'_>, findings: &mut Findings<'_>) -> Config {
     Config {
         files: Vec::new(),
         maintenance_file,
+        timezone,
         metrics,
         derived: derived.0.into_iter().map(|named| named.derived).collect(),
         sources: sources
@@ -328,6 +332,23 @@ fn read(tree: &toml::de::DeTable<'_>, findings: &mut Findings<'_>) -> Config {
             .collect(),
         services,
     }
+}
+
+/// The value of `timezone`.
+fn timezone(top: &mut Table<'_>, findings: &mut Findings<'_>) -> Zone {
+    let Some(entry) = top.take("timezone") else {
+        return Zone::default();
+    };
+    let Some(text) = entry.string(findings) else {
+        return Zone::default();
+    };
+    Zone::load(&text.value).unwrap_or_else(|wrong| {
+        let message = format!("{}: {wrong}", entry.invalid(findings));
+        findings.push(
+            Diagnostic::error(text.span, message).remedy("write \"UTC\" or \"Europe/Berlin\""),
+        );
+        Zone::default()
+    })
 }
 
 #[cfg(test)]

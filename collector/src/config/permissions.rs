@@ -230,10 +230,10 @@ pub(super) fn exposed(path: &Path) -> Option<String> {
         (false, true) => ("every user", "o-r"),
         (true, true) => ("every user", "go-r"),
     };
-    let shown = path.display();
+    let display = path.display();
     let mode = mode.as_raw_mode() & 0o7777;
     Some(format!(
-        "{who} can read {shown}, mode {mode:04o}: chmod {change} {shown}"
+        "{who} can read {display}, mode {mode:04o}: chmod {change} {display}"
     ))
 }
 

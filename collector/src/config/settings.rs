@@ -206,6 +206,7 @@ pub(super) const TOP: Section = Section {
     header: "the top level",
     settings: &[
         setting("maintenance_file", ABSOLUTE, NONE, "\"/etc/agentcheck/maintenance\"", "while this file exists, all services are in maintenance"),
+        setting("timezone", Other("name in the time zone database"), Value("\"UTC\""), "\"Europe/Berlin\"", "time zone of [`clock`](expressions.md#clock) in expressions"),
         setting("source", Other("tables"), NONE, "", "[sources](sources.md)"),
         setting("derive", Other("tables"), NONE, "", "[derived numbers](expressions.md#derived-numbers)"),
         setting("service", Other("tables"), NONE, "", "[services](services-and-rules.md)"),

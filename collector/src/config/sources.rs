@@ -9,7 +9,7 @@ mod tcp;
 
 use super::diagnostics::Diagnostic;
 use super::toml_reader::{Entry, Findings, Table};
-use crate::expression::Environment;
+use crate::expression::{CLOCK, Environment};
 use crate::filters::debounce::{DebouncePolicy, Threshold};
 use crate::source::poll_schedule::default_jitter;
 use crate::source::{DEFAULT_MAX_BYTES, Format, Source};
@@ -170,6 +170,13 @@ pub(super) fn check_name(name: &str, span: Range<usize>, findings: &mut Findings
         "while",
         "has",
     ];
+    if name == CLOCK {
+        findings.push(Diagnostic::error(
+            span,
+            format!("invalid source name {name:?}: it is the clock of expressions"),
+        ));
+        return;
+    }
     let mut characters = name.chars();
     let identifier = characters
         .next()

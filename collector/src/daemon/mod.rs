@@ -297,6 +297,9 @@ impl Collector {
         let now = clock::now();
         self.services.queue.sources_changed(&changed, now);
         let rewrite = self.output.check(self.records.history.as_mut(), now);
+        let wall = clock::unix_time_f64();
+        let timezone = &self.config.timezone;
+        self.sources.observed.set_clock(timezone, wall, now);
         let context = self.sources.observed.context(now);
         let reached = self
             .overrides

@@ -13,6 +13,7 @@ use crate::sys::log_throttle::{Event, FailureThrottle};
 use crate::sys::state_file;
 use agentcheck_common::{BootId, BootTime, Description, Reply, ServiceName};
 use log::{Level, debug, error, info, warn};
+use std::hash::{Hash as _, Hasher as _};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -24,6 +25,10 @@ pub(super) struct ServiceTask {
     pub(super) verdict: Option<Verdict>,
     /// The latest verdict of rules and weight alone.
     pub(super) beneath: Option<Verdict>,
+    /// Why there is no reply yet.
+    pub(super) unknown: Option<String>,
+    /// What the log has of that, by a hash of the reason.
+    unknown_throttle: FailureThrottle<u64>,
     /// When the reply, without its description, last changed.
     since: Option<u64>,
     /// The status of its active overrides.
@@ -61,6 +66,8 @@ impl ServiceTask {
             memory: memory_at_start(service, known, overridden, present, now),
             verdict: None,
             beneath: None,
+            unknown: None,
+            unknown_throttle: FailureThrottle::default(),
             since: snapshot.and_then(|known| known.since),
             overrides: Vec::new(),
             ready_window: None,
@@ -110,10 +117,41 @@ impl ServiceTask {
             ready_window: self.ready_window.clone(),
             ..ServiceStatus::default()
         };
-        if let Some(verdict) = &self.verdict {
-            status.set(verdict, &service.rules);
+        match &self.verdict {
+            Some(verdict) => status.set(verdict, &service.rules),
+            None => status.why = self.unknown.clone(),
         }
         status
+    }
+
+    /// Logs why there is no reply yet, once for each reason; reasons that alternate are counted.
+    pub(super) fn log_unknown(&mut self, service: &Service, unknown: Option<String>) {
+        let outcome = match &unknown {
+            None => Ok(()),
+            Some(reason) => {
+                let mut hasher = std::hash::DefaultHasher::new();
+                reason.hash(&mut hasher);
+                Err((hasher.finish(), reason as _))
+            }
+        };
+        let (name, reason) = (service.name, unknown.as_deref().unwrap_or_default());
+        match self.unknown_throttle.note(outcome, clock::now()) {
+            None | Some(Event::Recovered { .. }) => {}
+            Some(Event::Failed) => warn!("{name}: no reply yet: {reason}"),
+            Some(Event::Flapping { last, .. }) => warn!("{name}: no reply yet; latest reason: {last}"),
+            Some(Event::Persisting { .. }) => warn!("{name}: still no reply: {reason}"),
+        }
+        self.unknown = unknown;
+    }
+
+    /// Logs once that the weight looks like a fraction. `memory` is that of the latest evaluation.
+    pub(super) fn log_fraction(&self, service: &Service, memory: &ServiceMemory) {
+        if memory.fraction.is_suspicious() && !self.memory.fraction.is_suspicious() {
+            warn!(
+                "{}: the weight changes and stays between 0 and 1: a weight is a percentage from 0 to 100",
+                service.name
+            );
+        }
     }
 
     /// Whether the present reply takes the server out.

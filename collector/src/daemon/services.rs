@@ -116,6 +116,7 @@ impl Services {
         let outcome = Outcome {
             verdict: beneath.filter(|beneath| beneath.until > now),
             memory: task.memory.clone(),
+            unknown: task.unknown.clone(),
             wake_at: now.after(service.fresh_for / 3),
         };
         let took = clock::thread_cpu_time().saturating_sub(began);
@@ -239,6 +240,8 @@ fn publish(
     now: BootTime,
 ) -> bool {
     let (name, records) = (service.name.as_str(), &mut *desk.records);
+    task.log_unknown(service, decision.unknown);
+    task.log_fraction(service, &decision.memory);
     task.memory = decision.memory;
     task.beneath = decision.beneath;
     let Some(final_decision) = decision.final_decision else {

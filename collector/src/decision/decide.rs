@@ -35,6 +35,8 @@ pub struct Decision {
     pub final_decision: Option<FinalDecision>,
     /// The verdict of rules and weight alone, whatever operators order; `None` where there is none yet.
     pub beneath: Option<Verdict>,
+    /// Why there is no reply yet; `None` with a reply, and until each source has been polled.
+    pub unknown: Option<String>,
     /// The memory for the next decision.
     pub memory: ServiceMemory,
     /// When to decide again if no reading arrives: always later than now.
@@ -89,6 +91,7 @@ pub fn apply_orders(
         .filter(|_| overrides.outage.is_some())
         .map(|_| now.after(service.fresh_for / 3));
     Decision {
+        unknown: outcome.unknown.filter(|_| final_decision.is_none()),
         final_decision,
         beneath,
         memory,

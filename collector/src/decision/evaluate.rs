@@ -9,23 +9,28 @@
 //! | holds | any | it decides |
 //! | does not hold | any | the next rule is tried |
 //! | unknown | true, and still fresh | the rule still decides |
-//! | unknown | false, and still fresh | later rules are tried, but only one that is unknown too and held may decide; else `on_failure` |
-//! | unknown | none, or no longer fresh | `on_failure` |
+//! | unknown | false, and still fresh | blocks later rules and the weight, with two exceptions; else `on_failure` |
+//! | unknown | none, or no longer fresh | the same, with the first exception alone |
 //!
-//! So what is unknown never takes a server out that was in, nor lets one in that was out, and a look at
-//! another source never answers for one that is gone: while a rule is unknown, no later rule and no weight
-//! decides in its place. A weight that is unknown is answered by `on_failure` too.
+//! Behind an unknown rule, a later rule decides only in two cases. First, it is true and reads the health (`ok`,
+//! `error`, `age`, `exit`, `status`, `exists`) of a source whose failure made the earlier rule unknown: that is
+//! the operator's answer to the failure. Second, it is unknown too and was active when last known.
+//!
+//! So an unknown condition never takes out a server that was in, nor lets in one that was out, and another source
+//! never decides in place of one that failed. An unknown weight leads to `on_failure` too.
 
 mod description;
+mod fraction;
 mod inputs;
 mod rules;
 mod weight;
 
 pub use description::ShownValue;
+pub use fraction::FractionWatch;
 pub use rules::RuleState;
 
 use crate::config::{OnFailure, Service};
-use crate::expression::{Scope, Simple};
+use crate::expression::{Expression, Scope, Simple};
 use crate::filters::capacity::{self, Basis};
 use crate::filters::shape::{self, Shaped};
 use crate::overrides::Action;
@@ -67,6 +72,11 @@ pub struct EvalContext<'w> {
     pub scope: &'w Scope<'w>,
     /// Since when polls are made.
     pub started: BootTime,
+    /// For each name the sources behind it, as indices into `names`: a source itself, or those of a derived
+    /// number.
+    pub behind: &'w [Vec<usize>],
+    /// Seconds since 1970; `None` if the wall clock is not known.
+    pub unix: Option<f64>,
 }
 
 /// What a service remembers from one evaluation to the next.
@@ -88,6 +98,8 @@ pub struct ServiceMemory {
     pub start: Option<Simple>,
     /// What counts since then.
     pub counter: Option<f64>,
+    /// Whether the weight looks like a fraction where a percentage is meant.
+    pub fraction: FractionWatch,
     /// The values that a rule's description has shown last.
     pub last_shown: Vec<ShownValue>,
     /// Until when the balancers' drain and maint are lifted, because an override was worded as owner.
@@ -106,10 +118,28 @@ pub enum DecisionSource {
     },
     /// The weight.
     Weight(Weighed),
-    /// Nobody could: why.
-    Failure(String),
+    /// No rule and no weight could decide.
+    Failure(Undecided),
     /// An operator, over all of these.
     Override(ActiveOutage),
+}
+
+/// Why nothing decides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Undecided {
+    /// The source that failed and how, or what is missing.
+    pub reason: String,
+    /// The unknown rule that blocks, and the first later rule that is true, as indices into the service's rules.
+    pub masked: Option<(usize, usize)>,
+}
+
+impl Undecided {
+    fn because(reason: String) -> Self {
+        Self {
+            reason,
+            masked: None,
+        }
+    }
 }
 
 /// What an operator said.
@@ -153,6 +183,8 @@ pub struct Outcome {
     /// The verdict; `None` where there is nothing to say yet: sources have not been polled, or nothing
     /// was ever said that could be kept.
     pub verdict: Option<Verdict>,
+    /// Why there is no verdict; `None` with a verdict, and until each source has been polled.
+    pub unknown: Option<String>,
     /// To be given to the next evaluation.
     pub memory: ServiceMemory,
     /// When to evaluate again if no news comes.
@@ -171,6 +203,7 @@ pub fn evaluate(
     if polled.waiting {
         return Outcome {
             verdict: None,
+            unknown: None,
             memory: memory.clone(),
             wake_at: context.started.after(good_for(service)),
         };
@@ -199,16 +232,33 @@ pub fn evaluate(
         Some(decided) => decided,
         None => walk.weigh(&mut memory),
     };
-    let verdict = walk.verdict(decided, &mut memory);
+    let mut unknown = None;
+    let verdict = walk.verdict(decided, &mut memory, &mut unknown);
     let news = polled.wake_at(service, now).min(walk.wake_at);
+    let news = news.min(clock_changes_at(service, context, now));
     Outcome {
         // A truth that is only kept may end before any source is overdue.
         wake_at: verdict.as_ref().map_or(news, |verdict| {
             news.min(verdict.oldest_reading_at.after(good_for(service)))
                 .max(now.after(Duration::from_millis(1)))
         }),
+        unknown: unknown.filter(|_| verdict.is_none()),
         verdict,
         memory,
+    }
+}
+
+/// When a field of `clock` changes that the service reads.
+fn clock_changes_at(service: &Service, context: &EvalContext<'_>, now: BootTime) -> BootTime {
+    let period = service
+        .expressions()
+        .filter_map(Expression::clock_period)
+        .min();
+    match (context.unix, period) {
+        (Some(unix), Some(period)) => {
+            now.after(Scope::clock_rest(unix, period).max(Duration::from_millis(1)))
+        }
+        _ => BootTime(u64::MAX),
     }
 }
 
@@ -225,8 +275,27 @@ struct Walk<'w> {
 }
 
 impl Walk<'_> {
-    fn verdict(&mut self, decided: DecisionSource, memory: &mut ServiceMemory) -> Option<Verdict> {
+    /// The verdict, or in `unknown` why there is none.
+    fn verdict(
+        &mut self,
+        decided: DecisionSource,
+        memory: &mut ServiceMemory,
+        unknown: &mut Option<String>,
+    ) -> Option<Verdict> {
         let (reply, hold_for) = match &decided {
+            DecisionSource::Rule { index, kept } if self.keeps(*index) => {
+                let rule = self.service.rules.get(*index)?;
+                let why = self.why_of_rule(rule, kept.as_deref(), memory);
+                let Some(last) = memory.last else {
+                    *unknown = Some(format!(
+                        "rule {} keeps the reply, and there is none",
+                        rule.name
+                    ));
+                    return None;
+                };
+                let description = self.style(None).describe(&why.full, &why.state);
+                (last.described(description), memory.hold_for)
+            }
             DecisionSource::Rule { index, kept } => {
                 let rule = self.service.rules.get(*index)?;
                 let why = self.why_of_rule(rule, kept.as_deref(), memory);
@@ -249,18 +318,21 @@ impl Walk<'_> {
                     said
                 }
                 Err(reason) => {
-                    let decided = DecisionSource::Failure(reason);
-                    return self.verdict(decided, memory);
+                    let decided = DecisionSource::Failure(Undecided::because(reason));
+                    return self.verdict(decided, memory, unknown);
                 }
             },
-            DecisionSource::Failure(reason) => match self.service.on_failure {
+            DecisionSource::Failure(Undecided { reason, .. }) => match self.service.on_failure {
                 OnFailure::Reply(state) => {
                     let reply = self.worded(state, self.normal(), reason);
                     note_reply(&reply, memory, self.now);
                     (reply, None)
                 }
                 OnFailure::Keep => {
-                    let last = memory.last?;
+                    let Some(last) = memory.last else {
+                        *unknown = Some(reason.clone());
+                        return None;
+                    };
                     let why = match last.operational {
                         // The word that tells it from any other down in the balancer's log.
                         Some(Operational::Stopped) => format!("maintenance kept: {reason}"),
@@ -280,6 +352,12 @@ impl Walk<'_> {
             until: self.of.after(self.service.fresh_for),
             hold_for,
         })
+    }
+
+    /// Whether a rule leaves the last reply as it is.
+    fn keeps(&self, index: usize) -> bool {
+        let rule = self.service.rules.get(index);
+        rule.is_some_and(|rule| rule.state == ServerState::Keep)
     }
 
     /// The reply of a rule or the weight, remembered as what `keep` keeps.
@@ -328,3 +406,6 @@ pub fn note_reply(reply: &Reply, memory: &mut ServiceMemory, now: BootTime) {
 
 /// How often a weight is looked at that moves by itself: a ramp, an average, a step.
 const MOVING: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;

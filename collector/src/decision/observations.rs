@@ -6,7 +6,7 @@
 
 use crate::config::{Change, Config, Derived, DerivedInput};
 use crate::decision::evaluate::{EvalContext, LatestPoll};
-use crate::expression::{Scope, Values};
+use crate::expression::{Scope, Values, Zone};
 use crate::filters::debounce::{DebouncePolicy, Debouncer, SourceHealth};
 use crate::filters::derive::{Counters, Derivation, MOST_COUNTERS};
 use crate::reading::prometheus::{Exposition, Selector, bucket_bound, histogram};
@@ -21,10 +21,13 @@ use std::time::Duration;
 pub struct Observations {
     names: Arc<Vec<String>>,
     latest: Vec<Option<LatestPoll>>,
+    /// The sources behind each of them.
+    behind: Arc<Vec<Vec<usize>>>,
     scope: Scope<'static>,
     /// The reading that the scope has of each source and derived value, and when its latest good poll was sent.
     believed: Vec<(Option<Arc<Reading>>, Option<BootTime>)>,
     started: BootTime,
+    clock: Option<Clock>,
     confirmations: Vec<(DebouncePolicy, Debouncer)>,
     /// Why each source counts as failed.
     failures: Vec<Option<Failure>>,
@@ -65,6 +68,8 @@ pub struct DetachedContext {
     /// By index, and when the latest good poll was sent.
     readings: Vec<(usize, Arc<Reading>, Option<BootTime>)>,
     started: BootTime,
+    behind: Arc<Vec<Vec<usize>>>,
+    clock: Option<Clock>,
 }
 
 /// The scope of a thread that evaluates [`DetachedContext`]s. It has the values of one of them.
@@ -95,8 +100,10 @@ impl DetachedScope {
         for name in before.keys() {
             self.scope.forget(name);
         }
-        self.scope.at(now);
+        let unix = set_time(&mut self.scope, detached.clock.as_ref(), now);
         EvalContext {
+            unix,
+            behind: &detached.behind,
             names: &detached.names,
             latest: &detached.latest,
             scope: &self.scope,
@@ -113,6 +120,14 @@ pub struct DerivedMemory {
     pub definition: String,
     /// The numbers that it remembers, the oldest first; at most [`crate::filters::derive::MOST_KEPT`].
     pub numbers: Vec<(BootTime, f64)>,
+}
+
+/// The wall clock: seconds since 1970 at a time of the boot clock.
+#[derive(Clone)]
+struct Clock {
+    zone: Zone,
+    unix: f64,
+    at: BootTime,
 }
 
 /// What a derived number remembers.
@@ -132,8 +147,15 @@ impl Observations {
             latest: vec![None; names.len()],
             believed: vec![(None, None); names.len()],
             names,
+            behind: Arc::new(
+                (0..config.sources.len())
+                    .map(|source| vec![source])
+                    .chain(config.derived.iter().map(|derived| derived.sources.clone()))
+                    .collect(),
+            ),
             scope: Scope::new(),
             started,
+            clock: None,
             confirmations: config
                 .sources
                 .iter()
@@ -165,6 +187,7 @@ impl Observations {
     pub fn reload(&mut self, config: &Config, change: &Change, now: BootTime) {
         let mut next = Self::new(config, now);
         std::mem::swap(&mut next.scope, &mut self.scope);
+        next.clock = self.clock.take();
         for name in &change.left {
             next.scope.forget(name);
         }
@@ -260,7 +283,7 @@ impl Observations {
         }
         self.set(index, believed);
         let mut touched = vec![index];
-        self.scope.at(now);
+        self.tell_time(now);
         self.derive(index, &mut touched);
         touched
     }
@@ -347,20 +370,50 @@ impl Observations {
             names: Arc::clone(&self.names),
             latest: self.latest.clone(),
             readings: readings.collect(),
+            behind: Arc::clone(&self.behind),
+            clock: self.clock.clone(),
             started: self.started,
         }
     }
 
+    /// Sets the wall clock: `unix` seconds since 1970 at `at`. Without it, `clock` is unknown.
+    pub fn set_clock(&mut self, zone: &Zone, unix: f64, at: BootTime) {
+        self.clock = Some(Clock {
+            zone: zone.clone(),
+            unix,
+            at,
+        });
+    }
+
+    /// Sets the time of expressions; the seconds since 1970, if they are known.
+    fn tell_time(&mut self, now: BootTime) -> Option<f64> {
+        set_time(&mut self.scope, self.clock.as_ref(), now)
+    }
+
     /// Sets the time of evaluation; what evaluation looks at then.
     pub fn context(&mut self, now: BootTime) -> EvalContext<'_> {
-        self.scope.at(now);
+        let unix = self.tell_time(now);
         EvalContext {
+            unix,
             names: &self.names,
             latest: &self.latest,
             scope: &self.scope,
             started: self.started,
+            behind: &self.behind,
         }
     }
+}
+
+/// Sets the time of expressions; the seconds since 1970, if they are known.
+fn set_time(scope: &mut Scope<'_>, clock: Option<&Clock>, now: BootTime) -> Option<f64> {
+    scope.at(now);
+    let unix = clock.map(|clock| {
+        let passed = now.since(clock.at).as_secs_f64() - clock.at.since(now).as_secs_f64();
+        clock.unix + passed
+    });
+    let time = clock.zip(unix).map(|(clock, unix)| clock.zone.at(unix));
+    scope.set_clock(time);
+    unix
 }
 
 /// A hash of the input of each derived number, and of those that it reads. It is not the text itself: a URL can

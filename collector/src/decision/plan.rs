@@ -163,7 +163,7 @@ mod tests {
     fn verdict(reply: &str, hold_for: Option<u64>) -> Verdict {
         Verdict {
             reply: Reply::parse(reply.as_bytes()).unwrap(),
-            decided: DecisionSource::Failure(String::new()),
+            decided: DecisionSource::Failure(crate::decision::evaluate::Undecided::default()),
             oldest_reading_at: BootTime(0),
             until: BootTime(10_000_000_000),
             hold_for: hold_for.map(Duration::from_secs),

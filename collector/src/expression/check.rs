@@ -258,7 +258,9 @@ impl Checker<'_> {
             let remedy = Some(format!("its fields are {fields}"));
             return self.fault(tree, format!("unknown field {field:?} of clock"), remedy);
         }
-        self.uses.entry(CLOCK.to_owned()).or_default().content = true;
+        let used = self.uses.entry(CLOCK.to_owned()).or_default();
+        used.content = true;
+        used.health |= field == "unix";
         Type::Number
     }
 

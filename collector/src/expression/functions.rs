@@ -315,7 +315,7 @@ fn number(function: &str, value: &Value) -> Result<f64> {
     }
 }
 
-/// The arguments as numbers; a single list stands for its elements.
+/// The arguments as numbers; a single list replaces them.
 fn numbers(function: &str, arguments: &[Value]) -> Result<Vec<f64>> {
     let values = match arguments {
         [Value::List(list)] => list,

@@ -15,6 +15,7 @@
 //! - `source.field` is the only use of a source's name. Compiling checks the fields.
 
 mod check;
+mod clock;
 mod environment;
 mod functions;
 mod metrics;
@@ -28,6 +29,7 @@ mod syntax;
 pub mod template;
 mod texts;
 
+pub use clock::{WallTime, Zone};
 pub use environment::{CLOCK, Environment, Type};
 pub use scope::{Scope, Values};
 pub(crate) use suggest::closest;
@@ -40,6 +42,7 @@ use spans::Spans;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
+use std::time::Duration;
 
 /// How many levels the tree of an expression may have; `1 + 1 + 1` has three.
 pub const MAX_DEPTH: usize = 150;
@@ -95,7 +98,8 @@ pub struct Expression {
     place: Range<usize>,
     tree: IdedExpr,
     uses: BTreeMap<String, Use>,
-    shown: Vec<(String, IdedExpr)>,
+    /// The parts of readings that it reads, each with its label.
+    labelled: Vec<(String, IdedExpr)>,
     expected: Type,
     result: Type,
 }
@@ -153,13 +157,13 @@ impl Expression {
             }]);
         }
         let tree = rewrite::rewrite(parsed);
-        let shown = rewrite::shown(&tree);
+        let labelled = rewrite::labelled(&tree);
         Ok(Self {
             text: text.to_owned(),
             place: 0..0,
             tree,
             uses,
-            shown,
+            labelled,
             expected,
             result,
         })
@@ -241,6 +245,14 @@ impl Expression {
         &self.uses
     }
 
+    /// How often the fields of `clock` that it reads change; `None` if it reads none.
+    #[must_use]
+    pub fn clock_period(&self) -> Option<Duration> {
+        let uses = self.uses.get(CLOCK)?;
+        // Only `clock.unix` is marked as health: it changes every second.
+        Some(Duration::from_secs(if uses.health { 1 } else { 60 }))
+    }
+
     /// The type of its value, if it is known before there is a reading.
     #[must_use]
     pub fn result(&self) -> Type {
@@ -307,7 +319,7 @@ impl Expression {
 
     /// The numbers of readings that it reads, with names for people: `app.msg-per-second`, 1890.
     pub fn numbers_used<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = (&'a str, f64)> {
-        self.shown.iter().filter_map(|(label, tree)| {
+        self.labelled.iter().filter_map(|(label, tree)| {
             match Value::resolve(tree, scope.context()).ok()? {
                 Value::Float(number) if number.is_finite() => Some((label.as_str(), number)),
                 _ => None,
@@ -317,7 +329,7 @@ impl Expression {
 
     /// The values of readings that it reads, with the same names, for people: numbers, true or false, texts.
     pub fn values_used<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = (&'a str, String)> {
-        self.shown.iter().filter_map(|(label, tree)| {
+        self.labelled.iter().filter_map(|(label, tree)| {
             let value = match Value::resolve(tree, scope.context()).ok()? {
                 Value::Bool(truth) => truth.to_string(),
                 Value::Float(number) if number.is_finite() => crate::render::text::number(number),

@@ -1,7 +1,7 @@
 //! From CEL's tree to the evaluated tree: numbers become doubles, `source.field` becomes one variable, arithmetic
 //! and equality become functions of [`super::functions`].
 
-use super::environment::METRICS;
+use super::environment::{CLOCK, METRICS};
 use super::functions::{
     ADD, CONSUME, DIFFERS, DIVIDE, EQUALS, ITERATE, MODULO, MULTIPLY, SUBTRACT, as_double,
 };
@@ -355,7 +355,7 @@ fn double(number: f64) -> LiteralValue {
 
 /// The parts of readings that a rewritten tree reads, each with a label for people: the longest chains of fields
 /// and literal keys that start at a source, outside of loops.
-pub(super) fn shown(tree: &IdedExpr) -> Vec<(String, IdedExpr)> {
+pub(super) fn labelled(tree: &IdedExpr) -> Vec<(String, IdedExpr)> {
     let mut found = Vec::new();
     collect(tree, &mut found);
     found
@@ -388,7 +388,9 @@ fn collect(tree: &IdedExpr, found: &mut Vec<(String, IdedExpr)>) {
 fn label(tree: &IdedExpr) -> Option<String> {
     match &tree.expr {
         Expr::Ident(variable) => {
-            let (source, field) = variable.split_once('.')?;
+            let (source, field) = variable
+                .split_once('.')
+                .filter(|(name, _)| *name != CLOCK)?;
             Some(match field {
                 "value" | "json" => source.to_owned(),
                 field => format!("{source}.{field}"),

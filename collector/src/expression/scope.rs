@@ -1,6 +1,7 @@
 //! The variables of expressions: the fields of each source's latest reading.
 
-use super::environment::METRICS;
+use super::clock::{self, WallTime};
+use super::environment::{CLOCK, CLOCK_FIELDS, METRICS};
 use super::functions::{self, Budget};
 use super::metrics::{self, Scrape};
 use super::patterns;
@@ -69,6 +70,28 @@ impl Scope<'_> {
         self.budget.is_exceeded()
     }
 
+    /// Sets `clock`; `None` makes it unknown.
+    pub fn set_clock(&mut self, time: Option<WallTime>) {
+        let Some(time) = time else {
+            for field in CLOCK_FIELDS {
+                self.remove(&variable(CLOCK, field));
+            }
+            return;
+        };
+        let values = [time.unix, time.hour, time.minute, time.weekday];
+        for (field, value) in CLOCK_FIELDS.into_iter().zip(values) {
+            let variable = variable(CLOCK, field);
+            self.context
+                .add_variable_from_value(variable, Value::Float(value));
+        }
+    }
+
+    /// The time until `clock` changes, for a field that changes every `period`.
+    #[must_use]
+    pub fn clock_rest(unix: f64, period: Duration) -> Duration {
+        clock::rest(unix, period)
+    }
+
     /// Replaces the values of `source` by those of a reading.
     pub fn set(&mut self, source: &str, reading: &Reading) {
         self.apply(source, Values::of(reading));
@@ -89,9 +112,9 @@ impl Scope<'_> {
             set.push(field);
         }
         let before = self.fields.get_mut(source).map(std::mem::take);
-        for gone in before.iter().flatten() {
-            if *gone != GOOD_SINCE && !set.contains(gone) {
-                self.remove(&variable(source, gone));
+        for old in before.iter().flatten() {
+            if *old != GOOD_SINCE && !set.contains(old) {
+                self.remove(&variable(source, old));
             }
         }
         match self.fields.get_mut(source) {
@@ -293,7 +316,7 @@ mod tests {
             outcome,
         };
         let mut scope = Scope::new();
-        let mut shown = |reading: &Reading| {
+        let mut values = |reading: &Reading| {
             scope.set("s", reading);
             ["exists", "mtime_age", "perf"].map(|field| {
                 let name = variable("s", field);
@@ -307,21 +330,21 @@ mod tests {
             exists: true,
             mtime_age: Some(1.5),
         };
-        let [exists, mtime_age, perf] = shown(&reading(Some(there), Ok(Content::Nothing)));
+        let [exists, mtime_age, perf] = values(&reading(Some(there), Ok(Content::Nothing)));
         assert!(exists.unwrap().contains("true"));
         assert!(mtime_age.unwrap().contains("1.5"));
         assert_eq!(perf, None);
         // A file that is missing is known to be missing, also where that is a failure.
-        let gone = FileFacts {
+        let old = FileFacts {
             exists: false,
             mtime_age: None,
         };
         let missing = Failure::new(Reason::Missing, "");
-        let [exists, mtime_age, _] = shown(&reading(Some(gone), Err(missing)));
+        let [exists, mtime_age, _] = values(&reading(Some(old), Err(missing)));
         assert!(exists.unwrap().contains("false"));
         assert_eq!(mtime_age, None);
-        let values = [("/".to_owned(), 95.0)].into_iter().collect();
-        let [exists, _, perf] = shown(&reading(None, Ok(Content::Perf(values))));
+        let perf_values = [("/".to_owned(), 95.0)].into_iter().collect();
+        let [exists, _, perf] = values(&reading(None, Ok(Content::Perf(perf_values))));
         assert_eq!(exists, None);
         assert!(perf.unwrap().contains("95"));
     }

@@ -50,7 +50,7 @@ pub(super) fn tokens(text: &str) -> Vec<Token> {
             bytes: start..end,
             closed_by: None,
         });
-        // Each token has at least one byte; a lexer that stands still must not hang the collector.
+        // Each token has at least one byte; a lexer that does not advance must not hang the collector.
         if tokens.len() > text.len() {
             return tokens;
         }
@@ -138,7 +138,7 @@ impl Finder<'_> {
         self.take(|token, _| token.kind == kind)
     }
 
-    /// Walks what is between the bracket that comes next and the one that closes it; gives that one's place.
+    /// Walks the nodes between the next bracket and the one that closes it; returns the place of the latter.
     fn within(&mut self, open: TokenKind, inner: impl FnOnce(&mut Self)) -> Option<Range<usize>> {
         self.sign(open)?;
         let close = self.tokens.get(self.next.checked_sub(1)?)?.closed_by?;
@@ -191,7 +191,7 @@ impl Finder<'_> {
         found
     }
 
-    /// The next pair of brackets, with what is between them.
+    /// The next pair of brackets, with the nodes between them.
     fn bracketed(
         &mut self,
         open: TokenKind,
@@ -310,11 +310,11 @@ fn parts(tree: &IdedExpr) -> Vec<&IdedExpr> {
 }
 
 /// The smallest part of a tree that `fails`, if the tree itself fails. Of a conditional only the branch that is
-/// taken counts; `holds` is the value of its condition.
+/// taken counts; `condition_value` is the value of its condition.
 pub(super) fn smallest<'t>(
     tree: &'t IdedExpr,
     fails: &dyn Fn(&IdedExpr) -> bool,
-    holds: &dyn Fn(&IdedExpr) -> Option<bool>,
+    condition_value: &dyn Fn(&IdedExpr) -> Option<bool>,
 ) -> Option<&'t IdedExpr> {
     if !fails(tree) {
         return None;
@@ -324,7 +324,7 @@ pub(super) fn smallest<'t>(
         && call.func_name == operators::CONDITIONAL
         && let [condition, yes, no] = call.args.as_slice()
     {
-        within = match holds(condition) {
+        within = match condition_value(condition) {
             Some(true) => vec![yes],
             Some(false) => vec![no],
             None => vec![condition],
@@ -332,7 +332,7 @@ pub(super) fn smallest<'t>(
     }
     let smaller = within
         .into_iter()
-        .find_map(|part| smallest(part, fails, holds));
+        .find_map(|part| smallest(part, fails, condition_value));
     Some(smaller.unwrap_or(tree))
 }
 

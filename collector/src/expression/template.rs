@@ -31,28 +31,28 @@ pub enum Written {
 /// The bytes of a brace without its counterpart.
 pub fn split(text: &str) -> Result<Vec<Written>, Range<usize>> {
     let mut pieces = Vec::new();
-    let mut shown = String::new();
+    let mut plain = String::new();
     let mut rest = text.char_indices().peekable();
     while let Some((at, character)) = rest.next() {
         match character {
             '{' | '}' if rest.next_if(|(_, next)| *next == character).is_some() => {
-                shown.push(character);
+                plain.push(character);
             }
             '{' => {
                 let start = at + 1;
                 let end = end_of_value(text, start).ok_or(at..at + 1)?;
-                if !shown.is_empty() {
-                    pieces.push(Written::Text(std::mem::take(&mut shown)));
+                if !plain.is_empty() {
+                    pieces.push(Written::Text(std::mem::take(&mut plain)));
                 }
                 pieces.push(Written::Value(start..end));
                 while rest.next_if(|(at, _)| *at <= end).is_some() {}
             }
             '}' => return Err(at..at + 1),
-            other => shown.push(other),
+            other => plain.push(other),
         }
     }
-    if !shown.is_empty() {
-        pieces.push(Written::Text(shown));
+    if !plain.is_empty() {
+        pieces.push(Written::Text(plain));
     }
     Ok(pieces)
 }

@@ -118,7 +118,7 @@ pub fn shape(shaping: &Shaping, memory: &mut ShapeMemory, raw: f64, now: BootTim
     let ceiling = f64::from(shaping.ceiling.get()).max(floor);
     // A weight out of range has no meaning, but would weigh on the average for long.
     let usable = if raw.is_finite() {
-        raw.clamp(0.0, 100.0)
+        raw.clamp(0.0, ceiling.max(100.0))
     } else {
         0.0
     };

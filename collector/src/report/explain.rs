@@ -254,7 +254,16 @@ impl Evaluation<'_> {
             return;
         };
         if let DecisionSource::Failure(why) = &verdict.decided {
-            lines.push(("failure", format!("{why}; on_failure answers")));
+            lines.push(("failure", format!("{}; on_failure decides", why.reason)));
+            let name = |index: usize| self.service.rules.get(index).map(|rule| &rule.name);
+            if let Some((unknown, masked)) = why.masked
+                && let (Some(unknown), Some(masked)) = (name(unknown), name(masked))
+            {
+                let text = format!(
+                    "rule {masked} is true and does not decide: rule {unknown} before it is unknown"
+                );
+                lines.push(("", text));
+            }
         }
         if let DecisionSource::Rule {
             kept: Some(why), ..
@@ -293,7 +302,7 @@ impl Evaluation<'_> {
         let here = self.outcome.verdict.as_ref().map(|verdict| verdict.reply);
         let here = here.map(|reply| reply.described(Description::NONE));
         let text = match &known.reply {
-            None => "has nothing to say yet".to_owned(),
+            None => "has no reply yet".to_owned(),
             Some(line) if words(line) == here => format!("says the same, as of {} ago", span(ago)),
             Some(line) => format!(
                 "says \"{line}\", as of {} ago: its readings are others",

@@ -17,6 +17,7 @@ use crate::expression::{Expression, Scope};
 use crate::reading::{Content, Failure, FileFacts, Numbers, Reading, Reason};
 use crate::source::{Format, Kind, Source};
 use agentcheck_common::BootTime;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -36,15 +37,20 @@ pub fn find(config: &Config) -> Vec<Finding> {
 }
 
 fn of_service(config: &Config, service: &Service, scope: &mut Scope<'static>) -> Vec<Finding> {
+    let index = ServiceIndex::new(config, service);
     let polled: Vec<(usize, &Source)> = config
         .polled_for(service)
         .into_iter()
         .filter_map(|index| Some((index, config.sources.get(index)?)))
         .collect();
+    let places: Vec<_> = polled
+        .iter()
+        .map(|(_, source)| source.kind.endpoint())
+        .collect();
     let mut found: Vec<Finding> = Vec::new();
-    let mut told: Vec<usize> = Vec::new();
-    for (index, source) in &polled {
-        if told.contains(index) {
+    let mut covered: BTreeSet<usize> = BTreeSet::new();
+    for ((number, source), place) in polled.iter().zip(&places) {
+        if covered.contains(number) {
             continue;
         }
         let tried = source.kind.failures_when_dead();
@@ -53,36 +59,83 @@ fn of_service(config: &Config, service: &Service, scope: &mut Scope<'static>) ->
         for reason in tried {
             let failing: Vec<usize> = polled
                 .iter()
-                .filter(|(other, with)| other == index || together(source, with, *reason))
-                .map(|(other, _)| *other)
+                .zip(&places)
+                .filter(|((other, with), other_place)| {
+                    let same_place = place.is_some() && *place == **other_place;
+                    other == number || same_place && together(source, with, *reason)
+                })
+                .map(|((other, _), _)| *other)
                 .collect();
-            let death = FailureScenario::new(config, service, &failing, *reason);
-            if death
+            let scenario = FailureScenario::new(config, service, &index, &failing, *reason);
+            if scenario
                 .as_ref()
-                .is_some_and(|death| death.is_unnoticed(scope))
+                .is_some_and(|scenario| scenario.is_unnoticed(scope))
             {
                 unnoticed.push(reason.word());
-                dead = dead.or(death.map(|death| (death, failing)));
+                dead = dead.or(scenario.map(|scenario| (scenario, failing)));
             }
         }
-        let Some((death, failing)) = dead else {
+        let Some((scenario, failing)) = dead else {
             continue;
         };
         let all = unnoticed.len() == tried.len();
         let how = (!all).then(|| format!(" ({})", unnoticed.join(", ")));
-        found.extend(death.finding(&source.name, &how.unwrap_or_default()));
-        told.extend(failing);
+        found.extend(scenario.finding(&source.name, &how.unwrap_or_default()));
+        covered.extend(failing);
     }
     found
 }
 
-/// Whether `other` fails, too, where `source` fails for this reason.
+/// Whether `other`, which asks the same server as `source`, fails, too, where `source` fails for this reason.
 fn together(source: &Source, other: &Source, reason: Reason) -> bool {
-    let place = source.kind.endpoint();
-    let same = place.is_some() && place == other.kind.endpoint();
     // The kernel takes connections for a program that hangs, or that answers nothing but errors.
     let reached = reason == Reason::Refused || !source.kind.is_answered_by_application();
-    same && (reached || other.kind.is_answered_by_application())
+    reached || other.kind.is_answered_by_application()
+}
+
+/// The names that a service reads and the rules that read each, so that each scenario costs what it touches.
+struct ServiceIndex<'c> {
+    numbers: BTreeMap<&'c str, usize>,
+    rules: BTreeMap<&'c str, Vec<usize>>,
+    /// Derived numbers that the service reads, each with the sources that it needs.
+    derived: Vec<(&'c str, &'c [usize])>,
+}
+
+impl<'c> ServiceIndex<'c> {
+    fn new(config: &'c Config, service: &'c Service) -> Self {
+        let mut index = Self {
+            numbers: BTreeMap::new(),
+            rules: BTreeMap::new(),
+            derived: Vec::new(),
+        };
+        for number in &service.sources {
+            if let Some(source) = config.sources.get(*number) {
+                index.numbers.insert(&source.name, *number);
+            } else if let Some(derived) = config.derived.get(*number - config.sources.len()) {
+                index.numbers.insert(&derived.name, *number);
+                index.derived.push((&derived.name, &derived.sources));
+            }
+        }
+        for (at, rule) in service.rules.iter().enumerate() {
+            for name in rule.when.uses().keys() {
+                index.rules.entry(name).or_default().push(at);
+            }
+        }
+        index
+    }
+
+    /// The names that have no value while these sources fail.
+    fn failing_names(&self, config: &'c Config, failing: &[usize]) -> BTreeSet<&'c str> {
+        let sources = failing
+            .iter()
+            .filter_map(|number| config.sources.get(*number));
+        let derived = self.derived.iter();
+        let derived = derived.filter(|(_, sources)| sources.iter().any(|of| failing.contains(of)));
+        sources
+            .map(|source| source.name.as_str())
+            .chain(derived.map(|(name, _)| *name))
+            .collect()
+    }
 }
 
 /// A source or derived number that the service uses.
@@ -98,6 +151,8 @@ struct FailureScenario<'c> {
     part: Service,
     known: Vec<KnownInput<'c>>,
     names: Vec<String>,
+    /// The sources behind each of them, as indices into `known`.
+    behind: Vec<Vec<usize>>,
     reason: Reason,
 }
 
@@ -120,29 +175,30 @@ enum Others {
 }
 
 impl<'c> FailureScenario<'c> {
-    /// None where the service decides by nothing that fails.
+    /// `None` if no rule, weight or limit reads a source that fails.
     fn new(
         config: &'c Config,
         service: &Service,
+        index: &ServiceIndex<'c>,
         failing: &[usize],
         reason: Reason,
     ) -> Option<Self> {
-        let known: Vec<KnownInput<'c>> = service
-            .sources
-            .iter()
-            .filter_map(|index| known(config, *index, failing))
-            .collect();
-        let looks = |expression: &Expression| {
-            let names = expression.uses().keys();
-            let mut dead = known.iter().filter(|known| known.fails);
-            names.len() > 0 && dead.any(|known| expression.uses().contains_key(known.name))
+        let dead = index.failing_names(config, failing);
+        let reads = |expression: &Expression| {
+            expression
+                .uses()
+                .keys()
+                .any(|name| dead.contains(name.as_str()))
         };
+        let rules = dead
+            .iter()
+            .filter_map(|name| index.rules.get(name))
+            .flatten();
+        let rules: BTreeSet<usize> = rules.copied().collect();
         let mut part = Service {
-            sources: (0..known.len()).collect(),
-            rules: service
-                .rules
+            rules: rules
                 .iter()
-                .filter(|rule| looks(&rule.when))
+                .filter_map(|at| service.rules.get(*at))
                 .cloned()
                 .collect(),
             weight: service.weight.clone(),
@@ -151,14 +207,39 @@ impl<'c> FailureScenario<'c> {
             fresh_for: service.fresh_for,
             ..Service::new(service.name)
         };
-        let weighs = part.weight.expressions().any(looks);
+        let weighs = part.weight.expressions().any(reads);
         // A constant is what it is.
         let depends = |expression: &Expression| !expression.uses().is_empty();
         if !weighs && part.weight.expressions().any(depends) {
             part.weight = Weight::Full;
         }
-        part.maxconn = part.maxconn.filter(|limit| looks(&limit.total));
-        (weighs || !part.rules.is_empty()).then(|| Self {
+        part.maxconn = part.maxconn.filter(|limit| reads(&limit.total));
+        if !weighs && part.rules.is_empty() {
+            return None;
+        }
+        let names = part
+            .expressions()
+            .flat_map(|expression| expression.uses().keys());
+        let numbers = names.filter_map(|name| index.numbers.get(name.as_str()).copied());
+        let numbers: BTreeSet<usize> = numbers.collect();
+        let sources_of = |number: &usize| match number.checked_sub(config.sources.len()) {
+            None => vec![*number],
+            Some(at) => config
+                .derived
+                .get(at)
+                .map_or_else(Vec::new, |derived| derived.sources.clone()),
+        };
+        let local = |source: &usize| numbers.iter().position(|known| known == source);
+        let behind = numbers.iter();
+        let behind = behind.map(|number| sources_of(number).iter().filter_map(local).collect());
+        let behind = behind.collect();
+        let known: Vec<KnownInput<'c>> = numbers
+            .into_iter()
+            .filter_map(|number| known(config, number, failing))
+            .collect();
+        part.sources = (0..known.len()).collect();
+        Some(Self {
+            behind,
             names: known.iter().map(|known| known.name.to_owned()).collect(),
             part,
             known,
@@ -209,6 +290,8 @@ impl<'c> FailureScenario<'c> {
                 latest: &latest,
                 scope,
                 started: start,
+                behind: &self.behind,
+                unix: None,
             };
             let outcome = evaluate(&self.part, &context, &memory, now);
             memory = outcome.memory;

@@ -62,6 +62,8 @@ impl RecordedReading {
 /// What a recording holds of the sources of a configuration.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Recording {
+    /// Seconds since 1970 at the beginning, if the recording has them.
+    pub began: Option<f64>,
     /// In the order in which they arrived.
     pub readings: Vec<RecordedReading>,
     /// Sources of the recording that the configuration has not.
@@ -110,6 +112,9 @@ pub fn read(sources: &[Source], text: &str) -> Result<Recording, String> {
             "line 1: version {version}, this program knows {VERSION}"
         ));
     }
+    let began = humantime::parse_rfc3339(&head.began).ok();
+    let began = began.and_then(|began| began.duration_since(std::time::UNIX_EPOCH).ok());
+    recording.began = began.map(|began| began.as_secs_f64());
     for (index, text) in lines {
         if text.trim().is_empty() {
             continue;

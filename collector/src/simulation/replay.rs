@@ -89,6 +89,9 @@ struct Playing<'c> {
 #[must_use]
 pub fn play(config: &Config, recording: &Recording) -> Played {
     let mut observed = Observations::new(config, BEGINNING);
+    if let Some(began) = recording.began {
+        observed.set_clock(&config.timezone, began, BEGINNING);
+    }
     let mut playing: Vec<Playing<'_>> = config
         .services
         .iter()

@@ -1,17 +1,18 @@
-//! `agentcheck check --sample`: a sample of what the sources give, through the expressions, so that what only
-//! a reading tells is known before there is one: missing keys, types that do not fit, patterns that match
-//! nowhere. Pure.
+//! `agentcheck check --sample`: evaluates a sample of readings, and finds mistakes that only a reading shows: absent
+//! keys, wrong types, patterns that do not match. Pure.
 //!
-//! A sample is a JSON object with the sources by name, and in each the fields that expressions would see:
+//! A sample is a JSON object with the sources by name, each with the fields that expressions read, and optionally the
+//! clock:
 //!
 //! ```json
-//! {"app": {"json": {"msg-per-second": 1890}}, "cpu": {"value": 97.5}, "queue": {"error": "timeout"}}
+//! {"app": {"json": {"msg-per-second": 1890}}, "cpu": {"value": 97.5}, "queue": {"error": "timeout"},
+//!  "clock": {"unix": 1796070993}}
 //! ```
 
 use crate::config::{Config, Finding, Service, Weight};
 use crate::decision::evaluate::{DecisionSource, ServiceMemory, evaluate};
 use crate::decision::observations::Observations;
-use crate::expression::Expression;
+use crate::expression::{CLOCK, Expression};
 use crate::reading::{Failure, Reading, Reason};
 use crate::render::text::number;
 use crate::simulation::fields;
@@ -20,30 +21,38 @@ use serde_json::{Map, Value};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// What came of a sample.
+/// The outcome of a sample.
 #[derive(Debug)]
 pub struct SampleResult {
-    /// What would be said for each service, and why, in lines for people.
+    /// The reply of each service with the reason, in lines for people.
     pub text: String,
-    /// Expressions that have no value.
+    /// Expressions without a value of the right type.
     pub findings: Vec<Finding>,
 }
 
-/// Puts a sample through a configuration.
+/// Evaluates a configuration with a sample.
 ///
 /// # Errors
-/// What is wrong with the sample itself, in one line.
+/// A mistake in the sample itself, in one line.
 pub fn try_out(config: &Config, sample: &str) -> Result<SampleResult, String> {
-    let sample: Map<String, Value> = serde_json::from_str(sample)
+    let mut sample: Map<String, Value> = serde_json::from_str(sample)
         .map_err(|error| format!("not a JSON object of sources: {error}"))?;
+    let clock = sample.remove(CLOCK).map(|clock| {
+        let unix = clock.get("unix").and_then(Value::as_f64);
+        unix.ok_or_else(|| "clock: expected an object such as {\"unix\": 1796070993}".to_owned())
+    });
+    let clock = clock.transpose()?;
     for name in sample.keys() {
         if !config.sources.iter().any(|source| source.name == *name) {
-            return Err(format!("there is no source {name}"));
+            return Err(format!("unknown source {name:?}"));
         }
     }
     // Two polls a second apart, so that what is derived from a rise is there, too.
     let moments = [BootTime(1_000_000_000), BootTime(2_000_000_000)];
     let mut observed = Observations::new(config, BootTime(0));
+    if let Some(unix) = clock {
+        observed.set_clock(&config.timezone, unix, BootTime(2_500_000_000));
+    }
     for now in moments {
         for (index, source) in config.sources.iter().enumerate() {
             let reading = match sample.get(&source.name) {
@@ -101,7 +110,7 @@ pub fn try_out(config: &Config, sample: &str) -> Result<SampleResult, String> {
     Ok(tried)
 }
 
-/// Who decided, for people.
+/// The source of a decision, for people.
 #[must_use]
 pub fn decision_source(service: &Service, decided: &DecisionSource) -> String {
     match decided {
@@ -110,7 +119,7 @@ pub fn decision_source(service: &Service, decided: &DecisionSource) -> String {
             rule.map_or_else(String::new, |rule| format!("rule {}", rule.name))
         }
         DecisionSource::Weight(weighed) => format!("weight {}", number(weighed.shaped.raw)),
-        DecisionSource::Failure(why) => format!("failure, {why}"),
+        DecisionSource::Failure(why) => format!("failure, {}", why.reason),
         DecisionSource::Override(forced) => format!("override {}", forced.action),
     }
 }

@@ -221,7 +221,7 @@ fn who(service: &Service, decided: &DecisionSource) -> (&'static str, String) {
             )
         }
         DecisionSource::Weight(_) => ("weight", String::new()),
-        DecisionSource::Failure(why) => ("failure", why.clone()),
+        DecisionSource::Failure(why) => ("failure", why.reason.clone()),
         DecisionSource::Override(forced) => {
             ("override", format!("{} by {}", forced.action, forced.by))
         }
@@ -278,7 +278,10 @@ mod tests {
         let mut notes = HistoryFilter::new(boot());
         let started = notes.collector("started", at(0).0, at(0).1);
         recorder.write(&started).unwrap();
-        let failure = DecisionSource::Failure("app timeout".to_owned());
+        let failure = DecisionSource::Failure(crate::decision::evaluate::Undecided {
+            reason: "app timeout".to_owned(),
+            masked: None,
+        });
         let web = Service::new(agentcheck_common::ServiceName::parse(b"web").unwrap());
         let rule = DecisionSource::Rule {
             index: 0,

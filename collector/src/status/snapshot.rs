@@ -359,7 +359,7 @@ impl ServiceStatus {
                     .map_or_else(String::new, |rule| rule.name.clone()),
             ),
             DecisionSource::Weight(weighed) => ("weight", text::number(weighed.shaped.raw)),
-            DecisionSource::Failure(reason) => ("failure", reason.clone()),
+            DecisionSource::Failure(why) => ("failure", why.reason.clone()),
             DecisionSource::Override(forced) => ("override", forced.action.to_string()),
         };
         self.weight = match &verdict.decided {

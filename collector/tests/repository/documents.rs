@@ -125,8 +125,8 @@ fn every_key_is_documented() {
         let output = check(&file);
         let printed = String::from_utf8(output.stderr).unwrap();
         let keys = printed.lines().find_map(|line| {
-            let (_, keys) = line.split_once("the keys here are ")?;
-            Some(keys.split(", "))
+            let (_, keys) = line.split_once("the keys of ")?;
+            Some(keys.split_once(" are ")?.1.split(", "))
         });
         for key in keys.unwrap_or_else(|| panic!("{printed}")) {
             let described = reference.contains(&format!("| `{key}` |")) || key == "rule";
@@ -230,7 +230,7 @@ fn getting_started_shows_the_shipped_xinetd_file() {
 fn every_no_op_reply_is_explained() {
     let page = read("docs/troubleshooting.md");
     let manual = read("man/agentcheck-responder.8").replace("\\-", "-");
-    let words = manual.split(".SH FREEZING WORDS").nth(1).unwrap();
+    let words = manual.split(".SH NO-OP REPLIES").nth(1).unwrap();
     let words = words.split(".SH ").next().unwrap();
     let mut seen = 0;
     for line in words.lines().filter(|line| line.starts_with(".B")) {

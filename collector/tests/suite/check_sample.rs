@@ -171,7 +171,7 @@ sample.json: error: not a JSON object of sources: invalid type: sequence, expect
 exit status 1
 
 {"ap": {}}
-sample.json: error: there is no source ap
+sample.json: error: unknown source "ap"
 exit status 1
 
 {"cpu": 3}

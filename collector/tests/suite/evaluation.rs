@@ -1,20 +1,24 @@
-//! Golden cases of evaluation: each directory of tests/golden/evaluation has a configuration, the readings that
-//! arrive and when, and the decisions that follow. A new case needs no code.
+//! Golden cases of decisions: each directory of tests/golden/evaluation has a configuration, a story, and the
+//! decisions that follow. A new case needs no code.
 //!
-//! `events` has one event a line: seconds since the boot, a source, and the result of its poll (`number 97`,
-//! `json {...}`, `text ...`, `metrics name 1\\n`, `parts value=27 idle=73`, `file ...`, `no-file`, `status 503`,
-//! `fail timeout`), or `wake` for an evaluation without news.
+//! `story.jsonl` has one JSON object a line: a poll as in a recording (`{"t":2,"source":"app","reading":{...}}`,
+//! `t` in seconds since the boot), an override that an operator sets or ends
+//! (`{"t":3,"set":{"scope":"web","action":"drain","for":60}}`, `{"t":9,"end":{...}}`, the scope is a service or
+//! `@all`), or a time alone, `{"t":10}`, for a decision without news. Lines with `#` are comments.
 
 mod examples;
 
 use crate::golden;
 use agentcheck::config::{self, Config, Service};
-use agentcheck::decision::evaluate::{DecisionSource, Outcome, ServiceMemory, Weighed, evaluate};
+use agentcheck::decision::decide::{Decision, FinalDecision, decide};
+use agentcheck::decision::evaluate::{DecisionSource, ServiceMemory, Weighed};
 use agentcheck::decision::observations::Observations;
-use agentcheck::decision::plan::plan;
-use agentcheck::reading::{Content, Failure, FileFacts, Numbers, Reading, Reason};
-use agentcheck::source::Format;
-use agentcheck_common::BootTime;
+use agentcheck::overrides::{self, Action, Effective, Kind, Moment, Now, Override, Scope, Stage};
+use agentcheck::simulation::fields;
+use agentcheck_common::{BootId, BootTime};
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -22,8 +26,8 @@ use std::time::Duration;
 const SECOND: f64 = 1e9;
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // small, positive numbers of a test
-fn moment(seconds: &str) -> BootTime {
-    BootTime((seconds.parse::<f64>().unwrap() * SECOND).round() as u64)
+fn moment(seconds: f64) -> BootTime {
+    BootTime((seconds * SECOND).round() as u64)
 }
 
 #[allow(clippy::cast_precision_loss)] // shown to a tenth of a second
@@ -31,71 +35,32 @@ fn seconds(time: BootTime) -> String {
     format!("{}", (time.0 as f64 / SECOND * 1000.0).round() / 1000.0)
 }
 
-fn reading(sent: BootTime, what: &str) -> Reading {
-    let (kind, rest) = what.split_once(' ').unwrap_or((what, ""));
-    let failed = |reason| {
-        let failure = Failure::new(reason, "");
-        Reading::failed(sent, Duration::from_secs(1), failure)
-    };
-    let facts = |exists: bool| {
-        let mtime_age = exists.then_some(0.0);
-        Some(FileFacts { exists, mtime_age })
-    };
-    let content = match kind {
-        "number" => Content::Number(rest.parse().unwrap()),
-        "json" => Content::Json(serde_json::from_str(rest).expect(rest)),
-        "text" | "file" => Content::Text,
-        "no-file" => Content::Nothing,
-        "metrics" => Format::Prometheus
-            .read(rest.replace("\\n", "\n").as_bytes())
-            .expect(rest),
-        "parts" => Content::Numbers(parts(rest)),
-        "fail" => {
-            let reason = Reason::ALL.iter().find(|reason| reason.word() == rest);
-            return failed(*reason.expect(rest));
-        }
-        "status" => {
-            return Reading {
-                status: Some(rest.parse().unwrap()),
-                ..failed(Reason::Status)
-            };
-        }
-        other => panic!("no such event: {other}"),
-    };
-    Reading {
-        sent,
-        latency: Duration::from_millis(10),
-        status: None,
-        exit: None,
-        text: (kind != "no-file").then(|| rest.to_owned()),
-        file: match kind {
-            "file" => facts(true),
-            "no-file" => facts(false),
-            _ => None,
-        },
-        outcome: Ok(content),
-    }
+/// One line of a story.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    /// Seconds since the boot.
+    t: f64,
+    /// A poll of this source arrives, with this reading, as in a recording.
+    source: Option<String>,
+    reading: Option<Value>,
+    /// An operator sets an override.
+    set: Option<Order>,
+    /// An operator ends the override of this kind.
+    end: Option<Order>,
 }
 
-/// The numbers of a system source: `value` and its parts.
-fn parts(text: &str) -> Numbers {
-    let mut numbers = Numbers {
-        value: f64::NAN,
-        parts: Vec::new(),
-    };
-    for part in text.split(' ') {
-        let (name, number) = part.split_once('=').expect(text);
-        let number = number.parse().unwrap();
-        match ["user", "system", "idle", "iowait", "steal"]
-            .into_iter()
-            .find(|known| *known == name)
-        {
-            Some(name) => numbers.parts.push((name, number)),
-            None => numbers.value = number,
-        }
-    }
-    assert!(numbers.value.is_finite(), "{text} has no value");
-    numbers
+/// An override, for the service or `@all`.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Order {
+    scope: String,
+    action: Action,
+    /// For how many seconds.
+    #[serde(rename = "for")]
+    span: Option<u64>,
+    #[serde(default)]
+    reason: String,
 }
 
 /// What the weight went through: only what changed it.
@@ -117,64 +82,127 @@ fn stages(weighed: &Weighed) -> String {
     shown
 }
 
-/// A configuration, and what came of the events so far.
+/// A configuration, and what is known after the lines so far.
 struct Player<'c> {
     config: &'c Config,
-    names: Vec<String>,
     observed: Observations,
     memories: Vec<ServiceMemory>,
+    overrides: BTreeMap<(String, Kind), Override>,
 }
 
 impl<'c> Player<'c> {
     fn new(config: &'c Config) -> Self {
         Self {
             config,
-            names: config.names().map(str::to_owned).collect(),
             observed: Observations::new(config, BootTime(0)),
             memories: vec![ServiceMemory::default(); config.services.len()],
+            overrides: BTreeMap::new(),
         }
     }
 
-    /// What each service says after this event.
-    fn play(&mut self, event: &str) -> Vec<(&'c Service, Outcome)> {
-        let (at, what) = event.split_once(' ').unwrap();
-        let now = moment(at);
-        if what != "wake" {
-            let (source, what) = what.split_once(' ').unwrap();
-            let index = self.names.iter().position(|name| name == source);
-            self.observed
-                .take(index.expect(source), reading(now, what), now);
+    /// Polls a source at `t` seconds; the decisions after it.
+    fn poll(&mut self, t: f64, source: &str, reading: &Value) -> Vec<(&'c Service, Decision)> {
+        let now = moment(t);
+        let sources = &self.config.sources;
+        let index = sources.iter().position(|known| known.name == source);
+        let index = index.expect(source);
+        let reading = fields::reading(&sources[index], reading, now).unwrap();
+        self.observed.take(index, reading, now);
+        self.decide(now)
+    }
+
+    /// Plays a line of a story; the decisions after it.
+    fn play(&mut self, line: &str) -> Vec<(&'c Service, Decision)> {
+        let line: Line =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        let now = moment(line.t);
+        if let (Some(source), Some(reading)) = (&line.source, &line.reading) {
+            return self.poll(line.t, source, reading);
         }
+        if let Some(order) = line.set {
+            let key = (order.scope.clone(), order.action.kind());
+            self.overrides.insert(key, order.at(now));
+        }
+        if let Some(order) = line.end {
+            self.overrides.remove(&(order.scope, order.action.kind()));
+        }
+        self.decide(now)
+    }
+
+    fn decide(&mut self, now: BootTime) -> Vec<(&'c Service, Decision)> {
         let context = self.observed.context(now);
-        let mut outcomes = Vec::new();
+        let boot = boot();
+        let clocks = Now {
+            boot: &boot,
+            at: now,
+            wall: now.0 / 1_000_000_000,
+        };
+        let mut decisions = Vec::new();
         for (service, memory) in self.config.services.iter().zip(&mut self.memories) {
-            let outcome = evaluate(service, &context, memory, now);
-            *memory = outcome.memory.clone();
-            assert!(outcome.wake_at > now, "waking in the past is a busy loop");
-            if let Some(verdict) = &outcome.verdict {
-                assert!(verdict.until > now);
+            let active = self.overrides.iter().filter_map(|((scope, _), order)| {
+                let scope = match scope.as_str() {
+                    "@all" => Scope::All,
+                    name if name == service.name.as_str() => Scope::Service,
+                    _ => return None,
+                };
+                order.active(scope, false, &clocks)
+            });
+            let decision = decide(service, &context, memory, &Effective::of(active), now);
+            *memory = decision.memory.clone();
+            assert!(decision.wake_at > now, "waking in the past is a busy loop");
+            if let Some(last) = &decision.final_decision {
+                assert!(last.verdict.until > now);
             }
-            outcomes.push((service, outcome));
+            decisions.push((service, decision));
         }
-        outcomes
+        decisions
     }
 }
 
-/// The events of a file: all lines that are not comments.
-fn events(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().filter(|line| !line.starts_with('#'))
+impl Order {
+    fn at(&self, now: BootTime) -> Override {
+        let moment = |at: BootTime| Moment {
+            boot: boot().to_string(),
+            at: at.0,
+            wall: at.0 / 1_000_000_000,
+        };
+        let end = self
+            .span
+            .map(|span| moment(now.after(Duration::from_secs(span))));
+        Override {
+            version: overrides::VERSION,
+            id: "1".to_owned(),
+            set: moment(now),
+            stages: vec![Stage {
+                action: self.action,
+                until: None,
+                end,
+            }],
+            reason: self.reason.clone(),
+            by: "ann".to_owned(),
+        }
+    }
 }
 
-/// Plays the events; gives what is said after each.
-fn play(config: &Config, text: &str) -> String {
+fn boot() -> BootId {
+    BootId::parse(b"6e3f0a1c-2f0e-4a55-9a0b-0d8f3a8a4c11").unwrap()
+}
+
+/// The lines of a story: all that are not comments.
+fn lines(story: &str) -> impl Iterator<Item = &str> {
+    story.lines().filter(|line| !line.starts_with('#'))
+}
+
+/// Plays a story; its lines, each with the decisions after it.
+fn play(config: &Config, story: &str) -> String {
     let mut player = Player::new(config);
     let mut reported = String::new();
-    for event in events(text) {
-        writeln!(reported, "{event}").unwrap();
-        for (service, outcome) in player.play(event) {
-            let Some(verdict) = outcome.verdict else {
-                let wake = seconds(outcome.wake_at);
-                writeln!(reported, "  {}: nothing to say, wake {wake}", service.name).unwrap();
+    for line in lines(story) {
+        writeln!(reported, "{line}").unwrap();
+        for (service, decision) in player.play(line) {
+            let wake = seconds(decision.wake_at);
+            let Some(FinalDecision { verdict, plan }) = decision.final_decision else {
+                writeln!(reported, "  {}: no reply yet, wake {wake}", service.name).unwrap();
                 continue;
             };
             let by = match &verdict.decided {
@@ -182,13 +210,12 @@ fn play(config: &Config, text: &str) -> String {
                     format!("rule {}", service.rules[*index].name)
                 }
                 DecisionSource::Weight(weighed) => format!("weight {}", stages(weighed)),
-                DecisionSource::Failure(reason) => format!("failure, {reason}"),
+                DecisionSource::Failure(why) => format!("failure, {}", why.reason),
                 DecisionSource::Override(forced) => format!("override {}", forced.action),
             };
-            let plan = plan(service, &verdict);
             writeln!(
                 reported,
-                "  {}: {} [{by}] until {}{} then {}, wake {}",
+                "  {}: {} [{by}] until {}{} then {}, wake {wake}",
                 service.name,
                 verdict.reply,
                 seconds(verdict.until),
@@ -197,7 +224,6 @@ fn play(config: &Config, text: &str) -> String {
                     None => String::new(),
                 },
                 plan.then,
-                seconds(outcome.wake_at)
             )
             .unwrap();
         }
@@ -205,12 +231,12 @@ fn play(config: &Config, text: &str) -> String {
     reported
 }
 
-/// What the events of a directory lead to.
+/// Plays the story of a directory.
 fn play_case(case: &Path) -> String {
     let (config, _) = config::load(&case.join("agentcheck.toml"))
         .unwrap_or_else(|error| panic!("{case:?}: {error}"));
-    let events = std::fs::read_to_string(case.join("events")).unwrap();
-    play(&config, &events)
+    let story = std::fs::read_to_string(case.join("story.jsonl")).unwrap();
+    play(&config, &story)
 }
 
 #[test]

@@ -455,7 +455,7 @@ fn stalled(address: SocketAddr) -> (TcpStream, Response) {
     (client, response)
 }
 
-/// Clients that do not read their document delay nobody; their number and their time are bounded, and the loop closes
+/// Clients that do not read their document delay no other client; their number and their time are bounded, and the loop closes
 /// the files.
 #[test]
 fn stalled_documents_are_bounded_and_delay_no_other_client() {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::ExpiryAction;
+use crate::decision::evaluate::Undecided;
 use crate::overrides::{Moment, Now, Override, Scope, VERSION};
 use agentcheck_common::{BootId, ServiceName};
 
@@ -43,7 +44,7 @@ fn set(stages: &[(Action, Option<u64>)], reason: &str) -> Override {
 fn verdict(reply: &str) -> Verdict {
     Verdict {
         reply: Reply::parse(reply.as_bytes()).unwrap(),
-        decided: DecisionSource::Failure(String::new()),
+        decided: DecisionSource::Failure(Undecided::default()),
         oldest_reading_at: BootTime(99 * SECOND),
         until: BootTime(109 * SECOND),
         hold_for: None,

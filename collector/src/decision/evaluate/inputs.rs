@@ -2,7 +2,7 @@
 
 use super::{EvalContext, LatestPoll, good_for};
 use crate::config::Service;
-use crate::expression::{Expression, Unknown};
+use crate::expression::{CLOCK, Expression, Unknown};
 use crate::reading::Reason;
 use agentcheck_common::BootTime;
 use std::time::Duration;
@@ -14,10 +14,11 @@ pub(super) struct Inputs<'w> {
     /// Whether one has not been polled yet, and there is still time.
     pub(super) waiting: bool,
     now: BootTime,
+    context: &'w EvalContext<'w>,
 }
 
 impl<'w> Inputs<'w> {
-    pub(super) fn new(service: &Service, context: &EvalContext<'w>, now: BootTime) -> Self {
+    pub(super) fn new(service: &Service, context: &'w EvalContext<'w>, now: BootTime) -> Self {
         let mut waiting = false;
         let mut sources = Vec::with_capacity(service.sources.len());
         for index in &service.sources {
@@ -34,6 +35,7 @@ impl<'w> Inputs<'w> {
             sources,
             waiting,
             now,
+            context,
         }
     }
 
@@ -64,7 +66,8 @@ impl<'w> Inputs<'w> {
 
     /// Why an expression is unknown: rather the source that failed than what it lacks for it.
     pub(super) fn reason(&self, expression: &Expression, unknown: &Unknown) -> String {
-        let failed = expression.uses().keys().find_map(|source| {
+        let sources = expression.uses().keys().filter(|name| *name != CLOCK);
+        let failed = sources.into_iter().find_map(|source| {
             let failure = match self.latest(source) {
                 None => Some(Reason::Overdue),
                 Some(latest) => latest.failure,
@@ -74,12 +77,39 @@ impl<'w> Inputs<'w> {
         failed.unwrap_or_else(|| unknown.to_string())
     }
 
+    /// The failed or overdue sources behind an expression, and the derived numbers among them.
+    pub(super) fn failed(&self, expression: &Expression) -> Vec<&'w str> {
+        let names = self.context.names;
+        let used = expression.uses().keys();
+        let used = used.filter_map(|name| names.iter().position(|known| known == name));
+        let behind = used.flat_map(|index| {
+            let behind = self.context.behind.get(index).into_iter().flatten();
+            [index].into_iter().chain(behind.copied())
+        });
+        let failed = behind.filter(|index| {
+            let latest = self.context.latest.get(*index).copied().flatten();
+            latest.is_none_or(|latest| latest.failure.is_some())
+                || names
+                    .get(*index)
+                    .is_some_and(|name| self.latest(name).is_none() && self.knows(name))
+        });
+        failed
+            .filter_map(|index| names.get(index).map(String::as_str))
+            .collect()
+    }
+
+    fn knows(&self, source: &str) -> bool {
+        self.sources.iter().any(|(name, _)| *name == source)
+    }
+
     /// The content of an overdue source is not looked at, whatever it was.
     pub(super) fn overdue_content(&self, expression: &Expression) -> Option<Unknown> {
         expression
             .uses()
             .iter()
-            .find(|(source, used)| used.content && self.latest(source).is_none())
+            .find(|(source, used)| {
+                used.content && *source != CLOCK && self.latest(source).is_none()
+            })
             .map(|(source, _)| Unknown(format!("{source} {}", Reason::Overdue)))
     }
 

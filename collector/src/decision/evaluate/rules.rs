@@ -1,9 +1,10 @@
 //! Rules: which one decides, and what is remembered of each.
 
-use super::{DecisionSource, Walk, good_for};
+use super::{DecisionSource, Undecided, Walk, good_for};
 use crate::config::Rule;
 use crate::expression::Expression;
 use agentcheck_common::BootTime;
+use std::collections::BTreeSet;
 
 /// What was last known of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +64,31 @@ fn delay(rule: &Rule, held: bool) -> std::time::Duration {
     }
 }
 
+/// An unknown rule that keeps later rules from deciding.
+struct Blocked<'w> {
+    /// The first such rule, and why it is unknown.
+    by: usize,
+    reason: String,
+    /// Whether all such rules have a fresh last state, which is inactive.
+    known: bool,
+    /// The failed sources that made them unknown.
+    failed: BTreeSet<&'w str>,
+    /// The first true rule that does not decide because of that.
+    masked: Option<usize>,
+}
+
+impl Blocked<'_> {
+    fn by(index: usize, reason: String) -> Self {
+        Self {
+            by: index,
+            reason,
+            known: true,
+            failed: BTreeSet::new(),
+            masked: None,
+        }
+    }
+}
+
 impl Walk<'_> {
     /// Which rule decides; none where the weight does.
     pub(super) fn rules(
@@ -70,8 +96,7 @@ impl Walk<'_> {
         rule_states: &mut [Option<RuleState>],
     ) -> Option<DecisionSource> {
         let mut decided = None;
-        // Why an earlier rule, which did not hold when that was last known, is unknown by now.
-        let mut passed: Option<String> = None;
+        let mut blocked: Option<Blocked<'_>> = None;
         // When the oldest poll was sent that a kept truth rests on.
         let mut kept_of = self.now;
         for (index, (rule, last)) in self.service.rules.iter().zip(rule_states).enumerate() {
@@ -108,27 +133,46 @@ impl Walk<'_> {
                 continue;
             }
             self.of = self.of.min(of);
-            decided = match (known, before, &passed) {
-                (Ok(true), _, None) => Some(DecisionSource::Rule { index, kept: None }),
-                // It would decide in the place of the unknown one.
-                (Ok(true), _, Some(_)) | (Ok(false), _, _) => None,
-                (Err(unknown), Some(truth), _) => {
-                    kept_of = kept_of.min(truth.observed_at);
+            decided = match known {
+                Ok(false) => None,
+                Ok(true) => {
+                    let answers = blocked.as_ref().is_none_or(|blocked| {
+                        let uses = rule.when.uses().iter();
+                        let mut health = uses.filter(|(_, used)| used.health);
+                        health.any(|(source, _)| blocked.failed.contains(source.as_str()))
+                    });
+                    match &mut blocked {
+                        Some(blocked) if !answers => {
+                            blocked.masked.get_or_insert(index);
+                            None
+                        }
+                        _ => Some(DecisionSource::Rule { index, kept: None }),
+                    }
+                }
+                Err(unknown) => {
                     let reason = self.polled.reason(expression, unknown);
-                    if truth.active {
+                    if let Some(before) = before {
+                        kept_of = kept_of.min(before.observed_at);
+                    }
+                    let was_active = before.is_some_and(|before| before.active);
+                    if was_active && blocked.as_ref().is_none_or(|blocked| blocked.known) {
                         self.of = self.of.min(kept_of);
                         let kept = Some(reason);
                         Some(DecisionSource::Rule { index, kept })
                     } else {
-                        passed.get_or_insert(reason);
+                        let blocked = blocked.get_or_insert_with(|| Blocked::by(index, reason));
+                        blocked.known &= before.is_some();
+                        blocked.failed.extend(self.polled.failed(expression));
                         None
                     }
                 }
-                (Err(unknown), None, _) => Some(DecisionSource::Failure(
-                    self.polled.reason(expression, unknown),
-                )),
             };
         }
-        decided.or(passed.map(DecisionSource::Failure))
+        decided.or(blocked.map(|blocked| {
+            DecisionSource::Failure(Undecided {
+                masked: blocked.masked.map(|masked| (blocked.by, masked)),
+                reason: blocked.reason,
+            })
+        }))
     }
 }

@@ -1,6 +1,6 @@
 //! The weight, the limit of connections, and what begins a ramp.
 
-use super::{DecisionSource, ServiceMemory, Walk, Weighed};
+use super::{DecisionSource, ServiceMemory, Undecided, Walk, Weighed};
 use crate::config::{Capacity, Weight};
 use crate::expression::{Expression, Simple, Unknown};
 use crate::filters::capacity::{self, Basis, Sample};
@@ -12,7 +12,10 @@ impl Walk<'_> {
     pub(super) fn weigh(&mut self, memory: &mut ServiceMemory) -> DecisionSource {
         let weighed = match &self.service.weight {
             Weight::Full => Ok((100.0, None)),
-            Weight::Expression(expression) => self.number(expression).map(|number| (number, None)),
+            Weight::Expression(expression) => self.number(expression).map(|number| {
+                memory.fraction.observe(number);
+                (number, None)
+            }),
             Weight::Capacity(capacity) => self.seen(capacity).map(|seen| {
                 if memory.was_out {
                     memory.capacity.start_again();
@@ -29,7 +32,7 @@ impl Walk<'_> {
         };
         let (raw, basis) = match weighed {
             Ok(weighed) => weighed,
-            Err(reason) => return DecisionSource::Failure(reason),
+            Err(reason) => return DecisionSource::Failure(Undecided::because(reason)),
         };
         let shaping = &self.service.shaping;
         if memory.was_out && shaping.ramp.is_some() {

@@ -143,7 +143,7 @@ fn one_look_without_a_memory() {
         "source: app: missing: no such file, in 3ms\n\
          : app: counted at once; the collector believes it after 3 of 5 polls (fail_after)\n",
         "for 0ms of the 10s that it takes\n: one look cannot tell what was before",
-        "weight: headroom(app.json.load, 100) = unknown, app.json has no value now; it does not decide\n\
+        "weight: headroom(app.json.load, 100) = unknown, app.json is unavailable; it does not decide\n\
          reply: nothing: no rule and no weight is known, and there is no reply to keep\n",
     ] {
         assert!(told.contains(expected), "{expected}\n--- in\n{told}");

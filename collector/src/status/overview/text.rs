@@ -231,7 +231,8 @@ fn decided(service: &ServiceOverview, described: bool) -> String {
         (Some("failure"), Some(why)) => format!("failure: {why}"),
         (Some(by), Some(why)) => format!("{by} {why}"),
         (Some(by), None) => by.to_owned(),
-        (None, _) => "nothing to say yet".to_owned(),
+        (None, Some(why)) => format!("no reply yet: {why}"),
+        (None, None) => "no reply yet".to_owned(),
     };
     if described
         && let Ok(said) = &service.current

@@ -2,7 +2,7 @@
 
 use super::RuleStatus;
 use crate::config::Service;
-use crate::decision::evaluate::ServiceMemory;
+use crate::decision::evaluate::{FractionWatch, ServiceMemory};
 use crate::expression::Simple;
 use crate::filters::{capacity, shape};
 use agentcheck_common::{BootTime, Reply};
@@ -146,6 +146,7 @@ impl MemoryStatus {
             },
             start: self.start.map(Simple::Number).or(text),
             counter: self.counter,
+            fraction: FractionWatch::default(),
             // A restarted collector has seen none of them.
             last_shown: Vec::new(),
             // A minute at most: no file makes it longer.

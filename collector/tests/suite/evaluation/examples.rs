@@ -1,4 +1,4 @@
-//! The examples that replace other agents: each directory of examples/ with recorded readings (`events`). The
+//! The examples that replace other agents: each directory of examples/ with recorded readings (`story.jsonl`). The
 //! replies are compared with `expected`, as for all golden cases. They are also compared with the other agent's
 //! own formula, over the recorded readings and over sweeps of readings. Where agentcheck differs on purpose, the
 //! example's README explains it and the test has it.
@@ -8,11 +8,13 @@ mod loadbalancer;
 mod scripts;
 mod staleness;
 
-use super::{Player, events, play_case};
+use super::{Player, lines, play_case};
 use crate::golden;
 use agentcheck::config::{self, Config};
+use agentcheck::decision::decide::Decision;
 use agentcheck_common::{Operational, Reply};
 use agentcheck_tests::binaries::workspace;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -49,7 +51,7 @@ fn recorded_readings_give_the_expected_replies() {
     golden::as_expected(
         "examples",
         9,
-        |path| path.join("events").is_file(),
+        |path| path.join("story.jsonl").is_file(),
         |case| {
             let readme = case.join("README.md");
             assert!(readme.is_file(), "{readme:?} says how to move over");
@@ -109,53 +111,50 @@ fn theirs(line: &str) -> Place {
     }
 }
 
-/// What `service` says after these events, each `SOURCE READING`, at one moment and with nothing before.
-fn reply_after(config: &Config, service: &str, readings: &[String]) -> Reply {
+/// The source and the reading of a poll.
+type Poll = (&'static str, Value);
+
+/// The reply of `service` after these polls, all at one moment and with nothing before.
+fn reply_after(config: &Config, service: &str, polls: &[Poll]) -> Reply {
     let mut player = Player::new(config);
     let mut last = None;
     // What the service does not use is not polled.
-    for reading in readings {
-        last = last_reply(player.play(&format!("1 {reading}")), service);
+    for (source, reading) in polls {
+        last = last_reply(player.poll(1.0, source, reading), service);
     }
-    last.unwrap_or_else(|| panic!("{service}: nothing to say after {readings:?}"))
+    last.unwrap_or_else(|| panic!("{service}: no reply after {polls:?}"))
 }
 
-fn last_reply(
-    outcomes: Vec<(
-        &agentcheck::config::Service,
-        agentcheck::decision::evaluate::Outcome,
-    )>,
-    service: &str,
-) -> Option<Reply> {
-    let (_, outcome) = outcomes
+fn last_reply(decisions: Vec<(&config::Service, Decision)>, service: &str) -> Option<Reply> {
+    let (_, decision) = decisions
         .into_iter()
         .find(|(known, _)| known.name.as_str() == service)
         .expect(service);
-    outcome.verdict.map(|verdict| verdict.reply)
+    decision.final_decision.map(|last| last.verdict.reply)
 }
 
-/// One recorded event: what the sources gave last, by name, and what the service says.
+/// One line of a story: the latest reading of each source by name, and the reply of the service.
 struct Recorded {
-    event: String,
-    latest: BTreeMap<String, String>,
+    line: String,
+    latest: BTreeMap<String, Value>,
     printed: Reply,
 }
 
-/// The recorded readings of a case, from where `service` has something to say.
+/// The story of a case, from the first reply of `service`.
 fn recorded(case: &str, service: &str) -> Vec<Recorded> {
     let config = configuration(case);
     let mut player = Player::new(&config);
     let mut latest = BTreeMap::new();
     let mut all = Vec::new();
-    for event in events(&read(case, "events")) {
-        let printed = last_reply(player.play(event), service);
-        let mut words = event.splitn(3, ' ').skip(1);
-        if let (Some(source), Some(reading)) = (words.next(), words.next()) {
-            latest.insert(source.to_owned(), reading.to_owned());
+    for line in lines(&read(case, "story.jsonl")) {
+        let printed = last_reply(player.play(line), service);
+        let parsed: Value = serde_json::from_str(line).unwrap();
+        if let Some(source) = parsed["source"].as_str() {
+            latest.insert(source.to_owned(), parsed["reading"].clone());
         }
         if let Some(printed) = printed {
             all.push(Recorded {
-                event: event.to_owned(),
+                line: line.to_owned(),
                 latest: latest.clone(),
                 printed,
             });
@@ -166,24 +165,15 @@ fn recorded(case: &str, service: &str) -> Vec<Recorded> {
 }
 
 impl Recorded {
-    /// The number that a source gave last: all of a `number`, or one of the `parts`.
+    /// A number of the latest reading of a source.
     fn number(&self, source: &str, part: &str) -> f64 {
-        let reading = self.latest.get(source).expect(source);
-        let (kind, rest) = reading.split_once(' ').expect(reading);
-        let number = match kind {
-            "number" => Some(rest),
-            "parts" => rest
-                .split(' ')
-                .find_map(|one| one.strip_prefix(part)?.strip_prefix('=')),
-            _ => None,
-        };
-        number.expect(reading).parse().expect(reading)
+        let number = self.latest[source][part].as_f64();
+        number.unwrap_or_else(|| panic!("{source}: {}", self.latest[source]))
     }
 
-    /// The JSON document that a source gave last.
-    fn json(&self, source: &str) -> serde_json::Value {
-        let reading = self.latest.get(source).expect(source);
-        serde_json::from_str(reading.strip_prefix("json ").expect(reading)).unwrap()
+    /// The JSON document of the latest reading of a source.
+    fn json(&self, source: &str) -> Value {
+        self.latest[source]["json"].clone()
     }
 }
 

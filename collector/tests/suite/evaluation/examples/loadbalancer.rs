@@ -1,8 +1,10 @@
 //! Loadbalancer.org's feedback agents.
 
 use super::{
-    Place, Recorded, configuration, halves, ours, recorded, reply_after, shown_in_readme, theirs,
+    Place, Poll, Recorded, configuration, halves, ours, recorded, reply_after, shown_in_readme,
+    theirs,
 };
+use serde_json::json;
 
 /// Up to 4.x. Per monitor a load, an importance and a threshold (0 is none): a load over its threshold gives
 /// 0%; else utilization = sum(load * importance) / count(importance > 0), and ceil(100 - utilization)%.
@@ -40,20 +42,23 @@ fn same(place: Place, line: &str, case: &str) {
 /// The mode in which a recording is.
 fn mode(recorded: &Recorded) -> &str {
     let reading = &recorded.latest["mode"];
-    reading.strip_prefix("file ").unwrap_or("Normal")
+    reading["text"].as_str().unwrap_or("Normal")
 }
 
-fn readings(mode: &str, cpu: f64, memory: f64, http: f64) -> [String; 4] {
+fn readings(mode: &str, cpu: f64, memory: f64, http: f64) -> [Poll; 4] {
     let mode = if mode.is_empty() {
-        "mode no-file".to_owned()
+        ("mode", json!({"exists": false}))
     } else {
-        format!("mode file {mode}")
+        (
+            "mode",
+            json!({"exists": true, "mtime_age": 0, "text": mode}),
+        )
     };
     [
         mode,
-        format!("cpu number {cpu}"),
-        format!("memory number {memory}"),
-        format!("http number {http}"),
+        ("cpu", json!({"value": cpu})),
+        ("memory", json!({"value": memory})),
+        ("http", json!({"value": http})),
     ]
 }
 
@@ -63,7 +68,7 @@ fn version_4_weights_thresholds_and_modes_match() {
         let number = |source| recorded.number(source, "value");
         let (cpu, memory, http) = (number("cpu"), number("memory"), number("http"));
         let line = config_xml(mode(&recorded), cpu, memory, http);
-        same(ours(&recorded.printed), &line, &recorded.event);
+        same(ours(&recorded.printed), &line, &recorded.line);
     }
     let config = configuration("loadbalancer-4");
     let mut floored = 0;
@@ -188,7 +193,7 @@ fn version_5_weights_thresholds_and_force_match() {
             _ => {
                 let number = |source| recorded.number(source, "value");
                 let monitors = three(number("cpu"), number("memory"), number("http"));
-                same_as_version5(place, &monitors, Some(95.0), &recorded.event);
+                same_as_version5(place, &monitors, Some(95.0), &recorded.line);
             }
         }
     }

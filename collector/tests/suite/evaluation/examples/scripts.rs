@@ -1,9 +1,10 @@
 //! Agents that are a script or a few lines: each has its formula here as a shell or a program has it.
 
 use super::{
-    Place, Player, configuration, halves, last_reply, ours, read, recorded, reply_after,
+    Place, Player, Poll, configuration, halves, last_reply, ours, read, recorded, reply_after,
     shown_in_readme, theirs,
 };
+use serde_json::{Value, json};
 
 /// One line of vmstat(8): us sy id wa st are the columns 13 to 17.
 struct Vmstat([f64; 5]);
@@ -19,12 +20,13 @@ impl Vmstat {
 
     /// What the collector sees at that moment: waiting for disks is idle in its `value`, as it is not in
     /// `idle`.
-    fn reading(&self) -> String {
+    fn reading(&self) -> Poll {
         let [user, system, idle, iowait, steal] = self.0;
         let value = user + system + steal;
-        format!(
-            "cpu parts value={value} user={user} system={system} idle={idle} iowait={iowait} steal={steal}"
-        )
+        let reading = json!({
+            "value": value, "user": user, "system": system, "idle": idle, "iowait": iowait, "steal": steal
+        });
+        ("cpu", reading)
     }
 
     /// `LOAD=$(vmstat 1 2 | tail -1 | awk '{print $15}'); echo "$LOAD%"`
@@ -55,7 +57,7 @@ fn vmstat_idle_example_matches_the_script() {
     for row in &rows {
         let reading = row.reading();
         let place = ours(&reply_after(&config, "web", std::slice::from_ref(&reading)));
-        same(place, &row.script(), &reading);
+        same(place, &row.script(), &format!("{reading:?}"));
     }
     for idle in 0..=100 {
         for iowait in [0, (100 - idle) / 2, 100 - idle] {
@@ -63,12 +65,12 @@ fn vmstat_idle_example_matches_the_script() {
             let row = Vmstat([busy, 0.0, f64::from(idle), f64::from(iowait), 0.0]);
             let reading = row.reading();
             let place = ours(&reply_after(&config, "web", std::slice::from_ref(&reading)));
-            same(place, &row.script(), &reading);
+            same(place, &row.script(), &format!("{reading:?}"));
         }
     }
     // vmstat rounds to the nearest whole number, a weight is rounded down.
     for idle in halves().filter(|idle| *idle >= 1.0) {
-        let reading = format!("cpu parts value=0 idle={idle}");
+        let reading = ("cpu", json!({"value": 0, "idle": idle}));
         let place = ours(&reply_after(&config, "web", &[reading]));
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // 1 to 100
         let (down, nearest) = (idle as u16, idle.round() as u16);
@@ -88,7 +90,7 @@ fn vmstat_idle_over_three_seconds_matches_the_script() {
     let idle: Vec<f64> = rows.iter().map(|row| row.number("cpu", "idle")).collect();
     for (last, recorded) in idle.windows(3).zip(rows.iter().skip(2)) {
         let place = ours(&recorded.printed);
-        same(place, &mean_of_three(last), &recorded.event);
+        same(place, &mean_of_three(last), &recorded.line);
     }
     // And over numbers in no order.
     let config = configuration("vmstat-idle");
@@ -96,7 +98,7 @@ fn vmstat_idle_over_three_seconds_matches_the_script() {
     let mut last = Vec::new();
     for second in 0..500_u32 {
         let idle = f64::from(second * 37 % 101);
-        let outcomes = player.play(&format!("{second} cpu parts value=0 idle={idle}"));
+        let outcomes = player.poll(f64::from(second), "cpu", &json!({"value": 0, "idle": idle}));
         last.push(idle);
         if let [.., a, b, c] = last[..] {
             let place = ours(&last_reply(outcomes, "steady").unwrap());
@@ -114,12 +116,12 @@ fn half(idle: f64) -> &'static str {
 fn half_while_busy_example_matches_the_script() {
     for recorded in recorded("cpu-idle-half", "web") {
         let line = half(recorded.number("cpu", "idle"));
-        assert_eq!(ours(&recorded.printed), theirs(line), "{}", recorded.event);
+        assert_eq!(ours(&recorded.printed), theirs(line), "{}", recorded.line);
     }
     let config = configuration("cpu-idle-half");
     let near = (0..=400).map(|step| 8.0 + f64::from(step) / 100.0);
     for idle in halves().chain(near) {
-        let reading = format!("cpu parts value=0 idle={idle}");
+        let reading = ("cpu", json!({"value": 0, "idle": idle}));
         let place = ours(&reply_after(&config, "web", &[reading]));
         assert_eq!(place, theirs(half(idle)), "{idle}");
     }
@@ -160,8 +162,8 @@ fn worker_queue_example_matches_its_formula() {
         if place == bare {
             before = place;
         } else {
-            assert_eq!(place, before, "{}", recorded.event);
-            assert!(number("waiting") >= 100, "{}", recorded.event);
+            assert_eq!(place, before, "{}", recorded.line);
+            assert!(number("waiting") >= 100, "{}", recorded.line);
             held += 1;
         }
         if matches!(place, Place::Down | Place::Drain) {
@@ -174,7 +176,10 @@ fn worker_queue_example_matches_its_formula() {
     let depths = (0..=120).chain([499, 500, 501, 4999, 5000, 5001, 1_000_000]);
     for waiting in depths {
         for active in (0..=64).step_by(4) {
-            let reading = format!("queue json {{\"active\": {active}, \"waiting\": {waiting}}}");
+            let reading = (
+                "queue",
+                json!({"json": {"active": active, "waiting": waiting}}),
+            );
             let place = ours(&reply_after(&config, "web", &[reading]));
             assert_eq!(place, backlog(active, waiting), "{active} {waiting}");
         }
@@ -182,8 +187,8 @@ fn worker_queue_example_matches_its_formula() {
 }
 
 /// `curl -fs http://127.0.0.1:8081/healthz && echo up || echo down`
-fn healthz(reading: &str) -> &'static str {
-    if reading.starts_with("text") {
+fn healthz(reading: &Value) -> &'static str {
+    if reading.get("error").is_none() {
         "up"
     } else {
         "down"
@@ -196,20 +201,20 @@ fn healthz_example_matches_the_script() {
     for recorded in recorded("healthz", "web") {
         let reading = &recorded.latest["healthz"];
         let place = ours(&recorded.printed);
-        assert_eq!(place, theirs(healthz(reading)), "{}", recorded.event);
+        assert_eq!(place, theirs(healthz(reading)), "{}", recorded.line);
         places.push(place);
     }
     assert!(places.contains(&Place::Down) && places.contains(&Place::Weight(100)));
     let config = configuration("healthz");
     let reasons = agentcheck::reading::Reason::ALL.iter();
-    let failures = reasons.map(|reason| format!("fail {}", reason.word()));
-    let statuses = (300..600).map(|status| format!("status {status}"));
-    let bodies = ["text ok", "text ", "text {\"status\": \"down\"}"].map(str::to_owned);
+    let failures = reasons.map(|reason| json!({"error": reason.word()}));
+    let statuses = (300..600).map(|status| json!({"status": status, "error": "status"}));
+    let bodies = ["ok", "", "{\"status\": \"down\"}"].map(|text| json!({"text": text}));
     for reading in failures.chain(statuses).chain(bodies) {
         let place = ours(&reply_after(
             &config,
             "web",
-            &[format!("healthz {reading}")],
+            &[("healthz", reading.clone())],
         ));
         assert_eq!(place, theirs(healthz(&reading)), "{reading}");
     }
@@ -224,7 +229,7 @@ fn maxconn_example_matches_its_formula() {
     }
     let config = configuration("maxconn");
     for workers in 0..=200_u32 {
-        let reading = format!("app json {{\"workers\": {workers}}}");
+        let reading = ("app", json!({"json": {"workers": workers}}));
         let reply = reply_after(&config, "pool", &[reading]);
         let each = (workers * 4 / 2).max(1);
         assert_eq!(reply.maxconn.map(|maxconn| maxconn.get()), Some(each));

@@ -1,10 +1,10 @@
 //! Herald's staleness: `now - last write > staleness_interval` gives `staleness_response`, and `noop` an empty
 //! line. Here the schedule contains it, and the responder selects the line.
 
-use super::super::{Player, events};
-use super::{Place, configuration, ours, read, theirs};
-use agentcheck::decision::plan::plan;
+use super::super::{Player, lines};
+use super::{Place, Poll, configuration, ours, read, theirs};
 use agentcheck_common::BootTime;
+use serde_json::{Value, json};
 
 /// baseplugin.py, `is_stale` and `respond`; 0 is never.
 fn respond<'l>(last: &'l str, age: f64, interval: f64, response: &'l str) -> &'l str {
@@ -16,15 +16,15 @@ fn respond<'l>(last: &'l str, age: f64, interval: f64, response: &'l str) -> &'l
 }
 
 /// What is said of a service so many seconds after its last good reading, without a collector since then.
-fn abandoned(service: &str, reading: &str, seconds: u64) -> Place {
+fn abandoned(service: &str, (source, reading): Poll, seconds: u64) -> Place {
     let config = configuration("herald-rules");
     let mut player = Player::new(&config);
-    let outcomes = player.play(&format!("1000 {reading}"));
-    let (known, outcome) = outcomes
+    let decisions = player.poll(1000.0, source, &reading);
+    let (_, decision) = decisions
         .into_iter()
         .find(|(known, _)| known.name.as_str() == service)
         .unwrap();
-    let plan = plan(known, &outcome.verdict.unwrap());
+    let plan = decision.final_decision.unwrap().plan;
     let now = BootTime((1000 + seconds) * 1_000_000_000);
     let stage = plan.stages.iter().find(|stage| now < stage.until);
     ours(stage.map_or(&plan.then, |stage| &stage.reply))
@@ -35,11 +35,11 @@ fn schedule_goes_stale_when_herald_would() {
     for seconds in (0..60).filter(|seconds| ![10, 20].contains(seconds)) {
         #[allow(clippy::cast_precision_loss)] // below 60
         let age = seconds as f64;
-        let place = abandoned("workers", "workers number 100", seconds);
+        let place = abandoned("workers", ("workers", json!({"value": 100})), seconds);
         assert_eq!(place, theirs(respond("up", age, 20.0, "down")), "{age}");
         // noop: HAProxy keeps what it has, and here it is said again.
-        let reading = "app json {\"health\": \"healthy\", \"outgoing-messsage-per-second\": 700}";
-        let place = abandoned("api", reading, seconds);
+        let reading = json!({"json": {"health": "healthy", "outgoing-messsage-per-second": 700}});
+        let place = abandoned("api", ("app", reading), seconds);
         match theirs(respond("ready 90%", age, 10.0, "noop")) {
             Place::Unchanged => assert!(age > 10.0),
             same => assert_eq!(same, Place::Weight(90)),
@@ -56,26 +56,25 @@ fn silent_application_goes_stale_when_herald_would() {
     let mut player = Player::new(&config);
     let mut written = 0.0;
     let (mut kept, mut down) = (0, 0);
-    for event in events(&read("herald-rules", "events")) {
-        let outcomes = player.play(event);
-        let mut words = event.splitn(3, ' ');
-        let now: f64 = words.next().unwrap().parse().unwrap();
-        let (source, reading) = (words.next().unwrap(), words.next().unwrap_or_default());
-        if source != "workers" {
+    for line in lines(&read("herald-rules", "story.jsonl")) {
+        let decisions = player.play(line);
+        let parsed: Value = serde_json::from_str(line).unwrap();
+        let now = parsed["t"].as_f64().unwrap();
+        if parsed["source"] != "workers" {
             continue;
         }
-        if reading.starts_with("number") {
+        if parsed["reading"].get("value").is_some() {
             written = now;
             continue;
         }
-        let (_, outcome) = outcomes
+        let (_, decision) = decisions
             .into_iter()
             .find(|(known, _)| known.name.as_str() == "workers")
             .unwrap();
-        let place = ours(&outcome.verdict.unwrap().reply);
+        let place = ours(&decision.final_decision.unwrap().verdict.reply);
         // The last number of the recording is 100.
         let same = theirs(respond("up", now - written, 20.0, "down"));
-        assert_eq!(place, same, "{event}");
+        assert_eq!(place, same, "{line}");
         kept += usize::from(place == Place::Weight(100));
         down += usize::from(place == Place::Down);
     }
