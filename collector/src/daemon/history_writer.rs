@@ -58,7 +58,9 @@ impl HistoryWriter {
 
     /// Adds an event of the collector itself.
     pub(super) fn collector(&mut self, event: &str) {
-        let entry = self.filter.collector(event, clock::now(), clock::unix_time_f64());
+        let entry = self
+            .filter
+            .collector(event, clock::now(), clock::unix_time_f64());
         self.send(entry);
     }
 
@@ -111,7 +113,10 @@ impl HistoryWriter {
 fn write(data: &Path, entries: &Receiver<Entry>, mut log: LoggedOperation) {
     let (mut recorder, opened) = Recorder::open(data);
     if let Err(error) = opened {
-        info!("cannot open history {}: {error}; no history is written", data.display());
+        info!(
+            "cannot open history {}: {error}; no history is written",
+            data.display()
+        );
     }
     for entry in entries {
         log.note_unless_missing(&recorder.write(&entry));

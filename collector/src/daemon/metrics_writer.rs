@@ -92,7 +92,12 @@ impl MetricsWriter {
     /// Starts the thread. If the system cannot create it now, the next text tries again.
     fn start(&mut self) {
         let (writer, pages) = sync_channel(1);
-        let log = LoggedOperation::new(Level::Warn, String::new(), "write metrics file".to_owned(), "");
+        let log = LoggedOperation::new(
+            Level::Warn,
+            String::new(),
+            "write metrics file".to_owned(),
+            "",
+        );
         let failures = log.failures();
         let thread = thread::Builder::new().name("metrics".to_owned());
         if thread.spawn(move || write_all(&pages, log)).is_ok() {

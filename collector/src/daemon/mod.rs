@@ -201,7 +201,8 @@ impl Collector {
         let no_threads = StartError::NoThreads;
         let before = snapshot::left_behind(directory, &boot);
         let before = before.as_ref();
-        let sources = Sources::start(&config, before, sender.clone(), started).map_err(no_threads)?;
+        let sources =
+            Sources::start(&config, before, sender.clone(), started).map_err(no_threads)?;
         let overrides =
             ActiveOverrides::new(&config, data, &boot, before, sender).map_err(no_threads)?;
         let history = match dry {
@@ -220,9 +221,15 @@ impl Collector {
             let retirement = &mut output.retirement;
             retirement.restore(before, is_configured, writable, started);
         }
-        let services =
-            Services::start(&config, &overrides, before, &output, sender.clone(), started)
-                .map_err(no_threads)?;
+        let services = Services::start(
+            &config,
+            &overrides,
+            before,
+            &output,
+            sender.clone(),
+            started,
+        )
+        .map_err(no_threads)?;
         let records = Records {
             history,
             counters: Counters::default(),
@@ -337,7 +344,15 @@ impl Collector {
     fn write_status(&mut self, now: BootTime) {
         let (config, sources, services) = (&self.config, &self.sources, &self.services);
         let faults = || self.overrides.faults();
-        status_writer::write(config, sources, services, faults, &self.output, &mut self.records, now);
+        status_writer::write(
+            config,
+            sources,
+            services,
+            faults,
+            &self.output,
+            &mut self.records,
+            now,
+        );
     }
 
     /// Publishes the replies of `on_stop`, if `publish`, and ends the threads.

@@ -30,7 +30,10 @@ impl Output {
 
     /// Checks the state directory; returns whether all replies are to be written again.
     pub(super) fn check(&mut self, history: Option<&mut HistoryWriter>, now: BootTime) -> bool {
-        let result = self.state_dir.as_mut().map(|state_dir| state_dir.check(now));
+        let result = self
+            .state_dir
+            .as_mut()
+            .map(|state_dir| state_dir.check(now));
         let event = match result {
             None | Some(CheckResult::Same) => return false,
             Some(CheckResult::Lost) => "lost the state directory: writes nothing",

@@ -142,7 +142,9 @@ fn replace(
     services.reload(&before, config, &collector.overrides, output, now);
     warn_of_admin_state(&change);
     for name in &change.removed {
-        let limit = before.service(name).and_then(|service| service.maxconn.as_ref());
+        let limit = before
+            .service(name)
+            .and_then(|service| service.maxconn.as_ref());
         let normal = limit.map(|limit| limit.normal);
         let directory = output.state_dir.as_ref().and_then(StateDir::directory);
         output.retirement.retire(name, normal, directory, now);

@@ -94,7 +94,8 @@ impl Retirement {
 
     fn schedule(&mut self, name: ServiceName, next: Next, at: BootTime) {
         let logged = false;
-        self.pending.insert(name, PendingRemoval { next, at, logged });
+        self.pending
+            .insert(name, PendingRemoval { next, at, logged });
     }
 
     /// Writes the release reply of a service. `normal` is its normal limit of connections, if it was managed.
@@ -172,7 +173,9 @@ impl Retirement {
                             Next::Release(_) => "write release reply to",
                             Next::Remove => "remove",
                         };
-                        warn!("{name}: removed from the configuration: cannot {step} its state file: {error}; retrying");
+                        warn!(
+                            "{name}: removed from the configuration: cannot {step} its state file: {error}; retrying"
+                        );
                     }
                     pending.logged = true;
                     pending.at = again;

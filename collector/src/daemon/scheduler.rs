@@ -134,7 +134,11 @@ mod tests {
         assert!(queue.due(BootTime(9)).is_empty());
         assert_eq!(queue.due(BootTime(20)), [0, 1]);
         queue.sources_changed(&[0, 1, 2, 7], BootTime(20));
-        assert_eq!(queue.due(BootTime(20)), [0, 1, 2], "those that are due the longest first");
+        assert_eq!(
+            queue.due(BootTime(20)),
+            [0, 1, 2],
+            "those that are due the longest first"
+        );
         assert_eq!(queue.next(), Some(BootTime(20)));
         queue.set(2, BootTime(40));
         assert_eq!(queue.due(BootTime(20)), [0, 1]);
@@ -172,6 +176,10 @@ mod tests {
         queue.sources_changed(&[0], BootTime(5));
         queue.defer(1, BootTime(1), BootTime(50));
         queue.defer(0, BootTime(2), BootTime(50));
-        assert_eq!(queue.next_costly(), Some(1), "the one that waits the longest");
+        assert_eq!(
+            queue.next_costly(),
+            Some(1),
+            "the one that waits the longest"
+        );
     }
 }

@@ -138,7 +138,9 @@ impl ServiceTask {
         match self.unknown_throttle.note(outcome, clock::now()) {
             None | Some(Event::Recovered { .. }) => {}
             Some(Event::Failed) => warn!("{name}: no reply yet: {reason}"),
-            Some(Event::Flapping { last, .. }) => warn!("{name}: no reply yet; latest reason: {last}"),
+            Some(Event::Flapping { last, .. }) => {
+                warn!("{name}: no reply yet; latest reason: {last}")
+            }
             Some(Event::Persisting { .. }) => warn!("{name}: still no reply: {reason}"),
         }
         self.unknown = unknown;
@@ -216,7 +218,11 @@ impl ServiceTask {
     pub(super) fn log_cost(&mut self, name: &ServiceName, took: Duration, is_cheap: bool) {
         self.is_costly = !is_cheap;
         let text = text::span(took);
-        let outcome = if is_cheap { Ok(()) } else { Err(((), &text as _)) };
+        let outcome = if is_cheap {
+            Ok(())
+        } else {
+            Err(((), &text as _))
+        };
         match self.cost_throttle.note(outcome, clock::now()) {
             None => {}
             Some(Event::Recovered { .. }) => info!("{name}: evaluation takes {text} again"),

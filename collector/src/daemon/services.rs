@@ -68,7 +68,12 @@ impl Services {
     /// thread. `orders_changed`: operators' orders changed, and all services are due.
     ///
     /// Returns whether a server was taken out or put back.
-    pub(super) fn evaluate(&mut self, desk: &mut Desk<'_>, orders_changed: bool, now: BootTime) -> bool {
+    pub(super) fn evaluate(
+        &mut self,
+        desk: &mut Desk<'_>,
+        orders_changed: bool,
+        now: BootTime,
+    ) -> bool {
         if orders_changed {
             self.queue.all_changed(now);
         }
@@ -110,7 +115,8 @@ impl Services {
                 return self.finish(index, outcome, took, desk, now);
             }
         }
-        self.queue.defer(index, now, now.after(service.fresh_for / 3));
+        self.queue
+            .defer(index, now, now.after(service.fresh_for / 3));
         // Operators' orders do not wait for the evaluation thread.
         let beneath = task.beneath.clone();
         let outcome = Outcome {
@@ -132,7 +138,8 @@ impl Services {
         let Some(index) = self.queue.next_costly() else {
             return;
         };
-        if let (Some(service), Some(task)) = (desk.config.services.get(index), self.tasks.get(index))
+        if let (Some(service), Some(task)) =
+            (desk.config.services.get(index), self.tasks.get(index))
         {
             self.thread.send(Job {
                 service: service.clone(),
@@ -144,13 +151,20 @@ impl Services {
     }
 
     /// Publishes what the evaluation thread evaluated; returns whether a server was taken out or put back.
-    pub(super) fn take(&mut self, evaluated: Evaluated, desk: &mut Desk<'_>, now: BootTime) -> bool {
+    pub(super) fn take(
+        &mut self,
+        evaluated: Evaluated,
+        desk: &mut Desk<'_>,
+        now: BootTime,
+    ) -> bool {
         if !self.thread.done(&evaluated) {
             return false;
         }
         let name = evaluated.service;
         let services = desk.config.services.iter();
-        let index = services.enumerate().find(|(_, service)| service.name == name);
+        let index = services
+            .enumerate()
+            .find(|(_, service)| service.name == name);
         let Some((index, _)) = index else {
             return false;
         };

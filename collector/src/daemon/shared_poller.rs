@@ -101,7 +101,7 @@ impl SharedPoller {
                 queue.tasks.insert((task.due, number), task);
             }
             drop(queue);
-            // After the poll counts as ended: making the values of a large document takes a while.
+            // After the poll counts as ended: the receiver may block.
             if !sink.send(number, reading) {
                 return;
             }
@@ -150,7 +150,9 @@ impl SharedPoller {
                 queue.watched = false;
                 let turn = queue.turn;
                 drop(queue);
-                debug!("a poll takes more than {BRIEF:?}: other sources continue on another thread");
+                debug!(
+                    "a poll takes more than {BRIEF:?}: other sources continue on another thread"
+                );
                 return self.poll(turn, sink);
             }
             queue = self.wait(queue, left);

@@ -77,7 +77,11 @@ impl Sources {
         let mut before = began;
         self.usage.decay(clock::now());
         let mut waiting = self.slots.waiting();
-        waiting.sort_by_key(|number| self.polling.index(*number).map(|index| self.usage.of(index)));
+        waiting.sort_by_key(|number| {
+            self.polling
+                .index(*number)
+                .map(|index| self.usage.of(index))
+        });
         for number in waiting {
             if before.saturating_sub(began) > READING_TIME {
                 break;
@@ -97,13 +101,20 @@ impl Sources {
             ) {
                 if slot.replaced > 0 {
                     let name = &source.name;
-                    debug!("source {name}: {} readings were replaced by newer ones", slot.replaced);
+                    debug!(
+                        "source {name}: {} readings were replaced by newer ones",
+                        slot.replaced
+                    );
                 }
                 log_source(&source.name, reading, throttle);
                 counters.polled(&source.name, reading);
                 *status = Some(SourceStatus::of(reading));
             }
-            changed.extend(self.observed.take_new(index, slot.new, clock::now()));
+            let (touched, replaced) = self.observed.take_new(index, slot.new, clock::now());
+            changed.extend(touched);
+            if let Some(replaced) = replaced {
+                self.slots.drop_later(replaced);
+            }
             let now = clock::thread_cpu_time();
             self.usage.add(index, now.saturating_sub(before));
             before = now;
@@ -115,7 +126,12 @@ impl Sources {
     ///
     /// # Errors
     /// Where a thread cannot be created; then nothing has changed.
-    pub(super) fn reload(&mut self, config: &Config, change: &Change, now: BootTime) -> io::Result<()> {
+    pub(super) fn reload(
+        &mut self,
+        config: &Config,
+        change: &Change,
+        now: BootTime,
+    ) -> io::Result<()> {
         self.polling.change(&config.sources, &change.kept)?;
         self.observed.reload(config, change, now);
         carry(&mut self.throttles, change, config.sources.len());

@@ -41,6 +41,8 @@ impl Usage {
 
     /// The used time of one, in milliseconds: a key to sort by.
     pub(super) fn of(&self, index: usize) -> u128 {
-        self.used.get(index).map_or(0, |used| used.as_nanos() / GRAIN)
+        self.used
+            .get(index)
+            .map_or(0, |used| used.as_nanos() / GRAIN)
     }
 }
