@@ -92,7 +92,7 @@ impl fmt::Display for StartError {
             Self::NoBootId(error) => write!(f, "cannot read the boot id: {error}"),
             Self::NoThreads(error) => write!(
                 f,
-                "cannot create a thread: {error}. Each source of kind http, tcp or command needs one; \
+                "cannot create thread: {error}. Each source of kind http, tcp or command needs one; \
                  `ulimit -u` limits them, and TasksMax= in a unit"
             ),
             Self::Lost(directory) => write!(

@@ -19,7 +19,7 @@ use agentcheck_common::{BootTime, ServiceName};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::mpsc::SyncSender;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The processor time that evaluations get in one turn of the loop. Services beyond it wait for the next turn.
 const EVALUATION_TIME: Duration = Duration::from_millis(50);
@@ -202,7 +202,7 @@ impl Services {
         publish(service, task, decision, took, desk, now)
     }
 
-    /// Applies another configuration. `changed` is what of it changed, `before` the one of before.
+    /// Applies another configuration; `before` is the former one.
     pub(super) fn reload(
         &mut self,
         before: &Config,
@@ -267,7 +267,7 @@ fn publish(
         final_decision.verdict.reply,
         final_decision.verdict.decided.clone(),
     );
-    let was_out = task.is_out();
+    let (was_out, began) = (task.is_out(), Instant::now());
     let directory = desk.output.directory();
     let changed = task.publish(service, final_decision, directory, &desk.output.boot, now);
     records.snapshot.changed |= changed;
@@ -276,6 +276,7 @@ fn publish(
         written: directory.is_some() && !task.writing.is_failing(),
         until,
     };
+    let took = took + began.elapsed();
     records.counters.evaluated(name, took, Some(published));
     match &mut records.history {
         Some(history) => history.note(service, &reply, &decided, now),
