@@ -385,7 +385,11 @@ impl Collector {
         let wake = wake.map_or(LONGEST_SLEEP, |at| at.since(clock::now()));
         let status = self.records.snapshot.next();
         let status = status.saturating_duration_since(Instant::now());
-        let metrics = self.records.metrics.rest();
-        wake.min(status).min(metrics).min(LONGEST_SLEEP)
+        let wake = wake.min(status).min(LONGEST_SLEEP);
+        // A dry run writes no metrics.
+        match self.output.is_dry() {
+            true => wake,
+            false => wake.min(self.records.metrics.rest()),
+        }
     }
 }
