@@ -389,7 +389,7 @@ _agentcheck() {
             return 0
             ;;
         agentcheck__subcmd__generate)
-            opts="-h --config --state-dir --address --allow --port --output --force --help systemd xinetd inetd"
+            opts="-h --config --state-dir --address --allow --port --output --force --help systemd xinetd inetd haproxy"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

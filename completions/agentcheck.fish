@@ -76,10 +76,10 @@ complete -c agentcheck -n "__fish_agentcheck_using_subcommand report" -s h -l he
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l state-dir -d 'Where the state files are' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l data-dir -d 'Overrides, history' -r -F
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l agent -d 'Where HAProxy asks [default: the launcher\'s address]' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l agent -d 'Probe this address [default: the launcher\'s]' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l haproxy -d 'HAProxy\'s stats socket: a path, or HOST:PORT' -r
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l user -d 'The collector\'s user: its own, or agentcheck' -r
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l json -d 'For programs: one JSON object'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l user -d 'Check as this user [default: the collector\'s]' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -l json -d 'Print one JSON object'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand record" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand record" -l for -d 'How long; until Ctrl-C without it' -r
@@ -177,9 +177,9 @@ complete -c agentcheck -n "__fish_agentcheck_using_subcommand decommission" -s h
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand import" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l state-dir -d 'Where the state files are' -r -F
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l address -d 'Listen there; may be repeated [default: loopback]' -r
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l allow -d 'Who may connect besides this host; may be repeated' -r
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l port -d 'Of services without one of their own' -r
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l output -d 'Write the files there, and print none' -r -F
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l force -d 'Overwrite what differs there'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l address -d 'Listen on this address; for haproxy, the server\'s; may be repeated [default: loopback]' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l allow -d 'Let this host or network connect; may be repeated' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l port -d 'The port of services without a port of their own' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l output -d 'Write the files into DIR instead of printing them' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l force -d 'Overwrite files in DIR that differ'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -s h -l help -d 'Print help'

@@ -9,6 +9,8 @@ use agentcheck::expression::{Environment, Expression, Fault, Scope, Type, Unknow
 use agentcheck::reading::prometheus::{Exposition, MOST_SERIES, Selector, bucket_bound};
 use agentcheck::reading::{Content, Failure, Reading, Reason};
 use agentcheck::source::Format;
+use agentcheck::source::format::MAX_VALUES;
+use agentcheck::source::stream::Records;
 use agentcheck::sys::clock::thread_cpu_time;
 use agentcheck_common::BootTime;
 use std::path::Path;
@@ -96,7 +98,10 @@ fn check_line(line: &str, longest: usize) {
 }
 
 fn check_failure(failure: &Failure) {
-    assert_eq!(failure.reason, Reason::Malformed);
+    assert!(matches!(
+        failure.reason,
+        Reason::Malformed | Reason::TooLarge
+    ));
     assert!(!failure.detail.is_empty());
     check_line(&failure.detail, Failure::MAX_DETAIL);
 }
@@ -152,6 +157,46 @@ pub fn json(body: &[u8]) {
 }
 
 /// Whatever an exporter sends; what stands on the first line is a selector, too.
+pub fn csv(body: &[u8]) {
+    within_bounds("a table", || match Format::Csv.read(body) {
+        Ok(Content::Rows(rows)) => {
+            let rows = rows.as_array().expect("a list of rows");
+            let cells: usize = rows
+                .iter()
+                .map(|row| row.as_object().expect("a map").len())
+                .sum();
+            assert!(rows.len() + cells <= MAX_VALUES);
+        }
+        Ok(other) => unreachable!("{other:?}"),
+        Err(failure) => check_failure(&failure),
+    });
+}
+
+/// The first byte says how large the pieces of output are that arrive, and which format the records have.
+pub fn stream(bytes: &[u8]) {
+    const MAX_BYTES: usize = 200;
+    within_bounds("the output of a stream", || {
+        let (first, output) = bytes.split_first().unwrap_or((&0, &[]));
+        let format = if first % 2 == 0 {
+            Format::Text
+        } else {
+            Format::Prometheus
+        };
+        let mut records = Records::new(format, MAX_BYTES);
+        for piece in output.chunks(usize::from(*first) + 1) {
+            match records.add(piece) {
+                Ok(Some(record)) => {
+                    assert!(record.len() <= MAX_BYTES + 1 && record.ends_with(b"\n"));
+                    let lines = record.split(|byte| *byte == b'\n').count() - 1;
+                    assert!(lines == 1 || format == Format::Prometheus);
+                }
+                Ok(None) => {}
+                Err(failure) => return check_failure(&failure),
+            }
+        }
+    });
+}
+
 pub fn prometheus(body: &[u8]) {
     within_bounds("a scrape", || {
         let outcome = Format::Prometheus.read(body);

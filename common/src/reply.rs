@@ -8,12 +8,12 @@
 //! line    = {sep} , [word , {sep,{sep},word}] , {sep} , [ "#" , {SP|HT} , text ] ;
 //! sep     = SP | HT | "," ;
 //! word    = "up" | "down" | "stopped" | "fail" | "ready" | "drain" | "maint"
-//!         | DIGIT,{DIGIT},"%" | "maxconn:",DIGIT,{DIGIT} ;     (* case-insensitive *)
+//!         | DIGIT,{DIGIT},"%" | "weight:",DIGIT,{DIGIT}
+//!         | "maxconn:",DIGIT,{DIGIT} ;                         (* case-insensitive *)
 //! ```
 //!
-//! The last word of a category wins, what is not said is not changed, and a `#` must start a word: in
-//! `up#x` HAProxy sees one unknown word. `weight:`, known to HAProxy 3.1 and later only, is no word
-//! here: on older versions it is an error.
+//! The last word of a category replaces the others, a missing category changes nothing, and a `#` must start a word:
+//! in `up#x` HAProxy sees one unknown word. HAProxy knows `weight:` from 3.1 on; before, it is an unknown word.
 
 mod description;
 mod words;
@@ -138,6 +138,8 @@ pub struct Reply {
     pub administrative: Option<Administrative>,
     /// How much of its configured weight it can take.
     pub percent: Option<Percent>,
+    /// Whether `percent` is the weight itself, `weight:N`, whatever is configured (HAProxy 3.1 and later).
+    pub absolute: bool,
     /// How many connections at most, per balancer.
     pub maxconn: Option<Maxconn>,
     /// Why.
@@ -150,6 +152,7 @@ impl Reply {
         operational: None,
         administrative: None,
         percent: None,
+        absolute: false,
         maxconn: None,
         description: Description::NONE,
     };
@@ -195,7 +198,8 @@ impl Reply {
         let text = walk(line, |word| match word {
             Word::Operational(state) => reply.operational = Some(state),
             Word::Administrative(state) => reply.administrative = Some(state),
-            Word::Percent(percent) => reply.percent = Some(percent),
+            Word::Percent(percent) => (reply.percent, reply.absolute) = (Some(percent), false),
+            Word::Weight(weight) => (reply.percent, reply.absolute) = (Some(weight), true),
             Word::Maxconn(limit) => reply.maxconn = Some(limit),
         })?;
         reply.description = Description::exact(text).ok_or(NotAReply::BadDescription)?;
@@ -245,7 +249,10 @@ impl fmt::Display for Reply {
             blank = " ";
         }
         if let Some(percent) = self.percent {
-            write!(f, "{blank}{}%", percent.get())?;
+            match self.absolute {
+                true => write!(f, "{blank}weight:{}", percent.get())?,
+                false => write!(f, "{blank}{}%", percent.get())?,
+            }
             blank = " ";
         }
         if let Some(limit) = self.maxconn {

@@ -26,11 +26,14 @@ prop_compose! {
         administrative in option::of(select(vec![
             Administrative::Ready, Administrative::Drain, Administrative::Maint,
         ])),
-        percent in option::of((0..=Percent::MAX).prop_map(|p| Percent::new(p).unwrap())),
+        percent in option::of((prop_oneof![0..=256_u16, 0..=Percent::MAX]).prop_map(|p| Percent::new(p).unwrap())),
+        absolute in any::<bool>(),
         maxconn in option::of((0..=Maxconn::MAX).prop_map(|m| Maxconn::new(m).unwrap())),
         text in any::<String>(),
     ) -> Reply {
-        Reply { operational, administrative, percent, maxconn, description: Description::lossy(&text) }
+        // A weight is at most 256; without one there is no form.
+        let absolute = absolute && percent.is_some_and(|percent| percent.get() <= 256);
+        Reply { operational, administrative, percent, absolute, maxconn, description: Description::lossy(&text) }
     }
 }
 

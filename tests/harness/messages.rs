@@ -6,8 +6,7 @@ pub const REPLY_WRITTEN_AGAIN: &str = "can write state file again";
 /// A state file cannot be written; the reason follows.
 pub const REPLY_NOT_WRITTEN: &str = "cannot write state file: ";
 /// The state directory was removed.
-pub const DIRECTORY_MADE_AGAIN: &str =
-    "was missing: created again; all replies are written again";
+pub const DIRECTORY_MADE_AGAIN: &str = "was missing: created again; all replies are written again";
 /// The state directory was removed; the reason why it stays so follows.
 pub const DIRECTORY_NOT_MADE: &str = "is missing and cannot be created: ";
 /// The collector ends, because its unit makes the state directory.
@@ -39,8 +38,7 @@ pub const OVERRIDE_OVER: &str = "the override expired";
 /// An override file has the name of no service.
 pub const OVERRIDE_OF_NO_SERVICE: &str = "unknown service \"nobody\"";
 /// A maintenance file cannot be checked; the reason follows.
-pub const FLAG_FILE_UNREADABLE: &str =
-    "cannot read flag file: ";
+pub const FLAG_FILE_UNREADABLE: &str = "cannot read flag file: ";
 /// A maintenance file can be checked again.
 pub const FLAG_FILE_READABLE: &str = "can read flag file again";
 /// Lines of the log were dropped; the reason follows.

@@ -255,7 +255,10 @@ fn balancer_mistakes_are_found() {
 #[test]
 fn cause_of_a_servers_state_is_found() {
     let mut here = installation("doctor-causes");
-    let other = Agent::start(here.block.agent(), Answer::Bytes(b"up 90%\n".to_vec()));
+    let other = Agent::start(
+        here.block.address(3399),
+        Answer::Bytes(b"up 90%\n".to_vec()),
+    );
     let site = here.server("web").address;
     let foreign = Server::new("web", site, other.address());
     let backends = [
@@ -294,7 +297,7 @@ fn cause_of_a_servers_state_is_found() {
             .to_owned(),
         "warning haproxy: off/api: in maintenance, and its agent checks are off".to_owned(),
         // The server that it tracks fails its health check: nothing listens there.
-        "note haproxy: tracking/api: DOWN (via checked/api); it tracks checked/api".to_owned(),
+        "note haproxy: tracking/api: DOWN; it tracks checked/api".to_owned(),
     ];
     // The port is in show servers state from 2.4 on.
     if Haproxy::version() >= (2, 4) {

@@ -3,12 +3,13 @@
 mod balancer;
 mod collector_user;
 mod host_facts;
-mod probe_client;
+pub(super) mod probe_client;
 mod required_paths;
 mod source_checks;
 
 use super::{ConfigFile, DataDir, Failed, Output, StateDir};
 use crate::config::{self, Config, LoadError, Service};
+use crate::reply::state::WeightForm;
 use crate::setup::doctor::directory::{self, Role};
 use crate::setup::doctor::host::{self, CollectorFacts};
 use crate::setup::doctor::{Finding, Report, haproxy, listener};
@@ -76,7 +77,7 @@ impl Doctor {
         let config = self.configuration(&mut found);
         let names = self.names(config.as_ref(), &mut found);
 
-        let status = snapshot::left_behind(&self.state.state_dir, &boot);
+        let status = snapshot::read_for_boot(&self.state.state_dir, &boot);
         let live = status
             .as_ref()
             .and_then(|status| host_facts::process(status.pid));
@@ -114,7 +115,7 @@ impl Doctor {
                 .as_ref()
                 .zip(config.as_ref())
                 .and_then(|(status, config)| {
-                    changed_after(config, status.loaded.unwrap_or(status.started))
+                    changed_after(config, status.loaded_at.unwrap_or(status.started))
                 }),
             status: status.as_ref(),
             now: clock::now(),
@@ -140,6 +141,8 @@ impl Doctor {
                     floor: floor(config.as_ref(), name),
                     port: port_of(config.as_ref(), route.to, name),
                     has_maxconn: service(config.as_ref(), name).is_some_and(sends_maxconn),
+                    has_absolute_weight: service(config.as_ref(), name)
+                        .is_some_and(|service| service.weight_form == WeightForm::Absolute),
                     replies: self.current_reply(name, &boot).into_iter().collect(),
                 });
                 services.collect()

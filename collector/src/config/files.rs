@@ -78,6 +78,11 @@ impl Files {
         self.files.push((path, start..self.text.len()));
     }
 
+    /// The text of all files as errors show it: without secrets.
+    pub(super) fn shown(&self) -> &str {
+        &self.shown
+    }
+
     /// The text of all files.
     pub(super) fn text(&self) -> &str {
         &self.text
@@ -165,7 +170,7 @@ impl Files {
         let unreadable = |error| LoadError::Unreadable(path.to_owned(), error);
         let mut room = MAX_BYTES;
         files.distrust(path, &mut trust);
-        let file = File::open(path).map_err(unreadable)?;
+        let file = open_regular(path).map_err(unreadable)?;
         let text = read_text(file, &mut room).map_err(unreadable)?;
         files.push(path.to_owned(), &text);
 

@@ -6,7 +6,7 @@ use crate::filters::capacity::Terms;
 use crate::filters::shape::Shaping;
 use crate::render::text::counted;
 use crate::reply::compose::ReplyStyle;
-use crate::reply::state::{AdminState, DescriptionDetail, ServerState};
+use crate::reply::state::{AdminState, DescriptionDetail, ServerState, WeightForm};
 use agentcheck_common::{Maxconn, Percent, ServiceName};
 use std::fmt;
 use std::num::NonZeroU16;
@@ -46,6 +46,8 @@ pub struct Service {
     pub override_admin_state: AdminState,
     /// How much descriptions contain.
     pub description_detail: DescriptionDetail,
+    /// How replies set the weight.
+    pub weight_form: WeightForm,
     /// While this file exists, the service is in maintenance.
     pub maintenance_file: Option<PathBuf>,
     /// The TCP port that serves this service alone, for balancers that cannot send a name. No two services have the
@@ -73,6 +75,7 @@ impl Service {
             admin_state: AdminState::Preserve,
             override_admin_state: AdminState::Preserve,
             description_detail: DescriptionDetail::Full,
+            weight_form: WeightForm::Percent,
             maintenance_file: None,
             port: None,
         }
@@ -104,6 +107,7 @@ impl Service {
             admin_state: self.admin_state,
             description_detail: self.description_detail,
             maxconn: self.maxconn.as_ref().map(|limit| limit.normal),
+            weight_form: self.weight_form,
         }
     }
 }

@@ -8,7 +8,7 @@ use super::toml_reader::{Entry, Findings, Table};
 use super::weight::Weighing;
 use super::{ExpiryAction, OnFailure, Service, Weight, derived, rules};
 use crate::expression::Environment;
-use crate::reply::state::{AdminState, DescriptionDetail, ServerState};
+use crate::reply::state::{AdminState, DescriptionDetail, ServerState, WeightForm};
 use crate::source::system::Metric;
 use crate::source::{Kind, Source};
 use agentcheck_common::{Administrative, ServiceName};
@@ -192,6 +192,8 @@ fn service(
     let admin = [AdminState::Preserve, AdminState::Manage];
     let admin_state = table.choice(findings, "admin_state", admin);
     let override_admin_state = table.choice(findings, "override_admin_state", admin);
+    let forms = [WeightForm::Percent, WeightForm::Absolute];
+    let weight_form = table.choice(findings, "weight_form", forms);
     let details = [
         DescriptionDetail::Full,
         DescriptionDetail::State,
@@ -216,6 +218,7 @@ fn service(
             .or(admin_state)
             .unwrap_or(AdminState::Preserve),
         description_detail: description_detail.unwrap_or(DescriptionDetail::Full),
+        weight_form: weight_form.unwrap_or(WeightForm::Percent),
         maintenance_file: maintenance_file(&mut table, findings),
         port: port(&mut table, entry.key, used, findings),
         ..Service::new(name?)

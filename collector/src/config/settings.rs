@@ -211,6 +211,7 @@ pub(super) const TOP: Section = Section {
         setting("derive", Other("tables"), NONE, "", "[derived numbers](expressions.md#derived-numbers)"),
         setting("service", Other("tables"), NONE, "", "[services](services-and-rules.md)"),
         setting("metrics", Other("table"), NONE, "", "the [metrics file](#metrics-file)"),
+        setting("page", Other("table"), NONE, "", "the [web page](#web-page)"),
     ],
     synonyms: &[("sources", "source"), ("services", "service"), ("rule", "service.NAME.rule"), ("rules", "service.NAME.rule"), ("server", "service"), ("backend", "service")],
 };
@@ -224,6 +225,16 @@ pub(super) const METRICS: Section = Section {
         setting("interval", Span(SECOND, HOUR), Value("\"15s\""), "\"15s\"", "time between two writes"),
     ],
     synonyms: &[("file", "textfile"), ("path", "textfile"), ("every", "interval")],
+};
+
+/// `[page]`
+#[rustfmt::skip] // one row for each key
+pub(super) const PAGE: Section = Section {
+    header: "[page]",
+    settings: &[
+        setting("interval", Span(SECOND, HOUR), Value("\"10s\""), "\"10s\"", "time between two pages"),
+    ],
+    synonyms: &[("every", "interval")],
 };
 
 /// `[service.NAME]`
@@ -242,6 +253,7 @@ pub(super) const SERVICE: Section = Section {
         setting("on_stop", EXPIRY, KEEP, "\"keep\"", "the reply after the collector is stopped"),
         setting("admin_state", ADMIN, Value("\"preserve\""), "\"preserve\"", "whether replies change the administrative state in HAProxy"),
         setting("override_admin_state", ADMIN, Preset::Words("`admin_state`"), "\"manage\"", "the same for replies of overrides"),
+        setting("weight_form", Words(&["percent", "absolute"]), Value("\"percent\""), "\"percent\"", "`73%` of the weight on the server line, or `weight:73` whatever is there (HAProxy 3.1 and later)"),
         setting("maintenance_file", ABSOLUTE, NONE, "\"/etc/agentcheck/maintenance.web\"", "while this file exists, the service is in maintenance"),
         setting("port", Integer(1, 65535, ""), NONE, "3334", "TCP port that serves this service alone"),
         setting("description_detail", Words(&["full", "state", "none"]), Value("\"full\""), "\"full\"", "how much the text after `#` shows"),

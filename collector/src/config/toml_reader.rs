@@ -47,7 +47,7 @@ impl<'t> Entry<'t> {
     /// `invalid KEY VALUE`, with the value as the operator wrote it.
     pub(super) fn invalid(&self, findings: &Findings<'_>) -> String {
         let key = self.key;
-        let value = findings.files.text().get(self.span()).unwrap_or_default();
+        let value = findings.files.shown().get(self.span()).unwrap_or_default();
         let short = value.chars().count() <= MOST_ECHOED && !value.contains(['\n', '\r']);
         match short && !self.secret {
             true => format!("invalid {key} {value}"),

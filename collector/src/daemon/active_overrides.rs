@@ -32,6 +32,8 @@ pub(super) struct ActiveOverrides {
     stored: Stored,
     /// The conditions that end first stages; `None` where one does not compile.
     conditions: BTreeMap<OrderId, Option<Expression>>,
+    /// Why a condition cannot be evaluated, though its sources have fresh readings.
+    condition_errors: BTreeMap<OrderId, String>,
     /// The orders whose condition was true.
     reached: BTreeSet<OrderId>,
     /// The flag files that exist, as overrides.
@@ -80,6 +82,7 @@ impl ActiveOverrides {
             boot: *boot,
             stored: Stored::default(),
             conditions: BTreeMap::new(),
+            condition_errors: BTreeMap::new(),
             reached: reached.collect(),
             flags: BTreeMap::new(),
             forgotten: BTreeSet::new(),
@@ -148,6 +151,8 @@ impl ActiveOverrides {
         }
         let conditions = &self.conditions;
         self.reached.retain(|id| conditions.contains_key(id));
+        self.condition_errors
+            .retain(|id, _| conditions.contains_key(id));
         self.stored = stored;
         true
     }
@@ -266,11 +271,13 @@ impl ActiveOverrides {
             return (Effective::default(), Vec::new());
         }
         let now = self.clocks(at);
-        let active: Vec<(ActiveOverride<'_>, bool)> = self
+        let active: Vec<(ActiveOverride<'_>, bool, Option<&String>)> = self
             .of(config, service)
             .filter_map(|(scope, key, one)| {
                 let reached = self.is_reached(key.as_ref(), one);
-                Some((one.active(scope, reached, &now)?, reached))
+                let id = key.map(|key| (key, one.id.clone()));
+                let error = id.and_then(|id| self.condition_errors.get(&id));
+                Some((one.active(scope, reached, &now)?, reached, error))
             })
             .collect();
         let windows = [service.name.as_str(), ALL].into_iter();
@@ -280,12 +287,15 @@ impl ActiveOverrides {
                 .map(|window| window.ends(&now))
                 .max()
                 .filter(|ends| *ends > at),
-            ..Effective::of(active.iter().map(|(one, _)| one.clone()))
+            ..Effective::of(active.iter().map(|(one, ..)| one.clone()))
         };
-        let statuses = active.iter().map(|(one, reached)| {
+        let statuses = active.iter().map(|(one, reached, error)| {
             let chosen = [&effective.outage, &effective.limit];
             let counts = chosen.into_iter().flatten().any(|chosen| chosen == one);
-            bounded(OverrideStatus::of(one, counts, *reached))
+            bounded(OverrideStatus {
+                until_error: error.cloned(),
+                ..OverrideStatus::new(one, counts, *reached)
+            })
         });
         let statuses = statuses.collect();
         (effective, statuses)
@@ -308,19 +318,39 @@ impl ActiveOverrides {
             }
             context.scope.limit(LOOP_ELEMENTS, Duration::MAX);
             let mut truth = condition.truth(context.scope);
-            if context.scope.is_exceeded() && uses_one_of(condition, context, sources_changed) {
+            let exceeded = context.scope.is_exceeded();
+            let retry = exceeded && uses_one_of(condition, context, sources_changed);
+            if retry {
                 context.scope.limit(CONDITION_ELEMENTS, Duration::MAX);
                 truth = condition.truth(context.scope);
             }
             context.scope.limit(usize::MAX, Duration::MAX);
-            if truth == Ok(true) {
-                info!(
-                    "{}: {} is true: the first stage ends",
-                    id.0,
-                    condition.text()
-                );
-                self.reached.insert(id.clone());
-                changed = true;
+            if exceeded && !retry {
+                continue;
+            }
+            let text = condition.text();
+            let error = match truth {
+                Ok(true) => {
+                    info!("{}: {text} is true: the first stage ends", id.0);
+                    self.reached.insert(id.clone());
+                    changed = true;
+                    None
+                }
+                Ok(false) => None,
+                Err(unknown) => Some(unknown.to_string()),
+            };
+            if self.condition_errors.get(id) == error.as_ref() {
+                continue;
+            }
+            changed = true;
+            match error {
+                Some(error) => {
+                    warn!("{}: cannot evaluate --until {text:?}: {error}", id.0);
+                    self.condition_errors.insert(id.clone(), error);
+                }
+                None => {
+                    self.condition_errors.remove(id);
+                }
             }
         }
         changed

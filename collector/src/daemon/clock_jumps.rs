@@ -2,6 +2,7 @@
 //! set. Pure, except for the reading of the clocks.
 
 use super::records::Records;
+use crate::status::history::Event;
 use crate::sys::clock;
 use agentcheck_common::BootTime;
 use log::{info, warn};
@@ -89,7 +90,7 @@ pub(super) fn log_events(before: Clocks, sleep: Duration, records: &mut Records)
         } else {
             info!("{event}");
         }
-        records.add_event(&format!("reports: {event}"));
+        records.add_event(Event::ClockChanged, &event.to_string());
     }
     now
 }

@@ -4,7 +4,8 @@
 use super::failure_log::{FailureCounter, LoggedOperation};
 use crate::config::Service;
 use crate::decision::evaluate::DecisionSource;
-use crate::status::history::{Entry, HistoryFilter, Recorder};
+use crate::overrides::ActiveOverride;
+use crate::status::history::{Entry, Event, HistoryFilter, Recorder};
 use crate::sys::clock;
 use agentcheck_common::{BootId, BootTime, Reply};
 use log::{Level, info, warn};
@@ -56,11 +57,11 @@ impl HistoryWriter {
         self.failures.load(Ordering::Relaxed)
     }
 
-    /// Adds an event of the collector itself.
-    pub(super) fn collector(&mut self, event: &str) {
+    /// Adds an event of the collector, with a detail or an empty text.
+    pub(super) fn event(&mut self, event: Event, detail: &str) {
         let entry = self
             .filter
-            .collector(event, clock::now(), clock::unix_time_f64());
+            .event_entry(event, detail, clock::now(), clock::unix_time_f64());
         self.send(entry);
     }
 
@@ -70,10 +71,11 @@ impl HistoryWriter {
         service: &Service,
         reply: &Reply,
         decided: &DecisionSource,
+        limit: Option<&ActiveOverride<'_>>,
         now: BootTime,
     ) {
         let now = (now, clock::unix_time_f64());
-        if let Some(entry) = self.filter.note(service, reply, decided, now) {
+        if let Some(entry) = self.filter.reply_entry(service, reply, decided, limit, now) {
             self.send(entry);
         }
     }

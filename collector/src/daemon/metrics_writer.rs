@@ -12,7 +12,8 @@ use super::services::Services;
 use crate::config::{self, Config, Service};
 use crate::decision::evaluate::DecisionSource;
 use crate::status::metrics::{
-    self, By, Metrics, OverrideMetrics, ReplyMetrics, ServiceMetrics, SourceMetrics, Unwritten,
+    self, DecidedBy, Metrics, OverrideMetrics, ReplyMetrics, ServiceMetrics, SourceMetrics,
+    WriteFailures,
 };
 use crate::sys::clock;
 use crate::sys::state_file;
@@ -160,8 +161,8 @@ fn metrics<'c>(
             name: &source.name,
             interval: source.interval,
             polls: counted.polls,
-            polled: counted.latest.map(|at| clocks.wall(at)),
-            succeeded: counted.good.map(|at| clocks.wall(at)),
+            last_poll_at: counted.latest.map(|at| clocks.wall(at)),
+            last_success_at: counted.good.map(|at| clocks.wall(at)),
         }
     });
     let tasks = config.services.iter().zip(&services.tasks);
@@ -169,11 +170,11 @@ fn metrics<'c>(
     Metrics {
         version: env!("CARGO_PKG_VERSION"),
         started: records.metrics.started,
-        written: clocks.wall,
-        loaded: records.reload.as_ref().is_none_or(|reload| reload.ok),
+        collected_at: clocks.wall,
+        last_reload_succeeded: records.reload.as_ref().is_none_or(|reload| reload.ok),
         loaded_at: records.metrics.loaded_at,
         override_faults,
-        unwritten: Unwritten {
+        write_failures: WriteFailures {
             state: counters.unwritten,
             status: records.snapshot.writing.failures().load(Ordering::Relaxed),
             history: records.history.as_ref().map_or(0, HistoryWriter::failures),
@@ -195,10 +196,10 @@ fn service_metrics<'c>(
     let reply = task.verdict.as_ref().map(|verdict| ReplyMetrics {
         reply: verdict.reply,
         by: match verdict.decided {
-            DecisionSource::Rule { index, .. } => By::Rule(index),
-            DecisionSource::Weight(_) => By::Weight,
-            DecisionSource::Failure(_) => By::Failure,
-            DecisionSource::Override(_) => By::Override,
+            DecisionSource::Rule { index, .. } => DecidedBy::Rule(index),
+            DecisionSource::Weight(_) => DecidedBy::Weight,
+            DecisionSource::Failure(_) => DecidedBy::Failure,
+            DecisionSource::Override(_) => DecidedBy::Override,
         },
         reading: clocks.wall(verdict.oldest_reading_at),
     });
@@ -213,7 +214,7 @@ fn service_metrics<'c>(
             .map(|one| OverrideMetrics {
                 // The action's word, without the number of a limit.
                 action: one.action.word(),
-                set: one.set,
+                set_at: one.set,
             })
             .collect(),
         evaluations: counted.evaluations,

@@ -32,7 +32,7 @@ mod usage;
 
 use crate::config::Config;
 use crate::render::text;
-use crate::status::snapshot;
+use crate::status::{history, snapshot};
 use crate::sys::clock;
 use crate::sys::lock::LockError;
 use active_overrides::ActiveOverrides;
@@ -123,7 +123,7 @@ enum Event {
 /// Polls, decides and publishes until SIGTERM or SIGINT. `config` is the content of `file`; SIGHUP loads the file
 /// again. A `dry` run writes nothing: it reads overrides and the status of another collector, and prints replies.
 ///
-/// Calls `ready` when it works.
+/// Calls `ready` when it works. Unless it is a dry run, calls `configured` with each configuration that takes effect.
 ///
 /// # Errors
 /// Where the collector cannot start.
@@ -134,6 +134,7 @@ pub fn run(
     data: &Path,
     dry: bool,
     ready: impl FnOnce(),
+    mut configured: Box<dyn FnMut(&Config)>,
 ) -> Result<(), StartError> {
     // Before the lock shows other processes where to send signals.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(StartError::NoThreads)?;
@@ -155,7 +156,11 @@ pub fn run(
         })
         .map_err(StartError::NoThreads)?;
 
-    collector.records.add_event("starts");
+    if !dry {
+        configured(&collector.config);
+        collector.configured = Some(configured);
+    }
+    collector.records.add_event(history::Event::Started, "");
     collector.records.service_manager.ready();
     ready();
     info!(
@@ -182,6 +187,8 @@ struct Collector {
     services: Services,
     output: Output,
     records: Records,
+    /// Called with each configuration that takes effect; `None` in a dry run.
+    configured: Option<Box<dyn FnMut(&Config)>>,
 }
 
 impl Collector {
@@ -199,7 +206,7 @@ impl Collector {
         };
         let started = clock::now();
         let no_threads = StartError::NoThreads;
-        let before = snapshot::left_behind(directory, &boot);
+        let before = snapshot::read_for_boot(directory, &boot);
         let before = before.as_ref();
         let sources =
             Sources::start(&config, before, sender.clone(), started).map_err(no_threads)?;
@@ -241,6 +248,7 @@ impl Collector {
             reload: None,
         };
         Ok(Self {
+            configured: None,
             config,
             sources,
             overrides,
@@ -359,7 +367,7 @@ impl Collector {
     fn stop(mut self, publish: bool) {
         if publish && !self.output.is_dry() {
             let now = clock::now();
-            self.records.add_event("stops on request");
+            self.records.add_event(history::Event::Stopping, "");
             self.output.check(self.records.history.as_mut(), now);
             self.write_status(now);
             self.services.publish_stop(&self.config, &self.output, now);

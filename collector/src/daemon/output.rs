@@ -3,6 +3,7 @@
 use super::history_writer::HistoryWriter;
 use super::retirement::Retirement;
 use super::state_dir::{CheckResult, StateDir};
+use crate::status::history::Event;
 use agentcheck_common::{BootId, BootTime};
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
@@ -36,11 +37,11 @@ impl Output {
             .map(|state_dir| state_dir.check(now));
         let event = match result {
             None | Some(CheckResult::Same) => return false,
-            Some(CheckResult::Lost) => "lost the state directory: writes nothing",
-            Some(CheckResult::Again) => "has the state directory again",
+            Some(CheckResult::Lost) => Event::StateDirLost,
+            Some(CheckResult::Again) => Event::StateDirRestored,
         };
         if let Some(history) = history {
-            history.collector(event);
+            history.event(event, "");
         }
         result == Some(CheckResult::Again)
     }

@@ -6,6 +6,7 @@ use super::history_writer::HistoryWriter;
 use super::metrics_writer::MetricsWriter;
 use super::service_manager::ServiceManager;
 use super::status_schedule::StatusSchedule;
+use crate::status::history::Event;
 use crate::status::snapshot::ReloadStatus;
 use agentcheck_common::BootTime;
 
@@ -27,9 +28,9 @@ pub(super) struct Records {
 
 impl Records {
     /// Adds an event of the collector itself to the history.
-    pub(super) fn add_event(&mut self, event: &str) {
+    pub(super) fn add_event(&mut self, event: Event, detail: &str) {
         if let Some(history) = &mut self.history {
-            history.collector(event);
+            history.event(event, detail);
         }
     }
 }

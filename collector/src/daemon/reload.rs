@@ -8,6 +8,7 @@ use super::{Collector, Event};
 use crate::config::{self, Change, Config, LoadError, Report};
 use crate::render::text;
 use crate::simulation::blind_spots;
+use crate::status::history;
 use crate::status::snapshot::ReloadStatus;
 use crate::sys::clock;
 use agentcheck_common::BootTime;
@@ -92,13 +93,18 @@ pub(super) fn apply(collector: &mut Collector, loaded: Loaded) {
         }
     };
     let Collector {
-        config, records, ..
+        config,
+        records,
+        configured,
+        ..
     } = collector;
     let ok = outcome.is_ok();
     let result = match outcome {
         Ok(change) => {
             records.loaded = now;
-            records.add_event("loads another configuration");
+            if let Some(configured) = configured {
+                configured(config);
+            }
             format!(
                 "{}, {}; {change}",
                 text::counted(config.sources.len(), "source"),
@@ -114,10 +120,16 @@ pub(super) fn apply(collector: &mut Collector, loaded: Loaded) {
     } else {
         error!("reload failed; keeping the current configuration: {first}");
     }
+    let event = if ok {
+        history::Event::Reloaded
+    } else {
+        history::Event::ReloadRefused
+    };
+    records.add_event(event, first);
     records.reload = Some(ReloadStatus {
-        began: loaded.began.0,
+        began_at: loaded.began.0,
         ok,
-        said: result.chars().take(MAX_RESULT).collect(),
+        message: result.chars().take(MAX_RESULT).collect(),
     });
     records.metrics.reloaded(ok, config.metrics.as_ref());
     records.service_manager.announce_ready();

@@ -112,13 +112,13 @@ impl ServiceTask {
         let mut status = ServiceStatus {
             since: self.since,
             rules: rule_statuses(service, &self.memory),
-            memory: MemoryStatus::of(&self.memory),
+            memory: MemoryStatus::from_memory(&self.memory),
             overrides: self.overrides.clone(),
             ready_window: self.ready_window.clone(),
             ..ServiceStatus::default()
         };
         match &self.verdict {
-            Some(verdict) => status.set(verdict, &service.rules),
+            Some(verdict) => status.set_verdict(verdict, &service.rules),
             None => status.why = self.unknown.clone(),
         }
         status
@@ -286,13 +286,13 @@ fn memory_at_start(
     let unknown = ServiceStatus::default();
     let known = known.unwrap_or(&unknown);
     // The reply of an override or of `on_stop` is not one of rules and weight.
-    let last = match known.memory.last() {
+    let last = match known.memory.last_reply() {
         None if overridden => None,
         None => present,
         last => last,
     };
     let last = last.map(|reply| reply.described(Description::NONE));
-    known.memory.restored(service, &known.rules, last, now)
+    known.memory.restore(service, &known.rules, last, now)
 }
 
 fn rule_statuses(service: &Service, memory: &ServiceMemory) -> Vec<RuleStatus> {

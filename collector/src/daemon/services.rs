@@ -13,6 +13,7 @@ use crate::config::{Config, Service};
 use crate::decision::decide::{Decision, apply_orders};
 use crate::decision::evaluate::{Outcome, evaluate};
 use crate::decision::observations::Observations;
+use crate::overrides::ActiveOverride;
 use crate::status::snapshot::Status;
 use crate::sys::clock;
 use agentcheck_common::{BootTime, ServiceName};
@@ -196,10 +197,13 @@ impl Services {
         let (overrides, statuses) = desk.overrides.of_service(desk.config, service, now);
         let decision = apply_orders(service, outcome, &overrides, now);
         let wake_at = decision.wake_at.max(now.after(Duration::from_millis(1)));
+        task.log_unknown(service, decision.unknown.clone());
+        task.log_fraction(service, &decision.memory);
         task.overrides = statuses;
         task.ready_window = desk.overrides.ready_window_id(service);
         self.queue.set(index, wake_at);
-        publish(service, task, decision, took, desk, now)
+        let limit = overrides.limit.clone();
+        publish(service, task, decision, took, (desk, limit.as_ref()), now)
     }
 
     /// Applies another configuration; `before` is the former one.
@@ -250,12 +254,10 @@ fn publish(
     task: &mut ServiceTask,
     decision: Decision,
     took: Duration,
-    desk: &mut Desk<'_>,
+    (desk, limit): (&mut Desk<'_>, Option<&ActiveOverride<'_>>),
     now: BootTime,
 ) -> bool {
     let (name, records) = (service.name.as_str(), &mut *desk.records);
-    task.log_unknown(service, decision.unknown);
-    task.log_fraction(service, &decision.memory);
     task.memory = decision.memory;
     task.beneath = decision.beneath;
     let Some(final_decision) = decision.final_decision else {
@@ -279,7 +281,7 @@ fn publish(
     let took = took + began.elapsed();
     records.counters.evaluated(name, took, Some(published));
     match &mut records.history {
-        Some(history) => history.note(service, &reply, &decided, now),
+        Some(history) => history.note(service, &reply, &decided, limit, now),
         None if changed => log_dry_run(name, &reply),
         None => {}
     }

@@ -50,7 +50,7 @@ impl Sources {
         let put = Arc::clone(&slots);
         let mut observed = Observations::new(config, now);
         for (name, derived) in before.iter().flat_map(|before| &before.derived) {
-            observed.restore(name, &derived.kept(), now);
+            observed.restore(name, &derived.to_memory(), now);
         }
         Ok(Self {
             polling: PollThreads::start(&config.sources, move |number, reading| {
@@ -108,7 +108,7 @@ impl Sources {
                 }
                 log_source(&source.name, reading, throttle);
                 counters.polled(&source.name, reading);
-                *status = Some(SourceStatus::of(reading));
+                *status = Some(SourceStatus::from_reading(reading));
             }
             let (touched, replaced) = self.observed.take_new(index, slot.new, clock::now());
             changed.extend(touched);

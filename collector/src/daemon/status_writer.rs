@@ -38,17 +38,17 @@ pub(super) fn write(
                 services: tasks
                     .map(|(service, task)| {
                         let mut status = task.status(service);
-                        status.configured(config, service);
+                        status.set_configuration(config, service);
                         (service.name.to_string(), status)
                     })
                     .collect(),
                 derived: sources
                     .observed
                     .kept()
-                    .map(|(name, kept)| (name.to_owned(), DerivedStatus::of(kept)))
+                    .map(|(name, kept)| (name.to_owned(), DerivedStatus::from_memory(kept)))
                     .collect(),
                 override_faults: faults(),
-                loaded: Some(records.loaded.0),
+                loaded_at: Some(records.loaded.0),
                 reload: records.reload.clone(),
                 pending_removals: output.retirement.statuses(),
             };
@@ -64,7 +64,7 @@ pub(super) fn write(
 fn summary(config: &Config, sources: &Sources, reload: Option<&ReloadStatus>) -> String {
     let polled = sources.statuses.iter().flatten();
     let failing = polled.filter(|source| !source.ok).count();
-    let refused = reload.and_then(ReloadStatus::refused);
+    let refused = reload.and_then(ReloadStatus::refusal);
     let refused = refused.map_or_else(String::new, |first| {
         let first: String = text::printable(first).chars().take(MAX_SUMMARY).collect();
         format!("reload failed: {first}; keeping the current configuration: ")

@@ -106,12 +106,12 @@ impl DetachedScope {
         }
         let unix = set_time(&mut self.scope, detached.clock.as_ref(), now);
         EvalContext {
-            unix,
-            behind: &detached.behind,
             names: &detached.names,
             latest: &detached.latest,
             scope: &self.scope,
             started: detached.started,
+            behind: &detached.behind,
+            unix,
         }
     }
 }
@@ -132,6 +132,21 @@ struct Clock {
     zone: Zone,
     unix: f64,
     at: BootTime,
+}
+
+impl Clock {
+    /// Seconds since 1970 at `now`.
+    fn unix_at(&self, now: BootTime) -> f64 {
+        self.unix + now.since(self.at).as_secs_f64() - self.at.since(now).as_secs_f64()
+    }
+}
+
+/// Sets the time of expressions; the seconds since 1970, if they are known.
+fn set_time(scope: &mut Scope<'_>, clock: Option<&Clock>, now: BootTime) -> Option<f64> {
+    scope.at(now);
+    let unix = clock.map(|clock| clock.unix_at(now));
+    scope.set_clock(clock.zip(unix).map(|(clock, unix)| clock.zone.at(unix)));
+    unix
 }
 
 /// What a derived number remembers.
@@ -293,7 +308,7 @@ impl Observations {
         }
         let replaced = self.set(index, believed);
         let mut touched = vec![index];
-        self.tell_time(now);
+        set_time(&mut self.scope, self.clock.as_ref(), now);
         self.derive(index, &mut touched);
         (touched, replaced)
     }
@@ -372,6 +387,15 @@ impl Observations {
         })
     }
 
+    /// Sets the wall clock: `unix` seconds since 1970 at `at`. Without it, `clock` is unknown.
+    pub fn set_clock(&mut self, zone: &Zone, unix: f64, at: BootTime) {
+        self.clock = Some(Clock {
+            zone: zone.clone(),
+            unix,
+            at,
+        });
+    }
+
     /// Copies what an evaluation with these sources and derived values reads, for another thread. Readings are
     /// shared.
     #[must_use]
@@ -384,29 +408,15 @@ impl Observations {
             names: Arc::clone(&self.names),
             latest: self.latest.clone(),
             readings: readings.collect(),
+            started: self.started,
             behind: Arc::clone(&self.behind),
             clock: self.clock.clone(),
-            started: self.started,
         }
-    }
-
-    /// Sets the wall clock: `unix` seconds since 1970 at `at`. Without it, `clock` is unknown.
-    pub fn set_clock(&mut self, zone: &Zone, unix: f64, at: BootTime) {
-        self.clock = Some(Clock {
-            zone: zone.clone(),
-            unix,
-            at,
-        });
-    }
-
-    /// Sets the time of expressions; the seconds since 1970, if they are known.
-    fn tell_time(&mut self, now: BootTime) -> Option<f64> {
-        set_time(&mut self.scope, self.clock.as_ref(), now)
     }
 
     /// Sets the time of evaluation; what evaluation looks at then.
     pub fn context(&mut self, now: BootTime) -> EvalContext<'_> {
-        let unix = self.tell_time(now);
+        let unix = set_time(&mut self.scope, self.clock.as_ref(), now);
         EvalContext {
             unix,
             names: &self.names,
@@ -416,18 +426,6 @@ impl Observations {
             behind: &self.behind,
         }
     }
-}
-
-/// Sets the time of expressions; the seconds since 1970, if they are known.
-fn set_time(scope: &mut Scope<'_>, clock: Option<&Clock>, now: BootTime) -> Option<f64> {
-    scope.at(now);
-    let unix = clock.map(|clock| {
-        let passed = now.since(clock.at).as_secs_f64() - clock.at.since(now).as_secs_f64();
-        clock.unix + passed
-    });
-    let time = clock.zip(unix).map(|(clock, unix)| clock.zone.at(unix));
-    scope.set_clock(time);
-    unix
 }
 
 /// A hash of the input of each derived number, and of those that it reads. It is not the text itself: a URL can

@@ -58,18 +58,6 @@ impl Scope<'_> {
         &self.context
     }
 
-    /// Limits all evaluations from now on, together: the elements that their loops visit, and their time. An
-    /// evaluation beyond the limit is unknown.
-    pub fn limit(&self, elements: usize, time: Duration) {
-        self.budget.limit(elements, time);
-    }
-
-    /// Whether an evaluation since [`Scope::limit`] needed more than that limit.
-    #[must_use]
-    pub fn is_exceeded(&self) -> bool {
-        self.budget.is_exceeded()
-    }
-
     /// Sets `clock`; `None` makes it unknown.
     pub fn set_clock(&mut self, time: Option<WallTime>) {
         let Some(time) = time else {
@@ -90,6 +78,18 @@ impl Scope<'_> {
     #[must_use]
     pub fn clock_rest(unix: f64, period: Duration) -> Duration {
         clock::rest(unix, period)
+    }
+
+    /// Limits all evaluations from now on, together: the elements that their loops visit, and their time. An
+    /// evaluation beyond the limit is unknown.
+    pub fn limit(&self, elements: usize, time: Duration) {
+        self.budget.limit(elements, time);
+    }
+
+    /// Whether an evaluation since [`Scope::limit`] needed more than that limit.
+    #[must_use]
+    pub fn is_exceeded(&self) -> bool {
+        self.budget.is_exceeded()
     }
 
     /// Replaces the values of `source` by those of a reading.

@@ -71,8 +71,8 @@ pub fn weight(
 ) -> (f64, Basis) {
     let measured = measure(terms, seen);
     if measured.is_some() {
-        let gone = |seen: BootTime| now.since(seen) >= terms.expiration_period;
-        if memory.since.is_none() || memory.seen.is_none_or(gone) {
+        let expired = |seen: BootTime| now.since(seen) >= terms.expiration_period;
+        if memory.since.is_none() || memory.seen.is_none_or(expired) {
             memory.since = Some(now);
         }
         memory.seen = Some(now);

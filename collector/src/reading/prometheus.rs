@@ -183,7 +183,7 @@ impl Exposition {
     fn matching<'a, 's>(
         &'a self,
         selector: &'s Selector,
-    ) -> impl Iterator<Item = (&'a Series, f64)> + use<'a, 's> {
+    ) -> impl Iterator<Item = (&'a Series, f64)> {
         self.series
             .iter()
             .filter(|series| series.value.is_finite() && self.name_of(series) == selector.name())

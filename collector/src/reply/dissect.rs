@@ -1,21 +1,19 @@
-//! What HAProxy makes of an agent's reply, word by word: for whoever writes agents, exact lines and scripts.
-//! Pure.
+//! What HAProxy does with an agent's reply, word by word, for authors of agents, raw replies and scripts. Pure.
 //!
-//! [`agentcheck_common::Reply::parse`] takes only what is heard as it is meant. Here every sequence of bytes
-//! has a meaning, the one that HAProxy gives it (`tcpcheck_agent_expect_connect` and
-//! `server_parse_weight_change_request` in its source, seen on 1.8 to 3.5-dev5): what is ignored, what is
-//! complained of, and what is changed all the same.
+//! [`agentcheck_common::Reply::parse`] accepts only correct replies. Here every sequence of bytes has the meaning that
+//! HAProxy gives it (`tcpcheck_agent_expect_connect` and `server_parse_weight_change_request` in its source, tried on
+//! 1.8 to 3.5-dev5): what it ignores, what it complains about, and what it changes all the same.
 
 mod describe;
 
-pub use describe::told;
+pub use describe::describe;
 
 use agentcheck_common::reply::{Administrative, Operational};
 
-/// The longest line that HAProxy takes with its default `tune.bufsize`, its line end included, in bytes.
+/// The longest line that HAProxy accepts with its default `tune.bufsize`, its line end included, in bytes.
 pub const MOST_BYTES: usize = 16_383;
 
-/// Which HAProxy reads: the grammar has changed once.
+/// The grammar of a version of HAProxy, which has changed once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reader {
     /// HAProxy up to 3.0.
@@ -24,18 +22,29 @@ pub enum Reader {
     Since31,
 }
 
+impl Reader {
+    /// The grammar of a version, by its first two numbers.
+    #[must_use]
+    pub fn of(branch: (u32, u32)) -> Self {
+        match branch >= (3, 1) {
+            true => Self::Since31,
+            false => Self::UpTo30,
+        }
+    }
+}
+
 /// One word of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {
-    /// As it was written; bytes that are no UTF-8 are replaced.
+    /// Its text; bytes that are not UTF-8 are replaced.
     pub text: String,
-    /// What it means by itself.
+    /// Its meaning by itself.
     pub meaning: Meaning,
-    /// A later word of its category takes its place.
+    /// Whether a later word of its category replaces it.
     pub superseded: bool,
 }
 
-/// What a word means.
+/// The meaning of a word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Meaning {
     /// The operational state.
@@ -46,7 +55,7 @@ pub enum Meaning {
     Weight(Result<Weight, &'static str>),
     /// A limit of connections, or HAProxy's complaint about it.
     Maxconn(Result<u32, &'static str>),
-    /// Ignored, and complained of where it is the first of its kind.
+    /// HAProxy ignores it, and complains about the first one.
     Unknown,
 }
 
@@ -59,7 +68,7 @@ pub enum Weight {
     Absolute(u32),
 }
 
-/// What HAProxy changes: what is none stays as it is.
+/// What HAProxy changes; `None` stays as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Effect {
     /// The operational state.
@@ -75,7 +84,7 @@ pub struct Effect {
 /// How a line ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// With a line end; so many bytes follow, which are ignored.
+    /// With a line end. HAProxy ignores this number of bytes after it.
     Whole(usize),
     /// There are no bytes at all.
     Nothing,
@@ -87,18 +96,18 @@ pub enum End {
     TooLong,
 }
 
-/// What HAProxy makes of a reply.
+/// What HAProxy does with a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dissection {
     /// How the line ends.
     pub end: End,
-    /// The words, as they were written.
+    /// The words, in their order.
     pub words: Vec<Word>,
-    /// The text after the `#`; empty where there is none.
+    /// The text after the `#`; empty without one.
     pub description: String,
-    /// What is changed.
+    /// What HAProxy changes.
     pub effect: Effect,
-    /// The agent's status in HAProxy's statistics; none where that depends on what was before.
+    /// The agent's status in HAProxy's statistics; `None` where the previous one stays.
     pub status: Option<&'static str>,
     /// The text beside it.
     pub text: String,
@@ -209,7 +218,7 @@ fn meaning(word: &[u8], reader: Reader) -> Meaning {
     }
 }
 
-/// What follows `start` in a word, in whatever case that is written.
+/// What follows `start` in a word, in any case of letters.
 fn after<'w>(word: &'w [u8], start: &[u8]) -> Option<&'w [u8]> {
     let (begins, rest) = word.split_at_checked(start.len())?;
     begins.eq_ignore_ascii_case(start).then_some(rest)
@@ -242,8 +251,7 @@ fn maxconn(text: &[u8]) -> Result<u32, &'static str> {
     Ok(u32::try_from(number & 0xffff_ffff).unwrap_or(u32::MAX))
 }
 
-/// C's strtol to the base 10: the number, as near as it can be had, and what is behind it; none where there
-/// is no number.
+/// C's strtol with base 10: the number, saturated, and the rest; `None` without a number.
 fn strtol(text: &[u8]) -> Option<(i64, &[u8])> {
     let text = text.trim_ascii_start();
     let (negative, digits) = match text {
@@ -263,7 +271,7 @@ fn strtol(text: &[u8]) -> Option<(i64, &[u8])> {
     Some((if negative { -number } else { number }, rest))
 }
 
-/// The last word of a category wins, whether it can be used or not.
+/// The last word of a category replaces the others, valid or not.
 fn supersede(words: &mut [Word]) {
     let category = |word: &Word| match word.meaning {
         Meaning::Operational(_) => Some(0_usize),
@@ -294,7 +302,7 @@ impl Dissection {
                 Meaning::Unknown => {}
             }
         }
-        // Of the complaints about numbers that of the weight comes first, wherever it stands.
+        // Of two complaints about numbers, HAProxy shows that about the weight.
         for word in self.words.iter().filter(|word| !word.superseded) {
             match &word.meaning {
                 Meaning::Weight(Err(wrong)) => complaint = Some(*wrong),
@@ -309,7 +317,7 @@ impl Dissection {
             Some(state) => {
                 let up = state == Operational::Up;
                 let described = Some(self.description.as_str()).filter(|text| !text.is_empty());
-                // Why a server goes down is left as it is; else a mistake is worth more than a description.
+                // A server that goes down shows its description; otherwise HAProxy shows a mistake first.
                 let why = if up {
                     unknown.or(complaint).or(described)
                 } else {

@@ -301,7 +301,7 @@ pub fn fact(id: FactId) -> &'static Fact {
     position.and_then(|at| FACTS.get(at)).unwrap_or(&FACTS[0])
 }
 
-/// The table in Markdown, for docs/haproxy.md.
+/// The table in Markdown, which docs/haproxy.md contains.
 #[must_use]
 pub fn markdown() -> String {
     let mut text =

@@ -7,3 +7,4 @@ pub mod doctor;
 pub mod generate;
 pub mod import;
 pub mod server_line;
+pub mod version_notes;

@@ -241,7 +241,7 @@ impl Found {
         }
     }
 
-    /// Bytes that are not UTF-8 become U+FFFD, so that a rule can still look at the rest.
+    /// Bytes that are not UTF-8 become U+FFFD, so that rules can read the rest.
     fn with_text(mut self, body: Vec<u8>) -> Self {
         self.text = Some(match String::from_utf8(body) {
             Ok(text) => text,

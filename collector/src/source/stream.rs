@@ -62,7 +62,9 @@ pub struct Stream {
 
 impl fmt::Display for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "stream of {}", self.command)
+        // The same but for its first word.
+        let command = self.command.to_string();
+        write!(f, "stream{}", command.trim_start_matches("command"))
     }
 }
 
@@ -251,7 +253,8 @@ fn run(stream: &Stream, shared: &Shared) -> Result<Failure, Failure> {
         state.input = input;
         state.process = Some(process);
     });
-    let mut records = Records::new(stream);
+    let format = stream.command.reads.format().unwrap_or_default();
+    let mut records = Records::new(format, stream.command.max_bytes);
     let followed = stream.command.follow(&mut child, &shared.stop, |bytes| {
         if let Some(bytes) = records.add(bytes)? {
             let arrived = clock::now();
@@ -269,7 +272,8 @@ fn run(stream: &Stream, shared: &Shared) -> Result<Failure, Failure> {
 }
 
 /// Splits output into records.
-struct Records {
+#[derive(Debug)]
+pub struct Records {
     format: Format,
     max_bytes: usize,
     /// The beginning of a record.
@@ -280,10 +284,12 @@ struct Records {
 }
 
 impl Records {
-    fn new(stream: &Stream) -> Self {
+    /// Records of a format, of at most `max_bytes` each.
+    #[must_use]
+    pub fn new(format: Format, max_bytes: usize) -> Self {
         Self {
-            format: stream.command.reads.format().unwrap_or_default(),
-            max_bytes: stream.command.max_bytes,
+            format,
+            max_bytes,
             part: Vec::new(),
             bytes: 0,
             second: Instant::now(),
@@ -291,7 +297,10 @@ impl Records {
     }
 
     /// Adds output; returns the last record that it completes.
-    fn add(&mut self, bytes: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+    ///
+    /// # Errors
+    /// [`Reason::TooLarge`] for a record or a rate of output beyond its limit.
+    pub fn add(&mut self, bytes: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
         if self.second.elapsed() >= Duration::from_secs(1) {
             self.second = Instant::now();
             self.bytes = 0;

@@ -111,7 +111,7 @@ pub enum Metric {
     /// `network`: traffic since the last poll in the busier direction, in per cent (0 to 100) of the link's speed;
     /// in bytes a second where the kernel does not know the speed. The first poll takes two samples.
     ///
-    /// Parts, in bytes a second: `in`, `out`, and `speed`, which is absent where it is not known.
+    /// Parts, in bytes a second: `received`, `sent`, and `speed`, which is absent where it is not known.
     Network {
         /// The interface; `None` is that of the default route.
         interface: Option<String>,

@@ -347,12 +347,12 @@ mod tests {
 
     const AMPLE: Duration = Duration::from_secs(30);
     const SHORT: Duration = Duration::from_millis(300);
-    const NOT_HELD: Duration = Duration::from_secs(20);
+    const NOT_BLOCKED: Duration = Duration::from_secs(20);
 
     fn poll(tcp: Tcp, timeout: Duration) -> Result<(), Failure> {
         let started = Instant::now();
         let found = Connector::new(tcp).poll(Deadline::within(timeout), &Cancellation::new());
-        assert!(started.elapsed() < NOT_HELD, "held: {found:?}");
+        assert!(started.elapsed() < NOT_BLOCKED, "blocked: {found:?}");
         found
             .outcome
             .map(|content| assert_eq!(content, Content::Nothing))

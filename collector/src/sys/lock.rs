@@ -233,8 +233,8 @@ fn owner_for_root(directory: BorrowedFd<'_>) -> Option<(Uid, Gid)> {
     root.then(|| (Uid::from_raw(owner.st_uid), Gid::from_raw(owner.st_gid)))
 }
 
-/// A listening socket in the directory, in place of an earlier one. It accepts no connection: that one can
-/// be made says enough.
+/// A listening socket in the directory, in place of an earlier one. It accepts no connection: a successful
+/// attempt is the answer.
 fn listen(directory: BorrowedFd<'_>, owner: Option<(Uid, Gid)>) -> io::Result<OwnedFd> {
     let temporary = format!("{SOCKET}.new");
     match rustix::fs::unlinkat(directory, &temporary, AtFlags::empty()) {

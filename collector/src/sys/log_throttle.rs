@@ -24,7 +24,7 @@ pub struct FailureThrottle<K> {
     failing: Option<Failing<K>>,
     /// The times of the latest lines about changes, at most [`BURST`].
     logged_at: VecDeque<BootTime>,
-    /// When the latest line of any kind was told.
+    /// The time of the latest line of any kind.
     latest: BootTime,
     /// The text of the latest failure.
     last: String,
@@ -227,12 +227,12 @@ mod tests {
     #[test]
     fn flapping_is_logged_once_a_minute() {
         let mut fold = FailureThrottle::default();
-        let mut told = Vec::new();
+        let mut logged = Vec::new();
         for second in 0..90 {
             let kind = (second % 2 == 0).then_some(1);
-            told.extend(note(&mut fold, 1000 + second, kind).map(|news| (second, news)));
+            logged.extend(note(&mut fold, 1000 + second, kind).map(|news| (second, news)));
         }
-        let seconds_told: Vec<u64> = told.iter().map(|(second, _)| *second).collect();
+        let seconds_told: Vec<u64> = logged.iter().map(|(second, _)| *second).collect();
         assert_eq!(seconds_told, [0, 1, 2, 3, 64]);
         let flaps = Event::Flapping {
             failures: 31,
@@ -241,11 +241,11 @@ mod tests {
             last: String::from("failure Some(1) at 1064"),
             fails: true,
         };
-        assert_eq!(told[4].1, flaps);
+        assert_eq!(logged[4].1, flaps);
         // It ended with a success; that is logged at the end of the minute, and then nothing more.
-        let mut told = Vec::new();
+        let mut logged = Vec::new();
         for second in 90..400 {
-            told.extend(note(&mut fold, 1000 + second, None).map(|news| (second, news)));
+            logged.extend(note(&mut fold, 1000 + second, None).map(|news| (second, news)));
         }
         let flaps = Event::Flapping {
             failures: 12,
@@ -254,14 +254,14 @@ mod tests {
             last: String::from("failure Some(1) at 1088"),
             fails: false,
         };
-        assert_eq!(told, [(124, flaps)]);
+        assert_eq!(logged, [(124, flaps)]);
         assert_eq!(note(&mut fold, 1400, Some(1)), Some(Event::Failed));
     }
 
     #[test]
     fn persisting_failure_is_logged_once_an_hour() {
         let mut fold = FailureThrottle::default();
-        let told: Vec<(u64, Event<u8>)> = (0..8000)
+        let logged: Vec<(u64, Event<u8>)> = (0..8000)
             .filter_map(|second| Some((second, note(&mut fold, 50 + second, Some(1))?)))
             .collect();
         let still = |failures, span| Event::Persisting {
@@ -269,7 +269,7 @@ mod tests {
             span: seconds(span),
         };
         assert_eq!(
-            told,
+            logged,
             [
                 (0, Event::Failed),
                 (3600, still(3601, 3600)),
@@ -287,11 +287,11 @@ mod tests {
         ) {
             let mut fold = FailureThrottle::default();
             let mut now = 5000;
-            let mut told = Vec::new();
+            let mut logged = Vec::new();
             let mut known = false;
             let mut hear = |news: Option<Event<u8>>, now: u64, kind: Option<u8>| {
                 if let Some(news) = news {
-                    told.push(now);
+                    logged.push(now);
                     known = match &news {
                         Event::Failed | Event::Persisting { .. } => true,
                         Event::Recovered { .. } => false,
@@ -312,9 +312,9 @@ mod tests {
                 hear(note(&mut fold, now, end), now, end);
             }
             prop_assert_eq!(known, end.is_some());
-            for (index, at) in told.iter().enumerate() {
-                let within = told[index..].iter().filter(|later| **later < at + 60);
-                prop_assert!(within.count() <= BURST + 1, "{:?}", told);
+            for (index, at) in logged.iter().enumerate() {
+                let within = logged[index..].iter().filter(|later| **later < at + 60);
+                prop_assert!(within.count() <= BURST + 1, "{:?}", logged);
             }
         }
     }

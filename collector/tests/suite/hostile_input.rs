@@ -54,6 +54,16 @@ fn json_corpus_gives_a_value_or_a_reason() {
 }
 
 #[test]
+fn csv_corpus_gives_a_table_or_a_reason() {
+    run("csv", properties::csv, 20, 60);
+}
+
+#[test]
+fn stream_corpus_gives_records_or_a_reason() {
+    run("stream", properties::stream, 20, 60);
+}
+
+#[test]
 fn prometheus_corpus_gives_a_value_or_a_reason() {
     run("prometheus", properties::prometheus, 20, 60);
 }
@@ -176,4 +186,82 @@ fn expensive_expressions_take_bounded_time_and_stack() {
     ] {
         on_its_stack(move || properties::expression(text.as_bytes()));
     }
+}
+
+/// The most memory that a reading of a mebibyte takes, in bytes, with its text.
+const MOST_MEMORY: usize = 16 << 20;
+
+/// Measured in a process of its own: other tests take memory too.
+#[test]
+fn largest_documents_take_bounded_memory() {
+    const KIND: &str = "AGENTCHECK_TEST_DOCUMENT";
+    if let Ok(kind) = std::env::var(KIND) {
+        return print_memory(&kind);
+    }
+    for kind in ["objects", "strings", "rows", "series", "too-many"] {
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "hostile_input::largest_documents_take_bounded_memory",
+            ])
+            .arg("--nocapture")
+            .env(KIND, kind)
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let measured = text.lines().find_map(|line| line.split_once("memory: "));
+        let (_, measured) = measured.unwrap_or_else(|| panic!("{kind}: {text}"));
+        let bytes: usize = measured.trim().parse().unwrap();
+        println!("{kind}: {bytes} bytes for a reading");
+        assert!(bytes <= MOST_MEMORY, "{kind}: {bytes}");
+        let is_refused = kind == "too-many";
+        assert!(
+            is_refused || bytes >= BODY / 2,
+            "{kind} was not kept: {bytes}"
+        );
+    }
+}
+
+fn print_memory(kind: &str) {
+    use agentcheck::source::Format;
+    use agentcheck::source::format::MAX_VALUES;
+    const READINGS: usize = 8;
+    let list = |count: usize, element: &dyn Fn(usize) -> String| {
+        let elements: Vec<String> = (0..count).map(element).collect();
+        format!("[{}]", elements.join(","))
+    };
+    let (format, body) = match kind {
+        "objects" => (
+            Format::Json,
+            list(MAX_VALUES / 2 - 1, &|at| format!("{{\"k{at}\":{at}}}")),
+        ),
+        "strings" => (
+            Format::Json,
+            list(MAX_VALUES - 1, &|at| format!("\"{at:045}\"")),
+        ),
+        "rows" => (
+            Format::Csv,
+            "column\n".to_owned() + &"a\n".repeat(MAX_VALUES / 2),
+        ),
+        "series" => (
+            Format::Prometheus,
+            (0..100_000)
+                .map(|at| format!("m{at} {}\n", at % 10))
+                .collect(),
+        ),
+        _ => (Format::Json, list(BODY / 3, &|_| "{}".to_owned())),
+    };
+    let resident = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.unwrap().trim().trim_end_matches(" kB");
+        kilobytes.parse::<usize>().unwrap() * 1024
+    };
+    let before = resident();
+    let readings: Vec<_> = (0..READINGS)
+        .map(|_| (format.read(body.as_bytes()), body.clone()))
+        .collect();
+    let taken = resident().saturating_sub(before) / READINGS;
+    assert_eq!(readings[0].0.is_ok(), kind != "too-many");
+    println!("memory: {taken}");
 }

@@ -16,9 +16,11 @@ mod explain_reply;
 mod golden;
 mod hostile_input;
 mod import;
+mod probe;
 mod recipes;
 mod record_replay;
 mod running_collector;
+mod sources;
 mod status;
 
 use std::path::Path;

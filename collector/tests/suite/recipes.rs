@@ -8,6 +8,7 @@
 //! result as before:
 //!
 //! - http: a status and a file, the body; command: an exit status and a file, the output
+//! - stream: a file, its record; tcp: a file, the response
 //! - file: a file, or `absent`; system: the value, and parts as in `steal=3`
 //! - any: `error` and its reason
 //!
@@ -19,6 +20,7 @@ use agentcheck::decision::evaluate::{ServiceMemory, evaluate};
 use agentcheck::decision::observations::Observations;
 use agentcheck::reading::{Content, Failure, Numbers, Reading, Reason};
 use agentcheck::simulation::blind_spots;
+use agentcheck::source::tcp::Peer;
 use agentcheck::source::{Cancellation, Kind, Poller, Source};
 use agentcheck_common::BootTime;
 use agentcheck_tests::scratch::Scratch;
@@ -100,6 +102,27 @@ fn poll(source: &Source, what: &[&str], samples: &Path, scratch: &Path) -> Readi
                 .to_vec();
             command.user = None;
             poll(&source)
+        }
+        (Kind::Stream(stream), [file]) => {
+            let file = samples.join(file).display().to_string();
+            let script = "cat \"$1\"; exec sleep 60";
+            stream.command.argv = ["/bin/sh", "-c", script, "sh", &file]
+                .map(str::to_owned)
+                .to_vec();
+            stream.command.user = None;
+            stream.newline = false;
+            poll(&source)
+        }
+        (Kind::Tcp(tcp), [file]) => {
+            let response = std::fs::read(samples.join(file)).expect(file);
+            let socket = scratch.join("tcp");
+            let _ = std::fs::remove_file(&socket);
+            let listener = UnixListener::bind(&socket).unwrap();
+            tcp.peer = Peer::Unix(socket);
+            std::thread::scope(|scope| {
+                scope.spawn(|| listener.accept().unwrap().0.write_all(&response).unwrap());
+                poll(&source)
+            })
         }
         (Kind::File(file), [name]) => {
             file.path = match *name {

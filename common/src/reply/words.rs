@@ -12,6 +12,8 @@ pub enum Word {
     Administrative(Administrative),
     /// Relative weight.
     Percent(Percent),
+    /// The weight itself, 0 to 256.
+    Weight(Percent),
     /// Connection limit.
     Maxconn(Maxconn),
 }
@@ -25,6 +27,13 @@ impl Word {
         if let Some(digits) = word.strip_suffix(b"%".as_slice()) {
             let percent = u16::try_from(decimal(digits)?).ok()?;
             return Percent::new(percent).map(Self::Percent);
+        }
+        let (start, digits) = word.split_at_checked(WEIGHT.len()).unwrap_or((word, b""));
+        if packed(start) == packed(WEIGHT) {
+            let weight = u16::try_from(decimal(digits)?).ok()?;
+            return Percent::new(weight)
+                .filter(|_| weight <= 256)
+                .map(Self::Weight);
         }
         let (start, digits) = word.split_at_checked(MAXCONN.len()).unwrap_or((word, b""));
         let start = packed(start);
@@ -40,6 +49,7 @@ impl Word {
 }
 
 const MAXCONN: &[u8] = b"maxconn:";
+const WEIGHT: &[u8] = b"weight:";
 
 /// The words that are always the same. Their letters are packed into a number each, for a table of texts
 /// would be one of addresses and lengths, twice the size.

@@ -68,7 +68,7 @@ impl<'l> View<'l> {
                         Administrative::Maint => MAINT,
                     }
                 }
-                Some(Word::Percent(percent)) => view.weight = percent.get(),
+                Some(Word::Percent(percent) | Word::Weight(percent)) => view.weight = percent.get(),
                 Some(Word::Maxconn(limit)) => view.maxconn = Some(limit.get()),
                 None => {}
             }

@@ -14,16 +14,18 @@ fn daemon_inherits_nothing_from_its_starter() {
     let scratch = Scratch::new("daemon");
     let host = BareHost::boot(&scratch);
     host.shell(DIRECTORIES);
-    // Root's groups, a terminal's session, a directory, relative paths, a mask that takes nothing away.
+    // Root's groups, a terminal's session, a directory, relative paths, a mask that takes nothing away, an open
+    // secret, a blocked and an ignored signal.
     host.shell(
         "cd /etc; umask 0
-         setpriv --groups 0,4,27 /usr/bin/agentcheck collect --daemon --user collector \
-             --config agentcheck/agentcheck.toml --pid-file ../run/agentcheck/pid 2>/run/said",
+         setpriv --groups 0,4,27 env --block-signal=TERM --ignore-signal=CHLD --ignore-signal=USR1 \
+             /usr/bin/agentcheck collect --daemon --user collector \
+             --config agentcheck/agentcheck.toml --pid-file ../run/agentcheck/pid 2>/run/said 9</etc/shadow",
     );
     let printed = host.read("/run/said");
     // Nobody listens at /dev/log; nothing else is wrong.
     assert!(
-        printed.lines().count() == 1 && printed.contains("there is no syslog at /dev/log"),
+        printed.lines().count() == 1 && printed.contains("cannot reach syslog at /dev/log"),
         "{printed}"
     );
     let pid = host.read("/run/agentcheck/pid");
@@ -36,6 +38,12 @@ fn daemon_inherits_nothing_from_its_starter() {
     for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
         assert_eq!(host.status(pid, set), "0000000000000000", "{set}");
     }
+    assert_eq!(host.status(pid, "SigBlk"), "0000000000000000");
+    let ignored = u64::from_str_radix(&host.status(pid, "SigIgn"), 16).unwrap();
+    let (chld, usr1) = (1 << 16, 1 << 9);
+    assert_eq!(ignored & (chld | usr1), 0, "{ignored:x}");
+    let descriptors = host.run(&["ls", "-l", &format!("/proc/{pid}/fd")]);
+    assert!(!descriptors.contains("shadow"), "{descriptors}");
     for descriptor in ["0", "1", "2"] {
         let to = host.run(&["readlink", &format!("/proc/{pid}/fd/{descriptor}")]);
         assert_eq!(to, "/dev/null\n");

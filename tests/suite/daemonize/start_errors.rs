@@ -88,7 +88,7 @@ fn daemon_that_dies_before_ready_fails_the_start() {
         &host.read("/run/said"),
         &[],
         str![[r#"
-agentcheck: the collector ended before it was ready; the log may say why
+agentcheck: the collector ended before it was ready: see the log
 
 "#]],
     );

@@ -56,7 +56,7 @@ fn unread_log_delays_no_reply() {
         log.contains("agentcheck: warn: source load: missing: ")
     });
     assert!(
-        log.contains(&format!(" lines {LOG_LINES_LOST}nobody read them\n")),
+        log.contains(&format!(" lines {LOG_LINES_LOST}standard error was full\n")),
         "{log:?}"
     );
 }

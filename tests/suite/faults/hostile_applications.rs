@@ -78,7 +78,10 @@ fn hostile_applications_delay_no_honest_service() {
     }
     let status = format!("/proc/{}/status", scene.process().pid());
     let status = std::fs::read_to_string(status).unwrap();
-    println!("{:?}", status.lines().find(|line| line.starts_with("VmHWM")));
+    println!(
+        "{:?}",
+        status.lines().find(|line| line.starts_with("VmHWM"))
+    );
     assert!(stale.is_empty(), "stale replies: {stale:?}");
     // A change reaches an honest service while the hostile ones continue.
     scene.put("honest0", "20");

@@ -14,7 +14,7 @@ const WIDTH: usize = 200;
 type Walk = Vec<Vec<(usize, Move)>>;
 
 /// The words of all renderings, and each word alone.
-const REPLIES: [&str; 20] = [
+const REPLIES: [&str; 21] = [
     "up 100%",
     "up 0%",
     "down 100%",
@@ -32,6 +32,7 @@ const REPLIES: [&str; 20] = [
     "maint down",
     "drain down",
     "30%",
+    "up weight:30",
     "100%",
     "maxconn:30",
     "maxconn:50",

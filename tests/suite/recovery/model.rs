@@ -176,7 +176,12 @@ impl Server {
             None => {}
         }
         if let Some(percent) = reply.percent {
-            self.weight = weight(percent.get());
+            self.weight = match reply.absolute {
+                // An unknown word, before.
+                true if Haproxy::version() < (3, 1) => self.weight,
+                true => percent.get(),
+                false => weight(percent.get()),
+            };
         }
         if let Some(limit) = reply.maxconn {
             self.limit = limit.get();

@@ -6,6 +6,7 @@ use super::model::{Admin, Command, FAULTS, Fault, Move, Server};
 use super::policy::{BY_RULE, Keys, Policy, Say, Stale, lines};
 use super::product::{Host, Published};
 use agentcheck_common::{Percent, Reply};
+use agentcheck_tests::haproxy::Haproxy;
 use agentcheck_tests::state::reply;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -84,12 +85,15 @@ fn keys() -> BoxedStrategy<Keys> {
                 instead,
                 hold_for,
                 any::<bool>(),
+                any::<bool>(),
             );
             (numbers, words).prop_map(move |(numbers, words)| {
                 let (floor, fresh_for, release) = numbers;
-                let (stale, on_stop, on_failure, hold_for, limits) = words;
+                let (stale, on_stop, on_failure, hold_for, limits, absolute) = words;
                 Keys {
                     owner,
+                    // Older versions do not know it.
+                    absolute: absolute && Haproxy::version() >= (3, 1),
                     floor,
                     fresh_for,
                     stale,

@@ -84,6 +84,8 @@ pub(crate) enum Stale {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Keys {
     pub(crate) owner: bool,
+    /// Whether replies contain the weight itself.
+    pub(crate) absolute: bool,
     pub(crate) floor: u16,
     pub(crate) fresh_for: Duration,
     pub(crate) stale: Stale,
@@ -151,6 +153,9 @@ impl Keys {
                 text,
                 "restore_after = \"{after:?}\"\nrestore_over = \"{over:?}\""
             );
+        }
+        if self.absolute {
+            text += "weight_form = \"absolute\"\n";
         }
         if self.limits {
             let _ = writeln!(

@@ -6,6 +6,7 @@ use super::first_line;
 use crate::config::{self, Config, LoadError, Service};
 use crate::setup::doctor::Finding;
 use crate::source::{Cancellation, Poller, Source};
+use crate::sys::session;
 use rustix::fs::Access;
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, Read};
@@ -93,6 +94,8 @@ impl SourceChecks<'_> {
             .env(CHILD, "1")
             .gid(account.gid)
             .uid(account.uid);
+        // Its commands must not reach root's terminal.
+        session::begin(&mut command)?;
         let json = output(&mut command, PATIENCE + Duration::from_secs(5))?;
         let found: Vec<Finding> = serde_json::from_str(&json)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;

@@ -24,14 +24,14 @@ pub fn columns<T: Copy>(
     width: usize,
 ) -> impl Iterator<Item = Option<T>> {
     let mut rest = points.iter().peekable();
-    let mut held = None;
+    let mut last = None;
     let parts = u32::try_from(width.max(1)).unwrap_or(1);
     (1..=parts).map(move |part| {
         let end = time.0 + (time.1 - time.0) * f64::from(part) / f64::from(parts);
         while let Some((_, value)) = rest.next_if(|(at, _)| *at <= end) {
-            held = Some(*value);
+            last = Some(*value);
         }
-        held
+        last
     })
 }
 

@@ -1,48 +1,59 @@
-//! A dissection in lines for people: the words, what is changed, what is shown, and what to know about it.
+//! Describes a dissection in lines: the words, what HAProxy changes and shows, and what to know about the line.
 
 use super::{Dissection, Effect, End, Meaning, Reader, Weight, Word, dissect};
+use crate::reply::haproxy_versions::{FactId, fact};
 use agentcheck_common::reply::{Administrative, MAX_LINE, Operational};
 
-/// How many bytes of a description HAProxy keeps in its statistics.
+/// The bytes of a description that HAProxy keeps in its statistics, about.
 const KEPT_TEXT: usize = 108;
 
-/// What HAProxy makes of these bytes: a label and a text for each line. The texts hold what the agent said
-/// and have to be made printable.
+/// What HAProxy does with these bytes: a label and a text for each line. The texts contain bytes of the agent: make
+/// them printable.
 #[must_use]
-pub fn told(bytes: &[u8]) -> Vec<(&'static str, String)> {
+pub fn describe(bytes: &[u8]) -> Vec<(&'static str, String)> {
     let new = dissect(bytes, Reader::Since31);
     let old = dissect(bytes, Reader::UpTo30);
     let mut lines = Vec::new();
     match new.end {
         End::Whole(after) => whole(&new, &old, after, &mut lines),
-        broken => lines.extend(unheard(broken, &new)),
+        broken => lines.extend(ignored(broken, &new)),
     }
     if bytes.len() > MAX_LINE {
         let text = format!(
-            "{} bytes: a line that travels in two segments is misread before 3.4-dev14; keep it below {MAX_LINE}",
+            "{} bytes can travel in two segments; keep a line below {MAX_LINE} bytes",
             bytes.len()
         );
         lines.push(("mind", text));
+        lines.push(("mind", version_note("line", FactId::ParserOverrun)));
     }
     lines
 }
 
-/// A line of which nothing is heard.
-fn unheard(end: End, dissection: &Dissection) -> Vec<(&'static str, String)> {
+/// A fact about versions, for a line that it concerns.
+fn version_note(word: &str, id: FactId) -> String {
+    let fact = fact(id);
+    format!("{word}: HAProxy {}: {}", fact.versions, fact.meaning)
+}
+
+/// A line that HAProxy ignores.
+fn ignored(end: End, dissection: &Dissection) -> Vec<(&'static str, String)> {
     let why = match end {
         End::NoNewline => {
-            "no line end: ignored once the agent closes; while it does not, HAProxy waits until the check \
-             times out (L7TOUT)"
+            "no line end: HAProxy ignores it when the agent closes. If the agent does not close, the check times out \
+             (L7TOUT)"
         }
         End::Nul => "a NUL byte before the line end: ignored",
         End::TooLong => {
-            "longer than 16383 bytes with its line end, which is all that fits into HAProxy's buffer: ignored"
+            "longer than 16383 bytes with its line end, the size of HAProxy's buffer: ignored"
         }
-        End::Nothing | End::Whole(_) => "nothing was said: the check fails",
+        End::Nothing | End::Whole(_) => "no bytes: the check fails",
     };
     let mut lines = vec![("line", why.to_owned())];
     lines.push(("changes", "nothing".to_owned()));
     lines.push(("shows", shows(dissection)));
+    if matches!(end, End::NoNewline) {
+        lines.push(("mind", version_note("line", FactId::ParserOverrun)));
+    }
     lines
 }
 
@@ -53,13 +64,13 @@ fn whole(
     lines: &mut Vec<(&'static str, String)>,
 ) {
     for word in &new.words {
-        lines.push(("word", format!("{}: {}", word.text, meant(word))));
+        lines.push(("word", format!("{}: {}", word.text, meaning_of(word))));
     }
     if new.words.is_empty() {
-        lines.push(("line", "there is no word in it".to_owned()));
+        lines.push(("line", "it has no word".to_owned()));
     }
     if !new.description.is_empty() {
-        let text = format!("# {}: text for people", new.description);
+        let text = format!("# {}: a description", new.description);
         lines.push(("text", text));
     }
     if after > 1 || (after == 1 && !new.words.is_empty()) {
@@ -69,7 +80,7 @@ fn whole(
         lines.push(("changes", changes(&new.effect)));
         lines.push(("shows", shows(new)));
     } else {
-        for (version, read) in [("3.1 on", new), ("to 3.0", old)] {
+        for (version, read) in [("3.1 and later", new), ("up to 3.0", old)] {
             let (changes, shows) = (changes(&read.effect), shows(read));
             lines.push(("changes", format!("HAProxy {version}: {changes}")));
             lines.push(("shows", format!("HAProxy {version}: {shows}")));
@@ -81,28 +92,28 @@ fn whole(
 }
 
 fn more(after: usize) -> Option<(&'static str, String)> {
-    // The newline of a line that ends as Windows has it is not worth a word.
-    let text = format!("{after} more bytes after the first line: not looked at");
+    // The newline after a carriage return needs no line.
+    let text = format!("{after} more bytes after the first line: ignored");
     (after > 1).then_some(("line", text))
 }
 
-/// What a word means, by itself and among the others.
-fn meant(word: &Word) -> String {
+/// The meaning of a word, by itself and among the others.
+fn meaning_of(word: &Word) -> String {
     let by_itself = match &word.meaning {
         Meaning::Operational(state) => operational(*state).to_owned(),
         Meaning::Administrative(state) => administrative(*state).to_owned(),
         Meaning::Weight(Ok(weight)) => weighs(*weight),
         Meaning::Maxconn(Ok(0)) => "no limit of connections".to_owned(),
         Meaning::Maxconn(Ok(limit)) => {
-            format!("at most {limit} connections from each balancer that hears it")
+            format!("at most {limit} connections from each balancer that gets it")
         }
         Meaning::Weight(Err(wrong)) | Meaning::Maxconn(Err(wrong)) => {
-            format!("no number that can be used, so nothing is changed: {wrong}")
+            format!("invalid number, so nothing changes: {wrong}")
         }
-        Meaning::Unknown => format!("not known, ignored{}", hint(&word.text)),
+        Meaning::Unknown => format!("unknown, ignored{}", hint(&word.text)),
     };
     if word.superseded {
-        format!("{by_itself}; final_decision by a later word of its kind")
+        format!("{by_itself}; a later word of its category replaces it")
     } else {
         by_itself
     }
@@ -110,17 +121,17 @@ fn meant(word: &Word) -> String {
 
 fn operational(state: Operational) -> &'static str {
     match state {
-        Operational::Up => "works: back from down, where HAProxy's own health check agrees",
-        Operational::Down => "does not work, at once, whatever the health check says",
-        Operational::Stopped => "down, by name: stopped on purpose",
-        Operational::Fail => "down, by name: failed",
+        Operational::Up => "up, if HAProxy's own health check agrees",
+        Operational::Down => "down at once, whatever the health check finds",
+        Operational::Stopped => "down, shown as stopped",
+        Operational::Fail => "down, shown as failed",
     }
 }
 
 fn administrative(state: Administrative) -> &'static str {
     match state {
-        Administrative::Ready => "back from drain and maint, also from those that an operator set",
-        Administrative::Drain => "no new sessions, existing ones go on",
+        Administrative::Ready => "ends drain and maint, also those that an operator set",
+        Administrative::Drain => "no new sessions, existing ones continue",
         Administrative::Maint => "maintenance: no sessions, no health checks",
     }
 }
@@ -130,12 +141,12 @@ fn weighs(weight: Weight) -> String {
         Weight::Percent(0) => "no new sessions".to_owned(),
         Weight::Percent(percent) => format!("{percent}% of the weight on the server's line"),
         Weight::Absolute(weight) => {
-            format!("a weight of {weight}, whatever is configured; HAProxy 3.1 and later only")
+            format!("the weight {weight}, whatever is configured; HAProxy 3.1 and later only")
         }
     }
 }
 
-/// What may have been meant.
+/// The word that the agent may have meant.
 fn hint(word: &str) -> String {
     let lower = word.to_ascii_lowercase();
     if let Some((before, _)) = word.split_once('#')
@@ -144,13 +155,13 @@ fn hint(word: &str) -> String {
         return format!(": a # has to start a word, as in \"{before} # text\"");
     }
     if !word.is_ascii() {
-        return ": it has bytes that are not ASCII, such as a byte order mark or a typographic blank".to_owned();
+        return ": it contains bytes that are not ASCII, such as a byte order mark or a typographic blank".to_owned();
     }
     if !lower.is_empty() && lower.bytes().all(|byte| byte.is_ascii_digit()) {
-        return format!(": a weight has a percent sign, {word}%");
+        return format!(": a weight needs a percent sign, {word}%");
     }
     if lower.contains('%') {
-        return ": a percentage is digits and a percent sign, and begins with a digit".to_owned();
+        return ": a percentage is digits and a percent sign".to_owned();
     }
     let meant = match lower.as_str() {
         "failed" | "failure" | "error" => "fail",
@@ -160,7 +171,7 @@ fn hint(word: &str) -> String {
         "ok" | "healthy" => "up",
         "disabled" | "unhealthy" | "dead" => "down",
         _ if lower.contains([';', '|']) => {
-            return ": words are separated by blanks, tabs and commas".to_owned();
+            return ": blanks, tabs and commas separate words".to_owned();
         }
         _ => return String::new(),
     };
@@ -202,15 +213,15 @@ fn changes(effect: &Effect) -> String {
 }
 
 fn shows(dissection: &Dissection) -> String {
-    let status = dissection.status.unwrap_or("the agent status of before");
+    let status = dissection.status.unwrap_or("the previous agent status");
     if dissection.text.is_empty() {
         return status.to_owned();
     }
     format!("{status}, \"{}\"", dissection.text)
 }
 
-/// Whether something is said, and none of it takes the server out.
-fn healthy(effect: &Effect) -> bool {
+/// Whether the line changes something without taking the server out.
+fn is_healthy(effect: &Effect) -> bool {
     let out = matches!(
         effect.administrative,
         Some(Administrative::Drain | Administrative::Maint)
@@ -218,7 +229,7 @@ fn healthy(effect: &Effect) -> bool {
     *effect != Effect::default() && !out
 }
 
-/// What to know about a line before it is used: versions with faults, and what takes it back.
+/// What to know about a line before using it: faulty versions, and what reverts it.
 fn notes(dissection: &Dissection) -> Vec<String> {
     let Effect {
         operational,
@@ -227,30 +238,32 @@ fn notes(dissection: &Dissection) -> Vec<String> {
         maxconn,
     } = dissection.effect;
     let mut notes = Vec::new();
-    let mut note = |text: &str| notes.push(text.to_owned());
+    let mut note = |text: String| notes.push(text);
     match operational {
-        Some(Operational::Up) => note(
-            "up: on HAProxy 2.2 to 2.4-dev11 it overrides failed health checks (HAProxy #1176)",
-        ),
-        Some(_) => note("down: only up takes it back; ready, a weight and silence do not"),
-        None if healthy(&dissection.effect) => note(
-            "no up: on HAProxy 3.3.0 and 3.4.0 a server stays DOWN after one failed health check until the \
-             agent says up; say it in every healthy line",
-        ),
+        Some(Operational::Up) => note(version_note("up", FactId::UpOverridesChecks)),
+        Some(_) => note("down: only up reverts it; ready, a weight and silence do not".into()),
+        None if is_healthy(&dissection.effect) => {
+            note("no up: send up in every healthy line".into());
+            note(version_note("no up", FactId::AgentHealthAtZero));
+        }
         None => {}
     }
     match administrative {
         Some(Administrative::Ready) => {
-            note("ready: cancels a drain, maint or disable that an operator made on the balancer");
+            note("ready: cancels drain, maint or disable by an operator on the balancer".into());
         }
-        Some(Administrative::Drain) => note("drain: only ready takes it back (maint replaces it)"),
+        Some(Administrative::Drain) => {
+            note("drain: only ready reverts it (maint replaces it)".into());
+            note(version_note("drain", FactId::DrainLoggedPerProbe));
+        }
         Some(Administrative::Maint) => {
-            note("maint: only ready takes it back (drain replaces it)");
+            note("maint: only ready reverts it (drain replaces it)".into());
             if operational.is_some_and(|state| state != Operational::Up) {
                 note(
-                    "maint and down: after ready the server is still down; \"up ready\" on one line recovers",
+                    "maint and down: after ready the server is still down; \"up ready\" on one line reverts both"
+                        .into(),
                 );
-                note("maint after an agent's down is not applied on HAProxy 1.8.0");
+                note(version_note("maint", FactId::Unmaintained));
             }
         }
         None => {}
@@ -259,30 +272,30 @@ fn notes(dissection: &Dissection) -> Vec<String> {
         Some(Weight::Percent(percent)) => {
             if percent % 100 != 0 {
                 note(
-                    "weight: HAProxy rounds down; with the default weight of 1 anything below 100% is no \
-                     traffic, so configure weight 100",
+                    "weight: HAProxy rounds down; with the default weight of 1 everything below 100% is no traffic, so \
+                     configure weight 100"
+                        .into(),
                 );
                 note(
-                    "weight: a static algorithm (static-rr, map-based hashes) takes 0% and 100% only and \
-                     refuses this",
+                    "weight: a static algorithm (static-rr, map-based hashes) applies only 0% and 100%".into(),
                 );
             }
             if percent == 0 {
-                note("0%: another percentage takes it back; up and ready do not");
+                note("0%: another percentage reverts it; up and ready do not".into());
             }
         }
-        Some(Weight::Absolute(_)) => note("weight: to HAProxy 3.0 and earlier an unknown word"),
+        Some(Weight::Absolute(_)) => note(version_note("weight", FactId::WeightWordUnknown)),
         None => {}
     }
     if let Some(limit) = maxconn {
-        note("maxconn: only another maxconn takes it back");
-        note("maxconn: HAProxy 2.4.0 may deadlock when an agent sets it (HAProxy #1302)");
+        note("maxconn: only another maxconn reverts it".into());
+        note(version_note("maxconn", FactId::MaxconnDeadlock));
         if i32::try_from(limit).is_err() {
-            note("maxconn: a negative number is taken for a huge one");
+            note("maxconn: HAProxy reads a negative number as a huge one".into());
         }
     }
     if dissection.description.len() > KEPT_TEXT {
-        let text = format!("text: HAProxy's statistics keep about {KEPT_TEXT} bytes of it");
+        let text = format!("description: HAProxy's statistics keep about {KEPT_TEXT} bytes of it");
         notes.push(text);
     }
     notes

@@ -28,6 +28,8 @@ pub struct ServedService {
     pub port: u16,
     /// Whether a reply of it may contain a limit of connections.
     pub has_maxconn: bool,
+    /// Whether its replies contain the weight itself.
+    pub has_absolute_weight: bool,
     /// The replies in its state file before and after the balancer was read.
     pub replies: Vec<Reply>,
 }
@@ -127,11 +129,13 @@ fn version_findings(
         return vec![Finding::note(ABOUT, format!("unknown version {text:?}"))];
     };
     let has_maxconn = services.iter().any(|service| service.has_maxconn);
+    let has_absolute_weight = services.iter().any(|service| service.has_absolute_weight);
     let facts = FACTS.iter().filter(|fact| fact.applies_to(version));
     let found: Vec<Finding> = facts
         .filter_map(|fact| {
             let severity = match (fact.id, fact.impact) {
                 (FactId::MaxconnDeadlock, _) if has_maxconn => Severity::Error,
+                (FactId::WeightWordUnknown, _) if has_absolute_weight => Severity::Error,
                 (FactId::MaxconnDeadlock | FactId::EmptyAgentColumns, _) => Severity::Note,
                 (_, Impact::Error) => Severity::Error,
                 (_, Impact::Warning) => Severity::Warning,
@@ -331,6 +335,9 @@ fn exchange(server: &Server, version: Option<Version>) -> Option<Finding> {
 /// The weight that a reply gives a server; `None` where it contains no percentage.
 fn weight_by(reply: &Reply, configured: u16) -> Option<u32> {
     let percent = u32::from(reply.percent?.get());
+    if reply.absolute {
+        return Some(percent);
+    }
     Some((u32::from(configured) * percent / 100).min(256))
 }
 
@@ -361,6 +368,11 @@ fn weight(
         None => services.iter().map(|service| service.floor).min()?,
     };
     let configured = server.configured_weight;
+    let is_absolute = service.is_some_and(|service| service.has_absolute_weight);
+    if is_absolute {
+        let (weight, reply) = foreign_weight(server, service.filter(|_| !is_static)?)?;
+        return Some(foreign_weight_finding(server, weight, reply));
+    }
     if configured == 0 {
         return Some(Finding::warning(
             ABOUT,
@@ -389,13 +401,18 @@ fn weight(
         ));
     }
     let (weight, reply) = foreign_weight(server, service.filter(|_| !is_static)?)?;
-    Some(Finding::warning(
+    Some(foreign_weight_finding(server, weight, reply))
+}
+
+fn foreign_weight_finding(server: &Server, weight: u32, reply: &Reply) -> Finding {
+    let configured = server.configured_weight;
+    Finding::warning(
         ABOUT,
         format!(
             "{server}: weight {weight} of {configured}, which our reply does not give: {reply}"
         ),
         "another agent answers, or agent-send names another service: compare agent-addr, agent-port and agent-send",
-    ))
+    )
 }
 
 /// Why a server is out although the agent sends that it is in.

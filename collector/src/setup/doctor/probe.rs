@@ -48,6 +48,7 @@ pub fn is_same_state(one: &Reply, other: &Reply) -> bool {
     one.operational == other.operational
         && one.administrative == other.administrative
         && one.percent == other.percent
+        && one.absolute == other.absolute
         && one.maxconn == other.maxconn
 }
 

@@ -14,7 +14,7 @@ use std::time::Instant;
 const AMPLE: Duration = Duration::from_secs(30);
 /// The timeout of commands that would run for a minute, and the bound that proves they did not.
 const SHORT: Duration = Duration::from_millis(300);
-const NOT_HELD: Duration = Duration::from_secs(20);
+const NOT_BLOCKED: Duration = Duration::from_secs(20);
 
 fn command(argv: &[&str]) -> Command {
     Command {
@@ -31,7 +31,7 @@ fn shell(script: &str) -> Command {
 fn poll(command: Command, timeout: Duration) -> Found {
     let started = Instant::now();
     let found = Runner::new(command).poll(Deadline::within(timeout), &Cancellation::new());
-    assert!(started.elapsed() < NOT_HELD, "held: {found:?}");
+    assert!(started.elapsed() < NOT_BLOCKED, "blocked: {found:?}");
     found
 }
 
@@ -62,7 +62,7 @@ impl Scratch {
             if text.ends_with('\n') && text.lines().count() == count {
                 return text.lines().map(|id| id.parse().unwrap()).collect();
             }
-            assert!(started.elapsed() < NOT_HELD, "only {text:?}");
+            assert!(started.elapsed() < NOT_BLOCKED, "only {text:?}");
             thread::sleep(Duration::from_millis(5));
         }
     }
@@ -84,7 +84,7 @@ fn runs(id: i32) -> bool {
 fn assert_gone(ids: &[i32]) {
     let started = Instant::now();
     while ids.iter().any(|&id| runs(id)) {
-        assert!(started.elapsed() < NOT_HELD, "still there: {ids:?}");
+        assert!(started.elapsed() < NOT_BLOCKED, "still there: {ids:?}");
         thread::sleep(Duration::from_millis(5));
     }
 }
@@ -354,7 +354,7 @@ fn stop_kills_the_running_command() {
     stop.stop();
     let asked = Instant::now();
     let found = polling.join().unwrap();
-    assert!(asked.elapsed() < NOT_HELD);
+    assert!(asked.elapsed() < NOT_BLOCKED);
     assert_eq!(failure(&found), stopped());
     assert_gone(&started);
 }
@@ -388,7 +388,7 @@ fn unreaped_process_blocks_the_next_start() {
         .outcome
         .is_err()
     {
-        assert!(started.elapsed() < NOT_HELD);
+        assert!(started.elapsed() < NOT_BLOCKED);
     }
     assert!(!runs(id.try_into().unwrap()));
 }

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const AMPLE: Duration = Duration::from_secs(30);
-const NOT_HELD: Duration = Duration::from_secs(20);
+const NOT_BLOCKED: Duration = Duration::from_secs(20);
 
 fn poll_as(format: Format, path: impl Into<PathBuf>) -> Found {
     let file = File {
@@ -21,7 +21,7 @@ fn poll_as(format: Format, path: impl Into<PathBuf>) -> Found {
     };
     let started = Instant::now();
     let found = file.poll(Deadline::within(AMPLE));
-    assert!(started.elapsed() < NOT_HELD, "held: {found:?}");
+    assert!(started.elapsed() < NOT_BLOCKED, "blocked: {found:?}");
     found
 }
 
@@ -161,7 +161,7 @@ fn zero_timeout_is_a_timeout() {
 }
 
 fn facts(found: &Found) -> FileFacts {
-    found.file.expect("it was looked at")
+    found.file.expect("file facts")
 }
 
 #[test]
@@ -173,8 +173,8 @@ fn file_without_format_is_not_read_and_may_be_absent() {
         max_bytes: 1,
         ..File::at(scratch.file("flag"))
     };
-    let look = || flag.poll(Deadline::within(AMPLE));
-    let found = look();
+    let check = || flag.poll(Deadline::within(AMPLE));
+    let found = check();
     assert_eq!(found.outcome, Ok(Content::Nothing));
     let not_there = FileFacts {
         exists: false,
@@ -182,17 +182,17 @@ fn file_without_format_is_not_read_and_may_be_absent() {
     };
     assert_eq!(facts(&found), not_there);
     let _ = scratch.write("flag", "more than one byte");
-    let found = look();
+    let found = check();
     assert_eq!(
         (found.text.as_deref(), &found.outcome),
         (None, &Ok(Content::Nothing))
     );
     assert!(facts(&found).exists);
     fs::remove_file(&flag.path).unwrap();
-    assert_eq!(facts(&look()), not_there);
+    assert_eq!(facts(&check()), not_there);
     // A directory in the flag's place is not the flag.
     fs::create_dir(&flag.path).unwrap();
-    let found = look();
+    let found = check();
     assert_eq!(
         (found.outcome.unwrap_err().reason, found.file),
         (Reason::Other, None)

@@ -21,8 +21,8 @@ const AMPLE: Duration = Duration::from_secs(30);
 /// The timeout of polls of bad servers.
 const SHORT: Duration = Duration::from_millis(300);
 /// How long the bad servers would block a client, and the bound that proves they did not.
-const HELD: Duration = Duration::from_secs(60);
-const NOT_HELD: Duration = Duration::from_secs(20);
+const BLOCKED: Duration = Duration::from_secs(60);
+const NOT_BLOCKED: Duration = Duration::from_secs(20);
 
 fn http(url: &str) -> Http {
     Http {
@@ -35,7 +35,7 @@ fn poll(http: Http, timeout: Duration) -> Found {
     let started = Instant::now();
     let found = Exchange::new(http).poll(Deadline::within(timeout));
     if timeout == SHORT {
-        assert!(started.elapsed() < NOT_HELD, "held: {found:?}");
+        assert!(started.elapsed() < NOT_BLOCKED, "blocked: {found:?}");
     }
     found
 }
@@ -204,7 +204,7 @@ fn endless_body_is_cut_and_the_connection_closed() {
     let mut exchange = Exchange::new(http(&url));
     let found = exchange.poll(Deadline::within(AMPLE));
     assert_eq!(reason(&found), Reason::TooLarge);
-    end.recv_timeout(NOT_HELD).expect("connection closed");
+    end.recv_timeout(NOT_BLOCKED).expect("connection closed");
 }
 
 #[test]
@@ -227,7 +227,7 @@ fn deadline_bounds_a_body_a_head_and_continues_that_drip() {
 
 #[test]
 fn deadline_bounds_silence_before_and_after_accept() {
-    let silent = server(|_stream, _| thread::sleep(HELD));
+    let silent = server(|_stream, _| thread::sleep(BLOCKED));
     assert_eq!(reason(&poll(http(&silent), SHORT)), Reason::Timeout);
 
     // Never accepted: the kernel takes the connection and the request, and no program reads it.
@@ -350,7 +350,7 @@ fn hanging_lookup_runs_once_and_blocks_no_poll() {
     let opened = std::sync::Mutex::new(opened);
     let hanging = move |_: &str| {
         count.fetch_add(1, Ordering::SeqCst);
-        let _ = opened.lock().unwrap().recv_timeout(HELD);
+        let _ = opened.lock().unwrap().recv_timeout(BLOCKED);
         Ok(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))])
     };
     let mut exchange = Exchange::with_lookup(http(&format!("http://app:{port}/")), hanging);
@@ -363,7 +363,7 @@ fn hanging_lookup_runs_once_and_blocks_no_poll() {
     drop(gate);
     let found = exchange.poll(Deadline::within(AMPLE));
     assert_eq!(found.text.as_deref(), Some("found"), "{found:?}");
-    assert!(started.elapsed() < NOT_HELD);
+    assert!(started.elapsed() < NOT_BLOCKED);
 }
 
 #[test]
@@ -371,7 +371,7 @@ fn ending_an_exchange_does_not_wait_for_its_lookup() {
     let (_gate, opened) = mpsc::channel::<()>();
     let opened = std::sync::Mutex::new(opened);
     let hanging = move |_: &str| {
-        let _ = opened.lock().unwrap().recv_timeout(HELD);
+        let _ = opened.lock().unwrap().recv_timeout(BLOCKED);
         Ok(Vec::new())
     };
     let started = Instant::now();
@@ -379,7 +379,7 @@ fn ending_an_exchange_does_not_wait_for_its_lookup() {
     let found = exchange.poll(Deadline::within(Duration::from_millis(50)));
     assert_eq!(reason(&found), Reason::Timeout);
     drop(exchange);
-    assert!(started.elapsed() < NOT_HELD);
+    assert!(started.elapsed() < NOT_BLOCKED);
 }
 
 #[test]

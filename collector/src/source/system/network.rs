@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// The parts of `network`: bytes a second, and the link's speed in bytes a second, if it is known.
-pub(super) const PARTS: &[&str] = &["in", "out", "speed"];
+pub(super) const PARTS: &[&str] = &["received", "sent", "speed"];
 
 /// The counters of an interface at a moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,7 +67,7 @@ impl TrafficSample {
         let received = rate(self.received, earlier.received)?;
         let sent = rate(self.sent, earlier.sent)?;
         let busier = received.max(sent);
-        let known = [("in", received), ("out", sent)];
+        let known = [("received", received), ("sent", sent)];
         Some(Numbers {
             value: match self.speed {
                 Some(speed) => (100.0 * busier / speed).min(100.0),
@@ -197,8 +197,8 @@ mod tests {
         let after = sample(2, 1000 + 125_000_000, 1000 + 50_000_000, gigabit);
         let numbers = after.since(&before).unwrap();
         let parts = [
-            ("in", 62_500_000.0),
-            ("out", 25_000_000.0),
+            ("received", 62_500_000.0),
+            ("sent", 25_000_000.0),
             ("speed", 125_000_000.0),
         ];
         assert_eq!((numbers.value, numbers.parts), (50.0, parts.to_vec()));

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const AMPLE: Duration = Duration::from_secs(30);
-const NOT_HELD: Duration = Duration::from_secs(20);
+const NOT_BLOCKED: Duration = Duration::from_secs(20);
 
 /// The metrics of the whole machine, which need only /proc.
 const OF_THE_MACHINE: [Metric; 4] = [CPU, MEMORY, Metric::Swap, Metric::Load];
@@ -176,7 +176,7 @@ fn poll_continues_from_the_last_poll() {
 
 #[test]
 fn stuck_counters_are_reported_and_never_an_old_value() {
-    let root = Root::new("stands-still");
+    let root = Root::new("stuck");
     root.stat("cpu 100 0 0 100 0 0 0 0\n");
     let mut sampler = Sampler::under(&root.0, CPU);
     let started = Instant::now();
@@ -188,7 +188,7 @@ fn stuck_counters_are_reported_and_never_an_old_value() {
             "other: the counters of /proc/stat did not advance during the poll"
         );
     }
-    assert!(started.elapsed() < NOT_HELD);
+    assert!(started.elapsed() < NOT_BLOCKED);
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn stop_ends_the_wait_for_a_second_sample() {
     let started = Instant::now();
     let found = sampler.poll(Deadline::within(Duration::from_secs(3600)), &stop);
     assert_eq!(found.outcome, Err(stopped()));
-    assert!(started.elapsed() < NOT_HELD);
+    assert!(started.elapsed() < NOT_BLOCKED);
 }
 
 #[test]
@@ -289,7 +289,10 @@ fn memory_and_pressure_of_recorded_cgroups() {
 #[test]
 fn absent_cgroup_is_missing() {
     for (root, cgroup) in [
-        (recorded("cgroup-v2"), in_cgroup("/app.slice/gone.service")),
+        (
+            recorded("cgroup-v2"),
+            in_cgroup("/app.slice/absent.service"),
+        ),
         (recorded("linux-6.18"), in_cgroup("/app.slice")),
         // Of the whole tree no memory is counted.
         (recorded("cgroup-v2"), in_cgroup("/")),
@@ -297,7 +300,7 @@ fn absent_cgroup_is_missing() {
         let failure = value(&root, &Metric::Memory { cgroup }).unwrap_err();
         assert_eq!(failure.reason, Reason::Missing, "{failure}");
     }
-    let cgroup = in_cgroup("/app.slice/gone.service");
+    let cgroup = in_cgroup("/app.slice/absent.service");
     let failure = value(&recorded("cgroup-v2"), &Metric::Cpu { cgroup }).unwrap_err();
     assert_eq!(failure.reason, Reason::Missing);
 }

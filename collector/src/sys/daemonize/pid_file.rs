@@ -199,7 +199,7 @@ mod tests {
                 .unwrap(),
             }
             PidFile::take(&path).unwrap_err();
-            assert!(path.symlink_metadata().is_ok(), "{name} is gone");
+            assert!(path.symlink_metadata().is_ok(), "{name} was removed");
             assert_eq!(fs::read_to_string(&precious).unwrap(), "untouched");
         }
         let nowhere = scratch.file("nowhere/pid");

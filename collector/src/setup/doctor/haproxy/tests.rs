@@ -79,6 +79,7 @@ impl Case {
             floor: self.floor,
             port: 3333,
             has_maxconn: false,
+            has_absolute_weight: self.reply.contains("weight:"),
             replies: Reply::parse(self.reply.as_bytes()).into_iter().collect(),
         };
         let services = [service("web"), service("api")];
@@ -524,6 +525,7 @@ fn version_facts_become_findings() {
             floor: 1,
             port: 3333,
             has_maxconn,
+            has_absolute_weight: false,
             replies: Vec::new(),
         };
         let balancer = Case {
@@ -557,6 +559,48 @@ fn fields_with_line_ends_and_names_with_blanks_are_read() {
         found
             .iter()
             .any(|one| one.what.contains("may contain blanks")),
+        "{found:?}"
+    );
+}
+
+/// The weight on the server line does not matter for `weight:N`, which older versions do not know.
+#[test]
+fn absolute_weight_is_compared_as_it_is() {
+    let case = Case {
+        configured_weight: 1,
+        weight: 73,
+        reply: "up weight:73",
+        version: "3.2.0",
+        ..Case::default()
+    };
+    assert_eq!(
+        case.findings()[0].severity,
+        Severity::Ok,
+        "{:?}",
+        case.findings()
+    );
+    let other = Case { weight: 9, ..case };
+    assert!(
+        other.findings()[0]
+            .what
+            .contains("weight 9 of 1, which our reply does not give")
+    );
+    let old = Case {
+        version: "3.0.0",
+        ..other
+    };
+    let service = ServedService {
+        name: "web".to_owned(),
+        floor: 1,
+        port: 3333,
+        has_maxconn: false,
+        has_absolute_weight: true,
+        replies: Vec::new(),
+    };
+    let found = super::findings(&old.balancer(), &[service], &|_| true);
+    assert_eq!(found[0].severity, Error, "{found:?}");
+    assert!(
+        found[0].what.contains("weight:N is an unknown word"),
         "{found:?}"
     );
 }

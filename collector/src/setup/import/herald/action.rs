@@ -63,11 +63,11 @@ impl Action {
         }
     }
 
-    /// The reply for a rule, which describes the whole state; `None` where it changes nothing.
-    pub(super) fn rule_reply(&self) -> Option<ImportedReply> {
+    /// The reply for a rule, which describes the whole state, or keeps the last reply.
+    pub(super) fn rule_reply(&self) -> ImportedReply {
         match self {
-            Self::Healthy(..) => Some(ImportedReply::State("full")),
-            other => other.reply(),
+            Self::Healthy(..) => ImportedReply::State("full"),
+            other => other.reply().unwrap_or(ImportedReply::State("keep")),
         }
     }
 }

@@ -41,7 +41,7 @@ pub(super) struct Decision<'s> {
 }
 
 impl Decision<'_> {
-    /// The rule for an element; undecided where its condition or its action has no translation.
+    /// The rule for an element; undecided where its condition has no translation.
     pub(super) fn rule_of(&mut self, element: &Element<'_>, action: &Action, when: String) -> Rule {
         let subject = excerpt(&format!("{} for {}", element.action, element.value));
         let mut notes = Vec::new();
@@ -53,14 +53,9 @@ impl Decision<'_> {
             )));
             UNDECIDED.clone_into(&mut when);
         }
-        let reply = action.rule_reply().unwrap_or(ImportedReply::Undecided);
-        if reply == ImportedReply::Undecided {
-            let why = match action {
-                Action::Unknown(why) => why,
-                _ => "it is a reply that changes nothing",
-            };
-            notes.push(Note::Undecided(format!(
-                "{subject}: {}. No rule has such a reply: write another one, or delete the rule.",
+        if let Action::Unknown(why) = action {
+            notes.push(Note::Plain(format!(
+                "{subject}: {}, so it changes nothing.",
                 excerpt(why)
             )));
         }
@@ -68,7 +63,7 @@ impl Decision<'_> {
         Rule {
             name: self.names.service(element.action),
             when,
-            reply,
+            reply: action.rule_reply(),
             notes,
         }
     }

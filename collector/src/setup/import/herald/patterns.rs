@@ -66,10 +66,8 @@ pub(super) fn rules(
         }
     }
     let on_failure = on_failure.unwrap_or_else(|| plugin.default.clone());
-    if !both
-        && plugin.document == Document::Text
-        && let Some(reply) = on_failure.rule_reply()
-    {
+    if !both && plugin.document == Document::Text && on_failure.reply().is_some() {
+        let reply = on_failure.rule_reply();
         let text = format!(
             "A failed poll is an empty text for Herald's patterns, so its reply is {}.",
             excerpt(reply.value())

@@ -87,22 +87,23 @@ pub(super) fn decide(
 /// `default_response`, for when no element matches.
 fn default(action: &Action, weighed: bool, decision: &mut Decision<'_>) {
     match action.rule_reply() {
-        Some(_) if weighed => decision
+        _ if weighed && *action == Action::Nothing => {}
+        _ if weighed => decision
             .service
             .not_moved("default_response: pct always decides, in Herald too."),
-        None if weighed => {}
-        None => decision.service.differs(
-            "where nothing matches, Herald sends an empty line, which changes nothing (default_response noop). Here \
-             the reply is full.",
-        ),
-        Some(ImportedReply::State("full")) => {}
-        Some(reply) => {
-            let notes = vec![Note::Plain("default_response".into())];
+        ImportedReply::State("full") => {}
+        reply => {
+            let note = match action {
+                Action::Nothing => {
+                    "default_response noop: where nothing matches, the last reply stays."
+                }
+                _ => "default_response",
+            };
             decision.service.rule(Rule {
                 name: decision.names.service("default"),
                 when: ALWAYS.into(),
                 reply,
-                notes,
+                notes: vec![Note::Plain(note.into())],
             });
         }
     }

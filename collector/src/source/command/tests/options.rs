@@ -77,9 +77,9 @@ fn command_runs_in_its_directory() {
     }
 }
 
-/// As root it becomes the user and keeps no group of root's; as anybody else it is refused.
+/// As root it becomes the user and keeps no group of root's; as another user it is refused.
 #[test]
-fn it_runs_as_the_user_that_is_named() {
+fn command_runs_as_its_user() {
     let by = |user: &str, group: Option<&str>| {
         let command = Command {
             user: Some(User {
@@ -119,6 +119,72 @@ fn it_runs_as_the_user_that_is_named() {
         missing.to_string(),
         "missing: unknown user \"no-such-user\": not in /etc/passwd"
     );
+}
+
+/// A session of its own has no terminal, and no process of another session can be reached through one.
+#[test]
+fn another_users_command_has_a_session_of_its_own() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let command = Command {
+        user: Some(User {
+            user: "nobody".to_owned(),
+            group: None,
+        }),
+        ..shell("read id rest < /proc/self/stat; set -- $rest; echo $(($4 == $$)) $(($5 == $$)) $6")
+    };
+    let found = poll(command, AMPLE);
+    assert_eq!(found.text.as_deref(), Some("1 1 0\n"), "{found:?}");
+}
+
+/// The system's error is about the interpreter and names the program.
+#[test]
+fn unusable_interpreter_is_named() {
+    for (name, content, wrong) in [
+        (
+            "crlf",
+            "#!/bin/sh\r\necho 1\r\n",
+            "its first line, #!/bin/sh, ends with CRLF: save it with LF line ends",
+        ),
+        (
+            "absent",
+            "#!/no/such/interpreter -x\n",
+            "its interpreter /no/such/interpreter does not exist",
+        ),
+        (
+            "none",
+            "echo 1\n",
+            "not an executable format: begin it with #!/bin/sh",
+        ),
+    ] {
+        let script = Scratch::new(name);
+        let path = script.show().to_string();
+        // By another process, as in `script_without_interpreter_is_not_given_to_a_shell`.
+        let write = format!("printf '{content}' > {path}; chmod 755 {path}");
+        assert!(poll(shell(&write), AMPLE).outcome.is_ok());
+        let failure = failure(&poll(command(&[&path]), AMPLE));
+        assert_eq!(failure.detail, format!("{path:?}: {wrong}"));
+    }
+}
+
+#[test]
+fn expected_exit_status_is_good() {
+    let is_active = |status: u8| {
+        let command = Command {
+            expect_exit: Ranges::exits("0,3").unwrap(),
+            ..shell(&format!("echo inactive; exit {status}"))
+        };
+        poll(command, AMPLE)
+    };
+    let expected = is_active(3);
+    assert_eq!(expected.outcome, Ok(Content::Text));
+    assert_eq!(
+        (expected.exit, expected.text.as_deref()),
+        (Some(3), Some("inactive\n"))
+    );
+    assert!(is_active(0).outcome.is_ok());
+    assert_eq!(failure(&is_active(1)).to_string(), "exit: status 1");
 }
 
 /// What runs as another user is killed as everything else is.

@@ -1,6 +1,6 @@
 //! The servers of the tests: real ones on loopback, good or bad.
 
-use super::HELD;
+use super::BLOCKED;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -53,7 +53,7 @@ pub(super) fn ok(body: &str) -> String {
 /// Writes one byte every 20 ms until the peer closes.
 pub(super) fn drip(mut stream: impl Write, byte: &[u8]) {
     let started = Instant::now();
-    while started.elapsed() < HELD && stream.write_all(byte).is_ok() && stream.flush().is_ok() {
+    while started.elapsed() < BLOCKED && stream.write_all(byte).is_ok() && stream.flush().is_ok() {
         thread::sleep(Duration::from_millis(20));
     }
 }

@@ -59,7 +59,7 @@ fn deadline_and_size_limit_apply() {
 
 #[test]
 fn absent_and_closed_sockets_fail() {
-    let scratch = Scratch::new("unix-nobody");
+    let scratch = Scratch::new("unix-absent");
     let at = |path: PathBuf| {
         let http = Http {
             unix: Some(path),

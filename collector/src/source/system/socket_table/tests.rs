@@ -126,8 +126,8 @@ fn the_queue_of_a_real_listener() {
 
     drop(waiting);
     drop(listener);
-    let gone = read_backlog(Path::new("/"), port, deadline()).unwrap_err();
-    assert_eq!(gone.reason, Reason::Refused);
+    let closed = read_backlog(Path::new("/"), port, deadline()).unwrap_err();
+    assert_eq!(closed.reason, Reason::Refused);
 }
 
 #[test]

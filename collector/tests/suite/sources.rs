@@ -1,0 +1,245 @@
+//! Sources with the real programs that operators run.
+
+use agentcheck::config;
+use agentcheck::reading::{Content, Reading};
+use agentcheck::source::{Cancellation, Poller, Source};
+use agentcheck_tests::processes::program;
+use agentcheck_tests::scratch::Scratch;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server that is killed at the end of its test.
+struct Server(Child);
+
+impl Server {
+    fn start(command: &mut Command) -> Self {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::null());
+        Self(command.stderr(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The source of `[source.it...]`.
+fn source(text: &str) -> Source {
+    let text = format!(
+        "{text}\n[service.web]\n[[service.web.rule]]\nname = \"r\"\nwhen = \"!it.ok\"\nreply = \"down\"\n"
+    );
+    match config::parse(Path::new("test.toml"), &text) {
+        Ok((config, _)) => config.sources.into_iter().next().unwrap(),
+        Err(report) => panic!("{report}"),
+    }
+}
+
+/// Polls until a poll is good: a server needs time to start.
+fn good(text: &str) -> Reading {
+    let mut poller = Poller::new(&source(text));
+    good_poll(&mut poller)
+}
+
+fn good_poll(poller: &mut Poller) -> Reading {
+    let started = Instant::now();
+    loop {
+        let reading = poller.poll(&Cancellation::new());
+        if reading.is_ok() {
+            return reading;
+        }
+        assert!(started.elapsed() < PATIENCE, "{reading:?}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn text(reading: &Reading) -> &str {
+    reading.text.as_deref().unwrap()
+}
+
+#[test]
+fn redis_role_is_read_over_tcp() {
+    let scratch = Scratch::new("source-redis");
+    let socket = scratch.file("redis.sock");
+    let _server = Server::start(
+        Command::new(program("redis-server", "redis-server"))
+            .args(["--port", "0", "--save", "", "--unixsocket"])
+            .arg(&socket)
+            .current_dir(scratch.path()),
+    );
+    let reading = good(&format!(
+        "[source.it.tcp]\nunix_socket = {socket:?}\nsend = \"INFO replication\\r\\nQUIT\\r\\n\"\n"
+    ));
+    assert!(text(&reading).contains("\nrole:master\n"), "{reading:?}");
+    assert!(text(&reading).ends_with("\n+OK"), "{reading:?}");
+}
+
+#[test]
+fn memcached_statistics_end_at_their_mark() {
+    let scratch = Scratch::new("source-memcached");
+    let socket = scratch.file("memcached.sock");
+    let _server = Server::start(
+        Command::new(program("memcached", "memcached"))
+            .args(["-u", "nobody", "-a", "0777", "-s"])
+            .arg(&socket)
+            .current_dir("/"),
+    );
+    std::fs::set_permissions(
+        scratch.path(),
+        std::os::unix::fs::PermissionsExt::from_mode(0o777),
+    )
+    .unwrap();
+    let reading = good(&format!(
+        "[source.it.tcp]\nunix_socket = {socket:?}\nsend = \"stats\\r\\n\"\nuntil = \"END\\r\\n\"\n"
+    ));
+    assert!(text(&reading).starts_with("STAT pid "), "{reading:?}");
+    assert!(text(&reading).ends_with("\nEND"), "{reading:?}");
+}
+
+#[test]
+fn smtp_greeting_has_its_code() {
+    let block = agentcheck_tests::address::Block::claim();
+    let address = block.address(2525);
+    let _server = Server::start(Command::new(program("msmtpd", "msmtp-mta")).args([
+        format!("--interface={}", address.ip()),
+        "--port=2525".to_owned(),
+    ]));
+    let reading = good(&format!(
+        "[source.it.tcp]\naddress = \"{address}\"\nbytes = 3\n"
+    ));
+    assert_eq!(text(&reading), "220");
+}
+
+#[test]
+fn haproxy_statistics_are_a_table() {
+    let scratch = Scratch::new("source-haproxy");
+    let socket = scratch.file("admin.sock");
+    let configuration = scratch.write(
+        "haproxy.cfg",
+        format!(
+            "global\n  stats socket {} level user\ndefaults\n  mode tcp\n  timeout connect 1s\n  \
+             timeout client 1s\n  timeout server 1s\nlisten web\n  bind unix@{}\n  server web1 127.0.0.1:9 weight 7\n",
+            socket.display(),
+            scratch.file("web.sock").display()
+        ),
+    );
+    let _server = Server::start(
+        Command::new(program("haproxy", "haproxy"))
+            .arg("-db")
+            .arg("-f")
+            .arg(&configuration),
+    );
+    let reading = good(&format!(
+        "[source.it.tcp]\nunix_socket = {socket:?}\nsend = \"show stat\\n\"\nformat = \"csv\"\n"
+    ));
+    let Ok(Content::Rows(rows)) = &reading.outcome else {
+        panic!("{reading:?}");
+    };
+    let rows = rows.as_array().unwrap();
+    let server = rows.iter().find(|row| row["svname"] == "web1").unwrap();
+    assert_eq!(server["pxname"], "web");
+    assert_eq!(server["weight"], 7.0);
+    assert_eq!(rows.len(), 3, "frontend, server and backend");
+}
+
+#[test]
+fn vmstat_prints_a_reading_a_second() {
+    let vmstat = program("vmstat", "procps");
+    let mut poller = Poller::new(&source(&format!(
+        "[source.it.stream]\nargv = [{vmstat:?}, \"-n\", \"1\"]\ninterval = \"1s\"\ntimeout = \"2s\"\n"
+    )));
+    let mut idle = Vec::new();
+    let started = Instant::now();
+    // Two lines of titles, the averages since the boot, and then one line a second.
+    while idle.len() < 2 {
+        let reading = good_poll(&mut poller);
+        let fields: Vec<&str> = text(&reading).split_whitespace().collect();
+        if let Some(Ok(share)) = fields.get(14).map(|field| field.parse::<f64>()) {
+            assert!((0.0..=100.0).contains(&share), "{reading:?}");
+            if idle.last() != Some(&reading.sent) {
+                idle.push(reading.sent);
+            }
+        }
+        assert!(started.elapsed() < PATIENCE, "{reading:?}");
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert!(idle[0] < idle[1]);
+}
+
+/// A connection that stays open, and a query for each record.
+#[test]
+fn psql_keeps_its_connection() {
+    const POSTGRES: u32 = 65_534;
+    let scratch = Scratch::new("source-psql");
+    let server = pg_program("postgres");
+    let data = scratch.directory("data");
+    std::os::unix::fs::chown(&data, Some(POSTGRES), Some(POSTGRES)).unwrap();
+    let as_user = |program: &Path| {
+        let mut command = Command::new(program);
+        command.uid(POSTGRES).gid(POSTGRES).current_dir("/");
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    let initdb = pg_program("initdb");
+    let made = as_user(&initdb)
+        .args(["-A", "trust", "-U", "me", "-N", "-D"])
+        .arg(&data)
+        .status();
+    assert!(made.unwrap().success());
+    let _server = Server::start(
+        as_user(&server)
+            .args(["-c", "listen_addresses=", "-c", "fsync=off", "-k"])
+            .arg(&data)
+            .arg("-D")
+            .arg(&data),
+    );
+    let psql = program("psql", "postgresql-client");
+    let query = "SELECT pg_backend_pid() || ' ' || CASE WHEN pg_is_in_recovery() THEN 'replica' ELSE 'primary' END";
+    let script = scratch.write("role.sql", format!("{query}\n\\watch 0.1\n"));
+    let mut poller = Poller::new(&source(&format!(
+        "[source.it.stream]\nargv = [{psql:?}, \"-XAtq\", \"-h\", {data:?}, \"-U\", \"me\", \"-f\", {script:?}, \
+         \"postgres\"]\ninterval = \"1s\"\n"
+    )));
+    let first = good_poll(&mut poller);
+    assert!(text(&first).ends_with(" primary"), "{first:?}");
+    let started = Instant::now();
+    let second = loop {
+        let reading = good_poll(&mut poller);
+        if reading.sent > first.sent {
+            break reading;
+        }
+        assert!(started.elapsed() < PATIENCE, "{reading:?}");
+    };
+    // The same backend: one connection.
+    assert_eq!(second.text, first.text);
+}
+
+/// A program of PostgreSQL's server, which Debian keeps out of the PATH.
+fn pg_program(name: &str) -> std::path::PathBuf {
+    let versions = std::fs::read_dir("/usr/lib/postgresql");
+    let versions =
+        versions.expect("PostgreSQL: apt-get install -y postgresql (or tests/install-deps.sh)");
+    versions
+        .map(|version| version.unwrap().path().join("bin").join(name))
+        .find(|path| path.exists())
+        .expect(name)
+}
+
+/// Recorded output of `nvidia-smi --loop`, whose hardware no test machine has.
+#[test]
+fn nvidia_smi_loop_is_a_stream_of_numbers() {
+    let script = "printf '35\\n'; sleep 0.1; printf '92\\n'; exec sleep 60";
+    let mut poller = Poller::new(&source(&format!(
+        "[source.it.stream]\nargv = [\"/bin/sh\", \"-c\", {script:?}]\nformat = \"number\"\n"
+    )));
+    let values: Vec<Option<f64>> = (0..2)
+        .map(|_| good_poll(&mut poller).outcome.unwrap().number())
+        .collect();
+    assert_eq!(values, [Some(35.0), Some(92.0)]);
+}
