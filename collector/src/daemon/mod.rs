@@ -10,6 +10,7 @@ mod counters;
 mod eval_thread;
 mod failure_log;
 mod history_writer;
+mod metrics_collector;
 mod metrics_writer;
 mod output;
 mod override_watcher;
@@ -332,7 +333,7 @@ impl Collector {
         }
         if !self.output.is_dry() {
             let faults = || self.overrides.faults().len();
-            metrics_writer::write_due(&self.config, &self.services, faults, &mut self.records);
+            metrics_collector::write_due(&self.config, &self.services, faults, &mut self.records);
         }
         self.records.service_manager.keep_alive();
     }
