@@ -3,6 +3,7 @@
 use super::{ConfigFile, Failed, Output, load_failure};
 use crate::config;
 use crate::daemon::PollThreads;
+use crate::decision::observations::NewReading;
 use crate::render::text::counted;
 use crate::simulation::recording;
 use crate::sys::clock;
@@ -57,7 +58,7 @@ pub(super) fn record(given: &Record) -> Result<Output, Failed> {
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, ended.clone()).map_err(no_threads)?;
     }
-    let take = move |number, reading| sender.send((number, reading)).is_ok();
+    let take = move |number, new: NewReading| sender.send((number, new.reading)).is_ok();
     let polling = PollThreads::start(&config.sources, take).map_err(no_threads)?;
     let until = given.time.map(|time| Instant::now() + time);
     let mut count = 0;

@@ -47,7 +47,7 @@ pub(super) fn log_source(name: &str, reading: &Reading, throttle: &mut FailureTh
         }) => {
             let state = if fails { "fails" } else { "works" };
             warn!(
-                "source {name}: flapping: {failures} of {} failed in {}; it {state} now; latest failure: {last}",
+                "source {name}: {failures} of {} failed in the last {}; it {state} now; last error: {last}",
                 counted(tries, "poll"),
                 text::span(span)
             );
@@ -143,7 +143,7 @@ impl LoggedOperation {
                 let state = if fails { "cannot" } else { "can" };
                 log!(
                     level,
-                    "{subject}{state} {action} now; {failures} of {} failed in {}; latest failure: {last}",
+                    "{subject}{state} {action} now; {failures} of {} failed in the last {}; last error: {last}",
                     counted(tries, "attempt"),
                     text::span(span)
                 );

@@ -10,6 +10,7 @@ mod counters;
 mod eval_thread;
 mod failure_log;
 mod history_writer;
+mod metrics_collector;
 mod metrics_writer;
 mod output;
 mod override_watcher;
@@ -92,7 +93,7 @@ impl fmt::Display for StartError {
             Self::NoBootId(error) => write!(f, "cannot read the boot id: {error}"),
             Self::NoThreads(error) => write!(
                 f,
-                "cannot create a thread: {error}. Each source of kind http, tcp or command needs one; \
+                "cannot create thread: {error}. Each source of kind http, tcp or command needs one; \
                  `ulimit -u` limits them, and TasksMax= in a unit"
             ),
             Self::Lost(directory) => write!(
@@ -313,9 +314,8 @@ impl Collector {
         self.services.queue.sources_changed(&changed, now);
         let rewrite = self.output.check(self.records.history.as_mut(), now);
         let wall = clock::unix_time_f64();
-        self.sources
-            .observed
-            .set_clock(&self.config.timezone, wall, now);
+        let timezone = &self.config.timezone;
+        self.sources.observed.set_clock(timezone, wall, now);
         let context = self.sources.observed.context(now);
         let reached = self
             .overrides
@@ -333,7 +333,7 @@ impl Collector {
         }
         if !self.output.is_dry() {
             let faults = || self.overrides.faults().len();
-            metrics_writer::write_due(&self.config, &self.services, faults, &mut self.records);
+            metrics_collector::write_due(&self.config, &self.services, faults, &mut self.records);
         }
         self.records.service_manager.keep_alive();
     }
@@ -394,7 +394,11 @@ impl Collector {
         let wake = wake.map_or(LONGEST_SLEEP, |at| at.since(clock::now()));
         let status = self.records.snapshot.next();
         let status = status.saturating_duration_since(Instant::now());
-        let metrics = self.records.metrics.rest();
-        wake.min(status).min(metrics).min(LONGEST_SLEEP)
+        let wake = wake.min(status).min(LONGEST_SLEEP);
+        // A dry run writes no metrics.
+        match self.output.is_dry() {
+            true => wake,
+            false => wake.min(self.records.metrics.rest()),
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! One source with its next poll, and the way of its readings to the loop.
 
-use crate::reading::Reading;
+use crate::decision::observations::NewReading;
 use crate::source::{Cancellation, PollSchedule, Poller, Source};
 use std::io;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub(super) const BRIEF: Duration = Duration::from_millis(20);
 const RETURN_AFTER: u32 = 100;
 
 /// Takes a reading of the source with this number; false if no more readings are wanted.
-pub(super) type Take = Arc<dyn Fn(usize, Reading) -> bool + Send + Sync>;
+pub(super) type Take = Arc<dyn Fn(usize, NewReading) -> bool + Send + Sync>;
 
 /// Where readings go. Every polling thread has one.
 #[derive(Clone)]
@@ -65,7 +65,7 @@ impl ReadingSink {
     }
 
     /// Passes a reading on; false if no more readings are wanted.
-    pub(super) fn send(&self, number: usize, reading: Reading) -> bool {
+    pub(super) fn send(&self, number: usize, reading: NewReading) -> bool {
         !self.is_stopped() && (self.take)(number, reading)
     }
 }
@@ -103,9 +103,10 @@ impl PollTask {
         self.schedule.interval() / 200
     }
 
-    /// Polls once. If the poll takes longer than the interval, the next is due at once.
-    pub(super) fn poll(&mut self) -> Reading {
-        let reading = self.poller.poll(&self.stop);
+    /// Polls once, and makes the values of the reading. If both take longer than the interval, the next poll is due
+    /// at once.
+    pub(super) fn poll(&mut self) -> NewReading {
+        let reading = NewReading::new(self.poller.poll(&self.stop));
         self.polls += 1;
         self.due = (self.due + self.schedule.after(self.polls)).max(Instant::now());
         reading

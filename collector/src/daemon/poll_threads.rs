@@ -4,7 +4,7 @@
 
 use super::poll_task::{PollTask, ReadingSink, keep_polling, spawn};
 use super::shared_poller::SharedPoller;
-use crate::reading::Reading;
+use crate::decision::observations::NewReading;
 use crate::source::{Cancellation, Source, stream};
 use std::collections::HashMap;
 use std::io;
@@ -39,7 +39,7 @@ impl PollThreads {
     /// Where a thread cannot be created.
     pub(crate) fn start(
         sources: &[Source],
-        take: impl Fn(usize, Reading) -> bool + Send + Sync + 'static,
+        take: impl Fn(usize, NewReading) -> bool + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let uname = rustix::system::uname();
         let mut polling = Self {

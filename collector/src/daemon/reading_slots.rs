@@ -2,7 +2,6 @@
 
 use super::Event;
 use crate::decision::observations::NewReading;
-use crate::reading::Reading;
 use std::collections::BTreeMap;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,6 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub(super) struct ReadingSlots {
     slots: Mutex<BTreeMap<usize, Slot>>,
     loop_events: SyncSender<Event>,
+    /// Readings that the loop has replaced. A polling thread drops them, because large ones take a while.
+    replaced: Mutex<Vec<NewReading>>,
 }
 
 /// A reading that waits for the loop.
@@ -26,49 +27,54 @@ impl ReadingSlots {
         Self {
             slots: Mutex::default(),
             loop_events,
+            replaced: Mutex::default(),
         }
     }
 
-    /// Puts a reading into the slot of its source; false if the loop has ended. Makes the values of the reading
-    /// on the calling thread.
-    pub(super) fn put(&self, number: usize, reading: Reading) -> bool {
-        let new = NewReading::new(reading);
-        let mut slots = self.lock();
+    /// Puts a reading into the slot of its source; false if the loop has ended.
+    pub(super) fn put(&self, number: usize, new: NewReading) -> bool {
+        let replaced_before = std::mem::take(&mut *lock(&self.replaced));
+        drop(replaced_before);
+        let mut slots = lock(&self.slots);
         let was_empty = slots.is_empty();
         let before = slots.remove(&number);
         let replaced = before.as_ref().map_or(0, |before| before.replaced + 1);
         slots.insert(number, Slot { new, replaced });
         drop(slots);
-        // A large document takes a while to drop: no other thread waits for that.
         drop(before);
         !was_empty || self.loop_events.send(Event::Readings).is_ok()
     }
 
     /// The numbers of the sources whose readings wait.
     pub(super) fn waiting(&self) -> Vec<usize> {
-        self.lock().keys().copied().collect()
+        lock(&self.slots).keys().copied().collect()
     }
 
     /// Takes the reading of the source with this number.
     pub(super) fn take(&self, number: usize) -> Option<Slot> {
-        self.lock().remove(&number)
+        lock(&self.slots).remove(&number)
+    }
+
+    /// Has a polling thread drop a reading.
+    pub(super) fn drop_later(&self, replaced: NewReading) {
+        lock(&self.replaced).push(replaced);
     }
 
     /// Whether no reading waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.lock().is_empty()
+        lock(&self.slots).is_empty()
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<usize, Slot>> {
-        // A panic cannot leave a slot half written.
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic cannot leave a slot half written.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reading::{Failure, Reason};
+    use crate::reading::{Failure, Reading, Reason};
     use agentcheck_common::BootTime;
     use std::sync::mpsc::sync_channel;
     use std::time::Duration;
@@ -79,7 +85,7 @@ mod tests {
         let slots = ReadingSlots::new(sender);
         let reading = |sent| {
             let failure = Failure::new(Reason::Timeout, "");
-            Reading::failed(BootTime(sent), Duration::ZERO, failure)
+            NewReading::new(Reading::failed(BootTime(sent), Duration::ZERO, failure))
         };
         for sent in 1..=1000 {
             assert!(slots.put(7, reading(sent)));

@@ -85,7 +85,7 @@ pub(super) fn apply(collector: &mut Collector, loaded: Loaded) {
         Ok((config, report)) => {
             log_warnings(&report);
             replace(collector, config, loaded.flags, now)
-                .map_err(|error| format!("cannot create a thread for a source: {error}"))
+                .map_err(|error| format!("cannot create thread for a source: {error}"))
         }
         Err(error) => {
             first_error = Some(log_findings(&error));

@@ -13,6 +13,7 @@ use crate::sys::log_throttle::{Event, FailureThrottle};
 use crate::sys::state_file;
 use agentcheck_common::{BootId, BootTime, Description, Reply, ServiceName};
 use log::{Level, debug, error, info, warn};
+use std::hash::{Hash as _, Hasher as _};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -22,10 +23,12 @@ pub(super) struct ServiceTask {
     pub(super) memory: ServiceMemory,
     /// The latest published verdict.
     pub(super) verdict: Option<Verdict>,
-    /// Why there is no reply yet.
-    unknown: Option<String>,
     /// The latest verdict of rules and weight alone.
     pub(super) beneath: Option<Verdict>,
+    /// Why there is no reply yet.
+    pub(super) unknown: Option<String>,
+    /// What the log has of that, by a hash of the reason.
+    unknown_throttle: FailureThrottle<u64>,
     /// When the reply, without its description, last changed.
     since: Option<u64>,
     /// The status of its active overrides.
@@ -62,8 +65,9 @@ impl ServiceTask {
         Self {
             memory: memory_at_start(service, known, overridden, present, now),
             verdict: None,
-            unknown: None,
             beneath: None,
+            unknown: None,
+            unknown_throttle: FailureThrottle::default(),
             since: snapshot.and_then(|known| known.since),
             overrides: Vec::new(),
             ready_window: None,
@@ -120,10 +124,24 @@ impl ServiceTask {
         status
     }
 
-    /// Logs why there is no reply yet, once for each reason.
+    /// Logs why there is no reply yet, once for each reason; reasons that alternate are counted.
     pub(super) fn log_unknown(&mut self, service: &Service, unknown: Option<String>) {
-        if let Some(reason) = unknown.as_ref().filter(|_| self.unknown != unknown) {
-            warn!("{}: no reply yet: {reason}", service.name);
+        let outcome = match &unknown {
+            None => Ok(()),
+            Some(reason) => {
+                let mut hasher = std::hash::DefaultHasher::new();
+                reason.hash(&mut hasher);
+                Err((hasher.finish(), reason as _))
+            }
+        };
+        let (name, reason) = (service.name, unknown.as_deref().unwrap_or_default());
+        match self.unknown_throttle.note(outcome, clock::now()) {
+            None | Some(Event::Recovered { .. }) => {}
+            Some(Event::Failed) => warn!("{name}: no reply yet: {reason}"),
+            Some(Event::Flapping { last, .. }) => {
+                warn!("{name}: no reply yet; latest reason: {last}")
+            }
+            Some(Event::Persisting { .. }) => warn!("{name}: still no reply: {reason}"),
         }
         self.unknown = unknown;
     }

@@ -20,7 +20,7 @@ use agentcheck_common::{BootTime, ServiceName};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::mpsc::SyncSender;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The processor time that evaluations get in one turn of the loop. Services beyond it wait for the next turn.
 const EVALUATION_TIME: Duration = Duration::from_millis(50);
@@ -123,8 +123,8 @@ impl Services {
         let outcome = Outcome {
             verdict: beneath.filter(|beneath| beneath.until > now),
             memory: task.memory.clone(),
+            unknown: task.unknown.clone(),
             wake_at: now.after(service.fresh_for / 3),
-            unknown: None,
         };
         let took = clock::thread_cpu_time().saturating_sub(began);
         let has_orders = desk.overrides.is_overridden(desk.config, service, now);
@@ -206,7 +206,7 @@ impl Services {
         publish(service, task, decision, took, (desk, limit.as_ref()), now)
     }
 
-    /// Applies another configuration. `changed` is what of it changed, `before` the one of before.
+    /// Applies another configuration; `before` is the former one.
     pub(super) fn reload(
         &mut self,
         before: &Config,
@@ -269,7 +269,7 @@ fn publish(
         final_decision.verdict.reply,
         final_decision.verdict.decided.clone(),
     );
-    let was_out = task.is_out();
+    let (was_out, began) = (task.is_out(), Instant::now());
     let directory = desk.output.directory();
     let changed = task.publish(service, final_decision, directory, &desk.output.boot, now);
     records.snapshot.changed |= changed;
@@ -278,6 +278,7 @@ fn publish(
         written: directory.is_some() && !task.writing.is_failing(),
         until,
     };
+    let took = took + began.elapsed();
     records.counters.evaluated(name, took, Some(published));
     match &mut records.history {
         Some(history) => history.note(service, &reply, &decided, limit, now),

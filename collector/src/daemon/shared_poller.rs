@@ -101,7 +101,7 @@ impl SharedPoller {
                 queue.tasks.insert((task.due, number), task);
             }
             drop(queue);
-            // After the poll counts as ended: making the values of a large document takes a while.
+            // After the poll counts as ended: the receiver may block.
             if !sink.send(number, reading) {
                 return;
             }

@@ -110,7 +110,11 @@ impl Sources {
                 counters.polled(&source.name, reading);
                 *status = Some(SourceStatus::from_reading(reading));
             }
-            changed.extend(self.observed.take_new(index, slot.new, clock::now()));
+            let (touched, replaced) = self.observed.take_new(index, slot.new, clock::now());
+            changed.extend(touched);
+            if let Some(replaced) = replaced {
+                self.slots.drop_later(replaced);
+            }
             let now = clock::thread_cpu_time();
             self.usage.add(index, now.saturating_sub(before));
             before = now;

@@ -270,14 +270,20 @@ impl Observations {
     /// Takes a reading of the source with this index in, at `now`; gives the indices, of the source and of
     /// what is derived from it, of which something else is known now.
     pub fn take(&mut self, index: usize, reading: Reading, now: BootTime) -> Vec<usize> {
-        self.take_new(index, NewReading::new(reading), now)
+        self.take_new(index, NewReading::new(reading), now).0
     }
 
-    /// [`Observations::take`] of a reading whose values another thread has made.
-    pub fn take_new(&mut self, index: usize, new: NewReading, now: BootTime) -> Vec<usize> {
+    /// [`Observations::take`] of a reading whose values another thread has made. Returns what it replaced, too, for
+    /// another thread to drop.
+    pub fn take_new(
+        &mut self,
+        index: usize,
+        new: NewReading,
+        now: BootTime,
+    ) -> (Vec<usize>, Option<NewReading>) {
         let NewReading { reading, values } = new;
         let Some((confirm, confirmation)) = self.confirmations.get_mut(index) else {
-            return Vec::new();
+            return (Vec::new(), None);
         };
         let standing = confirmation.observe(confirm, reading.is_ok());
         let failure = reading.outcome.as_ref().err();
@@ -286,7 +292,7 @@ impl Observations {
                 NewReading { reading, values }
             }
             // Passed over: what was known grows older.
-            (SourceHealth::Good | SourceHealth::Unknown, _) => return Vec::new(),
+            (SourceHealth::Good | SourceHealth::Unknown, _) => return (Vec::new(), None),
             // Not back yet: still failed, as of this poll.
             (SourceHealth::Failed, None) => NewReading::new(self.still_failed(index, &reading)),
         };
@@ -300,11 +306,11 @@ impl Observations {
                 _ => None,
             };
         }
-        self.set(index, believed);
+        let replaced = self.set(index, believed);
         let mut touched = vec![index];
         set_time(&mut self.scope, self.clock.as_ref(), now);
         self.derive(index, &mut touched);
-        touched
+        (touched, replaced)
     }
 
     fn still_failed(&self, index: usize, reading: &Reading) -> Reading {
@@ -313,22 +319,26 @@ impl Observations {
         Reading::failed(reading.sent, reading.latency, failure)
     }
 
-    fn set(&mut self, index: usize, new: NewReading) {
+    fn set(&mut self, index: usize, new: NewReading) -> Option<NewReading> {
         let (Some(name), Some(slot), Some(believed)) = (
             self.names.get(index),
             self.latest.get_mut(index),
             self.believed.get_mut(index),
         ) else {
-            return;
+            return None;
         };
         let reading = new.reading;
         *slot = Some(LatestPoll {
             sent: reading.sent,
             failure: reading.outcome.as_ref().err().map(|failure| failure.reason),
         });
-        self.scope.apply(name, new.values);
+        let values = self.scope.apply(name, new.values);
         let good_since = reading.is_ok().then_some(reading.sent).or(believed.1);
-        *believed = (Some(reading), good_since);
+        let (before, _) = std::mem::replace(believed, (Some(reading), good_since));
+        Some(NewReading {
+            reading: before?,
+            values,
+        })
     }
 
     /// Derives the numbers that need the source `index`, each after those that it reads.

@@ -104,18 +104,22 @@ impl Scope<'_> {
     }
 
     /// Replaces the values of `source`.
-    pub fn apply(&mut self, source: &str, values: Values) {
+    ///
+    /// Returns the values before, because dropping those of a large document takes a while.
+    pub fn apply(&mut self, source: &str, values: Values) -> Values {
+        let before = self.fields.get_mut(source).map(std::mem::take);
+        let before = before.unwrap_or_default().into_iter();
+        let replaced = before.filter(|field| *field != GOOD_SINCE);
+        let replaced = replaced.filter_map(|field| {
+            let value = self.remove(&variable(source, field))?;
+            Some((field, value))
+        });
+        let replaced = Values(replaced.collect());
         let mut set = Vec::new();
         for (field, value) in values.0 {
             self.context
                 .add_variable_as_val(variable(source, field), value);
             set.push(field);
-        }
-        let before = self.fields.get_mut(source).map(std::mem::take);
-        for old in before.iter().flatten() {
-            if *old != GOOD_SINCE && !set.contains(old) {
-                self.remove(&variable(source, old));
-            }
         }
         match self.fields.get_mut(source) {
             Some(fields) => *fields = set,
@@ -123,6 +127,7 @@ impl Scope<'_> {
                 self.fields.insert(source.to_owned(), set);
             }
         }
+        replaced
     }
 
     /// Removes all values of `source`.
@@ -154,10 +159,10 @@ impl Scope<'_> {
         }
     }
 
-    fn remove(&mut self, variable: &str) {
+    fn remove(&mut self, variable: &str) -> Option<Box<dyn Val>> {
         match &mut self.context {
             Context::Root { variables, .. } | Context::Child { variables, .. } => {
-                variables.remove(variable);
+                variables.remove(variable)
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::super::poll_task::{BRIEF, PollTask, ReadingSink};
 use super::SharedPoller;
+use crate::decision::observations::NewReading;
 use crate::filters::debounce::DebouncePolicy;
 use crate::reading::Reading;
 use crate::source::{Cancellation, Kind, Source, command::Command, file::File};
@@ -16,7 +17,7 @@ const EVERY: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Scene {
-    readings: Receiver<(usize, Reading)>,
+    readings: Receiver<(usize, Arc<Reading>)>,
     stop: Cancellation,
     /// The cancellations of the sources.
     stops: Vec<Cancellation>,
@@ -30,7 +31,7 @@ impl Scene {
     fn new(kinds: Vec<Kind>) -> Self {
         let (sender, readings) = sync_channel(kinds.len() + 1);
         let (stop, alive) = (Cancellation::new(), Arc::new(()));
-        let take = move |number, reading| sender.send((number, reading)).is_ok();
+        let take = move |number, new: NewReading| sender.send((number, new.reading)).is_ok();
         let sink = ReadingSink::new(&stop, Arc::new(take), &alive);
         let began = Instant::now();
         let tasks = kinds.into_iter().enumerate().map(|(index, kind)| {
