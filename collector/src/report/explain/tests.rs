@@ -145,7 +145,7 @@ fn missing_memory_is_reported() {
         "source: app: missing: no such file, in 3ms\n\
          : app: counts at once here; the collector needs 3 of 5 failed polls (fail_after)\n",
         "for 0ms of 10s\n: previous state unknown",
-        "weight: headroom(app.json.load, 100) = unknown, app.json has no value now; the weight is not used\n\
+        "weight: headroom(app.json.load, 100) = unknown, app.json is unavailable; the weight is not used\n\
          reply: none: no rule and no weight is known, and there is no reply to keep\n",
     ] {
         assert!(text.contains(expected), "{expected}\n--- in\n{text}");
