@@ -356,7 +356,8 @@ fn secrets_of_urls_are_not_shown() {
     let page = scene.scratch.file("page.html");
     let mut report = command(&scene, &["report", "--output"]);
     let written = report.arg(&page).arg("--data-dir").arg(scene.data());
-    assert!(written.output().unwrap().status.success());
+    let written = written.output().unwrap();
+    assert!(written.status.success(), "{}", text_of(&written));
     let mut shown = std::fs::read_to_string(&page).unwrap();
     for arguments in [
         &["status", "-v"][..],
