@@ -65,7 +65,7 @@ Usage: agentcheck COMMAND [OPTION]...; agentcheck COMMAND --help for details
   ready            Lift a drain or maintenance set on the balancers
   decommission     Reset every service's server to full weight
   record, replay   Record readings; evaluate them with a configuration
-  import, generate Convert a configuration; print files for launchers and HAProxy
+  import, generate Convert a configuration; print launcher files
 
 Exit status: 0 done; 1 failed, see standard error; 2 wrong command line.
 Manual: man agentcheck. Version: agentcheck --version.

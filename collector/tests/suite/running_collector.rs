@@ -234,7 +234,11 @@ collector  has the same reply, as of [AGO] ago
     let files = || {
         let entries = std::fs::read_dir(states.path()).unwrap().map(|entry| {
             let entry = entry.unwrap();
-            (entry.file_name(), std::fs::read(entry.path()).unwrap())
+            // A socket has no content.
+            (
+                entry.file_name(),
+                std::fs::read(entry.path()).unwrap_or_default(),
+            )
         });
         let mut entries: Vec<_> = entries.collect();
         entries.sort();
@@ -354,8 +358,8 @@ fn secrets_of_urls_are_not_shown() {
     scene.reload(&format!("{source}{text}"));
     wait_for_status(&scene, "up 50%");
     let page = scene.scratch.file("page.html");
-    let mut report = command(&scene, &["report", "--output"]);
-    let written = report.arg(&page).arg("--data-dir").arg(scene.data());
+    let mut report = command(&scene, &["report", "--output", page.to_str().unwrap()]);
+    let written = report.arg("--data-dir").arg(scene.data());
     let written = written.output().unwrap();
     assert!(written.status.success(), "{}", text_of(&written));
     let mut shown = std::fs::read_to_string(&page).unwrap();
