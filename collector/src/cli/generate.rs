@@ -17,7 +17,7 @@ const MAX_FILE: usize = 1 << 20;
 
 #[derive(Args)]
 pub(super) struct Generate {
-    /// The program that the files are for
+    /// Launcher
     target: TargetName,
     #[command(flatten)]
     config: ConfigFile,
