@@ -427,7 +427,7 @@ _agentcheck() {
             return 0
             ;;
         agentcheck__subcmd__force__subcmd__up)
-            opts="-h --all --config --state-dir --data-dir --reason --wait --agent-inter --for --help"
+            opts="-h --all --config --state-dir --data-dir --reason --wait --agent-inter --for --help $(_agentcheck_services)"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
