@@ -188,9 +188,9 @@ complete -c agentcheck -n "__fish_agentcheck_using_subcommand decommission" -s h
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand import" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l state-dir -d 'State files' -r -F
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l address -d 'Listen on this address; for haproxy, the server\'s; may be repeated [default: loopback]' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l address -d 'Address; may be repeated [default: loopback]' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l allow -d 'Let this host or network connect; may be repeated' -r
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l port -d 'The port of services without a port of their own' -r
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l port -d 'Port of services without their own' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l output -d 'Write the files into DIR instead of printing them' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l force -d 'Overwrite files in DIR that differ'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -s h -l help -d 'Print help'
