@@ -43,7 +43,7 @@ pub fn check(actual: &str, variables: &[(&'static str, String)], expected: impl 
         ("[AGO]", r"(?<redacted>[0-9.]+ ?(ms|s)) (ago|old)\b"),
         (
             "[WHEN]",
-            r"(?<redacted>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z)",
+            r"(?<redacted>[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9:]{8}Z| [0-9:]{8} [A-Z][A-Z]+))",
         ),
         ("[PID]", r"(process |: [a-z-]+ \()(?<redacted>[0-9]+)\b"),
         ("[VERSION]", r"haproxy: version (?<redacted>\S+)"),

@@ -6,6 +6,7 @@ mod blocked_readers;
 mod clocks;
 mod configuration;
 mod connection_share;
+mod hostile_applications;
 mod hung_sources;
 mod kills;
 mod leftover_state;

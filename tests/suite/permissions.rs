@@ -108,7 +108,7 @@ fn another_users_link_in_a_shared_directory_is_refused() {
         str![[r#"
 shared/agentcheck.toml: error: it belongs to user 3000002, and has to belong to root or to user 3000001, who runs this
   = chown root shared/agentcheck.toml
-agentcheck: 1 error, nothing was started
+agentcheck: 1 error
 
 "#]],
     );

@@ -88,12 +88,12 @@ fn browser_renders_the_page_of_a_running_collector() {
         "{seen}"
     );
     for part in [
-        "<strong>The collector was alive</strong>",
+        "<strong>The collector was running</strong>",
         "<article id=\"service-web\" aria-labelledby=\"name-web\">",
         "<article id=\"service-db\" aria-labelledby=\"name-db\">",
         "Override: <strong>drain</strong> for this service, in effect; set by ",
         "Reason: &lt;script&gt;alert('x')&lt;/script&gt; &amp; &lt;img src=x&gt;",
-        "<td>no</td><td><code>queue.value &gt; 90 &amp;&amp; queue.ok</code></td>",
+        "<td>inactive</td><td><code>queue.value &gt; 90 &amp;&amp; queue.ok</code></td>",
         "role=\"img\" aria-label=\"web: weight and state\"",
         "<rect class=\"down\" ",
         "<rect class=\"drain\" ",
@@ -133,7 +133,7 @@ fn page_shows_a_dead_collector_and_errors_keep_the_last_page() {
     scene.kill();
     let dead = wait_for("the snapshot to be old", || {
         let page = report(&scene, &["--output", "status.html", "--mode", "640"]);
-        let dead = page.contains("<strong>The collector was not alive</strong>");
+        let dead = page.contains("<strong>The collector was not running</strong>");
         if dead { Ok(page) } else { Err(page) }
     });
     let file = scene.scratch.file("status.html");
@@ -152,16 +152,13 @@ fn page_shows_a_dead_collector_and_errors_keep_the_last_page() {
     };
     fails(
         &["-o", "nowhere/status.html"],
-        "nowhere/status.html cannot be written: ",
+        "cannot write page nowhere/status.html: ",
     );
     let snapshot = scene.states.path().join("status.json");
     let text = fs::read(&snapshot).unwrap();
     fs::remove_file(&snapshot).unwrap();
     fs::create_dir(&snapshot).unwrap();
-    fails(
-        &["-o", "status.html"],
-        "status.json cannot be read: not a regular file",
-    );
+    fails(&["-o", "status.html"], "status.json: not a regular file");
     fs::remove_dir(&snapshot).unwrap();
 
     // Of another boot: the account is no longer one.
@@ -171,7 +168,7 @@ fn page_shows_a_dead_collector_and_errors_keep_the_last_page() {
         .replace(boot.as_str(), "6e3f0a1c-2f0e-4a55-9a0b-0d8f3a8a4c11");
     fs::write(&snapshot, other).unwrap();
     let page = report(&scene, &["-o", "status.html"]);
-    assert!(page.contains("<strong>The collector was not alive</strong>: none has run here since"));
+    assert!(page.contains("<strong>The collector was not running</strong>: none has run since"));
     let left: Vec<_> = fs::read_dir(scene.scratch.path())
         .unwrap()
         .flatten()

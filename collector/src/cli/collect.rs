@@ -1,16 +1,18 @@
-//! `agentcheck collect`: in the foreground, or in the background as a daemon.
+//! `agentcheck collect`: runs the collector, in the foreground or as a daemon.
 
+use super::page::PageWriter;
 use super::{ConfigFile, DataDir, Failed, Output, StateDir, load_failure};
+use crate::config::{self, Config, LoadError};
+use crate::daemon;
 use crate::simulation::blind_spots;
 use crate::sys::daemonize::{self, Identity, PidFile, Side, Starting};
 use crate::sys::logging::{self, Destination};
-use crate::{config, daemon};
 use clap::{Args, ValueEnum};
 use rustix::fs::Access;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// What it takes to collect.
+/// The options of `collect`.
 #[derive(Args)]
 pub(super) struct Collect {
     #[command(flatten)]
@@ -19,22 +21,22 @@ pub(super) struct Collect {
     state: StateDir,
     #[command(flatten)]
     data: DataDir,
-    /// Write nothing: print what would be said
+    /// Print the replies, write nothing
     #[arg(long)]
     dry_run: bool,
-    /// Go into the background when it is at work
+    /// Run in the background
     #[arg(long, conflicts_with = "dry_run")]
     daemon: bool,
-    /// Has the process id while it runs
+    /// File for the process id
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     pid_file: Option<PathBuf>,
-    /// Become this user (as root)
+    /// Change to this user (as root)
     #[arg(long, value_name = "USER")]
     user: Option<String>,
-    /// Another group than the user's
+    /// Change to this group
     #[arg(long, value_name = "GROUP", requires = "user")]
     group: Option<String>,
-    /// Where the log goes; syslog with --daemon
+    /// Log to stderr or syslog (default with --daemon)
     #[arg(long, value_name = "TO", hide_possible_values = true)]
     log: Option<Log>,
 }
@@ -49,22 +51,22 @@ enum Log {
 }
 
 impl Collect {
-    /// Collects until told to stop; as a daemon, returns when that is at work.
+    /// Collects until a signal; with `--daemon`, returns when the daemon is running.
     pub(super) fn run(mut self) -> Result<Output, Failed> {
         if self.daemon && self.log == Some(Log::Stderr) {
-            return Err(failed(
-                "a daemon has no standard error: --log stderr cannot be",
+            return Err(Failed::new(
+                "--log stderr does not work with --daemon: a daemon has no standard error",
             ));
         }
         let identity = self.user.as_deref().map(|user| {
             Identity::find(user, self.group.as_deref())
-                .map_err(|wrong| failed(&format!("--user: {wrong}")))
+                .map_err(|error| Failed::new(format!("invalid --user: {error}")))
         });
         let identity = identity.transpose()?;
         if !self.daemon {
             return self.work(identity.as_ref(), None);
         }
-        // Its directory will be another one.
+        // The daemon changes its working directory.
         let paths = [
             &mut self.config.config,
             &mut self.state.state_dir,
@@ -72,10 +74,10 @@ impl Collect {
         ];
         for path in paths.into_iter().chain(&mut self.pid_file) {
             *path = std::path::absolute(&*path)
-                .map_err(|error| failed(&format!("{}: {error}", path.display())))?;
+                .map_err(|error| Failed::new(format!("{}: {error}", path.display())))?;
         }
         match daemonize::detach() {
-            Err(error) => Err(failed(&format!("cannot go into the background: {error}"))),
+            Err(error) => Err(Failed::new(format!("cannot start the daemon: {error}"))),
             Ok(Side::Front {
                 messages,
                 ready: true,
@@ -91,23 +93,23 @@ impl Collect {
         }
     }
 
-    /// What is the same in the background and in the foreground.
+    /// Runs the collector, and reports errors of the start to the log or the starter.
     fn work(
         &self,
         identity: Option<&Identity>,
         mut starting: Option<Starting>,
     ) -> Result<Output, Failed> {
         let outcome = self.collect(identity, &mut starting);
-        if let Err(Failed(said)) = &outcome {
-            match &mut starting {
-                Some(starting) => starting.print(said),
-                None if self.destination() == Destination::Syslog => {
-                    log::error!("{}", said.trim_start_matches("agentcheck: ").trim_end());
-                }
-                None => {}
+        outcome.map(|()| String::new().into()).map_err(|error| {
+            if starting.is_none() && self.destination() == Destination::Syslog {
+                error.log();
             }
-        }
-        outcome.map(|()| String::new().into())
+            let failed = error.failed();
+            if let Some(starting) = &mut starting {
+                starting.print(&failed.0);
+            }
+            failed
+        })
     }
 
     fn destination(&self) -> Destination {
@@ -122,36 +124,38 @@ impl Collect {
         &self,
         identity: Option<&Identity>,
         starting: &mut Option<Starting>,
-    ) -> Result<(), Failed> {
-        // While the rights are there: its directory may be root's. Dropped at the very end.
+    ) -> Result<(), NotStarted> {
+        let no_log = logging::start(self.destination()).map_err(NotStarted::new)?;
+        // Before the change of the user: root may own its directory. Removed at the end.
         let pid_file = self.pid_file.as_deref().map(PidFile::take).transpose();
-        let _pid_file = pid_file.map_err(|error| failed(&error.to_string()))?;
+        let _pid_file = pid_file.map_err(NotStarted::new)?;
         if let Some(identity) = identity {
             let assumed = identity.assume();
-            assumed.map_err(|error| failed(&format!("cannot become {identity}: {error}")))?;
+            assumed.map_err(|error| {
+                NotStarted::new(format!("cannot change to {identity}: {error}"))
+            })?;
         }
-        // As that user, so that what can be loaded now can be loaded again.
+        // As that user, so that a reload can read the same files.
         let file = &self.config.config;
         let loaded = config::load_with(file, blind_spots::find);
-        let (config, warnings) = loaded.map_err(|error| load_failure(&error))?;
+        let (config, warnings) = loaded.map_err(NotStarted::Configuration)?;
         let mut warn = |warning: &str| {
             log::warn!("{warning}");
             if let Some(starting) = starting {
                 starting.print(&format!("agentcheck: warning: {warning}\n"));
             }
         };
-        if let Some(wrong) = logging::start(self.destination()) {
-            warn(&wrong);
+        if let Some(reason) = no_log {
+            warn(&reason);
         }
         for warning in warnings.headlines() {
             warn(warning);
         }
         if let Some(identity) = identity {
-            must_be_usable(&self.state.state_dir, identity)?;
-            if let Err(Failed(said)) = must_be_usable(&self.data.data_dir, identity) {
-                let said = said.trim_start_matches("agentcheck: ").trim_end();
+            check_writable(&self.state.state_dir, identity).map_err(NotStarted::new)?;
+            if let Err(reason) = check_writable(&self.data.data_dir, identity) {
                 warn(&format!(
-                    "{said}; without it there is no history and no override"
+                    "{reason}; without it, history and overrides do not work"
                 ));
             }
         }
@@ -161,23 +165,55 @@ impl Collect {
             }
         };
         let (states, data) = (&self.state.state_dir, &self.data.data_dir);
-        daemon::run(config, file, states, data, self.dry_run, ready)
-            .map_err(|error| failed(&error.to_string()))
+        let page = PageWriter::start(states, data)
+            .map_err(|error| NotStarted::new(format!("cannot create thread: {error}")))?;
+        let configured = move |config: &Config| page.configure(config);
+        let dry = self.dry_run;
+        daemon::run(config, file, states, data, dry, ready, Box::new(configured))
+            .map_err(NotStarted::new)
     }
 }
 
-/// Says what to do about a directory that is not there, or that the user cannot write to.
-fn must_be_usable(directory: &Path, identity: &Identity) -> Result<(), Failed> {
-    let writable = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
-    rustix::fs::access(directory, writable).map_err(|error| {
-        let error = io::Error::from(error);
-        failed(&format!(
-            "{identity} cannot write to {}: {error}. Make it, or give it to that user: install -d -o USER -g GROUP {0}",
-            directory.display()
-        ))
-    })
+/// Why the collector did not start.
+enum NotStarted {
+    /// The configuration cannot be loaded.
+    Configuration(LoadError),
+    /// Another reason, in one line.
+    Reason(String),
 }
 
-fn failed(what: &str) -> Failed {
-    Failed(format!("agentcheck: {what}\n"))
+impl NotStarted {
+    fn new(reason: impl ToString) -> Self {
+        Self::Reason(reason.to_string())
+    }
+
+    fn failed(&self) -> Failed {
+        match self {
+            Self::Configuration(error) => load_failure(error),
+            Self::Reason(reason) => Failed::new(reason),
+        }
+    }
+
+    /// Logs it, for a log that standard error does not reach.
+    fn log(&self) {
+        match self {
+            Self::Configuration(LoadError::Wrong(report)) => {
+                report.headlines().for_each(|line| log::error!("{line}"));
+            }
+            Self::Configuration(error) => log::error!("{}", error.to_string().trim_end()),
+            Self::Reason(reason) => log::error!("{reason}"),
+        }
+    }
+}
+
+/// Checks that the user can write to a directory; the error contains the remedy.
+fn check_writable(directory: &Path, identity: &Identity) -> Result<(), String> {
+    let writable = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+    rustix::fs::access(directory, writable).map_err(|error| {
+        let (error, directory) = (io::Error::from(error), directory.display());
+        format!(
+            "{identity} cannot write to {directory}: {error}; create it for that user: \
+             systemd-tmpfiles --create, or install -d -o USER -g GROUP {directory}"
+        )
+    })
 }

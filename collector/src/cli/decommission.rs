@@ -1,7 +1,6 @@
-//! `agentcheck decommission`: the last word of a host on which nobody is to speak for its services any more.
+//! `agentcheck decommission`: publishes the release reply of every service, before agentcheck is removed.
 
 use super::{Failed, Output, StateDir, overrides, status};
-use crate::render::text::printable;
 use crate::reply::release;
 use crate::sys::{lock, state_file};
 use agentcheck_common::schedule::Schedule;
@@ -11,75 +10,82 @@ use rustix::fs::{Mode, OFlags};
 use std::fmt::Write as _;
 use std::os::fd::AsFd;
 
-/// The description, where replies had one.
+/// The description of release replies.
 const WHY: &str = "agentcheck is being removed";
 
 #[derive(Args)]
 #[command(after_help = "\
-Stop the collector first: systemctl stop agentcheck-collector. The responder
-goes when the balancers have asked once more.
+Stop the collector first: systemctl stop agentcheck-collector. Remove the
+responder after every balancer has polled once more.
 Example: agentcheck decommission --wait")]
 pub(super) struct Decommission {
     #[command(flatten)]
     state: StateDir,
     #[command(flatten)]
-    heard: overrides::Heard,
+    wait: overrides::Wait,
 }
 
 impl Decommission {
-    pub(super) fn say(&self) -> Result<Output, Failed> {
+    pub(super) fn run(&self) -> Result<Output, Failed> {
         let directory = &self.state.state_dir;
-        let failed = |why: String| Failed(format!("agentcheck: {}\n", printable(&why)));
         let lock = lock::take(directory).map_err(|error| match error {
-            lock::LockError::Held { .. } => failed(format!(
-                "{error}: stop it first, or it goes on speaking for its services"
+            lock::LockError::Held { .. } => Failed::new(format!(
+                "{error}; stop it first: systemctl stop agentcheck-collector"
             )),
-            lock::LockError::Failed(..) => failed(error.to_string()),
+            lock::LockError::Failed(..) => Failed::new(error.to_string()),
         })?;
-        let look = status::look(directory).map_err(failed)?;
+        let input = status::read_state_dir(directory).map_err(Failed::new)?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let opened = rustix::fs::open(directory, flags, Mode::empty())
-            .map_err(|error| failed(format!("{}: {error}", directory.display())))?;
+        let opened = rustix::fs::open(directory, flags, Mode::empty()).map_err(|error| {
+            let directory = directory.display();
+            Failed::new(format!("cannot open state directory {directory}: {error}"))
+        })?;
 
-        let (mut said, mut wrong) = (String::new(), String::new());
-        for (name, content) in &look.files {
+        let (mut text, mut errors) = (String::new(), String::new());
+        for (name, content) in &input.files {
             let schedule = Schedule::decode(content).ok();
             let named = ServiceName::parse(name.as_bytes())
                 .zip(schedule.filter(|schedule| schedule.name == name.as_bytes()));
             let Some((service, schedule)) = named else {
-                let _ = writeln!(wrong, "agentcheck: {name}: no state file: left as it is");
+                let _ = writeln!(
+                    errors,
+                    "agentcheck: {name}: not a valid state file; left unchanged"
+                );
                 continue;
             };
-            // Whatever the boot: how much the server takes is a matter of the configuration.
-            let known = look.status.as_ref().ok();
+            // The snapshot of any boot: the limit comes from the configuration.
+            let known = input.status.as_ref().ok();
             let normal = known
                 .and_then(|status| status.services.get(name))
                 .and_then(|service| Maxconn::new(service.maxconn_normal?));
             let before = release::union_of_stages(&schedule);
             let last = release::release_reply(&before, normal, WHY);
-            let at = (&look.boot, look.now);
+            let at = (&input.boot, input.now);
             let written = state_file::publish(opened.as_fd(), &service, at, &[], &last);
             let stays = before.maxconn.filter(|_| normal.is_none());
             let _ = match (written, stays) {
-                (Ok(()), None) => writeln!(said, "{name}: {last}"),
+                (Ok(()), None) => writeln!(text, "{name}: {last}"),
                 (Ok(()), Some(limit)) => writeln!(
-                    said,
-                    "{name}: {last}; maxconn:{} stays, for nobody tells the normal one",
+                    text,
+                    "{name}: {last}; maxconn:{} remains, because the normal limit is unknown",
                     limit.get()
                 ),
-                (Err(error), _) => writeln!(wrong, "agentcheck: {name}: no last word: {error}"),
+                (Err(error), _) => writeln!(
+                    errors,
+                    "agentcheck: cannot write the reply of {name}: {error}"
+                ),
             };
         }
         drop(lock);
-        if said.is_empty() {
-            said.push_str("no service has a reply: there is nothing to take back\n");
+        if text.is_empty() {
+            text.push_str("no service has a reply\n");
         } else {
-            said.push_str(&self.heard.wait());
+            text.push_str(&self.wait.poll_twice());
         }
-        if wrong.is_empty() {
-            Ok(said.into())
+        if errors.is_empty() {
+            Ok(text.into())
         } else {
-            Err(Failed(said + &wrong))
+            Err(Failed(text + &errors))
         }
     }
 }

@@ -3,7 +3,7 @@
 mod balancer;
 mod collector_user;
 mod host_facts;
-mod probe_client;
+pub(super) mod probe_client;
 mod required_paths;
 mod source_checks;
 
@@ -77,7 +77,7 @@ impl Doctor {
         let config = self.configuration(&mut found);
         let names = self.names(config.as_ref(), &mut found);
 
-        let status = snapshot::left_behind(&self.state.state_dir, &boot);
+        let status = snapshot::read_for_boot(&self.state.state_dir, &boot);
         let live = status
             .as_ref()
             .and_then(|status| host_facts::process(status.pid));
@@ -115,7 +115,7 @@ impl Doctor {
                 .as_ref()
                 .zip(config.as_ref())
                 .and_then(|(status, config)| {
-                    changed_after(config, status.loaded.unwrap_or(status.started))
+                    changed_after(config, status.loaded_at.unwrap_or(status.started))
                 }),
             status: status.as_ref(),
             now: clock::now(),

@@ -1,6 +1,6 @@
-//! `agentcheck explain`: why a service has the reply that it has, and what HAProxy makes of a line.
+//! `agentcheck explain`: why a service has its reply, and what HAProxy does with a line.
 
-use super::screen::{self, Colour};
+use super::screen::{self, ColorChoice};
 use super::{ConfigFile, DataDir, Failed, Output, StateDir, history, load_failure, status};
 use crate::config::{self, Config, DerivedInput, Service};
 use crate::decision::evaluate::{ServiceMemory, evaluate};
@@ -9,7 +9,6 @@ use crate::filters::debounce::DebouncePolicy;
 use crate::filters::derive;
 use crate::reading::{Failure, Reading, Reason};
 use crate::render::table::{Cell, Style, Table};
-use crate::render::text::printable;
 use crate::reply::dissect;
 use crate::report::explain::{Evaluation, Lines, Origin};
 use crate::source::{Cancellation, Poller, Source};
@@ -26,32 +25,30 @@ use std::time::{Duration, Instant};
 
 #[derive(Args)]
 #[command(after_help = "\
-SERVICE is polled now, once, and twice where a rate needs it. Commands are run
-as you; nothing is written. The memory (averages, timers, what held) is that of
-the collector, where one is at work.
-
-With --reply nothing is polled: what HAProxy does with each word, with the whole
-line, and in which versions. `my-agent | agentcheck explain --reply -`
-
-Exit status: 0 explained; 1 it failed, see standard error; 2 wrong command line.
+Polls the sources of SERVICE as you, and writes nothing. Averages, timers and
+rule states come from the running collector. TIME: 10m (ago), 14:30,
+'2026-11-21 14:30' or 2026-11-21T14:30:00Z.
 Examples: agentcheck explain web; agentcheck explain --reply 'up#ok 50%'")]
 pub(super) struct Arguments {
-    /// The service
+    /// Explain the reply of this service
     #[arg(required_unless_present = "reply", conflicts_with = "reply")]
     service: Option<String>,
-    /// A line instead, word by word; `-` reads stdin
+    /// Explain a line; `-` reads stdin
     #[arg(long, value_name = "LINE", allow_hyphen_values = true)]
     reply: Option<String>,
-    /// The reply of that time, from the history: 14:30 (UTC), 2026-11-21T14:30:00Z, or 10m for ten minutes ago
+    /// Show the reply at TIME, from the history
     #[arg(long, value_name = "TIME", requires = "service")]
     at: Option<String>,
+    /// Read and show times in UTC
+    #[arg(long, requires = "at")]
+    utc: bool,
     #[command(flatten)]
     config: ConfigFile,
     #[command(flatten)]
     state: StateDir,
     #[command(flatten)]
     data: DataDir,
-    /// When to use colours
+    /// Use colours: auto, always, never
     #[arg(
         long,
         value_name = "WHEN",
@@ -59,26 +56,26 @@ pub(super) struct Arguments {
         default_value_t,
         hide_possible_values = true
     )]
-    color: Colour,
+    color: ColorChoice,
 }
 
-/// The most bytes that are read from standard input: more than HAProxy takes.
-const MOST_BYTES: u64 = 64 << 10;
+/// The most bytes read from standard input: more than HAProxy accepts.
+const MAX_STDIN_BYTES: u64 = 64 << 10;
 
-/// From one poll to the other where a rate needs two.
-const BETWEEN: Duration = Duration::from_secs(1);
+/// The time between the two polls for a rate.
+const RATE_POLL_GAP: Duration = Duration::from_secs(1);
 
-/// How much longer than its timeout a poll may take: a network mount that has gone away holds it up.
-const GRACE: Duration = Duration::from_secs(1);
+/// How long beyond its timeout a poll may take, such as on a hung network mount.
+const POLL_GRACE: Duration = Duration::from_secs(1);
 
 pub(super) fn run(arguments: &Arguments) -> Result<Output, Failed> {
     if let (Some(service), Some(at)) = (&arguments.service, &arguments.at) {
-        return history::explain_at(service, at, &arguments.data);
+        return history::explain_at(service, at, arguments.utc, &arguments.data);
     }
     let lines = match (&arguments.reply, &arguments.service) {
         (Some(line), _) => explain_reply(line)?,
         (None, Some(service)) => explain_service(service, arguments)?,
-        // The command line has seen to one of them.
+        // The command line requires one of them.
         (None, None) => Lines::new(),
     };
     let mut table = Table::new();
@@ -93,13 +90,9 @@ fn explain_reply(line: &str) -> Result<Lines, Failed> {
     if line == "-" {
         let read = std::io::stdin()
             .lock()
-            .take(MOST_BYTES)
+            .take(MAX_STDIN_BYTES)
             .read_to_end(&mut bytes);
-        read.map_err(|error| {
-            Failed(format!(
-                "agentcheck: standard input cannot be read: {error}\n"
-            ))
-        })?;
+        read.map_err(|error| Failed::new(format!("cannot read standard input: {error}")))?;
     } else {
         bytes.extend(line.as_bytes());
         bytes.push(b'\n');
@@ -120,32 +113,33 @@ fn explain_service(name: &str, arguments: &Arguments) -> Result<Lines, Failed> {
             .iter()
             .map(|one| one.name.as_str())
             .collect();
-        let (file, names) = (file.display(), names.join(", "));
-        let name = printable(name);
-        return Err(Failed(format!(
-            "agentcheck: there is no service {name} in {file}; there is {names}\n"
-        )));
+        let file = file.display();
+        let names = match names.as_slice() {
+            [] => "no service is configured".to_owned(),
+            names => format!("services: {}", names.join(", ")),
+        };
+        return Err(Failed::new(format!("no service {name} in {file}; {names}")));
     };
     let directory = &arguments.state.state_dir;
-    // Read before polling, which may take some seconds: it is the memory of that moment that is gone on from.
-    let looked = status::look(directory);
+    // Before the polls, which may take seconds: the evaluation continues from this memory.
+    let input = status::read_state_dir(directory);
     let readings = poll(&config, service);
-    let account = looked
+    let overview = input
         .as_ref()
         .ok()
-        .and_then(|look| overview::overview(look, &[name.to_owned()]).ok());
-    let known = account
+        .and_then(|input| overview::overview(input, &[name.to_owned()]).ok());
+    let known = overview
         .as_ref()
-        .and_then(|account| account.services.first()?.known.as_ref());
+        .and_then(|overview| overview.services.first()?.snapshot.as_ref());
     let now = clock::now();
-    let (memory, origin) = memory(service, account.as_ref(), directory, now);
-    // There is no time to wait for more polls that say the same.
-    let mut believing = config.clone();
-    for source in &mut believing.sources {
+    let (memory, origin) = service_memory(service, overview.as_ref(), directory, now);
+    // One failed poll counts.
+    let mut without_debounce = config.clone();
+    for source in &mut without_debounce.sources {
         source.debounce = DebouncePolicy::default();
     }
     let started = readings.iter().map(|(_, reading)| reading.sent).min();
-    let mut observed = Observations::new(&believing, started.unwrap_or(now));
+    let mut observed = Observations::new(&without_debounce, started.unwrap_or(now));
     let wall = clock::unix_time_f64();
     observed.set_clock(&config.timezone, wall, now);
     for (index, reading) in &readings {
@@ -160,63 +154,63 @@ fn explain_service(name: &str, arguments: &Arguments) -> Result<Lines, Failed> {
         context: &context,
         before: &memory,
         origin,
-        known,
+        snapshot: known,
         outcome: &outcome,
         now,
     };
-    let mut lines = evaluation.explained();
-    let unread = account
+    let mut lines = evaluation.lines();
+    let unreadable = overview
         .as_ref()
-        .and_then(|account| match &account.liveness {
+        .and_then(|overview| match &overview.liveness {
             Liveness::Unknown(why) => Some(why.clone()),
             _ => None,
         });
-    if let Some(why) = looked.err().or(unread) {
+    if let Some(why) = input.err().or(unreadable) {
         lines.insert(1, ("", why));
     }
     lines.extend(
-        other_user(directory).filter(|_| account.is_some_and(|one| one.liveness.is_present())),
+        other_user(directory).filter(|_| overview.is_some_and(|one| one.liveness.is_present())),
     );
     Ok(lines)
 }
 
-/// What the collector remembers of the service, as of its last account.
-fn memory(
+/// The collector's memory of the service, from the status snapshot, and its origin.
+fn service_memory(
     service: &Service,
-    account: Option<&Overview>,
+    overview: Option<&Overview>,
     directory: &Path,
     now: BootTime,
 ) -> (ServiceMemory, Origin) {
-    let known = account.and_then(|account| account.services.first()?.known.as_ref());
-    let (Some(account), Some(known)) = (account, known) else {
-        return (ServiceMemory::default(), Origin::Nobody);
+    let known = overview.and_then(|overview| overview.services.first()?.snapshot.as_ref());
+    let (Some(overview), Some(known)) = (overview, known) else {
+        return (ServiceMemory::default(), Origin::Empty);
     };
-    let said = match clock::boot_id() {
-        // What an override says is not what rules and weight led to.
+    let last_reply = match clock::boot_id() {
+        // The reply of an override is not that of rules and weight.
         Ok(boot) if known.overrides.is_empty() => {
             state_file::current_reply(directory, &service.name, &boot, now)
         }
-        _ => known.memory.last(),
+        _ => known.memory.last_reply(),
     };
-    let last = said.map(|reply| reply.described(Description::NONE));
-    let mut memory = known.memory.restored(service, &known.rules, last, now);
-    if !account.liveness.is_present() {
-        return (memory, Origin::LeftBehind);
+    let last = last_reply.map(|reply| reply.described(Description::NONE));
+    let mut memory = known.memory.restore(service, &known.rules, last, now);
+    if !overview.liveness.is_present() {
+        return (memory, Origin::Stopped);
     }
-    // Somebody is looking all the while: timers go on.
-    for (truth, rule) in memory.rule_states.iter_mut().zip(&service.rules) {
-        let told = known.rules.iter().find(|told| told.name == rule.name);
-        if let (Some(truth), Some(since)) = (truth, told.and_then(|told| told.pending_since)) {
-            truth.pending_since = Some(BootTime(since));
+    // The collector keeps polling, so its timers continue.
+    for (state, rule) in memory.rule_states.iter_mut().zip(&service.rules) {
+        let status = known.rules.iter().find(|status| status.name == rule.name);
+        if let (Some(state), Some(since)) = (state, status.and_then(|one| one.pending_since)) {
+            state.pending_since = Some(BootTime(since));
         }
     }
-    let at = account.written.map_or(now, |(_, at)| at);
-    (memory, Origin::Alive(now.since(at)))
+    let at = overview.snapshot_times.map_or(now, |(_, at)| at);
+    (memory, Origin::Running(now.since(at)))
 }
 
-/// Polls what the service needs, all at once; twice what rates are made from.
+/// Polls the sources of the service at the same time; those of rates twice.
 fn poll(config: &Config, service: &Service) -> Vec<(usize, Reading)> {
-    let twice = rated(config, service);
+    let twice = rate_sources(config, service);
     let (sender, readings) = mpsc::channel();
     let mut awaited = Vec::new();
     let mut longest = Duration::ZERO;
@@ -226,19 +220,19 @@ fn poll(config: &Config, service: &Service) -> Vec<(usize, Reading)> {
         };
         let times = if twice.contains(&index) { 2 } else { 1 };
         awaited.extend(std::iter::repeat_n(index, times));
-        longest = longest.max((source.timeout + BETWEEN) * 2);
+        longest = longest.max((source.timeout + RATE_POLL_GAP) * 2);
         let sender = sender.clone();
-        // Not waited for: one that hangs ends with the process.
+        // Not joined: a hung thread ends with the process.
         thread::spawn(move || poll_one(index, &source, times, &sender));
     }
     drop(sender);
-    let end = Instant::now() + longest + GRACE;
+    let end = Instant::now() + longest + POLL_GRACE;
     let mut all: Vec<(usize, Reading)> = Vec::new();
     while let Ok(reading) = readings.recv_timeout(end.saturating_duration_since(Instant::now())) {
         all.push(reading);
     }
     for index in awaited {
-        if !all.iter().any(|(of, _)| *of == index) {
+        if !all.iter().any(|(polled, _)| *polled == index) {
             let failure = Failure::new(Reason::Overdue, "the poll hangs beyond its timeout");
             all.push((index, Reading::failed(clock::now(), longest, failure)));
         }
@@ -251,7 +245,7 @@ fn poll_one(index: usize, source: &Source, times: usize, sender: &mpsc::Sender<(
     let mut poller = Poller::new(source);
     for time in 0..times {
         if time > 0 {
-            thread::sleep(BETWEEN);
+            thread::sleep(RATE_POLL_GAP);
         }
         if sender
             .send((index, poller.poll(&Cancellation::new())))
@@ -262,8 +256,8 @@ fn poll_one(index: usize, source: &Source, times: usize, sender: &mpsc::Sender<(
     }
 }
 
-/// The sources of which one poll says nothing.
-fn rated(config: &Config, service: &Service) -> Vec<usize> {
+/// The sources of rates, which need two polls.
+fn rate_sources(config: &Config, service: &Service) -> Vec<usize> {
     let used = service.sources.iter();
     let derived = used.filter_map(|index| {
         let derived = config
@@ -278,15 +272,15 @@ fn rated(config: &Config, service: &Service) -> Vec<usize> {
     derived.flatten().copied().collect()
 }
 
-/// What the collector may read, and as whom commands run, is a matter of its user.
+/// A note if the collector runs as another user: files and commands can then have other results.
 fn other_user(directory: &Path) -> Option<(&'static str, String)> {
     let owner = lock::path(directory).metadata().ok()?.uid();
     let me = rustix::process::geteuid().as_raw();
     (owner != me).then(|| {
         let text = format!(
-            "you are user {me}, the collector is user {owner}: what each may read and run may differ"
+            "you are user {me}, the collector is user {owner}: files and commands can have other results"
         );
-        ("mind", text)
+        ("note", text)
     })
 }
 
@@ -295,7 +289,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_rates_are_made_from_is_polled_twice() {
+    fn sources_of_rates_are_polled_twice() {
         let text = r#"
 [source.a.file]
 path = "/proc/uptime"

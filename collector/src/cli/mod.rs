@@ -1,4 +1,4 @@
-//! The command line: what can be asked for, and with which exit status it ends.
+//! The command line: its commands, their output and exit status.
 
 mod collect;
 mod decommission;
@@ -7,7 +7,10 @@ mod explain;
 mod generate;
 mod history;
 mod import;
+mod local_time;
 mod overrides;
+mod page;
+mod probe;
 mod record;
 mod reload;
 mod replay;
@@ -17,60 +20,63 @@ mod status;
 
 use crate::config::{self, Config, LoadError};
 use crate::overrides::{Action, MAX_SPAN};
-use crate::render::text::counted;
+use crate::render::text::{counted, printable};
 use crate::setup::version_notes::version_notes;
 use crate::simulation::blind_spots;
 use crate::simulation::sample;
+use crate::status::overview;
 use agentcheck_common::STATE_DIR;
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use std::io::Write;
+use rustix::fs::{Mode, OFlags};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Where the configuration is, unless told otherwise.
+/// The default configuration file.
 pub const CONFIG_FILE: &str = "/etc/agentcheck/agentcheck.toml";
 
-/// Where what has to survive a reboot is, unless told otherwise: overrides and history.
+/// The default directory for overrides and history, which survive a reboot.
 pub const DATA_DIR: &str = "/var/lib/agentcheck";
 
-/// The help of the whole, which fits on a screen: commands that belong together share a line.
+/// The largest sample that `check --sample` reads, in bytes.
+const MAX_SAMPLE: u64 = 64 << 20;
+
+/// The help of the program, on one screen of 80 columns and 24 lines.
 const HELP: &str = "\
 Load feedback and health checks for HAProxy's agent-check
 
-Usage: agentcheck COMMAND [OPTION]...; agentcheck COMMAND --help tells more
+Usage: agentcheck COMMAND [OPTION]...; agentcheck COMMAND --help for details
+  collect          Poll the sources and write each service's reply
+  check            Check the configuration; --sample FILE tries readings
+  reload           Load the changed configuration without a gap
+  status           Show the current replies and what decided them
+  explain          Explain the reply of a service, or any reply line
+  history          List past replies and their reasons
+  doctor           Check every step from the sources to HAProxy
+  probe            Probe agents as HAProxy does
+  report           Write a web page with status and history
+  drain            Take servers out: no new sessions
+  maint, down      Take servers out: maintenance, or failed
+  force-up, limit  Let servers in regardless of the rules; limit the weight
+  resume           End overrides; rules and weight apply again
+  ready            Lift a drain or maintenance set on the balancers
+  decommission     Reset every service's server to full weight
+  record, replay   Record readings; evaluate them with a configuration
+  import           Convert another agent's configuration
+  generate         Print files for systemd, xinetd, inetd or HAProxy
 
-  collect          poll, evaluate and publish, until stopped; --dry-run prints
-  check            load the configuration, and say what is wrong with it
-  reload           have the collector load it again, without a gap
-  status           what is being said, and why
-  explain          why a service has its reply; what HAProxy makes of a line
-  history          past replies, and why they changed
-  doctor           look over the whole path, from the sources to HAProxy
-  report           a page to look at
-  drain            no new sessions; existing ones go on
-  maint, down      out of service on purpose; not working
-  force-up, limit  in, whatever the rules say; a ceiling on the weight
-  resume           end an override: what is beneath it holds again
-  ready            lift a drain or maint that was set on the balancers
-  decommission     reset every service's server to full weight
-  record, replay   keep readings; put them through a configuration
-  import           convert another agent's configuration
-  generate         print files for systemd, xinetd, inetd or haproxy.cfg
 
-Exit status: 0 done; 1 failed, standard error says why; 2 wrong command line.
-The manual is agentcheck(1); --version tells the version.
+Exit status: 0 done; 1 failed, see standard error; 2 wrong command line.
+Manual: man agentcheck. Version: agentcheck --version.
 ";
 
-// Its help fits on a screen; what the parts are is told in the man pages and in the README.
+// `override_help` keeps the program's help on one screen; the man page has the details.
 /// Load feedback and health checks for HAProxy's agent-check
 #[derive(Parser)]
-#[command(
-    name = "agentcheck",
-    version,
-    disable_help_subcommand = true,
-    override_help = HELP
-)]
+#[command(name = "agentcheck", version, override_help = HELP)]
 struct CommandLine {
     #[command(subcommand)]
     command: Command,
@@ -78,72 +84,76 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Poll, evaluate and publish until SIGTERM or SIGINT; load again at SIGHUP
-    #[command(after_help = "Example: agentcheck collect --config /etc/agentcheck/agentcheck.toml")]
+    /// Poll the sources and write each service's reply, until SIGTERM or SIGINT
+    #[command(after_help = "\
+SIGHUP reloads the configuration. AGENTCHECK_LOG sets the log level: error,
+warn, info or debug.
+Example: agentcheck collect --config /etc/agentcheck/agentcheck.toml")]
     Collect(collect::Collect),
-    /// Load the configuration as `collect` does, and say what is wrong
+    /// Check the configuration and print its errors and warnings
     #[command(
         after_help = "Example: agentcheck check --config agentcheck.toml --sample sample.json"
     )]
     Check {
         #[command(flatten)]
         config: ConfigFile,
-        /// Put a sample of readings through it, too: a JSON file
+        /// Evaluate sample readings: a JSON file
         #[arg(long, value_name = "FILE")]
         sample: Option<PathBuf>,
     },
-    /// Have the collector load its configuration again, without a gap
+    /// Load the changed configuration into the running collector, without a gap
     Reload(reload::Reload),
-    /// What was said, when, and why
-    #[command(after_help = "Example: agentcheck history web --since 2h")]
+    /// List past replies and their reasons
     History(history::History),
-    /// A page to look at, as one HTML file: what is said and why, and what was said
+    /// Write a web page with status and history: one HTML file
     #[command(after_help = "Example: agentcheck report -o status.html --since 2h")]
     Report(report::Report),
-    /// Look for what is wrong with the installation, and say what to do about it
+    /// Check every step from the sources to HAProxy, and print remedies
     #[command(after_help = "Example: agentcheck doctor --haproxy /run/haproxy/admin.sock")]
     Doctor(doctor::Doctor),
-    /// Poll as `collect` does, and keep the readings in a file
+    /// Probe agents as HAProxy does
+    Probe(probe::Probe),
+    /// Record the readings of the sources in a file
     #[command(after_help = "Example: agentcheck record --for 1h peak")]
     Record(record::Record),
-    /// Put recorded readings through a configuration
+    /// Evaluate recorded readings with a configuration
     #[command(
         after_help = "Example: agentcheck replay --config new.toml --against old.toml --svg p.svg peak"
     )]
     Replay(replay::Replay),
-    /// Show what is being said, and why
+    /// Show the current replies and what decided them
     Status(status::Arguments),
-    /// Say why a service has its reply, or what HAProxy makes of a line
+    /// Explain the reply of a service, or what HAProxy does with a line
     Explain(explain::Arguments),
-    /// No new sessions; existing ones go on
+    /// Take servers out: no new sessions; existing sessions continue
     #[command(
         after_help = "Example: agentcheck drain web --until 'app.value == 0' --deadline 10m --wait"
     )]
     Drain(overrides::Drain),
-    /// Out of service, on purpose
+    /// Take servers out for maintenance
     #[command(after_help = "Example: agentcheck maint web --for 2h --reason 'kernel update'")]
     Maint(overrides::Plain),
-    /// Not working
+    /// Mark servers as failed
     #[command(after_help = "Example: agentcheck down web --reason 'disk errors'")]
     Down(overrides::Plain),
-    /// In, whatever the rules say, for a time
+    /// Let servers in at 100%, regardless of the rules, for a time
     #[command(after_help = "Example: agentcheck force-up web --for 30m")]
     ForceUp(overrides::ForceUp),
-    /// A ceiling on the weight; it never raises one
+    /// Limit the weight of servers; a limit never raises a weight
     #[command(after_help = "Example: agentcheck limit web api --percent 50 --for 1h")]
     Limit(overrides::Limit),
-    /// End an override: what is beneath it holds again
+    /// End overrides; rules and weight apply again
     #[command(after_help = "Example: agentcheck resume web")]
     Resume(overrides::Target),
-    /// Lift, for a moment, a drain or maint that was set on the balancers
+    /// Send ready for a time: it lifts a drain or maintenance set on the balancers
     #[command(after_help = "Example: agentcheck ready web")]
     Ready(overrides::Ready),
-    /// Take back what was said of all services, before agentcheck goes
+    /// Reset every service's server to full weight, before agentcheck is removed
     Decommission(decommission::Decommission),
-    /// Turn another agent's configuration into an agentcheck.toml
+    /// Convert another agent's configuration into an agentcheck.toml
     #[command(after_help = "Example: agentcheck import herald config.yml > agentcheck.toml")]
     Import(import::Import),
-    /// Files that have systemd, xinetd or inetd answer for the services
+    /// Print launcher files for the services of the configuration
     #[command(
         after_help = "Example: agentcheck generate systemd --address 10.0.0.11 --allow 10.0.0.0/24"
     )]
@@ -159,7 +169,7 @@ struct ConfigFile {
 
 #[derive(Args)]
 struct StateDir {
-    /// Where the state files are
+    /// State files
     #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
     state_dir: PathBuf,
 }
@@ -171,7 +181,7 @@ struct DataDir {
     data_dir: PathBuf,
 }
 
-/// What is said to whoever asked, on standard output: whole lines, or nothing; and the exit status.
+/// What a command prints on standard output, in whole lines, and its exit status.
 struct Output {
     text: String,
     status: u8,
@@ -183,42 +193,67 @@ impl From<String> for Output {
     }
 }
 
-/// What went wrong, for standard error: one or more whole lines. The exit status is 1.
+/// Why a command failed: whole lines for standard error. The exit status is 1.
 struct Failed(String);
 
-/// A span of time on the command line.
-fn span(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text.trim()) {
-        Ok(span) if span >= Duration::from_millis(100) && span <= MAX_SPAN => Ok(span),
-        Ok(_) => Err("it goes from 100ms to a year".to_owned()),
-        Err(_) => Err("a time looks like 30s, 10m, 1h 30m".to_owned()),
+impl Failed {
+    /// One printable line, with the program's name before it.
+    fn new(reason: impl AsRef<str>) -> Self {
+        Self(format!("agentcheck: {}\n", printable(reason.as_ref())))
+    }
+
+    /// Lines that come first, such as what was done before.
+    fn after(self, lines: &str) -> Self {
+        Self(format!("{lines}{}", self.0))
     }
 }
 
-/// The command line, for completions and the manual.
+/// What to do about an error of reading or writing the project's own files.
+fn permission_hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "; be root or in group agentcheck",
+        _ => "",
+    }
+}
+
+/// Parses a duration of the command line.
+fn span(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text.trim()) {
+        Ok(span) if span >= Duration::from_millis(100) && span <= MAX_SPAN => Ok(span),
+        Ok(_) => Err("a duration is between 100ms and a year".to_owned()),
+        Err(_) => Err("write a duration with a unit, such as 30s, 10m or \"1h 30m\"".to_owned()),
+    }
+}
+
+/// The definition of the command line, for completions and the manual.
 #[must_use]
 pub fn command() -> clap::Command {
     CommandLine::command()
 }
 
-/// Runs what the process's arguments ask for.
+/// Runs the command of the process's arguments.
 #[must_use]
 pub fn run() -> ExitCode {
     let line = match CommandLine::try_parse() {
         Ok(line) => line,
         Err(error) => {
-            // Help and version are no errors and go to standard output; nobody reads a failure of that.
+            // If it cannot be printed, the exit status still counts.
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+            return ExitCode::from(match error.use_stderr() {
+                true if is_health_check(std::env::args_os()) => overview::Level::Unknown as u8,
+                true => 2,
+                false => 0,
+            });
         }
     };
     let outcome = match line.command {
         Command::Collect(collect) => collect.run(),
         Command::Check { config, sample } => check(&config, sample.as_deref()).map(Output::from),
-        Command::Reload(reload) => reload.ask(),
+        Command::Reload(reload) => reload.run(),
         Command::History(given) => history::list(&given),
         Command::Report(given) => report::write(&given),
         Command::Doctor(doctor) => doctor.run(),
+        Command::Probe(probe) => probe.run(),
         Command::Record(record) => record::record(&record),
         Command::Replay(given) => replay::replay(&given),
         Command::Drain(drain) => drain.set(),
@@ -227,43 +262,56 @@ pub fn run() -> ExitCode {
         Command::ForceUp(force) => force.set(),
         Command::Limit(limit) => limit.set(),
         Command::Resume(target) => overrides::resume(&target),
-        Command::Ready(release) => overrides::release(&release),
-        Command::Decommission(retire) => retire.say(),
+        Command::Ready(ready) => overrides::ready(&ready),
+        Command::Decommission(decommission) => decommission.run(),
         Command::Import(import) => import.print(),
         Command::Generate(units) => units.make(),
         Command::Status(arguments) => status::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
     };
     match outcome {
-        Ok(said) => {
-            let _ = std::io::stdout().write_all(said.text.as_bytes());
-            ExitCode::from(said.status)
+        Ok(output) => {
+            let _ = io::stdout().write_all(output.text.as_bytes());
+            ExitCode::from(output.status)
         }
-        Err(Failed(said)) => {
-            let _ = std::io::stderr().write_all(said.as_bytes());
+        Err(Failed(lines)) => {
+            let _ = io::stderr().write_all(lines.as_bytes());
             ExitCode::FAILURE
         }
     }
 }
 
+/// Whether the command line is that of a monitoring plugin, whose status 2 is CRITICAL.
+fn is_health_check(mut arguments: impl Iterator<Item = OsString>) -> bool {
+    let command = arguments.nth(1);
+    let is = |name: &str| command.as_ref().is_some_and(|command| command == name);
+    arguments.any(|one| {
+        let nagios = one == "nagios" || one == "--exit=nagios";
+        (is("status") && one == "--check") || (is("probe") && nagios)
+    })
+}
+
 fn check(file: &ConfigFile, sample: Option<&Path>) -> Result<String, Failed> {
     let loaded = config::load_with(&file.config, blind_spots::find);
     let (config, warnings) = loaded.map_err(|error| load_failure(&error))?;
-    let mut said = warnings.to_string();
+    let mut text = warnings.to_string();
     for source in &config.sources {
-        said.push_str(&format!("source {source}\n"));
+        text.push_str(&format!("source {source}\n"));
     }
     for service in &config.services {
-        said.push_str(&format!("service {service}\n"));
+        text.push_str(&format!("service {service}\n"));
         for note in version_notes(service) {
-            said.push_str(&format!("{note}\n"));
+            text.push_str(&format!("{note}\n"));
         }
+    }
+    if config.services.is_empty() {
+        text.push_str(&format!("{}\n", overview::NO_SERVICE));
     }
     let files = match config.files.len() {
         0 | 1 => String::new(),
         several => format!("{}, ", counted(several, "file")),
     };
-    said.push_str(&format!(
+    text.push_str(&format!(
         "{}: ok, {files}{}, {}, {}\n",
         file.config.display(),
         counted(config.sources.len(), "source"),
@@ -271,15 +319,15 @@ fn check(file: &ConfigFile, sample: Option<&Path>) -> Result<String, Failed> {
         counted(warnings.rendered.len(), "warning")
     ));
     match sample {
-        None => Ok(said),
-        Some(sample) => try_sample(&config, &file.config, sample).map(|tried| said + &tried),
+        None => Ok(text),
+        Some(sample) => try_sample(&config, &file.config, sample).map(|tried| text + &tried),
     }
 }
 
 fn try_sample(config: &Config, file: &Path, sample: &Path) -> Result<String, Failed> {
     let wrong = |error: String| Failed(format!("{}: error: {error}\n", sample.display()));
-    let text = std::fs::read_to_string(sample)
-        .map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    let text =
+        read_text(sample).map_err(|error| wrong(format!("cannot read the sample: {error}")))?;
     let tried = sample::try_out(config, &text).map_err(wrong)?;
     if tried.findings.is_empty() {
         return Ok(tried.text);
@@ -287,17 +335,32 @@ fn try_sample(config: &Config, file: &Path, sample: &Path) -> Result<String, Fai
     let files = config::read_files(file).map_err(|error| load_failure(&error))?;
     let report = config::report(&files, &tried.findings);
     let errors = counted(report.errors, "error");
-    Err(Failed(format!(
-        "{}{report}agentcheck: {errors} with this sample\n",
-        tried.text
-    )))
+    let lines = format!("{}{report}", tried.text);
+    Err(Failed::new(format!("{errors} with this sample")).after(&lines))
+}
+
+/// Reads a regular file of at most [`MAX_SAMPLE`] bytes; a FIFO or device is refused and cannot block.
+fn read_text(file: &Path) -> io::Result<String> {
+    use io::{Error, ErrorKind};
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(file, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(Error::new(ErrorKind::InvalidInput, "not a regular file"));
+    }
+    let mut text = String::new();
+    file.take(MAX_SAMPLE + 1).read_to_string(&mut text)?;
+    if u64::try_from(text.len()).is_ok_and(|length| length > MAX_SAMPLE) {
+        let reason = format!("more than {MAX_SAMPLE} bytes");
+        return Err(Error::new(ErrorKind::FileTooLarge, reason));
+    }
+    Ok(text)
 }
 
 fn load_failure(error: &LoadError) -> Failed {
-    let mut said = error.to_string();
-    if let LoadError::Wrong(report) = error {
-        let errors = counted(report.errors, "error");
-        said.push_str(&format!("agentcheck: {errors}, nothing was started\n"));
+    match error {
+        LoadError::Unreadable(..) => Failed(error.to_string()),
+        LoadError::Wrong(report) => {
+            Failed::new(counted(report.errors, "error")).after(&error.to_string())
+        }
     }
-    Failed(said)
 }

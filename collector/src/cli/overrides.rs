@@ -1,4 +1,4 @@
-//! `drain`, `maint`, `down`, `force-up`, `limit`, `resume`, `release`: what operators say over the rules.
+//! The override commands: `drain`, `maint`, `down`, `force-up`, `limit`, `resume`, `ready`.
 
 mod format;
 mod session;
@@ -7,19 +7,19 @@ use super::{ConfigFile, DataDir, Failed, Output, StateDir};
 use crate::overrides::store::Key;
 use crate::overrides::{Action, Kind, MAX_REASON, Override, ReadyWindow, Stage, VERSION};
 use clap::Args;
-use format::{account, human, shown};
-use session::Desk;
+use format::{describe, human, shown};
+use session::Session;
 use std::fmt::Write as _;
 use std::thread;
 use std::time::Duration;
 
-/// For whom, and where.
+/// The services of a command, and the directories.
 #[derive(Args)]
 pub(super) struct Target {
     /// The services
     #[arg(value_name = "SERVICE", required_unless_present = "all")]
     services: Vec<String>,
-    /// All services: a scope of its own, before each
+    /// All services of this host: a separate scope
     #[arg(long, conflicts_with = "services")]
     all: bool,
     #[command(flatten)]
@@ -30,12 +30,12 @@ pub(super) struct Target {
     data: DataDir,
 }
 
-/// What all overrides may say.
+/// The options of all overrides.
 #[derive(Args)]
 pub(super) struct Common {
     #[command(flatten)]
     target: Target,
-    /// Why; whoever can connect can read it
+    /// Reason; every client can read it
     #[arg(
         long,
         value_name = "TEXT",
@@ -44,13 +44,13 @@ pub(super) struct Common {
     )]
     reason: String,
     #[command(flatten)]
-    heard: Heard,
+    wait: Wait,
 }
 
-/// Whether to wait until the balancers have heard it.
+/// Whether to wait until the balancers have polled.
 #[derive(Args)]
-pub(super) struct Heard {
-    /// Wait for two agent intervals of the balancers
+pub(super) struct Wait {
+    /// Wait until every balancer has polled
     #[arg(long)]
     wait: bool,
     /// The balancers' agent-inter
@@ -58,15 +58,15 @@ pub(super) struct Heard {
     agent_inter: Duration,
 }
 
-impl Heard {
-    /// Waits, where that is wanted, and says for what.
-    pub(super) fn wait(&self) -> String {
+impl Wait {
+    /// Waits two agent intervals, if requested, and reports that.
+    pub(super) fn poll_twice(&self) -> String {
         if !self.wait {
             return String::new();
         }
         thread::sleep(self.agent_inter * 2);
         let every = human(self.agent_inter);
-        format!("all balancers that ask every {every} have it\n")
+        format!("waited two agent intervals ({every}): every balancer has polled\n")
     }
 }
 
@@ -74,7 +74,7 @@ impl Heard {
 pub(super) struct Plain {
     #[command(flatten)]
     common: Common,
-    /// How long; for ever without it
+    /// Duration [default: no end]
     #[arg(long = "for", value_name = "TIME", value_parser = super::span)]
     time: Option<Duration>,
 }
@@ -83,13 +83,13 @@ pub(super) struct Plain {
 pub(super) struct Drain {
     #[command(flatten)]
     plain: Plain,
-    /// What follows
+    /// State that follows
     #[arg(long, value_name = "STATE", value_parser = ["maint", "down"])]
     then: Option<String>,
-    /// When that follows
+    /// Time until --then
     #[arg(long, value_name = "TIME", value_parser = super::span, requires = "then", conflicts_with = "until")]
     after: Option<Duration>,
-    /// Drained where this expression holds
+    /// Drain until this expression is true
     #[arg(
         long,
         value_name = "EXPRESSION",
@@ -97,7 +97,7 @@ pub(super) struct Drain {
         conflicts_with = "time"
     )]
     until: Option<String>,
-    /// How long that is waited for
+    /// The longest time to wait for --until
     #[arg(long, value_name = "TIME", value_parser = super::span, requires = "until")]
     deadline: Option<Duration>,
 }
@@ -106,7 +106,7 @@ pub(super) struct Drain {
 pub(super) struct ForceUp {
     #[command(flatten)]
     common: Common,
-    /// How long
+    /// Duration
     #[arg(long = "for", value_name = "TIME", value_parser = super::span)]
     time: Duration,
 }
@@ -115,7 +115,7 @@ pub(super) struct ForceUp {
 pub(super) struct Limit {
     #[command(flatten)]
     plain: Plain,
-    /// The highest weight
+    /// The limit, 1 to 100
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u16).range(1..=100))]
     #[arg(required_unless_present = "off", conflicts_with = "off")]
     percent: Option<u16>,
@@ -128,7 +128,7 @@ pub(super) struct Limit {
 pub(super) struct Ready {
     #[command(flatten)]
     target: Target,
-    /// How long: a few agent intervals
+    /// Duration: several agent intervals
     #[arg(long = "for", value_name = "TIME", value_parser = super::span, default_value = "30s")]
     time: Duration,
 }
@@ -163,23 +163,21 @@ impl Drain {
             None => Action::Drain,
         };
         let stages = match (&self.until, self.deadline, self.after) {
-            // Drained or not, nobody is let in again by that.
+            // The server stays out in both cases.
             (Some(_), Some(deadline), _) => {
                 vec![(Action::Drain, Some(deadline)), (then, None)]
             }
             (_, _, Some(after)) => {
                 if whole.is_some_and(|whole| whole <= after) {
-                    return Err(Failed(
-                        "agentcheck: --for is not longer than --after: the second stage would never be\n"
-                            .to_owned(),
+                    return Err(Failed::new(
+                        "--for must be longer than --after, or --then never begins",
                     ));
                 }
                 vec![(Action::Drain, Some(after)), (then, whole)]
             }
             _ if self.then.is_some() => {
-                return Err(Failed(
-                    "agentcheck: --then needs --after TIME, or --until EXPRESSION with --deadline TIME\n"
-                        .to_owned(),
+                return Err(Failed::new(
+                    "--then needs --after TIME, or --until EXPRESSION and --deadline TIME",
                 ));
             }
             _ => vec![(Action::Drain, whole)],
@@ -195,19 +193,20 @@ impl Common {
         until: Option<&str>,
     ) -> Result<Output, Failed> {
         if self.reason.len() > MAX_REASON {
-            let message = format!("agentcheck: the reason has more than {MAX_REASON} bytes\n");
-            return Err(Failed(message));
+            return Err(Failed::new(format!(
+                "the reason has more than {MAX_REASON} bytes"
+            )));
         }
-        let desk = Desk::open(&self.target)?;
+        let session = Session::open(&self.target)?;
         if let Some(until) = until {
-            desk.check_condition(&self.target, until)?;
+            session.check_condition(&self.target, until)?;
         }
         // All stages of a command are of one kind.
         let kind = stages
             .first()
             .map_or(Kind::Outage, |(action, _)| action.kind());
-        let mut said = String::new();
-        let now = desk.now();
+        let mut text = String::new();
+        let now = session.now();
         let mut stages: Vec<Stage> = stages
             .iter()
             .map(|(action, span)| Stage {
@@ -221,40 +220,36 @@ impl Common {
         }
         let new = Override {
             version: VERSION,
-            id: desk.id(),
+            id: session.id(),
             set: now.after(Duration::ZERO),
             stages,
             reason: self.reason.clone(),
             by: String::new(),
         };
-        let locked = desk.lock()?;
-        for name in desk.names() {
+        let locked = session.lock()?;
+        for name in session.names() {
             let key = Key::new(name, kind);
             let before = locked.read(&key);
             locked
                 .set(&key, &new)
-                .map_err(|error| desk.unwritten(&error))?;
+                .map_err(|error| session.unwritten(&error))?;
             match before {
                 Ok(Some(before)) => {
-                    let _ = writeln!(said, "{}: replaces {}", shown(name), account(&before));
+                    let _ = writeln!(text, "{}: replaces {}", shown(name), describe(&before));
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    let _ = writeln!(
-                        said,
-                        "{}: replaces what could not be used: {error}",
-                        shown(name)
-                    );
+                    let _ = writeln!(text, "{}: replaces an unusable file: {error}", shown(name));
                 }
             }
         }
         drop(locked);
-        said.push_str(&desk.wait_for(&|service| service.has(&new.id))?);
+        text.push_str(&session.wait_for(&|service| service.has(&new.id))?);
         match until {
-            Some(until) if self.heard.wait => said.push_str(&desk.wait_until(&new.id, until)?),
-            _ => said.push_str(&self.heard.wait()),
+            Some(until) if self.wait.wait => text.push_str(&session.wait_until(&new.id, until)?),
+            _ => text.push_str(&self.wait.poll_twice()),
         }
-        Ok(said.into())
+        Ok(text.into())
     }
 }
 
@@ -265,61 +260,61 @@ pub(super) fn resume(target: &Target) -> Result<Output, Failed> {
 
 /// Removes the overrides of one kind, and reports what remains.
 fn end(target: &Target, kind: Kind) -> Result<Output, Failed> {
-    let desk = Desk::open(target)?;
-    let mut said = String::new();
-    let locked = desk.lock()?;
+    let session = Session::open(target)?;
+    let mut text = String::new();
+    let locked = session.lock()?;
     let mut ids = Vec::new();
-    for name in desk.names() {
+    for name in session.names() {
         let key = Key::new(name, kind);
         let before = locked.read(&key);
         let removed = locked
             .remove(&key)
-            .map_err(|error| desk.unwritten(&error))?;
+            .map_err(|error| session.unwritten(&error))?;
         let name = shown(name);
         let _ = match before {
             Ok(Some(before)) => {
-                let ended = account(&before);
+                let ended = describe(&before);
                 ids.push(before.id);
-                writeln!(said, "{name}: ended {ended}")
+                writeln!(text, "{name}: ended {ended}")
             }
-            Err(error) if removed => writeln!(said, "{name}: removed an unusable file: {error}"),
-            _ if kind == Kind::Limit => writeln!(said, "{name}: no limit was set"),
-            _ => writeln!(said, "{name}: no override was set"),
+            Err(error) if removed => writeln!(text, "{name}: removed an unusable file: {error}"),
+            _ if kind == Kind::Limit => writeln!(text, "{name}: no limit was set"),
+            _ => writeln!(text, "{name}: no override was set"),
         };
     }
     drop(locked);
-    said.push_str(&desk.wait_for(&|service| ids.iter().all(|id| !service.has(id)))?);
-    let (remaining, still_out) = desk.remaining(kind);
-    said.push_str(&remaining);
+    text.push_str(&session.wait_for(&|service| ids.iter().all(|id| !service.has(id)))?);
+    let (remaining, still_out) = session.remaining(kind);
+    text.push_str(&remaining);
     if still_out.is_empty() {
-        Ok(said.into())
+        Ok(text.into())
     } else {
-        Err(Failed(format!("{said}{still_out}")))
+        Err(Failed(format!("{text}{still_out}")))
     }
 }
 
-/// Has the balancers' own drain and maint lifted for a while.
-pub(super) fn release(given: &Ready) -> Result<Output, Failed> {
-    let desk = Desk::open(&given.target)?;
-    let now = desk.now();
-    let lift = ReadyWindow {
+/// Makes replies contain `ready` for a time.
+pub(super) fn ready(given: &Ready) -> Result<Output, Failed> {
+    let session = Session::open(&given.target)?;
+    let now = session.now();
+    let window = ReadyWindow {
         version: VERSION,
-        id: desk.id(),
+        id: session.id(),
         set: now.after(Duration::ZERO),
         end: now.after(given.time),
     };
-    let locked = desk.lock()?;
-    for name in desk.names() {
+    let locked = session.lock()?;
+    for name in session.names() {
         locked
-            .set_ready_window(name, &lift)
-            .map_err(|error| desk.unwritten(&error))?;
+            .set_ready_window(name, &window)
+            .map_err(|error| session.unwritten(&error))?;
     }
     drop(locked);
-    let said =
-        desk.wait_for(&|service| service.0.ready_window.as_deref() == Some(lift.id.as_str()))?;
+    let text = session
+        .wait_for(&|service| service.0.ready_window.as_deref() == Some(window.id.as_str()))?;
     let span = human(given.time);
     Ok(format!(
-        "{said}ready is said for {span}: drain and maint that were set on the balancers end\n"
+        "{text}replies contain ready for {span}: a drain or maintenance set on the balancers ends\n"
     )
     .into())
 }

@@ -1,4 +1,4 @@
-//! `record`: readings of today, for `replay`.
+//! `agentcheck record`: records readings for `replay`.
 
 use super::{ConfigFile, Failed, Output, load_failure};
 use crate::config;
@@ -21,31 +21,29 @@ use std::time::{Duration, Instant, SystemTime};
 pub(super) struct Record {
     #[command(flatten)]
     config: ConfigFile,
-    /// How long; until Ctrl-C without it
+    /// Duration [default: until Ctrl-C]
     #[arg(long = "for", value_name = "TIME", value_parser = super::span)]
     time: Option<Duration>,
-    /// Where the recording goes; it must not be there yet
+    /// The file to create
     #[arg(value_name = "RECORDING")]
     file: PathBuf,
 }
 
-/// Polls as a collector would, and keeps what came.
+/// Polls as the collector does, and writes the readings.
 pub(super) fn record(given: &Record) -> Result<Output, Failed> {
     let (mut config, _) =
         config::load(&given.config.config).map_err(|error| load_failure(&error))?;
-    // It is there for no other's sake, and a short recording is to have a reading of each.
+    // No jitter: a short recording has a reading of each source, too.
     for source in &mut config.sources {
         source.jitter = Duration::ZERO;
     }
     let failed = |error: io::Error| {
         let file = given.file.display();
         let remedy = match error.kind() {
-            io::ErrorKind::AlreadyExists => ": choose another name, or remove it",
+            io::ErrorKind::AlreadyExists => "; choose another name, or remove it",
             _ => "",
         };
-        Failed(format!(
-            "agentcheck: {file} cannot be written: {error}{remedy}\n"
-        ))
+        Failed::new(format!("cannot write recording {file}: {error}{remedy}"))
     };
     let file = File::create_new(&given.file).map_err(failed)?;
     let mut file = BufWriter::new(file);
@@ -54,7 +52,7 @@ pub(super) fn record(given: &Record) -> Result<Output, Failed> {
 
     let began = clock::now();
     let (sender, readings) = sync_channel(config.sources.len() + 1);
-    let no_threads = |error: io::Error| Failed(format!("agentcheck: no threads: {error}\n"));
+    let no_threads = |error: io::Error| Failed::new(format!("cannot create thread: {error}"));
     let ended = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, ended.clone()).map_err(no_threads)?;

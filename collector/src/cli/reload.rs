@@ -1,4 +1,4 @@
-//! `agentcheck reload`: the collector that is at work loads its configuration again.
+//! `agentcheck reload`: the running collector loads its configuration again.
 
 use super::{Failed, Output, StateDir};
 use crate::render::text::printable;
@@ -7,24 +7,23 @@ use crate::sys::{clock, lock};
 use agentcheck_common::{BootId, BootTime};
 use clap::Args;
 use rustix::process::{Pid, Signal, kill_process};
-use std::fmt::Write as _;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long the collector may take: a service manager waits longer.
+/// How long the command waits for the collector; service managers wait longer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How often is looked whether it has.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How often the command checks for the result.
+const CHECK_INTERVAL: Duration = Duration::from_millis(10);
 
 #[derive(Args)]
 #[command(after_help = "\
-Exit status: 0 it is in force; 1 it is not, and what was in force before still
-is: standard error says why; 2 wrong command line.
+Exit status: 0 the new configuration is in effect; 1 the current configuration
+remains, see standard error; 2 wrong command line.
 Example: agentcheck reload")]
 pub(super) struct Reload {
-    /// The collector's process [default: who has the lock]
+    /// Process id of the collector [default: lock holder]
     #[arg(long, value_name = "PID")]
     pid: Option<u32>,
     #[command(flatten)]
@@ -32,87 +31,81 @@ pub(super) struct Reload {
 }
 
 impl Reload {
-    pub(super) fn ask(&self) -> Result<Output, Failed> {
+    pub(super) fn run(&self) -> Result<Output, Failed> {
         let directory = &self.state.state_dir;
-        let failed = |why: String| Failed(format!("agentcheck: {}\n", printable(&why)));
-        let boot = clock::boot_id().map_err(|error| failed(format!("no boot id: {error}")))?;
-        let pid = collector(directory, self.pid).map_err(failed)?;
-        let asked = clock::now();
+        let boot = clock::boot_id()
+            .map_err(|error| Failed::new(format!("cannot read the boot id: {error}")))?;
+        let pid = collector_pid(directory, self.pid).map_err(Failed::new)?;
+        let signalled_at = clock::now();
         kill_process(pid, Signal::HUP).map_err(|error| {
-            failed(format!(
-                "process {pid} cannot be told to reload: {error}. Root and its own user may: systemctl \
-                 reload agentcheck-collector, or sudo"
+            Failed::new(format!(
+                "cannot send SIGHUP to process {pid}: {error}; be root: systemctl reload \
+                 agentcheck-collector"
             ))
         })?;
-        let reload = answer(directory, &boot, pid, asked).map_err(failed)?;
-        let said: String = reload.said.lines().fold(String::new(), |mut said, line| {
-            let _ = writeln!(said, "{}", printable(line));
-            said
-        });
+        let reload = wait_for_result(directory, &boot, pid, signalled_at).map_err(Failed::new)?;
+        let lines = reload.message.lines();
+        let lines = lines.fold(String::new(), |text, line| text + &printable(line) + "\n");
         if reload.ok {
-            return Ok(format!("reloaded: {said}").into());
+            return Ok(format!("reloaded: {lines}").into());
         }
-        Err(Failed(format!(
-            "{said}agentcheck: not reloaded, the configuration of before is in force\n"
-        )))
+        Err(Failed::new("reload refused; the current configuration remains").after(&lines))
     }
 }
 
-/// The process that has the lock of a state directory, as somebody has told, or if it can be seen from here.
-fn collector(directory: &Path, told: Option<u32>) -> Result<Pid, String> {
-    let place = directory.display();
+/// The collector's process: `given`, or else the holder of the state directory's lock.
+fn collector_pid(directory: &Path, given: Option<u32>) -> Result<Pid, String> {
+    let state_dir = directory.display();
     let holder = lock::is_held(directory)
-        .map_err(|error| {
-            format!("{place}: it cannot be seen whether there is a collector: {error}")
-        })?
-        .ok_or_else(|| format!("no collector is at work in {place}: nothing to reload"))?;
-    let pid = told
+        .map_err(|error| format!("cannot check the lock of {state_dir}: {error}"))?
+        .ok_or_else(|| format!("no collector is running in {state_dir}"))?;
+    let pid = given
         .or(holder)
         .and_then(|pid| i32::try_from(pid).ok())
         .and_then(Pid::from_raw);
-    // A number from a file: in another namespace of processes it may be anybody's.
-    let ours = pid.filter(|pid| {
-        if told.is_some() {
+    // The process id comes from a file, and may be from another pid namespace.
+    let pid = pid.filter(|pid| {
+        if given.is_some() {
             return true;
         }
         let name = std::fs::read_to_string(format!("/proc/{}/comm", pid.as_raw_nonzero()));
         name.is_ok_and(|name| name.trim_end() == "agentcheck")
     });
-    ours.ok_or_else(|| {
+    pid.ok_or_else(|| {
         format!(
-            "a collector is at work in {place}, but its process cannot be seen from here. If it is in a \
-             container, send it SIGHUP there: podman kill --signal HUP NAME"
+            "a collector is running in {state_dir}, but its process is not visible here; if it runs in a \
+             container: podman kill --signal HUP NAME"
         )
     })
 }
 
-/// Waits until it has loaded what was there when it was asked.
-fn answer(
+/// Waits for the result of a reload that began at `since` or later.
+fn wait_for_result(
     directory: &Path,
     boot: &BootId,
     pid: Pid,
-    asked: BootTime,
+    since: BootTime,
 ) -> Result<ReloadStatus, String> {
     let patience = Instant::now() + PATIENCE;
     loop {
-        let reload = snapshot::left_behind(directory, boot)
+        let reload = snapshot::read_for_boot(directory, boot)
             .and_then(|status| status.reload)
-            .filter(|reload| reload.began >= asked.0);
+            .filter(|reload| reload.began_at >= since.0);
         if let Some(reload) = reload {
             return Ok(reload);
         }
         if !matches!(lock::is_held(directory), Ok(Some(_))) {
-            return Err(format!("the collector, process {pid}, has ended meanwhile"));
+            return Err(format!("the collector, process {pid}, has ended"));
         }
         if Instant::now() >= patience {
             let file = directory.join(snapshot::FILE);
             return Err(format!(
-                "the collector, process {pid}, was told to reload and has not said what came of it in {}: \
-                 is it stopped, or can {} not be read?",
-                humantime::format_duration(PATIENCE),
-                file.display()
+                "no result of the reload from process {pid} in {} within {}; check that the collector is \
+                 not stopped, and that you can read the file",
+                file.display(),
+                humantime::format_duration(PATIENCE)
             ));
         }
-        thread::sleep(LOOK_EVERY);
+        thread::sleep(CHECK_INTERVAL);
     }
 }

@@ -1,7 +1,8 @@
-//! `replay`: what a configuration makes of recorded readings.
+//! `agentcheck replay`: evaluates recorded readings with a configuration.
 
 use super::{ConfigFile, Failed, Output, load_failure};
 use crate::config::{self, Config};
+use crate::decision::evaluate::DecisionSource;
 use crate::render::plot::{self, Band, Chart, Line, Panel};
 use crate::render::text::{counted, number};
 use crate::simulation::recording;
@@ -11,7 +12,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How wide plots in the terminal are.
+/// The width of plots in the terminal, in characters.
 const WIDTH: usize = 72;
 
 /// The largest recording that is read, in bytes.
@@ -21,38 +22,38 @@ const MAX_BYTES: usize = 512 << 20;
 pub(super) struct Replay {
     #[command(flatten)]
     config: ConfigFile,
-    /// Another configuration, side by side
+    /// Second configuration, to compare
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
-    /// Plot into this file
+    /// Write the plots to this SVG file
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
-    /// Every change, those of weights alone included
+    /// Print every change of a weight, too
     #[arg(long)]
     all: bool,
-    /// What `agentcheck record` has written
+    /// The file of `agentcheck record`
     #[arg(value_name = "RECORDING")]
     file: PathBuf,
 }
 
-/// Puts a recording through one configuration, or two.
+/// Evaluates a recording with one configuration, or two.
 pub(super) fn replay(given: &Replay) -> Result<Output, Failed> {
     let unreadable = |error: String| Failed(format!("{}: error: {error}\n", given.file.display()));
     let bytes = crate::sys::state_file::read_bounded(&given.file, MAX_BYTES)
-        .map_err(|error| unreadable(format!("cannot be read: {error}")))?;
-    let text = String::from_utf8(bytes).map_err(|_| unreadable("it is not UTF-8".to_owned()))?;
-    let mut said = String::new();
+        .map_err(|error| unreadable(format!("cannot read the recording: {error}")))?;
+    let content = String::from_utf8(bytes).map_err(|_| unreadable("not UTF-8".to_owned()))?;
+    let mut text = String::new();
     let mut sides = Vec::new();
     for file in [Some(&given.config.config), given.against.as_ref()]
         .into_iter()
         .flatten()
     {
         let (config, _) = config::load(file).map_err(|error| load_failure(&error))?;
-        let recording = recording::read(&config.sources, &text).map_err(unreadable)?;
+        let recording = recording::read(&config.sources, &content).map_err(unreadable)?;
         for name in &recording.unknown {
             let _ = writeln!(
-                said,
-                "{}: there is no source {name}; its readings are passed over",
+                text,
+                "{}: no source {name}; its readings are skipped",
                 file.display()
             );
         }
@@ -61,21 +62,18 @@ pub(super) fn replay(given: &Replay) -> Result<Output, Failed> {
     }
     for (label, config, played) in &sides {
         if sides.len() > 1 {
-            let _ = writeln!(said, "\n== {label}");
+            let _ = writeln!(text, "\n== {label}");
         }
-        tell(&mut said, config, played, given.all);
+        write_text(&mut text, config, played, given.all);
     }
     if let Some(svg) = &given.svg {
         let drawn = plot::document(&charts(&sides));
         std::fs::write(svg, drawn).map_err(|error| {
-            Failed(format!(
-                "agentcheck: {} cannot be written: {error}\n",
-                svg.display()
-            ))
+            Failed::new(format!("cannot write plot {}: {error}", svg.display()))
         })?;
-        let _ = writeln!(said, "\nplotted into {}", svg.display());
+        let _ = writeln!(text, "\nplot written to {}", svg.display());
     }
-    Ok(said.into())
+    Ok(text.into())
 }
 
 fn label(file: &Path) -> String {
@@ -85,11 +83,11 @@ fn label(file: &Path) -> String {
     )
 }
 
-/// What was said, for people.
-fn tell(said: &mut String, config: &Config, played: &Played, all: bool) {
+/// The replies over time as text.
+fn write_text(text: &mut String, config: &Config, played: &Played, all: bool) {
     let length = Duration::from_secs_f64(played.length.max(0.0).round());
     let _ = writeln!(
-        said,
+        text,
         "{}, {}",
         counted(played.readings, "reading"),
         humantime::format_duration(length)
@@ -100,26 +98,26 @@ fn tell(said: &mut String, config: &Config, played: &Played, all: bool) {
             .iter()
             .find(|service| service.name.as_str() == track.service);
         let _ = writeln!(
-            said,
+            text,
             "\n{}: {}",
             track.service,
             summary(track, played.length)
         );
-        let mut last: Option<(&str, String)> = None;
+        let mut last: Option<(&str, Option<String>)> = None;
         for point in &track.points {
             let by = service.map_or_else(String::new, |service| {
                 crate::simulation::sample::decision_source(service, &point.decided)
             });
-            // A weight that moves is seen in the plot.
-            let kind = by.split(' ').next().unwrap_or_default().to_owned();
-            let named = if kind == "weight" { kind } else { by.clone() };
-            let now = (point.state(), named);
+            // The plot shows the changes of a weight.
+            let is_weight = matches!(point.decided, DecisionSource::Weight(_));
+            let reason = (!is_weight).then(|| by.clone());
+            let now = (point.state(), reason);
             if all || last.as_ref() != Some(&now) {
-                let _ = writeln!(said, "  {:>10}  {} ({by})", stamp(point.at), point.reply);
+                let _ = writeln!(text, "  {:>10}  {} ({by})", stamp(point.at), point.reply);
             }
             last = Some(now);
         }
-        draw(said, track, played.length);
+        draw(text, track, played.length);
     }
 }
 
@@ -135,7 +133,7 @@ fn stamp(at: f64) -> String {
     )
 }
 
-/// The weight over time: 0 where the server is out.
+/// The weight over time; 0 while the server is out.
 fn weights(track: &Track) -> Vec<(f64, f64)> {
     track
         .points
@@ -147,7 +145,7 @@ fn weights(track: &Track) -> Vec<(f64, f64)> {
 fn summary(track: &Track, length: f64) -> String {
     let weights = weights(track);
     if weights.is_empty() {
-        return "nothing to say".to_owned();
+        return "no reply".to_owned();
     }
     let mut area = 0.0;
     for (index, (at, weight)) in weights.iter().enumerate() {
@@ -167,7 +165,7 @@ fn summary(track: &Track, length: f64) -> String {
         .filter(|pair| matches!(pair, [a, b] if a.state() != b.state()))
         .count();
     let span = length - first;
-    let mut said = format!(
+    let mut text = format!(
         "{} of state, {} of weight",
         counted(states, "change"),
         counted(changes, "change")
@@ -177,15 +175,15 @@ fn summary(track: &Track, length: f64) -> String {
         let a_minute = number((changes / span * 600.0).round() / 10.0);
         let mean = number((area / span).round());
         let _ = write!(
-            said,
+            text,
             " ({a_minute} a minute), {least:.0}% to {most:.0}%, mean {mean}%"
         );
     }
-    said
+    text
 }
 
-/// The same as lines of block characters.
-fn draw(said: &mut String, track: &Track, length: f64) {
+/// Draws numbers, weight and state with block characters.
+fn draw(text: &mut String, track: &Track, length: f64) {
     let time = (0.0, length.max(1e-9));
     let widest = track.numbers.keys().map(|name| name.chars().count()).max();
     let column = widest.unwrap_or(0).clamp(6, 24);
@@ -196,7 +194,7 @@ fn draw(said: &mut String, track: &Track, length: f64) {
         let high = values().fold(f64::MIN, f64::max).max(low + 1e-9);
         let line = plot::spark(points, time, (low, high), WIDTH);
         let _ = writeln!(
-            said,
+            text,
             "  {:column$} {line} {} to {}",
             name(label),
             number(low),
@@ -204,7 +202,7 @@ fn draw(said: &mut String, track: &Track, length: f64) {
         );
     }
     let line = plot::spark(&weights(track), time, (0.0, 100.0), WIDTH);
-    let _ = writeln!(said, "  {:column$} {line} 0% to 100%", "weight");
+    let _ = writeln!(text, "  {:column$} {line} 0% to 100%", "weight");
     let states: Vec<(f64, &str)> = track
         .points
         .iter()
@@ -220,7 +218,7 @@ fn draw(said: &mut String, track: &Track, length: f64) {
         })
         .collect();
     let _ = writeln!(
-        said,
+        text,
         "  {:column$} {letters} d drain, X down, m maint",
         "state"
     );
@@ -290,7 +288,7 @@ fn charts(sides: &[(String, Config, Played)]) -> Vec<Chart> {
     tracks.collect()
 }
 
-/// When the server was out.
+/// The times when the server was out.
 fn bands(track: &Track, end: f64) -> Vec<Band> {
     let points = track.points.iter().enumerate();
     points

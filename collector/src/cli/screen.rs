@@ -1,12 +1,12 @@
-//! Standard output as people have it: colours or none, and how large it is.
+//! Properties of standard output: colours and size.
 
 use crate::render::table::Page;
 use clap::ValueEnum;
 use std::io::IsTerminal;
 
-/// When there are colours.
+/// When to use colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, ValueEnum)]
-pub(super) enum Colour {
+pub(super) enum ColorChoice {
     /// On a terminal, unless NO_COLOR is set or TERM is `dumb`
     #[default]
     Auto,
@@ -16,8 +16,8 @@ pub(super) enum Colour {
     Never,
 }
 
-impl Colour {
-    fn wanted(self) -> bool {
+impl ColorChoice {
+    fn is_enabled(self) -> bool {
         match self {
             Self::Always => true,
             Self::Never => false,
@@ -32,21 +32,20 @@ impl Colour {
     }
 }
 
-/// Whether a terminal shows what is written.
+/// Whether standard output is a terminal.
 pub(super) fn is_terminal() -> bool {
     std::io::stdout().is_terminal()
 }
 
-/// The page for whole answers: the terminal wraps lines that are too long.
-pub(super) fn page(colour: Colour) -> Page {
+/// The page format for complete output; the terminal wraps long lines.
+pub(super) fn page(colour: ColorChoice) -> Page {
     Page {
-        colour: colour.wanted(),
+        colour: colour.is_enabled(),
         width: None,
     }
 }
 
-/// The same page, for what has to stay in its place: lines that are cut where the terminal ends, and how
-/// many of them there is room for.
+/// The page format for output in place: lines are cut at the terminal's width; also the number of rows.
 pub(super) fn fitted(page: Page) -> (Page, Option<usize>) {
     match rustix::termios::tcgetwinsize(std::io::stdout()) {
         Ok(size) if size.ws_col > 0 && size.ws_row > 1 => {
@@ -57,8 +56,8 @@ pub(super) fn fitted(page: Page) -> (Page, Option<usize>) {
     }
 }
 
-/// What puts `text` in the place of what was there before (ECMA-48: cursor home, erase to the end of the
-/// line, erase what is below), the first time on an empty screen.
+/// `text` with the escape sequences that replace the previous output (ECMA-48: cursor home, erase line, erase
+/// below), and clear the screen the first time.
 pub(super) fn in_place(text: &str, rows: Option<usize>, first: bool) -> String {
     let mut shown = if first { "\x1b[2J\x1b[H" } else { "\x1b[H" }.to_owned();
     for line in text.lines().take(rows.unwrap_or(usize::MAX)) {

@@ -1,6 +1,6 @@
-//! `agentcheck status`: what is being said, and why, for people, programs and monitoring.
+//! `agentcheck status`: the current replies and what decided them, for people, programs and monitoring.
 
-use super::screen::{self, Colour};
+use super::screen::{self, ColorChoice};
 use super::{Failed, Output, StateDir};
 use crate::render::text::printable;
 use crate::status::overview::{self, Liveness, LockState, Overview, OverviewInput, SnapshotError};
@@ -14,34 +14,34 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
-/// How often `--watch` looks.
-const EVERY: Duration = Duration::from_secs(1);
+/// The interval of `--watch`.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Args)]
 #[command(after_help = "\
-Exit status: 0 it is shown, whatever it is; 1 it cannot be read; 2 wrong command
-line. With --check 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN:
-  CRITICAL  no collector; a reply that is stale, missing or takes a server out
-  WARNING   a source fails; a weight at its floor; a server that an operator has
-            taken out; a collector that starts or is silent
-  UNKNOWN   the state directory or status.json cannot be read; no such service
+Exit status: 0 shown; 1 not readable; 2 wrong command line. With --check:
+  0 OK        the collector runs, and every reply is fresh
+  1 WARNING   a source fails, a weight is at its floor, an operator took a
+              server out, a reload was refused, or the collector just started
+  2 CRITICAL  no collector; a reply is stale, invalid or takes a server out
+  3 UNKNOWN   not readable, no such service, or wrong command line
 Example: agentcheck status web --watch")]
 pub(super) struct Arguments {
-    /// Only these, in detail [default: all]
+    /// Show details of these services [default: all]
     service: Vec<String>,
-    /// In detail: rules, and the sources' latest polls
+    /// Show rules and the latest polls
     #[arg(long, short)]
     verbose: bool,
-    /// As JSON, for programs
+    /// Print JSON
     #[arg(long, conflicts_with = "verbose")]
     json: bool,
-    /// Again every second, until Ctrl-C
+    /// Repeat every second, until Ctrl-C
     #[arg(long)]
     watch: bool,
-    /// One line for monitoring, and its exit status
+    /// Print one line for monitoring
     #[arg(long, conflicts_with_all = ["verbose", "json", "watch"])]
     check: bool,
-    /// When to use colours
+    /// Use colours: auto, always, never
     #[arg(
         long,
         value_name = "WHEN",
@@ -49,91 +49,90 @@ pub(super) struct Arguments {
         default_value_t,
         hide_possible_values = true
     )]
-    color: Colour,
+    color: ColorChoice,
     #[command(flatten)]
     state: StateDir,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Output, Failed> {
     if arguments.check {
-        return Ok(checked(arguments));
+        return Ok(run_check(arguments));
     }
     if arguments.watch {
         return watch(arguments).map(|()| String::new().into());
     }
-    let account = read(arguments).map_err(failed)?;
-    let text = rendered(&account, arguments, screen::page(arguments.color));
-    match unreadable(&account) {
+    let overview = read(arguments).map_err(Failed::new)?;
+    let text = rendered(&overview, arguments, screen::page(arguments.color));
+    match read_error(&overview) {
         None => Ok(text.into()),
         Some(why) => {
-            // What the state files say is worth showing all the same.
+            // The replies of the state files are useful all the same.
             let _ = io::stdout().write_all(text.as_bytes());
-            Err(failed(why))
+            Err(Failed::new(why))
         }
     }
 }
 
-fn failed(why: String) -> Failed {
-    Failed(format!("agentcheck: {}\n", printable(&why)))
-}
-
 fn read(arguments: &Arguments) -> Result<Overview, String> {
     let directory = &arguments.state.state_dir;
-    let looked = look(directory)?;
-    let mut account = overview::overview(&looked, &arguments.service)?;
-    if account.liveness == Liveness::Alive && disagrees(&account) {
-        // The files are not read at one moment: between two of them the collector may have written both.
+    let input = read_state_dir(directory)?;
+    let mut overview = overview::overview(&input, &arguments.service)?;
+    if overview.liveness == Liveness::Running && disagrees(&overview) {
+        // The collector may have written between the reads of two files.
         std::thread::sleep(Duration::from_millis(50));
-        account = overview::overview(&look(directory)?, &arguments.service)?;
+        overview = overview::overview(&read_state_dir(directory)?, &arguments.service)?;
     }
-    Ok(account)
+    Ok(overview)
 }
 
-/// Whether the collector tells of other replies than the state files hold.
-fn disagrees(account: &Overview) -> bool {
-    account.services.iter().any(|service| {
-        let told = service
-            .known
-            .as_ref()
-            .and_then(|known| known.reply.as_ref());
-        let said = service
-            .current
-            .as_ref()
-            .ok()
-            .map(|said| said.reply.to_string());
-        told.is_some() && told != said.as_ref()
+/// Whether the status snapshot and the state files have different replies.
+fn disagrees(overview: &Overview) -> bool {
+    overview.services.iter().any(|service| {
+        let snapshot = service.snapshot.as_ref();
+        let snapshot = snapshot.and_then(|snapshot| snapshot.reply.as_ref());
+        let current = service.current.as_ref().ok();
+        let current = current.map(|current| current.reply.to_string());
+        snapshot.is_some() && snapshot != current.as_ref()
     })
 }
 
-fn rendered(account: &Overview, arguments: &Arguments, page: crate::render::table::Page) -> String {
+fn rendered(
+    overview: &Overview,
+    arguments: &Arguments,
+    page: crate::render::table::Page,
+) -> String {
     if arguments.json {
-        return overview::written(&overview::listed(account), arguments.watch);
+        return overview::json_text(&overview::to_json(overview), arguments.watch);
     }
     let table = if arguments.verbose || !arguments.service.is_empty() {
-        overview::detailed(account)
+        overview::detail_table(overview)
     } else {
-        overview::brief(account)
+        overview::summary_table(overview)
     };
     table.render(page)
 }
 
-/// Why the account is not all that there is.
-fn unreadable(account: &Overview) -> Option<String> {
-    match &account.liveness {
+/// Why the overview is incomplete, if it is.
+fn read_error(overview: &Overview) -> Option<String> {
+    match &overview.liveness {
         Liveness::Unknown(why) => Some(why.clone()),
         _ => None,
     }
 }
 
-fn checked(arguments: &Arguments) -> Output {
+fn run_check(arguments: &Arguments) -> Output {
     let (level, why, numbers) = match read(arguments) {
-        Ok(account) => {
-            let judgement = overview::judge(&account);
-            (judgement.level, judgement.why.join("; "), judgement.numbers)
+        Ok(overview) => {
+            let judgement = overview::health_check(&overview);
+            (
+                judgement.level,
+                judgement.reasons.join("; "),
+                judgement.performance_data,
+            )
         }
         Err(why) => (overview::Level::Unknown, why, String::new()),
     };
-    // A bar would begin the performance data.
+    // A bar begins the performance data.
     let why = printable(&why).replace('|', "/");
     let bar = if numbers.is_empty() { "" } else { " | " };
     Output {
@@ -142,7 +141,7 @@ fn checked(arguments: &Arguments) -> Output {
     }
 }
 
-/// Shows again and again: in place on a terminal, one after the other elsewhere. Ends where nobody reads.
+/// Repeats the output: in place on a terminal, one after the other elsewhere. Ends when the reader closes.
 fn watch(arguments: &Arguments) -> Result<(), Failed> {
     let in_place = screen::is_terminal() && !arguments.json;
     let mut first = true;
@@ -153,14 +152,14 @@ fn watch(arguments: &Arguments) -> Result<(), Failed> {
         } else {
             (page, None)
         };
-        // That something cannot be read may pass: a directory that is being made.
+        // A later error may be temporary, such as a directory that is being created.
         let text = match read(arguments) {
-            Ok(account) => {
-                let why = unreadable(&account).filter(|_| !arguments.json);
+            Ok(overview) => {
+                let why = read_error(&overview).filter(|_| !arguments.json);
                 let why = why.map(|why| format!("{}\n", printable(&why)));
-                rendered(&account, arguments, page) + &why.unwrap_or_default()
+                rendered(&overview, arguments, page) + &why.unwrap_or_default()
             }
-            Err(why) if first => return Err(failed(why)),
+            Err(why) if first => return Err(Failed::new(why)),
             Err(why) => format!("{}\n", printable(&why)),
         };
         let text = match (in_place, arguments.json || first) {
@@ -177,19 +176,20 @@ fn watch(arguments: &Arguments) -> Result<(), Failed> {
             return Ok(());
         }
         first = false;
-        std::thread::sleep(EVERY);
+        std::thread::sleep(WATCH_INTERVAL);
     }
 }
 
-/// Reads a state directory.
-pub(super) fn look(directory: &Path) -> Result<OverviewInput, String> {
+/// Reads the files and the lock of a state directory.
+pub(super) fn read_state_dir(directory: &Path) -> Result<OverviewInput, String> {
     let unreadable = |error: io::Error| {
         format!(
-            "the state directory {} cannot be read: {error}. --state-dir names another",
-            directory.display()
+            "cannot read state directory {}: {error}{}; --state-dir DIR selects another",
+            directory.display(),
+            super::permission_hint(&error)
         )
     };
-    let boot = clock::boot_id().map_err(|error| format!("no boot id: {error}"))?;
+    let boot = clock::boot_id().map_err(|error| format!("cannot read the boot id: {error}"))?;
     let mut files = BTreeMap::new();
     for entry in std::fs::read_dir(directory).map_err(unreadable)? {
         let name = entry.map_err(unreadable)?.file_name();
@@ -202,7 +202,7 @@ pub(super) fn look(directory: &Path) -> Result<OverviewInput, String> {
         let Some(service) = ServiceName::parse(name.as_bytes()) else {
             continue;
         };
-        // One that cannot be read is as good as a bad one.
+        // One that cannot be read is shown as invalid.
         let content = state_file::read_bounded(&state_file::path(directory, &service), MAX_FILE);
         files.insert(name.to_owned(), content.unwrap_or_default());
     }
@@ -211,12 +211,12 @@ pub(super) fn look(directory: &Path) -> Result<OverviewInput, String> {
         Ok(Some(holder)) => LockState::Held(holder),
         Err(error) => {
             let file = lock::path(directory);
-            LockState::Unknown(format!("{} cannot be checked: {error}", file.display()))
+            LockState::Unknown(format!("cannot check lock {}: {error}", file.display()))
         }
     };
     Ok(OverviewInput {
-        status: written(directory),
-        // Not before the files were read: none of them is then from the future.
+        status: read_snapshot(directory),
+        // After the files were read, so that none of them is from the future.
         now: clock::now(),
         boot,
         lock,
@@ -224,25 +224,26 @@ pub(super) fn look(directory: &Path) -> Result<OverviewInput, String> {
     })
 }
 
-fn written(directory: &Path) -> Result<Status, SnapshotError> {
+fn read_snapshot(directory: &Path) -> Result<Status, SnapshotError> {
     let file = directory.join(snapshot::FILE);
-    let unusable = |why: String| SnapshotError::Unusable(format!("{} {why}", file.display()));
+    let unusable = |why: String| SnapshotError::Unusable(why);
+    let path = file.display();
     let content =
         state_file::read_bounded(&file, snapshot::MAX_BYTES).map_err(|error| {
             match error.kind() {
                 io::ErrorKind::NotFound => SnapshotError::Missing,
-                io::ErrorKind::PermissionDenied => unusable(format!(
-                    "cannot be read: {error}. It is for root, the collector's user and their group"
-                )),
-                _ => unusable(format!("cannot be read: {error}")),
+                _ => {
+                    let hint = super::permission_hint(&error);
+                    unusable(format!("cannot read {path}: {error}{hint}"))
+                }
             }
         })?;
-    let not_understood = |error: serde_json::Error| unusable(format!("is no account: {error}"));
-    let status: Status = serde_json::from_slice(&content).map_err(not_understood)?;
+    let status: Status = serde_json::from_slice(&content)
+        .map_err(|error| unusable(format!("{path} is not a status snapshot: {error}")))?;
     if status.version != snapshot::VERSION {
         let version = status.version;
         return Err(unusable(format!(
-            "is of format {version}; this agentcheck knows format {}",
+            "{path} has format {version}; this agentcheck reads format {}",
             snapshot::VERSION
         )));
     }

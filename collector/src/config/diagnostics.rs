@@ -170,6 +170,8 @@ const MOST_FINDINGS: usize = 1000;
 pub struct Report {
     /// The findings as text; the last line counts those that are not rendered.
     pub rendered: Vec<String>,
+    /// Which of them are warnings, by index.
+    pub warnings: Vec<usize>,
     /// The number of errors.
     pub errors: usize,
 }
@@ -207,12 +209,15 @@ impl Report {
             });
         }
         // Findings about a file itself precede those inside of it.
-        let mut rendered = Vec::new();
+        let (mut rendered, mut warnings) = (Vec::new(), Vec::new());
         let mut wrong = files.wrong.iter().peekable();
         for finding in &findings {
             let number = files.number(finding.span.start);
             while let Some((_, fault)) = wrong.next_if(|(before, _)| *before <= number) {
                 rendered.push(of_file(fault));
+            }
+            if finding.severity == Severity::Warning {
+                warnings.push(rendered.len());
             }
             rendered.push(finding.render(files));
         }
@@ -225,6 +230,7 @@ impl Report {
         }
         Self {
             rendered,
+            warnings,
             errors: errors + files.wrong.len(),
         }
     }

@@ -170,7 +170,7 @@ impl Files {
         let unreadable = |error| LoadError::Unreadable(path.to_owned(), error);
         let mut room = MAX_BYTES;
         files.distrust(path, &mut trust);
-        let file = File::open(path).map_err(unreadable)?;
+        let file = open_regular(path).map_err(unreadable)?;
         let text = read_text(file, &mut room).map_err(unreadable)?;
         files.push(path.to_owned(), &text);
 

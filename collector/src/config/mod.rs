@@ -8,6 +8,7 @@ mod files;
 mod masking;
 mod merge;
 mod metrics;
+mod page;
 mod permissions;
 mod rules;
 mod service;
@@ -53,6 +54,8 @@ pub struct Config {
     pub timezone: Zone,
     /// The metrics file, if one is configured.
     pub metrics: Option<Metrics>,
+    /// How often the collector renews the web page `page.html` in the state directory; none for no page.
+    pub page: Option<Duration>,
     /// The files that were read: the main file, then the drop-ins.
     pub files: Vec<PathBuf>,
 }
@@ -318,12 +321,16 @@ fn read(tree: &toml::de::DeTable<'_>, findings: &mut Findings<'_>) -> Config {
     let metrics = top
         .take("metrics")
         .and_then(|entry| metrics::read(entry, findings));
+    let page = top
+        .take("page")
+        .and_then(|entry| page::read(entry, findings));
     top.close(findings);
     Config {
         files: Vec::new(),
         maintenance_file,
         timezone,
         metrics,
+        page,
         derived: derived.0.into_iter().map(|named| named.derived).collect(),
         sources: sources
             .named

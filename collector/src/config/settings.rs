@@ -211,6 +211,7 @@ pub(super) const TOP: Section = Section {
         setting("derive", Other("tables"), NONE, "", "[derived numbers](expressions.md#derived-numbers)"),
         setting("service", Other("tables"), NONE, "", "[services](services-and-rules.md)"),
         setting("metrics", Other("table"), NONE, "", "the [metrics file](#metrics-file)"),
+        setting("page", Other("table"), NONE, "", "the [web page](#web-page)"),
     ],
     synonyms: &[("sources", "source"), ("services", "service"), ("rule", "service.NAME.rule"), ("rules", "service.NAME.rule"), ("server", "service"), ("backend", "service")],
 };
@@ -224,6 +225,16 @@ pub(super) const METRICS: Section = Section {
         setting("interval", Span(SECOND, HOUR), Value("\"15s\""), "\"15s\"", "time between two writes"),
     ],
     synonyms: &[("file", "textfile"), ("path", "textfile"), ("every", "interval")],
+};
+
+/// `[page]`
+#[rustfmt::skip] // one row for each key
+pub(super) const PAGE: Section = Section {
+    header: "[page]",
+    settings: &[
+        setting("interval", Span(SECOND, HOUR), Value("\"10s\""), "\"10s\"", "time between two pages"),
+    ],
+    synonyms: &[("every", "interval")],
 };
 
 /// `[service.NAME]`

@@ -1,11 +1,12 @@
 //! The overrides in use: which files there are, which are active for a service, and which conditions were true.
 
 use super::Event;
+use super::eval_thread::LOOP_ELEMENTS;
 use super::failure_log::LoggedOperation;
 use super::override_watcher::{self, Flags, OverrideWatcher};
 use crate::config::{Config, Service};
 use crate::decision::evaluate::EvalContext;
-use crate::expression::{Expression, Type};
+use crate::expression::{Expression, MAX_SOURCE, Type};
 use crate::overrides::store::{self, ALL, Fault, Key, Stored};
 use crate::overrides::{ActiveOverride, Effective, Kind, Now, Override, Scope};
 use crate::status::snapshot::{OverrideFault, OverrideStatus, Status};
@@ -16,6 +17,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+/// How many elements the loops of a condition may visit after a new reading: one pass over the largest document.
+const CONDITION_ELEMENTS: usize = 20_000;
 
 /// One order: its file, and what tells it from another content of the same file.
 type OrderId = (Key, String);
@@ -27,6 +32,8 @@ pub(super) struct ActiveOverrides {
     stored: Stored,
     /// The conditions that end first stages; `None` where one does not compile.
     conditions: BTreeMap<OrderId, Option<Expression>>,
+    /// Why a condition cannot be evaluated, though its sources have fresh readings.
+    condition_errors: BTreeMap<OrderId, String>,
     /// The orders whose condition was true.
     reached: BTreeSet<OrderId>,
     /// The flag files that exist, as overrides.
@@ -67,22 +74,23 @@ impl ActiveOverrides {
         let mut overrides = Self {
             reading: LoggedOperation::new(
                 Level::Warn,
-                directory.display().to_string(),
-                "read",
+                String::new(),
+                format!("read {}", directory.display()),
                 "; known overrides stay active",
             ),
             directory,
             boot: *boot,
             stored: Stored::default(),
             conditions: BTreeMap::new(),
+            condition_errors: BTreeMap::new(),
             reached: reached.collect(),
             flags: BTreeMap::new(),
             forgotten: BTreeSet::new(),
             watcher: OverrideWatcher::new(),
             reading_flags: LoggedOperation::new(
                 Level::Warn,
-                "a flag file".to_owned(),
-                "read",
+                String::new(),
+                "read flag file".to_owned(),
                 "; its last known state stays active",
             ),
         };
@@ -134,7 +142,7 @@ impl ActiveOverrides {
             let condition = condition.map(|text| {
                 before.get(&id).cloned().unwrap_or_else(|| {
                     compile(text, config)
-                        .inspect_err(|fault| warn!("{key}: cannot use condition {text}: {fault}"))
+                        .inspect_err(|fault| warn!("{key}: cannot use its condition: {fault}"))
                         .ok()
                 })
             });
@@ -143,6 +151,8 @@ impl ActiveOverrides {
         }
         let conditions = &self.conditions;
         self.reached.retain(|id| conditions.contains_key(id));
+        self.condition_errors
+            .retain(|id, _| conditions.contains_key(id));
         self.stored = stored;
         true
     }
@@ -175,7 +185,7 @@ impl ActiveOverrides {
             let condition = compile(text, config);
             let compiled_before = self.conditions.get(&id).is_some_and(Option::is_some);
             if let (Err(fault), true) = (&condition, compiled_before) {
-                warn!("{key}: cannot use condition {text} any more: {fault}");
+                warn!("{key}: cannot use its condition any more: {fault}");
             }
             self.conditions.insert(id, condition.ok());
         }
@@ -241,6 +251,11 @@ impl ActiveOverrides {
             && self.flags.is_empty()
     }
 
+    /// Whether an order is active for a service.
+    pub(super) fn is_overridden(&self, config: &Config, service: &Service, at: BootTime) -> bool {
+        !self.of_service(config, service, at).1.is_empty()
+    }
+
     fn is_reached(&self, key: Option<&Key>, one: &Override) -> bool {
         key.is_some_and(|key| self.reached.contains(&(key.clone(), one.id.clone())))
     }
@@ -256,11 +271,13 @@ impl ActiveOverrides {
             return (Effective::default(), Vec::new());
         }
         let now = self.clocks(at);
-        let active: Vec<(ActiveOverride<'_>, bool)> = self
+        let active: Vec<(ActiveOverride<'_>, bool, Option<&String>)> = self
             .of(config, service)
             .filter_map(|(scope, key, one)| {
                 let reached = self.is_reached(key.as_ref(), one);
-                Some((one.active(scope, reached, &now)?, reached))
+                let id = key.map(|key| (key, one.id.clone()));
+                let error = id.and_then(|id| self.condition_errors.get(&id));
+                Some((one.active(scope, reached, &now)?, reached, error))
             })
             .collect();
         let windows = [service.name.as_str(), ALL].into_iter();
@@ -270,22 +287,27 @@ impl ActiveOverrides {
                 .map(|window| window.ends(&now))
                 .max()
                 .filter(|ends| *ends > at),
-            ..Effective::of(active.iter().map(|(one, _)| one.clone()))
+            ..Effective::of(active.iter().map(|(one, ..)| one.clone()))
         };
-        let statuses = active.iter().map(|(one, reached)| {
+        let statuses = active.iter().map(|(one, reached, error)| {
             let chosen = [&effective.outage, &effective.limit];
             let counts = chosen.into_iter().flatten().any(|chosen| chosen == one);
-            OverrideStatus::of(one, counts, *reached)
+            bounded(OverrideStatus {
+                until_error: error.cloned(),
+                ..OverrideStatus::new(one, counts, *reached)
+            })
         });
         let statuses = statuses.collect();
         (effective, statuses)
     }
 
-    /// Evaluates the conditions that end first stages; whether one is newly true.
+    /// Evaluates the conditions that end first stages; whether one is newly true. A condition that loops over large
+    /// documents is evaluated only after new readings: `sources_changed`.
     pub(super) fn evaluate_conditions(
         &mut self,
         config: &Config,
         context: &EvalContext<'_>,
+        sources_changed: &[usize],
         now: BootTime,
     ) -> bool {
         let mut changed = false;
@@ -294,14 +316,41 @@ impl ActiveOverrides {
             if self.reached.contains(id) || !is_known(condition, context, config, now) {
                 continue;
             }
-            if condition.truth(context.scope) == Ok(true) {
-                info!(
-                    "{}: {} is true: the first stage ends",
-                    id.0,
-                    condition.text()
-                );
-                self.reached.insert(id.clone());
-                changed = true;
+            context.scope.limit(LOOP_ELEMENTS, Duration::MAX);
+            let mut truth = condition.truth(context.scope);
+            let exceeded = context.scope.is_exceeded();
+            let retry = exceeded && uses_one_of(condition, context, sources_changed);
+            if retry {
+                context.scope.limit(CONDITION_ELEMENTS, Duration::MAX);
+                truth = condition.truth(context.scope);
+            }
+            context.scope.limit(usize::MAX, Duration::MAX);
+            if exceeded && !retry {
+                continue;
+            }
+            let text = condition.text();
+            let error = match truth {
+                Ok(true) => {
+                    info!("{}: {text} is true: the first stage ends", id.0);
+                    self.reached.insert(id.clone());
+                    changed = true;
+                    None
+                }
+                Ok(false) => None,
+                Err(unknown) => Some(unknown.to_string()),
+            };
+            if self.condition_errors.get(id) == error.as_ref() {
+                continue;
+            }
+            changed = true;
+            match error {
+                Some(error) => {
+                    warn!("{}: cannot evaluate --until {text:?}: {error}", id.0);
+                    self.condition_errors.insert(id.clone(), error);
+                }
+                None => {
+                    self.condition_errors.remove(id);
+                }
             }
         }
         changed
@@ -374,6 +423,24 @@ fn compile(text: &str, config: &Config) -> Result<Expression, String> {
         let faults = faults.into_iter().map(|fault| fault.message);
         faults.collect::<Vec<_>>().join("; ")
     })
+}
+
+/// Shortens the texts of a status that no command writes this long: an id and a condition. All others are bounded
+/// when their file is read.
+fn bounded(mut status: OverrideStatus) -> OverrideStatus {
+    let texts = std::iter::once(&mut status.id).chain(&mut status.until);
+    for text in texts {
+        let mut ends = 0..=text.len().min(MAX_SOURCE);
+        let end = ends.rfind(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or(0));
+    }
+    status
+}
+
+/// Whether a condition uses one of these sources or derived values.
+fn uses_one_of(condition: &Expression, context: &EvalContext<'_>, sources: &[usize]) -> bool {
+    let mut names = sources.iter().filter_map(|index| context.names.get(*index));
+    names.any(|name| condition.uses().contains_key(name))
 }
 
 /// Whether all sources of a condition were read within three of their periods: an old reading does not end a

@@ -1,45 +1,46 @@
-//! What the clocks tell about a collector that did not get to work: it was stopped, the machine was suspended,
-//! a disk held it up; or somebody has set the wall clock. Pure, but for the look at the clocks.
+//! Events that clocks show afterwards: the machine was suspended, the collector did not run, or the wall clock was
+//! set. Pure, except for the reading of the clocks.
 
-use super::Collector;
+use super::records::Records;
+use crate::status::history::Event;
 use crate::sys::clock;
 use agentcheck_common::BootTime;
 use log::{info, warn};
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// A suspend, or a step of the wall clock, that is shorter is not told.
+/// Shorter events are not logged.
 const LEAST: Duration = Duration::from_secs(2);
 
 /// Seconds.
 const DAY: u64 = 86_400;
 
-/// What the clocks say at one moment.
+/// All clocks at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clocks {
-    /// It goes on while the machine is suspended.
+    /// Runs while the machine is suspended.
     pub(super) boot: BootTime,
-    /// It does not.
+    /// Stops while the machine is suspended.
     pub(super) running: Instant,
-    /// Since 1970; it can be set.
+    /// Since 1970; can be set.
     pub(super) wall: Duration,
 }
 
-/// What has happened between two moments.
+/// An event between two moments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ClockEvent {
-    /// The machine was suspended for so long.
+    /// The machine was suspended for this long.
     Suspended(Duration),
-    /// Nothing was done for so much longer than was meant.
+    /// The collector slept this much longer than intended.
     Stalled(Duration),
-    /// The wall clock was set forward by so much.
+    /// The wall clock was set forward by this much.
     Forward(Duration),
-    /// The wall clock was set back by so much.
+    /// The wall clock was set back by this much.
     Back(Duration),
 }
 
 impl Clocks {
-    /// Now.
+    /// Reads the clocks.
     pub(super) fn now() -> Self {
         Self {
             boot: clock::now(),
@@ -48,19 +49,19 @@ impl Clocks {
         }
     }
 
-    /// What has happened since `before`, when no more than so long was meant to pass.
-    pub(super) fn since(&self, before: &Self, meant: Duration) -> impl Iterator<Item = ClockEvent> {
+    /// The events since `before`, where the collector intended to sleep for `sleep`.
+    pub(super) fn since(&self, before: &Self, sleep: Duration) -> impl Iterator<Item = ClockEvent> {
         let boot = self.boot.since(before.boot);
         let running = self.running.saturating_duration_since(before.running);
         let expected = before.wall + boot;
         [
             ClockEvent::Suspended(boot.saturating_sub(running)),
-            ClockEvent::Stalled(running.saturating_sub(meant)),
+            ClockEvent::Stalled(running.saturating_sub(sleep)),
             ClockEvent::Forward(self.wall.saturating_sub(expected)),
             ClockEvent::Back(expected.saturating_sub(self.wall)),
         ]
         .into_iter()
-        .filter(|lapse| lapse.span() >= LEAST)
+        .filter(|event| event.span() >= LEAST)
     }
 }
 
@@ -74,10 +75,24 @@ impl ClockEvent {
         }
     }
 
-    /// Whether replies may have run out meanwhile.
+    /// Whether replies may have become stale meanwhile.
     pub(super) fn is_serious(self) -> bool {
         matches!(self, Self::Suspended(_) | Self::Stalled(_))
     }
+}
+
+/// Logs the events since `before`; returns the present clocks.
+pub(super) fn log_events(before: Clocks, sleep: Duration, records: &mut Records) -> Clocks {
+    let now = Clocks::now();
+    for event in now.since(&before, sleep) {
+        if event.is_serious() {
+            warn!("{event}");
+        } else {
+            info!("{event}");
+        }
+        records.add_event(Event::ClockChanged, &event.to_string());
+    }
+    now
 }
 
 impl fmt::Display for ClockEvent {
@@ -86,44 +101,28 @@ impl fmt::Display for ClockEvent {
         let span = if seconds < 2 * DAY {
             humantime::format_duration(Duration::from_secs(seconds)).to_string()
         } else {
-            // What is in a month or a year of theirs nobody knows.
+            // humantime would print months and years of a fixed length.
             format!("{} days", (seconds + DAY / 2) / DAY)
         };
         match self {
             Self::Suspended(_) => write!(
                 f,
-                "the machine was suspended for {span}: replies that had run out by then were stale until now"
+                "the machine was suspended for {span}: replies that expired meanwhile were stale until now"
             ),
             Self::Stalled(_) => write!(
                 f,
-                "the collector was held up for {span} (stopped, no processor time, or a disk that hangs): \
-                 no reply was renewed meanwhile"
+                "the collector did not run for {span} (stopped, no processor time, or a hung disk): \
+                 no reply was renewed"
             ),
             Self::Forward(_) => write!(
                 f,
-                "the wall clock was set forward by {span}; no reply goes by it"
+                "the wall clock was set forward by {span}; replies do not depend on it"
             ),
             Self::Back(_) => write!(
                 f,
-                "the wall clock was set back by {span}; no reply goes by it"
+                "the wall clock was set back by {span}; replies do not depend on it"
             ),
         }
-    }
-}
-
-impl Collector {
-    /// Says what the collector could not notice itself while it happened, a sleep of so long aside.
-    pub(super) fn log_clock_events(&mut self, before: Clocks, sleep: Duration) -> Clocks {
-        let now = Clocks::now();
-        for lapse in now.since(&before, sleep) {
-            if lapse.is_serious() {
-                warn!("{lapse}");
-            } else {
-                info!("{lapse}");
-            }
-            self.log_and_record(&format!("notes: {lapse}"));
-        }
-        now
     }
 }
 
@@ -134,8 +133,8 @@ mod tests {
     const SECOND: u64 = 1_000_000_000;
     const HOUR: Duration = Duration::from_secs(3600);
 
-    /// After so many seconds on each clock, when one second was meant to pass.
-    fn told(boot: u64, running: u64, wall: u64) -> Vec<String> {
+    /// The events after so many seconds on each clock and an intended sleep of one second.
+    fn events(boot: u64, running: u64, wall: u64) -> Vec<String> {
         let now = Instant::now();
         let before = Clocks {
             boot: BootTime(5 * SECOND),
@@ -147,25 +146,25 @@ mod tests {
             running: now + Duration::from_secs(running),
             wall: Duration::from_secs(wall),
         };
-        let lapses = after.since(&before, Duration::from_secs(1));
-        lapses.map(|lapse| lapse.to_string()).collect()
+        let events = after.since(&before, Duration::from_secs(1));
+        events.map(|event| event.to_string()).collect()
     }
 
     #[test]
-    fn each_clock_tells_its_own() {
-        assert_eq!(told(1, 1, 3601), [""; 0]);
-        assert_eq!(told(2, 2, 3603), [""; 0]);
-        let suspended = told(28_801, 1, 3600 + 28_801);
+    fn each_clock_shows_its_own_events() {
+        assert_eq!(events(1, 1, 3601), [""; 0]);
+        assert_eq!(events(2, 2, 3603), [""; 0]);
+        let suspended = events(28_801, 1, 3600 + 28_801);
         assert_eq!(suspended.len(), 1, "{suspended:?}");
         assert!(suspended[0].starts_with("the machine was suspended for 8h: "));
-        let stopped = told(31, 31, 3631);
+        let stopped = events(31, 31, 3631);
         assert_eq!(stopped.len(), 1, "{stopped:?}");
-        assert!(stopped[0].starts_with("the collector was held up for 30s "));
-        let year = ["the wall clock was set forward by 365 days; no reply goes by it"];
-        assert_eq!(told(1, 1, 3601 + 365 * DAY), year);
-        let forward = ["the wall clock was set forward by 1day; no reply goes by it"];
-        assert_eq!(told(1, 1, 3601 + 86_400), forward);
-        let back = ["the wall clock was set back by 30m; no reply goes by it"];
-        assert_eq!(told(1, 1, 3601 - 1800), back);
+        assert!(stopped[0].starts_with("the collector did not run for 30s "));
+        let year = ["the wall clock was set forward by 365 days; replies do not depend on it"];
+        assert_eq!(events(1, 1, 3601 + 365 * DAY), year);
+        let forward = ["the wall clock was set forward by 1day; replies do not depend on it"];
+        assert_eq!(events(1, 1, 3601 + 86_400), forward);
+        let back = ["the wall clock was set back by 30m; replies do not depend on it"];
+        assert_eq!(events(1, 1, 3601 - 1800), back);
     }
 }

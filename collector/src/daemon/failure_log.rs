@@ -1,4 +1,4 @@
-//! What the collector tells people: in the log, and, in a dry run, on standard output.
+//! The log lines of repeated operations, and the output of a dry run.
 
 use crate::reading::{Reading, Reason};
 use crate::render::text;
@@ -12,21 +12,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-/// What a dry run would have written, for people.
+/// Prints a reply that a dry run does not write.
 pub(super) fn log_dry_run(service: &str, reply: &Reply) {
     let now = humantime::format_rfc3339_seconds(SystemTime::now());
-    // Whoever closed it does not want to see more; the next signal ends the run.
+    // If the output is closed, the next signal ends the run.
     let _ = writeln!(io::stdout(), "{now}  {service}: {reply}");
 }
 
-/// Tells where a source begins to fail, fails otherwise, or is back; nothing where it just goes on.
-pub(super) fn log_source(name: &str, reading: &Reading, told: &mut FailureThrottle<Reason>) {
+/// Logs that a source fails, fails in another way, or recovered; nothing while its state stays the same.
+pub(super) fn log_source(name: &str, reading: &Reading, throttle: &mut FailureThrottle<Reason>) {
     let outcome = match &reading.outcome {
         Ok(_) => Ok(()),
         Err(failure) => Err((failure.reason, failure as &dyn Display)),
     };
     let failure = outcome.map_or_else(|(_, failure)| failure.to_string(), |()| String::new());
-    match told.note(outcome, clock::now()) {
+    match throttle.note(outcome, clock::now()) {
         None => {}
         Some(Event::Failed) => warn!("source {name}: {failure}"),
         Some(Event::Recovered {
@@ -35,10 +35,8 @@ pub(super) fn log_source(name: &str, reading: &Reading, told: &mut FailureThrott
             span,
         }) => {
             let polls = counted(failures, "failed poll");
-            info!(
-                "source {name}: back after {after}, {polls} in {}",
-                text::span(span)
-            );
+            let span = text::span(span);
+            info!("source {name}: recovered after {polls} ({after}) in {span}");
         }
         Some(Event::Flapping {
             failures,
@@ -47,84 +45,91 @@ pub(super) fn log_source(name: &str, reading: &Reading, told: &mut FailureThrott
             last,
             fails,
         }) => {
-            let now = if fails { "fails" } else { "answers" };
+            let state = if fails { "fails" } else { "works" };
             warn!(
-                "source {name}: {} in the last {}, of {tries}, and it {now} now; the last one: {last}",
-                counted(failures, "failed poll"),
+                "source {name}: flapping: {failures} of {} failed in {}; it {state} now; latest failure: {last}",
+                counted(tries, "poll"),
                 text::span(span)
             );
         }
         Some(Event::Persisting { failures, span }) => warn!(
-            "source {name}: fails still, {} in {}: {failure}",
-            counted(failures, "poll"),
+            "source {name}: still failing: {} in {}: {failure}",
+            counted(failures, "failed poll"),
             text::span(span)
         ),
     }
 }
 
-/// Something that is read or written again and again, which may fail each time.
+/// An operation that is repeated, and may fail each time.
 pub(super) struct LoggedOperation {
-    what: String,
-    done: &'static str,
-    then: &'static str,
+    /// What it belongs to, with a colon, or empty.
+    subject: String,
+    /// Verb and object.
+    action: String,
+    consequence: &'static str,
     level: Level,
-    told: FailureThrottle<io::ErrorKind>,
+    throttle: FailureThrottle<io::ErrorKind>,
     failing: bool,
     failures: FailureCounter,
 }
 
-/// How often something has failed, for another thread to look at.
+/// The number of failures, for other threads.
 pub(super) type FailureCounter = Arc<AtomicU64>;
 
 impl LoggedOperation {
-    /// `what` may not be `done` ("written", "read"), with the consequence `then`, which may be empty.
-    pub(super) fn new(level: Level, what: String, done: &'static str, then: &'static str) -> Self {
+    /// An operation that is logged as `SUBJECT: cannot ACTION: ERROR`, with a `consequence` that may be empty.
+    pub(super) fn new(
+        level: Level,
+        subject: String,
+        action: String,
+        consequence: &'static str,
+    ) -> Self {
         Self {
-            what,
-            done,
-            then,
+            subject,
+            action,
+            consequence,
             level,
-            told: FailureThrottle::default(),
+            throttle: FailureThrottle::default(),
             failing: false,
             failures: Arc::default(),
         }
     }
 
-    /// Whether it failed the last time.
+    /// Whether the latest try failed.
     pub(super) fn is_failing(&self) -> bool {
         self.failing
     }
 
-    /// How often it has failed.
+    /// The number of failures.
     pub(super) fn failures(&self) -> FailureCounter {
         Arc::clone(&self.failures)
     }
 
-    /// The same of the flight recorder.
-    pub(super) fn record(&mut self, noted: io::Result<()>) {
-        match noted {
-            // There is no directory: that was said at the start.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            noted => self.note(&noted),
+    /// Like [`Self::note`], but a missing directory is no failure: the start of the collector logs it.
+    pub(super) fn note_unless_missing(&mut self, outcome: &io::Result<()>) {
+        let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        if !outcome.as_ref().is_err_and(missing) {
+            self.note(outcome);
         }
     }
 
-    /// Tells what has come of it, where that is news.
+    /// Logs the outcome of a try, if it is news.
     pub(super) fn note(&mut self, outcome: &io::Result<()>) {
         self.failing = outcome.is_err();
         self.failures
             .fetch_add(u64::from(self.failing), Ordering::Relaxed);
-        let (what, done, then, level) = (&self.what, self.done, self.then, self.level);
+        let (subject, action, level) = (&self.subject, &self.action, self.level);
+        let consequence = self.consequence;
         let failed = match outcome {
             Ok(()) => Ok(()),
             Err(error) => Err((error.kind(), error as &dyn Display)),
         };
         let error = failed.map_or_else(|(_, error)| error.to_string(), |()| String::new());
-        match self.told.note(failed, clock::now()) {
+        match self.throttle.note(failed, clock::now()) {
             None => {}
-            Some(Event::Failed) => log!(level, "{what} cannot be {done}{then}: {error}"),
+            Some(Event::Failed) => log!(level, "{subject}cannot {action}: {error}{consequence}"),
             Some(Event::Recovered { failures, span, .. }) => info!(
-                "{what} can be {done} again, after {} in {}",
+                "{subject}can {action} again, after {} in {}",
                 counted(failures, "failure"),
                 text::span(span)
             ),
@@ -135,18 +140,17 @@ impl LoggedOperation {
                 last,
                 fails,
             }) => {
-                let now = if fails { "cannot" } else { "can" };
+                let state = if fails { "cannot" } else { "can" };
                 log!(
                     level,
-                    "{what} could not be {done} {} in the last {}, of {tries}, and {now} be {done} now; the last \
-                     one: {last}",
-                    counted(failures, "time"),
+                    "{subject}{state} {action} now; {failures} of {} failed in {}; latest failure: {last}",
+                    counted(tries, "attempt"),
                     text::span(span)
                 );
             }
             Some(Event::Persisting { failures, span }) => log!(
                 level,
-                "{what} still cannot be {done}{then}, {} in {}: {error}",
+                "{subject}still cannot {action}: {error}{consequence}; {} in {}",
                 counted(failures, "failure"),
                 text::span(span)
             ),

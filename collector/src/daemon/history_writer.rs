@@ -1,10 +1,11 @@
-//! The history at work: on a thread of its own, because the data directory may be on a disk that hangs, and
-//! replies must not wait for it.
+//! Writes the history on a thread of its own: the data directory may be on a hung disk, and replies do not wait
+//! for it.
 
 use super::failure_log::{FailureCounter, LoggedOperation};
 use crate::config::Service;
 use crate::decision::evaluate::DecisionSource;
-use crate::status::history::{Entry, HistoryFilter, Recorder};
+use crate::overrides::ActiveOverride;
+use crate::status::history::{Entry, Event, HistoryFilter, Recorder};
 use crate::sys::clock;
 use agentcheck_common::{BootId, BootTime, Reply};
 use log::{Level, info, warn};
@@ -15,35 +16,35 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How many entries may wait for the disk: with a few services, those of some hours.
-const WAITING: usize = 1000;
+/// How many entries may wait for the disk. A few services produce them in some hours.
+const MAX_WAITING: usize = 1000;
 
-/// What happens is noted by the loop, and written by the thread.
+/// The loop's side: chooses entries, and passes them to the thread.
 pub(super) struct HistoryWriter {
-    notes: HistoryFilter,
+    filter: HistoryFilter,
     sender: SyncSender<Entry>,
     thread: JoinHandle<()>,
-    /// How many entries found no room.
+    /// How many entries in a row found no room.
     lost: u64,
-    /// How many could not be written.
+    /// How many entries could not be written.
     failures: FailureCounter,
 }
 
 impl HistoryWriter {
-    /// Begins to write below a data directory.
+    /// Starts to write in the data directory.
     ///
     /// # Errors
-    /// Where the system gives no more threads.
+    /// Where the thread cannot be created.
     pub(super) fn start(data: &Path, boot: BootId) -> io::Result<Self> {
-        let (sender, entries) = sync_channel(WAITING);
+        let (sender, entries) = sync_channel(MAX_WAITING);
         let data = data.to_owned();
-        let told = LoggedOperation::new(Level::Warn, "the history".to_owned(), "written", "");
-        let failures = told.failures();
+        let log = LoggedOperation::new(Level::Warn, String::new(), "write history".to_owned(), "");
+        let failures = log.failures();
         let thread = thread::Builder::new()
             .name("history".to_owned())
-            .spawn(move || write(&data, &entries, told))?;
+            .spawn(move || write(&data, &entries, log))?;
         Ok(Self {
-            notes: HistoryFilter::new(boot),
+            filter: HistoryFilter::new(boot),
             sender,
             thread,
             lost: 0,
@@ -56,33 +57,34 @@ impl HistoryWriter {
         self.failures.load(Ordering::Relaxed)
     }
 
-    /// Something happened to the collector itself.
-    pub(super) fn collector(&mut self, what: &str) {
+    /// Adds an event of the collector, with a detail or an empty text.
+    pub(super) fn event(&mut self, event: Event, detail: &str) {
         let entry = self
-            .notes
-            .collector(what, clock::now(), clock::unix_time_f64());
-        self.hand_on(entry);
+            .filter
+            .event_entry(event, detail, clock::now(), clock::unix_time_f64());
+        self.send(entry);
     }
 
-    /// Takes note of what is said for a service.
+    /// Adds the reply of a service, if it is worth an entry.
     pub(super) fn note(
         &mut self,
-        of: &Service,
+        service: &Service,
         reply: &Reply,
         decided: &DecisionSource,
+        limit: Option<&ActiveOverride<'_>>,
         now: BootTime,
     ) {
         let now = (now, clock::unix_time_f64());
-        if let Some(entry) = self.notes.note(of, reply, decided, now) {
-            self.hand_on(entry);
+        if let Some(entry) = self.filter.reply_entry(service, reply, decided, limit, now) {
+            self.send(entry);
         }
     }
 
-    fn hand_on(&mut self, entry: Entry) {
+    fn send(&mut self, entry: Entry) {
         match self.sender.try_send(entry) {
             Ok(()) if self.lost > 0 => {
                 info!(
-                    "the history can be written again, without {} entries",
+                    "can write history again; {} entries were dropped",
                     self.lost
                 );
                 self.lost = 0;
@@ -90,17 +92,17 @@ impl HistoryWriter {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => {
                 if self.lost == 0 {
-                    warn!("the disk of the history hangs: what happens is not written down");
+                    warn!("cannot write history: its disk hangs; entries are dropped");
                 }
                 self.lost += 1;
                 self.failures.fetch_add(1, Ordering::Relaxed);
             }
-            // The thread ends only when this is dropped.
+            // The thread ends only when `self` is dropped.
             Err(TrySendError::Disconnected(_)) => {}
         }
     }
 
-    /// Lets what is noted get to the disk until then at the latest.
+    /// Waits until the entries are written, until `latest` at most.
     pub(super) fn end(self, latest: Instant) {
         drop(self.sender);
         while !self.thread.is_finished() && Instant::now() < latest {
@@ -109,13 +111,16 @@ impl HistoryWriter {
     }
 }
 
-/// Writes whatever comes. Nothing waits for it.
-fn write(data: &Path, entries: &Receiver<Entry>, mut told: LoggedOperation) {
+/// Writes entries until the sender is dropped.
+fn write(data: &Path, entries: &Receiver<Entry>, mut log: LoggedOperation) {
     let (mut recorder, opened) = Recorder::open(data);
     if let Err(error) = opened {
-        info!("{}: no history is kept: {error}", data.display());
+        info!(
+            "cannot open history {}: {error}; no history is written",
+            data.display()
+        );
     }
     for entry in entries {
-        told.record(recorder.write(&entry));
+        log.note_unless_missing(&recorder.write(&entry));
     }
 }

@@ -1,16 +1,19 @@
-//! The file of metrics: put together by the loop from what it has, at most as often as the configuration says,
-//! and written by a thread of its own, because it may lie on a disk that makes whoever writes wait.
+//! The metrics file. The loop puts the text together, at most as often as the configuration asks. A thread writes
+//! it, because the disk may be slow.
 //!
-//! It stays when the collector ends: that nobody writes it any more is how Prometheus learns of that.
+//! The file stays when the collector ends: its age shows Prometheus that nothing writes it.
 
-use super::Collector;
+use super::counters::Counters;
 use super::failure_log::{FailureCounter, LoggedOperation};
 use super::history_writer::HistoryWriter;
+use super::records::Records;
 use super::service::ServiceTask;
-use crate::config::{self, Service};
+use super::services::Services;
+use crate::config::{self, Config, Service};
 use crate::decision::evaluate::DecisionSource;
 use crate::status::metrics::{
-    self, By, Metrics, OverrideMetrics, ReplyMetrics, SourceMetrics, Unwritten,
+    self, DecidedBy, Metrics, OverrideMetrics, ReplyMetrics, ServiceMetrics, SourceMetrics,
+    WriteFailures,
 };
 use crate::sys::clock;
 use crate::sys::state_file;
@@ -23,34 +26,34 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// When it is written first: by then the sources have been polled that answer at once.
+/// The delay of the first file. Sources that reply at once were polled by then.
 const FIRST: Duration = Duration::from_secs(1);
 
-/// Putting it together may take one part in so many of the loop's time, however often it is wanted.
+/// The text takes at most this fraction of the loop's time, whatever the interval is.
 const SHARE: u32 = 100;
 
-/// The longest that there is nothing to do for a collector without metrics.
+/// The sleep of a collector without metrics.
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// When it is to be written, and who does it.
+/// The schedule of the metrics file, and the thread that writes it.
 pub(super) struct MetricsWriter {
-    /// None where no metrics are wanted.
+    /// `None` without metrics.
     due: Option<Instant>,
-    /// When the collector was started, by the wall clock as it was set then: it has to stay the same.
+    /// When the collector started, in seconds since 1970 by the wall clock of that time.
     started: f64,
-    /// The same of the configuration in use.
+    /// The same for the present configuration.
     loaded_at: f64,
-    /// To the thread that writes; none before there was anything to write.
+    /// To the thread; `None` before the first text.
     writer: Option<SyncSender<Page>>,
-    /// How often it could not write.
+    /// How many times the thread could not write.
     failures: FailureCounter,
 }
 
-/// A text, and the file that it is for.
+/// A file and its text.
 type Page = (PathBuf, String);
 
 impl MetricsWriter {
-    /// As `configured`, with the configuration that the collector is started with.
+    /// The schedule of `configured`, at the start of the collector.
     pub(super) fn new(configured: Option<&config::Metrics>) -> Self {
         let now = clock::unix_time_f64();
         Self {
@@ -62,12 +65,12 @@ impl MetricsWriter {
         }
     }
 
-    /// Another configuration is in force, or was refused; `configured` is what is in force now.
+    /// A reload ended; `configured` belongs to the present configuration.
     pub(super) fn reloaded(&mut self, ok: bool, configured: Option<&config::Metrics>) {
         if ok {
             self.loaded_at = clock::unix_time_f64();
         }
-        // Whoever watches is to see it soon.
+        // Prometheus sees the result soon.
         self.due = configured.map(|_| Instant::now());
     }
 
@@ -77,7 +80,7 @@ impl MetricsWriter {
             .map_or(NEVER, |due| due.saturating_duration_since(Instant::now()))
     }
 
-    /// Has a text written. Where the thread is busy with one, and another waits for it, this one is dropped.
+    /// Passes a text to the thread. Drops it if the thread is busy and another text waits.
     fn write(&mut self, file: &Path, text: String) {
         if self.writer.is_none() {
             self.start();
@@ -87,123 +90,135 @@ impl MetricsWriter {
         }
     }
 
-    /// Starts the thread that writes. Where the system has none to give now, it may have one the next time.
+    /// Starts the thread. If the system cannot create it now, the next text tries again.
     fn start(&mut self) {
         let (writer, pages) = sync_channel(1);
-        let told = LoggedOperation::new(Level::Warn, "the metrics".to_owned(), "written", "");
-        let failures = told.failures();
+        let log = LoggedOperation::new(
+            Level::Warn,
+            String::new(),
+            "write metrics file".to_owned(),
+            "",
+        );
+        let failures = log.failures();
         let thread = thread::Builder::new().name("metrics".to_owned());
-        if thread.spawn(move || write_all(&pages, told)).is_ok() {
+        if thread.spawn(move || write_all(&pages, log)).is_ok() {
             self.writer = Some(writer);
             self.failures = failures;
         }
     }
 }
 
-fn write_all(pages: &Receiver<Page>, mut told: LoggedOperation) {
+fn write_all(pages: &Receiver<Page>, mut log: LoggedOperation) {
     for (file, text) in pages {
         let written = write(&file, &text).map_err(|error| {
-            let told = format!("{}: {error}", file.display());
-            io::Error::new(error.kind(), told)
+            let text = format!("{}: {error}", file.display());
+            io::Error::new(error.kind(), text)
         });
-        told.note(&written);
+        log.note(&written);
     }
 }
 
 fn write(file: &Path, text: &str) -> io::Result<()> {
     let directory = file.parent().unwrap_or(Path::new("/"));
     let name = file.file_name().unwrap_or_default().to_string_lossy();
-    // The temporary file's name does not end in .prom: node_exporter does not see it.
+    // The temporary file's name does not end in .prom: node_exporter ignores it.
     state_file::replace(directory, &name, state_file::PUBLIC, text.as_bytes())
 }
 
-impl Collector {
-    /// Has the metrics written, where they are wanted and it is time.
-    pub(super) fn write_metrics(&mut self) {
-        let Some(configured) = &self.config.metrics else {
-            return;
-        };
-        if self.is_dry() || !self.metrics.rest().is_zero() {
-            return;
-        }
-        let began = clock::thread_cpu_time();
-        let text = metrics::render(&self.metrics());
-        let took = clock::thread_cpu_time().saturating_sub(began);
-        debug!("metrics: {} bytes, put together in {took:?}", text.len());
-        self.metrics.due = Some(Instant::now() + configured.interval.max(took * SHARE));
-        self.metrics.write(&configured.textfile, text);
+/// Passes the metrics to the thread, if they are configured and due. `override_faults` is the number of override
+/// files that cannot be used.
+pub(super) fn write_due(
+    config: &Config,
+    services: &Services,
+    override_faults: impl FnOnce() -> usize,
+    records: &mut Records,
+) {
+    let Some(configured) = &config.metrics else {
+        return;
+    };
+    if !records.metrics.rest().is_zero() {
+        return;
     }
+    let began = clock::thread_cpu_time();
+    let text = metrics::render(&metrics(config, services, override_faults(), records));
+    let took = clock::thread_cpu_time().saturating_sub(began);
+    debug!("metrics: {} bytes in {took:?}", text.len());
+    records.metrics.due = Some(Instant::now() + configured.interval.max(took * SHARE));
+    records.metrics.write(&configured.textfile, text);
+}
 
-    fn metrics(&self) -> Metrics<'_> {
-        let clocks = BothClocks::now();
-        let sources = self.config.sources.iter().map(|source| {
-            let polled = self.counters.source(&source.name);
-            SourceMetrics {
-                name: &source.name,
-                interval: source.interval,
-                polls: polled.polls,
-                polled: polled.latest.map(|at| clocks.wall(at)),
-                succeeded: polled.good.map(|at| clocks.wall(at)),
-            }
-        });
-        let services = self.config.services.iter().zip(&self.services);
-        let services = services.map(|(service, running)| self.service(service, running, &clocks));
-        Metrics {
-            version: env!("CARGO_PKG_VERSION"),
-            started: self.metrics.started,
-            written: clocks.wall,
-            loaded: self.reloaded.as_ref().is_none_or(|reload| reload.ok),
-            loaded_at: self.metrics.loaded_at,
-            override_faults: self.overrides.faults().len(),
-            unwritten: Unwritten {
-                state: self.counters.unwritten,
-                status: self.snapshot.writing.failures().load(Ordering::Relaxed),
-                history: self.history.as_ref().map_or(0, HistoryWriter::failures),
-                metrics: self.metrics.failures.load(Ordering::Relaxed),
-            },
-            evaluations: self.counters.evaluations,
-            sources: sources.collect(),
-            services: services.collect(),
+fn metrics<'c>(
+    config: &'c Config,
+    services: &'c Services,
+    override_faults: usize,
+    records: &'c Records,
+) -> Metrics<'c> {
+    let clocks = BothClocks::now();
+    let counters = &records.counters;
+    let sources = config.sources.iter().map(|source| {
+        let counted = counters.source(&source.name);
+        SourceMetrics {
+            name: &source.name,
+            interval: source.interval,
+            polls: counted.polls,
+            last_poll_at: counted.latest.map(|at| clocks.wall(at)),
+            last_success_at: counted.good.map(|at| clocks.wall(at)),
         }
+    });
+    let tasks = config.services.iter().zip(&services.tasks);
+    let tasks = tasks.map(|(service, task)| service_metrics(service, task, counters, &clocks));
+    Metrics {
+        version: env!("CARGO_PKG_VERSION"),
+        started: records.metrics.started,
+        collected_at: clocks.wall,
+        last_reload_succeeded: records.reload.as_ref().is_none_or(|reload| reload.ok),
+        loaded_at: records.metrics.loaded_at,
+        override_faults,
+        write_failures: WriteFailures {
+            state: counters.unwritten,
+            status: records.snapshot.writing.failures().load(Ordering::Relaxed),
+            history: records.history.as_ref().map_or(0, HistoryWriter::failures),
+            metrics: records.metrics.failures.load(Ordering::Relaxed),
+        },
+        evaluations: counters.evaluations,
+        sources: sources.collect(),
+        services: tasks.collect(),
     }
+}
 
-    fn service<'c>(
-        &'c self,
-        service: &'c Service,
-        running: &'c ServiceTask,
-        clocks: &BothClocks,
-    ) -> metrics::ServiceMetrics<'c> {
-        let counted = self.counters.service(service.name.as_str());
-        let said = running.verdict.as_ref().map(|verdict| ReplyMetrics {
-            reply: verdict.reply,
-            by: match verdict.decided {
-                DecisionSource::Rule { index, .. } => By::Rule(index),
-                DecisionSource::Weight(_) => By::Weight,
-                DecisionSource::Failure(_) => By::Failure,
-                DecisionSource::Override(_) => By::Override,
-            },
-            reading: clocks.wall(verdict.oldest_reading_at),
-        });
-        let overrides = running.overrides.iter().filter(|one| one.counts);
-        metrics::ServiceMetrics {
-            name: service.name.as_str(),
-            reply: said,
-            fresh_until: counted.until.map(|at| clocks.wall(at)),
-            rules: service
-                .rules
-                .iter()
-                .map(|rule| rule.name.as_str())
-                .collect(),
-            overrides: overrides
-                .map(|one| OverrideMetrics {
-                    // The action's word, without the number of a limit.
-                    action: one.action.word(),
-                    set: one.set,
-                })
-                .collect(),
-            evaluations: counted.evaluations,
-            changes: counted.changes,
-        }
+fn service_metrics<'c>(
+    service: &'c Service,
+    task: &'c ServiceTask,
+    counters: &Counters,
+    clocks: &BothClocks,
+) -> ServiceMetrics<'c> {
+    let counted = counters.service(service.name.as_str());
+    let reply = task.verdict.as_ref().map(|verdict| ReplyMetrics {
+        reply: verdict.reply,
+        by: match verdict.decided {
+            DecisionSource::Rule { index, .. } => DecidedBy::Rule(index),
+            DecisionSource::Weight(_) => DecidedBy::Weight,
+            DecisionSource::Failure(_) => DecidedBy::Failure,
+            DecisionSource::Override(_) => DecidedBy::Override,
+        },
+        reading: clocks.wall(verdict.oldest_reading_at),
+    });
+    let overrides = task.overrides.iter().filter(|one| one.counts);
+    let rules = service.rules.iter();
+    ServiceMetrics {
+        name: service.name.as_str(),
+        reply,
+        fresh_until: counted.until.map(|at| clocks.wall(at)),
+        rules: rules.map(|rule| rule.name.as_str()).collect(),
+        overrides: overrides
+            .map(|one| OverrideMetrics {
+                // The action's word, without the number of a limit.
+                action: one.action.word(),
+                set_at: one.set,
+            })
+            .collect(),
+        evaluations: counted.evaluations,
+        changes: counted.changes,
     }
 }
 
@@ -222,8 +237,7 @@ impl BothClocks {
         }
     }
 
-    /// Where a moment is on the wall clock as it is set now: a step of it is gone with the next writing. With
-    /// milliseconds.
+    /// A moment on the wall clock as it is set now, in seconds since 1970 with milliseconds.
     fn wall(&self, at: BootTime) -> f64 {
         let past = self.boot.since(at).as_secs_f64();
         let future = at.since(self.boot).as_secs_f64();
@@ -235,26 +249,26 @@ impl BothClocks {
 mod tests {
     use super::*;
 
-    /// As if the thread hung in its first writing: a second text waits, and no more are kept.
+    /// A thread that hangs while it writes: one text waits, later ones are dropped.
     #[test]
-    fn a_disk_that_hangs_holds_up_nobody() {
+    fn hung_disk_does_not_block_the_loop() {
         let configured = config::Metrics {
             textfile: PathBuf::from("/nowhere/agentcheck.prom"),
             interval: Duration::from_secs(1),
         };
-        let mut exposing = MetricsWriter::new(Some(&configured));
+        let mut writer_part = MetricsWriter::new(Some(&configured));
         let (writer, pages) = sync_channel(1);
-        exposing.writer = Some(writer);
+        writer_part.writer = Some(writer);
         for text in ["first", "second", "third"] {
-            exposing.write(&configured.textfile, text.to_owned());
+            writer_part.write(&configured.textfile, text.to_owned());
         }
-        drop(exposing);
+        drop(writer_part);
         let kept: Vec<String> = pages.iter().map(|(_, text)| text).collect();
         assert_eq!(kept, ["first"]);
     }
 
     #[test]
-    fn what_is_far_away_is_on_the_wall_clock_too() {
+    fn distant_moments_have_a_wall_time() {
         let clocks = BothClocks {
             boot: BootTime(5_000_000_000),
             wall: 1_795_286_011.25,

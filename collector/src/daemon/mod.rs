@@ -1,55 +1,61 @@
-//! The shell around everything that decides: threads that poll, the loop that evaluates and publishes,
-//! signals, and what the service manager is told.
+//! The shell around all that decides: polling threads, the main loop, signals and the service manager.
 //!
-//! Sources are polled on other threads, so that one that hangs delays nobody. They hand their readings to
-//! one loop, which alone evaluates and writes.
+//! Sources are polled on other threads, so a hung source does not delay others. The threads pass readings to the
+//! main loop, which alone decides and writes. Each part owns its state and receives the others that it needs as
+//! arguments; [`Collector`] wires them.
 
 mod active_overrides;
 mod clock_jumps;
 mod counters;
-mod evaluate;
+mod eval_thread;
 mod failure_log;
 mod history_writer;
 mod metrics_writer;
+mod output;
 mod override_watcher;
 mod poll_task;
 mod poll_threads;
+mod reading_slots;
+mod records;
 mod reload;
 mod retirement;
 mod scheduler;
 mod service;
 mod service_manager;
+mod services;
 mod shared_poller;
+mod sources;
 mod state_dir;
-mod status_snapshot;
+mod status_schedule;
 mod status_writer;
+mod usage;
 
 use crate::config::Config;
-use crate::decision::observations::Observations;
-use crate::reading::{Reading, Reason};
 use crate::render::text;
-use crate::status::snapshot::{self, ReloadStatus, SourceStatus};
+use crate::status::{history, snapshot};
 use crate::sys::clock;
 use crate::sys::lock::LockError;
-use crate::sys::log_throttle::FailureThrottle;
 use active_overrides::ActiveOverrides;
-use agentcheck_common::{BootId, BootTime, ServiceName};
+use agentcheck_common::{BootTime, ServiceName};
 use clock_jumps::Clocks;
 use counters::Counters;
+use eval_thread::Evaluated;
 use history_writer::HistoryWriter;
 use log::info;
 use metrics_writer::MetricsWriter;
+use output::Output;
 use override_watcher::Flags;
 pub(crate) use poll_threads::PollThreads;
-use reload::{Loaded, Loading};
+use records::Records;
+use reload::{Loaded, Reloader};
 use retirement::Retirement;
-use scheduler::EvalQueue;
-use service::ServiceTask;
 use service_manager::ServiceManager;
+use services::{Desk, Services};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use sources::Sources;
 use state_dir::StateDir;
-use status_snapshot::StatusSchedule;
+use status_schedule::StatusSchedule;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -57,22 +63,25 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long polls that are under way get to end when the collector stops.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long running polls get to end when the collector stops.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
-/// The longest that the loop sleeps, so that it proves to the watchdog that it lives.
+/// The longest sleep of the loop, because each turn renews the watchdog.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
-/// Why the collector does not run.
+/// How many events may wait for the loop. A sender that finds no room waits.
+const EVENTS: usize = 64;
+
+/// Why the collector cannot start, or ends.
 #[derive(Debug)]
 pub enum StartError {
-    /// The state directory is not to be had.
+    /// The state directory cannot be locked.
     NotLocked(LockError),
     /// The kernel's boot id cannot be read.
     NoBootId(io::Error),
-    /// Signals or threads are not to be had.
+    /// A thread or signal handler cannot be created.
     NoThreads(io::Error),
-    /// The state directory went away while it was at work, and a service manager can bring it back.
+    /// The state directory is lost, and a service manager can create it again.
     Lost(PathBuf),
 }
 
@@ -80,15 +89,15 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotLocked(error) => error.fmt(f),
-            Self::NoBootId(error) => write!(f, "no boot id, and so no time to go by: {error}"),
+            Self::NoBootId(error) => write!(f, "cannot read the boot id: {error}"),
             Self::NoThreads(error) => write!(
                 f,
-                "no threads are to be had: {error}. Each source of kind http, tcp or command takes one; what \
-                 limits them are `ulimit -u` and, in a unit, TasksMax="
+                "cannot create a thread: {error}. Each source of kind http, tcp or command needs one; \
+                 `ulimit -u` limits them, and TasksMax= in a unit"
             ),
             Self::Lost(directory) => write!(
                 f,
-                "the state directory {} is lost: ends, so that the service manager makes it again",
+                "lost the state directory {}; the collector exits, and the service manager creates it again",
                 directory.display()
             ),
         }
@@ -97,30 +106,27 @@ impl fmt::Display for StartError {
 
 /// What wakes the loop.
 enum Event {
-    /// A poll of the source with this number has finished.
-    Read(usize, Reading),
-    /// The overrides, as they are in their directory.
+    /// A reading is in its slot.
+    Readings,
+    /// The evaluation thread has finished a service.
+    Evaluated(Box<Evaluated>),
+    /// The directory of overrides was read.
     Overrides,
-    /// What a look for flag files has found.
+    /// The flag files were checked.
     Flags(Flags),
-    /// A configuration was loaded that somebody has asked for.
+    /// A configuration was loaded, or refused.
     Loaded(Box<Loaded>),
-    /// The collector is to stop.
+    /// A signal asks the collector to stop.
     Stop,
 }
 
-/// How many readings may wait for the loop, where there are not that many sources: others may come with
-/// another configuration.
-const READINGS: usize = 256;
-
-/// Polls, evaluates and publishes until told to stop by SIGTERM or SIGINT; loads `file` again, of which
-/// `config` is what it says now, at SIGHUP. A `dry` run writes nothing: it reads what an operator has said and
-/// where another collector is, and prints what it would say.
+/// Polls, decides and publishes until SIGTERM or SIGINT. `config` is the content of `file`; SIGHUP loads the file
+/// again. A `dry` run writes nothing: it reads overrides and the status of another collector, and prints replies.
 ///
-/// Calls `ready` when it is at work.
+/// Calls `ready` when it works. Unless it is a dry run, calls `configured` with each configuration that takes effect.
 ///
 /// # Errors
-/// Where it cannot begin.
+/// Where the collector cannot start.
 pub fn run(
     config: Config,
     file: &Path,
@@ -128,43 +134,34 @@ pub fn run(
     data: &Path,
     dry: bool,
     ready: impl FnOnce(),
+    mut configured: Box<dyn FnMut(&Config)>,
 ) -> Result<(), StartError> {
-    let boot = clock::boot_id().map_err(StartError::NoBootId)?;
-    // Before anybody can find out by the lock whom to send one.
+    // Before the lock shows other processes where to send signals.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(StartError::NoThreads)?;
-    let place = if dry {
-        None
-    } else {
-        Some(StateDir::take(directory).map_err(StartError::NotLocked)?)
-    };
-
-    // As many as can be waiting: a thread that finds it full waits, and polls no more meanwhile.
-    let most = config.sources.len().max(READINGS) + 2;
-    let (sender, events) = sync_channel(most);
-    let read = sender.clone();
-    let take = move |number, reading| read.send(Event::Read(number, reading)).is_ok();
-    let polling = PollThreads::start(&config.sources, take).map_err(StartError::NoThreads)?;
-    let loading = Loading::start(file, sender.clone()).map_err(StartError::NoThreads)?;
-    let mut collector = Collector::new(config, polling, directory, place, data, boot, &sender)
-        .map_err(StartError::NoThreads)?;
-    let signalled = sender;
+    let (sender, events) = sync_channel(EVENTS);
+    let reloader = Reloader::start(file, sender.clone()).map_err(StartError::NoThreads)?;
+    let mut collector = Collector::start(config, directory, data, dry, &sender)?;
     thread::Builder::new()
         .name("signals".to_owned())
         .spawn(move || {
             for signal in signals.forever() {
                 if signal == SIGHUP {
-                    loading.ask();
+                    reloader.request();
                     continue;
                 }
                 // An error means that the loop has ended already.
-                let _ = signalled.send(Event::Stop);
+                let _ = sender.send(Event::Stop);
                 return;
             }
         })
         .map_err(StartError::NoThreads)?;
 
-    collector.log_and_record("starts");
-    collector.service_manager.ready();
+    if !dry {
+        configured(&collector.config);
+        collector.configured = Some(configured);
+    }
+    collector.records.add_event(history::Event::Started, "");
+    collector.records.service_manager.ready();
     ready();
     info!(
         "collecting: {}, {}, into {}",
@@ -172,207 +169,232 @@ pub fn run(
         text::counted(collector.config.services.len(), "service"),
         directory.display()
     );
-    let end = collector.work(&events, most);
-
+    let end = collector.work(&events);
     ServiceManager::stopping();
     if end.is_ok() {
-        info!("stopping; what was said last stands as scheduled, but where on_stop says otherwise");
-        collector.publish_stop();
+        info!("stopping; replies stay valid as scheduled, unless on_stop is set");
     }
     drop(events);
-    collector.polling.stop();
-    let patience = Instant::now() + PATIENCE;
-    while !collector.polling.is_over() && Instant::now() < patience {
-        thread::sleep(Duration::from_millis(5));
-    }
-    if let Some(history) = collector.history.take() {
-        history.end(patience);
-    }
+    collector.stop(end.is_ok());
     end
 }
 
+/// The parts of the collector.
 struct Collector {
     config: Config,
-    /// When it was loaded.
-    loaded: BootTime,
-    /// How the latest attempt to load another one ended.
-    reloaded: Option<ReloadStatus>,
-    polling: PollThreads,
-    /// Where replies are read.
-    directory: PathBuf,
-    /// Where replies are written; none in a dry run.
-    state_dir: Option<StateDir>,
-    boot: BootId,
-    started: BootTime,
-    observed: Observations,
+    sources: Sources,
     overrides: ActiveOverrides,
-    services: Vec<ServiceTask>,
-    retirement: Retirement,
-    queue: EvalQueue,
-    /// The latest poll of each source.
-    sources: Vec<Option<SourceStatus>>,
-    /// What the log has told of each source.
-    throttles: Vec<FailureThrottle<Reason>>,
-    snapshot: StatusSchedule,
-    /// None in a dry run.
-    history: Option<HistoryWriter>,
-    counters: Counters,
-    metrics: MetricsWriter,
-    service_manager: ServiceManager,
+    services: Services,
+    output: Output,
+    records: Records,
+    /// Called with each configuration that takes effect; `None` in a dry run.
+    configured: Option<Box<dyn FnMut(&Config)>>,
 }
 
 impl Collector {
-    fn new(
+    fn start(
         config: Config,
-        polling: PollThreads,
         directory: &Path,
-        place: Option<StateDir>,
         data: &Path,
-        boot: BootId,
+        dry: bool,
         sender: &SyncSender<Event>,
-    ) -> io::Result<Self> {
-        let started = clock::now();
-        let before = snapshot::left_behind(directory, &boot);
-        let overriding = ActiveOverrides::new(&config, data, &boot, before.as_ref(), sender)?;
-        let running = config
-            .services
-            .iter()
-            .map(|service| {
-                let overridden = !overriding
-                    .of_service(&config, service, started)
-                    .1
-                    .is_empty();
-                let before = before.as_ref();
-                ServiceTask::new(service, before, overridden, directory, &boot, started)
-            })
-            .collect();
-        let mut observed = Observations::new(&config, started);
-        for (name, derived) in before.iter().flat_map(|before| &before.derived) {
-            observed.restore(name, &derived.kept(), started);
-        }
-        let mut retiring = Retirement::new(directory, boot);
-        let writable = place.as_ref().and_then(StateDir::directory);
-        if let (Some(before), Some(_)) = (&before, writable) {
-            let is_configured = |name: &ServiceName| config.service(name).is_some();
-            retiring.restore(before, is_configured, writable, started);
-        }
-        let history = match place {
-            Some(_) => Some(HistoryWriter::start(data, boot)?),
-            None => None,
+    ) -> Result<Self, StartError> {
+        let boot = clock::boot_id().map_err(StartError::NoBootId)?;
+        let state_dir = match dry {
+            true => None,
+            false => Some(StateDir::take(directory).map_err(StartError::NotLocked)?),
         };
-        Ok(Self {
-            observed,
-            overrides: overriding,
-            queue: EvalQueue::new(&config, started),
-            throttles: vec![FailureThrottle::default(); config.sources.len()],
-            sources: vec![None; config.sources.len()],
-            snapshot: StatusSchedule::new(),
+        let started = clock::now();
+        let no_threads = StartError::NoThreads;
+        let before = snapshot::read_for_boot(directory, &boot);
+        let before = before.as_ref();
+        let sources =
+            Sources::start(&config, before, sender.clone(), started).map_err(no_threads)?;
+        let overrides =
+            ActiveOverrides::new(&config, data, &boot, before, sender).map_err(no_threads)?;
+        let history = match dry {
+            true => None,
+            false => Some(HistoryWriter::start(data, boot).map_err(no_threads)?),
+        };
+        let mut output = Output {
+            path: directory.to_owned(),
+            state_dir,
+            boot,
+            retirement: Retirement::new(directory, boot),
+        };
+        let writable = output.state_dir.as_ref().and_then(StateDir::directory);
+        if let (Some(before), Some(_)) = (before, writable) {
+            let is_configured = |name: &ServiceName| config.service(name).is_some();
+            let retirement = &mut output.retirement;
+            retirement.restore(before, is_configured, writable, started);
+        }
+        let services = Services::start(
+            &config,
+            &overrides,
+            before,
+            &output,
+            sender.clone(),
+            started,
+        )
+        .map_err(no_threads)?;
+        let records = Records {
             history,
             counters: Counters::default(),
+            snapshot: StatusSchedule::new(),
             metrics: MetricsWriter::new(config.metrics.as_ref()),
             service_manager: ServiceManager::default(),
-            loaded: started,
-            reloaded: None,
-            polling,
-            retirement: retiring,
-            directory: directory.to_owned(),
-            config,
-            state_dir: place,
-            boot,
             started,
-            services: running,
+            loaded: started,
+            reload: None,
+        };
+        Ok(Self {
+            configured: None,
+            config,
+            sources,
+            overrides,
+            services,
+            output,
+            records,
         })
     }
 
-    /// Until told to stop, or until it is better to be started again; of `events`, at most so many are waiting.
-    fn work(&mut self, events: &Receiver<Event>, most: usize) -> Result<(), StartError> {
+    /// Works until a signal asks it to stop, or until a restart is better.
+    fn work(&mut self, events: &Receiver<Event>) -> Result<(), StartError> {
         let mut clocks = Clocks::now();
         loop {
             let sleep = self.sleep();
             let event = events.recv_timeout(sleep);
-            clocks = self.log_clock_events(clocks, sleep);
+            clocks = clock_jumps::log_events(clocks, sleep, &mut self.records);
             let first = match event {
                 Ok(event) => Some(event),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             };
-            let (mut touched, mut said) = (Vec::new(), false);
-            // What else has come meanwhile is evaluated together with it, and all of it: where a turn takes
-            // longer than the sources do, what were left would be older with each turn. But sources that come
-            // faster than they are taken in must not keep all replies from being written.
-            for event in first.into_iter().chain(events.try_iter()).take(most) {
+            let (mut orders_changed, mut moved) = (false, false);
+            // Events that arrived meanwhile belong to the same turn. The bound keeps a turn short.
+            for event in first.into_iter().chain(events.try_iter()).take(EVENTS) {
                 match event {
-                    Event::Read(index, reading) => touched.extend(self.take(index, reading)),
+                    Event::Readings => {}
+                    Event::Evaluated(evaluated) => {
+                        let now = clock::now();
+                        let (services, mut desk) = self.desk();
+                        moved |= services.take(*evaluated, &mut desk, now);
+                    }
                     Event::Overrides => {
                         if let Some(read) = self.overrides.watcher.take() {
-                            said |= self.overrides.take(&self.config, read);
+                            orders_changed |= self.overrides.take(&self.config, read);
                         }
                     }
-                    Event::Flags(found) => said |= self.overrides.take_flags(&self.config, found),
+                    Event::Flags(found) => {
+                        orders_changed |= self.overrides.take_flags(&self.config, found);
+                    }
                     Event::Loaded(loaded) => {
-                        self.reload(*loaded);
-                        // What was touched before has other indices now, and is evaluated.
-                        touched.clear();
+                        reload::apply(self, *loaded);
+                        orders_changed = true;
                     }
                     Event::Stop => return Ok(()),
                 }
             }
-            self.overrides.watcher.check_hangs();
-            let place = self.state_dir.as_ref().and_then(StateDir::directory);
-            self.snapshot.changed |= self.retirement.remove(place, clock::now());
-            self.evaluate(&touched, said);
-            self.write_metrics();
-            self.service_manager.keep_alive();
-            let place = self.state_dir.as_ref();
-            if let Some(lost) = place.and_then(|place| place.lost_for_good(clock::now())) {
+            self.turn(orders_changed, moved);
+            let state_dir = self.output.state_dir.as_ref();
+            if let Some(lost) = state_dir.and_then(|dir| dir.lost_for_good(clock::now())) {
                 return Err(StartError::Lost(lost.to_owned()));
             }
         }
     }
 
-    /// Whether nothing is to be written.
-    fn is_dry(&self) -> bool {
-        self.state_dir.is_none()
-    }
-
-    /// What happens to the collector itself belongs to the history.
-    fn log_and_record(&mut self, what: &str) {
-        if let Some(history) = &mut self.history {
-            history.collector(what);
-        }
-    }
-
-    /// The last words.
-    fn publish_stop(&mut self) {
+    /// One turn of the loop: takes readings, evaluates and publishes services, and writes records.
+    fn turn(&mut self, orders_changed: bool, mut moved: bool) {
+        self.overrides.watcher.check_hangs();
         let now = clock::now();
-        if self.is_dry() {
-            return;
+        self.records.snapshot.changed |= self.output.remove_retired(now);
+        let changed = self.sources.take(&self.config, &mut self.records.counters);
+        let now = clock::now();
+        self.services.queue.sources_changed(&changed, now);
+        let rewrite = self.output.check(self.records.history.as_mut(), now);
+        let wall = clock::unix_time_f64();
+        self.sources
+            .observed
+            .set_clock(&self.config.timezone, wall, now);
+        let context = self.sources.observed.context(now);
+        let reached = self
+            .overrides
+            .evaluate_conditions(&self.config, &context, &changed, now);
+        let all = orders_changed || rewrite || reached;
+        let (services, mut desk) = self.desk();
+        moved |= services.evaluate(&mut desk, all, now);
+        if !self.output.is_dry() {
+            self.overrides.remove_expired(now);
         }
-        self.log_and_record("is told to stop");
-        self.check_state_dir(now);
-        self.write_status(now);
-        let Some(directory) = self.state_dir.as_ref().and_then(StateDir::directory) else {
-            return;
+        // A command waits for the snapshot that shows its order; and a collector that is killed now must know
+        // afterwards why a server is out.
+        if all || moved || self.records.snapshot.next() <= Instant::now() {
+            self.write_status(now);
+        }
+        if !self.output.is_dry() {
+            let faults = || self.overrides.faults().len();
+            metrics_writer::write_due(&self.config, &self.services, faults, &mut self.records);
+        }
+        self.records.service_manager.keep_alive();
+    }
+
+    /// The services, and the parts that they may touch.
+    fn desk(&mut self) -> (&mut Services, Desk<'_>) {
+        let desk = Desk {
+            config: &self.config,
+            observed: &mut self.sources.observed,
+            overrides: &self.overrides,
+            output: &self.output,
+            records: &mut self.records,
         };
-        for (service, running) in self.config.services.iter().zip(&self.services) {
-            running.publish_stop(service, directory, &self.boot, now);
+        (&mut self.services, desk)
+    }
+
+    fn write_status(&mut self, now: BootTime) {
+        let (config, sources, services) = (&self.config, &self.sources, &self.services);
+        let faults = || self.overrides.faults();
+        status_writer::write(
+            config,
+            sources,
+            services,
+            faults,
+            &self.output,
+            &mut self.records,
+            now,
+        );
+    }
+
+    /// Publishes the replies of `on_stop`, if `publish`, and ends the threads.
+    fn stop(mut self, publish: bool) {
+        if publish && !self.output.is_dry() {
+            let now = clock::now();
+            self.records.add_event(history::Event::Stopping, "");
+            self.output.check(self.records.history.as_mut(), now);
+            self.write_status(now);
+            self.services.publish_stop(&self.config, &self.output, now);
+        }
+        let polling = &self.sources.polling;
+        polling.stop();
+        let latest = Instant::now() + STOP_PATIENCE;
+        while !polling.is_over() && Instant::now() < latest {
+            thread::sleep(Duration::from_millis(5));
+        }
+        if let Some(history) = self.records.history {
+            history.end(latest);
         }
     }
 
-    /// How long nothing has to be done.
+    /// How long there is nothing to do.
     fn sleep(&self) -> Duration {
-        let retiring = self.retirement.next();
-        let wake = self
-            .queue
-            .next()
-            .into_iter()
-            .chain(retiring)
-            .min()
-            .map_or(LONGEST_SLEEP, |at| at.since(clock::now()));
-        let status = self
-            .snapshot
-            .next()
-            .saturating_duration_since(Instant::now());
-        wake.min(status).min(self.metrics.rest()).min(LONGEST_SLEEP)
+        if self.sources.is_waiting() {
+            return Duration::ZERO;
+        }
+        let next = [self.services.queue.next(), self.output.retirement.next()];
+        let wake = next.into_iter().flatten().min();
+        let wake = wake.map_or(LONGEST_SLEEP, |at| at.since(clock::now()));
+        let status = self.records.snapshot.next();
+        let status = status.saturating_duration_since(Instant::now());
+        let metrics = self.records.metrics.rest();
+        wake.min(status).min(metrics).min(LONGEST_SLEEP)
     }
 }

@@ -193,13 +193,13 @@ impl HangDetector {
     fn goes_on(&mut self) {
         if self.is_long(Instant::now()) {
             let what = self.what;
-            warn!("the look at {what} hangs: what was known of it stands");
+            warn!("reading {what} is blocked; using the last known value");
         }
     }
 
     fn ends(&mut self) {
         if self.passed >= HANGS_AFTER {
-            info!("the look at {} hangs no longer", self.what);
+            info!("reading {} works again", self.what);
         }
         self.passed = Duration::ZERO;
     }

@@ -1,4 +1,4 @@
-//! One source and its next poll, and where the readings go.
+//! One source with its next poll, and the way of its readings to the loop.
 
 use crate::reading::Reading;
 use crate::source::{Cancellation, PollSchedule, Poller, Source};
@@ -7,35 +7,35 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The stack of a polling thread: JSON may nest 128 deep. Only reserved until used.
+/// The stack of a polling thread, in bytes: JSON may nest 128 deep. Only reserved until used.
 const POLL_STACK: usize = 512 * 1024;
 
-/// How long a poll may take on the thread that others wait for.
+/// How long a poll may take on the shared thread.
 pub(super) const BRIEF: Duration = Duration::from_millis(20);
 
-/// After so many brief polls in a row a source that was not brief takes its turns again.
+/// After this many brief polls in a row, a slow source returns to the shared thread.
 const RETURN_AFTER: u32 = 100;
 
-/// Takes a reading of the source with this number; false where nobody wants one any more.
+/// Takes a reading of the source with this number; false if no more readings are wanted.
 pub(super) type Take = Arc<dyn Fn(usize, Reading) -> bool + Send + Sync>;
 
-/// Where readings go, and until when. Every polling thread has one.
+/// Where readings go. Every polling thread has one.
 #[derive(Clone)]
 pub(super) struct ReadingSink {
     stop: Cancellation,
     take: Take,
-    /// As many as there are threads, and one.
+    /// One reference for each sink.
     alive: Arc<()>,
 }
 
-/// One source, and when it is to be polled next. Whoever has it polls it, so that no poll overlaps itself.
+/// One source, and when its next poll is due. One thread at a time owns it, so polls never overlap.
 pub(super) struct PollTask {
     /// The number of the source.
     source: usize,
     /// Ends the polls of this source alone.
     stop: Cancellation,
     poller: Poller,
-    pace: PollSchedule,
+    schedule: PollSchedule,
     polls: u64,
     /// When the next poll is due.
     pub(super) due: Instant,
@@ -59,27 +59,27 @@ impl ReadingSink {
         self.stop.stop();
     }
 
-    /// Whether every other sink is dropped: all polling threads have ended.
+    /// Whether no other sink exists: all polling threads have ended.
     pub(super) fn is_last(&self) -> bool {
         Arc::strong_count(&self.alive) == 1
     }
 
-    /// Hands a reading on; false where nobody wants it any more.
+    /// Passes a reading on; false if no more readings are wanted.
     pub(super) fn send(&self, number: usize, reading: Reading) -> bool {
         !self.is_stopped() && (self.take)(number, reading)
     }
 }
 
 impl PollTask {
-    /// The first poll of the source with this number, of which polling `began` then.
+    /// A source with this number, whose polling began at `began`.
     pub(super) fn new(number: usize, source: &Source, host: &str, began: Instant) -> Self {
-        let pace = PollSchedule::new(source, host);
+        let schedule = PollSchedule::new(source, host);
         Self {
             source: number,
             stop: Cancellation::new(),
             poller: Poller::new(source),
-            due: began + pace.first(),
-            pace,
+            due: began + schedule.first(),
+            schedule,
             polls: 0,
         }
     }
@@ -88,27 +88,26 @@ impl PollTask {
         self.source
     }
 
-    /// What ends the polls of this source alone.
+    /// The cancellation of this source alone.
     pub(super) fn stop(&self) -> Cancellation {
         self.stop.clone()
     }
 
-    /// Whether nobody wants another poll.
+    /// Whether the source is not polled any more.
     pub(super) fn is_stopped(&self) -> bool {
         self.stop.is_stopped()
     }
 
-    /// How much earlier than it is due a poll may be made because the thread is awake: so many sources do
-    /// not wake it once each.
+    /// How much too early a poll may start if the thread is awake, so that many sources share one wake-up.
     pub(super) fn slack(&self) -> Duration {
-        self.pace.interval() / 200
+        self.schedule.interval() / 200
     }
 
-    /// Polls once. A poll that takes longer than `every` is followed by the next at once.
+    /// Polls once. If the poll takes longer than the interval, the next is due at once.
     pub(super) fn poll(&mut self) -> Reading {
         let reading = self.poller.poll(&self.stop);
         self.polls += 1;
-        self.due = (self.due + self.pace.after(self.polls)).max(Instant::now());
+        self.due = (self.due + self.schedule.after(self.polls)).max(Instant::now());
         reading
     }
 }
@@ -116,7 +115,7 @@ impl PollTask {
 /// Starts a polling thread.
 ///
 /// # Errors
-/// Where the system gives no more threads.
+/// Where the thread cannot be created.
 pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let thread = thread::Builder::new()
         .name(format!("poll {name}"))
@@ -124,12 +123,12 @@ pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Res
     thread.spawn(work).map(drop)
 }
 
-/// Polls one source on a thread of its own, until told to stop; or until it was brief so often that it can
-/// take its turns again, where it has any to take (`brief` counts them).
+/// Polls one source on a thread of its own until it is stopped. With `brief`, a count of brief polls, it returns the
+/// source after [`RETURN_AFTER`] of them.
 pub(super) fn keep_polling(
     mut task: PollTask,
     mut brief: Option<u32>,
-    outlet: &ReadingSink,
+    sink: &ReadingSink,
 ) -> Option<PollTask> {
     while brief.is_none_or(|brief| brief < RETURN_AFTER) {
         let began = Instant::now();
@@ -140,7 +139,7 @@ pub(super) fn keep_polling(
         let reading = task.poll();
         let took = began.elapsed();
         brief = brief.map(|brief| if took < BRIEF { brief + 1 } else { 0 });
-        if !outlet.send(task.source, reading) {
+        if !sink.send(task.source, reading) {
             return None;
         }
     }

@@ -1,6 +1,6 @@
-//! Who polls: a source whose polls wait for somebody has a thread of its own, all others take turns on one.
+//! The polling threads: one for each source that waits (http, tcp, command), and a shared one for all others.
 //!
-//! A thing of memory: a thousand threads, each with the stack that a poll needs, take 44 MB.
+//! A thousand threads would need 44 MB for their stacks.
 
 use super::poll_task::{PollTask, ReadingSink, keep_polling, spawn};
 use super::shared_poller::SharedPoller;
@@ -11,20 +11,20 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// All threads that poll.
+/// All polling threads.
 pub(crate) struct PollThreads {
-    turns: Arc<SharedPoller>,
-    outlet: ReadingSink,
+    shared: Arc<SharedPoller>,
+    sink: ReadingSink,
     host: String,
-    /// What is polled, by the index in the configuration.
+    /// The sources, by index in the configuration.
     polled: Vec<PolledSource>,
-    /// The same by number: a poll that was under way when its source was taken out still ends.
+    /// Indices by number: a poll may end after its source was removed.
     indices: HashMap<usize, usize>,
     /// The number of the next source.
     next: usize,
 }
 
-/// A source that is polled, by a number that no other source ever had.
+/// A source, with a number that no other source ever had.
 #[derive(Clone)]
 struct PolledSource {
     number: usize,
@@ -32,19 +32,19 @@ struct PolledSource {
 }
 
 impl PollThreads {
-    /// Starts the threads. Each reading is given to `take` with the number of its source, which is its index
-    /// until the sources are changed; where that says false, the thread ends.
+    /// Starts the threads. `take` gets each reading with the number of its source, which is its index until the
+    /// sources change. If it returns false, the thread ends.
     ///
     /// # Errors
-    /// Where the system gives no more threads.
+    /// Where a thread cannot be created.
     pub(crate) fn start(
         sources: &[Source],
         take: impl Fn(usize, Reading) -> bool + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let uname = rustix::system::uname();
         let mut polling = Self {
-            turns: Arc::new(SharedPoller::default()),
-            outlet: ReadingSink::new(&Cancellation::new(), Arc::new(take), &Arc::new(())),
+            shared: Arc::new(SharedPoller::default()),
+            sink: ReadingSink::new(&Cancellation::new(), Arc::new(take), &Arc::new(())),
             host: uname.nodename().to_string_lossy().into_owned(),
             polled: Vec::new(),
             indices: HashMap::new(),
@@ -54,16 +54,16 @@ impl PollThreads {
         Ok(polling)
     }
 
-    /// Polls `sources` from now on. Those that are `kept`, by their index before, go on as they are; the
-    /// others of before end with the poll that is under way.
+    /// Polls `sources` from now on. `kept` has the former index of each unchanged source, which continues. Removed
+    /// sources end with their running poll.
     ///
     /// # Errors
-    /// Where the system gives no more threads; then nothing has changed.
+    /// Where a thread cannot be created; then nothing has changed.
     pub(super) fn change(&mut self, sources: &[Source], kept: &[Option<usize>]) -> io::Result<()> {
         let began = Instant::now();
         let mut polled = Vec::with_capacity(sources.len());
         let mut started = Vec::new();
-        let mut taking_turns = Vec::new();
+        let mut sharing = Vec::new();
         let mut outcome = Ok(());
         for (index, source) in sources.iter().enumerate() {
             let before = kept.get(index).copied().flatten();
@@ -80,19 +80,18 @@ impl PollThreads {
             started.push(new.stop.clone());
             polled.push(new);
             if source.kind.waits() {
-                let outlet = self.outlet.clone();
+                let sink = self.sink.clone();
                 outcome = spawn(&source.name, move || {
-                    keep_polling(task, None, &outlet);
+                    keep_polling(task, None, &sink);
                 });
                 if outcome.is_err() {
                     break;
                 }
             } else {
-                taking_turns.push(task);
+                sharing.push(task);
             }
         }
-        let outcome =
-            outcome.and_then(|()| SharedPoller::add(&self.turns, taking_turns, &self.outlet));
+        let outcome = outcome.and_then(|()| SharedPoller::add(&self.shared, sharing, &self.sink));
         if outcome.is_err() {
             for stop in started {
                 stop.stop();
@@ -106,27 +105,27 @@ impl PollThreads {
                 before.stop.stop();
             }
         }
-        self.turns.drop_stopped();
+        self.shared.drop_stopped();
         Ok(())
     }
 
-    /// The index of the source that has this number, if it is polled.
+    /// The index of the source with this number, if it is still polled.
     pub(super) fn index(&self, number: usize) -> Option<usize> {
         self.indices.get(&number).copied()
     }
 
-    /// Ends all polls, as far as they can be ended.
+    /// Stops all polls that can be stopped.
     pub(crate) fn stop(&self) {
-        self.outlet.stop();
+        self.sink.stop();
         stream::kill_all();
         for one in &self.polled {
             one.stop.stop();
         }
-        self.turns.wake();
+        self.shared.wake();
     }
 
     /// Whether all threads have ended.
     pub(super) fn is_over(&self) -> bool {
-        self.outlet.is_last()
+        self.sink.is_last()
     }
 }

@@ -1,55 +1,54 @@
-//! Another configuration for a collector at work, without a gap: it is loaded beside the loop, and taken over
-//! between two turns of it. One that cannot be used changes nothing.
+//! Reload: another configuration for a running collector. A thread loads it, and the loop applies it between two
+//! turns. A configuration with errors changes nothing.
 
 use super::override_watcher::{self, Flags};
-use super::service::ServiceTask;
 use super::service_manager::ServiceManager;
 use super::state_dir::StateDir;
 use super::{Collector, Event};
 use crate::config::{self, Change, Config, LoadError, Report};
 use crate::render::text;
 use crate::simulation::blind_spots;
+use crate::status::history;
 use crate::status::snapshot::ReloadStatus;
 use crate::sys::clock;
-use agentcheck_common::{BootTime, ServiceName};
-use log::{error, info, warn};
+use agentcheck_common::BootTime;
+use log::{Level, error, info, log, warn};
 use std::io;
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread;
 
-/// The most that is kept of what is wrong with a configuration, in characters.
-const MAX_SAID: usize = 8 << 10;
+/// How many characters of the errors of a configuration the status keeps.
+const MAX_RESULT: usize = 8 << 10;
 
-/// How many more mistakes than one are told in the log.
-const MOST_MISTAKES: usize = 9;
+/// How many findings the log has of one configuration, besides the first error.
+const MAX_LOGGED: usize = 9;
 
-/// A configuration that was loaded, or not.
+/// A configuration that was loaded, or why not.
 pub(super) struct Loaded {
     began: BootTime,
     outcome: Result<(Config, Report), LoadError>,
-    /// Where its flag files are.
+    /// The states of its flag files.
     flags: Flags,
 }
 
-/// Asks for another configuration.
-pub(super) struct Loading {
-    wanted: SyncSender<()>,
+/// The thread that loads configurations.
+pub(super) struct Reloader {
+    requests: SyncSender<()>,
 }
 
-impl Loading {
-    /// A thread that loads `file` when it is asked to: a file system that has gone away must hold up neither
-    /// the loop nor a signal to stop.
+impl Reloader {
+    /// Starts the thread. It loads `file` on request: a hung file system blocks neither the loop nor signals.
     ///
     /// # Errors
-    /// Where the system gives no more threads.
-    pub(super) fn start(file: &Path, sender: SyncSender<Event>) -> io::Result<Self> {
+    /// Where the thread cannot be created.
+    pub(super) fn start(file: &Path, loop_events: SyncSender<Event>) -> io::Result<Self> {
         let file = file.to_owned();
-        let (wanted, requests) = sync_channel(1);
+        let (requests, received) = sync_channel(1);
         thread::Builder::new()
             .name("reload".to_owned())
             .spawn(move || {
-                while requests.recv().is_ok() {
+                while received.recv().is_ok() {
                     ServiceManager::reloading();
                     let began = clock::now();
                     let outcome = config::load_with(&file, blind_spots::find);
@@ -62,154 +61,149 @@ impl Loading {
                         outcome,
                         flags,
                     });
-                    if sender.send(Event::Loaded(loaded)).is_err() {
+                    if loop_events.send(Event::Loaded(loaded)).is_err() {
                         return;
                     }
                 }
             })?;
-        Ok(Self { wanted })
+        Ok(Self { requests })
     }
 
-    /// Asks for one. Where one is asked for already that has not begun, that one will do.
-    pub(super) fn ask(&self) {
-        match self.wanted.try_send(()) {
+    /// Requests a reload. A request that waits already is enough.
+    pub(super) fn request(&self) {
+        match self.requests.try_send(()) {
             Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(())) => {}
         }
     }
 }
 
-impl Collector {
-    /// Takes another configuration over, or tells why not.
-    pub(super) fn reload(&mut self, loaded: Loaded) {
-        let now = clock::now();
-        let Loaded {
-            began,
-            outcome,
-            flags,
-        } = loaded;
-        let outcome = match outcome {
-            Ok((config, warnings)) => {
-                for warning in warnings.headlines() {
-                    warn!("{warning}");
-                }
-                self.apply(config, flags, now)
-                    .map_err(|error| format!("no threads for its sources: {error}"))
-            }
-            Err(error) => {
-                log_mistakes(&error);
-                Err(error.to_string())
-            }
-        };
-        let ok = outcome.is_ok();
-        let said = match outcome {
-            Ok(change) => {
-                self.loaded = now;
-                self.log_and_record("loads another configuration");
-                format!(
-                    "{}, {}; {change}",
-                    text::counted(self.config.sources.len(), "source"),
-                    text::counted(self.config.services.len(), "service"),
-                )
-            }
-            Err(why) => why,
-        };
-        let first = said.lines().next().unwrap_or_default();
-        if ok {
-            info!("reloaded: {first}");
-        } else {
-            error!("not reloaded, the configuration of before is in force: {first}");
+/// Applies a loaded configuration, or logs why it cannot be used.
+pub(super) fn apply(collector: &mut Collector, loaded: Loaded) {
+    let now = clock::now();
+    let mut first_error = None;
+    let outcome = match loaded.outcome {
+        Ok((config, report)) => {
+            log_warnings(&report);
+            replace(collector, config, loaded.flags, now)
+                .map_err(|error| format!("cannot create a thread for a source: {error}"))
         }
-        self.reloaded = Some(ReloadStatus {
-            began: began.0,
-            ok,
-            said: said.chars().take(MAX_SAID).collect(),
-        });
-        self.metrics.reloaded(ok, self.config.metrics.as_ref());
-        self.evaluate(&[], true);
-        self.service_manager.ready();
-    }
-
-    /// # Errors
-    /// Where the system has no threads for new sources; then nothing has changed.
-    fn apply(&mut self, config: Config, flags: Flags, now: BootTime) -> io::Result<Change> {
-        let change = Change::between(&self.config, &config);
-        self.polling.change(&config.sources, &change.kept)?;
-        self.observed.reload(&config, &change, now);
-        self.overrides.reload(&config, flags);
-        carry(&mut self.throttles, &change, config.sources.len());
-        carry(&mut self.sources, &change, config.sources.len());
-        let before = std::mem::replace(&mut self.config, config);
-        self.apply_services(&before, now);
-        self.queue = super::EvalQueue::new(&self.config, now);
-        warn_of_wording(&change);
-        for name in &change.removed {
-            let limit = before
-                .service(name)
-                .and_then(|service| service.maxconn.as_ref());
-            let normal = limit.map(|limit| limit.normal);
-            let directory = self.state_dir.as_ref().and_then(StateDir::directory);
-            self.retirement.retire(name, normal, directory, now);
+        Err(error) => {
+            first_error = Some(log_findings(&error));
+            Err(error.to_string())
         }
-        Ok(change)
-    }
-
-    fn apply_services(&mut self, before: &Config, now: BootTime) {
-        let names = before.services.iter().map(|service| service.name);
-        let running = std::mem::take(&mut self.services).into_iter();
-        let mut running: std::collections::BTreeMap<ServiceName, ServiceTask> =
-            names.zip(running).collect();
-        for service in &self.config.services {
-            let goes_on = running
-                .remove(&service.name)
-                .zip(before.service(&service.name));
-            let one = match goes_on {
-                Some((mut one, before)) => {
-                    one.reload(before, service);
-                    one
-                }
-                None => {
-                    self.retirement.is_back(&service.name);
-                    let (_, active) = self.overrides.of_service(&self.config, service, now);
-                    let overridden = !active.is_empty();
-                    ServiceTask::new(service, None, overridden, &self.directory, &self.boot, now)
-                }
-            };
-            self.services.push(one);
-        }
-    }
-}
-
-/// The mistakes after the first, of which the last line of the log tells: a line for each, and so many.
-fn log_mistakes(error: &LoadError) {
-    let LoadError::Wrong(report) = error else {
-        return;
     };
-    for mistake in report.headlines().skip(1).take(MOST_MISTAKES) {
-        error!("{mistake}");
+    let Collector {
+        config,
+        records,
+        configured,
+        ..
+    } = collector;
+    let ok = outcome.is_ok();
+    let result = match outcome {
+        Ok(change) => {
+            records.loaded = now;
+            if let Some(configured) = configured {
+                configured(config);
+            }
+            format!(
+                "{}, {}; {change}",
+                text::counted(config.sources.len(), "source"),
+                text::counted(config.services.len(), "service"),
+            )
+        }
+        Err(why) => why,
+    };
+    let first = first_error.as_deref().unwrap_or(&result);
+    let first = first.lines().next().unwrap_or_default();
+    if ok {
+        info!("reloaded: {first}");
+    } else {
+        error!("reload failed; keeping the current configuration: {first}");
+    }
+    let event = if ok {
+        history::Event::Reloaded
+    } else {
+        history::Event::ReloadRefused
+    };
+    records.add_event(event, first);
+    records.reload = Some(ReloadStatus {
+        began_at: loaded.began.0,
+        ok,
+        message: result.chars().take(MAX_RESULT).collect(),
+    });
+    records.metrics.reloaded(ok, config.metrics.as_ref());
+    records.service_manager.announce_ready();
+}
+
+/// Replaces the configuration.
+///
+/// # Errors
+/// Where a thread for a new source cannot be created; then nothing has changed.
+fn replace(
+    collector: &mut Collector,
+    config: Config,
+    flags: Flags,
+    now: BootTime,
+) -> io::Result<Change> {
+    let change = Change::between(&collector.config, &config);
+    collector.sources.reload(&config, &change, now)?;
+    collector.overrides.reload(&config, flags);
+    let before = std::mem::replace(&mut collector.config, config);
+    let (config, output) = (&collector.config, &mut collector.output);
+    let services = &mut collector.services;
+    services.reload(&before, config, &collector.overrides, output, now);
+    warn_of_admin_state(&change);
+    for name in &change.removed {
+        let limit = before
+            .service(name)
+            .and_then(|service| service.maxconn.as_ref());
+        let normal = limit.map(|limit| limit.normal);
+        let directory = output.state_dir.as_ref().and_then(StateDir::directory);
+        output.retirement.retire(name, normal, directory, now);
+    }
+    Ok(change)
+}
+
+/// Logs the warnings of a configuration, each in one line.
+fn log_warnings(report: &Report) {
+    for warning in report.headlines().take(MAX_LOGGED) {
+        warn!("{warning}");
     }
 }
 
-/// What is known of sources by index, under their new indices.
-fn carry<T: Default>(known: &mut Vec<T>, change: &Change, sources: usize) {
-    let mut next = Vec::with_capacity(sources);
-    for before in change.kept.iter().take(sources) {
-        let before = before.and_then(|before| known.get_mut(before));
-        next.push(before.map(std::mem::take).unwrap_or_default());
+/// Logs the findings of a refused configuration, each in one line, warnings as warnings. Returns the first error,
+/// which the line on the failed reload has.
+fn log_findings(error: &LoadError) -> String {
+    let LoadError::Wrong(report) = error else {
+        return error.to_string();
+    };
+    let (mut first, mut logged) = (None, 0);
+    for (index, line) in report.headlines().enumerate() {
+        let level = match report.warnings.binary_search(&index) {
+            Ok(_) => Level::Warn,
+            Err(_) => Level::Error,
+        };
+        if level == Level::Error && first.is_none() {
+            first = Some(line.to_owned());
+        } else if logged < MAX_LOGGED {
+            logged += 1;
+            log!(level, "{line}");
+        }
     }
-    *known = next;
+    first.unwrap_or_default()
 }
 
-/// A drain or maint that was said with the words of an owner is not taken back by replies without them.
-fn warn_of_wording(change: &Change) {
+/// Warns where the replies of a service change their way to set the administrative state.
+fn warn_of_admin_state(change: &Change) {
     for name in &change.disowned {
         warn!(
-            "{name}: replies say ready, drain and maint no more. If a balancer still has what they said \
-             last: agentcheck ready {name}"
+            "{name}: replies no longer contain ready, drain and maint. If a balancer keeps such a state: \
+             agentcheck ready {name}"
         );
     }
     for name in &change.owned {
         warn!(
-            "{name}: replies say ready, drain and maint from now on, and so undo what operators set on the \
+            "{name}: replies contain ready, drain and maint from now on, and replace what operators set on the \
              balancers"
         );
     }

@@ -1,6 +1,5 @@
-//! Services that are not in the configuration any more. HAProxy goes on with what it was told last, for ever,
-//! so the last word is that the server takes its full share, said for a while; and then there is no state file
-//! that looks as if somebody stood behind it.
+//! Services that were removed from the configuration. HAProxy keeps the last reply for ever, so the collector first
+//! writes a release reply, which resets the server to full weight, and later removes the state file.
 
 use crate::reply::release::release_reply;
 use crate::status::snapshot::Status;
@@ -16,50 +15,50 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long the last word is said: HAProxy has to ask in that time.
-pub(super) const SAID_FOR: Duration = Duration::from_secs(60);
+/// How long the release reply stays: HAProxy has to poll in that time.
+pub(super) const RELEASE_TIME: Duration = Duration::from_secs(60);
 
-/// How often what could not be written, read or removed is tried again.
-const TRY_EVERY: Duration = Duration::from_secs(1);
+/// The interval of tries to write, read or remove a state file.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The services that are on their way out.
+/// The services that are being removed.
 pub(super) struct Retirement {
-    /// Where state files are read.
+    /// The directory where state files are read.
     path: PathBuf,
     boot: BootId,
-    leaving: BTreeMap<ServiceName, PendingRemoval>,
+    pending: BTreeMap<ServiceName, PendingRemoval>,
 }
 
-/// One of them.
+/// One service that is being removed.
 struct PendingRemoval {
     next: Next,
-    /// When that is to be done.
+    /// When the next step is due.
     at: BootTime,
-    /// Whether it was told that it cannot be.
-    told: bool,
+    /// Whether the log has its failure.
+    logged: bool,
 }
 
-/// What is to be done for a service.
+/// The next step for a service.
 #[derive(Clone, Copy)]
 enum Next {
-    /// The last word is to be said, with this limit of connections.
-    Word(Option<Maxconn>),
-    /// The state file is to be removed.
-    Removal,
+    /// Write the release reply, with this limit of connections.
+    Release(Option<Maxconn>),
+    /// Remove the state file.
+    Remove,
 }
 
 impl Retirement {
-    /// Nobody yet; state files are in `path`.
+    /// No service yet; state files are in `path`.
     pub(super) fn new(path: &Path, boot: BootId) -> Self {
         Self {
             path: path.to_owned(),
             boot,
-            leaving: BTreeMap::new(),
+            pending: BTreeMap::new(),
         }
     }
 
-    /// Goes on with what an earlier collector left: the services that it spoke for and that nobody speaks for
-    /// any more. State files of others than collectors are theirs.
+    /// Continues from `before`, the snapshot of an earlier collector: its services that are not configured any more.
+    /// State files that no collector wrote stay.
     pub(super) fn restore(
         &mut self,
         before: &Status,
@@ -81,25 +80,25 @@ impl Retirement {
                 continue;
             };
             if !is_configured(&name) {
-                let until = BootTime(*until).min(now.after(SAID_FOR));
-                // It may have ended before it could say the last word.
-                let said = state_file::current_reply(&self.path, &name, &self.boot, now);
-                if said.is_some_and(|said| said.takes_out()) {
-                    self.then(name, Next::Word(None), now);
+                let until = BootTime(*until).min(now.after(RELEASE_TIME));
+                // The earlier collector may have ended before it wrote the release reply.
+                let reply = state_file::current_reply(&self.path, &name, &self.boot, now);
+                if reply.is_some_and(|reply| reply.takes_out()) {
+                    self.schedule(name, Next::Release(None), now);
                 } else {
-                    self.then(name, Next::Removal, until);
+                    self.schedule(name, Next::Remove, until);
                 }
             }
         }
     }
 
-    fn then(&mut self, name: ServiceName, next: Next, at: BootTime) {
-        let told = false;
-        self.leaving.insert(name, PendingRemoval { next, at, told });
+    fn schedule(&mut self, name: ServiceName, next: Next, at: BootTime) {
+        let logged = false;
+        self.pending
+            .insert(name, PendingRemoval { next, at, logged });
     }
 
-    /// Says the last word for a service; `normal` is the limit of connections of a server that nothing limits,
-    /// where it was managed.
+    /// Writes the release reply of a service. `normal` is its normal limit of connections, if it was managed.
     pub(super) fn retire(
         &mut self,
         name: &ServiceName,
@@ -110,11 +109,11 @@ impl Retirement {
         let Some(directory) = directory else {
             return;
         };
-        self.then(*name, Next::Word(normal), now);
+        self.schedule(*name, Next::Release(normal), now);
         self.remove(Some(directory), now);
     }
 
-    /// Says the last word; until when.
+    /// Writes the release reply; returns when the state file is to be removed.
     fn publish(
         &self,
         name: &ServiceName,
@@ -122,89 +121,84 @@ impl Retirement {
         directory: BorrowedFd<'_>,
         now: BootTime,
     ) -> io::Result<BootTime> {
-        let Some(said) = state_file::try_current_reply(&self.path, name, &self.boot, now)? else {
-            // Nothing was said, or nothing that anybody heard: there is nothing to take back.
+        let Some(before) = state_file::try_current_reply(&self.path, name, &self.boot, now)? else {
+            // There is no valid reply, so there is nothing to reset.
             return Ok(now);
         };
-        let last = release_reply(&said, normal, "removed from the configuration");
-        let until = now.after(SAID_FOR);
+        let last = release_reply(&before, normal, "removed from the configuration");
+        let until = now.after(RELEASE_TIME);
         let stage = Stage { until, reply: last };
         state_file::publish(directory, name, (&self.boot, now), &[stage], &last)?;
-        info!("{name}: is not in the configuration any more: {last} for a minute, was {said}");
+        info!("{name}: removed from the configuration: {last} for a minute, was {before}");
         Ok(until)
     }
 
-    /// It is there again.
-    pub(super) fn is_back(&mut self, name: &ServiceName) {
-        self.leaving.remove(name);
+    /// The service is configured again.
+    pub(super) fn cancel(&mut self, name: &ServiceName) {
+        self.pending.remove(name);
     }
 
-    /// When something is to be done.
+    /// When the next step is due.
     pub(super) fn next(&self) -> Option<BootTime> {
-        self.leaving.values().map(|leaving| leaving.at).min()
+        self.pending.values().map(|pending| pending.at).min()
     }
 
-    /// Removes the state files of those whose time is over, and says the last words that could not be said
-    /// before; whether there was anything to do.
+    /// Takes all due steps; returns whether there was one.
     pub(super) fn remove(&mut self, directory: Option<BorrowedFd<'_>>, now: BootTime) -> bool {
-        let due = |leaving: &PendingRemoval| leaving.at <= now;
-        let due: Vec<ServiceName> = self
-            .leaving
-            .iter()
-            .filter_map(|(name, leaving)| due(leaving).then_some(*name))
-            .collect();
+        let due = self.pending.iter().filter(|(_, pending)| pending.at <= now);
+        let due: Vec<ServiceName> = due.map(|(name, _)| *name).collect();
         for name in &due {
-            let Some(mut leaving) = self.leaving.remove(name) else {
+            let Some(mut pending) = self.pending.remove(name) else {
                 continue;
             };
-            let again = now.after(TRY_EVERY);
-            let done = match (leaving.next, directory) {
-                // It may be had again.
+            let again = now.after(RETRY_INTERVAL);
+            let done = match (pending.next, directory) {
+                // The directory may come back.
                 (_, None) => {
-                    leaving.at = again;
-                    self.leaving.insert(*name, leaving);
+                    pending.at = again;
+                    self.pending.insert(*name, pending);
                     continue;
                 }
-                (Next::Word(normal), Some(directory)) => {
+                (Next::Release(normal), Some(directory)) => {
                     self.publish(name, normal, directory, now).map(Some)
                 }
-                (Next::Removal, Some(directory)) => unlink(name, directory).map(|()| None),
+                (Next::Remove, Some(directory)) => unlink(name, directory).map(|()| None),
             };
             match done {
                 Ok(None) => {}
-                Ok(Some(until)) => self.then(*name, Next::Removal, until),
+                Ok(Some(until)) => self.schedule(*name, Next::Remove, until),
                 Err(error) => {
-                    if !leaving.told {
-                        let what = match leaving.next {
-                            Next::Word(_) => {
-                                "is not in the configuration any more, and no last word can be written"
-                            }
-                            Next::Removal => "its state file cannot be removed",
+                    if !pending.logged {
+                        let step = match pending.next {
+                            Next::Release(_) => "write release reply to",
+                            Next::Remove => "remove",
                         };
-                        warn!("{name}: {what}: {error}; it is tried again");
+                        warn!(
+                            "{name}: removed from the configuration: cannot {step} its state file: {error}; retrying"
+                        );
                     }
-                    leaving.told = true;
-                    leaving.at = again;
-                    self.leaving.insert(*name, leaving);
+                    pending.logged = true;
+                    pending.at = again;
+                    self.pending.insert(*name, pending);
                 }
             }
         }
         !due.is_empty()
     }
 
-    /// For the status snapshot.
+    /// When each state file is to be removed, for the status snapshot.
     pub(super) fn statuses(&self) -> BTreeMap<String, u64> {
-        let leaving = self.leaving.iter();
-        leaving
-            .map(|(name, leaving)| (name.to_string(), leaving.at.0))
+        let pending = self.pending.iter();
+        pending
+            .map(|(name, pending)| (name.to_string(), pending.at.0))
             .collect()
     }
 }
 
-/// Removes a state file, if it is there.
+/// Removes a state file, if it exists.
 fn unlink(name: &ServiceName, directory: BorrowedFd<'_>) -> io::Result<()> {
     match unlinkat(directory, format!("{name}{STATE_SUFFIX}"), AtFlags::empty()) {
-        Ok(()) => info!("{name}: its state file is removed"),
+        Ok(()) => info!("{name}: removed its state file"),
         Err(Errno::NOENT) => {}
         Err(error) => return Err(error.into()),
     }
@@ -221,10 +215,10 @@ mod tests {
         BootTime(1_000_000_000).after(Duration::from_secs(count.into()))
     }
 
-    /// The disk is full, and later what is there cannot be removed: both are tried until they can.
+    /// The disk is full, and later the file cannot be removed.
     #[test]
-    fn what_cannot_be_done_is_tried_again() {
-        let scratch = Scratch::new("retiring");
+    fn failed_steps_are_retried() {
+        let scratch = Scratch::new("retirement");
         let path = scratch.path();
         let opened = std::fs::File::open(path).unwrap();
         let directory = Some(opened.as_fd());
@@ -233,32 +227,32 @@ mod tests {
         let file = path.join("web.state");
         let text = format!("agentcheck 1 web\nboot {boot}\nfrom 5\nthen up 0% # drained\n");
         std::fs::write(&file, &text).unwrap();
-        // In the way of whoever writes.
+        // In the place of the temporary file.
         let obstacle = path.join(".web.state.new");
         std::fs::create_dir(&obstacle).unwrap();
 
-        let mut retiring = Retirement::new(path, boot);
-        retiring.retire(&name, None, directory, second(0));
+        let mut retirement = Retirement::new(path, boot);
+        retirement.retire(&name, None, directory, second(0));
         assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
-        assert_eq!(retiring.next(), Some(second(1)));
-        assert!(!retiring.remove(directory, second(0)));
-        assert!(retiring.remove(directory, second(1)));
-        assert!(retiring.remove(None, second(2)));
-        assert_eq!(retiring.next(), Some(second(3)));
+        assert_eq!(retirement.next(), Some(second(1)));
+        assert!(!retirement.remove(directory, second(0)));
+        assert!(retirement.remove(directory, second(1)));
+        assert!(retirement.remove(None, second(2)));
+        assert_eq!(retirement.next(), Some(second(3)));
         std::fs::remove_dir(&obstacle).unwrap();
-        assert!(retiring.remove(directory, second(3)));
-        let said = || state_file::current_reply(path, &name, &boot, second(4));
+        assert!(retirement.remove(directory, second(3)));
+        let reply = || state_file::current_reply(path, &name, &boot, second(4));
         let last = "up 100% # removed from the configuration";
-        assert_eq!(said().unwrap().to_string(), last);
-        assert_eq!(retiring.next(), Some(second(63)));
+        assert_eq!(reply().unwrap().to_string(), last);
+        assert_eq!(retirement.next(), Some(second(63)));
 
         std::fs::remove_file(&file).unwrap();
         std::fs::create_dir(&file).unwrap();
-        assert!(retiring.remove(directory, second(63)));
+        assert!(retirement.remove(directory, second(63)));
         std::fs::remove_dir(&file).unwrap();
         std::fs::write(&file, &text).unwrap();
-        assert!(retiring.remove(directory, second(64)));
+        assert!(retirement.remove(directory, second(64)));
         assert!(!file.exists());
-        assert_eq!(retiring.next(), None);
+        assert_eq!(retirement.next(), None);
     }
 }

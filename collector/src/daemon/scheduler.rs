@@ -1,22 +1,29 @@
-//! Which services are to be evaluated, and when: those that use a source of which there is news, and those
-//! that asked for it. What it costs depends on how many these are, not on how many there are. Pure.
+//! Which services to evaluate, and in which order: those whose sources changed and those whose time has come, the
+//! cheap ones first. The cost depends on their number, not on the number of all services. Pure.
 
+use super::usage::Usage;
 use crate::config::Config;
 use agentcheck_common::BootTime;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-/// When each service is to be evaluated next, by its index in the configuration.
-#[derive(Debug)]
+/// When to evaluate each service next, by its index in the configuration.
 pub(super) struct EvalQueue {
-    /// The services that use each source or derived number, by its index.
+    /// The services that use each source or derived value, by its index.
     users: Vec<Vec<usize>>,
     wake_at: Vec<BootTime>,
     /// The same in order of time.
     order: BTreeSet<(BootTime, usize)>,
+    /// Services whose sources changed, and since when they wait.
+    changed: BTreeMap<usize, BootTime>,
+    /// Services that wait for the evaluation thread, and since when.
+    costly: BTreeMap<usize, BootTime>,
+    /// The processor time of each service's evaluations.
+    usage: Usage,
 }
 
 impl EvalQueue {
-    /// Every service of `config` is to be evaluated at `now`.
+    /// Every service of `config` is due at `now`.
     pub(super) fn new(config: &Config, now: BootTime) -> Self {
         let mut users = vec![Vec::new(); config.names().count()];
         for (service, uses) in config.services.iter().enumerate() {
@@ -26,36 +33,84 @@ impl EvalQueue {
                 }
             }
         }
-        let services = 0..config.services.len();
+        Self::with(users, config.services.len(), now)
+    }
+
+    fn with(users: Vec<Vec<usize>>, services: usize, now: BootTime) -> Self {
         Self {
             users,
-            wake_at: services.clone().map(|_| now).collect(),
-            order: services.map(|service| (now, service)).collect(),
+            wake_at: vec![now; services],
+            order: (0..services).map(|service| (now, service)).collect(),
+            changed: BTreeMap::new(),
+            costly: BTreeMap::new(),
+            usage: Usage::new(services, now),
         }
     }
 
-    /// When the first service asked to be evaluated.
+    /// When the first service is due; `None` if there is no service.
     pub(super) fn next(&self) -> Option<BootTime> {
-        self.order.first().map(|(at, _)| *at)
+        let changed = self.changed.values().min().copied();
+        changed.or_else(|| self.order.first().map(|(at, _)| *at))
     }
 
-    /// The services that use one of the sources `touched`, or that asked to be evaluated by `now`.
-    pub(super) fn due(&self, touched: &[usize], now: BootTime) -> BTreeSet<usize> {
-        let asked = self.order.iter().take_while(|(at, _)| *at <= now);
-        let news = touched.iter().filter_map(|source| self.users.get(*source));
-        asked
-            .map(|(_, service)| *service)
-            .chain(news.flatten().copied())
-            .collect()
+    /// The services that use these sources or derived values are due.
+    pub(super) fn sources_changed(&mut self, sources: &[usize], now: BootTime) {
+        let users = sources.iter().filter_map(|source| self.users.get(*source));
+        for service in users.flatten() {
+            self.changed.entry(*service).or_insert(now);
+        }
     }
 
-    /// The service with this index is to be evaluated at `at`, and no longer when it asked before.
+    /// All services are due.
+    pub(super) fn all_changed(&mut self, now: BootTime) {
+        for service in 0..self.wake_at.len() {
+            self.changed.entry(service).or_insert(now);
+        }
+    }
+
+    /// The services that are due: those that used the least time first, and of these the longest due.
+    pub(super) fn due(&mut self, now: BootTime) -> Vec<usize> {
+        self.usage.decay(now);
+        let timed = self.order.iter().take_while(|(at, _)| *at <= now);
+        let mut due: BTreeMap<usize, BootTime> = self.changed.clone();
+        for (at, service) in timed {
+            let since = due.entry(*service).or_insert(*at);
+            *since = (*since).min(*at);
+        }
+        let mut due: Vec<(usize, BootTime)> = due.into_iter().collect();
+        due.sort_by_key(|(service, since)| (self.usage.of(*service), *since));
+        due.into_iter().map(|(service, _)| service).collect()
+    }
+
+    /// The service with this index was evaluated, and is due again at `at`.
     pub(super) fn set(&mut self, service: usize, at: BootTime) {
+        self.changed.remove(&service);
         if let Some(wake_at) = self.wake_at.get_mut(service) {
             self.order.remove(&(*wake_at, service));
             self.order.insert((at, service));
             *wake_at = at;
         }
+    }
+
+    /// The service with this index waits for the evaluation thread, and is due for the loop again at `at`.
+    pub(super) fn defer(&mut self, service: usize, now: BootTime, at: BootTime) {
+        self.set(service, at);
+        self.costly.entry(service).or_insert(now);
+    }
+
+    /// Removes the service that the evaluation thread gets next: the one that used the least time, and of
+    /// these the one that waits the longest.
+    pub(super) fn next_costly(&mut self) -> Option<usize> {
+        let waiting = self.costly.iter();
+        let next = waiting.min_by_key(|(service, since)| (self.usage.of(**service), **since));
+        let service = next.map(|(service, _)| *service)?;
+        self.costly.remove(&service);
+        Some(service)
+    }
+
+    /// Adds processor time that an evaluation of this service took.
+    pub(super) fn used(&mut self, service: usize, took: Duration) {
+        self.usage.add(service, took);
     }
 }
 
@@ -63,41 +118,68 @@ impl EvalQueue {
 mod tests {
     use super::*;
 
-    fn agenda(users: &[&[usize]], services: usize) -> EvalQueue {
-        let mut agenda = EvalQueue {
-            users: users.iter().map(|users| users.to_vec()).collect(),
-            wake_at: vec![BootTime(0); services],
-            order: BTreeSet::new(),
-        };
+    fn queue(users: &[&[usize]], services: usize) -> EvalQueue {
+        let users = users.iter().map(|users| users.to_vec()).collect();
+        let mut queue = EvalQueue::with(users, services, BootTime(0));
         for service in 0..services {
-            agenda.set(service, BootTime(10 * (service as u64 + 1)));
+            queue.set(service, BootTime(10 * (service as u64 + 1)));
         }
-        agenda
+        queue
     }
 
     #[test]
-    fn those_with_news_and_those_that_asked_each_once() {
-        let agenda = agenda(&[&[0, 2], &[2], &[]], 4);
-        let due = |touched: &[usize], now| {
-            let due = agenda.due(touched, BootTime(now));
-            due.into_iter().collect::<Vec<_>>()
-        };
-        assert_eq!(agenda.next(), Some(BootTime(10)));
-        assert!(due(&[], 9).is_empty());
-        assert_eq!(due(&[], 20), [0, 1]);
-        assert_eq!(due(&[0, 1], 20), [0, 1, 2]);
-        assert!(due(&[2, 7], 9).is_empty());
+    fn changed_and_timed_services_are_due_once_each() {
+        let mut queue = queue(&[&[0, 2], &[2], &[]], 4);
+        assert_eq!(queue.next(), Some(BootTime(10)));
+        assert!(queue.due(BootTime(9)).is_empty());
+        assert_eq!(queue.due(BootTime(20)), [0, 1]);
+        queue.sources_changed(&[0, 1, 2, 7], BootTime(20));
+        assert_eq!(
+            queue.due(BootTime(20)),
+            [0, 1, 2],
+            "those that are due the longest first"
+        );
+        assert_eq!(queue.next(), Some(BootTime(20)));
+        queue.set(2, BootTime(40));
+        assert_eq!(queue.due(BootTime(20)), [0, 1]);
     }
 
     #[test]
-    fn what_was_asked_last_counts() {
-        let mut agenda = agenda(&[], 2);
-        agenda.set(0, BootTime(15));
-        assert_eq!(agenda.next(), Some(BootTime(15)));
-        agenda.set(0, BootTime(30));
-        assert_eq!(agenda.next(), Some(BootTime(20)));
-        let due = agenda.due(&[], BootTime(30));
-        assert_eq!(due, BTreeSet::from([0, 1]));
-        assert_eq!(agenda.order.len(), 2);
+    fn latest_time_replaces_earlier_ones() {
+        let mut queue = queue(&[], 2);
+        queue.set(0, BootTime(15));
+        assert_eq!(queue.next(), Some(BootTime(15)));
+        queue.set(0, BootTime(30));
+        assert_eq!(queue.next(), Some(BootTime(20)));
+        assert_eq!(queue.due(BootTime(30)), [1, 0]);
+        assert_eq!(queue.order.len(), 2);
+    }
+
+    #[test]
+    fn services_that_used_less_time_come_first() {
+        let mut queue = queue(&[&[0, 1, 2]], 3);
+        queue.sources_changed(&[0], BootTime(5));
+        queue.used(0, Duration::from_millis(20));
+        queue.used(1, Duration::from_millis(900));
+        assert_eq!(queue.due(BootTime(5)), [2, 0, 1]);
+        for service in [1, 0] {
+            queue.defer(service, BootTime(5), BootTime(50));
+        }
+        assert_eq!(queue.due(BootTime(5)), [2]);
+        assert_eq!(queue.next_costly(), Some(0));
+        assert_eq!(queue.next_costly(), Some(1));
+        assert_eq!(queue.next_costly(), None);
+        // Long after, both are equal again.
+        for second in 1..12 {
+            queue.due(BootTime(second * 1_000_000_000));
+        }
+        queue.sources_changed(&[0], BootTime(5));
+        queue.defer(1, BootTime(1), BootTime(50));
+        queue.defer(0, BootTime(2), BootTime(50));
+        assert_eq!(
+            queue.next_costly(),
+            Some(1),
+            "the one that waits the longest"
+        );
     }
 }

@@ -1,73 +1,84 @@
-//! A service at work: what it remembers, what is being said for it, and how a verdict is published.
+//! One service at work: its memory, its present reply, and how a decision is published.
 
 use super::failure_log::LoggedOperation;
+use super::output::Output;
 use crate::config::{Rule, Service};
 use crate::decision::decide::FinalDecision;
 use crate::decision::evaluate::{DecisionSource, ServiceMemory, Verdict};
 use crate::decision::plan::{Plan, stopping};
+use crate::render::text;
 use crate::status::snapshot::{MemoryStatus, OverrideStatus, RuleStatus, ServiceStatus, Status};
+use crate::sys::clock;
+use crate::sys::log_throttle::{Event, FailureThrottle};
 use crate::sys::state_file;
 use agentcheck_common::{BootId, BootTime, Description, Reply, ServiceName};
 use log::{Level, debug, error, info, warn};
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::path::Path;
+use std::time::Duration;
 
-/// A service at work.
+/// One service at work.
 pub(super) struct ServiceTask {
     pub(super) memory: ServiceMemory,
-    /// What was published last.
+    /// The latest published verdict.
     pub(super) verdict: Option<Verdict>,
     /// Why there is no reply yet.
     unknown: Option<String>,
-    /// When what is said, its description aside, last changed.
+    /// The latest verdict of rules and weight alone.
+    pub(super) beneath: Option<Verdict>,
+    /// When the reply, without its description, last changed.
     since: Option<u64>,
-    /// What the status tells of the overrides that stand for it.
+    /// The status of its active overrides.
     pub(super) overrides: Vec<OverrideStatus>,
-    /// The id of the lift that is known.
+    /// The id of its known ready window.
     pub(super) ready_window: Option<String>,
-    /// What the log has told of writing replies.
+    /// Whether the evaluation thread evaluates it, because its evaluation takes too long for the loop.
+    pub(super) is_costly: bool,
+    /// What the log has of that.
+    cost_throttle: FailureThrottle<()>,
+    /// What the log has of writing its state file.
     pub(super) writing: LoggedOperation,
 }
 
 impl ServiceTask {
-    /// A service that goes on where `before`, the status that an earlier collector left, and the state
-    /// file end; `overridden` is whether an override stands for it.
+    /// A service that continues from the state file and from `before`, the snapshot of an earlier collector.
+    /// `overridden`: an override is active for it.
     pub(super) fn new(
         service: &Service,
         before: Option<&Status>,
         overridden: bool,
-        directory: &Path,
-        boot: &BootId,
+        output: &Output,
         now: BootTime,
     ) -> Self {
         let known = before.and_then(|status| status.services.get(service.name.as_str()));
-        let memory = remembered(service, known, overridden, directory, boot, now);
-        // The account may be a second older than the state file, and speak of other words.
-        let words = |reply: Reply| reply.described(Description::NONE);
-        let said = state_file::current_reply(directory, &service.name, boot, now).map(words);
-        let account = known.filter(|known| {
+        let present = state_file::current_reply(&output.path, &service.name, &output.boot, now);
+        let present = present.map(|reply| reply.described(Description::NONE));
+        // The snapshot may be a second older than the state file, and have another reply.
+        let snapshot = known.filter(|known| {
             let reply = known.reply.as_ref().map(|line| line.as_bytes());
-            said == reply.and_then(|line| Reply::parse(line).ok()).map(words)
+            let reply = reply.and_then(|line| Reply::parse(line).ok());
+            present == reply.map(|reply| reply.described(Description::NONE))
         });
         Self {
-            memory,
+            memory: memory_at_start(service, known, overridden, present, now),
             verdict: None,
             unknown: None,
-            since: account.and_then(|known| known.since),
+            beneath: None,
+            since: snapshot.and_then(|known| known.since),
             overrides: Vec::new(),
             ready_window: None,
+            is_costly: false,
+            cost_throttle: FailureThrottle::default(),
             writing: LoggedOperation::new(
                 Level::Error,
-                format!("{}: the reply", service.name),
-                "written",
-                ", and the last one stands",
+                format!("{}: ", service.name),
+                "write state file".to_owned(),
+                "; the last reply stays valid as scheduled",
             ),
         }
     }
 
-    /// Goes on as `service`, which was `before`. What it remembers stays, but for the truths of rules that
-    /// are not there any more.
+    /// Applies another configuration of the service. The states of unchanged rules are kept.
     pub(super) fn reload(&mut self, before: &Service, service: &Service) {
         let now_at = |index: usize| {
             let rule = before.rules.get(index)?;
@@ -75,12 +86,13 @@ impl ServiceTask {
             service.rules.iter().position(same)
         };
         let mut rule_states = vec![None; service.rules.len()];
-        for (index, truth) in self.memory.rule_states.iter().enumerate() {
+        for (index, state) in self.memory.rule_states.iter().enumerate() {
             if let Some(slot) = now_at(index).and_then(|index| rule_states.get_mut(index)) {
-                *slot = *truth;
+                *slot = *state;
             }
         }
         self.memory.rule_states = rule_states;
+        self.beneath = None;
         if let Some(DecisionSource::Rule { index, .. }) =
             self.verdict.as_mut().map(|verdict| &mut verdict.decided)
         {
@@ -91,18 +103,18 @@ impl ServiceTask {
         }
     }
 
-    /// The account of it for the status snapshot.
+    /// Its part of the status snapshot.
     pub(super) fn status(&self, service: &Service) -> ServiceStatus {
         let mut status = ServiceStatus {
             since: self.since,
             rules: rule_statuses(service, &self.memory),
-            memory: MemoryStatus::of(&self.memory),
+            memory: MemoryStatus::from_memory(&self.memory),
             overrides: self.overrides.clone(),
             ready_window: self.ready_window.clone(),
             ..ServiceStatus::default()
         };
         match &self.verdict {
-            Some(verdict) => status.set(verdict, &service.rules),
+            Some(verdict) => status.set_verdict(verdict, &service.rules),
             None => status.why = self.unknown.clone(),
         }
         status
@@ -126,13 +138,14 @@ impl ServiceTask {
         }
     }
 
-    /// Whether what is being said takes the server out.
+    /// Whether the present reply takes the server out.
     pub(super) fn is_out(&self) -> bool {
         let verdict = self.verdict.as_ref();
         verdict.is_some_and(|verdict| verdict.reply.takes_out())
     }
 
-    /// Writes the schedule, where there is a directory for it; whether what is said has changed.
+    /// Writes the schedule, if there is a directory for it; returns whether the reply changed, apart from its
+    /// description.
     pub(super) fn publish(
         &mut self,
         service: &Service,
@@ -148,12 +161,12 @@ impl ServiceTask {
         };
         self.writing.note(&written);
         let before = self.verdict.as_ref().map(|verdict| verdict.reply);
-        let words = |reply: Reply| reply.described(Description::NONE);
-        let changed = before.map(words) != Some(words(verdict.reply));
+        let bare = |reply: Reply| reply.described(Description::NONE);
+        let changed = before.map(bare) != Some(bare(verdict.reply));
         self.log(service, &verdict, changed);
         if changed {
-            // The first words of a restarted collector may be the ones that were being said.
-            let same = before.is_none() && self.memory.last == Some(words(verdict.reply));
+            // A restarted collector may continue with the same reply.
+            let same = before.is_none() && self.memory.last == Some(bare(verdict.reply));
             if !same || self.since.is_none() {
                 self.since = Some(now.0);
             }
@@ -162,7 +175,7 @@ impl ServiceTask {
         changed
     }
 
-    /// Writes what is to be said after a stop, where that is something else than after a death.
+    /// Writes the reply of `on_stop`, if there is one.
     pub(super) fn publish_stop(
         &self,
         service: &Service,
@@ -176,14 +189,34 @@ impl ServiceTask {
         };
         let name = &service.name;
         match write(name, &plan, directory, boot, now) {
-            Ok(()) => info!("{name}: {} from now on", plan.then),
-            Err(error) => {
-                error!("{name}: on_stop cannot be written, the last reply stands: {error}")
-            }
+            Ok(()) => info!("{name}: on_stop: {}", plan.then),
+            Err(error) => error!(
+                "{name}: cannot write state file for on_stop: {error}; the last reply stays valid as scheduled"
+            ),
         }
     }
 
-    /// One line per change that an operator wants to know of; a weight that just moves is none.
+    /// Logs the loop's evaluations of this service as too long, or as short again. `took`: processor time.
+    pub(super) fn log_cost(&mut self, name: &ServiceName, took: Duration, is_cheap: bool) {
+        self.is_costly = !is_cheap;
+        let text = text::span(took);
+        let outcome = if is_cheap {
+            Ok(())
+        } else {
+            Err(((), &text as _))
+        };
+        match self.cost_throttle.note(outcome, clock::now()) {
+            None => {}
+            Some(Event::Recovered { .. }) => info!("{name}: evaluation takes {text} again"),
+            Some(Event::Failed) => warn!(
+                "{name}: evaluation took {text}; it continues on a separate thread, so that no other service waits"
+            ),
+            Some(Event::Flapping { last, .. }) => warn!("{name}: evaluation took up to {last}"),
+            Some(Event::Persisting { .. }) => warn!("{name}: evaluation still takes {text}"),
+        }
+    }
+
+    /// Logs changes that concern operators. A weight that moves is none.
     fn log(&self, service: &Service, verdict: &Verdict, changed: bool) {
         let name = &service.name;
         let Some(before) = &self.verdict else {
@@ -191,24 +224,22 @@ impl ServiceTask {
             return;
         };
         let (before, decided) = (&before.reply, &before.decided);
-        let decider = match (decided, &verdict.decided) {
+        let other_source = match (decided, &verdict.decided) {
             (DecisionSource::Weight(_), DecisionSource::Weight(_)) => false,
             (DecisionSource::Rule { index: before, .. }, DecisionSource::Rule { index, .. }) => {
                 before != index
             }
             (DecisionSource::Failure(before), DecisionSource::Failure(reason)) => before != reason,
-            (DecisionSource::Override(before), DecisionSource::Override(forced)) => {
-                before != forced
-            }
+            (DecisionSource::Override(before), DecisionSource::Override(order)) => before != order,
             _ => true,
         };
-        // A source that comes and goes is told by itself; what is said goes on.
+        // A source that flaps has its own line, and the reply stays.
         let unknown = [decided, &verdict.decided]
             .into_iter()
             .any(|decided| matches!(decided, DecisionSource::Failure(_)));
         if verdict.reply.takes_out() && changed {
             warn!("{name}: {}, was {before}", verdict.reply);
-        } else if (decider && (changed || !unknown)) || (changed && before.takes_out()) {
+        } else if (other_source && (changed || !unknown)) || (changed && before.takes_out()) {
             info!("{name}: {}, was {before}", verdict.reply);
         } else if changed {
             debug!("{name}: {}, was {before}", verdict.reply);
@@ -226,26 +257,24 @@ fn write(
     state_file::publish(directory, name, (boot, now), &plan.stages, &plan.then)
 }
 
-/// What a service knows from before the collector was started: the reply that is being said, and the
-/// truths of the rules that are still the same.
-fn remembered(
+/// The memory of a service at the start of the collector: its last reply, and the states of unchanged rules.
+fn memory_at_start(
     service: &Service,
     known: Option<&ServiceStatus>,
     overridden: bool,
-    directory: &Path,
-    boot: &BootId,
+    present: Option<Reply>,
     now: BootTime,
 ) -> ServiceMemory {
     let unknown = ServiceStatus::default();
     let known = known.unwrap_or(&unknown);
-    // What an override or `on_stop` had said is not what rules and weight led to.
-    let last = match known.memory.last() {
+    // The reply of an override or of `on_stop` is not one of rules and weight.
+    let last = match known.memory.last_reply() {
         None if overridden => None,
-        None => state_file::current_reply(directory, &service.name, boot, now),
+        None => present,
         last => last,
     };
     let last = last.map(|reply| reply.described(Description::NONE));
-    known.memory.restored(service, &known.rules, last, now)
+    known.memory.restore(service, &known.rules, last, now)
 }
 
 fn rule_statuses(service: &Service, memory: &ServiceMemory) -> Vec<RuleStatus> {
@@ -254,13 +283,13 @@ fn rule_statuses(service: &Service, memory: &ServiceMemory) -> Vec<RuleStatus> {
         .rules
         .iter()
         .zip(rule_states.chain(std::iter::repeat(None)))
-        .map(|(rule, truth)| RuleStatus {
+        .map(|(rule, state)| RuleStatus {
             name: rule.name.clone(),
             when: rule.when.text().to_owned(),
-            active: truth.map(|truth| truth.active),
-            observed_at: truth.map(|truth| truth.observed_at.0),
-            pending_since: truth
-                .and_then(|truth| truth.pending_since)
+            active: state.map(|state| state.active),
+            observed_at: state.map(|state| state.observed_at.0),
+            pending_since: state
+                .and_then(|state| state.pending_since)
                 .map(|since| since.0),
         })
         .collect()

@@ -1,4 +1,4 @@
-//! What the service manager is told: systemd, where it is there.
+//! Notifications for the service manager: systemd, if it started the collector.
 
 use log::{debug, info, warn};
 use sd_notify::NotifyState;
@@ -9,82 +9,92 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
-/// How often the watchdog is told at most. Its time is counted in seconds.
-const WATCHDOG_EVERY: Duration = Duration::from_millis(500);
+/// The shortest interval of watchdog notifications. WatchdogSec= is in seconds.
+const WATCHDOG_INTERVAL: Duration = Duration::from_millis(500);
 
-/// For how long a manager that does not read is waited for, where no reply waits with it.
+/// How long a notification waits for a manager that does not read, on threads that no reply waits for.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The service manager, and what it was told. It may have more to do than to read, or have come to a stop: then
-/// the loop goes on, and tells it later.
+/// The service manager, and what it was notified of. If it does not read, the loop continues and notifies it
+/// later.
 #[derive(Default)]
 pub(super) struct ServiceManager {
-    /// What it shows.
+    /// The line that it shows.
     summary: String,
-    watchdog_told: Option<Instant>,
-    /// Whether it is to be told that the collector is at work.
+    watchdog_notified: Option<Instant>,
+    /// Whether READY=1 is still to be sent.
     ready: bool,
     /// Whether it does not read.
     unresponsive: bool,
 }
 
 impl ServiceManager {
-    /// The collector is at work, from the start or again after a reload.
+    /// The collector works: after its start, or again after a reload.
     pub(super) fn ready(&mut self) {
         self.ready = !self.notify(&NotifyState::Ready);
     }
 
-    /// A reload has begun. The manager takes [`Manager::ready`] for its end.
+    /// Sends READY=1 with the end of this turn, when replies of another configuration are written.
+    pub(super) fn announce_ready(&mut self) {
+        self.ready = true;
+    }
+
+    /// A reload begins. READY=1 ends it.
     pub(super) fn reloading() {
         match NotifyState::monotonic_usec_now() {
-            Ok(now) => drop(tell(
+            Ok(now) => drop(send(
                 &format!("{}\n{now}", NotifyState::Reloading),
                 PATIENCE,
             )),
-            Err(error) => debug!("no clock for the service manager: {error}"),
+            Err(error) => debug!("cannot read the clock for the service manager: {error}"),
         }
     }
 
-    /// The collector was told to stop.
+    /// The collector stops.
     pub(super) fn stopping() {
-        let _ = tell(&NotifyState::Stopping.to_string(), PATIENCE);
+        let _ = send(&NotifyState::Stopping.to_string(), PATIENCE);
     }
 
-    /// Shows `summary`, where that is something else than before.
+    /// Shows `summary`, if it changed.
     pub(super) fn show(&mut self, summary: String) {
         if summary != self.summary && self.notify(&NotifyState::Status(&summary)) {
             self.summary = summary;
         }
     }
 
-    /// The loop goes on: told whenever it has, but not a thousand times a second.
+    /// The loop ended a turn: sends what was not sent yet, and renews the watchdog.
     pub(super) fn keep_alive(&mut self) {
-        let told = self.watchdog_told.map(|told| told.elapsed());
-        if told.is_none_or(|told| told >= WATCHDOG_EVERY) {
-            if self.ready {
-                self.ready();
-            }
+        if self.ready {
+            self.ready();
+        }
+        self.renew_watchdog();
+    }
+
+    /// Renews the watchdog, at most twice a second.
+    pub(super) fn renew_watchdog(&mut self) {
+        let elapsed = self.watchdog_notified.map(|at| at.elapsed());
+        if elapsed.is_none_or(|elapsed| elapsed >= WATCHDOG_INTERVAL) {
             self.notify(&NotifyState::Watchdog);
-            self.watchdog_told = Some(Instant::now());
+            self.watchdog_notified = Some(Instant::now());
         }
     }
 
-    /// Whether there is no need to tell it again. Where there is no manager nothing is lost but the telling.
+    /// Sends a notification; returns whether it need not be sent again. Without a manager it need not.
     fn notify(&mut self, state: &NotifyState<'_>) -> bool {
-        let told = tell(&state.to_string(), Duration::ZERO);
-        let deaf = told.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
-        match (self.unresponsive, deaf) {
-            (false, true) => warn!("the service manager does not read what it is told"),
-            (true, false) => info!("the service manager reads again what it is told"),
+        let sent = send(&state.to_string(), Duration::ZERO);
+        let unresponsive = sent.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        match (self.unresponsive, unresponsive) {
+            (false, true) => warn!("the service manager does not read notifications"),
+            (true, false) => info!("the service manager reads notifications again"),
             _ => {}
         }
-        self.unresponsive = deaf;
-        !deaf
+        self.unresponsive = unresponsive;
+        !unresponsive
     }
 }
 
-/// Tells the service manager, if there is one, waiting for so long.
-fn tell(text: &str, patience: Duration) -> io::Result<()> {
+/// Sends text to the service manager, if there is one; waits up to `patience` for room.
+fn send(text: &str, patience: Duration) -> io::Result<()> {
     let Some(path) = std::env::var_os("NOTIFY_SOCKET") else {
         return Ok(());
     };
@@ -99,9 +109,9 @@ fn tell(text: &str, patience: Duration) -> io::Result<()> {
 }
 
 /// A path, or a name in the abstract namespace.
-fn address(of: &OsStr) -> io::Result<SocketAddr> {
-    match of.as_bytes().split_first() {
-        Some((b'@', name)) => SocketAddr::from_abstract_name(name),
-        _ => SocketAddr::from_pathname(of),
+fn address(name: &OsStr) -> io::Result<SocketAddr> {
+    match name.as_bytes().split_first() {
+        Some((b'@', abstract_name)) => SocketAddr::from_abstract_name(abstract_name),
+        _ => SocketAddr::from_pathname(name),
     }
 }

@@ -1,10 +1,9 @@
-//! One thread for all sources whose polls do not wait for anybody, as files and what the kernel shows; and
-//! another that watches it, because a network mount that has gone away makes a file wait after all.
+//! One thread for all sources whose polls do not wait, such as files and system metrics. A second thread watches it,
+//! because a file on a hung network mount waits after all.
 //!
-//! The thread that polls is the one whose turn it is. When a poll takes longer than [`BRIEF`], the watching
-//! thread begins the next turn: it polls all other sources, with a new thread to watch it, and the one that
-//! is held up keeps the source that holds it up, as a thread of its own. So a source that hangs delays the
-//! others once, by that long, and there are never more threads than sources and two.
+//! When a poll takes longer than [`BRIEF`], the watching thread begins the next turn: it polls all other sources, and
+//! starts a thread to watch it. The blocked thread keeps the slow source. So a hung source delays the others once,
+//! by [`BRIEF`], and there are at most two threads more than sources.
 
 use super::poll_task::{BRIEF, PollTask, ReadingSink, keep_polling, spawn};
 use log::debug;
@@ -13,61 +12,61 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The sources that take turns.
+/// The sources that share a thread.
 #[derive(Default)]
 pub(super) struct SharedPoller {
     queue: Mutex<Queue>,
-    /// The thread that polls and the one that watches it have to look at the queue again.
+    /// Wakes the polling thread and the watching thread to read the queue.
     changed: Condvar,
 }
 
 #[derive(Default)]
 struct Queue {
-    /// By the time at which they are due, and their number.
+    /// By due time and number.
     tasks: BTreeMap<(Instant, usize), PollTask>,
-    /// Counts the threads that were the one to poll.
+    /// The number of the polling thread, counted from 0.
     turn: u64,
-    /// Whether there is a thread that polls.
+    /// Whether there is a polling thread.
     begun: bool,
-    /// Since when a poll is under way in this turn.
+    /// When the running poll of this turn began.
     polling: Option<Instant>,
     /// Whether a thread watches.
     watched: bool,
 }
 
 impl SharedPoller {
-    /// Polls `tasks`, too. As long as there are none there is no thread.
+    /// Adds `tasks`. There is no thread before the first task.
     ///
     /// # Errors
-    /// Where the system gives no more threads; then none of them is polled.
+    /// Where the thread cannot be created; then no task is added.
     pub(super) fn add(
-        turns: &Arc<Self>,
+        poller: &Arc<Self>,
         tasks: Vec<PollTask>,
-        outlet: &ReadingSink,
+        sink: &ReadingSink,
     ) -> io::Result<()> {
         if tasks.is_empty() {
             return Ok(());
         }
-        let mut queue = turns.lock();
+        let mut queue = poller.lock();
         if !queue.begun {
-            let (turns, outlet) = (Arc::clone(turns), outlet.clone());
-            spawn("in turn", move || turns.poll(0, &outlet))?;
+            let (poller, sink) = (Arc::clone(poller), sink.clone());
+            spawn("shared", move || poller.poll(0, &sink))?;
             queue.begun = true;
         }
         drop(queue);
         for task in tasks {
-            turns.put(task);
+            poller.put(task);
         }
         Ok(())
     }
 
-    /// Forgets the sources that are not to be polled any more.
+    /// Removes the sources that were stopped.
     pub(super) fn drop_stopped(&self) {
         let mut queue = self.lock();
         queue.tasks.retain(|_, task| !task.is_stopped());
     }
 
-    /// A source takes its turns from now on.
+    /// Adds one source.
     pub(super) fn put(&self, task: PollTask) {
         let mut queue = self.lock();
         queue.tasks.insert((task.due, task.number()), task);
@@ -75,23 +74,23 @@ impl SharedPoller {
         self.changed.notify_all();
     }
 
-    /// Wakes both threads, so that they see that they are to stop.
+    /// Wakes both threads, so that they see that they were stopped.
     pub(super) fn wake(&self) {
-        // Whoever has looked before has come to wait by the time that this lock is to be had.
+        // A thread that checked before waits by the time that this lock is free.
         drop(self.lock());
         self.changed.notify_all();
     }
 
-    /// Polls what is due, as long as it is this thread's turn.
-    fn poll(self: &Arc<Self>, turn: u64, outlet: &ReadingSink) {
-        while let Some(mut task) = self.next(outlet) {
+    /// Polls due sources while it is this thread's turn.
+    fn poll(self: &Arc<Self>, turn: u64, sink: &ReadingSink) {
+        while let Some(mut task) = self.next(sink) {
             let reading = task.poll();
             let number = task.number();
             let mut queue = self.lock();
             if queue.turn != turn {
                 drop(queue);
-                if outlet.send(number, reading)
-                    && let Some(task) = keep_polling(task, Some(0), outlet)
+                if sink.send(number, reading)
+                    && let Some(task) = keep_polling(task, Some(0), sink)
                 {
                     self.put(task);
                 }
@@ -102,21 +101,21 @@ impl SharedPoller {
                 queue.tasks.insert((task.due, number), task);
             }
             drop(queue);
-            // Not while a poll counts as under way: here it is the loop that is waited for.
-            if !outlet.send(number, reading) {
+            // After the poll counts as ended: making the values of a large document takes a while.
+            if !sink.send(number, reading) {
                 return;
             }
         }
     }
 
-    /// Waits until a source is due; none when it is time to stop.
-    fn next(self: &Arc<Self>, outlet: &ReadingSink) -> Option<PollTask> {
+    /// Waits until a source is due; `None` at the end.
+    fn next(self: &Arc<Self>, sink: &ReadingSink) -> Option<PollTask> {
         let mut queue = self.lock();
-        while !outlet.is_stopped() {
+        while !sink.is_stopped() {
             if !queue.watched {
-                let (turns, outlet) = (Arc::clone(self), outlet.clone());
-                // Where the system has no thread to give now, it may have one at the next poll.
-                queue.watched = spawn("in turn", move || turns.watch(&outlet)).is_ok();
+                let (poller, sink) = (Arc::clone(self), sink.clone());
+                // If the system cannot create a thread now, the next poll tries again.
+                queue.watched = spawn("shared", move || poller.watch(&sink)).is_ok();
             }
             let now = Instant::now();
             match queue.tasks.first_key_value() {
@@ -134,14 +133,14 @@ impl SharedPoller {
         None
     }
 
-    /// Waits until a poll takes too long, and then takes over.
-    fn watch(self: &Arc<Self>, outlet: &ReadingSink) {
+    /// Waits until a poll takes too long, and then polls the other sources.
+    fn watch(self: &Arc<Self>, sink: &ReadingSink) {
         let mut queue = self.lock();
-        while !outlet.is_stopped() {
+        while !sink.is_stopped() {
             let now = Instant::now();
             let begins = queue.polling.or_else(|| {
                 let next = queue.tasks.first_key_value();
-                // What is due already is about to be polled.
+                // A due source is polled in this moment.
                 next.map(|((due, _), _)| (*due).max(now))
             });
             let left = begins.map(|begins| (begins + BRIEF).saturating_duration_since(now));
@@ -151,8 +150,10 @@ impl SharedPoller {
                 queue.watched = false;
                 let turn = queue.turn;
                 drop(queue);
-                debug!("a poll takes more than {BRIEF:?}: the others go on without it");
-                return self.poll(turn, outlet);
+                debug!(
+                    "a poll takes more than {BRIEF:?}: other sources continue on another thread"
+                );
+                return self.poll(turn, sink);
             }
             queue = self.wait(queue, left);
         }
@@ -176,7 +177,7 @@ impl SharedPoller {
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        // Nobody can panic between two changes that belong together.
+        // No panic can happen between two changes that belong together.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,12 +1,10 @@
-//! The state directory while the collector is at work: it may be removed, replaced, or locked by another.
+//! The state directory while the collector works: it may be removed, replaced, or locked by another collector.
 //!
-//! The collector writes to the directory that it has opened and locked, whatever its path leads to by now, and
-//! looks before each turn whether the path still leads there and the lock file is still the one that it holds.
-//! Where not, it writes nothing until it has a directory and a lock again: one that it makes itself, or one
-//! that has come in its place and belongs to this user or to root. A link that has come in its place is not
-//! followed: it would let whoever put it there choose what is written to, and what balancers hear.
+//! The collector writes to the directory that it opened and locked. In each turn it checks that the path still leads
+//! there, and that the lock file is still its own. Otherwise it writes nothing until it has a directory and a lock
+//! again: a directory that it creates, or a new one of this user or of root. It does not follow a link in that
+//! place: the owner of the link would choose the directory, and so the replies that balancers get.
 
-use super::Collector;
 use crate::sys::lock::{self, Lock, LockError};
 use agentcheck_common::BootTime;
 use log::{error, info};
@@ -18,35 +16,34 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How often a directory that is lost is tried again.
-const TRY_EVERY: Duration = Duration::from_millis(250);
+/// The interval of tries to get a lost directory back.
+const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
-/// For how long somebody who only looks at the lock is waited for.
-const PATIENCE: Duration = Duration::from_millis(20);
+/// How long to wait for a process that only checks the lock.
+const LOCK_PATIENCE: Duration = Duration::from_millis(20);
 
-/// After so long without a directory the service manager, where there is one, is to make it.
+/// After this time without a directory, a service manager is to create it.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(1);
 
-/// The rights of a directory that is made again: everybody may read, as a responder is another user.
-const RIGHTS: u32 = 0o755;
+/// The mode of a directory that is created again: the responder is another user.
+const MODE: u32 = 0o755;
 
 /// The state directory.
 pub(super) struct StateDir {
-    /// Where it is, without links.
+    /// Its path, without links.
     path: PathBuf,
-    held: Option<LockedDir>,
-    /// Why it is not held, as was told.
-    told: Option<String>,
-    /// When it was tried last.
+    locked: Option<LockedDir>,
+    /// The error that the log has.
+    logged: Option<String>,
+    /// The latest try to get it back.
     tried: Option<BootTime>,
-    /// Since when it cannot be made, or has no place for a lock file: what the rights of this process, or what
-    /// it sees of the file system, do not allow.
+    /// Since when it cannot be created, or takes no lock file: permissions or the sandbox do not allow it.
     forbidden: Option<BootTime>,
-    /// Whether a service manager would start this process again.
+    /// Whether a service manager restarts this process.
     managed: bool,
 }
 
-/// A directory that is ours.
+/// A directory that this collector has locked.
 struct LockedDir {
     directory: OwnedFd,
     /// Device and inode.
@@ -54,63 +51,63 @@ struct LockedDir {
     lock: Lock,
 }
 
-/// What a look has found.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CheckResult {
-    /// All is as it was.
+    /// Nothing changed.
     Same,
-    /// It has just been lost.
+    /// It was lost just now.
     Lost,
-    /// It is ours again, and may have nothing in it.
+    /// It is locked again, and may be empty.
     Again,
 }
 
-/// Why the directory is not to be had.
+/// Why the directory cannot be used.
 #[derive(Debug)]
 enum DirError {
-    /// There is none, and none can be made.
-    Gone(io::Error),
-    /// There is a link, or something else that is no directory.
+    /// It does not exist and cannot be created.
+    Missing(io::Error),
+    /// Its path is a link or no directory.
     Replaced,
-    /// There is one of another user.
+    /// It belongs to this other user.
     Foreign(u32),
-    /// It cannot be opened or looked at.
+    /// It cannot be opened or checked.
     Unusable(io::Error),
-    /// There is one, and another collector has it, or no lock can be made there.
+    /// Another collector has it, or it takes no lock file.
     NotLocked(LockError),
 }
 
 impl fmt::Display for DirError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Gone(error) => write!(f, "is gone, and cannot be made again: {error}"),
-            Self::Replaced => f.write_str("is a link now or no directory, and is not followed"),
-            Self::Foreign(user) => write!(f, "is another one now, of user {user}"),
+            Self::Missing(error) => write!(f, "is missing and cannot be created: {error}"),
+            Self::Replaced => f.write_str("is now a link or no directory"),
+            Self::Foreign(user) => write!(f, "was replaced by one of user {user}"),
             Self::Unusable(error) => write!(f, "cannot be opened: {error}"),
             Self::NotLocked(LockError::Failed(_, error)) => {
                 write!(f, "takes no lock file: {error}")
             }
-            Self::NotLocked(held) => write!(f, "is taken: {held}"),
+            Self::NotLocked(locked) => write!(f, "is locked: {locked}"),
         }
     }
 }
 
 impl StateDir {
-    /// Takes the directory, which has to be there.
+    /// Locks the directory, which must exist.
     ///
     /// # Errors
-    /// Where it is not to be had.
+    /// Where it cannot be opened or locked.
     pub(super) fn take(directory: &Path) -> Result<Self, LockError> {
         let failed = |error| LockError::Failed(lock::path(directory), error);
         let path = directory.canonicalize().map_err(failed)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = rustix::fs::open(&path, flags, Mode::empty());
         let opened = opened.map_err(|error| failed(error.into()))?;
-        let held = LockedDir::lock(opened, directory, lock::START_WAIT)?;
+        let locked = LockedDir::lock(opened, directory, lock::START_WAIT)?;
         Ok(Self {
             path,
-            held: Some(held),
-            told: None,
+            locked: Some(locked),
+            logged: None,
             tried: None,
             forbidden: None,
             managed: std::env::var_os("NOTIFY_SOCKET").is_some(),
@@ -119,61 +116,59 @@ impl StateDir {
 
     /// The directory to write to, if there is one.
     pub(super) fn directory(&self) -> Option<BorrowedFd<'_>> {
-        self.held.as_ref().map(|held| held.directory.as_fd())
+        self.locked.as_ref().map(|locked| locked.directory.as_fd())
     }
 
-    /// The directory, where only a service manager can bring it back: in the sandbox of a unit it can neither be
-    /// made nor written to once it was removed, but a new start finds it made.
+    /// The directory, if only a service manager can create it again. In a unit's sandbox a removed directory can
+    /// neither be created nor written to, but a restart creates it.
     pub(super) fn lost_for_good(&self, now: BootTime) -> Option<&Path> {
         let since = self.forbidden.filter(|_| self.managed)?;
         (now.since(since) >= GIVE_UP_AFTER).then_some(&self.path)
     }
 
-    /// Looks whether it is still there and ours, and takes it again where it is not.
+    /// Checks that it is still there and locked by this collector; otherwise tries to lock it again.
     pub(super) fn check(&mut self, now: BootTime) -> CheckResult {
         if self
-            .held
+            .locked
             .as_ref()
-            .is_some_and(|held| held.is_at(&self.path))
+            .is_some_and(|locked| locked.is_at(&self.path))
         {
             return CheckResult::Same;
         }
-        let was_held = self.held.take().is_some();
-        let early = |tried: BootTime| now.since(tried) < TRY_EVERY;
-        if !was_held && self.tried.is_some_and(early) {
+        let was_locked = self.locked.take().is_some();
+        let early = |tried: BootTime| now.since(tried) < RETRY_INTERVAL;
+        if !was_locked && self.tried.is_some_and(early) {
             return CheckResult::Same;
         }
         self.tried = Some(now);
         let path = self.path.display();
-        match again(&self.path) {
-            Ok((held, made)) => {
-                self.held = Some(held);
-                let what = if made {
-                    "was gone, and has been made again"
+        match lock_again(&self.path) {
+            Ok((locked, created)) => {
+                self.locked = Some(locked);
+                let event = if created {
+                    "was missing: created again"
                 } else {
-                    "or its lock was replaced, and is this collector's again"
+                    "or its lock file was replaced: locked again"
                 };
-                info!("the state directory {path} {what}; all replies are written anew");
-                self.told = None;
+                info!("state directory {path} {event}; all replies are written again");
+                self.logged = None;
                 self.forbidden = None;
                 CheckResult::Again
             }
             Err(lost) => {
                 let failed = matches!(
                     lost,
-                    DirError::Gone(_)
+                    DirError::Missing(_)
                         | DirError::Unusable(_)
                         | DirError::NotLocked(LockError::Failed(..))
                 );
                 self.forbidden = failed.then(|| self.forbidden.unwrap_or(now));
                 let why = lost.to_string();
-                if self.told.as_ref() != Some(&why) {
-                    error!(
-                        "the state directory {path} {why}; no reply is written until it is back"
-                    );
-                    self.told = Some(why);
+                if self.logged.as_ref() != Some(&why) {
+                    error!("state directory {path} {why}; no reply is written until this is fixed");
+                    self.logged = Some(why);
                 }
-                if was_held {
+                if was_locked {
                     CheckResult::Lost
                 } else {
                     CheckResult::Same
@@ -184,10 +179,10 @@ impl StateDir {
 }
 
 impl LockedDir {
-    fn lock(directory: OwnedFd, called: &Path, patience: Duration) -> Result<Self, LockError> {
-        let failed = |error: Errno| LockError::Failed(lock::path(called), error.into());
+    fn lock(directory: OwnedFd, path: &Path, patience: Duration) -> Result<Self, LockError> {
+        let failed = |error: Errno| LockError::Failed(lock::path(path), error.into());
         let identity = identity(&rustix::fs::fstat(&directory).map_err(failed)?);
-        let lock = lock::take_in(directory.as_fd(), called, patience)?;
+        let lock = lock::take_in(directory.as_fd(), path, patience)?;
         Ok(Self {
             directory,
             identity,
@@ -195,11 +190,11 @@ impl LockedDir {
         })
     }
 
-    /// Whether the path leads to it, and the lock file in it is the one that is held. Where that cannot be
-    /// told, nothing is known to have changed.
+    /// Whether the path leads to it, and its lock file is the locked one. Where that cannot be read, nothing counts
+    /// as changed.
     fn is_at(&self, path: &Path) -> bool {
         let same = match rustix::fs::lstat(path) {
-            Ok(there) => identity(&there) == self.identity,
+            Ok(stat) => identity(&stat) == self.identity,
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => false,
             Err(_) => true,
         };
@@ -207,36 +202,19 @@ impl LockedDir {
     }
 }
 
-impl Collector {
-    /// Looks after the state directory; whether all replies are to be written anew.
-    pub(super) fn check_state_dir(&mut self, now: BootTime) -> bool {
-        match self.state_dir.as_mut().map(|place| place.check(now)) {
-            None | Some(CheckResult::Same) => false,
-            Some(CheckResult::Lost) => {
-                self.log_and_record("has lost the state directory: nothing is written");
-                false
-            }
-            Some(CheckResult::Again) => {
-                self.log_and_record("has the state directory again");
-                true
-            }
-        }
-    }
+fn identity(stat: &Stat) -> (u64, u64) {
+    (stat.st_dev, stat.st_ino)
 }
 
-fn identity(of: &Stat) -> (u64, u64) {
-    (of.st_dev, of.st_ino)
-}
-
-/// A directory at a path without links, and whether it had to be made.
-fn again(path: &Path) -> Result<(LockedDir, bool), DirError> {
-    let (directory, made) = match opened(path) {
+/// Locks the directory at a path without links; returns whether it was created.
+fn lock_again(path: &Path) -> Result<(LockedDir, bool), DirError> {
+    let (directory, created) = match open(path) {
         Err(Errno::NOENT) => {
-            let mode = Mode::from_raw_mode(RIGHTS);
-            rustix::fs::mkdir(path, mode).map_err(|error| DirError::Gone(error.into()))?;
-            (opened(path), true)
+            let mode = Mode::from_raw_mode(MODE);
+            rustix::fs::mkdir(path, mode).map_err(|error| DirError::Missing(error.into()))?;
+            (open(path), true)
         }
-        there => (there, false),
+        opened => (opened, false),
     };
     let directory = directory.map_err(|error| match error {
         Errno::LOOP | Errno::NOTDIR => DirError::Replaced,
@@ -247,20 +225,20 @@ fn again(path: &Path) -> Result<(LockedDir, bool), DirError> {
     if owner != 0 && owner != rustix::process::geteuid().as_raw() {
         return Err(DirError::Foreign(owner));
     }
-    if made {
-        // Whatever the umask is.
-        rustix::fs::fchmod(&directory, Mode::from_raw_mode(RIGHTS)).map_err(unusable)?;
+    if created {
+        // mkdir subtracts the umask.
+        rustix::fs::fchmod(&directory, Mode::from_raw_mode(MODE)).map_err(unusable)?;
     }
-    let held = LockedDir::lock(directory, path, PATIENCE).map_err(DirError::NotLocked)?;
-    Ok((held, made))
+    let locked = LockedDir::lock(directory, path, LOCK_PATIENCE).map_err(DirError::NotLocked)?;
+    Ok((locked, created))
 }
 
-/// Opens a directory, through no link.
-fn opened(path: &Path) -> Result<OwnedFd, Errno> {
+/// Opens a directory; follows no link.
+fn open(path: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::NO_SYMLINKS;
     match rustix::fs::openat2(rustix::fs::CWD, path, flags, Mode::empty(), resolve) {
-        // Before Linux 5.6, and where a filter does not know it: then only the last part is looked at.
+        // Before Linux 5.6, or under an old seccomp filter: only the last component is checked.
         Err(Errno::NOSYS | Errno::PERM) => rustix::fs::open(path, flags, Mode::empty()),
         opened => opened,
     }

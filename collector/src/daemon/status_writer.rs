@@ -1,66 +1,77 @@
-//! What the collector shows of itself: the status snapshot, and a line for the service manager.
+//! Writes the status snapshot, and the line that the service manager shows.
 
-use super::Collector;
-use super::state_dir::StateDir;
+use super::output::Output;
+use super::records::Records;
+use super::services::Services;
+use super::sources::Sources;
+use crate::config::Config;
 use crate::render::text;
-use crate::status::snapshot::{self, DerivedStatus, ReloadStatus, Status};
+use crate::status::snapshot::{self, DerivedStatus, OverrideFault, ReloadStatus, Status};
 use agentcheck_common::BootTime;
 
-/// How many characters of a mistake the service manager shows.
-const MOST_TOLD: usize = 200;
+/// How many characters of an error the service manager shows.
+const MAX_SUMMARY: usize = 200;
 
-impl Collector {
-    /// Writes the snapshot, where there is a directory for it.
-    pub(super) fn write_status(&mut self, now: BootTime) {
-        let sources = self.config.sources.iter().zip(&self.sources);
-        let services = self.config.services.iter().zip(&self.services);
-        let status = || Status {
-            version: snapshot::VERSION,
-            boot: self.boot.to_string(),
-            pid: std::process::id(),
-            started: self.started.0,
-            at: now.0,
-            sources: sources
-                .filter_map(|(source, latest)| Some((source.name.clone(), latest.clone()?)))
-                .collect(),
-            services: services
-                .map(|(service, running)| {
-                    let mut status = running.status(service);
-                    status.configured(&self.config, service);
-                    (service.name.to_string(), status)
-                })
-                .collect(),
-            derived: self
-                .observed
-                .kept()
-                .map(|(name, kept)| (name.to_owned(), DerivedStatus::of(kept)))
-                .collect(),
-            override_faults: self.overrides.faults().to_vec(),
-            loaded: Some(self.loaded.0),
-            reload: self.reloaded.clone(),
-            pending_removals: self.retirement.statuses(),
-        };
-        match self.state_dir.as_ref().and_then(StateDir::directory) {
-            Some(directory) => self.snapshot.write(directory, status),
-            None => self.snapshot.passed(),
+/// Writes the snapshot, if there is a directory for it.
+pub(super) fn write(
+    config: &Config,
+    sources: &Sources,
+    services: &Services,
+    faults: impl FnOnce() -> Vec<OverrideFault>,
+    output: &Output,
+    records: &mut Records,
+    now: BootTime,
+) {
+    match output.directory() {
+        Some(directory) => {
+            let polled = config.sources.iter().zip(&sources.statuses);
+            let tasks = config.services.iter().zip(&services.tasks);
+            let status = || Status {
+                version: snapshot::VERSION,
+                boot: output.boot.to_string(),
+                pid: std::process::id(),
+                started: records.started.0,
+                at: now.0,
+                sources: polled
+                    .filter_map(|(source, latest)| Some((source.name.clone(), latest.clone()?)))
+                    .collect(),
+                services: tasks
+                    .map(|(service, task)| {
+                        let mut status = task.status(service);
+                        status.set_configuration(config, service);
+                        (service.name.to_string(), status)
+                    })
+                    .collect(),
+                derived: sources
+                    .observed
+                    .kept()
+                    .map(|(name, kept)| (name.to_owned(), DerivedStatus::from_memory(kept)))
+                    .collect(),
+                override_faults: faults(),
+                loaded_at: Some(records.loaded.0),
+                reload: records.reload.clone(),
+                pending_removals: output.retirement.statuses(),
+            };
+            records.snapshot.write(directory, status);
         }
-        self.show_summary();
+        None => records.snapshot.skip(),
     }
+    let summary = summary(config, sources, records.reload.as_ref());
+    records.service_manager.show(summary);
+}
 
-    /// Tells the service manager what it is to show, where that is something else.
-    fn show_summary(&mut self) {
-        let polled = self.sources.iter().flatten();
-        let failing = polled.filter(|source| !source.ok).count();
-        let refused = self.reloaded.as_ref().and_then(ReloadStatus::refused);
-        let refused = refused.map_or_else(String::new, |first| {
-            let first: String = text::printable(first).chars().take(MOST_TOLD).collect();
-            format!("NOT reloaded: {first}; still as before: ")
-        });
-        let summary = format!(
-            "{refused}{}, {}, {failing} failing",
-            text::counted(self.config.services.len(), "service"),
-            text::counted(self.config.sources.len(), "source")
-        );
-        self.service_manager.show(summary);
-    }
+/// One line for the service manager.
+fn summary(config: &Config, sources: &Sources, reload: Option<&ReloadStatus>) -> String {
+    let polled = sources.statuses.iter().flatten();
+    let failing = polled.filter(|source| !source.ok).count();
+    let refused = reload.and_then(ReloadStatus::refusal);
+    let refused = refused.map_or_else(String::new, |first| {
+        let first: String = text::printable(first).chars().take(MAX_SUMMARY).collect();
+        format!("reload failed: {first}; keeping the current configuration: ")
+    });
+    format!(
+        "{refused}{}, {}, {failing} failing",
+        text::counted(config.services.len(), "service"),
+        text::counted(config.sources.len(), "source")
+    )
 }

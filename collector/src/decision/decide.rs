@@ -4,7 +4,8 @@
 
 use crate::config::Service;
 use crate::decision::evaluate::{
-    ActiveOutage, DecisionSource, EvalContext, ServiceMemory, Verdict, evaluate, note_reply,
+    ActiveOutage, DecisionSource, EvalContext, Outcome, ServiceMemory, Verdict, evaluate,
+    note_reply,
 };
 use crate::decision::plan::{Plan, plan};
 use crate::overrides::{Action, ActiveOverride, Effective};
@@ -53,7 +54,22 @@ pub fn decide(
     overrides: &Effective<'_>,
     now: BootTime,
 ) -> Decision {
-    let outcome = evaluate(service, context, memory, now);
+    apply_orders(
+        service,
+        evaluate(service, context, memory, now),
+        overrides,
+        now,
+    )
+}
+
+/// The second half of [`decide`], for an evaluation that was made on another thread.
+#[must_use]
+pub fn apply_orders(
+    service: &Service,
+    outcome: Outcome,
+    overrides: &Effective<'_>,
+    now: BootTime,
+) -> Decision {
     let mut memory = outcome.memory;
     let ready_until = memory.ready_window.max(overrides.ready_until);
     let beneath = outcome.verdict;

@@ -6,7 +6,7 @@
 
 use crate::config::{Change, Config, Derived, DerivedInput};
 use crate::decision::evaluate::{EvalContext, LatestPoll};
-use crate::expression::{Scope, Zone};
+use crate::expression::{Scope, Values, Zone};
 use crate::filters::debounce::{DebouncePolicy, Debouncer, SourceHealth};
 use crate::filters::derive::{Counters, Derivation, MOST_COUNTERS};
 use crate::reading::prometheus::{Exposition, Selector, bucket_bound, histogram};
@@ -19,11 +19,13 @@ use std::time::Duration;
 
 /// Everything that is known of the sources.
 pub struct Observations {
-    names: Vec<String>,
+    names: Arc<Vec<String>>,
     latest: Vec<Option<LatestPoll>>,
     /// The sources behind each of them.
-    behind: Vec<Vec<usize>>,
+    behind: Arc<Vec<Vec<usize>>>,
     scope: Scope<'static>,
+    /// The reading that the scope has of each source and derived value, and when its latest good poll was sent.
+    believed: Vec<(Option<Arc<Reading>>, Option<BootTime>)>,
     started: BootTime,
     clock: Option<Clock>,
     confirmations: Vec<(DebouncePolicy, Debouncer)>,
@@ -34,6 +36,84 @@ pub struct Observations {
     derived: Vec<(Derived, Remembered)>,
     /// What each derived number is made of, in the same order; see [`Kept::definition`].
     definitions: Vec<String>,
+}
+
+/// How many elements the derived values of one source may visit together at one of its readings, and how long.
+/// One pass over the largest document is 20,000 elements.
+const DERIVED_ELEMENTS: usize = 100_000;
+const DERIVED_TIME: Duration = Duration::from_millis(200);
+
+/// A reading with its values for expressions, which any thread can make.
+pub struct NewReading {
+    /// The reading.
+    pub reading: Arc<Reading>,
+    values: Values,
+}
+
+impl NewReading {
+    /// Makes the values of a reading.
+    #[must_use]
+    pub fn new(reading: Reading) -> Self {
+        Self {
+            values: Values::of(&reading),
+            reading: Arc::new(reading),
+        }
+    }
+}
+
+/// What the evaluation of one service reads, for another thread.
+pub struct DetachedContext {
+    names: Arc<Vec<String>>,
+    latest: Vec<Option<LatestPoll>>,
+    /// By index, and when the latest good poll was sent.
+    readings: Vec<(usize, Arc<Reading>, Option<BootTime>)>,
+    started: BootTime,
+    behind: Arc<Vec<Vec<usize>>>,
+    clock: Option<Clock>,
+}
+
+/// The scope of a thread that evaluates [`DetachedContext`]s. It has the values of one of them.
+#[derive(Default)]
+pub struct DetachedScope {
+    scope: Scope<'static>,
+    readings: BTreeMap<String, Arc<Reading>>,
+}
+
+impl DetachedScope {
+    /// What is evaluated at `now`. Values that the context before had, too, are kept.
+    pub fn context<'c>(
+        &'c mut self,
+        detached: &'c DetachedContext,
+        now: BootTime,
+    ) -> EvalContext<'c> {
+        let mut before = std::mem::take(&mut self.readings);
+        for (index, reading, good_since) in &detached.readings {
+            let Some(name) = detached.names.get(*index) else {
+                continue;
+            };
+            let same = before.remove(name);
+            if !same.is_some_and(|same| Arc::ptr_eq(&same, reading)) {
+                self.scope.forget(name);
+                self.scope.set(name, reading);
+                if let Some(sent) = good_since {
+                    self.scope.set_good_since(name, *sent);
+                }
+            }
+            self.readings.insert(name.clone(), Arc::clone(reading));
+        }
+        for name in before.keys() {
+            self.scope.forget(name);
+        }
+        let unix = set_time(&mut self.scope, detached.clock.as_ref(), now);
+        EvalContext {
+            names: &detached.names,
+            latest: &detached.latest,
+            scope: &self.scope,
+            started: detached.started,
+            behind: &detached.behind,
+            unix,
+        }
+    }
 }
 
 /// What a restarted collector goes on from of one derived number.
@@ -47,10 +127,26 @@ pub struct DerivedMemory {
 }
 
 /// The wall clock: seconds since 1970 at a time of the boot clock.
+#[derive(Clone)]
 struct Clock {
     zone: Zone,
     unix: f64,
     at: BootTime,
+}
+
+impl Clock {
+    /// Seconds since 1970 at `now`.
+    fn unix_at(&self, now: BootTime) -> f64 {
+        self.unix + now.since(self.at).as_secs_f64() - self.at.since(now).as_secs_f64()
+    }
+}
+
+/// Sets the time of expressions; the seconds since 1970, if they are known.
+fn set_time(scope: &mut Scope<'_>, clock: Option<&Clock>, now: BootTime) -> Option<f64> {
+    scope.at(now);
+    let unix = clock.map(|clock| clock.unix_at(now));
+    scope.set_clock(clock.zip(unix).map(|(clock, unix)| clock.zone.at(unix)));
+    unix
 }
 
 /// What a derived number remembers.
@@ -65,14 +161,17 @@ impl Observations {
     /// Nothing is known yet of what `config` polls, beginning at `started`.
     #[must_use]
     pub fn new(config: &Config, started: BootTime) -> Self {
-        let names: Vec<String> = config.names().map(str::to_owned).collect();
+        let names: Arc<Vec<String>> = Arc::new(config.names().map(str::to_owned).collect());
         Self {
             latest: vec![None; names.len()],
+            believed: vec![(None, None); names.len()],
             names,
-            behind: (0..config.sources.len())
-                .map(|source| vec![source])
-                .chain(config.derived.iter().map(|derived| derived.sources.clone()))
-                .collect(),
+            behind: Arc::new(
+                (0..config.sources.len())
+                    .map(|source| vec![source])
+                    .chain(config.derived.iter().map(|derived| derived.sources.clone()))
+                    .collect(),
+            ),
             scope: Scope::new(),
             started,
             clock: None,
@@ -115,6 +214,7 @@ impl Observations {
         for (index, before) in change.kept.iter().enumerate() {
             let Some(before) = *before else { continue };
             hand_on(&mut self.latest, before, &mut next.latest, index);
+            hand_on(&mut self.believed, before, &mut next.believed, index);
             hand_on(&mut self.failures, before, &mut next.failures, index);
             hand_on(&mut self.scrapes, before, &mut next.scrapes, index);
             hand_on(
@@ -170,30 +270,39 @@ impl Observations {
     /// Takes a reading of the source with this index in, at `now`; gives the indices, of the source and of
     /// what is derived from it, of which something else is known now.
     pub fn take(&mut self, index: usize, reading: Reading, now: BootTime) -> Vec<usize> {
+        self.take_new(index, NewReading::new(reading), now)
+    }
+
+    /// [`Observations::take`] of a reading whose values another thread has made.
+    pub fn take_new(&mut self, index: usize, new: NewReading, now: BootTime) -> Vec<usize> {
+        let NewReading { reading, values } = new;
         let Some((confirm, confirmation)) = self.confirmations.get_mut(index) else {
             return Vec::new();
         };
         let standing = confirmation.observe(confirm, reading.is_ok());
         let failure = reading.outcome.as_ref().err();
         let believed = match (standing, failure) {
-            (SourceHealth::Good, None) | (SourceHealth::Failed, Some(_)) => reading,
+            (SourceHealth::Good, None) | (SourceHealth::Failed, Some(_)) => {
+                NewReading { reading, values }
+            }
             // Passed over: what was known grows older.
             (SourceHealth::Good | SourceHealth::Unknown, _) => return Vec::new(),
             // Not back yet: still failed, as of this poll.
-            (SourceHealth::Failed, None) => self.still_failed(index, &reading),
+            (SourceHealth::Failed, None) => NewReading::new(self.still_failed(index, &reading)),
         };
+        let outcome = &believed.reading.outcome;
         if let Some(slot) = self.failures.get_mut(index) {
-            *slot = believed.outcome.as_ref().err().cloned();
+            *slot = outcome.as_ref().err().cloned();
         }
         if let Some(slot) = self.scrapes.get_mut(index) {
-            *slot = match &believed.outcome {
+            *slot = match outcome {
                 Ok(Content::Metrics(exposition)) => Some(Arc::clone(exposition)),
                 _ => None,
             };
         }
-        self.set(index, &believed);
+        self.set(index, believed);
         let mut touched = vec![index];
-        self.tell_time(now);
+        set_time(&mut self.scope, self.clock.as_ref(), now);
         self.derive(index, &mut touched);
         touched
     }
@@ -204,26 +313,35 @@ impl Observations {
         Reading::failed(reading.sent, reading.latency, failure)
     }
 
-    fn set(&mut self, index: usize, reading: &Reading) {
-        let (Some(name), Some(slot)) = (self.names.get(index), self.latest.get_mut(index)) else {
+    fn set(&mut self, index: usize, new: NewReading) {
+        let (Some(name), Some(slot), Some(believed)) = (
+            self.names.get(index),
+            self.latest.get_mut(index),
+            self.believed.get_mut(index),
+        ) else {
             return;
         };
+        let reading = new.reading;
         *slot = Some(LatestPoll {
             sent: reading.sent,
             failure: reading.outcome.as_ref().err().map(|failure| failure.reason),
         });
-        self.scope.set(name, reading);
+        self.scope.apply(name, new.values);
+        let good_since = reading.is_ok().then_some(reading.sent).or(believed.1);
+        *believed = (Some(reading), good_since);
     }
 
     /// Derives the numbers that need the source `index`, each after those that it reads.
     fn derive(&mut self, index: usize, touched: &mut Vec<usize>) {
+        self.scope.limit(DERIVED_ELEMENTS, DERIVED_TIME);
         for at in 0..self.derived.len() {
             if let Some(reading) = self.derived_reading(at, index) {
                 let index = self.confirmations.len() + at;
-                self.set(index, &reading);
+                self.set(index, NewReading::new(reading));
                 touched.push(index);
             }
         }
+        self.scope.limit(usize::MAX, Duration::MAX);
     }
 
     fn derived_reading(&mut self, at: usize, index: usize) -> Option<Reading> {
@@ -268,25 +386,27 @@ impl Observations {
         });
     }
 
-    /// Sets the time of expressions; the seconds since 1970, if they are known.
-    fn tell_time(&mut self, now: BootTime) -> Option<f64> {
-        self.scope.at(now);
-        let unix = self.clock.as_ref().map(|clock| {
-            let passed = now.since(clock.at).as_secs_f64() - clock.at.since(now).as_secs_f64();
-            clock.unix + passed
+    /// Copies what an evaluation with these sources and derived values reads, for another thread. Readings are
+    /// shared.
+    #[must_use]
+    pub fn detach(&self, sources: &[usize]) -> DetachedContext {
+        let readings = sources.iter().filter_map(|index| {
+            let (reading, good_since) = self.believed.get(*index)?;
+            Some((*index, Arc::clone(reading.as_ref()?), *good_since))
         });
-        let time = self
-            .clock
-            .as_ref()
-            .zip(unix)
-            .map(|(clock, unix)| clock.zone.at(unix));
-        self.scope.set_clock(time);
-        unix
+        DetachedContext {
+            names: Arc::clone(&self.names),
+            latest: self.latest.clone(),
+            readings: readings.collect(),
+            started: self.started,
+            behind: Arc::clone(&self.behind),
+            clock: self.clock.clone(),
+        }
     }
 
     /// Sets the time of evaluation; what evaluation looks at then.
     pub fn context(&mut self, now: BootTime) -> EvalContext<'_> {
-        let unix = self.tell_time(now);
+        let unix = set_time(&mut self.scope, self.clock.as_ref(), now);
         EvalContext {
             unix,
             names: &self.names,

@@ -8,7 +8,7 @@ use cel::common::value::CowVal;
 use cel::extractors::Arguments;
 use cel::{Context, ExecutionError, FunctionContext, Value};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// `a + b` for doubles, texts and lists.
@@ -47,6 +47,12 @@ pub(super) struct Budget {
     /// The latest end of the evaluation, in nanoseconds since `epoch`.
     end: AtomicU64,
     epoch: Instant,
+    /// The elements left to all evaluations since the latest [`Budget::limit`], together.
+    shared: AtomicUsize,
+    /// The end of all of them, in nanoseconds since `epoch`.
+    shared_end: AtomicU64,
+    /// Whether one of them needed more.
+    exceeded: AtomicBool,
 }
 
 impl Budget {
@@ -55,7 +61,24 @@ impl Budget {
             elements: AtomicUsize::new(MOST_ELEMENTS),
             end: AtomicU64::new(u64::MAX),
             epoch: Instant::now(),
+            shared: AtomicUsize::new(usize::MAX),
+            shared_end: AtomicU64::new(u64::MAX),
+            exceeded: AtomicBool::new(false),
         }
+    }
+
+    /// Limits the elements and the time of all evaluations from now on, together.
+    pub(super) fn limit(&self, elements: usize, time: Duration) {
+        let end = self.epoch.elapsed().saturating_add(time).as_nanos();
+        let end = u64::try_from(end).unwrap_or(u64::MAX);
+        self.shared.store(elements, Ordering::Relaxed);
+        self.shared_end.store(end, Ordering::Relaxed);
+        self.exceeded.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether an evaluation since [`Budget::limit`] needed more than that.
+    pub(super) fn is_exceeded(&self) -> bool {
+        self.exceeded.load(Ordering::Relaxed)
     }
 
     /// Starts an evaluation.
@@ -67,13 +90,18 @@ impl Budget {
 
     /// Subtracts elements; false if that many are not left, or the time is over.
     fn take(&self, elements: usize) -> bool {
-        let left = self
-            .elements
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+        let subtract = |left: &AtomicUsize| {
+            left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
                 left.checked_sub(elements)
-            });
+            })
+            .is_ok()
+        };
         let now = u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        left.is_ok() && now < self.end.load(Ordering::Relaxed)
+        if !subtract(&self.shared) || now >= self.shared_end.load(Ordering::Relaxed) {
+            self.exceeded.store(true, Ordering::Relaxed);
+            return false;
+        }
+        subtract(&self.elements) && now < self.end.load(Ordering::Relaxed)
     }
 }
 

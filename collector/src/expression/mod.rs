@@ -31,7 +31,7 @@ mod texts;
 
 pub use clock::{WallTime, Zone};
 pub use environment::{CLOCK, Environment, Type};
-pub use scope::Scope;
+pub use scope::{Scope, Values};
 pub(crate) use suggest::closest;
 pub use syntax::names;
 pub use syntax::{MAX_NESTING, MAX_SOURCE};

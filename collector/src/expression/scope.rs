@@ -9,11 +9,15 @@ use super::rewrite::{GOOD_SINCE, NOW, variable};
 use super::texts;
 use crate::reading::{Content, Reading, Reason};
 use agentcheck_common::BootTime;
+use cel::common::value::Val;
 use cel::objects::{Key, Map};
 use cel::{Context, Env, Value};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// The values of one reading, by field. Making them takes time in proportion to a document.
+pub struct Values(Vec<(&'static str, Box<dyn Val>)>);
 
 /// The variables of an evaluation.
 ///
@@ -76,62 +80,36 @@ impl Scope<'_> {
         clock::rest(unix, period)
     }
 
+    /// Limits all evaluations from now on, together: the elements that their loops visit, and their time. An
+    /// evaluation beyond the limit is unknown.
+    pub fn limit(&self, elements: usize, time: Duration) {
+        self.budget.limit(elements, time);
+    }
+
+    /// Whether an evaluation since [`Scope::limit`] needed more than that limit.
+    #[must_use]
+    pub fn is_exceeded(&self) -> bool {
+        self.budget.is_exceeded()
+    }
+
     /// Replaces the values of `source` by those of a reading.
     pub fn set(&mut self, source: &str, reading: &Reading) {
-        let failure = reading.outcome.as_ref().err();
-        let content = reading.outcome.as_ref().ok();
-        let error = failure.map_or("", |failure| failure.reason.word());
-        let number = |number: f64| Value::Float(number);
-        let facts = reading.file;
-        let json = match content {
-            Some(Content::Json(document)) => Some(value_of(document)),
-            _ => None,
-        };
-        let rows = match content {
-            Some(Content::Rows(rows)) => Some(value_of(rows)),
-            _ => None,
-        };
-        let metrics = match content {
-            Some(Content::Metrics(exposition)) => {
-                Some(Value::Opaque(Arc::new(Scrape(Arc::clone(exposition)))))
-            }
-            _ => None,
-        };
-        let parts = match content {
-            Some(Content::Numbers(numbers)) => numbers.parts.as_slice(),
-            _ => &[],
-        };
-        let good_since = failure.is_none().then(|| seconds(reading.sent));
-        let fields = [
-            ("ok", Some(Value::Bool(failure.is_none()))),
-            ("error", Some(text(error))),
-            ("latency", Some(number(reading.latency.as_secs_f64()))),
-            ("status", reading.status.map(f64::from).map(number)),
-            ("exit", reading.exit.map(f64::from).map(number)),
-            ("text", reading.text.as_deref().map(text)),
-            ("perf", perf(content)),
-            ("exists", facts.map(|facts| Value::Bool(facts.exists))),
-            (
-                "mtime_age",
-                facts.and_then(|facts| facts.mtime_age).map(number),
-            ),
-            ("value", content.and_then(Content::number).map(number)),
-            ("json", json),
-            ("rows", rows),
-            (METRICS, metrics),
-            // Remains after failed polls, for `age`.
-            (GOOD_SINCE, good_since),
-        ];
-        let parts = parts
-            .iter()
-            .map(|(name, part)| (*name, Some(number(*part))));
+        self.apply(source, Values::of(reading));
+    }
+
+    /// Sets when the latest good poll of `source` was sent.
+    pub fn set_good_since(&mut self, source: &str, sent: BootTime) {
+        self.context
+            .add_variable_from_value(variable(source, GOOD_SINCE), seconds(sent));
+    }
+
+    /// Replaces the values of `source`.
+    pub fn apply(&mut self, source: &str, values: Values) {
         let mut set = Vec::new();
-        for (field, value) in fields.into_iter().chain(parts) {
-            if let Some(value) = value {
-                self.context
-                    .add_variable_from_value(variable(source, field), value);
-                set.push(field);
-            }
+        for (field, value) in values.0 {
+            self.context
+                .add_variable_as_val(variable(source, field), value);
+            set.push(field);
         }
         let before = self.fields.get_mut(source).map(std::mem::take);
         for old in before.iter().flatten() {
@@ -182,6 +160,67 @@ impl Scope<'_> {
                 variables.remove(variable);
             }
         }
+    }
+}
+
+impl Values {
+    /// The values of a reading.
+    #[must_use]
+    pub fn of(reading: &Reading) -> Self {
+        let failure = reading.outcome.as_ref().err();
+        let content = reading.outcome.as_ref().ok();
+        let error = failure.map_or("", |failure| failure.reason.word());
+        let number = |number: f64| Value::Float(number);
+        let facts = reading.file;
+        let json = match content {
+            Some(Content::Json(document)) => Some(value_of(document)),
+            _ => None,
+        };
+        let rows = match content {
+            Some(Content::Rows(rows)) => Some(value_of(rows)),
+            _ => None,
+        };
+        let metrics = match content {
+            Some(Content::Metrics(exposition)) => {
+                Some(Value::Opaque(Arc::new(Scrape(Arc::clone(exposition)))))
+            }
+            _ => None,
+        };
+        let parts = match content {
+            Some(Content::Numbers(numbers)) => numbers.parts.as_slice(),
+            _ => &[],
+        };
+        let good_since = failure.is_none().then(|| seconds(reading.sent));
+        let fields = [
+            ("ok", Some(Value::Bool(failure.is_none()))),
+            ("error", Some(text(error))),
+            ("latency", Some(number(reading.latency.as_secs_f64()))),
+            ("status", reading.status.map(f64::from).map(number)),
+            ("exit", reading.exit.map(f64::from).map(number)),
+            ("text", reading.text.as_deref().map(text)),
+            ("perf", perf(content)),
+            ("exists", facts.map(|facts| Value::Bool(facts.exists))),
+            (
+                "mtime_age",
+                facts.and_then(|facts| facts.mtime_age).map(number),
+            ),
+            ("value", content.and_then(Content::number).map(number)),
+            ("json", json),
+            ("rows", rows),
+            (METRICS, metrics),
+            // Remains after failed polls, for `age`.
+            (GOOD_SINCE, good_since),
+        ];
+        let parts = parts
+            .iter()
+            .map(|(name, part)| (*name, Some(number(*part))));
+        let fields = fields.into_iter().chain(parts);
+        let values = fields.filter_map(|(field, value)| {
+            // Every kind of value that is made here has a form that evaluation reads.
+            let value: Box<dyn Val> = value?.try_into().ok()?;
+            Some((field, value))
+        });
+        Self(values.collect())
     }
 }
 

@@ -1,5 +1,4 @@
-//! Tells when the directory of overrides changes: by inotify, and by a look now and then where that is not to
-//! be had, or the directory is not there yet.
+//! Watches the directory of overrides: with inotify, or by polling while inotify or the directory is unavailable.
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use std::mem::MaybeUninit;
@@ -7,13 +6,13 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How often the directory is looked at without inotify.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often the directory is checked without inotify.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How often inotify is tried again, and the directory looked at in spite of it: it may have been replaced.
-const TRY_EVERY: Duration = Duration::from_secs(2);
+/// How often inotify is tried again, and the directory is checked in spite of it, because it may be replaced.
+const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Waits for changes of one directory.
+/// A watch on one directory.
 #[derive(Debug)]
 pub struct Watch {
     directory: PathBuf,
@@ -21,24 +20,24 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Of a directory that may not be there.
+    /// Watches a directory, which need not exist.
     #[must_use]
     pub fn new(directory: &Path) -> Self {
         Self {
             directory: directory.to_owned(),
-            inotify: watched(directory),
+            inotify: add_watch(directory),
         }
     }
 
-    /// Waits until there may be something new. It may say so where there is nothing.
+    /// Waits until the directory may have changed; it can return without a change.
     pub fn wait(&mut self) {
         let Some(inotify) = &self.inotify else {
             std::thread::sleep(if self.directory.is_dir() {
-                LOOK_EVERY
+                CHECK_INTERVAL
             } else {
-                TRY_EVERY
+                RETRY_INTERVAL
             });
-            self.inotify = watched(&self.directory);
+            self.inotify = add_watch(&self.directory);
             return;
         };
         let mut ready = [rustix::event::PollFd::new(
@@ -46,30 +45,30 @@ impl Watch {
             rustix::event::PollFlags::IN,
         )];
         let patience = rustix::event::Timespec {
-            tv_sec: i64::try_from(TRY_EVERY.as_secs()).unwrap_or(1),
+            tv_sec: i64::try_from(RETRY_INTERVAL.as_secs()).unwrap_or(1),
             tv_nsec: 0,
         };
         match rustix::event::poll(&mut ready, Some(&patience)) {
-            Ok(0) => self.inotify = watched(&self.directory),
-            // Not at once: it may fail again.
-            Err(_) => std::thread::sleep(LOOK_EVERY),
+            Ok(0) => self.inotify = add_watch(&self.directory),
+            // A pause, because the next call may fail, too.
+            Err(_) => std::thread::sleep(CHECK_INTERVAL),
             Ok(_) => {
                 let mut buffer = [MaybeUninit::<u8>::uninit(); 4096];
                 let mut events = inotify::Reader::new(inotify, &mut buffer);
-                // All that is there: several files of one command are one change.
+                // All pending events: several files of one command are one change.
                 let mut read = false;
                 while events.next().is_ok() {
                     read = true;
                 }
                 if !read {
-                    std::thread::sleep(LOOK_EVERY);
+                    std::thread::sleep(CHECK_INTERVAL);
                 }
             }
         }
     }
 }
 
-fn watched(directory: &Path) -> Option<OwnedFd> {
+fn add_watch(directory: &Path) -> Option<OwnedFd> {
     let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
     let changes = WatchFlags::MOVED_TO
         | WatchFlags::MOVED_FROM

@@ -62,6 +62,8 @@ const TOP: f64 = 44.0;
 const PANEL: f64 = 110.0;
 const GAP: f64 = 34.0;
 const BOTTOM: f64 = 30.0;
+/// The width of a label of the time axis.
+const LABEL: f64 = 52.0;
 
 /// The style of all charts, for the SVG and for pages with several.
 pub const STYLE: &str = "\
@@ -160,8 +162,9 @@ fn draw(svg: &mut String, chart: &Chart, top: f64) {
         let _ = writeln!(
             svg,
             "<line class=\"axis\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{:.1}\" y2=\"{base:.1}\"/>\
-             <text class=\"tick\" text-anchor=\"middle\" x=\"{x:.1}\" y=\"{:.1}\">{}</text>",
+             <text class=\"tick\" text-anchor=\"middle\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
             base - 4.0,
+            x.min(WIDTH - LABEL / 2.0),
             base + 16.0,
             clock(chart, at)
         );

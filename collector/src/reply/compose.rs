@@ -1,9 +1,9 @@
-//! From where a server should be to the words that get it there from anywhere: every reply says the
-//! whole state, never what changed, because HAProxy changes only what a reply says.
+//! Composes the reply for a server state. Every reply contains the whole state, never a change, because HAProxy
+//! changes only what a reply contains.
 //!
-//! The two renderings, each seen to recover from every state to every other:
+//! The two renderings; each leads from every state to every other:
 //!
-//! | state | shared | owner |
+//! | state | preserve | manage |
 //! |---|---|---|
 //! | full | `up 100%` | `up ready 100%` |
 //! | weight | `up p%` | `up ready p%` |
@@ -14,14 +14,14 @@
 use super::state::{AdminState, DescriptionDetail, ServerState, WeightForm};
 use agentcheck_common::{Administrative, Description, Maxconn, Operational, Percent, Reply};
 
-/// How the replies of a service are worded, whatever they say.
+/// The properties of a service that its replies depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplyStyle {
-    /// The least weight that load may lead to.
+    /// The floor of the weight.
     pub floor: Percent,
     /// Who owns the administrative state on the balancer.
     pub admin_state: AdminState,
-    /// How much descriptions tell.
+    /// How much detail descriptions contain.
     pub description_detail: DescriptionDetail,
     /// How replies set the weight.
     pub weight_form: WeightForm,
@@ -30,7 +30,7 @@ pub struct ReplyStyle {
 }
 
 impl ReplyStyle {
-    /// What of a description is told: all of it, or only what stands for it.
+    /// Selects the text of a description by the configured detail.
     #[must_use]
     pub fn text<'t>(&self, full: &'t str, state: &'t str) -> &'t str {
         match self.description_detail {
@@ -40,15 +40,15 @@ impl ReplyStyle {
         }
     }
 
-    /// The same, as a description.
+    /// The selected text as a description.
     #[must_use]
     pub fn describe(&self, full: &str, state: &str) -> Description {
         Description::lossy(self.text(full, state))
     }
 }
 
-/// The reply that brings a server into `state`; `why` becomes its description, but for a line that
-/// brings its own. An exact line says its own limit of connections, or none.
+/// The reply that brings a server into `state`, with the description `why`. A raw reply keeps its own description
+/// and connection limit.
 #[must_use]
 pub fn reply(state: ServerState, style: &ReplyStyle, why: &str) -> Reply {
     use AdminState::{Manage, Preserve};
@@ -74,7 +74,7 @@ pub fn reply(state: ServerState, style: &ReplyStyle, why: &str) -> Reply {
         (Manage, ServerState::Down) => (Some(Down), Some(Ready), full),
         (Manage, ServerState::Maint) => (None, Some(Maint), full),
     };
-    // The balancer logs `stopped` like any other down; this tells them apart.
+    // HAProxy logs `stopped` like a failure; the description shows the difference.
     let described = match (style.admin_state, state) {
         (Preserve, ServerState::Maint) if style.description_detail != DescriptionDetail::None => {
             Description::lossy(&format!("maintenance {why}"))
@@ -106,9 +106,9 @@ mod tests {
     }
 
     #[test]
-    fn the_table() {
+    fn every_state_has_its_reply_in_both_renderings() {
         let weight = ServerState::Weight(Percent::new(73).unwrap());
-        for (state, shared, owner) in [
+        for (state, preserve, manage) in [
             (ServerState::Full, "up 100% # x", "up ready 100% # x"),
             (weight, "up 73% # x", "up ready 73% # x"),
             (ServerState::Floor, "up 3% # x", "up ready 3% # x"),
@@ -120,22 +120,22 @@ mod tests {
                 "maint 100% # x",
             ),
         ] {
-            let said = |administration| reply(state, &style(administration), "x").to_string();
-            assert_eq!(said(AdminState::Preserve), shared);
-            assert_eq!(said(AdminState::Manage), owner);
+            let line_of = |administration| reply(state, &style(administration), "x").to_string();
+            assert_eq!(line_of(AdminState::Preserve), preserve);
+            assert_eq!(line_of(AdminState::Manage), manage);
             let limited = ReplyStyle {
                 maxconn: Maxconn::new(30),
                 ..style(AdminState::Manage)
             };
-            let with_limit = owner.replace(" #", " maxconn:30 #");
+            let with_limit = manage.replace(" #", " maxconn:30 #");
             assert_eq!(reply(state, &limited, "x").to_string(), with_limit);
         }
-        let shared = style(AdminState::Preserve);
-        let maint = reply(ServerState::Maint, &shared, "");
+        let preserve = style(AdminState::Preserve);
+        let maint = reply(ServerState::Maint, &preserve, "");
         assert_eq!(maint.to_string(), "stopped 100% # maintenance");
         let silent = ReplyStyle {
             description_detail: DescriptionDetail::None,
-            ..shared
+            ..preserve
         };
         assert_eq!(
             reply(ServerState::Maint, &silent, "").to_string(),
@@ -155,7 +155,7 @@ mod tests {
             assert_eq!(reply(state, &absolute, "").to_string(), line);
         }
         let line = Reply::parse(b"up 5% # mine").unwrap();
-        let said = reply(ServerState::Raw(line), &shared, "x");
-        assert_eq!(said.to_string(), "up 5% # mine");
+        let line_of = reply(ServerState::Raw(line), &preserve, "x");
+        assert_eq!(line_of.to_string(), "up 5% # mine");
     }
 }

@@ -1,22 +1,22 @@
-//! The last word for a service, when nobody is to speak for it any more. HAProxy goes on with what it was told
-//! last, for ever; so that is that the server takes its full share.
+//! The release reply of a removed service: full weight. HAProxy keeps the effect of the last reply for ever, so
+//! the last one must not keep a server out.
 
 use agentcheck_common::schedule::Schedule;
 use agentcheck_common::{Administrative, Description, Maxconn, Operational, Percent, Reply};
 
-/// The words that take back all that an agent has ever said in the way of `said`: that a server is ready
-/// belongs to the operators, but where the agent had a word for it. `normal` is the limit of connections of a
-/// server that nothing limits, where it was managed; `why` is the description, where replies have one.
+/// The reply that reverts all words of `sent`. It contains `ready` only if `sent` has an administrative word.
+/// `normal` is the connection limit of a server that nothing limits, if it is managed; `why` becomes the
+/// description, if `sent` has one.
 #[must_use]
-pub fn release_reply(said: &Reply, normal: Option<Maxconn>, why: &str) -> Reply {
-    let why = if said.description.is_empty() {
+pub fn release_reply(sent: &Reply, normal: Option<Maxconn>, why: &str) -> Reply {
+    let why = if sent.description.is_empty() {
         Description::NONE
     } else {
         Description::lossy(why)
     };
     Reply {
         operational: Some(Operational::Up),
-        administrative: said.administrative.map(|_| Administrative::Ready),
+        administrative: sent.administrative.map(|_| Administrative::Ready),
         percent: Some(Percent::FULL),
         absolute: false,
         maxconn: normal,
@@ -24,25 +24,25 @@ pub fn release_reply(said: &Reply, normal: Option<Maxconn>, why: &str) -> Reply 
     }
 }
 
-/// A word of each kind that a state file says at any time, as far as there is one.
+/// A word of each kind from all stages of a state file.
 #[must_use]
 pub fn union_of_stages(schedule: &Schedule<'_>) -> Reply {
-    let mut said = Reply::NOTHING;
+    let mut sent = Reply::NOTHING;
     let mut moment = Some(schedule.from);
-    // It says something from its beginning on, and nothing but replies.
+    // A valid schedule has a stage for every moment since its beginning.
     while let Some(Ok(picked)) = moment.map(|moment| schedule.pick(moment)) {
         if let Ok(reply) = Reply::parse(picked.line) {
-            said.operational = said.operational.or(reply.operational);
-            said.administrative = said.administrative.or(reply.administrative);
-            said.percent = said.percent.or(reply.percent);
-            said.maxconn = said.maxconn.or(reply.maxconn);
-            if said.description.is_empty() {
-                said.description = reply.description;
+            sent.operational = sent.operational.or(reply.operational);
+            sent.administrative = sent.administrative.or(reply.administrative);
+            sent.percent = sent.percent.or(reply.percent);
+            sent.maxconn = sent.maxconn.or(reply.maxconn);
+            if sent.description.is_empty() {
+                sent.description = reply.description;
             }
         }
         moment = picked.until;
     }
-    said
+    sent
 }
 
 #[cfg(test)]
@@ -50,8 +50,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_said_is_taken_back() {
-        for (said, normal, last) in [
+    fn release_reply_reverts_every_word() {
+        for (sent, normal, last) in [
             ("up 0% # rule=drain", None, "up 100% # gone"),
             ("stopped 100%", None, "up 100%"),
             ("up drain 100%", None, "up ready 100%"),
@@ -62,14 +62,14 @@ mod tests {
                 "up 100% maxconn:30 # gone",
             ),
         ] {
-            let said = Reply::parse(said.as_bytes()).unwrap();
+            let sent = Reply::parse(sent.as_bytes()).unwrap();
             let normal = normal.and_then(Maxconn::new);
-            assert_eq!(release_reply(&said, normal, "gone").to_string(), last);
+            assert_eq!(release_reply(&sent, normal, "gone").to_string(), last);
         }
     }
 
     #[test]
-    fn a_word_of_any_stage_was_said() {
+    fn words_of_all_stages_are_united() {
         let boot = "6e3f0a1c-2f0e-4a55-9a0b-0d8f3a8a4c11";
         for (stages, all) in [
             ("then up 0%\n", "up 0%"),

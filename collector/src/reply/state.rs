@@ -1,30 +1,30 @@
-//! Where a server should be, and how its replies are written.
+//! The state of a server, and the options of its replies.
 
 use agentcheck_common::{Percent, Reply};
 
-/// Where a server should be.
+/// The intended state of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServerState {
-    /// All the traffic it is configured for.
+    /// In, with its full weight.
     Full,
-    /// This share of it.
+    /// In, with this percentage.
     Weight(Percent),
-    /// The least that load may lead to.
+    /// In, at the floor.
     Floor,
-    /// No new sessions; existing ones go on.
+    /// No new sessions; existing sessions continue.
     Drain,
-    /// Not working.
+    /// Failed.
     Down,
-    /// Out of service, on purpose.
+    /// Maintenance.
     Maint,
-    /// An exact line.
+    /// A `raw_reply`.
     Raw(Reply),
     /// The last reply remains.
     Keep,
 }
 
 impl ServerState {
-    /// The word that configuration and logs use.
+    /// The name in configuration and logs.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
@@ -39,7 +39,7 @@ impl ServerState {
         }
     }
 
-    /// Whether it takes the server out of service.
+    /// Whether it takes the server out.
     #[must_use]
     pub fn takes_out(&self) -> bool {
         match self {
@@ -53,9 +53,9 @@ impl ServerState {
 /// Who owns the administrative state on the balancer (ready, drain, maint).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AdminState {
-    /// The operators: replies never say ready, drain or maint.
+    /// The operators: replies never contain ready, drain or maint.
     Preserve,
-    /// The agent: replies say it every time.
+    /// The agent: every reply contains it.
     Manage,
 }
 
@@ -71,9 +71,9 @@ pub enum WeightForm {
 /// How much the descriptions of replies tell: whoever can connect can read them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DescriptionDetail {
-    /// Who decided, and the numbers that led to it.
+    /// What decided, and the numbers behind it.
     Full,
-    /// Who decided.
+    /// What decided.
     State,
     /// Nothing.
     None,

@@ -1,5 +1,5 @@
-//! Why a service has its reply: readings, expressions, rules, the stages of the weight and the reply, with
-//! the numbers, in lines for people. Pure: it tells of an evaluation that was made.
+//! Explains an evaluation in lines for people: readings, expressions, rules, the stages of the weight and the
+//! reply, with their numbers. Pure.
 
 mod stages;
 
@@ -14,46 +14,46 @@ use crate::status::snapshot::ServiceStatus;
 use agentcheck_common::{BootTime, Description};
 use std::time::Duration;
 
-/// Where the memory comes from that an evaluation went on from.
+/// The origin of the memory that an evaluation started with.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Origin {
-    /// A collector that is at work, as of so long ago.
-    Alive(Duration),
-    /// A collector of this boot that has ended.
-    LeftBehind,
-    /// There is none.
-    Nobody,
+    /// A running collector; the age of its snapshot.
+    Running(Duration),
+    /// A collector that ended on this boot.
+    Stopped,
+    /// No memory.
+    Empty,
 }
 
-/// An evaluation, and what went into it.
+/// An evaluation with its inputs.
 pub struct Evaluation<'e> {
     /// The configuration.
     pub config: &'e Config,
     /// The service.
     pub service: &'e Service,
-    /// The sources' polls, by index into the configuration's sources, in the order in which they were made.
+    /// The polls, each with the index of its source, in order of time.
     pub readings: &'e [(usize, Reading)],
-    /// What evaluation looked at.
+    /// The context of the evaluation.
     pub context: &'e EvalContext<'e>,
-    /// What was remembered before.
+    /// The memory before it.
     pub before: &'e ServiceMemory,
-    /// Where that comes from.
+    /// The origin of that memory.
     pub origin: Origin,
-    /// What the collector tells of the service.
-    pub known: Option<&'e ServiceStatus>,
-    /// What came of it.
+    /// The service's part of the status snapshot.
+    pub snapshot: Option<&'e ServiceStatus>,
+    /// The result.
     pub outcome: &'e Outcome,
-    /// When it was made.
+    /// When it was evaluated.
     pub now: BootTime,
 }
 
-/// A label and a text for each line. The texts hold what applications sent, and have to be made printable.
+/// A label and a text for each line. The texts contain text of applications that is not printable.
 pub type Lines = Vec<(&'static str, String)>;
 
 impl Evaluation<'_> {
     /// The explanation.
     #[must_use]
-    pub fn explained(&self) -> Lines {
+    pub fn lines(&self) -> Lines {
         let mut lines = vec![("memory", self.memory())];
         self.sources(&mut lines);
         self.derived(&mut lines);
@@ -66,18 +66,15 @@ impl Evaluation<'_> {
 
     fn memory(&self) -> String {
         match self.origin {
-            Origin::Alive(ago) => format!(
-                "of the collector, {} ago: averages, steps, timers, and what held",
+            Origin::Running(ago) => format!(
+                "from the collector, {} ago: averages, steps, timers and rule states",
                 span(ago)
             ),
-            Origin::LeftBehind => {
-                "left behind by a collector that has ended; one that starts goes on from it"
-                    .to_owned()
+            Origin::Stopped => {
+                "from a collector that has ended; a new collector continues from it".to_owned()
             }
-            Origin::Nobody => {
-                "none: no collector tells of this service, so averages, steps and timers begin \
-                with this look"
-                    .to_owned()
+            Origin::Empty => {
+                "none, no running collector: averages, steps and timers start now".to_owned()
             }
         }
     }
@@ -87,15 +84,15 @@ impl Evaluation<'_> {
             let Some(source) = self.config.sources.get(index) else {
                 continue;
             };
-            let polls = self.readings.iter().filter(|(of, _)| *of == index);
+            let polls = self.readings.iter().filter(|(polled, _)| *polled == index);
             for (at, (_, reading)) in polls.enumerate() {
                 let again = if at > 0 { " again" } else { "" };
-                let text = format!("{}{again}: {}", source.name, polled(reading));
+                let text = format!("{}{again}: {}", source.name, poll_text(reading));
                 lines.push(("source", text));
                 let needed = source.debounce.fail_after;
                 if !reading.is_ok() && needed.required > 1 {
                     let text = format!(
-                        "{}: counted at once; the collector believes it after {needed} polls (fail_after)",
+                        "{}: counts at once here; the collector needs {needed} failed polls (fail_after)",
                         source.name
                     );
                     lines.push(("", text));
@@ -118,14 +115,14 @@ impl Evaluation<'_> {
             let from = match &derived.input {
                 DerivedInput::Number(of, None) => of.text().to_owned(),
                 DerivedInput::Number(of, Some(derive::Aggregation::Rate(_))) => {
-                    format!("the rise a second of {} between two polls", of.text())
+                    format!("the rise of {} per second, between two polls", of.text())
                 }
                 DerivedInput::Number(of, _) => format!(
-                    "of {} in this look alone; the collector has more to go by",
+                    "from {} in this poll only; the collector uses its whole window",
                     of.text()
                 ),
                 DerivedInput::Rate(..) | DerivedInput::Histogram(..) => {
-                    "between two polls; the collector looks over its whole window".to_owned()
+                    "between two polls; the collector uses its whole window".to_owned()
                 }
             };
             lines.push(("derived", format!("{} = {value}, {from}", derived.name)));
@@ -149,39 +146,39 @@ impl Evaluation<'_> {
                 .flatten();
             let decides =
                 matches!(decided, Some(DecisionSource::Rule { index: of, .. }) if *of == index);
-            let decides = if decides { ". It decides" } else { "" };
+            let decides = if decides { "; it decides" } else { "" };
             let state = self.state(rule, before, after);
             lines.push(("rule", format!("{}: {state}{decides}", rule.name)));
             let waits = !rule.enter_after.is_zero() || !rule.clear_after.is_zero();
             if before.is_none() && (waits || rule.clear_when.is_some()) {
-                let text = "one look cannot tell what was before: for, clear_for and clear_when count as if it \
-                    had not held";
+                let text =
+                    "previous state unknown: for, clear_for and clear_when start from inactive";
                 lines.push(("", text.to_owned()));
             }
         }
     }
 
     fn state(&self, rule: &Rule, before: Option<RuleState>, after: Option<RuleState>) -> String {
-        let held = before.is_some_and(|before| before.active);
+        let was_active = before.is_some_and(|before| before.active);
         let (name, condition) = match &rule.clear_when {
-            Some(leave) if held => ("clear_when", leave),
+            Some(clear_when) if was_active => ("clear_when", clear_when),
             _ => ("when", &rule.when),
         };
         let scope = self.context.scope;
-        let said = match condition.truth(scope) {
-            Ok(truth) => truth.to_string(),
+        let value = match condition.truth(scope) {
+            Ok(value) => value.to_string(),
             Err(unknown) => format!("unknown, {unknown}"),
         };
-        let used = used(condition, scope);
-        let condition = format!("{name} {} is {said}{used}", condition.text());
+        let used = used_values(condition, scope);
+        let condition = format!("{name} {} is {value}{used}", condition.text());
         let Some(after) = after else {
             return format!("unknown: {condition}");
         };
-        let holds = match (after.active, held) {
-            (true, true) => "still holds",
-            (true, false) => "holds",
-            (false, true) => "holds no longer",
-            (false, false) => "does not hold",
+        let active = match (after.active, was_active) {
+            (true, true) => "still active",
+            (true, false) => "active",
+            (false, true) => "no longer active",
+            (false, false) => "inactive",
         };
         let waits = after.pending_since.map(|since| {
             let delay = if after.active {
@@ -190,9 +187,9 @@ impl Evaluation<'_> {
                 rule.enter_after
             };
             let (passed, delay) = (span(self.now.since(since)), span(delay));
-            format!(", for {passed} of the {delay} that it takes")
+            format!(", for {passed} of {delay}")
         });
-        format!("{holds}: {condition}{}", waits.unwrap_or_default())
+        format!("{active}: {condition}{}", waits.unwrap_or_default())
     }
 
     fn weight(&self, lines: &mut Lines) {
@@ -202,11 +199,15 @@ impl Evaluation<'_> {
             .as_ref()
             .map(|verdict| &verdict.decided);
         let asked = matches!(decided, Some(DecisionSource::Weight(_)));
-        let not = if asked { "" } else { "; it does not decide" };
+        let not = if asked {
+            ""
+        } else {
+            "; the weight is not used"
+        };
         match &self.service.weight {
-            Weight::Full => lines.push(("weight", format!("100, since the service has none{not}"))),
+            Weight::Full => lines.push(("weight", format!("100, no weight is configured{not}"))),
             Weight::Expression(weight) => {
-                let used = used(weight, self.context.scope);
+                let used = used_values(weight, self.context.scope);
                 let value = self.value(weight);
                 lines.push(("weight", format!("{} = {value}{used}{not}", weight.text())));
             }
@@ -231,7 +232,7 @@ impl Evaluation<'_> {
             }
         }
         if let Some(DecisionSource::Weight(weighed)) = decided {
-            stages::told(self.service, self.before, weighed, self.now, lines);
+            stages::push_stages(self.service, self.before, weighed, self.now, lines);
         }
         if let Some(limit) = &self.service.maxconn {
             let total = self.value(&limit.total);
@@ -249,7 +250,7 @@ impl Evaluation<'_> {
 
     fn reply(&self, lines: &mut Lines) {
         let Some(verdict) = &self.outcome.verdict else {
-            let text = "nothing: no rule and no weight is known, and there is no reply to keep";
+            let text = "none: no rule and no weight is known, and there is no reply to keep";
             lines.push(("reply", text.to_owned()));
             return;
         };
@@ -269,28 +270,25 @@ impl Evaluation<'_> {
             kept: Some(why), ..
         } = &verdict.decided
         {
-            lines.push((
-                "",
-                format!("as it was last known, since it is unknown now: {why}"),
-            ));
+            lines.push(("", format!("unknown now, so its last state counts: {why}")));
         }
         lines.push(("reply", verdict.reply.to_string()));
         let fresh = span(verdict.until.since(self.now));
         let then = plan(self.service, verdict).then;
         lines.push((
             "fresh",
-            format!("for {fresh}; in the end, without a collector: {then}"),
+            format!("for {fresh}; if nothing renews it, HAProxy then gets: {then}"),
         ));
     }
 
-    /// What the collector says, beside what follows from this look.
+    /// The collector's reply, compared with this evaluation.
     fn collector(&self, lines: &mut Lines) {
-        let (Origin::Alive(ago), Some(known)) = (self.origin, self.known) else {
+        let (Origin::Running(ago), Some(known)) = (self.origin, self.snapshot) else {
             return;
         };
         for over in known.overrides.iter().filter(|over| over.counts) {
             let text = format!(
-                "{} by {}, over what follows from rules and weight",
+                "{} by {}; without it, the reply above applies",
                 over.action, over.by
             );
             lines.push(("override", text));
@@ -303,28 +301,29 @@ impl Evaluation<'_> {
         let here = here.map(|reply| reply.described(Description::NONE));
         let text = match &known.reply {
             None => "has no reply yet".to_owned(),
-            Some(line) if words(line) == here => format!("says the same, as of {} ago", span(ago)),
+            Some(line) if words(line) == here => {
+                format!("has the same reply, as of {} ago", span(ago))
+            }
             Some(line) => format!(
-                "says \"{line}\", as of {} ago: its readings are others",
+                "has \"{line}\", as of {} ago, from other readings",
                 span(ago)
             ),
         };
         lines.push(("collector", text));
-        let told = known
+        let known_rules = known
             .rules
             .iter()
             .map(|rule| (&rule.name[..], &rule.when[..]));
         let rules = self.service.rules.iter();
-        if !told.eq(rules.map(|rule| (&rule.name[..], rule.when.text()))) {
-            let text =
-                "was started with other rules than this configuration has: restart it to use them";
+        if !known_rules.eq(rules.map(|rule| (&rule.name[..], rule.when.text()))) {
+            let text = "uses other rules than this configuration: run agentcheck reload";
             lines.push(("", text.to_owned()));
         }
     }
 }
 
-/// The values of readings that an expression looks at.
-fn used(expression: &Expression, scope: &Scope<'_>) -> String {
+/// The values of readings that an expression uses.
+fn used_values(expression: &Expression, scope: &Scope<'_>) -> String {
     let values = expression.values_used(scope);
     let shown: Vec<String> = values
         .map(|(label, value)| format!("{label}={value}"))
@@ -335,8 +334,8 @@ fn used(expression: &Expression, scope: &Scope<'_>) -> String {
     format!(" ({})", shown.join(", "))
 }
 
-/// What a poll found, in one line.
-fn polled(reading: &Reading) -> String {
+/// The result of a poll in one line.
+fn poll_text(reading: &Reading) -> String {
     let mut text = match &reading.outcome {
         Err(failure) => failure.to_string(),
         Ok(content) => match content {
@@ -364,7 +363,7 @@ fn polled(reading: &Reading) -> String {
         text.push_str(&format!(", {}", counted(body.len(), "byte")));
     }
     if reading.file.is_some_and(|file| !file.exists) {
-        text.push_str(", not there");
+        text.push_str(", no such file");
     }
     format!("{text}, in {}", span(reading.latency))
 }

@@ -1,11 +1,11 @@
-//! A static page of what is said, why, and what was said over the last hours: one HTML document that needs no
-//! server, no script and no other file. Pure: account and history in, the document out.
+//! The web page: current replies, what decided them, and the history of the last hours. One HTML document that
+//! needs no server, no script and no other file. Pure: overview and history in, document out.
 
 mod plots;
 mod service;
 mod words;
 
-use crate::render::plot::{self, escaped};
+use crate::render::plot;
 use crate::render::text::{counted, number};
 use crate::status::history::Entry;
 use crate::status::overview::{self, CurrentReply, Liveness, Overview};
@@ -15,62 +15,64 @@ use plots::Story;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
-use words::{age, badge, cut, stamp, state};
+use words::{age, badge, cut, shown, stamp, state};
 
-/// The most services that are plotted: those that changed last.
+/// The most services with a plot: those that changed last.
 pub const MOST_PLOTS: usize = 200;
 
-/// How many services are shown with their details open.
+/// The most services whose details are open.
 const MOST_OPEN: usize = 8;
 
 const STYLE: &str = include_str!("html/style.css");
 
-/// What the page is made of.
+/// The content of the page.
 #[derive(Clone, Debug)]
 pub struct Input<'d> {
-    /// The name of the host.
+    /// The host's name.
     pub host: &'d str,
-    /// Now, in seconds since 1970, UTC.
+    /// The current time in seconds since 1970, UTC.
     pub wall: f64,
-    /// How far back the plots go.
+    /// The time span of the plots.
     pub since: Duration,
-    /// What is said, and what the collector told of it, at that moment.
-    pub account: &'d Overview,
+    /// The overview at that time.
+    pub overview: &'d Overview,
     /// The history, oldest first.
     pub history: &'d [Entry],
-    /// Why there is no history, where it cannot be read.
-    pub no_history: Option<&'d str>,
+    /// Why the history cannot be read; none if it could.
+    pub history_error: Option<&'d str>,
+    /// How often the page is made again; the browser then reloads it. None if it is made once.
+    pub renewed_every: Option<Duration>,
 }
 
 impl Input<'_> {
-    /// The wall clock's time of a moment of this boot.
+    /// The wall-clock time of a moment of this boot.
     fn wall_of(&self, at: BootTime) -> f64 {
-        self.wall - self.account.now.since(at).as_secs_f64()
+        self.wall - self.overview.now.since(at).as_secs_f64()
     }
 
-    /// How long ago that was.
+    /// The time since a moment, as text.
     fn ago(&self, at: u64) -> String {
-        age(self.account.now.since(BootTime(at)))
+        age(self.overview.now.since(BootTime(at)))
     }
 }
 
-/// One service, from everywhere.
+/// A service with its history.
 struct Service<'d> {
     now: &'d overview::ServiceOverview,
     story: Option<Story<'d>>,
 }
 
 impl<'d> Service<'d> {
-    fn said(&self) -> Option<&'d CurrentReply> {
+    fn current(&self) -> Option<&'d CurrentReply> {
         self.now.current.as_ref().ok()
     }
 
     fn reply(&self) -> Option<&'d Reply> {
-        self.said().map(|said| &said.reply)
+        self.current().map(|current| &current.reply)
     }
 }
 
-/// The document.
+/// The HTML document.
 #[must_use]
 pub fn page(input: &Input<'_>) -> String {
     let services = services(input);
@@ -88,20 +90,19 @@ pub fn page(input: &Input<'_>) -> String {
         }
         html.push_str("</section>\n");
     }
-    sources(&mut html, input, &input.account.sources);
-    faults(&mut html, &input.account.faults);
+    sources(&mut html, input, &input.overview.sources);
+    faults(&mut html, &input.overview.override_faults);
     html.push_str(
-        "<footer><p>All times are UTC. Made by <code>agentcheck report</code> from the collector&#39;s own \
-         account (status.json, state files, history). It does not know what the balancers made of it: that is \
-         on HAProxy&#39;s statistics page.</p></footer>\n</main>\n</body>\n</html>\n",
+        "<footer><p>All times are UTC. Made by agentcheck from the state files, the status snapshot and the \
+         history. HAProxy&#39;s statistics page shows what the balancers do with the replies.</p></footer>\n</main>\n</body>\n</html>\n",
     );
     html
 }
 
-/// All services, with what was said of them.
+/// All services with their histories.
 fn services<'d>(input: &Input<'d>) -> Vec<Service<'d>> {
     let mut stories = plots::stories(input);
-    let services = input.account.services.iter();
+    let services = input.overview.services.iter();
     let mut services: Vec<Service<'d>> = services
         .map(|now| Service {
             now,
@@ -123,73 +124,83 @@ fn services<'d>(input: &Input<'d>) -> Vec<Service<'d>> {
 }
 
 fn head(html: &mut String, input: &Input<'_>) {
-    let host = escaped(&cut(input.host, 100));
+    let host = shown(&cut(input.host, 100));
+    let (refresh, renewal) = match input.renewed_every {
+        None => (String::new(), "This page is not renewed.".to_owned()),
+        Some(interval) => {
+            let seconds = interval.as_secs().max(1);
+            let every = age(interval);
+            (
+                format!("<meta http-equiv=\"refresh\" content=\"{seconds}\">\n"),
+                format!("This page reloads every {every}."),
+            )
+        }
+    };
     let _ = write!(
         html,
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src &#39;none&#39;; \
-         style-src &#39;unsafe-inline&#39;\">\n\
+         style-src &#39;unsafe-inline&#39;\">\n{refresh}\
          <title>agentcheck on {host}</title>\n<style>\n{STYLE}{}\n</style>\n</head>\n<body>\n<main>\n\
          <h1>agentcheck on {host}</h1>\n\
-         <p>A snapshot, made {}. This page does not change by itself: how things are now it does not \
-         know.</p>\n",
+         <p>Made {}. {renewal}</p>\n",
         plot::STYLE,
         stamp(input.wall)
     );
     collector(html, input);
 }
 
-/// Whether the collector was alive.
+/// The note about the collector.
 fn collector(html: &mut String, input: &Input<'_>) {
-    let account = input.account;
-    let pid = account
+    let overview = input.overview;
+    let pid = overview
         .pid
         .map_or(String::new(), |pid| format!("process {pid}, "));
-    let written = account
-        .written
+    let written = overview
+        .snapshot_times
         .map(|(started, at)| (input.ago(started.0), input.ago(at.0), at));
-    let (good, said, more) = match (&account.liveness, written) {
-        (Liveness::Alive, Some((started, at, _))) => (
+    let (good, state, more) = match (&overview.liveness, written) {
+        (Liveness::Running, Some((started, at, _))) => (
             true,
-            "was alive",
-            format!(": {pid}started {started} before, last heard of {at} before."),
+            "was running",
+            format!(": {pid}started {started} before; last update {at} before."),
         ),
-        (Liveness::Dead, Some((_, ago, at))) => (
+        (Liveness::Stopped, Some((_, ago, at))) => (
             false,
-            "was not alive",
+            "was not running",
             format!(
-                ": last heard of {ago} before, at {}. What is said goes on as it was scheduled then; readings, \
-                 rules and weights below are of that time.",
+                ": last update {ago} before, at {}. Replies follow the schedule of that time; readings, rules \
+                 and weights below are of that time, too.",
                 stamp(input.wall_of(at))
             ),
         ),
         (Liveness::Unresponsive(_), Some((_, ago, _))) => (
             false,
-            "was silent",
-            format!(": {pid}it was there, but was last heard of {ago} before."),
+            "was unresponsive",
+            format!(": {pid}last update {ago} before."),
         ),
         (Liveness::Unknown(why), _) => (
             false,
-            "was alive or not, which cannot be told",
-            format!(": {}.", escaped(&cut(why, 200))),
+            "was in an unknown state",
+            format!(": {}.", shown(&cut(why, 200))),
         ),
-        (Liveness::Alive | Liveness::Starting | Liveness::Unresponsive(_), _) => (
+        (Liveness::Running | Liveness::Starting | Liveness::Unresponsive(_), _) => (
             false,
             "was starting",
-            format!(": {pid}nothing heard of it yet."),
+            format!(": {pid}no status snapshot yet."),
         ),
-        (Liveness::Dead | Liveness::Absent | Liveness::OtherBoot, _) => (
+        (Liveness::Stopped | Liveness::Absent | Liveness::OtherBoot, _) => (
             false,
-            "was not alive",
-            ": none has run here since this host was booted.".to_owned(),
+            "was not running",
+            ": none has run since this host was booted.".to_owned(),
         ),
     };
     let class = if good { "good" } else { "bad" };
     let _ = writeln!(
         html,
-        "<p class=\"note {class}\" id=\"collector\"><strong>The collector {said}</strong>{more}</p>"
+        "<p class=\"note {class}\" id=\"collector\"><strong>The collector {state}</strong>{more}</p>"
     );
 }
 
@@ -208,23 +219,23 @@ fn overview(html: &mut String, input: &Input<'_>, services: &[Service<'_>]) {
     html.push_str(
         "</ul>\n<div class=\"scroll\" role=\"region\" aria-labelledby=\"services\" tabindex=\"0\">\n<table>\n\
          <thead><tr><th scope=\"col\">Service</th><th scope=\"col\">State</th>\
-         <th scope=\"col\">Weight</th><th scope=\"col\">Said to HAProxy, and what decided</th>\
-         <th scope=\"col\" class=\"wide\">For</th></tr></thead>\n<tbody>\n",
+         <th scope=\"col\">Weight</th><th scope=\"col\">Reply, and what decided it</th>\
+         <th scope=\"col\" class=\"wide\">Since</th></tr></thead>\n<tbody>\n",
     );
     for service in services {
-        let name = escaped(&service.now.name);
-        let said = match &service.now.current {
-            Ok(said) => format!("<code>{}</code>", escaped(&said.reply.to_string())),
-            Err(word) => format!("nothing: <code>{}</code>", escaped(word)),
+        let name = shown(&service.now.name);
+        let reply = match &service.now.current {
+            Ok(current) => format!("<code>{}</code>", shown(&current.reply.to_string())),
+            Err(no_op) => format!("no-op: <code>{}</code>", shown(no_op)),
         };
         let weight = service.reply().map_or("–".to_owned(), |reply| {
             format!("{:.0}%", crate::simulation::replay::weight(reply))
         });
-        let since = service.now.known.as_ref().and_then(|known| known.since);
+        let since = service.now.snapshot.as_ref().and_then(|known| known.since);
         let _ = writeln!(
             html,
             "<tr><th scope=\"row\"><a href=\"#service-{name}\">{name}</a></th><td>{}</td>\
-             <td class=\"number\">{weight}</td><td>{said}<br><small>{}</small></td>\
+             <td class=\"number\">{weight}</td><td>{reply}<br><small>{}</small></td>\
              <td class=\"number wide\">{}</td></tr>",
             badge(service.reply()),
             service::decided(service),
@@ -245,16 +256,16 @@ fn sources(html: &mut String, input: &Input<'_>, sources: &BTreeMap<String, Sour
          <p>{}, {failed} of them failed at the latest poll.</p>\n\
          <div class=\"scroll\" role=\"region\" aria-labelledby=\"sources\" tabindex=\"0\">\n<table>\n\
          <thead><tr><th scope=\"col\">Source</th><th scope=\"col\">Latest poll</th>\
-         <th scope=\"col\">Value</th><th scope=\"col\" class=\"wide\">Took</th>\
+         <th scope=\"col\">Value</th><th scope=\"col\" class=\"wide\">Duration</th>\
          <th scope=\"col\">Age</th></tr></thead>\n<tbody>",
         counted(sources.len(), "source")
     );
     for (name, source) in sources {
         let mut found = if source.ok {
-            "<span class=\"up\">good</span>".to_owned()
+            "<span class=\"up\">ok</span>".to_owned()
         } else {
             let error = source.error.as_deref().unwrap_or("failed");
-            format!("<strong class=\"down\">{}</strong>", escaped(error))
+            format!("<strong class=\"down\">{}</strong>", shown(error))
         };
         for (what, code) in [
             ("HTTP status", source.status.map(i64::from)),
@@ -265,13 +276,13 @@ fn sources(html: &mut String, input: &Input<'_>, sources: &BTreeMap<String, Sour
             }
         }
         if let Some(detail) = &source.detail {
-            let _ = write!(found, "<br><small>{}</small>", escaped(&cut(detail, 200)));
+            let _ = write!(found, "<br><small>{}</small>", shown(&cut(detail, 200)));
         }
         let _ = writeln!(
             html,
             "<tr><th scope=\"row\">{}</th><td>{found}</td><td class=\"number\">{}</td>\
              <td class=\"number wide\">{:.1} ms</td><td class=\"number\">{}</td></tr>",
-            escaped(name),
+            shown(name),
             source.value.map_or("–".to_owned(), number),
             source.latency * 1000.0,
             input.ago(source.sent)
@@ -286,7 +297,7 @@ fn faults(html: &mut String, faults: &[String]) {
     }
     html.push_str("<section><h2>Overrides that cannot be used</h2>\n<ul>\n");
     for fault in faults.iter().take(service::MOST_ROWS) {
-        let _ = writeln!(html, "<li>{}</li>", escaped(&cut(fault, 200)));
+        let _ = writeln!(html, "<li>{}</li>", shown(&cut(fault, 200)));
     }
     html.push_str("</ul>\n</section>\n");
 }

@@ -1,4 +1,4 @@
-//! Why a reply is what it is: as text (`explain`) and as a page (`html`).
+//! Explanations of replies: as text (`explain`) and as a web page (`html`).
 //!
 //! Pure. Imports the rooms from `render` to `status`.
 

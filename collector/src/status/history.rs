@@ -1,11 +1,13 @@
-//! The flight recorder: what was said for each service, when and why, in `history/` of the data directory. It
-//! survives the collector, and is bounded: two files, of which the older one goes when the newer one is full.
+//! The history: each service's replies with time and reason, and the collector's own events, in `history/` of the
+//! data directory. It survives restarts, and is bounded: when the newer of two files is full, it replaces the
+//! older one.
 //!
-//! One line of JSON an entry. A change of state, or of who decides, is always written; a weight that moves at
-//! most once in ten seconds.
+//! One JSON object per line. Changes of the state, of what decides and of the limit are always recorded; changes
+//! of the weight alone at most once in ten seconds.
 
 use crate::config::Service;
 use crate::decision::evaluate::DecisionSource;
+use crate::overrides::{Action, ActiveOverride};
 use crate::sys::state_file::read_bounded;
 use agentcheck_common::{BootId, BootTime, Description, Reply};
 use rustix::fs::{Mode, OFlags};
@@ -19,126 +21,178 @@ use std::time::Duration;
 /// The directory, below the data directory.
 pub const DIRECTORY: &str = "history";
 
-/// The newer file.
+/// The name of the newer file.
 const CURRENT: &str = "current.jsonl";
 
-/// The older file.
+/// The name of the older file.
 const PREVIOUS: &str = "previous.jsonl";
 
-/// How large a file grows, in bytes: some 20,000 entries.
+/// The size in bytes at which a file is full: some 20,000 entries.
 pub const MAX_FILE: u64 = 4 << 20;
 
-/// How often a weight that moves is written.
-const WEIGHT_EVERY: Duration = Duration::from_secs(10);
+/// The least time between two entries for changes of the weight alone.
+const WEIGHT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What is known of applications is for the collector's user and group.
+/// Only the collector's user and group may read details of applications.
 const MODE: u32 = 0o640;
+
+/// The longest detail of an event, in characters.
+const MAX_DETAIL: usize = 500;
+
+/// What happened to the collector itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    /// It started.
+    Started,
+    /// It was asked to stop.
+    Stopping,
+    /// It loaded a new configuration.
+    Reloaded,
+    /// It refused a new configuration.
+    ReloadRefused,
+    /// The wall clock stepped, or the host was suspended.
+    ClockChanged,
+    /// It lost the state directory and writes nothing.
+    StateDirLost,
+    /// It has the state directory again.
+    StateDirRestored,
+}
+
+impl Event {
+    /// The event for people.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Stopping => "stopping",
+            Self::Reloaded => "configuration reloaded",
+            Self::ReloadRefused => "reload refused",
+            Self::ClockChanged => "clock",
+            Self::StateDirLost => "state directory lost; replies are not written",
+            Self::StateDirRestored => "state directory available again",
+        }
+    }
+}
 
 /// One entry.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
-    /// When, in seconds since 1970, UTC, with milliseconds.
+    /// Seconds since 1970, UTC.
     pub time: f64,
-    /// The boot whose clock `at` is of.
+    /// The boot id; `at` is on the clock of this boot.
     pub boot: String,
     /// Nanoseconds of `CLOCK_BOOTTIME`.
     pub at: u64,
-    /// The service; none where it is the collector itself that something happened to.
+    /// The service; none for an event of the collector.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub service: Option<String>,
-    /// The line for HAProxy, or what happened to the collector.
+    /// The line for HAProxy; empty for an event of the collector.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
     pub reply: String,
+    /// The event of the collector; none for a reply.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub event: Option<Event>,
     /// `rule`, `weight`, `failure` or `override`; `collector` for the collector itself.
     pub by: String,
-    /// The rule's name, what failed, who said it.
+    /// The rule's name, the failure, the override with its user, or the detail of an event.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub why: String,
+    /// The limit in effect and its user, such as `50% by ann`.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub limit: String,
 }
 
-/// Makes entries of what happens.
+/// Selects what is recorded.
 #[derive(Debug)]
 pub struct HistoryFilter {
     boot: BootId,
-    /// What the last entry of each service said.
-    written: HashMap<String, (Reply, String, String, BootTime)>,
+    /// The last entry of each service, with its reply apart from the description.
+    last: HashMap<String, (Reply, Entry)>,
 }
 
 impl HistoryFilter {
-    /// Of what happens in this boot.
+    /// A filter for this boot, before the first entry.
     #[must_use]
     pub fn new(boot: BootId) -> Self {
         Self {
             boot,
-            written: HashMap::new(),
+            last: HashMap::new(),
         }
     }
 
-    /// Something happened to the collector itself.
+    /// The entry for an event of the collector, with a detail or an empty text.
     #[must_use]
-    pub fn collector(&self, what: &str, now: BootTime, wall: f64) -> Entry {
+    pub fn event_entry(&self, event: Event, detail: &str, now: BootTime, wall: f64) -> Entry {
         Entry {
             time: wall,
             boot: self.boot.to_string(),
             at: now.0,
             service: None,
-            reply: what.to_owned(),
+            reply: String::new(),
+            event: Some(event),
             by: "collector".to_owned(),
-            why: String::new(),
+            why: detail.chars().take(MAX_DETAIL).collect(),
+            limit: String::new(),
         }
     }
 
-    /// Takes note of what is said for a service, where it is worth an entry.
-    pub fn note(
+    /// The entry for a service's reply, if it is to be recorded.
+    pub fn reply_entry(
         &mut self,
-        of: &Service,
+        service: &Service,
         reply: &Reply,
         decided: &DecisionSource,
+        limit: Option<&ActiveOverride<'_>>,
         (now, wall): (BootTime, f64),
     ) -> Option<Entry> {
-        let service = of.name.as_str();
-        let (by, why) = who(of, decided);
-        let words = reply.described(Description::NONE);
-        if let Some((before, was_by, was_why, at)) = self.written.get(service) {
-            let same = *before == words && was_by == by && *was_why == why;
-            // A weight has no name: only its number moves.
-            let moves = was_by == by
-                && *was_why == why
-                && before.takes_out() == words.takes_out()
-                && now.since(*at) < WEIGHT_EVERY;
-            if same || moves {
-                return None;
-            }
-        }
+        let name = service.name.to_string();
+        let (by, why) = decided_by(service, decided);
+        let limit = limit.and_then(|active| match active.action {
+            Action::Limit { percent } => Some(format!("{percent}% by {}", active.order.by)),
+            _ => None,
+        });
         let entry = Entry {
             time: wall,
             boot: self.boot.to_string(),
             at: now.0,
-            service: Some(service.to_owned()),
+            service: Some(name.clone()),
             reply: reply.to_string(),
+            event: None,
             by: by.to_owned(),
-            why: why.clone(),
+            why,
+            limit: limit.unwrap_or_default(),
         };
-        let known = (words, by.to_owned(), why, now);
-        self.written.insert(service.to_owned(), known);
+        let words = reply.described(Description::NONE);
+        if let Some((last_words, last)) = self.last.get(&name) {
+            let same_reason =
+                last.by == entry.by && last.why == entry.why && last.limit == entry.limit;
+            let only_weight = last_words.takes_out() == words.takes_out()
+                && now.since(BootTime(last.at)) < WEIGHT_INTERVAL;
+            if same_reason && (*last_words == words || only_weight) {
+                return None;
+            }
+        }
+        self.last.insert(name, (words, entry.clone()));
         Some(entry)
     }
 }
 
-/// Writes entries.
+/// Writes entries to the files.
 #[derive(Debug)]
 pub struct Recorder {
     directory: PathBuf,
     file: Option<File>,
     size: u64,
-    /// Whether the last line may have no end.
+    /// Whether the last line may be incomplete.
     torn: bool,
 }
 
 impl Recorder {
-    /// Writes below a data directory. Where that is not to be had nothing is written.
+    /// Opens the history of a data directory.
     ///
     /// # Errors
-    /// Why it is not to be had.
+    /// The error of creating or opening it; each write then tries again.
     pub fn open(data: &Path) -> (Self, io::Result<()>) {
         let mut recorder = Self {
             directory: data.join(DIRECTORY),
@@ -153,7 +207,7 @@ impl Recorder {
         (recorder, opened)
     }
 
-    /// Opens the newer file, after making it the older one where it is full.
+    /// Opens the newer file. A full one becomes the older file first.
     fn begin(&mut self) -> io::Result<()> {
         let path = self.directory.join(CURRENT);
         if path.metadata().is_ok_and(|found| found.len() >= MAX_FILE) {
@@ -183,7 +237,7 @@ impl Recorder {
     /// Writes an entry.
     ///
     /// # Errors
-    /// Those of writing; the next entry is tried anew.
+    /// The error of writing; the next entry opens the file again.
     pub fn write(&mut self, entry: &Entry) -> io::Result<()> {
         if self.file.is_none() || self.size >= MAX_FILE {
             self.file = None;
@@ -192,12 +246,11 @@ impl Recorder {
         let Some(file) = &mut self.file else {
             return Ok(());
         };
-        // What was cut off by a full disk ends here, so that it takes no other entry with it: readers pass over
-        // it, and over an empty line.
+        // An incomplete line ends here, so that only that entry is lost: readers skip it, and empty lines.
         let mut line = if self.torn { vec![b'\n'] } else { Vec::new() };
         serde_json::to_writer(&mut line, entry)?;
         line.push(b'\n');
-        // One write, so that a reader sees whole lines.
+        // One write, so that readers get complete lines.
         let written = file.write_all(&line);
         self.torn = written.is_err();
         if self.torn {
@@ -210,8 +263,8 @@ impl Recorder {
     }
 }
 
-/// Who decided, and why, as far as that has a name.
-fn who(service: &Service, decided: &DecisionSource) -> (&'static str, String) {
+/// What decided, and its name or reason.
+fn decided_by(service: &Service, decided: &DecisionSource) -> (&'static str, String) {
     match decided {
         DecisionSource::Rule { index, .. } => {
             let rule = service.rules.get(*index);
@@ -222,16 +275,16 @@ fn who(service: &Service, decided: &DecisionSource) -> (&'static str, String) {
         }
         DecisionSource::Weight(_) => ("weight", String::new()),
         DecisionSource::Failure(why) => ("failure", why.reason.clone()),
-        DecisionSource::Override(forced) => {
-            ("override", format!("{} by {}", forced.action, forced.by))
+        DecisionSource::Override(outage) => {
+            ("override", format!("{} by {}", outage.action, outage.by))
         }
     }
 }
 
-/// All entries, oldest first; lines that are none are passed over.
+/// Reads all entries, oldest first, and skips invalid lines. Without files there are none.
 ///
 /// # Errors
-/// Where the newer file is there and cannot be read. Without any there are none.
+/// If a file exists and cannot be read.
 pub fn read(data: &Path) -> io::Result<Vec<Entry>> {
     let directory = data.join(DIRECTORY);
     let mut entries = Vec::new();
@@ -251,6 +304,7 @@ pub fn read(data: &Path) -> io::Result<Vec<Entry>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::overrides::{Moment, Now, Override, Scope, Stage};
     use agentcheck_tests::scratch::Scratch;
 
     fn boot() -> BootId {
@@ -270,13 +324,13 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_written_and_weights_now_and_then() {
+    fn changes_are_recorded_and_weights_at_intervals() {
         let scratch = Scratch::new("changes");
         let data = scratch.path();
         let (mut recorder, opened) = Recorder::open(data);
         opened.unwrap();
         let mut notes = HistoryFilter::new(boot());
-        let started = notes.collector("started", at(0).0, at(0).1);
+        let started = notes.event_entry(Event::Started, "", at(0).0, at(0).1);
         recorder.write(&started).unwrap();
         let failure = DecisionSource::Failure(crate::decision::evaluate::Undecided {
             reason: "app timeout".to_owned(),
@@ -296,19 +350,19 @@ mod tests {
             (13, "up 0% # rule=x", &rule),
             (14, "up 50%", &failure),
         ] {
-            if let Some(entry) = notes.note(&web, &reply(line), decided, at(second)) {
+            if let Some(entry) = notes.reply_entry(&web, &reply(line), decided, None, at(second)) {
                 recorder.write(&entry).unwrap();
             }
         }
         let entries = read(data).unwrap();
-        let told: Vec<String> = entries
+        let texts: Vec<String> = entries
             .iter()
             .map(|entry| format!("{} {} {}", entry.at / 1_000_000_000, entry.by, entry.reply))
             .collect();
         assert_eq!(
-            told,
+            texts,
             [
-                "0 collector started",
+                "0 collector ",
                 "1 failure up 73% # a",
                 "11 failure up 50%",
                 "12 rule up 0% # rule=x",
@@ -317,14 +371,61 @@ mod tests {
         );
     }
 
-    /// Three collectors, one after the other, write an entry each; the file ends in what is torn, and in `more`.
-    fn torn_three_times(data: &Path, more: &[u8]) -> Vec<String> {
+    #[test]
+    fn limit_is_recorded_when_it_begins_changes_and_ends() {
+        let mut filter = HistoryFilter::new(boot());
+        let web = Service::new(agentcheck_common::ServiceName::parse(b"web").unwrap());
+        let rule = DecisionSource::Rule {
+            index: 0,
+            kept: None,
+        };
+        let order = |percent| Override {
+            version: 1,
+            id: "1".to_owned(),
+            set: Moment {
+                boot: boot().to_string(),
+                at: 0,
+                wall: 0,
+            },
+            stages: vec![Stage {
+                action: Action::Limit { percent },
+                until: None,
+                end: None,
+            }],
+            reason: String::new(),
+            by: "ann".to_owned(),
+        };
+        let now = Now {
+            boot: &boot(),
+            at: at(0).0,
+            wall: 0,
+        };
+        let limits = [
+            None,
+            Some(order(50)),
+            Some(order(50)),
+            Some(order(60)),
+            None,
+        ];
+        let texts = (0..).zip(&limits).filter_map(|(second, limit)| {
+            let limit = limit.as_ref();
+            let active = limit.and_then(|limit| limit.active(Scope::Service, false, &now));
+            let reply = reply("up 40%");
+            filter.reply_entry(&web, &reply, &rule, active.as_ref(), at(second))
+        });
+        let texts: Vec<String> = texts.map(|entry| entry.limit).collect();
+        assert_eq!(texts, ["", "50% by ann", "60% by ann", ""]);
+    }
+
+    /// Three collectors write an entry each; after each, an incomplete line and `more` are appended.
+    fn three_incomplete_lines(data: &Path, more: &[u8]) -> Vec<String> {
         let current = data.join(DIRECTORY).join(CURRENT);
         for round in 0..3 {
             let (mut recorder, opened) = Recorder::open(data);
             opened.unwrap();
-            let entry =
-                HistoryFilter::new(boot()).collector(&format!("round {round}"), at(round).0, 0.0);
+            let filter = HistoryFilter::new(boot());
+            let detail = format!("round {round}");
+            let entry = filter.event_entry(Event::Reloaded, &detail, at(round).0, 0.0);
             recorder.write(&entry).unwrap();
             let mut text = std::fs::read(&current).unwrap();
             text.extend_from_slice(b"{\"time\":1,\"boo");
@@ -332,30 +433,30 @@ mod tests {
             std::fs::write(&current, text).unwrap();
         }
         let entries = read(data).unwrap();
-        entries.into_iter().map(|entry| entry.reply).collect()
+        entries.into_iter().map(|entry| entry.why).collect()
     }
 
     #[test]
-    fn what_was_cut_off_takes_no_other_entry_with_it() {
+    fn incomplete_line_loses_no_other_entry() {
         let scratch = Scratch::new("torn");
-        let told = torn_three_times(scratch.path(), b"");
-        assert_eq!(told, ["round 0", "round 1", "round 2"]);
+        let texts = three_incomplete_lines(scratch.path(), b"");
+        assert_eq!(texts, ["round 0", "round 1", "round 2"]);
     }
 
     #[test]
-    fn it_goes_on_is_bounded_and_passes_over_what_is_torn() {
+    fn files_are_bounded_and_incomplete_lines_skipped() {
         let scratch = Scratch::new("bounded");
         let data = scratch.path();
         let full = vec![b'\n'; usize::try_from(MAX_FILE).unwrap()];
-        assert_eq!(torn_three_times(data, &full), ["round 1", "round 2"]);
+        assert_eq!(three_incomplete_lines(data, &full), ["round 1", "round 2"]);
         assert_eq!(std::fs::read_dir(data.join(DIRECTORY)).unwrap().count(), 2);
     }
 
     #[test]
-    fn nowhere_is_told_once_and_does_no_harm() {
+    fn missing_directory_is_an_error_and_reads_as_empty() {
         let (mut recorder, opened) = Recorder::open(Path::new("/nonexistent"));
         assert!(opened.is_err());
-        let entry = HistoryFilter::new(boot()).collector("x", at(0).0, 0.0);
+        let entry = HistoryFilter::new(boot()).event_entry(Event::Started, "", at(0).0, 0.0);
         assert!(recorder.write(&entry).is_err());
         assert_eq!(read(Path::new("/nonexistent")).unwrap(), []);
     }

@@ -1,14 +1,13 @@
-//! The collector's metrics, as text for Prometheus (exposition format 0.0.4), for the textfile collector of
-//! its `node_exporter`. Pure: numbers in, text out.
+//! The collector's metrics as text (Prometheus exposition format 0.0.4), for node_exporter's textfile collector.
+//! Pure: numbers in, text out.
 //!
-//! Label values are names of the configuration and words of closed lists. What an application or an operator
-//! wrote is never among them, so neither can add a line, nor a series to those that the configuration makes.
+//! Label values are names of the configuration and words of closed lists. Text of applications and operators is
+//! never a label, so it cannot add a line or a series.
 //!
-//! Times are seconds since 1970 and not ages: a file that nobody writes any more goes on telling how old what
-//! it says is.
+//! Times are seconds since 1970, not ages, so that they stay right in a file that is no longer renewed.
 
-mod page;
 mod render;
+mod text_format;
 
 pub use render::render;
 
@@ -16,24 +15,24 @@ use crate::reading::Reason;
 use agentcheck_common::Reply;
 use std::time::Duration;
 
-/// Everything that is told. Times are seconds since 1970, UTC.
+/// All metrics. Times are seconds since 1970, UTC.
 #[derive(Clone, Debug)]
 pub struct Metrics<'m> {
     /// The collector's version.
     pub version: &'m str,
-    /// When it was started.
+    /// When the collector started.
     pub started: f64,
-    /// When this was put together.
-    pub written: f64,
-    /// Whether the latest attempt to load the configuration led to the one in use.
-    pub loaded: bool,
-    /// When the configuration in use was loaded.
+    /// When the metrics were collected.
+    pub collected_at: f64,
+    /// Whether the latest load of the configuration succeeded.
+    pub last_reload_succeeded: bool,
+    /// When the current configuration was loaded.
     pub loaded_at: f64,
-    /// How many overrides cannot be used.
+    /// The number of overrides that cannot be used.
     pub override_faults: usize,
-    /// How often a file could not be written.
-    pub unwritten: Unwritten,
-    /// How long evaluations took.
+    /// Failed writes, by kind of file.
+    pub write_failures: WriteFailures,
+    /// Durations of evaluations.
     pub evaluations: Durations,
     /// The sources, in the order of the configuration.
     pub sources: Vec<SourceMetrics<'m>>,
@@ -41,52 +40,52 @@ pub struct Metrics<'m> {
     pub services: Vec<ServiceMetrics<'m>>,
 }
 
-/// How often a file could not be written since the collector was started.
+/// Failed writes since the collector started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Unwritten {
-    /// State files.
+pub struct WriteFailures {
+    /// Of state files.
     pub state: u64,
-    /// `status.json`.
+    /// Of `status.json`.
     pub status: u64,
-    /// The history.
+    /// Of the history.
     pub history: u64,
-    /// The file of metrics itself.
+    /// Of the metrics file.
     pub metrics: u64,
 }
 
-/// One source.
+/// The metrics of one source.
 #[derive(Clone, Debug)]
 pub struct SourceMetrics<'m> {
-    /// Its name.
+    /// The name in the configuration.
     pub name: &'m str,
-    /// How often it is polled.
+    /// The configured interval.
     pub interval: Duration,
-    /// Its polls.
+    /// Counts and durations of its polls.
     pub polls: Polls,
-    /// When its latest poll was sent; none before the first.
-    pub polled: Option<f64>,
-    /// When the latest poll that gave what it should was sent.
-    pub succeeded: Option<f64>,
+    /// When the latest finished poll was sent; none before the first.
+    pub last_poll_at: Option<f64>,
+    /// When the latest successful poll was sent.
+    pub last_success_at: Option<f64>,
 }
 
-/// What the polls of a source came to.
+/// The polls of a source.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Polls {
-    /// How many have finished.
+    /// The number of finished polls.
     pub count: u64,
-    /// How long all of them took together.
-    pub took: Duration,
-    /// How long the latest took, and whether it gave what it should.
+    /// Their total duration.
+    pub total_duration: Duration,
+    /// The duration of the latest poll, and whether it succeeded.
     pub latest: Option<(Duration, bool)>,
-    /// How many failed, in the order of [`Reason::ALL`].
+    /// Failures by reason, in the order of [`Reason::ALL`].
     failures: [u64; Reason::ALL.len()],
 }
 
 impl Polls {
-    /// Counts a poll that took so long, and failed for this reason, if it did.
+    /// Counts a poll with its duration and the reason of its failure, if it failed.
     pub fn count(&mut self, took: Duration, failure: Option<Reason>) {
         self.count += 1;
-        self.took = self.took.saturating_add(took);
+        self.total_duration = self.total_duration.saturating_add(took);
         self.latest = Some((took, failure.is_none()));
         let reasons = Reason::ALL.iter().zip(&mut self.failures);
         for (_, count) in reasons.filter(|(reason, _)| Some(**reason) == failure) {
@@ -95,50 +94,50 @@ impl Polls {
     }
 }
 
-/// One service.
+/// The metrics of one service.
 #[derive(Clone, Debug)]
 pub struct ServiceMetrics<'m> {
-    /// Its name.
+    /// The name in the configuration.
     pub name: &'m str,
-    /// What is said; none where nothing could be said yet.
+    /// The reply; none before the first.
     pub reply: Option<ReplyMetrics>,
-    /// When what was written last stops being fresh.
+    /// Until when the latest reply is fresh.
     pub fresh_until: Option<f64>,
     /// The names of its rules, in their order.
     pub rules: Vec<&'m str>,
-    /// The overrides that count.
+    /// The overrides in effect.
     pub overrides: Vec<OverrideMetrics<'m>>,
-    /// How often it was evaluated.
+    /// The number of evaluations.
     pub evaluations: u64,
-    /// How often something else was said than before, whatever the description.
+    /// The number of changes of the reply, apart from its description.
     pub changes: u64,
 }
 
-/// What is said of a service.
+/// The reply of a service.
 #[derive(Clone, Debug)]
 pub struct ReplyMetrics {
     /// The reply.
     pub reply: Reply,
-    /// Who decided it.
-    pub by: By,
-    /// When the oldest poll that it rests on was sent.
+    /// What decided it.
+    pub by: DecidedBy,
+    /// When the oldest poll behind it was sent.
     pub reading: f64,
 }
 
-/// Who decided.
+/// What decided a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
+pub enum DecidedBy {
     /// The rule with this index.
     Rule(usize),
     /// The weight.
     Weight,
-    /// Nobody could.
+    /// `on_failure`.
     Failure,
     /// An operator.
     Override,
 }
 
-impl By {
+impl DecidedBy {
     const WORDS: [&'static str; 4] = ["rule", "weight", "failure", "override"];
 
     fn word(self) -> &'static str {
@@ -151,16 +150,16 @@ impl By {
     }
 }
 
-/// An override that counts.
+/// An override in effect.
 #[derive(Clone, Debug)]
 pub struct OverrideMetrics<'m> {
-    /// What is wanted, as a word: `drain`, `maint`, `down`, `force-up` or `limit`.
+    /// Its action: `drain`, `maint`, `down`, `force-up` or `limit`.
     pub action: &'m str,
     /// When it was set, in seconds since 1970.
-    pub set: u64,
+    pub set_at: u64,
 }
 
-/// A histogram of times that something took.
+/// A histogram of durations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Durations {
     within: [u64; Self::BOUNDS.len()],
@@ -169,7 +168,7 @@ pub struct Durations {
 }
 
 impl Durations {
-    /// The upper bounds, and how Prometheus writes them.
+    /// The upper bounds, and their text in Prometheus' format.
     const BOUNDS: [(Duration, &'static str); 5] = [
         (Duration::from_micros(100), "0.0001"),
         (Duration::from_millis(1), "0.001"),
@@ -178,7 +177,7 @@ impl Durations {
         (Duration::from_secs(1), "1"),
     ];
 
-    /// Counts one.
+    /// Counts one duration.
     pub fn count(&mut self, took: Duration) {
         for ((bound, _), within) in Self::BOUNDS.iter().zip(&mut self.within) {
             *within += u64::from(took <= *bound);

@@ -1,4 +1,4 @@
-//! What is known, for people and tools: the status snapshot, the overview of it, the history, the metrics.
+//! The collector's state for people and tools: status snapshot, overview, history and metrics.
 //!
 //! Pure, but for the files of `snapshot` and `history`. Imports the rooms from `render` to `simulation`.
 

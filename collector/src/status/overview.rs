@@ -1,16 +1,16 @@
-//! What is being said for each service right now, by whom it was decided, and whether a collector is alive
-//! to change it: from the state files, `status.json` and the lock. Pure: the shell reads them.
+//! The current reply of each service, what decided it, and whether a collector is running: from the state
+//! files, `status.json` and the lock. Pure: the caller reads them.
 //!
-//! What HAProxy hears is what the state files say, so that is what is told first; `status.json` explains it,
-//! and is believed only for this boot.
+//! HAProxy gets the replies of the state files, so they come first. `status.json` explains them, and counts
+//! only for this boot.
 
 mod health_check;
 mod json;
 mod text;
 
-pub use health_check::{Judgement, Level, judge};
-pub use json::{listed, written};
-pub use text::{brief, detailed};
+pub use health_check::{HealthCheck, Level, health_check};
+pub use json::{json_text, to_json};
+pub use text::{NO_SERVICE, detail_table, summary_table};
 
 use crate::status::snapshot::{OverrideStatus, ReloadStatus, ServiceStatus, SourceStatus, Status};
 use agentcheck_common::schedule::{Refused, Schedule};
@@ -18,181 +18,180 @@ use agentcheck_common::{BootId, BootTime, Reply, ServiceName};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// After how long without a word the account of a live collector is late: it writes one at least every two
-/// seconds.
-const LATE: Duration = Duration::from_secs(5);
+/// The greatest age of a running collector's snapshot: it writes one at least every two seconds.
+const MAX_SNAPSHOT_AGE: Duration = Duration::from_secs(5);
 
-/// Whether the account of a collector is older, `now`, than that of a live one ever is.
+/// Whether the snapshot is older than a running collector's snapshot can be.
 #[must_use]
 pub fn is_unresponsive(status: &Status, now: BootTime) -> bool {
-    now.since(BootTime(status.at)) > LATE
+    now.since(BootTime(status.at)) > MAX_SNAPSHOT_AGE
 }
 
-/// What was read of a state directory.
+/// The content of a state directory.
 #[derive(Clone, Debug)]
 pub struct OverviewInput {
-    /// When.
+    /// When the files were read.
     pub now: BootTime,
-    /// On which boot.
+    /// The boot id at that time.
     pub boot: BootId,
-    /// The collector's account.
+    /// The status snapshot.
     pub status: Result<Status, SnapshotError>,
-    /// Whether a process has the lock.
+    /// Whether a process holds the lock.
     pub lock: LockState,
-    /// The content of the state files.
+    /// The content of the state files, by service.
     pub files: BTreeMap<String, Vec<u8>>,
 }
 
-/// Why there is no account.
+/// Why there is no status snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SnapshotError {
     /// There is no such file.
     Missing,
-    /// It cannot be read or understood: why.
+    /// It cannot be read or parsed, for this reason.
     Unusable(String),
 }
 
 /// The lock of a state directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LockState {
-    /// Nobody has it.
+    /// No process holds it.
     Free,
-    /// A process has it; its id, where that could be read.
+    /// A process holds it: its id, if that could be read.
     Held(Option<u32>),
-    /// It cannot be looked at: why.
+    /// It cannot be checked, for this reason.
     Unknown(String),
 }
 
-/// Whether there is a collector.
+/// Whether a collector is running.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Liveness {
-    /// At work.
-    Alive,
-    /// It has the lock and has written no account yet, or cannot.
+    /// It holds the lock and its snapshot is recent.
+    Running,
+    /// It holds the lock and has not written a snapshot yet.
     Starting,
-    /// It has the lock, and its account is this old.
+    /// It holds the lock, and its snapshot is this old.
     Unresponsive(Duration),
-    /// It was there on this boot, and is not any more.
-    Dead,
-    /// The account is of another boot.
+    /// It ran on this boot and has ended.
+    Stopped,
+    /// The snapshot is from another boot.
     OtherBoot,
-    /// There is no trace of one.
+    /// No snapshot and no lock holder.
     Absent,
-    /// That cannot be told: why.
+    /// Lock or snapshot cannot be read, for this reason.
     Unknown(String),
 }
 
 impl Liveness {
-    /// The word that programs see.
+    /// The name in JSON output.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
-            Self::Alive => "running",
+            Self::Running => "running",
             Self::Starting => "starting",
             Self::Unresponsive(_) => "unresponsive",
-            Self::Dead => "stopped",
+            Self::Stopped => "stopped",
             Self::OtherBoot => "other-boot",
             Self::Absent => "absent",
             Self::Unknown(_) => "unknown",
         }
     }
 
-    /// Whether a process is there.
+    /// Whether a collector process holds the lock.
     #[must_use]
     pub fn is_present(&self) -> bool {
-        matches!(self, Self::Alive | Self::Starting | Self::Unresponsive(_))
+        matches!(self, Self::Running | Self::Starting | Self::Unresponsive(_))
     }
 }
 
-/// The whole account.
+/// The state of a host's collector and services.
 #[derive(Clone, Debug)]
 pub struct Overview {
-    /// When it was made.
+    /// When the files were read.
     pub now: BootTime,
-    /// Whether there is a collector.
+    /// Whether a collector is running.
     pub liveness: Liveness,
-    /// Who has the lock, or who wrote the account.
+    /// The process that holds the lock, or else the one that wrote the snapshot.
     pub pid: Option<u32>,
-    /// When the collector that wrote the account was started, and when it wrote that.
-    pub written: Option<(BootTime, BootTime)>,
+    /// When the collector that wrote the snapshot started, and when it wrote it.
+    pub snapshot_times: Option<(BootTime, BootTime)>,
     /// The services, by name.
     pub services: Vec<ServiceOverview>,
-    /// Overrides that cannot be used, and why.
-    pub faults: Vec<String>,
-    /// When the configuration that is in force was loaded.
-    pub loaded: Option<BootTime>,
-    /// How the latest attempt to load another one ended.
+    /// Overrides that cannot be used, with the reasons.
+    pub override_faults: Vec<String>,
+    /// When the current configuration was loaded.
+    pub loaded_at: Option<BootTime>,
+    /// The result of the latest reload.
     pub reload: Option<ReloadStatus>,
-    /// The latest polls, of this boot.
+    /// The latest polls on this boot, by source.
     pub sources: BTreeMap<String, SourceStatus>,
 }
 
-/// One service.
+/// The state of one service.
 #[derive(Clone, Debug)]
 pub struct ServiceOverview {
-    /// Its name.
+    /// The service's name.
     pub name: String,
-    /// What the responder says, or the word by which it changes nothing.
+    /// The reply that a probe gets, or the no-op reply.
     pub current: Result<CurrentReply, String>,
-    /// What the collector of this boot told of it.
-    pub known: Option<ServiceStatus>,
+    /// Its part of the status snapshot, if that is of this boot.
+    pub snapshot: Option<ServiceStatus>,
 }
 
-/// What is being said.
+/// The reply of a valid state file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CurrentReply {
-    /// The reply.
+    /// The reply that a probe gets.
     pub reply: Reply,
-    /// Until when it is fresh, or since when it is not; none where it has no end.
-    pub fresh: Option<Freshness>,
-    /// What is said next, and when.
+    /// Until when it is fresh, or since when it is stale; none if it never expires.
+    pub freshness: Option<Freshness>,
+    /// When another reply follows, and which, if nothing renews this one.
     pub next: Option<(BootTime, Reply)>,
 }
 
-/// How long a reply is good.
+/// Whether a reply is fresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
-    /// Good until then.
+    /// Fresh until then.
     Until(BootTime),
-    /// Not renewed in time: stale since then.
+    /// Not renewed in time; stale since then.
     Stale(BootTime),
 }
 
 impl CurrentReply {
-    /// Whether nobody has renewed it in time.
+    /// Whether the reply was not renewed in time.
     #[must_use]
     pub fn is_stale(&self) -> bool {
-        matches!(self.fresh, Some(Freshness::Stale(_)))
+        matches!(self.freshness, Some(Freshness::Stale(_)))
     }
 }
 
 impl Overview {
-    /// Where a configuration was refused since the one in force was loaded: when, and the first reason.
+    /// When a newer configuration was refused, and the first reason; none if the latest reload succeeded.
     #[must_use]
     pub fn refused(&self) -> Option<(BootTime, &str)> {
         let reload = self.reload.as_ref()?;
-        Some((BootTime(reload.began), reload.refused()?))
+        Some((BootTime(reload.began_at), reload.refusal()?))
     }
 }
 
 impl ServiceOverview {
-    /// Whether it takes the server out of service.
+    /// Whether the reply takes the server out.
     #[must_use]
     pub fn is_out(&self) -> bool {
         self.current
             .as_ref()
-            .is_ok_and(|said| said.reply.takes_out())
+            .is_ok_and(|current| current.reply.takes_out())
     }
 
-    /// Whether the weight is as low as it may be, and that is not all of it.
+    /// Whether the weight is at its floor, and the floor is below 100%.
     #[must_use]
     pub fn is_at_floor(&self) -> bool {
-        let floor = self.known.as_ref().and_then(|known| known.floor);
+        let floor = self.snapshot.as_ref().and_then(|known| known.floor);
         let percent = self
             .current
             .as_ref()
             .ok()
-            .and_then(|said| said.reply.percent);
+            .and_then(|current| current.reply.percent);
         match (floor, percent) {
             (Some(floor), Some(percent)) => {
                 let percent = percent.get();
@@ -202,39 +201,39 @@ impl ServiceOverview {
         }
     }
 
-    /// The overrides that count for it.
+    /// The overrides in effect.
     pub fn overrides(&self) -> impl Iterator<Item = &OverrideStatus> {
-        let known = self.known.iter().flat_map(|known| &known.overrides);
+        let known = self.snapshot.iter().flat_map(|known| &known.overrides);
         known.filter(|one| one.counts)
     }
 
-    /// Who decided, as the collector tells.
+    /// `rule`, `weight`, `failure` or `override`, from the status snapshot.
     #[must_use]
     pub fn decided_by(&self) -> Option<&str> {
-        self.known.as_ref()?.decided_by.as_deref()
+        self.snapshot.as_ref()?.decided_by.as_deref()
     }
 }
 
-/// Puts together what was read, for the services in `wanted`, or all where that is empty.
+/// Makes the overview of the services in `wanted`, or of all if that is empty.
 ///
 /// # Errors
-/// A service that nobody knows.
-pub fn overview(look: &OverviewInput, wanted: &[String]) -> Result<Overview, String> {
-    let written = look.status.as_ref().ok();
-    let ours = written.filter(|status| status.boot == look.boot.as_str());
-    let life = life(look, ours);
+/// If a service does not exist.
+pub fn overview(input: &OverviewInput, wanted: &[String]) -> Result<Overview, String> {
+    let snapshot = input.status.as_ref().ok();
+    let current_boot = snapshot.filter(|status| status.boot == input.boot.as_str());
+    let liveness = liveness(input, current_boot);
     let none = BTreeMap::new();
-    let known = ours.map(|status| &status.services);
+    let known = current_boot.map(|status| &status.services);
     let mut names: Vec<&String> = known.unwrap_or(&none).keys().collect();
-    names.extend(look.files.keys());
+    names.extend(input.files.keys());
     names.sort();
     names.dedup();
     for name in wanted {
         if !names.contains(&name) {
             let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
             return Err(match names.as_slice() {
-                [] => format!("there is no service {name}, and no other"),
-                names => format!("there is no service {name}; there is {}", names.join(", ")),
+                [] => format!("no service {name}: no service is configured"),
+                names => format!("no service {name}; services: {}", names.join(", ")),
             });
         }
     }
@@ -244,68 +243,67 @@ pub fn overview(look: &OverviewInput, wanted: &[String]) -> Result<Overview, Str
     let services = names.map(|name| {
         let known = known.and_then(|known| known.get(name)).cloned();
         ServiceOverview {
-            current: current_reply(look, name, known.as_ref()),
+            current: current_reply(input, name, known.as_ref()),
             name: name.clone(),
-            known,
+            snapshot: known,
         }
     });
-    let holder = match look.lock {
+    let holder = match input.lock {
         LockState::Held(pid) => pid,
         LockState::Free | LockState::Unknown(_) => None,
     };
     Ok(Overview {
-        now: look.now,
-        pid: holder.or(ours.map(|status| status.pid)),
-        written: ours.map(|status| (BootTime(status.started), BootTime(status.at))),
+        now: input.now,
+        pid: holder.or(current_boot.map(|status| status.pid)),
+        snapshot_times: current_boot.map(|status| (BootTime(status.started), BootTime(status.at))),
         services: services.collect(),
-        loaded: ours.and_then(|status| status.loaded).map(BootTime),
-        reload: ours.and_then(|status| status.reload.clone()),
-        faults: ours.map_or_else(Vec::new, |status| {
-            status
-                .override_faults
-                .iter()
-                .map(|fault| fault.text.clone())
-                .collect()
+        loaded_at: current_boot
+            .and_then(|status| status.loaded_at)
+            .map(BootTime),
+        reload: current_boot.and_then(|status| status.reload.clone()),
+        override_faults: current_boot.map_or_else(Vec::new, |status| {
+            let faults = status.override_faults.iter();
+            faults.map(|fault| fault.text.clone()).collect()
         }),
-        sources: ours.map_or_else(BTreeMap::new, |status| status.sources.clone()),
-        liveness: life,
+        sources: current_boot.map_or_else(BTreeMap::new, |status| status.sources.clone()),
+        liveness,
     })
 }
 
-fn life(look: &OverviewInput, ours: Option<&Status>) -> Liveness {
-    let held = match &look.lock {
+fn liveness(input: &OverviewInput, current_boot: Option<&Status>) -> Liveness {
+    let held = match &input.lock {
         LockState::Held(pid) => Some(*pid),
         LockState::Free => None,
         LockState::Unknown(why) => return Liveness::Unknown(why.clone()),
     };
-    if let Err(SnapshotError::Unusable(why)) = &look.status {
+    if let Err(SnapshotError::Unusable(why)) = &input.status {
         return Liveness::Unknown(why.clone());
     }
-    match (held, ours) {
+    match (held, current_boot) {
         (Some(holder), Some(status)) => {
             if holder.is_some_and(|holder| holder != status.pid) {
-                // The account is that of the collector before.
+                // The previous collector wrote the snapshot.
                 Liveness::Starting
-            } else if is_unresponsive(status, look.now) || look.now < BootTime(status.at) {
-                Liveness::Unresponsive(look.now.since(BootTime(status.at)))
+            } else if is_unresponsive(status, input.now) || input.now < BootTime(status.at) {
+                Liveness::Unresponsive(input.now.since(BootTime(status.at)))
             } else {
-                Liveness::Alive
+                Liveness::Running
             }
         }
         (Some(_), None) => Liveness::Starting,
-        (None, Some(_)) => Liveness::Dead,
-        (None, None) if look.status.is_ok() => Liveness::OtherBoot,
+        (None, Some(_)) => Liveness::Stopped,
+        (None, None) if input.status.is_ok() => Liveness::OtherBoot,
         (None, None) => Liveness::Absent,
     }
 }
 
-/// What the responder says of a state file; as an error the word by which it changes nothing.
+/// The reply that the responder prints for a state file, or its no-op reply as an error.
 fn current_reply(
-    look: &OverviewInput,
+    input: &OverviewInput,
     name: &str,
     known: Option<&ServiceStatus>,
 ) -> Result<CurrentReply, String> {
-    let file = look.files.get(name).ok_or(format!("no-state:{name}"))?;
+    let file = input.files.get(name).ok_or(format!("unknown:{name}"))?;
     let refused = |refused| {
         let why = match refused {
             Refused::Malformed | Refused::OtherName => "bad-state",
@@ -315,14 +313,14 @@ fn current_reply(
         format!("{why}:{name}")
     };
     let service = ServiceName::parse(name.as_bytes()).ok_or(format!("unknown:{name}"))?;
-    let picked = Schedule::pick_from(file, &service, &look.boot, look.now).map_err(refused)?;
+    let picked = Schedule::pick_from(file, &service, &input.boot, input.now).map_err(refused)?;
     let schedule = Schedule::decode(file).map_err(refused)?;
     let parse = |line| Reply::parse(line).map_err(|_| format!("bad-state:{name}"));
     let first = schedule.pick(schedule.from).map_err(refused)?.until;
-    // An override may reach further than the readings, and the account may be a moment older than the file.
+    // An override may last longer than the readings, and the snapshot may be older than the file.
     let until = first.map(|first| {
-        let told = known.and_then(|known| known.until).map(BootTime);
-        told.map_or(first, |told| told.max(first))
+        let fresh_until = known.and_then(|known| known.until).map(BootTime);
+        fresh_until.map_or(first, |until| until.max(first))
     });
     let next = match picked.until {
         Some(until) => Some((until, parse(schedule.pick(until).map_err(refused)?.line)?)),
@@ -330,8 +328,8 @@ fn current_reply(
     };
     Ok(CurrentReply {
         reply: parse(picked.line)?,
-        fresh: until.map(|until| {
-            if look.now < until {
+        freshness: until.map(|until| {
+            if input.now < until {
                 Freshness::Until(until)
             } else {
                 Freshness::Stale(until)

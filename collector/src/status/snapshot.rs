@@ -1,6 +1,5 @@
-//! The status snapshot, `status.json` in the state directory: the collector's own account of readings,
-//! rules and verdicts. Nobody on the probe path reads it; a restarted collector takes the truths of its
-//! rules from it.
+//! The status snapshot, `status.json` in the state directory: readings, rules, timers and decisions of the
+//! collector. The responder does not read it; commands and a restarted collector do.
 
 mod memory;
 
@@ -21,7 +20,7 @@ use std::path::Path;
 /// The file's name in the state directory.
 pub const FILE: &str = "status.json";
 
-/// Its rights: what it shows of applications is for the collector's user and group.
+/// Its mode: only the collector's user and group may read details of applications.
 pub const MODE: u32 = 0o640;
 
 /// The version of its format.
@@ -30,83 +29,83 @@ pub const VERSION: u32 = 1;
 /// The largest snapshot that is read back, in bytes.
 pub const MAX_BYTES: usize = 16 << 20;
 
-/// The whole snapshot. Times are nanoseconds of `CLOCK_BOOTTIME`.
+/// The snapshot. Times are nanoseconds of `CLOCK_BOOTTIME`.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub struct Status {
     /// [`VERSION`]
     pub version: u32,
-    /// The boot whose clock the times are of.
+    /// The boot id; the times are on the clock of this boot.
     pub boot: String,
     /// The collector's process id.
     pub pid: u32,
     /// When the collector started.
     pub started: u64,
-    /// When this was written.
+    /// When the snapshot was written.
     pub at: u64,
     /// The sources, by name.
     pub sources: BTreeMap<String, SourceStatus>,
     /// The services, by name.
     pub services: BTreeMap<String, ServiceStatus>,
-    /// What derived numbers remember, by name.
+    /// The memory of derived numbers, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub derived: BTreeMap<String, DerivedStatus>,
-    /// Overrides that cannot be used, and why.
+    /// Overrides that cannot be used, with the reasons.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub override_faults: Vec<OverrideFault>,
-    /// When the configuration that is in force was loaded.
+    /// When the current configuration was loaded.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub loaded: Option<u64>,
-    /// How the latest attempt to load another configuration ended.
+    pub loaded_at: Option<u64>,
+    /// The result of the latest reload.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reload: Option<ReloadStatus>,
-    /// Services that are not in the configuration any more, and when their state files are removed.
+    /// Removed services, and when their state files will be removed.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub pending_removals: BTreeMap<String, u64>,
 }
 
-/// An attempt to load another configuration.
+/// The result of a reload.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub struct ReloadStatus {
-    /// When it began: what was in the files before is not older than that.
-    pub began: u64,
-    /// Whether it is in force; if not, the one of before is.
+    /// When it began; the files were read after that.
+    pub began_at: u64,
+    /// Whether the new configuration is in effect; otherwise the previous one remains.
     pub ok: bool,
-    /// What has changed, or every reason why it is not in force.
-    pub said: String,
+    /// What changed, or all errors, one or more lines.
+    pub message: String,
 }
 
 impl ReloadStatus {
-    /// The first reason why it is not in force; none where it is.
+    /// The first error; none if the reload succeeded.
     #[must_use]
-    pub fn refused(&self) -> Option<&str> {
-        (!self.ok).then(|| self.said.lines().next().unwrap_or_default())
+    pub fn refusal(&self) -> Option<&str> {
+        (!self.ok).then(|| self.message.lines().next().unwrap_or_default())
     }
 }
 
-/// What a derived number remembers; that of series is not kept.
+/// The memory of a derived number; that of series is not kept.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub struct DerivedStatus {
-    /// Tells it from one that is made otherwise.
+    /// Identifies its definition: after a change, the memory is dropped.
     pub definition: String,
-    /// The numbers of its window, or the average, each with when the newest poll that it is of was sent; the
-    /// oldest first, at most [`crate::filters::derive::MOST_KEPT`].
+    /// The numbers of its window, or the average, each with the time of its newest poll; the oldest first, at
+    /// most [`crate::filters::derive::MOST_KEPT`].
     pub numbers: Vec<(f64, u64)>,
 }
 
 impl DerivedStatus {
-    /// The account of what is kept.
+    /// The serializable form.
     #[must_use]
-    pub fn of(kept: DerivedMemory) -> Self {
-        let numbers = kept.numbers.into_iter();
+    pub fn from_memory(memory: DerivedMemory) -> Self {
+        let numbers = memory.numbers.into_iter();
         Self {
-            definition: kept.definition,
+            definition: memory.definition,
             numbers: numbers.map(|(at, number)| (number, at.0)).collect(),
         }
     }
 
-    /// What a restarted collector goes on from.
+    /// The memory for a restarted collector.
     #[must_use]
-    pub fn kept(&self) -> DerivedMemory {
+    pub fn to_memory(&self) -> DerivedMemory {
         let numbers = self.numbers.iter();
         DerivedMemory {
             definition: self.definition.clone(),
@@ -120,16 +119,16 @@ impl DerivedStatus {
 /// The latest poll of a source.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub struct SourceStatus {
-    /// When it was sent.
+    /// When the poll was sent.
     pub sent: u64,
-    /// How long it took, in seconds.
+    /// Its duration in seconds.
     pub latency: f64,
-    /// Whether it gave what it should.
+    /// Whether it succeeded.
     pub ok: bool,
-    /// Why not, as the word that expressions see.
+    /// The reason of the failure, as in the field `error` of expressions.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error: Option<String>,
-    /// Why not, for people.
+    /// Details of the failure, as text.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub detail: Option<String>,
     /// The HTTP status.
@@ -138,53 +137,53 @@ pub struct SourceStatus {
     /// The exit status.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub exit: Option<i32>,
-    /// The number, for a source that gives one.
+    /// The number, if the source has one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub value: Option<f64>,
 }
 
-/// What is said for a service, and why.
+/// The reply of a service, and what decided it.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Default)]
 pub struct ServiceStatus {
-    /// The line for HAProxy; none where nothing could be said yet.
+    /// The line for HAProxy; none before the first reply.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reply: Option<String>,
-    /// `rule`, `weight` or `failure`.
+    /// `rule`, `weight`, `failure` or `override`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub decided_by: Option<String>,
-    /// The rule's name, the number that the weight gave, or what failed.
+    /// The rule's name, the raw weight, the failure, or the override's action.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub why: Option<String>,
-    /// When the oldest poll that it rests on was sent.
+    /// When the oldest poll behind the reply was sent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub oldest_reading_at: Option<u64>,
-    /// When it stops being fresh.
+    /// Until when the reply is fresh.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub until: Option<u64>,
-    /// When what is said, its description aside, last changed.
+    /// When the reply last changed, apart from its description.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub since: Option<u64>,
-    /// The stages of the weight, where it decided.
+    /// The stages of the weight, if it decided.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub weight: Option<WeightStatus>,
-    /// The sources that it rests on.
+    /// The names of the sources that it uses.
     #[serde(default)]
     pub sources: Vec<String>,
-    /// The least weight that load may lead to, in per cent.
+    /// The floor of the weight in percent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub floor: Option<u16>,
-    /// The limit of connections of a server that nothing limits, where the agent manages it.
+    /// The `maxconn` of a server that nothing limits, if the agent manages it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub maxconn_normal: Option<u32>,
-    /// The rules' last rule_states, in the rules' order.
+    /// The states of the rules, in their order.
     pub rules: Vec<RuleStatus>,
-    /// The overrides that stand for it, whether they count or another comes first.
+    /// The active overrides, in effect or outranked.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub overrides: Vec<OverrideStatus>,
-    /// The lift of the balancers' own drain and maint that is known.
+    /// The id of the `ready` command in effect.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ready_window: Option<String>,
-    /// What else is remembered.
+    /// The rest of the service's memory.
     #[serde(default)]
     pub memory: MemoryStatus,
 }
@@ -192,29 +191,29 @@ pub struct ServiceStatus {
 /// A file of overrides that cannot be used.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub struct OverrideFault {
-    /// The service, or `@all`; none where it is a file of neither.
+    /// The service, or `@all`; none for a file of neither.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub name: Option<String>,
     /// Path and reason.
     pub text: String,
 }
 
-/// An override that stands for a service.
+/// An active override of a service.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub struct OverrideStatus {
-    /// Which one it is.
+    /// Its id.
     pub id: String,
-    /// For whom it is: `all`, `service` or `file`.
+    /// Its scope: `all`, `service` or `file`.
     pub scope: String,
-    /// What the operator wants now.
+    /// Its current action.
     pub action: Action,
-    /// Whether it counts; another one comes first where it does not.
+    /// Whether it is in effect; otherwise another override outranks it.
     pub counts: bool,
-    /// Which of its stages stands, from 0.
+    /// The index of its current stage.
     pub stage: usize,
-    /// Who set it: the owner of its file.
+    /// The user who set it: the owner of its file.
     pub by: String,
-    /// Why, in the operator's words.
+    /// The operator's reason.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub reason: String,
     /// When it was set, in seconds since 1970, UTC.
@@ -222,39 +221,43 @@ pub struct OverrideStatus {
     /// When this stage ends at the latest.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ends: Option<u64>,
-    /// What else ends its first stage.
+    /// The condition that ends its first stage.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub until: Option<String>,
-    /// Whether that was seen to hold.
+    /// Why that condition cannot be evaluated, though its sources have fresh readings.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub until_error: Option<String>,
+    /// Whether that condition was true once.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub reached: bool,
 }
 
 impl OverrideStatus {
-    /// The account of one; `counts` and `reached` are said apart.
+    /// The serializable form of an override.
     #[must_use]
-    pub fn of(standing: &ActiveOverride<'_>, counts: bool, reached: bool) -> Self {
-        let first = standing.order.stages.first();
+    pub fn new(active: &ActiveOverride<'_>, counts: bool, reached: bool) -> Self {
+        let first = active.order.stages.first();
         Self {
-            id: standing.order.id.clone(),
-            scope: standing.scope.word().to_owned(),
-            action: standing.action,
+            id: active.order.id.clone(),
+            scope: active.scope.word().to_owned(),
+            action: active.action,
             counts,
-            stage: standing.stage,
-            by: standing.order.by.clone(),
-            reason: standing.order.reason.clone(),
-            set: standing.order.set.wall,
-            ends: standing.ends.map(|ends| ends.0),
+            stage: active.stage,
+            by: active.order.by.clone(),
+            reason: active.order.reason.clone(),
+            set: active.order.set.wall,
+            ends: active.ends.map(|ends| ends.0),
             until: first.and_then(|first| first.until.clone()),
+            until_error: None,
             reached,
         }
     }
 }
 
-/// A weight from what its expression gave to what is said, in per cent.
+/// A weight from its expression to the reply, in percent.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub struct WeightStatus {
-    /// What the expression or the capacity gave.
+    /// The value of the expression or of the capacity.
     pub raw: f64,
     /// After the average.
     pub smoothed: f64,
@@ -264,17 +267,17 @@ pub struct WeightStatus {
     pub bounded: f64,
     /// After the largest step.
     pub stepped: f64,
-    /// What is said.
+    /// The percentage in the reply.
     pub percent: u16,
-    /// Whether the server is on its way back.
+    /// Whether the ramp is running.
     pub ramping: bool,
-    /// Where a weight by capacity comes from: `measured`, `held` or `unmeasured`.
+    /// The basis of a weight by capacity: `measured`, `held` or `unmeasured`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub basis: Option<String>,
 }
 
 impl WeightStatus {
-    fn of(weighed: &Weighed) -> Self {
+    fn from_weighed(weighed: &Weighed) -> Self {
         let shaped = &weighed.shaped;
         let basis = weighed.basis.map(|basis| match basis {
             Basis::Measured => "measured",
@@ -294,28 +297,28 @@ impl WeightStatus {
     }
 }
 
-/// The last truth of a rule.
+/// The state of a rule.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub struct RuleStatus {
-    /// Its name.
+    /// The rule's name.
     pub name: String,
     /// Its condition.
     pub when: String,
-    /// Whether it held; none where that was never known.
+    /// Whether it is active; none if that was never known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub active: Option<bool>,
-    /// When the oldest poll that said so was sent.
+    /// When the oldest poll behind this state was sent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub observed_at: Option<u64>,
-    /// Since when its condition says that this is to change.
+    /// Since when a change of this state is pending.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pending_since: Option<u64>,
 }
 
 impl SourceStatus {
-    /// The account of a reading.
+    /// The serializable form of a reading.
     #[must_use]
-    pub fn of(reading: &Reading) -> Self {
+    pub fn from_reading(reading: &Reading) -> Self {
         let failure = reading.outcome.as_ref().err();
         Self {
             sent: reading.sent.0,
@@ -337,8 +340,8 @@ impl SourceStatus {
 }
 
 impl ServiceStatus {
-    /// Takes over what the configuration says of a service.
-    pub fn configured(&mut self, config: &Config, service: &Service) {
+    /// Sets the fields that the configuration determines.
+    pub fn set_configuration(&mut self, config: &Config, service: &Service) {
         let sources = config.polled_for(service);
         let sources = sources
             .iter()
@@ -349,8 +352,8 @@ impl ServiceStatus {
         self.maxconn_normal = limit.map(|limit| limit.normal.get());
     }
 
-    /// Takes a verdict over; `rules` are the names of the service's rules.
-    pub fn set(&mut self, verdict: &Verdict, rules: &[crate::config::Rule]) {
+    /// Sets the fields that the verdict determines; `rules` are the service's rules.
+    pub fn set_verdict(&mut self, verdict: &Verdict, rules: &[crate::config::Rule]) {
         let (by, why) = match &verdict.decided {
             DecisionSource::Rule { index, .. } => (
                 "rule",
@@ -363,7 +366,7 @@ impl ServiceStatus {
             DecisionSource::Override(forced) => ("override", forced.action.to_string()),
         };
         self.weight = match &verdict.decided {
-            DecisionSource::Weight(weighed) => Some(WeightStatus::of(weighed)),
+            DecisionSource::Weight(weighed) => Some(WeightStatus::from_weighed(weighed)),
             _ => None,
         };
         self.reply = Some(verdict.reply.to_string());
@@ -375,22 +378,22 @@ impl ServiceStatus {
 }
 
 impl RuleStatus {
-    /// The truth, as evaluation remembers it.
+    /// The state for the evaluation of a restarted collector.
     #[must_use]
     pub fn rule_state(&self) -> Option<RuleState> {
         Some(RuleState {
             active: self.active?,
             observed_at: BootTime(self.observed_at?),
-            // Nobody looked meanwhile: what was to change has to wait again.
+            // No collector polled meanwhile: the timer starts again.
             pending_since: None,
         })
     }
 }
 
-/// The snapshot that an earlier collector left on this boot, if there is one that can be read. None is
-/// no error: everything in it can be found out again.
+/// Reads the snapshot of this boot. None, if there is none that can be read: a collector then starts without
+/// memory.
 #[must_use]
-pub fn left_behind(directory: &Path, boot: &BootId) -> Option<Status> {
+pub fn read_for_boot(directory: &Path, boot: &BootId) -> Option<Status> {
     let content = crate::sys::state_file::read_bounded(&directory.join(FILE), MAX_BYTES).ok()?;
     let status: Status = serde_json::from_slice(&content).ok()?;
     (status.version == VERSION && status.boot == boot.as_str()).then_some(status)

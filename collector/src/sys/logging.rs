@@ -28,12 +28,13 @@ pub enum Destination {
 }
 
 /// Starts the log. A problem with the destination is returned; it may be fixed later.
-pub fn start(destination: Destination) -> Option<String> {
-    let level = match std::env::var("AGENTCHECK_LOG").as_deref() {
-        Ok("error") => LevelFilter::Error,
-        Ok("warn") => LevelFilter::Warn,
-        Ok("debug") => LevelFilter::Debug,
-        _ => LevelFilter::Info,
+///
+/// # Errors
+/// If `AGENTCHECK_LOG` is not the name of a level.
+pub fn start(destination: Destination) -> Result<Option<String>, String> {
+    let level = match std::env::var_os("AGENTCHECK_LOG") {
+        None => LevelFilter::Info,
+        Some(name) => level(&name.to_string_lossy())?,
     };
     let mut wrong = None;
     let outlet = match destination {
@@ -53,7 +54,19 @@ pub fn start(destination: Destination) -> Option<String> {
     if log::set_boxed_logger(Box::new(Logger { level, outlet })).is_ok() {
         log::set_max_level(level);
     }
-    wrong
+    Ok(wrong)
+}
+
+fn level(name: &str) -> Result<LevelFilter, String> {
+    match name {
+        "error" => Ok(LevelFilter::Error),
+        "warn" => Ok(LevelFilter::Warn),
+        "info" | "" => Ok(LevelFilter::Info),
+        "debug" => Ok(LevelFilter::Debug),
+        _ => Err(format!(
+            "invalid AGENTCHECK_LOG {name:?}: write error, warn, info or debug"
+        )),
+    }
 }
 
 struct Logger {

@@ -14,6 +14,34 @@ fn check(file: &str, text: &str) {
     assert!(compared.is_ok(), "{}", compared.unwrap_err());
 }
 
+/// Bash completes commands and the services of the state files.
+#[test]
+fn bash_completes_service_names() {
+    let scratch = agentcheck_tests::scratch::Scratch::new("completion");
+    for name in ["web", "web-2", "api"] {
+        let _ = scratch.write(&format!("{name}.state"), "");
+    }
+    let script = std::fs::read_to_string(workspace().join("completions/agentcheck.bash")).unwrap();
+    let script = script.replace("/run/agentcheck", &scratch.path().display().to_string());
+    let script = scratch.write("completion.bash", script);
+    let complete = |command: &str, word: &str| {
+        let text = format!(
+            "source {}; COMP_WORDS=(agentcheck {command} '{word}'); COMP_CWORD=2; \
+             _agentcheck agentcheck '{word}' {command}; echo ${{COMPREPLY[@]}}",
+            script.display()
+        );
+        let mut bash = std::process::Command::new("bash");
+        let words = agentcheck_tests::processes::run(bash.args(["--norc", "-c", &text]));
+        let mut words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
+        words.sort();
+        words.join(" ")
+    };
+    for command in ["drain", "force-up", "status", "explain"] {
+        assert_eq!(complete(command, "we"), "web web-2", "{command}");
+    }
+    assert_eq!(complete("reload", "we"), "");
+}
+
 #[test]
 fn completions_match_the_command_line() {
     for (shell, file) in [
@@ -28,7 +56,78 @@ fn completions_match_the_command_line() {
             "agentcheck",
             &mut text,
         );
-        check(file, &String::from_utf8(text).unwrap());
+        let text = with_service_names(shell, String::from_utf8(text).unwrap());
+        check(file, &text);
+    }
+}
+
+/// The services of this host, from its state files.
+const SERVICES: &str =
+    "for file in /run/agentcheck/*.state; do [ -e \"$file\" ] && basename \"$file\" .state; done";
+
+/// The commands that take names of services.
+fn commands_with_services() -> Vec<String> {
+    let commands = agentcheck::cli::command();
+    let with_services = commands.get_subcommands().filter(|command| {
+        let mut positionals = command.get_positionals();
+        positionals.any(|one| one.get_id() == "services" || one.get_id() == "service")
+    });
+    with_services
+        .map(|command| command.get_name().to_owned())
+        .collect()
+}
+
+/// Adds the names of services, which the generator does not know.
+fn with_service_names(shell: Shell, text: String) -> String {
+    match shell {
+        Shell::Bash => {
+            let names = commands_with_services();
+            let mut completes = false;
+            let mut bash = format!("_agentcheck_services() {{\n    {SERVICES}\n}}\n\n");
+            for line in text.lines() {
+                if let Some(label) = line.trim().strip_suffix(')') {
+                    completes = names.iter().any(|name| {
+                        label == format!("agentcheck__subcmd__{}", name.replace('-', "__"))
+                    });
+                }
+                match line.strip_suffix('"') {
+                    Some(opts) if completes && opts.trim().starts_with("opts=\"") => {
+                        bash.push_str(&format!("{opts} $(_agentcheck_services)\"\n"));
+                    }
+                    _ => bash.push_str(&format!("{line}\n")),
+                }
+            }
+            bash
+        }
+        Shell::Zsh => {
+            let function = format!(
+                "(( $+functions[_agentcheck_services] )) ||\n_agentcheck_services() {{\n    local -a names; \
+                 names=(/run/agentcheck/*.state(N:t:r))\n    compadd -a names\n}}\n"
+            );
+            let text = text.lines().map(|line| {
+                if line.contains("::service") && line.ends_with(":_default' \\") {
+                    line.replace(":_default' \\", ":_agentcheck_services' \\")
+                } else {
+                    line.to_owned()
+                }
+            });
+            let text: Vec<String> = text.collect();
+            let text = text.join("\n") + "\n";
+            text.replacen(
+                "_agentcheck() {",
+                &format!("{function}\n_agentcheck() {{"),
+                1,
+            )
+        }
+        _ => {
+            let lines = commands_with_services().into_iter().map(|name| {
+                format!(
+                    "complete -c agentcheck -n \"__fish_agentcheck_using_subcommand {name}\" -f -a \
+                     \"(for file in /run/agentcheck/*.state; basename $file .state; end)\"\n"
+                )
+            });
+            text + &lines.collect::<String>()
+        }
     }
 }
 
@@ -95,8 +194,8 @@ fn manual_matches_the_command_line() {
         ".\\\" Made from the command line by collector/tests/repository/generated_files.rs.\n.TH agentcheck 1\n.SH NAME\nagentcheck \
          \\- {about}\n.SH SYNOPSIS\n\\fBagentcheck\\fR \\fICOMMAND\\fR [\\fIOPTION\\fR]...\n.SH DESCRIPTION\n\
          The collector polls applications and the host, evaluates the rules of its configuration and writes \
-         what is to be said for each service into a state file, which agentcheck\\-responder(8) reads to \
-         HAProxy. The other commands are the operator's.\n.SH COMMANDS\n"
+         each service's reply with its expiry into a state file. agentcheck\\-responder(8) prints the reply to \
+         HAProxy. The other commands are for operators.\n.SH COMMANDS\n"
     );
     let mut seen = 0;
     for subcommand in command.get_subcommands() {
@@ -109,11 +208,15 @@ fn manual_matches_the_command_line() {
     }
     assert!(seen > 10, "{seen}");
     roff.push_str(
-        ".SH EXIT STATUS\n0: done. 1: it failed, and standard error says what, why and what to do. 2: wrong \
-         command line. \\fBstatus \\-\\-check\\fR has those of a monitoring plugin.\n\
-         .SH ENVIRONMENT\n\\fBNO_COLOR\\fR: where it is set to anything, no colours are used.\n\
-         .SH FILES\n.TP\n/etc/agentcheck/agentcheck.toml\nthe configuration\n.TP\n/run/agentcheck\nstate files \
-         and status.json\n.TP\n/var/lib/agentcheck\noverrides and history\n\
+        ".SH EXIT STATUS\n.TP\n0\ndone\n.TP\n1\nfailed; standard error contains the reason and the remedy\n.TP\n2\n\
+         wrong command line\n.PP\n\\fBstatus \\-\\-check\\fR has the exit status of a monitoring plugin: 0 OK, 1 \
+         WARNING, 2 CRITICAL, 3 UNKNOWN, also for a wrong command line.\n\
+         .SH ENVIRONMENT\n.TP\nAGENTCHECK_LOG\nthe lowest level that \\fBcollect\\fR logs: error, warn, info \
+         (default) or debug\n.TP\nNO_COLOR\nif it is not empty, output has no colours\n.TP\nTZ\nthe time zone of \
+         \\fBhistory\\fR and \\fBexplain \\-\\-at\\fR, instead of that of /etc/localtime\n\
+         .SH FILES\n.TP\n/etc/agentcheck/agentcheck.toml\nthe configuration\n.TP\n/etc/agentcheck/conf.d/*.toml\n\
+         more parts of the configuration\n.TP\n/run/agentcheck\nstate files and the status snapshot, status.json\n\
+         .TP\n/var/lib/agentcheck/overrides\noverrides\n.TP\n/var/lib/agentcheck/history\nthe history\n\
          .SH SEE ALSO\nagentcheck.toml(5), agentcheck.state(5), agentcheck\\-responder(8)\n",
     );
     check("man/agentcheck.1", &roff);

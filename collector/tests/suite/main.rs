@@ -16,6 +16,7 @@ mod explain_reply;
 mod golden;
 mod hostile_input;
 mod import;
+mod probe;
 mod recipes;
 mod record_replay;
 mod running_collector;

@@ -101,7 +101,7 @@ fn replay_compares_two_configurations() {
         &recording,
     ]);
     assert!(
-        printed.contains("plain.toml: there is no source other; its readings are passed over\n"),
+        printed.contains("plain.toml: no source other; its readings are skipped\n"),
         "{printed}"
     );
     let changes = |side: &str| -> u32 {

@@ -89,12 +89,12 @@ fn text_of(output: &Output) -> String {
 #[test]
 fn status_follows_failure_maintenance_and_death() {
     let mut scene = started("seeing", "fresh_for = \"4s\"");
-    let alive = wait_for_status(&scene, "collector: alive");
+    let alive = wait_for_status(&scene, "collector: running");
     assert!(!alive.contains('\x1b'), "{alive:?}");
     let line = wait_for_check(
         &scene,
         0,
-        "AGENTCHECK OK: collector alive; 1 service fresh | services=1",
+        "AGENTCHECK OK: collector running; 1 service fresh | services=1",
     );
     assert!(line.contains(" web_weight=73%;;;0 "), "{line}");
     let detailed = text_of(&run(&scene, &["status", "web"]));
@@ -111,7 +111,7 @@ fn status_follows_failure_maintenance_and_death() {
         &text_of(&unknown),
         &[],
         str![[r#"
-agentcheck: there is no service wbe; there is web
+agentcheck: no service wbe; services: web
 
 "#]],
     );
@@ -121,47 +121,43 @@ agentcheck: there is no service wbe; there is web
     scene.application().stop();
     let line = wait_for_check(&scene, 1, "AGENTCHECK WARNING: ");
     assert!(
-        line.contains("web cannot be decided: app refused"),
+        line.contains("web: on_failure decides: app refused"),
         "{line}"
     );
-    assert!(line.contains("source app fails: refused"), "{line}");
+    assert!(line.contains("source app: refused"), "{line}");
     let explained = explain(&scene);
     assert!(
-        explained.contains("\nfailure    app refused; on_failure answers\n"),
+        explained.contains("\nfailure    app refused; on_failure decides\n"),
         "{explained}"
     );
 
     scene.application().restart();
     scene.application().set_load(1890, "maint");
-    wait_for_check(
-        &scene,
-        2,
-        "AGENTCHECK CRITICAL: web is taken out: stopped 100%",
-    );
+    wait_for_check(&scene, 2, "AGENTCHECK CRITICAL: web: out: stopped 100%");
     scene.application().set_load(1890, "ok");
     wait_for_check(&scene, 0, "OK");
 
     scene.kill();
     let gone = wait_for_status(&scene, "collector: not running");
     assert!(gone.contains("up 73%"), "{gone}");
-    wait_for_check(&scene, 2, "no collector: it has ended; web is stale for");
+    wait_for_check(&scene, 2, "collector not running; web: stale for");
     let stale = text_of(&run(&scene, &["status"]));
     assert!(stale.contains("s stale"), "{stale}");
     // Another one goes on.
     scene.start();
-    wait_for_status(&scene, "collector: alive");
+    wait_for_status(&scene, "collector: running");
     scene.process().signal(Signal::TERM);
     assert!(scene.process().wait_for_exit().success());
-    wait_for_check(&scene, 2, "no collector: it has ended");
+    wait_for_check(&scene, 2, "collector not running");
 }
 
 #[test]
 fn status_shows_an_unresponsive_collector_and_foreign_snapshots() {
     let mut scene = started("seeing-silent", "fresh_for = \"10m\"");
     scene.process().signal(Signal::STOP);
-    let silent = wait_for_status(&scene, "collector: silent");
+    let silent = wait_for_status(&scene, "collector: unresponsive");
     assert!(silent.contains("up 73%"), "{silent}");
-    wait_for_check(&scene, 1, "WARNING: collector silent for");
+    wait_for_check(&scene, 1, "WARNING: collector unresponsive: last update");
     scene.kill();
 
     let status = scene.states.path().join("status.json");
@@ -171,7 +167,7 @@ fn status_shows_an_unresponsive_collector_and_foreign_snapshots() {
     assert_eq!(output.status.code(), Some(1));
     let text = text_of(&output);
     assert!(
-        text.contains("up 73%") && text.contains("status.json is no account"),
+        text.contains("up 73%") && text.contains("status.json is not a status snapshot"),
         "{text}"
     );
     assert_eq!(run(&scene, &["status", "--check"]).status.code(), Some(3));
@@ -186,21 +182,20 @@ fn status_shows_an_unresponsive_collector_and_foreign_snapshots() {
     scene.states.write_file("web", file.as_bytes());
     let text = text_of(&run(&scene, &["status"]));
     assert!(
-        text.contains("collector: not running: the last account is of another boot"),
+        text.contains("collector: not running; the status snapshot is from another boot"),
         "{text}"
     );
-    assert!(text.contains("other-boot:web (changes nothing)"), "{text}");
+    assert!(text.contains("other-boot:web (no-op)"), "{text}");
     wait_for_check(
         &scene,
         2,
-        "no collector since the boot; web is frozen: other-boot:web",
+        "collector not running since the boot; web: no valid reply (other-boot:web)",
     );
 
     let output = agentcheck(&["status", "--check", "--state-dir", "/nowhere"]);
     assert_eq!(output.status.code(), Some(3));
     assert!(
-        text_of(&output)
-            .starts_with("AGENTCHECK UNKNOWN: the state directory /nowhere cannot be read")
+        text_of(&output).starts_with("AGENTCHECK UNKNOWN: cannot read state directory /nowhere: ")
     );
 }
 
@@ -209,7 +204,7 @@ fn explain_works_with_and_without_a_collector() {
     let mut scene = started("seeing-why", "ewma = \"5s\"\nfloor = 2");
     let explained = wait_for("the collector to say the same", || {
         let explained = explain(&scene);
-        if explained.contains("collector  says the same") {
+        if explained.contains("collector  has the same reply") {
             Ok(explained)
         } else {
             Err(explained)
@@ -219,18 +214,18 @@ fn explain_works_with_and_without_a_collector() {
         &explained,
         &scene.variables(),
         str![[r#"
-memory     of the collector, [AGO] ago: averages, steps, timers, and what held
+memory     from the collector, [AGO] ago: averages, steps, timers and rule states
 source     app: ok, JSON, HTTP status 200, 39 bytes, in [TIME]
 source     app again: ok, JSON, HTTP status 200, 39 bytes, in [TIME]
-derived    rise = 0, the rise a second of app.json['msg-per-second'] between two polls
-rule       maint: does not hold: when app.json.state == 'maint' is false (app.state='ok')
+derived    rise = 0, the rise of app.json['msg-per-second'] per second, between two polls
+rule       maint: inactive: when app.json.state == 'maint' is false (app.state='ok')
 weight     headroom(app.json['msg-per-second'] + rise.value, 7000) = 73 (app.msg-per-second=1890, rise=0)
 ewma       73, over 5.0s: average was 73, [AGO] ago
 bounds     73, floor 2%, ceiling 100%
-said       73, rounded down
+rounded    73
 reply      up 73% # app.msg-per-second=1890 rise=0
-fresh      for [..]; in the end, without a collector: up 73% # stale
-collector  says the same, as of [AGO] ago
+fresh      for [..]; if nothing renews it, HAProxy then gets: up 73% # stale
+collector  has the same reply, as of [AGO] ago
 
 "#]],
     );
@@ -249,7 +244,7 @@ collector  says the same, as of [AGO] ago
         entries
     };
     let before = files();
-    assert!(explain(&scene).contains("memory   left behind by a collector that has ended"));
+    assert!(explain(&scene).contains("memory   from a collector that has ended"));
     assert_eq!(files(), before);
     for (name, _) in before {
         std::fs::remove_file(scene.states.path().join(name)).unwrap();
@@ -262,17 +257,17 @@ collector  says the same, as of [AGO] ago
         &explained,
         &scene.variables(),
         str![[r#"
-memory   none: no collector tells of this service, so averages, steps and timers begin with this look
+memory   none, no running collector: averages, steps and timers start now
 source   app: ok, JSON, HTTP status 200, 46 bytes, in [TIME]
 source   app again: ok, JSON, HTTP status 200, 46 bytes, in [TIME]
-derived  rise = 0, the rise a second of app.json['msg-per-second'] between two polls
-rule     maint: does not hold: when app.json.state == 'maint' is false (app.state='?[31m?')
+derived  rise = 0, the rise of app.json['msg-per-second'] per second, between two polls
+rule     maint: inactive: when app.json.state == 'maint' is false (app.state='?[31m?')
 weight   headroom(app.json['msg-per-second'] + rise.value, 7000) = 100 (app.msg-per-second=0, rise=0)
-ewma     100, over 5.0s: nothing to average with yet
+ewma     100, over 5.0s: no average yet
 bounds   100, floor 2%, ceiling 100%
-said     100, rounded down
+rounded  100
 reply    up 100% # app.msg-per-second=0 rise=0
-fresh    for [..]; in the end, without a collector: up 100% # stale
+fresh    for [..]; if nothing renews it, HAProxy then gets: up 100% # stale
 
 "#]],
     );
@@ -284,7 +279,7 @@ fresh    for [..]; in the end, without a collector: up 100% # stale
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(text_of(&output).starts_with("agentcheck: there is no service wbe in "));
+    assert!(text_of(&output).starts_with("agentcheck: no service wbe in "));
 }
 
 /// Looking at the lock keeps nobody from taking it.
@@ -315,4 +310,68 @@ fn checking_the_lock_blocks_no_start() {
         ended.store(true, Ordering::SeqCst);
         assert_eq!(refused, 0);
     });
+}
+
+#[test]
+fn page_is_renewed_while_it_is_configured() {
+    let mut scene = started("seeing-page", "fresh_for = \"10m\"");
+    let text = std::fs::read_to_string(&scene.configuration).unwrap();
+    let page = scene.states.path().join("page.html");
+    assert!(!page.exists());
+    scene.reload(&format!("[page]\ninterval = \"1s\"\n{text}"));
+    let shows = |part: &str| {
+        wait_for(part, || {
+            let html = std::fs::read_to_string(&page).unwrap_or_default();
+            if html.contains(part) {
+                Ok(html)
+            } else {
+                Err(html)
+            }
+        })
+    };
+    let html = shows("<strong>The collector was running</strong>");
+    assert!(
+        html.contains("<meta http-equiv=\"refresh\" content=\"1\">"),
+        "{html}"
+    );
+    shows("<code>up 73% # ");
+    scene.application().set_load(700, "ok");
+    shows("<code>up 90% # ");
+    scene.reload(&text);
+    wait_for("the page to be removed", || {
+        if page.exists() {
+            Err(page.display())
+        } else {
+            Ok(())
+        }
+    });
+}
+
+/// Secrets of URLs are in no output that other users can read.
+#[test]
+fn secrets_of_urls_are_not_shown() {
+    let mut scene = started("seeing-secrets", "fresh_for = \"10m\"");
+    let text = std::fs::read_to_string(&scene.configuration).unwrap();
+    let source = "[source.remote.http]\nurl = \"http://127.0.0.1:1/status?token=hunter2\"\n\
+                  interval = \"200ms\"\n\n[service.remote]\nweight = \"remote.ok ? 100 : 50\"\n";
+    scene.reload(&format!("{source}{text}"));
+    wait_for_status(&scene, "up 50%");
+    let page = scene.scratch.file("page.html");
+    let mut report = command(&scene, &["report", "--output"]);
+    let written = report.arg(&page).arg("--data-dir").arg(scene.data());
+    assert!(written.output().unwrap().status.success());
+    let mut shown = std::fs::read_to_string(&page).unwrap();
+    for arguments in [
+        &["status", "-v"][..],
+        &["status", "--json"],
+        &["status", "--check"],
+    ] {
+        shown += &text_of(&run(&scene, arguments));
+    }
+    shown += &std::fs::read_to_string(scene.states.path().join("status.json")).unwrap();
+    shown += &scene.wait_for_log("remote");
+    assert!(
+        shown.contains("remote") && !shown.contains("hunter2"),
+        "{shown}"
+    );
 }

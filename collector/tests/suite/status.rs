@@ -5,7 +5,8 @@ use crate::golden;
 use agentcheck::render::table::Page;
 use agentcheck::render::text::printable;
 use agentcheck::status::overview::{
-    LockState, OverviewInput, SnapshotError, brief, detailed, judge, listed, overview, written,
+    LockState, OverviewInput, SnapshotError, detail_table, health_check, json_text, overview,
+    summary_table, to_json,
 };
 use agentcheck_common::{BootId, BootTime};
 use agentcheck_tests::binaries::workspace;
@@ -46,14 +47,14 @@ fn load_case(case: &Path) -> OverviewInput {
 fn snapshots_give_the_expected_status() {
     golden::all_as_expected("status", 5, |case| {
         let account = overview(&load_case(case), &[]).unwrap();
-        let judged = judge(&account);
+        let judged = health_check(&account);
         let reported = format!(
             "{}----\n{}----\n{}: {}\n{}\n",
-            brief(&account).render(Page::default()),
-            detailed(&account).render(Page::default()),
+            summary_table(&account).render(Page::default()),
+            detail_table(&account).render(Page::default()),
             judged.level.word(),
-            printable(&judged.why.join("; ")),
-            judged.numbers
+            printable(&judged.reasons.join("; ")),
+            judged.performance_data
         );
         let control =
             |c: char| c != '\n' && (c.is_control() || ('\u{200b}'..'\u{2070}').contains(&c));
@@ -62,19 +63,19 @@ fn snapshots_give_the_expected_status() {
     });
 }
 
-/// The names that programs may rely on.
+/// docs/operations/status.md documents every name.
 #[test]
 fn json_has_the_documented_fields() {
     let case = workspace().join("tests/golden/status/all");
-    let document = listed(&overview(&load_case(&case), &[]).unwrap());
+    let document = to_json(&overview(&load_case(&case), &[]).unwrap());
     assert_eq!(document["format"], 1);
-    assert_eq!(document["collector"]["state"], "alive");
+    assert_eq!(document["collector"]["state"], "running");
     assert_eq!(document["services"]["junk"]["valid"], false);
     assert_eq!(document["services"]["junk"]["reply"], "bad-state:junk");
     assert_eq!(document["services"]["old"]["stale"], true);
     assert_eq!(document["services"]["web"]["fresh_for"], 9.2);
     assert_eq!(document["sources"]["db"]["error"], "timeout");
-    let page = std::fs::read_to_string(workspace().join("docs/operating.md"));
+    let page = std::fs::read_to_string(workspace().join("docs/operations/status.md"));
     let page = page.unwrap();
     let names = |value: &serde_json::Value| -> Vec<String> {
         value.as_object().unwrap().keys().cloned().collect()
@@ -89,18 +90,18 @@ fn json_has_the_documented_fields() {
     for name in all {
         assert!(
             page.contains(&format!("`{name}`")),
-            "{name} is not in docs/operating.md"
+            "{name} is not in docs/operations/status.md"
         );
     }
 }
 
-/// An operator may look at it on a terminal.
+/// The output is safe on a terminal.
 #[test]
 fn json_is_printable() {
     let case = workspace().join("tests/golden/status/hostile");
-    let document = listed(&overview(&load_case(&case), &[]).unwrap());
+    let document = to_json(&overview(&load_case(&case), &[]).unwrap());
     for on_one_line in [true, false] {
-        let text = written(&document, on_one_line);
+        let text = json_text(&document, on_one_line);
         assert!(
             text.chars().all(|c| matches!(c, ' '..='~' | '\n')),
             "{text}"
@@ -117,5 +118,5 @@ fn json_is_printable() {
 fn unknown_service_is_refused() {
     let case = workspace().join("tests/golden/status/gone");
     let error = overview(&load_case(&case), &["wbe".to_owned()]).unwrap_err();
-    snapshot::check(&error, &[], str!["there is no service wbe; there is web"]);
+    snapshot::check(&error, &[], str!["no service wbe; services: web"]);
 }

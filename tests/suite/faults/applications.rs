@@ -136,7 +136,7 @@ fn broken_applications_fail_with_their_reason_and_delay_no_other() {
             &format!("up 1% # {name} {why}"),
         );
     }
-    // A queue of connections that nobody takes: the first few fill it.
+    // A queue of connections that are never accepted: the first few fill it.
     let full = scene.block.address(8081);
     let queue = TcpListener::bind(full).unwrap();
     rustix::net::listen(&queue, 0).unwrap();
@@ -166,7 +166,7 @@ fn broken_applications_fail_with_their_reason_and_delay_no_other() {
             reported.unwrap_or_else(|| panic!("nothing of {name}: {log}"))
         );
     }
-    // Round after round, the one that lives is asked, and what it says gets to the balancer.
+    // In each round the collector polls the live application, and the balancer gets its weight.
     for (messages, weight) in [(700, 90), (3500, 50), (1890, 73)] {
         live.wait_for_requests(10);
         live.set_load(messages, "ok");

@@ -79,7 +79,7 @@ fn wall_clock_steps_keep_overrides_and_order_of_history() {
     });
     let clock = clock.unwrap();
     scene.wait_for_reply("web", "up 80% ");
-    // What ends by a clock that nobody can set does so, wherever the wall clock is.
+    // An override on the boot-time clock ends in time, whatever the wall clock shows.
     scene.succeeds(&["limit", "web", "--percent", "50", "--for", "1h"]);
     scene.wait_for_reply("web", "up 50% ");
     for offset in ["+1y", "-1y", "+0"] {
@@ -118,7 +118,7 @@ fn wall_clock_steps_keep_overrides_and_order_of_history() {
     assert_eq!(printed, ["up 80%", "up 0% ", "up 80%"]);
 }
 
-/// `program` with the clock that goes on in a suspend eight hours ahead, as it is after one.
+/// `program` with the boot-time clock eight hours ahead, as after a suspend.
 fn eight_hours_later(path: &Path) -> Command {
     let mut command = Command::new(program("unshare", "util-linux"));
     command.args(["--time", "--boottime", "28800"]).arg(path);
@@ -143,7 +143,7 @@ fn suspend_makes_replies_stale_and_a_poll_makes_them_fresh() {
             end: End::Eof,
         }
     };
-    // The last stage: whoever wakes up later than all of them says so at once, before any collector does.
+    // The last stage: a responder that wakes up after all stages sends it, before any collector writes.
     assert_eq!(later().text(), "up 100% # stale, released\n");
     scene.kill();
     assert_eq!(later().text(), "up 100% # stale, released\n");
@@ -172,7 +172,7 @@ fn suspend_makes_replies_stale_and_a_poll_makes_them_fresh() {
     scene.wait_for_plan("web", |plan| {
         plan.from > before.after(Duration::from_secs(28_000))
     });
-    let log = wait_for("what it says at its start", || {
+    let log = wait_for("the first lines of its log", || {
         let log = scene.process().log();
         let reported = log
             .split_once("collecting: 1 source, 1 service, into ")

@@ -27,7 +27,7 @@ fn server_without_collector_gets_no_larger_share() {
             let mut service = Herald::new("web", &application.url());
             service.fresh_for = "2s";
             if index == 1 {
-                // What nobody should configure, to show that the count below would notice.
+                // A bad configuration, to show that the count below notices it.
                 service.stale = "up 100%";
             }
             scene.configure(&Herald::configuration(&[service]));

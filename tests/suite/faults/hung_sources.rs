@@ -100,7 +100,7 @@ on_failure = "floor"
     assert_eq!(hung.requests(), 1);
     assert_eq!(dripping.requests(), 1);
     assert_eq!(commands.lines().count(), 1);
-    // And nobody has answered for them.
+    // The services without a reading have no reply.
     for service in ["hung", "dripping", "asleep"] {
         assert!(!scene.states.file(service).exists(), "{service}");
     }

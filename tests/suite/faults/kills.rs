@@ -54,7 +54,7 @@ fn every_reply_is_whole_and_in_time_over_a_thousand_kills() {
     let haproxy = Haproxy::start(&scratch, &[Backend::new("f", servers.collect())]);
     let over = AtomicBool::new(false);
     let (mut published, mut judged) = (0, Judged::default());
-    let looks = std::thread::scope(|threads| {
+    let checks = std::thread::scope(|threads| {
         let watch = threads.spawn(|| watch(&haproxy, &over));
         let lanes: Vec<_> = agents
             .iter()
@@ -73,18 +73,18 @@ fn every_reply_is_whole_and_in_time_over_a_thousand_kills() {
             judged.stale += seen.stale;
             judged.kept += seen.kept;
         }
-        let looks = watch.join();
-        looks.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        let checks = watch.join();
+        checks.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     });
     assert_eq!(changes_of_state(&haproxy), Vec::<String>::new());
-    // It would have said so.
+    // HAProxy logs each change of a server's state.
     haproxy.run("set server f/tick0 state drain");
     wait_until("a drain in HAProxy's log", || {
         !changes_of_state(&haproxy).is_empty()
     });
     println!(
-        "HAProxy: {looks} looks at its {LANES} servers, each in with at least half of its weight; no \
-         line of its log says otherwise"
+        "HAProxy: {checks} checks of its {LANES} servers, each in with at least half of its weight; no \
+         line of its log differs"
     );
     println!(
         "{} kills in {:.1} s, {published} of those killed had written; {judged:?}, none torn, none too old",
@@ -140,7 +140,7 @@ fn kill_and_start(lane: usize, seed: u64, agent: SocketAddr, haproxy: &Haproxy) 
     });
     wait_for_log(scene.collector(), published + 1, &states);
     let printed = tick(&last.fresh).expect("a fresh reply");
-    haproxy.wait_for_server("f", &server_of(lane), "the weight that is said", |seen| {
+    haproxy.wait_for_server("f", &server_of(lane), "the weight of the reply", |seen| {
         tick(&seen.agent_text).is_some_and(|tick| {
             tick >= printed && u64::from(seen.weight) == 100 - (100 * tick).div_ceil(MOST)
         })
@@ -168,7 +168,7 @@ fn server_of(lane: usize) -> String {
     format!("tick{lane}")
 }
 
-/// The value of the counter that a fresh reply was made from, as its description tells.
+/// The value of the counter behind a fresh reply, from its description.
 fn tick(reply: &str) -> Option<u64> {
     let (_, tick) = reply.rsplit_once("tick=")?;
     // `HAProxy` shows a description in brackets.
@@ -178,20 +178,20 @@ fn tick(reply: &str) -> Option<u64> {
 /// Looks at all servers until it is over: they are in, and with a share like that which collectors give them, which
 /// falls by one in twenty seconds. How often it looked.
 fn watch(haproxy: &Haproxy, over: &AtomicBool) -> u64 {
-    let mut looks = 0;
+    let mut checks = 0;
     while !over.load(Ordering::SeqCst) {
         for seen in haproxy.servers() {
             let is_in = seen.operational == 2 && seen.administrative == 0;
             assert!(is_in && (50..=100).contains(&seen.weight), "{seen:?}");
         }
-        looks += 1;
+        checks += 1;
         // Several times between two checks of an agent.
         std::thread::sleep(Duration::from_millis(30));
     }
-    looks
+    checks
 }
 
-/// What `HAProxy` tells of servers that go down, into maintenance or into a drain, or come back from there.
+/// The lines of `HAProxy`'s log about servers that go down, into maintenance or into a drain, or come back.
 fn changes_of_state(haproxy: &Haproxy) -> Vec<String> {
     let log = haproxy.log();
     log.lines()
@@ -200,7 +200,7 @@ fn changes_of_state(haproxy: &Haproxy) -> Vec<String> {
         .collect()
 }
 
-/// Waits until the log has the start of each collector that came to write, and of the last one what it says first.
+/// Waits until the log has the start of each collector that wrote, and the first lines of the last one.
 fn wait_for_log(collector: &mut Collector, starts: u32, states: &StateDirectory) {
     let start = format!(
         "collecting: 1 source, 1 service, into {}\n",

@@ -52,7 +52,7 @@ fn state_of_another_boot_is_refused_and_replaced() {
             "agentcheck 1 web\nboot {other}\nfrom {from}\nuntil {until} down 100%\nthen down 100%\n"
         );
         states.write_file("web", file.as_bytes());
-        // Its account of rules that held is as foreign: whoever believed it would say maint.
+        // Its rule states are foreign, too: a collector that used them would send maint.
         let status = format!(
             r#"{{"version":1,"boot":"{other}","pid":1,"started":1,"at":{from},"sources":{{}},
             "services":{{"web":{{"reply":"down 100%","rules":[{{"name":"maint",
@@ -62,7 +62,7 @@ fn state_of_another_boot_is_refused_and_replaced() {
     });
     assert_eq!(received(&scene), Received::line("other-boot:web"));
     wait_for_the_failure(&mut scene);
-    // What is to be said of a failure is `keep`, and there is nothing to keep.
+    // `on_failure` is `keep`, and there is no reply to keep.
     assert_eq!(received(&scene), Received::line("other-boot:web"));
     scene.application().restart();
     wait_for(&mut scene, HEALTHY);
@@ -98,10 +98,10 @@ fn server_in_maintenance_stays_out_over_a_restart() {
     scene.application().set_load(1890, "maint");
     scene.application().restart();
     wait_for(&mut scene, "stopped 100% # maintenance rule=maint");
-    // The account is written right after the reply.
-    let account = scene.states.path().join("status.json");
-    wait_until("the rule in the account", || {
-        std::fs::read_to_string(&account).is_ok_and(|text| text.contains("\"held\":true"))
+    // The status snapshot is written right after the reply.
+    let snapshot = scene.states.path().join("status.json");
+    wait_until("the rule in the status snapshot", || {
+        std::fs::read_to_string(&snapshot).is_ok_and(|text| text.contains("\"active\":true"))
     });
     let agent = scene.agent;
     let prober = Prober::start(Duration::from_millis(10), move || probe(agent, b""));
@@ -109,7 +109,7 @@ fn server_in_maintenance_stays_out_over_a_restart() {
     scene.application().hang();
     scene.kill();
     scene.start_as("again", |_| {});
-    // At first the rule's last truth stands, and when that is too old the last reply does.
+    // At first the rule's last state stays valid, then the last reply.
     wait_for(
         &mut scene,
         "stopped 100% # maintenance rule=maint kept: app_web timeout",

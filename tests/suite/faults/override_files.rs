@@ -69,10 +69,10 @@ fn unreadable_override_stays_active() {
     }
 }
 
-/// The first look at the overrides fails, when nothing is known of them yet.
+/// The first reading of the overrides fails, when none is known yet.
 #[test]
 fn failed_first_read_of_overrides_keeps_a_drain() {
-    let mut scene = operated("first-look");
+    let mut scene = operated("first-reading");
     scene.succeeds(&["drain", "drained"]);
     scene.wait_for_new_reply("drained", "up 0% # override=drain");
     scene.kill();

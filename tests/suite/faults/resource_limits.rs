@@ -41,7 +41,7 @@ fn start_without_descriptors_works_or_fails_with_the_reason() {
             wrap(command, prlimit, &[&format!("--nofile={most}")]);
         });
         let before = now();
-        // It says why it does not run, or it runs; it never runs and keeps silent.
+        // It runs, or it logs why it does not.
         wait_until(
             format_args!("an end or a reply with {most} descriptors"),
             || {

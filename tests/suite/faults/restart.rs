@@ -28,12 +28,12 @@ reply = "drain"
     scene
 }
 
-/// Waits until the account, which the next collector goes by, has this as the last reply: it is written
+/// Waits until the snapshot, which the next collector goes by, has this as the last reply: it is written
 /// after the reply, and on a busy machine up to a second after it.
 fn has_on_account(scene: &Scene, reply: &str) {
-    let account = scene.states.path().join("status.json");
-    wait_for(format_args!("{reply:?} on the account"), || {
-        let text = std::fs::read_to_string(&account).map_err(|error| error.to_string())?;
+    let snapshot = scene.states.path().join("status.json");
+    wait_for(format_args!("{reply:?} in the status snapshot"), || {
+        let text = std::fs::read_to_string(&snapshot).map_err(|error| error.to_string())?;
         let status: serde_json::Value =
             serde_json::from_str(&text).map_err(|error| error.to_string())?;
         let last = &status["services"]["web"]["memory"]["last"];
@@ -41,7 +41,7 @@ fn has_on_account(scene: &Scene, reply: &str) {
     });
 }
 
-/// Kills the collector and starts another one; what that one says first.
+/// Kills the collector and starts another one; returns the first reply of that one.
 fn restart(scene: &mut Scene) -> Plan {
     scene.kill();
     let after = now();
@@ -62,7 +62,7 @@ fn restart_ramps_only_after_a_drain() {
     scene.put("load", "20");
     let first = restart(&mut scene);
     assert!(first.fresh.starts_with("up 8% # ramp"), "{first:?}");
-    // And a ramp that has begun goes on.
+    // A ramp that has begun continues.
     let second = restart(&mut scene);
     assert!(second.fresh.starts_with("up 8% # ramp"), "{second:?}");
 }

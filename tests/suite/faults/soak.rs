@@ -76,7 +76,7 @@ fn median(samples: &[Held], of: fn(&Held) -> u64) -> u64 {
 }
 
 /// One of two configurations. All services are others in the other one, one source is another, and one has a name of
-/// its own, with its service; the hundred sources that are counted go on.
+/// its own, with its service; the hundred counted sources continue.
 fn configuration(scratch: &Scratch, applications: &[Application], other: bool) -> String {
     let (seconds, own) = if other { (2, "other") } else { (1, "one") };
     let mut text = format!(
@@ -127,7 +127,7 @@ fn configuration(scratch: &Scratch, applications: &[Application], other: bool) -
     text
 }
 
-/// How many polls of the hundred sources there were, by the collector's own account.
+/// How many polls of the hundred sources the collector counted.
 fn polls(metrics: &Path) -> u64 {
     let text = fs::read_to_string(metrics).unwrap_or_default();
     text.lines()
@@ -145,7 +145,7 @@ fn polls(metrics: &Path) -> u64 {
 fn wait_for_reloads(collector: &mut Collector, count: usize) {
     wait_for(format_args!("{count} reloads in the log"), || {
         let log = collector.process().log();
-        assert!(!log.contains("not reloaded"), "{log}");
+        assert!(!log.contains("reload failed"), "{log}");
         let seen = log.matches("reloaded: 102 sources, 102 services; ").count();
         if seen == count {
             Ok(())
@@ -255,7 +255,7 @@ fn memory_descriptors_and_threads_stay_bounded_over_a_day_of_polls() {
         answers.len()
     );
     for (what, of, typical, allowed) in [
-        // A tenth: what is read and said is not the same in both, and reloads leave gaps in the allocator's memory.
+        // A tenth: readings and replies differ in both, and reloads leave gaps in the allocator's memory.
         (
             "resident kB",
             (|held| held.resident_kilobytes) as fn(&Held) -> u64,

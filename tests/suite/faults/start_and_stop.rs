@@ -61,8 +61,8 @@ fn signal_ends_collector_and_its_commands() {
         scene.process().signal(signal);
         let status = scene.process().wait_for_exit();
         assert_eq!(status.code(), Some(0), "{}", scene.process().log());
-        // They have been killed when it ends; whoever adopts them may take a moment to bury them.
-        wait_until("the killed to be gone", || {
+        // They were killed before it ended; their new parent may take a moment to reap them.
+        wait_until("the killed processes to end", || {
             running.iter().all(|pid| !is_alive(*pid))
         });
         println!("{name}: ended with 0, and processes {running:?} with it");

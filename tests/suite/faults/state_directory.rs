@@ -78,7 +78,7 @@ fn second_is_refused(scene: &mut Scene, states: &StateDirectory) {
 
 #[test]
 fn removed_directory_is_made_again_with_its_mode_and_lock() {
-    // With a mask that would let nobody in, as a unit may have it.
+    // With a umask that denies access to all others, as a unit may have it.
     let mut scene = Scene::counting_on(
         "removed",
         |_| None,

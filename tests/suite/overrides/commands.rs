@@ -173,6 +173,42 @@ fn drain_waits_until_its_condition_is_true() {
     );
 }
 
+/// A mistyped key and a number are no conditions: the command fails long before the deadline.
+#[test]
+fn until_that_cannot_be_evaluated_fails_at_once() {
+    let mut scene = operated_polling("until-error", "", "100ms");
+    let document = scene.scratch.write("document", "{\"sessions\": 5}");
+    let text = fs::read_to_string(&scene.configuration).unwrap();
+    let (top, rest) = text.split_at(text.find('[').unwrap());
+    let source = format!(
+        "{top}[source.doc.file]\npath = {document:?}\nformat = \"json\"\ninterval = \"100ms\"\n"
+    );
+    scene.reload(&(source + rest));
+    let mut session = Session::default();
+    for until in ["doc.json.sesions == 0", "doc.json.sessions"] {
+        let command = [
+            "drain",
+            "web",
+            "--until",
+            until,
+            "--deadline",
+            "1h",
+            "--wait",
+        ];
+        assert_eq!(operate(&mut session, &scene, &command), Some(1));
+        // The drain does not end at the deadline, so the reply contains no end.
+        let reply = scene.wait_for_reply("web", "up 0% ").fresh;
+        assert!(!reply.contains("until="), "{reply}");
+    }
+    let status = run(&mut scene.command(&["status", "web"]));
+    assert!(status.contains("(cannot evaluate: "), "{status}");
+    snapshot::check(
+        session.text(),
+        &scene.variables(),
+        file!["commands/until-error.txt"],
+    );
+}
+
 #[test]
 fn override_without_collector_is_recorded_and_not_active() {
     let mut scene = operated("nobody", "");

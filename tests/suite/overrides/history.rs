@@ -26,12 +26,12 @@ fn history_survives_restarts_and_names_the_reason() {
         )
     };
     // The second collector writes the drain again, as its first reply.
-    for arguments in [&["history", "web"][..], &["why", "web", "--at", "0s"]] {
+    for arguments in [&["history", "web"][..], &["explain", "web", "--at", "0s"]] {
         assert_eq!(read(arguments), Some(0));
     }
-    assert_eq!(read(&["why", "web", "--at", "1h"]), Some(1));
-    assert_eq!(read(&["why", "web", "--at", "noon"]), Some(1));
-    assert_eq!(read(&["why", "nobody", "--at", "0s"]), Some(1));
+    assert_eq!(read(&["explain", "web", "--at", "1h"]), Some(1));
+    assert_eq!(read(&["explain", "web", "--at", "noon"]), Some(1));
+    assert_eq!(read(&["explain", "nobody", "--at", "0s"]), Some(1));
     snapshot::check(
         session.text(),
         &scene.variables(),
@@ -44,21 +44,21 @@ $ agentcheck history web
 [WHEN]  web: up 0% # override=drain by=[USER] disk swap (override: drain by [USER])
 [WHEN]  web: up 73% # web_number=73 (weight)
 
-$ agentcheck why web --at 0s
+$ agentcheck explain web --at 0s
 web at [WHEN]:
   [WHEN]  the collector starts
   [WHEN]  web: up 0% # override=drain by=[USER] disk swap (override: drain by [USER])
   [WHEN]  web: up 73% # web_number=73 (weight)
 
-$ agentcheck why web --at 1h
+$ agentcheck explain web --at 1h
 agentcheck: nothing is known of web at [WHEN]: the oldest entry is of [WHEN]
 exit status: 1
 
-$ agentcheck why web --at noon
+$ agentcheck explain web --at noon
 agentcheck: --at "noon" is no time: write [WHEN], 14:30 (UTC), or 10m for ten minutes ago
 exit status: 1
 
-$ agentcheck why nobody --at 0s
+$ agentcheck explain nobody --at 0s
 agentcheck: nothing is known of nobody at [WHEN]: the oldest entry is of [WHEN]
 exit status: 1
 

@@ -116,7 +116,7 @@ fn hostile_override_files_change_nothing() {
     scene.wait_for_log(OVERRIDE_OF_NO_SERVICE);
     let printed = scene.succeeds(&["maint", "web"]);
     assert!(
-        printed.starts_with("web: replaces what could not be used: "),
+        printed.starts_with("web: replaces an unusable file: "),
         "{printed}"
     );
     scene.wait_for_reply("web", "stopped 100% ");

@@ -80,7 +80,7 @@ impl Host {
         let (memory, rules) = &self.status;
         self.collector = Some(Collector {
             observed: Observations::new(&self.config, self.now),
-            memory: memory.restored(&self.config.services[0], rules, last, self.now),
+            memory: memory.restore(&self.config.services[0], rules, last, self.now),
             verdict: None,
             wake_at: self.now,
         });
@@ -162,7 +162,10 @@ impl Host {
                 .and_then(|truth| truth.pending_since)
                 .map(|since| since.0),
         });
-        self.status = (MemoryStatus::of(&collector.memory), rules.collect());
+        self.status = (
+            MemoryStatus::from_memory(&collector.memory),
+            rules.collect(),
+        );
         let Some(verdict) = outcome.verdict else {
             return Vec::new();
         };

@@ -45,7 +45,7 @@ fn decommission_writes_release_replies() {
 
     // While there is a collector, its word is the last one.
     let printed = stderr(output(&mut scene.command(&["decommission"])));
-    assert!(printed.contains(": stop it first, "), "{printed}");
+    assert!(printed.contains("; stop it first: "), "{printed}");
 
     scene.kill();
     let haproxy = scene.haproxy();
@@ -56,7 +56,7 @@ fn decommission_writes_release_replies() {
         str![[r#"
 api: up 100% maxconn:200 # agentcheck is being removed
 web: up ready 100% # agentcheck is being removed
-all balancers that ask every 1s have it
+waited two agent intervals (1s): every balancer has polled
 
 "#]],
     );

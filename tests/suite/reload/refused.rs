@@ -33,15 +33,12 @@ fn refused_configuration_changes_nothing_and_is_reported() {
     let reported = &format!("{NOT_RELOADED}: ");
     assert_eq!(log.matches(reported).count(), 1, "{log}");
     let mut status = scene.command(&["status"]);
-    let reported = "a changed configuration was refused ";
+    let reported = "reload refused ";
     assert!(run(&mut status).contains(reported));
     let check = output(&mut scene.command(&["status", "--check"]));
     let line = String::from_utf8(check.stdout).unwrap();
     assert_eq!(check.status.code(), Some(1), "{line}");
-    assert!(
-        line.contains("a changed configuration was refused: "),
-        "{line}"
-    );
+    assert!(line.contains("reload refused: "), "{line}");
     let json: serde_json::Value =
         serde_json::from_str(&run(&mut scene.command(&["status", "--json"]))).unwrap();
     let why = json["configuration"]["refused"]["why"].as_str().unwrap();
@@ -77,7 +74,7 @@ fn reload_without_collector_fails() {
     let scene = Scene::new("nobody");
     let printed = stderr(output(&mut scene.command(&["reload"])));
     assert!(
-        printed.starts_with("agentcheck: no collector is at work in "),
+        printed.starts_with("agentcheck: no collector is running in "),
         "{printed}"
     );
 }

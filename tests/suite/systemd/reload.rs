@@ -35,7 +35,7 @@ fn systemctl_reload_fails_where_the_configuration_is_refused() {
     assert!(!refused.status.success());
     wait_until("systemd to show why", || {
         let shown = host.property(COLLECTOR, "StatusText");
-        shown.starts_with("NOT reloaded: ") && shown.contains("agentcheck.toml:5:")
+        shown.starts_with("reload failed: ") && shown.contains("agentcheck.toml:5:")
     });
     wait_until("the unit to be active again", || {
         host.property(COLLECTOR, "ActiveState") == "active"

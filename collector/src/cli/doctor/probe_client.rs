@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// The time limit of a probe: `HAProxy`'s default agent-inter.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(in crate::cli) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The longest line that `HAProxy` accepts, in bytes.
 const MAX_LINE: usize = 16 << 10;
@@ -30,10 +30,10 @@ pub(super) enum Target<'a> {
 
 /// The addresses of a probe.
 #[derive(Clone, Copy)]
-pub(super) struct Route {
-    pub(super) to: SocketAddr,
+pub(in crate::cli) struct Route {
+    pub(in crate::cli) to: SocketAddr,
     /// `None`: the kernel chooses it.
-    pub(super) from: Option<IpAddr>,
+    pub(in crate::cli) from: Option<IpAddr>,
 }
 
 impl Route {
@@ -113,7 +113,11 @@ pub(super) fn probe(
     probe
 }
 
-fn exchange(route: Route, sent: Option<&ServiceName>, deadline: Instant) -> ProbeOutcome {
+pub(in crate::cli) fn exchange(
+    route: Route,
+    sent: Option<&ServiceName>,
+    deadline: Instant,
+) -> ProbeOutcome {
     let mut stream = match route.connect() {
         Ok(stream) => stream,
         Err(error) => return ProbeOutcome::NotConnected(error.to_string()),

@@ -1,11 +1,11 @@
-//! Where commands are taken and looked after: who it is about, where it is recorded, and whether it is in
-//! effect.
+//! A session of an override command: its services, its directory, and whether it is in effect.
 
-use super::format::{human, standing_account};
+use super::format::{describe_active, human};
 use super::{Failed, Target};
 use crate::config;
 use crate::overrides::store::{self, ALL, Locked};
 use crate::overrides::{Kind, Now};
+use crate::render::text::printable;
 use crate::status::snapshot::{OverrideFault, OverrideStatus, ServiceStatus, Status};
 use crate::status::{overview, snapshot};
 use crate::sys::{clock, state_file};
@@ -16,35 +16,36 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a command waits until the state files say it.
+/// How long a command waits until it is in effect.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How often a command looks whether what it waits for has come.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How often a command checks that.
+const CHECK_INTERVAL: Duration = Duration::from_millis(10);
 
-/// What the status tells of a service.
+/// The snapshot of a service.
 pub(super) struct Seen<'s>(pub(super) &'s ServiceStatus);
 
 impl Seen<'_> {
+    /// Whether an override is active.
     pub(super) fn has(&self, id: &str) -> bool {
         self.0.overrides.iter().any(|one| one.id == id)
     }
 }
 
-/// Where commands are taken and looked after.
-pub(super) struct Desk<'t> {
+/// The session of one command.
+pub(super) struct Session<'t> {
     target: &'t Target,
     boot: BootId,
-    /// The services that it is about.
+    /// The services of the command.
     services: Vec<String>,
 }
 
-impl<'t> Desk<'t> {
-    /// Knows the services by the collector's status, or else by the configuration.
+impl<'t> Session<'t> {
+    /// Opens a session. The services come from the status snapshot, or else from the configuration.
     pub(super) fn open(target: &'t Target) -> Result<Self, Failed> {
         let boot = clock::boot_id()
-            .map_err(|error| Failed(format!("agentcheck: no boot id: {error}\n")))?;
-        let known: Vec<String> = match snapshot::left_behind(&target.state.state_dir, &boot) {
+            .map_err(|error| Failed::new(format!("cannot read the boot id: {error}")))?;
+        let known: Vec<String> = match snapshot::read_for_boot(&target.state.state_dir, &boot) {
             Some(status) => status.services.into_keys().collect(),
             None => config::load(&target.config.config)
                 .map_err(|error| super::super::load_failure(&error))?
@@ -56,10 +57,11 @@ impl<'t> Desk<'t> {
         };
         for name in &target.services {
             if !known.contains(name) {
-                return Err(Failed(format!(
-                    "agentcheck: there is no service {name:?}; there are: {}\n",
-                    known.join(", ")
-                )));
+                let known = match known.as_slice() {
+                    [] => "no service is configured".to_owned(),
+                    known => format!("services: {}", known.join(", ")),
+                };
+                return Err(Failed::new(format!("no service {name:?}; {known}")));
             }
         }
         Ok(Self {
@@ -73,7 +75,7 @@ impl<'t> Desk<'t> {
         })
     }
 
-    /// The names under which files are kept.
+    /// The names of the scopes.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         let all = self.target.all.then_some(ALL);
         let named = self.target.services.iter().map(String::as_str);
@@ -97,79 +99,74 @@ impl<'t> Desk<'t> {
         store::lock(&directory, store::PATIENCE).map_err(|error| self.unwritten(&error))
     }
 
+    /// The error of writing to the directory of overrides.
     pub(super) fn unwritten(&self, error: &io::Error) -> Failed {
         let directory = store::directory(&self.target.data.data_dir);
         let remedy = match error.kind() {
-            io::ErrorKind::NotFound => {
-                "it has to be there, for the collector and for operators: systemd-tmpfiles --create \
-                 makes it, or mkdir -p"
-            }
-            io::ErrorKind::PermissionDenied => {
-                "operators are root and the members of the directory's group"
-            }
-            _ => "nothing was changed",
+            io::ErrorKind::NotFound => "; create it: systemd-tmpfiles --create agentcheck.conf",
+            _ => super::super::permission_hint(error),
         };
-        Failed(format!(
-            "agentcheck: {} cannot be written to: {error}; {remedy}\n",
-            directory.display()
-        ))
+        let directory = directory.display();
+        Failed::new(format!("cannot write to {directory}: {error}{remedy}"))
     }
 
-    /// The mistakes of a condition are told before it is recorded.
+    /// Compiles the expression of `--until`.
     pub(super) fn check_condition(&self, target: &Target, text: &str) -> Result<(), Failed> {
         let (config, _) = config::load(&target.config.config)
             .map_err(|error| super::super::load_failure(&error))?;
         let wanted = crate::expression::Type::Truth;
         let compiled = crate::expression::Expression::compile(text, wanted, &config.environment());
         let Err(faults) = compiled else { return Ok(()) };
-        let mut said = String::new();
+        let mut lines = String::new();
         for fault in faults {
-            let _ = writeln!(said, "agentcheck: --until {text:?}: {}", fault.message);
+            let _ = writeln!(
+                lines,
+                "agentcheck: invalid --until {text:?}: {}",
+                fault.message
+            );
             if let Some(remedy) = fault.remedy {
-                let _ = writeln!(said, "  = {remedy}");
+                let _ = writeln!(lines, "  = {remedy}");
             }
         }
-        Err(Failed(said))
+        Err(Failed(lines))
     }
 
     fn status(&self) -> Option<Status> {
-        snapshot::left_behind(&self.target.state.state_dir, &self.boot)
+        snapshot::read_for_boot(&self.target.state.state_dir, &self.boot)
     }
 
-    /// The status of a collector that is at work.
+    /// The status snapshot of a running collector.
     fn live_status(&self) -> Option<Status> {
         let status = self.status()?;
         (!overview::is_unresponsive(&status, clock::now())).then_some(status)
     }
 
-    /// Waits until the status has it and the state files say it; what they say.
+    /// Waits until snapshot and state files agree that the command is in effect; returns the replies.
     pub(super) fn wait_for(&self, wanted: &dyn Fn(&Seen<'_>) -> bool) -> Result<String, Failed> {
         let patience = Instant::now() + PATIENCE;
         loop {
             let status = self.live_status();
             let missing = match &status {
-                None => Some(self.silence()),
+                None => Some(self.no_collector()),
                 Some(status) => self.missing(status, wanted),
             };
             match (missing, status) {
-                (None, Some(status)) => return Ok(self.told(&status)),
+                (None, Some(status)) => return Ok(self.replies(&status)),
                 (missing, _) if Instant::now() >= patience => {
                     let why = missing.unwrap_or_default();
-                    return Err(Failed(format!(
-                        "agentcheck: recorded, NOT in effect: {why}\n"
-                    )));
+                    return Err(Failed::new(format!("recorded, NOT in effect: {why}")));
                 }
-                _ => thread::sleep(LOOK_EVERY),
+                _ => thread::sleep(CHECK_INTERVAL),
             }
         }
     }
 
-    fn silence(&self) -> String {
+    fn no_collector(&self) -> String {
         let directory = self.target.state.state_dir.display();
-        format!("no collector is at work in {directory}, or its status.json cannot be read")
+        format!("no collector is running in {directory}, or you cannot read its status.json")
     }
 
-    /// What is still missing, if anything.
+    /// Why the command is not in effect yet; none if it is.
     fn missing(&self, status: &Status, wanted: &dyn Fn(&Seen<'_>) -> bool) -> Option<String> {
         let is_ours = |fault: &&OverrideFault| {
             let name = fault.name.as_deref();
@@ -180,37 +177,49 @@ impl<'t> Desk<'t> {
         }
         self.services.iter().find_map(|name| {
             let Some(known) = status.services.get(name) else {
-                return Some(format!("the collector does not know the service {name}"));
+                return Some(format!("the collector has no service {name}"));
             };
             if !wanted(&Seen(known)) {
-                return Some(format!("the collector has not taken it in for {name}"));
+                return Some(format!("the collector has not read it for {name}"));
             }
             let Some(reply) = &known.reply else {
                 return None;
             };
-            let said = self.said(name);
-            (said.as_ref() != Some(reply)).then(|| match said {
-                Some(said) => format!("the state file of {name} says {said}"),
-                None => format!("there is no state file of {name} that can be used"),
+            let current = self.current_reply(name);
+            (current.as_ref() != Some(reply)).then(|| match current {
+                Some(current) => format!("the state file of {name} contains {current}"),
+                None => format!("{name} has no valid state file"),
             })
         })
     }
 
-    fn said(&self, name: &str) -> Option<String> {
+    fn current_reply(&self, name: &str) -> Option<String> {
         let name = ServiceName::parse(name.as_bytes())?;
         let directory: &Path = &self.target.state.state_dir;
         state_file::current_reply(directory, &name, &self.boot, clock::now())
-            .map(|said| said.to_string())
+            .map(|reply| reply.to_string())
     }
 
-    fn told(&self, status: &Status) -> String {
-        let mut said = String::new();
+    /// The replies of the services, one line each.
+    fn replies(&self, status: &Status) -> String {
+        let mut text = String::new();
         for name in &self.services {
             let known = status.services.get(name);
             let reply = known.and_then(|known| known.reply.as_deref());
-            let _ = writeln!(said, "{name}: {}", reply.unwrap_or("nothing to say yet"));
+            let _ = writeln!(text, "{name}: {}", reply.unwrap_or("no reply yet"));
+            let overrides = known.map(|known| known.overrides.as_slice());
+            for one in overrides.unwrap_or_default() {
+                if let (Some(until), Some(error)) = (&one.until, &one.until_error) {
+                    let _ = writeln!(
+                        text,
+                        "{name}: warning: cannot evaluate --until {until:?}: {}; the drain lasts until the \
+                         deadline",
+                        printable(error)
+                    );
+                }
+            }
         }
-        said
+        text
     }
 
     /// The overrides that remain, each with the command that ends it: those of another kind, and those of the
@@ -230,7 +239,7 @@ impl<'t> Desk<'t> {
                     (_, Kind::Limit) => format!("agentcheck limit {whose} --off"),
                     _ => format!("agentcheck resume {whose}"),
                 };
-                let active = standing_account(one);
+                let active = describe_active(one);
                 let _ = if one.action.kind() == kind {
                     writeln!(
                         same,
@@ -244,34 +253,38 @@ impl<'t> Desk<'t> {
         (others, same)
     }
 
-    /// Waits until the condition of the override's first stage was seen to hold.
+    /// Waits until the condition of the override's first stage is true.
     pub(super) fn wait_until(&self, id: &str, until: &str) -> Result<String, Failed> {
         let began = Instant::now();
         loop {
             let Some(status) = self.live_status() else {
-                return Err(Failed(format!("agentcheck: {}\n", self.silence())));
+                return Err(Failed::new(self.no_collector()));
             };
-            let standing: Vec<&OverrideStatus> = self
+            let active: Vec<&OverrideStatus> = self
                 .services
                 .iter()
                 .filter_map(|name| status.services.get(name))
                 .flat_map(|known| known.overrides.iter().filter(|one| one.id == id))
                 .collect();
-            if standing.len() < self.services.len() {
-                return Err(Failed(
-                    "agentcheck: another command has replaced this one meanwhile\n".to_owned(),
-                ));
+            if active.len() < self.services.len() {
+                return Err(Failed::new("another command replaced this one"));
             }
-            if standing.iter().all(|one| one.reached) {
-                let passed = human(Duration::from_secs(began.elapsed().as_secs()));
-                return Ok(format!("{until} holds, after {passed}\n"));
-            }
-            if standing.iter().any(|one| one.stage > 0 && !one.reached) {
-                return Err(Failed(format!(
-                    "agentcheck: the deadline has passed and {until} does not hold; the server stays out\n"
+            if let Some(error) = active.iter().find_map(|one| one.until_error.as_ref()) {
+                return Err(Failed::new(format!(
+                    "cannot evaluate --until {until:?}: {error}; the server stays out; repeat the command \
+                     with a correct expression"
                 )));
             }
-            thread::sleep(LOOK_EVERY * 5);
+            if active.iter().all(|one| one.reached) {
+                let passed = human(Duration::from_secs(began.elapsed().as_secs()));
+                return Ok(format!("{until} is true, after {passed}\n"));
+            }
+            if active.iter().any(|one| one.stage > 0 && !one.reached) {
+                return Err(Failed::new(format!(
+                    "{until} is not true at the deadline; the server stays out"
+                )));
+            }
+            thread::sleep(CHECK_INTERVAL * 5);
         }
     }
 }

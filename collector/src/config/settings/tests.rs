@@ -7,13 +7,19 @@ use std::path::PathBuf;
 
 /// A section, its page of docs/configuration, the headings of its tables, and the form of its table in
 /// examples/reference.toml.
-const PAGES: [(&Section, &str, &[&str], &str); 12] = [
+const PAGES: [(&Section, &str, &[&str], &str); 13] = [
     (&TOP, "files-and-permissions.md", &["## Top-level keys"], ""),
     (
         &METRICS,
         "files-and-permissions.md",
         &["## Metrics file"],
         "[metrics]",
+    ),
+    (
+        &PAGE,
+        "files-and-permissions.md",
+        &["## Web page"],
+        "[page]",
     ),
     (
         &SERVICE,

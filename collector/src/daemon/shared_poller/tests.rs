@@ -1,5 +1,4 @@
-//! Real sources on real threads. What hangs is a command, which sources that take turns never are, in the
-//! place of a file on a mount that has gone away, which a test cannot have.
+//! Real sources on real threads. A hung command is in the place of a file on a hung mount.
 
 use super::super::poll_task::{BRIEF, PollTask, ReadingSink};
 use super::SharedPoller;
@@ -13,16 +12,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const EVERY: Duration = Duration::from_millis(100);
-/// What a test waits for comes within this, or never.
+/// How long a test waits before it fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Scene {
     readings: Receiver<(usize, Reading)>,
     stop: Cancellation,
-    /// Those of the sources.
+    /// The cancellations of the sources.
     stops: Vec<Cancellation>,
-    turns: Arc<SharedPoller>,
-    /// As many as there are polling threads, and this one.
+    poller: Arc<SharedPoller>,
+    /// One reference for each polling thread, and this one.
     alive: Arc<()>,
     polls: BTreeMap<usize, Vec<bool>>,
 }
@@ -32,7 +31,7 @@ impl Scene {
         let (sender, readings) = sync_channel(kinds.len() + 1);
         let (stop, alive) = (Cancellation::new(), Arc::new(()));
         let take = move |number, reading| sender.send((number, reading)).is_ok();
-        let outlet = ReadingSink::new(&stop, Arc::new(take), &alive);
+        let sink = ReadingSink::new(&stop, Arc::new(take), &alive);
         let began = Instant::now();
         let tasks = kinds.into_iter().enumerate().map(|(index, kind)| {
             let source = Source {
@@ -48,13 +47,13 @@ impl Scene {
         });
         let tasks: Vec<PollTask> = tasks.collect();
         let stops = tasks.iter().map(PollTask::stop).collect();
-        let turns = Arc::new(SharedPoller::default());
-        SharedPoller::add(&turns, tasks, &outlet).unwrap();
+        let poller = Arc::new(SharedPoller::default());
+        SharedPoller::add(&poller, tasks, &sink).unwrap();
         Self {
             readings,
             stop,
             stops,
-            turns,
+            poller,
             alive,
             polls: BTreeMap::new(),
         }
@@ -64,7 +63,7 @@ impl Scene {
         Arc::strong_count(&self.alive) - 1
     }
 
-    /// Takes readings until the source with this index has given so many in all.
+    /// Takes readings until the source with this index has this many.
     fn wait_for(&mut self, index: usize, polls: usize) {
         while self.polls(index) < polls {
             let (index, reading) = self.readings.recv_timeout(PATIENCE).unwrap();
@@ -83,7 +82,7 @@ impl Scene {
             stop.stop();
         }
         drop(self.readings);
-        self.turns.wake();
+        self.poller.wake();
         let until = Instant::now() + PATIENCE;
         while Arc::strong_count(&self.alive) > 1 {
             assert!(Instant::now() < until, "threads are left");
@@ -101,25 +100,25 @@ fn command(script: &str) -> Kind {
 }
 
 #[test]
-fn sources_take_turns_on_one_thread() {
+fn many_sources_share_one_thread() {
     let mut scene = Scene::new((0..50).map(|_| file()).collect());
     for index in 0..50 {
         scene.wait_for(index, 5);
     }
     assert!(scene.polls.values().flatten().all(|ok| *ok));
-    // One that polls, one that watches; a busy machine may have looked like a poll that takes long.
+    // One polls and one watches. On a busy machine a poll may seem slow.
     assert!(scene.threads() < 50);
     scene.end();
 }
 
 #[test]
-fn one_that_hangs_holds_up_nobody_and_does_not_overlap_itself() {
+fn hung_source_delays_no_other_and_is_not_polled_twice() {
     let started =
         std::env::temp_dir().join(format!("agentcheck-turns-{}-hung", std::process::id()));
     let _ = std::fs::remove_file(&started);
     let hangs = format!("echo >> {}; exec sleep 1000", started.display());
     let mut scene = Scene::new(vec![file(), command(&hangs), file(), command(&hangs)]);
-    // In the time in which the hung ones would have been polled twenty times.
+    // In this time the hung sources would have been polled twenty times.
     for index in [0, 2] {
         scene.wait_for(index, 20);
     }
@@ -132,7 +131,7 @@ fn one_that_hangs_holds_up_nobody_and_does_not_overlap_itself() {
 }
 
 #[test]
-fn one_that_was_held_up_goes_on_and_takes_its_turns_again() {
+fn slow_source_continues_and_returns_to_the_shared_thread() {
     let gate = std::env::temp_dir().join(format!("agentcheck-turns-{}-gate", std::process::id()));
     let _ = std::fs::remove_file(&gate);
     let waits = format!("until test -e {}; do sleep 0.05; done", gate.display());
@@ -141,7 +140,7 @@ fn one_that_was_held_up_goes_on_and_takes_its_turns_again() {
     assert_eq!(scene.polls(1), 0);
     assert!((3..=4).contains(&scene.threads()), "{}", scene.threads());
     std::fs::write(&gate, "").unwrap();
-    // No more than before, and no fewer polls, whether or not a shell is brief on this machine.
+    // No more threads than before, and no fewer polls, however slow a shell is on this machine.
     scene.wait_for(1, 5);
     assert!((2..=4).contains(&scene.threads()), "{}", scene.threads());
     let before = scene.polls(0);
@@ -151,10 +150,10 @@ fn one_that_was_held_up_goes_on_and_takes_its_turns_again() {
 }
 
 #[test]
-fn a_loop_that_is_behind_makes_no_threads() {
+fn blocked_loop_creates_no_threads() {
     let mut scene = Scene::new((0..100).map(|_| file()).collect());
-    // Nobody takes anything: the channel is full after the first polls, and then the thread waits. Were
-    // that taken for a poll that hangs, every 20 ms another thread would begin to.
+    // The channel is full after the first polls, and the thread waits. If that counted as a slow poll, another
+    // thread would start every 20 ms.
     thread::sleep(EVERY + BRIEF * 40);
     assert!(scene.threads() < 20);
     scene.wait_for(0, 10);

@@ -1,4 +1,4 @@
-//! The stages of a weight, one line for each that is switched on.
+//! The stages of a weight: one line for each that is configured.
 
 use super::Lines;
 use crate::config::Service;
@@ -7,8 +7,8 @@ use crate::filters::capacity::Basis;
 use crate::render::text::{number, span};
 use agentcheck_common::BootTime;
 
-/// From what the expression gave to what is said.
-pub(super) fn told(
+/// Appends the stages from the raw weight to the reply.
+pub(super) fn push_stages(
     service: &Service,
     before: &ServiceMemory,
     weighed: &Weighed,
@@ -20,16 +20,13 @@ pub(super) fn told(
         Some(Basis::Measured) => lines.push(("", format!("measured: {}", number(shaped.raw)))),
         Some(Basis::Held) => {
             let text = format!(
-                "{}, held: no traffic, or not for long enough",
+                "{}, kept: no traffic, or not for long enough",
                 number(shaped.raw)
             );
             lines.push(("", text));
         }
         Some(Basis::Unmeasured) => {
-            lines.push((
-                "",
-                "100, since it was never measured: only traffic can tell".to_owned(),
-            ));
+            lines.push(("", "100, not measured yet: it needs traffic".to_owned()));
         }
         None => {}
     }
@@ -44,7 +41,7 @@ pub(super) fn told(
     let usable = shaped.raw.clamp(0.0, 100.0);
     if let Some(smooth) = shaping.ewma {
         let was = before.shape.smoothed.map_or_else(
-            || "nothing to average with yet".to_owned(),
+            || "no average yet".to_owned(),
             |(was, at)| format!("average was {}, {} ago", number(was), span(now.since(at))),
         );
         stage(
@@ -57,14 +54,14 @@ pub(super) fn told(
     if let Some(ramp) = shaping.ramp {
         let how = match before.shape.ramp.filter(|_| weighed.ramping) {
             Some(since) => format!(
-                "{} of {} since it came back",
+                "{} of {} since the return",
                 span(now.since(since)),
                 span(ramp.window)
             ),
             None if weighed.ramping => {
-                format!("it has just come back; {} to go", span(ramp.window))
+                format!("just returned; {} to go", span(ramp.window))
             }
-            None => "no ramp under way".to_owned(),
+            None => "no ramp in progress".to_owned(),
         };
         stage("ramp", shaped.smoothed, shaped.ramped, how);
     }
@@ -77,24 +74,25 @@ pub(super) fn told(
     if shaping.max_rise.is_some() || shaping.max_fall.is_some() {
         let rate = |rate: Option<f64>| rate.map_or("any".to_owned(), number);
         let how = format!(
-            "at most {} up and {} down a second",
+            "at most +{} and -{} per second",
             rate(shaping.max_rise),
             rate(shaping.max_fall)
         );
         stage("step", shaped.bounded, shaped.stepped, how);
     }
     let percent = f64::from(shaped.percent.get());
-    let how = if shaping.dead_band > 0.0 {
-        let said = before
-            .shape
-            .last_percent
-            .map_or("nothing".to_owned(), |said| format!("{said}%"));
+    let change = if (shaped.stepped - percent).abs() > 1e-6 {
+        format!("{} -> {}", number(shaped.stepped), number(percent))
+    } else {
+        number(percent)
+    };
+    let dead_band = (shaping.dead_band > 0.0).then(|| {
+        let last = before.shape.last_percent;
+        let last = last.map_or("none".to_owned(), |last| format!("{last}%"));
         format!(
-            "rounded down; dead band {}, {said} was said",
+            ", dead band {}, last reply {last}",
             number(shaping.dead_band)
         )
-    } else {
-        "rounded down".to_owned()
-    };
-    stage("said", shaped.stepped, percent, how);
+    });
+    lines.push(("rounded", change + &dead_band.unwrap_or_default()));
 }

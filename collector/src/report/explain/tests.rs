@@ -40,7 +40,7 @@ fn reading(outcome: Result<Content, crate::reading::Failure>, sent: BootTime) ->
 }
 
 /// The lines for a load and a CPU, a hundred seconds after the boot.
-fn told(load: Option<f64>, cpu: f64, before: &ServiceMemory, origin: Origin) -> String {
+fn explanation(load: Option<f64>, cpu: f64, before: &ServiceMemory, origin: Origin) -> String {
     let (config, _) = config::parse(Path::new("test"), CONFIGURATION).unwrap();
     let now = BootTime(100 * SECOND);
     let document = load.map(|load| Content::Json(serde_json::json!({ "load": load })));
@@ -49,11 +49,11 @@ fn told(load: Option<f64>, cpu: f64, before: &ServiceMemory, origin: Origin) -> 
         (0, reading(document.ok_or(gone), now)),
         (1, reading(Ok(Content::Number(cpu)), now)),
     ];
-    let mut believing = config.clone();
-    for source in &mut believing.sources {
+    let mut without_debounce = config.clone();
+    for source in &mut without_debounce.sources {
         source.debounce = crate::filters::debounce::DebouncePolicy::default();
     }
-    let mut observed = Observations::new(&believing, now);
+    let mut observed = Observations::new(&without_debounce, now);
     for (index, reading) in &readings {
         observed.take(*index, reading.clone(), now);
     }
@@ -67,11 +67,11 @@ fn told(load: Option<f64>, cpu: f64, before: &ServiceMemory, origin: Origin) -> 
         context: &context,
         before,
         origin,
-        known: None,
+        snapshot: None,
         outcome: &outcome,
         now,
     };
-    let lines = evaluation.explained();
+    let lines = evaluation.lines();
     lines
         .iter()
         .skip(1)
@@ -80,7 +80,7 @@ fn told(load: Option<f64>, cpu: f64, before: &ServiceMemory, origin: Origin) -> 
 }
 
 #[test]
-fn every_stage_with_its_numbers() {
+fn every_stage_is_shown_with_its_numbers() {
     let truth = RuleState {
         active: false,
         observed_at: BootTime(99 * SECOND),
@@ -94,26 +94,26 @@ fn every_stage_with_its_numbers() {
     before.shape.ramp = Some(BootTime(70 * SECOND));
     before.shape.stepped = Some((20.0, BootTime(95 * SECOND)));
     before.shape.last_percent = Some(20);
-    let origin = Origin::Alive(Duration::from_secs(1));
+    let origin = Origin::Running(Duration::from_secs(1));
     // 60 + (80 - 60) * (1 - 1/e) = 72.64; half of the ramp; two points a second for five seconds.
     assert_eq!(
-        told(Some(20.0), 97.5, &before, origin),
+        explanation(Some(20.0), 97.5, &before, origin),
         "source: app: ok, JSON, in 3ms\n\
          source: cpu: ok, 97.50, in 3ms\n\
-         rule: busy: does not hold: when cpu.value > 95 is true (cpu=97.50), for 4.0s of the 10s that it takes\n\
+         rule: busy: inactive: when cpu.value > 95 is true (cpu=97.50), for 4.0s of 10s\n\
          weight: headroom(app.json.load, 100) = 80 (app.load=20)\n\
          ewma: 80 -> 72.64, over 5.0s: average was 60, 5.0s ago\n\
-         ramp: 72.64 -> 36.32, 30s of 1m since it came back\n\
+         ramp: 72.64 -> 36.32, 30s of 1m since the return\n\
          bounds: 36.32, floor 1%, ceiling 90%\n\
-         step: 36.32 -> 30, at most 2 up and any down a second\n\
-         said: 30, rounded down; dead band 3, 20% was said\n\
+         step: 36.32 -> 30, at most +2 and -any per second\n\
+         rounded: 30, dead band 3, last reply 20%\n\
          reply: up 30% # ramp app.load=20\n\
-         fresh: for 21s; in the end, without a collector: up 30% # stale\n"
+         fresh: for 21s; if nothing renews it, HAProxy then gets: up 30% # stale\n"
     );
 }
 
 #[test]
-fn a_rule_that_still_holds() {
+fn active_rule_shows_clear_when() {
     let truth = RuleState {
         active: true,
         observed_at: BootTime(99 * SECOND),
@@ -123,22 +123,24 @@ fn a_rule_that_still_holds() {
         rule_states: vec![Some(truth)],
         ..ServiceMemory::default()
     };
-    let told = told(Some(20.0), 85.0, &before, Origin::LeftBehind);
+    let text = explanation(Some(20.0), 85.0, &before, Origin::Stopped);
     assert!(
-        told.contains(
-            "rule: busy: still holds: clear_when cpu.value < 80 is false (cpu=85). It decides\n"
+        text.contains(
+            "rule: busy: still active: clear_when cpu.value < 80 is false (cpu=85); it decides\n"
         ),
-        "{told}"
+        "{text}"
     );
     assert!(
-        told.contains("= 80 (app.load=20); it does not decide\nreply: up 1% # rule=busy cpu=85\n"),
-        "{told}"
+        text.contains(
+            "= 80 (app.load=20); the weight is not used\nreply: up 1% # rule=busy cpu=85\n"
+        ),
+        "{text}"
     );
 }
 
 #[test]
-fn one_look_without_a_memory() {
-    let told = told(None, 97.5, &ServiceMemory::default(), Origin::Nobody);
+fn missing_memory_is_reported() {
+    let text = explanation(None, 97.5, &ServiceMemory::default(), Origin::Empty);
     for expected in [
         "source: app: missing: no such file, in 3ms\n\
          : app: counted at once; the collector believes it after 3 of 5 polls (fail_after)\n",
@@ -146,6 +148,6 @@ fn one_look_without_a_memory() {
         "weight: headroom(app.json.load, 100) = unknown, app.json is unavailable; it does not decide\n\
          reply: nothing: no rule and no weight is known, and there is no reply to keep\n",
     ] {
-        assert!(told.contains(expected), "{expected}\n--- in\n{told}");
+        assert!(text.contains(expected), "{expected}\n--- in\n{text}");
     }
 }

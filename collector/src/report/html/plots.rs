@@ -1,25 +1,26 @@
-//! The history of a service, as a plot: its weight as a line, and bands where it was out.
+//! The history of a service as a plot: its weight as a line, with bands while the server was out.
 
+use super::words::shown;
 use super::{Input, MOST_PLOTS, Service};
-use crate::render::plot::{self, Band, Chart, Line, Panel, escaped};
-use crate::render::text::counted;
+use crate::render::plot::{self, Band, Chart, Line, Panel};
+use crate::render::text::{counted, printable};
 use crate::simulation::replay::{state, weight};
-use crate::status::history::Entry;
+use crate::status::history::{Entry, Event};
 use agentcheck_common::Reply;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::rc::Rc;
 
-/// What was said for one service.
+/// The history of one service.
 pub(super) struct Story<'d> {
-    /// The entry that held when the window began, and those in it; oldest first.
+    /// The entry in effect when the window began, and those in it; oldest first.
     pub(super) entries: Vec<&'d Entry>,
-    /// When no collector was there.
+    /// The times without a collector.
     away: Rc<Vec<(f64, f64)>>,
 }
 
 impl Story<'_> {
-    /// When anything was said last.
+    /// The time of the last entry.
     pub(super) fn last(&self) -> f64 {
         self.entries.last().map_or(0.0, |entry| entry.time)
     }
@@ -30,13 +31,13 @@ fn window(input: &Input<'_>) -> (f64, f64) {
     (input.wall - input.since.as_secs_f64(), input.wall)
 }
 
-/// What was said for each service; not of those that nothing is known of.
+/// The histories, by service.
 pub(super) fn stories<'d>(input: &Input<'d>) -> HashMap<&'d str, Story<'d>> {
     let (from, to) = window(input);
     let mut away = Vec::new();
     let mut stopped = None;
     let mut stories: HashMap<&'d str, Story<'d>> = HashMap::new();
-    // The wall clock may have been set back meanwhile: the order is that of the file, and no line runs back.
+    // If the wall clock was set back, entries of that time are skipped: lines never run back.
     let mut latest = f64::MIN;
     for entry in input.history {
         if !entry.time.is_finite() || entry.time > to || entry.time < latest {
@@ -44,12 +45,12 @@ pub(super) fn stories<'d>(input: &Input<'d>) -> HashMap<&'d str, Story<'d>> {
         }
         latest = entry.time;
         let Some(service) = &entry.service else {
-            match (entry.reply.as_str(), stopped) {
-                ("starts", Some(at)) => {
+            match (entry.event, stopped) {
+                (Some(Event::Started), Some(at)) => {
                     away.push((at, entry.time));
                     stopped = None;
                 }
-                ("is told to stop", None) => stopped = Some(entry.time),
+                (Some(Event::Stopping), None) => stopped = Some(entry.time),
                 _ => {}
             }
             continue;
@@ -63,8 +64,11 @@ pub(super) fn stories<'d>(input: &Input<'d>) -> HashMap<&'d str, Story<'d>> {
         }
         story.entries.push(entry);
     }
-    if !input.account.liveness.is_present() {
-        let last = input.account.written.map(|(_, at)| input.wall_of(at));
+    if !input.overview.liveness.is_present() {
+        let last = input
+            .overview
+            .snapshot_times
+            .map(|(_, at)| input.wall_of(at));
         away.extend(stopped.or(last).map(|at| (at, to)));
     }
     let away = Rc::new(away);
@@ -74,14 +78,14 @@ pub(super) fn stories<'d>(input: &Input<'d>) -> HashMap<&'d str, Story<'d>> {
     stories
 }
 
-/// What the colours are, and what is missing.
+/// The legend, and a note about missing plots.
 pub(super) fn legend(html: &mut String, input: &Input<'_>, services: &[Service<'_>]) {
     let plotted = services.iter().filter(|one| one.story.is_some()).count();
-    if let Some(why) = input.no_history {
+    if let Some(why) = input.history_error {
         let _ = writeln!(
             html,
-            "<p class=\"note bad\">No plots: the history cannot be read: {}.</p>",
-            escaped(why)
+            "<p class=\"note bad\">No plots: cannot read the history: {}.</p>",
+            shown(why)
         );
     } else if plotted == 0 {
         html.push_str("<p>No plots: there is no history.</p>\n");
@@ -96,7 +100,7 @@ pub(super) fn legend(html: &mut String, input: &Input<'_>, services: &[Service<'
     if plotted >= MOST_PLOTS && services.len() > plotted {
         let _ = writeln!(
             html,
-            "<p>Plotted are the {} that changed last; <code>agentcheck history</code> has all.</p>",
+            "<p>Plots of the {} that changed last. <code>agentcheck history</code> lists all.</p>",
             counted(plotted, "service")
         );
     }
@@ -105,10 +109,10 @@ pub(super) fn legend(html: &mut String, input: &Input<'_>, services: &[Service<'
 /// The plot of a service.
 pub(super) fn draw(html: &mut String, input: &Input<'_>, name: &str, story: &Story<'_>) {
     let (from, to) = window(input);
-    // The axis counts from a midnight, so that its marks are at round times of the day.
+    // The axis counts from midnight, so that its marks are at round times of the day.
     let midnight = (from / 86_400.0).floor() * 86_400.0;
     let at = |time: f64| time.clamp(from, to) - midnight;
-    // One pixel: what is shorter, and next to its like, becomes one with it.
+    // Bands of the same kind within one pixel are merged.
     let pixel = (to - from) / 880.0;
     let mut points: Vec<(f64, f64)> = Vec::new();
     let mut bands: Vec<Band> = Vec::new();
@@ -136,7 +140,7 @@ pub(super) fn draw(html: &mut String, input: &Input<'_>, name: &str, story: &Sto
     }
     let most = points.iter().map(|point| point.1).fold(100.0, f64::max);
     let chart = Chart {
-        title: format!("{name}: weight and state"),
+        title: format!("{}: weight and state", printable(name)),
         time: (from - midnight, to - midnight),
         midnight: Some(0.0),
         panels: vec![Panel {
@@ -152,8 +156,8 @@ pub(super) fn draw(html: &mut String, input: &Input<'_>, name: &str, story: &Sto
     };
     let _ = writeln!(
         html,
-        "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"plot of {}\">\n{}</div>",
-        escaped(name),
+        "<div class=\"scroll latest\" role=\"region\" tabindex=\"0\" aria-label=\"plot of {}\">\n{}</div>",
+        shown(name),
         plot::element(&chart)
     );
 }

@@ -1,9 +1,11 @@
-//! Small things that are said all over the page.
+//! Small texts used throughout the page.
 
+use crate::render::plot;
+use crate::render::text::printable;
 use agentcheck_common::Reply;
 use std::time::{Duration, UNIX_EPOCH};
 
-/// How long, in at most two units.
+/// A duration in at most two units.
 pub(super) fn age(span: Duration) -> String {
     let seconds = span.as_secs();
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
@@ -16,14 +18,14 @@ pub(super) fn age(span: Duration) -> String {
     }
 }
 
-/// A moment of the wall clock, for people and for programs.
+/// A moment in UTC, for people and for programs.
 pub(super) fn stamp(wall: f64) -> String {
     let whole = if wall.is_finite() {
         Duration::try_from_secs_f64(wall.floor()).ok()
     } else {
         None
     };
-    // Up to the year 9999, which is all that can be written.
+    // The year 9999 is the last one that can be formatted.
     let whole = whole.filter(|whole| whole.as_secs() < 253_402_300_800);
     match whole.and_then(|whole| UNIX_EPOCH.checked_add(whole)) {
         Some(time) => {
@@ -35,22 +37,27 @@ pub(super) fn stamp(wall: f64) -> String {
     }
 }
 
-/// At most so many characters.
-pub(super) fn cut(text: &str, most: usize) -> String {
-    let mut characters = text.chars();
-    let mut shown: String = characters.by_ref().take(most).collect();
-    if characters.next().is_some() {
-        shown.push('…');
-    }
-    shown
+/// Text of others for the document: printable, and without markup.
+pub(super) fn shown(text: &str) -> String {
+    plot::escaped(&printable(text))
 }
 
-/// The state in a word: that of the reply, or `unknown`.
+/// At most `most` characters of a text.
+pub(super) fn cut(text: &str, most: usize) -> String {
+    let mut characters = text.chars();
+    let mut start: String = characters.by_ref().take(most).collect();
+    if characters.next().is_some() {
+        start.push('…');
+    }
+    start
+}
+
+/// The state of a reply, or `unknown` without one.
 pub(super) fn state(reply: Option<&Reply>) -> &'static str {
     reply.map_or("unknown", crate::simulation::replay::state)
 }
 
-/// The same, in its colour.
+/// The state in its colour.
 pub(super) fn badge(reply: Option<&Reply>) -> String {
     let word = state(reply);
     format!("<span class=\"badge {word}\">{word}</span>")

@@ -76,7 +76,7 @@ pub fn collector(facts: &CollectorFacts<'_>, services: &[String]) -> Vec<Finding
             "agentcheck reload",
         ));
     }
-    if let Some(first) = status.reload.as_ref().and_then(ReloadStatus::refused) {
+    if let Some(first) = status.reload.as_ref().and_then(ReloadStatus::refusal) {
         found.push(Finding::warning(
             about,
             format!("it refused a changed configuration: {first}"),
@@ -165,7 +165,7 @@ mod tests {
             sources: BTreeMap::new(),
             services: services.into(),
             override_faults: Vec::new(),
-            loaded: None,
+            loaded_at: None,
             reload: None,
             derived: BTreeMap::new(),
             pending_removals: BTreeMap::new(),

@@ -1,24 +1,24 @@
-//! The whole text: which metrics there are, what is said of them, and their lines.
+//! The metrics file: the metrics, their help texts and their lines.
 
-use super::page::{Kind, Page};
-use super::{By, Durations, Metrics, ServiceMetrics, SourceMetrics, Unwritten};
+use super::text_format::{Kind, TextFormat};
+use super::{DecidedBy, Durations, Metrics, ServiceMetrics, SourceMetrics, WriteFailures};
 use crate::reading::Reason;
 use crate::simulation::replay;
 
 /// The states of a service, as [`replay::state`] names them.
 pub(super) const STATES: [&str; 4] = ["up", "drain", "maint", "down"];
 
-/// The whole text.
+/// The content of the metrics file.
 #[must_use]
 pub fn render(metrics: &Metrics<'_>) -> String {
-    let mut page = Page::new();
+    let mut page = TextFormat::new();
     collector(metrics, &mut page);
     sources(&metrics.sources, &mut page);
     services(&metrics.services, &mut page);
     page.text()
 }
 
-fn collector(metrics: &Metrics<'_>, page: &mut Page) {
+fn collector(metrics: &Metrics<'_>, page: &mut TextFormat) {
     page.family(
         "agentcheck_build_info",
         Kind::Gauge,
@@ -31,22 +31,22 @@ fn collector(metrics: &Metrics<'_>, page: &mut Page) {
     };
     gauge(
         "agentcheck_start_time_seconds",
-        "When the collector was started.",
+        "When the collector started.",
         metrics.started,
     );
     gauge(
         "agentcheck_written_timestamp_seconds",
-        "When this was put together.",
-        metrics.written,
+        "When these metrics were collected.",
+        metrics.collected_at,
     );
     gauge(
         "agentcheck_config_last_reload_successful",
-        "Whether the latest attempt to load the configuration led to the one in use.",
-        f64::from(u8::from(metrics.loaded)),
+        "Whether the latest load of the configuration succeeded.",
+        f64::from(u8::from(metrics.last_reload_succeeded)),
     );
     gauge(
         "agentcheck_config_last_reload_success_timestamp_seconds",
-        "When the configuration in use was loaded.",
+        "When the current configuration was loaded.",
         metrics.loaded_at,
     );
     page.family(
@@ -58,14 +58,14 @@ fn collector(metrics: &Metrics<'_>, page: &mut Page) {
     page.family(
         "agentcheck_write_failures_total",
         Kind::Counter,
-        "How often a file could not be written.",
+        "Failed writes of a kind of file.",
     );
-    let Unwritten {
+    let WriteFailures {
         state,
         status,
         history,
         metrics: own,
-    } = metrics.unwritten;
+    } = metrics.write_failures;
     let files = [
         ("state", state),
         ("status", status),
@@ -79,7 +79,7 @@ fn collector(metrics: &Metrics<'_>, page: &mut Page) {
     page.family(
         "agentcheck_evaluation_duration_seconds",
         Kind::Histogram,
-        "How long evaluating a service took, with the writing of its state file.",
+        "Time to evaluate a service and write its state file.",
     );
     for ((_, bound), count) in Durations::BOUNDS.iter().zip(&evaluations.within) {
         page.part("_bucket", &[("le", bound)], count);
@@ -89,7 +89,7 @@ fn collector(metrics: &Metrics<'_>, page: &mut Page) {
     page.part("_count", &[], evaluations.count);
 }
 
-fn sources(sources: &[SourceMetrics<'_>], page: &mut Page) {
+fn sources(sources: &[SourceMetrics<'_>], page: &mut TextFormat) {
     let mut gauge = |name, help, value: &dyn Fn(&SourceMetrics<'_>) -> Option<f64>| {
         page.family(name, Kind::Gauge, help);
         for source in sources {
@@ -100,7 +100,7 @@ fn sources(sources: &[SourceMetrics<'_>], page: &mut Page) {
     };
     gauge(
         "agentcheck_source_up",
-        "Whether the latest poll gave what it should.",
+        "Whether the latest poll succeeded.",
         &|source| {
             source
                 .polls
@@ -110,38 +110,38 @@ fn sources(sources: &[SourceMetrics<'_>], page: &mut Page) {
     );
     gauge(
         "agentcheck_source_interval_seconds",
-        "How often the source is polled.",
+        "The configured interval.",
         &|source| Some(source.interval.as_secs_f64()),
     );
     gauge(
         "agentcheck_source_last_poll_timestamp_seconds",
-        "When the latest poll that has finished was sent.",
-        &|source| source.polled,
+        "When the latest finished poll was sent.",
+        &|source| source.last_poll_at,
     );
     gauge(
         "agentcheck_source_last_success_timestamp_seconds",
-        "When the latest poll that gave what it should was sent.",
-        &|source| source.succeeded,
+        "When the latest successful poll was sent.",
+        &|source| source.last_success_at,
     );
     gauge(
         "agentcheck_source_last_poll_duration_seconds",
-        "How long the latest poll took.",
+        "Duration of the latest poll.",
         &|source| source.polls.latest.map(|(took, _)| took.as_secs_f64()),
     );
     page.family(
         "agentcheck_source_poll_duration_seconds",
         Kind::Summary,
-        "How long polls took; the count is that of all polls.",
+        "Durations of all polls.",
     );
     for source in sources {
         let labels = [("source", source.name)];
-        page.part("_sum", &labels, source.polls.took.as_secs_f64());
+        page.part("_sum", &labels, source.polls.total_duration.as_secs_f64());
         page.part("_count", &labels, source.polls.count);
     }
     page.family(
         "agentcheck_source_failures_total",
         Kind::Counter,
-        "Polls that failed, for the reasons that there were.",
+        "Failed polls, by reason.",
     );
     for source in sources {
         let reasons = Reason::ALL.iter().zip(&source.polls.failures);
@@ -151,15 +151,15 @@ fn sources(sources: &[SourceMetrics<'_>], page: &mut Page) {
     }
 }
 
-fn services(services: &[ServiceMetrics<'_>], page: &mut Page) {
+fn services(services: &[ServiceMetrics<'_>], page: &mut TextFormat) {
     page.family(
         "agentcheck_service_weight_ratio",
         Kind::Gauge,
-        "The weight that is said, of the configured one: 1 is 100%. It counts where the state is up.",
+        "Weight in the reply; 1 is 100%. It counts only in state up.",
     );
     for service in services {
-        let said = service.reply.as_ref();
-        if let Some(percent) = said.and_then(|said| said.reply.percent) {
+        let reply = service.reply.as_ref();
+        if let Some(percent) = reply.and_then(|reply| reply.reply.percent) {
             let ratio = f64::from(percent.get()) / 100.0;
             page.line(&[("service", service.name)], ratio);
         }
@@ -167,11 +167,11 @@ fn services(services: &[ServiceMetrics<'_>], page: &mut Page) {
     page.family(
         "agentcheck_service_maxconn",
         Kind::Gauge,
-        "The limit of connections that is said to each balancer; 0 is none.",
+        "Connection limit in the reply, for each balancer; 0 is no limit.",
     );
     for service in services {
-        let said = service.reply.as_ref();
-        if let Some(limit) = said.and_then(|said| said.reply.maxconn) {
+        let reply = service.reply.as_ref();
+        if let Some(limit) = reply.and_then(|reply| reply.reply.maxconn) {
             page.line(&[("service", service.name)], limit.get());
         }
     }
@@ -187,18 +187,18 @@ fn services(services: &[ServiceMetrics<'_>], page: &mut Page) {
     };
     gauge(
         "agentcheck_service_reading_timestamp_seconds",
-        "When the oldest poll that the reply rests on was sent.",
-        &|service| service.reply.as_ref().map(|said| said.reading),
+        "When the oldest poll behind the reply was sent.",
+        &|service| service.reply.as_ref().map(|reply| reply.reading),
     );
     gauge(
         "agentcheck_service_fresh_until_timestamp_seconds",
-        "When the reply that was written last stops being fresh.",
+        "Until when the latest reply is fresh.",
         &|service| service.fresh_until,
     );
     page.family(
         "agentcheck_service_evaluations_total",
         Kind::Counter,
-        "How often the service was evaluated.",
+        "Evaluations of the service.",
     );
     for service in services {
         page.line(&[("service", service.name)], service.evaluations);
@@ -206,55 +206,55 @@ fn services(services: &[ServiceMetrics<'_>], page: &mut Page) {
     page.family(
         "agentcheck_service_changes_total",
         Kind::Counter,
-        "How often something else was said than before, whatever the description.",
+        "Changes of the reply, apart from its description.",
     );
     for service in services {
         page.line(&[("service", service.name)], service.changes);
     }
 }
 
-/// Where a service should be, and who says so.
-fn decided(services: &[ServiceMetrics<'_>], page: &mut Page) {
+/// The state of each service and what decided it.
+fn decided(services: &[ServiceMetrics<'_>], page: &mut TextFormat) {
     page.family(
         "agentcheck_service_state",
         Kind::Gauge,
-        "Whether this is the state that the reply leads to.",
+        "1 for the state that the reply leads to.",
     );
     for service in services {
-        let said = service.reply.as_ref();
-        let seen = said.map(|said| replay::state(&said.reply));
+        let reply = service.reply.as_ref();
+        let current = reply.map(|reply| replay::state(&reply.reply));
         for state in STATES {
             let labels = [("service", service.name), ("state", state)];
-            page.line(&labels, u8::from(seen == Some(state)));
+            page.line(&labels, u8::from(current == Some(state)));
         }
     }
     page.family(
         "agentcheck_service_decided_by",
         Kind::Gauge,
-        "Whether this is who decided the reply.",
+        "1 for what decided the reply.",
     );
     for service in services {
-        let seen = service.reply.as_ref().map(|said| said.by.word());
-        for by in By::WORDS {
+        let current = service.reply.as_ref().map(|reply| reply.by.word());
+        for by in DecidedBy::WORDS {
             let labels = [("service", service.name), ("by", by)];
-            page.line(&labels, u8::from(seen == Some(by)));
+            page.line(&labels, u8::from(current == Some(by)));
         }
     }
     page.family(
         "agentcheck_service_rule",
         Kind::Gauge,
-        "Whether this rule decided the reply.",
+        "1 for the rule that decided the reply.",
     );
     for service in services {
-        let seen = service.reply.as_ref().map(|said| said.by);
+        let current = service.reply.as_ref().map(|reply| reply.by);
         for (index, rule) in service.rules.iter().enumerate() {
             let labels = [("service", service.name), ("rule", *rule)];
-            page.line(&labels, u8::from(seen == Some(By::Rule(index))));
+            page.line(&labels, u8::from(current == Some(DecidedBy::Rule(index))));
         }
     }
 }
 
-fn overrides(services: &[ServiceMetrics<'_>], page: &mut Page) {
+fn overrides(services: &[ServiceMetrics<'_>], page: &mut TextFormat) {
     let all = || {
         services.iter().flat_map(|service| {
             let each = service.overrides.iter();
@@ -264,7 +264,7 @@ fn overrides(services: &[ServiceMetrics<'_>], page: &mut Page) {
     page.family(
         "agentcheck_service_override",
         Kind::Gauge,
-        "An override that counts: 1 as long as it does.",
+        "1 while the override is in effect.",
     );
     for (_, labels) in all() {
         page.line(&labels, 1);
@@ -272,9 +272,9 @@ fn overrides(services: &[ServiceMetrics<'_>], page: &mut Page) {
     page.family(
         "agentcheck_service_override_set_timestamp_seconds",
         Kind::Gauge,
-        "When that override was set.",
+        "When the override was set.",
     );
     for (one, labels) in all() {
-        page.line(&labels, one.set);
+        page.line(&labels, one.set_at);
     }
 }

@@ -30,8 +30,8 @@ fn sample() -> Metrics<'static> {
         name,
         interval: Duration::from_millis(2500),
         polls,
-        polled,
-        succeeded,
+        last_poll_at: polled,
+        last_success_at: succeeded,
     };
     let service = |name, said| ServiceMetrics {
         name,
@@ -45,11 +45,11 @@ fn sample() -> Metrics<'static> {
     Metrics {
         version: "1.2.3",
         started: 1_795_280_000.125,
-        written: 1_795_286_011.0,
-        loaded: false,
+        collected_at: 1_795_286_011.0,
+        last_reload_succeeded: false,
         loaded_at: 1_795_280_000.0,
         override_faults: 1,
-        unwritten: Unwritten {
+        write_failures: WriteFailures {
             state: 1,
             status: 2,
             history: 3,
@@ -64,26 +64,29 @@ fn sample() -> Metrics<'static> {
         services: vec![
             ServiceMetrics {
                 rules: vec!["maintenance", "overload"],
-                ..service("web", said("up 73% maxconn:40 # x", By::Weight))
+                ..service("web", said("up 73% maxconn:40 # x", DecidedBy::Weight))
             },
             ServiceMetrics {
                 rules: vec!["maintenance", "overload"],
-                ..service("api", said("up 0%", By::Rule(1)))
+                ..service("api", said("up 0%", DecidedBy::Rule(1)))
             },
             ServiceMetrics {
                 overrides: vec![
                     OverrideMetrics {
                         action: "maint",
-                        set: 1_795_000_000,
+                        set_at: 1_795_000_000,
                     },
                     OverrideMetrics {
                         action: "limit",
-                        set: 1_795_000_001,
+                        set_at: 1_795_000_001,
                     },
                 ],
-                ..service("db", said("stopped 100% # maintenance", By::Override))
+                ..service(
+                    "db",
+                    said("stopped 100% # maintenance", DecidedBy::Override),
+                )
             },
-            service("mail", said("down 100%", By::Failure)),
+            service("mail", said("down 100%", DecidedBy::Failure)),
             ServiceMetrics {
                 fresh_until: None,
                 evaluations: 0,
@@ -157,8 +160,13 @@ fn every_reason_and_every_state_is_in_its_list() {
         polls.count(Duration::ZERO, Some(*reason));
     }
     assert_eq!(polls.failures, [1; Reason::ALL.len()]);
-    for by in [By::Rule(0), By::Weight, By::Failure, By::Override] {
-        assert!(By::WORDS.contains(&by.word()));
+    for by in [
+        DecidedBy::Rule(0),
+        DecidedBy::Weight,
+        DecidedBy::Failure,
+        DecidedBy::Override,
+    ] {
+        assert!(DecidedBy::WORDS.contains(&by.word()));
     }
     for line in [
         "up 3%",

@@ -1,25 +1,29 @@
-//! What monitoring is told: one of four levels, why, and the numbers.
+//! The monitoring plugin's result: one of four levels, the reasons, and performance data.
 
 use super::{Liveness, Overview, ServiceOverview};
 use crate::render::text::{counted, span};
 use agentcheck_common::BootTime;
 use std::fmt::Write as _;
+use std::time::Duration;
 
-/// How bad it is; the number is the exit status of a monitoring plugin.
+/// How long a collector may take to start, and a service to get its first reply, before that is CRITICAL.
+const STARTUP: Duration = Duration::from_secs(60);
+
+/// A level of the monitoring plugins; its number is the exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// All is as it should be.
+    /// The collector runs and every reply is fresh.
     Ok = 0,
-    /// Somebody should look at it.
+    /// Degraded, or an operator's intention.
     Warning = 1,
-    /// Somebody has to look at it now.
+    /// A server is out, a reply is stale, or no collector runs.
     Critical = 2,
-    /// That cannot be told.
+    /// The state cannot be read.
     Unknown = 3,
 }
 
 impl Level {
-    /// The word that monitoring shows.
+    /// The level's name.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -29,47 +33,46 @@ impl Level {
             Self::Unknown => "UNKNOWN",
         }
     }
+
+    /// The rank of the level: UNKNOWN outranks WARNING, but not a certain CRITICAL.
+    #[must_use]
+    pub fn rank(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Warning => 1,
+            Self::Unknown => 2,
+            Self::Critical => 3,
+        }
+    }
 }
 
-/// A judgement.
+/// The result of a health check.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Judgement {
-    /// How bad it is.
+pub struct HealthCheck {
+    /// The worst level found; CRITICAL outranks UNKNOWN, UNKNOWN outranks WARNING.
     pub level: Level,
-    /// Why; the worst first. Text of applications is in it: it has to be made printable.
-    pub why: Vec<String>,
-    /// The performance data, in the form of monitoring plugins.
-    pub numbers: String,
+    /// The reasons, the worst first. They contain text of applications that is not printable.
+    pub reasons: Vec<String>,
+    /// Performance data in the format of the monitoring plugins.
+    pub performance_data: String,
 }
 
-/// Judges an account.
+/// Checks an overview.
 #[must_use]
-pub fn judge(account: &Overview) -> Judgement {
-    let mut found = vec![collector(account)];
-    for service in &account.services {
-        found.extend(replied(service, account.now));
+pub fn health_check(overview: &Overview) -> HealthCheck {
+    let mut found = vec![collector_level(overview)];
+    for service in &overview.services {
+        found.extend(reply_problem(service, overview));
     }
-    found.extend(sources(account));
-    let refused = account.refused();
-    found.extend(refused.map(|(_, why)| {
-        (
-            Level::Warning,
-            format!("a changed configuration was refused: {why}"),
-        )
-    }));
-    let faults = account.faults.iter();
-    found.extend(faults.map(|why| (Level::Warning, format!("an override cannot be used: {why}"))));
-    if account.services.is_empty() && account.liveness == Liveness::Alive {
-        found.push((Level::Warning, "no service".to_owned()));
+    found.extend(failing_sources(overview));
+    let refused = overview.refused();
+    found.extend(refused.map(|(_, why)| (Level::Warning, format!("reload refused: {why}"))));
+    let faults = overview.override_faults.iter();
+    found.extend(faults.map(|why| (Level::Warning, format!("override ignored: {why}"))));
+    if overview.services.is_empty() && overview.liveness == Liveness::Running {
+        found.push((Level::Warning, "no service is configured".to_owned()));
     }
-    // What cannot be told outweighs the rest only where nothing worse is certain.
-    let rank = |level: Level| match level {
-        Level::Ok => 0,
-        Level::Warning => 1,
-        Level::Unknown => 2,
-        Level::Critical => 3,
-    };
-    found.sort_by_key(|(level, _)| std::cmp::Reverse(rank(*level)));
+    found.sort_by_key(|(level, _)| std::cmp::Reverse(level.rank()));
     let level = found.first().map_or(Level::Ok, |(level, _)| *level);
     let mut why: Vec<String> = found
         .into_iter()
@@ -77,83 +80,110 @@ pub fn judge(account: &Overview) -> Judgement {
         .map(|(_, why)| why)
         .collect();
     if level == Level::Ok {
-        let services = counted(account.services.len(), "service");
+        let services = counted(overview.services.len(), "service");
         why.push(format!("{services} fresh"));
     }
-    Judgement {
+    HealthCheck {
         level,
-        why,
-        numbers: numbers(account),
+        reasons: why,
+        performance_data: performance_data(overview),
     }
 }
 
-fn collector(account: &Overview) -> (Level, String) {
-    match &account.liveness {
-        Liveness::Alive => (Level::Ok, "collector alive".to_owned()),
-        Liveness::Starting => (
-            Level::Warning,
-            "collector without an account yet".to_owned(),
-        ),
-        Liveness::Unresponsive(old) => {
-            let old = span(*old);
-            (Level::Warning, format!("collector silent for {old}"))
+fn collector_level(overview: &Overview) -> (Level, String) {
+    match &overview.liveness {
+        Liveness::Running => (Level::Ok, "collector running".to_owned()),
+        Liveness::Starting => {
+            // Another process may hold the lock: an old snapshot shows that no collector renews it.
+            let age = overview
+                .snapshot_times
+                .map(|(_, at)| overview.now.since(at));
+            let level = level_after(age.unwrap_or_default());
+            (
+                level,
+                "collector starting: no status snapshot yet".to_owned(),
+            )
         }
-        Liveness::Dead => (Level::Critical, "no collector: it has ended".to_owned()),
-        Liveness::OtherBoot => (Level::Critical, "no collector since the boot".to_owned()),
-        Liveness::Absent => (Level::Critical, "no collector".to_owned()),
+        Liveness::Unresponsive(age) => {
+            let text = format!("collector unresponsive: last update {} ago", span(*age));
+            (level_after(*age), text)
+        }
+        Liveness::Stopped => (Level::Critical, "collector not running".to_owned()),
+        Liveness::OtherBoot => (
+            Level::Critical,
+            "collector not running since the boot".to_owned(),
+        ),
+        Liveness::Absent => (Level::Critical, "collector not running".to_owned()),
         Liveness::Unknown(why) => (Level::Unknown, format!("collector: {why}")),
     }
 }
 
-/// What is wrong with a reply; the worst alone.
-fn replied(service: &ServiceOverview, now: BootTime) -> Option<(Level, String)> {
+/// WARNING for a state that may pass, CRITICAL once it has lasted longer than [`STARTUP`].
+fn level_after(age: Duration) -> Level {
+    if age > STARTUP {
+        Level::Critical
+    } else {
+        Level::Warning
+    }
+}
+
+/// The worst problem of a service's reply, if there is one.
+fn reply_problem(service: &ServiceOverview, overview: &Overview) -> Option<(Level, String)> {
+    let now = overview.now;
     let name = &service.name;
-    let said = match &service.current {
-        Ok(said) => said,
-        // A service that a live collector has only just begun to poll.
+    let current = match &service.current {
+        Ok(current) => current,
+        // The collector has not evaluated it yet.
         Err(word)
             if service
-                .known
+                .snapshot
                 .as_ref()
                 .is_some_and(|known| known.reply.is_none()) =>
         {
-            return Some((Level::Warning, format!("{name} has no reply yet: {word}")));
+            let started = overview
+                .snapshot_times
+                .map(|(started, _)| now.since(started));
+            let level = level_after(started.unwrap_or_default());
+            return Some((level, format!("{name}: no reply yet ({word})")));
         }
-        Err(word) => return Some((Level::Critical, format!("{name} is frozen: {word}"))),
+        Err(word) => return Some((Level::Critical, format!("{name}: no valid reply ({word})"))),
     };
-    if let Some(super::Freshness::Stale(since)) = said.fresh {
+    if let Some(super::Freshness::Stale(since)) = current.freshness {
         let since = span(now.since(since));
-        let reply = said.reply;
+        let reply = current.reply;
         return Some((
             Level::Critical,
-            format!("{name} is stale for {since}: {reply}"),
+            format!("{name}: stale for {since}: {reply}"),
         ));
     }
-    let reply = said.reply;
+    let reply = current.reply;
     if service.is_out() && service.decided_by() == Some("override") {
-        let why = format!("{name} is taken out by an operator: {reply}");
+        let why = format!("{name}: taken out by an operator: {reply}");
         return Some((Level::Warning, why));
     }
     if service.is_out() {
-        return Some((Level::Critical, format!("{name} is taken out: {reply}")));
+        return Some((Level::Critical, format!("{name}: out: {reply}")));
     }
-    let known = service.known.as_ref()?;
+    let known = service.snapshot.as_ref()?;
     if known.decided_by.as_deref() == Some("failure") {
         let why = known.why.clone().unwrap_or_default();
-        return Some((Level::Warning, format!("{name} cannot be decided: {why}")));
+        return Some((Level::Warning, format!("{name}: on_failure decides: {why}")));
     }
     service
         .is_at_floor()
-        .then(|| (Level::Warning, format!("{name} is at its floor: {reply}")))
+        .then(|| (Level::Warning, format!("{name}: at its floor: {reply}")))
 }
 
-/// The sources that the services rest on, and are failing.
-fn sources(account: &Overview) -> Vec<(Level, String)> {
+/// The failing sources that a service uses.
+fn failing_sources(overview: &Overview) -> Vec<(Level, String)> {
     let used = |name: &String| {
-        let mut known = account.services.iter().filter_map(|one| one.known.as_ref());
+        let mut known = overview
+            .services
+            .iter()
+            .filter_map(|one| one.snapshot.as_ref());
         known.any(|known| known.sources.contains(name))
     };
-    let failing = account
+    let failing = overview
         .sources
         .iter()
         .filter(|(name, source)| !source.ok && used(name));
@@ -162,22 +192,24 @@ fn sources(account: &Overview) -> Vec<(Level, String)> {
             let error = source.error.as_deref().unwrap_or("other");
             let detail = source.detail.as_deref().map(|detail| format!(", {detail}"));
             let detail = detail.unwrap_or_default();
-            (
-                Level::Warning,
-                format!("source {name} fails: {error}{detail}"),
-            )
+            (Level::Warning, format!("source {name}: {error}{detail}"))
         })
         .collect()
 }
 
-/// `label=value[unit];warn;crit;min;max`, separated by blanks. Names of services need no quotes.
-fn numbers(account: &Overview) -> String {
-    let services = &account.services;
-    let count =
-        |holds: &dyn Fn(&ServiceOverview) -> bool| services.iter().filter(|one| holds(one)).count();
-    let fresh = count(&|one| one.current.as_ref().is_ok_and(|said| !said.is_stale()));
+/// `label=value[unit];warn;crit;min;max`, separated by blanks. Service names need no quotes.
+fn performance_data(overview: &Overview) -> String {
+    let services = &overview.services;
+    let count = |matches: &dyn Fn(&ServiceOverview) -> bool| {
+        services.iter().filter(|one| matches(one)).count()
+    };
+    let fresh = count(&|one| {
+        one.current
+            .as_ref()
+            .is_ok_and(|current| !current.is_stale())
+    });
     let out = count(&ServiceOverview::is_out);
-    let failing = sources(account).len();
+    let failing = failing_sources(overview).len();
     let mut numbers = format!(
         "services={};;;0 fresh={fresh};;;0 out={out};;;0 failing_sources={failing};;;0",
         services.len()
@@ -188,17 +220,17 @@ fn numbers(account: &Overview) -> String {
             .current
             .as_ref()
             .ok()
-            .and_then(|said| said.reply.percent);
+            .and_then(|current| current.reply.percent);
         // Writing to a String cannot fail.
         if let Some(percent) = percent {
             let _ = write!(numbers, " {name}_weight={}%;;;0", percent.get());
         }
         if let Some(of) = service
-            .known
+            .snapshot
             .as_ref()
             .and_then(|known| known.oldest_reading_at)
         {
-            let age = account.now.since(BootTime(of)).as_secs_f64();
+            let age = overview.now.since(BootTime(of)).as_secs_f64();
             let _ = write!(numbers, " {name}_age={age:.3}s;;;0");
         }
     }

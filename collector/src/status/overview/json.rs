@@ -1,50 +1,50 @@
-//! The account for programs: JSON in a form that is kept. Times are seconds, counted back or forth from the
-//! moment of the look, because the clock that the files have means nothing elsewhere.
+//! The overview as JSON, in a stable format. Times are seconds before or after the moment of the command,
+//! because the boot-time clock has no meaning elsewhere.
 
-use super::{Freshness, Overview, ServiceOverview, judge};
+use super::{Freshness, Overview, ServiceOverview, health_check};
 use crate::status::snapshot::{OverrideStatus, RuleStatus, SourceStatus};
 use agentcheck_common::BootTime;
 use serde_json::{Map, Value, json};
 
-/// The version of the form.
+/// The version of the format.
 const FORMAT: u32 = 1;
 
-/// The account as a JSON document.
+/// The overview as a JSON document.
 #[must_use]
-pub fn listed(account: &Overview) -> Value {
-    let now = account.now;
-    let services = account.services.iter();
-    let sources = account.sources.iter();
+pub fn to_json(overview: &Overview) -> Value {
+    let now = overview.now;
+    let services = overview.services.iter();
+    let sources = overview.sources.iter();
     json!({
         "format": FORMAT,
-        "level": judge(account).level.word(),
+        "level": health_check(overview).level.word(),
         "collector": {
-            "state": account.liveness.word(),
-            "pid": account.pid,
-            "up_for": account.written.map(|(started, _)| ago(now, started)),
-            "snapshot_age": account.written.map(|(_, at)| ago(now, at)),
+            "state": overview.liveness.word(),
+            "pid": overview.pid,
+            "up_for": overview.snapshot_times.map(|(started, _)| seconds_between(now, started)),
+            "snapshot_age": overview.snapshot_times.map(|(_, at)| seconds_between(now, at)),
         },
         "services": services
-            .map(|service| (service.name.clone(), listed_service(service, now)))
+            .map(|service| (service.name.clone(), service_json(service, now)))
             .collect::<Map<_, _>>(),
         "configuration": {
-            "age": account.loaded.map(|loaded| ago(now, loaded)),
-            "refused": account.refused().map(|(began, why)| json!({
-                "age": ago(now, began),
+            "age": overview.loaded_at.map(|loaded| seconds_between(now, loaded)),
+            "refused": overview.refused().map(|(began, why)| json!({
+                "age": seconds_between(now, began),
                 "why": why,
             })),
         },
-        "override_faults": account.faults,
+        "override_faults": overview.override_faults,
         "sources": sources
-            .map(|(name, source)| (name.clone(), listed_source(source, now)))
+            .map(|(name, source)| (name.clone(), source_json(source, now)))
             .collect::<Map<_, _>>(),
     })
 }
 
-/// A document as text, on one line or over many, in printable ASCII: what else an application sent is escaped,
-/// for somebody may look at it on a terminal.
+/// A document as text, on one line or several. All other characters than printable ASCII are escaped, so that
+/// it is safe on a terminal.
 #[must_use]
-pub fn written(document: &Value, on_one_line: bool) -> String {
+pub fn json_text(document: &Value, on_one_line: bool) -> String {
     let text = if on_one_line {
         document.to_string()
     } else {
@@ -56,7 +56,7 @@ pub fn written(document: &Value, on_one_line: bool) -> String {
             ascii.push(character);
             continue;
         }
-        // Such characters are found inside of strings alone.
+        // Only strings contain such characters.
         for unit in character.encode_utf16(&mut [0; 2]) {
             ascii.push_str(&format!("\\u{unit:04x}"));
         }
@@ -65,62 +65,63 @@ pub fn written(document: &Value, on_one_line: bool) -> String {
     ascii
 }
 
-fn listed_service(service: &ServiceOverview, now: BootTime) -> Value {
-    let said = service.current.as_ref().ok();
-    let known = service.known.clone().unwrap_or_default();
-    let frozen = service.current.as_ref().err();
+fn service_json(service: &ServiceOverview, now: BootTime) -> Value {
+    let current = service.current.as_ref().ok();
+    let known = service.snapshot.clone().unwrap_or_default();
+    let no_op = service.current.as_ref().err();
     json!({
-        "reply": said.map_or_else(|| frozen.cloned(), |said| Some(said.reply.to_string())),
-        "valid": said.is_some(),
-        "percent": said.and_then(|said| said.reply.percent).map(|percent| percent.get()),
+        "reply": current.map_or_else(|| no_op.cloned(), |current| Some(current.reply.to_string())),
+        "valid": current.is_some(),
+        "percent": current.and_then(|current| current.reply.percent).map(|percent| percent.get()),
         "out": service.is_out(),
         "at_floor": service.is_at_floor(),
-        "stale": said.is_some_and(super::CurrentReply::is_stale),
-        "fresh_for": said.and_then(|said| said.fresh).map(|fresh| match fresh {
-            Freshness::Until(until) => ago(until, now),
-            Freshness::Stale(since) => -ago(now, since),
+        "stale": current.is_some_and(super::CurrentReply::is_stale),
+        "fresh_for": current.and_then(|current| current.freshness).map(|fresh| match fresh {
+            Freshness::Until(until) => seconds_between(until, now),
+            Freshness::Stale(since) => -seconds_between(now, since),
         }),
-        "next": said.and_then(|said| said.next).map(|(at, reply)| json!({
+        "next": current.and_then(|current| current.next).map(|(at, reply)| json!({
             "reply": reply.to_string(),
-            "in": ago(at, now),
+            "in": seconds_between(at, now),
         })),
-        "age": known.oldest_reading_at.map(|of| ago(now, BootTime(of))),
-        "since": known.since.map(|since| ago(now, BootTime(since))),
+        "age": known.oldest_reading_at.map(|of| seconds_between(now, BootTime(of))),
+        "since": known.since.map(|since| seconds_between(now, BootTime(since))),
         "decided_by": known.decided_by,
         "why": known.why,
         "weight": known.weight,
         "floor": known.floor,
-        "rules": known.rules.iter().map(|rule| listed_rule(rule, now)).collect::<Vec<_>>(),
+        "rules": known.rules.iter().map(|rule| rule_json(rule, now)).collect::<Vec<_>>(),
         "sources": known.sources,
-        "overrides": known.overrides.iter().map(|over| listed_override(over, now)).collect::<Vec<_>>(),
+        "overrides": known.overrides.iter().map(|over| override_json(over, now)).collect::<Vec<_>>(),
     })
 }
 
-fn listed_rule(rule: &RuleStatus, now: BootTime) -> Value {
+fn rule_json(rule: &RuleStatus, now: BootTime) -> Value {
     json!({
         "name": rule.name,
         "active": rule.active,
-        "age": rule.observed_at.map(|of| ago(now, BootTime(of))),
-        "pending_for": rule.pending_since.map(|since| ago(now, BootTime(since))),
+        "age": rule.observed_at.map(|of| seconds_between(now, BootTime(of))),
+        "pending_for": rule.pending_since.map(|since| seconds_between(now, BootTime(since))),
     })
 }
 
-fn listed_override(over: &OverrideStatus, now: BootTime) -> Value {
+fn override_json(over: &OverrideStatus, now: BootTime) -> Value {
     json!({
         "scope": over.scope,
         "action": over.action.to_string(),
         "counts": over.counts,
         "by": over.by,
         "reason": over.reason,
-        "ends_in": over.ends.map(|ends| ago(BootTime(ends), now)),
+        "ends_in": over.ends.map(|ends| seconds_between(BootTime(ends), now)),
         "until": over.until,
+        "until_error": over.until_error,
     })
 }
 
-fn listed_source(source: &SourceStatus, now: BootTime) -> Value {
+fn source_json(source: &SourceStatus, now: BootTime) -> Value {
     json!({
         "ok": source.ok,
-        "age": ago(now, BootTime(source.sent)),
+        "age": seconds_between(now, BootTime(source.sent)),
         "latency": source.latency,
         "error": source.error,
         "detail": source.detail,
@@ -131,6 +132,6 @@ fn listed_source(source: &SourceStatus, now: BootTime) -> Value {
 }
 
 /// Seconds from `earlier` to `later`, to a millisecond.
-fn ago(later: BootTime, earlier: BootTime) -> f64 {
+fn seconds_between(later: BootTime, earlier: BootTime) -> f64 {
     (later.since(earlier).as_secs_f64() * 1000.0).round() / 1000.0
 }

@@ -1,4 +1,4 @@
-//! The account for people.
+//! The overview as text.
 
 use super::{Freshness, Liveness, Overview, ServiceOverview};
 use crate::render::table::{Cell, Style, Table};
@@ -8,17 +8,19 @@ use crate::status::snapshot::{
 };
 use agentcheck_common::{BootTime, Description};
 
-/// One line for each service.
+/// What `status` shows where no service exists: a fresh installation.
+pub const NO_SERVICE: &str =
+    "no service is configured: define one as [service.NAME] in /etc/agentcheck/conf.d/NAME.toml";
+
+/// A table with one row for each service.
 #[must_use]
-pub fn brief(account: &Overview) -> Table {
+pub fn summary_table(overview: &Overview) -> Table {
     let mut table = Table::new();
-    table.line(vec![collector(account)]);
-    refused(account, &mut table);
+    table.line(vec![collector_cell(overview)]);
+    refused_lines(overview, &mut table);
     table.gap();
-    if account.services.is_empty() {
-        table.line(vec![
-            "no service has a state file, and no collector tells of one".into(),
-        ]);
+    if overview.services.is_empty() {
+        table.line(vec![NO_SERVICE.into()]);
         return table;
     }
     let heading = |text| Cell::new(Style::Name, text);
@@ -29,78 +31,78 @@ pub fn brief(account: &Overview) -> Table {
         heading("SINCE"),
         heading("DECIDED BY"),
     ]);
-    for service in &account.services {
-        let known = service.known.as_ref();
+    for service in &overview.services {
+        let known = service.snapshot.as_ref();
         let since = known.and_then(|known| known.since);
-        let since = since.map_or("-".to_owned(), |since| ago(account.now, since));
+        let since = since.map_or("-".to_owned(), |since| ago(overview.now, since));
         table.row(vec![
             Cell::new(Style::Name, &service.name),
-            reply(service, false),
-            age(service, account.now),
+            reply_cell(service, false),
+            age_cell(service, overview.now),
             since.into(),
-            decided(service, true).into(),
+            decision_text(service, true).into(),
         ]);
         for over in service.overrides() {
             table.line(vec![
                 "  override: ".into(),
-                Cell::new(Style::Warning, &override_text(over, account.now)),
+                Cell::new(Style::Warning, &override_text(over, overview.now)),
             ]);
         }
     }
-    faults(account, &mut table);
+    fault_lines(overview, &mut table);
     table
 }
 
-/// What is in the files is not what is in force.
-fn refused(account: &Overview, table: &mut Table) {
-    let Some((began, why)) = account.refused() else {
+/// The lines about a refused configuration, if the latest reload failed.
+fn refused_lines(overview: &Overview, table: &mut Table) {
+    let Some((began, why)) = overview.refused() else {
         return;
     };
-    let ago_refused = ago(account.now, began.0);
-    let text = format!("a changed configuration was refused {ago_refused} ago: {why}");
+    let ago_refused = ago(overview.now, began.0);
+    let text = format!("reload refused {ago_refused} ago: {why}");
     table.line(vec![Cell::new(Style::Bad, &text)]);
-    let loaded = account.loaded.map_or_else(String::new, |at| {
-        format!(" of {} ago", ago(account.now, at.0))
+    let loaded = overview.loaded_at.map_or_else(String::new, |at| {
+        format!(", loaded {} ago,", ago(overview.now, at.0))
     });
     let text = format!(
-        "  the one{loaded} is in force; agentcheck check tells all, agentcheck reload tries again"
+        "  the current configuration{loaded} remains; run agentcheck check, then agentcheck reload"
     );
     table.line(vec![text.as_str().into()]);
 }
 
-fn faults(account: &Overview, table: &mut Table) {
-    for fault in &account.faults {
-        let text = format!("an override cannot be used: {fault}");
+fn fault_lines(overview: &Overview, table: &mut Table) {
+    for fault in &overview.override_faults {
+        let text = format!("override ignored: {fault}");
         table.line(vec![Cell::new(Style::Bad, &text)]);
     }
 }
 
-/// All that is known of each service.
+/// A block of rows for each service: reply, rules, overrides and sources.
 #[must_use]
-pub fn detailed(account: &Overview) -> Table {
+pub fn detail_table(overview: &Overview) -> Table {
     let mut table = Table::new();
-    table.line(vec![collector(account)]);
-    refused(account, &mut table);
-    for service in &account.services {
+    table.line(vec![collector_cell(overview)]);
+    refused_lines(overview, &mut table);
+    for service in &overview.services {
         table.gap();
         table.line(vec![Cell::new(Style::Name, &service.name)]);
-        block(service, account, &mut table);
+        service_rows(service, overview, &mut table);
     }
-    faults(account, &mut table);
+    fault_lines(overview, &mut table);
     table
 }
 
-fn block(service: &ServiceOverview, account: &Overview, table: &mut Table) {
-    let now = account.now;
+fn service_rows(service: &ServiceOverview, overview: &Overview, table: &mut Table) {
+    let now = overview.now;
     let mut row = |label: &str, cell: Cell| table.row(vec![format!("  {label}").into(), cell]);
-    row("reply", reply(service, true));
-    if let Ok(said) = &service.current {
-        row("fresh", fresh(said, now));
+    row("reply", reply_cell(service, true));
+    if let Ok(current) = &service.current {
+        row("fresh", freshness_cell(current, now));
     }
-    row("age", age(service, now));
-    row("decided", decided(service, false).into());
-    let Some(known) = &service.known else {
-        row("note", "the collector tells nothing of this service".into());
+    row("age", age_cell(service, now));
+    row("decided", decision_text(service, false).into());
+    let Some(known) = &service.snapshot else {
+        row("note", "not in the status snapshot".into());
         return;
     };
     if let Some(since) = known.since {
@@ -110,7 +112,7 @@ fn block(service: &ServiceOverview, account: &Overview, table: &mut Table) {
         let counts = if over.counts {
             ""
         } else {
-            " (another one comes first)"
+            " (not in effect: another override outranks it)"
         };
         let text = override_text(over, now) + counts;
         row("override", Cell::new(Style::Warning, &text));
@@ -119,115 +121,120 @@ fn block(service: &ServiceOverview, account: &Overview, table: &mut Table) {
         row("rule", rule_text(rule, now).into());
     }
     for name in &known.sources {
-        row("source", source_cell(name, account.sources.get(name), now));
+        row("source", source_cell(name, overview.sources.get(name), now));
     }
 }
 
-/// Whether a collector is at work.
-fn collector(account: &Overview) -> Cell {
-    let process = account
+/// The line about the collector.
+fn collector_cell(overview: &Overview) -> Cell {
+    let process = overview
         .pid
         .map_or(String::new(), |pid| format!(", process {pid}"));
-    let old = account.written.map(|(_, at)| ago(account.now, at.0));
+    let old = overview
+        .snapshot_times
+        .map(|(_, at)| ago(overview.now, at.0));
     let old = old.unwrap_or_default();
-    let up = account
-        .written
-        .map(|(started, _)| ago(account.now, started.0));
-    let (style, text) = match &account.liveness {
-        Liveness::Alive => {
+    let up = overview
+        .snapshot_times
+        .map(|(started, _)| ago(overview.now, started.0));
+    let (style, text) = match &overview.liveness {
+        Liveness::Running => {
             let up = up.unwrap_or_default();
             (
                 Style::Good,
-                format!("alive{process}, started {up} ago; its account is {old} old"),
+                format!("running{process}, started {up} ago; last update {old} ago"),
             )
         }
         Liveness::Starting => (
             Style::Warning,
-            format!("starting{process}: it has written no account yet"),
+            format!("starting{process}; no status snapshot yet"),
         ),
         Liveness::Unresponsive(_) => (
             Style::Warning,
-            format!("silent{process}: it holds its lock, but its account is {old} old"),
+            format!("unresponsive{process}; last update {old} ago"),
         ),
-        Liveness::Dead => (
+        Liveness::Stopped => (
             Style::Bad,
-            format!(
-                "not running; its last account is {old} old. What follows is what the state files say"
-            ),
+            format!("not running; last update {old} ago. Replies are from the state files"),
         ),
         Liveness::OtherBoot => (
             Style::Bad,
-            "not running: the last account is of another boot".to_owned(),
+            "not running; the status snapshot is from another boot".to_owned(),
         ),
-        Liveness::Absent => (Style::Bad, "not running, and no account of one".to_owned()),
-        Liveness::Unknown(why) => (Style::Bad, format!("cannot be told: {why}")),
+        Liveness::Absent => (Style::Bad, "not running; no status snapshot".to_owned()),
+        Liveness::Unknown(why) => (Style::Bad, format!("unknown: {why}")),
     };
     Cell::new(style, &format!("collector: {text}"))
 }
 
-fn reply(service: &ServiceOverview, described: bool) -> Cell {
+fn reply_cell(service: &ServiceOverview, described: bool) -> Cell {
     match &service.current {
-        Ok(said) => {
+        Ok(current) => {
             let description = match described {
-                true => said.reply.description,
+                true => current.reply.description,
                 false => Description::NONE,
             };
-            let text = said.reply.described(description).to_string();
+            let text = current.reply.described(description).to_string();
             let warn = service.is_at_floor() || service.decided_by() == Some("failure");
             let style = match () {
-                () if said.is_stale() || service.is_out() => Style::Bad,
+                () if current.is_stale() || service.is_out() => Style::Bad,
                 () if warn => Style::Warning,
                 () => Style::Good,
             };
             Cell::new(style, &text)
         }
-        Err(word) => Cell::new(Style::Bad, &format!("{word} (changes nothing)")),
+        Err(word) => Cell::new(Style::Bad, &format!("{word} (no-op)")),
     }
 }
 
-/// How old the readings are that it rests on.
-fn age(service: &ServiceOverview, now: BootTime) -> Cell {
-    let of = service
-        .known
+/// The age of the oldest poll behind the reply.
+fn age_cell(service: &ServiceOverview, now: BootTime) -> Cell {
+    let oldest = service
+        .snapshot
         .as_ref()
         .and_then(|known| known.oldest_reading_at);
     let stale = service
         .current
         .as_ref()
         .is_ok_and(super::CurrentReply::is_stale);
-    match of {
-        Some(of) if stale => Cell::new(Style::Bad, &format!("{} stale", ago(now, of))),
-        Some(of) => ago(now, of).into(),
+    match oldest {
+        Some(at) if stale => Cell::new(Style::Bad, &format!("{} stale", ago(now, at))),
+        Some(at) => ago(now, at).into(),
         None if stale => Cell::new(Style::Bad, "stale"),
         None => "-".into(),
     }
 }
 
-fn fresh(said: &super::CurrentReply, now: BootTime) -> Cell {
-    let next = said.next.map(|(at, reply)| {
-        let at = span(at.since(now));
-        format!("; in {at}, if nothing renews it: {reply}")
-    });
-    let next = next.unwrap_or_default();
-    match said.fresh {
+fn freshness_cell(current: &super::CurrentReply, now: BootTime) -> Cell {
+    let next = |expired_at: BootTime| {
+        current.next.map_or_else(String::new, |(at, reply)| {
+            if at == expired_at {
+                format!("; if nothing renews it, HAProxy then gets: {reply}")
+            } else {
+                let at = span(at.since(now));
+                format!("; if nothing renews it, HAProxy gets in {at}: {reply}")
+            }
+        })
+    };
+    match current.freshness {
         Some(Freshness::Until(until)) => {
-            format!("for another {}{next}", span(until.since(now))).into()
+            format!("for {}{}", span(until.since(now)), next(until)).into()
         }
         Some(Freshness::Stale(since)) => {
-            let text = format!("no: not renewed in time, for {}{next}", ago(now, since.0));
+            let text = format!("stale for {}{}", ago(now, since.0), next(since));
             Cell::new(Style::Bad, &text)
         }
-        None => "its state file gives it no end".into(),
+        None => "always: the state file has no expiry".into(),
     }
 }
 
-/// Who decided, in one line.
-fn decided(service: &ServiceOverview, described: bool) -> String {
-    let Some(known) = &service.known else {
+/// What decided the reply, in one line.
+fn decision_text(service: &ServiceOverview, described: bool) -> String {
+    let Some(known) = &service.snapshot else {
         return "-".to_owned();
     };
     let mut text = match (known.decided_by.as_deref(), &known.why) {
-        (Some("weight"), _) => stages(known),
+        (Some("weight"), _) => weight_stages(known),
         (Some("failure"), Some(why)) => format!("failure: {why}"),
         (Some(by), Some(why)) => format!("{by} {why}"),
         (Some(by), None) => by.to_owned(),
@@ -235,17 +242,17 @@ fn decided(service: &ServiceOverview, described: bool) -> String {
         (None, None) => "no reply yet".to_owned(),
     };
     if described
-        && let Ok(said) = &service.current
-        && !said.reply.description.is_empty()
+        && let Ok(current) = &service.current
+        && !current.reply.description.is_empty()
     {
         text.push_str(" # ");
-        text.push_str(said.reply.description.as_str());
+        text.push_str(current.reply.description.as_str());
     }
     text
 }
 
-/// The stages of a weight, as far as they changed something.
-fn stages(known: &ServiceStatus) -> String {
+/// The weight and each stage that changed it.
+fn weight_stages(known: &ServiceStatus) -> String {
     let Some(weight) = &known.weight else {
         return format!("weight {}", known.why.as_deref().unwrap_or_default());
     };
@@ -261,21 +268,21 @@ fn stages(known: &ServiceStatus) -> String {
     let mut text = format!("weight {}", number(*raw));
     let mut last = *raw;
     for (stage, at) in [
-        ("smoothed", *smoothed),
+        ("ewma", *smoothed),
         ("ramp", *ramped),
         ("bounded", *bounded),
         ("step", *stepped),
-        ("said", f64::from(*percent)),
+        ("rounded", f64::from(*percent)),
     ] {
-        // A number that is only rounded down is not worth a word.
-        let rounded = stage == "said" && at <= last && last - at < 1.0;
+        // Rounding down alone is not shown.
+        let rounded = stage == "rounded" && at <= last && last - at < 1.0;
         if (at - last).abs() > 1e-6 && !rounded {
             text.push_str(&format!(", {stage} {}", number(at)));
         }
         last = at;
     }
     match weight.basis.as_deref() {
-        Some("held") => text.push_str(", held without traffic"),
+        Some("held") => text.push_str(", kept without traffic"),
         Some("unmeasured") => text.push_str(", not measured yet"),
         _ => {}
     }
@@ -283,23 +290,23 @@ fn stages(known: &ServiceStatus) -> String {
 }
 
 fn rule_text(rule: &RuleStatus, now: BootTime) -> String {
-    let holds = match rule.active {
-        Some(true) => "holds",
-        Some(false) => "does not hold",
-        None => "never known",
+    let state = match rule.active {
+        Some(true) => "active",
+        Some(false) => "inactive",
+        None => "unknown",
     };
-    let of = rule
+    let observed = rule
         .observed_at
-        .map(|of| format!(", as of {} ago", ago(now, of)));
-    let changing = rule.pending_since.map(|since| {
+        .map(|at| format!(", as of {} ago", ago(now, at)));
+    let pending = rule.pending_since.map(|since| {
         let since = ago(now, since);
-        format!("; about to change, for {since} now")
+        format!("; change pending for {since}")
     });
     format!(
-        "{}: {holds}{}{}; when {}",
+        "{}: {state}{}{}; when {}",
         rule.name,
-        of.unwrap_or_default(),
-        changing.unwrap_or_default(),
+        observed.unwrap_or_default(),
+        pending.unwrap_or_default(),
         rule.when
     )
 }
@@ -335,20 +342,20 @@ fn source_cell(name: &str, source: Option<&SourceStatus>, now: BootTime) -> Cell
     Cell::new(style, &text)
 }
 
-/// What an operator has put above the rules.
+/// An override in one line.
 fn override_text(over: &OverrideStatus, now: BootTime) -> String {
     let mut text = format!("{} by {}", over.action, over.by);
     if over.scope != "service" {
         text.push_str(&format!(", for {}", over.scope));
     }
     if let Some(ends) = over.ends {
-        text.push_str(&format!(
-            ", for another {}",
-            span(BootTime(ends).since(now))
-        ));
+        text.push_str(&format!(", ends in {}", span(BootTime(ends).since(now))));
     }
     if let Some(until) = over.until.as_ref().filter(|_| over.stage == 0) {
         text.push_str(&format!(", until {until}"));
+        if let Some(error) = &over.until_error {
+            text.push_str(&format!(" (cannot evaluate: {error})"));
+        }
     }
     if !over.reason.is_empty() {
         text.push_str(&format!(": {}", over.reason));

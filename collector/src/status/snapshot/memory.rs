@@ -1,4 +1,4 @@
-//! What a service remembers, as it stands in the status snapshot: a restarted collector goes on from there.
+//! The memory of a service in the status snapshot, for a restarted collector.
 
 use super::RuleStatus;
 use crate::config::Service;
@@ -9,64 +9,63 @@ use agentcheck_common::{BootTime, Reply};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// A number and the moment that it is of.
+/// A number and its time.
 type Dated = (f64, u64);
 
-/// [`Memory`] but for the last reply, which the state file has, and the truths of rules, which are told by
-/// the rules' names.
+/// [`ServiceMemory`] without the rule states, which are listed by rule.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Default)]
 #[serde(default)]
 pub struct MemoryStatus {
     /// The last reply that a rule or the weight led to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last: Option<String>,
-    /// Whether the server was taken out and its weight has not decided since.
+    /// Whether the server was taken out, and the weight has not decided since.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub out: bool,
-    /// For how many seconds that stands without a collector.
+    /// For how many seconds that reply remains without a collector.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold_for: Option<f64>,
     /// The average of the weight.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub smoothed: Option<Dated>,
-    /// Since when the server comes back.
+    /// When the ramp began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ramp: Option<u64>,
-    /// Where the steps of the weight are.
+    /// The weight after `max_rise` and `max_fall`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stepped: Option<Dated>,
-    /// The percentage that the weight led to.
+    /// The percentage of the last reply.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub said: Option<u16>,
+    pub last_percent: Option<u16>,
     /// Since when there is traffic.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traffic_since: Option<u64>,
-    /// When there was traffic last.
+    /// When there was traffic for the last time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traffic_seen: Option<u64>,
-    /// The last weight by capacity that was trusted.
+    /// The last measured weight by capacity.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capacity: Option<Dated>,
-    /// When the application was started, as a number.
+    /// The application's start, as a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start: Option<f64>,
-    /// The same, as text.
+    /// The application's start, as text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_text: Option<String>,
-    /// What counts since then.
+    /// The application's counter at the last poll.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counter: Option<f64>,
-    /// Until when the balancers' drain and maint are lifted.
+    /// Until when replies contain `ready`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready_window: Option<u64>,
 }
 
-fn written(dated: Option<(f64, BootTime)>) -> Option<Dated> {
+fn to_dated(dated: Option<(f64, BootTime)>) -> Option<Dated> {
     dated.map(|(number, at)| (number, at.0))
 }
 
-/// Nothing but finite numbers of moments that have passed is believed: the file may be anybody's.
-fn read(dated: Option<Dated>, now: BootTime) -> Option<(f64, BootTime)> {
+/// Accepts only finite numbers with a time in the past: the file is not trusted.
+fn from_dated(dated: Option<Dated>, now: BootTime) -> Option<(f64, BootTime)> {
     dated
         .filter(|(number, at)| number.is_finite() && *at <= now.0)
         .map(|(number, at)| (number, BootTime(at)))
@@ -77,9 +76,9 @@ fn passed(at: Option<u64>, now: BootTime) -> Option<BootTime> {
 }
 
 impl MemoryStatus {
-    /// What is to be written of a memory.
+    /// The serializable form.
     #[must_use]
-    pub fn of(memory: &ServiceMemory) -> Self {
+    pub fn from_memory(memory: &ServiceMemory) -> Self {
         let (start, start_text) = match &memory.start {
             Some(Simple::Number(number)) => (Some(*number), None),
             Some(Simple::Text(text)) => (None, Some(text.clone())),
@@ -87,32 +86,32 @@ impl MemoryStatus {
         };
         Self {
             last: memory.last.map(|last| last.to_string()),
-            ready_window: memory.ready_window.map(|lift| lift.0),
+            ready_window: memory.ready_window.map(|end| end.0),
             out: memory.was_out,
             hold_for: memory.hold_for.map(|time| time.as_secs_f64()),
-            smoothed: written(memory.shape.smoothed),
+            smoothed: to_dated(memory.shape.smoothed),
             ramp: memory.shape.ramp.map(|since| since.0),
-            stepped: written(memory.shape.stepped),
-            said: memory.shape.last_percent,
+            stepped: to_dated(memory.shape.stepped),
+            last_percent: memory.shape.last_percent,
             traffic_since: memory.capacity.since.map(|since| since.0),
             traffic_seen: memory.capacity.seen.map(|seen| seen.0),
-            capacity: written(memory.capacity.held),
+            capacity: to_dated(memory.capacity.held),
             start,
             start_text,
             counter: memory.counter,
         }
     }
 
-    /// The last reply that is remembered.
+    /// The last reply of a rule or the weight.
     #[must_use]
-    pub fn last(&self) -> Option<Reply> {
+    pub fn last_reply(&self) -> Option<Reply> {
         Reply::parse(self.last.as_ref()?.as_bytes()).ok()
     }
 
-    /// The memory of a restarted collector: this, the rules that are still the same, and `last`, the reply
-    /// that rules and weight led to.
+    /// The memory for a restarted collector: this, the states of unchanged rules, and `last`, the last reply of
+    /// rules and weight.
     #[must_use]
-    pub fn restored(
+    pub fn restore(
         &self,
         service: &Service,
         rules: &[RuleStatus],
@@ -134,14 +133,14 @@ impl MemoryStatus {
             rule_states: rule_states.collect(),
             was_out: self.out || last.is_some_and(|last| last.takes_out()),
             shape: shape::ShapeMemory {
-                smoothed: read(self.smoothed, now),
+                smoothed: from_dated(self.smoothed, now),
                 ramp: passed(self.ramp, now),
-                stepped: read(self.stepped, now),
-                last_percent: self.said,
+                stepped: from_dated(self.stepped, now),
+                last_percent: self.last_percent,
             },
             capacity: capacity::CapacityMemory {
                 since: passed(self.traffic_since, now),
-                held: read(self.capacity, now),
+                held: from_dated(self.capacity, now),
                 seen: passed(self.traffic_seen, now),
             },
             start: self.start.map(Simple::Number).or(text),
@@ -149,10 +148,10 @@ impl MemoryStatus {
             fraction: FractionWatch::default(),
             // A restarted collector has seen none of them.
             last_shown: Vec::new(),
-            // A minute at most: no file makes it longer.
+            // Bounded, because the file is not trusted.
             ready_window: self
                 .ready_window
-                .map(|lift| BootTime(lift).min(now.after(crate::decision::decide::READY_WINDOW))),
+                .map(|end| BootTime(end).min(now.after(crate::decision::decide::READY_WINDOW))),
         }
     }
 }
@@ -163,7 +162,7 @@ mod tests {
     use agentcheck_common::ServiceName;
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn memory_survives_serialization() {
         let memory = ServiceMemory {
             was_out: true,
             hold_for: Some(Duration::from_secs(60)),
@@ -182,20 +181,20 @@ mod tests {
             counter: Some(12.0),
             ..ServiceMemory::default()
         };
-        let json = serde_json::to_string(&MemoryStatus::of(&memory)).unwrap();
+        let json = serde_json::to_string(&MemoryStatus::from_memory(&memory)).unwrap();
         let status: MemoryStatus = serde_json::from_str(&json).unwrap();
         let service = Service::new(ServiceName::parse(b"web").unwrap());
-        assert_eq!(status.restored(&service, &[], None, BootTime(9)), memory);
-        // Of a time to come, and of no number, nothing is believed.
-        let restored = status.restored(&service, &[], None, BootTime(4));
+        assert_eq!(status.restore(&service, &[], None, BootTime(9)), memory);
+        // Times in the future are dropped.
+        let restored = status.restore(&service, &[], None, BootTime(4));
         assert_eq!(restored.shape.stepped, None);
         assert_eq!(restored.capacity, capacity::CapacityMemory::default());
-        // A reply of another time than the memory: out is out.
+        // A last reply that takes the server out counts without other memory.
         let drained = Reply::parse(b"up 0%").unwrap();
         let unknown = MemoryStatus::default();
         assert!(
             unknown
-                .restored(&service, &[], Some(drained), BootTime(9))
+                .restore(&service, &[], Some(drained), BootTime(9))
                 .was_out
         );
     }

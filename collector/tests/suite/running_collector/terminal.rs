@@ -120,9 +120,20 @@ fn help_fits_on_a_screen() {
     }
     assert!(seen > 15, "{seen}");
     assert!(whole.contains("Exit status: 0"));
-    let output = Command::new(AGENTCHECK)
-        .args(["status", "--watch", "--check"])
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(2));
+    let status = |arguments: &[&str]| {
+        let output = Command::new(AGENTCHECK).args(arguments).output();
+        output.unwrap().status.code()
+    };
+    assert_eq!(
+        status(&["status", "--watch", "--json", "--verbose"]),
+        Some(2)
+    );
+    // 2 is CRITICAL for monitoring.
+    assert_eq!(status(&["status", "--watch", "--check"]), Some(3));
+    let help = |arguments: &[&str]| {
+        let output = Command::new(AGENTCHECK).args(arguments).output();
+        text_of(&output.unwrap())
+    };
+    assert_eq!(help(&["help"]), whole);
+    assert_eq!(help(&["help", "drain"]), help(&["drain", "--help"]));
 }

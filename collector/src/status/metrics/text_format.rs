@@ -22,14 +22,14 @@ impl Kind {
     }
 }
 
-/// A text that grows.
-pub(super) struct Page {
+/// A metrics file under construction.
+pub(super) struct TextFormat {
     text: String,
-    /// The metric of which lines come.
+    /// The metric of the current family.
     name: &'static str,
 }
 
-impl Page {
+impl TextFormat {
     pub(super) fn new() -> Self {
         Self {
             text: String::new(),
@@ -37,7 +37,7 @@ impl Page {
         }
     }
 
-    /// Lines of this metric follow.
+    /// Begins the family of a metric: HELP and TYPE.
     pub(super) fn family(&mut self, name: &'static str, kind: Kind, help: &str) {
         self.name = name;
         // Writing to a string cannot fail, here and below.
@@ -48,12 +48,12 @@ impl Page {
         );
     }
 
-    /// One line of it.
+    /// Adds a sample of the current metric.
     pub(super) fn line(&mut self, labels: &[(&str, &str)], value: impl Display) {
         self.part("", labels, value);
     }
 
-    /// One line of a part of it, as `_sum`.
+    /// Adds a sample of a part of the current metric, such as `_sum`.
     pub(super) fn part(&mut self, part: &str, labels: &[(&str, &str)], value: impl Display) {
         self.text.push_str(self.name);
         self.text.push_str(part);
@@ -75,8 +75,7 @@ impl Page {
     }
 }
 
-/// A label's value between its quotes. Names of the configuration have nothing to escape; this does not rely
-/// on it.
+/// Adds a label's value, escaped.
 fn push_escaped(text: &mut String, value: &str) {
     for character in value.chars() {
         match character {

@@ -1,5 +1,4 @@
-//! When the status snapshot is written, and its writing: at once where that is cheap, and a hundredth of the
-//! time where it is not.
+//! When the status snapshot is written: at once where that is cheap, else for at most 1% of the time.
 
 use super::failure_log::LoggedOperation;
 use crate::status::snapshot::{self, Status};
@@ -10,29 +9,28 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
-/// How often it is written while nothing but readings changes, and how long a change may have to wait for it
-/// where there are many.
-const EVERY: Duration = Duration::from_secs(1);
+/// The interval while only readings change, and the longest delay of a change.
+const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Where writing takes no longer than this, every change is in it at once.
+/// If writing takes no longer than this, each change is written at once.
 const CHEAP: Duration = Duration::from_micros(300);
 
-/// Where it takes longer, it may take one part in so many of the time: with a thousand services that all
-/// change it is written once a second.
+/// Otherwise it takes this fraction of the time. With a thousand services that all change, it is written once a
+/// second.
 const SHARE: u32 = 100;
 
-/// The snapshot's times.
+/// The times of the snapshot.
 pub(super) struct StatusSchedule {
-    /// When it is to be written next where something has changed, and where nothing has.
+    /// When it is due if something changed, and if nothing changed.
     due: (Instant, Instant),
-    /// Whether something has changed that it does not show.
+    /// Whether something changed since it was written.
     pub(super) changed: bool,
-    /// What the log has told of writing it.
+    /// What the log has of writing it.
     pub(super) writing: LoggedOperation,
 }
 
 impl StatusSchedule {
-    /// One that is due.
+    /// A snapshot that is due now.
     pub(super) fn new() -> Self {
         let at_once = Instant::now();
         Self {
@@ -40,27 +38,27 @@ impl StatusSchedule {
             changed: false,
             writing: LoggedOperation::new(
                 Level::Warn,
-                "the status snapshot".to_owned(),
-                "written",
+                String::new(),
+                "write status snapshot".to_owned(),
                 "",
             ),
         }
     }
 
-    /// When it is to be written.
+    /// When it is due.
     pub(super) fn next(&self) -> Instant {
         let (changed, unchanged) = self.due;
         if self.changed { changed } else { unchanged }
     }
 
-    /// Nothing was to be written.
-    pub(super) fn passed(&mut self) {
+    /// There is no directory for it.
+    pub(super) fn skip(&mut self) {
         let now = Instant::now();
-        self.due = (now + EVERY, now + EVERY);
+        self.due = (now + INTERVAL, now + INTERVAL);
         self.changed = false;
     }
 
-    /// Writes what `status` gives.
+    /// Writes the snapshot that `status` returns.
     pub(super) fn write(&mut self, directory: BorrowedFd<'_>, status: impl FnOnce() -> Status) {
         let began = clock::thread_cpu_time();
         let written = serde_json::to_vec(&status())
@@ -76,7 +74,7 @@ impl StatusSchedule {
             Duration::ZERO
         };
         let written = Instant::now();
-        self.due = (written + rest.min(EVERY), written + EVERY);
+        self.due = (written + rest.min(INTERVAL), written + INTERVAL);
         self.changed = false;
     }
 }

@@ -1,0 +1,288 @@
+//! The services at work: evaluates those that are due, and publishes their replies.
+
+use super::Event;
+use super::active_overrides::ActiveOverrides;
+use super::counters::Published;
+use super::eval_thread::{EvalThread, Evaluated, Job, LOOP_ELEMENTS, LOOP_TIME};
+use super::failure_log::log_dry_run;
+use super::output::Output;
+use super::records::Records;
+use super::scheduler::EvalQueue;
+use super::service::ServiceTask;
+use crate::config::{Config, Service};
+use crate::decision::decide::{Decision, apply_orders};
+use crate::decision::evaluate::{Outcome, evaluate};
+use crate::decision::observations::Observations;
+use crate::overrides::ActiveOverride;
+use crate::status::snapshot::Status;
+use crate::sys::clock;
+use agentcheck_common::{BootTime, ServiceName};
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+/// The processor time that evaluations get in one turn of the loop. Services beyond it wait for the next turn.
+const EVALUATION_TIME: Duration = Duration::from_millis(50);
+
+/// All services of the configuration, in its order.
+pub(super) struct Services {
+    pub(super) tasks: Vec<ServiceTask>,
+    pub(super) queue: EvalQueue,
+    thread: EvalThread,
+}
+
+/// What an evaluation reads and where its result goes: the parts of the collector that services may touch.
+pub(super) struct Desk<'c> {
+    pub(super) config: &'c Config,
+    pub(super) observed: &'c mut Observations,
+    pub(super) overrides: &'c ActiveOverrides,
+    pub(super) output: &'c Output,
+    pub(super) records: &'c mut Records,
+}
+
+impl Services {
+    /// The services of `config`, all of them due; `before` is the snapshot of an earlier collector.
+    ///
+    /// # Errors
+    /// Where the thread for costly services cannot be created.
+    pub(super) fn start(
+        config: &Config,
+        overrides: &ActiveOverrides,
+        before: Option<&Status>,
+        output: &Output,
+        loop_events: SyncSender<Event>,
+        now: BootTime,
+    ) -> io::Result<Self> {
+        let tasks = config.services.iter().map(|service| {
+            let overridden = overrides.is_overridden(config, service, now);
+            ServiceTask::new(service, before, overridden, output, now)
+        });
+        Ok(Self {
+            tasks: tasks.collect(),
+            queue: EvalQueue::new(config, now),
+            thread: EvalThread::start(loop_events)?,
+        })
+    }
+
+    /// Evaluates the services that are due, those first that used the least time; costly ones on the evaluation
+    /// thread. `orders_changed`: operators' orders changed, and all services are due.
+    ///
+    /// Returns whether a server was taken out or put back.
+    pub(super) fn evaluate(
+        &mut self,
+        desk: &mut Desk<'_>,
+        orders_changed: bool,
+        now: BootTime,
+    ) -> bool {
+        if orders_changed {
+            self.queue.all_changed(now);
+        }
+        let mut moved = false;
+        let began = clock::thread_cpu_time();
+        let mut before = began;
+        for index in self.queue.due(now) {
+            // All services have the same orders after one turn.
+            if before.saturating_sub(began) > EVALUATION_TIME && !orders_changed {
+                break;
+            }
+            moved |= self.evaluate_one(index, desk, now);
+            let after = clock::thread_cpu_time();
+            self.queue.used(index, after.saturating_sub(before));
+            before = after;
+            // On a slow disk, a turn over many services may take longer than the watchdog allows.
+            desk.records.service_manager.renew_watchdog();
+        }
+        self.send_costly(desk, now);
+        moved
+    }
+
+    fn evaluate_one(&mut self, index: usize, desk: &mut Desk<'_>, now: BootTime) -> bool {
+        let (Some(service), Some(task)) =
+            (desk.config.services.get(index), self.tasks.get_mut(index))
+        else {
+            return false;
+        };
+        let began = clock::thread_cpu_time();
+        if !task.is_costly {
+            let context = desk.observed.context(now);
+            context.scope.limit(LOOP_ELEMENTS, Duration::MAX);
+            let outcome = evaluate(service, &context, &task.memory, now);
+            let exceeded = context.scope.is_exceeded();
+            context.scope.limit(usize::MAX, Duration::MAX);
+            let took = clock::thread_cpu_time().saturating_sub(began);
+            task.is_costly = exceeded || took > LOOP_TIME;
+            if !exceeded {
+                return self.finish(index, outcome, took, desk, now);
+            }
+        }
+        self.queue
+            .defer(index, now, now.after(service.fresh_for / 3));
+        // Operators' orders do not wait for the evaluation thread.
+        let beneath = task.beneath.clone();
+        let outcome = Outcome {
+            verdict: beneath.filter(|beneath| beneath.until > now),
+            memory: task.memory.clone(),
+            wake_at: now.after(service.fresh_for / 3),
+            unknown: None,
+        };
+        let took = clock::thread_cpu_time().saturating_sub(began);
+        let has_orders = desk.overrides.is_overridden(desk.config, service, now);
+        (has_orders || !task.overrides.is_empty()) && self.finish(index, outcome, took, desk, now)
+    }
+
+    /// Gives the evaluation thread its next service, if it is free.
+    fn send_costly(&mut self, desk: &Desk<'_>, now: BootTime) {
+        if !self.thread.is_free() {
+            return;
+        }
+        let Some(index) = self.queue.next_costly() else {
+            return;
+        };
+        if let (Some(service), Some(task)) =
+            (desk.config.services.get(index), self.tasks.get(index))
+        {
+            self.thread.send(Job {
+                service: service.clone(),
+                context: desk.observed.detach(&service.sources),
+                memory: task.memory.clone(),
+                now,
+            });
+        }
+    }
+
+    /// Publishes what the evaluation thread evaluated; returns whether a server was taken out or put back.
+    pub(super) fn take(
+        &mut self,
+        evaluated: Evaluated,
+        desk: &mut Desk<'_>,
+        now: BootTime,
+    ) -> bool {
+        if !self.thread.done(&evaluated) {
+            return false;
+        }
+        let name = evaluated.service;
+        let services = desk.config.services.iter();
+        let index = services
+            .enumerate()
+            .find(|(_, service)| service.name == name);
+        let Some((index, _)) = index else {
+            return false;
+        };
+        self.queue.used(index, evaluated.took);
+        if let Some(task) = self.tasks.get_mut(index) {
+            task.log_cost(&name, evaluated.took, evaluated.is_cheap);
+        }
+        let mut outcome = evaluated.outcome;
+        // The readings may be too old by now.
+        outcome.verdict = outcome.verdict.filter(|verdict| verdict.until > now);
+        self.finish(index, outcome, evaluated.took, desk, now)
+    }
+
+    /// Applies operators' orders to an outcome and publishes it; returns whether the server was taken out or put
+    /// back.
+    fn finish(
+        &mut self,
+        index: usize,
+        outcome: Outcome,
+        took: Duration,
+        desk: &mut Desk<'_>,
+        now: BootTime,
+    ) -> bool {
+        let (Some(service), Some(task)) =
+            (desk.config.services.get(index), self.tasks.get_mut(index))
+        else {
+            return false;
+        };
+        let (overrides, statuses) = desk.overrides.of_service(desk.config, service, now);
+        let decision = apply_orders(service, outcome, &overrides, now);
+        let wake_at = decision.wake_at.max(now.after(Duration::from_millis(1)));
+        task.log_unknown(service, decision.unknown.clone());
+        task.log_fraction(service, &decision.memory);
+        task.overrides = statuses;
+        task.ready_window = desk.overrides.ready_window_id(service);
+        self.queue.set(index, wake_at);
+        let limit = overrides.limit.clone();
+        publish(service, task, decision, took, (desk, limit.as_ref()), now)
+    }
+
+    /// Applies another configuration. `changed` is what of it changed, `before` the one of before.
+    pub(super) fn reload(
+        &mut self,
+        before: &Config,
+        config: &Config,
+        overrides: &ActiveOverrides,
+        output: &mut Output,
+        now: BootTime,
+    ) {
+        self.thread.discard();
+        let names = before.services.iter().map(|service| service.name);
+        let tasks = std::mem::take(&mut self.tasks).into_iter();
+        let mut tasks: BTreeMap<ServiceName, ServiceTask> = names.zip(tasks).collect();
+        for service in &config.services {
+            let kept = tasks.remove(&service.name);
+            let task = match kept.zip(before.service(&service.name)) {
+                Some((mut task, before)) => {
+                    task.reload(before, service);
+                    task
+                }
+                None => {
+                    output.retirement.cancel(&service.name);
+                    let overridden = overrides.is_overridden(config, service, now);
+                    ServiceTask::new(service, None, overridden, output, now)
+                }
+            };
+            self.tasks.push(task);
+        }
+        self.queue = EvalQueue::new(config, now);
+    }
+
+    /// Writes the replies that `on_stop` asks for.
+    pub(super) fn publish_stop(&self, config: &Config, output: &Output, now: BootTime) {
+        let Some(directory) = output.directory() else {
+            return;
+        };
+        for (service, task) in config.services.iter().zip(&self.tasks) {
+            task.publish_stop(service, directory, &output.boot, now);
+        }
+    }
+}
+
+/// Publishes a decision; returns whether the server was taken out or put back.
+fn publish(
+    service: &Service,
+    task: &mut ServiceTask,
+    decision: Decision,
+    took: Duration,
+    (desk, limit): (&mut Desk<'_>, Option<&ActiveOverride<'_>>),
+    now: BootTime,
+) -> bool {
+    let (name, records) = (service.name.as_str(), &mut *desk.records);
+    task.memory = decision.memory;
+    task.beneath = decision.beneath;
+    let Some(final_decision) = decision.final_decision else {
+        records.counters.evaluated(name, took, None);
+        return false;
+    };
+    let until = final_decision.verdict.until;
+    let (reply, decided) = (
+        final_decision.verdict.reply,
+        final_decision.verdict.decided.clone(),
+    );
+    let was_out = task.is_out();
+    let directory = desk.output.directory();
+    let changed = task.publish(service, final_decision, directory, &desk.output.boot, now);
+    records.snapshot.changed |= changed;
+    let published = Published {
+        changed,
+        written: directory.is_some() && !task.writing.is_failing(),
+        until,
+    };
+    records.counters.evaluated(name, took, Some(published));
+    match &mut records.history {
+        Some(history) => history.note(service, &reply, &decided, limit, now),
+        None if changed => log_dry_run(name, &reply),
+        None => {}
+    }
+    was_out != task.is_out()
+}

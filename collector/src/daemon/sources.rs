@@ -1,0 +1,148 @@
+//! The sources at work: their polls, their readings, and what the log and the status have of them.
+
+use super::Event;
+use super::counters::Counters;
+use super::failure_log::log_source;
+use super::poll_threads::PollThreads;
+use super::reading_slots::ReadingSlots;
+use super::usage::Usage;
+use crate::config::{Change, Config};
+use crate::decision::observations::Observations;
+use crate::reading::Reason;
+use crate::status::snapshot::{SourceStatus, Status};
+use crate::sys::clock;
+use crate::sys::log_throttle::FailureThrottle;
+use agentcheck_common::BootTime;
+use log::debug;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+/// The processor time that readings get in one turn of the loop. Readings beyond it wait for the next turn.
+const READING_TIME: Duration = Duration::from_millis(50);
+
+/// All sources of the configuration.
+pub(super) struct Sources {
+    pub(super) polling: PollThreads,
+    slots: Arc<ReadingSlots>,
+    pub(super) observed: Observations,
+    /// The latest poll of each source.
+    pub(super) statuses: Vec<Option<SourceStatus>>,
+    /// What the log has of each source.
+    throttles: Vec<FailureThrottle<Reason>>,
+    /// The processor time of each source's readings.
+    usage: Usage,
+}
+
+impl Sources {
+    /// Starts to poll the sources of `config`; `before` is the snapshot of an earlier collector.
+    ///
+    /// # Errors
+    /// Where a thread cannot be created.
+    pub(super) fn start(
+        config: &Config,
+        before: Option<&Status>,
+        loop_events: SyncSender<Event>,
+        now: BootTime,
+    ) -> io::Result<Self> {
+        let slots = Arc::new(ReadingSlots::new(loop_events));
+        let put = Arc::clone(&slots);
+        let mut observed = Observations::new(config, now);
+        for (name, derived) in before.iter().flat_map(|before| &before.derived) {
+            observed.restore(name, &derived.to_memory(), now);
+        }
+        Ok(Self {
+            polling: PollThreads::start(&config.sources, move |number, reading| {
+                put.put(number, reading)
+            })?,
+            slots,
+            observed,
+            statuses: vec![None; config.sources.len()],
+            throttles: vec![FailureThrottle::default(); config.sources.len()],
+            usage: Usage::new(config.sources.len(), now),
+        })
+    }
+
+    /// Whether readings wait for a turn.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.slots.is_empty()
+    }
+
+    /// Takes waiting readings, those of cheap sources first; returns the indices of the sources and derived
+    /// values that changed.
+    pub(super) fn take(&mut self, config: &Config, counters: &mut Counters) -> Vec<usize> {
+        let mut changed = Vec::new();
+        let began = clock::thread_cpu_time();
+        let mut before = began;
+        self.usage.decay(clock::now());
+        let mut waiting = self.slots.waiting();
+        waiting.sort_by_key(|number| {
+            self.polling
+                .index(*number)
+                .map(|index| self.usage.of(index))
+        });
+        for number in waiting {
+            if before.saturating_sub(began) > READING_TIME {
+                break;
+            }
+            let Some(slot) = self.slots.take(number) else {
+                continue;
+            };
+            // A poll may end after its source was removed.
+            let Some(index) = self.polling.index(number) else {
+                continue;
+            };
+            let reading = &slot.new.reading;
+            if let (Some(source), Some(throttle), Some(status)) = (
+                config.sources.get(index),
+                self.throttles.get_mut(index),
+                self.statuses.get_mut(index),
+            ) {
+                if slot.replaced > 0 {
+                    let name = &source.name;
+                    debug!(
+                        "source {name}: {} readings were replaced by newer ones",
+                        slot.replaced
+                    );
+                }
+                log_source(&source.name, reading, throttle);
+                counters.polled(&source.name, reading);
+                *status = Some(SourceStatus::from_reading(reading));
+            }
+            changed.extend(self.observed.take_new(index, slot.new, clock::now()));
+            let now = clock::thread_cpu_time();
+            self.usage.add(index, now.saturating_sub(before));
+            before = now;
+        }
+        changed
+    }
+
+    /// Polls the sources of another configuration; keeps what is known of unchanged ones.
+    ///
+    /// # Errors
+    /// Where a thread cannot be created; then nothing has changed.
+    pub(super) fn reload(
+        &mut self,
+        config: &Config,
+        change: &Change,
+        now: BootTime,
+    ) -> io::Result<()> {
+        self.polling.change(&config.sources, &change.kept)?;
+        self.observed.reload(config, change, now);
+        carry(&mut self.throttles, change, config.sources.len());
+        carry(&mut self.statuses, change, config.sources.len());
+        self.usage = Usage::new(config.sources.len(), now);
+        Ok(())
+    }
+}
+
+/// Moves what is known of sources to their indices in the new configuration.
+fn carry<T: Default>(known: &mut Vec<T>, change: &Change, sources: usize) {
+    let mut next = Vec::with_capacity(sources);
+    for before in change.kept.iter().take(sources) {
+        let before = before.and_then(|before| known.get_mut(before));
+        next.push(before.map(std::mem::take).unwrap_or_default());
+    }
+    *known = next;
+}
