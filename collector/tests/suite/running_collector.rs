@@ -357,9 +357,10 @@ fn secrets_of_urls_are_not_shown() {
     scene.reload(&format!("{source}{text}"));
     wait_for_status(&scene, "up 50%");
     let page = scene.scratch.file("page.html");
-    let mut report = command(&scene, &["report", "--output"]);
-    let written = report.arg(&page).arg("--data-dir").arg(scene.data());
-    assert!(written.output().unwrap().status.success());
+    let mut report = command(&scene, &["report", "--output", page.to_str().unwrap()]);
+    let written = report.arg("--data-dir").arg(scene.data());
+    let written = written.output().unwrap();
+    assert!(written.status.success(), "{written:?}");
     let mut shown = std::fs::read_to_string(&page).unwrap();
     for arguments in [
         &["status", "-v"][..],
