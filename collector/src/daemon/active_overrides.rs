@@ -200,7 +200,7 @@ impl ActiveOverrides {
         let mut outcome = Ok(());
         for file in override_watcher::files(config) {
             let flag = match found.remove(&file) {
-                Some(Ok(found)) => found.map(|flag| flag.to_override(&file)),
+                Some(Ok(found)) => found.map(|flag| flag.into_override(&file)),
                 Some(Err(error)) => {
                     let text = format!("{}: {error}", file.display());
                     outcome = Err(io::Error::new(error.kind(), text));

@@ -105,6 +105,9 @@ impl fmt::Display for StartError {
     }
 }
 
+/// A callback with each configuration that takes effect.
+pub type Configured = Box<dyn FnMut(&Config)>;
+
 /// What wakes the loop.
 enum Event {
     /// A reading is in its slot.
@@ -135,7 +138,7 @@ pub fn run(
     data: &Path,
     dry: bool,
     ready: impl FnOnce(),
-    mut configured: Box<dyn FnMut(&Config)>,
+    mut configured: Configured,
 ) -> Result<(), StartError> {
     // Before the lock shows other processes where to send signals.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(StartError::NoThreads)?;
@@ -189,7 +192,7 @@ struct Collector {
     output: Output,
     records: Records,
     /// Called with each configuration that takes effect; `None` in a dry run.
-    configured: Option<Box<dyn FnMut(&Config)>>,
+    configured: Option<Configured>,
 }
 
 impl Collector {

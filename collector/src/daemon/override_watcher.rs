@@ -169,7 +169,7 @@ impl OverrideWatcher {
 
 impl Flag {
     /// The flag file as an override: it stands as long as it is there.
-    pub(super) fn to_override(self, file: &Path) -> Override {
+    pub(super) fn into_override(self, file: &Path) -> Override {
         Override {
             version: VERSION,
             id: file.display().to_string(),

@@ -180,10 +180,7 @@ impl Exposition {
         Vec::new()
     }
 
-    fn matching<'a, 's>(
-        &'a self,
-        selector: &'s Selector,
-    ) -> impl Iterator<Item = (&'a Series, f64)> {
+    fn matching<'a>(&'a self, selector: &Selector) -> impl Iterator<Item = (&'a Series, f64)> {
         self.series
             .iter()
             .filter(|series| series.value.is_finite() && self.name_of(series) == selector.name())

@@ -172,9 +172,9 @@ fn imports(source: &Source) -> Vec<Vec<String>> {
     }
     let resolve = |path: String| {
         let mut parts: Vec<&str> = path.split("::").filter(|part| !part.is_empty()).collect();
-        let mut base = match parts.first()? {
-            &"crate" => Vec::new(),
-            &("super" | "self") => source.module.clone(),
+        let mut base = match *parts.first()? {
+            "crate" => Vec::new(),
+            "super" | "self" => source.module.clone(),
             _ => return None,
         };
         while let Some(first @ ("crate" | "super" | "self")) = parts.first().copied() {

@@ -79,7 +79,7 @@ fn scene(name: &str, services: &[String]) -> Scene {
     let _ = scene.overrides();
     let mut text = format!(
         "[source.number.file]\npath = {:?}\nformat = \"number\"\ninterval = \"1h\"\n",
-        scene.scratch.write("number", &WEIGHT.to_string())
+        scene.scratch.write("number", WEIGHT.to_string())
     );
     for service in services {
         let _ = write!(text, "[service.{service}]\nweight = \"number.value\"\n");
