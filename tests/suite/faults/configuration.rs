@@ -14,7 +14,7 @@ fn collector_continues_without_its_configuration_file() {
     scene.wait_for_fresh();
     scene.process().signal(Signal::HUP);
     let path = scene.configuration.display().to_string();
-    scene.wait_for_log(&format!("{NOT_RELOADED}: {path}: error: cannot be read: "));
+    scene.wait_for_log(&format!("{NOT_RELOADED}: {path}: error: cannot read this: "));
     scene.wait_for_fresh();
     fs::rename(&kept, &scene.configuration).unwrap();
     scene.process().signal(Signal::HUP);
