@@ -1,3 +1,7 @@
+_agentcheck_services() {
+    for file in /run/agentcheck/*.state; do [ -e "$file" ] && basename "$file" .state; done
+}
+
 _agentcheck() {
     local i cur prev opts cmd
     COMPREPLY=()
@@ -43,6 +47,9 @@ _agentcheck() {
             agentcheck,generate)
                 cmd="agentcheck__subcmd__generate"
                 ;;
+            agentcheck,help)
+                cmd="agentcheck__subcmd__help"
+                ;;
             agentcheck,history)
                 cmd="agentcheck__subcmd__history"
                 ;;
@@ -54,6 +61,9 @@ _agentcheck() {
                 ;;
             agentcheck,maint)
                 cmd="agentcheck__subcmd__maint"
+                ;;
+            agentcheck,probe)
+                cmd="agentcheck__subcmd__probe"
                 ;;
             agentcheck,ready)
                 cmd="agentcheck__subcmd__ready"
@@ -76,6 +86,72 @@ _agentcheck() {
             agentcheck,status)
                 cmd="agentcheck__subcmd__status"
                 ;;
+            agentcheck__subcmd__help,check)
+                cmd="agentcheck__subcmd__help__subcmd__check"
+                ;;
+            agentcheck__subcmd__help,collect)
+                cmd="agentcheck__subcmd__help__subcmd__collect"
+                ;;
+            agentcheck__subcmd__help,decommission)
+                cmd="agentcheck__subcmd__help__subcmd__decommission"
+                ;;
+            agentcheck__subcmd__help,doctor)
+                cmd="agentcheck__subcmd__help__subcmd__doctor"
+                ;;
+            agentcheck__subcmd__help,down)
+                cmd="agentcheck__subcmd__help__subcmd__down"
+                ;;
+            agentcheck__subcmd__help,drain)
+                cmd="agentcheck__subcmd__help__subcmd__drain"
+                ;;
+            agentcheck__subcmd__help,explain)
+                cmd="agentcheck__subcmd__help__subcmd__explain"
+                ;;
+            agentcheck__subcmd__help,force-up)
+                cmd="agentcheck__subcmd__help__subcmd__force__subcmd__up"
+                ;;
+            agentcheck__subcmd__help,generate)
+                cmd="agentcheck__subcmd__help__subcmd__generate"
+                ;;
+            agentcheck__subcmd__help,help)
+                cmd="agentcheck__subcmd__help__subcmd__help"
+                ;;
+            agentcheck__subcmd__help,history)
+                cmd="agentcheck__subcmd__help__subcmd__history"
+                ;;
+            agentcheck__subcmd__help,import)
+                cmd="agentcheck__subcmd__help__subcmd__import"
+                ;;
+            agentcheck__subcmd__help,limit)
+                cmd="agentcheck__subcmd__help__subcmd__limit"
+                ;;
+            agentcheck__subcmd__help,maint)
+                cmd="agentcheck__subcmd__help__subcmd__maint"
+                ;;
+            agentcheck__subcmd__help,probe)
+                cmd="agentcheck__subcmd__help__subcmd__probe"
+                ;;
+            agentcheck__subcmd__help,ready)
+                cmd="agentcheck__subcmd__help__subcmd__ready"
+                ;;
+            agentcheck__subcmd__help,record)
+                cmd="agentcheck__subcmd__help__subcmd__record"
+                ;;
+            agentcheck__subcmd__help,reload)
+                cmd="agentcheck__subcmd__help__subcmd__reload"
+                ;;
+            agentcheck__subcmd__help,replay)
+                cmd="agentcheck__subcmd__help__subcmd__replay"
+                ;;
+            agentcheck__subcmd__help,report)
+                cmd="agentcheck__subcmd__help__subcmd__report"
+                ;;
+            agentcheck__subcmd__help,resume)
+                cmd="agentcheck__subcmd__help__subcmd__resume"
+                ;;
+            agentcheck__subcmd__help,status)
+                cmd="agentcheck__subcmd__help__subcmd__status"
+                ;;
             *)
                 ;;
         esac
@@ -83,7 +159,7 @@ _agentcheck() {
 
     case "${cmd}" in
         agentcheck)
-            opts="-h -V --help --version collect check reload history report doctor record replay status explain drain maint down force-up limit resume ready decommission import generate"
+            opts="-h -V --help --version collect check reload history report doctor probe record replay status explain drain maint down force-up limit resume ready decommission import generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -183,7 +259,7 @@ _agentcheck() {
             return 0
             ;;
         agentcheck__subcmd__doctor)
-            opts="-h --config --state-dir --data-dir --agent --haproxy --user --json --help"
+            opts="-h --config --state-dir --data-dir --agent --haproxy --user --json --help $(_agentcheck_services)"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -221,7 +297,7 @@ _agentcheck() {
             return 0
             ;;
         agentcheck__subcmd__down)
-            opts="-h --all --config --state-dir --data-dir --reason --wait --agent-inter --for --help"
+            opts="-h --all --config --state-dir --data-dir --reason --wait --agent-inter --for --help $(_agentcheck_services)"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -259,7 +335,7 @@ _agentcheck() {
             return 0
             ;;
         agentcheck__subcmd__drain)
-            opts="-h --all --config --state-dir --data-dir --reason --wait --agent-inter --for --then --after --until --deadline --help"
+            opts="-h --all --config --state-dir --data-dir --reason --wait --agent-inter --for --then --after --until --deadline --help $(_agentcheck_services)"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -313,7 +389,7 @@ _agentcheck() {
             return 0
             ;;
         agentcheck__subcmd__explain)
-            opts="-h --reply --at --config --state-dir --data-dir --color --help"
+            opts="-h --reply --at --utc --config --state-dir --data-dir --color --help $(_agentcheck_services)"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -351,7 +427,7 @@ _agentcheck() {
             return 0
             ;;
         agentcheck__subcmd__force__subcmd__up)
-            opts="-h --all --config --state-dir --data-dir --reason --wait --agent-inter --for --help"
+            opts="-h --all --config --state-dir --data-dir --reason --wait --agent-inter --for --help $(_agentcheck_services)"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -426,8 +502,330 @@ _agentcheck() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        agentcheck__subcmd__help)
+            opts="collect check reload history report doctor probe record replay status explain drain maint down force-up limit resume ready decommission import generate help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentcheck__subcmd__help__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentcheck__subcmd__help__subcmd__collect)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentcheck__subcmd__help__subcmd__decommission)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentcheck__subcmd__help__subcmd__doctor)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentcheck__subcmd__help__subcmd__down)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentcheck__subcmd__help__subcmd__drain)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentcheck__subcmd__help__subcmd__explain)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentcheck__subcmd__help__subcmd__force__subcmd__up)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentcheck__subcmd__help__subcmd__generate)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentcheck__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentcheck__subcmd__help__subcmd__history)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentcheck__subcmd__help__subcmd__import)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentcheck__subcmd__help__subcmd__limit)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentcheck__subcmd__help__subcmd__maint)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentcheck__subcmd__help__subcmd__probe)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentcheck__subcmd__help__subcmd__ready)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentcheck__subcmd__help__subcmd__record)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentcheck__subcmd__help__subcmd__reload)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentcheck__subcmd__help__subcmd__replay)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentcheck__subcmd__help__subcmd__report)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentcheck__subcmd__help__subcmd__resume)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        agentcheck__subcmd__help__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         agentcheck__subcmd__history)
-            opts="-h --since --json --data-dir --help"
+            opts="-h --since --utc --json --data-dir --help $(_agentcheck_services)"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -463,7 +861,7 @@ _agentcheck() {
             return 0
             ;;
         agentcheck__subcmd__limit)
-            opts="-h --all --config --state-dir --data-dir --reason --wait --agent-inter --for --percent --off --help"
+            opts="-h --all --config --state-dir --data-dir --reason --wait --agent-inter --for --percent --off --help $(_agentcheck_services)"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -505,7 +903,7 @@ _agentcheck() {
             return 0
             ;;
         agentcheck__subcmd__maint)
-            opts="-h --all --config --state-dir --data-dir --reason --wait --agent-inter --for --help"
+            opts="-h --all --config --state-dir --data-dir --reason --wait --agent-inter --for --help $(_agentcheck_services)"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -542,8 +940,30 @@ _agentcheck() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        agentcheck__subcmd__probe)
+            opts="-h --exit --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --exit)
+                    COMPREPLY=($(compgen -W "plain keepalived nagios" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         agentcheck__subcmd__ready)
-            opts="-h --all --config --state-dir --data-dir --for --help"
+            opts="-h --all --config --state-dir --data-dir --for --help $(_agentcheck_services)"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -681,7 +1101,7 @@ _agentcheck() {
             return 0
             ;;
         agentcheck__subcmd__resume)
-            opts="-h --all --config --state-dir --data-dir --help"
+            opts="-h --all --config --state-dir --data-dir --help $(_agentcheck_services)"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -707,7 +1127,7 @@ _agentcheck() {
             return 0
             ;;
         agentcheck__subcmd__status)
-            opts="-v -h --verbose --json --watch --check --color --state-dir --help"
+            opts="-v -h --verbose --json --watch --check --color --state-dir --help $(_agentcheck_services)"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -17,19 +17,19 @@ const MAX_FILE: usize = 1 << 20;
 
 #[derive(Args)]
 pub(super) struct Generate {
-    /// The program that the files are for
+    /// Launcher
     target: TargetName,
     #[command(flatten)]
     config: ConfigFile,
     #[command(flatten)]
     state: StateDir,
-    /// Listen on this address; for haproxy, the server's; may be repeated [default: loopback]
+    /// Address; may be repeated [default: loopback]
     #[arg(long, value_name = "ADDR")]
     address: Vec<IpAddr>,
     /// Let this host or network connect; may be repeated
     #[arg(long, value_name = "NETWORK")]
     allow: Vec<Allowed>,
-    /// The port of services without a port of their own
+    /// Port of services without their own
     #[arg(long, value_name = "PORT", default_value_t = NonZeroU16::new(DEFAULT_PORT).unwrap_or(NonZeroU16::MAX))]
     port: NonZeroU16,
     /// Write the files into DIR instead of printing them

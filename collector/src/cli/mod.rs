@@ -49,6 +49,7 @@ const HELP: &str = "\
 Load feedback and health checks for HAProxy's agent-check
 
 Usage: agentcheck COMMAND [OPTION]...; agentcheck COMMAND --help for details
+
   collect          Poll the sources and write each service's reply
   check            Check the configuration; --sample FILE tries readings
   reload           Load the changed configuration without a gap
@@ -65,9 +66,7 @@ Usage: agentcheck COMMAND [OPTION]...; agentcheck COMMAND --help for details
   ready            Lift a drain or maintenance set on the balancers
   decommission     Reset every service's server to full weight
   record, replay   Record readings; evaluate them with a configuration
-  import           Convert another agent's configuration
-  generate         Print files for systemd, xinetd, inetd or HAProxy
-
+  import, generate Convert a configuration; print launcher files
 
 Exit status: 0 done; 1 failed, see standard error; 2 wrong command line.
 Manual: man agentcheck. Version: agentcheck --version.

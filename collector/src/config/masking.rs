@@ -41,7 +41,7 @@ pub(super) fn masked(text: &str) -> String {
             } => in_brackets(line, 0, (depth, array, value)),
             Within::Table { .. } if line.trim_start().starts_with('[') => {
                 let name = line.trim().trim_matches(['[', ']']);
-                secret_table = name.split('.').any(|part| is_secret(part));
+                secret_table = name.split('.').any(is_secret);
                 (Vec::new(), None)
             }
             Within::Table { secret } => in_table(line, secret),

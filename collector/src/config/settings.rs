@@ -102,7 +102,7 @@ fn span(milliseconds: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(86_400_000, "day"), (3_600_000, "hour"), (60_000, "minute")];
     for (unit, name) in UNITS {
         let count = milliseconds / unit;
-        if count > 0 && milliseconds % unit == 0 {
+        if count > 0 && milliseconds.is_multiple_of(unit) {
             return format!("{count} {name}{}", if count == 1 { "" } else { "s" });
         }
     }
@@ -336,6 +336,8 @@ pub(super) const DERIVE: Section = Section {
     ],
     synonyms: &[("of", "expression"), ("value", "expression"), ("smooth", "ewma"), ("average", "mean"), ("window", "over"), ("quantile", "percentile"), ("p", "percentile")],
 };
+
+pub(super) mod sources;
 
 #[cfg(test)]
 mod tests;

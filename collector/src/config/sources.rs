@@ -8,6 +8,7 @@ mod system;
 mod tcp;
 
 use super::diagnostics::Diagnostic;
+use super::settings::{Section, sources as settings};
 use super::toml_reader::{Entry, Findings, Table};
 use crate::expression::{CLOCK, Environment};
 use crate::filters::debounce::{DebouncePolicy, Threshold};
@@ -195,16 +196,7 @@ pub(super) fn check_name(name: &str, span: Range<usize>, findings: &mut Findings
     }
 }
 
-/// The keys of every kind.
-const POLLING_KEYS: [&str; 5] = [
-    "interval",
-    "timeout",
-    "jitter",
-    "fail_after",
-    "recover_after",
-];
-
-/// The values of these keys.
+/// The values of the keys of every kind.
 struct Polling {
     interval: Duration,
     timeout: Duration,
@@ -231,29 +223,14 @@ fn count(table: &mut Table<'_>, key: &str, findings: &mut Findings<'_>) -> Thres
 }
 
 fn polling(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Polling {
-    let least = Duration::from_millis(100);
-    let day = Duration::from_secs(86_400);
-    let mut duration = |key, default, least, most| {
-        table
-            .take(key)
-            .and_then(|entry| entry.duration(findings, least, most))
-            .unwrap_or(default)
-    };
-    let interval = duration("interval", Duration::from_secs(2), least, day);
+    let interval = table.duration(findings, "interval");
+    let jitter = table
+        .take("jitter")
+        .and_then(|entry| entry.duration(findings, Duration::ZERO, interval / 2));
     Polling {
         interval,
-        jitter: duration(
-            "jitter",
-            default_jitter(interval),
-            Duration::ZERO,
-            interval / 2,
-        ),
-        timeout: duration(
-            "timeout",
-            Duration::from_secs(1),
-            Duration::from_millis(10),
-            Duration::from_secs(3600),
-        ),
+        jitter: jitter.unwrap_or_else(|| default_jitter(interval)),
+        timeout: table.duration(findings, "timeout"),
         debounce: DebouncePolicy {
             fail_after: count(table, "fail_after", findings),
             recover_after: count(table, "recover_after", findings),
@@ -275,15 +252,13 @@ fn raw_text(table: &mut Table<'_>, kind: &str, findings: &mut Findings<'_>) -> b
         return false;
     }
     table
-        .take("text")
-        .and_then(|entry| entry.choice(findings, &[("normal", false), ("raw", true)]))
+        .choice(findings, "text", [false, true])
         .unwrap_or(false)
 }
 
 fn max_bytes(table: &mut Table<'_>, findings: &mut Findings<'_>) -> usize {
     table
-        .take("max_bytes")
-        .and_then(|entry| entry.integer(findings, 1, 64 << 20))
+        .integer(findings, "max_bytes")
         .and_then(|bytes| usize::try_from(bytes).ok())
         .unwrap_or(DEFAULT_MAX_BYTES)
 }
@@ -291,9 +266,18 @@ fn max_bytes(table: &mut Table<'_>, findings: &mut Findings<'_>) -> usize {
 fn of_kind(
     name: &str,
     kind: &str,
-    mut table: Table<'_>,
+    table: Table<'_>,
     findings: &mut Findings<'_>,
 ) -> Option<Source> {
+    let section: &'static Section = match kind {
+        "http" => &settings::HTTP,
+        "file" => &settings::FILE,
+        "command" => &settings::COMMAND,
+        "stream" => &settings::STREAM,
+        "tcp" => &settings::TCP,
+        _ => &settings::SYSTEM,
+    };
+    let mut table = table.with(section);
     let Polling {
         interval,
         timeout,
@@ -301,16 +285,15 @@ fn of_kind(
         debounce,
     } = polling(&mut table, findings);
     let raw_text = raw_text(&mut table, kind, findings);
-    let (read, keys) = match kind {
-        "http" => (http::read(&mut table, findings), http::KEYS),
-        "file" => (file::read(&mut table, findings), file::KEYS),
-        "command" => (command::read(&mut table, findings), command::KEYS),
-        "stream" => (stream::read(&mut table, findings), stream::KEYS),
-        "tcp" => (tcp::read(&mut table, findings), tcp::KEYS),
-        _ => (system::read(&mut table, findings), system::KEYS),
+    let read = match kind {
+        "http" => http::read(&mut table, findings),
+        "file" => file::read(&mut table, findings),
+        "command" => command::read(&mut table, findings),
+        "stream" => stream::read(&mut table, findings),
+        "tcp" => tcp::read(&mut table, findings),
+        _ => system::read(&mut table, findings),
     };
-    let known: Vec<&str> = keys.iter().chain(&POLLING_KEYS).copied().collect();
-    table.finish(findings, &known);
+    table.close(findings);
     Some(Source {
         name: name.to_owned(),
         interval,

@@ -572,14 +572,14 @@ impl<'t> Table<'t> {
     }
 
     /// Reports the remaining keys as unknown. `known` are the keys of this table.
-    pub(super) fn finish(self, findings: &mut Findings<'_>, known: &[&str]) {
+    fn finish(self, findings: &mut Findings<'_>, known: &[&str]) {
         let header = self.section.map_or("this table", |section| section.header);
         let synonyms = self.section.map_or(&[][..], |section| section.synonyms);
         for entry in self.entries {
             let key = entry.key;
             let synonym = synonyms.iter().find(|(other, _)| *other == key);
             let (message, remedy) = match (synonym, closest(key, known.iter().copied())) {
-                (Some((_, instead)), _) => (format!("unknown key {key:?}; use {instead}"), None),
+                (Some((_, instead)), _) => (format!("unknown key {key:?}; write {instead}"), None),
                 (None, Some(meant)) => (
                     format!("unknown key {key:?}; did you mean {meant:?}?"),
                     None,

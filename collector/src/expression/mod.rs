@@ -371,6 +371,12 @@ fn explain(error: &ExecutionError) -> Unknown {
                 (name, types) => format!("{name} does not accept {}", types.join(" and ")),
             }
         }
+        // Operators are functions, too.
+        ExecutionError::FunctionError { function, message }
+            if message.starts_with("does not accept") =>
+        {
+            format!("{} {message}", rewrite::written_name(function))
+        }
         ExecutionError::FunctionError { function, message } => {
             format!("{}: {}", rewrite::written_name(function), shorten(message))
         }

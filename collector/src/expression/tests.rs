@@ -303,7 +303,7 @@ fn no_value_has_a_reason() {
         ("app.json.nope > 3", "no key 'nope'"),
         ("app.json.nope > 3 && true", "no key 'nope'"),
         ("app.json.state > 3", "> does not accept text and a number"),
-        ("app.json.state + 3", "+: does not accept text and a number"),
+        ("app.json.state + 3", "+ does not accept text and a number"),
         ("app.json.n / app.json.zero", "/: division by zero"),
         ("app.json.n % 0", "%: division by zero"),
         (

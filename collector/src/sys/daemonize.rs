@@ -106,7 +106,11 @@ fn reset_inherited() -> io::Result<()> {
         // The standard library ignores SIGPIPE itself, and restores it in commands.
         if signal != SIGPIPE && !FORBIDDEN.contains(&signal) {
             // A handler without effect: commands start with the default again.
-            signal_hook::flag::register(signal, Arc::default())?;
+            match signal_hook::flag::register(signal, Arc::default()) {
+                // The C library keeps some of the real-time signals for itself.
+                Err(error) if error.kind() != io::ErrorKind::InvalidInput => return Err(error),
+                Ok(_) | Err(_) => {}
+            }
         }
     }
     Ok(())

@@ -69,7 +69,7 @@ impl fmt::Display for LockError {
                 let directory = file.parent().unwrap_or(file);
                 write!(
                     f,
-                    "cannot use state directory {}: {error}. It must exist and be writable for this user; \
+                    "cannot use state directory {}: {error}. It must exist and be writable for this user. \
                      --state-dir names another",
                     directory.display()
                 )

@@ -60,6 +60,15 @@ fn examples_load_without_a_warning() {
                 .extension()
                 .is_some_and(|extension| extension == "toml")
         {
+            // A new installation has no service: `check` reports that.
+            if file.ends_with("examples/agentcheck.toml") {
+                let printed = String::from_utf8_lossy(&check(&file).stderr).into_owned();
+                assert!(
+                    printed.contains("error: no service is defined; "),
+                    "{printed}"
+                );
+                continue;
+            }
             let output = check(&file);
             let printed = String::from_utf8_lossy(&output.stdout).into_owned();
             assert!(output.status.success(), "{file:?}: {output:?}");
@@ -68,6 +77,24 @@ fn examples_load_without_a_warning() {
         }
     }
     assert!(seen >= 11, "{seen}");
+}
+
+/// The lines that the shipped file has as comments are a configuration.
+#[test]
+fn shipped_file_loads_without_its_comment_signs() {
+    let text = read("examples/agentcheck.toml");
+    let lines = text.lines().map(|line| {
+        let inner = line.strip_prefix("# ").unwrap_or(line);
+        let key = inner
+            .split_once(" = ")
+            .is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
+        let is_toml = key || inner.starts_with('[');
+        if is_toml { inner } else { line }
+    });
+    let text: String = lines.map(|line| format!("{line}\n")).collect();
+    let scratch = Scratch::new("shipped");
+    let output = check(&scratch.write("agentcheck.toml", &text));
+    assert!(output.status.success(), "{output:?}");
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn with_service_names(shell: Shell, text: String) -> String {
             for line in text.lines() {
                 if let Some(label) = line.trim().strip_suffix(')') {
                     completes = names.iter().any(|name| {
-                        label == format!("agentcheck__subcmd__{}", name.replace('-', "__"))
+                        label == format!("agentcheck__subcmd__{}", name.replace('-', "__subcmd__"))
                     });
                 }
                 match line.strip_suffix('"') {

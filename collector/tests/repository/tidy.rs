@@ -148,7 +148,9 @@ fn imports(source: &Source) -> Vec<Vec<String>> {
     let mut rest = source.code.clone();
     while let Some(at) = rest.find("use ") {
         let end = rest[at..].find(';').map_or(rest.len(), |end| at + end);
-        let is_statement = rest[..at].ends_with(['\n', ' ']) || at == 0;
+        // At the beginning of a line: texts contain `use`, too.
+        let before = rest[..at].rsplit('\n').next().unwrap().trim();
+        let is_statement = before.is_empty() || before.starts_with("pub");
         if is_statement && !rest[at..end].contains('"') {
             flatten("", &rest[at + 4..end], &mut paths);
             rest.replace_range(at..end, "");

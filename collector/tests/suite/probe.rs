@@ -49,14 +49,14 @@ fn one_agent_is_shown_with_the_words_of_its_line() {
 agent    [AGENT], agent-send "web\n"
 reply    up 73% # app.rps=1890
 time     in [TIME]
-word     up: works: ends an agent's down, if HAProxy's own health check agrees
+word     up: up, if HAProxy's own health check agrees
 word     73%: 73% of the weight on the server's line
-text     # app.rps=1890: the description
+text     # app.rps=1890: a description
 changes  weight 73% (of a configured 100: 73, of 1: 0), then operational state up
 status   L7OK, "via agent : up (app.rps=1890)"
-note     up: on HAProxy 2.2 to 2.4-dev11 it overrides failed health checks (HAProxy #1176)
-note     weight: HAProxy rounds down; with the default weight 1, less than 100% is no traffic; configure weight 100
-note     weight: static algorithms (static-rr, map-based hashes) accept only 0% and 100%
+note     up: HAProxy 2.2-dev7 to 2.2.10, 2.3 to 2.3.6, up to 2.4-dev11: an agent's up overrides failed health checks (#1176)
+note     weight: HAProxy rounds down; with the default weight of 1 everything below 100% is no traffic, so configure weight 100
+note     weight: a static algorithm (static-rr, map-based hashes) applies only 0% and 100%
 
 "#]],
     );

@@ -41,6 +41,12 @@ impl ServerState {
         self.agent_status == status || !super::Haproxy::shows_agent_results()
     }
 
+    /// Whether the agent's text contains this. Where `HAProxy` does not show the text, it counts as true.
+    #[must_use]
+    pub fn agent_sent(&self, text: &str) -> bool {
+        self.agent_text.contains(text) || !super::Haproxy::shows_agent_results()
+    }
+
     /// Every server that both tables name.
     ///
     /// # Panics

@@ -137,7 +137,7 @@ fn init_script_starts_reports_reloads_and_stops() {
     );
     assert_eq!(
         owners,
-        "755 collector collector\n750 collector collector\n2770 collector collector\n640 root root\n"
+        "755 collector collector\n750 collector collector\n2770 collector collector\n600 root root\n"
     );
     let environment = host.run(&["cat", &format!("/proc/{pid}/environ")]);
     let names: Vec<&str> = environment

@@ -52,14 +52,14 @@ impl Example {
         self.wait_for(&format!("down because of {reason:?}"), |seen| {
             (seen.operational, seen.administrative) == (0, 0)
                 && seen.status == "DOWN (agent)"
-                && seen.agent_text.contains(reason)
+                && seen.agent_sent(reason)
         });
     }
 
     /// Waits until the server is up with this weight, and the agent says why.
     fn wait_until_up(&self, weight: u16, why: &str) {
         self.wait_for(&format!("up({weight}) because of {why:?}"), |seen| {
-            up(weight).fit(seen) && seen.agent_text.contains(why)
+            up(weight).fit(seen) && seen.agent_sent(why)
         });
     }
 }

@@ -108,7 +108,7 @@ impl<H: Host> Story<H> {
 
     fn wait_for_text(&self, server: &str, looks: Looks, text: &str) {
         self.wait_for(server, &format!("{looks:?} and {text:?}"), |seen| {
-            looks.fit(seen) && seen.agent_text.contains(text)
+            looks.fit(seen) && seen.agent_sent(text)
         });
     }
 
@@ -244,7 +244,7 @@ impl<H: Host> Story<H> {
         self.host.start_collector();
         self.wait_for_looks("owned", up(73));
         self.wait_for("web", "up(73), no longer stale", |seen| {
-            up(73).fit(seen) && seen.agent_text.contains("1890")
+            up(73).fit(seen) && seen.agent_sent("1890")
         });
         for (prober, plan) in probers.into_iter().zip(&plans) {
             let samples = prober.samples();

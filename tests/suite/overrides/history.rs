@@ -37,29 +37,29 @@ fn history_survives_restarts_and_names_the_reason() {
         &scene.variables(),
         str![[r#"
 $ agentcheck history web
-[WHEN]  the collector starts
+[WHEN]  collector: started
 [WHEN]  web: up 73% # web_number=73 (weight)
 [WHEN]  web: up 0% # override=drain by=[USER] disk swap (override: drain by [USER])
-[WHEN]  the collector starts
+[WHEN]  collector: started
 [WHEN]  web: up 0% # override=drain by=[USER] disk swap (override: drain by [USER])
 [WHEN]  web: up 73% # web_number=73 (weight)
 
 $ agentcheck explain web --at 0s
 web at [WHEN]:
-  [WHEN]  the collector starts
-  [WHEN]  web: up 0% # override=drain by=[USER] disk swap (override: drain by [USER])
-  [WHEN]  web: up 73% # web_number=73 (weight)
+    [WHEN]  collector: started
+    [WHEN]  web: up 0% # override=drain by=[USER] disk swap (override: drain by [USER])
+  > [WHEN]  web: up 73% # web_number=73 (weight)
 
 $ agentcheck explain web --at 1h
-agentcheck: nothing is known of web at [WHEN]: the oldest entry is of [WHEN]
+agentcheck: no entry for web at [WHEN]; its oldest entry is of [WHEN]
 exit status: 1
 
 $ agentcheck explain web --at noon
-agentcheck: --at "noon" is no time: write [WHEN], 14:30 (UTC), or 10m for ten minutes ago
+agentcheck: invalid --at "noon": write 10m (ago), 14:30, '2026-11-21 14:30', or [WHEN]
 exit status: 1
 
 $ agentcheck explain nobody --at 0s
-agentcheck: nothing is known of nobody at [WHEN]: the oldest entry is of [WHEN]
+agentcheck: no service nobody in the history, which contains api, web
 exit status: 1
 
 

@@ -85,15 +85,15 @@ fn hostile_override_files_change_nothing() {
         ("{".to_owned(), "EOF while parsing"),
         (
             drain.replace("\"version\":1", "\"version\":2"),
-            "version 2, this program knows 1",
+            "unknown version 2: this program reads 1",
         ),
         (
             drain.replace("\"drain\"", "{\"percent\":0}"),
-            "a limit goes from 1 to 100",
+            "does not belong into this file",
         ),
         (
             drain.replace("\"drain\"", "\"force-up\""),
-            "force-up needs an end",
+            "force-up without an end",
         ),
         (
             drain.replace("{\"version", "{\"by\":\"root\",\"version"),

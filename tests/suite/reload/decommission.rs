@@ -80,9 +80,9 @@ waited two agent intervals (1s): every balancer has polled
         &printed,
         &[],
         str![[r#"
-api: up 100% # agentcheck is being removed; maxconn:3 stays, for nobody tells the normal one
+api: up 100% # agentcheck is being removed; maxconn:3 remains, because the normal limit is unknown
 web: up ready 100%
-agentcheck: bad: no state file: left as it is
+agentcheck: bad: not a valid state file; left unchanged
 
 "#]],
     );

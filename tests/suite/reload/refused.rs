@@ -62,7 +62,7 @@ fn collector_continues_when_its_configuration_is_missing() {
     std::fs::remove_file(&scene.configuration).unwrap();
     let printed = stderr(output(&mut scene.command(&["reload"])));
     assert!(
-        printed.contains("agentcheck.toml: error: cannot be read: "),
+        printed.contains("agentcheck.toml: error: cannot read this: "),
         "{printed}"
     );
     scene.wait_for_new_reply("web", "");

@@ -6,19 +6,6 @@ use super::{absolute, absolute_path, max_bytes};
 use crate::source::command::{Command, Environment, Reads, User};
 use crate::source::{Format, Kind, Ranges};
 
-/// The keys of this kind, besides those of every kind.
-pub(super) const KEYS: &[&str] = &[
-    "argv",
-    "format",
-    "text",
-    "expect_exit",
-    "max_bytes",
-    "env",
-    "directory",
-    "user",
-    "group",
-];
-
 pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Kind> {
     let reads = reads(table, findings);
     let expect_exit = expect_exit(table, reads, findings);

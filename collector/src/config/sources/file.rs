@@ -6,9 +6,6 @@ use super::{absolute, max_bytes};
 use crate::source::file::{File, Missing};
 use crate::source::{Format, Kind};
 
-/// The keys of this kind, besides those of every kind.
-pub(super) const KEYS: &[&str] = &["path", "format", "max_bytes", "missing", "text"];
-
 pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Kind> {
     let format = format_or_none(table, findings);
     let size_at = table.span_of("max_bytes");

@@ -7,27 +7,6 @@ use crate::source::http::{Credentials, Http, Method, Tls};
 use crate::source::{Format, Kind, Ranges};
 use std::net::IpAddr;
 
-/// The keys of this kind, besides those of every kind.
-pub(super) const KEYS: &[&str] = &[
-    "url",
-    "format",
-    "max_bytes",
-    "redirects",
-    "text",
-    "method",
-    "headers",
-    "body",
-    "content_type",
-    "bearer_file",
-    "basic_file",
-    "expect_status",
-    "ca",
-    "client_cert",
-    "client_key",
-    "unix_socket",
-    "connect_to",
-];
-
 const URL_EXAMPLE: &str = "\"http://127.0.0.1:8081/health\"";
 
 pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Kind> {
@@ -113,7 +92,7 @@ fn redirects(table: &mut Table<'_>, method: Method, findings: &mut Findings<'_>)
         return 0;
     };
     let redirects = entry
-        .integer(findings, 0, 10)
+        .count(findings)
         .and_then(|count| u32::try_from(count).ok())
         .unwrap_or(0);
     if redirects > 0 && !matches!(method, Method::Get | Method::Head) {

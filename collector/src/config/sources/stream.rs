@@ -8,19 +8,6 @@ use crate::source::command::{Command, Reads};
 use crate::source::stream::Stream;
 use crate::source::{Format, Kind};
 
-/// The keys of this kind, besides those of every kind.
-pub(super) const KEYS: &[&str] = &[
-    "argv",
-    "format",
-    "text",
-    "max_bytes",
-    "env",
-    "directory",
-    "user",
-    "group",
-    "poll",
-];
-
 pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Kind> {
     let format_at = table.value_span_of("format");
     let format = format(table, findings);
@@ -34,8 +21,7 @@ pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option
         );
     }
     let newline = table
-        .take("poll")
-        .and_then(|entry| entry.choice(findings, &[("newline", true), ("none", false)]))
+        .choice(findings, "poll", [false, true])
         .unwrap_or(false);
     let command = program(table, findings)?;
     Some(Kind::Stream(Stream {

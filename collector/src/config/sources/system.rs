@@ -6,8 +6,8 @@ use super::absolute;
 use crate::source::Kind;
 use crate::source::system::{Cgroup, Metric, Resource};
 
-/// The keys of this kind, besides those of every kind.
-pub(super) const KEYS: &[&str] = &[
+/// The keys of this kind, besides those of every kind: each belongs to some metrics.
+const KEYS: &[&str] = &[
     "metric",
     "cgroup",
     "resource",
@@ -151,9 +151,7 @@ fn resource(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Resour
 }
 
 fn port(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<u16> {
-    let port = table
-        .need(findings, "port", "443")?
-        .integer(findings, 1, i64::from(u16::MAX))?;
+    let port = table.need(findings, "port", "443")?.count(findings)?;
     u16::try_from(port).ok()
 }
 

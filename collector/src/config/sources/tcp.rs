@@ -7,18 +7,6 @@ use crate::source::Kind;
 use crate::source::tcp::{Conversation, End, Peer, Tcp};
 use regex::bytes::RegexBuilder;
 
-/// The keys of this kind, besides those of every kind.
-pub(super) const KEYS: &[&str] = &[
-    "address",
-    "unix_socket",
-    "send",
-    "until",
-    "bytes",
-    "format",
-    "text",
-    "max_bytes",
-];
-
 /// The largest compiled pattern, in bytes.
 const MAX_PATTERN: usize = 256 * 1024;
 

@@ -23,8 +23,8 @@ pub fn describe(bytes: &[u8]) -> Vec<(&'static str, String)> {
             "{} bytes can travel in two segments; keep a line below {MAX_LINE} bytes",
             bytes.len()
         );
-        lines.push(("mind", text));
-        lines.push(("mind", version_note("line", FactId::ParserOverrun)));
+        lines.push(("note", text));
+        lines.push(("note", version_note("line", FactId::ParserOverrun)));
     }
     lines
 }
@@ -50,9 +50,9 @@ fn ignored(end: End, dissection: &Dissection) -> Vec<(&'static str, String)> {
     };
     let mut lines = vec![("line", why.to_owned())];
     lines.push(("changes", "nothing".to_owned()));
-    lines.push(("shows", shows(dissection)));
+    lines.push(("status", shows(dissection)));
     if matches!(end, End::NoNewline) {
-        lines.push(("mind", version_note("line", FactId::ParserOverrun)));
+        lines.push(("note", version_note("line", FactId::ParserOverrun)));
     }
     lines
 }
@@ -78,16 +78,16 @@ fn whole(
     }
     if new == old {
         lines.push(("changes", changes(&new.effect)));
-        lines.push(("shows", shows(new)));
+        lines.push(("status", shows(new)));
     } else {
         for (version, read) in [("3.1 and later", new), ("up to 3.0", old)] {
             let (changes, shows) = (changes(&read.effect), shows(read));
             lines.push(("changes", format!("HAProxy {version}: {changes}")));
-            lines.push(("shows", format!("HAProxy {version}: {shows}")));
+            lines.push(("status", format!("HAProxy {version}: {shows}")));
         }
     }
     for note in notes(new) {
-        lines.push(("mind", note));
+        lines.push(("note", note));
     }
 }
 

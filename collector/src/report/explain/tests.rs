@@ -143,10 +143,10 @@ fn missing_memory_is_reported() {
     let text = explanation(None, 97.5, &ServiceMemory::default(), Origin::Empty);
     for expected in [
         "source: app: missing: no such file, in 3ms\n\
-         : app: counted at once; the collector believes it after 3 of 5 polls (fail_after)\n",
-        "for 0ms of the 10s that it takes\n: one look cannot tell what was before",
-        "weight: headroom(app.json.load, 100) = unknown, app.json is unavailable; it does not decide\n\
-         reply: nothing: no rule and no weight is known, and there is no reply to keep\n",
+         : app: counts at once here; the collector needs 3 of 5 failed polls (fail_after)\n",
+        "for 0ms of 10s\n: previous state unknown",
+        "weight: headroom(app.json.load, 100) = unknown, app.json is unavailable; the weight is not used\n\
+         reply: none: no rule and no weight is known, and there is no reply to keep\n",
     ] {
         assert!(text.contains(expected), "{expected}\n--- in\n{text}");
     }

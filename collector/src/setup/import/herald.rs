@@ -290,9 +290,6 @@ fn response(
     let Some(text) = table.text(key, findings) else {
         return Action::Nothing;
     };
-    if text.text == "noop" {
-        return Action::Nothing;
-    }
     let action = Action::of(text.text);
     if let Action::Unknown(why) = &action {
         service.not_moved(format!("{key} {}: {why}.", excerpt(text.text)));

@@ -94,22 +94,30 @@ pub(super) fn between_samples<Sample>(
     deadline: Deadline,
     stop: &Cancellation,
 ) -> Result<Numbers, Failure> {
-    loop {
-        let now = sample()?;
+    let is_stuck = || {
+        let detail = format!("{stuck} did not advance during the poll");
+        Err(Failure::new(Reason::Other, detail))
+    };
+    for round in 0.. {
+        let now = match sample() {
+            // The deadline, after a sample without progress.
+            Err(failure) if round > 0 && failure.reason == Reason::Timeout => return is_stuck(),
+            sampled => sampled?,
+        };
         let passed = latest.as_ref().and_then(|latest| since(&now, latest));
         *latest = Some(now);
         if let Some(passed) = passed {
             return Ok(passed);
         }
         if deadline.remaining() < LEAST_WAIT {
-            let detail = format!("{stuck} did not advance during the poll");
-            return Err(Failure::new(Reason::Other, detail));
+            return is_stuck();
         }
         // Half of the remaining time, so that the second sample comes before the end.
         if stop.wait(BETWEEN_SAMPLES.min(deadline.remaining() / 2)) {
             return Err(stopped());
         }
     }
+    is_stuck()
 }
 
 pub(super) fn read_cpu_times(root: &Path, deadline: Deadline) -> Result<CpuTimes, Failure> {

@@ -181,7 +181,7 @@ fn stuck_counters_are_reported_and_never_an_old_value() {
     let mut sampler = Sampler::under(&root.0, CPU);
     let started = Instant::now();
     for _ in 0..2 {
-        let deadline = Deadline::within(Duration::from_millis(100));
+        let deadline = Deadline::within(Duration::from_millis(500));
         let found = sampler.poll(deadline, &Cancellation::new());
         assert_eq!(
             found.outcome.unwrap_err().to_string(),

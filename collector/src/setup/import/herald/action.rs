@@ -24,6 +24,9 @@ pub(super) enum Action {
 impl Action {
     pub(super) fn of(text: &str) -> Self {
         let text = text.trim();
+        if text == "noop" {
+            return Self::Nothing;
+        }
         let reply = match Reply::parse(text.as_bytes()) {
             Ok(reply) => reply,
             Err(error) => return Self::Unknown(format!("HAProxy does not understand it: {error}")),
@@ -38,7 +41,16 @@ impl Action {
                 Self::Out("down")
             }
             // A weight alone does not bring a server back.
-            (None, None, Some(percent)) => Self::Line(format!("up {}%", percent.get())),
+            (None, None, Some(_)) => {
+                let up = Some(Operational::Up);
+                Self::Line(
+                    Reply {
+                        operational: up,
+                        ..reply
+                    }
+                    .to_string(),
+                )
+            }
             (_, _, Some(_)) => Self::Line(text.to_owned()),
             (ready, _, None) => Self::Healthy(ready.is_some(), text.to_owned()),
         }
