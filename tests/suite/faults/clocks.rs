@@ -88,7 +88,7 @@ fn wall_clock_steps_keep_overrides_and_order_of_history() {
             scene.check_next_reply("web", "up 50% ");
         }
     }
-    scene.succeeds(&["resume", "web"]);
+    scene.succeeds(&["limit", "web", "--off"]);
     scene.wait_for_reply("web", "up 80% ");
     scene.succeeds(&["drain", "web", "--for", "3s"]);
     scene.wait_for_reply("web", "up 0% ");

@@ -107,8 +107,8 @@ fn collector_recovers_from_a_lack_of_threads() {
     };
     for (most, what) in [
         ("1", "no thread to compile on"),
-        ("2", "no threads are to be had"),
-        ("3", "no threads are to be had"),
+        ("2", "cannot create thread"),
+        ("3", "cannot create thread"),
     ] {
         start(&mut scene, &format!("most-{most}"), most);
         let status = scene.process().wait_for_exit();

@@ -303,7 +303,7 @@ fn removed_lock_file_is_taken_again() {
     second.wait_for_plan(&states, "tick", |plan| plan.from > after);
     scene.process().signal(Signal::CONT);
     let taken = format!(
-        "is taken: another collector, process {}{ANOTHER_COLLECTOR}",
+        "is locked: another collector, process {}{ANOTHER_COLLECTOR}",
         second.process().pid()
     );
     scene.wait_for_log(&taken);
