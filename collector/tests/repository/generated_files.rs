@@ -100,10 +100,8 @@ fn with_service_names(shell: Shell, text: String) -> String {
             bash
         }
         Shell::Zsh => {
-            let function = format!(
-                "(( $+functions[_agentcheck_services] )) ||\n_agentcheck_services() {{\n    local -a names; \
-                 names=(/run/agentcheck/*.state(N:t:r))\n    compadd -a names\n}}\n"
-            );
+            let function = "(( $+functions[_agentcheck_services] )) ||\n_agentcheck_services() {\n    local -a names; \
+                 names=(/run/agentcheck/*.state(N:t:r))\n    compadd -a names\n}\n";
             let text = text.lines().map(|line| {
                 if line.contains("::service") && line.ends_with(":_default' \\") {
                     line.replace(":_default' \\", ":_agentcheck_services' \\")

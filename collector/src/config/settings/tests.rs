@@ -162,10 +162,10 @@ fn reference_has_every_key() {
         for line in text.lines() {
             if line.starts_with('[') {
                 current = line;
-                if let Some(child) = line.trim_matches(['[', ']']).split('.').nth(2) {
-                    if header == "[service." {
-                        seen.insert(child.to_owned());
-                    }
+                if let Some(child) = line.trim_matches(['[', ']']).split('.').nth(2)
+                    && header == "[service."
+                {
+                    seen.insert(child.to_owned());
                 }
                 if header.is_empty() {
                     let table = line.trim_matches(['[', ']']).split('.').next();

@@ -156,7 +156,7 @@ fn input<'d>(overview: &'d Overview, history: &'d [Entry]) -> Input<'d> {
         host: "host<1>",
         wall: WALL,
         since: Duration::from_secs(3600),
-        overview: overview,
+        overview,
         history,
         history_error: None,
         renewed_every: None,
