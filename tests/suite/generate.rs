@@ -412,7 +412,7 @@ agentcheck: port 3334 belongs to service api alone: choose another --port for th
 11 | port = 3334
    |        ^^^^
    = a port serves one service; services that share a socket need no port
-agentcheck: 1 error, nothing was started
+agentcheck: 1 error
 
 "#]],
     );

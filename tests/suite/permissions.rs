@@ -106,7 +106,7 @@ fn another_users_link_in_a_shared_directory_is_refused() {
         &errors_for(ANN, &scratch, &link),
         &[],
         str![[r#"
-shared/agentcheck.toml: error: it belongs to user 3000002, and has to belong to root or to user 3000001, who runs this
+shared/agentcheck.toml: error: the owner is user 3000002; it has to belong to root or to user 3000001, who runs agentcheck
   = chown root shared/agentcheck.toml
 agentcheck: 1 error
 
@@ -124,7 +124,7 @@ fn collect_refuses_foreign_files_and_warns_of_readable_secrets() {
     ));
     let file = scene.configuration.clone();
     let warning = format!(
-        "everybody may read {0}, mode 0644: chmod o-r {0}",
+        "every user can read {0}, mode 0644: chmod o-r {0}",
         token.display()
     );
     scene.start();
@@ -220,8 +220,8 @@ fn shipped_unit_accepts_files_of_root_and_its_own_user() {
     };
     assert!(restart("agentcheck"), "its own");
     assert!(!restart("3000001"), "somebody else's");
-    let wrong = "/etc/agentcheck/agentcheck.toml: error: it belongs to nobody, or to a user who is not \
-                 seen from within this sandbox, and has to belong to root or to agentcheck (";
+    let wrong = "/etc/agentcheck/agentcheck.toml: error: the owner is nobody, or a user outside of this \
+                 sandbox; it has to belong to root or to agentcheck (";
     systemd.wait_for_journal(UNIT, wrong);
     assert!(restart("root"));
 }

@@ -49,7 +49,7 @@ impl Reload {
         if reload.ok {
             return Ok(format!("reloaded: {lines}").into());
         }
-        Err(Failed::new("reload refused; the current configuration remains").after(&lines))
+        Err(Failed::new("reload failed; keeping the current configuration").after(&lines))
     }
 }
 

@@ -304,16 +304,6 @@ fn read(tree: &toml::de::DeTable<'_>, findings: &mut Findings<'_>) -> Config {
         .and_then(|entry| entry.table(findings, "[derive.load]"));
     let derived = derived::read(derived, &sources, findings);
     let services = top.take("service");
-    if services.is_none() {
-        findings.push(
-            Diagnostic::error(0..0, "no service is defined; a new installation has none")
-                .remedy(
-                    "add a table [service.NAME], as in the comments of the installed file, \
-                     then start the collector",
-                )
-                .consequence(),
-        );
-    }
     let services = services.and_then(|entry| entry.table(findings, "[service.web]"));
     let services = services::read(services, &sources, &derived, findings);
     let maintenance_file = services::maintenance_file(&mut top, findings);

@@ -106,7 +106,7 @@ fn collector_recovers_from_a_lack_of_threads() {
         });
     };
     for (most, what) in [
-        ("1", "no thread to compile on"),
+        ("1", "cannot create thread"),
         ("2", "cannot create thread"),
         ("3", "cannot create thread"),
     ] {

@@ -121,7 +121,7 @@ fn on_stop_reply_is_written_on_sigterm_and_not_on_sigkill() {
         "{file}"
     );
     assert!(!file.contains("until"), "{file}");
-    let last = "web: up 0% # collector stopped from now on";
+    let last = "web: on_stop: up 0% # collector stopped";
     scene.process().wait_for_log(last);
 }
 

@@ -31,7 +31,7 @@ fn read(file: &str) -> String {
 
 /// The names of all that the collector shows, with the parts of those that have parts.
 fn exported_metrics() -> BTreeSet<String> {
-    let golden = read("collector/src/metrics/golden.prom");
+    let golden = read("collector/src/status/metrics/golden.prom");
     let lines = golden.lines();
     let types = lines.filter_map(|line| line.strip_prefix("# TYPE "));
     types

@@ -51,8 +51,8 @@ fn removed_service_releases_its_drain_and_its_state_file() {
     let file = scene.states.path().join("status.json");
     let mut status: serde_json::Value =
         serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-    assert!(status["retiring"]["old"].is_u64(), "{status}");
-    status["retiring"]["old"] = 1.into();
+    assert!(status["pending_removals"]["old"].is_u64(), "{status}");
+    status["pending_removals"]["old"] = 1.into();
     std::fs::write(&file, status.to_string()).unwrap();
     scene.start_as("second", |_| {});
     wait_until("the state file to be removed", || {

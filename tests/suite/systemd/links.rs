@@ -38,7 +38,7 @@ fn root_follows_no_link_of_the_collectors_user() {
     let error = String::from_utf8_lossy(&printed.stderr).into_owned();
     assert_eq!(printed.status.code(), Some(1), "{error}");
     assert!(
-        error.contains("/var/lib/agentcheck/overrides cannot be written to: Not a directory"),
+        error.contains("cannot write to /var/lib/agentcheck/overrides: Not a directory"),
         "{error}"
     );
     assert_eq!(look(), before);

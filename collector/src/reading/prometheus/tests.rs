@@ -180,7 +180,7 @@ fn order_of_labels_has_no_meaning() {
     let selector = Selector::parse("a").unwrap();
     let labels = |line: &str| {
         let exposition = parse(line);
-        let labels = exposition.labelled(&[selector.clone()]);
+        let labels = exposition.labelled(std::slice::from_ref(&selector));
         labels[0].0.to_owned()
     };
     let one = labels("a{x=\"1\",b=\"q\\\"\\\\\\n\"} 1\n");
