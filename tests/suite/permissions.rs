@@ -146,7 +146,7 @@ fn collect_refuses_foreign_files_and_warns_of_readable_secrets() {
     set_mode(&file, 0o646);
     let printed = scene.fails(&["collect"]);
     let wrong = format!(
-        "{}: error: everybody may write to it, mode 0646\n",
+        "{}: error: every user can write to this file, mode 0646\n",
         file.display()
     );
     assert!(printed.starts_with(&wrong), "{printed}");

@@ -213,7 +213,7 @@ fn check_writable(directory: &Path, identity: &Identity) -> Result<(), String> {
         let (error, directory) = (io::Error::from(error), directory.display());
         format!(
             "{identity} cannot write to {directory}: {error}; create it for that user: \
-             systemd-tmpfiles --create, or install -d -o USER -g GROUP {directory}"
+             sh /usr/lib/agentcheck/setup directories USER"
         )
     })
 }

@@ -253,7 +253,8 @@ fn listen(directory: BorrowedFd<'_>, owner: Option<(Uid, Gid)>) -> io::Result<Ow
     let own_path = format!("/proc/self/fd/{}", made.as_raw_fd());
     rustix::fs::chmod(own_path, Mode::from_raw_mode(SOCKET_MODE))?;
     if let Some((uid, gid)) = owner {
-        rustix::fs::chownat(&made, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH)?;
+        // A unit may withhold CAP_CHOWN. The group of the process can connect all the same.
+        let _ = rustix::fs::chownat(&made, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH);
     }
     rustix::net::listen(&socket, 1)?;
     rustix::fs::renameat(directory, &temporary, directory, SOCKET)?;

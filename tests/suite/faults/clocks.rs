@@ -115,7 +115,7 @@ fn wall_clock_steps_keep_overrides_and_order_of_history() {
         .filter_map(|line| line.split_once("web: "))
         .map(|(_, printed)| printed.get(..6).unwrap_or(printed))
         .collect();
-    assert_eq!(printed, ["up 80%", "up 50% ", "up 80%", "up 0% ", "up 80%"]);
+    assert_eq!(printed, ["up 80%", "up 50%", "up 80%", "up 0% ", "up 80%"]);
 }
 
 /// `program` with the boot-time clock eight hours ahead, as after a suspend.

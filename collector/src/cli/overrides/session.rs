@@ -103,7 +103,7 @@ impl<'t> Session<'t> {
     pub(super) fn unwritten(&self, error: &io::Error) -> Failed {
         let directory = store::directory(&self.target.data.data_dir);
         let remedy = match error.kind() {
-            io::ErrorKind::NotFound => "; create it: systemd-tmpfiles --create agentcheck.conf",
+            io::ErrorKind::NotFound => "; create it: sh /usr/lib/agentcheck/setup",
             _ => super::super::permission_hint(error),
         };
         let directory = directory.display();

@@ -38,20 +38,6 @@ impl Role {
             Self::Overrides => "overrides directory",
         }
     }
-
-    fn tmpfiles(self) -> &'static str {
-        match self {
-            Self::State => {
-                "systemd-tmpfiles --create agentcheck.conf, or install -d -m 0755 -o agentcheck -g agentcheck"
-            }
-            Self::Data => {
-                "systemd-tmpfiles --create agentcheck.conf, or install -d -m 0750 -o agentcheck -g agentcheck"
-            }
-            Self::Overrides => {
-                "systemd-tmpfiles --create agentcheck.conf, or install -d -m 2770 -o agentcheck -g agentcheck"
-            }
-        }
-    }
 }
 
 /// The finding about a directory; `owner` is the collector's user and group, where they are known.
@@ -63,7 +49,8 @@ pub fn finding(
     owner: Option<(u32, u32)>,
 ) -> Finding {
     let about = role.about();
-    let make = format!("{} {path}", role.tmpfiles());
+    // Root itself must create nothing below a directory of another user.
+    let make = "sh /usr/lib/agentcheck/setup".to_owned();
     let rights = match rights {
         Ok(rights) if rights.directory => rights,
         Ok(_) => return Finding::error(about, format!("{path} is not a directory"), make),
