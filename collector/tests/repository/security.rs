@@ -69,3 +69,27 @@ fn unsafe_code_is_only_where_security_md_lists_it() {
         .collect();
     assert_eq!(outside, ["responder/freestanding.rs", "responder/mem.rs"]);
 }
+
+/// The unit's list of system calls is the responder's own list, so a new call cannot be forgotten in it.
+#[test]
+fn responder_unit_allows_exactly_the_system_calls_in_its_source() {
+    let source = read(&workspace().join("responder/src/sys/asm.rs"));
+    let mut used = BTreeSet::new();
+    for line in source.lines() {
+        if let Some(line) = line.trim().strip_prefix("pub(crate) const ") {
+            let (name, _) = line.split_once(": usize").unwrap();
+            used.insert(match name {
+                "SIGPROCMASK" => "rt_sigprocmask".to_owned(),
+                name => name.to_ascii_lowercase(),
+            });
+        }
+    }
+    assert!(used.len() > 20, "{used:?}");
+    let unit = read(&workspace().join("systemd/agentcheck.service"));
+    let allowed: Vec<&str> = unit
+        .lines()
+        .filter_map(|line| line.strip_prefix("SystemCallFilter="))
+        .flat_map(str::split_whitespace)
+        .collect();
+    assert_eq!(allowed, used.iter().collect::<Vec<_>>());
+}

@@ -3,6 +3,7 @@
 use super::{eventually, free_port, listener, probe};
 use crate::launched::{Running, StateDir, path, rest, tool};
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
@@ -93,6 +94,12 @@ const STACK: u32 = 256;
 #[test]
 fn loop_runs_with_a_small_stack() {
     let directory = StateDir::with(&[("web", "up 73%")]);
+    let answers = |mut client: TcpStream| {
+        let mut answer = String::new();
+        client.write_all(b"web\n").is_ok()
+            && client.read_to_string(&mut answer).is_ok()
+            && answer == "up 73%\n"
+    };
     let run = |kibibytes: u32| {
         let port = free_port();
         let listen = format!("--listen=127.0.0.1:{port}");
@@ -111,8 +118,8 @@ fn loop_runs_with_a_small_stack() {
         let mut responder = Running::start(command.stdin(Stdio::null()));
         let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
         loop {
-            if let Ok(client) = TcpStream::connect(address) {
-                drop(client);
+            // A loop with too small a stack listens, and ends before it answers.
+            if TcpStream::connect(address).is_ok_and(answers) {
                 break;
             }
             if let Some(status) = responder.0.try_wait().unwrap() {
