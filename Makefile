@@ -29,7 +29,7 @@ SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),$(shell d
 export PREFIX SYSCONFDIR DESTDIR CARGO TARGET RELEASE VERSION MAINTAINER SOURCE_DATE_EPOCH REMAP
 export CARGO_TERM_PROGRESS_WHEN = never
 
-.PHONY: help build install uninstall test tests-built check lint doc man demo packages package test-packages \
+.PHONY: help attack build install uninstall test tests-built check lint doc man demo packages package test-packages \
 	dist reproducible reproducible-dist deny msrv test-systemd-257 test-haproxy bench bench-loop bench-peers \
 	fuzz prove soak
 
@@ -139,6 +139,9 @@ bench-peers: ## compare with other agents and scripts, those that are here or ca
 export FUZZ_SECONDS ?= 300
 fuzz: ## feed both programs hostile bytes, five minutes for each target (cargo-fuzz, g++)
 	@packaging/fuzz.sh
+
+attack: build ## repeat the attacks that SECURITY.md names for nine minutes, and count them
+	@tests/attack.sh
 
 # What tests/suite/recovery.rs does, more of it: every state of a server with every weight and limit, PROVE_TIMES
 # rounds of random stories on the real HAProxy, and 10,000 in memory for each.
