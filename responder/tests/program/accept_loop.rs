@@ -4,7 +4,7 @@ mod clients;
 mod diagnostics;
 mod inherited;
 
-use crate::launched::{HANG, Running, StateDir, activated, program, rest, state, tool};
+use crate::launched::{HANG, Running, StateDir, activated, limited, program, rest, state, tool};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -31,6 +31,16 @@ pub(crate) fn probe(address: SocketAddr, sent: &str) -> String {
     let mut client = connect(address);
     client.write_all(sent.as_bytes()).unwrap();
     rest(client)
+}
+
+/// An accept loop on an inherited socket, with a limit of descriptors and no other environment.
+pub(crate) fn limited_loop(descriptors: u32, arguments: &[&str]) -> (Command, SocketAddr) {
+    let (socket, address) = listener();
+    let inner = activated(arguments, vec![socket.try_clone().unwrap()], "");
+    let mut command = limited(&format!("-n {descriptors}"), "sh");
+    command.args(inner.get_args()).env_clear();
+    command.env("LISTEN_FDS", "1").stdin(socket);
+    (command, address)
 }
 
 /// An accept loop on an inherited socket.

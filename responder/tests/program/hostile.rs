@@ -1,7 +1,9 @@
 //! Invalid state files, refusing kernels and closed descriptors: the answer is only the no-op reply, within few system
 //! calls.
 
-use crate::launched::{Running, StateDir, on_connection, output, path, program, rest, state, tool};
+use crate::launched::{
+    Running, StateDir, limited, on_connection, output, path, program, rest, state, tool,
+};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::UnixStream;
@@ -150,10 +152,8 @@ fn missing_proc_gives_no_op_reply() {
 #[test]
 fn descriptor_limit_of_zero_gives_no_op_reply() {
     let directory = StateDir::with(&[("web", "up 73%")]);
-    let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -n 0; exec \"$@\"", "sh", path(), "web"]);
-    let output = command
-        .args(["--state-dir", directory.path()])
+    let output = limited("-n 0", path())
+        .args(["web", "--state-dir", directory.path()])
         .stdin(Stdio::null())
         .output()
         .unwrap();

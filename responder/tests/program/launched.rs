@@ -21,6 +21,14 @@ pub(crate) fn path() -> &'static str {
     &PATH
 }
 
+/// A program that starts with this limit, written as for the shell's `ulimit`.
+pub(crate) fn limited(limit: &str, program: &str) -> Command {
+    let mut command = Command::new("sh");
+    let script = format!("ulimit {limit}; exec \"$@\"");
+    command.args(["-c", &script, "sh", program]);
+    command
+}
+
 /// The time after which a test fails as hanging. No operation takes that long.
 pub(crate) const HANG: Duration = Duration::from_secs(10);
 

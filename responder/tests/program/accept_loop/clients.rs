@@ -1,7 +1,7 @@
 //! The accept loop with many clients and with faulty ones.
 
-use super::{connect, eventually, free_port, listener, probe, start};
-use crate::launched::{HANG, Running, StateDir, activated, rest, tool};
+use super::{connect, eventually, free_port, limited_loop, probe, start};
+use crate::launched::{HANG, Running, StateDir, limited, path, rest, tool};
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -59,17 +59,9 @@ fn processor_time(of: &Running) -> Duration {
 }
 
 /// An accept loop with `--name-from-client` and a limit of descriptors.
-fn limited(descriptors: u32, directory: &StateDir) -> (Running, SocketAddr) {
-    let (socket, address) = listener();
+fn with_few_descriptors(descriptors: u32, directory: &StateDir) -> (Running, SocketAddr) {
     let arguments = ["--name-from-client", "--state-dir", directory.path()];
-    let inner = activated(&arguments, vec![socket.try_clone().unwrap()], "");
-    let mut command = Command::new("sh");
-    let script = format!("ulimit -n {descriptors}; exec sh \"$@\"");
-    command
-        .args(["-c", &script, "sh"])
-        .args(inner.get_args())
-        .env_clear();
-    command.env("LISTEN_FDS", "1").stdin(socket);
+    let (mut command, address) = limited_loop(descriptors, &arguments);
     (Running::start(&mut command), address)
 }
 
@@ -78,7 +70,7 @@ fn limited(descriptors: u32, directory: &StateDir) -> (Running, SocketAddr) {
 #[test]
 fn exhausted_descriptors_delay_no_other_client() {
     let directory = StateDir::with(&[("web", "up 73%")]);
-    let (responder, address) = limited(20, &directory);
+    let (responder, address) = with_few_descriptors(20, &directory);
     assert_eq!(probe(address, "web\n"), "up 73%\n");
     for _ in 0..3 {
         let silent: Vec<TcpStream> = (0..40).map(|_| connect(address)).collect();
@@ -121,13 +113,7 @@ fn full_table_makes_room_for_the_next_client() {
     let directory = StateDir::with(&[("web", "up 73%")]);
     let socket = format!("{}/socket", directory.path());
     let listen = format!("--listen=unix:{socket}");
-    let mut command = Command::new("sh");
-    command.args([
-        "-c",
-        "ulimit -n 3000; exec \"$@\"",
-        "sh",
-        crate::launched::path(),
-    ]);
+    let mut command = limited("-n 3000", path());
     command.args([
         "--name-from-client",
         &listen,
@@ -172,13 +158,7 @@ fn many_connections_of_one_peer_do_not_evict_another_peer() {
         "--state-dir",
         directory.path(),
     ];
-    let mut command = Command::new("sh");
-    command.args([
-        "-c",
-        "ulimit -n 3000; exec \"$@\"",
-        "sh",
-        crate::launched::path(),
-    ]);
+    let mut command = limited("-n 3000", path());
     let _responder = Running::start(command.args(arguments));
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     drop(eventually(|| TcpStream::connect(address)));
@@ -200,7 +180,7 @@ fn many_connections_of_one_peer_do_not_evict_another_peer() {
 fn more_clients_than_slots_are_all_answered() {
     allow_descriptors(8192);
     let directory = StateDir::with(&[("web", "up 73%")]);
-    let (responder, address) = limited(3000, &directory);
+    let (responder, address) = with_few_descriptors(3000, &directory);
     let idle: Vec<TcpStream> = (0..1100).map(|_| connect(address)).collect();
     for client in idle {
         assert_eq!(rest(client), "no-name\n");
@@ -213,14 +193,9 @@ fn more_clients_than_slots_are_all_answered() {
 #[test]
 fn evicted_client_does_not_get_the_default_service() {
     let directory = StateDir::with(&[("web", "up 73%"), ("silent", "up 1%")]);
-    let (socket, address) = listener();
     let arguments = ["--name-from-client", "--default-service", "silent"];
     let arguments = [&arguments[..], &["--state-dir", directory.path()]].concat();
-    let inner = activated(&arguments, vec![socket.try_clone().unwrap()], "");
-    let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -n 20; exec sh \"$@\"", "sh"]);
-    command.args(inner.get_args()).env_clear();
-    command.env("LISTEN_FDS", "1").stdin(socket);
+    let (mut command, address) = limited_loop(20, &arguments);
     let _responder = Running::start(&mut command);
     assert_eq!(probe(address, "web\n"), "up 73%\n");
     let silent: Vec<TcpStream> = (0..40).map(|_| connect(address)).collect();

@@ -1,6 +1,6 @@
 //! The messages of the accept loop on standard error, and a closed or blocked standard error.
 
-use super::{connect, listener, probe};
+use super::{connect, limited_loop, listener, probe};
 use crate::launched::{Running, StateDir, activated, state};
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -42,13 +42,8 @@ fn each_change_of_state_is_logged_once() {
 #[test]
 fn eviction_is_logged_once() {
     let directory = StateDir::with(&[("web", "up 73%")]);
-    let (socket, address) = listener();
     let arguments = ["--name-from-client", "--state-dir", directory.path()];
-    let inner = activated(&arguments, vec![socket.try_clone().unwrap()], "");
-    let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -n 20; exec sh \"$@\"", "sh"]);
-    command.args(inner.get_args()).env_clear();
-    command.env("LISTEN_FDS", "1").stdin(socket);
+    let (mut command, address) = limited_loop(20, &arguments);
     let mut responder = Running::start(command.stderr(Stdio::piped()));
     let silent: Vec<_> = (0..60).map(|_| connect(address)).collect();
     assert_eq!(probe(address, "web\n"), "up 73%\n");

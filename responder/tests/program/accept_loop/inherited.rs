@@ -1,7 +1,7 @@
 //! What the accept loop inherits from its launcher: descriptors, signals, and a limited stack.
 
 use super::{eventually, free_port, listener, probe};
-use crate::launched::{Running, StateDir, path, rest, tool};
+use crate::launched::{Running, StateDir, limited, path, rest, tool};
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -103,17 +103,8 @@ fn loop_runs_with_a_small_stack() {
     let run = |kibibytes: u32| {
         let port = free_port();
         let listen = format!("--listen=127.0.0.1:{port}");
-        let script = format!("ulimit -s {kibibytes}; exec \"$@\"");
-        let mut command = Command::new("sh");
-        command.args([
-            "-c",
-            &script,
-            "sh",
-            path(),
-            "--name-from-client",
-            "--http",
-            &listen,
-        ]);
+        let mut command = limited(&format!("-s {kibibytes}"), path());
+        command.args(["--name-from-client", "--http", &listen]);
         command.args(["--state-dir", directory.path()]).env_clear();
         let mut responder = Running::start(command.stdin(Stdio::null()));
         let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
