@@ -22,10 +22,10 @@ use std::time::Duration;
 /// How many elements the loops of a condition may visit after a new reading: one pass over the largest document.
 const CONDITION_ELEMENTS: usize = 20_000;
 
-/// One order: its file, and what tells it from another content of the same file.
+/// One order: its file, and a text that identifies its content.
 type OrderId = (Key, String);
 
-/// All overrides and what is known of them.
+/// All overrides and their states.
 pub(super) struct ActiveOverrides {
     directory: PathBuf,
     boot: BootId,

@@ -122,7 +122,7 @@ impl Sources {
         changed
     }
 
-    /// Polls the sources of another configuration; keeps what is known of unchanged ones.
+    /// Polls the sources of another configuration; keeps the readings of unchanged ones.
     ///
     /// # Errors
     /// Where a thread cannot be created; then nothing has changed.
@@ -141,7 +141,7 @@ impl Sources {
     }
 }
 
-/// Moves what is known of sources to their indices in the new configuration.
+/// Moves the records of sources to their indices in the new configuration.
 fn carry<T: Default>(known: &mut Vec<T>, change: &Change, sources: usize) {
     let mut next = Vec::with_capacity(sources);
     for before in change.kept.iter().take(sources) {

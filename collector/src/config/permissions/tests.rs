@@ -88,7 +88,11 @@ fn links_are_followed() {
 
     let round = scratch.file("round");
     symlink(&round, &round).unwrap();
-    assert_eq!(doubts(&scratch, &round), [""; 0], "opening it tells");
+    assert_eq!(
+        doubts(&scratch, &round),
+        [""; 0],
+        "opening the file reports it"
+    );
     assert_eq!(doubts(&scratch, Path::new("/dev/null")), [""; 0]);
 }
 
