@@ -58,7 +58,7 @@ pub(super) fn record(given: &Record) -> Result<Output, Failed> {
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, ended.clone()).map_err(no_threads)?;
     }
-    let take = move |number, new: NewReading| sender.send((number, new.reading)).is_ok();
+    let take = move |task, new: NewReading| sender.send((task, new.reading)).is_ok();
     let polling = PollThreads::start(&config.sources, take).map_err(no_threads)?;
     let until = given.time.map(|time| Instant::now() + time);
     let mut count = 0;
@@ -68,8 +68,9 @@ pub(super) fn record(given: &Record) -> Result<Output, Failed> {
             break;
         }
         match readings.recv_timeout(Duration::from_millis(100)) {
-            Ok((number, reading)) => {
-                if let Some(source) = config.sources.get(number) {
+            Ok((task, reading)) => {
+                let source = polling.source(task);
+                if let Some(source) = source.and_then(|id| config.sources.get(id.0)) {
                     let line = recording::line(&source.name, &reading, began);
                     writeln!(file, "{line}").map_err(failed)?;
                     count += 1;

@@ -30,7 +30,7 @@ fn defaults() {
     assert_eq!(service.on_stale, ExpiryAction::Keep);
     assert_eq!(service.on_failure, OnFailure::Keep);
     assert_eq!(service.admin_state, AdminState::Preserve);
-    assert_eq!(service.sources, [0]);
+    assert_eq!(service.inputs, [InputId(0)]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::Event;
 use super::eval_thread::LOOP_ELEMENTS;
 use super::failure_log::LoggedOperation;
 use super::override_watcher::{self, Flags, OverrideWatcher};
-use crate::config::{Config, Service};
+use crate::config::{Config, InputId, Service};
 use crate::decision::evaluate::EvalContext;
 use crate::expression::{Expression, MAX_SOURCE, Type};
 use crate::overrides::store::{self, ALL, Fault, Key, Stored};
@@ -302,12 +302,12 @@ impl ActiveOverrides {
     }
 
     /// Evaluates the conditions that end first stages; whether one is newly true. A condition that loops over large
-    /// documents is evaluated only after new readings: `sources_changed`.
+    /// documents is evaluated only after new readings: `inputs_changed`.
     pub(super) fn evaluate_conditions(
         &mut self,
         config: &Config,
         context: &EvalContext<'_>,
-        sources_changed: &[usize],
+        inputs_changed: &[InputId],
         now: BootTime,
     ) -> bool {
         let mut changed = false;
@@ -319,7 +319,7 @@ impl ActiveOverrides {
             context.scope.limit(LOOP_ELEMENTS, Duration::MAX);
             let mut truth = condition.truth(context.scope);
             let exceeded = context.scope.is_exceeded();
-            let retry = exceeded && uses_one_of(condition, context, sources_changed);
+            let retry = exceeded && uses_one_of(condition, context, inputs_changed);
             if retry {
                 context.scope.limit(CONDITION_ELEMENTS, Duration::MAX);
                 truth = condition.truth(context.scope);
@@ -437,9 +437,9 @@ fn bounded(mut status: OverrideStatus) -> OverrideStatus {
     status
 }
 
-/// Whether a condition uses one of these sources or derived values.
-fn uses_one_of(condition: &Expression, context: &EvalContext<'_>, sources: &[usize]) -> bool {
-    let mut names = sources.iter().filter_map(|index| context.names.get(*index));
+/// Whether a condition uses one of these inputs.
+fn uses_one_of(condition: &Expression, context: &EvalContext<'_>, inputs: &[InputId]) -> bool {
+    let mut names = inputs.iter().filter_map(|input| context.names.get(input.0));
     names.any(|name| condition.uses().contains_key(name))
 }
 
@@ -454,17 +454,11 @@ fn is_known(
     condition.uses().keys().all(|used| {
         let index = context.names.iter().position(|name| name == used);
         let latest = index.and_then(|index| context.latest.get(index).copied().flatten());
-        let behind: Vec<usize> =
-            match index.and_then(|index| index.checked_sub(config.sources.len())) {
-                None => index.into_iter().collect(),
-                Some(derived) => config
-                    .derived
-                    .get(derived)
-                    .map_or_else(Vec::new, |derived| derived.sources.clone()),
-            };
+        let behind = index.map(|index| config.sources_behind(InputId(index)));
         let period = behind
             .into_iter()
-            .filter_map(|index| config.sources.get(index))
+            .flatten()
+            .filter_map(|source| config.sources.get(source.0))
             .map(|source| source.interval + source.timeout)
             .max()
             .unwrap_or_default();

@@ -314,7 +314,7 @@ impl Collector {
         self.records.snapshot.changed |= self.output.remove_retired(now);
         let changed = self.sources.take(&self.config, &mut self.records.counters);
         let now = clock::now();
-        self.services.queue.sources_changed(&changed, now);
+        self.services.queue.inputs_changed(&changed, now);
         let rewrite = self.output.check(self.records.history.as_mut(), now);
         let wall = clock::unix_time_f64();
         let timezone = &self.config.timezone;

@@ -5,7 +5,7 @@
 //! starts a thread to watch it. The blocked thread keeps the slow source. So a hung source delays the others once,
 //! by [`BRIEF`], and there are at most two threads more than sources.
 
-use super::poll_task::{BRIEF, PollTask, ReadingSink, keep_polling, spawn};
+use super::poll_task::{BRIEF, PollTask, ReadingSink, TaskId, keep_polling, spawn};
 use log::debug;
 use std::collections::BTreeMap;
 use std::io;
@@ -22,8 +22,8 @@ pub(super) struct SharedPoller {
 
 #[derive(Default)]
 struct Queue {
-    /// By due time and number.
-    tasks: BTreeMap<(Instant, usize), PollTask>,
+    /// By due time and id.
+    tasks: BTreeMap<(Instant, TaskId), PollTask>,
     /// The number of the polling thread, counted from 0.
     turn: u64,
     /// Whether there is a polling thread.
@@ -69,7 +69,7 @@ impl SharedPoller {
     /// Adds one source.
     pub(super) fn put(&self, task: PollTask) {
         let mut queue = self.lock();
-        queue.tasks.insert((task.due, task.number()), task);
+        queue.tasks.insert((task.due, task.id()), task);
         drop(queue);
         self.changed.notify_all();
     }
@@ -85,11 +85,11 @@ impl SharedPoller {
     fn poll(self: &Arc<Self>, turn: u64, sink: &ReadingSink) {
         while let Some(mut task) = self.next(sink) {
             let reading = task.poll();
-            let number = task.number();
+            let id = task.id();
             let mut queue = self.lock();
             if queue.turn != turn {
                 drop(queue);
-                if sink.send(number, reading)
+                if sink.send(id, reading)
                     && let Some(task) = keep_polling(task, Some(0), sink)
                 {
                     self.put(task);
@@ -98,11 +98,11 @@ impl SharedPoller {
             }
             queue.polling = None;
             if !task.is_stopped() {
-                queue.tasks.insert((task.due, number), task);
+                queue.tasks.insert((task.due, id), task);
             }
             drop(queue);
             // After the poll counts as ended: the receiver may block.
-            if !sink.send(number, reading) {
+            if !sink.send(id, reading) {
                 return;
             }
         }

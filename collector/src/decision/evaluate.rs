@@ -29,7 +29,7 @@ pub use description::ShownValue;
 pub use fraction::FractionWatch;
 pub use rules::RuleState;
 
-use crate::config::{OnFailure, Service};
+use crate::config::{InputId, OnFailure, Service};
 use crate::expression::{Expression, Scope, Simple};
 use crate::filters::capacity::{self, Basis};
 use crate::filters::shape::{self, Shaped};
@@ -64,17 +64,16 @@ pub struct LatestPoll {
 
 /// Everything that evaluation looks at, besides the service and what it remembers.
 pub struct EvalContext<'w> {
-    /// The names of the sources, in the order of the configuration.
+    /// The name of each input, by [`InputId`].
     pub names: &'w [String],
-    /// The latest poll of each source, in the same order; `None` before the first has finished.
+    /// The latest poll of each input, by [`InputId`]; `None` before the first has finished.
     pub latest: &'w [Option<LatestPoll>],
     /// The values that those polls gave.
     pub scope: &'w Scope<'w>,
     /// Since when polls are made.
     pub started: BootTime,
-    /// For each name the sources behind it, as indices into `names`: a source itself, or those of a derived
-    /// number.
-    pub behind: &'w [Vec<usize>],
+    /// The sources behind each input, by [`InputId`]: a source itself, or those of a derived number.
+    pub behind: &'w [Vec<InputId>],
     /// Seconds since 1970; `None` if the wall clock is not known.
     pub unix: Option<f64>,
 }

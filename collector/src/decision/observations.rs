@@ -4,7 +4,7 @@
 //! A derived number is known under an index after those of the sources, and fails when a source that it
 //! needs fails, so that evaluation need not know the difference.
 
-use crate::config::{Change, Config, Derived, DerivedInput};
+use crate::config::{Change, Config, Derived, DerivedId, DerivedInput, InputId, SourceId};
 use crate::decision::evaluate::{EvalContext, LatestPoll};
 use crate::expression::{Scope, Values, Zone};
 use crate::filters::debounce::{DebouncePolicy, Debouncer, SourceHealth};
@@ -20,22 +20,49 @@ use std::time::Duration;
 /// Everything that is known of the sources.
 pub struct Observations {
     names: Arc<Vec<String>>,
+    /// The sources behind each input.
+    behind: Arc<Vec<Vec<InputId>>>,
+    /// The latest poll of each input, as evaluation reads it.
     latest: Vec<Option<LatestPoll>>,
-    /// The sources behind each of them.
-    behind: Arc<Vec<Vec<usize>>>,
+    inputs: Vec<InputState>,
+    sources: Vec<SourceState>,
+    derived: Vec<DerivedState>,
     scope: Scope<'static>,
-    /// The reading that the scope has of each source and derived value, and when its latest good poll was sent.
-    believed: Vec<(Option<Arc<Reading>>, Option<BootTime>)>,
     started: BootTime,
     clock: Option<Clock>,
-    confirmations: Vec<(DebouncePolicy, Debouncer)>,
-    /// Why each source counts as failed.
-    failures: Vec<Option<Failure>>,
-    /// The latest scrape of each source that gives any.
-    scrapes: Vec<Option<Arc<Exposition>>>,
-    derived: Vec<(Derived, Remembered)>,
-    /// What each derived number is made of, in the same order; see [`Kept::definition`].
-    definitions: Vec<String>,
+}
+
+/// The state of an input, which is a source or a derived number.
+#[derive(Default)]
+struct InputState {
+    /// The reading that the scope contains. It counts as good or failed after debouncing.
+    reading: Option<Arc<Reading>>,
+    /// When the latest good poll was sent.
+    good_since: Option<BootTime>,
+}
+
+impl InputState {
+    fn outcome(&self) -> Option<&Result<Content, Failure>> {
+        self.reading.as_ref().map(|reading| &reading.outcome)
+    }
+
+    fn failure(&self) -> Option<&Failure> {
+        self.outcome()?.as_ref().err()
+    }
+}
+
+/// What a source has besides its [`InputState`].
+struct SourceState {
+    debounce: DebouncePolicy,
+    debouncer: Debouncer,
+}
+
+/// What a derived number has besides its [`InputState`].
+struct DerivedState {
+    derived: Derived,
+    remembered: Remembered,
+    /// See [`DerivedMemory::definition`].
+    definition: String,
 }
 
 /// How many elements the derived values of one source may visit together at one of its readings, and how long.
@@ -65,10 +92,10 @@ impl NewReading {
 pub struct DetachedContext {
     names: Arc<Vec<String>>,
     latest: Vec<Option<LatestPoll>>,
-    /// By index, and when the latest good poll was sent.
-    readings: Vec<(usize, Arc<Reading>, Option<BootTime>)>,
+    /// The readings of the service's inputs, and when the latest good poll of each was sent.
+    readings: Vec<(InputId, Arc<Reading>, Option<BootTime>)>,
     started: BootTime,
-    behind: Arc<Vec<Vec<usize>>>,
+    behind: Arc<Vec<Vec<InputId>>>,
     clock: Option<Clock>,
 }
 
@@ -87,8 +114,8 @@ impl DetachedScope {
         now: BootTime,
     ) -> EvalContext<'c> {
         let mut before = std::mem::take(&mut self.readings);
-        for (index, reading, good_since) in &detached.readings {
-            let Some(name) = detached.names.get(*index) else {
+        for (input, reading, good_since) in &detached.readings {
+            let Some(name) = detached.names.get(input.0) else {
                 continue;
             };
             let same = before.remove(name);
@@ -164,28 +191,32 @@ impl Observations {
         let names: Arc<Vec<String>> = Arc::new(config.names().map(str::to_owned).collect());
         Self {
             latest: vec![None; names.len()],
-            believed: vec![(None, None); names.len()],
-            names,
+            inputs: names.iter().map(|_| InputState::default()).collect(),
             behind: Arc::new(
-                (0..config.sources.len())
-                    .map(|source| vec![source])
-                    .chain(config.derived.iter().map(|derived| derived.sources.clone()))
+                (0..names.len())
+                    .map(|at| {
+                        let sources = config.sources_behind(InputId(at)).into_iter();
+                        sources.map(InputId::from).collect()
+                    })
                     .collect(),
             ),
+            names,
             scope: Scope::new(),
             started,
             clock: None,
-            confirmations: config
+            sources: config
                 .sources
                 .iter()
-                .map(|source| (source.debounce, Debouncer::default()))
+                .map(|source| SourceState {
+                    debounce: source.debounce,
+                    debouncer: Debouncer::default(),
+                })
                 .collect(),
-            failures: vec![None; config.sources.len()],
-            definitions: definitions(config),
             derived: config
                 .derived
                 .iter()
-                .map(|derived| {
+                .zip(definitions(config))
+                .map(|(derived, definition)| {
                     let remembered = match &derived.input {
                         DerivedInput::Number(_, Some(aggregation)) => {
                             Remembered::Number(Derivation::new(*aggregation))
@@ -195,10 +226,13 @@ impl Observations {
                             Remembered::Counters(Counters::new(*window))
                         }
                     };
-                    (derived.clone(), remembered)
+                    DerivedState {
+                        derived: derived.clone(),
+                        remembered,
+                        definition,
+                    }
                 })
                 .collect(),
-            scrapes: vec![None; config.sources.len()],
         }
     }
 
@@ -210,27 +244,24 @@ impl Observations {
         for name in &change.left {
             next.scope.forget(name);
         }
-        let sources = (next.failures.len(), self.failures.len());
-        for (index, before) in change.kept.iter().enumerate() {
+        let sources = (next.sources.len(), self.sources.len());
+        for (at, before) in change.kept.iter().enumerate() {
             let Some(before) = *before else { continue };
-            hand_on(&mut self.latest, before, &mut next.latest, index);
-            hand_on(&mut self.believed, before, &mut next.believed, index);
-            hand_on(&mut self.failures, before, &mut next.failures, index);
-            hand_on(&mut self.scrapes, before, &mut next.scrapes, index);
-            hand_on(
-                &mut self.confirmations,
-                before,
-                &mut next.confirmations,
-                index,
-            );
-            if let (Some(index), Some(before)) =
-                (index.checked_sub(sources.0), before.checked_sub(sources.1))
-            {
-                // The places of its sources are those of the new configuration.
-                let remembered = self.derived.get_mut(before);
-                if let (Some(new), Some(old)) = (next.derived.get_mut(index), remembered) {
-                    std::mem::swap(&mut new.1, &mut old.1);
+            swap(&mut self.latest, before.0, &mut next.latest, at);
+            swap(&mut self.inputs, before.0, &mut next.inputs, at);
+            match (InputId(at).source(sources.0), before.source(sources.1)) {
+                (Ok(id), Ok(before)) => {
+                    swap(&mut self.sources, before.0, &mut next.sources, id.0);
                 }
+                // Its other fields belong to the new configuration.
+                (Err(id), Err(before)) => {
+                    let old = self.derived.get_mut(before.0);
+                    if let (Some(new), Some(old)) = (next.derived.get_mut(id.0), old) {
+                        std::mem::swap(&mut new.remembered, &mut old.remembered);
+                    }
+                }
+                // A source never becomes a derived number.
+                _ => {}
             }
         }
         *self = next;
@@ -238,92 +269,81 @@ impl Observations {
 
     /// What a restarted collector goes on from, by name. Series are not in it: there may be thousands.
     pub fn kept(&self) -> impl Iterator<Item = (&str, DerivedMemory)> {
-        let derived = self.derived.iter().zip(&self.definitions);
-        derived.filter_map(|((derived, remembered), definition)| {
-            let Remembered::Number(derivation) = remembered else {
+        self.derived.iter().filter_map(|state| {
+            let Remembered::Number(derivation) = &state.remembered else {
                 return None;
             };
-            let numbers = derivation.snapshot();
-            let definition = definition.clone();
             let kept = DerivedMemory {
-                definition,
-                numbers,
+                definition: state.definition.clone(),
+                numbers: derivation.snapshot(),
             };
-            (!kept.numbers.is_empty()).then_some((derived.name.as_str(), kept))
+            (!kept.numbers.is_empty()).then_some((state.derived.name.as_str(), kept))
         })
     }
 
     /// Goes on at `now` from what an earlier collector kept of the derived number of this name, where it is
     /// still the same.
     pub fn restore(&mut self, name: &str, kept: &DerivedMemory, now: BootTime) {
-        let derived = self.derived.iter_mut().zip(&self.definitions);
-        for ((derived, remembered), definition) in derived {
-            if let Remembered::Number(derivation) = remembered
-                && derived.name == name
-                && *definition == kept.definition
+        for state in &mut self.derived {
+            if let Remembered::Number(derivation) = &mut state.remembered
+                && state.derived.name == name
+                && state.definition == kept.definition
             {
                 derivation.restore(&kept.numbers, now);
             }
         }
     }
 
-    /// Takes a reading of the source with this index in, at `now`; gives the indices, of the source and of
-    /// what is derived from it, of which something else is known now.
-    pub fn take(&mut self, index: usize, reading: Reading, now: BootTime) -> Vec<usize> {
-        self.take_new(index, NewReading::new(reading), now).0
+    /// Takes a reading of a source at `now`. Returns the inputs that changed: the source, and what is derived from it.
+    pub fn take(&mut self, source: SourceId, reading: Reading, now: BootTime) -> Vec<InputId> {
+        self.take_new(source, NewReading::new(reading), now).0
     }
 
     /// [`Observations::take`] of a reading whose values another thread has made. Returns what it replaced, too, for
     /// another thread to drop.
     pub fn take_new(
         &mut self,
-        index: usize,
+        source: SourceId,
         new: NewReading,
         now: BootTime,
-    ) -> (Vec<usize>, Option<NewReading>) {
+    ) -> (Vec<InputId>, Option<NewReading>) {
         let NewReading { reading, values } = new;
-        let Some((confirm, confirmation)) = self.confirmations.get_mut(index) else {
+        let Some(state) = self.sources.get_mut(source.0) else {
             return (Vec::new(), None);
         };
-        let standing = confirmation.observe(confirm, reading.is_ok());
+        let health = state.debouncer.observe(&state.debounce, reading.is_ok());
         let failure = reading.outcome.as_ref().err();
-        let believed = match (standing, failure) {
+        let believed = match (health, failure) {
             (SourceHealth::Good, None) | (SourceHealth::Failed, Some(_)) => {
                 NewReading { reading, values }
             }
             // Passed over: what was known grows older.
             (SourceHealth::Good | SourceHealth::Unknown, _) => return (Vec::new(), None),
             // Not back yet: still failed, as of this poll.
-            (SourceHealth::Failed, None) => NewReading::new(self.still_failed(index, &reading)),
+            (SourceHealth::Failed, None) => NewReading::new(self.still_failed(source, &reading)),
         };
-        let outcome = &believed.reading.outcome;
-        if let Some(slot) = self.failures.get_mut(index) {
-            *slot = outcome.as_ref().err().cloned();
-        }
-        if let Some(slot) = self.scrapes.get_mut(index) {
-            *slot = match outcome {
-                Ok(Content::Metrics(exposition)) => Some(Arc::clone(exposition)),
-                _ => None,
-            };
-        }
-        let replaced = self.set(index, believed);
-        let mut touched = vec![index];
+        let replaced = self.set(source.into(), believed);
+        let mut changed = vec![source.into()];
         set_time(&mut self.scope, self.clock.as_ref(), now);
-        self.derive(index, &mut touched);
-        (touched, replaced)
+        self.derive(source, &mut changed);
+        (changed, replaced)
     }
 
-    fn still_failed(&self, index: usize, reading: &Reading) -> Reading {
-        let before = self.failures.get(index).cloned().flatten();
+    fn failure(&self, source: SourceId) -> Option<&Failure> {
+        self.inputs.get(source.0)?.failure()
+    }
+
+    fn still_failed(&self, source: SourceId, reading: &Reading) -> Reading {
+        let before = self.failure(source).cloned();
         let failure = before.unwrap_or_else(|| Failure::new(Reason::Other, "not back yet"));
         Reading::failed(reading.sent, reading.latency, failure)
     }
 
-    fn set(&mut self, index: usize, new: NewReading) -> Option<NewReading> {
-        let (Some(name), Some(slot), Some(believed)) = (
-            self.names.get(index),
-            self.latest.get_mut(index),
-            self.believed.get_mut(index),
+    fn set(&mut self, input: InputId, new: NewReading) -> Option<NewReading> {
+        let (Some(name), Some(slot), Some(state)) = (
+            self.names.get(input.0),
+            self.latest.get_mut(input.0),
+            self.inputs.get_mut(input.0),
         ) else {
             return None;
         };
@@ -333,34 +353,39 @@ impl Observations {
             failure: reading.outcome.as_ref().err().map(|failure| failure.reason),
         });
         let values = self.scope.apply(name, new.values);
-        let good_since = reading.is_ok().then_some(reading.sent).or(believed.1);
-        let (before, _) = std::mem::replace(believed, (Some(reading), good_since));
+        if reading.is_ok() {
+            state.good_since = Some(reading.sent);
+        }
         Some(NewReading {
-            reading: before?,
+            reading: state.reading.replace(reading)?,
             values,
         })
     }
 
-    /// Derives the numbers that need the source `index`, each after those that it reads.
-    fn derive(&mut self, index: usize, touched: &mut Vec<usize>) {
+    /// Derives the numbers that need `source`, each after those that it reads.
+    fn derive(&mut self, source: SourceId, changed: &mut Vec<InputId>) {
         self.scope.limit(DERIVED_ELEMENTS, DERIVED_TIME);
-        for at in 0..self.derived.len() {
-            if let Some(reading) = self.derived_reading(at, index) {
-                let index = self.confirmations.len() + at;
-                self.set(index, NewReading::new(reading));
-                touched.push(index);
+        for id in (0..self.derived.len()).map(DerivedId) {
+            if let Some(reading) = self.derived_reading(id, source) {
+                let input = InputId::derived(id, self.sources.len());
+                self.set(input, NewReading::new(reading));
+                changed.push(input);
             }
         }
         self.scope.limit(usize::MAX, Duration::MAX);
     }
 
-    fn derived_reading(&mut self, at: usize, index: usize) -> Option<Reading> {
-        let (derived, remembered) = self.derived.get_mut(at)?;
-        if !derived.sources.contains(&index) {
+    fn derived_reading(&mut self, id: DerivedId, changed: SourceId) -> Option<Reading> {
+        let DerivedState {
+            derived,
+            remembered,
+            ..
+        } = self.derived.get_mut(id.0)?;
+        if !derived.sources.contains(&changed) {
             return None;
         }
         let polls = derived.sources.iter().map(|source| {
-            let latest = self.latest.get(*source).copied().flatten();
+            let latest = self.latest.get(source.0).copied().flatten();
             latest.map(|latest| latest.sent)
         });
         // As old as the oldest poll that it uses; not all may have been made. What it remembers
@@ -368,14 +393,17 @@ impl Observations {
         let (Some(Some(sent)), Some(Some(newest))) = (polls.clone().min(), polls.max()) else {
             return None;
         };
-        let scrape = self.scrapes.get(index).and_then(Option::as_deref);
+        let scrape = match self.inputs.get(changed.0)?.outcome() {
+            Some(Ok(Content::Metrics(scrape))) => Some(scrape.as_ref()),
+            _ => None,
+        };
         let outcome = match value(&derived.input, remembered, newest, &self.scope, scrape) {
             Ok(Some(value)) => Ok(Content::Number(value)),
             Ok(None) => return None,
             Err(unknown) => {
                 let failed = derived.sources.iter().find_map(|source| {
-                    let failure = self.failures.get(*source)?.as_ref()?;
-                    let name = self.names.get(*source)?;
+                    let failure = self.inputs.get(source.0)?.failure()?;
+                    let name = self.names.get(source.0)?;
                     Some(Failure::new(failure.reason, format!("{name}: {failure}")))
                 });
                 Err(failed.unwrap_or_else(|| Failure::new(Reason::Malformed, unknown)))
@@ -396,13 +424,16 @@ impl Observations {
         });
     }
 
-    /// Copies what an evaluation with these sources and derived values reads, for another thread. Readings are
-    /// shared.
+    /// Copies what an evaluation with these inputs reads, for another thread. Readings are shared.
     #[must_use]
-    pub fn detach(&self, sources: &[usize]) -> DetachedContext {
-        let readings = sources.iter().filter_map(|index| {
-            let (reading, good_since) = self.believed.get(*index)?;
-            Some((*index, Arc::clone(reading.as_ref()?), *good_since))
+    pub fn detach(&self, inputs: &[InputId]) -> DetachedContext {
+        let readings = inputs.iter().filter_map(|input| {
+            let state = self.inputs.get(input.0)?;
+            Some((
+                *input,
+                Arc::clone(state.reading.as_ref()?),
+                state.good_since,
+            ))
         });
         DetachedContext {
             names: Arc::clone(&self.names),
@@ -444,8 +475,8 @@ fn definitions(config: &Config) -> Vec<String> {
             other => format!("{other:?}"),
         }
         .hash(&mut hasher);
-        for index in &derived.sources {
-            format!("{:?}", config.sources.get(*index)).hash(&mut hasher);
+        for source in &derived.sources {
+            format!("{:?}", config.sources.get(source.0)).hash(&mut hasher);
         }
         format!("{:016x}", hasher.finish())
     };
@@ -457,9 +488,8 @@ fn definitions(config: &Config) -> Vec<String> {
     derived.collect()
 }
 
-/// What is known in one place is known in another from now on.
-fn hand_on<T>(from: &mut [T], before: usize, to: &mut [T], index: usize) {
-    if let (Some(old), Some(new)) = (from.get_mut(before), to.get_mut(index)) {
+fn swap<T>(from: &mut [T], before: usize, to: &mut [T], at: usize) {
+    if let (Some(old), Some(new)) = (from.get_mut(before), to.get_mut(at)) {
         std::mem::swap(old, new);
     }
 }

@@ -3,7 +3,7 @@
 
 mod stages;
 
-use crate::config::{Config, DerivedInput, Rule, Service, Weight};
+use crate::config::{Config, DerivedInput, Input, Rule, Service, SourceId, Weight};
 use crate::decision::evaluate::{DecisionSource, EvalContext, Outcome, RuleState, ServiceMemory};
 use crate::decision::plan::plan;
 use crate::expression::{Expression, Scope, Type};
@@ -32,7 +32,7 @@ pub struct Evaluation<'e> {
     /// The service.
     pub service: &'e Service,
     /// The polls, each with the index of its source, in order of time.
-    pub readings: &'e [(usize, Reading)],
+    pub readings: &'e [(SourceId, Reading)],
     /// The context of the evaluation.
     pub context: &'e EvalContext<'e>,
     /// The memory before it.
@@ -80,11 +80,11 @@ impl Evaluation<'_> {
     }
 
     fn sources(&self, lines: &mut Lines) {
-        for index in self.config.polled_for(self.service) {
-            let Some(source) = self.config.sources.get(index) else {
+        for id in self.config.polled_for(self.service) {
+            let Some(source) = self.config.sources.get(id.0) else {
                 continue;
             };
-            let polls = self.readings.iter().filter(|(polled, _)| *polled == index);
+            let polls = self.readings.iter().filter(|(polled, _)| *polled == id);
             for (at, (_, reading)) in polls.enumerate() {
                 let again = if at > 0 { " again" } else { "" };
                 let text = format!("{}{again}: {}", source.name, poll_text(reading));
@@ -102,11 +102,8 @@ impl Evaluation<'_> {
     }
 
     fn derived(&self, lines: &mut Lines) {
-        for index in &self.service.sources {
-            let Some(at) = index.checked_sub(self.config.sources.len()) else {
-                continue;
-            };
-            let Some(derived) = self.config.derived.get(at) else {
+        for input in &self.service.inputs {
+            let Some(Input::Derived(derived)) = self.config.input(*input) else {
                 continue;
             };
             let value = format!("{}.value", derived.name);

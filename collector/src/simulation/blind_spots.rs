@@ -11,7 +11,7 @@
 //!   failed, too, the operator has thought of it, and nothing is said.
 //! - Sources that ask the same server fail together (but for what the kernel answers for a hung one).
 
-use crate::config::{Config, Finding, Service, Weight};
+use crate::config::{Config, Finding, Input, InputId, Service, SourceId, Weight};
 use crate::decision::evaluate::{DecisionSource, EvalContext, LatestPoll, ServiceMemory, evaluate};
 use crate::expression::{Expression, Scope};
 use crate::reading::{Content, Failure, FileFacts, Numbers, Reading, Reason};
@@ -38,31 +38,31 @@ pub fn find(config: &Config) -> Vec<Finding> {
 
 fn of_service(config: &Config, service: &Service, scope: &mut Scope<'static>) -> Vec<Finding> {
     let index = ServiceIndex::new(config, service);
-    let polled: Vec<(usize, &Source)> = config
+    let polled: Vec<(SourceId, &Source)> = config
         .polled_for(service)
         .into_iter()
-        .filter_map(|index| Some((index, config.sources.get(index)?)))
+        .filter_map(|id| Some((id, config.sources.get(id.0)?)))
         .collect();
     let places: Vec<_> = polled
         .iter()
         .map(|(_, source)| source.kind.endpoint())
         .collect();
     let mut found: Vec<Finding> = Vec::new();
-    let mut covered: BTreeSet<usize> = BTreeSet::new();
-    for ((number, source), place) in polled.iter().zip(&places) {
-        if covered.contains(number) {
+    let mut covered: BTreeSet<SourceId> = BTreeSet::new();
+    for ((id, source), place) in polled.iter().zip(&places) {
+        if covered.contains(id) {
             continue;
         }
         let tried = source.kind.failures_when_dead();
         let mut unnoticed = Vec::new();
         let mut dead = None;
         for reason in tried {
-            let failing: Vec<usize> = polled
+            let failing: Vec<SourceId> = polled
                 .iter()
                 .zip(&places)
                 .filter(|((other, with), other_place)| {
                     let same_place = place.is_some() && *place == **other_place;
-                    other == number || same_place && together(source, with, *reason)
+                    other == id || same_place && together(source, with, *reason)
                 })
                 .map(|((other, _), _)| *other)
                 .collect();
@@ -95,25 +95,29 @@ fn together(source: &Source, other: &Source, reason: Reason) -> bool {
 
 /// The names that a service reads and the rules that read each, so that each scenario costs what it touches.
 struct ServiceIndex<'c> {
-    numbers: BTreeMap<&'c str, usize>,
+    inputs: BTreeMap<&'c str, InputId>,
     rules: BTreeMap<&'c str, Vec<usize>>,
     /// Derived numbers that the service reads, each with the sources that it needs.
-    derived: Vec<(&'c str, &'c [usize])>,
+    derived: Vec<(&'c str, &'c [SourceId])>,
 }
 
 impl<'c> ServiceIndex<'c> {
     fn new(config: &'c Config, service: &'c Service) -> Self {
         let mut index = Self {
-            numbers: BTreeMap::new(),
+            inputs: BTreeMap::new(),
             rules: BTreeMap::new(),
             derived: Vec::new(),
         };
-        for number in &service.sources {
-            if let Some(source) = config.sources.get(*number) {
-                index.numbers.insert(&source.name, *number);
-            } else if let Some(derived) = config.derived.get(*number - config.sources.len()) {
-                index.numbers.insert(&derived.name, *number);
-                index.derived.push((&derived.name, &derived.sources));
+        for input in &service.inputs {
+            match config.input(*input) {
+                Some(Input::Source(source)) => {
+                    index.inputs.insert(&source.name, *input);
+                }
+                Some(Input::Derived(derived)) => {
+                    index.inputs.insert(&derived.name, *input);
+                    index.derived.push((&derived.name, &derived.sources));
+                }
+                None => {}
             }
         }
         for (at, rule) in service.rules.iter().enumerate() {
@@ -125,10 +129,8 @@ impl<'c> ServiceIndex<'c> {
     }
 
     /// The names that have no value while these sources fail.
-    fn failing_names(&self, config: &'c Config, failing: &[usize]) -> BTreeSet<&'c str> {
-        let sources = failing
-            .iter()
-            .filter_map(|number| config.sources.get(*number));
+    fn failing_names(&self, config: &'c Config, failing: &[SourceId]) -> BTreeSet<&'c str> {
+        let sources = failing.iter().filter_map(|id| config.sources.get(id.0));
         let derived = self.derived.iter();
         let derived = derived.filter(|(_, sources)| sources.iter().any(|of| failing.contains(of)));
         sources
@@ -151,8 +153,8 @@ struct FailureScenario<'c> {
     part: Service,
     known: Vec<KnownInput<'c>>,
     names: Vec<String>,
-    /// The sources behind each of them, as indices into `known`.
-    behind: Vec<Vec<usize>>,
+    /// The sources behind each of them, as positions in `known`.
+    behind: Vec<Vec<InputId>>,
     reason: Reason,
 }
 
@@ -180,7 +182,7 @@ impl<'c> FailureScenario<'c> {
         config: &'c Config,
         service: &Service,
         index: &ServiceIndex<'c>,
-        failing: &[usize],
+        failing: &[SourceId],
         reason: Reason,
     ) -> Option<Self> {
         let dead = index.failing_names(config, failing);
@@ -220,24 +222,22 @@ impl<'c> FailureScenario<'c> {
         let names = part
             .expressions()
             .flat_map(|expression| expression.uses().keys());
-        let numbers = names.filter_map(|name| index.numbers.get(name.as_str()).copied());
-        let numbers: BTreeSet<usize> = numbers.collect();
-        let sources_of = |number: &usize| match number.checked_sub(config.sources.len()) {
-            None => vec![*number],
-            Some(at) => config
-                .derived
-                .get(at)
-                .map_or_else(Vec::new, |derived| derived.sources.clone()),
+        let inputs = names.filter_map(|name| index.inputs.get(name.as_str()).copied());
+        let inputs: BTreeSet<InputId> = inputs.collect();
+        let local = |source: SourceId| {
+            let at = inputs.iter().position(|input| *input == source.into());
+            at.map(InputId)
         };
-        let local = |source: &usize| numbers.iter().position(|known| known == source);
-        let behind = numbers.iter();
-        let behind = behind.map(|number| sources_of(number).iter().filter_map(local).collect());
+        let behind = inputs.iter().map(|input| {
+            let sources = config.sources_behind(*input).into_iter();
+            sources.filter_map(local).collect()
+        });
         let behind = behind.collect();
-        let known: Vec<KnownInput<'c>> = numbers
+        let known: Vec<KnownInput<'c>> = inputs
             .into_iter()
-            .filter_map(|number| known(config, number, failing))
+            .filter_map(|input| known(config, input, failing))
             .collect();
-        part.sources = (0..known.len()).collect();
+        part.inputs = (0..known.len()).map(InputId).collect();
         Some(Self {
             behind,
             names: known.iter().map(|known| known.name.to_owned()).collect(),
@@ -336,19 +336,18 @@ impl<'c> FailureScenario<'c> {
     }
 }
 
-fn known<'c>(config: &'c Config, index: usize, failing: &[usize]) -> Option<KnownInput<'c>> {
-    if let Some(source) = config.sources.get(index) {
-        return Some(KnownInput {
+fn known<'c>(config: &'c Config, id: InputId, failing: &[SourceId]) -> Option<KnownInput<'c>> {
+    Some(match config.input(id)? {
+        Input::Source(source) => KnownInput {
             name: &source.name,
             source: Some(source),
-            fails: failing.contains(&index),
-        });
-    }
-    let derived = config.derived.get(index - config.sources.len())?;
-    Some(KnownInput {
-        name: &derived.name,
-        source: None,
-        fails: derived.sources.iter().any(|of| failing.contains(of)),
+            fails: failing.iter().any(|failing| InputId::from(*failing) == id),
+        },
+        Input::Derived(derived) => KnownInput {
+            name: &derived.name,
+            source: None,
+            fails: derived.sources.iter().any(|of| failing.contains(of)),
+        },
     })
 }
 

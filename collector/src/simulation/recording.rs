@@ -9,6 +9,7 @@
 //!
 //! A recording can be written by hand, or made of what another system has kept.
 
+use crate::config::SourceId;
 use crate::reading::Reading;
 use crate::simulation::fields;
 use crate::source::Source;
@@ -45,8 +46,8 @@ struct Line {
 /// One reading of a recording.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecordedReading {
-    /// Index of its source in the configuration.
-    pub source: usize,
+    /// Its source.
+    pub source: SourceId,
     /// The reading, on the clock that begins at [`BEGINNING`].
     pub reading: Reading,
 }
@@ -124,7 +125,7 @@ pub fn read(sources: &[Source], text: &str) -> Result<Recording, String> {
         if !(0.0..=LONGEST).contains(&line.t) {
             return Err(wrong("t goes from 0 to a year, in seconds".to_owned()));
         }
-        let Some(source) = sources.iter().position(|source| source.name == line.source) else {
+        let Some(at) = sources.iter().position(|source| source.name == line.source) else {
             if !recording.unknown.contains(&line.source) {
                 recording.unknown.push(line.source);
             }
@@ -132,11 +133,14 @@ pub fn read(sources: &[Source], text: &str) -> Result<Recording, String> {
         };
         let sent = BEGINNING.after(Duration::from_secs_f64(line.t));
         let given = Value::Object(line.reading);
-        let reading = match sources.get(source) {
+        let reading = match sources.get(at) {
             Some(source) => fields::reading(source, &given, sent).map_err(wrong)?,
             None => continue,
         };
-        recording.readings.push(RecordedReading { source, reading });
+        recording.readings.push(RecordedReading {
+            source: SourceId(at),
+            reading,
+        });
     }
     recording.readings.sort_by_key(RecordedReading::arrived);
     Ok(recording)
@@ -245,7 +249,10 @@ weight = "app.json.a + metrics.metrics('m')[0] + plain.text.size() + plugin.perf
             text.push_str(&line(&config.sources[*source].name, reading, BEGINNING));
         }
         let read = read(&config.sources, &text).unwrap();
-        let expected = readings.map(|(source, reading)| RecordedReading { source, reading });
+        let expected = readings.map(|(source, reading)| RecordedReading {
+            source: SourceId(source),
+            reading,
+        });
         assert_eq!(read.readings, expected);
     }
 

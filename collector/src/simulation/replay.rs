@@ -126,7 +126,7 @@ pub fn play(config: &Config, recording: &Recording) -> Played {
         for one in &mut playing {
             let news = touched
                 .iter()
-                .any(|index| one.service.sources.contains(index));
+                .any(|input| one.service.inputs.contains(input));
             if news || one.wake_at <= now {
                 one.decide(&mut observed, now);
             }

@@ -9,7 +9,7 @@
 //!  "clock": {"unix": 1796070993}}
 //! ```
 
-use crate::config::{Config, Finding, Service, Weight};
+use crate::config::{Config, Finding, Service, SourceId, Weight};
 use crate::decision::evaluate::{DecisionSource, ServiceMemory, evaluate};
 use crate::decision::observations::Observations;
 use crate::expression::{CLOCK, Expression};
@@ -63,7 +63,7 @@ pub fn try_out(config: &Config, sample: &str) -> Result<SampleResult, String> {
                     Reading::failed(now, Duration::ZERO, failure)
                 }
             };
-            observed.take(index, reading, now);
+            observed.take(SourceId(index), reading, now);
         }
     }
     let now = BootTime(2_500_000_000);

@@ -345,7 +345,7 @@ impl ServiceStatus {
         let sources = config.polled_for(service);
         let sources = sources
             .iter()
-            .filter_map(|index| config.sources.get(*index));
+            .filter_map(|source| config.sources.get(source.0));
         self.sources = sources.map(|source| source.name.clone()).collect();
         self.floor = Some(service.shaping.floor.get());
         let limit = service.maxconn.as_ref();

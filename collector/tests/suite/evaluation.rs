@@ -9,7 +9,7 @@
 mod examples;
 
 use crate::golden;
-use agentcheck::config::{self, Config, Service};
+use agentcheck::config::{self, Config, Service, SourceId};
 use agentcheck::decision::decide::{Decision, FinalDecision, decide};
 use agentcheck::decision::evaluate::{DecisionSource, ServiceMemory, Weighed};
 use agentcheck::decision::observations::Observations;
@@ -107,7 +107,7 @@ impl<'c> Player<'c> {
         let index = sources.iter().position(|known| known.name == source);
         let index = index.expect(source);
         let reading = fields::reading(&sources[index], reading, now).unwrap();
-        self.observed.take(index, reading, now);
+        self.observed.take(SourceId(index), reading, now);
         self.decide(now)
     }
 

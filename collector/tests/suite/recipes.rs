@@ -15,7 +15,7 @@
 //! Files are those beside the story. They go through the sources themselves: served by HTTP, printed by a
 //! command, read from the disk.
 
-use agentcheck::config::{self, Config};
+use agentcheck::config::{self, Config, SourceId};
 use agentcheck::decision::evaluate::{ServiceMemory, evaluate};
 use agentcheck::decision::observations::Observations;
 use agentcheck::reading::{Content, Failure, Numbers, Reading, Reason};
@@ -201,7 +201,7 @@ fn play(
                         latency,
                         ..reading
                     };
-                    observed.take(index, reading, now);
+                    observed.take(SourceId(index), reading, now);
                 }
             }
             for (service, memory) in config.services.iter().zip(&mut memories) {

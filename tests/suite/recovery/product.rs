@@ -3,7 +3,7 @@
 //! killed, restarted, and left alone for hours.
 
 use super::policy::{Policy, Say};
-use agentcheck::config::Config;
+use agentcheck::config::{Config, SourceId};
 use agentcheck::decision::evaluate::{ServiceMemory, Verdict, evaluate};
 use agentcheck::decision::observations::Observations;
 use agentcheck::decision::plan::{Plan, plan, stopping};
@@ -107,7 +107,7 @@ impl Host {
             reading.outcome = Ok(Content::Number(says.number()));
         }
         if let Some(collector) = &mut self.collector {
-            collector.observed.take(0, reading, self.now);
+            collector.observed.take(SourceId(0), reading, self.now);
         }
         self.evaluate()
     }

@@ -1,7 +1,7 @@
 //! What is known of the sources that one service uses, as of now.
 
 use super::{EvalContext, LatestPoll, good_for};
-use crate::config::Service;
+use crate::config::{InputId, Service};
 use crate::expression::{CLOCK, Expression, Unknown};
 use crate::reading::Reason;
 use agentcheck_common::BootTime;
@@ -20,12 +20,12 @@ pub(super) struct Inputs<'w> {
 impl<'w> Inputs<'w> {
     pub(super) fn new(service: &Service, context: &'w EvalContext<'w>, now: BootTime) -> Self {
         let mut waiting = false;
-        let mut sources = Vec::with_capacity(service.sources.len());
-        for index in &service.sources {
-            let Some(name) = context.names.get(*index) else {
+        let mut sources = Vec::with_capacity(service.inputs.len());
+        for input in &service.inputs {
+            let Some(name) = context.names.get(input.0) else {
                 continue;
             };
-            let latest = context.latest.get(*index).copied().flatten();
+            let latest = context.latest.get(input.0).copied().flatten();
             let since = latest.map_or(context.started, |latest| latest.sent);
             let in_time = now < since.after(good_for(service));
             waiting |= latest.is_none() && in_time;
@@ -84,17 +84,17 @@ impl<'w> Inputs<'w> {
         let used = used.filter_map(|name| names.iter().position(|known| known == name));
         let behind = used.flat_map(|index| {
             let behind = self.context.behind.get(index).into_iter().flatten();
-            [index].into_iter().chain(behind.copied())
+            [InputId(index)].into_iter().chain(behind.copied())
         });
-        let failed = behind.filter(|index| {
-            let latest = self.context.latest.get(*index).copied().flatten();
+        let failed = behind.filter(|input| {
+            let latest = self.context.latest.get(input.0).copied().flatten();
             latest.is_none_or(|latest| latest.failure.is_some())
                 || names
-                    .get(*index)
+                    .get(input.0)
                     .is_some_and(|name| self.latest(name).is_none() && self.knows(name))
         });
         failed
-            .filter_map(|index| names.get(index).map(String::as_str))
+            .filter_map(|input| names.get(input.0).map(String::as_str))
             .collect()
     }
 

@@ -42,7 +42,8 @@ impl Collector {
         if let Some(document) = document {
             reading.outcome = Ok(Content::Json(serde_json::from_str(document).unwrap()));
         }
-        self.observed.take(0, reading, at(seconds));
+        self.observed
+            .take(crate::config::SourceId(0), reading, at(seconds));
         let context = self.observed.context(at(seconds));
         let outcome = evaluate(
             &self.config.services[0],

@@ -52,7 +52,7 @@ fn polled(
         outcome: Ok(Content::Number(number)),
         ..Reading::failed(now, Duration::ZERO, Failure::new(Reason::Other, ""))
     };
-    observed.take(0, reading, now);
+    observed.take(SourceId(0), reading, now);
     let crate::config::Weight::Expression(weight) = &config.services[0].weight else {
         panic!("a weight of its own");
     };

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config;
+use crate::config::{self, SourceId};
 use crate::decision::evaluate::evaluate;
 use crate::decision::observations::Observations;
 use std::path::Path;
@@ -46,16 +46,16 @@ fn explanation(load: Option<f64>, cpu: f64, before: &ServiceMemory, origin: Orig
     let document = load.map(|load| Content::Json(serde_json::json!({ "load": load })));
     let gone = crate::reading::Failure::new(crate::reading::Reason::Missing, "no such file");
     let readings = [
-        (0, reading(document.ok_or(gone), now)),
-        (1, reading(Ok(Content::Number(cpu)), now)),
+        (SourceId(0), reading(document.ok_or(gone), now)),
+        (SourceId(1), reading(Ok(Content::Number(cpu)), now)),
     ];
     let mut without_debounce = config.clone();
     for source in &mut without_debounce.sources {
         source.debounce = crate::filters::debounce::DebouncePolicy::default();
     }
     let mut observed = Observations::new(&without_debounce, now);
-    for (index, reading) in &readings {
-        observed.take(*index, reading.clone(), now);
+    for (source, reading) in &readings {
+        observed.take(*source, reading.clone(), now);
     }
     let context = observed.context(now);
     let service = &config.services[0];
