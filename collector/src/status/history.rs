@@ -137,7 +137,7 @@ impl HistoryFilter {
         }
     }
 
-    /// The entry for a service's reply, if it is to be recorded.
+    /// The entry for a service's reply, if it belongs into the history.
     pub fn reply_entry(
         &mut self,
         service: &Service,
