@@ -3,16 +3,19 @@
 //!
 //! A derived number fails when a source that it needs fails. So evaluation reads it like a source.
 
-use crate::config::{Change, Config, Derived, DerivedId, DerivedInput, InputId, SourceId};
+mod derived;
+mod detached;
+
+pub use derived::DerivedMemory;
+pub use detached::{DetachedContext, DetachedScope};
+
+use crate::config::{Change, Config, DerivedId, InputId, SourceId};
 use crate::decision::evaluate::{EvalContext, LatestPoll};
 use crate::expression::{Scope, Values, Zone};
 use crate::filters::debounce::{DebouncePolicy, Debouncer, SourceHealth};
-use crate::filters::derive::{Counters, Derivation, MOST_COUNTERS};
-use crate::reading::prometheus::{Exposition, Selector, bucket_bound, histogram};
 use crate::reading::{Content, Failure, Reading, Reason};
 use agentcheck_common::BootTime;
-use std::collections::BTreeMap;
-use std::hash::{Hash as _, Hasher as _};
+use derived::DerivedState;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,14 +59,6 @@ struct SourceState {
     debouncer: Debouncer,
 }
 
-/// What a derived number has besides its [`InputState`].
-struct DerivedState {
-    derived: Derived,
-    remembered: Remembered,
-    /// See [`DerivedMemory::definition`].
-    definition: String,
-}
-
 /// How many elements the derived values of one source may visit together at one of its readings, and how long.
 /// One pass over the largest document is 20,000 elements.
 const DERIVED_ELEMENTS: usize = 100_000;
@@ -87,70 +82,6 @@ impl NewReading {
     }
 }
 
-/// The readings for the evaluation of one service on another thread.
-pub struct DetachedContext {
-    names: Arc<Vec<String>>,
-    latest: Vec<Option<LatestPoll>>,
-    /// The readings of the service's inputs, and when the latest good poll of each was sent.
-    readings: Vec<(InputId, Arc<Reading>, Option<BootTime>)>,
-    started: BootTime,
-    behind: Arc<Vec<Vec<InputId>>>,
-    clock: Option<Clock>,
-}
-
-/// The scope of a thread that evaluates [`DetachedContext`]s. It has the values of one of them.
-#[derive(Default)]
-pub struct DetachedScope {
-    scope: Scope<'static>,
-    readings: BTreeMap<String, Arc<Reading>>,
-}
-
-impl DetachedScope {
-    /// The context at `now`. Values that the previous context had, too, are kept.
-    pub fn context<'c>(
-        &'c mut self,
-        detached: &'c DetachedContext,
-        now: BootTime,
-    ) -> EvalContext<'c> {
-        let mut before = std::mem::take(&mut self.readings);
-        for (input, reading, good_since) in &detached.readings {
-            let Some(name) = detached.names.get(input.0) else {
-                continue;
-            };
-            let same = before.remove(name);
-            if !same.is_some_and(|same| Arc::ptr_eq(&same, reading)) {
-                self.scope.forget(name);
-                self.scope.set(name, reading);
-                if let Some(sent) = good_since {
-                    self.scope.set_good_since(name, *sent);
-                }
-            }
-            self.readings.insert(name.clone(), Arc::clone(reading));
-        }
-        for name in before.keys() {
-            self.scope.forget(name);
-        }
-        let unix = set_time(&mut self.scope, detached.clock.as_ref(), now);
-        EvalContext {
-            names: &detached.names,
-            latest: &detached.latest,
-            scope: &self.scope,
-            started: detached.started,
-            behind: &detached.behind,
-            unix,
-        }
-    }
-}
-
-/// The memory of one derived number, from which a restarted collector continues.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DerivedMemory {
-    /// A hash of its input and its sources. The memory is valid only for the same hash.
-    pub definition: String,
-    /// The numbers that it remembers, the oldest first; at most [`crate::filters::derive::MOST_KEPT`].
-    pub numbers: Vec<(BootTime, f64)>,
-}
-
 /// The wall clock: seconds since 1970 at a time of the boot clock.
 #[derive(Clone)]
 struct Clock {
@@ -172,14 +103,6 @@ fn set_time(scope: &mut Scope<'_>, clock: Option<&Clock>, now: BootTime) -> Opti
     let unix = clock.map(|clock| clock.unix_at(now));
     scope.set_clock(clock.zip(unix).map(|(clock, unix)| clock.zone.at(unix)));
     unix
-}
-
-/// The memory of a derived number.
-enum Remembered {
-    /// A named expression.
-    Nothing,
-    Number(Derivation),
-    Counters(Counters),
 }
 
 impl Observations {
@@ -210,27 +133,7 @@ impl Observations {
                     debouncer: Debouncer::default(),
                 })
                 .collect(),
-            derived: config
-                .derived
-                .iter()
-                .zip(definitions(config))
-                .map(|(derived, definition)| {
-                    let remembered = match &derived.input {
-                        DerivedInput::Number(_, Some(aggregation)) => {
-                            Remembered::Number(Derivation::new(*aggregation))
-                        }
-                        DerivedInput::Number(_, None) => Remembered::Nothing,
-                        DerivedInput::Rate(_, window) | DerivedInput::Histogram(_, _, window) => {
-                            Remembered::Counters(Counters::new(*window))
-                        }
-                    };
-                    DerivedState {
-                        derived: derived.clone(),
-                        remembered,
-                        definition,
-                    }
-                })
-                .collect(),
+            derived: DerivedState::all(config),
         }
     }
 
@@ -267,28 +170,16 @@ impl Observations {
 
     /// The memories for a restarted collector, by name. Series are not in it, because there may be thousands.
     pub fn kept(&self) -> impl Iterator<Item = (&str, DerivedMemory)> {
-        self.derived.iter().filter_map(|state| {
-            let Remembered::Number(derivation) = &state.remembered else {
-                return None;
-            };
-            let kept = DerivedMemory {
-                definition: state.definition.clone(),
-                numbers: derivation.snapshot(),
-            };
-            (!kept.numbers.is_empty()).then_some((state.derived.name.as_str(), kept))
-        })
+        let derived = self.derived.iter();
+        derived.filter_map(|state| Some((state.derived.name.as_str(), state.memory()?)))
     }
 
     /// Continues at `now` with the memory of an earlier collector, if the derived number of this name has the same
     /// definition.
     pub fn restore(&mut self, name: &str, kept: &DerivedMemory, now: BootTime) {
-        for state in &mut self.derived {
-            if let Remembered::Number(derivation) = &mut state.remembered
-                && state.derived.name == name
-                && state.definition == kept.definition
-            {
-                derivation.restore(&kept.numbers, now);
-            }
+        let mut derived = self.derived.iter_mut();
+        if let Some(state) = derived.find(|state| state.derived.name == name) {
+            state.restore(kept, now);
         }
     }
 
@@ -374,15 +265,11 @@ impl Observations {
     }
 
     fn derived_reading(&mut self, id: DerivedId, changed: SourceId) -> Option<Reading> {
-        let DerivedState {
-            derived,
-            remembered,
-            ..
-        } = self.derived.get_mut(id.0)?;
-        if !derived.sources.contains(&changed) {
+        let state = self.derived.get_mut(id.0)?;
+        if !state.derived.sources.contains(&changed) {
             return None;
         }
-        let polls = derived.sources.iter().map(|source| {
+        let polls = state.derived.sources.iter().map(|source| {
             let latest = self.latest.get(source.0).copied().flatten();
             latest.map(|latest| latest.sent)
         });
@@ -395,11 +282,11 @@ impl Observations {
             Some(Ok(Content::Metrics(scrape))) => Some(scrape.as_ref()),
             _ => None,
         };
-        let outcome = match value(&derived.input, remembered, newest, &self.scope, scrape) {
+        let outcome = match state.value(newest, &self.scope, scrape) {
             Ok(Some(value)) => Ok(Content::Number(value)),
             Ok(None) => return None,
             Err(unknown) => {
-                let failed = derived.sources.iter().find_map(|source| {
+                let failed = state.derived.sources.iter().find_map(|source| {
                     let failure = self.inputs.get(source.0)?.failure()?;
                     let name = self.names.get(source.0)?;
                     Some(Failure::new(failure.reason, format!("{name}: {failure}")))
@@ -457,96 +344,9 @@ impl Observations {
     }
 }
 
-/// A hash of the input of each derived number, and of those that it reads. It is not the text itself: a URL can
-/// contain a secret.
-fn definitions(config: &Config) -> Vec<String> {
-    let mut known: BTreeMap<&str, String> = BTreeMap::new();
-    let definition = |derived: &Derived, known: &BTreeMap<&str, String>| {
-        let mut hasher = std::hash::DefaultHasher::new();
-        match &derived.input {
-            DerivedInput::Number(expression, aggregation) => {
-                for name in expression.uses().keys() {
-                    known.get(name.as_str()).hash(&mut hasher);
-                }
-                format!("{} {aggregation:?}", expression.text())
-            }
-            other => format!("{other:?}"),
-        }
-        .hash(&mut hasher);
-        for source in &derived.sources {
-            format!("{:?}", config.sources.get(source.0)).hash(&mut hasher);
-        }
-        format!("{:016x}", hasher.finish())
-    };
-    let derived = config.derived.iter().map(|derived| {
-        let definition = definition(derived, &known);
-        known.insert(&derived.name, definition.clone());
-        definition
-    });
-    derived.collect()
-}
-
 fn swap<T>(from: &mut [T], before: usize, to: &mut [T], at: usize) {
     if let (Some(old), Some(new)) = (from.get_mut(before), to.get_mut(at)) {
         std::mem::swap(old, new);
-    }
-}
-
-/// The derived number at polls of which the newest was sent at `sent`; `None` while it needs more polls.
-fn value(
-    of: &DerivedInput,
-    remembered: &mut Remembered,
-    sent: BootTime,
-    scope: &Scope<'_>,
-    scrape: Option<&Exposition>,
-) -> Result<Option<f64>, String> {
-    match (of, remembered) {
-        (DerivedInput::Number(expression, _), Remembered::Number(derivation)) => {
-            let number = expression.number(scope).map_err(|unknown| unknown.0)?;
-            Ok(derivation.observe(sent, number))
-        }
-        (DerivedInput::Rate(selectors, _), Remembered::Counters(counters)) => {
-            let shown = series(scrape, selectors)?;
-            let rates = counters.observe(sent, &shown);
-            let sum = rates.iter().map(|(_, rate)| rate).sum();
-            Ok((!rates.is_empty()).then_some(sum))
-        }
-        (DerivedInput::Histogram(selectors, percent, _), Remembered::Counters(counters)) => {
-            let shown = series(scrape, selectors)?;
-            let rates = counters.observe(sent, &shown);
-            if rates.is_empty() {
-                return Ok(None);
-            }
-            let mut buckets: BTreeMap<u64, (f64, f64)> = BTreeMap::new();
-            for (labels, rate) in rates {
-                let bound = bucket_bound(labels).ok_or("a series without le is no bucket")?;
-                let bucket = buckets.entry(bound.to_bits()).or_insert((bound, 0.0));
-                bucket.1 += rate;
-            }
-            let quantile = histogram::quantile(percent / 100.0, buckets.into_values().collect());
-            quantile
-                .map(Some)
-                .ok_or_else(|| "nothing was counted".to_owned())
-        }
-        (DerivedInput::Number(expression, None), _) => expression
-            .number(scope)
-            .map(Some)
-            .map_err(|unknown| unknown.0),
-        // `new` makes both together.
-        _ => Ok(None),
-    }
-}
-
-/// The series that the selectors take: all of them or none, because a part would be another number.
-fn series<'s>(
-    scrape: Option<&'s Exposition>,
-    selectors: &[Selector],
-) -> Result<Vec<(&'s str, f64)>, String> {
-    let shown = scrape.ok_or("no scrape")?.labelled(selectors);
-    match shown.len() {
-        0 => Err("no such series".to_owned()),
-        1..=MOST_COUNTERS => Ok(shown),
-        many => Err(format!("{many} series, more than {MOST_COUNTERS}")),
     }
 }
 

@@ -1,6 +1,9 @@
 //! Series, and the memory from which a restarted collector continues.
 
+use super::derived::series;
 use super::*;
+use crate::filters::derive::MOST_COUNTERS;
+use crate::reading::prometheus::{Exposition, Selector};
 
 #[test]
 fn too_many_series_give_no_number() {
