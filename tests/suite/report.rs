@@ -3,30 +3,17 @@
 mod browser;
 
 use agentcheck_tests::processes::{output, run, wait_for};
-use agentcheck_tests::scene::{Scene, stderr};
+use agentcheck_tests::scene::{Scene, queue_service, stderr};
 use browser::{Browser, Scheme};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-const CONFIGURATION: &str = r#"
-[source.queue.file]
-path = "QUEUE"
-format = "number"
-interval = "100ms"
-
+const OTHERS: &str = r#"
 [source.other.file]
 path = "/nonexistent/<b>other</b>"
 format = "number"
 interval = "100ms"
-
-[service.web]
-weight = "headroom(queue.value, 100)"
-
-[[service.web.rule]]
-name = "long"
-when = "queue.value > 90 && queue.ok"
-reply = "down"
 
 [service.db]
 weight = "100"
@@ -39,7 +26,8 @@ fn eventful() -> Scene {
     let mut scene = Scene::new("report");
     let _ = scene.overrides();
     let queue = scene.scratch.write("queue", "27");
-    scene.configure(&CONFIGURATION.replace("QUEUE", &queue.display().to_string()));
+    let rule = "when = \"queue.value > 90 && queue.ok\"\nreply = \"down\"\n";
+    scene.configure(&(queue_service(&queue, rule) + OTHERS));
     scene.start();
     for (number, beginning) in [("27", "up 73% "), ("95", "down "), ("40", "up 60% ")] {
         scene.put("queue", number);

@@ -1,6 +1,6 @@
 //! `agentcheck explain`: why a service has its reply, and what HAProxy does with a line.
 
-use super::screen::{self, ColorChoice};
+use super::screen::{self, Color};
 use super::{ConfigFile, DataDir, Failed, Output, StateDir, history, load_failure, status};
 use crate::config::{self, Config, DerivedInput, Input, Service, SourceId};
 use crate::decision::decide::decide;
@@ -50,15 +50,8 @@ pub(super) struct Arguments {
     state: StateDir,
     #[command(flatten)]
     data: DataDir,
-    /// Use colours: auto, always, never
-    #[arg(
-        long,
-        value_name = "WHEN",
-        value_enum,
-        default_value_t,
-        hide_possible_values = true
-    )]
-    color: ColorChoice,
+    #[command(flatten)]
+    color: Color,
 }
 
 /// The most bytes read from standard input: more than HAProxy accepts.
@@ -84,7 +77,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Output, Failed> {
     for (label, text) in lines {
         table.row(vec![Cell::new(Style::Name, label), text.into()]);
     }
-    Ok(table.render(screen::page(arguments.color)).into())
+    Ok(table.render(screen::page(&arguments.color)).into())
 }
 
 fn explain_reply(line: &str) -> Result<Lines, Failed> {

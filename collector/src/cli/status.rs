@@ -1,6 +1,6 @@
 //! `agentcheck status`: the current replies and what decided them, for people, programs and monitoring.
 
-use super::screen::{self, ColorChoice};
+use super::screen::{self, Color};
 use super::{Failed, Output, StateDir};
 use crate::render::text::printable;
 use crate::status::overview::{self, Liveness, LockState, Overview, OverviewInput, SnapshotError};
@@ -41,15 +41,8 @@ pub(super) struct Arguments {
     /// Print one line for monitoring
     #[arg(long, conflicts_with_all = ["verbose", "json", "watch"])]
     check: bool,
-    /// Use colours: auto, always, never
-    #[arg(
-        long,
-        value_name = "WHEN",
-        value_enum,
-        default_value_t,
-        hide_possible_values = true
-    )]
-    color: ColorChoice,
+    #[command(flatten)]
+    color: Color,
     #[command(flatten)]
     state: StateDir,
 }
@@ -62,7 +55,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Output, Failed> {
         return watch(arguments).map(|()| String::new().into());
     }
     let overview = read(arguments).map_err(Failed::new)?;
-    let text = rendered(&overview, arguments, screen::page(arguments.color));
+    let text = rendered(&overview, arguments, screen::page(&arguments.color));
     match read_error(&overview) {
         None => Ok(text.into()),
         Some(why) => {
@@ -146,7 +139,7 @@ fn watch(arguments: &Arguments) -> Result<(), Failed> {
     let in_place = screen::is_terminal() && !arguments.json;
     let mut first = true;
     loop {
-        let page = screen::page(arguments.color);
+        let page = screen::page(&arguments.color);
         let (page, rows) = if in_place {
             screen::fitted(page)
         } else {

@@ -6,9 +6,9 @@
 //!
 //! - It leaves out rules, weights and limits that read no failed source: without load they change nothing.
 //! - The other sources return low, middling and high numbers, if they return numbers. Other content is unknown, so a
-//! service that depends on it has no finding.
+//!   service that depends on it has no finding.
 //! - There is no finding if the failure changes the reply for any of these numbers, or when the other sources fail,
-//! too.
+//!   too.
 //! - Sources of the same server fail together, except those that the kernel answers for a hung server.
 
 use crate::config::{Config, Finding, Input, InputId, Service, SourceId, Weight};

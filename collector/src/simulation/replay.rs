@@ -209,12 +209,10 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn a_recording_is_played_with_its_own_clock() {
-        let text = "[source.queue.file]\npath = \"/q\"\nformat = \"number\"\n\
-            [service.web]\nweight = \"headroom(queue.value, 100)\"\n\
-            [[service.web.rule]]\nname = \"long\"\nwhen = \"queue.value > 90\"\nfor = \"5s\"\n\
-            reply = \"drain\"\n";
-        let (config, _) = crate::config::parse(Path::new("c"), text).unwrap();
+    fn recording_is_replayed_with_its_own_clock() {
+        let rule = "when = \"queue.value > 90\"\nfor = \"5s\"\nreply = \"drain\"";
+        let text = agentcheck_tests::scene::queue_service(Path::new("/q"), rule);
+        let (config, _) = crate::config::parse(Path::new("c"), &text).unwrap();
         let mut lines = recording::head("");
         for (t, value) in [(0, 20), (2, 95), (4, 95), (20, 20)] {
             lines.push_str(&format!(
@@ -223,13 +221,13 @@ mod tests {
         }
         let recorded = recording::read(&config.sources, &lines).unwrap();
         let played = play(&config, &recorded);
-        let said: Vec<String> = played.tracks[0]
+        let points: Vec<String> = played.tracks[0]
             .points
             .iter()
             .map(|point| format!("{} {} {}", point.at, point.state(), point.reply))
             .collect();
         assert_eq!(
-            said,
+            points,
             [
                 "0 up up 80% # queue=20",
                 "2 up up 5% # queue=95",

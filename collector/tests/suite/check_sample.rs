@@ -56,8 +56,8 @@ impl Files {
             "sample.json",
         ];
         let printed = agentcheck_in(self.0.path(), &arguments);
-        // What `check` says without a sample comes first.
-        let from = ["service web: up", "service web: nothing"]
+        // The output of `check` without a sample comes first.
+        let from = ["service web: up", "service web: no reply"]
             .iter()
             .find_map(|beginning| printed.find(beginning));
         printed[from.unwrap_or(0)..].to_owned()
