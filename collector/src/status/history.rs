@@ -9,9 +9,10 @@ use crate::config::Service;
 use crate::decision::evaluate::DecisionSource;
 use crate::overrides::{Action, ActiveOverride};
 use crate::sys::state_file::read_bounded;
-use agentcheck_common::{BootId, BootTime, Description, Reply};
+use agentcheck_common::{BootId, BootTime, Description, Reply, ServiceName};
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
@@ -107,8 +108,18 @@ pub struct Entry {
 #[derive(Debug)]
 pub struct HistoryFilter {
     boot: BootId,
-    /// The last entry of each service, with its reply apart from the description.
-    last: HashMap<String, (Reply, Entry)>,
+    /// The last recorded reply of each service.
+    last: HashMap<ServiceName, LastReply>,
+}
+
+/// The last recorded reply of a service, apart from its description.
+#[derive(Debug)]
+struct LastReply {
+    at: BootTime,
+    words: Reply,
+    by: &'static str,
+    why: String,
+    limit: String,
 }
 
 impl HistoryFilter {
@@ -137,43 +148,50 @@ impl HistoryFilter {
         }
     }
 
-    /// The entry for a service's reply, if it is to be recorded.
+    /// The entry for a service's reply, if it is to be recorded. `wall`: the time in seconds since 1970.
     pub fn reply_entry(
         &mut self,
         service: &Service,
         reply: &Reply,
         decided: &DecisionSource,
         limit: Option<&ActiveOverride<'_>>,
-        (now, wall): (BootTime, f64),
+        now: BootTime,
+        wall: impl FnOnce() -> f64,
     ) -> Option<Entry> {
-        let name = service.name.to_string();
         let (by, why) = decided_by(service, decided);
         let limit = limit.and_then(|active| match active.action {
             Action::Limit { percent } => Some(format!("{percent}% by {}", active.order.by)),
             _ => None,
         });
-        let entry = Entry {
-            time: wall,
-            boot: self.boot.to_string(),
-            at: now.0,
-            service: Some(name.clone()),
-            reply: reply.to_string(),
-            event: None,
-            by: by.to_owned(),
-            why,
-            limit: limit.unwrap_or_default(),
-        };
+        let limit = limit.unwrap_or_default();
         let words = reply.described(Description::NONE);
-        if let Some((last_words, last)) = self.last.get(&name) {
-            let same_reason =
-                last.by == entry.by && last.why == entry.why && last.limit == entry.limit;
-            let only_weight = last_words.takes_out() == words.takes_out()
-                && now.since(BootTime(last.at)) < WEIGHT_INTERVAL;
-            if same_reason && (*last_words == words || only_weight) {
+        if let Some(last) = self.last.get(&service.name) {
+            let same_reason = last.by == by && last.why == why && last.limit == limit;
+            let only_weight =
+                last.words.takes_out() == words.takes_out() && now.since(last.at) < WEIGHT_INTERVAL;
+            if same_reason && (last.words == words || only_weight) {
                 return None;
             }
         }
-        self.last.insert(name, (words, entry.clone()));
+        let entry = Entry {
+            time: wall(),
+            boot: self.boot.to_string(),
+            at: now.0,
+            service: Some(service.name.to_string()),
+            reply: reply.to_string(),
+            event: None,
+            by: by.to_owned(),
+            why: why.clone().into_owned(),
+            limit: limit.clone(),
+        };
+        let last = LastReply {
+            at: now,
+            words,
+            by,
+            why: why.into_owned(),
+            limit,
+        };
+        self.last.insert(service.name, last);
         Some(entry)
     }
 }
@@ -264,20 +282,21 @@ impl Recorder {
 }
 
 /// What decided, and its name or reason.
-fn decided_by(service: &Service, decided: &DecisionSource) -> (&'static str, String) {
+fn decided_by<'d>(
+    service: &'d Service,
+    decided: &'d DecisionSource,
+) -> (&'static str, Cow<'d, str>) {
     match decided {
         DecisionSource::Rule { index, .. } => {
             let rule = service.rules.get(*index);
-            (
-                "rule",
-                rule.map(|rule| rule.name.clone()).unwrap_or_default(),
-            )
+            ("rule", rule.map_or("", |rule| rule.name.as_str()).into())
         }
-        DecisionSource::Weight(_) => ("weight", String::new()),
-        DecisionSource::Failure(why) => ("failure", why.reason.clone()),
-        DecisionSource::Override(outage) => {
-            ("override", format!("{} by {}", outage.action, outage.by))
-        }
+        DecisionSource::Weight(_) => ("weight", "".into()),
+        DecisionSource::Failure(why) => ("failure", why.reason.as_str().into()),
+        DecisionSource::Override(outage) => (
+            "override",
+            format!("{} by {}", outage.action, outage.by).into(),
+        ),
     }
 }
 
@@ -350,7 +369,10 @@ mod tests {
             (13, "up 0% # rule=x", &rule),
             (14, "up 50%", &failure),
         ] {
-            if let Some(entry) = notes.reply_entry(&web, &reply(line), decided, None, at(second)) {
+            if let Some(entry) = {
+                let (now, wall) = at(second);
+                notes.reply_entry(&web, &reply(line), decided, None, now, || wall)
+            } {
                 recorder.write(&entry).unwrap();
             }
         }
@@ -411,7 +433,8 @@ mod tests {
             let limit = limit.as_ref();
             let active = limit.and_then(|limit| limit.active(Scope::Service, false, &now));
             let reply = reply("up 40%");
-            filter.reply_entry(&web, &reply, &rule, active.as_ref(), at(second))
+            let (now, wall) = at(second);
+            filter.reply_entry(&web, &reply, &rule, active.as_ref(), now, || wall)
         });
         let texts: Vec<String> = texts.map(|entry| entry.limit).collect();
         assert_eq!(texts, ["", "50% by ann", "60% by ann", ""]);

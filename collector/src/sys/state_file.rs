@@ -47,9 +47,23 @@ pub fn replace_in(
     mode: u32,
     content: &[u8],
 ) -> io::Result<()> {
+    replace_with(directory, name, mode, |file| file.write_all(content))
+}
+
+/// Like [`replace_in`]; `write` writes the content.
+///
+/// # Errors
+/// Those of [`replace_in`] and of `write`.
+pub fn replace_with(
+    directory: BorrowedFd<'_>,
+    name: &str,
+    mode: u32,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
     // The leading dot cannot begin a service name. One collector per directory, one writer per name.
     let temporary = format!(".{name}.new");
-    let written = write(directory, &temporary, mode, content)
+    let written = create(directory, &temporary, mode)
+        .and_then(|mut file| write(&mut file))
         .and_then(|()| Ok(renameat(directory, &temporary, directory, name)?));
     if written.is_err() {
         // The first error is the one to report.
@@ -58,7 +72,8 @@ pub fn replace_in(
     written
 }
 
-fn write(directory: BorrowedFd<'_>, name: &str, mode: u32, content: &[u8]) -> io::Result<()> {
+/// Creates a file with permissions `mode` whatever the umask is.
+fn create(directory: BorrowedFd<'_>, name: &str, mode: u32) -> io::Result<File> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(mode);
     let opened = match openat(directory, name, flags, mode) {
@@ -69,9 +84,11 @@ fn write(directory: BorrowedFd<'_>, name: &str, mode: u32, content: &[u8]) -> io
         }
         opened => opened?,
     };
-    let mut file = File::from(opened);
-    rustix::fs::fchmod(&file, mode)?;
-    file.write_all(content)
+    // A umask has subtracted from the mode. To check that costs much less than to set it each time.
+    if Mode::from_raw_mode(rustix::fs::fstat(&opened)?.st_mode) != mode {
+        rustix::fs::fchmod(&opened, mode)?;
+    }
+    Ok(File::from(opened))
 }
 
 /// Replaces a service's state file by a schedule of this boot that begins at the given time.
