@@ -374,7 +374,8 @@ impl Collector {
             self.records.add_event(history::Event::Stopping, "");
             self.output.check(self.records.history.as_mut(), now);
             self.write_status(now);
-            self.services.publish_stop(&self.config, &self.output, now);
+            self.services
+                .publish_stop(&self.config, &self.overrides, &self.output, now);
         }
         let polling = &self.sources.polling;
         polling.stop();

@@ -198,7 +198,7 @@ impl Services {
         task.overrides = statuses;
         task.ready_window = desk.overrides.ready_window_id(service);
         self.queue.set(id, wake_at);
-        let limit = overrides.limit.clone();
+        let limit = overrides.limit().cloned();
         publish(service, task, decision, took, (desk, limit.as_ref()), now)
     }
 
@@ -234,12 +234,19 @@ impl Services {
     }
 
     /// Writes the replies that `on_stop` asks for.
-    pub(super) fn publish_stop(&self, config: &Config, output: &Output, now: BootTime) {
+    pub(super) fn publish_stop(
+        &self,
+        config: &Config,
+        overrides: &ActiveOverrides,
+        output: &Output,
+        now: BootTime,
+    ) {
         let Some(directory) = output.directory() else {
             return;
         };
         for (service, task) in config.services.iter().zip(&self.tasks) {
-            task.publish_stop(service, directory, &output.boot, now);
+            let (overrides, _) = overrides.of_service(config, service, now);
+            task.publish_stop(service, &overrides, directory, &output.boot, now);
         }
     }
 }
