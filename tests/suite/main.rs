@@ -10,6 +10,8 @@
 )]
 
 mod archive;
+mod balancers;
+mod clustercheck;
 mod conformance;
 mod daemonize;
 mod doctor;
