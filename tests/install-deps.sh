@@ -3,7 +3,7 @@
 # what descends from it; as root, or by sudo. Run again, it finds everything there and asks nobody.
 #
 # openbsd-inetd conflicts with xinetd, so it is not installed but unpacked, into the target directory; and so is
-# prometheus, of which only promtool is wanted (19 MB are fetched).
+# prometheus, of which only promtool is wanted (19 MB are fetched). tests/haproxy-13.sh unpacks Debian 13's HAProxy.
 set -eu
 
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -52,7 +52,8 @@ done
 
 inetd=$programs/openbsd-inetd/usr/sbin/inetd
 promtool=$programs/prometheus/usr/bin/promtool
-if [ -z "$missing" ] && [ -x "$inetd" ] && [ -x "$promtool" ] &&
+haproxy=$programs/haproxy-debian-13
+if [ -z "$missing" ] && [ -x "$haproxy/haproxy" ] && [ -x "$inetd" ] && [ -x "$promtool" ] &&
 	[ -d "$programs/openrc" ] && [ -d "$programs/runit" ] && [ -d "$programs/s6" ]; then
 	exit 0
 fi
@@ -112,3 +113,5 @@ for manager in openrc runit s6; do
 		mv "$programs/$manager.new" "$programs/$manager"
 	fi
 done
+
+[ -x "$haproxy/haproxy" ] || "$here/tests/haproxy-13.sh" "$haproxy"
