@@ -46,6 +46,7 @@ use log::info;
 use metrics_writer::MetricsWriter;
 use output::Output;
 use override_watcher::Flags;
+pub(crate) use poll_task::NewReadings;
 pub(crate) use poll_threads::PollThreads;
 use records::Records;
 use reload::{Loaded, Reloader};
