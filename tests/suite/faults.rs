@@ -7,6 +7,7 @@ mod clocks;
 mod configuration;
 mod connection_share;
 mod hostile_applications;
+mod hostile_files;
 mod hung_sources;
 mod kills;
 mod leftover_state;

@@ -10,12 +10,14 @@ use crate::decision::evaluate::DecisionSource;
 use crate::overrides::{Action, ActiveOverride};
 use crate::sys::state_file::read_bounded;
 use agentcheck_common::{BootId, BootTime, Description, Reply, ServiceName};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, Stat, mkdirat, openat, renameat, statat};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -199,7 +201,7 @@ impl HistoryFilter {
 /// Writes entries to the files.
 #[derive(Debug)]
 pub struct Recorder {
-    directory: PathBuf,
+    data: PathBuf,
     file: Option<File>,
     size: u64,
     /// Whether the last line may be incomplete.
@@ -213,37 +215,42 @@ impl Recorder {
     /// The error of creating or opening it; each write then tries again.
     pub fn open(data: &Path) -> (Self, io::Result<()>) {
         let mut recorder = Self {
-            directory: data.join(DIRECTORY),
+            data: data.to_owned(),
             file: None,
             size: 0,
             torn: false,
         };
-        let opened = match std::fs::create_dir(&recorder.directory) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-            _ => recorder.begin(),
-        };
+        let opened = recorder.begin();
         (recorder, opened)
     }
 
-    /// Opens the newer file. A full one becomes the older file first.
+    /// Opens the newer file. A full one becomes the older file first. No link is followed below the data directory:
+    /// a collector that runs as root may have one of another user.
     fn begin(&mut self) -> io::Result<()> {
-        let path = self.directory.join(CURRENT);
-        if path.metadata().is_ok_and(|found| found.len() >= MAX_FILE) {
-            std::fs::rename(&path, self.directory.join(PREVIOUS))?;
+        let open = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let data = rustix::fs::open(
+            &self.data,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        match mkdirat(&data, DIRECTORY, Mode::from_raw_mode(0o777)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
         }
-        let flags = OFlags::WRONLY
-            | OFlags::CREATE
-            | OFlags::APPEND
-            | OFlags::NOFOLLOW
-            | OFlags::NONBLOCK
-            | OFlags::CLOEXEC;
-        let file = rustix::fs::open(&path, flags, Mode::from_raw_mode(MODE))?;
+        let flags = open | OFlags::PATH | OFlags::DIRECTORY;
+        let directory = openat(&data, DIRECTORY, flags, Mode::empty())?;
+        let is_full = |found: Stat| u64::try_from(found.st_size).is_ok_and(|size| size >= MAX_FILE);
+        if statat(&directory, CURRENT, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(is_full) {
+            renameat(&directory, CURRENT, &directory, PREVIOUS)?;
+        }
+        let flags = open | OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND;
+        let file = openat(&directory, CURRENT, flags, Mode::from_raw_mode(MODE))?;
         let file = File::from(file);
         let found = file.metadata()?;
-        if !found.is_file() {
+        if !found.is_file() || found.nlink() > 1 {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "not a regular file",
+                "not a regular file of one name",
             ));
         }
         self.size = found.len();
@@ -457,6 +464,33 @@ mod tests {
         }
         let entries = read(data).unwrap();
         entries.into_iter().map(|entry| entry.why).collect()
+    }
+
+    /// A collector that runs as root must not write where another user's link leads.
+    #[test]
+    fn links_below_the_data_directory_are_not_followed() {
+        use std::os::unix::fs::symlink;
+        let scratch = Scratch::new("history-links");
+        let data = scratch.directory("data");
+        let precious = scratch.directory("precious");
+        let file = precious.join(CURRENT);
+        symlink(&precious, data.join(DIRECTORY)).unwrap();
+        Recorder::open(&data).1.unwrap_err();
+        assert!(!file.exists());
+        std::fs::remove_file(data.join(DIRECTORY)).unwrap();
+        std::fs::create_dir(data.join(DIRECTORY)).unwrap();
+        std::fs::write(&file, "untouched").unwrap();
+        let current = data.join(DIRECTORY).join(CURRENT);
+        for link in [std::fs::hard_link, |from: &Path, to: &Path| {
+            symlink(from, to)
+        }] {
+            link(&file, &current).unwrap();
+            Recorder::open(&data).1.unwrap_err();
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), "untouched");
+            std::fs::remove_file(&current).unwrap();
+        }
+        Recorder::open(&data).1.unwrap();
+        assert!(current.is_file());
     }
 
     #[test]
