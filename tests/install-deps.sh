@@ -25,17 +25,19 @@ programs=${CARGO_TARGET_DIR:-$here/target}/test-programs
 #   busybox                        its syslogd, a small one
 #   procps curl python3            the demo, the examples, and clients of the HTTP answers
 #   keepalived ldirectord          balancers that run agentcheck probe
-#   mariadb-server galera-4        the node that examples/clustercheck polls
 #   python3-yaml                   reads the examples of Kubernetes, Envoy and Traefik
 #   chromium-headless-shell        the browser that looks at the page of agentcheck report; with what it needs
 #                                  100 MB are fetched, in half a minute
 #   prometheus-node-exporter       reads the metrics, as it does in the field
 #   openrc runit s6                service managers for the files of packaging/init, unpacked
 #   redis-server memcached msmtp-mta postgresql  servers that sources talk to
+#   mariadb-server-core mariadb-client-core galera-4  the node that examples/clustercheck polls, and a source;
+#                                  these packages start no service
 #   make                           make install is how the tests install
 packages="haproxy xinetd ucspi-tcp ipsvd tcputils socat ncat systemd iproute2 util-linux bsdutils strace
-	valgrind qemu-user gcc-aarch64-linux-gnu busybox procps curl python3 python3-yaml keepalived ldirectord mariadb-server galera-4 make chromium-headless-shell
-	e2fsprogs libfaketime prometheus-node-exporter redis-server memcached msmtp-mta postgresql"
+	valgrind qemu-user gcc-aarch64-linux-gnu busybox procps curl python3 python3-yaml keepalived ldirectord make
+	chromium-headless-shell e2fsprogs libfaketime prometheus-node-exporter redis-server memcached msmtp-mta postgresql
+	mariadb-server-core mariadb-client-core galera-4"
 
 # The core library of the other architecture. Where Rust came by another way than rustup, the test that
 # needs it says what is missing.
