@@ -10,6 +10,8 @@
     reason = "a test asserts in the shortest way, and prints what it did"
 )]
 
+mod ansible;
+
 use agentcheck_tests::binaries;
 use agentcheck_tests::package::manager::{Made, Manager, install};
 use agentcheck_tests::package::{lifecycle, without_systemd};

@@ -22,7 +22,7 @@ mod work;
 
 pub use diagnostics::Report;
 pub use diff::Change;
-pub use files::Files;
+pub use files::{Files, drop_ins_of};
 pub use service::{
     Capacity, ExpiryAction, MaxconnLimit, OnFailure, Restarts, Restore, Rule, Service, Weight,
 };
