@@ -49,7 +49,7 @@ impl Host {
         wait_for(format_args!("{beginning:?} of {service}"), || {
             let name = format!("{service}\n");
             match probe(self.agent, name.as_bytes()) {
-                Ok(line) if line.starts_with(beginning) => Ok(()),
+                Ok(received) if received.text().starts_with(beginning) => Ok(()),
                 other => Err(format!("{other:?}")),
             }
         });

@@ -10,6 +10,7 @@ mod hostile_applications;
 mod hung_sources;
 mod kills;
 mod leftover_state;
+mod newer_version;
 mod override_files;
 mod resource_limits;
 mod restart;
