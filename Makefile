@@ -78,9 +78,8 @@ packages: build package ## build the .deb and the .rpm into target/packages (car
 package: # the same, of the programs that are built already
 	@packaging/packages.sh $(PACKAGES)
 
-STATIC = x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 test-packages: build ## test packages, static programs, containers, Kubernetes, Ansible (lintian, rpm, buildah; as root)
-	@packaging/dist.sh $(DIST) $(STATIC)
+	@packaging/dist.sh $(DIST) x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 	$(CARGO) test --locked -p agentcheck-tests --test packages
 
 DIST    ?= $(TARGET)/dist

@@ -11,6 +11,7 @@
 )]
 
 mod ansible;
+mod static_programs;
 
 use agentcheck_tests::binaries;
 use agentcheck_tests::package::manager::{Made, Manager, install};

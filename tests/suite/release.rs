@@ -10,7 +10,10 @@ use std::process::{Command, Output};
 fn git(repository: &Path, arguments: &[&str]) {
     let identity = ["-c", "user.name=A", "-c", "user.email=a@example.org"];
     let mut command = Command::new(program("git", "git"));
-    run(command.current_dir(repository).args(identity).args(arguments));
+    run(command
+        .current_dir(repository)
+        .args(identity)
+        .args(arguments));
 }
 
 fn edit(repository: &Path, script: &str) {
@@ -30,7 +33,8 @@ fn check(repository: &Path) -> Output {
 fn release_needs_a_complete_changelog_and_one_version_everywhere() {
     let scratch = Scratch::new("release");
     let repository = scratch.directory("repository");
-    let copy = "git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t \"$0\"";
+    let copy =
+        "git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t \"$0\"";
     run(Command::new("sh")
         .args(["-euc", copy])
         .arg(&repository)
