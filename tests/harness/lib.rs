@@ -23,6 +23,7 @@ pub mod binaries;
 pub mod collector;
 pub mod conformance;
 pub mod counter_source;
+pub mod farm;
 pub mod haproxy;
 pub mod launcher;
 pub mod listener;

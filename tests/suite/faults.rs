@@ -11,6 +11,8 @@ mod hostile_files;
 mod hung_sources;
 mod kills;
 mod leftover_state;
+mod newer_version;
+mod old_kernel;
 mod override_files;
 mod resource_limits;
 mod restart;

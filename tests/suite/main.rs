@@ -28,6 +28,7 @@ mod overrides;
 mod packaging;
 mod permissions;
 mod recovery;
+mod release;
 mod reload;
 mod report;
 mod responder_flags;

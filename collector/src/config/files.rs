@@ -214,6 +214,12 @@ impl Files {
     }
 }
 
+/// The drop-ins beside a main file; none if they cannot be listed.
+#[must_use]
+pub fn drop_ins_of(file: &Path) -> Vec<PathBuf> {
+    drop_ins(&file.with_file_name(DROP_INS)).unwrap_or_default()
+}
+
 /// The drop-ins of a directory, in the byte order of their names; none if there is no directory.
 fn drop_ins(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match std::fs::read_dir(directory) {

@@ -6,6 +6,7 @@
 
 mod active_overrides;
 mod clock_jumps;
+pub mod config_watcher;
 mod counters;
 mod eval_thread;
 mod failure_log;
