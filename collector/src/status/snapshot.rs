@@ -293,7 +293,7 @@ pub struct WeightStatus {
 impl WeightStatus {
     fn from_weighed(weighed: &Weighed) -> Self {
         let shaped = &weighed.shaped;
-        let basis = weighed.basis.map(|basis| match basis {
+        let basis = weighed.capacity.map(|weight| match weight.basis {
             Basis::Measured => "measured",
             Basis::Held => "held",
             Basis::Unmeasured => "unmeasured",

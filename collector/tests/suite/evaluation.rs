@@ -87,7 +87,7 @@ fn stages(weighed: &Weighed) -> String {
 }
 
 /// A configuration, and what is known after the lines so far.
-struct Player<'c> {
+pub(crate) struct Player<'c> {
     config: &'c Config,
     observed: Observations,
     memories: Vec<ServiceMemory>,
@@ -95,7 +95,7 @@ struct Player<'c> {
 }
 
 impl<'c> Player<'c> {
-    fn new(config: &'c Config) -> Self {
+    pub(crate) fn new(config: &'c Config) -> Self {
         Self {
             config,
             observed: Observations::new(config, BootTime(0)),
@@ -105,7 +105,12 @@ impl<'c> Player<'c> {
     }
 
     /// Polls a source at `t` seconds; the decisions after it.
-    fn poll(&mut self, t: f64, source: &str, reading: &Value) -> Vec<(&'c Service, Decision)> {
+    pub(crate) fn poll(
+        &mut self,
+        t: f64,
+        source: &str,
+        reading: &Value,
+    ) -> Vec<(&'c Service, Decision)> {
         let now = moment(t);
         let sources = &self.config.sources;
         let index = sources.iter().position(|known| known.name == source);

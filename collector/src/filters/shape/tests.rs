@@ -290,3 +290,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn sudden_fall_replaces_the_average_and_smaller_changes_do_not() {
+    let shaping = Shaping {
+        ewma: Some(Duration::from_secs(8)),
+        sudden_fall: Some(30.0),
+        ..plain()
+    };
+    let second = |seconds: u64| BootTime(seconds * 1_000_000_000);
+    let mut memory = ShapeMemory::default();
+    let mut at = |seconds, raw| shape(&shaping, &mut memory, raw, second(seconds)).smoothed;
+    assert_eq!(at(0, 90.0), 90.0);
+    // 30% of 90 is 27.
+    assert!(at(1, 64.0) > 80.0);
+    let average = at(2, 64.0);
+    assert!(average > 78.0);
+    assert_eq!(at(3, 40.0), 40.0);
+    // A rise is never sudden.
+    assert!(at(4, 100.0) < 50.0);
+}
