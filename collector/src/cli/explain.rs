@@ -3,10 +3,12 @@
 use super::screen::{self, ColorChoice};
 use super::{ConfigFile, DataDir, Failed, Output, StateDir, history, load_failure, status};
 use crate::config::{self, Config, DerivedInput, Input, Service, SourceId};
-use crate::decision::evaluate::{ServiceMemory, evaluate};
+use crate::decision::decide::decide;
+use crate::decision::evaluate::ServiceMemory;
 use crate::decision::observations::Observations;
 use crate::filters::debounce::DebouncePolicy;
 use crate::filters::derive;
+use crate::overrides::Effective;
 use crate::reading::{Failure, Reading, Reason};
 use crate::render::table::{Cell, Style, Table};
 use crate::reply::dissect;
@@ -146,7 +148,7 @@ fn explain_service(name: &str, arguments: &Arguments) -> Result<Lines, Failed> {
         observed.take(*source, reading.clone(), now);
     }
     let context = observed.context(now);
-    let outcome = evaluate(service, &context, &memory, now);
+    let decision = decide(service, &context, &memory, &Effective::default(), now);
     let evaluation = Evaluation {
         config: &config,
         service,
@@ -155,7 +157,7 @@ fn explain_service(name: &str, arguments: &Arguments) -> Result<Lines, Failed> {
         before: &memory,
         origin,
         snapshot: known,
-        outcome: &outcome,
+        decision: &decision,
         now,
     };
     let mut lines = evaluation.lines();

@@ -204,7 +204,7 @@ impl Files {
         Ok(files)
     }
 
-    /// Checks who can write to a path, and reports what is wrong. True if nothing is.
+    /// Checks who can write to a path, and reports faults. True if there is none.
     fn distrust(&mut self, path: &Path, trust: &mut Trust) -> bool {
         let doubts = trust.doubts(path);
         for doubt in &doubts {

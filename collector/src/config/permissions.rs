@@ -48,7 +48,7 @@ impl Trust {
         }
     }
 
-    /// What is wrong with the permissions of a file or directory, and of the directories above it. Opening the
+    /// The fault in the permissions of a file or directory, or of the directories above it. Opening the
     /// file reports what does not exist.
     pub(super) fn doubts(&mut self, path: &Path) -> Vec<Doubt> {
         let mut doubts = Vec::new();

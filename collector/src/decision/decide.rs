@@ -45,8 +45,10 @@ pub struct Decision {
     pub wake_at: BootTime,
 }
 
-/// Decides the reply of `service` at `now`, from what is known of the sources, the memory of the last decision
-/// and the orders of operators.
+/// Decides the reply of `service` at `now`, from the readings, the memory of the last decision and the orders of
+/// operators.
+///
+/// The daemon calls both halves, because it evaluates costly services on another thread.
 #[must_use]
 pub fn decide(
     service: &Service,
@@ -63,9 +65,9 @@ pub fn decide(
     )
 }
 
-/// The second half of [`decide`], for an evaluation that was made on another thread.
+/// The second half of [`decide`]: what operators order, over an evaluation. Only `decide` and the daemon call it.
 #[must_use]
-pub fn apply_orders(
+pub(crate) fn apply_orders(
     service: &Service,
     outcome: Outcome,
     overrides: &Effective<'_>,

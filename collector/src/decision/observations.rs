@@ -1,8 +1,7 @@
-//! What is known of the sources by now: takes readings in, believes them or waits for more of the same,
-//! derives what is derived from them, and is what evaluation looks at. Pure: no clock, no thread.
+//! The latest readings of all sources. It takes and debounces readings, and updates derived numbers. Evaluation reads
+//! it.
 //!
-//! A derived number is known under an index after those of the sources, and fails when a source that it
-//! needs fails, so that evaluation need not know the difference.
+//! A derived number fails when a source that it needs fails. So evaluation reads it like a source.
 
 use crate::config::{Change, Config, Derived, DerivedId, DerivedInput, InputId, SourceId};
 use crate::decision::evaluate::{EvalContext, LatestPoll};
@@ -17,7 +16,7 @@ use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Everything that is known of the sources.
+/// The latest readings of all sources and derived numbers.
 pub struct Observations {
     names: Arc<Vec<String>>,
     /// The sources behind each input.
@@ -92,7 +91,7 @@ impl NewReading {
     }
 }
 
-/// What the evaluation of one service reads, for another thread.
+/// The readings for the evaluation of one service on another thread.
 pub struct DetachedContext {
     names: Arc<Vec<String>>,
     latest: Vec<Option<LatestPoll>>,
@@ -111,7 +110,7 @@ pub struct DetachedScope {
 }
 
 impl DetachedScope {
-    /// What is evaluated at `now`. Values that the context before had, too, are kept.
+    /// The context at `now`. Values that the previous context had, too, are kept.
     pub fn context<'c>(
         &'c mut self,
         detached: &'c DetachedContext,
@@ -147,11 +146,10 @@ impl DetachedScope {
     }
 }
 
-/// What a restarted collector goes on from of one derived number.
+/// The memory of one derived number, from which a restarted collector continues.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DerivedMemory {
-    /// Tells it from one that is derived otherwise, or from sources that are polled otherwise. Of no meaning
-    /// beside that.
+    /// A hash of its input and its sources. The memory is valid only for the same hash.
     pub definition: String,
     /// The numbers that it remembers, the oldest first; at most [`crate::filters::derive::MOST_KEPT`].
     pub numbers: Vec<(BootTime, f64)>,
@@ -180,7 +178,7 @@ fn set_time(scope: &mut Scope<'_>, clock: Option<&Clock>, now: BootTime) -> Opti
     unix
 }
 
-/// What a derived number remembers.
+/// The memory of a derived number.
 enum Remembered {
     /// A named expression.
     Nothing,
@@ -189,7 +187,7 @@ enum Remembered {
 }
 
 impl Observations {
-    /// Nothing is known yet of what `config` polls, beginning at `started`.
+    /// No readings yet of the sources of `config`, whose polling begins at `started`.
     #[must_use]
     pub fn new(config: &Config, started: BootTime) -> Self {
         let names: Arc<Vec<String>> = Arc::new(config.names().map(str::to_owned).collect());
@@ -243,7 +241,7 @@ impl Observations {
         }
     }
 
-    /// Goes on with `config` at `now`. What `change` keeps stays known, with all that it remembers.
+    /// Continues with `config` at `now`. Inputs that `change` keeps keep their readings and memories.
     pub fn reload(&mut self, config: &Config, change: &Change, now: BootTime) {
         let mut next = Self::new(config, now);
         std::mem::swap(&mut next.scope, &mut self.scope);
@@ -278,7 +276,7 @@ impl Observations {
         *self = next;
     }
 
-    /// What a restarted collector goes on from, by name. Series are not in it: there may be thousands.
+    /// The memories for a restarted collector, by name. Series are not in it, because there may be thousands.
     pub fn kept(&self) -> impl Iterator<Item = (&str, DerivedMemory)> {
         self.derived.iter().filter_map(|state| {
             let Remembered::Number(derivation) = &state.remembered else {
@@ -292,8 +290,8 @@ impl Observations {
         })
     }
 
-    /// Goes on at `now` from what an earlier collector kept of the derived number of this name, where it is
-    /// still the same.
+    /// Continues at `now` with the memory of an earlier collector, if the derived number of this name has the same
+    /// definition.
     pub fn restore(&mut self, name: &str, kept: &DerivedMemory, now: BootTime) {
         for state in &mut self.derived {
             if let Remembered::Number(derivation) = &mut state.remembered
@@ -328,9 +326,9 @@ impl Observations {
             (SourceHealth::Good, None) | (SourceHealth::Failed, Some(_)) => {
                 NewReading { reading, values }
             }
-            // Passed over: what was known grows older.
+            // It does not count, and the last reading grows older.
             (SourceHealth::Good | SourceHealth::Unknown, _) => return (Vec::new(), None),
-            // Not back yet: still failed, as of this poll.
+            // Not recovered yet: still failed, as of this poll.
             (SourceHealth::Failed, None) => NewReading::new(self.still_failed(source, &reading)),
         };
         let replaced = self.set(source.into(), believed);
@@ -403,8 +401,8 @@ impl Observations {
             let latest = self.latest.get(source.0).copied().flatten();
             latest.map(|latest| latest.sent)
         });
-        // As old as the oldest poll that it uses; not all may have been made. What it remembers
-        // goes on with the newest: a source that is polled rarely must not hold up the others.
+        // It is as old as the oldest poll that it uses; some may not have been made. Its memory continues with the
+        // newest, so that a source with a long interval does not delay the others.
         let (Some(Some(sent)), Some(Some(newest))) = (polls.clone().min(), polls.max()) else {
             return None;
         };
@@ -468,7 +466,7 @@ impl Observations {
         }
     }
 
-    /// Sets the time of evaluation; what evaluation looks at then.
+    /// Sets the time of evaluation; returns the context of that time.
     pub fn context(&mut self, now: BootTime) -> EvalContext<'_> {
         self.set_time(now);
         EvalContext {
@@ -530,7 +528,7 @@ fn swap<T>(from: &mut [T], before: usize, to: &mut [T], at: usize) {
     }
 }
 
-/// The derived number as of polls of which the newest was sent at `sent`; none where it takes more of them.
+/// The derived number at polls of which the newest was sent at `sent`; `None` while it needs more polls.
 fn value(
     of: &DerivedInput,
     remembered: &mut Remembered,
@@ -570,7 +568,7 @@ fn value(
             .number(scope)
             .map(Some)
             .map_err(|unknown| unknown.0),
-        // Both are made together, in `new`.
+        // `new` makes both together.
         _ => Ok(None),
     }
 }

@@ -1,5 +1,5 @@
-//! What operators order over the rules: drain, maint, down, force-up, a limit, or a ready window that lifts the
-//! balancers' own drain and maint. The types, what is active at a moment, and which of several orders decides.
+//! Operators' orders, which precede the rules: drain, maint, down, force-up, a limit, or a ready window that lifts
+//! the balancers' own drain and maint. The types, the active order at a moment, and which of several orders decides.
 //!
 //! Pure, but for [`store`] and [`watch`]. Imports `sys`.
 //!
@@ -89,7 +89,7 @@ pub enum Kind {
     Ready,
 }
 
-/// What an operator wants of a server.
+/// An operator's action on a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
@@ -99,9 +99,9 @@ pub enum Action {
     Maint,
     /// Not working.
     Down,
-    /// In, whatever the rules say.
+    /// In service, without regard to the rules.
     ForceUp,
-    /// At most this many per cent.
+    /// At most this many percent.
     #[serde(untagged)]
     Limit {
         /// 1 to 100.
@@ -153,7 +153,7 @@ impl fmt::Display for Action {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stage {
-    /// What the operator wants.
+    /// The action.
     pub action: Action,
     /// An expression that ends the stage when it is true.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -163,13 +163,13 @@ pub struct Stage {
     pub end: Option<Moment>,
 }
 
-/// One override, as its file has it. The name of the file says whose it is and of which [`Kind`].
+/// One override, as its file has it. The name of the file is the service and the [`Kind`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Override {
     /// [`VERSION`]
     pub version: u32,
-    /// Tells it from the override that it replaces. It identifies nothing beyond its own file.
+    /// Distinguishes it from the override that it replaces, in the same file only.
     pub id: String,
     /// When it was set.
     pub set: Moment,
@@ -189,7 +189,7 @@ pub struct Override {
 pub struct ReadyWindow {
     /// [`VERSION`]
     pub version: u32,
-    /// Tells it from the order that it replaces.
+    /// Distinguishes it from the order that it replaces.
     pub id: String,
     /// When it was set.
     pub set: Moment,
@@ -237,7 +237,7 @@ pub struct ActiveOverride<'o> {
     pub order: &'o Override,
     /// The index of the stage.
     pub stage: usize,
-    /// What the operator wants now.
+    /// The action now.
     pub action: Action,
     /// When this stage ends at the latest.
     pub ends: Option<BootTime>,
@@ -246,8 +246,7 @@ pub struct ActiveOverride<'o> {
 }
 
 impl Override {
-    /// The stage that is active now; `None` after the end. `reached` says whether the condition of the first
-    /// stage was true.
+    /// The stage that is active now; `None` after the end. `reached`: the condition of the first stage was true.
     #[must_use]
     pub fn active(&self, scope: Scope, reached: bool, now: &Now<'_>) -> Option<ActiveOverride<'_>> {
         let end = |stage: &Stage| stage.end.as_ref().map(|end| end.here(&self.set, now));

@@ -4,8 +4,8 @@
 mod stages;
 
 use crate::config::{Config, DerivedInput, Input, Rule, Service, SourceId, Weight};
-use crate::decision::evaluate::{DecisionSource, EvalContext, Outcome, RuleState, ServiceMemory};
-use crate::decision::plan::plan;
+use crate::decision::decide::Decision;
+use crate::decision::evaluate::{DecisionSource, EvalContext, RuleState, ServiceMemory, Verdict};
 use crate::expression::{Expression, Scope, Type};
 use crate::filters::derive;
 use crate::reading::{Content, Reading};
@@ -41,8 +41,8 @@ pub struct Evaluation<'e> {
     pub origin: Origin,
     /// The service's part of the status snapshot.
     pub snapshot: Option<&'e ServiceStatus>,
-    /// The result.
-    pub outcome: &'e Outcome,
+    /// The result, without overrides.
+    pub decision: &'e Decision,
     /// When it was evaluated.
     pub now: BootTime,
 }
@@ -127,15 +127,11 @@ impl Evaluation<'_> {
     }
 
     fn rules(&self, lines: &mut Lines) {
-        let decided = self
-            .outcome
-            .verdict
-            .as_ref()
-            .map(|verdict| &verdict.decided);
+        let decided = self.verdict().map(|verdict| &verdict.decided);
         for (index, rule) in self.service.rules.iter().enumerate() {
             let before = self.before.rule_states.get(index).copied().flatten();
             let after = self
-                .outcome
+                .decision
                 .memory
                 .rule_states
                 .get(index)
@@ -190,11 +186,7 @@ impl Evaluation<'_> {
     }
 
     fn weight(&self, lines: &mut Lines) {
-        let decided = self
-            .outcome
-            .verdict
-            .as_ref()
-            .map(|verdict| &verdict.decided);
+        let decided = self.verdict().map(|verdict| &verdict.decided);
         let asked = matches!(decided, Some(DecisionSource::Weight(_)));
         let not = if asked {
             ""
@@ -244,6 +236,11 @@ impl Evaluation<'_> {
         }
     }
 
+    fn verdict(&self) -> Option<&Verdict> {
+        let last = self.decision.final_decision.as_ref();
+        last.map(|last| &last.verdict)
+    }
+
     fn value(&self, expression: &Expression) -> String {
         expression
             .number(self.context.scope)
@@ -251,11 +248,12 @@ impl Evaluation<'_> {
     }
 
     fn reply(&self, lines: &mut Lines) {
-        let Some(verdict) = &self.outcome.verdict else {
+        let Some(last) = &self.decision.final_decision else {
             let text = "none: no rule and no weight is known, and there is no reply to keep";
             lines.push(("reply", text.to_owned()));
             return;
         };
+        let verdict = &last.verdict;
         if let DecisionSource::Failure(why) = &verdict.decided {
             lines.push(("failure", format!("{}; on_failure decides", why.reason)));
             let name = |index: usize| self.service.rules.get(index).map(|rule| &rule.name);
@@ -276,7 +274,7 @@ impl Evaluation<'_> {
         }
         lines.push(("reply", verdict.reply.to_string()));
         let fresh = span(verdict.until.since(self.now));
-        let then = plan(self.service, verdict).then;
+        let then = last.plan.then;
         lines.push((
             "fresh",
             format!("for {fresh}; if nothing renews it, HAProxy then gets: {then}"),
@@ -299,7 +297,7 @@ impl Evaluation<'_> {
             let reply = agentcheck_common::Reply::parse(line.as_bytes()).ok();
             reply.map(|reply| reply.described(Description::NONE))
         };
-        let here = self.outcome.verdict.as_ref().map(|verdict| verdict.reply);
+        let here = self.verdict().map(|verdict| verdict.reply);
         let here = here.map(|reply| reply.described(Description::NONE));
         let text = match &known.reply {
             None => "has no reply yet".to_owned(),

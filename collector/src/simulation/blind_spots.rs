@@ -1,19 +1,21 @@
-//! Applications that could die without anything of it in what is said: a rule behind `app.ok && ...` does
-//! not hold where the poll failed, and a weight that does not need the application stays full. Pure.
+//! Finds applications that could die without an effect on the reply. A rule with `app.ok && ...` is inactive when the
+//! poll fails, and a weight that does not read the application stays at 100%.
 //!
-//! Found by evaluating the service, as the collector does, in worlds in which what it polls has failed for
-//! long and all else is at ease. What counts is a full share that the weight led to:
+//! It decides for the service, as the collector does, while a source has failed for long and all others are without
+//! load. A finding is a weight of 100%:
 //!
-//! - Rules, a weight and a limit that look at nothing that failed are left out: at ease they say nothing.
-//! - The other sources give numbers, low, middling and high, where they give numbers; what else they would
-//!   give is unknown, so that nothing is said of a service that depends on it.
-//! - Where the failure makes another difference for any of these numbers, or where the other sources have
-//!   failed, too, the operator has thought of it, and nothing is said.
-//! - Sources that ask the same server fail together (but for what the kernel answers for a hung one).
+//! - It leaves out rules, weights and limits that read no failed source: without load they change nothing.
+//! - The other sources return low, middling and high numbers, if they return numbers. Other content is unknown, so a
+//! service that depends on it has no finding.
+//! - There is no finding if the failure changes the reply for any of these numbers, or when the other sources fail,
+//! too.
+//! - Sources of the same server fail together, except those that the kernel answers for a hung server.
 
 use crate::config::{Config, Finding, Input, InputId, Service, SourceId, Weight};
-use crate::decision::evaluate::{DecisionSource, EvalContext, LatestPoll, ServiceMemory, evaluate};
+use crate::decision::decide::decide;
+use crate::decision::evaluate::{DecisionSource, EvalContext, LatestPoll, ServiceMemory};
 use crate::expression::{Expression, Scope};
+use crate::overrides::Effective;
 use crate::reading::{Content, Failure, FileFacts, Numbers, Reading, Reason};
 use crate::source::{Format, Kind, Source};
 use agentcheck_common::BootTime;
@@ -22,13 +24,13 @@ use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// What other sources give where they give numbers: something for percentages, and something for bytes.
+/// The numbers of other sources: some for percentages, one for bytes.
 const NUMBERS: [f64; 3] = [0.0, 100.0, 1e12];
 
-/// Warnings of what could die unnoticed, for each service and application one.
+/// One warning for each service and application that could die unnoticed.
 #[must_use]
 pub fn find(config: &Config) -> Vec<Finding> {
-    // One for all, because to make one costs more than to use it.
+    // One scope for all, because making it costs more than using it.
     let mut scope = Scope::new();
     let services = config.services.iter();
     services
@@ -86,9 +88,9 @@ fn of_service(config: &Config, service: &Service, scope: &mut Scope<'static>) ->
     found
 }
 
-/// Whether `other`, which asks the same server as `source`, fails, too, where `source` fails for this reason.
+/// Whether `other`, a source of the same server as `source`, fails, too, if `source` fails for this reason.
 fn together(source: &Source, other: &Source, reason: Reason) -> bool {
-    // The kernel takes connections for a program that hangs, or that answers nothing but errors.
+    // The kernel accepts connections for a program that hangs or only returns errors.
     let reached = reason == Reason::Refused || !source.kind.is_answered_by_application();
     reached || other.kind.is_answered_by_application()
 }
@@ -148,7 +150,7 @@ struct KnownInput<'c> {
     fails: bool,
 }
 
-/// What is dead, and the part of a service that looks at it.
+/// Dead sources, and the part of a service that reads them.
 struct FailureScenario<'c> {
     part: Service,
     known: Vec<KnownInput<'c>>,
@@ -158,18 +160,18 @@ struct FailureScenario<'c> {
     reason: Reason,
 }
 
-/// What an evaluation came to.
+/// The result of a decision.
 #[derive(Clone, Copy, PartialEq)]
 enum Answer {
-    /// The weight, and it is full.
+    /// The weight, which is 100%.
     Full,
     Share(f64),
     Rule(usize),
-    /// Something is unknown: `on_failure` answers, and the description says why.
+    /// Something is unknown: `on_failure` applies, and the description has the reason.
     Unknown,
 }
 
-/// How the sources are that are not dead.
+/// The state of the other sources.
 #[derive(Clone, Copy)]
 enum Others {
     Giving(f64),
@@ -210,7 +212,7 @@ impl<'c> FailureScenario<'c> {
             ..Service::new(service.name)
         };
         let weighs = part.weight.expressions().any(reads);
-        // A constant is what it is.
+        // A constant depends on no source.
         let depends = |expression: &Expression| !expression.uses().is_empty();
         if !weighs && part.weight.expressions().any(depends) {
             part.weight = Weight::Full;
@@ -250,27 +252,27 @@ impl<'c> FailureScenario<'c> {
     fn is_unnoticed(&self, scope: &mut Scope<'static>) -> bool {
         let giving = NUMBERS.map(Others::Giving);
         let mut full = giving.iter();
-        if !full.any(|others| self.said(true, *others, scope) == Answer::Full) {
+        if !full.any(|others| self.answer(true, *others, scope) == Answer::Full) {
             return false;
         }
-        let mut worlds = giving.into_iter().chain([Others::Failed]);
-        !worlds.any(|others| {
-            let dead = self.said(true, others, scope);
-            dead != Answer::Full && dead != self.said(false, others, scope)
+        let mut states = giving.into_iter().chain([Others::Failed]);
+        !states.any(|others| {
+            let dead = self.answer(true, others, scope);
+            dead != Answer::Full && dead != self.answer(false, others, scope)
         })
     }
 
-    /// What the part of the service says long after it died, or while it is well.
-    fn said(&self, dead: bool, others: Others, scope: &mut Scope<'static>) -> Answer {
+    /// The decision of the part long after the sources died, or while they work.
+    fn answer(&self, dead: bool, others: Others, scope: &mut Scope<'static>) -> Answer {
         let start = BootTime(1_000_000_000);
         let mut memory = ServiceMemory::default();
-        let mut said = Answer::Unknown;
-        // Twice, with more between them than a rule can wait for.
+        let mut answer = Answer::Unknown;
+        // Twice, with more time between than any rule waits.
         for passed in [60 * DAY, 120 * DAY] {
             let now = start.after(passed);
             let mut latest = Vec::new();
             for known in &self.known {
-                // It was good once, so that it has an age.
+                // It was good before, so that it has an age.
                 scope.set(known.name, &good(known, None, start));
                 let reading = match others {
                     _ if known.fails && dead => failed(known, self.reason, now),
@@ -293,9 +295,10 @@ impl<'c> FailureScenario<'c> {
                 behind: &self.behind,
                 unix: None,
             };
-            let outcome = evaluate(&self.part, &context, &memory, now);
-            memory = outcome.memory;
-            said = match outcome.verdict.map(|verdict| verdict.decided) {
+            let decision = decide(&self.part, &context, &memory, &Effective::default(), now);
+            memory = decision.memory;
+            let last = decision.final_decision;
+            answer = match last.map(|last| last.verdict.decided) {
                 Some(DecisionSource::Rule { index, .. }) => Answer::Rule(index),
                 Some(DecisionSource::Weight(weighed)) if weighed.shaped.raw >= 100.0 => {
                     Answer::Full
@@ -304,7 +307,7 @@ impl<'c> FailureScenario<'c> {
                 _ => Answer::Unknown,
             };
         }
-        said
+        answer
     }
 
     fn finding(&self, dead: &str, how: &str) -> Option<Finding> {
@@ -315,22 +318,22 @@ impl<'c> FailureScenario<'c> {
             .map(|rule| format!("{:?}", rule.name))
             .collect();
         let (place, then) = match (self.part.rules.first(), rules.as_slice()) {
-            (Some(rule), [only]) => (&rule.when, format!("rule {only} does not hold then")),
+            (Some(rule), [only]) => (&rule.when, format!("rule {only} is inactive then")),
             (Some(rule), all) => {
                 let all = all.join(", ");
-                (&rule.when, format!("rules {all} do not hold then"))
+                (&rule.when, format!("rules {all} are inactive then"))
             }
             (None, _) => {
                 let weight = self.part.weight.expressions().next()?;
-                (weight, "the weight is full then".to_owned())
+                (weight, "the weight is 100% then".to_owned())
             }
         };
         let message = format!(
-            "{} keeps its full share when {dead} fails{how}, and nothing says so: {then}",
+            "{} keeps its full weight when {dead} fails{how}: {then}",
             self.part.name
         );
         let remedy = format!(
-            "add a rule with when = \"!{dead}.ok\" that says what then; on_failure answers only for what is unknown"
+            "add a rule with when = \"!{dead}.ok\"; on_failure applies only if a value is unknown"
         );
         Some(Finding::about(place, &message).remedy(remedy))
     }
@@ -351,7 +354,7 @@ fn known<'c>(config: &'c Config, id: InputId, failing: &[SourceId]) -> Option<Kn
     })
 }
 
-/// A good poll. What it gave is unknown but for a number, where it gives one.
+/// A good poll. Its content is unknown, except a number.
 fn good(known: &KnownInput<'_>, number: Option<f64>, sent: BootTime) -> Reading {
     let kind = known.source.map(|source| &source.kind);
     let content = match (kind, number) {
@@ -372,8 +375,7 @@ fn good(known: &KnownInput<'_>, number: Option<f64>, sent: BootTime) -> Reading 
     }
 }
 
-/// A poll that failed; what it found besides that is unknown but for a file that is not there. One that took
-/// too long took that long.
+/// A failed poll. Its content is unknown, except that a file is missing. A timeout takes the whole timeout.
 fn failed(known: &KnownInput<'_>, reason: Reason, sent: BootTime) -> Reading {
     let kind = known.source.map(|source| &source.kind);
     let gone = matches!(kind, Some(Kind::File(_))) && reason == Reason::Missing;

@@ -150,7 +150,7 @@ impl HistoryFilter {
         }
     }
 
-    /// The entry for a service's reply, if it is to be recorded. `wall`: the time in seconds since 1970.
+    /// The entry for a service's reply, if it belongs into the history. `wall`: the time in seconds since 1970.
     pub fn reply_entry(
         &mut self,
         service: &Service,

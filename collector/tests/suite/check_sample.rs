@@ -98,7 +98,7 @@ fn missing_values_are_pointed_out_in_the_expression() {
         &files.check(),
         &[],
         str![[r#"
-service web: nothing: a failure, and nothing to keep
+service web: no reply: a failure, and no last reply to keep
   rule stolen: unknown, cpu.steal is unavailable
   weight: unknown, no key 'msg-per-second'
 service api: up 1% # rps timeout (failure, rps timeout)
@@ -175,15 +175,15 @@ sample.json: error: unknown source "ap"
 exit status 1
 
 {"cpu": 3}
-sample.json: error: source cpu: an object of fields, as in {"value": 3}
+sample.json: error: source cpu: expected an object of fields, such as {"value": 3}
 exit status 1
 
 {"cpu": {"value": 3, "stel": 4}}
-sample.json: error: source cpu: it has no stel
+sample.json: error: source cpu: unknown field "stel"
 exit status 1
 
 {"app": {"error": "gone"}}
-sample.json: error: source app: gone is no reason
+sample.json: error: source app: unknown error "gone"
 exit status 1
 
 {"exporter": {"metrics": "<html>"}}

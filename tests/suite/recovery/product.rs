@@ -4,9 +4,11 @@
 
 use super::policy::{Policy, Say};
 use agentcheck::config::{Config, SourceId};
-use agentcheck::decision::evaluate::{ServiceMemory, Verdict, evaluate};
+use agentcheck::decision::decide::{FinalDecision, decide};
+use agentcheck::decision::evaluate::{ServiceMemory, Verdict};
 use agentcheck::decision::observations::Observations;
-use agentcheck::decision::plan::{Plan, plan, stopping};
+use agentcheck::decision::plan::{Plan, stopping};
+use agentcheck::overrides::Effective;
 use agentcheck::reading::{Content, Failure, Reading, Reason};
 use agentcheck::status::snapshot::{MemoryStatus, RuleStatus};
 use agentcheck_common::schedule::{Schedule, encode};
@@ -84,7 +86,7 @@ impl Host {
             verdict: None,
             wake_at: self.now,
         });
-        self.evaluate()
+        self.decide()
     }
 
     /// The collector is told to stop, and ends.
@@ -109,7 +111,7 @@ impl Host {
         if let Some(collector) = &mut self.collector {
             collector.observed.take(SourceId(0), reading, self.now);
         }
-        self.evaluate()
+        self.decide()
     }
 
     /// Time passes; the collector wakes when it asked to.
@@ -120,7 +122,7 @@ impl Host {
             && collector.wake_at <= end
         {
             self.now = self.now.max(collector.wake_at);
-            published.extend(self.evaluate());
+            published.extend(self.decide());
         }
         self.now = end;
         published
@@ -135,19 +137,20 @@ impl Host {
         Some(Reply::parse(line).expect("a schedule holds replies"))
     }
 
-    fn evaluate(&mut self) -> Vec<Published> {
+    fn decide(&mut self) -> Vec<Published> {
         let service = &self.config.services[0];
         let Some(collector) = &mut self.collector else {
             return Vec::new();
         };
         let context = collector.observed.context(self.now);
-        let outcome = evaluate(service, &context, &collector.memory, self.now);
+        let overrides = Effective::default();
+        let decision = decide(service, &context, &collector.memory, &overrides, self.now);
         assert!(
-            outcome.wake_at > self.now,
+            decision.wake_at > self.now,
             "it would wake at once, for ever"
         );
-        collector.memory = outcome.memory;
-        collector.wake_at = outcome.wake_at;
+        collector.memory = decision.memory;
+        collector.wake_at = decision.wake_at;
         let rule_states = collector.memory.rule_states.iter().copied();
         let rules = service
             .rules
@@ -166,10 +169,9 @@ impl Host {
             MemoryStatus::from_memory(&collector.memory),
             rules.collect(),
         );
-        let Some(verdict) = outcome.verdict else {
+        let Some(FinalDecision { verdict, plan }) = decision.final_decision else {
             return Vec::new();
         };
-        let plan = plan(service, &verdict);
         let until = verdict.until;
         collector.verdict = Some(verdict);
         self.write(&plan);

@@ -52,7 +52,7 @@ fn verdict(reply: &str) -> Verdict {
 }
 
 /// The schedule at 100 s, in seconds.
-fn said(
+fn schedule(
     service: &Service,
     beneath: Option<&str>,
     overrides: &[(Scope, Override)],
@@ -93,20 +93,20 @@ fn said(
 }
 
 #[test]
-fn without_overrides_the_verdict_stands() {
+fn verdict_without_overrides_is_unchanged() {
     let plain = service(AdminState::Preserve);
-    assert_eq!(said(&plain, None, &[], None), Vec::<String>::new());
+    assert_eq!(schedule(&plain, None, &[], None), Vec::<String>::new());
     assert_eq!(
-        said(&plain, Some("up 73% # x"), &[], None),
+        schedule(&plain, Some("up 73% # x"), &[], None),
         ["109 up 73% # x", "then up 73% # stale"]
     );
 }
 
 #[test]
-fn a_drain_without_end_stands_without_a_collector() {
+fn drain_without_end_stays_without_a_collector() {
     let drain = set(&[(Action::Drain, None)], "disk swap");
     assert_eq!(
-        said(
+        schedule(
             &service(AdminState::Preserve),
             Some("up 73%"),
             &[(Scope::Service, drain)],
@@ -124,7 +124,7 @@ fn after_its_end_comes_the_verdict_beneath_and_not_full() {
     let maint = set(&[(Action::Maint, Some(400))], "");
     let why = "override=maint by=ann until=2023-11-14T22:20:00Z";
     assert_eq!(
-        said(
+        schedule(
             &service(AdminState::Preserve),
             Some("up 73%"),
             &[(Scope::All, maint)],
@@ -138,7 +138,7 @@ fn after_its_end_comes_the_verdict_beneath_and_not_full() {
     );
     // Soon over: what is beneath is still fresh then.
     let short = set(&[(Action::Down, Some(103))], "");
-    let lines = said(
+    let lines = schedule(
         &service(AdminState::Preserve),
         Some("up 73%"),
         &[(Scope::All, short.clone())],
@@ -146,7 +146,7 @@ fn after_its_end_comes_the_verdict_beneath_and_not_full() {
     );
     assert_eq!(lines[1..], ["109 up 73%", "then up 73% # stale"]);
     // Nothing was ever known.
-    let lines = said(
+    let lines = schedule(
         &service(AdminState::Preserve),
         None,
         &[(Scope::All, short)],
@@ -158,7 +158,7 @@ fn after_its_end_comes_the_verdict_beneath_and_not_full() {
 #[test]
 fn worded_as_owner_it_is_lifted_afterwards() {
     let maint = set(&[(Action::Maint, Some(103))], "");
-    let lines = said(
+    let lines = schedule(
         &service(AdminState::Manage),
         Some("up 73%"),
         &[(Scope::All, maint)],
@@ -174,12 +174,12 @@ fn worded_as_owner_it_is_lifted_afterwards() {
         ]
     );
     // And by the collector itself.
-    let lines = said(&service(AdminState::Manage), Some("up 73%"), &[], Some(105));
+    let lines = schedule(&service(AdminState::Manage), Some("up 73%"), &[], Some(105));
     assert_eq!(
         lines,
         ["105 up ready 73%", "109 up 73%", "then up 73% # stale"]
     );
-    let lines = said(&service(AdminState::Manage), Some("up 73%"), &[], Some(200));
+    let lines = schedule(&service(AdminState::Manage), Some("up 73%"), &[], Some(200));
     assert_eq!(
         lines,
         [
@@ -191,14 +191,14 @@ fn worded_as_owner_it_is_lifted_afterwards() {
 }
 
 #[test]
-fn a_lift_says_ready_and_nothing_else() {
+fn ready_window_only_adds_ready() {
     for (beneath, expected) in [
         ("up 0%", "105 up ready 0%"),
         ("down 100%", "105 down ready 100%"),
         ("stopped 100%", "105 stopped ready 100%"),
         ("up drain 100%", "105 up drain 100%"),
     ] {
-        let lines = said(
+        let lines = schedule(
             &service(AdminState::Preserve),
             Some(beneath),
             &[],
@@ -212,7 +212,7 @@ fn a_lift_says_ready_and_nothing_else() {
 fn a_limit_is_a_ceiling_and_never_raises() {
     let limit = |percent| (Scope::All, set(&[(Action::Limit { percent }, None)], ""));
     let plain = service(AdminState::Preserve);
-    let first = |beneath, limit| said(&plain, Some(beneath), &[limit], None)[0].clone();
+    let first = |beneath, limit| schedule(&plain, Some(beneath), &[limit], None)[0].clone();
     assert_eq!(
         first("up 73%", limit(50)),
         "109 up 50% # override=limit by=ann"
@@ -222,7 +222,7 @@ fn a_limit_is_a_ceiling_and_never_raises() {
     assert_eq!(first("down 100%", limit(50)), "109 down 100%");
     assert_eq!(first("up", limit(50)), "109 up 50% # override=limit by=ann");
     let forced = (Scope::Service, set(&[(Action::ForceUp, Some(103))], ""));
-    let lines = said(&plain, Some("up 0% # x"), &[limit(50), forced], None);
+    let lines = schedule(&plain, Some("up 0% # x"), &[limit(50), forced], None);
     assert!(
         lines[0].starts_with("103 up 50% # override=limit by=ann override=force-up"),
         "{lines:?}"
@@ -331,10 +331,10 @@ fn limit_remains_without_a_collector_until_its_end() {
 }
 
 #[test]
-fn a_stage_that_follows_is_not_foretold() {
+fn next_stage_is_not_in_the_schedule() {
     let plain = service(AdminState::Preserve);
     let endless = set(&[(Action::Drain, Some(103)), (Action::Maint, None)], "");
-    let lines = said(&plain, Some("up 73%"), &[(Scope::Service, endless)], None);
+    let lines = schedule(&plain, Some("up 73%"), &[(Scope::Service, endless)], None);
     assert!(
         lines[1].starts_with("then up 0% # override=drain"),
         "{lines:?}"
@@ -343,7 +343,7 @@ fn a_stage_that_follows_is_not_foretold() {
         &[(Action::Drain, Some(103)), (Action::Maint, Some(400))],
         "",
     );
-    let lines = said(&plain, Some("up 73%"), &[(Scope::Service, bounded)], None);
+    let lines = schedule(&plain, Some("up 73%"), &[(Scope::Service, bounded)], None);
     assert!(
         lines[0].starts_with("400 up 0% # override=drain"),
         "{lines:?}"
@@ -352,7 +352,7 @@ fn a_stage_that_follows_is_not_foretold() {
 }
 
 #[test]
-fn without_description_nothing_is_told() {
+fn description_detail_none_gives_no_description() {
     let silent = Service {
         description_detail: crate::reply::state::DescriptionDetail::None,
         on_stale: ExpiryAction::Keep,
@@ -360,18 +360,18 @@ fn without_description_nothing_is_told() {
     };
     let drain = (Scope::Service, set(&[(Action::Drain, None)], "secret"));
     assert_eq!(
-        said(&silent, Some("up 73%"), &[drain], None),
+        schedule(&silent, Some("up 73%"), &[drain], None),
         ["110 up 0%", "then up 0%"]
     );
 }
 
 #[test]
-fn no_end_is_too_far_away_to_be_told() {
+fn far_end_is_in_the_description() {
     let mut drain = set(&[(Action::Drain, Some(400))], "");
     for wall in [1 << 40, 1 << 62, u64::MAX] {
         drain.stages[0].end.as_mut().unwrap().wall = wall;
         let overrides = [(Scope::Service, drain.clone())];
-        let lines = said(
+        let lines = schedule(
             &service(AdminState::Preserve),
             Some("up 73%"),
             &overrides,

@@ -1,4 +1,4 @@
-//! What is known of the sources that one service uses, as of now.
+//! The sources that one service uses, at one moment.
 
 use super::{EvalContext, LatestPoll, good_for};
 use crate::config::{InputId, Service};
@@ -53,8 +53,7 @@ impl<'w> Inputs<'w> {
             .and_then(|(_, latest)| *latest)
     }
 
-    /// When the oldest poll was sent that `expression` rests on. That a source is overdue is what the
-    /// collector itself sees, now.
+    /// When the oldest poll that `expression` uses was sent. An overdue source counts as of now.
     pub(super) fn age_of(&self, expression: &Expression) -> BootTime {
         expression
             .uses()
@@ -64,7 +63,7 @@ impl<'w> Inputs<'w> {
             .unwrap_or(self.now)
     }
 
-    /// Why an expression is unknown: rather the source that failed than what it lacks for it.
+    /// Why an expression is unknown: the source that failed, if one did, and otherwise the missing value.
     pub(super) fn reason(&self, expression: &Expression, unknown: &Unknown) -> String {
         let sources = expression.uses().keys().filter(|name| *name != CLOCK);
         let failed = sources.into_iter().find_map(|source| {
@@ -102,7 +101,7 @@ impl<'w> Inputs<'w> {
         self.sources.iter().any(|(name, _)| *name == source)
     }
 
-    /// The content of an overdue source is not looked at, whatever it was.
+    /// The reason if an expression reads content of an overdue source, which does not count.
     pub(super) fn overdue_content(&self, expression: &Expression) -> Option<Unknown> {
         expression
             .uses()
@@ -113,8 +112,7 @@ impl<'w> Inputs<'w> {
             .map(|(source, _)| Unknown(format!("{source} {}", Reason::Overdue)))
     }
 
-    /// When something changes without news: a source becomes overdue. Where one is, or none is used,
-    /// the verdict has to be renewed before it ends.
+    /// When a source becomes overdue. If one is, or none is used, the verdict must be renewed before it ends.
     pub(super) fn wake_at(&self, service: &Service, now: BootTime) -> BootTime {
         let renew = now.after(service.fresh_for / 3);
         let next = self
@@ -125,7 +123,7 @@ impl<'w> Inputs<'w> {
                 None => renew,
             })
             .min();
-        // Never now or before: that would be a loop.
+        // Always later than now, because the caller would loop.
         next.unwrap_or(renew)
             .max(now.after(Duration::from_millis(1)))
     }

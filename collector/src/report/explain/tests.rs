@@ -1,7 +1,8 @@
 use super::*;
 use crate::config::{self, SourceId};
-use crate::decision::evaluate::evaluate;
+use crate::decision::decide::decide;
 use crate::decision::observations::Observations;
+use crate::overrides::Effective;
 use std::path::Path;
 
 const SECOND: u64 = 1_000_000_000;
@@ -59,7 +60,7 @@ fn explanation(load: Option<f64>, cpu: f64, before: &ServiceMemory, origin: Orig
     }
     let context = observed.context(now);
     let service = &config.services[0];
-    let outcome = evaluate(service, &context, before, now);
+    let decision = decide(service, &context, before, &Effective::default(), now);
     let evaluation = Evaluation {
         config: &config,
         service,
@@ -68,7 +69,7 @@ fn explanation(load: Option<f64>, cpu: f64, before: &ServiceMemory, origin: Orig
         before,
         origin,
         snapshot: None,
-        outcome: &outcome,
+        decision: &decision,
         now,
     };
     let lines = evaluation.lines();
