@@ -125,7 +125,11 @@ fn hostile_text_stays_a_description() {
 #[test]
 fn line_is_the_parts_of_the_reply_in_order() {
     let operational = [None, Some(Operational::Up), Some(Operational::Stopped)];
-    let administrative = [None, Some(Administrative::Ready), Some(Administrative::Maint)];
+    let administrative = [
+        None,
+        Some(Administrative::Ready),
+        Some(Administrative::Maint),
+    ];
     let percents = [None, Percent::new(0), Percent::new(73), Percent::new(256)];
     let limits = [None, Maxconn::new(1), Maxconn::new(Maxconn::MAX)];
     for operational in operational {

@@ -241,19 +241,19 @@ fn end_of_a_wider_order_leaves_the_narrower_one() {
     for wider in [Action::ForceUp, Action::Drain, Action::Down] {
         let short = (Scope::All, set(&[(wider, Some(103))], ""));
         let overrides = [short, maint.clone()];
-        let lines = said(&plain, Some("up 73%"), &overrides, None);
+        let lines = schedule(&plain, Some("up 73%"), &overrides, None);
         assert_eq!(lines.len(), 3, "{lines:?}");
         assert_eq!(lines[1..], [format!("110 {out}"), format!("then {stale}")]);
         let long = (Scope::All, set(&[(wider, Some(400))], ""));
         let overrides = [maint.clone(), long];
-        let lines = said(&plain, Some("up 73%"), &overrides, None);
+        let lines = schedule(&plain, Some("up 73%"), &overrides, None);
         assert!(lines[1].starts_with("400 ") && lines[1].contains("# stale"));
         assert_eq!(lines[2..], [format!("then {stale}")]);
     }
     // Replies that lift the administrative state lift none that the narrower order sets.
     let manage = service(AdminState::Manage);
     let short = (Scope::All, set(&[(Action::Drain, Some(103))], ""));
-    let lines = said(&manage, Some("up 73%"), &[short, maint.clone()], None);
+    let lines = schedule(&manage, Some("up 73%"), &[short, maint.clone()], None);
     assert!(
         lines[1..].iter().all(|line| line.contains(" maint 100% ")),
         "{lines:?}"
@@ -262,7 +262,7 @@ fn end_of_a_wider_order_leaves_the_narrower_one() {
     let short = (Scope::All, set(&[(Action::ForceUp, Some(103))], ""));
     let down = (Scope::Service, set(&[(Action::Down, Some(105))], ""));
     let flag = (Scope::Flag, set(&[(Action::Maint, None)], ""));
-    let lines = said(&plain, Some("up 73%"), &[down, flag, short], None);
+    let lines = schedule(&plain, Some("up 73%"), &[down, flag, short], None);
     let starts = [
         "103 up 100%",
         "105 down 100%",
@@ -283,7 +283,7 @@ fn limit_remains_without_a_collector_until_its_end() {
         on_stale: ExpiryAction::Restore,
         ..service(AdminState::Preserve)
     };
-    let lines = said(
+    let lines = schedule(
         &restore,
         Some("up 30%"),
         std::slice::from_ref(&endless),
@@ -301,15 +301,15 @@ fn limit_remains_without_a_collector_until_its_end() {
         format!("109 up 20% # {why}"),
         format!("400 up 20% # stale {why}"),
     ];
-    let lines = said(&plain, Some("up 73%"), std::slice::from_ref(&bounded), None);
+    let lines = schedule(&plain, Some("up 73%"), std::slice::from_ref(&bounded), None);
     assert_eq!(lines[..2], all_of_20);
     assert_eq!(lines[2..], ["then up 73% # stale"]);
     // The larger limit counts when the least has ended.
-    let lines = said(&plain, Some("up 73%"), &[endless, bounded], None);
+    let lines = schedule(&plain, Some("up 73%"), &[endless, bounded], None);
     assert_eq!(lines[..2], all_of_20);
     assert_eq!(lines[2..], ["then up 50% # stale override=limit by=ann"]);
     // It ends while the reply is still fresh.
-    let lines = said(
+    let lines = schedule(
         &plain,
         Some("up 73%"),
         &[limit(Scope::All, 20, Some(103))],
@@ -321,7 +321,7 @@ fn limit_remains_without_a_collector_until_its_end() {
     );
     assert_eq!(lines[1..], ["109 up 73%", "then up 73% # stale"]);
     // A limit that does not count changes nothing.
-    let lines = said(
+    let lines = schedule(
         &plain,
         Some("up 10%"),
         &[limit(Scope::All, 20, Some(103))],

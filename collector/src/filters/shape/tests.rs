@@ -160,6 +160,7 @@ prop_compose! {
         ends in (1_u16..=100, 1_u16..=100),
         steps in (prop::option::of(0.001..1000.0), prop::option::of(0.001..1000.0)),
         dead_band in 0.0..50.0,
+        sudden_fall in prop::option::of(1.0..100.0),
     ) -> Shaping {
         Shaping {
             ewma: smooth.map(Duration::from_millis),
@@ -173,6 +174,7 @@ prop_compose! {
             max_rise: steps.0,
             max_fall: steps.1,
             dead_band,
+            sudden_fall,
         }
     }
 }
