@@ -1,12 +1,13 @@
-/* Requests at random times (Poisson), each to several ports at once, so that all see the same arrivals.
+/* Requests at random times (Poisson). Each request goes to every policy at once, so all get the same arrivals.
  *
- *     arrivals SEED SERVICE_MS PATIENCE_S RATE:SECONDS[,RATE:SECONDS]... PORT...
+ *     arrivals SEED SERVICE_MS PATIENCE_S RATE:SECONDS[,RATE:SECONDS]... BALANCERS PORT...
  *
- * Each request asks for a service time of its own, exponential with the given mean, the same at every port;
- * whoever has no answer after PATIENCE_S gives up. The first line on standard output is the time of
+ * Each policy has BALANCERS ports, one after the other. A request goes to one of them at random.
+ * Each request has a service time, exponential with the given mean, the same for every policy. A client without
+ * an answer after PATIENCE_S gives up. The first line on standard output is the time of
  * CLOCK_MONOTONIC at which the first phase begins; then a line for each request that is over:
  *
- *     PORT_NUMBER DUE LATENCY SENT_LATE SERVER SOJOURN ANSWERED_LATE
+ *     POLICY DUE LATENCY SENT_LATE SERVER SOJOURN ANSWERED_LATE
  *
  * DUE in seconds since that beginning, LATENCY in seconds since DUE and not since it was sent, so that a
  * generator that is late makes nothing look faster; then how late it was sent, in microseconds, and what
@@ -31,7 +32,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_PORTS = 32, MAX_PHASES = 16, RESPONSE = 1024, EVENTS = 256 };
+enum { MAX_PORTS = 256, MAX_PHASES = 16, RESPONSE = 1024, EVENTS = 256 };
 
 struct connection {
 	int fd, port, length, waiting;
@@ -43,7 +44,7 @@ struct connection {
 
 static struct connection *idle[MAX_PORTS];
 static struct connection waiting = {.next = &waiting, .previous = &waiting};
-static int ports[MAX_PORTS], port_count, poller;
+static int ports[MAX_PORTS], port_count, balancers, poller;
 static long refused;
 static double began;
 
@@ -100,7 +101,7 @@ static struct connection *connected(int port) {
 }
 
 static void over(struct connection *connection, const char *result) {
-	printf("%d %.6f %.6f %.0f %s\n", connection->port, connection->due, seconds() - began - connection->due,
+	printf("%d %.6f %.6f %.0f %s\n", connection->port / balancers, connection->due, seconds() - began - connection->due,
 	       connection->late * 1e6, result);
 	connection->next->previous = connection->previous;
 	connection->previous->next = connection->next;
@@ -176,8 +177,8 @@ static void readable(struct connection *connection) {
 int main(int argc, char **argv) {
 	double rate[MAX_PHASES], until[MAX_PHASES], end = 0;
 	int phases = 0, phase = 0;
-	if (argc < 6) {
-		fprintf(stderr, "usage: arrivals SEED SERVICE_MS PATIENCE_S RATE:SECONDS[,RATE:SECONDS]... PORT...\n");
+	if (argc < 7 || (balancers = atoi(argv[5])) < 1) {
+		fprintf(stderr, "usage: arrivals SEED SERVICE_MS PATIENCE_S RATE:SECONDS[,RATE:SECONDS]... BALANCERS PORT...\n");
 		return 2;
 	}
 	state = strtoull(argv[1], 0, 10) * 0x2545f4914f6cdd1d;
@@ -188,8 +189,9 @@ int main(int argc, char **argv) {
 			die("RATE:SECONDS");
 		until[phases++] = end += length;
 	}
-	for (; port_count < argc - 5 && port_count < MAX_PORTS; port_count++)
-		ports[port_count] = atoi(argv[5 + port_count]);
+	for (; port_count < argc - 6 && port_count < MAX_PORTS; port_count++)
+		ports[port_count] = atoi(argv[6 + port_count]);
+	int policies = port_count / balancers;
 	poller = epoll_create1(EPOLL_CLOEXEC);
 	began = seconds() + 0.2;
 	printf("%.6f\n", began);
@@ -199,9 +201,10 @@ int main(int argc, char **argv) {
 	for (long number = 0;;) {
 		double now = seconds() - began;
 		while (due <= now && due < end) {
-			/* No port is always the first. */
-			for (int turn = 0; turn < port_count; turn++)
-				ask((turn + number) % port_count, due, demand);
+			int balancer = balancers > 1 ? uniform() * balancers : 0;
+			/* No policy is always the first. */
+			for (int turn = 0; turn < policies; turn++)
+				ask((turn + number) % policies * balancers + balancer, due, demand);
 			number++;
 			/* What is left of a phase is worth as much more or less in the next one. */
 			double step = exponential(1);

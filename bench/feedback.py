@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""The loop, closed, on a real HAProxy: what policies make of four servers of unequal capacity.
+"""Compares policies of load feedback on a real HAProxy with four servers of unequal capacity.
 
-    bench/feedback.py [--quick] [--seed N] [--service MS] [--plot FILE] [--try SETTINGS]... [POLICY]...
+    bench/feedback.py [--quick] [--seed N] [--service MS] [--balancers N] [--plot FILE] [--try SETTINGS]... [POLICY]...
 
-Queueing servers of 2, 2, 4 and 8 workers (queue.c), one HAProxy, and for each policy servers, collectors and
-responders of its own. All policies run at the same time and are sent the same requests at the same moments
-(arrivals.c), so that they see the same luck and the same noise of the machine. Prints tables, draws a plot,
-asserts nothing; loopback and temporary directories only. README.md says how to read it.
+The queueing servers have 2, 2, 4 and 8 workers (queue.c). Each policy has its own servers, collectors and responders.
+All policies run at the same time and get the same requests at the same moments (arrivals.c). So they share the
+arrivals and the noise of the machine. Prints tables, draws a plot, and asserts nothing. It uses only loopback and
+temporary directories. load-feedback.md explains the tables.
 """
 
 import argparse
@@ -36,7 +36,7 @@ SOURCE = """
 [source.app.http]
 url = "http://{host}:{port}/metrics"
 format = "json"
-interval = "2s"
+interval = "{interval}"
 
 [derive.served]
 expression = "app.json.served"
@@ -53,44 +53,44 @@ weight = "headroom(utilization.value, 1)"
 ewma = "SMOOTH"
 """
 
-# As it is by default: smooth and dead_band are those of capacity.
+# With the defaults of capacity for ewma, sudden_fall and dead_band.
 CAPACITY = """
 [service.web.capacity]
 rate = "served.value"
 utilization = "utilization.value"
-full = {full}
+reference_rate = {reference_rate}
 """
 
-# `service` is the configuration behind the sources, without for a policy that needs no agent; `window` the
-# one of its rates; `full` what a weight of 100 is, relative to the capacity of the biggest; `utilization` the
-# counter that it is the rate of, see queue.c.
+# `service` is the configuration after the sources, None for a policy without agent; `window` is that of its rates;
+# `reference` is the reference_rate over the capacity of the biggest server; `utilization` is the counter of queue.c.
 Policy = collections.namedtuple(
     "Policy",
-    "title balance weights service window full utilization",
-    defaults=(None, "10s", 1.0, "utilization_seconds"),
+    "title balance weights service window reference utilization",
+    defaults=(None, "4s", 1.0, "utilization_seconds"),
 )
 EQUAL = [100] * 4
 POLICIES = {
     "static": Policy("true static weights", "roundrobin", [25, 25, 50, 100]),
     "roundrobin": Policy("roundrobin", "roundrobin", EQUAL),
     "leastconn": Policy("leastconn", "leastconn", EQUAL),
-    # With the shortest window of rates, for any delay makes it swing more.
-    "headroom": Policy("headroom, smooth 5s", "roundrobin", EQUAL, HEADROOM.replace("SMOOTH", "5s"), "4s"),
-    "headroom-slow": Policy("headroom, smooth 40s", "roundrobin", EQUAL, HEADROOM.replace("SMOOTH", "40s"), "4s"),
+    "headroom": Policy("headroom, ewma 5s", "roundrobin", EQUAL, HEADROOM.replace("SMOOTH", "5s")),
+    "headroom-slow": Policy("headroom, ewma 40s", "roundrobin", EQUAL, HEADROOM.replace("SMOOTH", "40s")),
     "capacity": Policy("capacity", "roundrobin", EQUAL, CAPACITY),
     "leastconn-capacity": Policy("capacity + leastconn", "leastconn", EQUAL, CAPACITY),
+    "random-capacity": Policy("capacity + random(2)", "random(2)", EQUAL, CAPACITY),
 }
 
 
 def tried(words):
-    """A policy by capacity with settings of its own."""
+    """A policy by capacity with other settings."""
     try:
-        window, smooth, dead_band, full, *utilization = words.split(",")
-        full = float(full)
+        window, ewma, sudden_fall, dead_band, reference, *utilization = words.split(",")
+        reference = float(reference)
     except ValueError:
-        raise argparse.ArgumentTypeError("WINDOW,SMOOTH,DEAD_BAND,FULL as in 10s,5s,3,1.0") from None
-    service = f'\n[service.web]\newma = "{smooth}"\ndead_band = {dead_band}\n{CAPACITY}'
-    return Policy(f"capacity {words}", "roundrobin", EQUAL, service, window, full, *utilization)
+        raise argparse.ArgumentTypeError("WINDOW,EWMA,SUDDEN_FALL,DEAD_BAND,REFERENCE as in 4s,8s,30,3,1.0") from None
+    shaping = f'ewma = "{ewma}"\nsudden_fall = {sudden_fall}\ndead_band = {dead_band}\n'
+    service = f"\n[service.web]\n{shaping}{CAPACITY}"
+    return Policy(f"capacity {words}", "roundrobin", EQUAL, service, window, reference, *utilization)
 
 
 class Times:
@@ -109,18 +109,18 @@ class Times:
 # The parts.
 
 
-def haproxy_configuration(work, policies, balancer_ports, server_ports, agent_ports):
-    lines = ["global", f"  stats socket {work}/haproxy.sock", "  nbthread 1", "  maxconn 8000", "defaults"]
+def haproxy_configuration(work, balancer, policies, balancer_ports, server_ports, agent_ports, interval):
+    lines = ["global", f"  stats socket {work}/haproxy{balancer}.sock", "  nbthread 1", "  maxconn 8000", "defaults"]
     lines += ["  mode http", "  option abortonclose", "  timeout connect 5s", "  timeout client 60s"]
     lines += ["  timeout server 60s", "  timeout http-keep-alive 10m"]
     for name, policy in policies.items():
-        lines += [f"listen {name}", f"  bind {HOST}:{balancer_ports[name]}", f"  balance {policy.balance}"]
+        lines += [f"listen {name}", f"  bind {HOST}:{balancer_ports[name][balancer]}", f"  balance {policy.balance}"]
         for number, weight in enumerate(policy.weights):
             line = f"  server s{number} {HOST}:{server_ports[name][number]} weight {weight}"
             if policy.service:
-                line += f" agent-check agent-addr {HOST} agent-port {agent_ports[name][number]} agent-inter 2s"
+                line += f" agent-check agent-addr {HOST} agent-port {agent_ports[name][number]} agent-inter {interval}"
             lines.append(line)
-    path = work / "haproxy.cfg"
+    path = work / f"haproxy{balancer}.cfg"
     path.write_text("\n".join(lines) + "\n")
     return path
 
@@ -186,7 +186,8 @@ def measure(work, state, policies, times, options):
                 directory = state / f"{name}-{number}"
                 directory.mkdir()
                 configuration = work / f"{name}-{number}.toml"
-                values = policy._asdict() | {"host": HOST, "port": port, "full": policy.full * biggest}
+                values = policy._asdict() | {"host": HOST, "port": port, "interval": options.interval}
+                values["reference_rate"] = policy.reference * biggest
                 configuration.write_text((SOURCE + policy.service).format(**values))
                 words = [TARGET / "release/agentcheck", "collect", "--config", configuration, "--state-dir", directory]
                 errors = stack.enter_context(open(work / f"{name}-{number}.log", "w"))
@@ -196,21 +197,26 @@ def measure(work, state, policies, times, options):
                 responders.append(stack.enter_context(running([*words, "--listen", f"{HOST}:{agent}"], agent)))
                 agent_ports[name].append(agent)
 
-        balancer_ports = {name: free_port() for name in policies}
-        configuration = haproxy_configuration(work, policies, balancer_ports, server_ports, agent_ports)
-        haproxy = stack.enter_context(running(["haproxy", "-db", "-f", configuration]))
-        for port in balancer_ports.values():
-            wait_for_listener(port, haproxy)
+        balancer_ports = {name: [free_port() for _ in range(options.balancers)] for name in policies}
+        balancers = []
+        for balancer in range(options.balancers):
+            configuration = haproxy_configuration(
+                work, balancer, policies, balancer_ports, server_ports, agent_ports, options.interval
+            )
+            balancers.append(stack.enter_context(running(["haproxy", "-db", "-f", configuration])))
+            for ports in balancer_ports.values():
+                wait_for_listener(ports[balancer], balancers[-1])
 
         offered = sum(WORKERS) * 1000 / options.service
         plan = ",".join(f"{share * offered}:{length}" for share, length in times.phases)
-        words = [work / "arrivals", options.seed, options.service, PATIENCE, plan, *balancer_ports.values()]
+        words = [work / "arrivals", options.seed, options.service, PATIENCE, plan, options.balancers]
+        words += [port for ports in balancer_ports.values() for port in ports]
         requests = stack.enter_context(open(state / "requests.log", "w"))
         arrivals = stack.enter_context(running(words, stdout=requests, stderr=None))
         began = float(first_line(state / "requests.log", arrivals))
 
         seen, lost, spent = [], False, {}
-        parts = {"servers": [queue], "generator": [arrivals], "HAProxy": [haproxy]}
+        parts = {"servers": [queue], "generator": [arrivals], "HAProxy": balancers}
         parts |= {f"{len(collectors)} collectors": collectors, f"{len(responders)} responders": responders}
         while (now := time.monotonic() - began) < times.end:
             if not lost and now >= times.loss:
@@ -221,7 +227,7 @@ def measure(work, state, policies, times, options):
             for part, processes in parts.items():
                 if ended := [process for process in processes if process.poll() is not None]:
                     sys.exit(f"{ended[0].args[0]} ended with status {ended[0].returncode}")
-            seen.append((now, weights(work / "haproxy.sock")))
+            seen.append((now, weights(work / "haproxy0.sock")))
             time.sleep(max(0, 0.5 - (time.monotonic() - began - now)))
         spent = {part: processor_seconds(processes) / times.end for part, processes in parts.items()}
         arrivals.wait(PATIENCE + 30)
@@ -235,6 +241,8 @@ def main():
     parser.add_argument("--quick", action="store_true", help="under two minutes, for trying out; too short to compare")
     parser.add_argument("--seed", type=int, default=1, help="of the arrivals and service times (1)")
     parser.add_argument("--service", type=float, default=80, help="mean service time in ms (80)")
+    parser.add_argument("--balancers", type=int, default=1, help="HAProxys that share no state (1)")
+    parser.add_argument("--interval", default="1s", help="of polls and of the agent check (1s)")
     parser.add_argument("--plot", type=pathlib.Path, help="where to write the plot (target/feedback.svg)")
     parser.add_argument(
         "--try",
@@ -242,8 +250,8 @@ def main():
         action="append",
         default=[],
         dest="tries",
-        metavar="WINDOW,SMOOTH,DEAD_BAND,FULL[,UTILIZATION]",
-        help="also by capacity with these settings; FULL relative to the capacity of the biggest, UTILIZATION "
+        metavar="WINDOW,EWMA,SUDDEN_FALL,DEAD_BAND,REFERENCE[,UTILIZATION]",
+        help="also by capacity with these settings; REFERENCE relative to the capacity of the biggest, UTILIZATION "
         "utilization_seconds or in_flight_seconds",
     )
     parser.add_argument("policy", nargs="*", help=f"those to compare, of {', '.join(POLICIES)} (all)")
@@ -275,7 +283,7 @@ def main():
             began, weights_seen, spent = measure(work, state, policies, times, options)
         seen = Seen(state, policies, began, weights_seen)
         print(f"{time.strftime('%Y-%m-%d %H:%M')}, Linux {os.uname().release} {os.uname().machine}, ", end="")
-        print(f"{os.cpu_count()} cores, {priority}, seed {options.seed}, load {before} before, {load()} after")
+        print(f"{os.cpu_count()} cores, {priority}, seed {options.seed}, {options.balancers} balancers, load {before} before, {load()} after")
         report(seen, policies, times, spent)
         plot.write_text(feedback_plot.draw(seen, policies, times, WORKERS))
         print(f"Plot: {plot}")

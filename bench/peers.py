@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
-"""Compares agentcheck with other agents and scripts that answer HAProxy's agent-check; asserts nothing.
+"""Compares agentcheck with other agents and scripts that answer HAProxy's checks; asserts nothing.
 
     bench/peers.py [NAME...]
 
-None of the others is in this repository. What a registry has is fetched from there into target/peers; for the
-rest a path is expected, and what is not there is left out and said to be. README.md says how each was got, and
-how to read the tables. Here is how each is started; what is measured is in peers_measure.py.
+None of the others is in this repository. pip fetches packages into target/peers. The other peers need a path; a peer
+that is missing is omitted and named. peers.md explains the tables. This file starts the peers; peers_measure.py
+measures them.
 
-    PYTHON2        a Python 2.7 with pip, for Herald, which is written in it (python2.7)
+    PYTHON2        a Python 2.7 with pip, for Herald (python2.7)
     HAREPLY        the program (hareply)
+    HAPGENT        the program (hapgent)
+    HAUPDOWN       the program (haupdown)
     CLUSTERCHECK   the script, of github.com/olafz/percona-clustercheck
     MARIADB_ROOT   where usr/sbin/mariadbd, usr/bin/mariadb and usr/lib/galera are, for clustercheck (/)
 """
@@ -52,10 +54,14 @@ class LeftOut(Exception):
 
 
 class Started:
-    """One that answers: where, which process answers or launches, and which decides (None: the same, or none)."""
+    """A peer that runs: its port, the process that answers or launches, and the process that decides, if another."""
 
-    def __init__(self, port, main, decider=None, standing=(), application=None, launches=False):
+    def __init__(self, port, main, decider=None, standing=(), application=None, launches=False, request="", daemons=1):
         self.port, self.main, self.decider = port, main, decider
+        # The line that a probe sends: a name, or an HTTP request.
+        self.request = request
+        # How many of these processes a host with two services needs: 1 if they serve both.
+        self.daemons = daemons
         # Whether it starts processes that answer.
         self.launches = launches
         # All that has to be in memory for it to work.
@@ -97,15 +103,18 @@ def xinetd(place, server, arguments=(), environment=()):
 
 
 @contextlib.contextmanager
-def collector(place, name):
+def collector(place, name, services=1):
     state, data = place.bench.state / name, place.work / f"{name}-data"
     for directory in [state, data]:
         directory.mkdir()
         directory.chmod(0o755)
     configuration = place.work / f"{name}.toml"
     configuration.write_text(
-        f'[source.app.http]\nurl = "{place.url}"\nformat = "json"\ninterval = "2s"\ntimeout = "1s"\n'
-        "[service.web]\nweight = \"headroom(app.json['msg-per-second'], 7000)\"\n"
+        "".join(
+            f'[source.{source}.http]\nurl = "{place.url}"\nformat = "json"\ninterval = "2s"\ntimeout = "1s"\n'
+            f"[service.{service}]\nweight = \"headroom({source}.json['msg-per-second'], 7000)\"\n"
+            for source, service in [("app", "web"), ("other", "api")][:services]
+        )
     )
     words = [place.bench.collector, "collect", "--config", configuration, "--state-dir", state, "--data-dir", data]
     with running(words) as process:
@@ -124,10 +133,29 @@ def agentcheck_loop(place):
 
 
 @contextlib.contextmanager
+def agentcheck_two(place):
+    """Two services, as on a host that runs two: the balancers name them."""
+    with collector(place, "two", 2) as (state, decider):
+        port = free_port()
+        words = [place.bench.responder, "--name-from-client", "--state-dir", state, "--listen", f"{HOST}:{port}"]
+        with running(words, port) as main:
+            yield Started(port, main.pid, decider, [decider], request="web")
+
+
+@contextlib.contextmanager
+def agentcheck_http(place):
+    with collector(place, "http") as (state, decider):
+        port = free_port()
+        words = [place.bench.responder, "web", "--http", "--state-dir", state, "--listen", f"{HOST}:{port}"]
+        with running(words, port) as main:
+            yield Started(port, main.pid, decider, [decider], request="GET /web HTTP/1.0\r\n\r")
+
+
+@contextlib.contextmanager
 def agentcheck_xinetd(place):
     with collector(place, "per-probe") as (state, decider):
         with xinetd(place, place.bench.responder, ["web", "--state-dir", state]) as (port, main):
-            yield Started(port, main, decider, [decider], launches=True)
+            yield Started(port, main, decider, [decider], launches=True, daemons=1)
 
 
 def agentcheck_version(_):
@@ -181,7 +209,7 @@ def herald(place):
     )
     words = [python2(), "-c", "from herald.herald import main; main()", "-c", configuration]
     with running(words, port, env=os.environ | {"PYTHONPATH": str(directory)}) as main:
-        yield Started(port, main.pid)
+        yield Started(port, main.pid, daemons=2)
 
 
 def herald_version(_):
@@ -199,7 +227,7 @@ def datawave(place):
     configuration.write_text(f"bind: {HOST}\nport: {port}\ndw_health_poller:\n  check_url: {place.url}\n")
     words = [sys.executable, "-m", "datawave_haproxy_agent", "-c", configuration]
     with running(words, port, env=os.environ | {"PYTHONPATH": str(directory)}) as main:
-        yield Started(port, main.pid)
+        yield Started(port, main.pid, daemons=2)
 
 
 def datawave_version(_):
@@ -225,11 +253,74 @@ def hareply(place):
         while not state.exists():
             time.sleep(0.05)
         with running([program, "serve", "--host", HOST, "-p", port, "-f", state], port) as main:
-            yield Started(port, main.pid, decider.pid, [decider.pid])
+            yield Started(port, main.pid, decider.pid, [decider.pid], daemons=2)
 
 
 def hareply_version(_):
     return os.environ.get("HAREPLY_VERSION") or run.output(hareply_program(), "version").strip()
+
+
+def program(variable, name):
+    found = shutil.which(os.environ.get(variable, name))
+    if not found:
+        raise LeftOut(f"no program ({variable}=)")
+    return found
+
+
+@contextlib.contextmanager
+def hapgent(place):
+    """Its README's way to a weight: a task writes the state file and sends SIGHUP. Here every 2 s, as the others."""
+    path, port, state = program("HAPGENT", "hapgent"), free_port(), place.work / "hapgent.json"
+    state.write_text('{"status":"UP","weight":73}')
+    environment = {"HAPGENT_IP": HOST, "HAPGENT_PORT": str(port), "HAPGENT_STATE_FILE": str(state)}
+    with running([path], port, env=os.environ | environment) as main:
+        writer = f"""while :; do
+            line=$({HERE}/curl.sh {place.url}) && line=${{line#up }} &&
+            printf '{{"status":"UP","weight":%s}}' "${{line%\\%}}" >{state}.new &&
+            mv {state}.new {state} && kill -HUP {main.pid}
+            sleep 2; done"""
+        with running(["bash", "-c", writer]) as decider:
+            yield Started(port, main.pid, decider.pid, [decider.pid], daemons=2)
+
+
+def hapgent_version(_):
+    return os.environ.get("HAPGENT_VERSION") or program("HAPGENT", "hapgent")
+
+
+@contextlib.contextmanager
+def haupdown(place):
+    """An operator's switch: it has no application, and knows every name that a balancer sends."""
+    path, port = program("HAUPDOWN", "haupdown"), free_port()
+    words = [path, "--port", port, "--bind-host", HOST, "--socket-bind-path", place.work / "haupdown.sock"]
+    with running([*words, "--db-path", place.work / "haupdown.db", "--stderr"], port) as main:
+        yield Started(port, main.pid, request="web")
+
+
+def haupdown_version(_):
+    return os.environ.get("HAUPDOWN_VERSION") or run.output(program("HAUPDOWN", "haupdown"), "--version").strip()
+
+
+@contextlib.contextmanager
+def node_exporter(place):
+    """A metric of the application in a text file, next to no other metric; a loop writes the file."""
+    path, port = program("NODE_EXPORTER", "prometheus-node-exporter"), free_port()
+    directory = place.work / "textfile"
+    directory.mkdir()
+    metric = directory / "app.prom"
+    writer = f"while :; do {HERE}/curl.sh {place.url} | sed -n 's/up \\(.*\\)%/app_weight \\1/p' >{metric}.new"
+    writer += f" && mv {metric}.new {metric}; sleep 2; done"
+    with running(["bash", "-c", writer]) as decider:
+        words = [path, f"--web.listen-address={HOST}:{port}", "--collector.disable-defaults", "--collector.textfile"]
+        words += [f"--collector.textfile.directory={directory}", "--web.disable-exporter-metrics"]
+        with running(words, port) as main:
+            request = "GET /metrics HTTP/1.0\r\n\r"
+            yield Started(port, main.pid, decider.pid, [decider.pid], request=request)
+
+
+def node_exporter_version(_):
+    path = program("NODE_EXPORTER", "prometheus-node-exporter")
+    done = subprocess.run([path, "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return done.stdout.splitlines()[0].split(" (")[0]
 
 
 @contextlib.contextmanager
@@ -313,8 +404,13 @@ def clustercheck_version(_):
 # Name, how it is started, its version, probes per round.
 PEERS = [
     ("agentcheck, accept loop", agentcheck_loop, agentcheck_version, 100),
+    ("agentcheck, 2 services by name", agentcheck_two, agentcheck_version, 100),
+    ("agentcheck, HTTP", agentcheck_http, agentcheck_version, 100),
     ("agentcheck under xinetd", agentcheck_xinetd, agentcheck_version, 20),
     ("hareply", hareply, hareply_version, 100),
+    ("hapgent", hapgent, hapgent_version, 100),
+    ("haupdown", haupdown, haupdown_version, 100),
+    ("node_exporter, text file", node_exporter, node_exporter_version, 100),
     ("Herald", herald, herald_version, 100),
     ("Datawave's agent", datawave, datawave_version, 100),
     ("script with curl under xinetd", curl, script_version, 10),
@@ -360,6 +456,7 @@ def main():
                 got = [row for row in got if row[0] != name] + [[name, f"not run here: {why}"]]
         run.table("What was compared", ["", "got"], got + [[name, f"not run here: {why}"] for name, why in NOT_TRIED])
         peers_measure.cost(bench, started)
+        peers_measure.day(started)
         peers_measure.trouble(started, application)
     print(f"load {run.load()}")
 

@@ -17,11 +17,13 @@
 pub mod address;
 pub mod agent;
 pub mod application;
+pub mod balancer;
 pub mod bare_host;
 pub mod binaries;
 pub mod collector;
 pub mod conformance;
 pub mod counter_source;
+pub mod farm;
 pub mod haproxy;
 pub mod launcher;
 pub mod listener;

@@ -2,8 +2,7 @@
 
 use super::{ConfigFile, Failed, Output, load_failure};
 use crate::config;
-use crate::daemon::PollThreads;
-use crate::decision::observations::NewReading;
+use crate::daemon::{NewReadings, PollThreads};
 use crate::render::text::counted;
 use crate::simulation::recording;
 use crate::sys::clock;
@@ -58,7 +57,10 @@ pub(super) fn record(given: &Record) -> Result<Output, Failed> {
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, ended.clone()).map_err(no_threads)?;
     }
-    let take = move |task, new: NewReading| sender.send((task, new.reading)).is_ok();
+    let take = move |readings: NewReadings| {
+        let mut readings = readings.into_iter();
+        readings.all(|(task, new)| sender.send((task, new.reading)).is_ok())
+    };
     let polling = PollThreads::start(&config.sources, take).map_err(no_threads)?;
     let until = given.time.map(|time| Instant::now() + time);
     let mut count = 0;

@@ -18,6 +18,9 @@ const WIDTH: usize = 72;
 /// The largest recording that is read, in bytes.
 const MAX_BYTES: usize = 512 << 20;
 
+/// The permissions of the file of the plots.
+const PLOT_MODE: u32 = 0o644;
+
 #[derive(Args)]
 pub(super) struct Replay {
     #[command(flatten)]
@@ -68,9 +71,8 @@ pub(super) fn replay(given: &Replay) -> Result<Output, Failed> {
     }
     if let Some(svg) = &given.svg {
         let drawn = plot::document(&charts(&sides));
-        std::fs::write(svg, drawn).map_err(|error| {
-            Failed::new(format!("cannot write plot {}: {error}", svg.display()))
-        })?;
+        super::report::replace(svg, PLOT_MODE, &drawn)
+            .map_err(|error| Failed::new(format!("cannot write plot {error}")))?;
         let _ = writeln!(text, "\nplot written to {}", svg.display());
     }
     Ok(text.into())

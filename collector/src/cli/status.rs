@@ -17,6 +17,9 @@ use std::time::Duration;
 /// The interval of `--watch`.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The most bytes of names and state files that are read: those of more than ten thousand services.
+const MAX_STATE_BYTES: usize = 64 << 20;
+
 #[derive(Args)]
 #[command(after_help = "\
 Exit status: 0 shown; 1 not readable; 2 wrong command line. With --check:
@@ -128,6 +131,7 @@ fn run_check(arguments: &Arguments) -> Output {
     // A bar begins the performance data.
     let why = printable(&why).replace('|', "/");
     let bar = if numbers.is_empty() { "" } else { " | " };
+    let numbers = printable(&numbers);
     Output {
         text: format!("AGENTCHECK {}: {why}{bar}{numbers}\n", level.word()),
         status: level as u8,
@@ -184,6 +188,7 @@ pub(super) fn read_state_dir(directory: &Path) -> Result<OverviewInput, String> 
     };
     let boot = clock::boot_id().map_err(|error| format!("cannot read the boot id: {error}"))?;
     let mut files = BTreeMap::new();
+    let mut room = MAX_STATE_BYTES;
     for entry in std::fs::read_dir(directory).map_err(unreadable)? {
         let name = entry.map_err(unreadable)?.file_name();
         let Some(name) = name
@@ -197,7 +202,12 @@ pub(super) fn read_state_dir(directory: &Path) -> Result<OverviewInput, String> 
         };
         // One that cannot be read is shown as invalid.
         let content = state_file::read_bounded(&state_file::path(directory, &service), MAX_FILE);
-        files.insert(name.to_owned(), content.unwrap_or_default());
+        let content = content.unwrap_or_default();
+        // The name takes memory, too.
+        room = room
+            .checked_sub(name.len() + content.len())
+            .ok_or_else(|| unreadable(io::ErrorKind::FileTooLarge.into()))?;
+        files.insert(name.to_owned(), content);
     }
     let lock = match lock::is_held(directory) {
         Ok(None) => LockState::Free,
@@ -241,4 +251,30 @@ fn read_snapshot(directory: &Path) -> Result<Status, SnapshotError> {
         )));
     }
     Ok(status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use agentcheck_tests::scratch::Scratch;
+
+    #[test]
+    fn state_files_are_bounded_in_sum() {
+        let scratch = Scratch::new("many");
+        let directory = scratch.path();
+        // Without content on the disk.
+        let count = MAX_STATE_BYTES / MAX_FILE;
+        for number in 0..count {
+            let file = std::fs::File::create(directory.join(format!("{number:05}.state"))).unwrap();
+            file.set_len(1 << 40).unwrap();
+        }
+        let Err(error) = read_state_dir(directory) else {
+            panic!("all were read");
+        };
+        assert!(error.contains("file too large"), "{error}");
+        for number in 0..count / 2 {
+            std::fs::remove_file(directory.join(format!("{number:05}.state"))).unwrap();
+        }
+        assert_eq!(read_state_dir(directory).unwrap().files.len(), count / 2);
+    }
 }

@@ -23,7 +23,7 @@ mod work;
 
 pub use diagnostics::Report;
 pub use diff::Change;
-pub use files::Files;
+pub use files::{Files, drop_ins_of};
 pub use ids::{DerivedId, InputId, ServiceId, SourceId};
 pub use service::{
     Capacity, ExpiryAction, MaxconnLimit, OnFailure, Restarts, Restore, Rule, Service, Weight,

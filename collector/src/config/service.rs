@@ -5,7 +5,7 @@ use crate::expression::Expression;
 use crate::expression::template::Template;
 use crate::filters::capacity::Terms;
 use crate::filters::shape::Shaping;
-use crate::render::text::counted;
+use crate::render::text::{counted, number};
 use crate::reply::compose::ReplyStyle;
 use crate::reply::state::{AdminState, DescriptionDetail, ServerState, WeightForm};
 use agentcheck_common::{Maxconn, Percent, ServiceName};
@@ -121,11 +121,17 @@ impl fmt::Display for Service {
         match &self.weight {
             Weight::Full => f.write_str("weight full")?,
             Weight::Expression(weight) => write!(f, "weight {}", weight.text())?,
-            Weight::Capacity(capacity) => write!(
-                f,
-                "weight by capacity, 100% is {} requests per second",
-                crate::render::text::number(capacity.terms.reference_rate)
-            )?,
+            Weight::Capacity(capacity) => {
+                let (rate, exponent) = (
+                    capacity.terms.reference_rate,
+                    capacity.terms.headroom_exponent,
+                );
+                f.write_str("weight by capacity")?;
+                if exponent > 0.0 {
+                    write!(f, " and headroom^{}", number(exponent))?;
+                }
+                write!(f, ", 100% is {} requests per second", number(rate))?;
+            }
         }
         let Shaping {
             ewma,

@@ -2,6 +2,7 @@
 //! tables of docs/configuration and the check of examples/reference.toml follow from these tables.
 
 use crate::expression::Type;
+use crate::filters::capacity::MAX_HEADROOM_EXPONENT;
 use agentcheck_common::Maxconn;
 use std::fmt;
 use std::time::Duration;
@@ -257,7 +258,8 @@ pub(super) const SERVICE: Section = Section {
         setting("maintenance_file", ABSOLUTE, NONE, "\"/etc/agentcheck/maintenance.web\"", "while this file exists, the service is in maintenance"),
         setting("port", Integer(1, 65535, ""), NONE, "3334", "TCP port that serves this service alone"),
         setting("description_detail", Words(&["full", "state", "none"]), Value("\"full\""), "\"full\"", "how much the text after `#` shows"),
-        setting("ewma", DurationOrOff(100, HOUR), Preset::Words("off; `\"5s\"` with `capacity`"), "\"5s\"", "time constant of an exponentially weighted moving average"),
+        setting("ewma", DurationOrOff(100, HOUR), Preset::Words("off; `\"8s\"` with `capacity`, `\"5s\"` with `headroom_exponent`"), "\"5s\"", "time constant of an exponentially weighted moving average"),
+        setting("sudden_fall", Number(1.0, 100.0, "percent"), Preset::Words("off; 30 with `capacity`, off with `headroom_exponent`"), "30", "a weight this far below the average replaces the average at once; 100 is off"),
         setting("ramp", DurationOrOff(100, MONTH), OFF, "\"30s\"", "how long a server that returns takes to reach its whole weight"),
         setting("ramp_from", Number(1.0, 100.0, "percent"), Value("10"), "10", "share of the weight at the start of a ramp"),
         setting("ramp_aggression", Number(0.1, 100.0, ""), Value("1.0"), "1.0", "form of the ramp; more than 1 rises faster at first"),
@@ -268,7 +270,7 @@ pub(super) const SERVICE: Section = Section {
         setting("haproxy_weight", Integer(1, 256, ""), Value("100"), "100", "the `weight` on the server line in haproxy.cfg"),
         setting("max_rise", Number(0.01, 1000.0, "points per second"), OFF, "5", "how fast the weight rises at most"),
         setting("max_fall", Number(0.01, 1000.0, "points per second"), OFF, "5", "how fast the weight falls at most"),
-        setting("dead_band", Number(0.0, 50.0, "points"), Preset::Words("0; 3 with `capacity`"), "3", "smaller changes do not change the reply"),
+        setting("dead_band", Number(0.0, 50.0, "points"), Preset::Words("0; 3 with `capacity`, 0 with `headroom_exponent`"), "3", "smaller changes do not change the reply"),
         setting("maxconn", Other("expression or number"), NONE, "'app.json.workers * 4'", "connection limit over all balancers; rounded down, at least 1"),
         setting("maxconn_normal", Integer(1, Maxconn::MAX as i64, ""), Preset::Words("required with `maxconn`"), "200", "the `maxconn` on the server line in haproxy.cfg"),
         setting("balancers", Integer(1, 1000, ""), Value("1"), "2", "how many balancers share the limit equally"),
@@ -290,10 +292,11 @@ pub(super) const CAPACITY: Section = Section {
         setting("errors", Expression(Num), Value("0"), "'errors.value'", "failed requests per second"),
         setting("reference_rate", Number(0.001, 1e9, ""), Required, "200", "requests per second at utilization 1 that give weight 100"),
         setting("error_penalty", Number(0.0, 1000.0, ""), Value("1.0"), "1.0", "utilization that is added if all requests fail"),
+        setting("headroom_exponent", Number(0.0, MAX_HEADROOM_EXPONENT, ""), Value("0"), "1", "power of the free share that multiplies the weight, for connections that last for minutes"),
         setting("blackout_period", Span(0, HOUR), Value("\"10s\""), "\"10s\"", "time with traffic before the collector trusts a new weight"),
         setting("expiration_period", Span(100, HOUR), Value("\"3m\""), "\"3m\"", "how long the last weight remains without traffic"),
     ],
-    synonyms: &[("full", "reference_rate"), ("limit", "reference_rate")],
+    synonyms: &[("full", "reference_rate"), ("limit", "reference_rate"), ("exponent", "headroom_exponent"), ("headroom", "headroom_exponent")],
 };
 
 /// `[[service.NAME.rule]]`

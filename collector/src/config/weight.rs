@@ -10,10 +10,14 @@ use crate::filters::shape::{LEAST_FLOOR, Ramp, Shaping};
 use agentcheck_common::{Maxconn, Percent};
 use std::time::Duration;
 
-/// The default average of a weight by capacity: that of Envoy's load-aware locality.
-const CAPACITY_EWMA: Duration = Duration::from_secs(5);
+/// The default average of a weight by capacity. `sudden_fall` lets it be this slow.
+const CAPACITY_EWMA: Duration = Duration::from_secs(8);
+/// The default average with `headroom_exponent`: that of Envoy's load-aware locality. More delay makes it swing.
+const HEADROOM_EWMA: Duration = Duration::from_secs(5);
+/// The default of `sudden_fall` for a weight by capacity, in per cent: rarer than noise, and less than a lost half.
+const CAPACITY_SUDDEN_FALL: f64 = 30.0;
 /// The default dead band of a weight by capacity, in points: the balance of load stays the same, with a third of
-/// the weight changes.
+/// the weight changes. With `headroom_exponent` the weights are smaller, and 3 points are too much of them.
 const CAPACITY_DEAD_BAND: f64 = 3.0;
 
 /// Reads the keys of one service.
@@ -95,6 +99,7 @@ impl Weighing<'_> {
             expiration_period: table.duration(findings, "expiration_period"),
             error_penalty: table.number(findings, "error_penalty").unwrap_or(1.0),
             reference_rate: reference_rate.unwrap_or(1.0),
+            headroom_exponent: table.number(findings, "headroom_exponent").unwrap_or(0.0),
         };
         table.close(findings);
         reference_rate?;
@@ -113,18 +118,25 @@ impl Weighing<'_> {
         findings: &mut Findings<'_>,
     ) -> Shaping {
         let by_capacity = matches!(weight, Weight::Capacity(_));
+        let by_headroom =
+            matches!(weight, Weight::Capacity(capacity) if capacity.terms.headroom_exponent > 0.0);
         let ewma = match table.take("ewma") {
             Some(entry) => entry.span_of_time(findings),
+            None if by_headroom => Some(HEADROOM_EWMA),
             None => by_capacity.then_some(CAPACITY_EWMA),
         };
         let limits = Limits::read(table, findings);
         let dead_band = match table.take("dead_band") {
             Some(entry) => entry.number(findings).unwrap_or(0.0),
-            None if by_capacity => CAPACITY_DEAD_BAND,
+            None if by_capacity && !by_headroom => CAPACITY_DEAD_BAND,
             None => 0.0,
         };
         Shaping {
             ewma,
+            sudden_fall: match table.take("sudden_fall") {
+                Some(entry) => entry.number(findings),
+                None => (by_capacity && !by_headroom).then_some(CAPACITY_SUDDEN_FALL),
+            },
             max_rise: table.number(findings, "max_rise"),
             max_fall: table.number(findings, "max_fall"),
             ramp: ramp(table, findings),

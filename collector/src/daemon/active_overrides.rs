@@ -290,8 +290,8 @@ impl ActiveOverrides {
             ..Effective::of(active.iter().map(|(one, ..)| one.clone()))
         };
         let statuses = active.iter().map(|(one, reached, error)| {
-            let chosen = [&effective.outage, &effective.limit];
-            let counts = chosen.into_iter().flatten().any(|chosen| chosen == one);
+            let chosen = [effective.outage(), effective.limit()];
+            let counts = chosen.contains(&Some(one));
             bounded(OverrideStatus {
                 until_error: error.cloned(),
                 ..OverrideStatus::new(one, counts, *reached)

@@ -20,8 +20,11 @@ const RETURN_AFTER: u32 = 100;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct TaskId(pub(super) usize);
 
-/// Takes a reading of this task; false if no more readings are wanted.
-pub(super) type Take = Arc<dyn Fn(TaskId, NewReading) -> bool + Send + Sync>;
+/// Readings with their tasks, the oldest first.
+pub(crate) type NewReadings = Vec<(TaskId, NewReading)>;
+
+/// Takes readings; false if no more are wanted.
+pub(super) type Take = Arc<dyn Fn(NewReadings) -> bool + Send + Sync>;
 
 /// Where readings go. Every polling thread has one.
 #[derive(Clone)]
@@ -67,9 +70,9 @@ impl ReadingSink {
         Arc::strong_count(&self.alive) == 1
     }
 
-    /// Passes a reading on; false if no more readings are wanted.
-    pub(super) fn send(&self, task: TaskId, reading: NewReading) -> bool {
-        !self.is_stopped() && (self.take)(task, reading)
+    /// Passes readings on; false if no more are wanted.
+    pub(super) fn send(&self, readings: NewReadings) -> bool {
+        !self.is_stopped() && (self.take)(readings)
     }
 }
 
@@ -143,7 +146,7 @@ pub(super) fn keep_polling(
         let reading = task.poll();
         let took = began.elapsed();
         brief = brief.map(|brief| if took < BRIEF { brief + 1 } else { 0 });
-        if !sink.send(task.id, reading) {
+        if !sink.send(vec![(task.id, reading)]) {
             return None;
         }
     }

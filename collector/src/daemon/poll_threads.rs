@@ -2,10 +2,9 @@
 //!
 //! A thousand threads would need 44 MB for their stacks.
 
-use super::poll_task::{PollTask, ReadingSink, TaskId, keep_polling, spawn};
+use super::poll_task::{NewReadings, PollTask, ReadingSink, TaskId, keep_polling, spawn};
 use super::shared_poller::SharedPoller;
 use crate::config::SourceId;
-use crate::decision::observations::NewReading;
 use crate::source::{Cancellation, Source, stream};
 use std::collections::HashMap;
 use std::io;
@@ -32,13 +31,13 @@ struct PolledSource {
 }
 
 impl PollThreads {
-    /// Starts the threads. `take` gets each reading with its task. If it returns false, the thread ends.
+    /// Starts the threads. `take` gets all readings. If it returns false, the thread ends.
     ///
     /// # Errors
     /// Where a thread cannot be created.
     pub(crate) fn start(
         sources: &[Source],
-        take: impl Fn(TaskId, NewReading) -> bool + Send + Sync + 'static,
+        take: impl Fn(NewReadings) -> bool + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let uname = rustix::system::uname();
         let mut polling = Self {

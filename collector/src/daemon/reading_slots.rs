@@ -1,7 +1,7 @@
 //! Readings on their way from the polling threads to the loop: at most one of each source, the newest.
 
 use super::Event;
-use super::poll_task::TaskId;
+use super::poll_task::{NewReadings, TaskId};
 use crate::decision::observations::NewReading;
 use std::collections::BTreeMap;
 use std::sync::mpsc::SyncSender;
@@ -32,17 +32,21 @@ impl ReadingSlots {
         }
     }
 
-    /// Puts a reading into the slot of its source; false if the loop has ended.
-    pub(super) fn put(&self, task: TaskId, new: NewReading) -> bool {
+    /// Puts readings into the slots of their sources, with one wake-up for all; false if the loop has ended.
+    pub(super) fn put(&self, readings: NewReadings) -> bool {
         let replaced_before = std::mem::take(&mut *lock(&self.replaced));
         drop(replaced_before);
         let mut slots = lock(&self.slots);
         let was_empty = slots.is_empty();
-        let before = slots.remove(&task);
-        let replaced = before.as_ref().map_or(0, |before| before.replaced + 1);
-        slots.insert(task, Slot { new, replaced });
+        let mut unread = Vec::new();
+        for (task, new) in readings {
+            let before = slots.remove(&task);
+            let replaced = before.as_ref().map_or(0, |before| before.replaced + 1);
+            slots.insert(task, Slot { new, replaced });
+            unread.extend(before);
+        }
         drop(slots);
-        drop(before);
+        drop(unread);
         !was_empty || self.loop_events.send(Event::Readings).is_ok()
     }
 
@@ -89,9 +93,9 @@ mod tests {
             NewReading::new(Reading::failed(BootTime(sent), Duration::ZERO, failure))
         };
         for sent in 1..=1000 {
-            assert!(slots.put(TaskId(7), reading(sent)));
+            assert!(slots.put(vec![(TaskId(7), reading(sent))]));
         }
-        assert!(slots.put(TaskId(3), reading(5)));
+        assert!(slots.put(vec![(TaskId(3), reading(4)), (TaskId(3), reading(5))]));
         assert_eq!(events.try_iter().count(), 1, "one wake-up");
         assert_eq!(slots.waiting(), [3, 7].map(TaskId));
         let slot = slots.take(TaskId(7)).unwrap();
@@ -102,6 +106,7 @@ mod tests {
         assert!(slots.take(TaskId(7)).is_none());
         drop(events);
         assert!(slots.take(TaskId(3)).is_some() && slots.is_empty());
-        assert!(!slots.put(TaskId(3), reading(6)), "the loop has ended");
+        let last = vec![(TaskId(3), reading(6))];
+        assert!(!slots.put(last), "the loop has ended");
     }
 }

@@ -15,7 +15,7 @@ use crate::decision::evaluate::{Outcome, evaluate};
 use crate::decision::observations::Observations;
 use crate::overrides::ActiveOverride;
 use crate::status::snapshot::Status;
-use crate::sys::clock;
+use crate::sys::clock::Stopwatch;
 use agentcheck_common::{BootTime, ServiceName};
 use std::collections::BTreeMap;
 use std::io;
@@ -79,17 +79,16 @@ impl Services {
             self.queue.all_changed(now);
         }
         let mut moved = false;
-        let began = clock::thread_cpu_time();
-        let mut before = began;
+        let mut watch = Stopwatch::start();
         for id in self.queue.due(now) {
             // All services have the same orders after one turn.
-            if before.saturating_sub(began) > EVALUATION_TIME && !orders_changed {
+            if watch.total() > EVALUATION_TIME && !orders_changed {
                 break;
             }
-            moved |= self.evaluate_one(id, desk, now);
-            let after = clock::thread_cpu_time();
-            self.queue.used(id, after.saturating_sub(before));
-            before = after;
+            let before = watch.total();
+            moved |= self.evaluate_one(id, desk, &mut watch, now);
+            watch.lap();
+            self.queue.used(id, watch.total() - before);
             // On a slow disk, a turn over many services may take longer than the watchdog allows.
             desk.records.service_manager.renew_watchdog();
         }
@@ -97,20 +96,25 @@ impl Services {
         moved
     }
 
-    fn evaluate_one(&mut self, id: ServiceId, desk: &mut Desk<'_>, now: BootTime) -> bool {
+    fn evaluate_one(
+        &mut self,
+        id: ServiceId,
+        desk: &mut Desk<'_>,
+        watch: &mut Stopwatch,
+        now: BootTime,
+    ) -> bool {
         let (Some(service), Some(task)) =
             (desk.config.services.get(id.0), self.tasks.get_mut(id.0))
         else {
             return false;
         };
-        let began = clock::thread_cpu_time();
         if !task.is_costly {
             let context = desk.observed.context(now);
             context.scope.limit(LOOP_ELEMENTS, Duration::MAX);
             let outcome = evaluate(service, &context, &task.memory, now);
             let exceeded = context.scope.is_exceeded();
             context.scope.limit(usize::MAX, Duration::MAX);
-            let took = clock::thread_cpu_time().saturating_sub(began);
+            let took = watch.lap();
             task.is_costly = exceeded || took > LOOP_TIME;
             if !exceeded {
                 return self.finish(id, outcome, took, desk, now);
@@ -125,7 +129,7 @@ impl Services {
             unknown: task.unknown.clone(),
             wake_at: now.after(service.fresh_for / 3),
         };
-        let took = clock::thread_cpu_time().saturating_sub(began);
+        let took = watch.lap();
         let has_orders = desk.overrides.is_overridden(desk.config, service, now);
         (has_orders || !task.overrides.is_empty()) && self.finish(id, outcome, took, desk, now)
     }
@@ -198,7 +202,7 @@ impl Services {
         task.overrides = statuses;
         task.ready_window = desk.overrides.ready_window_id(service);
         self.queue.set(id, wake_at);
-        let limit = overrides.limit.clone();
+        let limit = overrides.limit().cloned();
         publish(service, task, decision, took, (desk, limit.as_ref()), now)
     }
 
@@ -234,12 +238,19 @@ impl Services {
     }
 
     /// Writes the replies that `on_stop` asks for.
-    pub(super) fn publish_stop(&self, config: &Config, output: &Output, now: BootTime) {
+    pub(super) fn publish_stop(
+        &self,
+        config: &Config,
+        overrides: &ActiveOverrides,
+        output: &Output,
+        now: BootTime,
+    ) {
         let Some(directory) = output.directory() else {
             return;
         };
         for (service, task) in config.services.iter().zip(&self.tasks) {
-            task.publish_stop(service, directory, &output.boot, now);
+            let (overrides, _) = overrides.of_service(config, service, now);
+            task.publish_stop(service, &overrides, directory, &output.boot, now);
         }
     }
 }

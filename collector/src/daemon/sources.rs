@@ -10,7 +10,7 @@ use crate::config::{Change, Config, InputId, SourceId};
 use crate::decision::observations::Observations;
 use crate::reading::Reason;
 use crate::status::snapshot::{SourceStatus, Status};
-use crate::sys::clock;
+use crate::sys::clock::{self, Stopwatch};
 use crate::sys::log_throttle::FailureThrottle;
 use agentcheck_common::BootTime;
 use log::debug;
@@ -53,9 +53,7 @@ impl Sources {
             observed.restore(name, &derived.to_memory(), now);
         }
         Ok(Self {
-            polling: PollThreads::start(&config.sources, move |task, reading| {
-                put.put(task, reading)
-            })?,
+            polling: PollThreads::start(&config.sources, move |readings| put.put(readings))?,
             slots,
             observed,
             statuses: vec![None; config.sources.len()],
@@ -72,13 +70,12 @@ impl Sources {
     /// Takes waiting readings, those of cheap sources first; returns the inputs that changed.
     pub(super) fn take(&mut self, config: &Config, counters: &mut Counters) -> Vec<InputId> {
         let mut changed = Vec::new();
-        let began = clock::thread_cpu_time();
-        let mut before = began;
+        let mut watch = Stopwatch::start();
         self.usage.decay(clock::now());
         let mut waiting = self.slots.waiting();
         waiting.sort_by_key(|task| self.polling.source(*task).map(|id| self.usage.of(id.0)));
         for task in waiting {
-            if before.saturating_sub(began) > READING_TIME {
+            if watch.total() > READING_TIME {
                 break;
             }
             let Some(slot) = self.slots.take(task) else {
@@ -110,9 +107,7 @@ impl Sources {
             if let Some(replaced) = replaced {
                 self.slots.drop_later(replaced);
             }
-            let now = clock::thread_cpu_time();
-            self.usage.add(id.0, now.saturating_sub(before));
-            before = now;
+            self.usage.add(id.0, watch.lap());
         }
         changed
     }

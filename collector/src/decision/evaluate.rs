@@ -30,7 +30,7 @@ pub use rules::RuleState;
 
 use crate::config::{InputId, OnFailure, Service};
 use crate::expression::{Expression, Scope, Simple};
-use crate::filters::capacity::{self, Basis};
+use crate::filters::capacity::{self, CapacityWeight};
 use crate::filters::shape::{self, Shaped};
 use crate::overrides::Action;
 use crate::reading::Reason;
@@ -155,8 +155,8 @@ pub struct ActiveOutage {
 pub struct Weighed {
     /// Its stages.
     pub shaped: Shaped,
-    /// Where a weight by capacity comes from.
-    pub basis: Option<Basis>,
+    /// The factors of a weight by capacity.
+    pub capacity: Option<CapacityWeight>,
     /// Whether the server is in a ramp.
     pub ramping: bool,
 }

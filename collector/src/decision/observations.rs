@@ -15,7 +15,7 @@ use crate::expression::{Scope, Values, Zone};
 use crate::filters::debounce::{DebouncePolicy, Debouncer, SourceHealth};
 use crate::reading::{Content, Failure, Reading, Reason};
 use agentcheck_common::BootTime;
-use derived::DerivedState;
+use derived::{DerivedState, derived_from};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ pub struct Observations {
     scope: Scope<'static>,
     started: BootTime,
     clock: Option<Clock>,
+    /// The time that the scope has, and the same in seconds since 1970.
+    time: Option<(BootTime, Option<f64>)>,
 }
 
 /// The state of an input, which is a source or a derived number.
@@ -55,6 +57,8 @@ impl InputState {
 
 /// What a source has besides its [`InputState`].
 struct SourceState {
+    /// The derived numbers that need it, each after those that it reads.
+    derived: Arc<[DerivedId]>,
     debounce: DebouncePolicy,
     debouncer: Debouncer,
 }
@@ -125,10 +129,13 @@ impl Observations {
             scope: Scope::new(),
             started,
             clock: None,
+            time: None,
             sources: config
                 .sources
                 .iter()
-                .map(|source| SourceState {
+                .zip(derived_from(config))
+                .map(|(source, derived)| SourceState {
+                    derived: derived.into(),
                     debounce: source.debounce,
                     debouncer: Debouncer::default(),
                 })
@@ -152,7 +159,11 @@ impl Observations {
             swap(&mut self.inputs, before.0, &mut next.inputs, at);
             match (InputId(at).source(sources.0), before.source(sources.1)) {
                 (Ok(id), Ok(before)) => {
-                    swap(&mut self.sources, before.0, &mut next.sources, id.0);
+                    let old = self.sources.get_mut(before.0);
+                    if let (Some(new), Some(old)) = (next.sources.get_mut(id.0), old) {
+                        std::mem::swap(&mut new.debouncer, &mut old.debouncer);
+                        new.debounce = old.debounce;
+                    }
                 }
                 // Its other fields belong to the new configuration.
                 (Err(id), Err(before)) => {
@@ -213,8 +224,7 @@ impl Observations {
         };
         let replaced = self.set(source.into(), believed);
         let mut changed = vec![source.into()];
-        set_time(&mut self.scope, self.clock.as_ref(), now);
-        self.derive(source, &mut changed);
+        self.derive(source, now, &mut changed);
         (changed, replaced)
     }
 
@@ -252,9 +262,17 @@ impl Observations {
     }
 
     /// Derives the numbers that need `source`, each after those that it reads.
-    fn derive(&mut self, source: SourceId, changed: &mut Vec<InputId>) {
+    fn derive(&mut self, source: SourceId, now: BootTime, changed: &mut Vec<InputId>) {
+        let Some(derived) = self.sources.get(source.0).map(|state| &state.derived) else {
+            return;
+        };
+        if derived.is_empty() {
+            return;
+        }
+        let derived = Arc::clone(derived);
+        self.set_time(now);
         self.scope.limit(DERIVED_ELEMENTS, DERIVED_TIME);
-        for id in (0..self.derived.len()).map(DerivedId) {
+        for id in derived.iter().copied() {
             if let Some(reading) = self.derived_reading(id, source) {
                 let input = InputId::derived(id, self.sources.len());
                 self.set(input, NewReading::new(reading));
@@ -266,9 +284,6 @@ impl Observations {
 
     fn derived_reading(&mut self, id: DerivedId, changed: SourceId) -> Option<Reading> {
         let state = self.derived.get_mut(id.0)?;
-        if !state.derived.sources.contains(&changed) {
-            return None;
-        }
         let polls = state.derived.sources.iter().map(|source| {
             let latest = self.latest.get(source.0).copied().flatten();
             latest.map(|latest| latest.sent)
@@ -307,6 +322,14 @@ impl Observations {
             unix,
             at,
         });
+        self.time = None;
+    }
+
+    /// Sets the time of expressions.
+    fn set_time(&mut self, now: BootTime) {
+        if self.time.is_none_or(|(time, _)| time != now) {
+            self.time = Some((now, set_time(&mut self.scope, self.clock.as_ref(), now)));
+        }
     }
 
     /// Copies what an evaluation with these inputs reads, for another thread. Readings are shared.
@@ -332,9 +355,9 @@ impl Observations {
 
     /// Sets the time of evaluation; returns the context of that time.
     pub fn context(&mut self, now: BootTime) -> EvalContext<'_> {
-        let unix = set_time(&mut self.scope, self.clock.as_ref(), now);
+        self.set_time(now);
         EvalContext {
-            unix,
+            unix: self.time.and_then(|(_, unix)| unix),
             names: &self.names,
             latest: &self.latest,
             scope: &self.scope,

@@ -5,6 +5,9 @@
 //! round robin (proposal A58), here computed on the backend. Unlike `100 - load` it does not move when the
 //! weight moves: rate and utilization rise and fall together. The penalty keeps a server that fails fast from
 //! looking capable.
+//!
+//! With `headroom_exponent`, that weight is multiplied by `(1 - utilization) ^ headroom_exponent`: it then also
+//! corrects an imbalance of connections that last for minutes.
 
 use agentcheck_common::BootTime;
 use std::time::Duration;
@@ -20,7 +23,12 @@ pub struct Terms {
     pub blackout_period: Duration,
     /// How long a weight is kept without traffic.
     pub expiration_period: Duration,
+    /// The power of the free share of the server that multiplies the weight; 0 to [`MAX_HEADROOM_EXPONENT`].
+    pub headroom_exponent: f64,
 }
+
+/// A larger exponent makes weights swing: a small change of load then moves more load than it was.
+pub const MAX_HEADROOM_EXPONENT: f64 = 2.0;
 
 /// The state of one service.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
@@ -62,8 +70,42 @@ pub enum Basis {
     Unmeasured,
 }
 
-/// The weight in per cent, before its bounds.
+/// A weight in per cent, before its bounds, and its two factors.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CapacityWeight {
+    /// The weight by capacity alone, in per cent.
+    pub capacity: f64,
+    /// The origin of `capacity`.
+    pub basis: Basis,
+    /// The free share of the server to the power of `headroom_exponent`, 0 to 1. It is always the present one.
+    pub headroom: f64,
+}
+
+impl CapacityWeight {
+    /// The product of both factors.
+    pub fn percent(&self) -> f64 {
+        self.capacity * self.headroom
+    }
+}
+
+/// The weight for a sample.
 pub fn weight(
+    terms: &Terms,
+    memory: &mut CapacityMemory,
+    seen: Sample,
+    now: BootTime,
+) -> CapacityWeight {
+    let (capacity, basis) = capacity(terms, memory, seen, now);
+    let free = (1.0 - seen.utilization).clamp(0.0, 1.0);
+    CapacityWeight {
+        capacity,
+        basis,
+        // An exponent of 0 gives 1, also for a full server.
+        headroom: free.powf(terms.headroom_exponent),
+    }
+}
+
+fn capacity(
     terms: &Terms,
     memory: &mut CapacityMemory,
     seen: Sample,
@@ -113,6 +155,7 @@ mod tests {
         error_penalty: 1.0,
         blackout_period: Duration::from_secs(10),
         expiration_period: Duration::from_secs(180),
+        headroom_exponent: 0.0,
     };
 
     fn seen(rate: f64, utilization: f64, errors: f64) -> Sample {
@@ -149,7 +192,10 @@ mod tests {
         let at = |seconds: u64| BootTime(seconds * 1_000_000_000);
         steps
             .iter()
-            .map(|(seconds, seen)| weight(&TERMS, &mut memory, *seen, at(*seconds)))
+            .map(|(seconds, seen)| {
+                let weight = weight(&TERMS, &mut memory, *seen, at(*seconds));
+                (weight.percent(), weight.basis)
+            })
             .collect()
     }
 
@@ -183,5 +229,29 @@ mod tests {
         let half = seen(50.0, 0.5, 0.0);
         let steps = [(0, half), (10, half), (20, seen(0.0, 0.0, 0.0)), (60, half)];
         assert_eq!(played(&steps)[3], (50.0, Basis::Measured));
+    }
+
+    #[test]
+    fn headroom_multiplies_measured_kept_and_unmeasured_weights() {
+        let product = |exponent, memory: &mut CapacityMemory, seconds: u64, seen| {
+            let terms = Terms {
+                headroom_exponent: exponent,
+                ..TERMS
+            };
+            weight(&terms, memory, seen, BootTime(seconds * 1_000_000_000)).percent()
+        };
+        for (exponent, free, expected) in [
+            (1.0, 0.75, [75.0, 37.5, 50.0, 0.0]),
+            (2.0, 0.75, [56.25, 28.125, 50.0, 0.0]),
+            (0.0, 1.0, [100.0, 50.0, 50.0, 50.0]),
+        ] {
+            let mut memory = CapacityMemory::default();
+            let mut at = |seconds, seen| product(exponent, &mut memory, seconds, seen);
+            let quarter = seen(25.0, 0.25, 0.0);
+            assert_eq!(at(0, quarter), expected[0], "unmeasured, {free} free");
+            assert_eq!(at(10, quarter), expected[1], "measured, {free} free");
+            assert_eq!(at(20, seen(0.0, 0.0, 0.0)), expected[2], "kept, all free");
+            assert_eq!(at(30, seen(150.0, 1.5, 0.0)), expected[3], "overloaded");
+        }
     }
 }

@@ -13,6 +13,8 @@ use std::time::Duration;
 pub struct Shaping {
     /// The time constant of the average; `None` takes the weight as it is.
     pub ewma: Option<Duration>,
+    /// A raw weight that is more than this many per cent below the average replaces the average at once; above 0.
+    pub sudden_fall: Option<f64>,
     /// How a server that returns regains its share.
     pub ramp: Option<Ramp>,
     /// The largest weight.
@@ -32,6 +34,7 @@ impl Default for Shaping {
     fn default() -> Self {
         Self {
             ewma: None,
+            sudden_fall: None,
             ramp: None,
             ceiling: Percent::FULL,
             floor: LEAST_FLOOR,
@@ -122,7 +125,11 @@ pub fn shape(shaping: &Shaping, memory: &mut ShapeMemory, raw: f64, now: BootTim
     } else {
         0.0
     };
-    let smoothed = smooth(shaping.ewma, memory.smoothed, usable, now);
+    let smoothed = if is_sudden_fall(shaping, memory, usable) {
+        usable
+    } else {
+        smooth(shaping.ewma, memory.smoothed, usable, now)
+    };
     memory.smoothed = shaping.ewma.map(|_| (smoothed, now));
     if let (Some(since), Some(ramp)) = (memory.ramp, shaping.ramp)
         && now.since(since) >= ramp.window
@@ -181,6 +188,15 @@ fn smooth(tau: Option<Duration>, before: Option<(f64, BootTime)>, raw: f64, now:
         raw
     } else {
         smoothed
+    }
+}
+
+/// Whether `raw` is so far below the average that the server lost capacity. Small differences are noise, which an
+/// average removes. A lost half of a server is not, and each second of the old weight makes its queue longer.
+pub fn is_sudden_fall(shaping: &Shaping, memory: &ShapeMemory, raw: f64) -> bool {
+    match (shaping.sudden_fall, memory.smoothed) {
+        (Some(fall), Some((average, _))) => raw < average * (1.0 - fall / 100.0),
+        _ => false,
     }
 }
 

@@ -119,6 +119,14 @@ impl Action {
         }
     }
 
+    /// The ceiling of a limit.
+    fn ceiling(self) -> Option<Percent> {
+        match self {
+            Self::Limit { percent } => Percent::new(percent),
+            Self::Drain | Self::Maint | Self::Down | Self::ForceUp => None,
+        }
+    }
+
     /// The word of the command line.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -294,55 +302,56 @@ impl Override {
     }
 }
 
-/// The orders that count for one service. The default is none.
+/// The orders that count for one service, now and after the first of them has ended. The default is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effective<'o> {
-    /// The outage or force-up of the widest scope: it decides in place of rules and weight.
-    pub outage: Option<ActiveOverride<'o>>,
-    /// The least limit: a ceiling on the decided weight.
-    pub limit: Option<ActiveOverride<'o>>,
+    /// Outages and force-ups, the widest scope first.
+    pub outages: Vec<ActiveOverride<'o>>,
+    /// Limits, the least first.
+    pub limits: Vec<ActiveOverride<'o>>,
     /// Until when replies lift the balancers' own drain and maint, on the boot-time clock.
     pub ready_until: Option<BootTime>,
 }
 
 impl<'o> Effective<'o> {
-    /// Chooses from all active overrides, in any order.
+    /// Sorts all active overrides, given in any order.
     pub fn of(active: impl IntoIterator<Item = ActiveOverride<'o>>) -> Self {
-        let mut effective = Self::default();
-        for one in active {
-            match one.action {
-                Action::Limit { percent } => {
-                    let least = effective
-                        .percent()
-                        .is_none_or(|least| percent < least.get());
-                    if least {
-                        effective.limit = Some(one);
-                    }
-                }
-                _ => {
-                    let wider = |before: &ActiveOverride<'_>| one.scope > before.scope;
-                    if effective.outage.as_ref().is_none_or(wider) {
-                        effective.outage = Some(one);
-                    }
-                }
-            }
+        let (mut limits, mut outages): (Vec<_>, Vec<_>) = active
+            .into_iter()
+            .partition(|one| one.action.kind() == Kind::Limit);
+        outages.sort_by_key(|one| std::cmp::Reverse(one.scope));
+        limits.sort_by_key(|one| one.action.ceiling());
+        Self {
+            outages,
+            limits,
+            ready_until: None,
         }
-        effective
     }
 
-    /// The ceiling, in percent.
+    /// The outage or force-up of the widest scope: it decides in place of rules and weight.
     #[must_use]
-    pub fn percent(&self) -> Option<Percent> {
-        match self.limit.as_ref()?.action {
-            Action::Limit { percent } => Percent::new(percent),
-            _ => None,
-        }
+    pub fn outage(&self) -> Option<&ActiveOverride<'o>> {
+        self.outages.first()
+    }
+
+    /// The least limit: a ceiling on the decided weight.
+    #[must_use]
+    pub fn limit(&self) -> Option<&ActiveOverride<'o>> {
+        self.limits.first()
+    }
+
+    /// The least limit that is still active at a moment from now on, and its percentage.
+    #[must_use]
+    pub fn limit_at(&self, at: BootTime) -> Option<(&ActiveOverride<'o>, Percent)> {
+        let mut limits = self.limits.iter();
+        let active = limits.find(|one| one.ends.is_none_or(|ends| ends > at))?;
+        Some((active, active.action.ceiling()?))
     }
 
     /// When the first of them ends or enters its next stage.
     #[must_use]
     pub fn changes(&self) -> Option<BootTime> {
-        let overrides = [&self.outage, &self.limit].into_iter().flatten();
+        let overrides = self.outages.iter().chain(&self.limits);
         let ends = overrides.filter_map(|one| one.ends);
         ends.chain(self.ready_until).min()
     }

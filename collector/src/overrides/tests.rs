@@ -103,8 +103,8 @@ fn the_widest_scope_decides_and_the_least_limit() {
             .filter_map(|(scope, one)| one.active(*scope, false, &now));
         let effective = Effective::of(standing);
         (
-            effective.outage.as_ref().map(|forced| forced.action),
-            effective.percent().map(Percent::get),
+            effective.outage().map(|forced| forced.action),
+            effective.limit_at(now.at).map(|(_, percent)| percent.get()),
         )
     };
     let limit = |percent| Action::Limit { percent };

@@ -216,7 +216,12 @@ impl Evaluation<'_> {
                     ));
                 }
                 let full = number(capacity.terms.reference_rate);
-                let text = format!("100 * rate / (utilization + failing) / {full}{not}");
+                let exponent = capacity.terms.headroom_exponent;
+                let factor = match exponent > 0.0 {
+                    true => format!(" * (1 - utilization)^{}", number(exponent)),
+                    false => String::new(),
+                };
+                let text = format!("100 * rate / (utilization + failing) / {full}{factor}{not}");
                 lines.push(("weight", text));
             }
         }

@@ -9,12 +9,15 @@ use crate::config::Service;
 use crate::decision::evaluate::DecisionSource;
 use crate::overrides::{Action, ActiveOverride};
 use crate::sys::state_file::read_bounded;
-use agentcheck_common::{BootId, BootTime, Description, Reply};
-use rustix::fs::{Mode, OFlags};
+use agentcheck_common::{BootId, BootTime, Description, Reply, ServiceName};
+use rustix::fs::{AtFlags, Mode, OFlags, Stat, mkdirat, openat, renameat, statat};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -107,8 +110,18 @@ pub struct Entry {
 #[derive(Debug)]
 pub struct HistoryFilter {
     boot: BootId,
-    /// The last entry of each service, with its reply apart from the description.
-    last: HashMap<String, (Reply, Entry)>,
+    /// The last recorded reply of each service.
+    last: HashMap<ServiceName, LastReply>,
+}
+
+/// The last recorded reply of a service, apart from its description.
+#[derive(Debug)]
+struct LastReply {
+    at: BootTime,
+    words: Reply,
+    by: &'static str,
+    why: String,
+    limit: String,
 }
 
 impl HistoryFilter {
@@ -137,43 +150,50 @@ impl HistoryFilter {
         }
     }
 
-    /// The entry for a service's reply, if it belongs into the history.
+    /// The entry for a service's reply, if it belongs into the history. `wall`: the time in seconds since 1970.
     pub fn reply_entry(
         &mut self,
         service: &Service,
         reply: &Reply,
         decided: &DecisionSource,
         limit: Option<&ActiveOverride<'_>>,
-        (now, wall): (BootTime, f64),
+        now: BootTime,
+        wall: impl FnOnce() -> f64,
     ) -> Option<Entry> {
-        let name = service.name.to_string();
         let (by, why) = decided_by(service, decided);
         let limit = limit.and_then(|active| match active.action {
             Action::Limit { percent } => Some(format!("{percent}% by {}", active.order.by)),
             _ => None,
         });
-        let entry = Entry {
-            time: wall,
-            boot: self.boot.to_string(),
-            at: now.0,
-            service: Some(name.clone()),
-            reply: reply.to_string(),
-            event: None,
-            by: by.to_owned(),
-            why,
-            limit: limit.unwrap_or_default(),
-        };
+        let limit = limit.unwrap_or_default();
         let words = reply.described(Description::NONE);
-        if let Some((last_words, last)) = self.last.get(&name) {
-            let same_reason =
-                last.by == entry.by && last.why == entry.why && last.limit == entry.limit;
-            let only_weight = last_words.takes_out() == words.takes_out()
-                && now.since(BootTime(last.at)) < WEIGHT_INTERVAL;
-            if same_reason && (*last_words == words || only_weight) {
+        if let Some(last) = self.last.get(&service.name) {
+            let same_reason = last.by == by && last.why == why && last.limit == limit;
+            let only_weight =
+                last.words.takes_out() == words.takes_out() && now.since(last.at) < WEIGHT_INTERVAL;
+            if same_reason && (last.words == words || only_weight) {
                 return None;
             }
         }
-        self.last.insert(name, (words, entry.clone()));
+        let entry = Entry {
+            time: wall(),
+            boot: self.boot.to_string(),
+            at: now.0,
+            service: Some(service.name.to_string()),
+            reply: reply.to_string(),
+            event: None,
+            by: by.to_owned(),
+            why: why.clone().into_owned(),
+            limit: limit.clone(),
+        };
+        let last = LastReply {
+            at: now,
+            words,
+            by,
+            why: why.into_owned(),
+            limit,
+        };
+        self.last.insert(service.name, last);
         Some(entry)
     }
 }
@@ -181,7 +201,7 @@ impl HistoryFilter {
 /// Writes entries to the files.
 #[derive(Debug)]
 pub struct Recorder {
-    directory: PathBuf,
+    data: PathBuf,
     file: Option<File>,
     size: u64,
     /// Whether the last line may be incomplete.
@@ -195,37 +215,42 @@ impl Recorder {
     /// The error of creating or opening it; each write then tries again.
     pub fn open(data: &Path) -> (Self, io::Result<()>) {
         let mut recorder = Self {
-            directory: data.join(DIRECTORY),
+            data: data.to_owned(),
             file: None,
             size: 0,
             torn: false,
         };
-        let opened = match std::fs::create_dir(&recorder.directory) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-            _ => recorder.begin(),
-        };
+        let opened = recorder.begin();
         (recorder, opened)
     }
 
-    /// Opens the newer file. A full one becomes the older file first.
+    /// Opens the newer file. A full one becomes the older file first. No link is followed below the data directory:
+    /// a collector that runs as root may have one of another user.
     fn begin(&mut self) -> io::Result<()> {
-        let path = self.directory.join(CURRENT);
-        if path.metadata().is_ok_and(|found| found.len() >= MAX_FILE) {
-            std::fs::rename(&path, self.directory.join(PREVIOUS))?;
+        let open = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let data = rustix::fs::open(
+            &self.data,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        match mkdirat(&data, DIRECTORY, Mode::from_raw_mode(0o777)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
         }
-        let flags = OFlags::WRONLY
-            | OFlags::CREATE
-            | OFlags::APPEND
-            | OFlags::NOFOLLOW
-            | OFlags::NONBLOCK
-            | OFlags::CLOEXEC;
-        let file = rustix::fs::open(&path, flags, Mode::from_raw_mode(MODE))?;
+        let flags = open | OFlags::PATH | OFlags::DIRECTORY;
+        let directory = openat(&data, DIRECTORY, flags, Mode::empty())?;
+        let is_full = |found: Stat| u64::try_from(found.st_size).is_ok_and(|size| size >= MAX_FILE);
+        if statat(&directory, CURRENT, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(is_full) {
+            renameat(&directory, CURRENT, &directory, PREVIOUS)?;
+        }
+        let flags = open | OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND;
+        let file = openat(&directory, CURRENT, flags, Mode::from_raw_mode(MODE))?;
         let file = File::from(file);
         let found = file.metadata()?;
-        if !found.is_file() {
+        if !found.is_file() || found.nlink() > 1 {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "not a regular file",
+                "not a regular file of one name",
             ));
         }
         self.size = found.len();
@@ -264,20 +289,21 @@ impl Recorder {
 }
 
 /// What decided, and its name or reason.
-fn decided_by(service: &Service, decided: &DecisionSource) -> (&'static str, String) {
+fn decided_by<'d>(
+    service: &'d Service,
+    decided: &'d DecisionSource,
+) -> (&'static str, Cow<'d, str>) {
     match decided {
         DecisionSource::Rule { index, .. } => {
             let rule = service.rules.get(*index);
-            (
-                "rule",
-                rule.map(|rule| rule.name.clone()).unwrap_or_default(),
-            )
+            ("rule", rule.map_or("", |rule| rule.name.as_str()).into())
         }
-        DecisionSource::Weight(_) => ("weight", String::new()),
-        DecisionSource::Failure(why) => ("failure", why.reason.clone()),
-        DecisionSource::Override(outage) => {
-            ("override", format!("{} by {}", outage.action, outage.by))
-        }
+        DecisionSource::Weight(_) => ("weight", "".into()),
+        DecisionSource::Failure(why) => ("failure", why.reason.as_str().into()),
+        DecisionSource::Override(outage) => (
+            "override",
+            format!("{} by {}", outage.action, outage.by).into(),
+        ),
     }
 }
 

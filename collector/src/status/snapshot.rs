@@ -13,7 +13,7 @@ use crate::overrides::{Action, ActiveOverride};
 use crate::reading::Reading;
 use crate::render::text;
 use agentcheck_common::{BootId, BootTime};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -29,9 +29,12 @@ pub const VERSION: u32 = 1;
 /// The largest snapshot that is read back, in bytes.
 pub const MAX_BYTES: usize = 16 << 20;
 
-/// The snapshot. Times are nanoseconds of `CLOCK_BOOTTIME`.
+/// The snapshot. Times are nanoseconds of `CLOCK_BOOTTIME`. A writer has [`Entries`] instead of the maps.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
-pub struct Status {
+pub struct Status<
+    Sources = BTreeMap<String, SourceStatus>,
+    Services = BTreeMap<String, ServiceStatus>,
+> {
     /// [`VERSION`]
     pub version: u32,
     /// The boot id; the times are on the clock of this boot.
@@ -43,9 +46,9 @@ pub struct Status {
     /// When the snapshot was written.
     pub at: u64,
     /// The sources, by name.
-    pub sources: BTreeMap<String, SourceStatus>,
+    pub sources: Sources,
     /// The services, by name.
-    pub services: BTreeMap<String, ServiceStatus>,
+    pub services: Services,
     /// The memory of derived numbers, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub derived: BTreeMap<String, DerivedStatus>,
@@ -61,6 +64,17 @@ pub struct Status {
     /// Removed services, and when their state files will be removed.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub pending_removals: BTreeMap<String, u64>,
+}
+
+/// A map of which each entry is made when it is written, so that thousands are never in memory together.
+pub struct Entries<F>(pub F);
+
+impl<F: Fn() -> I, I: Iterator<Item = (K, V)>, K: Serialize, V: Serialize> Serialize
+    for Entries<F>
+{
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map((self.0)())
+    }
 }
 
 /// The result of a reload.
@@ -279,7 +293,7 @@ pub struct WeightStatus {
 impl WeightStatus {
     fn from_weighed(weighed: &Weighed) -> Self {
         let shaped = &weighed.shaped;
-        let basis = weighed.basis.map(|basis| match basis {
+        let basis = weighed.capacity.map(|weight| match weight.basis {
             Basis::Measured => "measured",
             Basis::Held => "held",
             Basis::Unmeasured => "unmeasured",

@@ -4,9 +4,11 @@
 //! `story.jsonl` has one JSON object a line: a poll as in a recording (`{"t":2,"source":"app","reading":{...}}`,
 //! `t` in seconds since the boot), an override that an operator sets or ends
 //! (`{"t":3,"set":{"scope":"web","action":"drain","for":60}}`, `{"t":9,"end":{...}}`, the scope is a service or
-//! `@all`), or a time alone, `{"t":10}`, for a decision without news. Lines with `#` are comments.
+//! `@all`), the wall clock (`{"t":1,"clock":1796070993}`), or a time alone, `{"t":10}`, for a decision without news.
+//! Lines with `#` are comments.
 
 mod examples;
+mod small;
 
 use crate::golden;
 use agentcheck::config::{self, Config, Service, SourceId};
@@ -45,6 +47,8 @@ pub(crate) struct Line {
     /// A poll of this source arrives, with this reading, as in a recording.
     pub(crate) source: Option<String>,
     pub(crate) reading: Option<Value>,
+    /// Seconds since 1970, from now on.
+    clock: Option<f64>,
     /// An operator sets an override.
     set: Option<Order>,
     /// An operator ends the override of this kind.
@@ -102,7 +106,12 @@ impl<'c> Player<'c> {
     }
 
     /// Polls a source at `t` seconds; the decisions after it.
-    fn poll(&mut self, t: f64, source: &str, reading: &Value) -> Vec<(&'c Service, Decision)> {
+    pub(crate) fn poll(
+        &mut self,
+        t: f64,
+        source: &str,
+        reading: &Value,
+    ) -> Vec<(&'c Service, Decision)> {
         let now = moment(t);
         let sources = &self.config.sources;
         let index = sources.iter().position(|known| known.name == source);
@@ -119,6 +128,9 @@ impl<'c> Player<'c> {
             return self.poll(line.t, source, reading);
         }
         let now = moment(line.t);
+        if let Some(unix) = line.clock {
+            self.observed.set_clock(&self.config.timezone, unix, now);
+        }
         self.order(line);
         self.decide(now)
     }

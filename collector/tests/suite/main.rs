@@ -21,6 +21,7 @@ mod recipes;
 mod record_replay;
 mod running_collector;
 mod sources;
+mod stability;
 mod status;
 
 use std::path::Path;

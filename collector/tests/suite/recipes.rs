@@ -231,7 +231,8 @@ fn every_recipe_gives_the_expected_replies() {
     for entry in std::fs::read_dir(recipes()).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        if name == "README" {
+        // The small ones are tried by evaluation/small.rs.
+        if name == "README" || name == "small" {
             continue;
         }
         assert!(

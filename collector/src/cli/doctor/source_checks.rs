@@ -3,6 +3,7 @@
 
 use super::collector_user::CollectorUser;
 use super::first_line;
+use super::rights::rights;
 use crate::config::{self, Config, LoadError, Service, SourceId};
 use crate::setup::doctor::Finding;
 use crate::source::{Cancellation, Poller, Source};
@@ -113,12 +114,16 @@ impl SourceChecks<'_> {
         if let Err(error) = rustix::fs::access(self.state_dir, writable)
             && error != rustix::io::Errno::NOENT
         {
-            let directory = self.state_dir.display();
+            let directory = self.state_dir.display().to_string();
             let uid = rustix::process::geteuid().as_raw();
+            let remedy = match rights(self.state_dir) {
+                Ok(rights) => rights.give(uid, &directory),
+                Err(kind) => format!("its permissions cannot be read: {kind}"),
+            };
             found.push(Finding::error(
                 "state directory",
                 format!("the collector's user {uid} cannot write to {directory}: {error}"),
-                format!("chown {uid} {directory}"),
+                remedy,
             ));
         }
         found

@@ -167,7 +167,11 @@ fn worded_as_owner_it_is_lifted_afterwards() {
     assert!(lines[0].starts_with("103 maint 100% # override=maint"));
     assert_eq!(
         lines[1..],
-        ["163 up ready 73% # stale", "then up 73% # stale"]
+        [
+            "109 up ready 73%",
+            "163 up ready 73% # stale",
+            "then up 73% # stale"
+        ]
     );
     // And by the collector itself.
     let lines = schedule(&service(AdminState::Manage), Some("up 73%"), &[], Some(105));
@@ -225,6 +229,105 @@ fn a_limit_is_a_ceiling_and_never_raises() {
     );
     // What took the server out before is beneath again.
     assert_eq!(lines[1..], ["109 up 0% # x", "then up 0% # stale x"]);
+}
+
+/// Without a collector, too, the end of one order leaves the others active.
+#[test]
+fn end_of_a_wider_order_leaves_the_narrower_one() {
+    let plain = service(AdminState::Preserve);
+    let maint = (Scope::Service, set(&[(Action::Maint, None)], "disk swap"));
+    let out = "stopped 100% # maintenance override=maint by=ann disk swap";
+    let stale = "stopped 100% # stale maintenance override=maint by=ann disk swap";
+    for wider in [Action::ForceUp, Action::Drain, Action::Down] {
+        let short = (Scope::All, set(&[(wider, Some(103))], ""));
+        let overrides = [short, maint.clone()];
+        let lines = schedule(&plain, Some("up 73%"), &overrides, None);
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert_eq!(lines[1..], [format!("110 {out}"), format!("then {stale}")]);
+        let long = (Scope::All, set(&[(wider, Some(400))], ""));
+        let overrides = [maint.clone(), long];
+        let lines = schedule(&plain, Some("up 73%"), &overrides, None);
+        assert!(lines[1].starts_with("400 ") && lines[1].contains("# stale"));
+        assert_eq!(lines[2..], [format!("then {stale}")]);
+    }
+    // Replies that lift the administrative state lift none that the narrower order sets.
+    let manage = service(AdminState::Manage);
+    let short = (Scope::All, set(&[(Action::Drain, Some(103))], ""));
+    let lines = schedule(&manage, Some("up 73%"), &[short, maint.clone()], None);
+    assert!(
+        lines[1..].iter().all(|line| line.contains(" maint 100% ")),
+        "{lines:?}"
+    );
+    // Three scopes, one after the other.
+    let short = (Scope::All, set(&[(Action::ForceUp, Some(103))], ""));
+    let down = (Scope::Service, set(&[(Action::Down, Some(105))], ""));
+    let flag = (Scope::Flag, set(&[(Action::Maint, None)], ""));
+    let lines = schedule(&plain, Some("up 73%"), &[down, flag, short], None);
+    let starts = [
+        "103 up 100%",
+        "105 down 100%",
+        "110 stopped 100%",
+        "then stopped 100%",
+    ];
+    assert_eq!(lines.len(), starts.len());
+    for (line, start) in lines.iter().zip(starts) {
+        assert!(line.starts_with(start), "{lines:?}");
+    }
+}
+
+#[test]
+fn limit_remains_without_a_collector_until_its_end() {
+    let limit = |scope, percent, end| (scope, set(&[(Action::Limit { percent }, end)], ""));
+    let endless = limit(Scope::Service, 50, None);
+    let restore = Service {
+        on_stale: ExpiryAction::Restore,
+        ..service(AdminState::Preserve)
+    };
+    let lines = schedule(
+        &restore,
+        Some("up 30%"),
+        std::slice::from_ref(&endless),
+        None,
+    );
+    assert_eq!(lines[3], "475 up 44% # stale, released");
+    assert_eq!(
+        lines.last().unwrap(),
+        "then up 50% # stale, released override=limit by=ann"
+    );
+    let plain = service(AdminState::Preserve);
+    let bounded = limit(Scope::All, 20, Some(400));
+    let why = "override=limit by=ann until=2023-11-14T22:20:00Z";
+    let all_of_20 = [
+        format!("109 up 20% # {why}"),
+        format!("400 up 20% # stale {why}"),
+    ];
+    let lines = schedule(&plain, Some("up 73%"), std::slice::from_ref(&bounded), None);
+    assert_eq!(lines[..2], all_of_20);
+    assert_eq!(lines[2..], ["then up 73% # stale"]);
+    // The larger limit counts when the least has ended.
+    let lines = schedule(&plain, Some("up 73%"), &[endless, bounded], None);
+    assert_eq!(lines[..2], all_of_20);
+    assert_eq!(lines[2..], ["then up 50% # stale override=limit by=ann"]);
+    // It ends while the reply is still fresh.
+    let lines = schedule(
+        &plain,
+        Some("up 73%"),
+        &[limit(Scope::All, 20, Some(103))],
+        None,
+    );
+    assert!(
+        lines[0].starts_with("103 up 20% # override=limit "),
+        "{lines:?}"
+    );
+    assert_eq!(lines[1..], ["109 up 73%", "then up 73% # stale"]);
+    // A limit that does not count changes nothing.
+    let lines = schedule(
+        &plain,
+        Some("up 10%"),
+        &[limit(Scope::All, 20, Some(103))],
+        None,
+    );
+    assert_eq!(lines, ["109 up 10%", "then up 10% # stale"]);
 }
 
 #[test]

@@ -53,7 +53,7 @@ impl Walk<'_> {
         if weighed.ramping {
             state.push_str("ramp");
         }
-        match weighed.basis {
+        match weighed.capacity.map(|weight| weight.basis) {
             Some(Basis::Held) => state.push_str(" held, no traffic"),
             Some(Basis::Unmeasured) => state.push_str(" not measured"),
             Some(Basis::Measured) | None => {}

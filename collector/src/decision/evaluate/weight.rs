@@ -22,15 +22,15 @@ impl Walk<'_> {
                 }
                 let terms = &capacity.terms;
                 let known = memory.capacity.held.is_some();
-                let (raw, basis) = capacity::weight(terms, &mut memory.capacity, seen, self.now);
-                if basis == Basis::Measured && !known {
+                let weight = capacity::weight(terms, &mut memory.capacity, seen, self.now);
+                if weight.basis == Basis::Measured && !known {
                     // The first sample counts in full: the reply before it was not measured.
                     memory.shape.smoothed = None;
                 }
-                (raw, Some(basis))
+                (weight.percent(), Some(weight))
             }),
         };
-        let (raw, basis) = match weighed {
+        let (raw, capacity) = match weighed {
             Ok(weighed) => weighed,
             Err(reason) => return DecisionSource::Failure(Undecided::because(reason)),
         };
@@ -41,7 +41,7 @@ impl Walk<'_> {
         let shaped = shape(shaping, &mut memory.shape, raw, self.now);
         DecisionSource::Weight(Weighed {
             shaped,
-            basis,
+            capacity,
             ramping: memory.shape.ramp.is_some(),
         })
     }

@@ -1,6 +1,6 @@
 //! Derived numbers: averages, rates and percentiles over the readings of sources, and named expressions.
 
-use crate::config::{Config, Derived, DerivedInput};
+use crate::config::{Config, Derived, DerivedId, DerivedInput};
 use crate::expression::Scope;
 use crate::filters::derive::{Counters, Derivation, MOST_COUNTERS};
 use crate::reading::prometheus::{Exposition, Selector, bucket_bound, histogram};
@@ -147,6 +147,19 @@ fn definitions(config: &Config) -> Vec<String> {
         definition
     });
     derived.collect()
+}
+
+/// By source the derived numbers that need it, in the order of the configuration.
+pub(super) fn derived_from(config: &Config) -> Vec<Vec<DerivedId>> {
+    let mut users = vec![Vec::new(); config.sources.len()];
+    for (id, derived) in config.derived.iter().enumerate() {
+        for source in &derived.sources {
+            if let Some(users) = users.get_mut(source.0) {
+                users.push(DerivedId(id));
+            }
+        }
+    }
+    users
 }
 
 /// The series that the selectors take: all of them or none, because a part would be another number.

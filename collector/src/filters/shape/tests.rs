@@ -160,6 +160,7 @@ prop_compose! {
         ends in (1_u16..=100, 1_u16..=100),
         steps in (prop::option::of(0.001..1000.0), prop::option::of(0.001..1000.0)),
         dead_band in 0.0..50.0,
+        sudden_fall in prop::option::of(1.0..100.0),
     ) -> Shaping {
         Shaping {
             ewma: smooth.map(Duration::from_millis),
@@ -173,6 +174,7 @@ prop_compose! {
             max_rise: steps.0,
             max_fall: steps.1,
             dead_band,
+            sudden_fall,
         }
     }
 }
@@ -289,4 +291,24 @@ proptest! {
             before = Some(shaped.stepped);
         }
     }
+}
+
+#[test]
+fn sudden_fall_replaces_the_average_and_smaller_changes_do_not() {
+    let shaping = Shaping {
+        ewma: Some(Duration::from_secs(8)),
+        sudden_fall: Some(30.0),
+        ..plain()
+    };
+    let second = |seconds: u64| BootTime(seconds * 1_000_000_000);
+    let mut memory = ShapeMemory::default();
+    let mut at = |seconds, raw| shape(&shaping, &mut memory, raw, second(seconds)).smoothed;
+    assert_eq!(at(0, 90.0), 90.0);
+    // 30% of 90 is 27.
+    assert!(at(1, 64.0) > 80.0);
+    let average = at(2, 64.0);
+    assert!(average > 78.0);
+    assert_eq!(at(3, 40.0), 40.0);
+    // A rise is never sudden.
+    assert!(at(4, 100.0) < 50.0);
 }

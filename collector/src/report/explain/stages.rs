@@ -1,9 +1,10 @@
 //! The stages of a weight: one line for each that is configured.
 
 use super::Lines;
-use crate::config::Service;
+use crate::config::{Service, Weight};
 use crate::decision::evaluate::{ServiceMemory, Weighed};
 use crate::filters::capacity::Basis;
+use crate::filters::shape::is_sudden_fall;
 use crate::render::text::{number, span};
 use agentcheck_common::BootTime;
 
@@ -16,19 +17,14 @@ pub(super) fn push_stages(
     lines: &mut Lines,
 ) {
     let (shaping, shaped) = (&service.shaping, &weighed.shaped);
-    match weighed.basis {
-        Some(Basis::Measured) => lines.push(("", format!("measured: {}", number(shaped.raw)))),
-        Some(Basis::Held) => {
-            let text = format!(
-                "{}, kept: no traffic, or not for long enough",
-                number(shaped.raw)
-            );
-            lines.push(("", text));
-        }
-        Some(Basis::Unmeasured) => {
-            lines.push(("", "100, not measured yet: it needs traffic".to_owned()));
-        }
-        None => {}
+    if let Some(weight) = weighed.capacity {
+        let capacity = number(weight.capacity);
+        let text = match weight.basis {
+            Basis::Measured => format!("measured: {capacity}"),
+            Basis::Held => format!("{capacity}, kept: no traffic, or not for long enough"),
+            Basis::Unmeasured => "100, not measured yet: it needs traffic".to_owned(),
+        };
+        lines.push(("", text));
     }
     let mut stage = |name: &'static str, from: f64, to: f64, how: String| {
         let change = if (from - to).abs() > 1e-6 {
@@ -38,8 +34,23 @@ pub(super) fn push_stages(
         };
         lines.push((name, format!("{change}, {how}")));
     };
+    if let (Some(weight), Weight::Capacity(capacity)) = (weighed.capacity, &service.weight)
+        && capacity.terms.headroom_exponent > 0.0
+    {
+        let how = format!(
+            "free share^{} is {}",
+            number(capacity.terms.headroom_exponent),
+            number(weight.headroom)
+        );
+        stage("headroom", weight.capacity, shaped.raw, how);
+    }
     let usable = shaped.raw.clamp(0.0, 100.0);
     if let Some(smooth) = shaping.ewma {
+        let sudden = if is_sudden_fall(shaping, &before.shape, usable) {
+            "; a sudden fall replaces it"
+        } else {
+            ""
+        };
         let was = before.shape.smoothed.map_or_else(
             || "no average yet".to_owned(),
             |(was, at)| format!("average was {}, {} ago", number(was), span(now.since(at))),
@@ -48,7 +59,7 @@ pub(super) fn push_stages(
             "ewma",
             usable,
             shaped.smoothed,
-            format!("over {}: {was}", span(smooth)),
+            format!("over {}: {was}{sudden}", span(smooth)),
         );
     }
     if let Some(ramp) = shaping.ramp {

@@ -4,6 +4,7 @@ use super::*;
 use crate::reading::Content;
 use agentcheck_tests::scratch::Scratch;
 use rustix::thread::{CapabilitySet, CapabilitySets};
+use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::process::Command;

@@ -47,7 +47,10 @@ fn changes_are_recorded_and_weights_at_intervals() {
         (13, "up 0% # rule=x", &rule),
         (14, "up 50%", &failure),
     ] {
-        if let Some(entry) = notes.reply_entry(&web, &reply(line), decided, None, at(second)) {
+        if let Some(entry) = {
+            let (now, wall) = at(second);
+            notes.reply_entry(&web, &reply(line), decided, None, now, || wall)
+        } {
             recorder.write(&entry).unwrap();
         }
     }
@@ -108,7 +111,8 @@ fn limit_is_recorded_when_it_begins_changes_and_ends() {
         let limit = limit.as_ref();
         let active = limit.and_then(|limit| limit.active(Scope::Service, false, &now));
         let reply = reply("up 40%");
-        filter.reply_entry(&web, &reply, &rule, active.as_ref(), at(second))
+        let (now, wall) = at(second);
+        filter.reply_entry(&web, &reply, &rule, active.as_ref(), now, || wall)
     });
     let texts: Vec<String> = texts.map(|entry| entry.limit).collect();
     assert_eq!(texts, ["", "50% by ann", "60% by ann", ""]);
@@ -131,6 +135,33 @@ fn three_incomplete_lines(data: &Path, more: &[u8]) -> Vec<String> {
     }
     let entries = read(data).unwrap();
     entries.into_iter().map(|entry| entry.why).collect()
+}
+
+/// A collector that runs as root must not write where another user's link leads.
+#[test]
+fn links_below_the_data_directory_are_not_followed() {
+    use std::os::unix::fs::symlink;
+    let scratch = Scratch::new("history-links");
+    let data = scratch.directory("data");
+    let precious = scratch.directory("precious");
+    let file = precious.join(CURRENT);
+    symlink(&precious, data.join(DIRECTORY)).unwrap();
+    Recorder::open(&data).1.unwrap_err();
+    assert!(!file.exists());
+    std::fs::remove_file(data.join(DIRECTORY)).unwrap();
+    std::fs::create_dir(data.join(DIRECTORY)).unwrap();
+    std::fs::write(&file, "untouched").unwrap();
+    let current = data.join(DIRECTORY).join(CURRENT);
+    for link in [std::fs::hard_link, |from: &Path, to: &Path| {
+        symlink(from, to)
+    }] {
+        link(&file, &current).unwrap();
+        Recorder::open(&data).1.unwrap_err();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "untouched");
+        std::fs::remove_file(&current).unwrap();
+    }
+    Recorder::open(&data).1.unwrap();
+    assert!(current.is_file());
 }
 
 #[test]
