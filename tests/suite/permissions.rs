@@ -69,7 +69,7 @@ fn configuration_of_another_owner_is_refused() {
     refused("the directory is another user's", 0);
     chown(&directory, Some(0), None).unwrap();
 
-    // A drop-in counts as the file itself does, and what is wrong with several is told at once.
+    // A drop-in counts like the file itself, and faults of several files are reported together.
     let drop_ins = scratch.directory("etc/conf.d");
     let web = scratch.write("etc/conf.d/web.toml", "");
     let api = scratch.write("etc/conf.d/api.toml", "");

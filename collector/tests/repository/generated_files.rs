@@ -138,7 +138,7 @@ fn part(
     render(man, &mut roff).unwrap();
     // An apostrophe by the name that it has everywhere, and not by one that would have to be defined.
     let roff = String::from_utf8(roff).unwrap().replace("\\*(Aq", "\\(aq");
-    // Definitions that go before each part, and headings that would stand among the commands.
+    // Definitions before each part, and headings that would appear among the commands.
     roff.lines()
         .filter(|line| {
             !line.starts_with(".ie ") && !line.starts_with(".el ") && !line.starts_with(".SH")

@@ -360,7 +360,7 @@ fn sources_have_no_unfinished_marks() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// `print!` panics where nobody reads; the programs write and look at what came of it.
+/// `print!` panics when the reader is closed; the programs write and handle the error.
 #[test]
 fn programs_use_no_print_macro() {
     for member in ["common", "collector", "responder"] {

@@ -87,7 +87,7 @@ fn stages(weighed: &Weighed) -> String {
     shown
 }
 
-/// A configuration, and what is known after the lines so far.
+/// A configuration, and its state after the lines so far.
 pub(crate) struct Player<'c> {
     config: &'c Config,
     observed: Observations,

@@ -78,7 +78,7 @@ fn configuration_corpus_gives_a_value_or_a_reason() {
     run("configuration", properties::configuration, 10, 40);
 }
 
-/// A body may have a megabyte unless `max_bytes` says otherwise.
+/// A body may have a megabyte unless `max_bytes` is set.
 const BODY: usize = 1 << 20;
 
 /// `around.0`, as many of `element` with commas between them as fit a body, `around.1`.

@@ -143,7 +143,7 @@ agentcheck: no service wbe; services: web
     wait_for_check(&scene, 2, "collector not running; web: stale for");
     let stale = text_of(&run(&scene, &["status"]));
     assert!(stale.contains("s stale"), "{stale}");
-    // Another one goes on.
+    // Another one continues.
     scene.start();
     wait_for_status(&scene, "collector: running");
     scene.process().signal(Signal::TERM);
@@ -282,7 +282,7 @@ fresh    for [..]; if nothing renews it, HAProxy then gets: up 100% # stale
     assert!(text_of(&output).starts_with("agentcheck: no service wbe in "));
 }
 
-/// Looking at the lock keeps nobody from taking it.
+/// Reading the lock does not prevent another process from taking it.
 #[test]
 fn checking_the_lock_blocks_no_start() {
     let scratch = Scratch::new("seeing-lock");

@@ -170,7 +170,7 @@ fn init_script_starts_reports_reloads_and_stops() {
     assert!(!host.lives(pid));
     let second = host.read("/run/agentcheck-collector.pid");
     assert_ne!(second.trim(), pid);
-    // Of one that was killed, that is told.
+    // The status of a killed one shows that.
     host.run(&["kill", "-KILL", second.trim()]);
     wait_until("its end", || !host.lives(second.trim()));
     assert_eq!(script("status").0, Some(1));

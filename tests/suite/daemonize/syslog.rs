@@ -53,7 +53,7 @@ END
         "daemon.warn agentcheck[{pid}]: source flag: missing: "
     ));
 
-    // Nobody listens: a line is lost, and the collector goes on.
+    // No syslogd listens: a line is lost, and the collector continues.
     host.run(&["kill", "-KILL", &first]);
     wait_until("the end of syslogd", || !host.lives(&first));
     host.shell("echo 60 >/run/value");

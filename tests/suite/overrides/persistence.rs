@@ -65,7 +65,7 @@ fn override_expires_by_wall_clock_after_a_reboot() {
     wait_until("what is over to be taken away", || !path("api").exists());
 }
 
-/// Other files than a command writes: the collector says so, and nothing else suffers.
+/// Files that no command wrote: the collector logs them, and the rest is not affected.
 #[test]
 fn hostile_override_files_change_nothing() {
     let mut scene = operated("hostile", "");
@@ -111,7 +111,7 @@ fn hostile_override_files_change_nothing() {
     }
     scene.wait_for_reply("web", "up 73% ");
     scene.wait_for_reply("api", "up 0% ");
-    // A name that is no service's is told, and no path.
+    // The log has the name that belongs to no service, and no path.
     fs::write(file("nobody"), &drain).unwrap();
     scene.wait_for_log(OVERRIDE_OF_NO_SERVICE);
     let printed = scene.succeeds(&["maint", "web"]);

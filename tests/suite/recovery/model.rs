@@ -19,13 +19,13 @@ const MOST: u32 = 256;
 /// A server, as `HAProxy` knows it, and its application's health.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Server {
-    /// Whether the server line says `check`.
+    /// Whether the server line has `check`.
     pub(crate) checked: bool,
     /// Whether the application passes health checks.
     pub(crate) passes: bool,
     /// What health checks have found so far.
     pub(crate) healthy: bool,
-    /// What the agent has said so far of the server's health.
+    /// The server's health by the agent so far.
     pub(crate) fine: bool,
     /// Whether the agent is asked: `disable agent` and `enable agent`.
     pub(crate) asked: bool,

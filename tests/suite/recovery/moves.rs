@@ -23,7 +23,7 @@ pub(crate) enum Event {
     Polled(Option<Say>),
     /// The collector is killed.
     Crashes,
-    /// The collector is told to stop.
+    /// The collector stops.
     Stops,
     /// The collector is started, if there is none.
     Starts,
@@ -31,7 +31,7 @@ pub(crate) enum Event {
     Reboots,
     /// Time passes.
     Passes(Duration),
-    /// `HAProxy` asks, and hears what the responder says.
+    /// `HAProxy` asks, and gets the responder's reply.
     Probed,
     /// Something on the balancer, or on the way to it.
     Balancer(Move),

@@ -74,7 +74,7 @@ impl Host {
         self.status = Default::default();
     }
 
-    /// The collector is started, and goes on where the files end.
+    /// The collector is started, and continues from the files.
     pub(crate) fn start(&mut self) -> Vec<Published> {
         let last = self
             .current_reply()
@@ -89,7 +89,7 @@ impl Host {
         self.decide()
     }
 
-    /// The collector is told to stop, and ends.
+    /// The collector stops.
     pub(crate) fn stop(&mut self) {
         let verdict = self
             .collector
@@ -101,7 +101,7 @@ impl Host {
         }
     }
 
-    /// A poll of the application is sent and finished: it says something, or fails.
+    /// One poll of the application: a number, or a failure.
     pub(crate) fn poll(&mut self, says: Option<&Say>) -> Vec<Published> {
         let failure = Failure::new(Reason::Timeout, "");
         let mut reading = Reading::failed(self.now, Duration::ZERO, failure);
@@ -128,7 +128,7 @@ impl Host {
         published
     }
 
-    /// What the responder prints now; none where it has no state file to go by.
+    /// The reply of the responder now; `None` without a valid state file.
     pub(crate) fn current_reply(&self) -> Option<Reply> {
         let name = &self.config.services[0].name;
         let file = self.file.as_ref()?;

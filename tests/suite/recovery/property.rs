@@ -42,7 +42,7 @@ pub(crate) fn run_stories(
     }
 }
 
-/// What becomes of a reply before it is heard.
+/// The changes to a reply before HAProxy gets it.
 pub(crate) type OnTheWay = fn(Reply) -> Reply;
 
 /// Ways to word a reply that do not always lead back, as agents are known to do.

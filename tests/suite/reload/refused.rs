@@ -24,7 +24,7 @@ fn refused_configuration_changes_nothing_and_is_reported() {
         assert!(printed.contains(part), "{part}: {printed}");
     }
 
-    // It goes on as before.
+    // It continues as before.
     scene.put("a", "40");
     scene.wait_for_reply("web", "up 60% ");
     assert!(!scene.states.file("api").exists());

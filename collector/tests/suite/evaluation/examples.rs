@@ -60,7 +60,7 @@ fn recorded_readings_give_the_expected_replies() {
     );
 }
 
-/// Where a line brings a server that was told nothing else before.
+/// The state of a server that got only this line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     /// In, with this share of its weight in per cent.
@@ -68,7 +68,7 @@ enum Place {
     Drain,
     Down,
     Maint,
-    /// The line says nothing: the server stays where it is.
+    /// The line has no word: the server stays in its state.
     Unchanged,
 }
 
