@@ -30,10 +30,13 @@ programs=${CARGO_TARGET_DIR:-$here/target}/test-programs
 #   prometheus-node-exporter       reads the metrics, as it does in the field
 #   openrc runit s6                service managers for the files of packaging/init, unpacked
 #   redis-server memcached msmtp-mta postgresql  servers that sources talk to
+#   bash zsh fish                  complete the names of services
+#   openssl                        a certificate for an HTTPS server of a test
 #   make                           make install is how the tests install
 packages="haproxy xinetd ucspi-tcp ipsvd tcputils socat ncat systemd iproute2 util-linux bsdutils strace
 	valgrind qemu-user gcc-aarch64-linux-gnu busybox procps curl python3 keepalived make chromium-headless-shell
-	e2fsprogs libfaketime prometheus-node-exporter redis-server memcached msmtp-mta postgresql"
+	e2fsprogs libfaketime prometheus-node-exporter redis-server memcached msmtp-mta postgresql
+	bash zsh fish openssl"
 
 # The core library of the other architecture. Where Rust came by another way than rustup, the test that
 # needs it says what is missing.

@@ -2,7 +2,7 @@
 //! checkers need IPVS in the kernel, so keepalived only checks a configuration here.
 
 use agentcheck_tests::address::Block;
-use agentcheck_tests::processes::{Running, output, program, run, wait_for, wait_until};
+use agentcheck_tests::processes::{LIMIT, Running, output, program, run, wait_for, wait_until};
 use agentcheck_tests::responder::Loop;
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::StateDirectory;
@@ -64,6 +64,8 @@ impl Balancer {
     /// The values of a server in HAProxy's statistics, by column.
     fn server(&self, backend: &str) -> BTreeMap<String, String> {
         let mut stream = UnixStream::connect(&self.socket).unwrap();
+        // Without a limit, a HAProxy that does not answer would block the test without a word.
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
         writeln!(stream, "show stat {backend} 4 -1").unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();

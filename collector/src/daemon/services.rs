@@ -11,7 +11,7 @@ use super::scheduler::EvalQueue;
 use super::service::ServiceTask;
 use crate::config::{Config, Service};
 use crate::decision::decide::{Decision, apply_orders};
-use crate::decision::evaluate::{Outcome, evaluate};
+use crate::decision::evaluate::{Outcome, Undecided, evaluate};
 use crate::decision::observations::Observations;
 use crate::overrides::ActiveOverride;
 use crate::status::snapshot::Status;
@@ -123,7 +123,7 @@ impl Services {
         let outcome = Outcome {
             verdict: beneath.filter(|beneath| beneath.until > now),
             memory: task.memory.clone(),
-            unknown: task.unknown.clone(),
+            unknown: task.unknown.clone().map(Undecided::because),
             wake_at: now.after(service.fresh_for / 3),
         };
         let took = clock::thread_cpu_time().saturating_sub(began);

@@ -98,7 +98,10 @@ pub fn apply_orders(
         .filter(|_| overrides.outage().is_some())
         .map(|_| now.after(service.fresh_for / 3));
     Decision {
-        unknown: outcome.unknown.filter(|_| final_decision.is_none()),
+        unknown: outcome
+            .unknown
+            .filter(|_| final_decision.is_none())
+            .map(|why| why.reason),
         final_decision,
         beneath,
         memory,

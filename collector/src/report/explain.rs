@@ -4,7 +4,9 @@
 mod stages;
 
 use crate::config::{Config, DerivedInput, Rule, Service, Weight};
-use crate::decision::evaluate::{DecisionSource, EvalContext, Outcome, RuleState, ServiceMemory};
+use crate::decision::evaluate::{
+    DecisionSource, EvalContext, Outcome, RuleState, ServiceMemory, Undecided,
+};
 use crate::decision::plan::plan;
 use crate::expression::{Expression, Scope, Type};
 use crate::filters::derive;
@@ -252,19 +254,17 @@ impl Evaluation<'_> {
         let Some(verdict) = &self.outcome.verdict else {
             let text = "none: no rule and no weight is known, and there is no reply to keep";
             lines.push(("reply", text.to_owned()));
+            lines.extend(
+                self.outcome
+                    .unknown
+                    .as_ref()
+                    .and_then(|why| self.masked(why)),
+            );
             return;
         };
         if let DecisionSource::Failure(why) = &verdict.decided {
             lines.push(("failure", format!("{}; on_failure decides", why.reason)));
-            let name = |index: usize| self.service.rules.get(index).map(|rule| &rule.name);
-            if let Some((unknown, masked)) = why.masked
-                && let (Some(unknown), Some(masked)) = (name(unknown), name(masked))
-            {
-                let text = format!(
-                    "rule {masked} is true and does not decide: rule {unknown} before it is unknown"
-                );
-                lines.push(("", text));
-            }
+            lines.extend(self.masked(why));
         }
         if let DecisionSource::Rule {
             kept: Some(why), ..
@@ -279,6 +279,17 @@ impl Evaluation<'_> {
             "fresh",
             format!("for {fresh}; if nothing renews it, HAProxy then gets: {then}"),
         ));
+    }
+
+    /// The true rule that does not decide, and the unknown rule that blocks it.
+    fn masked(&self, why: &Undecided) -> Option<(&'static str, String)> {
+        let name = |index: usize| self.service.rules.get(index).map(|rule| &rule.name);
+        let (unknown, masked) = why.masked?;
+        let (unknown, masked) = (name(unknown)?, name(masked)?);
+        let text = format!(
+            "rule {masked} is true and does not decide: rule {unknown} before it is unknown"
+        );
+        Some(("", text))
     }
 
     /// The collector's reply, compared with this evaluation.
