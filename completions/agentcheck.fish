@@ -216,14 +216,14 @@ complete -c agentcheck -n "__fish_agentcheck_using_subcommand help; and not __fi
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand help; and not __fish_seen_subcommand_from collect check reload history report doctor probe record replay status explain drain maint down force-up limit resume ready decommission import generate help" -f -a "import" -d 'Convert another agent\'s configuration into an agentcheck.toml'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand help; and not __fish_seen_subcommand_from collect check reload history report doctor probe record replay status explain drain maint down force-up limit resume ready decommission import generate help" -f -a "generate" -d 'Print launcher files for the services of the configuration'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand help; and not __fish_seen_subcommand_from collect check reload history report doctor probe record replay status explain drain maint down force-up limit resume ready decommission import generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand history" -f -a "(for file in /run/agentcheck/*.state; basename $file .state; end)"
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -f -a "(for file in /run/agentcheck/*.state; basename $file .state; end)"
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand status" -f -a "(for file in /run/agentcheck/*.state; basename $file .state; end)"
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand explain" -f -a "(for file in /run/agentcheck/*.state; basename $file .state; end)"
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand drain" -f -a "(for file in /run/agentcheck/*.state; basename $file .state; end)"
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand maint" -f -a "(for file in /run/agentcheck/*.state; basename $file .state; end)"
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand down" -f -a "(for file in /run/agentcheck/*.state; basename $file .state; end)"
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand force-up" -f -a "(for file in /run/agentcheck/*.state; basename $file .state; end)"
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -f -a "(for file in /run/agentcheck/*.state; basename $file .state; end)"
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand resume" -f -a "(for file in /run/agentcheck/*.state; basename $file .state; end)"
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand ready" -f -a "(for file in /run/agentcheck/*.state; basename $file .state; end)"
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand history" -f -a '(for file in /run/agentcheck/*.state; basename $file .state; end)'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -f -a '(for file in /run/agentcheck/*.state; basename $file .state; end)'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand status" -f -a '(for file in /run/agentcheck/*.state; basename $file .state; end)'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand explain" -f -a '(for file in /run/agentcheck/*.state; basename $file .state; end)'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand drain" -f -a '(for file in /run/agentcheck/*.state; basename $file .state; end)'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand maint" -f -a '(for file in /run/agentcheck/*.state; basename $file .state; end)'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand down" -f -a '(for file in /run/agentcheck/*.state; basename $file .state; end)'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand force-up" -f -a '(for file in /run/agentcheck/*.state; basename $file .state; end)'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -f -a '(for file in /run/agentcheck/*.state; basename $file .state; end)'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand resume" -f -a '(for file in /run/agentcheck/*.state; basename $file .state; end)'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand ready" -f -a '(for file in /run/agentcheck/*.state; basename $file .state; end)'

@@ -33,11 +33,13 @@ programs=${CARGO_TARGET_DIR:-$here/target}/test-programs
 #   redis-server memcached msmtp-mta postgresql  servers that sources talk to
 #   mariadb-server-core mariadb-client-core galera-4  the node that examples/clustercheck polls, and a source;
 #                                  these packages start no service
+#   bash zsh fish                  complete the names of services
+#   openssl                        a certificate for an HTTPS server of a test
 #   make                           make install is how the tests install
 packages="haproxy xinetd ucspi-tcp ipsvd tcputils socat ncat systemd iproute2 util-linux bsdutils strace
 	valgrind qemu-user gcc-aarch64-linux-gnu busybox procps curl python3 python3-yaml keepalived ldirectord make
 	chromium-headless-shell e2fsprogs libfaketime prometheus-node-exporter redis-server memcached msmtp-mta postgresql
-	mariadb-server-core mariadb-client-core galera-4"
+	mariadb-server-core mariadb-client-core galera-4 bash zsh fish openssl"
 
 # The core library of the other architecture. Where Rust came by another way than rustup, the test that
 # needs it says what is missing.

@@ -1,7 +1,7 @@
 //! A HAProxy whose backends are written line by line, with one server each.
 
 use crate::haproxy;
-use crate::processes::{Running, wait_for, wait_until};
+use crate::processes::{LIMIT, Running, wait_for, wait_until};
 use crate::scratch::Scratch;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -62,6 +62,8 @@ impl Balancer {
 
     fn server_of(&self, backend: &str, server: &str) -> BTreeMap<String, String> {
         let mut stream = UnixStream::connect(&self.socket).unwrap();
+        // Without a limit, a HAProxy that does not answer would block the test without a message.
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
         writeln!(stream, "show stat {backend} 4 -1").unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();

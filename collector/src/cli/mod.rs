@@ -20,7 +20,7 @@ mod status;
 
 use crate::config::{self, Config, LoadError};
 use crate::overrides::{Action, MAX_SPAN};
-use crate::render::text::{counted, printable};
+use crate::render::text::{counted, printable, without_byte_order_mark};
 use crate::setup::version_notes::version_notes;
 use crate::simulation::blind_spots;
 use crate::simulation::sample;
@@ -352,13 +352,14 @@ fn try_sample(config: &Config, file: &Path, sample: &Path) -> Result<String, Fai
 fn read_text(file: &Path) -> io::Result<String> {
     use io::{Error, ErrorKind};
     let file = state_file::open_regular(file, OFlags::empty())?;
-    let mut text = String::new();
-    file.take(MAX_SAMPLE + 1).read_to_string(&mut text)?;
-    if u64::try_from(text.len()).is_ok_and(|length| length > MAX_SAMPLE) {
+    let mut bytes = Vec::new();
+    file.take(MAX_SAMPLE + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_SAMPLE) {
         let reason = format!("more than {MAX_SAMPLE} bytes");
         return Err(Error::new(ErrorKind::FileTooLarge, reason));
     }
-    Ok(text)
+    let text = without_byte_order_mark(&bytes);
+    String::from_utf8(text.to_vec()).map_err(|_| Error::new(ErrorKind::InvalidData, "not UTF-8"))
 }
 
 fn load_failure(error: &LoadError) -> Failed {

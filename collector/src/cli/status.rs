@@ -214,7 +214,9 @@ pub(super) fn read_state_dir(directory: &Path) -> Result<OverviewInput, String> 
         Ok(Some(holder)) => LockState::Held(holder),
         Err(error) => {
             let file = lock::path(directory);
-            LockState::Unknown(format!("cannot check lock {}: {error}", file.display()))
+            let hint = super::permission_hint(&error);
+            let file = file.display();
+            LockState::Unknown(format!("cannot check lock {file}: {error}{hint}"))
         }
     };
     Ok(OverviewInput {

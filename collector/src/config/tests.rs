@@ -170,6 +170,7 @@ fn weight_that_is_a_fraction_is_warned_of() {
     for fraction in [
         "1 - cpu.value / 100",
         "1 - load.value / 100",
+        "cpu.idle / 100",
         "headroom(app.json.x, 5) / 100",
     ] {
         let warning = weight(fraction);

@@ -135,6 +135,7 @@ impl ActiveOverrides {
         {
             warn!("cannot use override {}", fault.text);
         }
+        let mut unusable = Vec::new();
         let before = std::mem::take(&mut self.conditions);
         for (key, one) in &stored.overrides {
             let id = (key.clone(), one.id.clone());
@@ -143,6 +144,7 @@ impl ActiveOverrides {
                 before.get(&id).cloned().unwrap_or_else(|| {
                     compile(text, config)
                         .inspect_err(|fault| warn!("{key}: cannot use its condition: {fault}"))
+                        .map_err(|fault| unusable.push((id.clone(), fault)))
                         .ok()
                 })
             });
@@ -153,6 +155,7 @@ impl ActiveOverrides {
         self.reached.retain(|id| conditions.contains_key(id));
         self.condition_errors
             .retain(|id, _| conditions.contains_key(id));
+        self.condition_errors.extend(unusable);
         self.stored = stored;
         true
     }
@@ -187,6 +190,10 @@ impl ActiveOverrides {
             if let (Err(fault), true) = (&condition, compiled_before) {
                 warn!("{key}: cannot use its condition any more: {fault}");
             }
+            match &condition {
+                Ok(_) => self.condition_errors.remove(&id),
+                Err(fault) => self.condition_errors.insert(id.clone(), fault.clone()),
+            };
             self.conditions.insert(id, condition.ok());
         }
         self.watcher.reload(config);

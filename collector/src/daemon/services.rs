@@ -11,7 +11,7 @@ use super::scheduler::EvalQueue;
 use super::service::ServiceTask;
 use crate::config::{Config, Service, ServiceId};
 use crate::decision::decide::{Decision, apply_orders};
-use crate::decision::evaluate::{Outcome, evaluate};
+use crate::decision::evaluate::{Outcome, Undecided, evaluate};
 use crate::decision::observations::Observations;
 use crate::overrides::ActiveOverride;
 use crate::status::snapshot::Status;
@@ -126,7 +126,7 @@ impl Services {
         let outcome = Outcome {
             verdict: beneath.filter(|beneath| beneath.until > now),
             memory: task.memory.clone(),
-            unknown: task.unknown.clone(),
+            unknown: task.unknown.clone().map(Undecided::because),
             wake_at: now.after(service.fresh_for / 3),
         };
         let took = watch.lap();
@@ -197,7 +197,8 @@ impl Services {
         let (overrides, statuses) = desk.overrides.of_service(desk.config, service, now);
         let decision = apply_orders(service, outcome, &overrides, now);
         let wake_at = decision.wake_at.max(now.after(Duration::from_millis(1)));
-        task.log_unknown(service, decision.unknown.clone());
+        let unknown = decision.unknown.as_ref().map(|why| why.reason.clone());
+        task.log_unknown(service, unknown);
         task.log_fraction(service, &decision.memory);
         task.overrides = statuses;
         task.ready_window = desk.overrides.ready_window_id(service);

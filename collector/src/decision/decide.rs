@@ -5,8 +5,8 @@
 
 use crate::config::Service;
 use crate::decision::evaluate::{
-    ActiveOutage, DecisionSource, EvalContext, Outcome, ServiceMemory, Verdict, evaluate,
-    note_reply,
+    ActiveOutage, DecisionSource, EvalContext, Outcome, ServiceMemory, Undecided, Verdict,
+    evaluate, note_reply,
 };
 use crate::decision::plan::{Plan, plan};
 use crate::overrides::{Action, ActiveOverride, Effective};
@@ -38,7 +38,7 @@ pub struct Decision {
     /// The verdict of rules and weight alone, whatever operators order; `None` where there is none yet.
     pub beneath: Option<Verdict>,
     /// Why there is no reply yet; `None` with a reply, and until each source has been polled.
-    pub unknown: Option<String>,
+    pub unknown: Option<Undecided>,
     /// The memory for the next decision.
     pub memory: ServiceMemory,
     /// When to decide again if no reading arrives: always later than now.

@@ -133,7 +133,9 @@ pub struct Undecided {
 }
 
 impl Undecided {
-    fn because(reason: String) -> Self {
+    /// For a reason that no rule blocks.
+    #[must_use]
+    pub fn because(reason: String) -> Self {
         Self {
             reason,
             masked: None,
@@ -182,7 +184,7 @@ pub struct Outcome {
     /// The verdict; `None` while sources have not been polled, or there is no reply to keep.
     pub verdict: Option<Verdict>,
     /// Why there is no verdict; `None` with a verdict, and until each source has been polled.
-    pub unknown: Option<String>,
+    pub unknown: Option<Undecided>,
     /// The memory for the next evaluation.
     pub memory: ServiceMemory,
     /// When to evaluate again if no reading arrives.
@@ -278,17 +280,17 @@ impl Walk<'_> {
         &mut self,
         decided: DecisionSource,
         memory: &mut ServiceMemory,
-        unknown: &mut Option<String>,
+        unknown: &mut Option<Undecided>,
     ) -> Option<Verdict> {
         let (reply, hold_for) = match &decided {
             DecisionSource::Rule { index, kept } if self.keeps(*index) => {
                 let rule = self.service.rules.get(*index)?;
                 let why = self.why_of_rule(rule, kept.as_deref(), memory);
                 let Some(last) = memory.last else {
-                    *unknown = Some(format!(
+                    *unknown = Some(Undecided::because(format!(
                         "rule {} keeps the reply, and there is none",
                         rule.name
-                    ));
+                    )));
                     return None;
                 };
                 let description = self.style(None).describe(&why.full, &why.state);
@@ -320,21 +322,21 @@ impl Walk<'_> {
                     return self.verdict(decided, memory, unknown);
                 }
             },
-            DecisionSource::Failure(Undecided { reason, .. }) => match self.service.on_failure {
+            DecisionSource::Failure(why) => match self.service.on_failure {
                 OnFailure::Reply(state) => {
-                    let reply = self.worded(state, self.normal(), reason);
+                    let reply = self.worded(state, self.normal(), &why.reason);
                     note_reply(&reply, memory, self.now);
                     (reply, None)
                 }
                 OnFailure::Keep => {
                     let Some(last) = memory.last else {
-                        *unknown = Some(reason.clone());
+                        *unknown = Some(why.clone());
                         return None;
                     };
                     let why = match last.operational {
                         // This word distinguishes it from other downs in the balancer's log.
-                        Some(Operational::Stopped) => format!("maintenance kept: {reason}"),
-                        _ => format!("kept: {reason}"),
+                        Some(Operational::Stopped) => format!("maintenance kept: {}", why.reason),
+                        _ => format!("kept: {}", why.reason),
                     };
                     let description = self.style(None).describe(&why, "kept");
                     (last.described(description), memory.hold_for)

@@ -5,7 +5,9 @@ mod stages;
 
 use crate::config::{Config, DerivedInput, Input, Rule, Service, SourceId, Weight};
 use crate::decision::decide::Decision;
-use crate::decision::evaluate::{DecisionSource, EvalContext, RuleState, ServiceMemory, Verdict};
+use crate::decision::evaluate::{
+    DecisionSource, EvalContext, RuleState, ServiceMemory, Undecided, Verdict,
+};
 use crate::expression::{Expression, Scope, Type};
 use crate::filters::derive;
 use crate::reading::{Content, Reading};
@@ -251,20 +253,18 @@ impl Evaluation<'_> {
         let Some(last) = &self.decision.final_decision else {
             let text = "none: no rule and no weight is known, and there is no reply to keep";
             lines.push(("reply", text.to_owned()));
+            lines.extend(
+                self.decision
+                    .unknown
+                    .as_ref()
+                    .and_then(|why| self.masked(why)),
+            );
             return;
         };
         let verdict = &last.verdict;
         if let DecisionSource::Failure(why) = &verdict.decided {
             lines.push(("failure", format!("{}; on_failure decides", why.reason)));
-            let name = |index: usize| self.service.rules.get(index).map(|rule| &rule.name);
-            if let Some((unknown, masked)) = why.masked
-                && let (Some(unknown), Some(masked)) = (name(unknown), name(masked))
-            {
-                let text = format!(
-                    "rule {masked} is true and does not decide: rule {unknown} before it is unknown"
-                );
-                lines.push(("", text));
-            }
+            lines.extend(self.masked(why));
         }
         if let DecisionSource::Rule {
             kept: Some(why), ..
@@ -279,6 +279,17 @@ impl Evaluation<'_> {
             "fresh",
             format!("for {fresh}; if nothing renews it, HAProxy then gets: {then}"),
         ));
+    }
+
+    /// The true rule that does not decide, and the unknown rule that blocks it.
+    fn masked(&self, why: &Undecided) -> Option<(&'static str, String)> {
+        let name = |index: usize| self.service.rules.get(index).map(|rule| &rule.name);
+        let (unknown, masked) = why.masked?;
+        let (unknown, masked) = (name(unknown)?, name(masked)?);
+        let text = format!(
+            "rule {masked} is true and does not decide: rule {unknown} before it is unknown"
+        );
+        Some(("", text))
     }
 
     /// The collector's reply, compared with this evaluation.

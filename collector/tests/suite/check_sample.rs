@@ -194,3 +194,13 @@ exit status 1
 "#]],
     );
 }
+
+#[test]
+fn byte_order_mark_of_a_sample_is_ignored() {
+    let sample = r#"{"app": {"json": {"msg-per-second": 1890, "limits": {"rps": 100}}},
+        "cpu": {"value": 20, "steal": 3.5}, "exporter": {"metrics": "requests_total 5\n"}}"#;
+    let marked = format!("\u{feff}{sample}");
+    let printed = Files::new("mark", &marked).check();
+    assert_eq!(printed, Files::new("no-mark", sample).check());
+    assert!(printed.ends_with("exit status 0\n"), "{printed}");
+}

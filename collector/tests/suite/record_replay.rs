@@ -45,6 +45,14 @@ fn recording_is_replayed() {
         printed.contains("  up 73% # queue=27 (weight 73)\n"),
         "{printed}"
     );
+    // An editor may have added a byte order mark and other line ends.
+    let text = std::fs::read_to_string(&recording).unwrap();
+    let edited = format!("\u{feff}{}", text.replace('\n', "\r\n"));
+    let edited = written(&scratch, "edited", &edited);
+    assert_eq!(
+        succeeds(&["replay", "--config", &config, &edited]),
+        printed.replace(&recording, &edited)
+    );
     // What is there is not overwritten.
     let error = stderr(agentcheck(&[
         "record", "--config", &config, "--for", "1s", &recording,

@@ -25,6 +25,8 @@ impl<'t> Table<'t> {
     ) -> Self {
         let entries = table
             .iter()
+            // The parser puts an empty value in the place of one with a syntax error, which it reports.
+            .filter(|(_, value)| value.get_ref().is_table() || !value.span().is_empty())
             .map(|(key, value)| {
                 let span = key.span();
                 let key: &str = key.get_ref().as_ref();
