@@ -17,7 +17,6 @@
 pub mod address;
 pub mod agent;
 pub mod application;
-pub mod bare_host;
 pub mod binaries;
 pub mod collector;
 pub mod conformance;
@@ -39,3 +38,4 @@ pub mod scratch;
 pub mod snapshot;
 pub mod state;
 pub mod systemd;
+pub mod throwaway_host;
