@@ -123,7 +123,7 @@ fn no_link_of_the_collectors_user_leads_root_to_another_directory() {
             }
         }
         println!(
-            "{}: {rounds} rounds, {links} links in the way of root",
+            "attack: {}: {rounds} rounds, {links} links in the way of root",
             attack.name
         );
         assert!(links > TRIES, "{}: the racer placed no link", attack.name);
@@ -163,7 +163,7 @@ fn root_uses_no_path_below_a_directory_of_the_collectors_user() {
         assert!(wrong.is_empty(), "{command}: {wrong:#?}");
         assert!(trace.calls > 0, "{command}: nothing was traced");
         println!(
-            "{command}: {} calls, {} of them root's",
+            "attack: {command}: {} calls, {} of them root's",
             trace.calls,
             trace.calls_of_root.len()
         );
