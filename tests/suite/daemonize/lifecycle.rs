@@ -55,8 +55,8 @@ fn daemon_inherits_nothing_from_its_starter() {
     let fields: Vec<&str> = stat.split(' ').collect();
     assert_eq!((fields[3], fields[6]), ("1", "0"), "{stat}");
     assert!(fields[5] != pid && fields[5] != "0", "{stat}");
-    // The lock is held by the daemon, and by nobody else.
-    assert_eq!(host.read("/run/agentcheck/.collector.lock").trim(), pid);
+    // The daemon holds the lock, and no other process does.
+    assert_eq!(host.read("/run/agentcheck/.collector.pid").trim(), pid);
     wait_until("a reply", || {
         host.read("/run/agentcheck/web.state").contains("up 100%")
     });
