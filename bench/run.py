@@ -422,14 +422,18 @@ NEEDS = {"xinetd": "xinetd", "tcpserver": "ucspi-tcp", "socat": "socat", "system
 
 
 @contextlib.contextmanager
-def systemd(bench):
-    """The real one, booted by the tests' script, with our units on two ports; None where that cannot be."""
+def systemd(bench, variants=()):
+    """The real one, booted by the tests' script, with our units on two ports; None where that cannot be.
+
+    Each of the `variants` is a name and the text of a unit for one probe, with a port of its own. Yields the ports by
+    name, and the control group of the whole system.
+    """
     script = ROOT / "tests/harness/systemd-lab.sh"
     if not (IS_ROOT and script.exists() and pathlib.Path("/lib/systemd/systemd").exists()):
         print("Left out: real systemd (needs root, systemd and tests/harness/systemd-lab.sh).")
-        yield None
+        yield None, None
         return
-    ports = {"agentcheck": free_port(), "agentcheck-inetd": free_port()}
+    ports = {name: free_port() for name in ["agentcheck", "agentcheck-inetd", *dict(variants)]}
     tree = bench.work / "tree"
     units = tree / "usr/lib/systemd/system"
     for directory in [units, tree / "usr/bin", tree / "usr/lib/sysusers.d", tree / "usr/lib/tmpfiles.d"]:
@@ -443,12 +447,17 @@ def systemd(bench):
             # Both at once, which the shipped ones refuse for their common port.
             text = text.replace("3333", str(ports[unit.removesuffix(".socket")])).replace("Conflicts=", "#")
         (units / unit).write_text(text)
+    for name, text in variants:
+        (units / f"{name}@.service").write_text(text)
+        shipped = (units / "agentcheck-inetd.socket").read_text()
+        port = str(ports["agentcheck-inetd"])
+        (units / f"{name}.socket").write_text(shipped.replace(port, str(ports[name])))
     words = [script, bench.work / "lab", tree]
     with running(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as lab:
         first = lab.stdout.readline().split()
         if first[:1] != ["up"]:
             print("Left out: real systemd, which did not come up here.")
-            yield None
+            yield None, None
             return
         inside = ["nsenter", "-t", first[1], "-m", "-p", "-n", "-u", "-i", "-C", "--"]
         for command in ["systemd-sysusers", "systemd-tmpfiles --create agentcheck.conf"]:
@@ -456,7 +465,7 @@ def systemd(bench):
         state_file(pathlib.Path(f"/proc/{first[1]}/root/run/agentcheck/web.state"))
         subprocess.run([*inside, "systemctl", "start", *[f"{name}.socket" for name in ports]], check=True)
         try:
-            yield ports
+            yield ports, control_groups() / f"agentcheck-lab.{lab.pid}"
         finally:
             # The script ends the system when its standard input ends.
             lab.stdin.close()
@@ -510,7 +519,7 @@ def section_latency(bench):
                 continue
             ports[label] = free_port()
             stack.enter_context(launch(bench, ports[label], ["--name-from-client", "--state-dir", str(bench.state)]))
-        units = stack.enter_context(systemd(bench))
+        units, _ = stack.enter_context(systemd(bench))
         if units:
             ports["systemd, agentcheck.socket (loop)"] = units["agentcheck"]
             ports["systemd, agentcheck-inetd.socket (per probe)"] = units["agentcheck-inetd"]
@@ -558,6 +567,101 @@ def section_latency(bench):
         f"{each}), and agent_duration of HAProxy in ms (load before {before}, after {load()})",
         ["launcher", "x xinetd", "median us", "p99 us", "no line", "HAProxy mean", "median", "p99", "checks", "not L7OK"],
         rows,
+    )
+
+
+def control_groups():
+    """Where control groups are mounted."""
+    mounts = [line.split() for line in pathlib.Path("/proc/mounts").read_text().splitlines()]
+    return next(pathlib.Path(mount[1]) for mount in mounts if mount[2] == "cgroup2")
+
+
+@contextlib.contextmanager
+def control_group(bench, name):
+    """A control group of its own, for the processes that are started meanwhile; then this process leaves it."""
+    group = control_groups() / f"agentcheck-bench.{os.getpid()}.{name}"
+    before = control_groups() / pathlib.Path("/proc/self/cgroup").read_text().split("0::/")[1].strip()
+    group.mkdir()
+    try:
+        yield group, before
+    finally:
+        for _ in range(100):
+            with contextlib.suppress(OSError):
+                group.rmdir()
+                return
+            time.sleep(0.05)
+
+
+def processor_time(group):
+    """What all processes of a control group used, in microseconds."""
+    fields = dict(line.split() for line in (group / "cpu.stat").read_text().splitlines())
+    return int(fields["usage_usec"])
+
+
+def section_cpu(bench):
+    if not IS_ROOT:
+        print("Left out: processor time of launchers (needs root).")
+        return
+    rounds, few, many = 7, 40, 2000
+    shipped = (ROOT / "systemd/agentcheck-inetd@.service").read_text()
+    full = (ROOT / "systemd/optional/agentcheck-inetd@.service.d/tight.conf").read_text()
+    kept = ("[", "User=", "Group=", "ExecStart=", "Standard", "CollectMode=", "LogLevelMax=", "RuntimeMaxSec=")
+    variants = [
+        ("no-limits", shipped.replace("LimitAS=64M", "").replace("LimitCORE=0", "")),
+        ("no-sandbox", "\n".join(line for line in shipped.splitlines() if line.startswith(kept))),
+        ("full-sandbox", f"{shipped}\n{full}"),
+    ]
+    with contextlib.ExitStack() as stack:
+        groups, ports = {}, {}
+        for label in ["accept loop, --listen", "xinetd"]:
+            group, before = stack.enter_context(control_group(bench, label.split()[0]))
+            port = free_port()
+            (group / "cgroup.procs").write_text("0")
+            arguments = ["--name-from-client", "--state-dir", str(bench.state)]
+            stack.enter_context(LAUNCHERS[label](bench, port, arguments))
+            (before / "cgroup.procs").write_text("0")
+            groups[label], ports[label] = group, port
+        units, group = stack.enter_context(systemd(bench, variants))
+        for name, label in {
+            "agentcheck": "systemd, agentcheck.socket (loop)",
+            "agentcheck-inetd": "systemd, agentcheck-inetd.socket (per probe)",
+            "no-limits": "the same without LimitAS= and LimitCORE=",
+            "no-sandbox": "the same without sandbox and limits",
+            "full-sandbox": "the same with tight.conf",
+        }.items():
+            if units:
+                groups[label], ports[label] = group, units[name]
+        used = {label: [] for label in ports}
+        before = load()
+        for turn in range(-1, rounds):
+            for label, port in ports.items():
+                count = few if "per probe" in label or "the same" in label else many
+                if turn < 0:
+                    count = 5
+                # What the system does without probes is subtracted.
+                start, began = processor_time(groups[label]), time.monotonic()
+                time.sleep(0.5)
+                idle = (processor_time(groups[label]) - start) / (time.monotonic() - began)
+                start, began = processor_time(groups[label]), time.monotonic()
+                output(bench.probe, "latency", HOST, str(port), str(count), "web")
+                # Until the manager has removed the units.
+                time.sleep(0.5)
+                time_used = processor_time(groups[label]) - start - idle * (time.monotonic() - began)
+                if turn >= 0:
+                    used[label].append(time_used / count / 1000)
+    base = statistics.median(used["xinetd"])
+    table(
+        f"Processor time of one probe, of launcher and responder ({rounds} interleaved runs; load before {before}, "
+        f"after {load()}; systemd {output('systemctl', '--version').split()[1]})",
+        ["launcher", "x xinetd", "median ms", "least", "most"],
+        [
+            [
+                label,
+                f"{statistics.median(each) / base:.2f}",
+                *(f"{value:.3f}" for value in (statistics.median(each), min(each), max(each))),
+            ]
+            for label, each in used.items()
+        ],
     )
 
 
@@ -620,6 +724,7 @@ SECTIONS = {
     "spawn": section_spawn,
     "loop": section_loop,
     "latency": section_latency,
+    "cpu": section_cpu,
     "lost": section_lost,
     "scale": section_scale,
 }

@@ -184,8 +184,10 @@ impl<'t> Scan<'t> {
             self.table |= SECRET.contains(&name);
             return;
         }
-        // After an error, a part of a secret may look like a key.
-        if self.is_lost {
+        // After an error, a part of a secret may look like a key. A header in one text is no name.
+        let is_name =
+            |character: char| character.is_ascii_alphanumeric() || "-_".contains(character);
+        if self.is_lost || self.is_secret() && !name.chars().all(is_name) {
             self.hidden.push(span);
             return;
         }
@@ -297,6 +299,10 @@ mod tests {
                 "header = ***\nbearer_token_file = 'f'\n",
             ),
             ("5 headers = \"k\"\n", "5 ******* * ***\n"),
+            (
+                "headers = { \"K: k\" = \"\", K-2 = 'k' }\n",
+                "headers = { *** ** = **, K-2 = *** }\n",
+            ),
         ] {
             assert_eq!(masked(text), shown, "{text}");
         }

@@ -212,7 +212,7 @@ fn largest_documents_take_bounded_memory() {
         let measured = text.lines().find_map(|line| line.split_once("memory: "));
         let (_, measured) = measured.unwrap_or_else(|| panic!("{kind}: {text}"));
         let bytes: usize = measured.trim().parse().unwrap();
-        println!("{kind}: {bytes} bytes for a reading");
+        println!("attack: {kind}: {bytes} bytes for a reading");
         assert!(bytes <= MOST_MEMORY, "{kind}: {bytes}");
         let is_refused = kind == "too-many";
         assert!(

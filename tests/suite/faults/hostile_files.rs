@@ -119,7 +119,7 @@ fn no_command_hangs_at_a_file_of_another_type() {
         bounded(command);
         runs += 1;
     }
-    println!("{runs} commands, {} types of files", TYPES.len());
+    println!("attack: {runs} commands, {} types of files", TYPES.len());
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn text_of_the_collectors_files_steers_no_terminal() {
             .any(|text| text.lines().any(|line| line.starts_with("<0>")));
         assert!(!forged, "{output:?}");
     }
-    println!("{} outputs", outputs.len());
+    println!("attack: {} outputs with hostile text", outputs.len());
 }
 
 /// The document with the hostile text at the end of every text but the boot id.

@@ -122,6 +122,32 @@ fn hostile_override_files_change_nothing() {
     scene.wait_for_reply("web", "stopped 100% ");
 }
 
+/// Two files have one id, and one of them expires.
+#[test]
+fn override_with_the_id_of_another_ends_alone() {
+    let mut scene = super::operated_polling("same-id", "", "200ms");
+    scene.succeeds(&["drain", "api"]);
+    scene.wait_for_reply("api", "up 0% ");
+    let directory = scene.overrides();
+    let file = |name: &str| directory.join(format!("{name}.outage"));
+    let read = |name: &str| -> serde_json::Value {
+        serde_json::from_slice(&fs::read(file(name)).unwrap()).unwrap()
+    };
+    let id = read("api")["id"].clone();
+    scene.succeeds(&["drain", "web", "--for", "2s"]);
+    let mut web = read("web");
+    web["id"] = id.clone();
+    let new = directory.join(".web.new");
+    fs::write(&new, web.to_string()).unwrap();
+    fs::rename(new, file("web")).unwrap();
+    scene.wait_for_reply("web", "up 73% ");
+    wait_until("the expired file to be removed", || !file("web").exists());
+    assert_eq!(read("api")["id"], id);
+    for _ in 0..3 {
+        scene.wait_for_new_reply("api", "up 0% # override=drain");
+    }
+}
+
 /// Whoever may make a link in its place is not who owns what it leads to.
 #[test]
 fn symlinked_flag_file_names_the_owner_of_the_link() {

@@ -144,7 +144,7 @@ fn many_reloads_leave_no_gap_and_no_thread() {
         assert_eq!(sample.line, web.fresh, "{sample:?}");
     }
     println!(
-        "{} answers, all {:?}; {before} threads before",
+        "attack: 111 reloads, {} answers, all {:?}; {before} threads before",
         samples.len(),
         web.fresh
     );

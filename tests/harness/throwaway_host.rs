@@ -1,13 +1,15 @@
-//! A throw-away host: this machine's root file system with the product laid over it, in namespaces of its own,
-//! with an empty `/run`, no systemd, no syslogd, and accounts of its own.
+//! A throw-away host: this machine's root file system with the product laid over it, in namespaces of its own, with
+//! an empty `/run`. A test says what else it has: devices, accounts, programs.
 
+use crate::binaries;
 use crate::processes::{Running, output, run, wait_until};
 use crate::scratch::Scratch;
 use crate::systemd::installed;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// The first process of the host, which all others die with. It takes in those whose parents have ended.
+/// The first process of the host, which all others die with. It takes in those whose parents have ended. `$PREPARE`
+/// is run before the host's root is entered.
 const BOOT: &str = r#"
     mount -t tmpfs tmpfs "$SCRATCH"
     mkdir "$SCRATCH/upper" "$SCRATCH/work" "$SCRATCH/root"
@@ -16,54 +18,41 @@ const BOOT: &str = r#"
     mount -t proc proc "$root/proc"
     mount -t tmpfs -o mode=755 tmpfs "$root/run"
     mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
-    mount -t tmpfs -o mode=755 tmpfs "$root/dev"
-    for device in null zero random urandom; do
-        : >"$root/dev/$device"
-        mount --bind "/dev/$device" "$root/dev/$device"
-    done
     cp -a "$TREE/." "$root/"
     rm -rf "$root/var/lib/agentcheck"
-    echo 'collector:x:61234:61234::/nonexistent:/usr/sbin/nologin' >>"$root/etc/passwd"
-    printf 'collector:x:61234:\nreaders:x:61235:daemon,collector\nothers:x:61236:\n' >>"$root/etc/group"
-    cat >"$root/etc/agentcheck/agentcheck.toml" <<CONFIGURATION
-[source.load.system]
-metric = "load"
-interval = "200ms"
-
-[service.web]
-weight = 'load.ok ? 100 : 50'
-CONFIGURATION
+    eval "$PREPARE"
     exec chroot "$root" sh -euc 'echo up >/run/up; while :; do sleep 0.1 & wait $! || :; done'
 "#;
 
 /// The host. All of its processes end with it.
-pub struct BareHost {
+pub struct ThrowawayHost {
     holder: Running,
     first: u32,
 }
 
-impl BareHost {
-    /// Boots it, and waits until its first process runs.
+impl ThrowawayHost {
+    /// Boots it, and waits until its first process runs. `prepare` is a script that finds the host's root in `$root`
+    /// and this repository's `packaging` in `$PACKAGING`.
     ///
     /// # Panics
     /// Where this is not root.
     #[must_use]
-    pub fn boot(scratch: &Scratch) -> Self {
+    pub fn boot(scratch: &Scratch, prepare: &str) -> Self {
+        assert!(
+            rustix::process::geteuid().is_root(),
+            "only root can make the host: run the tests as root"
+        );
         let tree = installed(scratch);
         let mut command = Command::new("unshare");
         command
             .args(["--mount", "--propagation", "private", "--pid", "--fork"])
-            .args(["--kill-child", "sh", "-euc", BOOT])
+            .args(["--kill-child", "bash", "-euc", BOOT])
             .env("SCRATCH", scratch.directory("host"))
-            .env("TREE", &tree);
+            .env("TREE", &tree)
+            .env("PACKAGING", binaries::workspace().join("packaging"))
+            .env("PREPARE", prepare);
         let holder = Running::start(scratch, "host", &mut command);
-        wait_until("the host's first process", || {
-            assert!(
-                rustix::process::geteuid().is_root(),
-                "the host is made by root: run the tests as root"
-            );
-            holder.children().len() == 1
-        });
+        wait_until("the host's first process", || holder.children().len() == 1);
         let first = holder.children()[0];
         let host = Self { holder, first };
         wait_until("the host", || host.path("/run/up").exists());
@@ -89,9 +78,22 @@ impl BareHost {
         run(&mut self.command(words))
     }
 
-    /// The same of a line of shell.
+    /// Runs a line of shell inside that must succeed, and returns its output.
     pub fn shell(&self, line: &str) -> String {
-        self.run(&["sh", "-euc", line])
+        self.run(&["bash", "-euc", line])
+    }
+
+    /// Runs a line of shell inside, which may fail.
+    pub fn try_shell(&self, line: &str) -> Output {
+        self.output(&["bash", "-euc", line])
+    }
+
+    /// Lays an unpacked package over the root.
+    pub fn lay_over(&self, package: &Path) {
+        let line = r#"tar -C "$0" -c . | tar -C "$1" -x --keep-directory-symlink --no-same-owner"#;
+        run(Command::new("sh")
+            .args(["-euc", line])
+            .args([package, &self.path("/")]));
     }
 
     /// Runs a command inside; it may fail.
@@ -101,7 +103,7 @@ impl BareHost {
 
     /// Runs a line of shell that must fail with status 1, and returns its standard error.
     pub fn refused(&self, line: &str) -> String {
-        let output = self.output(&["sh", "-euc", line]);
+        let output = self.try_shell(line);
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         String::from_utf8(output.stderr).unwrap()
     }
