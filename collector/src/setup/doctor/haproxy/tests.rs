@@ -341,7 +341,7 @@ fn state_by_the_agents_own_reply_is_no_fault() {
 fn balance_algorithms_are_judged() {
     for (algorithm, severity, part) in [
         ("static-rr", Warning, "applies only 0% and 100%"),
-        ("first", Warning, "ignores weights"),
+        ("first", Warning, "ignores every weight but 0"),
         ("uri", Note, "hash-type consistent"),
         ("source", Note, "hash-type consistent"),
         ("", Note, "does not show its balance algorithm"),
