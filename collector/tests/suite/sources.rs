@@ -406,7 +406,8 @@ fn pg_program(name: &str) -> std::path::PathBuf {
         .expect(name)
 }
 
-/// Recorded output of `nvidia-smi --loop`, whose hardware no test machine has.
+/// Output in the format of `nvidia-smi --loop=1 --format=csv,noheader,nounits`. It is not recorded: no test machine has
+/// such hardware.
 #[test]
 fn nvidia_smi_loop_is_a_stream_of_numbers() {
     let script = "printf '35\\n'; sleep 0.1; printf '92\\n'; exec sleep 60";
