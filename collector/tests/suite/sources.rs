@@ -356,6 +356,45 @@ fn mysql_keeps_its_connection_and_prints_role_lag_and_state() {
     wait(&mut of_replica, &|text| text.ends_with("read_only: 0"));
 }
 
+/// The plugins of the manual, as it shows them: at most ten lines each, without the comment that configures them.
+#[test]
+fn plugins_of_the_manual_run() {
+    let scratch = Scratch::new("source-plugins");
+    let page = include_str!("../../../man/agentcheck.stream.5").replace("\\-", "-");
+    let blocks = page.split("\n.EX\n").skip(1);
+    let blocks = blocks.map(|block| block.split("\n.EE\n").next().unwrap());
+    let plugins: Vec<&str> = blocks.filter(|block| block.starts_with("#!")).collect();
+    let [shell, python] = plugins[..] else {
+        panic!("{plugins:?}");
+    };
+    for plugin in plugins {
+        let code = plugin
+            .lines()
+            .filter(|line| !line.is_empty() && !line.starts_with("# "));
+        assert!(code.count() <= 10, "{plugin}");
+    }
+    let queue = scratch.directory("queue");
+    std::fs::write(queue.join("job"), "").unwrap();
+    let shell = scratch.write("shell", shell);
+    let counts = good(&format!(
+        "[source.it.stream]\nargv = [\"/bin/sh\", {shell:?}, {queue:?}]\nformat = \"number\"\npoll = \"newline\"\n\
+         timeout = \"30s\"\n"
+    ));
+    assert_eq!(counts.outcome.unwrap().number(), Some(1.0));
+    let python = scratch.write("python", python);
+    let interpreter = program("python3", "python3");
+    let load = good(&format!(
+        "[source.it.stream]\nargv = [{interpreter:?}, {python:?}]\nformat = \"json\"\ntimeout = \"30s\"\n"
+    ));
+    let Ok(Content::Json(load)) = &load.outcome else {
+        panic!("{load:?}");
+    };
+    assert!(
+        load["load"].is_number() && load["busy"].is_boolean(),
+        "{load}"
+    );
+}
+
 /// A program of PostgreSQL's server, which Debian keeps out of the PATH.
 fn pg_program(name: &str) -> std::path::PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql");
@@ -367,7 +406,8 @@ fn pg_program(name: &str) -> std::path::PathBuf {
         .expect(name)
 }
 
-/// Recorded output of `nvidia-smi --loop`, whose hardware no test machine has.
+/// Output in the format of `nvidia-smi --loop=1 --format=csv,noheader,nounits`. It is not recorded: no test machine has
+/// such hardware.
 #[test]
 fn nvidia_smi_loop_is_a_stream_of_numbers() {
     let script = "printf '35\\n'; sleep 0.1; printf '92\\n'; exec sleep 60";

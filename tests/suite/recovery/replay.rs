@@ -44,7 +44,7 @@ pub(crate) fn play(seed: u64, rounds: u32) {
 fn one_round(seed: u64) -> usize {
     let mut runner = runner(seed, 1, 0);
     let checked: Vec<bool> = (0..WIDTH).map(|at| at % 2 == 0).collect();
-    let policies = policies(&mut runner, POLICIES);
+    let policies = policies(&mut runner, POLICIES, Haproxy::version() >= (3, 1));
     let mut played: Vec<Played> = checked
         .iter()
         .zip(policies.into_iter().cycle())

@@ -188,14 +188,14 @@ fn algorithm_finding(backend: &str, algorithm: Option<&str>) -> Option<Finding> 
         )),
         "first" => Some(Finding::warning(
             ABOUT,
-            format!("backend {backend}: balance first ignores weights"),
+            format!("backend {backend}: balance first ignores every weight but 0"),
             remedy,
         )),
         "unknown" => Some(
             Finding::note(
                 ABOUT,
                 format!(
-                    "backend {backend}: balance random, which follows weights, or balance sticky, which ignores them: \
+                    "backend {backend}: balance random, which follows weights, or balance sticky, which ignores all but 0: \
                      HAProxy shows both as unknown"
                 ),
             )

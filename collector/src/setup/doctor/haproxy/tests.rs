@@ -294,7 +294,7 @@ fn faults_of_a_server_are_found() {
 fn balance_algorithms_are_judged() {
     for (algorithm, severity, part) in [
         ("static-rr", Warning, "applies only 0% and 100%"),
-        ("first", Warning, "ignores weights"),
+        ("first", Warning, "ignores every weight but 0"),
         ("uri", Note, "hash-type consistent"),
         ("source", Note, "hash-type consistent"),
         ("", Note, "does not show its balance algorithm"),
