@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures the programs and prints tables of ratios; asserts nothing.
 
-    bench/run.py [spawn] [loop] [latency] [lost] [scale]
+    bench/run.py [spawn] [loop] [latency] [lost] [clustercheck] [scale]
 
 Builds what it needs, uses loopback addresses and a temporary directory only, and leaves nothing behind.
 What is measured is done by the C programs beside this file; here they are arranged and their numbers put
@@ -14,6 +14,7 @@ import io
 import os
 import pathlib
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -104,7 +105,7 @@ def check_reply(label, port, name):
         client.sendall(f"{name}\n".encode())
         reply = b"".join(iter(lambda: client.recv(4096), b"")).decode()
     if reply != REPLY + "\n":
-        sys.exit(f"{label} says {reply!r}")
+        sys.exit(f"{label} replies {reply!r}")
 
 
 def percentile(values, percent):
@@ -210,7 +211,7 @@ def section_spawn(bench):
     for label in ["C, no libc (reference)", "agentcheck-responder", "C, static glibc"]:
         reply, _ = on_a_connection(programs[label])
         if reply != REPLY + "\n":
-            sys.exit(f"{label} says {reply!r}")
+            sys.exit(f"{label} replies {reply!r}")
     before = load()
     arguments = [word for label, words in programs.items() for word in ["--", label, *words]]
     measured = {}
@@ -294,7 +295,7 @@ def section_loop(bench):
         ]
         for label, (port, _), _, _ in runs[2:]:
             check_reply(label, port, "s1")
-        http = loop("--ask", "--http", "--state-dir", str(directories[100]))
+        http = loop("--name-from-client", "--http", "--state-dir", str(directories[100]))
         runs.append(("responder --http, 100 services", http, 0, "h100"))
         # Both answer with a constant, one process on the same core.
         if has("nginx"):
@@ -317,23 +318,24 @@ def section_loop(bench):
             words = ["taskset", "-c", SERVER_CORE, "haproxy", "-db", "-f", configuration]
             server = stack.enter_context(running(words, port))
             runs.append(("HAProxy, http-request return", (port, server), 0, "h100"))
-        rates, costs, failed = ({label: [] for label, *_ in runs} for _ in range(3))
+        rates, costs, failed, slow = ({label: [] for label, *_ in runs} for _ in range(4))
         before = load()
         for _ in range(rounds):
             for label, (port, process), idle, names in runs:
                 # Below the 1,024 connections that the loop holds at a time.
                 words = ["rate", HOST, port, seconds, clients, idle, names, process.pid]
                 line = output("taskset", "-c", CLIENT_CORE, bench.probe, *[str(word) for word in words])
-                probes, took, incomplete, spent = [float(number) for number in line.split()]
+                probes, took, incomplete, spent, p99 = [float(number) for number in line.split()]
                 rates[label].append(probes / took)
                 costs[label].append(spent / 1000 / max(probes, 1))
                 failed[label].append(int(incomplete))
-    rate, cost = ({label: statistics.median(runs) for label, runs in each.items()} for each in (rates, costs))
+                slow[label].append(p99)
+    rate, cost, late = ({label: statistics.median(runs) for label, runs in each.items()} for each in (rates, costs, slow))
     base, blunt = list(rate)[:2]
     table(
         f"The accept loop on a core of its own, {clients} clients at a time from another, medians of {rounds} "
         f"interleaved runs of {seconds} s (load before {before}, after {load()})",
-        ["server", "probes/s", "x manners", "x at once", "server us/probe", "least", "x manners", "no line"],
+        ["server", "probes/s", "x manners", "x at once", "server us/probe", "least", "x manners", "p99 us", "x manners", "no line"],
         [
             [
                 label,
@@ -343,6 +345,8 @@ def section_loop(bench):
                 f"{cost[label]:.1f}",
                 f"{min(costs[label]):.1f}",
                 f"{cost[label] / cost[base]:.2f}",
+                f"{late[label]:.0f}",
+                f"{late[label] / late[base]:.2f}",
                 sum(failed[label]),
             ]
             for label in rate
@@ -473,7 +477,7 @@ def systemd(bench, variants=()):
 
 
 def haproxy_durations(bench, port, checks, per_second):
-    """What HAProxy says its agent checks took, in whole milliseconds; and those that were not L7OK."""
+    """What HAProxy reports its agent checks took, in whole milliseconds; and those that were not L7OK."""
     servers = 10
     inter = round(1000 * servers / per_second)
     control = bench.work / f"haproxy-{port}.sock"
@@ -673,19 +677,23 @@ def section_lost(bench):
         ("client closes at the newline", "close", "web"),
         ("client resets at the newline", "reset", "web"),
     ]
+    # Without --name-from-client, the responder does not read what the client sends; with it, it reads the name.
+    modes = [("", ["web"], ways), (" --name-from-client", ["--name-from-client"], [*ways[:1], *ways[2:]])]
+    http = [(f"HTTP, {way}", end, "http") for way, end, _ in ways[2:]] + [("HTTP, read to the end", "eof", "http")]
+    modes.append((" --http", ["--name-from-client", "--http"], http))
     before, rows = load(), []
     for label in ["xinetd", "accept loop, --listen"]:
         if label == "xinetd" and not has("xinetd"):
             print("Left out: xinetd (apt-get install xinetd).")
             continue
-        port = free_port()
-        # Without --name-from-client: the responder never wants what the client sends.
-        with LAUNCHERS[label](bench, port, ["web", "--state-dir", str(bench.state)]):
-            check_reply(label, port, "web")
-            for way, end, send in ways:
-                words = ["lost", HOST, port, probes, clients, end, send]
-                made, whole, lost = output(bench.probe, *[str(word) for word in words]).split()
-                rows.append([f"{label}: {way}", made, whole, lost])
+        for mode, arguments, manners in modes:
+            port = free_port()
+            with LAUNCHERS[label](bench, port, [*arguments, "--state-dir", str(bench.state)]):
+                check_reply(label, port, "web")
+                for way, end, send in manners:
+                    words = ["lost", HOST, port, probes, clients, end, send]
+                    made, whole, lost = output(bench.probe, *[str(word) for word in words]).split()
+                    rows.append([f"{label}{mode}: {way}", made, whole, lost])
     table(
         f"Lost replies (load before {before}, after {load()}; bar 0)",
         ["launcher and client", "probes", "whole lines", "lost"],
@@ -720,12 +728,83 @@ def section_scale(bench):
     )
 
 
+# One HTTP check of a Galera node: the script of the clustercheck family, and the responder.
+
+
+def cpu_of(words, count):
+    """Microseconds of CPU of one run, children included: medians. Standard output is a connection, as under xinetd."""
+    taken = []
+    for _ in range(count):
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.sendall(b"OPTIONS / HTTP/1.0\r\n\r\n")
+            actions = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), number) for number in [0, 1]]
+            process = os.posix_spawnp(str(words[0]), [str(word) for word in words], os.environ, file_actions=actions)
+            theirs.close()
+            reply = b""
+            # The script does not read the request, so its close is a reset.
+            with contextlib.suppress(ConnectionResetError):
+                while piece := ours.recv(4096):
+                    reply += piece
+            ours.close()
+        _, _, used = os.wait4(process, 0)
+        if b" 200 OK\r\n" not in reply:
+            sys.exit(f"{words[0]} replies {reply!r}")
+        taken.append(1e6 * (used.ru_utime + used.ru_stime))
+    return statistics.median(taken)
+
+
+def section_clustercheck(bench):
+    galera = pathlib.Path("/usr/lib/galera/libgalera_smm.so")
+    if not (has("mariadbd") and galera.exists()):
+        print("Left out: clustercheck (apt-get install mariadb-server galera-4).")
+        return
+    home = bench.work / "mariadb"
+    install = ["mariadb-install-db", "--no-defaults", "--skip-test-db", f"--datadir={home}/data", "--user=root"]
+    output(*install, "--auth-root-authentication-method=normal")
+    (home / "my.cnf").write_text(f"[client]\nsocket = {home}/socket\nuser = root\n")
+    words = ["mariadbd", "--no-defaults", "--user=root", f"--datadir={home}/data", f"--socket={home}/socket"]
+    words += [f"--port={free_port()}", f"--bind-address={HOST}", "--binlog-format=row", "--wsrep-on=ON"]
+    words += ["--innodb-autoinc-lock-mode=2", f"--wsrep-provider={galera}", "--wsrep-cluster-address=gcomm://"]
+    options = f"gmcast.listen_addr=tcp://{HOST}:{free_port()};ist.recv_addr={HOST}:{free_port()}"
+    words += [f"--wsrep-node-address={HOST}", f"--wsrep-provider-options={options}"]
+    query = "SHOW STATUS LIKE 'wsrep_local_state'"
+    client = ["mysql", f"--defaults-file={home}/my.cnf", "-BNe", query]
+    before = load()
+    with running(words) as node:
+        until = time.monotonic() + 60
+        while subprocess.run(client, capture_output=True, text=True).stdout.split()[-1:] != ["4"]:
+            if node.poll() is not None or time.monotonic() > until:
+                sys.exit("MariaDB with Galera does not start")
+            time.sleep(0.2)
+        script = cpu_of([HERE / "clustercheck.sh", home / "my.cnf"], 30)
+        mysql = statistics.median(client_cpu(client) for _ in range(30))
+    responder = cpu_of([bench.responder, "web", "--http", "--state-dir", bench.state], 300)
+    table(
+        f"CPU of one HTTP check of a Galera node, without the server's (load before {before}, after {load()}; bar 50)",
+        ["program", "CPU us", "x responder"],
+        [
+            ["agentcheck-responder --http, one process per check", f"{responder:.0f}", "1.0"],
+            ["mysql client alone", f"{mysql:.0f}", f"{mysql / responder:.1f}"],
+            ["clustercheck.sh (bash and the mysql client)", f"{script:.0f}", f"{script / responder:.1f}"],
+        ],
+    )
+
+
+def client_cpu(words):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    output(*words)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return 1e6 * (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+
 SECTIONS = {
     "spawn": section_spawn,
     "loop": section_loop,
     "latency": section_latency,
     "cpu": section_cpu,
     "lost": section_lost,
+    "clustercheck": section_clustercheck,
     "scale": section_scale,
 }
 

@@ -192,6 +192,7 @@ complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l addre
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l allow -d 'Let this host or network connect; may be repeated' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l port -d 'Port of services without their own' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l output -d 'Write the files into DIR instead of printing them' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l http -d 'Answer HTTP checks, too'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l force -d 'Overwrite files in DIR that differ'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -s h -l help -d 'Print help'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand help; and not __fish_seen_subcommand_from collect check reload history report doctor probe record replay status explain drain maint down force-up limit resume ready decommission import generate help" -f -a "collect" -d 'Poll the sources and write each service\'s reply, until SIGTERM or SIGINT'

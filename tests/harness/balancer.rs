@@ -100,7 +100,11 @@ impl Balancer {
                 Ok(())
             } else {
                 let shown = ["status", "check_status", "check_code", "last_chk", "weight"];
-                Err(format!("{:?}", shown.map(|name| &server[name])))
+                Err(format!(
+                    "{} {:?}",
+                    server[column],
+                    shown.map(|name| &server[name])
+                ))
             }
         });
     }

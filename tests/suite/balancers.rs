@@ -8,6 +8,7 @@
 use agentcheck_tests::address::Block;
 use agentcheck_tests::balancer::Balancer;
 use agentcheck_tests::binaries::{collector, responder, workspace};
+use agentcheck_tests::collector::Herald;
 use agentcheck_tests::processes::{Running, output, program, wait_until};
 use agentcheck_tests::responder::{Loop, arguments};
 use agentcheck_tests::scene::Scene;
@@ -131,9 +132,15 @@ fn ldirectord_external_check_follows_the_reply() {
     let block = Block::claim();
     let (states, _responder, address) = agent(&scratch, &block);
     let probe = script(&scratch, "agentcheck-probe", &example("agentcheck-probe"));
-    // ldirectord prefers the ipvsadm of its working directory while it debugs.
-    let recorded = scratch.file("recorded");
-    let record = format!("#!/bin/sh\necho \"$@\" >> {}\n", recorded.display());
+    // ldirectord prefers the ipvsadm of its working directory while it debugs. This one records the weight, and shows it.
+    let recorded = scratch.file("weight");
+    let server = format!("{}:80", address.ip());
+    let record = format!(
+        "#!/bin/sh\ncase $1 in\n-a | -e) echo \"$@\" | sed 's/.* -w //' > {file} ;;\n-L) printf 'IP\\nProt\\n  ->\\n'\n\
+         printf 'TCP  192.0.2.100:80 wlc\\n'\ntest ! -s {file} || case $* in\n*thresholds*) echo '  -> {server} 0 0 0' ;;\n\
+         *) echo \"  -> {server} Route $(cat {file}) 0 0\" ;;\nesac ;;\nesac\n",
+        file = recorded.display()
+    );
     script(&scratch, "ipvsadm", &record);
     let configuration = example("ldirectord.cf")
         .replace("checkinterval = 2", "checkinterval = 1")
@@ -149,9 +156,7 @@ fn ldirectord_external_check_follows_the_reply() {
         wait_until(format_args!("weight {weight}"), || {
             assert!(ldirectord.is_running(), "{}", ldirectord.log());
             let text = std::fs::read_to_string(&recorded).unwrap_or_default();
-            // The last command about the real server.
-            let server = text.lines().rfind(|line| line.contains(" -r "));
-            server.is_some_and(|line| line.ends_with(&format!("-w {weight}")))
+            text.trim() == weight.to_string()
         });
     };
     wait_for_weight(100);
@@ -166,7 +171,9 @@ fn ldirectord_external_check_follows_the_reply() {
 fn kubernetes_readiness_probe_follows_the_drain() {
     let manifest = example("kubernetes.yaml");
     let mut scene = Scene::new("kubernetes");
-    scene.serve(700);
+    let application = scene.serve(700).url();
+    scene.configure(&Herald::configuration(&[Herald::new("web", &application)]));
+    assert!(scene.overrides().is_dir());
     scene.start();
     scene.respond(&["--name-from-client", "--http"]);
     scene.wait_for_reply("web", "up");

@@ -262,7 +262,6 @@ fn old_http_checks_follow_the_node() {
             ("agent", "balance roundrobin", agent),
         ],
     );
-    let all = ["status", "text", "pattern", "agent"];
     let mut steps = 0;
     let mut follows = |node: &Node, status: u16, text: &str, server: &str| {
         wait_for(format_args!("{status} {text}"), || {
@@ -273,8 +272,13 @@ fn old_http_checks_follow_the_node() {
             }
         });
         assert_eq!(node.script(), (status, text.to_owned()));
-        for backend in all {
+        for backend in ["status", "text", "pattern"] {
             haproxy.wait_for(backend, "status", server);
+        }
+        // Without a health check, HAProxy shows "no check" instead of UP.
+        match server {
+            "UP" => haproxy.wait_for("agent", "agent_status", "L7OK"),
+            _ => haproxy.wait_for("agent", "status", server),
         }
         steps += 1;
     };
@@ -296,9 +300,8 @@ fn old_http_checks_follow_the_node() {
     collector.process().kill();
     haproxy.wait_for("text", "status", "DOWN");
     haproxy.wait_for("pattern", "status", "DOWN");
-    for backend in ["status", "agent"] {
-        haproxy.wait_for(backend, "status", "UP");
-    }
+    haproxy.wait_for("status", "status", "UP");
+    haproxy.wait_for("agent", "agent_status", "L7OK");
     assert_eq!(get(address), (200, "up 100% # stale".to_owned()));
     let _collector = node.collect(&scratch, &states);
     follows(&node, 200, SYNCED, "UP");
@@ -349,7 +352,7 @@ fn servers_stay_up_in_the_documented_order() {
     // clustercheck: the HTTP checks pass, and its answer changes nothing for an agent-check.
     for (http, agent) in &names {
         haproxy.wait_for(http, "check_status", "L7OK");
-        haproxy.wait_for(agent, "agent_status", "L7STS");
+        haproxy.wait_for(agent, "agent_status", "CHECKED");
         assert_eq!(haproxy.server(agent)["status"], "no check");
         assert_eq!(haproxy.server(agent)["weight"], "100");
     }
@@ -369,14 +372,14 @@ fn servers_stay_up_in_the_documented_order() {
     node.query("SET GLOBAL wsrep_desync = OFF");
     for (http, agent) in &names {
         haproxy.wait_for(http, "status", "UP");
-        haproxy.wait_for(agent, "status", "UP");
+        haproxy.wait_for(agent, "agent_status", "L7OK");
     }
     // Without --http, while the balancer still asks over HTTP: every server goes down.
     xinetd.replace(&entries(&addresses, &responder("")));
     for (http, agent) in &names {
         haproxy.wait_for(http, "status", "DOWN");
         haproxy.wait_for(http, "check_status", "L7RSP");
-        assert_eq!(haproxy.server(agent)["status"], "UP");
+        assert_eq!(haproxy.server(agent)["status"], "no check");
     }
     println!("{} servers", names.len());
 }

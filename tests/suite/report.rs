@@ -1,6 +1,7 @@
 //! `agentcheck report` on the directories of a real collector, rendered by a real browser.
 
 mod browser;
+mod live;
 
 use agentcheck_tests::processes::{output, run, wait_for};
 use agentcheck_tests::scene::{Scene, queue_service, stderr};

@@ -50,7 +50,7 @@ fn shown_in_readme(case: &str, block: &str, change: impl Fn(String) -> String) -
 fn recorded_readings_give_the_expected_replies() {
     golden::as_expected(
         "examples",
-        9,
+        10,
         |path| path.join("story.jsonl").is_file(),
         |case| {
             let readme = case.join("README.md");
