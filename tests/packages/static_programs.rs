@@ -114,8 +114,7 @@ fn both_programs_work_in_an_empty_root() {
     fs::write(root.join("etc/agentcheck.toml"), text).unwrap();
     let collector = Running::start(&scratch, "collector", &mut inside(&root, &COLLECT));
     wait_for_reply("up 80%", || inside(&root, &RESPOND), &collector);
-    let directories = ["--state-dir", "/state", "--config", "/etc/agentcheck.toml"];
-    let status = [&["/bin/agentcheck", "status"], &directories[..]].concat();
+    let status = ["/bin/agentcheck", "status", "--state-dir", "/state"];
     assert!(run(&mut inside(&root, &status)).contains("up 80%"));
 }
 
@@ -201,7 +200,11 @@ fn names_are_resolved_by_hosts_and_resolv_conf() {
         ])
         .arg(format!("--listen-address={}", server.ip()))
         .arg(format!("--host-record=app.example.test,{}", address.ip()))
-        .arg("--local=/example.test/");
+        .args([
+            "--local=/example.test/",
+            "--local=/other.test/",
+            "--local=//",
+        ]);
     let server_process = Running::start(&scratch, "dnsmasq", &mut dnsmasq);
     let root = empty_root(&scratch, X86_64);
     let put = |file: &str, text: &str| fs::write(root.join("etc").join(file), text).unwrap();
