@@ -372,8 +372,10 @@ fn container_image_is_small_and_works_in_a_pod() {
     let script = r#"
         mount -t tmpfs tmpfs "$0/run/agentcheck"
         mount -t tmpfs tmpfs "$0/var/lib/agentcheck"
-        chown 0:64001 "$0/run/agentcheck" "$0/var/lib/agentcheck"
-        chmod 2777 "$0/run/agentcheck" "$0/var/lib/agentcheck"
+        mkdir "$0/var/lib/agentcheck/overrides"
+        mount -t tmpfs tmpfs "$0/var/lib/agentcheck/overrides"
+        chown 0:64001 "$0/run/agentcheck" "$0/var/lib/agentcheck" "$0/var/lib/agentcheck/overrides"
+        chmod 2777 "$0/run/agentcheck" "$0/var/lib/agentcheck" "$0/var/lib/agentcheck/overrides"
         mount -t tmpfs -o mode=777 tmpfs "$0/etc/agentcheck"
         cd "$0/etc/agentcheck"
         mkdir ..1
