@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What a collector takes on a host that does little: file, memory, wake-ups, processor time, and the time to the first reply.
+"""What a collector takes on a host that does little: file, memory, wake-ups, processor time, time to the first reply.
 
     bench/footprint.py [PROGRAM...]
 
@@ -28,13 +28,12 @@ STATIC = TARGET / "x86_64-unknown-linux-musl/release/agentcheck"
 
 
 def wake_ups(pid):
-    """How often a thread of these processes has waited and was woken."""
+    """How often a thread of this process has waited and was woken."""
     total = 0
-    for one in descendants(pid):
-        for file in glob.glob(f"/proc/{one}/task/*/status"):
-            with contextlib.suppress(OSError):
-                text = pathlib.Path(file).read_text()
-                total += int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", text, re.M)[1])
+    for file in glob.glob(f"/proc/{pid}/task/*/status"):
+        with contextlib.suppress(OSError):
+            text = pathlib.Path(file).read_text()
+            total += int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", text, re.M)[1])
     return total
 
 
@@ -52,14 +51,10 @@ def processor(pid):
 
 
 def resident(pid):
-    """Resident memory in MB: VmRSS, which counts shared pages too, and of it what no file has."""
-    rss, anonymous = 0, 0
-    for one in descendants(pid):
-        with contextlib.suppress(OSError):
-            text = pathlib.Path(f"/proc/{one}/status").read_text()
-            number = lambda key: int(re.search(rf"^{key}:\s+(\d+)", text, re.M)[1])
-            rss, anonymous = rss + number("VmRSS"), anonymous + number("RssAnon")
-    return rss / 1024, anonymous / 1024
+    """Resident memory in MB: VmRSS, which counts pages of files too, and of it what is in no file."""
+    text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    number = lambda key: int(re.search(rf"^{key}:\s+(\d+)", text, re.M)[1]) / 1024
+    return number("VmRSS"), number("RssAnon")
 
 
 def idle(pid):

@@ -58,6 +58,7 @@ complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l log -d
 syslog\t'To the syslog of this host'"
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l dry-run -d 'Print the replies, write nothing'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l daemon -d 'Run in the background'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l reload-on-change -d 'Reload when the configuration changes'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -s h -l help -d 'Print help'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand check" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand check" -l sample -d 'Evaluate sample readings: a JSON file' -r -F

@@ -87,16 +87,22 @@ fn wait_for_reply(beginning: &str, mut responder: impl FnMut() -> Command, colle
     });
 }
 
-/// One source of each kind, but for stream, and a weight that is 80 only if all of them work.
-fn configuration(application: &Application, command: &str) -> String {
+/// One source of each kind, and a weight that is 80 only if all of them work. `command` is an argv; a root without
+/// /dev/null can start no command.
+fn configuration(application: &Application, command: Option<&str>) -> String {
     let (url, address) = (application.url(), application.address());
+    let (echo, condition) = command.map_or_else(Default::default, |argv| {
+        (
+            format!("[source.echo.command]\nargv = {argv}\n"),
+            " && echo.ok",
+        )
+    });
     format!(
         "[source.app.http]\nurl = \"{url}\"\nformat = \"json\"\n\
          [source.port.tcp]\naddress = \"{address}\"\n\
          [source.queue.file]\npath = \"/etc/queue\"\nformat = \"number\"\n\
-         [source.echo.command]\nargv = {command}\n\
-         [source.memory.system]\nmetric = \"memory\"\n\
-         [service.web]\nweight = \"(app.ok && port.ok && echo.ok && memory.ok) ? 100 - queue.value : 1\"\n"
+         [source.memory.system]\nmetric = \"memory\"\n{echo}\
+         [service.web]\nweight = \"(app.ok && port.ok && memory.ok{condition}) ? 100 - queue.value : 1\"\n"
     )
 }
 
@@ -107,15 +113,11 @@ fn both_programs_work_in_an_empty_root() {
     let application = Application::start(block.address(8081), 1890);
     let root = empty_root(&scratch, X86_64);
     fs::write(root.join("etc/queue"), "20").unwrap();
-    let text = configuration(
-        &application,
-        r#"["/bin/agentcheck-responder", "--version"]"#,
-    );
+    let text = configuration(&application, None);
     fs::write(root.join("etc/agentcheck.toml"), text).unwrap();
     let collector = Running::start(&scratch, "collector", &mut inside(&root, &COLLECT));
     wait_for_reply("up 80%", || inside(&root, &RESPOND), &collector);
-    let directories = ["--state-dir", "/state", "--config", "/etc/agentcheck.toml"];
-    let status = [&["/bin/agentcheck", "status"], &directories[..]].concat();
+    let status = ["/bin/agentcheck", "status", "--state-dir", "/state"];
     assert!(run(&mut inside(&root, &status)).contains("up 80%"));
 }
 
@@ -139,7 +141,7 @@ fn both_programs_work_on_aarch64() {
         command
     };
     let queue = scratch.write("queue", "20");
-    let text = configuration(&application, r#"["/bin/true"]"#)
+    let text = configuration(&application, Some(r#"["/bin/true"]"#))
         .replace("/etc/queue", queue.to_str().unwrap());
     fs::write(root.join("etc/agentcheck.toml"), text).unwrap();
     let collector = Running::start(&scratch, "collector", &mut emulated(&COLLECT));
@@ -154,7 +156,7 @@ fn static_programs_work_with_the_system_calls_of_linux_3_10() {
     let root = empty_root(&scratch, X86_64);
     let filter = binaries::workspace().join("tests/harness/linux-3.10.py");
     // Without getrandom, random numbers come from here.
-    let random = "mkdir \"$0/dev\"; mknod -m 444 \"$0/dev/urandom\" c 1 9";
+    let random = "mkdir \"$0/dev\"; mknod -m 444 \"$0/dev/urandom\" c 1 9; mknod -m 666 \"$0/dev/null\" c 1 3";
     run(Command::new("sh").args(["-euc", random]).arg(&root));
     let filtered = |words: &[&str]| {
         let inner = inside(&root, words);
@@ -168,7 +170,7 @@ fn static_programs_work_with_the_system_calls_of_linux_3_10() {
     fs::write(root.join("etc/queue"), "20").unwrap();
     let text = configuration(
         &application,
-        r#"["/bin/agentcheck-responder", "--version"]"#,
+        Some(r#"["/bin/agentcheck-responder", "--version"]"#),
     );
     fs::write(root.join("etc/agentcheck.toml"), text).unwrap();
     let collector = Running::start(&scratch, "collector", &mut filtered(&COLLECT));
@@ -201,7 +203,11 @@ fn names_are_resolved_by_hosts_and_resolv_conf() {
         ])
         .arg(format!("--listen-address={}", server.ip()))
         .arg(format!("--host-record=app.example.test,{}", address.ip()))
-        .arg("--local=/example.test/");
+        .args([
+            "--local=/example.test/",
+            "--local=/other.test/",
+            "--local=//",
+        ]);
     let server_process = Running::start(&scratch, "dnsmasq", &mut dnsmasq);
     let root = empty_root(&scratch, X86_64);
     let put = |file: &str, text: &str| fs::write(root.join("etc").join(file), text).unwrap();
@@ -366,8 +372,10 @@ fn container_image_is_small_and_works_in_a_pod() {
     let script = r#"
         mount -t tmpfs tmpfs "$0/run/agentcheck"
         mount -t tmpfs tmpfs "$0/var/lib/agentcheck"
-        chown 0:64001 "$0/run/agentcheck" "$0/var/lib/agentcheck"
-        chmod 2777 "$0/run/agentcheck" "$0/var/lib/agentcheck"
+        mkdir "$0/var/lib/agentcheck/overrides"
+        mount -t tmpfs tmpfs "$0/var/lib/agentcheck/overrides"
+        chown 0:64001 "$0/run/agentcheck" "$0/var/lib/agentcheck" "$0/var/lib/agentcheck/overrides"
+        chmod 2777 "$0/run/agentcheck" "$0/var/lib/agentcheck" "$0/var/lib/agentcheck/overrides"
         mount -t tmpfs -o mode=777 tmpfs "$0/etc/agentcheck"
         cd "$0/etc/agentcheck"
         mkdir ..1
