@@ -2,6 +2,11 @@
 
 use std::process::ExitCode;
 
+/// The allocator of the static program; Cargo.toml has the reason.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     agentcheck::cli::run()
 }
