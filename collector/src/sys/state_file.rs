@@ -198,6 +198,10 @@ mod tests {
             assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o644);
         }
         assert_eq!(std::fs::read_dir(directory).unwrap().count(), 1);
+        // No usual umask leaves these permissions.
+        replace(directory, "web.state", 0o666, b"three").unwrap();
+        let file = directory.join("web.state").metadata().unwrap();
+        assert_eq!(file.permissions().mode() & 0o777, 0o666);
     }
 
     #[test]

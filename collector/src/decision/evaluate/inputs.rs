@@ -13,6 +13,8 @@ pub(super) struct Inputs<'w> {
     sources: Vec<(&'w str, Option<LatestPoll>)>,
     /// Whether one has not been polled yet, and there is still time.
     pub(super) waiting: bool,
+    /// Whether one is overdue. In the usual case none is, and no name is compared.
+    has_overdue: bool,
     now: BootTime,
     context: &'w EvalContext<'w>,
 }
@@ -32,6 +34,7 @@ impl<'w> Inputs<'w> {
             sources.push((name.as_str(), latest.filter(|_| in_time)));
         }
         Self {
+            has_overdue: sources.iter().any(|(_, latest)| latest.is_none()),
             sources,
             waiting,
             now,
@@ -103,6 +106,9 @@ impl<'w> Inputs<'w> {
 
     /// The reason if an expression reads content of an overdue source, which does not count.
     pub(super) fn overdue_content(&self, expression: &Expression) -> Option<Unknown> {
+        if !self.has_overdue {
+            return None;
+        }
         expression
             .uses()
             .iter()

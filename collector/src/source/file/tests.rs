@@ -96,6 +96,27 @@ fn file_over_max_bytes_is_too_large() {
 }
 
 #[test]
+fn content_of_every_size_is_complete() {
+    let scratch = Scratch::new("sizes");
+    let near = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 5 * CHUNK + 7];
+    for size in near {
+        let text: String = (0..size)
+            .map(|at| char::from(b'a' + (at % 23) as u8))
+            .collect();
+        let path = scratch.write("file", &text);
+        for max_bytes in [size, size + 1, 10 * CHUNK] {
+            let deadline = Deadline::within(AMPLE);
+            let content = read_bounded(&path, max_bytes, deadline).unwrap();
+            assert_eq!(content, text.as_bytes(), "{size} of at most {max_bytes}");
+        }
+        if let Some(less) = size.checked_sub(1) {
+            let refused = read_bounded(&path, less, Deadline::within(AMPLE));
+            assert_eq!(refused.unwrap_err().reason, Reason::TooLarge, "{size}");
+        }
+    }
+}
+
+#[test]
 fn absent_file_is_missing() {
     let missing = failure(poll("/no/such/file"));
     assert_eq!(missing.reason, Reason::Missing);
