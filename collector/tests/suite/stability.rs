@@ -22,7 +22,7 @@ const AGENT_INTER: f64 = 2.0;
 const SETTLED: f64 = 400.0;
 const END: f64 = 800.0;
 /// Open connections for each unit of capacity.
-const PER_UNIT: f64 = 60.0;
+const PER_UNIT: f64 = 150.0;
 /// What a unit of capacity serves, in messages per second; the largest server has the recipe's 7000.
 const UNIT: f64 = 1750.0;
 

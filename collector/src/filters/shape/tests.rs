@@ -156,6 +156,7 @@ fn weight_continues_from_its_replacement() {
 prop_compose! {
     fn shapings()(
         smooth in prop::option::of(1_u64..1_000_000),
+        sudden_fall in prop::option::of(1.0..100.0),
         ramp in prop::option::of((1_u64..1_000_000, 1.0..100.0, 0.01..100.0)),
         ends in (1_u16..=100, 1_u16..=100),
         steps in (prop::option::of(0.001..1000.0), prop::option::of(0.001..1000.0)),
@@ -163,6 +164,7 @@ prop_compose! {
     ) -> Shaping {
         Shaping {
             ewma: smooth.map(Duration::from_millis),
+            sudden_fall,
             ramp: ramp.map(|(window, from, aggression)| Ramp {
                 window: Duration::from_millis(window),
                 from,
