@@ -129,8 +129,9 @@ test-haproxy: build ## run the tests that need HAProxy, on the binary in AGENTCH
 bench: ## compare with C programs that do the same: tables, in some seven minutes
 	bench/run.py
 
-bench-loop: ## compare policies of load feedback on a real HAProxy: tables and a plot, in some seven minutes
+bench-loop: ## compare policies of load feedback on real HAProxys: tables and a plot, in some seventeen minutes
 	bench/feedback.py
+	bench/feedback_cluster.py
 
 bench-peers: ## compare with other agents and scripts, those that are here or can be fetched: tables
 	bench/peers.py
