@@ -124,8 +124,9 @@ test-balancers: build ## run Envoy and Traefik with their examples (fetches 290 
 bench: ## compare with C programs that do the same: tables, in some 17 minutes
 	bench/run.py
 
-bench-loop: ## compare policies of load feedback on a real HAProxy: tables and a plot, in some seven minutes
+bench-loop: ## compare policies of load feedback on real HAProxys: tables and a plot, in some seventeen minutes
 	bench/feedback.py
+	bench/feedback_cluster.py
 
 bench-peers: ## compare with other agents and scripts, those that are here or can be fetched: tables
 	bench/peers.py

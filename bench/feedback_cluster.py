@@ -256,7 +256,8 @@ def measure(work, state, names, options):
 
 def report(farms):
     rows = []
-    base = [sum(peaks) / len(peaks) for farm in farms if farm.name.startswith("formula") for peaks in [farm.peaks(STEADY, GROWTH)]]
+    formula = [farm.peaks(STEADY, GROWTH) for farm in farms if farm.name.startswith("formula")]
+    base = [sum(peaks) / len(peaks) for peaks in formula]
     for farm in farms:
         steady, whole = farm.peaks(STEADY, GROWTH), farm.peaks(STEADY, END)
         slowest, highest = farm.fresh()

@@ -1,4 +1,4 @@
-"""What feedback.py saw, from the logs of a run, and the tables of it."""
+"""Reads the logs of a run of feedback.py, and prints its tables."""
 
 import bisect
 
@@ -7,10 +7,10 @@ from run import percentile, table
 WORKERS = [2, 2, 4, 8]
 BIGGEST = 3
 HALVED = WORKERS[BIGGEST] // 2
-# What the biggest may get of the requests when it has lost half its workers: a fifth more than its share,
-# which is 96% of what it can do.
+# The largest share of the requests for the biggest server after it lost half its workers: a fifth more than its fair
+# share, which is 96% of what it can do.
 ENOUGH = 1.2 * HALVED / (sum(WORKERS) - HALVED)
-# Whoever waits longer than this gives up, as clients do; so that a queue without end has one.
+# A client that waits longer gives up, so a queue has an end.
 PATIENCE = 10
 
 
@@ -135,12 +135,12 @@ def report(seen, policies, times, spent):
         ["policy", "peak/mean", "utilization", "p50 ms", "p99 ms", "x static", "gave up %", "changes/min"],
         rows,
     )
-    print("Bars for capacity: peak/mean <= 1.05, x static <= 1.15, changes/min <= 15.")
+    print("Bars for capacity: peak/mean <= 1.05, x static <= 1.15, changes/min <= 10.")
 
     rows = []
     for name, policy in policies.items():
         adapted = seen.adapted(name, times)
-        # Who never gave it its share has nothing to adapt.
+        # A policy that never gave it its share has nothing to adapt.
         had = seen.share_of_biggest(name, *times.steady) > ENOUGH
         utilizations, p50, p99 = row_of(name, times.after)
         transition = (times.loss, times.after[0])

@@ -240,17 +240,17 @@ mod tests {
             };
             weight(&terms, memory, seen, BootTime(seconds * 1_000_000_000)).percent()
         };
-        for (exponent, free, expected) in [
-            (1.0, 0.75, [75.0, 37.5, 50.0, 0.0]),
-            (2.0, 0.75, [56.25, 28.125, 50.0, 0.0]),
-            (0.0, 1.0, [100.0, 50.0, 50.0, 50.0]),
+        for (exponent, expected) in [
+            (1.0, [75.0, 37.5, 50.0, 0.0]),
+            (2.0, [56.25, 28.125, 50.0, 0.0]),
+            (0.0, [100.0, 50.0, 50.0, 50.0]),
         ] {
             let mut memory = CapacityMemory::default();
             let mut at = |seconds, seen| product(exponent, &mut memory, seconds, seen);
             let quarter = seen(25.0, 0.25, 0.0);
-            assert_eq!(at(0, quarter), expected[0], "unmeasured, {free} free");
-            assert_eq!(at(10, quarter), expected[1], "measured, {free} free");
-            assert_eq!(at(20, seen(0.0, 0.0, 0.0)), expected[2], "kept, all free");
+            assert_eq!(at(0, quarter), expected[0], "unmeasured");
+            assert_eq!(at(10, quarter), expected[1], "measured");
+            assert_eq!(at(20, seen(0.0, 0.0, 0.0)), expected[2], "kept");
             assert_eq!(at(30, seen(150.0, 1.5, 0.0)), expected[3], "overloaded");
         }
     }

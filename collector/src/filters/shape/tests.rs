@@ -156,14 +156,15 @@ fn weight_continues_from_its_replacement() {
 prop_compose! {
     fn shapings()(
         smooth in prop::option::of(1_u64..1_000_000),
+        sudden_fall in prop::option::of(1.0..100.0),
         ramp in prop::option::of((1_u64..1_000_000, 1.0..100.0, 0.01..100.0)),
         ends in (1_u16..=100, 1_u16..=100),
         steps in (prop::option::of(0.001..1000.0), prop::option::of(0.001..1000.0)),
         dead_band in 0.0..50.0,
-        sudden_fall in prop::option::of(1.0..100.0),
     ) -> Shaping {
         Shaping {
             ewma: smooth.map(Duration::from_millis),
+            sudden_fall,
             ramp: ramp.map(|(window, from, aggression)| Ramp {
                 window: Duration::from_millis(window),
                 from,
@@ -174,7 +175,6 @@ prop_compose! {
             max_rise: steps.0,
             max_fall: steps.1,
             dead_band,
-            sudden_fall,
         }
     }
 }

@@ -42,7 +42,17 @@ fn reading(outcome: Result<Content, crate::reading::Failure>, sent: BootTime) ->
 
 /// The lines for a load and a CPU, a hundred seconds after the boot.
 fn explanation(load: Option<f64>, cpu: f64, before: &ServiceMemory, origin: Origin) -> String {
-    let (config, _) = config::parse(Path::new("test"), CONFIGURATION).unwrap();
+    explanation_of(CONFIGURATION, load, cpu, before, origin)
+}
+
+fn explanation_of(
+    text: &str,
+    load: Option<f64>,
+    cpu: f64,
+    before: &ServiceMemory,
+    origin: Origin,
+) -> String {
+    let (config, _) = config::parse(Path::new("test"), text).unwrap();
     let now = BootTime(100 * SECOND);
     let document = load.map(|load| Content::Json(serde_json::json!({ "load": load })));
     let gone = crate::reading::Failure::new(crate::reading::Reason::Missing, "no such file");
@@ -111,6 +121,32 @@ fn every_stage_is_shown_with_its_numbers() {
          reply: up 30% # ramp app.load=20\n\
          fresh: for 21s; if nothing renews it, HAProxy then gets: up 30% # stale\n"
     );
+}
+
+#[test]
+fn capacity_and_headroom_are_stages_of_their_own() {
+    let (sources, _) = CONFIGURATION.split_once("[service.web]").unwrap();
+    let text = format!(
+        "{sources}[service.web]\nsudden_fall = 30\n[service.web.capacity]\nrate = \"app.json.load\"\n\
+         utilization = \"cpu.value / 100\"\nreference_rate = 200\nheadroom_exponent = 2\n"
+    );
+    let mut before = ServiceMemory::default();
+    before.capacity.since = Some(BootTime(50 * SECOND));
+    before.capacity.seen = Some(BootTime(98 * SECOND));
+    before.capacity.held = Some((60.0, BootTime(98 * SECOND)));
+    before.shape.smoothed = Some((40.0, BootTime(98 * SECOND)));
+    let origin = Origin::Running(Duration::from_secs(1));
+    // 50 per second at half of the utilization are half of the reference; a half is free.
+    let lines = explanation_of(&text, Some(50.0), 50.0, &before, origin);
+    let expected = "capacity: rate: app.json.load = 50\n\
+         capacity: utilization: cpu.value / 100 = 0.5000\n\
+         weight: 100 * rate / (utilization + failing) / 200 * (1 - utilization)^2\n\
+         : measured: 50\n\
+         headroom: 50 -> 12.50, free share^2 is 0.2500\n\
+         ewma: 12.50, over 5.0s: average was 40, 2.0s ago; a sudden fall replaces it\n\
+         bounds: 12.50, floor 1%, ceiling 100%\n\
+         rounded: 12.50 -> 12\n";
+    assert!(lines.contains(expected), "{lines}");
 }
 
 #[test]
