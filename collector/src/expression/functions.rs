@@ -1,109 +1,19 @@
 //! The functions on numbers that expressions have beside CEL's own. Those on text are in [`super::patterns`]
 //! and [`super::texts`], those on Prometheus scrapes in [`super::metrics`].
 
+mod budget;
+mod operators;
+
+pub(super) use budget::{Budget, CONSUME, ITERATE, MOST_ELEMENTS};
+pub(super) use operators::{ADD, DIFFERS, DIVIDE, EQUALS, MODULO, MULTIPLY, SUBTRACT};
+
 use super::environment::Type;
 use crate::filters::rounding;
-use cel::common::types::CelString;
-use cel::common::value::CowVal;
 use cel::extractors::Arguments;
-use cel::{Context, ExecutionError, FunctionContext, Value};
+use cel::{Context, ExecutionError, Value};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
-
-/// `a + b` for doubles, texts and lists.
-pub(super) const ADD: &str = "@add";
-/// `a - b` for doubles.
-pub(super) const SUBTRACT: &str = "@subtract";
-/// `a * b` for doubles.
-pub(super) const MULTIPLY: &str = "@multiply";
-/// `a / b` for doubles; a division by 0 is unknown.
-pub(super) const DIVIDE: &str = "@divide";
-/// `a % b` for doubles.
-pub(super) const MODULO: &str = "@modulo";
-/// `a == b` for values of the same type.
-pub(super) const EQUALS: &str = "@equals";
-/// `a != b` for values of the same type.
-pub(super) const DIFFERS: &str = "@differs";
-/// Returns the list or map of a loop, and counts its elements.
-pub(super) const ITERATE: &str = "@iterate";
-/// Returns the argument of a function inside of a loop, and counts its elements or characters.
-pub(super) const CONSUME: &str = "@consume";
-
-/// How many elements the loops of one evaluation visit at most, together. So the size of a document does not
-/// decide how long the collector evaluates.
-pub(super) const MOST_ELEMENTS: usize = 100_000;
 
 pub(super) type Result<T = Value> = std::result::Result<T, ExecutionError>;
-
-/// How long one evaluation may take. [`MOST_ELEMENTS`] elements of modest size take much less; this limit is for
-/// large elements.
-const MOST_TIME: Duration = Duration::from_secs(1);
-
-/// The rest of the limits of the current evaluation.
-#[derive(Debug)]
-pub(super) struct Budget {
-    elements: AtomicUsize,
-    /// The latest end of the evaluation, in nanoseconds since `epoch`.
-    end: AtomicU64,
-    epoch: Instant,
-    /// The elements left to all evaluations since the latest [`Budget::limit`], together.
-    shared: AtomicUsize,
-    /// The end of all of them, in nanoseconds since `epoch`.
-    shared_end: AtomicU64,
-    /// Whether one of them needed more.
-    exceeded: AtomicBool,
-}
-
-impl Budget {
-    pub(super) fn new() -> Self {
-        Self {
-            elements: AtomicUsize::new(MOST_ELEMENTS),
-            end: AtomicU64::new(u64::MAX),
-            epoch: Instant::now(),
-            shared: AtomicUsize::new(usize::MAX),
-            shared_end: AtomicU64::new(u64::MAX),
-            exceeded: AtomicBool::new(false),
-        }
-    }
-
-    /// Limits the elements and the time of all evaluations from now on, together.
-    pub(super) fn limit(&self, elements: usize, time: Duration) {
-        let end = self.epoch.elapsed().saturating_add(time).as_nanos();
-        let end = u64::try_from(end).unwrap_or(u64::MAX);
-        self.shared.store(elements, Ordering::Relaxed);
-        self.shared_end.store(end, Ordering::Relaxed);
-        self.exceeded.store(false, Ordering::Relaxed);
-    }
-
-    /// Whether an evaluation since [`Budget::limit`] needed more than that.
-    pub(super) fn is_exceeded(&self) -> bool {
-        self.exceeded.load(Ordering::Relaxed)
-    }
-
-    /// Starts an evaluation.
-    pub(super) fn begin(&self) {
-        let end = u64::try_from((self.epoch.elapsed() + MOST_TIME).as_nanos());
-        self.end.store(end.unwrap_or(u64::MAX), Ordering::Relaxed);
-        self.elements.store(MOST_ELEMENTS, Ordering::Relaxed);
-    }
-
-    /// Subtracts elements; false if that many are not left, or the time is over.
-    fn take(&self, elements: usize) -> bool {
-        let subtract = |left: &AtomicUsize| {
-            left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                left.checked_sub(elements)
-            })
-            .is_ok()
-        };
-        let now = u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        if !subtract(&self.shared) || now >= self.shared_end.load(Ordering::Relaxed) {
-            self.exceeded.store(true, Ordering::Relaxed);
-            return false;
-        }
-        subtract(&self.elements) && now < self.end.load(Ordering::Relaxed)
-    }
-}
 
 /// A function, for the checker.
 pub(super) struct Signature {
@@ -253,26 +163,8 @@ pub(super) fn add_to(context: &mut Context<'_, '_>, budget: &Arc<Budget>) {
         });
     }
     let _ = context.add_function("pow", pow);
-    for (name, operation) in [
-        (SUBTRACT, rounding::subtract as fn(f64, f64) -> f64),
-        (MULTIPLY, rounding::multiply),
-    ] {
-        let _ = context.add_function(name, move |Arguments(arguments): Arguments| -> Result {
-            let [left, right] = operands(name, &arguments)?;
-            Ok(Value::Float(operation(left, right)))
-        });
-    }
-    let _ = context.add_function(ADD, add);
-    let _ = context.add_function(DIVIDE, divide);
-    let _ = context.add_function(MODULO, modulo);
-    let _ = context.add_function(EQUALS, |Arguments(arguments): Arguments| {
-        equal(&arguments).map(Value::Bool)
-    });
-    let _ = context.add_function(DIFFERS, |Arguments(arguments): Arguments| {
-        equal(&arguments).map(|equal| Value::Bool(!equal))
-    });
-    let _ = context.add_function(ITERATE, counted(ITERATE, Arc::clone(budget)));
-    let _ = context.add_function(CONSUME, counted(CONSUME, Arc::clone(budget)));
+    operators::add_to(context);
+    budget::add_to(context, budget);
 }
 
 pub(super) fn fail<T>(function: &str, message: &str) -> Result<T> {
@@ -472,43 +364,6 @@ fn weighted_mean(Arguments(arguments): Arguments) -> Result {
     Ok(Value::Float(mean))
 }
 
-/// The operands of an operator. They may be infinite: only the result of an expression has to be finite.
-fn operands(operator: &str, arguments: &[Value]) -> Result<[f64; 2]> {
-    match arguments {
-        [Value::Float(left), Value::Float(right)] => Ok([*left, *right]),
-        [left, right] => fail(
-            operator,
-            &format!("does not accept {} and {}", Type::of(left), Type::of(right)),
-        ),
-        _ => Err(ExecutionError::invalid_argument_count(2, arguments.len())),
-    }
-}
-
-fn add(Arguments(arguments): Arguments) -> Result {
-    match arguments.as_slice() {
-        [Value::String(left), Value::String(right)] => limited(ADD, format!("{left}{right}")),
-        [Value::List(left), Value::List(right)] => {
-            let all = left.iter().chain(right.iter()).cloned();
-            Ok(Value::List(Arc::new(all.collect())))
-        }
-        other => operands(ADD, other).map(|[left, right]| Value::Float(rounding::add(left, right))),
-    }
-}
-
-/// Whether two values of the same type are equal.
-fn equal(arguments: &[Value]) -> Result<bool> {
-    let [left, right] = arguments else {
-        return Err(ExecutionError::invalid_argument_count(2, arguments.len()));
-    };
-    match (Type::of(left), Type::of(right)) {
-        (one, other) if one == other => Ok(left == right),
-        _ => Err(ExecutionError::ValuesNotComparable(
-            left.clone(),
-            right.clone(),
-        )),
-    }
-}
-
 /// `pow(base, exponent)`
 fn pow(Arguments(arguments): Arguments) -> Result {
     let [base, exponent] = exactly("pow", &arguments)?;
@@ -518,56 +373,4 @@ fn pow(Arguments(arguments): Arguments) -> Result {
     } else {
         fail("pow", "not a finite number")
     }
-}
-
-fn divide(Arguments(arguments): Arguments) -> Result {
-    let [number, divisor] = operands(DIVIDE, &arguments)?;
-    if divisor == 0.0 {
-        return fail(DIVIDE, "division by zero");
-    }
-    Ok(Value::Float(rounding::divide(number, divisor)))
-}
-
-fn modulo(Arguments(arguments): Arguments) -> Result {
-    let [number, divisor] = operands(MODULO, &arguments)?;
-    if divisor == 0.0 {
-        return fail(MODULO, "division by zero");
-    }
-    Ok(Value::Float(number % divisor))
-}
-
-/// CEL's own form of a function, which returns a value without copying it.
-type Handler = Box<
-    dyn for<'context, 'call> Fn(
-            &mut FunctionContext<'context, 'call>,
-        ) -> Result<CowVal<'context, 'call>>
-        + Send
-        + Sync,
->;
-
-/// How many characters of a text count as one element of a list.
-const CHARACTERS: usize = 64;
-
-/// Returns a value, and subtracts its size from the budget.
-fn counted(function: &'static str, budget: Arc<Budget>) -> Handler {
-    Box::new(move |call| {
-        let Some(value) = call.args.pop() else {
-            return fail(function, "expected a value");
-        };
-        let looked_up = function == CONSUME && value.get_type().name() == "map";
-        let size = if let Some(text) = value.downcast_ref::<CelString<'_>>() {
-            text.inner().len() / CHARACTERS
-        } else if looked_up {
-            // A map finds a key without a visit to the others.
-            0
-        } else {
-            let size = value.as_sizer().map_or(0, |range| *range.size().inner());
-            usize::try_from(size).unwrap_or(usize::MAX)
-        };
-        if budget.take(size) {
-            Ok(value)
-        } else {
-            fail(function, "too many elements")
-        }
-    })
 }

@@ -64,9 +64,9 @@ fn found(keys: &str, rules: &[&str]) -> Vec<String> {
 }
 
 fn unnoticed(keys: &str, rules: &[&str]) -> Vec<String> {
-    let words = |said: String| {
-        let (_, rest) = said.split_once("when ").unwrap();
-        let (dead, _) = rest.split_once(", and nothing").unwrap();
+    let words = |message: String| {
+        let (_, rest) = message.split_once("when ").unwrap();
+        let (dead, _) = rest.split_once(": ").unwrap();
         dead.replace(" fails", "")
     };
     found(keys, rules).into_iter().map(words).collect()
