@@ -162,6 +162,20 @@ impl Files {
         self.wrong.push((self.files.len(), fault));
     }
 
+    /// Adds a file or directory that cannot be read; `mode` lets its group read it.
+    fn add_unreadable(&mut self, path: &Path, error: &io::Error, mode: &str) {
+        let denied = error.kind() == io::ErrorKind::PermissionDenied;
+        let shown = path.display();
+        let remedy = denied.then(|| {
+            format!("let the collector's group read it: chgrp agentcheck {shown} && chmod {mode} {shown}")
+        });
+        self.add_wrong(
+            path,
+            &format!("cannot read this: {error}"),
+            remedy.as_deref(),
+        );
+    }
+
     /// Reads the main file, and the drop-ins beside it.
     ///
     /// # Errors
@@ -183,7 +197,7 @@ impl Files {
         let names = match drop_ins(&directory) {
             Ok(names) => names,
             Err(error) => {
-                files.add_wrong(&directory, &format!("cannot read this: {error}"), None);
+                files.add_unreadable(&directory, &error, "g+rx");
                 return Ok(files);
             }
         };
@@ -198,7 +212,7 @@ impl Files {
             }
             match open_regular(&path, OFlags::empty()).and_then(|file| read_text(file, &mut room)) {
                 Ok(text) => files.push(path, &text),
-                Err(error) => files.add_wrong(&path, &format!("cannot read this: {error}"), None),
+                Err(error) => files.add_unreadable(&path, &error, "g+r"),
             }
         }
         Ok(files)

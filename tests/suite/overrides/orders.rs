@@ -67,13 +67,23 @@ impl Expected {
     }
 }
 
-/// All orders of two and of three of these commands.
-fn orders(all: &[usize]) -> Vec<Vec<usize>> {
-    let two = all.iter().flat_map(|a| all.iter().map(|b| vec![*a, *b]));
-    let three = two
+/// All orders of two commands, and all orders of three. Drain, maint and down take turns in the latter: they differ
+/// in the reply alone.
+fn orders() -> Vec<Vec<usize>> {
+    let all = 0..COMMANDS.len();
+    let two = all
         .clone()
-        .flat_map(|two| all.iter().map(move |c| [&two[..], &[*c]].concat()));
-    two.clone().chain(three).collect()
+        .flat_map(|a| all.clone().map(move |b| vec![a, b]));
+    let mut three = Vec::new();
+    for number in 0..125 {
+        let command = |at: usize| [number % 3, 3, 4, 5, 6][at % 5];
+        three.push(vec![
+            command(number / 25),
+            command(number / 5),
+            command(number),
+        ]);
+    }
+    two.chain(three).collect()
 }
 
 /// A collector, a responder and `HAProxy` with these services, none of which changes but by a command.
@@ -106,7 +116,10 @@ fn scene(name: &str, services: &[String]) -> Scene {
 fn run(scene: &Scene, scope: &str, command: usize) {
     let (word, arguments) = COMMANDS[command];
     let output = scene.operator(&[&[word, scope], arguments].concat());
-    let remains = String::from_utf8_lossy(&output.stderr).contains("is still overridden");
+    let printed = String::from_utf8_lossy(&output.stderr);
+    // On a busy machine the collector may need longer than a command waits. The state at the end counts.
+    let remains =
+        printed.contains("is still overridden") || printed.contains("recorded, NOT in effect");
     assert!(
         output.status.success() || remains,
         "{word} {scope}: {output:?}"
@@ -130,8 +143,7 @@ fn wait_for_state(scene: &Scene, service: &str, state: State, order: &[usize]) {
 
 #[test]
 fn all_orders_of_commands_for_services() {
-    let all: Vec<usize> = (0..COMMANDS.len()).collect();
-    let orders = orders(&all);
+    let orders = orders();
     let services: Vec<String> = (0..orders.len())
         .map(|number| format!("s{number}"))
         .collect();
@@ -158,22 +170,15 @@ fn all_orders_of_commands_for_services() {
 #[test]
 fn all_orders_of_commands_for_all_services() {
     let scene = scene("orders-all", &["s".to_owned()]);
-    // Each order with one of the outages: they differ in the reply alone.
-    let mut count = 0;
-    for outage in 0..3 {
-        for (number, order) in orders(&[outage, 3, 4, 5, 6]).iter().enumerate() {
-            if order.len() == 3 && number % 3 != outage {
-                continue;
-            }
-            count += 1;
-            order
-                .iter()
-                .for_each(|command| run(&scene, "--all", *command));
-            let state = Expected::default().state(Expected::after(order));
-            wait_for_state(&scene, "s", state, order);
-            ENDS.iter()
-                .for_each(|command| run(&scene, "--all", *command));
-        }
+    let orders = orders();
+    for order in &orders {
+        order
+            .iter()
+            .for_each(|command| run(&scene, "--all", *command));
+        let state = Expected::default().state(Expected::after(order));
+        wait_for_state(&scene, "s", state, order);
+        ENDS.iter()
+            .for_each(|command| run(&scene, "--all", *command));
     }
     // Each command in one scope, over each in the other.
     for all in 0..COMMANDS.len() {
@@ -188,7 +193,8 @@ fn all_orders_of_commands_for_all_services() {
         }
     }
     println!(
-        "{count} orders and {} pairs",
+        "{} orders and {} pairs",
+        orders.len(),
         COMMANDS.len() * COMMANDS.len()
     );
 }
