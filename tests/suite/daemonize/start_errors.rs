@@ -89,7 +89,7 @@ fn daemon_that_dies_before_ready_fails_the_start() {
         &host.read("/run/said"),
         &[],
         str![[r#"
-strace: dispatch_event: pid 25 has delayed wait data set already
+strace: dispatch_event: pid [..] has delayed wait data set already
 agentcheck: the collector ended before it was ready: see the log
 
 "#]],
