@@ -37,7 +37,7 @@ pub fn replace(directory: &Path, name: &str, mode: u32, content: &[u8]) -> io::R
     let directory = rustix::fs::open(directory, flags, Mode::empty())?;
     match statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(found) if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile => {
-            return Err(not_regular());
+            Err(not_regular())
         }
         _ => replace_in(directory.as_fd(), name, mode, content),
     }

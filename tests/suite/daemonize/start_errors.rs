@@ -72,7 +72,7 @@ fn daemon_that_dies_before_ready_fails_the_start() {
     let host = host::boot(&scratch);
     host.shell(
         "install -d -o collector /run/agentcheck; printf '[service.web]\n' >/run/late.toml
-         (strace -f -q -o /dev/null -P /run/late.toml -e inject=openat:delay_enter=30000000 \
+         (strace -f -q -o /dev/null -P /run/late.toml -e inject=open,openat:delay_enter=30000000 \
              agentcheck collect --daemon --user collector --config /run/late.toml \
              --pid-file /run/agentcheck.pid 2>/run/said || echo $? >/run/ended) >/dev/null 2>&1 &",
     );
@@ -89,7 +89,7 @@ fn daemon_that_dies_before_ready_fails_the_start() {
         &host.read("/run/said"),
         &[],
         str![[r#"
-strace: dispatch_event: pid 25 has delayed wait data set already
+strace: dispatch_event: pid [..] has delayed wait data set already
 agentcheck: the collector ended before it was ready: see the log
 
 "#]],
