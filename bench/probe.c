@@ -6,10 +6,11 @@
  *
  * rate: CLIENTS at a time for SECONDS, beside IDLE connections that say nothing, made before. With NAMES each
  *   probe asks for one of s1 to sNAMES in turn, by HTTP if NAMES begins with an `h`; with 0 it sends nothing. Prints: probes, seconds, probes
- *   without a whole line, nanoseconds that PROCESS, the agent's, was on a CPU meanwhile.
+ *   without a whole line, nanoseconds that PROCESS, the agent's, was on a CPU meanwhile, the 99th percentile of
+ *   connect to end in microseconds.
  * latency: one after the other, from before connect to the end of the reply. Prints: microseconds, a line
  *   per probe, 0 for one without a whole line.
- * lost: sends SEND bytes (a name where SEND is one), and ends as END says: `eof` reads to the end, `close`
+ * lost: sends SEND bytes (a name where SEND is one, an HTTP request where it is `http`), and ends as END says: `eof` reads to the end, `close`
  *   closes as soon as the newline is there, `reset` resets the connection then. Prints: probes, whole
  *   lines, lost.
  *
@@ -33,11 +34,14 @@ enum end { END_OF_FILE, CLOSE, RESET };
 struct client {
 	int socket, length;
 	char last;
+	double since;
 };
 
 static struct sockaddr_in address;
 static int epoll;
 static long whole, incomplete;
+/* What whole probes took, in microseconds. */
+static float took[1 << 20];
 
 static void die(const char *what) {
 	perror(what);
@@ -59,6 +63,7 @@ static int connected(void) {
 }
 
 static void start(struct client *client, const char *bytes, size_t count) {
+	client->since = seconds();
 	client->socket = connected();
 	client->length = 0;
 	/* What does not fit at once is not waited for: HAProxy's own request always fits. */
@@ -84,6 +89,8 @@ static int hear(struct client *client, enum end end) {
 		if (got > 0 && !(line && end != END_OF_FILE))
 			continue;
 		/* The end; an error, which is a reset; or the newline, where that is enough. */
+		if (line && whole < (long)(sizeof took / sizeof *took))
+			took[whole] = 1e6 * (seconds() - client->since);
 		*(line ? &whole : &incomplete) += 1;
 		if (line && end == RESET) {
 			struct linger at_once = {1, 0};
@@ -137,6 +144,11 @@ static long long on_cpu(const char *process) {
 	return nanoseconds;
 }
 
+static int ascending(const void *left, const void *right) {
+	float a = *(const float *)left, b = *(const float *)right;
+	return (a > b) - (a < b);
+}
+
 static void rate(double time, int clients, int idle, int names, const char *process) {
 	/* Long enough for the agent to take them in; they end with this process. */
 	for (int i = 0; i < idle; i++)
@@ -145,8 +157,11 @@ static void rate(double time, int clients, int idle, int names, const char *proc
 	long long spent = on_cpu(process);
 	double began = seconds();
 	probe(1L << 60, began + time, clients, names, END_OF_FILE, 0, 0);
-	double took = seconds() - began;
-	printf("%ld %.3f %ld %lld\n", whole, took, incomplete, on_cpu(process) - spent);
+	double all = seconds() - began;
+	spent = on_cpu(process) - spent;
+	long kept = whole < (long)(sizeof took / sizeof *took) ? whole : (long)(sizeof took / sizeof *took);
+	qsort(took, kept, sizeof *took, ascending);
+	printf("%ld %.3f %ld %lld %.1f\n", whole, all, incomplete, spent, kept ? took[(kept - 1) * 99 / 100] : 0);
 }
 
 static void lost(long count, int clients, enum end end, const char *text) {
@@ -154,7 +169,9 @@ static void lost(long count, int clients, enum end end, const char *text) {
 	static char bytes[65536];
 	size_t size = atoi(text);
 	memset(bytes, 'x', sizeof bytes);
-	if (size == 0)
+	if (!strcmp(text, "http"))
+		size = snprintf(bytes, sizeof bytes, "GET /web HTTP/1.1\r\nHost: web\r\n\r\n");
+	else if (size == 0)
 		size = snprintf(bytes, sizeof bytes, "%s\n", text);
 	else if (size < sizeof bytes)
 		bytes[size - 1] = '\n';

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures the programs and prints tables of ratios; asserts nothing.
 
-    bench/run.py [spawn] [loop] [latency] [lost] [scale]
+    bench/run.py [spawn] [loop] [latency] [cpu] [lost] [clustercheck] [scale] [http] [start]
 
 Builds what it needs, uses loopback addresses and a temporary directory only, and leaves nothing behind.
 What is measured is done by the C programs beside this file; here they are arranged and their numbers put
@@ -14,6 +14,7 @@ import io
 import os
 import pathlib
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -104,7 +105,7 @@ def check_reply(label, port, name):
         client.sendall(f"{name}\n".encode())
         reply = b"".join(iter(lambda: client.recv(4096), b"")).decode()
     if reply != REPLY + "\n":
-        sys.exit(f"{label} says {reply!r}")
+        sys.exit(f"{label} replies {reply!r}")
 
 
 def percentile(values, percent):
@@ -210,7 +211,7 @@ def section_spawn(bench):
     for label in ["C, no libc (reference)", "agentcheck-responder", "C, static glibc"]:
         reply, _ = on_a_connection(programs[label])
         if reply != REPLY + "\n":
-            sys.exit(f"{label} says {reply!r}")
+            sys.exit(f"{label} replies {reply!r}")
     before = load()
     arguments = [word for label, words in programs.items() for word in ["--", label, *words]]
     measured = {}
@@ -294,7 +295,7 @@ def section_loop(bench):
         ]
         for label, (port, _), _, _ in runs[2:]:
             check_reply(label, port, "s1")
-        http = loop("--ask", "--http", "--state-dir", str(directories[100]))
+        http = loop("--name-from-client", "--http", "--state-dir", str(directories[100]))
         runs.append(("responder --http, 100 services", http, 0, "h100"))
         # Both answer with a constant, one process on the same core.
         if has("nginx"):
@@ -317,23 +318,24 @@ def section_loop(bench):
             words = ["taskset", "-c", SERVER_CORE, "haproxy", "-db", "-f", configuration]
             server = stack.enter_context(running(words, port))
             runs.append(("HAProxy, http-request return", (port, server), 0, "h100"))
-        rates, costs, failed = ({label: [] for label, *_ in runs} for _ in range(3))
+        rates, costs, failed, slow = ({label: [] for label, *_ in runs} for _ in range(4))
         before = load()
         for _ in range(rounds):
             for label, (port, process), idle, names in runs:
                 # Below the 1,024 connections that the loop holds at a time.
                 words = ["rate", HOST, port, seconds, clients, idle, names, process.pid]
                 line = output("taskset", "-c", CLIENT_CORE, bench.probe, *[str(word) for word in words])
-                probes, took, incomplete, spent = [float(number) for number in line.split()]
+                probes, took, incomplete, spent, p99 = [float(number) for number in line.split()]
                 rates[label].append(probes / took)
                 costs[label].append(spent / 1000 / max(probes, 1))
                 failed[label].append(int(incomplete))
-    rate, cost = ({label: statistics.median(runs) for label, runs in each.items()} for each in (rates, costs))
+                slow[label].append(p99)
+    rate, cost, late = ({label: statistics.median(runs) for label, runs in each.items()} for each in (rates, costs, slow))
     base, blunt = list(rate)[:2]
     table(
         f"The accept loop on a core of its own, {clients} clients at a time from another, medians of {rounds} "
         f"interleaved runs of {seconds} s (load before {before}, after {load()})",
-        ["server", "probes/s", "x manners", "x at once", "server us/probe", "least", "x manners", "no line"],
+        ["server", "probes/s", "x manners", "x at once", "server us/probe", "least", "x manners", "p99 us", "x manners", "no line"],
         [
             [
                 label,
@@ -343,6 +345,8 @@ def section_loop(bench):
                 f"{cost[label]:.1f}",
                 f"{min(costs[label]):.1f}",
                 f"{cost[label] / cost[base]:.2f}",
+                f"{late[label]:.0f}",
+                f"{late[label] / late[base]:.2f}",
                 sum(failed[label]),
             ]
             for label in rate
@@ -422,14 +426,18 @@ NEEDS = {"xinetd": "xinetd", "tcpserver": "ucspi-tcp", "socat": "socat", "system
 
 
 @contextlib.contextmanager
-def systemd(bench):
-    """The real one, booted by the tests' script, with our units on two ports; None where that cannot be."""
+def systemd(bench, variants=()):
+    """The real one, booted by the tests' script, with our units on two ports; None where that cannot be.
+
+    Each of the `variants` is a name and the text of a unit for one probe, with a port of its own. Yields the ports by
+    name, and the control group of the whole system.
+    """
     script = ROOT / "tests/harness/systemd-lab.sh"
     if not (IS_ROOT and script.exists() and pathlib.Path("/lib/systemd/systemd").exists()):
         print("Left out: real systemd (needs root, systemd and tests/harness/systemd-lab.sh).")
-        yield None
+        yield None, None
         return
-    ports = {"agentcheck": free_port(), "agentcheck-inetd": free_port()}
+    ports = {name: free_port() for name in ["agentcheck", "agentcheck-inetd", *dict(variants)]}
     tree = bench.work / "tree"
     units = tree / "usr/lib/systemd/system"
     for directory in [units, tree / "usr/bin", tree / "usr/lib/sysusers.d", tree / "usr/lib/tmpfiles.d"]:
@@ -443,12 +451,17 @@ def systemd(bench):
             # Both at once, which the shipped ones refuse for their common port.
             text = text.replace("3333", str(ports[unit.removesuffix(".socket")])).replace("Conflicts=", "#")
         (units / unit).write_text(text)
+    for name, text in variants:
+        (units / f"{name}@.service").write_text(text)
+        shipped = (units / "agentcheck-inetd.socket").read_text()
+        port = str(ports["agentcheck-inetd"])
+        (units / f"{name}.socket").write_text(shipped.replace(port, str(ports[name])))
     words = [script, bench.work / "lab", tree]
     with running(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as lab:
         first = lab.stdout.readline().split()
         if first[:1] != ["up"]:
             print("Left out: real systemd, which did not come up here.")
-            yield None
+            yield None, None
             return
         inside = ["nsenter", "-t", first[1], "-m", "-p", "-n", "-u", "-i", "-C", "--"]
         for command in ["systemd-sysusers", "systemd-tmpfiles --create agentcheck.conf"]:
@@ -456,7 +469,7 @@ def systemd(bench):
         state_file(pathlib.Path(f"/proc/{first[1]}/root/run/agentcheck/web.state"))
         subprocess.run([*inside, "systemctl", "start", *[f"{name}.socket" for name in ports]], check=True)
         try:
-            yield ports
+            yield ports, control_groups() / f"agentcheck-lab.{lab.pid}"
         finally:
             # The script ends the system when its standard input ends.
             lab.stdin.close()
@@ -464,7 +477,7 @@ def systemd(bench):
 
 
 def haproxy_durations(bench, port, checks, per_second):
-    """What HAProxy says its agent checks took, in whole milliseconds; and those that were not L7OK."""
+    """What HAProxy reports its agent checks took, in whole milliseconds; and those that were not L7OK."""
     servers = 10
     inter = round(1000 * servers / per_second)
     control = bench.work / f"haproxy-{port}.sock"
@@ -510,7 +523,7 @@ def section_latency(bench):
                 continue
             ports[label] = free_port()
             stack.enter_context(launch(bench, ports[label], ["--name-from-client", "--state-dir", str(bench.state)]))
-        units = stack.enter_context(systemd(bench))
+        units, _ = stack.enter_context(systemd(bench))
         if units:
             ports["systemd, agentcheck.socket (loop)"] = units["agentcheck"]
             ports["systemd, agentcheck-inetd.socket (per probe)"] = units["agentcheck-inetd"]
@@ -561,6 +574,101 @@ def section_latency(bench):
     )
 
 
+def control_groups():
+    """Where control groups are mounted."""
+    mounts = [line.split() for line in pathlib.Path("/proc/mounts").read_text().splitlines()]
+    return next(pathlib.Path(mount[1]) for mount in mounts if mount[2] == "cgroup2")
+
+
+@contextlib.contextmanager
+def control_group(bench, name):
+    """A control group of its own, for the processes that are started meanwhile; then this process leaves it."""
+    group = control_groups() / f"agentcheck-bench.{os.getpid()}.{name}"
+    before = control_groups() / pathlib.Path("/proc/self/cgroup").read_text().split("0::/")[1].strip()
+    group.mkdir()
+    try:
+        yield group, before
+    finally:
+        for _ in range(100):
+            with contextlib.suppress(OSError):
+                group.rmdir()
+                return
+            time.sleep(0.05)
+
+
+def processor_time(group):
+    """What all processes of a control group used, in microseconds."""
+    fields = dict(line.split() for line in (group / "cpu.stat").read_text().splitlines())
+    return int(fields["usage_usec"])
+
+
+def section_cpu(bench):
+    if not IS_ROOT:
+        print("Left out: processor time of launchers (needs root).")
+        return
+    rounds, few, many = 7, 40, 2000
+    shipped = (ROOT / "systemd/agentcheck-inetd@.service").read_text()
+    full = (ROOT / "systemd/optional/agentcheck-inetd@.service.d/tight.conf").read_text()
+    kept = ("[", "User=", "Group=", "ExecStart=", "Standard", "CollectMode=", "LogLevelMax=", "RuntimeMaxSec=")
+    variants = [
+        ("no-limits", shipped.replace("LimitAS=64M", "").replace("LimitCORE=0", "")),
+        ("no-sandbox", "\n".join(line for line in shipped.splitlines() if line.startswith(kept))),
+        ("full-sandbox", f"{shipped}\n{full}"),
+    ]
+    with contextlib.ExitStack() as stack:
+        groups, ports = {}, {}
+        for label in ["accept loop, --listen", "xinetd"]:
+            group, before = stack.enter_context(control_group(bench, label.split()[0]))
+            port = free_port()
+            (group / "cgroup.procs").write_text("0")
+            arguments = ["--name-from-client", "--state-dir", str(bench.state)]
+            stack.enter_context(LAUNCHERS[label](bench, port, arguments))
+            (before / "cgroup.procs").write_text("0")
+            groups[label], ports[label] = group, port
+        units, group = stack.enter_context(systemd(bench, variants))
+        for name, label in {
+            "agentcheck": "systemd, agentcheck.socket (loop)",
+            "agentcheck-inetd": "systemd, agentcheck-inetd.socket (per probe)",
+            "no-limits": "the same without LimitAS= and LimitCORE=",
+            "no-sandbox": "the same without sandbox and limits",
+            "full-sandbox": "the same with tight.conf",
+        }.items():
+            if units:
+                groups[label], ports[label] = group, units[name]
+        used = {label: [] for label in ports}
+        before = load()
+        for turn in range(-1, rounds):
+            for label, port in ports.items():
+                count = few if "per probe" in label or "the same" in label else many
+                if turn < 0:
+                    count = 5
+                # What the system does without probes is subtracted.
+                start, began = processor_time(groups[label]), time.monotonic()
+                time.sleep(0.5)
+                idle = (processor_time(groups[label]) - start) / (time.monotonic() - began)
+                start, began = processor_time(groups[label]), time.monotonic()
+                output(bench.probe, "latency", HOST, str(port), str(count), "web")
+                # Until the manager has removed the units.
+                time.sleep(0.5)
+                time_used = processor_time(groups[label]) - start - idle * (time.monotonic() - began)
+                if turn >= 0:
+                    used[label].append(time_used / count / 1000)
+    base = statistics.median(used["xinetd"])
+    table(
+        f"Processor time of one probe, of launcher and responder ({rounds} interleaved runs; load before {before}, "
+        f"after {load()}; systemd {output('systemctl', '--version').split()[1]})",
+        ["launcher", "x xinetd", "median ms", "least", "most"],
+        [
+            [
+                label,
+                f"{statistics.median(each) / base:.2f}",
+                *(f"{value:.3f}" for value in (statistics.median(each), min(each), max(each))),
+            ]
+            for label, each in used.items()
+        ],
+    )
+
+
 def section_lost(bench):
     probes, clients = 10_000, 8
     ways = [
@@ -569,19 +677,23 @@ def section_lost(bench):
         ("client closes at the newline", "close", "web"),
         ("client resets at the newline", "reset", "web"),
     ]
+    # Without --name-from-client, the responder does not read what the client sends; with it, it reads the name.
+    modes = [("", ["web"], ways), (" --name-from-client", ["--name-from-client"], [*ways[:1], *ways[2:]])]
+    http = [(f"HTTP, {way}", end, "http") for way, end, _ in ways[2:]] + [("HTTP, read to the end", "eof", "http")]
+    modes.append((" --http", ["--name-from-client", "--http"], http))
     before, rows = load(), []
     for label in ["xinetd", "accept loop, --listen"]:
         if label == "xinetd" and not has("xinetd"):
             print("Left out: xinetd (apt-get install xinetd).")
             continue
-        port = free_port()
-        # Without --name-from-client: the responder never wants what the client sends.
-        with LAUNCHERS[label](bench, port, ["web", "--state-dir", str(bench.state)]):
-            check_reply(label, port, "web")
-            for way, end, send in ways:
-                words = ["lost", HOST, port, probes, clients, end, send]
-                made, whole, lost = output(bench.probe, *[str(word) for word in words]).split()
-                rows.append([f"{label}: {way}", made, whole, lost])
+        for mode, arguments, manners in modes:
+            port = free_port()
+            with LAUNCHERS[label](bench, port, [*arguments, "--state-dir", str(bench.state)]):
+                check_reply(label, port, "web")
+                for way, end, send in manners:
+                    words = ["lost", HOST, port, probes, clients, end, send]
+                    made, whole, lost = output(bench.probe, *[str(word) for word in words]).split()
+                    rows.append([f"{label}{mode}: {way}", made, whole, lost])
     table(
         f"Lost replies (load before {before}, after {load()}; bar 0)",
         ["launcher and client", "probes", "whole lines", "lost"],
@@ -592,26 +704,159 @@ def section_lost(bench):
 # A collector with many services.
 
 
-def section_scale(bench):
-    subprocess.run(["cargo", "build", "--quiet", "--release", "--locked", "-p", "agentcheck"], cwd=ROOT, check=True)
-    collector = shutil.copy(TARGET / "release/agentcheck", bench.work)
+MUSL = f"{os.uname().machine}-unknown-linux-musl"
 
-    def start(arguments):
-        return running(["taskset", "-c", SERVER_CORE, collector, *arguments])
 
-    mine, seconds = os.sched_getaffinity(0), 20
-    before, rows = load(), []
+def collectors(bench):
+    """The programs by name: with glibc, and static as `make dist` builds it."""
+    build = ["cargo", "build", "--quiet", "--release", "--locked", "-p", "agentcheck"]
+    subprocess.run(build, cwd=ROOT, check=True)
+    programs = {"glibc": shutil.copy(TARGET / "release/agentcheck", bench.work / "agentcheck-glibc")}
+    if has("rustup") and MUSL in output("rustup", "target", "list", "--installed").split():
+        subprocess.run([*build, "--target", MUSL], cwd=ROOT, check=True)
+        programs["static"] = shutil.copy(TARGET / MUSL / "release/agentcheck", bench.work / "agentcheck-static")
+    else:
+        print(f"Left out: the static program (rustup target add {MUSL}).")
+    return programs
+
+
+@contextlib.contextmanager
+def on_the_client_core():
+    mine = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {int(CLIENT_CORE)})
     try:
-        for count in [1, 100, 1000]:
-            rows.append(scale.row(count, *scale.measure(start, bench.state, count, seconds)))
+        yield
     finally:
         os.sched_setaffinity(0, mine)
+
+
+def on_the_server_core(program):
+    """A program whose first word of output is a number, as a function of its arguments."""
+    words = ["taskset", "-c", SERVER_CORE, program]
+    return lambda *arguments: float(output(*words, *[str(argument) for argument in arguments]).split()[0])
+
+
+def starting(program):
+    return lambda arguments: running(["taskset", "-c", SERVER_CORE, program, *arguments])
+
+
+def section_scale(bench):
+    floor = on_the_server_core(bench.compile("floor", "floor.c", "-O2"))
+    seconds, before, rows = 20, load(), []
+    with on_the_client_core():
+        for label, program in collectors(bench).items():
+            for count in [1, 100, 1000, 10_000]:
+                measured = scale.measure(starting(program), floor, bench.state, count, seconds)
+                rows.append(scale.row(label, count, *measured))
     table(
         f"A collector with so many services, each with a file of its own polled every second; {seconds} s for the "
-        f"lateness, and {seconds} s for what it used (load before {before}, after {load()}; bars for 1,000: 10 % of "
-        "a core, p99 50 ms, 64 MB)",
+        f"lateness, and {seconds} s for the processor time (load before {before}, after {load()}; bars for the static "
+        "program: 2.0 x floor with 1,000 services, 2.2 x with 10,000, p99 20 ms, 8 KB each)",
         scale.HEAD,
+        rows,
+    )
+
+
+# One HTTP check of a Galera node: the script of the clustercheck family, and the responder.
+
+
+def cpu_of(words, count):
+    """Microseconds of CPU of one run, children included: medians. Standard output is a connection, as under xinetd."""
+    taken = []
+    for _ in range(count):
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.sendall(b"OPTIONS / HTTP/1.0\r\n\r\n")
+            actions = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), number) for number in [0, 1]]
+            process = os.posix_spawnp(str(words[0]), [str(word) for word in words], os.environ, file_actions=actions)
+            theirs.close()
+            reply = b""
+            # The script does not read the request, so its close is a reset.
+            with contextlib.suppress(ConnectionResetError):
+                while piece := ours.recv(4096):
+                    reply += piece
+            ours.close()
+        _, _, used = os.wait4(process, 0)
+        if b" 200 OK\r\n" not in reply:
+            sys.exit(f"{words[0]} replies {reply!r}")
+        taken.append(1e6 * (used.ru_utime + used.ru_stime))
+    return statistics.median(taken)
+
+
+def section_clustercheck(bench):
+    galera = pathlib.Path("/usr/lib/galera/libgalera_smm.so")
+    if not (has("mariadbd") and galera.exists()):
+        print("Left out: clustercheck (apt-get install mariadb-server galera-4).")
+        return
+    home = bench.work / "mariadb"
+    install = ["mariadb-install-db", "--no-defaults", "--skip-test-db", f"--datadir={home}/data", "--user=root"]
+    output(*install, "--auth-root-authentication-method=normal")
+    (home / "my.cnf").write_text(f"[client]\nsocket = {home}/socket\nuser = root\n")
+    words = ["mariadbd", "--no-defaults", "--user=root", f"--datadir={home}/data", f"--socket={home}/socket"]
+    words += [f"--port={free_port()}", f"--bind-address={HOST}", "--binlog-format=row", "--wsrep-on=ON"]
+    words += ["--innodb-autoinc-lock-mode=2", f"--wsrep-provider={galera}", "--wsrep-cluster-address=gcomm://"]
+    options = f"gmcast.listen_addr=tcp://{HOST}:{free_port()};ist.recv_addr={HOST}:{free_port()}"
+    words += [f"--wsrep-node-address={HOST}", f"--wsrep-provider-options={options}"]
+    query = "SHOW STATUS LIKE 'wsrep_local_state'"
+    client = ["mysql", f"--defaults-file={home}/my.cnf", "-BNe", query]
+    before = load()
+    with running(words) as node:
+        until = time.monotonic() + 60
+        while subprocess.run(client, capture_output=True, text=True).stdout.split()[-1:] != ["4"]:
+            if node.poll() is not None or time.monotonic() > until:
+                sys.exit("MariaDB with Galera does not start")
+            time.sleep(0.2)
+        script = cpu_of([HERE / "clustercheck.sh", home / "my.cnf"], 30)
+        mysql = statistics.median(client_cpu(client) for _ in range(30))
+    responder = cpu_of([bench.responder, "web", "--http", "--state-dir", bench.state], 300)
+    table(
+        f"CPU of one HTTP check of a Galera node, without the server's (load before {before}, after {load()}; bar 50)",
+        ["program", "CPU us", "x responder"],
+        [
+            ["agentcheck-responder --http, one process per check", f"{responder:.0f}", "1.0"],
+            ["mysql client alone", f"{mysql:.0f}", f"{mysql / responder:.1f}"],
+            ["clustercheck.sh (bash and the mysql client)", f"{script:.0f}", f"{script / responder:.1f}"],
+        ],
+    )
+
+
+def client_cpu(words):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    output(*words)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return 1e6 * (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+
+def section_http(bench):
+    if not has("nginx"):
+        print("Left out: sources over HTTP (apt-get install nginx-light).")
+        return
+    floor = on_the_server_core(bench.compile("poll", "poll.c", "-O2"))
+    port, seconds, before, rows = free_port(), 20, load(), []
+    with on_the_client_core(), running(scale.nginx(bench.work, port), port):
+        for label, program in collectors(bench).items():
+            measured = scale.measure_http(starting(program), floor, bench.state, port, 200, seconds)
+            rows.append([label, *measured])
+    table(
+        "A collector that polls an nginx on this host every second, with all its work for a poll, next to a C client that "
+        f"connects, requests, reads and closes (load before {before}, after {load()}; bar 3 x floor)",
+        ["program", *scale.HEAD_HTTP],
+        rows,
+    )
+
+
+def section_start(bench):
+    rounds, before, rows = 5, load(), []
+    for label, program in collectors(bench).items():
+        check = lambda words: output(program, *[str(word) for word in words])
+        start = lambda words: running([program, *words])
+        for count in [10, 1000, 10_000]:
+            times = [scale.measure_start(start, check, bench.state, count) for _ in range(rounds)]
+            rows.append([label, f"{count:,}", *[f"{statistics.median(each):.0f}" for each in zip(*times)]])
+    table(
+        f"From exec to the first replies, and `check`: milliseconds, medians of {rounds} (load before {before}, after "
+        f"{load()}; bars: first reply 100 ms with 10 services, 1 s with 1,000; check 1 s with 10,000)",
+        ["program", "services", "first reply", "all replies", "check"],
         rows,
     )
 
@@ -620,8 +865,12 @@ SECTIONS = {
     "spawn": section_spawn,
     "loop": section_loop,
     "latency": section_latency,
+    "cpu": section_cpu,
     "lost": section_lost,
+    "clustercheck": section_clustercheck,
     "scale": section_scale,
+    "http": section_http,
+    "start": section_start,
 }
 
 

@@ -1,7 +1,9 @@
-"""What many services cost the collector, seen from outside: one part of run.py.
+"""What a collector costs, measured from outside: three sections of run.py.
 
-Each service has a file of its own for an application, polled every second. Whenever a reply has come, its file
-gets another number, so that every poll leads to another reply. The replies are watched with inotify, and read.
+scale: each service has a file of its own, polled every second. After each reply the benchmark writes another number
+into the file, so that every poll leads to another reply. It watches the replies with inotify, and reads them.
+http: each service polls a local nginx every second.
+start: the time until the first replies, and the time of `check`.
 """
 
 import ctypes
@@ -9,8 +11,10 @@ import os
 import pathlib
 import re
 import select
+import shutil
 import socket
 import struct
+import tempfile
 import time
 
 MASK = (1 << 64) - 1
@@ -20,10 +24,12 @@ JITTER = EVERY // 10
 MOVED_TO = 0x80
 # Seconds.
 WARM_UP = 5
+# The wake-ups of the floor in a second: as many as a collector has that polls early by a two-hundredth of `interval`.
+TURNS = 200
 
 
 def planned(source):
-    """When the polls of a source are due, in nanoseconds from the first moment; as collector/src/source/pace.rs."""
+    """When the polls of a source are due, in nanoseconds from the first moment; as collector/src/source/poll_schedule.rs."""
     seed = 0xCBF29CE484222325
     for byte in f"{source}@{socket.gethostname()}".encode():
         seed = ((seed ^ byte) * 0x100000001B3) & MASK
@@ -115,17 +121,19 @@ def names(buffer):
         at += 16 + length
 
 
-def measure(start, work, count, seconds):
-    """A collector with so many services: how late each reply was, and then, unwatched, what it used."""
-    applications, states = work / f"applications-{count}", work / f"states-{count}"
-    applications.mkdir()
-    states.mkdir()
+def measure(start, floor, work, count, seconds):
+    """A collector with so many services: how late each reply was, and then, unwatched, what it used.
+
+    `start` starts a collector with arguments, `floor` runs the floor with arguments and returns its first number.
+    """
+    work = pathlib.Path(tempfile.mkdtemp(prefix=f"scale-{count}-", dir=work))
+    applications, states, data = work / "applications", work / "states", work / "data"
+    for directory in [applications, states, data, work / "floor"]:
+        directory.mkdir()
     services = {f"web{number}.state": Service(number, applications, states) for number in range(count)}
-    file = work / f"scale-{count}.toml"
+    file = work / "agentcheck.toml"
     file.write_text(configuration(count, applications))
-    # The flight recorder has its part in what it costs.
-    data = work / f"data-{count}"
-    data.mkdir()
+    least = [floor(applications, work / "floor", count, 3, TURNS)]
     descriptor = watch(states)
     with start(["collect", "--config", file, "--state-dir", states, "--data-dir", data]) as process:
 
@@ -138,10 +146,10 @@ def measure(start, work, count, seconds):
                         if name in services:
                             services[name].seen(now)
 
-        follow(time.monotonic() + WARM_UP)
+        follow(time.monotonic() + WARM_UP + count / 2000)
         begin = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         follow(time.monotonic() + seconds)
-        # To wake somebody who watches its directory is work of the collector's, as the kernel counts.
+        # The kernel counts it as the collector's work to wake a program that watches its directory.
         os.close(descriptor)
         before = Account(process.pid)
         while time.monotonic() < before.at + seconds:
@@ -149,32 +157,138 @@ def measure(start, work, count, seconds):
                 service.change()
             time.sleep(EVERY / 1e9)
         after = Account(process.pid)
+    least.append(floor(applications, work / "floor", count, 3, TURNS))
     for service in services.values():
         os.close(service.file)
     replies = [reply for service in services.values() for reply in service.replies]
     # When the collector began is not known from outside: so that no reply was ever early.
-    base = min(seen - due for due, seen in replies)
+    base = min((seen - due for due, seen in replies), default=0)
     late = [(seen - due - base) / 1e6 for due, seen in replies if seen >= begin]
     others = sum(service.others for service in services.values())
-    return before, after, late, others
+    shutil.rmtree(work)
+    return before, after, late, others, sum(least) / len(least)
 
 
-def row(count, before, after, late, others):
+def row(label, count, before, after, late, others, least):
     ordered, passed = sorted(late), after.at - before.at
-    at = lambda share: f"{ordered[int((len(ordered) - 1) * share)]:.1f}"
+    at = lambda share: f"{ordered[int((len(ordered) - 1) * share)]:.1f}" if ordered else "-"
+    each = (after.cpu - before.cpu) * 1e6 / passed / count
     return [
+        label,
         f"{count:,}",
-        f"{100 * (after.cpu - before.cpu) / passed:.2f} %",
+        f"{100 * (after.cpu - before.cpu) / passed:.1f} %",
+        f"{each:.1f}",
+        f"{least:.1f}",
+        f"{each / least:.2f}",
         len(late),
         at(0.5),
         at(0.99),
         at(1),
         others,
-        f"{after.anonymous:.1f}",
-        f"{after.of_files:.1f}",
-        f"{after.most:.1f}",
+        f"{after.anonymous * 1024 / count:.1f}",
+        f"{after.most:.0f}",
         after.threads,
     ]
 
 
-HEAD = ["services", "of a core", "replies", "late ms", "p99", "most", "other", "MB anonymous", "of files", "peak", "threads"]
+HEAD = [
+    "program", "services", "of a core", "us", "floor us", "x floor", "replies", "late ms", "p99", "most", "other",
+    "KB each", "MB peak", "threads",
+]  # fmt: skip
+
+
+# Sources over HTTP.
+
+
+def nginx(work, port):
+    """The command line of an nginx that answers with a number."""
+    file = work / "nginx.conf"
+    file.write_text(
+        f"""daemon off;
+worker_processes 1;
+pid {work}/nginx.pid;
+error_log {work}/nginx.log;
+events {{
+	worker_connections 2048;
+}}
+http {{
+	access_log off;
+	server {{
+		listen 127.0.0.1:{port} backlog=2048;
+		location / {{
+			default_type text/plain;
+			return 200 "1890\\n";
+		}}
+	}}
+}}
+"""
+    )
+    return ["nginx", "-p", work, "-c", file]
+
+
+def measure_http(start, floor, work, port, count, seconds):
+    """A collector with so many http services: its processor time for each poll, and that of the floor."""
+    work = pathlib.Path(tempfile.mkdtemp(prefix="http-", dir=work))
+    states, data, file = work / "states", work / "data", work / "agentcheck.toml"
+    states.mkdir()
+    data.mkdir()
+    file.write_text(
+        "".join(
+            f"""
+[source.app{number}.http]
+url = "http://127.0.0.1:{port}/load"
+format = "number"
+interval = "1s"
+
+[service.web{number}]
+weight = "headroom(app{number}.value, 8000)"
+"""
+            for number in range(count)
+        )
+    )
+    least = [floor("127.0.0.1", port, count, 3)]
+    with start(["collect", "--config", file, "--state-dir", states, "--data-dir", data]) as process:
+        time.sleep(WARM_UP)
+        before = Account(process.pid)
+        time.sleep(seconds)
+        after = Account(process.pid)
+        replies = [state.read_text() for state in states.glob("web*.state")]
+    least.append(floor("127.0.0.1", port, count, 3))
+    shutil.rmtree(work)
+    right = sum("=1890\n" in reply for reply in replies)
+    # A wait is shorter than the interval by half the jitter on average.
+    polls = count * (after.at - before.at) / (1 - JITTER / EVERY / 2)
+    each, least = (after.cpu - before.cpu) * 1e6 / polls, sum(least) / len(least)
+    return [count, right, f"{each:.0f}", f"{least:.0f}", f"{each / least:.2f}", f"{after.anonymous:.1f}", after.threads]
+
+
+HEAD_HTTP = ["services", "right", "us a poll", "floor us", "x floor", "MB anonymous", "threads"]
+
+
+# The start.
+
+
+def measure_start(start, check, work, count):
+    """Milliseconds from exec until the first reply and until all, and those of `check`."""
+    work = pathlib.Path(tempfile.mkdtemp(prefix="start-", dir=work))
+    applications, states, data = work / "applications", work / "states", work / "data"
+    for directory in [applications, states, data]:
+        directory.mkdir()
+    for number in range(count):
+        (applications / f"app{number}").write_text("1890")
+    file = work / "agentcheck.toml"
+    file.write_text(configuration(count, applications))
+    began, first, there, give_up = time.monotonic(), None, 0, 60
+    with start(["collect", "--config", file, "--state-dir", states, "--data-dir", data]):
+        while there < count and time.monotonic() - began < give_up:
+            there = sum(name.endswith(".state") for name in os.listdir(states))
+            if there and first is None:
+                first = time.monotonic()
+            time.sleep(0.001)
+        last = time.monotonic()
+    checked = time.monotonic()
+    check(["check", "--config", file])
+    checked = time.monotonic() - checked
+    shutil.rmtree(work)
+    ms = lambda seconds: 1000 * seconds
+    return ms((first or last) - began), ms(last - began), ms(checked)

@@ -195,7 +195,7 @@ _agentcheck() {
             return 0
             ;;
         agentcheck__subcmd__collect)
-            opts="-h --config --state-dir --data-dir --dry-run --daemon --pid-file --user --group --log --help"
+            opts="-h --config --state-dir --data-dir --dry-run --daemon --pid-file --user --group --reload-on-change --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -465,7 +465,7 @@ _agentcheck() {
             return 0
             ;;
         agentcheck__subcmd__generate)
-            opts="-h --config --state-dir --address --allow --port --output --force --help systemd xinetd inetd haproxy"
+            opts="-h --config --state-dir --address --allow --port --http --output --force --help systemd xinetd inetd haproxy"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

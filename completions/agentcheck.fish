@@ -58,6 +58,7 @@ complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l log -d
 syslog\t'To the syslog of this host'"
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l dry-run -d 'Print the replies, write nothing'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l daemon -d 'Run in the background'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -l reload-on-change -d 'Reload when the configuration changes'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand collect" -s h -l help -d 'Print help'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand check" -l config -d 'Config' -r -F
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand check" -l sample -d 'Evaluate sample readings: a JSON file' -r -F
@@ -192,6 +193,7 @@ complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l addre
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l allow -d 'Let this host or network connect; may be repeated' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l port -d 'Port of services without their own' -r
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l output -d 'Write the files into DIR instead of printing them' -r -F
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l http -d 'Answer HTTP checks, too'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -l force -d 'Overwrite files in DIR that differ'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand generate" -s h -l help -d 'Print help'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand help; and not __fish_seen_subcommand_from collect check reload history report doctor probe record replay status explain drain maint down force-up limit resume ready decommission import generate help" -f -a "collect" -d 'Poll the sources and write each service\'s reply, until SIGTERM or SIGINT'
@@ -216,14 +218,14 @@ complete -c agentcheck -n "__fish_agentcheck_using_subcommand help; and not __fi
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand help; and not __fish_seen_subcommand_from collect check reload history report doctor probe record replay status explain drain maint down force-up limit resume ready decommission import generate help" -f -a "import" -d 'Convert another agent\'s configuration into an agentcheck.toml'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand help; and not __fish_seen_subcommand_from collect check reload history report doctor probe record replay status explain drain maint down force-up limit resume ready decommission import generate help" -f -a "generate" -d 'Print launcher files for the services of the configuration'
 complete -c agentcheck -n "__fish_agentcheck_using_subcommand help; and not __fish_seen_subcommand_from collect check reload history report doctor probe record replay status explain drain maint down force-up limit resume ready decommission import generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand history" -f -a "(for file in /run/agentcheck/*.state; basename $file .state; end)"
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -f -a "(for file in /run/agentcheck/*.state; basename $file .state; end)"
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand status" -f -a "(for file in /run/agentcheck/*.state; basename $file .state; end)"
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand explain" -f -a "(for file in /run/agentcheck/*.state; basename $file .state; end)"
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand drain" -f -a "(for file in /run/agentcheck/*.state; basename $file .state; end)"
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand maint" -f -a "(for file in /run/agentcheck/*.state; basename $file .state; end)"
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand down" -f -a "(for file in /run/agentcheck/*.state; basename $file .state; end)"
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand force-up" -f -a "(for file in /run/agentcheck/*.state; basename $file .state; end)"
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -f -a "(for file in /run/agentcheck/*.state; basename $file .state; end)"
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand resume" -f -a "(for file in /run/agentcheck/*.state; basename $file .state; end)"
-complete -c agentcheck -n "__fish_agentcheck_using_subcommand ready" -f -a "(for file in /run/agentcheck/*.state; basename $file .state; end)"
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand history" -f -a '(for file in /run/agentcheck/*.state; basename $file .state; end)'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand doctor" -f -a '(for file in /run/agentcheck/*.state; basename $file .state; end)'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand status" -f -a '(for file in /run/agentcheck/*.state; basename $file .state; end)'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand explain" -f -a '(for file in /run/agentcheck/*.state; basename $file .state; end)'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand drain" -f -a '(for file in /run/agentcheck/*.state; basename $file .state; end)'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand maint" -f -a '(for file in /run/agentcheck/*.state; basename $file .state; end)'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand down" -f -a '(for file in /run/agentcheck/*.state; basename $file .state; end)'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand force-up" -f -a '(for file in /run/agentcheck/*.state; basename $file .state; end)'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand limit" -f -a '(for file in /run/agentcheck/*.state; basename $file .state; end)'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand resume" -f -a '(for file in /run/agentcheck/*.state; basename $file .state; end)'
+complete -c agentcheck -n "__fish_agentcheck_using_subcommand ready" -f -a '(for file in /run/agentcheck/*.state; basename $file .state; end)'

@@ -3,7 +3,7 @@
 #
 # Inputs that reach new paths go to target/fuzz/found. An input that fails goes to target/fuzz: copy it into the corpus
 # beside the target, and it is a test. The targets run without a sanitizer, for which stable Rust has no flag. A
-# C++ compiler builds the fuzzer.
+# C++ compiler builds the fuzzer. FUZZ_TARGETS="csv stream" runs some targets only.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 command -v cargo-fuzz >/dev/null || {
@@ -13,8 +13,15 @@ command -v cargo-fuzz >/dev/null || {
 directory=$(realpath -m "${FUZZ_DIR:-${CARGO_TARGET_DIR:-target}/fuzz}")
 for path in */fuzz/fuzz_targets/*.rs; do
 	target=$(basename "$path" .rs)
+	case " ${FUZZ_TARGETS:-$target} " in
+	*" $target "*) ;;
+	*) continue ;;
+	esac
 	mkdir -p "$directory/found/$target"
+	dictionary=$PWD/${path%%/*}/fuzz/dictionaries/$target.dict
+	words=()
+	[ ! -f "$dictionary" ] || words=("-dict=$dictionary")
 	(cd "${path%%/*}" && CARGO_TARGET_DIR=$directory "${CARGO:-cargo}" fuzz run -s none "$target" \
-		"$directory/found/$target" "fuzz/corpus/$target" -- -max_len=8192 -print_final_stats=1 \
+		"$directory/found/$target" "fuzz/corpus/$target" -- -max_len=8192 -print_final_stats=1 "${words[@]}" \
 		-timeout=30 -max_total_time="${FUZZ_SECONDS:-300}" "-artifact_prefix=$directory/$target-")
 done

@@ -1,10 +1,12 @@
 #!/bin/bash
-# Repeats the attacks that SECURITY.md names, for at most ATTACK_SECONDS, and prints how often each of them ran.
-# The figures that the attacks measure are in the log.
+# Repeats the attacks that SECURITY.md names, for at most ATTACK_SECONDS. Prints what the attacks measured, and how
+# often each of them ran.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
 cargo=${CARGO:-cargo}
+# Building takes longer than an attack.
+"$cargo" test --locked --workspace --no-run || exit 1
 end=$((SECONDS + ${ATTACK_SECONDS:-540}))
 log=$(mktemp)
 names=$(grep -oE '[a-z_/]+\.rs::[a-z0-9_]+' SECURITY.md | sort -u)
@@ -30,7 +32,9 @@ while ((SECONDS < end)); do
 	((SECONDS < end)) && rounds=$((rounds + 1))
 done
 
-grep -oE '^test [a-z0-9_:]+ \.\.\.' "$log" | cut -d' ' -f2 | sort | uniq -c
+# What the attacks measured; of several rounds, each.
+grep -aoE 'attack: .*' "$log" | cut -c9- | sort
+grep -aoE '^test [a-z0-9_:]+ \.\.\.' "$log" | cut -d' ' -f2 | sort | uniq -c
 # The harness lists the names of failed tests with an indent of four.
 failed=$(grep -E '^    [a-z0-9_]+(::[a-z0-9_]+)+$' "$log" | sort | uniq -c)
 echo "$rounds whole rounds; the log is $log"

@@ -3,7 +3,7 @@
 # what descends from it; as root, or by sudo. Run again, it finds everything there and asks nobody.
 #
 # openbsd-inetd conflicts with xinetd, so it is not installed but unpacked, into the target directory; and so is
-# prometheus, of which only promtool is wanted (19 MB are fetched).
+# prometheus, of which only promtool is wanted (19 MB are fetched). tests/haproxy-13.sh unpacks Debian 13's HAProxy.
 set -eu
 
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -24,16 +24,22 @@ programs=${CARGO_TARGET_DIR:-$here/target}/test-programs
 #   qemu-user gcc-aarch64-linux-gnu  run and link it for the other architecture
 #   busybox                        its syslogd, a small one
 #   procps curl python3            the demo, the examples, and clients of the HTTP answers
-#   keepalived                     checks a configuration with an HTTP check
+#   keepalived ldirectord          balancers that run agentcheck probe
+#   python3-yaml                   reads the examples of Kubernetes, Envoy and Traefik
 #   chromium-headless-shell        the browser that looks at the page of agentcheck report; with what it needs
 #                                  100 MB are fetched, in half a minute
 #   prometheus-node-exporter       reads the metrics, as it does in the field
 #   openrc runit s6                service managers for the files of packaging/init, unpacked
 #   redis-server memcached msmtp-mta postgresql  servers that sources talk to
+#   mariadb-server-core mariadb-client-core galera-4  the node that examples/clustercheck polls, and a source;
+#                                  these packages start no service
+#   bash zsh fish                  complete the names of services
+#   openssl                        a certificate for an HTTPS server of a test
 #   make                           make install is how the tests install
 packages="haproxy xinetd ucspi-tcp ipsvd tcputils socat ncat systemd iproute2 util-linux bsdutils strace
-	valgrind qemu-user gcc-aarch64-linux-gnu busybox procps curl python3 keepalived make chromium-headless-shell
-	e2fsprogs libfaketime prometheus-node-exporter redis-server memcached msmtp-mta postgresql"
+	valgrind qemu-user gcc-aarch64-linux-gnu busybox procps curl python3 python3-yaml keepalived ldirectord make
+	chromium-headless-shell e2fsprogs libfaketime prometheus-node-exporter redis-server memcached msmtp-mta postgresql
+	mariadb-server-core mariadb-client-core galera-4 bash zsh fish openssl"
 
 # The core library of the other architecture. Where Rust came by another way than rustup, the test that
 # needs it says what is missing.
@@ -50,7 +56,8 @@ done
 
 inetd=$programs/openbsd-inetd/usr/sbin/inetd
 promtool=$programs/prometheus/usr/bin/promtool
-if [ -z "$missing" ] && [ -x "$inetd" ] && [ -x "$promtool" ] &&
+haproxy=$programs/haproxy-debian-13
+if [ -z "$missing" ] && [ -x "$haproxy/haproxy" ] && [ -x "$inetd" ] && [ -x "$promtool" ] &&
 	[ -d "$programs/openrc" ] && [ -d "$programs/runit" ] && [ -d "$programs/s6" ]; then
 	exit 0
 fi
@@ -110,3 +117,5 @@ for manager in openrc runit s6; do
 		mv "$programs/$manager.new" "$programs/$manager"
 	fi
 done
+
+[ -x "$haproxy/haproxy" ] || "$here/tests/haproxy-13.sh" "$haproxy"

@@ -1,7 +1,9 @@
 #!/bin/sh
 # systemd-root.sh DIR: makes a root file system with Debian 13 and its systemd 257 in DIR, where there is none.
-# The tests boot it when AGENTCHECK_SYSTEMD_ROOT=DIR. As root; 240 MB; needs debootstrap and a Debian mirror.
+# The tests boot it when AGENTCHECK_SYSTEMD_ROOT=DIR. As root; 240 MB; needs debootstrap and the Debian archive that apt
+# uses, or the one in DEBIAN_MIRROR.
 set -eu
+here=$(cd "$(dirname "$0")" && pwd)
 root=$1
 [ ! -e "$root/lib/systemd/systemd" ] || exit 0
 command -v debootstrap >/dev/null || {
@@ -9,7 +11,8 @@ command -v debootstrap >/dev/null || {
 	exit 1
 }
 rm -rf "$root.new"
-debootstrap --variant=minbase --include=systemd trixie "$root.new" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}"
+archive=${DEBIAN_MIRROR:-$("$here/debian-archive.sh")}
+debootstrap --variant=minbase --include=systemd trixie "$root.new" "$archive"
 # A package's files that nobody reads here.
 rm -rf "$root.new/var/cache/apt/archives" "$root.new/var/lib/apt/lists"
 mv "$root.new" "$root"

@@ -5,7 +5,7 @@
 #![allow(dead_code, unreachable_pub, clippy::expect_used)]
 
 use agentcheck::config;
-use agentcheck::expression::{Environment, Expression, Fault, Scope, Type, Unknown};
+use agentcheck::expression::{Environment, Expression, Fault, Scope, Type, Unknown, Zone};
 use agentcheck::reading::prometheus::{Exposition, MOST_SERIES, Selector, bucket_bound};
 use agentcheck::reading::{Content, Failure, Reading, Reason};
 use agentcheck::source::Format;
@@ -37,10 +37,21 @@ argv = ["/x"]
 metric = "cpu"
 [source.memory.system]
 metric = "memory"
+[source.network.system]
+metric = "network"
+[source.stats.tcp]
+address = "127.0.0.1:11211"
+send = "stats\\n"
+format = "csv"
+[source.gpu.stream]
+argv = ["/x"]
+poll = "newline"
 [derive.p95]
 expression = "cpu.value"
 percentile = 95
 over = "1m"
+[derive.twice]
+expression = "p95.value * 2"
 [service.web]
 "#;
 
@@ -49,6 +60,7 @@ static VOCABULARY: LazyLock<Environment> = LazyLock::new(|| {
         .unwrap_or_else(|report| unreachable!("{report}"));
     let mut environment = Environment::new(&config.sources);
     environment.add_derived("p95", None);
+    environment.add_derived("twice", None);
     environment
 });
 
@@ -68,6 +80,10 @@ static OVER_JSON: LazyLock<Vec<Expression>> = LazyLock::new(|| {
         "app.json[0] < app.json[1]",
         "curve(50, app.json)",
         "weighted_mean(app.json.pairs)",
+        "app.json.join(', ').split(',').map(part, int(part.trim()))",
+        "app.json.a.lower().upper().replace(app.json.b, app.text)",
+        "floor(app.json.a) + ceil(app.json.b) + round(app.json.c) + abs(app.json.d)",
+        "pow(app.json.a, app.json.b) + int(app.json.result) + double(string(app.json.c))",
         "app.json",
     ]
     .iter()
@@ -276,12 +292,16 @@ fn scope() -> Scope<'static> {
     set("page", "Active connections: 12 \nok", Format::Text);
     set("exporter", SCRAPE, Format::Prometheus);
     set("depth", "7", Format::Number);
+    set("stats", "# name,used [%]\nweb1,35\nweb2,\n", Format::Csv);
+    set("gpu", " 35, 9000 ", Format::Text);
+    set("network", "12.5", Format::Number);
     set("cpu", "97.25", Format::Number);
     // Of the plugin it is known that it failed, of the memory nothing.
     let failure = Failure::new(Reason::Timeout, "slow");
     let failed = Reading::failed(BootTime(0), Duration::from_secs(1), failure);
     scope.set("plugin", &failed);
     scope.at(BootTime(3_500_000_000));
+    scope.set_clock(Some(Zone::default().at(1_796_070_993.0)));
     scope
 }
 

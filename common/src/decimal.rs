@@ -23,6 +23,24 @@ pub fn canonical(digits: &[u8]) -> Option<u64> {
     decimal(digits)
 }
 
+/// The digits of a number without leading zeros, written to the end of `buffer`. Without the machinery of formatting,
+/// which takes several times as long.
+pub fn digits(number: u64, buffer: &mut [u8; 20]) -> &[u8] {
+    let mut rest = number;
+    let mut first = buffer.len();
+    for slot in buffer.iter_mut().rev() {
+        #[allow(clippy::cast_possible_truncation)] // less than ten
+        let digit = (rest % 10) as u8;
+        *slot = b'0' + digit;
+        first -= 1;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    buffer.get(first..).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,6 +67,16 @@ mod tests {
         assert_eq!(canonical(b"10"), Some(10));
         for bad in ["", "00", "01"] {
             assert_eq!(canonical(bad.as_bytes()), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn digits_are_those_of_formatting() {
+        let powers = (0..20).map(|power| 10_u64.pow(power));
+        let near = powers.flat_map(|power| [power - 1, power, power + 1]);
+        for number in near.chain([7, 4096, u64::MAX - 1, u64::MAX]) {
+            let expected = number.to_string();
+            assert_eq!(digits(number, &mut [0; 20]), expected.as_bytes());
         }
     }
 }

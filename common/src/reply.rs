@@ -21,6 +21,7 @@ mod words;
 pub use description::Description;
 pub use words::Word;
 
+use crate::decimal::digits;
 use core::fmt;
 use words::Words;
 
@@ -237,33 +238,48 @@ fn walk(line: &[u8], mut take: impl FnMut(Word)) -> Result<&[u8], NotAReply> {
     Ok(text)
 }
 
-impl fmt::Display for Reply {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut blank = "";
-        if let Some(state) = self.operational {
-            f.write_str(state.word())?;
-            blank = " ";
+impl Reply {
+    /// Passes the line to `put`, in pieces of ASCII and without newline.
+    pub(crate) fn write(&self, mut put: impl FnMut(&[u8]) -> fmt::Result) -> fmt::Result {
+        let mut blank = b"".as_slice();
+        let operational = self.operational.map(|state| state.word());
+        let administrative = self.administrative.map(|state| state.word());
+        for word in [operational, administrative].into_iter().flatten() {
+            put(blank)?;
+            put(word.as_bytes())?;
+            blank = b" ";
         }
-        if let Some(state) = self.administrative {
-            write!(f, "{blank}{}", state.word())?;
-            blank = " ";
-        }
+        let mut buffer = [0; 20];
         if let Some(percent) = self.percent {
-            match self.absolute {
-                true => write!(f, "{blank}weight:{}", percent.get())?,
-                false => write!(f, "{blank}{}%", percent.get())?,
+            put(blank)?;
+            if self.absolute {
+                put(b"weight:")?;
             }
-            blank = " ";
+            put(digits(percent.get().into(), &mut buffer))?;
+            if !self.absolute {
+                put(b"%")?;
+            }
+            blank = b" ";
         }
         if let Some(limit) = self.maxconn {
-            write!(f, "{blank}maxconn:{}", limit.get())?;
-            blank = " ";
+            put(blank)?;
+            put(b"maxconn:")?;
+            put(digits(limit.get().into(), &mut buffer))?;
+            blank = b" ";
         }
         if !self.description.is_empty() {
-            // The blank before the sharp is what makes it a description and not part of a word.
-            write!(f, "{blank}# {}", self.description.as_str())?;
+            // The blank before the sharp makes it a description and not part of a word.
+            put(blank)?;
+            put(b"# ")?;
+            put(self.description.as_str().as_bytes())?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(|piece| f.write_str(core::str::from_utf8(piece).map_err(|_| fmt::Error)?))
     }
 }
 

@@ -15,9 +15,9 @@
 //!
 //! Decoding and picking need neither allocation nor std, so that the freestanding responder can do it.
 
-use crate::decimal::canonical;
+use crate::decimal::{canonical, digits};
 use crate::{BootId, BootTime, Reply, ServiceName, reply};
-use core::fmt::{self, Write as _};
+use core::fmt;
 
 /// The longest state file, in bytes: one page, some 25 stages with the longest descriptions.
 pub const MAX_FILE: usize = 4096;
@@ -49,13 +49,17 @@ impl Encoded {
     }
 }
 
-impl fmt::Write for Encoded {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let end = self.len + text.len();
+impl Encoded {
+    fn put(&mut self, piece: &[u8]) -> fmt::Result {
+        let end = self.len + piece.len();
         let slot = self.bytes.get_mut(self.len..end).ok_or(fmt::Error)?;
-        slot.copy_from_slice(text.as_bytes());
+        slot.copy_from_slice(piece);
         self.len = end;
         Ok(())
+    }
+
+    fn put_all(&mut self, pieces: &[&[u8]]) -> fmt::Result {
+        pieces.iter().try_for_each(|piece| self.put(piece))
     }
 }
 
@@ -120,13 +124,18 @@ fn write_all(
     stages: &[Stage],
     then: &Reply,
 ) -> fmt::Result {
-    writeln!(file, "agentcheck {VERSION} {name}")?;
-    writeln!(file, "boot {boot}")?;
-    writeln!(file, "from {from}")?;
+    let mut buffer = [0; 20];
+    file.put_all(&[b"agentcheck ", digits(VERSION.into(), &mut buffer), b" "])?;
+    file.put_all(&[name.as_bytes(), b"\nboot ", boot.as_bytes(), b"\nfrom "])?;
+    file.put(digits(from.0, &mut buffer))?;
     for stage in stages {
-        writeln!(file, "until {} {}", stage.until, stage.reply)?;
+        let until = digits(stage.until.0, &mut buffer);
+        file.put_all(&[b"\nuntil ", until, b" "])?;
+        stage.reply.write(|piece| file.put(piece))?;
     }
-    writeln!(file, "then {then}")
+    file.put(b"\nthen ")?;
+    then.write(|piece| file.put(piece))?;
+    file.put(b"\n")
 }
 
 /// Why a state file is refused.

@@ -30,6 +30,7 @@ class Application(BaseHTTPRequestHandler):
         elif self.path == "/state":
             health["state"] = text
         elif self.path == "/stop":
+            self.reply(200, "stopped\n")
             os._exit(0)
         else:
             self.reply(400, "POST a number to /load or a word to /state\n")

@@ -168,6 +168,62 @@ fn check_parsed(parsed: Parsed<'_>, sent: &[u8], takes_http: bool) {
     }
 }
 
+/// The whole exchange. The first byte is the length of what the client sends; the rest is the state file.
+/// The answer is one well-formed HTTP response or one line, and it contains nothing of an HTTP request.
+pub fn exchange(bytes: &[u8]) {
+    if let Some((length, rest)) = bytes.split_first() {
+        let (sent, file) = rest.split_at(usize::from(*length).min(rest.len()));
+        check_exchange(sent, file);
+    }
+}
+
+/// As [`exchange`], for these bytes from a client and this state file.
+pub fn check_exchange(sent: &[u8], file: &[u8]) {
+    let boot = BootId::parse(BOOT);
+    let own = NameRef::parse(b"web").expect("a name");
+    for (takes_http, service) in [
+        (false, Service::Named(own)),
+        (false, Service::FromClient { default: None }),
+        (true, Service::Named(own)),
+        (true, Service::FromClient { default: Some(own) }),
+    ] {
+        let options = Options {
+            enabled: takes_http,
+            ..Options::default()
+        };
+        let mut request = Request::new(takes_http);
+        request.push(sent);
+        for parsed in [request.parse(), request.parse_at_timeout()] {
+            let reaction = parsed.reaction(service, &options);
+            let state = match reaction.target {
+                Target::Unnamed(_) => Err(ReadError::Absent),
+                _ => Ok(file),
+            };
+            let answer = compose(&reaction.target, state, boot.as_ref(), BootTime(1000), None);
+            let Some(content) = reaction.content else {
+                check_line(&line(&answer), answer.reason.is_none());
+                continue;
+            };
+            let mut out = Text::EMPTY;
+            response::compose(content, reaction.has_body, &answer, 0, &options, &mut out);
+            check_response(out.as_bytes(), reaction.has_body);
+            // The response of another request with the same content for the same service: nothing else of the request
+            // is in it.
+            let target = match reaction.target {
+                Target::FromClient(name) if name != own => continue,
+                Target::FromClient(_) | Target::Configured(_) => Target::Configured(own),
+                target @ Target::Unnamed(_) => target,
+            };
+            if answer.reason.is_none() {
+                let mut other = Text::EMPTY;
+                let answer = compose(&target, state, boot.as_ref(), BootTime(1000), None);
+                response::compose(content, reaction.has_body, &answer, 0, &options, &mut other);
+                assert_eq!(out.as_bytes(), other.as_bytes());
+            }
+        }
+    }
+}
+
 /// Any arguments, separated by NUL.
 pub fn arguments(bytes: &[u8]) {
     if let Ok(Command::Answer(parsed)) = arguments::parse(bytes.split(|byte| *byte == 0)) {

@@ -81,7 +81,7 @@ impl Application {
         });
     }
 
-    /// From now on it accepts and never answers; connections that wait already go on waiting.
+    /// From now on it accepts and never answers; waiting connections keep waiting.
     pub fn hang(&self) {
         self.set_behaviour(Behaviour::Hangs);
     }

@@ -17,11 +17,12 @@
 pub mod address;
 pub mod agent;
 pub mod application;
-pub mod bare_host;
+pub mod balancer;
 pub mod binaries;
 pub mod collector;
 pub mod conformance;
 pub mod counter_source;
+pub mod farm;
 pub mod haproxy;
 pub mod launcher;
 pub mod listener;
@@ -39,3 +40,4 @@ pub mod scratch;
 pub mod snapshot;
 pub mod state;
 pub mod systemd;
+pub mod throwaway_host;

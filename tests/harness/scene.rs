@@ -332,6 +332,17 @@ impl Scene {
     }
 }
 
+/// A configuration: the service `web`, whose weight follows the length of a queue in `file`. `rule` has the keys of
+/// its rule `long`.
+#[must_use]
+pub fn queue_service(file: &Path, rule: &str) -> String {
+    format!(
+        "[source.queue.file]\npath = {file:?}\nformat = \"number\"\ninterval = \"100ms\"\n\n\
+         [service.web]\nweight = \"headroom(queue.value, 100)\"\n\n\
+         [[service.web.rule]]\nname = \"long\"\n{rule}\n"
+    )
+}
+
 /// The standard output of a command that succeeded.
 ///
 /// # Panics

@@ -1,5 +1,5 @@
-//! Snapshots of text that people see. `SNAPSHOTS=overwrite cargo test` writes what the tests see as what they
-//! expect; read the difference before you commit it.
+//! Snapshots of text that people see. `SNAPSHOTS=overwrite cargo test` replaces the expected text with the actual
+//! one; read the difference before you commit it.
 //!
 //! In a snapshot, `[..]` is any text within a line and `...` on a line of its own is any lines. [`check`] puts other
 //! placeholders for what varies.

@@ -10,6 +10,9 @@
     reason = "a test asserts in the shortest way, and prints what it did"
 )]
 
+mod ansible;
+mod static_programs;
+
 use agentcheck_tests::binaries;
 use agentcheck_tests::package::manager::{Made, Manager, install};
 use agentcheck_tests::package::{lifecycle, without_systemd};

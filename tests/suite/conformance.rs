@@ -80,7 +80,7 @@ fn haproxy_reacts_to_replies_and_sequences_as_in_the_table() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-/// The line that a state file can hold to say these bytes, if there is one.
+/// The line of a state file that leads to these bytes, if there is one.
 fn holdable(bytes: &[u8]) -> Option<&str> {
     let line = bytes.strip_suffix(b"\n")?;
     Reply::parse(line).ok()?;

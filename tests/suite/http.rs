@@ -1,17 +1,12 @@
-//! HTTP answers with real clients: HAProxy's `option httpchk`, curl, busybox wget, Python and promtool. keepalived's
-//! checkers need IPVS in the kernel, so keepalived only checks a configuration here.
+//! HTTP answers with real clients: HAProxy's `option httpchk`, curl, busybox wget, Python and promtool.
 
 use agentcheck_tests::address::Block;
-use agentcheck_tests::processes::{Running, output, program, run, wait_for, wait_until};
+use agentcheck_tests::balancer::Balancer;
+use agentcheck_tests::processes::{output, program, run};
 use agentcheck_tests::responder::Loop;
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::StateDirectory;
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::net::SocketAddr;
 use std::process::Command;
 
 /// The responder's accept loop with these arguments, and its address.
@@ -23,71 +18,6 @@ fn responder(
 ) -> (Loop, SocketAddr) {
     let address = block.agent();
     (Loop::start(scratch, states, arguments, &[address]), address)
-}
-
-/// A HAProxy with one server per backend, and the way to its statistics.
-struct Balancer {
-    _process: Running,
-    socket: PathBuf,
-}
-
-impl Balancer {
-    /// Starts HAProxy with these backends: a name, lines, and the options of the server line.
-    fn start(scratch: &Scratch, backends: &[(&str, &str, String)]) -> Self {
-        let socket = scratch.file("admin.sock");
-        let mut text = format!(
-            "global\n  stats socket {} mode 600 level admin\n\ndefaults\n  mode http\n  \
-             timeout connect 10s\n  timeout client 30s\n  timeout server 30s\n  timeout check 10s\n\n",
-            socket.display()
-        );
-        for (name, lines, server) in backends {
-            let _ = writeln!(text, "backend {name}");
-            for line in lines.split('|') {
-                let _ = writeln!(text, "  {}", line.trim());
-            }
-            let _ = writeln!(text, "  server one 127.0.0.1:1 {server}\n");
-        }
-        let configuration = scratch.write("haproxy.cfg", &text);
-        let mut command = Command::new(program("haproxy", "haproxy"));
-        command.arg("-db").arg("-f").arg(&configuration);
-        let mut process = Running::start(scratch, "haproxy", &mut command);
-        wait_until("HAProxy's statistics", || {
-            assert!(process.is_running(), "{}", process.log());
-            UnixStream::connect(&socket).is_ok()
-        });
-        Self {
-            _process: process,
-            socket,
-        }
-    }
-
-    /// The values of a server in HAProxy's statistics, by column.
-    fn server(&self, backend: &str) -> BTreeMap<String, String> {
-        let mut stream = UnixStream::connect(&self.socket).unwrap();
-        writeln!(stream, "show stat {backend} 4 -1").unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        let mut lines = text.lines();
-        let names = lines.next().unwrap().trim_start_matches("# ").split(',');
-        let values = lines.next().unwrap().split(',');
-        names
-            .map(str::to_owned)
-            .zip(values.map(str::to_owned))
-            .collect()
-    }
-
-    /// Waits until the server has one of these values in the column.
-    fn wait_for(&self, backend: &str, column: &str, expected: &str) {
-        wait_for(format_args!("{backend}: {column} {expected}"), || {
-            let server = self.server(backend);
-            if server[column].starts_with(expected) {
-                Ok(())
-            } else {
-                let shown = ["status", "check_status", "check_code", "last_chk", "weight"];
-                Err(format!("{:?}", shown.map(|name| &server[name])))
-            }
-        });
-    }
 }
 
 /// HAProxy's HTTP checks follow the state file, with each method and with `http-check expect`; an agent-check on the same
@@ -253,17 +183,6 @@ fn common_clients_read_the_responses() {
     let printed = run(Command::new(program("python3", "python3")).args(["-c", &script]));
     let expected = format!("{line}73\n503 maint 100%\n{}", "200 73\n".repeat(3));
     assert_eq!(printed, expected);
-
-    // The request of a Kubernetes probe.
-    let mut client = TcpStream::connect(address).unwrap();
-    let probe = format!(
-        "GET /web HTTP/1.1\r\nHost: {address}\r\nUser-Agent: kube-probe/1.31\r\nAccept: */*\r\n\
-         Connection: close\r\n\r\n"
-    );
-    client.write_all(probe.as_bytes()).unwrap();
-    let mut response = String::new();
-    client.read_to_string(&mut response).unwrap();
-    assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
 }
 
 /// Prometheus' own parser accepts the document, and it arrives as it is in the file.
@@ -296,24 +215,4 @@ fn metrics_document_is_accepted_by_promtool() {
         .output()
         .unwrap();
     assert!(checked.status.success(), "{checked:?}");
-}
-
-/// keepalived accepts a configuration that checks the responder by HTTP, and refuses it with a misspelled keyword. Its
-/// checkers run only where the kernel has IPVS, so the check itself is not run here.
-#[test]
-fn keepalived_accepts_an_http_check() {
-    let scratch = Scratch::new("keepalived");
-    let configuration = "virtual_server 127.0.0.1 80 {\n  delay_loop 2\n  lb_algo wlc\n  lb_kind NAT\n  \
-        protocol TCP\n  real_server 127.0.0.1 8080 {\n    weight 100\n    HTTP_GET {\n      url {\n        \
-        path /web\n        status_code 200\n      }\n      connect_port 3333\n      connect_timeout 2\n    \
-        }\n  }\n}\n";
-    let check = |text: &str| {
-        let file = scratch.write("keepalived.conf", text);
-        let mut command = Command::new(program("keepalived", "keepalived"));
-        output(command.arg("--config-test").arg("-f").arg(&file))
-    };
-    let accepted = check(configuration);
-    assert!(accepted.status.success(), "{accepted:?}");
-    let refused = check(&configuration.replace("status_code", "staus_code"));
-    assert!(!refused.status.success(), "{refused:?}");
 }

@@ -293,3 +293,16 @@ fn uninstall_reports_everything_that_it_leaves() {
         .collect();
     assert_eq!(remaining, Vec::<PathBuf>::new());
 }
+
+/// The expression library has a second parser, with `unsafe` code. It is compiled, and no part of it is linked.
+#[test]
+fn collector_contains_no_code_of_the_second_parser() {
+    let program = fs::read(binaries::collector()).unwrap();
+    let contains = |text: &str| {
+        let mut windows = program.windows(text.len());
+        windows.any(|window| window == text.as_bytes())
+    };
+    // Places of possible panics name the files of a linked library.
+    assert!(contains("/cel-0."));
+    assert!(!contains("antlr4rust"));
+}

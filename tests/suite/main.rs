@@ -10,6 +10,8 @@
 )]
 
 mod archive;
+mod balancers;
+mod clustercheck;
 mod conformance;
 mod daemonize;
 mod doctor;
@@ -26,6 +28,7 @@ mod overrides;
 mod packaging;
 mod permissions;
 mod recovery;
+mod release;
 mod reload;
 mod report;
 mod responder_flags;

@@ -41,7 +41,7 @@ fn each_server_gets_the_reply_of_its_own_service() {
         haproxy.wait_for_server(backend, "mail", "down, with its reason", |seen| {
             seen.operational == 0 && seen.agent_text.contains("queue stuck")
         });
-        // Nothing changes, and the statistics say why.
+        // Nothing changes, and the statistics show why.
         haproxy.wait_for_server(backend, "unknown", "frozen", |seen| {
             seen.weight == 100 && seen.agent_text.contains("unknown:nobody")
         });

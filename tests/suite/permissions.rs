@@ -43,6 +43,41 @@ fn errors_for(user: u32, scratch: &Scratch, file: &Path) -> String {
     printed.replace(&format!("{}/", scratch.path().display()), "")
 }
 
+/// Commands that another user may not run name the group that may.
+#[test]
+fn other_user_reads_which_group_is_needed() {
+    let mut scene = Scene::with("outsider", |_| GOOD.to_owned());
+    scene.wait_for_reply("web", "up ");
+    let _ = scene.overrides();
+    set_mode(&scene.data(), 0o750);
+    set_mode(scene.states.path(), 0o755);
+    let agentcheck = collector(&scene.scratch);
+    let (states, data) = (scene.states.path().display().to_string(), scene.data());
+    let data = data.display().to_string();
+    let (states, data) = (["--state-dir", &states], ["--data-dir", &data]);
+    for arguments in [
+        [&["status"][..], &states].concat(),
+        [&["reload"][..], &states].concat(),
+        [&["history"][..], &data].concat(),
+        [&["explain", "web", "--at", "1m"][..], &data].concat(),
+        [
+            &["drain", "web", "--config"][..],
+            &[scene.configuration.to_str().unwrap()],
+            &states,
+            &data,
+        ]
+        .concat(),
+    ] {
+        let refused = output(Command::new(&agentcheck).args(&arguments).uid(ANN).gid(ANN));
+        let printed = String::from_utf8([refused.stdout, refused.stderr].concat()).unwrap();
+        assert_eq!(refused.status.code(), Some(1), "{arguments:?}: {printed}");
+        assert!(
+            printed.contains("; be root or in group agentcheck"),
+            "{arguments:?}: {printed}"
+        );
+    }
+}
+
 #[test]
 fn configuration_of_another_owner_is_refused() {
     let scratch = Scratch::new("owner");
@@ -69,7 +104,7 @@ fn configuration_of_another_owner_is_refused() {
     refused("the directory is another user's", 0);
     chown(&directory, Some(0), None).unwrap();
 
-    // A drop-in counts as the file itself does, and what is wrong with several is told at once.
+    // A drop-in counts like the file itself, and faults of several files are reported together.
     let drop_ins = scratch.directory("etc/conf.d");
     let web = scratch.write("etc/conf.d/web.toml", "");
     let api = scratch.write("etc/conf.d/api.toml", "");

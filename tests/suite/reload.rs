@@ -5,6 +5,7 @@ mod changes;
 mod decommission;
 mod refused;
 mod removed;
+mod volume;
 
 /// A service with the weight `100 - NUMBER` of this source.
 fn service(name: &str, of: &str) -> String {

@@ -1,32 +1,20 @@
 //! `agentcheck report` on the directories of a real collector, rendered by a real browser.
 
 mod browser;
+mod live;
 
 use agentcheck_tests::processes::{output, run, wait_for};
-use agentcheck_tests::scene::{Scene, stderr};
+use agentcheck_tests::scene::{Scene, queue_service, stderr};
 use browser::{Browser, Scheme};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-const CONFIGURATION: &str = r#"
-[source.queue.file]
-path = "QUEUE"
-format = "number"
-interval = "100ms"
-
+const OTHERS: &str = r#"
 [source.other.file]
 path = "/nonexistent/<b>other</b>"
 format = "number"
 interval = "100ms"
-
-[service.web]
-weight = "headroom(queue.value, 100)"
-
-[[service.web.rule]]
-name = "long"
-when = "queue.value > 90 && queue.ok"
-reply = "down"
 
 [service.db]
 weight = "100"
@@ -39,7 +27,8 @@ fn eventful() -> Scene {
     let mut scene = Scene::new("report");
     let _ = scene.overrides();
     let queue = scene.scratch.write("queue", "27");
-    scene.configure(&CONFIGURATION.replace("QUEUE", &queue.display().to_string()));
+    let rule = "when = \"queue.value > 90 && queue.ok\"\nreply = \"down\"\n";
+    scene.configure(&(queue_service(&queue, rule) + OTHERS));
     scene.start();
     for (number, beginning) in [("27", "up 73% "), ("95", "down "), ("40", "up 60% ")] {
         scene.put("queue", number);
@@ -119,6 +108,18 @@ fn browser_renders_the_page_of_a_running_collector() {
 
     // On a phone nothing sticks out to the right: what is wider scrolls within the page.
     let phone = browser.shot(&file, Scheme::Light, (360, 1600));
+    // A plot opens at its newest end, where the line is. At its oldest end there is none yet.
+    let oldest = scene
+        .scratch
+        .write("oldest.html", written.replace("scroll latest", "scroll"));
+    let oldest = browser.shot(&oldest, Scheme::Light, (360, 1600));
+    let line = [0x09, 0x69, 0xda];
+    assert!(
+        phone.count(line) > oldest.count(line),
+        "{} and {}",
+        phone.count(line),
+        oldest.count(line)
+    );
     assert!(phone.colours() > 50);
     for x in 352..360 {
         for y in 0..1600 {

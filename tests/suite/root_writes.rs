@@ -7,7 +7,6 @@ mod racer;
 mod traced;
 
 use agentcheck_tests::scratch::Scratch;
-use host::Host;
 use racer::Racer;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
@@ -63,7 +62,7 @@ const ATTACKS: [Attack; 5] = [
 fn no_link_of_the_collectors_user_leads_root_to_another_directory() {
     let scratch = Scratch::new("racer");
     for attack in ATTACKS {
-        let host = Host::boot(&scratch, attack.systemd);
+        let host = host::boot(&scratch, attack.systemd);
         host.shell(
             "mkdir -m 700 /root/precious; echo content >/root/precious/file
              # The collector would only take time.
@@ -94,7 +93,7 @@ fn no_link_of_the_collectors_user_leads_root_to_another_directory() {
 
         // Without an attacker, the directories are there afterwards.
         reset();
-        let _ = host.output(attack.command);
+        let _ = host.try_shell(attack.command);
         let made = host
             .shell("stat -c '%a %U %G %n' /run/agentcheck /var/lib/agentcheck{,/overrides} || :");
         assert_eq!(
@@ -112,7 +111,7 @@ fn no_link_of_the_collectors_user_leads_root_to_another_directory() {
             for _ in 0..TRIES {
                 reset();
                 let racer = Racer::start(&host, moment);
-                let _ = host.output(attack.command);
+                let _ = host.try_shell(attack.command);
                 let seen = racer.stop();
                 rounds += 1;
                 links += usize::from(seen.linked);
@@ -124,7 +123,7 @@ fn no_link_of_the_collectors_user_leads_root_to_another_directory() {
             }
         }
         println!(
-            "{}: {rounds} rounds, {links} links in the way of root",
+            "attack: {}: {rounds} rounds, {links} links in the way of root",
             attack.name
         );
         assert!(links > TRIES, "{}: the racer placed no link", attack.name);
@@ -134,7 +133,7 @@ fn no_link_of_the_collectors_user_leads_root_to_another_directory() {
 #[test]
 fn root_uses_no_path_below_a_directory_of_the_collectors_user() {
     let scratch = Scratch::new("traced");
-    let host = Host::boot(&scratch, false);
+    let host = host::boot(&scratch, false);
     host.shell(
         "install -d -m 755 -o agentcheck -g agentcheck /run/agentcheck
          install -d -m 750 -o agentcheck -g agentcheck /var/lib/agentcheck",
@@ -164,7 +163,7 @@ fn root_uses_no_path_below_a_directory_of_the_collectors_user() {
         assert!(wrong.is_empty(), "{command}: {wrong:#?}");
         assert!(trace.calls > 0, "{command}: nothing was traced");
         println!(
-            "{command}: {} calls, {} of them root's",
+            "attack: {command}: {} calls, {} of them root's",
             trace.calls,
             trace.calls_of_root.len()
         );
@@ -180,7 +179,7 @@ fn root_uses_no_path_below_a_directory_of_the_collectors_user() {
 #[test]
 fn prerm_gives_the_collectors_user_no_terminal() {
     let scratch = Scratch::new("terminal");
-    let host = Host::boot(&scratch, false);
+    let host = host::boot(&scratch, false);
     host.shell("sh /usr/lib/agentcheck/setup");
     let spy = r#"#!/bin/sh
         {

@@ -1,5 +1,5 @@
 //! The files for service managers in `packaging/init`, each with the real program: OpenRC, runit and s6, on a
-//! throw-away host without systemd. `background.rs` has the same for sysvinit's script.
+//! throw-away host without systemd. `daemonize/lifecycle.rs` has the same for sysvinit's script.
 //!
 //! Debian has no procd (OpenWrt). Its file runs with functions that only record, and what they record is started.
 
@@ -8,7 +8,7 @@ use agentcheck_tests::address::Block;
 use agentcheck_tests::binaries;
 use agentcheck_tests::processes::wait_for;
 use agentcheck_tests::scratch::Scratch;
-use host::Host;
+use agentcheck_tests::throwaway_host::ThrowawayHost;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -83,7 +83,7 @@ fn s6_starts_restarts_reloads_and_stops_both() {
     runs(&S6);
 }
 
-fn configure(host: &Host, weight: &str) {
+fn configure(host: &ThrowawayHost, weight: &str) {
     let text = format!("[service.web]\nweight = \"{weight}\"\n");
     fs::write(host.path(CONFIGURATION), text).unwrap();
 }
@@ -102,7 +102,7 @@ fn probe(agent: SocketAddr) -> Result<String, String> {
     Ok(reply)
 }
 
-fn wait_for_reply(host: &Host, agent: SocketAddr, expected: &str) {
+fn wait_for_reply(host: &ThrowawayHost, agent: SocketAddr, expected: &str) {
     wait_for(format_args!("the reply {expected:?}"), || {
         let reply = probe(agent);
         if reply
@@ -118,7 +118,7 @@ fn wait_for_reply(host: &Host, agent: SocketAddr, expected: &str) {
 }
 
 /// The process ids of a program on the host, with the user of each.
-fn processes(host: &Host, program: &str) -> Vec<(String, String)> {
+fn processes(host: &ThrowawayHost, program: &str) -> Vec<(String, String)> {
     // `pgrep` compares fifteen characters of a name; the path is whole.
     let listed = host.shell(&format!(
         "for process in /proc/[0-9]*; do
@@ -136,7 +136,7 @@ fn processes(host: &Host, program: &str) -> Vec<(String, String)> {
 
 fn runs(manager: &Manager) {
     let scratch = Scratch::new(manager.name);
-    let host = Host::boot(&scratch, false);
+    let host = host::boot(&scratch, false);
     let package = binaries::target().join("test-programs").join(manager.name);
     assert!(
         package.is_dir(),
@@ -214,7 +214,7 @@ fn runs(manager: &Manager) {
 #[test]
 fn procd_gets_commands_that_work() {
     let scratch = Scratch::new("procd");
-    let host = Host::boot(&scratch, false);
+    let host = host::boot(&scratch, false);
     let block = Block::claim();
     let agent = block.agent();
     configure(&host, "73");
@@ -257,7 +257,7 @@ fn procd_gets_commands_that_work() {
 
     // A configuration with an error is not loaded.
     configure(&host, "(");
-    let refused = host.output(&format!(
+    let refused = host.try_shell(&format!(
         "rm /run/procd.signal; busybox sh /etc/rc.common {file} {agent} reload"
     ));
     assert!(!refused.status.success());

@@ -3,7 +3,7 @@
 use super::page::PageWriter;
 use super::{ConfigFile, DataDir, Failed, Output, StateDir, load_failure};
 use crate::config::{self, Config, LoadError};
-use crate::daemon;
+use crate::daemon::{self, config_watcher};
 use crate::simulation::blind_spots;
 use crate::sys::daemonize::{self, Identity, PidFile, Side, Starting};
 use crate::sys::logging::{self, Destination};
@@ -36,6 +36,9 @@ pub(super) struct Collect {
     /// Change to this group
     #[arg(long, value_name = "GROUP", requires = "user")]
     group: Option<String>,
+    /// Reload when the configuration changes
+    #[arg(long)]
+    reload_on_change: bool,
     /// Log to stderr or syslog (default with --daemon)
     #[arg(long, value_name = "TO", hide_possible_values = true)]
     log: Option<Log>,
@@ -160,6 +163,11 @@ impl Collect {
             }
         }
         let ready = || {
+            if self.reload_on_change
+                && let Err(error) = config_watcher::start(file)
+            {
+                log::error!("cannot watch the configuration: {error}; reload it by hand");
+            }
             if let Some(starting) = starting.take() {
                 starting.ready();
             }

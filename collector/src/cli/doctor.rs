@@ -5,6 +5,7 @@ mod collector_user;
 mod host_facts;
 pub(super) mod probe_client;
 mod required_paths;
+mod rights;
 mod source_checks;
 
 use super::{ConfigFile, DataDir, Failed, Output, StateDir};
@@ -108,8 +109,8 @@ impl Doctor {
         let file = self.state.state_dir.join(snapshot::FILE);
         let facts = CollectorFacts {
             is_denied: status.is_none()
-                && std::fs::File::open(file)
-                    .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied),
+                && rustix::fs::access(file, rustix::fs::Access::READ_OK)
+                    == Err(rustix::io::Errno::ACCESS),
             is_running: live.is_some(),
             changed_after: status
                 .as_ref()
@@ -229,12 +230,7 @@ impl Doctor {
             (Role::Overrides, &overrides),
         ] {
             let text = path.display().to_string();
-            found.push(directory::finding(
-                role,
-                &text,
-                host_facts::rights(path),
-                owner,
-            ));
+            found.push(directory::finding(role, &text, rights::rights(path), owner));
         }
     }
 

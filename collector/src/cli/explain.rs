@@ -1,12 +1,14 @@
 //! `agentcheck explain`: why a service has its reply, and what HAProxy does with a line.
 
-use super::screen::{self, ColorChoice};
+use super::screen::{self, Color};
 use super::{ConfigFile, DataDir, Failed, Output, StateDir, history, load_failure, status};
-use crate::config::{self, Config, DerivedInput, Service};
-use crate::decision::evaluate::{ServiceMemory, evaluate};
+use crate::config::{self, Config, DerivedInput, Input, Service, SourceId};
+use crate::decision::decide::decide;
+use crate::decision::evaluate::ServiceMemory;
 use crate::decision::observations::Observations;
 use crate::filters::debounce::DebouncePolicy;
 use crate::filters::derive;
+use crate::overrides::Effective;
 use crate::reading::{Failure, Reading, Reason};
 use crate::render::table::{Cell, Style, Table};
 use crate::reply::dissect;
@@ -48,15 +50,8 @@ pub(super) struct Arguments {
     state: StateDir,
     #[command(flatten)]
     data: DataDir,
-    /// Use colours: auto, always, never
-    #[arg(
-        long,
-        value_name = "WHEN",
-        value_enum,
-        default_value_t,
-        hide_possible_values = true
-    )]
-    color: ColorChoice,
+    #[command(flatten)]
+    color: Color,
 }
 
 /// The most bytes read from standard input: more than HAProxy accepts.
@@ -82,7 +77,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Output, Failed> {
     for (label, text) in lines {
         table.row(vec![Cell::new(Style::Name, label), text.into()]);
     }
-    Ok(table.render(screen::page(arguments.color)).into())
+    Ok(table.render(screen::page(&arguments.color)).into())
 }
 
 fn explain_reply(line: &str) -> Result<Lines, Failed> {
@@ -142,11 +137,11 @@ fn explain_service(name: &str, arguments: &Arguments) -> Result<Lines, Failed> {
     let mut observed = Observations::new(&without_debounce, started.unwrap_or(now));
     let wall = clock::unix_time_f64();
     observed.set_clock(&config.timezone, wall, now);
-    for (index, reading) in &readings {
-        observed.take(*index, reading.clone(), now);
+    for (source, reading) in &readings {
+        observed.take(*source, reading.clone(), now);
     }
     let context = observed.context(now);
-    let outcome = evaluate(service, &context, &memory, now);
+    let decision = decide(service, &context, &memory, &Effective::default(), now);
     let evaluation = Evaluation {
         config: &config,
         service,
@@ -155,7 +150,7 @@ fn explain_service(name: &str, arguments: &Arguments) -> Result<Lines, Failed> {
         before: &memory,
         origin,
         snapshot: known,
-        outcome: &outcome,
+        decision: &decision,
         now,
     };
     let mut lines = evaluation.lines();
@@ -209,46 +204,51 @@ fn service_memory(
 }
 
 /// Polls the sources of the service at the same time; those of rates twice.
-fn poll(config: &Config, service: &Service) -> Vec<(usize, Reading)> {
+fn poll(config: &Config, service: &Service) -> Vec<(SourceId, Reading)> {
     let twice = rate_sources(config, service);
     let (sender, readings) = mpsc::channel();
     let mut awaited = Vec::new();
     let mut longest = Duration::ZERO;
-    for index in config.polled_for(service) {
-        let Some(source) = config.sources.get(index).cloned() else {
+    for id in config.polled_for(service) {
+        let Some(source) = config.sources.get(id.0).cloned() else {
             continue;
         };
-        let times = if twice.contains(&index) { 2 } else { 1 };
-        awaited.extend(std::iter::repeat_n(index, times));
+        let times = if twice.contains(&id) { 2 } else { 1 };
+        awaited.extend(std::iter::repeat_n(id, times));
         longest = longest.max((source.timeout + RATE_POLL_GAP) * 2);
         let sender = sender.clone();
         // Not joined: a hung thread ends with the process.
-        thread::spawn(move || poll_one(index, &source, times, &sender));
+        thread::spawn(move || poll_one(id, &source, times, &sender));
     }
     drop(sender);
     let end = Instant::now() + longest + POLL_GRACE;
-    let mut all: Vec<(usize, Reading)> = Vec::new();
+    let mut all: Vec<(SourceId, Reading)> = Vec::new();
     while let Ok(reading) = readings.recv_timeout(end.saturating_duration_since(Instant::now())) {
         all.push(reading);
     }
-    for index in awaited {
-        if !all.iter().any(|(polled, _)| *polled == index) {
+    for id in awaited {
+        if !all.iter().any(|(polled, _)| *polled == id) {
             let failure = Failure::new(Reason::Overdue, "the poll hangs beyond its timeout");
-            all.push((index, Reading::failed(clock::now(), longest, failure)));
+            all.push((id, Reading::failed(clock::now(), longest, failure)));
         }
     }
     all.sort_by_key(|(_, reading)| reading.sent);
     all
 }
 
-fn poll_one(index: usize, source: &Source, times: usize, sender: &mpsc::Sender<(usize, Reading)>) {
+fn poll_one(
+    id: SourceId,
+    source: &Source,
+    times: usize,
+    sender: &mpsc::Sender<(SourceId, Reading)>,
+) {
     let mut poller = Poller::new(source);
     for time in 0..times {
         if time > 0 {
             thread::sleep(RATE_POLL_GAP);
         }
         if sender
-            .send((index, poller.poll(&Cancellation::new())))
+            .send((id, poller.poll(&Cancellation::new())))
             .is_err()
         {
             return;
@@ -257,12 +257,12 @@ fn poll_one(index: usize, source: &Source, times: usize, sender: &mpsc::Sender<(
 }
 
 /// The sources of rates, which need two polls.
-fn rate_sources(config: &Config, service: &Service) -> Vec<usize> {
-    let used = service.sources.iter();
-    let derived = used.filter_map(|index| {
-        let derived = config
-            .derived
-            .get(index.checked_sub(config.sources.len())?)?;
+fn rate_sources(config: &Config, service: &Service) -> Vec<SourceId> {
+    let inputs = service.inputs.iter();
+    let derived = inputs.filter_map(|input| {
+        let Some(Input::Derived(derived)) = config.input(*input) else {
+            return None;
+        };
         let rate = match &derived.input {
             DerivedInput::Number(_, memory) => matches!(memory, Some(derive::Aggregation::Rate(_))),
             DerivedInput::Rate(..) | DerivedInput::Histogram(..) => true,
@@ -306,11 +306,8 @@ weight = "b.ok ? rise.value : 50"
 "#;
         let (config, _) = config::parse(Path::new("test"), text).unwrap();
         let service = config.services.first().unwrap();
-        let polled: Vec<usize> = poll(&config, service)
-            .iter()
-            .map(|(index, _)| *index)
-            .collect();
-        assert_eq!(polled.iter().filter(|index| **index == 0).count(), 2);
+        let polled: Vec<SourceId> = poll(&config, service).iter().map(|(id, _)| *id).collect();
+        assert_eq!(polled.iter().filter(|id| **id == SourceId(0)).count(), 2);
         assert_eq!(polled.len(), 3);
     }
 }

@@ -32,6 +32,9 @@ pub(super) struct Generate {
     /// Port of services without their own
     #[arg(long, value_name = "PORT", default_value_t = NonZeroU16::new(DEFAULT_PORT).unwrap_or(NonZeroU16::MAX))]
     port: NonZeroU16,
+    /// Answer HTTP checks, too
+    #[arg(long)]
+    http: bool,
     /// Write the files into DIR instead of printing them
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
@@ -64,6 +67,7 @@ impl Generate {
             port: self.port,
             responder: &responder(),
             state_dir: &self.state.state_dir,
+            http: self.http,
         };
         let failed = |error: &dyn fmt::Display| Failed(format!("agentcheck: {error}\n"));
         let mut files =

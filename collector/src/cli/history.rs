@@ -4,6 +4,7 @@ use super::local_time::{self, Zone};
 use super::{DataDir, Failed, Output};
 use crate::render::text::printable;
 use crate::status::history::{self, Entry};
+use crate::status::overview::ascii_json;
 use crate::sys::clock;
 use clap::Args;
 use std::collections::BTreeSet;
@@ -90,7 +91,7 @@ pub(super) fn list(given: &History) -> Result<Output, Failed> {
         if given.json {
             // It was read from such a line.
             let line = serde_json::to_string(entry).unwrap_or_default();
-            let _ = writeln!(text, "{line}");
+            text.push_str(&ascii_json(&line));
         } else {
             let _ = writeln!(text, "{}", entry_line(entry, &zone));
         }

@@ -25,7 +25,7 @@ impl Zone {
     /// A moment in seconds since 1970, such as `2026-11-21 14:30:00 CET`. Empty if it is out of range.
     pub(super) fn format(&self, wall: f64) -> String {
         #[allow(clippy::cast_possible_truncation)]
-        // saturates; what is out of range is refused below
+        // saturates; times out of range are refused below
         let time = Timestamp::from_second(wall.floor() as i64);
         let zoned = time.map(|time| time.to_zoned_datetime(self.0.clone()));
         zoned.map_or_else(
@@ -44,7 +44,7 @@ impl Zone {
             return Some(seconds(time));
         }
         if let Some(time) = time_of_day(text) {
-            #[allow(clippy::cast_possible_truncation)] // saturates; what is out of range is refused
+            #[allow(clippy::cast_possible_truncation)] // saturates; times out of range are refused
             let today = Timestamp::from_second(now.floor() as i64).ok()?;
             let today = today.to_zoned_datetime(self.0.clone()).date();
             let at = |date: Date| Some(seconds(self.zoned(date.to_datetime(time))?.timestamp()));

@@ -20,16 +20,16 @@ mod status;
 
 use crate::config::{self, Config, LoadError};
 use crate::overrides::{Action, MAX_SPAN};
-use crate::render::text::{counted, printable};
+use crate::render::text::{counted, printable, without_byte_order_mark};
 use crate::setup::version_notes::version_notes;
 use crate::simulation::blind_spots;
 use crate::simulation::sample;
 use crate::status::overview;
+use crate::sys::state_file;
 use agentcheck_common::STATE_DIR;
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::OFlags;
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -237,7 +237,11 @@ pub fn run() -> ExitCode {
         Ok(line) => line,
         Err(error) => {
             // If it cannot be printed, the exit status still counts.
-            let _ = error.print();
+            let _ = match error.use_stderr() {
+                // It repeats words of the command line.
+                true => io::stderr().write_all(printable_lines(&error.to_string()).as_bytes()),
+                false => error.print(),
+            };
             return ExitCode::from(match error.use_stderr() {
                 true if is_health_check(std::env::args_os()) => overview::Level::Unknown as u8,
                 true => 2,
@@ -274,10 +278,16 @@ pub fn run() -> ExitCode {
             ExitCode::from(output.status)
         }
         Err(Failed(lines)) => {
-            let _ = io::stderr().write_all(lines.as_bytes());
+            let _ = io::stderr().write_all(printable_lines(&lines).as_bytes());
             ExitCode::FAILURE
         }
     }
+}
+
+/// The printable form of several lines.
+fn printable_lines(text: &str) -> String {
+    let lines = text.split('\n').map(printable);
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Whether the command line is that of a monitoring plugin, whose status 2 is CRITICAL.
@@ -312,7 +322,7 @@ fn check(file: &ConfigFile, sample: Option<&Path>) -> Result<String, Failed> {
     };
     text.push_str(&format!(
         "{}: ok, {files}{}, {}, {}\n",
-        file.config.display(),
+        printable(&file.config.display().to_string()),
         counted(config.sources.len(), "source"),
         counted(config.services.len(), "service"),
         counted(warnings.rendered.len(), "warning")
@@ -341,18 +351,15 @@ fn try_sample(config: &Config, file: &Path, sample: &Path) -> Result<String, Fai
 /// Reads a regular file of at most [`MAX_SAMPLE`] bytes; a FIFO or device is refused and cannot block.
 fn read_text(file: &Path) -> io::Result<String> {
     use io::{Error, ErrorKind};
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::open(file, flags, Mode::empty())?);
-    if !file.metadata()?.is_file() {
-        return Err(Error::new(ErrorKind::InvalidInput, "not a regular file"));
-    }
-    let mut text = String::new();
-    file.take(MAX_SAMPLE + 1).read_to_string(&mut text)?;
-    if u64::try_from(text.len()).is_ok_and(|length| length > MAX_SAMPLE) {
+    let file = state_file::open_regular(file, OFlags::empty())?;
+    let mut bytes = Vec::new();
+    file.take(MAX_SAMPLE + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_SAMPLE) {
         let reason = format!("more than {MAX_SAMPLE} bytes");
         return Err(Error::new(ErrorKind::FileTooLarge, reason));
     }
-    Ok(text)
+    let text = without_byte_order_mark(&bytes);
+    String::from_utf8(text.to_vec()).map_err(|_| Error::new(ErrorKind::InvalidData, "not UTF-8"))
 }
 
 fn load_failure(error: &LoadError) -> Failed {

@@ -1,7 +1,7 @@
 //! `agentcheck probe`: probes agents as HAProxy does, and shows what HAProxy does with their replies.
 
 use super::doctor::probe_client::{PATIENCE, Route, exchange};
-use super::screen::{self, ColorChoice};
+use super::screen::{self, Color};
 use super::{Failed, Output};
 use crate::render::table::{Cell, Style, Table};
 use crate::render::text::{printable, span};
@@ -40,15 +40,8 @@ pub(super) struct Probe {
     /// Exit status for a program
     #[arg(long, value_name = "FORM", value_enum, hide_possible_values = true)]
     exit: Option<Exit>,
-    /// Use colours: auto, always, never
-    #[arg(
-        long,
-        value_name = "WHEN",
-        value_enum,
-        default_value_t,
-        hide_possible_values = true
-    )]
-    color: ColorChoice,
+    #[command(flatten)]
+    color: Color,
 }
 
 /// For which program the exit status is.
@@ -123,7 +116,7 @@ impl Probe {
                 .iter()
                 .all(|one| matches!(one.outcome, ProbeOutcome::Line(_)));
             return Output {
-                text: table.render(screen::page(self.color)),
+                text: table.render(screen::page(&self.color)),
                 status: u8::from(!complete),
             };
         };
@@ -132,7 +125,7 @@ impl Probe {
         }
         let verdict = probed.first().map_or(Verdict::NoReply, Probed::verdict);
         Output {
-            text: summary(probed).render(screen::page(self.color)),
+            text: summary(probed).render(screen::page(&self.color)),
             status: match exit {
                 Exit::Keepalived => keepalived(verdict),
                 _ => u8::from(!matches!(verdict, Verdict::In(_))),

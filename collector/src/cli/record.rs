@@ -2,8 +2,7 @@
 
 use super::{ConfigFile, Failed, Output, load_failure};
 use crate::config;
-use crate::daemon::PollThreads;
-use crate::decision::observations::NewReading;
+use crate::daemon::{NewReadings, PollThreads};
 use crate::render::text::counted;
 use crate::simulation::recording;
 use crate::sys::clock;
@@ -58,7 +57,10 @@ pub(super) fn record(given: &Record) -> Result<Output, Failed> {
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, ended.clone()).map_err(no_threads)?;
     }
-    let take = move |number, new: NewReading| sender.send((number, new.reading)).is_ok();
+    let take = move |readings: NewReadings| {
+        let mut readings = readings.into_iter();
+        readings.all(|(task, new)| sender.send((task, new.reading)).is_ok())
+    };
     let polling = PollThreads::start(&config.sources, take).map_err(no_threads)?;
     let until = given.time.map(|time| Instant::now() + time);
     let mut count = 0;
@@ -68,8 +70,9 @@ pub(super) fn record(given: &Record) -> Result<Output, Failed> {
             break;
         }
         match readings.recv_timeout(Duration::from_millis(100)) {
-            Ok((number, reading)) => {
-                if let Some(source) = config.sources.get(number) {
+            Ok((task, reading)) => {
+                let source = polling.source(task);
+                if let Some(source) = source.and_then(|id| config.sources.get(id.0)) {
                     let line = recording::line(&source.name, &reading, began);
                     writeln!(file, "{line}").map_err(failed)?;
                     count += 1;

@@ -57,7 +57,10 @@ impl Reload {
 fn collector_pid(directory: &Path, given: Option<u32>) -> Result<Pid, String> {
     let state_dir = directory.display();
     let holder = lock::is_held(directory)
-        .map_err(|error| format!("cannot check the lock of {state_dir}: {error}"))?
+        .map_err(|error| {
+            let hint = super::permission_hint(&error);
+            format!("cannot check the lock of {state_dir}: {error}{hint}")
+        })?
         .ok_or_else(|| format!("no collector is running in {state_dir}"))?;
     let pid = given
         .or(holder)

@@ -4,7 +4,7 @@ use super::{ConfigFile, Failed, Output, load_failure};
 use crate::config::{self, Config};
 use crate::decision::evaluate::DecisionSource;
 use crate::render::plot::{self, Band, Chart, Line, Panel};
-use crate::render::text::{counted, number};
+use crate::render::text::{counted, number, without_byte_order_mark};
 use crate::simulation::recording;
 use crate::simulation::replay::{Played, Track, play, weight};
 use clap::Args;
@@ -17,6 +17,9 @@ const WIDTH: usize = 72;
 
 /// The largest recording that is read, in bytes.
 const MAX_BYTES: usize = 512 << 20;
+
+/// The permissions of the file of the plots.
+const PLOT_MODE: u32 = 0o644;
 
 #[derive(Args)]
 pub(super) struct Replay {
@@ -41,7 +44,8 @@ pub(super) fn replay(given: &Replay) -> Result<Output, Failed> {
     let unreadable = |error: String| Failed(format!("{}: error: {error}\n", given.file.display()));
     let bytes = crate::sys::state_file::read_bounded(&given.file, MAX_BYTES)
         .map_err(|error| unreadable(format!("cannot read the recording: {error}")))?;
-    let content = String::from_utf8(bytes).map_err(|_| unreadable("not UTF-8".to_owned()))?;
+    let content = std::str::from_utf8(without_byte_order_mark(&bytes))
+        .map_err(|_| unreadable("not UTF-8".to_owned()))?;
     let mut text = String::new();
     let mut sides = Vec::new();
     for file in [Some(&given.config.config), given.against.as_ref()]
@@ -49,7 +53,7 @@ pub(super) fn replay(given: &Replay) -> Result<Output, Failed> {
         .flatten()
     {
         let (config, _) = config::load(file).map_err(|error| load_failure(&error))?;
-        let recording = recording::read(&config.sources, &content).map_err(unreadable)?;
+        let recording = recording::read(&config.sources, content).map_err(unreadable)?;
         for name in &recording.unknown {
             let _ = writeln!(
                 text,
@@ -68,9 +72,8 @@ pub(super) fn replay(given: &Replay) -> Result<Output, Failed> {
     }
     if let Some(svg) = &given.svg {
         let drawn = plot::document(&charts(&sides));
-        std::fs::write(svg, drawn).map_err(|error| {
-            Failed::new(format!("cannot write plot {}: {error}", svg.display()))
-        })?;
+        super::report::replace(svg, PLOT_MODE, &drawn)
+            .map_err(|error| Failed::new(format!("cannot write plot {error}")))?;
         let _ = writeln!(text, "\nplot written to {}", svg.display());
     }
     Ok(text.into())

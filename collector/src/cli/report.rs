@@ -43,7 +43,10 @@ pub(super) fn write(given: &Report) -> Result<Output, Failed> {
         given.since,
         None,
     )
-    .and_then(|page| replace(&given.output, given.mode, &page))
+    .and_then(|page| {
+        let written = replace(&given.output, given.mode, &page);
+        written.map_err(|error| format!("cannot write page {error}"))
+    })
     .map_err(Failed::new)?;
     Ok(String::new().into())
 }
@@ -77,16 +80,16 @@ pub(super) fn make(
     }))
 }
 
-/// Replaces the file of the page atomically.
-pub(super) fn replace(output: &Path, mode: u32, page: &str) -> Result<(), String> {
+/// Replaces a file atomically. An error begins with its path.
+pub(super) fn replace(output: &Path, mode: u32, content: &str) -> Result<(), String> {
     let name = output.file_name().and_then(|name| name.to_str());
     let directory = match output.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
     let written = match name {
-        Some(name) => state_file::replace(directory, name, mode, page.as_bytes()),
+        Some(name) => state_file::replace(directory, name, mode, content.as_bytes()),
         None => Err(io::Error::new(io::ErrorKind::InvalidInput, "no file name")),
     };
-    written.map_err(|error| format!("cannot write page {}: {error}", output.display()))
+    written.map_err(|error| format!("{}: {error}", output.display()))
 }

@@ -1,12 +1,26 @@
 //! Properties of standard output: colours and size.
 
 use crate::render::table::Page;
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use std::io::IsTerminal;
+
+/// The option of commands that print colours.
+#[derive(Args)]
+pub(super) struct Color {
+    /// Use colours: auto, always, never
+    #[arg(
+        long,
+        value_name = "WHEN",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true
+    )]
+    color: ColorChoice,
+}
 
 /// When to use colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, ValueEnum)]
-pub(super) enum ColorChoice {
+enum ColorChoice {
     /// On a terminal, unless NO_COLOR is set or TERM is `dumb`
     #[default]
     Auto,
@@ -38,9 +52,9 @@ pub(super) fn is_terminal() -> bool {
 }
 
 /// The page format for complete output; the terminal wraps long lines.
-pub(super) fn page(colour: ColorChoice) -> Page {
+pub(super) fn page(colour: &Color) -> Page {
     Page {
-        colour: colour.is_enabled(),
+        colour: colour.color.is_enabled(),
         width: None,
     }
 }

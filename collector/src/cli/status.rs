@@ -1,6 +1,6 @@
 //! `agentcheck status`: the current replies and what decided them, for people, programs and monitoring.
 
-use super::screen::{self, ColorChoice};
+use super::screen::{self, Color};
 use super::{Failed, Output, StateDir};
 use crate::render::text::printable;
 use crate::status::overview::{self, Liveness, LockState, Overview, OverviewInput, SnapshotError};
@@ -16,6 +16,9 @@ use std::time::Duration;
 
 /// The interval of `--watch`.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The most bytes of names and state files that are read: those of more than ten thousand services.
+const MAX_STATE_BYTES: usize = 64 << 20;
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -41,15 +44,8 @@ pub(super) struct Arguments {
     /// Print one line for monitoring
     #[arg(long, conflicts_with_all = ["verbose", "json", "watch"])]
     check: bool,
-    /// Use colours: auto, always, never
-    #[arg(
-        long,
-        value_name = "WHEN",
-        value_enum,
-        default_value_t,
-        hide_possible_values = true
-    )]
-    color: ColorChoice,
+    #[command(flatten)]
+    color: Color,
     #[command(flatten)]
     state: StateDir,
 }
@@ -62,7 +58,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Output, Failed> {
         return watch(arguments).map(|()| String::new().into());
     }
     let overview = read(arguments).map_err(Failed::new)?;
-    let text = rendered(&overview, arguments, screen::page(arguments.color));
+    let text = rendered(&overview, arguments, screen::page(&arguments.color));
     match read_error(&overview) {
         None => Ok(text.into()),
         Some(why) => {
@@ -135,6 +131,7 @@ fn run_check(arguments: &Arguments) -> Output {
     // A bar begins the performance data.
     let why = printable(&why).replace('|', "/");
     let bar = if numbers.is_empty() { "" } else { " | " };
+    let numbers = printable(&numbers);
     Output {
         text: format!("AGENTCHECK {}: {why}{bar}{numbers}\n", level.word()),
         status: level as u8,
@@ -146,7 +143,7 @@ fn watch(arguments: &Arguments) -> Result<(), Failed> {
     let in_place = screen::is_terminal() && !arguments.json;
     let mut first = true;
     loop {
-        let page = screen::page(arguments.color);
+        let page = screen::page(&arguments.color);
         let (page, rows) = if in_place {
             screen::fitted(page)
         } else {
@@ -191,6 +188,7 @@ pub(super) fn read_state_dir(directory: &Path) -> Result<OverviewInput, String> 
     };
     let boot = clock::boot_id().map_err(|error| format!("cannot read the boot id: {error}"))?;
     let mut files = BTreeMap::new();
+    let mut room = MAX_STATE_BYTES;
     for entry in std::fs::read_dir(directory).map_err(unreadable)? {
         let name = entry.map_err(unreadable)?.file_name();
         let Some(name) = name
@@ -204,14 +202,21 @@ pub(super) fn read_state_dir(directory: &Path) -> Result<OverviewInput, String> 
         };
         // One that cannot be read is shown as invalid.
         let content = state_file::read_bounded(&state_file::path(directory, &service), MAX_FILE);
-        files.insert(name.to_owned(), content.unwrap_or_default());
+        let content = content.unwrap_or_default();
+        // The name takes memory, too.
+        room = room
+            .checked_sub(name.len() + content.len())
+            .ok_or_else(|| unreadable(io::ErrorKind::FileTooLarge.into()))?;
+        files.insert(name.to_owned(), content);
     }
     let lock = match lock::is_held(directory) {
         Ok(None) => LockState::Free,
         Ok(Some(holder)) => LockState::Held(holder),
         Err(error) => {
             let file = lock::path(directory);
-            LockState::Unknown(format!("cannot check lock {}: {error}", file.display()))
+            let hint = super::permission_hint(&error);
+            let file = file.display();
+            LockState::Unknown(format!("cannot check lock {file}: {error}{hint}"))
         }
     };
     Ok(OverviewInput {
@@ -248,4 +253,30 @@ fn read_snapshot(directory: &Path) -> Result<Status, SnapshotError> {
         )));
     }
     Ok(status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use agentcheck_tests::scratch::Scratch;
+
+    #[test]
+    fn state_files_are_bounded_in_sum() {
+        let scratch = Scratch::new("many");
+        let directory = scratch.path();
+        // Without content on the disk.
+        let count = MAX_STATE_BYTES / MAX_FILE;
+        for number in 0..count {
+            let file = std::fs::File::create(directory.join(format!("{number:05}.state"))).unwrap();
+            file.set_len(1 << 40).unwrap();
+        }
+        let Err(error) = read_state_dir(directory) else {
+            panic!("all were read");
+        };
+        assert!(error.contains("file too large"), "{error}");
+        for number in 0..count / 2 {
+            std::fs::remove_file(directory.join(format!("{number:05}.state"))).unwrap();
+        }
+        assert_eq!(read_state_dir(directory).unwrap().files.len(), count / 2);
+    }
 }

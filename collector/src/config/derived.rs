@@ -8,7 +8,7 @@ use super::rules;
 use super::settings::DERIVE;
 use super::sources::{Sources, check_name};
 use super::toml_reader::{Entry, Findings, Table, Text};
-use super::{Derived, DerivedInput};
+use super::{Derived, DerivedInput, SourceId};
 use crate::expression::{CLOCK, Environment, Expression, Type};
 use crate::filters::derive::Aggregation;
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,7 +37,7 @@ pub(super) fn read(
     let mut environment = sources.environment();
     let mut known = Known {
         sources,
-        indices: sources.by_name(),
+        ids: sources.by_name(),
         places: sources.places(),
         derived: BTreeMap::new(),
     };
@@ -83,19 +83,19 @@ pub(super) fn read(
 /// What a derived number can read.
 struct Known<'s> {
     sources: &'s Sources,
-    indices: BTreeMap<&'s str, usize>,
+    ids: BTreeMap<&'s str, SourceId>,
     /// The place of each source, correct or not.
     places: BTreeMap<&'s str, Range<usize>>,
-    /// By name, the indices of the sources that the derived numbers before this one need.
-    derived: BTreeMap<String, Vec<usize>>,
+    /// By name, the sources that the derived numbers before this one need.
+    derived: BTreeMap<String, Vec<SourceId>>,
 }
 
 impl Known<'_> {
-    /// The indices of the sources that an expression needs, directly or through derived numbers.
-    fn needed<'n>(&self, names: impl Iterator<Item = &'n String>) -> Vec<usize> {
+    /// The sources that an expression needs, directly or through derived numbers.
+    fn needed<'n>(&self, names: impl Iterator<Item = &'n String>) -> Vec<SourceId> {
         let mut needed = BTreeSet::new();
         for name in names {
-            needed.extend(self.indices.get(name.as_str()));
+            needed.extend(self.ids.get(name.as_str()));
             needed.extend(self.derived.get(name).into_iter().flatten());
         }
         needed.into_iter().collect()

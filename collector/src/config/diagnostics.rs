@@ -66,7 +66,7 @@ impl Diagnostic {
         };
         let mut rendered = format!(
             "{}:{}:{}: {severity}: {}\n",
-            position.file.display(),
+            one_line(&position.file.display().to_string()),
             position.line,
             position.column,
             one_line(&self.message)

@@ -1,6 +1,6 @@
 //! The differences between two configurations: what stays the same, and what a reload reports. Pure.
 
-use super::{Config, DerivedInput, Service};
+use super::{Config, DerivedInput, InputId, Service, SourceId};
 use crate::expression::CLOCK;
 use crate::reply::state::AdminState;
 use agentcheck_common::ServiceName;
@@ -10,9 +10,9 @@ use std::fmt;
 /// From one configuration to another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {
-    /// For each name of [`Config::names`] of the later one, its index in the earlier one if it is the same in both:
-    /// the same source, polled in the same way, or the same number derived from such sources.
-    pub kept: Vec<Option<usize>>,
+    /// For each input of the later one, its id in the earlier one if it is the same in both: the same source, polled
+    /// in the same way, or the same number derived from such sources.
+    pub kept: Vec<Option<InputId>>,
     /// Sources and derived numbers of the earlier one that are not kept.
     pub left: Vec<String>,
     /// Services that the earlier one does not have.
@@ -35,9 +35,9 @@ impl Change {
             kept: kept(earlier, later),
             ..Self::default()
         };
-        let kept: BTreeSet<usize> = change.kept.iter().flatten().copied().collect();
+        let kept: BTreeSet<InputId> = change.kept.iter().flatten().copied().collect();
         for (index, name) in earlier.names().enumerate() {
-            if !kept.contains(&index) {
+            if !kept.contains(&InputId(index)) {
                 change.left.push(name.to_owned());
             }
         }
@@ -66,15 +66,22 @@ impl Change {
         change
     }
 
+    /// The id in the earlier configuration of a source that is the same in both.
+    #[must_use]
+    pub fn kept_source(&self, source: SourceId) -> Option<SourceId> {
+        let before = self.kept.get(source.0).copied().flatten()?;
+        Some(SourceId(before.0))
+    }
+
     fn is_same(&self, before: &Service, after: &Service) -> bool {
-        let uses = after.sources.iter();
-        let uses = uses.map(|index| self.kept.get(*index).copied().flatten());
-        let same_uses = uses.eq(before.sources.iter().copied().map(Some));
+        let inputs = after.inputs.iter();
+        let inputs = inputs.map(|input| self.kept.get(input.0).copied().flatten());
+        let same_inputs = inputs.eq(before.inputs.iter().copied().map(Some));
         let after = Service {
-            sources: before.sources.clone(),
+            inputs: before.inputs.clone(),
             ..after.clone()
         };
-        same_uses && after == *before
+        same_inputs && after == *before
     }
 }
 
@@ -125,33 +132,33 @@ fn owns(service: &Service) -> bool {
     [service.admin_state, service.override_admin_state].contains(&AdminState::Manage)
 }
 
-fn kept(earlier: &Config, later: &Config) -> Vec<Option<usize>> {
-    let by_name = |names: &mut dyn Iterator<Item = &'_ str>| -> BTreeMap<String, usize> {
+fn kept(earlier: &Config, later: &Config) -> Vec<Option<InputId>> {
+    let by_name = |names: &mut dyn Iterator<Item = &'_ str>| -> BTreeMap<String, InputId> {
         names
             .enumerate()
-            .map(|(at, name)| (name.to_owned(), at))
+            .map(|(at, name)| (name.to_owned(), InputId(at)))
             .collect()
     };
     let before = by_name(&mut earlier.names());
     let after = by_name(&mut later.names());
-    let mut kept: Vec<Option<usize>> = later
+    let mut kept: Vec<Option<InputId>> = later
         .sources
         .iter()
         .map(|source| {
-            let at = *before.get(&source.name)?;
-            (earlier.sources.get(at) == Some(source)).then_some(at)
+            let id = *before.get(&source.name)?;
+            (earlier.sources.get(id.0) == Some(source)).then_some(id)
         })
         .collect();
     // Each derived number comes after those that it reads.
     for derived in &later.derived {
-        let at = before.get(&derived.name).copied();
-        let number = at.and_then(|at| at.checked_sub(earlier.sources.len()));
+        let id = before.get(&derived.name).copied();
+        let number = id.and_then(|id| id.source(earlier.sources.len()).err());
         let same = number
-            .and_then(|at| earlier.derived.get(at))
+            .and_then(|number| earlier.derived.get(number.0))
             .is_some_and(|earlier| {
                 let kept_name = |name: &String| {
-                    let index = after.get(name).and_then(|index| kept.get(*index));
-                    index.copied().flatten().is_some()
+                    let id = after.get(name).and_then(|id| kept.get(id.0));
+                    id.copied().flatten().is_some()
                 };
                 let reads_kept = match &derived.input {
                     DerivedInput::Number(expression, _) => expression
@@ -162,12 +169,12 @@ fn kept(earlier: &Config, later: &Config) -> Vec<Option<usize>> {
                     DerivedInput::Rate(..) | DerivedInput::Histogram(..) => true,
                 };
                 let polled = derived.sources.iter();
-                let polled = polled.map(|index| kept.get(*index).copied().flatten());
+                let polled = polled.map(|id| kept.get(id.0).copied().flatten());
                 earlier.input == derived.input
                     && reads_kept
-                    && polled.eq(earlier.sources.iter().copied().map(Some))
+                    && polled.eq(earlier.sources.iter().map(|id| Some((*id).into())))
             });
-        kept.push(at.filter(|_| same));
+        kept.push(id.filter(|_| same));
     }
     kept
 }
@@ -199,7 +206,7 @@ mod tests {
         let later = format!("# now\n\n{B}{API}{WEB}{LOAD}{A}");
         let change = change(&earlier, &later);
         assert_eq!(change.to_string(), "no service has changed");
-        assert_eq!(change.kept, [Some(1), Some(0), Some(2)]);
+        assert_eq!(change.kept, [1, 0, 2].map(|id| Some(InputId(id))));
         assert!(change.left.is_empty());
     }
 
@@ -220,7 +227,7 @@ mod tests {
         let later = format!("{A}{LOAD}{}{third}", API.replace("value'", "value * 2.0'"));
         let change = change(&earlier, &later);
         assert_eq!(change.to_string(), "added third; removed web; changed api");
-        assert_eq!(change.kept, [Some(0), Some(1)]);
+        assert_eq!(change.kept, [0, 1].map(|id| Some(InputId(id))));
         let many: String = (0..12)
             .map(|at| WEB.replace("web", &format!("w{at}")))
             .collect();

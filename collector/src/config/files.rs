@@ -4,6 +4,8 @@
 use super::LoadError;
 use super::masking::masked;
 use super::permissions::Trust;
+use crate::sys::state_file::open_regular;
+use rustix::fs::OFlags;
 use std::fs::{DirEntry, File};
 use std::io::{self, Read as _};
 use std::ops::Range;
@@ -170,7 +172,7 @@ impl Files {
         let unreadable = |error| LoadError::Unreadable(path.to_owned(), error);
         let mut room = MAX_BYTES;
         files.distrust(path, &mut trust);
-        let file = open_regular(path).map_err(unreadable)?;
+        let file = open_regular(path, OFlags::empty()).map_err(unreadable)?;
         let text = read_text(file, &mut room).map_err(unreadable)?;
         files.push(path.to_owned(), &text);
 
@@ -194,7 +196,7 @@ impl Files {
             if !files.distrust(&path, &mut trust) {
                 continue;
             }
-            match open_regular(&path).and_then(|file| read_text(file, &mut room)) {
+            match open_regular(&path, OFlags::empty()).and_then(|file| read_text(file, &mut room)) {
                 Ok(text) => files.push(path, &text),
                 Err(error) => files.add_wrong(&path, &format!("cannot read this: {error}"), None),
             }
@@ -202,7 +204,7 @@ impl Files {
         Ok(files)
     }
 
-    /// Checks who can write to a path, and reports what is wrong. True if nothing is.
+    /// Checks who can write to a path, and reports faults. True if there is none.
     fn distrust(&mut self, path: &Path, trust: &mut Trust) -> bool {
         let doubts = trust.doubts(path);
         for doubt in &doubts {
@@ -210,6 +212,12 @@ impl Files {
         }
         doubts.is_empty()
     }
+}
+
+/// The drop-ins beside a main file; none if they cannot be listed.
+#[must_use]
+pub fn drop_ins_of(file: &Path) -> Vec<PathBuf> {
+    drop_ins(&file.with_file_name(DROP_INS)).unwrap_or_default()
 }
 
 /// The drop-ins of a directory, in the byte order of their names; none if there is no directory.
@@ -241,15 +249,6 @@ fn drop_ins(directory: &Path) -> io::Result<Vec<PathBuf>> {
     }
     names.sort_by(|one, other| one.as_bytes().cmp(other.as_bytes()));
     Ok(names.iter().map(|name| directory.join(name)).collect())
-}
-
-/// Opens a regular file: a FIFO would block.
-fn open_regular(path: &Path) -> io::Result<File> {
-    if !std::fs::metadata(path)?.is_file() {
-        let wrong = "not a regular file";
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, wrong));
-    }
-    File::open(path)
 }
 
 /// The text of a file of at most `room` bytes; subtracts its size from `room`.

@@ -1,194 +1,235 @@
 //! The text of a configuration as errors may show it: without secrets, and printable. Pure.
 //!
-//! Secret are the values of `headers`, `env` and `body`, and the query and the user of `url`. They are found
-//! by the text alone, because an error may be about a file that cannot be parsed.
+//! Secret are the values of `headers`, `env`, `body` and `send`, of keys that look like a misspelt secret, and the user,
+//! the query and the fragment of `url`. The TOML parser's events also exist for a file that it refuses. After an error
+//! within a secret, everything up to the next table header is secret: the parser cannot know where the secret ends.
 
 use crate::render::text::is_printable;
+use std::ops::Range;
+use toml_parser::Source;
+use toml_parser::parser::{Event, EventKind, RecursionGuard, parse_document};
 
 /// Keys whose values are secret.
-const SECRET: [&str; 3] = ["headers", "env", "body"];
+const SECRET: [&str; 4] = ["headers", "env", "body", "send"];
 
-/// What the scan is in at the beginning of a line.
-enum Within {
-    /// Keys of a table; `secret`: all its values are.
-    Table { secret: bool },
-    /// An inline table or an array of secrets, `depth` brackets deep.
-    Brackets {
-        depth: usize,
-        array: bool,
-        value: bool,
-    },
-    /// A secret multi-line string, until this delimiter.
-    Text(&'static str),
-}
+/// Parts of names of secrets that other programs have, and of misspelt keys.
+const SUSPICIOUS: [&str; 7] = [
+    "header",
+    "environ",
+    "passw",
+    "token",
+    "secret",
+    "auth",
+    "credential",
+];
+
+/// How deep values are nested at most. What is deeper has no events, and is hidden.
+const MAX_DEPTH: u32 = 80;
 
 /// The text with `*` in place of secrets and `?` in place of unprintable characters. Every line begins at the
 /// same byte as before.
 pub(super) fn masked(text: &str) -> String {
+    let tokens = Source::new(text).lex().into_vec();
+    let mut events: Vec<Event> = Vec::new();
+    let mut guard = RecursionGuard::new(&mut events, MAX_DEPTH);
+    parse_document(&tokens, &mut guard, &mut ());
+    let mut scan = Scan::new(text);
+    let mut known = 0;
+    for event in &events {
+        // Nothing is known of the text between two events.
+        if known < event.span().start() {
+            scan.hidden.push(known..event.span().start());
+        }
+        scan.take(event);
+        known = event.span().end();
+    }
+    let mut hidden = scan.hidden;
+    hidden.push(known..text.len());
+
     let mut shown = String::with_capacity(text.len());
-    let mut secret_table = false;
-    let mut within = Within::Table { secret: false };
-    for line in text.split_inclusive('\n') {
-        let (hidden, next) = match within {
-            Within::Text(delimiter) => match line.find(delimiter) {
-                Some(end) => (vec![(0, end)], None),
-                None => (vec![(0, line.len())], Some(Within::Text(delimiter))),
-            },
-            Within::Brackets {
-                depth,
-                array,
-                value,
-            } => in_brackets(line, 0, (depth, array, value)),
-            Within::Table { .. } if line.trim_start().starts_with('[') => {
-                let name = line.trim().trim_matches(['[', ']']);
-                secret_table = name.split('.').any(is_secret);
-                (Vec::new(), None)
-            }
-            Within::Table { secret } => in_table(line, secret),
+    let mut hidden = hidden.into_iter().peekable();
+    for (at, character) in text.char_indices() {
+        while hidden.next_if(|range| range.end <= at).is_some() {}
+        let secret = hidden.peek().is_some_and(|range| range.contains(&at));
+        let replaced = match character {
+            '\n' | '\r' | '\t' => None,
+            _ if secret && !character.is_whitespace() => Some("*"),
+            _ if !is_printable(character) => Some("?"),
+            _ => None,
         };
-        within = next.unwrap_or(Within::Table {
-            secret: secret_table,
-        });
-        for (at, character) in line.char_indices() {
-            let secret = hidden.iter().any(|(from, to)| (*from..*to).contains(&at));
-            let replaced = match character {
-                '\n' | '\r' | '\t' => None,
-                _ if secret && !character.is_whitespace() => Some("*"),
-                _ if !is_printable(character) => Some("?"),
-                _ => None,
-            };
-            match replaced {
-                Some(mark) => shown.push_str(&mark.repeat(character.len_utf8())),
-                None => shown.push(character),
-            }
+        match replaced {
+            Some(mark) => shown.push_str(&mark.repeat(character.len_utf8())),
+            None => shown.push(character),
         }
     }
     shown
 }
 
-fn is_secret(key: &str) -> bool {
-    SECRET.contains(&key.trim().trim_matches(['"', '\'']))
+/// A key, by what its value may contain.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    Secret,
+    Url,
+    Other,
 }
 
-type Hidden = (Vec<(usize, usize)>, Option<Within>);
-
-/// A line of `KEY = VALUE`, or of anything else.
-fn in_table(line: &str, secret: bool) -> Hidden {
-    let Some(equals) = line.find('=') else {
-        return (Vec::new(), None);
-    };
-    let key = line.get(..equals).unwrap_or_default();
-    if secret || key.split('.').any(is_secret) {
-        return value(line, equals + 1);
-    }
-    if key.trim() == "url" || key.trim_end().ends_with(".url") {
-        return (in_url(line, equals + 1), None);
-    }
-    // A secret key in an inline table.
-    let inner = SECRET.iter().find_map(|name| {
-        let at = equals + line.get(equals..)?.find(name)?;
-        let after = line.get(at + name.len()..)?;
-        let trimmed = after.trim_start_matches(['"', '\'', ' ', '\t']);
-        trimmed
-            .starts_with(['=', '.'])
-            .then(|| at + name.len())
-            .and_then(|at| Some(at + line.get(at..)?.find('=')? + 1))
-    });
-    match inner {
-        Some(at) => value(line, at),
-        None => (Vec::new(), None),
-    }
+/// What the events so far mean for the next one.
+struct Scan<'t> {
+    text: &'t str,
+    /// The ranges to hide, in their order.
+    hidden: Vec<Range<usize>>,
+    /// Whether the table of the current header is secret.
+    table: bool,
+    /// What the current key holds, and those of the brackets around it, outermost first.
+    key: Holds,
+    outer: Vec<Holds>,
+    in_header: bool,
+    /// Whether an error left the end of a secret unknown.
+    is_lost: bool,
+    /// Whether the line has a secret: a comment may repeat it.
+    line: bool,
+    /// Whether a value has just ended. A key in its place may be a part of it.
+    is_after_value: bool,
 }
 
-/// A secret value that begins at this byte of the line.
-fn value(line: &str, at: usize) -> Hidden {
-    let rest = line.get(at..).unwrap_or_default();
-    let trimmed = rest.trim_start();
-    let start = at + (rest.len() - trimmed.len());
-    for delimiter in ["\"\"\"", "'''"] {
-        if let Some(content) = trimmed.strip_prefix(delimiter) {
-            let next = (!content.contains(delimiter)).then_some(Within::Text(delimiter));
-            return (vec![(start + 3, line.len())], next);
+impl<'t> Scan<'t> {
+    fn new(text: &'t str) -> Self {
+        Self {
+            text,
+            hidden: Vec::new(),
+            table: false,
+            key: Holds::Other,
+            outer: Vec::new(),
+            in_header: false,
+            is_lost: false,
+            line: false,
+            is_after_value: false,
         }
     }
-    if trimmed.starts_with(['{', '[']) {
-        let array = trimmed.starts_with('[');
-        return in_brackets(line, start, (0, array, array));
-    }
-    (vec![(start, line.len())], None)
-}
 
-/// The values between brackets: what is after `=`, or in an array everything.
-fn in_brackets(line: &str, start: usize, state: (usize, bool, bool)) -> Hidden {
-    let (mut depth, array, mut value) = state;
-    let mut hidden = Vec::new();
-    let mut quote = None;
-    let mut escaped = false;
-    for (at, character) in line.char_indices().skip_while(|(at, _)| *at < start) {
-        let end = at + character.len_utf8();
-        match (quote, character) {
-            (Some('"'), '\\') if !escaped => {
-                escaped = true;
-                if value {
-                    hidden.push((at, end));
+    fn is_secret(&self) -> bool {
+        let is = |holds: &Holds| *holds == Holds::Secret;
+        self.is_lost || self.table || is(&self.key) || self.outer.iter().any(is)
+    }
+
+    fn take(&mut self, event: &Event) {
+        let span = event.span().start()..event.span().end();
+        let was_after_value = self.is_after_value;
+        self.is_after_value = match event.kind() {
+            EventKind::Scalar | EventKind::InlineTableClose | EventKind::ArrayClose => true,
+            EventKind::Whitespace | EventKind::Error => was_after_value,
+            _ => false,
+        };
+        match event.kind() {
+            EventKind::StdTableOpen | EventKind::ArrayTableOpen => {
+                let text = self.text;
+                *self = Self {
+                    hidden: std::mem::take(&mut self.hidden),
+                    in_header: true,
+                    ..Self::new(text)
+                };
+            }
+            EventKind::StdTableClose | EventKind::ArrayTableClose => {
+                self.in_header = false;
+                self.key = Holds::Other;
+            }
+            EventKind::SimpleKey => {
+                self.is_lost |= was_after_value && (self.is_secret() || self.line);
+                self.take_key(span);
+            }
+            EventKind::InlineTableOpen | EventKind::ArrayOpen => self.outer.push(self.key),
+            EventKind::InlineTableClose | EventKind::ArrayClose => {
+                self.key = self.outer.pop().unwrap_or(Holds::Other);
+            }
+            EventKind::ValueSep => {
+                // In an array, the next value belongs to the same key.
+                if self.outer.last() != Some(&self.key) {
+                    self.key = Holds::Other;
                 }
-                continue;
             }
-            (Some(open), _) if character == open && !escaped => quote = None,
-            (None, '"' | '\'') => quote = Some(character),
-            (None, '{' | '[') => {
-                depth += 1;
-                value = array || character == '[';
-                continue;
-            }
-            (None, '}' | ']') => {
-                depth = depth.saturating_sub(1);
-                value = array;
-                if depth == 0 {
-                    return (hidden, None);
+            EventKind::Scalar => {
+                self.line |= self.is_secret() || self.key == Holds::Url;
+                match self.key {
+                    _ if self.is_secret() => self.hidden.push(span),
+                    Holds::Url => self.hide_in_url(span),
+                    _ => {}
                 }
-                continue;
             }
-            (None, '=') => {
-                value = true;
-                continue;
+            EventKind::Comment if self.line || self.is_secret() => self.hidden.push(span),
+            EventKind::Newline => {
+                self.line = false;
+                self.in_header = false;
+                if self.outer.is_empty() {
+                    self.key = Holds::Other;
+                }
             }
-            (None, ',') => {
-                value = array;
-                continue;
+            EventKind::Error => {
+                let is_known = !self.is_secret() && !self.line && self.key != Holds::Url;
+                self.is_lost |= !is_known || self.line_looks_secret(span.start);
+                if self.is_lost {
+                    self.hidden.push(span);
+                }
             }
-            _ => {}
-        }
-        escaped = false;
-        if value {
-            hidden.push((at, end));
+            EventKind::Comment
+            | EventKind::KeySep
+            | EventKind::KeyValSep
+            | EventKind::Whitespace => {}
         }
     }
-    (
-        hidden,
-        Some(Within::Brackets {
-            depth,
-            array,
-            value,
-        }),
-    )
-}
 
-/// The user and the query of a URL.
-fn in_url(line: &str, start: usize) -> Vec<(usize, usize)> {
-    let mut hidden = Vec::new();
-    let rest = line.get(start..).unwrap_or_default();
-    let host = rest.find("//").map_or(0, |at| at + 2);
-    let path = rest.get(host..).and_then(|rest| rest.find(['/', '?', '#']));
-    let authority = rest.get(host..path.map_or(rest.len(), |path| host + path));
-    if let Some(user) = authority.and_then(|authority| authority.rfind('@')) {
-        hidden.push((start + host, start + host + user));
+    fn take_key(&mut self, span: Range<usize>) {
+        let text = self.text.get(span.clone()).unwrap_or_default();
+        let name = text.trim_matches(['"', '\'']);
+        if self.in_header {
+            self.table |= SECRET.contains(&name);
+            return;
+        }
+        // After an error, a part of a secret may look like a key. A header in one text is no name.
+        let is_name =
+            |character: char| character.is_ascii_alphanumeric() || "-_".contains(character);
+        if self.is_lost || self.is_secret() && !name.chars().all(is_name) {
+            self.hidden.push(span);
+            return;
+        }
+        let lower = name.to_ascii_lowercase();
+        let is_file = lower.ends_with("_file");
+        let holds = match name {
+            _ if SECRET.contains(&name) => Holds::Secret,
+            _ if !is_file && SUSPICIOUS.iter().any(|part| lower.contains(part)) => Holds::Secret,
+            "url" => Holds::Url,
+            _ => Holds::Other,
+        };
+        // Of a dotted key, each part counts.
+        if holds == Holds::Secret || self.key == Holds::Other {
+            self.key = holds;
+        }
     }
-    if let Some(query) = rest.find('?') {
-        let end = rest.rfind(['"', '\'']).unwrap_or(rest.len());
-        hidden.push((start + query + 1, start + end.max(query + 1)));
+
+    /// Whether the line of a syntax error names a secret.
+    fn line_looks_secret(&self, at: usize) -> bool {
+        let before = self.text.get(..at).unwrap_or_default();
+        let start = before.rfind('\n').map_or(0, |end| end + 1);
+        let line = self.text.get(start..).unwrap_or_default();
+        let line = line.lines().next().unwrap_or_default().to_ascii_lowercase();
+        let names = SECRET.iter().chain(&SUSPICIOUS).chain(&["://"]);
+        names.into_iter().any(|name| line.contains(name))
     }
-    hidden
+
+    /// Hides the user, the query and the fragment of a URL.
+    fn hide_in_url(&mut self, span: Range<usize>) {
+        let url = self.text.get(span.clone()).unwrap_or_default();
+        let host = url.find("//").map_or(0, |at| at + 2);
+        let path = url.get(host..).and_then(|rest| rest.find(['/', '?', '#']));
+        let authority = url.get(host..path.map_or(url.len(), |path| host + path));
+        let at = |from: usize, to: usize| span.start + from..span.start + to;
+        if let Some(user) = authority.and_then(|authority| authority.rfind('@')) {
+            self.hidden.push(at(host, host + user));
+        }
+        if let Some(query) = url.find(['?', '#']) {
+            let end = url.rfind(['"', '\'']).unwrap_or(url.len());
+            self.hidden.push(at(query + 1, end.max(query + 1)));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -201,7 +242,7 @@ mod tests {
         for (text, shown) in [
             (
                 "headers = { Host = \"app\", X-Key = 'k\"=}' } # c\n",
-                "headers = { Host = *****, X-Key = ****** } # c\n",
+                "headers = { Host = *****, X-Key = ****** } * *\n",
             ),
             ("headers = \"X-Key: k\"\n", "headers = ******* **\n"),
             (
@@ -222,19 +263,48 @@ mod tests {
             ),
             (
                 "body = \"\"\"\n{\"token\": 1}\n\"\"\"\nmethod = \"POST\"\n",
-                "body = \"\"\"\n********* **\n\"\"\"\nmethod = \"POST\"\n",
+                "body = ***\n********* **\n***\nmethod = \"POST\"\n",
             ),
             ("headers = { K = unquoted\n", "headers = { K = ********\n"),
             (
                 "url = \"http://me:word@a/p?token=x&y\" # why?\n",
-                "url = \"http://*******@a/p?*********\" # why?\n",
+                "url = \"http://*******@a/p?*********\" * ****\n",
             ),
             (
                 "body_of = \"x\"\nweight = 'env'\n",
                 "body_of = \"x\"\nweight = 'env'\n",
             ),
+            (
+                "send = \"AUTH k\"\nsend_of = \"x\"\n",
+                "send = ***** **\nsend_of = \"x\"\n",
+            ),
+            (
+                "[source.a.http.headers] # its token\nK = \"k\" k # k\nL = [\"k\"]\n[service.env]\n",
+                "[source.a.http.headers] * *** *****\nK = *** * * *\n* = [***]\n[service.env]\n",
+            ),
+            (
+                "http = { url = \"http://me:k@a/#k\", body = \"k\", headers = { K = 'k' }, x = 1 }\n",
+                "http = { url = \"http://****@a/#*\", body = ***, headers = { K = *** }, x = 1 }\n",
+            ),
+            (
+                "\"url\" = \"http://me:k@a b/?k\"\n",
+                "\"url\" = \"http://****@a b/?*\"\n",
+            ),
+            (
+                "env = {\n A = \"k\" k\n B = \"k\"\n}\nC = \"k\"\n[service.web]\nfloor = 1\n",
+                "env = {\n A = *** *\n * * ***\n}\n* = ***\n[service.web]\nfloor = 1\n",
+            ),
+            (
+                "header = \"k\"\nbearer_token_file = 'f'\n",
+                "header = ***\nbearer_token_file = 'f'\n",
+            ),
+            ("5 headers = \"k\"\n", "5 ******* * ***\n"),
+            (
+                "headers = { \"K: k\" = \"\", K-2 = 'k' }\n",
+                "headers = { *** ** = **, K-2 = *** }\n",
+            ),
         ] {
-            assert_eq!(masked(text), shown);
+            assert_eq!(masked(text), shown, "{text}");
         }
     }
 

@@ -5,6 +5,7 @@ mod derived;
 pub(crate) mod diagnostics;
 mod diff;
 mod files;
+mod ids;
 mod masking;
 mod merge;
 mod metrics;
@@ -22,7 +23,8 @@ mod work;
 
 pub use diagnostics::Report;
 pub use diff::Change;
-pub use files::Files;
+pub use files::{Files, drop_ins_of};
+pub use ids::{DerivedId, InputId, ServiceId, SourceId};
 pub use service::{
     Capacity, ExpiryAction, MaxconnLimit, OnFailure, Restarts, Restore, Rule, Service, Weight,
 };
@@ -33,6 +35,7 @@ use crate::reading::prometheus::Selector;
 use crate::source::Source;
 use agentcheck_common::ServiceName;
 use diagnostics::{Diagnostic, Severity};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -92,22 +95,45 @@ impl Config {
         environment
     }
 
-    /// The indices of the sources that a service needs, each once: those that it reads, and those that its derived
-    /// numbers read.
+    /// The source or derived number with this id.
     #[must_use]
-    pub fn polled_for(&self, service: &Service) -> Vec<usize> {
-        let mut polled = std::collections::BTreeSet::new();
-        for index in &service.sources {
-            match index.checked_sub(self.sources.len()) {
-                None => polled.extend([*index]),
-                Some(at) => {
-                    let behind = self.derived.get(at).map(|derived| &derived.sources);
-                    polled.extend(behind.into_iter().flatten());
-                }
+    pub fn input(&self, id: InputId) -> Option<Input<'_>> {
+        match id.source(self.sources.len()) {
+            Ok(id) => self.sources.get(id.0).map(Input::Source),
+            Err(id) => self.derived.get(id.0).map(Input::Derived),
+        }
+    }
+
+    /// The sources of an input: the source itself, or those that the derived number needs.
+    #[must_use]
+    pub fn sources_behind(&self, input: InputId) -> Vec<SourceId> {
+        match input.source(self.sources.len()) {
+            Ok(source) => vec![source],
+            Err(id) => {
+                let derived = self.derived.get(id.0);
+                derived.map_or_else(Vec::new, |derived| derived.sources.clone())
             }
         }
+    }
+
+    /// The sources that a service needs, each once: those that it reads, and those that its derived numbers read.
+    #[must_use]
+    pub fn polled_for(&self, service: &Service) -> Vec<SourceId> {
+        let inputs = service.inputs.iter();
+        let polled: BTreeSet<SourceId> = inputs
+            .flat_map(|input| self.sources_behind(*input))
+            .collect();
         polled.into_iter().collect()
     }
+}
+
+/// What expressions read by one name.
+#[derive(Clone, Copy)]
+pub enum Input<'c> {
+    /// A source.
+    Source(&'c Source),
+    /// A derived number.
+    Derived(&'c Derived),
 }
 
 /// A number that is derived from readings, with a memory or without.
@@ -117,8 +143,8 @@ pub struct Derived {
     pub name: String,
     /// The input and the aggregation.
     pub input: DerivedInput,
-    /// Indices into [`Config::sources`] of the sources that it needs, directly or through other derived numbers.
-    pub sources: Vec<usize>,
+    /// The sources that it needs, directly or through other derived numbers.
+    pub sources: Vec<SourceId>,
 }
 
 /// The input of a derived number, and its aggregation.

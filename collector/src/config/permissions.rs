@@ -5,7 +5,7 @@
 //! change them between the check and the reading.
 
 use crate::sys::accounts::{Accounts, OVERFLOW};
-use rustix::fs::{FileType, Mode};
+use rustix::fs::{FileType, Mode, StatVfsMountFlags};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::Metadata;
@@ -48,7 +48,7 @@ impl Trust {
         }
     }
 
-    /// What is wrong with the permissions of a file or directory, and of the directories above it. Opening the
+    /// The fault in the permissions of a file or directory, or of the directories above it. Opening the
     /// file reports what does not exist.
     pub(super) fn doubts(&mut self, path: &Path) -> Vec<Doubt> {
         let mut doubts = Vec::new();
@@ -104,7 +104,7 @@ impl Trust {
         }
         if self.seen.insert(path.to_owned()) {
             doubts.extend(self.of_owner(path, facts.owner));
-            doubts.extend(of_mode(path, facts));
+            doubts.extend(of_mode(path, facts).filter(|_| !is_published_volume(path, facts)));
         }
         facts.is_directory && facts.mode.intersects(Mode::WGRP | Mode::WOTH)
     }
@@ -175,6 +175,20 @@ fn facts(path: &Path, data: &Metadata) -> Facts {
 fn has_access_list(path: &Path) -> bool {
     let mut none: [u8; 0] = [];
     rustix::fs::getxattr(path, "system.posix_acl_access", &mut none).is_ok_and(|size| size > 0)
+}
+
+/// Whether this is the directory of a volume that Kubernetes publishes: a ConfigMap or a Secret. Its mode is 0777, but it is
+/// mounted read-only, and only the node's root replaces its content, by the link `..data`.
+fn is_published_volume(path: &Path, facts: Facts) -> bool {
+    let is_link_of_root = || {
+        let link = path.join("..data").symlink_metadata();
+        link.is_ok_and(|link| link.is_symlink() && link.uid() == 0)
+    };
+    facts.is_directory
+        && facts.owner == 0
+        && rustix::fs::statvfs(path)
+            .is_ok_and(|volume| volume.f_flag.contains(StatVfsMountFlags::RDONLY))
+        && is_link_of_root()
 }
 
 /// Other users must not write to a file, nor replace it.

@@ -1,5 +1,6 @@
 //! The types of `[service.NAME]`.
 
+use super::InputId;
 use crate::expression::Expression;
 use crate::expression::template::Template;
 use crate::filters::capacity::Terms;
@@ -18,8 +19,8 @@ use std::time::Duration;
 pub struct Service {
     /// Its name, and the name of its state file.
     pub name: ServiceName,
-    /// Indices, in the order of [`super::Config::names`], of the sources and derived numbers that it reads, each once.
-    pub sources: Vec<usize>,
+    /// The sources and derived numbers that it reads, each once.
+    pub inputs: Vec<InputId>,
     /// The rules in order; the first active one decides.
     pub rules: Vec<Rule>,
     /// The weight if no rule decides.
@@ -61,7 +62,7 @@ impl Service {
     pub fn new(name: ServiceName) -> Self {
         Self {
             name,
-            sources: Vec::new(),
+            inputs: Vec::new(),
             rules: Vec::new(),
             weight: Weight::Full,
             shaping: Shaping::default(),

@@ -6,7 +6,9 @@ use super::sources::Sources;
 use super::staleness::{self, StalenessKeys};
 use super::toml_reader::{Entry, Findings, Table};
 use super::weight::Weighing;
-use super::{ExpiryAction, OnFailure, Service, Weight, derived, rules};
+use super::{
+    DerivedId, ExpiryAction, InputId, OnFailure, Service, SourceId, Weight, derived, rules,
+};
 use crate::expression::Environment;
 use crate::reply::state::{AdminState, DescriptionDetail, ServerState, WeightForm};
 use crate::source::system::Metric;
@@ -22,8 +24,7 @@ struct Names<'k> {
     environment: Environment,
     sources: &'k Sources,
     derived: &'k [derived::Named],
-    /// The index of each name, in the order of [`super::Config::names`].
-    indices: BTreeMap<&'k str, usize>,
+    ids: BTreeMap<&'k str, InputId>,
     /// The sources and derived numbers that measure only the load of this machine.
     load: BTreeSet<String>,
 }
@@ -40,7 +41,9 @@ struct Used {
 impl<'k> Names<'k> {
     fn new(sources: &'k Sources, derived: &'k [derived::Named], broken: &[String]) -> Self {
         let mut environment = sources.environment();
-        let mut indices = sources.by_name();
+        let by_name = sources.by_name().into_iter();
+        let mut ids: BTreeMap<&str, InputId> =
+            by_name.map(|(name, id)| (name, id.into())).collect();
         let is_load =
             |source: &Source| matches!(&source.kind, Kind::System(metric) if measures_load(metric));
         let mut load: BTreeSet<String> = sources
@@ -52,10 +55,10 @@ impl<'k> Names<'k> {
         for (at, named) in derived.iter().enumerate() {
             let name = &named.derived.name;
             environment.add_derived(name, named.range);
-            indices.insert(name, sources.named.len() + at);
+            ids.insert(name, InputId::derived(DerivedId(at), sources.named.len()));
             let mut behind = named.derived.sources.iter();
-            let of_load = |index: &usize| {
-                let source = sources.named.get(*index);
+            let of_load = |id: &SourceId| {
+                let source = sources.named.get(id.0);
                 source.is_some_and(|named| is_load(&named.source))
             };
             if !named.derived.sources.is_empty() && behind.all(of_load) {
@@ -69,31 +72,29 @@ impl<'k> Names<'k> {
             environment,
             sources,
             derived,
-            indices,
+            ids,
             load,
         }
     }
 
-    /// The indices of the sources and derived numbers with these names, in order.
-    fn indices(&self, names: &BTreeSet<String>) -> Vec<usize> {
-        let indices = names
-            .iter()
-            .filter_map(|name| self.indices.get(name.as_str()));
-        let mut indices: Vec<usize> = indices.copied().collect();
-        indices.sort_unstable();
-        indices
+    /// The sources and derived numbers with these names, in order.
+    fn inputs(&self, names: &BTreeSet<String>) -> Vec<InputId> {
+        let ids = names.iter().filter_map(|name| self.ids.get(name.as_str()));
+        let mut ids: Vec<InputId> = ids.copied().collect();
+        ids.sort_unstable();
+        ids
     }
 
-    /// The sources behind such an index.
-    fn polled(&self, index: usize) -> Vec<&Source> {
+    /// The sources behind an input.
+    fn polled(&self, input: InputId) -> Vec<&Source> {
         let named = &self.sources.named;
-        let source = |index: usize| named.get(index).map(|named| &named.source);
-        match index.checked_sub(named.len()) {
-            None => source(index).into_iter().collect(),
-            Some(at) => {
+        let source = |id: SourceId| named.get(id.0).map(|named| &named.source);
+        match input.source(named.len()) {
+            Ok(id) => source(id).into_iter().collect(),
+            Err(DerivedId(at)) => {
                 let behind = self.derived.get(at).map(|named| &named.derived.sources);
                 let behind = behind.into_iter().flatten();
-                behind.filter_map(|index| source(*index)).collect()
+                behind.filter_map(|id| source(*id)).collect()
             }
         }
     }
@@ -134,8 +135,8 @@ fn warn_of_unused(known: &Names<'_>, mut used: BTreeSet<String>, findings: &mut 
         }
         used.extend(named.reads.iter().cloned());
         let sources = named.derived.sources.iter();
-        used.extend(sources.filter_map(|index| {
-            let named = known.sources.named.get(*index)?;
+        used.extend(sources.filter_map(|id| {
+            let named = known.sources.named.get(id.0)?;
             Some(named.source.name.clone())
         }));
     }
@@ -227,10 +228,10 @@ fn service(
         .expressions()
         .flat_map(|expression| expression.uses().keys().cloned())
         .collect();
-    service.sources = known.indices(&names);
+    service.inputs = known.inputs(&names);
     used.names.extend(names);
-    let polled = service.sources.iter();
-    let polled: Vec<&Source> = polled.flat_map(|index| known.polled(*index)).collect();
+    let polled = service.inputs.iter();
+    let polled: Vec<&Source> = polled.flat_map(|input| known.polled(*input)).collect();
     service.fresh_for = staleness::fresh_for(&mut table, &polled, findings);
     warn_of_constant_reply(&service, &span, findings);
     warn_of_irreversible_replies(&service, &span, findings);

@@ -7,6 +7,7 @@ mod stream;
 mod system;
 mod tcp;
 
+use super::SourceId;
 use super::diagnostics::Diagnostic;
 use super::settings::{Section, sources as settings};
 use super::toml_reader::{Entry, Findings, Table};
@@ -57,10 +58,10 @@ impl Sources {
     }
 
     /// The index of each source in `named`.
-    pub(super) fn by_name(&self) -> BTreeMap<&str, usize> {
+    pub(super) fn by_name(&self) -> BTreeMap<&str, SourceId> {
         let named = self.named.iter().enumerate();
         named
-            .map(|(at, named)| (named.source.name.as_str(), at))
+            .map(|(at, named)| (named.source.name.as_str(), SourceId(at)))
             .collect()
     }
 }

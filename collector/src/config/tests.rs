@@ -30,7 +30,7 @@ fn defaults() {
     assert_eq!(service.on_stale, ExpiryAction::Keep);
     assert_eq!(service.on_failure, OnFailure::Keep);
     assert_eq!(service.admin_state, AdminState::Preserve);
-    assert_eq!(service.sources, [0]);
+    assert_eq!(service.inputs, [InputId(0)]);
 }
 
 #[test]
@@ -170,6 +170,7 @@ fn weight_that_is_a_fraction_is_warned_of() {
     for fraction in [
         "1 - cpu.value / 100",
         "1 - load.value / 100",
+        "cpu.idle / 100",
         "headroom(app.json.x, 5) / 100",
     ] {
         let warning = weight(fraction);

@@ -4,7 +4,7 @@ use super::Event;
 use super::eval_thread::LOOP_ELEMENTS;
 use super::failure_log::LoggedOperation;
 use super::override_watcher::{self, Flags, OverrideWatcher};
-use crate::config::{Config, Service};
+use crate::config::{Config, InputId, Service};
 use crate::decision::evaluate::EvalContext;
 use crate::expression::{Expression, MAX_SOURCE, Type};
 use crate::overrides::store::{self, ALL, Fault, Key, Stored};
@@ -135,6 +135,7 @@ impl ActiveOverrides {
         {
             warn!("cannot use override {}", fault.text);
         }
+        let mut unusable = Vec::new();
         let before = std::mem::take(&mut self.conditions);
         for (key, one) in &stored.overrides {
             let id = (key.clone(), one.id.clone());
@@ -143,6 +144,7 @@ impl ActiveOverrides {
                 before.get(&id).cloned().unwrap_or_else(|| {
                     compile(text, config)
                         .inspect_err(|fault| warn!("{key}: cannot use its condition: {fault}"))
+                        .map_err(|fault| unusable.push((id.clone(), fault)))
                         .ok()
                 })
             });
@@ -153,6 +155,7 @@ impl ActiveOverrides {
         self.reached.retain(|id| conditions.contains_key(id));
         self.condition_errors
             .retain(|id, _| conditions.contains_key(id));
+        self.condition_errors.extend(unusable);
         self.stored = stored;
         true
     }
@@ -187,6 +190,10 @@ impl ActiveOverrides {
             if let (Err(fault), true) = (&condition, compiled_before) {
                 warn!("{key}: cannot use its condition any more: {fault}");
             }
+            match &condition {
+                Ok(_) => self.condition_errors.remove(&id),
+                Err(fault) => self.condition_errors.insert(id.clone(), fault.clone()),
+            };
             self.conditions.insert(id, condition.ok());
         }
         self.watcher.reload(config);
@@ -290,8 +297,8 @@ impl ActiveOverrides {
             ..Effective::of(active.iter().map(|(one, ..)| one.clone()))
         };
         let statuses = active.iter().map(|(one, reached, error)| {
-            let chosen = [&effective.outage, &effective.limit];
-            let counts = chosen.into_iter().flatten().any(|chosen| chosen == one);
+            let chosen = [effective.outage(), effective.limit()];
+            let counts = chosen.contains(&Some(one));
             bounded(OverrideStatus {
                 until_error: error.cloned(),
                 ..OverrideStatus::new(one, counts, *reached)
@@ -302,12 +309,12 @@ impl ActiveOverrides {
     }
 
     /// Evaluates the conditions that end first stages; whether one is newly true. A condition that loops over large
-    /// documents is evaluated only after new readings: `sources_changed`.
+    /// documents is evaluated only after new readings: `inputs_changed`.
     pub(super) fn evaluate_conditions(
         &mut self,
         config: &Config,
         context: &EvalContext<'_>,
-        sources_changed: &[usize],
+        inputs_changed: &[InputId],
         now: BootTime,
     ) -> bool {
         let mut changed = false;
@@ -319,7 +326,7 @@ impl ActiveOverrides {
             context.scope.limit(LOOP_ELEMENTS, Duration::MAX);
             let mut truth = condition.truth(context.scope);
             let exceeded = context.scope.is_exceeded();
-            let retry = exceeded && uses_one_of(condition, context, sources_changed);
+            let retry = exceeded && uses_one_of(condition, context, inputs_changed);
             if retry {
                 context.scope.limit(CONDITION_ELEMENTS, Duration::MAX);
                 truth = condition.truth(context.scope);
@@ -437,9 +444,9 @@ fn bounded(mut status: OverrideStatus) -> OverrideStatus {
     status
 }
 
-/// Whether a condition uses one of these sources or derived values.
-fn uses_one_of(condition: &Expression, context: &EvalContext<'_>, sources: &[usize]) -> bool {
-    let mut names = sources.iter().filter_map(|index| context.names.get(*index));
+/// Whether a condition uses one of these inputs.
+fn uses_one_of(condition: &Expression, context: &EvalContext<'_>, inputs: &[InputId]) -> bool {
+    let mut names = inputs.iter().filter_map(|input| context.names.get(input.0));
     names.any(|name| condition.uses().contains_key(name))
 }
 
@@ -454,17 +461,11 @@ fn is_known(
     condition.uses().keys().all(|used| {
         let index = context.names.iter().position(|name| name == used);
         let latest = index.and_then(|index| context.latest.get(index).copied().flatten());
-        let behind: Vec<usize> =
-            match index.and_then(|index| index.checked_sub(config.sources.len())) {
-                None => index.into_iter().collect(),
-                Some(derived) => config
-                    .derived
-                    .get(derived)
-                    .map_or_else(Vec::new, |derived| derived.sources.clone()),
-            };
+        let behind = index.map(|index| config.sources_behind(InputId(index)));
         let period = behind
             .into_iter()
-            .filter_map(|index| config.sources.get(index))
+            .flatten()
+            .filter_map(|source| config.sources.get(source.0))
             .map(|source| source.interval + source.timeout)
             .max()
             .unwrap_or_default();

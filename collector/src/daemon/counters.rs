@@ -49,15 +49,16 @@ pub(super) struct Published {
 impl Counters {
     /// Counts a poll of a source.
     pub(super) fn polled(&mut self, source: &str, reading: &Reading) {
-        let counters = self.sources.entry(source.to_owned()).or_default();
         let failure = reading.outcome.as_ref().err();
-        counters
-            .polls
-            .count(reading.latency, failure.map(|failure| failure.reason));
-        counters.latest = Some(reading.sent);
-        if failure.is_none() {
-            counters.good = Some(reading.sent);
-        }
+        update(&mut self.sources, source, |counters| {
+            counters
+                .polls
+                .count(reading.latency, failure.map(|failure| failure.reason));
+            counters.latest = Some(reading.sent);
+            if failure.is_none() {
+                counters.good = Some(reading.sent);
+            }
+        });
     }
 
     /// Counts an evaluation of a service: its processor time, and what was published.
@@ -68,17 +69,17 @@ impl Counters {
         published: Option<Published>,
     ) {
         self.evaluations.count(took);
-        let counters = self.services.entry(service.to_owned()).or_default();
-        counters.evaluations += 1;
-        let Some(published) = published else {
-            return;
-        };
-        counters.changes += u64::from(published.changed);
-        if published.written {
-            counters.until = Some(published.until);
-        } else {
-            self.unwritten += 1;
-        }
+        self.unwritten += u64::from(published.is_some_and(|published| !published.written));
+        update(&mut self.services, service, |counters| {
+            counters.evaluations += 1;
+            if let Some(published) = published {
+                counters.changes += u64::from(published.changed);
+                counters.until = published
+                    .written
+                    .then_some(published.until)
+                    .or(counters.until);
+            }
+        });
     }
 
     /// The counters of a source.
@@ -90,4 +91,14 @@ impl Counters {
     pub(super) fn service(&self, name: &str) -> ServiceCounters {
         self.services.get(name).copied().unwrap_or_default()
     }
+}
+
+/// Updates the counters of this name. They exist from their first update on.
+fn update<C: Default>(counters: &mut HashMap<String, C>, name: &str, update: impl FnOnce(&mut C)) {
+    if let Some(known) = counters.get_mut(name) {
+        return update(known);
+    }
+    let mut first = C::default();
+    update(&mut first);
+    counters.insert(name.to_owned(), first);
 }

@@ -5,7 +5,7 @@ use crate::render::text;
 use crate::sys::clock;
 use crate::sys::log_throttle::{Event, FailureThrottle};
 use agentcheck_common::Reply;
-use log::{Level, info, log, warn};
+use log::{Level, info, log};
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -19,45 +19,84 @@ pub(super) fn log_dry_run(service: &str, reply: &Reply) {
     let _ = writeln!(io::stdout(), "{now}  {service}: {reply}");
 }
 
-/// Logs that a source fails, fails in another way, or recovered; nothing while its state stays the same.
-pub(super) fn log_source(name: &str, reading: &Reading, throttle: &mut FailureThrottle<Reason>) {
-    let outcome = match &reading.outcome {
-        Ok(_) => Ok(()),
-        Err(failure) => Err((failure.reason, failure as &dyn Display)),
-    };
-    let failure = outcome.map_or_else(|(_, failure)| failure.to_string(), |()| String::new());
-    match throttle.note(outcome, clock::now()) {
-        None => {}
-        Some(Event::Failed) => warn!("source {name}: {failure}"),
-        Some(Event::Recovered {
+/// The parts of a sentence that differ between failures of sources and of operations.
+struct Phrases<'p> {
+    level: Level,
+    /// What fails, with a colon, or empty.
+    subject: &'p str,
+    /// Before the first error.
+    failed: &'p str,
+    /// Between `still` and the error.
+    still: &'p str,
+    recovered: &'p str,
+    /// One try, and its purpose.
+    attempt: (&'static str, &'p str),
+    consequence: &'static str,
+}
+
+/// Logs what a throttle returned.
+fn log_event<K: Display>(event: &Event<K>, error: &str, phrases: &Phrases<'_>) {
+    let Phrases {
+        level,
+        subject,
+        failed,
+        still,
+        recovered,
+        attempt: (attempt, purpose),
+        consequence,
+    } = *phrases;
+    let times = |failures| counted(failures, &format!("failed {attempt}"));
+    match event {
+        Event::Failed => log!(level, "{subject}{failed}{error}{consequence}"),
+        Event::Recovered {
             after,
             failures,
             span,
-        }) => {
-            let polls = counted(failures, "failed poll");
-            let span = text::span(span);
-            info!("source {name}: recovered after {polls} ({after}) in {span}");
-        }
-        Some(Event::Flapping {
+        } => info!(
+            "{subject}{recovered} after {} ({after}) in {}",
+            times(*failures),
+            text::span(*span)
+        ),
+        Event::Flapping {
             failures,
             tries,
             span,
             last,
             fails,
-        }) => {
-            let state = if fails { "fails" } else { "works" };
-            warn!(
-                "source {name}: {failures} of {} failed in the last {}; it {state} now; last error: {last}",
-                counted(tries, "poll"),
-                text::span(span)
-            );
-        }
-        Some(Event::Persisting { failures, span }) => warn!(
-            "source {name}: still failing: {} in {}: {failure}",
-            counted(failures, "failed poll"),
-            text::span(span)
+        } => log!(
+            level,
+            "{subject}{failures} of {}{purpose} failed in the last {}; it {} now; last error: {last}",
+            counted(*tries, attempt),
+            text::span(*span),
+            if *fails { "fails" } else { "works" }
+        ),
+        Event::Persisting { failures, span } => log!(
+            level,
+            "{subject}still {still}{error}{consequence}; {} in {}",
+            times(*failures),
+            text::span(*span)
         ),
     }
+}
+
+/// Logs that a source fails, fails in another way, or recovered; nothing while its state stays the same.
+pub(super) fn log_source(name: &str, reading: &Reading, throttle: &mut FailureThrottle<Reason>) {
+    let failure = reading.outcome.as_ref().err();
+    let outcome = failure.map_or(Ok(()), |failure| Err((failure.reason, failure as _)));
+    let Some(event) = throttle.note(outcome, clock::now()) else {
+        return;
+    };
+    let phrases = Phrases {
+        level: Level::Warn,
+        subject: &format!("source {name}: "),
+        failed: "",
+        still: "failing: ",
+        recovered: "recovered",
+        attempt: ("poll", ""),
+        consequence: "",
+    };
+    let error = failure.map(ToString::to_string).unwrap_or_default();
+    log_event(&event, &error, &phrases);
 }
 
 /// An operation that is repeated, and may fail each time.
@@ -118,43 +157,24 @@ impl LoggedOperation {
         self.failing = outcome.is_err();
         self.failures
             .fetch_add(u64::from(self.failing), Ordering::Relaxed);
-        let (subject, action, level) = (&self.subject, &self.action, self.level);
-        let consequence = self.consequence;
-        let failed = match outcome {
-            Ok(()) => Ok(()),
-            Err(error) => Err((error.kind(), error as &dyn Display)),
+        let error = outcome.as_ref().err();
+        let failed = error.map_or(Ok(()), |error| Err((error.kind(), error as _)));
+        let Some(event) = self.throttle.note(failed, clock::now()) else {
+            return;
         };
-        let error = failed.map_or_else(|(_, error)| error.to_string(), |()| String::new());
-        match self.throttle.note(failed, clock::now()) {
-            None => {}
-            Some(Event::Failed) => log!(level, "{subject}cannot {action}: {error}{consequence}"),
-            Some(Event::Recovered { failures, span, .. }) => info!(
-                "{subject}can {action} again, after {} in {}",
-                counted(failures, "failure"),
-                text::span(span)
-            ),
-            Some(Event::Flapping {
-                failures,
-                tries,
-                span,
-                last,
-                fails,
-            }) => {
-                let state = if fails { "cannot" } else { "can" };
-                log!(
-                    level,
-                    "{subject}{state} {action} now; {failures} of {} failed in the last {}; last error: {last}",
-                    counted(tries, "attempt"),
-                    text::span(span)
-                );
-            }
-            Some(Event::Persisting { failures, span }) => log!(
-                level,
-                "{subject}still cannot {action}: {error}{consequence}; {} in {}",
-                counted(failures, "failure"),
-                text::span(span)
-            ),
-        }
+        let action = &self.action;
+        let cannot = format!("cannot {action}: ");
+        let phrases = Phrases {
+            level: self.level,
+            subject: &self.subject,
+            failed: &cannot,
+            still: &cannot,
+            recovered: &format!("can {action} again"),
+            attempt: ("attempt", &format!(" to {action}")),
+            consequence: self.consequence,
+        };
+        let error = error.map(ToString::to_string).unwrap_or_default();
+        log_event(&event, &error, &phrases);
     }
 }
 

@@ -74,8 +74,11 @@ impl HistoryWriter {
         limit: Option<&ActiveOverride<'_>>,
         now: BootTime,
     ) {
-        let now = (now, clock::unix_time_f64());
-        if let Some(entry) = self.filter.reply_entry(service, reply, decided, limit, now) {
+        let wall = clock::unix_time_f64;
+        let entry = self
+            .filter
+            .reply_entry(service, reply, decided, limit, now, wall);
+        if let Some(entry) = entry {
             self.send(entry);
         }
     }

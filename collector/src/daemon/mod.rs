@@ -6,6 +6,7 @@
 
 mod active_overrides;
 mod clock_jumps;
+pub mod config_watcher;
 mod counters;
 mod eval_thread;
 mod failure_log;
@@ -46,6 +47,7 @@ use log::info;
 use metrics_writer::MetricsWriter;
 use output::Output;
 use override_watcher::Flags;
+pub(crate) use poll_task::NewReadings;
 pub(crate) use poll_threads::PollThreads;
 use records::Records;
 use reload::{Loaded, Reloader};
@@ -314,7 +316,7 @@ impl Collector {
         self.records.snapshot.changed |= self.output.remove_retired(now);
         let changed = self.sources.take(&self.config, &mut self.records.counters);
         let now = clock::now();
-        self.services.queue.sources_changed(&changed, now);
+        self.services.queue.inputs_changed(&changed, now);
         let rewrite = self.output.check(self.records.history.as_mut(), now);
         let wall = clock::unix_time_f64();
         let timezone = &self.config.timezone;
@@ -374,7 +376,8 @@ impl Collector {
             self.records.add_event(history::Event::Stopping, "");
             self.output.check(self.records.history.as_mut(), now);
             self.write_status(now);
-            self.services.publish_stop(&self.config, &self.output, now);
+            self.services
+                .publish_stop(&self.config, &self.overrides, &self.output, now);
         }
         let polling = &self.sources.polling;
         polling.stop();

@@ -17,17 +17,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often flag files are looked for.
+/// The time between checks of the flag files.
 const FLAGS_EVERY: Duration = Duration::from_millis(500);
 
-/// For how long the overrides are tried to be read at the start, and how often.
+/// How long the collector tries to read the overrides at its start, and the time between tries.
 const PATIENCE: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_millis(20);
 
-/// After so long without a look it is said that one hangs.
+/// After this time without a finished read, it counts as blocked.
 const HANGS_AFTER: Duration = Duration::from_secs(5);
 
-/// What counts at most of the time between two turns: in more, nobody got to work.
+/// The most that counts of the time between two turns. In a longer time, the whole process was stopped.
 const TURN: Duration = Duration::from_secs(1);
 
 /// The threads.
@@ -38,7 +38,7 @@ pub(super) struct OverrideWatcher {
     services: Shared<BTreeSet<String>>,
     /// Expired orders: files and ids.
     expired: Shared<BTreeSet<(Key, String)>>,
-    /// What was read last of the directory, until the loop takes it.
+    /// The last content of the directory, until the loop takes it.
     read: Shared<Option<io::Result<Stored>>>,
     directory: HangDetector,
     flags: HangDetector,
@@ -46,7 +46,7 @@ pub(super) struct OverrideWatcher {
 
 type Shared<T> = Arc<Mutex<T>>;
 
-/// For how long there was no look.
+/// The time since the last finished read.
 struct HangDetector {
     what: &'static str,
     passed: Duration,
@@ -54,7 +54,7 @@ struct HangDetector {
     turn: Instant,
 }
 
-/// A flag file that is there.
+/// A flag file that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Flag {
     /// The user who made it.
@@ -63,7 +63,7 @@ pub(super) struct Flag {
     since: u64,
 }
 
-/// What a look for flag files has found.
+/// The result of a check of the flag files.
 pub(super) type Flags = BTreeMap<PathBuf, io::Result<Option<Flag>>>;
 
 impl OverrideWatcher {
@@ -84,10 +84,10 @@ impl OverrideWatcher {
         }
     }
 
-    /// Begins to look at the `directory` of overrides, and for the flag files of `config`.
+    /// Starts the threads that read the `directory` of overrides and the flag files of `config`.
     ///
     /// # Errors
-    /// Where the system gives no more threads.
+    /// Where a thread cannot be created.
     pub(super) fn start(
         &self,
         directory: &Path,
@@ -104,7 +104,7 @@ impl OverrideWatcher {
             let mut known = BTreeSet::new();
             loop {
                 remove(&directory, &std::mem::take(&mut *lock(&expired)));
-                // Changes may come before the watch exists.
+                // Changes may happen before the watch exists.
                 let services = lock(&services).clone();
                 let read = store::read(&directory, &services, known.iter().cloned());
                 if let Ok(stored) = &read {
@@ -124,7 +124,7 @@ impl OverrideWatcher {
             loop {
                 thread::sleep(FLAGS_EVERY);
                 let files = lock(&wanted).clone();
-                if !files.is_empty() && to.send(Event::Flags(look(files))).is_err() {
+                if !files.is_empty() && to.send(Event::Flags(check_files(files))).is_err() {
                     return;
                 }
             }
@@ -148,27 +148,27 @@ impl OverrideWatcher {
         lock(&self.read).take()
     }
 
-    /// There was a look at the directory of overrides.
+    /// The directory of overrides was read.
     pub(super) fn directory_read(&mut self) {
         self.directory.ends();
     }
 
-    /// There was a look for flag files.
+    /// The flag files were checked.
     pub(super) fn flags_read(&mut self) {
         self.flags.ends();
     }
 
-    /// The loop goes on: tells where there was no look for long.
+    /// A turn of the loop: logs a read that is blocked.
     pub(super) fn check_hangs(&mut self) {
-        self.directory.goes_on();
+        self.directory.check();
         if !lock(&self.files).is_empty() {
-            self.flags.goes_on();
+            self.flags.check();
         }
     }
 }
 
 impl Flag {
-    /// The flag file as an override: it stands as long as it is there.
+    /// The flag file as an override, which is active while the file exists.
     pub(super) fn into_override(self, file: &Path) -> Override {
         Override {
             version: VERSION,
@@ -190,7 +190,7 @@ impl Flag {
 }
 
 impl HangDetector {
-    fn goes_on(&mut self) {
+    fn check(&mut self) {
         if self.is_long(Instant::now()) {
             let what = self.what;
             warn!("reading {what} is blocked; using the last known value");
@@ -204,7 +204,7 @@ impl HangDetector {
         self.passed = Duration::ZERO;
     }
 
-    /// Whether it is too long since this turn.
+    /// Whether the read counts as blocked from this turn on.
     fn is_long(&mut self, now: Instant) -> bool {
         let before = self.passed;
         self.passed += now.saturating_duration_since(self.turn).min(TURN);
@@ -213,8 +213,8 @@ impl HangDetector {
     }
 }
 
-/// Reads the overrides for the first time. Nothing that was known of them could stand where that fails, and a
-/// server that is drained would be let in: what may pass is given a moment to.
+/// Reads the overrides at the start. There is no known state yet, so a failure would let a drained server in. It
+/// tries again for a moment, because some failures pass.
 pub(super) fn read_at_start(directory: &Path, config: &Config) -> io::Result<Stored> {
     let services = services(config);
     let until = Instant::now() + PATIENCE;
@@ -243,27 +243,27 @@ pub(super) fn files(config: &Config) -> Vec<PathBuf> {
     files.chain(&config.maintenance_file).cloned().collect()
 }
 
-/// Looks for the flag files of a configuration.
+/// Checks the flag files of a configuration.
 pub(super) fn flags(config: &Config) -> Flags {
-    look(files(config))
+    check_files(files(config))
 }
 
-fn look(files: Vec<PathBuf>) -> Flags {
-    let looked = files.into_iter().map(|file| {
+fn check_files(files: Vec<PathBuf>) -> Flags {
+    let checked = files.into_iter().map(|file| {
         let found = found(&file);
         (file, found)
     });
-    looked.collect()
+    checked.collect()
 }
 
-/// A link may lead anywhere, but only to a file that is there; it is of the one who made the link.
+/// A link may lead anywhere, but only to an existing file. It belongs to the user who made the link.
 fn found(file: &Path) -> io::Result<Option<Flag>> {
     match file.metadata().and_then(|_| file.symlink_metadata()) {
         Ok(metadata) => Ok(Some(Flag {
             by: store::user(metadata.uid()),
             since: u64::try_from(metadata.mtime()).unwrap_or_default(),
         })),
-        // All else says nothing of whether it is there.
+        // Other errors do not show whether it exists.
         Err(error) => match Errno::from_io_error(&error) {
             Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
             _ => Err(error),
@@ -271,8 +271,8 @@ fn found(file: &Path) -> io::Result<Option<Flag>> {
     }
 }
 
-/// Removes files of what is over. Where that is not allowed they stay, and are over all the same. Nobody is
-/// waited for: a command that has the lock may keep it, and what is still there is asked for again.
+/// Removes files of expired orders. If that is not allowed they stay, and are expired nevertheless. It does not wait
+/// for a command that has the lock; the next turn asks again.
 fn remove(directory: &Path, expired: &BTreeSet<(Key, String)>) {
     if expired.is_empty() {
         return;
@@ -285,7 +285,7 @@ fn remove(directory: &Path, expired: &BTreeSet<(Key, String)>) {
 }
 
 fn lock<T>(shared: &Shared<T>) -> MutexGuard<'_, T> {
-    // What is in it is put there whole.
+    // Each change leaves it whole.
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -294,7 +294,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_look_that_hangs_is_told_once_and_not_after_a_stop_of_all() {
+    fn blocked_read_is_logged_once_and_not_after_a_stop_of_the_process() {
         let started = Instant::now();
         let mut silence = HangDetector {
             what: "",
@@ -307,7 +307,7 @@ mod tests {
                 .filter(|second| silence.is_long(started + Duration::from_secs(*second)))
                 .collect::<Vec<_>>()
         };
-        // All was stopped for an hour.
+        // The whole process was stopped for an hour.
         assert_eq!(long(&mut silence, vec![1, 2, 3602]), [0; 0]);
         silence.ends();
         let on = (3603..3620).collect();

@@ -16,8 +16,15 @@ pub(super) const BRIEF: Duration = Duration::from_millis(20);
 /// After this many brief polls in a row, a slow source returns to the shared thread.
 const RETURN_AFTER: u32 = 100;
 
-/// Takes a reading of the source with this number; false if no more readings are wanted.
-pub(super) type Take = Arc<dyn Fn(usize, NewReading) -> bool + Send + Sync>;
+/// Identifies a [`PollTask`]. No other task of this process ever had it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct TaskId(pub(super) usize);
+
+/// Readings with their tasks, the oldest first.
+pub(crate) type NewReadings = Vec<(TaskId, NewReading)>;
+
+/// Takes readings; false if no more are wanted.
+pub(super) type Take = Arc<dyn Fn(NewReadings) -> bool + Send + Sync>;
 
 /// Where readings go. Every polling thread has one.
 #[derive(Clone)]
@@ -30,8 +37,7 @@ pub(super) struct ReadingSink {
 
 /// One source, and when its next poll is due. One thread at a time owns it, so polls never overlap.
 pub(super) struct PollTask {
-    /// The number of the source.
-    source: usize,
+    id: TaskId,
     /// Ends the polls of this source alone.
     stop: Cancellation,
     poller: Poller,
@@ -64,18 +70,18 @@ impl ReadingSink {
         Arc::strong_count(&self.alive) == 1
     }
 
-    /// Passes a reading on; false if no more readings are wanted.
-    pub(super) fn send(&self, number: usize, reading: NewReading) -> bool {
-        !self.is_stopped() && (self.take)(number, reading)
+    /// Passes readings on; false if no more are wanted.
+    pub(super) fn send(&self, readings: NewReadings) -> bool {
+        !self.is_stopped() && (self.take)(readings)
     }
 }
 
 impl PollTask {
-    /// A source with this number, whose polling began at `began`.
-    pub(super) fn new(number: usize, source: &Source, host: &str, began: Instant) -> Self {
+    /// Polls of `source`, which began at `began`.
+    pub(super) fn new(id: TaskId, source: &Source, host: &str, began: Instant) -> Self {
         let schedule = PollSchedule::new(source, host);
         Self {
-            source: number,
+            id,
             stop: Cancellation::new(),
             poller: Poller::new(source),
             due: began + schedule.first(),
@@ -84,8 +90,8 @@ impl PollTask {
         }
     }
 
-    pub(super) fn number(&self) -> usize {
-        self.source
+    pub(super) fn id(&self) -> TaskId {
+        self.id
     }
 
     /// The cancellation of this source alone.
@@ -140,7 +146,7 @@ pub(super) fn keep_polling(
         let reading = task.poll();
         let took = began.elapsed();
         brief = brief.map(|brief| if took < BRIEF { brief + 1 } else { 0 });
-        if !sink.send(task.source, reading) {
+        if !sink.send(vec![(task.id, reading)]) {
             return None;
         }
     }

@@ -2,9 +2,9 @@
 //!
 //! A thousand threads would need 44 MB for their stacks.
 
-use super::poll_task::{PollTask, ReadingSink, keep_polling, spawn};
+use super::poll_task::{NewReadings, PollTask, ReadingSink, TaskId, keep_polling, spawn};
 use super::shared_poller::SharedPoller;
-use crate::decision::observations::NewReading;
+use crate::config::SourceId;
 use crate::source::{Cancellation, Source, stream};
 use std::collections::HashMap;
 use std::io;
@@ -16,30 +16,28 @@ pub(crate) struct PollThreads {
     shared: Arc<SharedPoller>,
     sink: ReadingSink,
     host: String,
-    /// The sources, by index in the configuration.
+    /// By [`SourceId`].
     polled: Vec<PolledSource>,
-    /// Indices by number: a poll may end after its source was removed.
-    indices: HashMap<usize, usize>,
-    /// The number of the next source.
-    next: usize,
+    /// The source of each task: a poll may end after its source was removed.
+    sources: HashMap<TaskId, SourceId>,
+    /// The id of the next task.
+    next: TaskId,
 }
 
-/// A source, with a number that no other source ever had.
 #[derive(Clone)]
 struct PolledSource {
-    number: usize,
+    task: TaskId,
     stop: Cancellation,
 }
 
 impl PollThreads {
-    /// Starts the threads. `take` gets each reading with the number of its source, which is its index until the
-    /// sources change. If it returns false, the thread ends.
+    /// Starts the threads. `take` gets all readings. If it returns false, the thread ends.
     ///
     /// # Errors
     /// Where a thread cannot be created.
     pub(crate) fn start(
         sources: &[Source],
-        take: impl Fn(usize, NewReading) -> bool + Send + Sync + 'static,
+        take: impl Fn(NewReadings) -> bool + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let uname = rustix::system::uname();
         let mut polling = Self {
@@ -47,36 +45,40 @@ impl PollThreads {
             sink: ReadingSink::new(&Cancellation::new(), Arc::new(take), &Arc::new(())),
             host: uname.nodename().to_string_lossy().into_owned(),
             polled: Vec::new(),
-            indices: HashMap::new(),
-            next: 0,
+            sources: HashMap::new(),
+            next: TaskId(0),
         };
-        polling.change(sources, &[])?;
+        polling.change(sources, |_| None)?;
         Ok(polling)
     }
 
-    /// Polls `sources` from now on. `kept` has the former index of each unchanged source, which continues. Removed
-    /// sources end with their running poll.
+    /// Polls `sources` from now on. `kept` returns the former id of an unchanged source, which continues. Removed sources
+    /// end with their running poll.
     ///
     /// # Errors
     /// Where a thread cannot be created; then nothing has changed.
-    pub(super) fn change(&mut self, sources: &[Source], kept: &[Option<usize>]) -> io::Result<()> {
+    pub(super) fn change(
+        &mut self,
+        sources: &[Source],
+        kept: impl Fn(SourceId) -> Option<SourceId>,
+    ) -> io::Result<()> {
         let began = Instant::now();
         let mut polled = Vec::with_capacity(sources.len());
         let mut started = Vec::new();
         let mut sharing = Vec::new();
         let mut outcome = Ok(());
         for (index, source) in sources.iter().enumerate() {
-            let before = kept.get(index).copied().flatten();
-            if let Some(before) = before.and_then(|before| self.polled.get(before)) {
+            let before = kept(SourceId(index));
+            if let Some(before) = before.and_then(|before| self.polled.get(before.0)) {
                 polled.push(before.clone());
                 continue;
             }
             let task = PollTask::new(self.next, source, &self.host, began);
             let new = PolledSource {
-                number: self.next,
+                task: self.next,
                 stop: task.stop(),
             };
-            self.next += 1;
+            self.next.0 += 1;
             started.push(new.stop.clone());
             polled.push(new);
             if source.kind.waits() {
@@ -98,10 +100,10 @@ impl PollThreads {
             }
             return outcome;
         }
-        let numbers = polled.iter().enumerate();
-        self.indices = numbers.map(|(index, one)| (one.number, index)).collect();
+        let tasks = polled.iter().enumerate();
+        self.sources = tasks.map(|(at, one)| (one.task, SourceId(at))).collect();
         for before in std::mem::replace(&mut self.polled, polled) {
-            if !self.indices.contains_key(&before.number) {
+            if !self.sources.contains_key(&before.task) {
                 before.stop.stop();
             }
         }
@@ -109,9 +111,9 @@ impl PollThreads {
         Ok(())
     }
 
-    /// The index of the source with this number, if it is still polled.
-    pub(super) fn index(&self, number: usize) -> Option<usize> {
-        self.indices.get(&number).copied()
+    /// The source of a task, if it is still polled.
+    pub(crate) fn source(&self, task: TaskId) -> Option<SourceId> {
+        self.sources.get(&task).copied()
     }
 
     /// Stops all polls that can be stopped.

@@ -1,14 +1,15 @@
 //! Readings on their way from the polling threads to the loop: at most one of each source, the newest.
 
 use super::Event;
+use super::poll_task::{NewReadings, TaskId};
 use crate::decision::observations::NewReading;
 use std::collections::BTreeMap;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// One slot per source, by the source's number.
+/// One slot per source.
 pub(super) struct ReadingSlots {
-    slots: Mutex<BTreeMap<usize, Slot>>,
+    slots: Mutex<BTreeMap<TaskId, Slot>>,
     loop_events: SyncSender<Event>,
     /// Readings that the loop has replaced. A polling thread drops them, because large ones take a while.
     replaced: Mutex<Vec<NewReading>>,
@@ -31,28 +32,32 @@ impl ReadingSlots {
         }
     }
 
-    /// Puts a reading into the slot of its source; false if the loop has ended.
-    pub(super) fn put(&self, number: usize, new: NewReading) -> bool {
+    /// Puts readings into the slots of their sources, with one wake-up for all; false if the loop has ended.
+    pub(super) fn put(&self, readings: NewReadings) -> bool {
         let replaced_before = std::mem::take(&mut *lock(&self.replaced));
         drop(replaced_before);
         let mut slots = lock(&self.slots);
         let was_empty = slots.is_empty();
-        let before = slots.remove(&number);
-        let replaced = before.as_ref().map_or(0, |before| before.replaced + 1);
-        slots.insert(number, Slot { new, replaced });
+        let mut unread = Vec::new();
+        for (task, new) in readings {
+            let before = slots.remove(&task);
+            let replaced = before.as_ref().map_or(0, |before| before.replaced + 1);
+            slots.insert(task, Slot { new, replaced });
+            unread.extend(before);
+        }
         drop(slots);
-        drop(before);
+        drop(unread);
         !was_empty || self.loop_events.send(Event::Readings).is_ok()
     }
 
-    /// The numbers of the sources whose readings wait.
-    pub(super) fn waiting(&self) -> Vec<usize> {
+    /// The tasks whose readings wait.
+    pub(super) fn waiting(&self) -> Vec<TaskId> {
         lock(&self.slots).keys().copied().collect()
     }
 
-    /// Takes the reading of the source with this number.
-    pub(super) fn take(&self, number: usize) -> Option<Slot> {
-        lock(&self.slots).remove(&number)
+    /// Takes the reading of this task.
+    pub(super) fn take(&self, task: TaskId) -> Option<Slot> {
+        lock(&self.slots).remove(&task)
     }
 
     /// Has a polling thread drop a reading.
@@ -88,19 +93,20 @@ mod tests {
             NewReading::new(Reading::failed(BootTime(sent), Duration::ZERO, failure))
         };
         for sent in 1..=1000 {
-            assert!(slots.put(7, reading(sent)));
+            assert!(slots.put(vec![(TaskId(7), reading(sent))]));
         }
-        assert!(slots.put(3, reading(5)));
+        assert!(slots.put(vec![(TaskId(3), reading(4)), (TaskId(3), reading(5))]));
         assert_eq!(events.try_iter().count(), 1, "one wake-up");
-        assert_eq!(slots.waiting(), [3, 7]);
-        let slot = slots.take(7).unwrap();
+        assert_eq!(slots.waiting(), [3, 7].map(TaskId));
+        let slot = slots.take(TaskId(7)).unwrap();
         assert_eq!(
             (slot.new.reading.sent, slot.replaced),
             (BootTime(1000), 999)
         );
-        assert!(slots.take(7).is_none());
+        assert!(slots.take(TaskId(7)).is_none());
         drop(events);
-        assert!(slots.take(3).is_some() && slots.is_empty());
-        assert!(!slots.put(3, reading(6)), "the loop has ended");
+        assert!(slots.take(TaskId(3)).is_some() && slots.is_empty());
+        let last = vec![(TaskId(3), reading(6))];
+        assert!(!slots.put(last), "the loop has ended");
     }
 }

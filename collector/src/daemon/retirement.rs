@@ -113,7 +113,7 @@ impl Retirement {
         self.remove(Some(directory), now);
     }
 
-    /// Writes the release reply; returns when the state file is to be removed.
+    /// Writes the release reply; returns when to remove the state file.
     fn publish(
         &self,
         name: &ServiceName,
@@ -186,7 +186,7 @@ impl Retirement {
         !due.is_empty()
     }
 
-    /// When each state file is to be removed, for the status snapshot.
+    /// When to remove each state file, for the status snapshot.
     pub(super) fn statuses(&self) -> BTreeMap<String, u64> {
         let pending = self.pending.iter();
         pending

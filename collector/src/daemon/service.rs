@@ -3,9 +3,10 @@
 use super::failure_log::LoggedOperation;
 use super::output::Output;
 use crate::config::{Rule, Service};
-use crate::decision::decide::FinalDecision;
+use crate::decision::decide::{FinalDecision, limit_plan};
 use crate::decision::evaluate::{DecisionSource, ServiceMemory, Verdict};
 use crate::decision::plan::{Plan, stopping};
+use crate::overrides::Effective;
 use crate::render::text;
 use crate::status::snapshot::{MemoryStatus, OverrideStatus, RuleStatus, ServiceStatus, Status};
 use crate::sys::clock;
@@ -197,6 +198,7 @@ impl ServiceTask {
     pub(super) fn publish_stop(
         &self,
         service: &Service,
+        overrides: &Effective<'_>,
         directory: BorrowedFd<'_>,
         boot: &BootId,
         now: BootTime,
@@ -205,6 +207,7 @@ impl ServiceTask {
         let Some(plan) = last.and_then(|verdict| stopping(service, verdict, now)) else {
             return;
         };
+        let plan = limit_plan(service, plan, overrides, now);
         let name = &service.name;
         match write(name, &plan, directory, boot, now) {
             Ok(()) => info!("{name}: on_stop: {}", plan.then),

@@ -9,13 +9,13 @@ use super::output::Output;
 use super::records::Records;
 use super::scheduler::EvalQueue;
 use super::service::ServiceTask;
-use crate::config::{Config, Service};
+use crate::config::{Config, Service, ServiceId};
 use crate::decision::decide::{Decision, apply_orders};
-use crate::decision::evaluate::{Outcome, evaluate};
+use crate::decision::evaluate::{Outcome, Undecided, evaluate};
 use crate::decision::observations::Observations;
 use crate::overrides::ActiveOverride;
 use crate::status::snapshot::Status;
-use crate::sys::clock;
+use crate::sys::clock::Stopwatch;
 use agentcheck_common::{BootTime, ServiceName};
 use std::collections::BTreeMap;
 use std::io;
@@ -79,17 +79,16 @@ impl Services {
             self.queue.all_changed(now);
         }
         let mut moved = false;
-        let began = clock::thread_cpu_time();
-        let mut before = began;
-        for index in self.queue.due(now) {
+        let mut watch = Stopwatch::start();
+        for id in self.queue.due(now) {
             // All services have the same orders after one turn.
-            if before.saturating_sub(began) > EVALUATION_TIME && !orders_changed {
+            if watch.total() > EVALUATION_TIME && !orders_changed {
                 break;
             }
-            moved |= self.evaluate_one(index, desk, now);
-            let after = clock::thread_cpu_time();
-            self.queue.used(index, after.saturating_sub(before));
-            before = after;
+            let before = watch.total();
+            moved |= self.evaluate_one(id, desk, &mut watch, now);
+            watch.lap();
+            self.queue.used(id, watch.total() - before);
             // On a slow disk, a turn over many services may take longer than the watchdog allows.
             desk.records.service_manager.renew_watchdog();
         }
@@ -97,38 +96,42 @@ impl Services {
         moved
     }
 
-    fn evaluate_one(&mut self, index: usize, desk: &mut Desk<'_>, now: BootTime) -> bool {
+    fn evaluate_one(
+        &mut self,
+        id: ServiceId,
+        desk: &mut Desk<'_>,
+        watch: &mut Stopwatch,
+        now: BootTime,
+    ) -> bool {
         let (Some(service), Some(task)) =
-            (desk.config.services.get(index), self.tasks.get_mut(index))
+            (desk.config.services.get(id.0), self.tasks.get_mut(id.0))
         else {
             return false;
         };
-        let began = clock::thread_cpu_time();
         if !task.is_costly {
             let context = desk.observed.context(now);
             context.scope.limit(LOOP_ELEMENTS, Duration::MAX);
             let outcome = evaluate(service, &context, &task.memory, now);
             let exceeded = context.scope.is_exceeded();
             context.scope.limit(usize::MAX, Duration::MAX);
-            let took = clock::thread_cpu_time().saturating_sub(began);
+            let took = watch.lap();
             task.is_costly = exceeded || took > LOOP_TIME;
             if !exceeded {
-                return self.finish(index, outcome, took, desk, now);
+                return self.finish(id, outcome, took, desk, now);
             }
         }
-        self.queue
-            .defer(index, now, now.after(service.fresh_for / 3));
+        self.queue.defer(id, now, now.after(service.fresh_for / 3));
         // Operators' orders do not wait for the evaluation thread.
         let beneath = task.beneath.clone();
         let outcome = Outcome {
             verdict: beneath.filter(|beneath| beneath.until > now),
             memory: task.memory.clone(),
-            unknown: task.unknown.clone(),
+            unknown: task.unknown.clone().map(Undecided::because),
             wake_at: now.after(service.fresh_for / 3),
         };
-        let took = clock::thread_cpu_time().saturating_sub(began);
+        let took = watch.lap();
         let has_orders = desk.overrides.is_overridden(desk.config, service, now);
-        (has_orders || !task.overrides.is_empty()) && self.finish(index, outcome, took, desk, now)
+        (has_orders || !task.overrides.is_empty()) && self.finish(id, outcome, took, desk, now)
     }
 
     /// Gives the evaluation thread its next service, if it is free.
@@ -136,15 +139,14 @@ impl Services {
         if !self.thread.is_free() {
             return;
         }
-        let Some(index) = self.queue.next_costly() else {
+        let Some(id) = self.queue.next_costly() else {
             return;
         };
-        if let (Some(service), Some(task)) =
-            (desk.config.services.get(index), self.tasks.get(index))
+        if let (Some(service), Some(task)) = (desk.config.services.get(id.0), self.tasks.get(id.0))
         {
             self.thread.send(Job {
                 service: service.clone(),
-                context: desk.observed.detach(&service.sources),
+                context: desk.observed.detach(&service.inputs),
                 memory: task.memory.clone(),
                 now,
             });
@@ -162,47 +164,46 @@ impl Services {
             return false;
         }
         let name = evaluated.service;
-        let services = desk.config.services.iter();
-        let index = services
-            .enumerate()
-            .find(|(_, service)| service.name == name);
-        let Some((index, _)) = index else {
+        let mut services = desk.config.services.iter();
+        let id = services.position(|service| service.name == name);
+        let Some(id) = id.map(ServiceId) else {
             return false;
         };
-        self.queue.used(index, evaluated.took);
-        if let Some(task) = self.tasks.get_mut(index) {
+        self.queue.used(id, evaluated.took);
+        if let Some(task) = self.tasks.get_mut(id.0) {
             task.log_cost(&name, evaluated.took, evaluated.is_cheap);
         }
         let mut outcome = evaluated.outcome;
         // The readings may be too old by now.
         outcome.verdict = outcome.verdict.filter(|verdict| verdict.until > now);
-        self.finish(index, outcome, evaluated.took, desk, now)
+        self.finish(id, outcome, evaluated.took, desk, now)
     }
 
     /// Applies operators' orders to an outcome and publishes it; returns whether the server was taken out or put
     /// back.
     fn finish(
         &mut self,
-        index: usize,
+        id: ServiceId,
         outcome: Outcome,
         took: Duration,
         desk: &mut Desk<'_>,
         now: BootTime,
     ) -> bool {
         let (Some(service), Some(task)) =
-            (desk.config.services.get(index), self.tasks.get_mut(index))
+            (desk.config.services.get(id.0), self.tasks.get_mut(id.0))
         else {
             return false;
         };
         let (overrides, statuses) = desk.overrides.of_service(desk.config, service, now);
         let decision = apply_orders(service, outcome, &overrides, now);
         let wake_at = decision.wake_at.max(now.after(Duration::from_millis(1)));
-        task.log_unknown(service, decision.unknown.clone());
+        let unknown = decision.unknown.as_ref().map(|why| why.reason.clone());
+        task.log_unknown(service, unknown);
         task.log_fraction(service, &decision.memory);
         task.overrides = statuses;
         task.ready_window = desk.overrides.ready_window_id(service);
-        self.queue.set(index, wake_at);
-        let limit = overrides.limit.clone();
+        self.queue.set(id, wake_at);
+        let limit = overrides.limit().cloned();
         publish(service, task, decision, took, (desk, limit.as_ref()), now)
     }
 
@@ -238,12 +239,19 @@ impl Services {
     }
 
     /// Writes the replies that `on_stop` asks for.
-    pub(super) fn publish_stop(&self, config: &Config, output: &Output, now: BootTime) {
+    pub(super) fn publish_stop(
+        &self,
+        config: &Config,
+        overrides: &ActiveOverrides,
+        output: &Output,
+        now: BootTime,
+    ) {
         let Some(directory) = output.directory() else {
             return;
         };
         for (service, task) in config.services.iter().zip(&self.tasks) {
-            task.publish_stop(service, directory, &output.boot, now);
+            let (overrides, _) = overrides.of_service(config, service, now);
+            task.publish_stop(service, &overrides, directory, &output.boot, now);
         }
     }
 }

@@ -5,12 +5,21 @@
 //! starts a thread to watch it. The blocked thread keeps the slow source. So a hung source delays the others once,
 //! by [`BRIEF`], and there are at most two threads more than sources.
 
-use super::poll_task::{BRIEF, PollTask, ReadingSink, keep_polling, spawn};
+use super::poll_task::{BRIEF, NewReadings, PollTask, ReadingSink, TaskId, keep_polling, spawn};
 use log::debug;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+/// How long a reading waits for others that are due, to be sent with one wake-up.
+const LONGEST_WAIT: Duration = Duration::from_millis(5);
+
+/// What the polling thread does next.
+enum Next {
+    Poll(Box<PollTask>),
+    Send(NewReadings),
+}
 
 /// The sources that share a thread.
 #[derive(Default)]
@@ -22,14 +31,18 @@ pub(super) struct SharedPoller {
 
 #[derive(Default)]
 struct Queue {
-    /// By due time and number.
-    tasks: BTreeMap<(Instant, usize), PollTask>,
+    /// By due time and id.
+    tasks: BTreeMap<(Instant, TaskId), Box<PollTask>>,
     /// The number of the polling thread, counted from 0.
     turn: u64,
     /// Whether there is a polling thread.
     begun: bool,
     /// When the running poll of this turn began.
     polling: Option<Instant>,
+    /// Readings that wait for those of other due sources, to be sent with one wake-up.
+    readings: NewReadings,
+    /// When the first of these readings is sent at the latest.
+    send_at: Option<Instant>,
     /// Whether a thread watches.
     watched: bool,
 }
@@ -69,7 +82,7 @@ impl SharedPoller {
     /// Adds one source.
     pub(super) fn put(&self, task: PollTask) {
         let mut queue = self.lock();
-        queue.tasks.insert((task.due, task.number()), task);
+        queue.tasks.insert((task.due, task.id()), Box::new(task));
         drop(queue);
         self.changed.notify_all();
     }
@@ -83,33 +96,37 @@ impl SharedPoller {
 
     /// Polls due sources while it is this thread's turn.
     fn poll(self: &Arc<Self>, turn: u64, sink: &ReadingSink) {
-        while let Some(mut task) = self.next(sink) {
+        while let Some(next) = self.next(sink) {
+            let mut task = match next {
+                Next::Poll(task) => task,
+                // No poll counts as running: the receiver may block.
+                Next::Send(readings) => match sink.send(readings) {
+                    true => continue,
+                    false => return,
+                },
+            };
             let reading = task.poll();
-            let number = task.number();
+            let id = task.id();
             let mut queue = self.lock();
             if queue.turn != turn {
                 drop(queue);
-                if sink.send(number, reading)
-                    && let Some(task) = keep_polling(task, Some(0), sink)
+                if sink.send(vec![(id, reading)])
+                    && let Some(task) = keep_polling(*task, Some(0), sink)
                 {
                     self.put(task);
                 }
                 return;
             }
             queue.polling = None;
+            queue.readings.push((id, reading));
             if !task.is_stopped() {
-                queue.tasks.insert((task.due, number), task);
-            }
-            drop(queue);
-            // After the poll counts as ended: the receiver may block.
-            if !sink.send(number, reading) {
-                return;
+                queue.tasks.insert((task.due, id), task);
             }
         }
     }
 
-    /// Waits until a source is due; `None` at the end.
-    fn next(self: &Arc<Self>, sink: &ReadingSink) -> Option<PollTask> {
+    /// Waits until a source is due or readings are to be sent; `None` at the end.
+    fn next(self: &Arc<Self>, sink: &ReadingSink) -> Option<Next> {
         let mut queue = self.lock();
         while !sink.is_stopped() {
             if !queue.watched {
@@ -118,10 +135,18 @@ impl SharedPoller {
                 queue.watched = spawn("shared", move || poller.watch(&sink)).is_ok();
             }
             let now = Instant::now();
+            let first = queue.tasks.first_key_value();
+            let due = first.is_some_and(|((due, _), task)| *due <= now + task.slack());
+            if !queue.readings.is_empty() && (!due || queue.send_at.is_none_or(|at| at <= now)) {
+                return Some(Next::Send(std::mem::take(&mut queue.readings)));
+            }
+            if queue.readings.is_empty() {
+                queue.send_at = Some(now + LONGEST_WAIT);
+            }
             match queue.tasks.first_key_value() {
-                Some(((due, _), task)) if *due <= now + task.slack() => {
+                Some(_) if due => {
                     queue.polling = Some(now);
-                    return queue.tasks.pop_first().map(|(_, task)| task);
+                    return queue.tasks.pop_first().map(|(_, task)| Next::Poll(task));
                 }
                 Some(((due, _), _)) => {
                     let span = *due - now;

@@ -6,11 +6,11 @@ use super::failure_log::log_source;
 use super::poll_threads::PollThreads;
 use super::reading_slots::ReadingSlots;
 use super::usage::Usage;
-use crate::config::{Change, Config};
+use crate::config::{Change, Config, InputId, SourceId};
 use crate::decision::observations::Observations;
 use crate::reading::Reason;
 use crate::status::snapshot::{SourceStatus, Status};
-use crate::sys::clock;
+use crate::sys::clock::{self, Stopwatch};
 use crate::sys::log_throttle::FailureThrottle;
 use agentcheck_common::BootTime;
 use log::debug;
@@ -53,9 +53,7 @@ impl Sources {
             observed.restore(name, &derived.to_memory(), now);
         }
         Ok(Self {
-            polling: PollThreads::start(&config.sources, move |number, reading| {
-                put.put(number, reading)
-            })?,
+            polling: PollThreads::start(&config.sources, move |readings| put.put(readings))?,
             slots,
             observed,
             statuses: vec![None; config.sources.len()],
@@ -69,35 +67,29 @@ impl Sources {
         !self.slots.is_empty()
     }
 
-    /// Takes waiting readings, those of cheap sources first; returns the indices of the sources and derived
-    /// values that changed.
-    pub(super) fn take(&mut self, config: &Config, counters: &mut Counters) -> Vec<usize> {
+    /// Takes waiting readings, those of cheap sources first; returns the inputs that changed.
+    pub(super) fn take(&mut self, config: &Config, counters: &mut Counters) -> Vec<InputId> {
         let mut changed = Vec::new();
-        let began = clock::thread_cpu_time();
-        let mut before = began;
+        let mut watch = Stopwatch::start();
         self.usage.decay(clock::now());
         let mut waiting = self.slots.waiting();
-        waiting.sort_by_key(|number| {
-            self.polling
-                .index(*number)
-                .map(|index| self.usage.of(index))
-        });
-        for number in waiting {
-            if before.saturating_sub(began) > READING_TIME {
+        waiting.sort_by_key(|task| self.polling.source(*task).map(|id| self.usage.of(id.0)));
+        for task in waiting {
+            if watch.total() > READING_TIME {
                 break;
             }
-            let Some(slot) = self.slots.take(number) else {
+            let Some(slot) = self.slots.take(task) else {
                 continue;
             };
             // A poll may end after its source was removed.
-            let Some(index) = self.polling.index(number) else {
+            let Some(id) = self.polling.source(task) else {
                 continue;
             };
             let reading = &slot.new.reading;
             if let (Some(source), Some(throttle), Some(status)) = (
-                config.sources.get(index),
-                self.throttles.get_mut(index),
-                self.statuses.get_mut(index),
+                config.sources.get(id.0),
+                self.throttles.get_mut(id.0),
+                self.statuses.get_mut(id.0),
             ) {
                 if slot.replaced > 0 {
                     let name = &source.name;
@@ -110,14 +102,12 @@ impl Sources {
                 counters.polled(&source.name, reading);
                 *status = Some(SourceStatus::from_reading(reading));
             }
-            let (touched, replaced) = self.observed.take_new(index, slot.new, clock::now());
+            let (touched, replaced) = self.observed.take_new(id, slot.new, clock::now());
             changed.extend(touched);
             if let Some(replaced) = replaced {
                 self.slots.drop_later(replaced);
             }
-            let now = clock::thread_cpu_time();
-            self.usage.add(index, now.saturating_sub(before));
-            before = now;
+            self.usage.add(id.0, watch.lap());
         }
         changed
     }
@@ -132,7 +122,8 @@ impl Sources {
         change: &Change,
         now: BootTime,
     ) -> io::Result<()> {
-        self.polling.change(&config.sources, &change.kept)?;
+        self.polling
+            .change(&config.sources, |id| change.kept_source(id))?;
         self.observed.reload(config, change, now);
         carry(&mut self.throttles, change, config.sources.len());
         carry(&mut self.statuses, change, config.sources.len());
@@ -141,11 +132,12 @@ impl Sources {
     }
 }
 
-/// Moves the records of sources to their indices in the new configuration.
+/// Moves the records of sources to their ids in the new configuration.
 fn carry<T: Default>(known: &mut Vec<T>, change: &Change, sources: usize) {
     let mut next = Vec::with_capacity(sources);
-    for before in change.kept.iter().take(sources) {
-        let before = before.and_then(|before| known.get_mut(before));
+    for id in (0..sources).map(SourceId) {
+        let before = change.kept_source(id);
+        let before = before.and_then(|before| known.get_mut(before.0));
         next.push(before.map(std::mem::take).unwrap_or_default());
     }
     *known = next;

@@ -1,23 +1,30 @@
 //! When the status snapshot is written: at once where that is cheap, else for at most 1% of the time.
 
 use super::failure_log::LoggedOperation;
-use crate::status::snapshot::{self, Status};
+use crate::status::snapshot;
 use crate::sys::clock;
 use crate::sys::state_file;
 use log::Level;
-use std::io;
+use serde::Serialize;
+use std::io::{BufWriter, Write as _};
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
-/// The interval while only readings change, and the longest delay of a change.
+/// The interval while only readings change, and the least while writing is not cheap.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// If writing takes no longer than this, each change is written at once.
 const CHEAP: Duration = Duration::from_micros(300);
 
-/// Otherwise it takes this fraction of the time. With a thousand services that all change, it is written once a
-/// second.
+/// Otherwise it takes at most this fraction of the time. With a thousand services that all change, it is written
+/// once a second; with ten thousand, every few seconds.
 const SHARE: u32 = 100;
+
+/// The longest time without a snapshot, however much writing takes: after 5 s, a collector counts as unresponsive.
+const LONGEST_REST: Duration = Duration::from_secs(3);
+
+/// Bytes that are written together.
+const BUFFER: usize = 64 * 1024;
 
 /// The times of the snapshot.
 pub(super) struct StatusSchedule {
@@ -58,23 +65,24 @@ impl StatusSchedule {
         self.changed = false;
     }
 
-    /// Writes the snapshot that `status` returns.
-    pub(super) fn write(&mut self, directory: BorrowedFd<'_>, status: impl FnOnce() -> Status) {
+    /// Writes the snapshot.
+    pub(super) fn write(&mut self, directory: BorrowedFd<'_>, status: &impl Serialize) {
         let began = clock::thread_cpu_time();
-        let written = serde_json::to_vec(&status())
-            .map_err(io::Error::from)
-            .and_then(|content| {
-                state_file::replace_in(directory, snapshot::FILE, snapshot::MODE, &content)
-            });
+        let (name, mode) = (snapshot::FILE, snapshot::MODE);
+        let written = state_file::replace_with(directory, name, mode, |file| {
+            let mut buffer = BufWriter::with_capacity(BUFFER, file);
+            serde_json::to_writer(&mut buffer, status)?;
+            buffer.flush()
+        });
         self.writing.note(&written);
         let took = clock::thread_cpu_time().saturating_sub(began);
         let rest = if took > CHEAP {
-            took * SHARE
+            (took * SHARE).clamp(INTERVAL, LONGEST_REST)
         } else {
             Duration::ZERO
         };
         let written = Instant::now();
-        self.due = (written + rest.min(INTERVAL), written + INTERVAL);
+        self.due = (written + rest, written + rest.max(INTERVAL));
         self.changed = false;
     }
 }

@@ -6,7 +6,7 @@ use super::services::Services;
 use super::sources::Sources;
 use crate::config::Config;
 use crate::render::text;
-use crate::status::snapshot::{self, DerivedStatus, OverrideFault, ReloadStatus, Status};
+use crate::status::snapshot::{self, DerivedStatus, Entries, OverrideFault, ReloadStatus, Status};
 use agentcheck_common::BootTime;
 
 /// How many characters of an error the service manager shows.
@@ -24,24 +24,26 @@ pub(super) fn write(
 ) {
     match output.directory() {
         Some(directory) => {
-            let polled = config.sources.iter().zip(&sources.statuses);
-            let tasks = config.services.iter().zip(&services.tasks);
-            let status = || Status {
+            let polled = || {
+                let polled = config.sources.iter().zip(&sources.statuses);
+                polled.filter_map(|(source, latest)| Some((source.name.as_str(), latest.as_ref()?)))
+            };
+            let tasks = || {
+                let tasks = config.services.iter().zip(&services.tasks);
+                tasks.map(|(service, task)| {
+                    let mut status = task.status(service);
+                    status.set_configuration(config, service);
+                    (service.name.as_str(), status)
+                })
+            };
+            let status = Status {
                 version: snapshot::VERSION,
                 boot: output.boot.to_string(),
                 pid: std::process::id(),
                 started: records.started.0,
                 at: now.0,
-                sources: polled
-                    .filter_map(|(source, latest)| Some((source.name.clone(), latest.clone()?)))
-                    .collect(),
-                services: tasks
-                    .map(|(service, task)| {
-                        let mut status = task.status(service);
-                        status.set_configuration(config, service);
-                        (service.name.to_string(), status)
-                    })
-                    .collect(),
+                sources: Entries(polled),
+                services: Entries(tasks),
                 derived: sources
                     .observed
                     .kept()
@@ -52,7 +54,7 @@ pub(super) fn write(
                 reload: records.reload.clone(),
                 pending_removals: output.retirement.statuses(),
             };
-            records.snapshot.write(directory, status);
+            records.snapshot.write(directory, &status);
         }
         None => records.snapshot.skip(),
     }

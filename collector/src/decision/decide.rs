@@ -1,11 +1,12 @@
 //! The one way to decide: rules and weight, and over them what operators order. Pure.
 //!
-//! The stage after an override is the verdict of rules and weight, which are evaluated all the time.
+//! The stage after an override is the override of a narrower scope or, without one, the verdict of rules and
+//! weight, which are evaluated all the time.
 
 use crate::config::Service;
 use crate::decision::evaluate::{
-    ActiveOutage, DecisionSource, EvalContext, Outcome, ServiceMemory, Verdict, evaluate,
-    note_reply,
+    ActiveOutage, DecisionSource, EvalContext, Outcome, ServiceMemory, Undecided, Verdict,
+    evaluate, note_reply,
 };
 use crate::decision::plan::{Plan, plan};
 use crate::overrides::{Action, ActiveOverride, Effective};
@@ -37,15 +38,17 @@ pub struct Decision {
     /// The verdict of rules and weight alone, whatever operators order; `None` where there is none yet.
     pub beneath: Option<Verdict>,
     /// Why there is no reply yet; `None` with a reply, and until each source has been polled.
-    pub unknown: Option<String>,
+    pub unknown: Option<Undecided>,
     /// The memory for the next decision.
     pub memory: ServiceMemory,
     /// When to decide again if no reading arrives: always later than now.
     pub wake_at: BootTime,
 }
 
-/// Decides the reply of `service` at `now`, from what is known of the sources, the memory of the last decision
-/// and the orders of operators.
+/// Decides the reply of `service` at `now`, from the readings, the memory of the last decision and the orders of
+/// operators.
+///
+/// The daemon calls both halves, because it evaluates costly services on another thread.
 #[must_use]
 pub fn decide(
     service: &Service,
@@ -62,9 +65,9 @@ pub fn decide(
     )
 }
 
-/// The second half of [`decide`], for an evaluation that was made on another thread.
+/// The second half of [`decide`]: what operators order, over an evaluation. Only `decide` and the daemon call it.
 #[must_use]
-pub fn apply_orders(
+pub(crate) fn apply_orders(
     service: &Service,
     outcome: Outcome,
     overrides: &Effective<'_>,
@@ -76,7 +79,7 @@ pub fn apply_orders(
     let final_decision = apply_overrides(service, beneath.as_ref(), overrides, ready_until, now);
     if let Some(final_decision) = &final_decision {
         let reply = &final_decision.verdict.reply;
-        if overrides.outage.is_some() {
+        if overrides.outage().is_some() {
             note_reply(reply, &mut memory, now);
             if manages_during_overrides(service) {
                 memory.ready_window = Some(now.after(READY_WINDOW));
@@ -94,7 +97,7 @@ pub fn apply_orders(
     // Renewed before it is stale: a live collector never shows the reply of a dead one.
     let renew = final_decision
         .as_ref()
-        .filter(|_| overrides.outage.is_some())
+        .filter(|_| overrides.outage().is_some())
         .map(|_| now.after(service.fresh_for / 3));
     Decision {
         unknown: outcome.unknown.filter(|_| final_decision.is_none()),
@@ -130,31 +133,28 @@ fn apply_overrides(
             verdict: verdict.clone(),
         });
     }
-    let limited = beneath.map(|verdict| Verdict {
-        reply: limited(service, verdict.reply, overrides),
-        ..verdict.clone()
+    let plain = beneath.map(|verdict| FinalDecision {
+        plan: lifted(plan(service, verdict), lift, now),
+        verdict: verdict.clone(),
     });
-    let lifted = limited.map(|verdict| {
-        let plan = lifted(service, &verdict, lift, now);
-        FinalDecision {
-            verdict: Verdict {
-                reply: plan.stages.first().map_or(plan.then, |first| first.reply),
-                ..verdict
-            },
-            plan,
-        }
-    });
-    match &overrides.outage {
-        None => lifted,
-        Some(active) => Some(outage(service, active, overrides, lifted, now)),
-    }
+    let narrowest_first = overrides.outages.iter().rev();
+    let ordered = narrowest_first.fold(plain, |beneath, active| {
+        Some(outage(service, active, beneath, now))
+    })?;
+    let plan = limit_plan(service, ordered.plan, overrides, now);
+    Some(FinalDecision {
+        verdict: Verdict {
+            reply: plan.stages.first().map_or(plan.then, |first| first.reply),
+            ..ordered.verdict
+        },
+        plan,
+    })
 }
 
 /// The decision of an outage or force-up.
 fn outage(
     service: &Service,
     active: &ActiveOverride<'_>,
-    overrides: &Effective<'_>,
     beneath: Option<FinalDecision>,
     now: BootTime,
 ) -> FinalDecision {
@@ -170,7 +170,6 @@ fn outage(
     };
     let (full, short) = why(active);
     let reply = compose::reply(state, &style, style.text(&full, &short));
-    let reply = limited(service, reply, overrides);
     let stale = format!("stale {}", reply.description.as_str());
     let stale = reply.described(style.describe(&stale, &stale));
     let fresh = now.after(service.fresh_for);
@@ -213,8 +212,8 @@ fn outage(
     }
 }
 
-/// The reply after an override that ends while no collector runs, after the last of the `stages`: the verdict
-/// beneath, as it was known.
+/// The reply after an override that ends while no collector runs, after the last of the `stages`: the decision
+/// beneath, as it was known. Adds the stages up to that reply.
 fn after(
     service: &Service,
     active: &ActiveOverride<'_>,
@@ -237,51 +236,86 @@ fn after(
     };
     let lift = manages_during_overrides(service).then(|| ends.after(READY_WINDOW));
     let style = service.reply_style();
-    let Some(beneath) = beneath else {
+    let mut beneath = beneath.map_or_else(
         // Without any verdict: the lowest weight that leaves the server in.
-        let floor = compose::reply(ServerState::Floor, &style, style.text("override over", ""));
-        if let Some(lift) = lift {
-            stages.push(Stage {
-                until: lift,
-                reply: ready(floor),
-            });
-        }
-        return floor;
-    };
-    let mut rest = beneath.plan.stages.into_iter();
-    let then = beneath.plan.then;
-    if let Some(lift) = lift {
-        stages.push(Stage {
-            until: lift,
-            reply: ready(then),
-        });
-    }
-    let from = stages.last().map_or(ends, |last| last.until);
-    stages.extend(rest.by_ref().filter(|stage| stage.until > from));
-    then
+        || Plan {
+            stages: Vec::new(),
+            then: compose::reply(ServerState::Floor, &style, style.text("override over", "")),
+        },
+        |beneath| beneath.plan,
+    );
+    beneath.stages.retain(|stage| stage.until > ends);
+    let beneath = lifted(beneath, lift, ends);
+    stages.extend(beneath.stages);
+    beneath.then
 }
 
-/// A reply under the operators' ceiling.
-fn limited(service: &Service, mut reply: Reply, overrides: &Effective<'_>) -> Reply {
+/// A schedule from `now` on under the operators' limits, each until its end.
+#[must_use]
+pub fn limit_plan(service: &Service, plan: Plan, overrides: &Effective<'_>, now: BootTime) -> Plan {
+    let mut ends: Vec<BootTime> = overrides.limits.iter().filter_map(|one| one.ends).collect();
+    ends.sort();
+    let mut stages: Vec<Stage> = Vec::new();
+    let mut from = now;
+    for stage in plan.stages {
+        let first = stages.len();
+        // A limit that ends within the stage splits it.
+        let splits = ends.iter().copied().filter(|end| *end < stage.until);
+        for until in splits.chain([stage.until]) {
+            if until <= from {
+                continue;
+            }
+            let reply = limited_reply(service, stage.reply, overrides, from);
+            match stages.get_mut(first..).and_then(<[Stage]>::last_mut) {
+                Some(last) if last.reply == reply => last.until = until,
+                _ => stages.push(Stage { until, reply }),
+            }
+            from = until;
+        }
+    }
+    for until in ends {
+        let reply = limited_reply(service, plan.then, overrides, from);
+        if until > from && reply != plan.then {
+            stages.push(Stage { until, reply });
+            from = until;
+        }
+    }
+    Plan {
+        stages,
+        then: limited_reply(service, plan.then, overrides, from),
+    }
+}
+
+/// A reply under the operators' ceiling at a moment.
+fn limited_reply(
+    service: &Service,
+    mut reply: Reply,
+    overrides: &Effective<'_>,
+    at: BootTime,
+) -> Reply {
     let percent = reply.percent.unwrap_or(Percent::FULL);
-    if let (Some(ceiling), Some(active)) = (overrides.percent(), &overrides.limit)
+    if let Some((active, ceiling)) = overrides.limit_at(at)
         && !reply.takes_out()
         && percent > ceiling
     {
-        let (full, short) = why(active);
-        let full = format!("{full} {}", reply.description.as_str());
+        let (mut full, mut short) = why(active);
+        let description = reply.description.as_str();
+        if description.starts_with("stale") {
+            full = format!("{description} {full}");
+            short = format!("{description} {short}");
+        } else {
+            full = format!("{full} {description}");
+        }
         reply.percent = Some(ceiling);
         reply.description = service.reply_style().describe(full.trim(), &short);
     }
     reply
 }
 
-/// The schedule of a verdict, with `ready` in every reply until `lift`.
-fn lifted(service: &Service, verdict: &Verdict, lift: Option<BootTime>, now: BootTime) -> Plan {
-    let plain = plan(service, verdict);
+/// The schedule from `from` on, with `ready` in every reply until `lift`.
+fn lifted(plain: Plan, lift: Option<BootTime>, mut from: BootTime) -> Plan {
     let Some(lift) = lift else { return plain };
     let mut stages = Vec::new();
-    let mut from = now;
     for stage in plain.stages {
         // The stage in which the window ends is split in two.
         if from < lift {

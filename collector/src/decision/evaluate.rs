@@ -1,15 +1,14 @@
-//! Readings, what is remembered and `now` in; a verdict, what is to be remembered and when to ask again
-//! out. Pure: no clock, no file, no thread.
+//! Evaluation of rules and weight. It takes readings, a memory and `now`. It returns a verdict, the next memory and
+//! the next time.
 //!
-//! A rule holds or does not, or that is unknown (a source failed, a key is missing). Rules are tried in
-//! order:
+//! A rule is active, inactive, or unknown because a source failed or a key is missing. Rules are tried in order:
 //!
 //! | the rule now | when last known | what happens |
 //! |---|---|---|
-//! | holds | any | it decides |
-//! | does not hold | any | the next rule is tried |
-//! | unknown | true, and still fresh | the rule still decides |
-//! | unknown | false, and still fresh | blocks later rules and the weight, with two exceptions; else `on_failure` |
+//! | active | any | it decides |
+//! | inactive | any | the next rule is tried |
+//! | unknown | active, and still fresh | the rule still decides |
+//! | unknown | inactive, and still fresh | blocks later rules and the weight, with two exceptions; else `on_failure` |
 //! | unknown | none, or no longer fresh | the same, with the first exception alone |
 //!
 //! Behind an unknown rule, a later rule decides only in two cases. First, it is true and reads the health (`ok`,
@@ -29,7 +28,7 @@ pub use description::ShownValue;
 pub use fraction::FractionWatch;
 pub use rules::RuleState;
 
-use crate::config::{OnFailure, Service};
+use crate::config::{InputId, OnFailure, Service};
 use crate::expression::{Expression, Scope, Simple};
 use crate::filters::capacity::{self, CapacityWeight};
 use crate::filters::shape::{self, Shaped};
@@ -42,18 +41,18 @@ use description::Why;
 use inputs::Inputs;
 use std::time::Duration;
 
-/// How long before a verdict runs out it is renewed or replaced: a live collector must not be so late that
-/// what is said of a dead one is heard. A tenth of the freshness, and at most this.
+/// How long before its end a verdict is renewed, at most; it is a tenth of `fresh_for`. HAProxy must not get the
+/// reply of a dead collector from a live one.
 const GRACE: Duration = Duration::from_millis(250);
 
-/// How long a poll is good for deciding, where what it leads to is fresh for `fresh_for`.
+/// How long a poll counts.
 fn good_for(service: &Service) -> Duration {
     service
         .fresh_for
         .saturating_sub(GRACE.min(service.fresh_for / 10))
 }
 
-/// What is known of one source: its latest finished poll.
+/// The latest finished poll of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LatestPoll {
     /// When the poll was sent.
@@ -62,65 +61,65 @@ pub struct LatestPoll {
     pub failure: Option<Reason>,
 }
 
-/// Everything that evaluation looks at, besides the service and what it remembers.
+/// What evaluation reads besides the service and its memory.
 pub struct EvalContext<'w> {
-    /// The names of the sources, in the order of the configuration.
+    /// The name of each input, by [`InputId`].
     pub names: &'w [String],
-    /// The latest poll of each source, in the same order; `None` before the first has finished.
+    /// The latest poll of each input, by [`InputId`]; `None` before the first has finished.
     pub latest: &'w [Option<LatestPoll>],
     /// The values that those polls gave.
     pub scope: &'w Scope<'w>,
-    /// Since when polls are made.
+    /// When polling began.
     pub started: BootTime,
-    /// For each name the sources behind it, as indices into `names`: a source itself, or those of a derived
-    /// number.
-    pub behind: &'w [Vec<usize>],
+    /// The sources behind each input, by [`InputId`]: a source itself, or those of a derived number.
+    pub behind: &'w [Vec<InputId>],
     /// Seconds since 1970; `None` if the wall clock is not known.
     pub unix: Option<f64>,
 }
 
-/// What a service remembers from one evaluation to the next.
+/// The memory of a service from one evaluation to the next.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ServiceMemory {
-    /// The last reply that a rule or the weight led to: what `keep` keeps.
+    /// The last reply of a rule or the weight, which `keep` keeps.
     pub last: Option<Reply>,
-    /// How long that stands without a collector, where it takes the server out; none is for ever.
+    /// How long that reply stays without a collector if it takes the server out; `None` is without an end.
     pub hold_for: Option<Duration>,
-    /// The last known truth of each rule, in their order.
+    /// The last known state of each rule, in their order.
     pub rule_states: Vec<Option<RuleState>>,
     /// The server was taken out and its weight has not decided since.
     pub was_out: bool,
-    /// Of the shaping of the weight.
+    /// The memory of the weight's shaping.
     pub shape: shape::ShapeMemory,
-    /// Of a weight by capacity.
+    /// The memory of a weight by capacity.
     pub capacity: capacity::CapacityMemory,
-    /// When the application was started, as it says itself.
+    /// The start time that the application reports.
     pub start: Option<Simple>,
-    /// What counts since then.
+    /// The last value of the counter that restarts with the application.
     pub counter: Option<f64>,
     /// Whether the weight looks like a fraction where a percentage is meant.
     pub fraction: FractionWatch,
-    /// The values that a rule's description has shown last.
+    /// The last values in a rule's description.
     pub last_shown: Vec<ShownValue>,
-    /// Until when the balancers' drain and maint are lifted, because an override was worded as owner.
+    /// Until when replies lift the balancers' drain and maint, after an override that managed the administrative
+    /// state.
     pub ready_window: Option<BootTime>,
 }
 
-/// Who decided.
+/// What decided.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DecisionSource {
-    /// The rule with this index; `kept` says why it is unknown by now, if it is.
+    /// The rule with this index.
     Rule {
         /// Index into the service's rules.
         index: usize,
-        /// Why what was last known of the rule stands.
+        /// Why its last state counts; `None` if its state is known.
         kept: Option<String>,
     },
     /// The weight.
     Weight(Weighed),
     /// No rule and no weight could decide.
     Failure(Undecided),
-    /// An operator, over all of these.
+    /// An operator's order, which precedes all of these.
     Override(ActiveOutage),
 }
 
@@ -134,7 +133,9 @@ pub struct Undecided {
 }
 
 impl Undecided {
-    fn because(reason: String) -> Self {
+    /// For a reason that no rule blocks.
+    #[must_use]
+    pub fn because(reason: String) -> Self {
         Self {
             reason,
             masked: None,
@@ -142,58 +143,57 @@ impl Undecided {
     }
 }
 
-/// What an operator said.
+/// An operator's outage or force-up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActiveOutage {
-    /// What is wanted.
+    /// The action.
     pub action: Action,
-    /// Who said it.
+    /// The operator.
     pub by: String,
 }
 
-/// How a weight came about.
+/// The computation of a weight.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Weighed {
     /// Its stages.
     pub shaped: Shaped,
     /// The factors of a weight by capacity.
     pub capacity: Option<CapacityWeight>,
-    /// Whether the server is on its way back.
+    /// Whether the server is in a ramp.
     pub ramping: bool,
 }
 
-/// What is to be said, and how long it is good.
+/// A reply, and how long it is valid.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
-    /// What is said.
+    /// The reply.
     pub reply: Reply,
-    /// Who decided it.
+    /// What decided it.
     pub decided: DecisionSource,
-    /// When the oldest poll that it rests on was sent.
+    /// When the oldest poll that it uses was sent.
     pub oldest_reading_at: BootTime,
     /// When it stops being fresh: always later than the moment of evaluation.
     pub until: BootTime,
-    /// How long a reply that takes the server out stands after that; none is for ever.
+    /// How long a reply that takes the server out stays after that; `None` is without an end.
     pub hold_for: Option<Duration>,
 }
 
 /// The outcome of one evaluation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// The verdict; `None` where there is nothing to say yet: sources have not been polled, or nothing
-    /// was ever said that could be kept.
+    /// The verdict; `None` while sources have not been polled, or there is no reply to keep.
     pub verdict: Option<Verdict>,
     /// Why there is no verdict; `None` with a verdict, and until each source has been polled.
-    pub unknown: Option<String>,
-    /// To be given to the next evaluation.
+    pub unknown: Option<Undecided>,
+    /// The memory for the next evaluation.
     pub memory: ServiceMemory,
-    /// When to evaluate again if no news comes.
+    /// When to evaluate again if no reading arrives.
     pub wake_at: BootTime,
 }
 
-/// Evaluates a service at `now`.
+/// Evaluates a service at `now`: the first half of [`super::decide::decide`]. Only `decide` and the daemon call it.
 #[must_use]
-pub fn evaluate(
+pub(crate) fn evaluate(
     service: &Service,
     context: &EvalContext<'_>,
     memory: &ServiceMemory,
@@ -227,7 +227,7 @@ pub fn evaluate(
         wake_at: BootTime(u64::MAX),
         now,
     };
-    walk.look_for_restarts(&mut memory);
+    walk.note_restart(&mut memory);
     let decided = match walk.rules(&mut memory.rule_states) {
         Some(decided) => decided,
         None => walk.weigh(&mut memory),
@@ -237,7 +237,7 @@ pub fn evaluate(
     let news = polled.wake_at(service, now).min(walk.wake_at);
     let news = news.min(clock_changes_at(service, context, now));
     Outcome {
-        // A truth that is only kept may end before any source is overdue.
+        // A kept state may end before a source is overdue.
         wake_at: verdict.as_ref().map_or(news, |verdict| {
             news.min(verdict.oldest_reading_at.after(good_for(service)))
                 .max(now.after(Duration::from_millis(1)))
@@ -267,9 +267,9 @@ struct Walk<'w> {
     service: &'w Service,
     polled: &'w Inputs<'w>,
     scope: &'w Scope<'w>,
-    /// When the oldest poll was sent that the walk has looked at so far.
+    /// When the oldest poll that the walk has used was sent.
     of: BootTime,
-    /// When something changes without news.
+    /// When something changes without a reading.
     wake_at: BootTime,
     now: BootTime,
 }
@@ -280,17 +280,17 @@ impl Walk<'_> {
         &mut self,
         decided: DecisionSource,
         memory: &mut ServiceMemory,
-        unknown: &mut Option<String>,
+        unknown: &mut Option<Undecided>,
     ) -> Option<Verdict> {
         let (reply, hold_for) = match &decided {
             DecisionSource::Rule { index, kept } if self.keeps(*index) => {
                 let rule = self.service.rules.get(*index)?;
                 let why = self.why_of_rule(rule, kept.as_deref(), memory);
                 let Some(last) = memory.last else {
-                    *unknown = Some(format!(
+                    *unknown = Some(Undecided::because(format!(
                         "rule {} keeps the reply, and there is none",
                         rule.name
-                    ));
+                    )));
                     return None;
                 };
                 let description = self.style(None).describe(&why.full, &why.state);
@@ -299,7 +299,7 @@ impl Walk<'_> {
             DecisionSource::Rule { index, kept } => {
                 let rule = self.service.rules.get(*index)?;
                 let why = self.why_of_rule(rule, kept.as_deref(), memory);
-                // What takes the server out needs no limit, and so rests on no reading of one.
+                // A reply that takes the server out needs no limit, so it uses no reading of it.
                 let limit = if rule.state.takes_out() {
                     self.normal()
                 } else {
@@ -322,27 +322,27 @@ impl Walk<'_> {
                     return self.verdict(decided, memory, unknown);
                 }
             },
-            DecisionSource::Failure(Undecided { reason, .. }) => match self.service.on_failure {
+            DecisionSource::Failure(why) => match self.service.on_failure {
                 OnFailure::Reply(state) => {
-                    let reply = self.worded(state, self.normal(), reason);
+                    let reply = self.worded(state, self.normal(), &why.reason);
                     note_reply(&reply, memory, self.now);
                     (reply, None)
                 }
                 OnFailure::Keep => {
                     let Some(last) = memory.last else {
-                        *unknown = Some(reason.clone());
+                        *unknown = Some(why.clone());
                         return None;
                     };
                     let why = match last.operational {
-                        // The word that tells it from any other down in the balancer's log.
-                        Some(Operational::Stopped) => format!("maintenance kept: {reason}"),
-                        _ => format!("kept: {reason}"),
+                        // This word distinguishes it from other downs in the balancer's log.
+                        Some(Operational::Stopped) => format!("maintenance kept: {}", why.reason),
+                        _ => format!("kept: {}", why.reason),
                     };
                     let description = self.style(None).describe(&why, "kept");
                     (last.described(description), memory.hold_for)
                 }
             },
-            // Comes over the verdict, and never from here.
+            // Only `apply_orders` makes it.
             DecisionSource::Override(_) => return None,
         };
         Some(Verdict {
@@ -354,13 +354,13 @@ impl Walk<'_> {
         })
     }
 
-    /// Whether a rule leaves the last reply as it is.
+    /// Whether a rule keeps the last reply.
     fn keeps(&self, index: usize) -> bool {
         let rule = self.service.rules.get(index);
         rule.is_some_and(|rule| rule.state == ServerState::Keep)
     }
 
-    /// The reply of a rule or the weight, remembered as what `keep` keeps.
+    /// The reply of a rule or the weight. The memory has it for `keep`.
     fn remember(
         &self,
         state: ServerState,
@@ -394,8 +394,8 @@ impl Walk<'_> {
     }
 }
 
-/// What something else than the weight says: the weight goes on from there.
-pub fn note_reply(reply: &Reply, memory: &mut ServiceMemory, now: BootTime) {
+/// Notes a reply that is not the weight's, from which the weight continues.
+pub(super) fn note_reply(reply: &Reply, memory: &mut ServiceMemory, now: BootTime) {
     if reply.takes_out() {
         memory.was_out = true;
         memory.shape.taken_out();
@@ -404,7 +404,7 @@ pub fn note_reply(reply: &Reply, memory: &mut ServiceMemory, now: BootTime) {
     }
 }
 
-/// How often a weight is looked at that moves by itself: a ramp, an average, a step.
+/// The time between evaluations of a weight that moves by itself: a ramp, an average, a step.
 const MOVING: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

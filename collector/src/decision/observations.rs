@@ -1,41 +1,66 @@
-//! What is known of the sources by now: takes readings in, believes them or waits for more of the same,
-//! derives what is derived from them, and is what evaluation looks at. Pure: no clock, no thread.
+//! The latest readings of all sources. It takes and debounces readings, and updates derived numbers. Evaluation reads
+//! it.
 //!
-//! A derived number is known under an index after those of the sources, and fails when a source that it
-//! needs fails, so that evaluation need not know the difference.
+//! A derived number fails when a source that it needs fails. So evaluation reads it like a source.
 
-use crate::config::{Change, Config, Derived, DerivedInput};
+mod derived;
+mod detached;
+
+pub use derived::DerivedMemory;
+pub use detached::{DetachedContext, DetachedScope};
+
+use crate::config::{Change, Config, DerivedId, InputId, SourceId};
 use crate::decision::evaluate::{EvalContext, LatestPoll};
 use crate::expression::{Scope, Values, Zone};
 use crate::filters::debounce::{DebouncePolicy, Debouncer, SourceHealth};
-use crate::filters::derive::{Counters, Derivation, MOST_COUNTERS};
-use crate::reading::prometheus::{Exposition, Selector, bucket_bound, histogram};
 use crate::reading::{Content, Failure, Reading, Reason};
 use agentcheck_common::BootTime;
-use std::collections::BTreeMap;
-use std::hash::{Hash as _, Hasher as _};
+use derived::{DerivedState, derived_from};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Everything that is known of the sources.
+/// The latest readings of all sources and derived numbers.
 pub struct Observations {
     names: Arc<Vec<String>>,
+    /// The sources behind each input.
+    behind: Arc<Vec<Vec<InputId>>>,
+    /// The latest poll of each input, as evaluation reads it.
     latest: Vec<Option<LatestPoll>>,
-    /// The sources behind each of them.
-    behind: Arc<Vec<Vec<usize>>>,
+    inputs: Vec<InputState>,
+    sources: Vec<SourceState>,
+    derived: Vec<DerivedState>,
     scope: Scope<'static>,
-    /// The reading that the scope has of each source and derived value, and when its latest good poll was sent.
-    believed: Vec<(Option<Arc<Reading>>, Option<BootTime>)>,
     started: BootTime,
     clock: Option<Clock>,
-    confirmations: Vec<(DebouncePolicy, Debouncer)>,
-    /// Why each source counts as failed.
-    failures: Vec<Option<Failure>>,
-    /// The latest scrape of each source that gives any.
-    scrapes: Vec<Option<Arc<Exposition>>>,
-    derived: Vec<(Derived, Remembered)>,
-    /// What each derived number is made of, in the same order; see [`Kept::definition`].
-    definitions: Vec<String>,
+    /// The time that the scope has, and the same in seconds since 1970.
+    time: Option<(BootTime, Option<f64>)>,
+}
+
+/// The state of an input, which is a source or a derived number.
+#[derive(Default)]
+struct InputState {
+    /// The reading that the scope contains. It counts as good or failed after debouncing.
+    reading: Option<Arc<Reading>>,
+    /// When the latest good poll was sent.
+    good_since: Option<BootTime>,
+}
+
+impl InputState {
+    fn outcome(&self) -> Option<&Result<Content, Failure>> {
+        self.reading.as_ref().map(|reading| &reading.outcome)
+    }
+
+    fn failure(&self) -> Option<&Failure> {
+        self.outcome()?.as_ref().err()
+    }
+}
+
+/// What a source has besides its [`InputState`].
+struct SourceState {
+    /// The derived numbers that need it, each after those that it reads.
+    derived: Arc<[DerivedId]>,
+    debounce: DebouncePolicy,
+    debouncer: Debouncer,
 }
 
 /// How many elements the derived values of one source may visit together at one of its readings, and how long.
@@ -61,71 +86,6 @@ impl NewReading {
     }
 }
 
-/// What the evaluation of one service reads, for another thread.
-pub struct DetachedContext {
-    names: Arc<Vec<String>>,
-    latest: Vec<Option<LatestPoll>>,
-    /// By index, and when the latest good poll was sent.
-    readings: Vec<(usize, Arc<Reading>, Option<BootTime>)>,
-    started: BootTime,
-    behind: Arc<Vec<Vec<usize>>>,
-    clock: Option<Clock>,
-}
-
-/// The scope of a thread that evaluates [`DetachedContext`]s. It has the values of one of them.
-#[derive(Default)]
-pub struct DetachedScope {
-    scope: Scope<'static>,
-    readings: BTreeMap<String, Arc<Reading>>,
-}
-
-impl DetachedScope {
-    /// What is evaluated at `now`. Values that the context before had, too, are kept.
-    pub fn context<'c>(
-        &'c mut self,
-        detached: &'c DetachedContext,
-        now: BootTime,
-    ) -> EvalContext<'c> {
-        let mut before = std::mem::take(&mut self.readings);
-        for (index, reading, good_since) in &detached.readings {
-            let Some(name) = detached.names.get(*index) else {
-                continue;
-            };
-            let same = before.remove(name);
-            if !same.is_some_and(|same| Arc::ptr_eq(&same, reading)) {
-                self.scope.forget(name);
-                self.scope.set(name, reading);
-                if let Some(sent) = good_since {
-                    self.scope.set_good_since(name, *sent);
-                }
-            }
-            self.readings.insert(name.clone(), Arc::clone(reading));
-        }
-        for name in before.keys() {
-            self.scope.forget(name);
-        }
-        let unix = set_time(&mut self.scope, detached.clock.as_ref(), now);
-        EvalContext {
-            names: &detached.names,
-            latest: &detached.latest,
-            scope: &self.scope,
-            started: detached.started,
-            behind: &detached.behind,
-            unix,
-        }
-    }
-}
-
-/// What a restarted collector goes on from of one derived number.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DerivedMemory {
-    /// Tells it from one that is derived otherwise, or from sources that are polled otherwise. Of no meaning
-    /// beside that.
-    pub definition: String,
-    /// The numbers that it remembers, the oldest first; at most [`crate::filters::derive::MOST_KEPT`].
-    pub numbers: Vec<(BootTime, f64)>,
-}
-
 /// The wall clock: seconds since 1970 at a time of the boot clock.
 #[derive(Clone)]
 struct Clock {
@@ -149,60 +109,42 @@ fn set_time(scope: &mut Scope<'_>, clock: Option<&Clock>, now: BootTime) -> Opti
     unix
 }
 
-/// What a derived number remembers.
-enum Remembered {
-    /// A named expression.
-    Nothing,
-    Number(Derivation),
-    Counters(Counters),
-}
-
 impl Observations {
-    /// Nothing is known yet of what `config` polls, beginning at `started`.
+    /// No readings yet of the sources of `config`, whose polling begins at `started`.
     #[must_use]
     pub fn new(config: &Config, started: BootTime) -> Self {
         let names: Arc<Vec<String>> = Arc::new(config.names().map(str::to_owned).collect());
         Self {
             latest: vec![None; names.len()],
-            believed: vec![(None, None); names.len()],
-            names,
+            inputs: names.iter().map(|_| InputState::default()).collect(),
             behind: Arc::new(
-                (0..config.sources.len())
-                    .map(|source| vec![source])
-                    .chain(config.derived.iter().map(|derived| derived.sources.clone()))
+                (0..names.len())
+                    .map(|at| {
+                        let sources = config.sources_behind(InputId(at)).into_iter();
+                        sources.map(InputId::from).collect()
+                    })
                     .collect(),
             ),
+            names,
             scope: Scope::new(),
             started,
             clock: None,
-            confirmations: config
+            time: None,
+            sources: config
                 .sources
                 .iter()
-                .map(|source| (source.debounce, Debouncer::default()))
-                .collect(),
-            failures: vec![None; config.sources.len()],
-            definitions: definitions(config),
-            derived: config
-                .derived
-                .iter()
-                .map(|derived| {
-                    let remembered = match &derived.input {
-                        DerivedInput::Number(_, Some(aggregation)) => {
-                            Remembered::Number(Derivation::new(*aggregation))
-                        }
-                        DerivedInput::Number(_, None) => Remembered::Nothing,
-                        DerivedInput::Rate(_, window) | DerivedInput::Histogram(_, _, window) => {
-                            Remembered::Counters(Counters::new(*window))
-                        }
-                    };
-                    (derived.clone(), remembered)
+                .zip(derived_from(config))
+                .map(|(source, derived)| SourceState {
+                    derived: derived.into(),
+                    debounce: source.debounce,
+                    debouncer: Debouncer::default(),
                 })
                 .collect(),
-            scrapes: vec![None; config.sources.len()],
+            derived: DerivedState::all(config),
         }
     }
 
-    /// Goes on with `config` at `now`. What `change` keeps stays known, with all that it remembers.
+    /// Continues with `config` at `now`. Inputs that `change` keeps keep their readings and memories.
     pub fn reload(&mut self, config: &Config, change: &Change, now: BootTime) {
         let mut next = Self::new(config, now);
         std::mem::swap(&mut next.scope, &mut self.scope);
@@ -210,120 +152,97 @@ impl Observations {
         for name in &change.left {
             next.scope.forget(name);
         }
-        let sources = (next.failures.len(), self.failures.len());
-        for (index, before) in change.kept.iter().enumerate() {
+        let sources = (next.sources.len(), self.sources.len());
+        for (at, before) in change.kept.iter().enumerate() {
             let Some(before) = *before else { continue };
-            hand_on(&mut self.latest, before, &mut next.latest, index);
-            hand_on(&mut self.believed, before, &mut next.believed, index);
-            hand_on(&mut self.failures, before, &mut next.failures, index);
-            hand_on(&mut self.scrapes, before, &mut next.scrapes, index);
-            hand_on(
-                &mut self.confirmations,
-                before,
-                &mut next.confirmations,
-                index,
-            );
-            if let (Some(index), Some(before)) =
-                (index.checked_sub(sources.0), before.checked_sub(sources.1))
-            {
-                // The places of its sources are those of the new configuration.
-                let remembered = self.derived.get_mut(before);
-                if let (Some(new), Some(old)) = (next.derived.get_mut(index), remembered) {
-                    std::mem::swap(&mut new.1, &mut old.1);
+            swap(&mut self.latest, before.0, &mut next.latest, at);
+            swap(&mut self.inputs, before.0, &mut next.inputs, at);
+            match (InputId(at).source(sources.0), before.source(sources.1)) {
+                (Ok(id), Ok(before)) => {
+                    let old = self.sources.get_mut(before.0);
+                    if let (Some(new), Some(old)) = (next.sources.get_mut(id.0), old) {
+                        std::mem::swap(&mut new.debouncer, &mut old.debouncer);
+                        new.debounce = old.debounce;
+                    }
                 }
+                // Its other fields belong to the new configuration.
+                (Err(id), Err(before)) => {
+                    let old = self.derived.get_mut(before.0);
+                    if let (Some(new), Some(old)) = (next.derived.get_mut(id.0), old) {
+                        std::mem::swap(&mut new.remembered, &mut old.remembered);
+                    }
+                }
+                // A source never becomes a derived number.
+                _ => {}
             }
         }
         *self = next;
     }
 
-    /// What a restarted collector goes on from, by name. Series are not in it: there may be thousands.
+    /// The memories for a restarted collector, by name. Series are not in it, because there may be thousands.
     pub fn kept(&self) -> impl Iterator<Item = (&str, DerivedMemory)> {
-        let derived = self.derived.iter().zip(&self.definitions);
-        derived.filter_map(|((derived, remembered), definition)| {
-            let Remembered::Number(derivation) = remembered else {
-                return None;
-            };
-            let numbers = derivation.snapshot();
-            let definition = definition.clone();
-            let kept = DerivedMemory {
-                definition,
-                numbers,
-            };
-            (!kept.numbers.is_empty()).then_some((derived.name.as_str(), kept))
-        })
+        let derived = self.derived.iter();
+        derived.filter_map(|state| Some((state.derived.name.as_str(), state.memory()?)))
     }
 
-    /// Goes on at `now` from what an earlier collector kept of the derived number of this name, where it is
-    /// still the same.
+    /// Continues at `now` with the memory of an earlier collector, if the derived number of this name has the same
+    /// definition.
     pub fn restore(&mut self, name: &str, kept: &DerivedMemory, now: BootTime) {
-        let derived = self.derived.iter_mut().zip(&self.definitions);
-        for ((derived, remembered), definition) in derived {
-            if let Remembered::Number(derivation) = remembered
-                && derived.name == name
-                && *definition == kept.definition
-            {
-                derivation.restore(&kept.numbers, now);
-            }
+        let mut derived = self.derived.iter_mut();
+        if let Some(state) = derived.find(|state| state.derived.name == name) {
+            state.restore(kept, now);
         }
     }
 
-    /// Takes a reading of the source with this index in, at `now`; gives the indices, of the source and of
-    /// what is derived from it, of which something else is known now.
-    pub fn take(&mut self, index: usize, reading: Reading, now: BootTime) -> Vec<usize> {
-        self.take_new(index, NewReading::new(reading), now).0
+    /// Takes a reading of a source at `now`. Returns the inputs that changed: the source, and what is derived from it.
+    pub fn take(&mut self, source: SourceId, reading: Reading, now: BootTime) -> Vec<InputId> {
+        self.take_new(source, NewReading::new(reading), now).0
     }
 
     /// [`Observations::take`] of a reading whose values another thread has made. Returns what it replaced, too, for
     /// another thread to drop.
     pub fn take_new(
         &mut self,
-        index: usize,
+        source: SourceId,
         new: NewReading,
         now: BootTime,
-    ) -> (Vec<usize>, Option<NewReading>) {
+    ) -> (Vec<InputId>, Option<NewReading>) {
         let NewReading { reading, values } = new;
-        let Some((confirm, confirmation)) = self.confirmations.get_mut(index) else {
+        let Some(state) = self.sources.get_mut(source.0) else {
             return (Vec::new(), None);
         };
-        let standing = confirmation.observe(confirm, reading.is_ok());
+        let health = state.debouncer.observe(&state.debounce, reading.is_ok());
         let failure = reading.outcome.as_ref().err();
-        let believed = match (standing, failure) {
+        let believed = match (health, failure) {
             (SourceHealth::Good, None) | (SourceHealth::Failed, Some(_)) => {
                 NewReading { reading, values }
             }
-            // Passed over: what was known grows older.
+            // It does not count, and the last reading grows older.
             (SourceHealth::Good | SourceHealth::Unknown, _) => return (Vec::new(), None),
-            // Not back yet: still failed, as of this poll.
-            (SourceHealth::Failed, None) => NewReading::new(self.still_failed(index, &reading)),
+            // Not recovered yet: still failed, as of this poll.
+            (SourceHealth::Failed, None) => NewReading::new(self.still_failed(source, &reading)),
         };
-        let outcome = &believed.reading.outcome;
-        if let Some(slot) = self.failures.get_mut(index) {
-            *slot = outcome.as_ref().err().cloned();
-        }
-        if let Some(slot) = self.scrapes.get_mut(index) {
-            *slot = match outcome {
-                Ok(Content::Metrics(exposition)) => Some(Arc::clone(exposition)),
-                _ => None,
-            };
-        }
-        let replaced = self.set(index, believed);
-        let mut touched = vec![index];
-        set_time(&mut self.scope, self.clock.as_ref(), now);
-        self.derive(index, &mut touched);
-        (touched, replaced)
+        let replaced = self.set(source.into(), believed);
+        let mut changed = vec![source.into()];
+        self.derive(source, now, &mut changed);
+        (changed, replaced)
     }
 
-    fn still_failed(&self, index: usize, reading: &Reading) -> Reading {
-        let before = self.failures.get(index).cloned().flatten();
+    fn failure(&self, source: SourceId) -> Option<&Failure> {
+        self.inputs.get(source.0)?.failure()
+    }
+
+    fn still_failed(&self, source: SourceId, reading: &Reading) -> Reading {
+        let before = self.failure(source).cloned();
         let failure = before.unwrap_or_else(|| Failure::new(Reason::Other, "not back yet"));
         Reading::failed(reading.sent, reading.latency, failure)
     }
 
-    fn set(&mut self, index: usize, new: NewReading) -> Option<NewReading> {
-        let (Some(name), Some(slot), Some(believed)) = (
-            self.names.get(index),
-            self.latest.get_mut(index),
-            self.believed.get_mut(index),
+    fn set(&mut self, input: InputId, new: NewReading) -> Option<NewReading> {
+        let (Some(name), Some(slot), Some(state)) = (
+            self.names.get(input.0),
+            self.latest.get_mut(input.0),
+            self.inputs.get_mut(input.0),
         ) else {
             return None;
         };
@@ -333,49 +252,58 @@ impl Observations {
             failure: reading.outcome.as_ref().err().map(|failure| failure.reason),
         });
         let values = self.scope.apply(name, new.values);
-        let good_since = reading.is_ok().then_some(reading.sent).or(believed.1);
-        let (before, _) = std::mem::replace(believed, (Some(reading), good_since));
+        if reading.is_ok() {
+            state.good_since = Some(reading.sent);
+        }
         Some(NewReading {
-            reading: before?,
+            reading: state.reading.replace(reading)?,
             values,
         })
     }
 
-    /// Derives the numbers that need the source `index`, each after those that it reads.
-    fn derive(&mut self, index: usize, touched: &mut Vec<usize>) {
+    /// Derives the numbers that need `source`, each after those that it reads.
+    fn derive(&mut self, source: SourceId, now: BootTime, changed: &mut Vec<InputId>) {
+        let Some(derived) = self.sources.get(source.0).map(|state| &state.derived) else {
+            return;
+        };
+        if derived.is_empty() {
+            return;
+        }
+        let derived = Arc::clone(derived);
+        self.set_time(now);
         self.scope.limit(DERIVED_ELEMENTS, DERIVED_TIME);
-        for at in 0..self.derived.len() {
-            if let Some(reading) = self.derived_reading(at, index) {
-                let index = self.confirmations.len() + at;
-                self.set(index, NewReading::new(reading));
-                touched.push(index);
+        for id in derived.iter().copied() {
+            if let Some(reading) = self.derived_reading(id, source) {
+                let input = InputId::derived(id, self.sources.len());
+                self.set(input, NewReading::new(reading));
+                changed.push(input);
             }
         }
         self.scope.limit(usize::MAX, Duration::MAX);
     }
 
-    fn derived_reading(&mut self, at: usize, index: usize) -> Option<Reading> {
-        let (derived, remembered) = self.derived.get_mut(at)?;
-        if !derived.sources.contains(&index) {
-            return None;
-        }
-        let polls = derived.sources.iter().map(|source| {
-            let latest = self.latest.get(*source).copied().flatten();
+    fn derived_reading(&mut self, id: DerivedId, changed: SourceId) -> Option<Reading> {
+        let state = self.derived.get_mut(id.0)?;
+        let polls = state.derived.sources.iter().map(|source| {
+            let latest = self.latest.get(source.0).copied().flatten();
             latest.map(|latest| latest.sent)
         });
-        // As old as the oldest poll that it uses; not all may have been made. What it remembers
-        // goes on with the newest: a source that is polled rarely must not hold up the others.
+        // It is as old as the oldest poll that it uses; some may not have been made. Its memory continues with the
+        // newest, so that a source with a long interval does not delay the others.
         let (Some(Some(sent)), Some(Some(newest))) = (polls.clone().min(), polls.max()) else {
             return None;
         };
-        let scrape = self.scrapes.get(index).and_then(Option::as_deref);
-        let outcome = match value(&derived.input, remembered, newest, &self.scope, scrape) {
+        let scrape = match self.inputs.get(changed.0)?.outcome() {
+            Some(Ok(Content::Metrics(scrape))) => Some(scrape.as_ref()),
+            _ => None,
+        };
+        let outcome = match state.value(newest, &self.scope, scrape) {
             Ok(Some(value)) => Ok(Content::Number(value)),
             Ok(None) => return None,
             Err(unknown) => {
-                let failed = derived.sources.iter().find_map(|source| {
-                    let failure = self.failures.get(*source)?.as_ref()?;
-                    let name = self.names.get(*source)?;
+                let failed = state.derived.sources.iter().find_map(|source| {
+                    let failure = self.inputs.get(source.0)?.failure()?;
+                    let name = self.names.get(source.0)?;
                     Some(Failure::new(failure.reason, format!("{name}: {failure}")))
                 });
                 Err(failed.unwrap_or_else(|| Failure::new(Reason::Malformed, unknown)))
@@ -394,15 +322,26 @@ impl Observations {
             unix,
             at,
         });
+        self.time = None;
     }
 
-    /// Copies what an evaluation with these sources and derived values reads, for another thread. Readings are
-    /// shared.
+    /// Sets the time of expressions.
+    fn set_time(&mut self, now: BootTime) {
+        if self.time.is_none_or(|(time, _)| time != now) {
+            self.time = Some((now, set_time(&mut self.scope, self.clock.as_ref(), now)));
+        }
+    }
+
+    /// Copies what an evaluation with these inputs reads, for another thread. Readings are shared.
     #[must_use]
-    pub fn detach(&self, sources: &[usize]) -> DetachedContext {
-        let readings = sources.iter().filter_map(|index| {
-            let (reading, good_since) = self.believed.get(*index)?;
-            Some((*index, Arc::clone(reading.as_ref()?), *good_since))
+    pub fn detach(&self, inputs: &[InputId]) -> DetachedContext {
+        let readings = inputs.iter().filter_map(|input| {
+            let state = self.inputs.get(input.0)?;
+            Some((
+                *input,
+                Arc::clone(state.reading.as_ref()?),
+                state.good_since,
+            ))
         });
         DetachedContext {
             names: Arc::clone(&self.names),
@@ -414,11 +353,11 @@ impl Observations {
         }
     }
 
-    /// Sets the time of evaluation; what evaluation looks at then.
+    /// Sets the time of evaluation; returns the context of that time.
     pub fn context(&mut self, now: BootTime) -> EvalContext<'_> {
-        let unix = set_time(&mut self.scope, self.clock.as_ref(), now);
+        self.set_time(now);
         EvalContext {
-            unix,
+            unix: self.time.and_then(|(_, unix)| unix),
             names: &self.names,
             latest: &self.latest,
             scope: &self.scope,
@@ -428,97 +367,9 @@ impl Observations {
     }
 }
 
-/// A hash of the input of each derived number, and of those that it reads. It is not the text itself: a URL can
-/// contain a secret.
-fn definitions(config: &Config) -> Vec<String> {
-    let mut known: BTreeMap<&str, String> = BTreeMap::new();
-    let definition = |derived: &Derived, known: &BTreeMap<&str, String>| {
-        let mut hasher = std::hash::DefaultHasher::new();
-        match &derived.input {
-            DerivedInput::Number(expression, aggregation) => {
-                for name in expression.uses().keys() {
-                    known.get(name.as_str()).hash(&mut hasher);
-                }
-                format!("{} {aggregation:?}", expression.text())
-            }
-            other => format!("{other:?}"),
-        }
-        .hash(&mut hasher);
-        for index in &derived.sources {
-            format!("{:?}", config.sources.get(*index)).hash(&mut hasher);
-        }
-        format!("{:016x}", hasher.finish())
-    };
-    let derived = config.derived.iter().map(|derived| {
-        let definition = definition(derived, &known);
-        known.insert(&derived.name, definition.clone());
-        definition
-    });
-    derived.collect()
-}
-
-/// What is known in one place is known in another from now on.
-fn hand_on<T>(from: &mut [T], before: usize, to: &mut [T], index: usize) {
-    if let (Some(old), Some(new)) = (from.get_mut(before), to.get_mut(index)) {
+fn swap<T>(from: &mut [T], before: usize, to: &mut [T], at: usize) {
+    if let (Some(old), Some(new)) = (from.get_mut(before), to.get_mut(at)) {
         std::mem::swap(old, new);
-    }
-}
-
-/// The derived number as of polls of which the newest was sent at `sent`; none where it takes more of them.
-fn value(
-    of: &DerivedInput,
-    remembered: &mut Remembered,
-    sent: BootTime,
-    scope: &Scope<'_>,
-    scrape: Option<&Exposition>,
-) -> Result<Option<f64>, String> {
-    match (of, remembered) {
-        (DerivedInput::Number(expression, _), Remembered::Number(derivation)) => {
-            let number = expression.number(scope).map_err(|unknown| unknown.0)?;
-            Ok(derivation.observe(sent, number))
-        }
-        (DerivedInput::Rate(selectors, _), Remembered::Counters(counters)) => {
-            let shown = series(scrape, selectors)?;
-            let rates = counters.observe(sent, &shown);
-            let sum = rates.iter().map(|(_, rate)| rate).sum();
-            Ok((!rates.is_empty()).then_some(sum))
-        }
-        (DerivedInput::Histogram(selectors, percent, _), Remembered::Counters(counters)) => {
-            let shown = series(scrape, selectors)?;
-            let rates = counters.observe(sent, &shown);
-            if rates.is_empty() {
-                return Ok(None);
-            }
-            let mut buckets: BTreeMap<u64, (f64, f64)> = BTreeMap::new();
-            for (labels, rate) in rates {
-                let bound = bucket_bound(labels).ok_or("a series without le is no bucket")?;
-                let bucket = buckets.entry(bound.to_bits()).or_insert((bound, 0.0));
-                bucket.1 += rate;
-            }
-            let quantile = histogram::quantile(percent / 100.0, buckets.into_values().collect());
-            quantile
-                .map(Some)
-                .ok_or_else(|| "nothing was counted".to_owned())
-        }
-        (DerivedInput::Number(expression, None), _) => expression
-            .number(scope)
-            .map(Some)
-            .map_err(|unknown| unknown.0),
-        // Both are made together, in `new`.
-        _ => Ok(None),
-    }
-}
-
-/// The series that the selectors take: all of them or none, because a part would be another number.
-fn series<'s>(
-    scrape: Option<&'s Exposition>,
-    selectors: &[Selector],
-) -> Result<Vec<(&'s str, f64)>, String> {
-    let shown = scrape.ok_or("no scrape")?.labelled(selectors);
-    match shown.len() {
-        0 => Err("no such series".to_owned()),
-        1..=MOST_COUNTERS => Ok(shown),
-        many => Err(format!("{many} series, more than {MOST_COUNTERS}")),
     }
 }
 

@@ -1,5 +1,5 @@
-//! From a verdict to a schedule: what is said as long as the verdict is fresh, and what after that, when
-//! nobody is there to decide.
+//! From a verdict to a schedule: the reply while the verdict is fresh, and the replies after that, if no collector
+//! renews it.
 
 use crate::config::{ExpiryAction, Service};
 use crate::decision::evaluate::Verdict;
@@ -8,24 +8,24 @@ use crate::reply::state::{DescriptionDetail, ServerState};
 use agentcheck_common::schedule::Stage;
 use agentcheck_common::{BootTime, Description, Percent, Reply};
 
-/// How many steps the way back to full has.
+/// The number of steps of a restore to 100%.
 const RELEASE_STEPS: u16 = 10;
 
 /// A schedule, ready to be encoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// What is said, and until when.
+    /// The replies, each with its end.
     pub stages: Vec<Stage>,
-    /// What is said after the last stage.
+    /// The reply after the last stage.
     pub then: Reply,
 }
 
 /// The schedule for a verdict of `service`.
 ///
-/// A reply that takes the server out stands, whatever `stale` says, for as long as its rule has it: that
-/// the collector is gone is no reason to send traffic to a server that was taken out on purpose.
+/// A reply that takes the server out stays for `hold_for`, whatever `on_stale` is. A dead collector is no reason to
+/// send traffic to a server that was taken out on purpose.
 #[must_use]
-pub fn plan(service: &Service, verdict: &Verdict) -> Plan {
+pub(super) fn plan(service: &Service, verdict: &Verdict) -> Plan {
     let fresh = Stage {
         until: verdict.until,
         reply: verdict.reply,
@@ -75,8 +75,8 @@ pub fn plan(service: &Service, verdict: &Verdict) -> Plan {
     }
 }
 
-/// The schedule of a collector that is told to stop at `now`, having said `verdict` last; none where that
-/// stands as it is scheduled.
+/// The schedule that a collector publishes when it stops at `now`; `verdict` is its last one. `None` if the last
+/// schedule stays.
 #[must_use]
 pub fn stopping(service: &Service, verdict: &Verdict, now: BootTime) -> Option<Plan> {
     if verdict.reply.takes_out() {
@@ -95,8 +95,7 @@ pub fn stopping(service: &Service, verdict: &Verdict, now: BootTime) -> Option<P
     }
 }
 
-/// What still takes the server out. Why it was taken out is worth knowing; the numbers behind a weight are
-/// not.
+/// The stale reply of a server that is out. Its description keeps the reason.
 fn still_out(service: &Service, reply: Reply) -> Reply {
     let why = format!("stale {}", reply.description.as_str());
     reply.described(describe(service, &why))
@@ -114,12 +113,12 @@ fn worded(service: &Service, state: ServerState, why: &str) -> Reply {
     compose::reply(state, &style, style.text(why, why))
 }
 
-/// Whether a reply says nothing that a release would have to take back.
+/// Whether a restore to 100% would change nothing else of a reply.
 fn normal(service: &Service, reply: &Reply) -> bool {
     reply.maxconn == service.maxconn.as_ref().map(|limit| limit.normal)
 }
 
-/// Step by step from `start` to full, from `begin` on, after `stages`.
+/// Adds the steps from `start` to 100%, from `begin` on, to `stages`.
 fn released(service: &Service, mut stages: Vec<Stage>, start: Percent, begin: BootTime) -> Plan {
     let start = start.get().min(100);
     let at = |step: u16| {
@@ -183,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_for_a_time_is_released_from_the_floor() {
+    fn reply_with_hold_for_is_restored_from_the_floor() {
         let steps = lines(&plan(
             &service(ExpiryAction::Keep),
             &verdict("up 0% # x", Some(60)),
@@ -218,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_is_no_death_where_the_operator_says_so() {
+    fn on_stop_replaces_the_schedule() {
         let stopped = |on_stop, reply: &str| {
             let service = Service {
                 on_stop,
@@ -239,7 +238,7 @@ mod tests {
         assert_eq!(released[9], "then up 100% # stale, released");
     }
     #[test]
-    fn keeps() {
+    fn keep_repeats_the_reply() {
         assert_eq!(
             planned(ExpiryAction::Keep, "up 73% # x=1"),
             ["10 up 73% # x=1", "then up 73% # stale"]
@@ -247,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn says_something_else() {
+    fn other_reply_follows() {
         assert_eq!(
             planned(ExpiryAction::Reply(ServerState::Floor), "up 73%"),
             ["10 up 73%", "then up 1% # stale"]
@@ -255,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn releases_step_by_step() {
+    fn restore_goes_step_by_step() {
         let release = ExpiryAction::Restore;
         let steps = planned(release, "up 50%");
         assert_eq!(steps[0], "10 up 50%");
@@ -271,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_taken_out_stays_out() {
+    fn server_that_is_out_stays_out() {
         for reply in [
             "up 0%",
             "down 100%",

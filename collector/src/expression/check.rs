@@ -204,6 +204,7 @@ impl Checker<'_> {
                 );
             }
             let Some(fields) = fields else {
+                self.uses.entry(source.clone()).or_default();
                 return Type::Unknown;
             };
             let known = fields.iter().find(|(field, _)| *field == select.field);

@@ -1,15 +1,16 @@
 //! The wall clock of expressions: `clock.unix`, `clock.hour`, `clock.minute` and `clock.weekday`.
 
+use std::sync::Arc;
 use std::time::Duration;
 use tz::TimeZone;
 
 /// The time zone of `clock`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Zone(TimeZone);
+pub struct Zone(Arc<TimeZone>);
 
 impl Default for Zone {
     fn default() -> Self {
-        Self(TimeZone::utc())
+        Self(Arc::new(TimeZone::utc()))
     }
 }
 
@@ -41,7 +42,7 @@ impl Zone {
             return Ok(Self::default());
         }
         let zone = TimeZone::from_posix_tz(name);
-        zone.map(Self)
+        zone.map(|zone| Self(Arc::new(zone)))
             .map_err(|_| "not in the time zone database of this system".to_owned())
     }
 
@@ -51,7 +52,7 @@ impl Zone {
         let unix = unix.floor().clamp(0.0, 1e11);
         #[allow(clippy::cast_possible_truncation)] // clamped
         let seconds = unix as i64;
-        let offset = self.0.as_ref().find_local_time_type(seconds);
+        let offset = TimeZone::as_ref(&self.0).find_local_time_type(seconds);
         let local = seconds + offset.map_or(0, |kind| i64::from(kind.ut_offset()));
         let number = |number: i64| i32::try_from(number).map_or(0.0, f64::from);
         WallTime {
@@ -85,7 +86,7 @@ mod tests {
         // Monday, 30 November 2026, 20:36:33.5
         assert_eq!(fields(&utc, 1_796_070_993.5), (20.0, 36.0, 1.0));
         // In Newfoundland, 3:30 behind, and across a date line, 14 hours ahead.
-        let zone = |text: &str| Zone(TimeZone::from_posix_tz(text).unwrap());
+        let zone = |text: &str| Zone(Arc::new(TimeZone::from_posix_tz(text).unwrap()));
         assert_eq!(fields(&zone("NST3:30"), 1_796_070_993.0), (17.0, 6.0, 1.0));
         assert_eq!(fields(&zone("LINT-14"), 1_796_070_993.0), (10.0, 36.0, 2.0));
         // Summer time of central Europe, by its rule.

@@ -80,16 +80,16 @@ impl Environment {
         let mut environment = Self::default();
         for source in sources {
             let fields = fields(&source.kind);
+            if let Kind::System(metric) = &source.kind {
+                let names = fields.iter().map(|(field, _)| *field);
+                let percentages = names.filter(|field| is_percentage(metric, field));
+                environment.ranges.extend(
+                    percentages.map(|field| (format!("{}.{field}", source.name), (0.0, 100.0))),
+                );
+            }
             environment
                 .sources
                 .insert(source.name.clone(), Some(fields));
-            if let Kind::System(metric) = &source.kind
-                && let Some(range) = percent(metric)
-            {
-                environment
-                    .ranges
-                    .insert(format!("{}.value", source.name), range);
-            }
         }
         environment
     }
@@ -115,15 +115,15 @@ impl Environment {
     }
 }
 
-/// The range of a metric that is a percentage.
-fn percent(metric: &Metric) -> Option<(f64, f64)> {
+/// Whether a field of a metric is a percentage from 0 to 100.
+fn is_percentage(metric: &Metric, field: &str) -> bool {
     match metric {
-        Metric::Cpu { .. }
-        | Metric::Memory { .. }
-        | Metric::Swap
-        | Metric::Pressure { .. }
-        | Metric::Disk { .. } => Some((0.0, 100.0)),
-        _ => None,
+        Metric::Cpu { .. } | Metric::Pressure { .. } => {
+            !matches!(field, "ok" | "error" | "age" | "latency" | "cores")
+        }
+        Metric::Memory { .. } | Metric::Swap => field == "value",
+        Metric::Disk { .. } => matches!(field, "value" | "inodes"),
+        _ => false,
     }
 }
 

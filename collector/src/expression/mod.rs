@@ -37,7 +37,9 @@ pub use syntax::names;
 pub use syntax::{MAX_NESTING, MAX_SOURCE};
 
 use cel::common::ast::IdedExpr;
-use cel::{ExecutionError, Value};
+use cel::common::types::{CelBool, CelDouble};
+use cel::common::value::CowVal;
+use cel::{Context, ExecutionError, Value};
 use spans::Spans;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -192,7 +194,7 @@ impl Expression {
     #[must_use]
     pub fn lacks(&self, scope: &Scope<'_>) -> Option<(Range<usize>, String)> {
         let whole = 0..self.text.len();
-        let error = match Value::resolve(&self.tree, scope.context()) {
+        let error = match Value::resolve(&self.tree, &scope.context()) {
             Ok(Value::Float(number)) if !number.is_finite() => {
                 return Some((whole, NOT_FINITE.to_owned()));
             }
@@ -206,7 +208,7 @@ impl Expression {
             }
             Err(error) => error,
         };
-        let resolve = |tree: &IdedExpr| Value::resolve(tree, scope.context());
+        let resolve = |tree: &IdedExpr| Value::resolve(tree, &scope.context());
         let failed =
             spans::smallest(
                 &self.tree,
@@ -264,11 +266,13 @@ impl Expression {
     /// # Errors
     /// Why it is unknown.
     pub fn truth(&self, scope: &Scope) -> Result<bool, Unknown> {
-        match self.evaluate(scope)? {
-            Value::Bool(truth) => Ok(truth),
-            other => Err(Unknown(format!(
+        let context = scope.context();
+        let value = resolve(&self.tree, &context)?;
+        match value.downcast_ref::<CelBool>() {
+            Some(truth) => Ok(*truth.inner()),
+            None => Err(Unknown(format!(
                 "expected true or false, found {}",
-                Type::of(&other)
+                Type::of(&owned(&value)?)
             ))),
         }
     }
@@ -278,9 +282,14 @@ impl Expression {
     /// # Errors
     /// Why it is unknown.
     pub fn number(&self, scope: &Scope) -> Result<f64, Unknown> {
-        match self.evaluate(scope)? {
-            Value::Float(number) if number.is_finite() => Ok(number),
-            Value::Float(_) => Err(Unknown(NOT_FINITE.to_owned())),
+        let context = scope.context();
+        let value = resolve(&self.tree, &context)?;
+        if let Some(number) = value.downcast_ref::<CelDouble>() {
+            let number = *number.inner();
+            let finite = number.is_finite().then_some(number);
+            return finite.ok_or_else(|| Unknown(NOT_FINITE.to_owned()));
+        }
+        match owned(&value)? {
             // Not reached through literals or JSON, which are all doubles by now.
             Value::Int(number) => Ok(functions::as_double(number)),
             other => Err(Unknown(format!(
@@ -320,17 +329,17 @@ impl Expression {
     /// The numbers of readings that it reads, with names for people: `app.msg-per-second`, 1890.
     pub fn numbers_used<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = (&'a str, f64)> {
         self.labelled.iter().filter_map(|(label, tree)| {
-            match Value::resolve(tree, scope.context()).ok()? {
-                Value::Float(number) if number.is_finite() => Some((label.as_str(), number)),
-                _ => None,
-            }
+            let context = scope.context();
+            let value = Value::resolve_val(tree, &context).ok()?;
+            let number = *value.downcast_ref::<CelDouble>()?.inner();
+            number.is_finite().then_some((label.as_str(), number))
         })
     }
 
     /// The values of readings that it reads, with the same names, for people: numbers, true or false, texts.
     pub fn values_used<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = (&'a str, String)> {
         self.labelled.iter().filter_map(|(label, tree)| {
-            let value = match Value::resolve(tree, scope.context()).ok()? {
+            let value = match Value::resolve(tree, &scope.context()).ok()? {
                 Value::Bool(truth) => truth.to_string(),
                 Value::Float(number) if number.is_finite() => crate::render::text::number(number),
                 Value::String(text) => format!("'{}'", shorten(&text)),
@@ -341,8 +350,20 @@ impl Expression {
     }
 
     fn evaluate(&self, scope: &Scope) -> Result<Value, Unknown> {
-        Value::resolve(&self.tree, scope.context()).map_err(|error| explain(&error))
+        owned(&resolve(&self.tree, &scope.context())?)
     }
+}
+
+/// The value of a tree, which is borrowed from the tree or its variables where it can be.
+fn resolve<'e, 'v>(
+    tree: &'e IdedExpr,
+    context: &'e Context<'_, 'v>,
+) -> Result<CowVal<'e, 'v>, Unknown> {
+    Value::resolve_val(tree, context).map_err(|error| explain(&error))
+}
+
+fn owned(value: &CowVal<'_, '_>) -> Result<Value, Unknown> {
+    value.as_ref().try_into().map_err(|error| explain(&error))
 }
 
 const NOT_FINITE: &str = "not a finite number";

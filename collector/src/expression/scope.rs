@@ -5,28 +5,59 @@ use super::environment::{CLOCK, CLOCK_FIELDS, METRICS};
 use super::functions::{self, Budget};
 use super::metrics::{self, Scrape};
 use super::patterns;
-use super::rewrite::{GOOD_SINCE, NOW, variable};
+use super::rewrite::{GOOD_SINCE, NOW};
 use super::texts;
 use crate::reading::{Content, Reading, Reason};
 use agentcheck_common::BootTime;
-use cel::common::value::Val;
+use cel::common::types::{CelBool, CelDouble, CelString};
+use cel::common::value::{CowVal, Val};
+use cel::context::VariableResolver;
 use cel::objects::{Key, Map};
 use cel::{Context, Env, Value};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The values of one reading, by field. Making them takes time in proportion to a document.
-pub struct Values(Vec<(&'static str, Box<dyn Val>)>);
+#[derive(Default)]
+pub struct Values {
+    fields: Vec<(&'static str, Field)>,
+    /// When the latest good poll was sent.
+    good_since: Option<CelDouble>,
+}
+
+/// One value. Numbers, truths and words need no memory of their own.
+enum Field {
+    Truth(CelBool),
+    Number(CelDouble),
+    Text(CelString<'static>),
+    Other(Box<dyn Val>),
+}
+
+impl Field {
+    fn value(&self) -> &dyn Val {
+        match self {
+            Self::Truth(truth) => truth,
+            Self::Number(number) => number,
+            Self::Text(text) => text,
+            Self::Other(value) => value.as_ref(),
+        }
+    }
+}
 
 /// The variables of an evaluation.
 ///
 /// A reading is turned into values once, when it arrives; only `age` depends on the time of evaluation.
 pub struct Scope<'p> {
-    context: Context<'p, 'static>,
+    /// Variables that this scope does not have.
+    parent: Option<&'p Scope<'p>>,
+    /// A context with all functions and no variables.
+    functions: Arc<Context<'static, 'static>>,
     budget: Arc<Budget>,
-    /// The fields that each source's latest reading has set, so that none outlives it.
-    fields: HashMap<String, Vec<&'static str>>,
+    now: Option<CelDouble>,
+    /// In the order of [`CLOCK_FIELDS`].
+    clock: Option<[CelDouble; 4]>,
+    sources: HashMap<String, Values>,
 }
 
 impl Default for Scope<'_> {
@@ -46,32 +77,47 @@ impl Scope<'_> {
         texts::add_to(&mut context);
         metrics::add_to(&mut context);
         Self {
-            context,
+            parent: None,
+            functions: Arc::new(context),
             budget,
-            fields: HashMap::new(),
+            now: None,
+            clock: None,
+            sources: HashMap::new(),
         }
     }
 
-    /// The context for one evaluation.
-    pub(super) fn context(&self) -> &Context<'_, 'static> {
+    /// The context for one evaluation. It takes its variables from this scope, and has none of its own.
+    pub(super) fn context(&self) -> Context<'_, '_> {
         self.budget.begin();
-        &self.context
+        Context::Child {
+            parent: &self.functions,
+            variables: BTreeMap::new(),
+            resolver: Some(self),
+        }
+    }
+
+    /// The value of a variable.
+    pub(super) fn variable(&self, name: &str) -> Option<&dyn Val> {
+        let own = match name.split_once('.') {
+            Some((CLOCK, field)) => {
+                let clock = CLOCK_FIELDS.iter().zip(self.clock.iter().flatten());
+                let mut found = clock.filter(|(known, _)| **known == field);
+                found.next().map(|(_, number)| number as &dyn Val)
+            }
+            Some((source, field)) => self
+                .sources
+                .get(source)
+                .and_then(|values| values.field(field)),
+            None if name == NOW => self.now.as_ref().map(|now| now as &dyn Val),
+            None => None,
+        };
+        own.or_else(|| self.parent?.variable(name))
     }
 
     /// Sets `clock`; `None` makes it unknown.
     pub fn set_clock(&mut self, time: Option<WallTime>) {
-        let Some(time) = time else {
-            for field in CLOCK_FIELDS {
-                self.remove(&variable(CLOCK, field));
-            }
-            return;
-        };
-        let values = [time.unix, time.hour, time.minute, time.weekday];
-        for (field, value) in CLOCK_FIELDS.into_iter().zip(values) {
-            let variable = variable(CLOCK, field);
-            self.context
-                .add_variable_from_value(variable, Value::Float(value));
-        }
+        self.clock =
+            time.map(|time| [time.unix, time.hour, time.minute, time.weekday].map(CelDouble::from));
     }
 
     /// The time until `clock` changes, for a field that changes every `period`.
@@ -99,72 +145,63 @@ impl Scope<'_> {
 
     /// Sets when the latest good poll of `source` was sent.
     pub fn set_good_since(&mut self, source: &str, sent: BootTime) {
-        self.context
-            .add_variable_from_value(variable(source, GOOD_SINCE), seconds(sent));
+        let values = self.sources.entry(source.to_owned()).or_default();
+        values.good_since = Some(seconds(sent));
     }
 
-    /// Replaces the values of `source`.
+    /// Replaces the values of `source`. When its latest good poll was sent remains known after failed polls.
     ///
     /// Returns the values before, because dropping those of a large document takes a while.
-    pub fn apply(&mut self, source: &str, values: Values) -> Values {
-        let before = self.fields.get_mut(source).map(std::mem::take);
-        let before = before.unwrap_or_default().into_iter();
-        let replaced = before.filter(|field| *field != GOOD_SINCE);
-        let replaced = replaced.filter_map(|field| {
-            let value = self.remove(&variable(source, field))?;
-            Some((field, value))
-        });
-        let replaced = Values(replaced.collect());
-        let mut set = Vec::new();
-        for (field, value) in values.0 {
-            self.context
-                .add_variable_as_val(variable(source, field), value);
-            set.push(field);
-        }
-        match self.fields.get_mut(source) {
-            Some(fields) => *fields = set,
+    pub fn apply(&mut self, source: &str, mut values: Values) -> Values {
+        match self.sources.get_mut(source) {
+            Some(known) => {
+                values.good_since = values.good_since.take().or(known.good_since.take());
+                std::mem::replace(known, values)
+            }
             None => {
-                self.fields.insert(source.to_owned(), set);
+                self.sources.insert(source.to_owned(), values);
+                Values::default()
             }
         }
-        replaced
     }
 
     /// Removes all values of `source`.
     pub fn forget(&mut self, source: &str) {
-        for field in self.fields.remove(source).unwrap_or_default() {
-            self.remove(&variable(source, field));
-        }
-        self.remove(&variable(source, GOOD_SINCE));
+        self.sources.remove(source);
     }
 
     /// Sets the time of evaluation, and with it every source's `age`.
     pub fn at(&mut self, now: BootTime) {
-        self.context.add_variable_from_value(NOW, seconds(now));
+        self.now = Some(seconds(now));
     }
 
     /// The same scope, except that `sources` are overdue: no poll of theirs has finished for too long.
     #[must_use]
     pub fn with_overdue<'b>(&'b self, sources: &[&str]) -> Scope<'b> {
-        let mut context = self.context.new_inner_scope();
-        for source in sources {
-            context.add_variable_from_value(variable(source, "ok"), Value::Bool(false));
-            context
-                .add_variable_from_value(variable(source, "error"), text(Reason::Overdue.word()));
-        }
+        let overdue = || Values {
+            fields: vec![
+                ("ok", Field::Truth(CelBool::from(false))),
+                ("error", word(Reason::Overdue.word())),
+            ],
+            good_since: None,
+        };
+        let sources = sources.iter();
         Scope {
-            context,
+            parent: Some(self),
+            functions: Arc::clone(&self.functions),
             budget: Arc::clone(&self.budget),
-            fields: HashMap::new(),
+            now: None,
+            clock: None,
+            sources: sources
+                .map(|source| ((*source).to_owned(), overdue()))
+                .collect(),
         }
     }
+}
 
-    fn remove(&mut self, variable: &str) -> Option<Box<dyn Val>> {
-        match &mut self.context {
-            Context::Root { variables, .. } | Context::Child { variables, .. } => {
-                variables.remove(variable)
-            }
-        }
+impl VariableResolver for Scope<'_> {
+    fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
+        self.variable(variable).map(|value| CowVal::Borrowed(value))
     }
 }
 
@@ -174,20 +211,15 @@ impl Values {
     pub fn of(reading: &Reading) -> Self {
         let failure = reading.outcome.as_ref().err();
         let content = reading.outcome.as_ref().ok();
-        let error = failure.map_or("", |failure| failure.reason.word());
-        let number = |number: f64| Value::Float(number);
+        let number = |number: f64| Field::Number(CelDouble::from(number));
         let facts = reading.file;
-        let json = match content {
-            Some(Content::Json(document)) => Some(value_of(document)),
-            _ => None,
-        };
-        let rows = match content {
-            Some(Content::Rows(rows)) => Some(value_of(rows)),
-            _ => None,
-        };
-        let metrics = match content {
+        let document = match content {
+            Some(Content::Json(document)) => Some(("json", value_of(document))),
+            Some(Content::Rows(rows)) => Some(("rows", value_of(rows))),
+            Some(Content::Perf(values)) => Some(("perf", perf(values))),
             Some(Content::Metrics(exposition)) => {
-                Some(Value::Opaque(Arc::new(Scrape(Arc::clone(exposition)))))
+                let scrape = Scrape(Arc::clone(exposition));
+                Some((METRICS, Value::Opaque(Arc::new(scrape))))
             }
             _ => None,
         };
@@ -195,55 +227,68 @@ impl Values {
             Some(Content::Numbers(numbers)) => numbers.parts.as_slice(),
             _ => &[],
         };
-        let good_since = failure.is_none().then(|| seconds(reading.sent));
+        let text = reading.text.clone().map(CelString::from);
         let fields = [
-            ("ok", Some(Value::Bool(failure.is_none()))),
-            ("error", Some(text(error))),
+            ("value", content.and_then(Content::number).map(number)),
+            ("ok", Some(Field::Truth(CelBool::from(failure.is_none())))),
+            (
+                "error",
+                Some(word(failure.map_or("", |failure| failure.reason.word()))),
+            ),
             ("latency", Some(number(reading.latency.as_secs_f64()))),
             ("status", reading.status.map(f64::from).map(number)),
             ("exit", reading.exit.map(f64::from).map(number)),
-            ("text", reading.text.as_deref().map(text)),
-            ("perf", perf(content)),
-            ("exists", facts.map(|facts| Value::Bool(facts.exists))),
+            ("text", text.map(Field::Text)),
+            (
+                "exists",
+                facts.map(|facts| Field::Truth(CelBool::from(facts.exists))),
+            ),
             (
                 "mtime_age",
                 facts.and_then(|facts| facts.mtime_age).map(number),
             ),
-            ("value", content.and_then(Content::number).map(number)),
-            ("json", json),
-            ("rows", rows),
-            (METRICS, metrics),
-            // Remains after failed polls, for `age`.
-            (GOOD_SINCE, good_since),
         ];
-        let parts = parts
-            .iter()
-            .map(|(name, part)| (*name, Some(number(*part))));
-        let fields = fields.into_iter().chain(parts);
-        let values = fields.filter_map(|(field, value)| {
-            // Every kind of value that is made here has a form that evaluation reads.
-            let value: Box<dyn Val> = value?.try_into().ok()?;
-            Some((field, value))
+        let known = fields
+            .into_iter()
+            .filter_map(|(name, field)| Some((name, field?)));
+        // Every kind of value that is made here has a form that evaluation reads.
+        let document = document.and_then(|(name, value)| {
+            Some((name, Field::Other(Box::<dyn Val>::try_from(value).ok()?)))
         });
-        Self(values.collect())
+        let parts = parts.iter().map(|(name, part)| (*name, number(*part)));
+        let mut fields: Vec<_> = known.chain(document).chain(parts).collect();
+        fields.shrink_to_fit();
+        Self {
+            fields,
+            good_since: failure.is_none().then(|| seconds(reading.sent)),
+        }
+    }
+
+    fn field(&self, field: &str) -> Option<&dyn Val> {
+        if field == GOOD_SINCE {
+            return self.good_since.as_ref().map(|since| since as &dyn Val);
+        }
+        let mut found = self.fields.iter().filter(|(name, _)| *name == field);
+        found.next().map(|(_, field)| field.value())
     }
 }
 
+fn word(word: &'static str) -> Field {
+    Field::Text(CelString::from(word))
+}
+
 /// The performance data of a monitoring plugin, as a map.
-fn perf(content: Option<&Content>) -> Option<Value> {
-    let Some(Content::Perf(values)) = content else {
-        return None;
-    };
+fn perf(values: &BTreeMap<String, f64>) -> Value {
     let map: HashMap<Key, Value> = values
         .iter()
         .map(|(label, value)| (Key::String(Arc::new(label.clone())), Value::Float(*value)))
         .collect();
-    Some(Value::Map(Map { map: Arc::new(map) }))
+    Value::Map(Map { map: Arc::new(map) })
 }
 
 /// A moment in seconds: a double holds a year of them to a tenth of a microsecond.
-fn seconds(time: BootTime) -> Value {
-    Value::Float(time.since(BootTime(0)).as_secs_f64())
+fn seconds(time: BootTime) -> CelDouble {
+    CelDouble::from(time.since(BootTime(0)).as_secs_f64())
 }
 
 fn text(text: &str) -> Value {
@@ -272,6 +317,7 @@ fn value_of(json: &serde_json::Value) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rewrite::variable;
     use super::*;
     use crate::reading::{Failure, FileFacts, Numbers};
     use std::time::Duration;
@@ -296,10 +342,8 @@ mod tests {
         let mut scope = Scope::new();
         let mut seen = |reading: &Reading| {
             scope.set("s", reading);
-            ["value", "limit", "listeners"].map(|field| {
-                let name = variable("s", field);
-                scope.context().get_variable(&name).is_some()
-            })
+            ["value", "limit", "listeners"]
+                .map(|field| scope.variable(&variable("s", field)).is_some())
         };
         let all = parts(&[("limit", 2.0), ("listeners", 1.0)]);
         assert_eq!(seen(&all), [true, true, true]);
@@ -324,11 +368,8 @@ mod tests {
         let mut values = |reading: &Reading| {
             scope.set("s", reading);
             ["exists", "mtime_age", "perf"].map(|field| {
-                let name = variable("s", field);
-                scope
-                    .context()
-                    .get_variable(&name)
-                    .map(|value| format!("{value:?}"))
+                let value = scope.variable(&variable("s", field));
+                value.map(|value| format!("{value:?}"))
             })
         };
         let there = FileFacts {

@@ -357,7 +357,7 @@ fn no_value_has_a_reason() {
 }
 
 #[test]
-fn a_failed_source_keeps_only_what_is_known() {
+fn failed_source_keeps_only_its_known_fields() {
     let mut scope = scope();
     let mut failed = Reading::failed(
         BootTime(3_000_000_000),
@@ -394,7 +394,7 @@ fn a_failed_source_keeps_only_what_is_known() {
 }
 
 #[test]
-fn uses_tell_content_from_polling() {
+fn uses_distinguish_content_from_polling() {
     let uses = |text: &str| {
         let uses = compile(text).unwrap().uses().clone();
         uses.into_iter()

@@ -1,5 +1,5 @@
-//! What operators order over the rules: drain, maint, down, force-up, a limit, or a ready window that lifts the
-//! balancers' own drain and maint. The types, what is active at a moment, and which of several orders decides.
+//! Operators' orders, which precede the rules: drain, maint, down, force-up, a limit, or a ready window that lifts
+//! the balancers' own drain and maint. The types, the active order at a moment, and which of several orders decides.
 //!
 //! Pure, but for [`store`] and [`watch`]. Imports `sys`.
 //!
@@ -89,7 +89,7 @@ pub enum Kind {
     Ready,
 }
 
-/// What an operator wants of a server.
+/// An operator's action on a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
@@ -99,9 +99,9 @@ pub enum Action {
     Maint,
     /// Not working.
     Down,
-    /// In, whatever the rules say.
+    /// In service, without regard to the rules.
     ForceUp,
-    /// At most this many per cent.
+    /// At most this many percent.
     #[serde(untagged)]
     Limit {
         /// 1 to 100.
@@ -116,6 +116,14 @@ impl Action {
         match self {
             Self::Drain | Self::Maint | Self::Down | Self::ForceUp => Kind::Outage,
             Self::Limit { .. } => Kind::Limit,
+        }
+    }
+
+    /// The ceiling of a limit.
+    fn ceiling(self) -> Option<Percent> {
+        match self {
+            Self::Limit { percent } => Percent::new(percent),
+            Self::Drain | Self::Maint | Self::Down | Self::ForceUp => None,
         }
     }
 
@@ -145,7 +153,7 @@ impl fmt::Display for Action {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stage {
-    /// What the operator wants.
+    /// The action.
     pub action: Action,
     /// An expression that ends the stage when it is true.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -155,13 +163,13 @@ pub struct Stage {
     pub end: Option<Moment>,
 }
 
-/// One override, as its file has it. The name of the file says whose it is and of which [`Kind`].
+/// One override, as its file has it. The name of the file is the service and the [`Kind`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Override {
     /// [`VERSION`]
     pub version: u32,
-    /// Tells it from the override that it replaces. It identifies nothing beyond its own file.
+    /// Distinguishes it from the override that it replaces, in the same file only.
     pub id: String,
     /// When it was set.
     pub set: Moment,
@@ -181,7 +189,7 @@ pub struct Override {
 pub struct ReadyWindow {
     /// [`VERSION`]
     pub version: u32,
-    /// Tells it from the order that it replaces.
+    /// Distinguishes it from the order that it replaces.
     pub id: String,
     /// When it was set.
     pub set: Moment,
@@ -229,7 +237,7 @@ pub struct ActiveOverride<'o> {
     pub order: &'o Override,
     /// The index of the stage.
     pub stage: usize,
-    /// What the operator wants now.
+    /// The action now.
     pub action: Action,
     /// When this stage ends at the latest.
     pub ends: Option<BootTime>,
@@ -238,8 +246,7 @@ pub struct ActiveOverride<'o> {
 }
 
 impl Override {
-    /// The stage that is active now; `None` after the end. `reached` says whether the condition of the first
-    /// stage was true.
+    /// The stage that is active now; `None` after the end. `reached`: the condition of the first stage was true.
     #[must_use]
     pub fn active(&self, scope: Scope, reached: bool, now: &Now<'_>) -> Option<ActiveOverride<'_>> {
         let end = |stage: &Stage| stage.end.as_ref().map(|end| end.here(&self.set, now));
@@ -295,55 +302,56 @@ impl Override {
     }
 }
 
-/// The orders that count for one service. The default is none.
+/// The orders that count for one service, now and after the first of them has ended. The default is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effective<'o> {
-    /// The outage or force-up of the widest scope: it decides in place of rules and weight.
-    pub outage: Option<ActiveOverride<'o>>,
-    /// The least limit: a ceiling on the decided weight.
-    pub limit: Option<ActiveOverride<'o>>,
+    /// Outages and force-ups, the widest scope first.
+    pub outages: Vec<ActiveOverride<'o>>,
+    /// Limits, the least first.
+    pub limits: Vec<ActiveOverride<'o>>,
     /// Until when replies lift the balancers' own drain and maint, on the boot-time clock.
     pub ready_until: Option<BootTime>,
 }
 
 impl<'o> Effective<'o> {
-    /// Chooses from all active overrides, in any order.
+    /// Sorts all active overrides, given in any order.
     pub fn of(active: impl IntoIterator<Item = ActiveOverride<'o>>) -> Self {
-        let mut effective = Self::default();
-        for one in active {
-            match one.action {
-                Action::Limit { percent } => {
-                    let least = effective
-                        .percent()
-                        .is_none_or(|least| percent < least.get());
-                    if least {
-                        effective.limit = Some(one);
-                    }
-                }
-                _ => {
-                    let wider = |before: &ActiveOverride<'_>| one.scope > before.scope;
-                    if effective.outage.as_ref().is_none_or(wider) {
-                        effective.outage = Some(one);
-                    }
-                }
-            }
+        let (mut limits, mut outages): (Vec<_>, Vec<_>) = active
+            .into_iter()
+            .partition(|one| one.action.kind() == Kind::Limit);
+        outages.sort_by_key(|one| std::cmp::Reverse(one.scope));
+        limits.sort_by_key(|one| one.action.ceiling());
+        Self {
+            outages,
+            limits,
+            ready_until: None,
         }
-        effective
     }
 
-    /// The ceiling, in percent.
+    /// The outage or force-up of the widest scope: it decides in place of rules and weight.
     #[must_use]
-    pub fn percent(&self) -> Option<Percent> {
-        match self.limit.as_ref()?.action {
-            Action::Limit { percent } => Percent::new(percent),
-            _ => None,
-        }
+    pub fn outage(&self) -> Option<&ActiveOverride<'o>> {
+        self.outages.first()
+    }
+
+    /// The least limit: a ceiling on the decided weight.
+    #[must_use]
+    pub fn limit(&self) -> Option<&ActiveOverride<'o>> {
+        self.limits.first()
+    }
+
+    /// The least limit that is still active at a moment from now on, and its percentage.
+    #[must_use]
+    pub fn limit_at(&self, at: BootTime) -> Option<(&ActiveOverride<'o>, Percent)> {
+        let mut limits = self.limits.iter();
+        let active = limits.find(|one| one.ends.is_none_or(|ends| ends > at))?;
+        Some((active, active.action.ceiling()?))
     }
 
     /// When the first of them ends or enters its next stage.
     #[must_use]
     pub fn changes(&self) -> Option<BootTime> {
-        let overrides = [&self.outage, &self.limit].into_iter().flatten();
+        let overrides = self.outages.iter().chain(&self.limits);
         let ends = overrides.filter_map(|one| one.ends);
         ends.chain(self.ready_until).min()
     }

@@ -1,7 +1,7 @@
 //! The files of overrides, in `overrides/` of the data directory: `NAME.outage`, `NAME.limit` and `NAME.ready`
 //! for a service, `@all.outage` and so on for all services. No service can have the name `@all`.
 //!
-//! The name of a file is the identity of an override. Whoever may write to the directory may set overrides.
+//! The name of a file is the identity of an override. Each user who can write to the directory can set overrides.
 //! Files are read without following links, regular files only, and bounded. They are written readable for the
 //! collector whatever the umask is.
 
@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 /// The directory, below the data directory.
 pub const DIRECTORY: &str = "overrides";
 
-/// The name that stands for all services.
+/// The name for all services.
 pub const ALL: &str = "@all";
 
 /// The largest file that is read, in bytes.
@@ -89,10 +89,10 @@ impl fmt::Display for Key {
     }
 }
 
-/// Why a file, or the directory, is of no use.
+/// Why a file, or the directory, cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Whose override it would be; `None` where it is nobody's.
+    /// The override that it would be; `None` if the name is not one of an override.
     pub key: Option<Key>,
     /// Path and reason, at most [`MAX_FAULT`] bytes.
     pub text: String,
@@ -178,9 +178,8 @@ pub fn directory(data: &Path) -> PathBuf {
 
 /// Reads the orders for `services` and for all services. A missing directory is an empty one.
 ///
-/// The listing tells which files exist, and reports files of unknown services. It decides alone only where it is
-/// complete: orders of `known`, and all orders where the directory has too many entries, are opened by name, so
-/// that no bound drops an order.
+/// The listing finds files, also those of unknown services. Orders of `known` are opened by name, too, and all orders
+/// if the directory has too many entries. So no bound drops an order.
 ///
 /// # Errors
 /// Where the directory exists and cannot be listed.
@@ -382,8 +381,8 @@ impl Locked {
         replace_in(self.opened.as_fd(), &file, MODE, &content)
     }
 
-    /// Removes an expired order, so that a clock that is set back cannot revive it. An order that has replaced
-    /// it meanwhile stays: `id` tells them apart.
+    /// Removes an expired order, so that a clock that is set back cannot revive it. An order with another `id` has
+    /// replaced it, and stays.
     pub fn forget(&self, key: &Key, id: &str) {
         let same = match key.kind {
             Kind::Ready => {

@@ -103,8 +103,8 @@ fn the_widest_scope_decides_and_the_least_limit() {
             .filter_map(|(scope, one)| one.active(*scope, false, &now));
         let effective = Effective::of(standing);
         (
-            effective.outage.as_ref().map(|forced| forced.action),
-            effective.percent().map(Percent::get),
+            effective.outage().map(|forced| forced.action),
+            effective.limit_at(now.at).map(|(_, percent)| percent.get()),
         )
     };
     let limit = |percent| Action::Limit { percent };
@@ -116,7 +116,7 @@ fn the_widest_scope_decides_and_the_least_limit() {
     ];
     assert_eq!(effective(&all), (Some(Action::ForceUp), None));
     assert_eq!(effective(&all[..1]), (Some(Action::Maint), None));
-    // A limit for all lets nobody in that is drained, and the least of two counts.
+    // A limit for all never lets a drained server in, and the least of two counts.
     let limits = [
         (Scope::All, limit(50)),
         (Scope::Service, Action::Drain),
@@ -126,7 +126,7 @@ fn the_widest_scope_decides_and_the_least_limit() {
 }
 
 #[test]
-fn what_is_wrong_is_told() {
+fn wrong_content_is_reported() {
     let boot = boot('a');
     let now = at(&boot, 100, 0);
     let fault = |stages: &[(Action, Option<Duration>)]| {
@@ -145,7 +145,7 @@ fn what_is_wrong_is_told() {
 }
 
 #[test]
-fn the_file_is_what_is_documented() {
+fn file_has_the_documented_format() {
     let boot = boot('a');
     let mut limit = one(&at(&boot, 100, 7), &[(Action::Limit { percent: 50 }, None)]);
     limit.reason = "why".to_owned();

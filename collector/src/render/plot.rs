@@ -372,6 +372,27 @@ mod tests {
     }
 
     #[test]
+    fn labels_of_the_time_axis_are_within_the_picture() {
+        for end in [60.0, 3600.0, 3601.0, 21_600.0, 86_400.0, 2_600_000.0] {
+            let chart = Chart {
+                time: (0.0, end),
+                ..chart(vec![(0.0, 1.0), (end, 2.0)])
+            };
+            let svg = element(&chart);
+            let labels = svg.split("text-anchor=\"middle\" x=\"").skip(1);
+            let places: Vec<f64> = labels
+                .map(|label| label.split('"').next().unwrap().parse().unwrap())
+                .collect();
+            assert!(places.len() >= 2, "{svg}");
+            let inside = (LABEL / 2.0)..=(WIDTH - LABEL / 2.0);
+            assert!(
+                places.iter().all(|place| inside.contains(place)),
+                "{places:?}"
+            );
+        }
+    }
+
+    #[test]
     fn many_points_are_thinned_to_pixels() {
         let points: Vec<(f64, f64)> = (0..100_000_u32)
             .map(|at| (f64::from(at) * 0.006, f64::from(at % 100)))

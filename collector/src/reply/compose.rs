@@ -25,7 +25,7 @@ pub struct ReplyStyle {
     pub description_detail: DescriptionDetail,
     /// How replies set the weight.
     pub weight_form: WeightForm,
-    /// The limit of connections that is said, where the agent manages it.
+    /// The connection limit of the reply, if the service manages it.
     pub maxconn: Option<Maxconn>,
 }
 

@@ -68,7 +68,7 @@ pub enum WeightForm {
     Absolute,
 }
 
-/// How much the descriptions of replies tell: whoever can connect can read them.
+/// How much the descriptions of replies contain. Each client that can connect can read them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DescriptionDetail {
     /// What decided, and the numbers behind it.

@@ -3,9 +3,11 @@
 
 mod stages;
 
-use crate::config::{Config, DerivedInput, Rule, Service, Weight};
-use crate::decision::evaluate::{DecisionSource, EvalContext, Outcome, RuleState, ServiceMemory};
-use crate::decision::plan::plan;
+use crate::config::{Config, DerivedInput, Input, Rule, Service, SourceId, Weight};
+use crate::decision::decide::Decision;
+use crate::decision::evaluate::{
+    DecisionSource, EvalContext, RuleState, ServiceMemory, Undecided, Verdict,
+};
 use crate::expression::{Expression, Scope, Type};
 use crate::filters::derive;
 use crate::reading::{Content, Reading};
@@ -32,7 +34,7 @@ pub struct Evaluation<'e> {
     /// The service.
     pub service: &'e Service,
     /// The polls, each with the index of its source, in order of time.
-    pub readings: &'e [(usize, Reading)],
+    pub readings: &'e [(SourceId, Reading)],
     /// The context of the evaluation.
     pub context: &'e EvalContext<'e>,
     /// The memory before it.
@@ -41,8 +43,8 @@ pub struct Evaluation<'e> {
     pub origin: Origin,
     /// The service's part of the status snapshot.
     pub snapshot: Option<&'e ServiceStatus>,
-    /// The result.
-    pub outcome: &'e Outcome,
+    /// The result, without overrides.
+    pub decision: &'e Decision,
     /// When it was evaluated.
     pub now: BootTime,
 }
@@ -80,11 +82,11 @@ impl Evaluation<'_> {
     }
 
     fn sources(&self, lines: &mut Lines) {
-        for index in self.config.polled_for(self.service) {
-            let Some(source) = self.config.sources.get(index) else {
+        for id in self.config.polled_for(self.service) {
+            let Some(source) = self.config.sources.get(id.0) else {
                 continue;
             };
-            let polls = self.readings.iter().filter(|(polled, _)| *polled == index);
+            let polls = self.readings.iter().filter(|(polled, _)| *polled == id);
             for (at, (_, reading)) in polls.enumerate() {
                 let again = if at > 0 { " again" } else { "" };
                 let text = format!("{}{again}: {}", source.name, poll_text(reading));
@@ -102,11 +104,8 @@ impl Evaluation<'_> {
     }
 
     fn derived(&self, lines: &mut Lines) {
-        for index in &self.service.sources {
-            let Some(at) = index.checked_sub(self.config.sources.len()) else {
-                continue;
-            };
-            let Some(derived) = self.config.derived.get(at) else {
+        for input in &self.service.inputs {
+            let Some(Input::Derived(derived)) = self.config.input(*input) else {
                 continue;
             };
             let value = format!("{}.value", derived.name);
@@ -130,15 +129,11 @@ impl Evaluation<'_> {
     }
 
     fn rules(&self, lines: &mut Lines) {
-        let decided = self
-            .outcome
-            .verdict
-            .as_ref()
-            .map(|verdict| &verdict.decided);
+        let decided = self.verdict().map(|verdict| &verdict.decided);
         for (index, rule) in self.service.rules.iter().enumerate() {
             let before = self.before.rule_states.get(index).copied().flatten();
             let after = self
-                .outcome
+                .decision
                 .memory
                 .rule_states
                 .get(index)
@@ -193,11 +188,7 @@ impl Evaluation<'_> {
     }
 
     fn weight(&self, lines: &mut Lines) {
-        let decided = self
-            .outcome
-            .verdict
-            .as_ref()
-            .map(|verdict| &verdict.decided);
+        let decided = self.verdict().map(|verdict| &verdict.decided);
         let asked = matches!(decided, Some(DecisionSource::Weight(_)));
         let not = if asked {
             ""
@@ -247,6 +238,11 @@ impl Evaluation<'_> {
         }
     }
 
+    fn verdict(&self) -> Option<&Verdict> {
+        let last = self.decision.final_decision.as_ref();
+        last.map(|last| &last.verdict)
+    }
+
     fn value(&self, expression: &Expression) -> String {
         expression
             .number(self.context.scope)
@@ -254,22 +250,21 @@ impl Evaluation<'_> {
     }
 
     fn reply(&self, lines: &mut Lines) {
-        let Some(verdict) = &self.outcome.verdict else {
+        let Some(last) = &self.decision.final_decision else {
             let text = "none: no rule and no weight is known, and there is no reply to keep";
             lines.push(("reply", text.to_owned()));
+            lines.extend(
+                self.decision
+                    .unknown
+                    .as_ref()
+                    .and_then(|why| self.masked(why)),
+            );
             return;
         };
+        let verdict = &last.verdict;
         if let DecisionSource::Failure(why) = &verdict.decided {
             lines.push(("failure", format!("{}; on_failure decides", why.reason)));
-            let name = |index: usize| self.service.rules.get(index).map(|rule| &rule.name);
-            if let Some((unknown, masked)) = why.masked
-                && let (Some(unknown), Some(masked)) = (name(unknown), name(masked))
-            {
-                let text = format!(
-                    "rule {masked} is true and does not decide: rule {unknown} before it is unknown"
-                );
-                lines.push(("", text));
-            }
+            lines.extend(self.masked(why));
         }
         if let DecisionSource::Rule {
             kept: Some(why), ..
@@ -279,11 +274,22 @@ impl Evaluation<'_> {
         }
         lines.push(("reply", verdict.reply.to_string()));
         let fresh = span(verdict.until.since(self.now));
-        let then = plan(self.service, verdict).then;
+        let then = last.plan.then;
         lines.push((
             "fresh",
             format!("for {fresh}; if nothing renews it, HAProxy then gets: {then}"),
         ));
+    }
+
+    /// The true rule that does not decide, and the unknown rule that blocks it.
+    fn masked(&self, why: &Undecided) -> Option<(&'static str, String)> {
+        let name = |index: usize| self.service.rules.get(index).map(|rule| &rule.name);
+        let (unknown, masked) = why.masked?;
+        let (unknown, masked) = (name(unknown)?, name(masked)?);
+        let text = format!(
+            "rule {masked} is true and does not decide: rule {unknown} before it is unknown"
+        );
+        Some(("", text))
     }
 
     /// The collector's reply, compared with this evaluation.
@@ -302,7 +308,7 @@ impl Evaluation<'_> {
             let reply = agentcheck_common::Reply::parse(line.as_bytes()).ok();
             reply.map(|reply| reply.described(Description::NONE))
         };
-        let here = self.outcome.verdict.as_ref().map(|verdict| verdict.reply);
+        let here = self.verdict().map(|verdict| verdict.reply);
         let here = here.map(|reply| reply.described(Description::NONE));
         let text = match &known.reply {
             None => "has no reply yet".to_owned(),

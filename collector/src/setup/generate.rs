@@ -113,6 +113,8 @@ pub struct Request<'r> {
     pub responder: &'r Path,
     /// The directory of the state files.
     pub state_dir: &'r Path,
+    /// Whether the responder also answers HTTP requests.
+    pub http: bool,
 }
 
 /// Why no file can be generated.
@@ -180,6 +182,7 @@ struct Plan<'r> {
     responder: String,
     /// `None` for the responder's default.
     state_dir: Option<String>,
+    http: bool,
 }
 
 /// The files that serve the configured services.
@@ -229,6 +232,7 @@ impl<'r> Plan<'r> {
             addresses,
             responder: checked_path(request.responder)?,
             state_dir,
+            http: request.http,
         })
     }
 
@@ -240,6 +244,9 @@ impl<'r> Plan<'r> {
             name
         }
         .to_owned();
+        if self.http {
+            arguments.push_str(" --http");
+        }
         if let Some(directory) = &self.state_dir {
             arguments.push_str(" --state-dir ");
             arguments.push_str(directory);
@@ -259,7 +266,8 @@ impl<'r> Plan<'r> {
             let line = ServerLine {
                 service,
                 agent_port: port.number,
-                sends_name: port.shared,
+                // With --http, a client that sends nothing waits for its reply.
+                sends_name: port.shared || self.http,
             };
             comment.push_str(&format!("#   {}\n", line.line(&host)));
         }

@@ -1,19 +1,21 @@
-//! Applications that could die without anything of it in what is said: a rule behind `app.ok && ...` does
-//! not hold where the poll failed, and a weight that does not need the application stays full. Pure.
+//! Finds applications that could die without an effect on the reply. A rule with `app.ok && ...` is inactive when the
+//! poll fails, and a weight that does not read the application stays at 100%.
 //!
-//! Found by evaluating the service, as the collector does, in worlds in which what it polls has failed for
-//! long and all else is at ease. What counts is a full share that the weight led to:
+//! It decides for the service, as the collector does, while a source has failed for long and all others are without
+//! load. A finding is a weight of 100%:
 //!
-//! - Rules, a weight and a limit that look at nothing that failed are left out: at ease they say nothing.
-//! - The other sources give numbers, low, middling and high, where they give numbers; what else they would
-//!   give is unknown, so that nothing is said of a service that depends on it.
-//! - Where the failure makes another difference for any of these numbers, or where the other sources have
-//!   failed, too, the operator has thought of it, and nothing is said.
-//! - Sources that ask the same server fail together (but for what the kernel answers for a hung one).
+//! - It leaves out rules, weights and limits that read no failed source: without load they change nothing.
+//! - The other sources return low, middling and high numbers, if they return numbers. Other content is unknown, so a
+//!   service that depends on it has no finding.
+//! - There is no finding if the failure changes the reply for any of these numbers, or when the other sources fail,
+//!   too.
+//! - Sources of the same server fail together, except those that the kernel answers for a hung server.
 
-use crate::config::{Config, Finding, Service, Weight};
-use crate::decision::evaluate::{DecisionSource, EvalContext, LatestPoll, ServiceMemory, evaluate};
+use crate::config::{Config, Finding, Input, InputId, Service, SourceId, Weight};
+use crate::decision::decide::decide;
+use crate::decision::evaluate::{DecisionSource, EvalContext, LatestPoll, ServiceMemory};
 use crate::expression::{Expression, Scope};
+use crate::overrides::Effective;
 use crate::reading::{Content, Failure, FileFacts, Numbers, Reading, Reason};
 use crate::source::{Format, Kind, Source};
 use agentcheck_common::BootTime;
@@ -22,13 +24,13 @@ use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// What other sources give where they give numbers: something for percentages, and something for bytes.
+/// The numbers of other sources: some for percentages, one for bytes.
 const NUMBERS: [f64; 3] = [0.0, 100.0, 1e12];
 
-/// Warnings of what could die unnoticed, for each service and application one.
+/// One warning for each service and application that could die unnoticed.
 #[must_use]
 pub fn find(config: &Config) -> Vec<Finding> {
-    // One for all, because to make one costs more than to use it.
+    // One scope for all, because making it costs more than using it.
     let mut scope = Scope::new();
     let services = config.services.iter();
     services
@@ -38,31 +40,31 @@ pub fn find(config: &Config) -> Vec<Finding> {
 
 fn of_service(config: &Config, service: &Service, scope: &mut Scope<'static>) -> Vec<Finding> {
     let index = ServiceIndex::new(config, service);
-    let polled: Vec<(usize, &Source)> = config
+    let polled: Vec<(SourceId, &Source)> = config
         .polled_for(service)
         .into_iter()
-        .filter_map(|index| Some((index, config.sources.get(index)?)))
+        .filter_map(|id| Some((id, config.sources.get(id.0)?)))
         .collect();
     let places: Vec<_> = polled
         .iter()
         .map(|(_, source)| source.kind.endpoint())
         .collect();
     let mut found: Vec<Finding> = Vec::new();
-    let mut covered: BTreeSet<usize> = BTreeSet::new();
-    for ((number, source), place) in polled.iter().zip(&places) {
-        if covered.contains(number) {
+    let mut covered: BTreeSet<SourceId> = BTreeSet::new();
+    for ((id, source), place) in polled.iter().zip(&places) {
+        if covered.contains(id) {
             continue;
         }
         let tried = source.kind.failures_when_dead();
         let mut unnoticed = Vec::new();
         let mut dead = None;
         for reason in tried {
-            let failing: Vec<usize> = polled
+            let failing: Vec<SourceId> = polled
                 .iter()
                 .zip(&places)
                 .filter(|((other, with), other_place)| {
                     let same_place = place.is_some() && *place == **other_place;
-                    other == number || same_place && together(source, with, *reason)
+                    other == id || same_place && together(source, with, *reason)
                 })
                 .map(|((other, _), _)| *other)
                 .collect();
@@ -86,34 +88,38 @@ fn of_service(config: &Config, service: &Service, scope: &mut Scope<'static>) ->
     found
 }
 
-/// Whether `other`, which asks the same server as `source`, fails, too, where `source` fails for this reason.
+/// Whether `other`, a source of the same server as `source`, fails, too, if `source` fails for this reason.
 fn together(source: &Source, other: &Source, reason: Reason) -> bool {
-    // The kernel takes connections for a program that hangs, or that answers nothing but errors.
+    // The kernel accepts connections for a program that hangs or only returns errors.
     let reached = reason == Reason::Refused || !source.kind.is_answered_by_application();
     reached || other.kind.is_answered_by_application()
 }
 
 /// The names that a service reads and the rules that read each, so that each scenario costs what it touches.
 struct ServiceIndex<'c> {
-    numbers: BTreeMap<&'c str, usize>,
+    inputs: BTreeMap<&'c str, InputId>,
     rules: BTreeMap<&'c str, Vec<usize>>,
     /// Derived numbers that the service reads, each with the sources that it needs.
-    derived: Vec<(&'c str, &'c [usize])>,
+    derived: Vec<(&'c str, &'c [SourceId])>,
 }
 
 impl<'c> ServiceIndex<'c> {
     fn new(config: &'c Config, service: &'c Service) -> Self {
         let mut index = Self {
-            numbers: BTreeMap::new(),
+            inputs: BTreeMap::new(),
             rules: BTreeMap::new(),
             derived: Vec::new(),
         };
-        for number in &service.sources {
-            if let Some(source) = config.sources.get(*number) {
-                index.numbers.insert(&source.name, *number);
-            } else if let Some(derived) = config.derived.get(*number - config.sources.len()) {
-                index.numbers.insert(&derived.name, *number);
-                index.derived.push((&derived.name, &derived.sources));
+        for input in &service.inputs {
+            match config.input(*input) {
+                Some(Input::Source(source)) => {
+                    index.inputs.insert(&source.name, *input);
+                }
+                Some(Input::Derived(derived)) => {
+                    index.inputs.insert(&derived.name, *input);
+                    index.derived.push((&derived.name, &derived.sources));
+                }
+                None => {}
             }
         }
         for (at, rule) in service.rules.iter().enumerate() {
@@ -125,10 +131,8 @@ impl<'c> ServiceIndex<'c> {
     }
 
     /// The names that have no value while these sources fail.
-    fn failing_names(&self, config: &'c Config, failing: &[usize]) -> BTreeSet<&'c str> {
-        let sources = failing
-            .iter()
-            .filter_map(|number| config.sources.get(*number));
+    fn failing_names(&self, config: &'c Config, failing: &[SourceId]) -> BTreeSet<&'c str> {
+        let sources = failing.iter().filter_map(|id| config.sources.get(id.0));
         let derived = self.derived.iter();
         let derived = derived.filter(|(_, sources)| sources.iter().any(|of| failing.contains(of)));
         sources
@@ -146,28 +150,28 @@ struct KnownInput<'c> {
     fails: bool,
 }
 
-/// What is dead, and the part of a service that looks at it.
+/// Dead sources, and the part of a service that reads them.
 struct FailureScenario<'c> {
     part: Service,
     known: Vec<KnownInput<'c>>,
     names: Vec<String>,
-    /// The sources behind each of them, as indices into `known`.
-    behind: Vec<Vec<usize>>,
+    /// The sources behind each of them, as positions in `known`.
+    behind: Vec<Vec<InputId>>,
     reason: Reason,
 }
 
-/// What an evaluation came to.
+/// The result of a decision.
 #[derive(Clone, Copy, PartialEq)]
 enum Answer {
-    /// The weight, and it is full.
+    /// The weight, which is 100%.
     Full,
     Share(f64),
     Rule(usize),
-    /// Something is unknown: `on_failure` answers, and the description says why.
+    /// Something is unknown: `on_failure` applies, and the description has the reason.
     Unknown,
 }
 
-/// How the sources are that are not dead.
+/// The state of the other sources.
 #[derive(Clone, Copy)]
 enum Others {
     Giving(f64),
@@ -180,7 +184,7 @@ impl<'c> FailureScenario<'c> {
         config: &'c Config,
         service: &Service,
         index: &ServiceIndex<'c>,
-        failing: &[usize],
+        failing: &[SourceId],
         reason: Reason,
     ) -> Option<Self> {
         let dead = index.failing_names(config, failing);
@@ -208,7 +212,7 @@ impl<'c> FailureScenario<'c> {
             ..Service::new(service.name)
         };
         let weighs = part.weight.expressions().any(reads);
-        // A constant is what it is.
+        // A constant depends on no source.
         let depends = |expression: &Expression| !expression.uses().is_empty();
         if !weighs && part.weight.expressions().any(depends) {
             part.weight = Weight::Full;
@@ -220,24 +224,22 @@ impl<'c> FailureScenario<'c> {
         let names = part
             .expressions()
             .flat_map(|expression| expression.uses().keys());
-        let numbers = names.filter_map(|name| index.numbers.get(name.as_str()).copied());
-        let numbers: BTreeSet<usize> = numbers.collect();
-        let sources_of = |number: &usize| match number.checked_sub(config.sources.len()) {
-            None => vec![*number],
-            Some(at) => config
-                .derived
-                .get(at)
-                .map_or_else(Vec::new, |derived| derived.sources.clone()),
+        let inputs = names.filter_map(|name| index.inputs.get(name.as_str()).copied());
+        let inputs: BTreeSet<InputId> = inputs.collect();
+        let local = |source: SourceId| {
+            let at = inputs.iter().position(|input| *input == source.into());
+            at.map(InputId)
         };
-        let local = |source: &usize| numbers.iter().position(|known| known == source);
-        let behind = numbers.iter();
-        let behind = behind.map(|number| sources_of(number).iter().filter_map(local).collect());
+        let behind = inputs.iter().map(|input| {
+            let sources = config.sources_behind(*input).into_iter();
+            sources.filter_map(local).collect()
+        });
         let behind = behind.collect();
-        let known: Vec<KnownInput<'c>> = numbers
+        let known: Vec<KnownInput<'c>> = inputs
             .into_iter()
-            .filter_map(|number| known(config, number, failing))
+            .filter_map(|input| known(config, input, failing))
             .collect();
-        part.sources = (0..known.len()).collect();
+        part.inputs = (0..known.len()).map(InputId).collect();
         Some(Self {
             behind,
             names: known.iter().map(|known| known.name.to_owned()).collect(),
@@ -250,27 +252,27 @@ impl<'c> FailureScenario<'c> {
     fn is_unnoticed(&self, scope: &mut Scope<'static>) -> bool {
         let giving = NUMBERS.map(Others::Giving);
         let mut full = giving.iter();
-        if !full.any(|others| self.said(true, *others, scope) == Answer::Full) {
+        if !full.any(|others| self.answer(true, *others, scope) == Answer::Full) {
             return false;
         }
-        let mut worlds = giving.into_iter().chain([Others::Failed]);
-        !worlds.any(|others| {
-            let dead = self.said(true, others, scope);
-            dead != Answer::Full && dead != self.said(false, others, scope)
+        let mut states = giving.into_iter().chain([Others::Failed]);
+        !states.any(|others| {
+            let dead = self.answer(true, others, scope);
+            dead != Answer::Full && dead != self.answer(false, others, scope)
         })
     }
 
-    /// What the part of the service says long after it died, or while it is well.
-    fn said(&self, dead: bool, others: Others, scope: &mut Scope<'static>) -> Answer {
+    /// The decision of the part long after the sources died, or while they work.
+    fn answer(&self, dead: bool, others: Others, scope: &mut Scope<'static>) -> Answer {
         let start = BootTime(1_000_000_000);
         let mut memory = ServiceMemory::default();
-        let mut said = Answer::Unknown;
-        // Twice, with more between them than a rule can wait for.
+        let mut answer = Answer::Unknown;
+        // Twice, with more time between than any rule waits.
         for passed in [60 * DAY, 120 * DAY] {
             let now = start.after(passed);
             let mut latest = Vec::new();
             for known in &self.known {
-                // It was good once, so that it has an age.
+                // It was good before, so that it has an age.
                 scope.set(known.name, &good(known, None, start));
                 let reading = match others {
                     _ if known.fails && dead => failed(known, self.reason, now),
@@ -293,9 +295,10 @@ impl<'c> FailureScenario<'c> {
                 behind: &self.behind,
                 unix: None,
             };
-            let outcome = evaluate(&self.part, &context, &memory, now);
-            memory = outcome.memory;
-            said = match outcome.verdict.map(|verdict| verdict.decided) {
+            let decision = decide(&self.part, &context, &memory, &Effective::default(), now);
+            memory = decision.memory;
+            let last = decision.final_decision;
+            answer = match last.map(|last| last.verdict.decided) {
                 Some(DecisionSource::Rule { index, .. }) => Answer::Rule(index),
                 Some(DecisionSource::Weight(weighed)) if weighed.shaped.raw >= 100.0 => {
                     Answer::Full
@@ -304,7 +307,7 @@ impl<'c> FailureScenario<'c> {
                 _ => Answer::Unknown,
             };
         }
-        said
+        answer
     }
 
     fn finding(&self, dead: &str, how: &str) -> Option<Finding> {
@@ -315,44 +318,43 @@ impl<'c> FailureScenario<'c> {
             .map(|rule| format!("{:?}", rule.name))
             .collect();
         let (place, then) = match (self.part.rules.first(), rules.as_slice()) {
-            (Some(rule), [only]) => (&rule.when, format!("rule {only} does not hold then")),
+            (Some(rule), [only]) => (&rule.when, format!("rule {only} is inactive then")),
             (Some(rule), all) => {
                 let all = all.join(", ");
-                (&rule.when, format!("rules {all} do not hold then"))
+                (&rule.when, format!("rules {all} are inactive then"))
             }
             (None, _) => {
                 let weight = self.part.weight.expressions().next()?;
-                (weight, "the weight is full then".to_owned())
+                (weight, "the weight is 100% then".to_owned())
             }
         };
         let message = format!(
-            "{} keeps its full share when {dead} fails{how}, and nothing says so: {then}",
+            "{} keeps its full weight when {dead} fails{how}: {then}",
             self.part.name
         );
         let remedy = format!(
-            "add a rule with when = \"!{dead}.ok\" that says what then; on_failure answers only for what is unknown"
+            "add a rule with when = \"!{dead}.ok\"; on_failure applies only if a value is unknown"
         );
         Some(Finding::about(place, &message).remedy(remedy))
     }
 }
 
-fn known<'c>(config: &'c Config, index: usize, failing: &[usize]) -> Option<KnownInput<'c>> {
-    if let Some(source) = config.sources.get(index) {
-        return Some(KnownInput {
+fn known<'c>(config: &'c Config, id: InputId, failing: &[SourceId]) -> Option<KnownInput<'c>> {
+    Some(match config.input(id)? {
+        Input::Source(source) => KnownInput {
             name: &source.name,
             source: Some(source),
-            fails: failing.contains(&index),
-        });
-    }
-    let derived = config.derived.get(index - config.sources.len())?;
-    Some(KnownInput {
-        name: &derived.name,
-        source: None,
-        fails: derived.sources.iter().any(|of| failing.contains(of)),
+            fails: failing.iter().any(|failing| InputId::from(*failing) == id),
+        },
+        Input::Derived(derived) => KnownInput {
+            name: &derived.name,
+            source: None,
+            fails: derived.sources.iter().any(|of| failing.contains(of)),
+        },
     })
 }
 
-/// A good poll. What it gave is unknown but for a number, where it gives one.
+/// A good poll. Its content is unknown, except a number.
 fn good(known: &KnownInput<'_>, number: Option<f64>, sent: BootTime) -> Reading {
     let kind = known.source.map(|source| &source.kind);
     let content = match (kind, number) {
@@ -373,8 +375,7 @@ fn good(known: &KnownInput<'_>, number: Option<f64>, sent: BootTime) -> Reading 
     }
 }
 
-/// A poll that failed; what it found besides that is unknown but for a file that is not there. One that took
-/// too long took that long.
+/// A failed poll. Its content is unknown, except that a file is missing. A timeout takes the whole timeout.
 fn failed(known: &KnownInput<'_>, reason: Reason, sent: BootTime) -> Reading {
     let kind = known.source.map(|source| &source.kind);
     let gone = matches!(kind, Some(Kind::File(_))) && reason == Reason::Missing;

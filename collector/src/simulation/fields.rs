@@ -1,4 +1,4 @@
-//! A reading as the fields that expressions see, in JSON: what samples and recordings are made of. Pure.
+//! A reading as a JSON object of the fields that expressions read. Samples and recordings consist of them. Pure.
 
 use crate::reading::{Content, Failure, FileFacts, Numbers, Reading, Reason};
 use crate::source::format::normal_text;
@@ -11,10 +11,10 @@ use std::time::Duration;
 /// The reading that these fields of a source describe, of a poll that was sent at `sent`.
 ///
 /// # Errors
-/// What cannot be so, in one line.
+/// The wrong field, in one line.
 pub fn reading(source: &Source, given: &Value, sent: BootTime) -> Result<Reading, String> {
     let Value::Object(fields) = given else {
-        return Err("an object of fields, as in {\"value\": 3}".to_owned());
+        return Err("expected an object of fields, such as {\"value\": 3}".to_owned());
     };
     let mut reading = Reading::failed(sent, Duration::ZERO, Failure::new(Reason::Other, ""));
     let mut content = None;
@@ -42,7 +42,7 @@ pub fn reading(source: &Source, given: &Value, sent: BootTime) -> Result<Reading
                     .iter()
                     .copied()
                     .find(|known| known.word() == reason);
-                error = Some(known.ok_or_else(|| format!("{reason} is no reason"))?);
+                error = Some(known.ok_or_else(|| format!("unknown error {reason:?}"))?);
             }
             ("exists", Value::Bool(exists)) => {
                 let mtime_age = fields.get("mtime_age").and_then(Value::as_f64);
@@ -74,7 +74,7 @@ pub fn reading(source: &Source, given: &Value, sent: BootTime) -> Result<Reading
             (part, Value::Number(value)) => {
                 parts.insert(part.to_owned(), value.as_f64().unwrap_or(0.0));
             }
-            (field, _) => return Err(format!("{field} cannot be that")),
+            (field, _) => return Err(format!("invalid value of field {field:?}")),
         }
     }
     reading.outcome = match (error, content) {
@@ -88,7 +88,7 @@ pub fn reading(source: &Source, given: &Value, sent: BootTime) -> Result<Reading
                 _ => &[],
             };
             if let Some(unknown) = parts.keys().find(|part| !names.contains(&part.as_str())) {
-                return Err(format!("it has no {unknown}"));
+                return Err(format!("unknown field {unknown:?}"));
             }
             let parts = names
                 .iter()
@@ -98,10 +98,10 @@ pub fn reading(source: &Source, given: &Value, sent: BootTime) -> Result<Reading
         }
         (None, Some(content)) => Ok(content),
         (None, None) if !parts.is_empty() => {
-            return Err("parts without their value".to_owned());
+            return Err("parts without \"value\"".to_owned());
         }
         (None, None) => match (source.kind.format(), &reading.text) {
-            // As it arrived: read as the source's format says.
+            // The text as it arrived, in the source's format.
             (Some(format), Some(text)) => format.read(text.as_bytes()),
             (_, Some(_)) => Ok(Content::Text),
             (_, None) => Ok(Content::Nothing),
@@ -110,7 +110,7 @@ pub fn reading(source: &Source, given: &Value, sent: BootTime) -> Result<Reading
     Ok(reading)
 }
 
-/// The fields of a reading; [`reading`] makes the same reading of them.
+/// The fields of a reading, from which [`reading`] makes the same reading.
 #[must_use]
 pub fn of(reading: &Reading) -> Map<String, Value> {
     let mut fields = Map::new();
@@ -148,7 +148,7 @@ pub fn of(reading: &Reading) -> Map<String, Value> {
         Ok(Content::Perf(numbers)) => set("perf", json!(numbers)),
         Ok(Content::Json(document)) if reading.text.is_none() => set("json", document.clone()),
         Ok(Content::Rows(rows)) if reading.text.is_none() => set("rows", rows.clone()),
-        // The text is there, and says it all.
+        // The text contains everything.
         Ok(_) => {}
     }
     fields

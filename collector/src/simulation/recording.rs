@@ -7,8 +7,9 @@
 //! {"t":0.112,"source":"cpu","reading":{"value":31.5}}
 //! ```
 //!
-//! A recording can be written by hand, or made of what another system has kept.
+//! You can write a recording by hand, or convert one of another system.
 
+use crate::config::SourceId;
 use crate::reading::Reading;
 use crate::simulation::fields;
 use crate::source::Source;
@@ -20,10 +21,10 @@ use std::time::Duration;
 /// The version of the format.
 pub const VERSION: u32 = 1;
 
-/// The longest that a recording may be, in seconds: a year.
+/// The longest recording, in seconds: a year.
 const LONGEST: f64 = 366.0 * 86_400.0;
 
-/// When recordings begin on the clock on which they are played: a boot that is old enough for any age.
+/// When recordings begin on the clock of a replay. The boot is old enough for any age.
 pub const BEGINNING: BootTime = BootTime(1_000_000_000_000_000);
 
 #[derive(Serialize, Deserialize)]
@@ -45,39 +46,39 @@ struct Line {
 /// One reading of a recording.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecordedReading {
-    /// Index of its source in the configuration.
-    pub source: usize,
+    /// Its source.
+    pub source: SourceId,
     /// The reading, on the clock that begins at [`BEGINNING`].
     pub reading: Reading,
 }
 
 impl RecordedReading {
-    /// When it was there to be looked at.
+    /// When the reading arrived.
     #[must_use]
     pub fn arrived(&self) -> BootTime {
         self.reading.sent.after(self.reading.latency)
     }
 }
 
-/// What a recording holds of the sources of a configuration.
+/// The readings of a recording for the sources of a configuration.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Recording {
     /// Seconds since 1970 at the beginning, if the recording has them.
     pub began: Option<f64>,
-    /// In the order in which they arrived.
+    /// In order of arrival.
     pub readings: Vec<RecordedReading>,
-    /// Sources of the recording that the configuration has not.
+    /// Sources of the recording that the configuration does not have.
     pub unknown: Vec<String>,
 }
 
-/// The first line of a recording that began then, without its newline.
+/// The first line of a recording that began at `began`, without its newline.
 #[must_use]
 pub fn head(began: &str) -> String {
     let head = Head {
         recording: VERSION,
         began: began.to_owned(),
     };
-    // Two fields that are always written.
+    // Both fields can always be written.
     serde_json::to_string(&head).unwrap_or_default()
 }
 
@@ -89,14 +90,14 @@ pub fn line(source: &str, reading: &Reading, began: BootTime) -> String {
         source: source.to_owned(),
         reading: fields::of(reading),
     };
-    // Keys are strings and numbers are finite, so there is nothing that could not be written.
+    // Keys are strings and numbers are finite, so this cannot fail.
     serde_json::to_string(&line).unwrap_or_default()
 }
 
-/// Reads a recording as of the sources of a configuration.
+/// Reads a recording for the sources of a configuration.
 ///
 /// # Errors
-/// The first line that is none, with its number.
+/// The first wrong line, with its number.
 pub fn read(sources: &[Source], text: &str) -> Result<Recording, String> {
     let mut recording = Recording::default();
     let mut lines = text.lines().enumerate();
@@ -104,7 +105,7 @@ pub fn read(sources: &[Source], text: &str) -> Result<Recording, String> {
         Some((_, line)) => {
             serde_json::from_str(line).map_err(|error| format!("line 1: no recording: {error}"))?
         }
-        None => return Err("line 1: no recording: it is empty".to_owned()),
+        None => return Err("line 1: no recording: the file is empty".to_owned()),
     };
     if head.recording != VERSION {
         let version = head.recording;
@@ -122,9 +123,11 @@ pub fn read(sources: &[Source], text: &str) -> Result<Recording, String> {
         let wrong = |why: String| format!("line {}: {why}", index + 1);
         let line: Line = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
         if !(0.0..=LONGEST).contains(&line.t) {
-            return Err(wrong("t goes from 0 to a year, in seconds".to_owned()));
+            return Err(wrong(
+                "invalid t: write seconds, from 0 to a year".to_owned(),
+            ));
         }
-        let Some(source) = sources.iter().position(|source| source.name == line.source) else {
+        let Some(at) = sources.iter().position(|source| source.name == line.source) else {
             if !recording.unknown.contains(&line.source) {
                 recording.unknown.push(line.source);
             }
@@ -132,11 +135,14 @@ pub fn read(sources: &[Source], text: &str) -> Result<Recording, String> {
         };
         let sent = BEGINNING.after(Duration::from_secs_f64(line.t));
         let given = Value::Object(line.reading);
-        let reading = match sources.get(source) {
+        let reading = match sources.get(at) {
             Some(source) => fields::reading(source, &given, sent).map_err(wrong)?,
             None => continue,
         };
-        recording.readings.push(RecordedReading { source, reading });
+        recording.readings.push(RecordedReading {
+            source: SourceId(at),
+            reading,
+        });
     }
     recording.readings.sort_by_key(RecordedReading::arrived);
     Ok(recording)
@@ -173,7 +179,7 @@ weight = "app.json.a + metrics.metrics('m')[0] + plain.text.size() + plugin.perf
 "#;
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn written_recording_is_read_back() {
         let (config, _) = crate::config::parse(Path::new("c"), CONFIG).unwrap();
         let at = |seconds: u64| BEGINNING.after(Duration::from_secs(seconds));
         let good = |sent, text: Option<&str>, outcome: Content| Reading {
@@ -245,12 +251,15 @@ weight = "app.json.a + metrics.metrics('m')[0] + plain.text.size() + plugin.perf
             text.push_str(&line(&config.sources[*source].name, reading, BEGINNING));
         }
         let read = read(&config.sources, &text).unwrap();
-        let expected = readings.map(|(source, reading)| RecordedReading { source, reading });
+        let expected = readings.map(|(source, reading)| RecordedReading {
+            source: SourceId(source),
+            reading,
+        });
         assert_eq!(read.readings, expected);
     }
 
     #[test]
-    fn what_is_none_is_told_with_its_line() {
+    fn wrong_line_is_reported_with_its_number() {
         let (config, _) = crate::config::parse(Path::new("c"), CONFIG).unwrap();
         let fault = |text: &str| read(&config.sources, text).unwrap_err();
         assert!(fault("").starts_with("line 1: no recording"));
@@ -258,10 +267,10 @@ weight = "app.json.a + metrics.metrics('m')[0] + plain.text.size() + plugin.perf
         let wrong = |line: &str| fault(&format!("{{\"recording\":1}}\n\n{line}\n"));
         assert!(wrong("{").starts_with("line 3: EOF"));
         assert!(
-            wrong("{\"t\":-1,\"source\":\"app\",\"reading\":{}}").starts_with("line 3: t goes")
+            wrong("{\"t\":-1,\"source\":\"app\",\"reading\":{}}").starts_with("line 3: invalid t")
         );
         let strange = wrong("{\"t\":1,\"source\":\"app\",\"reading\":{\"error\":\"no\"}}");
-        assert_eq!(strange, "line 3: no is no reason");
+        assert_eq!(strange, "line 3: unknown error \"no\"");
         let other = "{\"recording\":1}\n{\"t\":1,\"source\":\"other\",\"reading\":{}}\n";
         let read = read(&config.sources, other).unwrap();
         assert_eq!(

@@ -1,4 +1,4 @@
-//! A recording, put through a configuration: what would have been said, and when. Pure: the clock is the
+//! Replays a recording with a configuration: the replies, and when they would have changed. The clock is the
 //! recording's.
 
 use crate::config::{Config, Service};
@@ -10,37 +10,37 @@ use crate::simulation::recording::{BEGINNING, Recording};
 use agentcheck_common::{BootTime, Description, Reply};
 use std::collections::BTreeMap;
 
-/// What became of one service.
+/// The replay of one service.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Track {
     /// Its name.
     pub service: String,
-    /// What was said, wherever that changed.
+    /// The replies, one for each change.
     pub points: Vec<Point>,
-    /// The numbers that its expressions looked at, by their names, with the seconds of each.
+    /// The numbers that its expressions read, by name, each with its second.
     pub numbers: BTreeMap<String, Vec<(f64, f64)>>,
 }
 
-/// Something else is said.
+/// A change of the reply.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Point {
     /// Seconds since the recording began.
     pub at: f64,
-    /// What.
+    /// The reply.
     pub reply: Reply,
-    /// Why.
+    /// What decided it.
     pub decided: DecisionSource,
 }
 
 impl Point {
-    /// The state in a word.
+    /// The state, as one word.
     #[must_use]
     pub fn state(&self) -> &'static str {
         state(&self.reply)
     }
 }
 
-/// The state that a reply leads to, in a word: `up`, `drain`, `down` or `maint`.
+/// The state that a reply sets, as one word: `up`, `drain`, `down` or `maint`.
 #[must_use]
 pub fn state(reply: &Reply) -> &'static str {
     use agentcheck_common::{Administrative, Operational, Percent};
@@ -53,7 +53,7 @@ pub fn state(reply: &Reply) -> &'static str {
     }
 }
 
-/// The weight that a reply leads to, in per cent: 0 where the server is out.
+/// The weight that a reply sets, in percent: 0 if the server is out.
 #[must_use]
 pub fn weight(reply: &Reply) -> f64 {
     let percent = reply.percent.map_or(100, |percent| percent.get());
@@ -64,18 +64,18 @@ pub fn weight(reply: &Reply) -> f64 {
     }
 }
 
-/// All of a replay.
+/// A replay.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Played {
     /// The services, in the order of the configuration.
     pub tracks: Vec<Track>,
     /// Seconds from the beginning to the last reading.
     pub length: f64,
-    /// How many readings there were.
+    /// The number of readings.
     pub readings: usize,
 }
 
-/// The most numbers that are kept of one name: beyond that every other one goes.
+/// The most numbers of one name. Beyond that, every second one is dropped.
 const MOST_NUMBERS: usize = 20_000;
 
 struct Playing<'c> {
@@ -109,7 +109,7 @@ pub fn play(config: &Config, recording: &Recording) -> Played {
     let mut now = BEGINNING;
     for recorded in &recording.readings {
         let arrived = recorded.arrived();
-        // What happens without news, up to this reading.
+        // The changes before this reading arrives.
         while let Some(wake_at) = playing.iter().map(|one| one.wake_at).min() {
             if wake_at >= arrived {
                 break;
@@ -126,7 +126,7 @@ pub fn play(config: &Config, recording: &Recording) -> Played {
         for one in &mut playing {
             let news = touched
                 .iter()
-                .any(|index| one.service.sources.contains(index));
+                .any(|input| one.service.inputs.contains(input));
             if news || one.wake_at <= now {
                 one.decide(&mut observed, now);
             }
@@ -171,7 +171,7 @@ impl Playing<'_> {
     }
 }
 
-/// Who decided, whatever the numbers were.
+/// What decided, without the numbers.
 fn who(decided: &DecisionSource) -> (u8, usize) {
     match decided {
         DecisionSource::Rule { index, .. } => (0, *index),
@@ -189,7 +189,7 @@ fn note(numbers: &mut BTreeMap<String, Vec<(f64, f64)>>, label: &str, at: f64, n
         return;
     };
     match known.last_mut() {
-        // Two expressions may look at the same number.
+        // Two expressions may read the same number.
         Some(last) if last.0 >= at => *last = (at, number),
         _ => known.push((at, number)),
     }
@@ -209,12 +209,10 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn a_recording_is_played_with_its_own_clock() {
-        let text = "[source.queue.file]\npath = \"/q\"\nformat = \"number\"\n\
-            [service.web]\nweight = \"headroom(queue.value, 100)\"\n\
-            [[service.web.rule]]\nname = \"long\"\nwhen = \"queue.value > 90\"\nfor = \"5s\"\n\
-            reply = \"drain\"\n";
-        let (config, _) = crate::config::parse(Path::new("c"), text).unwrap();
+    fn recording_is_replayed_with_its_own_clock() {
+        let rule = "when = \"queue.value > 90\"\nfor = \"5s\"\nreply = \"drain\"";
+        let text = agentcheck_tests::scene::queue_service(Path::new("/q"), rule);
+        let (config, _) = crate::config::parse(Path::new("c"), &text).unwrap();
         let mut lines = recording::head("");
         for (t, value) in [(0, 20), (2, 95), (4, 95), (20, 20)] {
             lines.push_str(&format!(
@@ -223,19 +221,19 @@ mod tests {
         }
         let recorded = recording::read(&config.sources, &lines).unwrap();
         let played = play(&config, &recorded);
-        let said: Vec<String> = played.tracks[0]
+        let points: Vec<String> = played.tracks[0]
             .points
             .iter()
             .map(|point| format!("{} {} {}", point.at, point.state(), point.reply))
             .collect();
         assert_eq!(
-            said,
+            points,
             [
                 "0 up up 80% # queue=20",
                 "2 up up 5% # queue=95",
-                // Between two readings, when the rule's time has come.
+                // Between two readings, when the rule's timer ends.
                 "7 drain up 0% # rule=long queue=95",
-                // No reading for longer than one is good: it is kept, by name, until the next.
+                // No reading for longer than `fresh_for`: the reply is kept, with the reason, until the next one.
                 "13.75 drain up 0% # kept: queue overdue",
                 "20 up up 80% # queue=20",
             ]

@@ -9,10 +9,12 @@
 //!  "clock": {"unix": 1796070993}}
 //! ```
 
-use crate::config::{Config, Finding, Service, Weight};
-use crate::decision::evaluate::{DecisionSource, ServiceMemory, evaluate};
+use crate::config::{Config, Finding, Service, SourceId, Weight};
+use crate::decision::decide::{FinalDecision, decide};
+use crate::decision::evaluate::{DecisionSource, ServiceMemory};
 use crate::decision::observations::Observations;
 use crate::expression::{CLOCK, Expression};
+use crate::overrides::Effective;
 use crate::reading::{Failure, Reading, Reason};
 use crate::render::text::number;
 use crate::simulation::fields;
@@ -47,7 +49,7 @@ pub fn try_out(config: &Config, sample: &str) -> Result<SampleResult, String> {
             return Err(format!("unknown source {name:?}"));
         }
     }
-    // Two polls a second apart, so that what is derived from a rise is there, too.
+    // Two polls a second apart, because rates need two.
     let moments = [BootTime(1_000_000_000), BootTime(2_000_000_000)];
     let mut observed = Observations::new(config, BootTime(0));
     if let Some(unix) = clock {
@@ -63,7 +65,7 @@ pub fn try_out(config: &Config, sample: &str) -> Result<SampleResult, String> {
                     Reading::failed(now, Duration::ZERO, failure)
                 }
             };
-            observed.take(index, reading, now);
+            observed.take(SourceId(index), reading, now);
         }
     }
     let now = BootTime(2_500_000_000);
@@ -79,14 +81,17 @@ pub fn try_out(config: &Config, sample: &str) -> Result<SampleResult, String> {
                 tried.findings.push(Finding::within(place, span, &why));
             }
         }
-        let outcome = evaluate(service, &context, &ServiceMemory::default(), now);
-        let said = outcome.verdict.map(|verdict| {
-            let by = decision_source(service, &verdict.decided);
-            format!("{} ({by})", verdict.reply)
-        });
-        let said = said.unwrap_or_else(|| "nothing: a failure, and nothing to keep".to_owned());
+        let (memory, overrides) = (ServiceMemory::default(), Effective::default());
+        let decision = decide(service, &context, &memory, &overrides, now);
+        let reply = match decision.final_decision {
+            Some(FinalDecision { verdict, .. }) => {
+                let by = decision_source(service, &verdict.decided);
+                format!("{} ({by})", verdict.reply)
+            }
+            None => "no reply: a failure, and no last reply to keep".to_owned(),
+        };
         // Writing to a String cannot fail.
-        let _ = writeln!(tried.text, "service {}: {said}", service.name);
+        let _ = writeln!(tried.text, "service {}: {reply}", service.name);
         for rule in &service.rules {
             let truth = shown(&rule.when, context.scope);
             let _ = writeln!(tried.text, "  rule {}: {truth}", rule.name);

@@ -20,9 +20,11 @@ use super::{Cancellation, Deadline, Format, Found, Ranges, Secret, io_reason};
 use crate::reading::{Content, Failure, Reason};
 use crate::sys::accounts::Accounts;
 use crate::sys::session;
+use crate::sys::state_file::open_regular;
 use output::Output;
 use process_watcher::{END_TICK, Ended, flood, watch};
 pub(super) use process_watcher::{Followed, kill_group};
+use rustix::fs::OFlags;
 use rustix::process::Pid;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -207,10 +209,7 @@ fn start_error(program: &Path, error: &io::Error) -> Option<String> {
         return None;
     }
     let mut start = Vec::new();
-    let file = std::fs::File::open(program).ok()?;
-    if !file.metadata().ok()?.is_file() {
-        return None;
-    }
+    let file = open_regular(program, OFlags::empty()).ok()?;
     // The kernel reads no more of the first line.
     file.take(256).read_to_end(&mut start).ok()?;
     if start.starts_with(b"\x7fELF") {

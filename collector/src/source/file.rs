@@ -9,10 +9,10 @@ mod tests;
 
 use super::{Deadline, Format, Found, io_reason, too_large};
 use crate::reading::{Content, Failure, FileFacts, Reason};
+use rustix::buffer::spare_capacity;
 use rustix::fs::{FileType, Mode, OFlags};
 use std::fmt;
-use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -128,8 +128,10 @@ fn change_time(path: &Path) -> Result<Wall, Failure> {
     Ok(modified(&stat))
 }
 
-/// Reads the regular file at `path`, at most `max_bytes`. It does not ask for the size: files of /proc and /sys
-/// have none.
+/// How much room there is for the next part of a file whose size is not known, in bytes.
+const CHUNK: usize = 16 * 1024;
+
+/// Reads the regular file at `path`, at most `max_bytes`. Files of /proc and /sys have no usable size.
 pub(super) fn read_bounded(
     path: &Path,
     max_bytes: usize,
@@ -151,20 +153,22 @@ fn read(path: &Path, max_bytes: usize, deadline: Deadline) -> Result<(Vec<u8>, W
     let after = rustix::fs::fstat(&opened).map_err(|error| failure(error.into()))?;
     must_be_regular(path, after.st_mode)?;
 
-    let mut file = fs::File::from(opened);
-    let mut content = Vec::new();
-    let mut chunk = [0; 16 * 1024];
+    let size = usize::try_from(after.st_size).unwrap_or(0);
+    let mut content = Vec::with_capacity(match size {
+        0 => CHUNK,
+        size => size.min(max_bytes).saturating_add(1),
+    });
     loop {
-        match file.read(&mut chunk) {
+        match rustix::io::read(&opened, spare_capacity(&mut content)) {
             Ok(0) => return Ok((content, modified(&after))),
-            Ok(length) => {
-                if content.len() + length > max_bytes {
-                    return Err(too_large("content", max_bytes));
-                }
-                content.extend_from_slice(chunk.get(..length).unwrap_or_default());
+            Ok(_) if content.len() > max_bytes => return Err(too_large("content", max_bytes)),
+            // There was room for more, so this is the end. A file of /proc has no size, one of /sys another one.
+            Ok(length) if length == size && content.len() == size => {
+                return Ok((content, modified(&after)));
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(failure(error)),
+            Ok(_) => content.reserve(CHUNK),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(failure(error.into())),
         }
         if deadline.has_passed() {
             return Err(deadline.failure("not read to its end"));

@@ -9,12 +9,15 @@ use crate::config::Service;
 use crate::decision::evaluate::DecisionSource;
 use crate::overrides::{Action, ActiveOverride};
 use crate::sys::state_file::read_bounded;
-use agentcheck_common::{BootId, BootTime, Description, Reply};
-use rustix::fs::{Mode, OFlags};
+use agentcheck_common::{BootId, BootTime, Description, Reply, ServiceName};
+use rustix::fs::{AtFlags, Mode, OFlags, Stat, mkdirat, openat, renameat, statat};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -107,8 +110,18 @@ pub struct Entry {
 #[derive(Debug)]
 pub struct HistoryFilter {
     boot: BootId,
-    /// The last entry of each service, with its reply apart from the description.
-    last: HashMap<String, (Reply, Entry)>,
+    /// The last recorded reply of each service.
+    last: HashMap<ServiceName, LastReply>,
+}
+
+/// The last recorded reply of a service, apart from its description.
+#[derive(Debug)]
+struct LastReply {
+    at: BootTime,
+    words: Reply,
+    by: &'static str,
+    why: String,
+    limit: String,
 }
 
 impl HistoryFilter {
@@ -137,43 +150,50 @@ impl HistoryFilter {
         }
     }
 
-    /// The entry for a service's reply, if it is to be recorded.
+    /// The entry for a service's reply, if it belongs into the history. `wall`: the time in seconds since 1970.
     pub fn reply_entry(
         &mut self,
         service: &Service,
         reply: &Reply,
         decided: &DecisionSource,
         limit: Option<&ActiveOverride<'_>>,
-        (now, wall): (BootTime, f64),
+        now: BootTime,
+        wall: impl FnOnce() -> f64,
     ) -> Option<Entry> {
-        let name = service.name.to_string();
         let (by, why) = decided_by(service, decided);
         let limit = limit.and_then(|active| match active.action {
             Action::Limit { percent } => Some(format!("{percent}% by {}", active.order.by)),
             _ => None,
         });
-        let entry = Entry {
-            time: wall,
-            boot: self.boot.to_string(),
-            at: now.0,
-            service: Some(name.clone()),
-            reply: reply.to_string(),
-            event: None,
-            by: by.to_owned(),
-            why,
-            limit: limit.unwrap_or_default(),
-        };
+        let limit = limit.unwrap_or_default();
         let words = reply.described(Description::NONE);
-        if let Some((last_words, last)) = self.last.get(&name) {
-            let same_reason =
-                last.by == entry.by && last.why == entry.why && last.limit == entry.limit;
-            let only_weight = last_words.takes_out() == words.takes_out()
-                && now.since(BootTime(last.at)) < WEIGHT_INTERVAL;
-            if same_reason && (*last_words == words || only_weight) {
+        if let Some(last) = self.last.get(&service.name) {
+            let same_reason = last.by == by && last.why == why && last.limit == limit;
+            let only_weight =
+                last.words.takes_out() == words.takes_out() && now.since(last.at) < WEIGHT_INTERVAL;
+            if same_reason && (last.words == words || only_weight) {
                 return None;
             }
         }
-        self.last.insert(name, (words, entry.clone()));
+        let entry = Entry {
+            time: wall(),
+            boot: self.boot.to_string(),
+            at: now.0,
+            service: Some(service.name.to_string()),
+            reply: reply.to_string(),
+            event: None,
+            by: by.to_owned(),
+            why: why.clone().into_owned(),
+            limit: limit.clone(),
+        };
+        let last = LastReply {
+            at: now,
+            words,
+            by,
+            why: why.into_owned(),
+            limit,
+        };
+        self.last.insert(service.name, last);
         Some(entry)
     }
 }
@@ -181,7 +201,7 @@ impl HistoryFilter {
 /// Writes entries to the files.
 #[derive(Debug)]
 pub struct Recorder {
-    directory: PathBuf,
+    data: PathBuf,
     file: Option<File>,
     size: u64,
     /// Whether the last line may be incomplete.
@@ -195,37 +215,42 @@ impl Recorder {
     /// The error of creating or opening it; each write then tries again.
     pub fn open(data: &Path) -> (Self, io::Result<()>) {
         let mut recorder = Self {
-            directory: data.join(DIRECTORY),
+            data: data.to_owned(),
             file: None,
             size: 0,
             torn: false,
         };
-        let opened = match std::fs::create_dir(&recorder.directory) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-            _ => recorder.begin(),
-        };
+        let opened = recorder.begin();
         (recorder, opened)
     }
 
-    /// Opens the newer file. A full one becomes the older file first.
+    /// Opens the newer file. A full one becomes the older file first. No link is followed below the data directory:
+    /// a collector that runs as root may have one of another user.
     fn begin(&mut self) -> io::Result<()> {
-        let path = self.directory.join(CURRENT);
-        if path.metadata().is_ok_and(|found| found.len() >= MAX_FILE) {
-            std::fs::rename(&path, self.directory.join(PREVIOUS))?;
+        let open = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let data = rustix::fs::open(
+            &self.data,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        match mkdirat(&data, DIRECTORY, Mode::from_raw_mode(0o777)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
         }
-        let flags = OFlags::WRONLY
-            | OFlags::CREATE
-            | OFlags::APPEND
-            | OFlags::NOFOLLOW
-            | OFlags::NONBLOCK
-            | OFlags::CLOEXEC;
-        let file = rustix::fs::open(&path, flags, Mode::from_raw_mode(MODE))?;
+        let flags = open | OFlags::PATH | OFlags::DIRECTORY;
+        let directory = openat(&data, DIRECTORY, flags, Mode::empty())?;
+        let is_full = |found: Stat| u64::try_from(found.st_size).is_ok_and(|size| size >= MAX_FILE);
+        if statat(&directory, CURRENT, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(is_full) {
+            renameat(&directory, CURRENT, &directory, PREVIOUS)?;
+        }
+        let flags = open | OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND;
+        let file = openat(&directory, CURRENT, flags, Mode::from_raw_mode(MODE))?;
         let file = File::from(file);
         let found = file.metadata()?;
-        if !found.is_file() {
+        if !found.is_file() || found.nlink() > 1 {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "not a regular file",
+                "not a regular file of one name",
             ));
         }
         self.size = found.len();
@@ -264,20 +289,21 @@ impl Recorder {
 }
 
 /// What decided, and its name or reason.
-fn decided_by(service: &Service, decided: &DecisionSource) -> (&'static str, String) {
+fn decided_by<'d>(
+    service: &'d Service,
+    decided: &'d DecisionSource,
+) -> (&'static str, Cow<'d, str>) {
     match decided {
         DecisionSource::Rule { index, .. } => {
             let rule = service.rules.get(*index);
-            (
-                "rule",
-                rule.map(|rule| rule.name.clone()).unwrap_or_default(),
-            )
+            ("rule", rule.map_or("", |rule| rule.name.as_str()).into())
         }
-        DecisionSource::Weight(_) => ("weight", String::new()),
-        DecisionSource::Failure(why) => ("failure", why.reason.clone()),
-        DecisionSource::Override(outage) => {
-            ("override", format!("{} by {}", outage.action, outage.by))
-        }
+        DecisionSource::Weight(_) => ("weight", "".into()),
+        DecisionSource::Failure(why) => ("failure", why.reason.as_str().into()),
+        DecisionSource::Override(outage) => (
+            "override",
+            format!("{} by {}", outage.action, outage.by).into(),
+        ),
     }
 }
 
@@ -302,162 +328,4 @@ pub fn read(data: &Path) -> io::Result<Vec<Entry>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::overrides::{Moment, Now, Override, Scope, Stage};
-    use agentcheck_tests::scratch::Scratch;
-
-    fn boot() -> BootId {
-        BootId::parse(b"6e3f0a1c-2f0e-4a55-9a0b-0d8f3a8a4c11").unwrap()
-    }
-
-    fn at(seconds: u32) -> (BootTime, f64) {
-        let span = Duration::from_secs(seconds.into());
-        (
-            BootTime(0).after(span),
-            1_700_000_000.0 + f64::from(seconds),
-        )
-    }
-
-    fn reply(line: &str) -> Reply {
-        Reply::parse(line.as_bytes()).unwrap()
-    }
-
-    #[test]
-    fn changes_are_recorded_and_weights_at_intervals() {
-        let scratch = Scratch::new("changes");
-        let data = scratch.path();
-        let (mut recorder, opened) = Recorder::open(data);
-        opened.unwrap();
-        let mut notes = HistoryFilter::new(boot());
-        let started = notes.event_entry(Event::Started, "", at(0).0, at(0).1);
-        recorder.write(&started).unwrap();
-        let failure = DecisionSource::Failure(crate::decision::evaluate::Undecided {
-            reason: "app timeout".to_owned(),
-            masked: None,
-        });
-        let web = Service::new(agentcheck_common::ServiceName::parse(b"web").unwrap());
-        let rule = DecisionSource::Rule {
-            index: 0,
-            kept: None,
-        };
-        for (second, line, decided) in [
-            (1, "up 73% # a", &failure),
-            (2, "up 73% # b", &failure),
-            (3, "up 60%", &failure),
-            (11, "up 50%", &failure),
-            (12, "up 0% # rule=x", &rule),
-            (13, "up 0% # rule=x", &rule),
-            (14, "up 50%", &failure),
-        ] {
-            if let Some(entry) = notes.reply_entry(&web, &reply(line), decided, None, at(second)) {
-                recorder.write(&entry).unwrap();
-            }
-        }
-        let entries = read(data).unwrap();
-        let texts: Vec<String> = entries
-            .iter()
-            .map(|entry| format!("{} {} {}", entry.at / 1_000_000_000, entry.by, entry.reply))
-            .collect();
-        assert_eq!(
-            texts,
-            [
-                "0 collector ",
-                "1 failure up 73% # a",
-                "11 failure up 50%",
-                "12 rule up 0% # rule=x",
-                "14 failure up 50%"
-            ]
-        );
-    }
-
-    #[test]
-    fn limit_is_recorded_when_it_begins_changes_and_ends() {
-        let mut filter = HistoryFilter::new(boot());
-        let web = Service::new(agentcheck_common::ServiceName::parse(b"web").unwrap());
-        let rule = DecisionSource::Rule {
-            index: 0,
-            kept: None,
-        };
-        let order = |percent| Override {
-            version: 1,
-            id: "1".to_owned(),
-            set: Moment {
-                boot: boot().to_string(),
-                at: 0,
-                wall: 0,
-            },
-            stages: vec![Stage {
-                action: Action::Limit { percent },
-                until: None,
-                end: None,
-            }],
-            reason: String::new(),
-            by: "ann".to_owned(),
-        };
-        let now = Now {
-            boot: &boot(),
-            at: at(0).0,
-            wall: 0,
-        };
-        let limits = [
-            None,
-            Some(order(50)),
-            Some(order(50)),
-            Some(order(60)),
-            None,
-        ];
-        let texts = (0..).zip(&limits).filter_map(|(second, limit)| {
-            let limit = limit.as_ref();
-            let active = limit.and_then(|limit| limit.active(Scope::Service, false, &now));
-            let reply = reply("up 40%");
-            filter.reply_entry(&web, &reply, &rule, active.as_ref(), at(second))
-        });
-        let texts: Vec<String> = texts.map(|entry| entry.limit).collect();
-        assert_eq!(texts, ["", "50% by ann", "60% by ann", ""]);
-    }
-
-    /// Three collectors write an entry each; after each, an incomplete line and `more` are appended.
-    fn three_incomplete_lines(data: &Path, more: &[u8]) -> Vec<String> {
-        let current = data.join(DIRECTORY).join(CURRENT);
-        for round in 0..3 {
-            let (mut recorder, opened) = Recorder::open(data);
-            opened.unwrap();
-            let filter = HistoryFilter::new(boot());
-            let detail = format!("round {round}");
-            let entry = filter.event_entry(Event::Reloaded, &detail, at(round).0, 0.0);
-            recorder.write(&entry).unwrap();
-            let mut text = std::fs::read(&current).unwrap();
-            text.extend_from_slice(b"{\"time\":1,\"boo");
-            text.extend_from_slice(more);
-            std::fs::write(&current, text).unwrap();
-        }
-        let entries = read(data).unwrap();
-        entries.into_iter().map(|entry| entry.why).collect()
-    }
-
-    #[test]
-    fn incomplete_line_loses_no_other_entry() {
-        let scratch = Scratch::new("torn");
-        let texts = three_incomplete_lines(scratch.path(), b"");
-        assert_eq!(texts, ["round 0", "round 1", "round 2"]);
-    }
-
-    #[test]
-    fn files_are_bounded_and_incomplete_lines_skipped() {
-        let scratch = Scratch::new("bounded");
-        let data = scratch.path();
-        let full = vec![b'\n'; usize::try_from(MAX_FILE).unwrap()];
-        assert_eq!(three_incomplete_lines(data, &full), ["round 1", "round 2"]);
-        assert_eq!(std::fs::read_dir(data.join(DIRECTORY)).unwrap().count(), 2);
-    }
-
-    #[test]
-    fn missing_directory_is_an_error_and_reads_as_empty() {
-        let (mut recorder, opened) = Recorder::open(Path::new("/nonexistent"));
-        assert!(opened.is_err());
-        let entry = HistoryFilter::new(boot()).event_entry(Event::Started, "", at(0).0, 0.0);
-        assert!(recorder.write(&entry).is_err());
-        assert_eq!(read(Path::new("/nonexistent")).unwrap(), []);
-    }
-}
+mod tests;

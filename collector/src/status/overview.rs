@@ -9,7 +9,7 @@ mod json;
 mod text;
 
 pub use health_check::{HealthCheck, Level, health_check};
-pub use json::{json_text, to_json};
+pub use json::{ascii_json, json_text, to_json};
 pub use text::{NO_SERVICE, detail_table, summary_table};
 
 use crate::status::snapshot::{OverrideStatus, ReloadStatus, ServiceStatus, SourceStatus, Status};

@@ -13,7 +13,7 @@ use crate::overrides::{Action, ActiveOverride};
 use crate::reading::Reading;
 use crate::render::text;
 use agentcheck_common::{BootId, BootTime};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -29,9 +29,12 @@ pub const VERSION: u32 = 1;
 /// The largest snapshot that is read back, in bytes.
 pub const MAX_BYTES: usize = 16 << 20;
 
-/// The snapshot. Times are nanoseconds of `CLOCK_BOOTTIME`.
+/// The snapshot. Times are nanoseconds of `CLOCK_BOOTTIME`. A writer has [`Entries`] instead of the maps.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
-pub struct Status {
+pub struct Status<
+    Sources = BTreeMap<String, SourceStatus>,
+    Services = BTreeMap<String, ServiceStatus>,
+> {
     /// [`VERSION`]
     pub version: u32,
     /// The boot id; the times are on the clock of this boot.
@@ -43,9 +46,9 @@ pub struct Status {
     /// When the snapshot was written.
     pub at: u64,
     /// The sources, by name.
-    pub sources: BTreeMap<String, SourceStatus>,
+    pub sources: Sources,
     /// The services, by name.
-    pub services: BTreeMap<String, ServiceStatus>,
+    pub services: Services,
     /// The memory of derived numbers, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub derived: BTreeMap<String, DerivedStatus>,
@@ -61,6 +64,17 @@ pub struct Status {
     /// Removed services, and when their state files will be removed.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub pending_removals: BTreeMap<String, u64>,
+}
+
+/// A map of which each entry is made when it is written, so that thousands are never in memory together.
+pub struct Entries<F>(pub F);
+
+impl<F: Fn() -> I, I: Iterator<Item = (K, V)>, K: Serialize, V: Serialize> Serialize
+    for Entries<F>
+{
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map((self.0)())
+    }
 }
 
 /// The result of a reload.
@@ -345,7 +359,7 @@ impl ServiceStatus {
         let sources = config.polled_for(service);
         let sources = sources
             .iter()
-            .filter_map(|index| config.sources.get(*index));
+            .filter_map(|source| config.sources.get(source.0));
         self.sources = sources.map(|source| source.name.clone()).collect();
         self.floor = Some(service.shaping.floor.get());
         let limit = service.maxconn.as_ref();
@@ -397,4 +411,49 @@ pub fn read_for_boot(directory: &Path, boot: &BootId) -> Option<Status> {
     let content = crate::sys::state_file::read_bounded(&directory.join(FILE), MAX_BYTES).ok()?;
     let status: Status = serde_json::from_slice(&content).ok()?;
     (status.version == VERSION && status.boot == boot.as_str()).then_some(status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streamed_snapshot_is_read_back() {
+        let source = |sent| SourceStatus {
+            sent,
+            latency: 0.5,
+            ok: false,
+            error: Some("timeout".to_owned()),
+            detail: None,
+            status: Some(503),
+            exit: None,
+            value: None,
+        };
+        let sources = [("b", source(2)), ("a", source(1))];
+        let service = ServiceStatus {
+            reply: Some("up 73% # \"x\"".to_owned()),
+            ..ServiceStatus::default()
+        };
+        let streamed = Status {
+            version: VERSION,
+            boot: "boot".to_owned(),
+            pid: 1,
+            started: 2,
+            at: 3,
+            sources: Entries(|| sources.iter().map(|(name, status)| (*name, status))),
+            services: Entries(|| [("web", &service)].into_iter()),
+            derived: BTreeMap::new(),
+            override_faults: Vec::new(),
+            loaded_at: None,
+            reload: None,
+            pending_removals: BTreeMap::new(),
+        };
+        let text = serde_json::to_string(&streamed).unwrap();
+        let read: Status = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.sources["a"], sources[1].1);
+        assert_eq!(read.sources["b"], sources[0].1);
+        assert_eq!((read.sources.len(), read.services.len()), (2, 1));
+        assert_eq!(read.services["web"], service);
+        assert_eq!((read.version, read.at), (VERSION, 3));
+    }
 }

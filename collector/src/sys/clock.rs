@@ -2,7 +2,7 @@
 
 use agentcheck_common::{BootId, BootTime};
 use std::io;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Now, on `CLOCK_BOOTTIME`.
 #[must_use]
@@ -35,6 +35,56 @@ pub fn thread_cpu_time() -> Duration {
     Duration::try_from(spent).unwrap_or_default()
 }
 
+/// Measures pieces of one thread's work, one after the other, in processor time.
+///
+/// The processor clock costs a system call. So a piece that takes less than a millisecond by the monotonic clock
+/// counts that time, which is the same or more.
+#[derive(Debug)]
+pub struct Stopwatch {
+    /// The processor time of the thread when it was last read.
+    cpu: Duration,
+    /// The pieces since then.
+    since: Duration,
+    /// When the last piece ended.
+    ended: Instant,
+    total: Duration,
+}
+
+impl Stopwatch {
+    /// Starts the first piece.
+    #[must_use]
+    pub fn start() -> Self {
+        Self {
+            cpu: thread_cpu_time(),
+            since: Duration::ZERO,
+            ended: Instant::now(),
+            total: Duration::ZERO,
+        }
+    }
+
+    /// Ends a piece and starts the next; returns its time.
+    pub fn lap(&mut self) -> Duration {
+        let now = Instant::now();
+        let mut took = now.saturating_duration_since(self.ended);
+        self.ended = now;
+        if took < Duration::from_millis(1) {
+            self.since += took;
+        } else {
+            let cpu = thread_cpu_time();
+            took = took.min(cpu.saturating_sub(self.cpu).saturating_sub(self.since));
+            (self.cpu, self.since) = (cpu, Duration::ZERO);
+        }
+        self.total += took;
+        took
+    }
+
+    /// The time of all pieces that ended.
+    #[must_use]
+    pub fn total(&self) -> Duration {
+        self.total
+    }
+}
+
 /// Seconds since 1970 with milliseconds, for the history.
 #[must_use]
 pub fn unix_time_f64() -> f64 {
@@ -55,4 +105,23 @@ pub fn boot_id() -> io::Result<BootId> {
             format!("{} has no boot id", BootId::PATH),
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_count_processor_time() {
+        let mut watch = Stopwatch::start();
+        std::thread::sleep(Duration::from_millis(100));
+        let slept = watch.lap();
+        assert!(slept < Duration::from_millis(50), "{slept:?}");
+        let before = thread_cpu_time();
+        while thread_cpu_time() - before < Duration::from_millis(20) {}
+        let worked = watch.lap();
+        assert!(worked >= Duration::from_millis(20), "{worked:?}");
+        watch.lap();
+        assert!(watch.total() >= slept + worked);
+    }
 }

@@ -12,7 +12,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::process::{Gid, Uid};
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -110,7 +110,7 @@ pub fn is_held(directory: &Path) -> io::Result<Option<Option<u32>>> {
     };
     match rustix::net::connect(socket()?, &address(directory.as_fd(), SOCKET)?) {
         // A full queue of connections has a listener, too.
-        Ok(()) | Err(Errno::AGAIN) => Ok(Some(holder(directory.as_fd(), PID))),
+        Ok(()) | Err(Errno::AGAIN) => Ok(Some(holder(directory.as_fd()))),
         Err(Errno::NOENT | Errno::CONNREFUSED) => Ok(None),
         Err(error) => Err(error.into()),
     }
@@ -132,10 +132,10 @@ fn address(directory: BorrowedFd<'_>, name: &str) -> io::Result<SocketAddrUnix> 
     Ok(SocketAddrUnix::new(path)?)
 }
 
-/// The process id in a file; it is only for messages.
-fn holder(directory: BorrowedFd<'_>, name: &str) -> Option<u32> {
+/// The process id of the collector; it is only for messages.
+fn holder(directory: BorrowedFd<'_>) -> Option<u32> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(directory, name, flags, Mode::empty()).ok()?;
+    let file = rustix::fs::openat(directory, PID, flags, Mode::empty()).ok()?;
     let mut holder = String::new();
     let _ = File::from(file).take(20).read_to_string(&mut holder);
     holder.trim().parse().ok()
@@ -194,7 +194,7 @@ pub fn take_in(
                 continue;
             }
             return Err(LockError::Held {
-                holder: holder(directory, NAME),
+                holder: holder(directory),
                 file: path,
             });
         }
@@ -208,11 +208,6 @@ pub fn take_in(
         }
         // A full file system does not prevent the start: it may have room later.
         let pid = format!("{}\n", std::process::id());
-        let flags =
-            OFlags::WRONLY | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let _ = rustix::fs::openat(directory, NAME, flags, Mode::empty())
-            .map_err(io::Error::from)
-            .and_then(|file| File::from(file).write_all(pid.as_bytes()));
         let shown = state_file::replace_in(directory, PID, state_file::PUBLIC, pid.as_bytes())
             .and_then(|()| listen(directory, owner));
         match shown {
@@ -246,8 +241,8 @@ fn listen(directory: BorrowedFd<'_>, owner: Option<(Uid, Gid)>) -> io::Result<Ow
     // By its descriptor: root must not change whatever another user puts in its place.
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let made = rustix::fs::openat(directory, &temporary, flags, Mode::empty())?;
-    let kind = FileType::from_raw_mode(rustix::fs::fstat(&made)?.st_mode);
-    if kind != FileType::Socket {
+    let found = rustix::fs::fstat(&made)?;
+    if FileType::from_raw_mode(found.st_mode) != FileType::Socket || found.st_nlink > 1 {
         return Err(io::Error::other("another process replaced it"));
     }
     let own_path = format!("/proc/self/fd/{}", made.as_raw_fd());
@@ -308,6 +303,8 @@ mod tests {
             metadata.permissions().mode() & 0o777
         };
         assert_eq!((mode(NAME), mode(SOCKET)), (0o600, SOCKET_MODE));
+        // Root writes nothing into it: it may have become another name of another file.
+        assert_eq!(path(directory).metadata().unwrap().len(), 0);
         // However many connect, and stay.
         let opened = File::open(directory).unwrap();
         let address = address(opened.as_fd(), SOCKET).unwrap();

@@ -6,7 +6,7 @@
 
 use agentcheck_common::schedule::{self, MAX_FILE, Schedule, Stage};
 use agentcheck_common::{BootId, BootTime, Reply, STATE_SUFFIX, ServiceName};
-use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, renameat, statat, unlinkat};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -21,10 +21,11 @@ pub fn path(directory: &Path, name: &ServiceName) -> PathBuf {
     directory.join(format!("{name}{STATE_SUFFIX}"))
 }
 
-/// Replaces `directory/name` by `content`, with permissions `mode` whatever the umask is.
+/// Replaces the regular file `directory/name` by `content`, with permissions `mode` whatever the umask is. Root could
+/// also replace `/dev/null`, or the link `/dev/stdout`: nothing but a regular file is replaced.
 ///
 /// # Errors
-/// Those of opening the directory, and of [`replace_in`].
+/// Those of opening the directory, and of [`replace_in`]; and where the name exists and is no regular file.
 pub fn replace(directory: &Path, name: &str, mode: u32, content: &[u8]) -> io::Result<()> {
     // An empty path means the current directory.
     let directory = if directory.as_os_str().is_empty() {
@@ -34,7 +35,12 @@ pub fn replace(directory: &Path, name: &str, mode: u32, content: &[u8]) -> io::R
     };
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = rustix::fs::open(directory, flags, Mode::empty())?;
-    replace_in(directory.as_fd(), name, mode, content)
+    match statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(found) if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile => {
+            return Err(not_regular());
+        }
+        _ => replace_in(directory.as_fd(), name, mode, content),
+    }
 }
 
 /// Like [`replace`], in an open directory: wherever its path leads by now.
@@ -47,9 +53,23 @@ pub fn replace_in(
     mode: u32,
     content: &[u8],
 ) -> io::Result<()> {
+    replace_with(directory, name, mode, |file| file.write_all(content))
+}
+
+/// Like [`replace_in`]; `write` writes the content.
+///
+/// # Errors
+/// Those of [`replace_in`] and of `write`.
+pub fn replace_with(
+    directory: BorrowedFd<'_>,
+    name: &str,
+    mode: u32,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
     // The leading dot cannot begin a service name. One collector per directory, one writer per name.
     let temporary = format!(".{name}.new");
-    let written = write(directory, &temporary, mode, content)
+    let written = create(directory, &temporary, mode)
+        .and_then(|mut file| write(&mut file))
         .and_then(|()| Ok(renameat(directory, &temporary, directory, name)?));
     if written.is_err() {
         // The first error is the one to report.
@@ -58,7 +78,8 @@ pub fn replace_in(
     written
 }
 
-fn write(directory: BorrowedFd<'_>, name: &str, mode: u32, content: &[u8]) -> io::Result<()> {
+/// Creates a file with permissions `mode` whatever the umask is.
+fn create(directory: BorrowedFd<'_>, name: &str, mode: u32) -> io::Result<File> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(mode);
     let opened = match openat(directory, name, flags, mode) {
@@ -69,9 +90,11 @@ fn write(directory: BorrowedFd<'_>, name: &str, mode: u32, content: &[u8]) -> io
         }
         opened => opened?,
     };
-    let mut file = File::from(opened);
-    rustix::fs::fchmod(&file, mode)?;
-    file.write_all(content)
+    // A umask has subtracted from the mode. To check that costs much less than to set it each time.
+    if Mode::from_raw_mode(rustix::fs::fstat(&opened)?.st_mode) != mode {
+        rustix::fs::fchmod(&opened, mode)?;
+    }
+    Ok(File::from(opened))
 }
 
 /// Replaces a service's state file by a schedule of this boot that begins at the given time.
@@ -133,18 +156,29 @@ pub fn is_of_the_system(error: &io::Error) -> bool {
 /// # Errors
 /// Those of opening and reading, and where it is not a regular file.
 pub fn read_bounded(file: &Path, most: usize) -> io::Result<Vec<u8>> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::open(file, flags, Mode::empty())?);
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "not a regular file",
-        ));
-    }
+    let file = open_regular(file, OFlags::NOFOLLOW)?;
     let mut content = Vec::new();
     let most = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
     file.take(most).read_to_end(&mut content)?;
     Ok(content)
+}
+
+/// Opens a regular file for reading, with `more` flags. A FIFO or a device cannot block.
+///
+/// # Errors
+/// Those of opening, and where it is not a regular file.
+pub fn open_regular(file: &Path, more: OFlags) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(file, flags | more, Mode::empty())?);
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(not_regular())
+    }
+}
+
+fn not_regular() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")
 }
 
 #[cfg(test)]
@@ -164,6 +198,10 @@ mod tests {
             assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o644);
         }
         assert_eq!(std::fs::read_dir(directory).unwrap().count(), 1);
+        // No usual umask leaves these permissions.
+        replace(directory, "web.state", 0o666, b"three").unwrap();
+        let file = directory.join("web.state").metadata().unwrap();
+        assert_eq!(file.permissions().mode() & 0o777, 0o666);
     }
 
     #[test]
@@ -171,8 +209,28 @@ mod tests {
         let scratch = Scratch::new("failure");
         let directory = scratch.path();
         std::fs::create_dir(directory.join("web.state")).unwrap();
-        assert!(replace(directory, "web.state", PUBLIC, b"x").is_err());
+        let opened = File::open(directory).unwrap();
+        assert!(replace_in(opened.as_fd(), "web.state", PUBLIC, b"x").is_err());
         assert_eq!(std::fs::read_dir(directory).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn nothing_but_a_regular_file_is_replaced() {
+        let scratch = Scratch::new("devices");
+        let directory = scratch.path();
+        let (fifo, mode) = (FileType::Fifo, Mode::from_raw_mode(0o600));
+        rustix::fs::mknodat(rustix::fs::CWD, directory.join("fifo"), fifo, mode, 0).unwrap();
+        std::os::unix::fs::symlink("/dev/null", directory.join("link")).unwrap();
+        std::os::unix::net::UnixListener::bind(directory.join("socket")).unwrap();
+        std::fs::create_dir(directory.join("directory")).unwrap();
+        for name in ["fifo", "link", "socket", "directory"] {
+            let before = directory.join(name).symlink_metadata().unwrap().file_type();
+            let error = replace(directory, name, PUBLIC, b"x").unwrap_err();
+            assert_eq!(error.to_string(), "not a regular file", "{name}");
+            let after = directory.join(name).symlink_metadata().unwrap().file_type();
+            assert_eq!(before, after, "{name}");
+            assert!(name == "directory" || read_bounded(&directory.join(name), 4).is_err());
+        }
     }
 
     #[test]

@@ -238,7 +238,7 @@ fn xinetd_page_shows_the_shipped_file() {
     }
 }
 
-/// Whatever the responder says where it has nothing valid to say, the troubleshooting page explains.
+/// The troubleshooting page explains each no-op reply of the responder.
 #[test]
 fn every_no_op_reply_is_explained() {
     let page = read("docs/troubleshooting.md");
@@ -259,7 +259,7 @@ fn every_no_op_reply_is_explained() {
     assert!(seen >= 12, "{seen}");
 }
 
-/// What a page shows of `agentcheck explain --reply` is what that says.
+/// Pages show the real output of `agentcheck explain --reply`.
 #[test]
 fn shown_explanations_match_the_program() {
     let mut seen = 0;
@@ -347,7 +347,7 @@ fn links_and_anchors_exist() {
         .filter(|file| file.extension().is_some_and(|end| end == "md"))
     {
         let text = std::fs::read_to_string(file).unwrap();
-        // What stands in code is no link.
+        // Code contains no link.
         let prose: String = text.split('`').step_by(2).collect();
         for link in prose.split("](").skip(1) {
             let link = link.split(')').next().unwrap();

@@ -2,11 +2,14 @@
 //! compare them; `SNAPSHOTS=overwrite` writes them.
 
 use agentcheck_tests::binaries::workspace;
+use agentcheck_tests::processes::{output, program, run};
+use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::snapshot;
 use clap::Command;
 use clap_complete::{Shell, generate};
 use clap_mangen::Man;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 /// The file has this text.
 fn check(file: &str, text: &str) {
@@ -14,16 +17,79 @@ fn check(file: &str, text: &str) {
     assert!(compared.is_ok(), "{}", compared.unwrap_err());
 }
 
-/// Bash completes commands and the services of the state files.
+/// A completion of `agentcheck` that reads the state files of a directory of its own: those of `web`, `web-2`
+/// and `api`. Returns the directory and the script's file.
+fn completion(name: &str) -> (Scratch, PathBuf) {
+    let scratch = Scratch::new(&format!("completion-{name}"));
+    for service in ["web", "web-2", "api"] {
+        let _ = scratch.write(&format!("{service}.state"), "");
+    }
+    let script = std::fs::read_to_string(workspace().join("completions").join(name)).unwrap();
+    let script = script.replace("/run/agentcheck", &scratch.path().display().to_string());
+    let script = scratch.write(name, script);
+    (scratch, script)
+}
+
+/// Commands whose arguments are services.
+const WITH_SERVICES: [&str; 4] = ["drain", "force-up", "status", "explain"];
+
+#[test]
+fn fish_completes_service_names() {
+    let (_scratch, script) = completion("agentcheck.fish");
+    let complete = |command: &str, word: &str| {
+        let text = format!(
+            "source {}; complete -C 'agentcheck {command} {word}'",
+            script.display()
+        );
+        let mut fish = std::process::Command::new(program("fish", "fish"));
+        run(fish.args(["--no-config", "-c", &text])).replace('\n', " ")
+    };
+    for command in WITH_SERVICES {
+        assert_eq!(complete(command, "we"), "web web-2 ", "{command}");
+    }
+    assert_eq!(complete("reload", "we"), "");
+}
+
+/// Zsh completes only on a terminal: it prints the line that it has after the Tab key.
+#[test]
+fn zsh_completes_service_names() {
+    let (scratch, _) = completion("_agentcheck");
+    let directory = scratch.path().display();
+    let _ = scratch.write(
+        ".zshrc",
+        format!(
+            "fpath=({directory} $fpath); autoload -U compinit; compinit -u -D\n\
+             show() {{ print -r -- $BUFFER > {directory}/line; exit }}\n\
+             zle -N show; bindkey '^X' show\n"
+        ),
+    );
+    let complete = |command: &str, word: &str| {
+        let _ = std::fs::remove_file(scratch.file("line"));
+        let text = format!(
+            "zmodload zsh/zpty; zpty z zsh -d -i; zpty -w -n z $'agentcheck {command} {word}\\t\\x18'; \
+             while zpty -r z; do :; done >/dev/null"
+        );
+        let mut zsh = std::process::Command::new("timeout");
+        zsh.arg("60").arg(program("zsh", "zsh"));
+        zsh.args(["-f", "-c", &text])
+            .env("ZDOTDIR", scratch.path())
+            .env("TERM", "dumb");
+        let printed = output(&mut zsh);
+        let line = std::fs::read_to_string(scratch.file("line"));
+        line.unwrap_or_else(|error| panic!("{error}: {printed:?}"))
+    };
+    for command in WITH_SERVICES {
+        assert_eq!(
+            complete(command, "a"),
+            format!("agentcheck {command} api \n")
+        );
+    }
+    assert_eq!(complete("reload", "a"), "agentcheck reload a\n");
+}
+
 #[test]
 fn bash_completes_service_names() {
-    let scratch = agentcheck_tests::scratch::Scratch::new("completion");
-    for name in ["web", "web-2", "api"] {
-        let _ = scratch.write(&format!("{name}.state"), "");
-    }
-    let script = std::fs::read_to_string(workspace().join("completions/agentcheck.bash")).unwrap();
-    let script = script.replace("/run/agentcheck", &scratch.path().display().to_string());
-    let script = scratch.write("completion.bash", script);
+    let (_scratch, script) = completion("agentcheck.bash");
     let complete = |command: &str, word: &str| {
         let text = format!(
             "source {}; COMP_WORDS=(agentcheck {command} '{word}'); COMP_CWORD=2; \
@@ -31,12 +97,12 @@ fn bash_completes_service_names() {
             script.display()
         );
         let mut bash = std::process::Command::new("bash");
-        let words = agentcheck_tests::processes::run(bash.args(["--norc", "-c", &text]));
+        let words = run(bash.args(["--norc", "-c", &text]));
         let mut words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
         words.sort();
         words.join(" ")
     };
-    for command in ["drain", "force-up", "status", "explain"] {
+    for command in WITH_SERVICES {
         assert_eq!(complete(command, "we"), "web web-2", "{command}");
     }
     assert_eq!(complete("reload", "we"), "");
@@ -121,7 +187,7 @@ fn with_service_names(shell: Shell, text: String) -> String {
             let lines = commands_with_services().into_iter().map(|name| {
                 format!(
                     "complete -c agentcheck -n \"__fish_agentcheck_using_subcommand {name}\" -f -a \
-                     \"(for file in /run/agentcheck/*.state; basename $file .state; end)\"\n"
+                     '(for file in /run/agentcheck/*.state; basename $file .state; end)'\n"
                 )
             });
             text + &lines.collect::<String>()
@@ -138,7 +204,7 @@ fn part(
     render(man, &mut roff).unwrap();
     // An apostrophe by the name that it has everywhere, and not by one that would have to be defined.
     let roff = String::from_utf8(roff).unwrap().replace("\\*(Aq", "\\(aq");
-    // Definitions that go before each part, and headings that would stand among the commands.
+    // Definitions before each part, and headings that would appear among the commands.
     roff.lines()
         .filter(|line| {
             !line.starts_with(".ie ") && !line.starts_with(".el ") && !line.starts_with(".SH")

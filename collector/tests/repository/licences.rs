@@ -245,7 +245,7 @@ fn third_parties() -> String {
                 add(format!("{name} {version} ({expression})"), text);
             }
             if files.is_empty() {
-                // MIT needs no more than what is said here.
+                // MIT requires no more than this text.
                 let is_mit = is_allowed(expression, &["MIT".to_owned()]);
                 assert!(is_mit, "{name} has no text of its licence");
                 let authors = package["authors"].as_array().unwrap().iter();

@@ -26,7 +26,7 @@ fn has_test(text: &str, name: &str) -> bool {
 fn every_test_named_in_security_md_exists() {
     let document = read(&workspace().join("SECURITY.md"));
     let mut named = BTreeSet::new();
-    // What stands in code, which may not go over a line.
+    // Code spans, which end on their line.
     for line in document.lines() {
         for code in line.split('`').skip(1).step_by(2) {
             if let Some((file, name)) = code.split_once(".rs::") {

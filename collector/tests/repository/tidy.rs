@@ -213,6 +213,26 @@ fn no_room_imports_from_a_later_room() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// The daemon evaluates costly services on another thread, so it calls the halves of `decide` one by one.
+#[test]
+fn only_decision_and_daemon_use_the_halves_of_decide() {
+    let halves = [
+        ["decision", "evaluate", "evaluate"],
+        ["decision", "decide", "apply_orders"],
+    ];
+    for source in collector() {
+        let room = source.module.first().map_or("", String::as_str);
+        for path in imports(&source) {
+            assert!(
+                ["decision", "daemon"].contains(&room) || !halves.iter().any(|half| path == *half),
+                "{} uses {}: call decide",
+                source.path,
+                path.join("::")
+            );
+        }
+    }
+}
+
 #[test]
 fn pure_rooms_do_not_touch_the_host() {
     let mut wrong = Vec::new();
@@ -340,7 +360,7 @@ fn sources_have_no_unfinished_marks() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// `print!` panics where nobody reads; the programs write and look at what came of it.
+/// `print!` panics when the reader is closed; the programs write and handle the error.
 #[test]
 fn programs_use_no_print_macro() {
     for member in ["common", "collector", "responder"] {

@@ -56,8 +56,8 @@ impl Files {
             "sample.json",
         ];
         let printed = agentcheck_in(self.0.path(), &arguments);
-        // What `check` says without a sample comes first.
-        let from = ["service web: up", "service web: nothing"]
+        // The output of `check` without a sample comes first.
+        let from = ["service web: up", "service web: no reply"]
             .iter()
             .find_map(|beginning| printed.find(beginning));
         printed[from.unwrap_or(0)..].to_owned()
@@ -98,7 +98,7 @@ fn missing_values_are_pointed_out_in_the_expression() {
         &files.check(),
         &[],
         str![[r#"
-service web: nothing: a failure, and nothing to keep
+service web: no reply: a failure, and no last reply to keep
   rule stolen: unknown, cpu.steal is unavailable
   weight: unknown, no key 'msg-per-second'
 service api: up 1% # rps timeout (failure, rps timeout)
@@ -175,15 +175,15 @@ sample.json: error: unknown source "ap"
 exit status 1
 
 {"cpu": 3}
-sample.json: error: source cpu: an object of fields, as in {"value": 3}
+sample.json: error: source cpu: expected an object of fields, such as {"value": 3}
 exit status 1
 
 {"cpu": {"value": 3, "stel": 4}}
-sample.json: error: source cpu: it has no stel
+sample.json: error: source cpu: unknown field "stel"
 exit status 1
 
 {"app": {"error": "gone"}}
-sample.json: error: source app: gone is no reason
+sample.json: error: source app: unknown error "gone"
 exit status 1
 
 {"exporter": {"metrics": "<html>"}}
@@ -193,4 +193,14 @@ exit status 1
 
 "#]],
     );
+}
+
+#[test]
+fn byte_order_mark_of_a_sample_is_ignored() {
+    let sample = r#"{"app": {"json": {"msg-per-second": 1890, "limits": {"rps": 100}}},
+        "cpu": {"value": 20, "steal": 3.5}, "exporter": {"metrics": "requests_total 5\n"}}"#;
+    let marked = format!("\u{feff}{sample}");
+    let printed = Files::new("mark", &marked).check();
+    assert_eq!(printed, Files::new("no-mark", sample).check());
+    assert!(printed.ends_with("exit status 0\n"), "{printed}");
 }

@@ -4,16 +4,19 @@
 //! `story.jsonl` has one JSON object a line: a poll as in a recording (`{"t":2,"source":"app","reading":{...}}`,
 //! `t` in seconds since the boot), an override that an operator sets or ends
 //! (`{"t":3,"set":{"scope":"web","action":"drain","for":60}}`, `{"t":9,"end":{...}}`, the scope is a service or
-//! `@all`), or a time alone, `{"t":10}`, for a decision without news. Lines with `#` are comments.
+//! `@all`), the wall clock (`{"t":1,"clock":1796070993}`), or a time alone, `{"t":10}`, for a decision without news.
+//! Lines with `#` are comments.
 
 mod examples;
+mod small;
 
 use crate::golden;
-use agentcheck::config::{self, Config, Service};
+use agentcheck::config::{self, Config, Service, SourceId};
 use agentcheck::decision::decide::{Decision, FinalDecision, decide};
 use agentcheck::decision::evaluate::{DecisionSource, ServiceMemory, Weighed};
 use agentcheck::decision::observations::Observations;
 use agentcheck::overrides::{self, Action, Effective, Kind, Moment, Now, Override, Scope, Stage};
+use agentcheck::reading::Reading;
 use agentcheck::simulation::fields;
 use agentcheck_common::{BootId, BootTime};
 use serde::Deserialize;
@@ -26,7 +29,7 @@ use std::time::Duration;
 const SECOND: f64 = 1e9;
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // small, positive numbers of a test
-fn moment(seconds: f64) -> BootTime {
+pub(crate) fn moment(seconds: f64) -> BootTime {
     BootTime((seconds * SECOND).round() as u64)
 }
 
@@ -38,12 +41,14 @@ fn seconds(time: BootTime) -> String {
 /// One line of a story.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line {
+pub(crate) struct Line {
     /// Seconds since the boot.
-    t: f64,
+    pub(crate) t: f64,
     /// A poll of this source arrives, with this reading, as in a recording.
-    source: Option<String>,
-    reading: Option<Value>,
+    pub(crate) source: Option<String>,
+    pub(crate) reading: Option<Value>,
+    /// Seconds since 1970, from now on.
+    clock: Option<f64>,
     /// An operator sets an override.
     set: Option<Order>,
     /// An operator ends the override of this kind.
@@ -53,7 +58,7 @@ struct Line {
 /// An override, for the service or `@all`.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Order {
+pub(crate) struct Order {
     scope: String,
     action: Action,
     /// For how many seconds.
@@ -82,7 +87,7 @@ fn stages(weighed: &Weighed) -> String {
     shown
 }
 
-/// A configuration, and what is known after the lines so far.
+/// A configuration, and its state after the lines so far.
 pub(crate) struct Player<'c> {
     config: &'c Config,
     observed: Observations,
@@ -112,18 +117,33 @@ impl<'c> Player<'c> {
         let index = sources.iter().position(|known| known.name == source);
         let index = index.expect(source);
         let reading = fields::reading(&sources[index], reading, now).unwrap();
-        self.observed.take(index, reading, now);
+        self.observed.take(SourceId(index), reading, now);
         self.decide(now)
     }
 
     /// Plays a line of a story; the decisions after it.
     fn play(&mut self, line: &str) -> Vec<(&'c Service, Decision)> {
-        let line: Line =
-            serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
-        let now = moment(line.t);
+        let line = Line::parse(line);
         if let (Some(source), Some(reading)) = (&line.source, &line.reading) {
             return self.poll(line.t, source, reading);
         }
+        let now = moment(line.t);
+        if let Some(unix) = line.clock {
+            self.observed.set_clock(&self.config.timezone, unix, now);
+        }
+        self.order(line);
+        self.decide(now)
+    }
+
+    /// Takes a reading, without a decision.
+    pub(crate) fn take(&mut self, source: SourceId, reading: Reading) {
+        let now = reading.sent;
+        self.observed.take(source, reading, now);
+    }
+
+    /// Sets or ends the override of a line.
+    pub(crate) fn order(&mut self, line: Line) {
+        let now = moment(line.t);
         if let Some(order) = line.set {
             let key = (order.scope.clone(), order.action.kind());
             self.overrides.insert(key, order.at(now));
@@ -131,10 +151,10 @@ impl<'c> Player<'c> {
         if let Some(order) = line.end {
             self.overrides.remove(&(order.scope, order.action.kind()));
         }
-        self.decide(now)
     }
 
-    fn decide(&mut self, now: BootTime) -> Vec<(&'c Service, Decision)> {
+    /// The decision of each service.
+    pub(crate) fn decide(&mut self, now: BootTime) -> Vec<(&'c Service, Decision)> {
         let context = self.observed.context(now);
         let boot = boot();
         let clocks = Now {
@@ -161,6 +181,12 @@ impl<'c> Player<'c> {
             decisions.push((service, decision));
         }
         decisions
+    }
+}
+
+impl Line {
+    pub(crate) fn parse(line: &str) -> Self {
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))
     }
 }
 

@@ -78,7 +78,7 @@ fn configuration_corpus_gives_a_value_or_a_reason() {
     run("configuration", properties::configuration, 10, 40);
 }
 
-/// A body may have a megabyte unless `max_bytes` says otherwise.
+/// A body may have a megabyte unless `max_bytes` is set.
 const BODY: usize = 1 << 20;
 
 /// `around.0`, as many of `element` with commas between them as fit a body, `around.1`.
@@ -212,7 +212,7 @@ fn largest_documents_take_bounded_memory() {
         let measured = text.lines().find_map(|line| line.split_once("memory: "));
         let (_, measured) = measured.unwrap_or_else(|| panic!("{kind}: {text}"));
         let bytes: usize = measured.trim().parse().unwrap();
-        println!("{kind}: {bytes} bytes for a reading");
+        println!("attack: {kind}: {bytes} bytes for a reading");
         assert!(bytes <= MOST_MEMORY, "{kind}: {bytes}");
         let is_refused = kind == "too-many";
         assert!(
@@ -264,4 +264,59 @@ fn print_memory(kind: &str) {
     let taken = resident().saturating_sub(before) / READINGS;
     assert_eq!(readings[0].0.is_ok(), kind != "too-many");
     println!("memory: {taken}");
+}
+
+/// The words of a dictionary of the fuzzer, without their quotes.
+fn dictionary(name: &str) -> Vec<String> {
+    let file = format!(
+        "{}/fuzz/dictionaries/{name}.dict",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let text = fs::read_to_string(file).unwrap();
+    let words = text.lines().filter(|line| !line.starts_with('#'));
+    words
+        .map(|word| word.trim_matches(|c| "\"\\".contains(c)).to_owned())
+        .collect()
+}
+
+#[test]
+fn fuzzer_knows_every_key_and_every_function() {
+    let root = agentcheck_tests::binaries::workspace();
+    let keys = dictionary("configuration");
+    let reference = fs::read_to_string(root.join("examples/reference.toml")).unwrap();
+    let mut seen = 0;
+    for line in reference.lines() {
+        let Some((key, _)) = line.trim_start_matches(['#', ' ']).split_once(" = ") else {
+            continue;
+        };
+        if key.chars().all(|c| c.is_ascii_lowercase() || c == '_') {
+            assert!(
+                keys.iter().any(|known| known == key),
+                "{key} is not in configuration.dict"
+            );
+            seen += 1;
+        }
+    }
+    assert!(seen > 50, "{seen}");
+    let functions = dictionary("expression");
+    let page = fs::read_to_string(root.join("docs/configuration/expressions.md")).unwrap();
+    let (_, table) = page.split_once("\n## Functions\n").unwrap();
+    let (table, _) = table.split_once("\n- ").unwrap();
+    seen = 0;
+    for row in table.lines().filter(|line| line.starts_with("| `")) {
+        let calls = row.split('|').nth(1).unwrap().split('(');
+        for before in calls.filter(|before| before.ends_with(|c: char| c.is_ascii_lowercase())) {
+            let name = before
+                .rsplit(|c: char| !c.is_ascii_alphabetic() && c != '_')
+                .next()
+                .unwrap();
+            let call = format!("{name}(");
+            assert!(
+                functions.contains(&call),
+                "{name} is not in expression.dict"
+            );
+            seen += 1;
+        }
+    }
+    assert!(seen > 30, "{seen}");
 }

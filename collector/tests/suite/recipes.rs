@@ -1,31 +1,25 @@
 //! The recipes of docs/recipes: each loads without a warning, and recorded output of its application leads to
 //! the expected replies.
 //!
-//! The configuration is the recipe's first `toml` block. The file `story` in tests/golden/recipes/NAME holds
-//! polls and the expected replies; `SNAPSHOTS=overwrite` writes the actual replies into it. A line of it is
-//! a comment, an event, or, indented, a reply; an empty line starts a new collector. An event is a time in
-//! seconds, a source, and the result of its poll; the other sources are polled with it and return the same
-//! result as before:
+//! The configuration is the recipe's first `toml` block. `story.jsonl` in tests/golden/recipes/NAME has the lines of
+//! other golden cases: readings as in a recording, and overrides. A `text` may be a file beside it,
+//! `{"text":{"file":"busy.json"}}`. An empty line starts a new collector. Lines of the same time lead to one
+//! decision. `expected` has the lines with the replies.
 //!
-//! - http: a status and a file, the body; command: an exit status and a file, the output
-//! - stream: a file, its record; tcp: a file, the response
-//! - file: a file, or `absent`; system: the value, and parts as in `steal=3`
-//! - any: `error` and its reason
-//!
-//! Files are those beside the story. They go through the sources themselves: served by HTTP, printed by a
-//! command, read from the disk.
+//! Texts go through the sources themselves: served by HTTP, printed by a command, read from the disk.
 
-use agentcheck::config::{self, Config};
-use agentcheck::decision::evaluate::{ServiceMemory, evaluate};
-use agentcheck::decision::observations::Observations;
-use agentcheck::reading::{Content, Failure, Numbers, Reading, Reason};
-use agentcheck::simulation::blind_spots;
+use crate::evaluation::{Line, Player, moment};
+use agentcheck::config::{self, Config, SourceId};
+use agentcheck::reading::Reading;
+use agentcheck::simulation::{blind_spots, fields};
+use agentcheck::source::command::Command;
 use agentcheck::source::tcp::Peer;
 use agentcheck::source::{Cancellation, Kind, Poller, Source};
 use agentcheck_common::BootTime;
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::snapshot;
-use std::collections::BTreeSet;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixListener;
@@ -65,20 +59,23 @@ fn serve(listener: &UnixListener, status: &str, body: &[u8]) -> String {
     asked
 }
 
-/// One poll of `source`, of which `what` came.
-fn poll(source: &Source, what: &[&str], samples: &Path, scratch: &Path) -> Reading {
+/// One poll of `source`, which gets these fields of a reading; `samples` has the files of texts.
+fn poll(source: &Source, fields: &Value, samples: &Path, scratch: &Path) -> Reading {
     let mut source = source.clone();
-    // A machine that is busy with other tests is not what is looked at.
+    // A machine that is busy with other tests is not what is tested.
     source.timeout = Duration::from_secs(60);
     let poll = |source: &Source| Poller::new(source).poll(&Cancellation::new());
-    match (&mut source.kind, what) {
-        (_, ["error", reason]) => {
-            let known = Reason::ALL.iter().find(|known| known.word() == *reason);
-            let failure = Failure::new(*known.expect(reason), "");
-            Reading::failed(BootTime(0), Duration::ZERO, failure)
+    let number = |field: &str| fields.get(field).and_then(Value::as_u64).expect(field);
+    let text = match (&source.kind, sample(fields)) {
+        (_, Some(file)) => samples.join(file),
+        (Kind::File(_), None) if fields.get("exists") == Some(&Value::Bool(false)) => {
+            scratch.join("absent")
         }
-        (Kind::Http(http), [status, file]) => {
-            let body = std::fs::read(samples.join(file)).expect(file);
+        _ => return fields::reading(&source, fields, BootTime(0)).unwrap(),
+    };
+    match &mut source.kind {
+        Kind::Http(http) => {
+            let (status, body) = (number("status").to_string(), std::fs::read(text).unwrap());
             let socket = scratch.join("http");
             let _ = std::fs::remove_file(&socket);
             let listener = UnixListener::bind(&socket).unwrap();
@@ -88,33 +85,24 @@ fn poll(source: &Source, what: &[&str], samples: &Path, scratch: &Path) -> Readi
             let (_, path) = http.url.split_once("://").unwrap();
             let path = path.find('/').map_or("/", |at| &path[at..]).to_owned();
             std::thread::scope(|scope| {
-                let served = scope.spawn(|| serve(&listener, status, &body));
+                let served = scope.spawn(|| serve(&listener, &status, &body));
                 let reading = poll(&source);
                 assert_eq!(served.join().unwrap(), format!("GET {path} HTTP/1.1"));
                 reading
             })
         }
-        (Kind::Command(command), [status, file]) => {
-            let file = samples.join(file).display().to_string();
-            let script = "cat \"$1\" && exit \"$2\"";
-            command.argv = ["/bin/sh", "-c", script, "sh", &file, status]
-                .map(str::to_owned)
-                .to_vec();
-            command.user = None;
+        Kind::Command(command) => {
+            let script = format!("cat \"$1\" && exit {}", number("exit"));
+            prints(command, &script, &text);
             poll(&source)
         }
-        (Kind::Stream(stream), [file]) => {
-            let file = samples.join(file).display().to_string();
-            let script = "cat \"$1\"; exec sleep 60";
-            stream.command.argv = ["/bin/sh", "-c", script, "sh", &file]
-                .map(str::to_owned)
-                .to_vec();
-            stream.command.user = None;
+        Kind::Stream(stream) => {
+            prints(&mut stream.command, "cat \"$1\"; exec sleep 60", &text);
             stream.newline = false;
             poll(&source)
         }
-        (Kind::Tcp(tcp), [file]) => {
-            let response = std::fs::read(samples.join(file)).expect(file);
+        Kind::Tcp(tcp) => {
+            let response = std::fs::read(text).unwrap();
             let socket = scratch.join("tcp");
             let _ = std::fs::remove_file(&socket);
             let listener = UnixListener::bind(&socket).unwrap();
@@ -124,92 +112,73 @@ fn poll(source: &Source, what: &[&str], samples: &Path, scratch: &Path) -> Readi
                 poll(&source)
             })
         }
-        (Kind::File(file), [name]) => {
-            file.path = match *name {
-                "absent" => scratch.join("absent"),
-                name => samples.join(name),
-            };
+        Kind::File(file) => {
+            file.path = text;
             poll(&source)
         }
-        (Kind::System(metric), [value, parts @ ..]) => {
-            let numbers = Numbers {
-                value: value.parse().unwrap(),
-                parts: parts
-                    .iter()
-                    .map(|part| {
-                        let (name, value) = part.split_once('=').unwrap();
-                        let known = metric.parts().iter().find(|known| **known == name);
-                        (*known.expect(name), value.parse().unwrap())
-                    })
-                    .collect(),
-            };
-            Reading {
-                outcome: Ok(Content::Numbers(numbers)),
-                ..Reading::failed(BootTime(0), Duration::ZERO, Failure::new(Reason::Other, ""))
-            }
-        }
-        (kind, what) => panic!("{kind} gives no {what:?}"),
+        kind @ Kind::System(_) => panic!("{kind} has no text"),
     }
 }
 
-/// Plays the events of a block; gives the block with what is said after each, and the files that it used.
+/// The file of a reading's text.
+fn sample(fields: &Value) -> Option<&str> {
+    fields.get("text")?.get("file")?.as_str()
+}
+
+fn prints(command: &mut Command, script: &str, file: &Path) {
+    command.argv = ["/bin/sh", "-c", script, "sh", &file.display().to_string()]
+        .map(str::to_owned)
+        .to_vec();
+    command.user = None;
+}
+
+/// Plays a story; its lines with the replies, and the files that it used.
 fn play(
     config: &Config,
-    played: &str,
+    story: &str,
     samples: &Path,
     scratch: &Path,
 ) -> (String, BTreeSet<String>) {
     let mut reported = String::new();
+    let mut readings: BTreeMap<(usize, String), Reading> = BTreeMap::new();
     let mut used = BTreeSet::new();
-    for part in played.split("\n\n") {
+    for part in story.split("\n\n") {
         if !reported.is_empty() {
             reported.push('\n');
         }
-        let mut observed = Observations::new(config, BootTime(0));
-        let mut memories = vec![ServiceMemory::default(); config.services.len()];
-        let mut given: Vec<Option<Reading>> = vec![None; config.sources.len()];
-        let mut lines = part
-            .lines()
-            .filter(|line| !line.starts_with(' '))
-            .peekable();
-        while let Some(line) = lines.next() {
-            writeln!(reported, "{line}").unwrap();
-            let words: Vec<&str> = line.split(' ').collect();
-            let [seconds, name, what @ ..] = &words[..] else {
-                panic!("no event: {line}");
-            };
-            if *seconds == "#" {
+        let mut player = Player::new(config);
+        let mut lines = part.lines().peekable();
+        while let Some(text) = lines.next() {
+            writeln!(reported, "{text}").unwrap();
+            if text.starts_with('#') {
                 continue;
             }
-            let now = BootTime(seconds.parse::<u64>().unwrap() * 1_000_000_000);
-            let mut sources = config.sources.iter().enumerate();
-            let found = sources.find(|(_, source)| source.name == **name);
-            let (index, source) = found.unwrap_or_else(|| panic!("no source: {line}"));
-            used.extend(what.last().map(|file| (*file).to_owned()));
-            given[index] = Some(poll(source, what, samples, scratch));
-            // What comes at once is looked at together.
-            let at_once = format!("{seconds} ");
-            if lines.peek().is_some_and(|next| next.starts_with(&at_once)) {
+            let line = Line::parse(text);
+            let now = moment(line.t);
+            if let (Some(name), Some(fields)) = (&line.source, &line.reading) {
+                let found = config.sources.iter().position(|one| one.name == *name);
+                let at = found.unwrap_or_else(|| panic!("no source: {text}"));
+                used.extend(sample(fields).map(str::to_owned));
+                let reading = readings
+                    .entry((at, fields.to_string()))
+                    .or_insert_with(|| poll(&config.sources[at], fields, samples, scratch));
+                let reading = Reading {
+                    sent: now,
+                    latency: Duration::from_millis(10),
+                    ..reading.clone()
+                };
+                player.take(SourceId(at), reading);
+            } else {
+                player.order(line);
+            }
+            let next = lines.peek().filter(|next| !next.starts_with('#'));
+            if next.is_some_and(|next| moment(Line::parse(next).t) == now) {
                 continue;
             }
-            for (index, reading) in given.iter().enumerate() {
-                if let Some(reading) = reading.clone() {
-                    let latency = Duration::from_millis(10);
-                    let sent = now;
-                    let reading = Reading {
-                        sent,
-                        latency,
-                        ..reading
-                    };
-                    observed.take(index, reading, now);
-                }
-            }
-            for (service, memory) in config.services.iter().zip(&mut memories) {
-                let outcome = evaluate(service, &observed.context(now), memory, now);
-                *memory = outcome.memory;
-                let printed = outcome.verdict.map(|verdict| verdict.reply.to_string());
-                let printed = printed.unwrap_or_else(|| "nothing".to_owned());
-                writeln!(reported, "  {}: {printed}", service.name).unwrap();
+            for (service, decision) in player.decide(now) {
+                let reply = decision.final_decision.map(|last| last.verdict.reply);
+                let reply = reply.map_or_else(|| "nothing".to_owned(), |reply| reply.to_string());
+                writeln!(reported, "  {}: {reply}", service.name).unwrap();
             }
         }
     }
@@ -244,7 +213,7 @@ fn tried(name: &str, document: &str, story: &str) -> (String, Vec<String>) {
     }
     let samples = fixtures().join(name);
     let (actual, mut used) = play(&config, story, &samples, scratch.path());
-    used.insert("story".to_owned());
+    used.extend(["story.jsonl", "expected"].map(str::to_owned));
     for entry in std::fs::read_dir(&samples).unwrap() {
         let file = entry.unwrap().file_name().into_string().unwrap();
         if !used.contains(&file) {
@@ -262,7 +231,8 @@ fn every_recipe_gives_the_expected_replies() {
     for entry in std::fs::read_dir(recipes()).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        if name == "README" {
+        // The small ones are tried by evaluation/small.rs.
+        if name == "README" || name == "small" {
             continue;
         }
         assert!(
@@ -270,10 +240,10 @@ fn every_recipe_gives_the_expected_replies() {
             "{name}: not in the index"
         );
         let document = std::fs::read_to_string(&path).unwrap();
-        let story = fixtures().join(&name).join("story");
-        let expected = std::fs::read_to_string(&story).expect(&name);
-        let (actual, found) = tried(&name, &document, &expected);
-        wrong.extend(snapshot::compare(&actual, &story).err());
+        let case = fixtures().join(&name);
+        let story = std::fs::read_to_string(case.join("story.jsonl")).expect(&name);
+        let (actual, found) = tried(&name, &document, &story);
+        wrong.extend(snapshot::compare(&actual, &case.join("expected")).err());
         wrong.extend(found);
         names.insert(name);
     }

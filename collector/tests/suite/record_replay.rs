@@ -2,10 +2,11 @@
 //! replay one recording.
 
 use crate::agentcheck;
-use agentcheck_tests::scene::{stderr, stdout};
+use agentcheck_tests::scene::{queue_service, stderr, stdout};
 use agentcheck_tests::scratch::Scratch;
 use std::fmt::Write as _;
 use std::fs;
+use std::path::Path;
 
 fn written(scratch: &Scratch, name: &str, text: &str) -> String {
     scratch.write(name, text).display().to_string()
@@ -19,30 +20,19 @@ fn succeeds(arguments: &[&str]) -> String {
     stdout(agentcheck(arguments))
 }
 
-const CONFIG: &str = r#"
-[source.queue.file]
-path = "QUEUE"
-format = "number"
-interval = "100ms"
-
-[service.web]
-weight = "headroom(queue.value, 100)"
-
-[[service.web.rule]]
-name = "long"
-when = "queue.value > 90"
-reply = "drain"
-"#;
+/// A service that a long queue drains.
+fn configuration(queue: &str) -> String {
+    queue_service(
+        Path::new(queue),
+        "when = \"queue.value > 90\"\nreply = \"drain\"",
+    )
+}
 
 #[test]
 fn recording_is_replayed() {
     let scratch = Scratch::new("record");
     let queue = written(&scratch, "queue", "27\n");
-    let config = written(
-        &scratch,
-        "agentcheck.toml",
-        &CONFIG.replace("QUEUE", &queue),
-    );
+    let config = written(&scratch, "agentcheck.toml", &configuration(&queue));
     let recording = place(&scratch, "today");
     let printed = succeeds(&["record", "--config", &config, "--for", "1s", &recording]);
     assert!(printed.starts_with(&format!("{recording}: ")), "{printed}");
@@ -54,6 +44,14 @@ fn recording_is_replayed() {
     assert!(
         printed.contains("  up 73% # queue=27 (weight 73)\n"),
         "{printed}"
+    );
+    // An editor may have added a byte order mark and other line ends.
+    let text = std::fs::read_to_string(&recording).unwrap();
+    let edited = format!("\u{feff}{}", text.replace('\n', "\r\n"));
+    let edited = written(&scratch, "edited", &edited);
+    assert_eq!(
+        succeeds(&["replay", "--config", &config, &edited]),
+        printed.replace(&recording, &edited)
     );
     // What is there is not overwritten.
     let error = stderr(agentcheck(&[
@@ -84,7 +82,7 @@ fn swinging() -> String {
 #[test]
 fn replay_compares_two_configurations() {
     let scratch = Scratch::new("sides");
-    let plain = CONFIG.replace("QUEUE", "/nowhere");
+    let plain = configuration("/nowhere");
     let smooth = plain.replace("[[service", "ewma = \"10s\"\ndead_band = 5\n\n[[service");
     let plain = written(&scratch, "plain.toml", &plain);
     let smooth = written(&scratch, "smooth.toml", &smooth);
@@ -136,11 +134,7 @@ fn replay_compares_two_configurations() {
 #[test]
 fn wrong_recording_is_refused_with_its_line() {
     let scratch = Scratch::new("wrong");
-    let config = written(
-        &scratch,
-        "agentcheck.toml",
-        &CONFIG.replace("QUEUE", "/nowhere"),
-    );
+    let config = written(&scratch, "agentcheck.toml", &configuration("/nowhere"));
     let recording = written(&scratch, "recording", "{\"recording\":1}\n{\"t\":\n");
     let error = stderr(agentcheck(&["replay", "--config", &config, &recording]));
     assert!(

@@ -5,7 +5,7 @@ mod terminal;
 
 use crate::{AGENTCHECK, agentcheck};
 use agentcheck_tests::processes::wait_for;
-use agentcheck_tests::scene::Scene;
+use agentcheck_tests::scene::{Scene, stderr, stdout};
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::snapshot::{self, str};
 use agentcheck_tests::state::{boot_id, now};
@@ -143,7 +143,7 @@ agentcheck: no service wbe; services: web
     wait_for_check(&scene, 2, "collector not running; web: stale for");
     let stale = text_of(&run(&scene, &["status"]));
     assert!(stale.contains("s stale"), "{stale}");
-    // Another one goes on.
+    // Another one continues.
     scene.start();
     wait_for_status(&scene, "collector: running");
     scene.process().signal(Signal::TERM);
@@ -197,6 +197,66 @@ fn status_shows_an_unresponsive_collector_and_foreign_snapshots() {
     assert!(
         text_of(&output).starts_with("AGENTCHECK UNKNOWN: cannot read state directory /nowhere: ")
     );
+}
+
+#[test]
+fn unknown_log_level_is_an_error() {
+    let scratch = Scratch::new("log-level");
+    let file = scratch.write("agentcheck.toml", "[service.web]\n");
+    let output = Command::new(AGENTCHECK)
+        .args(["collect", "--config"])
+        .arg(&file)
+        .arg("--state-dir")
+        .arg(scratch.path())
+        .env("AGENTCHECK_LOG", "foo")
+        .output()
+        .unwrap();
+    assert_eq!(
+        stderr(output),
+        "agentcheck: invalid AGENTCHECK_LOG \"foo\": write error, warn, info or debug\n"
+    );
+}
+
+/// A true rule behind an unknown one does not decide: `explain` names both, with and without a reply.
+#[test]
+fn explain_names_the_unknown_rule_that_blocks() {
+    let scratch = Scratch::new("masked");
+    let rules = |service: &str| {
+        format!(
+            "[[service.{service}.rule]]\nname = \"state\"\nwhen = \"app.json.state == 'maint'\"\nreply = \"maint\"\n\
+             [[service.{service}.rule]]\nname = \"slow\"\nwhen = \"app.latency >= 0\"\nreply = \"down\"\n"
+        )
+    };
+    let file = scratch.write(
+        "agentcheck.toml",
+        format!(
+            "[source.app.file]\npath = \"/nowhere/app\"\nformat = \"json\"\n[service.web]\n{}\
+             [service.api]\non_failure = \"floor\"\n{}",
+            rules("web"),
+            rules("api")
+        ),
+    );
+    for (service, reply) in [
+        ("web", "reply   none: "),
+        ("api", "reply    up 1% # app missing"),
+    ] {
+        let (file, states) = (file.to_str().unwrap(), scratch.path().to_str().unwrap());
+        let explained = stdout(agentcheck(&[
+            "explain",
+            service,
+            "--config",
+            file,
+            "--state-dir",
+            states,
+        ]));
+        assert!(explained.contains(reply), "{explained}");
+        assert!(
+            explained.contains(
+                "rule slow is true and does not decide: rule state before it is unknown\n"
+            ),
+            "{explained}"
+        );
+    }
 }
 
 #[test]
@@ -282,7 +342,7 @@ fresh    for [..]; if nothing renews it, HAProxy then gets: up 100% # stale
     assert!(text_of(&output).starts_with("agentcheck: no service wbe in "));
 }
 
-/// Looking at the lock keeps nobody from taking it.
+/// Reading the lock does not prevent another process from taking it.
 #[test]
 fn checking_the_lock_blocks_no_start() {
     let scratch = Scratch::new("seeing-lock");

@@ -3,7 +3,7 @@
 use agentcheck::config;
 use agentcheck::reading::{Content, Reading};
 use agentcheck::source::{Cancellation, Poller, Source};
-use agentcheck_tests::processes::program;
+use agentcheck_tests::processes::{self, program};
 use agentcheck_tests::scratch::Scratch;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -220,6 +220,181 @@ fn psql_keeps_its_connection() {
     assert_eq!(second.text, first.text);
 }
 
+/// A MariaDB with these options, in a directory of the test's own; `-S DIR/socket` connects to it.
+fn mariadb(scratch: &Scratch, name: &str, options: &[String]) -> (Server, String) {
+    const PACKAGES: &str = "mariadb-server-core mariadb-client-core galera-4";
+    let directory = scratch.directory(name);
+    let data = format!("--datadir={}", directory.join("data").display());
+    let socket = directory.join("socket").display().to_string();
+    // Without an option file, and as the user that runs the test.
+    let own = |command: &mut Command| {
+        let user = format!("--user={}", rustix::process::getuid().as_raw());
+        command.args(["--no-defaults", &user, &data]);
+    };
+    let mut install = Command::new(program("mariadb-install-db", PACKAGES));
+    own(&mut install);
+    install.args(["--skip-test-db", "--auth-root-authentication-method=normal"]);
+    processes::run(&mut install);
+    let mut server = Command::new(program("mariadbd", PACKAGES));
+    own(&mut server);
+    server.args([
+        format!("--socket={socket}"),
+        "--innodb-buffer-pool-size=8M".to_owned(),
+    ]);
+    server
+        .args([format!("--pid-file={socket}.pid")])
+        .args(options);
+    (Server::start(&mut server), socket)
+}
+
+/// Role, lag and Galera's state, each over one connection, by the script of the recipe.
+#[test]
+fn mysql_keeps_its_connection_and_prints_role_lag_and_state() {
+    let scratch = Scratch::new("source-mysql");
+    let block = agentcheck_tests::address::Block::claim();
+    let address = block.address(3306);
+    let recipe = include_str!("../../../docs/recipes/mysql-stream.md");
+    let (_, script) = recipe.split_once("```sh\n").unwrap();
+    let (script, _) = script.split_once("```\n").unwrap();
+    let script = scratch.write("mysql-status", script);
+    let options = |options: &[&str]| options.iter().map(|&option| option.to_owned()).collect();
+    let mut primary: Vec<String> = options(&[
+        "--server-id=1",
+        "--log-bin=log",
+        "--binlog-format=ROW",
+        "--wsrep-on=ON",
+        "--wsrep-provider=/usr/lib/galera/libgalera_smm.so",
+        "--wsrep-cluster-address=gcomm://",
+    ]);
+    let ip = address.ip();
+    primary.extend([
+        format!("--bind-address={ip}"),
+        format!("--port={}", address.port()),
+        format!("--wsrep-node-address={ip}"),
+        format!("--wsrep-provider-options=gmcast.listen_addr=tcp://{ip}:4567"),
+    ]);
+    let (_primary, primary) = mariadb(&scratch, "primary", &primary);
+    let replica = options(&["--server-id=2", "--read-only=1", "--skip-networking"]);
+    let (_replica, replica) = mariadb(&scratch, "replica", &replica);
+    let sql = |socket: &str, statement: &str| {
+        let mut mysql = Command::new(program("mysql", "mariadb-client-core"));
+        processes::run(mysql.args(["--no-defaults", "-uroot", "-S", socket, "-Be", statement]))
+    };
+    let stream = |socket: &str| {
+        Poller::new(&source(&format!(
+            "[source.it.stream]\nargv = [\"/bin/sh\", {script:?}, \"-uroot\", \"-S\", {socket:?}]\npoll = \"newline\"\n\
+             interval = \"100ms\"\ntimeout = \"30s\"\n"
+        )))
+    };
+    // Until a record is this one.
+    let wait = |poller: &mut Poller, wanted: &dyn Fn(&str) -> bool| {
+        processes::wait_for("a record", || {
+            let reading = poller.poll(&Cancellation::new());
+            let found = reading.text.as_deref().is_some_and(wanted);
+            found.then_some(()).ok_or(format!("{reading:?}"))
+        });
+    };
+    let connections = |socket: &str| {
+        let count = sql(socket, "SHOW STATUS LIKE 'Connections'");
+        count
+            .split_whitespace()
+            .last()
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+    };
+
+    let mut of_primary = stream(&primary);
+    let synced = "wsrep_local_state 4; wsrep_ready ON; read_only: 0";
+    wait(&mut of_primary, &|text| text == synced);
+    let before = connections(&primary);
+    for _ in 0..20 {
+        wait(&mut of_primary, &|text| text == synced);
+    }
+    // The second of these counts itself.
+    assert_eq!(
+        connections(&primary),
+        before + 1,
+        "a connection for each record"
+    );
+    sql(&primary, "SET GLOBAL wsrep_desync=ON");
+    wait(&mut of_primary, &|text| {
+        text.starts_with("wsrep_local_state 2;")
+    });
+    sql(&primary, "SET GLOBAL wsrep_desync=OFF");
+    wait(&mut of_primary, &|text| text == synced);
+
+    sql(
+        &primary,
+        "CREATE USER replica@'%'; GRANT REPLICATION SLAVE ON *.* TO replica@'%'",
+    );
+    let source = format!("MASTER_HOST='{ip}', MASTER_PORT={}", address.port());
+    // The server starts while the script already tries to connect: it is started again until it can.
+    let mut of_replica = stream(&replica);
+    wait(&mut of_replica, &|text| text.ends_with("read_only: 1"));
+    sql(
+        &replica,
+        &format!("CHANGE MASTER TO {source}, MASTER_USER='replica'; START SLAVE"),
+    );
+    let lag = |text: &str| {
+        let (_, lag) = text.split_once("Seconds_Behind_Master: ")?;
+        lag.split(';').next()?.parse::<u64>().ok()
+    };
+    wait(&mut of_replica, &|text| {
+        text.starts_with("Slave_SQL_Running: Yes;") && lag(text) == Some(0)
+    });
+    sql(
+        &replica,
+        "STOP SLAVE; CHANGE MASTER TO MASTER_DELAY=600; START SLAVE",
+    );
+    sql(&primary, "CREATE DATABASE later");
+    wait(&mut of_replica, &|text| lag(text) > Some(0));
+    sql(&replica, "STOP SLAVE");
+    let stopped = "Slave_SQL_Running: No; Seconds_Behind_Master: NULL;";
+    wait(&mut of_replica, &|text| text.starts_with(stopped));
+    sql(&replica, "SET GLOBAL read_only=0");
+    wait(&mut of_replica, &|text| text.ends_with("read_only: 0"));
+}
+
+/// The plugins of the manual, as it shows them: at most ten lines each, without the comment that configures them.
+#[test]
+fn plugins_of_the_manual_run() {
+    let scratch = Scratch::new("source-plugins");
+    let page = include_str!("../../../man/agentcheck.stream.5").replace("\\-", "-");
+    let blocks = page.split("\n.EX\n").skip(1);
+    let blocks = blocks.map(|block| block.split("\n.EE\n").next().unwrap());
+    let plugins: Vec<&str> = blocks.filter(|block| block.starts_with("#!")).collect();
+    let [shell, python] = plugins[..] else {
+        panic!("{plugins:?}");
+    };
+    for plugin in plugins {
+        let code = plugin
+            .lines()
+            .filter(|line| !line.is_empty() && !line.starts_with("# "));
+        assert!(code.count() <= 10, "{plugin}");
+    }
+    let queue = scratch.directory("queue");
+    std::fs::write(queue.join("job"), "").unwrap();
+    let shell = scratch.write("shell", shell);
+    let counts = good(&format!(
+        "[source.it.stream]\nargv = [\"/bin/sh\", {shell:?}, {queue:?}]\nformat = \"number\"\npoll = \"newline\"\n\
+         timeout = \"30s\"\n"
+    ));
+    assert_eq!(counts.outcome.unwrap().number(), Some(1.0));
+    let python = scratch.write("python", python);
+    let interpreter = program("python3", "python3");
+    let load = good(&format!(
+        "[source.it.stream]\nargv = [{interpreter:?}, {python:?}]\nformat = \"json\"\ntimeout = \"30s\"\n"
+    ));
+    let Ok(Content::Json(load)) = &load.outcome else {
+        panic!("{load:?}");
+    };
+    assert!(
+        load["load"].is_number() && load["busy"].is_boolean(),
+        "{load}"
+    );
+}
+
 /// A program of PostgreSQL's server, which Debian keeps out of the PATH.
 fn pg_program(name: &str) -> std::path::PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql");
@@ -231,7 +406,8 @@ fn pg_program(name: &str) -> std::path::PathBuf {
         .expect(name)
 }
 
-/// Recorded output of `nvidia-smi --loop`, whose hardware no test machine has.
+/// Output in the format of `nvidia-smi --loop=1 --format=csv,noheader,nounits`. It is not recorded: no test machine has
+/// such hardware.
 #[test]
 fn nvidia_smi_loop_is_a_stream_of_numbers() {
     let script = "printf '35\\n'; sleep 0.1; printf '92\\n'; exec sleep 60";

@@ -121,3 +121,46 @@ fn hostile_text_stays_a_description() {
     assert_eq!(Reply::parse(reply.to_string().as_bytes()), Ok(reply));
     assert!(Description::lossy(" \t\n ").is_empty());
 }
+
+#[test]
+fn line_is_the_parts_of_the_reply_in_order() {
+    let operational = [None, Some(Operational::Up), Some(Operational::Stopped)];
+    let administrative = [
+        None,
+        Some(Administrative::Ready),
+        Some(Administrative::Maint),
+    ];
+    let percents = [None, Percent::new(0), Percent::new(73), Percent::new(256)];
+    let limits = [None, Maxconn::new(1), Maxconn::new(Maxconn::MAX)];
+    for operational in operational {
+        for administrative in administrative {
+            for (percent, absolute) in percents.into_iter().flat_map(|p| [(p, false), (p, true)]) {
+                for maxconn in limits {
+                    for text in ["", "rps=1890 # x"] {
+                        let reply = Reply {
+                            operational,
+                            administrative,
+                            percent,
+                            absolute,
+                            maxconn,
+                            description: Description::lossy(text),
+                        };
+                        let percent = percent.map(|percent| match absolute {
+                            true => format!("weight:{}", percent.get()),
+                            false => format!("{}%", percent.get()),
+                        });
+                        let parts = [
+                            operational.map(|state| state.word().to_owned()),
+                            administrative.map(|state| state.word().to_owned()),
+                            percent,
+                            maxconn.map(|limit| format!("maxconn:{}", limit.get())),
+                            (!text.is_empty()).then(|| format!("# {text}")),
+                        ];
+                        let parts: Vec<String> = parts.into_iter().flatten().collect();
+                        assert_eq!(reply.to_string(), parts.join(" "));
+                    }
+                }
+            }
+        }
+    }
+}

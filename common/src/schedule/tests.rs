@@ -169,3 +169,47 @@ fn pick_agrees_with_its_definition() {
         }
     }
 }
+
+/// Bytes of a file are changed, removed, added and moved. A probe then gets one whole reply, or a no-op reply.
+#[test]
+fn damaged_files_give_a_whole_reply_or_none() {
+    // A linear congruential generator: the same damage in each run.
+    let mut state = 1_u64;
+    let mut random = move |below: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        usize::try_from(state >> 33).unwrap() % below
+    };
+    let mut accepted = 0;
+    let files = 20_000;
+    for _ in 0..files {
+        let mut file = FILE.as_bytes().to_vec();
+        for _ in 0..=random(4) {
+            let at = random(file.len());
+            match random(6) {
+                0 => file.truncate(at + 1),
+                1 => file[at] ^= 1 << random(8),
+                2 => drop(file.remove(at)),
+                3 => file.insert(at, b"\n\0 %#9up\xff\x1b"[random(10)]),
+                4 => file[at..].rotate_left(1),
+                _ => file.extend_from_slice(&FILE.as_bytes()[at.min(FILE.len() - 1)..]),
+            }
+            file.truncate(MAX_FILE + 10);
+            if file.is_empty() {
+                file.push(b'\n');
+            }
+        }
+        for now in [999, 1000, 2000, 3000, u64::MAX] {
+            if let Ok(picked) = Schedule::pick_from(&file, &name(), &boot(), BootTime(now)) {
+                accepted += 1;
+                assert!(Reply::parse(picked.line).is_ok(), "{file:?}");
+                assert!(!picked.line.iter().any(u8::is_ascii_control), "{file:?}");
+            }
+        }
+    }
+    println!(
+        "attack: {files} damaged state files; {accepted} whole replies at five moments of each"
+    );
+    assert!(accepted > 0 && accepted < files * 5 / 2, "{accepted}");
+}

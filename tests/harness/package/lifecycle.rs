@@ -2,10 +2,10 @@
 //! and purged.
 
 use super::manager::Manager;
-use crate::address::{Block, is_listening};
-use crate::application::Application;
+use crate::address::is_listening;
 use crate::collector::Herald;
-use crate::haproxy::{Backend, Haproxy, Server, ServerState};
+use crate::farm::Farm;
+use crate::haproxy::{Backend, Haproxy, ServerState};
 use crate::prober::Prober;
 use crate::processes::wait_until;
 use crate::raw_probe::probe;
@@ -26,8 +26,7 @@ struct Life {
     systemd: Systemd,
     haproxy: Haproxy,
     agent: SocketAddr,
-    web: Application,
-    owned: Application,
+    farm: Farm,
     configuration: String,
 }
 
@@ -39,36 +38,17 @@ pub fn check(manager: Manager) {
     let scratch = Scratch::new("life");
     let tree = scratch.directory("tree");
     manager.prepare(&scratch, &tree);
-    let block = Block::claim();
-    let agent = block.agent();
-    let web = Application::start(block.address(8081), 0);
-    let owned = Application::start(block.address(8081), 0);
-    let site = Application::start(block.address(8080), 0);
-    let services = [
-        Herald::new("web", &web.url()),
-        Herald {
-            administration: "manage",
-            ..Herald::new("owned", &owned.url())
-        },
-    ];
-    let server = |name: &str, service: &str| {
-        Server::new(name, site.address(), agent)
-            .sending(&format!("{service}\\n"))
-            .checked()
-    };
-    let servers = vec![
-        server("web", "web"),
-        server("owned", "owned"),
-        server("drained", "web"),
-    ];
+    let farm = Farm::start();
+    let agent = farm.agent();
+    let lines = [("web", "web"), ("owned", "owned"), ("drained", "web")];
+    let servers = farm.servers(agent, &lines);
     let life = Life {
         manager,
         systemd: Systemd::boot_bare(&scratch, &tree),
         haproxy: Haproxy::start(&scratch, &[Backend::new("farm", servers)]),
         agent,
-        web,
-        owned,
-        configuration: Herald::configuration(&services),
+        configuration: Herald::configuration(&farm.services()),
+        farm,
     };
     assert_eq!(life.ours(), "", "the host is not a clean one");
     life.is_installed();
@@ -149,8 +129,8 @@ impl Life {
         let operator = "set server farm/drained state drain";
         self.haproxy.run(operator);
         for (messages, weight) in [(1890, 73), (3500, 50), (0, 100), (6300, 10)] {
-            self.web.set_load(messages, "ok");
-            self.owned.set_load(messages, "ok");
+            self.farm.web.set_load(messages, "ok");
+            self.farm.owned.set_load(messages, "ok");
             self.weighs(weight);
         }
     }
@@ -194,16 +174,16 @@ impl Life {
         }
         let kept = fs::read_to_string(self.systemd.path(CONFIGURATION)).unwrap();
         assert_eq!(kept, self.configuration);
-        self.web.set_load(1890, "ok");
-        self.owned.set_load(1890, "ok");
+        self.farm.web.set_load(1890, "ok");
+        self.farm.owned.set_load(1890, "ok");
         self.weighs(73);
     }
 
     /// No server stays as the last application had it: what the agent did it takes back, what an
     /// operator did is left.
     fn is_removed(&self) {
-        self.web.set_load(1890, "drain");
-        self.owned.set_load(1890, "drain");
+        self.farm.web.set_load(1890, "drain");
+        self.farm.owned.set_load(1890, "drain");
         self.reaches("web", "no weight", |seen| seen.weight == 0);
         self.reaches("owned", "draining", |seen| seen.administrative == 8);
 

@@ -1,6 +1,6 @@
 //! The daemon starts, reports its status, reloads and stops.
 
-use agentcheck_tests::bare_host::BareHost;
+use super::host;
 use agentcheck_tests::processes::wait_until;
 use agentcheck_tests::scratch::Scratch;
 
@@ -12,7 +12,7 @@ const DIRECTORIES: &str = "
 #[test]
 fn daemon_inherits_nothing_from_its_starter() {
     let scratch = Scratch::new("daemon");
-    let host = BareHost::boot(&scratch);
+    let host = host::boot(&scratch);
     host.shell(DIRECTORIES);
     // Root's groups, a terminal's session, a directory, relative paths, a mask that takes nothing away, an open
     // secret, a blocked and an ignored signal.
@@ -55,8 +55,8 @@ fn daemon_inherits_nothing_from_its_starter() {
     let fields: Vec<&str> = stat.split(' ').collect();
     assert_eq!((fields[3], fields[6]), ("1", "0"), "{stat}");
     assert!(fields[5] != pid && fields[5] != "0", "{stat}");
-    // The lock is held by the daemon, and by nobody else.
-    assert_eq!(host.read("/run/agentcheck/.collector.lock").trim(), pid);
+    // The daemon holds the lock, and no other process does.
+    assert_eq!(host.read("/run/agentcheck/.collector.pid").trim(), pid);
     wait_until("a reply", || {
         host.read("/run/agentcheck/web.state").contains("up 100%")
     });
@@ -91,7 +91,7 @@ fn daemon_inherits_nothing_from_its_starter() {
 #[test]
 fn supervised_collector_stays_in_the_foreground() {
     let scratch = Scratch::new("front");
-    let host = BareHost::boot(&scratch);
+    let host = host::boot(&scratch);
     host.shell(DIRECTORIES);
     host.shell(
         "agentcheck collect --user collector --group others --pid-file /run/agentcheck/pid \
@@ -109,7 +109,7 @@ fn supervised_collector_stays_in_the_foreground() {
 #[test]
 fn init_script_starts_reports_reloads_and_stops() {
     let scratch = Scratch::new("init");
-    let host = BareHost::boot(&scratch);
+    let host = host::boot(&scratch);
     host.shell(
         "cp /usr/share/doc/agentcheck/init/agentcheck /etc/init.d/agentcheck
          chmod 755 /etc/init.d/agentcheck
@@ -170,7 +170,7 @@ fn init_script_starts_reports_reloads_and_stops() {
     assert!(!host.lives(pid));
     let second = host.read("/run/agentcheck-collector.pid");
     assert_ne!(second.trim(), pid);
-    // Of one that was killed, that is told.
+    // The status of a killed one shows that.
     host.run(&["kill", "-KILL", second.trim()]);
     wait_until("its end", || !host.lives(second.trim()));
     assert_eq!(script("status").0, Some(1));

@@ -1,6 +1,6 @@
 //! Errors at the start of a daemon: its starter gets the message, and exit status 1.
 
-use agentcheck_tests::bare_host::BareHost;
+use super::host;
 use agentcheck_tests::processes::wait_until;
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::snapshot::{self, file, str};
@@ -10,7 +10,7 @@ const START: &str = "agentcheck collect --daemon --user collector";
 #[test]
 fn start_errors_reach_standard_error_and_exit_status() {
     let scratch = Scratch::new("wrong");
-    let host = BareHost::boot(&scratch);
+    let host = host::boot(&scratch);
     let mut shown = String::new();
     let mut refused = |prepare: &str, options: &str| {
         let start = match options.contains("--user") {
@@ -69,7 +69,7 @@ fn start_errors_reach_standard_error_and_exit_status() {
 #[test]
 fn daemon_that_dies_before_ready_fails_the_start() {
     let scratch = Scratch::new("dies");
-    let host = BareHost::boot(&scratch);
+    let host = host::boot(&scratch);
     host.shell(
         "install -d -o collector /run/agentcheck; printf '[service.web]\n' >/run/late.toml
          (strace -f -q -o /dev/null -P /run/late.toml -e inject=openat:delay_enter=30000000 \
@@ -99,7 +99,7 @@ agentcheck: the collector ended before it was ready: see the log
 #[test]
 fn conflicting_options_are_refused() {
     let scratch = Scratch::new("lines");
-    let host = BareHost::boot(&scratch);
+    let host = host::boot(&scratch);
     let mut shown = String::new();
     for (options, status) in [
         ("--daemon --dry-run", 2),

@@ -1,12 +1,13 @@
 //! The log in a real syslogd, that of busybox.
 
-use agentcheck_tests::bare_host::BareHost;
+use super::host;
 use agentcheck_tests::messages::LOG_LINES_LOST;
 use agentcheck_tests::processes::{program, wait_until};
 use agentcheck_tests::scratch::Scratch;
+use agentcheck_tests::throwaway_host::ThrowawayHost;
 
 /// Starts syslogd; the socket of an earlier one may still be there.
-fn syslogd(host: &BareHost) -> String {
+fn syslogd(host: &ThrowawayHost) -> String {
     let pid = host
         .shell("setsid busybox syslogd -n -O /var/log/agentcheck.log >/dev/null 2>&1 & echo $!");
     wait_until("syslogd", || {
@@ -22,7 +23,7 @@ fn log_lines_reach_syslog_before_and_after_its_restart() {
     // Named, where it is missing.
     let _ = program("busybox", "busybox");
     let scratch = Scratch::new("syslog");
-    let host = BareHost::boot(&scratch);
+    let host = host::boot(&scratch);
     host.shell("install -d -o collector /run/agentcheck");
     host.shell(
         "install -d -o collector -m 750 /var/lib/agentcheck
@@ -53,7 +54,7 @@ END
         "daemon.warn agentcheck[{pid}]: source flag: missing: "
     ));
 
-    // Nobody listens: a line is lost, and the collector goes on.
+    // No syslogd listens: a line is lost, and the collector continues.
     host.run(&["kill", "-KILL", &first]);
     wait_until("the end of syslogd", || !host.lives(&first));
     host.shell("echo 60 >/run/value");

@@ -10,7 +10,7 @@ use agentcheck_tests::state::now;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// What `on_failure` may be, and what is said then. The last reply was `up 73%`.
+/// The values of `on_failure`, and the reply of each. The last reply was `up 73%`.
 const ANSWERS: [(&str, &str); 6] = [
     ("keep", "up 73% # kept: app REASON"),
     ("floor", "up 5% # app REASON"),
@@ -20,7 +20,7 @@ const ANSWERS: [(&str, &str); 6] = [
     ("up 11% maxconn:7", "up 11% maxconn:7 # app REASON"),
 ];
 
-/// The two kinds of services, each with every answer, and what they say while the application is well.
+/// The two kinds of services, each with every answer, and their replies while the application works.
 const KINDS: [(&str, &str); 2] = [
     ("weight", "up 73% # app.msg-per-second=1890"),
     ("rule", "up 73% # rule=alive cpu="),
@@ -169,7 +169,7 @@ fn failed_application_gets_its_on_failure_reply() {
     );
 }
 
-/// What a service says when the application has failed so.
+/// The reply of a service after this failure.
 fn failure_reply(service: &Service, reason: &str) -> String {
     service.failed.replace("REASON", reason)
 }

@@ -6,7 +6,7 @@ use agentcheck_tests::haproxy::ServerState;
 /// One state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct State {
-    /// What the application says of itself.
+    /// The application's output.
     pub(crate) word: &'static str,
     /// And how many messages it serves.
     pub(crate) messages: u32,

@@ -8,10 +8,9 @@
 use super::Host;
 use super::server_states::{DRAINING, FULL, Looks, STATES, State, WEIGHT, up, way};
 use agentcheck_common::BootTime;
-use agentcheck_tests::address::Block;
-use agentcheck_tests::application::Application;
 use agentcheck_tests::collector::{Herald, Plan};
-use agentcheck_tests::haproxy::{Backend, Haproxy, Server, ServerState};
+use agentcheck_tests::farm::Farm;
+use agentcheck_tests::haproxy::{Backend, Haproxy, ServerState};
 use agentcheck_tests::prober::{Prober, Sample};
 use agentcheck_tests::raw_probe::probe;
 use agentcheck_tests::scene::Scene;
@@ -30,11 +29,7 @@ pub(crate) struct Story<H> {
     test: String,
     haproxy: Haproxy,
     pub(crate) host: H,
-    web: Application,
-    owned: Application,
-    /// Where the sessions and the health checks go: it is always well.
-    _site: Application,
-    _block: Block,
+    farm: Farm,
     _scratch: Scratch,
 }
 
@@ -42,42 +37,32 @@ impl<H: Host> Story<H> {
     /// Both applications idle, both servers at full weight.
     pub(crate) fn begin(test: &str, host: impl FnOnce(Scene) -> H) -> Self {
         let scratch = Scratch::new(test);
-        let block = Block::claim();
-        let web = Application::start(block.address(8081), 0);
-        let owned = Application::start(block.address(8081), 0);
-        let site = Application::start(block.address(8080), 0);
+        let farm = Farm::start();
+        let [web, owned] = farm.services();
         let services = [
-            Herald::new("web", &web.url()),
+            web,
             Herald {
-                administration: "manage",
                 on_failure: "drain",
                 stale: "floor",
-                ..Herald::new("owned", &owned.url())
+                ..owned
             },
         ];
         let scene = Scene::new(test);
         scene.configure(&Herald::configuration(&services));
         let host = host(scene);
-        let server = |name: &str, service: &str| {
-            Server::new(name, site.address(), host.agent())
-                .sending(&format!("{service}\\n"))
-                .checked()
-        };
-        let servers = vec![
-            server("web", "web"),
-            server("owned", "owned"),
-            server("drained", "web"),
-            server("resting", "web"),
+        let lines = [
+            ("web", "web"),
+            ("owned", "owned"),
+            ("drained", "web"),
+            ("resting", "web"),
         ];
+        let servers = farm.servers(host.agent(), &lines);
         let haproxy = Haproxy::start(&scratch, &[Backend::new(BACKEND, servers)]);
         let story = Self {
             test: test.to_owned(),
             haproxy,
             host,
-            web,
-            owned,
-            _site: site,
-            _block: block,
+            farm,
             _scratch: scratch,
         };
         story.reach(FULL);
@@ -114,8 +99,8 @@ impl<H: Host> Story<H> {
 
     /// Has both applications ask for a state, and waits until both servers are there.
     fn reach(&self, state: State) {
-        self.web.set_load(state.messages, state.word);
-        self.owned.set_load(state.messages, state.word);
+        self.farm.web.set_load(state.messages, state.word);
+        self.farm.owned.set_load(state.messages, state.word);
         self.wait_for_looks("web", state.shared);
         self.wait_for_looks("owned", state.owner);
     }
@@ -142,12 +127,12 @@ impl<H: Host> Story<H> {
         ];
         let mut before = 100;
         for (messages, weight) in steps {
-            self.web.set_load(messages, "ok");
-            let (asked, begun) = (self.web.requests(), Instant::now());
+            self.farm.web.set_load(messages, "ok");
+            let (asked, begun) = (self.farm.web.requests(), Instant::now());
             self.wait_for_looks("web", up(weight));
             // Where the weight is the same, there is nothing to see.
             if weight != before {
-                counts.push(self.web.requests() - asked);
+                counts.push(self.farm.web.requests() - asked);
                 times.push(begun.elapsed().as_millis());
             }
             before = weight;
@@ -203,12 +188,12 @@ impl<H: Host> Story<H> {
     /// An application that refuses, and one that hangs, under a live collector.
     fn applications_fail(&mut self) {
         self.reach(WEIGHT);
-        self.web.stop();
-        self.owned.stop();
+        self.farm.web.stop();
+        self.farm.owned.stop();
         self.wait_for_text("web", up(73), "kept: app_web refused");
         self.wait_for_text("owned", DRAINING, "app_owned refused");
 
-        for application in [&mut self.web, &mut self.owned] {
+        for application in [&mut self.farm.web, &mut self.farm.owned] {
             application.hang();
             application.restart();
         }

@@ -191,7 +191,7 @@ fn broken_applications_fail_with_their_reason_and_delay_no_other() {
         );
     }
     println!(
-        "{} answers for the one that lives, beside {} that do not; none kept, none stale",
+        "attack: {} answers for the one that lives, beside {} that do not; none kept, none stale",
         samples.len(),
         expected.len()
     );

@@ -80,7 +80,8 @@ fn hostile_applications_delay_no_honest_service() {
     let status = format!("/proc/{}/status", scene.process().pid());
     let status = std::fs::read_to_string(status).unwrap();
     println!(
-        "{:?}",
+        "attack: {HOSTILE} hostile applications, {CHECKS} checks of {HONEST} services, {} stale; {:?}",
+        stale.len(),
         status.lines().find(|line| line.starts_with("VmHWM"))
     );
     assert!(stale.is_empty(), "stale replies: {stale:?}");

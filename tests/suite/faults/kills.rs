@@ -83,11 +83,11 @@ fn every_reply_is_whole_and_in_time_over_a_thousand_kills() {
         !changes_of_state(&haproxy).is_empty()
     });
     println!(
-        "HAProxy: {checks} checks of its {LANES} servers, each in with at least half of its weight; no \
+        "attack: HAProxy: {checks} checks of its {LANES} servers, each in with at least half of its weight; no \
          line of its log differs"
     );
     println!(
-        "{} kills in {:.1} s, {published} of those killed had written; {judged:?}, none torn, none too old",
+        "attack: {} kills in {:.1} s, {published} of those killed had written; {judged:?}, none torn, none too old",
         agents.len() * KILLS as usize,
         begun.elapsed().as_secs_f64()
     );

@@ -112,7 +112,7 @@ fn reply_is_written_to_a_terminal() {
         format!("{WEB}\r\n")
     );
     assert!(output.status.success(), "{output:?}");
-    // Asked by nobody, it does not wait for a person to type.
+    // Without a client, it does not wait for a person to type.
     let output = on_terminal("--name-from-client");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains("no-name\r\n"), "{text:?}");

@@ -21,7 +21,7 @@ fn scene(test: &str) -> (Scene, PathBuf) {
     (scene, file)
 }
 
-/// Told once, counted each time, and told when it works again; the replies go on meanwhile.
+/// Logged once, counted each time, and logged when it works again; the replies continue.
 #[test]
 fn missing_directory_is_logged_once_and_recovery_once() {
     let (mut scene, file) = scene("unwritten");

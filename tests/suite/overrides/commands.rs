@@ -202,6 +202,19 @@ fn until_that_cannot_be_evaluated_fails_at_once() {
     }
     let status = run(&mut scene.command(&["status", "web"]));
     assert!(status.contains("(cannot evaluate: "), "{status}");
+    // The command has read a configuration that the collector has not loaded.
+    let text = fs::read_to_string(&scene.configuration).unwrap();
+    scene.configure(&text.replace("source.doc.", "source.late."));
+    let command = [
+        "drain",
+        "web",
+        "--until",
+        "late.ok",
+        "--deadline",
+        "1h",
+        "--wait",
+    ];
+    assert_eq!(operate(&mut session, &scene, &command), Some(1));
     snapshot::check(
         session.text(),
         &scene.variables(),

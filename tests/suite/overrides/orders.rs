@@ -6,13 +6,18 @@ use agentcheck_tests::scene::Scene;
 use std::fmt::Write as _;
 
 /// The commands, each with its arguments after the service or `--all`.
-const COMMANDS: [(&str, &[&str]); 5] = [
+const COMMANDS: [(&str, &[&str]); 7] = [
     ("drain", &[]),
+    ("maint", &[]),
+    ("down", &[]),
     ("force-up", &["--for", "1h"]),
     ("limit", &["--percent", "30"]),
     ("limit", &["--off"]),
     ("resume", &[]),
 ];
+
+/// The commands that end each kind of override.
+const ENDS: [usize; 2] = [5, 6];
 
 /// The weight of rules and weight.
 const WEIGHT: u16 = 73;
@@ -20,9 +25,16 @@ const WEIGHT: u16 = 73;
 /// What a scope has after some commands.
 #[derive(Clone, Copy, Default)]
 struct Expected {
-    drained: bool,
-    forced_up: bool,
+    /// The command of its outage or force-up.
+    outage: Option<usize>,
     limited: bool,
+}
+
+/// The state of the server in `HAProxy`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum State {
+    Stopped,
+    Weight(u16),
 }
 
 impl Expected {
@@ -30,46 +42,37 @@ impl Expected {
         let mut scope = Self::default();
         for command in commands {
             match command {
-                0 => (scope.drained, scope.forced_up) = (true, false),
-                1 => (scope.drained, scope.forced_up) = (false, true),
-                2 => scope.limited = true,
-                3 => scope.limited = false,
-                _ => (scope.drained, scope.forced_up) = (false, false),
+                4 => scope.limited = true,
+                5 => scope.limited = false,
+                6 => scope.outage = None,
+                outage => scope.outage = Some(*outage),
             }
         }
         scope
     }
 
-    /// The weight that `HAProxy` has then; `all` is the wider scope.
-    fn weight(self, all: Self) -> u16 {
-        let decides = if all.drained || all.forced_up {
-            all
-        } else {
-            self
+    /// The state that `HAProxy` has then; `all` is the wider scope.
+    fn state(self, all: Self) -> State {
+        let weight = match all.outage.or(self.outage) {
+            Some(0) => return State::Weight(0),
+            Some(1 | 2) => return State::Stopped,
+            Some(_) => 100,
+            None => WEIGHT,
         };
-        let weight = match (decides.drained, decides.forced_up) {
-            (true, _) => return 0,
-            (_, true) => 100,
-            _ => WEIGHT,
-        };
-        if self.limited || all.limited {
+        State::Weight(if self.limited || all.limited {
             weight.min(30)
         } else {
             weight
-        }
+        })
     }
 }
 
-/// All orders of two and of three commands.
-fn orders() -> Vec<Vec<usize>> {
-    let all = 0..COMMANDS.len();
-    let two = all
+/// All orders of two and of three of these commands.
+fn orders(all: &[usize]) -> Vec<Vec<usize>> {
+    let two = all.iter().flat_map(|a| all.iter().map(|b| vec![*a, *b]));
+    let three = two
         .clone()
-        .flat_map(|a| all.clone().map(move |b| vec![a, b]));
-    let three = two.clone().flat_map(|two| {
-        let all = 0..COMMANDS.len();
-        all.map(move |c| [&two[..], &[c]].concat())
-    });
+        .flat_map(|two| all.iter().map(move |c| [&two[..], &[*c]].concat()));
     two.clone().chain(three).collect()
 }
 
@@ -110,10 +113,16 @@ fn run(scene: &Scene, scope: &str, command: usize) {
     );
 }
 
-fn wait_for_weight(scene: &Scene, service: &str, weight: u16, order: &[usize]) {
+fn wait_for_state(scene: &Scene, service: &str, state: State, order: &[usize]) {
     let words: Vec<_> = order.iter().map(|command| COMMANDS[*command]).collect();
-    let what = format!("weight {weight} after {words:?}");
-    let is_there = |seen: &ServerState| seen.weight == weight && seen.administrative == 0;
+    let what = format!("{state:?} after {words:?}");
+    let is_there = |seen: &ServerState| {
+        seen.administrative == 0
+            && match state {
+                State::Stopped => seen.operational == 0,
+                State::Weight(weight) => seen.operational == 2 && seen.weight == weight,
+            }
+    };
     scene
         .haproxy()
         .wait_for_server("farm", service, &what, is_there);
@@ -121,7 +130,8 @@ fn wait_for_weight(scene: &Scene, service: &str, weight: u16, order: &[usize]) {
 
 #[test]
 fn all_orders_of_commands_for_services() {
-    let orders = orders();
+    let all: Vec<usize> = (0..COMMANDS.len()).collect();
+    let orders = orders(&all);
     let services: Vec<String> = (0..orders.len())
         .map(|number| format!("s{number}"))
         .collect();
@@ -139,8 +149,8 @@ fn all_orders_of_commands_for_services() {
         }
     });
     for (order, service) in orders.iter().zip(&services) {
-        let weight = Expected::after(order).weight(Expected::default());
-        wait_for_weight(&scene, service, weight, order);
+        let state = Expected::after(order).state(Expected::default());
+        wait_for_state(&scene, service, state, order);
     }
     println!("{} orders", orders.len());
 }
@@ -148,35 +158,37 @@ fn all_orders_of_commands_for_services() {
 #[test]
 fn all_orders_of_commands_for_all_services() {
     let scene = scene("orders-all", &["s".to_owned()]);
-    let orders = orders();
-    for order in &orders {
-        order
-            .iter()
-            .for_each(|command| run(&scene, "--all", *command));
-        let weight = Expected::default().weight(Expected::after(order));
-        wait_for_weight(&scene, "s", weight, order);
-        // Back to none.
-        [3, 4]
-            .iter()
-            .for_each(|command| run(&scene, "--all", *command));
+    // Each order with one of the outages: they differ in the reply alone.
+    let mut count = 0;
+    for outage in 0..3 {
+        for (number, order) in orders(&[outage, 3, 4, 5, 6]).iter().enumerate() {
+            if order.len() == 3 && number % 3 != outage {
+                continue;
+            }
+            count += 1;
+            order
+                .iter()
+                .for_each(|command| run(&scene, "--all", *command));
+            let state = Expected::default().state(Expected::after(order));
+            wait_for_state(&scene, "s", state, order);
+            ENDS.iter()
+                .for_each(|command| run(&scene, "--all", *command));
+        }
     }
     // Each command in one scope, over each in the other.
     for all in 0..COMMANDS.len() {
         for one in 0..COMMANDS.len() {
             run(&scene, "--all", all);
             run(&scene, "s", one);
-            let weight = Expected::after(&[one]).weight(Expected::after(&[all]));
-            wait_for_weight(&scene, "s", weight, &[all, one]);
+            let state = Expected::after(&[one]).state(Expected::after(&[all]));
+            wait_for_state(&scene, "s", state, &[all, one]);
             for scope in ["--all", "s"] {
-                [3, 4]
-                    .iter()
-                    .for_each(|command| run(&scene, scope, *command));
+                ENDS.iter().for_each(|command| run(&scene, scope, *command));
             }
         }
     }
     println!(
-        "{} orders and {} pairs",
-        orders.len(),
+        "{count} orders and {} pairs",
         COMMANDS.len() * COMMANDS.len()
     );
 }

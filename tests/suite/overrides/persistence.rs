@@ -65,7 +65,7 @@ fn override_expires_by_wall_clock_after_a_reboot() {
     wait_until("what is over to be taken away", || !path("api").exists());
 }
 
-/// Other files than a command writes: the collector says so, and nothing else suffers.
+/// Files that no command wrote: the collector logs them, and the rest is not affected.
 #[test]
 fn hostile_override_files_change_nothing() {
     let mut scene = operated("hostile", "");
@@ -111,7 +111,7 @@ fn hostile_override_files_change_nothing() {
     }
     scene.wait_for_reply("web", "up 73% ");
     scene.wait_for_reply("api", "up 0% ");
-    // A name that is no service's is told, and no path.
+    // The log has the name that belongs to no service, and no path.
     fs::write(file("nobody"), &drain).unwrap();
     scene.wait_for_log(OVERRIDE_OF_NO_SERVICE);
     let printed = scene.succeeds(&["maint", "web"]);
@@ -120,6 +120,32 @@ fn hostile_override_files_change_nothing() {
         "{printed}"
     );
     scene.wait_for_reply("web", "stopped 100% ");
+}
+
+/// Two files have one id, and one of them expires.
+#[test]
+fn override_with_the_id_of_another_ends_alone() {
+    let mut scene = super::operated_polling("same-id", "", "200ms");
+    scene.succeeds(&["drain", "api"]);
+    scene.wait_for_reply("api", "up 0% ");
+    let directory = scene.overrides();
+    let file = |name: &str| directory.join(format!("{name}.outage"));
+    let read = |name: &str| -> serde_json::Value {
+        serde_json::from_slice(&fs::read(file(name)).unwrap()).unwrap()
+    };
+    let id = read("api")["id"].clone();
+    scene.succeeds(&["drain", "web", "--for", "2s"]);
+    let mut web = read("web");
+    web["id"] = id.clone();
+    let new = directory.join(".web.new");
+    fs::write(&new, web.to_string()).unwrap();
+    fs::rename(new, file("web")).unwrap();
+    scene.wait_for_reply("web", "up 73% ");
+    wait_until("the expired file to be removed", || !file("web").exists());
+    assert_eq!(read("api")["id"], id);
+    for _ in 0..3 {
+        scene.wait_for_new_reply("api", "up 0% # override=drain");
+    }
 }
 
 /// Whoever may make a link in its place is not who owns what it leads to.

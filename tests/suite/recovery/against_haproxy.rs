@@ -112,7 +112,7 @@ fn table(checked: bool, changes: Changes) -> BTreeMap<Server, Vec<(Move, Server)
 
 type Table = BTreeMap<Server, Vec<(Move, Server)>>;
 
-/// The shortest way from `from` to a state that `wanted` says yes to.
+/// The shortest way from `from` to a state that `wanted` accepts.
 fn way(table: &Table, from: &Server, wanted: impl Fn(&Server) -> bool) -> Option<Vec<Move>> {
     let mut before: BTreeMap<&Server, (&Server, Move)> = BTreeMap::new();
     let mut seen = BTreeSet::from([from]);

@@ -7,18 +7,18 @@ use agentcheck_common::{Administrative, BootTime, Operational, Reply};
 use agentcheck_tests::state::reply;
 use std::time::Duration;
 
-/// What should be said at a moment, by the documentation alone.
+/// The expected reply at a moment, by the documentation alone.
 #[derive(Debug)]
 pub(crate) struct Wanted {
     keys: Keys,
     started: Option<BootTime>,
-    /// The latest poll since the start: when it was sent, and what the application said.
+    /// The latest poll since the start: when it was sent, and its result.
     polled: Option<(BootTime, Option<Say>)>,
     /// The latest poll that was good, also before the start.
     good: Option<(BootTime, Say)>,
     /// What `keep` keeps.
     last: Option<Verdict>,
-    /// How long that stands.
+    /// How long that stays.
     hold_for: Option<Duration>,
     spoken: Option<Spoken>,
 }
@@ -35,7 +35,7 @@ struct Spoken {
     after: Duration,
 }
 
-/// What should be said at a moment.
+/// The expected reply at a moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Expected {
     /// Nothing: there is nothing to go by.
@@ -47,7 +47,7 @@ pub(crate) enum Expected {
 }
 
 impl Wanted {
-    /// Nothing has been said yet.
+    /// No reply yet.
     pub(crate) fn new(keys: Keys) -> Self {
         Self {
             keys,
@@ -64,7 +64,7 @@ impl Wanted {
         *self = Self::new(self.keys);
     }
 
-    /// The collector is started while `said` is being said.
+    /// The collector is started while the reply is `said`.
     pub(crate) fn start(&mut self, now: BootTime, printed: Option<Reply>) {
         self.started = Some(now);
         self.polled = None;
@@ -95,7 +95,7 @@ impl Wanted {
         (!in_time).then(|| format!("fresh until {until:?}, at {at:?}"))
     }
 
-    /// The collector is told to stop, having published something since its start or not.
+    /// The collector stops, after it published a verdict or before.
     pub(crate) fn stop(&mut self, now: BootTime, published: bool) {
         if let Some(spoken) = &mut self.spoken
             && published
@@ -108,10 +108,10 @@ impl Wanted {
         }
     }
 
-    /// The verdict of a collector that lives, and how long it stands.
+    /// The verdict of a running collector, and how long it stays.
     fn verdict(&mut self, now: BootTime) -> Option<(Verdict, Option<Duration>)> {
         let keys = self.keys;
-        // Replaced a little before it runs out, so that a live collector is never heard as a dead one.
+        // Replaced a little before its end, so that HAProxy never gets the reply of a dead collector from a live one.
         let grace = Duration::from_millis(250).min(keys.fresh_for / 10);
         let in_time = |sent: BootTime| now < sent.after(keys.fresh_for - grace);
         let decided = match self.polled.filter(|(sent, _)| in_time(*sent)) {
@@ -134,7 +134,7 @@ impl Wanted {
         }
     }
 
-    /// What the responder should say at `now`.
+    /// The expected reply of the responder at `now`.
     pub(crate) fn expected(&self, now: BootTime) -> Expected {
         let Some(spoken) = self.spoken else {
             return Expected::Nothing;

@@ -13,13 +13,13 @@ use std::time::Duration;
 /// What an agent does in one exchange.
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
-    /// Says this line.
+    /// Sends this line.
     Line(Vec<u8>),
     /// Fails.
     Fault(Fault),
 }
 
-/// What is known of one server.
+/// The state of one server.
 #[derive(Debug)]
 struct Peer {
     next: Option<Answer>,

@@ -36,7 +36,7 @@ pub(crate) struct Lockstep {
 }
 
 impl Lockstep {
-    /// One server for each of `checked`, which says whether it has a health check.
+    /// One server for each of `checked`: whether it has a health check.
     pub(crate) fn start(name: &str, checked: &[bool]) -> Self {
         let scratch = Scratch::new(name);
         let block = Block::claim();
@@ -91,7 +91,7 @@ impl Lockstep {
         for (at, step) in moves {
             let name = &self.names[*at];
             match step {
-                // Nobody asks, and it is not for later.
+                // No balancer asks, and the step is not kept for later.
                 Move::Sends(_) | Move::Loses(_) if !self.servers[*at].asked => {}
                 Move::Sends(reply) => {
                     let line = reply.to_string().into_bytes();

@@ -19,13 +19,13 @@ const MOST: u32 = 256;
 /// A server, as `HAProxy` knows it, and its application's health.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Server {
-    /// Whether the server line says `check`.
+    /// Whether the server line has `check`.
     pub(crate) checked: bool,
     /// Whether the application passes health checks.
     pub(crate) passes: bool,
     /// What health checks have found so far.
     pub(crate) healthy: bool,
-    /// What the agent has said so far of the server's health.
+    /// The server's health by the agent so far.
     pub(crate) fine: bool,
     /// Whether the agent is asked: `disable agent` and `enable agent`.
     pub(crate) asked: bool,
@@ -37,6 +37,8 @@ pub(crate) struct Server {
     pub(crate) weight: u16,
     /// The limit of sessions it has now; 0 is none.
     pub(crate) limit: u32,
+    /// Whether HAProxy knows the word `weight:N`: from 3.1 on.
+    pub(crate) knows_weight: bool,
 }
 
 /// The administrative state.
@@ -145,6 +147,7 @@ impl Server {
             passes: true,
             healthy: true,
             fine: !Haproxy::agent_health_begins_at_zero(),
+            knows_weight: Haproxy::version() >= (3, 1),
             asked: true,
             running: true,
             admin: Admin::Ready,
@@ -177,8 +180,7 @@ impl Server {
         }
         if let Some(percent) = reply.percent {
             self.weight = match reply.absolute {
-                // An unknown word, before.
-                true if Haproxy::version() < (3, 1) => self.weight,
+                true if !self.knows_weight => self.weight,
                 true => percent.get(),
                 false => weight(percent.get()),
             };
@@ -267,6 +269,7 @@ impl Server {
     fn reloaded(&self, saved: bool) -> Self {
         let new = Self {
             passes: self.passes,
+            knows_weight: self.knows_weight,
             ..Self::new(self.checked)
         };
         if !saved {

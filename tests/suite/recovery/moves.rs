@@ -6,7 +6,6 @@ use super::model::{Admin, Command, FAULTS, Fault, Move, Server};
 use super::policy::{BY_RULE, Keys, Policy, Say, Stale, lines};
 use super::product::{Host, Published};
 use agentcheck_common::{Percent, Reply};
-use agentcheck_tests::haproxy::Haproxy;
 use agentcheck_tests::state::reply;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -23,7 +22,7 @@ pub(crate) enum Event {
     Polled(Option<Say>),
     /// The collector is killed.
     Crashes,
-    /// The collector is told to stop.
+    /// The collector stops.
     Stops,
     /// The collector is started, if there is none.
     Starts,
@@ -31,7 +30,7 @@ pub(crate) enum Event {
     Reboots,
     /// Time passes.
     Passes(Duration),
-    /// `HAProxy` asks, and hears what the responder says.
+    /// `HAProxy` asks, and gets the responder's reply.
     Probed,
     /// Something on the balancer, or on the way to it.
     Balancer(Move),
@@ -63,8 +62,8 @@ fn instead(owner: bool) -> BoxedStrategy<Say> {
     prop_oneof![3 => states, 1 => (0..lines(owner).len()).prop_map(Say::Line)].boxed()
 }
 
-/// The keys of a configuration.
-fn keys() -> BoxedStrategy<Keys> {
+/// The keys of a configuration; `weight_form = "absolute"` only where HAProxy knows `weight:N`.
+fn keys(knows_weight: bool) -> BoxedStrategy<Keys> {
     let seconds = |range: std::ops::RangeInclusive<u64>| range.prop_map(Duration::from_secs);
     let nobody = |owner| {
         prop_oneof![
@@ -92,8 +91,7 @@ fn keys() -> BoxedStrategy<Keys> {
                 let (stale, on_stop, on_failure, hold_for, limits, absolute) = words;
                 Keys {
                     owner,
-                    // Older versions do not know it.
-                    absolute: absolute && Haproxy::version() >= (3, 1),
+                    absolute: absolute && knows_weight,
                     floor,
                     fresh_for,
                     stale,
@@ -109,8 +107,8 @@ fn keys() -> BoxedStrategy<Keys> {
 }
 
 /// So many configurations: reading one takes longer than telling a story with it.
-pub(crate) fn policies(runner: &mut TestRunner, count: usize) -> Vec<Policy> {
-    let keys = keys();
+pub(crate) fn policies(runner: &mut TestRunner, count: usize, knows_weight: bool) -> Vec<Policy> {
+    let keys = keys(knows_weight);
     (0..count).map(|_| random(runner, &keys).policy()).collect()
 }
 
@@ -207,7 +205,10 @@ impl World {
             host: Host::new(policy),
             wanted: Wanted::new(policy.keys),
             published: false,
-            server: Server::new(checked),
+            server: Server {
+                knows_weight: policy.keys.absolute || Server::new(checked).knows_weight,
+                ..Server::new(checked)
+            },
             released: 0,
             on_the_way,
         }

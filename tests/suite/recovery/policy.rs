@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A reply that takes a place of its own in a configuration: the service says exactly this.
+/// A reply of its own key in a configuration: the service sends exactly this.
 const LINES: [&str; 6] = [
     "up 20%",
     "50%",
@@ -35,7 +35,7 @@ pub(crate) enum Say {
     Weight(u16),
     /// One of the lines, by number.
     Line(usize),
-    /// Whatever words were being said when the collector was started.
+    /// Any reply that was active when the collector started.
     Words(Reply),
 }
 
@@ -46,7 +46,7 @@ pub(crate) const BY_RULE: [Say; 5] = [Say::Full, Say::Floor, Say::Drain, Say::Do
 const BY_RULE_AT: usize = 200;
 
 impl Say {
-    /// What the application says so that the service says this.
+    /// The application's number that leads to this reply.
     pub(crate) fn number(self) -> f64 {
         match self {
             Self::Weight(percent) => f64::from(percent),
@@ -66,13 +66,13 @@ impl Say {
     }
 }
 
-/// The lines that a service may say; owner's lines come last.
+/// The lines that a service may send; those that manage the administrative state come last.
 pub(crate) fn lines(owner: bool) -> Vec<&'static str> {
     let more = OWNERS_LINES.iter().filter(|_| owner);
     LINES.iter().chain(more).copied().collect()
 }
 
-/// What is said when nobody renews the verdict.
+/// The reply when no collector renews the verdict.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Stale {
     Keep,
@@ -92,9 +92,9 @@ pub(crate) struct Keys {
     pub(crate) on_stop: Stale,
     /// `restore_after` and `restore_over`
     pub(crate) release: (Duration, Duration),
-    /// What is said when the application is not heard; none keeps what was said.
+    /// The reply when the application fails; `None` keeps the last one.
     pub(crate) on_failure: Option<Say>,
-    /// For how long the rule that says down stands without a collector; none is for ever.
+    /// How long the reply of the rule `down` stays without a collector; `None` is without an end.
     pub(crate) hold_for: Option<Duration>,
     /// Whether the agent manages the limit of connections.
     pub(crate) limits: bool,
@@ -113,7 +113,7 @@ impl fmt::Debug for Policy {
     }
 }
 
-/// What a verdict says: the state, and the limit of connections beside it, where there is one.
+/// The content of a verdict: the state, and the connection limit, if there is one.
 pub(crate) type Verdict = (Say, Option<u32>);
 
 impl Keys {
@@ -245,7 +245,7 @@ impl Keys {
     }
 }
 
-/// Of a line, only what it says counts.
+/// Only the words of a line count.
 fn line_differences(line: &Reply, before: &Server, after: &Server) -> Vec<String> {
     let mut wrong = Vec::new();
     let admin = match line.administrative {

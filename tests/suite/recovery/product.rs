@@ -3,10 +3,12 @@
 //! killed, restarted, and left alone for hours.
 
 use super::policy::{Policy, Say};
-use agentcheck::config::Config;
-use agentcheck::decision::evaluate::{ServiceMemory, Verdict, evaluate};
+use agentcheck::config::{Config, SourceId};
+use agentcheck::decision::decide::{FinalDecision, decide};
+use agentcheck::decision::evaluate::{ServiceMemory, Verdict};
 use agentcheck::decision::observations::Observations;
-use agentcheck::decision::plan::{Plan, plan, stopping};
+use agentcheck::decision::plan::{Plan, stopping};
+use agentcheck::overrides::Effective;
 use agentcheck::reading::{Content, Failure, Reading, Reason};
 use agentcheck::status::snapshot::{MemoryStatus, RuleStatus};
 use agentcheck_common::schedule::{Schedule, encode};
@@ -72,7 +74,7 @@ impl Host {
         self.status = Default::default();
     }
 
-    /// The collector is started, and goes on where the files end.
+    /// The collector is started, and continues from the files.
     pub(crate) fn start(&mut self) -> Vec<Published> {
         let last = self
             .current_reply()
@@ -84,10 +86,10 @@ impl Host {
             verdict: None,
             wake_at: self.now,
         });
-        self.evaluate()
+        self.decide()
     }
 
-    /// The collector is told to stop, and ends.
+    /// The collector stops.
     pub(crate) fn stop(&mut self) {
         let verdict = self
             .collector
@@ -99,7 +101,7 @@ impl Host {
         }
     }
 
-    /// A poll of the application is sent and finished: it says something, or fails.
+    /// One poll of the application: a number, or a failure.
     pub(crate) fn poll(&mut self, says: Option<&Say>) -> Vec<Published> {
         let failure = Failure::new(Reason::Timeout, "");
         let mut reading = Reading::failed(self.now, Duration::ZERO, failure);
@@ -107,9 +109,9 @@ impl Host {
             reading.outcome = Ok(Content::Number(says.number()));
         }
         if let Some(collector) = &mut self.collector {
-            collector.observed.take(0, reading, self.now);
+            collector.observed.take(SourceId(0), reading, self.now);
         }
-        self.evaluate()
+        self.decide()
     }
 
     /// Time passes; the collector wakes when it asked to.
@@ -120,13 +122,13 @@ impl Host {
             && collector.wake_at <= end
         {
             self.now = self.now.max(collector.wake_at);
-            published.extend(self.evaluate());
+            published.extend(self.decide());
         }
         self.now = end;
         published
     }
 
-    /// What the responder prints now; none where it has no state file to go by.
+    /// The reply of the responder now; `None` without a valid state file.
     pub(crate) fn current_reply(&self) -> Option<Reply> {
         let name = &self.config.services[0].name;
         let file = self.file.as_ref()?;
@@ -135,19 +137,20 @@ impl Host {
         Some(Reply::parse(line).expect("a schedule holds replies"))
     }
 
-    fn evaluate(&mut self) -> Vec<Published> {
+    fn decide(&mut self) -> Vec<Published> {
         let service = &self.config.services[0];
         let Some(collector) = &mut self.collector else {
             return Vec::new();
         };
         let context = collector.observed.context(self.now);
-        let outcome = evaluate(service, &context, &collector.memory, self.now);
+        let overrides = Effective::default();
+        let decision = decide(service, &context, &collector.memory, &overrides, self.now);
         assert!(
-            outcome.wake_at > self.now,
+            decision.wake_at > self.now,
             "it would wake at once, for ever"
         );
-        collector.memory = outcome.memory;
-        collector.wake_at = outcome.wake_at;
+        collector.memory = decision.memory;
+        collector.wake_at = decision.wake_at;
         let rule_states = collector.memory.rule_states.iter().copied();
         let rules = service
             .rules
@@ -166,10 +169,9 @@ impl Host {
             MemoryStatus::from_memory(&collector.memory),
             rules.collect(),
         );
-        let Some(verdict) = outcome.verdict else {
+        let Some(FinalDecision { verdict, plan }) = decision.final_decision else {
             return Vec::new();
         };
-        let plan = plan(service, &verdict);
         let until = verdict.until;
         collector.verdict = Some(verdict);
         self.write(&plan);

@@ -19,7 +19,7 @@ pub(crate) fn run_stories(
 ) -> Result<String, String> {
     let (events_told, moves) = (Cell::new(0), Cell::new(0));
     let mut runner = runner(seed, stories_to_tell, cut_down);
-    let policies = policies(&mut runner, POLICIES);
+    let policies = policies(&mut runner, POLICIES, true);
     let reported = runner.run(&stories(policies), |(policy, checked, events, last)| {
         let mut world = World::new(&policy, checked, on_the_way);
         for event in &events {
@@ -42,7 +42,7 @@ pub(crate) fn run_stories(
     }
 }
 
-/// What becomes of a reply before it is heard.
+/// The changes to a reply before HAProxy gets it.
 pub(crate) type OnTheWay = fn(Reply) -> Reply;
 
 /// Ways to word a reply that do not always lead back, as agents are known to do.

@@ -18,7 +18,7 @@ const POLICIES: usize = 50;
 /// A reload comes after every so many steps, with and without saved states in turn.
 const RELOAD_EVERY: usize = 6;
 
-/// How many steps there are before all verdicts stand.
+/// The number of steps before all verdicts are final.
 const STEPS: usize = 10;
 
 /// One host and its random future.
@@ -44,7 +44,7 @@ pub(crate) fn play(seed: u64, rounds: u32) {
 fn one_round(seed: u64) -> usize {
     let mut runner = runner(seed, 1, 0);
     let checked: Vec<bool> = (0..WIDTH).map(|at| at % 2 == 0).collect();
-    let policies = policies(&mut runner, POLICIES);
+    let policies = policies(&mut runner, POLICIES, Haproxy::version() >= (3, 1));
     let mut played: Vec<Played> = checked
         .iter()
         .zip(policies.into_iter().cycle())
@@ -86,7 +86,7 @@ fn one_round(seed: u64) -> usize {
     stage.moves
 }
 
-/// All verdicts stand and all probes arrive: every server is where its verdict wants it.
+/// All verdicts are final and all probes arrive: every server is in the state of its verdict.
 fn settle(runner: &mut TestRunner, played: &mut [Played], stage: &mut Lockstep) {
     let lasts = (0..=100u16).prop_map(Say::Weight).boxed();
     let rules = proptest::sample::select(super::policy::BY_RULE.to_vec()).boxed();

@@ -144,10 +144,46 @@ fn many_reloads_leave_no_gap_and_no_thread() {
         assert_eq!(sample.line, web.fresh, "{sample:?}");
     }
     println!(
-        "{} answers, all {:?}; {before} threads before",
+        "attack: 111 reloads, {} answers, all {:?}; {before} threads before",
         samples.len(),
         web.fresh
     );
     let log = scene.process().log();
     assert!(!log.contains("panic"), "{log}");
+}
+
+/// What `keep` keeps belongs to the service: a reload and a restart leave it as it is, whatever its rules and its
+/// weight are by then. A service without a reply has none to keep.
+#[test]
+fn kept_reply_remains_over_a_reload_and_a_restart() {
+    let keep = |service: &str, name: &str| {
+        format!(
+            "[[service.{service}.rule]]\nname = \"{name}\"\nwhen = \"hold.value == 1\"\nreply = \"keep\"\n"
+        )
+    };
+    let mut scene = Scene::with("kept", |scene| {
+        let sources = scene.number("a", "20") + &scene.number("hold", "0");
+        sources + &service("web", "a") + &keep("web", "unsure")
+    });
+    scene.wait_for_reply("web", "up 80% # a=20");
+    scene.put("hold", "1");
+    scene.wait_for_reply("web", "up 80% # rule=unsure");
+    scene.put("a", "60");
+
+    let sources = scene.number("a", "60") + &scene.number("hold", "1");
+    let other = service("other", "a") + &keep("other", "unsure");
+    for (name, weight) in [("unsure", "a"), ("renamed", "a"), ("renamed", "hold")] {
+        let web = service("web", weight) + &keep("web", name);
+        scene.reload(&(sources.clone() + &web + &other));
+        scene.check_next_reply("web", &format!("up 80% # rule={name}"));
+    }
+    scene.wait_for_log("other: no reply yet: rule unsure keeps the reply, and there is none");
+
+    scene.kill();
+    scene.start();
+    scene.check_next_reply("web", "up 80% # rule=renamed");
+    scene.put("a", "70");
+    scene.put("hold", "0");
+    scene.wait_for_reply("web", "up 100% # hold=0");
+    scene.wait_for_reply("other", "up 30% # a=70");
 }

@@ -12,7 +12,10 @@ fn refused_configuration_changes_nothing_and_is_reported() {
     });
     let right = std::fs::read_to_string(&scene.configuration).unwrap();
     scene.wait_for_reply("web", "up 80% ");
-    let wrong = format!("{right}wieght = 3\n[service.api]\nweight = \"b.value\"\n");
+    let wrong = format!(
+        "{right}wieght = 3\n[service.api]\nweight = \"b.value\"\n[service.low]\nweight = \"1 - 0.5\"\n\
+         [[service.low.rule]]\nname = \"always\"\nwhen = \"true\"\nreply = \"floor\"\n"
+    );
     let printed = scene.refused_reload(&wrong);
     for part in [
         "agentcheck.toml:7:1: error: ",
@@ -24,12 +27,20 @@ fn refused_configuration_changes_nothing_and_is_reported() {
         assert!(printed.contains(part), "{part}: {printed}");
     }
 
-    // It goes on as before.
+    // It continues as before.
     scene.put("a", "40");
     scene.wait_for_reply("web", "up 60% ");
     assert!(!scene.states.file("api").exists());
 
     let log = scene.wait_for_log("agentcheck.toml:9:11: error: ");
+    // Each finding has its own priority.
+    assert!(
+        log.contains("agentcheck: warn: ") && log.contains(": warning: "),
+        "{log}"
+    );
+    for line in log.lines().filter(|line| line.contains(": warning: ")) {
+        assert!(line.starts_with("agentcheck: warn: "), "{line}");
+    }
     let reported = &format!("{NOT_RELOADED}: ");
     assert_eq!(log.matches(reported).count(), 1, "{log}");
     let mut status = scene.command(&["status"]);

@@ -1,7 +1,8 @@
 //! The collector's user as an attacker: a thread with that user's rights, which observes by inotify what root does,
 //! and at a chosen event replaces the overrides directory by a link to a directory of root's.
 
-use super::host::{Host, USER};
+use super::host::USER;
+use agentcheck_tests::throwaway_host::ThrowawayHost;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{CreateFlags, Reader, WatchFlags, add_watch, init};
 use rustix::fs::{AtFlags, Mode, OFlags, open, symlinkat, unlinkat};
@@ -27,7 +28,7 @@ pub(crate) struct Racer {
 
 impl Racer {
     /// Attacks at the `moment`-th event: a program that root starts, or a change of the directories.
-    pub(crate) fn start(host: &Host, moment: usize) -> Self {
+    pub(crate) fn start(host: &ThrowawayHost, moment: usize) -> Self {
         let events = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).unwrap();
         for (directory, flags) in [
             ("/usr/bin", WatchFlags::OPEN),

@@ -1,7 +1,7 @@
 //! The system calls of a script and of all processes that it starts, by strace, with the user of each.
 
-use super::host::Host;
 use agentcheck_tests::processes::program;
+use agentcheck_tests::throwaway_host::ThrowawayHost;
 use std::collections::BTreeMap;
 
 /// Calls that change a file by its path or by a descriptor.
@@ -32,10 +32,10 @@ pub(crate) fn changes_below(call: &str) -> bool {
 }
 
 /// Runs a line of shell inside, traced.
-pub(crate) fn run(host: &Host, line: &str) -> Trace {
+pub(crate) fn run(host: &ThrowawayHost, line: &str) -> Trace {
     let strace = program("strace", "strace");
     host.shell("rm -rf /tmp/trace; mkdir /tmp/trace");
-    let _ = host.output(&format!(
+    let _ = host.try_shell(&format!(
         "{} -ff -y -qq -e signal=none -e {TRACED} -o /tmp/trace/of sh -euc '{line}' </dev/null >/dev/null 2>&1",
         strace.display()
     ));

@@ -1,4 +1,4 @@
-//! What `systemd-analyze` says of the units, as they ship and with each optional drop-in.
+//! The output of `systemd-analyze` for the units, as they ship and with each optional drop-in.
 
 use super::{OPTIONAL, enable};
 use agentcheck_tests::processes::{output, run};

@@ -1,4 +1,4 @@
-//! `systemctl reload` is `agentcheck reload`: it fails where the configuration is refused, and the unit goes on.
+//! `systemctl reload` is `agentcheck reload`: it fails if the configuration is refused, and the unit continues.
 
 use super::{COLLECTOR, Tree};
 use agentcheck_tests::messages::NOT_RELOADED;

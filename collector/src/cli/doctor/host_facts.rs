@@ -1,13 +1,12 @@
-//! What the host shows: rights, processes, listening sockets, launchers' files.
+//! What the host shows: processes, listening sockets, launchers' files.
 
 use super::{collector_user, exists, source_checks};
-use crate::setup::doctor::directory::Rights;
 use crate::setup::doctor::listener::{self, Listener};
 use crate::setup::doctor::{Finding, systemd, xinetd};
 use crate::sys::state_file::read_bounded;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Read};
+use std::io::Read;
 use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -23,16 +22,6 @@ const MAX_TABLE: u64 = 32 << 20;
 
 /// The time limit of systemctl.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-pub(super) fn rights(path: &Path) -> Result<Rights, io::ErrorKind> {
-    let data = fs::metadata(path).map_err(|error| error.kind())?;
-    Ok(Rights {
-        directory: data.is_dir(),
-        mode: data.mode(),
-        uid: data.uid(),
-        gid: data.gid(),
-    })
-}
 
 /// User and group of a process, where it runs and is a collector.
 pub(super) fn process(pid: u32) -> Option<(u32, u32)> {

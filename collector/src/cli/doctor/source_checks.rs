@@ -3,7 +3,8 @@
 
 use super::collector_user::CollectorUser;
 use super::first_line;
-use crate::config::{self, Config, LoadError, Service};
+use super::rights::rights;
+use crate::config::{self, Config, LoadError, Service, SourceId};
 use crate::setup::doctor::Finding;
 use crate::source::{Cancellation, Poller, Source};
 use crate::sys::session;
@@ -113,12 +114,16 @@ impl SourceChecks<'_> {
         if let Err(error) = rustix::fs::access(self.state_dir, writable)
             && error != rustix::io::Errno::NOENT
         {
-            let directory = self.state_dir.display();
+            let directory = self.state_dir.display().to_string();
             let uid = rustix::process::geteuid().as_raw();
+            let remedy = match rights(self.state_dir) {
+                Ok(rights) => rights.give(uid, &directory),
+                Err(kind) => format!("its permissions cannot be read: {kind}"),
+            };
             found.push(Finding::error(
                 "state directory",
                 format!("the collector's user {uid} cannot write to {directory}: {error}"),
-                format!("chown {uid} {directory}"),
+                remedy,
             ));
         }
         found
@@ -159,21 +164,14 @@ impl SourceChecks<'_> {
     /// The sources that the services use, directly or through derived numbers.
     pub(super) fn sources(&self, config: &Config) -> Vec<Source> {
         let services = self.services_of(config);
-        let mut used: BTreeSet<usize> = services
+        let mut used: BTreeSet<SourceId> = services
             .iter()
-            .flat_map(|service| service.sources.iter().copied())
+            .flat_map(|service| config.polled_for(service))
             .collect();
         if self.services.is_empty() {
-            used.extend(0..config.sources.len());
+            used.extend((0..config.sources.len()).map(SourceId));
         }
-        for (index, derived) in config.derived.iter().enumerate() {
-            if used.contains(&(config.sources.len() + index)) {
-                used.extend(&derived.sources);
-            }
-        }
-        let used = used
-            .into_iter()
-            .filter_map(|index| config.sources.get(index));
+        let used = used.into_iter().filter_map(|id| config.sources.get(id.0));
         used.cloned().collect()
     }
 }

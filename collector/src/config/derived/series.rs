@@ -3,7 +3,7 @@
 
 use super::super::diagnostics::Diagnostic;
 use super::super::toml_reader::{Entry, Findings, Table};
-use super::super::{Derived, DerivedInput};
+use super::super::{Derived, DerivedInput, SourceId};
 use super::{Known, both, percentile};
 use crate::reading::prometheus::Selector;
 use crate::source::Format;
@@ -79,12 +79,16 @@ fn selectors(entry: &Entry<'_>, findings: &mut Findings<'_>) -> Option<Vec<Selec
     (!read.is_empty()).then_some(read)
 }
 
-/// The index of the source, which has `format = "prometheus"`.
-fn source(table: &mut Table<'_>, known: &Known<'_>, findings: &mut Findings<'_>) -> Option<usize> {
+/// The source, which has `format = "prometheus"`.
+fn source(
+    table: &mut Table<'_>,
+    known: &Known<'_>,
+    findings: &mut Findings<'_>,
+) -> Option<SourceId> {
     let text = table.required(findings, "source")?.string(findings)?;
-    let index = known.indices.get(text.value.as_str()).copied();
-    let named = index.and_then(|index| known.sources.named.get(index));
-    let (Some(index), Some(named)) = (index, named) else {
+    let id = known.ids.get(text.value.as_str()).copied();
+    let named = id.and_then(|id| known.sources.named.get(id.0));
+    let (Some(id), Some(named)) = (id, named) else {
         if !known.places.contains_key(text.value.as_str()) {
             let message = format!("unknown source {:?}", text.value);
             findings.push(Diagnostic::error(text.span, message).consequence());
@@ -101,5 +105,5 @@ fn source(table: &mut Table<'_>, known: &Known<'_>, findings: &mut Findings<'_>)
         );
         return None;
     }
-    Some(index)
+    Some(id)
 }

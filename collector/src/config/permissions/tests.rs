@@ -57,7 +57,7 @@ fn directory_that_others_can_write_to_is_refused() {
     let expected = "open: every user can create files in this directory, mode 0757; chmod o-w open";
     // A user who can replace a directory above can replace the file.
     assert_eq!(doubts(&scratch, &file), [expected]);
-    // In a sticky directory, nobody can remove the file of another user.
+    // In a sticky directory, no user can remove the file of another user.
     set_mode(&open, 0o1777);
     assert_eq!(doubts(&scratch, &file), [""; 0]);
 }

@@ -105,7 +105,8 @@ fn environment(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Environmen
             continue;
         };
         if entry.key.is_empty() || entry.key.contains(['=', '\0']) {
-            let message = format!("invalid variable name {:?}", entry.key);
+            // Not the name: with the value in it, it would be a secret.
+            let message = "invalid variable name: it is empty or contains = or NUL";
             findings.push(Diagnostic::error(entry.key_span(), message));
         } else if value.value.contains('\0') {
             findings.push(Diagnostic::error(

@@ -119,10 +119,16 @@ fn headers(table: &mut Table<'_>, http: &mut Http, findings: &mut Findings<'_>) 
             Ok((name, value)) => {
                 http.headers.append(name, value);
             }
-            Err(wrong) => findings.push(Diagnostic::error(
-                entry.key_span(),
-                format!("header {:?} {wrong}", entry.key),
-            )),
+            Err(wrong) => {
+                // A whole header in place of the name has a secret.
+                let shown = findings.files.shown().get(entry.key_span());
+                let name = match shown.is_some_and(|key| key.contains('*')) {
+                    true => "this".to_owned(),
+                    false => format!("header {:?}", entry.key),
+                };
+                let message = format!("{name} {wrong}");
+                findings.push(Diagnostic::error(entry.key_span(), message));
+            }
         }
     }
 }

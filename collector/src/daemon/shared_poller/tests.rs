@@ -1,8 +1,7 @@
 //! Real sources on real threads. A hung command is in the place of a file on a hung mount.
 
-use super::super::poll_task::{BRIEF, PollTask, ReadingSink};
+use super::super::poll_task::{BRIEF, NewReadings, PollTask, ReadingSink, TaskId};
 use super::SharedPoller;
-use crate::decision::observations::NewReading;
 use crate::filters::debounce::DebouncePolicy;
 use crate::reading::Reading;
 use crate::source::{Cancellation, Kind, Source, command::Command, file::File};
@@ -31,7 +30,10 @@ impl Scene {
     fn new(kinds: Vec<Kind>) -> Self {
         let (sender, readings) = sync_channel(kinds.len() + 1);
         let (stop, alive) = (Cancellation::new(), Arc::new(()));
-        let take = move |number, new: NewReading| sender.send((number, new.reading)).is_ok();
+        let take = move |readings: NewReadings| {
+            let mut readings = readings.into_iter();
+            readings.all(|(task, new)| sender.send((task.0, new.reading)).is_ok())
+        };
         let sink = ReadingSink::new(&stop, Arc::new(take), &alive);
         let began = Instant::now();
         let tasks = kinds.into_iter().enumerate().map(|(index, kind)| {
@@ -44,7 +46,7 @@ impl Scene {
                 debounce: DebouncePolicy::default(),
                 kind,
             };
-            PollTask::new(index, &source, "host", began)
+            PollTask::new(TaskId(index), &source, "host", began)
         });
         let tasks: Vec<PollTask> = tasks.collect();
         let stops = tasks.iter().map(PollTask::stop).collect();

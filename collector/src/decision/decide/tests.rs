@@ -52,7 +52,7 @@ fn verdict(reply: &str) -> Verdict {
 }
 
 /// The schedule at 100 s, in seconds.
-fn said(
+fn schedule(
     service: &Service,
     beneath: Option<&str>,
     overrides: &[(Scope, Override)],
@@ -93,20 +93,20 @@ fn said(
 }
 
 #[test]
-fn without_overrides_the_verdict_stands() {
+fn verdict_without_overrides_is_unchanged() {
     let plain = service(AdminState::Preserve);
-    assert_eq!(said(&plain, None, &[], None), Vec::<String>::new());
+    assert_eq!(schedule(&plain, None, &[], None), Vec::<String>::new());
     assert_eq!(
-        said(&plain, Some("up 73% # x"), &[], None),
+        schedule(&plain, Some("up 73% # x"), &[], None),
         ["109 up 73% # x", "then up 73% # stale"]
     );
 }
 
 #[test]
-fn a_drain_without_end_stands_without_a_collector() {
+fn drain_without_end_stays_without_a_collector() {
     let drain = set(&[(Action::Drain, None)], "disk swap");
     assert_eq!(
-        said(
+        schedule(
             &service(AdminState::Preserve),
             Some("up 73%"),
             &[(Scope::Service, drain)],
@@ -124,7 +124,7 @@ fn after_its_end_comes_the_verdict_beneath_and_not_full() {
     let maint = set(&[(Action::Maint, Some(400))], "");
     let why = "override=maint by=ann until=2023-11-14T22:20:00Z";
     assert_eq!(
-        said(
+        schedule(
             &service(AdminState::Preserve),
             Some("up 73%"),
             &[(Scope::All, maint)],
@@ -138,7 +138,7 @@ fn after_its_end_comes_the_verdict_beneath_and_not_full() {
     );
     // Soon over: what is beneath is still fresh then.
     let short = set(&[(Action::Down, Some(103))], "");
-    let lines = said(
+    let lines = schedule(
         &service(AdminState::Preserve),
         Some("up 73%"),
         &[(Scope::All, short.clone())],
@@ -146,7 +146,7 @@ fn after_its_end_comes_the_verdict_beneath_and_not_full() {
     );
     assert_eq!(lines[1..], ["109 up 73%", "then up 73% # stale"]);
     // Nothing was ever known.
-    let lines = said(
+    let lines = schedule(
         &service(AdminState::Preserve),
         None,
         &[(Scope::All, short)],
@@ -158,7 +158,7 @@ fn after_its_end_comes_the_verdict_beneath_and_not_full() {
 #[test]
 fn worded_as_owner_it_is_lifted_afterwards() {
     let maint = set(&[(Action::Maint, Some(103))], "");
-    let lines = said(
+    let lines = schedule(
         &service(AdminState::Manage),
         Some("up 73%"),
         &[(Scope::All, maint)],
@@ -167,15 +167,19 @@ fn worded_as_owner_it_is_lifted_afterwards() {
     assert!(lines[0].starts_with("103 maint 100% # override=maint"));
     assert_eq!(
         lines[1..],
-        ["163 up ready 73% # stale", "then up 73% # stale"]
+        [
+            "109 up ready 73%",
+            "163 up ready 73% # stale",
+            "then up 73% # stale"
+        ]
     );
     // And by the collector itself.
-    let lines = said(&service(AdminState::Manage), Some("up 73%"), &[], Some(105));
+    let lines = schedule(&service(AdminState::Manage), Some("up 73%"), &[], Some(105));
     assert_eq!(
         lines,
         ["105 up ready 73%", "109 up 73%", "then up 73% # stale"]
     );
-    let lines = said(&service(AdminState::Manage), Some("up 73%"), &[], Some(200));
+    let lines = schedule(&service(AdminState::Manage), Some("up 73%"), &[], Some(200));
     assert_eq!(
         lines,
         [
@@ -187,14 +191,14 @@ fn worded_as_owner_it_is_lifted_afterwards() {
 }
 
 #[test]
-fn a_lift_says_ready_and_nothing_else() {
+fn ready_window_only_adds_ready() {
     for (beneath, expected) in [
         ("up 0%", "105 up ready 0%"),
         ("down 100%", "105 down ready 100%"),
         ("stopped 100%", "105 stopped ready 100%"),
         ("up drain 100%", "105 up drain 100%"),
     ] {
-        let lines = said(
+        let lines = schedule(
             &service(AdminState::Preserve),
             Some(beneath),
             &[],
@@ -208,7 +212,7 @@ fn a_lift_says_ready_and_nothing_else() {
 fn a_limit_is_a_ceiling_and_never_raises() {
     let limit = |percent| (Scope::All, set(&[(Action::Limit { percent }, None)], ""));
     let plain = service(AdminState::Preserve);
-    let first = |beneath, limit| said(&plain, Some(beneath), &[limit], None)[0].clone();
+    let first = |beneath, limit| schedule(&plain, Some(beneath), &[limit], None)[0].clone();
     assert_eq!(
         first("up 73%", limit(50)),
         "109 up 50% # override=limit by=ann"
@@ -218,7 +222,7 @@ fn a_limit_is_a_ceiling_and_never_raises() {
     assert_eq!(first("down 100%", limit(50)), "109 down 100%");
     assert_eq!(first("up", limit(50)), "109 up 50% # override=limit by=ann");
     let forced = (Scope::Service, set(&[(Action::ForceUp, Some(103))], ""));
-    let lines = said(&plain, Some("up 0% # x"), &[limit(50), forced], None);
+    let lines = schedule(&plain, Some("up 0% # x"), &[limit(50), forced], None);
     assert!(
         lines[0].starts_with("103 up 50% # override=limit by=ann override=force-up"),
         "{lines:?}"
@@ -227,11 +231,110 @@ fn a_limit_is_a_ceiling_and_never_raises() {
     assert_eq!(lines[1..], ["109 up 0% # x", "then up 0% # stale x"]);
 }
 
+/// Without a collector, too, the end of one order leaves the others active.
 #[test]
-fn a_stage_that_follows_is_not_foretold() {
+fn end_of_a_wider_order_leaves_the_narrower_one() {
+    let plain = service(AdminState::Preserve);
+    let maint = (Scope::Service, set(&[(Action::Maint, None)], "disk swap"));
+    let out = "stopped 100% # maintenance override=maint by=ann disk swap";
+    let stale = "stopped 100% # stale maintenance override=maint by=ann disk swap";
+    for wider in [Action::ForceUp, Action::Drain, Action::Down] {
+        let short = (Scope::All, set(&[(wider, Some(103))], ""));
+        let overrides = [short, maint.clone()];
+        let lines = schedule(&plain, Some("up 73%"), &overrides, None);
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert_eq!(lines[1..], [format!("110 {out}"), format!("then {stale}")]);
+        let long = (Scope::All, set(&[(wider, Some(400))], ""));
+        let overrides = [maint.clone(), long];
+        let lines = schedule(&plain, Some("up 73%"), &overrides, None);
+        assert!(lines[1].starts_with("400 ") && lines[1].contains("# stale"));
+        assert_eq!(lines[2..], [format!("then {stale}")]);
+    }
+    // Replies that lift the administrative state lift none that the narrower order sets.
+    let manage = service(AdminState::Manage);
+    let short = (Scope::All, set(&[(Action::Drain, Some(103))], ""));
+    let lines = schedule(&manage, Some("up 73%"), &[short, maint.clone()], None);
+    assert!(
+        lines[1..].iter().all(|line| line.contains(" maint 100% ")),
+        "{lines:?}"
+    );
+    // Three scopes, one after the other.
+    let short = (Scope::All, set(&[(Action::ForceUp, Some(103))], ""));
+    let down = (Scope::Service, set(&[(Action::Down, Some(105))], ""));
+    let flag = (Scope::Flag, set(&[(Action::Maint, None)], ""));
+    let lines = schedule(&plain, Some("up 73%"), &[down, flag, short], None);
+    let starts = [
+        "103 up 100%",
+        "105 down 100%",
+        "110 stopped 100%",
+        "then stopped 100%",
+    ];
+    assert_eq!(lines.len(), starts.len());
+    for (line, start) in lines.iter().zip(starts) {
+        assert!(line.starts_with(start), "{lines:?}");
+    }
+}
+
+#[test]
+fn limit_remains_without_a_collector_until_its_end() {
+    let limit = |scope, percent, end| (scope, set(&[(Action::Limit { percent }, end)], ""));
+    let endless = limit(Scope::Service, 50, None);
+    let restore = Service {
+        on_stale: ExpiryAction::Restore,
+        ..service(AdminState::Preserve)
+    };
+    let lines = schedule(
+        &restore,
+        Some("up 30%"),
+        std::slice::from_ref(&endless),
+        None,
+    );
+    assert_eq!(lines[3], "475 up 44% # stale, released");
+    assert_eq!(
+        lines.last().unwrap(),
+        "then up 50% # stale, released override=limit by=ann"
+    );
+    let plain = service(AdminState::Preserve);
+    let bounded = limit(Scope::All, 20, Some(400));
+    let why = "override=limit by=ann until=2023-11-14T22:20:00Z";
+    let all_of_20 = [
+        format!("109 up 20% # {why}"),
+        format!("400 up 20% # stale {why}"),
+    ];
+    let lines = schedule(&plain, Some("up 73%"), std::slice::from_ref(&bounded), None);
+    assert_eq!(lines[..2], all_of_20);
+    assert_eq!(lines[2..], ["then up 73% # stale"]);
+    // The larger limit counts when the least has ended.
+    let lines = schedule(&plain, Some("up 73%"), &[endless, bounded], None);
+    assert_eq!(lines[..2], all_of_20);
+    assert_eq!(lines[2..], ["then up 50% # stale override=limit by=ann"]);
+    // It ends while the reply is still fresh.
+    let lines = schedule(
+        &plain,
+        Some("up 73%"),
+        &[limit(Scope::All, 20, Some(103))],
+        None,
+    );
+    assert!(
+        lines[0].starts_with("103 up 20% # override=limit "),
+        "{lines:?}"
+    );
+    assert_eq!(lines[1..], ["109 up 73%", "then up 73% # stale"]);
+    // A limit that does not count changes nothing.
+    let lines = schedule(
+        &plain,
+        Some("up 10%"),
+        &[limit(Scope::All, 20, Some(103))],
+        None,
+    );
+    assert_eq!(lines, ["109 up 10%", "then up 10% # stale"]);
+}
+
+#[test]
+fn next_stage_is_not_in_the_schedule() {
     let plain = service(AdminState::Preserve);
     let endless = set(&[(Action::Drain, Some(103)), (Action::Maint, None)], "");
-    let lines = said(&plain, Some("up 73%"), &[(Scope::Service, endless)], None);
+    let lines = schedule(&plain, Some("up 73%"), &[(Scope::Service, endless)], None);
     assert!(
         lines[1].starts_with("then up 0% # override=drain"),
         "{lines:?}"
@@ -240,7 +343,7 @@ fn a_stage_that_follows_is_not_foretold() {
         &[(Action::Drain, Some(103)), (Action::Maint, Some(400))],
         "",
     );
-    let lines = said(&plain, Some("up 73%"), &[(Scope::Service, bounded)], None);
+    let lines = schedule(&plain, Some("up 73%"), &[(Scope::Service, bounded)], None);
     assert!(
         lines[0].starts_with("400 up 0% # override=drain"),
         "{lines:?}"
@@ -249,7 +352,7 @@ fn a_stage_that_follows_is_not_foretold() {
 }
 
 #[test]
-fn without_description_nothing_is_told() {
+fn description_detail_none_gives_no_description() {
     let silent = Service {
         description_detail: crate::reply::state::DescriptionDetail::None,
         on_stale: ExpiryAction::Keep,
@@ -257,18 +360,18 @@ fn without_description_nothing_is_told() {
     };
     let drain = (Scope::Service, set(&[(Action::Drain, None)], "secret"));
     assert_eq!(
-        said(&silent, Some("up 73%"), &[drain], None),
+        schedule(&silent, Some("up 73%"), &[drain], None),
         ["110 up 0%", "then up 0%"]
     );
 }
 
 #[test]
-fn no_end_is_too_far_away_to_be_told() {
+fn far_end_is_in_the_description() {
     let mut drain = set(&[(Action::Drain, Some(400))], "");
     for wall in [1 << 40, 1 << 62, u64::MAX] {
         drain.stages[0].end.as_mut().unwrap().wall = wall;
         let overrides = [(Scope::Service, drain.clone())];
-        let lines = said(
+        let lines = schedule(
             &service(AdminState::Preserve),
             Some("up 73%"),
             &overrides,

@@ -1,4 +1,4 @@
-//! Descriptions: why what is said is said, with the numbers that led to it.
+//! Descriptions: the reason of a reply, with the numbers that led to it.
 
 use super::{ServiceMemory, Walk, Weighed, good_for};
 use crate::config::Rule;
@@ -8,18 +8,18 @@ use crate::filters::capacity::Basis;
 use crate::render::text;
 use agentcheck_common::BootTime;
 
-/// A value that a description has shown.
+/// A value in a description.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShownValue {
-    /// The expression that gave it, as it was written.
+    /// Its expression, as the configuration has it.
     pub expression: String,
     /// The value, for people.
     pub value: String,
-    /// When the oldest poll was sent that it rests on.
+    /// When the oldest poll that it uses was sent.
     pub of: BootTime,
 }
 
-/// Why, at length and in short.
+/// A reason, in full and in short.
 pub(super) struct Why {
     pub(super) full: String,
     pub(super) state: String,
@@ -65,8 +65,8 @@ impl Walk<'_> {
         Why { full, state }
     }
 
-    /// A description with its values. One that is unknown by now is shown as it was last, as long as that
-    /// is fresh, and marked: `42?`; without it, `?`.
+    /// A description with its values. An unknown value is its last one with a mark, `42?`, while that is fresh; then
+    /// `?`.
     fn filled(&self, description: &Template, memory: &mut ServiceMemory) -> String {
         let mut shown = Vec::new();
         let filled = description.fill(|expression| {
@@ -93,10 +93,10 @@ impl Walk<'_> {
         filled
     }
 
-    /// The numbers that led to it; three are as many as a description has room for.
+    /// The numbers that led to the weight. A description has room for three.
     fn append_numbers(&self, why: &mut String, expression: &Expression) {
         if self.polled.overdue_content(expression).is_some() {
-            // What they are now, nobody knows.
+            // Their present values are unknown.
             return;
         }
         for (label, number) in expression.numbers_used(self.scope).take(3) {

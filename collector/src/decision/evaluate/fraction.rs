@@ -4,7 +4,7 @@
 /// How often a weight has to change within 0 to 1 before it is suspicious.
 const CHANGES: u8 = 20;
 
-/// What the weights of a service have been.
+/// A summary of the past weights of a service.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct FractionWatch {
     last: Option<f64>,
@@ -14,7 +14,7 @@ pub struct FractionWatch {
 }
 
 impl FractionWatch {
-    /// Takes in a raw weight.
+    /// Adds a raw weight.
     pub(super) fn observe(&mut self, weight: f64) {
         self.cleared |= !(0.0..=1.0).contains(&weight);
         let changed = self

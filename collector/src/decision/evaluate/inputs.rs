@@ -1,7 +1,7 @@
-//! What is known of the sources that one service uses, as of now.
+//! The sources that one service uses, at one moment.
 
 use super::{EvalContext, LatestPoll, good_for};
-use crate::config::Service;
+use crate::config::{InputId, Service};
 use crate::expression::{CLOCK, Expression, Unknown};
 use crate::reading::Reason;
 use agentcheck_common::BootTime;
@@ -13,6 +13,8 @@ pub(super) struct Inputs<'w> {
     sources: Vec<(&'w str, Option<LatestPoll>)>,
     /// Whether one has not been polled yet, and there is still time.
     pub(super) waiting: bool,
+    /// Whether one is overdue. In the usual case none is, and no name is compared.
+    has_overdue: bool,
     now: BootTime,
     context: &'w EvalContext<'w>,
 }
@@ -20,18 +22,19 @@ pub(super) struct Inputs<'w> {
 impl<'w> Inputs<'w> {
     pub(super) fn new(service: &Service, context: &'w EvalContext<'w>, now: BootTime) -> Self {
         let mut waiting = false;
-        let mut sources = Vec::with_capacity(service.sources.len());
-        for index in &service.sources {
-            let Some(name) = context.names.get(*index) else {
+        let mut sources = Vec::with_capacity(service.inputs.len());
+        for input in &service.inputs {
+            let Some(name) = context.names.get(input.0) else {
                 continue;
             };
-            let latest = context.latest.get(*index).copied().flatten();
+            let latest = context.latest.get(input.0).copied().flatten();
             let since = latest.map_or(context.started, |latest| latest.sent);
             let in_time = now < since.after(good_for(service));
             waiting |= latest.is_none() && in_time;
             sources.push((name.as_str(), latest.filter(|_| in_time)));
         }
         Self {
+            has_overdue: sources.iter().any(|(_, latest)| latest.is_none()),
             sources,
             waiting,
             now,
@@ -53,8 +56,7 @@ impl<'w> Inputs<'w> {
             .and_then(|(_, latest)| *latest)
     }
 
-    /// When the oldest poll was sent that `expression` rests on. That a source is overdue is what the
-    /// collector itself sees, now.
+    /// When the oldest poll that `expression` uses was sent. An overdue source counts as of now.
     pub(super) fn age_of(&self, expression: &Expression) -> BootTime {
         expression
             .uses()
@@ -64,7 +66,7 @@ impl<'w> Inputs<'w> {
             .unwrap_or(self.now)
     }
 
-    /// Why an expression is unknown: rather the source that failed than what it lacks for it.
+    /// Why an expression is unknown: the source that failed, if one did, and otherwise the missing value.
     pub(super) fn reason(&self, expression: &Expression, unknown: &Unknown) -> String {
         let sources = expression.uses().keys().filter(|name| *name != CLOCK);
         let failed = sources.into_iter().find_map(|source| {
@@ -84,17 +86,17 @@ impl<'w> Inputs<'w> {
         let used = used.filter_map(|name| names.iter().position(|known| known == name));
         let behind = used.flat_map(|index| {
             let behind = self.context.behind.get(index).into_iter().flatten();
-            [index].into_iter().chain(behind.copied())
+            [InputId(index)].into_iter().chain(behind.copied())
         });
-        let failed = behind.filter(|index| {
-            let latest = self.context.latest.get(*index).copied().flatten();
+        let failed = behind.filter(|input| {
+            let latest = self.context.latest.get(input.0).copied().flatten();
             latest.is_none_or(|latest| latest.failure.is_some())
                 || names
-                    .get(*index)
+                    .get(input.0)
                     .is_some_and(|name| self.latest(name).is_none() && self.knows(name))
         });
         failed
-            .filter_map(|index| names.get(index).map(String::as_str))
+            .filter_map(|input| names.get(input.0).map(String::as_str))
             .collect()
     }
 
@@ -102,8 +104,11 @@ impl<'w> Inputs<'w> {
         self.sources.iter().any(|(name, _)| *name == source)
     }
 
-    /// The content of an overdue source is not looked at, whatever it was.
+    /// The reason if an expression reads content of an overdue source, which does not count.
     pub(super) fn overdue_content(&self, expression: &Expression) -> Option<Unknown> {
+        if !self.has_overdue {
+            return None;
+        }
         expression
             .uses()
             .iter()
@@ -113,8 +118,7 @@ impl<'w> Inputs<'w> {
             .map(|(source, _)| Unknown(format!("{source} {}", Reason::Overdue)))
     }
 
-    /// When something changes without news: a source becomes overdue. Where one is, or none is used,
-    /// the verdict has to be renewed before it ends.
+    /// When a source becomes overdue. If one is, or none is used, the verdict must be renewed before it ends.
     pub(super) fn wake_at(&self, service: &Service, now: BootTime) -> BootTime {
         let renew = now.after(service.fresh_for / 3);
         let next = self
@@ -125,7 +129,7 @@ impl<'w> Inputs<'w> {
                 None => renew,
             })
             .min();
-        // Never now or before: that would be a loop.
+        // Always later than now, because the caller would loop.
         next.unwrap_or(renew)
             .max(now.after(Duration::from_millis(1)))
     }

@@ -1,4 +1,4 @@
-//! Rules: which one decides, and what is remembered of each.
+//! Rules: which one decides, and the state of each.
 
 use super::{DecisionSource, Undecided, Walk, good_for};
 use crate::config::Rule;
@@ -6,19 +6,19 @@ use crate::expression::Expression;
 use agentcheck_common::BootTime;
 use std::collections::BTreeSet;
 
-/// What was last known of a rule.
+/// The last known state of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RuleState {
-    /// Whether it held.
+    /// Whether it was active.
     pub active: bool,
-    /// When the oldest poll that said so was sent.
+    /// When the oldest poll behind this was sent.
     pub observed_at: BootTime,
-    /// Since when its condition says, without a break, that this is to change: `for` and `clear_for` wait.
+    /// Since when its condition asks for a change without a break: the start of `for` and `clear_for`.
     pub pending_since: Option<BootTime>,
 }
 
-/// The condition that decides whether a rule changes: `when` as long as it does not hold, and then
-/// `clear_when`, or `when` turned round.
+/// The condition that changes a rule: `when` while it is inactive; while it is active `clear_when`, or the negated
+/// `when`.
 fn condition(rule: &Rule, held: bool) -> (&Expression, bool) {
     match &rule.clear_when {
         Some(leave) if held => (leave, true),
@@ -26,7 +26,7 @@ fn condition(rule: &Rule, held: bool) -> (&Expression, bool) {
     }
 }
 
-/// What is known of a rule after its condition has said, by polls as old as `of`, whether it is to change.
+/// The state of a rule after an evaluation of its condition, with polls as old as `of`.
 fn next(
     rule: &Rule,
     last: Option<RuleState>,
@@ -90,14 +90,14 @@ impl Blocked<'_> {
 }
 
 impl Walk<'_> {
-    /// Which rule decides; none where the weight does.
+    /// The rule that decides; `None` if the weight does.
     pub(super) fn rules(
         &mut self,
         rule_states: &mut [Option<RuleState>],
     ) -> Option<DecisionSource> {
         let mut decided = None;
         let mut blocked: Option<Blocked<'_>> = None;
-        // When the oldest poll was sent that a kept truth rests on.
+        // When the oldest poll behind a kept state was sent.
         let mut kept_of = self.now;
         for (index, (rule, last)) in self.service.rules.iter().zip(rule_states).enumerate() {
             let held = last.is_some_and(|last| last.active);
@@ -107,8 +107,7 @@ impl Walk<'_> {
                 Some(unknown) => Err(unknown),
                 None => expression.truth(self.scope),
             };
-            // Rules after the one that decides are looked at too, so that their rule_states are known when
-            // they are needed.
+            // Later rules are evaluated too, so that their timers run.
             let before =
                 last.filter(|last| self.now < last.observed_at.after(good_for(self.service)));
             let known = match &truth {
@@ -123,7 +122,7 @@ impl Walk<'_> {
                 }
                 Err(unknown) => {
                     if let Some(last) = last {
-                        // Nobody knows whether it was true all the time.
+                        // It may have been false for a moment.
                         last.pending_since = None;
                     }
                     Err(unknown)

@@ -42,7 +42,8 @@ impl Collector {
         if let Some(document) = document {
             reading.outcome = Ok(Content::Json(serde_json::from_str(document).unwrap()));
         }
-        self.observed.take(0, reading, at(seconds));
+        self.observed
+            .take(crate::config::SourceId(0), reading, at(seconds));
         let context = self.observed.context(at(seconds));
         let outcome = evaluate(
             &self.config.services[0],
@@ -60,20 +61,24 @@ fn reply(outcome: &Outcome) -> String {
     verdict.map_or_else(|| "none".to_owned(), |verdict| verdict.reply.to_string())
 }
 
+fn why(outcome: &Outcome) -> Option<&str> {
+    outcome.unknown.as_ref().map(|why| why.reason.as_str())
+}
+
 #[test]
 fn no_verdict_has_a_reason_from_the_first_poll() {
     let rule = "[[service.web.rule]]\nname = 'busy'\nwhen = 'app.json.queue'\nreply = 'floor'\n";
     let mut collector = Collector::new(&format!("[service.web]\nweight = 'app.json.w'\n{rule}"));
     let outcome = collector.poll(100, Some(r#"{"w": 50, "queue": 7}"#));
     assert_eq!(reply(&outcome), "none");
-    let reason = outcome.unknown.as_deref();
+    let reason = why(&outcome);
     assert_eq!(reason, Some("expected true or false, found a number"));
     let outcome = collector.poll(101, Some(r#"{"w": true, "queue": false}"#));
-    let reason = outcome.unknown.as_deref();
+    let reason = why(&outcome);
     assert_eq!(reason, Some("expected a number, found true or false"));
     let outcome = collector.poll(102, Some(r#"{"w": 50, "queue": false}"#));
     assert_eq!(
-        (reply(&outcome).as_str(), outcome.unknown),
+        (reply(&outcome).as_str(), why(&outcome)),
         ("up 50% # app.w=50", None)
     );
 }
@@ -85,7 +90,7 @@ fn keep_leaves_the_last_reply() {
     let mut collector = Collector::new(&format!("[service.web]\nweight = 'app.json.w'\n{rule}"));
     let outcome = collector.poll(100, Some(r#"{"w": 50, "unsure": true}"#));
     assert_eq!(
-        outcome.unknown.as_deref(),
+        why(&outcome),
         Some("rule unsure keeps the reply, and there is none")
     );
     collector.poll(101, Some(r#"{"w": 50, "unsure": false}"#));

@@ -1,4 +1,4 @@
-//! The weight, the limit of connections, and what begins a ramp.
+//! The weight, the connection limit, and the start of a ramp.
 
 use super::{DecisionSource, ServiceMemory, Undecided, Walk, Weighed};
 use crate::config::{Capacity, Weight};
@@ -24,7 +24,7 @@ impl Walk<'_> {
                 let known = memory.capacity.held.is_some();
                 let weight = capacity::weight(terms, &mut memory.capacity, seen, self.now);
                 if weight.basis == Basis::Measured && !known {
-                    // The first sample is taken as it is: what was said before was nothing measured.
+                    // The first sample counts in full: the reply before it was not measured.
                     memory.shape.smoothed = None;
                 }
                 (weight.percent(), Some(weight))
@@ -57,7 +57,7 @@ impl Walk<'_> {
         })
     }
 
-    /// The number of an expression, and with it its age.
+    /// The number of an expression. Its age becomes that of the verdict.
     fn number(&mut self, expression: &Expression) -> Result<f64, String> {
         self.of = self.of.min(self.polled.age_of(expression));
         let number = match self.polled.overdue_content(expression) {
@@ -67,27 +67,27 @@ impl Walk<'_> {
         number.map_err(|unknown| self.polled.reason(expression, &unknown))
     }
 
-    /// How many connections each balancer may open now; none where the agent does not manage that.
+    /// The number of connections that each balancer may open; `None` if the service does not manage it.
     pub(super) fn limit(&mut self) -> Result<Option<Maxconn>, String> {
         let Some(limit) = &self.service.maxconn else {
             return Ok(None);
         };
         let each = rounding::floor(self.number(&limit.total)? / f64::from(limit.balancers));
-        // To HAProxy 0 is no limit at all, which is the contrary of what is meant.
+        // HAProxy reads 0 as no limit.
         let each = each.clamp(1.0, f64::from(Maxconn::MAX));
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // clamped
         let each = each as u32;
         Ok(Maxconn::new(each))
     }
 
-    /// The limit when nothing limits it.
+    /// The limit without load.
     pub(super) fn normal(&self) -> Option<Maxconn> {
         self.service.maxconn.as_ref().map(|limit| limit.normal)
     }
 
-    /// Whether the application was started again without having been taken out: HAProxy's slow start sees
-    /// only what it saw fail. What has no value now says nothing.
-    pub(super) fn look_for_restarts(&self, memory: &mut ServiceMemory) {
+    /// Notes a restart of the application that HAProxy did not notice: its slow start needs a failed check. An
+    /// unknown value shows no restart.
+    pub(super) fn note_restart(&self, memory: &mut ServiceMemory) {
         let restarts = &self.service.restarts;
         let mut restarted = false;
         if let Some(start) = restarts.start.as_ref().and_then(|start| {
@@ -113,7 +113,7 @@ impl Walk<'_> {
         }
     }
 
-    /// The value of an expression, where it has one that is not overdue.
+    /// The value of an expression, if no source of it is overdue.
     pub(super) fn known<T>(
         &self,
         expression: &Expression,
@@ -126,8 +126,7 @@ impl Walk<'_> {
     }
 }
 
-/// Whether two times of a start are of two starts. A time that is computed, from now and how long something
-/// is up, is not always the same to the second.
+/// Whether two start times belong to two starts. A start time that is computed from an uptime varies by a second.
 fn other(before: &Simple, now: &Simple) -> bool {
     match (before, now) {
         (Simple::Number(before), Simple::Number(now)) => (before - now).abs() > 1.0,

@@ -1,9 +1,12 @@
-//! What is known of series, and what a restarted collector goes on from.
+//! Series, and the memory from which a restarted collector continues.
 
+use super::derived::series;
 use super::*;
+use crate::filters::derive::MOST_COUNTERS;
+use crate::reading::prometheus::{Exposition, Selector};
 
 #[test]
-fn a_part_of_the_series_is_none_of_them() {
+fn too_many_series_give_no_number() {
     let selectors = [Selector::parse("n").unwrap()];
     let shown = |count: usize| {
         let lines = (0..count).map(|at| format!("n{{at=\"{at}\"}} 1\n"));
@@ -36,7 +39,7 @@ fn config(text: &str) -> Config {
         .0
 }
 
-/// The derived number after a poll at `seconds`, in a collector that went on from `kept`.
+/// The derived number after a poll at `seconds`, in a collector that continued from `kept`.
 fn polled(
     config: &Config,
     kept: &[(String, DerivedMemory)],
@@ -52,7 +55,7 @@ fn polled(
         outcome: Ok(Content::Number(number)),
         ..Reading::failed(now, Duration::ZERO, Failure::new(Reason::Other, ""))
     };
-    observed.take(0, reading, now);
+    observed.take(SourceId(0), reading, now);
     let crate::config::Weight::Expression(weight) = &config.services[0].weight else {
         panic!("a weight of its own");
     };
@@ -63,12 +66,12 @@ fn polled(
 }
 
 #[test]
-fn a_collector_goes_on_from_what_was_kept_of_the_same_number() {
+fn restarted_collector_continues_with_the_same_number() {
     let same = config(DERIVED);
     let (value, kept) = polled(&same, &[], 100, 7.0);
     assert_eq!((value, kept.len()), (7.0, 1));
     assert_eq!(polled(&same, &kept, 105, 3.0).0, 7.0);
-    // Where it stands in the file is of no matter.
+    // Its position in the file does not matter.
     let moved = config(&format!("# a comment\n{DERIVED}"));
     assert_eq!(polled(&moved, &kept, 105, 3.0).0, 7.0);
     // The window is over; another boot's clock would be behind.

@@ -227,7 +227,7 @@ fn two_operators_take_turns() {
             .id,
     ));
     replaced.sort();
-    // Each was replaced by just one, and the last one stands.
+    // Each was replaced by exactly one, and the last one is active.
     let expected = (0..8).map(|number: u32| Some(number.to_string()));
     let mut expected: Vec<Option<String>> = expected.chain([None]).collect();
     expected.sort();

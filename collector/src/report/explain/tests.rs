@@ -1,7 +1,8 @@
 use super::*;
-use crate::config;
-use crate::decision::evaluate::evaluate;
+use crate::config::{self, SourceId};
+use crate::decision::decide::decide;
 use crate::decision::observations::Observations;
+use crate::overrides::Effective;
 use std::path::Path;
 
 const SECOND: u64 = 1_000_000_000;
@@ -56,20 +57,20 @@ fn explanation_of(
     let document = load.map(|load| Content::Json(serde_json::json!({ "load": load })));
     let gone = crate::reading::Failure::new(crate::reading::Reason::Missing, "no such file");
     let readings = [
-        (0, reading(document.ok_or(gone), now)),
-        (1, reading(Ok(Content::Number(cpu)), now)),
+        (SourceId(0), reading(document.ok_or(gone), now)),
+        (SourceId(1), reading(Ok(Content::Number(cpu)), now)),
     ];
     let mut without_debounce = config.clone();
     for source in &mut without_debounce.sources {
         source.debounce = crate::filters::debounce::DebouncePolicy::default();
     }
     let mut observed = Observations::new(&without_debounce, now);
-    for (index, reading) in &readings {
-        observed.take(*index, reading.clone(), now);
+    for (source, reading) in &readings {
+        observed.take(*source, reading.clone(), now);
     }
     let context = observed.context(now);
     let service = &config.services[0];
-    let outcome = evaluate(service, &context, before, now);
+    let decision = decide(service, &context, before, &Effective::default(), now);
     let evaluation = Evaluation {
         config: &config,
         service,
@@ -78,7 +79,7 @@ fn explanation_of(
         before,
         origin,
         snapshot: None,
-        outcome: &outcome,
+        decision: &decision,
         now,
     };
     let lines = evaluation.lines();

@@ -312,10 +312,10 @@ fn page_of_a_thousand_services_is_bounded() {
         })
         .collect();
     let small = snapshot();
-    let made = page(&input(&overview(Some(&small), &said_of_web()), &one));
+    let made = page(&input(&overview(Some(&small), &current_of_web()), &one));
     assert!(made.len() < 100 << 10, "{}", made.len());
 }
 
-fn said_of_web() -> BTreeMap<String, Current> {
+fn current_of_web() -> BTreeMap<String, Current> {
     BTreeMap::from([("web".to_owned(), line("up 73%", None))])
 }

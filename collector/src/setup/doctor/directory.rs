@@ -17,7 +17,33 @@ pub struct Rights {
     pub uid: u32,
     /// Its group.
     pub gid: u32,
+    /// Whether root alone can put another file at its path. Otherwise a command of root's may meet a link there.
+    pub is_roots_path: bool,
 }
+
+impl Rights {
+    /// The command that changes its mode or group: only its owner runs it safely where others can replace it.
+    fn change(self, command: &str, path: &str) -> String {
+        match self.is_roots_path {
+            true => format!("{command} {path}"),
+            false => format!("as user {}, not as root: {command} {path}", self.uid),
+        }
+    }
+
+    /// How it gets to belong to this user.
+    #[must_use]
+    pub fn give(self, owner: u32, path: &str) -> String {
+        match self.is_roots_path {
+            true => format!("chown {owner} {path}"),
+            false => format!(
+                "as the owner of the directory above, not as root: mv {path} {path}.old; then {MAKE}"
+            ),
+        }
+    }
+}
+
+/// Makes the directories. Root itself must create nothing below a directory of another user.
+const MAKE: &str = "sh /usr/lib/agentcheck/setup";
 
 /// The use of a directory, which decides its permissions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +75,7 @@ pub fn finding(
     owner: Option<(u32, u32)>,
 ) -> Finding {
     let about = role.about();
-    // Root itself must create nothing below a directory of another user.
-    let make = "sh /usr/lib/agentcheck/setup".to_owned();
+    let make = MAKE.to_owned();
     let rights = match rights {
         Ok(rights) if rights.directory => rights,
         Ok(_) => return Finding::error(about, format!("{path} is not a directory"), make),
@@ -72,16 +97,16 @@ pub fn finding(
     let mode = rights.mode & 0o7777;
     if role == Role::State && mode & 0o005 != 0o005 {
         let what = format!("{path} has mode {mode:04o}: the responder's user cannot read it");
-        return Finding::error(about, what, format!("chmod 0755 {path}"));
+        return Finding::error(about, what, rights.change("chmod 0755", path));
     }
     if role == Role::State && mode & 0o022 != 0 {
         let what =
             format!("{path} has mode {mode:04o}: other users than the collector can write replies");
-        return Finding::warning(about, what, format!("chmod 0755 {path}"));
+        return Finding::warning(about, what, rights.change("chmod 0755", path));
     }
     if role == Role::Overrides && mode & 0o002 != 0 {
         let what = format!("{path} has mode {mode:04o}: everyone can override");
-        return Finding::warning(about, what, format!("chmod 2770 {path}"));
+        return Finding::warning(about, what, rights.change("chmod 2770", path));
     }
     if let (Role::Overrides, Some((_, group))) = (role, owner)
         && mode & 0o020 != 0
@@ -91,7 +116,8 @@ pub fn finding(
             "{path} has mode {mode:04o} and group {}, whose members can override: the collector's group is {group}",
             rights.gid
         );
-        return Finding::warning(about, what, format!("chgrp {group} {path}"));
+        let command = format!("chgrp {group}");
+        return Finding::warning(about, what, rights.change(&command, path));
     }
     if let Some((owner, _)) = owner
         && owner != rights.uid
@@ -100,7 +126,7 @@ pub fn finding(
             "{path} belongs to user {}, and the collector runs as user {owner}",
             rights.uid
         );
-        return Finding::warning(about, what, format!("chown {owner} {path}"));
+        return Finding::warning(about, what, rights.give(owner, path));
     }
     Finding::ok(about, format!("{path}, mode {mode:04o}"))
 }
@@ -116,7 +142,51 @@ mod tests {
             mode,
             uid: 7,
             gid: 70,
+            is_roots_path: true,
         })
+    }
+
+    /// Root must not follow a link that the collector's user puts at the path.
+    #[test]
+    fn advice_is_no_command_for_root_where_another_user_can_replace_the_directory() {
+        let owner = Some((7, 70));
+        let cases = [
+            (
+                0o777,
+                7,
+                70,
+                "chmod 2770 /d",
+                "as user 7, not as root: chmod 2770 /d",
+            ),
+            (
+                0o2770,
+                7,
+                71,
+                "chgrp 70 /d",
+                "as user 7, not as root: chgrp 70 /d",
+            ),
+            (
+                0o2750,
+                8,
+                70,
+                "chown 7 /d",
+                "as the owner of the directory above, not as root: mv /d /d.old; \
+                 then sh /usr/lib/agentcheck/setup",
+            ),
+        ];
+        for (mode, uid, gid, by_root, by_user) in cases {
+            for (is_roots_path, advice) in [(true, by_root), (false, by_user)] {
+                let rights = Rights {
+                    directory: true,
+                    mode,
+                    uid,
+                    gid,
+                    is_roots_path,
+                };
+                let found = finding(Role::Overrides, "/d", Ok(rights), owner);
+                assert_eq!(found.remedy.as_deref(), Some(advice), "{found:?}");
+            }
+        }
     }
 
     #[test]
@@ -128,6 +198,7 @@ mod tests {
             mode: 0o755,
             uid: 7,
             gid: 70,
+            is_roots_path: true,
         });
         let ours = Some((7, 70));
         for (role, rights, owner, severity, part) in [

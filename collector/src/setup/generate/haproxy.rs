@@ -16,7 +16,7 @@ pub(super) fn backends(plan: &Plan<'_>) -> File {
             let line = ServerLine {
                 service,
                 agent_port: port.number,
-                sends_name: port.shared,
+                sends_name: port.shared || plan.http,
             };
             let _ = write!(
                 text,

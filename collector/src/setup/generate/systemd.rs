@@ -11,10 +11,10 @@ pub(super) fn files(plan: &Plan<'_>) -> Vec<File> {
     let mut files = Vec::new();
     for port in plan.ports.iter().filter(|port| port.shared) {
         files.push(listening(plan, port));
-        if plan.state_dir.is_some() {
+        if plan.state_dir.is_some() || plan.http {
             let start = format!("{} {}", plan.responder, plan.arguments(port, ""));
             files.push(File {
-                path: "agentcheck.service.d/state-dir.conf".to_owned(),
+                path: "agentcheck.service.d/arguments.conf".to_owned(),
                 text: format!("[Service]\nExecStart=\nExecStart={start} --idle off\n"),
             });
         }

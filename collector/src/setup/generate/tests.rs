@@ -23,6 +23,7 @@ fn generated(target: Target, services: &str, addresses: &[&str], allow: &[&str])
         port: NonZeroU16::new(3333).unwrap(),
         responder: Path::new("/usr/bin/agentcheck-responder"),
         state_dir: Path::new(STATE_DIR),
+        http: false,
     };
     files(target, &config(services), &request).unwrap()
 }
@@ -198,6 +199,7 @@ fn request_that_cannot_be_served_is_an_error() {
             port: NonZeroU16::new(port).unwrap(),
             responder: Path::new(responder),
             state_dir: Path::new(state),
+            http: false,
         };
         let all = [Target::Systemd, Target::Xinetd, Target::Inetd];
         let errors = all.map(|target| files(target, &config(BOTH), &request).unwrap_err());
@@ -259,6 +261,7 @@ fn other_state_directory_is_in_every_file() {
         port: NonZeroU16::new(3333).unwrap(),
         responder: Path::new("/opt/agentcheck-responder"),
         state_dir: Path::new("/run/other"),
+        http: false,
     };
     let systemd = files(Target::Systemd, &config(BOTH), &request).unwrap();
     assert_eq!(
@@ -277,6 +280,40 @@ fn other_state_directory_is_in_every_file() {
             .text
             .contains(" = --name-from-client --state-dir /run/other\n")
     );
+}
+
+#[test]
+fn http_is_in_every_file_and_clients_send_the_name() {
+    let request = Request {
+        addresses: &[],
+        allow: &[],
+        port: NonZeroU16::new(3333).unwrap(),
+        responder: Path::new("/usr/bin/agentcheck-responder"),
+        state_dir: Path::new(STATE_DIR),
+        http: true,
+    };
+    for (target, shared, own) in [
+        (
+            Target::Systemd,
+            "--name-from-client --http --idle off\n",
+            "%i --http --idle off\n",
+        ),
+        (
+            Target::Xinetd,
+            " = --name-from-client --http\n",
+            " = my.api-2 --http\n",
+        ),
+        (
+            Target::Inetd,
+            " --name-from-client --http\n",
+            " my.api-2 --http\n",
+        ),
+    ] {
+        let files = files(target, &config(BOTH), &request).unwrap();
+        let text: String = files.iter().map(|file| file.text.as_str()).collect();
+        assert!(text.contains(shared) && text.contains(own), "{text}");
+        assert!(text.contains("agent-send \"my.api-2\\n\""), "{text}");
+    }
 }
 
 #[test]

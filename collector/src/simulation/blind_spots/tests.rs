@@ -1,4 +1,4 @@
-//! What could die unnoticed, and what could not.
+//! Applications that could die unnoticed, and others.
 
 use super::*;
 use crate::config;
@@ -78,9 +78,7 @@ const NOBODY: [&str; 0] = [];
 fn a_guard_without_a_rule_for_the_failure() {
     assert_eq!(
         found("", &["app.ok && app.json.queue > 100 -> floor"]),
-        [
-            "web keeps its full share when app fails, and nothing says so: rule \"r0\" does not hold then"
-        ]
+        ["web keeps its full weight when app fails: rule \"r0\" is inactive then"]
     );
     let two = [
         "app.ok && app.json.queue > 100 -> floor",
@@ -109,7 +107,7 @@ fn a_guard_without_a_rule_for_the_failure() {
 }
 
 #[test]
-fn what_answers_for_a_failure() {
+fn failure_with_an_effect_is_no_finding() {
     let guarded = "app.ok && app.json.queue > 100 -> floor";
     for answer in [
         "!app.ok -> down",
@@ -150,7 +148,7 @@ fn a_failure_of_one_kind_alone() {
         "!port.ok -> down",
     ];
     assert_eq!(unnoticed("", &rules), ["app (timeout, status)"]);
-    // Another application says nothing of this one.
+    // Another application does not show that this one died.
     let rules = ["app.ok && app.json.queue > 100 -> floor", "!db.ok -> down"];
     assert_eq!(unnoticed("", &rules), ["app"]);
 }
@@ -159,7 +157,7 @@ fn a_failure_of_one_kind_alone() {
 fn a_weight_that_is_full_then() {
     assert_eq!(
         found("weight = 'app.ok ? headroom(app.json.n, 10) : 100'", &[]),
-        ["web keeps its full share when app fails, and nothing says so: the weight is full then"]
+        ["web keeps its full weight when app fails: the weight is 100% then"]
     );
     assert_eq!(
         unnoticed("weight = 'app.ok ? 50 : 100'", &["!app.ok -> down"]),
@@ -169,7 +167,7 @@ fn a_weight_that_is_full_then() {
         unnoticed("weight = 'app.ok || db.ok ? 100 : 1'", &[]),
         NOBODY
     );
-    // What has its share from a rule alone has none without it.
+    // A weight that only a rule gives is not given without it.
     assert_eq!(
         unnoticed("weight = '1'", &["app.ok && app.json.primary -> full"]),
         NOBODY
@@ -177,7 +175,7 @@ fn a_weight_that_is_full_then() {
 }
 
 #[test]
-fn what_tells_of_no_application() {
+fn source_of_no_application_is_no_finding() {
     assert_eq!(
         unnoticed("", &["cpu.ok && cpu.value > 95 -> floor"]),
         NOBODY
@@ -209,7 +207,7 @@ fn each_application_once() {
     assert_eq!(unnoticed("", &rules), ["app", "plugin"]);
     let said = found("", &rules);
     assert!(
-        said[0].ends_with("rules \"r0\", \"r1\" do not hold then"),
+        said[0].ends_with("rules \"r0\", \"r1\" are inactive then"),
         "{said:?}"
     );
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::reading::Content;
 use agentcheck_tests::scratch::Scratch;
 use rustix::thread::{CapabilitySet, CapabilitySets};
+use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::process::Command;
@@ -92,6 +93,27 @@ fn file_over_max_bytes_is_too_large() {
     let opened = fs::OpenOptions::new().write(true).open(&sparse).unwrap();
     opened.set_len(1 << 40).unwrap();
     assert_eq!(failure(poll(&sparse)).reason, Reason::TooLarge);
+}
+
+#[test]
+fn content_of_every_size_is_complete() {
+    let scratch = Scratch::new("sizes");
+    let near = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 5 * CHUNK + 7];
+    for size in near {
+        let text: String = (0..size)
+            .map(|at| char::from(b'a' + (at % 23) as u8))
+            .collect();
+        let path = scratch.write("file", &text);
+        for max_bytes in [size, size + 1, 10 * CHUNK] {
+            let deadline = Deadline::within(AMPLE);
+            let content = read_bounded(&path, max_bytes, deadline).unwrap();
+            assert_eq!(content, text.as_bytes(), "{size} of at most {max_bytes}");
+        }
+        if let Some(less) = size.checked_sub(1) {
+            let refused = read_bounded(&path, less, Deadline::within(AMPLE));
+            assert_eq!(refused.unwrap_err().reason, Reason::TooLarge, "{size}");
+        }
+    }
 }
 
 #[test]

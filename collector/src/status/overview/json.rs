@@ -41,15 +41,20 @@ pub fn to_json(overview: &Overview) -> Value {
     })
 }
 
-/// A document as text, on one line or several. All other characters than printable ASCII are escaped, so that
-/// it is safe on a terminal.
+/// A document as text, on one line or several.
 #[must_use]
 pub fn json_text(document: &Value, on_one_line: bool) -> String {
-    let text = if on_one_line {
-        document.to_string()
+    if on_one_line {
+        ascii_json(&document.to_string())
     } else {
-        format!("{document:#}")
-    };
+        ascii_json(&format!("{document:#}"))
+    }
+}
+
+/// A JSON text and a line end. All other characters than printable ASCII are escaped, so that it is safe on a
+/// terminal.
+#[must_use]
+pub fn ascii_json(text: &str) -> String {
     let mut ascii = String::with_capacity(text.len() + 1);
     for character in text.chars() {
         if character.is_ascii() && character != '\u{7f}' {

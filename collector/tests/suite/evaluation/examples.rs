@@ -50,7 +50,7 @@ fn shown_in_readme(case: &str, block: &str, change: impl Fn(String) -> String) -
 fn recorded_readings_give_the_expected_replies() {
     golden::as_expected(
         "examples",
-        9,
+        10,
         |path| path.join("story.jsonl").is_file(),
         |case| {
             let readme = case.join("README.md");
@@ -60,7 +60,7 @@ fn recorded_readings_give_the_expected_replies() {
     );
 }
 
-/// Where a line brings a server that was told nothing else before.
+/// The state of a server that got only this line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     /// In, with this share of its weight in per cent.
@@ -68,7 +68,7 @@ enum Place {
     Drain,
     Down,
     Maint,
-    /// The line says nothing: the server stays where it is.
+    /// The line has no word: the server stays in its state.
     Unchanged,
 }
 

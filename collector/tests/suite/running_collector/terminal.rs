@@ -54,7 +54,7 @@ fn watch_redraws_a_terminal_and_appends_to_a_pipe() {
         let shown = lines.find(|line| line.as_ref().unwrap().starts_with("collector: "));
         assert!(!shown.unwrap().unwrap().contains('\x1b'));
     }
-    // Nobody reads any more.
+    // The reader has closed the pipe.
     drop(lines);
     assert_eq!(pipe.wait().unwrap().code(), Some(0));
 

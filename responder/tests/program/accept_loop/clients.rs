@@ -141,7 +141,7 @@ fn full_table_makes_room_for_the_next_client() {
         assert!(waiting <= 1024, "{waiting}");
         rounds.push(waiting);
     }
-    println!("of 1500 silent clients, {rounds:?} waited while others were answered");
+    println!("attack: of 1500 silent clients, {rounds:?} waited while others were answered");
     assert!(processor_time(&responder) < Duration::from_secs(5));
 }
 

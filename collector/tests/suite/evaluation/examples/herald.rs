@@ -50,7 +50,7 @@ fn readme(messages: f64) -> String {
 fn same(place: Place, line: &str, messages: f64) -> bool {
     let exact = 100.0 - messages / 70.0;
     match theirs(line) {
-        // Fewer messages than none: Herald says nothing, here that is no load.
+        // A negative number of messages: Herald sends nothing, agentcheck takes it for no load.
         Place::Unchanged => {
             assert!(messages < 0.0);
             assert_eq!(place, Place::Weight(100), "{messages}");
@@ -88,7 +88,7 @@ fn readme_configuration_gives_heralds_weight() {
         let place = ours(&reply_after(&config, "web", &[reading]));
         short += usize::from(same(place, &readme(messages), messages));
     }
-    // As the README says.
+    // As in the README.
     assert_eq!(short, 2);
     // Beside whole numbers, and far out.
     for messages in [0.5, 69.99, 70.01, 6929.5, 1e9, 1e300, -1e300] {
@@ -193,7 +193,7 @@ fn every_operator_and_the_default_response_match_herald() {
     }
 }
 
-/// The oracle above, and agentcheck.toml, say what config.yml says.
+/// The oracle above and agentcheck.toml have the numbers of config.yml.
 #[test]
 fn example_names_every_option_of_herald() {
     assert!(directory("herald-rules").join("config.yml").is_file());

@@ -31,7 +31,7 @@ fn config_xml(mode: &str, cpu: f64, ram: f64, established: f64) -> String {
     version4(mode, &[(cpu, 1.0, 90.0), (ram, 0.5, 95.0), (tcp, 1.0, 0.0)])
 }
 
-/// The same place, but that load never empties a server: theirs says 0%, ours the floor.
+/// The same state, except that load never empties a server: 0% there, the floor here.
 fn same(place: Place, line: &str, case: &str) {
     match theirs(line) {
         Place::Drain if line == "0%" => assert_eq!(place, Place::Weight(1), "{case}"),
@@ -167,7 +167,7 @@ fn same_as_version5(place: Place, monitors: &[(f64, f64, f64)], any: Option<f64>
         Some(threshold) => version5.any(threshold),
         None => version5.overall >= 90.0,
     };
-    // Theirs says drain past a threshold; ours goes to the floor.
+    // Past a threshold, theirs drains; ours goes to the floor.
     if exceeded || version5.overall >= 100.0 {
         assert_eq!(place, Place::Weight(1), "{case}");
         return;

@@ -158,7 +158,7 @@ fn worker_queue_example_matches_its_formula() {
         let number = |key: &str| queue[key].as_u64().unwrap();
         let place = ours(&recorded.printed);
         let bare = backlog(number("active"), number("waiting"));
-        // Until the queue is nearly empty again, what was said stays: that is all that ours adds.
+        // Until the queue is nearly empty again, the reply stays. The original script has no such hysteresis.
         if place == bare {
             before = place;
         } else {

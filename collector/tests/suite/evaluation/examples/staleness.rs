@@ -15,7 +15,7 @@ fn respond<'l>(last: &'l str, age: f64, interval: f64, response: &'l str) -> &'l
     }
 }
 
-/// What is said of a service so many seconds after its last good reading, without a collector since then.
+/// The reply so many seconds after the last good reading, without a collector since then.
 fn abandoned(service: &str, (source, reading): Poll, seconds: u64) -> Place {
     let config = configuration("herald-rules");
     let mut player = Player::new(&config);
@@ -37,7 +37,7 @@ fn schedule_goes_stale_when_herald_would() {
         let age = seconds as f64;
         let place = abandoned("workers", ("workers", json!({"value": 100})), seconds);
         assert_eq!(place, theirs(respond("up", age, 20.0, "down")), "{age}");
-        // noop: HAProxy keeps what it has, and here it is said again.
+        // noop: HAProxy keeps its state, and agentcheck repeats the reply.
         let reading = json!({"json": {"health": "healthy", "outgoing-messsage-per-second": 700}});
         let place = abandoned("api", ("app", reading), seconds);
         match theirs(respond("ready 90%", age, 10.0, "noop")) {

@@ -1,0 +1,14 @@
+#!/bin/sh
+# tools.sh: installs the Python programs that `make test-packages` uses into a virtual environment below the target
+# directory, once: ansible-core, yamllint, Helm's own library, and the schemas of Kubernetes. Prints its directory.
+set -eu
+here=$(cd "$(dirname "$0")/../.." && pwd)
+environment=${CARGO_TARGET_DIR:-$here/target}/test-programs/python
+if [ ! -e "$environment/complete" ]; then
+	rm -rf "$environment"
+	python3 -m venv "$environment"
+	"$environment/bin/pip" install --quiet --disable-pip-version-check 'ansible-core>=2.17,<2.20' yamllint \
+		'helm-python-sdk==0.2.2' 'kubernetes-validate>=1.33' >&2
+	touch "$environment/complete"
+fi
+echo "$environment/bin"
