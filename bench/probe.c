@@ -181,7 +181,7 @@ static void lost(long count, int clients, enum end end, const char *text) {
 
 static void latency(int count, const char *name) {
 	double until = seconds() + 60;
-	char buffer[1024], request[80];
+	char buffer[16384], request[80];
 	int size = *name ? snprintf(request, sizeof request, "%s\n", name) : 0;
 	for (; count > 0 && seconds() < until; count--) {
 		int length = 0;
