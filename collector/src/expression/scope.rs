@@ -201,7 +201,7 @@ impl Scope<'_> {
 
 impl VariableResolver for Scope<'_> {
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
-        self.variable(variable).map(|value| CowVal::Borrowed(value))
+        self.variable(variable).map(CowVal::Borrowed)
     }
 }
 
