@@ -16,7 +16,7 @@ use crate::diagnostics::Diagnostics;
 use crate::http::{self, Content, Status};
 use crate::listeners::{self, Listeners};
 use crate::reply::{NoName, Target};
-use crate::request::{Reaction, Request};
+use crate::request::{Parsed, ParsedName, Reaction};
 use crate::single::{DOCUMENT_WAIT, DRAIN_BYTES, DRAIN_WAIT};
 use crate::state_log::{Message, StateLog, error_text};
 use crate::state_reader::{self, Buffer, OpenDocument, Out, Piece, StateReader, close_document};
@@ -112,7 +112,7 @@ pub fn answer_all<'a>(
         (Ok(epoll), Ok(signals)) => (epoll, signals),
         (Err(error), _) | (_, Err(error)) => return EndReason::Error(error),
     };
-    if let Err(error) = epoll.add(signals, SIGNAL, Ready::ToRead) {
+    if let Err(error) = epoll.add(signals, SIGNAL) {
         return EndReason::Error(error);
     }
     let mut state_reader = StateReader::new(arguments);
@@ -279,37 +279,19 @@ impl<'a> AcceptLoop<'a, '_> {
             self.evict();
         }
         let peer = PeerGroup::of(peer, self.seed);
-        let mut connection = Connection::new(socket, peer, listener, self.http.enabled);
-        let service = self.service(listener);
-        if service.is_ok_and(|service| self.http.enabled || service.needs_request()) {
-            // The request has usually arrived already, so that epoll has to report only the client's end.
-            match self.read_request(&mut connection) {
-                Some(true) => {}
-                Some(false) => {
-                    let deadline = now.after(REQUEST_WAIT);
-                    return self.register(connection, Phase::AwaitingRequest, deadline);
-                }
-                None => return sys::close(socket),
+        let connection = Connection::new(socket, peer, listener, self.http.enabled);
+        let reaction = match self.service(listener) {
+            Err(cause) => Reaction::agent(Target::Unnamed(cause)),
+            Ok(service) if self.http.enabled || service.needs_request() => {
+                let deadline = now.after(REQUEST_WAIT);
+                let slot = self.register(connection, Phase::AwaitingRequest, deadline);
+                // The request has usually arrived already.
+                return slot.into_iter().for_each(|slot| self.receive(slot));
             }
-        }
-        let reaction = self.reaction(&connection.request, listener, Cause::Complete);
-        if let Some((now, document)) = self.answer(socket, &reaction) {
-            let (phase, wait) = after_answer(document);
-            connection.document = document;
-            self.register(connection, phase, now.after(wait));
-        }
-    }
-
-    /// Reads what has arrived of the client's request. Returns whether the request is complete, or `None` if the
-    /// connection is broken.
-    fn read_request(&mut self, connection: &mut Connection) -> Option<bool> {
-        match sys::receive(connection.socket, self.buffer) {
-            Err(Errno::AGAIN | Errno::INTR) => Some(false),
-            Ok(count) => {
-                let bytes = self.buffer.get(..count).unwrap_or_default();
-                Some(connection.request.push(bytes) || count == 0)
-            }
-            Err(_) => None,
+            Ok(service) => Parsed::Agent(ParsedName::Nothing).reaction(service, &self.http),
+        };
+        if let Some((answered, _)) = self.answer(socket, &reaction) {
+            self.register(connection, Phase::Closing, answered.after(DRAIN_WAIT));
         }
     }
 
@@ -345,20 +327,23 @@ impl<'a> AcceptLoop<'a, '_> {
     }
 
     /// Adds the connection to the table and to epoll. Closes it if that is not possible.
-    fn register(&mut self, connection: Connection, phase: Phase, deadline: BootTime) {
+    fn register(
+        &mut self,
+        connection: Connection,
+        phase: Phase,
+        deadline: BootTime,
+    ) -> Option<SlotIndex> {
         let socket = connection.socket;
         let Some(slot) = self.connections.insert(connection, phase, deadline) else {
-            close_document(connection.document);
-            return sys::close(socket);
-        };
-        let ready = match phase {
-            Phase::Sending => Ready::ToWrite,
-            Phase::AwaitingRequest | Phase::Closing => Ready::ToRead,
+            sys::close(socket);
+            return None;
         };
         let token = CONNECTION | u64::from(slot.number());
-        if self.epoll.add(socket, token, ready).is_err() {
+        if self.epoll.add(socket, token).is_err() {
             self.close_connection(slot, socket);
+            return None;
         }
+        Some(slot)
     }
 
     /// Answers, and closes the sending side unless a document follows. Returns the time of the answer and the document,
@@ -369,11 +354,7 @@ impl<'a> AcceptLoop<'a, '_> {
         reaction: &Reaction<'_>,
     ) -> Option<(BootTime, Option<OpenDocument>)> {
         let outcome = self.state_reader.answer(reaction, self.buffer, self.out);
-        let bytes = self.out.as_bytes();
-        let sent = match outcome.document {
-            Some(_) => sys::send(socket, bytes),
-            None => sys::send_last(socket, bytes),
-        };
+        let sent = sys::send(socket, self.out.as_bytes());
         if sent.is_ok() && outcome.document.is_none() {
             sys::shutdown_sending(socket);
         }
@@ -421,14 +402,14 @@ impl<'a> AcceptLoop<'a, '_> {
         }
     }
 
-    /// How to answer this request.
-    fn reaction<'r>(&self, request: &'r Request, listener: u16, cause: Cause) -> Reaction<'r>
-    where
-        'a: 'r,
-    {
-        let mut service = match self.service(listener) {
-            Ok(service) => service,
-            Err(cause) => return Reaction::agent(Target::Unnamed(cause)),
+    /// Answers the client's request. Returns false if the connection no longer exists.
+    fn answer_request(&mut self, slot: SlotIndex, socket: Descriptor, cause: Cause) -> bool {
+        let Some((connection, _)) = self.connections.get(slot) else {
+            return false;
+        };
+        let (request, listener) = (connection.request, connection.listener);
+        let Ok(mut service) = self.service(listener) else {
+            return true;
         };
         let parsed = match cause {
             Cause::Complete => request.parse(),
@@ -437,29 +418,22 @@ impl<'a> AcceptLoop<'a, '_> {
         if cause == Cause::Evicted {
             service = service.without_default();
         }
-        let reaction = parsed.reaction(service, &self.http);
+        let mut reaction = parsed.reaction(service, &self.http);
         if reaction.content.and_then(Content::document).is_some()
             && !self
                 .connections
                 .has_fewer_than(MAX_DOCUMENTS, Phase::Sending)
         {
-            return Reaction::http(Content::Error(Status::ServiceUnavailable), true);
+            reaction = Reaction::http(Content::Error(Status::ServiceUnavailable), true);
         }
-        reaction
-    }
-
-    /// Answers the client's request. Returns false if the connection no longer exists.
-    fn answer_request(&mut self, slot: SlotIndex, socket: Descriptor, cause: Cause) -> bool {
-        let Some((connection, _)) = self.connections.get(slot) else {
-            return false;
-        };
-        let (request, listener) = (connection.request, connection.listener);
-        let reaction = self.reaction(&request, listener, cause);
         let Some((now, document)) = self.answer(socket, &reaction) else {
             self.forget(slot);
             return false;
         };
-        let (phase, wait) = after_answer(document);
+        let (phase, wait) = match document {
+            Some(_) => (Phase::Sending, DOCUMENT_WAIT),
+            None => (Phase::Closing, DRAIN_WAIT),
+        };
         self.connections.move_to(slot, phase, now.after(wait));
         if let Some((connection, _)) = self.connections.get(slot)
             && document.is_some()
@@ -560,9 +534,9 @@ impl<'a> AcceptLoop<'a, '_> {
         let mut broken = None;
         for (number, listener) in self.listeners.iter() {
             // A shortage of memory is retried like a shortage of descriptors.
-            if let Err(error) =
-                self.epoll
-                    .add(listener.socket, LISTENER | u64::from(number), Ready::ToRead)
+            if let Err(error) = self
+                .epoll
+                .add(listener.socket, LISTENER | u64::from(number))
             {
                 broken = Some((number, error));
                 break;
@@ -592,14 +566,6 @@ impl<'a> AcceptLoop<'a, '_> {
             self.epoll.remove(listener.socket);
         }
         self.accepting = Accepting::Paused(until);
-    }
-}
-
-/// The phase after an answer, and the longest stay in it.
-fn after_answer(document: Option<OpenDocument>) -> (Phase, Duration) {
-    match document {
-        Some(_) => (Phase::Sending, DOCUMENT_WAIT),
-        None => (Phase::Closing, DRAIN_WAIT),
     }
 }
 

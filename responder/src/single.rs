@@ -76,10 +76,7 @@ pub fn answer_once(
     let socket = match channel {
         Channel::Socket(socket) => {
             // A connection that broke meanwhile is not an error.
-            let _ = match outcome.document {
-                Some(_) => sys::send(socket, out.as_bytes()),
-                None => sys::send_last(socket, out.as_bytes()),
-            };
+            let _ = sys::send(socket, out.as_bytes());
             Some(socket)
         }
         Channel::StandardStreams => print(out.as_bytes())?,

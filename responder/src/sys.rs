@@ -359,5 +359,5 @@ mod sockets;
 pub use signals::{Signals, block, set_blocked, signal_descriptor};
 pub use sockets::{
     Epoll, Event, Events, Family, PeerAddress, SocketAddress, accept, bind, connect, is_listening,
-    listen, receive, send, send_last, set_option, shutdown_sending, socket, unlink,
+    listen, receive, send, set_option, shutdown_sending, socket, unlink,
 };

@@ -36,25 +36,16 @@ const NOSIGNAL: usize = 0x4000;
 ///
 /// # Errors
 /// The kernel's; [`Errno::NOTSOCK`] if it is not a socket.
-pub fn send(to: Descriptor, bytes: &[u8]) -> Result<usize> {
-    send_with(to, bytes, 0)
-}
-
-/// As [`send`], for the last bytes: TCP keeps them until [`shutdown_sending`], and sends them and the end in one segment.
-///
-/// # Errors
-/// Those of [`send`].
-pub fn send_last(to: Descriptor, bytes: &[u8]) -> Result<usize> {
-    const MORE: usize = 0x8000;
-    send_with(to, bytes, MORE)
-}
-
 #[inline(never)]
-fn send_with(to: Descriptor, bytes: &[u8], flags: usize) -> Result<usize> {
+pub fn send(to: Descriptor, bytes: &[u8]) -> Result<usize> {
     let (from, count) = (bytes.as_ptr() as usize, bytes.len());
-    let flags = flags | DONTWAIT | NOSIGNAL;
     // SAFETY: the kernel reads `count` bytes of the slice; no address is given.
-    checked(unsafe { call(number::SENDTO, [to.raw(), from, count, flags, 0, 0]) })
+    checked(unsafe {
+        call(
+            number::SENDTO,
+            [to.raw(), from, count, DONTWAIT | NOSIGNAL, 0, 0],
+        )
+    })
 }
 
 /// Receives bytes that have arrived, at most as many as the buffer has. Returns 0 if the peer has closed its sending side.
@@ -299,13 +290,13 @@ impl Epoll {
         self.0
     }
 
-    /// Adds `descriptor`: epoll reports it as long as it is ready. Closing the descriptor removes it.
+    /// Adds `descriptor`: epoll reports it as long as there are bytes to read. Closing the descriptor removes it.
     ///
     /// # Errors
     /// The kernel's; EPERM (1) if epoll does not support the file, for example a regular file.
-    pub fn add(self, descriptor: Descriptor, token: u64, ready: Ready) -> Result<()> {
+    pub fn add(self, descriptor: Descriptor, token: u64) -> Result<()> {
         const ADD: usize = 1;
-        self.control(ADD, descriptor, token, ready)
+        self.control(ADD, descriptor, token, Ready::ToRead)
     }
 
     /// Changes what epoll reports about `descriptor`.

@@ -52,6 +52,26 @@ pub(crate) fn start(arguments: &[&str]) -> (Running, SocketAddr) {
     )
 }
 
+/// Each probe gets the reply of the file that was complete just before it, however fast files replace one another.
+/// `AGENTCHECK_REPLACEMENTS` sets the number.
+#[test]
+fn replaced_file_is_seen_by_the_next_probe() {
+    const PER_PROBE: u64 = 20;
+    let replacements = std::env::var("AGENTCHECK_REPLACEMENTS");
+    let replacements = replacements.map_or(20_000, |text| text.parse::<u64>().unwrap());
+    let directory = StateDir::with(&[("web", "up 1% # n=0")]);
+    let (_responder, address) = start(&["web", "--state-dir", directory.path()]);
+    let (file, new) = (directory.file("web"), directory.file("new"));
+    let text = state("web", "up 1% # n=0");
+    for number in 1..=replacements {
+        fs::write(&new, text.replace("n=0", &format!("n={number}"))).unwrap();
+        fs::rename(&new, &file).unwrap();
+        if number % PER_PROBE == number / PER_PROBE % PER_PROBE {
+            assert_eq!(probe(address, ""), format!("up 1% # n={number}\n"));
+        }
+    }
+}
+
 #[test]
 fn loop_answers_as_the_one_shot() {
     let directory = StateDir::with(&[("web", "up 73%"), ("api", "drain")]);
