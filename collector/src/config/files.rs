@@ -2,7 +2,7 @@
 //! checks their permissions and reads their text; it does not parse it.
 
 use super::LoadError;
-use super::masking::masked;
+use super::masking::{masked, masked_lines};
 use super::permissions::Trust;
 use crate::sys::state_file::open_regular;
 use rustix::fs::OFlags;
@@ -60,11 +60,19 @@ impl Files {
     #[must_use]
     pub fn one(path: &Path, text: &str) -> Self {
         let mut files = Self::default();
-        files.push(path.to_owned(), text);
+        files.push(path.to_owned(), text, masked);
         files
     }
 
-    fn push(&mut self, path: PathBuf, text: &str) {
+    /// A file of another program, in any format.
+    #[must_use]
+    pub fn foreign(path: &Path, text: &str) -> Self {
+        let mut files = Self::default();
+        files.push(path.to_owned(), text, masked_lines);
+        files
+    }
+
+    fn push(&mut self, path: PathBuf, text: &str, masked: fn(&str) -> String) {
         if !self.files.is_empty() {
             // No line is part of two files.
             self.text.push('\n');
@@ -188,7 +196,7 @@ impl Files {
         files.distrust(path, &mut trust);
         let file = open_regular(path, OFlags::empty()).map_err(unreadable)?;
         let text = read_text(file, &mut room).map_err(unreadable)?;
-        files.push(path.to_owned(), &text);
+        files.push(path.to_owned(), &text, masked);
 
         let directory = path.with_file_name(DROP_INS);
         if !files.distrust(&directory, &mut trust) {
@@ -211,7 +219,7 @@ impl Files {
                 continue;
             }
             match open_regular(&path, OFlags::empty()).and_then(|file| read_text(file, &mut room)) {
-                Ok(text) => files.push(path, &text),
+                Ok(text) => files.push(path, &text, masked),
                 Err(error) => files.add_unreadable(&path, &error, "g+r"),
             }
         }

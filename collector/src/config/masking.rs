@@ -46,6 +46,47 @@ pub(super) fn masked(text: &str) -> String {
     let mut hidden = scan.hidden;
     hidden.push(known..text.len());
 
+    hide(text, hidden)
+}
+
+/// The same for a file in another format than TOML, by its lines: of a line that names a secret, all after the name, and
+/// the lines below it that are indented further.
+pub(super) fn masked_lines(text: &str) -> String {
+    let mut hidden = Vec::new();
+    let mut start = 0;
+    let mut secret_indent = None;
+    for line in text.split_inclusive('\n') {
+        let content = line.trim_start_matches([' ', '-']);
+        let indent = line.len() - content.len();
+        if secret_indent.is_some_and(|above| indent > above || content.trim().is_empty()) {
+            hidden.push(start..start + line.len());
+        } else {
+            secret_indent = (names_secret(line) || has_secret_url(line)).then_some(indent);
+            if secret_indent.is_some() {
+                let name = line.find([':', '=', '>']).map_or(indent, |end| end + 1);
+                hidden.push(start + name..start + line.len());
+            }
+        }
+        start += line.len();
+    }
+    hide(text, hidden)
+}
+
+/// Whether a line contains the name of a secret.
+fn names_secret(line: &str) -> bool {
+    let line = line.to_ascii_lowercase();
+    let mut names = SECRET.iter().chain(&SUSPICIOUS);
+    names.any(|name| line.contains(name))
+}
+
+/// Whether a line contains a URL with a user, a query or a fragment.
+fn has_secret_url(line: &str) -> bool {
+    let url = line.split_once("://").map(|(_, url)| url);
+    url.is_some_and(|url| url.contains(['@', '?', '#']))
+}
+
+/// The text with `*` in place of the hidden ranges, which are in their order, and `?` in place of unprintable characters.
+fn hide(text: &str, hidden: Vec<Range<usize>>) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut hidden = hidden.into_iter().peekable();
     for (at, character) in text.char_indices() {
@@ -90,6 +131,8 @@ struct Scan<'t> {
     line: bool,
     /// Whether a value has just ended. A key in its place may be a part of it.
     is_after_value: bool,
+    /// The end of the last line with a syntax error, and whether it names a secret. A long line may have many errors.
+    error_line: (usize, bool),
 }
 
 impl<'t> Scan<'t> {
@@ -104,6 +147,7 @@ impl<'t> Scan<'t> {
             is_lost: false,
             line: false,
             is_after_value: false,
+            error_line: (0, false),
         }
     }
 
@@ -165,7 +209,8 @@ impl<'t> Scan<'t> {
             }
             EventKind::Error => {
                 let is_known = !self.is_secret() && !self.line && self.key != Holds::Url;
-                self.is_lost |= !is_known || self.line_looks_secret(span.start);
+                let looks_secret = self.line_looks_secret(span.start);
+                self.is_lost |= !is_known || looks_secret;
                 if self.is_lost {
                     self.hidden.push(span);
                 }
@@ -206,13 +251,16 @@ impl<'t> Scan<'t> {
     }
 
     /// Whether the line of a syntax error names a secret.
-    fn line_looks_secret(&self, at: usize) -> bool {
-        let before = self.text.get(..at).unwrap_or_default();
-        let start = before.rfind('\n').map_or(0, |end| end + 1);
-        let line = self.text.get(start..).unwrap_or_default();
-        let line = line.lines().next().unwrap_or_default().to_ascii_lowercase();
-        let names = SECRET.iter().chain(&SUSPICIOUS).chain(&["://"]);
-        names.into_iter().any(|name| line.contains(name))
+    fn line_looks_secret(&mut self, at: usize) -> bool {
+        if self.error_line.0 <= at {
+            let before = self.text.get(..at).unwrap_or_default();
+            let start = before.rfind('\n').map_or(0, |end| end + 1);
+            let line = self.text.get(start..).unwrap_or_default();
+            let line = line.split_inclusive('\n').next().unwrap_or_default();
+            let end = start + line.len();
+            self.error_line = (end, names_secret(line) || line.contains("://"));
+        }
+        self.error_line.1
     }
 
     /// Hides the user, the query and the fragment of a URL.
@@ -305,6 +353,23 @@ mod tests {
             ),
         ] {
             assert_eq!(masked(text), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn secrets_of_other_formats_are_masked_by_their_lines() {
+        for (text, shown) in [
+            (
+                "- name: a\n  url: http://127.0.0.1/\n  port: [1]\n",
+                "- name: a\n  url: http://127.0.0.1/\n  port: [1]\n",
+            ),
+            (
+                "  url: http://me:k@a/\n  headers:\n    X-Key: k\n\n  port: 1\n",
+                "  url: **************\n  headers:\n    ****** *\n\n  port: 1\n",
+            ),
+            ("<Token>k</Token>\n", "<Token>*********\n"),
+        ] {
+            assert_eq!(masked_lines(text), shown, "{text}");
         }
     }
 

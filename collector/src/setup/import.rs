@@ -147,7 +147,7 @@ pub fn convert(agent: Agent, file: &Path, text: &str) -> Result<Imported, Report
     if text.len() > MAX_BYTES {
         let large = Diagnostic::error(0..0, ReadError::TooLarge.to_string())
             .remedy("no agent's configuration is that long");
-        return Err(Report::new(&Files::one(file, ""), vec![large]));
+        return Err(Report::new(&Files::foreign(file, ""), vec![large]));
     }
     let imported = match agent {
         Agent::Herald => herald::convert(file, text, &mut findings),
@@ -155,7 +155,7 @@ pub fn convert(agent: Agent, file: &Path, text: &str) -> Result<Imported, Report
     };
     match imported {
         Some(imported) if findings.is_empty() => Ok(imported),
-        _ => Err(Report::new(&Files::one(file, text), findings)),
+        _ => Err(Report::new(&Files::foreign(file, text), findings)),
     }
 }
 

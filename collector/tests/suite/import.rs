@@ -153,7 +153,7 @@ fn configurations_shown_in_the_document_load() {
         .skip(1)
         .map(|rest| rest.split("```").next().unwrap())
         .collect();
-    assert_eq!(shown.len(), 3);
+    assert_eq!(shown.len(), 2);
     for text in shown {
         let (config, warnings) =
             config::parse(Path::new("shown"), text).unwrap_or_else(|report| panic!("{report}"));
