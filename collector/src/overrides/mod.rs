@@ -278,12 +278,7 @@ impl Override {
             |action| matches!(action, Action::Limit { percent } if !(1..=100).contains(&percent)),
         );
         let ends = self.stages.last().is_some_and(|last| last.end.is_some());
-        if self.version != VERSION {
-            let version = self.version;
-            Some(format!(
-                "unknown version {version}: this program reads {VERSION}"
-            ))
-        } else if self.stages.is_empty() || self.stages.len() > MAX_STAGES {
+        if self.stages.is_empty() || self.stages.len() > MAX_STAGES {
             let stages = self.stages.len();
             Some(format!(
                 "invalid number of stages {stages}: 1 to {MAX_STAGES}"

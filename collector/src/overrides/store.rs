@@ -11,6 +11,7 @@ use crate::sys::state_file::{is_of_the_system, read_bounded, replace_in};
 use fs2::FileExt;
 use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
 use rustix::io::Errno;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -240,15 +241,13 @@ fn read_override(directory: &Path, key: &Key) -> io::Result<Option<Override>> {
 }
 
 fn read_ready_window(directory: &Path, key: &Key) -> io::Result<Option<ReadyWindow>> {
-    let Some((window, _)) = parse::<ReadyWindow>(directory, key)? else {
-        return Ok(None);
-    };
-    if window.version != VERSION {
-        let version = window.version;
-        let fault = format!("unknown version {version}: this program reads {VERSION}");
-        return Err(io::Error::new(io::ErrorKind::InvalidData, fault));
-    }
-    Ok(Some(window))
+    Ok(parse(directory, key)?.map(|(window, _)| window))
+}
+
+/// The version of a file, whatever its other fields are.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
 }
 
 /// The content of a file and its owner; `None` where there is no file.
@@ -261,6 +260,13 @@ fn parse<T: DeserializeOwned>(directory: &Path, key: &Key) -> io::Result<Option<
     };
     if content.len() > MAX_BYTES {
         let fault = format!("more than {MAX_BYTES} bytes");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, fault));
+    }
+    // Another version may have other fields, which would be reported instead.
+    if let Ok(Versioned { version }) = serde_json::from_slice(&content)
+        && version != VERSION
+    {
+        let fault = format!("unknown version {version}: this program reads {VERSION}");
         return Err(io::Error::new(io::ErrorKind::InvalidData, fault));
     }
     // A file that is replaced in between gets the new owner; the collector reads it again then.

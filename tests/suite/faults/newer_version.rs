@@ -1,11 +1,13 @@
 //! A downgrade: this version starts where a newer one left its files. It reads them or sets them aside, and every
 //! command works.
 
-use agentcheck_tests::processes::wait_until;
+use agentcheck_tests::binaries;
+use agentcheck_tests::processes::{output, wait_until};
 use agentcheck_tests::raw_probe::{Received, probe};
-use agentcheck_tests::scene::Scene;
+use agentcheck_tests::scene::{Scene, stdout};
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 /// Replaces `old` by `new` in a file, where it must be.
 fn rewrite(file: &Path, old: &str, new: &str) {
@@ -20,7 +22,7 @@ fn files_of_a_newer_version_are_read_or_set_aside() {
         scene.number("load", "20") + "[service.web]\nweight = \"100 - load.value\"\n"
     });
     let _ = scene.overrides();
-    scene.succeeds(&["limit", "web", "50"]);
+    scene.succeeds(&["limit", "web", "--percent", "50"]);
     scene.wait_for_reply("web", "up 50% ");
     scene.kill();
 
@@ -49,7 +51,7 @@ fn files_of_a_newer_version_are_read_or_set_aside() {
     // The responder of this version sends a no-op reply for the newer state file.
     scene.respond(&["web"]);
     let line = probe(scene.agent, b"").unwrap().text();
-    assert!(!line.contains('%') && line.starts_with('#'), "{line}");
+    assert_eq!(line, "bad-state:web\n");
 
     scene.start_as("older", |_| {});
     // The weight of this version's own reading; the newer override is reported, and changes nothing.
@@ -59,18 +61,21 @@ fn files_of_a_newer_version_are_read_or_set_aside() {
         Received::line("up 80% # load=20")
     );
     scene.wait_for_log("unknown version 2: this program reads 1");
-    let status = scene.operator(&["status"]);
-    let printed = String::from_utf8([status.stdout, status.stderr].concat()).unwrap();
+    let printed = stdout(output(&mut scene.command(&["status"])));
     assert!(printed.contains("unknown version 2"), "{printed}");
-    assert!(scene.succeeds(&["history", "web"]).contains("up 50%"));
+    let mut history_of_web = Command::new(binaries::collector());
+    history_of_web
+        .args(["history", "web", "--data-dir"])
+        .arg(scene.data());
+    assert!(stdout(output(&mut history_of_web)).contains("up 50%"));
 
     // Nothing is stuck: the next order replaces the newer file, and its end removes it.
-    scene.succeeds(&["limit", "web", "30"]);
+    scene.succeeds(&["limit", "web", "--percent", "30"]);
     scene.wait_for_new_reply("web", "up 30% ");
-    scene.succeeds(&["resume", "web"]);
+    scene.succeeds(&["limit", "web", "--off"]);
     scene.wait_for_new_reply("web", "up 80% ");
     wait_until("the order's file to be removed", || !order.exists());
-    let status = scene.succeeds(&["status"]);
+    let status = stdout(output(&mut scene.command(&["status"])));
     assert!(!status.contains("version"), "{status}");
     let kept = fs::read_to_string(&history).unwrap();
     assert!(kept.starts_with(&lines), "history is kept");

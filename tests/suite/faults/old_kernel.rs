@@ -31,8 +31,8 @@ fn filter_refuses_newer_system_calls() {
 #[test]
 fn both_programs_work_with_the_system_calls_of_linux_3_10() {
     let mut scene = Scene::new("linux-3.10");
-    let url = scene.serve(1890).url();
-    let address = scene.block.address(8081);
+    let application = scene.serve(1890);
+    let (url, address) = (application.url(), application.address());
     let text = scene.number("load", "20")
         + &format!(
             "[source.app.http]\nurl = \"{url}\"\nformat = \"json\"\ninterval = \"100ms\"\n\
@@ -48,7 +48,7 @@ fn both_programs_work_with_the_system_calls_of_linux_3_10() {
                     "processes" => "name = \"sh\"\n",
                     _ => "",
                 };
-                format!("[source.{metric}-of-host.system]\nmetric = \"{metric}\"\n{keys}interval = \"100ms\"\n")
+                format!("[source.{metric}_of_host.system]\nmetric = \"{metric}\"\n{keys}interval = \"100ms\"\n")
             })
             .concat();
     let service = "[service.web]\nweight = \"(app.ok && port.ok && echo.ok && !hung.ok) ? 100 - load.value : 1\"\n";
@@ -73,19 +73,16 @@ fn both_programs_work_with_the_system_calls_of_linux_3_10() {
     assert_eq!(Received::line(run(&mut single).trim()), received);
 
     // Overrides, the status and a reload need directories, inotify, sockets and signals.
-    let operator = |scene: &Scene, arguments: &[&str]| {
-        let mut command = scene.operator_command(arguments);
+    let filtered = |mut command: Command| {
         on_linux_3_10(&mut command);
         run(&mut command)
     };
-    operator(&scene, &["drain", "web"]);
+    filtered(scene.operator_command(&["drain", "web"]));
     scene.wait_for_reply("web", "up 0% ");
-    operator(&scene, &["resume", "web"]);
+    filtered(scene.operator_command(&["resume", "web"]));
     scene.wait_for_reply("web", "up 80% ");
-    assert!(operator(&scene, &["status"]).contains("up 80%"));
+    assert!(filtered(scene.command(&["status"])).contains("up 80%"));
     scene.configure(&(text + &service.replace("100 -", "60 -")));
-    let mut reload = scene.command(&["reload"]);
-    on_linux_3_10(&mut reload);
-    run(&mut reload);
+    filtered(scene.command(&["reload"]));
     scene.wait_for_reply("web", "up 40% ");
 }
