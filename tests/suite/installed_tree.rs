@@ -306,3 +306,21 @@ fn collector_contains_no_code_of_the_second_parser() {
     assert!(contains("/cel-0."));
     assert!(!contains("antlr4rust"));
 }
+
+/// Nothing of the responder's memory can be written and executed, and its address is random.
+#[test]
+fn responder_has_one_segment_that_cannot_be_written() {
+    let mut readelf = Command::new(program("readelf", "binutils"));
+    let headers = run(readelf.arg("-hlW").arg(binaries::responder()));
+    let lines = |kind: &str| -> Vec<&str> {
+        let lines = headers.lines().map(str::trim);
+        lines.filter(|line| line.starts_with(kind)).collect()
+    };
+    let (segments, stack) = (lines("LOAD "), lines("GNU_STACK "));
+    assert!(
+        headers.contains("DYN (") && segments.len() == 1,
+        "{headers}"
+    );
+    assert!(segments[0].contains(" R E "), "{headers}");
+    assert!(stack.len() == 1 && stack[0].contains(" RW "), "{headers}");
+}
