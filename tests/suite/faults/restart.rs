@@ -28,9 +28,9 @@ reply = "drain"
     scene
 }
 
-/// Waits until the snapshot, which the next collector goes by, has this as the last reply: it is written
-/// after the reply, and on a busy machine up to a second after it.
-fn has_on_account(scene: &Scene, reply: &str) {
+/// Waits until the status snapshot, from which the next collector continues, has this last reply. The collector writes it
+/// after the reply, up to a second later.
+fn wait_for_snapshot(scene: &Scene, reply: &str) {
     let snapshot = scene.states.path().join("status.json");
     wait_for(format_args!("{reply:?} in the status snapshot"), || {
         let text = std::fs::read_to_string(&snapshot).map_err(|error| error.to_string())?;
@@ -57,12 +57,13 @@ fn restart_ramps_only_after_a_drain() {
     assert!(first.fresh.starts_with("up 80% # load=20"), "{first:?}");
     scene.put("load", "95");
     scene.wait_for_reply("web", "up 0% # rule=full");
-    has_on_account(&scene, "up 0%");
+    wait_for_snapshot(&scene, "up 0%");
     scene.kill();
     scene.put("load", "20");
     let first = restart(&mut scene);
     assert!(first.fresh.starts_with("up 8% # ramp"), "{first:?}");
     // A ramp that has begun continues.
+    wait_for_snapshot(&scene, "up 8%");
     let second = restart(&mut scene);
     assert!(second.fresh.starts_with("up 8% # ramp"), "{second:?}");
 }
@@ -72,6 +73,7 @@ fn average_survives_a_restart() {
     let mut scene = drained_when_full("average", "ewma = \"1h\"");
     scene.put("load", "80");
     scene.wait_for_reply("web", "up 79% ");
+    wait_for_snapshot(&scene, "up 79%");
     let first = restart(&mut scene);
     assert!(first.fresh.starts_with("up 79% "), "{first:?}");
 }
@@ -99,7 +101,7 @@ weight = "headroom(average.value, 100)"
     scene.wait_for_reply("even", "up 80% ");
     scene.put("load", "80");
     scene.wait_for_reply("web", "up 20% # peak=80");
-    has_on_account(&scene, "up 20%");
+    wait_for_snapshot(&scene, "up 20%");
     scene.kill();
     scene.put("load", "30");
     // Alone, the first poll would make them 70% and 70%.
