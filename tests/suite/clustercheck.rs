@@ -37,7 +37,9 @@ impl Node {
         let data = directory.join("data");
         let galera = Path::new("/usr/lib/galera/libgalera_smm.so");
         assert!(galera.is_file(), "apt-get install -y galera-4");
-        let mut install = Command::new(program("mariadb-install-db", "mariadb-server"));
+        let mut install = Command::new(program("mariadb-install-db", "mariadb-server-core"));
+        // A server that starts removes the temporary tables of all servers in this directory.
+        install.env("TMPDIR", &directory);
         install.args(["--no-defaults", "--skip-test-db", "--user=root"]);
         install.arg("--auth-root-authentication-method=normal");
         run(install.arg(format!("--datadir={}", data.display())));
@@ -47,7 +49,8 @@ impl Node {
             block.address(4567),
             block.address(4568),
         );
-        let mut command = Command::new(program("mariadbd", "mariadb-server"));
+        let mut command = Command::new(program("mariadbd", "mariadb-server-core"));
+        command.env("TMPDIR", &directory);
         command.args(["--no-defaults", "--user=root", "--wsrep-on=ON"]);
         command.args(["--binlog-format=row", "--innodb-autoinc-lock-mode=2"]);
         command.args([
@@ -85,7 +88,7 @@ impl Node {
     }
 
     fn client(&self, query: &str) -> Command {
-        let mut command = Command::new(program("mysql", "mariadb-client"));
+        let mut command = Command::new(program("mysql", "mariadb-client-core"));
         command.args([
             "--no-defaults",
             "--user=root",

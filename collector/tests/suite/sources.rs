@@ -230,6 +230,8 @@ fn mariadb(scratch: &Scratch, name: &str, options: &[String]) -> (Server, String
     let own = |command: &mut Command| {
         let user = format!("--user={}", rustix::process::getuid().as_raw());
         command.args(["--no-defaults", &user, &data]);
+        // A server that starts removes the temporary tables of all servers in this directory.
+        command.env("TMPDIR", &directory);
     };
     let mut install = Command::new(program("mariadb-install-db", PACKAGES));
     own(&mut install);
@@ -283,10 +285,11 @@ fn mysql_keeps_its_connection_and_prints_role_lag_and_state() {
     let stream = |socket: &str| {
         Poller::new(&source(&format!(
             "[source.it.stream]\nargv = [\"/bin/sh\", {script:?}, \"-uroot\", \"-S\", {socket:?}]\npoll = \"newline\"\n\
-             interval = \"100ms\"\ntimeout = \"30s\"\n"
+             interval = \"100ms\"\ntimeout = \"2s\"\n"
         )))
     };
-    // Until a record is this one.
+    // Until a record is this one. A client that finds no server ends, and the script only at the line end after that: so the
+    // timeout is shorter than this waits.
     let wait = |poller: &mut Poller, wanted: &dyn Fn(&str) -> bool| {
         processes::wait_for("a record", || {
             let reading = poller.poll(&Cancellation::new());
