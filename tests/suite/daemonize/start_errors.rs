@@ -72,11 +72,12 @@ fn daemon_that_dies_before_ready_fails_the_start() {
     let host = host::boot(&scratch);
     host.shell(
         "install -d -o collector /run/agentcheck; printf '[service.web]\n' >/run/late.toml
-         (strace -f -q -o /dev/null -P /run/late.toml -e inject=open,openat:delay_enter=30000000 \
+         (strace -f -q -o /dev/null -P /run/late.toml -e inject=open,openat:delay_enter=15000000 \
              agentcheck collect --daemon --user collector --config /run/late.toml \
              --pid-file /run/agentcheck.pid 2>/run/said || echo $? >/run/ended) >/dev/null 2>&1 &",
     );
-    // It waits for its configuration.
+    // It waits for its configuration. strace may report the end of the process only after the delay, so the delay is shorter
+    // than this waits.
     wait_until("the pid file", || {
         host.read("/run/agentcheck.pid").ends_with('\n')
     });

@@ -24,6 +24,14 @@ fn files_of_a_newer_version_are_read_or_set_aside() {
     let _ = scene.overrides();
     scene.succeeds(&["limit", "web", "--percent", "50"]);
     scene.wait_for_reply("web", "up 50% ");
+    let history = scene.data().join("history/current.jsonl");
+    wait_until("the reply in the history", || {
+        fs::read_to_string(&history).is_ok_and(|lines| lines.contains("up 50%"))
+    });
+    wait_until("the reply in the status", || {
+        fs::read_to_string(scene.states.path().join("status.json"))
+            .is_ok_and(|status| status.contains("up 50%"))
+    });
     scene.kill();
 
     let states = scene.states.path().to_owned();
@@ -40,7 +48,6 @@ fn files_of_a_newer_version_are_read_or_set_aside() {
     fs::write(states.join("web.newer"), "of a newer version").unwrap();
     let order = scene.overrides().join("web.limit");
     rewrite(&order, "\"version\":1,", "\"version\":2,\"newer\":true,");
-    let history = scene.data().join("history/current.jsonl");
     let mut lines = fs::read_to_string(&history).unwrap();
     let first = lines.lines().next().unwrap().to_owned();
     let newer = first.replacen('{', "{\"newer\":{\"a\":1},", 1);
