@@ -27,7 +27,8 @@ impl Host {
     /// Runs the role with variables, in JSON.
     fn play(&self, variables: &str) -> Output {
         let command = format!(
-            "cd /playbook; LC_ALL=C.UTF-8 ANSIBLE_NOCOLOR=1 {} -i localhost, -c local play.yml -e \"$0\"",
+            "cd /playbook; LC_ALL=C.UTF-8 ANSIBLE_NOCOLOR=1 {} -i localhost, -c local \
+             -e ansible_python_interpreter=/usr/bin/python3 play.yml -e \"$0\"",
             self.ansible
         );
         self.systemd.output(&["sh", "-euc", &command, variables])
