@@ -31,8 +31,8 @@ fn filter_refuses_newer_system_calls() {
 #[test]
 fn both_programs_work_with_the_system_calls_of_linux_3_10() {
     let mut scene = Scene::new("linux-3.10");
-    let url = scene.serve(1890).url();
-    let address = scene.block.address(8081);
+    let application = scene.serve(1890);
+    let (url, address) = (application.url(), application.address());
     let text = scene.number("load", "20")
         + &format!(
             "[source.app.http]\nurl = \"{url}\"\nformat = \"json\"\ninterval = \"100ms\"\n\
@@ -48,10 +48,11 @@ fn both_programs_work_with_the_system_calls_of_linux_3_10() {
                     "processes" => "name = \"sh\"\n",
                     _ => "",
                 };
-                format!("[source.{metric}-of-host.system]\nmetric = \"{metric}\"\n{keys}interval = \"100ms\"\n")
+                format!("[source.host_{metric}.system]\nmetric = \"{metric}\"\n{keys}interval = \"100ms\"\n")
             })
             .concat();
-    let service = "[service.web]\nweight = \"(app.ok && port.ok && echo.ok && !hung.ok) ? 100 - load.value : 1\"\n";
+    let service = "[service.web]\nweight = \"(app.ok && port.ok && echo.ok && !hung.ok && host_cpu.ok && host_memory.ok && host_load.ok \
+                   && host_disk.ok && host_connections.ok && host_processes.ok) ? 100 - load.value : 1\"\n";
     scene.configure(&(text.clone() + service));
     let _ = scene.overrides();
     scene.start_as("collector", on_linux_3_10);
@@ -82,7 +83,9 @@ fn both_programs_work_with_the_system_calls_of_linux_3_10() {
     scene.wait_for_reply("web", "up 0% ");
     operator(&scene, &["resume", "web"]);
     scene.wait_for_reply("web", "up 80% ");
-    assert!(operator(&scene, &["status"]).contains("up 80%"));
+    let mut status = scene.command(&["status"]);
+    on_linux_3_10(&mut status);
+    assert!(run(&mut status).contains("up 80%"));
     scene.configure(&(text + &service.replace("100 -", "60 -")));
     let mut reload = scene.command(&["reload"]);
     on_linux_3_10(&mut reload);
