@@ -48,10 +48,11 @@ fn both_programs_work_with_the_system_calls_of_linux_3_10() {
                     "processes" => "name = \"sh\"\n",
                     _ => "",
                 };
-                format!("[source.{metric}_of_host.system]\nmetric = \"{metric}\"\n{keys}interval = \"100ms\"\n")
+                format!("[source.host_{metric}.system]\nmetric = \"{metric}\"\n{keys}interval = \"100ms\"\n")
             })
             .concat();
-    let service = "[service.web]\nweight = \"(app.ok && port.ok && echo.ok && !hung.ok) ? 100 - load.value : 1\"\n";
+    let service = "[service.web]\nweight = \"(app.ok && port.ok && echo.ok && !hung.ok && host_cpu.ok && host_memory.ok && host_load.ok \
+                   && host_disk.ok && host_connections.ok && host_processes.ok) ? 100 - load.value : 1\"\n";
     scene.configure(&(text.clone() + service));
     let _ = scene.overrides();
     scene.start_as("collector", on_linux_3_10);
