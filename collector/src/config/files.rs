@@ -11,6 +11,7 @@ use std::io::{self, Read as _};
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// The directory of the drop-ins, beside the main file.
 const DROP_INS: &str = "conf.d";
@@ -33,8 +34,10 @@ pub(super) struct FileFault {
 #[derive(Clone, Debug, Default)]
 pub struct Files {
     text: String,
-    /// The same without secrets, for errors; see [`masked`].
-    shown: String,
+    /// The same without secrets, for errors. Made when the first error needs it.
+    shown: OnceLock<String>,
+    /// Whether the files are of another program, in any format.
+    is_foreign: bool,
     files: Vec<(PathBuf, Range<usize>)>,
     /// The offset of each line, in order: counted once, so that a finding costs a search by halves.
     lines: Vec<usize>,
@@ -60,37 +63,46 @@ impl Files {
     #[must_use]
     pub fn one(path: &Path, text: &str) -> Self {
         let mut files = Self::default();
-        files.push(path.to_owned(), text, masked);
+        files.push(path.to_owned(), text);
         files
     }
 
     /// A file of another program, in any format.
     #[must_use]
     pub fn foreign(path: &Path, text: &str) -> Self {
-        let mut files = Self::default();
-        files.push(path.to_owned(), text, masked_lines);
-        files
+        Self {
+            is_foreign: true,
+            ..Self::one(path, text)
+        }
     }
 
-    fn push(&mut self, path: PathBuf, text: &str, masked: fn(&str) -> String) {
+    fn push(&mut self, path: PathBuf, text: &str) {
         if !self.files.is_empty() {
             // No line is part of two files.
             self.text.push('\n');
         }
-        self.shown
-            .push_str(&"\n".repeat(self.text.len() - self.shown.len()));
+        self.shown.take();
         let start = self.text.len();
         self.text.push_str(text);
         self.lines.push(start);
         let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         self.lines.extend(ends.map(|(at, _)| start + at + 1));
-        self.shown.push_str(&masked(text));
         self.files.push((path, start..self.text.len()));
     }
 
     /// The text of all files as errors show it: without secrets.
     pub(super) fn shown(&self) -> &str {
-        &self.shown
+        self.shown.get_or_init(|| {
+            let mask = if self.is_foreign {
+                masked_lines
+            } else {
+                masked
+            };
+            let each = self.files.iter().map(|(_, range)| range.clone());
+            let texts = each.map(|range| mask(self.text.get(range).unwrap_or_default()));
+            // One line end is between two files.
+            texts.collect::<Vec<_>>().join("\n")
+        })
     }
 
     /// The text of all files.
@@ -142,7 +154,7 @@ impl Files {
             .copied()
             .unwrap_or(range.end)
             .min(range.end);
-        let text = self.shown.get(start..end).unwrap_or_default();
+        let text = self.shown().get(start..end).unwrap_or_default();
         let text = text.strip_suffix('\n').unwrap_or(text);
         let text = text.strip_suffix('\r').unwrap_or(text);
         let before = self.text.get(start..at).unwrap_or_default();
@@ -153,11 +165,8 @@ impl Files {
             line: next.saturating_sub(first).max(1),
             column: characters + 1,
             text,
-            // Masking keeps the number of characters, not of bytes.
-            offset: text
-                .char_indices()
-                .nth(characters)
-                .map_or(text.len(), |(at, _)| at),
+            // Masking keeps the place of each byte.
+            offset: (at - start).min(text.len()),
         }
     }
 
@@ -196,7 +205,7 @@ impl Files {
         files.distrust(path, &mut trust);
         let file = open_regular(path, OFlags::empty()).map_err(unreadable)?;
         let text = read_text(file, &mut room).map_err(unreadable)?;
-        files.push(path.to_owned(), &text, masked);
+        files.push(path.to_owned(), &text);
 
         let directory = path.with_file_name(DROP_INS);
         if !files.distrust(&directory, &mut trust) {
@@ -219,7 +228,7 @@ impl Files {
                 continue;
             }
             match open_regular(&path, OFlags::empty()).and_then(|file| read_text(file, &mut room)) {
-                Ok(text) => files.push(path, &text, masked),
+                Ok(text) => files.push(path, &text),
                 Err(error) => files.add_unreadable(&path, &error, "g+r"),
             }
         }

@@ -92,8 +92,8 @@ fn number_and_size_are_bounded() {
 #[test]
 fn places_are_found_in_their_files() {
     let mut files = Files::one(Path::new("a"), "1\n");
-    files.push(PathBuf::from("b"), "", masked);
-    files.push(PathBuf::from("c"), "22", masked);
+    files.push(PathBuf::from("b"), "");
+    files.push(PathBuf::from("c"), "22");
     assert_eq!(files.text(), "1\n\n\n22");
     let place = |at: usize| {
         let position = files.position(at);
