@@ -26,6 +26,7 @@ pub mod farm;
 pub mod haproxy;
 pub mod launcher;
 pub mod listener;
+pub mod mariadb;
 pub mod messages;
 pub mod mount;
 pub mod package;

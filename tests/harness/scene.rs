@@ -12,10 +12,11 @@ use crate::haproxy::{Backend, Haproxy, Server};
 use crate::launcher::{Launched, Launcher};
 use crate::mount::Mounted;
 use crate::prober::Prober;
-use crate::processes::{Running, output};
+use crate::processes::{Running, output, wait_for};
 use crate::responder::{Loop, arguments};
 use crate::scratch::Scratch;
 use crate::state::{StateDirectory, now};
+use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -241,6 +242,18 @@ impl Scene {
         self.wait_for_plan(service, |plan| {
             plan.from > after && plan.fresh.starts_with(beginning)
         })
+    }
+
+    /// Waits until the status snapshot is as `wanted`; returns it. The collector writes it up to three seconds after a change.
+    pub fn wait_for_snapshot(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let file = self.states.path().join("status.json");
+        let mut found = Value::Null;
+        wait_for(format_args!("{what} in the status snapshot"), || {
+            let text = std::fs::read_to_string(&file).map_err(|error| error.to_string())?;
+            found = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+            if wanted(&found) { Ok(()) } else { Err(text) }
+        });
+        found
     }
 
     /// Waits until the collector's log has this text.

@@ -5,6 +5,7 @@ use agentcheck_tests::address::{Block, is_listening};
 use agentcheck_tests::balancer::Balancer;
 use agentcheck_tests::binaries::{collector, responder, workspace};
 use agentcheck_tests::collector::Collector;
+use agentcheck_tests::mariadb::{Mariadb, galera};
 use agentcheck_tests::processes::{Running, output, program, run, wait_for, wait_until};
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::snapshot;
@@ -12,7 +13,7 @@ use agentcheck_tests::state::StateDirectory;
 use agentcheck_tests::systemd::{Systemd, installed, put};
 use rustix::process::Signal;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 const SYNCED: &str = "Percona XtraDB Cluster Node is synced.";
@@ -25,59 +26,27 @@ fn example(file: &str) -> String {
 
 /// A node of MariaDB with Galera: a cluster of one.
 struct Node {
-    process: Running,
-    socket: PathBuf,
+    server: Mariadb,
     /// The client's options of the example, with the socket of this node.
     options: PathBuf,
 }
 
 impl Node {
     fn start(scratch: &Scratch, block: &Block) -> Self {
-        let directory = scratch.directory("mariadb");
-        let data = directory.join("data");
-        let galera = Path::new("/usr/lib/galera/libgalera_smm.so");
-        assert!(galera.is_file(), "apt-get install -y galera-4");
-        let mut install = Command::new(program("mariadb-install-db", "mariadb-server-core"));
-        // A server that starts removes the temporary tables of all servers in this directory.
-        install.env("TMPDIR", &directory);
-        install.args(["--no-defaults", "--skip-test-db", "--user=root"]);
-        install.arg("--auth-root-authentication-method=normal");
-        run(install.arg(format!("--datadir={}", data.display())));
-        let socket = directory.join("socket");
-        let (server, group, transfer) = (
-            block.address(3306),
-            block.address(4567),
-            block.address(4568),
-        );
-        let mut command = Command::new(program("mariadbd", "mariadb-server-core"));
-        command.env("TMPDIR", &directory);
-        command.args(["--no-defaults", "--user=root", "--wsrep-on=ON"]);
-        command.args(["--binlog-format=row", "--innodb-autoinc-lock-mode=2"]);
-        command.args([
-            "--innodb-buffer-pool-size=8M",
-            "--wsrep-cluster-address=gcomm://",
-        ]);
-        command.arg(format!("--datadir={}", data.display()));
-        command.arg(format!("--socket={}", socket.display()));
-        command.arg(format!("--bind-address={}", server.ip()));
-        command.arg(format!("--wsrep-provider={}", galera.display()));
-        command.arg(format!("--wsrep-node-address={}", group.ip()));
-        command.arg(format!(
-            "--wsrep-provider-options=gmcast.listen_addr=tcp://{group};ist.recv_addr={transfer}"
-        ));
-        let process = Running::start(scratch, "mariadbd", &mut command);
+        let options = galera(block.address(3306), block);
+        let server = Mariadb::start(scratch, "mariadb", &options);
         let options = format!(
             "{}socket = {}\n",
             example("clustercheck.cnf"),
-            socket.display()
+            server.socket.display()
         );
         let mut node = Self {
-            process,
-            socket,
+            server,
             options: scratch.write("clustercheck.cnf", options),
         };
         wait_for("Galera", || {
-            assert!(node.process.is_running(), "{}", node.process.log());
+            let process = &mut node.server.process;
+            assert!(process.is_running(), "{}", process.log());
             match node.state().as_str() {
                 "4" => Ok(()),
                 other => Err(other.to_owned()),
@@ -87,26 +56,17 @@ impl Node {
         node
     }
 
-    fn client(&self, query: &str) -> Command {
-        let mut command = Command::new(program("mysql", "mariadb-client-core"));
-        command.args([
-            "--no-defaults",
-            "--user=root",
-            "--batch",
-            "--skip-column-names",
-        ]);
-        command.arg(format!("--socket={}", self.socket.display()));
-        command.args(["--execute", query]);
-        command
-    }
-
-    fn query(&self, query: &str) {
-        run(&mut self.client(query));
+    fn query(&self, statement: &str) {
+        self.server.query(statement);
     }
 
     /// The state of the node as Galera's number; empty while it does not answer.
     fn state(&self) -> String {
-        let answer = output(&mut self.client("SHOW GLOBAL STATUS LIKE 'wsrep_local_state'"));
+        let answer = output(
+            &mut self
+                .server
+                .client("SHOW GLOBAL STATUS LIKE 'wsrep_local_state'"),
+        );
         let text = String::from_utf8(answer.stdout).unwrap();
         text.split_whitespace()
             .last()
@@ -308,7 +268,7 @@ fn old_http_checks_follow_the_node() {
     assert_eq!(get(address), (200, "up 100% # stale".to_owned()));
     let _collector = node.collect(&scratch, &states);
     follows(&node, 200, SYNCED, "UP");
-    node.process.kill();
+    node.server.process.kill();
     follows(&node, 503, NOT_SYNCED, "DOWN");
     println!("{steps} states of the node");
 }

@@ -3,32 +3,16 @@
 use agentcheck::config;
 use agentcheck::reading::{Content, Reading};
 use agentcheck::source::{Cancellation, Poller, Source};
-use agentcheck_tests::processes::{self, program};
+use agentcheck_tests::mariadb::{Mariadb, galera};
+use agentcheck_tests::processes::{self, Running, program};
 use agentcheck_tests::scratch::Scratch;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A server that is killed at the end of its test.
-struct Server(Child);
-
-impl Server {
-    fn start(command: &mut Command) -> Self {
-        let command = command.stdin(Stdio::null()).stdout(Stdio::null());
-        Self(command.stderr(Stdio::null()).spawn().unwrap())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// The source of `[source.it...]`.
 fn source(text: &str) -> Source {
@@ -67,8 +51,10 @@ fn text(reading: &Reading) -> &str {
 fn redis_role_is_read_over_tcp() {
     let scratch = Scratch::new("source-redis");
     let socket = scratch.file("redis.sock");
-    let _server = Server::start(
-        Command::new(program("redis-server", "redis-server"))
+    let _server = Running::start(
+        &scratch,
+        "redis",
+        &mut Command::new(program("redis-server", "redis-server"))
             .args(["--port", "0", "--save", "", "--unixsocket"])
             .arg(&socket)
             .current_dir(scratch.path()),
@@ -84,8 +70,10 @@ fn redis_role_is_read_over_tcp() {
 fn memcached_statistics_end_at_their_mark() {
     let scratch = Scratch::new("source-memcached");
     let socket = scratch.file("memcached.sock");
-    let _server = Server::start(
-        Command::new(program("memcached", "memcached"))
+    let _server = Running::start(
+        &scratch,
+        "memcached",
+        &mut Command::new(program("memcached", "memcached"))
             .args(["-u", "nobody", "-a", "0777", "-s"])
             .arg(&socket)
             .current_dir("/"),
@@ -104,12 +92,17 @@ fn memcached_statistics_end_at_their_mark() {
 
 #[test]
 fn smtp_greeting_has_its_code() {
+    let scratch = Scratch::new("source-smtp");
     let block = agentcheck_tests::address::Block::claim();
     let address = block.address(2525);
-    let _server = Server::start(Command::new(program("msmtpd", "msmtp-mta")).args([
-        format!("--interface={}", address.ip()),
-        "--port=2525".to_owned(),
-    ]));
+    let _server = Running::start(
+        &scratch,
+        "msmtpd",
+        Command::new(program("msmtpd", "msmtp-mta")).args([
+            format!("--interface={}", address.ip()),
+            "--port=2525".to_owned(),
+        ]),
+    );
     let reading = good(&format!(
         "[source.it.tcp]\naddress = \"{address}\"\nbytes = 3\n"
     ));
@@ -129,8 +122,10 @@ fn haproxy_statistics_are_a_table() {
             scratch.file("web.sock").display()
         ),
     );
-    let _server = Server::start(
-        Command::new(program("haproxy", "haproxy"))
+    let _server = Running::start(
+        &scratch,
+        "haproxy",
+        &mut Command::new(program("haproxy", "haproxy"))
             .arg("-db")
             .arg("-f")
             .arg(&configuration),
@@ -192,8 +187,10 @@ fn psql_keeps_its_connection() {
         .arg(&data)
         .status();
     assert!(made.unwrap().success());
-    let _server = Server::start(
-        as_user(&server)
+    let _server = Running::start(
+        &scratch,
+        "postgres",
+        &mut as_user(&server)
             .args(["-c", "listen_addresses=", "-c", "fsync=off", "-k"])
             .arg(&data)
             .arg("-D")
@@ -220,35 +217,6 @@ fn psql_keeps_its_connection() {
     assert_eq!(second.text, first.text);
 }
 
-/// A MariaDB with these options, in a directory of the test's own; `-S DIR/socket` connects to it.
-fn mariadb(scratch: &Scratch, name: &str, options: &[String]) -> (Server, String) {
-    const PACKAGES: &str = "mariadb-server-core mariadb-client-core galera-4";
-    let directory = scratch.directory(name);
-    let data = format!("--datadir={}", directory.join("data").display());
-    let socket = directory.join("socket").display().to_string();
-    // Without an option file, and as the user that runs the test.
-    let own = |command: &mut Command| {
-        let user = format!("--user={}", rustix::process::getuid().as_raw());
-        command.args(["--no-defaults", &user, &data]);
-        // A server that starts removes the temporary tables of all servers in this directory.
-        command.env("TMPDIR", &directory);
-    };
-    let mut install = Command::new(program("mariadb-install-db", PACKAGES));
-    own(&mut install);
-    install.args(["--skip-test-db", "--auth-root-authentication-method=normal"]);
-    processes::run(&mut install);
-    let mut server = Command::new(program("mariadbd", PACKAGES));
-    own(&mut server);
-    server.args([
-        format!("--socket={socket}"),
-        "--innodb-buffer-pool-size=8M".to_owned(),
-    ]);
-    server
-        .args([format!("--pid-file={socket}.pid")])
-        .args(options);
-    (Server::start(&mut server), socket)
-}
-
 /// Role, lag and Galera's state, each over one connection, by the script of the recipe.
 #[test]
 fn mysql_keeps_its_connection_and_prints_role_lag_and_state() {
@@ -260,29 +228,13 @@ fn mysql_keeps_its_connection_and_prints_role_lag_and_state() {
     let (script, _) = script.split_once("```\n").unwrap();
     let script = scratch.write("mysql-status", script);
     let options = |options: &[&str]| options.iter().map(|&option| option.to_owned()).collect();
-    let mut primary: Vec<String> = options(&[
-        "--server-id=1",
-        "--log-bin=log",
-        "--binlog-format=ROW",
-        "--wsrep-on=ON",
-        "--wsrep-provider=/usr/lib/galera/libgalera_smm.so",
-        "--wsrep-cluster-address=gcomm://",
-    ]);
-    let ip = address.ip();
-    primary.extend([
-        format!("--bind-address={ip}"),
-        format!("--port={}", address.port()),
-        format!("--wsrep-node-address={ip}"),
-        format!("--wsrep-provider-options=gmcast.listen_addr=tcp://{ip}:4567"),
-    ]);
-    let (_primary, primary) = mariadb(&scratch, "primary", &primary);
-    let replica = options(&["--server-id=2", "--read-only=1", "--skip-networking"]);
-    let (_replica, replica) = mariadb(&scratch, "replica", &replica);
-    let sql = |socket: &str, statement: &str| {
-        let mut mysql = Command::new(program("mysql", "mariadb-client-core"));
-        processes::run(mysql.args(["--no-defaults", "-uroot", "-S", socket, "-Be", statement]))
-    };
-    let stream = |socket: &str| {
+    let mut primary: Vec<String> = options(&["--server-id=1", "--log-bin=log"]);
+    primary.extend(galera(address, &block));
+    let primary = Mariadb::start(&scratch, "primary", &primary);
+    let replica: Vec<String> = options(&["--server-id=2", "--read-only=1", "--skip-networking"]);
+    let replica = Mariadb::start(&scratch, "replica", &replica);
+    let stream = |server: &Mariadb| {
+        let socket = &server.socket;
         Poller::new(&source(&format!(
             "[source.it.stream]\nargv = [\"/bin/sh\", {script:?}, \"-uroot\", \"-S\", {socket:?}]\npoll = \"newline\"\n\
              interval = \"100ms\"\ntimeout = \"2s\"\n"
@@ -297,14 +249,10 @@ fn mysql_keeps_its_connection_and_prints_role_lag_and_state() {
             found.then_some(()).ok_or(format!("{reading:?}"))
         });
     };
-    let connections = |socket: &str| {
-        let count = sql(socket, "SHOW STATUS LIKE 'Connections'");
-        count
-            .split_whitespace()
-            .last()
-            .unwrap()
-            .parse::<u64>()
-            .unwrap()
+    let connections = |server: &Mariadb| {
+        let count = server.query("SHOW STATUS LIKE 'Connections'");
+        let count = count.split_whitespace().last().unwrap();
+        count.parse::<u64>().unwrap()
     };
 
     let mut of_primary = stream(&primary);
@@ -320,25 +268,25 @@ fn mysql_keeps_its_connection_and_prints_role_lag_and_state() {
         before + 1,
         "a connection for each record"
     );
-    sql(&primary, "SET GLOBAL wsrep_desync=ON");
+    primary.query("SET GLOBAL wsrep_desync=ON");
     wait(&mut of_primary, &|text| {
         text.starts_with("wsrep_local_state 2;")
     });
-    sql(&primary, "SET GLOBAL wsrep_desync=OFF");
+    primary.query("SET GLOBAL wsrep_desync=OFF");
     wait(&mut of_primary, &|text| text == synced);
 
-    sql(
-        &primary,
-        "CREATE USER replica@'%'; GRANT REPLICATION SLAVE ON *.* TO replica@'%'",
+    primary.query("CREATE USER replica@'%'; GRANT REPLICATION SLAVE ON *.* TO replica@'%'");
+    let source = format!(
+        "MASTER_HOST='{}', MASTER_PORT={}",
+        address.ip(),
+        address.port()
     );
-    let source = format!("MASTER_HOST='{ip}', MASTER_PORT={}", address.port());
     // The server starts while the script already tries to connect: it is started again until it can.
     let mut of_replica = stream(&replica);
     wait(&mut of_replica, &|text| text.ends_with("read_only: 1"));
-    sql(
-        &replica,
-        &format!("CHANGE MASTER TO {source}, MASTER_USER='replica'; START SLAVE"),
-    );
+    replica.query(&format!(
+        "CHANGE MASTER TO {source}, MASTER_USER='replica'; START SLAVE"
+    ));
     let lag = |text: &str| {
         let (_, lag) = text.split_once("Seconds_Behind_Master: ")?;
         lag.split(';').next()?.parse::<u64>().ok()
@@ -346,16 +294,13 @@ fn mysql_keeps_its_connection_and_prints_role_lag_and_state() {
     wait(&mut of_replica, &|text| {
         text.starts_with("Slave_SQL_Running: Yes;") && lag(text) == Some(0)
     });
-    sql(
-        &replica,
-        "STOP SLAVE; CHANGE MASTER TO MASTER_DELAY=600; START SLAVE",
-    );
-    sql(&primary, "CREATE DATABASE later");
+    replica.query("STOP SLAVE; CHANGE MASTER TO MASTER_DELAY=600; START SLAVE");
+    primary.query("CREATE DATABASE later");
     wait(&mut of_replica, &|text| lag(text) > Some(0));
-    sql(&replica, "STOP SLAVE");
+    replica.query("STOP SLAVE");
     let stopped = "Slave_SQL_Running: No; Seconds_Behind_Master: NULL;";
     wait(&mut of_replica, &|text| text.starts_with(stopped));
-    sql(&replica, "SET GLOBAL read_only=0");
+    replica.query("SET GLOBAL read_only=0");
     wait(&mut of_replica, &|text| text.ends_with("read_only: 0"));
 }
 

@@ -2,7 +2,7 @@
 //! or a huge sparse file in the place of one, no command hangs, needs much memory or replaces it. Text in such
 //! files steers no terminal.
 
-use agentcheck_tests::processes::{output, run, wait_until};
+use agentcheck_tests::processes::{output, run};
 use agentcheck_tests::scene::{Scene, wrap};
 use std::fs::{self, File, FileType};
 use std::os::unix::fs::symlink;
@@ -175,9 +175,8 @@ fn text_of_the_collectors_files_steers_no_terminal() {
     scene.succeeds(&["drain", "web", "--reason", "why"]);
     scene.wait_for_reply("web", "up 0%");
     let status = scene.states.path().join("status.json");
-    wait_until("the status to have the drain and the source", || {
-        let text = fs::read_to_string(&status).unwrap_or_default();
-        text.contains("override=drain") && text.contains("\"load\":")
+    scene.wait_for_snapshot("the drain and the source", |status| {
+        status["sources"]["load"].is_object() && status.to_string().contains("override=drain")
     });
     scene.kill();
     let snapshot: serde_json::Value = serde_json::from_slice(&fs::read(&status).unwrap()).unwrap();

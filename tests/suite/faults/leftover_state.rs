@@ -3,7 +3,6 @@
 
 use agentcheck_tests::collector::Herald;
 use agentcheck_tests::prober::Prober;
-use agentcheck_tests::processes::wait_until;
 use agentcheck_tests::raw_probe::{Received, probe};
 use agentcheck_tests::scene::Scene;
 use agentcheck_tests::state::{StateDirectory, boot_id, now};
@@ -98,10 +97,8 @@ fn server_in_maintenance_stays_out_over_a_restart() {
     scene.application().set_load(1890, "maint");
     scene.application().restart();
     wait_for(&mut scene, "stopped 100% # maintenance rule=maint");
-    // The status snapshot is written right after the reply.
-    let snapshot = scene.states.path().join("status.json");
-    wait_until("the rule in the status snapshot", || {
-        std::fs::read_to_string(&snapshot).is_ok_and(|text| text.contains("\"active\":true"))
+    scene.wait_for_snapshot("the rule", |status| {
+        status.to_string().contains("\"active\":true")
     });
     let agent = scene.agent;
     let prober = Prober::start(Duration::from_millis(10), move || probe(agent, b""));

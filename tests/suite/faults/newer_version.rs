@@ -28,10 +28,7 @@ fn files_of_a_newer_version_are_read_or_set_aside() {
     wait_until("the reply in the history", || {
         fs::read_to_string(&history).is_ok_and(|lines| lines.contains("up 50%"))
     });
-    wait_until("the reply in the status", || {
-        fs::read_to_string(scene.states.path().join("status.json"))
-            .is_ok_and(|status| status.contains("up 50%"))
-    });
+    scene.wait_for_snapshot("the reply", |status| status.to_string().contains("up 50%"));
     scene.kill();
 
     let states = scene.states.path().to_owned();

@@ -2,7 +2,6 @@
 //! starts a ramp only after one.
 
 use agentcheck_tests::collector::Plan;
-use agentcheck_tests::processes::wait_for;
 use agentcheck_tests::scene::Scene;
 use agentcheck_tests::state::now;
 use rustix::process::Signal;
@@ -28,16 +27,10 @@ reply = "drain"
     scene
 }
 
-/// Waits until the status snapshot, from which the next collector continues, has this last reply. The collector writes it
-/// after the reply, up to a second later.
+/// Waits until the snapshot, from which the next collector continues, has this last reply.
 fn wait_for_snapshot(scene: &Scene, reply: &str) {
-    let snapshot = scene.states.path().join("status.json");
-    wait_for(format_args!("{reply:?} in the status snapshot"), || {
-        let text = std::fs::read_to_string(&snapshot).map_err(|error| error.to_string())?;
-        let status: serde_json::Value =
-            serde_json::from_str(&text).map_err(|error| error.to_string())?;
-        let last = &status["services"]["web"]["memory"]["last"];
-        if last == reply { Ok(()) } else { Err(text) }
+    scene.wait_for_snapshot(reply, |status| {
+        status["services"]["web"]["memory"]["last"] == reply
     });
 }
 

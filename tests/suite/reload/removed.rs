@@ -47,11 +47,11 @@ fn removed_service_releases_its_drain_and_its_state_file() {
 
     // A collector that is started meanwhile goes on with it; the moment is moved here, so that nobody has to
     // wait for it.
-    scene.kill();
     let file = scene.states.path().join("status.json");
-    let mut status: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-    assert!(status["pending_removals"]["old"].is_u64(), "{status}");
+    let mut status = scene.wait_for_snapshot("the removal", |status| {
+        status["pending_removals"]["old"].is_u64()
+    });
+    scene.kill();
     status["pending_removals"]["old"] = 1.into();
     std::fs::write(&file, status.to_string()).unwrap();
     scene.start_as("second", |_| {});
