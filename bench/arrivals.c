@@ -32,6 +32,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common.h"
+
 enum { MAX_PORTS = 256, MAX_PHASES = 16, RESPONSE = 1024, EVENTS = 256 };
 
 struct connection {
@@ -48,29 +50,9 @@ static int ports[MAX_PORTS], port_count, balancers, poller;
 static long refused;
 static double began;
 
-static void die(const char *what) {
-	perror(what);
-	exit(1);
-}
+static unsigned long long state;
 
-static double seconds(void) {
-	struct timespec time;
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec + time.tv_nsec / 1e9;
-}
-
-/* SplitMix64. */
-static uint64_t state;
-
-static double uniform(void) {
-	uint64_t z = state += 0x9e3779b97f4a7c15;
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-	z ^= z >> 31;
-	return ((z >> 11) + 0.5) / 9007199254740992.0;
-}
-
-static double exponential(double mean) { return -mean * log(uniform()); }
+static double exponential(double mean) { return -mean * log(uniform(&state)); }
 
 static struct connection *connected(int port) {
 	struct connection *connection = idle[port];
@@ -201,7 +183,7 @@ int main(int argc, char **argv) {
 	for (long number = 0;;) {
 		double now = seconds() - began;
 		while (due <= now && due < end) {
-			int balancer = balancers > 1 ? uniform() * balancers : 0;
+			int balancer = balancers > 1 ? uniform(&state) * balancers : 0;
 			/* No policy is always the first. */
 			for (int turn = 0; turn < policies; turn++)
 				ask((turn + number) % policies * balancers + balancer, due, demand);

@@ -33,6 +33,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common.h"
+
 enum { BACKENDS = 20, FIRST = 17, BALANCERS = 8, MOST = 100000, EVENTS = 256, RESTARTS = 5 };
 
 /* Seconds. One lifetime is 16 s here; it stands for 160 s, and everything else is scaled by 10, too. */
@@ -67,32 +69,12 @@ static long early;
 static const char *directory;
 static unsigned long long state;
 
-static void die(const char *what) {
-	perror(what);
-	exit(1);
-}
-
-static double seconds(void) {
-	struct timespec time;
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec + time.tv_nsec / 1e9;
-}
-
-/* Uniform in (0, 1): splitmix64. */
-static double uniform(void) {
-	unsigned long long x = state += 0x9e3779b97f4a7c15ULL;
-	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-	x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-	x ^= x >> 31;
-	return ((x >> 11) + 0.5) / 9007199254740992.0;
-}
-
 static double exponential(double mean) {
-	return -mean * log(uniform());
+	return -mean * log(uniform(&state));
 }
 
 static double pareto(void) {
-	double rate = pow(uniform(), -1 / ALPHA);
+	double rate = pow(uniform(&state), -1 / ALPHA);
 	return rate < CAP ? rate : CAP;
 }
 
@@ -303,7 +285,7 @@ static void plan(int per_unit) {
 		at += exponential(at < FILL ? FILL * 0.744 / open : LIFETIME / open);
 		struct client *client = &clients[used];
 		*client = (struct client){.rate = rate * pareto(), .begins = at, .ends = at + exponential(LIFETIME)};
-		client->balancer = uniform() * BALANCERS;
+		client->balancer = uniform(&state) * BALANCERS;
 		client->end = (struct end){.kind = CLIENT, .fd = -1, .number = used};
 		heap[heap_length++] = used++;
 	}

@@ -12,16 +12,12 @@ temporary directories. load-feedback.md explains the tables.
 import argparse
 import collections
 import contextlib
-import csv
-import io
 import os
 import pathlib
 import resource
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 
@@ -29,7 +25,7 @@ sys.dont_write_bytecode = True
 
 import feedback_plot  # noqa: E402
 from feedback_seen import BIGGEST, HALVED, PATIENCE, WORKERS, Seen, report  # noqa: E402
-from run import HOST, ROOT, TARGET, free_port, has, load, running, wait_for_listener  # noqa: E402
+from run import HOST, ROOT, TARGET, directories, free_port, haproxy_rows, has, load, running, wait_for_listener  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
 SOURCE = """
@@ -137,11 +133,7 @@ def first_line(log, process):
 
 def weights(control):
     """The weights of all servers, by policy and number, as HAProxy has them now."""
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(control))
-        client.sendall(b"show stat\n")
-        text = b"".join(iter(lambda: client.recv(65536), b"")).decode()
-    rows = csv.DictReader(io.StringIO(text.removeprefix("# ")))
+    rows = haproxy_rows(control)
     return {(row["pxname"], int(row["svname"][1:])): int(row["weight"]) for row in rows if row["svname"][0] == "s"}
 
 
@@ -269,13 +261,8 @@ def main():
             sys.exit(f"this needs {program}: apt-get install {package}")
     words = ["cargo", "build", "--quiet", "--release", "--locked", "-p", "agentcheck", "-p", "agentcheck-responder"]
     subprocess.run(words, cwd=ROOT, check=True)
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     before = load()
-    with (
-        tempfile.TemporaryDirectory(prefix="agentcheck-feedback-") as work,
-        tempfile.TemporaryDirectory(prefix="agentcheck-feedback-", dir=memory) as state,
-    ):
-        work, state = pathlib.Path(work), pathlib.Path(state)
+    with directories() as (work, state):
         for program in ["queue", "arrivals"]:
             command = ["gcc", "-Wall", "-O2", "-o", work / program, HERE / f"{program}.c", "-lm"]
             subprocess.run(command, check=True)

@@ -12,23 +12,20 @@ and asserts nothing. It uses only loopback and temporary directories. load-feedb
 import argparse
 import collections
 import contextlib
-import csv
-import io
 import os
 import pathlib
 import resource
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 
 sys.dont_write_bytecode = True
 
 import peers  # noqa: E402
 from feedback import before_others, processor_seconds  # noqa: E402
-from run import HOST, ROOT, TARGET, free_port, has, load, percentile, running, table, wait_for_listener  # noqa: E402
+from run import HOST, ROOT, TARGET, directories, free_port, haproxy_rows, has, load, percentile, running, table  # noqa: E402
+from run import wait_for_listener  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
 BACKENDS, BALANCERS, FIRST = 20, 8, 17
@@ -140,11 +137,7 @@ def start_herald(stack, work, policy, capacities, metrics):
 
 def weights(control):
     """The weight of each server of one HAProxy."""
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(control))
-        client.sendall(b"show stat\n")
-        text = b"".join(iter(lambda: client.recv(65536), b"")).decode()
-    rows = csv.DictReader(io.StringIO(text.removeprefix("# ")))
+    rows = haproxy_rows(control)
     return [int(row["weight"]) for row in rows if row["svname"].startswith("b") and row["svname"] != "BACKEND"]
 
 
@@ -310,14 +303,9 @@ def main():
             sys.exit(f"this needs {program}: apt-get install {package}")
     words = ["cargo", "build", "--quiet", "--release", "--locked", "-p", "agentcheck", "-p", "agentcheck-responder"]
     subprocess.run(words, cwd=ROOT, check=True)
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     before = load()
     farms = []
-    with (
-        tempfile.TemporaryDirectory(prefix="agentcheck-cluster-") as work,
-        tempfile.TemporaryDirectory(prefix="agentcheck-cluster-", dir=memory) as state,
-    ):
-        work, state = pathlib.Path(work), pathlib.Path(state)
+    with directories() as (work, state):
         subprocess.run(["gcc", "-Wall", "-O2", "-o", work / "connections", HERE / "connections.c", "-lm"], check=True)
         with before_others() as priority:
             for first in range(0, len(names), options.together):

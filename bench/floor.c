@@ -16,12 +16,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { NAME = 32, CONTENT = 64, SCHEDULE = 256 };
+#include "common.h"
 
-static void die(const char *what) {
-	perror(what);
-	exit(1);
-}
+enum { NAME = 32, CONTENT = 64, SCHEDULE = 256 };
 
 struct service {
 	char path[NAME], state[NAME], temporary[NAME], schedule[SCHEDULE];
@@ -55,11 +52,6 @@ static void serve(int applications, int states, const struct service *service) {
 		die("rename");
 }
 
-/* Processor time in microseconds. */
-static double used(const struct rusage *usage) {
-	return (usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * 1e6 + usage->ru_utime.tv_usec + usage->ru_stime.tv_usec;
-}
-
 int main(int count, char **arguments) {
 	if (count != 6) {
 		fprintf(stderr, "usage: floor APPLICATIONS STATES COUNT SECONDS TURNS\n");
@@ -84,16 +76,10 @@ int main(int count, char **arguments) {
 		long slot = turn % turns;
 		for (long number = slot * services / turns; number < (slot + 1) * services / turns; number++)
 			serve(applications, states, &all[number]);
-		at.tv_nsec += 1000000000 / turns;
-		if (at.tv_nsec >= 1000000000) {
-			at.tv_nsec -= 1000000000;
-			at.tv_sec++;
-		}
-		while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, 0) == EINTR)
-			;
+		sleep_after(&at, 1000000000 / turns);
 	}
 	getrusage(RUSAGE_SELF, &after);
-	double spent = used(&after) - used(&before);
+	double spent = processor_time(&after) - processor_time(&before);
 	printf("%.3f %ld\n", spent / (services * seconds), after.ru_nvcsw - before.ru_nvcsw);
 	return 0;
 }

@@ -180,15 +180,11 @@ def main():
     if not programs:
         programs = {"make build": TARGET / "release/agentcheck", "make dist": STATIC}
         programs = {name: path for name, path in programs.items() if path.exists()}
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with (
-        tempfile.TemporaryDirectory(prefix="agentcheck-bench-") as work,
-        tempfile.TemporaryDirectory(prefix="agentcheck-bench-", dir=memory) as state,
+        run.directories() as (work, state),
         contextlib.ExitStack() as stack,
     ):
-        for directory in [work, state]:
-            os.chmod(directory, 0o755)
-        bench = types.SimpleNamespace(work=pathlib.Path(work), state=pathlib.Path(state))
+        bench = types.SimpleNamespace(work=work, state=state)
         print(f"{time.strftime('%Y-%m-%d %H:%M')}, Linux {os.uname().release} {os.uname().machine}, ", end="")
         print(f"{len(run.CORES)} cores, load {run.load()}", flush=True)
         port = free_port()

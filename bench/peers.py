@@ -23,7 +23,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
 import peers_measure
@@ -428,15 +427,11 @@ def main():
     wanted = sys.argv[1:] or [name for name, *_ in PEERS]
     if unknown := [name for name in wanted if name not in [peer[0] for peer in PEERS]]:
         sys.exit(f"{unknown}: known are {[peer[0] for peer in PEERS]}")
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with (
-        tempfile.TemporaryDirectory(prefix="agentcheck-bench-") as work,
-        tempfile.TemporaryDirectory(prefix="agentcheck-bench-", dir=memory) as state,
+        run.directories() as (work, state),
         contextlib.ExitStack() as stack,
     ):
-        for directory in [work, state]:
-            os.chmod(directory, 0o755)
-        bench = run.Bench(pathlib.Path(work), pathlib.Path(state))
+        bench = run.Bench(work, state)
         words = ["cargo", "build", "--quiet", "--release", "--locked", "-p", "agentcheck"]
         subprocess.run(words, cwd=run.ROOT, check=True)
         bench.collector = shutil.copy(TARGET / "release/agentcheck", work)

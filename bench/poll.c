@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common.h"
+
 static const char request[] = "GET /load HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: */*\r\nconnection: close\r\n\r\n";
 
 static int poll_once(const struct sockaddr_in *server) {
@@ -34,11 +36,6 @@ static int poll_once(const struct sockaddr_in *server) {
 	return length == 0 && whole > 12 && !memcmp(response, "HTTP/1.1 200", 12);
 }
 
-/* Processor time in microseconds. */
-static double used(const struct rusage *usage) {
-	return (usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * 1e6 + usage->ru_utime.tv_usec + usage->ru_stime.tv_usec;
-}
-
 int main(int count, char **arguments) {
 	if (count != 5) {
 		fprintf(stderr, "usage: poll HOST PORT COUNT SECONDS\n");
@@ -54,15 +51,9 @@ int main(int count, char **arguments) {
 	getrusage(RUSAGE_SELF, &before);
 	for (long poll = 0; poll < polls; poll++) {
 		failed += !poll_once(&server);
-		at.tv_nsec += 1000000000 / each;
-		if (at.tv_nsec >= 1000000000) {
-			at.tv_nsec -= 1000000000;
-			at.tv_sec++;
-		}
-		while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, 0) == EINTR)
-			;
+		sleep_after(&at, 1000000000 / each);
 	}
 	getrusage(RUSAGE_SELF, &after);
-	printf("%.3f %ld\n", (used(&after) - used(&before)) / polls, failed);
+	printf("%.3f %ld\n", (processor_time(&after) - processor_time(&before)) / polls, failed);
 	return 0;
 }

@@ -29,6 +29,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common.h"
+
 enum end { END_OF_FILE, CLOSE, RESET };
 
 struct client {
@@ -42,17 +44,6 @@ static int epoll;
 static long whole, incomplete;
 /* What whole probes took, in microseconds. */
 static float took[1 << 20];
-
-static void die(const char *what) {
-	perror(what);
-	exit(1);
-}
-
-static double seconds(void) {
-	struct timespec time;
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec + time.tv_nsec / 1e9;
-}
 
 static int connected(void) {
 	int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);

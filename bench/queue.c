@@ -36,6 +36,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common.h"
+
 enum { MAX_SERVERS = 128, MAX_WORKERS = 64, REQUEST = 1024, EVENTS = 256 };
 
 struct client {
@@ -61,17 +63,6 @@ struct server {
 
 static struct server servers[MAX_SERVERS];
 static int count, poller;
-
-static void die(const char *what) {
-	perror(what);
-	exit(1);
-}
-
-static double seconds(void) {
-	struct timespec time;
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec + time.tv_nsec / 1e9;
-}
 
 static void make_up(struct server *server, double now) {
 	double passed = now - server->at;

@@ -76,6 +76,28 @@ def running(words, port=None, **options):
             process.wait()
 
 
+@contextlib.contextmanager
+def directories():
+    """Two directories that everybody can enter, for work and for state files. State files lie on tmpfs, as in /run."""
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with (
+        tempfile.TemporaryDirectory(prefix="agentcheck-bench-") as work,
+        tempfile.TemporaryDirectory(prefix="agentcheck-bench-", dir=memory) as state,
+    ):
+        for directory in [work, state]:
+            os.chmod(directory, 0o755)
+        yield pathlib.Path(work), pathlib.Path(state)
+
+
+def haproxy_rows(control):
+    """HAProxy's statistics by its socket: a dictionary for each row."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(control))
+        client.sendall(b"show stat\n")
+        text = b"".join(iter(lambda: client.recv(65536), b"")).decode()
+    return csv.DictReader(io.StringIO(text.removeprefix("# ")))
+
+
 def wait_for_listener(port, process):
     """Looks without connecting: systemd-socket-activate starts its loop for the first who connects."""
     for _ in range(500):
@@ -880,16 +902,9 @@ def main():
     wanted = sys.argv[1:] or list(SECTIONS)
     if unknown := [name for name in wanted if name not in SECTIONS]:
         sys.exit(f"{' '.join(unknown)}: the sections are {' '.join(SECTIONS)}")
-    # State files lie on tmpfs, as in /run.
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     began = time.monotonic()
-    with (
-        tempfile.TemporaryDirectory(prefix="agentcheck-bench-") as work,
-        tempfile.TemporaryDirectory(prefix="agentcheck-bench-", dir=memory) as state,
-    ):
-        for directory in [work, state]:
-            os.chmod(directory, 0o755)
-        bench = Bench(pathlib.Path(work), pathlib.Path(state))
+    with directories() as (work, state):
+        bench = Bench(work, state)
         print(f"{time.strftime('%Y-%m-%d %H:%M')}, Linux {os.uname().release} {os.uname().machine}, ", end="")
         print(f"{len(CORES)} cores, load {load()}", flush=True)
         for name in wanted:

@@ -23,12 +23,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_PROGRAMS = 16 };
+#include "common.h"
 
-static void die(const char *what) {
-	perror(what);
-	exit(1);
-}
+enum { MAX_PROGRAMS = 16 };
 
 static double microseconds(void) {
 	struct timespec time;

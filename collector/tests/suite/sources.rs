@@ -54,7 +54,7 @@ fn redis_role_is_read_over_tcp() {
     let _server = Running::start(
         &scratch,
         "redis",
-        &mut Command::new(program("redis-server", "redis-server"))
+        Command::new(program("redis-server", "redis-server"))
             .args(["--port", "0", "--save", "", "--unixsocket"])
             .arg(&socket)
             .current_dir(scratch.path()),
@@ -73,7 +73,7 @@ fn memcached_statistics_end_at_their_mark() {
     let _server = Running::start(
         &scratch,
         "memcached",
-        &mut Command::new(program("memcached", "memcached"))
+        Command::new(program("memcached", "memcached"))
             .args(["-u", "nobody", "-a", "0777", "-s"])
             .arg(&socket)
             .current_dir("/"),
@@ -125,7 +125,7 @@ fn haproxy_statistics_are_a_table() {
     let _server = Running::start(
         &scratch,
         "haproxy",
-        &mut Command::new(program("haproxy", "haproxy"))
+        Command::new(program("haproxy", "haproxy"))
             .arg("-db")
             .arg("-f")
             .arg(&configuration),
@@ -190,7 +190,7 @@ fn psql_keeps_its_connection() {
     let _server = Running::start(
         &scratch,
         "postgres",
-        &mut as_user(&server)
+        as_user(&server)
             .args(["-c", "listen_addresses=", "-c", "fsync=off", "-k"])
             .arg(&data)
             .arg("-D")
