@@ -135,11 +135,14 @@ def measure(start, floor, work, count, seconds):
     file.write_text(configuration(count, applications))
     least = [floor(applications, work / "floor", count, 3, TURNS)]
     descriptor = watch(states)
+    # Not select: each service has a file open, so the number may be above 1,024.
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
     with start(["collect", "--config", file, "--state-dir", states, "--data-dir", data]) as process:
 
         def follow(until):
             while (left := until - time.monotonic()) > 0:
-                if select.select([descriptor], [], [], left)[0]:
+                if poll.poll(1000 * left):
                     changed = os.read(descriptor, 1 << 20)
                     now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
                     for name in names(changed):

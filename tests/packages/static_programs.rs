@@ -43,21 +43,19 @@ fn empty_root(scratch: &Scratch, triple: &str) -> PathBuf {
     root
 }
 
+/// A shell script in a mount namespace of its own; `$0` is the root. `options` of unshare add other namespaces.
+fn isolated(options: &[&str], script: &str, root: &Path) -> Command {
+    let mut command = Command::new(program("unshare", "util-linux"));
+    command.args(["--mount", "--propagation", "private", "--kill-child"]);
+    command.args(options).args(["sh", "-euc", script]).arg(root);
+    command
+}
+
 /// A program in the root, which has nothing of this machine but its processes.
 fn inside(root: &Path, words: &[&str]) -> Command {
-    let mut command = Command::new("unshare");
+    let script = r#"mount -t proc proc "$0/proc"; exec chroot "$0" "$@""#;
+    let mut command = isolated(&[], script, root);
     command
-        .args([
-            "--mount",
-            "--propagation",
-            "private",
-            "--kill-child",
-            "sh",
-            "-euc",
-        ])
-        .arg(r#"root=$1; shift; mount -t proc proc "$root/proc"; exec chroot "$root" "$@""#)
-        .arg("sh")
-        .arg(root)
         .args(words)
         .env_clear()
         .env("PATH", "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
@@ -76,15 +74,24 @@ const COLLECT: [&str; 8] = [
 ];
 const RESPOND: [&str; 4] = ["/bin/agentcheck-responder", "web", "--state-dir", "/state"];
 
-/// Waits until the responder inside prints this reply.
-fn wait_for_reply(beginning: &str, mut responder: impl FnMut() -> Command, collector: &Running) {
-    wait_for(format_args!("the reply {beginning:?}"), || {
-        let reply = run(&mut responder());
-        if reply.starts_with(beginning) {
+/// Starts a collector with this configuration, and waits until the responder prints a weight of 80. `command` starts the
+/// programs.
+fn check_weight(
+    scratch: &Scratch,
+    root: &Path,
+    configuration: &str,
+    command: impl Fn(&[&str]) -> Command,
+) -> Running {
+    fs::write(root.join("etc/agentcheck.toml"), configuration).unwrap();
+    let collector = Running::start(scratch, "collector", &mut command(&COLLECT));
+    wait_for("the reply of 80%", || {
+        let reply = run(&mut command(&RESPOND));
+        if reply.starts_with("up 80%") {
             return Ok(());
         }
         Err(format!("{reply}\n{}", collector.log()))
     });
+    collector
 }
 
 /// One source of each kind, and a weight that is 80 only if all of them work. `command` is an argv; a root without
@@ -114,9 +121,7 @@ fn both_programs_work_in_an_empty_root() {
     let root = empty_root(&scratch, X86_64);
     fs::write(root.join("etc/queue"), "20").unwrap();
     let text = configuration(&application, None);
-    fs::write(root.join("etc/agentcheck.toml"), text).unwrap();
-    let collector = Running::start(&scratch, "collector", &mut inside(&root, &COLLECT));
-    wait_for_reply("up 80%", || inside(&root, &RESPOND), &collector);
+    let _collector = check_weight(&scratch, &root, &text, |words| inside(&root, words));
     let status = ["/bin/agentcheck", "status", "--state-dir", "/state"];
     assert!(run(&mut inside(&root, &status)).contains("up 80%"));
 }
@@ -143,9 +148,7 @@ fn both_programs_work_on_aarch64() {
     let queue = scratch.write("queue", "20");
     let text = configuration(&application, Some(r#"["/bin/true"]"#))
         .replace("/etc/queue", queue.to_str().unwrap());
-    fs::write(root.join("etc/agentcheck.toml"), text).unwrap();
-    let collector = Running::start(&scratch, "collector", &mut emulated(&COLLECT));
-    wait_for_reply("up 80%", || emulated(&RESPOND), &collector);
+    check_weight(&scratch, &root, &text, emulated);
 }
 
 #[test]
@@ -172,9 +175,7 @@ fn static_programs_work_with_the_system_calls_of_linux_3_10() {
         &application,
         Some(r#"["/bin/agentcheck-responder", "--version"]"#),
     );
-    fs::write(root.join("etc/agentcheck.toml"), text).unwrap();
-    let collector = Running::start(&scratch, "collector", &mut filtered(&COLLECT));
-    wait_for_reply("up 80%", || filtered(&RESPOND), &collector);
+    check_weight(&scratch, &root, &text, filtered);
 }
 
 /// musl's resolver: /etc/hosts, then the servers of /etc/resolv.conf with its search domains. It ignores
@@ -233,9 +234,7 @@ fn names_are_resolved_by_hosts_and_resolv_conf() {
         + &source("unknown", "unknown")
         + "[service.web]\n\
            weight = \"(searched.ok && whole.ok && hosted.ok && !unknown.ok) ? 80 : 1\"\n";
-    put("agentcheck.toml", &text);
-    let collector = Running::start(&scratch, "collector", &mut inside(&root, &COLLECT));
-    wait_for_reply("up 80%", || inside(&root, &RESPOND), &collector);
+    check_weight(&scratch, &root, &text, |words| inside(&root, words));
     let log = server_process.log();
     for query in ["app.other.test", "app.example.test", "unknown.example.test"] {
         assert!(log.contains(query), "{query} is not in {log}");
@@ -288,19 +287,8 @@ fn busybox_init_inetd_and_tcpsvd_start_both() {
             by_tcpsvd.port()
         ),
     );
-    let mut boot = Command::new("unshare");
-    boot.args([
-        "--mount",
-        "--propagation",
-        "private",
-        "--pid",
-        "--fork",
-        "--kill-child",
-        "sh",
-        "-euc",
-    ])
-    .arg(r#"mount -t proc proc "$0/proc"; exec chroot "$0" /bin/busybox init"#)
-    .arg(&root);
+    let script = r#"mount -t proc proc "$0/proc"; exec chroot "$0" /bin/busybox init"#;
+    let mut boot = isolated(&["--pid", "--fork"], script, &root);
     let init = Running::start(&scratch, "init", &mut boot);
     for agent in [by_inetd, by_tcpsvd] {
         wait_until("the launcher to listen", || is_listening(agent));
@@ -390,20 +378,8 @@ fn container_image_is_small_and_works_in_a_pod() {
             /usr/bin/agentcheck-responder --name-from-client --listen "$1" &
         wait
     "#;
-    let mut pod = Command::new("unshare");
-    pod.args([
-        "--mount",
-        "--propagation",
-        "private",
-        "--pid",
-        "--fork",
-        "--kill-child",
-        "sh",
-        "-euc",
-    ])
-    .arg(script)
-    .arg(&root)
-    .arg(agent.to_string());
+    let mut pod = isolated(&["--pid", "--fork"], script, &root);
+    pod.arg(agent.to_string());
     let pod = Running::start(&scratch, "pod", &mut pod);
     wait_until("the responder to listen", || is_listening(agent));
     wait_for_probe(agent, &pod);
