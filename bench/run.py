@@ -308,6 +308,7 @@ def section_loop(bench):
         runs = [
             ("C, constant line, same manners", start(bench.constant_loop, HOST, "{port}"), 0, 0),
             ("C, constant line, close at once", start(bench.constant_loop, HOST, "{port}", "blunt"), 0, 0),
+            ("C, constant line, reads a name and closes", start(bench.constant_loop, HOST, "{port}", "named"), 0, 1),
             ("responder web", loop("web", "--state-dir", str(bench.state)), 0, 0),
             ("responder --name-from-client, 1 service", ask[1], 0, 1),
             ("responder --name-from-client, 100 services", ask[100], 0, 100),
@@ -315,7 +316,7 @@ def section_loop(bench):
             ("responder --name-from-client, 100 idle clients", ask[1], 100, 1),
             ("responder --name-from-client, 1,000 idle clients", ask[1], 1000, 1),
         ]
-        for label, (port, _), _, _ in runs[2:]:
+        for label, (port, _), _, _ in runs[3:]:
             check_reply(label, port, "s1")
         http = loop("--name-from-client", "--http", "--state-dir", str(directories[100]))
         runs.append(("responder --http, 100 services", http, 0, "h100"))

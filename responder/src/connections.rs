@@ -9,7 +9,7 @@
 
 use crate::request::Request;
 use crate::state_reader::OpenDocument;
-use crate::sys::{Descriptor, PeerAddress};
+use crate::sys::{Descriptor, PeerAddress, Ready};
 use agentcheck_common::BootTime;
 
 /// The largest number of connections at a time.
@@ -85,6 +85,8 @@ pub struct Connection {
     pub socket: Descriptor,
     /// The number of bytes that were discarded since the answer.
     pub drained: u32,
+    /// What epoll waits for; `None` if epoll does not have the socket.
+    pub awaited: Option<Ready>,
     /// The document that is being sent.
     pub document: Option<OpenDocument>,
     /// The group of peers to which the client belongs.
@@ -103,6 +105,7 @@ impl Connection {
             socket,
             request: Request::new(takes_http),
             drained: 0,
+            awaited: None,
             document: None,
             peer,
             listener,

@@ -66,6 +66,8 @@ pub struct Request {
     drops: u16,
     state: State,
     takes_http: bool,
+    /// Whether bytes follow the complete request, or may follow it.
+    more_follows: bool,
     bytes: [u8; MAX_LINE],
 }
 
@@ -108,6 +110,7 @@ impl Request {
             drops: 0,
             state: State::Line,
             takes_http,
+            more_follows: false,
         }
     }
 
@@ -119,10 +122,16 @@ impl Request {
                 State::Line => self.push_to_line(*byte),
                 State::Head(head) => match head.push(*byte) {
                     Progress::Incomplete => continue,
-                    Progress::Complete => State::HttpComplete,
+                    Progress::Complete => {
+                        self.more_follows = !head.closes;
+                        State::HttpComplete
+                    }
                     Progress::Invalid => State::HttpInvalid,
                 },
-                _ => break,
+                _ => {
+                    self.more_follows = true;
+                    break;
+                }
             };
         }
         !matches!(self.state, State::Line | State::Head(_))
@@ -131,11 +140,12 @@ impl Request {
     fn push_to_line(&mut self, byte: u8) -> State {
         if matches!(byte, b'\n' | b'\r') {
             let is_http = self.takes_http && RequestLine::parse(self.line()).is_some();
-            return if is_http {
-                State::Head(Head::after(byte))
-            } else {
-                State::Complete
-            };
+            if is_http {
+                return State::Head(Head::after(byte));
+            }
+            // An LF usually follows.
+            self.more_follows = byte == b'\r';
+            return State::Complete;
         }
         if usize::from(self.length) == MAX_LINE {
             if !(self.takes_http && RequestLine::may_begin(self.line())) {
@@ -209,6 +219,14 @@ impl Request {
         }
     }
 
+    /// Whether the request is complete and the client sends nothing after it: it has sent exactly one line that ends with
+    /// LF, or an HTTP request with `Connection: close`. Then the connection can be closed at once; otherwise unread bytes
+    /// could cause a reset, which can overtake the answer.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        matches!(self.state, State::Complete | State::HttpComplete) && !self.more_follows
+    }
+
     fn parse_name(&self) -> ParsedName<'_> {
         let line = self.line();
         // Blanks and tabs only: any other control byte makes the line invalid.
@@ -259,6 +277,12 @@ impl<'l> Reaction<'l> {
 
     fn error(status: Status) -> Self {
         Self::http(Content::Error(status), true)
+    }
+
+    /// Whether a service answers. Otherwise the client is not one that this program knows, and it may send anything.
+    #[must_use]
+    pub const fn is_of_a_service(&self) -> bool {
+        !matches!(self.target, Target::Unnamed(_))
     }
 }
 
@@ -585,6 +609,34 @@ mod tests {
         assert_eq!((reaction.content, reaction.has_body), (not_found, false));
     }
 
+    #[test]
+    fn last_request_is_one_line_or_announces_the_close() {
+        let close = "GET /web HTTP/1.1\r\nConnection: close\r\n\r\n";
+        for (sent, expected) in [
+            ("web\n", true),
+            (" web \n", true),
+            ("web", false),
+            ("web\r", false),
+            ("web\r\n", false),
+            ("web\nweb\n", false),
+            ("", false),
+            (close, true),
+            (&format!("{close}GET"), false),
+            (close.trim_end(), false),
+            ("GET /web HTTP/1.1\r\n\r\n", false),
+            ("GET /web HTTP/1.1\r\nConnection: keep-alive\r\n\r\n", false),
+            (&"x".repeat(200), false),
+            ("GET /web HTTP/1.1\r\nConnection: close\r\n\0", false),
+        ] {
+            assert_eq!(http(sent.as_bytes()).0.is_last(), expected, "{sent:?}");
+            let mut in_bytes = Request::new(true);
+            for byte in sent.bytes() {
+                in_bytes.push(&[byte]);
+            }
+            assert_eq!(in_bytes.is_last(), expected, "{sent:?}");
+        }
+    }
+
     proptest! {
         /// The result does not depend on how the network splits the bytes.
         #[test]
@@ -613,6 +665,7 @@ mod tests {
             prop_assert_eq!(complete, complete_in_parts);
             prop_assert_eq!(whole.parse(), split.parse());
             prop_assert_eq!(whole.parse_at_timeout(), split.parse_at_timeout());
+            prop_assert_eq!(whole.is_last(), split.is_last());
             // A line without an end is never a name at the timeout.
             prop_assert!(
                 complete || !matches!(split.parse_at_timeout(), Parsed::Agent(ParsedName::Name(_)))

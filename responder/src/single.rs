@@ -22,7 +22,8 @@ pub const SILENT_CLIENT_WAIT: Duration = Duration::from_millis(700);
 /// The longest wait for room in a pipe or terminal.
 const WRITE_WAIT: Duration = Duration::from_secs(1);
 
-/// How long the program reads and discards further bytes of the client. Closing a socket with unread bytes would send a
+/// How long the program reads and discards further bytes of the client, unless its request is the last that it sends
+/// ([`Request::is_last`]). Closing a socket with unread bytes would send a
 /// reset, which can overtake the reply. Together with the longest wait for a name it is shorter than the two seconds
 /// after which the shipped unit stops a process.
 pub const DRAIN_WAIT: Duration = Duration::from_secs(1);
@@ -53,6 +54,7 @@ pub fn answer_once(
 ) -> sys::Result<()> {
     let mut buffer: Buffer = state_reader::EMPTY;
     let mut request = Request::new(arguments.http.enabled);
+    let mut is_last = false;
     let reaction = match service {
         Err(cause) => Reaction::agent(Target::Unnamed(cause)),
         Ok(service) => {
@@ -62,8 +64,8 @@ pub fn answer_once(
                     Service::FromClient { default: None } if !arguments.http.enabled => NAME_WAIT,
                     _ => SILENT_CLIENT_WAIT,
                 };
-                parsed = match read_request(channel, limit, &mut request, &mut buffer) {
-                    Some(parsed) => parsed,
+                (parsed, is_last) = match read_request(channel, limit, &mut request, &mut buffer) {
+                    Some(read) => read,
                     // The connection is broken; an answer would not arrive.
                     None => return Ok(()),
                 };
@@ -85,28 +87,33 @@ pub fn answer_once(
         send_document(document, socket, &mut buffer);
     }
     if let Some(socket) = socket {
-        drain(socket, &mut buffer);
+        // The launcher may have the socket, too, so the end of this process may not close it.
+        sys::shutdown_sending(socket);
+        if !(is_last && reaction.is_of_a_service()) {
+            drain(socket, &mut buffer);
+        }
     }
     Ok(())
 }
 
-/// Reads the client's request, for at most `limit`. Returns `None` if the connection broke.
+/// Reads the client's request, for at most `limit`, and whether it is the last that the client sends. Returns `None` if
+/// the connection broke.
 fn read_request<'l>(
     channel: Channel,
     limit: Duration,
     request: &'l mut Request,
     buffer: &mut Buffer,
-) -> Option<Parsed<'l>> {
+) -> Option<(Parsed<'l>, bool)> {
     let mut deadline = None;
     loop {
         match next_bytes(channel, &mut deadline, limit, buffer) {
             Input::Bytes(count) => {
                 if request.push(buffer.get(..count).unwrap_or_default()) {
-                    return Some(request.parse());
+                    return Some((request.parse(), request.is_last()));
                 }
             }
-            Input::End => return Some(request.parse()),
-            Input::Timeout => return Some(request.parse_at_timeout()),
+            Input::End => return Some((request.parse(), true)),
+            Input::Timeout => return Some((request.parse_at_timeout(), false)),
             Input::Broken => return None,
         }
     }
@@ -163,9 +170,8 @@ fn next_bytes(
     }
 }
 
-/// Closes the sending side, then reads and discards what the client sends until the client closes.
+/// Reads and discards what the client sends until the client closes.
 fn drain(socket: Descriptor, buffer: &mut Buffer) {
-    sys::shutdown_sending(socket);
     // HAProxy closes shortly after it has the line, so an earlier read would find nothing. If the kernel refuses to
     // poll, the bytes that have arrived are still read.
     let _ = sys::wait(socket, Ready::ToRead, DRAIN_WAIT / 2);

@@ -313,13 +313,13 @@ pub fn exit(status: u8) -> ! {
     }
 }
 
-/// The event to wait for.
+/// The event to wait for, with its number for poll and epoll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ready {
-    /// There are bytes to read, or the end.
-    ToRead,
-    /// There is room to write.
-    ToWrite,
+    /// There are bytes to read, or the end: POLLIN.
+    ToRead = 0x1,
+    /// There is room to write: POLLOUT.
+    ToWrite = 0x4,
 }
 
 /// Waits until `descriptor` is ready or has an error. Returns false if that takes longer than `at_most`.
@@ -337,10 +337,7 @@ pub fn wait(descriptor: Descriptor, ready: Ready, at_most: Duration) -> Result<b
     let mut set = PollFd {
         // Fits an int; a larger number is invalid for the kernel in any case.
         descriptor: descriptor.0 as c_int,
-        events: match ready {
-            Ready::ToRead => 0x1,
-            Ready::ToWrite => 0x4,
-        },
+        events: ready as i16,
         returned: 0,
     };
     let timeout = [
