@@ -17,7 +17,7 @@ const MAX_FILE: usize = 1 << 20;
 
 #[derive(Args)]
 pub(super) struct Generate {
-    /// Program that reads the files
+    /// Print files for
     target: TargetName,
     #[command(flatten)]
     config: ConfigFile,
