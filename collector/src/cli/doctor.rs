@@ -36,7 +36,7 @@ const MAX_PROBED: usize = 50;
 
 #[derive(Args)]
 pub(super) struct Doctor {
-    /// The services [default: all]
+    /// Check these services [default: all]
     #[arg(value_name = "SERVICE")]
     services: Vec<String>,
     #[command(flatten)]
@@ -45,7 +45,7 @@ pub(super) struct Doctor {
     state: StateDir,
     #[command(flatten)]
     data: DataDir,
-    /// Probe this address [default: the launcher's]
+    /// Probe this address [default: the port's listener]
     #[arg(long, value_name = "ADDR:PORT")]
     agent: Option<SocketAddr>,
     /// HAProxy's stats socket: a path, or HOST:PORT

@@ -147,7 +147,7 @@ Example: agentcheck collect --config /etc/agentcheck/agentcheck.toml")]
     /// Send ready for a time: it lifts a drain or maintenance set on the balancers
     #[command(after_help = "Example: agentcheck ready web")]
     Ready(overrides::Ready),
-    /// Reset every service's server to full weight, before agentcheck is removed
+    /// Reset every service's server to full weight, before you remove agentcheck
     Decommission(decommission::Decommission),
     /// Convert another agent's configuration into an agentcheck.toml
     #[command(after_help = "Example: agentcheck import herald config.yml > agentcheck.toml")]
@@ -168,14 +168,14 @@ struct ConfigFile {
 
 #[derive(Args)]
 struct StateDir {
-    /// State files
+    /// Directory of state files
     #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
     state_dir: PathBuf,
 }
 
 #[derive(Args)]
 struct DataDir {
-    /// Overrides, history
+    /// Overrides and history
     #[arg(long, value_name = "DIR", default_value = DATA_DIR)]
     data_dir: PathBuf,
 }
