@@ -108,7 +108,10 @@ Example: agentcheck collect --config /etc/agentcheck/agentcheck.toml")]
     #[command(after_help = "Example: agentcheck report -o status.html --since 2h")]
     Report(report::Report),
     /// Check every step from the sources to HAProxy, and print remedies
-    #[command(after_help = "Example: agentcheck doctor --haproxy /run/haproxy/admin.sock")]
+    #[command(after_help = "\
+Also probes over HTTP the ports of launchers with --http. With --haproxy, sends
+the requests of HAProxy's HTTP health checks to these ports.
+Example: agentcheck doctor --haproxy /run/haproxy/admin.sock")]
     Doctor(doctor::Doctor),
     /// Probe agents as HAProxy does
     Probe(probe::Probe),

@@ -3,6 +3,7 @@
 //! HAProxy does not show agent-send. A server belongs to the service with the name of the server or of the backend,
 //! or to the only service.
 
+pub mod http_checks;
 mod server;
 pub mod tables;
 
