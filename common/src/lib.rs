@@ -15,10 +15,10 @@ pub mod schedule;
 
 pub use boot::{BootId, BootTime};
 pub use name::ServiceName;
-pub use reply::{Administrative, Description, Maxconn, Operational, Percent, Reply};
+pub use reply::{AdministrativeState, Description, Maxconn, OperationalState, Percent, Reply};
 
 /// Where the collector writes and the responder reads, unless told otherwise.
-pub const STATE_DIR: &str = "/run/agentcheck";
+pub const DEFAULT_STATE_DIR: &str = "/run/agentcheck";
 
 /// What follows the service name in a state file's name: `web.state`.
 pub const STATE_SUFFIX: &str = ".state";

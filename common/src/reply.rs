@@ -21,7 +21,7 @@ mod words;
 pub use description::Description;
 pub use words::Word;
 
-use crate::decimal::digits;
+use crate::decimal::format_decimal;
 use core::fmt;
 use words::Words;
 
@@ -31,7 +31,7 @@ pub const MAX_LINE: usize = 500;
 
 /// The operational state: whether the agent thinks that the server works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Operational {
+pub enum OperationalState {
     /// `up`: undoes `down`, `stopped` and `fail` if the health check agrees.
     Up,
     /// `down`
@@ -42,7 +42,7 @@ pub enum Operational {
     Fail,
 }
 
-impl Operational {
+impl OperationalState {
     /// The word that HAProxy reads.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -57,7 +57,7 @@ impl Operational {
 
 /// The administrative state, whose bits the agent shares with the operators at the balancer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Administrative {
+pub enum AdministrativeState {
     /// `ready`: undoes `drain` and `maint`, whoever set them.
     Ready,
     /// `drain`: no new sessions, existing ones go on.
@@ -66,7 +66,7 @@ pub enum Administrative {
     Maint,
 }
 
-impl Administrative {
+impl AdministrativeState {
     /// The word that HAProxy reads.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -134,9 +134,9 @@ impl Maxconn {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Reply {
     /// Whether the server works.
-    pub operational: Option<Operational>,
+    pub operational: Option<OperationalState>,
     /// What the administrators want of it.
-    pub administrative: Option<Administrative>,
+    pub administrative: Option<AdministrativeState>,
     /// How much of its configured weight it can take.
     pub percent: Option<Percent>,
     /// Whether `percent` is the weight itself, `weight:N`, whatever is configured (HAProxy 3.1 and later).
@@ -149,18 +149,18 @@ pub struct Reply {
 
 impl Reply {
     /// A reply that says nothing, to be filled in.
-    pub const NOTHING: Self = Self {
+    pub const EMPTY: Self = Self {
         operational: None,
         administrative: None,
         percent: None,
         absolute: false,
         maxconn: None,
-        description: Description::NONE,
+        description: Description::EMPTY,
     };
 
     /// Whether there is no word in it, so that HAProxy would change nothing.
     #[must_use]
-    pub fn says_nothing(&self) -> bool {
+    pub fn has_no_words(&self) -> bool {
         self.operational.is_none()
             && self.administrative.is_none()
             && self.percent.is_none()
@@ -170,19 +170,19 @@ impl Reply {
     /// Whether it takes the server out of service, in one way or another: no new sessions, not working,
     /// or in maintenance.
     #[must_use]
-    pub fn takes_out(&self) -> bool {
+    pub fn takes_server_out(&self) -> bool {
         self.percent == Some(Percent::ZERO)
             || self
                 .operational
-                .is_some_and(|state| state != Operational::Up)
+                .is_some_and(|state| state != OperationalState::Up)
             || self
                 .administrative
-                .is_some_and(|state| state != Administrative::Ready)
+                .is_some_and(|state| state != AdministrativeState::Ready)
     }
 
     /// The same reply with another description.
     #[must_use]
-    pub fn described(self, description: Description) -> Self {
+    pub fn with_description(self, description: Description) -> Self {
         Self {
             description,
             ..self
@@ -194,8 +194,8 @@ impl Reply {
     ///
     /// # Errors
     /// What is wrong with the line, and where.
-    pub fn parse(line: &[u8]) -> Result<Self, NotAReply> {
-        let mut reply = Self::NOTHING;
+    pub fn parse(line: &[u8]) -> Result<Self, ReplyError> {
+        let mut reply = Self::EMPTY;
         let text = walk(line, |word| match word {
             Word::Operational(state) => reply.operational = Some(state),
             Word::Administrative(state) => reply.administrative = Some(state),
@@ -203,7 +203,7 @@ impl Reply {
             Word::Weight(weight) => (reply.percent, reply.absolute) = (Some(weight), true),
             Word::Maxconn(limit) => reply.maxconn = Some(limit),
         })?;
-        reply.description = Description::exact(text).ok_or(NotAReply::BadDescription)?;
+        reply.description = Description::parse(text).ok_or(ReplyError::BadDescription)?;
         Ok(reply)
     }
 }
@@ -212,28 +212,28 @@ impl Reply {
 ///
 /// # Errors
 /// What is wrong with the line, and where.
-pub fn check(line: &[u8]) -> Result<(), NotAReply> {
+pub fn check(line: &[u8]) -> Result<(), ReplyError> {
     walk(line, |_| ()).map(|_| ())
 }
 
 /// Hands over the words of a line one by one; its description, if all of the line is as it should be.
-fn walk(line: &[u8], mut take: impl FnMut(Word)) -> Result<&[u8], NotAReply> {
+fn walk(line: &[u8], mut take: impl FnMut(Word)) -> Result<&[u8], ReplyError> {
     if line.len() >= MAX_LINE {
-        return Err(NotAReply::TooLong);
+        return Err(ReplyError::TooLong);
     }
     let mut words = Words { line, at: 0 };
     let mut says_nothing = true;
     while let Some((at, word)) = words.next_word() {
         let len = word.len();
-        take(Word::of(word).ok_or(NotAReply::UnknownWord { at, len })?);
+        take(Word::parse(word).ok_or(ReplyError::UnknownWord { at, len })?);
         says_nothing = false;
     }
     let text = words.description();
-    if !Description::fits(text) {
-        return Err(NotAReply::BadDescription);
+    if !Description::is_description(text) {
+        return Err(ReplyError::BadDescription);
     }
     if says_nothing {
-        return Err(NotAReply::SaysNothing);
+        return Err(ReplyError::NoWords);
     }
     Ok(text)
 }
@@ -255,7 +255,7 @@ impl Reply {
             if self.absolute {
                 put(b"weight:")?;
             }
-            put(digits(percent.get().into(), &mut buffer))?;
+            put(format_decimal(percent.get().into(), &mut buffer))?;
             if !self.absolute {
                 put(b"%")?;
             }
@@ -264,7 +264,7 @@ impl Reply {
         if let Some(limit) = self.maxconn {
             put(blank)?;
             put(b"maxconn:")?;
-            put(digits(limit.get().into(), &mut buffer))?;
+            put(format_decimal(limit.get().into(), &mut buffer))?;
             blank = b" ";
         }
         if !self.description.is_empty() {
@@ -285,7 +285,7 @@ impl fmt::Display for Reply {
 
 /// Why a line is no reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotAReply {
+pub enum ReplyError {
     /// It has [`MAX_LINE`] bytes or more.
     TooLong,
     /// HAProxy does not know this word: its offset and length in bytes.
@@ -298,10 +298,10 @@ pub enum NotAReply {
     /// The description is longer than [`Description::MAX`] or not printable ASCII.
     BadDescription,
     /// There is no word in it.
-    SaysNothing,
+    NoWords,
 }
 
-impl fmt::Display for NotAReply {
+impl fmt::Display for ReplyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLong => write!(f, "the line has {MAX_LINE} bytes or more"),
@@ -313,7 +313,7 @@ impl fmt::Display for NotAReply {
                 "a description is at most {} bytes of printable ASCII",
                 Description::MAX
             ),
-            Self::SaysNothing => f.write_str("there is no word in it that changes anything"),
+            Self::NoWords => f.write_str("there is no word in it that changes anything"),
         }
     }
 }

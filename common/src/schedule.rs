@@ -15,7 +15,7 @@
 //!
 //! Decoding and picking need neither allocation nor std, so that the freestanding responder can do it.
 
-use crate::decimal::{canonical, digits};
+use crate::decimal::{format_decimal, parse_canonical};
 use crate::{BootId, BootTime, Reply, ServiceName, reply};
 use core::fmt;
 
@@ -36,12 +36,12 @@ pub struct Stage {
 
 /// A state file's text, encoded.
 #[derive(Clone)]
-pub struct Encoded {
+pub struct EncodedSchedule {
     bytes: [u8; MAX_FILE],
     len: usize,
 }
 
-impl Encoded {
+impl EncodedSchedule {
     /// The whole file.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
@@ -49,8 +49,8 @@ impl Encoded {
     }
 }
 
-impl Encoded {
-    fn put(&mut self, piece: &[u8]) -> fmt::Result {
+impl EncodedSchedule {
+    fn push(&mut self, piece: &[u8]) -> fmt::Result {
         let end = self.len + piece.len();
         let slot = self.bytes.get_mut(self.len..end).ok_or(fmt::Error)?;
         slot.copy_from_slice(piece);
@@ -58,30 +58,30 @@ impl Encoded {
         Ok(())
     }
 
-    fn put_all(&mut self, pieces: &[&[u8]]) -> fmt::Result {
-        pieces.iter().try_for_each(|piece| self.put(piece))
+    fn push_all(&mut self, pieces: &[&[u8]]) -> fmt::Result {
+        pieces.iter().try_for_each(|piece| self.push(piece))
     }
 }
 
 /// Why a schedule cannot be encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotEncoded {
+pub enum EncodeError {
     /// It would have more than [`MAX_FILE`] bytes.
     TooLong,
     /// The stage with this index does not end after the one before it, or after `from`.
-    NotRising(usize),
+    NotIncreasing(usize),
     /// A reply in it has no word.
-    SaysNothing,
+    NoWords,
 }
 
-impl fmt::Display for NotEncoded {
+impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLong => write!(f, "the schedule has more than {MAX_FILE} bytes"),
-            Self::NotRising(index) => {
+            Self::NotIncreasing(index) => {
                 write!(f, "stage {index} does not end after the one before it")
             }
-            Self::SaysNothing => f.write_str("a reply without a word"),
+            Self::NoWords => f.write_str("a reply without a word"),
         }
     }
 }
@@ -97,27 +97,27 @@ pub fn encode(
     from: BootTime,
     stages: &[Stage],
     then: &Reply,
-) -> Result<Encoded, NotEncoded> {
+) -> Result<EncodedSchedule, EncodeError> {
     let mut last = from;
     for (index, stage) in stages.iter().enumerate() {
         if stage.until <= last {
-            return Err(NotEncoded::NotRising(index));
+            return Err(EncodeError::NotIncreasing(index));
         }
         last = stage.until;
     }
-    if then.says_nothing() || stages.iter().any(|stage| stage.reply.says_nothing()) {
-        return Err(NotEncoded::SaysNothing);
+    if then.has_no_words() || stages.iter().any(|stage| stage.reply.has_no_words()) {
+        return Err(EncodeError::NoWords);
     }
-    let mut file = Encoded {
+    let mut file = EncodedSchedule {
         bytes: [0; MAX_FILE],
         len: 0,
     };
-    write_all(&mut file, name, boot, from, stages, then).map_err(|_| NotEncoded::TooLong)?;
+    push_lines(&mut file, name, boot, from, stages, then).map_err(|_| EncodeError::TooLong)?;
     Ok(file)
 }
 
-fn write_all(
-    file: &mut Encoded,
+fn push_lines(
+    file: &mut EncodedSchedule,
     name: &ServiceName,
     boot: &BootId,
     from: BootTime,
@@ -125,26 +125,30 @@ fn write_all(
     then: &Reply,
 ) -> fmt::Result {
     let mut buffer = [0; 20];
-    file.put_all(&[b"agentcheck ", digits(VERSION.into(), &mut buffer), b" "])?;
-    file.put_all(&[name.as_bytes(), b"\nboot ", boot.as_bytes(), b"\nfrom "])?;
-    file.put(digits(from.0, &mut buffer))?;
+    file.push_all(&[
+        b"agentcheck ",
+        format_decimal(VERSION.into(), &mut buffer),
+        b" ",
+    ])?;
+    file.push_all(&[name.as_bytes(), b"\nboot ", boot.as_bytes(), b"\nfrom "])?;
+    file.push(format_decimal(from.0, &mut buffer))?;
     for stage in stages {
-        let until = digits(stage.until.0, &mut buffer);
-        file.put_all(&[b"\nuntil ", until, b" "])?;
-        stage.reply.write(|piece| file.put(piece))?;
+        let until = format_decimal(stage.until.0, &mut buffer);
+        file.push_all(&[b"\nuntil ", until, b" "])?;
+        stage.reply.write(|piece| file.push(piece))?;
     }
-    file.put(b"\nthen ")?;
-    then.write(|piece| file.put(piece))?;
-    file.put(b"\n")
+    file.push(b"\nthen ")?;
+    then.write(|piece| file.push(piece))?;
+    file.push(b"\n")
 }
 
 /// Why a state file is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
+pub enum StateFileError {
     /// It is longer than [`MAX_FILE`], or not in the format from its first to its last byte.
     Malformed,
     /// It is of another service.
-    OtherName,
+    OtherService,
     /// It was written on another boot, so that its times mean nothing.
     OtherBoot,
     /// Its times begin after now.
@@ -166,7 +170,7 @@ pub struct Schedule<'a> {
 
 /// What a schedule says at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Picked<'a> {
+pub struct ScheduledReply<'a> {
     /// The line for HAProxy, without newline: always one that [`Reply::parse`] takes.
     pub line: &'a [u8],
     /// Until when it holds; `None` for the last line, which holds for ever.
@@ -177,13 +181,13 @@ impl<'a> Schedule<'a> {
     /// Reads a whole state file.
     ///
     /// # Errors
-    /// [`Refused::Malformed`] for anything that [`encode`] would not write, but that replies may be
+    /// [`StateFileError::Malformed`] for anything that [`encode`] would not write, but that replies may be
     /// in any form that [`Reply::parse`] takes.
-    pub fn decode(file: &'a [u8]) -> Result<Self, Refused> {
+    pub fn decode(file: &'a [u8]) -> Result<Self, StateFileError> {
         if file.len() > MAX_FILE {
-            return Err(Refused::Malformed);
+            return Err(StateFileError::Malformed);
         }
-        Self::decode_lines(file).ok_or(Refused::Malformed)
+        Self::decode_lines(file).ok_or(StateFileError::Malformed)
     }
 
     fn decode_lines(file: &'a [u8]) -> Option<Self> {
@@ -229,24 +233,24 @@ impl<'a> Schedule<'a> {
     /// line.
     ///
     /// # Errors
-    /// [`Refused::Future`] where `now` is before the schedule was written.
-    pub fn pick(&self, now: BootTime) -> Result<Picked<'a>, Refused> {
+    /// [`StateFileError::Future`] where `now` is before the schedule was written.
+    pub fn reply_at(&self, now: BootTime) -> Result<ScheduledReply<'a>, StateFileError> {
         if now < self.from {
-            return Err(Refused::Future);
+            return Err(StateFileError::Future);
         }
         let mut rest = self.stages;
         while let Some((line, after)) = split_line(rest) {
             if let Some((until, line)) = split_stage(line)
                 && now < until
             {
-                return Ok(Picked {
+                return Ok(ScheduledReply {
                     line,
                     until: Some(until),
                 });
             }
             rest = after;
         }
-        Ok(Picked {
+        Ok(ScheduledReply {
             line: self.then,
             until: None,
         })
@@ -255,21 +259,21 @@ impl<'a> Schedule<'a> {
     /// Reads a state file and picks from it, for the service `name` on the boot `boot`.
     ///
     /// # Errors
-    /// The first of the reasons of [`Refused`], in their order, that holds.
-    pub fn pick_from(
+    /// The first of the reasons of [`StateFileError`], in their order, that holds.
+    pub fn current_reply(
         file: &'a [u8],
         name: &ServiceName,
         boot: &BootId,
         now: BootTime,
-    ) -> Result<Picked<'a>, Refused> {
+    ) -> Result<ScheduledReply<'a>, StateFileError> {
         let schedule = Self::decode(file)?;
         if schedule.name != name.as_bytes() {
-            return Err(Refused::OtherName);
+            return Err(StateFileError::OtherService);
         }
         if schedule.boot != boot.as_bytes() {
-            return Err(Refused::OtherBoot);
+            return Err(StateFileError::OtherBoot);
         }
-        schedule.pick(now)
+        schedule.reply_at(now)
     }
 }
 
@@ -288,7 +292,7 @@ fn split_stage(line: &[u8]) -> Option<(BootTime, &[u8])> {
 
 /// A time in the one form in which it is written: digits without leading zeros that fit 64 bits.
 fn time(digits: &[u8]) -> Option<BootTime> {
-    canonical(digits).map(BootTime)
+    parse_canonical(digits).map(BootTime)
 }
 
 #[cfg(test)]

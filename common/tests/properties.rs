@@ -3,9 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // a test says what it expects
 
-use agentcheck_common::schedule::{Refused, Schedule, Stage, encode};
+use agentcheck_common::schedule::{Schedule, Stage, StateFileError, encode};
 use agentcheck_common::{
-    Administrative, BootId, BootTime, Description, Maxconn, Operational, Percent, Reply,
+    AdministrativeState, BootId, BootTime, Description, Maxconn, OperationalState, Percent, Reply,
     ServiceName,
 };
 use proptest::collection::vec;
@@ -21,10 +21,10 @@ fn boot() -> BootId {
 prop_compose! {
     fn replies()(
         operational in option::of(select(vec![
-            Operational::Up, Operational::Down, Operational::Stopped, Operational::Fail,
+            OperationalState::Up, OperationalState::Down, OperationalState::Stopped, OperationalState::Fail,
         ])),
         administrative in option::of(select(vec![
-            Administrative::Ready, Administrative::Drain, Administrative::Maint,
+            AdministrativeState::Ready, AdministrativeState::Drain, AdministrativeState::Maint,
         ])),
         percent in option::of((prop_oneof![0..=256_u16, 0..=Percent::MAX]).prop_map(|p| Percent::new(p).unwrap())),
         absolute in any::<bool>(),
@@ -39,7 +39,7 @@ prop_compose! {
 
 fn speaking() -> impl Strategy<Value = Reply> {
     replies().prop_filter("a schedule has no silent replies", |reply| {
-        !reply.says_nothing()
+        !reply.has_no_words()
     })
 }
 
@@ -78,8 +78,8 @@ prop_compose! {
 }
 
 /// What a responder would print, checked to be a reply of the grammar.
-fn said(file: &[u8], name: &ServiceName, now: BootTime) -> Result<Reply, Refused> {
-    let picked = Schedule::pick_from(file, name, &boot(), now)?;
+fn said(file: &[u8], name: &ServiceName, now: BootTime) -> Result<Reply, StateFileError> {
+    let picked = Schedule::current_reply(file, name, &boot(), now)?;
     assert!(picked.line.len() < 500);
     assert!(!picked.line.contains(&b'\n'));
     Ok(Reply::parse(picked.line).expect("a picked line is a reply"))
@@ -121,7 +121,7 @@ proptest! {
     #[test]
     fn a_truncated_schedule_is_refused(written in schedules(), at in any::<Index>()) {
         let cut = &written.file[..at.index(written.file.len())];
-        prop_assert_eq!(said(cut, &written.name, written.from), Err(Refused::Malformed));
+        prop_assert_eq!(said(cut, &written.name, written.from), Err(StateFileError::Malformed));
     }
 
     #[test]
@@ -130,8 +130,8 @@ proptest! {
         id[at] = match id[at] { b'-' => b'-', b'0' => b'1', _ => b'0' };
         prop_assume!(id != boot().as_str().as_bytes());
         let other = BootId::parse(&id).unwrap();
-        let refused = Schedule::pick_from(&written.file, &written.name, &other, written.from);
-        prop_assert_eq!(refused, Err(Refused::OtherBoot));
+        let refused = Schedule::current_reply(&written.file, &written.name, &other, written.from);
+        prop_assert_eq!(refused, Err(StateFileError::OtherBoot));
     }
 
     #[test]
@@ -139,23 +139,23 @@ proptest! {
         prop_assume!(written.from.0 > 0);
         let from = usize::try_from(written.from.0).unwrap();
         let now = BootTime(early.index(from) as u64);
-        prop_assert_eq!(said(&written.file, &written.name, now), Err(Refused::Future));
+        prop_assert_eq!(said(&written.file, &written.name, now), Err(StateFileError::Future));
     }
 
     #[test]
     fn junk_is_refused(written in schedules(), junk in vec(any::<u8>(), 1..40), line in any::<Index>()) {
         let now = written.from;
         let mut file = [&junk[..], &written.file].concat();
-        prop_assert_eq!(said(&file, &written.name, now), Err(Refused::Malformed));
+        prop_assert_eq!(said(&file, &written.name, now), Err(StateFileError::Malformed));
         file = [&written.file[..], &junk].concat();
-        prop_assert_eq!(said(&file, &written.name, now), Err(Refused::Malformed));
+        prop_assert_eq!(said(&file, &written.name, now), Err(StateFileError::Malformed));
 
         // Between two lines: a line of junk, which is never one of the lines that may stand there.
         let starts: Vec<usize> =
             (1..written.file.len()).filter(|at| written.file[at - 1] == b'\n').collect();
         if let Some(at) = (!starts.is_empty()).then(|| starts[line.index(starts.len())]) {
             file = [&written.file[..at], &junk, b"\n", &written.file[at..]].concat();
-            prop_assert_eq!(said(&file, &written.name, now), Err(Refused::Malformed));
+            prop_assert_eq!(said(&file, &written.name, now), Err(StateFileError::Malformed));
         }
     }
 

@@ -8,8 +8,8 @@ use crate::http;
 use crate::name::NameRef;
 use crate::reply::Fallback;
 use crate::text::index_of;
-use agentcheck_common::STATE_DIR;
-use agentcheck_common::decimal::decimal;
+use agentcheck_common::DEFAULT_STATE_DIR;
+use agentcheck_common::decimal::parse_decimal;
 use core::time::Duration;
 
 /// The text of `--help`. Tabs, because blanks would take 400 bytes of the program.
@@ -128,7 +128,7 @@ impl<'a> Arguments<'a> {
     pub fn defaults() -> Self {
         Self {
             service: Service::Unnamed,
-            state_dir: STATE_DIR.as_bytes(),
+            state_dir: DEFAULT_STATE_DIR.as_bytes(),
             fallback: None,
             listen: [None; MAX_LISTEN],
             idle: Idle::Default,
@@ -358,7 +358,7 @@ fn idle(text: &[u8]) -> Option<Idle> {
         [b'd'] => 86_400_000,
         _ => return None,
     };
-    let span = decimal(text.get(..unit)?)?.checked_mul(milliseconds)?;
+    let span = parse_decimal(text.get(..unit)?)?.checked_mul(milliseconds)?;
     (1..=LONGEST)
         .contains(&span)
         .then(|| Idle::After(Duration::from_millis(span)))

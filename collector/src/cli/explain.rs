@@ -187,7 +187,7 @@ fn service_memory(
         }
         _ => known.memory.last_reply(),
     };
-    let last = last_reply.map(|reply| reply.described(Description::NONE));
+    let last = last_reply.map(|reply| reply.with_description(Description::EMPTY));
     let mut memory = known.memory.restore(service, &known.rules, last, now);
     if !overview.liveness.is_present() {
         return (memory, Origin::Stopped);

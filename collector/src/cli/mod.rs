@@ -26,7 +26,7 @@ use crate::simulation::blind_spots;
 use crate::simulation::sample;
 use crate::status::overview;
 use crate::sys::state_file;
-use agentcheck_common::STATE_DIR;
+use agentcheck_common::DEFAULT_STATE_DIR;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use rustix::fs::OFlags;
 use std::ffi::OsString;
@@ -172,7 +172,7 @@ struct ConfigFile {
 #[derive(Args)]
 struct StateDir {
     /// Directory of state files
-    #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_STATE_DIR)]
     state_dir: PathBuf,
 }
 

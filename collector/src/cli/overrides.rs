@@ -5,7 +5,7 @@ mod session;
 
 use super::{ConfigFile, DataDir, Failed, Output, StateDir};
 use crate::overrides::store::Key;
-use crate::overrides::{Action, Kind, MAX_REASON, Override, ReadyWindow, Stage, VERSION};
+use crate::overrides::{Action, Kind, MAX_REASON, Override, OverrideStage, ReadyWindow, VERSION};
 use clap::Args;
 use format::{describe, human, shown};
 use session::Session;
@@ -207,9 +207,9 @@ impl Common {
             .map_or(Kind::Outage, |(action, _)| action.kind());
         let mut text = String::new();
         let now = session.now();
-        let mut stages: Vec<Stage> = stages
+        let mut stages: Vec<OverrideStage> = stages
             .iter()
-            .map(|(action, span)| Stage {
+            .map(|(action, span)| OverrideStage {
                 action: *action,
                 until: None,
                 end: span.map(|span| now.after(span)),

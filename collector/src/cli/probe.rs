@@ -9,7 +9,7 @@ use crate::reply::dissect::{self, Dissection, End, Reader, Weight};
 use crate::setup::doctor::probe::ProbeOutcome;
 use crate::status::overview::Level;
 use agentcheck_common::ServiceName;
-use agentcheck_common::reply::{Administrative, Operational};
+use agentcheck_common::reply::{AdministrativeState, OperationalState};
 use clap::{Args, ValueEnum};
 use std::fmt::Write as _;
 use std::io;
@@ -197,11 +197,11 @@ impl Probed {
         });
         match (effect.operational, effect.administrative, weight) {
             _ if !matches!(end, End::Whole(_)) => Verdict::NoReply,
-            (_, Some(Administrative::Maint), _) | (Some(Operational::Stopped), ..) => {
+            (_, Some(AdministrativeState::Maint), _) | (Some(OperationalState::Stopped), ..) => {
                 Verdict::Maintenance
             }
-            (Some(Operational::Down | Operational::Fail), ..) => Verdict::Down,
-            (_, Some(Administrative::Drain), _) | (.., Some(0)) => Verdict::Drained,
+            (Some(OperationalState::Down | OperationalState::Fail), ..) => Verdict::Down,
+            (_, Some(AdministrativeState::Drain), _) | (.., Some(0)) => Verdict::Drained,
             (None, None, None) => Verdict::NoOp,
             (.., weight) => Verdict::In(weight),
         }

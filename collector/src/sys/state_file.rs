@@ -140,7 +140,7 @@ pub fn try_current_reply(
         Err(error) if is_of_the_system(&error) => return Err(error),
         Err(_) => return Ok(None),
     };
-    let picked = Schedule::pick_from(&content, name, boot, now).ok();
+    let picked = Schedule::current_reply(&content, name, boot, now).ok();
     Ok(picked.and_then(|picked| Reply::parse(picked.line).ok()))
 }
 

@@ -15,7 +15,7 @@ impl Description {
     pub const MAX: usize = 100;
 
     /// Nothing to say.
-    pub const NONE: Self = Self {
+    pub const EMPTY: Self = Self {
         bytes: [0; Self::MAX],
         len: 0,
     };
@@ -25,7 +25,7 @@ impl Description {
     /// add neither a line nor a word.
     #[must_use]
     pub fn lossy(text: &str) -> Self {
-        let mut shown = Self::NONE;
+        let mut shown = Self::EMPTY;
         for character in text.trim().chars() {
             let byte = match u8::try_from(character) {
                 Ok(byte @ b' '..=b'~') => byte,
@@ -42,11 +42,11 @@ impl Description {
 
     /// `text` as it is, or `None` where it could not be shown as it is.
     #[must_use]
-    pub fn exact(text: &[u8]) -> Option<Self> {
-        if !Self::fits(text) {
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        if !Self::is_description(text) {
             return None;
         }
-        let mut shown = Self::NONE;
+        let mut shown = Self::EMPTY;
         for byte in text {
             shown.push(*byte);
         }
@@ -54,7 +54,7 @@ impl Description {
     }
 
     /// Whether `text` can be shown as it is.
-    pub(super) fn fits(text: &[u8]) -> bool {
+    pub(super) fn is_description(text: &[u8]) -> bool {
         let printable = text.iter().all(|byte| matches!(byte, b' '..=b'~'));
         let blank_end = text.first() == Some(&b' ') || text.last() == Some(&b' ');
         text.len() <= Self::MAX && printable && !blank_end

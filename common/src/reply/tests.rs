@@ -33,12 +33,12 @@ fn reads_as_haproxy_does() {
 
 #[test]
 fn refuses_what_haproxy_ignores_or_reads_otherwise() {
-    use NotAReply::*;
+    use ReplyError::*;
     let unknown = |at, len| UnknownWord { at, len };
     for (line, why) in [
-        ("", SaysNothing),
-        (" ,\t", SaysNothing),
-        ("# up", SaysNothing),
+        ("", NoWords),
+        (" ,\t", NoWords),
+        ("# up", NoWords),
         ("down#x", unknown(0, 6)),
         ("up failed", unknown(3, 6)),
         ("stop", unknown(0, 4)),
@@ -90,15 +90,15 @@ fn what_takes_a_server_out() {
         ("maint", true),
     ] {
         let reply = Reply::parse(line.as_bytes()).unwrap();
-        assert_eq!(reply.takes_out(), out, "{line}");
+        assert_eq!(reply.takes_server_out(), out, "{line}");
     }
 }
 
 #[test]
 fn the_longest_reply_fits() {
     let reply = Reply {
-        operational: Some(Operational::Stopped),
-        administrative: Some(Administrative::Ready),
+        operational: Some(OperationalState::Stopped),
+        administrative: Some(AdministrativeState::Ready),
         percent: Percent::new(Percent::MAX),
         absolute: false,
         maxconn: Maxconn::new(Maxconn::MAX),
@@ -113,9 +113,9 @@ fn the_longest_reply_fits() {
 fn hostile_text_stays_a_description() {
     let text = "x\nmaint\r\n\0 \u{1b}[2J ü up # 0%";
     let reply = Reply {
-        operational: Some(Operational::Up),
+        operational: Some(OperationalState::Up),
         description: Description::lossy(text),
-        ..Reply::NOTHING
+        ..Reply::EMPTY
     };
     assert_eq!(reply.to_string(), "up # x?maint??? ?[2J ? up # 0%");
     assert_eq!(Reply::parse(reply.to_string().as_bytes()), Ok(reply));
@@ -124,11 +124,15 @@ fn hostile_text_stays_a_description() {
 
 #[test]
 fn line_is_the_parts_of_the_reply_in_order() {
-    let operational = [None, Some(Operational::Up), Some(Operational::Stopped)];
+    let operational = [
+        None,
+        Some(OperationalState::Up),
+        Some(OperationalState::Stopped),
+    ];
     let administrative = [
         None,
-        Some(Administrative::Ready),
-        Some(Administrative::Maint),
+        Some(AdministrativeState::Ready),
+        Some(AdministrativeState::Maint),
     ];
     let percents = [None, Percent::new(0), Percent::new(73), Percent::new(256)];
     let limits = [None, Maxconn::new(1), Maxconn::new(Maxconn::MAX)];

@@ -1,15 +1,15 @@
 //! From the bytes of a line to its words, in HAProxy's way, and from a word to what it means.
 
-use super::{Administrative, Maxconn, Operational, Percent};
-use crate::decimal::decimal;
+use super::{AdministrativeState, Maxconn, OperationalState, Percent};
+use crate::decimal::parse_decimal;
 
 /// One word that HAProxy knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Word {
     /// Operational state.
-    Operational(Operational),
+    Operational(OperationalState),
     /// Administrative state.
-    Administrative(Administrative),
+    Administrative(AdministrativeState),
     /// Relative weight.
     Percent(Percent),
     /// The weight itself, 0 to 256.
@@ -22,15 +22,15 @@ impl Word {
     /// The meaning of `word`; `None` where HAProxy has none for it, or would keep another number than
     /// is written.
     #[must_use]
-    pub fn of(word: &[u8]) -> Option<Self> {
+    pub fn parse(word: &[u8]) -> Option<Self> {
         // Leading zeros as strtol allows them.
         if let Some(digits) = word.strip_suffix(b"%".as_slice()) {
-            let percent = u16::try_from(decimal(digits)?).ok()?;
+            let percent = u16::try_from(parse_decimal(digits)?).ok()?;
             return Percent::new(percent).map(Self::Percent);
         }
         let (start, digits) = word.split_at_checked(WEIGHT.len()).unwrap_or((word, b""));
         if packed(start) == packed(WEIGHT) {
-            let weight = u16::try_from(decimal(digits)?).ok()?;
+            let weight = u16::try_from(parse_decimal(digits)?).ok()?;
             return Percent::new(weight)
                 .filter(|_| weight <= 256)
                 .map(Self::Weight);
@@ -38,7 +38,7 @@ impl Word {
         let (start, digits) = word.split_at_checked(MAXCONN.len()).unwrap_or((word, b""));
         let start = packed(start);
         if start == packed(MAXCONN) {
-            let limit = u32::try_from(decimal(digits)?).ok()?;
+            let limit = u32::try_from(parse_decimal(digits)?).ok()?;
             return Maxconn::new(limit).map(Self::Maxconn);
         }
         let mut states = STATES.iter().filter(|_| digits.is_empty());
@@ -54,7 +54,7 @@ const WEIGHT: &[u8] = b"weight:";
 /// The words that are always the same. Their letters are packed into a number each, for a table of texts
 /// would be one of addresses and lengths, twice the size.
 static STATES: [(u64, Word); 7] = {
-    use {Administrative as A, Operational as O};
+    use {AdministrativeState as A, OperationalState as O};
     const fn operational(state: O) -> (u64, Word) {
         (packed(state.word().as_bytes()), Word::Operational(state))
     }

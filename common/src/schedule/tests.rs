@@ -15,14 +15,14 @@ fn boot() -> BootId {
     BootId::parse(b"6e3f0a1c-2f0e-4a55-9a0b-0d8f3a8a4c11").unwrap()
 }
 
-fn said(file: &str, now: u64) -> Result<&str, Refused> {
-    Schedule::pick_from(file.as_bytes(), &name(), &boot(), BootTime(now))
+fn said(file: &str, now: u64) -> Result<&str, StateFileError> {
+    Schedule::current_reply(file.as_bytes(), &name(), &boot(), BootTime(now))
         .map(|picked| core::str::from_utf8(picked.line).unwrap())
 }
 
 #[test]
 fn picks_the_first_stage_that_has_not_ended() {
-    assert_eq!(said(FILE, 999), Err(Refused::Future));
+    assert_eq!(said(FILE, 999), Err(StateFileError::Future));
     assert_eq!(said(FILE, 1000), Ok("up 73% # rps=1890"));
     assert_eq!(said(FILE, 1999), Ok("up 73% # rps=1890"));
     assert_eq!(said(FILE, 2000), Ok("up 40%"));
@@ -71,27 +71,27 @@ fn what_cannot_be_said_is_not_encoded() {
     let encode = |from, stages: &[Stage], then: &Reply| {
         super::encode(&name(), &boot(), BootTime(from), stages, then).err()
     };
-    assert_eq!(encode(5, &[stage(5)], &up), Some(NotEncoded::NotRising(0)));
+    assert_eq!(
+        encode(5, &[stage(5)], &up),
+        Some(EncodeError::NotIncreasing(0))
+    );
     assert_eq!(
         encode(5, &[stage(7), stage(7)], &up),
-        Some(NotEncoded::NotRising(1))
+        Some(EncodeError::NotIncreasing(1))
     );
-    assert_eq!(
-        encode(5, &[], &Reply::NOTHING),
-        Some(NotEncoded::SaysNothing)
-    );
+    assert_eq!(encode(5, &[], &Reply::EMPTY), Some(EncodeError::NoWords));
     let many: Vec<_> = (1..400).map(stage).collect();
-    assert_eq!(encode(0, &many, &up), Some(NotEncoded::TooLong));
+    assert_eq!(encode(0, &many, &up), Some(EncodeError::TooLong));
 }
 
 #[test]
 fn other_services_and_boots_are_refused() {
     let other = FILE.replace(" web", " api");
-    assert_eq!(said(&other, 1000), Err(Refused::OtherName));
+    assert_eq!(said(&other, 1000), Err(StateFileError::OtherService));
     let other = FILE.replace("6e3f", "7e3f");
-    assert_eq!(said(&other, 1000), Err(Refused::OtherBoot));
+    assert_eq!(said(&other, 1000), Err(StateFileError::OtherBoot));
     let other = FILE.replace("agentcheck 1", "agentcheck 2");
-    assert_eq!(said(&other, 1000), Err(Refused::Malformed));
+    assert_eq!(said(&other, 1000), Err(StateFileError::Malformed));
 }
 
 #[test]
@@ -124,10 +124,10 @@ fn malformed_files_are_refused() {
     for (good, bad) in cases {
         let file = FILE.replacen(good, bad, 1);
         assert_ne!(file, FILE, "{good:?}");
-        assert_eq!(said(&file, 1000), Err(Refused::Malformed), "{bad:?}");
+        assert_eq!(said(&file, 1000), Err(StateFileError::Malformed), "{bad:?}");
     }
     let long = format!("{FILE}{}", "x".repeat(MAX_FILE));
-    assert_eq!(said(&long, 1000), Err(Refused::Malformed));
+    assert_eq!(said(&long, 1000), Err(StateFileError::Malformed));
 }
 
 /// Every moment around every boundary, for every schedule of up to three stages on a small clock:
@@ -136,7 +136,7 @@ fn malformed_files_are_refused() {
 fn pick_agrees_with_its_definition() {
     let reply = |percent| Reply {
         percent: crate::Percent::new(percent),
-        ..Reply::NOTHING
+        ..Reply::EMPTY
     };
     let moments = 0..7_u64;
     for from in moments.clone() {
@@ -155,9 +155,10 @@ fn pick_agrees_with_its_definition() {
                 continue;
             };
             for now in 0..9 {
-                let picked = Schedule::pick_from(file.as_bytes(), &name(), &boot(), BootTime(now));
+                let picked =
+                    Schedule::current_reply(file.as_bytes(), &name(), &boot(), BootTime(now));
                 if now < from {
-                    assert_eq!(picked, Err(Refused::Future));
+                    assert_eq!(picked, Err(StateFileError::Future));
                     continue;
                 }
                 let index = ends.iter().position(|end| now < *end);
@@ -201,7 +202,7 @@ fn damaged_files_give_a_whole_reply_or_none() {
             }
         }
         for now in [999, 1000, 2000, 3000, u64::MAX] {
-            if let Ok(picked) = Schedule::pick_from(&file, &name(), &boot(), BootTime(now)) {
+            if let Ok(picked) = Schedule::current_reply(&file, &name(), &boot(), BootTime(now)) {
                 accepted += 1;
                 assert!(Reply::parse(picked.line).is_ok(), "{file:?}");
                 assert!(!picked.line.iter().any(u8::is_ascii_control), "{file:?}");

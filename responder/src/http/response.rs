@@ -4,7 +4,7 @@ use super::{Content, Options, Status};
 use crate::reply::{Answer, Source};
 use crate::text::{Text, item};
 use agentcheck_common::reply::Word;
-use agentcheck_common::{Administrative, Operational};
+use agentcheck_common::{AdministrativeState, OperationalState};
 
 /// The longest response, in bytes: 290 of head, and a reply line or a JSON object.
 pub const MAX_RESPONSE: usize = 1024;
@@ -52,20 +52,20 @@ impl<'l> View<'l> {
             let length = bytes.position(|byte| matches!(byte, b' ' | b'\t' | b','));
             let (word, after) = rest.split_at(length.unwrap_or(rest.len()));
             rest = after.get(1..).unwrap_or_default();
-            match Word::of(word) {
+            match Word::parse(word) {
                 Some(Word::Operational(state)) => {
                     operational = match state {
-                        Operational::Up => UP,
-                        Operational::Down => DOWN,
-                        Operational::Stopped => STOPPED,
-                        Operational::Fail => FAIL,
+                        OperationalState::Up => UP,
+                        OperationalState::Down => DOWN,
+                        OperationalState::Stopped => STOPPED,
+                        OperationalState::Fail => FAIL,
                     }
                 }
                 Some(Word::Administrative(state)) => {
                     administrative = match state {
-                        Administrative::Ready => UP,
-                        Administrative::Drain => DRAIN,
-                        Administrative::Maint => MAINT,
+                        AdministrativeState::Ready => UP,
+                        AdministrativeState::Drain => DRAIN,
+                        AdministrativeState::Maint => MAINT,
                     }
                 }
                 Some(Word::Percent(percent) | Word::Weight(percent)) => view.weight = percent.get(),
