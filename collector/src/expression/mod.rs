@@ -20,6 +20,7 @@ mod environment;
 mod functions;
 mod metrics;
 mod patterns;
+mod plain;
 mod range;
 mod rewrite;
 mod scope;
@@ -40,6 +41,7 @@ use cel::common::ast::IdedExpr;
 use cel::common::types::{CelBool, CelDouble};
 use cel::common::value::CowVal;
 use cel::{Context, ExecutionError, Value};
+use plain::{Found, Plain};
 use spans::Spans;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -99,9 +101,11 @@ pub struct Expression {
     text: String,
     place: Range<usize>,
     tree: IdedExpr,
+    /// The same, if every part of it has this form.
+    plain: Option<Plain>,
     uses: BTreeMap<String, Use>,
     /// The parts of readings that it reads, each with its label.
-    labelled: Vec<(String, IdedExpr)>,
+    labelled: Vec<(String, Plain)>,
     expected: Type,
     result: Type,
 }
@@ -159,13 +163,15 @@ impl Expression {
             }]);
         }
         let tree = rewrite::rewrite(parsed);
-        let labelled = rewrite::labelled(&tree);
+        let labelled = rewrite::labelled(&tree).into_iter();
+        let labelled = labelled.filter_map(|(label, part)| Some((label, Plain::of(part)?)));
         Ok(Self {
             text: text.to_owned(),
             place: 0..0,
+            plain: Plain::of(&tree),
+            labelled: labelled.collect(),
             tree,
             uses,
-            labelled,
             expected,
             result,
         })
@@ -266,6 +272,10 @@ impl Expression {
     /// # Errors
     /// Why it is unknown.
     pub fn truth(&self, scope: &Scope) -> Result<bool, Unknown> {
+        let plain = self.plain.as_ref();
+        if let Some(truth) = plain.and_then(|plain| plain.truth(scope)) {
+            return Ok(truth);
+        }
         let context = scope.context();
         let value = resolve(&self.tree, &context)?;
         match value.downcast_ref::<CelBool>() {
@@ -282,6 +292,10 @@ impl Expression {
     /// # Errors
     /// Why it is unknown.
     pub fn number(&self, scope: &Scope) -> Result<f64, Unknown> {
+        let plain = self.plain.as_ref();
+        if let Some(number) = plain.and_then(|plain| plain.number(scope)) {
+            return Ok(number);
+        }
         let context = scope.context();
         let value = resolve(&self.tree, &context)?;
         if let Some(number) = value.downcast_ref::<CelDouble>() {
@@ -328,22 +342,18 @@ impl Expression {
 
     /// The numbers of readings that it reads, with names for people: `app.msg-per-second`, 1890.
     pub fn numbers_used<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = (&'a str, f64)> {
-        self.labelled.iter().filter_map(|(label, tree)| {
-            let context = scope.context();
-            let value = Value::resolve_val(tree, &context).ok()?;
-            let number = *value.downcast_ref::<CelDouble>()?.inner();
-            number.is_finite().then_some((label.as_str(), number))
-        })
+        self.labelled
+            .iter()
+            .filter_map(|(label, part)| Some((label.as_str(), part.number(scope)?)))
     }
 
     /// The values of readings that it reads, with the same names, for people: numbers, true or false, texts.
     pub fn values_used<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = (&'a str, String)> {
-        self.labelled.iter().filter_map(|(label, tree)| {
-            let value = match Value::resolve(tree, &scope.context()).ok()? {
-                Value::Bool(truth) => truth.to_string(),
-                Value::Float(number) if number.is_finite() => crate::render::text::number(number),
-                Value::String(text) => format!("'{}'", shorten(&text)),
-                _ => return None,
+        self.labelled.iter().filter_map(|(label, part)| {
+            let value = match part.value(scope)? {
+                Found::Truth(truth) => truth.to_string(),
+                Found::Number(number) => crate::render::text::number(number),
+                Found::Text(text) => format!("'{}'", shorten(text)),
             };
             Some((label.as_str(), value))
         })

@@ -355,16 +355,16 @@ fn double(number: f64) -> LiteralValue {
 
 /// The parts of readings that a rewritten tree reads, each with a label for people: the longest chains of fields
 /// and literal keys that start at a source, outside of loops.
-pub(super) fn labelled(tree: &IdedExpr) -> Vec<(String, IdedExpr)> {
+pub(super) fn labelled(tree: &IdedExpr) -> Vec<(String, &IdedExpr)> {
     let mut found = Vec::new();
     collect(tree, &mut found);
     found
 }
 
-fn collect(tree: &IdedExpr, found: &mut Vec<(String, IdedExpr)>) {
+fn collect<'t>(tree: &'t IdedExpr, found: &mut Vec<(String, &'t IdedExpr)>) {
     if let Some(label) = label(tree) {
         if !found.iter().any(|(known, _)| *known == label) {
-            found.push((label, tree.clone()));
+            found.push((label, tree));
         }
         return;
     }
