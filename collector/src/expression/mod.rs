@@ -43,7 +43,6 @@ use cel::common::value::CowVal;
 use cel::{Context, ExecutionError, Value};
 use plain::{Found, Plain};
 use spans::Spans;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
@@ -95,6 +94,36 @@ pub struct Use {
     pub body: bool,
 }
 
+/// The sources and derived numbers that an expression reads, by name, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Uses(Box<[(String, Use)]>);
+
+impl Uses {
+    /// Each name with its use, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &Use)> {
+        self.0.iter().map(|(name, used)| (name, used))
+    }
+
+    /// The names.
+    pub fn keys(&self) -> impl Iterator<Item = &String> {
+        self.0.iter().map(|(name, _)| name)
+    }
+
+    /// The use of a name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Use> {
+        self.iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, used)| used)
+    }
+
+    /// Whether the expression is constant.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 /// A compiled expression.
 #[derive(Clone, Debug)]
 pub struct Expression {
@@ -103,7 +132,7 @@ pub struct Expression {
     tree: IdedExpr,
     /// The same, if every part of it has this form.
     plain: Option<Plain>,
-    uses: BTreeMap<String, Use>,
+    uses: Uses,
     /// The parts of readings that it reads, each with its label.
     labelled: Vec<(String, Plain)>,
     expected: Type,
@@ -171,7 +200,7 @@ impl Expression {
             plain: Plain::of(&tree),
             labelled: labelled.collect(),
             tree,
-            uses,
+            uses: Uses(uses.into_iter().collect()),
             expected,
             result,
         })
@@ -249,7 +278,7 @@ impl Expression {
 
     /// The sources and derived numbers that it reads, and how.
     #[must_use]
-    pub fn uses(&self) -> &BTreeMap<String, Use> {
+    pub fn uses(&self) -> &Uses {
         &self.uses
     }
 

@@ -274,7 +274,7 @@ fn call_to(id: u64, call: CallExpr, numbers: Numbers, locals: &mut Vec<String>) 
     } = call;
     let index = func_name == operators::INDEX;
     let target = target.map(|target| Box::new(walk(*target, numbers, locals)));
-    let args: Vec<IdedExpr> = args
+    let mut args: Vec<IdedExpr> = args
         .into_iter()
         .enumerate()
         .map(|(at, argument)| {
@@ -286,6 +286,7 @@ fn call_to(id: u64, call: CallExpr, numbers: Numbers, locals: &mut Vec<String>) 
             walk(argument, numbers, locals)
         })
         .collect();
+    args.shrink_to_fit();
     // A comparison with the literal null asks whether there is a value, of whatever type.
     let with_null = args
         .iter()

@@ -420,8 +420,8 @@ fn failed_source_keeps_only_its_known_fields() {
 fn uses_distinguish_content_from_polling() {
     let uses = |text: &str| {
         let uses = compile(text).unwrap().uses().clone();
-        uses.into_iter()
-            .map(|(name, used)| (name, used.content))
+        uses.iter()
+            .map(|(name, used)| (name.clone(), used.content))
             .collect::<Vec<_>>()
     };
     assert_eq!(
