@@ -12,9 +12,10 @@ use crate::filters::capacity::Basis;
 use crate::overrides::{Action, ActiveOverride};
 use crate::reading::Reading;
 use crate::render::text;
-use agentcheck_common::{BootId, BootTime};
+use agentcheck_common::{BootId, BootTime, Description, Reply};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::Path;
 
 /// The file's name in the state directory.
@@ -431,12 +432,21 @@ impl ServiceStatus {
             DecisionSource::Weight(weighed) => Some(WeightStatus::from_weighed(weighed)),
             _ => None,
         };
-        self.reply = Some(verdict.reply.to_string());
+        self.reply = Some(line(&verdict.reply));
         self.decided_by = Some(by.to_owned());
         self.why = Some(why);
         self.oldest_reading_at = Some(verdict.oldest_reading_at.0);
         self.until = Some(verdict.until.0);
     }
+}
+
+/// The line of a reply.
+fn line(reply: &Reply) -> String {
+    // So that it does not grow piece by piece.
+    let mut line = String::with_capacity(Description::MAX);
+    // A string takes everything.
+    let _ = write!(line, "{reply}");
+    line
 }
 
 impl RuleStatus {

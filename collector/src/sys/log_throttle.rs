@@ -106,6 +106,13 @@ impl<K> Default for Throttle<K> {
     }
 }
 
+impl<K> FailureThrottle<K> {
+    /// Whether there ever was a failure.
+    pub fn has_failed(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
 impl<K: Copy + PartialEq> FailureThrottle<K> {
     /// The event to log after a try that ended `now`: with success, or with a failure of this kind.
     pub fn note(
