@@ -2,9 +2,10 @@
 //! that leaves a directory or adds a word.
 
 use core::fmt;
+use core::hash::{Hash, Hasher};
 
 /// A service's name: `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ServiceName {
     bytes: [u8; ServiceName::MAX],
     len: u8,
@@ -51,6 +52,13 @@ impl ServiceName {
     pub fn as_str(&self) -> &str {
         // Only ASCII gets past `parse`, so the other branch is never taken.
         core::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+}
+
+/// Of the name alone, and not of the bytes behind it, which are all the same.
+impl Hash for ServiceName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 
