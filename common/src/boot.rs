@@ -1,7 +1,7 @@
 //! Time as the state file has it: nanoseconds of `CLOCK_BOOTTIME` on one boot of one kernel.
 //!
-//! No clock step, time zone or NTP slew moves this clock, and it goes on while the machine is
-//! suspended, which is what makes it fit to say how old a reply is.
+//! No clock step, time zone or NTP slew moves this clock. It also counts while the machine is suspended, so it
+//! measures the age of a reply.
 
 use core::fmt;
 use core::time::Duration;

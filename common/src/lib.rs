@@ -1,6 +1,5 @@
-//! What collector and responder have in common: the words that HAProxy understands ([`reply`]), the
-//! schedule of replies that a state file holds ([`schedule`]), the clock that both live by ([`boot`])
-//! and what a service may be called ([`name`]).
+//! The parts that collector and responder share: the words that HAProxy understands ([`reply`]), the schedule of
+//! replies in a state file ([`schedule`]), the clock of both ([`boot`]) and the names of services ([`name`]).
 //!
 //! Everything here is pure: data in, data out. No I/O, no allocation, no std, no features, so that
 //! the freestanding responder and the collector can be built by one `cargo build` of the workspace.
@@ -17,7 +16,7 @@ pub use boot::{BootId, BootTime};
 pub use name::ServiceName;
 pub use reply::{Administrative, Description, Maxconn, Operational, Percent, Reply};
 
-/// Where the collector writes and the responder reads, unless told otherwise.
+/// The default directory of state files.
 pub const STATE_DIR: &str = "/run/agentcheck";
 
 /// What follows the service name in a state file's name: `web.state`.

@@ -1,5 +1,5 @@
-//! What a service may be called: a name is part of a file name and of a reply, so it can hold nothing
-//! that leaves a directory or adds a word.
+//! Names of services. A name is part of a file name and of a reply, so it contains no path separator and no separator
+//! of words.
 
 use core::fmt;
 

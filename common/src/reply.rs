@@ -1,5 +1,5 @@
-//! The agent reply: what one line says to HAProxy, as a type from which only lines that HAProxy reads
-//! as meant can be produced, and the parser of such lines.
+//! The agent reply: one line for HAProxy as a type, which prints only lines that HAProxy reads as intended; and the
+//! parser of such lines.
 //!
 //! The grammar is HAProxy's own, the same from 1.8 to 3.5-dev5 (`agent-check` in the configuration
 //! manual, `tcpcheck_agent_expect_connect` in its source):
@@ -58,9 +58,9 @@ impl Operational {
 /// The administrative state, whose bits the agent shares with the operators at the balancer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Administrative {
-    /// `ready`: undoes `drain` and `maint`, whoever set them.
+    /// `ready`: undoes `drain` and `maint`, also those of operators.
     Ready,
-    /// `drain`: no new sessions, existing ones go on.
+    /// `drain`: no new sessions; existing sessions continue.
     Drain,
     /// `maint`: out of service, its health no longer checked.
     Maint,
@@ -139,7 +139,8 @@ pub struct Reply {
     pub administrative: Option<Administrative>,
     /// How much of its configured weight it can take.
     pub percent: Option<Percent>,
-    /// Whether `percent` is the weight itself, `weight:N`, whatever is configured (HAProxy 3.1 and later).
+    /// Whether `percent` is the weight itself, `weight:N`, and not a share of the configured weight (HAProxy 3.1 and
+    /// later).
     pub absolute: bool,
     /// How many connections at most, per balancer.
     pub maxconn: Option<Maxconn>,
@@ -148,7 +149,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// A reply that says nothing, to be filled in.
+    /// A reply without words. Set its fields before use.
     pub const NOTHING: Self = Self {
         operational: None,
         administrative: None,
@@ -160,7 +161,7 @@ impl Reply {
 
     /// Whether there is no word in it, so that HAProxy would change nothing.
     #[must_use]
-    pub fn says_nothing(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.operational.is_none()
             && self.administrative.is_none()
             && self.percent.is_none()
@@ -189,11 +190,11 @@ impl Reply {
         }
     }
 
-    /// Reads one line, without its line end, as HAProxy does, and refuses what HAProxy would ignore,
-    /// complain about or cut off, so that nothing is said that is not heard.
+    /// Reads one line, without its line end, as HAProxy does. Refuses a line of which HAProxy would ignore, report or
+    /// cut off a part.
     ///
     /// # Errors
-    /// What is wrong with the line, and where.
+    /// The fault of the line, and its position.
     pub fn parse(line: &[u8]) -> Result<Self, NotAReply> {
         let mut reply = Self::NOTHING;
         let text = walk(line, |word| match word {
@@ -208,10 +209,10 @@ impl Reply {
     }
 }
 
-/// Whether [`Reply::parse`] takes this line; the same, without making a reply of it.
+/// Whether [`Reply::parse`] accepts this line, without the cost of making a reply.
 ///
 /// # Errors
-/// What is wrong with the line, and where.
+/// The fault of the line, and its position.
 pub fn check(line: &[u8]) -> Result<(), NotAReply> {
     walk(line, |_| ()).map(|_| ())
 }
@@ -222,18 +223,18 @@ fn walk(line: &[u8], mut take: impl FnMut(Word)) -> Result<&[u8], NotAReply> {
         return Err(NotAReply::TooLong);
     }
     let mut words = Words { line, at: 0 };
-    let mut says_nothing = true;
+    let mut is_empty = true;
     while let Some((at, word)) = words.next_word() {
         let len = word.len();
         take(Word::of(word).ok_or(NotAReply::UnknownWord { at, len })?);
-        says_nothing = false;
+        is_empty = false;
     }
     let text = words.description();
     if !Description::fits(text) {
         return Err(NotAReply::BadDescription);
     }
-    if says_nothing {
-        return Err(NotAReply::SaysNothing);
+    if is_empty {
+        return Err(NotAReply::NoWord);
     }
     Ok(text)
 }
@@ -298,7 +299,7 @@ pub enum NotAReply {
     /// The description is longer than [`Description::MAX`] or not printable ASCII.
     BadDescription,
     /// There is no word in it.
-    SaysNothing,
+    NoWord,
 }
 
 impl fmt::Display for NotAReply {
@@ -313,7 +314,7 @@ impl fmt::Display for NotAReply {
                 "a description is at most {} bytes of printable ASCII",
                 Description::MAX
             ),
-            Self::SaysNothing => f.write_str("there is no word in it that changes anything"),
+            Self::NoWord => f.write_str("there is no word in it that changes anything"),
         }
     }
 }

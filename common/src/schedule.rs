@@ -1,5 +1,5 @@
-//! The schedule of replies that a state file holds: what to say until when, decided in advance by the
-//! collector for the time when it is no longer there to decide.
+//! The schedule of replies in a state file. The collector decides in advance which reply applies until when, also for
+//! the time after its own end.
 //!
 //! ```text
 //! agentcheck 1 web
@@ -25,12 +25,12 @@ pub const MAX_FILE: usize = 4096;
 /// The version of the format that is written. A responder reads its own and the one before.
 pub const VERSION: u8 = 1;
 
-/// A reply and when it stops being said.
+/// A reply and its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stage {
-    /// Said as long as the clock is before this moment.
+    /// The reply applies before this moment.
     pub until: BootTime,
-    /// What is said.
+    /// The reply.
     pub reply: Reply,
 }
 
@@ -71,7 +71,7 @@ pub enum NotEncoded {
     /// The stage with this index does not end after the one before it, or after `from`.
     NotRising(usize),
     /// A reply in it has no word.
-    SaysNothing,
+    NoWord,
 }
 
 impl fmt::Display for NotEncoded {
@@ -81,16 +81,16 @@ impl fmt::Display for NotEncoded {
             Self::NotRising(index) => {
                 write!(f, "stage {index} does not end after the one before it")
             }
-            Self::SaysNothing => f.write_str("a reply without a word"),
+            Self::NoWord => f.write_str("a reply without a word"),
         }
     }
 }
 
-/// The state file of service `name` that says `stages` one after the other and `then` for ever after.
+/// The state file of service `name`: the `stages` one after the other, and then the reply `then`, which has no end.
 ///
 /// # Errors
-/// Where the stages' ends do not rise strictly from `from`, a reply says nothing, or the text would be
-/// longer than [`MAX_FILE`].
+/// Where the stages' ends do not rise strictly from `from`, a reply has no word, or the text would be longer than
+/// [`MAX_FILE`].
 pub fn encode(
     name: &ServiceName,
     boot: &BootId,
@@ -105,8 +105,8 @@ pub fn encode(
         }
         last = stage.until;
     }
-    if then.says_nothing() || stages.iter().any(|stage| stage.reply.says_nothing()) {
-        return Err(NotEncoded::SaysNothing);
+    if then.is_empty() || stages.iter().any(|stage| stage.reply.is_empty()) {
+        return Err(NotEncoded::NoWord);
     }
     let mut file = Encoded {
         bytes: [0; MAX_FILE],
@@ -151,10 +151,10 @@ pub enum Refused {
     Future,
 }
 
-/// A state file's content, checked to its last byte, its times not yet looked at.
+/// A state file's content, with a checked format and unchecked times.
 #[derive(Clone, Copy, Debug)]
 pub struct Schedule<'a> {
-    /// The service that it speaks for: a name that [`ServiceName::parse`] takes.
+    /// The service: a name that [`ServiceName::parse`] accepts.
     pub name: &'a [u8],
     /// The boot whose clock its times are of: an id that [`BootId::parse`] takes.
     pub boot: &'a [u8],
@@ -164,12 +164,12 @@ pub struct Schedule<'a> {
     then: &'a [u8],
 }
 
-/// What a schedule says at a moment.
+/// The reply of a schedule at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Picked<'a> {
     /// The line for HAProxy, without newline: always one that [`Reply::parse`] takes.
     pub line: &'a [u8],
-    /// Until when it holds; `None` for the last line, which holds for ever.
+    /// The end of the reply; `None` for the last line, which has no end.
     pub until: Option<BootTime>,
 }
 
@@ -225,8 +225,7 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    /// What is to be said at `now`: the reply of the first stage that has not ended, else the last
-    /// line.
+    /// The reply at `now`: that of the first stage that has not ended, else the last line.
     ///
     /// # Errors
     /// [`Refused::Future`] where `now` is before the schedule was written.
@@ -255,7 +254,7 @@ impl<'a> Schedule<'a> {
     /// Reads a state file and picks from it, for the service `name` on the boot `boot`.
     ///
     /// # Errors
-    /// The first of the reasons of [`Refused`], in their order, that holds.
+    /// The first reason of [`Refused`], in their order, that applies.
     pub fn pick_from(
         file: &'a [u8],
         name: &ServiceName,

@@ -1,7 +1,7 @@
-//! Properties of both codecs over random input: what is encoded is read back, what is damaged is
-//! refused as a whole, and nothing that is not a reply ever comes out.
+//! Properties of both codecs over random input: an encoded value is read back, a damaged file is refused as a whole,
+//! and the output is always a reply.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // a test says what it expects
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // a test asserts in the shortest way
 
 use agentcheck_common::schedule::{Refused, Schedule, Stage, encode};
 use agentcheck_common::{
@@ -37,9 +37,9 @@ prop_compose! {
     }
 }
 
-fn speaking() -> impl Strategy<Value = Reply> {
+fn non_empty_replies() -> impl Strategy<Value = Reply> {
     replies().prop_filter("a schedule has no silent replies", |reply| {
-        !reply.says_nothing()
+        !reply.is_empty()
     })
 }
 
@@ -60,8 +60,8 @@ prop_compose! {
     fn schedules()(
         name in names(),
         from in 0..u64::MAX / 2,
-        spans in vec((1..u64::MAX / 64, speaking()), 0..12),
-        then in speaking(),
+        spans in vec((1..u64::MAX / 64, non_empty_replies()), 0..12),
+        then in non_empty_replies(),
     ) -> Written {
         let from = BootTime(from);
         let mut until = from;
@@ -78,7 +78,7 @@ prop_compose! {
 }
 
 /// What a responder would print, checked to be a reply of the grammar.
-fn said(file: &[u8], name: &ServiceName, now: BootTime) -> Result<Reply, Refused> {
+fn reply_line(file: &[u8], name: &ServiceName, now: BootTime) -> Result<Reply, Refused> {
     let picked = Schedule::pick_from(file, name, &boot(), now)?;
     assert!(picked.line.len() < 500);
     assert!(!picked.line.contains(&b'\n'));
@@ -89,7 +89,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_reply_is_read_back(reply in speaking()) {
+    fn a_reply_is_read_back(reply in non_empty_replies()) {
         prop_assert_eq!(Reply::parse(reply.to_string().as_bytes()), Ok(reply));
     }
 
@@ -108,20 +108,20 @@ proptest! {
     }
 
     #[test]
-    fn a_schedule_says_what_was_written(written in schedules(), after in 0..u64::MAX / 2) {
+    fn schedule_returns_the_written_reply(written in schedules(), after in 0..u64::MAX / 2) {
         let now = BootTime(written.from.0 + after);
         let expected = written
             .stages
             .iter()
             .find(|stage| now < stage.until)
             .map_or(written.then, |stage| stage.reply);
-        prop_assert_eq!(said(&written.file, &written.name, now), Ok(expected));
+        prop_assert_eq!(reply_line(&written.file, &written.name, now), Ok(expected));
     }
 
     #[test]
     fn a_truncated_schedule_is_refused(written in schedules(), at in any::<Index>()) {
         let cut = &written.file[..at.index(written.file.len())];
-        prop_assert_eq!(said(cut, &written.name, written.from), Err(Refused::Malformed));
+        prop_assert_eq!(reply_line(cut, &written.name, written.from), Err(Refused::Malformed));
     }
 
     #[test]
@@ -139,28 +139,28 @@ proptest! {
         prop_assume!(written.from.0 > 0);
         let from = usize::try_from(written.from.0).unwrap();
         let now = BootTime(early.index(from) as u64);
-        prop_assert_eq!(said(&written.file, &written.name, now), Err(Refused::Future));
+        prop_assert_eq!(reply_line(&written.file, &written.name, now), Err(Refused::Future));
     }
 
     #[test]
     fn junk_is_refused(written in schedules(), junk in vec(any::<u8>(), 1..40), line in any::<Index>()) {
         let now = written.from;
         let mut file = [&junk[..], &written.file].concat();
-        prop_assert_eq!(said(&file, &written.name, now), Err(Refused::Malformed));
+        prop_assert_eq!(reply_line(&file, &written.name, now), Err(Refused::Malformed));
         file = [&written.file[..], &junk].concat();
-        prop_assert_eq!(said(&file, &written.name, now), Err(Refused::Malformed));
+        prop_assert_eq!(reply_line(&file, &written.name, now), Err(Refused::Malformed));
 
-        // Between two lines: a line of junk, which is never one of the lines that may stand there.
+        // A line of junk between two lines, which is never a valid line there.
         let starts: Vec<usize> =
             (1..written.file.len()).filter(|at| written.file[at - 1] == b'\n').collect();
         if let Some(at) = (!starts.is_empty()).then(|| starts[line.index(starts.len())]) {
             file = [&written.file[..at], &junk, b"\n", &written.file[at..]].concat();
-            prop_assert_eq!(said(&file, &written.name, now), Err(Refused::Malformed));
+            prop_assert_eq!(reply_line(&file, &written.name, now), Err(Refused::Malformed));
         }
     }
 
     #[test]
-    fn a_mutated_schedule_is_refused_or_speaks_the_grammar(
+    fn mutated_schedule_is_refused_or_gives_a_valid_reply(
         written in schedules(),
         edits in vec((any::<Index>(), any::<u8>(), 0..3_u8), 1..4),
         after in 0..u64::MAX / 2,
@@ -174,13 +174,13 @@ proptest! {
                 _ => { file.remove(at); }
             }
         }
-        // `said` itself asserts that what comes out is one line of the grammar.
-        let _ = said(&file, &written.name, BootTime(written.from.0 + after));
+        // `reply_line` itself asserts that the result is one line of the grammar.
+        let _ = reply_line(&file, &written.name, BootTime(written.from.0 + after));
     }
 
     #[test]
-    fn any_bytes_are_refused_or_speak_the_grammar(file in vec(any::<u8>(), 0..5000), now in any::<u64>()) {
+    fn any_bytes_are_refused_or_give_a_valid_reply(file in vec(any::<u8>(), 0..5000), now in any::<u64>()) {
         let web = ServiceName::parse(b"web").unwrap();
-        let _ = said(&file, &web, BootTime(now));
+        let _ = reply_line(&file, &web, BootTime(now));
     }
 }

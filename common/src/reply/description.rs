@@ -14,15 +14,14 @@ impl Description {
     /// The longest description, in bytes.
     pub const MAX: usize = 100;
 
-    /// Nothing to say.
+    /// No description.
     pub const NONE: Self = Self {
         bytes: [0; Self::MAX],
         len: 0,
     };
 
-    /// What of `text` can be shown: a character that is not printable ASCII becomes a `?` (a tab a blank),
-    /// white space at the ends goes, and what is too long is cut. Safe for hostile text: it can
-    /// add neither a line nor a word.
+    /// The printable form of `text`. A character that is not printable ASCII becomes a `?` (a tab becomes a blank),
+    /// white space at the ends is removed, and a long text is cut. Hostile text can add neither a line nor a word.
     #[must_use]
     pub fn lossy(text: &str) -> Self {
         let mut shown = Self::NONE;
@@ -40,7 +39,7 @@ impl Description {
         shown
     }
 
-    /// `text` as it is, or `None` where it could not be shown as it is.
+    /// `text` unchanged, or `None` where it does not fit a reply line unchanged.
     #[must_use]
     pub fn exact(text: &[u8]) -> Option<Self> {
         if !Self::fits(text) {
@@ -53,7 +52,7 @@ impl Description {
         Some(shown)
     }
 
-    /// Whether `text` can be shown as it is.
+    /// Whether `text` fits a reply line unchanged.
     pub(super) fn fits(text: &[u8]) -> bool {
         let printable = text.iter().all(|byte| matches!(byte, b' '..=b'~'));
         let blank_end = text.first() == Some(&b' ') || text.last() == Some(&b' ');
@@ -79,7 +78,7 @@ impl Description {
         self.len = u8::try_from(kept).unwrap_or(self.len);
     }
 
-    /// Whether there is nothing to say.
+    /// Whether it is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0

@@ -36,9 +36,9 @@ fn refuses_what_haproxy_ignores_or_reads_otherwise() {
     use NotAReply::*;
     let unknown = |at, len| UnknownWord { at, len };
     for (line, why) in [
-        ("", SaysNothing),
-        (" ,\t", SaysNothing),
-        ("# up", SaysNothing),
+        ("", NoWord),
+        (" ,\t", NoWord),
+        ("# up", NoWord),
         ("down#x", unknown(0, 6)),
         ("up failed", unknown(3, 6)),
         ("stop", unknown(0, 4)),

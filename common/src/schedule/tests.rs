@@ -15,26 +15,26 @@ fn boot() -> BootId {
     BootId::parse(b"6e3f0a1c-2f0e-4a55-9a0b-0d8f3a8a4c11").unwrap()
 }
 
-fn said(file: &str, now: u64) -> Result<&str, Refused> {
+fn picked(file: &str, now: u64) -> Result<&str, Refused> {
     Schedule::pick_from(file.as_bytes(), &name(), &boot(), BootTime(now))
         .map(|picked| core::str::from_utf8(picked.line).unwrap())
 }
 
 #[test]
 fn picks_the_first_stage_that_has_not_ended() {
-    assert_eq!(said(FILE, 999), Err(Refused::Future));
-    assert_eq!(said(FILE, 1000), Ok("up 73% # rps=1890"));
-    assert_eq!(said(FILE, 1999), Ok("up 73% # rps=1890"));
-    assert_eq!(said(FILE, 2000), Ok("up 40%"));
-    assert_eq!(said(FILE, 2999), Ok("up 40%"));
-    assert_eq!(said(FILE, 3000), Ok("up 40% # stale"));
-    assert_eq!(said(FILE, u64::MAX), Ok("up 40% # stale"));
+    assert_eq!(picked(FILE, 999), Err(Refused::Future));
+    assert_eq!(picked(FILE, 1000), Ok("up 73% # rps=1890"));
+    assert_eq!(picked(FILE, 1999), Ok("up 73% # rps=1890"));
+    assert_eq!(picked(FILE, 2000), Ok("up 40%"));
+    assert_eq!(picked(FILE, 2999), Ok("up 40%"));
+    assert_eq!(picked(FILE, 3000), Ok("up 40% # stale"));
+    assert_eq!(picked(FILE, u64::MAX), Ok("up 40% # stale"));
 }
 
 #[test]
 fn a_schedule_may_be_its_last_line_alone() {
     let file = "agentcheck 1 web\nboot 6e3f0a1c-2f0e-4a55-9a0b-0d8f3a8a4c11\nfrom 0\nthen drain\n";
-    assert_eq!(said(file, 0), Ok("drain"));
+    assert_eq!(picked(file, 0), Ok("drain"));
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn encodes_what_the_documentation_shows() {
 }
 
 #[test]
-fn what_cannot_be_said_is_not_encoded() {
+fn invalid_replies_are_not_encoded() {
     let up = Reply::parse(b"up").unwrap();
     let stage = |until| Stage {
         until: BootTime(until),
@@ -76,10 +76,7 @@ fn what_cannot_be_said_is_not_encoded() {
         encode(5, &[stage(7), stage(7)], &up),
         Some(NotEncoded::NotRising(1))
     );
-    assert_eq!(
-        encode(5, &[], &Reply::NOTHING),
-        Some(NotEncoded::SaysNothing)
-    );
+    assert_eq!(encode(5, &[], &Reply::NOTHING), Some(NotEncoded::NoWord));
     let many: Vec<_> = (1..400).map(stage).collect();
     assert_eq!(encode(0, &many, &up), Some(NotEncoded::TooLong));
 }
@@ -87,11 +84,11 @@ fn what_cannot_be_said_is_not_encoded() {
 #[test]
 fn other_services_and_boots_are_refused() {
     let other = FILE.replace(" web", " api");
-    assert_eq!(said(&other, 1000), Err(Refused::OtherName));
+    assert_eq!(picked(&other, 1000), Err(Refused::OtherName));
     let other = FILE.replace("6e3f", "7e3f");
-    assert_eq!(said(&other, 1000), Err(Refused::OtherBoot));
+    assert_eq!(picked(&other, 1000), Err(Refused::OtherBoot));
     let other = FILE.replace("agentcheck 1", "agentcheck 2");
-    assert_eq!(said(&other, 1000), Err(Refused::Malformed));
+    assert_eq!(picked(&other, 1000), Err(Refused::Malformed));
 }
 
 #[test]
@@ -124,10 +121,10 @@ fn malformed_files_are_refused() {
     for (good, bad) in cases {
         let file = FILE.replacen(good, bad, 1);
         assert_ne!(file, FILE, "{good:?}");
-        assert_eq!(said(&file, 1000), Err(Refused::Malformed), "{bad:?}");
+        assert_eq!(picked(&file, 1000), Err(Refused::Malformed), "{bad:?}");
     }
     let long = format!("{FILE}{}", "x".repeat(MAX_FILE));
-    assert_eq!(said(&long, 1000), Err(Refused::Malformed));
+    assert_eq!(picked(&long, 1000), Err(Refused::Malformed));
 }
 
 /// Every moment around every boundary, for every schedule of up to three stages on a small clock:

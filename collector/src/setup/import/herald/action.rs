@@ -33,7 +33,7 @@ impl Action {
         };
         let plain = reply.maxconn.is_none() && reply.description.is_empty();
         match (reply.administrative, reply.operational, reply.percent) {
-            _ if reply.says_nothing() => Self::Nothing,
+            _ if reply.is_empty() => Self::Nothing,
             _ if !plain => Self::Line(text.to_owned()),
             (Some(Administrative::Maint), _, _) => Self::Out("maint"),
             (Some(Administrative::Drain), _, _) => Self::Out("drain"),
