@@ -129,7 +129,7 @@ bench-loop: ## compare policies of load feedback on real HAProxys: tables and a 
 bench-peers: ## compare with other agents and scripts, those that are here or can be fetched: tables
 	bench/peers.py
 
-# Each target runs for this long. packaging/fuzz.sh says where the findings go.
+# Each target runs for this long. packaging/fuzz.sh describes where the findings go.
 export FUZZ_SECONDS ?= 300
 fuzz: ## feed both programs hostile bytes, five minutes for each target (cargo-fuzz, g++)
 	@packaging/fuzz.sh

@@ -9,11 +9,10 @@
  *
  *     POLICY DUE LATENCY SENT_LATE SERVER SOJOURN ANSWERED_LATE
  *
- * DUE in seconds since that beginning, LATENCY in seconds since DUE and not since it was sent, so that a
- * generator that is late makes nothing look faster; then how late it was sent, in microseconds, and what
- * the server said (see queue.c). SERVER is -1 for one that was given up, -2 for one that failed. It ends
- * a second after the last phase, when all are over; the last line is "refused N", the connections that were
- * not to be had. */
+ * DUE is in seconds since that beginning. LATENCY is in seconds since DUE and not since the request was sent, so a
+ * late generator makes no result better. Then come the delay of sending, in microseconds, and the server's answer
+ * (see queue.c). SERVER is -1 for a request that was given up, -2 for one that failed. The program ends a second
+ * after the last phase, when all requests are over. The last line is "refused N", the number of failed connections. */
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -92,7 +91,7 @@ static void over(struct connection *connection, const char *result) {
 
 static void drop(struct connection *connection, const char *result) {
 	over(connection, result);
-	/* A reset, by which HAProxy knows at once that nobody waits any more. */
+	/* A reset: HAProxy sees at once that the client does not wait any more. */
 	struct linger now = {.l_onoff = 1};
 	setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
 	close(connection->fd);
@@ -188,7 +187,7 @@ int main(int argc, char **argv) {
 			for (int turn = 0; turn < policies; turn++)
 				ask((turn + number) % policies * balancers + balancer, due, demand);
 			number++;
-			/* What is left of a phase is worth as much more or less in the next one. */
+			/* The rest of a phase counts in proportion to the rates in the next one. */
 			double step = exponential(1);
 			while (phase + 1 < phases && step > (until[phase] - due) * rate[phase]) {
 				step -= (until[phase] - due) * rate[phase];

@@ -37,7 +37,7 @@
 
 enum { BACKENDS = 20, FIRST = 17, BALANCERS = 8, MOST = 100000, EVENTS = 256, RESTARTS = 5 };
 
-/* Seconds. One lifetime is 16 s here; it stands for 160 s, and everything else is scaled by 10, too. */
+/* Seconds. One lifetime is 16 s here, which represents 160 s. Everything else is scaled by 10, too. */
 static const double LIFETIME = 16, LOAD = 0.7, FILL = 10, TICK = 0.1;
 static const double GROWTH = 56, DEPLOY = 80, BETWEEN_RESTARTS = 3.2, RESTART = 0.8, END = 102, PAUSE = 0.1;
 static const double ALPHA = 1.6, CAP = 50, UNIT = 1000;

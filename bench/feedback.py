@@ -90,11 +90,11 @@ def tried(words):
 
 
 class Times:
-    """When what is offered, in seconds since the first request; shares of the capacity of 16 workers."""
+    """The offered load by seconds since the first request, in shares of the capacity of 16 workers."""
 
     def __init__(self, quick):
         warm, settle, steady, before, after, again = (20, 10, 20, 5, 10, 15) if quick else (30, 30, 180, 20, 30, 70)
-        # Light at first: before there is a weight, servers are not to be flooded.
+        # Light at first, because servers must not be flooded before there is a weight.
         self.phases = [(0.4, warm), (0.75, settle + steady), (0.6, before + after + again)]
         self.steady = (warm + settle, warm + settle + steady)
         self.loss = self.steady[1] + before
@@ -147,7 +147,7 @@ def processor_seconds(processes):
 
 @contextlib.contextmanager
 def before_others():
-    """Real-time priority, for root, also of what is started meanwhile: others at work on the machine are not
+    """Real-time priority, for root, also of processes that start meanwhile: other programs on the machine are not
     what is to be measured. A quarter of one core is all that it takes from them. (Niceness would not do:
     where the scheduler makes groups of sessions, it counts within a session.)"""
     try:
@@ -162,7 +162,7 @@ def before_others():
 
 
 def measure(work, state, policies, times, options):
-    """Runs it all; what was seen is in the logs in `state` and in what is returned. They are there since that
+    """Runs all parts. The results are in the logs in `state` and in the return value. They are there since that
     is memory: who writes to a disk that is busy waits for it."""
     biggest = 1000 / options.service * max(WORKERS)
     with contextlib.ExitStack() as stack:

@@ -9,8 +9,8 @@ WIDTH = LEFT + 2 * PANEL_WIDTH + BETWEEN + 24
 # Utilization is a mean over this many seconds.
 MEAN = 10
 
-# Colours that those with a colour vision deficiency tell apart, by light and dark; the two servers of the
-# same size differ by a dash, too.
+# Colours that readers with a colour vision deficiency can distinguish by brightness. The two servers of the same size
+# also differ by a dash.
 STYLE = """
 text { font: 12px system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif; fill: #24292f; }
 .paper { fill: #ffffff; }

@@ -4,7 +4,7 @@
     bench/footprint.py [PROGRAM...]
 
 PROGRAM is a collector; by default those of `make build` and `make dist`. Next to them, as far as they are here: node_exporter
-(prometheus-node-exporter), and the agents of peers.py. It asserts nothing. README.md says how to read the tables.
+(prometheus-node-exporter), and the agents of peers.py. It asserts nothing. README.md explains the tables.
 """
 
 import contextlib
@@ -51,7 +51,7 @@ def processor(pid):
 
 
 def resident(pid):
-    """Resident memory in MB: VmRSS, which counts pages of files too, and of it what is in no file."""
+    """Resident memory in MB: VmRSS, which counts pages of files too, and the part of it without files."""
     text = pathlib.Path(f"/proc/{pid}/status").read_text()
     number = lambda key: int(re.search(rf"^{key}:\s+(\d+)", text, re.M)[1]) / 1024
     return number("VmRSS"), number("RssAnon")

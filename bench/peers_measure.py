@@ -72,7 +72,7 @@ def processes(peer, count):
     log = tracer.communicate()[1]
     begun = 0
     for line in log.splitlines():
-        # A thread is no process; a call that is shown in two pieces is counted by the second.
+        # A thread is no process. A call that strace prints in two pieces counts by its second piece.
         begun += bool(re.search(r"\b(clone3?|v?fork)\b.*= [1-9]\d*$", line)) and "CLONE_THREAD" not in line
     programs = len(re.findall(r"execve\(?.*= 0$", log, re.MULTILINE))
     return f"{begun / count:g}", f"{programs / count:g}"
@@ -127,7 +127,7 @@ def cost(bench, started):
     for name, (peer, count) in started.items():
         begun, programs = processes(peer, 5)
         median = statistics.median(times[name])
-        # Of children the kernel tells in ticks of 10 ms, which only a mean makes something of.
+        # The kernel reports the time of children in ticks of 10 ms, so only a mean is useful.
         used = statistics.mean(cpu[name]) if peer.launches else statistics.median(cpu[name])
         rows.append(
             [
@@ -217,18 +217,18 @@ def trouble(started, application):
     finally:
         for pid in stopped:
             os.kill(pid, signal.SIGCONT)
-    for name, heard in answers.items():
-        good = [took for took, _ in heard if took is not None]
-        last = heard[-1][1]
-        rows[name] += [f"{len(good)} of {len(heard)}", f"{max(good) * 1000:.0f}" if good else "", waiting[name], last]
+    for name, received in answers.items():
+        good = [took for took, _ in received if took is not None]
+        last = received[-1][1]
+        rows[name] += [f"{len(good)} of {len(received)}", f"{max(good) * 1000:.0f}" if good else "", waiting[name], last]
     time.sleep(5)
-    # The application is gone for good, and its port with it. A node of a cluster is killed as it would be.
+    # The application ends, and its port closes. A node of a cluster is killed.
     for pid in stopped:
         os.kill(pid, signal.SIGKILL)
     time.sleep(12)
     for name, (peer, _) in started.items():
         rows[name].append(ask(peer.port, 5, peer.request)[1])
-    # Whoever decides is gone, too.
+    # The deciding process is killed, too.
     for peer, _ in started.values():
         os.kill(peer.decider or peer.main, signal.SIGKILL)
     time.sleep(12)
@@ -236,5 +236,5 @@ def trouble(started, application):
         rows[name].append(ask(peer.port, 5, peer.request)[1])
     head = ["", "before", "in time", "slowest ms", "processes left", "reply while it hangs", "application dead"]
     head.append("killed")
-    title = f"The application hangs for {HANG:.0f} s, probed every 0.5 s; is gone; and the agent's daemon is killed"
+    title = f"The application hangs for {HANG:.0f} s, probed every 0.5 s; ends; and the agent's daemon is killed"
     table(title, head, [[name, *row] for name, row in rows.items()])

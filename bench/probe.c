@@ -4,14 +4,14 @@
  *     probe latency ADDRESS PORT COUNT NAME
  *     probe lost    ADDRESS PORT COUNT CLIENTS END SEND
  *
- * rate: CLIENTS at a time for SECONDS, beside IDLE connections that say nothing, made before. With NAMES each
+ * rate: CLIENTS at a time for SECONDS, beside IDLE connections that send nothing, made before. With NAMES each
  *   probe asks for one of s1 to sNAMES in turn, by HTTP if NAMES begins with an `h`; with 0 it sends nothing. Prints: probes, seconds, probes
  *   without a whole line, nanoseconds that PROCESS, the agent's, was on a CPU meanwhile, the 99th percentile of
  *   connect to end in microseconds.
  * latency: one after the other, from before connect to the end of the reply. Prints: microseconds, a line
  *   per probe, 0 for one without a whole line.
- * lost: sends SEND bytes (a name where SEND is one, an HTTP request where it is `http`), and ends as END says: `eof` reads to the end, `close`
- *   closes as soon as the newline is there, `reset` resets the connection then. Prints: probes, whole
+ * lost: sends SEND bytes (a name where SEND is one, an HTTP request where it is `http`), and ends by END: `eof`
+ *   reads to the end, `close` closes as soon as the newline is there, `reset` resets the connection then. Prints: probes, whole
  *   lines, lost.
  *
  * Addresses are those of the loopback, and every mode is bounded in time. */
@@ -65,8 +65,8 @@ static void start(struct client *client, const char *bytes, size_t count) {
 		die("epoll_ctl");
 }
 
-/* Reads what is there; whether the client has ended. */
-static int hear(struct client *client, enum end end) {
+/* Reads the available bytes. Returns whether the client has ended. */
+static int receive(struct client *client, enum end end) {
 	char buffer[1024];
 	for (;;) {
 		ssize_t got = recv(client->socket, buffer, sizeof buffer, MSG_DONTWAIT);
@@ -108,7 +108,7 @@ static void probe(long count, double until, int clients, int names, enum end end
 	for (int ready = 0; ended < count && seconds() < until; ready = epoll_wait(epoll, events, 64, 100)) {
 		for (int i = 0; i < ready; i++) {
 			struct client *client = events[i].data.ptr;
-			if (hear(client, end)) {
+			if (receive(client, end)) {
 				client->socket = -1;
 				ended++;
 			}

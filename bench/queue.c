@@ -9,18 +9,18 @@
  *     /work/MICROSECONDS   answered after that time in a worker with "SERVER SOJOURN LATE": its number, how
  *                          long the request was here by the plan, and how late the answer is against the
  *                          plan, both in microseconds
- *     /metrics             what an application tells of itself, as JSON; "utilization_seconds" grow by 1 a
+ *     /metrics             the application's own numbers, as JSON; "utilization_seconds" grow by 1 a
  *                          second where all workers are busy, "in_flight_seconds" by the number of requests
  *                          here, waiting or not, over the number of workers
- *     /workers/N           from now on it has N; who is at work finishes first
+ *     /workers/N           from now on it has N; busy workers finish first
  *
  * and every half second a line for each server on standard output:
  *
  *     TIME SERVER BUSY_SECONDS ARRIVED RUNNING QUEUED WORKERS     (time of CLOCK_MONOTONIC)
  *
- * Nobody works: a worker is a point in time. The next request begins where the last one should have ended
- * and not when this process noticed, so that a busy machine makes answers late but takes no capacity away.
- * One thread; a request whose client is gone leaves the queue. */
+ * No worker computes: a worker is a point in time. The next request begins at the planned end of the last one, not
+ * when this process noticed it. So a busy machine delays answers, but takes no capacity away. One thread. A request
+ * whose client has closed the connection leaves the queue. */
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -41,7 +41,7 @@
 enum { MAX_SERVERS = 128, MAX_WORKERS = 64, REQUEST = 1024, EVENTS = 256 };
 
 struct client {
-	int fd, server, length, gone;
+	int fd, server, length, closed;
 	enum { READING, QUEUED, RUNNING } state;
 	double arrived, demand;
 	struct client *next;
@@ -79,7 +79,7 @@ static void answer(struct client *client, const char *body) {
 	int length = snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s", strlen(body), body);
 	/* Small, and nothing else is on its way: it fits. */
 	if (send(client->fd, text, length, MSG_NOSIGNAL) != length)
-		client->gone = 1;
+		client->closed = 1;
 	client->length = 0;
 	client->state = READING;
 }
@@ -89,7 +89,7 @@ static void forget(struct client *client) {
 	free(client);
 }
 
-/* Whoever waits is taken to the free workers, as of `now`. */
+/* Gives waiting requests to the free workers, as of `now`. */
 static void begin(struct server *server, double now) {
 	for (int slot = 0; slot < MAX_WORKERS && server->queued && server->running < server->workers; slot++) {
 		if (server->worker[slot].client)
@@ -130,7 +130,7 @@ static double advance(struct server *server) {
 		server->running--;
 		server->served++;
 		begin(server, due);
-		if (client->gone) {
+		if (client->closed) {
 			forget(client);
 			continue;
 		}
@@ -178,7 +178,7 @@ static void left(struct client *client) {
 	advance(server);
 	if (client->state == RUNNING) {
 		/* The worker finishes; then the client is forgotten. */
-		client->gone = 1;
+		client->closed = 1;
 		epoll_ctl(poller, EPOLL_CTL_DEL, client->fd, 0);
 		return;
 	}

@@ -5,7 +5,7 @@
 
 Builds what it needs, uses loopback addresses and a temporary directory only, and leaves nothing behind.
 What is measured is done by the C programs beside this file; here they are arranged and their numbers put
-into tables. README.md says how to read them.
+into tables. README.md explains them.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ IS_ROOT = os.geteuid() == 0
 HOST = "127.0.0.1"
 REPLY = "up 73% # app.rps=1890"
 
-# The server on one core, whoever asks on the other.
+# The server on one core, the clients on the other.
 CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, CLIENT_CORE = str(CORES[0]), str(CORES[-1])
 
@@ -163,7 +163,7 @@ class Bench:
         subprocess.run(
             ["cargo", "build", "--quiet", "--release", "--locked", "-p", "agentcheck-responder"], cwd=ROOT, check=True
         )
-        # A copy, where nobody (the user) can execute it and a build cannot replace it meanwhile.
+        # A copy that the user nobody can execute, and that a build cannot replace meanwhile.
         self.responder = shutil.copy(TARGET / "release/agentcheck-responder", work)
         self.reference = self.compile("reference", "reference.c", *FREESTANDING)
         self.glibc = self.compile("reference-glibc", "reference.c", "-O2", "-static")
@@ -189,7 +189,7 @@ def on_a_connection(words):
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.shutdown(socket.SHUT_WR)
-        # Few variables, for the responder looks at each one.
+        # Few variables, because the responder reads each one.
         process = subprocess.Popen(
             words, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, text=True, env={"PATH": os.environ["PATH"]}
         )
@@ -345,7 +345,7 @@ def section_loop(bench):
         before = load()
         for _ in range(rounds):
             for label, (port, process), idle, names in runs:
-                # Below the 1,024 connections that the loop holds at a time.
+                # Below the limit of 1,024 connections of the loop.
                 words = ["rate", HOST, port, seconds, clients, idle, names, process.pid]
                 line = output("taskset", "-c", CLIENT_CORE, bench.probe, *[str(word) for word in words])
                 probes, took, incomplete, spent, p99 = [float(number) for number in line.split()]

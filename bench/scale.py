@@ -93,7 +93,7 @@ reply = "maint"
 
 
 class Account:
-    """What the kernel says of a process."""
+    """The numbers of the kernel about a process."""
 
     def __init__(self, pid):
         stat = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
