@@ -6,7 +6,7 @@
 #
 # It needs cargo-deb, cargo-generate-rpm and cargo-cyclonedx; musl-tools for x86_64, and Debian's cross compiler of
 # another architecture (gcc-aarch64-linux-gnu and libc6-dev-arm64-cross); the standard library of each target by rustup.
-# No .apk: neither Debian nor crates.io has a program that makes Alpine's packages.
+# No .apk: nfpm would make one, but no program outside Alpine checks or installs it, so no test could show that it works.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export LC_ALL=C

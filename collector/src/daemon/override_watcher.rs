@@ -327,16 +327,21 @@ fn check_files(files: Vec<PathBuf>) -> Flags {
 
 /// The states that could be read.
 fn copy(flags: &Flags) -> Flags {
-    let states = flags.iter().filter_map(|(file, state)| Some((file, state.as_ref().ok()?)));
-    states.map(|(file, state)| (file.clone(), Ok(state.clone()))).collect()
+    let states = flags
+        .iter()
+        .filter_map(|(file, state)| Some((file, state.as_ref().ok()?)));
+    states
+        .map(|(file, state)| (file.clone(), Ok(state.clone())))
+        .collect()
 }
 
 /// Whether both have the same states. One that cannot be read is never the same.
 fn is_same(found: &Flags, before: &Flags) -> bool {
-    let same = |(file, state): (&PathBuf, &io::Result<Option<Flag>>)| match (state, before.get(file)) {
-        (Ok(state), Some(Ok(before))) => state == before,
-        _ => false,
-    };
+    let same =
+        |(file, state): (&PathBuf, &io::Result<Option<Flag>>)| match (state, before.get(file)) {
+            (Ok(state), Some(Ok(before))) => state == before,
+            _ => false,
+        };
     found.len() == before.len() && found.iter().all(same)
 }
 

@@ -5,8 +5,8 @@
 //! starts a thread to watch it. The blocked thread keeps the slow source. So a hung source delays the others once,
 //! by [`BRIEF`], and there are at most two threads more than sources.
 
-use super::poll_timer::PollTimer;
 use super::poll_task::{BRIEF, NewReadings, PollTask, ReadingSink, TaskId, keep_polling, spawn};
+use super::poll_timer::PollTimer;
 use log::debug;
 use std::collections::BTreeMap;
 use std::io;

@@ -160,7 +160,10 @@ impl Reader {
             if deadline.has_passed() {
                 break;
             }
-            let waited = self.shared.changed.wait_timeout(state, deadline.remaining());
+            let waited = self
+                .shared
+                .changed
+                .wait_timeout(state, deadline.remaining());
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         // Not due yet: the last record is still the present one.
@@ -245,11 +248,7 @@ fn supervise(stream: &Stream, shared: &Shared) {
 
 /// Runs the program once; returns why it ended.
 fn run(stream: &Stream, shared: &Shared) -> Result<Failure, Failure> {
-    let input = if stream.newline {
-        Stdio::piped()
-    } else {
-        Stdio::null()
-    };
+    let input = stream.newline.then(Stdio::piped);
     let mut child = stream.command.start(input)?;
     let input = child.stdin.take().filter(|input| {
         // A program that does not read must not block a poll.

@@ -189,7 +189,9 @@ fn stop_wakes_a_poll_that_waits_for_a_record() {
         // A poll that begins after the stop would not wait.
         let first = reader.poll(Deadline::within(SHORT), &polled);
         sender.send(first).unwrap();
-        sender.send(reader.poll(Deadline::within(AMPLE * 100), &polled)).unwrap();
+        sender
+            .send(reader.poll(Deadline::within(AMPLE * 100), &polled))
+            .unwrap();
     });
     assert_eq!(failure(outcome.recv().unwrap()).reason, Reason::Timeout);
     stop.stop();
