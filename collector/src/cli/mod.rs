@@ -236,7 +236,7 @@ pub fn command() -> clap::Command {
 /// Runs the command of the process's arguments.
 #[must_use]
 pub fn run() -> ExitCode {
-    let line = match CommandLine::try_parse() {
+    let line = match parse() {
         Ok(line) => line,
         Err(error) => {
             // If it cannot be printed, the exit status still counts.
@@ -284,6 +284,16 @@ pub fn run() -> ExitCode {
             let _ = io::stderr().write_all(printable_lines(&lines).as_bytes());
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Parses the command line on a thread of its own. This takes 150 KB of stack, which would stay resident on the main thread.
+fn parse() -> Result<CommandLine, clap::Error> {
+    let parsing = std::thread::Builder::new().spawn(CommandLine::try_parse);
+    match parsing.map(std::thread::JoinHandle::join) {
+        Ok(Ok(parsed)) => parsed,
+        // There is no thread, or it panicked, which ends the process in a release build.
+        Ok(Err(_)) | Err(_) => CommandLine::try_parse(),
     }
 }
 
