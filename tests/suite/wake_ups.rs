@@ -54,13 +54,13 @@ fn idle_collector_sleeps_between_polls() {
     for service in ["first", "second"] {
         scene.wait_for_reply(service, "up 73%");
     }
+    let pid = scene.collector().process().pid();
     let count = |least: u64| {
         wait_for("more polls", || match polls(&scene)? {
             polls if polls >= least => Ok(polls),
             polls => Err(format!("{polls} polls")),
         })
     };
-    let pid = scene.collector().process().pid();
     let (before, woken) = (count(2), wake_ups(pid));
     let (after, woken) = (count(before + POLLS), wake_ups(pid) - woken);
     let polls = after - before;
