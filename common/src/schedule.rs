@@ -57,10 +57,6 @@ impl Encoded {
         self.len = end;
         Ok(())
     }
-
-    fn put_all(&mut self, pieces: &[&[u8]]) -> fmt::Result {
-        pieces.iter().try_for_each(|piece| self.put(piece))
-    }
 }
 
 /// Why a schedule cannot be encoded.
@@ -98,6 +94,26 @@ pub fn encode(
     stages: &[Stage],
     then: &Reply,
 ) -> Result<Encoded, NotEncoded> {
+    let mut file = Encoded {
+        bytes: [0; MAX_FILE],
+        len: 0,
+    };
+    encode_to(name, boot, from, stages, then, |piece| file.put(piece))?;
+    Ok(file)
+}
+
+/// Like [`encode`], but passes the text to `put` in pieces, without a copy of the largest file that there may be.
+///
+/// # Errors
+/// Those of [`encode`], and [`NotEncoded::TooLong`] where `put` fails. Pieces may have been passed by then.
+pub fn encode_to(
+    name: &ServiceName,
+    boot: &BootId,
+    from: BootTime,
+    stages: &[Stage],
+    then: &Reply,
+    mut put: impl FnMut(&[u8]) -> fmt::Result,
+) -> Result<(), NotEncoded> {
     let mut last = from;
     for (index, stage) in stages.iter().enumerate() {
         if stage.until <= last {
@@ -108,16 +124,16 @@ pub fn encode(
     if then.says_nothing() || stages.iter().any(|stage| stage.reply.says_nothing()) {
         return Err(NotEncoded::SaysNothing);
     }
-    let mut file = Encoded {
-        bytes: [0; MAX_FILE],
-        len: 0,
+    let mut left = MAX_FILE;
+    let mut put = |piece: &[u8]| {
+        left = left.checked_sub(piece.len()).ok_or(fmt::Error)?;
+        put(piece)
     };
-    write_all(&mut file, name, boot, from, stages, then).map_err(|_| NotEncoded::TooLong)?;
-    Ok(file)
+    write_all(&mut put, name, boot, from, stages, then).map_err(|_| NotEncoded::TooLong)
 }
 
 fn write_all(
-    file: &mut Encoded,
+    put: &mut impl FnMut(&[u8]) -> fmt::Result,
     name: &ServiceName,
     boot: &BootId,
     from: BootTime,
@@ -125,17 +141,23 @@ fn write_all(
     then: &Reply,
 ) -> fmt::Result {
     let mut buffer = [0; 20];
-    file.put_all(&[b"agentcheck ", digits(VERSION.into(), &mut buffer), b" "])?;
-    file.put_all(&[name.as_bytes(), b"\nboot ", boot.as_bytes(), b"\nfrom "])?;
-    file.put(digits(from.0, &mut buffer))?;
+    put(b"agentcheck ")?;
+    put(digits(VERSION.into(), &mut buffer))?;
+    put(b" ")?;
+    put(name.as_bytes())?;
+    put(b"\nboot ")?;
+    put(boot.as_bytes())?;
+    put(b"\nfrom ")?;
+    put(digits(from.0, &mut buffer))?;
     for stage in stages {
-        let until = digits(stage.until.0, &mut buffer);
-        file.put_all(&[b"\nuntil ", until, b" "])?;
-        stage.reply.write(|piece| file.put(piece))?;
+        put(b"\nuntil ")?;
+        put(digits(stage.until.0, &mut buffer))?;
+        put(b" ")?;
+        stage.reply.write(&mut *put)?;
     }
-    file.put(b"\nthen ")?;
-    then.write(|piece| file.put(piece))?;
-    file.put(b"\n")
+    put(b"\nthen ")?;
+    then.write(&mut *put)?;
+    put(b"\n")
 }
 
 /// Why a state file is refused.

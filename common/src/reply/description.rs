@@ -1,10 +1,11 @@
 //! The text of a reply, of which nothing but its reader makes anything.
 
 use core::fmt;
+use core::hash::{Hash, Hasher};
 
 /// Why: the text after the `#`, for people. At most 100 bytes of printable ASCII, no blank at either
 /// end; HAProxy keeps about 108 bytes in its statistics.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Eq)]
 pub struct Description {
     bytes: [u8; Description::MAX],
     len: u8,
@@ -96,6 +97,19 @@ impl Description {
     pub fn as_str(&self) -> &str {
         // Only ASCII gets in, so the other branch is never taken.
         core::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+}
+
+/// By the text alone: the bytes behind it are all the same, and most descriptions that are compared are empty.
+impl PartialEq for Description {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Hash for Description {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 
