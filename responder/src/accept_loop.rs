@@ -74,8 +74,8 @@ enum Cause {
     Closed,
     /// Its timeout is over.
     Timeout,
-    /// The slot is needed for the next client. The answer is that of the timeout, but never the reply of
-    /// `--default-service`: the name may be on the way.
+    /// The next client needs the slot. The answer is the same as at the timeout, but never the reply of
+    /// `--default-service`: the client's name may be on the way.
     Evicted,
 }
 
@@ -85,10 +85,10 @@ struct AcceptLoop<'a, 'l> {
     service: Result<Service<'a>, NoName<'a>>,
     http: http::Options,
     state_reader: StateReader<'a>,
-    // The large parts are not here by value: they would be built in one place of the stack and moved to another, and the
-    // offsets of the small parts would not fit in one byte of an instruction.
+    // The large parts are references. As values, the program would build them in one place of the stack and move them to
+    // another, and the offsets of the small parts would not fit in one byte of an instruction.
     connections: &'l mut Connections,
-    /// Makes the groups of peers unpredictable.
+    /// A number that makes the groups of peers unpredictable.
     seed: u32,
     accepting: Accepting,
     last_accept: BootTime,
@@ -143,7 +143,7 @@ pub fn answer_all<'a>(
     };
     let end = accept_loop.run(idle);
     if matches!(end, EndReason::Signal | EndReason::Idle) {
-        // It remains readable; epoll must not report it again.
+        // The descriptor of signals remains readable. Without this, epoll would report it again and again.
         epoll.remove(signals);
         accept_loop.shut_down();
     }
@@ -261,8 +261,8 @@ impl<'a> AcceptLoop<'a, '_> {
             }
             // All descriptors of the process are in use.
             Err(Errno::MFILE) if self.evict() => {}
-            // ENOMEM and ENOBUFS are a shortage as well. EPERM and EACCES: a policy forbids accepting; the waiting clients
-            // remain in the queue, and epoll would report them again at once.
+            // ENOMEM (12) and ENOBUFS (105) are a shortage, too. EPERM (1) and EACCES (13): a policy forbids accepting. The
+            // waiting clients remain in the queue, and without a pause epoll would report them again at once.
             Err(Errno::MFILE | Errno::NFILE | Errno(1 | 12 | 13 | 105)) => {
                 self.pause_listeners(Some(now.after(SHORTAGE_WAIT)));
             }
@@ -272,7 +272,7 @@ impl<'a> AcceptLoop<'a, '_> {
                 self.epoll.remove(listener.socket);
                 self.listeners.remove(number);
             }
-            // The connection broke before it was accepted: accept(2) names a dozen errors for that.
+            // The connection broke before it was accepted. accept(2) lists a dozen errors for this case.
             Err(_) => {}
         }
         true
@@ -374,8 +374,8 @@ impl<'a> AcceptLoop<'a, '_> {
         Some((outcome.now, outcome.document))
     }
 
-    /// Handles an event of a connection. Does nothing if the connection no longer exists; if another connection has
-    /// taken its slot, there is nothing to read.
+    /// Handles an event of a connection. If the connection no longer exists, it does nothing. If a new connection uses
+    /// the slot, it finds nothing to read there.
     fn receive(&mut self, slot: SlotIndex) {
         let Some((connection, phase)) = self.connections.get(slot) else {
             return;
@@ -510,7 +510,7 @@ impl<'a> AcceptLoop<'a, '_> {
         if let Some((connection, _)) = self.connections.get(slot) {
             close_document(connection.document);
         }
-        // This also removes it from epoll: no other descriptor refers to the socket.
+        // No other descriptor refers to the socket, so closing it also removes it from epoll.
         sys::close(socket);
         self.forget(slot);
     }
@@ -564,7 +564,7 @@ impl<'a> AcceptLoop<'a, '_> {
         self.accepting = Accepting::Active;
         let mut broken = None;
         for (number, listener) in self.listeners.iter() {
-            // A shortage of memory is retried like a shortage of descriptors.
+            // ENOMEM (12) and ENOSPC (28) are a shortage of memory: the loop tries again after a pause.
             let token = LISTENER | u64::from(number);
             if let Err(error) = self.epoll.add(listener.socket, token, Ready::ToRead) {
                 broken = Some((number, error));

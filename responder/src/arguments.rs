@@ -12,7 +12,7 @@ use agentcheck_common::DEFAULT_STATE_DIR;
 use agentcheck_common::decimal::parse_decimal;
 use core::time::Duration;
 
-/// The text of `--help`. Tabs, because blanks would take 400 bytes of the program.
+/// The text of `--help`. It contains tabs, because spaces would take 400 bytes more.
 pub const HELP: &[u8] = b"\
 Usage: agentcheck-responder [OPTION]... [NAME | --name-from-client]
 
@@ -44,7 +44,7 @@ pub const VERSION: &[u8] =
 /// The largest number of `--listen` options.
 pub const MAX_LISTEN: usize = 16;
 
-/// The longest `--state-dir`, in bytes: it must fit into a path together with a name.
+/// The largest length of `--state-dir`, in bytes.
 pub const MAX_STATE_DIR: usize = 900;
 
 /// What the program does.
@@ -122,7 +122,7 @@ pub enum Idle {
 }
 
 impl<'a> Arguments<'a> {
-    /// The arguments of an empty command line. (A constant would be stored in the program, most of it zeroes.)
+    /// The arguments of an empty command line. Not a constant: the program would contain it, and most of its bytes are 0.
     #[must_use]
     #[inline(never)]
     pub fn defaults() -> Self {
@@ -264,11 +264,11 @@ impl<'a> Parsed<'a> {
             return Err("only one NAME is allowed");
         }
         self.name = Some(NameRef::parse(argument).ok_or(NOT_A_NAME)?);
-        // A flag with nothing left to do.
+        // The caller does nothing for this flag.
         Ok(Flag::NameFromClient)
     }
 
-    /// Takes an option; `next` gives the next argument.
+    /// Applies an option. `next` returns the next argument, which may be the option's value.
     fn take_option(
         &mut self,
         argument: &'a [u8],

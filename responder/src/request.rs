@@ -1,10 +1,10 @@
 //! Reads a client's request: a service name that HAProxy sends with `agent-send "web\n"`, or with `--http` the head of an
 //! HTTP request.
 //!
-//! The name is the first line without the blanks around it. LF, CR, CR LF or the end of the client's data ends the
-//! line. A line that has not ended at the timeout is never a name: it may be the first part of a longer name whose
-//! second segment was lost, and `web` must not answer for `web-admin`. HAProxy's CLI sets agent-send without a
-//! newline; such a client receives `no-newline:web` before its own timeout, and the operator sees the cause.
+//! The name is the first line without the spaces and tabs around it. LF, CR, CR LF or the end of the client's data ends
+//! the line. A line that has not ended at the timeout is never a name. It may be the first part of a longer name whose
+//! second segment was lost: a client that sends `web-admin` must not get the reply of `web`. HAProxy's CLI sets agent-send
+//! without a newline. Such a client gets `no-newline:web` before its own timeout, so the operator sees the cause.
 //!
 //! Not here: the clock and the socket.
 
@@ -16,14 +16,14 @@ use crate::name::NameRef;
 use crate::reply::{NoName, Target};
 use crate::text::copy;
 
-/// The longest first line that is kept as it is, in bytes: a name and blanks around it, or the longest request line that
-/// names a service.
+/// The largest length of a first line that is kept unchanged, in bytes. It has room for a name with spaces around it, and
+/// for the longest request line that names a service.
 pub const MAX_LINE: usize = 128;
 
-/// How much of the end of a longer request line is kept at least: the version.
+/// The number of bytes at the end of a longer request line that are always kept: those of the version.
 const VERSION_LENGTH: usize = " HTTP/1.x".len();
 
-/// The limit of a longer request line: 8 KiB.
+/// The largest number of drops in a request line, which limits it to about 8 KiB.
 const MAX_DROPS: u16 = 8192 / VERSION_LENGTH as u16;
 
 /// What the first line of a client contains.
@@ -62,7 +62,7 @@ impl<'l> ParsedName<'l> {
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
     length: u8,
-    /// How often bytes of the middle were dropped.
+    /// How often [`Request::drop_middle`] dropped bytes.
     drops: u16,
     state: State,
     takes_http: bool,
@@ -71,13 +71,14 @@ pub struct Request {
     bytes: [u8; MAX_LINE],
 }
 
-// A new request is all zeroes: its state must be 0, with the number apart from the content of `Head`.
+// All bytes of a new request are 0, so the number of `Line` must be 0. `repr(u8)` stores the number apart from the content
+// of `Head`.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// The first line has not ended.
     Line,
-    /// The first line is complete, and no HTTP request.
+    /// The first line is complete, and is not an HTTP request line.
     Complete,
     /// The first line is too long for a name.
     TooLong,
@@ -151,7 +152,7 @@ impl Request {
             if !(self.takes_http && RequestLine::may_begin(self.line())) {
                 return State::TooLong;
             }
-            // The target is longer than any that names a service: bytes in its middle are dropped.
+            // The target is too long to name a service, so bytes in its middle are not needed.
             self.drop_middle();
             if self.drops > MAX_DROPS {
                 return State::HttpInvalid;
@@ -189,7 +190,7 @@ impl Request {
             State::Line if self.takes_http && RequestLine::parse(self.line()).is_some() => {
                 Parsed::HttpError(Status::BadRequest)
             }
-            // Bytes are missing from a line that is no HTTP request after all.
+            // The line is not an HTTP request line, and some of its bytes were dropped.
             State::Line | State::Complete if self.drops > 0 => Parsed::Agent(ParsedName::Invalid),
             State::Line | State::Complete => Parsed::Agent(self.parse_name()),
             State::TooLong => Parsed::Agent(ParsedName::Invalid),
@@ -229,7 +230,7 @@ impl Request {
 
     fn parse_name(&self) -> ParsedName<'_> {
         let line = self.line();
-        // Blanks and tabs only: any other control byte makes the line invalid.
+        // Only spaces and tabs. A control byte makes the line invalid.
         let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
         let start = line.iter().position(|byte| !is_blank(byte));
         let end = line.iter().rposition(|byte| !is_blank(byte));
@@ -279,7 +280,7 @@ impl<'l> Reaction<'l> {
         Self::http(Content::Error(status), true)
     }
 
-    /// Whether a service answers. Otherwise the client is not one that this program knows, and it may send anything.
+    /// Whether the answer is that of a service. Otherwise the client may not know this program, and may send any bytes.
     #[must_use]
     pub const fn is_of_a_service(&self) -> bool {
         !matches!(self.target, Target::Unnamed(_))

@@ -15,17 +15,17 @@ use core::time::Duration;
 pub const NAME_WAIT: Duration = Duration::from_millis(300);
 
 /// The longest wait for a request with `--default-service` or `--http`. A lost segment arrives again after the
-/// retransmission timeout: 200 ms and up to three round trips. A shorter wait would take such a client for a silent one
-/// and send it the reply of another service, or a reply line instead of an HTTP response.
+/// retransmission timeout: 200 ms and up to three round trips. After a shorter wait, the program would treat such a client
+/// as silent. It would send the reply of another service, or a reply line instead of an HTTP response.
 pub const SILENT_CLIENT_WAIT: Duration = Duration::from_millis(700);
 
 /// The longest wait for room in a pipe or terminal.
 const WRITE_WAIT: Duration = Duration::from_secs(1);
 
 /// How long the program reads and discards further bytes of the client, unless its request is the last that it sends
-/// ([`Request::is_last`]). Closing a socket with unread bytes would send a
-/// reset, which can overtake the reply. Together with the longest wait for a name it is shorter than the two seconds
-/// after which the shipped unit stops a process.
+/// ([`Request::is_last`]). Closing a socket with unread bytes would send a reset, which can overtake the reply. This time
+/// and the longest wait for a request are together shorter than the two seconds after which the shipped unit stops a
+/// process.
 pub const DRAIN_WAIT: Duration = Duration::from_secs(1);
 
 /// How long sending a document may take.
@@ -87,7 +87,7 @@ pub fn answer_once(
         send_document(document, socket, &mut buffer);
     }
     if let Some(socket) = socket {
-        // The launcher may have the socket, too, so the end of this process may not close it.
+        // The launcher may have the socket open, too. Then the end of this process does not close the connection.
         sys::shutdown_sending(socket);
         if !(is_last && reaction.is_of_a_service()) {
             drain(socket, &mut buffer);
@@ -164,7 +164,7 @@ fn next_bytes(
         ready = match sys::wait(source, Ready::ToRead, end.since(now)) {
             Ok(ready) => ready,
             Err(Errno::INTR) => false,
-            // With a limit of zero descriptors the kernel refuses to poll.
+            // The kernel refuses to poll if the limit of descriptors is 0.
             Err(_) => return Input::Timeout,
         };
     }
@@ -200,7 +200,7 @@ fn print(bytes: &[u8]) -> sys::Result<Option<Descriptor>> {
     }
     // A pipe without a reader is not an error, so it must not raise a signal.
     sys::block(&sys::Signals::PIPE);
-    // With a limit of zero descriptors the kernel refuses to poll, but it may accept the write.
+    // The kernel refuses to poll if the limit of descriptors is 0, but it may accept the write.
     if sys::wait(Descriptor::STDOUT, Ready::ToWrite, WRITE_WAIT) != Ok(false) {
         match sys::write(Descriptor::STDOUT, bytes) {
             Ok(_) | Err(Errno::PIPE) => {}

@@ -1,4 +1,4 @@
-//! Finds the end of a request head: an empty line. Header fields are counted, and only `Connection: close` is evaluated.
+//! Finds the end of a request head: an empty line. It counts the header fields, and evaluates only `Connection: close`.
 
 /// The largest head after the request line, in bytes.
 pub const MAX_BYTES: u16 = 16_384;
@@ -6,7 +6,7 @@ pub const MAX_BYTES: u16 = 16_384;
 /// The largest number of header lines.
 pub const MAX_LINES: u8 = 100;
 
-/// The field of a client that sends nothing after its request, in small letters.
+/// The field of a client that sends nothing after its request, in lower case.
 const CLOSE: &[u8] = b"connection: close";
 
 /// The part of a request head that follows the request line, as far as it has arrived.
@@ -16,13 +16,13 @@ pub struct Head {
     lines: u8,
     /// Whether the current line has no content so far.
     line_is_empty: bool,
-    /// How many bytes of the current line are the beginning of [`CLOSE`]; [`OTHER`] if the line is another one.
+    /// The number of bytes of the current line, if they are the beginning of [`CLOSE`]; otherwise [`OTHER`].
     matching: u8,
     /// Whether a line was [`CLOSE`].
     pub closes: bool,
 }
 
-/// The line is not [`CLOSE`].
+/// The value of `matching` for a line that does not begin as [`CLOSE`].
 const OTHER: u8 = u8::MAX;
 
 /// The state of a head after one more byte.

@@ -33,9 +33,9 @@ const DONTWAIT: usize = 0x40;
 const NOSIGNAL: usize = 0x4000;
 const MORE: usize = 0x8000;
 
-/// Sends as many bytes as there is room for, without blocking: all of them in one piece if there is room. TCP keeps a last
-/// incomplete segment back, for at most 200 ms, so that the end of the connection travels with it: the caller shuts down,
-/// closes or sends more at once.
+/// Sends as many bytes as there is room for, without blocking: all of them in one piece if there is room. TCP keeps back an
+/// incomplete last segment for at most 200 ms, so the end of the connection travels in the same segment. The caller must
+/// shut down, close, or send more at once.
 ///
 /// # Errors
 /// The kernel's; [`Errno::NOTSOCK`] if it is not a socket.
@@ -68,8 +68,8 @@ pub fn shutdown_sending(descriptor: Descriptor) {
     call_without_pointers(number::SHUTDOWN, [descriptor.raw(), WRITE]);
 }
 
-/// The address of a peer in the kernel's format, with zeroes after its end: an IPv4 address is the second word; an IPv6
-/// address is the third to the sixth word, and the first two of them are its network.
+/// The address of a peer in the kernel's format, with zeroes after its end. The second word is the IPv4 address. The third
+/// to the sixth word are the IPv6 address, and the first two of these its network.
 #[derive(Clone, Copy, Debug)]
 pub struct PeerAddress(pub [u32; PeerAddress::WORDS]);
 
