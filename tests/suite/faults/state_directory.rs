@@ -7,8 +7,8 @@ use agentcheck_tests::messages::{
     REPLY_WRITTEN_AGAIN,
 };
 use agentcheck_tests::mount::Mounted;
-use agentcheck_tests::processes::{NOBODY, Running, output, program, run, wait_until};
-use agentcheck_tests::scene::{Scene, stderr, wrap};
+use agentcheck_tests::processes::{NOBODY, Running, output, run, wait_until};
+use agentcheck_tests::scene::{Scene, inject, stderr, wrap};
 use agentcheck_tests::state::{StateDirectory, now};
 use rustix::process::Signal;
 use std::fs;
@@ -198,26 +198,9 @@ fn slow_disk_delays_no_reading() {
         ));
     }
     scene.configure(&text);
-    let slow = [
-        "-f",
-        "--seccomp-bpf",
-        "-qqq",
-        "-o",
-        "/dev/null",
-        "-e",
-        "trace=renameat",
-    ];
-    let slow = [
-        &slow[..],
-        &[
-            "-e",
-            "signal=none",
-            "-e",
-            "inject=renameat:delay_exit=10000",
-        ],
-    ];
-    let strace = program("strace", "strace");
-    scene.start_as("collector", |command| wrap(command, strace, &slow.concat()));
+    scene.start_as("collector", |command| {
+        inject(command, "renameat", "delay_exit=10000")
+    });
     let last = format!("web{}", SERVICES - 1);
     let begun = now();
     for _ in 0..15 {
