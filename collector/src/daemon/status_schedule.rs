@@ -111,3 +111,32 @@ impl StatusSchedule {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn snapshot_waits_for_a_turn_that_has_another_reason() {
+        let mut schedule = StatusSchedule::new();
+        assert!(schedule.is_due());
+        schedule.wait(Duration::ZERO);
+        let rest = |schedule: &StatusSchedule| schedule.next() - schedule.written;
+        assert_eq!(rest(&schedule), LONGEST_SLEEP);
+        schedule.is_read = true;
+        assert_eq!(rest(&schedule), INTERVAL);
+        assert!(!schedule.is_due());
+        schedule.written -= INTERVAL - SLACK;
+        assert!(schedule.is_due());
+        schedule.wait(Duration::ZERO);
+        schedule.changed = true;
+        assert!(schedule.is_due(), "a change is written at once");
+        // Where writing is not cheap, all of them wait.
+        schedule.wait(LONGEST_REST);
+        assert_eq!(rest(&schedule), LONGEST_REST);
+        (schedule.changed, schedule.is_read) = (true, true);
+        assert_eq!(rest(&schedule), LONGEST_REST);
+        schedule.written -= LONGEST_REST - SLACK;
+        assert!(!schedule.is_due());
+    }
+}
