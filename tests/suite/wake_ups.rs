@@ -54,7 +54,7 @@ fn idle_collector_sleeps_between_polls() {
     for service in ["first", "second"] {
         scene.wait_for_reply(service, "up 73%");
     }
-    let pid = scene.collector().process().pid();
+    let pid = scene.process().pid();
     let count = |least: u64| {
         wait_for("more polls", || match polls(&scene)? {
             polls if polls >= least => Ok(polls),

@@ -445,7 +445,7 @@ fn bounded(mut status: OverrideStatus) -> OverrideStatus {
 /// Whether a condition uses one of these inputs.
 fn uses_one_of(condition: &Expression, context: &EvalContext<'_>, inputs: &[InputId]) -> bool {
     let mut names = inputs.iter().filter_map(|input| context.names.get(input.0));
-    names.any(|name| condition.uses().contains_key(name))
+    names.any(|name| condition.uses().get(name).is_some())
 }
 
 /// Whether all sources of a condition were read within three of their periods: an old reading does not end a

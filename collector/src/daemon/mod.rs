@@ -336,8 +336,9 @@ impl Collector {
         }
         // A command waits for the snapshot that shows its order; and a collector that is killed now must know
         // afterwards why a server is out.
-        if all || moved || self.records.snapshot.is_due() {
-            self.write_status(now);
+        let whole = all || moved;
+        if whole || self.records.snapshot.is_due() {
+            self.write_status(whole, now);
         }
         if !self.output.is_dry() {
             let faults = || self.overrides.faults().len();
@@ -358,7 +359,7 @@ impl Collector {
         (&mut self.services, desk)
     }
 
-    fn write_status(&mut self, now: BootTime) {
+    fn write_status(&mut self, whole: bool, now: BootTime) {
         let (config, sources, services) = (&self.config, &self.sources, &self.services);
         let faults = || self.overrides.faults();
         status_writer::write(
@@ -368,6 +369,7 @@ impl Collector {
             faults,
             &self.output,
             &mut self.records,
+            whole,
             now,
         );
     }
@@ -378,7 +380,7 @@ impl Collector {
             let now = clock::now();
             self.records.add_event(history::Event::Stopping, "");
             self.output.check(self.records.history.as_mut(), now);
-            self.write_status(now);
+            self.write_status(true, now);
             self.services
                 .publish_stop(&self.config, &self.overrides, &self.output, now);
         }

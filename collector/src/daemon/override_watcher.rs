@@ -5,7 +5,7 @@ use super::{Event, LONGEST_SLEEP};
 use crate::config::Config;
 use crate::overrides::store::{self, Key, Stored};
 use crate::overrides::watch::Watch;
-use crate::overrides::{Action, Moment, Override, Stage, VERSION};
+use crate::overrides::{Action, Moment, Override, OverrideStage, VERSION};
 use log::{info, warn};
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet};
@@ -233,7 +233,7 @@ impl Flag {
                 at: 0,
                 wall: self.since,
             },
-            stages: vec![Stage {
+            stages: vec![OverrideStage {
                 action: Action::Maint,
                 until: None,
                 end: None,

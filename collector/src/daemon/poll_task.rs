@@ -110,7 +110,7 @@ impl PollTask {
 
     /// How much too early a poll may start if the thread is awake, so that many sources share one wake-up.
     pub(super) fn slack(&self) -> Duration {
-        self.schedule.interval() / 200
+        self.schedule.interval() / 100
     }
 
     /// Polls once, and makes the values of the reading. If both take longer than the interval, the next poll is due

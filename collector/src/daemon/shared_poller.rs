@@ -141,7 +141,7 @@ impl SharedPoller {
         }
     }
 
-    /// Waits until a source is due or readings are to be sent; `None` at the end.
+    /// Waits until a source is due or there are readings to send; `None` at the end.
     fn next(self: &Arc<Self>, sink: &ReadingSink) -> Option<Next> {
         let mut queue = self.lock();
         while !sink.is_stopped() {

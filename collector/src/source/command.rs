@@ -297,7 +297,7 @@ impl Runner {
         }
     }
 
-    /// Waits for a started command to end, and kills what is left.
+    /// Waits for a started command to end, and kills the processes that remain.
     fn supervise(&mut self, mut child: Child, deadline: Deadline, stop: &Cancellation) -> Found {
         let max_bytes = self.command.max_bytes;
         let mut output = Output::whole(child.stdout.take(), max_bytes);

@@ -130,7 +130,7 @@ mod tests {
         drop(writer);
         assert!(output.read_more().unwrap());
         assert!(output.fd().is_some());
-        // Another test's child may hold the write end until it executes its program.
+        // Another test's child may have the write end open until it executes its program.
         while output.fd().is_some() {
             assert!(!output.read_more().unwrap());
             thread::yield_now();
