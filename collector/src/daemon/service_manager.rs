@@ -139,3 +139,26 @@ fn address(name: &OsStr) -> io::Result<SocketAddr> {
         _ => SocketAddr::from_pathname(name),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loop_wakes_up_for_the_watchdog_and_for_an_unread_ready() {
+        let mut manager = ServiceManager {
+            watchdog: None,
+            summary: String::new(),
+            watchdog_notified: None,
+            ready: false,
+            unresponsive: false,
+        };
+        assert_eq!(manager.longest_sleep(), Duration::MAX);
+        manager.watchdog = Some(Duration::from_secs(3));
+        assert_eq!(manager.longest_sleep(), Duration::from_secs(1));
+        manager.ready = true;
+        assert_eq!(manager.longest_sleep(), WATCHDOG_INTERVAL);
+        manager.watchdog = Some(Duration::ZERO);
+        assert!(!manager.longest_sleep().is_zero());
+    }
+}

@@ -212,3 +212,38 @@ impl Unfinished {
         self.file.finish(directory, &self.text).map(|()| None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It is written now, and rests then.
+    fn written(schedule: &mut StatusSchedule, rest: Duration) {
+        (schedule.written, schedule.rest) = (Instant::now(), rest);
+        (schedule.changed, schedule.is_read) = (false, false);
+    }
+
+    #[test]
+    fn snapshot_waits_for_a_turn_that_has_another_reason() {
+        let mut schedule = StatusSchedule::new();
+        assert!(schedule.is_due());
+        written(&mut schedule, Duration::ZERO);
+        let rest = |schedule: &StatusSchedule| schedule.next() - schedule.written;
+        assert_eq!(rest(&schedule), LONGEST_SLEEP);
+        schedule.is_read = true;
+        assert_eq!(rest(&schedule), INTERVAL);
+        assert!(!schedule.is_due());
+        schedule.written -= INTERVAL - SLACK;
+        assert!(schedule.is_due());
+        written(&mut schedule, Duration::ZERO);
+        schedule.changed = true;
+        assert!(schedule.is_due(), "a change is written at once");
+        // Where writing is not cheap, all of them wait.
+        written(&mut schedule, LONGEST_REST);
+        assert_eq!(rest(&schedule), LONGEST_REST);
+        (schedule.changed, schedule.is_read) = (true, true);
+        assert_eq!(rest(&schedule), LONGEST_REST);
+        schedule.written -= LONGEST_REST - SLACK;
+        assert!(!schedule.is_due());
+    }
+}

@@ -110,3 +110,36 @@ fn add_watch(directory: &Path) -> Option<OwnedFd> {
     inotify::add_watch(&inotify, directory, changes).ok()?;
     Some(inotify)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use agentcheck_tests::scratch::Scratch;
+    use std::fs;
+
+    #[test]
+    fn replaced_directory_is_watched() {
+        let scratch = Scratch::new("watch");
+        let directory = scratch.directory("overrides");
+        let mut watch = Watch::new(&directory);
+        let before = watch.identity;
+        assert!(watch.inotify.is_some() && before.is_some());
+        fs::write(directory.join("web.outage"), "").unwrap();
+        watch.wait();
+        assert_eq!(watch.identity, before);
+        fs::rename(&directory, scratch.file("moved")).unwrap();
+        fs::create_dir(&directory).unwrap();
+        while watch.identity == before {
+            watch.wait();
+        }
+        assert_eq!(watch.identity, watch.present());
+        fs::remove_dir(&directory).unwrap();
+        while watch.inotify.is_some() {
+            watch.wait();
+        }
+        fs::create_dir(&directory).unwrap();
+        while watch.inotify.is_none() {
+            watch.wait();
+        }
+    }
+}
