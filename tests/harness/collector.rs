@@ -51,7 +51,7 @@ impl Collector {
         &mut self.process
     }
 
-    /// Waits until the state file of `service` is one that `wanted` holds of.
+    /// Waits until `wanted` accepts the state file of `service`.
     ///
     /// # Panics
     /// Where the collector ends meanwhile, or it takes too long.
@@ -91,7 +91,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Reads the state file of `service`, whatever its boot.
+    /// Reads the state file of `service`, of any boot.
     ///
     /// # Errors
     /// Where there is none, or none in the format, or none with a stage.
@@ -100,7 +100,7 @@ impl Plan {
         let schedule = Schedule::decode(&file).map_err(|refused| format!("{refused:?}"))?;
         let at = |moment| {
             let picked = schedule
-                .pick(moment)
+                .reply_at(moment)
                 .map_err(|error| format!("{error:?}"))?;
             let line = String::from_utf8_lossy(picked.line).into_owned();
             Ok::<_, String>((line, picked.until))

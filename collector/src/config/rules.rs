@@ -200,7 +200,8 @@ fn warn_of_load(
 ) {
     let uses = rule.when.uses();
     let reads_content = uses.iter().any(|(_, used)| used.content);
-    if rule.state.takes_out() && reads_content && uses.keys().all(|name| load.contains(name)) {
+    if rule.state.takes_server_out() && reads_content && uses.keys().all(|name| load.contains(name))
+    {
         let message = format!(
             "rule {:?} takes the server out on the load of this machine",
             rule.name

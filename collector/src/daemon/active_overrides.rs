@@ -114,7 +114,6 @@ impl ActiveOverrides {
 
     /// Takes what was read of the directory; whether anything changed.
     pub(super) fn take(&mut self, config: &Config, read: io::Result<Stored>) -> bool {
-        self.watcher.directory_read();
         let mut stored = match read {
             Ok(stored) => stored,
             Err(error) => {
@@ -202,7 +201,6 @@ impl ActiveOverrides {
 
     /// Takes the states of flag files; whether anything changed. A file that cannot be read keeps its state.
     pub(super) fn take_flags(&mut self, config: &Config, mut found: Flags) -> bool {
-        self.watcher.flags_read();
         let mut flags = BTreeMap::new();
         let mut outcome = Ok(());
         for file in override_watcher::files(config) {

@@ -2,6 +2,7 @@
 //!
 //! A large one is written piece by piece, one in each turn of the loop, so that readings do not wait for it.
 
+use super::LONGEST_SLEEP;
 use super::failure_log::LoggedOperation;
 use crate::status::snapshot::{self, Frame, Status};
 use crate::sys::clock;
@@ -13,6 +14,9 @@ use std::time::{Duration, Instant};
 
 /// The interval while only readings change, and the least while writing is not cheap.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How much earlier than that a loop that is awake writes it, to save a wake-up.
+const SLACK: Duration = Duration::from_millis(200);
 
 /// If writing takes no longer than this, each change is written at once.
 const CHEAP: Duration = Duration::from_micros(300);
@@ -33,10 +37,13 @@ const BUFFER: usize = 64 * 1024;
 
 /// The times of the snapshot.
 pub(super) struct StatusSchedule {
-    /// When it is due if something changed, and if nothing changed.
-    due: (Instant, Instant),
-    /// Whether something changed since it was written.
+    /// When it was written, and how long it rests then.
+    written: Instant,
+    rest: Duration,
+    /// Whether something else than a reading changed since it was written.
     pub(super) changed: bool,
+    /// Whether there was a reading since it was written.
+    pub(super) is_read: bool,
     /// What the log has of writing it.
     pub(super) writing: LoggedOperation,
     unfinished: Option<Unfinished>,
@@ -66,10 +73,11 @@ pub(super) struct Entries<F> {
 impl StatusSchedule {
     /// A snapshot that is due now.
     pub(super) fn new() -> Self {
-        let at_once = Instant::now();
         Self {
-            due: (at_once, at_once),
-            changed: false,
+            written: Instant::now(),
+            rest: Duration::ZERO,
+            changed: true,
+            is_read: true,
             writing: LoggedOperation::new(
                 Level::Warn,
                 String::new(),
@@ -80,22 +88,37 @@ impl StatusSchedule {
         }
     }
 
-    /// When it is due.
+    /// When it is due. Without changes it shows that the collector is running.
     pub(super) fn next(&self) -> Instant {
-        let (changed, unchanged) = self.due;
-        match &self.unfinished {
-            Some(unfinished) => unfinished.began,
-            None if self.changed => changed,
-            None => unchanged,
+        if let Some(unfinished) = &self.unfinished {
+            return unfinished.began;
         }
+        let unchanged = match self.is_read {
+            true => INTERVAL,
+            false => LONGEST_SLEEP,
+        };
+        let rest = match self.changed {
+            true => self.rest,
+            false => self.rest.max(unchanged),
+        };
+        self.written + rest
+    }
+
+    /// Whether a loop that is awake writes it now.
+    pub(super) fn is_due(&self) -> bool {
+        let slack = match self.rest.is_zero() && !self.changed {
+            true => SLACK,
+            false => Duration::ZERO,
+        };
+        self.next() <= Instant::now() + slack
     }
 
     /// There is no directory for it.
     pub(super) fn skip(&mut self) {
-        let now = Instant::now();
-        self.due = (now + INTERVAL, now + INTERVAL);
-        self.changed = false;
         self.unfinished = None;
+        self.written = Instant::now();
+        self.rest = INTERVAL;
+        (self.changed, self.is_read) = (false, false);
     }
 
     /// Writes the snapshot, or the next piece of it if it need not be `whole`. `status` makes all but its entries.
@@ -114,7 +137,7 @@ impl StatusSchedule {
             Some(unfinished) => Ok(unfinished),
             None => {
                 // What changes from now on may be missing in it.
-                self.changed = false;
+                (self.changed, self.is_read) = (false, false);
                 Unfinished::begin(directory, status)
             }
         };
@@ -129,13 +152,12 @@ impl StatusSchedule {
             Err(error) => Err(error),
         };
         self.writing.note(&written);
-        let rest = if took > CHEAP {
+        self.rest = if took > CHEAP {
             (took * SHARE).clamp(INTERVAL, LONGEST_REST)
         } else {
             Duration::ZERO
         };
-        let written = Instant::now();
-        self.due = (written + rest, written + rest.max(INTERVAL));
+        self.written = Instant::now();
         true
     }
 }

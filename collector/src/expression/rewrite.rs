@@ -9,12 +9,12 @@ use super::metrics::SELECT;
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators};
 use cel::common::types::CelDouble;
 
-/// The variable that holds a field of a source.
+/// The variable for a field of a source.
 pub(super) fn variable(source: &str, field: &str) -> String {
     format!("{source}.{field}")
 }
 
-/// The variable that holds the time of evaluation, in seconds.
+/// The variable for the time of evaluation, in seconds.
 pub(super) const NOW: &str = "@now";
 
 /// The field behind `age`: when the latest good poll was sent, in seconds. So that only one variable
@@ -287,7 +287,7 @@ fn call_to(id: u64, call: CallExpr, numbers: Numbers, locals: &mut Vec<String>) 
         })
         .collect();
     args.shrink_to_fit();
-    // A comparison with the literal null asks whether there is a value, of whatever type.
+    // A comparison with the literal null checks whether there is a value, of any type.
     let with_null = args
         .iter()
         .any(|argument| matches!(argument.expr, Expr::Literal(LiteralValue::Null)));

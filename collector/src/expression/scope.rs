@@ -289,7 +289,7 @@ fn perf(values: &BTreeMap<String, f64>) -> Value {
     Value::Map(Map { map: Arc::new(map) })
 }
 
-/// A moment in seconds: a double holds a year of them to a tenth of a microsecond.
+/// A moment in seconds: a double represents a year to a tenth of a microsecond.
 fn seconds(time: BootTime) -> CelDouble {
     CelDouble::from(time.since(BootTime(0)).as_secs_f64())
 }

@@ -166,11 +166,11 @@ impl HistoryFilter {
             _ => None,
         });
         let limit = limit.unwrap_or_default();
-        let words = reply.described(Description::NONE);
+        let words = reply.with_description(Description::EMPTY);
         if let Some(last) = self.last.get(&service.name) {
             let same_reason = last.by == by && last.why == why && last.limit == limit;
-            let only_weight =
-                last.words.takes_out() == words.takes_out() && now.since(last.at) < WEIGHT_INTERVAL;
+            let only_weight = last.words.takes_server_out() == words.takes_server_out()
+                && now.since(last.at) < WEIGHT_INTERVAL;
             if same_reason && (last.words == words || only_weight) {
                 return None;
             }

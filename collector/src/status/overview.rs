@@ -13,7 +13,7 @@ pub use json::{ascii_json, json_text, to_json};
 pub use text::{NO_SERVICE, detail_table, summary_table};
 
 use crate::status::snapshot::{OverrideStatus, ReloadStatus, ServiceStatus, SourceStatus, Status};
-use agentcheck_common::schedule::{Refused, Schedule};
+use agentcheck_common::schedule::{Schedule, StateFileError};
 use agentcheck_common::{BootId, BootTime, Reply, ServiceName};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub struct OverviewInput {
     pub boot: BootId,
     /// The status snapshot.
     pub status: Result<Status, SnapshotError>,
-    /// Whether a process holds the lock.
+    /// Whether a process has the lock.
     pub lock: LockState,
     /// The content of the state files, by service.
     pub files: BTreeMap<String, Vec<u8>>,
@@ -54,9 +54,9 @@ pub enum SnapshotError {
 /// The lock of a state directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LockState {
-    /// No process holds it.
+    /// No process has it.
     Free,
-    /// A process holds it: its id, if that could be read.
+    /// A process has it: its id, if that could be read.
     Held(Option<u32>),
     /// It cannot be checked, for this reason.
     Unknown(String),
@@ -65,11 +65,11 @@ pub enum LockState {
 /// Whether a collector is running.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Liveness {
-    /// It holds the lock and its snapshot is recent.
+    /// It has the lock and its snapshot is recent.
     Running,
-    /// It holds the lock and has not written a snapshot yet.
+    /// It has the lock and has not written a snapshot yet.
     Starting,
-    /// It holds the lock, and its snapshot is this old.
+    /// It has the lock, and its snapshot is this old.
     Unresponsive(Duration),
     /// It ran on this boot and has ended.
     Stopped,
@@ -96,7 +96,7 @@ impl Liveness {
         }
     }
 
-    /// Whether a collector process holds the lock.
+    /// Whether a collector process has the lock.
     #[must_use]
     pub fn is_present(&self) -> bool {
         matches!(self, Self::Running | Self::Starting | Self::Unresponsive(_))
@@ -110,7 +110,7 @@ pub struct Overview {
     pub now: BootTime,
     /// Whether a collector is running.
     pub liveness: Liveness,
-    /// The process that holds the lock, or else the one that wrote the snapshot.
+    /// The process that has the lock, or else the one that wrote the snapshot.
     pub pid: Option<u32>,
     /// When the collector that wrote the snapshot started, and when it wrote it.
     pub snapshot_times: Option<(BootTime, BootTime)>,
@@ -180,7 +180,7 @@ impl ServiceOverview {
     pub fn is_out(&self) -> bool {
         self.current
             .as_ref()
-            .is_ok_and(|current| current.reply.takes_out())
+            .is_ok_and(|current| current.reply.takes_server_out())
     }
 
     /// Whether the weight is at its floor, and the floor is below 100%.
@@ -306,24 +306,28 @@ fn current_reply(
     let file = input.files.get(name).ok_or(format!("unknown:{name}"))?;
     let refused = |refused| {
         let why = match refused {
-            Refused::Malformed | Refused::OtherName => "bad-state",
-            Refused::OtherBoot => "other-boot",
-            Refused::Future => "future",
+            StateFileError::Malformed | StateFileError::OtherService => "bad-state",
+            StateFileError::OtherBoot => "other-boot",
+            StateFileError::Future => "future",
         };
         format!("{why}:{name}")
     };
     let service = ServiceName::parse(name.as_bytes()).ok_or(format!("unknown:{name}"))?;
-    let picked = Schedule::pick_from(file, &service, &input.boot, input.now).map_err(refused)?;
+    let picked =
+        Schedule::current_reply(file, &service, &input.boot, input.now).map_err(refused)?;
     let schedule = Schedule::decode(file).map_err(refused)?;
     let parse = |line| Reply::parse(line).map_err(|_| format!("bad-state:{name}"));
-    let first = schedule.pick(schedule.from).map_err(refused)?.until;
+    let first = schedule.reply_at(schedule.from).map_err(refused)?.until;
     // An override may last longer than the readings, and the snapshot may be older than the file.
     let until = first.map(|first| {
         let fresh_until = known.and_then(|known| known.until).map(BootTime);
         fresh_until.map_or(first, |until| until.max(first))
     });
     let next = match picked.until {
-        Some(until) => Some((until, parse(schedule.pick(until).map_err(refused)?.line)?)),
+        Some(until) => Some((
+            until,
+            parse(schedule.reply_at(until).map_err(refused)?.line)?,
+        )),
         None => None,
     };
     Ok(CurrentReply {

@@ -17,7 +17,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// A held lock. It ends with the process, however that ends.
+/// A taken lock. It ends with the process.
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
@@ -240,7 +240,7 @@ fn listen(directory: BorrowedFd<'_>, owner: Option<(Uid, Gid)>) -> io::Result<Ow
     }
     let socket = socket()?;
     rustix::net::bind(&socket, &address(directory, &temporary)?)?;
-    // By its descriptor: root must not change whatever another user puts in its place.
+    // By its descriptor: root must not change a file that another user puts in its place.
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let made = rustix::fs::openat(directory, &temporary, flags, Mode::empty())?;
     let found = rustix::fs::fstat(&made)?;

@@ -305,7 +305,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens: no flood, and after quiet times the log is right.
+        /// For all events: no flood, and after quiet times the log is right.
         #[test]
         fn the_log_is_never_flooded_and_never_wrong(
             story in prop::collection::vec((0_u64..40, prop::option::of(0_u8..3)), 1..300),

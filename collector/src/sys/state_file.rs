@@ -24,8 +24,8 @@ pub fn path(directory: &Path, name: &ServiceName) -> PathBuf {
     directory.join(format!("{name}{STATE_SUFFIX}"))
 }
 
-/// Replaces the regular file `directory/name` by `content`, with permissions `mode` whatever the umask is. Root could
-/// also replace `/dev/null`, or the link `/dev/stdout`: nothing but a regular file is replaced.
+/// Replaces the regular file `directory/name` by `content`, with permissions `mode` for every umask. Root could also
+/// replace `/dev/null`, or the link `/dev/stdout`: nothing but a regular file is replaced.
 ///
 /// # Errors
 /// Those of opening the directory, and of [`replace_in`]; and where the name exists and is no regular file.
@@ -124,7 +124,7 @@ impl NewFile {
     }
 }
 
-/// Creates a file with permissions `mode` whatever the umask is.
+/// Creates a file with permissions `mode` for every umask.
 fn create(directory: BorrowedFd<'_>, name: &str, mode: u32) -> io::Result<File> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(mode);
@@ -196,7 +196,7 @@ pub fn try_current_reply(
         Err(error) if is_of_the_system(&error) => return Err(error),
         Err(_) => return Ok(None),
     };
-    let picked = Schedule::pick_from(&content, name, boot, now).ok();
+    let picked = Schedule::current_reply(&content, name, boot, now).ok();
     Ok(picked.and_then(|picked| Reply::parse(picked.line).ok()))
 }
 

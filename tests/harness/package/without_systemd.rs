@@ -1,25 +1,15 @@
 //! A host without systemd: a throw-away copy of this machine's root file system without systemd's tools.
 
 use super::manager::Manager;
-use crate::processes::run;
 use crate::scratch::Scratch;
-use std::process::Command;
+use crate::throwaway_host::ThrowawayHost;
 
-/// In a mount namespace of its own. `TREE` is laid over the root; `INSIDE` is run there.
-const ENTER: &str = r#"
-    mount -t tmpfs tmpfs "$SCRATCH"
-    mkdir "$SCRATCH/upper" "$SCRATCH/work" "$SCRATCH/root"
-    root=$SCRATCH/root
-    mount -t overlay overlay -o "lowerdir=/,upperdir=$SCRATCH/upper,workdir=$SCRATCH/work" "$root"
-    mount -t proc proc "$root/proc"
+const PREPARE: &str = r#"
     mount --rbind /dev "$root/dev"
-    mount -t tmpfs -o mode=755 tmpfs "$root/run"
-    cp -a "$TREE/." "$root/"
     # Inside, or a link in the copy would lead out of it.
     for tool in systemctl systemd-sysusers systemd-tmpfiles; do
         chroot "$root" rm -f "/bin/$tool" "/usr/bin/$tool"
     done
-    exec chroot "$root" sh -euc "$INSIDE"
 "#;
 
 /// Installs and removes the product, and checks what the host has of it in between.
@@ -43,7 +33,7 @@ pub fn check(manager: Manager) {
         cd /run/agentcheck
         for service in web:'up 0%' owned:'up drain 100%'; do
             name=${{service%%:*}}
-            printf 'agentcheck 1 %s\nboot %s\nfrom 1\nuntil 2 up 50%%\nthen %s # as said\n' \
+            printf 'agentcheck 1 %s\nboot %s\nfrom 1\nuntil 2 up 50%%\nthen %s # as written\n' \
                 "$name" "$(cat /proc/sys/kernel/random/boot_id)" "${{service#*:}}" >"$name.state"
             agentcheck-responder "$name"
         done
@@ -54,21 +44,18 @@ pub fn check(manager: Manager) {
         chown -h agentcheck .web.state.new linked.state
         cp /usr/bin/agentcheck-responder /root/responder
         ({{ {remove}
-        }} >/root/said 2>&1 || echo failed >/root/said) &
+        }} >/root/printed 2>&1 || echo failed >/root/printed) &
         until grep -q removed web.state && grep -q removed owned.state; do sleep 0.1; done
         for name in web owned; do /root/responder "$name"; done
         wait
-        cat /root/said >&2
+        cat /root/printed >&2
         cat /root/precious
         cd /
         ls -d /usr/bin/agentcheck* /run/agentcheck /etc/agentcheck 2>/dev/null || true
         "#
     );
-    let printed = run(Command::new("unshare")
-        .args(["--mount", "--propagation", "private", "sh", "-euc", ENTER])
-        .env("SCRATCH", scratch.directory("mount"))
-        .env("TREE", &tree)
-        .env("INSIDE", inside));
+    let host = ThrowawayHost::boot_with(&scratch, &tree, PREPARE);
+    let printed = host.run(&["sh", "-euc", &inside]);
     assert_eq!(
         printed,
         "agentcheck:agentcheck collector:/var/lib/agentcheck:/usr/sbin/nologin\n\
@@ -76,8 +63,8 @@ pub fn check(manager: Manager) {
          755 agentcheck agentcheck /run/agentcheck\n\
          750 agentcheck agentcheck /var/lib/agentcheck\n\
          2770 agentcheck agentcheck /var/lib/agentcheck/overrides\n\
-         up 0% # as said\n\
-         up drain 100% # as said\n\
+         up 0% # as written\n\
+         up drain 100% # as written\n\
          up 100% # agentcheck is being removed\n\
          up ready 100% # agentcheck is being removed\n\
          untouched\n\

@@ -22,7 +22,7 @@ fn generated(target: Target, services: &str, addresses: &[&str], allow: &[&str])
         allow: &allow,
         port: NonZeroU16::new(3333).unwrap(),
         responder: Path::new("/usr/bin/agentcheck-responder"),
-        state_dir: Path::new(STATE_DIR),
+        state_dir: Path::new(DEFAULT_STATE_DIR),
         http: false,
     };
     files(target, &config(services), &request).unwrap()
@@ -207,8 +207,8 @@ fn request_that_cannot_be_served_is_an_error() {
         errors[0].to_string()
     };
     let program = "/usr/bin/agentcheck-responder";
-    assert!(refused(&["10.0.0.11"], 3333, STATE_DIR, program).contains("--allow"));
-    assert!(refused(&[], 3334, STATE_DIR, program).contains("my.api-2"));
+    assert!(refused(&["10.0.0.11"], 3333, DEFAULT_STATE_DIR, program).contains("--allow"));
+    assert!(refused(&[], 3334, DEFAULT_STATE_DIR, program).contains("my.api-2"));
     for path in [
         "relative",
         "/with blank",
@@ -223,7 +223,7 @@ fn request_that_cannot_be_served_is_an_error() {
             "{path}"
         );
         assert!(
-            refused(&[], 3333, STATE_DIR, path).contains("letters"),
+            refused(&[], 3333, DEFAULT_STATE_DIR, path).contains("letters"),
             "{path}"
         );
     }
@@ -289,7 +289,7 @@ fn http_is_in_every_file_and_clients_send_the_name() {
         allow: &[],
         port: NonZeroU16::new(3333).unwrap(),
         responder: Path::new("/usr/bin/agentcheck-responder"),
-        state_dir: Path::new(STATE_DIR),
+        state_dir: Path::new(DEFAULT_STATE_DIR),
         http: true,
     };
     for (target, shared, own) in [

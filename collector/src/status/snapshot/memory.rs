@@ -131,7 +131,7 @@ impl MemoryStatus {
                 .hold_for
                 .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
             rule_states: rule_states.collect(),
-            was_out: self.out || last.is_some_and(|last| last.takes_out()),
+            was_out: self.out || last.is_some_and(|last| last.takes_server_out()),
             shape: shape::ShapeMemory {
                 smoothed: from_dated(self.smoothed, now),
                 ramp: passed(self.ramp, now),

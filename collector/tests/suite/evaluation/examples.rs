@@ -12,7 +12,7 @@ use super::{Player, lines, play_case};
 use crate::golden;
 use agentcheck::config::{self, Config};
 use agentcheck::decision::decide::Decision;
-use agentcheck_common::{Operational, Reply};
+use agentcheck_common::{OperationalState, Reply};
 use agentcheck_tests::binaries::workspace;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -54,7 +54,7 @@ fn recorded_readings_give_the_expected_replies() {
         |path| path.join("story.jsonl").is_file(),
         |case| {
             let readme = case.join("README.md");
-            assert!(readme.is_file(), "{readme:?} says how to move over");
+            assert!(readme.is_file(), "{readme:?} describes the move");
             play_case(case)
         },
     );
@@ -78,16 +78,16 @@ fn ours(reply: &Reply) -> Place {
         reply.operational,
         reply.percent.map(|percent| percent.get()),
     ) {
-        (Some(Operational::Down), Some(100)) => Place::Down,
-        (Some(Operational::Stopped), Some(100)) => Place::Maint,
-        (Some(Operational::Up), Some(0)) => Place::Drain,
-        (Some(Operational::Up), Some(percent)) => Place::Weight(percent),
-        _ => panic!("{reply} says too little"),
+        (Some(OperationalState::Down), Some(100)) => Place::Down,
+        (Some(OperationalState::Stopped), Some(100)) => Place::Maint,
+        (Some(OperationalState::Up), Some(0)) => Place::Drain,
+        (Some(OperationalState::Up), Some(percent)) => Place::Weight(percent),
+        _ => panic!("{reply} leaves the state open"),
     }
 }
 
-/// Where the line of another agent brings it, as `HAProxy` reads it: the last word of a kind counts, what is
-/// not said stays, and a server that is down, in maintenance or drained is there whatever its weight.
+/// The state to which another agent's line brings the server, as `HAProxy` reads it. The last word of a kind counts,
+/// and a missing word changes nothing. Down, maintenance and drain apply at every weight.
 fn theirs(line: &str) -> Place {
     let mut place = None;
     let mut weight = None;

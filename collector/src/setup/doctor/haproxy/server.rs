@@ -1,9 +1,10 @@
 //! The findings about one server of a balancer: its agent check, its weight and its state.
 
+use super::super::http_probe::BALANCER_FIRST;
 use super::super::probe;
 use super::{ABOUT, Finding, ServedService, tables};
 use crate::reply::haproxy_versions::{FactId, Version, fact};
-use agentcheck_common::{Administrative, Operational, Reply};
+use agentcheck_common::{AdministrativeState, OperationalState, Reply};
 use tables::Server;
 
 /// The findings about one server.
@@ -224,17 +225,17 @@ fn state(
         None => services.iter().map(last).collect::<Option<_>>()?,
     };
     let in_service = |reply: &&Reply| {
-        reply.operational == Some(Operational::Up)
+        reply.operational == Some(OperationalState::Up)
             && !matches!(
                 reply.administrative,
-                Some(Administrative::Drain | Administrative::Maint)
+                Some(AdministrativeState::Drain | AdministrativeState::Maint)
             )
     };
     let all = replies.iter().filter(in_service).count() == replies.len();
     let reply = replies.first().filter(|_| all)?;
     let ready = replies
         .iter()
-        .all(|reply| reply.administrative == Some(Administrative::Ready));
+        .all(|reply| reply.administrative == Some(AdministrativeState::Ready));
     let out = server.operational == 0 || server.is_forced();
     if server.is_inherited() && (out || server.administrative != 0) {
         let of = server.tracks.as_deref().unwrap_or("another server");
@@ -296,6 +297,15 @@ fn state(
                     "the agent's up has not arrived: see its exchanges above, or set server {server} agent up"
                 ),
             ),
+            false
+                if check == "L7RSP"
+                    && service.is_some_and(|service| server.check_port == Some(service.port)) =>
+            {
+                (
+                    ", its health check asks the agent's port and fails",
+                    format!("if the check is option httpchk: {BALANCER_FIRST}"),
+                )
+            }
             false => (
                 ", its health check fails",
                 "the health check decides, whatever the agent sends".to_owned(),
