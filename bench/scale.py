@@ -12,16 +12,16 @@ import pathlib
 import re
 import select
 import shutil
-import socket
 import struct
 import tempfile
 import time
 
-MASK = (1 << 64) - 1
 # The interval of the polls, in nanoseconds.
 INTERVAL = 10**9
 # The default jitter: a tenth of the interval.
 JITTER = INTERVAL // 10
+# The default `fresh_for`.
+FRESH_FOR = 10 * INTERVAL
 # inotify's event for a file that was renamed into the directory.
 MOVED_TO = 0x80
 # The time before a measurement, in seconds.
@@ -30,36 +30,21 @@ WARM_UP = 5
 TURNS = 200
 
 
-def planned(source):
-    """Yields when the polls of a source are due, in nanoseconds from its start; as collector/src/source/poll_schedule.rs."""
-    seed = 0xCBF29CE484222325
-    for byte in f"{source}@{socket.gethostname()}".encode():
-        seed = ((seed ^ byte) * 0x100000001B3) & MASK
-
-    def part(number, most=JITTER):
-        state = (seed + number * 0x9E3779B97F4A7C15) & MASK
-        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & MASK
-        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & MASK
-        return ((state ^ (state >> 31)) * most) >> 64
-
-    at, number = part(0), 0
-    while True:
-        yield at
-        number += 1
-        at += INTERVAL - part(number)
-
-
 class Service:
     """A service, the file of its application, and the times of its replies."""
 
     def __init__(self, number, applications, states):
         self.file = os.open(applications / f"app{number}", os.O_WRONLY | os.O_CREAT, 0o644)
         self.state = states / f"web{number}.state"
-        self.plan = planned(f"app{number}")
         self.value = 1000 + 7 * number % 5000
         self.change()
-        # The times when each reply was due and when it was seen, and the number of replies with another number.
+        # When the poll of each reply began, when the reply was seen, and the number of replies with another number.
         self.replies, self.others = [], 0
+
+    def late(self, begin):
+        """By how many nanoseconds each poll began later than an interval after the one before, and its reply was seen after that."""
+        polls = zip(self.replies, self.replies[1:])
+        return [max(sent - before - INTERVAL, 0) + seen - sent for (before, _), (sent, seen) in polls if seen >= begin]
 
     def change(self):
         self.value = 1000 + (self.value + 1234) % 6000
@@ -67,8 +52,10 @@ class Service:
 
     def seen(self, now):
         # The file has this number since the previous reply.
-        if f"={self.value}\n" in self.state.read_text():
-            self.replies.append((next(self.plan), now))
+        text = self.state.read_text()
+        if f"={self.value}\n" in text:
+            # A reply is fresh for FRESH_FOR from the beginning of its poll.
+            self.replies.append((int(text.split("\nuntil ")[1].split()[0]) - FRESH_FOR, now))
             self.change()
         else:
             self.others += 1
@@ -165,10 +152,7 @@ def measure(start, floor, work, count, seconds):
     least.append(floor(applications, work / "floor", count, 3, TURNS))
     for service in services.values():
         os.close(service.file)
-    replies = [reply for service in services.values() for reply in service.replies]
-    # The start of the collector is unknown. It is assumed so that the earliest reply is on time.
-    base = min((seen - due for due, seen in replies), default=0)
-    late = [(seen - due - base) / 1e6 for due, seen in replies if seen >= begin]
+    late = [span / 1e6 for service in services.values() for span in service.late(begin)]
     others = sum(service.others for service in services.values())
     shutil.rmtree(work)
     return before, after, late, others, sum(least) / len(least)

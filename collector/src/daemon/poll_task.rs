@@ -13,6 +13,9 @@ const POLL_STACK: usize = 512 * 1024;
 /// How long a poll may take on the shared thread.
 pub(super) const BRIEF: Duration = Duration::from_millis(20);
 
+/// The most that a poll starts too early to share a wake-up.
+const MOST_SLACK: Duration = Duration::from_millis(100);
+
 /// After this many brief polls in a row, a slow source returns to the shared thread.
 const RETURN_AFTER: u32 = 100;
 
@@ -108,9 +111,10 @@ impl PollTask {
         self.stop.is_stopped()
     }
 
-    /// How much too early a poll may start if the thread is awake, so that many sources share one wake-up.
+    /// How much too early a poll may start if the thread is awake, so that many sources share one wake-up: it costs as
+    /// much as two polls of a file.
     pub(super) fn slack(&self) -> Duration {
-        self.schedule.interval() / 100
+        (self.schedule.interval() / 128).min(MOST_SLACK)
     }
 
     /// Polls once, and makes the values of the reading. If both take longer than the interval, the next poll is due
