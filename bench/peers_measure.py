@@ -237,5 +237,5 @@ def trouble(started, application):
         rows[name].append(probe_once(peer.port, 5, peer.request)[1])
     head = ["", "before", "in time", "slowest ms", "processes left", "reply while it hangs", "application dead"]
     head.append("killed")
-    title = f"The application hangs for {HANG:.0f} s, probed every 0.5 s; is gone; and the agent's daemon is killed"
+    title = f"The application hangs for {HANG:.0f} s, probed every 0.5 s; ends; and the agent's daemon is killed"
     table(title, head, [[name, *row] for name, row in rows.items()])

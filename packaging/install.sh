@@ -72,7 +72,7 @@ files() {
 	for page in man/*.[1-8]; do
 		echo "644 copy $page $MANDIR/man${page##*.}/${page#man/}"
 	done
-	# Whatever an installed document links to is installed.
+	# Every target of a link in an installed document is installed.
 	for document in *.md LICENSE-* bench/*.md bench/*.svg; do
 		[ ! -e "$document" ] || [ "$document" = RELEASING.md ] || echo "644 copy $document $DOCDIR/$document"
 	done

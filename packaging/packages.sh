@@ -34,7 +34,7 @@ elif [ -z "$maintainer" ]; then
 	maintainer="$(id -un) <$(id -un)@$(hostname -f 2>/dev/null || hostname)>"
 fi
 
-# Both tools take "target/release" as cargo's target directory, whatever RELEASE is. With a target triple they take
+# Both tools take "target/release" as cargo's target directory, regardless of RELEASE. With a target triple they take
 # TRIPLE/release below it.
 architecture=${ARCHITECTURE:-}
 stage=$target/${architecture:+$architecture/}release/stage

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the tests meet in the field: HAProxy and everything that starts a responder. Debian and
-# what descends from it; as root, or by sudo. Run again, it finds everything there and asks nobody.
+# Installs the programs that the tests use: HAProxy and all launchers. For Debian and its derivatives; as root, or by
+# sudo. A second run finds everything installed, and prompts for nothing.
 #
 # openbsd-inetd conflicts with xinetd, so it is not installed but unpacked, into the target directory; and so is
 # prometheus, of which only promtool is wanted (19 MB are fetched). tests/haproxy-13.sh unpacks Debian 13's HAProxy.
@@ -9,7 +9,7 @@ set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 programs=${CARGO_TARGET_DIR:-$here/target}/test-programs
 
-# What the tests run, by package.
+# The programs of the tests, by package.
 #   haproxy                        who it is all for
 #   xinetd                         launchers of one process per probe, and of loops
 #   ucspi-tcp ipsvd tcputils       tcpserver, tcpsvd, mini-inetd
@@ -41,8 +41,7 @@ packages="haproxy xinetd ucspi-tcp ipsvd tcputils socat ncat systemd iproute2 ut
 	chromium-headless-shell e2fsprogs libfaketime prometheus-node-exporter redis-server memcached msmtp-mta postgresql
 	mariadb-server-core mariadb-client-core galera-4 bash zsh fish openssl"
 
-# The core library of the other architecture. Where Rust came by another way than rustup, the test that
-# needs it says what is missing.
+# The core library of the other architecture. Without rustup, the test that needs it names the missing library.
 target=aarch64-unknown-linux-gnu
 if command -v rustup >/dev/null && ! rustup target list --installed | grep -qx "$target"; then
 	rustup target add "$target"
@@ -68,8 +67,7 @@ as_root=
 $as_root apt-get update -qq
 if [ -n "$missing" ]; then
 	echo "installing:$missing"
-	# No service may start by being installed: policy-rc.d is the system's own way to say so, and an
-	# administrator's own policy is left alone.
+	# The installation must start no service. policy-rc.d prevents that; an existing policy stays.
 	policy=/usr/sbin/policy-rc.d
 	ours=
 	if [ ! -e "$policy" ]; then
@@ -103,7 +101,7 @@ unpack() {
 [ -x "$inetd" ] || unpack openbsd-inetd
 if [ ! -x "$promtool" ]; then
 	unpack prometheus
-	# The server itself is as large, and nobody runs it.
+	# The server itself is as large, and no test runs it.
 	rm -f "$programs/prometheus/usr/bin/prometheus"
 fi
 # Service managers, which conflict with systemd or start at once: unpacked as well, each with its own libraries.

@@ -13,6 +13,6 @@ command -v debootstrap >/dev/null || {
 rm -rf "$root.new"
 archive=${DEBIAN_MIRROR:-$("$here/debian-archive.sh")}
 debootstrap --variant=minbase --include=systemd trixie "$root.new" "$archive"
-# A package's files that nobody reads here.
+# Files of a package that the tests do not use.
 rm -rf "$root.new/var/cache/apt/archives" "$root.new/var/lib/apt/lists"
 mv "$root.new" "$root"

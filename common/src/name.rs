@@ -2,11 +2,12 @@
 //! directory or adds a word to the reply.
 
 use core::fmt;
+use core::hash::{Hash, Hasher};
 
 /// The name of a service: `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`.
 ///
 /// So a name is never empty, hidden, `..`, or a path.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ServiceName {
     bytes: [u8; ServiceName::MAX],
     len: u8,
@@ -53,6 +54,13 @@ impl ServiceName {
     pub fn as_str(&self) -> &str {
         // It cannot fail: `parse` accepts only ASCII.
         core::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+}
+
+/// Of the name alone, and not of the bytes behind it, which are all the same.
+impl Hash for ServiceName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 

@@ -16,9 +16,9 @@ use core::time::Duration;
 pub const HELP: &[u8] = b"\
 Usage: agentcheck-responder [OPTION]... [NAME | --name-from-client]
 
-Sends HAProxy the current reply of service NAME, which the collector writes to
-/run/agentcheck/NAME.state: on the connection that it is started with, or on
-listening sockets.
+Sends HAProxy the current reply of service NAME, on the connection of standard
+input or on listening sockets. The collector writes the reply to
+/run/agentcheck/NAME.state.
 
  --name-from-client\tread the service name from the client (agent-send)
  --default-service NAME\tthe service of clients that send nothing

@@ -61,8 +61,8 @@ fn file(reply: &str) -> Vec<u8> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(20_000))]
 
-    /// Whatever is sent and whatever the file holds: one well-formed HTTP response or one line, and nothing of the
-    /// request in the response.
+    /// For every request and every file: one well-formed HTTP response or one line, and nothing of the request in the
+    /// response.
     #[test]
     fn any_request_and_any_file_give_one_answer(
         sent in prop_oneof![

@@ -1,7 +1,7 @@
 //! Loopback addresses that belong to one test.
 //!
-//! All of 127.0.0.0/8 is the loopback. A test claims a block of 256 addresses for as long as it runs, and gives
-//! every listener an address of its own, with any port. So no test ever looks for a free port.
+//! All of 127.0.0.0/8 is the loopback. A test claims a block of 256 addresses for as long as it runs, and gives every
+//! listener an address of its own, with any port. So no test searches for a free port.
 
 use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -15,7 +15,7 @@ pub const AGENT_PORT: u16 = 3333;
 pub struct Block {
     high: (u8, u8),
     next: Mutex<u8>,
-    /// Whoever holds 127.a.b.255 holds the block; the kernel frees it, however the test ends.
+    /// The test that has bound 127.a.b.255 owns the block. The kernel frees it when the test ends.
     _claim: UdpSocket,
 }
 
@@ -23,7 +23,7 @@ impl Block {
     /// The address whose port [`CLAIM_PORT`] is the claim to the whole block.
     const CLAIM: u8 = 255;
 
-    /// Claims a block that no other test holds.
+    /// Claims a block that no other test owns.
     ///
     /// # Panics
     /// Where a thousand blocks in a row are taken: something leaks them.
@@ -75,8 +75,8 @@ fn random_pair() -> (u8, u8) {
     (bytes[0], bytes[1])
 }
 
-/// Whether something listens on this address, looked up without connecting: a connection to a launcher
-/// starts a process, which would count.
+/// Whether something listens on this address, by the kernel's table: a connection to a launcher would start a
+/// process.
 ///
 /// # Panics
 /// For anything but IPv4.

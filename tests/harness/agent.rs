@@ -186,7 +186,7 @@ impl OneShot {
             .stderr(error)
             .spawn()
             .map_err(to_text)?;
-        // The child alone holds the connection, so that it ends when the child does.
+        // The child alone has the connection, so it ends with the child.
         drop(stream);
         let start = Instant::now();
         let status = loop {

@@ -18,7 +18,7 @@ pub fn responder() -> PathBuf {
     once(&FRESH, "agentcheck-responder", "responder")
 }
 
-/// Looked at once in a run: what is edited while tests run is a matter for the next run.
+/// The path of a program, which is checked once per run: the next run checks a change that comes meanwhile.
 fn once(
     answer: &'static OnceLock<Result<PathBuf, String>>,
     binary: &str,

@@ -51,7 +51,7 @@ impl Collector {
         &mut self.process
     }
 
-    /// Waits until the state file of `service` is one that `wanted` holds of.
+    /// Waits until `wanted` accepts the state file of `service`.
     ///
     /// # Panics
     /// Where the collector ends meanwhile, or it takes too long.
@@ -91,7 +91,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Reads the state file of `service`, whatever its boot.
+    /// Reads the state file of `service`, of any boot.
     ///
     /// # Errors
     /// Where there is none, or none in the format, or none with a stage.

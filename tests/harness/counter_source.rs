@@ -33,7 +33,7 @@ fresh_for = "{}ms"
     )
 }
 
-/// A file that holds 1, 2, 3 and so on, and when each of these was there.
+/// A file with 1, 2, 3 and so on, and the times of each number.
 #[derive(Debug)]
 pub struct Counter {
     file: PathBuf,
@@ -121,7 +121,7 @@ pub fn judge(samples: &[Sample], written: &[BootTime], fresh_for: Duration) -> J
     let mut last_percent = 100;
     for sample in samples {
         let Ok(reply) = Reply::parse(sample.line.as_bytes()) else {
-            // The prober has looked whether it may be one.
+            // A no-op reply; the prober checks it.
             judged.frozen += 1;
             continue;
         };

@@ -1,5 +1,5 @@
-//! Two services with an application each, and the servers of a balancer that stand for them: `web` leaves the
-//! administrative state to operators, and `owned` manages it.
+//! Two services with an application each, and their servers on a balancer: `web` leaves the administrative state to
+//! operators, and `owned` manages it.
 
 use crate::address::Block;
 use crate::application::Application;

@@ -28,12 +28,11 @@ pub struct Server {
     pub weight: u16,
     /// Milliseconds from the end of one agent check to the next.
     pub agent_inter: u32,
-    /// What is sent to the agent, written as `HAProxy`'s configuration wants it (`web\n` with the
-    /// backslash).
+    /// The text for the agent in the notation of `HAProxy`'s configuration (`web\n` with the backslash).
     pub agent_send: Option<String>,
     /// Whether there is a health check beside the agent's.
     pub check: bool,
-    /// Whatever else is to be on the line.
+    /// Further options of the line.
     pub more: String,
 }
 
@@ -110,8 +109,8 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// A backend without frontend, roundrobin. The deadline of checks is far above any agent-inter, so
-    /// that a busy machine does not look like a fault.
+    /// A backend without frontend, roundrobin. The deadline of checks is far above any agent-inter, so a busy machine
+    /// causes no failed check.
     #[must_use]
     pub fn new(name: &str, servers: Vec<Server>) -> Self {
         Self {

@@ -84,8 +84,8 @@ impl Launcher {
         )
     }
 
-    /// Whether a client that closes its sending side still gets the answer. ncat ends its program then,
-    /// whatever the program has written; `HAProxy` never half-closes.
+    /// Whether a client that closes its sending side still gets the reply. ncat ends its program then, even after a
+    /// reply. `HAProxy` never half-closes.
     #[must_use]
     pub fn takes_a_half_close(self) -> bool {
         self != Self::Ncat
@@ -139,8 +139,8 @@ impl Launcher {
             }
             Self::MiniInetd => {
                 let mut command = Command::new(program("mini-inetd", "tcputils"));
-                // It would look for its own options behind the address, too; and the name of the program
-                // comes twice: as what to start and as its argument 0.
+                // It would read its own options behind the address, too. The program comes twice: as the path and as
+                // argument 0.
                 command.args(["--", &address.to_string(), responder]);
                 command.args(words);
                 command
@@ -195,8 +195,8 @@ fn xinetd(
         text = with_attribute(&text, key, Some(value));
     }
     if wait == "yes" {
-        // xinetd 2.3.15 looks for the peer of the listening socket, finds none, refuses it, and starts
-        // over at once, as fast as the machine can, without ever starting the server.
+        // xinetd 2.3.15 asks for the peer of the listening socket, finds none and refuses it. It repeats this at
+        // once, and never starts the server.
         text = with_attribute(&text, "only_from", None);
     }
     let name = if wait == "no" { "Xinetd" } else { "XinetdWait" };

@@ -11,7 +11,7 @@
     clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a harness says what is wrong by failing the test"
+    reason = "a harness reports a fault by failing the test"
 )]
 
 pub mod address;

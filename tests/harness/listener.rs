@@ -14,8 +14,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens on `address`. `serve` gets each connection; what it does not return from holds up the
-    /// next one.
+    /// Listens on `address`. `serve` gets each connection, one after the other.
     ///
     /// # Panics
     /// Where the address is taken.

@@ -19,7 +19,7 @@ pub const LOCK_TAKEN_AGAIN: &str = "or its lock file was replaced: locked again"
 pub const DIRECTORY_IS_A_LINK: &str = "is now a link or no directory";
 /// A directory of another user is in the place of the state directory; the user follows.
 pub const DIRECTORY_OF_ANOTHER_USER: &str = "was replaced by one of user ";
-/// Another collector holds the lock; its process comes before this.
+/// Another collector has the lock; its process comes before this.
 pub const ANOTHER_COLLECTOR: &str = ", is running here";
 /// The collector did not run for some time.
 pub const PAUSED: &str = "the collector did not run for ";

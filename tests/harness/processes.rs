@@ -9,28 +9,30 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// The user nobody, who has no rights in the tests' directories.
+/// The user `nobody`, who has no rights in the tests' directories.
 pub const NOBODY: u32 = 65534;
 
 /// After how long a condition that did not come is a fault and not a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
-/// Waits until `holds`.
+/// Waits until `condition` is true.
 ///
 /// # Panics
 /// After [`LIMIT`], naming `what`.
-pub fn wait_until(what: impl Display, mut holds: impl FnMut() -> bool) {
-    wait_for(what, || holds().then_some(()).ok_or("it did not happen"));
+pub fn wait_until(what: impl Display, mut condition: impl FnMut() -> bool) {
+    wait_for(what, || {
+        condition().then_some(()).ok_or("it did not happen")
+    });
 }
 
-/// Waits until `look` gives something, and returns it.
+/// Waits until `poll` returns a value, and returns it.
 ///
 /// # Panics
-/// After [`LIMIT`], naming `what` and the last reason that `look` gave.
-pub fn wait_for<T, E: Display>(what: impl Display, mut look: impl FnMut() -> Result<T, E>) -> T {
+/// After [`LIMIT`], naming `what` and the last error of `poll`.
+pub fn wait_for<T, E: Display>(what: impl Display, mut poll: impl FnMut() -> Result<T, E>) -> T {
     let start = Instant::now();
     loop {
-        match look() {
+        match poll() {
             Ok(seen) => return seen,
             Err(reason) if start.elapsed() > LIMIT => {
                 panic!("waited {LIMIT:?} for {what}: {reason}")
@@ -57,7 +59,7 @@ pub fn wait_for_growth(what: impl Display, enough: u64, mut count: impl FnMut() 
     }
 }
 
-/// The path of an installed program. Looks where only root's PATH looks, too.
+/// The path of an installed program. Also searches the directories of root's PATH.
 ///
 /// # Panics
 /// Where it is not installed, naming the command that installs it.
@@ -102,8 +104,8 @@ pub fn output(command: &mut Command) -> Output {
         .unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 
-/// A child process with its own process group, killed as a whole when dropped. Its output goes to a log
-/// file, which is shown when the test fails.
+/// A child process with its own process group, killed as a whole when dropped. Its output goes to a log file. A
+/// failing test prints the end of it.
 #[derive(Debug)]
 pub struct Running {
     name: String,
@@ -255,7 +257,7 @@ impl Drop for Running {
             let log = self.log();
             let lines: Vec<_> = log.lines().collect();
             let last = &lines[lines.len().saturating_sub(40)..];
-            eprintln!("--- {} said:\n{}\n---", self.name, last.join("\n"));
+            eprintln!("--- output of {}:\n{}\n---", self.name, last.join("\n"));
         }
     }
 }

@@ -33,7 +33,7 @@ pub struct Received {
 }
 
 impl Received {
-    /// What a well-behaved agent's one line looks like.
+    /// The one line of a correct agent.
     #[must_use]
     pub fn line(line: &str) -> Self {
         Self {
@@ -49,15 +49,14 @@ impl Received {
     }
 }
 
-/// Within this a question has to follow its connection: a responder takes who says nothing for long for one
-/// that does not ask, after 300 ms at the earliest.
+/// The name has to follow its connection within this time: a responder waits at least 300 ms for it.
 const PROMPT: Duration = Duration::from_millis(200);
 
-/// How often the machine may hold up a question.
+/// How often a probe is repeated when the machine delayed the name.
 const HELD_UP: usize = 10;
 
-/// Connects as `HAProxy` does, sends `send`, never half-closes, and reads to the end. Where the machine has held
-/// up the question, it is asked again.
+/// Connects as `HAProxy` does, sends `send`, never half-closes, and reads to the end. If the machine delayed the
+/// name, it probes again.
 ///
 /// # Errors
 /// Where the connection is refused.

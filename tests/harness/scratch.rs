@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The directory. Make it before whatever lives in it: Rust drops in reverse, so that processes end
-/// before their files go.
+/// The directory. Create it before the processes that use it: Rust drops in reverse, so processes end before their
+/// files are removed.
 #[derive(Debug)]
 pub struct Scratch {
     path: PathBuf,
@@ -75,8 +75,8 @@ impl Scratch {
         let copy = self
             .path
             .join(built.file_name().expect("a program has a name"));
-        // By another process: what this one has open for writing is open in whatever another test is just
-        // starting, too, and a program that is open for writing cannot be run.
+        // By another process: a file that this process has open for writing is also open in a child that another test
+        // starts at this moment. A program that is open for writing cannot be run.
         if !copy.exists() {
             run(Command::new("install")
                 .args(["-m", "755"])
@@ -89,7 +89,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("kept for you to look at: {}", self.path.display());
+            eprintln!("kept: {}", self.path.display());
         } else if let Err(error) = fs::remove_dir_all(&self.path) {
             eprintln!("{} could not be removed: {error}", self.path.display());
         }

@@ -25,7 +25,7 @@ fn assert() -> Assert {
 
 /// Checks `actual` against a snapshot, [`str!`] beside the test or [`file!`].
 ///
-/// `variables` are pairs of a placeholder such as `[PID]` and the value that it stands for in this run.
+/// `variables` are pairs of a placeholder such as `[PID]` and its value in this run.
 ///
 /// # Panics
 /// Where they differ.
@@ -78,7 +78,7 @@ pub fn compare(actual: &str, file: &Path) -> Result<(), String> {
 pub struct Session(String);
 
 impl Session {
-    /// Runs `command`, which is shown as `agentcheck` with these `arguments`; returns its status.
+    /// Runs `command`, which the snapshot names `agentcheck` with these `arguments`; returns its status.
     pub fn run(&mut self, arguments: &[&str], command: &mut Command) -> Option<i32> {
         let output = output(command);
         let quote = |word: &&str| match word.contains([' ', '\n', '\u{1b}']) {
@@ -97,7 +97,7 @@ impl Session {
         output.status.code()
     }
 
-    /// All that was shown.
+    /// The commands and their output.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.0

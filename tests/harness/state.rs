@@ -33,10 +33,10 @@ pub fn boot_id() -> BootId {
     BootId::parse(&text).expect("the boot id has the kernel's form")
 }
 
-/// A reply, from the line that it is shown as.
+/// A reply, from its line.
 ///
 /// # Panics
-/// Where `HAProxy` would not read it as meant.
+/// Where `HAProxy` would not read it as intended.
 #[must_use]
 pub fn reply(line: &str) -> Reply {
     Reply::parse(line.as_bytes()).unwrap_or_else(|error| panic!("{line:?}: {error}"))

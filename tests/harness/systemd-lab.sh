@@ -1,15 +1,15 @@
 #!/bin/bash
-# Boots the real systemd of this machine, as PID 1 of namespaces of its own, where PID 1 is something
-# else, over a throw-away copy of the root file system.
+# Boots the real systemd of this machine as PID 1 of its own namespaces, over a throw-away copy of the root file
+# system.
 #
 #   systemd-lab.sh DIR TREE      boot; TREE is laid over the root file system (units, programs, /etc)
 #
 #   ROOT=DIRECTORY               another root file system than this machine's, with another systemd
 #   NETWORK=own                  a network of its own, with nothing but the loopback
 #
-# Stays in the foreground, prints "up PID" once the system is up, and ends it when its standard input
-# ends: whatever becomes of the test, nothing is left behind. Everything else (systemctl and so on) is
-# run inside by nsenter, with that PID. Unless told otherwise, network and loopback are the host's.
+# Stays in the foreground, prints "up PID" once the system is up, and ends it when its standard input ends, however
+# the test ends. Everything else (systemctl and so on) is run inside by nsenter, with that PID. By default, network
+# and loopback are the host's.
 #
 # Needs root, unshare and nsenter (util-linux), overlayfs, cgroup2.
 set -eu
@@ -50,8 +50,8 @@ inside='
 	mount -t tmpfs -o nosuid,nodev,mode=755 tmpfs "$r/run"
 	mkdir -p "$r/run/lock"
 
-	# None of the units of the host; of the vendors only what is asked for. Default dependencies stay,
-	# without their work: no sysctl, no modules, and above all no tmpfiles, which would empty /tmp.
+	# None of the units of the host; of the vendors only the requested ones. Default dependencies stay, without their
+	# work: no sysctl, no modules, and no tmpfiles, which would empty /tmp.
 	rm -rf "$r/etc/systemd/system"
 	mkdir -p "$r/etc/systemd/system"
 	for target in sysinit local-fs sockets basic timers multi-user; do

@@ -53,8 +53,8 @@ pub fn other_root() -> Option<PathBuf> {
     Some(root)
 }
 
-/// A program that belongs to the systemd that is tested. Where that one is in another root, the program sees
-/// the tests' temporary directory at its place, and nothing else of this machine.
+/// A program that belongs to the systemd that is tested. If that systemd is in another root, the program sees the
+/// tests' temporary directory under the same path, and nothing else of this machine.
 #[must_use]
 pub fn tool(name: &str) -> Command {
     let Some(root) = other_root() else {
@@ -94,7 +94,7 @@ pub fn version() -> u32 {
 #[must_use]
 pub fn installed(scratch: &Scratch) -> PathBuf {
     let tree = scratch.directory("tree");
-    // Asked for, so that what is copied is fresh.
+    // These calls check that the programs are current.
     let programs = [binaries::collector(), binaries::responder()];
     let release = programs[0].parent().expect("programs are in a directory");
     run(Command::new("make")
@@ -331,7 +331,7 @@ impl Drop for Systemd {
         let _ = self.script.wait();
         if std::thread::panicking() {
             let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-            eprintln!("--- systemd said:\n{log}---");
+            eprintln!("--- systemd's output:\n{log}---");
         }
     }
 }

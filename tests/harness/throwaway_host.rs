@@ -1,5 +1,5 @@
-//! A throw-away host: this machine's root file system with the product laid over it, in namespaces of its own, with
-//! an empty `/run`. A test says what else it has: devices, accounts, programs.
+//! A throw-away host: this machine's root file system with the product laid over it, in its own namespaces, with an
+//! empty `/run`. A test adds devices, accounts and programs.
 
 use crate::binaries;
 use crate::processes::{Running, output, run, wait_until};

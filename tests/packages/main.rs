@@ -37,7 +37,7 @@ fn dpkg_installs_and_removes_without_systemd() {
     without_systemd::check(Manager::Dpkg);
 }
 
-/// What is installed by `make install`, each with its mode, as `ls` shows it; manual pages compressed.
+/// The files of `make install`, each with its mode in the notation of `ls`; manual pages compressed.
 fn installed(scratch: &Scratch) -> BTreeSet<String> {
     let root = scratch.directory("root");
     install(&root);
@@ -125,7 +125,7 @@ fn lintian_finds_no_error() {
         .filter(|line| line.starts_with("E:"))
         .collect();
     assert_eq!(errors, Vec::<&str>::new());
-    // It looks, and each override is one that is needed.
+    // lintian checks the package, and uses each override.
     let shown = output(
         Command::new(&lintian)
             .args(["--allow-root", "--show-overrides"])
@@ -146,8 +146,8 @@ fn lintian_finds_no_error() {
     assert_eq!(overridden, expected.map(str::to_owned).into());
 }
 
-/// Where the sources are, and when they are packed, makes no difference. (That the programs do not differ
-/// either is looked at by `make reproducible`, which builds them twice.)
+/// The directory of the sources and the time of packing make no difference. (`make reproducible` builds the programs
+/// twice and compares them.)
 #[test]
 fn packages_are_reproducible() {
     let scratch = Scratch::new("twice");

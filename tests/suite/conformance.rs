@@ -73,7 +73,7 @@ fn haproxy_reacts_to_replies_and_sequences_as_in_the_table() {
         .filter(|step| is_ours(&step.act))
         .count();
     println!(
-        "{} cases of C01 to C16 and S01 to S06 in {} steps, {by_responder} of them said by our responder",
+        "{} cases of C01 to C16 and S01 to S06 in {} steps, {by_responder} of them by our responder",
         table.len(),
         table.iter().map(|case| case.steps.len()).sum::<usize>(),
     );

@@ -1,14 +1,16 @@
 //! `agentcheck doctor` on a real collector, a real responder and a real `HAProxy`. A healthy installation has no
 //! finding, and each part that a test breaks is found.
 
-use agentcheck_tests::agent::{Agent, Answer};
+mod balancer;
+mod http;
+mod units;
+
 use agentcheck_tests::binaries;
-use agentcheck_tests::haproxy::{Backend, Haproxy, Server};
-use agentcheck_tests::processes::{output, run, wait_for};
+use agentcheck_tests::haproxy::{Backend, Haproxy};
+use agentcheck_tests::processes::{output, wait_for};
 use agentcheck_tests::scene::{Scene, wrap};
-use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::snapshot::{self, file};
-use agentcheck_tests::systemd::{Systemd, installed, put};
+use agentcheck_tests::systemd::Systemd;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output};
@@ -107,10 +109,24 @@ impl Report {
             stdout,
             stderr,
         } = output(command);
-        assert!(stderr.is_empty(), "{}", String::from_utf8_lossy(&stderr));
+        Self::read(stdout, status.code(), &stderr)
+    }
+
+    /// Runs it in a booted system, for these services.
+    fn inside(systemd: &Systemd, services: &[&str]) -> Self {
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = systemd.output(&[&["agentcheck", "doctor"], services].concat());
+        Self::read(stdout, status.code(), &stderr)
+    }
+
+    fn read(stdout: Vec<u8>, status: Option<i32>, stderr: &[u8]) -> Self {
+        assert!(stderr.is_empty(), "{}", String::from_utf8_lossy(stderr));
         Self {
             text: String::from_utf8(stdout).unwrap(),
-            status: status.code(),
+            status,
         }
     }
 
@@ -196,126 +212,6 @@ fn healthy_installation_has_no_finding() {
 }
 
 #[test]
-fn balancer_mistakes_are_found() {
-    let mut here = installation("doctor-balancer");
-    let light = Server {
-        weight: 1,
-        ..here.server("web")
-    };
-    let mut farm = Backend::new("farm", vec![light, here.server("api")]);
-    farm.lines
-        .push(format!("server bare {}", here.block.address(8082)));
-    let mut fixed = Backend::new("fixed", vec![]);
-    fixed.lines = vec![
-        "balance static-rr".to_owned(),
-        format!(
-            "server lost {} weight 100 agent-check agent-addr {} agent-port 3334 agent-inter 300",
-            here.block.address(8083),
-            here.agent.ip()
-        ),
-        format!(
-            "server ghost {} weight 100 agent-check agent-addr {} agent-port 3333 agent-inter 300 agent-send \"ghost\\n\"",
-            here.block.address(8083),
-            here.agent.ip()
-        ),
-    ];
-    balance(&mut here, &[farm, fixed]);
-    here.haproxy().run("set server farm/api state drain");
-    finds(
-        || doctor_of_both(&here, &[]),
-        &[
-            "error haproxy: farm/web:",
-            "warning haproxy: farm/api:",
-            "warning haproxy: farm/bare:",
-            "warning haproxy: backend fixed:",
-        ],
-    );
-    let mut count = 4;
-    if Haproxy::shows_agent_results() {
-        let lines = [
-            "error haproxy: fixed/lost: agent L4CON",
-            "error haproxy: fixed/ghost: agent CHECKED agent reports an error : unknown:ghost",
-        ];
-        finds(|| doctor_of_both(&here, &[]), &lines);
-        count = 6;
-    }
-    let printed = finds_count(|| doctor_of_both(&here, &[]), count);
-    assert_eq!(printed.status, Some(1));
-    // Other versions have findings of their own.
-    if printed.has("ok haproxy: version ") {
-        snapshot::check(
-            &printed.findings(),
-            &here.variables(),
-            file!["doctor/balancer.txt"],
-        );
-    }
-}
-
-/// `HAProxy` asks another agent, another port, or no agent, and takes the state from another server.
-#[test]
-fn cause_of_a_servers_state_is_found() {
-    let mut here = installation("doctor-causes");
-    let other = Agent::start(
-        here.block.address(3399),
-        Answer::Bytes(b"up 90%\n".to_vec()),
-    );
-    let site = here.server("web").address;
-    let foreign = Server::new("web", site, other.address());
-    let backends = [
-        Backend::new("foreign", vec![foreign]),
-        Backend::new(
-            "disabled",
-            vec![Server {
-                more: "disabled".to_owned(),
-                ..here.server("web")
-            }],
-        ),
-        Backend::new("off", vec![here.server("api")]),
-        {
-            let mut tracking = Backend::new(
-                "tracking",
-                vec![Server {
-                    more: "track checked/api".to_owned(),
-                    ..here.server("api")
-                }],
-            );
-            tracking.lines.retain(|line| !line.contains("balance"));
-            tracking
-        },
-        Backend::new("checked", vec![here.server("api").checked()]),
-    ];
-    let haproxy = here.balance(&backends);
-    haproxy.wait_for_server("foreign", "web", "the other agent's weight", |seen| {
-        seen.weight == 90
-    });
-    haproxy.run("set server off/api state maint");
-    haproxy.run("disable agent off/api");
-    let mut lines = vec![
-        "warning haproxy: foreign/web: weight 90 of 100, which our reply does not give: up 73%"
-            .to_owned(),
-        "warning haproxy: disabled/web: disabled in haproxy.cfg, and the agent sends: up 73%"
-            .to_owned(),
-        "warning haproxy: off/api: in maintenance, and its agent checks are off".to_owned(),
-        // The server that it tracks fails its health check: nothing listens there.
-        "note haproxy: tracking/api: DOWN; it tracks checked/api".to_owned(),
-    ];
-    // The port is in show servers state from 2.4 on.
-    if Haproxy::version() >= (2, 4) {
-        lines.push(format!(
-            "warning haproxy: foreign/web: HAProxy asks {}, and this host serves web on port 3333",
-            other.address()
-        ));
-    }
-    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-    let wanted = match Haproxy::shows_agent_results() {
-        true => &lines[..],
-        // Without the result of the exchange, a weight may be the one of an earlier reply.
-        false => &lines[1..],
-    };
-    finds(|| doctor_of_both(&here, &[]), wanted);
-}
-
-#[test]
 fn dead_collector_and_dead_responder_are_found() {
     let mut here = installation("doctor-dead");
     here.kill();
@@ -388,91 +284,4 @@ fn host_is_checked_with_the_rights_of_the_collectors_user() {
         "{}",
         printed.text
     );
-}
-
-/// A socket unit with the drop-in from its comment, which accepts a balancer and this host's loopback; and a source in
-/// a directory that the collector's unit hides.
-#[test]
-fn systemd_units_give_the_listener_and_the_hidden_paths() {
-    const HERE: &str = "10.0.0.11";
-    let scratch = Scratch::new("doctor-systemd");
-    let tree = installed(&scratch);
-    let write = |inside: &str, text: &str| put(&tree, inside, text);
-    write(
-        "etc/systemd/system/agentcheck.socket.d/address.conf",
-        "[Socket]\nListenStream=\nListenStream=10.0.0.11:3333\nIPAddressAllow=10.0.0.2\n",
-    );
-    write(
-        "etc/agentcheck/agentcheck.toml",
-        "[source.seen.file]\npath = \"/run/seen\"\nformat = \"number\"\ninterval = \"200ms\"\n\
-         [source.hidden.file]\npath = \"/tmp/hidden\"\nformat = \"number\"\ninterval = \"200ms\"\n\
-         [service.web]\nweight = \"seen.value\"\n[service.api]\nweight = \"hidden.value\"\n",
-    );
-    let systemd = Systemd::boot_alone(&scratch, &tree);
-    let ip = &mut systemd.in_its_network("ip", "iproute2");
-    run(ip.args(["address", "add", HERE, "dev", "lo"]));
-    systemd.run(&["sh", "-c", "echo 73 >/run/seen; echo 50 >/tmp/hidden"]);
-    let units = ["agentcheck-collector.service", "agentcheck.socket"];
-    systemd.run(&[&["systemctl", "start"], &units[..]].concat());
-    let doctor = || {
-        let printed = systemd.output(&["agentcheck", "doctor"]);
-        Report {
-            text: String::from_utf8(printed.stdout).unwrap(),
-            status: printed.status.code(),
-        }
-    };
-    let probed = [
-        "note listener: probing 10.0.0.11:3333: nothing listens on the loopback",
-        "ok listener: 10.0.0.11:3333: ",
-        "ok probe: agent-send \"web\\n\": up 73%",
-        "ok probe: without agent-send: ",
-        "note haproxy.cfg: server web 10.0.0.11:PORT check ",
-    ];
-    let printed = finds(doctor, &probed);
-    for line in [
-        "ok systemd: agentcheck.socket listens on 10.0.0.11:3333 (Stream)",
-        "ok source: hidden: ",
-        "warning sandbox: source hidden: /tmp/hidden is hidden from the collector: agentcheck-collector.service has PrivateTmp=yes",
-    ] {
-        assert!(printed.has(line), "{line} is not in {}", printed.text);
-    }
-    assert!(!printed.text.contains("source seen:"), "{}", printed.text);
-    assert_eq!(printed.status, Some(1));
-
-    // With the remedy, the file is visible, and there is no warning.
-    systemd.run(&[
-        "sh",
-        "-c",
-        "mkdir -p /etc/systemd/system/agentcheck-collector.service.d && \
-         printf '[Service]\\nPrivateTmp=no\\n' >/etc/systemd/system/agentcheck-collector.service.d/tmp.conf",
-    ]);
-    systemd.run(&["systemctl", "daemon-reload"]);
-    systemd.run(&["systemctl", "restart", "agentcheck-collector.service"]);
-    // A busy machine may not answer one probe in time.
-    wait_for("nothing to be wrong", || {
-        let printed = finds(doctor, &["ok probe: agent-send \"api\\n\": up 50%"]);
-        if printed.bad().is_empty() {
-            Ok(())
-        } else {
-            Err(printed.text)
-        }
-    });
-
-    // A responder without a launcher's file is found by its listener.
-    systemd.run(&[
-        "systemctl",
-        "stop",
-        "agentcheck.socket",
-        "agentcheck.service",
-    ]);
-    systemd.run(&[
-        "systemd-run",
-        "--unit",
-        "by-hand",
-        "agentcheck-responder",
-        "--name-from-client",
-        "--listen",
-        "10.0.0.11:3333",
-    ]);
-    finds(doctor, &probed);
 }

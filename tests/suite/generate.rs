@@ -31,7 +31,7 @@ const LINES: [(&str, &str); 4] = [
     ("1.my-db_2", "up 5%"),
 ];
 
-fn say(states: &StateDirectory) {
+fn write_states(states: &StateDirectory) {
     for (service, line) in LINES {
         states.set_reply(service, line);
     }
@@ -80,7 +80,7 @@ fn systemd_serves_the_generated_units() {
     fs::write(tree.join("etc/agentcheck/agentcheck.toml"), CONFIGURATION).unwrap();
     let systemd = Systemd::boot(&scratch, &tree);
     let states = StateDirectory::at(systemd.path("/run/agentcheck"));
-    say(&states);
+    write_states(&states);
     let address = block.address(3333).ip();
     let shown = address.to_string();
     let make = |more: &[&str]| {
@@ -172,7 +172,7 @@ fn systemd_serves_the_generated_units() {
     all_answer(address);
 }
 
-/// Both programs where an unprivileged user can run them: launchers start the responder as `nobody`.
+/// Both programs in a directory that an unprivileged user can read: launchers start the responder as `nobody`.
 fn programs(scratch: &Scratch) -> PathBuf {
     let _ = scratch.program(&binaries::responder());
     scratch.program(&binaries::collector())
@@ -195,8 +195,7 @@ fn printed(
         .args(addresses.flat_map(|address| ["--address".to_owned(), address])))
 }
 
-/// A running xinetd that reads `services` as a distribution's reads what is dropped into a directory, and its
-/// log.
+/// A running xinetd that includes a directory with the file `services`, as in a distribution, and its log.
 fn xinetd(scratch: &Scratch, services: String) -> (Running, PathBuf) {
     xinetd_within(&["env"], scratch, services)
 }
@@ -226,7 +225,7 @@ fn xinetd_serves_the_generated_file() {
     let scratch = Scratch::new("units-xinetd");
     let address = block.address(3333).ip();
     let states = StateDirectory::at(scratch.directory("state"));
-    say(&states);
+    write_states(&states);
     // xinetd takes one address for a service, so that each has its own section.
     let other = block.address(3333).ip();
     let services = printed(&scratch, "xinetd", &[address, other], &states);
@@ -245,7 +244,7 @@ fn xinetd_serves_the_generated_file() {
         assert_eq!(received, Received::line(LINES[3].1), "{}", received.text());
     }
     // The doctor probes each service on its port.
-    let looked = output(
+    let checked = output(
         Command::new(binaries::collector())
             .args(["doctor", "--config"])
             .arg(scratch.file("agentcheck.toml"))
@@ -253,7 +252,7 @@ fn xinetd_serves_the_generated_file() {
             .arg(states.path())
             .args(["--agent", &at(address, 3333).to_string()]),
     );
-    let looked = String::from_utf8(looked.stdout).unwrap();
+    let checked = String::from_utf8(checked.stdout).unwrap();
     for (asked, (_, line)) in [
         "agent-send \"web\\n\"",
         "agent-send \"shop\\n\"",
@@ -264,11 +263,11 @@ fn xinetd_serves_the_generated_file() {
     .zip(LINES)
     {
         let probed = format!("ok      probe: {asked}: {line}, after ");
-        assert!(looked.contains(&probed), "{looked}");
+        assert!(checked.contains(&probed), "{checked}");
     }
     let server =
         "server api ADDRESS:PORT check weight 100 agent-check agent-port 3334 agent-inter 2s\n";
-    assert!(looked.contains(server), "{looked}");
+    assert!(checked.contains(server), "{checked}");
     let printed = fs::read_to_string(&log).unwrap_or_default();
     assert!(
         !printed.contains("ERROR") && !printed.contains("WARNING"),
@@ -283,7 +282,7 @@ fn xinetd_serves_the_generated_file() {
 fn xinetd_drops_a_bind_of_two_addresses() {
     let scratch = Scratch::new("units-xinetd-bind");
     let states = StateDirectory::at(scratch.directory("state"));
-    say(&states);
+    write_states(&states);
     let services = printed(&scratch, "xinetd", &["127.0.0.1".parse().unwrap()], &states);
     let both = services.replace(
         "bind            = 127.0.0.1\n",
@@ -313,7 +312,7 @@ fn inetd_serves_the_generated_lines() {
     let scratch = Scratch::new("units-inetd");
     let address = block.address(3333).ip();
     let states = StateDirectory::at(scratch.directory("state"));
-    say(&states);
+    write_states(&states);
     let lines = printed(&scratch, "inetd", &[address], &states);
     let file = scratch.write("inetd.conf", lines);
     let inetd = binaries::target().join("test-programs/openbsd-inetd/usr/sbin/inetd");

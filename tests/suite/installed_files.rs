@@ -182,7 +182,10 @@ fn install_and_uninstall_keep_an_edited_configuration() {
     for file in kept {
         assert_eq!(fs::read_to_string(root.join(file)).unwrap(), "# mine\n");
     }
-    assert!(of_others.is_dir(), "an empty directory of others is gone");
+    assert!(
+        of_others.is_dir(),
+        "an empty directory of others is removed"
+    );
 }
 
 #[test]

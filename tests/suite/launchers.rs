@@ -1,5 +1,5 @@
-//! The responder under every launcher, each the real program. Whatever socket or pipe the launcher passes, the
-//! client gets one line, the end, and nothing else.
+//! The responder under every launcher, each the real program. With every kind of socket or pipe, the client gets one
+//! line, the end, and nothing else.
 
 mod plain;
 mod units;
@@ -25,8 +25,8 @@ fn states(scratch: &Scratch) -> StateDirectory {
     states
 }
 
-/// Probes an agent that answers for `web` whatever it is sent; how many probes that were. Some clients
-/// close their sending side, unless the launcher cannot take that.
+/// Probes an agent that answers for `web` alone, and returns the number of probes. Some clients close their sending
+/// side, unless the launcher does not support that.
 fn answers_for_web(address: SocketAddr, half_close: bool) -> usize {
     let sent: [&[u8]; 4] = [b"", b"web\n", b"api\n", &[b'x'; 14_000]];
     for bytes in sent {
@@ -48,7 +48,7 @@ fn answers_for_web(address: SocketAddr, half_close: bool) -> usize {
     (2 + usize::from(half_close)) * sent.len()
 }
 
-/// Probes an agent that answers for whatever service it is asked for; how many probes that were.
+/// Probes an agent that answers for the named service, and returns the number of probes.
 fn answers_what_is_asked(address: SocketAddr, half_close: bool) -> usize {
     let cases: [(&[u8], &str); 7] = [
         (b"web\n", WEB),
@@ -70,7 +70,7 @@ fn answers_what_is_asked(address: SocketAddr, half_close: bool) -> usize {
         );
     }
     if half_close {
-        // Who closes its side after the name has said all there is to say.
+        // A client that closes its sending side after the name has sent the whole name.
         let received = probe_and_half_close(address, b"web").unwrap();
         assert_eq!(received, Received::line(WEB), "{}", received.text());
     }
@@ -120,7 +120,7 @@ fn moves_haproxy(scratch: &Scratch, block: &Block, agent: SocketAddr) {
     });
 }
 
-/// A loop that a launcher started goes when nobody asks, with status 0, and the next probe gets another.
+/// An idle loop that a launcher started ends with status 0, and the next probe gets another loop.
 fn ends_when_idle(
     launcher: Launcher,
     scratch: &Scratch,

@@ -52,7 +52,7 @@ fn each_server_gets_the_reply_of_its_own_service() {
     haproxy.wait_for_server("default", "silent", "weight 55", |seen| {
         seen.weight == 55 && seen.agent_status == "L7OK"
     });
-    // And so it stays: what each has heard by now is still its own.
+    // It stays so: each server still has its own reply.
     for (server, weight) in [("web", 73), ("api", 20), ("unknown", 100)] {
         assert_eq!(haproxy.server_at_rest("plain", server).weight, weight);
         assert_eq!(haproxy.server_at_rest("default", server).weight, weight);

@@ -173,7 +173,7 @@ fn collect_refuses_foreign_files_and_warns_of_readable_secrets() {
     };
     let place = format!("{}:3:15: warning: {warning}\n", file.display());
     assert!(check("").starts_with(&place));
-    // As systemd says where it put them.
+    // With the directory in systemd's variable for credentials, there is no warning.
     assert!(check(&scene.scratch.path().display().to_string()).ends_with(", 0 warnings\n"));
     set_mode(&token, 0o600);
     assert!(check("").ends_with(", 0 warnings\n"));
@@ -187,7 +187,7 @@ fn collect_refuses_foreign_files_and_warns_of_readable_secrets() {
     assert!(printed.starts_with(&wrong), "{printed}");
 }
 
-/// Everybody may read what the responder and Prometheus read; the account and the history are the group's.
+/// All users may read the files of the responder and of Prometheus. Only the group may read the status snapshot and the history.
 #[test]
 fn written_files_have_their_modes() {
     let mut scene = Scene::new("rights");
@@ -210,7 +210,7 @@ fn written_files_have_their_modes() {
         let found = path.metadata().unwrap().permissions().mode() & 0o7777;
         assert_eq!(found, *mode, "{}", path.display());
     }
-    // Whoever can open the lock could keep a collector from starting, by holding it.
+    // A user who can open the lock file can take the lock, and no collector starts.
     let held = output(
         Command::new(program("flock", "util-linux"))
             .args(["--nonblock", "--shared"])
@@ -229,7 +229,7 @@ fn written_files_have_their_modes() {
     }
 }
 
-/// The shipped unit has `PrivateUsers=yes`: to it, a file of an administrator's is one of nobody's.
+/// The shipped unit has `PrivateUsers=yes`: inside it, an administrator's file belongs to `nobody`.
 #[test]
 fn shipped_unit_accepts_files_of_root_and_its_own_user() {
     const UNIT: &str = "agentcheck-collector.service";

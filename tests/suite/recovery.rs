@@ -1,5 +1,4 @@
-//! Recovery: whatever has happened to a server, in whatever order, a decision that stays the same and probes that
-//! arrive bring the server to that decision.
+//! Recovery: after any sequence of events, a constant decision and arriving probes bring the server to that decision.
 //!
 //! The real `HAProxy` checks a model of itself. Random sequences of everything that can happen check the product
 //! against the model: thousands in memory, a sample on the real `HAProxy`.
@@ -26,7 +25,7 @@ fn seed() -> u64 {
         |_| proving().map_or(1, |_| now().0),
         |seed| seed.parse().expect("AGENTCHECK_SEED is a number"),
     );
-    println!("seed {seed}: AGENTCHECK_SEED={seed} tells the same stories again");
+    println!("seed {seed}: AGENTCHECK_SEED={seed} runs the same stories again");
     seed
 }
 

@@ -1,5 +1,5 @@
-//! A running collector gets another configuration. What is the same keeps its memory, an error changes nothing,
-//! and a removed service releases its server.
+//! A running collector loads another configuration. Unchanged parts keep their memory, an error changes nothing, and
+//! a removed service releases its server.
 
 mod changes;
 mod decommission;

@@ -106,7 +106,7 @@ fn browser_renders_the_page_of_a_running_collector() {
         assert!(shot.count(line) > 300, "{scheme:?}: {}", shot.count(line));
     }
 
-    // On a phone nothing sticks out to the right: what is wider scrolls within the page.
+    // On a phone nothing exceeds the right edge: wider parts scroll within the page.
     let phone = browser.shot(&file, Scheme::Light, (360, 1600));
     assert!(phone.colours() > 50);
     for x in 352..360 {
@@ -140,7 +140,7 @@ fn page_shows_a_dead_collector_and_errors_keep_the_last_page() {
     });
     let file = scene.scratch.file("status.html");
     assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o640);
-    // What it said last is told all the same, and where it went to.
+    // The page of a collector that has ended still has the last reply, and a plot of stale replies.
     assert!(
         dead.contains("override=drain") && dead.contains("<rect class=\"stale\""),
         "{dead}"
@@ -163,7 +163,7 @@ fn page_shows_a_dead_collector_and_errors_keep_the_last_page() {
     fails(&["-o", "status.html"], "status.json: not a regular file");
     fs::remove_dir(&snapshot).unwrap();
 
-    // Of another boot: the account is no longer one.
+    // A status snapshot of another boot is not used.
     let boot = agentcheck_tests::state::boot_id();
     let other = String::from_utf8(text)
         .unwrap()

@@ -14,7 +14,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 /// How often each moment is tried: the racer may lose once, on a busy machine.
 const TRIES: usize = 2;
 
-/// A script that root runs, and what is on the host before.
+/// A script that root runs, and the files of the host before it.
 struct Attack {
     name: &'static str,
     /// The shell commands that root runs.

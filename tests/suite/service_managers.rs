@@ -19,7 +19,7 @@ const CONFIGURATION: &str = "/etc/agentcheck/agentcheck.toml";
 /// How one service manager is used, as the header of its files describes it.
 struct Manager {
     name: &'static str,
-    /// Copies the files; ADDRESS stands for the address to listen at.
+    /// Copies the files, with the listening address in place of ADDRESS.
     install: &'static str,
     /// Starts the manager and both services.
     start: &'static str,

@@ -28,7 +28,7 @@ const OPERATOR: &str = "etc/systemd/system";
 /// Where drop-ins are installed to be copied.
 const OPTIONAL: &str = "usr/share/doc/agentcheck/systemd";
 
-/// What is installed, and what the operator adds, before the system is booted.
+/// The installed files and the operator's, before the system is booted.
 struct Tree {
     path: PathBuf,
     scratch: Scratch,
@@ -54,7 +54,7 @@ impl Tree {
         self.file(&format!("{OPERATOR}/{unit}.d/test.conf"), text);
     }
 
-    /// A drop-in that ships, copied as it says itself.
+    /// A shipped drop-in, copied as its comment describes.
     fn enable(&self, drop_in: &str) {
         enable(&self.path, drop_in);
     }
@@ -101,9 +101,9 @@ impl Host {
         self.systemd.property(unit, property)
     }
 
-    /// Waits until the collector says this for a service.
+    /// Waits until the state file of a service has this reply.
     fn wait_for_reply(&self, service: &str, line: &str) -> Plan {
-        wait_for(format_args!("{service} to say {line:?}"), || {
+        wait_for(format_args!("{service} to have the reply {line:?}"), || {
             let plan = Plan::read(&self.states, service)?;
             if plan.fresh.starts_with(line) {
                 Ok(plan)
@@ -114,7 +114,7 @@ impl Host {
     }
 
     /// Waits until something new has been written for a service.
-    fn goes_on_writing(&self, service: &str) {
+    fn continues_writing(&self, service: &str) {
         let now = agentcheck_tests::state::now();
         wait_for(format_args!("a new state file of {service}"), || {
             let plan = Plan::read(&self.states, service)?;

@@ -2,6 +2,7 @@
 
 mod balancer;
 mod collector_user;
+mod endpoints;
 mod host_facts;
 pub(super) mod probe_client;
 mod required_paths;
@@ -13,17 +14,16 @@ use crate::config::{self, Config, LoadError, Service};
 use crate::reply::state::WeightForm;
 use crate::setup::doctor::directory::{self, Role};
 use crate::setup::doctor::host::{self, CollectorFacts};
-use crate::setup::doctor::{Finding, Report, haproxy, listener};
-use crate::setup::server_line::ServerLine;
+use crate::setup::doctor::{Finding, Report, haproxy};
 use crate::simulation::blind_spots;
 use crate::status::snapshot;
 use crate::sys::{clock, state_file};
 use agentcheck_common::schedule::MAX_FILE;
-use agentcheck_common::{BootId, DEFAULT_PORT, Reply, ServiceName};
+use agentcheck_common::{BootId, Reply, ServiceName};
 use clap::Args;
 use collector_user::CollectorUser;
-use probe_client::Route;
-use std::net::{Ipv4Addr, SocketAddr};
+use endpoints::Endpoints;
+use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -31,12 +31,9 @@ use std::time::{Duration, SystemTime};
 /// The expected number of probes a second and service: from four balancers, one a second each.
 const PROBES: u64 = 4;
 
-/// The largest number of services that are probed, one after the other.
-const MAX_PROBED: usize = 50;
-
 #[derive(Args)]
 pub(super) struct Doctor {
-    /// The services [default: all]
+    /// Check these services [default: all]
     #[arg(value_name = "SERVICE")]
     services: Vec<String>,
     #[command(flatten)]
@@ -45,7 +42,7 @@ pub(super) struct Doctor {
     state: StateDir,
     #[command(flatten)]
     data: DataDir,
-    /// Probe this address [default: the launcher's]
+    /// Probe this address [default: the port's listener]
     #[arg(long, value_name = "ADDR:PORT")]
     agent: Option<SocketAddr>,
     /// HAProxy's stats socket: a path, or HOST:PORT
@@ -128,27 +125,35 @@ impl Doctor {
         }
 
         let probes = PROBES * u64::try_from(names.len()).unwrap_or(1).max(1);
-        let launchers = host_facts::Launchers::read();
-        let route = self.route(&launchers, &mut found);
-        found.extend(launchers.findings(route.to, probes));
-        self.probes(config.as_ref(), route, &names, &boot, &mut found);
-        for name in &names {
-            found.push(server_line(config.as_ref(), route.to, name));
-        }
+        let own = names
+            .iter()
+            .filter(|name| own_port(config.as_ref(), name).is_some());
+        let own: Vec<ServiceName> = own.copied().collect();
+        let launchers = host_facts::Launchers::read(&own);
+        let current = |name: &ServiceName| self.current_reply(name, &boot);
+        let config = config.as_ref();
+        let mut endpoints = Endpoints::choose(self.agent, &launchers, config, &names, &mut found);
+        endpoints.examine(&launchers, probes, &mut found);
+        endpoints.probe(&current, &mut found);
+        found.extend(endpoints.server_lines());
         if let Some(socket) = &self.haproxy {
             let services = || {
-                let services = names.iter().map(|name| haproxy::ServedService {
-                    name: name.to_string(),
-                    floor: floor(config.as_ref(), name),
-                    port: port_of(config.as_ref(), route.to, name),
-                    has_maxconn: service(config.as_ref(), name).is_some_and(sends_maxconn),
-                    has_absolute_weight: service(config.as_ref(), name)
-                        .is_some_and(|service| service.weight_form == WeightForm::Absolute),
-                    replies: self.current_reply(name, &boot).into_iter().collect(),
-                });
+                let services = endpoints
+                    .ports()
+                    .map(|(name, port)| haproxy::ServedService {
+                        name: name.to_string(),
+                        floor: floor(config, name),
+                        port,
+                        has_maxconn: service(config, name).is_some_and(sends_maxconn),
+                        has_absolute_weight: service(config, name)
+                            .is_some_and(|service| service.weight_form == WeightForm::Absolute),
+                        replies: current(name).into_iter().collect(),
+                    });
                 services.collect()
             };
-            found.extend(balancer::findings(socket, &services));
+            let (findings, checks) = balancer::examine(socket, &services);
+            found.extend(findings);
+            endpoints.probe_checks(&checks, &current, &mut found);
         }
 
         let report = Report::new(found);
@@ -243,66 +248,6 @@ impl Doctor {
     fn current_reply(&self, name: &ServiceName, boot: &BootId) -> Option<Reply> {
         state_file::current_reply(&self.state.state_dir, name, boot, clock::now())
     }
-
-    /// The route of the probes: to the address of `--agent`, else to the launcher's, else to the default.
-    fn route(&self, launchers: &host_facts::Launchers, found: &mut Vec<Finding>) -> Route {
-        if let Some(to) = self.agent {
-            return Route { to, from: None };
-        }
-        let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT));
-        let to = launchers.agent(DEFAULT_PORT).unwrap_or(usual);
-        if to.ip().is_loopback() {
-            return Route { to, from: None };
-        }
-        found.push(listener::chosen(to));
-        Route::within_host(to)
-    }
-
-    fn probes(
-        &self,
-        config: Option<&Config>,
-        route: Route,
-        names: &[ServiceName],
-        boot: &BootId,
-        found: &mut Vec<Finding>,
-    ) {
-        for name in names.iter().take(MAX_PROBED) {
-            let expected = || self.current_reply(name, boot);
-            let to = route.with_port(port_of(config, route.to, name));
-            let target = match own_port(config, name) {
-                Some(_) => probe_client::Target::OwnPort(name),
-                None => probe_client::Target::Name(name),
-            };
-            found.push(probe_client::probe(to, target, &expected).finding());
-        }
-        if names.len() > MAX_PROBED {
-            let what = format!(
-                "probed the first {MAX_PROBED} services; name others: agentcheck doctor SERVICE"
-            );
-            found.push(Finding::note("probe", what));
-        }
-        found.push(probe_client::probe(route, probe_client::Target::Unnamed, &|| None).finding());
-    }
-}
-
-/// The port of a service: its own, or the shared one.
-fn port_of(config: Option<&Config>, agent: SocketAddr, name: &ServiceName) -> u16 {
-    own_port(config, name).map_or(agent.port(), NonZeroU16::get)
-}
-
-fn server_line(config: Option<&Config>, agent: SocketAddr, name: &ServiceName) -> Finding {
-    let own = own_port(config, name);
-    let shared = NonZeroU16::new(agent.port()).unwrap_or(NonZeroU16::MAX);
-    let line = ServerLine {
-        service: name,
-        agent_port: own.unwrap_or(shared),
-        sends_name: own.is_none(),
-    };
-    let host = match agent.ip() {
-        ip if ip.is_loopback() || ip.is_unspecified() => "ADDRESS".to_owned(),
-        ip => ip.to_string(),
-    };
-    Finding::note("haproxy.cfg", line.line(&host))
 }
 
 fn service<'c>(config: Option<&'c Config>, name: &ServiceName) -> Option<&'c Service> {

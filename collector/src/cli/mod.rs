@@ -108,7 +108,10 @@ Example: agentcheck collect --config /etc/agentcheck/agentcheck.toml")]
     #[command(after_help = "Example: agentcheck report -o status.html --since 2h")]
     Report(report::Report),
     /// Check every step from the sources to HAProxy, and print remedies
-    #[command(after_help = "Example: agentcheck doctor --haproxy /run/haproxy/admin.sock")]
+    #[command(after_help = "\
+Also probes over HTTP the ports of launchers with --http. With --haproxy, sends
+the requests of HAProxy's HTTP health checks to these ports.
+Example: agentcheck doctor --haproxy /run/haproxy/admin.sock")]
     Doctor(doctor::Doctor),
     /// Probe agents as HAProxy does
     Probe(probe::Probe),
@@ -147,7 +150,7 @@ Example: agentcheck collect --config /etc/agentcheck/agentcheck.toml")]
     /// Send ready for a time: it lifts a drain or maintenance set on the balancers
     #[command(after_help = "Example: agentcheck ready web")]
     Ready(overrides::Ready),
-    /// Reset every service's server to full weight, before agentcheck is removed
+    /// Reset every service's server to full weight, before you remove agentcheck
     Decommission(decommission::Decommission),
     /// Convert another agent's configuration into an agentcheck.toml
     #[command(after_help = "Example: agentcheck import herald config.yml > agentcheck.toml")]
@@ -168,14 +171,14 @@ struct ConfigFile {
 
 #[derive(Args)]
 struct StateDir {
-    /// State files
+    /// Directory of state files
     #[arg(long, value_name = "DIR", default_value = DEFAULT_STATE_DIR)]
     state_dir: PathBuf,
 }
 
 #[derive(Args)]
 struct DataDir {
-    /// Overrides, history
+    /// Overrides and history
     #[arg(long, value_name = "DIR", default_value = DATA_DIR)]
     data_dir: PathBuf,
 }
@@ -233,7 +236,7 @@ pub fn command() -> clap::Command {
 /// Runs the command of the process's arguments.
 #[must_use]
 pub fn run() -> ExitCode {
-    let line = match CommandLine::try_parse() {
+    let line = match parse() {
         Ok(line) => line,
         Err(error) => {
             // If it cannot be printed, the exit status still counts.
@@ -281,6 +284,16 @@ pub fn run() -> ExitCode {
             let _ = io::stderr().write_all(printable_lines(&lines).as_bytes());
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Parses the command line on a thread of its own. This takes 150 KB of stack, which would stay resident on the main thread.
+fn parse() -> Result<CommandLine, clap::Error> {
+    let parsing = std::thread::Builder::new().spawn(CommandLine::try_parse);
+    match parsing.map(std::thread::JoinHandle::join) {
+        Ok(Ok(parsed)) => parsed,
+        // There is no thread, or it panicked, which ends the process in a release build.
+        Ok(Err(_)) | Err(_) => CommandLine::try_parse(),
     }
 }
 

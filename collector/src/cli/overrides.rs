@@ -16,10 +16,10 @@ use std::time::Duration;
 /// The services of a command, and the directories.
 #[derive(Args)]
 pub(super) struct Target {
-    /// The services
+    /// Apply to these services
     #[arg(value_name = "SERVICE", required_unless_present = "all")]
     services: Vec<String>,
-    /// All services of this host: a separate scope
+    /// Apply to all services of this host, by one override
     #[arg(long, conflicts_with = "services")]
     all: bool,
     #[command(flatten)]
@@ -83,7 +83,7 @@ pub(super) struct Plain {
 pub(super) struct Drain {
     #[command(flatten)]
     plain: Plain,
-    /// State that follows
+    /// State after the drain
     #[arg(long, value_name = "STATE", value_parser = ["maint", "down"])]
     then: Option<String>,
     /// Time until --then

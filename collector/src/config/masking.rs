@@ -23,7 +23,7 @@ const SUSPICIOUS: [&str; 7] = [
     "credential",
 ];
 
-/// How deep values are nested at most. What is deeper has no events, and is hidden.
+/// The deepest nesting of values. Deeper values have no events, and are hidden.
 const MAX_DEPTH: u32 = 80;
 
 /// The text with `*` in place of secrets and `?` in place of unprintable characters. Every line begins at the
@@ -121,7 +121,7 @@ struct Scan<'t> {
     hidden: Vec<Range<usize>>,
     /// Whether the table of the current header is secret.
     table: bool,
-    /// What the current key holds, and those of the brackets around it, outermost first.
+    /// Whether the values of the current key are secret, and those of the brackets around it, outermost first.
     key: Holds,
     outer: Vec<Holds>,
     in_header: bool,
@@ -229,7 +229,7 @@ impl<'t> Scan<'t> {
             self.table |= SECRET.contains(&name);
             return;
         }
-        // After an error, a part of a secret may look like a key. A header in one text is no name.
+        // After an error, a part of a secret may have the form of a key. A header in one text is no name.
         let is_name =
             |character: char| character.is_ascii_alphanumeric() || "-_".contains(character);
         if self.is_lost || self.is_secret() && !name.chars().all(is_name) {

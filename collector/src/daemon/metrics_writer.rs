@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// The delay of the first file. Sources that reply at once were polled by then.
 const FIRST: Duration = Duration::from_secs(1);
 
-/// The text takes at most this fraction of the loop's time, whatever the interval is.
+/// The text takes at most this fraction of the loop's time, with every interval.
 pub(super) const SHARE: u32 = 100;
 
 /// The sleep of a collector without metrics.

@@ -29,7 +29,7 @@ impl Output {
         self.state_dir.is_none()
     }
 
-    /// Checks the state directory; returns whether all replies are to be written again.
+    /// Checks the state directory; returns whether all replies must be written again.
     pub(super) fn check(&mut self, history: Option<&mut HistoryWriter>, now: BootTime) -> bool {
         let result = self
             .state_dir

@@ -45,6 +45,8 @@ pub(super) struct PollTask {
     polls: u64,
     /// When the next poll is due.
     pub(super) due: Instant,
+    /// Until when it may wait for others, to share a wake-up.
+    pub(super) latest: Instant,
 }
 
 impl ReadingSink {
@@ -80,11 +82,13 @@ impl PollTask {
     /// Polls of `source`, which began at `began`.
     pub(super) fn new(id: TaskId, source: &Source, host: &str, began: Instant) -> Self {
         let schedule = PollSchedule::new(source, host);
+        let due = began + schedule.first();
         Self {
             id,
             stop: Cancellation::new(),
             poller: Poller::new(source),
-            due: began + schedule.first(),
+            due,
+            latest: due,
             schedule,
             polls: 0,
         }
@@ -106,7 +110,7 @@ impl PollTask {
 
     /// How much too early a poll may start if the thread is awake, so that many sources share one wake-up.
     pub(super) fn slack(&self) -> Duration {
-        self.schedule.interval() / 200
+        self.schedule.interval() / 100
     }
 
     /// Polls once, and makes the values of the reading. If both take longer than the interval, the next poll is due
@@ -114,7 +118,9 @@ impl PollTask {
     pub(super) fn poll(&mut self) -> NewReading {
         let reading = NewReading::new(self.poller.poll(&self.stop));
         self.polls += 1;
-        self.due = (self.due + self.schedule.after(self.polls)).max(Instant::now());
+        let (began, now) = (self.due, Instant::now());
+        self.due = (began + self.schedule.after(self.polls)).max(now);
+        self.latest = (began + self.schedule.interval()).max(now);
         reading
     }
 }

@@ -35,7 +35,7 @@ pub struct FinalDecision {
 pub struct Decision {
     /// What the state file gets; `None` where there is no reply yet.
     pub final_decision: Option<FinalDecision>,
-    /// The verdict of rules and weight alone, whatever operators order; `None` where there is none yet.
+    /// The verdict of rules and weight alone, without overrides; `None` where there is none yet.
     pub beneath: Option<Verdict>,
     /// Why there is no reply yet; `None` with a reply, and until each source has been polled.
     pub unknown: Option<Undecided>,

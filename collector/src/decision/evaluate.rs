@@ -126,7 +126,7 @@ pub enum DecisionSource {
 /// Why nothing decides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Undecided {
-    /// The source that failed and how, or what is missing.
+    /// The source that failed with its failure, or the missing value.
     pub reason: String,
     /// The unknown rule that blocks, and the first later rule that is true, as indices into the service's rules.
     pub masked: Option<(usize, usize)>,

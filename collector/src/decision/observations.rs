@@ -194,7 +194,8 @@ impl Observations {
         }
     }
 
-    /// Takes a reading of a source at `now`. Returns the inputs that changed: the source, and what is derived from it.
+    /// Takes a reading of a source at `now`. Returns the inputs that changed: the source, and the numbers that derive
+    /// from it.
     pub fn take(&mut self, source: SourceId, reading: Reading, now: BootTime) -> Vec<InputId> {
         self.take_new(source, NewReading::new(reading), now).0
     }

@@ -22,7 +22,7 @@ pub struct Plan {
 
 /// The schedule for a verdict of `service`.
 ///
-/// A reply that takes the server out stays for `hold_for`, whatever `on_stale` is. A dead collector is no reason to
+/// A reply that takes the server out stays for `hold_for`, regardless of `on_stale`. A dead collector is no reason to
 /// send traffic to a server that was taken out on purpose.
 #[must_use]
 pub(super) fn plan(service: &Service, verdict: &Verdict) -> Plan {

@@ -1,10 +1,10 @@
 //! A weight from a server's measured capacity: requests per second per unit of utilization, divided by a
 //! constant of the whole fleet. Pure.
 //!
-//! `weight = 100 * rate / (utilization + errors / rate * penalty) / reference_rate`, as in gRPC's weighted
-//! round robin (proposal A58), here computed on the backend. Unlike `100 - load` it does not move when the
-//! weight moves: rate and utilization rise and fall together. The penalty keeps a server that fails fast from
-//! looking capable.
+//! `weight = 100 * rate / (utilization + errors / rate * penalty) / reference_rate`, as in gRPC's weighted round
+//! robin (proposal A58), here computed on the backend. Unlike `100 - load` it does not move when the weight moves:
+//! rate and utilization rise and fall together. Without the penalty, a server that fails fast would get a high
+//! weight.
 //!
 //! With `headroom_exponent`, that weight is multiplied by `(1 - utilization) ^ headroom_exponent`: it then also
 //! corrects an imbalance of connections that last for minutes.
@@ -170,7 +170,7 @@ mod tests {
     fn the_formula() {
         let weight = |rate, utilization, errors| measure(&TERMS, seen(rate, utilization, errors));
         assert_eq!(weight(100.0, 0.5, 0.0), Some(100.0));
-        // Half the capacity, whatever the load.
+        // Half the capacity, at every load.
         assert_eq!(weight(20.0, 0.2, 0.0), Some(50.0));
         assert_eq!(weight(90.0, 0.9, 0.0), Some(50.0));
         // More work than the machine can do.

@@ -381,7 +381,7 @@ mod tests {
         for memory in memories {
             let mut derivation = Derivation::new(memory);
             for (at, number) in (0..).zip(strange.iter().cycle().take(5000)) {
-                // Times that stand still and go back.
+                // Times that do not advance and that go back.
                 let at = BootTime(at / 3 * 250_000_000 % 900_000_000_000);
                 let value = derivation.observe(at, *number);
                 assert!(value.is_none_or(f64::is_finite), "{memory:?}");

@@ -178,7 +178,7 @@ pub struct Override {
     /// The operator's reason; at most [`MAX_REASON`] bytes.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub reason: String,
-    /// The operator: the owner of the file, whatever its content is.
+    /// The operator: the owner of the file.
     #[serde(skip)]
     pub by: String,
 }

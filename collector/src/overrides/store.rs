@@ -3,7 +3,7 @@
 //!
 //! The name of a file is the identity of an override. Each user who can write to the directory can set overrides.
 //! Files are read without following links, regular files only, and bounded. They are written readable for the
-//! collector whatever the umask is.
+//! collector with every umask.
 
 use super::{Kind, Override, ReadyWindow, VERSION};
 use crate::sys::accounts::Accounts;
@@ -38,7 +38,7 @@ const MAX_ENTRIES: usize = 10_000;
 const MAX_FAULTS: usize = 20;
 const MAX_FAULT: usize = 300;
 
-/// How long a command waits for another command that holds the directory.
+/// How long a command waits for another command that has locked the directory.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Readable for the collector, which runs as another user.
@@ -133,6 +133,18 @@ impl Stored {
         let ready = self.ready_windows.keys();
         let ready = ready.map(|name| Key::new(name, Kind::Ready));
         self.overrides.keys().cloned().chain(ready)
+    }
+
+    /// Whether there is an order with this key and this id.
+    #[must_use]
+    pub fn contains(&self, key: &Key, id: &str) -> bool {
+        match key.kind {
+            Kind::Ready => {
+                let window = self.ready_windows.get(&key.name);
+                window.is_some_and(|window| window.id == id)
+            }
+            Kind::Outage | Kind::Limit => self.overrides.get(key).is_some_and(|one| one.id == id),
+        }
     }
 
     fn fault(&mut self, key: Option<Key>, path: &Path, reason: &dyn fmt::Display) {
@@ -244,7 +256,7 @@ fn read_ready_window(directory: &Path, key: &Key) -> io::Result<Option<ReadyWind
     Ok(parse(directory, key)?.map(|(window, _)| window))
 }
 
-/// The version of a file, whatever its other fields are.
+/// The version of a file, with any other fields.
 #[derive(Deserialize)]
 struct Versioned {
     version: u32,
@@ -326,7 +338,7 @@ pub fn lock(directory: &Path, patience: Duration) -> io::Result<Locked> {
     })
 }
 
-/// The file that is locked. It is created for the group of the directory, whatever the umask is.
+/// The file that is locked. It is created for the group of the directory, with every umask.
 fn lock_file(directory: &OwnedFd) -> io::Result<File> {
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(0o660);

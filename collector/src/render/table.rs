@@ -1,5 +1,5 @@
-//! Text for terminals: columns and colours. No text in a cell can end a line, move the cursor or change a
-//! colour, whatever an application sent. Pure.
+//! Text for terminals: columns and colours. No text of an application in a cell can end a line, move the cursor or
+//! change a colour. Pure.
 
 use std::fmt::Write as _;
 

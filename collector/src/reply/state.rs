@@ -64,7 +64,7 @@ pub enum AdminStatePolicy {
 pub enum WeightForm {
     /// `N%`: a percentage of the weight on the server line.
     Percent,
-    /// `weight:N`: the weight itself, 0 to 100, whatever is on the server line. HAProxy 3.1 and later.
+    /// `weight:N`: the weight itself, 0 to 100, regardless of the server line. HAProxy 3.1 and later.
     Absolute,
 }
 

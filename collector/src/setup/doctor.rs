@@ -7,6 +7,7 @@
 pub mod directory;
 pub mod haproxy;
 pub mod host;
+pub mod http_probe;
 pub mod listener;
 pub mod probe;
 pub mod sandbox;

@@ -236,7 +236,7 @@ impl<'r> Plan<'r> {
         })
     }
 
-    /// The responder's arguments for a port; `name` stands for the service.
+    /// The responder's arguments for a port; `name` is the word for the service.
     fn arguments(&self, port: &Port<'_>, name: &str) -> String {
         let mut arguments = if port.shared {
             "--name-from-client"

@@ -26,7 +26,7 @@ impl Wake for Unpark {
 /// Addresses, or the system's error, in a form that can be cloned.
 pub(super) type Answer = Result<Vec<SocketAddr>, String>;
 
-/// Looks names up on a thread of its own, one at a time.
+/// Resolves names on its own thread, one at a time.
 pub(super) struct Lookup {
     find: Arc<dyn Fn(&str) -> Answer + Send + Sync>,
     latest: Arc<Mutex<Option<Query>>>,

@@ -11,8 +11,8 @@ use crate::render::text::without_byte_order_mark;
 use std::fmt;
 use std::sync::Arc;
 
-/// The largest number of values in a JSON document or a table: objects, lists, and what is in them. Each takes
-/// memory and time of evaluation that its size in bytes does not bound.
+/// The largest number of values in a JSON document or a table: objects, lists, and their elements. Each takes memory
+/// and time of evaluation that its size in bytes does not bound.
 pub const MAX_VALUES: usize = 20_000;
 
 /// How a body is read. A byte order mark before it is ignored in every format.
@@ -31,7 +31,7 @@ pub enum Format {
     Prometheus,
 }
 
-/// How much of a body that is not a number is shown, in characters.
+/// How much of a body that is not a number an error contains, in characters.
 const EXCERPT: usize = 40;
 
 impl Format {

@@ -55,7 +55,7 @@ pub struct Source {
     pub debounce: DebouncePolicy,
     /// `text = "raw"`: the text of a reading keeps its line ends and its byte order mark.
     pub raw_text: bool,
-    /// What is polled.
+    /// The polled object.
     pub kind: Kind,
 }
 
@@ -120,7 +120,7 @@ impl Kind {
 }
 
 impl fmt::Display for Kind {
-    /// What is polled, on one line: no configured text can end the line.
+    /// The polled object, on one line: no configured text can end the line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Http(http) => http.fmt(f),

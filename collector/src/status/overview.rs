@@ -36,7 +36,7 @@ pub struct OverviewInput {
     pub boot: BootId,
     /// The status snapshot.
     pub status: Result<Status, SnapshotError>,
-    /// Whether a process holds the lock.
+    /// Whether a process has the lock.
     pub lock: LockState,
     /// The content of the state files, by service.
     pub files: BTreeMap<String, Vec<u8>>,
@@ -54,9 +54,9 @@ pub enum SnapshotError {
 /// The lock of a state directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LockState {
-    /// No process holds it.
+    /// No process has it.
     Free,
-    /// A process holds it: its id, if that could be read.
+    /// A process has it: its id, if that could be read.
     Held(Option<u32>),
     /// It cannot be checked, for this reason.
     Unknown(String),
@@ -65,11 +65,11 @@ pub enum LockState {
 /// Whether a collector is running.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Liveness {
-    /// It holds the lock and its snapshot is recent.
+    /// It has the lock and its snapshot is recent.
     Running,
-    /// It holds the lock and has not written a snapshot yet.
+    /// It has the lock and has not written a snapshot yet.
     Starting,
-    /// It holds the lock, and its snapshot is this old.
+    /// It has the lock, and its snapshot is this old.
     Unresponsive(Duration),
     /// It ran on this boot and has ended.
     Stopped,
@@ -96,7 +96,7 @@ impl Liveness {
         }
     }
 
-    /// Whether a collector process holds the lock.
+    /// Whether a collector process has the lock.
     #[must_use]
     pub fn is_present(&self) -> bool {
         matches!(self, Self::Running | Self::Starting | Self::Unresponsive(_))
@@ -110,7 +110,7 @@ pub struct Overview {
     pub now: BootTime,
     /// Whether a collector is running.
     pub liveness: Liveness,
-    /// The process that holds the lock, or else the one that wrote the snapshot.
+    /// The process that has the lock, or else the one that wrote the snapshot.
     pub pid: Option<u32>,
     /// When the collector that wrote the snapshot started, and when it wrote it.
     pub snapshot_times: Option<(BootTime, BootTime)>,

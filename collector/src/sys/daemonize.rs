@@ -88,8 +88,8 @@ pub fn detach() -> io::Result<Side> {
 }
 
 /// Gives up what the starter left to this process: descriptors besides standard input, output and error, blocked
-/// signals, and ignored signals. An ignored SIGCHLD would take the exit status of every command, a blocked
-/// SIGTERM would make the collector deaf to its init script, and every descriptor would reach the commands.
+/// signals, and ignored signals. With an ignored SIGCHLD, the exit status of every command is lost. With a blocked
+/// SIGTERM, the init script cannot stop the collector. Every open descriptor would reach the commands.
 fn reset_inherited() -> io::Result<()> {
     let mut descriptors = Vec::new();
     for entry in std::fs::read_dir("/proc/self/fd")? {

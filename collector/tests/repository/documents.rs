@@ -96,7 +96,7 @@ fn getting_started_shows_the_quickstart_example() {
     let scratch = Scratch::new("started");
     let file = scratch.write("started.toml", shown);
     let output = check(&file);
-    // What is shown of the program's output, but for the file's place.
+    // The program's output, without the file's path.
     for line in String::from_utf8(output.stdout).unwrap().lines() {
         let line = line.replace(
             &file.display().to_string(),

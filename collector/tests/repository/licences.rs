@@ -156,7 +156,7 @@ fn licence_files(directory: &Path) -> BTreeMap<String, String> {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
             if path.is_dir() {
-                // What is there is in no program.
+                // No program contains these.
                 if !["tests", "benches", "examples", "fuzz"].contains(&name.as_str()) {
                     left.push(path);
                 }
@@ -188,7 +188,7 @@ fn needed(expression: &str, mut files: BTreeMap<String, String>) -> BTreeMap<Str
     files
 }
 
-/// What is linked into the programs, by name and version; nothing that only runs while they are built.
+/// The crates that are linked into the programs, by name and version, without those that only run during the build.
 fn linked(target: &str) -> BTreeSet<(String, String)> {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--locked", "-p", "agentcheck", "--target", target])
@@ -252,7 +252,7 @@ fn third_parties() -> String {
                 let authors: Vec<&str> = authors.filter_map(Value::as_str).collect();
                 let whose = format!("Copyright (c) {}", authors.join(", "));
                 add(
-                    format!("{name} {version} ({expression}), by what its package says"),
+                    format!("{name} {version} ({expression}), by its package"),
                     &format!("{whose}\n\n{}", mit()),
                 );
             }

@@ -1,4 +1,5 @@
-//! SECURITY.md names a test for each of its claims, and each of them exists. `unsafe` is only where it says.
+//! SECURITY.md names a test for each of its claims, and each test exists. `unsafe` is only in the files that it
+//! lists.
 
 use crate::files_below;
 use agentcheck_tests::binaries::workspace;
@@ -45,7 +46,7 @@ fn every_test_named_in_security_md_exists() {
 
 #[test]
 fn unsafe_code_is_only_where_security_md_lists_it() {
-    // Spelt in halves, so that what is looked for is not here.
+    // Written in halves, so that this file does not contain the text.
     let allowed = format!("allow({}_code)", "unsafe");
     let forbidden = format!("#![forbid({}_code)]", "unsafe");
     for library in ["common", "collector"] {

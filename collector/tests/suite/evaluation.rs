@@ -35,7 +35,7 @@ pub(crate) fn moment(seconds: f64) -> BootTime {
     BootTime((seconds * SECOND).round() as u64)
 }
 
-#[allow(clippy::cast_precision_loss)] // shown to a tenth of a second
+#[allow(clippy::cast_precision_loss)] // printed to a tenth of a second
 fn seconds(time: BootTime) -> String {
     format!("{}", (time.0 as f64 / SECOND * 1000.0).round() / 1000.0)
 }

@@ -57,7 +57,7 @@ fn apply(seen: &mut ServerState, bytes: &[u8], reader: Reader) {
         Some(_) => seen.operational = 0,
         None => {}
     }
-    // Maintenance is shown as down, whatever else is the matter.
+    // HAProxy shows maintenance as down, regardless of other states.
     let maintained = seen.administrative == 1;
     seen.status = match (maintained, seen.operational, seen.administrative) {
         (true, _, _) => "MAINT",
@@ -215,7 +215,7 @@ fn dissection_matches_haproxy_at_the_edges_of_the_grammar() {
         let reported = as_haproxy_shows(&expected);
         if facts(&reported) != facts(&seen) {
             wrong.push(format!(
-                "{}\n  told {:?}\n  seen {:?}",
+                "{}\n  sent {:?}\n  seen {:?}",
                 bytes.escape_ascii(),
                 facts(&reported),
                 facts(&seen)

@@ -1,12 +1,12 @@
-//! Golden cases: directories of inputs, each with what is expected in the file `expected`. A new case needs no code;
-//! `SNAPSHOTS=overwrite` writes what the test sees as what it expects.
+//! Golden cases: directories of inputs, each with the expected output in the file `expected`. A new case needs no
+//! code. `SNAPSHOTS=overwrite` replaces the expected output by the actual one.
 
 use agentcheck_tests::binaries::workspace;
 use agentcheck_tests::snapshot;
 use std::path::Path;
 
-/// Compares what `run` returns for each directory below `tests/golden/KIND`, of which there are `least` or more,
-/// with what is expected.
+/// Compares what `run` returns for each directory below `tests/golden/KIND`, of which there are `least` or more, with
+/// the expected output.
 pub(crate) fn all_as_expected(kind: &str, least: usize, run: impl Fn(&Path) -> String) {
     let all = |_: &Path| true;
     as_expected(&format!("tests/golden/{kind}"), least, all, run);

@@ -97,7 +97,7 @@ fn unreadable_file_is_named() {
     assert!(imported_file(latin.to_str().unwrap()).contains("it is not UTF-8 from byte 6 on"));
 }
 
-/// Nobody writes into the FIFO: a program that opens it for reading in the usual way waits for ever.
+/// The FIFO has no writer: a program that opens it for reading without O_NONBLOCK waits for ever.
 #[test]
 fn fifo_is_refused_at_once() {
     let scratch = Scratch::new("import-fifo");

@@ -38,7 +38,7 @@ fn text(output: &Output) -> String {
 }
 
 #[test]
-fn one_agent_is_shown_with_the_words_of_its_line() {
+fn probe_of_one_agent_describes_each_word_of_its_line() {
     let address = replies("up 73% # app.rps=1890\n");
     let output = probe(&[&address, "web"]);
     assert_eq!(output.status.code(), Some(0));

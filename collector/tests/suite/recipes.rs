@@ -62,7 +62,7 @@ fn serve(listener: &UnixListener, status: &str, body: &[u8]) -> String {
 /// One poll of `source`, which gets these fields of a reading; `samples` has the files of texts.
 fn poll(source: &Source, fields: &Value, samples: &Path, scratch: &Path) -> Reading {
     let mut source = source.clone();
-    // A machine that is busy with other tests is not what is tested.
+    // Other tests keep the machine busy, so the configured timeout does not apply.
     source.timeout = Duration::from_secs(60);
     let poll = |source: &Source| Poller::new(source).poll(&Cancellation::new());
     let number = |field: &str| fields.get(field).and_then(Value::as_u64).expect(field);

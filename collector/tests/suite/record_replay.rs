@@ -53,7 +53,7 @@ fn recording_is_replayed() {
         succeeds(&["replay", "--config", &config, &edited]),
         printed.replace(&recording, &edited)
     );
-    // What is there is not overwritten.
+    // An existing file is not overwritten.
     let error = stderr(agentcheck(&[
         "record", "--config", &config, "--for", "1s", &recording,
     ]));

@@ -136,8 +136,8 @@ agentcheck: no service wbe; services: web
     wait_for_check(&scene, 0, "OK");
 
     scene.kill();
-    let gone = wait_for_status(&scene, "collector: not running");
-    assert!(gone.contains("up 73%"), "{gone}");
+    let stopped = wait_for_status(&scene, "collector: not running");
+    assert!(stopped.contains("up 73%"), "{stopped}");
     wait_for_check(&scene, 2, "collector not running; web: stale for");
     let stale = text_of(&run(&scene, &["status"]));
     assert!(stale.contains("s stale"), "{stale}");
@@ -260,7 +260,7 @@ fn explain_names_the_unknown_rule_that_blocks() {
 #[test]
 fn explain_works_with_and_without_a_collector() {
     let mut scene = started("seeing-why", "ewma = \"5s\"\nfloor = 2");
-    let explained = wait_for("the collector to say the same", || {
+    let explained = wait_for("the collector to agree", || {
         let explained = explain(&scene);
         if explained.contains("collector  has the same reply") {
             Ok(explained)

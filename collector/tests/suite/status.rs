@@ -46,12 +46,12 @@ fn load_case(case: &Path) -> OverviewInput {
 #[test]
 fn snapshots_give_the_expected_status() {
     golden::all_as_expected("status", 5, |case| {
-        let account = overview(&load_case(case), &[]).unwrap();
-        let judged = health_check(&account);
+        let status = overview(&load_case(case), &[]).unwrap();
+        let judged = health_check(&status);
         let reported = format!(
             "{}----\n{}----\n{}: {}\n{}\n",
-            summary_table(&account).render(Page::default()),
-            detail_table(&account).render(Page::default()),
+            summary_table(&status).render(Page::default()),
+            detail_table(&status).render(Page::default()),
             judged.level.word(),
             printable(&judged.reasons.join("; ")),
             judged.performance_data

@@ -293,7 +293,7 @@ fn invalid_and_slow_requests_are_errors() {
     assert_eq!(Response::parse(&received).status, 400);
 }
 
-/// Whatever the request contains, no part of it is in the response.
+/// No part of a request is in the response.
 #[test]
 fn response_contains_nothing_of_the_request() {
     let directory = StateDir::with(&[("web", "up 73%")]);

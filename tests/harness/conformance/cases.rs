@@ -20,12 +20,12 @@ pub enum Act {
     Resets,
 }
 
-/// One step and what is seen after at least three exchanges.
+/// One step, and the expected server after at least three exchanges.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// What happens.
     pub act: Act,
-    /// How the server looks after it.
+    /// The expected server after it.
     pub expected: Expected,
 }
 
@@ -50,17 +50,17 @@ pub fn table(version: (u32, u32)) -> Vec<Case> {
     table
 }
 
-fn one(id: &'static str, says: &'static [u8], expected: &Expected) -> Case {
+fn one(id: &'static str, line: &'static [u8], expected: &Expected) -> Case {
     Case {
         id,
         checked: false,
-        steps: vec![sends_step(says, expected.clone())],
+        steps: vec![sends_step(line, expected.clone())],
     }
 }
 
-fn sends_step(says: &'static [u8], expected: Expected) -> Step {
+fn sends_step(line: &'static [u8], expected: Expected) -> Step {
     Step {
-        act: Act::Sends(says),
+        act: Act::Sends(line),
         expected,
     }
 }
@@ -112,7 +112,7 @@ fn unchanged(version: (u32, u32)) -> Vec<Case> {
     let error = running(37)
         .agent(&["CHECKED"])
         .text("agent reports an error");
-    for says in [
+    for line in [
         &b"down#x\n"[..],
         b"failed\n",
         b"stop\n",
@@ -121,19 +121,19 @@ fn unchanged(version: (u32, u32)) -> Vec<Case> {
         b"-5%\n",
         b"\xef\xbb\xbfdown\n",
     ] {
-        cases.push(from_37("C09", Act::Sends(says), error.clone()));
+        cases.push(from_37("C09", Act::Sends(line), error.clone()));
     }
-    for says in [&b"50.5%\n"[..], b"50%%\n", b"maxconn:30x\n"] {
+    for line in [&b"50.5%\n"[..], b"50%%\n", b"maxconn:30x\n"] {
         let expected = running(37).text("Trailing garbage");
-        cases.push(from_37("C10", Act::Sends(says), expected));
+        cases.push(from_37("C10", Act::Sends(line), expected));
     }
-    for says in [&b"\n"[..], b" \n", b"# up\n"] {
+    for line in [&b"\n"[..], b" \n", b"# up\n"] {
         let expected = running(37).agent(&["CHECKED"]);
-        cases.push(from_37("C11", Act::Sends(says), expected));
+        cases.push(from_37("C11", Act::Sends(line), expected));
     }
-    for says in [&b"up"[..], b"down\0\n"] {
+    for line in [&b"up"[..], b"down\0\n"] {
         let expected = running(37).text("incomplete line");
-        cases.push(from_37("C14", Act::Sends(says), expected));
+        cases.push(from_37("C14", Act::Sends(line), expected));
     }
     // 2.0 keeps the agent's status.
     let nothing = match version < (2, 2) {
@@ -153,7 +153,7 @@ fn unchanged(version: (u32, u32)) -> Vec<Case> {
     cases
 }
 
-/// What is not one of the numbered cases, but is in the table of faults.
+/// A fault of the table that has no numbered case.
 fn faults() -> Vec<Case> {
     let applied = running(50);
     let reset = running(37).agent(&["SOCKERR", "L4CON", "L7RSP"]);

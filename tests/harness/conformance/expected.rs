@@ -2,7 +2,7 @@
 
 use crate::haproxy::{Haproxy, ServerState};
 
-/// A server's expected looks.
+/// The expected values of a server.
 #[derive(Clone, Debug, Default)]
 pub struct Expected {
     operational: Option<u8>,
@@ -16,25 +16,25 @@ pub struct Expected {
 
 /// Running, nothing administrative, this weight.
 pub fn running(weight: u16) -> Expected {
-    looks(2, 0, weight)
+    server(2, 0, weight)
 }
 
 /// Down by the agent, nothing administrative.
 pub fn down(weight: u16) -> Expected {
-    looks(0, 0, weight).status("DOWN (agent)")
+    server(0, 0, weight).status("DOWN (agent)")
 }
 
 /// In maintenance.
 pub fn maintenance(weight: u16) -> Expected {
-    looks(0, 1, weight).status("MAINT")
+    server(0, 1, weight).status("MAINT")
 }
 
 /// Draining; the agent set the same bit that an operator sets.
 pub fn draining(weight: u16) -> Expected {
-    looks(2, 8, weight)
+    server(2, 8, weight)
 }
 
-fn looks(operational: u8, administrative: u8, weight: u16) -> Expected {
+fn server(operational: u8, administrative: u8, weight: u16) -> Expected {
     Expected {
         operational: Some(operational),
         administrative: Some(administrative),

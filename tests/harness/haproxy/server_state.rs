@@ -107,7 +107,7 @@ fn statistics_by_server(table: &str) -> Rows {
         .find_map(|line| line.strip_prefix("# "))
         .unwrap_or_else(|| panic!("no header in {table:?}"));
     let names = values(header);
-    // A field in quotes may hold line ends: some complaints about weights have one.
+    // A field in quotes may contain line ends: some errors about weights have one.
     let mut rows = vec![String::new()];
     for line in lines.filter(|line| !line.trim().is_empty()) {
         let row = rows.last_mut().unwrap();
@@ -126,7 +126,7 @@ fn statistics_by_server(table: &str) -> Rows {
         .collect()
 }
 
-/// The fields of a line of CSV; a field in quotes may hold commas, and quotes as two quotes.
+/// The fields of a line of CSV. A field in quotes may contain commas, and quotes as two quotes.
 fn values(line: &str) -> Vec<String> {
     let mut values = vec![String::new()];
     let mut quoted = false;

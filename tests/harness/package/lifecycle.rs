@@ -179,8 +179,7 @@ impl Life {
         self.weighs(73);
     }
 
-    /// No server stays as the last application had it: what the agent did it takes back, what an
-    /// operator did is left.
+    /// No server keeps the state of the last application: the agent resets its own states, and leaves an operator's.
     fn is_removed(&self) {
         self.farm.web.set_load(1890, "drain");
         self.farm.owned.set_load(1890, "drain");

@@ -14,8 +14,8 @@ const PACKAGES: &str = "/agentcheck-packages";
 /// One way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manager {
-    /// The files of `make install` and the packages' scripts, called as dpkg calls them: what is in the
-    /// packages, where nothing is that makes packages.
+    /// The files of `make install` and the packages' scripts, called as dpkg calls them: the content of the packages,
+    /// on a machine that cannot build packages.
     ByHand,
     /// dpkg.
     Dpkg,

@@ -43,7 +43,7 @@ pub fn check(manager: Manager) {
         cd /run/agentcheck
         for service in web:'up 0%' owned:'up drain 100%'; do
             name=${{service%%:*}}
-            printf 'agentcheck 1 %s\nboot %s\nfrom 1\nuntil 2 up 50%%\nthen %s # as said\n' \
+            printf 'agentcheck 1 %s\nboot %s\nfrom 1\nuntil 2 up 50%%\nthen %s # as written\n' \
                 "$name" "$(cat /proc/sys/kernel/random/boot_id)" "${{service#*:}}" >"$name.state"
             agentcheck-responder "$name"
         done
@@ -54,11 +54,11 @@ pub fn check(manager: Manager) {
         chown -h agentcheck .web.state.new linked.state
         cp /usr/bin/agentcheck-responder /root/responder
         ({{ {remove}
-        }} >/root/said 2>&1 || echo failed >/root/said) &
+        }} >/root/printed 2>&1 || echo failed >/root/printed) &
         until grep -q removed web.state && grep -q removed owned.state; do sleep 0.1; done
         for name in web owned; do /root/responder "$name"; done
         wait
-        cat /root/said >&2
+        cat /root/printed >&2
         cat /root/precious
         cd /
         ls -d /usr/bin/agentcheck* /run/agentcheck /etc/agentcheck 2>/dev/null || true
@@ -76,8 +76,8 @@ pub fn check(manager: Manager) {
          755 agentcheck agentcheck /run/agentcheck\n\
          750 agentcheck agentcheck /var/lib/agentcheck\n\
          2770 agentcheck agentcheck /var/lib/agentcheck/overrides\n\
-         up 0% # as said\n\
-         up drain 100% # as said\n\
+         up 0% # as written\n\
+         up drain 100% # as written\n\
          up 100% # agentcheck is being removed\n\
          up ready 100% # agentcheck is being removed\n\
          untouched\n\

@@ -15,7 +15,7 @@ use std::time::Duration;
 /// How long a reply stays fresh, where a test waits for its end.
 const FRESH_FOR: Duration = Duration::from_secs(1);
 
-/// The same where no reply is to become too old, even if the machine pauses the test.
+/// The same with replies that never become too old, even if the machine pauses the test.
 const LONG: Duration = Duration::from_secs(10);
 
 /// What the responder sends where there is no state file.
@@ -28,7 +28,7 @@ impl Scene {
         Self::counting_on(test, |_| None, |_| {})
     }
 
-    /// The same where no reply is to become too old.
+    /// The same with replies that never become too old.
     #[must_use]
     pub fn counting_slowly(test: &str, alter: impl FnOnce(&mut Command)) -> Self {
         Self::counting_by(test, LONG, |_| None, alter)

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 /// What all of these need.
 struct Room {
-    // Dropped in this order: the address last, when nobody uses it any more.
+    // Dropped in this order: the address last, when no process uses it any more.
     states: StateDirectory,
     application: Application,
     scratch: Scratch,
@@ -55,7 +55,7 @@ fn wait(haproxy: &Haproxy, server: &str, what: &str, expected: &Expected) {
 
 #[test]
 fn f01_f02_dead_or_hung_responder_keeps_the_state() {
-    let room = Room::new("gone");
+    let room = Room::new("ended");
     let agent = room.block.agent();
     let pacemaker = Agent::start(room.block.agent(), Answer::Bytes(b"up\n".to_vec()));
     room.states.set_reply("failed", "down 100% # reason");
@@ -94,7 +94,7 @@ fn f01_f02_dead_or_hung_responder_keeps_the_state() {
     responder.process().signal(Signal::STOP);
     all("F02, kept while the responder hangs", &["L7TOUT"]);
     responder.process().kill();
-    all("F01, kept when the responder is gone", &["L4CON"]);
+    all("F01, kept after the responder has ended", &["L4CON"]);
 
     room.states.set_reply("failed", "up ready 100%");
     room.states.set_reply("half", "up ready 100%");
@@ -111,11 +111,11 @@ fn f01_f02_dead_or_hung_responder_keeps_the_state() {
     println!("F01 F02");
 }
 
-/// Each exchange says another percentage, and when the next one begins `HAProxy` must have taken it.
+/// Each reply has another percentage. `HAProxy` must have applied it when the next exchange begins.
 #[test]
 fn f03_no_reply_is_lost_for_any_agent_send() {
     const SERVERS: usize = 10;
-    /// One more than looks at what came of them.
+    /// One more than the number of checked results.
     const EXCHANGES: u64 = 101;
     let room = Room::new("lost");
     let haproxy: Arc<OnceLock<Haproxy>> = Arc::default();
@@ -156,21 +156,21 @@ fn f03_no_reply_is_lost_for_any_agent_send() {
     });
     drop(doors);
     drop(haproxy);
-    let mut looked = 0;
+    let mut checked = 0;
     for outcome in outcomes {
         let outcome = outcome.lock().unwrap();
         assert_eq!(outcome.wrong, Vec::<String>::new());
-        looked += outcome.looked;
+        checked += outcome.checked;
     }
-    println!("F03: {looked} replies, all of them taken");
-    assert!(looked >= 1_000);
+    println!("F03: {checked} replies, all of them taken");
+    assert!(checked >= 1_000);
 }
 
 /// What became of the replies to one server.
 #[derive(Debug, Default)]
 struct Outcome {
     asked: u64,
-    looked: u32,
+    checked: u32,
     printed: Option<u16>,
     wrong: Vec<String>,
 }
@@ -180,7 +180,7 @@ impl Outcome {
     fn check(&mut self, seen: &ServerState) {
         self.asked += 1;
         if let Some(printed) = self.printed.take() {
-            self.looked += 1;
+            self.checked += 1;
             if seen.weight != printed || !seen.agent_ended("L7OK") {
                 self.wrong
                     .push(format!("sent {printed}%, and then: {seen:?}"));
@@ -316,7 +316,7 @@ fn f05_connection_carries_the_reply_and_nothing_else() {
         room.states.write_file("web", &file);
         printed(word);
     }
-    // What is no regular file is never waited for: a fifo without a writer, a directory, a link.
+    // The responder does not wait for a file that is not regular: a FIFO without a writer, a directory, a link.
     room.states.remove_file("web");
     let path = room.states.file("web");
     agentcheck_tests::processes::run(Command::new("mkfifo").arg(&path));
@@ -384,9 +384,9 @@ fn f07_socket_activation_starts_one_process_per_connection() {
     println!("F07");
 }
 
-/// Set by an operator, agent-send carries no newline, and `HAProxy` does not half-close. A name that does
-/// not end may be the beginning of another, so it is not answered for; but it must be answered before the
-/// deadline, so that the operator sees what is wrong.
+/// The operator's agent-send has no newline, and `HAProxy` does not half-close. A name without an end may be the
+/// start of another name, so the responder sends no reply of a service. It sends a no-op reply before the deadline,
+/// so the operator sees the fault.
 #[test]
 fn f08_name_without_newline_gets_a_reply_in_time() {
     let room = Room::new("newline");

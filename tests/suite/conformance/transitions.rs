@@ -1,4 +1,4 @@
-//! S07: every state is reached from every other, whatever happened to the agent in between.
+//! S07: every state is reached from every other, even if the agent was killed in between.
 //!
 //! For both styles of replies, with and without a health check, each ordered pair of states has a server of its
 //! own. One accept loop replies to all, and is killed between the two states.
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 const BACKEND: &str = "pairs";
 
-/// One state: what the line is, and how the server looks.
+/// One state: the line and the expected server.
 #[derive(Clone, Debug)]
 struct State {
     name: &'static str,
@@ -100,7 +100,7 @@ fn s07_every_state_is_reached_from_every_other() {
     let application = Application::start(block.address(8081), 0);
     let pairs = pairs();
     let agent = block.agent();
-    // Its exchanges tell how often the others have been asked, on the same interval.
+    // Its exchanges count those of the others, which have the same interval.
     let pacemaker = Agent::start(block.agent(), Answer::Bytes(b"up\n".to_vec()));
 
     let mut servers: Vec<Server> = pairs
@@ -152,8 +152,7 @@ fn s07_every_state_is_reached_from_every_other() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-/// Waits until every server looks as expected, and for three exchanges more, and returns what is not as
-/// expected then.
+/// Waits until every server is as expected, and for three exchanges more. Returns the differences then.
 fn settled(
     phase: &str,
     haproxy: &Haproxy,

@@ -20,10 +20,10 @@ fn daemon_inherits_nothing_from_its_starter() {
         "cd /etc; umask 0
          setpriv --groups 0,4,27 env --block-signal=TERM --ignore-signal=CHLD --ignore-signal=USR1 \
              /usr/bin/agentcheck collect --daemon --user collector \
-             --config agentcheck/agentcheck.toml --pid-file ../run/agentcheck/pid 2>/run/said 9</etc/shadow",
+             --config agentcheck/agentcheck.toml --pid-file ../run/agentcheck/pid 2>/run/printed 9</etc/shadow",
     );
-    let printed = host.read("/run/said");
-    // Nobody listens at /dev/log; nothing else is wrong.
+    let printed = host.read("/run/printed");
+    // No process listens at /dev/log; there is no other fault.
     assert!(
         printed.lines().count() == 1 && printed.contains("cannot reach syslog at /dev/log"),
         "{printed}"
@@ -55,7 +55,7 @@ fn daemon_inherits_nothing_from_its_starter() {
     let fields: Vec<&str> = stat.split(' ').collect();
     assert_eq!((fields[3], fields[6]), ("1", "0"), "{stat}");
     assert!(fields[5] != pid && fields[5] != "0", "{stat}");
-    // The daemon holds the lock, and no other process does.
+    // The daemon has the lock, and no other process has it.
     assert_eq!(host.read("/run/agentcheck/.collector.pid").trim(), pid);
     wait_until("a reply", || {
         host.read("/run/agentcheck/web.state").contains("up 100%")
@@ -123,7 +123,7 @@ fn init_script_starts_reports_reloads_and_stops() {
     let stopped = (Some(3), "agentcheck collector: not running\n".to_owned());
     assert_eq!(script("status"), stopped);
     assert_eq!(script("stop"), (Some(0), String::new()));
-    // The log is nowhere; nothing else is said.
+    // Syslog is not available, and the script prints nothing else.
     let (status, printed) = script("start");
     assert_eq!((status, printed.lines().count()), (Some(0), 1), "{printed}");
     let pid = host.read("/run/agentcheck-collector.pid");

@@ -9,8 +9,7 @@ use std::path::Path;
 /// Ends of lines of all kinds, priorities, and what steers terminals.
 const EVIL: &str = "<0>forged\n<0>forged\nagentcheck: error: forged\r\x1b[2J\u{85}<0>forged\u{2028}<0>forged\u{202e}";
 
-/// What is evil comes as standard error of a command, as content of a file, as text of JSON, and as a file's
-/// name.
+/// Hostile text as standard error of a command, as content of a file, as text of JSON, and as a file's name.
 fn configuration(directory: &Path) -> String {
     let directory = directory.display();
     let write = |name: &str, content: &str| {
@@ -70,7 +69,7 @@ fn application_text_forges_no_log_line() {
         "source missing: ",
         "web: ",
     ];
-    wait_until("all that is told", || {
+    wait_until("all log lines", || {
         let log = scene.process().log();
         all.iter().all(|text| log.contains(text))
     });

@@ -39,7 +39,7 @@ fn start_errors_reach_standard_error_and_exit_status() {
         "ln -s /etc/passwd /run/agentcheck/pid",
         "--pid-file /run/agentcheck/pid",
     );
-    // Another process has the lock; the state directory is not even looked at by its name.
+    // Another process has the lock; the daemon does not check the state directory by its path.
     refused(
         "setsid flock /run/agentcheck/.collector.lock sleep 60 >/dev/null 2>&1 & \
          until [ -e /run/agentcheck/.collector.lock ]; do sleep 0.1; done; sleep 0.1
@@ -47,7 +47,7 @@ fn start_errors_reach_standard_error_and_exit_status() {
         "",
     );
     host.shell("pkill -x sleep -P $(pidof -s flock); rm -f /run/agentcheck/.collector.lock");
-    // No thread is to be had: it dies after all has been looked at.
+    // No thread is available: the daemon ends after all checks.
     refused(
         "agentcheck() { prlimit --nproc=1 /usr/bin/agentcheck \"$@\"; }",
         "",
@@ -65,7 +65,7 @@ fn start_errors_reach_standard_error_and_exit_status() {
     snapshot::check(&shown, &[], file!["start_errors/refused.txt"]);
 }
 
-/// One that is killed while it starts has said nothing: that is told, too.
+/// A process that is killed while it starts prints nothing; the command reports that.
 #[test]
 fn daemon_that_dies_before_ready_fails_the_start() {
     let scratch = Scratch::new("dies");
@@ -74,7 +74,7 @@ fn daemon_that_dies_before_ready_fails_the_start() {
         "install -d -o collector /run/agentcheck; printf '[service.web]\n' >/run/late.toml
          (strace -f -q -o /dev/null -P /run/late.toml -e inject=open,openat:delay_enter=15000000 \
              agentcheck collect --daemon --user collector --config /run/late.toml \
-             --pid-file /run/agentcheck.pid 2>/run/said || echo $? >/run/ended) >/dev/null 2>&1 &",
+             --pid-file /run/agentcheck.pid 2>/run/printed || echo $? >/run/ended) >/dev/null 2>&1 &",
     );
     // It waits for its configuration. strace may report the end of the process only after the delay, so the delay is shorter
     // than this waits.
@@ -87,7 +87,7 @@ fn daemon_that_dies_before_ready_fails_the_start() {
     wait_until("the end", || host.read("/run/ended").ends_with('\n'));
     assert_eq!(host.read("/run/ended"), "1\n");
     snapshot::check(
-        &host.read("/run/said"),
+        &host.read("/run/printed"),
         &[],
         str![[r#"
 strace: dispatch_event: pid [..] has delayed wait data set already

@@ -64,10 +64,10 @@ END
     let second = syslogd(&host);
     host.shell("rm /run/value");
     has("daemon.warn agentcheck[");
-    // How many, is a matter of what the log tells of a source that is back.
+    // The number of lost lines depends on the lines about the failing source.
     has(&format!(" {LOG_LINES_LOST}syslog was full or stopped"));
 
-    // One that listens and does not read holds nothing up.
+    // A syslog that listens and does not read delays nothing.
     host.run(&["kill", "-STOP", &second]);
     host.shell(
         "for n in $(seq 1 2000); do busybox logger full >/dev/null 2>&1 & done; sleep 0.5; echo 70 >/run/value",

@@ -18,7 +18,7 @@ struct Example {
 }
 
 impl Example {
-    /// `answer` is what the application answers at first; `more` is whatever else is on the server's line.
+    /// `answer` is the application's first response; `more` has further options of the server line.
     fn start(case: &str, service: &str, answer: &str, more: &str) -> Self {
         let mut scene = Scene::new(case);
         let site = Application::start(scene.block.address(8080), 0);
@@ -46,8 +46,8 @@ impl Example {
             .wait_for_server(BACKEND, "one", what, wanted)
     }
 
-    /// Waits until the server is down by the agent's word, for this reason. All of it is waited for: the two
-    /// tables of `HAProxy` that tell of it are asked for one after the other.
+    /// Waits until the server is down by the agent's reply, for this reason. It waits for all parts, because the test
+    /// reads `HAProxy`'s two tables one after the other.
     fn wait_until_down(&self, reason: &str) {
         self.wait_for(&format!("down because of {reason:?}"), |seen| {
             (seen.operational, seen.administrative) == (0, 0)
@@ -56,7 +56,7 @@ impl Example {
         });
     }
 
-    /// Waits until the server is up with this weight, and the agent says why.
+    /// Waits until the server is up with this weight, and the agent's reply has the reason.
     fn wait_until_up(&self, weight: u16, why: &str) {
         self.wait_for(&format!("up({weight}) because of {why:?}"), |seen| {
             up(weight).fit(seen) && seen.agent_sent(why)

@@ -130,7 +130,7 @@ fn failed_application_gets_its_on_failure_reply() {
         fail(&mut application);
         let failed = |service: &Service, plan: &Plan| plan.fresh == failure_reply(service, reason);
         wait_for_all(&failed);
-        // And it goes on being said, while the processor is looked at again and again.
+        // The reply stays the same while the collector polls the processor five more times.
         for _ in 0..5 {
             let after = now();
             wait_for_all(&|service, plan| {

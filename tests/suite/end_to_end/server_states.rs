@@ -11,22 +11,27 @@ pub(crate) struct State {
     /// And how many messages it serves.
     pub(crate) messages: u32,
     /// The server where operators own the administrative state.
-    pub(crate) shared: Looks,
+    pub(crate) shared: ExpectedServer,
     /// The server where the agent does.
-    pub(crate) owner: Looks,
+    pub(crate) owner: ExpectedServer,
 }
 
 /// What of a server is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Looks {
+pub(crate) struct ExpectedServer {
     operational: u8,
     administrative: u8,
     weight: u16,
     status: &'static str,
 }
 
-const fn looks(operational: u8, administrative: u8, weight: u16, status: &'static str) -> Looks {
-    Looks {
+const fn expected(
+    operational: u8,
+    administrative: u8,
+    weight: u16,
+    status: &'static str,
+) -> ExpectedServer {
+    ExpectedServer {
         operational,
         administrative,
         weight,
@@ -34,8 +39,8 @@ const fn looks(operational: u8, administrative: u8, weight: u16, status: &'stati
     }
 }
 
-impl Looks {
-    /// Whether the server looks so.
+impl ExpectedServer {
+    /// Whether the server is as expected.
     pub(crate) fn fit(self, seen: &ServerState) -> bool {
         seen.operational == self.operational
             && seen.administrative == self.administrative
@@ -45,14 +50,14 @@ impl Looks {
 }
 
 /// Up, with this weight.
-pub(crate) const fn up(weight: u16) -> Looks {
-    looks(2, 0, weight, "UP")
+pub(crate) const fn up(weight: u16) -> ExpectedServer {
+    expected(2, 0, weight, "UP")
 }
 
-const DOWN: Looks = looks(0, 0, 100, "DOWN (agent)");
+const DOWN: ExpectedServer = expected(0, 0, 100, "DOWN (agent)");
 
 /// Draining, as `admin_state = "manage"` has it.
-pub(crate) const DRAINING: Looks = looks(2, 8, 100, "DRAIN (agent)");
+pub(crate) const DRAINING: ExpectedServer = expected(2, 8, 100, "DRAIN (agent)");
 
 pub(crate) const FULL: State = State {
     word: "ok",
@@ -80,7 +85,7 @@ const MAINT: State = State {
     word: "maint",
     messages: 1890,
     shared: DOWN,
-    owner: looks(0, 1, 100, "MAINT"),
+    owner: expected(0, 1, 100, "MAINT"),
 };
 
 const DOWNED: State = State {

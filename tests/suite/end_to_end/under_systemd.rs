@@ -64,7 +64,7 @@ impl Host for Booted {
 
     fn kill_collector(&mut self) {
         self.kill();
-        // The unit would bring it back within a second or two; that is looked at below.
+        // The unit would start it again within two seconds; a test below checks that.
         self.systemd.run(&["systemctl", "stop", COLLECTOR]);
     }
 
@@ -99,8 +99,8 @@ fn play(test: &str, socket: &str) {
     assert_eq!(ours, Vec::<&str>::new(), "units have failed");
 }
 
-/// A crash under systemd: the state directory and what is in it survive, the replies go on, and the
-/// unit starts another collector.
+/// A crash under systemd: the state directory and its files survive, the replies continue, and the unit starts
+/// another collector.
 fn the_unit_brings_it_back(story: &Story<Booted>) {
     story.reach_the_example();
     let systemd = &story.host.systemd;
@@ -148,8 +148,8 @@ fn the_unit_makes_its_directory_again(story: &Story<Booted>) {
     story.reach_the_example();
     let systemd = &story.host.systemd;
     let before = systemd.property(COLLECTOR, "MainPID");
-    // What is put into it meanwhile may keep a part of it.
-    wait_until("the directory to be gone", || {
+    // A file that is created meanwhile may keep a part of it.
+    wait_until("the directory to be removed", || {
         std::fs::remove_dir_all(story.host.states.path()).is_ok()
     });
     wait_until("another process of the collector", || {

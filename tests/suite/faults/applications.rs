@@ -20,7 +20,7 @@ fn application(address: SocketAddr, answer: Answer) -> Listener {
     Listener::open(address, move |mut stream| {
         std::thread::spawn(move || {
             let _ = stream.read(&mut [0; 4096]);
-            // Whoever goes away does not want the rest.
+            // A client that has closed the connection needs no answer.
             let _ = answer(&mut stream, address);
         });
     })

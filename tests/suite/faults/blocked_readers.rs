@@ -40,7 +40,7 @@ fn unread_log_delays_no_reply() {
     scene.start_as("collector", |command| wrap(command, "sh", &shell));
     replies_continue(&mut scene);
 
-    // Somebody reads, and hears of it with the next line.
+    // A reader comes, and the next line reports the lost ones.
     let mut log = String::new();
     let mut read = |log: &mut String| {
         let mut piece = vec![0; 1 << 20];
@@ -79,12 +79,12 @@ fn unread_notify_socket_delays_no_reply() {
     scene.start_as("collector", |command| {
         command.env("NOTIFY_SOCKET", &path);
     });
-    let deaf = NOTIFY_SOCKET_BLOCKED;
-    scene.wait_for_log(deaf);
+    let blocked = NOTIFY_SOCKET_BLOCKED;
+    scene.wait_for_log(blocked);
     replies_continue(&mut scene);
 
     let mut reported = String::new();
-    wait_until("all that it is told", || {
+    wait_until("all messages", || {
         let mut message = [0; 4096];
         while let Ok(length) = manager.recv(&mut message) {
             reported.push_str(&String::from_utf8_lossy(&message[..length]));

@@ -29,7 +29,7 @@ impl Clock {
             let mut paths = found.map(|entry| entry.path().join("faketime/libfaketime.so.1"));
             paths.find(|path| path.is_file()).ok_or("it is not there")
         });
-        // The file is looked at each time; all other clocks stay what they are.
+        // libfaketime reads the file each time; all other clocks stay unchanged.
         command
             .env("LD_PRELOAD", library)
             .env("FAKETIME_TIMESTAMP_FILE", &clock.0)
@@ -79,7 +79,7 @@ fn wall_clock_steps_keep_overrides_and_order_of_history() {
     });
     let clock = clock.unwrap();
     scene.wait_for_reply("web", "up 80% ");
-    // An override on the boot-time clock ends in time, whatever the wall clock shows.
+    // An override on the boot-time clock ends in time, regardless of the wall clock.
     scene.succeeds(&["limit", "web", "--percent", "50", "--for", "1h"]);
     scene.wait_for_reply("web", "up 50% ");
     for offset in ["+1y", "-1y", "+0"] {
@@ -95,7 +95,8 @@ fn wall_clock_steps_keep_overrides_and_order_of_history() {
     clock.is_off_by("-300d");
     scene.wait_for_reply("web", "up 80% ");
 
-    // (A weight that moves twice in ten seconds is no entry.) Entries stand in the order in which it happened, each at the time that the wall clock showed then.
+    // (A weight that moves twice in ten seconds is no entry.) Entries are in the order of the events, each with the
+    // wall-clock time of its event.
     let data = scene.data();
     let mut command = Command::new(binaries::collector());
     command

@@ -166,7 +166,7 @@ fn unprintable(output: &Output) -> Vec<char> {
     hidden.collect()
 }
 
-/// Whoever controls the collector's user writes its files; root and monitoring read them.
+/// An attacker with the collector's user can write its files. Root and monitoring read them.
 #[test]
 fn text_of_the_collectors_files_steers_no_terminal() {
     let mut scene = Scene::with("steered", |_| CONFIGURATION.to_owned());

@@ -90,7 +90,7 @@ on_failure = "floor"
     let fifo = scene.wait_for_reply("fifo", "");
     assert_eq!(fifo.fresh, "up 1% # fifo other");
 
-    // The live one was asked all the while in which the first poll of each of the others went on.
+    // The collector polled the working source during the first poll of each other source.
     let commands = std::fs::read_to_string(&started).unwrap();
     println!(
         "{} polls of the live source during one of each that hangs",

@@ -175,8 +175,8 @@ fn tick(reply: &str) -> Option<u64> {
     tick.trim_end_matches(')').parse().ok()
 }
 
-/// Looks at all servers until it is over: they are in, and with a share like that which collectors give them, which
-/// falls by one in twenty seconds. How often it looked.
+/// Reads all servers until `over`. Each is in, with the share that its collector gives, which falls by one in twenty
+/// seconds. Returns the number of reads.
 fn watch(haproxy: &Haproxy, over: &AtomicBool) -> u64 {
     let mut checks = 0;
     while !over.load(Ordering::SeqCst) {
@@ -218,7 +218,7 @@ fn wait_for_log(collector: &mut Collector, starts: u32, states: &StateDirectory)
     });
 }
 
-/// What is in the state directory and has no business there.
+/// The files in the state directory that do not belong there.
 fn unknown_files(directory: &Path) -> BTreeSet<String> {
     // A temporary file of one that was killed half-way is taken by the next one.
     let known = [

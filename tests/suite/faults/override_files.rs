@@ -11,7 +11,7 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 
-/// A collector of nobody with the services `drained` and `flagged`, which operators take out.
+/// A collector of the user `nobody` with the services `drained` and `flagged`, which operators take out.
 fn operated(test: &str) -> Scene {
     let mut scene = Scene::new(test);
     chown(scene.states.path(), Some(NOBODY), Some(NOBODY)).unwrap();

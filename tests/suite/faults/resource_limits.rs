@@ -83,19 +83,19 @@ fn collector_recovers_from_a_lack_of_descriptors() {
     assert!(judged.stale > 0 && judged.frozen == 0, "{judged:?}");
 }
 
-/// Somebody of whom there is no other process, so that its limit counts this test's alone.
-fn somebody() -> u32 {
+/// A user without other processes, so its limit counts this test's processes alone.
+fn unused_uid() -> u32 {
     100_000 + std::process::id() % 1_000_000
 }
 
 #[test]
 fn collector_recovers_from_a_lack_of_threads() {
     let mut scene = Scene::new("threads");
-    let user = somebody();
+    let user = unused_uid();
     chown(scene.states.path(), Some(user), Some(user)).unwrap();
     let text = scene.number("load", "20")
-        + "[source.said.command]\nargv = [\"/bin/echo\", \"30\"]\nformat = \"number\"\ninterval = \"100ms\"\n\
-         [service.web]\nweight = \"100 - load.value\"\n[service.said]\nweight = \"said.value\"\n";
+        + "[source.echo.command]\nargv = [\"/bin/echo\", \"30\"]\nformat = \"number\"\ninterval = \"100ms\"\n\
+         [service.web]\nweight = \"100 - load.value\"\n[service.echo]\nweight = \"echo.value\"\n";
     scene.configure(&text);
     let start = |scene: &mut Scene, name: &str, most: &str| {
         scene.start_as(name, |command| {
@@ -122,15 +122,15 @@ fn collector_recovers_from_a_lack_of_threads() {
 
     start(&mut scene, "later", "64:64");
     scene.wait_for_new_reply("web", "up 80% # load=20");
-    scene.wait_for_new_reply("said", "up 30% # said=30");
+    scene.wait_for_new_reply("echo", "up 30% # echo=30");
     let pid = scene.process().pid();
     limit(user, pid, "--nproc=1:64");
-    scene.wait_for_new_reply("said", "up 30% # kept: said ");
+    scene.wait_for_new_reply("echo", "up 30% # kept: echo ");
     scene.wait_for_new_reply("web", "up 80% # load=20");
     scene.wait_for_log("Resource temporarily unavailable");
     limit(user, pid, "--nproc=64:64");
-    scene.wait_for_new_reply("said", "up 30% # said=30");
+    scene.wait_for_new_reply("echo", "up 30% # echo=30");
     scene.wait_for_new_reply("web", "up 80% # load=20");
-    let back = &format!("source said: {SOURCE_RECOVERED}");
+    let back = &format!("source echo: {SOURCE_RECOVERED}");
     println!("{}", scene.wait_for_log(back));
 }

@@ -33,15 +33,15 @@ const HTTP: usize = 8;
 const COMMANDS: usize = 2;
 const FILES: usize = 90;
 
-/// What a process holds.
+/// The resources of a process.
 #[derive(Clone, Copy, Debug)]
-struct Held {
+struct Usage {
     resident_kilobytes: u64,
     descriptors: u64,
     threads: u64,
 }
 
-impl Held {
+impl Usage {
     fn by(pid: u32) -> Self {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
         let number = |key: &str| -> u64 {
@@ -65,11 +65,11 @@ impl Held {
 }
 
 /// The middle one of a part of the samples.
-fn fewest(samples: &[Held], of: fn(&Held) -> u64) -> u64 {
+fn fewest(samples: &[Usage], of: fn(&Usage) -> u64) -> u64 {
     samples.iter().map(of).min().unwrap_or_default()
 }
 
-fn median(samples: &[Held], of: fn(&Held) -> u64) -> u64 {
+fn median(samples: &[Usage], of: fn(&Usage) -> u64) -> u64 {
     let mut sorted: Vec<u64> = samples.iter().map(of).collect();
     sorted.sort_unstable();
     sorted[sorted.len() / 2]
@@ -191,13 +191,13 @@ fn memory_descriptors_and_threads_stay_bounded_over_a_day_of_polls() {
     }
     let (began, first) = (Instant::now(), polls(&metrics));
     for round in 0.. {
-        // Every file has a new number once in nine rounds; one is gone for a round, one application fails for
-        // some, and operators have their say.
+        // Every file has a new number once in nine rounds. One file is absent for a round, one application fails for
+        // some rounds, and operators set overrides.
         for index in (round % 9..FILES).step_by(9).filter(|index| *index > 0) {
             write(&scene, index, (round * 7 + index) % 100);
         }
-        let gone = 1 + round % (FILES - 1);
-        fs::remove_file(scene.scratch.file(&format!("file{gone}"))).unwrap();
+        let absent = 1 + round % (FILES - 1);
+        fs::remove_file(scene.scratch.file(&format!("file{absent}"))).unwrap();
         let application = &applications[round % HTTP];
         match round % 4 {
             0 => application.set_response(500, "no"),
@@ -217,10 +217,10 @@ fn memory_descriptors_and_threads_stay_bounded_over_a_day_of_polls() {
             reloads += 1;
         }
         std::thread::sleep(Duration::from_millis(250));
-        write(&scene, gone, gone);
-        // And all hangs end, so that connections are not held for ever by this side.
+        write(&scene, absent, absent);
+        // All hangs end, so that this side keeps no connection for ever.
         applications.iter().for_each(Application::drop_waiting);
-        samples.push(Held::by(pid));
+        samples.push(Usage::by(pid));
         let before = made;
         made = polls(&metrics) - first;
         assert!(made >= before, "{made} polls, and {before} before");
@@ -258,8 +258,8 @@ fn memory_descriptors_and_threads_stay_bounded_over_a_day_of_polls() {
         // A tenth: readings and replies differ in both, and reloads leave gaps in the allocator's memory.
         (
             "resident kB",
-            (|held| held.resident_kilobytes) as fn(&Held) -> u64,
-            median as fn(&[Held], fn(&Held) -> u64) -> u64,
+            (|held| held.resident_kilobytes) as fn(&Usage) -> u64,
+            median as fn(&[Usage], fn(&Usage) -> u64) -> u64,
             10,
         ),
         // The fewest: a poll under way adds to them, and a busy machine has more of these.

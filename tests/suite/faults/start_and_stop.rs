@@ -25,7 +25,7 @@ fn second_collector_refuses_to_start_and_names_the_first() {
     let lines: Vec<_> = printed.lines().collect();
     assert_eq!(lines.len(), 1, "{printed}");
 
-    // The first has not noticed, and once it is gone another may begin, however it went.
+    // The first collector has not noticed. After its end another may start.
     scene.wait_for_new_reply("web", "");
     scene.kill();
     scene.start_as("third", |_| {});

@@ -88,7 +88,7 @@ fn removed_directory_is_made_again_with_its_mode_and_lock() {
     );
     for round in 1..=10 {
         fs::remove_dir_all(scene.states.path()).unwrap_or_else(|error| {
-            // The collector has put something into it meanwhile; what is left goes with the next round.
+            // The collector has created a file in it meanwhile; the next round removes it.
             println!("round {round}: {error}");
         });
         scene.wait_for_fresh();
@@ -120,11 +120,11 @@ fn removed_directory_is_used_again_once_an_operator_makes_it() {
         },
     );
     let path = scene.states.path().to_owned();
-    let _ = fs::rename(&path, scene.scratch.file("gone"));
+    let _ = fs::rename(&path, scene.scratch.file("removed"));
     scene.wait_for_log(&format!("{DIRECTORY_NOT_MADE}Permission denied"));
     scene.wait_for_no_state();
 
-    // Somebody makes it, with and then without a mistake.
+    // An operator creates it, first with a mistake and then without.
     fs::create_dir(&path).unwrap();
     scene.wait_for_log(&format!("{NO_LOCK_FILE}Permission denied"));
     chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
@@ -263,7 +263,7 @@ fn hung_history_disk_delays_no_reply() {
         let history = history();
         history.matches("up 0%").count() == 3 && history.matches("up 80%").count() == 3
     });
-    println!("5 changes were said while the disk of the history hung, and are in it afterwards");
+    println!("5 changes were sent while the disk of the history hung, and are in it afterwards");
     let log = scene.process().log();
     assert!(!log.contains(PAUSED), "{log}");
 }
@@ -307,12 +307,12 @@ fn removed_lock_file_is_taken_again() {
         second.process().pid()
     );
     scene.wait_for_log(&taken);
-    let account = || fs::read_to_string(states.path().join("status.json")).unwrap();
+    let snapshot = || fs::read_to_string(states.path().join("status.json")).unwrap();
     let writer = format!("\"pid\":{},", second.process().pid());
     for _ in 0..10 {
         let after = now();
         second.wait_for_plan(&states, "tick", |plan| plan.from > after);
-        assert!(account().contains(&writer));
+        assert!(snapshot().contains(&writer));
     }
     second.process().kill();
     scene.process().wait_for_lines(2, LOCK_TAKEN_AGAIN);

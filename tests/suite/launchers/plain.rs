@@ -17,7 +17,7 @@ fn piped(arguments: &[String], input: &[u8]) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // It may have answered and gone before it has read anything.
+    // It may have replied and ended before it has read anything.
     let _ = child.stdin.take().unwrap().write_all(input);
     child.wait_with_output().unwrap()
 }
@@ -59,7 +59,7 @@ fn reply_is_written_to_pipes() {
     );
 }
 
-/// The first thing that anybody tries.
+/// The first command that an operator tries.
 #[test]
 fn missing_input_and_state_directory_give_a_reply() {
     let output = |arguments: &[&str]| {
@@ -74,10 +74,10 @@ fn missing_input_and_state_directory_give_a_reply() {
     assert_reply(&output(&fallback), "up 50% # fallback");
 }
 
-/// Nobody reads what it says: no signal, no message, no failure.
+/// Its output has no reader: no signal, no message, no failure.
 #[test]
 fn closed_reader_is_no_error() {
-    let scratch = Scratch::new("gone-reader");
+    let scratch = Scratch::new("closed-reader");
     let states = states(&scratch);
     let mut child = Command::new(binaries::responder())
         .args(arguments(&states, &["--name-from-client"]))

@@ -11,7 +11,7 @@ use agentcheck_tests::systemd::{Systemd, installed, put};
 use std::net::SocketAddr;
 use std::path::Path;
 
-/// Puts a socket unit's listener elsewhere, in the way that the unit's own comment says.
+/// Changes a socket unit's address in the way that the unit's own comment describes.
 fn listen_on(tree: &Path, socket: &str, address: SocketAddr) {
     let inside = format!("etc/systemd/system/{socket}.d/address.conf");
     let text = format!("[Socket]\nListenStream=\nListenStream={address}\n");
@@ -66,7 +66,7 @@ fn systemd_starts_one_loop_for_all_probes() {
     let status = || systemd.property("agentcheck.service", "NRestarts");
     assert_eq!(status(), "0", "one process has answered all of them");
 
-    // A new state file is seen without anybody telling the loop.
+    // The loop finds a new state file without a signal.
     host.states.set_reply("web", "up 12%");
     let received = probe(host.stay, b"web\n").unwrap();
     assert_eq!(received, Received::line("up 12%"));
@@ -126,7 +126,7 @@ fn systemd_starts_one_process_per_probe() {
     println!("agentcheck-inetd.socket: {probes} probes and HAProxy");
 }
 
-/// `systemd-analyze verify` ends with status 0 whatever it finds, so that any word of it is a failure.
+/// `systemd-analyze verify` always ends with status 0, so any output is a failure.
 #[test]
 fn systemd_verifies_the_units_without_a_message() {
     let host = host("unit-verify");

@@ -47,7 +47,7 @@ fn exported_metrics() -> BTreeSet<String> {
         .collect()
 }
 
-/// Words in a text that look like names of metrics.
+/// Words in a text that have the form of a metric's name.
 fn named(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     let ours = |word: &&str| {
@@ -192,7 +192,7 @@ fn promtool_accepts_alerts_and_queries() {
     strings(&dashboard, "expr", &mut queries);
     let mut rules = String::from("groups:\n- name: dashboard\n  rules:\n");
     for (index, query) in queries.iter().enumerate() {
-        // Grafana's own variables stand for spans.
+        // Grafana's own variables are durations.
         let query = query
             .replace("$__rate_interval", "1m")
             .replace("$__range", "1h");
@@ -208,7 +208,7 @@ fn promtool_accepts_alerts_and_queries() {
     );
 }
 
-/// What docs/monitoring.md says of `HAProxy`'s exporter, of the real one.
+/// The claims of docs/monitoring.md about `HAProxy`'s exporter, on the real one.
 #[test]
 fn haproxy_exports_the_metrics_of_the_alerts() {
     let scratch = Scratch::new("promex");
@@ -231,7 +231,7 @@ fn haproxy_exports_the_metrics_of_the_alerts() {
     let service = "http-request use-service prometheus-exporter if { path /metrics }";
     farm.lines.push(service.to_owned());
     let _haproxy = Haproxy::start(&scratch, &[farm]);
-    let text = wait_for("HAProxy to have heard all three", || {
+    let text = wait_for("HAProxy to have polled all three", || {
         let text = scrape(metrics);
         let of = |what: &str, server: &str, more: &str| {
             let selector = format!("haproxy_server_{what}{{server=\"{server}\"{more}}}");
@@ -255,7 +255,7 @@ fn haproxy_exports_the_metrics_of_the_alerts() {
     if Haproxy::version() < (2, 7) {
         assert!(
             !names.contains(NEWER),
-            "docs/monitoring.md says that it is newer"
+            "docs/monitoring.md marks it as newer"
         );
     }
 }

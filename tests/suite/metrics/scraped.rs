@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// What the application says here may not become a label, a line or a value.
+/// This text of the application must not become a label, a line or a value.
 const HOSTILE: &str = r#"{"msg-per-second": 1890, "state": "x\"} 1\nagentcheck_service_weight_ratio{service=\"web\"} 9"}"#;
 
 fn configuration(scratch: &Scratch, url: &str) -> String {
@@ -31,8 +31,8 @@ path = {queue:?}
 format = "number"
 interval = "200ms"
 
-[source.gone.file]
-path = {gone:?}
+[source.absent.file]
+path = {absent:?}
 interval = "200ms"
 
 [service.web]
@@ -51,12 +51,12 @@ description = "{{app.json.state}}"
 [service.db]
 
 [service.mail]
-weight = "gone.ok ? 100 : double(gone.text)"
+weight = "absent.ok ? 100 : double(absent.text)"
 on_failure = "down"
 "#,
         file = scratch.file("state").join("agentcheck.prom"),
         queue = scratch.file("queue"),
-        gone = scratch.file("gone"),
+        absent = scratch.file("absent"),
     )
 }
 
@@ -95,7 +95,7 @@ fn scraped_metrics_equal_status_json() {
 
     let status = run(&mut scene.command(&["status", "--json"]));
     let status: Value = serde_json::from_str(&status).unwrap();
-    says_the_same(&scraped, &status);
+    compare(&scraped, &status);
     of_the_collector(&scraped);
 
     scene.process().signal(Signal::TERM);
@@ -103,8 +103,8 @@ fn scraped_metrics_equal_status_json() {
     the_file_stays(&exporter, &file);
 }
 
-/// Each service and each source, against the account that people are shown.
-fn says_the_same(scraped: &str, status: &Value) {
+/// Each service and each source, against the JSON of `status`.
+fn compare(scraped: &str, status: &Value) {
     let services = status["services"].as_object().unwrap();
     assert_eq!(services.len(), 4);
     for (name, service) in services {
@@ -168,7 +168,7 @@ fn says_the_same(scraped: &str, status: &Value) {
         let failed = of("failures_total").unwrap_or_default();
         assert_eq!(failed > 0.0, !good, "{name}: {failed}");
     }
-    let missing = "agentcheck_source_failures_total{source=\"gone\",reason=\"missing\"}";
+    let missing = "agentcheck_source_failures_total{source=\"absent\",reason=\"missing\"}";
     assert!(value(scraped, missing).unwrap() >= 1.0);
 }
 
@@ -186,8 +186,8 @@ fn of_the_collector(scraped: &str) {
     assert!(started < written && written <= now.as_secs_f64());
 }
 
-/// Its age is how Prometheus learns that nobody writes it any more. What stands still can be compared to the
-/// letter, too, and looked at by Prometheus's own rules for names.
+/// Its age shows Prometheus that the collector has ended. The file no longer changes, so the test compares it to the
+/// letter, and checks it with Prometheus's own rules for names.
 fn the_file_stays(exporter: &NodeExporter, file: &std::path::Path) {
     let text = std::fs::read_to_string(file).unwrap();
     let scraped = exporter.scrape();
@@ -213,5 +213,5 @@ fn the_file_stays(exporter: &NodeExporter, file: &std::path::Path) {
         "{printed:?}"
     );
     let refused = output(promtool().args(["check", "rules", "/dev/null/none"]));
-    assert!(!refused.status.success(), "promtool says no to nothing");
+    assert!(!refused.status.success(), "promtool accepts everything");
 }

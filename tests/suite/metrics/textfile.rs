@@ -32,7 +32,7 @@ fn missing_directory_is_logged_once_and_recovery_once() {
     scene.wait_for_new_reply("web", "");
     let directory = scene.scratch.directory("textfiles");
     let failures = "agentcheck_write_failures_total{file=\"metrics\"}";
-    let failed = wait_for("metrics that tell of it", || {
+    let failed = wait_for("metrics with the failure", || {
         let text = std::fs::read_to_string(&file).map_err(|error| error.to_string())?;
         value(&text, failures)
             .filter(|count| *count >= 1.0)

@@ -27,7 +27,7 @@ fn balancer_leaves_maint_after_resume_and_drain_after_ready() {
     haproxy.wait_for_server("farm", "api", "DRAIN", |seen| seen.administrative & 8 != 0);
     scene.succeeds(&["ready", "api", "--for", "2s"]);
     haproxy.wait_for_server("farm", "api", "in again", |seen| seen.administrative == 0);
-    agentcheck_tests::processes::wait_until("ready to be no longer said", || {
+    agentcheck_tests::processes::wait_until("replies without ready", || {
         let file = std::fs::read_to_string(scene.states.file("api")).unwrap();
         !file.contains(" ready ")
     });

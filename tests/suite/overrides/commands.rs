@@ -276,7 +276,7 @@ fn wrong_command_is_refused_and_changes_nothing() {
     );
 }
 
-/// Whatever the operator's umask is, the collector can read it; and no part of a reason becomes a part of a reply.
+/// The collector can read it with every umask of the operator; and no part of a reason becomes a part of a reply.
 #[test]
 fn override_file_is_readable_and_its_reason_is_only_a_description() {
     let mut scene = operated("umask", "");

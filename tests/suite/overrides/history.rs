@@ -98,7 +98,7 @@ fn dry_run_prints_replies_and_writes_nothing() {
     let mut command = Collector::command(&arguments, &other, &scene.states);
     let file = std::fs::File::create(scene.scratch.file("dry.out")).unwrap();
     let mut child = command.stdout(file).stderr(Stdio::null()).spawn().unwrap();
-    wait_until("the dry run to say both", || {
+    wait_until("the dry run to print both", || {
         let printed = log("dry.out");
         printed.contains("  web: up 0% # override=drain by=")
             && printed.contains("  api: up 25% # api_number=50")

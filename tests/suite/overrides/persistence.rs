@@ -15,9 +15,9 @@ fn override_survives_a_restart_and_its_end_restores_the_last_decision() {
     scene.kill();
     start(&mut scene);
     scene.wait_for_reply("web", "up 0% ");
-    // The application is gone when the override ends: what is kept is what rules and weight had said, not
-    // what the operator had.
-    scene.put("web", "gone");
+    // The application has ended when the override ends: the service keeps the reply of rules and weight, not the
+    // operator's.
+    scene.put("web", "no number");
     scene.wait_for_log("source web_number: malformed");
     scene.succeeds(&["resume", "web"]);
     scene.wait_for_reply("web", "up 73% # kept: web_number malformed ");
@@ -148,7 +148,7 @@ fn override_with_the_id_of_another_ends_alone() {
     }
 }
 
-/// Whoever may make a link in its place is not who owns what it leads to.
+/// The user who can make a link there does not own the link's target.
 #[test]
 fn symlinked_flag_file_names_the_owner_of_the_link() {
     let mut scene = operated("flag-link", "");

@@ -1,7 +1,7 @@
 //! The reply that should be sent at a moment, from a configuration, the polls so far and the state of the
 //! collector. It is written against the documentation, and shares no code with the product.
 
-use super::policy::{Keys, Say, Stale, Verdict, lines};
+use super::policy::{Keys, Stale, TargetState, Verdict, lines};
 use super::product::Published;
 use agentcheck_common::{AdministrativeState, BootTime, OperationalState, Reply};
 use agentcheck_tests::state::reply;
@@ -13,19 +13,19 @@ pub(crate) struct Wanted {
     keys: Keys,
     started: Option<BootTime>,
     /// The latest poll since the start: when it was sent, and its result.
-    polled: Option<(BootTime, Option<Say>)>,
+    polled: Option<(BootTime, Option<TargetState>)>,
     /// The latest poll that was good, also before the start.
-    good: Option<(BootTime, Say)>,
+    good: Option<(BootTime, TargetState)>,
     /// What `keep` keeps.
     last: Option<Verdict>,
     /// How long that stays.
     hold_for: Option<Duration>,
-    spoken: Option<Spoken>,
+    active: Option<ActivePlan>,
 }
 
 /// What was published last.
 #[derive(Clone, Copy, Debug)]
-struct Spoken {
+struct ActivePlan {
     verdict: Verdict,
     until: BootTime,
     hold_for: Option<Duration>,
@@ -41,7 +41,7 @@ pub(crate) enum Expected {
     /// Nothing: there is nothing to go by.
     Nothing,
     /// This.
-    Said(Verdict),
+    Verdict(Verdict),
     /// On the way from so many per cent to full, or there.
     Released(u16, bool),
 }
@@ -56,7 +56,7 @@ impl Wanted {
             good: None,
             last: None,
             hold_for: None,
-            spoken: None,
+            active: None,
         }
     }
 
@@ -64,27 +64,27 @@ impl Wanted {
         *self = Self::new(self.keys);
     }
 
-    /// The collector is started while the reply is `said`.
+    /// The collector starts while the state file contains the reply `printed`.
     pub(crate) fn start(&mut self, now: BootTime, printed: Option<Reply>) {
         self.started = Some(now);
         self.polled = None;
-        self.last = printed.map(|printed| (Say::Words(printed), None));
+        self.last = printed.map(|printed| (TargetState::Current(printed), None));
     }
 
-    pub(crate) fn poll(&mut self, now: BootTime, says: Option<Say>) {
-        self.polled = Some((now, says));
-        if let Some(says) = says {
-            self.good = Some((now, says));
+    pub(crate) fn poll(&mut self, now: BootTime, outcome: Option<TargetState>) {
+        self.polled = Some((now, outcome));
+        if let Some(outcome) = outcome {
+            self.good = Some((now, outcome));
         }
     }
 
-    /// The collector has published a verdict; what is wrong with that.
+    /// The collector has published a verdict; returns the fault, if there is one.
     pub(crate) fn publish(&mut self, published: &Published) -> Option<String> {
         let Published { at, until } = *published;
         let Some((verdict, hold_for)) = self.verdict(at) else {
             return Some("a verdict, and there was nothing to go by".to_owned());
         };
-        self.spoken = Some(Spoken {
+        self.active = Some(ActivePlan {
             verdict,
             until,
             hold_for,
@@ -97,14 +97,14 @@ impl Wanted {
 
     /// The collector stops, after it published a verdict or before.
     pub(crate) fn stop(&mut self, now: BootTime, published: bool) {
-        if let Some(spoken) = &mut self.spoken
+        if let Some(active) = &mut self.active
             && published
-            && !takes_out(spoken.verdict.0)
+            && !takes_out(active.verdict.0)
             && !matches!(self.keys.on_stop, Stale::Keep)
         {
-            spoken.until = now;
-            spoken.then = self.keys.on_stop;
-            spoken.after = Duration::ZERO;
+            active.until = now;
+            active.then = self.keys.on_stop;
+            active.after = Duration::ZERO;
         }
     }
 
@@ -115,13 +115,15 @@ impl Wanted {
         let grace = Duration::from_millis(250).min(keys.fresh_for / 10);
         let in_time = |sent: BootTime| now < sent.after(keys.fresh_for - grace);
         let decided = match self.polled.filter(|(sent, _)| in_time(*sent)) {
-            Some((_, Some(says))) => Some((says, keys.limit(says))),
+            Some((_, Some(outcome))) => Some((outcome, keys.limit(outcome))),
             None if self.polled.is_none() && self.started.is_some_and(in_time) => return None,
-            // A rule that held when it was last known holds as long as that is fresh.
+            // A rule that was true when it was last known stays true as long as that reading is fresh.
             _ => self
                 .good
-                .filter(|(sent, says)| in_time(*sent) && !matches!(says, Say::Weight(_)))
-                .map(|(_, says)| (says, keys.normal())),
+                .filter(|(sent, outcome)| {
+                    in_time(*sent) && !matches!(outcome, TargetState::Weight(_))
+                })
+                .map(|(_, outcome)| (outcome, keys.normal())),
         };
         if let Some(verdict) = decided {
             self.last = decided;
@@ -129,75 +131,77 @@ impl Wanted {
             return Some((verdict, self.hold_for));
         }
         match keys.on_failure {
-            Some(say) => Some(((say, keys.normal()), None)),
+            Some(target) => Some(((target, keys.normal()), None)),
             None => Some((self.last?, self.hold_for)),
         }
     }
 
     /// The expected reply of the responder at `now`.
     pub(crate) fn expected(&self, now: BootTime) -> Expected {
-        let Some(spoken) = self.spoken else {
+        let Some(active) = self.active else {
             return Expected::Nothing;
         };
-        let (say, limit) = spoken.verdict;
+        let (target, limit) = active.verdict;
         let (_, over) = self.keys.release;
         let released = |from: u16, begin: BootTime| {
             if now < begin {
-                Expected::Said((say, limit))
+                Expected::Verdict((target, limit))
             } else {
                 Expected::Released(from.min(100), now >= begin.after(over))
             }
         };
-        if now < spoken.until {
-            return Expected::Said((say, limit));
+        if now < active.until {
+            return Expected::Verdict((target, limit));
         }
-        if takes_out(say) {
-            return spoken
+        if takes_out(target) {
+            return active
                 .hold_for
-                .map_or(Expected::Said((say, limit)), |time| {
-                    released(self.keys.floor, spoken.until.after(time))
+                .map_or(Expected::Verdict((target, limit)), |time| {
+                    released(self.keys.floor, active.until.after(time))
                 });
         }
-        match spoken.then {
-            Stale::Keep => Expected::Said((say, limit)),
-            Stale::Say(stale) => Expected::Said((stale, self.keys.normal())),
+        match active.then {
+            Stale::Keep => Expected::Verdict((target, limit)),
+            Stale::State(stale) => Expected::Verdict((stale, self.keys.normal())),
             Stale::Release => {
-                let percent = self.percent(say);
-                let limit = match say {
-                    Say::Words(reply) => reply.maxconn.map(|limit| limit.get()),
-                    Say::Line(_) => None,
+                let percent = self.percent(target);
+                let limit = match target {
+                    TargetState::Current(reply) => reply.maxconn.map(|limit| limit.get()),
+                    TargetState::Line(_) => None,
                     _ => limit,
                 };
                 let full = percent >= 100 && limit == self.keys.normal();
-                if full && !spoken.after.is_zero() {
-                    Expected::Said(spoken.verdict)
+                if full && !active.after.is_zero() {
+                    Expected::Verdict(active.verdict)
                 } else {
-                    released(percent, spoken.until.after(spoken.after))
+                    released(percent, active.until.after(active.after))
                 }
             }
         }
     }
 
     /// The share of traffic that a verdict gives, in per cent.
-    fn percent(&self, say: Say) -> u16 {
-        let line = match say {
-            Say::Floor => return self.keys.floor,
-            Say::Weight(percent) => return percent.clamp(self.keys.floor, 100),
-            Say::Line(at) => reply(lines(true)[at]),
-            Say::Words(reply) => reply,
-            Say::Full | Say::Drain | Say::Down | Say::Maint => return 100,
+    fn percent(&self, target: TargetState) -> u16 {
+        let line = match target {
+            TargetState::Floor => return self.keys.floor,
+            TargetState::Weight(percent) => return percent.clamp(self.keys.floor, 100),
+            TargetState::Line(at) => reply(lines(true)[at]),
+            TargetState::Current(reply) => reply,
+            TargetState::Full | TargetState::Drain | TargetState::Down | TargetState::Maint => {
+                return 100;
+            }
         };
         line.percent.map_or(100, |percent| percent.get())
     }
 }
 
 /// Whether this takes the server out of service, in one way or another.
-fn takes_out(say: Say) -> bool {
-    let line = match say {
-        Say::Drain | Say::Down | Say::Maint => return true,
-        Say::Full | Say::Floor | Say::Weight(_) => return false,
-        Say::Line(at) => reply(lines(true)[at]),
-        Say::Words(reply) => reply,
+fn takes_out(target: TargetState) -> bool {
+    let line = match target {
+        TargetState::Drain | TargetState::Down | TargetState::Maint => return true,
+        TargetState::Full | TargetState::Floor | TargetState::Weight(_) => return false,
+        TargetState::Line(at) => reply(lines(true)[at]),
+        TargetState::Current(reply) => reply,
     };
     matches!(
         line.operational,

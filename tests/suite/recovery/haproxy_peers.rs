@@ -120,7 +120,7 @@ fn probe(mut stream: TcpStream, peers: &Mutex<HashMap<String, Peer>>) {
             return;
         }
     };
-    // A peer that is gone has lost this one; what it made of it is what the test looks at.
+    // If HAProxy has closed the connection, this reply is lost; the test compares the resulting state.
     let _ = stream.write_all(&bytes);
     let _ = stream.shutdown(Shutdown::Write);
 }

@@ -26,7 +26,7 @@ pub(crate) struct Lockstep {
     pub(crate) servers: Vec<Server>,
     /// The same before the latest step, and what that was.
     earlier: Vec<(Server, Option<Move>)>,
-    /// How many health checks of each have run out of time, as far as that has been looked at.
+    /// How many timed-out health checks of each server the test has counted so far.
     late: Vec<usize>,
     names: Vec<String>,
     /// What has happened to each of them.
@@ -114,8 +114,8 @@ impl Lockstep {
         self.compare();
     }
 
-    /// Disables these agents, each between two probes: one that is under way then is held, and holds up the
-    /// first one after `enable agent`, until `timeout check` (2.6.12). That is late, and no more than late.
+    /// Disables these agents, each between two probes: a probe that is under way then is suspended, and delays the
+    /// first probe after `enable agent` until `timeout check` (2.6.12). It is only late.
     fn disable_agents(&self, mut servers: Vec<usize>) {
         let mut begun: Vec<_> = self
             .names
@@ -204,16 +204,16 @@ impl Lockstep {
                 .map(|seen| (seen.server.clone(), seen))
                 .collect();
             let mut wrong = Vec::new();
-            let mut look_again = false;
+            let mut again = false;
             for at in 0..self.names.len() {
-                let real = Looks::seen(&seen[&self.names[at]]);
-                let model = Looks::of(&self.servers[at]);
+                let real = ServerView::seen(&seen[&self.names[at]]);
+                let model = ServerView::of(&self.servers[at]);
                 if model == real {
                     continue;
                 }
                 if self.is_late_again(at) {
                     were_late.insert(at);
-                    look_again = true;
+                    again = true;
                 } else if !were_late.contains(&at) || !self.explained(at, &real) {
                     let (name, story) = (&self.names[at], &self.stories[at]);
                     let checked = self.servers[at].checked;
@@ -223,7 +223,7 @@ impl Lockstep {
                     ));
                 }
             }
-            if look_again {
+            if again {
                 self.rest();
                 continue;
             }
@@ -250,7 +250,7 @@ impl Lockstep {
 
     /// Whether a health check that failed once, before the latest step or after it, is all that the model
     /// did not know.
-    fn explained(&mut self, at: usize, real: &Looks) -> bool {
+    fn explained(&mut self, at: usize, real: &ServerView) -> bool {
         let failed_once = |server: Server| {
             let passes = Move::Passes(server.passes);
             server.after(&Move::Passes(false)).after(&passes)
@@ -261,7 +261,7 @@ impl Lockstep {
             step.map_or(server.clone(), |step| server.after(&step))
         });
         let mut candidates = [Some(after_it), before_it].into_iter().flatten();
-        let found = candidates.find(|server| Looks::of(server) == *real);
+        let found = candidates.find(|server| ServerView::of(server) == *real);
         if let Some(server) = found {
             self.stories[at].push_str("a health check was late; ");
             self.servers[at] = server;
@@ -273,14 +273,14 @@ impl Lockstep {
 
 /// What both show.
 #[derive(Debug, PartialEq, Eq)]
-struct Looks {
+struct ServerView {
     running: bool,
     administrative: u8,
     weight: u16,
     limit: u32,
 }
 
-impl Looks {
+impl ServerView {
     fn of(server: &Server) -> Self {
         Self {
             running: server.running,

@@ -156,7 +156,7 @@ impl Server {
         }
     }
 
-    /// The server after `step`, when health checks have found what there is to be found.
+    /// The server after `step` and after the next results of the health checks.
     #[must_use]
     pub(crate) fn after(mut self, step: &Move) -> Self {
         match step {
@@ -170,7 +170,7 @@ impl Server {
         self
     }
 
-    /// Applied in this order, whatever the order of the words: administrative state, weight, limit, health.
+    /// Applied in this order, regardless of the order of the words: administrative state, weight, limit, health.
     fn apply_reply(&mut self, reply: &Reply) {
         match reply.administrative {
             Some(AdministrativeState::Ready) => self.set(Admin::Ready),
@@ -264,8 +264,8 @@ impl Server {
         self.running |= allowed && self.admin != Admin::Maint;
     }
 
-    /// What a new process knows: without a server-state file nothing; with it all but `maxconn` and what
-    /// the agent said of health, which is kept in the operational state alone.
+    /// The state of a new process: without a server-state file nothing; with it all but `maxconn` and the agent's
+    /// health, which is only in the operational state.
     fn reloaded(&self, saved: bool) -> Self {
         let new = Self {
             passes: self.passes,

@@ -3,7 +3,7 @@
 
 use super::expected_reply::{Expected, Wanted};
 use super::model::{Admin, Command, FAULTS, Fault, Move, Server};
-use super::policy::{BY_RULE, Keys, Policy, Say, Stale, lines};
+use super::policy::{BY_RULE, Keys, Policy, Stale, TargetState, lines};
 use super::product::{Host, Published};
 use agentcheck_common::{Percent, Reply};
 use agentcheck_tests::state::reply;
@@ -19,7 +19,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event {
     /// The application is polled, if there is a collector, and leads to a verdict, or does not answer.
-    Polled(Option<Say>),
+    Polled(Option<TargetState>),
     /// The collector is killed.
     Crashes,
     /// The collector stops.
@@ -34,7 +34,7 @@ pub(crate) enum Event {
     Probed,
     /// Something on the balancer, or on the way to it.
     Balancer(Move),
-    /// An agent of another make speaks to the balancer, or ours in another configuration.
+    /// Another agent replies to the balancer, or ours in another configuration.
     Other(&'static str),
 }
 
@@ -47,19 +47,24 @@ const AWAKE: Duration = Duration::from_secs(30);
 /// What other agents leave behind.
 const OTHERS: [&str; 6] = ["drain", "maint", "down", "0%", "maint down", "up drain 30%"];
 
-fn reply_keys(owner: bool) -> BoxedStrategy<Say> {
+fn reply_keys(owner: bool) -> BoxedStrategy<TargetState> {
     prop_oneof![
-        5 => (0..=100u16).prop_map(Say::Weight),
+        5 => (0..=100u16).prop_map(TargetState::Weight),
         5 => select(BY_RULE.to_vec()),
-        2 => (0..lines(owner).len()).prop_map(Say::Line),
+        2 => (0..lines(owner).len()).prop_map(TargetState::Line),
     ]
     .boxed()
 }
 
-/// What can be said in place of a verdict: anything but full, which no key takes where it could flood.
-fn instead(owner: bool) -> BoxedStrategy<Say> {
-    let states = select(vec![Say::Floor, Say::Drain, Say::Down, Say::Maint]);
-    prop_oneof![3 => states, 1 => (0..lines(owner).len()).prop_map(Say::Line)].boxed()
+/// The replies in place of a verdict: all but full, which no key accepts where it could flood a server.
+fn instead(owner: bool) -> BoxedStrategy<TargetState> {
+    let states = select(vec![
+        TargetState::Floor,
+        TargetState::Drain,
+        TargetState::Down,
+        TargetState::Maint,
+    ]);
+    prop_oneof![3 => states, 1 => (0..lines(owner).len()).prop_map(TargetState::Line)].boxed()
 }
 
 /// The keys of a configuration; `weight_form = "absolute"` only where HAProxy knows `weight:N`.
@@ -69,7 +74,7 @@ fn keys(knows_weight: bool) -> BoxedStrategy<Keys> {
         prop_oneof![
             Just(Stale::Keep),
             Just(Stale::Release),
-            instead(owner).prop_map(Stale::Say),
+            instead(owner).prop_map(Stale::State),
         ]
     };
     any::<bool>()
@@ -106,7 +111,7 @@ fn keys(knows_weight: bool) -> BoxedStrategy<Keys> {
         .boxed()
 }
 
-/// So many configurations: reading one takes longer than telling a story with it.
+/// The number of configurations: reading one takes longer than running a story with it.
 pub(crate) fn policies(runner: &mut TestRunner, count: usize, knows_weight: bool) -> Vec<Policy> {
     let keys = keys(knows_weight);
     (0..count).map(|_| random(runner, &keys).policy()).collect()
@@ -135,7 +140,7 @@ fn commands() -> BoxedStrategy<Command> {
 pub(crate) fn events(owner: bool) -> BoxedStrategy<Event> {
     let balancer = |step: Move| Event::Balancer(step);
     prop_oneof![
-        20 => reply_keys(owner).prop_map(|say| Event::Polled(Some(say))),
+        20 => reply_keys(owner).prop_map(|target| Event::Polled(Some(target))),
         5 => Just(Event::Polled(None)),
         3 => Just(Event::Crashes),
         2 => Just(Event::Stops),
@@ -152,14 +157,15 @@ pub(crate) fn events(owner: bool) -> BoxedStrategy<Event> {
     .boxed()
 }
 
-/// A configuration, whether its server has a health check, what happens, and the verdict that stands at
-/// the end.
-pub(crate) fn stories(policies: Vec<Policy>) -> BoxedStrategy<(Policy, bool, Vec<Event>, Say)> {
+/// A configuration, whether its server has a health check, the events, and the constant verdict at the end.
+pub(crate) fn stories(
+    policies: Vec<Policy>,
+) -> BoxedStrategy<(Policy, bool, Vec<Event>, TargetState)> {
     select(policies)
         .prop_flat_map(|policy| {
             let owner = policy.keys.owner;
             let last = prop_oneof![
-                1 => (0..=100u16).prop_map(Say::Weight),
+                1 => (0..=100u16).prop_map(TargetState::Weight),
                 1 => select(BY_RULE.to_vec()),
             ];
             let reloads = any::<bool>().prop_map(|saved| Event::Balancer(Move::Reload { saved }));
@@ -182,7 +188,7 @@ pub(crate) fn runner(seed: u64, cases: u32, cut_down: u32) -> TestRunner {
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
 }
 
-/// A host, the server that its agent speaks for, and what should have become of both.
+/// A host, the server of its agent, and the expected state of both.
 pub(crate) struct World {
     keys: Keys,
     host: Host,
@@ -191,7 +197,7 @@ pub(crate) struct World {
     pub(crate) server: Server,
     /// Whether the collector has published anything since its start.
     published: bool,
-    /// The weight that was heard last on the way to full.
+    /// The weight of the latest reply on the way to full.
     released: u16,
     /// What becomes of a reply on its way: nothing, but where a test wants to see it noticed.
     on_the_way: fn(Reply) -> Reply,
@@ -214,15 +220,15 @@ impl World {
         }
     }
 
-    /// Lets something happen; gives what that is for the balancer, if it is anything.
+    /// Applies one event. Returns its meaning for the balancer, if it has one.
     ///
     /// # Errors
-    /// What is not as it should be.
+    /// The difference from the expected state.
     pub(crate) fn after(&mut self, event: Event) -> Result<Option<Move>, String> {
         let published = match event {
-            Event::Polled(say) if self.host.lives() => {
-                self.wanted.poll(self.host.now, say);
-                self.host.poll(say.as_ref())
+            Event::Polled(target) if self.host.lives() => {
+                self.wanted.poll(self.host.now, target);
+                self.host.poll(target.as_ref())
             }
             Event::Starts if !self.host.lives() => {
                 self.published = false;
@@ -273,7 +279,7 @@ impl World {
         step
     }
 
-    /// The agent is asked; where it is heard, the server is from then on where it should be.
+    /// A probe. If its reply arrives, the server has the expected state from then on.
     fn probed(&mut self) -> Result<Move, String> {
         let printed = self.host.current_reply();
         let expected = self.wanted.expected(self.host.now);
@@ -287,9 +293,11 @@ impl World {
         }
         let differences = match (expected, printed) {
             (Expected::Nothing, None) => Vec::new(),
-            (Expected::Nothing, Some(_)) => vec!["nothing was to be said".to_owned()],
-            (_, None) => vec!["something was to be said".to_owned()],
-            (Expected::Said(verdict), _) => self.keys.differences(verdict, &before, &self.server),
+            (Expected::Nothing, Some(_)) => vec!["no reply was expected".to_owned()],
+            (_, None) => vec!["a reply was expected".to_owned()],
+            (Expected::Verdict(verdict), _) => {
+                self.keys.differences(verdict, &before, &self.server)
+            }
             (Expected::Released(from, done), Some(printed)) => {
                 self.released_differences(from, done, &printed, &before)
             }
@@ -299,7 +307,7 @@ impl World {
         }
         let received = printed.map_or("nothing".to_owned(), |printed| printed.to_string());
         Err(format!(
-            "{expected:?} was to be said, {received:?} was: {}\n  before {before:?}\n  after  {:?}",
+            "expected the reply {expected:?}, received {received:?}: {}\n  before {before:?}\n  after  {:?}",
             differences.join("; "),
             self.server
         ))
@@ -316,7 +324,7 @@ impl World {
         let percent = printed.percent.map_or(0, Percent::get);
         let least = from.max(self.released);
         self.released = percent;
-        let verdict = (Say::Weight(percent), self.keys.normal());
+        let verdict = (TargetState::Weight(percent), self.keys.normal());
         // The floor is for weights from load; the way begins where the server was.
         let keys = Keys {
             floor: 0,
@@ -329,31 +337,33 @@ impl World {
         wrong
     }
 
-    /// From now on nothing happens but that the application says `say` and probes arrive: the server is
-    /// where the verdict wants it, at the first probe, and stays there.
+    /// From now on, the application constantly reports `target` and probes arrive. The server reaches the verdict's
+    /// state at the first probe, and keeps it.
     ///
     /// # Errors
     /// Where it is not.
-    pub(crate) fn settle(&mut self, say: Say) -> Result<Vec<Move>, String> {
+    pub(crate) fn settle(&mut self, target: TargetState) -> Result<Vec<Move>, String> {
         let admin = self.server.admin;
         let mut moves = Vec::new();
         for event in [
             Event::Balancer(Move::Tells(Command::EnableAgent)),
             Event::Balancer(Move::Passes(true)),
             Event::Starts,
-            Event::Polled(Some(say)),
+            Event::Polled(Some(target)),
             Event::Probed,
             Event::Passes(Duration::from_secs(2)),
-            Event::Polled(Some(say)),
+            Event::Polled(Some(target)),
             Event::Probed,
         ] {
             moves.extend(self.after(event)?);
         }
         let server = &self.server;
-        let out = matches!(say, Say::Down | Say::Maint);
+        let out = matches!(target, TargetState::Down | TargetState::Maint);
         let in_maintenance = !self.keys.owner && admin == Admin::Maint;
         if server.running == (out || in_maintenance) {
-            return Err(format!("{say:?} stands, and the server is {server:?}"));
+            return Err(format!(
+                "the verdict is {target:?}, and the server is {server:?}"
+            ));
         }
         if !self.keys.owner && server.admin != admin {
             return Err(format!("{admin:?} was another's, and is {server:?}"));

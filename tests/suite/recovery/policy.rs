@@ -1,5 +1,5 @@
-//! What an operator can configure about replies, as a configuration, and how a server looks after such a reply.
-//! It is written against the documentation, and shares no code with the product.
+//! The operator's settings about replies, as a configuration, and the expected server after such a reply. It is
+//! written against the documentation, and shares no code with the product.
 
 use super::model::{Admin, LIMIT, Server};
 use agentcheck::config::{self, Config};
@@ -23,9 +23,9 @@ const LINES: [&str; 6] = [
 /// The same, where the agent owns the administrative state. One word alone would be a state and no line.
 const OWNERS_LINES: [&str; 4] = ["up ready 20%", "maint 100%", "ready 100%", "up drain 30%"];
 
-/// Where a verdict wants a server.
+/// The state of a server by a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Say {
+pub(crate) enum TargetState {
     Full,
     Floor,
     Drain,
@@ -36,17 +36,23 @@ pub(crate) enum Say {
     /// One of the lines, by number.
     Line(usize),
     /// Any reply that was active when the collector started.
-    Words(Reply),
+    Current(Reply),
 }
 
 /// The verdicts of rules.
-pub(crate) const BY_RULE: [Say; 5] = [Say::Full, Say::Floor, Say::Drain, Say::Down, Say::Maint];
+pub(crate) const BY_RULE: [TargetState; 5] = [
+    TargetState::Full,
+    TargetState::Floor,
+    TargetState::Drain,
+    TargetState::Down,
+    TargetState::Maint,
+];
 
 /// The number that leads to the first of them.
 const BY_RULE_AT: usize = 200;
 
-impl Say {
-    /// The application's number that leads to this reply.
+impl TargetState {
+    /// The application's number that leads to this state.
     pub(crate) fn number(self) -> f64 {
         match self {
             Self::Weight(percent) => f64::from(percent),
@@ -77,7 +83,7 @@ pub(crate) fn lines(owner: bool) -> Vec<&'static str> {
 pub(crate) enum Stale {
     Keep,
     Release,
-    Say(Say),
+    State(TargetState),
 }
 
 /// A service's configuration, but for its rules: it has one for every state and every line.
@@ -93,7 +99,7 @@ pub(crate) struct Keys {
     /// `restore_after` and `restore_over`
     pub(crate) release: (Duration, Duration),
     /// The reply when the application fails; `None` keeps the last one.
-    pub(crate) on_failure: Option<Say>,
+    pub(crate) on_failure: Option<TargetState>,
     /// How long the reply of the rule `down` stays without a collector; `None` is without an end.
     pub(crate) hold_for: Option<Duration>,
     /// Whether the agent manages the limit of connections.
@@ -114,7 +120,7 @@ impl fmt::Debug for Policy {
 }
 
 /// The content of a verdict: the state, and the connection limit, if there is one.
-pub(crate) type Verdict = (Say, Option<u32>);
+pub(crate) type Verdict = (TargetState, Option<u32>);
 
 impl Keys {
     /// The configuration, as an operator writes it.
@@ -130,11 +136,11 @@ impl Keys {
 
     fn text(&self) -> String {
         let administration = if self.owner { "manage" } else { "preserve" };
-        let on_failure = self.on_failure.map_or("keep".to_owned(), Say::word);
+        let on_failure = self.on_failure.map_or("keep".to_owned(), TargetState::word);
         let nobody = |stale| match stale {
             Stale::Keep => "keep".to_owned(),
             Stale::Release => "restore".to_owned(),
-            Stale::Say(say) => say.word(),
+            Stale::State(target) => target.word(),
         };
         let mut text = format!(
             "[source.app.file]\npath = \"/run/app/load\"\nformat = \"number\"\ninterval = \"2s\"\n\
@@ -163,29 +169,29 @@ impl Keys {
                 "maxconn = \"app.value + 1.0\"\nmaxconn_normal = {LIMIT}"
             );
         }
-        let by_line = (0..lines(self.owner).len()).map(Say::Line);
-        for say in BY_RULE.into_iter().chain(by_line) {
-            let key = if matches!(say, Say::Line(_)) {
+        let by_line = (0..lines(self.owner).len()).map(TargetState::Line);
+        for target in BY_RULE.into_iter().chain(by_line) {
+            let key = if matches!(target, TargetState::Line(_)) {
                 "raw_reply"
             } else {
                 "reply"
             };
-            let (number, word) = (say.number(), say.word());
+            let (number, word) = (target.number(), target.word());
             let _ = write!(
                 text,
                 "\n[[service.web.rule]]\nname = \"r{number}\"\nwhen = \"app.value == {number:?}\"\n\
                  {key} = \"{word}\"\n"
             );
-            if let (Say::Down, Some(time)) = (say, self.hold_for) {
+            if let (TargetState::Down, Some(time)) = (target, self.hold_for) {
                 let _ = writeln!(text, "hold_for = \"{time:?}\"");
             }
         }
         text
     }
 
-    /// How long what a rule or the weight says stands without a collector, where it takes the server out.
-    pub(crate) fn hold_for(&self, say: Say) -> Option<Duration> {
-        self.hold_for.filter(|_| say == Say::Down)
+    /// How long a reply that takes the server out stays valid without a collector.
+    pub(crate) fn hold_for(&self, target: TargetState) -> Option<Duration> {
+        self.hold_for.filter(|_| target == TargetState::Down)
     }
 
     /// The limit where nothing limits.
@@ -194,40 +200,40 @@ impl Keys {
     }
 
     /// The limit beside what the application led to.
-    pub(crate) fn limit(&self, say: Say) -> Option<u32> {
+    pub(crate) fn limit(&self, target: TargetState) -> Option<u32> {
         let whole = |percent| u32::try_from(percent).unwrap_or_default();
-        self.normal().map(|normal| match say {
-            Say::Weight(percent) => u32::from(percent) + 1,
-            Say::Full => whole(BY_RULE_AT) + 1,
-            Say::Floor => whole(BY_RULE_AT + 1) + 1,
+        self.normal().map(|normal| match target {
+            TargetState::Weight(percent) => u32::from(percent) + 1,
+            TargetState::Full => whole(BY_RULE_AT) + 1,
+            TargetState::Floor => whole(BY_RULE_AT + 1) + 1,
             _ => normal,
         })
     }
 
-    /// How a server has to look that looked like `before` when it heard `say`; what is wrong.
+    /// Checks a server that was in the state `before` when the reply arrived; returns the fault.
     pub(crate) fn differences(
         &self,
-        (say, limit): Verdict,
+        (target, limit): Verdict,
         before: &Server,
         after: &Server,
     ) -> Vec<String> {
         let works = !after.checked || after.passes;
-        let (in_service, weight) = match say {
-            Say::Full => (true, 100),
-            Say::Floor => (true, self.floor),
-            Say::Weight(percent) => (true, percent.clamp(self.floor, 100)),
-            Say::Drain if self.owner => (true, 100),
-            Say::Drain => (true, 0),
-            Say::Down | Say::Maint => (false, 100),
-            Say::Line(at) => {
+        let (in_service, weight) = match target {
+            TargetState::Full => (true, 100),
+            TargetState::Floor => (true, self.floor),
+            TargetState::Weight(percent) => (true, percent.clamp(self.floor, 100)),
+            TargetState::Drain if self.owner => (true, 100),
+            TargetState::Drain => (true, 0),
+            TargetState::Down | TargetState::Maint => (false, 100),
+            TargetState::Line(at) => {
                 return line_differences(&reply(lines(true)[at]), before, after);
             }
-            Say::Words(reply) => return line_differences(&reply, before, after),
+            TargetState::Current(reply) => return line_differences(&reply, before, after),
         };
-        let admin = match say {
+        let admin = match target {
             _ if !self.owner => before.admin,
-            Say::Drain => Admin::Drain,
-            Say::Maint => Admin::Maint,
+            TargetState::Drain => Admin::Drain,
+            TargetState::Maint => Admin::Maint,
             _ => Admin::Ready,
         };
         let running = in_service && works && admin != Admin::Maint;

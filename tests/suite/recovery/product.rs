@@ -2,7 +2,7 @@
 //! configuration, evaluation, plan and state file, and the reply of the responder comes out. The collector can be
 //! killed, restarted, and left alone for hours.
 
-use super::policy::{Policy, Say};
+use super::policy::{Policy, TargetState};
 use agentcheck::config::{Config, SourceId};
 use agentcheck::decision::decide::{FinalDecision, decide};
 use agentcheck::decision::evaluate::{ServiceMemory, Verdict};
@@ -102,11 +102,11 @@ impl Host {
     }
 
     /// One poll of the application: a number, or a failure.
-    pub(crate) fn poll(&mut self, says: Option<&Say>) -> Vec<Published> {
+    pub(crate) fn poll(&mut self, outcome: Option<&TargetState>) -> Vec<Published> {
         let failure = Failure::new(Reason::Timeout, "");
         let mut reading = Reading::failed(self.now, Duration::ZERO, failure);
-        if let Some(says) = says {
-            reading.outcome = Ok(Content::Number(says.number()));
+        if let Some(outcome) = outcome {
+            reading.outcome = Ok(Content::Number(outcome.number()));
         }
         if let Some(collector) = &mut self.collector {
             collector.observed.take(SourceId(0), reading, self.now);

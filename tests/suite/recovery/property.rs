@@ -9,16 +9,16 @@ use std::cell::Cell;
 /// How many configurations the stories share.
 const POLICIES: usize = 60;
 
-/// Tells random stories; how many of what was in them, or one that went wrong, after up to
-/// `cut_down` attempts to make it shorter.
+/// Runs random stories. Returns the counts of their events, or a story that failed, after up to `cut_down` attempts
+/// to shorten it.
 pub(crate) fn run_stories(
     seed: u64,
-    stories_to_tell: u32,
+    story_count: u32,
     cut_down: u32,
     on_the_way: OnTheWay,
 ) -> Result<String, String> {
-    let (events_told, moves) = (Cell::new(0), Cell::new(0));
-    let mut runner = runner(seed, stories_to_tell, cut_down);
+    let (event_count, moves) = (Cell::new(0), Cell::new(0));
+    let mut runner = runner(seed, story_count, cut_down);
     let policies = policies(&mut runner, POLICIES, true);
     let reported = runner.run(&stories(policies), |(policy, checked, events, last)| {
         let mut world = World::new(&policy, checked, on_the_way);
@@ -26,15 +26,15 @@ pub(crate) fn run_stories(
             let step = world.after(*event).map_err(TestCaseError::fail)?;
             moves.set(moves.get() + usize::from(step.is_some()));
         }
-        events_told.set(events_told.get() + events.len());
+        event_count.set(event_count.get() + events.len());
         let settled = world.settle(last).map_err(TestCaseError::fail)?;
         moves.set(moves.get() + settled.len());
         Ok(())
     });
     match reported {
         Ok(()) => Ok(format!(
-            "{stories_to_tell} random stories with {} events, {} of them on the balancer",
-            events_told.get(),
+            "{story_count} random stories with {} events, {} of them on the balancer",
+            event_count.get(),
             moves.get()
         )),
         Err(TestError::Fail(reason, story)) => Err(format!("{reason}\n{story:#?}")),

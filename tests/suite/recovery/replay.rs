@@ -3,7 +3,7 @@
 
 use super::lockstep::Lockstep;
 use super::moves::{Event, World, events, policies, random, runner};
-use super::policy::{Policy, Say};
+use super::policy::{Policy, TargetState};
 use agentcheck_common::Reply;
 use agentcheck_tests::haproxy::Haproxy;
 use proptest::strategy::Strategy as _;
@@ -77,7 +77,7 @@ fn one_round(seed: u64) -> usize {
             let saved = (step / RELOAD_EVERY).is_multiple_of(2);
             let reload = Event::Balancer(super::model::Move::Reload { saved });
             for played in &mut played {
-                played.context.after(reload).expect("nobody speaks");
+                played.context.after(reload).expect("no agent replies");
             }
             stage.reload(saved);
         }
@@ -88,7 +88,7 @@ fn one_round(seed: u64) -> usize {
 
 /// All verdicts are final and all probes arrive: every server is in the state of its verdict.
 fn settle(runner: &mut TestRunner, played: &mut [Played], stage: &mut Lockstep) {
-    let lasts = (0..=100u16).prop_map(Say::Weight).boxed();
+    let lasts = (0..=100u16).prop_map(TargetState::Weight).boxed();
     let rules = proptest::sample::select(super::policy::BY_RULE.to_vec()).boxed();
     let moves: Vec<Vec<_>> = played
         .iter_mut()

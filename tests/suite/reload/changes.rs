@@ -9,7 +9,7 @@ use agentcheck_tests::state::now;
 use rustix::process::Signal;
 use std::time::Duration;
 
-/// Between 10 and 90 the rule holds only where it held before, and the average takes an hour.
+/// Between 10 and 90 the rule is true only if it was true before, and the average takes an hour.
 fn remembering(name: &str) -> String {
     service(name, "a")
         + "ewma = \"1h\"\n"
@@ -33,7 +33,7 @@ fn reload_keeps_rule_state_and_average() {
     let held = scene.wait_for_plan("held", |plan| plan.from > after);
     assert!(held.fresh.starts_with("up 0% "), "{held:?}");
 
-    // Another order, other services, other sources; one of them looks at both.
+    // Another order, other services, other sources; one service uses both.
     let both = service("both", "a").replace("a.value", "a.value + b.value");
     let text = format!(
         "# new\n{b}{a}{both}{}{}",
@@ -95,7 +95,7 @@ fn changed_source_is_polled_and_the_old_one_no_longer() {
     let after = polls("first");
     assert!(after <= before + 1, "{before} polls, then {after}");
     println!(
-        "{after} polls of the one that is gone, {} of the other",
+        "{after} polls of the removed source, {} of the other",
         polls("second")
     );
 }
@@ -135,7 +135,7 @@ fn many_reloads_leave_no_gap_and_no_thread() {
         }
     }
     scene.reload(&format!("{a}{b}{}", service("web", "a")));
-    wait_until("the threads of sources that are gone to end", || {
+    wait_until("the threads of removed sources to end", || {
         threads(&mut scene) <= before + 1
     });
     prober.wait_for_answers(10);
@@ -152,8 +152,8 @@ fn many_reloads_leave_no_gap_and_no_thread() {
     assert!(!log.contains("panic"), "{log}");
 }
 
-/// What `keep` keeps belongs to the service: a reload and a restart leave it as it is, whatever its rules and its
-/// weight are by then. A service without a reply has none to keep.
+/// The kept reply belongs to the service: a reload and a restart do not change it, even with other rules and another
+/// weight. A service without a reply has none to keep.
 #[test]
 fn kept_reply_remains_over_a_reload_and_a_restart() {
     let keep = |service: &str, name: &str| {

@@ -69,7 +69,7 @@ waited two agent intervals (1s): every balancer has polled
         });
     }
 
-    // Without an account nobody knows what is normal, and what is no state file stays what it is.
+    // Without a status snapshot, the normal state is unknown, and a file that is no state file stays unchanged.
     scene.states.set_reply("web", "up drain 10%");
     scene.states.set_reply("api", "up 10% maxconn:3 # b=90");
     std::fs::remove_file(scene.states.path().join("status.json")).unwrap();

@@ -1,4 +1,4 @@
-//! A refused configuration changes nothing, and is reported wherever operators look.
+//! A refused configuration changes nothing, and log, status and the command report it.
 
 use super::service;
 use agentcheck_tests::messages::{NOT_RELOADED, RELOADED_UNCHANGED};
@@ -65,7 +65,7 @@ fn refused_configuration_changes_nothing_and_is_reported() {
 
 #[test]
 fn collector_continues_when_its_configuration_is_missing() {
-    let mut scene = Scene::with("gone", |scene| {
+    let mut scene = Scene::with("removed", |scene| {
         scene.number("a", "20") + &service("web", "a")
     });
     let right = std::fs::read_to_string(&scene.configuration).unwrap();

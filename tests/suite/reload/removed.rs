@@ -17,7 +17,7 @@ fn owned(name: &str) -> String {
         )
 }
 
-/// Whether a state file is the last word of a service, for a minute.
+/// Whether a state file has the release reply of a service, for a minute.
 fn is_last_word(plan: &Plan) -> bool {
     let printed = "up ready 100% # removed from the configuration";
     let span = plan.until.since(plan.from);
@@ -39,14 +39,13 @@ fn removed_service_releases_its_drain_and_its_state_file() {
     let last = scene.wait_for_reply("old", "up ready ");
     assert!(is_last_word(&last), "{last:?}");
 
-    // It is back within the minute: the collector speaks for it again.
+    // The service returns within the minute: the collector writes its replies again.
     scene.reload(&all);
     scene.wait_for_reply("old", "up drain 100% ");
     scene.reload(&without);
     scene.wait_for_reply("old", "up ready ");
 
-    // A collector that is started meanwhile goes on with it; the moment is moved here, so that nobody has to
-    // wait for it.
+    // A collector that starts meanwhile continues the release. The test moves its end, so that it need not wait.
     let file = scene.states.path().join("status.json");
     let mut status = scene.wait_for_snapshot("the removal", |status| {
         status["pending_removals"]["old"].is_u64()
@@ -71,7 +70,7 @@ fn service_removed_without_collector_is_released_at_the_next_start() {
     scene.wait_for_reply("web", "up 80% ");
     scene.put("a", "95");
     scene.wait_for_reply("old", "up drain 100% ");
-    // Somebody else's: a script may write a state file, too.
+    // Another program's: a script may write a state file, too.
     let foreign = scene.states.file("foreign");
     let text = std::fs::read_to_string(scene.states.file("web")).unwrap();
     std::fs::write(

@@ -53,7 +53,7 @@ impl Browser {
         self.run(file, &["--dump-dom".to_owned()])
     }
 
-    /// What there is to be seen in a window of this size.
+    /// The visible content of a window of this size.
     pub(crate) fn shot(&self, file: &Path, scheme: Scheme, size: (u32, u32)) -> Shot {
         let _ = std::fs::remove_file(&self.shot);
         self.run(

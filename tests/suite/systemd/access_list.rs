@@ -19,10 +19,10 @@ const BALANCER: &str = "10.0.0.2";
 const STRANGER: &str = "10.0.0.9";
 const STRANGER6: &str = "fd00::9";
 
-/// After how long a connection counts as one that nobody answers; the kernel asks twice in that time.
-const NOBODY: Duration = Duration::from_secs(2);
+/// The time after which a connection counts as unanswered; the kernel sends two SYNs in that time.
+const UNANSWERED: Duration = Duration::from_secs(2);
 
-/// Asks from a given address; none where nobody accepts.
+/// Probes from a given address; `None` if nothing accepts the connection.
 fn ask(from: &str, to: &str) -> Option<Received> {
     let (from, to): (IpAddr, SocketAddr) = (from.parse().unwrap(), to.parse().unwrap());
     let family = if from.is_ipv4() {
@@ -31,7 +31,7 @@ fn ask(from: &str, to: &str) -> Option<Received> {
         AddressFamily::INET6
     };
     let socket = socket(family, SocketType::STREAM, None).unwrap();
-    set_socket_timeout(&socket, Timeout::Send, Some(NOBODY)).unwrap();
+    set_socket_timeout(&socket, Timeout::Send, Some(UNANSWERED)).unwrap();
     bind(&socket, &SocketAddr::new(from, 0)).unwrap();
     connect(&socket, &to).ok()?;
     let mut stream = TcpStream::from(socket);
@@ -51,8 +51,8 @@ fn host(test: &str) -> Host {
 }
 
 impl Host {
-    /// What `from` hears at `to`, in this host's network.
-    fn hears(&self, from: &str, to: &str) -> Option<Received> {
+    /// The reply that `from` gets at `to`, in this host's network.
+    fn reply(&self, from: &str, to: &str) -> Option<Received> {
         std::thread::scope(|scope| {
             let asking = scope.spawn(|| {
                 self.systemd.move_into_its_network();
@@ -64,18 +64,18 @@ impl Host {
 
     fn lets_in(&self, from: &str, to: &str) {
         assert_eq!(
-            self.hears(from, to),
+            self.reply(from, to),
             Some(Received::line(WEB)),
             "{from} to {to}"
         );
     }
 
     fn keeps_out(&self, from: &str, to: &str) {
-        assert_eq!(self.hears(from, to), None, "{from} to {to}");
+        assert_eq!(self.reply(from, to), None, "{from} to {to}");
     }
 }
 
-fn the_loopback_alone_until_told_otherwise(socket: &str) {
+fn the_loopback_alone_by_default(socket: &str) {
     let host = host(socket.trim_end_matches(".socket"));
     host.start(&[socket]);
     host.lets_in("127.0.0.1", "127.0.0.1:3333");
@@ -84,7 +84,7 @@ fn the_loopback_alone_until_told_otherwise(socket: &str) {
     host.keeps_out(STRANGER, "127.0.0.1:3333");
     host.keeps_out(STRANGER6, "[::1]:3333");
 
-    // As the comment in the unit says.
+    // As the comment in the unit describes.
     let shipped = std::fs::read_to_string(binaries::workspace().join("systemd/agentcheck.socket"));
     let shipped = shipped.unwrap();
     let commented: Vec<_> = shipped
@@ -108,18 +108,18 @@ fn the_loopback_alone_until_told_otherwise(socket: &str) {
 
 #[test]
 fn agentcheck_socket_accepts_loopback_only() {
-    the_loopback_alone_until_told_otherwise(LOOP_SOCKET);
+    the_loopback_alone_by_default(LOOP_SOCKET);
 }
 
 #[test]
 fn agentcheck_inetd_socket_accepts_loopback_only() {
-    the_loopback_alone_until_told_otherwise(PROBE_SOCKET);
+    the_loopback_alone_by_default(PROBE_SOCKET);
 }
 
-/// It accepts, says nothing and closes.
+/// It accepts, sends nothing and closes.
 #[test]
 fn xinetd_accepts_loopback_only() {
-    let host = host("fence-xinetd");
+    let host = host("access-xinetd");
     let shipped = std::fs::read_to_string(binaries::workspace().join("xinetd/agentcheck")).unwrap();
     // Where xinetd, which is not inside, finds it; and the state files.
     let responder = host.scratch.program(&binaries::responder());
@@ -144,11 +144,11 @@ fn xinetd_accepts_loopback_only() {
     );
     let received = wait_for("xinetd to listen", || {
         assert!(xinetd.is_running(), "xinetd ended: {}", xinetd.log());
-        host.hears("127.0.0.1", "127.0.0.1:3333")
+        host.reply("127.0.0.1", "127.0.0.1:3333")
             .ok_or("it does not")
     });
     assert_eq!(received, Received::line(WEB));
-    let received = host.hears(STRANGER, "127.0.0.1:3333").unwrap();
+    let received = host.reply(STRANGER, "127.0.0.1:3333").unwrap();
     assert_eq!(received.text(), "");
     host.lets_in("127.0.0.1", "127.0.0.1:3333");
 }

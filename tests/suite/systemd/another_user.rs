@@ -9,7 +9,7 @@ use std::fs;
 const EXAMPLE: &str = "usr/share/doc/agentcheck/examples/another-user";
 const DROP_IN: &str = "agentcheck-collector.service.d/commands-as-another-user.conf";
 
-/// The account of the example, and its spool, which nobody else may look into.
+/// The account of the example, and its spool, which no other user may read.
 const SPOOL: &str = "useradd --system --user-group --home-dir /nonexistent orders
     install -d -o orders -g orders -m 700 /var/spool/orders";
 
@@ -124,7 +124,7 @@ weight = "hangs.value"
         assert!(after.contains("not finished within 300ms"), "{after}");
     }
 
-    // Back to what ships, as the drop-in says.
+    // Back to the shipped unit, as the drop-in describes.
     let text = fs::read_to_string(binaries::workspace().join("systemd/optional").join(DROP_IN));
     let reclaim = "sh /usr/lib/agentcheck/setup reclaim";
     assert!(text.unwrap().contains(reclaim));

@@ -103,7 +103,7 @@ fn add_the_hosts_units(root: &Path) {
     fs::copy(host.join(tmpfiles), root.join(tmpfiles)).unwrap();
 }
 
-/// All that it says. It ends with status 0 whatever it finds, an unknown key say: any word is a failure.
+/// All of its output. It ends with status 0 even for an unknown key, so any output is a failure.
 fn verify(root: &Path) -> String {
     let services = SCORES.iter().map(|(unit, _, _)| instance(unit));
     let sockets = ["agentcheck.socket", "agentcheck-inetd.socket"].map(str::to_owned);
@@ -126,7 +126,7 @@ fn systemd_analyze_verify_accepts_units_and_drop_ins() {
         enable(&root, &drop_in);
         let printed = verify(&root);
         if drop_in == POLL_LIMIT && version() < 255 {
-            // As the drop-in says of itself.
+            // As the drop-in's comment describes.
             let unknown = |line: &str| line.contains("Unknown key 'PollLimitIntervalSec'");
             assert!(
                 !printed.is_empty() && printed.lines().all(unknown),
@@ -138,7 +138,7 @@ fn systemd_analyze_verify_accepts_units_and_drop_ins() {
         fs::remove_file(root.join(super::OPERATOR).join(&drop_in)).unwrap();
     }
 
-    // And it would have said something.
+    // A missing program is an error, so the check above could fail.
     fs::remove_file(root.join("usr/bin/agentcheck-responder")).unwrap();
     let printed = verify(&root);
     assert!(printed.contains("agentcheck-responder"), "{printed:?}");

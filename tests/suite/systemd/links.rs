@@ -16,12 +16,12 @@ fn root_follows_no_link_of_the_collectors_user() {
     let host = tree.boot();
     host.start(&[COLLECTOR]);
     host.wait_for_reply("web", "up ");
-    let look = || {
+    let read = || {
         host.systemd
             .run(&["stat", "-c", "%n %U %G %a", "/etc/agentcheck", "/var/lib"])
             + &host.systemd.run(&["ls", "-A", "/etc/agentcheck"])
     };
-    let before = look();
+    let before = read();
     host.systemd.run(&[
         "setpriv",
         "--reuid=agentcheck",
@@ -33,7 +33,7 @@ fn root_follows_no_link_of_the_collectors_user() {
     ]);
     // Before its sandbox is built, root makes the directories.
     host.systemd.run(&["systemctl", "restart", COLLECTOR]);
-    host.goes_on_writing("web");
+    host.continues_writing("web");
     let printed = host.systemd.output(&["agentcheck", "drain", "web"]);
     let error = String::from_utf8_lossy(&printed.stderr).into_owned();
     assert_eq!(printed.status.code(), Some(1), "{error}");
@@ -41,5 +41,5 @@ fn root_follows_no_link_of_the_collectors_user() {
         error.contains("cannot write to /var/lib/agentcheck/overrides: Not a directory"),
         "{error}"
     );
-    assert_eq!(look(), before);
+    assert_eq!(read(), before);
 }

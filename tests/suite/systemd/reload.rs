@@ -40,12 +40,12 @@ fn systemctl_reload_fails_where_the_configuration_is_refused() {
     wait_until("the unit to be active again", || {
         host.property(COLLECTOR, "ActiveState") == "active"
     });
-    host.goes_on_writing("web");
+    host.continues_writing("web");
     host.wait_for_reply("web", "up 41%");
     let refused = &format!("agentcheck: {NOT_RELOADED}");
     host.systemd.wait_for_journal(COLLECTOR, refused);
 
-    // A signal from anybody who may send one is as good.
+    // A signal of any permitted sender has the same effect.
     std::fs::write(&file, configuration("12.0")).unwrap();
     host.systemd.run(&[
         "systemctl",

@@ -92,7 +92,7 @@ weight = "hung.json['msg-per-second'] + asleep.value + fifo.value"
             self.host.systemd.wait_for_journal(COLLECTOR, text);
         }
         assert_eq!(self.host.property(COLLECTOR, "NRestarts"), "1");
-        self.host.goes_on_writing("live");
+        self.host.continues_writing("live");
         self.live.set_load(700, "ok");
         self.host.wait_for_reply("live", "up 90% ");
     }
@@ -124,7 +124,7 @@ fn hung_source_triggers_no_watchdog_restart() {
     assert_eq!(hung.requests(), 1, "the same poll hangs all the while");
 }
 
-/// Its threads poll as before, and what they find is taken by nobody.
+/// Its threads poll as before, and the main loop takes no reading.
 #[test]
 fn watchdog_restarts_a_stuck_loop() {
     let watched = Watched::start("stuck");
@@ -145,7 +145,7 @@ fn watchdog_restarts_a_stuck_loop() {
     live.wait_for_requests(2);
     let killed = format!("Killing process {first} (agentcheck) with signal SIGABRT");
     host.systemd.wait_for_journal(COLLECTOR, &killed);
-    // A process that somebody traces cannot be gone before that one has seen it.
+    // A traced process stays until its tracer has read its exit status.
     drop(strace);
     watched.another_takes_over(&first);
 }
@@ -180,9 +180,9 @@ fn slow_disk_triggers_no_watchdog_restart() {
             .args(["-e", "inject=renameat:delay_enter=250000"]),
     );
     strace.wait_for_log("attached");
-    host.goes_on_writing(first);
+    host.continues_writing(first);
     let begun = now();
-    host.goes_on_writing(last);
+    host.continues_writing(last);
     println!(
         "a turn of {} ms under a watchdog of {PERIOD} s",
         now().since(begun).as_millis()

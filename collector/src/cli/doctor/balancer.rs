@@ -1,11 +1,16 @@
 //! Reads a balancer's stats socket.
 
+use super::host_facts::{arguments, name_of};
 use crate::setup::doctor::Finding;
+use crate::setup::doctor::haproxy::http_checks::{self, HttpCheck};
 use crate::setup::doctor::haproxy::tables::Balancer;
 use crate::setup::doctor::haproxy::{self, ServedService};
+use crate::sys::state_file::read_bounded;
+use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,6 +20,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The largest answer, in bytes: some ten thousand servers.
 const MAX_ANSWER: u64 = 16 << 20;
+
+/// The largest configuration file of the balancer, in bytes, and how many of them are read.
+const MAX_CONFIGURATION: usize = 8 << 20;
+const MAX_FILES: usize = 100;
 
 /// How often the tables are read again for servers that are in an exchange with their agent.
 const ROUNDS: usize = 20;
@@ -28,8 +37,12 @@ const SETTLE_ROUNDS: usize = 3;
 /// The pause between these rounds: the default agent-inter is 2 s.
 const SETTLE_PAUSE: Duration = Duration::from_millis(2_500);
 
-/// The findings about the balancer behind a socket. `services` reads the services with their current replies.
-pub(super) fn findings(socket: &str, services: &dyn Fn() -> Vec<ServedService>) -> Vec<Finding> {
+/// The findings about the balancer behind a socket, and the HTTP checks on the services' ports that its configuration
+/// has. `services` reads the services with their current replies.
+pub(super) fn examine(
+    socket: &str,
+    services: &dyn Fn() -> Vec<ServedService>,
+) -> (Vec<Finding>, Vec<HttpCheck>) {
     let mut before = services();
     for round in 0..=SETTLE_ROUNDS {
         let balancer = match read_within_time(socket) {
@@ -38,7 +51,7 @@ pub(super) fn findings(socket: &str, services: &dyn Fn() -> Vec<ServedService>) 
                 let what = format!("cannot read {socket}: {error}");
                 let remedy = "check the path of the stats socket and its rights, as in haproxy.cfg: stats socket \
                               /run/haproxy/admin.sock mode 660 level operator";
-                return vec![Finding::error("haproxy", what, remedy)];
+                return (vec![Finding::error("haproxy", what, remedy)], Vec::new());
             }
         };
         let mut now = services();
@@ -48,13 +61,55 @@ pub(super) fn findings(socket: &str, services: &dyn Fn() -> Vec<ServedService>) 
                 .splice(0..0, earlier.replies.iter().copied());
         }
         if round == SETTLE_ROUNDS || !haproxy::has_foreign_weight(&balancer, &now) {
-            return haproxy::findings(&balancer, &now, &is_local);
+            let ports: Vec<u16> = now.iter().map(|service| service.port).collect();
+            let checks = http_checks::parse(&configuration(socket, &balancer));
+            let checks = http_checks::on_ports(checks, &balancer, &ports, &is_local);
+            return (haproxy::findings(&balancer, &now, &is_local), checks);
         }
         // HAProxy may still have the reply before.
         thread::sleep(SETTLE_PAUSE);
         before = services();
     }
-    Vec::new()
+    (Vec::new(), Vec::new())
+}
+
+/// The configuration files of a balancer on this host, by its command line; empty where they cannot be read.
+fn configuration(socket: &str, balancer: &Balancer) -> Vec<String> {
+    let pid = balancer.pid.filter(|_| socket.contains('/'));
+    let Some(pid) = pid.filter(|pid| name_of(*pid).is_some_and(|name| name == "haproxy")) else {
+        return Vec::new();
+    };
+    let arguments = arguments(pid);
+    // -f takes one path; -- takes all that follow.
+    let named = arguments.windows(2).filter_map(|pair| match pair {
+        [option, path] if option == "-f" => Some(path),
+        _ => None,
+    });
+    let after = arguments.iter().skip_while(|word| *word != "--").skip(1);
+    let directory = fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
+    let mut paths = Vec::new();
+    for path in named.chain(after).take(MAX_FILES) {
+        let path = directory.join(path);
+        let mut within: Vec<PathBuf> = match fs::read_dir(&path) {
+            Ok(entries) => entries
+                .take(MAX_FILES)
+                .flatten()
+                .map(|one| one.path())
+                .collect(),
+            Err(_) => vec![path.clone()],
+        };
+        // HAProxy reads the files of a directory by name, and only these.
+        within.retain(|one| *one == path || one.extension().is_some_and(|end| end == "cfg"));
+        within.sort();
+        paths.extend(within);
+    }
+    let contents = paths
+        .iter()
+        .take(MAX_FILES)
+        .filter_map(|path| read_bounded(path, MAX_CONFIGURATION).ok());
+    contents
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .collect()
 }
 
 /// The tables, or the error, within twice [`PATIENCE`].

@@ -1,10 +1,12 @@
 //! What the host shows: processes, listening sockets, launchers' files.
 
 use super::{collector_user, exists, source_checks};
+use crate::setup::doctor::http_probe::HttpLauncher;
 use crate::setup::doctor::listener::{self, Listener};
 use crate::setup::doctor::{Finding, systemd, xinetd};
 use crate::sys::state_file::read_bounded;
-use std::collections::BTreeMap;
+use agentcheck_common::ServiceName;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
 use std::net::SocketAddr;
@@ -35,7 +37,8 @@ pub(super) fn process(pid: u32) -> Option<(u32, u32)> {
     (!state.starts_with(['Z', 'X'])).then(|| (data.uid(), data.gid()))
 }
 
-fn name_of(pid: u32) -> Option<String> {
+/// The name of a process.
+pub(super) fn name_of(pid: u32) -> Option<String> {
     let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
     Some(String::from_utf8_lossy(&name).trim().to_owned())
 }
@@ -43,51 +46,123 @@ fn name_of(pid: u32) -> Option<String> {
 /// The launchers of this host.
 pub(super) struct Launchers {
     /// systemd's socket units.
-    units: Vec<BTreeMap<String, String>>,
+    units: Vec<systemd::Unit>,
+    /// The services that the socket units start.
+    services: Vec<systemd::Unit>,
     entries: Vec<xinetd::Entry>,
     xinetd_runs: bool,
 }
 
 impl Launchers {
-    pub(super) fn read() -> Self {
+    /// Reads the launchers of all services, and those of services with a port of their own.
+    pub(super) fn read(own: &[ServiceName]) -> Self {
+        let own = own.iter().map(systemd::own_unit);
+        let names: Vec<String> = systemd::UNITS
+            .map(str::to_owned)
+            .into_iter()
+            .chain(own)
+            .collect();
+        let units = units(systemd::PROPERTIES, &names);
+        let services: Vec<String> = units.iter().filter_map(systemd::service_of).collect();
         Self {
-            units: units(systemd::PROPERTIES, &systemd::UNITS),
+            services: match services.is_empty() {
+                true => Vec::new(),
+                false => self::units(systemd::SERVICE_PROPERTIES, &services),
+            },
+            units,
             entries: xinetd::parse(&xinetd_files()),
             xinetd_runs: pids().any(|pid| name_of(pid).is_some_and(|name| name == "xinetd")),
         }
     }
 
-    /// The address to probe: a launcher's, or else that of any listener on `port`.
-    pub(super) fn agent(&self, port: u16) -> Option<SocketAddr> {
-        let mut known = systemd::addresses(&self.units);
+    /// The address of all services: a launcher's, or else that of any listener on `port`.
+    pub(super) fn shared(&self, port: u16) -> Option<SocketAddr> {
+        self.address(port, None)
+    }
+
+    /// The address of the service with this port of its own.
+    pub(super) fn own(&self, port: u16) -> Option<SocketAddr> {
+        self.address(port, Some(port))
+    }
+
+    fn address(&self, port: u16, own: Option<u16>) -> Option<SocketAddr> {
+        let mut known = systemd::addresses(&self.units, own);
         if self.xinetd_runs {
-            known.extend(xinetd::addresses(&self.entries, port));
+            let entries = xinetd::addresses(&self.entries, port).into_iter();
+            known.extend(entries.filter(|one| own.is_none_or(|own| one.port() == own)));
         }
         listener::choose(&known).or_else(|| {
-            let all: Vec<SocketAddr> = listeners(port).iter().map(|one| one.address).collect();
+            let all: Vec<SocketAddr> = listeners(&[port]).iter().map(|one| one.address).collect();
             listener::choose(&all)
         })
     }
 
-    /// The findings about the agents' port and its launchers.
-    pub(super) fn findings(&self, agent: SocketAddr, probes: u64) -> Vec<Finding> {
-        let mut listeners = listeners(agent.port());
+    /// The findings about the agents' addresses and their launchers, and the launchers with `--http`. `agents` begins
+    /// with the address of all services, if any service needs it.
+    pub(super) fn examine(
+        &self,
+        agents: &[SocketAddr],
+        probes: u64,
+    ) -> (Vec<Finding>, Vec<HttpLauncher>) {
+        let ports: Vec<u16> = agents.iter().map(SocketAddr::port).collect();
+        let mut listeners = listeners(&ports);
         find_holders(&mut listeners);
-        let mut found = listener::findings(&listeners, agent);
+        let each = agents
+            .iter()
+            .map(|agent| listener::findings(&listeners, *agent));
+        let mut found: Vec<Finding> = each.flatten().collect();
         let host = xinetd::Host {
             can_run: &can_run,
             has_user: &collector_user::is_known,
             is_running: self.xinetd_runs,
             probes,
         };
-        found.extend(xinetd::findings(&self.entries, agent.port(), &host));
+        found.extend(xinetd::findings(&self.entries, &ports, &host));
         found.extend(systemd::findings(&self.units, probes));
-        found
+        let mut http = processes_with_http(&listeners);
+        http.extend(systemd::http_launchers(&self.units, &self.services));
+        if self.xinetd_runs {
+            let port = ports.first().copied().unwrap_or_default();
+            http.extend(xinetd::http_launchers(&self.entries, port));
+        }
+        (found, http)
     }
 }
 
+/// The running responders with `--http`.
+fn processes_with_http(listeners: &[Listener]) -> Vec<HttpLauncher> {
+    let mut found: Vec<HttpLauncher> = Vec::new();
+    for listener in listeners {
+        let responder = listener
+            .holders
+            .iter()
+            .find(|(_, name)| name.starts_with("agentcheck-resp"));
+        let Some((pid, _)) = responder else {
+            continue;
+        };
+        let arguments = arguments(*pid);
+        if HttpLauncher::has_http(arguments.iter().map(String::as_str)) {
+            found.push(HttpLauncher {
+                name: format!("agentcheck-responder ({pid})"),
+                addresses: vec![listener.address],
+            });
+        }
+    }
+    found
+}
+
+/// The command line of a process.
+pub(super) fn arguments(pid: u32) -> Vec<String> {
+    let line = read_bounded(Path::new(&format!("/proc/{pid}/cmdline")), MAX_FILE);
+    let line = line.unwrap_or_default();
+    let words = line.split(|byte| *byte == 0);
+    words
+        .map(|word| String::from_utf8_lossy(word).into_owned())
+        .collect()
+}
+
 /// The properties of units; empty where systemd does not run.
-pub(super) fn units(properties: &str, units: &[&str]) -> Vec<BTreeMap<String, String>> {
+pub(super) fn units<S: AsRef<OsStr>>(properties: &str, units: &[S]) -> Vec<systemd::Unit> {
     if !exists(Path::new("/run/systemd/system")) {
         return Vec::new();
     }
@@ -99,15 +174,15 @@ pub(super) fn units(properties: &str, units: &[&str]) -> Vec<BTreeMap<String, St
     output.map(|text| systemd::parse(&text)).unwrap_or_default()
 }
 
-/// The listeners on a port, without their processes.
-fn listeners(port: u16) -> Vec<Listener> {
+/// The listeners on these ports, without their processes.
+fn listeners(ports: &[u16]) -> Vec<Listener> {
     let mut listeners = Vec::new();
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
         let mut text = Vec::new();
         let read =
             fs::File::open(table).and_then(|file| file.take(MAX_TABLE).read_to_end(&mut text));
         if read.is_ok() {
-            listeners.extend(listener::parse(&String::from_utf8_lossy(&text), port));
+            listeners.extend(listener::parse(&String::from_utf8_lossy(&text), ports));
         }
     }
     listeners

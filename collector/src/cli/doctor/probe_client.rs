@@ -1,5 +1,6 @@
 //! A probe as `HAProxy` makes it, bounded in time and size.
 
+use crate::setup::doctor::http_probe::{HttpProbe, Origin, Request};
 use crate::setup::doctor::probe::{Probe, ProbeOutcome};
 use agentcheck_common::{Reply, ServiceName};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -24,6 +25,8 @@ pub(super) enum Target<'a> {
     Name(&'a ServiceName),
     /// A service with a port of its own. The probe sends nothing, like a balancer.
     OwnPort(&'a ServiceName),
+    /// The same with `--http`: the probe sends the name, because the responder waits for a line.
+    OwnHttpPort(&'a ServiceName),
     /// No service: the probe sends nothing.
     Unnamed,
 }
@@ -44,8 +47,13 @@ impl Route {
             IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
         };
-        let from = Some(loopback).filter(|_| !to.ip().is_loopback());
-        let route = Self { to, from };
+        if to.ip().is_loopback() {
+            return Self { to, from: None };
+        }
+        let route = Self {
+            to,
+            from: Some(loopback),
+        };
         match exchange(route, None, Instant::now() + PATIENCE) {
             ProbeOutcome::Line(_) => route,
             _ => Self { to, from: None },
@@ -85,7 +93,7 @@ pub(super) fn probe(
     expected: &dyn Fn() -> Option<Reply>,
 ) -> Probe {
     let (service, sent) = match target {
-        Target::Name(name) => (Some(name), Some(name)),
+        Target::Name(name) | Target::OwnHttpPort(name) => (Some(name), Some(name)),
         Target::OwnPort(name) => (Some(name), None),
         Target::Unnamed => (None, None),
     };
@@ -96,16 +104,53 @@ pub(super) fn probe(
         Probe {
             address: route.to,
             service: service.map(ToString::to_string),
-            own_port: matches!(target, Target::OwnPort(_)),
+            own_port: matches!(target, Target::OwnPort(_) | Target::OwnHttpPort(_)),
             took: began.elapsed(),
             outcome,
             expected: [before, expected()],
         }
     };
+    let is_final = |probe: &Probe| {
+        probe.agrees() || service.is_none() || !matches!(probe.outcome, ProbeOutcome::Line(_))
+    };
+    several(once, is_final)
+}
+
+/// Asks over HTTP. `expected` reads the replies in the state files of the services that the request may be for.
+pub(super) fn request(
+    route: Route,
+    origin: &Origin,
+    request: &Request,
+    expected: &dyn Fn() -> Vec<Reply>,
+) -> HttpProbe {
+    // Without a Host of its own, as a check with only option httpchk.
+    let text = format!("{request} HTTP/1.0\r\nConnection: close\r\n\r\n");
+    let once = || {
+        let mut replies = expected();
+        let began = Instant::now();
+        let outcome = converse(route, text.as_bytes(), began + PATIENCE, |_| None);
+        HttpProbe {
+            address: route.to,
+            origin: origin.clone(),
+            request: request.clone(),
+            took: began.elapsed(),
+            outcome,
+            expected: {
+                replies.extend(expected());
+                replies
+            },
+        }
+    };
+    let is_final =
+        |probe: &HttpProbe| probe.agrees() || !matches!(probe.outcome, ProbeOutcome::Ended(_));
+    several(once, is_final)
+}
+
+/// Probes until the result is final: the collector may write another reply meanwhile.
+fn several<P>(once: impl Fn() -> P, is_final: impl Fn(&P) -> bool) -> P {
     let mut probe = once();
     for _ in 1..TRIES {
-        // The collector may have written another reply meanwhile.
-        if probe.agrees() || service.is_none() || !matches!(probe.outcome, ProbeOutcome::Line(_)) {
+        if is_final(&probe) {
             break;
         }
         probe = once();
@@ -113,20 +158,34 @@ pub(super) fn probe(
     probe
 }
 
+/// Sends the name, if there is one, and reads a line.
 pub(in crate::cli) fn exchange(
     route: Route,
     sent: Option<&ServiceName>,
     deadline: Instant,
+) -> ProbeOutcome {
+    let sent = sent
+        .map(|service| format!("{service}\n"))
+        .unwrap_or_default();
+    converse(route, sent.as_bytes(), deadline, |bytes| {
+        bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r'))
+    })
+}
+
+/// Connects, sends, and reads until `line_end` finds the end of a line, the agent closes, or the deadline.
+fn converse(
+    route: Route,
+    sent: &[u8],
+    deadline: Instant,
+    line_end: impl Fn(&[u8]) -> Option<usize>,
 ) -> ProbeOutcome {
     let mut stream = match route.connect() {
         Ok(stream) => stream,
         Err(error) => return ProbeOutcome::NotConnected(error.to_string()),
     };
     let _ = stream.set_write_timeout(Some(PATIENCE));
-    if let Some(service) = sent {
-        // An agent that has replied already may reset the connection; its reply can still be read.
-        let _ = stream.write_all(format!("{service}\n").as_bytes());
-    }
+    // An agent that has replied already may reset the connection; its reply can still be read.
+    let _ = stream.write_all(sent);
     let mut bytes = Vec::new();
     let mut buffer = [0; 4096];
     loop {
@@ -144,7 +203,7 @@ pub(in crate::cli) fn exchange(
             }
             Err(_) => return ProbeOutcome::Ended(bytes),
         }
-        if let Some(end) = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
+        if let Some(end) = line_end(&bytes) {
             bytes.truncate(end);
             return ProbeOutcome::Line(bytes);
         }

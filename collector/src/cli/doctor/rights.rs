@@ -27,7 +27,7 @@ fn is_roots_path(path: &Path) -> bool {
     let Ok(path) = std::path::absolute(path) else {
         return false;
     };
-    // What is known of the entry below.
+    // Whether root owns the entry below; `None` at the last entry.
     let mut below_is_roots = None;
     path.ancestors().all(|part| {
         let Ok(data) = fs::symlink_metadata(part) else {

@@ -136,7 +136,7 @@ fn after_its_end_comes_the_verdict_beneath_and_not_full() {
             "then up 73% # stale".to_owned()
         ]
     );
-    // Soon over: what is beneath is still fresh then.
+    // It ends soon: the verdict beneath is still fresh then.
     let short = set(&[(Action::Down, Some(103))], "");
     let lines = schedule(
         &service(AdminStatePolicy::Preserve),

@@ -192,8 +192,8 @@ fn inputs() -> impl Strategy<Value = Vec<(u64, f64)>> {
 }
 
 proptest! {
-    /// Whatever comes in, at whatever times, with ramps between: never outside of floor and ceiling, and every
-    /// stage is finite.
+    /// For every input at every time, with ramps between: never outside of floor and ceiling, and every stage is
+    /// finite.
     #[test]
     fn never_outside_and_never_nan(
         shaping in shapings(),

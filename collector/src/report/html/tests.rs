@@ -265,7 +265,7 @@ fn page_shows_whether_the_collector_was_running() {
     assert!(nothing.ends_with("</html>\n") && !nothing.contains("<table"));
 }
 
-/// A thousand services, each with all there is, and as much history as its files hold.
+/// A thousand services, each with all parts, and full files of history.
 #[test]
 fn page_of_a_thousand_services_is_bounded() {
     let mut status = snapshot();

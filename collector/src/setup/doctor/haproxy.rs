@@ -3,6 +3,7 @@
 //! HAProxy does not show agent-send. A server belongs to the service with the name of the server or of the backend,
 //! or to the only service.
 
+pub mod http_checks;
 mod server;
 pub mod tables;
 
@@ -107,7 +108,7 @@ pub fn findings(
 }
 
 /// Whether a server that is not in an exchange has a weight that none of its service's replies gives. It may still be
-/// the reply before: look again after a few exchanges.
+/// that of the reply before: read again after a few exchanges.
 #[must_use]
 pub fn has_foreign_weight(balancer: &Balancer, services: &[ServedService]) -> bool {
     let mut servers = balancer.servers.iter();

@@ -14,14 +14,14 @@ pub struct Listener {
     pub holders: Vec<(u32, String)>,
 }
 
-/// The listening sockets on a port in the text of `/proc/net/tcp` or `/proc/net/tcp6`.
+/// The listening sockets on these ports in the text of `/proc/net/tcp` or `/proc/net/tcp6`.
 #[must_use]
-pub fn parse(table: &str, port: u16) -> Vec<Listener> {
+pub fn parse(table: &str, ports: &[u16]) -> Vec<Listener> {
     table
         .lines()
         .skip(1)
         .filter_map(parse_line)
-        .filter(|listener| listener.address.port() == port)
+        .filter(|listener| ports.contains(&listener.address.port()))
         .collect()
 }
 
@@ -81,6 +81,8 @@ pub fn chosen(agent: SocketAddr) -> Finding {
 #[must_use]
 pub fn findings(listeners: &[Listener], agent: SocketAddr) -> Vec<Finding> {
     let about = "listener";
+    let on_port = |one: &&Listener| one.address.port() == agent.port();
+    let listeners: Vec<&Listener> = listeners.iter().filter(on_port).collect();
     let serves = |address: SocketAddr| address.ip() == agent.ip() || address.ip().is_unspecified();
     let Some(first) = listeners.iter().find(|listener| serves(listener.address)) else {
         let elsewhere: Vec<String> = listeners
@@ -165,14 +167,14 @@ mod tests {
     #[test]
     fn kernel_tables_are_read() {
         if cfg!(target_endian = "little") {
-            let found = parse(TABLE, 3333);
+            let found = parse(TABLE, &[3333]);
             assert_eq!(found.len(), 1);
             assert_eq!(found[0].address, "127.0.0.1:3333".parse().unwrap());
             assert_eq!(found[0].inode, 1234);
-            let found = parse(TABLE6, 3333);
+            let found = parse(TABLE6, &[3333]);
             assert_eq!(found[0].address, "[::1]:3333".parse().unwrap());
         }
-        assert_eq!(parse("", 3333), []);
+        assert_eq!(parse("", &[3333]), []);
     }
 
     fn listener(address: &str, name: Option<&str>) -> Listener {

@@ -6,7 +6,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Above this a reply is slow: some balancers wait for less.
-const SLOW: Duration = Duration::from_millis(500);
+pub(super) const SLOW: Duration = Duration::from_millis(500);
+
+/// The remedy for a slow reply.
+pub(super) const OVERLOADED: &str = "the launcher is overloaded. Under systemd use agentcheck.socket: one process answers all probes";
 
 /// The remedy where `--name-from-client` answers on a service's own port.
 const SHARED: &str = "the launcher answers there for all services by name: agentcheck generate writes the files for a service's own \
@@ -118,7 +121,7 @@ impl Probe {
             (Ok(_), Some(_)) if self.agrees() && self.took > SLOW => Finding::warning(
                 about,
                 format!("{asked}: {text}, after {} ms", self.took.as_millis()),
-                "the launcher is overloaded. Under systemd use agentcheck.socket: one process answers all probes",
+                OVERLOADED,
             ),
             (Ok(_), Some(_)) if self.agrees() => Finding::ok(
                 about,

@@ -1,19 +1,33 @@
 //! systemd's socket units, by `systemctl show`.
 
 use super::Finding;
+use super::http_probe::HttpLauncher;
+use agentcheck_common::ServiceName;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// The properties for `systemctl show --property`.
 pub const PROPERTIES: &str = "Id,LoadState,ActiveState,SubState,Result,UnitFileState,Accept,MaxConnections,\
-                              TriggerLimitIntervalUSec,TriggerLimitBurst,PollLimitIntervalUSec,PollLimitBurst,Listen";
+                              TriggerLimitIntervalUSec,TriggerLimitBurst,PollLimitIntervalUSec,PollLimitBurst,Listen,Triggers";
 
-/// The packaged units.
+/// The properties of the services that the sockets start.
+pub const SERVICE_PROPERTIES: &str = "Id,ExecStart";
+
+/// The packaged units, which serve all services.
 pub const UNITS: [&str; 2] = ["agentcheck.socket", "agentcheck-inetd.socket"];
+
+/// The properties of a unit, by name.
+pub type Unit = BTreeMap<String, String>;
+
+/// The socket unit of a service with a port of its own, as `agentcheck generate` names it.
+#[must_use]
+pub fn own_unit(service: &ServiceName) -> String {
+    format!("agentcheck@{service}.socket")
+}
 
 /// Reads the properties of each unit: blocks of `Key=value`, separated by empty lines.
 #[must_use]
-pub fn parse(shown: &str) -> Vec<BTreeMap<String, String>> {
+pub fn parse(shown: &str) -> Vec<Unit> {
     let mut units = vec![BTreeMap::new()];
     for line in shown.lines() {
         match (line.split_once('='), units.last_mut()) {
@@ -32,23 +46,68 @@ pub fn parse(shown: &str) -> Vec<BTreeMap<String, String>> {
     units
 }
 
-/// The addresses on which the active units listen.
+fn is_active(unit: &Unit) -> bool {
+    unit.get("ActiveState")
+        .is_some_and(|state| state == "active")
+}
+
+fn listened(unit: &Unit) -> impl Iterator<Item = SocketAddr> {
+    let listen = unit.get("Listen").map_or("", String::as_str).split(", ");
+    listen.filter_map(|one| one.strip_suffix(" (Stream)")?.parse().ok())
+}
+
+/// The addresses on which the active units listen: with `port`, all units on this port, else the packaged units.
 #[must_use]
-pub fn addresses(units: &[BTreeMap<String, String>]) -> Vec<SocketAddr> {
-    let active = units.iter().filter(|unit| {
-        unit.get("ActiveState")
-            .is_some_and(|state| state == "active")
-    });
-    active
-        .filter_map(|unit| unit.get("Listen"))
-        .flat_map(|listen| listen.split(", "))
-        .filter_map(|one| one.strip_suffix(" (Stream)")?.parse().ok())
-        .collect()
+pub fn addresses(units: &[Unit], port: Option<u16>) -> Vec<SocketAddr> {
+    let is_shared = |unit: &&Unit| {
+        unit.get("Id")
+            .is_some_and(|id| UNITS.contains(&id.as_str()))
+    };
+    let units = units.iter().filter(|unit| is_active(unit));
+    match port {
+        None => units.filter(is_shared).flat_map(listened).collect(),
+        Some(port) => units
+            .flat_map(listened)
+            .filter(|one| one.port() == port)
+            .collect(),
+    }
+}
+
+/// The service that an active socket unit starts; with `Accept=yes`, any instance of it.
+#[must_use]
+pub fn service_of(unit: &Unit) -> Option<String> {
+    let get = |key: &str| unit.get(key).map_or("", String::as_str);
+    is_active(unit).then_some(())?;
+    match get("Accept") {
+        "yes" => Some(format!(
+            "{}@doctor.service",
+            get("Id").strip_suffix(".socket")?
+        )),
+        _ => get("Triggers").split(' ').next().map(str::to_owned),
+    }
+}
+
+/// The socket units whose service has `--http`.
+#[must_use]
+pub fn http_launchers(sockets: &[Unit], services: &[Unit]) -> Vec<HttpLauncher> {
+    let launcher = |socket: &Unit| {
+        let name = service_of(socket)?;
+        let service = services
+            .iter()
+            .find(|service| service.get("Id") == Some(&name))?;
+        let (_, arguments) = service.get("ExecStart")?.split_once("argv[]=")?;
+        let arguments = arguments.split(" ;").next()?.split(' ');
+        HttpLauncher::has_http(arguments).then(|| HttpLauncher {
+            name,
+            addresses: listened(socket).collect(),
+        })
+    };
+    sockets.iter().filter_map(launcher).collect()
 }
 
 /// The findings about the units, where up to `probes` probes a second are expected.
 #[must_use]
-pub fn findings(units: &[BTreeMap<String, String>], probes: u64) -> Vec<Finding> {
+pub fn findings(units: &[Unit], probes: u64) -> Vec<Finding> {
     let about = "systemd";
     let mut found = Vec::new();
     let mut active = 0;
@@ -59,7 +118,7 @@ pub fn findings(units: &[BTreeMap<String, String>], probes: u64) -> Vec<Finding>
             continue;
         }
         match get("ActiveState") {
-            "active" => active += 1,
+            "active" => active += usize::from(UNITS.contains(&name)),
             "failed" => {
                 let what = format!("{name} has failed: {}", get("Result"));
                 let remedy = format!(
@@ -99,7 +158,7 @@ pub fn findings(units: &[BTreeMap<String, String>], probes: u64) -> Vec<Finding>
     found
 }
 
-fn limits(unit: &BTreeMap<String, String>, probes: u64) -> Vec<(String, &'static str)> {
+fn limits(unit: &Unit, probes: u64) -> Vec<(String, &'static str)> {
     let get = |key: &str| unit.get(key).map_or("", String::as_str);
     let number = |key: &str| get(key).parse::<u64>().ok();
     let accept = get("Accept") == "yes";
@@ -171,16 +230,48 @@ mod tests {
 
     #[test]
     fn addresses_are_those_of_active_units() {
-        let at = |shown: &str| addresses(&parse(shown));
+        let at = |shown: &str| addresses(&parse(shown), None);
         let both: Vec<SocketAddr> = ["127.0.0.1:3333", "[::1]:3333"]
             .iter()
             .map(|one| one.parse().unwrap())
             .collect();
         assert_eq!(at(SHOWN), both);
         assert_eq!(at(&SHOWN.replace("=active", "=inactive")), []);
-        let others = "ActiveState=active\nListen=10.0.0.11:3333 (Stream)\nListen=/run/x (Stream)\n\
+        let others = "Id=agentcheck.socket\nActiveState=active\nListen=10.0.0.11:3333 (Stream)\nListen=/run/x (Stream)\n\
             Listen=10.0.0.11:53 (Datagram)\n";
         assert_eq!(at(others), ["10.0.0.11:3333".parse().unwrap()]);
+        let own = others.replace("agentcheck.socket", "agentcheck@web.socket");
+        assert_eq!(at(&own), []);
+        assert_eq!(addresses(&parse(&own), Some(3333)), at(others));
+        assert_eq!(addresses(&parse(&own), Some(3334)), []);
+    }
+
+    #[test]
+    fn launchers_with_http_are_those_whose_service_has_the_option() {
+        let accepting = INETD.replace("Accept=yes", "Accept=yes\nTriggers=");
+        let sockets = SHOWN.replace("Accept=no", "Accept=no\nTriggers=agentcheck.service");
+        for (sockets, service) in [
+            (sockets.as_str(), "agentcheck.service"),
+            (accepting.as_str(), "agentcheck-inetd@doctor.service"),
+        ] {
+            let launchers = |arguments: &str| {
+                let path = "/usr/bin/agentcheck-responder";
+                let shown = format!(
+                    "Id={service}\nExecStart={{ path={path} ; argv[]={path} {arguments} ; ignore_errors=no ; pid=0 }}\n"
+                );
+                http_launchers(&parse(sockets), &parse(&shown))
+            };
+            let found = launchers("--name-from-client --http --idle off");
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert_eq!(found[0].name, service);
+            assert!(found[0].serves("127.0.0.1:3333".parse().unwrap()));
+            assert!(!found[0].serves("127.0.0.1:3334".parse().unwrap()));
+            assert_eq!(launchers("--name-from-client --http-fallback 200"), []);
+            assert_eq!(
+                http_launchers(&parse(&sockets.replace("=active", "=failed")), &parse("")),
+                []
+            );
+        }
     }
 
     #[test]

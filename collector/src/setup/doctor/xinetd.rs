@@ -2,6 +2,7 @@
 //! follows `includedir`.
 
 use super::Finding;
+use super::http_probe::HttpLauncher;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -92,13 +93,36 @@ impl Entry {
         }
     }
 
-    /// Whether it starts the responder or uses its port.
+    /// Whether it starts the responder or uses one of its ports.
     #[must_use]
-    pub fn is_ours(&self, port: u16) -> bool {
-        let server = self.get("server");
-        self.get("port") == port.to_string()
-            || server.rsplit('/').next() == Some("agentcheck-responder")
-            || self.name == "agentcheck"
+    pub fn is_ours(&self, ports: &[u16]) -> bool {
+        self.has_port(ports) || self.starts_responder() || self.name == "agentcheck"
+    }
+
+    fn has_port(&self, ports: &[u16]) -> bool {
+        let port = self.get("port").parse();
+        port.is_ok_and(|port| ports.contains(&port))
+    }
+
+    fn starts_responder(&self) -> bool {
+        self.get("server").rsplit('/').next() == Some("agentcheck-responder")
+    }
+
+    fn is_disabled(&self) -> bool {
+        self.get("disable") == "yes"
+    }
+
+    /// Its address; `port` is the default port. `None` for a host name.
+    fn address(&self, port: u16) -> Option<SocketAddr> {
+        let ip: IpAddr = match self.bind() {
+            "" => Ipv6Addr::UNSPECIFIED.into(),
+            bind if bind.contains(' ') => Ipv6Addr::UNSPECIFIED.into(),
+            bind => bind.parse().ok()?,
+        };
+        Some(SocketAddr::new(
+            ip,
+            self.get("port").parse().unwrap_or(port),
+        ))
     }
 }
 
@@ -119,31 +143,35 @@ pub struct Host<'a> {
 #[must_use]
 pub fn addresses(entries: &[Entry], port: u16) -> Vec<SocketAddr> {
     let shared = |entry: &&Entry| {
-        (entry.name == "agentcheck" || entry.get("port") == port.to_string())
-            && entry.get("disable") != "yes"
+        (entry.name == "agentcheck" || entry.has_port(&[port])) && !entry.is_disabled()
     };
-    let address = |entry: &Entry| {
-        let ip: IpAddr = match entry.bind() {
-            "" => Ipv6Addr::UNSPECIFIED.into(),
-            bind if bind.contains(' ') => Ipv6Addr::UNSPECIFIED.into(),
-            bind => bind.parse().ok()?,
-        };
-        Some(SocketAddr::new(
-            ip,
-            entry.get("port").parse().unwrap_or(port),
-        ))
-    };
-    entries.iter().filter(shared).filter_map(address).collect()
+    let entries = entries.iter().filter(shared);
+    entries.filter_map(|entry| entry.address(port)).collect()
 }
 
-/// The findings about the entries for the agents' port.
+/// The enabled entries that start the responder with `--http`.
 #[must_use]
-pub fn findings(entries: &[Entry], port: u16, host: &Host<'_>) -> Vec<Finding> {
-    let ours = entries.iter().filter(|entry| entry.is_ours(port));
-    ours.flat_map(|entry| of_entry(entry, port, host)).collect()
+pub fn http_launchers(entries: &[Entry], port: u16) -> Vec<HttpLauncher> {
+    let has_http = |entry: &&Entry| {
+        let arguments = entry.get("server_args").split(' ');
+        !entry.is_disabled() && entry.starts_responder() && HttpLauncher::has_http(arguments)
+    };
+    let launcher = |entry: &Entry| HttpLauncher {
+        name: format!("{}, service {}", entry.file, entry.name),
+        addresses: entry.address(port).into_iter().collect(),
+    };
+    entries.iter().filter(has_http).map(launcher).collect()
 }
 
-fn of_entry(entry: &Entry, port: u16, host: &Host<'_>) -> Vec<Finding> {
+/// The findings about the entries for the agents' ports, of which the first is that of all services.
+#[must_use]
+pub fn findings(entries: &[Entry], ports: &[u16], host: &Host<'_>) -> Vec<Finding> {
+    let ours = entries.iter().filter(|entry| entry.is_ours(ports));
+    ours.flat_map(|entry| entry_findings(entry, ports, host))
+        .collect()
+}
+
+fn entry_findings(entry: &Entry, ports: &[u16], host: &Host<'_>) -> Vec<Finding> {
     let about = "xinetd";
     let mut found = Vec::new();
     let place = format!("{}, service {}", entry.file, entry.name);
@@ -151,7 +179,7 @@ fn of_entry(entry: &Entry, port: u16, host: &Host<'_>) -> Vec<Finding> {
         |what: String, remedy: &str| Finding::warning(about, format!("{place}: {what}"), remedy);
     let error =
         |what: String, remedy: &str| Finding::error(about, format!("{place}: {what}"), remedy);
-    if entry.get("disable") == "yes" {
+    if entry.is_disabled() {
         let what = format!("{place}: disabled");
         return vec![
             Finding::note(about, what).remedy("to use it, write disable = no, and reload xinetd"),
@@ -170,10 +198,11 @@ fn of_entry(entry: &Entry, port: u16, host: &Host<'_>) -> Vec<Finding> {
         ));
     }
     let own = entry.get("port");
-    if !own.is_empty() && own != port.to_string() {
+    if !own.is_empty() && !entry.has_port(ports) {
+        let expected: Vec<String> = ports.iter().map(u16::to_string).collect();
         found.push(Finding::note(
             about,
-            format!("{place}: serves port {own}, not {port}"),
+            format!("{place}: serves port {own}, not {}", expected.join(" or ")),
         ));
     }
     let (wait, only_from) = (entry.get("wait") == "yes", entry.get("only_from"));

@@ -82,7 +82,7 @@ impl Rule {
 #[derive(Clone, Debug, Default)]
 pub(super) struct ImportedService {
     pub(super) name: String,
-    /// Keys with values in TOML, in the order of the file. They apply whatever the rules decide.
+    /// Keys with values in TOML, in the order of the file. They apply to all decisions of the rules.
     pub(super) keys: Vec<(&'static str, String)>,
     /// Keys with values in TOML that apply only where no rule decides: the weight, and the reply to a failure.
     pub(super) last_keys: Vec<(&'static str, String)>,

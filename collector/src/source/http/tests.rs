@@ -9,7 +9,7 @@ use super::*;
 use crate::reading::Content;
 use agentcheck_tests::scratch::Scratch;
 use server::{drip, ok, saying, server};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;

@@ -1,4 +1,4 @@
-//! Which URLs an HTTP source may have, and how a URL is shown. Pure.
+//! Which URLs an HTTP source may have, and how a URL is printed. Pure.
 
 use crate::render::text::printable;
 use reqwest::Url;

@@ -16,7 +16,7 @@ pub(super) const CPU_PARTS: &[&str] = &["user", "system", "throttled", "cores"];
 /// The cgroup of a metric: `cgroup = "self"`, or a path from the root of the tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cgroup {
-    /// The collector's own, looked up at each poll.
+    /// The collector's own, found again at each poll.
     Own,
     /// `/system.slice/nginx.service`, as /proc/PID/cgroup shows it.
     Path(String),

@@ -45,7 +45,7 @@ fn parse_swap(meminfo: &str) -> Result<Numbers, Failure> {
     Ok(used_of(total, free.min(total), SWAP_PARTS))
 }
 
-/// What is not `left` of `total`, in per cent, with both as parts of these names.
+/// The used part of `total`, in per cent, if `left` is free; with both as parts of these names.
 pub(super) fn used_of(total: u64, left: u64, names: &[&'static str]) -> Numbers {
     let used = total.saturating_sub(left);
     // Real machines have less than 2^53 bytes; beyond that the last digits do not matter.

@@ -94,7 +94,7 @@ fn collector_level(overview: &Overview) -> (Level, String) {
     match &overview.liveness {
         Liveness::Running => (Level::Ok, "collector running".to_owned()),
         Liveness::Starting => {
-            // Another process may hold the lock: an old snapshot shows that no collector renews it.
+            // Another process may have the lock: an old snapshot shows that no collector renews it.
             let age = overview
                 .snapshot_times
                 .map(|(_, at)| overview.now.since(at));

@@ -85,7 +85,7 @@ impl MemoryStatus {
             Some(Simple::Truth(_)) | None => (None, None),
         };
         Self {
-            last: memory.last.map(|last| last.to_string()),
+            last: memory.last.map(|last| super::line(&last)),
             ready_window: memory.ready_window.map(|end| end.0),
             out: memory.was_out,
             hold_for: memory.hold_for.map(|time| time.as_secs_f64()),

@@ -1,5 +1,5 @@
-//! The pid file. Its process holds a lock on it, so that a file left behind by a dead process is recognised,
-//! whichever process has its number now.
+//! The pid file. Its process has a lock on it. So the file of a dead process is recognised, even if another process
+//! has its number now.
 
 use fs2::FileExt;
 use rustix::fs::{Mode, OFlags, Stat};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// owner's alone.
 const MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
-/// A pid file that this process holds. It is removed on drop, where the permissions allow it.
+/// A pid file that this process has locked. It is removed on drop, where the permissions allow it.
 #[derive(Debug)]
 pub struct PidFile {
     path: PathBuf,
@@ -23,7 +23,7 @@ pub struct PidFile {
 /// Why there is no pid file.
 #[derive(Debug)]
 pub enum PidFileError {
-    /// A live process holds it; its id, where that could be read.
+    /// A live process has locked it; its id, where that could be read.
     Held(PathBuf, Option<u32>),
     /// The path is a link or not a regular file.
     Strange(PathBuf),
@@ -54,10 +54,10 @@ impl fmt::Display for PidFileError {
 }
 
 impl PidFile {
-    /// Writes this process's id into a file that no live process holds.
+    /// Writes this process's id into a file that no live process has locked.
     ///
     /// # Errors
-    /// Where another process holds it, or it cannot be written.
+    /// Where another process has locked it, or it cannot be written.
     pub fn take(path: &Path) -> Result<Self, PidFileError> {
         let failed = |error: io::Error| PidFileError::Failed(path.to_owned(), error);
         let strange = || PidFileError::Strange(path.to_owned());
@@ -104,7 +104,7 @@ impl PidFile {
             if identity(&stat(&file).map_err(failed)?) != identity(&found) {
                 return Err(strange());
             }
-            // Whatever the umask is. Another user's file stays as that user made it.
+            // With every umask. Another user's file keeps its mode.
             let _ = rustix::fs::fchmod(&file, MODE);
             file.set_len(0)
                 .and_then(|()| writeln!(file, "{}", std::process::id()))

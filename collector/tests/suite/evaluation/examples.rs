@@ -54,7 +54,7 @@ fn recorded_readings_give_the_expected_replies() {
         |path| path.join("story.jsonl").is_file(),
         |case| {
             let readme = case.join("README.md");
-            assert!(readme.is_file(), "{readme:?} says how to move over");
+            assert!(readme.is_file(), "{readme:?} describes the move");
             play_case(case)
         },
     );
@@ -82,12 +82,12 @@ fn ours(reply: &Reply) -> Place {
         (Some(OperationalState::Stopped), Some(100)) => Place::Maint,
         (Some(OperationalState::Up), Some(0)) => Place::Drain,
         (Some(OperationalState::Up), Some(percent)) => Place::Weight(percent),
-        _ => panic!("{reply} says too little"),
+        _ => panic!("{reply} leaves the state open"),
     }
 }
 
-/// Where the line of another agent brings it, as `HAProxy` reads it: the last word of a kind counts, what is
-/// not said stays, and a server that is down, in maintenance or drained is there whatever its weight.
+/// The state to which another agent's line brings the server, as `HAProxy` reads it. The last word of a kind counts,
+/// and a missing word changes nothing. Down, maintenance and drain apply at every weight.
 fn theirs(line: &str) -> Place {
     let mut place = None;
     let mut weight = None;

@@ -79,7 +79,7 @@ fn blocked_and_ignored_signals_still_end_the_loop() {
             let mut responder = Running::start(&mut command);
             let client = eventually(|| TcpStream::connect(("127.0.0.1", port)));
             assert_eq!(rest(client), "up 73%\n");
-            // SIGINT, SIGPIPE and SIGTERM, whatever the launcher has blocked.
+            // SIGINT, SIGPIPE and SIGTERM, regardless of the launcher's mask.
             assert_eq!(blocked(&responder), 1 << 1 | 1 << 12 | 1 << 14);
             responder.signal(signal);
             assert_eq!(responder.ended(), Some(0), "{how} {signal}");

@@ -1,5 +1,6 @@
 //! The findings about one server of a balancer: its agent check, its weight and its state.
 
+use super::super::http_probe::BALANCER_FIRST;
 use super::super::probe;
 use super::{ABOUT, Finding, ServedService, tables};
 use crate::reply::haproxy_versions::{FactId, Version, fact};
@@ -296,6 +297,15 @@ fn state(
                     "the agent's up has not arrived: see its exchanges above, or set server {server} agent up"
                 ),
             ),
+            false
+                if check == "L7RSP"
+                    && service.is_some_and(|service| server.check_port == Some(service.port)) =>
+            {
+                (
+                    ", its health check asks the agent's port and fails",
+                    format!("if the check is option httpchk: {BALANCER_FIRST}"),
+                )
+            }
             false => (
                 ", its health check fails",
                 "the health check decides, whatever the agent sends".to_owned(),

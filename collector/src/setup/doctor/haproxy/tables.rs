@@ -23,6 +23,8 @@ const PAUSED: u32 = 8;
 pub struct Balancer {
     /// Its version, as text.
     pub version: Option<String>,
+    /// The number of its process, in the namespace that it runs in.
+    pub pid: Option<u32>,
     /// Balance algorithms by backend, where HAProxy shows them.
     pub algorithms: BTreeMap<String, String>,
     /// Its servers.
@@ -42,6 +44,8 @@ pub struct Server {
     pub agent_address: Option<String>,
     /// The agent's port, where HAProxy shows it (2.4 and later).
     pub agent_port: Option<u16>,
+    /// The port of the health checks, where HAProxy shows it (2.4 and later).
+    pub check_port: Option<u16>,
     /// 0 stopped, 1 starting, 2 running, 3 soft-stopping.
     pub operational: u32,
     /// A mask; see [`MAINT`], [`DRAIN`] and [`DISABLED`].
@@ -109,7 +113,7 @@ impl Balancer {
     /// Reads the output of `show info`, `show stat` and `show servers state`.
     #[must_use]
     pub fn read(info: &str, statistics: &str, states: &str) -> Self {
-        let version = info.lines().find_map(|line| line.strip_prefix("Version: "));
+        let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name));
         let rows = rows(statistics);
         let algorithms = rows
             .iter()
@@ -120,7 +124,8 @@ impl Balancer {
             })
             .collect();
         Self {
-            version: version.map(|version| version.trim().to_owned()),
+            version: field("Version: ").map(|version| version.trim().to_owned()),
+            pid: field("Pid: ").and_then(|pid| pid.trim().parse().ok()),
             algorithms,
             servers: servers(states, &rows),
         }
@@ -180,11 +185,15 @@ fn servers(states: &str, rows: &Rows) -> Vec<Server> {
             value.cloned().unwrap_or_default()
         };
         let agent_status = cell("agent_status");
-        let port = number("srv_agent_port").and_then(|port| u16::try_from(port).ok());
+        let port = |name: &str| {
+            let port = u16::try_from(number(name)?).ok();
+            port.filter(|port| *port > 0)
+        };
         Some(Server {
             address: text("srv_addr")?,
             agent_address: text("srv_agent_addr").filter(|address| address != "-"),
-            agent_port: port.filter(|port| *port > 0),
+            agent_port: port("srv_agent_port"),
+            check_port: port("srv_check_port"),
             operational: number("srv_op_state")?,
             administrative: number("srv_admin_state")?,
             weight: weight("srv_uweight")?,

@@ -17,7 +17,7 @@ fn findings_for(text: &str, probes: u64, defaults: &str) -> Vec<Finding> {
         is_running: true,
         probes,
     };
-    findings(&parse(&files), 3333, &host)
+    findings(&parse(&files), &[3333], &host)
 }
 
 fn with(key: &str, value: &str) -> String {
@@ -142,6 +142,6 @@ fn other_services_are_ignored_and_a_stopped_xinetd_is_found() {
         is_running: false,
         probes: 1,
     };
-    let found = findings(&parse(&files), 3333, &host);
+    let found = findings(&parse(&files), &[3333], &host);
     assert!(found[0].what.contains("xinetd does not run"));
 }

@@ -45,8 +45,8 @@ fn readme(messages: f64) -> String {
     reply("", &pct(7000.0, 1, messages), "")
 }
 
-/// The same place. Where the number is whole, as 45 for 3850 of 7000, Herald's doubles may fall a hair short
-/// of it, and it says 44: then ours is the exact one. Gives whether that was so.
+/// Asserts that both lines bring the server to the same state. Herald's doubles may be slightly below a whole number:
+/// for 3850 of 7000, it sends 44 and not 45. Returns whether that happened.
 fn same(place: Place, line: &str, messages: f64) -> bool {
     let exact = 100.0 - messages / 70.0;
     match theirs(line) {
@@ -73,7 +73,7 @@ fn readme_configuration_gives_heralds_weight() {
     for recorded in recorded("herald", "web") {
         let place = ours(&recorded.printed);
         if recorded.latest["app"].get("error").is_some() {
-            // Nothing is written, and what was is said again, until it is stale.
+            // Herald writes nothing and repeats its cached reply until it is stale.
             assert_eq!(Some(place), cached);
             continue;
         }
@@ -98,7 +98,7 @@ fn readme_configuration_gives_heralds_weight() {
     }
 }
 
-/// example_config.yml: `re.match` of `.*healthy.*` looks anywhere in the text.
+/// example_config.yml: `re.match` of `.*healthy.*` matches anywhere in the text.
 fn example(health: &str, messages: f64) -> String {
     let pattern = [
         ("ready", "healthy"),
@@ -126,8 +126,8 @@ fn same_as_example(health: &str, messages: f64, place: Place) {
         assert_eq!(place, Place::Down, "{health} {messages}");
         return;
     }
-    // Of several words the last of a kind counts, and down and drain are two kinds: the server is down and
-    // drained. Here the pattern is what is said.
+    // The last word of a kind counts, and down and drain are two kinds: the server is down and drained. agentcheck
+    // sends the pattern's word alone.
     if line == "drain down" {
         assert_eq!(place, Place::Drain, "{health} {messages}");
         return;
@@ -162,7 +162,7 @@ fn full_example_gives_heralds_reply() {
     }
 }
 
-/// Every operator; `50%` where none of them holds.
+/// Every operator; `50%` where none of them is true.
 fn workers(value: f64) -> String {
     let threshold = [
         ("maint", "=0"),

@@ -177,7 +177,7 @@ fn same_as_version5(place: Place, monitors: &[(f64, f64, f64)], any: Option<f64>
     };
     let percent = i32::from(percent);
     assert_eq!(percent, left(version5.overall), "{case}");
-    // Its source cuts each term, and so says up to two points more for three monitors.
+    // Version 5 truncates each term, so it sends up to two points more for three monitors.
     let cut = left(version5.cut) - percent;
     assert!((0..=2).contains(&cut), "{case}: {cut} points more");
 }

@@ -220,8 +220,8 @@ fn healthz_example_matches_the_script() {
     }
 }
 
-/// `maxconn:30`, whatever is read; and four connections a worker, shared by two balancers, never 0, which
-/// would be no limit at all.
+/// `maxconn:30` for every reading; and four connections a worker, shared by two balancers, never 0, which is no
+/// limit.
 #[test]
 fn maxconn_example_matches_its_formula() {
     for recorded in recorded("maxconn", "web") {

@@ -48,8 +48,8 @@ fn schedule_goes_stale_when_herald_would() {
     }
 }
 
-/// The application fails, the collector is fine: Herald writes nothing, and its cache grows stale. Here a
-/// rule says so, at the next poll.
+/// The application fails while the collector works. Herald writes nothing, and its cache becomes stale. A rule of
+/// agentcheck decides at the next poll.
 #[test]
 fn silent_application_goes_stale_when_herald_would() {
     let config = configuration("herald-rules");
