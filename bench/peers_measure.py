@@ -172,7 +172,7 @@ def day(started):
     began = time.monotonic()
     turn, threads = 0, []
     # A peer that needs a daemon for each service gets the probes of one service, another peer those of both.
-    while (now := time.monotonic() - began) < DAY_SAMPLE:
+    while time.monotonic() - began < DAY_SAMPLE:
         for name, (peer, _) in started.items():
             for probe in range(SERVICES * BALANCERS // peer.daemons):
                 if (turn + probe) % SLOTS == 0:

@@ -811,14 +811,10 @@ def section_clustercheck(bench):
         print("Omitted: clustercheck (apt-get install mariadb-server galera-4).")
         return
     home = bench.work / "mariadb"
-    install = ["mariadb-install-db", "--no-defaults", "--skip-test-db", f"--datadir={home}/data", "--user=root"]
-    output(*install, "--auth-root-authentication-method=normal")
+    home.mkdir()
     (home / "my.cnf").write_text(f"[client]\nsocket = {home}/socket\nuser = root\n")
-    words = ["mariadbd", "--no-defaults", "--user=root", f"--datadir={home}/data", f"--socket={home}/socket"]
-    words += [f"--port={free_port()}", f"--bind-address={HOST}", "--binlog-format=row", "--wsrep-on=ON"]
-    words += ["--innodb-autoinc-lock-mode=2", f"--wsrep-provider={galera}", "--wsrep-cluster-address=gcomm://"]
-    options = f"gmcast.listen_addr=tcp://{HOST}:{free_port()};ist.recv_addr={HOST}:{free_port()}"
-    words += [f"--wsrep-node-address={HOST}", f"--wsrep-provider-options={options}"]
+    words = [HERE.parent / "tests/harness/mariadb.sh", home, "--galera", HOST, free_port()]
+    words += [f"{HOST}:{free_port()}" for _ in range(2)]
     query = "SHOW STATUS LIKE 'wsrep_local_state'"
     client = ["mysql", f"--defaults-file={home}/my.cnf", "-BNe", query]
     before = load()

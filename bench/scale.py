@@ -36,11 +36,11 @@ def planned(source):
     for byte in f"{source}@{socket.gethostname()}".encode():
         seed = ((seed ^ byte) * 0x100000001B3) & MASK
 
-    def part(number):
+    def part(number, most=JITTER):
         state = (seed + number * 0x9E3779B97F4A7C15) & MASK
         state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & MASK
         state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & MASK
-        return ((state ^ (state >> 31)) * JITTER) >> 64
+        return ((state ^ (state >> 31)) * most) >> 64
 
     at, number = part(0), 0
     while True:

@@ -7,7 +7,7 @@ use core::hash::{Hash, Hasher};
 /// The name of a service: `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`.
 ///
 /// So a name is never empty, hidden, `..`, or a path.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Eq, PartialOrd, Ord)]
 pub struct ServiceName {
     bytes: [u8; ServiceName::MAX],
     len: u8,
@@ -57,7 +57,13 @@ impl ServiceName {
     }
 }
 
-/// Of the name alone, and not of the bytes behind it, which are all the same.
+/// By the name alone, and not by the bytes behind it, which are all the same.
+impl PartialEq for ServiceName {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
 impl Hash for ServiceName {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.as_bytes().hash(state);

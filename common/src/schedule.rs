@@ -62,10 +62,6 @@ impl EncodedSchedule {
         self.len = end;
         Ok(())
     }
-
-    fn push_all(&mut self, pieces: &[&[u8]]) -> fmt::Result {
-        pieces.iter().try_for_each(|piece| self.push(piece))
-    }
 }
 
 /// Why a schedule cannot be encoded.
@@ -106,6 +102,26 @@ pub fn encode(
     stages: &[Stage],
     then: &Reply,
 ) -> Result<EncodedSchedule, EncodeError> {
+    let mut file = EncodedSchedule {
+        bytes: [0; MAX_FILE],
+        len: 0,
+    };
+    encode_to(name, boot, from, stages, then, |piece| file.push(piece))?;
+    Ok(file)
+}
+
+/// Like [`encode`], but passes the text to `push` in pieces, without a copy of the largest possible file.
+///
+/// # Errors
+/// Those of [`encode`], and [`EncodeError::TooLong`] if `push` fails. `push` may have got some pieces then.
+pub fn encode_to(
+    name: &ServiceName,
+    boot: &BootId,
+    from: BootTime,
+    stages: &[Stage],
+    then: &Reply,
+    mut push: impl FnMut(&[u8]) -> fmt::Result,
+) -> Result<(), EncodeError> {
     let mut previous = from;
     for (index, stage) in stages.iter().enumerate() {
         if stage.until <= previous {
@@ -116,16 +132,16 @@ pub fn encode(
     if then.has_no_words() || stages.iter().any(|stage| stage.reply.has_no_words()) {
         return Err(EncodeError::NoWords);
     }
-    let mut file = EncodedSchedule {
-        bytes: [0; MAX_FILE],
-        len: 0,
+    let mut left = MAX_FILE;
+    let mut push = |piece: &[u8]| {
+        left = left.checked_sub(piece.len()).ok_or(fmt::Error)?;
+        push(piece)
     };
-    push_lines(&mut file, name, boot, from, stages, then).map_err(|_| EncodeError::TooLong)?;
-    Ok(file)
+    push_lines(&mut push, name, boot, from, stages, then).map_err(|_| EncodeError::TooLong)
 }
 
 fn push_lines(
-    file: &mut EncodedSchedule,
+    push: &mut impl FnMut(&[u8]) -> fmt::Result,
     name: &ServiceName,
     boot: &BootId,
     from: BootTime,
@@ -133,21 +149,23 @@ fn push_lines(
     then: &Reply,
 ) -> fmt::Result {
     let mut buffer = [0; 20];
-    file.push_all(&[
-        b"agentcheck ",
-        format_decimal(VERSION.into(), &mut buffer),
-        b" ",
-    ])?;
-    file.push_all(&[name.as_bytes(), b"\nboot ", boot.as_bytes(), b"\nfrom "])?;
-    file.push(format_decimal(from.0, &mut buffer))?;
+    push(b"agentcheck ")?;
+    push(format_decimal(VERSION.into(), &mut buffer))?;
+    push(b" ")?;
+    push(name.as_bytes())?;
+    push(b"\nboot ")?;
+    push(boot.as_bytes())?;
+    push(b"\nfrom ")?;
+    push(format_decimal(from.0, &mut buffer))?;
     for stage in stages {
-        let until = format_decimal(stage.until.0, &mut buffer);
-        file.push_all(&[b"\nuntil ", until, b" "])?;
-        stage.reply.write(|piece| file.push(piece))?;
+        push(b"\nuntil ")?;
+        push(format_decimal(stage.until.0, &mut buffer))?;
+        push(b" ")?;
+        stage.reply.write(&mut *push)?;
     }
-    file.push(b"\nthen ")?;
-    then.write(|piece| file.push(piece))?;
-    file.push(b"\n")
+    push(b"\nthen ")?;
+    then.write(&mut *push)?;
+    push(b"\n")
 }
 
 /// Why a state file is not valid.

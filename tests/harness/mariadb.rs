@@ -1,6 +1,7 @@
 //! A MariaDB server of a test's own. With Galera, it is a cluster of one.
 
 use crate::address::Block;
+use crate::binaries::workspace;
 use crate::processes::{Running, program, run};
 use crate::scratch::Scratch;
 use std::net::SocketAddr;
@@ -20,32 +21,15 @@ pub struct Mariadb {
 }
 
 impl Mariadb {
-    /// Starts a server with these options. Its files are in the directory `name`. The server answers some time later.
-    ///
-    /// # Panics
-    /// Where its tables cannot be created.
+    /// Starts a server with these options of mariadb.sh. Its files are in the directory `name`. The server answers some
+    /// time later.
     #[must_use]
     pub fn start(scratch: &Scratch, name: &str, options: &[String]) -> Self {
         let directory = scratch.directory(name);
         let socket = directory.join("socket");
-        let data = format!("--datadir={}", directory.join("data").display());
-        // Without an option file, and as the user that runs the test.
-        let user = format!("--user={}", rustix::process::getuid().as_raw());
-        let command = |words: &str| {
-            let mut command = Command::new(program(words, PACKAGES));
-            command.args(["--no-defaults", &user, &data]);
-            // A server that starts removes the temporary tables of all servers in this directory.
-            command.env("TMPDIR", &directory);
-            command
-        };
-        let mut install = command("mariadb-install-db");
-        run(install.args(["--skip-test-db", "--auth-root-authentication-method=normal"]));
-        let mut server = command("mariadbd");
-        server
-            .arg(format!("--socket={}", socket.display()))
-            .arg(format!("--pid-file={}.pid", socket.display()))
-            .arg("--innodb-buffer-pool-size=8M")
-            .args(options);
+        let _ = program("mariadbd", PACKAGES);
+        let mut server = Command::new(workspace().join("tests/harness/mariadb.sh"));
+        server.arg(directory).args(options);
         let process = Running::start(scratch, name, &mut server);
         Self { process, socket }
     }
@@ -78,16 +62,10 @@ pub fn galera(server: SocketAddr, block: &Block) -> Vec<String> {
     assert!(Path::new(GALERA).is_file(), "apt-get install -y {PACKAGES}");
     let (group, transfer) = (block.address(4567), block.address(4568));
     vec![
-        format!("--bind-address={}", server.ip()),
-        format!("--port={}", server.port()),
-        "--wsrep-on=ON".to_owned(),
-        "--wsrep-cluster-address=gcomm://".to_owned(),
-        "--binlog-format=ROW".to_owned(),
-        "--innodb-autoinc-lock-mode=2".to_owned(),
-        format!("--wsrep-provider={GALERA}"),
-        format!("--wsrep-node-address={}", group.ip()),
-        format!(
-            "--wsrep-provider-options=gmcast.listen_addr=tcp://{group};ist.recv_addr={transfer}"
-        ),
+        "--galera".to_owned(),
+        server.ip().to_string(),
+        server.port().to_string(),
+        group.to_string(),
+        transfer.to_string(),
     ]
 }

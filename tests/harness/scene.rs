@@ -12,7 +12,7 @@ use crate::haproxy::{Backend, Haproxy, Server};
 use crate::launcher::{Launched, Launcher};
 use crate::mount::Mounted;
 use crate::prober::Prober;
-use crate::processes::{Running, output, wait_for};
+use crate::processes::{Running, output, program, wait_for};
 use crate::responder::{Loop, arguments};
 use crate::scratch::Scratch;
 use crate::state::{StateDirectory, now};
@@ -383,4 +383,15 @@ pub fn wrap(command: &mut Command, by: impl AsRef<Path>, options: &[&str]) {
         .args(options)
         .arg(inner.get_program())
         .args(inner.get_args());
+}
+
+/// Runs `command` under strace, which changes the system call `call` by `injection`, such as `error=EIO:when=1`.
+pub fn inject(command: &mut Command, call: &str, injection: &str) {
+    let [traced, injected] = [
+        format!("trace={call}"),
+        format!("inject={call}:{injection}"),
+    ];
+    let mut options = vec!["-f", "--seccomp-bpf", "-qqq", "-o", "/dev/null"];
+    options.extend(["-e", &traced, "-e", "signal=none", "-e", &injected]);
+    wrap(command, program("strace", "strace"), &options);
 }

@@ -31,24 +31,32 @@ pub struct ThrowawayHost {
 }
 
 impl ThrowawayHost {
-    /// Boots it, and waits until its first process runs. `prepare` is a script that finds the host's root in `$root`
-    /// and this repository's `packaging` in `$PACKAGING`.
+    /// Boots it with the product installed, and waits until its first process runs. `prepare` is a script that finds
+    /// the host's root in `$root` and this repository's `packaging` in `$PACKAGING`.
     ///
     /// # Panics
     /// Where this is not root.
     #[must_use]
     pub fn boot(scratch: &Scratch, prepare: &str) -> Self {
+        Self::boot_with(scratch, &installed(scratch), prepare)
+    }
+
+    /// Boots it with the files of `tree` in place of the installed product.
+    ///
+    /// # Panics
+    /// Where this is not root.
+    #[must_use]
+    pub fn boot_with(scratch: &Scratch, tree: &Path, prepare: &str) -> Self {
         assert!(
             rustix::process::geteuid().is_root(),
             "only root can make the host: run the tests as root"
         );
-        let tree = installed(scratch);
         let mut command = Command::new("unshare");
         command
             .args(["--mount", "--propagation", "private", "--pid", "--fork"])
             .args(["--kill-child", "bash", "-euc", BOOT])
             .env("SCRATCH", scratch.directory("host"))
-            .env("TREE", &tree)
+            .env("TREE", tree)
             .env("PACKAGING", binaries::workspace().join("packaging"))
             .env("PREPARE", prepare);
         let holder = Running::start(scratch, "host", &mut command);

@@ -1,12 +1,13 @@
 //! `agentcheck generate` on the real launchers and on a real `HAProxy`: they accept the files without a warning, and
 //! every service has its reply, on its own port where it has one.
 
+mod haproxy;
+mod xinetd;
+
 use agentcheck_tests::address::{Block, is_listening};
 use agentcheck_tests::binaries;
-use agentcheck_tests::haproxy::{Backend, binary};
-use agentcheck_tests::processes::{Running, output, program, run, wait_until};
+use agentcheck_tests::processes::{Running, output, run, wait_until};
 use agentcheck_tests::raw_probe::{Received, probe};
-use agentcheck_tests::scene::Scene;
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::snapshot::{self, str};
 use agentcheck_tests::state::StateDirectory;
@@ -195,117 +196,6 @@ fn printed(
         .args(addresses.flat_map(|address| ["--address".to_owned(), address])))
 }
 
-/// A running xinetd that includes a directory with the file `services`, as in a distribution, and its log.
-fn xinetd(scratch: &Scratch, services: String) -> (Running, PathBuf) {
-    xinetd_within(&["env"], scratch, services)
-}
-
-/// The same, started by another program.
-fn xinetd_within(by: &[&str], scratch: &Scratch, services: String) -> (Running, PathBuf) {
-    let directory = scratch.directory("xinetd.d");
-    fs::write(directory.join("agentcheck"), services).unwrap();
-    let log = scratch.file("xinetd.log");
-    let file = format!(
-        "defaults\n{{\n\tlog_type = FILE {}\n}}\nincludedir {}\n",
-        log.display(),
-        directory.display()
-    );
-    let file = scratch.write("xinetd.conf", file);
-    let mut command = Command::new(by[0]);
-    command.args(&by[1..]).arg(program("xinetd", "xinetd"));
-    command.arg("-dontfork").arg("-filelog").arg(&log);
-    command.arg("-f").arg(file);
-    command.arg("-pidfile").arg(scratch.file("xinetd.pid"));
-    (Running::start(scratch, "xinetd", &mut command), log)
-}
-
-#[test]
-fn xinetd_serves_the_generated_file() {
-    let block = Block::claim();
-    let scratch = Scratch::new("units-xinetd");
-    let address = block.address(3333).ip();
-    let states = StateDirectory::at(scratch.directory("state"));
-    write_states(&states);
-    // xinetd takes one address for a service, so that each has its own section.
-    let other = block.address(3333).ip();
-    let services = printed(&scratch, "xinetd", &[address, other], &states);
-    assert_eq!(services.matches("\nservice ").count(), 6, "{services}");
-    let (mut xinetd, log) = xinetd(&scratch, services);
-    wait_for_listeners(other);
-    all_answer(other);
-    wait_for_listeners(address);
-    all_answer(address);
-    // On these two, and on no other one.
-    let elsewhere = block.address(3333);
-    assert!(!is_listening(elsewhere), "{elsewhere}");
-    // More than its default of 50 a second.
-    for _ in 0..120 {
-        let received = probe(at(address, 3335), b"").unwrap();
-        assert_eq!(received, Received::line(LINES[3].1), "{}", received.text());
-    }
-    // The doctor probes each service on its port.
-    let checked = output(
-        Command::new(binaries::collector())
-            .args(["doctor", "--config"])
-            .arg(scratch.file("agentcheck.toml"))
-            .arg("--state-dir")
-            .arg(states.path())
-            .args(["--agent", &at(address, 3333).to_string()]),
-    );
-    let checked = String::from_utf8(checked.stdout).unwrap();
-    for (asked, (_, line)) in [
-        "agent-send \"web\\n\"",
-        "agent-send \"shop\\n\"",
-        "port 3334 for api",
-        "port 3335 for 1.my-db_2",
-    ]
-    .into_iter()
-    .zip(LINES)
-    {
-        let probed = format!("ok      probe: {asked}: {line}, after ");
-        assert!(checked.contains(&probed), "{checked}");
-    }
-    let server =
-        "server api ADDRESS:PORT check weight 100 agent-check agent-port 3334 agent-inter 2s\n";
-    assert!(checked.contains(server), "{checked}");
-    let printed = fs::read_to_string(&log).unwrap_or_default();
-    assert!(
-        !printed.contains("ERROR") && !printed.contains("WARNING"),
-        "{printed}"
-    );
-    assert!(xinetd.is_running());
-}
-
-/// What the doctor warns of: two addresses in one `bind`. In a network of its own, of which every address is
-/// free.
-#[test]
-fn xinetd_drops_a_bind_of_two_addresses() {
-    let scratch = Scratch::new("units-xinetd-bind");
-    let states = StateDirectory::at(scratch.directory("state"));
-    write_states(&states);
-    let services = printed(&scratch, "xinetd", &["127.0.0.1".parse().unwrap()], &states);
-    let both = services.replace(
-        "bind            = 127.0.0.1\n",
-        "bind            = 127.0.0.1 127.0.0.2\n",
-    );
-    assert_eq!(both.matches(" 127.0.0.2\n").count(), 3, "{both}");
-    let network = ["unshare", "--net"];
-    let (mut xinetd, log) = xinetd_within(&network, &scratch, both);
-    // 3335, on 0.0.0.0 or on ::, where it listens.
-    let wanted = ["00000000:0D07", "00000000000000000000000000000000:0D07"];
-    wait_until("xinetd on every address", || {
-        let tables = ["tcp", "tcp6"].map(|table| format!("/proc/{}/net/{table}", xinetd.pid()));
-        let tables = tables.map(|table| fs::read_to_string(table).unwrap());
-        let lines = tables.iter().flat_map(|table| table.lines());
-        let mut words = lines.map(|line| line.split_whitespace().collect::<Vec<_>>());
-        words.any(|words| words[3] == "0A" && wanted.contains(&words[1]))
-    });
-    let printed = fs::read_to_string(&log).unwrap();
-    let warned = "WARNING: attribute bind expects 1 values and 2 values were specified";
-    assert_eq!(printed.matches(warned).count(), 3, "{printed}");
-    assert!(xinetd.is_running());
-}
-
 #[test]
 fn inetd_serves_the_generated_lines() {
     let block = Block::claim();
@@ -328,40 +218,6 @@ fn inetd_serves_the_generated_lines() {
         assert_eq!(received, Received::line(LINES[2].1), "{}", received.text());
     }
     assert!(inetd.is_running());
-}
-
-/// The server lines, with the place of the server put in, as HAProxy reads them.
-fn server_lines(text: &str) -> String {
-    let lines = text.lines().filter_map(|line| line.strip_prefix("#   "));
-    let lines = lines.filter(|line| line.starts_with("server "));
-    let lines = lines.map(|line| line.replace("ADDRESS:PORT", "127.0.0.1:80"));
-    lines
-        .map(|line| format!("    {}\n", line.replace(":PORT", ":80")))
-        .collect()
-}
-
-#[test]
-fn haproxy_accepts_the_generated_server_lines() {
-    let scratch = Scratch::new("units-haproxy");
-    let configuration = scratch.write("agentcheck.toml", CONFIGURATION);
-    for more in [&[][..], &["--address", "10.0.0.11", "--allow", "10.0.0.2"]] {
-        for launcher in ["systemd", "xinetd", "inetd"] {
-            let text = run(Command::new(binaries::collector())
-                .args(["generate", launcher, "--config"])
-                .arg(&configuration)
-                .args(more));
-            let servers = server_lines(&text);
-            assert_eq!(servers.lines().count(), 4, "{text}");
-            let file = format!(
-                "defaults\n    mode http\n    timeout connect 1s\n    timeout client 1s\n    timeout server 1s\n\
-                 frontend f\n    bind 127.0.0.1:8080\n    default_backend b\nbackend b\n{servers}"
-            );
-            let file = scratch.write("haproxy.cfg", file);
-            let checked = output(Command::new(binary()).args(["-c", "-f"]).arg(file));
-            let printed = String::from_utf8_lossy(&checked.stderr).into_owned();
-            assert!(checked.status.success(), "{servers}{printed}");
-        }
-    }
 }
 
 #[test]
@@ -414,65 +270,5 @@ agentcheck: port 3334 belongs to service api alone: choose another --port for th
 agentcheck: 1 error
 
 "#]],
-    );
-}
-
-/// The printed backends, with the port of a real application, are a configuration that HAProxy runs without a warning,
-/// and its servers follow the agent.
-#[test]
-fn haproxy_follows_the_agent_with_the_generated_backends() {
-    let mut scene = Scene::new("generate-haproxy");
-    let sources = ["web", "shop"].map(|name| scene.number(&format!("{name}_number"), "73"));
-    scene.put("shop_number", "12");
-    scene.configure(&format!(
-        "{}[service.web]\nweight = \"web_number.value\"\n[service.shop]\nweight = \"shop_number.value\"\n",
-        sources.concat()
-    ));
-    scene.start();
-    scene.wait_for_reply("web", "up 73%");
-    scene.wait_for_reply("shop", "up 12%");
-    scene.respond(&["--name-from-client"]);
-    let application = scene.serve(0).address();
-    let host = scene.agent.ip().to_string();
-    let configuration = scene.configuration.to_str().unwrap();
-    let words = [
-        "generate",
-        "haproxy",
-        "--address",
-        &host,
-        "--config",
-        configuration,
-    ];
-    let text = run(&mut scene.command(&words));
-    assert_eq!(text.matches(&format!("{host}:PORT")).count(), 2, "{text}");
-    // In this test, application and responder have an address each.
-    // (2.0 does not inherit an agent-addr from default-server.)
-    let address = format!("{application} agent-addr {host}");
-    let text = text.replace(&format!("{host}:PORT"), &address);
-    // A faster check than the printed one, for the test's sake.
-    let text = text.replace("agent-inter 2s", "agent-inter 300");
-    let backends: Vec<Backend> = text
-        .split("\nbackend ")
-        .skip(1)
-        .map(|section| {
-            let mut lines = section.lines().map(str::trim);
-            let mut backend = Backend::new(lines.next().unwrap(), vec![]);
-            backend.lines = lines.map(str::to_owned).collect();
-            backend
-        })
-        .collect();
-    assert_eq!(backends.len(), 2, "{text}");
-    let haproxy = scene.balance(&backends);
-    for (service, weight) in [("web", 73), ("shop", 12)] {
-        let server = format!("{service}-1");
-        haproxy.wait_for_server(service, &server, "the agent's weight", |seen| {
-            seen.weight == weight && seen.status == "UP" && seen.agent_ended("L7OK")
-        });
-    }
-    let log = haproxy.log();
-    // The results of checks are warnings, too; those about the configuration name its file.
-    assert!(
-        !log.contains("parsing [") && !log.contains("[ALERT]"),
-        "{log}"
     );
 }

@@ -70,8 +70,9 @@ use std::time::{Duration, Instant};
 /// How long running polls get to end when the collector stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
-/// The longest sleep of the loop: each turn checks the state directory, and renews the watchdog and the status snapshot.
-const LONGEST_SLEEP: Duration = Duration::from_secs(2);
+/// The longest sleep of the loop: each turn checks the state directory, and renews the watchdog and the status snapshot. It is
+/// longer than the default interval of a source, whose reading is the reason for a turn.
+const LONGEST_SLEEP: Duration = Duration::from_millis(2500);
 
 /// How many events may wait for the loop. A sender that finds no room waits.
 const EVENTS: usize = 64;

@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 /// Everybody may read: the responder runs as another, unprivileged user.
 pub const PUBLIC: u32 = 0o644;
 
+/// The size of most state files, in bytes.
+const USUAL_FILE: usize = 512;
+
 /// The state file of a service.
 #[must_use]
 pub fn path(directory: &Path, name: &ServiceName) -> PathBuf {
@@ -157,10 +160,14 @@ pub fn publish(
     stages: &[Stage],
     then: &Reply,
 ) -> io::Result<()> {
-    let file = schedule::encode(name, boot, from, stages, then)
-        .map_err(|error| io::Error::other(error.to_string()))?;
+    let mut file = Vec::with_capacity(USUAL_FILE);
+    schedule::encode_to(name, boot, from, stages, then, |piece| {
+        file.extend_from_slice(piece);
+        Ok(())
+    })
+    .map_err(|error| io::Error::other(error.to_string()))?;
     let temporary = [BEFORE, name.as_str(), STATE_SUFFIX, AFTER].concat();
-    NewFile::create_as(directory, temporary, PUBLIC)?.finish(directory, file.as_bytes())
+    NewFile::create_as(directory, temporary, PUBLIC)?.finish(directory, &file)
 }
 
 /// The reply of a state file at `now`, if the file is valid and of this boot.

@@ -227,11 +227,10 @@ fn mysql_keeps_its_connection_and_prints_role_lag_and_state() {
     let (_, script) = recipe.split_once("```sh\n").unwrap();
     let (script, _) = script.split_once("```\n").unwrap();
     let script = scratch.write("mysql-status", script);
-    let options = |options: &[&str]| options.iter().map(|&option| option.to_owned()).collect();
-    let mut primary: Vec<String> = options(&["--server-id=1", "--log-bin=log"]);
-    primary.extend(galera(address, &block));
+    let mut primary = galera(address, &block);
+    primary.extend(["--server-id=1", "--log-bin=log"].map(str::to_owned));
     let primary = Mariadb::start(&scratch, "primary", &primary);
-    let replica: Vec<String> = options(&["--server-id=2", "--read-only=1", "--skip-networking"]);
+    let replica = ["--server-id=2", "--read-only=1", "--skip-networking"].map(str::to_owned);
     let replica = Mariadb::start(&scratch, "replica", &replica);
     let stream = |server: &Mariadb| {
         let socket = &server.socket;

@@ -1,11 +1,12 @@
 //! The description of a reply: text for people, without effect on HAProxy.
 
 use core::fmt;
+use core::hash::{Hash, Hasher};
 
 /// The text after the `#` of a reply: 0 to 100 bytes of printable ASCII, without a space at either end.
 ///
 /// HAProxy keeps about 108 bytes of it in its statistics.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Eq)]
 pub struct Description {
     bytes: [u8; Description::MAX],
     len: u8,
@@ -100,6 +101,19 @@ impl Description {
     pub fn as_str(&self) -> &str {
         // It cannot fail: `push` gets only ASCII.
         core::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+}
+
+/// By the text alone: the bytes behind it are all the same, and most descriptions that are compared are empty.
+impl PartialEq for Description {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Hash for Description {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 

@@ -1,25 +1,15 @@
 //! A host without systemd: a throw-away copy of this machine's root file system without systemd's tools.
 
 use super::manager::Manager;
-use crate::processes::run;
 use crate::scratch::Scratch;
-use std::process::Command;
+use crate::throwaway_host::ThrowawayHost;
 
-/// In a mount namespace of its own. `TREE` is laid over the root; `INSIDE` is run there.
-const ENTER: &str = r#"
-    mount -t tmpfs tmpfs "$SCRATCH"
-    mkdir "$SCRATCH/upper" "$SCRATCH/work" "$SCRATCH/root"
-    root=$SCRATCH/root
-    mount -t overlay overlay -o "lowerdir=/,upperdir=$SCRATCH/upper,workdir=$SCRATCH/work" "$root"
-    mount -t proc proc "$root/proc"
+const PREPARE: &str = r#"
     mount --rbind /dev "$root/dev"
-    mount -t tmpfs -o mode=755 tmpfs "$root/run"
-    cp -a "$TREE/." "$root/"
     # Inside, or a link in the copy would lead out of it.
     for tool in systemctl systemd-sysusers systemd-tmpfiles; do
         chroot "$root" rm -f "/bin/$tool" "/usr/bin/$tool"
     done
-    exec chroot "$root" sh -euc "$INSIDE"
 "#;
 
 /// Installs and removes the product, and checks what the host has of it in between.
@@ -64,11 +54,8 @@ pub fn check(manager: Manager) {
         ls -d /usr/bin/agentcheck* /run/agentcheck /etc/agentcheck 2>/dev/null || true
         "#
     );
-    let printed = run(Command::new("unshare")
-        .args(["--mount", "--propagation", "private", "sh", "-euc", ENTER])
-        .env("SCRATCH", scratch.directory("mount"))
-        .env("TREE", &tree)
-        .env("INSIDE", inside));
+    let host = ThrowawayHost::boot_with(&scratch, &tree, PREPARE);
+    let printed = host.run(&["sh", "-euc", &inside]);
     assert_eq!(
         printed,
         "agentcheck:agentcheck collector:/var/lib/agentcheck:/usr/sbin/nologin\n\

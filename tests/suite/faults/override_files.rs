@@ -4,8 +4,8 @@ use agentcheck_tests::messages::{
     FLAG_FILE_READABLE, FLAG_FILE_UNREADABLE, OVERRIDE_OVER, OVERRIDE_UNUSABLE, PAUSED,
 };
 use agentcheck_tests::mount::Mounted;
-use agentcheck_tests::processes::{NOBODY, program, wait_until};
-use agentcheck_tests::scene::{Scene, wrap};
+use agentcheck_tests::processes::{NOBODY, wait_until};
+use agentcheck_tests::scene::{Scene, inject};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
@@ -76,26 +76,9 @@ fn failed_first_read_of_overrides_keeps_a_drain() {
     scene.succeeds(&["drain", "drained"]);
     scene.wait_for_new_reply("drained", "up 0% # override=drain");
     scene.kill();
-    let fail = [
-        "-f",
-        "--seccomp-bpf",
-        "-qqq",
-        "-o",
-        "/dev/null",
-        "-e",
-        "trace=getdents64",
-    ];
-    let fail = [
-        &fail[..],
-        &[
-            "-e",
-            "signal=none",
-            "-e",
-            "inject=getdents64:error=EIO:when=1",
-        ],
-    ];
-    let strace = program("strace", "strace");
-    scene.start_as("again", |command| wrap(command, strace, &fail.concat()));
+    scene.start_as("again", |command| {
+        inject(command, "getdents64", "error=EIO:when=1")
+    });
     scene.wait_for_new_reply("drained", "up 0% # override=drain");
     scene.wait_for_new_reply("flagged", "up 80% # load=20");
     let log = scene.process().log();

@@ -9,11 +9,6 @@ use std::path::Path;
 
 const APP: &str = "[source.app.file]\npath = '/a'\nformat = 'json'\n";
 
-fn config(text: &str) -> Config {
-    let parsed = crate::config::parse(Path::new("t.toml"), &format!("{text}\n{APP}"));
-    parsed.unwrap_or_else(|report| panic!("{report}")).0
-}
-
 fn at(seconds: u64) -> BootTime {
     BootTime(seconds * 1_000_000_000)
 }
@@ -26,13 +21,27 @@ struct Collector {
 }
 
 impl Collector {
+    /// Of this configuration and the source `app`.
     fn new(text: &str) -> Self {
-        let config = config(text);
+        Self::of(&format!("{text}\n{APP}"))
+    }
+
+    /// Of a whole configuration, which gives no warning.
+    fn of(text: &str) -> Self {
+        let parsed = crate::config::parse(Path::new("t.toml"), text);
+        let (config, report) = parsed.unwrap_or_else(|report| panic!("{report}"));
+        assert_eq!(report.rendered, [""; 0]);
         Self {
             observed: Observations::new(&config, at(100)),
             config,
             memory: ServiceMemory::default(),
         }
+    }
+
+    /// Sets `clock.unix` at 100 s.
+    fn set_clock(&mut self, unix: f64) {
+        let zone = &self.config.timezone;
+        self.observed.set_clock(zone, unix, at(100));
     }
 
     /// The outcome after a document of `app` at `seconds`; none is a failure.
@@ -44,13 +53,13 @@ impl Collector {
         }
         self.observed
             .take(crate::config::SourceId(0), reading, at(seconds));
+        self.evaluate(seconds)
+    }
+
+    fn evaluate(&mut self, seconds: u64) -> Outcome {
         let context = self.observed.context(at(seconds));
-        let outcome = evaluate(
-            &self.config.services[0],
-            &context,
-            &self.memory,
-            at(seconds),
-        );
+        let service = &self.config.services[0];
+        let outcome = evaluate(service, &context, &self.memory, at(seconds));
         self.memory = outcome.memory.clone();
         outcome
     }
@@ -135,10 +144,7 @@ fn clock_wakes_the_service() {
     };
     let mut collector = Collector::new(&rule("clock.hour == 20 && clock.weekday == 1"));
     // 20:59:59 UTC, a Monday.
-    let zone = collector.config.timezone.clone();
-    collector
-        .observed
-        .set_clock(&zone, 1_796_072_399.0, at(100));
+    collector.set_clock(1_796_072_399.0);
     let outcome = collector.poll(100, Some("{}"));
     assert_eq!(reply(&outcome), "up 0% # rule=night");
     assert_eq!(outcome.wake_at, at(101));
@@ -148,9 +154,7 @@ fn clock_wakes_the_service() {
     assert!(outcome.wake_at < at(161), "{outcome:?}");
 
     let mut collector = Collector::new(&rule("clock.unix >= 1796072402"));
-    collector
-        .observed
-        .set_clock(&zone, 1_796_072_399.5, at(100));
+    collector.set_clock(1_796_072_399.5);
     let outcome = collector.poll(100, Some("{}"));
     assert_eq!(reply(&outcome), "up 100%");
     assert_eq!(outcome.wake_at, BootTime(100_500_000_000));
@@ -259,28 +263,10 @@ rule = [{ name = "unchanged", when = "default(app.json.freeze, false)", reply = 
         ),
     ] {
         assert!(text.lines().count() <= most, "{text}");
-        let parsed = crate::config::parse(Path::new("t.toml"), text);
-        let (config, report) = parsed.unwrap_or_else(|report| panic!("{report}"));
-        assert_eq!(report.rendered, [""; 0]);
-        let mut collector = Collector {
-            observed: Observations::new(&config, at(100)),
-            config,
-            memory: ServiceMemory::default(),
-        };
-        let zone = collector.config.timezone.clone();
-        collector
-            .observed
-            .set_clock(&zone, 1_796_070_993.0, at(100));
+        let mut collector = Collector::of(text);
+        collector.set_clock(1_796_070_993.0);
         let outcome = match document {
-            "" => {
-                let context = collector.observed.context(at(100));
-                evaluate(
-                    &collector.config.services[0],
-                    &context,
-                    &collector.memory,
-                    at(100),
-                )
-            }
+            "" => collector.evaluate(100),
             document => collector.poll(100, Some(document)),
         };
         assert_eq!(reply(&outcome), expected, "{text}");

@@ -77,25 +77,33 @@ fn command_runs_in_its_directory() {
     }
 }
 
-/// As root it becomes the user and keeps no group of root's; as another user it is refused.
+/// The script as a command of this user and group.
+///
+/// # Panics
+/// Where the test does not run as root, which alone can start a process of another user.
+fn poll_as(user: &str, group: Option<&str>, script: &str, timeout: Duration) -> Found {
+    assert!(
+        rustix::process::geteuid().is_root(),
+        "only root can start a command of another user: run the tests as root"
+    );
+    let command = Command {
+        user: Some(User {
+            user: user.to_owned(),
+            group: group.map(str::to_owned),
+        }),
+        ..shell(script)
+    };
+    poll(command, timeout)
+}
+
+/// It becomes the user and keeps no group and no capability of root's.
 #[test]
 fn command_runs_as_its_user() {
     let by = |user: &str, group: Option<&str>| {
-        let command = Command {
-            user: Some(User {
-                user: user.to_owned(),
-                group: group.map(str::to_owned),
-            }),
-            ..shell(
-                "id -u; id -g; id -G; echo $USER $HOME; grep -E '^Cap(Prm|Eff)' /proc/self/status",
-            )
-        };
-        poll(command, AMPLE)
+        let script =
+            "id -u; id -g; id -G; echo $USER $HOME; grep -E '^Cap(Prm|Eff)' /proc/self/status";
+        poll_as(user, group, script, AMPLE)
     };
-    if !rustix::process::geteuid().is_root() {
-        assert_eq!(failure(&by("nobody", None)).reason, Reason::Denied);
-        return;
-    }
     let passwd = fs::read_to_string("/etc/passwd").unwrap();
     let nobody = passwd.lines().find(|line| line.starts_with("nobody:"));
     let fields: Vec<&str> = nobody.expect("nobody is everywhere").split(':').collect();
@@ -124,17 +132,9 @@ fn command_runs_as_its_user() {
 /// A session of its own has no terminal, and no process of another session can be reached through one.
 #[test]
 fn another_users_command_has_a_session_of_its_own() {
-    if !rustix::process::geteuid().is_root() {
-        return;
-    }
-    let command = Command {
-        user: Some(User {
-            user: "nobody".to_owned(),
-            group: None,
-        }),
-        ..shell("read id rest < /proc/self/stat; set -- $rest; echo $(($4 == $$)) $(($5 == $$)) $6")
-    };
-    let found = poll(command, AMPLE);
+    let script =
+        "read id rest < /proc/self/stat; set -- $rest; echo $(($4 == $$)) $(($5 == $$)) $6";
+    let found = poll_as("nobody", None, script, AMPLE);
     assert_eq!(found.text.as_deref(), Some("1 1 0\n"), "{found:?}");
 }
 
@@ -187,18 +187,9 @@ fn expected_exit_status_is_good() {
     assert_eq!(failure(&is_active(1)).to_string(), "exit: status 1");
 }
 
-/// What runs as another user is killed as everything else is.
+/// A process of another user is killed like every other.
 #[test]
 fn another_users_process_is_killed_at_the_deadline() {
-    if !rustix::process::geteuid().is_root() {
-        return;
-    }
-    let command = Command {
-        user: Some(User {
-            user: "nobody".to_owned(),
-            group: None,
-        }),
-        ..shell("sleep 60 & sleep 60")
-    };
-    assert_eq!(failure(&poll(command, SHORT)).reason, Reason::Timeout);
+    let found = poll_as("nobody", None, "sleep 60 & sleep 60", SHORT);
+    assert_eq!(failure(&found).reason, Reason::Timeout);
 }
