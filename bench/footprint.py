@@ -82,7 +82,7 @@ def sources(work, url):
         "tcp": f'address = "{port}"\n{interval}',
         "file": f'path = "{file}"\nformat = "number"\n{interval}',
         "command": f'argv = ["/bin/true"]\n{interval}',
-        "stream": 'argv = ["/bin/sh", "-c", "echo 1; exec sleep 1000"]\nformat = "number"\n',
+        "stream": 'argv = ["/bin/sh", "-c", "while echo 1; do sleep 2; done"]\ntimeout = "10s"\nformat = "number"\n',
         "system": f'metric = "memory"\n{interval}',
     }
 

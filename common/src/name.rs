@@ -57,7 +57,7 @@ impl ServiceName {
     }
 }
 
-/// By the name alone, and not by the bytes behind it, which are all the same.
+/// Compares only the bytes of the name: the unused bytes are always 0.
 impl PartialEq for ServiceName {
     fn eq(&self, other: &Self) -> bool {
         self.as_bytes() == other.as_bytes()

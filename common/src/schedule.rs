@@ -110,10 +110,10 @@ pub fn encode(
     Ok(file)
 }
 
-/// Like [`encode`], but passes the text to `push` in pieces, without a copy of the largest possible file.
+/// Encodes as [`encode`] does, and passes the file to `push` in pieces. So it needs no buffer of [`MAX_FILE`] bytes.
 ///
 /// # Errors
-/// Those of [`encode`], and [`EncodeError::TooLong`] if `push` fails. `push` may have got some pieces then.
+/// Those of [`encode`], and [`EncodeError::TooLong`] if `push` fails. Before an error, `push` may get a part of the file.
 pub fn encode_to(
     name: &ServiceName,
     boot: &BootId,
@@ -140,6 +140,7 @@ pub fn encode_to(
     push_lines(&mut push, name, boot, from, stages, then).map_err(|_| EncodeError::TooLong)
 }
 
+/// Passes the lines of the file to `push`.
 fn push_lines(
     push: &mut impl FnMut(&[u8]) -> fmt::Result,
     name: &ServiceName,

@@ -77,7 +77,7 @@ impl Description {
 
     fn trim_end(&mut self) {
         let length = self.as_bytes().trim_ascii_end().len();
-        // Equal descriptions have equal unused bytes.
+        // The unused bytes are always 0.
         for byte in self.bytes.iter_mut().skip(length) {
             *byte = 0;
         }
@@ -104,7 +104,7 @@ impl Description {
     }
 }
 
-/// By the text alone: the bytes behind it are all the same, and most descriptions that are compared are empty.
+/// Compares only the bytes of the text: most compared descriptions are empty.
 impl PartialEq for Description {
     fn eq(&self, other: &Self) -> bool {
         self.as_bytes() == other.as_bytes()
