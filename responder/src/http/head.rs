@@ -18,7 +18,7 @@ pub struct Head {
     line_is_empty: bool,
     /// The number of bytes of the current line, if they are the beginning of [`CLOSE`]; otherwise [`OTHER`].
     matching: u8,
-    /// Whether a line was [`CLOSE`].
+    /// Whether a line was `Connection: close`.
     pub closes: bool,
 }
 
