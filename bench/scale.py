@@ -26,7 +26,7 @@ FRESH_FOR = 10 * INTERVAL
 MOVED_TO = 0x80
 # The time before a measurement, in seconds.
 WARM_UP = 5
-# The wake-ups of the floor in a second. A collector that polls early by a two-hundredth of the interval has as many.
+# The wake-ups of the floor in a second.
 TURNS = 200
 
 
