@@ -245,7 +245,7 @@ def hareply_program():
 
 @contextlib.contextmanager
 def hareply(place):
-    """It prints a file; somebody has to write that. Here a loop with the script of the next one."""
+    """It prints a file. Here a loop with the script of the next peer writes that file."""
     program, port, state = hareply_program(), free_port(), place.bench.state / "hareply"
     writer = f"while :; do {HERE}/curl.sh {place.url} >{state}.new && mv {state}.new {state}; sleep 2; done"
     with running(["bash", "-c", writer]) as decider:

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-/// One source of every kind and format that expressions tell apart, and a derived number.
+/// One source of every kind and format that expressions distinguish, and a derived number.
 const SOURCES: &str = r#"
 [source.app.http]
 url = "http://127.0.0.1/"
@@ -188,7 +188,7 @@ pub fn csv(body: &[u8]) {
     });
 }
 
-/// The first byte says how large the pieces of output are that arrive, and which format the records have.
+/// The first byte selects the size of the arriving pieces of output, and the format of the records.
 pub fn stream(bytes: &[u8]) {
     const MAX_BYTES: usize = 200;
     within_bounds("the output of a stream", || {
