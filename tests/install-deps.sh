@@ -15,7 +15,7 @@ programs=${CARGO_TARGET_DIR:-$here/target}/test-programs
 #   ucspi-tcp ipsvd tcputils       tcpserver, tcpsvd, mini-inetd
 #   socat ncat                     the same by hand
 #   systemd                        booted in namespaces; systemd-socket-activate; systemd-analyze
-#   iproute2                       addresses for the fence of the listeners
+#   iproute2                       addresses for the access lists of the listeners
 #   util-linux bsdutils            unshare, nsenter, setpriv; script, for a terminal
 #   e2fsprogs                      a disk of a test's own, that hangs
 #   libfaketime                    a wall clock that is set while the collector is at work

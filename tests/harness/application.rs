@@ -183,7 +183,7 @@ fn load(messages: u32, state: &str) -> String {
 }
 
 fn response(status: u16, body: &str) -> String {
-    let reason = if status == 200 { "OK" } else { "As Told" };
+    let reason = if status == 200 { "OK" } else { "Configured" };
     let length = body.len();
     format!(
         "HTTP/1.1 {status} {reason}\r\nContent-Type: application/json\r\n\

@@ -254,7 +254,7 @@ fn shipped_unit_accepts_files_of_root_and_its_own_user() {
         restarted.status.success()
     };
     assert!(restart("agentcheck"), "its own");
-    assert!(!restart("3000001"), "somebody else's");
+    assert!(!restart("3000001"), "another user's");
     let wrong = "/etc/agentcheck/agentcheck.toml: error: the owner is nobody, or a user outside of this \
                  sandbox; it has to belong to root or to agentcheck (";
     systemd.wait_for_journal(UNIT, wrong);

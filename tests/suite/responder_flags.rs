@@ -30,7 +30,7 @@ fn of_help() -> BTreeSet<String> {
     let mut help = Command::new(binaries::responder());
     help.arg("--help").stdin(Stdio::null());
     let flags = flags(&processes::run(&mut help));
-    assert!(flags.len() >= 8, "{flags:?}");
+    assert_eq!(flags.len(), 12, "{flags:?}");
     flags
 }
 

@@ -144,7 +144,7 @@ impl Doctor {
                         name: name.to_string(),
                         floor: floor(config, name),
                         port,
-                        has_maxconn: service(config, name).is_some_and(sends_maxconn),
+                        has_maxconn: service(config, name).is_some_and(|one| one.maxconn.is_some()),
                         has_absolute_weight: service(config, name)
                             .is_some_and(|service| service.weight_form == WeightForm::Absolute),
                         replies: current(name).into_iter().collect(),
@@ -261,11 +261,6 @@ fn own_port(config: Option<&Config>, name: &ServiceName) -> Option<NonZeroU16> {
 
 fn floor(config: Option<&Config>, name: &ServiceName) -> u16 {
     service(config, name).map_or(1, |service| service.shaping.floor.get())
-}
-
-/// Whether its replies can contain a limit of connections.
-fn sends_maxconn(service: &Service) -> bool {
-    service.maxconn.is_some()
 }
 
 /// How long after `started` a file of the configuration was changed; `None` where none was.

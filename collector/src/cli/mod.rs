@@ -354,7 +354,7 @@ fn try_sample(config: &Config, file: &Path, sample: &Path) -> Result<String, Fai
     if tried.findings.is_empty() {
         return Ok(tried.text);
     }
-    let files = config::read_files(file).map_err(|error| load_failure(&error))?;
+    let files = config::Files::read(file).map_err(|error| load_failure(&error))?;
     let report = config::report(&files, &tried.findings);
     let errors = counted(report.errors, "error");
     let lines = format!("{}{report}", tried.text);

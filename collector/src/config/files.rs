@@ -197,7 +197,7 @@ impl Files {
     ///
     /// # Errors
     /// The main file cannot be read. Errors of drop-ins are among the findings.
-    pub(super) fn read(path: &Path) -> Result<Self, LoadError> {
+    pub fn read(path: &Path) -> Result<Self, LoadError> {
         let mut files = Self::default();
         let mut trust = Trust::of_this_process();
         let unreadable = |error| LoadError::Unreadable(path.to_owned(), error);

@@ -286,14 +286,6 @@ pub fn load_with(
     accept(config, findings).map_err(LoadError::Wrong)
 }
 
-/// The text of a configuration, for places in reports.
-///
-/// # Errors
-/// The main file cannot be read, or is not UTF-8.
-pub fn read_files(file: &Path) -> Result<Files, LoadError> {
-    Files::read(file)
-}
-
 /// Parses the configuration `text`; findings name it `file`. This reads no file.
 ///
 /// # Errors

@@ -191,7 +191,7 @@ mod tests {
         agentcheck:x:990:990::/:/bin/false\neve:x:1002:1002::/:/bin/sh\nguest:x:1003:1002::/:/bin/sh\n\
         nobody:x:65534:65533:nobody:/nonexistent:/usr/sbin/nologin\n";
     const GROUPS: &str = "root:x:0:\nadm:x:4:syslog,web\nbroken\nann:x:1000:\nbob:x:1001:bob,ann\n\
-        agentcheck:x:990:bob\neve:x:1002:\nssl:x:80: web\nwebmail:x:90:webmail\nstrange:x:7:somebody\n";
+        agentcheck:x:990:bob\neve:x:1002:\nssl:x:80: web\nwebmail:x:90:webmail\nstrange:x:7:other\n";
 
     fn accounts() -> Accounts {
         Accounts::from_texts(PASSWD, GROUPS)

@@ -128,10 +128,10 @@ fn ignored(status: &str) -> Vec<i32> {
 
 /// Waits until the daemon is ready or has ended.
 fn wait_for_daemon(mut back: PipeReader) -> Side {
-    let mut heard = Vec::new();
-    let read = back.read_to_end(&mut heard);
-    let ready = heard.pop_if(|last| *last == READY).is_some();
-    let mut messages = String::from_utf8_lossy(&heard).into_owned();
+    let mut received = Vec::new();
+    let read = back.read_to_end(&mut received);
+    let ready = received.pop_if(|last| *last == READY).is_some();
+    let mut messages = String::from_utf8_lossy(&received).into_owned();
     if let Err(error) = read {
         messages.push_str(&format!(
             "agentcheck: cannot read the daemon's messages: {error}\n"

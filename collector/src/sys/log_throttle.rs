@@ -315,7 +315,7 @@ mod tests {
             let mut now = 5000;
             let mut logged = Vec::new();
             let mut known = false;
-            let mut hear = |news: Option<Event<u8>>, now: u64, kind: Option<u8>| {
+            let mut receive = |news: Option<Event<u8>>, now: u64, kind: Option<u8>| {
                 if let Some(news) = news {
                     logged.push(now);
                     known = match &news {
@@ -331,11 +331,11 @@ mod tests {
             };
             for (later, kind) in story {
                 now += later;
-                hear(note(&mut fold, now, kind), now, kind);
+                receive(note(&mut fold, now, kind), now, kind);
             }
             for _ in 0..4 {
                 now += 60;
-                hear(note(&mut fold, now, end), now, end);
+                receive(note(&mut fold, now, end), now, end);
             }
             prop_assert_eq!(known, end.is_some());
             for (index, at) in logged.iter().enumerate() {

@@ -399,27 +399,3 @@ fn help_goes_to_standard_output_but_never_to_a_connection() {
     assert_eq!(rest(reader), "bad-arguments\n");
     assert_eq!(responder.ended(), Some(2));
 }
-
-/// The man page documents every option of `--help`.
-#[test]
-fn man_page_documents_every_option() {
-    let help = output(&["--help"]);
-    let manual = include_str!("../../../man/agentcheck-responder.8").replace("\\-", "-");
-    let words = |text: &str| -> std::collections::BTreeSet<String> {
-        text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'))
-            .filter(|word| word.starts_with("--") && word.len() > 2)
-            .map(str::to_owned)
-            .collect()
-    };
-    let options = words(text(&help.stdout));
-    assert!(options.len() == 12, "{options:?}");
-    let documented: Vec<&String> = options
-        .iter()
-        .filter(|option| !words(&manual).contains(*option))
-        .collect();
-    assert_eq!(documented, Vec::<&String>::new(), "not in the man page");
-    for option in &options {
-        let answer = output(&[option, "\u{1}"]);
-        assert!(!text(&answer.stderr).contains("unknown option"), "{option}");
-    }
-}

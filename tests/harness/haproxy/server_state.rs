@@ -102,45 +102,16 @@ fn small(text: &str) -> u8 {
 type Rows = HashMap<(String, String), HashMap<String, String>>;
 
 fn statistics_by_server(table: &str) -> Rows {
-    let mut lines = table.lines();
-    let header = lines
-        .find_map(|line| line.strip_prefix("# "))
+    let (_, table) = table
+        .split_once("# ")
         .unwrap_or_else(|| panic!("no header in {table:?}"));
-    let names = values(header);
-    // A field in quotes may contain line ends: some errors about weights have one.
-    let mut rows = vec![String::new()];
-    for line in lines.filter(|line| !line.trim().is_empty()) {
-        let row = rows.last_mut().unwrap();
-        if row.matches('"').count() % 2 == 1 {
-            *row += &format!("\n{line}");
-        } else {
-            rows.push(line.to_owned());
-        }
-    }
-    rows.into_iter()
-        .skip(1)
-        .map(|line| {
-            let row: HashMap<_, _> = names.iter().cloned().zip(values(&line)).collect();
-            ((row["pxname"].clone(), row["svname"].clone()), row)
-        })
-        .collect()
-}
-
-/// The fields of a line of CSV. A field in quotes may contain commas, and quotes as two quotes.
-fn values(line: &str) -> Vec<String> {
-    let mut values = vec![String::new()];
-    let mut quoted = false;
-    let mut characters = line.chars().peekable();
-    while let Some(character) = characters.next() {
-        match character {
-            '"' if quoted && characters.peek() == Some(&'"') => {
-                characters.next();
-                values.last_mut().unwrap().push('"');
-            }
-            '"' => quoted = !quoted,
-            ',' if !quoted => values.push(String::new()),
-            other => values.last_mut().unwrap().push(other),
-        }
-    }
-    values
+    let mut reader = csv::ReaderBuilder::new()
+        .flexible(true)
+        .from_reader(table.as_bytes());
+    let rows = reader.deserialize::<HashMap<String, String>>();
+    rows.map(|row| {
+        let row = row.unwrap();
+        ((row["pxname"].clone(), row["svname"].clone()), row)
+    })
+    .collect()
 }

@@ -63,7 +63,7 @@ fn moves(checked: bool, changes: Changes) -> Vec<Move> {
     REPLIES
         .iter()
         .map(|line| Move::Sends(reply(line)))
-        .chain(COMMANDS.map(Move::Tells))
+        .chain(COMMANDS.map(Move::Commands))
         .chain(lost)
         .chain(passes.into_iter().filter(|_| checked))
         .filter(|step| changes == Changes::All || !is_quantity(step))
@@ -83,7 +83,7 @@ pub(crate) enum Changes {
 fn is_quantity(step: &Move) -> bool {
     match step {
         Move::Sends(reply) => reply.operational.is_none() && reply.administrative.is_none(),
-        Move::Tells(command) => matches!(command, Command::Weight(_) | Command::Limit(_)),
+        Move::Commands(command) => matches!(command, Command::Weight(_) | Command::Limit(_)),
         _ => false,
     }
 }

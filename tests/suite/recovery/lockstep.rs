@@ -99,8 +99,10 @@ impl Lockstep {
                 }
                 Move::Loses(fault) => self.peers.answer(name, Answer::Fault(*fault)),
                 Move::Passes(passes) => self.peers.pass(name, *passes),
-                Move::Tells(Command::DisableAgent) if self.servers[*at].asked => disabled.push(*at),
-                Move::Tells(command) => commands.push(command.line(name)),
+                Move::Commands(Command::DisableAgent) if self.servers[*at].asked => {
+                    disabled.push(*at)
+                }
+                Move::Commands(command) => commands.push(command.line(name)),
                 Move::Reload { .. } => unreachable!("a reload is for all servers"),
             }
             self.note(*at, step);
@@ -307,7 +309,7 @@ impl ServerView {
 fn describe(step: &Move) -> String {
     match step {
         Move::Sends(reply) => format!("{reply}"),
-        Move::Tells(command) => command.line("SERVER"),
+        Move::Commands(command) => command.line("SERVER"),
         other => format!("{other:?}"),
     }
 }

@@ -55,14 +55,14 @@ pub(crate) enum Admin {
 /// What can happen to a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Move {
-    /// The agent is asked, and this is its reply.
+    /// A probe, and the agent's reply.
     Sends(Reply),
-    /// The agent is asked, and nothing comes of it.
+    /// A probe without a reply.
     Loses(Fault),
-    /// From now on the application passes health checks, or does not.
+    /// Whether the application passes health checks from now on.
     Passes(bool),
-    /// An operator on the balancer.
-    Tells(Command),
+    /// A command of an operator on the balancer.
+    Commands(Command),
     /// The balancer is reloaded, with or without its servers' state saved.
     Reload {
         /// Whether there is a server-state file.
@@ -163,7 +163,7 @@ impl Server {
             Move::Sends(reply) if self.asked => self.apply_reply(reply),
             Move::Sends(_) | Move::Loses(_) => {}
             Move::Passes(passes) => self.passes = *passes,
-            Move::Tells(command) => self.obey(*command),
+            Move::Commands(command) => self.obey(*command),
             Move::Reload { saved } => self = self.reloaded(*saved),
         }
         self.check();

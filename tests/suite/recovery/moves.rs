@@ -151,7 +151,7 @@ pub(crate) fn events(owner: bool) -> BoxedStrategy<Event> {
         25 => Just(Event::Probed),
         4 => select(FAULTS.to_vec()).prop_map(move |fault| balancer(Move::Loses(fault))),
         5 => any::<bool>().prop_map(move |passes| balancer(Move::Passes(passes))),
-        12 => commands().prop_map(move |command| balancer(Move::Tells(command))),
+        12 => commands().prop_map(move |command| balancer(Move::Commands(command))),
         2 => select(OTHERS.to_vec()).prop_map(Event::Other),
     ]
     .boxed()
@@ -346,7 +346,7 @@ impl World {
         let admin = self.server.admin;
         let mut moves = Vec::new();
         for event in [
-            Event::Balancer(Move::Tells(Command::EnableAgent)),
+            Event::Balancer(Move::Commands(Command::EnableAgent)),
             Event::Balancer(Move::Passes(true)),
             Event::Starts,
             Event::Polled(Some(target)),

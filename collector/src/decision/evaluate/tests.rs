@@ -23,19 +23,19 @@ struct Collector {
 impl Collector {
     /// Of this configuration and the source `app`.
     fn new(text: &str) -> Self {
-        Self::of(&format!("{text}\n{APP}"))
+        Self::of(&format!("{text}\n{APP}")).0
     }
 
-    /// Of a whole configuration, which gives no warning.
-    fn of(text: &str) -> Self {
+    /// Of a whole configuration, and its warnings.
+    fn of(text: &str) -> (Self, Vec<String>) {
         let parsed = crate::config::parse(Path::new("t.toml"), text);
         let (config, report) = parsed.unwrap_or_else(|report| panic!("{report}"));
-        assert_eq!(report.rendered, [""; 0]);
-        Self {
+        let collector = Self {
             observed: Observations::new(&config, at(100)),
             config,
             memory: ServiceMemory::default(),
-        }
+        };
+        (collector, report.rendered)
     }
 
     /// Sets `clock.unix` at 100 s.
@@ -263,7 +263,8 @@ rule = [{ name = "unchanged", when = "default(app.json.freeze, false)", reply = 
         ),
     ] {
         assert!(text.lines().count() <= most, "{text}");
-        let mut collector = Collector::of(text);
+        let (mut collector, warnings) = Collector::of(text);
+        assert_eq!(warnings, [""; 0]);
         collector.set_clock(1_796_070_993.0);
         let outcome = match document {
             "" => collector.evaluate(100),

@@ -14,16 +14,25 @@ fn config(services: &str) -> Config {
 /// A service without a port, and one with.
 const BOTH: &str = "[service.web]\n[service.'my.api-2']\nport = 3334\n";
 
+/// The request without options.
+fn plain<'r>() -> Request<'r> {
+    Request {
+        addresses: &[],
+        allow: &[],
+        port: NonZeroU16::new(3333).unwrap(),
+        responder: Path::new("/usr/bin/agentcheck-responder"),
+        state_dir: Path::new(STATE_DIR),
+        http: false,
+    }
+}
+
 fn generated(target: Target, services: &str, addresses: &[&str], allow: &[&str]) -> Vec<File> {
     let addresses: Vec<IpAddr> = addresses.iter().map(|one| one.parse().unwrap()).collect();
     let allow: Vec<Allowed> = allow.iter().map(|one| one.parse().unwrap()).collect();
     let request = Request {
         addresses: &addresses,
         allow: &allow,
-        port: NonZeroU16::new(3333).unwrap(),
-        responder: Path::new("/usr/bin/agentcheck-responder"),
-        state_dir: Path::new(DEFAULT_STATE_DIR),
-        http: false,
+        ..plain()
     };
     files(target, &config(services), &request).unwrap()
 }
@@ -195,11 +204,10 @@ fn request_that_cannot_be_served_is_an_error() {
         let addresses: Vec<IpAddr> = addresses.iter().map(|one| one.parse().unwrap()).collect();
         let request = Request {
             addresses: &addresses,
-            allow: &[],
             port: NonZeroU16::new(port).unwrap(),
             responder: Path::new(responder),
             state_dir: Path::new(state),
-            http: false,
+            ..plain()
         };
         let all = [Target::Systemd, Target::Xinetd, Target::Inetd];
         let errors = all.map(|target| files(target, &config(BOTH), &request).unwrap_err());
@@ -256,12 +264,9 @@ fn client_is_an_address_or_a_network() {
 #[test]
 fn other_state_directory_is_in_every_file() {
     let request = Request {
-        addresses: &[],
-        allow: &[],
-        port: NonZeroU16::new(3333).unwrap(),
         responder: Path::new("/opt/agentcheck-responder"),
         state_dir: Path::new("/run/other"),
-        http: false,
+        ..plain()
     };
     let systemd = files(Target::Systemd, &config(BOTH), &request).unwrap();
     assert_eq!(
@@ -285,12 +290,8 @@ fn other_state_directory_is_in_every_file() {
 #[test]
 fn http_is_in_every_file_and_clients_send_the_name() {
     let request = Request {
-        addresses: &[],
-        allow: &[],
-        port: NonZeroU16::new(3333).unwrap(),
-        responder: Path::new("/usr/bin/agentcheck-responder"),
-        state_dir: Path::new(DEFAULT_STATE_DIR),
         http: true,
+        ..plain()
     };
     for (target, shared, own) in [
         (

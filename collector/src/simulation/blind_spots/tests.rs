@@ -205,9 +205,9 @@ fn each_application_once() {
         "plugin.ok && plugin.exit == 2 -> floor",
     ];
     assert_eq!(unnoticed("", &rules), ["app", "plugin"]);
-    let said = found("", &rules);
+    let warnings = found("", &rules);
     assert!(
-        said[0].ends_with("rules \"r0\", \"r1\" are inactive then"),
-        "{said:?}"
+        warnings[0].ends_with("rules \"r0\", \"r1\" are inactive then"),
+        "{warnings:?}"
     );
 }

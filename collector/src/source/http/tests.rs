@@ -9,8 +9,8 @@ mod sockets;
 use super::*;
 use crate::reading::Content;
 use agentcheck_tests::scratch::Scratch;
-use server::{drip, ok, saying, server};
-use std::io::{Read, Write};
+use server::{answering, drip, ok, server};
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -47,7 +47,7 @@ fn reason(found: &Found) -> Reason {
 
 #[test]
 fn text_number_and_json() {
-    let text = poll(http(&saying(ok("up\n"))), AMPLE);
+    let text = poll(http(&answering(ok("up\n"))), AMPLE);
     assert_eq!(text.outcome, Ok(Content::Text));
     assert_eq!((text.status, text.exit), (Some(200), None));
     assert_eq!(text.text.as_deref(), Some("up\n"));
@@ -56,14 +56,14 @@ fn text_number_and_json() {
     let number = poll(
         Http {
             format,
-            ..http(&saying(ok(" 42.5\n")))
+            ..http(&answering(ok(" 42.5\n")))
         },
         AMPLE,
     );
     assert_eq!(number.outcome, Ok(Content::Number(42.5)));
 
     let format = Format::Json;
-    let url = saying(ok(r#"{"msg-per-second": 1890}"#));
+    let url = answering(ok(r#"{"msg-per-second": 1890}"#));
     let json = poll(
         Http {
             format,
@@ -83,11 +83,11 @@ fn bodies_end_by_length_by_chunks_or_by_closing() {
         "HTTP/1.0 200 OK\r\n\r\nhello",
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
     ] {
-        let found = poll(http(&saying(answer)), AMPLE);
+        let found = poll(http(&answering(answer)), AMPLE);
         assert_eq!(found.text.as_deref(), Some("hello"), "{answer:?}");
         assert_eq!(found.outcome, Ok(Content::Text));
     }
-    let empty = poll(http(&saying("HTTP/1.1 204 No Content\r\n\r\n")), AMPLE);
+    let empty = poll(http(&answering("HTTP/1.1 204 No Content\r\n\r\n")), AMPLE);
     assert_eq!((empty.status, empty.text.as_deref()), (Some(204), Some("")));
     assert!(empty.outcome.is_ok());
 }
@@ -112,14 +112,14 @@ fn request_names_its_program_and_closes_the_connection() {
 fn unexpected_status_is_a_failure_with_its_body() {
     for (line, status) in [("404 Not Found", 404), ("500 Internal Server Error", 500)] {
         let answer = format!("HTTP/1.1 {line}\r\nContent-Length: 6\r\n\r\nbroken");
-        let found = poll(http(&saying(answer)), AMPLE);
+        let found = poll(http(&answering(answer)), AMPLE);
         let failure = found.outcome.unwrap_err();
         assert_eq!(failure.reason, Reason::Status);
         assert_eq!(failure.detail, line);
         assert_eq!(found.status, Some(status));
         assert_eq!(found.text.as_deref(), Some("broken"));
     }
-    let odd = poll(http(&saying("HTTP/1.1 799 up 100%\r\n\r\n")), AMPLE);
+    let odd = poll(http(&answering("HTTP/1.1 799 up 100%\r\n\r\n")), AMPLE);
     assert_eq!(odd.outcome.unwrap_err().detail, "799");
 }
 
@@ -129,7 +129,7 @@ fn status_outranks_a_missing_body() {
         "Content-Length: 100000\r\n\r\n",
         "Content-Length: 10\r\n\r\nab",
     ] {
-        let found = poll(http(&saying(format!("HTTP/1.1 503 x\r\n{body}"))), AMPLE);
+        let found = poll(http(&answering(format!("HTTP/1.1 503 x\r\n{body}"))), AMPLE);
         assert_eq!(reason(&found), Reason::Status);
         assert_eq!((found.status, found.text), (Some(503), None));
     }
@@ -182,16 +182,19 @@ fn redirects_are_followed_at_most_as_often_as_configured() {
 #[test]
 fn body_over_max_bytes_is_too_large() {
     let body = "x".repeat(1000);
-    assert!(poll(http(&saying(ok(&body))), AMPLE).outcome.is_ok());
+    assert!(poll(http(&answering(ok(&body))), AMPLE).outcome.is_ok());
     let body = "x".repeat(1001);
     for answer in [ok(&body), format!("HTTP/1.0 200 OK\r\n\r\n{body}")] {
-        let found = poll(http(&saying(answer)), AMPLE);
+        let found = poll(http(&answering(answer)), AMPLE);
         assert_eq!(reason(&found), Reason::TooLarge);
         assert_eq!((found.status, found.text), (Some(200), None));
     }
     // The announced length is small enough; the body is not read beyond it.
     let liar = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n".to_owned() + &body;
-    assert_eq!(poll(http(&saying(liar)), AMPLE).text.as_deref(), Some("xx"));
+    assert_eq!(
+        poll(http(&answering(liar)), AMPLE).text.as_deref(),
+        Some("xx")
+    );
 }
 
 #[test]
@@ -241,9 +244,9 @@ fn deadline_bounds_silence_before_and_after_accept() {
 #[test]
 fn broken_connection_is_reported_as_broken() {
     let closes_at_once = server(|_stream, _| {});
-    let in_the_head = saying("HTTP/1.1 200 OK\r\nContent-Le");
-    let in_the_body = saying("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
-    let in_a_chunk = saying("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf");
+    let in_the_head = answering("HTTP/1.1 200 OK\r\nContent-Le");
+    let in_the_body = answering("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+    let in_a_chunk = answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf");
     // Unread data makes the kernel answer with a reset.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let resets = format!("http://{}/", listener.local_addr().unwrap());
@@ -276,7 +279,7 @@ fn other_protocols_are_malformed() {
         huge_head,
     ] {
         // The client may close before the server has sent everything.
-        let found = poll(http(&saying(answer.as_str())), AMPLE);
+        let found = poll(http(&answering(answer.as_str())), AMPLE);
         let shown = &answer[..answer.len().min(60)];
         assert_eq!(reason(&found), Reason::Malformed, "{shown:?}: {found:?}");
     }
@@ -285,7 +288,7 @@ fn other_protocols_are_malformed() {
 #[test]
 fn invalid_utf8_body_is_malformed_and_readable() {
     let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\na\xffb";
-    let found = poll(http(&saying(answer.as_slice())), AMPLE);
+    let found = poll(http(&answering(answer.as_slice())), AMPLE);
     assert_eq!(reason(&found), Reason::Malformed);
     assert_eq!(found.text.as_deref(), Some("a\u{fffd}b"));
 }
@@ -342,7 +345,7 @@ fn not_modified_is_a_status_and_no_redirect() {
     ] {
         let answer = format!("HTTP/1.1 {line}\r\nContent-Length: 0\r\n\r\n");
         assert_eq!(
-            reason(&poll(http(&saying(answer)), AMPLE)),
+            reason(&poll(http(&answering(answer)), AMPLE)),
             expected,
             "{line}"
         );
@@ -362,18 +365,18 @@ fn compressed_body_is_reported_as_compressed() {
         let mut answer =
             format!("HTTP/1.1 200 OK\r\n{header}Content-Length: {length}\r\n\r\n").into_bytes();
         answer.extend(body);
-        let failure = poll(http(&saying(answer)), AMPLE).outcome.unwrap_err();
+        let failure = poll(http(&answering(answer)), AMPLE).outcome.unwrap_err();
         assert_eq!(failure.reason, Reason::Malformed);
         assert!(failure.detail.contains("compressed"), "{failure}");
     }
     let identity = "HTTP/1.1 200 OK\r\nContent-Encoding: identity\r\nContent-Length: 1\r\n\r\n1";
-    assert!(poll(http(&saying(identity)), AMPLE).outcome.is_ok());
+    assert!(poll(http(&answering(identity)), AMPLE).outcome.is_ok());
 }
 
 #[test]
 fn redirect_is_shown_without_its_query() {
     let answer = "HTTP/1.1 302 Found\r\nLocation: http://me:word@a/p?token=x\r\n\r\n";
-    let url = format!("{}?key=hidden", saying(answer));
+    let url = format!("{}?key=hidden", answering(answer));
     let source = http(&url);
     assert!(!source.to_string().contains("hidden"), "{source}");
     let failure = poll(source, AMPLE).outcome.unwrap_err();

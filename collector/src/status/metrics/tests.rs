@@ -18,10 +18,10 @@ fn sample() -> Metrics<'static> {
     for took in [80, 100, 900, 2_000_000] {
         evaluations.count(Duration::from_micros(took));
     }
-    let reply = |line: &str| Reply::parse(line.as_bytes()).unwrap();
-    let said = |line, by| {
+    let parsed = |line: &str| Reply::parse(line.as_bytes()).unwrap();
+    let reply = |line, by| {
         Some(ReplyMetrics {
-            reply: reply(line),
+            reply: parsed(line),
             by,
             reading: 1_795_286_009.5,
         })
@@ -33,9 +33,9 @@ fn sample() -> Metrics<'static> {
         last_poll_at: polled,
         last_success_at: succeeded,
     };
-    let service = |name, said| ServiceMetrics {
+    let service = |name, reply| ServiceMetrics {
         name,
-        reply: said,
+        reply,
         fresh_until: Some(1_795_286_020.25),
         rules: Vec::new(),
         overrides: Vec::new(),
@@ -64,11 +64,11 @@ fn sample() -> Metrics<'static> {
         services: vec![
             ServiceMetrics {
                 rules: vec!["maintenance", "overload"],
-                ..service("web", said("up 73% maxconn:40 # x", DecidedBy::Weight))
+                ..service("web", reply("up 73% maxconn:40 # x", DecidedBy::Weight))
             },
             ServiceMetrics {
                 rules: vec!["maintenance", "overload"],
-                ..service("api", said("up 0%", DecidedBy::Rule(1)))
+                ..service("api", reply("up 0%", DecidedBy::Rule(1)))
             },
             ServiceMetrics {
                 overrides: vec![
@@ -83,10 +83,10 @@ fn sample() -> Metrics<'static> {
                 ],
                 ..service(
                     "db",
-                    said("stopped 100% # maintenance", DecidedBy::Override),
+                    reply("stopped 100% # maintenance", DecidedBy::Override),
                 )
             },
-            service("mail", said("down 100%", DecidedBy::Failure)),
+            service("mail", reply("down 100%", DecidedBy::Failure)),
             ServiceMetrics {
                 fresh_until: None,
                 evaluations: 0,

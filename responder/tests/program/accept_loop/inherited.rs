@@ -7,14 +7,12 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
-/// The open files of a process.
+/// The open files of a process, without those that it closes meanwhile.
 fn open_files(responder: &Running) -> Vec<String> {
     let entries = fs::read_dir(format!("/proc/{}/fd", responder.id())).unwrap();
-    entries
-        .map(|entry| {
-            let target = fs::read_link(entry.unwrap().path()).unwrap();
-            target.to_string_lossy().into_owned()
-        })
+    let targets = entries.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+    targets
+        .map(|target| target.to_string_lossy().into_owned())
         .collect()
 }
 

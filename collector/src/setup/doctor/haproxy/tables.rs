@@ -215,50 +215,22 @@ fn servers(states: &str, rows: &Rows) -> Vec<Server> {
 type Rows = HashMap<(String, String), HashMap<String, String>>;
 
 fn rows(table: &str) -> Rows {
-    let Some(start) = table.lines().position(|line| line.starts_with("# ")) else {
-        return Rows::new();
+    let header = table.lines().position(|line| line.starts_with("# "));
+    let lines = table
+        .split_inclusive('\n')
+        .skip(header.unwrap_or(usize::MAX));
+    let table: String = lines.collect();
+    let mut reader = csv::ReaderBuilder::new()
+        .flexible(true)
+        .from_reader(table.trim_start_matches("# ").as_bytes());
+    let names = reader.headers().cloned().unwrap_or_default();
+    let row = |values: csv::StringRecord| {
+        let cells = names.iter().zip(&values);
+        let row: HashMap<_, _> = cells
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        let key = (row.get("pxname")?.clone(), row.get("svname")?.clone());
+        Some((key, row))
     };
-    let mut records = records(table).into_iter().skip(start);
-    let Some(mut names) = records.next() else {
-        return Rows::new();
-    };
-    if let Some(first) = names.first_mut() {
-        *first = first.trim_start_matches("# ").to_owned();
-    }
-    records
-        .filter_map(|values| {
-            let row: HashMap<_, _> = names.iter().cloned().zip(values).collect();
-            let key = (row.get("pxname")?.clone(), row.get("svname")?.clone());
-            Some((key, row))
-        })
-        .collect()
-}
-
-/// The records of CSV. A field in quotes may contain commas, line ends, and a quote as two quotes.
-fn records(table: &str) -> Vec<Vec<String>> {
-    let mut records = vec![vec![String::new()]];
-    let mut quoted = false;
-    let mut characters = table.chars().peekable();
-    while let Some(character) = characters.next() {
-        let Some(record) = records.last_mut() else {
-            break;
-        };
-        match character {
-            '"' if quoted && characters.peek() == Some(&'"') => {
-                characters.next();
-                push('"', record);
-            }
-            '"' => quoted = !quoted,
-            ',' if !quoted => record.push(String::new()),
-            '\n' if !quoted => records.push(vec![String::new()]),
-            other => push(other, record),
-        }
-    }
-    records
-}
-
-fn push(character: char, record: &mut [String]) {
-    if let Some(value) = record.last_mut() {
-        value.push(character);
-    }
+    reader.records().flatten().filter_map(row).collect()
 }

@@ -46,6 +46,18 @@ impl Default for Case {
     }
 }
 
+/// A service on the shared port, without a reply.
+fn served(name: &str) -> ServedService {
+    ServedService {
+        name: name.to_owned(),
+        floor: 1,
+        port: 3333,
+        has_maxconn: false,
+        has_absolute_weight: false,
+        replies: Vec::new(),
+    }
+}
+
 impl Case {
     fn balancer(&self) -> Balancer {
         let statistics = format!(
@@ -77,12 +89,10 @@ impl Case {
 
     fn findings(&self) -> Vec<Finding> {
         let service = |name: &str| ServedService {
-            name: name.to_owned(),
             floor: self.floor,
-            port: 3333,
-            has_maxconn: false,
             has_absolute_weight: self.reply.contains("weight:"),
             replies: Reply::parse(self.reply.as_bytes()).into_iter().collect(),
+            ..served(name)
         };
         let services = [service("web"), service("api")];
         let mut found = super::findings(&self.balancer(), &services, &|address| {
@@ -385,12 +395,8 @@ fn version_facts_become_findings() {
         ("next", false, Note, "unknown version"),
     ] {
         let service = ServedService {
-            name: "web".to_owned(),
-            floor: 1,
-            port: 3333,
             has_maxconn,
-            has_absolute_weight: false,
-            replies: Vec::new(),
+            ..served("web")
         };
         let balancer = Case {
             version,
@@ -454,12 +460,8 @@ fn absolute_weight_is_compared_as_it_is() {
         ..other
     };
     let service = ServedService {
-        name: "web".to_owned(),
-        floor: 1,
-        port: 3333,
-        has_maxconn: false,
         has_absolute_weight: true,
-        replies: Vec::new(),
+        ..served("web")
     };
     let found = super::findings(&old.balancer(), &[service], &|_| true);
     assert_eq!(found[0].severity, Error, "{found:?}");

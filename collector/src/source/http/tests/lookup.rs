@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn names_are_looked_up_and_unknown_names_are_unreachable() {
-    let url = saying(ok("here")).replace("127.0.0.1", "localhost");
+    let url = answering(ok("here")).replace("127.0.0.1", "localhost");
     assert_eq!(poll(http(&url), AMPLE).text.as_deref(), Some("here"));
 
     let nowhere = |_: &str| Err("Name or service not known".to_owned());
@@ -18,7 +18,7 @@ fn names_are_looked_up_and_unknown_names_are_unreachable() {
 
 #[test]
 fn hanging_lookup_runs_once_and_blocks_no_poll() {
-    let port = saying(ok("found"));
+    let port = answering(ok("found"));
     let port = port
         .trim_matches('/')
         .rsplit(':')

@@ -121,7 +121,7 @@ fn expected_status_is_a_success() {
         let http = Http {
             expect_status: Ranges::statuses(statuses).unwrap(),
             format: Format::Number,
-            ..http(&saying(answer))
+            ..http(&answering(answer))
         };
         poll(http, AMPLE)
     };
@@ -136,7 +136,7 @@ fn expected_status_is_a_success() {
 
 #[test]
 fn headers_for_one_host_are_not_sent_to_another() {
-    let elsewhere = saying(ok("elsewhere"));
+    let elsewhere = answering(ok("elsewhere"));
     let to = elsewhere.clone();
     let url = server(move |mut stream, head| {
         let path = head.split(' ').nth(1).unwrap_or_default();

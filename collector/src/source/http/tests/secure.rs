@@ -214,7 +214,7 @@ fn changed_files_are_read_again_and_bad_files_reported() {
 
 #[test]
 fn plain_http_reads_no_tls_file() {
-    let mut http = http(&saying(ok("here")));
+    let mut http = http(&answering(ok("here")));
     http.tls.ca = Some("/no/such/file".into());
     assert_eq!(poll(http, AMPLE).text.as_deref(), Some("here"));
 }

@@ -36,7 +36,7 @@ pub(super) fn request_head(stream: &mut impl Read) -> String {
 }
 
 /// A server that answers every request with these bytes, and closes.
-pub(super) fn saying(answer: impl Into<Vec<u8>>) -> String {
+pub(super) fn answering(answer: impl Into<Vec<u8>>) -> String {
     let answer = answer.into();
     server(move |mut stream, _| {
         let _ = stream.write_all(&answer);
