@@ -3,8 +3,6 @@
 //! Every poll opens a connection and closes it. A kept connection would save a round trip on loopback, and
 //! would fail whenever the application closes it at the moment of reuse.
 //!
-//! The client's work is done by the thread that polls, between two waits for the socket. No other thread takes part.
-//!
 //! A proxy from the environment is never used: the source polls this host's application directly.
 //!
 //! Not here: compressed responses, HTTP/2.
@@ -26,14 +24,15 @@ use super::secret::Secret;
 use super::{Cancellation, Deadline, Format, Found, Ranges, connect, too_large};
 use crate::reading::{Failure, Reason};
 use error::{failure, root_cause};
+use reqwest::blocking::{Client, Response};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Response, StatusCode, Url, header, redirect};
+use reqwest::{StatusCode, Url, header, redirect};
 use std::fmt;
+use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::runtime::{self, Runtime};
 
 const USER_AGENT: &str = concat!("agentcheck/", env!("CARGO_PKG_VERSION"));
 
@@ -148,11 +147,9 @@ pub(super) struct Exchange {
     http: Http,
     lookup: Arc<Lookup>,
     preferred: Preferred,
-    /// Made at the first poll, and again when one of its files has changed.
+    /// Made at the first poll, because it starts a thread, which would not survive a fork into the background.
+    /// Made again when one of its files has changed.
     client: Option<(Client, Vec<tls::Stamp>)>,
-    /// Waits for sockets and times. Made at the first poll, because its descriptors would not survive a fork into the
-    /// background, and again after a poll that left a connection open.
-    runtime: Option<Runtime>,
 }
 
 impl Exchange {
@@ -179,28 +176,14 @@ impl Exchange {
             })),
             preferred,
             client: None,
-            runtime: None,
         }
     }
 
     pub(super) fn poll(&mut self, deadline: Deadline) -> Found {
-        let runtime = self.runtime.take().map_or_else(new_runtime, Ok);
-        let runtime = match runtime {
-            Ok(runtime) => runtime,
-            Err(failure) => return failure.into(),
-        };
-        let found = runtime.block_on(self.exchange(deadline));
-        if runtime.block_on(is_closed(&runtime)) {
-            self.runtime = Some(runtime);
-        }
-        found
-    }
-
-    async fn exchange(&mut self, deadline: Deadline) -> Found {
-        match self.send(deadline).await {
+        match self.send(deadline) {
             Ok(response) => {
                 self.preferred.set(response.remote_addr());
-                self.found(response, deadline).await
+                self.found(response, deadline)
             }
             Err(failure) => {
                 self.preferred.set(None);
@@ -209,7 +192,7 @@ impl Exchange {
         }
     }
 
-    async fn send(&mut self, deadline: Deadline) -> Result<Response, Failure> {
+    fn send(&mut self, deadline: Deadline) -> Result<Response, Failure> {
         if let Err(wrong) = Http::check_url(&self.http.url) {
             return Err(Failure::new(Reason::Other, format_args!("the URL {wrong}")));
         }
@@ -237,7 +220,6 @@ impl Exchange {
             // that arrives byte by byte would block for ever.
             .timeout(deadline.remaining())
             .send()
-            .await
             // Its text would have the URL with its query.
             .map_err(|error| failure(&error.without_url(), deadline, "no answer"))
     }
@@ -283,11 +265,11 @@ impl Exchange {
     }
 
     /// Reads the response to its end. The status outranks errors of the body.
-    async fn found(&self, response: Response, deadline: Deadline) -> Found {
+    fn found(&self, response: Response, deadline: Deadline) -> Found {
         let status = response.status();
         let refusal = self.refusal(&response);
         let encoding = response.headers().get(header::CONTENT_ENCODING).cloned();
-        let body = read_body(response, self.http.max_bytes, deadline).await;
+        let body = read_body(response, self.http.max_bytes, deadline);
         let found = match (refusal, body) {
             (None, Ok(body)) => match compressed(encoding.as_ref(), &body) {
                 Some(failure) => failure.into(),
@@ -389,7 +371,7 @@ fn shown_status(status: StatusCode) -> String {
     }
 }
 
-async fn read_body(
+fn read_body(
     mut response: Response,
     max_bytes: usize,
     deadline: Deadline,
@@ -399,37 +381,21 @@ async fn read_body(
         return Err(too_large("body", max_bytes));
     }
     let mut body = Vec::new();
+    let mut chunk = [0; 16 * 1024];
     loop {
-        let chunk = response.chunk().await;
-        let chunk = chunk.map_err(|error| failure(&error, deadline, "answer not complete"))?;
-        let Some(chunk) = chunk else {
-            return Ok(body);
-        };
-        if body.len() + chunk.len() > max_bytes {
-            return Err(too_large("body", max_bytes));
+        match response.read(&mut chunk) {
+            Ok(0) => return Ok(body),
+            Ok(length) => {
+                if body.len() + length > max_bytes {
+                    return Err(too_large("body", max_bytes));
+                }
+                body.extend_from_slice(chunk.get(..length).unwrap_or_default());
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failure(&error, deadline, "answer not complete")),
         }
-        body.extend_from_slice(&chunk);
         if deadline.has_passed() {
             return Err(deadline.failure("answer not complete"));
         }
     }
-}
-
-fn new_runtime() -> Result<Runtime, Failure> {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| Failure::new(Reason::Other, error))
-}
-
-/// How often the task of a connection gets its turn to close it.
-const CLOSING_TURNS: usize = 8;
-
-/// Lets the task of the poll's connection close it; returns whether it is closed.
-async fn is_closed(runtime: &Runtime) -> bool {
-    for _ in 0..CLOSING_TURNS {
-        if runtime.metrics().num_alive_tasks() == 0 {
-            return true;
-        }
-        tokio::task::yield_now().await;
-    }
-    false
 }

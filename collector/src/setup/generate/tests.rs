@@ -21,7 +21,7 @@ fn plain<'r>() -> Request<'r> {
         allow: &[],
         port: NonZeroU16::new(3333).unwrap(),
         responder: Path::new("/usr/bin/agentcheck-responder"),
-        state_dir: Path::new(STATE_DIR),
+        state_dir: Path::new(DEFAULT_STATE_DIR),
         http: false,
     }
 }

@@ -6,7 +6,7 @@ use super::super::Secret;
 use super::super::file::read_bounded;
 use crate::reading::{Failure, Reason};
 use crate::render::text::without_byte_order_mark;
-use reqwest::RequestBuilder;
+use reqwest::blocking::RequestBuilder;
 use std::path::PathBuf;
 
 /// The largest file of credentials, in bytes: servers accept no more in a header.
