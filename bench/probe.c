@@ -10,7 +10,8 @@
  *   nanoseconds of processor time of PROCESS, and the 99th percentile from connect to end in microseconds.
  * latency: makes COUNT probes one after the other, and sends NAME unless it is empty. Prints a line for each probe: the
  *   microseconds from connect to the end of the reply, or 0 if there was no whole line.
- * lost: makes COUNT probes with CLIENTS at a time. SEND is a number of bytes, a name, or `http` for an HTTP request. END is
+ * lost: makes COUNT probes with CLIENTS at a time. SEND is a number of bytes, a name, or `http` or `http-close` for an HTTP request
+ *   without or with Connection: close. END is
  *   what the client then does: `eof` reads to the end, `close` closes at the newline, `reset` resets the connection at the
  *   newline. Prints: probes, whole lines, lost lines.
  *
@@ -161,8 +162,9 @@ static void lost(long count, int clients, enum end end, const char *text) {
 	static char bytes[65536];
 	size_t size = atoi(text);
 	memset(bytes, 'x', sizeof bytes);
-	if (!strcmp(text, "http"))
-		size = snprintf(bytes, sizeof bytes, "GET /web HTTP/1.1\r\nHost: web\r\n\r\n");
+	if (!strncmp(text, "http", 4))
+		size = snprintf(bytes, sizeof bytes, "GET /web HTTP/1.1\r\nHost: web\r\n%s\r\n",
+		                strcmp(text, "http-close") ? "" : "Connection: close\r\n");
 	else if (size == 0)
 		size = snprintf(bytes, sizeof bytes, "%s\n", text);
 	else if (size < sizeof bytes)

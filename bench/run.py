@@ -701,7 +701,11 @@ def section_lost(bench):
     ]
     # The responder reads the client's bytes only with --name-from-client.
     modes = [("", ["web"], ways), (" --name-from-client", ["--name-from-client"], [*ways[:1], *ways[2:]])]
-    http = [(f"HTTP, {way}", end, "http") for way, end, _ in ways[2:]] + [("HTTP, read to the end", "eof", "http")]
+    http = [(f"HTTP, {way}", end, "http") for way, end, _ in ways[2:]] + [
+        ("HTTP, read to the end", "eof", "http"),
+        ("HTTP with Connection: close, read to the end", "eof", "http-close"),
+        ("HTTP with Connection: close, client closes at the newline", "close", "http-close"),
+    ]
     modes.append((" --http", ["--name-from-client", "--http"], http))
     before, rows = load(), []
     for label in ["xinetd", "accept loop, --listen"]:
