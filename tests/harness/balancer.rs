@@ -99,11 +99,11 @@ impl Balancer {
             if server[column].starts_with(expected) {
                 Ok(())
             } else {
-                let shown = ["status", "check_status", "check_code", "last_chk", "weight"];
+                let columns = ["status", "check_status", "check_code", "last_chk", "weight"];
                 Err(format!(
                     "{} {:?}",
                     server[column],
-                    shown.map(|name| &server[name])
+                    columns.map(|name| &server[name])
                 ))
             }
         });

@@ -126,17 +126,17 @@ fn lintian_finds_no_error() {
         .collect();
     assert_eq!(errors, Vec::<&str>::new());
     // lintian checks the package, and uses each override.
-    let shown = output(
+    let text = output(
         Command::new(&lintian)
             .args(["--allow-root", "--show-overrides"])
             .arg(&made.deb),
     );
-    let shown = String::from_utf8(shown.stdout).unwrap();
+    let text = String::from_utf8(text.stdout).unwrap();
     let tag = |line: &str| {
         let tag = line.strip_prefix("O: agentcheck: ")?.split(' ').next()?;
         Some(tag.to_owned())
     };
-    let overridden: BTreeSet<_> = shown.lines().filter_map(tag).collect();
+    let overridden: BTreeSet<_> = text.lines().filter_map(tag).collect();
     let expected = [
         "initial-upload-closes-no-bugs",
         "maintainer-script-calls-systemctl",

@@ -86,9 +86,9 @@ impl Node {
 
     fn collect(&self, scratch: &Scratch, states: &StateDirectory) -> Collector {
         let text = example("agentcheck.toml");
-        let shown = "/etc/agentcheck/clustercheck.cnf";
-        assert!(text.contains(shown));
-        let text = text.replace(shown, self.options.to_str().unwrap());
+        let shipped = "/etc/agentcheck/clustercheck.cnf";
+        assert!(text.contains(shipped));
+        let text = text.replace(shipped, self.options.to_str().unwrap());
         let configuration = scratch.write("agentcheck.toml", text);
         Collector::start_by(
             scratch,

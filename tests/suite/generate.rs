@@ -83,9 +83,15 @@ fn systemd_serves_the_generated_units() {
     let states = StateDirectory::at(systemd.path("/run/agentcheck"));
     write_states(&states);
     let address = block.address(3333).ip();
-    let shown = address.to_string();
+    let address_text = address.to_string();
     let make = |more: &[&str]| {
-        let mut words = vec!["agentcheck", "generate", "systemd", "--address", &shown];
+        let mut words = vec![
+            "agentcheck",
+            "generate",
+            "systemd",
+            "--address",
+            &address_text,
+        ];
         words.extend(["--output", "/etc/systemd/system"]);
         words.extend(more);
         systemd.output(&words)
@@ -235,11 +241,11 @@ fn services_that_cannot_be_served_are_refused() {
         (refused.status.code(), printed)
     };
     let good = scratch.write("good.toml", CONFIGURATION);
-    let mut shown = String::new();
+    let mut messages = String::new();
     for wrong in [["--address", "10.0.0.11"], ["--port", "3334"]] {
         let (status, printed) = refused(&good, &wrong);
         assert_eq!(status, Some(1));
-        shown += &format!("{}\n{printed}\n", wrong.join(" "));
+        messages += &format!("{}\n{printed}\n", wrong.join(" "));
     }
     for wrong in [
         ["--address", "localhost"],
@@ -251,10 +257,10 @@ fn services_that_cannot_be_served_are_refused() {
     let bad = scratch.write("bad.toml", CONFIGURATION.replace("3335", "3334"));
     let (status, printed) = refused(&bad, &[]);
     assert_eq!(status, Some(1));
-    shown += &printed;
+    messages += &printed;
     let place = scratch.path().display().to_string();
     snapshot::check(
-        &shown,
+        &messages,
         &[("[SCRATCH]", place)],
         str![[r#"
 --address 10.0.0.11

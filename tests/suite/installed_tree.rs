@@ -99,7 +99,7 @@ fn anchors(page: &str) -> BTreeSet<String> {
 /// The dead links of a document, each as `FILE:LINE: TARGET`, and the number of links that were checked.
 fn dead_links(root: &Path, file: &Path) -> (String, usize) {
     let text = fs::read_to_string(file).unwrap();
-    let shown = file.strip_prefix(root).unwrap().display();
+    let document = file.strip_prefix(root).unwrap().display();
     let (mut dead, mut checked, mut code) = (String::new(), 0, false);
     for (index, line) in text.lines().enumerate() {
         code ^= line.trim_start().starts_with("```");
@@ -132,7 +132,7 @@ fn dead_links(root: &Path, file: &Path) -> (String, usize) {
                 }
                 Some(_) => continue,
             };
-            writeln!(dead, "{shown}:{}: {link} {reason}", index + 1).unwrap();
+            writeln!(dead, "{document}:{}: {link} {reason}", index + 1).unwrap();
         }
     }
     (dead, checked)
@@ -174,7 +174,7 @@ fn references_to_manual_pages_and_documents_lead_to_installed_files() {
         let Ok(text) = fs::read_to_string(file) else {
             continue;
         };
-        let shown = file.strip_prefix(&root).unwrap().display();
+        let name = file.strip_prefix(&root).unwrap().display();
         for (index, line) in text.lines().enumerate() {
             // troff escapes hyphens and sets names in another font.
             let line = line
@@ -195,7 +195,7 @@ fn references_to_manual_pages_and_documents_lead_to_installed_files() {
                 {
                     checked += 1;
                     if !pages.contains(&format!("{}.{section}", &rest[..end])) {
-                        writeln!(dead, "{shown}:{}: {}({section})", index + 1, &rest[..end])
+                        writeln!(dead, "{name}:{}: {}({section})", index + 1, &rest[..end])
                             .unwrap();
                     }
                 }
@@ -209,7 +209,7 @@ fn references_to_manual_pages_and_documents_lead_to_installed_files() {
                 // A path that ends before an ellipsis or a wildcard names no file.
                 checked += 1;
                 if !root.join(path.trim_start_matches('/')).exists() {
-                    writeln!(dead, "{shown}:{}: {path}", index + 1).unwrap();
+                    writeln!(dead, "{name}:{}: {path}", index + 1).unwrap();
                 }
             }
         }
@@ -253,10 +253,10 @@ fn uninstall_reports_everything_that_it_leaves() {
         report[0].contains("run the command beside it as root"),
         "{printed}"
     );
-    let shown = |line: &&str| line.replace(root.to_str().unwrap(), "");
+    let without_root = |line: &&str| line.replace(root.to_str().unwrap(), "");
     let mut commands: Vec<String> = report[1..]
         .iter()
-        .map(shown)
+        .map(without_root)
         .map(|line| {
             let at = line
                 .find(" rm ")

@@ -89,11 +89,11 @@ fn configuration_of_another_owner_is_refused() {
     }
     chown(&file, Some(ANN), None).unwrap();
     assert_eq!(errors_for(ANN, &scratch, &file), "");
-    let mut shown = String::new();
+    let mut text = String::new();
     let mut refused = |what: &str, user: u32| {
         let printed = errors_for(user, &scratch, &file);
         assert!(!printed.is_empty(), "{what}");
-        shown += &format!("# {what}, as user {user}\n{printed}\n");
+        text += &format!("# {what}, as user {user}\n{printed}\n");
     };
     refused("the file is another user's", 0);
     refused("the file is another user's", BOB);
@@ -123,7 +123,7 @@ fn configuration_of_another_owner_is_refused() {
     refused("the directory of drop-ins cannot be read", ANN);
     set_mode(&drop_ins, 0o777);
     refused("everybody may write to the directory of drop-ins", 0);
-    snapshot::check(&shown, &[], file!["permissions/refused.txt"]);
+    snapshot::check(&text, &[], file!["permissions/refused.txt"]);
 }
 
 #[test]

@@ -438,22 +438,25 @@ fn uses_distinguish_content_from_polling() {
 #[test]
 fn numbers_used_have_labels() {
     let scope = scope();
-    let shown = |text: &str| {
+    let printed = |text: &str| {
         let expression = compile(text).unwrap();
-        let shown: Vec<String> = expression
+        let printed: Vec<String> = expression
             .numbers_used(&scope)
             .map(|(label, number)| format!("{label}={number}"))
             .collect();
-        shown.join(" ")
+        printed.join(" ")
     };
     assert_eq!(
-        shown("headroom(app.json['msg-per-second'], 7000)"),
+        printed("headroom(app.json['msg-per-second'], 7000)"),
         "app.msg-per-second=1890"
     );
     assert_eq!(
-        shown("cpu.value > 95.0 && cpu.value < 99 && app.json.workers[0] > 1"),
+        printed("cpu.value > 95.0 && cpu.value < 99 && app.json.workers[0] > 1"),
         "cpu=97.25 app.workers[0]=3"
     );
-    assert_eq!(shown("app.json.state == 'x' || app.age > 1"), "app.age=2.5");
-    assert_eq!(shown("max(app.json.workers)"), "");
+    assert_eq!(
+        printed("app.json.state == 'x' || app.age > 1"),
+        "app.age=2.5"
+    );
+    assert_eq!(printed("max(app.json.workers)"), "");
 }

@@ -91,10 +91,10 @@ fn shipped_file_loads_without_its_comment_signs() {
 #[test]
 fn getting_started_shows_the_quickstart_example() {
     let page = read("docs/getting-started.md");
-    let shown = &blocks(&page, "toml")[0];
-    assert_eq!(*shown, read("examples/quickstart/agentcheck.toml"));
+    let started = &blocks(&page, "toml")[0];
+    assert_eq!(*started, read("examples/quickstart/agentcheck.toml"));
     let scratch = Scratch::new("started");
-    let file = scratch.write("started.toml", shown);
+    let file = scratch.write("started.toml", started);
     let output = check(&file);
     // The program's output, without the file's path.
     for line in String::from_utf8(output.stdout).unwrap().lines() {
@@ -144,11 +144,11 @@ fn every_key_is_documented() {
         for key in keys.unwrap_or_else(|| panic!("{printed}")) {
             let described = reference.contains(&format!("| `{key}` |")) || key == "rule";
             assert!(described, "{key} is not in docs/configuration");
-            let shown = example.lines().any(|line| {
+            let is_listed = example.lines().any(|line| {
                 line.starts_with(&format!("{key} ="))
                     || line.starts_with('[') && line.contains(&format!(".{key}]"))
             });
-            assert!(shown, "{key} is not in examples/reference.toml");
+            assert!(is_listed, "{key} is not in examples/reference.toml");
             assert!(page.contains(key), "{key} is not in man/agentcheck.toml.5");
             documented += 1;
         }
@@ -226,11 +226,11 @@ fn xinetd_page_shows_the_shipped_file() {
             .collect()
     };
     let shipped = words(&read("xinetd/agentcheck"));
-    let shown = blocks(&page, "")
+    let commands = blocks(&page, "")
         .into_iter()
         .find(|block| block.starts_with("service agentcheck"))
         .expect("it is there");
-    for line in words(&shown) {
+    for line in words(&commands) {
         assert!(
             shipped.contains(&line),
             "{line:?} is not in xinetd/agentcheck"
@@ -264,7 +264,7 @@ fn every_no_op_reply_is_explained() {
 fn shown_explanations_match_the_program() {
     let mut seen = 0;
     for block in blocks(&read("docs/troubleshooting.md"), "console") {
-        let (command, shown) = block.split_once('\n').unwrap();
+        let (command, expected) = block.split_once('\n').unwrap();
         let words = command
             .strip_prefix("$ agentcheck explain --reply '")
             .unwrap();
@@ -274,7 +274,7 @@ fn shown_explanations_match_the_program() {
             .output()
             .unwrap();
         assert!(output.status.success(), "{output:?}");
-        assert_eq!(String::from_utf8(output.stdout).unwrap(), shown);
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
         seen += 1;
     }
     assert!(seen > 0);

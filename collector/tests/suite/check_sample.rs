@@ -148,7 +148,7 @@ fn values_of_a_wrong_type_are_errors() {
 
 #[test]
 fn wrong_samples_are_refused() {
-    let mut shown = String::new();
+    let mut findings = String::new();
     for sample in [
         "[1]",
         r#"{"ap": {}}"#,
@@ -160,10 +160,10 @@ fn wrong_samples_are_refused() {
         let printed = Files::new("none", sample).check();
         let from = printed.find("sample.json: ").unwrap_or_default();
         assert!(printed.ends_with("exit status 1\n"), "{printed}");
-        shown += &format!("{sample}\n{}\n", &printed[from..]);
+        findings += &format!("{sample}\n{}\n", &printed[from..]);
     }
     snapshot::check(
-        &shown,
+        &findings,
         &[],
         str![[r#"
 [1]

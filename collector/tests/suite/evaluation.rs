@@ -73,7 +73,7 @@ pub(crate) struct Order {
 /// What the weight went through: only what changed it.
 fn stages(weighed: &Weighed) -> String {
     let shaped = &weighed.shaped;
-    let mut shown = format!("{:.3}", shaped.raw);
+    let mut printed = format!("{:.3}", shaped.raw);
     let mut last = shaped.raw;
     for (stage, number) in [
         ("smoothed", shaped.smoothed),
@@ -82,11 +82,11 @@ fn stages(weighed: &Weighed) -> String {
         ("step", shaped.stepped),
     ] {
         if (number - last).abs() > 1e-9 {
-            write!(shown, ", {stage} {number:.3}").unwrap();
+            write!(printed, ", {stage} {number:.3}").unwrap();
         }
         last = number;
     }
-    shown
+    printed
 }
 
 /// A configuration, and its state after the lines so far.

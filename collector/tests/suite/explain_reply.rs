@@ -367,24 +367,24 @@ fn dissection_matches_haproxy_for_random_lines() {
             }
         });
         for (index, (line, expected)) in lines.iter().zip(&mut expected).enumerate() {
-            let shown = as_haproxy_shows(expected);
+            let printed = as_haproxy_shows(expected);
             let read = || haproxy.server_at_rest("lines", &format!("s{index}"));
             let mut seen = read();
             // The two tables are read one after the other, and an exchange may begin in between. While one begins,
             // HAProxy 2.0 shows an empty text with the status of the exchange before, for as long as the system
             // interrupts its thread: what counts is what it shows after other exchanges.
             for _ in 0..20 {
-                if facts(&shown) == facts(&seen) {
+                if facts(&printed) == facts(&seen) {
                     break;
                 }
                 agents[index].wait_for_exchanges(1);
                 seen = read();
             }
-            if facts(&shown) != facts(&seen) {
+            if facts(&printed) != facts(&seen) {
                 wrong.push(format!(
                     "{}\n  explained {:?}\n  seen      {:?}",
                     line.escape_ascii(),
-                    facts(&shown),
+                    facts(&printed),
                     facts(&seen)
                 ));
                 // The next line is judged by itself.
@@ -434,7 +434,7 @@ fn explanations_are_as_recorded() {
     assert_eq!(long.len(), 16_384);
     // The longest line that HAProxy reads.
     let longest = long.replacen('x', "", 1);
-    let mut shown = String::new();
+    let mut printed = String::new();
     for bytes in [
         &b"up#ok 50%\n"[..],
         b"up down # why\n",
@@ -454,9 +454,9 @@ fn explanations_are_as_recorded() {
         let control = |c: char| c.is_control() && c != '\n';
         assert!(!explained.contains(control), "{explained:?}");
         let command = format!("$ explain --reply '{}'\n", bytes.escape_ascii());
-        shown += &(command + &explained + "\n").replace(&"x".repeat(16_300), "x...x");
+        printed += &(command + &explained + "\n").replace(&"x".repeat(16_300), "x...x");
     }
-    snapshot::check(&shown, &[], file!["explain_reply/explanations.txt"].raw());
+    snapshot::check(&printed, &[], file!["explain_reply/explanations.txt"].raw());
 }
 
 #[test]

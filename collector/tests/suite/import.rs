@@ -148,13 +148,13 @@ fn imported_file(file: &str) -> String {
 fn configurations_shown_in_the_document_load() {
     let document = workspace().join("docs/moving-over.md");
     let document = fs::read_to_string(document).unwrap();
-    let shown: Vec<&str> = document
+    let sections: Vec<&str> = document
         .split("```toml\n")
         .skip(1)
         .map(|rest| rest.split("```").next().unwrap())
         .collect();
-    assert_eq!(shown.len(), 2);
-    for text in shown {
+    assert_eq!(sections.len(), 2);
+    for text in sections {
         let (config, warnings) =
             config::parse(Path::new("shown"), text).unwrap_or_else(|report| panic!("{report}"));
         assert!(warnings.rendered.is_empty(), "{warnings}");

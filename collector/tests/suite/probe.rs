@@ -92,21 +92,27 @@ fn several_agents_give_a_table_and_none_hangs_the_command() {
         "web",
     ]);
     assert_eq!(output.status.code(), Some(1));
-    let shown = text(&output);
+    let printed = text(&output);
     let row = |address: &str| {
-        let line = shown.lines().find(|line| line.starts_with(address));
-        line.unwrap_or_else(|| panic!("{address} in\n{shown}"))
+        let line = printed.lines().find(|line| line.starts_with(address));
+        line.unwrap_or_else(|| panic!("{address} in\n{printed}"))
             .to_owned()
     };
-    assert!(row(&up).contains("  in, weight 73 "), "{shown}");
-    assert!(row(&closes).ends_with("closed without a reply"), "{shown}");
-    assert!(row(&hangs).ends_with("timeout without a reply"), "{shown}");
+    assert!(row(&up).contains("  in, weight 73 "), "{printed}");
+    assert!(
+        row(&closes).ends_with("closed without a reply"),
+        "{printed}"
+    );
+    assert!(
+        row(&hangs).ends_with("timeout without a reply"),
+        "{printed}"
+    );
     assert!(
         row(&trickles).contains("timeout without a line end: uu"),
-        "{shown}"
+        "{printed}"
     );
-    assert!(row(&floods).contains("without a line end: uu"), "{shown}");
-    assert!(row("127.0.0.1:1").contains("no connection: "), "{shown}");
+    assert!(row(&floods).contains("without a line end: uu"), "{printed}");
+    assert!(row("127.0.0.1:1").contains("no connection: "), "{printed}");
 }
 
 #[test]

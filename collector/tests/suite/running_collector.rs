@@ -419,18 +419,18 @@ fn secrets_of_urls_are_not_shown() {
     let written = report.arg("--data-dir").arg(scene.data());
     let written = written.output().unwrap();
     assert!(written.status.success(), "{written:?}");
-    let mut shown = std::fs::read_to_string(&page).unwrap();
+    let mut printed = std::fs::read_to_string(&page).unwrap();
     for arguments in [
         &["status", "-v"][..],
         &["status", "--json"],
         &["status", "--check"],
     ] {
-        shown += &text_of(&run(&scene, arguments));
+        printed += &text_of(&run(&scene, arguments));
     }
-    shown += &std::fs::read_to_string(scene.states.path().join("status.json")).unwrap();
-    shown += &scene.wait_for_log("remote");
+    printed += &std::fs::read_to_string(scene.states.path().join("status.json")).unwrap();
+    printed += &scene.wait_for_log("remote");
     assert!(
-        shown.contains("remote") && !shown.contains("hunter2"),
-        "{shown}"
+        printed.contains("remote") && !printed.contains("hunter2"),
+        "{printed}"
     );
 }

@@ -79,11 +79,15 @@ impl Expected {
                 differences.push(format!("{what}: expected {expected}, seen {seen}"));
             }
         };
-        let shown = |number: Option<u8>| number.map(|number| number.to_string());
-        compare("op", shown(self.operational), seen.operational.to_string());
+        let as_text = |number: Option<u8>| number.map(|number| number.to_string());
+        compare(
+            "op",
+            as_text(self.operational),
+            seen.operational.to_string(),
+        );
         compare(
             "adm",
-            shown(self.administrative),
+            as_text(self.administrative),
             seen.administrative.to_string(),
         );
         compare(

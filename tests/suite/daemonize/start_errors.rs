@@ -11,14 +11,14 @@ const START: &str = "agentcheck collect --daemon --user collector";
 fn start_errors_reach_standard_error_and_exit_status() {
     let scratch = Scratch::new("wrong");
     let host = host::boot(&scratch);
-    let mut shown = String::new();
+    let mut text = String::new();
     let mut refused = |prepare: &str, options: &str| {
         let start = match options.contains("--user") {
             true => START.replace(" --user collector", ""),
             false => START.to_owned(),
         };
         let printed = host.refused(&format!("{prepare}\n{start} {options}"));
-        shown += &format!("{}\n{printed}\n", format!("$ {start} {options}").trim_end());
+        text += &format!("{}\n{printed}\n", format!("$ {start} {options}").trim_end());
         // And nothing runs.
         wait_until("the end of the daemon", || {
             !host.output(&["pidof", "agentcheck"]).status.success()
@@ -56,13 +56,13 @@ fn start_errors_reach_standard_error_and_exit_status() {
     let printed = host.refused(&format!(
         "setpriv --reuid daemon --regid daemon --clear-groups {START}"
     ));
-    shown += &format!("$ {START}, as user daemon\n{printed}\n");
+    text += &format!("$ {START}, as user daemon\n{printed}\n");
     // The data directory is missed, and not needed.
     let output = host.output(&["sh", "-euc", START]);
     let printed = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{printed}");
-    shown += &format!("$ {START}\n{printed}");
-    snapshot::check(&shown, &[], file!["start_errors/refused.txt"]);
+    text += &format!("$ {START}\n{printed}");
+    snapshot::check(&text, &[], file!["start_errors/refused.txt"]);
 }
 
 /// A process that is killed while it starts prints nothing; the command reports that.
@@ -104,7 +104,7 @@ agentcheck: the collector ended before it was ready: see the log
 fn conflicting_options_are_refused() {
     let scratch = Scratch::new("lines");
     let host = host::boot(&scratch);
-    let mut shown = String::new();
+    let mut text = String::new();
     for (options, status) in [
         ("--daemon --dry-run", 2),
         ("--group collector", 2),
@@ -115,7 +115,7 @@ fn conflicting_options_are_refused() {
         let output = host.output(&["sh", "-euc", &line]);
         let printed = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(status), "{printed}");
-        shown += &format!("$ {line}\n{printed}\n");
+        text += &format!("$ {line}\n{printed}\n");
     }
-    snapshot::check(&shown, &[], file!["start_errors/options.txt"]);
+    snapshot::check(&text, &[], file!["start_errors/options.txt"]);
 }

@@ -147,10 +147,10 @@ fn commands_replace_nothing_but_regular_files() {
             commands.push(command);
         }
         for command in commands {
-            let shown = format!("{command:?}");
+            let name = format!("{command:?}");
             let failed = bounded(command);
-            assert_eq!(failed.status.code(), Some(1), "{shown}: {failed:?}");
-            assert_eq!(type_of(&output), before, "{shown}");
+            assert_eq!(failed.status.code(), Some(1), "{name}: {failed:?}");
+            assert_eq!(type_of(&output), before, "{name}");
         }
     }
 }

@@ -137,8 +137,8 @@ fn compare(scraped: &str, status: &Value) {
             "{name}: {reading} {written} {until}"
         );
         let overrides = service["overrides"].as_array().unwrap();
-        let shown = plain("override").unwrap_or_default();
-        assert_eq!(shown > 0.0, !overrides.is_empty(), "{name}");
+        let gauge = plain("override").unwrap_or_default();
+        assert_eq!(gauge > 0.0, !overrides.is_empty(), "{name}");
     }
     let one = |selector: &str| value(scraped, &format!("agentcheck_service_{selector}")).unwrap();
     let ones = [

@@ -34,8 +34,8 @@ fn systemctl_reload_fails_where_the_configuration_is_refused() {
     let refused = host.systemd.output(&["systemctl", "reload", COLLECTOR]);
     assert!(!refused.status.success());
     wait_until("systemd to show why", || {
-        let shown = host.property(COLLECTOR, "StatusText");
-        shown.starts_with("reload failed: ") && shown.contains("agentcheck.toml:5:")
+        let printed = host.property(COLLECTOR, "StatusText");
+        printed.starts_with("reload failed: ") && printed.contains("agentcheck.toml:5:")
     });
     wait_until("the unit to be active again", || {
         host.property(COLLECTOR, "ActiveState") == "active"

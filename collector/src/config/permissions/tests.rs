@@ -170,10 +170,10 @@ fn group_with_one_member_can_write() {
 fn secrets_that_others_can_read_are_reported() {
     let scratch = Scratch::new("trust-secrets");
     let file = scratch.write("token", "t0ps3cret");
-    let shown = file.display();
+    let path = file.display();
     assert_eq!(
         exposed(&file).unwrap(),
-        format!("every user can read {shown}, mode 0644: chmod o-r {shown}")
+        format!("every user can read {path}, mode 0644: chmod o-r {path}")
     );
     set_mode(&file, 0o600);
     assert_eq!(exposed(&file), None);

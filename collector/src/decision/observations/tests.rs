@@ -8,14 +8,14 @@ use crate::reading::prometheus::{Exposition, Selector};
 #[test]
 fn too_many_series_give_no_number() {
     let selectors = [Selector::parse("n").unwrap()];
-    let shown = |count: usize| {
+    let count_of = |count: usize| {
         let lines = (0..count).map(|at| format!("n{{at=\"{at}\"}} 1\n"));
         let scrape = Exposition::parse(lines.collect()).unwrap();
-        series(Some(&scrape), &selectors).map(|shown| shown.len())
+        series(Some(&scrape), &selectors).map(|found| found.len())
     };
-    assert_eq!(shown(0), Err("no such series".to_owned()));
-    assert_eq!(shown(MOST_COUNTERS), Ok(MOST_COUNTERS));
-    let many = shown(MOST_COUNTERS + 1).unwrap_err();
+    assert_eq!(count_of(0), Err("no such series".to_owned()));
+    assert_eq!(count_of(MOST_COUNTERS), Ok(MOST_COUNTERS));
+    let many = count_of(MOST_COUNTERS + 1).unwrap_err();
     assert_eq!(many, "2001 series, more than 2000");
 }
 

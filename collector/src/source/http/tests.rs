@@ -280,8 +280,12 @@ fn other_protocols_are_malformed() {
     ] {
         // The client may close before the server has sent everything.
         let found = poll(http(&answering(answer.as_str())), AMPLE);
-        let shown = &answer[..answer.len().min(60)];
-        assert_eq!(reason(&found), Reason::Malformed, "{shown:?}: {found:?}");
+        let beginning = &answer[..answer.len().min(60)];
+        assert_eq!(
+            reason(&found),
+            Reason::Malformed,
+            "{beginning:?}: {found:?}"
+        );
     }
 }
 
@@ -400,8 +404,8 @@ fn body_is_sent_and_not_printed() {
         body: Some("{\"id\":\"secret\"".into()),
         ..http(&url)
     };
-    for shown in [format!("{source:?}"), source.to_string()] {
-        assert!(!shown.contains("secret"), "{shown}");
+    for printed in [format!("{source:?}"), source.to_string()] {
+        assert!(!printed.contains("secret"), "{printed}");
     }
     let found = poll(source, AMPLE);
     assert!(found.outcome.is_ok(), "{found:?}");

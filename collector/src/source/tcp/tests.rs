@@ -26,12 +26,12 @@ fn reason(tcp: Tcp, timeout: Duration) -> Reason {
 
 #[test]
 fn addresses_are_parsed() {
-    for (address, shown) in [
+    for (address, printed) in [
         ("127.0.0.1:6379", "tcp 127.0.0.1:6379"),
         ("[::1]:1", "tcp [::1]:1"),
         ("db-1.example:65535", "tcp db-1.example:65535"),
     ] {
-        assert_eq!(tcp(address).to_string(), shown);
+        assert_eq!(tcp(address).to_string(), printed);
     }
     for (address, wrong) in [
         ("", "has no port"),

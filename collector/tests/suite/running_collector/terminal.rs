@@ -51,8 +51,8 @@ fn watch_redraws_a_terminal_and_appends_to_a_pipe() {
         .unwrap();
     let mut lines = BufReader::new(pipe.stdout.take().unwrap()).lines();
     for _ in 0..3 {
-        let shown = lines.find(|line| line.as_ref().unwrap().starts_with("collector: "));
-        assert!(!shown.unwrap().unwrap().contains('\x1b'));
+        let printed = lines.find(|line| line.as_ref().unwrap().starts_with("collector: "));
+        assert!(!printed.unwrap().unwrap().contains('\x1b'));
     }
     // The reader has closed the pipe.
     drop(lines);
@@ -74,19 +74,19 @@ fn watch_redraws_a_terminal_and_appends_to_a_pipe() {
     let mut terminal = on_a_terminal(&scene, "--watch");
     let mut terminal = terminal.stdout(Stdio::piped()).spawn().unwrap();
     let mut out = BufReader::new(terminal.stdout.take().unwrap());
-    let mut shown = Vec::new();
+    let mut printed = Vec::new();
     // The end of the first round, and the beginning of the second at the same place.
     for end in [&b"\x1b[J"[..], b"\x1b[H"] {
-        while !shown.ends_with(end) {
+        while !printed.ends_with(end) {
             let mut byte = [0];
             std::io::Read::read_exact(&mut out, &mut byte).unwrap();
-            shown.extend(byte);
+            printed.extend(byte);
         }
     }
     assert!(
-        shown.starts_with(b"\x1b[2J\x1b[H"),
+        printed.starts_with(b"\x1b[2J\x1b[H"),
         "{}",
-        shown.escape_ascii()
+        printed.escape_ascii()
     );
     terminal.kill().unwrap();
     terminal.wait().unwrap();

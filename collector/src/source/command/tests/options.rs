@@ -46,8 +46,8 @@ fn variables_are_added_and_not_printed() {
         ("AGENTCHECK_TEST".to_owned(), "hidden-word".into()),
         ("HOME".to_owned(), "/elsewhere".into()),
     ]);
-    for shown in [format!("{command:?}"), command.to_string()] {
-        assert!(!shown.contains("hidden-word"), "{shown}");
+    for printed in [format!("{command:?}"), command.to_string()] {
+        assert!(!printed.contains("hidden-word"), "{printed}");
     }
     let found = poll(command, AMPLE);
     assert_eq!(found.text.as_deref(), Some("hidden-word /elsewhere path\n"));

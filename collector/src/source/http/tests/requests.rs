@@ -50,8 +50,8 @@ fn headers_are_sent_and_not_printed() {
         let (name, value) = Http::header(name, value).unwrap();
         http.headers.append(name, value);
     }
-    for shown in [format!("{http:?}"), http.to_string()] {
-        assert!(!shown.contains("hidden-word"), "{shown}");
+    for printed in [format!("{http:?}"), http.to_string()] {
+        assert!(!printed.contains("hidden-word"), "{printed}");
     }
     let head = request_of(http);
     for line in [

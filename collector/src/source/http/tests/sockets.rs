@@ -29,8 +29,8 @@ fn request_over_a_socket_has_the_host_of_the_url() {
     let http = unix_server(&scratch, |mut stream, head| {
         let _ = stream.write_all(ok(head).as_bytes());
     });
-    let shown = http.to_string();
-    assert!(shown.contains("/app.sock\" as text"), "{shown}");
+    let printed = http.to_string();
+    assert!(printed.contains("/app.sock\" as text"), "{printed}");
     let mut exchange = Exchange::new(http);
     for _ in 0..2 {
         let head = exchange.poll(Deadline::within(AMPLE)).text.unwrap();

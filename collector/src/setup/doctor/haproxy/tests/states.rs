@@ -113,8 +113,8 @@ fn cause_of_the_state_is_found() {
         assert_eq!(found.len(), 1, "{part}: {found:?}");
         assert_eq!(found[0].severity, severity, "{found:?}");
         assert!(found[0].what.contains(part), "{found:?}");
-        let shown = found[0].remedy.as_deref().unwrap();
-        assert!(shown.contains(remedy), "{found:?}");
+        let printed = found[0].remedy.as_deref().unwrap();
+        assert!(printed.contains(remedy), "{found:?}");
     }
     let tracking = Case {
         operational: 0,
