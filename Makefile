@@ -17,8 +17,8 @@ VERSION ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
-# The same sources give the same programs, wherever the sources, the registry and the target directory are: the
-# programs name these places instead. (For a path within another one, the last option that matches applies.)
+# The programs name these places, wherever the sources, the registry and the target directory are. (For a path
+# within another one, the last option that matches applies.)
 CARGO_HOME ?= $(HOME)/.cargo
 REMAP = --remap-path-prefix=$(CARGO_HOME)=/cargo --remap-path-prefix=$(CURDIR)=/agentcheck \
 	--remap-path-prefix=$(abspath $(TARGET))=/target
@@ -47,8 +47,7 @@ install: ## install into PREFIX=/usr and SYSCONFDIR=/etc, below DESTDIR if set; 
 uninstall: ## remove what install installed, and report what is left
 	@packaging/install.sh uninstall
 
-# What a newcomer and a machine run. Not `cargo test --all-targets`: that builds the responder's program, which
-# has no standard library, as a test.
+# Not `cargo test --all-targets`: that builds the responder's program, which has no standard library, as a test.
 test: ## install what the tests need (apt; as root or by sudo), then build, lint and test everything
 	tests/install-deps.sh
 	@# Linking the programs uses one processor for long; the other builds the rest meanwhile.
@@ -97,8 +96,7 @@ reproducible: packages ## build programs and packages twice, in different direct
 	@packaging/reproducible.sh packages $(BINARIES:%=release/%) \
 	    $$(cd $(TARGET) && echo $(PACKAGES:$(TARGET)/%=%)/agentcheck*[-_]$(VERSION)-1[._]*)
 
-# Not part of the tests: building cargo-deny takes 5.6 minutes of processor time. Advisories come from github.com;
-# without access: make deny DENY="licenses bans sources".
+# Not part of the tests: cargo-deny takes 5.6 minutes to build, and advisories come from github.com.
 DENY ?= licenses bans sources advisories
 deny: ## check licences, sources, bans and advisories of all dependencies (cargo-deny)
 	$(CARGO) deny --locked check $(DENY)
@@ -139,8 +137,7 @@ fuzz: ## feed both programs hostile bytes, five minutes for each target (cargo-f
 attack: build ## repeat the attacks that SECURITY.md names for nine minutes, and count them
 	@tests/attack.sh
 
-# What tests/suite/recovery.rs does, more of it: every state of a server with every weight and limit, PROVE_TIMES
-# rounds of random stories on the real HAProxy, and 10,000 in memory for each.
+# More of tests/suite/recovery.rs: PROVE_TIMES rounds of random stories on HAProxy, and 10,000 in memory for each.
 PROVE_TIMES ?= 10
 prove: ## recovery from every state: a model, HAProxy and the product against each other
 	AGENTCHECK_PROVE=$(PROVE_TIMES) $(CARGO) test --locked -p agentcheck-tests --test suite -- recovery:: \

@@ -2,17 +2,20 @@
  *
  *     arrivals SEED SERVICE_MS PATIENCE_S RATE:SECONDS[,RATE:SECONDS]... BALANCERS PORT...
  *
- * Each policy has BALANCERS ports, one after the other. A request goes to one of them at random.
- * Each request has a service time, exponential with the given mean, the same for every policy. A client without
- * an answer after PATIENCE_S gives up. The first line on standard output is the time of
- * CLOCK_MONOTONIC at which the first phase begins; then a line for each request that is over:
+ * Each policy has BALANCERS ports, one after the other. A request goes to one of them at random. Each request has a
+ * service time, exponential with the given mean, the same for every policy. A client without an answer after PATIENCE_S
+ * gives up. The first line on standard output is the time of CLOCK_MONOTONIC at which the first phase begins. Then comes a
+ * line for each finished request:
  *
  *     POLICY DUE LATENCY SENT_LATE SERVER SOJOURN ANSWERED_LATE
  *
- * DUE is in seconds since that beginning. LATENCY is in seconds since DUE and not since the request was sent, so a
- * late generator makes no result better. Then come the delay of sending, in microseconds, and the server's answer
- * (see queue.c). SERVER is -1 for a request that was given up, -2 for one that failed. The program ends a second
- * after the last phase, when all requests are over. The last line is "refused N", the number of failed connections. */
+ * DUE          when the request was due, in seconds since the first phase began
+ * LATENCY      seconds since DUE, not since the program sent the request: a late generator makes no policy look faster
+ * SENT_LATE    how late the program sent it, in microseconds
+ * the others   the body of the server's answer (queue.c); SERVER is -1 if the client gave up, -2 if the request failed
+ *
+ * The program ends a second after the last phase, when all requests are finished. Its last line is "refused N": the number
+ * of connections that it could not open. */
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -38,7 +41,7 @@ enum { MAX_PORTS = 256, MAX_PHASES = 16, RESPONSE = 1024, EVENTS = 256 };
 struct connection {
 	int fd, port, length, waiting;
 	double due, late;
-	/* The idle ones of a port; or all that wait, in the order in which they will give up. */
+	/* The list of idle connections of a port, or of all waiting connections, in the order in which they give up. */
 	struct connection *next, *previous;
 	char response[RESPONSE];
 };
@@ -62,7 +65,7 @@ static struct connection *connected(int port) {
 	struct sockaddr_in address = {
 	        .sin_family = AF_INET, .sin_port = htons(ports[port]), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int yes = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	/* On loopback, to a queue with room: at once. If not, SENT_LATE shows it. */
+	/* On loopback, connecting takes no time if the queue has room. Otherwise SENT_LATE shows the delay. */
 	if (fd < 0 || connect(fd, (void *)&address, sizeof address)) {
 		if (fd >= 0)
 			close(fd);
@@ -81,7 +84,8 @@ static struct connection *connected(int port) {
 	return connection;
 }
 
-static void over(struct connection *connection, const char *result) {
+/* Prints the line of a finished request. */
+static void finish(struct connection *connection, const char *result) {
 	printf("%d %.6f %.6f %.0f %s\n", connection->port / balancers, connection->due, seconds() - began - connection->due,
 	       connection->late * 1e6, result);
 	connection->next->previous = connection->previous;
@@ -90,15 +94,15 @@ static void over(struct connection *connection, const char *result) {
 }
 
 static void drop(struct connection *connection, const char *result) {
-	over(connection, result);
-	/* A reset: HAProxy sees at once that the client does not wait any more. */
+	finish(connection, result);
+	/* A reset tells HAProxy at once that the client has given up. */
 	struct linger now = {.l_onoff = 1};
 	setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
 	close(connection->fd);
 	free(connection);
 }
 
-static void ask(int port, double due, double demand) {
+static void request(int port, double due, double demand) {
 	char text[128];
 	struct connection *connection = connected(port);
 	if (!connection) {
@@ -124,7 +128,7 @@ static void readable(struct connection *connection) {
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (!connection->waiting) {
-		/* HAProxy had no more use for it either. */
+		/* HAProxy closed an idle connection. */
 		struct connection **link = &idle[connection->port];
 		while (*link != connection)
 			link = &(*link)->next;
@@ -150,7 +154,7 @@ static void readable(struct connection *connection) {
 		drop(connection, "-2 0 0");
 		return;
 	}
-	over(connection, body);
+	finish(connection, body);
 	connection->next = idle[connection->port];
 	idle[connection->port] = connection;
 }
@@ -183,11 +187,11 @@ int main(int argc, char **argv) {
 		double now = seconds() - began;
 		while (due <= now && due < end) {
 			int balancer = balancers > 1 ? uniform(&state) * balancers : 0;
-			/* No policy is always the first. */
+			/* The policies take turns at being the first. */
 			for (int turn = 0; turn < policies; turn++)
-				ask((turn + number) % policies * balancers + balancer, due, demand);
+				request((turn + number) % policies * balancers + balancer, due, demand);
 			number++;
-			/* The rest of a phase counts in proportion to the rates in the next one. */
+			/* The rest of a step counts in the next phase, at the rate of that phase. */
 			double step = exponential(1);
 			while (phase + 1 < phases && step > (until[phase] - due) * rate[phase]) {
 				step -= (until[phase] - due) * rate[phase];
@@ -205,7 +209,7 @@ int main(int argc, char **argv) {
 			next = waiting.next->due + patience;
 		double wait = next - (seconds() - began);
 		wait = wait > 0 ? wait : 0;
-		/* epoll_wait alone has whole milliseconds. */
+		/* ppoll, because the timeout of epoll_wait has whole milliseconds. */
 		struct timespec timeout = {.tv_sec = wait, .tv_nsec = (wait - (long)wait) * 1e9};
 		struct pollfd ready = {.fd = poller, .events = POLLIN};
 		if (ppoll(&ready, 1, &timeout, 0) <= 0)

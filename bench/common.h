@@ -1,4 +1,4 @@
-/* What several of the C programs need. Include it after _GNU_SOURCE is defined. */
+/* Functions that several of the C programs use. Include it after the definition of _GNU_SOURCE. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -11,14 +11,14 @@ static inline void die(const char *what) {
 	exit(1);
 }
 
-/* CLOCK_MONOTONIC. */
+/* The time of CLOCK_MONOTONIC, in seconds. */
 static inline double seconds(void) {
 	struct timespec time;
 	clock_gettime(CLOCK_MONOTONIC, &time);
 	return time.tv_sec + time.tv_nsec / 1e9;
 }
 
-/* Sleeps until a moment of CLOCK_MONOTONIC that is `nanoseconds`, at most a second, after `at`; moves `at` there. */
+/* Adds `nanoseconds`, at most 10^9, to `at`, and sleeps until that time of CLOCK_MONOTONIC. */
 static inline void sleep_after(struct timespec *at, long nanoseconds) {
 	at->tv_nsec += nanoseconds;
 	if (at->tv_nsec >= 1000000000) {
@@ -29,12 +29,12 @@ static inline void sleep_after(struct timespec *at, long nanoseconds) {
 		;
 }
 
-/* Processor time in microseconds. */
+/* User and system time, in microseconds. */
 static inline double processor_time(const struct rusage *usage) {
 	return (usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * 1e6 + usage->ru_utime.tv_usec + usage->ru_stime.tv_usec;
 }
 
-/* A random number in (0, 1), which follows from `state`: SplitMix64. */
+/* A random number between 0 and 1, both excluded (SplitMix64). It depends only on `state`. */
 static inline double uniform(unsigned long long *state) {
 	unsigned long long z = *state += 0x9e3779b97f4a7c15ULL;
 	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;

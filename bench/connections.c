@@ -37,7 +37,7 @@
 
 enum { BACKENDS = 20, FIRST = 17, BALANCERS = 8, MOST = 100000, EVENTS = 256, RESTARTS = 5 };
 
-/* Seconds. One lifetime is 16 s here, which represents 160 s. Everything else is scaled by 10, too. */
+/* Seconds. All times are a tenth of the real ones: a lifetime of 160 s takes 16 s here. */
 static const double LIFETIME = 16, LOAD = 0.7, FILL = 10, TICK = 0.1;
 static const double GROWTH = 56, DEPLOY = 80, BETWEEN_RESTARTS = 3.2, RESTART = 0.8, END = 102, PAUSE = 0.1;
 static const double ALPHA = 1.6, CAP = 50, UNIT = 1000;
@@ -78,7 +78,7 @@ static double pareto(void) {
 	return rate < CAP ? rate : CAP;
 }
 
-/* The mean of the capped distribution. */
+/* The mean of the capped Pareto distribution. */
 static double pareto_mean(void) {
 	double below = ALPHA / (ALPHA - 1) * (1 - pow(CAP, 1 - ALPHA));
 	return below + CAP * pow(CAP, -ALPHA);
@@ -180,7 +180,7 @@ static void enter(int number) {
 	}
 }
 
-/* A client's number, or the end: of a client, or of a health check, which sends nothing. */
+/* Reads a client's number, or the end of a connection. A health check sends no number. */
 static void read_number(struct end *end, double now) {
 	int number;
 	ssize_t got = recv(end->fd, &number, sizeof number, MSG_DONTWAIT);
@@ -195,7 +195,7 @@ static void read_number(struct end *end, double now) {
 	backends[end->backend].load += clients[number].rate;
 }
 
-/* Clients: a heap of those with a next action, by its time. */
+/* Clients. The heap contains those that have a next action, in the order of its time. */
 
 static int heap[MOST], heap_length;
 
@@ -275,7 +275,7 @@ static void act(double now) {
 	}
 }
 
-/* All clients, in advance. */
+/* Plans all clients in advance. */
 static void plan(int per_unit) {
 	int units = 0;
 	for (int number = 0; number < FIRST; number++)

@@ -57,8 +57,8 @@ utilization = "utilization.value"
 reference_rate = {reference_rate}
 """
 
-# `service` is the configuration after the sources, None for a policy without agent; `window` is that of its rates;
-# `reference` is the reference_rate over the capacity of the biggest server; `utilization` is the counter of queue.c.
+# `service`: the configuration after the sources, or None for a policy without an agent. `window`: the window of the rates.
+# `reference`: the reference_rate over the capacity of the biggest server. `utilization`: the counter of queue.c.
 Policy = collections.namedtuple(
     "Policy",
     "title balance weights service window reference utilization",
@@ -77,8 +77,8 @@ POLICIES = {
 }
 
 
-def tried(words):
-    """A policy by capacity with other settings."""
+def capacity_policy(words):
+    """A capacity policy with other settings."""
     try:
         window, ewma, sudden_fall, dead_band, reference, *utilization = words.split(",")
         reference = float(reference)
@@ -90,11 +90,11 @@ def tried(words):
 
 
 class Times:
-    """The offered load by seconds since the first request, in shares of the capacity of 16 workers."""
+    """The offered load over time: shares of the capacity of 16 workers, and seconds since the first request."""
 
     def __init__(self, quick):
         warm, settle, steady, before, after, again = (20, 10, 20, 5, 10, 15) if quick else (30, 30, 180, 20, 30, 70)
-        # Light at first, because servers must not be flooded before there is a weight.
+        # A light load at first: before HAProxy has weights, it must not overload servers.
         self.phases = [(0.4, warm), (0.75, settle + steady), (0.6, before + after + again)]
         self.steady = (warm + settle, warm + settle + steady)
         self.loss = self.steady[1] + before
@@ -102,7 +102,7 @@ class Times:
         self.after = (self.loss + after, self.end)
 
 
-# The parts.
+# The processes.
 
 
 def haproxy_configuration(work, balancer, policies, balancer_ports, server_ports, agent_ports, interval):
@@ -132,7 +132,7 @@ def first_line(log, process):
 
 
 def weights(control):
-    """The weights of all servers, by policy and number, as HAProxy has them now."""
+    """The current weights of all servers in HAProxy, by policy and number."""
     rows = haproxy_rows(control)
     return {(row["pxname"], int(row["svname"][1:])): int(row["weight"]) for row in rows if row["svname"][0] == "s"}
 
@@ -147,9 +147,9 @@ def processor_seconds(processes):
 
 @contextlib.contextmanager
 def before_others():
-    """Real-time priority, for root, also of processes that start meanwhile: other programs on the machine are not
-    what is to be measured. A quarter of one core is all that it takes from them. (Niceness would not do:
-    where the scheduler makes groups of sessions, it counts within a session.)"""
+    """Gives this process, and those that it starts, real-time priority, if it is root: other programs must not change the
+    measurement. It takes a quarter of one core from them. Niceness does not suffice, because it counts only within a session
+    if the scheduler groups sessions."""
     try:
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
     except PermissionError:
@@ -162,8 +162,8 @@ def before_others():
 
 
 def measure(work, state, policies, times, options):
-    """Runs all parts. The results are in the logs in `state` and in the return value. They are there since that
-    is memory: who writes to a disk that is busy waits for it."""
+    """Runs all processes. The results are the logs in `state`, and the returned start, weights and processor times. The logs
+    are in memory, because writing to a busy disk would wait."""
     biggest = 1000 / options.service * max(WORKERS)
     with contextlib.ExitStack() as stack:
         log = stack.enter_context(open(state / "queue.log", "w"))
@@ -207,7 +207,7 @@ def measure(work, state, policies, times, options):
         arrivals = stack.enter_context(running(words, stdout=requests, stderr=None))
         began = float(first_line(state / "requests.log", arrivals))
 
-        seen, lost, spent = [], False, {}
+        weights_seen, lost, spent = [], False, {}
         parts = {"servers": [queue], "generator": [arrivals], "HAProxy": balancers}
         parts |= {f"{len(collectors)} collectors": collectors, f"{len(responders)} responders": responders}
         while (now := time.monotonic() - began) < times.end:
@@ -219,34 +219,34 @@ def measure(work, state, policies, times, options):
             for part, processes in parts.items():
                 if ended := [process for process in processes if process.poll() is not None]:
                     sys.exit(f"{ended[0].args[0]} ended with status {ended[0].returncode}")
-            seen.append((now, weights(work / "haproxy0.sock")))
+            weights_seen.append((now, weights(work / "haproxy0.sock")))
             time.sleep(max(0, 0.5 - (time.monotonic() - began - now)))
         spent = {part: processor_seconds(processes) / times.end for part, processes in parts.items()}
         arrivals.wait(PATIENCE + 30)
-    return began, seen, spent
+    return began, weights_seen, spent
 
 
 def main():
-    # So that the processes started here are ended, too.
+    # An exit ends the started processes, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="under two minutes, for trying out; too short to compare")
-    parser.add_argument("--seed", type=int, default=1, help="of the arrivals and service times (1)")
+    parser.add_argument("--quick", action="store_true", help="take less than two minutes; too short to compare policies")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the arrivals and service times (1)")
     parser.add_argument("--service", type=float, default=80, help="mean service time in ms (80)")
-    parser.add_argument("--balancers", type=int, default=1, help="HAProxys that share no state (1)")
-    parser.add_argument("--interval", default="1s", help="of polls and of the agent check (1s)")
-    parser.add_argument("--plot", type=pathlib.Path, help="where to write the plot (target/feedback.svg)")
+    parser.add_argument("--balancers", type=int, default=1, help="number of HAProxys, which share no state (1)")
+    parser.add_argument("--interval", default="1s", help="interval of polls and agent checks (1s)")
+    parser.add_argument("--plot", type=pathlib.Path, help="write the plot to FILE (target/feedback.svg)")
     parser.add_argument(
         "--try",
-        type=tried,
+        type=capacity_policy,
         action="append",
         default=[],
         dest="tries",
         metavar="WINDOW,EWMA,SUDDEN_FALL,DEAD_BAND,REFERENCE[,UTILIZATION]",
-        help="also by capacity with these settings; REFERENCE relative to the capacity of the biggest, UTILIZATION "
-        "utilization_seconds or in_flight_seconds",
+        help="add a capacity policy with these settings; REFERENCE is relative to the capacity of the biggest server, "
+        "UTILIZATION is utilization_seconds or in_flight_seconds",
     )
-    parser.add_argument("policy", nargs="*", help=f"those to compare, of {', '.join(POLICIES)} (all)")
+    parser.add_argument("policy", nargs="*", help=f"policies to compare (all): {', '.join(POLICIES)}")
     options = parser.parse_args()
     if unknown := [name for name in options.policy if name not in POLICIES]:
         parser.error(f"{' '.join(unknown)}: the policies are {' '.join(POLICIES)}")

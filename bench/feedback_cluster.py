@@ -88,7 +88,7 @@ def haproxy_configuration(path, policy, port, backend_ports, agent_ports):
         line = f"  server b{number} {HOST}:{backend} weight 100 check inter 500ms fall 1 rise 1"
         if agent_ports:
             line += f" agent-check agent-addr {HOST} agent-port {agent_ports[number]} agent-inter 200ms"
-            # Herald expects another name, and has one service.
+            # A Herald daemon has one service, and reads no name.
             line += "" if policy.configuration == "herald" else f' agent-send "b{number}\\n"'
         lines.append(line)
     path.write_text("\n".join(lines) + "\n")
@@ -186,7 +186,7 @@ class Farm:
         self.spent = [processor_seconds(processes) / END for processes in parts]
 
     def read_log(self):
-        """By time: the load of each backend over its capacity, or None while it is down."""
+        """Reads for each time the load of each backend over its capacity; None while the backend is down."""
         self.loads = []
         for line in self.log.read_text().splitlines()[3:]:
             fields = line.split()
@@ -194,7 +194,7 @@ class Farm:
             self.loads.append((at, [None if load == "-" else float(load) for load in fields[4:]]))
 
     def shares(self, since, until):
-        """By time: each backend's load over the load that an ideal balancer gives it."""
+        """For each time: each backend's load over the load that an ideal balancer gives it."""
         for at, loads in self.loads:
             if not since <= at < until:
                 continue
@@ -206,7 +206,7 @@ class Farm:
         return [max(share for share in shares if share is not None) for _, shares in self.shares(since, until)]
 
     def fresh(self):
-        """For the slowest fresh backend: lifetimes until it has 80% of its share; and the highest share of any."""
+        """Of the backends that join later: the lifetimes until the slowest has 80% of its share, and the highest share."""
         reached, highest = {}, 0
         for at, shares in self.shares(GROWTH, DEPLOY):
             for number in range(FIRST, BACKENDS):
@@ -218,7 +218,7 @@ class Farm:
         return slowest, highest
 
     def changes(self):
-        """Changes of weight a minute of unscaled time, in one HAProxy, all backends together."""
+        """The changes of weight in one HAProxy, all backends together, for each minute of unscaled time."""
         within = [values for at, values in self.weights if STEADY <= at < GROWTH]
         changed = sum(a != b for before, after in zip(within, within[1:]) for a, b in zip(before, after))
         return changed / ((GROWTH - STEADY) * SCALE / 60)
@@ -227,7 +227,7 @@ class Farm:
 def measure(work, state, names, options):
     with contextlib.ExitStack() as stack:
         farms = [Farm(stack, work, state, name, POLICIES[name], options) for name in names]
-        # The agents have replied to each balancer before clients come.
+        # In this time, the agents reply to each balancer.
         time.sleep(2)
         began = time.monotonic()
         for farm in farms:
@@ -278,14 +278,14 @@ def report(farms):
 
 
 def main():
-    # So that the processes started here are ended, too.
+    # An exit ends the started processes, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seed", type=int, default=1, help="of the clients (1)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the clients (1)")
     parser.add_argument("--per-unit", type=int, default=100, help="open connections for each unit of capacity (100)")
     parser.add_argument("--together", type=int, default=5, help="policies that run at the same time (5)")
-    parser.add_argument("--haproxy", default="haproxy", help="the program (haproxy)")
-    parser.add_argument("policy", nargs="*", help=f"those to compare, of {', '.join(POLICIES)} (all)")
+    parser.add_argument("--haproxy", default="haproxy", help="path of HAProxy (haproxy)")
+    parser.add_argument("policy", nargs="*", help=f"policies to compare (all): {', '.join(POLICIES)}")
     options = parser.parse_args()
     if unknown := [name for name in options.policy if name not in POLICIES]:
         parser.error(f"{' '.join(unknown)}: the policies are {' '.join(POLICIES)}")
@@ -293,7 +293,7 @@ def main():
     if "herald-lc" in names:
         try:
             peers.herald_directory()
-        except peers.LeftOut as reason:
+        except peers.Unavailable as reason:
             print(f"Herald itself does not run here: {reason}")
             names.remove("herald-lc")
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]

@@ -1,16 +1,16 @@
-"""The plot of feedback.py: utilization and weights over time, policy by policy. One SVG that needs nothing
-else, and follows the reader's choice of light or dark."""
+"""Draws the plot of feedback.py: utilization and weights over time, for each policy. It is one SVG file that needs no other
+file, and has a light and a dark style."""
 
 from xml.sax.saxutils import escape
 
 PANEL_WIDTH, PANEL_HEIGHT = 420, 96
 LEFT, BETWEEN, TOP, ROW = 44, 60, 116, 142
 WIDTH = LEFT + 2 * PANEL_WIDTH + BETWEEN + 24
-# Utilization is a mean over this many seconds.
+# The utilization is a mean over this time, in seconds.
 MEAN = 10
 
-# Colours that readers with a colour vision deficiency can distinguish by brightness. The two servers of the same size
-# also differ by a dash.
+# Readers with a colour vision deficiency can distinguish the colours of both styles. A dash distinguishes the two servers
+# of the same size.
 STYLE = """
 text { font: 12px system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif; fill: #24292f; }
 .paper { fill: #ffffff; }
@@ -41,7 +41,7 @@ text { font: 12px system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-s
 
 
 class Panel:
-    """A rectangle with axes of its own, time to the right."""
+    """A rectangle with its own axes; the x axis is time."""
 
     def __init__(self, left, top, until, highest):
         self.left, self.top, self.until, self.highest = left, top, until, highest
@@ -83,7 +83,7 @@ def utilization(seen, name, number, until):
 
 
 def changes(seen, name, number, until):
-    """Where the weight changed, and the two ends."""
+    """The times and values at which the weight changed, and the end."""
     last = None
     for at, values in seen.weights:
         if values[name, number] != last:

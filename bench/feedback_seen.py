@@ -7,10 +7,10 @@ from run import percentile, table
 WORKERS = [2, 2, 4, 8]
 BIGGEST = 3
 HALVED = WORKERS[BIGGEST] // 2
-# The largest share of the requests for the biggest server after it lost half its workers: a fifth more than its fair
-# share, which is 96% of what it can do.
+# The largest good share of the requests for the biggest server after it lost half its workers. It is a fifth more than the
+# server's fair share, and needs 96% of its capacity.
 ENOUGH = 1.2 * HALVED / (sum(WORKERS) - HALVED)
-# A client that waits longer gives up, so a queue has an end.
+# A client that waits longer gives up, in seconds. It bounds the queues.
 PATIENCE = 10
 
 
@@ -19,7 +19,7 @@ class Seen:
 
     def __init__(self, logs, policies, began, weights_seen):
         self.weights = weights_seen
-        # By policy and server: times, and what was made up by then.
+        # The times of the log, and the sums at each time by policy and server.
         self.at = []
         self.busy, self.arrived, self.workers = (
             {(name, number): [] for name in policies for number in range(4)} for _ in range(3)
@@ -33,7 +33,7 @@ class Seen:
             self.busy[key].append(float(fields[2]))
             self.arrived[key].append(int(fields[3]))
             self.workers[key].append(int(fields[6]))
-        # By policy: when due, and the latency.
+        # By policy: the time when a request was due, and its latency.
         self.requests = {name: [] for name in policies}
         self.given_up = {name: [] for name in policies}
         self.sent_late, self.answered_late, self.between = [], [], []
@@ -60,7 +60,7 @@ class Seen:
         return min(bisect.bisect_left(self.at, moment), len(self.at) - 1)
 
     def utilization(self, name, number, since, until):
-        """The share of the time of its workers in which they were busy."""
+        """The share of the workers' time in which they were busy."""
         first, last = self.tick(since), self.tick(until)
         key = (name, number)
         workers = self.workers[key][first + 1 : last + 1]
@@ -76,7 +76,7 @@ class Seen:
         return came[BIGGEST] / sum(came)
 
     def adapted(self, name, times):
-        """Seconds from the loss until the biggest gets no more than ENOUGH over any 10 s from then on."""
+        """Seconds from the loss until the biggest server gets at most ENOUGH in every 10 s that follow; None if it never does."""
         moments = [times.loss + half / 2 for half in range(2 * int(times.end - times.loss - 10) + 1)]
         over = [moment for moment in moments if self.share_of_biggest(name, moment, moment + 10) > ENOUGH]
         if not over:
@@ -90,7 +90,7 @@ class Seen:
         return sum(span[0] <= due < span[1] for due in self.given_up[name]) / len(self.latencies(name, span))
 
     def changes_a_minute(self, name, span):
-        """How often HAProxy had another weight than half a second before, all servers together."""
+        """The changes of weight a minute in HAProxy, all servers together; it compares the weights every half second."""
         within = [values for at, values in self.weights if span[0] <= at < span[1]]
         changes = sum(
             before[name, number] != after[name, number]
@@ -140,7 +140,7 @@ def report(seen, policies, times, spent):
     rows = []
     for name, policy in policies.items():
         adapted = seen.adapted(name, times)
-        # A policy that never gave it its share has nothing to adapt.
+        # A policy that never gave the server more than this share has nothing to adapt.
         had = seen.share_of_biggest(name, *times.steady) > ENOUGH
         utilizations, p50, p99 = row_of(name, times.after)
         transition = (times.loss, times.after[0])

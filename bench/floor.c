@@ -1,4 +1,4 @@
-/* The floor of a collector: what cannot be avoided for each service in each second, and nothing else.
+/* The floor of a collector: only the system calls that each service needs in each second.
  *
  *     floor APPLICATIONS STATES COUNT SECONDS TURNS
  *

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""What a collector takes on a host that does little: file, memory, wake-ups, processor time, time to the first reply.
+"""Measures a collector on an idle host: file size, memory, wake-ups, processor time, and time to the first reply.
 
     bench/footprint.py [PROGRAM...]
 
-PROGRAM is a collector; by default those of `make build` and `make dist`. Next to them, as far as they are here: node_exporter
-(prometheus-node-exporter), and the agents of peers.py. It asserts nothing. README.md explains the tables.
+PROGRAM is a collector; by default those of `make build` and `make dist`. If they are installed, it also measures
+node_exporter (prometheus-node-exporter) and agents of peers.py. It asserts nothing. README.md explains the tables.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ STATIC = TARGET / "x86_64-unknown-linux-musl/release/agentcheck"
 
 
 def wake_ups(pid):
-    """How often a thread of this process has waited and was woken."""
+    """How often the threads of the process waited and were woken."""
     total = 0
     for file in glob.glob(f"/proc/{pid}/task/*/status"):
         with contextlib.suppress(OSError):
@@ -38,7 +38,7 @@ def wake_ups(pid):
 
 
 def processor(pid):
-    """Seconds of processor time, and those of children that have ended."""
+    """The processor time of the process and its descendants, and of children that have ended, in seconds."""
     total = 0.0
     for one in descendants(pid):
         with contextlib.suppress(OSError):
@@ -51,14 +51,14 @@ def processor(pid):
 
 
 def resident(pid):
-    """Resident memory in MB: VmRSS, which counts pages of files too, and the part of it without files."""
+    """Resident memory in MB: all (VmRSS, with pages of files), and the anonymous part (RssAnon)."""
     text = pathlib.Path(f"/proc/{pid}/status").read_text()
     number = lambda key: int(re.search(rf"^{key}:\s+(\d+)", text, re.M)[1]) / 1024
     return number("VmRSS"), number("RssAnon")
 
 
 def idle(pid):
-    """Memory, wake-ups a second, and milliseconds of processor time a second."""
+    """The memory, the wake-ups a second, and the milliseconds of processor time a second."""
     before, woken, at = processor(pid), wake_ups(pid), time.monotonic()
     time.sleep(SECONDS)
     passed = time.monotonic() - at
@@ -72,23 +72,23 @@ def idle(pid):
 
 
 def sources(work, url):
-    """Tables of one source of each kind, polled every 2 s."""
+    """The TOML table of a source of each kind, polled every 2 s."""
     file = work / "number"
     file.write_text("20")
     port = url.split("/")[2]
-    every = 'interval = "2s"\n'
+    interval = 'interval = "2s"\n'
     return {
-        "http": f'url = "{url}"\nformat = "json"\n{every}',
-        "tcp": f'address = "{port}"\n{every}',
-        "file": f'path = "{file}"\nformat = "number"\n{every}',
-        "command": f'argv = ["/bin/true"]\n{every}',
-        "stream": 'argv = ["/bin/sh", "-c", "echo 1; exec sleep 1000"]\nformat = "number"\n',
-        "system": f'metric = "memory"\n{every}',
+        "http": f'url = "{url}"\nformat = "json"\n{interval}',
+        "tcp": f'address = "{port}"\n{interval}',
+        "file": f'path = "{file}"\nformat = "number"\n{interval}',
+        "command": f'argv = ["/bin/true"]\n{interval}',
+        "stream": 'argv = ["/bin/sh", "-c", "while echo 1; do sleep 2; done"]\ntimeout = "10s"\nformat = "number"\n',
+        "system": f'metric = "memory"\n{interval}',
     }
 
 
 def configuration(work, url, count, kinds):
-    """So many services, each with a source of its own, of these kinds in turn."""
+    """A configuration of `count` services, each with its own source, of these kinds in turn."""
     tables, text = sources(work, url), ""
     for number in range(count):
         kind = kinds[number % len(kinds)]
@@ -98,7 +98,7 @@ def configuration(work, url, count, kinds):
 
 
 class Collector:
-    """A running collector, and when each of its services had a reply."""
+    """A running collector, and the times until one and all of its services had a reply."""
 
     def __init__(self, bench, program, text):
         work = pathlib.Path(tempfile.mkdtemp(dir=bench.state))
@@ -151,7 +151,7 @@ def collectors(bench, programs, url):
 
 def others(bench, port):
     rows, left_out = [], []
-    place = peers.Place(bench, port)
+    context = peers.Context(bench, port)
     if run.has("prometheus-node-exporter"):
         at = free_port()
         words = ["prometheus-node-exporter", f"--web.listen-address={HOST}:{at}"]
@@ -163,11 +163,11 @@ def others(bench, port):
     for name, start, _, _ in peers.PEERS:
         if name in ["hareply", "Herald", "Datawave's agent"]:
             try:
-                with start(place) as started:
+                with start(context) as started:
                     time.sleep(3)
                     size = os.path.getsize(f"/proc/{started.main}/exe") / 1e6
                     rows.append([name, f"{size:.2f}" if name == "hareply" else "interpreted", *idle(started.main)])
-            except peers.LeftOut as why:
+            except peers.Unavailable as why:
                 left_out.append(f"{name}: {why}")
     head = ["program", "MB file", "MB resident", "anonymous", "wake-ups/s", "CPU ms/s"]
     run.table("Others on this machine, idle", head, rows)

@@ -31,7 +31,7 @@ from run import HERE, HOST, TARGET, free_port, running
 
 FETCHED = TARGET / "peers"
 MESSAGES = {"msg-per-second": 1890}
-# For the agent of Datawave, which wants these, and makes 73% of them, too.
+# Datawave's agent needs these values; it also computes 73% of them.
 DATAWAVE = {"Status": "ready", "ConnectionUsagePercent": 38.0, "SystemLoad": 0.0, "SwapBytesUsed": 0}
 APPLICATION = f"""
 import http.server, json
@@ -48,29 +48,29 @@ http.server.ThreadingHTTPServer(({HOST!r}, PORT), Answer).serve_forever()
 """
 
 
-class LeftOut(Exception):
-    """Why one is not run here."""
+class Unavailable(Exception):
+    """The reason why a peer does not run here."""
 
 
 class Started:
-    """A peer that runs: its port, the process that answers or launches, and the process that decides, if another."""
+    """A running peer: its port, the process that answers or launches, and the process that decides, if it is another."""
 
-    def __init__(self, port, main, decider=None, standing=(), application=None, launches=False, request="", daemons=1):
+    def __init__(self, port, main, decider=None, resident=(), application=None, launches=False, request="", daemons=1):
         self.port, self.main, self.decider = port, main, decider
         # The line that a probe sends: a name, or an HTTP request.
         self.request = request
-        # How many of these processes a host with two services needs: 1 if they serve both.
+        # The number of such daemons that a host with two services needs: 1 if one daemon serves both.
         self.daemons = daemons
-        # Whether it starts processes that answer.
+        # Whether `main` starts processes that answer.
         self.launches = launches
-        # All that has to be in memory for it to work.
-        self.standing = [main, *standing]
-        # The process that is stopped when the application hangs, where it is not the common one.
+        # The processes that must run between probes.
+        self.resident = [main, *resident]
+        # The process that simulates a hanging application when it is stopped, if it is not the common application.
         self.application = application
 
 
-class Place:
-    """What all of them are given: a directory, and the application's port."""
+class Context:
+    """The directory and the application that all peers use."""
 
     def __init__(self, bench, application):
         self.bench, self.work, self.application = bench, bench.work, application
@@ -78,13 +78,13 @@ class Place:
 
 
 @contextlib.contextmanager
-def xinetd(place, server, arguments=(), environment=()):
+def xinetd(context, server, arguments=(), environment=()):
     """xinetd with one service, without limits, and with the smallest log."""
     port = free_port()
     lines = "".join(f"\tenv += {line}\n" for line in environment)
     if arguments:
         lines += f"\tserver_args = {' '.join(map(str, arguments))}\n"
-    configuration = place.work / f"peers-{port}.conf"
+    configuration = context.work / f"peers-{port}.conf"
     configuration.write_text(
         f"service agent\n{{\n\ttype = UNLISTED\n\tsocket_type = stream\n\tprotocol = tcp\n\twait = no\n"
         f"\tuser = {'nobody' if run.IS_ROOT else os.environ['USER']}\n\tbind = {HOST}\n\tport = {port}\n"
@@ -92,30 +92,30 @@ def xinetd(place, server, arguments=(), environment=()):
         f"\tinstances = UNLIMITED\n\tper_source = UNLIMITED\n{lines}}}\n"
     )
     if not run.has("xinetd"):
-        raise LeftOut("no xinetd (apt-get install xinetd)")
-    words = ["xinetd", "-dontfork", "-f", configuration, "-filelog", place.work / f"peers-{port}.log"]
-    with running([*words, "-pidfile", place.work / f"peers-{port}.pid"], port) as process:
+        raise Unavailable("no xinetd (apt-get install xinetd)")
+    words = ["xinetd", "-dontfork", "-f", configuration, "-filelog", context.work / f"peers-{port}.log"]
+    with running([*words, "-pidfile", context.work / f"peers-{port}.pid"], port) as process:
         yield port, process.pid
 
 
-# agentcheck, twice.
+# agentcheck, started in several ways.
 
 
 @contextlib.contextmanager
-def collector(place, name, services=1):
-    state, data = place.bench.state / name, place.work / f"{name}-data"
+def collector(context, name, services=1):
+    state, data = context.bench.state / name, context.work / f"{name}-data"
     for directory in [state, data]:
         directory.mkdir()
         directory.chmod(0o755)
-    configuration = place.work / f"{name}.toml"
+    configuration = context.work / f"{name}.toml"
     configuration.write_text(
         "".join(
-            f'[source.{source}.http]\nurl = "{place.url}"\nformat = "json"\ninterval = "2s"\ntimeout = "1s"\n'
+            f'[source.{source}.http]\nurl = "{context.url}"\nformat = "json"\ninterval = "2s"\ntimeout = "1s"\n'
             f"[service.{service}]\nweight = \"headroom({source}.json['msg-per-second'], 7000)\"\n"
             for source, service in [("app", "web"), ("other", "api")][:services]
         )
     )
-    words = [place.bench.collector, "collect", "--config", configuration, "--state-dir", state, "--data-dir", data]
+    words = [context.bench.collector, "collect", "--config", configuration, "--state-dir", state, "--data-dir", data]
     with running(words) as process:
         until = time.monotonic() + 20
         while not (state / "web.state").exists() and time.monotonic() < until:
@@ -124,36 +124,36 @@ def collector(place, name, services=1):
 
 
 @contextlib.contextmanager
-def agentcheck_loop(place):
-    with collector(place, "loop") as (state, decider):
+def agentcheck_loop(context):
+    with collector(context, "loop") as (state, decider):
         port = free_port()
-        with running([place.bench.responder, "web", "--state-dir", state, "--listen", f"{HOST}:{port}"], port) as main:
+        with running([context.bench.responder, "web", "--state-dir", state, "--listen", f"{HOST}:{port}"], port) as main:
             yield Started(port, main.pid, decider, [decider])
 
 
 @contextlib.contextmanager
-def agentcheck_two(place):
-    """Two services, as on a host that runs two: the balancers name them."""
-    with collector(place, "two", 2) as (state, decider):
+def agentcheck_two(context):
+    """Two services on one host; the balancers send their names."""
+    with collector(context, "two", 2) as (state, decider):
         port = free_port()
-        words = [place.bench.responder, "--name-from-client", "--state-dir", state, "--listen", f"{HOST}:{port}"]
+        words = [context.bench.responder, "--name-from-client", "--state-dir", state, "--listen", f"{HOST}:{port}"]
         with running(words, port) as main:
             yield Started(port, main.pid, decider, [decider], request="web")
 
 
 @contextlib.contextmanager
-def agentcheck_http(place):
-    with collector(place, "http") as (state, decider):
+def agentcheck_http(context):
+    with collector(context, "http") as (state, decider):
         port = free_port()
-        words = [place.bench.responder, "web", "--http", "--state-dir", state, "--listen", f"{HOST}:{port}"]
+        words = [context.bench.responder, "web", "--http", "--state-dir", state, "--listen", f"{HOST}:{port}"]
         with running(words, port) as main:
             yield Started(port, main.pid, decider, [decider], request="GET /web HTTP/1.0\r\n\r")
 
 
 @contextlib.contextmanager
-def agentcheck_xinetd(place):
-    with collector(place, "per-probe") as (state, decider):
-        with xinetd(place, place.bench.responder, ["web", "--state-dir", state]) as (port, main):
+def agentcheck_xinetd(context):
+    with collector(context, "per-probe") as (state, decider):
+        with xinetd(context, context.bench.responder, ["web", "--state-dir", state]) as (port, main):
             yield Started(port, main, decider, [decider], launches=True, daemons=1)
 
 
@@ -161,11 +161,11 @@ def agentcheck_version(_):
     return run.output("git", "-C", str(run.ROOT), "rev-parse", "--short", "HEAD").strip()
 
 
-# What registries have.
+# Peers that pip installs.
 
 
 def fetch(name, words):
-    """Runs pip once; the directory that it filled."""
+    """Runs pip once, and returns the directory of the package."""
     directory = FETCHED / name
     if not directory.exists():
         part = FETCHED / f"{name}.part"
@@ -173,7 +173,7 @@ def fetch(name, words):
         part.parent.mkdir(parents=True, exist_ok=True)
         done = subprocess.run([*words, "--quiet", "--target", part], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         if done.returncode:
-            raise LeftOut(f"pip: {done.stderr.decode().strip().splitlines()[-1]}")
+            raise Unavailable(f"pip: {done.stderr.decode().strip().splitlines()[-1]}")
         part.rename(directory)
     return directory
 
@@ -186,7 +186,7 @@ def distribution(directory, name):
 def python2():
     program = os.environ.get("PYTHON2", "python2.7")
     if not run.has(program) or subprocess.run([program, "-m", "pip", "--version"], capture_output=True).returncode:
-        raise LeftOut("no Python 2.7 with pip, in which it is written (PYTHON2=)")
+        raise Unavailable("no Python 2.7 with pip, in which it is written (PYTHON2=)")
     return program
 
 
@@ -195,13 +195,13 @@ def herald_directory():
 
 
 @contextlib.contextmanager
-def herald(place):
-    """The configuration of its README, with a poll every 2 s instead of 30, and the metric spelt rightly."""
+def herald(context):
+    """Uses the configuration of its README, with a poll every 2 s instead of 30 s, and a corrected metric name."""
     directory, port = herald_directory(), free_port()
-    configuration = place.work / "herald.yml"
+    configuration = context.work / "herald.yml"
     configuration.write_text(
         f"name: web\nbind: {HOST}\nport: {port}\nplugins_dir: {directory}/herald/plugins\nplugins:\n"
-        f"  - name: web\n    herald_plugin_name: herald_http\n    url: '{place.url}'\n    is_json: yes\n"
+        f"  - name: web\n    herald_plugin_name: herald_http\n    url: '{context.url}'\n    is_json: yes\n"
         "    stop_timeout: 60\n    interval: 2\n    staleness_interval: 120\n    staleness_response: noop\n"
         "    thresholds_metric: \"r['msg-per-second']\"\n    thresholds:\n      - pct: 7000\n"
         "        min_threshold_response: 1\n    default_response: noop\n"
@@ -220,10 +220,10 @@ def datawave_directory():
 
 
 @contextlib.contextmanager
-def datawave(place):
+def datawave(context):
     directory, port = datawave_directory(), free_port()
-    configuration = place.work / "datawave.yml"
-    configuration.write_text(f"bind: {HOST}\nport: {port}\ndw_health_poller:\n  check_url: {place.url}\n")
+    configuration = context.work / "datawave.yml"
+    configuration.write_text(f"bind: {HOST}\nport: {port}\ndw_health_poller:\n  check_url: {context.url}\n")
     words = [sys.executable, "-m", "datawave_haproxy_agent", "-c", configuration]
     with running(words, port, env=os.environ | {"PYTHONPATH": str(directory)}) as main:
         yield Started(port, main.pid, daemons=2)
@@ -233,21 +233,21 @@ def datawave_version(_):
     return f"datawave-haproxy-agent {distribution(datawave_directory(), 'datawave_haproxy_agent')} of PyPI"
 
 
-# What has to be there.
+# Peers that must be installed.
 
 
 def hareply_program():
     program = shutil.which(os.environ.get("HAREPLY", "hareply"))
     if not program:
-        raise LeftOut("no program (go install github.com/friendlycaptcha/hareply@latest, or HAREPLY=)")
+        raise Unavailable("no program (go install github.com/friendlycaptcha/hareply@latest, or HAREPLY=)")
     return program
 
 
 @contextlib.contextmanager
-def hareply(place):
-    """It prints a file. Here a loop with the script of the next peer writes that file."""
-    program, port, state = hareply_program(), free_port(), place.bench.state / "hareply"
-    writer = f"while :; do {HERE}/curl.sh {place.url} >{state}.new && mv {state}.new {state}; sleep 2; done"
+def hareply(context):
+    """It prints a file. Here a loop with curl.sh writes the file."""
+    program, port, state = hareply_program(), free_port(), context.bench.state / "hareply"
+    writer = f"while :; do {HERE}/curl.sh {context.url} >{state}.new && mv {state}.new {state}; sleep 2; done"
     with running(["bash", "-c", writer]) as decider:
         while not state.exists():
             time.sleep(0.05)
@@ -262,19 +262,19 @@ def hareply_version(_):
 def program(variable, name):
     found = shutil.which(os.environ.get(variable, name))
     if not found:
-        raise LeftOut(f"no program ({variable}=)")
+        raise Unavailable(f"no program ({variable}=)")
     return found
 
 
 @contextlib.contextmanager
-def hapgent(place):
-    """Its README's way to a weight: a task writes the state file and sends SIGHUP. Here every 2 s, as the others."""
-    path, port, state = program("HAPGENT", "hapgent"), free_port(), place.work / "hapgent.json"
+def hapgent(context):
+    """As in its README, a task writes the state file and sends SIGHUP; here every 2 s, as for the other peers."""
+    path, port, state = program("HAPGENT", "hapgent"), free_port(), context.work / "hapgent.json"
     state.write_text('{"status":"UP","weight":73}')
     environment = {"HAPGENT_IP": HOST, "HAPGENT_PORT": str(port), "HAPGENT_STATE_FILE": str(state)}
     with running([path], port, env=os.environ | environment) as main:
         writer = f"""while :; do
-            line=$({HERE}/curl.sh {place.url}) && line=${{line#up }} &&
+            line=$({HERE}/curl.sh {context.url}) && line=${{line#up }} &&
             printf '{{"status":"UP","weight":%s}}' "${{line%\\%}}" >{state}.new &&
             mv {state}.new {state} && kill -HUP {main.pid}
             sleep 2; done"""
@@ -287,11 +287,11 @@ def hapgent_version(_):
 
 
 @contextlib.contextmanager
-def haupdown(place):
-    """An operator's switch: it has no application, and knows every name that a balancer sends."""
+def haupdown(context):
+    """An operator's switch: it polls no application, and accepts every name from a balancer."""
     path, port = program("HAUPDOWN", "haupdown"), free_port()
-    words = [path, "--port", port, "--bind-host", HOST, "--socket-bind-path", place.work / "haupdown.sock"]
-    with running([*words, "--db-path", place.work / "haupdown.db", "--stderr"], port) as main:
+    words = [path, "--port", port, "--bind-host", HOST, "--socket-bind-path", context.work / "haupdown.sock"]
+    with running([*words, "--db-path", context.work / "haupdown.db", "--stderr"], port) as main:
         yield Started(port, main.pid, request="web")
 
 
@@ -300,13 +300,13 @@ def haupdown_version(_):
 
 
 @contextlib.contextmanager
-def node_exporter(place):
-    """A metric of the application in a text file, next to no other metric; a loop writes the file."""
+def node_exporter(context):
+    """It serves one metric of the application from a text file, and no other metric. A loop writes the file."""
     path, port = program("NODE_EXPORTER", "prometheus-node-exporter"), free_port()
-    directory = place.work / "textfile"
+    directory = context.work / "textfile"
     directory.mkdir()
     metric = directory / "app.prom"
-    writer = f"while :; do {HERE}/curl.sh {place.url} | sed -n 's/up \\(.*\\)%/app_weight \\1/p' >{metric}.new"
+    writer = f"while :; do {HERE}/curl.sh {context.url} | sed -n 's/up \\(.*\\)%/app_weight \\1/p' >{metric}.new"
     writer += f" && mv {metric}.new {metric}; sleep 2; done"
     with running(["bash", "-c", writer]) as decider:
         words = [path, f"--web.listen-address={HOST}:{port}", "--collector.disable-defaults", "--collector.textfile"]
@@ -323,14 +323,14 @@ def node_exporter_version(_):
 
 
 @contextlib.contextmanager
-def curl(place):
-    with xinetd(place, HERE / "curl.sh", [place.url]) as (port, main):
+def curl(context):
+    with xinetd(context, HERE / "curl.sh", [context.url]) as (port, main):
         yield Started(port, main, launches=True)
 
 
 @contextlib.contextmanager
-def vmstat(place):
-    with xinetd(place, HERE / "vmstat.sh") as (port, main):
+def vmstat(context):
+    with xinetd(context, HERE / "vmstat.sh") as (port, main):
         yield Started(port, main, launches=True)
 
 
@@ -341,7 +341,7 @@ def script_version(_):
 def clustercheck_script():
     script = os.environ.get("CLUSTERCHECK")
     if not script or not os.access(script, os.X_OK):
-        raise LeftOut("no script (CLUSTERCHECK=)")
+        raise Unavailable("no script (CLUSTERCHECK=)")
     return script
 
 
@@ -350,15 +350,15 @@ def mariadb():
     galera = root / "usr/lib/galera/libgalera_smm.so"
     for program in [root / "usr/sbin/mariadbd", root / "usr/bin/mariadb", galera]:
         if not program.exists():
-            raise LeftOut(f"no {program} (apt-get install mariadb-server galera-4, or MARIADB_ROOT=)")
+            raise Unavailable(f"no {program} (apt-get install mariadb-server galera-4, or MARIADB_ROOT=)")
     return root, galera
 
 
 @contextlib.contextmanager
-def clustercheck(place):
-    """Of a real node of a cluster of one, as its README has it under xinetd."""
+def clustercheck(context):
+    """Checks a real node of a cluster of one node, under xinetd, as its README shows."""
     script, (root, galera), port = clustercheck_script(), mariadb(), free_port()
-    home, library = place.work / "mariadb", f"{root}/usr/lib/x86_64-linux-gnu"
+    home, library = context.work / "mariadb", f"{root}/usr/lib/x86_64-linux-gnu"
     (home / "bin").mkdir(parents=True)
     (home / "bin/mysql").symlink_to(root / "usr/bin/mariadb")
     environment = os.environ | {"LD_LIBRARY_PATH": library}
@@ -379,11 +379,11 @@ def clustercheck(place):
         until = time.monotonic() + 60
         while subprocess.run([*client, create], env=environment, stderr=subprocess.DEVNULL).returncode:
             if node.poll() is not None or time.monotonic() > until:
-                raise LeftOut("MariaDB with Galera did not come up")
+                raise Unavailable("MariaDB with Galera does not start")
             time.sleep(0.2)
         arguments = ["clustercheckuser", "clustercheckpassword!", 0, "/dev/null", 1, home / "my.cnf"]
         settings = [f"PATH={home}/bin:/usr/bin:/bin", f"LD_LIBRARY_PATH={library}"]
-        with xinetd(place, script, arguments, settings) as (at, main):
+        with xinetd(context, script, arguments, settings) as (at, main):
             yield Started(at, main, application=node.pid, launches=True)
 
 
@@ -400,7 +400,7 @@ def clustercheck_version(_):
     return f"{script}, MariaDB {version.split('Ver ')[-1].split('-')[0]} with Galera"
 
 
-# Name, how it is started, its version, probes per round.
+# The name, the function that starts it, the function that returns its version, and the probes per round.
 PEERS = [
     ("agentcheck, accept loop", agentcheck_loop, agentcheck_version, 100),
     ("agentcheck, 2 services by name", agentcheck_two, agentcheck_version, 100),
@@ -426,7 +426,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     wanted = sys.argv[1:] or [name for name, *_ in PEERS]
     if unknown := [name for name in wanted if name not in [peer[0] for peer in PEERS]]:
-        sys.exit(f"{unknown}: known are {[peer[0] for peer in PEERS]}")
+        sys.exit(f"{unknown}: the peers are {[peer[0] for peer in PEERS]}")
     with (
         run.directories() as (work, state),
         contextlib.ExitStack() as stack,
@@ -440,14 +440,14 @@ def main():
         port = free_port()
         code = APPLICATION.replace("PORT", str(port))
         application = stack.enter_context(running([sys.executable, "-c", code], port))
-        place, started, got = Place(bench, port), {}, []
+        context, started, got = Context(bench, port), {}, []
         for name, start, version, count in PEERS:
             if name not in wanted:
                 continue
             try:
-                got.append([name, version(place)])
-                started[name] = stack.enter_context(start(place)), count
-            except LeftOut as why:
+                got.append([name, version(context)])
+                started[name] = stack.enter_context(start(context)), count
+            except Unavailable as why:
                 got = [row for row in got if row[0] != name] + [[name, f"not run here: {why}"]]
         run.table("What was compared", ["", "got"], got + [[name, f"not run here: {why}"] for name, why in NOT_TRIED])
         peers_measure.cost(bench, started)

@@ -15,15 +15,16 @@ from run import HOST, has, load, output, percentile, table
 
 ROUNDS = 10
 TICK = os.sysconf("SC_CLK_TCK")
-# HAProxy's agent-inter: after it, a probe has failed.
+# A probe that takes longer has failed, in seconds; HAProxy's agent-inter.
 DEADLINE = 2.0
 HANG = 10.0
-# The host of the table of a day, seconds between two probes of a balancer, and the seconds that are measured.
+# The table of a day: services and balancers of the host, seconds between two probes of a balancer, probes of a service in
+# that time in separate slots, and seconds that are measured.
 SERVICES, BALANCERS, INTER, SLOTS, DAY_SAMPLE = 2, 4, 2.0, 8, 40.0
 
 
 def descendants(pid):
-    """It and all below it, as far as they are there."""
+    """The process ids of the process and of all its descendants that exist."""
     found, new = [], [pid]
     while new:
         one = new.pop()
@@ -37,7 +38,7 @@ def descendants(pid):
 
 
 def megabytes(pids):
-    """The proportional share of memory that is resident."""
+    """The resident memory of the processes and their descendants, in MiB; shared pages count proportionally (PSS)."""
     total = 0
     for pid in {child for pid in pids for child in descendants(pid)}:
         try:
@@ -49,7 +50,7 @@ def megabytes(pids):
 
 
 def spent(pid):
-    """Microseconds of CPU that it has used, and its children that have ended."""
+    """The processor time of the process, and of its children that have ended, in microseconds."""
     own = 0
     for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
         own += int((task / "schedstat").read_text().split()[0])
@@ -58,7 +59,7 @@ def spent(pid):
 
 
 def processes(peer, count):
-    """Processes begun and programs started for one probe, counted by strace."""
+    """The processes and programs that start for one probe, counted with strace."""
     pid = peer.main
     if not has("strace"):
         return "?", "?"
@@ -66,28 +67,28 @@ def processes(peer, count):
     tracer = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     tracer_ready(pid)
     for _ in range(count):
-        ask(peer.port, 10, peer.request)
+        probe_once(peer.port, 10, peer.request)
     time.sleep(0.3)
     tracer.send_signal(signal.SIGINT)
     log = tracer.communicate()[1]
     begun = 0
     for line in log.splitlines():
-        # A thread is no process. A call that strace prints in two pieces counts by its second piece.
+        # A thread is not a process. If strace prints a call in two pieces, the second one counts.
         begun += bool(re.search(r"\b(clone3?|v?fork)\b.*= [1-9]\d*$", line)) and "CLONE_THREAD" not in line
     programs = len(re.findall(r"execve\(?.*= 0$", log, re.MULTILINE))
     return f"{begun / count:g}", f"{programs / count:g}"
 
 
 def tracer_ready(pid):
-    """Until it is traced."""
+    """Waits until strace traces the process."""
     for _ in range(500):
         if "TracerPid:\t0" not in pathlib.Path(f"/proc/{pid}/status").read_text():
             return
         time.sleep(0.01)
 
 
-def ask(port, deadline, request=""):
-    """Probes once: the seconds until the first line (None: it did not come), and the line."""
+def probe_once(port, deadline, request=""):
+    """Probes once. Returns the seconds until the first line, or None without a line, and the line or the error."""
     began, text = time.monotonic(), b""
     try:
         with socket.create_connection((HOST, port), deadline) as client:
@@ -117,7 +118,7 @@ def cost(bench, started):
             used = spent(peer.main)
             lines = output(bench.probe, "latency", HOST, str(peer.port), str(number), peer.request).split()
             if count == 1 or count == 3:
-                # What a script still does after its last line.
+                # A script may still work after its last line.
                 time.sleep(0.2)
             if turn >= 0:
                 times[name] += [float(line) for line in lines]
@@ -127,19 +128,19 @@ def cost(bench, started):
     for name, (peer, count) in started.items():
         begun, programs = processes(peer, 5)
         median = statistics.median(times[name])
-        # The kernel reports the time of children in ticks of 10 ms, so only a mean is useful.
+        # The kernel counts the processor time of children in ticks of 10 ms, so only a mean is useful.
         used = statistics.mean(cpu[name]) if peer.launches else statistics.median(cpu[name])
         rows.append(
             [
                 name,
-                # Three digits, written out.
+                # Three significant digits, without an exponent.
                 f"{float(f'{median / base:.3g}'):g}",
                 f"{median:.0f}",
                 f"{percentile(times[name], 99):.0f}",
                 f"{used:.0f}",
                 begun,
                 programs,
-                f"{megabytes(peer.standing):.1f}",
+                f"{megabytes(peer.resident):.1f}",
                 f"{times[name].count(0)} of {len(times[name])}",
             ]
         )
@@ -148,7 +149,7 @@ def cost(bench, started):
 
 
 def wakeups(pids):
-    """Times that their threads began to wait, and then got a processor again."""
+    """How often the threads of the processes and their descendants waited and were woken."""
     total = 0
     for pid in {child for pid in pids for child in descendants(pid)}:
         for task in pathlib.Path(f"/proc/{pid}/task").glob("*/status"):
@@ -164,18 +165,18 @@ def day(started):
     marks = {}
 
     def usage(peer):
-        return sum(spent(pid) for pid in peer.standing), wakeups(peer.standing)
+        return sum(spent(pid) for pid in peer.resident), wakeups(peer.resident)
 
     for name, (peer, _) in started.items():
         marks[name] = usage(peer)
     began = time.monotonic()
     turn, threads = 0, []
-    # Each peer gets the probes of one service if it needs a process for each service, and of both if not.
-    while (now := time.monotonic() - began) < DAY_SAMPLE:
+    # A peer that needs a daemon for each service gets the probes of one service, another peer those of both.
+    while time.monotonic() - began < DAY_SAMPLE:
         for name, (peer, _) in started.items():
             for probe in range(SERVICES * BALANCERS // peer.daemons):
                 if (turn + probe) % SLOTS == 0:
-                    threads.append(threading.Thread(target=ask, args=(peer.port, DEADLINE, peer.request)))
+                    threads.append(threading.Thread(target=probe_once, args=(peer.port, DEADLINE, peer.request)))
                     threads[-1].start()
         turn += 1
         time.sleep(max(0, turn * INTER / SLOTS - (time.monotonic() - began)))
@@ -194,13 +195,13 @@ def day(started):
 
 
 def trouble(started, application):
-    rows = {name: [ask(peer.port, 5, peer.request)[1]] for name, (peer, _) in started.items()}
+    rows = {name: [probe_once(peer.port, 5, peer.request)[1]] for name, (peer, _) in started.items()}
     stopped = [application.pid, *[peer.application for peer, _ in started.values() if peer.application]]
     answers = {name: [] for name in started}
     threads = []
 
     def one(name, peer):
-        answers[name].append(ask(peer.port, DEADLINE, peer.request))
+        answers[name].append(probe_once(peer.port, DEADLINE, peer.request))
 
     for pid in stopped:
         os.kill(pid, signal.SIGSTOP)
@@ -217,23 +218,23 @@ def trouble(started, application):
     finally:
         for pid in stopped:
             os.kill(pid, signal.SIGCONT)
-    for name, received in answers.items():
-        good = [took for took, _ in received if took is not None]
-        last = received[-1][1]
-        rows[name] += [f"{len(good)} of {len(received)}", f"{max(good) * 1000:.0f}" if good else "", waiting[name], last]
+    for name, results in answers.items():
+        good = [took for took, _ in results if took is not None]
+        last = results[-1][1]
+        rows[name] += [f"{len(good)} of {len(results)}", f"{max(good) * 1000:.0f}" if good else "", waiting[name], last]
     time.sleep(5)
-    # The application ends, and its port closes. A node of a cluster is killed.
+    # Kills the application; its port refuses connections from now on. The node of the cluster is killed, too.
     for pid in stopped:
         os.kill(pid, signal.SIGKILL)
     time.sleep(12)
     for name, (peer, _) in started.items():
-        rows[name].append(ask(peer.port, 5, peer.request)[1])
-    # The deciding process is killed, too.
+        rows[name].append(probe_once(peer.port, 5, peer.request)[1])
+    # Kills the processes that decide, too.
     for peer, _ in started.values():
         os.kill(peer.decider or peer.main, signal.SIGKILL)
     time.sleep(12)
     for name, (peer, _) in started.items():
-        rows[name].append(ask(peer.port, 5, peer.request)[1])
+        rows[name].append(probe_once(peer.port, 5, peer.request)[1])
     head = ["", "before", "in time", "slowest ms", "processes left", "reply while it hangs", "application dead"]
     head.append("killed")
     title = f"The application hangs for {HANG:.0f} s, probed every 0.5 s; ends; and the agent's daemon is killed"

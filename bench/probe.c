@@ -1,20 +1,21 @@
-/* Probes an agent as HAProxy does, over and over: connects, perhaps sends a name, reads one line.
+/* Probes an agent repeatedly, as HAProxy does: it connects, sends a name or nothing, and reads one line.
  *
  *     probe rate    ADDRESS PORT SECONDS CLIENTS IDLE NAMES PROCESS
  *     probe latency ADDRESS PORT COUNT NAME
  *     probe lost    ADDRESS PORT COUNT CLIENTS END SEND
  *
- * rate: CLIENTS at a time for SECONDS, beside IDLE connections that send nothing, made before. With NAMES each
- *   probe asks for one of s1 to sNAMES in turn, by HTTP if NAMES begins with an `h`; with 0 it sends nothing. Prints: probes, seconds, probes
- *   without a whole line, nanoseconds that PROCESS, the agent's, was on a CPU meanwhile, the 99th percentile of
- *   connect to end in microseconds.
- * latency: one after the other, from before connect to the end of the reply. Prints: microseconds, a line
- *   per probe, 0 for one without a whole line.
- * lost: sends SEND bytes (a name where SEND is one, an HTTP request where it is `http`), and ends by END: `eof`
- *   reads to the end, `close` closes as soon as the newline is there, `reset` resets the connection then. Prints: probes, whole
- *   lines, lost.
+ * rate: makes IDLE connections that send nothing, then probes for SECONDS with CLIENTS at a time. NAMES is the number of
+ *   names: the probes send s1 to sNAMES in turn. If NAMES begins with `h`, they send HTTP requests. If it is 0, they send
+ *   nothing. PROCESS is the process id of the agent. Prints: probes with a whole line, seconds, probes without a whole line,
+ *   nanoseconds of processor time of PROCESS, and the 99th percentile from connect to end in microseconds.
+ * latency: makes COUNT probes one after the other, and sends NAME unless it is empty. Prints a line for each probe: the
+ *   microseconds from connect to the end of the reply, or 0 if there was no whole line.
+ * lost: makes COUNT probes with CLIENTS at a time. SEND is a number of bytes, a name, or `http` or `http-close` for an HTTP request
+ *   without or with Connection: close. END is
+ *   what the client then does: `eof` reads to the end, `close` closes at the newline, `reset` resets the connection at the
+ *   newline. Prints: probes, whole lines, lost lines.
  *
- * Addresses are those of the loopback, and every mode is bounded in time. */
+ * Every mode ends within a bounded time. */
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -42,12 +43,12 @@ struct client {
 static struct sockaddr_in address;
 static int epoll;
 static long whole, incomplete;
-/* What whole probes took, in microseconds. */
+/* The durations of the probes with a whole line, in microseconds. */
 static float took[1 << 20];
 
 static int connected(void) {
 	int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	/* Loopback answers at once, unless the agent's queue is full. */
+	/* On loopback, connecting takes no time unless the agent's queue is full. */
 	if (client < 0 || connect(client, (void *)&address, sizeof address))
 		die("connect");
 	return client;
@@ -57,7 +58,7 @@ static void start(struct client *client, const char *bytes, size_t count) {
 	client->since = seconds();
 	client->socket = connected();
 	client->length = 0;
-	/* What does not fit at once is not waited for: HAProxy's own request always fits. */
+	/* It does not wait for room: HAProxy's own request always fits. */
 	if (count && send(client->socket, bytes, count, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		die("send");
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = client};
@@ -65,7 +66,7 @@ static void start(struct client *client, const char *bytes, size_t count) {
 		die("epoll_ctl");
 }
 
-/* Reads the available bytes. Returns whether the client has ended. */
+/* Reads the bytes that have arrived. Returns 1 if the probe has ended. */
 static int receive(struct client *client, enum end end) {
 	char buffer[1024];
 	for (;;) {
@@ -79,7 +80,7 @@ static int receive(struct client *client, enum end end) {
 		int line = client->length > 0 && client->last == '\n';
 		if (got > 0 && !(line && end != END_OF_FILE))
 			continue;
-		/* The end; an error, which is a reset; or the newline, where that is enough. */
+		/* The end of the reply, an error (a reset), or the newline with `close` and `reset`. */
 		if (line && whole < (long)(sizeof took / sizeof *took))
 			took[whole] = 1e6 * (seconds() - client->since);
 		*(line ? &whole : &incomplete) += 1;
@@ -94,7 +95,7 @@ static int receive(struct client *client, enum end end) {
 
 static int by_http;
 
-/* Runs probes until `count` were made or `until` is reached. */
+/* Runs probes until `count` have ended, or until the time `until`. */
 static void probe(long count, double until, int clients, int names, enum end end, const char *bytes,
                   size_t size) {
 	const char *form = by_http ? "GET /s%ld HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" : "s%ld\n";
@@ -124,6 +125,7 @@ static void probe(long count, double until, int clients, int names, enum end end
 	}
 }
 
+/* The processor time of the process, in nanoseconds. */
 static long long on_cpu(const char *process) {
 	char path[64];
 	long long nanoseconds = 0;
@@ -141,7 +143,7 @@ static int ascending(const void *left, const void *right) {
 }
 
 static void rate(double time, int clients, int idle, int names, const char *process) {
-	/* Long enough for the agent to take them in; they end with this process. */
+	/* These connections end with this process. The pause is long enough for the agent to accept them. */
 	for (int i = 0; i < idle; i++)
 		connected();
 	usleep(50000);
@@ -156,12 +158,13 @@ static void rate(double time, int clients, int idle, int names, const char *proc
 }
 
 static void lost(long count, int clients, enum end end, const char *text) {
-	/* A name, or so many bytes, a line. */
+	/* One line: an HTTP request, a name, or this number of bytes. */
 	static char bytes[65536];
 	size_t size = atoi(text);
 	memset(bytes, 'x', sizeof bytes);
-	if (!strcmp(text, "http"))
-		size = snprintf(bytes, sizeof bytes, "GET /web HTTP/1.1\r\nHost: web\r\n\r\n");
+	if (!strncmp(text, "http", 4))
+		size = snprintf(bytes, sizeof bytes, "GET /web HTTP/1.1\r\nHost: web\r\n%s\r\n",
+		                strcmp(text, "http-close") ? "" : "Connection: close\r\n");
 	else if (size == 0)
 		size = snprintf(bytes, sizeof bytes, "%s\n", text);
 	else if (size < sizeof bytes)

@@ -1,26 +1,26 @@
-/* Queueing servers: each has some workers, a queue in front of them (first come, first served), and answers
- * a request when a worker has spent on it the time that the request asks for.
+/* Queueing servers. Each has workers and a queue (first come, first served). It answers a request when a worker has spent
+ * the requested time on it.
  *
  *     queue WORKERS...
  *
- * The first line on standard output has the ports that they listen on, on 127.0.0.1, in that order.
- * HTTP/1.1 with kept connections, GET only:
+ * Each argument is the number of workers of one server. The first line on standard output has the servers' ports on
+ * 127.0.0.1, in the same order. The servers accept HTTP/1.1 with keep-alive, and only GET:
  *
- *     /work/MICROSECONDS   answered after that time in a worker with "SERVER SOJOURN LATE": its number, how
- *                          long the request was here by the plan, and how late the answer is against the
- *                          plan, both in microseconds
- *     /metrics             the application's own numbers, as JSON; "utilization_seconds" grow by 1 a
- *                          second where all workers are busy, "in_flight_seconds" by the number of requests
- *                          here, waiting or not, over the number of workers
- *     /workers/N           from now on it has N; busy workers finish first
+ *     /work/MICROSECONDS   the answer comes after that time in a worker. Its body is "SERVER SOJOURN LATE": the number of
+ *                          the server, the planned time in the server, and the delay of the answer after the plan, both
+ *                          in microseconds
+ *     /metrics             the metrics of an application, as JSON. "utilization_seconds" grows by 1 a second while all
+ *                          workers are busy. "in_flight_seconds" grows by the number of requests in the server, over the
+ *                          number of workers
+ *     /workers/N           sets the number of workers to N; running requests finish first
  *
- * and every half second a line for each server on standard output:
+ * Every half second, standard output gets a line for each server:
  *
  *     TIME SERVER BUSY_SECONDS ARRIVED RUNNING QUEUED WORKERS     (time of CLOCK_MONOTONIC)
  *
- * No worker computes: a worker is a point in time. The next request begins at the planned end of the last one, not
- * when this process noticed it. So a busy machine delays answers, but takes no capacity away. One thread. A request
- * whose client has closed the connection leaves the queue. */
+ * A worker does no work: it only has the time at which its request ends. The next request begins at the planned end of the
+ * previous one, not when this process notices that end. So a busy machine delays answers, but reduces no capacity. The
+ * program has one thread. A request leaves the queue when its client closes. */
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -50,7 +50,7 @@ struct client {
 
 struct server {
 	int listener, workers, running, queued;
-	/* Up to when the sums below are made up. */
+	/* The time up to which the sums below count. */
 	double at;
 	double busy_seconds, utilization_seconds, in_flight_seconds;
 	long arrived, served;
@@ -64,7 +64,8 @@ struct server {
 static struct server servers[MAX_SERVERS];
 static int count, poller;
 
-static void make_up(struct server *server, double now) {
+/* Updates the sums of the server up to `now`. */
+static void update_sums(struct server *server, double now) {
 	double passed = now - server->at;
 	if (passed <= 0)
 		return;
@@ -77,7 +78,7 @@ static void make_up(struct server *server, double now) {
 static void answer(struct client *client, const char *body) {
 	char text[512];
 	int length = snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s", strlen(body), body);
-	/* Small, and nothing else is on its way: it fits. */
+	/* It always fits: it is small, and the socket's buffer is empty. */
 	if (send(client->fd, text, length, MSG_NOSIGNAL) != length)
 		client->closed = 1;
 	client->length = 0;
@@ -89,7 +90,7 @@ static void forget(struct client *client) {
 	free(client);
 }
 
-/* Gives waiting requests to the free workers, as of `now`. */
+/* Gives waiting requests to the free workers, from the time `now`. */
 static void begin(struct server *server, double now) {
 	for (int slot = 0; slot < MAX_WORKERS && server->queued && server->running < server->workers; slot++) {
 		if (server->worker[slot].client)
@@ -105,7 +106,7 @@ static void begin(struct server *server, double now) {
 	}
 }
 
-/* The worker of the server that is done first, or -1. */
+/* The worker that finishes first, or -1 if none is busy. */
 static int earliest(struct server *server) {
 	int found = -1;
 	for (int slot = 0; slot < MAX_WORKERS; slot++)
@@ -114,19 +115,19 @@ static int earliest(struct server *server) {
 	return found;
 }
 
-/* All that was due by now, in its order; returns when the next is, or 0. */
+/* Finishes the requests that are due, in their order. Returns the time of the next one, or 0. */
 static double advance(struct server *server) {
 	for (;;) {
 		int slot = server->running ? earliest(server) : -1;
 		double now = seconds();
 		if (slot < 0 || server->worker[slot].due > now) {
-			make_up(server, now);
+			update_sums(server, now);
 			return slot < 0 ? 0 : server->worker[slot].due;
 		}
 		double due = server->worker[slot].due;
 		struct client *client = server->worker[slot].client;
 		server->worker[slot].client = 0;
-		make_up(server, due);
+		update_sums(server, due);
 		server->running--;
 		server->served++;
 		begin(server, due);
@@ -173,11 +174,12 @@ static void handle(struct client *client) {
 	answer(client, body);
 }
 
-static void left(struct client *client) {
+/* Handles the end of a client's connection. */
+static void disconnect(struct client *client) {
 	struct server *server = &servers[client->server];
 	advance(server);
 	if (client->state == RUNNING) {
-		/* The worker finishes; then the client is forgotten. */
+		/* The worker finishes first. */
 		client->closed = 1;
 		epoll_ctl(poller, EPOLL_CTL_DEL, client->fd, 0);
 		return;
@@ -198,9 +200,9 @@ static void readable(struct client *client) {
 	ssize_t got = recv(client->fd, free_part, REQUEST - 1 - client->length, MSG_DONTWAIT);
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	/* One request at a time, of a head that fits. */
+	/* A client may send one request at a time. */
 	if (got <= 0 || client->state != READING) {
-		left(client);
+		disconnect(client);
 		return;
 	}
 	client->length += got;
@@ -208,7 +210,7 @@ static void readable(struct client *client) {
 	if (strstr(client->request, "\r\n\r\n"))
 		handle(client);
 	else if (client->length == REQUEST - 1)
-		left(client);
+		disconnect(client);
 }
 
 static void enter(int number) {
@@ -261,7 +263,7 @@ int main(int argc, char **argv) {
 		fprintf(stderr, "usage: queue WORKERS...\n");
 		return 2;
 	}
-	/* Whole lines, also when it is ended. */
+	/* A large buffer: output ends with a whole line also when a signal ends the program. */
 	setvbuf(stdout, 0, _IOFBF, 1 << 16);
 	poller = epoll_create1(EPOLL_CLOEXEC);
 	for (; count < argc - 1; count++)
@@ -282,7 +284,7 @@ int main(int argc, char **argv) {
 			next_log += 0.5;
 			continue;
 		}
-		/* epoll_wait alone has whole milliseconds. */
+		/* ppoll, because the timeout of epoll_wait has whole milliseconds. */
 		double wait = next > now ? next - now : 0;
 		struct timespec timeout = {.tv_sec = wait, .tv_nsec = (wait - (long)wait) * 1e9};
 		struct pollfd ready = {.fd = poller, .events = POLLIN};

@@ -1,14 +1,13 @@
-/* The bar: what the one-shot responder does for a connection on standard input, as the smallest C
- * program that does it.
+/* The bar for the one-shot responder: the smallest C program that does the same for a connection on standard input.
  *
  *     reference NAME DIRECTORY
  *
- * Reads DIRECTORY/NAME.state, checks it from its first to its last byte (agentcheck.state(5)), compares
- * the boot id, picks by the clock, sends one line, shuts its side down and reads away what the client
- * still sends. Not here: any other way of being launched, --name-from-client, and a reason where it has no answer.
+ * It reads DIRECTORY/NAME.state, checks every byte of it (agentcheck.state(5)), and compares the boot id. It selects the
+ * reply by the clock, sends it, shuts down its sending side, and discards the bytes that the client still sends. Not here:
+ * other ways of being started, --name-from-client, and no-op replies.
  *
- * Compiled twice: freestanding (-ffreestanding -nostdlib) it has its own _start and system calls, hosted
- * the same code goes through the C library. Nothing is closed, for the exit closes everything. */
+ * run.py compiles it twice: freestanding (-ffreestanding -nostdlib), with its own _start and system calls, and hosted, with
+ * the C library. It closes no descriptor, because the exit closes all of them. */
 
 enum { MAX_FILE = 4096, MAX_LINE = 500, MAX_NAME = 64, BOOT_ID = 36, DRAIN_BYTES = 65536 };
 enum { DRAIN_NANOSECONDS = 1000000000 };
@@ -87,7 +86,7 @@ static int is_separator(char c) { return c == ' ' || c == '\t' || c == ','; }
 
 static char lower(char c) { return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c; }
 
-/* Takes `word` off the beginning of the text. */
+/* Removes `word` from the beginning of the text. Returns 0 if the text begins otherwise. */
 static int skip(struct text *text, const char *word) {
 	const char *at = text->at;
 	for (; *word; word++, at++)
@@ -97,7 +96,7 @@ static int skip(struct text *text, const char *word) {
 	return 1;
 }
 
-/* The text is `word`, in upper or lower case. */
+/* Whether the text is `word`, in upper or lower case. */
 static int is_word(struct text text, const char *word) {
 	for (; *word && text.at < text.end; word++, text.at++)
 		if (lower(*text.at) != *word)
@@ -105,7 +104,7 @@ static int is_word(struct text text, const char *word) {
 	return !*word && text.at == text.end;
 }
 
-/* Takes the first line off the text. */
+/* Removes the first line from the text. Returns 0 if the text has no newline. */
 static int next_line(struct text *text, struct text *line) {
 	for (const char *at = text->at; at < text->end; at++)
 		if (*at == '\n') {
@@ -116,7 +115,7 @@ static int next_line(struct text *text, struct text *line) {
 	return 0;
 }
 
-/* Digits up to the end, at most `limit`. */
+/* Parses the whole text as decimal digits. Returns 0 if it is something else, or larger than `limit`. */
 static int number(struct text digits, moment limit, moment *value) {
 	*value = 0;
 	if (digits.at == digits.end)
@@ -191,7 +190,7 @@ static int is_reply(struct text line) {
 	return words > 0;
 }
 
-/* The first stage that has not ended, or the last line; its newline included. */
+/* Finds the reply of the first stage that has not expired, or of the last line, with its newline. */
 static int pick(struct text file, const char *name, const char *boot, moment now, struct text *picked) {
 	struct text line;
 	moment from, last, until;
@@ -238,7 +237,7 @@ static moment now(void) {
 	return (moment)time.tv_sec * 1000000000 + (moment)time.tv_nsec;
 }
 
-/* Reads away what comes until the client closes, within bounds. */
+/* Discards what the client sends until it closes, within bounds. */
 static void drain(char *buffer) {
 	moment deadline = 0;
 	for (long drained = 0; drained < DRAIN_BYTES;) {

@@ -3,9 +3,8 @@
 
     bench/run.py [spawn] [loop] [latency] [cpu] [lost] [clustercheck] [scale] [http] [start]
 
-Builds what it needs, uses loopback addresses and a temporary directory only, and leaves nothing behind.
-What is measured is done by the C programs beside this file; here they are arranged and their numbers put
-into tables. README.md explains them.
+It builds what it needs, uses only loopback addresses and temporary directories, and removes them. The C programs beside
+this file do the measured work; this file runs them and prints their numbers as tables. README.md explains the tables.
 """
 
 import contextlib
@@ -33,14 +32,14 @@ IS_ROOT = os.geteuid() == 0
 HOST = "127.0.0.1"
 REPLY = "up 73% # app.rps=1890"
 
-# The server on one core, the clients on the other.
+# The core of the server, and the core of the clients.
 CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, CLIENT_CORE = str(CORES[0]), str(CORES[-1])
 
 FREESTANDING = "-O2 -ffreestanding -nostdlib -static -fno-stack-protector -fno-pie -no-pie".split()
 
 
-# The pieces that everything below is made of.
+# Functions that several sections use.
 
 
 def output(*words):
@@ -59,7 +58,7 @@ def free_port():
 
 @contextlib.contextmanager
 def running(words, port=None, **options):
-    """A process that is ended by its id, and its children with it, which share its group."""
+    """Runs a process. At the end it is terminated by its id, with its children, which are in its process group."""
     options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} | options
     process = subprocess.Popen([str(word) for word in words], start_new_session=True, **options)
     try:
@@ -78,7 +77,7 @@ def running(words, port=None, **options):
 
 @contextlib.contextmanager
 def directories():
-    """Two directories that everybody can enter, for work and for state files. State files lie on tmpfs, as in /run."""
+    """Two directories that all users can enter, for work and for state files. State files are on a tmpfs, as in /run."""
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with (
         tempfile.TemporaryDirectory(prefix="agentcheck-bench-") as work,
@@ -90,7 +89,7 @@ def directories():
 
 
 def haproxy_rows(control):
-    """HAProxy's statistics by its socket: a dictionary for each row."""
+    """HAProxy's statistics, read from its stats socket: a dictionary for each row."""
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(control))
         client.sendall(b"show stat\n")
@@ -99,7 +98,7 @@ def haproxy_rows(control):
 
 
 def wait_for_listener(port, process):
-    """Looks without connecting: systemd-socket-activate starts its loop for the first who connects."""
+    """Waits without connecting, because systemd-socket-activate starts its loop at the first connection."""
     for _ in range(500):
         lines = pathlib.Path("/proc/net/tcp").read_text().splitlines()
         sockets = [line.split() for line in lines[1:]]
@@ -112,7 +111,7 @@ def wait_for_listener(port, process):
 
 
 def state_file(path):
-    """A valid one, with a stage that is over, one that is not, and a last line."""
+    """Writes a valid state file, with a stage that has expired, one that has not, and a last line."""
     name = path.name.removesuffix(".state")
     boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text()
     far = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + 10**15
@@ -122,7 +121,7 @@ def state_file(path):
 
 
 def check_reply(label, port, name):
-    """What is measured has to be right: the reply of the state file."""
+    """Ends the program unless the server sends the reply of the state file."""
     with socket.create_connection((HOST, port)) as client:
         client.sendall(f"{name}\n".encode())
         reply = b"".join(iter(lambda: client.recv(4096), b"")).decode()
@@ -140,7 +139,7 @@ def load():
 
 
 def table(title, head, rows):
-    """Prints it as Markdown, the first column to the left, the others to the right."""
+    """Prints a Markdown table; the first column is left-aligned, the others are right-aligned."""
     print(f"\n### {title}\n")
     cells = [head, *[[str(cell) for cell in row] for row in rows]]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
@@ -163,7 +162,7 @@ class Bench:
         subprocess.run(
             ["cargo", "build", "--quiet", "--release", "--locked", "-p", "agentcheck-responder"], cwd=ROOT, check=True
         )
-        # A copy that the user nobody can execute, and that a build cannot replace meanwhile.
+        # A copy: the user nobody can execute it there, and no build replaces it during the run.
         self.responder = shutil.copy(TARGET / "release/agentcheck-responder", work)
         self.reference = self.compile("reference", "reference.c", *FREESTANDING)
         self.glibc = self.compile("reference-glibc", "reference.c", "-O2", "-static")
@@ -182,9 +181,9 @@ class Bench:
 
 
 def on_a_connection(words):
-    """Runs it once with a connection on which nothing more will come; its reply and its standard error.
+    """Runs a program once on a connection whose client sends nothing. Returns the reply and the standard error.
 
-    So the draining always ends at once, and the counts are the same every time.
+    So draining ends at once, and the counts are the same in each run.
     """
     ours, theirs = socket.socketpair()
     with ours, theirs:
@@ -209,7 +208,7 @@ def instructions(words):
 
 
 def system_calls(words, bench):
-    """Those after exec, the exit included."""
+    """The number of system calls after exec, including the exit."""
     if not has("strace"):
         return "?"
     log = bench.work / "strace.log"
@@ -227,7 +226,7 @@ def section_spawn(bench):
         "agentcheck-responder --http": [bench.responder, "web", "--http", "--state-dir", str(bench.state)],
         "C, static glibc": [bench.glibc, "web", str(bench.state)],
         "/bin/cat web.state": ["/bin/cat", state],
-        # Without --norc, bash takes a socket as its input for rshd and reads ~/.bashrc.
+        # Without --norc, bash with a socket as standard input assumes rshd, and reads ~/.bashrc.
         "bash -c 'echo up 73%'": ["/bin/bash", "--norc", "-c", "echo up 73%"],
     }
     for label in ["C, no libc (reference)", "agentcheck-responder", "C, static glibc"]:
@@ -303,23 +302,24 @@ def section_loop(bench):
         def loop(*words):
             return start(bench.responder, *words, "--listen", "{listen}")
 
-        ask = {count: loop("--name-from-client", "--state-dir", str(directory)) for count, directory in directories.items()}
-        # Label, server, idle connections, names asked for, clients at a time.
+        by_name = {count: loop("--name-from-client", "--state-dir", str(directory)) for count, directory in directories.items()}
+        # Label, server, idle connections, and the names that the probes send (NAMES of probe.c).
         runs = [
-            ("C, constant line, same manners", start(bench.constant_loop, HOST, "{port}"), 0, 0),
-            ("C, constant line, close at once", start(bench.constant_loop, HOST, "{port}", "blunt"), 0, 0),
+            ("C, waits for the close", start(bench.constant_loop, HOST, "{port}"), 0, 0),
+            ("C, closes at once", start(bench.constant_loop, HOST, "{port}", "close"), 0, 0),
+            ("C, reads a name, closes", start(bench.constant_loop, HOST, "{port}", "read-name"), 0, 1),
             ("responder web", loop("web", "--state-dir", str(bench.state)), 0, 0),
-            ("responder --name-from-client, 1 service", ask[1], 0, 1),
-            ("responder --name-from-client, 100 services", ask[100], 0, 100),
-            ("responder --name-from-client, 10,000 services", ask[10_000], 0, 10_000),
-            ("responder --name-from-client, 100 idle clients", ask[1], 100, 1),
-            ("responder --name-from-client, 1,000 idle clients", ask[1], 1000, 1),
+            ("responder --name-from-client, 1 service", by_name[1], 0, 1),
+            ("responder --name-from-client, 100 services", by_name[100], 0, 100),
+            ("responder --name-from-client, 10,000 services", by_name[10_000], 0, 10_000),
+            ("responder --name-from-client, 100 idle clients", by_name[1], 100, 1),
+            ("responder --name-from-client, 1,000 idle clients", by_name[1], 1000, 1),
         ]
-        for label, (port, _), _, _ in runs[2:]:
+        for label, (port, _), _, _ in runs[3:]:
             check_reply(label, port, "s1")
         http = loop("--name-from-client", "--http", "--state-dir", str(directories[100]))
         runs.append(("responder --http, 100 services", http, 0, "h100"))
-        # Both answer with a constant, one process on the same core.
+        # nginx and HAProxy answer with a constant, each with one process on the server's core.
         if has("nginx"):
             configuration = bench.work / "nginx.conf"
             configuration.write_text(
@@ -344,7 +344,7 @@ def section_loop(bench):
         before = load()
         for _ in range(rounds):
             for label, (port, process), idle, names in runs:
-                # Below the limit of 1,024 connections of the loop.
+                # Together below the 1,024 connections of the responder's table.
                 words = ["rate", HOST, port, seconds, clients, idle, names, process.pid]
                 line = output("taskset", "-c", CLIENT_CORE, bench.probe, *[str(word) for word in words])
                 probes, took, incomplete, spent, p99 = [float(number) for number in line.split()]
@@ -353,17 +353,17 @@ def section_loop(bench):
                 failed[label].append(int(incomplete))
                 slow[label].append(p99)
     rate, cost, late = ({label: statistics.median(runs) for label, runs in each.items()} for each in (rates, costs, slow))
-    base, blunt = list(rate)[:2]
+    base, close_at_once = list(rate)[:2]
     table(
         f"The accept loop on a core of its own, {clients} clients at a time from another, medians of {rounds} "
         f"interleaved runs of {seconds} s (load before {before}, after {load()})",
-        ["server", "probes/s", "x manners", "x at once", "server us/probe", "least", "x manners", "p99 us", "x manners", "no line"],
+        ["server", "probes/s", "x waits", "x at once", "server us/probe", "least", "x waits", "p99 us", "x waits", "no line"],
         [
             [
                 label,
                 f"{rate[label]:.0f}",
                 f"{rate[label] / rate[base]:.2f}",
-                f"{rate[label] / rate[blunt]:.2f}",
+                f"{rate[label] / rate[close_at_once]:.2f}",
                 f"{cost[label]:.1f}",
                 f"{min(costs[label]):.1f}",
                 f"{cost[label] / cost[base]:.2f}",
@@ -374,11 +374,11 @@ def section_loop(bench):
             for label in rate
         ],
     )
-    print("Bar: 0.8 of the C loop's probes per second. Where the server's core is not busy all the time, the")
-    print("client is the slower of the two; then the server's own time per probe counts, at most 1.25 of C's.")
+    print("Bars: server us/probe at most 1.05 x waits, p99 at most 1.1 x waits; HTTP at most the time of nginx and of")
+    print("HAProxy. If the client's core is the slower of the two, probes/s is the client's rate.")
 
 
-# Latency, as HAProxy and a plain client see it, and lost replies, under the launchers.
+# Latency of HAProxy and of a plain client, processor time, and lost replies, under the launchers.
 
 
 @contextlib.contextmanager
@@ -410,7 +410,7 @@ def xinetd(bench, port, arguments):
 
 
 def simple(*words):
-    """A launcher that is one command line: {address}, {port}, {responder}, {arguments}."""
+    """A launcher that is one command line with {host}, {port}, {responder}, and {arguments} or {line}."""
 
     @contextlib.contextmanager
     def launch(bench, port, arguments):
@@ -449,14 +449,14 @@ NEEDS = {"xinetd": "xinetd", "tcpserver": "ucspi-tcp", "socat": "socat", "system
 
 @contextlib.contextmanager
 def systemd(bench, variants=()):
-    """The real one, booted by the tests' script, with our units on two ports; None where that cannot be.
+    """A real systemd, booted by the tests' script, with our units on two ports.
 
-    Each of the `variants` is a name and the text of a unit for one probe, with a port of its own. Yields the ports by
-    name, and the control group of the whole system.
+    Each of the `variants` is a name and the text of a unit for one probe; it gets its own port. Yields the ports by name,
+    and the control group of the whole system; two times None if systemd cannot run here.
     """
     script = ROOT / "tests/harness/systemd-lab.sh"
     if not (IS_ROOT and script.exists() and pathlib.Path("/lib/systemd/systemd").exists()):
-        print("Left out: real systemd (needs root, systemd and tests/harness/systemd-lab.sh).")
+        print("Omitted: real systemd (needs root, systemd and tests/harness/systemd-lab.sh).")
         yield None, None
         return
     ports = {name: free_port() for name in ["agentcheck", "agentcheck-inetd", *dict(variants)]}
@@ -470,7 +470,7 @@ def systemd(bench, variants=()):
     for unit in ["agentcheck.socket", "agentcheck.service", "agentcheck-inetd.socket", "agentcheck-inetd@.service"]:
         text = (ROOT / "systemd" / unit).read_text()
         if unit.endswith(".socket"):
-            # Both at once, which the shipped ones refuse for their common port.
+            # The shipped sockets have the same port and conflict. Here both run, with different ports.
             text = text.replace("3333", str(ports[unit.removesuffix(".socket")])).replace("Conflicts=", "#")
         (units / unit).write_text(text)
     for name, text in variants:
@@ -482,7 +482,7 @@ def systemd(bench, variants=()):
     with running(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as lab:
         first = lab.stdout.readline().split()
         if first[:1] != ["up"]:
-            print("Left out: real systemd, which did not come up here.")
+            print("Omitted: real systemd, which does not start here.")
             yield None, None
             return
         inside = ["nsenter", "-t", first[1], "-m", "-p", "-n", "-u", "-i", "-C", "--"]
@@ -499,7 +499,7 @@ def systemd(bench, variants=()):
 
 
 def haproxy_durations(bench, port, checks, per_second):
-    """What HAProxy reports its agent checks took, in whole milliseconds; and those that were not L7OK."""
+    """The durations of HAProxy's agent checks, in whole milliseconds, and the number of checks that were not L7OK."""
     servers = 10
     inter = round(1000 * servers / per_second)
     control = bench.work / f"haproxy-{port}.sock"
@@ -541,7 +541,7 @@ def section_latency(bench):
         for label, launch in LAUNCHERS.items():
             program = label.split()[0].rstrip(",")
             if program in NEEDS and not has(program):
-                print(f"Left out: {label} (apt-get install {NEEDS[program]}).")
+                print(f"Omitted: {label} (apt-get install {NEEDS[program]}).")
                 continue
             ports[label] = free_port()
             stack.enter_context(launch(bench, ports[label], ["--name-from-client", "--state-dir", str(bench.state)]))
@@ -556,7 +556,7 @@ def section_latency(bench):
         times = {label: [] for label in ports}
         for turn in range(-1, rounds):
             for label, port in ports.items():
-                # The turn before the first warms up.
+                # Turn -1 warms up.
                 count = each if turn >= 0 else 5
                 lines = output(bench.probe, "latency", HOST, str(port), str(count), "web").split()
                 if turn >= 0:
@@ -564,11 +564,11 @@ def section_latency(bench):
         durations = {}
         if has("haproxy"):
             for label, port in ports.items():
-                # A manager that makes a unit per probe takes most of a core for 50 of them.
+                # A service manager that creates a unit per probe needs most of a core for 50 probes a second.
                 per_second = 50 if "inetd.socket" in label else 200
                 durations[label] = haproxy_durations(bench, port, 1000, per_second)
         else:
-            print("Left out: what HAProxy sees (apt-get install haproxy).")
+            print("Omitted: what HAProxy sees (apt-get install haproxy).")
 
     base = statistics.median(times["xinetd"]) if "xinetd" in times else float("nan")
     rows = []
@@ -597,14 +597,14 @@ def section_latency(bench):
 
 
 def control_groups():
-    """Where control groups are mounted."""
+    """The mount point of the control groups."""
     mounts = [line.split() for line in pathlib.Path("/proc/mounts").read_text().splitlines()]
     return next(pathlib.Path(mount[1]) for mount in mounts if mount[2] == "cgroup2")
 
 
 @contextlib.contextmanager
 def control_group(bench, name):
-    """A control group of its own, for the processes that are started meanwhile; then this process leaves it."""
+    """Creates a control group and removes it at the end. Yields it, and the group of this process."""
     group = control_groups() / f"agentcheck-bench.{os.getpid()}.{name}"
     before = control_groups() / pathlib.Path("/proc/self/cgroup").read_text().split("0::/")[1].strip()
     group.mkdir()
@@ -619,14 +619,14 @@ def control_group(bench, name):
 
 
 def processor_time(group):
-    """What all processes of a control group used, in microseconds."""
+    """The processor time of all processes of a control group, in microseconds."""
     fields = dict(line.split() for line in (group / "cpu.stat").read_text().splitlines())
     return int(fields["usage_usec"])
 
 
 def section_cpu(bench):
     if not IS_ROOT:
-        print("Left out: processor time of launchers (needs root).")
+        print("Omitted: processor time of launchers (needs root).")
         return
     rounds, few, many = 7, 40, 2000
     shipped = (ROOT / "systemd/agentcheck-inetd@.service").read_text()
@@ -664,13 +664,13 @@ def section_cpu(bench):
                 count = few if "per probe" in label or "the same" in label else many
                 if turn < 0:
                     count = 5
-                # What the system does without probes is subtracted.
+                # The processor time without probes, to subtract it.
                 start, began = processor_time(groups[label]), time.monotonic()
                 time.sleep(0.5)
                 idle = (processor_time(groups[label]) - start) / (time.monotonic() - began)
                 start, began = processor_time(groups[label]), time.monotonic()
                 output(bench.probe, "latency", HOST, str(port), str(count), "web")
-                # Until the manager has removed the units.
+                # The service manager removes the units in this time.
                 time.sleep(0.5)
                 time_used = processor_time(groups[label]) - start - idle * (time.monotonic() - began)
                 if turn >= 0:
@@ -699,20 +699,24 @@ def section_lost(bench):
         ("client closes at the newline", "close", "web"),
         ("client resets at the newline", "reset", "web"),
     ]
-    # Without --name-from-client, the responder does not read what the client sends; with it, it reads the name.
+    # The responder reads the client's bytes only with --name-from-client.
     modes = [("", ["web"], ways), (" --name-from-client", ["--name-from-client"], [*ways[:1], *ways[2:]])]
-    http = [(f"HTTP, {way}", end, "http") for way, end, _ in ways[2:]] + [("HTTP, read to the end", "eof", "http")]
+    http = [(f"HTTP, {way}", end, "http") for way, end, _ in ways[2:]] + [
+        ("HTTP, read to the end", "eof", "http"),
+        ("HTTP with Connection: close, read to the end", "eof", "http-close"),
+        ("HTTP with Connection: close, client closes at the newline", "close", "http-close"),
+    ]
     modes.append((" --http", ["--name-from-client", "--http"], http))
     before, rows = load(), []
     for label in ["xinetd", "accept loop, --listen"]:
         if label == "xinetd" and not has("xinetd"):
-            print("Left out: xinetd (apt-get install xinetd).")
+            print("Omitted: xinetd (apt-get install xinetd).")
             continue
-        for mode, arguments, manners in modes:
+        for mode, arguments, mode_ways in modes:
             port = free_port()
             with LAUNCHERS[label](bench, port, [*arguments, "--state-dir", str(bench.state)]):
                 check_reply(label, port, "web")
-                for way, end, send in manners:
+                for way, end, send in mode_ways:
                     words = ["lost", HOST, port, probes, clients, end, send]
                     made, whole, lost = output(bench.probe, *[str(word) for word in words]).split()
                     rows.append([f"{label}{mode}: {way}", made, whole, lost])
@@ -730,7 +734,7 @@ MUSL = f"{os.uname().machine}-unknown-linux-musl"
 
 
 def collectors(bench):
-    """The programs by name: with glibc, and static as `make dist` builds it."""
+    """The collectors by name: with glibc, and static as `make dist` builds it."""
     build = ["cargo", "build", "--quiet", "--release", "--locked", "-p", "agentcheck"]
     subprocess.run(build, cwd=ROOT, check=True)
     programs = {"glibc": shutil.copy(TARGET / "release/agentcheck", bench.work / "agentcheck-glibc")}
@@ -738,7 +742,7 @@ def collectors(bench):
         subprocess.run([*build, "--target", MUSL], cwd=ROOT, check=True)
         programs["static"] = shutil.copy(TARGET / MUSL / "release/agentcheck", bench.work / "agentcheck-static")
     else:
-        print(f"Left out: the static program (rustup target add {MUSL}).")
+        print(f"Omitted: the static program (rustup target add {MUSL}).")
     return programs
 
 
@@ -753,7 +757,7 @@ def on_the_client_core():
 
 
 def on_the_server_core(program):
-    """A program whose first word of output is a number, as a function of its arguments."""
+    """Returns a function that runs a program with its arguments, and returns the first number of the output."""
     words = ["taskset", "-c", SERVER_CORE, program]
     return lambda *arguments: float(output(*words, *[str(argument) for argument in arguments]).split()[0])
 
@@ -779,11 +783,11 @@ def section_scale(bench):
     )
 
 
-# One HTTP check of a Galera node: the script of the clustercheck family, and the responder.
+# One HTTP check of a Galera node: a clustercheck script, and the responder.
 
 
 def cpu_of(words, count):
-    """Microseconds of CPU of one run, children included: medians. Standard output is a connection, as under xinetd."""
+    """The median processor time of `count` runs, with children, in microseconds. Standard output is a connection."""
     taken = []
     for _ in range(count):
         ours, theirs = socket.socketpair()
@@ -793,7 +797,7 @@ def cpu_of(words, count):
             process = os.posix_spawnp(str(words[0]), [str(word) for word in words], os.environ, file_actions=actions)
             theirs.close()
             reply = b""
-            # The script does not read the request, so its close is a reset.
+            # The script does not read the request, so it resets the connection when it closes.
             with contextlib.suppress(ConnectionResetError):
                 while piece := ours.recv(4096):
                     reply += piece
@@ -808,7 +812,7 @@ def cpu_of(words, count):
 def section_clustercheck(bench):
     galera = pathlib.Path("/usr/lib/galera/libgalera_smm.so")
     if not (has("mariadbd") and galera.exists()):
-        print("Left out: clustercheck (apt-get install mariadb-server galera-4).")
+        print("Omitted: clustercheck (apt-get install mariadb-server galera-4).")
         return
     home = bench.work / "mariadb"
     home.mkdir()
@@ -847,7 +851,7 @@ def client_cpu(words):
 
 def section_http(bench):
     if not has("nginx"):
-        print("Left out: sources over HTTP (apt-get install nginx-light).")
+        print("Omitted: sources over HTTP (apt-get install nginx-light).")
         return
     floor = on_the_server_core(bench.compile("poll", "poll.c", "-O2"))
     port, seconds, before, rows = free_port(), 20, load(), []
@@ -893,7 +897,7 @@ SECTIONS = {
 
 
 def main():
-    # So that the processes started here are ended, too.
+    # An exit ends the started processes, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     wanted = sys.argv[1:] or list(SECTIONS)
     if unknown := [name for name in wanted if name not in SECTIONS]:

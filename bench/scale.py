@@ -1,7 +1,7 @@
-"""What a collector costs, measured from outside: three sections of run.py.
+"""Measures a collector from outside: three sections of run.py.
 
 scale: each service has a file of its own, polled every second. After each reply the benchmark writes another number
-into the file, so that every poll leads to another reply. It watches the replies with inotify, and reads them.
+into the file, so every poll leads to another reply. It watches the state files with inotify, and reads them.
 http: each service polls a local nginx every second.
 start: the time until the first replies, and the time of `check`.
 """
@@ -12,61 +12,50 @@ import pathlib
 import re
 import select
 import shutil
-import socket
 import struct
 import tempfile
 import time
 
-MASK = (1 << 64) - 1
-EVERY = 10**9
-# The default: a tenth of `every`.
-JITTER = EVERY // 10
+# The interval of the polls, in nanoseconds.
+INTERVAL = 10**9
+# The default jitter: a tenth of the interval.
+JITTER = INTERVAL // 10
+# The default `fresh_for`.
+FRESH_FOR = 10 * INTERVAL
+# inotify's event for a file that was renamed into the directory.
 MOVED_TO = 0x80
-# Seconds.
+# The time before a measurement, in seconds.
 WARM_UP = 5
-# The wake-ups of the floor in a second: as many as a collector has that polls early by a two-hundredth of `interval`.
+# The wake-ups of the floor in a second.
 TURNS = 200
 
 
-def planned(source):
-    """When the polls of a source are due, in nanoseconds from the first moment; as collector/src/source/poll_schedule.rs."""
-    seed = 0xCBF29CE484222325
-    for byte in f"{source}@{socket.gethostname()}".encode():
-        seed = ((seed ^ byte) * 0x100000001B3) & MASK
-
-    def part(number):
-        state = (seed + number * 0x9E3779B97F4A7C15) & MASK
-        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & MASK
-        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & MASK
-        return ((state ^ (state >> 31)) * JITTER) >> 64
-
-    at, number = part(0), 0
-    while True:
-        yield at
-        number += 1
-        at += EVERY - part(number)
-
-
 class Service:
-    """One service, its application's file, and when its replies were there."""
+    """A service, the file of its application, and the times of its replies."""
 
     def __init__(self, number, applications, states):
         self.file = os.open(applications / f"app{number}", os.O_WRONLY | os.O_CREAT, 0o644)
         self.state = states / f"web{number}.state"
-        self.plan = planned(f"app{number}")
         self.value = 1000 + 7 * number % 5000
         self.change()
-        # When each was due and seen; and how many were not about the number in the file.
+        # When the poll of each reply began, when the reply was seen, and the number of replies with another number.
         self.replies, self.others = [], 0
+
+    def late(self, begin):
+        """Yields how late each reply was, in nanoseconds: the poll, later than an interval after the last one, and the rest."""
+        polls = zip(self.replies, self.replies[1:])
+        return [max(sent - before - INTERVAL, 0) + seen - sent for (before, _), (sent, seen) in polls if seen >= begin]
 
     def change(self):
         self.value = 1000 + (self.value + 1234) % 6000
         os.pwrite(self.file, str(self.value).encode(), 0)
 
     def seen(self, now):
-        # The number that the file has had since the reply before.
-        if f"={self.value}\n" in self.state.read_text():
-            self.replies.append((next(self.plan), now))
+        # The file has this number since the previous reply.
+        text = self.state.read_text()
+        if f"={self.value}\n" in text:
+            # A reply is fresh for FRESH_FOR from the beginning of its poll.
+            self.replies.append((int(text.split("\nuntil ")[1].split()[0]) - FRESH_FOR, now))
             self.change()
         else:
             self.others += 1
@@ -92,8 +81,8 @@ reply = "maint"
     )
 
 
-class Account:
-    """The numbers of the kernel about a process."""
+class ProcessUsage:
+    """The processor time, the memory and the threads of a process."""
 
     def __init__(self, pid):
         stat = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -122,9 +111,9 @@ def names(buffer):
 
 
 def measure(start, floor, work, count, seconds):
-    """A collector with so many services: how late each reply was, and then, unwatched, what it used.
+    """Measures a collector with `count` services: first how late its replies are, then its usage, without watching.
 
-    `start` starts a collector with arguments, `floor` runs the floor with arguments and returns its first number.
+    `start` starts a collector with arguments. `floor` runs the floor with arguments and returns its first number.
     """
     work = pathlib.Path(tempfile.mkdtemp(prefix=f"scale-{count}-", dir=work))
     applications, states, data = work / "applications", work / "states", work / "data"
@@ -135,7 +124,7 @@ def measure(start, floor, work, count, seconds):
     file.write_text(configuration(count, applications))
     least = [floor(applications, work / "floor", count, 3, TURNS)]
     descriptor = watch(states)
-    # Not select: each service has a file open, so the number may be above 1,024.
+    # Not select: each service has an open file, so the descriptor may be above 1,023.
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     with start(["collect", "--config", file, "--state-dir", states, "--data-dir", data]) as process:
@@ -151,22 +140,22 @@ def measure(start, floor, work, count, seconds):
 
         follow(time.monotonic() + WARM_UP + count / 2000)
         begin = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        # The first two polls of a source may follow each other before the benchmark has changed the number.
+        for service in services.values():
+            service.others = 0
         follow(time.monotonic() + seconds)
-        # The kernel counts it as the collector's work to wake a program that watches its directory.
+        # The kernel would count waking the watcher as processor time of the collector.
         os.close(descriptor)
-        before = Account(process.pid)
+        before = ProcessUsage(process.pid)
         while time.monotonic() < before.at + seconds:
             for service in services.values():
                 service.change()
-            time.sleep(EVERY / 1e9)
-        after = Account(process.pid)
+            time.sleep(INTERVAL / 1e9)
+        after = ProcessUsage(process.pid)
     least.append(floor(applications, work / "floor", count, 3, TURNS))
     for service in services.values():
         os.close(service.file)
-    replies = [reply for service in services.values() for reply in service.replies]
-    # When the collector began is not known from outside: so that no reply was ever early.
-    base = min((seen - due for due, seen in replies), default=0)
-    late = [(seen - due - base) / 1e6 for due, seen in replies if seen >= begin]
+    late = [span / 1e6 for service in services.values() for span in service.late(begin)]
     others = sum(service.others for service in services.values())
     shutil.rmtree(work)
     return before, after, late, others, sum(least) / len(least)
@@ -204,7 +193,7 @@ HEAD = [
 
 
 def nginx(work, port):
-    """The command line of an nginx that answers with a number."""
+    """The command line of an nginx that answers every request with a number."""
     file = work / "nginx.conf"
     file.write_text(
         f"""daemon off;
@@ -230,7 +219,7 @@ http {{
 
 
 def measure_http(start, floor, work, port, count, seconds):
-    """A collector with so many http services: its processor time for each poll, and that of the floor."""
+    """Measures the processor time of a collector with `count` http services for each poll, and that of the floor."""
     work = pathlib.Path(tempfile.mkdtemp(prefix="http-", dir=work))
     states, data, file = work / "states", work / "data", work / "agentcheck.toml"
     states.mkdir()
@@ -252,15 +241,15 @@ weight = "headroom(app{number}.value, 8000)"
     least = [floor("127.0.0.1", port, count, 3)]
     with start(["collect", "--config", file, "--state-dir", states, "--data-dir", data]) as process:
         time.sleep(WARM_UP)
-        before = Account(process.pid)
+        before = ProcessUsage(process.pid)
         time.sleep(seconds)
-        after = Account(process.pid)
+        after = ProcessUsage(process.pid)
         replies = [state.read_text() for state in states.glob("web*.state")]
     least.append(floor("127.0.0.1", port, count, 3))
     shutil.rmtree(work)
     right = sum("=1890\n" in reply for reply in replies)
-    # A wait is shorter than the interval by half the jitter on average.
-    polls = count * (after.at - before.at) / (1 - JITTER / EVERY / 2)
+    # On average, the time between two polls is the interval without half of the jitter.
+    polls = count * (after.at - before.at) / (1 - JITTER / INTERVAL / 2)
     each, least = (after.cpu - before.cpu) * 1e6 / polls, sum(least) / len(least)
     return [count, right, f"{each:.0f}", f"{least:.0f}", f"{each / least:.2f}", f"{after.anonymous:.1f}", after.threads]
 
@@ -272,7 +261,7 @@ HEAD_HTTP = ["services", "right", "us a poll", "floor us", "x floor", "MB anonym
 
 
 def measure_start(start, check, work, count):
-    """Milliseconds from exec until the first reply and until all, and those of `check`."""
+    """The milliseconds from exec until the first reply, until all replies, and those of `check`."""
     work = pathlib.Path(tempfile.mkdtemp(prefix="start-", dir=work))
     applications, states, data = work / "applications", work / "states", work / "data"
     for directory in [applications, states, data]:

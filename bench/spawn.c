@@ -1,12 +1,11 @@
-/* How long a process for one probe takes, from before its spawn until it has been waited for.
+/* Measures a process for one probe, from before its spawn until it has ended and its status is read.
  *
  *     spawn ROUNDS -- LABEL PROGRAM [ARGUMENT]... -- LABEL PROGRAM ...
  *
- * Every round runs each program once, in an order of its own, so that no one always follows the same
- * other. Standard input and output of the child are one end of a fresh TCP connection over loopback;
- * this process reads its other end to the end of the reply and closes it, and then waits. Making the
- * connection is not counted. A program with the argument --http gets an HTTP request before its spawn. One line per
- * program:
+ * Every round runs each program once, in a random order, so no program always follows the same other one. Standard input
+ * and output of the child are one end of a new TCP connection over loopback. This process reads the other end to the end
+ * of the reply, closes it, and waits for the child. The time to connect does not count. A program with the argument --http
+ * gets an HTTP request before its spawn. The output has a line for each program:
  *
  *     LABEL <tab> median <tab> 10th and 90th percentile, in microseconds <tab> median of page faults */
 
@@ -46,7 +45,7 @@ static int listener;
 static struct sockaddr_in address;
 
 static void run(char **words, double *time, double *faults) {
-	/* As small as what launchers hand over, and the same for all. */
+	/* As small as the environment of launchers, and the same for all programs. */
 	static char *environment[] = {"PATH=/usr/bin:/bin", "REMOTE_HOST=127.0.0.1", "LANG=C", 0};
 	char buffer[8192];
 	long got, length = 0;
@@ -105,7 +104,7 @@ int main(int count, char **arguments) {
 		many++;
 	}
 
-	/* On one core: parent and child take turns anyway, and moving between cores is all noise. */
+	/* One core: parent and child take turns, and moving between cores would only add noise. */
 	cpu_set_t one;
 	CPU_ZERO(&one);
 	CPU_SET(sysconf(_SC_NPROCESSORS_ONLN) - 1, &one);

@@ -6,7 +6,7 @@
 #
 # It needs cargo-deb, cargo-generate-rpm and cargo-cyclonedx; musl-tools for x86_64, and Debian's cross compiler of
 # another architecture (gcc-aarch64-linux-gnu and libc6-dev-arm64-cross); the standard library of each target by rustup.
-# No .apk: neither Debian nor crates.io has a program that makes Alpine's packages.
+# No .apk: nfpm would make one, but no program outside Alpine checks or installs it, so no test could show that it works.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export LC_ALL=C
@@ -22,12 +22,10 @@ for tool in cargo-deb cargo-generate-rpm cargo-cyclonedx; do
 	command -v $tool >/dev/null || { echo "missing $tool; run: cargo install --locked $tool" >&2; exit 1; }
 done
 
-# What makes the static collector small: the linker that comes with Rust merges equal functions, packs relocations, and
-# leaves out the tables for unwinding.
+# What makes the static collector small, besides collector/build.rs: the linker that comes with Rust merges equal functions.
 tools=$(rustc --print sysroot)/lib/rustlib/$(rustc -vV | sed -n 's/^host: //p')/bin/gcc-ld
 [ -x "$tools/ld.lld" ] || { echo "missing $tools/ld.lld: use a Rust from rustup" >&2; exit 1; }
-SMALL="-Clink-arg=-B$tools -Clink-arg=-fuse-ld=lld -Clink-arg=-Wl,--icf=all,-z,pack-relative-relocs"
-SMALL="$SMALL -Clink-arg=-Wl,--no-eh-frame-hdr -Clink-arg=-Wl,-T,$PWD/packaging/static.ld"
+SMALL="-Clink-arg=-B$tools -Clink-arg=-fuse-ld=lld -Clink-arg=-Wl,--icf=all"
 
 # The programs of a target, in $programs. The responder needs no libc where it is freestanding, which the "gnu" target
 # of the same architecture is.

@@ -10,6 +10,12 @@ other=$target/reproducible/the/other
 rm -rf "$target/reproducible"
 mkdir -p "$other"
 git ls-files -z | xargs -0 cp --parents -t "$other"
+# The copy is a repository of its own, because `make dist` packs the files that git knows.
+git init -q "$other"
+git -C "$other" add --all --force
+for key in user.name user.email; do
+	! value=$(git config $key) || git -C "$other" config $key "$value"
+done
 # Variables that name a place would lead back to the first build.
 env -u CARGO_TARGET_DIR -u RELEASE -u DIST -u PACKAGES -u MAKEFLAGS -u MAKELEVEL \
 	sh -c "make --no-print-directory -C '$other' $goal TARGET=target"

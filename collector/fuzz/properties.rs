@@ -1,7 +1,6 @@
-//! What has to hold for every byte string there is: one property for each room that reads what others
-//! write: applications, exporters, and operators. Used by the fuzz targets beside this file and, with the
-//! corpus, by the normal tests.
-// Each target uses one of them, and no other crate does.
+//! One property for each parser of bytes from applications, exporters and operators; it must be true for all bytes. The
+//! fuzz targets use them, and the normal tests with the corpus.
+// Each fuzz target uses one property, and no other crate does.
 #![allow(dead_code, unreachable_pub, clippy::expect_used)]
 
 use agentcheck::config;
@@ -17,7 +16,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-/// One source of every kind and format that expressions distinguish, and a derived number.
+/// A source of each kind and format that matters to expressions, and two derived numbers.
 const SOURCES: &str = r#"
 [source.app.http]
 url = "http://127.0.0.1/"
@@ -55,7 +54,8 @@ expression = "p95.value * 2"
 [service.web]
 "#;
 
-static VOCABULARY: LazyLock<Environment> = LazyLock::new(|| {
+/// The names that expressions may use.
+static ENVIRONMENT: LazyLock<Environment> = LazyLock::new(|| {
     let (config, _) = config::parse(Path::new("sources.toml"), SOURCES)
         .unwrap_or_else(|report| unreachable!("{report}"));
     let mut environment = Environment::new(&config.sources);
@@ -64,8 +64,8 @@ static VOCABULARY: LazyLock<Environment> = LazyLock::new(|| {
     environment
 });
 
-/// What is evaluated over every JSON document that the fuzzer makes: each way into one.
-static OVER_JSON: LazyLock<Vec<Expression>> = LazyLock::new(|| {
+/// The expressions that [`json`] evaluates over each document. They use every kind of access to it.
+static JSON_EXPRESSIONS: LazyLock<Vec<Expression>> = LazyLock::new(|| {
     [
         "headroom(app.json['msg-per-second'], 7000)",
         "app.json.a + app.json.b * 2 / app.json.c % 7",
@@ -87,32 +87,38 @@ static OVER_JSON: LazyLock<Vec<Expression>> = LazyLock::new(|| {
         "app.json",
     ]
     .iter()
-    .map(|text| Expression::compile(text, Type::Unknown, &VOCABULARY).expect("it compiles"))
+    .map(|text| Expression::compile(text, Type::Unknown, &ENVIRONMENT).expect("it compiles"))
     .collect()
 });
 
-/// The processor time that nothing here may take, which is the same on a busy machine: far from for ever.
-const LONGEST: Duration = Duration::from_secs(20);
+/// The largest processor time of one input. A busy machine does not change it.
+const MAX_PROCESSOR_TIME: Duration = Duration::from_secs(20);
 
-/// Expressions are compiled on a thread of its own, whose processor time is not seen here: ten times as long by
-/// the clock on the wall is for them.
-const LONGEST_WAIT: Duration = Duration::from_secs(200);
+/// The largest duration of one input. A separate thread compiles expressions, and [`MAX_PROCESSOR_TIME`] does not count its
+/// processor time.
+const MAX_DURATION: Duration = Duration::from_secs(200);
 
-fn within_bounds<T>(what: &str, work: impl FnOnce() -> T) -> T {
+/// Runs `work` and checks the time that it takes. `input` names the input in a failure.
+fn within_bounds<T>(input: &str, work: impl FnOnce() -> T) -> T {
     let (began, before) = (Instant::now(), thread_cpu_time());
-    let done = work();
-    let (waited, taken) = (began.elapsed(), thread_cpu_time().saturating_sub(before));
-    assert!(taken < LONGEST, "{what} took {taken:?}");
-    assert!(waited < LONGEST_WAIT, "{what} took {waited:?}");
-    done
+    let result = work();
+    let duration = began.elapsed();
+    let processor_time = thread_cpu_time().saturating_sub(before);
+    assert!(
+        processor_time < MAX_PROCESSOR_TIME,
+        "{input} took {processor_time:?}"
+    );
+    assert!(duration < MAX_DURATION, "{input} took {duration:?}");
+    result
 }
 
-/// One line for people, of bounded length.
-fn check_line(line: &str, longest: usize) {
-    assert!(line.len() <= longest, "{} bytes: {line}", line.len());
+/// Checks for one line of at most `max` bytes without control characters.
+fn check_line(line: &str, max: usize) {
+    assert!(line.len() <= max, "{} bytes: {line}", line.len());
     assert!(!line.chars().any(char::is_control), "{line:?}");
 }
 
+/// Checks the reason and the detail of a failed parse.
 fn check_failure(failure: &Failure) {
     assert!(matches!(
         failure.reason,
@@ -122,17 +128,18 @@ fn check_failure(failure: &Failure) {
     check_line(&failure.detail, Failure::MAX_DETAIL);
 }
 
+/// The reading of an HTTP response with this body, which was parsed with this outcome.
 fn reading(body: &[u8], outcome: Result<Content, Failure>) -> Reading {
-    let nothing = Failure::new(Reason::Other, "");
+    let placeholder = Failure::new(Reason::Other, "");
     let sent = BootTime(1_000_000_000);
-    let mut reading = Reading::failed(sent, Duration::from_millis(20), nothing);
+    let mut reading = Reading::failed(sent, Duration::from_millis(20), placeholder);
     reading.status = Some(200);
     reading.text = Some(String::from_utf8_lossy(body).into_owned());
     reading.outcome = outcome;
     reading
 }
 
-/// Evaluates in every way that the collector does.
+/// Evaluates an expression in every way that the collector does.
 fn evaluate(expression: &Expression, scope: &Scope<'_>) {
     let unknown = |unknown: Unknown| {
         assert!(!unknown.0.is_empty());
@@ -150,7 +157,7 @@ fn evaluate(expression: &Expression, scope: &Scope<'_>) {
     }
 }
 
-/// Whatever an application sends where JSON is expected.
+/// Any bytes from an application whose format is JSON.
 pub fn json(body: &[u8]) {
     within_bounds("a JSON document", || {
         let outcome = Format::Json.read(body);
@@ -160,10 +167,10 @@ pub fn json(body: &[u8]) {
         let mut scope = Scope::new();
         scope.set("app", &reading(body, outcome));
         scope.at(BootTime(2_000_000_000));
-        for expression in OVER_JSON.iter() {
+        for expression in JSON_EXPRESSIONS.iter() {
             evaluate(expression, &scope);
         }
-        // A number is the one other format that is parsed and not only looked through.
+        // A number is the only other format that needs a parser for its whole document.
         match Format::Number.read(body) {
             Ok(Content::Number(number)) => assert!(number.is_finite()),
             Ok(other) => unreachable!("{other:?}"),
@@ -172,7 +179,7 @@ pub fn json(body: &[u8]) {
     });
 }
 
-/// Whatever an exporter sends; what stands on the first line is a selector, too.
+/// Any bytes from an application whose format is CSV.
 pub fn csv(body: &[u8]) {
     within_bounds("a table", || match Format::Csv.read(body) {
         Ok(Content::Rows(rows)) => {
@@ -188,7 +195,7 @@ pub fn csv(body: &[u8]) {
     });
 }
 
-/// The first byte selects the size of the arriving pieces of output, and the format of the records.
+/// Any output of a stream. The first byte selects the format of the records and the size of the pieces.
 pub fn stream(bytes: &[u8]) {
     const MAX_BYTES: usize = 200;
     within_bounds("the output of a stream", || {
@@ -213,6 +220,7 @@ pub fn stream(bytes: &[u8]) {
     });
 }
 
+/// Any bytes from an exporter. The first line is also a selector.
 pub fn prometheus(body: &[u8]) {
     within_bounds("a scrape", || {
         let outcome = Format::Prometheus.read(body);
@@ -238,13 +246,13 @@ pub fn prometheus(body: &[u8]) {
             assert!(exposition.len() <= MOST_SERIES.min(lines));
             check_series(&exposition, &text);
             if let Ok(selector) = &selector {
-                check_taken(&exposition, std::slice::from_ref(selector));
+                check_selected(&exposition, std::slice::from_ref(selector));
             }
         }
     });
 }
 
-/// Each line of a scrape that was read names series that its name finds.
+/// Checks the series that the name on each line selects. `text` is the scrape.
 fn check_series(exposition: &Exposition, text: &str) {
     let mut named = 0;
     for line in text.lines().filter(|line| !line.starts_with('#')).take(50) {
@@ -253,15 +261,15 @@ fn check_series(exposition: &Exposition, text: &str) {
         let Ok(selector) = Selector::parse(name) else {
             continue;
         };
-        let taken = check_taken(exposition, &[selector]);
-        assert!(taken <= exposition.len());
+        let selected = check_selected(exposition, &[selector]);
+        assert!(selected <= exposition.len());
         named += 1;
     }
     assert!(named == 0 || !exposition.is_empty());
 }
 
-/// The two ways to the same series agree, and give numbers.
-fn check_taken(exposition: &Exposition, selectors: &[Selector]) -> usize {
+/// Checks that both ways to select series give the same numbers. Returns how many.
+fn check_selected(exposition: &Exposition, selectors: &[Selector]) -> usize {
     let values = exposition.values(selectors);
     let labelled = exposition.labelled(selectors);
     assert!(values.iter().all(|value| value.is_finite()));
@@ -275,7 +283,7 @@ fn check_taken(exposition: &Exposition, selectors: &[Selector]) -> usize {
     values.len()
 }
 
-/// What the sources of [`SOURCES`] gave, with numbers, text, lists and maps in it.
+/// A scope with readings of [`SOURCES`]: numbers, text, lists and maps.
 fn scope() -> Scope<'static> {
     const JSON: &str = r#"{"msg-per-second": 1890, "state": "active", "workers": [3, 40.5, 8],
         "n": 10, "big": 18446744073709551615, "huge": 1e308, "neg": -3, "tiny": 5e-324, "zero": 0,
@@ -296,7 +304,7 @@ fn scope() -> Scope<'static> {
     set("gpu", " 35, 9000 ", Format::Text);
     set("network", "12.5", Format::Number);
     set("cpu", "97.25", Format::Number);
-    // Of the plugin it is known that it failed, of the memory nothing.
+    // The source `plugin` has failed. The source `memory` has no reading.
     let failure = Failure::new(Reason::Timeout, "slow");
     let failed = Reading::failed(BootTime(0), Duration::from_secs(1), failure);
     scope.set("plugin", &failed);
@@ -305,17 +313,18 @@ fn scope() -> Scope<'static> {
     scope
 }
 
+/// Checks that a fault has a message and a place in the text.
 fn check_fault(text: &str, fault: &Fault) {
     assert!(text.get(fault.span.clone()).is_some(), "{fault:?}");
     assert!(!fault.message.is_empty());
 }
 
-/// Whatever an operator writes as an expression.
+/// Any expression.
 pub fn expression(text: &[u8]) {
-    // Configurations are UTF-8 before they are anything.
+    // The collector refuses a configuration that is not UTF-8 before it parses expressions.
     let text = String::from_utf8_lossy(text);
     within_bounds("an expression", || {
-        match Expression::compile(&text, Type::Unknown, &VOCABULARY) {
+        match Expression::compile(&text, Type::Unknown, &ENVIRONMENT) {
             Ok(expression) => {
                 let scope = scope();
                 evaluate(&expression, &scope);
@@ -332,10 +341,10 @@ pub fn expression(text: &[u8]) {
     });
 }
 
-/// Whatever an operator writes as a configuration.
+/// Any configuration.
 pub fn configuration(text: &[u8]) {
     const FILE: &str = "/etc/agentcheck/agentcheck.toml";
-    // What is not UTF-8 is refused before it is parsed.
+    // The collector refuses a file that is not UTF-8 before it parses it.
     let text = String::from_utf8_lossy(text);
     within_bounds("a configuration", || {
         let parsed = config::parse(Path::new(FILE), &text);
@@ -356,19 +365,23 @@ pub fn configuration(text: &[u8]) {
     });
 }
 
-/// `FILE:LINE:COLUMN: SEVERITY: MESSAGE`, the line, its carets, and perhaps a remedy.
-fn check_finding(finding: &str, file: &str, most_lines: usize) {
-    let block = finding.strip_suffix('\n').expect("it ends its last line");
+/// Checks the form of a finding: `FILE:LINE:COLUMN: SEVERITY: MESSAGE`, the line, its carets, and possibly a remedy. The
+/// file has `line_count` lines.
+fn check_finding(finding: &str, file: &str, line_count: usize) {
+    let block = finding.strip_suffix('\n').expect("it ends with a newline");
     let lines: Vec<&str> = block.split('\n').collect();
     assert!(matches!(lines.len(), 3 | 4), "{finding}");
     let mut lines = lines.into_iter();
     let head = lines.next().and_then(|line| line.strip_prefix(file));
-    let mut head = head.expect("it names the file").splitn(4, ':').skip(1);
+    let mut head = head
+        .expect("it begins with the file")
+        .splitn(4, ':')
+        .skip(1);
     let line: usize = head
         .next()
         .and_then(|line| line.parse().ok())
         .expect("a line");
-    assert!((1..=most_lines + 1).contains(&line), "{finding}");
+    assert!((1..=line_count + 1).contains(&line), "{finding}");
     let column: Option<usize> = head.next().and_then(|column| column.parse().ok());
     assert!(column.is_some_and(|column| column > 0), "{finding}");
     let rest = head.next().expect("a message");
@@ -385,7 +398,7 @@ fn check_finding(finding: &str, file: &str, most_lines: usize) {
     let carets = lines.next().and_then(|line| line.strip_prefix(&margin));
     let carets = carets
         .and_then(|line| line.strip_prefix(" | "))
-        .expect("carets");
+        .expect("the carets");
     assert!(
         carets.trim_start().bytes().all(|byte| byte == b'^'),
         "{finding}"

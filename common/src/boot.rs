@@ -1,29 +1,29 @@
-//! Time as the state file has it: nanoseconds of `CLOCK_BOOTTIME` on one boot of one kernel.
+//! The time in state files: nanoseconds of `CLOCK_BOOTTIME`, and the id of the boot that they belong to.
 //!
-//! No clock step, time zone or NTP slew moves this clock. It also counts while the machine is suspended, so it
-//! measures the age of a reply.
+//! No clock step, time zone or NTP correction changes this clock, and it also counts while the machine is suspended. So
+//! it measures the age of a reply correctly.
 
 use core::fmt;
 use core::time::Duration;
 
-/// A moment on `CLOCK_BOOTTIME`, in nanoseconds since the kernel started (0 to 2^64 - 1, 584 years).
+/// A time on `CLOCK_BOOTTIME`, in nanoseconds since the kernel started: 0 to 2^64 - 1, which is 584 years.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BootTime(pub u64);
 
 impl BootTime {
-    /// The moment `span` later; the last representable one where that would overflow.
+    /// The time `duration` later, at most 2^64 - 1 nanoseconds.
     #[must_use]
-    pub fn after(self, span: Duration) -> Self {
-        Self(self.0.saturating_add(nanos(span)))
+    pub fn after(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(nanoseconds(duration)))
     }
 
-    /// How long ago `earlier` was, seen from here; zero where it is not earlier.
+    /// The duration from `earlier` to this time; zero if `earlier` is later than this time.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
-    /// The moment of a `timespec` (seconds and nanoseconds, neither negative on this clock).
+    /// The time of a `timespec`: seconds and nanoseconds, at most 2^64 - 1 nanoseconds in all.
     #[must_use]
     pub fn from_timespec(seconds: u64, nanoseconds: u64) -> Self {
         Self(
@@ -34,10 +34,12 @@ impl BootTime {
     }
 }
 
-fn nanos(span: Duration) -> u64 {
-    span.as_secs()
+/// The nanoseconds of `duration`, at most 2^64 - 1.
+fn nanoseconds(duration: Duration) -> u64 {
+    duration
+        .as_secs()
         .saturating_mul(1_000_000_000)
-        .saturating_add(u64::from(span.subsec_nanos()))
+        .saturating_add(u64::from(duration.subsec_nanos()))
 }
 
 impl fmt::Display for BootTime {
@@ -46,20 +48,19 @@ impl fmt::Display for BootTime {
     }
 }
 
-/// The kernel's id of this boot, as `/proc/sys/kernel/random/boot_id` gives it: 36 bytes, lower-case
-/// hexadecimal in the groups 8-4-4-4-12.
+/// The kernel's id of a boot, in the form of [`BootId::PATH`]: 36 bytes, lower-case hexadecimal digits in groups of 8, 4,
+/// 4, 4 and 12, with hyphens between them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BootId([u8; BootId::LEN]);
 
 impl BootId {
-    /// Length of the text in bytes.
+    /// The length of an id, in bytes.
     pub const LEN: usize = 36;
 
-    /// Where the kernel shows it.
+    /// The kernel's file that contains the id of the current boot and a newline.
     pub const PATH: &'static str = "/proc/sys/kernel/random/boot_id";
 
-    /// The id in `text`, which may end in one newline, as the kernel's file does; `None` for anything
-    /// that is not an id in the kernel's form.
+    /// Parses an id in the kernel's form, with or without one newline at the end. Returns `None` for any other text.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
         let text = text.strip_suffix(b"\n").unwrap_or(text);
@@ -69,18 +70,18 @@ impl BootId {
         Some(Self(text.try_into().ok()?))
     }
 
-    /// Whether this is an id in the kernel's form, without a newline.
+    /// Whether `text` is an id in the kernel's form, without a newline.
     #[must_use]
     pub fn is_id(text: &[u8]) -> bool {
-        let mut all = text.iter().enumerate();
-        let well_formed = all.all(|(at, byte)| match at {
+        let mut bytes = text.iter().enumerate();
+        let well_formed = bytes.all(|(index, byte)| match index {
             8 | 13 | 18 | 23 => *byte == b'-',
             _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
         });
         text.len() == Self::LEN && well_formed
     }
 
-    /// The id as bytes of ASCII.
+    /// The bytes of the id; all are ASCII.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -89,7 +90,7 @@ impl BootId {
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        // Only ASCII gets past `parse`, so the other branch is never taken.
+        // It cannot fail: `parse` accepts only ASCII.
         core::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
@@ -111,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn boot_id_is_taken_with_and_without_newline() {
+    fn boot_id_is_parsed_with_and_without_newline() {
         let id = b"6e3f0a1c-2f0e-4a55-9a0b-0d8f3a8a4c11";
         assert_eq!(BootId::parse(id).unwrap().as_str().as_bytes(), id);
         assert_eq!(
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn boot_id_of_another_form_is_refused() {
+    fn text_of_another_form_is_no_boot_id() {
         for bad in [
             "",
             "\n",
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn time_saturates() {
+    fn time_saturates_at_its_limits() {
         assert_eq!(
             BootTime(u64::MAX - 1).after(Duration::MAX),
             BootTime(u64::MAX)

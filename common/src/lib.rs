@@ -1,8 +1,8 @@
-//! The parts that collector and responder share: the words that HAProxy understands ([`reply`]), the schedule of
-//! replies in a state file ([`schedule`]), the clock of both ([`boot`]) and the names of services ([`name`]).
+//! The types that the collector and the responder share: the reply that HAProxy reads ([`reply`]), the schedule of
+//! replies in a state file ([`schedule`]), the boot-time clock ([`boot`]) and service names ([`name`]).
 //!
-//! Everything here is pure: data in, data out. No I/O, no allocation, no std, no features, so that
-//! the freestanding responder and the collector can be built by one `cargo build` of the workspace.
+//! All code here is pure: it takes data and returns data. It has no I/O, no allocation, no std and no cargo features, so
+//! one `cargo build` of the workspace builds both the collector and the freestanding responder.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
@@ -14,13 +14,13 @@ pub mod schedule;
 
 pub use boot::{BootId, BootTime};
 pub use name::ServiceName;
-pub use reply::{Administrative, Description, Maxconn, Operational, Percent, Reply};
+pub use reply::{AdministrativeState, Description, Maxconn, OperationalState, Percent, Reply};
 
-/// The default directory of state files.
-pub const STATE_DIR: &str = "/run/agentcheck";
+/// The default directory of state files. The option `--state-dir` of both programs replaces it.
+pub const DEFAULT_STATE_DIR: &str = "/run/agentcheck";
 
-/// What follows the service name in a state file's name: `web.state`.
+/// The file name of a state file is the service name and this suffix, such as `web.state`.
 pub const STATE_SUFFIX: &str = ".state";
 
-/// The port that HAProxy's documentation and field call `lb-feedback`.
+/// The default TCP port of the responder. Other feedback agents use it too, under the name `lb-feedback`.
 pub const DEFAULT_PORT: u16 = 3333;

@@ -1,22 +1,24 @@
-//! Names of services. A name is part of a file name and of a reply, so it contains no path separator and no separator
-//! of words.
+//! Service names. A name is part of a file name and of a reply, so it cannot contain a character that leaves the
+//! directory or adds a word to the reply.
 
 use core::fmt;
+use core::hash::{Hash, Hasher};
 
-/// A service's name: `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// The name of a service: `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`.
+///
+/// So a name is never empty, hidden, `..`, or a path.
+#[derive(Clone, Copy, Eq, PartialOrd, Ord)]
 pub struct ServiceName {
     bytes: [u8; ServiceName::MAX],
     len: u8,
 }
 
 impl ServiceName {
-    /// The longest name, in bytes.
+    /// The largest length of a name, in bytes.
     pub const MAX: usize = 64;
 
-    /// The name in `text`; `None` for anything else than 1 to 64 letters, digits, dots, underscores
-    /// and hyphens of ASCII, the first a letter or digit. So a name is never empty, hidden, `..`, or
-    /// a path.
+    /// Parses a name: 1 to 64 ASCII letters, digits, dots, underscores and hyphens, the first of them a letter or a digit.
+    /// Returns `None` for any other text.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
         if !Self::is_name(text) {
@@ -30,17 +32,18 @@ impl ServiceName {
         })
     }
 
-    /// Whether [`ServiceName::parse`] takes this text.
+    /// Whether [`ServiceName::parse`] accepts `text`.
     #[must_use]
     #[inline(never)]
     pub fn is_name(text: &[u8]) -> bool {
-        let starts = text.first().is_some_and(u8::is_ascii_alphanumeric);
-        let mut all = text.iter();
-        let known = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-        starts && text.len() <= Self::MAX && all.all(known)
+        let first_is_valid = text.first().is_some_and(u8::is_ascii_alphanumeric);
+        let mut bytes = text.iter();
+        let is_valid =
+            |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        first_is_valid && text.len() <= Self::MAX && bytes.all(is_valid)
     }
 
-    /// The name as bytes of ASCII.
+    /// The bytes of the name; all are ASCII.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
@@ -49,8 +52,21 @@ impl ServiceName {
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        // Only ASCII gets past `parse`, so the other branch is never taken.
+        // It cannot fail: `parse` accepts only ASCII.
         core::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+}
+
+/// Compares only the bytes of the name: the unused bytes are always 0.
+impl PartialEq for ServiceName {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Hash for ServiceName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 
@@ -71,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names() {
+    fn names_are_parsed_and_other_text_is_rejected() {
         for good in ["web", "a", "0", "web.v2_blue-1", &"x".repeat(64)] {
             assert_eq!(
                 ServiceName::parse(good.as_bytes()).unwrap().as_str(),

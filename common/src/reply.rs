@@ -1,8 +1,10 @@
-//! The agent reply: one line for HAProxy as a type, which prints only lines that HAProxy reads as intended; and the
-//! parser of such lines.
+//! The reply: one line that HAProxy's agent-check reads.
 //!
-//! The grammar is HAProxy's own, the same from 1.8 to 3.5-dev5 (`agent-check` in the configuration
-//! manual, `tcpcheck_agent_expect_connect` in its source):
+//! [`Reply`] has a field for each part of the line. HAProxy understands every line that it writes, and gives it the same
+//! meaning. [`Reply::parse`] accepts only such lines.
+//!
+//! The grammar is HAProxy's, from 1.8 to 3.5-dev5 (`agent-check` in its configuration manual,
+//! `tcpcheck_agent_expect_connect` in its source):
 //!
 //! ```ebnf
 //! line    = {sep} , [word , {sep,{sep},word}] , {sep} , [ "#" , {SP|HT} , text ] ;
@@ -12,8 +14,9 @@
 //!         | "maxconn:",DIGIT,{DIGIT} ;                         (* case-insensitive *)
 //! ```
 //!
-//! The last word of a category replaces the others, a missing category changes nothing, and a `#` must start a word:
-//! in `up#x` HAProxy sees one unknown word. HAProxy knows `weight:` from 3.1 on; before, it is an unknown word.
+//! The categories are operational state, administrative state, weight and connection limit. The last word of a category
+//! replaces the earlier ones. A category without a word changes nothing. A `#` begins the description only at the start of
+//! a word: `up#x` is one unknown word. HAProxy 3.1 and later know `weight:`; for older versions it is an unknown word.
 
 mod description;
 mod words;
@@ -21,28 +24,30 @@ mod words;
 pub use description::Description;
 pub use words::Word;
 
-use crate::decimal::digits;
+use crate::decimal::format_decimal;
 use core::fmt;
 use words::Words;
 
-/// The longest line that may go to HAProxy, its newline included, in bytes. HAProxy takes 16,383; a
-/// short line always travels in one segment, and a split line is misread by many versions.
+/// The largest length of a line for HAProxy, with its newline, in bytes.
+///
+/// HAProxy accepts 16,383 bytes. But many versions misread a line that arrives in two segments, and a short line always
+/// fits into one.
 pub const MAX_LINE: usize = 500;
 
-/// The operational state: whether the agent thinks that the server works.
+/// The operational state of a server: HAProxy's `up` and `down`, which checks set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Operational {
-    /// `up`: undoes `down`, `stopped` and `fail` if the health check agrees.
+pub enum OperationalState {
+    /// `up`: ends `down`, `stopped` and `fail`, if HAProxy's own health check agrees.
     Up,
-    /// `down`
+    /// `down`: the server gets no sessions.
     Down,
-    /// `stopped`: down; HAProxy logs it as stopped by an administrator.
+    /// `stopped`: as `down`, but HAProxy logs that an administrator stopped the server.
     Stopped,
-    /// `fail`: down; HAProxy logs it as failed.
+    /// `fail`: as `down`, but HAProxy logs that the server failed.
     Fail,
 }
 
-impl Operational {
+impl OperationalState {
     /// The word that HAProxy reads.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -55,18 +60,18 @@ impl Operational {
     }
 }
 
-/// The administrative state, whose bits the agent shares with the operators at the balancer.
+/// The administrative state of a server: HAProxy's `ready`, `drain` and `maint`, which operators set on the balancer too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Administrative {
-    /// `ready`: undoes `drain` and `maint`, also those of operators.
+pub enum AdministrativeState {
+    /// `ready`: ends `drain` and `maint`, also those that an operator set.
     Ready,
     /// `drain`: no new sessions; existing sessions continue.
     Drain,
-    /// `maint`: out of service, its health no longer checked.
+    /// `maint`: no sessions and no health checks.
     Maint,
 }
 
-impl Administrative {
+impl AdministrativeState {
     /// The word that HAProxy reads.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -78,20 +83,22 @@ impl Administrative {
     }
 }
 
-/// A percentage of the weight that is configured on the server line. HAProxy takes
+/// A percentage of the weight on the server line: 0 to [`Percent::MAX`]. HAProxy uses the weight
 /// floor(weight x percent / 100), at most 256.
+///
+/// In an absolute weight, the same type contains the weight itself: 0 to 256.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Percent(u16);
 
 impl Percent {
-    /// No new sessions.
+    /// 0%: no new sessions.
     pub const ZERO: Self = Self(0);
-    /// The configured weight.
+    /// 100%: the weight on the server line.
     pub const FULL: Self = Self(100);
-    /// The largest that can make a difference: it lifts a weight of 1 to HAProxy's limit of 256.
+    /// The largest percentage. It raises a weight of 1 to 256, which is HAProxy's largest weight.
     pub const MAX: u16 = 25_600;
 
-    /// `percent`, in percent, or `None` above [`Percent::MAX`].
+    /// Returns this percentage, or `None` above [`Percent::MAX`].
     #[must_use]
     pub const fn new(percent: u16) -> Option<Self> {
         if percent <= Self::MAX {
@@ -101,178 +108,178 @@ impl Percent {
         }
     }
 
-    /// The number before the percent sign.
+    /// The number before the percent sign: 0 to [`Percent::MAX`].
     #[must_use]
     pub fn get(self) -> u16 {
         self.0
     }
 }
 
-/// A limit of concurrent connections, per balancer; 0 is no limit.
+/// A limit of concurrent connections for each balancer: 0 to [`Maxconn::MAX`]. 0 means no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Maxconn(u32);
 
 impl Maxconn {
-    /// The largest that HAProxy keeps: it stores a C int.
+    /// The largest limit that HAProxy can store, in a C `int`.
     pub const MAX: u32 = i32::MAX.unsigned_abs();
 
-    /// `limit` connections, or `None` above [`Maxconn::MAX`].
+    /// Returns this limit, or `None` above [`Maxconn::MAX`].
     #[must_use]
     pub fn new(limit: u32) -> Option<Self> {
         (limit <= Self::MAX).then_some(Self(limit))
     }
 
-    /// The number of connections.
+    /// The number of connections: 0 to [`Maxconn::MAX`].
     #[must_use]
     pub fn get(self) -> u32 {
         self.0
     }
 }
 
-/// One reply: at most one word of each category and a description. [`fmt::Display`] gives the line
-/// without its newline, always in the order operational, administrative, weight, maxconn.
+/// A reply: at most one word of each category, and a description.
+///
+/// [`fmt::Display`] writes the line without its newline. The order is always: operational state, administrative state,
+/// weight, connection limit, description.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Reply {
-    /// Whether the server works.
-    pub operational: Option<Operational>,
-    /// What the administrators want of it.
-    pub administrative: Option<Administrative>,
-    /// How much of its configured weight it can take.
+    /// The operational state, or `None` to leave it unchanged.
+    pub operational: Option<OperationalState>,
+    /// The administrative state, or `None` to leave it unchanged.
+    pub administrative: Option<AdministrativeState>,
+    /// The weight, or `None` to leave it unchanged.
     pub percent: Option<Percent>,
-    /// Whether `percent` is the weight itself, `weight:N`, and not a share of the configured weight (HAProxy 3.1 and
-    /// later).
+    /// Whether `percent` is the weight itself, as `weight:N`, and not a percentage of the weight on the server line. HAProxy
+    /// 3.1 and later. Its `percent` is at most 256.
     pub absolute: bool,
-    /// How many connections at most, per balancer.
+    /// The connection limit, or `None` to leave it unchanged.
     pub maxconn: Option<Maxconn>,
-    /// Why.
+    /// The text after the `#`, for people; empty if the line has none.
     pub description: Description,
 }
 
 impl Reply {
-    /// A reply without words. Set its fields before use.
-    pub const NOTHING: Self = Self {
+    /// The reply without words and description.
+    pub const EMPTY: Self = Self {
         operational: None,
         administrative: None,
         percent: None,
         absolute: false,
         maxconn: None,
-        description: Description::NONE,
+        description: Description::EMPTY,
     };
 
-    /// Whether there is no word in it, so that HAProxy would change nothing.
+    /// Whether the reply contains no word, so HAProxy changes nothing.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub fn has_no_words(&self) -> bool {
         self.operational.is_none()
             && self.administrative.is_none()
             && self.percent.is_none()
             && self.maxconn.is_none()
     }
 
-    /// Whether it takes the server out of service, in one way or another: no new sessions, not working,
-    /// or in maintenance.
+    /// Whether the reply takes the server out: it contains a weight of 0, `drain`, `maint`, `down`, `stopped` or `fail`.
     #[must_use]
-    pub fn takes_out(&self) -> bool {
+    pub fn takes_server_out(&self) -> bool {
         self.percent == Some(Percent::ZERO)
             || self
                 .operational
-                .is_some_and(|state| state != Operational::Up)
+                .is_some_and(|state| state != OperationalState::Up)
             || self
                 .administrative
-                .is_some_and(|state| state != Administrative::Ready)
+                .is_some_and(|state| state != AdministrativeState::Ready)
     }
 
-    /// The same reply with another description.
+    /// Returns this reply with another description.
     #[must_use]
-    pub fn described(self, description: Description) -> Self {
+    pub fn with_description(self, description: Description) -> Self {
         Self {
             description,
             ..self
         }
     }
 
-    /// Reads one line, without its line end, as HAProxy does. Refuses a line of which HAProxy would ignore, report or
-    /// cut off a part.
+    /// Parses a line as HAProxy does. The line has no newline.
     ///
     /// # Errors
-    /// The fault of the line, and its position.
-    pub fn parse(line: &[u8]) -> Result<Self, NotAReply> {
-        let mut reply = Self::NOTHING;
-        let text = walk(line, |word| match word {
+    /// If HAProxy would ignore a part of the line, report an error for it, or cut it off.
+    pub fn parse(line: &[u8]) -> Result<Self, ReplyError> {
+        let mut reply = Self::EMPTY;
+        let description = parse_words(line, |word| match word {
             Word::Operational(state) => reply.operational = Some(state),
             Word::Administrative(state) => reply.administrative = Some(state),
             Word::Percent(percent) => (reply.percent, reply.absolute) = (Some(percent), false),
             Word::Weight(weight) => (reply.percent, reply.absolute) = (Some(weight), true),
             Word::Maxconn(limit) => reply.maxconn = Some(limit),
         })?;
-        reply.description = Description::exact(text).ok_or(NotAReply::BadDescription)?;
+        reply.description = Description::parse(description).ok_or(ReplyError::BadDescription)?;
         Ok(reply)
     }
 }
 
-/// Whether [`Reply::parse`] accepts this line, without the cost of making a reply.
+/// Checks a line as [`Reply::parse`] does, without making a [`Reply`] of it.
 ///
 /// # Errors
-/// The fault of the line, and its position.
-pub fn check(line: &[u8]) -> Result<(), NotAReply> {
-    walk(line, |_| ()).map(|_| ())
+/// Those of [`Reply::parse`].
+pub fn check(line: &[u8]) -> Result<(), ReplyError> {
+    parse_words(line, |_| ()).map(|_| ())
 }
 
-/// Hands over the words of a line one by one; its description, if all of the line is as it should be.
-fn walk(line: &[u8], mut take: impl FnMut(Word)) -> Result<&[u8], NotAReply> {
+/// Calls `on_word` for each word of a line. Returns the description of the line, or the error of [`Reply::parse`].
+fn parse_words(line: &[u8], mut on_word: impl FnMut(Word)) -> Result<&[u8], ReplyError> {
     if line.len() >= MAX_LINE {
-        return Err(NotAReply::TooLong);
+        return Err(ReplyError::TooLong);
     }
     let mut words = Words { line, at: 0 };
-    let mut is_empty = true;
+    let mut has_no_words = true;
     while let Some((at, word)) = words.next_word() {
         let len = word.len();
-        take(Word::of(word).ok_or(NotAReply::UnknownWord { at, len })?);
-        is_empty = false;
+        on_word(Word::parse(word).ok_or(ReplyError::UnknownWord { at, len })?);
+        has_no_words = false;
     }
-    let text = words.description();
-    if !Description::fits(text) {
-        return Err(NotAReply::BadDescription);
+    let description = words.description();
+    if !Description::is_description(description) {
+        return Err(ReplyError::BadDescription);
     }
-    if is_empty {
-        return Err(NotAReply::NoWord);
+    if has_no_words {
+        return Err(ReplyError::NoWords);
     }
-    Ok(text)
+    Ok(description)
 }
 
 impl Reply {
-    /// Passes the line to `put`, in pieces of ASCII and without newline.
-    pub(crate) fn write(&self, mut put: impl FnMut(&[u8]) -> fmt::Result) -> fmt::Result {
-        let mut blank = b"".as_slice();
+    /// Passes the line without its newline to `push`, in pieces of ASCII.
+    pub(crate) fn write(&self, mut push: impl FnMut(&[u8]) -> fmt::Result) -> fmt::Result {
+        let mut separator = b"".as_slice();
         let operational = self.operational.map(|state| state.word());
         let administrative = self.administrative.map(|state| state.word());
         for word in [operational, administrative].into_iter().flatten() {
-            put(blank)?;
-            put(word.as_bytes())?;
-            blank = b" ";
+            push(separator)?;
+            push(word.as_bytes())?;
+            separator = b" ";
         }
         let mut buffer = [0; 20];
         if let Some(percent) = self.percent {
-            put(blank)?;
+            push(separator)?;
             if self.absolute {
-                put(b"weight:")?;
+                push(b"weight:")?;
             }
-            put(digits(percent.get().into(), &mut buffer))?;
+            push(format_decimal(percent.get().into(), &mut buffer))?;
             if !self.absolute {
-                put(b"%")?;
+                push(b"%")?;
             }
-            blank = b" ";
+            separator = b" ";
         }
         if let Some(limit) = self.maxconn {
-            put(blank)?;
-            put(b"maxconn:")?;
-            put(digits(limit.get().into(), &mut buffer))?;
-            blank = b" ";
+            push(separator)?;
+            push(b"maxconn:")?;
+            push(format_decimal(limit.get().into(), &mut buffer))?;
+            separator = b" ";
         }
         if !self.description.is_empty() {
-            // The blank before the sharp makes it a description and not part of a word.
-            put(blank)?;
-            put(b"# ")?;
-            put(self.description.as_str().as_bytes())?;
+            // The space before the `#` ends the word.
+            push(separator)?;
+            push(b"# ")?;
+            push(self.description.as_str().as_bytes())?;
         }
         Ok(())
     }
@@ -284,37 +291,37 @@ impl fmt::Display for Reply {
     }
 }
 
-/// Why a line is no reply.
+/// Why a line is not a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotAReply {
-    /// It has [`MAX_LINE`] bytes or more.
+pub enum ReplyError {
+    /// The line has [`MAX_LINE`] bytes or more without its newline.
     TooLong,
-    /// HAProxy does not know this word: its offset and length in bytes.
+    /// HAProxy does not know a word.
     UnknownWord {
-        /// Offset of the word's first byte.
+        /// The offset of the word's first byte in the line.
         at: usize,
-        /// Length of the word.
+        /// The length of the word in bytes, at least 1.
         len: usize,
     },
-    /// The description is longer than [`Description::MAX`] or not printable ASCII.
+    /// The description has more than [`Description::MAX`] bytes, or is not printable ASCII.
     BadDescription,
-    /// There is no word in it.
-    NoWord,
+    /// The line contains no word.
+    NoWords,
 }
 
-impl fmt::Display for NotAReply {
+impl fmt::Display for ReplyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooLong => write!(f, "the line has {MAX_LINE} bytes or more"),
+            Self::TooLong => write!(f, "it has {MAX_LINE} bytes or more"),
             Self::UnknownWord { at, .. } => {
                 write!(f, "HAProxy does not know the word at byte {at}")
             }
             Self::BadDescription => write!(
                 f,
-                "a description is at most {} bytes of printable ASCII",
+                "the description is not printable ASCII of at most {} bytes",
                 Description::MAX
             ),
-            Self::NoWord => f.write_str("there is no word in it that changes anything"),
+            Self::NoWords => f.write_str("it contains no word, such as up, drain or 50%"),
         }
     }
 }

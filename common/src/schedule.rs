@@ -1,5 +1,5 @@
-//! The schedule of replies in a state file. The collector decides in advance which reply applies until when, also for
-//! the time after its own end.
+//! The state file: a schedule of replies. The collector writes it in advance, so HAProxy gets the intended replies also
+//! after the collector has died.
 //!
 //! ```text
 //! agentcheck 1 web
@@ -9,115 +9,140 @@
 //! then up 73% # stale
 //! ```
 //!
-//! One blank between the words, a newline after every line, times in nanoseconds of `CLOCK_BOOTTIME`
-//! and strictly rising, at least the `then` line and nothing after it. A file that is anything else is
-//! refused as a whole: a torn or foreign file must never become half an answer.
+//! The reply of the first `until` line is current until its time, then that of the next `until` line. After the last one,
+//! the reply of the `then` line is current, and never expires.
 //!
-//! Decoding and picking need neither allocation nor std, so that the freestanding responder can do it.
+//! Times are nanoseconds of `CLOCK_BOOTTIME`, and strictly increase. One space separates the words, and a newline ends
+//! every line. A file has zero or more `until` lines, and one `then` line at its end. The decoder refuses any other file as
+//! a whole, so a damaged file never gives a part of a reply.
 
-use crate::decimal::{canonical, digits};
+use crate::decimal::{format_decimal, parse_canonical};
 use crate::{BootId, BootTime, Reply, ServiceName, reply};
 use core::fmt;
 
-/// The longest state file, in bytes: one page, some 25 stages with the longest descriptions.
+/// The largest length of a state file, in bytes: one page. It has room for about 25 stages with the longest descriptions.
 pub const MAX_FILE: usize = 4096;
 
-/// The version of the format that is written. A responder reads its own and the one before.
+/// The version of the format, in the first line of the file. A responder reads its own version and the one before.
 pub const VERSION: u8 = 1;
 
-/// A reply and its end.
+/// A reply and its expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stage {
-    /// The reply applies before this moment.
+    /// When the reply expires. At this time, it is no longer current.
     pub until: BootTime,
-    /// The reply.
+    /// The reply. It contains a word.
     pub reply: Reply,
 }
 
-/// A state file's text, encoded.
+/// The content of a state file: 1 to [`MAX_FILE`] bytes.
 #[derive(Clone)]
-pub struct Encoded {
+pub struct EncodedSchedule {
     bytes: [u8; MAX_FILE],
     len: usize,
 }
 
-impl Encoded {
-    /// The whole file.
+impl EncodedSchedule {
+    /// The bytes of the file.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
     }
 }
 
-impl Encoded {
-    fn put(&mut self, piece: &[u8]) -> fmt::Result {
+impl EncodedSchedule {
+    /// Appends `piece`.
+    ///
+    /// # Errors
+    /// If the file would have more than [`MAX_FILE`] bytes.
+    fn push(&mut self, piece: &[u8]) -> fmt::Result {
         let end = self.len + piece.len();
         let slot = self.bytes.get_mut(self.len..end).ok_or(fmt::Error)?;
         slot.copy_from_slice(piece);
         self.len = end;
         Ok(())
     }
-
-    fn put_all(&mut self, pieces: &[&[u8]]) -> fmt::Result {
-        pieces.iter().try_for_each(|piece| self.put(piece))
-    }
 }
 
 /// Why a schedule cannot be encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotEncoded {
-    /// It would have more than [`MAX_FILE`] bytes.
+pub enum EncodeError {
+    /// The file would have more than [`MAX_FILE`] bytes.
     TooLong,
-    /// The stage with this index does not end after the one before it, or after `from`.
-    NotRising(usize),
-    /// A reply in it has no word.
-    NoWord,
+    /// The stage with this index, from 0, does not expire later than the stage before it, or than `from`.
+    NotIncreasing(usize),
+    /// A reply contains no word.
+    NoWords,
 }
 
-impl fmt::Display for NotEncoded {
+impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooLong => write!(f, "the schedule has more than {MAX_FILE} bytes"),
-            Self::NotRising(index) => {
-                write!(f, "stage {index} does not end after the one before it")
+            Self::TooLong => write!(f, "the schedule would have more than {MAX_FILE} bytes"),
+            Self::NotIncreasing(index) => {
+                write!(
+                    f,
+                    "stage {index} does not expire later than the stage before it"
+                )
             }
-            Self::NoWord => f.write_str("a reply without a word"),
+            Self::NoWords => f.write_str("a reply contains no word"),
         }
     }
 }
 
-/// The state file of service `name`: the `stages` one after the other, and then the reply `then`, which has no end.
+/// Encodes the state file of the service `name`: from the time `from`, the replies of `stages` one after the other, then
+/// the reply `then`, which never expires.
 ///
 /// # Errors
-/// Where the stages' ends do not rise strictly from `from`, a reply has no word, or the text would be longer than
-/// [`MAX_FILE`].
+/// If the times do not strictly increase, a reply contains no word, or the file would have more than [`MAX_FILE`] bytes.
 pub fn encode(
     name: &ServiceName,
     boot: &BootId,
     from: BootTime,
     stages: &[Stage],
     then: &Reply,
-) -> Result<Encoded, NotEncoded> {
-    let mut last = from;
-    for (index, stage) in stages.iter().enumerate() {
-        if stage.until <= last {
-            return Err(NotEncoded::NotRising(index));
-        }
-        last = stage.until;
-    }
-    if then.is_empty() || stages.iter().any(|stage| stage.reply.is_empty()) {
-        return Err(NotEncoded::NoWord);
-    }
-    let mut file = Encoded {
+) -> Result<EncodedSchedule, EncodeError> {
+    let mut file = EncodedSchedule {
         bytes: [0; MAX_FILE],
         len: 0,
     };
-    write_all(&mut file, name, boot, from, stages, then).map_err(|_| NotEncoded::TooLong)?;
+    encode_to(name, boot, from, stages, then, |piece| file.push(piece))?;
     Ok(file)
 }
 
-fn write_all(
-    file: &mut Encoded,
+/// Encodes as [`encode`] does, and passes the file to `push` in pieces. So it needs no buffer of [`MAX_FILE`] bytes.
+///
+/// # Errors
+/// Those of [`encode`], and [`EncodeError::TooLong`] if `push` fails. Before an error, `push` may get a part of the file.
+pub fn encode_to(
+    name: &ServiceName,
+    boot: &BootId,
+    from: BootTime,
+    stages: &[Stage],
+    then: &Reply,
+    mut push: impl FnMut(&[u8]) -> fmt::Result,
+) -> Result<(), EncodeError> {
+    let mut previous = from;
+    for (index, stage) in stages.iter().enumerate() {
+        if stage.until <= previous {
+            return Err(EncodeError::NotIncreasing(index));
+        }
+        previous = stage.until;
+    }
+    if then.has_no_words() || stages.iter().any(|stage| stage.reply.has_no_words()) {
+        return Err(EncodeError::NoWords);
+    }
+    let mut left = MAX_FILE;
+    let mut push = |piece: &[u8]| {
+        left = left.checked_sub(piece.len()).ok_or(fmt::Error)?;
+        push(piece)
+    };
+    push_lines(&mut push, name, boot, from, stages, then).map_err(|_| EncodeError::TooLong)
+}
+
+/// Passes the lines of the file to `push`.
+fn push_lines(
+    push: &mut impl FnMut(&[u8]) -> fmt::Result,
     name: &ServiceName,
     boot: &BootId,
     from: BootTime,
@@ -125,65 +150,73 @@ fn write_all(
     then: &Reply,
 ) -> fmt::Result {
     let mut buffer = [0; 20];
-    file.put_all(&[b"agentcheck ", digits(VERSION.into(), &mut buffer), b" "])?;
-    file.put_all(&[name.as_bytes(), b"\nboot ", boot.as_bytes(), b"\nfrom "])?;
-    file.put(digits(from.0, &mut buffer))?;
+    push(b"agentcheck ")?;
+    push(format_decimal(VERSION.into(), &mut buffer))?;
+    push(b" ")?;
+    push(name.as_bytes())?;
+    push(b"\nboot ")?;
+    push(boot.as_bytes())?;
+    push(b"\nfrom ")?;
+    push(format_decimal(from.0, &mut buffer))?;
     for stage in stages {
-        let until = digits(stage.until.0, &mut buffer);
-        file.put_all(&[b"\nuntil ", until, b" "])?;
-        stage.reply.write(|piece| file.put(piece))?;
+        push(b"\nuntil ")?;
+        push(format_decimal(stage.until.0, &mut buffer))?;
+        push(b" ")?;
+        stage.reply.write(&mut *push)?;
     }
-    file.put(b"\nthen ")?;
-    then.write(|piece| file.put(piece))?;
-    file.put(b"\n")
+    push(b"\nthen ")?;
+    then.write(&mut *push)?;
+    push(b"\n")
 }
 
-/// Why a state file is refused.
+/// Why a state file is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// It is longer than [`MAX_FILE`], or not in the format from its first to its last byte.
+pub enum StateFileError {
+    /// It has more than [`MAX_FILE`] bytes, or a part of it is not in the format.
     Malformed,
-    /// It is of another service.
-    OtherName,
-    /// It was written on another boot, so that its times mean nothing.
+    /// It belongs to another service.
+    OtherService,
+    /// It was written on another boot, so its times are meaningless on this one.
     OtherBoot,
-    /// Its times begin after now.
+    /// Its time `from` is later than now.
     Future,
 }
 
-/// A state file's content, with a checked format and unchecked times.
+/// The content of a state file in the right format. Its service, its boot and its times are not checked yet.
 #[derive(Clone, Copy, Debug)]
 pub struct Schedule<'a> {
-    /// The service: a name that [`ServiceName::parse`] accepts.
+    /// The service that the file belongs to: a name that [`ServiceName::parse`] accepts.
     pub name: &'a [u8],
-    /// The boot whose clock its times are of: an id that [`BootId::parse`] takes.
+    /// The boot on which the file was written: an id that [`BootId::parse`] accepts.
     pub boot: &'a [u8],
-    /// When it was written.
+    /// The time from which the first reply is current.
     pub from: BootTime,
+    /// The `until` lines.
     stages: &'a [u8],
+    /// The reply of the `then` line.
     then: &'a [u8],
 }
 
-/// The reply of a schedule at a moment.
+/// The reply of a schedule at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Picked<'a> {
-    /// The line for HAProxy, without newline: always one that [`Reply::parse`] takes.
+pub struct ScheduledReply<'a> {
+    /// The line for HAProxy, without its newline. [`Reply::parse`] accepts it.
     pub line: &'a [u8],
-    /// The end of the reply; `None` for the last line, which has no end.
+    /// When the reply expires, or `None` for the `then` line, which never expires.
     pub until: Option<BootTime>,
 }
 
 impl<'a> Schedule<'a> {
-    /// Reads a whole state file.
+    /// Decodes a whole state file. Its replies may have any form that [`Reply::parse`] accepts. All other parts must have
+    /// the form that [`encode`] writes.
     ///
     /// # Errors
-    /// [`Refused::Malformed`] for anything that [`encode`] would not write, but that replies may be
-    /// in any form that [`Reply::parse`] takes.
-    pub fn decode(file: &'a [u8]) -> Result<Self, Refused> {
+    /// [`StateFileError::Malformed`]
+    pub fn decode(file: &'a [u8]) -> Result<Self, StateFileError> {
         if file.len() > MAX_FILE {
-            return Err(Refused::Malformed);
+            return Err(StateFileError::Malformed);
         }
-        Self::decode_lines(file).ok_or(Refused::Malformed)
+        Self::decode_lines(file).ok_or(StateFileError::Malformed)
     }
 
     fn decode_lines(file: &'a [u8]) -> Option<Self> {
@@ -200,7 +233,7 @@ impl<'a> Schedule<'a> {
         let (line, stages) = split_line(rest)?;
         let from = time(line.strip_prefix(b"from ".as_slice())?)?;
 
-        let mut last = from;
+        let mut previous = from;
         let mut rest = stages;
         loop {
             let (line, after) = split_line(rest)?;
@@ -217,77 +250,77 @@ impl<'a> Schedule<'a> {
             }
             let (until, reply) = split_stage(line)?;
             reply::check(reply).ok()?;
-            if until <= last {
+            if until <= previous {
                 return None;
             }
-            last = until;
+            previous = until;
             rest = after;
         }
     }
 
-    /// The reply at `now`: that of the first stage that has not ended, else the last line.
+    /// The reply at `now`: that of the first stage that has not expired, or that of the `then` line.
     ///
     /// # Errors
-    /// [`Refused::Future`] where `now` is before the schedule was written.
-    pub fn pick(&self, now: BootTime) -> Result<Picked<'a>, Refused> {
+    /// [`StateFileError::Future`] if `now` is earlier than `from`.
+    pub fn reply_at(&self, now: BootTime) -> Result<ScheduledReply<'a>, StateFileError> {
         if now < self.from {
-            return Err(Refused::Future);
+            return Err(StateFileError::Future);
         }
         let mut rest = self.stages;
         while let Some((line, after)) = split_line(rest) {
             if let Some((until, line)) = split_stage(line)
                 && now < until
             {
-                return Ok(Picked {
+                return Ok(ScheduledReply {
                     line,
                     until: Some(until),
                 });
             }
             rest = after;
         }
-        Ok(Picked {
+        Ok(ScheduledReply {
             line: self.then,
             until: None,
         })
     }
 
-    /// Reads a state file and picks from it, for the service `name` on the boot `boot`.
+    /// The reply at `now` of the state file of the service `name`, on the boot `boot`.
     ///
     /// # Errors
-    /// The first reason of [`Refused`], in their order, that applies.
-    pub fn pick_from(
+    /// If the file is not valid. If several errors apply, it returns the first one in the order of [`StateFileError`].
+    pub fn current_reply(
         file: &'a [u8],
         name: &ServiceName,
         boot: &BootId,
         now: BootTime,
-    ) -> Result<Picked<'a>, Refused> {
+    ) -> Result<ScheduledReply<'a>, StateFileError> {
         let schedule = Self::decode(file)?;
         if schedule.name != name.as_bytes() {
-            return Err(Refused::OtherName);
+            return Err(StateFileError::OtherService);
         }
         if schedule.boot != boot.as_bytes() {
-            return Err(Refused::OtherBoot);
+            return Err(StateFileError::OtherBoot);
         }
-        schedule.pick(now)
+        schedule.reply_at(now)
     }
 }
 
-/// The first line without its newline, and what follows it; `None` where there is no newline.
+/// The first line without its newline, and the text after it; `None` if there is no newline.
 fn split_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = text.iter().position(|byte| *byte == b'\n')?;
     Some((text.get(..end)?, text.get(end + 1..)?))
 }
 
-/// The end and the reply of an `until` line.
+/// The expiry and the reply of an `until` line; `None` if it is no such line.
 fn split_stage(line: &[u8]) -> Option<(BootTime, &[u8])> {
     let line = line.strip_prefix(b"until ".as_slice())?;
-    let blank = line.iter().position(|byte| *byte == b' ')?;
-    Some((time(line.get(..blank)?)?, line.get(blank + 1..)?))
+    let space = line.iter().position(|byte| *byte == b' ')?;
+    Some((time(line.get(..space)?)?, line.get(space + 1..)?))
 }
 
-/// A time in the one form in which it is written: digits without leading zeros that fit 64 bits.
+/// A time: decimal digits without leading zeros that fit into 64 bits.
 fn time(digits: &[u8]) -> Option<BootTime> {
-    canonical(digits).map(BootTime)
+    parse_canonical(digits).map(BootTime)
 }
 
 #[cfg(test)]

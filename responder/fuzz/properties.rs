@@ -34,7 +34,7 @@ fn check_line(line: &[u8], is_reply: bool) {
     );
 }
 
-/// The line that is sent for an answer.
+/// The line that the responder sends for an answer.
 fn line(answer: &Answer<'_>) -> Vec<u8> {
     let mut out = Text::<MAX_RESPONSE>::EMPTY;
     answer.push_line(&mut out);
@@ -72,7 +72,7 @@ fn check_response(response: &[u8], has_body: bool) {
     );
 }
 
-/// Any state file, read at any time.
+/// Any state file, at several times.
 pub fn state(file: &[u8]) {
     let web = NameRef::parse(b"web").expect("a name");
     let boot = BootId::parse(BOOT);
@@ -81,7 +81,7 @@ pub fn state(file: &[u8]) {
             let answer = compose(&target, Ok(file), boot.as_ref(), BootTime(now), None);
             check_line(&line(&answer), answer.reason.is_none());
             assert_eq!(answer.reason.is_some(), answer.source == Source::NoOp);
-            // At one time: the response depends on the answer alone.
+            // HTTP responses depend only on the answer, so one time is enough.
             if now != 1999 {
                 continue;
             }
@@ -117,7 +117,7 @@ pub fn request(sent: &[u8]) {
     }
 }
 
-/// Checks the answers to a request: one line or one response, and nothing of the request in a response.
+/// Checks the answers to a request: one line or one response. A response contains no part of the request.
 fn check_parsed(parsed: Parsed<'_>, sent: &[u8], takes_http: bool) {
     let options = Options {
         enabled: takes_http,
@@ -156,7 +156,7 @@ fn check_parsed(parsed: Parsed<'_>, sent: &[u8], takes_http: bool) {
         let mut out = Text::EMPTY;
         response::compose(content, reaction.has_body, &answer, 0, &options, &mut out);
         check_response(out.as_bytes(), reaction.has_body);
-        // The response is one of a few: it depends on nothing else of the request.
+        // Another name gets an equal response, so the response contains no part of the name.
         let mut other = Text::EMPTY;
         let target = match reaction.target {
             Target::FromClient(_) => Target::FromClient(own),
@@ -168,8 +168,8 @@ fn check_parsed(parsed: Parsed<'_>, sent: &[u8], takes_http: bool) {
     }
 }
 
-/// The whole exchange. The first byte is the length of what the client sends; the rest is the state file.
-/// The answer is one well-formed HTTP response or one line, and it contains nothing of an HTTP request.
+/// The whole exchange. The first byte is the number of bytes that the client sends; the state file follows them. The
+/// answer is one well-formed HTTP response or one line. It contains no part of an HTTP request.
 pub fn exchange(bytes: &[u8]) {
     if let Some((length, rest)) = bytes.split_first() {
         let (sent, file) = rest.split_at(usize::from(*length).min(rest.len()));
@@ -177,7 +177,7 @@ pub fn exchange(bytes: &[u8]) {
     }
 }
 
-/// As [`exchange`], for these bytes from a client and this state file.
+/// The property of [`exchange`] for these bytes from a client and this state file.
 pub fn check_exchange(sent: &[u8], file: &[u8]) {
     let boot = BootId::parse(BOOT);
     let own = NameRef::parse(b"web").expect("a name");
@@ -207,8 +207,8 @@ pub fn check_exchange(sent: &[u8], file: &[u8]) {
             let mut out = Text::EMPTY;
             response::compose(content, reaction.has_body, &answer, 0, &options, &mut out);
             check_response(out.as_bytes(), reaction.has_body);
-            // The response of another request with the same content for the same service: nothing else of the request
-            // is in it.
+            // Another request with the same content for the same service gets an equal response. So the response contains
+            // no other part of the request.
             let target = match reaction.target {
                 Target::FromClient(name) if name != own => continue,
                 Target::FromClient(_) | Target::Configured(_) => Target::Configured(own),

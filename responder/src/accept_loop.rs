@@ -2,7 +2,9 @@
 //!
 //! It uses one thread, one epoll and one fixed table (`connections.rs`). Every event of a connection costs constant time,
 //! whatever the number of connections. The loop answers a client as soon as the service is known, which is at once
-//! unless the client has to send a request; then it discards what the client sends until the client closes.
+//! unless the client has to send a request. Then it closes the connection, if the client sends nothing more
+//! ([`Request::is_last`](crate::request::Request::is_last)); otherwise it first discards what the client sends until the
+//! client closes.
 //!
 //! If all slots of the table or all descriptors are in use, the loop ends the wait for one client, as if its timeout were
 //! over, and accepts the next one. [`Connections::to_evict`] selects that client.
@@ -66,12 +68,14 @@ enum Accepting {
 /// Why a request is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
-    /// It is complete, or the client has closed its sending side.
+    /// It is complete.
     Complete,
+    /// The client has closed its sending side.
+    Closed,
     /// Its timeout is over.
     Timeout,
-    /// The slot is needed for the next client. The answer is that of the timeout, but never the reply of
-    /// `--default-service`: the name may be on the way.
+    /// The next client needs the slot. The answer is the same as at the timeout, but never the reply of
+    /// `--default-service`: the client's name may be on the way.
     Evicted,
 }
 
@@ -81,10 +85,10 @@ struct AcceptLoop<'a, 'l> {
     service: Result<Service<'a>, NoName<'a>>,
     http: http::Options,
     state_reader: StateReader<'a>,
-    // The large parts are not here by value: they would be built in one place of the stack and moved to another, and the
-    // offsets of the small parts would not fit in one byte of an instruction.
+    // The large parts are references. As values, the program would build them in one place of the stack and move them to
+    // another, and the offsets of the small parts would not fit in one byte of an instruction.
     connections: &'l mut Connections,
-    /// Makes the groups of peers unpredictable.
+    /// A number that makes the groups of peers unpredictable.
     seed: u32,
     accepting: Accepting,
     last_accept: BootTime,
@@ -112,7 +116,7 @@ pub fn answer_all<'a>(
         (Ok(epoll), Ok(signals)) => (epoll, signals),
         (Err(error), _) | (_, Err(error)) => return EndReason::Error(error),
     };
-    if let Err(error) = epoll.add(signals, SIGNAL) {
+    if let Err(error) = epoll.add(signals, SIGNAL, Ready::ToRead) {
         return EndReason::Error(error);
     }
     let mut state_reader = StateReader::new(arguments);
@@ -139,7 +143,7 @@ pub fn answer_all<'a>(
     };
     let end = accept_loop.run(idle);
     if matches!(end, EndReason::Signal | EndReason::Idle) {
-        // It remains readable; epoll must not report it again.
+        // The descriptor of signals remains readable. Without this, epoll would report it again and again.
         epoll.remove(signals);
         accept_loop.shut_down();
     }
@@ -257,8 +261,8 @@ impl<'a> AcceptLoop<'a, '_> {
             }
             // All descriptors of the process are in use.
             Err(Errno::MFILE) if self.evict() => {}
-            // ENOMEM and ENOBUFS are a shortage as well. EPERM and EACCES: a policy forbids accepting; the waiting clients
-            // remain in the queue, and epoll would report them again at once.
+            // ENOMEM (12) and ENOBUFS (105) are a shortage, too. EPERM (1) and EACCES (13): a policy forbids accepting. The
+            // waiting clients remain in the queue, and without a pause epoll would report them again at once.
             Err(Errno::MFILE | Errno::NFILE | Errno(1 | 12 | 13 | 105)) => {
                 self.pause_listeners(Some(now.after(SHORTAGE_WAIT)));
             }
@@ -268,7 +272,7 @@ impl<'a> AcceptLoop<'a, '_> {
                 self.epoll.remove(listener.socket);
                 self.listeners.remove(number);
             }
-            // The connection broke before it was accepted: accept(2) names a dozen errors for that.
+            // The connection broke before it was accepted. accept(2) lists a dozen errors for this case.
             Err(_) => {}
         }
         true
@@ -284,14 +288,21 @@ impl<'a> AcceptLoop<'a, '_> {
             Err(cause) => Reaction::agent(Target::Unnamed(cause)),
             Ok(service) if self.http.enabled || service.needs_request() => {
                 let deadline = now.after(REQUEST_WAIT);
-                let slot = self.register(connection, Phase::AwaitingRequest, deadline);
-                // The request has usually arrived already.
-                return slot.into_iter().for_each(|slot| self.receive(slot));
+                if let Some(slot) = self.register(connection, Phase::AwaitingRequest, deadline) {
+                    // The request has usually arrived already.
+                    self.receive(slot);
+                    self.watch(slot);
+                }
+                return;
             }
             Ok(service) => Parsed::Agent(ParsedName::Nothing).reaction(service, &self.http),
         };
         if let Some((answered, _)) = self.answer(socket, &reaction) {
-            self.register(connection, Phase::Closing, answered.after(DRAIN_WAIT));
+            sys::shutdown_sending(socket);
+            let deadline = answered.after(DRAIN_WAIT);
+            if let Some(slot) = self.register(connection, Phase::Closing, deadline) {
+                self.watch(slot);
+            }
         }
     }
 
@@ -326,28 +337,22 @@ impl<'a> AcceptLoop<'a, '_> {
         true
     }
 
-    /// Adds the connection to the table and to epoll. Closes it if that is not possible.
+    /// Adds the connection to the table. Closes it if that is not possible.
     fn register(
         &mut self,
         connection: Connection,
         phase: Phase,
         deadline: BootTime,
     ) -> Option<SlotIndex> {
-        let socket = connection.socket;
-        let Some(slot) = self.connections.insert(connection, phase, deadline) else {
-            sys::close(socket);
-            return None;
-        };
-        let token = CONNECTION | u64::from(slot.number());
-        if self.epoll.add(socket, token).is_err() {
-            self.close_connection(slot, socket);
-            return None;
+        let slot = self.connections.insert(connection, phase, deadline);
+        if slot.is_none() {
+            sys::close(connection.socket);
         }
-        Some(slot)
+        slot
     }
 
-    /// Answers, and closes the sending side unless a document follows. Returns the time of the answer and the document,
-    /// or `None` if the connection is broken and the socket is closed.
+    /// Answers. Returns the time of the answer and the document, or `None` if the connection is broken and the socket is
+    /// closed.
     fn answer(
         &mut self,
         socket: Descriptor,
@@ -355,9 +360,6 @@ impl<'a> AcceptLoop<'a, '_> {
     ) -> Option<(BootTime, Option<OpenDocument>)> {
         let outcome = self.state_reader.answer(reaction, self.buffer, self.out);
         let sent = sys::send(socket, self.out.as_bytes());
-        if sent.is_ok() && outcome.document.is_none() {
-            sys::shutdown_sending(socket);
-        }
         let message = self
             .log
             .record(&reaction.target, outcome.reason, outcome.now);
@@ -372,8 +374,8 @@ impl<'a> AcceptLoop<'a, '_> {
         Some((outcome.now, outcome.document))
     }
 
-    /// Handles an event of a connection. Does nothing if the connection no longer exists; if another connection has
-    /// taken its slot, there is nothing to read.
+    /// Handles an event of a connection. If the connection no longer exists, it does nothing. If a new connection uses
+    /// the slot, it finds nothing to read there.
     fn receive(&mut self, slot: SlotIndex) {
         let Some((connection, phase)) = self.connections.get(slot) else {
             return;
@@ -387,8 +389,10 @@ impl<'a> AcceptLoop<'a, '_> {
             (Err(Errno::AGAIN | Errno::INTR), _) => {}
             (Ok(count), Phase::AwaitingRequest) => {
                 let bytes = self.buffer.get(..count).unwrap_or_default();
-                if connection.request.push(bytes) || count == 0 {
+                if connection.request.push(bytes) {
                     self.answer_request(slot, socket, Cause::Complete);
+                } else if count == 0 {
+                    self.answer_request(slot, socket, Cause::Closed);
                 }
             }
             (Err(_), _) | (Ok(0), _) => self.close_connection(slot, socket),
@@ -412,7 +416,7 @@ impl<'a> AcceptLoop<'a, '_> {
             return true;
         };
         let parsed = match cause {
-            Cause::Complete => request.parse(),
+            Cause::Complete | Cause::Closed => request.parse(),
             Cause::Timeout | Cause::Evicted => request.parse_at_timeout(),
         };
         if cause == Cause::Evicted {
@@ -426,28 +430,55 @@ impl<'a> AcceptLoop<'a, '_> {
         {
             reaction = Reaction::http(Content::Error(Status::ServiceUnavailable), true);
         }
+        let is_last = match cause {
+            Cause::Complete => request.is_last() && reaction.is_of_a_service(),
+            Cause::Closed => true,
+            Cause::Timeout | Cause::Evicted => false,
+        };
         let Some((now, document)) = self.answer(socket, &reaction) else {
             self.forget(slot);
             return false;
         };
-        let (phase, wait) = match document {
-            Some(_) => (Phase::Sending, DOCUMENT_WAIT),
-            None => (Phase::Closing, DRAIN_WAIT),
-        };
-        self.connections.move_to(slot, phase, now.after(wait));
-        if let Some((connection, _)) = self.connections.get(slot)
-            && document.is_some()
-        {
-            connection.document = document;
-            self.wait_for(slot, socket, Ready::ToWrite);
+        if document.is_some() {
+            let deadline = now.after(DOCUMENT_WAIT);
+            self.connections.move_to(slot, Phase::Sending, deadline);
+            if let Some((connection, _)) = self.connections.get(slot) {
+                connection.document = document;
+            }
+            self.wait_for(slot, Ready::ToWrite);
+        } else if is_last {
+            self.close_connection(slot, socket);
+            return false;
+        } else {
+            sys::shutdown_sending(socket);
+            let deadline = now.after(DRAIN_WAIT);
+            self.connections.move_to(slot, Phase::Closing, deadline);
         }
         true
     }
 
+    /// Lets epoll report when the client sends something. Does nothing if the connection no longer exists, or if epoll
+    /// already has it.
+    fn watch(&mut self, slot: SlotIndex) {
+        if let Some((connection, _)) = self.connections.get(slot)
+            && connection.awaited.is_none()
+        {
+            self.wait_for(slot, Ready::ToRead);
+        }
+    }
+
     /// Makes epoll report when the connection is ready, and closes it if that is not possible.
-    fn wait_for(&mut self, slot: SlotIndex, socket: Descriptor, ready: Ready) {
+    fn wait_for(&mut self, slot: SlotIndex, ready: Ready) {
+        let Some((connection, _)) = self.connections.get(slot) else {
+            return;
+        };
+        let socket = connection.socket;
         let token = CONNECTION | u64::from(slot.number());
-        if self.epoll.modify(socket, token, ready).is_err() {
+        let result = match connection.awaited.replace(ready) {
+            None => self.epoll.add(socket, token, ready),
+            Some(_) => self.epoll.modify(socket, token, ready),
+        };
+        if result.is_err() {
             self.close_connection(slot, socket);
         }
     }
@@ -470,7 +501,7 @@ impl<'a> AcceptLoop<'a, '_> {
                 sys::shutdown_sending(socket);
                 let deadline = sys::boot_time().after(DRAIN_WAIT);
                 self.connections.move_to(slot, Phase::Closing, deadline);
-                self.wait_for(slot, socket, Ready::ToRead);
+                self.wait_for(slot, Ready::ToRead);
             }
         }
     }
@@ -479,7 +510,7 @@ impl<'a> AcceptLoop<'a, '_> {
         if let Some((connection, _)) = self.connections.get(slot) {
             close_document(connection.document);
         }
-        // This also removes it from epoll: no other descriptor refers to the socket.
+        // No other descriptor refers to the socket, so closing it also removes it from epoll.
         sys::close(socket);
         self.forget(slot);
     }
@@ -533,11 +564,9 @@ impl<'a> AcceptLoop<'a, '_> {
         self.accepting = Accepting::Active;
         let mut broken = None;
         for (number, listener) in self.listeners.iter() {
-            // A shortage of memory is retried like a shortage of descriptors.
-            if let Err(error) = self
-                .epoll
-                .add(listener.socket, LISTENER | u64::from(number))
-            {
+            // ENOMEM (12) and ENOSPC (28) are a shortage of memory: the loop tries again after a pause.
+            let token = LISTENER | u64::from(number);
+            if let Err(error) = self.epoll.add(listener.socket, token, Ready::ToRead) {
                 broken = Some((number, error));
                 break;
             }

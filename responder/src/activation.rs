@@ -6,7 +6,7 @@
 use crate::name::NameRef;
 use crate::sys::Descriptor;
 use crate::text::index_of;
-use agentcheck_common::decimal::decimal;
+use agentcheck_common::decimal::parse_decimal;
 
 /// The sockets that the service manager passed to this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,7 +81,7 @@ fn service(name: &[u8]) -> Option<NameRef<'_>> {
 }
 
 fn number(digits: &[u8]) -> Option<u32> {
-    u32::try_from(decimal(digits)?).ok()
+    u32::try_from(parse_decimal(digits)?).ok()
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@
 //! of addresses would take a tenth of the program's size.
 
 use crate::sys::SocketAddress;
-use agentcheck_common::decimal::canonical;
+use agentcheck_common::decimal::parse_canonical;
 
 /// An address to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl<'a> Address<'a> {
 
 /// Parses a port, 1 to 65535.
 fn port(digits: &[u8]) -> Option<u16> {
-    let port = u16::try_from(canonical(digits)?).ok()?;
+    let port = u16::try_from(parse_canonical(digits)?).ok()?;
     (port > 0).then_some(port)
 }
 
@@ -63,7 +63,7 @@ fn ipv4(text: &[u8]) -> Option<[u8; 4]> {
     let mut parts = text.split(|byte| *byte == b'.');
     let mut ip = [0; 4];
     for slot in &mut ip {
-        *slot = u8::try_from(canonical(parts.next()?)?).ok()?;
+        *slot = u8::try_from(parse_canonical(parts.next()?)?).ok()?;
     }
     parts.next().is_none().then_some(ip)
 }

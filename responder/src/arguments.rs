@@ -8,17 +8,17 @@ use crate::http;
 use crate::name::NameRef;
 use crate::reply::Fallback;
 use crate::text::index_of;
-use agentcheck_common::STATE_DIR;
-use agentcheck_common::decimal::decimal;
+use agentcheck_common::DEFAULT_STATE_DIR;
+use agentcheck_common::decimal::parse_decimal;
 use core::time::Duration;
 
-/// The text of `--help`. Tabs, because blanks would take 400 bytes of the program.
+/// The text of `--help`. It contains tabs, because spaces would take 400 bytes more.
 pub const HELP: &[u8] = b"\
 Usage: agentcheck-responder [OPTION]... [NAME | --name-from-client]
 
-Sends HAProxy the current reply of service NAME, which the collector writes to
-/run/agentcheck/NAME.state: on the connection that it is started with, or on
-listening sockets.
+Sends HAProxy the current reply of service NAME, on the connection of standard
+input or on listening sockets. The collector writes the reply to
+/run/agentcheck/NAME.state.
 
  --name-from-client\tread the service name from the client (agent-send)
  --default-service NAME\tthe service of clients that send nothing
@@ -44,7 +44,7 @@ pub const VERSION: &[u8] =
 /// The largest number of `--listen` options.
 pub const MAX_LISTEN: usize = 16;
 
-/// The longest `--state-dir`, in bytes: it must fit into a path together with a name.
+/// The largest length of `--state-dir`, in bytes.
 pub const MAX_STATE_DIR: usize = 900;
 
 /// What the program does.
@@ -122,13 +122,13 @@ pub enum Idle {
 }
 
 impl<'a> Arguments<'a> {
-    /// The arguments of an empty command line. (A constant would be stored in the program, most of it zeroes.)
+    /// The arguments of an empty command line. Not a constant: the program would contain it, and most of its bytes are 0.
     #[must_use]
     #[inline(never)]
     pub fn defaults() -> Self {
         Self {
             service: Service::Unnamed,
-            state_dir: STATE_DIR.as_bytes(),
+            state_dir: DEFAULT_STATE_DIR.as_bytes(),
             fallback: None,
             listen: [None; MAX_LISTEN],
             idle: Idle::Default,
@@ -264,11 +264,11 @@ impl<'a> Parsed<'a> {
             return Err("only one NAME is allowed");
         }
         self.name = Some(NameRef::parse(argument).ok_or(NOT_A_NAME)?);
-        // A flag with nothing left to do.
+        // The caller does nothing for this flag.
         Ok(Flag::NameFromClient)
     }
 
-    /// Takes an option; `next` gives the next argument.
+    /// Applies an option. `next` returns the next argument, which may be the option's value.
     fn take_option(
         &mut self,
         argument: &'a [u8],
@@ -358,7 +358,7 @@ fn idle(text: &[u8]) -> Option<Idle> {
         [b'd'] => 86_400_000,
         _ => return None,
     };
-    let span = decimal(text.get(..unit)?)?.checked_mul(milliseconds)?;
+    let span = parse_decimal(text.get(..unit)?)?.checked_mul(milliseconds)?;
     (1..=LONGEST)
         .contains(&span)
         .then(|| Idle::After(Duration::from_millis(span)))

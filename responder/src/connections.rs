@@ -9,7 +9,7 @@
 
 use crate::request::Request;
 use crate::state_reader::OpenDocument;
-use crate::sys::{Descriptor, PeerAddress};
+use crate::sys::{Descriptor, PeerAddress, Ready};
 use agentcheck_common::BootTime;
 
 /// The largest number of connections at a time.
@@ -19,7 +19,7 @@ pub const CAPACITY: usize = 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// The client has to send its request.
-    // From 1 on, so that `None` is 0.
+    // Starts at 1, so an `Option<Phase>` stores `None` as 0, and an empty table has only bytes of 0.
     AwaitingRequest = 1,
     /// The client has its answer and has to close.
     Closing,
@@ -66,10 +66,10 @@ impl PeerGroup {
     /// The group of `peer`. `seed` makes it unpredictable which peers share a group.
     #[must_use]
     pub fn of(peer: &PeerAddress, seed: u32) -> Self {
-        // An odd number with bits in no order, so that the upper bits of a product depend on all bits of the factor.
+        // An odd number with an irregular bit pattern: the upper bits of a product depend on all bits of the other factor.
         const MIX: u32 = 0x9e37_79b1;
         let [_, ipv4, network, subnet, _, host, _] = peer.0;
-        // An IPv4 address in IPv6 form has no network, and ::1 neither.
+        // An IPv4 address in IPv6 form and ::1 have the network 0; only their host part tells the peers apart.
         let host = if network | subnet == 0 { host } else { 0 };
         let key = network.wrapping_mul(MIX) ^ subnet ^ ipv4 ^ host;
         Self(((key ^ seed).wrapping_mul(MIX) >> 24) as u8)
@@ -83,15 +83,17 @@ impl PeerGroup {
 pub struct Connection {
     /// The client's socket.
     pub socket: Descriptor,
-    /// The number of bytes that were discarded since the answer.
+    /// The number of bytes that the loop has discarded since the answer.
     pub drained: u32,
+    /// What epoll waits for; `None` if epoll does not have the socket.
+    pub awaited: Option<Ready>,
     /// The document that is being sent.
     pub document: Option<OpenDocument>,
     /// The group of peers to which the client belongs.
     pub peer: PeerGroup,
     /// The index of the listening socket.
     pub listener: u16,
-    /// What the client has sent of its request.
+    /// The part of the client's request that has arrived.
     pub request: Request,
 }
 
@@ -103,6 +105,7 @@ impl Connection {
             socket,
             request: Request::new(takes_http),
             drained: 0,
+            awaited: None,
             document: None,
             peer,
             listener,
@@ -134,22 +137,22 @@ struct Queue {
 #[repr(C)]
 #[derive(Debug)]
 pub struct Connections {
-    /// The first one is never used.
+    /// The index is the number of the phase, so the first queue is never used.
     queues: [Queue; 4],
-    /// The first of the slots that were used and are free again.
+    /// The first free slot that was in use before, or [`NONE`].
     free: u16,
-    /// How many slots were ever used; the next one was not.
+    /// The number of slots that were ever in use: slots 1 to `used`.
     used: u16,
     count: u16,
     /// The number of connections of each group.
     groups: [u16; GROUPS],
-    /// The first one is never used.
+    /// Slots are numbered from 1, so the first one is never used.
     slots: [Slot; CAPACITY + 1],
 }
 
 impl Connections {
-    /// An empty table, of about 200 KiB. All of it is zeroes, so that it is neither stored in the program nor built in one
-    /// place and moved to another.
+    /// An empty table, of about 200 KiB. All its bytes are 0, so the program does not contain it, and does not build it in
+    /// one place and move it to another.
     pub const EMPTY: Self = Self {
         slots: [Slot {
             connection: Connection::new(Descriptor(0), PeerGroup(0), 0, false),

@@ -5,7 +5,7 @@
 
 use crate::state_log::Message;
 use crate::sys::{self, Descriptor, Errno, Ready, Status};
-use agentcheck_common::decimal::decimal;
+use agentcheck_common::decimal::parse_decimal;
 use core::time::Duration;
 
 /// Where messages go.
@@ -91,7 +91,7 @@ fn names_file(stream: &[u8], device: u64, inode: u64) -> bool {
     let Some(colon) = stream.iter().position(|byte| *byte == b':') else {
         return false;
     };
-    let number = |digits: Option<&[u8]>| digits.and_then(decimal);
+    let number = |digits: Option<&[u8]>| digits.and_then(parse_decimal);
     number(stream.get(..colon)) == Some(device) && number(stream.get(colon + 1..)) == Some(inode)
 }
 

@@ -39,7 +39,7 @@ extern "C" fn entry(stack: *const usize) -> ! {
 }
 
 /// Ends the process without output: a panic message must not reach a connection. HAProxy keeps the server's state when
-/// it gets no reply. No code is known to panic.
+/// it gets no reply. No known input leads to a panic.
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     sys::exit(run::STATUS_PANIC)

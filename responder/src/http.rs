@@ -1,6 +1,6 @@
 //! HTTP answers (`--http`), from the same state files as agent-check.
 //!
-//! [`line`] parses the request line, [`head`] finds the end of the request head, and [`response`] composes the response.
+//! [`mod@line`] parses the request line, [`head`] finds the end of the request head, and [`response`] composes the response.
 //! Nothing of a request is ever part of a response. Each connection gets one response and is then closed. Pure: no clock,
 //! no sockets, no files.
 

@@ -1,9 +1,9 @@
 //! The responder: sends HAProxy the reply that the collector wrote to a state file, and nothing else.
 //!
 //! Pure modules take data and return data: [`activation`], [`address`], [`arguments`], [`connections`], [`http`],
-//! [`name`], [`reply`], [`request`], [`state_log`], [`text`]. Shell modules do the I/O that the pure modules decide on: [`accept_loop`],
-//! [`diagnostics`], [`listeners`], [`single`], [`state_reader`], and [`run`], which selects the way to answer.
-//! [`sys`] contains the system calls and all `unsafe` code of this library.
+//! [`name`], [`reply`], [`request`], [`state_log`], [`text`]. Shell modules do the I/O that the pure modules decide on:
+//! [`accept_loop`], [`diagnostics`], [`listeners`], [`single`], [`state_reader`], and [`run`], which selects the way to
+//! answer. [`sys`] contains the system calls and all `unsafe` code of this library.
 //!
 //! There is no std, no allocation and no panic: the same code runs freestanding in the program and with std in
 //! the tests.

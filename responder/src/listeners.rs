@@ -8,8 +8,8 @@ use crate::text::copy;
 /// The largest number of listening sockets.
 pub const MAX: usize = 32;
 
-/// The largest number of connections that wait to be accepted, which is the kernel's own limit (net.core.somaxconn) on
-/// any recent system.
+/// The largest number of connections that wait to be accepted. It is the kernel's default limit (net.core.somaxconn) since
+/// Linux 5.4.
 const BACKLOG: u16 = 4096;
 
 /// One listening socket.
@@ -24,8 +24,8 @@ pub struct Listener<'a> {
     pub is_own: bool,
     /// The path of a unix socket that this process created.
     path: Option<&'a [u8]>,
-    /// False if the slot is free. (An `Option` around the whole struct would make a free slot differ from all zeroes,
-    /// and the program would contain a table of them.)
+    /// False if the slot is free. With an `Option` around the struct, a free slot would have bytes other than 0, and the
+    /// program would contain a table of them.
     used: bool,
 }
 

@@ -1,8 +1,8 @@
 //! The five functions that compiled code calls to copy, fill and compare memory, and `strlen`, which newer compilers
 //! generate for a loop. They are simple: the program copies a few hundred bytes.
 //!
-//! The compiler would recognize a plain loop and compile it into a call to itself. The functions therefore use assembly,
-//! or volatile reads where that is shorter.
+//! The compiler would recognize a plain loop, and compile it into a call of the function itself. So the functions use
+//! assembly, or volatile reads where that is shorter.
 #![allow(unsafe_code)]
 // Each function has the safety contract of the C function of the same name; only compiled code calls it.
 #![allow(clippy::missing_safety_doc)]

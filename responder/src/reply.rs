@@ -10,7 +10,7 @@
 use crate::name::NameRef;
 use crate::text::Text;
 use agentcheck_common::reply;
-use agentcheck_common::schedule::{Picked, Schedule};
+use agentcheck_common::schedule::{Schedule, ScheduledReply};
 use agentcheck_common::{BootId, BootTime};
 
 /// The value of `--fallback`: the reply when there is no valid state file.
@@ -185,7 +185,7 @@ fn current_reply<'a>(
     file: Result<&'a [u8], ReadError>,
     boot: Option<&BootId>,
     now: BootTime,
-) -> Result<Picked<'a>, Reason> {
+) -> Result<ScheduledReply<'a>, Reason> {
     let name = match target {
         Target::Configured(name) | Target::FromClient(name) => name,
         Target::Unnamed(_) => return Err(Reason::NoName),
@@ -199,7 +199,7 @@ fn current_reply<'a>(
     if schedule.boot != boot.as_bytes() {
         return Err(Reason::OtherBoot);
     }
-    schedule.pick(now).map_err(|_| Reason::Future)
+    schedule.reply_at(now).map_err(|_| Reason::Future)
 }
 
 /// Returns whether `--fallback` applies.

@@ -1,10 +1,10 @@
 //! Reads a client's request: a service name that HAProxy sends with `agent-send "web\n"`, or with `--http` the head of an
 //! HTTP request.
 //!
-//! The name is the first line without the blanks around it. LF, CR, CR LF or the end of the client's data ends the
-//! line. A line that has not ended at the timeout is never a name: it may be the first part of a longer name whose
-//! second segment was lost, and `web` must not answer for `web-admin`. HAProxy's CLI sets agent-send without a
-//! newline; such a client receives `no-newline:web` before its own timeout, and the operator sees the cause.
+//! The name is the first line without the spaces and tabs around it. LF, CR, CR LF or the end of the client's data ends
+//! the line. A line that has not ended at the timeout is never a name. It may be the first part of a longer name whose
+//! second segment was lost: a client that sends `web-admin` must not get the reply of `web`. HAProxy's CLI sets agent-send
+//! without a newline. Such a client gets `no-newline:web` before its own timeout, so the operator sees the cause.
 //!
 //! Not here: the clock and the socket.
 
@@ -16,14 +16,14 @@ use crate::name::NameRef;
 use crate::reply::{NoName, Target};
 use crate::text::copy;
 
-/// The longest first line that is kept as it is, in bytes: a name and blanks around it, or the longest request line that
-/// names a service.
+/// The largest length of a first line that is kept unchanged, in bytes. It has room for a name with spaces around it, and
+/// for the longest request line that names a service.
 pub const MAX_LINE: usize = 128;
 
-/// How much of the end of a longer request line is kept at least: the version.
+/// The number of bytes at the end of a longer request line that are always kept: those of the version.
 const VERSION_LENGTH: usize = " HTTP/1.x".len();
 
-/// The limit of a longer request line: 8 KiB.
+/// The largest number of drops in a request line, which limits it to about 8 KiB.
 const MAX_DROPS: u16 = 8192 / VERSION_LENGTH as u16;
 
 /// What the first line of a client contains.
@@ -62,20 +62,23 @@ impl<'l> ParsedName<'l> {
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
     length: u8,
-    /// How often bytes of the middle were dropped.
+    /// How often [`Request::drop_middle`] dropped bytes.
     drops: u16,
     state: State,
     takes_http: bool,
+    /// Whether bytes follow the complete request, or may follow it.
+    more_follows: bool,
     bytes: [u8; MAX_LINE],
 }
 
-// A new request is all zeroes: its state must be 0, with the number apart from the content of `Head`.
+// All bytes of a new request are 0, so the number of `Line` must be 0. `repr(u8)` stores the number apart from the content
+// of `Head`.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// The first line has not ended.
     Line,
-    /// The first line is complete, and no HTTP request.
+    /// The first line is complete, and is not an HTTP request line.
     Complete,
     /// The first line is too long for a name.
     TooLong,
@@ -108,6 +111,7 @@ impl Request {
             drops: 0,
             state: State::Line,
             takes_http,
+            more_follows: false,
         }
     }
 
@@ -119,10 +123,16 @@ impl Request {
                 State::Line => self.push_to_line(*byte),
                 State::Head(head) => match head.push(*byte) {
                     Progress::Incomplete => continue,
-                    Progress::Complete => State::HttpComplete,
+                    Progress::Complete => {
+                        self.more_follows = !head.closes;
+                        State::HttpComplete
+                    }
                     Progress::Invalid => State::HttpInvalid,
                 },
-                _ => break,
+                _ => {
+                    self.more_follows = true;
+                    break;
+                }
             };
         }
         !matches!(self.state, State::Line | State::Head(_))
@@ -131,17 +141,18 @@ impl Request {
     fn push_to_line(&mut self, byte: u8) -> State {
         if matches!(byte, b'\n' | b'\r') {
             let is_http = self.takes_http && RequestLine::parse(self.line()).is_some();
-            return if is_http {
-                State::Head(Head::after(byte))
-            } else {
-                State::Complete
-            };
+            if is_http {
+                return State::Head(Head::after(byte));
+            }
+            // An LF usually follows.
+            self.more_follows = byte == b'\r';
+            return State::Complete;
         }
         if usize::from(self.length) == MAX_LINE {
             if !(self.takes_http && RequestLine::may_begin(self.line())) {
                 return State::TooLong;
             }
-            // The target is longer than any that names a service: bytes in its middle are dropped.
+            // The target is too long to name a service, so bytes in its middle are not needed.
             self.drop_middle();
             if self.drops > MAX_DROPS {
                 return State::HttpInvalid;
@@ -179,7 +190,7 @@ impl Request {
             State::Line if self.takes_http && RequestLine::parse(self.line()).is_some() => {
                 Parsed::HttpError(Status::BadRequest)
             }
-            // Bytes are missing from a line that is no HTTP request after all.
+            // The line is not an HTTP request line, and some of its bytes were dropped.
             State::Line | State::Complete if self.drops > 0 => Parsed::Agent(ParsedName::Invalid),
             State::Line | State::Complete => Parsed::Agent(self.parse_name()),
             State::TooLong => Parsed::Agent(ParsedName::Invalid),
@@ -209,9 +220,17 @@ impl Request {
         }
     }
 
+    /// Whether the request is complete and the client sends nothing after it: it has sent exactly one line that ends with
+    /// LF, or an HTTP request with `Connection: close`. Then the connection can be closed at once; otherwise unread bytes
+    /// could cause a reset, which can overtake the answer.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        matches!(self.state, State::Complete | State::HttpComplete) && !self.more_follows
+    }
+
     fn parse_name(&self) -> ParsedName<'_> {
         let line = self.line();
-        // Blanks and tabs only: any other control byte makes the line invalid.
+        // Only spaces and tabs. A control byte makes the line invalid.
         let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
         let start = line.iter().position(|byte| !is_blank(byte));
         let end = line.iter().rposition(|byte| !is_blank(byte));
@@ -259,6 +278,12 @@ impl<'l> Reaction<'l> {
 
     fn error(status: Status) -> Self {
         Self::http(Content::Error(status), true)
+    }
+
+    /// Whether the answer is that of a service. Otherwise the client may not know this program, and may send any bytes.
+    #[must_use]
+    pub const fn is_of_a_service(&self) -> bool {
+        !matches!(self.target, Target::Unnamed(_))
     }
 }
 
@@ -585,6 +610,34 @@ mod tests {
         assert_eq!((reaction.content, reaction.has_body), (not_found, false));
     }
 
+    #[test]
+    fn last_request_is_one_line_or_announces_the_close() {
+        let close = "GET /web HTTP/1.1\r\nConnection: close\r\n\r\n";
+        for (sent, expected) in [
+            ("web\n", true),
+            (" web \n", true),
+            ("web", false),
+            ("web\r", false),
+            ("web\r\n", false),
+            ("web\nweb\n", false),
+            ("", false),
+            (close, true),
+            (&format!("{close}GET"), false),
+            (close.trim_end(), false),
+            ("GET /web HTTP/1.1\r\n\r\n", false),
+            ("GET /web HTTP/1.1\r\nConnection: keep-alive\r\n\r\n", false),
+            (&"x".repeat(200), false),
+            ("GET /web HTTP/1.1\r\nConnection: close\r\n\0", false),
+        ] {
+            assert_eq!(http(sent.as_bytes()).0.is_last(), expected, "{sent:?}");
+            let mut in_bytes = Request::new(true);
+            for byte in sent.bytes() {
+                in_bytes.push(&[byte]);
+            }
+            assert_eq!(in_bytes.is_last(), expected, "{sent:?}");
+        }
+    }
+
     proptest! {
         /// The result does not depend on how the network splits the bytes.
         #[test]
@@ -613,6 +666,7 @@ mod tests {
             prop_assert_eq!(complete, complete_in_parts);
             prop_assert_eq!(whole.parse(), split.parse());
             prop_assert_eq!(whole.parse_at_timeout(), split.parse_at_timeout());
+            prop_assert_eq!(whole.is_last(), split.is_last());
             // A line without an end is never a name at the timeout.
             prop_assert!(
                 complete || !matches!(split.parse_at_timeout(), Parsed::Agent(ParsedName::Name(_)))

@@ -18,9 +18,9 @@ use crate::state_log::{Message, error_text};
 use crate::sys::{self, Descriptor};
 use core::time::Duration;
 
-/// The program answered, whatever the client did, or a signal or the idle timeout ended it.
+/// The program answered, or a signal or the idle timeout ended it. Faults of the client do not change the status.
 pub const STATUS_OK: u8 = 0;
-/// The program cannot answer: it cannot listen on an address or write to standard output.
+/// The program cannot listen on an address, or cannot write to standard output.
 pub const STATUS_FAILED: u8 = 1;
 /// The command line is invalid and there is no connection: `bad-arguments` went to standard output, the reason to
 /// standard error.

@@ -15,16 +15,17 @@ use core::time::Duration;
 pub const NAME_WAIT: Duration = Duration::from_millis(300);
 
 /// The longest wait for a request with `--default-service` or `--http`. A lost segment arrives again after the
-/// retransmission timeout: 200 ms and up to three round trips. A shorter wait would take such a client for a silent one
-/// and send it the reply of another service, or a reply line instead of an HTTP response.
+/// retransmission timeout: 200 ms and up to three round trips. After a shorter wait, the program would treat such a client
+/// as silent. It would send the reply of another service, or a reply line instead of an HTTP response.
 pub const SILENT_CLIENT_WAIT: Duration = Duration::from_millis(700);
 
 /// The longest wait for room in a pipe or terminal.
 const WRITE_WAIT: Duration = Duration::from_secs(1);
 
-/// How long the program reads and discards further bytes of the client. Closing a socket with unread bytes would send a
-/// reset, which can overtake the reply. Together with the longest wait for a name it is shorter than the two seconds
-/// after which the shipped unit stops a process.
+/// How long the program reads and discards further bytes of the client, unless its request is the last that it sends
+/// ([`Request::is_last`]). Closing a socket with unread bytes would send a reset, which can overtake the reply. This time
+/// and the longest wait for a request are together shorter than the two seconds after which the shipped unit stops a
+/// process.
 pub const DRAIN_WAIT: Duration = Duration::from_secs(1);
 
 /// How long sending a document may take.
@@ -53,6 +54,7 @@ pub fn answer_once(
 ) -> sys::Result<()> {
     let mut buffer: Buffer = state_reader::EMPTY;
     let mut request = Request::new(arguments.http.enabled);
+    let mut is_last = false;
     let reaction = match service {
         Err(cause) => Reaction::agent(Target::Unnamed(cause)),
         Ok(service) => {
@@ -62,8 +64,8 @@ pub fn answer_once(
                     Service::FromClient { default: None } if !arguments.http.enabled => NAME_WAIT,
                     _ => SILENT_CLIENT_WAIT,
                 };
-                parsed = match read_request(channel, limit, &mut request, &mut buffer) {
-                    Some(parsed) => parsed,
+                (parsed, is_last) = match read_request(channel, limit, &mut request, &mut buffer) {
+                    Some(read) => read,
                     // The connection is broken; an answer would not arrive.
                     None => return Ok(()),
                 };
@@ -85,28 +87,33 @@ pub fn answer_once(
         send_document(document, socket, &mut buffer);
     }
     if let Some(socket) = socket {
-        drain(socket, &mut buffer);
+        // The launcher may have the socket open, too. Then the end of this process does not close the connection.
+        sys::shutdown_sending(socket);
+        if !(is_last && reaction.is_of_a_service()) {
+            drain(socket, &mut buffer);
+        }
     }
     Ok(())
 }
 
-/// Reads the client's request, for at most `limit`. Returns `None` if the connection broke.
+/// Reads the client's request, for at most `limit`, and whether it is the last that the client sends. Returns `None` if
+/// the connection broke.
 fn read_request<'l>(
     channel: Channel,
     limit: Duration,
     request: &'l mut Request,
     buffer: &mut Buffer,
-) -> Option<Parsed<'l>> {
+) -> Option<(Parsed<'l>, bool)> {
     let mut deadline = None;
     loop {
         match next_bytes(channel, &mut deadline, limit, buffer) {
             Input::Bytes(count) => {
                 if request.push(buffer.get(..count).unwrap_or_default()) {
-                    return Some(request.parse());
+                    return Some((request.parse(), request.is_last()));
                 }
             }
-            Input::End => return Some(request.parse()),
-            Input::Timeout => return Some(request.parse_at_timeout()),
+            Input::End => return Some((request.parse(), true)),
+            Input::Timeout => return Some((request.parse_at_timeout(), false)),
             Input::Broken => return None,
         }
     }
@@ -157,15 +164,14 @@ fn next_bytes(
         ready = match sys::wait(source, Ready::ToRead, end.since(now)) {
             Ok(ready) => ready,
             Err(Errno::INTR) => false,
-            // With a limit of zero descriptors the kernel refuses to poll.
+            // The kernel refuses to poll if the limit of descriptors is 0.
             Err(_) => return Input::Timeout,
         };
     }
 }
 
-/// Closes the sending side, then reads and discards what the client sends until the client closes.
+/// Reads and discards what the client sends until the client closes.
 fn drain(socket: Descriptor, buffer: &mut Buffer) {
-    sys::shutdown_sending(socket);
     // HAProxy closes shortly after it has the line, so an earlier read would find nothing. If the kernel refuses to
     // poll, the bytes that have arrived are still read.
     let _ = sys::wait(socket, Ready::ToRead, DRAIN_WAIT / 2);
@@ -194,7 +200,7 @@ fn print(bytes: &[u8]) -> sys::Result<Option<Descriptor>> {
     }
     // A pipe without a reader is not an error, so it must not raise a signal.
     sys::block(&sys::Signals::PIPE);
-    // With a limit of zero descriptors the kernel refuses to poll, but it may accept the write.
+    // The kernel refuses to poll if the limit of descriptors is 0, but it may accept the write.
     if sys::wait(Descriptor::STDOUT, Ready::ToWrite, WRITE_WAIT) != Ok(false) {
         match sys::write(Descriptor::STDOUT, bytes) {
             Ok(_) | Err(Errno::PIPE) => {}

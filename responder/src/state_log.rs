@@ -1,5 +1,5 @@
-//! Decides which messages an accept loop logs about answers that do not come from a valid state file: one line when
-//! that begins, when the reason changes, and when it ends, independent of the number of probes.
+//! Decides which messages an accept loop logs about services without a valid state file. It logs one line when the fault
+//! begins, when its reason changes, and when it ends. The number of lines does not depend on the number of probes.
 //!
 //! Clients can send any number of names, so the table of services and the number of lines are bounded: [`BURST`] lines
 //! at once, then one every [`REFILL`]. Pure: `diagnostics.rs` writes the lines.
@@ -14,7 +14,7 @@ const REMEMBERED: usize = 32;
 /// The number of lines that may be logged at once.
 pub const BURST: u8 = 10;
 
-/// How often an accept loop logs that it ends the waits of clients to make room for others.
+/// The shortest time between two messages about evicted clients.
 pub const EVICTION_PAUSE: Duration = Duration::from_secs(60);
 
 /// The time after which one more line may be logged.
@@ -48,7 +48,8 @@ impl Message {
         message
     }
 
-    /// The same of one part. Not inlined: an array of one constant would be a table of addresses.
+    /// As [`Message::of`], with one part. Not inlined: for an array of a constant, the program would contain a table of
+    /// addresses.
     #[must_use]
     #[inline(never)]
     pub fn from_text(text: &[u8]) -> Self {
@@ -69,7 +70,7 @@ impl Message {
     }
 }
 
-/// Returns the text for an error of the kernel: a phrase for common errors, the number for others (asm/errno.h).
+/// The text for an error of the kernel: a phrase for a common error, or the number of another one (asm/errno.h).
 #[must_use]
 #[inline(never)]
 pub fn error_text(error: usize) -> ErrorText {
@@ -93,7 +94,7 @@ pub fn error_text(error: usize) -> ErrorText {
     text
 }
 
-/// See [`error_text`].
+/// The result of [`error_text`].
 #[derive(Clone, Copy, Debug)]
 pub struct ErrorText {
     words: &'static [u8],
@@ -129,7 +130,7 @@ struct Fault {
 #[repr(C)]
 #[derive(Debug)]
 pub struct StateLog {
-    /// Whether `faults` has no entries, which is nearly always so.
+    /// Whether `faults` has no entries. This is nearly always the case, and makes an answer cheap.
     is_empty: bool,
     /// The index of the entry that was replaced last.
     oldest: usize,

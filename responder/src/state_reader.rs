@@ -12,7 +12,7 @@ use crate::text::{Text, copy};
 use agentcheck_common::schedule::MAX_FILE;
 use agentcheck_common::{BootId, BootTime, STATE_SUFFIX, ServiceName};
 
-/// Room for a state file and one more byte, which reveals a file that is too long.
+/// Room for a state file and one more byte. A file that fills it is too long.
 pub type Buffer = [u8; MAX_FILE + 1];
 
 /// A buffer of zeroes.
@@ -106,7 +106,9 @@ impl OpenDocument {
 /// back afterwards.
 #[derive(Clone, Copy, Debug)]
 struct Spare {
+    /// The descriptor that is duplicated.
     of: Descriptor,
+    /// The duplicate; `None` while it is closed.
     held: Option<Descriptor>,
 }
 
@@ -123,8 +125,8 @@ impl<'a> StateReader<'a> {
         }
     }
 
-    /// Reserves a descriptor, a duplicate of `of`, for when all others are in use. `of` must stay open. The accept
-    /// loop needs it because its clients can use up the descriptors; without it the answer is `no-descriptor`.
+    /// Reserves a descriptor by duplicating `of`, which must stay open. The reader uses it when all others are in use: the
+    /// clients of an accept loop can use up the descriptors. Without it, the answer would be `no-descriptor`.
     pub fn reserve_spare(&mut self, of: Descriptor) {
         let held = sys::duplicate(of).ok();
         self.spare = Some(Spare { of, held });
@@ -220,8 +222,8 @@ impl<'a> StateReader<'a> {
     #[inline(never)]
     fn read_boot_id(&mut self) -> Option<BootId> {
         let mut text = [0; BOOT_ID_LENGTH as usize + 1];
-        // The kernel's file has no length, but returns the id and a newline in one read. The additional byte reveals
-        // a longer text.
+        // The kernel's file has no length, but returns the id and a newline in one read. If the additional byte is read,
+        // too, the text is longer than an id.
         let length = self.read_file(Path::new(BOOT_ID)?, Some(BOOT_ID_LENGTH), &mut text);
         BootId::parse(text.get(..length.ok()?)?)
     }
@@ -249,7 +251,7 @@ impl<'a> StateReader<'a> {
                     spare.held = Some(held);
                     return result;
                 }
-                // Released just now, or not available again after an earlier release.
+                // This call closed the duplicate, or an earlier call could not duplicate `of` again.
                 (_, None) => {
                     spare.held = sys::duplicate(spare.of).ok();
                     return result;
@@ -268,7 +270,7 @@ const BOOT_ID_LENGTH: u64 = BootId::LEN as u64 + 1;
 /// The length of directory, slash, name, suffix and NUL. A document's name is shorter.
 const MAX_PATH: usize = MAX_STATE_DIR + 1 + ServiceName::MAX + STATE_SUFFIX.len() + 1;
 
-/// Returns `DIRECTORY/STEM SUFFIX`, or `None` if the path is too long.
+/// Returns the path of the file in `directory` whose name is `stem` and `suffix`, or `None` if the path is too long.
 fn file_path<'r>(
     directory: &[u8],
     stem: &[u8],
@@ -318,8 +320,8 @@ fn regular_file_size(file: Descriptor, limit: u64) -> Result<u64, ReadError> {
     }
 }
 
-/// Reads until `size` bytes have been read, the file ends, or the buffer is full. Returns the number of bytes. Calls
-/// `read` at most once more than the buffer has bytes, even if each call returns one byte.
+/// Reads until `size` bytes have been read, the file ends, or the buffer is full. Returns the number of bytes. For a buffer
+/// of N bytes, it calls `read` at most N + 1 times.
 fn read_whole(
     buffer: &mut [u8],
     size: u64,

@@ -1,5 +1,5 @@
-//! The system calls as thin, safe functions with types. All `unsafe` code of this library is here. There are no decisions:
-//! the caller decides what an error means.
+//! The system calls as thin, safe functions with types. All `unsafe` code of this library is here. The callers decide what
+//! an error means.
 //!
 //! `asm.rs` and `libc.rs` are the two ways to call the kernel; `startup.rs` reads arguments and environment from the
 //! stack. A descriptor is a plain number: using a wrong one gives the error EBADF and cannot corrupt memory.
@@ -254,7 +254,7 @@ pub fn close_from(first: Descriptor) {
 #[inline(never)]
 pub fn duplicate(of: Descriptor) -> Result<Descriptor> {
     const DUPFD_CLOEXEC: usize = 1030;
-    // From 3 up: the standard descriptors may be closed, and their numbers must not be reused.
+    // Numbers from 3: the standard descriptors may be closed, and their numbers must not be used again.
     descriptor(call_without_pointers(
         number::FCNTL,
         [of.raw(), DUPFD_CLOEXEC, 3],
@@ -292,10 +292,10 @@ pub fn boot_time() -> BootTime {
             [BOOTTIME, time.as_mut_ptr() as usize],
         )
     };
-    // It cannot fail: Linux has the clock since 2.6.39. If it failed, the result 0 would make every state file one from
-    // the future, which is refused.
+    // It cannot fail: Linux has this clock since 2.6.39. If it failed, the time would be 0. Then every state file would be
+    // from the future, and refused.
     let [seconds, nanoseconds] = time.map(|part| part.max(0).unsigned_abs());
-    // No cast on 64 bits, a widening one on 32.
+    // The cast changes nothing on 64 bits, and widens on 32 bits.
     #[allow(clippy::unnecessary_cast)]
     BootTime::from_timespec(seconds as u64, nanoseconds as u64)
 }
@@ -313,13 +313,13 @@ pub fn exit(status: u8) -> ! {
     }
 }
 
-/// The event to wait for.
+/// The event to wait for, with its number for poll and epoll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ready {
-    /// There are bytes to read, or the end.
-    ToRead,
-    /// There is room to write.
-    ToWrite,
+    /// There are bytes to read, or the end: POLLIN.
+    ToRead = 0x1,
+    /// There is room to write: POLLOUT.
+    ToWrite = 0x4,
 }
 
 /// Waits until `descriptor` is ready or has an error. Returns false if that takes longer than `at_most`.
@@ -337,10 +337,7 @@ pub fn wait(descriptor: Descriptor, ready: Ready, at_most: Duration) -> Result<b
     let mut set = PollFd {
         // Fits an int; a larger number is invalid for the kernel in any case.
         descriptor: descriptor.0 as c_int,
-        events: match ready {
-            Ready::ToRead => 0x1,
-            Ready::ToWrite => 0x4,
-        },
+        events: ready as i16,
         returned: 0,
     };
     let timeout = [

@@ -1,7 +1,7 @@
-//! Text in fixed buffers and in lists. Written for a small program: a table of texts would be one of addresses and
-//! lengths, larger than the texts, so a list is one text with a newline between its items.
+//! Text in fixed buffers, and lists of texts. A list is one text with newlines between its items. A table of strings would
+//! contain addresses and lengths, which take more space than the texts.
 
-/// Text in a fixed buffer. What does not fit is cut.
+/// Text in a fixed buffer of `SIZE` bytes. It drops bytes that do not fit.
 // Small fields first: their offsets fit in one byte of an instruction.
 #[repr(C)]
 #[derive(Clone)]
@@ -33,7 +33,7 @@ impl<const SIZE: usize> Text<SIZE> {
         }
     }
 
-    /// Appends a number in decimal digits. Without room for all digits they overwrite the end of the text.
+    /// Appends a number in decimal digits. If there is no room for all digits, they overwrite the end of the text.
     #[inline(never)]
     pub fn push_number(&mut self, number: u64) {
         let mut rest = number;

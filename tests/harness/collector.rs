@@ -100,7 +100,7 @@ impl Plan {
         let schedule = Schedule::decode(&file).map_err(|refused| format!("{refused:?}"))?;
         let at = |moment| {
             let picked = schedule
-                .pick(moment)
+                .reply_at(moment)
                 .map_err(|error| format!("{error:?}"))?;
             let line = String::from_utf8_lossy(picked.line).into_owned();
             Ok::<_, String>((line, picked.until))

@@ -35,3 +35,4 @@ mod responder_flags;
 mod root_writes;
 mod service_managers;
 mod systemd;
+mod wake_ups;

@@ -27,7 +27,7 @@ pub(super) struct Collect {
     /// Run in the background
     #[arg(long, conflicts_with = "dry_run")]
     daemon: bool,
-    /// File for the process id
+    /// Write the process id to FILE
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     pid_file: Option<PathBuf>,
     /// Change to this user (as root)
@@ -39,7 +39,7 @@ pub(super) struct Collect {
     /// Reload when the configuration changes
     #[arg(long)]
     reload_on_change: bool,
-    /// Log to stderr or syslog (default with --daemon)
+    /// Log to stderr, or to syslog (default with --daemon)
     #[arg(long, value_name = "TO", hide_possible_values = true)]
     log: Option<Log>,
 }

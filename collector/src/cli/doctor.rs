@@ -33,7 +33,7 @@ const PROBES: u64 = 4;
 
 #[derive(Args)]
 pub(super) struct Doctor {
-    /// The services [default: all]
+    /// Check these services [default: all]
     #[arg(value_name = "SERVICE")]
     services: Vec<String>,
     #[command(flatten)]
@@ -42,7 +42,7 @@ pub(super) struct Doctor {
     state: StateDir,
     #[command(flatten)]
     data: DataDir,
-    /// Probe this address [default: the launcher's]
+    /// Probe this address [default: the port's listener]
     #[arg(long, value_name = "ADDR:PORT")]
     agent: Option<SocketAddr>,
     /// HAProxy's stats socket: a path, or HOST:PORT

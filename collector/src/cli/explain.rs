@@ -27,8 +27,8 @@ use std::time::{Duration, Instant};
 
 #[derive(Args)]
 #[command(after_help = "\
-Polls the sources of SERVICE as you, and writes nothing. Averages, timers and
-rule states come from the running collector. TIME: 10m (ago), 14:30,
+Polls the sources of SERVICE as your user, and writes nothing. Averages, timers
+and rule states come from the running collector. TIME: 10m (ago), 14:30,
 '2026-11-21 14:30' or 2026-11-21T14:30:00Z.
 Examples: agentcheck explain web; agentcheck explain --reply 'up#ok 50%'")]
 pub(super) struct Arguments {
@@ -187,7 +187,7 @@ fn service_memory(
         }
         _ => known.memory.last_reply(),
     };
-    let last = last_reply.map(|reply| reply.described(Description::NONE));
+    let last = last_reply.map(|reply| reply.with_description(Description::EMPTY));
     let mut memory = known.memory.restore(service, &known.rules, last, now);
     if !overview.liveness.is_present() {
         return (memory, Origin::Stopped);

@@ -17,13 +17,13 @@ const MAX_FILE: usize = 1 << 20;
 
 #[derive(Args)]
 pub(super) struct Generate {
-    /// Launcher
+    /// Print files for
     target: TargetName,
     #[command(flatten)]
     config: ConfigFile,
     #[command(flatten)]
     state: StateDir,
-    /// Address; may be repeated [default: loopback]
+    /// Listen on ADDR; may be repeated [default: loopback]
     #[arg(long, value_name = "ADDR")]
     address: Vec<IpAddr>,
     /// Let this host or network connect; may be repeated

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 
 #[derive(Args)]
 pub(super) struct Import {
-    /// The agent that the file belongs to
+    /// The agent that reads FILE
     agent: AgentName,
-    /// Its file: config.yml, config.xml or agent-config.json
+    /// Configuration file: config.yml, config.xml or agent-config.json
     file: PathBuf,
 }
 

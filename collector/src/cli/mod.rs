@@ -26,7 +26,7 @@ use crate::simulation::blind_spots;
 use crate::simulation::sample;
 use crate::status::overview;
 use crate::sys::state_file;
-use agentcheck_common::STATE_DIR;
+use agentcheck_common::DEFAULT_STATE_DIR;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use rustix::fs::OFlags;
 use std::ffi::OsString;
@@ -150,7 +150,7 @@ Example: agentcheck doctor --haproxy /run/haproxy/admin.sock")]
     /// Send ready for a time: it lifts a drain or maintenance set on the balancers
     #[command(after_help = "Example: agentcheck ready web")]
     Ready(overrides::Ready),
-    /// Reset every service's server to full weight, before agentcheck is removed
+    /// Reset every service's server to full weight, before you remove agentcheck
     Decommission(decommission::Decommission),
     /// Convert another agent's configuration into an agentcheck.toml
     #[command(after_help = "Example: agentcheck import herald config.yml > agentcheck.toml")]
@@ -171,14 +171,14 @@ struct ConfigFile {
 
 #[derive(Args)]
 struct StateDir {
-    /// State files
-    #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
+    /// Directory of state files
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_STATE_DIR)]
     state_dir: PathBuf,
 }
 
 #[derive(Args)]
 struct DataDir {
-    /// Overrides, history
+    /// Overrides and history
     #[arg(long, value_name = "DIR", default_value = DATA_DIR)]
     data_dir: PathBuf,
 }
@@ -236,7 +236,7 @@ pub fn command() -> clap::Command {
 /// Runs the command of the process's arguments.
 #[must_use]
 pub fn run() -> ExitCode {
-    let line = match CommandLine::try_parse() {
+    let line = match parse() {
         Ok(line) => line,
         Err(error) => {
             // If it cannot be printed, the exit status still counts.
@@ -284,6 +284,16 @@ pub fn run() -> ExitCode {
             let _ = io::stderr().write_all(printable_lines(&lines).as_bytes());
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Parses the command line on a thread of its own. This takes 150 KB of stack, which would stay resident on the main thread.
+fn parse() -> Result<CommandLine, clap::Error> {
+    let parsing = std::thread::Builder::new().spawn(CommandLine::try_parse);
+    match parsing.map(std::thread::JoinHandle::join) {
+        Ok(Ok(parsed)) => parsed,
+        // There is no thread, or it panicked, which ends the process in a release build.
+        Ok(Err(_)) | Err(_) => CommandLine::try_parse(),
     }
 }
 

@@ -5,7 +5,7 @@ mod session;
 
 use super::{ConfigFile, DataDir, Failed, Output, StateDir};
 use crate::overrides::store::Key;
-use crate::overrides::{Action, Kind, MAX_REASON, Override, ReadyWindow, Stage, VERSION};
+use crate::overrides::{Action, Kind, MAX_REASON, Override, OverrideStage, ReadyWindow, VERSION};
 use clap::Args;
 use format::{describe, human, shown};
 use session::Session;
@@ -16,10 +16,10 @@ use std::time::Duration;
 /// The services of a command, and the directories.
 #[derive(Args)]
 pub(super) struct Target {
-    /// The services
+    /// Apply to these services
     #[arg(value_name = "SERVICE", required_unless_present = "all")]
     services: Vec<String>,
-    /// All services of this host: a separate scope
+    /// Apply to all services of this host, by one override
     #[arg(long, conflicts_with = "services")]
     all: bool,
     #[command(flatten)]
@@ -83,7 +83,7 @@ pub(super) struct Plain {
 pub(super) struct Drain {
     #[command(flatten)]
     plain: Plain,
-    /// State that follows
+    /// State after the drain
     #[arg(long, value_name = "STATE", value_parser = ["maint", "down"])]
     then: Option<String>,
     /// Time until --then
@@ -207,9 +207,9 @@ impl Common {
             .map_or(Kind::Outage, |(action, _)| action.kind());
         let mut text = String::new();
         let now = session.now();
-        let mut stages: Vec<Stage> = stages
+        let mut stages: Vec<OverrideStage> = stages
             .iter()
-            .map(|(action, span)| Stage {
+            .map(|(action, span)| OverrideStage {
                 action: *action,
                 until: None,
                 end: span.map(|span| now.after(span)),

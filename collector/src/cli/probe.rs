@@ -9,7 +9,7 @@ use crate::reply::dissect::{self, Dissection, End, Reader, Weight};
 use crate::setup::doctor::probe::ProbeOutcome;
 use crate::status::overview::Level;
 use agentcheck_common::ServiceName;
-use agentcheck_common::reply::{Administrative, Operational};
+use agentcheck_common::reply::{AdministrativeState, OperationalState};
 use clap::{Args, ValueEnum};
 use std::fmt::Write as _;
 use std::io;
@@ -26,18 +26,18 @@ const MAX_KEEPALIVED: u32 = 253;
 
 #[derive(Args)]
 #[command(after_help = "\
-TARGET: addresses as HOST:PORT, and the name of a service, which is sent as
-agent-send. A probe takes 4 s at most. Exit status without --exit: 0 if every
-agent sent a line, else 1. With --exit:
+TARGET: addresses as HOST:PORT, and the name of a service. Like agent-send, the
+command sends the name. A probe takes 4 s at most. Exit status without --exit: 0
+if every agent sent a line, else 1. With --exit FORM:
   plain       0 in service, 1 not: HAProxy's external-check, ldirectord
   keepalived  0 weight unchanged, 1 failed, 2 and more: the weight plus 2
-  nagios      0 in, 1 drained or maintenance, 2 down or no reply, 3 no-op reply
+  nagios      0 in service, 1 drain or maint, 2 down or no reply, 3 no-op reply
 Example: agentcheck probe 10.0.0.1:3333 10.0.0.2:3333 web")]
 pub(super) struct Probe {
     /// Addresses, and a service
     #[arg(value_name = "TARGET", required = true)]
     targets: Vec<String>,
-    /// Exit status for a program
+    /// Exit status of this form: see below
     #[arg(long, value_name = "FORM", value_enum, hide_possible_values = true)]
     exit: Option<Exit>,
     #[command(flatten)]
@@ -197,11 +197,11 @@ impl Probed {
         });
         match (effect.operational, effect.administrative, weight) {
             _ if !matches!(end, End::Whole(_)) => Verdict::NoReply,
-            (_, Some(Administrative::Maint), _) | (Some(Operational::Stopped), ..) => {
+            (_, Some(AdministrativeState::Maint), _) | (Some(OperationalState::Stopped), ..) => {
                 Verdict::Maintenance
             }
-            (Some(Operational::Down | Operational::Fail), ..) => Verdict::Down,
-            (_, Some(Administrative::Drain), _) | (.., Some(0)) => Verdict::Drained,
+            (Some(OperationalState::Down | OperationalState::Fail), ..) => Verdict::Down,
+            (_, Some(AdministrativeState::Drain), _) | (.., Some(0)) => Verdict::Drained,
             (None, None, None) => Verdict::NoOp,
             (.., weight) => Verdict::In(weight),
         }

@@ -23,7 +23,7 @@ Exit status: 0 the new configuration is in effect; 1 the current configuration
 remains, see standard error; 2 wrong command line.
 Example: agentcheck reload")]
 pub(super) struct Reload {
-    /// Process id of the collector [default: lock holder]
+    /// Process id [default: the collector of --state-dir]
     #[arg(long, value_name = "PID")]
     pid: Option<u32>,
     #[command(flatten)]

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 #[derive(Args)]
 pub(super) struct Report {
-    /// Output file; it is replaced atomically
+    /// Write to FILE, and replace it atomically
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// Time span of the plots

@@ -22,12 +22,12 @@ const MAX_STATE_BYTES: usize = 64 << 20;
 
 #[derive(Args)]
 #[command(after_help = "\
-Exit status: 0 shown; 1 not readable; 2 wrong command line. With --check:
+Exit status: 0 done; 1 cannot read; 2 wrong command line. With --check:
   0 OK        the collector runs, and every reply is fresh
   1 WARNING   a source fails, a weight is at its floor, an operator took a
               server out, a reload was refused, or the collector just started
   2 CRITICAL  no collector; a reply is stale, invalid or takes a server out
-  3 UNKNOWN   not readable, no such service, or wrong command line
+  3 UNKNOWN   cannot read, no such service, or wrong command line
 Example: agentcheck status web --watch")]
 pub(super) struct Arguments {
     /// Show details of these services [default: all]

@@ -2,7 +2,7 @@
 
 use super::{Config, DerivedInput, InputId, Service, SourceId};
 use crate::expression::CLOCK;
-use crate::reply::state::AdminState;
+use crate::reply::state::AdminStatePolicy;
 use agentcheck_common::ServiceName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -129,7 +129,7 @@ fn listed(names: &[ServiceName]) -> String {
 
 /// Whether replies, or only those of overrides, set the administrative state.
 fn owns(service: &Service) -> bool {
-    [service.admin_state, service.override_admin_state].contains(&AdminState::Manage)
+    [service.admin_state, service.override_admin_state].contains(&AdminStatePolicy::Manage)
 }
 
 fn kept(earlier: &Config, later: &Config) -> Vec<Option<InputId>> {

@@ -35,7 +35,6 @@ use crate::reading::prometheus::Selector;
 use crate::source::Source;
 use agentcheck_common::ServiceName;
 use diagnostics::{Diagnostic, Severity};
-use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -119,11 +118,16 @@ impl Config {
     /// The sources that a service needs, each once: those that it reads, and those that its derived numbers read.
     #[must_use]
     pub fn polled_for(&self, service: &Service) -> Vec<SourceId> {
-        let inputs = service.inputs.iter();
-        let polled: BTreeSet<SourceId> = inputs
-            .flat_map(|input| self.sources_behind(*input))
-            .collect();
-        polled.into_iter().collect()
+        let mut polled = Vec::with_capacity(service.inputs.len());
+        for input in &service.inputs {
+            match input.source(self.sources.len()) {
+                Ok(source) => polled.push(source),
+                Err(_) => polled.extend(self.sources_behind(*input)),
+            }
+        }
+        polled.sort_unstable();
+        polled.dedup();
+        polled
     }
 }
 

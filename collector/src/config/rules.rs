@@ -85,7 +85,7 @@ pub(super) fn read(
     findings: &mut Findings<'_>,
 ) -> Rules {
     let mut earlier = Earlier::default();
-    let mut rules = Vec::new();
+    let mut rules = Vec::with_capacity(tables.len());
     for mut table in tables {
         let header = table.span.clone();
         let parsed = rule(&mut table, environment, findings);
@@ -138,7 +138,7 @@ impl Earlier {
     /// Warns of a rule that is true while a source has failed and cannot decide then, because an earlier rule is
     /// unknown.
     fn warn_of_mask(&self, parsed: &Parsed, findings: &mut Findings<'_>) {
-        for (source, used) in parsed.rule.when.uses() {
+        for (source, used) in parsed.rule.when.uses().iter() {
             let Some(mask) = self.masks.get(source) else {
                 continue;
             };
@@ -182,7 +182,7 @@ impl Earlier {
         if entry.0 < known.0 {
             *known = entry;
         }
-        for (source, used) in rule.when.uses() {
+        for (source, used) in rule.when.uses().iter() {
             if used.body {
                 let first = || rule.name.clone();
                 self.masks.entry(source.clone()).or_insert_with(first);
@@ -199,8 +199,9 @@ fn warn_of_load(
     findings: &mut Findings<'_>,
 ) {
     let uses = rule.when.uses();
-    let reads_content = uses.values().any(|used| used.content);
-    if rule.state.takes_out() && reads_content && uses.keys().all(|name| load.contains(name)) {
+    let reads_content = uses.iter().any(|(_, used)| used.content);
+    if rule.state.takes_server_out() && reads_content && uses.keys().all(|name| load.contains(name))
+    {
         let message = format!(
             "rule {:?} takes the server out on the load of this machine",
             rule.name

@@ -7,7 +7,7 @@ use crate::filters::capacity::Terms;
 use crate::filters::shape::Shaping;
 use crate::render::text::{counted, number};
 use crate::reply::compose::ReplyStyle;
-use crate::reply::state::{AdminState, DescriptionDetail, ServerState, WeightForm};
+use crate::reply::state::{AdminStatePolicy, DescriptionDetail, ServerState, WeightForm};
 use agentcheck_common::{Maxconn, Percent, ServiceName};
 use std::fmt;
 use std::num::NonZeroU16;
@@ -42,9 +42,9 @@ pub struct Service {
     /// The reply after the collector is stopped.
     pub on_stop: ExpiryAction,
     /// Whether replies set the administrative state in HAProxy.
-    pub admin_state: AdminState,
+    pub admin_state: AdminStatePolicy,
     /// Whether replies of overrides set it.
-    pub override_admin_state: AdminState,
+    pub override_admin_state: AdminStatePolicy,
     /// How much descriptions contain.
     pub description_detail: DescriptionDetail,
     /// How replies set the weight.
@@ -73,8 +73,8 @@ impl Service {
             restore: Restore::default(),
             on_failure: OnFailure::Keep,
             on_stop: ExpiryAction::Keep,
-            admin_state: AdminState::Preserve,
-            override_admin_state: AdminState::Preserve,
+            admin_state: AdminStatePolicy::Preserve,
+            override_admin_state: AdminStatePolicy::Preserve,
             description_detail: DescriptionDetail::Full,
             weight_form: WeightForm::Percent,
             maintenance_file: None,

@@ -10,10 +10,10 @@ use super::{
     DerivedId, ExpiryAction, InputId, OnFailure, Service, SourceId, Weight, derived, rules,
 };
 use crate::expression::Environment;
-use crate::reply::state::{AdminState, DescriptionDetail, ServerState, WeightForm};
+use crate::reply::state::{AdminStatePolicy, DescriptionDetail, ServerState, WeightForm};
 use crate::source::system::Metric;
 use crate::source::{Kind, Source};
-use agentcheck_common::{Administrative, ServiceName};
+use agentcheck_common::{AdministrativeState, ServiceName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU16;
 use std::ops::Range;
@@ -190,7 +190,7 @@ fn service(
         on_stop,
         restore,
     } = staleness::staleness_keys(&mut table, &mut rules, findings);
-    let admin = [AdminState::Preserve, AdminState::Manage];
+    let admin = [AdminStatePolicy::Preserve, AdminStatePolicy::Manage];
     let admin_state = table.choice(findings, "admin_state", admin);
     let override_admin_state = table.choice(findings, "override_admin_state", admin);
     let forms = [WeightForm::Percent, WeightForm::Absolute];
@@ -214,10 +214,10 @@ fn service(
         on_stop,
         restore,
         on_failure: staleness::on_failure(&mut table, findings),
-        admin_state: admin_state.unwrap_or(AdminState::Preserve),
+        admin_state: admin_state.unwrap_or(AdminStatePolicy::Preserve),
         override_admin_state: override_admin_state
             .or(admin_state)
-            .unwrap_or(AdminState::Preserve),
+            .unwrap_or(AdminStatePolicy::Preserve),
         description_detail: description_detail.unwrap_or(DescriptionDetail::Full),
         weight_form: weight_form.unwrap_or(WeightForm::Percent),
         maintenance_file: maintenance_file(&mut table, findings),
@@ -333,9 +333,9 @@ fn warn_of_irreversible_replies(
         };
         let taken_out = line
             .administrative
-            .filter(|word| *word != Administrative::Ready);
+            .filter(|word| *word != AdministrativeState::Ready);
         if let Some(word) = taken_out
-            && service.admin_state == AdminState::Preserve
+            && service.admin_state == AdminStatePolicy::Preserve
         {
             warn(
                 format!("{user} sends {}, and no other reply resets it", word.word()),

@@ -1,7 +1,7 @@
 //! The parsed values of correct configurations. The messages about mistakes are golden cases in collector/tests.
 
 use super::*;
-use crate::reply::state::{AdminState, ServerState};
+use crate::reply::state::{AdminStatePolicy, ServerState};
 use crate::source::Kind;
 
 fn good(text: &str) -> (Config, Report) {
@@ -29,7 +29,7 @@ fn defaults() {
     assert_eq!(service.fresh_for, Duration::from_secs(10));
     assert_eq!(service.on_stale, ExpiryAction::Keep);
     assert_eq!(service.on_failure, OnFailure::Keep);
-    assert_eq!(service.admin_state, AdminState::Preserve);
+    assert_eq!(service.admin_state, AdminStatePolicy::Preserve);
     assert_eq!(service.inputs, [InputId(0)]);
 }
 

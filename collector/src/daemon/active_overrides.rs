@@ -114,7 +114,6 @@ impl ActiveOverrides {
 
     /// Takes what was read of the directory; whether anything changed.
     pub(super) fn take(&mut self, config: &Config, read: io::Result<Stored>) -> bool {
-        self.watcher.directory_read();
         let mut stored = match read {
             Ok(stored) => stored,
             Err(error) => {
@@ -202,7 +201,6 @@ impl ActiveOverrides {
 
     /// Takes the states of flag files; whether anything changed. A file that cannot be read keeps its state.
     pub(super) fn take_flags(&mut self, config: &Config, mut found: Flags) -> bool {
-        self.watcher.flags_read();
         let mut flags = BTreeMap::new();
         let mut outcome = Ok(());
         for file in override_watcher::files(config) {
@@ -447,7 +445,7 @@ fn bounded(mut status: OverrideStatus) -> OverrideStatus {
 /// Whether a condition uses one of these inputs.
 fn uses_one_of(condition: &Expression, context: &EvalContext<'_>, inputs: &[InputId]) -> bool {
     let mut names = inputs.iter().filter_map(|input| context.names.get(input.0));
-    names.any(|name| condition.uses().contains_key(name))
+    names.any(|name| condition.uses().get(name).is_some())
 }
 
 /// Whether all sources of a condition were read within three of their periods: an old reading does not end a

@@ -1,9 +1,9 @@
 //! Counters of the collector's work, for its metrics. By name, so that they continue after a reload.
 
 use crate::reading::Reading;
+use crate::reading::names::NameMap;
 use crate::status::metrics::{Durations, Polls};
 use agentcheck_common::BootTime;
-use std::collections::HashMap;
 use std::time::Duration;
 
 /// The counters since the collector started.
@@ -12,8 +12,8 @@ pub(super) struct Counters {
     pub(super) evaluations: Durations,
     /// How many times a state file could not be written.
     pub(super) unwritten: u64,
-    sources: HashMap<String, SourceCounters>,
-    services: HashMap<String, ServiceCounters>,
+    sources: NameMap<String, SourceCounters>,
+    services: NameMap<String, ServiceCounters>,
 }
 
 /// The counters of a source.
@@ -94,7 +94,7 @@ impl Counters {
 }
 
 /// Updates the counters of this name. They exist from their first update on.
-fn update<C: Default>(counters: &mut HashMap<String, C>, name: &str, update: impl FnOnce(&mut C)) {
+fn update<C: Default>(counters: &mut NameMap<String, C>, name: &str, update: impl FnOnce(&mut C)) {
     if let Some(known) = counters.get_mut(name) {
         return update(known);
     }

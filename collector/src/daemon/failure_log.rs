@@ -154,6 +154,9 @@ impl LoggedOperation {
 
     /// Logs the outcome of a try, if it is news.
     pub(super) fn note(&mut self, outcome: &io::Result<()>) {
+        if outcome.is_ok() && !self.throttle.has_failed() {
+            return;
+        }
         self.failing = outcome.is_err();
         self.failures
             .fetch_add(u64::from(self.failing), Ordering::Relaxed);

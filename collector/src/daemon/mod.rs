@@ -17,6 +17,7 @@ mod output;
 mod override_watcher;
 mod poll_task;
 mod poll_threads;
+mod poll_timer;
 mod reading_slots;
 mod records;
 mod reload;
@@ -69,8 +70,9 @@ use std::time::{Duration, Instant};
 /// How long running polls get to end when the collector stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
-/// The longest sleep of the loop, because each turn renews the watchdog.
-const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// The longest sleep of the loop: each turn checks the state directory, and renews the watchdog and the status snapshot. It is
+/// longer than the default interval of a source, whose reading is the reason for a turn.
+const LONGEST_SLEEP: Duration = Duration::from_millis(2500);
 
 /// How many events may wait for the loop. A sender that finds no room waits.
 const EVENTS: usize = 64;
@@ -248,7 +250,7 @@ impl Collector {
             counters: Counters::default(),
             snapshot: StatusSchedule::new(),
             metrics: MetricsWriter::new(config.metrics.as_ref()),
-            service_manager: ServiceManager::default(),
+            service_manager: ServiceManager::new(),
             started,
             loaded: started,
             reload: None,
@@ -315,6 +317,7 @@ impl Collector {
         let now = clock::now();
         self.records.snapshot.changed |= self.output.remove_retired(now);
         let changed = self.sources.take(&self.config, &mut self.records.counters);
+        self.records.snapshot.is_read |= !changed.is_empty();
         let now = clock::now();
         self.services.queue.inputs_changed(&changed, now);
         let rewrite = self.output.check(self.records.history.as_mut(), now);
@@ -333,8 +336,9 @@ impl Collector {
         }
         // A command waits for the snapshot that shows its order; and a collector that is killed now must know
         // afterwards why a server is out.
-        if all || moved || self.records.snapshot.next() <= Instant::now() {
-            self.write_status(now);
+        let whole = all || moved;
+        if whole || self.records.snapshot.is_due() {
+            self.write_status(whole, now);
         }
         if !self.output.is_dry() {
             let faults = || self.overrides.faults().len();
@@ -355,7 +359,7 @@ impl Collector {
         (&mut self.services, desk)
     }
 
-    fn write_status(&mut self, now: BootTime) {
+    fn write_status(&mut self, whole: bool, now: BootTime) {
         let (config, sources, services) = (&self.config, &self.sources, &self.services);
         let faults = || self.overrides.faults();
         status_writer::write(
@@ -365,6 +369,7 @@ impl Collector {
             faults,
             &self.output,
             &mut self.records,
+            whole,
             now,
         );
     }
@@ -375,7 +380,7 @@ impl Collector {
             let now = clock::now();
             self.records.add_event(history::Event::Stopping, "");
             self.output.check(self.records.history.as_mut(), now);
-            self.write_status(now);
+            self.write_status(true, now);
             self.services
                 .publish_stop(&self.config, &self.overrides, &self.output, now);
         }
@@ -395,12 +400,18 @@ impl Collector {
         if self.sources.is_waiting() {
             return Duration::ZERO;
         }
-        let next = [self.services.queue.next(), self.output.retirement.next()];
+        let state_dir = self.output.state_dir.as_ref();
+        let next = [
+            self.services.queue.next(),
+            self.output.retirement.next(),
+            state_dir.and_then(StateDir::next),
+        ];
         let wake = next.into_iter().flatten().min();
         let wake = wake.map_or(LONGEST_SLEEP, |at| at.since(clock::now()));
         let status = self.records.snapshot.next();
         let status = status.saturating_duration_since(Instant::now());
-        let wake = wake.min(status).min(LONGEST_SLEEP);
+        let watchdog = self.records.service_manager.longest_sleep();
+        let wake = wake.min(status).min(watchdog).min(LONGEST_SLEEP);
         // A dry run writes no metrics.
         match self.output.is_dry() {
             true => wake,

@@ -1,19 +1,20 @@
 //! Threads that read the directory of overrides and the flag files, and remove files of expired orders. These may
 //! be on a disk that hangs: replies do not wait for it.
 
-use super::Event;
+use super::{Event, LONGEST_SLEEP};
 use crate::config::Config;
 use crate::overrides::store::{self, Key, Stored};
 use crate::overrides::watch::Watch;
-use crate::overrides::{Action, Moment, Override, Stage, VERSION};
+use crate::overrides::{Action, Moment, Override, OverrideStage, VERSION};
 use log::{info, warn};
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,16 +25,16 @@ const FLAGS_EVERY: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_millis(20);
 
+/// The time between tries to remove the same file. Each try writes to the directory, and so wakes the thread.
+const REMOVE_AGAIN: Duration = Duration::from_secs(1);
+
 /// After this time without a finished read, it counts as blocked.
 const HANGS_AFTER: Duration = Duration::from_secs(5);
-
-/// The most that counts of the time between two turns. In a longer time, the whole process was stopped.
-const TURN: Duration = Duration::from_secs(1);
 
 /// The threads.
 pub(super) struct OverrideWatcher {
     /// The flag files to read.
-    files: Shared<Vec<PathBuf>>,
+    files: Arc<FlagFiles>,
     /// The services whose orders are read.
     services: Shared<BTreeSet<String>>,
     /// Expired orders: files and ids.
@@ -46,9 +47,30 @@ pub(super) struct OverrideWatcher {
 
 type Shared<T> = Arc<Mutex<T>>;
 
-/// The time since the last finished read.
+/// The flag files of the current configuration. The thread sleeps while there are none.
+#[derive(Default)]
+struct FlagFiles {
+    wanted: Mutex<Wanted>,
+    changed: Condvar,
+}
+
+#[derive(Clone, Default)]
+struct Wanted {
+    files: Vec<PathBuf>,
+    /// How many configurations there were. The loop gets the flags of each at least once.
+    configuration: u64,
+}
+
+/// How many reads a thread has begun and ended together: odd during a read.
+#[derive(Clone, Default)]
+struct Reads(Arc<AtomicU64>);
+
+/// The time that a thread's present read takes.
 struct HangDetector {
     what: &'static str,
+    reads: Reads,
+    /// The count of `reads` at the latest turn of the loop.
+    seen: u64,
     passed: Duration,
     /// The latest turn of the loop.
     turn: Instant,
@@ -69,18 +91,13 @@ pub(super) type Flags = BTreeMap<PathBuf, io::Result<Option<Flag>>>;
 impl OverrideWatcher {
     /// None yet.
     pub(super) fn new() -> Self {
-        let silence = |what| HangDetector {
-            what,
-            passed: Duration::ZERO,
-            turn: Instant::now(),
-        };
         Self {
-            files: Shared::default(),
+            files: Arc::default(),
             services: Shared::default(),
             expired: Shared::default(),
             read: Shared::default(),
-            directory: silence("the directory of overrides"),
-            flags: silence("flag files"),
+            directory: HangDetector::new("the directory of overrides", Instant::now()),
+            flags: HangDetector::new("flag files", Instant::now()),
         }
     }
 
@@ -97,36 +114,57 @@ impl OverrideWatcher {
         self.reload(config);
         let (expired, directory) = (Arc::clone(&self.expired), directory.to_owned());
         let (services, newest) = (Arc::clone(&self.services), Arc::clone(&self.read));
-        let to = sender.clone();
+        let (reads, to) = (self.directory.reads.clone(), sender.clone());
         let thread = thread::Builder::new().name("overrides".to_owned());
         thread.spawn(move || {
             let mut watch = Watch::new(&directory);
-            let mut known = BTreeSet::new();
+            let (mut known, mut to_remove) = (BTreeSet::new(), BTreeSet::new());
+            let (mut sent, mut tried) = (None, Instant::now());
             loop {
-                remove(&directory, &std::mem::take(&mut *lock(&expired)));
-                // Changes may happen before the watch exists.
+                let mut expired = std::mem::take(&mut *lock(&expired));
+                let try_to_remove = !expired.is_empty() || tried.elapsed() >= REMOVE_AGAIN;
+                to_remove.append(&mut expired);
                 let services = lock(&services).clone();
-                let read = store::read(&directory, &services, known.iter().cloned());
+                // Changes may happen before the watch exists.
+                let read = reads.count(|| {
+                    if try_to_remove {
+                        remove(&directory, &to_remove);
+                        tried = Instant::now();
+                    }
+                    store::read(&directory, &services, known.iter().cloned())
+                });
                 if let Ok(stored) = &read {
                     known = stored.keys().chain(stored.unread.iter().cloned()).collect();
+                    to_remove.retain(|(key, id)| stored.contains(key, id));
                 }
-                // Only the newest state waits for the loop.
-                let waits = lock(&newest).replace(read).is_some();
-                if !waits && to.send(Event::Overrides).is_err() {
-                    return;
+                let is_new = read.is_err() || read.as_ref().ok() != sent.as_ref();
+                if is_new {
+                    sent = read.as_ref().ok().cloned();
+                    // Only the newest state waits for the loop.
+                    let waits = lock(&newest).replace(read).is_some();
+                    if !waits && to.send(Event::Overrides).is_err() {
+                        return;
+                    }
                 }
                 watch.wait();
             }
         })?;
-        let (wanted, to) = (Arc::clone(&self.files), sender.clone());
+        let (files, reads) = (Arc::clone(&self.files), self.flags.reads.clone());
+        let to = sender.clone();
         let thread = thread::Builder::new().name("flags".to_owned());
         thread.spawn(move || {
+            let (mut sent, mut configuration) = (Flags::new(), 0);
             loop {
-                thread::sleep(FLAGS_EVERY);
-                let files = lock(&wanted).clone();
-                if !files.is_empty() && to.send(Event::Flags(check_files(files))).is_err() {
-                    return;
+                let wanted = files.wait();
+                let found = reads.count(|| check_files(wanted.files));
+                if wanted.configuration != configuration || !is_same(&found, &sent) {
+                    configuration = wanted.configuration;
+                    sent = copy(&found);
+                    if to.send(Event::Flags(found)).is_err() {
+                        return;
+                    }
                 }
+                thread::sleep(FLAGS_EVERY);
             }
         })?;
         Ok(())
@@ -139,7 +177,7 @@ impl OverrideWatcher {
 
     /// Reads the orders for the services of `config`, and its flag files, from now on.
     pub(super) fn reload(&self, config: &Config) {
-        *lock(&self.files) = files(config);
+        self.files.set(files(config));
         *lock(&self.services) = services(config);
     }
 
@@ -148,22 +186,39 @@ impl OverrideWatcher {
         lock(&self.read).take()
     }
 
-    /// The directory of overrides was read.
-    pub(super) fn directory_read(&mut self) {
-        self.directory.ends();
-    }
-
-    /// The flag files were checked.
-    pub(super) fn flags_read(&mut self) {
-        self.flags.ends();
-    }
-
     /// A turn of the loop: logs a read that is blocked.
     pub(super) fn check_hangs(&mut self) {
-        self.directory.check();
-        if !lock(&self.files).is_empty() {
-            self.flags.check();
-        }
+        let now = Instant::now();
+        self.directory.check(now);
+        self.flags.check(now);
+    }
+}
+
+impl FlagFiles {
+    /// The files of another configuration.
+    fn set(&self, files: Vec<PathBuf>) {
+        let mut wanted = lock(&self.wanted);
+        wanted.files = files;
+        wanted.configuration += 1;
+        self.changed.notify_all();
+    }
+
+    /// Waits until there are files.
+    fn wait(&self) -> Wanted {
+        let wanted = lock(&self.wanted);
+        let none = |wanted: &mut Wanted| wanted.files.is_empty();
+        let wanted = self.changed.wait_while(wanted, none);
+        wanted.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Reads {
+    /// Does a read, which may block.
+    fn count<T>(&self, read: impl FnOnce() -> T) -> T {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        let result = read();
+        self.0.fetch_add(1, Ordering::Relaxed);
+        result
     }
 }
 
@@ -178,7 +233,7 @@ impl Flag {
                 at: 0,
                 wall: self.since,
             },
-            stages: vec![Stage {
+            stages: vec![OverrideStage {
                 action: Action::Maint,
                 until: None,
                 end: None,
@@ -190,26 +245,40 @@ impl Flag {
 }
 
 impl HangDetector {
-    fn check(&mut self) {
-        if self.is_long(Instant::now()) {
-            let what = self.what;
-            warn!("reading {what} is blocked; using the last known value");
+    fn new(what: &'static str, turn: Instant) -> Self {
+        Self {
+            what,
+            reads: Reads::default(),
+            seen: 0,
+            passed: Duration::ZERO,
+            turn,
         }
     }
 
-    fn ends(&mut self) {
-        if self.passed >= HANGS_AFTER {
-            info!("reading {} works again", self.what);
-        }
-        self.passed = Duration::ZERO;
-    }
-
-    /// Whether the read counts as blocked from this turn on.
-    fn is_long(&mut self, now: Instant) -> bool {
+    fn check(&mut self, now: Instant) {
         let before = self.passed;
-        self.passed += now.saturating_duration_since(self.turn).min(TURN);
-        self.turn = now;
-        before < HANGS_AFTER && self.passed >= HANGS_AFTER
+        self.count(now);
+        let what = self.what;
+        match (before >= HANGS_AFTER, self.passed >= HANGS_AFTER) {
+            (false, true) => warn!("reading {what} is blocked; using the last known value"),
+            (true, false) => info!("reading {what} works again"),
+            _ => {}
+        }
+    }
+
+    /// Counts the time since the latest turn, if the same read takes all of it. Of a longer time than the loop sleeps
+    /// it counts no more: the whole process was stopped.
+    fn count(&mut self, now: Instant) {
+        let reads = self.reads.0.load(Ordering::Relaxed);
+        let is_reading = reads % 2 == 1;
+        self.passed = match is_reading && reads == self.seen {
+            true => {
+                let since = now.saturating_duration_since(self.turn);
+                self.passed + since.min(LONGEST_SLEEP)
+            }
+            false => Duration::ZERO,
+        };
+        (self.seen, self.turn) = (reads, now);
     }
 }
 
@@ -256,6 +325,26 @@ fn check_files(files: Vec<PathBuf>) -> Flags {
     checked.collect()
 }
 
+/// The states that could be read.
+fn copy(flags: &Flags) -> Flags {
+    let states = flags
+        .iter()
+        .filter_map(|(file, state)| Some((file, state.as_ref().ok()?)));
+    states
+        .map(|(file, state)| (file.clone(), Ok(state.clone())))
+        .collect()
+}
+
+/// Whether both have the same states. One that cannot be read is never the same.
+fn is_same(found: &Flags, before: &Flags) -> bool {
+    let same =
+        |(file, state): (&PathBuf, &io::Result<Option<Flag>>)| match (state, before.get(file)) {
+            (Ok(state), Some(Ok(before))) => state == before,
+            _ => false,
+        };
+    found.len() == before.len() && found.iter().all(same)
+}
+
 /// A link may lead anywhere, but only to an existing file. It belongs to the user who made the link.
 fn found(file: &Path) -> io::Result<Option<Flag>> {
     match file.metadata().and_then(|_| file.symlink_metadata()) {
@@ -284,7 +373,7 @@ fn remove(directory: &Path, expired: &BTreeSet<(Key, String)>) {
     }
 }
 
-fn lock<T>(shared: &Shared<T>) -> MutexGuard<'_, T> {
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     // Each change leaves it whole.
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -293,26 +382,39 @@ fn lock<T>(shared: &Shared<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
+    /// The seconds of these turns at which a read counts as blocked from then on.
+    fn blocked(detector: &mut HangDetector, started: Instant, seconds: &[u64]) -> Vec<u64> {
+        let turns = seconds.iter().copied().filter(|second| {
+            let before = detector.passed;
+            detector.count(started + Duration::from_secs(*second));
+            before < HANGS_AFTER && detector.passed >= HANGS_AFTER
+        });
+        turns.collect()
+    }
+
     #[test]
-    fn blocked_read_is_logged_once_and_not_after_a_stop_of_the_process() {
+    fn blocked_read_is_found_once_and_not_after_a_stop_of_the_process() {
         let started = Instant::now();
-        let mut silence = HangDetector {
-            what: "",
-            passed: Duration::ZERO,
-            turn: started,
-        };
-        let long = |silence: &mut HangDetector, seconds: Vec<u64>| {
-            let turns = seconds.into_iter();
-            turns
-                .filter(|second| silence.is_long(started + Duration::from_secs(*second)))
-                .collect::<Vec<_>>()
-        };
-        // The whole process was stopped for an hour.
-        assert_eq!(long(&mut silence, vec![1, 2, 3602]), [0; 0]);
-        silence.ends();
-        let on = (3603..3620).collect();
-        assert_eq!(long(&mut silence, on), [3607]);
-        silence.ends();
-        assert_eq!(long(&mut silence, (3621..3630).collect()), [3625]);
+        let mut detector = HangDetector::new("", started);
+        let reads = detector.reads.clone();
+        let turns: Vec<u64> = (3603..3640).collect();
+        reads.count(|| {
+            // The whole process was stopped for an hour.
+            assert_eq!(blocked(&mut detector, started, &[1, 2, 3602]), [0; 0]);
+            assert_eq!(blocked(&mut detector, started, &turns), [3604]);
+        });
+        assert_eq!(blocked(&mut detector, started, &[3640]), [0; 0]);
+        assert_eq!(detector.passed, Duration::ZERO);
+        // A thread that waits for the next read is not blocked.
+        let turns: Vec<u64> = (3641..3660).collect();
+        assert_eq!(blocked(&mut detector, started, &turns), [0; 0]);
+        reads.count(|| {
+            assert_eq!(blocked(&mut detector, started, &[3661, 3663]), [0; 0]);
+        });
+        // Two reads, each shorter.
+        reads.count(|| {
+            assert_eq!(blocked(&mut detector, started, &[3665, 3667]), [0; 0]);
+            assert_eq!(blocked(&mut detector, started, &[3669, 3671]), [3671]);
+        });
     }
 }

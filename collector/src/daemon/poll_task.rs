@@ -13,6 +13,9 @@ const POLL_STACK: usize = 512 * 1024;
 /// How long a poll may take on the shared thread.
 pub(super) const BRIEF: Duration = Duration::from_millis(20);
 
+/// The most that a poll starts too early to share a wake-up.
+const MOST_SLACK: Duration = Duration::from_millis(100);
+
 /// After this many brief polls in a row, a slow source returns to the shared thread.
 const RETURN_AFTER: u32 = 100;
 
@@ -45,6 +48,8 @@ pub(super) struct PollTask {
     polls: u64,
     /// When the next poll is due.
     pub(super) due: Instant,
+    /// Until when it may wait for others, to share a wake-up.
+    pub(super) latest: Instant,
 }
 
 impl ReadingSink {
@@ -80,11 +85,13 @@ impl PollTask {
     /// Polls of `source`, which began at `began`.
     pub(super) fn new(id: TaskId, source: &Source, host: &str, began: Instant) -> Self {
         let schedule = PollSchedule::new(source, host);
+        let due = began + schedule.first();
         Self {
             id,
             stop: Cancellation::new(),
             poller: Poller::new(source),
-            due: began + schedule.first(),
+            due,
+            latest: due,
             schedule,
             polls: 0,
         }
@@ -104,9 +111,10 @@ impl PollTask {
         self.stop.is_stopped()
     }
 
-    /// How much too early a poll may start if the thread is awake, so that many sources share one wake-up.
+    /// How much too early a poll may start if the thread is awake, so that many sources share one wake-up: it costs as
+    /// much as two polls of a file.
     pub(super) fn slack(&self) -> Duration {
-        self.schedule.interval() / 200
+        (self.schedule.interval() / 128).min(MOST_SLACK)
     }
 
     /// Polls once, and makes the values of the reading. If both take longer than the interval, the next poll is due
@@ -114,7 +122,9 @@ impl PollTask {
     pub(super) fn poll(&mut self) -> NewReading {
         let reading = NewReading::new(self.poller.poll(&self.stop));
         self.polls += 1;
-        self.due = (self.due + self.schedule.after(self.polls)).max(Instant::now());
+        let (began, now) = (self.due, Instant::now());
+        self.due = (began + self.schedule.after(self.polls)).max(now);
+        self.latest = (began + self.schedule.interval()).max(now);
         reading
     }
 }

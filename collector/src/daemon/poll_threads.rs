@@ -5,8 +5,8 @@
 use super::poll_task::{NewReadings, PollTask, ReadingSink, TaskId, keep_polling, spawn};
 use super::shared_poller::SharedPoller;
 use crate::config::SourceId;
+use crate::reading::names::NameMap;
 use crate::source::{Cancellation, Source, stream};
-use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,7 +19,7 @@ pub(crate) struct PollThreads {
     /// By [`SourceId`].
     polled: Vec<PolledSource>,
     /// The source of each task: a poll may end after its source was removed.
-    sources: HashMap<TaskId, SourceId>,
+    sources: NameMap<TaskId, SourceId>,
     /// The id of the next task.
     next: TaskId,
 }
@@ -45,7 +45,7 @@ impl PollThreads {
             sink: ReadingSink::new(&Cancellation::new(), Arc::new(take), &Arc::new(())),
             host: uname.nodename().to_string_lossy().into_owned(),
             polled: Vec::new(),
-            sources: HashMap::new(),
+            sources: NameMap::default(),
             next: TaskId(0),
         };
         polling.change(sources, |_| None)?;

@@ -50,19 +50,27 @@ impl ReadingSlots {
         !was_empty || self.loop_events.send(Event::Readings).is_ok()
     }
 
-    /// The tasks whose readings wait.
-    pub(super) fn waiting(&self) -> Vec<TaskId> {
-        lock(&self.slots).keys().copied().collect()
+    /// Takes all readings.
+    pub(super) fn take(&self) -> Vec<(TaskId, Slot)> {
+        std::mem::take(&mut *lock(&self.slots))
+            .into_iter()
+            .collect()
     }
 
-    /// Takes the reading of this task.
-    pub(super) fn take(&self, task: TaskId) -> Option<Slot> {
-        lock(&self.slots).remove(&task)
+    /// Puts readings back that the loop takes later, where no newer ones wait.
+    pub(super) fn put_back(&self, readings: impl Iterator<Item = (TaskId, Slot)>) {
+        let mut slots = lock(&self.slots);
+        for (task, older) in readings {
+            match slots.get_mut(&task) {
+                Some(newer) => newer.replaced += older.replaced + 1,
+                None => drop(slots.insert(task, older)),
+            }
+        }
     }
 
-    /// Has a polling thread drop a reading.
-    pub(super) fn drop_later(&self, replaced: NewReading) {
-        lock(&self.replaced).push(replaced);
+    /// Has a polling thread drop readings.
+    pub(super) fn drop_later(&self, replaced: Vec<NewReading>) {
+        lock(&self.replaced).extend(replaced);
     }
 
     /// Whether no reading waits.
@@ -97,15 +105,20 @@ mod tests {
         }
         assert!(slots.put(vec![(TaskId(3), reading(4)), (TaskId(3), reading(5))]));
         assert_eq!(events.try_iter().count(), 1, "one wake-up");
-        assert_eq!(slots.waiting(), [3, 7].map(TaskId));
-        let slot = slots.take(TaskId(7)).unwrap();
-        assert_eq!(
-            (slot.new.reading.sent, slot.replaced),
-            (BootTime(1000), 999)
-        );
-        assert!(slots.take(TaskId(7)).is_none());
+        let taken = slots.take();
+        let seen = |slots: &[(TaskId, Slot)]| -> Vec<(usize, u64, u64)> {
+            let seen = slots.iter();
+            seen.map(|(task, slot)| (task.0, slot.new.reading.sent.0, slot.replaced))
+                .collect()
+        };
+        assert_eq!(seen(&taken), [(3, 5, 1), (7, 1000, 999)]);
+        assert!(slots.is_empty());
+        // A newer reading arrives before the loop puts the others back.
+        assert!(slots.put(vec![(TaskId(7), reading(1001))]));
+        slots.put_back(taken.into_iter());
+        assert_eq!(seen(&slots.take()), [(3, 5, 1), (7, 1001, 1000)]);
         drop(events);
-        assert!(slots.take(TaskId(3)).is_some() && slots.is_empty());
+        assert!(slots.is_empty());
         let last = vec![(TaskId(3), reading(6))];
         assert!(!slots.put(last), "the loop has ended");
     }

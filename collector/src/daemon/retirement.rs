@@ -83,7 +83,7 @@ impl Retirement {
                 let until = BootTime(*until).min(now.after(RELEASE_TIME));
                 // The earlier collector may have ended before it wrote the release reply.
                 let reply = state_file::current_reply(&self.path, &name, &self.boot, now);
-                if reply.is_some_and(|reply| reply.takes_out()) {
+                if reply.is_some_and(|reply| reply.takes_server_out()) {
                     self.schedule(name, Next::Release(None), now);
                 } else {
                     self.schedule(name, Next::Remove, until);

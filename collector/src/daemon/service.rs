@@ -56,12 +56,12 @@ impl ServiceTask {
     ) -> Self {
         let known = before.and_then(|status| status.services.get(service.name.as_str()));
         let present = state_file::current_reply(&output.path, &service.name, &output.boot, now);
-        let present = present.map(|reply| reply.described(Description::NONE));
+        let present = present.map(|reply| reply.with_description(Description::EMPTY));
         // The snapshot may be a second older than the state file, and have another reply.
         let snapshot = known.filter(|known| {
             let reply = known.reply.as_ref().map(|line| line.as_bytes());
             let reply = reply.and_then(|line| Reply::parse(line).ok());
-            present == reply.map(|reply| reply.described(Description::NONE))
+            present == reply.map(|reply| reply.with_description(Description::EMPTY))
         });
         Self {
             memory: memory_at_start(service, known, overridden, present, now),
@@ -160,7 +160,7 @@ impl ServiceTask {
     /// Whether the present reply takes the server out.
     pub(super) fn is_out(&self) -> bool {
         let verdict = self.verdict.as_ref();
-        verdict.is_some_and(|verdict| verdict.reply.takes_out())
+        verdict.is_some_and(|verdict| verdict.reply.takes_server_out())
     }
 
     /// Writes the schedule, if there is a directory for it; returns whether the reply changed, apart from its
@@ -180,7 +180,7 @@ impl ServiceTask {
         };
         self.writing.note(&written);
         let before = self.verdict.as_ref().map(|verdict| verdict.reply);
-        let bare = |reply: Reply| reply.described(Description::NONE);
+        let bare = |reply: Reply| reply.with_description(Description::EMPTY);
         let changed = before.map(bare) != Some(bare(verdict.reply));
         self.log(service, &verdict, changed);
         if changed {
@@ -258,9 +258,10 @@ impl ServiceTask {
         let unknown = [decided, &verdict.decided]
             .into_iter()
             .any(|decided| matches!(decided, DecisionSource::Failure(_)));
-        if verdict.reply.takes_out() && changed {
+        if verdict.reply.takes_server_out() && changed {
             warn!("{name}: {}, was {before}", verdict.reply);
-        } else if (other_source && (changed || !unknown)) || (changed && before.takes_out()) {
+        } else if (other_source && (changed || !unknown)) || (changed && before.takes_server_out())
+        {
             info!("{name}: {}, was {before}", verdict.reply);
         } else if changed {
             debug!("{name}: {}, was {before}", verdict.reply);
@@ -294,7 +295,7 @@ fn memory_at_start(
         None => present,
         last => last,
     };
-    let last = last.map(|reply| reply.described(Description::NONE));
+    let last = last.map(|reply| reply.with_description(Description::EMPTY));
     known.memory.restore(service, &known.rules, last, now)
 }
 

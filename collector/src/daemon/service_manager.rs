@@ -9,16 +9,21 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
-/// The shortest interval of watchdog notifications. WatchdogSec= is in seconds.
+/// The shortest interval of watchdog notifications, and of tries to send READY=1. WatchdogSec= is in seconds.
 const WATCHDOG_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long a notification waits for a manager that does not read, on threads that no reply waits for.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// A third of the time after which it restarts a collector that does not notify it is early enough, also if a turn of the
+/// loop takes long.
+const WATCHDOG_FRACTION: u32 = 3;
+
 /// The service manager, and what it was notified of. If it does not read, the loop continues and notifies it
 /// later.
-#[derive(Default)]
 pub(super) struct ServiceManager {
+    /// The time after which it restarts a collector that does not notify it.
+    watchdog: Option<Duration>,
     /// The line that it shows.
     summary: String,
     watchdog_notified: Option<Instant>,
@@ -29,6 +34,25 @@ pub(super) struct ServiceManager {
 }
 
 impl ServiceManager {
+    /// The service manager that started this process, if there is one.
+    pub(super) fn new() -> Self {
+        Self {
+            watchdog: sd_notify::watchdog_enabled(),
+            summary: String::new(),
+            watchdog_notified: None,
+            ready: false,
+            unresponsive: false,
+        }
+    }
+
+    /// How long the loop may sleep: it notifies the watchdog in time, and repeats what the manager did not read.
+    pub(super) fn longest_sleep(&self) -> Duration {
+        let watchdog = self.watchdog.map(|patience| patience / WATCHDOG_FRACTION);
+        let repeat = self.ready.then_some(WATCHDOG_INTERVAL);
+        let next = watchdog.into_iter().chain(repeat).min();
+        next.map_or(Duration::MAX, |next| next.max(Duration::from_millis(1)))
+    }
+
     /// The collector works: after its start, or again after a reload.
     pub(super) fn ready(&mut self) {
         self.ready = !self.notify(&NotifyState::Ready);
@@ -113,5 +137,28 @@ fn address(name: &OsStr) -> io::Result<SocketAddr> {
     match name.as_bytes().split_first() {
         Some((b'@', abstract_name)) => SocketAddr::from_abstract_name(abstract_name),
         _ => SocketAddr::from_pathname(name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loop_wakes_up_for_the_watchdog_and_for_an_unread_ready() {
+        let mut manager = ServiceManager {
+            watchdog: None,
+            summary: String::new(),
+            watchdog_notified: None,
+            ready: false,
+            unresponsive: false,
+        };
+        assert_eq!(manager.longest_sleep(), Duration::MAX);
+        manager.watchdog = Some(Duration::from_secs(3));
+        assert_eq!(manager.longest_sleep(), Duration::from_secs(1));
+        manager.ready = true;
+        assert_eq!(manager.longest_sleep(), WATCHDOG_INTERVAL);
+        manager.watchdog = Some(Duration::ZERO);
+        assert!(!manager.longest_sleep().is_zero());
     }
 }

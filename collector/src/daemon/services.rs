@@ -79,8 +79,13 @@ impl Services {
             self.queue.all_changed(now);
         }
         let mut moved = false;
+        let due = self.queue.due(now);
+        if due.is_empty() {
+            self.send_costly(desk, now);
+            return moved;
+        }
         let mut watch = Stopwatch::start();
-        for id in self.queue.due(now) {
+        for id in due {
             // All services have the same orders after one turn.
             if watch.total() > EVALUATION_TIME && !orders_changed {
                 break;

@@ -6,14 +6,18 @@
 //! by [`BRIEF`], and there are at most two threads more than sources.
 
 use super::poll_task::{BRIEF, NewReadings, PollTask, ReadingSink, TaskId, keep_polling, spawn};
+use super::poll_timer::PollTimer;
 use log::debug;
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a reading waits for others that are due, to be sent with one wake-up.
 const LONGEST_WAIT: Duration = Duration::from_millis(5);
+
+/// How many sources wait for each other to share one wake-up. It bounds the length of a turn.
+const GROUP: usize = 8;
 
 /// What the polling thread does next.
 enum Next {
@@ -25,8 +29,10 @@ enum Next {
 #[derive(Default)]
 pub(super) struct SharedPoller {
     queue: Mutex<Queue>,
-    /// Wakes the polling thread and the watching thread to read the queue.
+    /// Wakes the polling thread to read the queue.
     changed: Condvar,
+    /// Wakes the watching thread.
+    timer: OnceLock<PollTimer>,
 }
 
 #[derive(Default)]
@@ -45,6 +51,10 @@ struct Queue {
     send_at: Option<Instant>,
     /// Whether a thread watches.
     watched: bool,
+    /// Whether the timer runs.
+    timed: bool,
+    /// Until when the polling thread slept: sources that shared this wake-up continue from the same moment.
+    woken: Option<Instant>,
 }
 
 impl SharedPoller {
@@ -62,6 +72,9 @@ impl SharedPoller {
         }
         let mut queue = poller.lock();
         if !queue.begun {
+            if poller.timer.get().is_none() {
+                let _ = poller.timer.set(PollTimer::new()?);
+            }
             let (poller, sink) = (Arc::clone(poller), sink.clone());
             spawn("shared", move || poller.poll(0, &sink))?;
             queue.begun = true;
@@ -90,7 +103,10 @@ impl SharedPoller {
     /// Wakes both threads, so that they see that they were stopped.
     pub(super) fn wake(&self) {
         // A thread that checked before waits by the time that this lock is free.
-        drop(self.lock());
+        let mut queue = self.lock();
+        queue.timed = true;
+        self.set_timer(Some(Duration::ZERO));
+        drop(queue);
         self.changed.notify_all();
     }
 
@@ -143,36 +159,46 @@ impl SharedPoller {
             if queue.readings.is_empty() {
                 queue.send_at = Some(now + LONGEST_WAIT);
             }
-            match queue.tasks.first_key_value() {
-                Some(_) if due => {
-                    queue.polling = Some(now);
-                    return queue.tasks.pop_first().map(|(_, task)| Next::Poll(task));
+            if due {
+                queue.polling = Some(now);
+                if !queue.timed {
+                    queue.timed = true;
+                    self.set_timer(Some(BRIEF));
                 }
-                Some(((due, _), _)) => {
-                    let span = *due - now;
-                    queue = self.wait(queue, Some(span));
-                }
-                None => queue = self.wait(queue, None),
+                let woken = queue.woken.filter(|at| *at <= now);
+                return queue.tasks.pop_first().map(|(_, mut task)| {
+                    task.due = woken.map_or(task.due, |woken| task.due.max(woken));
+                    Next::Poll(task)
+                });
             }
+            if queue.timed {
+                queue.timed = false;
+                self.set_timer(None);
+            }
+            queue.woken = next_wake(queue.tasks.values().map(AsRef::as_ref));
+            let span = queue.woken.map(|at| at.saturating_duration_since(now));
+            queue = self.wait(queue, span);
         }
         None
     }
 
     /// Waits until a poll takes too long, and then polls the other sources.
     fn watch(self: &Arc<Self>, sink: &ReadingSink) {
-        let mut queue = self.lock();
         while !sink.is_stopped() {
-            let now = Instant::now();
-            let begins = queue.polling.or_else(|| {
-                let next = queue.tasks.first_key_value();
-                // A due source is polled in this moment.
-                next.map(|((due, _), _)| (*due).max(now))
-            });
-            let left = begins.map(|begins| (begins + BRIEF).saturating_duration_since(now));
-            if left.is_some_and(|left| left.is_zero()) {
+            if let Some(timer) = self.timer.get() {
+                timer.wait();
+            }
+            let mut queue = self.lock();
+            let Some(began) = queue.polling else {
+                queue.timed = false;
+                continue;
+            };
+            let left = (began + BRIEF).saturating_duration_since(Instant::now());
+            if left.is_zero() {
                 queue.turn += 1;
                 queue.polling = None;
                 queue.watched = false;
+                queue.timed = false;
                 let turn = queue.turn;
                 drop(queue);
                 debug!(
@@ -180,7 +206,14 @@ impl SharedPoller {
                 );
                 return self.poll(turn, sink);
             }
-            queue = self.wait(queue, left);
+            self.set_timer(Some(left));
+        }
+    }
+
+    /// Starts or stops the timer that wakes the watching thread.
+    fn set_timer(&self, span: Option<Duration>) {
+        if let Some(timer) = self.timer.get() {
+            timer.set(span);
         }
     }
 
@@ -205,6 +238,20 @@ impl SharedPoller {
         // No panic can happen between two changes that belong together.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// When to poll the next sources, of tasks in the order of their due times: with a source that is due, others wait until
+/// they are due too, but none longer than its interval.
+fn next_wake<'t>(tasks: impl Iterator<Item = &'t PollTask>) -> Option<Instant> {
+    let (mut wake, mut latest) = (None, None::<Instant>);
+    for task in tasks.take(GROUP) {
+        if latest.is_some_and(|latest| latest < task.due) {
+            break;
+        }
+        wake = Some(task.due);
+        latest = Some(latest.map_or(task.latest, |latest| latest.min(task.latest)));
+    }
+    wake
 }
 
 #[cfg(test)]

@@ -70,16 +70,18 @@ impl Sources {
     /// Takes waiting readings, those of cheap sources first; returns the inputs that changed.
     pub(super) fn take(&mut self, config: &Config, counters: &mut Counters) -> Vec<InputId> {
         let mut changed = Vec::new();
+        let mut waiting = self.slots.take();
+        if waiting.is_empty() {
+            return changed;
+        }
         let mut watch = Stopwatch::start();
         self.usage.decay(clock::now());
-        let mut waiting = self.slots.waiting();
-        waiting.sort_by_key(|task| self.polling.source(*task).map(|id| self.usage.of(id.0)));
-        for task in waiting {
-            if watch.total() > READING_TIME {
+        waiting.sort_by_key(|(task, _)| self.polling.source(*task).map(|id| self.usage.of(id.0)));
+        let mut all_replaced = Vec::with_capacity(waiting.len());
+        let mut waiting = waiting.into_iter();
+        while watch.total() <= READING_TIME {
+            let Some((task, slot)) = waiting.next() else {
                 break;
-            }
-            let Some(slot) = self.slots.take(task) else {
-                continue;
             };
             // A poll may end after its source was removed.
             let Some(id) = self.polling.source(task) else {
@@ -104,11 +106,11 @@ impl Sources {
             }
             let (touched, replaced) = self.observed.take_new(id, slot.new, clock::now());
             changed.extend(touched);
-            if let Some(replaced) = replaced {
-                self.slots.drop_later(replaced);
-            }
+            all_replaced.extend(replaced);
             self.usage.add(id.0, watch.lap());
         }
+        self.slots.put_back(waiting);
+        self.slots.drop_later(all_replaced);
         changed
     }
 

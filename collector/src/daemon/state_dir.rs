@@ -119,6 +119,14 @@ impl StateDir {
         self.locked.as_ref().map(|locked| locked.directory.as_fd())
     }
 
+    /// When to try again to get a lost directory back.
+    pub(super) fn next(&self) -> Option<BootTime> {
+        match self.locked {
+            Some(_) => None,
+            None => Some(self.tried?.after(RETRY_INTERVAL)),
+        }
+    }
+
     /// The directory, if only a service manager can create it again. In a unit's sandbox a removed directory can
     /// neither be created nor written to, but a restart creates it.
     pub(super) fn lost_for_good(&self, now: BootTime) -> Option<&Path> {

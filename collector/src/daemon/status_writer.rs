@@ -4,15 +4,18 @@ use super::output::Output;
 use super::records::Records;
 use super::services::Services;
 use super::sources::Sources;
+use super::status_schedule::Entries;
 use crate::config::Config;
 use crate::render::text;
-use crate::status::snapshot::{self, DerivedStatus, Entries, OverrideFault, ReloadStatus, Status};
+use crate::status::snapshot::{self, DerivedStatus, Frame, OverrideFault, ReloadStatus, Status};
 use agentcheck_common::BootTime;
+use std::collections::BTreeMap;
 
 /// How many characters of an error the service manager shows.
 const MAX_SUMMARY: usize = 200;
 
-/// Writes the snapshot, if there is a directory for it.
+/// Writes the snapshot, if there is a directory for it, or the next piece if it need not be `whole`.
+#[allow(clippy::too_many_arguments)] // the parts of the collector that it shows
 pub(super) fn write(
     config: &Config,
     sources: &Sources,
@@ -20,44 +23,59 @@ pub(super) fn write(
     faults: impl FnOnce() -> Vec<OverrideFault>,
     output: &Output,
     records: &mut Records,
+    whole: bool,
     now: BootTime,
 ) {
-    match output.directory() {
-        Some(directory) => {
-            let polled = || {
-                let polled = config.sources.iter().zip(&sources.statuses);
-                polled.filter_map(|(source, latest)| Some((source.name.as_str(), latest.as_ref()?)))
+    let Some(directory) = output.directory() else {
+        records.snapshot.skip();
+        return show(config, sources, records);
+    };
+    let (started, loaded, reload) = (records.started, records.loaded, records.reload.clone());
+    let status = || Status {
+        version: snapshot::VERSION,
+        boot: output.boot.to_string(),
+        pid: std::process::id(),
+        started: started.0,
+        at: now.0,
+        sources: BTreeMap::new(),
+        services: BTreeMap::new(),
+        derived: sources
+            .observed
+            .kept()
+            .map(|(name, kept)| (name.to_owned(), DerivedStatus::from_memory(kept)))
+            .collect(),
+        override_faults: faults(),
+        loaded_at: Some(loaded.0),
+        reload,
+        pending_removals: output.retirement.statuses(),
+    };
+    let entries = Entries {
+        sources: config.sources.len(),
+        services: config.services.len(),
+        add: |number: usize, text: &mut Vec<u8>| {
+            if let Some(source) = config.sources.get(number) {
+                return match sources.statuses.get(number).and_then(Option::as_ref) {
+                    Some(latest) => Frame::add(text, &source.name, latest),
+                    None => Ok(()),
+                };
+            }
+            let number = number - config.sources.len();
+            let (Some(service), Some(task)) =
+                (config.services.get(number), services.tasks.get(number))
+            else {
+                return Ok(());
             };
-            let tasks = || {
-                let tasks = config.services.iter().zip(&services.tasks);
-                tasks.map(|(service, task)| {
-                    let mut status = task.status(service);
-                    status.set_configuration(config, service);
-                    (service.name.as_str(), status)
-                })
-            };
-            let status = Status {
-                version: snapshot::VERSION,
-                boot: output.boot.to_string(),
-                pid: std::process::id(),
-                started: records.started.0,
-                at: now.0,
-                sources: Entries(polled),
-                services: Entries(tasks),
-                derived: sources
-                    .observed
-                    .kept()
-                    .map(|(name, kept)| (name.to_owned(), DerivedStatus::from_memory(kept)))
-                    .collect(),
-                override_faults: faults(),
-                loaded_at: Some(records.loaded.0),
-                reload: records.reload.clone(),
-                pending_removals: output.retirement.statuses(),
-            };
-            records.snapshot.write(directory, &status);
-        }
-        None => records.snapshot.skip(),
+            let mut status = task.status(service);
+            status.set_configuration(config, service);
+            Frame::add(text, service.name.as_str(), &status)
+        },
+    };
+    if records.snapshot.write(directory, whole, status, &entries) {
+        show(config, sources, records);
     }
+}
+
+fn show(config: &Config, sources: &Sources, records: &mut Records) {
     let summary = summary(config, sources, records.reload.as_ref());
     records.service_manager.show(summary);
 }

@@ -12,9 +12,9 @@ use crate::decision::plan::{Plan, plan};
 use crate::overrides::{Action, ActiveOverride, Effective};
 use crate::render::text;
 use crate::reply::compose::{self, ReplyStyle};
-use crate::reply::state::{AdminState, ServerState};
+use crate::reply::state::{AdminStatePolicy, ServerState};
 use agentcheck_common::schedule::Stage;
-use agentcheck_common::{Administrative, BootTime, Percent, Reply};
+use agentcheck_common::{AdministrativeState, BootTime, Percent, Reply};
 use std::time::Duration;
 
 /// How long replies lift the balancers' administrative state after an override that managed it, over a service
@@ -113,8 +113,8 @@ pub(crate) fn apply_orders(
 
 /// Whether overrides manage the administrative state of a service that preserves it otherwise.
 fn manages_during_overrides(service: &Service) -> bool {
-    service.override_admin_state == AdminState::Manage
-        && service.admin_state == AdminState::Preserve
+    service.override_admin_state == AdminStatePolicy::Manage
+        && service.admin_state == AdminStatePolicy::Preserve
 }
 
 /// Applies overrides to `beneath`, the verdict of rules and weight. `None` where there is no reply.
@@ -171,7 +171,7 @@ fn outage(
     let (full, short) = why(active);
     let reply = compose::reply(state, &style, style.text(&full, &short));
     let stale = format!("stale {}", reply.description.as_str());
-    let stale = reply.described(style.describe(&stale, &stale));
+    let stale = reply.with_description(style.describe(&stale, &stale));
     let fresh = now.after(service.fresh_for);
     let mut stages = Vec::new();
     let then = match active.ends {
@@ -295,7 +295,7 @@ fn limited_reply(
 ) -> Reply {
     let percent = reply.percent.unwrap_or(Percent::FULL);
     if let Some((active, ceiling)) = overrides.limit_at(at)
-        && !reply.takes_out()
+        && !reply.takes_server_out()
         && percent > ceiling
     {
         let (mut full, mut short) = why(active);
@@ -344,7 +344,7 @@ fn lifted(plain: Plan, lift: Option<BootTime>, mut from: BootTime) -> Plan {
 /// The same reply with `ready`, unless it sets drain or maint itself.
 fn ready(reply: Reply) -> Reply {
     Reply {
-        administrative: reply.administrative.or(Some(Administrative::Ready)),
+        administrative: reply.administrative.or(Some(AdministrativeState::Ready)),
         ..reply
     }
 }

@@ -36,7 +36,7 @@ use crate::overrides::Action;
 use crate::reading::Reason;
 use crate::reply::compose::{self, ReplyStyle};
 use crate::reply::state::ServerState;
-use agentcheck_common::{BootTime, Description, Maxconn, Operational, Reply};
+use agentcheck_common::{BootTime, Description, Maxconn, OperationalState, Reply};
 use description::Why;
 use inputs::Inputs;
 use std::time::Duration;
@@ -294,13 +294,13 @@ impl Walk<'_> {
                     return None;
                 };
                 let description = self.style(None).describe(&why.full, &why.state);
-                (last.described(description), memory.hold_for)
+                (last.with_description(description), memory.hold_for)
             }
             DecisionSource::Rule { index, kept } => {
                 let rule = self.service.rules.get(*index)?;
                 let why = self.why_of_rule(rule, kept.as_deref(), memory);
                 // A reply that takes the server out needs no limit, so it uses no reading of it.
-                let limit = if rule.state.takes_out() {
+                let limit = if rule.state.takes_server_out() {
                     self.normal()
                 } else {
                     self.limit().unwrap_or_else(|_| self.normal())
@@ -335,11 +335,13 @@ impl Walk<'_> {
                     };
                     let why = match last.operational {
                         // This word distinguishes it from other downs in the balancer's log.
-                        Some(Operational::Stopped) => format!("maintenance kept: {}", why.reason),
+                        Some(OperationalState::Stopped) => {
+                            format!("maintenance kept: {}", why.reason)
+                        }
                         _ => format!("kept: {}", why.reason),
                     };
                     let description = self.style(None).describe(&why, "kept");
-                    (last.described(description), memory.hold_for)
+                    (last.with_description(description), memory.hold_for)
                 }
             },
             // Only `apply_orders` makes it.
@@ -371,7 +373,7 @@ impl Walk<'_> {
     ) -> (Reply, Option<Duration>) {
         let style = self.style(limit);
         let reply = compose::reply(state, &style, style.text(&why.full, &why.state));
-        memory.last = Some(reply.described(Description::NONE));
+        memory.last = Some(reply.with_description(Description::EMPTY));
         memory.hold_for = hold_for;
         if let ServerState::Weight(_) = state {
             memory.was_out = false;
@@ -396,7 +398,7 @@ impl Walk<'_> {
 
 /// Notes a reply that is not the weight's, from which the weight continues.
 pub(super) fn note_reply(reply: &Reply, memory: &mut ServiceMemory, now: BootTime) {
-    if reply.takes_out() {
+    if reply.takes_server_out() {
         memory.was_out = true;
         memory.shape.taken_out();
     } else if let Some(percent) = reply.percent {

@@ -30,7 +30,7 @@ pub(super) fn plan(service: &Service, verdict: &Verdict) -> Plan {
         until: verdict.until,
         reply: verdict.reply,
     };
-    if verdict.reply.takes_out() {
+    if verdict.reply.takes_server_out() {
         let kept = still_out(service, verdict.reply);
         return match verdict.hold_for {
             None => Plan {
@@ -47,7 +47,7 @@ pub(super) fn plan(service: &Service, verdict: &Verdict) -> Plan {
             }
         };
     }
-    let kept = verdict.reply.described(describe(service, "stale"));
+    let kept = verdict.reply.with_description(describe(service, "stale"));
     match service.on_stale {
         ExpiryAction::Keep => Plan {
             stages: vec![fresh],
@@ -79,7 +79,7 @@ pub(super) fn plan(service: &Service, verdict: &Verdict) -> Plan {
 /// schedule stays.
 #[must_use]
 pub fn stopping(service: &Service, verdict: &Verdict, now: BootTime) -> Option<Plan> {
-    if verdict.reply.takes_out() {
+    if verdict.reply.takes_server_out() {
         return None;
     }
     match service.on_stop {
@@ -98,12 +98,12 @@ pub fn stopping(service: &Service, verdict: &Verdict, now: BootTime) -> Option<P
 /// The stale reply of a server that is out. Its description keeps the reason.
 fn still_out(service: &Service, reply: Reply) -> Reply {
     let why = format!("stale {}", reply.description.as_str());
-    reply.described(describe(service, &why))
+    reply.with_description(describe(service, &why))
 }
 
 fn describe(service: &Service, why: &str) -> Description {
     match service.description_detail {
-        DescriptionDetail::None => Description::NONE,
+        DescriptionDetail::None => Description::EMPTY,
         DescriptionDetail::Full | DescriptionDetail::State => Description::lossy(why),
     }
 }

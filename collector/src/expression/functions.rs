@@ -139,30 +139,52 @@ pub(super) const NUMERIC: [Signature; 14] = [
     },
 ];
 
+/// The result of a function of numbers, or why there is none.
+pub(super) type Computed = std::result::Result<f64, &'static str>;
+
+/// A function of finite numbers. The error completes a sentence that begins with its name.
+pub(super) type OnNumbers = fn(&[f64]) -> Computed;
+
+/// The functions of [`NUMERIC`] that take only numbers, or one list of them.
+const ON_NUMBERS: [(&str, OnNumbers); 12] = [
+    ("headroom", headroom),
+    ("linear", linear),
+    ("clamp", clamp),
+    ("min", min),
+    ("max", max),
+    ("sum", sum),
+    ("mean", mean),
+    ("floor", |numbers| one(numbers).map(rounding::floor)),
+    ("ceil", |numbers| one(numbers).map(rounding::ceil)),
+    ("round", |numbers| one(numbers).map(rounding::round)),
+    ("abs", |numbers| one(numbers).map(f64::abs)),
+    ("pow", pow),
+];
+
+/// The function of numbers with this name.
+pub(super) fn on_numbers(name: &str) -> Option<OnNumbers> {
+    let mut functions = ON_NUMBERS.iter();
+    functions
+        .find(|(known, _)| *known == name)
+        .map(|(_, function)| *function)
+}
+
 /// Puts the functions into `context`.
 pub(super) fn add_to(context: &mut Context<'_, '_>, budget: &Arc<Budget>) {
     // An error would mean that CEL has a function of that name; the tests call each one.
-    let _ = context.add_function("headroom", headroom);
-    let _ = context.add_function("linear", linear);
-    let _ = context.add_function("curve", curve);
-    let _ = context.add_function("clamp", clamp);
-    let _ = context.add_function("min", min);
-    let _ = context.add_function("max", max);
-    let _ = context.add_function("sum", sum);
-    let _ = context.add_function("mean", mean);
-    let _ = context.add_function("weighted_mean", weighted_mean);
-    for (name, operation) in [
-        ("floor", rounding::floor as fn(f64) -> f64),
-        ("ceil", rounding::ceil),
-        ("round", rounding::round),
-        ("abs", f64::abs),
-    ] {
+    for (name, function) in ON_NUMBERS {
+        let mut signatures = NUMERIC.iter();
+        let lists = signatures.any(|one| one.name == name && one.list == ListArgument::Alone);
         let _ = context.add_function(name, move |Arguments(arguments): Arguments| -> Result {
-            let [number] = exactly(name, &arguments)?;
-            Ok(Value::Float(operation(number)))
+            let numbers = numbers(name, lists, &arguments)?;
+            match function(&numbers) {
+                Ok(number) => Ok(Value::Float(number)),
+                Err(message) => fail(name, message),
+            }
         });
     }
-    let _ = context.add_function("pow", pow);
+    let _ = context.add_function("curve", curve);
+    let _ = context.add_function("weighted_mean", weighted_mean);
     operators::add_to(context);
     budget::add_to(context, budget);
 }
@@ -207,10 +229,10 @@ fn number(function: &str, value: &Value) -> Result<f64> {
     }
 }
 
-/// The arguments as numbers; a single list replaces them.
-fn numbers(function: &str, arguments: &[Value]) -> Result<Vec<f64>> {
+/// The arguments as numbers. With `lists`, a single list replaces them.
+fn numbers(function: &str, lists: bool, arguments: &[Value]) -> Result<Vec<f64>> {
     let values = match arguments {
-        [Value::List(list)] => list,
+        [Value::List(list)] if lists => list,
         other => other,
     };
     if values.is_empty() {
@@ -219,13 +241,15 @@ fn numbers(function: &str, arguments: &[Value]) -> Result<Vec<f64>> {
     values.iter().map(|value| number(function, value)).collect()
 }
 
-fn exactly<const N: usize>(function: &str, arguments: &[Value]) -> Result<[f64; N]> {
-    let numbers: Vec<f64> = arguments
-        .iter()
-        .map(|value| number(function, value))
-        .collect::<Result<_>>()?;
-    <[f64; N]>::try_from(numbers)
-        .map_err(|_| ExecutionError::invalid_argument_count(N, arguments.len()))
+/// The error for another number of arguments, which the checker lets through for no function.
+const OTHER_COUNT: &str = "expected another number of arguments";
+
+fn one(numbers: &[f64]) -> Computed {
+    exactly(numbers).map(|[number]| number)
+}
+
+fn exactly<const N: usize>(numbers: &[f64]) -> std::result::Result<[f64; N], &'static str> {
+    <[f64; N]>::try_from(numbers).map_err(|_| OTHER_COUNT)
 }
 
 /// A list of pairs of numbers.
@@ -246,10 +270,10 @@ fn pairs(function: &str, list: Option<&Value>) -> Result<Vec<(f64, f64)>> {
 
 /// `headroom(used, limit)`: the unused part of `limit` in percent, 0 to 100: `100 * (1 - used / limit)`, the
 /// formula of Herald's `pct` and of the Loadbalancer.org agent's idle percentage.
-fn headroom(Arguments(arguments): Arguments) -> Result {
-    let [used, limit] = exactly("headroom", &arguments)?;
+fn headroom(numbers: &[f64]) -> Computed {
+    let [used, limit] = exactly(numbers)?;
     if limit <= 0.0 {
-        return fail("headroom", "the limit is not above 0");
+        return Err("the limit is not above 0");
     }
     let percent = rounding::divide(rounding::multiply(100.0, used), limit);
     let percent = if percent.is_finite() {
@@ -257,18 +281,16 @@ fn headroom(Arguments(arguments): Arguments) -> Result {
     } else {
         100.0 * (used / limit)
     };
-    Ok(Value::Float(
-        rounding::subtract(100.0, percent).clamp(0.0, 100.0),
-    ))
+    Ok(rounding::subtract(100.0, percent).clamp(0.0, 100.0))
 }
 
 /// `linear(x, x1, y1, x2, y2)`: the straight line through two points, level beyond them.
-fn linear(Arguments(arguments): Arguments) -> Result {
-    let [x, x1, y1, x2, y2] = exactly("linear", &arguments)?;
+fn linear(numbers: &[f64]) -> Computed {
+    let [x, x1, y1, x2, y2] = exactly(numbers)?;
     if x1 >= x2 {
-        return fail("linear", "x2 is not above x1");
+        return Err("x2 is not above x1");
     }
-    Ok(Value::Float(between(x, (x1, y1), (x2, y2))))
+    Ok(between(x, (x1, y1), (x2, y2)))
 }
 
 /// `curve(x, [[x1, y1], [x2, y2], ...])`: straight lines from point to point, level beyond the ends.
@@ -305,44 +327,34 @@ fn between(x: f64, (x1, y1): (f64, f64), (x2, y2): (f64, f64)) -> f64 {
 }
 
 /// `clamp(number, least, most)`
-fn clamp(Arguments(arguments): Arguments) -> Result {
-    let [number, least, most] = exactly("clamp", &arguments)?;
+fn clamp(numbers: &[f64]) -> Computed {
+    let [number, least, most] = exactly(numbers)?;
     if least > most {
-        return fail("clamp", "the least is above the most");
+        return Err("the least is above the most");
     }
-    Ok(Value::Float(number.clamp(least, most)))
+    Ok(number.clamp(least, most))
 }
 
 /// `min(a, b, ...)` or `min(list)`
-fn min(Arguments(arguments): Arguments) -> Result {
-    let numbers = numbers("min", &arguments)?;
-    Ok(Value::Float(
-        numbers.into_iter().fold(f64::INFINITY, f64::min),
-    ))
+fn min(numbers: &[f64]) -> Computed {
+    Ok(numbers.iter().copied().fold(f64::INFINITY, f64::min))
 }
 
 /// `max(a, b, ...)` or `max(list)`
-fn max(Arguments(arguments): Arguments) -> Result {
-    let numbers = numbers("max", &arguments)?;
-    Ok(Value::Float(
-        numbers.into_iter().fold(f64::NEG_INFINITY, f64::max),
-    ))
+fn max(numbers: &[f64]) -> Computed {
+    Ok(numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max))
 }
 
 /// `sum(a, b, ...)` or `sum(list)`
-fn sum(Arguments(arguments): Arguments) -> Result {
-    let numbers = numbers("sum", &arguments)?;
-    Ok(Value::Float(numbers.into_iter().sum()))
+fn sum(numbers: &[f64]) -> Computed {
+    Ok(numbers.iter().sum())
 }
 
 /// `mean(a, b, ...)` or `mean(list)`: the arithmetic mean.
-fn mean(Arguments(arguments): Arguments) -> Result {
-    let numbers = numbers("mean", &arguments)?;
+fn mean(numbers: &[f64]) -> Computed {
     let count = f64::from(u32::try_from(numbers.len()).unwrap_or(u32::MAX));
     // Divided before summing, so that large numbers do not overflow.
-    Ok(Value::Float(
-        numbers.into_iter().map(|number| number / count).sum(),
-    ))
+    Ok(numbers.iter().map(|number| number / count).sum())
 }
 
 /// `weighted_mean([[number, importance], ...])`: the Loadbalancer.org agent's `sum(load * significance)` over the
@@ -365,12 +377,12 @@ fn weighted_mean(Arguments(arguments): Arguments) -> Result {
 }
 
 /// `pow(base, exponent)`
-fn pow(Arguments(arguments): Arguments) -> Result {
-    let [base, exponent] = exactly("pow", &arguments)?;
+fn pow(numbers: &[f64]) -> Computed {
+    let [base, exponent] = exactly(numbers)?;
     let power = base.powf(exponent);
     if power.is_finite() {
-        Ok(Value::Float(power))
+        Ok(power)
     } else {
-        fail("pow", "not a finite number")
+        Err("not a finite number")
     }
 }

@@ -20,6 +20,7 @@ mod environment;
 mod functions;
 mod metrics;
 mod patterns;
+mod plain;
 mod range;
 mod rewrite;
 mod scope;
@@ -40,8 +41,8 @@ use cel::common::ast::IdedExpr;
 use cel::common::types::{CelBool, CelDouble};
 use cel::common::value::CowVal;
 use cel::{Context, ExecutionError, Value};
+use plain::{Found, Plain};
 use spans::Spans;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
@@ -93,15 +94,47 @@ pub struct Use {
     pub body: bool,
 }
 
+/// The sources and derived numbers that an expression reads, by name, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Uses(Box<[(String, Use)]>);
+
+impl Uses {
+    /// Each name with its use, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &Use)> {
+        self.0.iter().map(|(name, used)| (name, used))
+    }
+
+    /// The names.
+    pub fn keys(&self) -> impl Iterator<Item = &String> {
+        self.0.iter().map(|(name, _)| name)
+    }
+
+    /// The use of a name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Use> {
+        self.iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, used)| used)
+    }
+
+    /// Whether the expression is constant.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 /// A compiled expression.
 #[derive(Clone, Debug)]
 pub struct Expression {
     text: String,
     place: Range<usize>,
     tree: IdedExpr,
-    uses: BTreeMap<String, Use>,
+    /// The same, if every part of it has this form.
+    plain: Option<Plain>,
+    uses: Uses,
     /// The parts of readings that it reads, each with its label.
-    labelled: Vec<(String, IdedExpr)>,
+    labelled: Vec<(String, Plain)>,
     expected: Type,
     result: Type,
 }
@@ -159,13 +192,15 @@ impl Expression {
             }]);
         }
         let tree = rewrite::rewrite(parsed);
-        let labelled = rewrite::labelled(&tree);
+        let labelled = rewrite::labelled(&tree).into_iter();
+        let labelled = labelled.filter_map(|(label, part)| Some((label, Plain::of(part)?)));
         Ok(Self {
             text: text.to_owned(),
             place: 0..0,
+            plain: Plain::of(&tree),
+            labelled: labelled.collect(),
             tree,
-            uses,
-            labelled,
+            uses: Uses(uses.into_iter().collect()),
             expected,
             result,
         })
@@ -243,7 +278,7 @@ impl Expression {
 
     /// The sources and derived numbers that it reads, and how.
     #[must_use]
-    pub fn uses(&self) -> &BTreeMap<String, Use> {
+    pub fn uses(&self) -> &Uses {
         &self.uses
     }
 
@@ -266,6 +301,10 @@ impl Expression {
     /// # Errors
     /// Why it is unknown.
     pub fn truth(&self, scope: &Scope) -> Result<bool, Unknown> {
+        let plain = self.plain.as_ref();
+        if let Some(truth) = plain.and_then(|plain| plain.truth(scope)) {
+            return Ok(truth);
+        }
         let context = scope.context();
         let value = resolve(&self.tree, &context)?;
         match value.downcast_ref::<CelBool>() {
@@ -282,6 +321,10 @@ impl Expression {
     /// # Errors
     /// Why it is unknown.
     pub fn number(&self, scope: &Scope) -> Result<f64, Unknown> {
+        let plain = self.plain.as_ref();
+        if let Some(number) = plain.and_then(|plain| plain.number(scope)) {
+            return Ok(number);
+        }
         let context = scope.context();
         let value = resolve(&self.tree, &context)?;
         if let Some(number) = value.downcast_ref::<CelDouble>() {
@@ -328,22 +371,18 @@ impl Expression {
 
     /// The numbers of readings that it reads, with names for people: `app.msg-per-second`, 1890.
     pub fn numbers_used<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = (&'a str, f64)> {
-        self.labelled.iter().filter_map(|(label, tree)| {
-            let context = scope.context();
-            let value = Value::resolve_val(tree, &context).ok()?;
-            let number = *value.downcast_ref::<CelDouble>()?.inner();
-            number.is_finite().then_some((label.as_str(), number))
-        })
+        self.labelled
+            .iter()
+            .filter_map(|(label, part)| Some((label.as_str(), part.number(scope)?)))
     }
 
     /// The values of readings that it reads, with the same names, for people: numbers, true or false, texts.
     pub fn values_used<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = (&'a str, String)> {
-        self.labelled.iter().filter_map(|(label, tree)| {
-            let value = match Value::resolve(tree, &scope.context()).ok()? {
-                Value::Bool(truth) => truth.to_string(),
-                Value::Float(number) if number.is_finite() => crate::render::text::number(number),
-                Value::String(text) => format!("'{}'", shorten(&text)),
-                _ => return None,
+        self.labelled.iter().filter_map(|(label, part)| {
+            let value = match part.value(scope)? {
+                Found::Truth(truth) => truth.to_string(),
+                Found::Number(number) => crate::render::text::number(number),
+                Found::Text(text) => format!("'{}'", shorten(text)),
             };
             Some((label.as_str(), value))
         })

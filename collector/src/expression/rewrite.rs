@@ -274,7 +274,7 @@ fn call_to(id: u64, call: CallExpr, numbers: Numbers, locals: &mut Vec<String>) 
     } = call;
     let index = func_name == operators::INDEX;
     let target = target.map(|target| Box::new(walk(*target, numbers, locals)));
-    let args: Vec<IdedExpr> = args
+    let mut args: Vec<IdedExpr> = args
         .into_iter()
         .enumerate()
         .map(|(at, argument)| {
@@ -286,6 +286,7 @@ fn call_to(id: u64, call: CallExpr, numbers: Numbers, locals: &mut Vec<String>) 
             walk(argument, numbers, locals)
         })
         .collect();
+    args.shrink_to_fit();
     // A comparison with the literal null checks whether there is a value, of any type.
     let with_null = args
         .iter()
@@ -355,16 +356,16 @@ fn double(number: f64) -> LiteralValue {
 
 /// The parts of readings that a rewritten tree reads, each with a label for people: the longest chains of fields
 /// and literal keys that start at a source, outside of loops.
-pub(super) fn labelled(tree: &IdedExpr) -> Vec<(String, IdedExpr)> {
+pub(super) fn labelled(tree: &IdedExpr) -> Vec<(String, &IdedExpr)> {
     let mut found = Vec::new();
     collect(tree, &mut found);
     found
 }
 
-fn collect(tree: &IdedExpr, found: &mut Vec<(String, IdedExpr)>) {
+fn collect<'t>(tree: &'t IdedExpr, found: &mut Vec<(String, &'t IdedExpr)>) {
     if let Some(label) = label(tree) {
         if !found.iter().any(|(known, _)| *known == label) {
-            found.push((label, tree.clone()));
+            found.push((label, tree));
         }
         return;
     }

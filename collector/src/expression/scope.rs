@@ -7,6 +7,7 @@ use super::metrics::{self, Scrape};
 use super::patterns;
 use super::rewrite::{GOOD_SINCE, NOW};
 use super::texts;
+use crate::reading::names::NameMap;
 use crate::reading::{Content, Reading, Reason};
 use agentcheck_common::BootTime;
 use cel::common::types::{CelBool, CelDouble, CelString};
@@ -57,7 +58,7 @@ pub struct Scope<'p> {
     now: Option<CelDouble>,
     /// In the order of [`CLOCK_FIELDS`].
     clock: Option<[CelDouble; 4]>,
-    sources: HashMap<String, Values>,
+    sources: NameMap<String, Values>,
 }
 
 impl Default for Scope<'_> {
@@ -82,7 +83,7 @@ impl Scope<'_> {
             budget,
             now: None,
             clock: None,
-            sources: HashMap::new(),
+            sources: NameMap::default(),
         }
     }
 
@@ -248,6 +249,8 @@ impl Values {
                 facts.and_then(|facts| facts.mtime_age).map(number),
             ),
         ];
+        let count = fields.iter().filter(|(_, field)| field.is_some()).count();
+        let count = count + usize::from(document.is_some()) + parts.len();
         let known = fields
             .into_iter()
             .filter_map(|(name, field)| Some((name, field?)));
@@ -256,8 +259,8 @@ impl Values {
             Some((name, Field::Other(Box::<dyn Val>::try_from(value).ok()?)))
         });
         let parts = parts.iter().map(|(name, part)| (*name, number(*part)));
-        let mut fields: Vec<_> = known.chain(document).chain(parts).collect();
-        fields.shrink_to_fit();
+        let mut fields = Vec::with_capacity(count);
+        fields.extend(known.chain(document).chain(parts));
         Self {
             fields,
             good_since: failure.is_none().then(|| seconds(reading.sent)),

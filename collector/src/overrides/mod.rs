@@ -152,7 +152,7 @@ impl fmt::Display for Action {
 /// One stage of an override. The next stage begins when it ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Stage {
+pub struct OverrideStage {
     /// The action.
     pub action: Action,
     /// An expression that ends the stage when it is true.
@@ -174,7 +174,7 @@ pub struct Override {
     /// When it was set.
     pub set: Moment,
     /// The stages in their order; at least one and at most [`MAX_STAGES`].
-    pub stages: Vec<Stage>,
+    pub stages: Vec<OverrideStage>,
     /// The operator's reason; at most [`MAX_REASON`] bytes.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub reason: String,
@@ -249,7 +249,7 @@ impl Override {
     /// The stage that is active now; `None` after the end. `reached`: the condition of the first stage was true.
     #[must_use]
     pub fn active(&self, scope: Scope, reached: bool, now: &Now<'_>) -> Option<ActiveOverride<'_>> {
-        let end = |stage: &Stage| stage.end.as_ref().map(|end| end.here(&self.set, now));
+        let end = |stage: &OverrideStage| stage.end.as_ref().map(|end| end.here(&self.set, now));
         let expires = self.stages.last().and_then(end);
         let (stage, found) = self.stages.iter().enumerate().find(|(at, stage)| {
             let passed = end(stage).is_some_and(|end| end <= now.at);

@@ -135,6 +135,18 @@ impl Stored {
         self.overrides.keys().cloned().chain(ready)
     }
 
+    /// Whether there is an order with this key and this id.
+    #[must_use]
+    pub fn contains(&self, key: &Key, id: &str) -> bool {
+        match key.kind {
+            Kind::Ready => {
+                let window = self.ready_windows.get(&key.name);
+                window.is_some_and(|window| window.id == id)
+            }
+            Kind::Outage | Kind::Limit => self.overrides.get(key).is_some_and(|one| one.id == id),
+        }
+    }
+
     fn fault(&mut self, key: Option<Key>, path: &Path, reason: &dyn fmt::Display) {
         if self.faults.len() == MAX_FAULTS {
             self.more_faults += 1;

@@ -16,7 +16,7 @@ fn at(boot: &BootId, seconds: u64, wall: u64) -> Now<'_> {
 }
 
 fn one(now: &Now<'_>, stages: &[(Action, Option<Duration>)]) -> Override {
-    let stages = stages.iter().map(|(action, span)| Stage {
+    let stages = stages.iter().map(|(action, span)| OverrideStage {
         action: *action,
         until: None,
         end: span.map(|span| now.after(span)),

@@ -1,8 +1,9 @@
 //! Watches the directory of overrides: with inotify, or by polling while inotify or the directory is unavailable.
 
-use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,21 +13,44 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// How often inotify is tried again, and the directory is checked in spite of it, because it may be replaced.
 const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
+/// The events after which another directory may have the path.
+const LOST: ReadFlags = ReadFlags::DELETE_SELF
+    .union(ReadFlags::MOVE_SELF)
+    .union(ReadFlags::UNMOUNT)
+    .union(ReadFlags::IGNORED);
+
 /// A watch on one directory.
 #[derive(Debug)]
 pub struct Watch {
     directory: PathBuf,
     inotify: Option<OwnedFd>,
+    /// Device and inode of the watched directory.
+    identity: Option<(u64, u64)>,
 }
 
 impl Watch {
     /// Watches a directory, which need not exist.
     #[must_use]
     pub fn new(directory: &Path) -> Self {
-        Self {
+        let mut watch = Self {
             directory: directory.to_owned(),
-            inotify: add_watch(directory),
-        }
+            inotify: None,
+            identity: None,
+        };
+        watch.begin();
+        watch
+    }
+
+    /// Watches the directory that has the path now.
+    fn begin(&mut self) {
+        // If the directory is replaced in this moment, the next check finds that.
+        self.identity = self.present();
+        self.inotify = add_watch(&self.directory);
+    }
+
+    fn present(&self) -> Option<(u64, u64)> {
+        let found = self.directory.metadata().ok()?;
+        Some((found.dev(), found.ino()))
     }
 
     /// Waits until the directory may have changed; it can return without a change.
@@ -37,7 +61,7 @@ impl Watch {
             } else {
                 RETRY_INTERVAL
             });
-            self.inotify = add_watch(&self.directory);
+            self.begin();
             return;
         };
         let mut ready = [rustix::event::PollFd::new(
@@ -49,19 +73,25 @@ impl Watch {
             tv_nsec: 0,
         };
         match rustix::event::poll(&mut ready, Some(&patience)) {
-            Ok(0) => self.inotify = add_watch(&self.directory),
+            // A new watch takes more time than this check.
+            Ok(0) if self.identity.is_some() && self.identity == self.present() => {}
+            Ok(0) => self.begin(),
             // A pause, because the next call may fail, too.
             Err(_) => std::thread::sleep(CHECK_INTERVAL),
             Ok(_) => {
                 let mut buffer = [MaybeUninit::<u8>::uninit(); 4096];
                 let mut events = inotify::Reader::new(inotify, &mut buffer);
                 // All pending events: several files of one command are one change.
-                let mut read = false;
-                while events.next().is_ok() {
+                let (mut read, mut is_lost) = (false, false);
+                while let Ok(event) = events.next() {
                     read = true;
+                    is_lost |= event.events().intersects(LOST);
                 }
                 if !read {
                     std::thread::sleep(CHECK_INTERVAL);
+                }
+                if is_lost {
+                    self.begin();
                 }
             }
         }
@@ -79,4 +109,37 @@ fn add_watch(directory: &Path) -> Option<OwnedFd> {
         | WatchFlags::ONLYDIR;
     inotify::add_watch(&inotify, directory, changes).ok()?;
     Some(inotify)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use agentcheck_tests::scratch::Scratch;
+    use std::fs;
+
+    #[test]
+    fn replaced_directory_is_watched() {
+        let scratch = Scratch::new("watch");
+        let directory = scratch.directory("overrides");
+        let mut watch = Watch::new(&directory);
+        let before = watch.identity;
+        assert!(watch.inotify.is_some() && before.is_some());
+        fs::write(directory.join("web.outage"), "").unwrap();
+        watch.wait();
+        assert_eq!(watch.identity, before);
+        fs::rename(&directory, scratch.file("moved")).unwrap();
+        fs::create_dir(&directory).unwrap();
+        while watch.identity == before {
+            watch.wait();
+        }
+        assert_eq!(watch.identity, watch.present());
+        fs::remove_dir(&directory).unwrap();
+        while watch.inotify.is_some() {
+            watch.wait();
+        }
+        fs::create_dir(&directory).unwrap();
+        while watch.inotify.is_none() {
+            watch.wait();
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! The result of one poll: the only thing that sources pass on, and all that evaluation knows of the
 //! application.
 
+pub(crate) mod names;
 pub mod prometheus;
 
 use crate::reading::prometheus::Exposition;

@@ -1,23 +1,40 @@
 //! Numbers, counts, spans of time and foreign text in a form for people. The one place that decides what is
 //! printable. Pure.
 
+use std::fmt::Write as _;
 use std::time::{Duration, UNIX_EPOCH};
 
 /// A number as in a description: short, and the same for the same number.
 #[must_use]
 pub fn number(number: f64) -> String {
+    let mut text = String::new();
+    append_number(&mut text, number);
+    text
+}
+
+/// Appends a number as in a description.
+pub fn append_number(text: &mut String, number: f64) {
     let magnitude = number.abs();
-    if magnitude >= 1e12 {
-        format!("{number:.3e}")
+    let decimals = if magnitude >= 1e12 {
+        let _ = write!(text, "{number:.3e}");
+        return;
+    } else if number.fract() == 0.0 && number.is_sign_positive() {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        // a natural number below 1e12
+        let natural = number as u64;
+        // Formatting a floating-point number takes several times as long.
+        let _ = write!(text, "{natural}");
+        return;
     } else if number.fract() == 0.0 {
-        format!("{number:.0}")
+        0
     } else if magnitude >= 100.0 {
-        format!("{number:.1}")
+        1
     } else if magnitude >= 1.0 {
-        format!("{number:.2}")
+        2
     } else {
-        format!("{number:.4}")
-    }
+        4
+    };
+    let _ = write!(text, "{number:.decimals$}");
 }
 
 /// A count of things: `1 rule`, `2 rules`.

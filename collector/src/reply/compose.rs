@@ -11,8 +11,10 @@
 //! | down | `down 100%` | `down ready 100%` |
 //! | maint | `stopped 100% # maintenance` | `maint 100%` |
 
-use super::state::{AdminState, DescriptionDetail, ServerState, WeightForm};
-use agentcheck_common::{Administrative, Description, Maxconn, Operational, Percent, Reply};
+use super::state::{AdminStatePolicy, DescriptionDetail, ServerState, WeightForm};
+use agentcheck_common::{
+    AdministrativeState, Description, Maxconn, OperationalState, Percent, Reply,
+};
 
 /// The properties of a service that its replies depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +22,7 @@ pub struct ReplyStyle {
     /// The floor of the weight.
     pub floor: Percent,
     /// Who owns the administrative state on the balancer.
-    pub admin_state: AdminState,
+    pub admin_state: AdminStatePolicy,
     /// How much detail descriptions contain.
     pub description_detail: DescriptionDetail,
     /// How replies set the weight.
@@ -51,16 +53,16 @@ impl ReplyStyle {
 /// and connection limit.
 #[must_use]
 pub fn reply(state: ServerState, style: &ReplyStyle, why: &str) -> Reply {
-    use AdminState::{Manage, Preserve};
-    use Administrative::{Drain, Maint, Ready};
-    use Operational::{Down, Stopped, Up};
+    use AdminStatePolicy::{Manage, Preserve};
+    use AdministrativeState::{Drain, Maint, Ready};
+    use OperationalState::{Down, Stopped, Up};
 
     let full = Percent::FULL;
     let (operational, administrative, percent) = match (style.admin_state, state) {
         (_, ServerState::Raw(line)) if !line.description.is_empty() => return line,
-        (_, ServerState::Raw(line)) => return line.described(Description::lossy(why)),
+        (_, ServerState::Raw(line)) => return line.with_description(Description::lossy(why)),
         // A reply without a word changes nothing.
-        (_, ServerState::Keep) => return Reply::NOTHING.described(Description::lossy(why)),
+        (_, ServerState::Keep) => return Reply::EMPTY.with_description(Description::lossy(why)),
         (Preserve, ServerState::Full) => (Some(Up), None, full),
         (Preserve, ServerState::Weight(percent)) => (Some(Up), None, percent),
         (Preserve, ServerState::Floor) => (Some(Up), None, style.floor),
@@ -95,7 +97,7 @@ pub fn reply(state: ServerState, style: &ReplyStyle, why: &str) -> Reply {
 mod tests {
     use super::*;
 
-    fn style(administration: AdminState) -> ReplyStyle {
+    fn style(administration: AdminStatePolicy) -> ReplyStyle {
         ReplyStyle {
             floor: Percent::new(3).unwrap(),
             admin_state: administration,
@@ -121,16 +123,16 @@ mod tests {
             ),
         ] {
             let line_of = |administration| reply(state, &style(administration), "x").to_string();
-            assert_eq!(line_of(AdminState::Preserve), preserve);
-            assert_eq!(line_of(AdminState::Manage), manage);
+            assert_eq!(line_of(AdminStatePolicy::Preserve), preserve);
+            assert_eq!(line_of(AdminStatePolicy::Manage), manage);
             let limited = ReplyStyle {
                 maxconn: Maxconn::new(30),
-                ..style(AdminState::Manage)
+                ..style(AdminStatePolicy::Manage)
             };
             let with_limit = manage.replace(" #", " maxconn:30 #");
             assert_eq!(reply(state, &limited, "x").to_string(), with_limit);
         }
-        let preserve = style(AdminState::Preserve);
+        let preserve = style(AdminStatePolicy::Preserve);
         let maint = reply(ServerState::Maint, &preserve, "");
         assert_eq!(maint.to_string(), "stopped 100% # maintenance");
         let silent = ReplyStyle {
@@ -144,7 +146,7 @@ mod tests {
         // The weight itself, on the same scale.
         let absolute = ReplyStyle {
             weight_form: WeightForm::Absolute,
-            ..style(AdminState::Manage)
+            ..style(AdminStatePolicy::Manage)
         };
         for (state, line) in [
             (ServerState::Full, "up ready weight:100"),

@@ -8,7 +8,7 @@ mod describe;
 
 pub use describe::describe;
 
-use agentcheck_common::reply::{Administrative, Operational};
+use agentcheck_common::reply::{AdministrativeState, OperationalState};
 
 /// The longest line that HAProxy accepts with its default `tune.bufsize`, its line end included, in bytes.
 pub const MOST_BYTES: usize = 16_383;
@@ -35,7 +35,7 @@ impl Reader {
 
 /// One word of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Word {
+pub struct DissectedWord {
     /// Its text; bytes that are not UTF-8 are replaced.
     pub text: String,
     /// Its meaning by itself.
@@ -48,9 +48,9 @@ pub struct Word {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Meaning {
     /// The operational state.
-    Operational(Operational),
+    Operational(OperationalState),
     /// The administrative state.
-    Administrative(Administrative),
+    Administrative(AdministrativeState),
     /// A weight, or HAProxy's complaint about it.
     Weight(Result<Weight, &'static str>),
     /// A limit of connections, or HAProxy's complaint about it.
@@ -72,9 +72,9 @@ pub enum Weight {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Effect {
     /// The operational state.
-    pub operational: Option<Operational>,
+    pub operational: Option<OperationalState>,
     /// The administrative state.
-    pub administrative: Option<Administrative>,
+    pub administrative: Option<AdministrativeState>,
     /// The weight.
     pub weight: Option<Weight>,
     /// The limit of connections; 0 is none.
@@ -102,7 +102,7 @@ pub struct Dissection {
     /// How the line ends.
     pub end: End,
     /// The words, in their order.
-    pub words: Vec<Word>,
+    pub words: Vec<DissectedWord>,
     /// The text after the `#`; empty without one.
     pub description: String,
     /// What HAProxy changes.
@@ -156,7 +156,7 @@ fn end(bytes: &[u8]) -> End {
 }
 
 /// The words of a line, and its description.
-fn split(line: &[u8], reader: Reader) -> (Vec<Word>, String) {
+fn split(line: &[u8], reader: Reader) -> (Vec<DissectedWord>, String) {
     let mut words = Vec::new();
     let mut rest = line;
     loop {
@@ -174,7 +174,7 @@ fn split(line: &[u8], reader: Reader) -> (Vec<Word>, String) {
         }
         let length = rest.iter().take_while(|byte| !separates(**byte)).count();
         let (word, after) = rest.split_at_checked(length).unwrap_or((rest, b""));
-        words.push(Word {
+        words.push(DissectedWord {
             text: String::from_utf8_lossy(word).into_owned(),
             meaning: meaning(word, reader),
             superseded: false,
@@ -189,15 +189,15 @@ fn separates(byte: u8) -> bool {
 
 fn meaning(word: &[u8], reader: Reader) -> Meaning {
     let operational = [
-        Operational::Up,
-        Operational::Down,
-        Operational::Stopped,
-        Operational::Fail,
+        OperationalState::Up,
+        OperationalState::Down,
+        OperationalState::Stopped,
+        OperationalState::Fail,
     ];
     let administrative = [
-        Administrative::Ready,
-        Administrative::Drain,
-        Administrative::Maint,
+        AdministrativeState::Ready,
+        AdministrativeState::Drain,
+        AdministrativeState::Maint,
     ];
     let is = |known: &str| word.eq_ignore_ascii_case(known.as_bytes());
     if let Some(state) = operational.into_iter().find(|state| is(state.word())) {
@@ -272,8 +272,8 @@ fn strtol(text: &[u8]) -> Option<(i64, &[u8])> {
 }
 
 /// The last word of a category replaces the others, valid or not.
-fn supersede(words: &mut [Word]) {
-    let category = |word: &Word| match word.meaning {
+fn supersede(words: &mut [DissectedWord]) {
+    let category = |word: &DissectedWord| match word.meaning {
         Meaning::Operational(_) => Some(0_usize),
         Meaning::Administrative(_) => Some(1),
         Meaning::Weight(_) => Some(2),
@@ -315,7 +315,7 @@ impl Dissection {
         let unknown = unknown.map(|word| word.text.as_str());
         let (status, text) = match self.effect.operational {
             Some(state) => {
-                let up = state == Operational::Up;
+                let up = state == OperationalState::Up;
                 let described = Some(self.description.as_str()).filter(|text| !text.is_empty());
                 // A server that goes down shows its description; otherwise HAProxy shows a mistake first.
                 let why = if up {
@@ -341,7 +341,7 @@ impl Dissection {
     }
 
     /// The word for a state as the line has it.
-    fn written(&self, state: Operational) -> &str {
+    fn written(&self, state: OperationalState) -> &str {
         let mut words = self.words.iter().rev();
         let word = words.find(|word| word.meaning == Meaning::Operational(state));
         word.map_or(state.word(), |word| &word.text)

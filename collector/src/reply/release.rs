@@ -2,7 +2,9 @@
 //! the last one must not keep a server out.
 
 use agentcheck_common::schedule::Schedule;
-use agentcheck_common::{Administrative, Description, Maxconn, Operational, Percent, Reply};
+use agentcheck_common::{
+    AdministrativeState, Description, Maxconn, OperationalState, Percent, Reply,
+};
 
 /// The reply that reverts all words of `sent`. It contains `ready` only if `sent` has an administrative word.
 /// `normal` is the connection limit of a server that nothing limits, if it is managed; `why` becomes the
@@ -10,13 +12,13 @@ use agentcheck_common::{Administrative, Description, Maxconn, Operational, Perce
 #[must_use]
 pub fn release_reply(sent: &Reply, normal: Option<Maxconn>, why: &str) -> Reply {
     let why = if sent.description.is_empty() {
-        Description::NONE
+        Description::EMPTY
     } else {
         Description::lossy(why)
     };
     Reply {
-        operational: Some(Operational::Up),
-        administrative: sent.administrative.map(|_| Administrative::Ready),
+        operational: Some(OperationalState::Up),
+        administrative: sent.administrative.map(|_| AdministrativeState::Ready),
         percent: Some(Percent::FULL),
         absolute: false,
         maxconn: normal,
@@ -27,10 +29,10 @@ pub fn release_reply(sent: &Reply, normal: Option<Maxconn>, why: &str) -> Reply 
 /// A word of each kind from all stages of a state file.
 #[must_use]
 pub fn union_of_stages(schedule: &Schedule<'_>) -> Reply {
-    let mut sent = Reply::NOTHING;
+    let mut sent = Reply::EMPTY;
     let mut moment = Some(schedule.from);
     // A valid schedule has a stage for every moment since its beginning.
-    while let Some(Ok(picked)) = moment.map(|moment| schedule.pick(moment)) {
+    while let Some(Ok(picked)) = moment.map(|moment| schedule.reply_at(moment)) {
         if let Ok(reply) = Reply::parse(picked.line) {
             sent.operational = sent.operational.or(reply.operational);
             sent.administrative = sent.administrative.or(reply.administrative);

@@ -41,10 +41,10 @@ impl ServerState {
 
     /// Whether it takes the server out.
     #[must_use]
-    pub fn takes_out(&self) -> bool {
+    pub fn takes_server_out(&self) -> bool {
         match self {
             Self::Drain | Self::Down | Self::Maint => true,
-            Self::Raw(reply) => reply.takes_out(),
+            Self::Raw(reply) => reply.takes_server_out(),
             Self::Full | Self::Weight(_) | Self::Floor | Self::Keep => false,
         }
     }
@@ -52,7 +52,7 @@ impl ServerState {
 
 /// Who owns the administrative state on the balancer (ready, drain, maint).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AdminState {
+pub enum AdminStatePolicy {
     /// The operators: replies never contain ready, drain or maint.
     Preserve,
     /// The agent: every reply contains it.

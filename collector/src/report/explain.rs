@@ -306,10 +306,10 @@ impl Evaluation<'_> {
         }
         let words = |line: &str| {
             let reply = agentcheck_common::Reply::parse(line.as_bytes()).ok();
-            reply.map(|reply| reply.described(Description::NONE))
+            reply.map(|reply| reply.with_description(Description::EMPTY))
         };
         let here = self.verdict().map(|verdict| verdict.reply);
-        let here = here.map(|reply| reply.described(Description::NONE));
+        let here = here.map(|reply| reply.with_description(Description::EMPTY));
         let text = match &known.reply {
             None => "has no reply yet".to_owned(),
             Some(line) if words(line) == here => {

@@ -12,7 +12,7 @@ mod xinetd;
 
 use crate::config::Config;
 use crate::setup::server_line::ServerLine;
-use agentcheck_common::{STATE_DIR, ServiceName};
+use agentcheck_common::{DEFAULT_STATE_DIR, ServiceName};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
@@ -215,7 +215,7 @@ impl<'r> Plan<'r> {
         {
             return Err(GenerateError::NoClient(*address));
         }
-        let state_dir = match request.state_dir == Path::new(STATE_DIR) {
+        let state_dir = match request.state_dir == Path::new(DEFAULT_STATE_DIR) {
             true => None,
             false => Some(checked_path(request.state_dir)?),
         };

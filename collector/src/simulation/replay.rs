@@ -43,11 +43,11 @@ impl Point {
 /// The state that a reply sets, as one word: `up`, `drain`, `down` or `maint`.
 #[must_use]
 pub fn state(reply: &Reply) -> &'static str {
-    use agentcheck_common::{Administrative, Operational, Percent};
+    use agentcheck_common::{AdministrativeState, OperationalState, Percent};
     match (reply.operational, reply.administrative) {
-        (_, Some(Administrative::Maint)) | (Some(Operational::Stopped), _) => "maint",
-        (Some(Operational::Down | Operational::Fail), _) => "down",
-        (_, Some(Administrative::Drain)) => "drain",
+        (_, Some(AdministrativeState::Maint)) | (Some(OperationalState::Stopped), _) => "maint",
+        (Some(OperationalState::Down | OperationalState::Fail), _) => "down",
+        (_, Some(AdministrativeState::Drain)) => "drain",
         _ if reply.percent == Some(Percent::ZERO) => "drain",
         _ => "up",
     }
@@ -57,7 +57,7 @@ pub fn state(reply: &Reply) -> &'static str {
 #[must_use]
 pub fn weight(reply: &Reply) -> f64 {
     let percent = reply.percent.map_or(100, |percent| percent.get());
-    if reply.takes_out() {
+    if reply.takes_server_out() {
         0.0
     } else {
         f64::from(percent)
@@ -155,7 +155,7 @@ impl Playing<'_> {
         let Some(final_decision) = decision.final_decision else {
             return;
         };
-        let words = |reply: Reply| reply.described(Description::NONE);
+        let words = |reply: Reply| reply.with_description(Description::EMPTY);
         let verdict = final_decision.verdict;
         let last = self.track.points.last();
         let same = last.is_some_and(|last| {

@@ -2,7 +2,8 @@
 //!
 //! Not here: which signal raises it.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 /// A flag that is raised once and never lowered. Clones share it.
@@ -11,10 +12,23 @@ pub struct Cancellation {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Shared {
     raised: Mutex<bool>,
     changed: Condvar,
+    sleepers: Mutex<Vec<Weak<dyn Sleeper>>>,
+}
+
+/// Threads that wait for something else, too.
+pub(super) trait Sleeper: Send + Sync {
+    /// Wakes them: the flag is raised.
+    fn wake(&self);
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Shared").field(&self.raised).finish()
+    }
 }
 
 impl Cancellation {
@@ -28,6 +42,15 @@ impl Cancellation {
     pub fn stop(&self) {
         *self.lock() = true;
         self.shared.changed.notify_all();
+        let sleepers = std::mem::take(&mut *self.sleepers());
+        for sleeper in sleepers.iter().filter_map(Weak::upgrade) {
+            sleeper.wake();
+        }
+    }
+
+    /// Has the flag wake this sleeper, while that exists.
+    pub(super) fn wakes(&self, sleeper: Weak<dyn Sleeper>) {
+        self.sleepers().push(sleeper);
     }
 
     /// Whether the flag is raised.
@@ -45,6 +68,11 @@ impl Cancellation {
             .wait_timeout_while(self.lock(), span, |raised| !*raised)
             .unwrap_or_else(PoisonError::into_inner);
         *raised
+    }
+
+    fn sleepers(&self) -> MutexGuard<'_, Vec<Weak<dyn Sleeper>>> {
+        let sleepers = self.shared.sleepers.lock();
+        sleepers.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, bool> {

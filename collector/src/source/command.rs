@@ -120,10 +120,14 @@ impl Command {
 }
 
 impl Command {
-    /// Starts the program with pipes for its output.
-    pub(super) fn start(&self, input: Stdio) -> Result<Child, Failure> {
+    /// Starts the program with pipes for its output. Without `input` it reads /dev/null.
+    pub(super) fn start(&self, input: Option<Stdio>) -> Result<Child, Failure> {
         let Some((program, arguments)) = self.argv.split_first() else {
             return Err(Failure::new(Reason::Other, "no program is configured"));
+        };
+        let input = match input {
+            Some(input) => input,
+            None => null()?,
         };
         let mut command = process::Command::new(program);
         command
@@ -164,6 +168,17 @@ impl Command {
             Failure::new(io_reason(&error), format_args!("{program:?}: {cause}"))
         })
     }
+}
+
+/// The input of a program that gets none. A container or a chroot may lack the device.
+fn null() -> Result<Stdio, Failure> {
+    let opened = std::fs::File::open("/dev/null").map_err(|error| {
+        let detail = format!(
+            "/dev/null: {error}: a command needs it as its input; create it: mknod -m 666 /dev/null c 1 3"
+        );
+        Failure::new(io_reason(&error), detail)
+    })?;
+    Ok(opened.into())
 }
 
 impl Command {
@@ -276,7 +291,7 @@ impl Runner {
             }
             self.unreaped = None;
         }
-        match self.command.start(Stdio::null()) {
+        match self.command.start(None) {
             Ok(child) => self.supervise(child, deadline, stop),
             Err(failure) => failure.into(),
         }

@@ -4,6 +4,9 @@
 //! wait is shortened by a part of `jitter`, which depends on the names of source and host and on the number of
 //! the poll. It is the same on every run, and differs between sources and hosts. A wait is never lengthened, so
 //! a reading is never older than `interval` and `timeout` allow.
+//!
+//! The first polls of all sources are due within `jitter`, because replies wait for them. So that thousands of sources
+//! do not stay that close together, the wait after the first poll is shortened by up to [`SPREAD`].
 
 use super::Source;
 use std::time::Duration;
@@ -16,6 +19,9 @@ const LONGEST_DEFAULT: Duration = Duration::from_secs(1);
 pub fn default_jitter(interval: Duration) -> Duration {
     (interval / 10).min(LONGEST_DEFAULT)
 }
+
+/// The time over which the second polls are spread, at most `interval`.
+const SPREAD: Duration = Duration::from_secs(1);
 
 /// The poll times of one source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,19 +58,24 @@ impl PollSchedule {
     /// The time from the collector's start to the first poll: at most `jitter`.
     #[must_use]
     pub fn first(&self) -> Duration {
-        self.part(0)
+        self.part(0, self.jitter)
     }
 
     /// The time from the due moment of poll `number`, counted from 1, to that of the next poll: from `interval`
-    /// less `jitter` to `interval`.
+    /// less `jitter` to `interval`, and after the first poll from `interval` less [`SPREAD`]. Always `interval` without
+    /// jitter.
     #[must_use]
     pub fn after(&self, number: u64) -> Duration {
-        self.interval.saturating_sub(self.part(number))
+        let most = match number {
+            1 if !self.jitter.is_zero() => self.jitter.max(SPREAD).min(self.interval),
+            _ => self.jitter,
+        };
+        self.interval.saturating_sub(self.part(number, most))
     }
 
-    /// A pseudo-random part of the jitter.
-    fn part(&self, number: u64) -> Duration {
-        let nanos = u64::try_from(self.jitter.as_nanos()).unwrap_or(u64::MAX);
+    /// A pseudo-random part of a span.
+    fn part(&self, number: u64, most: Duration) -> Duration {
+        let nanos = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
         let mixed = mix(self
             .seed
             .wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
@@ -107,7 +118,9 @@ mod tests {
         for name in ["a", "b", "app"] {
             let pace = pace(name, "web1", JITTER);
             assert!(pace.first() <= JITTER);
-            for number in 1..1000 {
+            let second = pace.after(1);
+            assert!(second <= EVERY && second >= EVERY - SPREAD, "{second:?}");
+            for number in 2..1000 {
                 let wait = pace.after(number);
                 assert!(wait <= EVERY && wait >= EVERY - JITTER, "{wait:?}");
             }
@@ -143,10 +156,26 @@ mod tests {
         );
     }
 
+    /// Nor do a hundred second polls fall into the same tenth of a second.
+    #[test]
+    fn second_polls_are_spread() {
+        let mut tenths = [0; 10];
+        for number in 0..100 {
+            let wait = pace(&format!("source{number}"), "web1", JITTER).after(1);
+            let earlier = EVERY - wait;
+            tenths[usize::try_from(earlier.as_millis() / 100).unwrap().min(9)] += 1;
+        }
+        assert!(
+            tenths.iter().all(|count| (1..=30).contains(count)),
+            "{tenths:?}"
+        );
+    }
+
     #[test]
     fn without_jitter_all_waits_are_equal() {
         let pace = pace("a", "web1", Duration::ZERO);
         assert_eq!((pace.first(), pace.after(7)), (Duration::ZERO, EVERY));
+        assert_eq!(pace.after(1), EVERY);
         assert_eq!(default_jitter(EVERY), JITTER);
         assert_eq!(default_jitter(Duration::from_secs(86_400)), LONGEST_DEFAULT);
     }

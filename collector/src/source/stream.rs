@@ -7,6 +7,7 @@
 //!
 //! Not here: how a record is read (`format`); the user, directory and environment (`command`).
 
+use super::cancellation::Sleeper;
 use super::command::{Command, kill_group};
 use super::{Cancellation, Deadline, Format, Found, stopped, too_large};
 use crate::reading::{Failure, Reason};
@@ -127,6 +128,8 @@ impl Reader {
                 let detail = format!("cannot create thread: {error}");
                 return Failure::new(Reason::Other, detail).into();
             }
+            let sleeper: Arc<dyn Sleeper> = Arc::clone(&self.shared) as _;
+            stop.wakes(Arc::downgrade(&sleeper));
             self.is_started = true;
         }
         let asked = clock::now();
@@ -157,8 +160,10 @@ impl Reader {
             if deadline.has_passed() {
                 break;
             }
-            let tick = Duration::from_millis(50).min(deadline.remaining());
-            let waited = self.shared.changed.wait_timeout(state, tick);
+            let waited = self
+                .shared
+                .changed
+                .wait_timeout(state, deadline.remaining());
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         // Not due yet: the last record is still the present one.
@@ -199,6 +204,13 @@ impl Drop for Reader {
     }
 }
 
+impl Sleeper for Shared {
+    fn wake(&self) {
+        // A poll that checked the flag before waits by the time that this lock is free.
+        self.set(|_| ());
+    }
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -236,11 +248,7 @@ fn supervise(stream: &Stream, shared: &Shared) {
 
 /// Runs the program once; returns why it ended.
 fn run(stream: &Stream, shared: &Shared) -> Result<Failure, Failure> {
-    let input = if stream.newline {
-        Stdio::piped()
-    } else {
-        Stdio::null()
-    };
+    let input = stream.newline.then(Stdio::piped);
     let mut child = stream.command.start(input)?;
     let input = child.stdin.take().filter(|input| {
         // A program that does not read must not block a poll.

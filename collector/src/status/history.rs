@@ -8,13 +8,13 @@
 use crate::config::Service;
 use crate::decision::evaluate::DecisionSource;
 use crate::overrides::{Action, ActiveOverride};
+use crate::reading::names::NameMap;
 use crate::sys::state_file::read_bounded;
 use agentcheck_common::{BootId, BootTime, Description, Reply, ServiceName};
 use rustix::fs::{AtFlags, Mode, OFlags, Stat, mkdirat, openat, renameat, statat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt as _;
@@ -111,7 +111,7 @@ pub struct Entry {
 pub struct HistoryFilter {
     boot: BootId,
     /// The last recorded reply of each service.
-    last: HashMap<ServiceName, LastReply>,
+    last: NameMap<ServiceName, LastReply>,
 }
 
 /// The last recorded reply of a service, apart from its description.
@@ -130,7 +130,7 @@ impl HistoryFilter {
     pub fn new(boot: BootId) -> Self {
         Self {
             boot,
-            last: HashMap::new(),
+            last: NameMap::default(),
         }
     }
 
@@ -166,11 +166,11 @@ impl HistoryFilter {
             _ => None,
         });
         let limit = limit.unwrap_or_default();
-        let words = reply.described(Description::NONE);
+        let words = reply.with_description(Description::EMPTY);
         if let Some(last) = self.last.get(&service.name) {
             let same_reason = last.by == by && last.why == why && last.limit == limit;
-            let only_weight =
-                last.words.takes_out() == words.takes_out() && now.since(last.at) < WEIGHT_INTERVAL;
+            let only_weight = last.words.takes_server_out() == words.takes_server_out()
+                && now.since(last.at) < WEIGHT_INTERVAL;
             if same_reason && (last.words == words || only_weight) {
                 return None;
             }

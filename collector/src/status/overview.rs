@@ -13,7 +13,7 @@ pub use json::{ascii_json, json_text, to_json};
 pub use text::{NO_SERVICE, detail_table, summary_table};
 
 use crate::status::snapshot::{OverrideStatus, ReloadStatus, ServiceStatus, SourceStatus, Status};
-use agentcheck_common::schedule::{Refused, Schedule};
+use agentcheck_common::schedule::{Schedule, StateFileError};
 use agentcheck_common::{BootId, BootTime, Reply, ServiceName};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -180,7 +180,7 @@ impl ServiceOverview {
     pub fn is_out(&self) -> bool {
         self.current
             .as_ref()
-            .is_ok_and(|current| current.reply.takes_out())
+            .is_ok_and(|current| current.reply.takes_server_out())
     }
 
     /// Whether the weight is at its floor, and the floor is below 100%.
@@ -306,24 +306,28 @@ fn current_reply(
     let file = input.files.get(name).ok_or(format!("unknown:{name}"))?;
     let refused = |refused| {
         let why = match refused {
-            Refused::Malformed | Refused::OtherName => "bad-state",
-            Refused::OtherBoot => "other-boot",
-            Refused::Future => "future",
+            StateFileError::Malformed | StateFileError::OtherService => "bad-state",
+            StateFileError::OtherBoot => "other-boot",
+            StateFileError::Future => "future",
         };
         format!("{why}:{name}")
     };
     let service = ServiceName::parse(name.as_bytes()).ok_or(format!("unknown:{name}"))?;
-    let picked = Schedule::pick_from(file, &service, &input.boot, input.now).map_err(refused)?;
+    let picked =
+        Schedule::current_reply(file, &service, &input.boot, input.now).map_err(refused)?;
     let schedule = Schedule::decode(file).map_err(refused)?;
     let parse = |line| Reply::parse(line).map_err(|_| format!("bad-state:{name}"));
-    let first = schedule.pick(schedule.from).map_err(refused)?.until;
+    let first = schedule.reply_at(schedule.from).map_err(refused)?.until;
     // An override may last longer than the readings, and the snapshot may be older than the file.
     let until = first.map(|first| {
         let fresh_until = known.and_then(|known| known.until).map(BootTime);
         fresh_until.map_or(first, |until| until.max(first))
     });
     let next = match picked.until {
-        Some(until) => Some((until, parse(schedule.pick(until).map_err(refused)?.line)?)),
+        Some(until) => Some((
+            until,
+            parse(schedule.reply_at(until).map_err(refused)?.line)?,
+        )),
         None => None,
     };
     Ok(CurrentReply {

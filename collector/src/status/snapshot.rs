@@ -12,9 +12,11 @@ use crate::filters::capacity::Basis;
 use crate::overrides::{Action, ActiveOverride};
 use crate::reading::Reading;
 use crate::render::text;
-use agentcheck_common::{BootId, BootTime};
-use serde::{Deserialize, Serialize, Serializer};
+use agentcheck_common::{BootId, BootTime, Description, Reply};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io;
 use std::path::Path;
 
 /// The file's name in the state directory.
@@ -29,12 +31,9 @@ pub const VERSION: u32 = 1;
 /// The largest snapshot that is read back, in bytes.
 pub const MAX_BYTES: usize = 16 << 20;
 
-/// The snapshot. Times are nanoseconds of `CLOCK_BOOTTIME`. A writer has [`Entries`] instead of the maps.
+/// The snapshot. Times are nanoseconds of `CLOCK_BOOTTIME`. It is written by [`Frame`].
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
-pub struct Status<
-    Sources = BTreeMap<String, SourceStatus>,
-    Services = BTreeMap<String, ServiceStatus>,
-> {
+pub struct Status {
     /// [`VERSION`]
     pub version: u32,
     /// The boot id; the times are on the clock of this boot.
@@ -46,9 +45,9 @@ pub struct Status<
     /// When the snapshot was written.
     pub at: u64,
     /// The sources, by name.
-    pub sources: Sources,
+    pub sources: BTreeMap<String, SourceStatus>,
     /// The services, by name.
-    pub services: Services,
+    pub services: BTreeMap<String, ServiceStatus>,
     /// The memory of derived numbers, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub derived: BTreeMap<String, DerivedStatus>,
@@ -66,14 +65,86 @@ pub struct Status<
     pub pending_removals: BTreeMap<String, u64>,
 }
 
-/// A map of which each entry is made when it is written, so that thousands are never in memory together.
-pub struct Entries<F>(pub F);
+/// The text of a snapshot around the entries of sources and services, so that thousands of them are never in memory
+/// together, and are written piece by piece.
+#[derive(Debug)]
+pub struct Frame {
+    before: String,
+    after: String,
+}
 
-impl<F: Fn() -> I, I: Iterator<Item = (K, V)>, K: Serialize, V: Serialize> Serialize
-    for Entries<F>
-{
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map((self.0)())
+impl Frame {
+    const SOURCES: &str = "\"sources\":{";
+    const SERVICES: &str = "},\"services\":{";
+
+    /// The frame of a snapshot, whose own sources and services do not count.
+    ///
+    /// # Errors
+    /// None that a snapshot leads to.
+    pub fn new(status: Status) -> serde_json::Result<Self> {
+        let empty = Status {
+            sources: BTreeMap::new(),
+            services: BTreeMap::new(),
+            ..status
+        };
+        let text = serde_json::to_string(&empty)?;
+        let maps = [Self::SOURCES, Self::SERVICES].concat();
+        // No text before them contains a quotation mark that is not escaped.
+        let (before, after) = text.split_once(&maps).unwrap_or_default();
+        Ok(Self {
+            before: before.to_owned(),
+            after: after.to_owned(),
+        })
+    }
+
+    /// Adds the text before the first source.
+    pub fn begin(&self, text: &mut Vec<u8>) {
+        text.extend_from_slice(self.before.as_bytes());
+        text.extend_from_slice(Self::SOURCES.as_bytes());
+    }
+
+    /// Adds the text between the last source and the first service.
+    pub fn begin_services(&self, text: &mut Vec<u8>) {
+        text.extend_from_slice(Self::SERVICES.as_bytes());
+    }
+
+    /// Adds the text after the last service.
+    pub fn end(&self, text: &mut Vec<u8>) {
+        text.extend_from_slice(self.after.as_bytes());
+    }
+
+    /// Adds a source or a service.
+    ///
+    /// # Errors
+    /// None that a status leads to.
+    pub fn add(text: &mut Vec<u8>, name: &str, status: &impl Serialize) -> serde_json::Result<()> {
+        if !text.ends_with(b"{") {
+            text.push(b',');
+        }
+        serde_json::to_writer(Pieces(text), name)?;
+        text.push(b':');
+        serde_json::to_writer(Pieces(text), status)
+    }
+}
+
+/// A text that gets many short pieces, such as quotation marks. To call a function that copies takes longer than to copy
+/// them.
+struct Pieces<'t>(&'t mut Vec<u8>);
+
+impl io::Write for Pieces<'_> {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        if piece.len() < 16 {
+            for byte in piece {
+                self.0.push(*byte);
+            }
+        } else {
+            self.0.extend_from_slice(piece);
+        }
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -383,12 +454,21 @@ impl ServiceStatus {
             DecisionSource::Weight(weighed) => Some(WeightStatus::from_weighed(weighed)),
             _ => None,
         };
-        self.reply = Some(verdict.reply.to_string());
+        self.reply = Some(line(&verdict.reply));
         self.decided_by = Some(by.to_owned());
         self.why = Some(why);
         self.oldest_reading_at = Some(verdict.oldest_reading_at.0);
         self.until = Some(verdict.until.0);
     }
+}
+
+/// The line of a reply.
+fn line(reply: &Reply) -> String {
+    // So that it does not grow piece by piece.
+    let mut line = String::with_capacity(Description::MAX);
+    // A string takes everything.
+    let _ = write!(line, "{reply}");
+    line
 }
 
 impl RuleStatus {
@@ -418,7 +498,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn streamed_snapshot_is_read_back() {
+    fn snapshot_by_pieces_is_read_back() {
         let source = |sent| SourceStatus {
             sent,
             latency: 0.5,
@@ -434,26 +514,37 @@ mod tests {
             reply: Some("up 73% # \"x\"".to_owned()),
             ..ServiceStatus::default()
         };
-        let streamed = Status {
+        let frame = Frame::new(Status {
             version: VERSION,
             boot: "boot".to_owned(),
             pid: 1,
             started: 2,
             at: 3,
-            sources: Entries(|| sources.iter().map(|(name, status)| (*name, status))),
-            services: Entries(|| [("web", &service)].into_iter()),
+            sources: BTreeMap::new(),
+            services: BTreeMap::new(),
             derived: BTreeMap::new(),
             override_faults: Vec::new(),
-            loaded_at: None,
+            loaded_at: Some(4),
             reload: None,
             pending_removals: BTreeMap::new(),
-        };
-        let text = serde_json::to_string(&streamed).unwrap();
+        });
+        let (frame, mut text) = (frame.unwrap(), Vec::new());
+        frame.begin(&mut text);
+        for (name, status) in &sources {
+            Frame::add(&mut text, name, status).unwrap();
+        }
+        frame.begin_services(&mut text);
+        Frame::add(&mut text, "web", &service).unwrap();
+        frame.end(&mut text);
+        let text = String::from_utf8(text).unwrap();
         let read: Status = serde_json::from_str(&text).unwrap();
         assert_eq!(read.sources["a"], sources[1].1);
         assert_eq!(read.sources["b"], sources[0].1);
         assert_eq!((read.sources.len(), read.services.len()), (2, 1));
         assert_eq!(read.services["web"], service);
-        assert_eq!((read.version, read.at), (VERSION, 3));
+        assert_eq!(
+            (read.version, read.at, read.loaded_at),
+            (VERSION, 3, Some(4))
+        );
     }
 }

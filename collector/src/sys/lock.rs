@@ -20,7 +20,9 @@ use std::time::{Duration, Instant};
 /// A taken lock. It ends with the process.
 #[derive(Debug)]
 pub struct Lock {
-    file: File,
+    _file: File,
+    /// Device and inode of the file.
+    identity: (u64, u64),
     /// Listens while the lock is held; `None` where the system refuses such a socket.
     _listener: Option<OwnedFd>,
 }
@@ -32,9 +34,8 @@ impl Lock {
     /// # Errors
     /// Where the lock file cannot be checked.
     pub fn is_of(&self, directory: BorrowedFd<'_>) -> io::Result<bool> {
-        let held = rustix::fs::fstat(&self.file)?;
         match rustix::fs::statat(directory, NAME, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(found) => Ok((found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)),
+            Ok(found) => Ok((found.st_dev, found.st_ino) == self.identity),
             Err(Errno::NOENT) => Ok(false),
             Err(error) => Err(error.into()),
         }
@@ -199,7 +200,8 @@ pub fn take_in(
             });
         }
         let mut lock = Lock {
-            file,
+            _file: file,
+            identity: (found.st_dev, found.st_ino),
             _listener: None,
         };
         // Removed in between, it locks nothing.

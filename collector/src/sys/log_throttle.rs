@@ -15,9 +15,13 @@ pub const WINDOW: Duration = Duration::from_secs(60);
 /// How often a failure that persists is logged again.
 pub const REMIND: Duration = Duration::from_secs(3600);
 
-/// The log state of something that is tried repeatedly. `K` is a kind of failure.
+/// The log state of something that is tried repeatedly. `K` is a kind of failure. It takes memory from the first
+/// failure on.
 #[derive(Clone, Debug)]
-pub struct FailureThrottle<K> {
+pub struct FailureThrottle<K>(Option<Box<Throttle<K>>>);
+
+#[derive(Clone, Debug)]
+struct Throttle<K> {
     /// The failure that the log shows; `None`: no failure.
     logged: Option<K>,
     /// The present failure.
@@ -85,6 +89,12 @@ pub enum Event<K> {
 
 impl<K> Default for FailureThrottle<K> {
     fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<K> Default for Throttle<K> {
+    fn default() -> Self {
         Self {
             logged: None,
             failing: None,
@@ -96,6 +106,13 @@ impl<K> Default for FailureThrottle<K> {
     }
 }
 
+impl<K> FailureThrottle<K> {
+    /// Whether there ever was a failure.
+    pub fn has_failed(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
 impl<K: Copy + PartialEq> FailureThrottle<K> {
     /// The event to log after a try that ended `now`: with success, or with a failure of this kind.
     pub fn note(
@@ -103,6 +120,15 @@ impl<K: Copy + PartialEq> FailureThrottle<K> {
         outcome: Result<(), (K, &dyn Display)>,
         now: BootTime,
     ) -> Option<Event<K>> {
+        if self.0.is_none() && outcome.is_ok() {
+            return None;
+        }
+        self.0.get_or_insert_default().note(outcome, now)
+    }
+}
+
+impl<K: Copy + PartialEq> Throttle<K> {
+    fn note(&mut self, outcome: Result<(), (K, &dyn Display)>, now: BootTime) -> Option<Event<K>> {
         let before = self.failing.clone();
         self.failing = outcome.as_ref().err().map(|(kind, _)| Failing {
             kind: *kind,

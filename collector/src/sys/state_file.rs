@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 /// Everybody may read: the responder runs as another, unprivileged user.
 pub const PUBLIC: u32 = 0o644;
 
+/// The size of most state files, in bytes.
+const USUAL_FILE: usize = 512;
+
 /// The state file of a service.
 #[must_use]
 pub fn path(directory: &Path, name: &ServiceName) -> PathBuf {
@@ -53,29 +56,72 @@ pub fn replace_in(
     mode: u32,
     content: &[u8],
 ) -> io::Result<()> {
-    replace_with(directory, name, mode, |file| file.write_all(content))
+    NewFile::create(directory, name, mode)?.finish(directory, content)
 }
 
-/// Like [`replace_in`]; `write` writes the content.
-///
-/// # Errors
-/// Those of [`replace_in`] and of `write`.
-pub fn replace_with(
-    directory: BorrowedFd<'_>,
-    name: &str,
-    mode: u32,
-    write: impl FnOnce(&mut File) -> io::Result<()>,
-) -> io::Result<()> {
-    // The leading dot cannot begin a service name. One collector per directory, one writer per name.
-    let temporary = format!(".{name}.new");
-    let written = create(directory, &temporary, mode)
-        .and_then(|mut file| write(&mut file))
-        .and_then(|()| Ok(renameat(directory, &temporary, directory, name)?));
-    if written.is_err() {
-        // The first error is the one to report.
-        let _ = unlinkat(directory, &temporary, AtFlags::empty());
+/// A new file beside the one that it is to replace. Without [`NewFile::replace`] it stays there until the next one of
+/// this name.
+#[derive(Debug)]
+pub struct NewFile {
+    file: File,
+    /// The name of the file that it is to replace, with [`BEFORE`] and [`AFTER`].
+    temporary: String,
+}
+
+/// Around the name of a new file. A leading dot cannot begin a service name, so no service has the name of a new file.
+const BEFORE: &str = ".";
+const AFTER: &str = ".new";
+
+impl NewFile {
+    /// Creates it, to replace `name`, with permissions `mode` whatever the umask is.
+    ///
+    /// # Errors
+    /// Those of creating.
+    pub fn create(directory: BorrowedFd<'_>, name: &str, mode: u32) -> io::Result<Self> {
+        Self::create_as(directory, [BEFORE, name, AFTER].concat(), mode)
     }
-    written
+
+    fn create_as(directory: BorrowedFd<'_>, temporary: String, mode: u32) -> io::Result<Self> {
+        // One collector per directory, one writer per name.
+        let file = create(directory, &temporary, mode)?;
+        Ok(Self { file, temporary })
+    }
+
+    /// Adds content.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn write(&mut self, content: &[u8]) -> io::Result<()> {
+        self.file.write_all(content)
+    }
+
+    /// Replaces the file.
+    ///
+    /// # Errors
+    /// Those of renaming.
+    fn replace(&self, directory: BorrowedFd<'_>) -> io::Result<()> {
+        let (temporary, end) = (&self.temporary, self.temporary.len() - AFTER.len());
+        let name = temporary.get(BEFORE.len()..end).unwrap_or_default();
+        Ok(renameat(directory, temporary, directory, name)?)
+    }
+
+    /// Adds the rest of the content, and replaces the file.
+    ///
+    /// # Errors
+    /// Those of writing and renaming. The old file is intact then, and no temporary file remains.
+    pub fn finish(mut self, directory: BorrowedFd<'_>, rest: &[u8]) -> io::Result<()> {
+        let written = self.write(rest).and_then(|()| self.replace(directory));
+        if written.is_err() {
+            self.remove(directory);
+        }
+        written
+    }
+
+    /// Removes it, after an error.
+    pub fn remove(self, directory: BorrowedFd<'_>) {
+        // The first error is the one to report.
+        let _ = unlinkat(directory, &self.temporary, AtFlags::empty());
+    }
 }
 
 /// Creates a file with permissions `mode` for every umask.
@@ -91,9 +137,15 @@ fn create(directory: BorrowedFd<'_>, name: &str, mode: u32) -> io::Result<File> 
         opened => opened?,
     };
     // A umask has subtracted from the mode. To check that costs much less than to set it each time.
-    if Mode::from_raw_mode(rustix::fs::fstat(&opened)?.st_mode) != mode {
-        rustix::fs::fchmod(&opened, mode)?;
+    let as_made = rustix::fs::fstat(&opened).map(|found| Mode::from_raw_mode(found.st_mode));
+    let set = as_made.and_then(|made| match made == mode {
+        true => Ok(()),
+        false => rustix::fs::fchmod(&opened, mode),
+    });
+    if set.is_err() {
+        let _ = unlinkat(directory, name, AtFlags::empty());
     }
+    set?;
     Ok(File::from(opened))
 }
 
@@ -108,10 +160,14 @@ pub fn publish(
     stages: &[Stage],
     then: &Reply,
 ) -> io::Result<()> {
-    let file = schedule::encode(name, boot, from, stages, then)
-        .map_err(|error| io::Error::other(error.to_string()))?;
-    let name = format!("{name}{STATE_SUFFIX}");
-    replace_in(directory, &name, PUBLIC, file.as_bytes())
+    let mut file = Vec::with_capacity(USUAL_FILE);
+    schedule::encode_to(name, boot, from, stages, then, |piece| {
+        file.extend_from_slice(piece);
+        Ok(())
+    })
+    .map_err(|error| io::Error::other(error.to_string()))?;
+    let temporary = [BEFORE, name.as_str(), STATE_SUFFIX, AFTER].concat();
+    NewFile::create_as(directory, temporary, PUBLIC)?.finish(directory, &file)
 }
 
 /// The reply of a state file at `now`, if the file is valid and of this boot.
@@ -140,7 +196,7 @@ pub fn try_current_reply(
         Err(error) if is_of_the_system(&error) => return Err(error),
         Err(_) => return Ok(None),
     };
-    let picked = Schedule::pick_from(&content, name, boot, now).ok();
+    let picked = Schedule::current_reply(&content, name, boot, now).ok();
     Ok(picked.and_then(|picked| Reply::parse(picked.line).ok()))
 }
 

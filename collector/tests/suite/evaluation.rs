@@ -15,7 +15,9 @@ use agentcheck::config::{self, Config, Service, SourceId};
 use agentcheck::decision::decide::{Decision, FinalDecision, decide};
 use agentcheck::decision::evaluate::{DecisionSource, ServiceMemory, Weighed};
 use agentcheck::decision::observations::Observations;
-use agentcheck::overrides::{self, Action, Effective, Kind, Moment, Now, Override, Scope, Stage};
+use agentcheck::overrides::{
+    self, Action, Effective, Kind, Moment, Now, Override, OverrideStage, Scope,
+};
 use agentcheck::reading::Reading;
 use agentcheck::simulation::fields;
 use agentcheck_common::{BootId, BootTime};
@@ -204,7 +206,7 @@ impl Order {
             version: overrides::VERSION,
             id: "1".to_owned(),
             set: moment(now),
-            stages: vec![Stage {
+            stages: vec![OverrideStage {
                 action: self.action,
                 until: None,
                 end,

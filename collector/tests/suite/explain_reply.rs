@@ -4,7 +4,7 @@
 use crate::{AGENTCHECK, agentcheck};
 use agentcheck::reply::dissect::{Reader, Weight, dissect};
 use agentcheck_common::Reply;
-use agentcheck_common::reply::{Administrative, Operational};
+use agentcheck_common::reply::{AdministrativeState, OperationalState};
 use agentcheck_tests::address::Block;
 use agentcheck_tests::agent::{Agent, Answer};
 use agentcheck_tests::application::Application;
@@ -39,9 +39,9 @@ fn apply(seen: &mut ServerState, bytes: &[u8], reader: Reader) {
     let dissection = dissect(bytes, reader);
     let effect = dissection.effect;
     match effect.administrative {
-        Some(Administrative::Ready) => seen.administrative = 0,
-        Some(Administrative::Drain) => seen.administrative = 8,
-        Some(Administrative::Maint) => seen.administrative = 1,
+        Some(AdministrativeState::Ready) => seen.administrative = 0,
+        Some(AdministrativeState::Drain) => seen.administrative = 8,
+        Some(AdministrativeState::Maint) => seen.administrative = 1,
         None => {}
     }
     match effect.weight {
@@ -53,7 +53,7 @@ fn apply(seen: &mut ServerState, bytes: &[u8], reader: Reader) {
         seen.session_limit = Some(limit).filter(|limit| *limit > 0);
     }
     match effect.operational {
-        Some(Operational::Up) => seen.operational = 2,
+        Some(OperationalState::Up) => seen.operational = 2,
         Some(_) => seen.operational = 0,
         None => {}
     }

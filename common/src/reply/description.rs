@@ -1,64 +1,69 @@
-//! The text of a reply, of which nothing but its reader makes anything.
+//! The description of a reply: text for people, without effect on HAProxy.
 
 use core::fmt;
+use core::hash::{Hash, Hasher};
 
-/// Why: the text after the `#`, for people. At most 100 bytes of printable ASCII, no blank at either
-/// end; HAProxy keeps about 108 bytes in its statistics.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+/// The text after the `#` of a reply: 0 to 100 bytes of printable ASCII, without a space at either end.
+///
+/// HAProxy keeps about 108 bytes of it in its statistics.
+#[derive(Clone, Copy, Eq)]
 pub struct Description {
     bytes: [u8; Description::MAX],
     len: u8,
 }
 
 impl Description {
-    /// The longest description, in bytes.
+    /// The largest length of a description, in bytes.
     pub const MAX: usize = 100;
 
-    /// No description.
-    pub const NONE: Self = Self {
+    /// The description without text.
+    pub const EMPTY: Self = Self {
         bytes: [0; Self::MAX],
         len: 0,
     };
 
-    /// The printable form of `text`. A character that is not printable ASCII becomes a `?` (a tab becomes a blank),
-    /// white space at the ends is removed, and a long text is cut. Hostile text can add neither a line nor a word.
+    /// Makes a description of any text. It removes white space at both ends, replaces a tab by a space and every other
+    /// character that is not printable ASCII by `?`, and cuts the text at [`Description::MAX`] bytes.
+    ///
+    /// So hostile text adds no line and no word to a reply.
     #[must_use]
     pub fn lossy(text: &str) -> Self {
-        let mut shown = Self::NONE;
+        let mut description = Self::EMPTY;
         for character in text.trim().chars() {
             let byte = match u8::try_from(character) {
                 Ok(byte @ b' '..=b'~') => byte,
                 Ok(b'\t') => b' ',
                 _ => b'?',
             };
-            if !shown.push(byte) {
+            if !description.push(byte) {
                 break;
             }
         }
-        shown.trim_end();
-        shown
+        description.trim_end();
+        description
     }
 
-    /// `text` unchanged, or `None` where it does not fit a reply line unchanged.
+    /// Returns `text` unchanged, or `None` if it is not a description.
     #[must_use]
-    pub fn exact(text: &[u8]) -> Option<Self> {
-        if !Self::fits(text) {
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        if !Self::is_description(text) {
             return None;
         }
-        let mut shown = Self::NONE;
+        let mut description = Self::EMPTY;
         for byte in text {
-            shown.push(*byte);
+            description.push(*byte);
         }
-        Some(shown)
+        Some(description)
     }
 
-    /// Whether `text` fits a reply line unchanged.
-    pub(super) fn fits(text: &[u8]) -> bool {
+    /// Whether `text` is a description: at most [`Description::MAX`] bytes of printable ASCII, without a space at either end.
+    pub(super) fn is_description(text: &[u8]) -> bool {
         let printable = text.iter().all(|byte| matches!(byte, b' '..=b'~'));
-        let blank_end = text.first() == Some(&b' ') || text.last() == Some(&b' ');
-        text.len() <= Self::MAX && printable && !blank_end
+        let has_outer_space = text.first() == Some(&b' ') || text.last() == Some(&b' ');
+        text.len() <= Self::MAX && printable && !has_outer_space
     }
 
+    /// Appends a byte. Returns false if the description is full.
     fn push(&mut self, byte: u8) -> bool {
         match self.bytes.get_mut(usize::from(self.len)) {
             Some(slot) => {
@@ -71,20 +76,21 @@ impl Description {
     }
 
     fn trim_end(&mut self) {
-        let kept = self.as_bytes().trim_ascii_end().len();
-        for byte in self.bytes.iter_mut().skip(kept) {
+        let length = self.as_bytes().trim_ascii_end().len();
+        // The unused bytes are always 0.
+        for byte in self.bytes.iter_mut().skip(length) {
             *byte = 0;
         }
-        self.len = u8::try_from(kept).unwrap_or(self.len);
+        self.len = u8::try_from(length).unwrap_or(self.len);
     }
 
-    /// Whether it is empty.
+    /// Whether the description has no text.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The text as bytes of printable ASCII.
+    /// The bytes of the text; all are printable ASCII.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
@@ -93,8 +99,21 @@ impl Description {
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        // Only ASCII gets in, so the other branch is never taken.
+        // It cannot fail: `push` gets only ASCII.
         core::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+}
+
+/// Compares only the bytes of the text: most compared descriptions are empty.
+impl PartialEq for Description {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Hash for Description {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 

@@ -1,11 +1,11 @@
 use super::*;
 
-fn shown(line: &str) -> String {
+fn rewritten(line: &str) -> String {
     Reply::parse(line.as_bytes()).unwrap().to_string()
 }
 
 #[test]
-fn reads_as_haproxy_does() {
+fn lines_are_parsed_as_haproxy_does() {
     for (line, canonical) in [
         ("up", "up"),
         ("UP", "up"),
@@ -27,18 +27,18 @@ fn reads_as_haproxy_does() {
         ("up # a # b, c", "up # a # b, c"),
         ("stopped 100% #\t x", "stopped 100% # x"),
     ] {
-        assert_eq!(shown(line), canonical, "{line:?}");
+        assert_eq!(rewritten(line), canonical, "{line:?}");
     }
 }
 
 #[test]
-fn refuses_what_haproxy_ignores_or_reads_otherwise() {
-    use NotAReply::*;
+fn lines_that_haproxy_ignores_or_misreads_are_rejected() {
+    use ReplyError::*;
     let unknown = |at, len| UnknownWord { at, len };
-    for (line, why) in [
-        ("", NoWord),
-        (" ,\t", NoWord),
-        ("# up", NoWord),
+    for (line, error) in [
+        ("", NoWords),
+        (" ,\t", NoWords),
+        ("# up", NoWords),
         ("down#x", unknown(0, 6)),
         ("up failed", unknown(3, 6)),
         ("stop", unknown(0, 4)),
@@ -68,17 +68,17 @@ fn refuses_what_haproxy_ignores_or_reads_otherwise() {
         ("up # a\r", BadDescription),
         ("up #\n", BadDescription),
     ] {
-        assert_eq!(Reply::parse(line.as_bytes()), Err(why), "{line:?}");
+        assert_eq!(Reply::parse(line.as_bytes()), Err(error), "{line:?}");
     }
     let long = format!("up # {}", "x".repeat(101));
     assert_eq!(Reply::parse(long.as_bytes()), Err(BadDescription));
-    let blanks = format!("up{}", " ".repeat(MAX_LINE));
-    assert_eq!(Reply::parse(blanks.as_bytes()), Err(TooLong));
+    let spaces = format!("up{}", " ".repeat(MAX_LINE));
+    assert_eq!(Reply::parse(spaces.as_bytes()), Err(TooLong));
 }
 
 #[test]
-fn what_takes_a_server_out() {
-    for (line, out) in [
+fn zero_weight_drain_maint_and_down_take_the_server_out() {
+    for (line, takes_server_out) in [
         ("up 100%", false),
         ("up ready 1%", false),
         ("maxconn:30", false),
@@ -90,15 +90,15 @@ fn what_takes_a_server_out() {
         ("maint", true),
     ] {
         let reply = Reply::parse(line.as_bytes()).unwrap();
-        assert_eq!(reply.takes_out(), out, "{line}");
+        assert_eq!(reply.takes_server_out(), takes_server_out, "{line}");
     }
 }
 
 #[test]
-fn the_longest_reply_fits() {
+fn longest_reply_is_below_the_limit_of_a_line() {
     let reply = Reply {
-        operational: Some(Operational::Stopped),
-        administrative: Some(Administrative::Ready),
+        operational: Some(OperationalState::Stopped),
+        administrative: Some(AdministrativeState::Ready),
         percent: Percent::new(Percent::MAX),
         absolute: false,
         maxconn: Maxconn::new(Maxconn::MAX),
@@ -110,12 +110,12 @@ fn the_longest_reply_fits() {
 }
 
 #[test]
-fn hostile_text_stays_a_description() {
+fn hostile_text_adds_no_line_and_no_word() {
     let text = "x\nmaint\r\n\0 \u{1b}[2J ü up # 0%";
     let reply = Reply {
-        operational: Some(Operational::Up),
+        operational: Some(OperationalState::Up),
         description: Description::lossy(text),
-        ..Reply::NOTHING
+        ..Reply::EMPTY
     };
     assert_eq!(reply.to_string(), "up # x?maint??? ?[2J ? up # 0%");
     assert_eq!(Reply::parse(reply.to_string().as_bytes()), Ok(reply));
@@ -123,12 +123,16 @@ fn hostile_text_stays_a_description() {
 }
 
 #[test]
-fn line_is_the_parts_of_the_reply_in_order() {
-    let operational = [None, Some(Operational::Up), Some(Operational::Stopped)];
+fn line_contains_the_parts_of_the_reply_in_order() {
+    let operational = [
+        None,
+        Some(OperationalState::Up),
+        Some(OperationalState::Stopped),
+    ];
     let administrative = [
         None,
-        Some(Administrative::Ready),
-        Some(Administrative::Maint),
+        Some(AdministrativeState::Ready),
+        Some(AdministrativeState::Maint),
     ];
     let percents = [None, Percent::new(0), Percent::new(73), Percent::new(256)];
     let limits = [None, Maxconn::new(1), Maxconn::new(Maxconn::MAX)];

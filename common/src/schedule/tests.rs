@@ -15,30 +15,30 @@ fn boot() -> BootId {
     BootId::parse(b"6e3f0a1c-2f0e-4a55-9a0b-0d8f3a8a4c11").unwrap()
 }
 
-fn picked(file: &str, now: u64) -> Result<&str, Refused> {
-    Schedule::pick_from(file.as_bytes(), &name(), &boot(), BootTime(now))
-        .map(|picked| core::str::from_utf8(picked.line).unwrap())
+fn line_at(file: &str, now: u64) -> Result<&str, StateFileError> {
+    Schedule::current_reply(file.as_bytes(), &name(), &boot(), BootTime(now))
+        .map(|current| core::str::from_utf8(current.line).unwrap())
 }
 
 #[test]
-fn picks_the_first_stage_that_has_not_ended() {
-    assert_eq!(picked(FILE, 999), Err(Refused::Future));
-    assert_eq!(picked(FILE, 1000), Ok("up 73% # rps=1890"));
-    assert_eq!(picked(FILE, 1999), Ok("up 73% # rps=1890"));
-    assert_eq!(picked(FILE, 2000), Ok("up 40%"));
-    assert_eq!(picked(FILE, 2999), Ok("up 40%"));
-    assert_eq!(picked(FILE, 3000), Ok("up 40% # stale"));
-    assert_eq!(picked(FILE, u64::MAX), Ok("up 40% # stale"));
+fn first_stage_that_has_not_expired_is_current() {
+    assert_eq!(line_at(FILE, 999), Err(StateFileError::Future));
+    assert_eq!(line_at(FILE, 1000), Ok("up 73% # rps=1890"));
+    assert_eq!(line_at(FILE, 1999), Ok("up 73% # rps=1890"));
+    assert_eq!(line_at(FILE, 2000), Ok("up 40%"));
+    assert_eq!(line_at(FILE, 2999), Ok("up 40%"));
+    assert_eq!(line_at(FILE, 3000), Ok("up 40% # stale"));
+    assert_eq!(line_at(FILE, u64::MAX), Ok("up 40% # stale"));
 }
 
 #[test]
-fn a_schedule_may_be_its_last_line_alone() {
+fn reply_of_schedule_without_stages_never_expires() {
     let file = "agentcheck 1 web\nboot 6e3f0a1c-2f0e-4a55-9a0b-0d8f3a8a4c11\nfrom 0\nthen drain\n";
-    assert_eq!(picked(file, 0), Ok("drain"));
+    assert_eq!(line_at(file, 0), Ok("drain"));
 }
 
 #[test]
-fn encodes_what_the_documentation_shows() {
+fn encoded_file_has_the_documented_format() {
     let reply = |line: &str| Reply::parse(line.as_bytes()).unwrap();
     let stages = [
         Stage {
@@ -62,7 +62,7 @@ fn encodes_what_the_documentation_shows() {
 }
 
 #[test]
-fn invalid_replies_are_not_encoded() {
+fn invalid_schedules_are_not_encoded() {
     let up = Reply::parse(b"up").unwrap();
     let stage = |until| Stage {
         until: BootTime(until),
@@ -71,24 +71,27 @@ fn invalid_replies_are_not_encoded() {
     let encode = |from, stages: &[Stage], then: &Reply| {
         super::encode(&name(), &boot(), BootTime(from), stages, then).err()
     };
-    assert_eq!(encode(5, &[stage(5)], &up), Some(NotEncoded::NotRising(0)));
+    assert_eq!(
+        encode(5, &[stage(5)], &up),
+        Some(EncodeError::NotIncreasing(0))
+    );
     assert_eq!(
         encode(5, &[stage(7), stage(7)], &up),
-        Some(NotEncoded::NotRising(1))
+        Some(EncodeError::NotIncreasing(1))
     );
-    assert_eq!(encode(5, &[], &Reply::NOTHING), Some(NotEncoded::NoWord));
+    assert_eq!(encode(5, &[], &Reply::EMPTY), Some(EncodeError::NoWords));
     let many: Vec<_> = (1..400).map(stage).collect();
-    assert_eq!(encode(0, &many, &up), Some(NotEncoded::TooLong));
+    assert_eq!(encode(0, &many, &up), Some(EncodeError::TooLong));
 }
 
 #[test]
-fn other_services_and_boots_are_refused() {
+fn files_of_other_services_boots_and_versions_are_refused() {
     let other = FILE.replace(" web", " api");
-    assert_eq!(picked(&other, 1000), Err(Refused::OtherName));
+    assert_eq!(line_at(&other, 1000), Err(StateFileError::OtherService));
     let other = FILE.replace("6e3f", "7e3f");
-    assert_eq!(picked(&other, 1000), Err(Refused::OtherBoot));
+    assert_eq!(line_at(&other, 1000), Err(StateFileError::OtherBoot));
     let other = FILE.replace("agentcheck 1", "agentcheck 2");
-    assert_eq!(picked(&other, 1000), Err(Refused::Malformed));
+    assert_eq!(line_at(&other, 1000), Err(StateFileError::Malformed));
 }
 
 #[test]
@@ -121,24 +124,30 @@ fn malformed_files_are_refused() {
     for (good, bad) in cases {
         let file = FILE.replacen(good, bad, 1);
         assert_ne!(file, FILE, "{good:?}");
-        assert_eq!(picked(&file, 1000), Err(Refused::Malformed), "{bad:?}");
+        assert_eq!(
+            line_at(&file, 1000),
+            Err(StateFileError::Malformed),
+            "{bad:?}"
+        );
     }
     let long = format!("{FILE}{}", "x".repeat(MAX_FILE));
-    assert_eq!(picked(&long, 1000), Err(Refused::Malformed));
+    assert_eq!(line_at(&long, 1000), Err(StateFileError::Malformed));
 }
 
-/// Every moment around every boundary, for every schedule of up to three stages on a small clock:
-/// exhaustive where it matters, against the definition in words.
+/// All schedules whose stages expire at times 0 to 6, at all times from 0 to 8.
 #[test]
-fn pick_agrees_with_its_definition() {
+fn reply_is_that_of_the_first_stage_after_now() {
     let reply = |percent| Reply {
         percent: crate::Percent::new(percent),
-        ..Reply::NOTHING
+        ..Reply::EMPTY
     };
-    let moments = 0..7_u64;
-    for from in moments.clone() {
+    let times = 0..7_u64;
+    for from in times.clone() {
         for set in 0..(1_u32 << 7) {
-            let ends: Vec<u64> = moments.clone().filter(|at| set & (1 << at) != 0).collect();
+            let ends: Vec<u64> = times
+                .clone()
+                .filter(|time| set & (1 << time) != 0)
+                .collect();
             let stages: Vec<Stage> = (0..)
                 .zip(&ends)
                 .map(|(index, end)| Stage {
@@ -152,22 +161,23 @@ fn pick_agrees_with_its_definition() {
                 continue;
             };
             for now in 0..9 {
-                let picked = Schedule::pick_from(file.as_bytes(), &name(), &boot(), BootTime(now));
+                let current =
+                    Schedule::current_reply(file.as_bytes(), &name(), &boot(), BootTime(now));
                 if now < from {
-                    assert_eq!(picked, Err(Refused::Future));
+                    assert_eq!(current, Err(StateFileError::Future));
                     continue;
                 }
                 let index = ends.iter().position(|end| now < *end);
                 let expected = index.map_or(99, |index| u16::try_from(index).unwrap());
-                let picked = picked.unwrap();
-                assert_eq!(Reply::parse(picked.line), Ok(reply(expected)));
-                assert_eq!(picked.until, index.map(|index| BootTime(ends[index])));
+                let current = current.unwrap();
+                assert_eq!(Reply::parse(current.line), Ok(reply(expected)));
+                assert_eq!(current.until, index.map(|index| BootTime(ends[index])));
             }
         }
     }
 }
 
-/// Bytes of a file are changed, removed, added and moved. A probe then gets one whole reply, or a no-op reply.
+/// The test changes, removes, adds and moves bytes of a file. A probe then gets one whole reply, or a no-op reply.
 #[test]
 fn damaged_files_give_a_whole_reply_or_none() {
     // A linear congruential generator: the same damage in each run.
@@ -198,15 +208,13 @@ fn damaged_files_give_a_whole_reply_or_none() {
             }
         }
         for now in [999, 1000, 2000, 3000, u64::MAX] {
-            if let Ok(picked) = Schedule::pick_from(&file, &name(), &boot(), BootTime(now)) {
+            if let Ok(current) = Schedule::current_reply(&file, &name(), &boot(), BootTime(now)) {
                 accepted += 1;
-                assert!(Reply::parse(picked.line).is_ok(), "{file:?}");
-                assert!(!picked.line.iter().any(u8::is_ascii_control), "{file:?}");
+                assert!(Reply::parse(current.line).is_ok(), "{file:?}");
+                assert!(!current.line.iter().any(u8::is_ascii_control), "{file:?}");
             }
         }
     }
-    println!(
-        "attack: {files} damaged state files; {accepted} whole replies at five moments of each"
-    );
+    println!("attack: {files} damaged state files; {accepted} whole replies at five times of each");
     assert!(accepted > 0 && accepted < files * 5 / 2, "{accepted}");
 }

@@ -1,10 +1,13 @@
-//! Finds the end of a request head: an empty line. Header fields are not evaluated, only counted.
+//! Finds the end of a request head: an empty line. It counts the header fields, and evaluates only `Connection: close`.
 
 /// The largest head after the request line, in bytes.
 pub const MAX_BYTES: u16 = 16_384;
 
 /// The largest number of header lines.
 pub const MAX_LINES: u8 = 100;
+
+/// The field of a client that sends nothing after its request, in lower case.
+const CLOSE: &[u8] = b"connection: close";
 
 /// The part of a request head that follows the request line, as far as it has arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +16,14 @@ pub struct Head {
     lines: u8,
     /// Whether the current line has no content so far.
     line_is_empty: bool,
+    /// The number of bytes of the current line, if they are the beginning of [`CLOSE`]; otherwise [`OTHER`].
+    matching: u8,
+    /// Whether a line was `Connection: close`.
+    pub closes: bool,
 }
+
+/// The value of `matching` for a line that does not begin as [`CLOSE`].
+const OTHER: u8 = u8::MAX;
 
 /// The state of a head after one more byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +44,8 @@ impl Head {
             bytes: 0,
             lines: 0,
             line_is_empty: line_end == b'\n',
+            matching: 0,
+            closes: false,
         }
     }
 
@@ -45,9 +57,17 @@ impl Head {
             b'\n' => {
                 self.lines += 1;
                 self.line_is_empty = true;
+                self.closes |= usize::from(self.matching) == CLOSE.len();
+                self.matching = 0;
             }
             b'\r' => {}
-            b'\t' | b' '..=b'~' | 0x80.. => self.line_is_empty = false,
+            b'\t' | b' '..=b'~' | 0x80.. => {
+                self.line_is_empty = false;
+                self.matching = match CLOSE.get(usize::from(self.matching)) {
+                    Some(expected) if *expected == byte.to_ascii_lowercase() => self.matching + 1,
+                    _ => OTHER,
+                };
+            }
             _ => return Progress::Invalid,
         }
         if self.bytes > MAX_BYTES || self.lines > MAX_LINES {
@@ -89,6 +109,34 @@ mod tests {
             let result = push_all(b'\r', bytes.as_bytes());
             assert_eq!(result.0, Progress::Incomplete, "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn connection_close_is_found_in_any_case() {
+        for (bytes, expected) in [
+            ("\nConnection: close\r\n\r\n", true),
+            ("\nconnection: Close\n\n", true),
+            ("\nHost: a\r\nCONNECTION: CLOSE\r\nA: b\r\n\r\n", true),
+            ("\n\r\n", false),
+            ("\nConnection: keep-alive\r\n\r\n", false),
+            ("\nConnection: close, upgrade\r\n\r\n", false),
+            ("\nConnection: clos\r\n\r\n", false),
+            ("\nX-Connection: close\r\n\r\n", false),
+        ] {
+            let mut head = Head::after(b'\r');
+            let last = bytes.bytes().map(|byte| head.push(byte)).last();
+            assert_eq!(
+                (last, head.closes),
+                (Some(Progress::Complete), expected),
+                "{bytes:?}"
+            );
+        }
+        // Longer than a counter of one byte.
+        let mut head = Head::after(b'\r');
+        for byte in "connection: close".repeat(40).bytes().chain(*b"\n\n") {
+            head.push(byte);
+        }
+        assert!(!head.closes);
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl<'l> RequestLine<'l> {
         })
     }
 
-    /// Whether `line` may be the first part of a request line: capital letters and a blank.
+    /// Whether `line` may be the first part of a request line: it begins with capital letters and a space.
     #[must_use]
     pub fn may_begin(line: &[u8]) -> bool {
         let letters = line.iter().take_while(|byte| byte.is_ascii_uppercase());

@@ -4,12 +4,12 @@ use super::{Content, Options, Status};
 use crate::reply::{Answer, Source};
 use crate::text::{Text, item};
 use agentcheck_common::reply::Word;
-use agentcheck_common::{Administrative, Operational};
+use agentcheck_common::{AdministrativeState, OperationalState};
 
-/// The longest response, in bytes: 290 of head, and a reply line or a JSON object.
+/// The largest length of a response, in bytes. A head has 290 bytes; a reply line or a JSON object follows.
 pub const MAX_RESPONSE: usize = 1024;
 
-/// The states of a server, as their names in responses. The order is that of precedence: the last one applies.
+/// The names of a server's states in responses. If several apply, the last one in this order counts.
 const STATES: &[u8] = b"up\ndrain\ndown\nstopped\nfail\nmaint";
 const UP: usize = 0;
 const DRAIN: usize = 1;
@@ -21,18 +21,18 @@ const MAINT: usize = 5;
 const MEDIA_TYPES: &[u8] = b"text/plain\napplication/json\ntext/plain; version=0.0.4\n\
     text/html; charset=utf-8";
 
-/// What HAProxy would make of a reply line.
+/// The state that a reply line gives a server in HAProxy.
 struct View<'l> {
     /// An index of [`STATES`].
     state: usize,
-    /// In percent; 0 unless the state is up.
+    /// The number of the weight; 0 unless the state is up.
     weight: u16,
     maxconn: Option<u32>,
     description: &'l [u8],
 }
 
 impl<'l> View<'l> {
-    /// Reads a valid reply line without its newline. Unknown words are ignored: a no-op reply gives up and 100%.
+    /// Parses a valid reply line without its newline. It ignores unknown words, so a no-op reply gives up and 100.
     #[inline(never)]
     fn of(line: &'l [u8]) -> Self {
         let (mut operational, mut administrative) = (UP, UP);
@@ -52,20 +52,20 @@ impl<'l> View<'l> {
             let length = bytes.position(|byte| matches!(byte, b' ' | b'\t' | b','));
             let (word, after) = rest.split_at(length.unwrap_or(rest.len()));
             rest = after.get(1..).unwrap_or_default();
-            match Word::of(word) {
+            match Word::parse(word) {
                 Some(Word::Operational(state)) => {
                     operational = match state {
-                        Operational::Up => UP,
-                        Operational::Down => DOWN,
-                        Operational::Stopped => STOPPED,
-                        Operational::Fail => FAIL,
+                        OperationalState::Up => UP,
+                        OperationalState::Down => DOWN,
+                        OperationalState::Stopped => STOPPED,
+                        OperationalState::Fail => FAIL,
                     }
                 }
                 Some(Word::Administrative(state)) => {
                     administrative = match state {
-                        Administrative::Ready => UP,
-                        Administrative::Drain => DRAIN,
-                        Administrative::Maint => MAINT,
+                        AdministrativeState::Ready => UP,
+                        AdministrativeState::Drain => DRAIN,
+                        AdministrativeState::Maint => MAINT,
                     }
                 }
                 Some(Word::Percent(percent) | Word::Weight(percent)) => view.weight = percent.get(),
@@ -99,20 +99,20 @@ impl<'l> View<'l> {
     }
 }
 
-/// The head of a response. The bytes below 32, except CR and LF, stand for the [`Values`].
+/// The head of a response. Each byte below 32, except CR and LF, is replaced by a part of [`Values`].
 const HEAD: &[u8] =
     b"HTTP/1.1 \x01\r\nContent-Type: \x02\r\nCache-Control: no-store\r\nConnection: close\r\n";
 const ALLOW: &[u8] = b"Allow: GET, HEAD, OPTIONS\r\n";
 const STATE: &[u8] = b"Agentcheck-State: \x03\r\nAgentcheck-Weight: \x04\r\n";
 const MAXCONN: &[u8] = b"Agentcheck-Maxconn: \x05\r\n";
-/// The blanks are overwritten when the length is known.
+/// The length overwrites the spaces when it is known.
 const LENGTH: &[u8] = b"Content-Length:        \r\n\r\n";
 
 /// The bodies: the line, the status, the weight, the load, and the JSON object.
 const BODIES: &[u8] = b"\x08\n\x01\n\x04\n\x0b\n\
     {\"state\":\"\x03\",\"weight\":\x04,\"maxconn\":\x05,\"description\":\"\x06\",\"fresh\":\"\x07\"}";
 
-/// What the templates contain.
+/// The values for the templates.
 struct Values<'a> {
     view: View<'a>,
     line: &'a [u8],
@@ -122,7 +122,7 @@ struct Values<'a> {
 }
 
 impl Values<'_> {
-    /// Appends a template with the values.
+    /// Appends `template`, with the values in it.
     #[inline(never)]
     fn push(&self, template: &[u8], out: &mut Text<MAX_RESPONSE>) {
         for byte in template {
@@ -144,7 +144,7 @@ impl Values<'_> {
         }
     }
 
-    /// Appends the description for JSON. It is printable ASCII, in which only two bytes need an escape.
+    /// Appends the description as JSON. It is printable ASCII, so only two bytes need an escape.
     fn push_description(&self, out: &mut Text<MAX_RESPONSE>) {
         for byte in self.view.description {
             if matches!(byte, b'"' | b'\\') {
@@ -170,7 +170,7 @@ pub fn compose(
 ) {
     let mut values = Values {
         view: View::of(answer.text),
-        // Of a no-op reply the word without the name, which may come from the request.
+        // For a no-op reply only the word, not the name: that may come from the request.
         line: answer.text,
         status: Status::Ok,
         media_type: 0,

@@ -31,8 +31,11 @@ pub fn is_listening(descriptor: Descriptor) -> Result<bool> {
 
 const DONTWAIT: usize = 0x40;
 const NOSIGNAL: usize = 0x4000;
+const MORE: usize = 0x8000;
 
-/// Sends as many bytes as there is room for, without blocking: all of them in one piece if there is room.
+/// Sends as many bytes as there is room for, without blocking: all of them in one piece if there is room. TCP keeps back an
+/// incomplete last segment for at most 200 ms, so the end of the connection travels in the same segment. The caller must
+/// shut down, close, or send more at once.
 ///
 /// # Errors
 /// The kernel's; [`Errno::NOTSOCK`] if it is not a socket.
@@ -43,7 +46,7 @@ pub fn send(to: Descriptor, bytes: &[u8]) -> Result<usize> {
     checked(unsafe {
         call(
             number::SENDTO,
-            [to.raw(), from, count, DONTWAIT | NOSIGNAL, 0, 0],
+            [to.raw(), from, count, DONTWAIT | NOSIGNAL | MORE, 0, 0],
         )
     })
 }
@@ -65,8 +68,8 @@ pub fn shutdown_sending(descriptor: Descriptor) {
     call_without_pointers(number::SHUTDOWN, [descriptor.raw(), WRITE]);
 }
 
-/// The address of a peer in the kernel's format, with zeroes after its end: an IPv4 address is the second word; an IPv6
-/// address is the third to the sixth word, and the first two of them are its network.
+/// The address of a peer in the kernel's format, with zeroes after its end. The second word is the IPv4 address. The third
+/// to the sixth word are the IPv6 address, and the first two of these its network.
 #[derive(Clone, Copy, Debug)]
 pub struct PeerAddress(pub [u32; PeerAddress::WORDS]);
 
@@ -290,13 +293,13 @@ impl Epoll {
         self.0
     }
 
-    /// Adds `descriptor`: epoll reports it as long as there are bytes to read. Closing the descriptor removes it.
+    /// Adds `descriptor`: epoll reports it as long as it is ready. Closing the descriptor removes it.
     ///
     /// # Errors
     /// The kernel's; EPERM (1) if epoll does not support the file, for example a regular file.
-    pub fn add(self, descriptor: Descriptor, token: u64) -> Result<()> {
+    pub fn add(self, descriptor: Descriptor, token: u64, ready: Ready) -> Result<()> {
         const ADD: usize = 1;
-        self.control(ADD, descriptor, token, Ready::ToRead)
+        self.control(ADD, descriptor, token, ready)
     }
 
     /// Changes what epoll reports about `descriptor`.
@@ -315,10 +318,8 @@ impl Epoll {
         token: u64,
         ready: Ready,
     ) -> Result<()> {
-        let events = match ready {
-            Ready::ToRead => 0x1,
-            Ready::ToWrite => 0x4,
-        };
+        // EPOLLIN and EPOLLOUT have the numbers of POLLIN and POLLOUT.
+        let events = ready as u32;
         let mut event = Event { events, token };
         let arguments = [
             self.0.raw(),

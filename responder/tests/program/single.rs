@@ -102,10 +102,11 @@ fn missing_name_and_missing_state_give_no_op_replies() {
 fn shell_script_can_write_a_state_file() {
     let directory = StateDir::new();
     let manual = include_str!("../../../man/agentcheck.state.5").replace("\\-", "-");
-    let writing = manual.split(".SH WRITING ONE").nth(1).unwrap();
-    let script = writing.split(".EX").nth(1).unwrap();
-    let script = script.split(".EE").next().unwrap();
-    assert!(script.contains("/run/agentcheck/$name"), "{script}");
+    let mut scripts = manual
+        .split(".EX")
+        .filter_map(|text| text.split(".EE").next());
+    let script = scripts.find(|text| text.contains("/run/agentcheck/$name"));
+    let script = script.expect("a script in agentcheck.state(5)");
     let script = script.replace("/run/agentcheck", directory.path());
     let status = Command::new("sh").args(["-euc", &script]).status();
     assert!(status.unwrap().success());

@@ -7,7 +7,7 @@ use agentcheck_tests::messages::{
     REPLY_WRITTEN_AGAIN,
 };
 use agentcheck_tests::mount::Mounted;
-use agentcheck_tests::processes::{NOBODY, output, run, wait_until};
+use agentcheck_tests::processes::{NOBODY, Running, output, run, wait_until};
 use agentcheck_tests::scene::{Scene, inject, stderr, wrap};
 use agentcheck_tests::state::{StateDirectory, now};
 use rustix::process::Signal;
@@ -265,6 +265,26 @@ fn second_collector_is_refused_by_any_path() {
     scene.ends_well("two for one directory, by a link and by a bind mount");
 }
 
+/// Stops a collector whose main loop waits. In the middle of a turn, it would end the turn when it continues, and write one
+/// older state file.
+fn stop_between_turns(collector: &Running) {
+    // futex(2), in which the main loop waits for a reading.
+    let waiting = if cfg!(target_arch = "x86_64") {
+        "202 "
+    } else {
+        "98 "
+    };
+    wait_until("a main loop that waits", || {
+        collector.signal(Signal::STOP);
+        let call = fs::read_to_string(format!("/proc/{}/syscall", collector.pid())).unwrap();
+        let waits = call.starts_with(waiting);
+        if !waits {
+            collector.signal(Signal::CONT);
+        }
+        waits
+    });
+}
+
 #[test]
 fn removed_lock_file_is_taken_again() {
     let mut scene = Scene::counting("lock");
@@ -274,8 +294,8 @@ fn removed_lock_file_is_taken_again() {
     let states = scene.states.clone();
     second_is_refused(&mut scene, &states);
 
-    // Stopped until another has taken its place, it finds that, and keeps silent as long as that one lives.
-    scene.process().signal(Signal::STOP);
+    // Stopped until another has taken its place, it finds that, and writes nothing as long as that one lives.
+    stop_between_turns(scene.process());
     fs::remove_file(&lock).unwrap();
     let after = now();
     let mut second = Collector::start_by(

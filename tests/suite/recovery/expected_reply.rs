@@ -3,7 +3,7 @@
 
 use super::policy::{Keys, Stale, TargetState, Verdict, lines};
 use super::product::Published;
-use agentcheck_common::{Administrative, BootTime, Operational, Reply};
+use agentcheck_common::{AdministrativeState, BootTime, OperationalState, Reply};
 use agentcheck_tests::state::reply;
 use std::time::Duration;
 
@@ -205,9 +205,9 @@ fn takes_out(target: TargetState) -> bool {
     };
     matches!(
         line.operational,
-        Some(Operational::Down | Operational::Stopped | Operational::Fail)
+        Some(OperationalState::Down | OperationalState::Stopped | OperationalState::Fail)
     ) || matches!(
         line.administrative,
-        Some(Administrative::Drain | Administrative::Maint)
+        Some(AdministrativeState::Drain | AdministrativeState::Maint)
     ) || line.percent.is_some_and(|percent| percent.get() == 0)
 }

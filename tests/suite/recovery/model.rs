@@ -4,7 +4,7 @@
 //! It covers what these tests need: health checks with `rise 1 fall 1`, no tracking, no slowstart, no server that
 //! the configuration disables, no address that is resolved.
 
-use agentcheck_common::{Administrative, Operational, Reply};
+use agentcheck_common::{AdministrativeState, OperationalState, Reply};
 use agentcheck_tests::haproxy::Haproxy;
 
 /// The weight on the server line.
@@ -173,9 +173,9 @@ impl Server {
     /// Applied in this order, regardless of the order of the words: administrative state, weight, limit, health.
     fn apply_reply(&mut self, reply: &Reply) {
         match reply.administrative {
-            Some(Administrative::Ready) => self.set(Admin::Ready),
-            Some(Administrative::Drain) => self.set(Admin::Drain),
-            Some(Administrative::Maint) => self.set(Admin::Maint),
+            Some(AdministrativeState::Ready) => self.set(Admin::Ready),
+            Some(AdministrativeState::Drain) => self.set(Admin::Drain),
+            Some(AdministrativeState::Maint) => self.set(Admin::Maint),
             None => {}
         }
         if let Some(percent) = reply.percent {
@@ -189,11 +189,11 @@ impl Server {
             self.limit = limit.get();
         }
         match reply.operational {
-            Some(Operational::Up) => {
+            Some(OperationalState::Up) => {
                 self.fine = true;
                 self.run_if(self.is_healthy());
             }
-            Some(Operational::Down | Operational::Stopped | Operational::Fail) => {
+            Some(OperationalState::Down | OperationalState::Stopped | OperationalState::Fail) => {
                 self.fine = false;
                 self.running = false;
             }

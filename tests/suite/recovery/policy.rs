@@ -3,7 +3,7 @@
 
 use super::model::{Admin, LIMIT, Server};
 use agentcheck::config::{self, Config};
-use agentcheck_common::{Administrative, Operational, Reply};
+use agentcheck_common::{AdministrativeState, OperationalState, Reply};
 use agentcheck_tests::state::reply;
 use std::fmt::{self, Write as _};
 use std::path::Path;
@@ -256,14 +256,14 @@ fn line_differences(line: &Reply, before: &Server, after: &Server) -> Vec<String
     let mut wrong = Vec::new();
     let admin = match line.administrative {
         None => before.admin,
-        Some(Administrative::Ready) => Admin::Ready,
-        Some(Administrative::Drain) => Admin::Drain,
-        Some(Administrative::Maint) => Admin::Maint,
+        Some(AdministrativeState::Ready) => Admin::Ready,
+        Some(AdministrativeState::Drain) => Admin::Drain,
+        Some(AdministrativeState::Maint) => Admin::Maint,
     };
     compare(&mut wrong, "administrative state", admin, after.admin);
     if let Some(operational) = line.operational {
         let works = !after.checked || after.passes;
-        let up = operational == Operational::Up && works && admin != Admin::Maint;
+        let up = operational == OperationalState::Up && works && admin != Admin::Maint;
         compare(&mut wrong, "running", up, after.running);
     }
     if let Some(percent) = line.percent {

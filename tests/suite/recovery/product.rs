@@ -78,7 +78,7 @@ impl Host {
     pub(crate) fn start(&mut self) -> Vec<Published> {
         let last = self
             .current_reply()
-            .map(|printed| printed.described(Description::NONE));
+            .map(|printed| printed.with_description(Description::EMPTY));
         let (memory, rules) = &self.status;
         self.collector = Some(Collector {
             observed: Observations::new(&self.config, self.now),
@@ -132,7 +132,7 @@ impl Host {
     pub(crate) fn current_reply(&self) -> Option<Reply> {
         let name = &self.config.services[0].name;
         let file = self.file.as_ref()?;
-        let picked = Schedule::pick_from(file, name, &self.boot, self.now);
+        let picked = Schedule::current_reply(file, name, &self.boot, self.now);
         let line = picked.expect("the collector writes what can be read").line;
         Some(Reply::parse(line).expect("a schedule holds replies"))
     }

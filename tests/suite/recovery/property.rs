@@ -2,7 +2,7 @@
 //! server to its decision. What an operator set on the balancer stays, where operators own it.
 
 use super::moves::{World, policies, runner, stories};
-use agentcheck_common::{Administrative, Operational, Reply};
+use agentcheck_common::{AdministrativeState, OperationalState, Reply};
 use proptest::test_runner::{TestCaseError, TestError};
 use std::cell::Cell;
 
@@ -48,13 +48,15 @@ pub(crate) type OnTheWay = fn(Reply) -> Reply;
 /// Ways to word a reply that do not always lead back, as agents are known to do.
 pub(crate) const POOR: [(&str, OnTheWay); 5] = [
     ("without up", |reply| Reply {
-        operational: reply.operational.filter(|word| *word != Operational::Up),
+        operational: reply
+            .operational
+            .filter(|word| *word != OperationalState::Up),
         ..reply
     }),
     ("without ready", |reply| Reply {
         administrative: reply
             .administrative
-            .filter(|word| *word != Administrative::Ready),
+            .filter(|word| *word != AdministrativeState::Ready),
         ..reply
     }),
     ("without 100%", |reply| Reply {
@@ -64,14 +66,15 @@ pub(crate) const POOR: [(&str, OnTheWay); 5] = [
     ("with ready beside every up", |reply| Reply {
         administrative: reply
             .administrative
-            .or((reply.operational == Some(Operational::Up)).then_some(Administrative::Ready)),
+            .or((reply.operational == Some(OperationalState::Up))
+                .then_some(AdministrativeState::Ready)),
         ..reply
     }),
     ("with drain for 0%", |reply| Reply {
         administrative: reply.administrative.or(reply
             .percent
             .filter(|percent| percent.get() == 0)
-            .map(|_| Administrative::Drain)),
+            .map(|_| AdministrativeState::Drain)),
         ..reply
     }),
 ];

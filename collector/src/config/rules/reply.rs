@@ -6,7 +6,7 @@ use super::super::toml_reader::{Findings, Table, Text};
 use crate::expression::closest;
 use crate::reply::state::ServerState;
 use agentcheck_common::Reply;
-use agentcheck_common::reply::NotAReply;
+use agentcheck_common::reply::ReplyError;
 use std::time::Duration;
 
 /// Replaced by the `restore_after` of the service, once that is known.
@@ -57,7 +57,7 @@ pub(super) fn hold_for(
 ) -> Option<Duration> {
     let on_stale = table.take("on_stale");
     let hold_for = table.take("hold_for");
-    if state.is_some_and(|state| !state.takes_out()) {
+    if state.is_some_and(|state| !state.takes_server_out()) {
         for entry in [on_stale, hold_for].into_iter().flatten() {
             let message = format!(
                 "{} has no effect: the reply does not take the server out",
@@ -93,7 +93,7 @@ fn line(text: &Text, others: &[&str], findings: &mut Findings<'_>) -> Option<Rep
         Ok(reply) => return Some(reply),
         Err(wrong) => wrong,
     };
-    let NotAReply::UnknownWord { at, len } = wrong else {
+    let ReplyError::UnknownWord { at, len } = wrong else {
         let message = format!("invalid reply {:?}: {wrong}", text.value);
         findings.push(Diagnostic::error(text.span.clone(), message));
         return None;

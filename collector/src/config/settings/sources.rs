@@ -8,7 +8,7 @@ const DAY: u64 = 86_400_000;
 const HOUR: u64 = 3_600_000;
 const NONE: Preset = Preset::Words("none");
 const COLLECTORS: Preset = Preset::Words("the collector's");
-const CLOSE: Preset = Preset::Words("the close");
+const CLOSE: Preset = Preset::Words("the server closes the connection");
 
 // One row for each key.
 #[rustfmt::skip]
@@ -18,16 +18,16 @@ mod shared {
     pub(super) const INTERVAL: Setting = setting("interval", Span(100, DAY), Value("\"2s\""), "\"5s\"", "time from the start of one poll to the start of the next");
     pub(super) const TIMEOUT: Setting = setting("timeout", Span(10, HOUR), Value("\"1s\""), "\"1s\"", "time limit for the whole poll");
     pub(super) const JITTER: Setting = setting("jitter", Other("duration, 0 s to half of `interval`"), Preset::Words("a tenth of `interval`, at most 1 s"), "\"200ms\"", "how much earlier than `interval` a poll may start");
-    pub(super) const FAIL_AFTER: Setting = setting("fail_after", Other("integer, or text such as `\"3 of 5\"`"), Value("1"), "\"3 of 5\"", "failed polls until the source counts as failed");
-    pub(super) const RECOVER_AFTER: Setting = setting("recover_after", Other("integer"), Value("1"), "2", "good polls until a failed source counts as good");
+    pub(super) const FAIL_AFTER: Setting = setting("fail_after", Other("integer, 1 to 100, or text such as `\"3 of 5\"`"), Value("1"), "\"3 of 5\"", "failed polls until the source counts as failed");
+    pub(super) const RECOVER_AFTER: Setting = setting("recover_after", Other("as for `fail_after`"), Value("1"), "2", "good polls until a failed source counts as good");
     pub(super) const FORMAT: Setting = setting("format", Other("see the next table"), Value("\"text\""), "\"json\"", "how the collector reads the body (http), the file, the output (command), the record (stream) or the response (tcp)");
     pub(super) const MAX_BYTES: Setting = setting("max_bytes", Integer(1, 67_108_864, "bytes"), Value("1048576"), "65536", "a larger body, file, output, record or response is a failure");
     pub(super) const TEXT: Setting = setting("text", Words(&["normal", "raw"]), Value("\"normal\""), "\"raw\"", "whether the collector normalises `NAME.text`");
     pub(super) const ARGV: Setting = setting("argv", Other("list of text"), Required, "[\"/usr/local/bin/depth\", \"--queue\", \"mail\"]", "absolute path of the program, then its arguments");
     pub(super) const ENV: Setting = setting("env", Other("table, `{ LANG = \"C\" }`"), NONE, "{ LANG = \"C\" }", "environment variables that the collector adds or replaces");
     pub(super) const DIRECTORY: Setting = setting("directory", Other("absolute path"), COLLECTORS, "\"/var/lib/app\"", "working directory");
-    pub(super) const USER: Setting = setting("user", Other("name or number"), COLLECTORS, "\"nagios\"", "user who runs the command");
-    pub(super) const GROUP: Setting = setting("group", Other("name or number"), Preset::Words("the user's group"), "\"adm\"", "group of the command; requires `user`");
+    pub(super) const USER: Setting = setting("user", Other("name or number"), COLLECTORS, "\"nagios\"", "user who runs the program");
+    pub(super) const GROUP: Setting = setting("group", Other("name or number"), Preset::Words("the user's group"), "\"adm\"", "group of the program; requires `user`");
 }
 use shared::{
     ARGV, DIRECTORY, ENV, FAIL_AFTER, FORMAT, GROUP, INTERVAL, JITTER, MAX_BYTES, RECOVER_AFTER,
@@ -112,7 +112,7 @@ pub(in crate::config) const TCP: Section = Section {
         setting("address", Other("`\"HOST:PORT\"`, IPv6 in brackets"), Preset::Words("required, or `unix_socket`"), "\"127.0.0.1:6379\"", "where to connect"),
         setting("unix_socket", Other("absolute path, at most 107 bytes"), NONE, "\"/run/app.sock\"", "Unix socket to connect to, instead of `address`"),
         setting("send", Other("text"), NONE, "\"PING\\r\\n\"", "the collector sends it after it has connected"),
-        setting("until", Other("regular expression"), CLOSE, "'\\n'", "the response ends with the first match, of at most 1024 bytes"),
+        setting("until", Other("regular expression"), CLOSE, "'\\n'", "the response ends with the first match; a match has at most 1024 bytes"),
         setting("bytes", Other("integer, 1 to `max_bytes`"), CLOSE, "64", "the response ends after so many bytes"),
         FORMAT, MAX_BYTES, TEXT, INTERVAL, TIMEOUT, JITTER, FAIL_AFTER, RECOVER_AFTER,
     ],
@@ -124,10 +124,10 @@ pub(in crate::config) const SYSTEM: Section = Section {
     header: "[source.NAME.system]",
     settings: &[
         setting("metric", Other("a name from the next table"), Required, "\"cpu\"", "what the collector reads"),
-        setting("cgroup", Other("path from the root of the tree, or `\"self\"`"), Preset::Words("the whole machine"), "\"/system.slice/nginx.service\"", "a cgroup of version 2"),
+        setting("cgroup", Other("path in the cgroup tree, or `\"self\"`"), Preset::Words("the whole machine"), "\"/system.slice/nginx.service\"", "a cgroup of version 2"),
         setting("interface", Other("text, such as `\"eth0\"`"), Preset::Words("that of the default route"), "\"eth0\"", "a network interface"),
         setting("resource", Words(&["cpu", "memory", "io"]), Required, "\"memory\"", "the resource that tasks wait for"),
-        setting("path", Other("absolute path"), Required, "\"/var\"", "any path on the file system"),
+        setting("path", Other("absolute path"), Required, "\"/var\"", "any path on the file system that the collector checks"),
         setting("port", Integer(1, 65535, ""), Required, "443", "a local TCP port"),
         setting("name", Other("text"), Required, "\"nginx\"", "a process name as ps(1) shows it, or the file name of its program"),
         INTERVAL, TIMEOUT, JITTER, FAIL_AFTER, RECOVER_AFTER,

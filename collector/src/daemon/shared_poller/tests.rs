@@ -1,7 +1,7 @@
 //! Real sources on real threads. A hung command is in the place of a file on a hung mount.
 
 use super::super::poll_task::{BRIEF, NewReadings, PollTask, ReadingSink, TaskId};
-use super::SharedPoller;
+use super::{GROUP, SharedPoller, next_wake};
 use crate::filters::debounce::DebouncePolicy;
 use crate::reading::Reading;
 use crate::source::{Cancellation, Kind, Source, command::Command, file::File};
@@ -161,4 +161,69 @@ fn blocked_loop_creates_no_threads() {
     assert!(scene.threads() < 20);
     scene.wait_for(0, 10);
     scene.end();
+}
+
+#[test]
+fn sources_share_a_wake_up_and_none_is_late() {
+    let began = Instant::now();
+    let at = |milliseconds| began + Duration::from_millis(milliseconds);
+    let source = Source {
+        name: "s".to_owned(),
+        interval: EVERY,
+        jitter: Duration::ZERO,
+        timeout: PATIENCE,
+        raw_text: false,
+        debounce: DebouncePolicy::default(),
+        kind: file(),
+    };
+    let wake = |times: &[(u64, u64)]| {
+        let tasks = times.iter().map(|(due, latest)| {
+            let mut task = PollTask::new(TaskId(0), &source, "host", began);
+            (task.due, task.latest) = (at(*due), at(*latest));
+            task
+        });
+        let tasks: Vec<PollTask> = tasks.collect();
+        next_wake(tasks.iter()).map(|wake| wake.duration_since(began).as_millis())
+    };
+    assert_eq!(wake(&[]), None);
+    assert_eq!(wake(&[(10, 20)]), Some(10), "nothing to wait for");
+    assert_eq!(wake(&[(10, 20), (15, 30), (25, 40)]), Some(15));
+    assert_eq!(wake(&[(10, 20), (12, 14), (15, 30)]), Some(12));
+    assert_eq!(wake(&[(10, 10), (11, 20)]), Some(10), "without jitter");
+    let many: Vec<(u64, u64)> = (0..100).map(|due| (due, 1000)).collect();
+    assert_eq!(wake(&many), Some(GROUP as u128 - 1));
+}
+
+/// Two sources that begin apart are polled together in the end, as often as their schedules want it.
+#[test]
+fn sources_of_one_interval_end_in_one_batch() {
+    let source = |name: &str| Source {
+        name: name.to_owned(),
+        interval: EVERY,
+        jitter: EVERY / 4,
+        timeout: PATIENCE,
+        raw_text: false,
+        debounce: DebouncePolicy::default(),
+        kind: file(),
+    };
+    let (sender, batches) = sync_channel(1000);
+    let (stop, alive) = (Cancellation::new(), Arc::new(()));
+    let take = move |readings: NewReadings| sender.send(readings.len()).is_ok();
+    let sink = ReadingSink::new(&stop, Arc::new(take), &alive);
+    let began = Instant::now();
+    let starts = [began, began + EVERY / 8].into_iter().enumerate();
+    let tasks = starts.map(|(index, start)| {
+        PollTask::new(TaskId(index), &source(&format!("s{index}")), "host", start)
+    });
+    let poller = Arc::new(SharedPoller::default());
+    SharedPoller::add(&poller, tasks.collect(), &sink).unwrap();
+    let mut in_a_row = 0;
+    while in_a_row < 10 {
+        match batches.recv_timeout(PATIENCE).unwrap() {
+            2 => in_a_row += 1,
+            _ => in_a_row = 0,
+        }
+    }
+    stop.stop();
+    poller.wake();
 }

@@ -10,7 +10,7 @@ fn boot() -> BootId {
     BootId::parse(b"6e3f0a1c-2f0e-4a55-9a0b-0d8f3a8a4c11").unwrap()
 }
 
-fn service(overrides: AdminState) -> Service {
+fn service(overrides: AdminStatePolicy) -> Service {
     Service {
         override_admin_state: overrides,
         ..Service::new(ServiceName::parse(b"web").unwrap())
@@ -30,7 +30,7 @@ fn set(stages: &[(Action, Option<u64>)], reason: &str) -> Override {
         set: moment(100),
         stages: stages
             .iter()
-            .map(|(action, end)| crate::overrides::Stage {
+            .map(|(action, end)| crate::overrides::OverrideStage {
                 action: *action,
                 until: None,
                 end: end.map(moment),
@@ -94,7 +94,7 @@ fn schedule(
 
 #[test]
 fn verdict_without_overrides_is_unchanged() {
-    let plain = service(AdminState::Preserve);
+    let plain = service(AdminStatePolicy::Preserve);
     assert_eq!(schedule(&plain, None, &[], None), Vec::<String>::new());
     assert_eq!(
         schedule(&plain, Some("up 73% # x"), &[], None),
@@ -107,7 +107,7 @@ fn drain_without_end_stays_without_a_collector() {
     let drain = set(&[(Action::Drain, None)], "disk swap");
     assert_eq!(
         schedule(
-            &service(AdminState::Preserve),
+            &service(AdminStatePolicy::Preserve),
             Some("up 73%"),
             &[(Scope::Service, drain)],
             None
@@ -125,7 +125,7 @@ fn after_its_end_comes_the_verdict_beneath_and_not_full() {
     let why = "override=maint by=ann until=2023-11-14T22:20:00Z";
     assert_eq!(
         schedule(
-            &service(AdminState::Preserve),
+            &service(AdminStatePolicy::Preserve),
             Some("up 73%"),
             &[(Scope::All, maint)],
             None
@@ -139,7 +139,7 @@ fn after_its_end_comes_the_verdict_beneath_and_not_full() {
     // It ends soon: the verdict beneath is still fresh then.
     let short = set(&[(Action::Down, Some(103))], "");
     let lines = schedule(
-        &service(AdminState::Preserve),
+        &service(AdminStatePolicy::Preserve),
         Some("up 73%"),
         &[(Scope::All, short.clone())],
         None,
@@ -147,7 +147,7 @@ fn after_its_end_comes_the_verdict_beneath_and_not_full() {
     assert_eq!(lines[1..], ["109 up 73%", "then up 73% # stale"]);
     // Nothing was ever known.
     let lines = schedule(
-        &service(AdminState::Preserve),
+        &service(AdminStatePolicy::Preserve),
         None,
         &[(Scope::All, short)],
         None,
@@ -159,7 +159,7 @@ fn after_its_end_comes_the_verdict_beneath_and_not_full() {
 fn worded_as_owner_it_is_lifted_afterwards() {
     let maint = set(&[(Action::Maint, Some(103))], "");
     let lines = schedule(
-        &service(AdminState::Manage),
+        &service(AdminStatePolicy::Manage),
         Some("up 73%"),
         &[(Scope::All, maint)],
         None,
@@ -174,12 +174,22 @@ fn worded_as_owner_it_is_lifted_afterwards() {
         ]
     );
     // And by the collector itself.
-    let lines = schedule(&service(AdminState::Manage), Some("up 73%"), &[], Some(105));
+    let lines = schedule(
+        &service(AdminStatePolicy::Manage),
+        Some("up 73%"),
+        &[],
+        Some(105),
+    );
     assert_eq!(
         lines,
         ["105 up ready 73%", "109 up 73%", "then up 73% # stale"]
     );
-    let lines = schedule(&service(AdminState::Manage), Some("up 73%"), &[], Some(200));
+    let lines = schedule(
+        &service(AdminStatePolicy::Manage),
+        Some("up 73%"),
+        &[],
+        Some(200),
+    );
     assert_eq!(
         lines,
         [
@@ -199,7 +209,7 @@ fn ready_window_only_adds_ready() {
         ("up drain 100%", "105 up drain 100%"),
     ] {
         let lines = schedule(
-            &service(AdminState::Preserve),
+            &service(AdminStatePolicy::Preserve),
             Some(beneath),
             &[],
             Some(105),
@@ -211,7 +221,7 @@ fn ready_window_only_adds_ready() {
 #[test]
 fn a_limit_is_a_ceiling_and_never_raises() {
     let limit = |percent| (Scope::All, set(&[(Action::Limit { percent }, None)], ""));
-    let plain = service(AdminState::Preserve);
+    let plain = service(AdminStatePolicy::Preserve);
     let first = |beneath, limit| schedule(&plain, Some(beneath), &[limit], None)[0].clone();
     assert_eq!(
         first("up 73%", limit(50)),
@@ -234,7 +244,7 @@ fn a_limit_is_a_ceiling_and_never_raises() {
 /// Without a collector, too, the end of one order leaves the others active.
 #[test]
 fn end_of_a_wider_order_leaves_the_narrower_one() {
-    let plain = service(AdminState::Preserve);
+    let plain = service(AdminStatePolicy::Preserve);
     let maint = (Scope::Service, set(&[(Action::Maint, None)], "disk swap"));
     let out = "stopped 100% # maintenance override=maint by=ann disk swap";
     let stale = "stopped 100% # stale maintenance override=maint by=ann disk swap";
@@ -251,7 +261,7 @@ fn end_of_a_wider_order_leaves_the_narrower_one() {
         assert_eq!(lines[2..], [format!("then {stale}")]);
     }
     // Replies that lift the administrative state lift none that the narrower order sets.
-    let manage = service(AdminState::Manage);
+    let manage = service(AdminStatePolicy::Manage);
     let short = (Scope::All, set(&[(Action::Drain, Some(103))], ""));
     let lines = schedule(&manage, Some("up 73%"), &[short, maint.clone()], None);
     assert!(
@@ -281,7 +291,7 @@ fn limit_remains_without_a_collector_until_its_end() {
     let endless = limit(Scope::Service, 50, None);
     let restore = Service {
         on_stale: ExpiryAction::Restore,
-        ..service(AdminState::Preserve)
+        ..service(AdminStatePolicy::Preserve)
     };
     let lines = schedule(
         &restore,
@@ -294,7 +304,7 @@ fn limit_remains_without_a_collector_until_its_end() {
         lines.last().unwrap(),
         "then up 50% # stale, released override=limit by=ann"
     );
-    let plain = service(AdminState::Preserve);
+    let plain = service(AdminStatePolicy::Preserve);
     let bounded = limit(Scope::All, 20, Some(400));
     let why = "override=limit by=ann until=2023-11-14T22:20:00Z";
     let all_of_20 = [
@@ -332,7 +342,7 @@ fn limit_remains_without_a_collector_until_its_end() {
 
 #[test]
 fn next_stage_is_not_in_the_schedule() {
-    let plain = service(AdminState::Preserve);
+    let plain = service(AdminStatePolicy::Preserve);
     let endless = set(&[(Action::Drain, Some(103)), (Action::Maint, None)], "");
     let lines = schedule(&plain, Some("up 73%"), &[(Scope::Service, endless)], None);
     assert!(
@@ -356,7 +366,7 @@ fn description_detail_none_gives_no_description() {
     let silent = Service {
         description_detail: crate::reply::state::DescriptionDetail::None,
         on_stale: ExpiryAction::Keep,
-        ..service(AdminState::Preserve)
+        ..service(AdminStatePolicy::Preserve)
     };
     let drain = (Scope::Service, set(&[(Action::Drain, None)], "secret"));
     assert_eq!(
@@ -372,7 +382,7 @@ fn far_end_is_in_the_description() {
         drain.stages[0].end.as_mut().unwrap().wall = wall;
         let overrides = [(Scope::Service, drain.clone())];
         let lines = schedule(
-            &service(AdminState::Preserve),
+            &service(AdminStatePolicy::Preserve),
             Some("up 73%"),
             &overrides,
             None,

@@ -6,7 +6,7 @@ use crate::expression::Expression;
 use crate::expression::template::Template;
 use crate::filters::capacity::Basis;
 use crate::render::text;
-use agentcheck_common::BootTime;
+use agentcheck_common::{BootTime, Description};
 
 /// A value in a description.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Walk<'_> {
     }
 
     pub(super) fn why_of_weight(&self, weighed: &Weighed) -> Why {
-        let mut full = String::new();
+        let mut full = String::with_capacity(Description::MAX);
         let mut state = String::new();
         if weighed.ramping {
             state.push_str("ramp");
@@ -100,7 +100,10 @@ impl Walk<'_> {
             return;
         }
         for (label, number) in expression.numbers_used(self.scope).take(3) {
-            why.push_str(&format!(" {label}={}", text::number(number)));
+            why.push(' ');
+            why.push_str(label);
+            why.push('=');
+            text::append_number(why, number);
         }
     }
 }

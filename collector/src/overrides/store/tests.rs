@@ -1,5 +1,5 @@
 use super::*;
-use crate::overrides::{Action, Moment, Stage};
+use crate::overrides::{Action, Moment, OverrideStage};
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 fn directory(name: &str) -> PathBuf {
@@ -20,7 +20,7 @@ fn drain(id: &str) -> Override {
         version: VERSION,
         id: id.to_owned(),
         set,
-        stages: vec![Stage {
+        stages: vec![OverrideStage {
             action: Action::Drain,
             until: None,
             end: None,

@@ -1,8 +1,8 @@
 //! Describes a dissection in lines: the words, what HAProxy changes and shows, and what to know about the line.
 
-use super::{Dissection, Effect, End, Meaning, Reader, Weight, Word, dissect};
+use super::{DissectedWord, Dissection, Effect, End, Meaning, Reader, Weight, dissect};
 use crate::reply::haproxy_versions::{FactId, fact};
-use agentcheck_common::reply::{Administrative, MAX_LINE, Operational};
+use agentcheck_common::reply::{AdministrativeState, MAX_LINE, OperationalState};
 
 /// The bytes of a description that HAProxy keeps in its statistics, about.
 const KEPT_TEXT: usize = 108;
@@ -98,7 +98,7 @@ fn more(after: usize) -> Option<(&'static str, String)> {
 }
 
 /// The meaning of a word, by itself and among the others.
-fn meaning_of(word: &Word) -> String {
+fn meaning_of(word: &DissectedWord) -> String {
     let by_itself = match &word.meaning {
         Meaning::Operational(state) => operational(*state).to_owned(),
         Meaning::Administrative(state) => administrative(*state).to_owned(),
@@ -119,20 +119,20 @@ fn meaning_of(word: &Word) -> String {
     }
 }
 
-fn operational(state: Operational) -> &'static str {
+fn operational(state: OperationalState) -> &'static str {
     match state {
-        Operational::Up => "up, if HAProxy's own health check agrees",
-        Operational::Down => "down at once, whatever the health check finds",
-        Operational::Stopped => "down, shown as stopped",
-        Operational::Fail => "down, shown as failed",
+        OperationalState::Up => "up, if HAProxy's own health check agrees",
+        OperationalState::Down => "down at once, whatever the health check finds",
+        OperationalState::Stopped => "down, shown as stopped",
+        OperationalState::Fail => "down, shown as failed",
     }
 }
 
-fn administrative(state: Administrative) -> &'static str {
+fn administrative(state: AdministrativeState) -> &'static str {
     match state {
-        Administrative::Ready => "ends drain and maint, also those that an operator set",
-        Administrative::Drain => "no new sessions, existing ones continue",
-        Administrative::Maint => "maintenance: no sessions, no health checks",
+        AdministrativeState::Ready => "ends drain and maint, also those that an operator set",
+        AdministrativeState::Drain => "no new sessions, existing ones continue",
+        AdministrativeState::Maint => "maintenance: no sessions, no health checks",
     }
 }
 
@@ -201,7 +201,7 @@ fn changes(effect: &Effect) -> String {
     }
     if let Some(state) = effect.operational {
         changes.push(match state {
-            Operational::Up => "operational state up".to_owned(),
+            OperationalState::Up => "operational state up".to_owned(),
             other => format!("operational state down (agent), as {}", other.word()),
         });
     }
@@ -224,7 +224,7 @@ fn shows(dissection: &Dissection) -> String {
 fn is_healthy(effect: &Effect) -> bool {
     let out = matches!(
         effect.administrative,
-        Some(Administrative::Drain | Administrative::Maint)
+        Some(AdministrativeState::Drain | AdministrativeState::Maint)
     );
     *effect != Effect::default() && !out
 }
@@ -240,7 +240,7 @@ fn notes(dissection: &Dissection) -> Vec<String> {
     let mut notes = Vec::new();
     let mut note = |text: String| notes.push(text);
     match operational {
-        Some(Operational::Up) => note(version_note("up", FactId::UpOverridesChecks)),
+        Some(OperationalState::Up) => note(version_note("up", FactId::UpOverridesChecks)),
         Some(_) => note("down: only up reverts it; ready, a weight and silence do not".into()),
         None if is_healthy(&dissection.effect) => {
             note("no up: send up in every healthy line".into());
@@ -249,16 +249,16 @@ fn notes(dissection: &Dissection) -> Vec<String> {
         None => {}
     }
     match administrative {
-        Some(Administrative::Ready) => {
+        Some(AdministrativeState::Ready) => {
             note("ready: cancels drain, maint or disable by an operator on the balancer".into());
         }
-        Some(Administrative::Drain) => {
+        Some(AdministrativeState::Drain) => {
             note("drain: only ready reverts it (maint replaces it)".into());
             note(version_note("drain", FactId::DrainLoggedPerProbe));
         }
-        Some(Administrative::Maint) => {
+        Some(AdministrativeState::Maint) => {
             note("maint: only ready reverts it (drain replaces it)".into());
-            if operational.is_some_and(|state| state != Operational::Up) {
+            if operational.is_some_and(|state| state != OperationalState::Up) {
                 note(
                     "maint and down: after ready the server is still down; \"up ready\" on one line reverts both"
                         .into(),

@@ -3,7 +3,7 @@
 use super::Finding;
 use crate::status::overview;
 use crate::status::snapshot::{ReloadStatus, Status};
-use agentcheck_common::schedule::{Refused, Schedule};
+use agentcheck_common::schedule::{Schedule, StateFileError};
 use agentcheck_common::{BootId, BootTime, Reply, ServiceName};
 use std::io;
 use std::time::Duration;
@@ -116,14 +116,14 @@ pub fn state_file(
             return (Finding::error(about, what, remedy), None);
         }
     };
-    let picked = match Schedule::pick_from(content, name, boot, now) {
+    let picked = match Schedule::current_reply(content, name, boot, now) {
         Ok(picked) => picked,
         Err(refused) => {
             let why = match refused {
-                Refused::Malformed => "is not in the format",
-                Refused::OtherName => "belongs to another service",
-                Refused::OtherBoot => "belongs to another boot",
-                Refused::Future => "begins in the future",
+                StateFileError::Malformed => "is not in the format",
+                StateFileError::OtherService => "belongs to another service",
+                StateFileError::OtherBoot => "belongs to another boot",
+                StateFileError::Future => "begins in the future",
             };
             let what = format!("{name}: it {why}, so the responder refuses it");
             let remedy = "start the collector, which replaces it. Collector and responder must share kernel and time namespace";

@@ -2,7 +2,7 @@
 
 use super::Finding;
 use super::probe::{OVERLOADED, ProbeOutcome, SLOW, remedy};
-use agentcheck_common::{Administrative, Operational, Reply};
+use agentcheck_common::{AdministrativeState, OperationalState, Reply};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -132,11 +132,11 @@ impl Response {
 fn view(reply: &Reply) -> (&'static str, u16) {
     let weight = reply.percent.map_or(100, |percent| percent.get());
     let state = match (reply.administrative, reply.operational) {
-        (Some(Administrative::Maint), _) => "maint",
-        (_, Some(Operational::Fail)) => "fail",
-        (_, Some(Operational::Stopped)) => "stopped",
-        (_, Some(Operational::Down)) => "down",
-        (Some(Administrative::Drain), _) => "drain",
+        (Some(AdministrativeState::Maint), _) => "maint",
+        (_, Some(OperationalState::Fail)) => "fail",
+        (_, Some(OperationalState::Stopped)) => "stopped",
+        (_, Some(OperationalState::Down)) => "down",
+        (Some(AdministrativeState::Drain), _) => "drain",
         _ if weight == 0 => "drain",
         _ => return ("up", weight),
     };

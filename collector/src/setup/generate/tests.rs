@@ -21,7 +21,7 @@ fn plain<'r>() -> Request<'r> {
         allow: &[],
         port: NonZeroU16::new(3333).unwrap(),
         responder: Path::new("/usr/bin/agentcheck-responder"),
-        state_dir: Path::new(STATE_DIR),
+        state_dir: Path::new(DEFAULT_STATE_DIR),
         http: false,
     }
 }
@@ -215,8 +215,8 @@ fn request_that_cannot_be_served_is_an_error() {
         errors[0].to_string()
     };
     let program = "/usr/bin/agentcheck-responder";
-    assert!(refused(&["10.0.0.11"], 3333, STATE_DIR, program).contains("--allow"));
-    assert!(refused(&[], 3334, STATE_DIR, program).contains("my.api-2"));
+    assert!(refused(&["10.0.0.11"], 3333, DEFAULT_STATE_DIR, program).contains("--allow"));
+    assert!(refused(&[], 3334, DEFAULT_STATE_DIR, program).contains("my.api-2"));
     for path in [
         "relative",
         "/with blank",
@@ -231,7 +231,7 @@ fn request_that_cannot_be_served_is_an_error() {
             "{path}"
         );
         assert!(
-            refused(&[], 3333, STATE_DIR, path).contains("letters"),
+            refused(&[], 3333, DEFAULT_STATE_DIR, path).contains("letters"),
             "{path}"
         );
     }

@@ -49,7 +49,7 @@ pub(super) fn watch(
             pidfd.as_ref(),
             output,
             errors,
-            deadline.remaining().min(STOP_TICK),
+            Some(deadline.remaining().min(STOP_TICK)),
         )
         .and_then(|()| Ok((output.read_more()?, errors.read_more()?)));
         if let Err(error) = read {
@@ -86,30 +86,29 @@ fn poll_end(pid: Pid) -> rustix::io::Result<bool> {
     rustix::process::waitid(WaitId::Pid(pid), options).map(|status| status.is_some())
 }
 
-/// Sleeps until there is output, the program ends, or the next check is due.
+/// Sleeps until there is output, the program ends, or the next check is due, if there is one.
 fn wait(
     pidfd: Option<&OwnedFd>,
     output: &Output,
     errors: &Output,
-    span: Duration,
+    span: Option<Duration>,
 ) -> io::Result<()> {
-    let span = if pidfd.is_some() {
-        span
-    } else {
-        span.min(END_TICK)
+    let span = match pidfd {
+        Some(_) => span,
+        None => Some(span.map_or(END_TICK, |span| span.min(END_TICK))),
     };
-    let timeout = rustix::event::Timespec {
+    let timeout = span.map(|span| rustix::event::Timespec {
         tv_sec: 0,
         // Less than a second, so it always fits.
         tv_nsec: span.subsec_nanos().into(),
-    };
+    });
     let watched = [pidfd.map(AsFd::as_fd), output.fd(), errors.fd()];
     let mut watched: Vec<PollFd<'_>> = watched
         .into_iter()
         .flatten()
         .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
         .collect();
-    match rustix::event::poll(&mut watched, Some(&timeout)) {
+    match rustix::event::poll(&mut watched, timeout.as_ref()) {
         Ok(_) | Err(Errno::INTR) => Ok(()),
         Err(error) => Err(error.into()),
     }
@@ -122,10 +121,8 @@ pub(in super::super) struct Followed {
     pub(super) error_line: String,
 }
 
-/// How soon a stop of a program that is followed is noticed.
-const FOLLOW_TICK: Duration = Duration::from_millis(250);
-
-/// Passes the program's output to `take` until it ends, `take` fails or the source stops.
+/// Passes the program's output to `take` until it ends, `take` fails or the source stops. After the stop, the program
+/// must be killed.
 pub(super) fn follow(
     child: &Child,
     mut output: Output,
@@ -141,7 +138,7 @@ pub(super) fn follow(
             return Err(stopped());
         }
         if !has_ended {
-            wait(pidfd.as_ref(), &output, &errors, FOLLOW_TICK)
+            wait(pidfd.as_ref(), &output, &errors, None)
                 .map_err(|error| Failure::new(Reason::Broken, error))?;
         }
         loop {

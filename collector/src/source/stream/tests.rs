@@ -178,3 +178,24 @@ fn absent_program_is_missing() {
     let failure = failure(poll(&mut reader(absent), AMPLE));
     assert_eq!(failure.reason, Reason::Missing);
 }
+
+#[test]
+fn stop_wakes_a_poll_that_waits_for_a_record() {
+    let mut reader = reader(stream("exec sleep 600", Format::Text));
+    let stop = Cancellation::new();
+    let (sender, outcome) = std::sync::mpsc::channel();
+    let polled = stop.clone();
+    let polling = thread::spawn(move || {
+        // A poll that begins after the stop would not wait.
+        let first = reader.poll(Deadline::within(SHORT), &polled);
+        sender.send(first).unwrap();
+        sender
+            .send(reader.poll(Deadline::within(AMPLE * 100), &polled))
+            .unwrap();
+    });
+    assert_eq!(failure(outcome.recv().unwrap()).reason, Reason::Timeout);
+    stop.stop();
+    let stopped = outcome.recv_timeout(AMPLE).unwrap();
+    assert_eq!(failure(stopped).to_string(), "other: stopped");
+    polling.join().unwrap();
+}

@@ -1,7 +1,7 @@
 //! Entries, their files, and files with incomplete lines.
 
 use super::*;
-use crate::overrides::{Moment, Now, Override, Scope, Stage};
+use crate::overrides::{Moment, Now, Override, OverrideStage, Scope};
 use agentcheck_tests::scratch::Scratch;
 
 fn boot() -> BootId {
@@ -87,7 +87,7 @@ fn limit_is_recorded_when_it_begins_changes_and_ends() {
             at: 0,
             wall: 0,
         },
-        stages: vec![Stage {
+        stages: vec![OverrideStage {
             action: Action::Limit { percent },
             until: None,
             end: None,

@@ -172,9 +172,9 @@ fn reply_cell(service: &ServiceOverview, described: bool) -> Cell {
         Ok(current) => {
             let description = match described {
                 true => current.reply.description,
-                false => Description::NONE,
+                false => Description::EMPTY,
             };
-            let text = current.reply.described(description).to_string();
+            let text = current.reply.with_description(description).to_string();
             let warn = service.is_at_floor() || service.decided_by() == Some("failure");
             let style = match () {
                 () if current.is_stale() || service.is_out() => Style::Bad,

@@ -85,7 +85,7 @@ impl MemoryStatus {
             Some(Simple::Truth(_)) | None => (None, None),
         };
         Self {
-            last: memory.last.map(|last| last.to_string()),
+            last: memory.last.map(|last| super::line(&last)),
             ready_window: memory.ready_window.map(|end| end.0),
             out: memory.was_out,
             hold_for: memory.hold_for.map(|time| time.as_secs_f64()),
@@ -131,7 +131,7 @@ impl MemoryStatus {
                 .hold_for
                 .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
             rule_states: rule_states.collect(),
-            was_out: self.out || last.is_some_and(|last| last.takes_out()),
+            was_out: self.out || last.is_some_and(|last| last.takes_server_out()),
             shape: shape::ShapeMemory {
                 smoothed: from_dated(self.smoothed, now),
                 ramp: passed(self.ramp, now),

@@ -12,7 +12,7 @@ use super::{Player, lines, play_case};
 use crate::golden;
 use agentcheck::config::{self, Config};
 use agentcheck::decision::decide::Decision;
-use agentcheck_common::{Operational, Reply};
+use agentcheck_common::{OperationalState, Reply};
 use agentcheck_tests::binaries::workspace;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -78,10 +78,10 @@ fn ours(reply: &Reply) -> Place {
         reply.operational,
         reply.percent.map(|percent| percent.get()),
     ) {
-        (Some(Operational::Down), Some(100)) => Place::Down,
-        (Some(Operational::Stopped), Some(100)) => Place::Maint,
-        (Some(Operational::Up), Some(0)) => Place::Drain,
-        (Some(Operational::Up), Some(percent)) => Place::Weight(percent),
+        (Some(OperationalState::Down), Some(100)) => Place::Down,
+        (Some(OperationalState::Stopped), Some(100)) => Place::Maint,
+        (Some(OperationalState::Up), Some(0)) => Place::Drain,
+        (Some(OperationalState::Up), Some(percent)) => Place::Weight(percent),
         _ => panic!("{reply} leaves the state open"),
     }
 }

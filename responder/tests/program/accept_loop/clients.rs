@@ -94,6 +94,46 @@ fn allow_descriptors(count: u32) {
     assert!(result.status.success(), "{result:?}");
 }
 
+/// A client that sends nothing more is not waited for. Of any other client the loop discards what may follow.
+#[test]
+fn connection_ends_at_once_after_the_last_request() {
+    let directory = StateDir::with(&[("web", "up 73%")]);
+    let arguments = [
+        "--name-from-client",
+        "--http",
+        "--state-dir",
+        directory.path(),
+    ];
+    let (responder, address) = start(&arguments);
+    assert_eq!(probe(address, "web\n"), "up 73%\n");
+    let descriptors = || {
+        let directory = format!("/proc/{}/fd", responder.id());
+        fs::read_dir(directory).unwrap().count()
+    };
+    let idle = descriptors();
+    let get = "GET /web HTTP/1.1\r\nHost: a\r\n";
+    for (sent, is_last) in [
+        ("web\n".to_owned(), true),
+        (format!("{get}Connection: close\r\n\r\n"), true),
+        ("web\r\n".to_owned(), false),
+        ("other name\n".to_owned(), false),
+        (format!("{get}\r\n"), false),
+        (format!("{get}Connection: close\r\n\r\nGET"), false),
+    ] {
+        let client = connect(address);
+        (&client).write_all(sent.as_bytes()).unwrap();
+        // The client reads to the end, and does not close.
+        let answer = rest(client.try_clone().unwrap());
+        assert!(!answer.is_empty(), "{sent:?}");
+        assert_eq!(descriptors() == idle, is_last, "{sent:?}");
+        drop(client);
+        let start = Instant::now();
+        while descriptors() != idle {
+            assert!(start.elapsed() < HANG, "{sent:?}");
+        }
+    }
+}
+
 /// How many of these clients have not been answered.
 fn unanswered(clients: &[UnixStream]) -> usize {
     let waits = |client: &&UnixStream| {

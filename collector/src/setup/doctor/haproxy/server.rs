@@ -4,7 +4,7 @@ use super::super::http_probe::BALANCER_FIRST;
 use super::super::probe;
 use super::{ABOUT, Finding, ServedService, tables};
 use crate::reply::haproxy_versions::{FactId, Version, fact};
-use agentcheck_common::{Administrative, Operational, Reply};
+use agentcheck_common::{AdministrativeState, OperationalState, Reply};
 use tables::Server;
 
 /// The findings about one server.
@@ -225,17 +225,17 @@ fn state(
         None => services.iter().map(last).collect::<Option<_>>()?,
     };
     let in_service = |reply: &&Reply| {
-        reply.operational == Some(Operational::Up)
+        reply.operational == Some(OperationalState::Up)
             && !matches!(
                 reply.administrative,
-                Some(Administrative::Drain | Administrative::Maint)
+                Some(AdministrativeState::Drain | AdministrativeState::Maint)
             )
     };
     let all = replies.iter().filter(in_service).count() == replies.len();
     let reply = replies.first().filter(|_| all)?;
     let ready = replies
         .iter()
-        .all(|reply| reply.administrative == Some(Administrative::Ready));
+        .all(|reply| reply.administrative == Some(AdministrativeState::Ready));
     let out = server.operational == 0 || server.is_forced();
     if server.is_inherited() && (out || server.administrative != 0) {
         let of = server.tracks.as_deref().unwrap_or("another server");

@@ -4,7 +4,7 @@ use crate::config::diagnostics::Diagnostic;
 use crate::setup::import::document::{Findings, Node, Table, Value};
 use crate::setup::import::service::ImportedReply;
 use agentcheck_common::Reply;
-use agentcheck_common::reply::{Administrative, Operational};
+use agentcheck_common::reply::{AdministrativeState, OperationalState};
 
 /// What an action of Herald's configuration does in HAProxy.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,16 +33,18 @@ impl Action {
         };
         let plain = reply.maxconn.is_none() && reply.description.is_empty();
         match (reply.administrative, reply.operational, reply.percent) {
-            _ if reply.is_empty() => Self::Nothing,
+            _ if reply.has_no_words() => Self::Nothing,
             _ if !plain => Self::Line(text.to_owned()),
-            (Some(Administrative::Maint), _, _) => Self::Out("maint"),
-            (Some(Administrative::Drain), _, _) => Self::Out("drain"),
-            (_, Some(Operational::Down | Operational::Stopped | Operational::Fail), _) => {
-                Self::Out("down")
-            }
+            (Some(AdministrativeState::Maint), _, _) => Self::Out("maint"),
+            (Some(AdministrativeState::Drain), _, _) => Self::Out("drain"),
+            (
+                _,
+                Some(OperationalState::Down | OperationalState::Stopped | OperationalState::Fail),
+                _,
+            ) => Self::Out("down"),
             // A weight alone does not bring a server back.
             (None, None, Some(_)) => {
-                let up = Some(Operational::Up);
+                let up = Some(OperationalState::Up);
                 Self::Line(
                     Reply {
                         operational: up,
@@ -61,7 +63,7 @@ impl Action {
         match self {
             Self::Healthy(ready, _) => *ready,
             Self::Line(line) => Reply::parse(line.as_bytes())
-                .is_ok_and(|reply| reply.administrative == Some(Administrative::Ready)),
+                .is_ok_and(|reply| reply.administrative == Some(AdministrativeState::Ready)),
             Self::Nothing | Self::Out(_) | Self::Unknown(_) => false,
         }
     }
