@@ -4,6 +4,7 @@
 use crate::prober::Sample;
 use crate::state::now;
 use agentcheck_common::{BootTime, Reply};
+use std::ops::AddAssign;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -108,6 +109,15 @@ pub struct Judged {
     pub kept: usize,
     /// A word that changes nothing, as the prober allows it.
     pub frozen: usize,
+}
+
+impl AddAssign for Judged {
+    fn add_assign(&mut self, other: Self) {
+        self.fresh += other.fresh;
+        self.stale += other.stale;
+        self.kept += other.kept;
+        self.frozen += other.frozen;
+    }
 }
 
 /// Checks every reply against the counter at that moment.

@@ -16,6 +16,7 @@ use crate::processes::{Running, output, program, wait_for};
 use crate::responder::{Loop, arguments};
 use crate::scratch::Scratch;
 use crate::state::{StateDirectory, now};
+use agentcheck_common::BootTime;
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -36,6 +37,8 @@ pub struct Scene {
     /// The program of the collector.
     program: PathBuf,
     fresh_for: Duration,
+    /// Between which times another collector took over.
+    takeovers: Vec<(BootTime, BootTime)>,
     /// The address of the responder.
     pub agent: SocketAddr,
     /// The directory of the state files.
@@ -77,6 +80,7 @@ impl Scene {
             mounted: None,
             program: program.into(),
             fresh_for: Duration::ZERO,
+            takeovers: Vec::new(),
             agent: block.agent(),
             states: StateDirectory::at(scratch.directory("state")),
             configuration: scratch.file("agentcheck.toml"),

@@ -5,9 +5,10 @@ use super::Scene;
 use crate::counter_source::{Counter, Judged, configuration, judge};
 use crate::haproxy::{Backend, Server};
 use crate::mount::Mounted;
-use crate::prober::Prober;
+use crate::prober::{Prober, Sample};
 use crate::raw_probe::probe;
 use crate::state::now;
+use agentcheck_common::BootTime;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -94,6 +95,13 @@ impl Scene {
         });
     }
 
+    /// Waits until another collector than before writes. Its first reply may be of an older poll.
+    pub fn wait_for_takeover(&mut self, since: BootTime) {
+        let after = now();
+        self.wait_for_plan("tick", |plan| plan.from > after);
+        self.takeovers.push((since, now()));
+    }
+
     /// Checks that the scene works as before the fault, and that no reply was torn or too old.
     ///
     /// # Panics
@@ -103,7 +111,15 @@ impl Scene {
         let prober = self.prober.take().expect("the scene has a prober");
         let samples = prober.samples();
         let counter = self.counter.take().expect("the scene has a counter");
-        let judged = judge(&samples, &counter.stop(), self.fresh_for);
+        let written = counter.stop();
+        let in_takeover = |sample: &Sample| {
+            let mut takeovers = self.takeovers.iter();
+            takeovers.any(|(from, to)| sample.received_at >= *from && sample.sent_at <= *to)
+        };
+        let mut judged = Judged::default();
+        for part in samples.chunk_by(|left, right| !in_takeover(left) && !in_takeover(right)) {
+            judged += judge(part, &written, self.fresh_for);
+        }
         println!(
             "{fault}: {} answers, {judged:?}; none torn, none too old",
             samples.len()

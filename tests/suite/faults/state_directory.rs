@@ -317,7 +317,9 @@ fn removed_lock_file_is_taken_again() {
         second.wait_for_plan(&states, "tick", |plan| plan.from > after);
         assert!(snapshot().contains(&writer));
     }
+    let killed = now();
     second.process().kill();
     scene.process().wait_for_lines(2, LOCK_TAKEN_AGAIN);
+    scene.wait_for_takeover(killed);
     scene.ends_well("without its lock file");
 }

@@ -4,17 +4,29 @@ use super::{operated, start};
 use agentcheck_tests::binaries;
 use agentcheck_tests::collector::Collector;
 use agentcheck_tests::processes::{run, wait_until};
+use agentcheck_tests::scene::Scene;
 use agentcheck_tests::snapshot::{self, Session, str};
 use std::process::{Command, Stdio};
 
 #[test]
 fn history_survives_restarts_and_names_the_reason() {
     let mut scene = operated("story", "");
+    let written = |scene: &Scene, entries: usize| {
+        wait_until(format_args!("{entries} entries in the history"), || {
+            let mut command = Command::new(binaries::collector());
+            command
+                .args(["history", "web", "--data-dir"])
+                .arg(scene.data());
+            run(&mut command).lines().count() == entries
+        });
+    };
     scene.succeeds(&["drain", "web", "--reason", "disk swap"]);
+    written(&scene, 3);
     scene.kill();
     start(&mut scene);
     scene.wait_for_reply("web", "up 0% ");
     scene.succeeds(&["resume", "web"]);
+    written(&scene, 6);
     scene.kill();
     // The history is read without a collector.
     let mut session = Session::default();
