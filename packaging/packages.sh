@@ -47,7 +47,6 @@ mkdir -p "$stage-debian/usr/share/doc/agentcheck" "$stage-debian/usr/share/linti
 	cat packaging/lintian-overrides
 	case $architecture in
 	*-musl*) printf '%s\n' '# A release runs on hosts with an older libc than the one it was built with, or with another.' \
-		'agentcheck: statically-linked-binary [usr/bin/agentcheck]' \
 		'agentcheck: shared-library-lacks-prerequisites [usr/bin/agentcheck]' ;;
 	esac
 } >"$stage-debian/usr/share/lintian/overrides/agentcheck"
