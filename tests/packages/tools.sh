@@ -4,6 +4,10 @@
 set -eu
 here=$(cd "$(dirname "$0")/../.." && pwd)
 environment=${CARGO_TARGET_DIR:-$here/target}/test-programs/python
+mkdir -p "${environment%/*}"
+# Two tests that begin together install them once.
+exec 9>"$environment.lock"
+flock 9
 if [ ! -e "$environment/complete" ]; then
 	rm -rf "$environment"
 	python3 -m venv "$environment"

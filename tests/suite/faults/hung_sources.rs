@@ -40,7 +40,7 @@ interval = "100ms"
 timeout = "1m"
 
 [source.asleep.command]
-argv = ["/bin/sh", "-c", "echo >> {started}; exec sleep 1000"]
+argv = ["/bin/sh", "-c", "echo >> {started}; exec sleep 60"]
 format = "number"
 interval = "100ms"
 timeout = "1m"
