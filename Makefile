@@ -62,8 +62,8 @@ lint: ## check formatting and warnings; `make check` does the same
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
-doc: ## build the documentation of the sources; a warning is an error
-	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --locked --document-private-items
+doc: ## build the documentation of the sources, with private items; a warning is an error
+	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(CARGO) doc --workspace --no-deps --locked --document-private-items
 
 man: ## make man/agentcheck.toml.5 from docs/configuration again (needs pandoc)
 	@packaging/man.sh
