@@ -1,16 +1,17 @@
 //! Reads a balancer's stats socket.
 
-use super::host_facts::{arguments, name_of};
+use super::host_facts::arguments;
 use crate::setup::doctor::Finding;
 use crate::setup::doctor::haproxy::http_checks::{self, HttpCheck};
 use crate::setup::doctor::haproxy::tables::Balancer;
 use crate::setup::doctor::haproxy::{self, ServedService};
 use crate::sys::state_file::read_bounded;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,6 +25,9 @@ const MAX_ANSWER: u64 = 16 << 20;
 /// The largest configuration file of the balancer, in bytes, and how many of them are read.
 const MAX_CONFIGURATION: usize = 8 << 20;
 const MAX_FILES: usize = 100;
+
+/// How many words of its command line may come before and with the name of the balancer's program.
+const MAX_WRAPPER: usize = 5;
 
 /// How often the tables are read again for servers that are in an exchange with their agent.
 const ROUNDS: usize = 20;
@@ -75,11 +79,15 @@ pub(super) fn examine(
 
 /// The configuration files of a balancer on this host, by its command line; empty where they cannot be read.
 fn configuration(socket: &str, balancer: &Balancer) -> Vec<String> {
-    let pid = balancer.pid.filter(|_| socket.contains('/'));
-    let Some(pid) = pid.filter(|pid| name_of(*pid).is_some_and(|name| name == "haproxy")) else {
+    let Some(pid) = balancer.pid.filter(|_| socket.contains('/')) else {
         return Vec::new();
     };
     let arguments = arguments(pid);
+    // A process with this number on another host is another program. A wrapper or a loader may come before its name.
+    let is_haproxy = |word: &String| Path::new(word).file_name() == Some(OsStr::new("haproxy"));
+    if !arguments.iter().take(MAX_WRAPPER).any(is_haproxy) {
+        return Vec::new();
+    }
     // -f takes one path; -- takes all that follow.
     let named = arguments.windows(2).filter_map(|pair| match pair {
         [option, path] if option == "-f" => Some(path),

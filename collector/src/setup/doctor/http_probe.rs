@@ -232,7 +232,7 @@ impl HttpProbe {
                 "http",
                 format!(
                     "{server} has option httpchk, and {address} answers {asked} without HTTP: {line:?}. HAProxy takes the \
-                     server out (L7RSP)"
+                     server out"
                 ),
                 BALANCER_FIRST,
             ),
@@ -331,7 +331,7 @@ mod tests {
                 check(),
                 "no-name\n".to_owned(),
                 Some("up 73%"),
-                "L7RSP",
+                "takes the server out",
                 "on every balancer first",
             ),
             (

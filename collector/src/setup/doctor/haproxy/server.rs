@@ -298,7 +298,8 @@ fn state(
                 ),
             ),
             false
-                if check == "L7RSP"
+                // By version: 2.0, 2.2, 2.6; 2.4, 2.8, 3.0; from 3.2 on.
+                if matches!(check.as_str(), "L7RSP" | "L7TOUT" | "SOCKERR")
                     && service.is_some_and(|service| server.check_port == Some(service.port)) =>
             {
                 (
