@@ -6,6 +6,7 @@
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
+mod ascii;
 pub mod boot;
 pub mod decimal;
 pub mod name;

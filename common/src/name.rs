@@ -1,17 +1,14 @@
 //! Service names. A name is part of a file name and of a reply, so it cannot contain a character that leaves the
 //! directory or adds a word to the reply.
 
+use crate::ascii::Ascii;
 use core::fmt;
-use core::hash::{Hash, Hasher};
 
 /// The name of a service: `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`.
 ///
 /// So a name is never empty, hidden, `..`, or a path.
-#[derive(Clone, Copy, Eq, PartialOrd, Ord)]
-pub struct ServiceName {
-    bytes: [u8; ServiceName::MAX],
-    len: u8,
-}
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceName(Ascii<{ ServiceName::MAX }>);
 
 impl ServiceName {
     /// The largest length of a name, in bytes.
@@ -24,12 +21,7 @@ impl ServiceName {
         if !Self::is_name(text) {
             return None;
         }
-        let mut bytes = [0; Self::MAX];
-        bytes.get_mut(..text.len())?.copy_from_slice(text);
-        Some(Self {
-            bytes,
-            len: u8::try_from(text.len()).ok()?,
-        })
+        Ascii::new(text).map(Self)
     }
 
     /// Whether [`ServiceName::parse`] accepts `text`.
@@ -46,33 +38,19 @@ impl ServiceName {
     /// The bytes of the name; all are ASCII.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+        self.0.as_bytes()
     }
 
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        // It cannot fail: `parse` accepts only ASCII.
-        core::str::from_utf8(self.as_bytes()).unwrap_or_default()
-    }
-}
-
-/// Compares only the bytes of the name: the unused bytes are always 0.
-impl PartialEq for ServiceName {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_bytes() == other.as_bytes()
-    }
-}
-
-impl Hash for ServiceName {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.as_bytes().hash(state);
+        self.0.as_str()
     }
 }
 
 impl fmt::Debug for ServiceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.as_str().fmt(f)
+        self.0.fmt(f)
     }
 }
 
