@@ -5,10 +5,11 @@
 //! again: a directory that it creates, or a new one of this user or of root. It does not follow a link in that
 //! place: the owner of the link would choose the directory, and so the replies that balancers get.
 
+use crate::sys::identity;
 use crate::sys::lock::{self, Lock, LockError};
 use agentcheck_common::BootTime;
 use log::{error, info};
-use rustix::fs::{Mode, OFlags, ResolveFlags, Stat};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::fmt;
 use std::io;
@@ -208,10 +209,6 @@ impl LockedDir {
         };
         same && self.lock.is_of(self.directory.as_fd()).unwrap_or(true)
     }
-}
-
-fn identity(stat: &Stat) -> (u64, u64) {
-    (stat.st_dev, stat.st_ino)
 }
 
 /// Locks the directory at a path without links; returns whether it was created.

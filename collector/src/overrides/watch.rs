@@ -1,9 +1,9 @@
 //! Watches the directory of overrides: with inotify, or by polling while inotify or the directory is unavailable.
 
+use crate::sys::identity;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -49,8 +49,8 @@ impl Watch {
     }
 
     fn present(&self) -> Option<(u64, u64)> {
-        let found = self.directory.metadata().ok()?;
-        Some((found.dev(), found.ino()))
+        let found = rustix::fs::stat(&self.directory).ok()?;
+        Some(identity(&found))
     }
 
     /// Waits until the directory may have changed; it can return without a change.

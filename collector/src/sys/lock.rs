@@ -4,7 +4,7 @@
 //! starting. Other users see whether a collector runs by a socket beside it: only its listener can make a
 //! connection succeed, and no client can block it.
 
-use super::state_file;
+use super::{identity, state_file};
 use fs2::FileExt;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -35,7 +35,7 @@ impl Lock {
     /// Where the lock file cannot be checked.
     pub fn is_of(&self, directory: BorrowedFd<'_>) -> io::Result<bool> {
         match rustix::fs::statat(directory, NAME, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(found) => Ok((found.st_dev, found.st_ino) == self.identity),
+            Ok(found) => Ok(identity(&found) == self.identity),
             Err(Errno::NOENT) => Ok(false),
             Err(error) => Err(error.into()),
         }
@@ -201,7 +201,7 @@ pub fn take_in(
         }
         let mut lock = Lock {
             _file: file,
-            identity: (found.st_dev, found.st_ino),
+            identity: identity(&found),
             _listener: None,
         };
         // Removed in between, it locks nothing.

@@ -1,6 +1,7 @@
 //! The pid file. Its process has a lock on it. So the file of a dead process is recognised, even if another process
 //! has its number now.
 
+use crate::sys::identity;
 use fs2::FileExt;
 use rustix::fs::{Mode, OFlags, Stat};
 use std::fmt;
@@ -135,10 +136,6 @@ impl Drop for PidFile {
 
 fn stat(file: &File) -> io::Result<Stat> {
     rustix::fs::fstat(file).map_err(io::Error::from)
-}
-
-fn identity(of: &Stat) -> (u64, u64) {
-    (of.st_dev, of.st_ino)
 }
 
 #[cfg(test)]
