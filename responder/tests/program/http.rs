@@ -152,12 +152,7 @@ impl Started {
 fn http_and_agent_check_are_answered_on_the_same_port() {
     let directory = StateDir::with(&[("web", "up 73% # rps=1890"), ("api", "drain")]);
     for way in WAYS {
-        let arguments = [
-            "--name-from-client",
-            "--http",
-            "--state-dir",
-            directory.path(),
-        ];
+        let arguments = directory.http_arguments();
         let responder = Started::new(way, &arguments);
         assert_eq!(responder.agent("web\n"), "up 73% # rps=1890\n", "{way:?}");
         assert_eq!(responder.agent("api\r\n"), "drain\n");
@@ -253,12 +248,7 @@ fn invalid_and_slow_requests_are_errors() {
     );
     let long_target = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(20_000));
     for way in WAYS {
-        let arguments = [
-            "--name-from-client",
-            "--http",
-            "--state-dir",
-            directory.path(),
-        ];
+        let arguments = directory.http_arguments();
         let responder = Started::new(way, &arguments);
         for (sent, status) in [
             ("POST /web HTTP/1.1\r\nContent-Length: 1\r\n\r\nx", 405),
@@ -357,12 +347,7 @@ fn pipelined_and_keep_alive_clients_get_one_response_without_a_reset() {
 #[test]
 fn loop_loses_none_of_two_thousand_http_probes() {
     let directory = StateDir::with(&[("web", "up 73%")]);
-    let arguments = [
-        "--name-from-client",
-        "--http",
-        "--state-dir",
-        directory.path(),
-    ];
+    let arguments = directory.http_arguments();
     let (_responder, address) = start(&arguments);
     for number in 0..2000 {
         let method = ["GET", "HEAD", "OPTIONS"][number % 3];

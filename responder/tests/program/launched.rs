@@ -59,6 +59,11 @@ impl StateDir {
         self.0.to_str().unwrap()
     }
 
+    /// Arguments for HTTP and agent-check, where the client names the service.
+    pub(crate) fn http_arguments(&self) -> [&str; 4] {
+        ["--name-from-client", "--http", "--state-dir", self.path()]
+    }
+
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.0.join(format!("{name}.state"))
     }

@@ -98,12 +98,7 @@ fn allow_descriptors(count: u32) {
 #[test]
 fn connection_ends_at_once_after_the_last_request() {
     let directory = StateDir::with(&[("web", "up 73%")]);
-    let arguments = [
-        "--name-from-client",
-        "--http",
-        "--state-dir",
-        directory.path(),
-    ];
+    let arguments = directory.http_arguments();
     let (responder, address) = start(&arguments);
     assert_eq!(probe(address, "web\n"), "up 73%\n");
     let descriptors = || {
