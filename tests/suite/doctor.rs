@@ -96,6 +96,16 @@ fn finds_count(printed: impl Fn() -> Report, count: usize) -> Report {
     })
 }
 
+/// Stops the units of the accept loop.
+fn stop_loop(systemd: &Systemd) {
+    systemd.run(&[
+        "systemctl",
+        "stop",
+        "agentcheck.socket",
+        "agentcheck.service",
+    ]);
+}
+
 /// The output of doctor.
 struct Report {
     text: String,

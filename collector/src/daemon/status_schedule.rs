@@ -54,7 +54,7 @@ struct Unfinished {
     began: Instant,
     frame: Frame,
     file: NewFile,
-    /// What is not in the file yet.
+    /// The text that is not in the file yet.
     text: Vec<u8>,
     /// The number of its next entry.
     next: usize,

@@ -1,6 +1,6 @@
 //! doctor asks over HTTP where a launcher has `--http`, and sends the requests of `HAProxy`'s HTTP checks.
 
-use super::{Report, doctor, doctor_of_both, finds, finds_count, installation};
+use super::{Report, doctor, doctor_of_both, finds, finds_count, installation, stop_loop};
 use agentcheck_tests::binaries;
 use agentcheck_tests::haproxy::{Backend, Haproxy};
 use agentcheck_tests::processes::{Running, program, run};
@@ -91,12 +91,7 @@ fn generated_units_with_http_are_asked_over_http() {
     }
 
     // The template of the packaged socket, one process per probe.
-    systemd.run(&[
-        "systemctl",
-        "stop",
-        "agentcheck.socket",
-        "agentcheck.service",
-    ]);
+    stop_loop(&systemd);
     systemd.run(&[
         "sh",
         "-c",

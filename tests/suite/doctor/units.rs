@@ -1,6 +1,6 @@
 //! doctor in a booted system: units give the addresses and the hidden paths.
 
-use super::{Report, finds};
+use super::{Report, finds, stop_loop};
 use agentcheck_tests::processes::{run, wait_for};
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::systemd::{Systemd, installed, put};
@@ -68,12 +68,7 @@ fn systemd_units_give_the_listener_and_the_hidden_paths() {
     });
 
     // A responder without a launcher's file is found by its listener.
-    systemd.run(&[
-        "systemctl",
-        "stop",
-        "agentcheck.socket",
-        "agentcheck.service",
-    ]);
+    stop_loop(&systemd);
     systemd.run(&[
         "systemd-run",
         "--unit",

@@ -86,7 +86,7 @@ fn ours(reply: &Reply) -> Place {
     }
 }
 
-/// The state to which another agent's line brings the server, as `HAProxy` reads it. The last word of a kind counts,
+/// The state to which another agent's line brings the server, as `HAProxy` reads it. The last word of a kind applies,
 /// and a missing word changes nothing. Down, maintenance and drain apply at every weight.
 fn theirs(line: &str) -> Place {
     let mut place = None;

@@ -126,7 +126,7 @@ fn same_as_example(health: &str, messages: f64, place: Place) {
         assert_eq!(place, Place::Down, "{health} {messages}");
         return;
     }
-    // The last word of a kind counts, and down and drain are two kinds: the server is down and drained. agentcheck
+    // The last word of a kind applies, and down and drain are two kinds: the server is down and drained. agentcheck
     // sends the pattern's word alone.
     if line == "drain down" {
         assert_eq!(place, Place::Drain, "{health} {messages}");
