@@ -1,19 +1,17 @@
-//! Counters of the collector's work, for its metrics. By name, so that they continue after a reload.
+//! Counters of the collector's work, for its metrics. Those of a source and of a service belong to its name, so that
+//! they continue after a reload.
 
 use crate::reading::Reading;
-use crate::reading::names::NameMap;
 use crate::status::metrics::{Durations, Polls};
 use agentcheck_common::BootTime;
 use std::time::Duration;
 
-/// The counters since the collector started.
+/// The counters of all services together, since the collector started.
 #[derive(Default)]
 pub(super) struct Counters {
     pub(super) evaluations: Durations,
     /// How many times a state file could not be written.
     pub(super) unwritten: u64,
-    sources: NameMap<String, SourceCounters>,
-    services: NameMap<String, ServiceCounters>,
 }
 
 /// The counters of a source.
@@ -46,59 +44,36 @@ pub(super) struct Published {
     pub(super) until: BootTime,
 }
 
-impl Counters {
-    /// Counts a poll of a source.
-    pub(super) fn polled(&mut self, source: &str, reading: &Reading) {
+impl SourceCounters {
+    /// Counts a poll.
+    pub(super) fn polled(&mut self, reading: &Reading) {
         let failure = reading.outcome.as_ref().err();
-        update(&mut self.sources, source, |counters| {
-            counters
-                .polls
-                .count(reading.latency, failure.map(|failure| failure.reason));
-            counters.latest = Some(reading.sent);
-            if failure.is_none() {
-                counters.good = Some(reading.sent);
-            }
-        });
+        self.polls
+            .count(reading.latency, failure.map(|failure| failure.reason));
+        self.latest = Some(reading.sent);
+        if failure.is_none() {
+            self.good = Some(reading.sent);
+        }
     }
+}
 
+impl Counters {
     /// Counts an evaluation of a service: its processor time, and what was published.
     pub(super) fn evaluated(
         &mut self,
-        service: &str,
+        service: &mut ServiceCounters,
         took: Duration,
         published: Option<Published>,
     ) {
         self.evaluations.count(took);
-        self.unwritten += u64::from(published.is_some_and(|published| !published.written));
-        update(&mut self.services, service, |counters| {
-            counters.evaluations += 1;
-            if let Some(published) = published {
-                counters.changes += u64::from(published.changed);
-                counters.until = published
-                    .written
-                    .then_some(published.until)
-                    .or(counters.until);
-            }
-        });
+        service.evaluations += 1;
+        let Some(published) = published else {
+            return;
+        };
+        self.unwritten += u64::from(!published.written);
+        service.changes += u64::from(published.changed);
+        if published.written {
+            service.until = Some(published.until);
+        }
     }
-
-    /// The counters of a source.
-    pub(super) fn source(&self, name: &str) -> SourceCounters {
-        self.sources.get(name).copied().unwrap_or_default()
-    }
-
-    /// The counters of a service.
-    pub(super) fn service(&self, name: &str) -> ServiceCounters {
-        self.services.get(name).copied().unwrap_or_default()
-    }
-}
-
-/// Updates the counters of this name. They exist from their first update on.
-fn update<C: Default>(counters: &mut NameMap<String, C>, name: &str, update: impl FnOnce(&mut C)) {
-    if let Some(known) = counters.get_mut(name) {
-        return update(known);
-    }
-    let mut first = C::default();
-    update(&mut first);
-    counters.insert(name.to_owned(), first);
 }

@@ -11,18 +11,23 @@ use agentcheck_common::{BootId, BootTime, Reply};
 use log::{Level, info, warn};
 use std::io;
 use std::path::Path;
-use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// How many entries may wait for the disk. A few services produce them in some hours.
 const MAX_WAITING: usize = 1000;
 
+/// How long the thread rests after writing, so that later entries share a wake-up. A burst ends the rest.
+const REST: Duration = Duration::from_millis(100);
+
 /// The loop's side: chooses entries, and passes them to the thread.
 pub(super) struct HistoryWriter {
     filter: HistoryFilter,
-    sender: SyncSender<Entry>,
+    sender: Sender<Entry>,
+    waiting: Arc<AtomicUsize>,
     thread: JoinHandle<()>,
     /// How many entries in a row found no room.
     lost: u64,
@@ -36,16 +41,19 @@ impl HistoryWriter {
     /// # Errors
     /// Where the thread cannot be created.
     pub(super) fn start(data: &Path, boot: BootId) -> io::Result<Self> {
-        let (sender, entries) = sync_channel(MAX_WAITING);
+        let (sender, entries) = channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let taken = Arc::clone(&waiting);
         let data = data.to_owned();
         let log = LoggedOperation::new(Level::Warn, String::new(), "write history".to_owned(), "");
         let failures = log.failures();
         let thread = thread::Builder::new()
             .name("history".to_owned())
-            .spawn(move || write(&data, &entries, log))?;
+            .spawn(move || write(&data, &entries, &taken, log))?;
         Ok(Self {
             filter: HistoryFilter::new(boot),
             sender,
+            waiting,
             thread,
             lost: 0,
             failures,
@@ -84,30 +92,34 @@ impl HistoryWriter {
     }
 
     fn send(&mut self, entry: Entry) {
-        match self.sender.try_send(entry) {
-            Ok(()) if self.lost > 0 => {
-                info!(
-                    "can write history again; {} entries were dropped",
-                    self.lost
-                );
-                self.lost = 0;
+        let waiting = self.waiting.load(Ordering::Relaxed);
+        if waiting >= MAX_WAITING {
+            if self.lost == 0 {
+                warn!("cannot write history: its disk hangs; entries are dropped");
             }
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => {
-                if self.lost == 0 {
-                    warn!("cannot write history: its disk hangs; entries are dropped");
-                }
-                self.lost += 1;
-                self.failures.fetch_add(1, Ordering::Relaxed);
-            }
-            // The thread ends only when `self` is dropped.
-            Err(TrySendError::Disconnected(_)) => {}
+            self.lost += 1;
+            self.failures.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        if self.lost > 0 {
+            info!(
+                "can write history again; {} entries were dropped",
+                self.lost
+            );
+            self.lost = 0;
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        // The thread ends only when `self` is dropped.
+        let _ = self.sender.send(entry);
+        if waiting >= MAX_WAITING / 4 {
+            self.thread.thread().unpark();
         }
     }
 
     /// Waits until the entries are written, until `latest` at most.
     pub(super) fn end(self, latest: Instant) {
         drop(self.sender);
+        self.thread.thread().unpark();
         while !self.thread.is_finished() && Instant::now() < latest {
             thread::sleep(Duration::from_millis(5));
         }
@@ -115,7 +127,7 @@ impl HistoryWriter {
 }
 
 /// Writes entries until the sender is dropped.
-fn write(data: &Path, entries: &Receiver<Entry>, mut log: LoggedOperation) {
+fn write(data: &Path, entries: &Receiver<Entry>, waiting: &AtomicUsize, mut log: LoggedOperation) {
     let (mut recorder, opened) = Recorder::open(data);
     if let Err(error) = opened {
         info!(
@@ -123,7 +135,11 @@ fn write(data: &Path, entries: &Receiver<Entry>, mut log: LoggedOperation) {
             data.display()
         );
     }
-    for entry in entries {
-        log.note_unless_missing(&recorder.write(&entry));
+    while let Ok(first) = entries.recv() {
+        for entry in std::iter::once(first).chain(entries.try_iter()) {
+            log.note_unless_missing(&recorder.write(&entry));
+            waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+        thread::park_timeout(REST);
     }
 }

@@ -1,11 +1,11 @@
 //! The metrics: collects them from the parts of the collector, when they are due.
 
-use super::counters::Counters;
 use super::history_writer::HistoryWriter;
 use super::metrics_writer::SHARE;
 use super::records::Records;
 use super::service::ServiceTask;
 use super::services::Services;
+use super::sources::Sources;
 use crate::config::{Config, Service};
 use crate::decision::evaluate::DecisionSource;
 use crate::status::metrics::{
@@ -22,6 +22,7 @@ use std::time::Instant;
 /// files that cannot be used.
 pub(super) fn write_due(
     config: &Config,
+    sources: &Sources,
     services: &Services,
     override_faults: impl FnOnce() -> usize,
     records: &mut Records,
@@ -33,7 +34,13 @@ pub(super) fn write_due(
         return;
     }
     let began = clock::thread_cpu_time();
-    let text = metrics::render(&metrics(config, services, override_faults(), records));
+    let text = metrics::render(&metrics(
+        config,
+        sources,
+        services,
+        override_faults(),
+        records,
+    ));
     let took = clock::thread_cpu_time().saturating_sub(began);
     debug!("metrics: {} bytes in {took:?}", text.len());
     records.metrics.due = Some(Instant::now() + configured.interval.max(took * SHARE));
@@ -42,24 +49,23 @@ pub(super) fn write_due(
 
 fn metrics<'c>(
     config: &'c Config,
+    sources: &'c Sources,
     services: &'c Services,
     override_faults: usize,
     records: &'c Records,
 ) -> Metrics<'c> {
     let clocks = BothClocks::now();
     let counters = &records.counters;
-    let sources = config.sources.iter().map(|source| {
-        let counted = counters.source(&source.name);
-        SourceMetrics {
-            name: &source.name,
-            interval: source.interval,
-            polls: counted.polls,
-            last_poll_at: counted.latest.map(|at| clocks.wall(at)),
-            last_success_at: counted.good.map(|at| clocks.wall(at)),
-        }
+    let counted = config.sources.iter().zip(&sources.counters);
+    let sources = counted.map(|(source, counted)| SourceMetrics {
+        name: &source.name,
+        interval: source.interval,
+        polls: counted.polls,
+        last_poll_at: counted.latest.map(|at| clocks.wall(at)),
+        last_success_at: counted.good.map(|at| clocks.wall(at)),
     });
     let tasks = config.services.iter().zip(&services.tasks);
-    let tasks = tasks.map(|(service, task)| service_metrics(service, task, counters, &clocks));
+    let tasks = tasks.map(|(service, task)| service_metrics(service, task, &clocks));
     Metrics {
         version: env!("CARGO_PKG_VERSION"),
         started: records.metrics.started,
@@ -82,10 +88,9 @@ fn metrics<'c>(
 fn service_metrics<'c>(
     service: &'c Service,
     task: &'c ServiceTask,
-    counters: &Counters,
     clocks: &BothClocks,
 ) -> ServiceMetrics<'c> {
-    let counted = counters.service(service.name.as_str());
+    let counted = &task.counters;
     let reply = task.verdict.as_ref().map(|verdict| ReplyMetrics {
         reply: verdict.reply,
         by: match verdict.decided {

@@ -316,7 +316,7 @@ impl Collector {
         self.overrides.watcher.check_hangs();
         let now = clock::now();
         self.records.snapshot.changed |= self.output.remove_retired(now);
-        let changed = self.sources.take(&self.config, &mut self.records.counters);
+        let changed = self.sources.take(&self.config);
         self.records.snapshot.is_read |= !changed.is_empty();
         let now = clock::now();
         self.services.queue.inputs_changed(&changed, now);
@@ -342,7 +342,14 @@ impl Collector {
         }
         if !self.output.is_dry() {
             let faults = || self.overrides.faults().len();
-            metrics_collector::write_due(&self.config, &self.services, faults, &mut self.records);
+            let (config, sources) = (&self.config, &self.sources);
+            metrics_collector::write_due(
+                config,
+                sources,
+                &self.services,
+                faults,
+                &mut self.records,
+            );
         }
         self.records.service_manager.keep_alive();
     }

@@ -146,7 +146,9 @@ fn replace(
     now: BootTime,
 ) -> io::Result<Change> {
     let change = Change::between(&collector.config, &config);
-    collector.sources.reload(&config, &change, now)?;
+    collector
+        .sources
+        .reload(&collector.config, &config, &change, now)?;
     collector.overrides.reload(&config, flags);
     let before = std::mem::replace(&mut collector.config, config);
     let (config, output) = (&collector.config, &mut collector.output);

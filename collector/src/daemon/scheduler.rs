@@ -72,13 +72,15 @@ impl EvalQueue {
     /// The services that are due: those that used the least time first, and of these the longest due.
     pub(super) fn due(&mut self, now: BootTime) -> Vec<ServiceId> {
         self.usage.decay(now);
+        let wake_at = |service: ServiceId| self.wake_at.get(service.0).copied();
+        let changed = self.changed.iter().map(|(service, since)| {
+            let at = wake_at(*service).map_or(*since, |at| at.min(*since));
+            (*service, at)
+        });
         let timed = self.order.iter().take_while(|(at, _)| *at <= now);
-        let mut due: BTreeMap<ServiceId, BootTime> = self.changed.clone();
-        for (at, service) in timed {
-            let since = due.entry(*service).or_insert(*at);
-            *since = (*since).min(*at);
-        }
-        let mut due: Vec<(ServiceId, BootTime)> = due.into_iter().collect();
+        let timed = timed.filter(|(_, service)| !self.changed.contains_key(service));
+        let timed = timed.map(|(at, service)| (*service, *at));
+        let mut due: Vec<(ServiceId, BootTime)> = changed.chain(timed).collect();
         due.sort_by_key(|(service, since)| (self.usage.of(service.0), *since));
         due.into_iter().map(|(service, _)| service).collect()
     }

@@ -1,5 +1,6 @@
 //! One service at work: its memory, its present reply, and how a decision is published.
 
+use super::counters::ServiceCounters;
 use super::failure_log::LoggedOperation;
 use super::output::Output;
 use crate::config::{Rule, Service};
@@ -42,6 +43,7 @@ pub(super) struct ServiceTask {
     cost_throttle: FailureThrottle<()>,
     /// What the log has of writing its state file.
     pub(super) writing: LoggedOperation,
+    pub(super) counters: ServiceCounters,
 }
 
 impl ServiceTask {
@@ -74,6 +76,7 @@ impl ServiceTask {
             ready_window: None,
             is_costly: false,
             cost_throttle: FailureThrottle::default(),
+            counters: ServiceCounters::default(),
             writing: LoggedOperation::new(
                 Level::Error,
                 format!("{}: ", service.name),

@@ -270,11 +270,11 @@ fn publish(
     (desk, limit): (&mut Desk<'_>, Option<&ActiveOverride<'_>>),
     now: BootTime,
 ) -> bool {
-    let (name, records) = (service.name.as_str(), &mut *desk.records);
+    let records = &mut *desk.records;
     task.memory = decision.memory;
     task.beneath = decision.beneath;
     let Some(final_decision) = decision.final_decision else {
-        records.counters.evaluated(name, took, None);
+        records.counters.evaluated(&mut task.counters, took, None);
         return false;
     };
     let until = final_decision.verdict.until;
@@ -292,10 +292,12 @@ fn publish(
         until,
     };
     let took = took + began.elapsed();
-    records.counters.evaluated(name, took, Some(published));
+    records
+        .counters
+        .evaluated(&mut task.counters, took, Some(published));
     match &mut records.history {
         Some(history) => history.note(service, &reply, &decided, limit, now),
-        None if changed => log_dry_run(name, &reply),
+        None if changed => log_dry_run(service.name.as_str(), &reply),
         None => {}
     }
     was_out != task.is_out()

@@ -1,10 +1,11 @@
 //! The sources at work: their polls, their readings, and what the log and the status have of them.
 
 use super::Event;
-use super::counters::Counters;
+use super::counters::SourceCounters;
 use super::failure_log::log_source;
+use super::poll_task::TaskId;
 use super::poll_threads::PollThreads;
-use super::reading_slots::ReadingSlots;
+use super::reading_slots::{ReadingSlots, Slot};
 use super::usage::Usage;
 use crate::config::{Change, Config, InputId, SourceId};
 use crate::decision::observations::Observations;
@@ -14,6 +15,7 @@ use crate::sys::clock::{self, Stopwatch};
 use crate::sys::log_throttle::FailureThrottle;
 use agentcheck_common::BootTime;
 use log::debug;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -31,6 +33,7 @@ pub(super) struct Sources {
     pub(super) statuses: Vec<Option<SourceStatus>>,
     /// What the log has of each source.
     throttles: Vec<FailureThrottle<Reason>>,
+    pub(super) counters: Vec<SourceCounters>,
     /// The processor time of each source's readings.
     usage: Usage,
 }
@@ -58,6 +61,7 @@ impl Sources {
             observed,
             statuses: vec![None; config.sources.len()],
             throttles: vec![FailureThrottle::default(); config.sources.len()],
+            counters: vec![SourceCounters::default(); config.sources.len()],
             usage: Usage::new(config.sources.len(), now),
         })
     }
@@ -68,30 +72,31 @@ impl Sources {
     }
 
     /// Takes waiting readings, those of cheap sources first; returns the inputs that changed.
-    pub(super) fn take(&mut self, config: &Config, counters: &mut Counters) -> Vec<InputId> {
+    pub(super) fn take(&mut self, config: &Config) -> Vec<InputId> {
         let mut changed = Vec::new();
-        let mut waiting = self.slots.take();
+        let waiting = self.slots.take().into_iter();
+        // A poll may end after its source was removed.
+        let mut waiting: Vec<(SourceId, TaskId, Slot)> = waiting
+            .filter_map(|(task, slot)| Some((self.polling.source(task)?, task, slot)))
+            .collect();
         if waiting.is_empty() {
             return changed;
         }
         let mut watch = Stopwatch::start();
         self.usage.decay(clock::now());
-        waiting.sort_by_key(|(task, _)| self.polling.source(*task).map(|id| self.usage.of(id.0)));
+        waiting.sort_by_key(|(id, ..)| self.usage.of(id.0));
         let mut all_replaced = Vec::with_capacity(waiting.len());
         let mut waiting = waiting.into_iter();
         while watch.total() <= READING_TIME {
-            let Some((task, slot)) = waiting.next() else {
+            let Some((id, _, slot)) = waiting.next() else {
                 break;
             };
-            // A poll may end after its source was removed.
-            let Some(id) = self.polling.source(task) else {
-                continue;
-            };
             let reading = &slot.new.reading;
-            if let (Some(source), Some(throttle), Some(status)) = (
+            if let (Some(source), Some(throttle), Some(status), Some(counters)) = (
                 config.sources.get(id.0),
                 self.throttles.get_mut(id.0),
                 self.statuses.get_mut(id.0),
+                self.counters.get_mut(id.0),
             ) {
                 if slot.replaced > 0 {
                     let name = &source.name;
@@ -101,7 +106,7 @@ impl Sources {
                     );
                 }
                 log_source(&source.name, reading, throttle);
-                counters.polled(&source.name, reading);
+                counters.polled(reading);
                 *status = Some(SourceStatus::from_reading(reading));
             }
             let (touched, replaced) = self.observed.take_new(id, slot.new, clock::now());
@@ -109,7 +114,8 @@ impl Sources {
             all_replaced.extend(replaced);
             self.usage.add(id.0, watch.lap());
         }
-        self.slots.put_back(waiting);
+        self.slots
+            .put_back(waiting.map(|(_, task, slot)| (task, slot)));
         self.slots.drop_later(all_replaced);
         changed
     }
@@ -120,6 +126,7 @@ impl Sources {
     /// Where a thread cannot be created; then nothing has changed.
     pub(super) fn reload(
         &mut self,
+        before: &Config,
         config: &Config,
         change: &Change,
         now: BootTime,
@@ -129,6 +136,13 @@ impl Sources {
         self.observed.reload(config, change, now);
         carry(&mut self.throttles, change, config.sources.len());
         carry(&mut self.statuses, change, config.sources.len());
+        let names = before.sources.iter().map(|source| source.name.as_str());
+        let counters: BTreeMap<&str, SourceCounters> = names.zip(self.counters.drain(..)).collect();
+        let counters = config.sources.iter().map(|source| {
+            let known = counters.get(source.name.as_str());
+            known.copied().unwrap_or_default()
+        });
+        self.counters = counters.collect();
         self.usage = Usage::new(config.sources.len(), now);
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! When the status snapshot is written: at once where that is cheap, else for at most 1% of the time.
+//! When the status snapshot is written: at once where that is cheap, else for at most 0.2% of the time.
 //!
 //! A large one is written piece by piece, one in each turn of the loop, so that readings do not wait for it.
 
@@ -21,9 +21,9 @@ const SLACK: Duration = Duration::from_millis(200);
 /// If writing takes no longer than this, each change is written at once.
 const CHEAP: Duration = Duration::from_micros(300);
 
-/// Otherwise it takes at most this fraction of the time. With a thousand services that all change, it is written
-/// once a second; with ten thousand, every few seconds.
-const SHARE: u32 = 100;
+/// Otherwise it takes at most this fraction of the time. With a hundred services that all change, it is written once
+/// a second; with a thousand or more, every two or three seconds.
+const SHARE: u32 = 500;
 
 /// The longest time without a snapshot, however much writing takes: after 5 s, a collector counts as unresponsive.
 const LONGEST_REST: Duration = Duration::from_secs(3);

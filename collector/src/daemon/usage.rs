@@ -6,9 +6,6 @@ use std::time::Duration;
 /// After this time, used processor time counts half.
 const HALF_LIFE: Duration = Duration::from_secs(1);
 
-/// Differences below this do not change the order.
-const GRAIN: u128 = 1_000_000;
-
 /// Used time by index.
 pub(super) struct Usage {
     used: Vec<Duration>,
@@ -39,10 +36,8 @@ impl Usage {
         }
     }
 
-    /// The used time of one, in milliseconds: a key to sort by.
+    /// The used time of one, in milliseconds: a key to sort by. Smaller differences do not change the order.
     pub(super) fn of(&self, index: usize) -> u128 {
-        self.used
-            .get(index)
-            .map_or(0, |used| used.as_nanos() / GRAIN)
+        self.used.get(index).map_or(0, Duration::as_millis)
     }
 }

@@ -3,6 +3,7 @@
 //! Not here: which signal raises it.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -14,7 +15,9 @@ pub struct Cancellation {
 
 #[derive(Default)]
 struct Shared {
-    raised: Mutex<bool>,
+    raised: AtomicBool,
+    /// Held while the flag is raised, so that no thread begins to wait between.
+    raising: Mutex<()>,
     changed: Condvar,
     sleepers: Mutex<Vec<Weak<dyn Sleeper>>>,
 }
@@ -40,7 +43,9 @@ impl Cancellation {
 
     /// Raises the flag and wakes every waiting thread. Not for a signal handler: it takes a lock.
     pub fn stop(&self) {
-        *self.lock() = true;
+        let raising = self.lock();
+        self.shared.raised.store(true, Ordering::Release);
+        drop(raising);
         self.shared.changed.notify_all();
         let sleepers = std::mem::take(&mut *self.sleepers());
         for sleeper in sleepers.iter().filter_map(Weak::upgrade) {
@@ -56,18 +61,16 @@ impl Cancellation {
     /// Whether the flag is raised.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
-        *self.lock()
+        self.shared.raised.load(Ordering::Acquire)
     }
 
     /// Sleeps for `span`, or until the flag is raised; returns whether it is raised.
     #[must_use]
     pub fn wait(&self, span: Duration) -> bool {
-        let (raised, _) = self
-            .shared
-            .changed
-            .wait_timeout_while(self.lock(), span, |raised| !*raised)
-            .unwrap_or_else(PoisonError::into_inner);
-        *raised
+        let changed = &self.shared.changed;
+        let waited = changed.wait_timeout_while(self.lock(), span, |()| !self.is_stopped());
+        drop(waited);
+        self.is_stopped()
     }
 
     fn sleepers(&self) -> MutexGuard<'_, Vec<Weak<dyn Sleeper>>> {
@@ -75,10 +78,9 @@ impl Cancellation {
         sleepers.unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock(&self) -> MutexGuard<'_, bool> {
-        // A bool cannot be left half-written, so a poisoned lock is usable.
+    fn lock(&self) -> MutexGuard<'_, ()> {
         self.shared
-            .raised
+            .raising
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }

@@ -87,8 +87,11 @@ impl Polls {
         self.count += 1;
         self.total_duration = self.total_duration.saturating_add(took);
         self.latest = Some((took, failure.is_none()));
-        let reasons = Reason::ALL.iter().zip(&mut self.failures);
-        for (_, count) in reasons.filter(|(reason, _)| Some(**reason) == failure) {
+        let Some(failure) = failure else {
+            return;
+        };
+        let mut reasons = Reason::ALL.iter().zip(&mut self.failures);
+        if let Some((_, count)) = reasons.find(|(reason, _)| **reason == failure) {
             *count += 1;
         }
     }
