@@ -114,7 +114,7 @@ impl PollTask {
     /// How much too early a poll may start if the thread is awake, so that many sources share one wake-up: it costs as
     /// much as two polls of a file.
     pub(super) fn slack(&self) -> Duration {
-        (self.schedule.interval() / 128).min(MOST_SLACK)
+        (self.schedule.interval() / 64).min(MOST_SLACK)
     }
 
     /// Polls once, and makes the values of the reading. If both take longer than the interval, the next poll is due

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 const LONGEST_WAIT: Duration = Duration::from_millis(5);
 
 /// How many sources wait for each other to share one wake-up. It bounds the length of a turn.
-const GROUP: usize = 8;
+const GROUP: usize = 16;
 
 /// What the polling thread does next.
 enum Next {

@@ -10,9 +10,11 @@ mod tests;
 use super::{Deadline, Format, Found, io_reason, too_large};
 use crate::reading::{Content, Failure, FileFacts, Reason};
 use rustix::buffer::spare_capacity;
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
 use std::fmt;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -61,14 +63,31 @@ impl fmt::Display for File {
     }
 }
 
-impl File {
-    pub(super) fn poll(&self, deadline: Deadline) -> Found {
-        let found = match self.format {
-            None => change_time(&self.path)
+/// The file source in its running form.
+#[derive(Debug)]
+pub(super) struct Reader {
+    file: File,
+    /// Whether the last poll read a regular file.
+    was_regular: bool,
+}
+
+impl Reader {
+    pub(super) fn new(file: File) -> Self {
+        Self {
+            file,
+            was_regular: false,
+        }
+    }
+
+    pub(super) fn poll(&mut self, deadline: Deadline) -> Found {
+        let (file, was_regular) = (&self.file, self.was_regular);
+        let found = match file.format {
+            None => change_time(&file.path)
                 .map(|modified| (Found::outcome(Ok(Content::Nothing)), modified)),
-            Some(format) => read(&self.path, self.max_bytes, deadline)
+            Some(format) => read(&file.path, was_regular, file.max_bytes, deadline)
                 .map(|(content, modified)| (Found::body(format, content), modified)),
         };
+        self.was_regular = found.is_ok();
         match found {
             Ok((found, modified)) => Found {
                 file: Some(FileFacts {
@@ -82,7 +101,7 @@ impl File {
                     exists: false,
                     mtime_age: None,
                 }),
-                ..match self.missing {
+                ..match file.missing {
                     Missing::Ok => Found::outcome(Ok(Content::Nothing)),
                     Missing::Fail => failure.into(),
                 }
@@ -107,7 +126,7 @@ fn age(modified: Wall, now: Wall) -> f64 {
 }
 
 /// The last change; a time before 1970 counts as 1970.
-fn modified(stat: &rustix::fs::Stat) -> Wall {
+fn modified(stat: &Stat) -> Wall {
     let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
     let nanos = u32::try_from(stat.st_mtime_nsec).unwrap_or(0);
     // Less than a second, so that nothing is carried over.
@@ -137,38 +156,57 @@ pub(super) fn read_bounded(
     max_bytes: usize,
     deadline: Deadline,
 ) -> Result<Vec<u8>, Failure> {
-    read(path, max_bytes, deadline).map(|(content, _)| content)
+    read(path, false, max_bytes, deadline).map(|(content, _)| content)
+}
+
+/// Opens the regular file at `path`.
+///
+/// A file is checked before it is opened, because opening alone can do harm: it lets a FIFO's writer in, it starts a
+/// watchdog device. If the path `was_regular` at the last poll, one system call does both: it follows no link at the end
+/// of the path, and only root can put a device there itself.
+fn open(path: &Path, was_regular: bool) -> Result<(OwnedFd, Stat), Failure> {
+    let failure = |error: Errno| failed(path, error.into());
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let open = |more| rustix::fs::open(path, flags | more, Mode::empty());
+    let at_once = was_regular.then(|| open(OFlags::NOFOLLOW).ok()).flatten();
+    let opened = match at_once {
+        Some(opened) => opened,
+        None => {
+            let before = rustix::fs::stat(path).map_err(failure)?;
+            must_be_regular(path, before.st_mode)?;
+            open(OFlags::empty()).map_err(failure)?
+        }
+    };
+    // It may have been replaced meanwhile.
+    let found = rustix::fs::fstat(&opened).map_err(failure)?;
+    must_be_regular(path, found.st_mode)?;
+    Ok((opened, found))
 }
 
 /// Reads the file; returns the content and the change time.
-fn read(path: &Path, max_bytes: usize, deadline: Deadline) -> Result<(Vec<u8>, Wall), Failure> {
-    let failure = |error: io::Error| failed(path, error);
-    // Checked before opening, because opening alone can do harm (it lets a FIFO's writer in, it starts a
-    // watchdog device), and again after, because the file may have been replaced.
-    let before = rustix::fs::stat(path).map_err(|error| failure(error.into()))?;
-    must_be_regular(path, before.st_mode)?;
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let opened =
-        rustix::fs::open(path, flags, Mode::empty()).map_err(|error| failure(error.into()))?;
-    let after = rustix::fs::fstat(&opened).map_err(|error| failure(error.into()))?;
-    must_be_regular(path, after.st_mode)?;
-
-    let size = usize::try_from(after.st_size).unwrap_or(0);
+fn read(
+    path: &Path,
+    was_regular: bool,
+    max_bytes: usize,
+    deadline: Deadline,
+) -> Result<(Vec<u8>, Wall), Failure> {
+    let (opened, found) = open(path, was_regular)?;
+    let size = usize::try_from(found.st_size).unwrap_or(0);
     let mut content = Vec::with_capacity(match size {
         0 => CHUNK,
         size => size.min(max_bytes).saturating_add(1),
     });
     loop {
         match rustix::io::read(&opened, spare_capacity(&mut content)) {
-            Ok(0) => return Ok((content, modified(&after))),
+            Ok(0) => return Ok((content, modified(&found))),
             Ok(_) if content.len() > max_bytes => return Err(too_large("content", max_bytes)),
             // There was room for more, so this is the end. A file of /proc has no size, one of /sys another one.
             Ok(length) if length == size && content.len() == size => {
-                return Ok((content, modified(&after)));
+                return Ok((content, modified(&found)));
             }
             Ok(_) => content.reserve(CHUNK),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(failure(error.into())),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(failed(path, error.into())),
         }
         if deadline.has_passed() {
             return Err(deadline.failure("not read to its end"));

@@ -145,7 +145,7 @@ pub struct Poller {
 #[derive(Debug)]
 enum Running {
     Http(Box<http::Exchange>),
-    File(file::File),
+    File(file::Reader),
     Command(command::Runner),
     System(system::Sampler),
     Tcp(tcp::Connector),
@@ -162,7 +162,7 @@ impl Poller {
             raw_text: source.raw_text,
             running: match &source.kind {
                 Kind::Http(http) => Running::Http(Box::new(http::Exchange::new((**http).clone()))),
-                Kind::File(file) => Running::File(file.clone()),
+                Kind::File(file) => Running::File(file::Reader::new(file.clone())),
                 Kind::Command(command) => Running::Command(command::Runner::new(command.clone())),
                 Kind::Tcp(tcp) => Running::Tcp(tcp::Connector::new(tcp.clone())),
                 Kind::Stream(stream) => {
@@ -186,7 +186,7 @@ impl Poller {
         let found = match &mut self.running {
             _ if stop.is_stopped() => stopped().into(),
             Running::Http(exchange) => exchange.poll(deadline),
-            Running::File(file) => file.poll(deadline),
+            Running::File(reader) => reader.poll(deadline),
             Running::Command(runner) => runner.poll(deadline, stop),
             Running::Tcp(connector) => connector.poll(deadline, stop),
             Running::Stream(reader) => reader.poll(deadline, stop),

@@ -21,7 +21,7 @@ fn poll_as(format: Format, path: impl Into<PathBuf>) -> Found {
         ..File::at(path)
     };
     let started = Instant::now();
-    let found = file.poll(Deadline::within(AMPLE));
+    let found = Reader::new(file).poll(Deadline::within(AMPLE));
     assert!(started.elapsed() < NOT_BLOCKED, "blocked: {found:?}");
     found
 }
@@ -155,6 +155,52 @@ fn other_file_types_are_not_opened() {
 }
 
 #[test]
+fn file_that_was_regular_may_become_anything() {
+    let scratch = Scratch::new("replaced");
+    let path = scratch.write("load", "one");
+    let mut reader = Reader::new(File::at(&path));
+    let mut poll = || {
+        let found = reader.poll(Deadline::within(AMPLE));
+        found.text.ok_or_else(|| failure_text(&found.outcome))
+    };
+    let one = Ok("one".to_owned());
+    assert_eq!([poll(), poll()], [one.clone(), one.clone()]);
+    let replace_by = |new: &dyn Fn()| {
+        fs::remove_file(&path)
+            .or_else(|_| fs::remove_dir(&path))
+            .unwrap();
+        new();
+    };
+    // No check comes before the next opening: neither the FIFO nor the device behind the link is read.
+    replace_by(&|| {
+        let (fifo, mode) = (FileType::Fifo, Mode::from_raw_mode(0o600));
+        rustix::fs::mknodat(rustix::fs::CWD, &path, fifo, mode, 0).unwrap();
+    });
+    let refused = |kind: &str| Err(format!("{} is {kind}, not a regular file", path.display()));
+    assert_eq!(poll(), refused("a FIFO"));
+    let restore = || fs::write(&path, "one").unwrap();
+    replace_by(&restore);
+    assert_eq!(poll(), one);
+    replace_by(&|| symlink("/dev/zero", &path).unwrap());
+    assert_eq!(poll(), refused("a device"));
+    replace_by(&restore);
+    assert_eq!(poll(), one);
+    replace_by(&|| drop(UnixListener::bind(&path).unwrap()));
+    assert_eq!(poll(), refused("a socket"));
+    replace_by(&restore);
+    assert_eq!(poll(), one);
+    // A link to a file is followed each time.
+    let _ = scratch.write("other", "two");
+    replace_by(&|| symlink("other", &path).unwrap());
+    let two = Ok("two".to_owned());
+    assert_eq!([poll(), poll()], [two.clone(), two]);
+}
+
+fn failure_text(outcome: &Result<Content, Failure>) -> String {
+    outcome.as_ref().expect_err("a failure").detail.clone()
+}
+
+#[test]
 fn unreadable_file_is_denied() {
     let scratch = Scratch::new("rights");
     let secret = scratch.write("secret", "x");
@@ -178,7 +224,7 @@ fn read_error_is_reported() {
 
 #[test]
 fn zero_timeout_is_a_timeout() {
-    let found = File::at("/proc/uptime").poll(Deadline::within(Duration::ZERO));
+    let found = Reader::new(File::at("/proc/uptime")).poll(Deadline::within(Duration::ZERO));
     assert_eq!(failure(found).reason, Reason::Timeout);
 }
 
@@ -195,7 +241,8 @@ fn file_without_format_is_not_read_and_may_be_absent() {
         max_bytes: 1,
         ..File::at(scratch.file("flag"))
     };
-    let check = || flag.poll(Deadline::within(AMPLE));
+    let mut reader = Reader::new(flag.clone());
+    let mut check = || reader.poll(Deadline::within(AMPLE));
     let found = check();
     assert_eq!(found.outcome, Ok(Content::Nothing));
     let not_there = FileFacts {
@@ -230,7 +277,7 @@ fn absent_file_is_a_failure_unless_it_may_be_absent() {
         missing,
         ..File::at(&path)
     };
-    let poll = |file: File| file.poll(Deadline::within(AMPLE));
+    let poll = |file: File| Reader::new(file).poll(Deadline::within(AMPLE));
     let found = poll(with(Missing::Fail));
     assert!(!facts(&found).exists);
     assert_eq!(found.outcome.unwrap_err().reason, Reason::Missing);
@@ -250,13 +297,14 @@ fn age_follows_the_last_change() {
         format: None,
         ..File::at(&path)
     };
-    let age_of = |touched: &str| {
+    let mut reader = Reader::new(file);
+    let mut age_of = |touched: &str| {
         let set = Command::new("touch")
             .args(["-d", touched])
             .arg(&path)
             .status();
         assert!(set.unwrap().success());
-        let found = file.poll(Deadline::within(AMPLE));
+        let found = reader.poll(Deadline::within(AMPLE));
         facts(&found).mtime_age.unwrap()
     };
     let hour = age_of("1 hour ago");
