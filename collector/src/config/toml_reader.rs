@@ -153,11 +153,12 @@ impl<'t> Entry<'t> {
         most: Duration,
     ) -> Option<Duration> {
         let key = self.key;
-        let unit = format!(
-            "{}: expected a duration with a unit",
-            self.invalid(findings)
-        );
+        let unit = |findings: &Findings<'_>| {
+            let invalid = self.invalid(findings);
+            format!("{invalid}: expected a duration with a unit")
+        };
         if let DeValue::Integer(_) | DeValue::Float(_) = self.value.get_ref() {
+            let unit = unit(findings);
             let text = findings.files.text();
             let number = text.get(self.span()).unwrap_or_default();
             let remedy =
@@ -176,14 +177,14 @@ impl<'t> Entry<'t> {
             Err(_) if text.value.trim().parse::<f64>().is_ok() => {
                 let number = text.value.trim();
                 (
-                    unit,
+                    unit(findings),
                     Some(format!(
                         "write \"{number}s\" for seconds, \"{number}ms\" for milliseconds"
                     )),
                 )
             }
             Err(_) => (
-                unit,
+                unit(findings),
                 Some("write \"500ms\", \"2s\" or \"1m 30s\"".to_owned()),
             ),
         };
