@@ -26,8 +26,8 @@ pub(super) fn expression(
     environment: &Environment,
     findings: &mut Findings<'_>,
 ) -> Option<Expression> {
-    match Expression::compile(&text.value, expected, environment) {
-        Ok(expression) => Some(expression.placed(text.span.clone())),
+    match Expression::compile_at(&text.value, text.span.clone(), expected, environment) {
+        Ok(expression) => Some(expression),
         Err(faults) => {
             for fault in faults {
                 let span = findings.within_string(text.span.clone(), fault.span);

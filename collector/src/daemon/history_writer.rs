@@ -5,7 +5,7 @@ use super::failure_log::{FailureCounter, LoggedOperation};
 use crate::config::Service;
 use crate::decision::evaluate::DecisionSource;
 use crate::overrides::ActiveOverride;
-use crate::status::history::{Entry, Event, HistoryFilter, Recorder};
+use crate::status::history::{Entry, Event, HistoryFilter, RecordedReply, Recorder};
 use crate::sys::clock;
 use agentcheck_common::{BootId, BootTime, Reply};
 use log::{Level, info, warn};
@@ -73,19 +73,19 @@ impl HistoryWriter {
         self.send(entry);
     }
 
-    /// Adds the reply of a service, if it is worth an entry.
+    /// Adds the reply of a service, if it is worth an entry. `recorded` is the last one that was.
     pub(super) fn note(
         &mut self,
         service: &Service,
-        reply: &Reply,
-        decided: &DecisionSource,
+        recorded: &mut Option<RecordedReply>,
+        decision: (&Reply, &DecisionSource),
         limit: Option<&ActiveOverride<'_>>,
         now: BootTime,
     ) {
         let wall = clock::unix_time_f64;
         let entry = self
             .filter
-            .reply_entry(service, reply, decided, limit, now, wall);
+            .reply_entry(service, recorded, decision, limit, now, wall);
         if let Some(entry) = entry {
             self.send(entry);
         }

@@ -9,6 +9,8 @@ use crate::decision::evaluate::{DecisionSource, ServiceMemory, Verdict};
 use crate::decision::plan::{Plan, stopping};
 use crate::overrides::Effective;
 use crate::render::text;
+use crate::reply::words::ReplyWords;
+use crate::status::history::RecordedReply;
 use crate::status::snapshot::{MemoryStatus, OverrideStatus, RuleStatus, ServiceStatus, Status};
 use crate::sys::clock;
 use crate::sys::log_throttle::{Event, FailureThrottle};
@@ -26,7 +28,7 @@ pub(super) struct ServiceTask {
     /// The latest published verdict.
     pub(super) verdict: Option<Verdict>,
     /// The latest verdict of rules and weight alone.
-    pub(super) beneath: Option<Verdict>,
+    beneath: Beneath,
     /// Why there is no reply yet.
     pub(super) unknown: Option<String>,
     /// What the log has of that, by a hash of the reason.
@@ -41,9 +43,20 @@ pub(super) struct ServiceTask {
     pub(super) is_costly: bool,
     /// What the log has of that.
     cost_throttle: FailureThrottle<()>,
-    /// What the log has of writing its state file.
-    pub(super) writing: LoggedOperation,
+    /// What the log has of writing its state file, from the first failure on.
+    writing: Option<Box<LoggedOperation>>,
+    /// The last reply that the history has.
+    pub(super) recorded: Option<RecordedReply>,
     pub(super) counters: ServiceCounters,
+}
+
+/// The verdict of rules and weight alone. It is usually the published one, so it is not stored twice.
+enum Beneath {
+    /// There is none.
+    Unknown,
+    Published,
+    /// An override replaced it.
+    Other(Box<Verdict>),
 }
 
 impl ServiceTask {
@@ -68,7 +81,7 @@ impl ServiceTask {
         Self {
             memory: memory_at_start(service, known, overridden, present, now),
             verdict: None,
-            beneath: None,
+            beneath: Beneath::Unknown,
             unknown: None,
             unknown_throttle: FailureThrottle::default(),
             since: snapshot.and_then(|known| known.since),
@@ -77,12 +90,8 @@ impl ServiceTask {
             is_costly: false,
             cost_throttle: FailureThrottle::default(),
             counters: ServiceCounters::default(),
-            writing: LoggedOperation::new(
-                Level::Error,
-                format!("{}: ", service.name),
-                "write state file".to_owned(),
-                "; the last reply stays valid as scheduled",
-            ),
+            writing: None,
+            recorded: None,
         }
     }
 
@@ -100,7 +109,7 @@ impl ServiceTask {
             }
         }
         self.memory.rule_states = rule_states;
-        self.beneath = None;
+        self.beneath = Beneath::Unknown;
         if let Some(DecisionSource::Rule { index, .. }) =
             self.verdict.as_mut().map(|verdict| &mut verdict.decided)
         {
@@ -181,20 +190,67 @@ impl ServiceTask {
             Some(directory) => write(name, &plan, directory, boot, now),
             None => Ok(()),
         };
-        self.writing.note(&written);
-        let before = self.verdict.as_ref().map(|verdict| verdict.reply);
-        let bare = |reply: Reply| reply.with_description(Description::EMPTY);
-        let changed = before.map(bare) != Some(bare(verdict.reply));
+        self.note_writing(name, &written);
+        let before = self.verdict.as_ref();
+        let before = before.map(|verdict| ReplyWords::of(&verdict.reply));
+        let words = ReplyWords::of(&verdict.reply);
+        let changed = before != Some(words);
         self.log(service, &verdict, changed);
         if changed {
             // A restarted collector may continue with the same reply.
-            let same = before.is_none() && self.memory.last == Some(bare(verdict.reply));
+            let same = before.is_none() && self.memory.last == Some(words);
             if !same || self.since.is_none() {
                 self.since = Some(now.0);
             }
         }
         self.verdict = Some(verdict);
         changed
+    }
+
+    /// Logs the outcome of writing the state file.
+    fn note_writing(&mut self, name: &ServiceName, written: &io::Result<()>) {
+        if written.is_ok() && self.writing.is_none() {
+            return;
+        }
+        let writing = self.writing.get_or_insert_with(|| {
+            Box::new(LoggedOperation::new(
+                Level::Error,
+                format!("{name}: "),
+                "write state file".to_owned(),
+                "; the last reply stays valid as scheduled",
+            ))
+        });
+        writing.note(written);
+    }
+
+    /// Whether the latest schedule could not be written.
+    pub(super) fn is_unwritten(&self) -> bool {
+        let writing = self.writing.as_ref();
+        writing.is_some_and(|writing| writing.is_failing())
+    }
+
+    /// The latest verdict of rules and weight alone.
+    pub(super) fn beneath(&self) -> Option<&Verdict> {
+        match &self.beneath {
+            Beneath::Unknown => None,
+            Beneath::Published => self.verdict.as_ref(),
+            Beneath::Other(verdict) => Some(verdict),
+        }
+    }
+
+    /// Sets it. `decision` is published next.
+    pub(super) fn set_beneath(
+        &mut self,
+        beneath: Option<Verdict>,
+        decision: Option<&FinalDecision>,
+    ) {
+        self.beneath = match beneath {
+            None => Beneath::Unknown,
+            Some(beneath) if decision.is_some_and(|decision| decision.verdict == beneath) => {
+                Beneath::Published
+            }
+            Some(beneath) => Beneath::Other(Box::new(beneath)),
+        };
     }
 
     /// Writes the reply of `on_stop`, if there is one.

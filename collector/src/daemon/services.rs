@@ -127,7 +127,7 @@ impl Services {
         }
         self.queue.defer(id, now, now.after(service.fresh_for / 3));
         // Operators' orders do not wait for the evaluation thread.
-        let beneath = task.beneath.clone();
+        let beneath = task.beneath().cloned();
         let outcome = Outcome {
             verdict: beneath.filter(|beneath| beneath.until > now),
             memory: task.memory.clone(),
@@ -272,7 +272,7 @@ fn publish(
 ) -> bool {
     let records = &mut *desk.records;
     task.memory = decision.memory;
-    task.beneath = decision.beneath;
+    task.set_beneath(decision.beneath, decision.final_decision.as_ref());
     let Some(final_decision) = decision.final_decision else {
         records.counters.evaluated(&mut task.counters, took, None);
         return false;
@@ -288,7 +288,7 @@ fn publish(
     records.snapshot.changed |= changed;
     let published = Published {
         changed,
-        written: directory.is_some() && !task.writing.is_failing(),
+        written: directory.is_some() && !task.is_unwritten(),
         until,
     };
     let took = took + began.elapsed();
@@ -296,7 +296,10 @@ fn publish(
         .counters
         .evaluated(&mut task.counters, took, Some(published));
     match &mut records.history {
-        Some(history) => history.note(service, &reply, &decided, limit, now),
+        Some(history) => {
+            let recorded = &mut task.recorded;
+            history.note(service, recorded, (&reply, &decided), limit, now);
+        }
         None if changed => log_dry_run(service.name.as_str(), &reply),
         None => {}
     }

@@ -36,7 +36,8 @@ use crate::overrides::Action;
 use crate::reading::Reason;
 use crate::reply::compose::{self, ReplyStyle};
 use crate::reply::state::ServerState;
-use agentcheck_common::{BootTime, Description, Maxconn, OperationalState, Reply};
+use crate::reply::words::ReplyWords;
+use agentcheck_common::{BootTime, Maxconn, OperationalState, Reply};
 use description::Why;
 use inputs::Inputs;
 use std::time::Duration;
@@ -81,7 +82,7 @@ pub struct EvalContext<'w> {
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ServiceMemory {
     /// The last reply of a rule or the weight, which `keep` keeps.
-    pub last: Option<Reply>,
+    pub last: Option<ReplyWords>,
     /// How long that reply stays without a collector if it takes the server out; `None` is without an end.
     pub hold_for: Option<Duration>,
     /// The last known state of each rule, in their order.
@@ -373,7 +374,7 @@ impl Walk<'_> {
     ) -> (Reply, Option<Duration>) {
         let style = self.style(limit);
         let reply = compose::reply(state, &style, style.text(&why.full, &why.state));
-        memory.last = Some(reply.with_description(Description::EMPTY));
+        memory.last = Some(ReplyWords::of(&reply));
         memory.hold_for = hold_for;
         if let ServerState::Weight(_) = state {
             memory.was_out = false;

@@ -43,8 +43,10 @@ use cel::common::value::CowVal;
 use cel::{Context, ExecutionError, Value};
 use plain::{Found, Plain};
 use spans::Spans;
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How many levels the tree of an expression may have; `1 + 1 + 1` has three.
@@ -124,25 +126,35 @@ impl Uses {
     }
 }
 
-/// A compiled expression.
+/// A compiled expression. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Expression {
-    text: String,
+pub struct Expression(Arc<Compiled>);
+
+#[derive(Debug)]
+struct Compiled {
+    text: Box<str>,
     place: Range<usize>,
-    tree: IdedExpr,
-    /// The same, if every part of it has this form.
-    plain: Option<Plain>,
+    form: Form,
     uses: Uses,
     /// The parts of readings that it reads, each with its label.
-    labelled: Vec<(String, Plain)>,
+    labelled: Box<[(Box<str>, Plain)]>,
     expected: Type,
     result: Type,
+}
+
+/// The form of an expression that evaluation reads.
+#[derive(Debug)]
+enum Form {
+    /// Every part has this form. The tree takes several times the memory, so it is made again where it is needed.
+    Plain(Plain),
+    Tree(Box<IdedExpr>),
 }
 
 /// Equality ignores the place in the file.
 impl PartialEq for Expression {
     fn eq(&self, other: &Self) -> bool {
-        self.text == other.text && self.uses == other.uses && self.expected == other.expected
+        let (one, other) = (&self.0, &other.0);
+        one.text == other.text && one.uses == other.uses && one.expected == other.expected
     }
 }
 
@@ -178,6 +190,19 @@ impl Expression {
         expected: Type,
         environment: &Environment,
     ) -> Result<Self, Vec<Fault>> {
+        Self::compile_at(text, 0..0, expected, environment)
+    }
+
+    /// [`Expression::compile`], of a text that was read from a literal at these bytes of a file.
+    ///
+    /// # Errors
+    /// As [`Expression::compile`].
+    pub fn compile_at(
+        text: &str,
+        place: Range<usize>,
+        expected: Type,
+        environment: &Environment,
+    ) -> Result<Self, Vec<Fault>> {
         let parsed = syntax::parse(text).map_err(|fault| vec![fault])?;
         let spans = Spans::find(text, &parsed);
         let (uses, result) = check::check(text, &parsed, &spans, environment)?;
@@ -193,49 +218,66 @@ impl Expression {
         }
         let tree = rewrite::rewrite(parsed);
         let labelled = rewrite::labelled(&tree).into_iter();
-        let labelled = labelled.filter_map(|(label, part)| Some((label, Plain::of(part)?)));
-        Ok(Self {
-            text: text.to_owned(),
-            place: 0..0,
-            plain: Plain::of(&tree),
+        let labelled = labelled.filter_map(|(label, part)| Some((label.into(), Plain::of(part)?)));
+        Ok(Self(Arc::new(Compiled {
+            text: text.into(),
+            place,
             labelled: labelled.collect(),
-            tree,
+            form: match Plain::of(&tree) {
+                Some(plain) => Form::Plain(plain),
+                None => Form::Tree(Box::new(tree)),
+            },
             uses: Uses(uses.into_iter().collect()),
             expected,
             result,
-        })
+        })))
+    }
+
+    fn plain(&self) -> Option<&Plain> {
+        match &self.0.form {
+            Form::Plain(plain) => Some(plain),
+            Form::Tree(_) => None,
+        }
+    }
+
+    /// The rewritten tree.
+    fn tree(&self) -> Cow<'_, IdedExpr> {
+        match &self.0.form {
+            // The text was parsed before.
+            Form::Plain(_) => Cow::Owned(
+                syntax::parse(&self.0.text)
+                    .map(rewrite::rewrite)
+                    .unwrap_or_default(),
+            ),
+            Form::Tree(tree) => Cow::Borrowed(tree),
+        }
     }
 
     /// The expression as the operator wrote it.
     #[must_use]
     pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// The same expression, read from a literal at these bytes of a file.
-    #[must_use]
-    pub fn placed(self, place: Range<usize>) -> Self {
-        Self { place, ..self }
+        &self.0.text
     }
 
     /// The bytes of the file with the literal of this expression.
     #[must_use]
     pub fn place(&self) -> Range<usize> {
-        self.place.clone()
+        self.0.place.clone()
     }
 
     /// Why the value is unknown or has a wrong type, and the part of the text that causes it. None if the value
     /// is right.
     #[must_use]
     pub fn lacks(&self, scope: &Scope<'_>) -> Option<(Range<usize>, String)> {
-        let whole = 0..self.text.len();
-        let error = match Value::resolve(&self.tree, &scope.context()) {
+        let whole = 0..self.0.text.len();
+        let tree = self.tree();
+        let error = match Value::resolve(&tree, &scope.context()) {
             Ok(Value::Float(number)) if !number.is_finite() => {
                 return Some((whole, NOT_FINITE.to_owned()));
             }
             Ok(value) => {
                 let found = Type::of(&value);
-                let fits = match self.expected {
+                let fits = match self.0.expected {
                     Type::Unknown => matches!(found, Type::Truth | Type::Number | Type::Text),
                     expected => found == expected,
                 };
@@ -246,7 +288,7 @@ impl Expression {
         let resolve = |tree: &IdedExpr| Value::resolve(tree, &scope.context());
         let failed =
             spans::smallest(
-                &self.tree,
+                &tree,
                 &|tree| resolve(tree).is_err(),
                 &|tree| match resolve(tree) {
                     Ok(Value::Bool(truth)) => Some(truth),
@@ -255,14 +297,14 @@ impl Expression {
             );
         // The rewritten tree keeps the ids of the parsed one.
         let place = failed.and_then(|failed| {
-            let parsed = syntax::parse(&self.text).ok()?;
-            Spans::find(&self.text, &parsed).get(failed.id)
+            let parsed = syntax::parse(&self.0.text).ok()?;
+            Spans::find(&self.0.text, &parsed).get(failed.id)
         });
         Some((place.unwrap_or(whole), explain(&error).0))
     }
 
     fn mismatch(&self, value: &Value) -> Unknown {
-        let expected = match self.expected {
+        let expected = match self.0.expected {
             Type::Unknown => "a number or text".to_owned(),
             expected => expected.to_string(),
         };
@@ -273,19 +315,19 @@ impl Expression {
     /// that is not known.
     #[must_use]
     pub fn range(&self, environment: &Environment) -> Option<(f64, f64)> {
-        range::of(&self.tree, environment)
+        range::of(&self.tree(), environment)
     }
 
     /// The sources and derived numbers that it reads, and how.
     #[must_use]
     pub fn uses(&self) -> &Uses {
-        &self.uses
+        &self.0.uses
     }
 
     /// How often the fields of `clock` that it reads change; `None` if it reads none.
     #[must_use]
     pub fn clock_period(&self) -> Option<Duration> {
-        let uses = self.uses.get(CLOCK)?;
+        let uses = self.0.uses.get(CLOCK)?;
         // Only `clock.unix` is marked as health: it changes every second.
         Some(Duration::from_secs(if uses.health { 1 } else { 60 }))
     }
@@ -293,7 +335,7 @@ impl Expression {
     /// The type of its value, if it is known before there is a reading.
     #[must_use]
     pub fn result(&self) -> Type {
-        self.result
+        self.0.result
     }
 
     /// The value of a condition.
@@ -301,12 +343,11 @@ impl Expression {
     /// # Errors
     /// Why it is unknown.
     pub fn truth(&self, scope: &Scope) -> Result<bool, Unknown> {
-        let plain = self.plain.as_ref();
-        if let Some(truth) = plain.and_then(|plain| plain.truth(scope)) {
+        if let Some(truth) = self.plain().and_then(|plain| plain.truth(scope)) {
             return Ok(truth);
         }
-        let context = scope.context();
-        let value = resolve(&self.tree, &context)?;
+        let (tree, context) = (self.tree(), scope.context());
+        let value = resolve(&tree, &context)?;
         match value.downcast_ref::<CelBool>() {
             Some(truth) => Ok(*truth.inner()),
             None => Err(Unknown(format!(
@@ -321,12 +362,11 @@ impl Expression {
     /// # Errors
     /// Why it is unknown.
     pub fn number(&self, scope: &Scope) -> Result<f64, Unknown> {
-        let plain = self.plain.as_ref();
-        if let Some(number) = plain.and_then(|plain| plain.number(scope)) {
+        if let Some(number) = self.plain().and_then(|plain| plain.number(scope)) {
             return Ok(number);
         }
-        let context = scope.context();
-        let value = resolve(&self.tree, &context)?;
+        let (tree, context) = (self.tree(), scope.context());
+        let value = resolve(&tree, &context)?;
         if let Some(number) = value.downcast_ref::<CelDouble>() {
             let number = *number.inner();
             let finite = number.is_finite().then_some(number);
@@ -371,25 +411,25 @@ impl Expression {
 
     /// The numbers of readings that it reads, with names for people: `app.msg-per-second`, 1890.
     pub fn numbers_used<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = (&'a str, f64)> {
-        self.labelled
+        self.0.labelled
             .iter()
-            .filter_map(|(label, part)| Some((label.as_str(), part.number(scope)?)))
+            .filter_map(|(label, part)| Some((&**label, part.number(scope)?)))
     }
 
     /// The values of readings that it reads, with the same names, for people: numbers, true or false, texts.
     pub fn values_used<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = (&'a str, String)> {
-        self.labelled.iter().filter_map(|(label, part)| {
+        self.0.labelled.iter().filter_map(|(label, part)| {
             let value = match part.value(scope)? {
                 Found::Truth(truth) => truth.to_string(),
                 Found::Number(number) => crate::render::text::number(number),
                 Found::Text(text) => format!("'{}'", shorten(text)),
             };
-            Some((label.as_str(), value))
+            Some((&**label, value))
         })
     }
 
     fn evaluate(&self, scope: &Scope) -> Result<Value, Unknown> {
-        owned(&resolve(&self.tree, &scope.context())?)
+        owned(&resolve(&self.tree(), &scope.context())?)
     }
 }
 

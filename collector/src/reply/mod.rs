@@ -8,3 +8,4 @@ pub mod dissect;
 pub mod haproxy_versions;
 pub mod release;
 pub mod state;
+pub mod words;

@@ -8,9 +8,9 @@
 use crate::config::Service;
 use crate::decision::evaluate::DecisionSource;
 use crate::overrides::{Action, ActiveOverride};
-use crate::reading::names::NameMap;
+use crate::reply::words::ReplyWords;
 use crate::sys::state_file::read_bounded;
-use agentcheck_common::{BootId, BootTime, Description, Reply, ServiceName};
+use agentcheck_common::{BootId, BootTime, Reply};
 use rustix::fs::{AtFlags, Mode, OFlags, Stat, mkdirat, openat, renameat, statat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -110,28 +110,23 @@ pub struct Entry {
 #[derive(Debug)]
 pub struct HistoryFilter {
     boot: BootId,
-    /// The last recorded reply of each service.
-    last: NameMap<ServiceName, LastReply>,
 }
 
 /// The last recorded reply of a service, apart from its description.
 #[derive(Debug)]
-struct LastReply {
+pub struct RecordedReply {
     at: BootTime,
-    words: Reply,
+    words: ReplyWords,
     by: &'static str,
-    why: String,
-    limit: String,
+    why: Box<str>,
+    limit: Box<str>,
 }
 
 impl HistoryFilter {
     /// A filter for this boot, before the first entry.
     #[must_use]
     pub fn new(boot: BootId) -> Self {
-        Self {
-            boot,
-            last: NameMap::default(),
-        }
+        Self { boot }
     }
 
     /// The entry for an event of the collector, with a detail or an empty text.
@@ -150,12 +145,13 @@ impl HistoryFilter {
         }
     }
 
-    /// The entry for a service's reply, if it belongs into the history. `wall`: the time in seconds since 1970.
+    /// The entry for a service's reply, if it belongs into the history. `recorded` is the last reply of the service that
+    /// does; `wall` returns the time in seconds since 1970.
     pub fn reply_entry(
-        &mut self,
+        &self,
         service: &Service,
-        reply: &Reply,
-        decided: &DecisionSource,
+        recorded: &mut Option<RecordedReply>,
+        (reply, decided): (&Reply, &DecisionSource),
         limit: Option<&ActiveOverride<'_>>,
         now: BootTime,
         wall: impl FnOnce() -> f64,
@@ -166,10 +162,10 @@ impl HistoryFilter {
             _ => None,
         });
         let limit = limit.unwrap_or_default();
-        let words = reply.with_description(Description::EMPTY);
-        if let Some(last) = self.last.get(&service.name) {
-            let same_reason = last.by == by && last.why == why && last.limit == limit;
-            let only_weight = last.words.takes_server_out() == words.takes_server_out()
+        let words = ReplyWords::of(reply);
+        if let Some(last) = recorded {
+            let same_reason = last.by == by && *last.why == *why && *last.limit == *limit;
+            let only_weight = last.words.bare().takes_server_out() == reply.takes_server_out()
                 && now.since(last.at) < WEIGHT_INTERVAL;
             if same_reason && (last.words == words || only_weight) {
                 return None;
@@ -186,14 +182,13 @@ impl HistoryFilter {
             why: why.clone().into_owned(),
             limit: limit.clone(),
         };
-        let last = LastReply {
+        *recorded = Some(RecordedReply {
             at: now,
             words,
             by,
-            why: why.into_owned(),
-            limit,
-        };
-        self.last.insert(service.name, last);
+            why: why.into(),
+            limit: limit.into(),
+        });
         Some(entry)
     }
 }

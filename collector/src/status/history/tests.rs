@@ -26,8 +26,8 @@ fn changes_are_recorded_and_weights_at_intervals() {
     let data = scratch.path();
     let (mut recorder, opened) = Recorder::open(data);
     opened.unwrap();
-    let mut notes = HistoryFilter::new(boot());
-    let started = notes.event_entry(Event::Started, "", at(0).0, at(0).1);
+    let (filter, mut recorded) = (HistoryFilter::new(boot()), None);
+    let started = filter.event_entry(Event::Started, "", at(0).0, at(0).1);
     recorder.write(&started).unwrap();
     let failure = DecisionSource::Failure(crate::decision::evaluate::Undecided {
         reason: "app timeout".to_owned(),
@@ -49,7 +49,8 @@ fn changes_are_recorded_and_weights_at_intervals() {
     ] {
         if let Some(entry) = {
             let (now, wall) = at(second);
-            notes.reply_entry(&web, &reply(line), decided, None, now, || wall)
+            let decision = (&reply(line), decided);
+            filter.reply_entry(&web, &mut recorded, decision, None, now, || wall)
         } {
             recorder.write(&entry).unwrap();
         }
@@ -73,7 +74,7 @@ fn changes_are_recorded_and_weights_at_intervals() {
 
 #[test]
 fn limit_is_recorded_when_it_begins_changes_and_ends() {
-    let mut filter = HistoryFilter::new(boot());
+    let (filter, mut recorded) = (HistoryFilter::new(boot()), None);
     let web = Service::new(agentcheck_common::ServiceName::parse(b"web").unwrap());
     let rule = DecisionSource::Rule {
         index: 0,
@@ -112,7 +113,8 @@ fn limit_is_recorded_when_it_begins_changes_and_ends() {
         let active = limit.and_then(|limit| limit.active(Scope::Service, false, &now));
         let reply = reply("up 40%");
         let (now, wall) = at(second);
-        filter.reply_entry(&web, &reply, &rule, active.as_ref(), now, || wall)
+        let (recorded, limit) = (&mut recorded, active.as_ref());
+        filter.reply_entry(&web, recorded, (&reply, &rule), limit, now, || wall)
     });
     let texts: Vec<String> = texts.map(|entry| entry.limit).collect();
     assert_eq!(texts, ["", "50% by ann", "60% by ann", ""]);

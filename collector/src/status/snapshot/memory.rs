@@ -5,6 +5,7 @@ use crate::config::Service;
 use crate::decision::evaluate::{FractionWatch, ServiceMemory};
 use crate::expression::Simple;
 use crate::filters::{capacity, shape};
+use crate::reply::words::ReplyWords;
 use agentcheck_common::{BootTime, Reply};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -85,7 +86,7 @@ impl MemoryStatus {
             Some(Simple::Truth(_)) | None => (None, None),
         };
         Self {
-            last: memory.last.map(|last| super::line(&last)),
+            last: memory.last.map(|last| super::line(&last.bare())),
             ready_window: memory.ready_window.map(|end| end.0),
             out: memory.was_out,
             hold_for: memory.hold_for.map(|time| time.as_secs_f64()),
@@ -126,7 +127,7 @@ impl MemoryStatus {
         });
         let text = self.start_text.clone().map(Simple::Text);
         ServiceMemory {
-            last,
+            last: last.as_ref().map(ReplyWords::of),
             hold_for: self
                 .hold_for
                 .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
