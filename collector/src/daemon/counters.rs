@@ -15,7 +15,7 @@ pub(super) struct Counters {
 }
 
 /// The counters of a source.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub(super) struct SourceCounters {
     pub(super) polls: Polls,
     /// When the latest poll was sent.

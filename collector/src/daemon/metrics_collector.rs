@@ -60,7 +60,7 @@ fn metrics<'c>(
     let sources = counted.map(|(source, counted)| SourceMetrics {
         name: &source.name,
         interval: source.interval,
-        polls: counted.polls,
+        polls: counted.polls.clone(),
         last_poll_at: counted.latest.map(|at| clocks.wall(at)),
         last_success_at: counted.good.map(|at| clocks.wall(at)),
     });

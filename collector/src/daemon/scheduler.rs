@@ -10,7 +10,7 @@ use std::time::Duration;
 /// When to evaluate each service next.
 pub(super) struct EvalQueue {
     /// The services that use each input, by [`InputId`].
-    users: Vec<Vec<ServiceId>>,
+    users: Vec<Box<[ServiceId]>>,
     /// By [`ServiceId`].
     wake_at: Vec<BootTime>,
     /// The same in order of time.
@@ -39,7 +39,7 @@ impl EvalQueue {
 
     fn with(users: Vec<Vec<ServiceId>>, services: usize, now: BootTime) -> Self {
         Self {
-            users,
+            users: users.into_iter().map(Vec::into_boxed_slice).collect(),
             wake_at: vec![now; services],
             order: (0..services).map(|id| (now, ServiceId(id))).collect(),
             changed: BTreeMap::new(),

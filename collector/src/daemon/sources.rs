@@ -140,7 +140,7 @@ impl Sources {
         let counters: BTreeMap<&str, SourceCounters> = names.zip(self.counters.drain(..)).collect();
         let counters = config.sources.iter().map(|source| {
             let known = counters.get(source.name.as_str());
-            known.copied().unwrap_or_default()
+            known.cloned().unwrap_or_default()
         });
         self.counters = counters.collect();
         self.usage = Usage::new(config.sources.len(), now);

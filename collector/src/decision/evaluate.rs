@@ -72,8 +72,8 @@ pub struct EvalContext<'w> {
     pub scope: &'w Scope<'w>,
     /// When polling began.
     pub started: BootTime,
-    /// The sources behind each input, by [`InputId`]: a source itself, or those of a derived number.
-    pub behind: &'w [Vec<InputId>],
+    /// The sources behind each derived number, by [`InputId`]; empty for a source.
+    pub behind: &'w [Box<[InputId]>],
     /// Seconds since 1970; `None` if the wall clock is not known.
     pub unix: Option<f64>,
 }

@@ -22,8 +22,8 @@ use std::time::Duration;
 /// The latest readings of all sources and derived numbers.
 pub struct Observations {
     names: Arc<Vec<String>>,
-    /// The sources behind each input.
-    behind: Arc<Vec<Vec<InputId>>>,
+    /// The sources behind each derived number, by [`InputId`]; empty for a source.
+    behind: Arc<[Box<[InputId]>]>,
     /// The latest poll of each input, as evaluation reads it.
     latest: Vec<Option<LatestPoll>>,
     inputs: Vec<InputState>,
@@ -79,9 +79,10 @@ impl NewReading {
     /// Makes the values of a reading.
     #[must_use]
     pub fn new(reading: Reading) -> Self {
+        let reading = Arc::new(reading);
         Self {
-            values: Values::of(&reading),
-            reading: Arc::new(reading),
+            values: Values::of(Arc::clone(&reading)),
+            reading,
         }
     }
 }
@@ -114,17 +115,19 @@ impl Observations {
     #[must_use]
     pub fn new(config: &Config, started: BootTime) -> Self {
         let names: Arc<Vec<String>> = Arc::new(config.names().map(str::to_owned).collect());
+        // An empty one takes memory, too.
+        let none: Arc<[DerivedId]> = Arc::default();
         Self {
             latest: vec![None; names.len()],
             inputs: names.iter().map(|_| InputState::default()).collect(),
-            behind: Arc::new(
-                (0..names.len())
-                    .map(|at| {
-                        let sources = config.sources_behind(InputId(at)).into_iter();
-                        sources.map(InputId::from).collect()
-                    })
-                    .collect(),
-            ),
+            behind: {
+                let sources = config.sources.iter().map(|_| Box::default());
+                let derived = config.derived.iter().map(|derived| {
+                    let sources = derived.sources.iter().copied();
+                    sources.map(InputId::from).collect()
+                });
+                sources.chain(derived).collect()
+            },
             names,
             scope: Scope::new(),
             started,
@@ -135,7 +138,10 @@ impl Observations {
                 .iter()
                 .zip(derived_from(config))
                 .map(|(source, derived)| SourceState {
-                    derived: derived.into(),
+                    derived: match derived.is_empty() {
+                        true => Arc::clone(&none),
+                        false => derived.into(),
+                    },
                     debounce: source.debounce,
                     debouncer: Debouncer::default(),
                 })

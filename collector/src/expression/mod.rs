@@ -286,15 +286,14 @@ impl Expression {
             Err(error) => error,
         };
         let resolve = |tree: &IdedExpr| Value::resolve(tree, &scope.context());
-        let failed =
-            spans::smallest(
-                &tree,
-                &|tree| resolve(tree).is_err(),
-                &|tree| match resolve(tree) {
-                    Ok(Value::Bool(truth)) => Some(truth),
-                    _ => None,
-                },
-            );
+        let failed = spans::smallest(
+            &tree,
+            &|tree| resolve(tree).is_err(),
+            &|tree| match resolve(tree) {
+                Ok(Value::Bool(truth)) => Some(truth),
+                _ => None,
+            },
+        );
         // The rewritten tree keeps the ids of the parsed one.
         let place = failed.and_then(|failed| {
             let parsed = syntax::parse(&self.0.text).ok()?;
@@ -411,7 +410,8 @@ impl Expression {
 
     /// The numbers of readings that it reads, with names for people: `app.msg-per-second`, 1890.
     pub fn numbers_used<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = (&'a str, f64)> {
-        self.0.labelled
+        self.0
+            .labelled
             .iter()
             .filter_map(|(label, part)| Some((&**label, part.number(scope)?)))
     }

@@ -10,11 +10,10 @@
 use super::functions::{
     ADD, DIFFERS, DIVIDE, EQUALS, MODULO, MULTIPLY, OnNumbers, SUBTRACT, on_numbers,
 };
-use super::scope::Scope;
+use super::scope::{Field, Scope};
 use crate::filters::rounding;
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, operators};
 use cel::common::types::{CelBool, CelDouble, CelList, CelMap, CelMapKey, CelString};
-use cel::common::value::Val;
 
 /// The largest number of arguments of a function here.
 const MOST_ARGUMENTS: usize = 8;
@@ -231,7 +230,14 @@ fn part_of(tree: &IdedExpr) -> Option<Plain> {
     Some(Plain::Part(variable.as_str().into(), steps.into()))
 }
 
-fn part<'s>(mut value: &'s dyn Val, steps: &[Step]) -> Option<Found<'s>> {
+fn part<'s>(variable: Field<'s>, steps: &[Step]) -> Option<Found<'s>> {
+    let mut value = match variable {
+        Field::Document(document) => document,
+        _ if !steps.is_empty() => return None,
+        Field::Truth(truth) => return Some(Found::Truth(truth)),
+        Field::Number(number) => return finite(number),
+        Field::Text(text) => return Some(Found::Text(text)),
+    };
     for step in steps {
         let next = match step {
             Step::Key(key) => value.downcast_ref::<CelMap<'_>>()?.inner().get(key)?,

@@ -19,31 +19,40 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The values of one reading, by field. Making them takes time in proportion to a document.
+/// The values of one reading, by field. Making them takes time in proportion to a document; all others are read from
+/// the reading.
 #[derive(Default)]
 pub struct Values {
-    fields: Vec<(&'static str, Field)>,
+    origin: Origin,
+    document: Option<Box<Document>>,
     /// When the latest good poll was sent.
-    good_since: Option<CelDouble>,
+    good_since: Option<BootTime>,
 }
 
-/// One value. Numbers, truths and words need no memory of their own.
-enum Field {
-    Truth(CelBool),
-    Number(CelDouble),
-    Text(CelString<'static>),
-    Other(Box<dyn Val>),
+/// The origin of values.
+#[derive(Default)]
+enum Origin {
+    /// No poll has finished.
+    #[default]
+    Nothing,
+    /// No poll has finished for too long.
+    Overdue,
+    Reading(Arc<Reading>),
 }
 
-impl Field {
-    fn value(&self) -> &dyn Val {
-        match self {
-            Self::Truth(truth) => truth,
-            Self::Number(number) => number,
-            Self::Text(text) => text,
-            Self::Other(value) => value.as_ref(),
-        }
-    }
+/// The field that is a list, a map or a scrape.
+struct Document {
+    name: &'static str,
+    value: Box<dyn Val>,
+}
+
+/// The value of a field.
+#[derive(Debug)]
+pub(super) enum Field<'s> {
+    Truth(bool),
+    Number(f64),
+    Text(&'s str),
+    Document(&'s dyn Val),
 }
 
 /// The variables of an evaluation.
@@ -55,9 +64,9 @@ pub struct Scope<'p> {
     /// A context with all functions and no variables.
     functions: Arc<Context<'static, 'static>>,
     budget: Arc<Budget>,
-    now: Option<CelDouble>,
+    now: Option<f64>,
     /// In the order of [`CLOCK_FIELDS`].
-    clock: Option<[CelDouble; 4]>,
+    clock: Option<[f64; 4]>,
     sources: NameMap<String, Values>,
 }
 
@@ -98,18 +107,18 @@ impl Scope<'_> {
     }
 
     /// The value of a variable.
-    pub(super) fn variable(&self, name: &str) -> Option<&dyn Val> {
+    pub(super) fn variable(&self, name: &str) -> Option<Field<'_>> {
         let own = match name.split_once('.') {
             Some((CLOCK, field)) => {
                 let clock = CLOCK_FIELDS.iter().zip(self.clock.iter().flatten());
                 let mut found = clock.filter(|(known, _)| **known == field);
-                found.next().map(|(_, number)| number as &dyn Val)
+                found.next().map(|(_, number)| Field::Number(*number))
             }
             Some((source, field)) => self
                 .sources
                 .get(source)
                 .and_then(|values| values.field(field)),
-            None if name == NOW => self.now.as_ref().map(|now| now as &dyn Val),
+            None if name == NOW => self.now.map(Field::Number),
             None => None,
         };
         own.or_else(|| self.parent?.variable(name))
@@ -117,8 +126,7 @@ impl Scope<'_> {
 
     /// Sets `clock`; `None` makes it unknown.
     pub fn set_clock(&mut self, time: Option<WallTime>) {
-        self.clock =
-            time.map(|time| [time.unix, time.hour, time.minute, time.weekday].map(CelDouble::from));
+        self.clock = time.map(|time| [time.unix, time.hour, time.minute, time.weekday]);
     }
 
     /// The time until `clock` changes, for a field that changes every `period`.
@@ -141,13 +149,13 @@ impl Scope<'_> {
 
     /// Replaces the values of `source` by those of a reading.
     pub fn set(&mut self, source: &str, reading: &Reading) {
-        self.apply(source, Values::of(reading));
+        self.apply(source, Values::of(Arc::new(reading.clone())));
     }
 
     /// Sets when the latest good poll of `source` was sent.
     pub fn set_good_since(&mut self, source: &str, sent: BootTime) {
         let values = self.sources.entry(source.to_owned()).or_default();
-        values.good_since = Some(seconds(sent));
+        values.good_since = Some(sent);
     }
 
     /// Replaces the values of `source`. When its latest good poll was sent remains known after failed polls.
@@ -179,13 +187,6 @@ impl Scope<'_> {
     /// The same scope, except that `sources` are overdue: no poll of theirs has finished for too long.
     #[must_use]
     pub fn with_overdue<'b>(&'b self, sources: &[&str]) -> Scope<'b> {
-        let overdue = || Values {
-            fields: vec![
-                ("ok", Field::Truth(CelBool::from(false))),
-                ("error", word(Reason::Overdue.word())),
-            ],
-            good_since: None,
-        };
         let sources = sources.iter();
         Scope {
             parent: Some(self),
@@ -194,7 +195,7 @@ impl Scope<'_> {
             now: None,
             clock: None,
             sources: sources
-                .map(|source| ((*source).to_owned(), overdue()))
+                .map(|source| ((*source).to_owned(), Values::overdue()))
                 .collect(),
         }
     }
@@ -202,82 +203,91 @@ impl Scope<'_> {
 
 impl VariableResolver for Scope<'_> {
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
-        self.variable(variable).map(CowVal::Borrowed)
+        Some(match self.variable(variable)? {
+            Field::Truth(truth) => CowVal::owned(CelBool::from(truth)),
+            Field::Number(number) => CowVal::owned(CelDouble::from(number)),
+            Field::Text(text) => CowVal::owned(CelString::from(text)),
+            Field::Document(document) => CowVal::Borrowed(document),
+        })
     }
 }
 
 impl Values {
     /// The values of a reading.
     #[must_use]
-    pub fn of(reading: &Reading) -> Self {
-        let failure = reading.outcome.as_ref().err();
-        let content = reading.outcome.as_ref().ok();
-        let number = |number: f64| Field::Number(CelDouble::from(number));
-        let facts = reading.file;
-        let document = match content {
-            Some(Content::Json(document)) => Some(("json", value_of(document))),
-            Some(Content::Rows(rows)) => Some(("rows", value_of(rows))),
-            Some(Content::Perf(values)) => Some(("perf", perf(values))),
-            Some(Content::Metrics(exposition)) => {
+    pub fn of(reading: Arc<Reading>) -> Self {
+        let document = match &reading.outcome {
+            Ok(Content::Json(document)) => Some(("json", value_of(document))),
+            Ok(Content::Rows(rows)) => Some(("rows", value_of(rows))),
+            Ok(Content::Perf(values)) => Some(("perf", perf(values))),
+            Ok(Content::Metrics(exposition)) => {
                 let scrape = Scrape(Arc::clone(exposition));
                 Some((METRICS, Value::Opaque(Arc::new(scrape))))
             }
             _ => None,
         };
-        let parts = match content {
-            Some(Content::Numbers(numbers)) => numbers.parts.as_slice(),
-            _ => &[],
-        };
-        let text = reading.text.clone().map(CelString::from);
-        let fields = [
-            ("value", content.and_then(Content::number).map(number)),
-            ("ok", Some(Field::Truth(CelBool::from(failure.is_none())))),
-            (
-                "error",
-                Some(word(failure.map_or("", |failure| failure.reason.word()))),
-            ),
-            ("latency", Some(number(reading.latency.as_secs_f64()))),
-            ("status", reading.status.map(f64::from).map(number)),
-            ("exit", reading.exit.map(f64::from).map(number)),
-            ("text", text.map(Field::Text)),
-            (
-                "exists",
-                facts.map(|facts| Field::Truth(CelBool::from(facts.exists))),
-            ),
-            (
-                "mtime_age",
-                facts.and_then(|facts| facts.mtime_age).map(number),
-            ),
-        ];
-        let count = fields.iter().filter(|(_, field)| field.is_some()).count();
-        let count = count + usize::from(document.is_some()) + parts.len();
-        let known = fields
-            .into_iter()
-            .filter_map(|(name, field)| Some((name, field?)));
         // Every kind of value that is made here has a form that evaluation reads.
         let document = document.and_then(|(name, value)| {
-            Some((name, Field::Other(Box::<dyn Val>::try_from(value).ok()?)))
+            let value = Box::<dyn Val>::try_from(value).ok()?;
+            Some(Box::new(Document { name, value }))
         });
-        let parts = parts.iter().map(|(name, part)| (*name, number(*part)));
-        let mut fields = Vec::with_capacity(count);
-        fields.extend(known.chain(document).chain(parts));
         Self {
-            fields,
-            good_since: failure.is_none().then(|| seconds(reading.sent)),
+            document,
+            good_since: reading.is_ok().then_some(reading.sent),
+            origin: Origin::Reading(reading),
         }
     }
 
-    fn field(&self, field: &str) -> Option<&dyn Val> {
+    /// The values of a source of which no poll has finished for too long.
+    fn overdue() -> Self {
+        Self {
+            origin: Origin::Overdue,
+            ..Self::default()
+        }
+    }
+
+    fn field(&self, field: &str) -> Option<Field<'_>> {
         if field == GOOD_SINCE {
-            return self.good_since.as_ref().map(|since| since as &dyn Val);
+            return self.good_since.map(seconds).map(Field::Number);
         }
-        let mut found = self.fields.iter().filter(|(name, _)| *name == field);
-        found.next().map(|(_, field)| field.value())
+        let reading = match &self.origin {
+            Origin::Nothing => return None,
+            Origin::Overdue => {
+                return match field {
+                    "ok" => Some(Field::Truth(false)),
+                    "error" => Some(Field::Text(Reason::Overdue.word())),
+                    _ => None,
+                };
+            }
+            Origin::Reading(reading) => reading,
+        };
+        let failure = reading.outcome.as_ref().err();
+        let content = reading.outcome.as_ref().ok();
+        let part = || match content? {
+            Content::Numbers(numbers) => {
+                let mut parts = numbers.parts.iter();
+                parts.find(|(name, _)| *name == field)
+            }
+            _ => None,
+        };
+        match field {
+            "value" => content.and_then(Content::number).map(Field::Number),
+            "ok" => Some(Field::Truth(failure.is_none())),
+            "error" => Some(Field::Text(
+                failure.map_or("", |failure| failure.reason.word()),
+            )),
+            "latency" => Some(Field::Number(reading.latency.as_secs_f64())),
+            "status" => reading.status.map(f64::from).map(Field::Number),
+            "exit" => reading.exit.map(f64::from).map(Field::Number),
+            "text" => reading.text.as_deref().map(Field::Text),
+            "exists" => reading.file.map(|facts| Field::Truth(facts.exists)),
+            "mtime_age" => reading.file?.mtime_age.map(Field::Number),
+            _ => match &self.document {
+                Some(document) if document.name == field => Some(Field::Document(&*document.value)),
+                _ => part().map(|(_, number)| Field::Number(*number)),
+            },
+        }
     }
-}
-
-fn word(word: &'static str) -> Field {
-    Field::Text(CelString::from(word))
 }
 
 /// The performance data of a monitoring plugin, as a map.
@@ -290,8 +300,8 @@ fn perf(values: &BTreeMap<String, f64>) -> Value {
 }
 
 /// A moment in seconds: a double represents a year to a tenth of a microsecond.
-fn seconds(time: BootTime) -> CelDouble {
-    CelDouble::from(time.since(BootTime(0)).as_secs_f64())
+fn seconds(time: BootTime) -> f64 {
+    time.since(BootTime(0)).as_secs_f64()
 }
 
 fn text(text: &str) -> Value {

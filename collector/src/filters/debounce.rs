@@ -1,6 +1,5 @@
 //! How many polls make a failure or a recovery of a source: `fail_after` and `recover_after`. Pure.
 
-use std::collections::VecDeque;
 use std::fmt;
 
 /// A number of polls out of the latest polls.
@@ -78,20 +77,22 @@ pub enum SourceHealth {
 #[derive(Clone, Debug, Default)]
 pub struct Debouncer {
     health: SourceHealth,
-    /// The results of the polls since the health changed, the latest last; true is good.
-    polls: VecDeque<bool>,
+    /// The results of the polls since the health changed, one bit for each, the latest lowest; 1 is good.
+    polls: u128,
+    /// How many there are, at most [`Threshold::MAX`].
+    count: u8,
 }
 
 impl Debouncer {
     /// Adds the result of the latest poll; returns the health from now on.
     pub fn observe(&mut self, policy: &DebouncePolicy, good: bool) -> SourceHealth {
-        self.polls.push_back(good);
-        while self.polls.len() > usize::from(Threshold::MAX) {
-            self.polls.pop_front();
-        }
-        let enough = |count: Threshold, wanted: bool| {
-            let latest = self.polls.iter().rev().take(usize::from(count.window));
-            latest.filter(|good| **good == wanted).count() >= usize::from(count.required)
+        self.polls = self.polls << 1 | u128::from(good);
+        self.count = (self.count + 1).min(Threshold::MAX);
+        let enough = |threshold: Threshold, wanted: bool| {
+            let agreeing = if wanted { self.polls } else { !self.polls };
+            // Threshold::MAX is less than the number of bits.
+            let latest = (1 << threshold.window.min(self.count)) - 1;
+            (agreeing & latest).count_ones() >= u32::from(threshold.required)
         };
         let next = match self.health {
             // Nothing contradicts the first good poll.
@@ -104,7 +105,7 @@ impl Debouncer {
         };
         if next != self.health {
             // Polls before a change do not count towards the next one.
-            self.polls.clear();
+            self.count = 0;
             self.health = next;
         }
         next

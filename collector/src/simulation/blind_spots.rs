@@ -156,7 +156,7 @@ struct FailureScenario<'c> {
     known: Vec<KnownInput<'c>>,
     names: Vec<String>,
     /// The sources behind each of them, as positions in `known`.
-    behind: Vec<Vec<InputId>>,
+    behind: Vec<Box<[InputId]>>,
     reason: Reason,
 }
 

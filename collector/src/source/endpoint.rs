@@ -90,7 +90,7 @@ mod tests {
     fn one_application_has_one_endpoint_under_many_names() {
         let http = |url: &str| Kind::Http(Box::new(Http::get(url))).endpoint().unwrap();
         let tcp = |address: &str| {
-            Kind::Tcp(Peer::parse(address).unwrap().into())
+            Kind::Tcp(Box::new(Peer::parse(address).unwrap().into()))
                 .endpoint()
                 .unwrap()
         };

@@ -81,13 +81,13 @@ pub enum Kind {
     /// `[source.NAME.file]`
     File(file::File),
     /// `[source.NAME.command]`
-    Command(command::Command),
+    Command(Box<command::Command>),
     /// `[source.NAME.system]`
     System(system::Metric),
     /// `[source.NAME.tcp]`
-    Tcp(tcp::Tcp),
+    Tcp(Box<tcp::Tcp>),
     /// `[source.NAME.stream]`
-    Stream(stream::Stream),
+    Stream(Box<stream::Stream>),
 }
 
 impl Kind {
@@ -146,10 +146,10 @@ pub struct Poller {
 enum Running {
     Http(Box<http::Exchange>),
     File(file::Reader),
-    Command(command::Runner),
-    System(system::Sampler),
-    Tcp(tcp::Connector),
-    Stream(stream::Reader),
+    Command(Box<command::Runner>),
+    System(Box<system::Sampler>),
+    Tcp(Box<tcp::Connector>),
+    Stream(Box<stream::Reader>),
 }
 
 impl Poller {
@@ -163,12 +163,17 @@ impl Poller {
             running: match &source.kind {
                 Kind::Http(http) => Running::Http(Box::new(http::Exchange::new((**http).clone()))),
                 Kind::File(file) => Running::File(file::Reader::new(file.clone())),
-                Kind::Command(command) => Running::Command(command::Runner::new(command.clone())),
-                Kind::Tcp(tcp) => Running::Tcp(tcp::Connector::new(tcp.clone())),
-                Kind::Stream(stream) => {
-                    Running::Stream(stream::Reader::new(stream.clone(), source.interval))
+                Kind::Command(command) => {
+                    Running::Command(Box::new(command::Runner::new((**command).clone())))
                 }
-                Kind::System(metric) => Running::System(system::Sampler::new(metric.clone())),
+                Kind::Tcp(tcp) => Running::Tcp(Box::new(tcp::Connector::new((**tcp).clone()))),
+                Kind::Stream(stream) => {
+                    let reader = stream::Reader::new((**stream).clone(), source.interval);
+                    Running::Stream(Box::new(reader))
+                }
+                Kind::System(metric) => {
+                    Running::System(Box::new(system::Sampler::new(metric.clone())))
+                }
             },
         }
     }
@@ -357,7 +362,7 @@ mod tests {
                 "app: file \"/run/a\\nb\" as number, every 2s, timeout 1s 500ms",
             ),
             (
-                Kind::Command(command::Command::new(&["check", "-H\n"])),
+                Kind::Command(Box::new(command::Command::new(&["check", "-H\n"]))),
                 "app: command [\"check\", \"-H\\n\"] as text, every 2s, timeout 1s 500ms",
             ),
             (
@@ -390,10 +395,10 @@ mod tests {
         stop.stop();
         let touched =
             std::env::temp_dir().join(format!("agentcheck-stopped-{}", std::process::id()));
-        let mut poller = Poller::new(&source(Kind::Command(command::Command::new(&[
+        let mut poller = Poller::new(&source(Kind::Command(Box::new(command::Command::new(&[
             "touch",
             &touched.display().to_string(),
-        ]))));
+        ])))));
         assert_eq!(poller.poll(&stop).outcome, Err(stopped()));
         assert!(!touched.exists());
     }
@@ -401,9 +406,9 @@ mod tests {
     #[test]
     fn reading_is_dated_from_the_start_of_its_poll() {
         let before = clock::now();
-        let mut poller = Poller::new(&source(Kind::Command(command::Command::new(&[
+        let mut poller = Poller::new(&source(Kind::Command(Box::new(command::Command::new(&[
             "sleep", "0.2",
-        ]))));
+        ])))));
         let between = clock::now();
         let reading = poller.poll(&Cancellation::new());
         assert!(reading.is_ok(), "{reading:?}");
@@ -419,7 +424,7 @@ mod tests {
         let poll = |raw_text| {
             let source = Source {
                 raw_text,
-                ..source(Kind::Command(command.clone()))
+                ..source(Kind::Command(Box::new(command.clone())))
             };
             Poller::new(&source).poll(&Cancellation::new()).text
         };

@@ -69,7 +69,7 @@ pub struct SourceMetrics<'m> {
 }
 
 /// The polls of a source.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Polls {
     /// The number of finished polls.
     pub count: u64,
@@ -77,8 +77,8 @@ pub struct Polls {
     pub total_duration: Duration,
     /// The duration of the latest poll, and whether it succeeded.
     pub latest: Option<(Duration, bool)>,
-    /// Failures by reason, in the order of [`Reason::ALL`].
-    failures: [u64; Reason::ALL.len()],
+    /// Failures by reason, in the order of [`Reason::ALL`]; none before the first.
+    failures: Option<Box<[u64; Reason::ALL.len()]>>,
 }
 
 impl Polls {
@@ -90,7 +90,9 @@ impl Polls {
         let Some(failure) = failure else {
             return;
         };
-        let mut reasons = Reason::ALL.iter().zip(&mut self.failures);
+        let mut reasons = Reason::ALL
+            .iter()
+            .zip(self.failures.get_or_insert_default().iter_mut());
         if let Some((_, count)) = reasons.find(|(reason, _)| **reason == failure) {
             *count += 1;
         }

@@ -61,7 +61,7 @@ fn paths(kind: &Kind) -> Vec<PathBuf> {
             Peer::Unix(path) => vec![path.clone()],
             Peer::Address { .. } => Vec::new(),
         },
-        Kind::Stream(stream) => paths(&Kind::Command(stream.command.clone())),
+        Kind::Stream(stream) => paths(&Kind::Command(Box::new(stream.command.clone()))),
         Kind::System(_) => Vec::new(),
     }
 }
@@ -76,14 +76,14 @@ mod tests {
         let mut command =
             Command::new(&["/nowhere/run", "-o", "/nowhere/out", "/etc/passwd", "/etc"]);
         command.directory = Some("/nowhere".into());
-        let found = paths(&Kind::Command(command));
+        let found = paths(&Kind::Command(Box::new(command)));
         assert_eq!(
             found,
             ["/nowhere/run", "/etc/passwd", "/nowhere"].map(PathBuf::from)
         );
         // A program from PATH, which no sandbox hides.
         assert_eq!(
-            paths(&Kind::Command(Command::new(&["true"]))),
+            paths(&Kind::Command(Box::new(Command::new(&["true"])))),
             [""; 0].map(PathBuf::from)
         );
     }

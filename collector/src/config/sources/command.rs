@@ -10,11 +10,11 @@ pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option
     let reads = reads(table, findings);
     let expect_exit = expect_exit(table, reads, findings);
     let command = program(table, findings)?;
-    Some(Kind::Command(Command {
+    Some(Kind::Command(Box::new(Command {
         reads,
         expect_exit,
         ..command
-    }))
+    })))
 }
 
 /// The keys that a command and a stream have in common.

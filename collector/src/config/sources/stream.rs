@@ -24,11 +24,11 @@ pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option
         .choice(findings, "poll", [false, true])
         .unwrap_or(false);
     let command = program(table, findings)?;
-    Some(Kind::Stream(Stream {
+    Some(Kind::Stream(Box::new(Stream {
         command: Command {
             reads: Reads::Format(format),
             ..command
         },
         newline,
-    }))
+    })))
 }

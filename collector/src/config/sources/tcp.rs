@@ -13,7 +13,7 @@ const MAX_PATTERN: usize = 256 * 1024;
 pub(super) fn read(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Kind> {
     let conversation = conversation(table, findings);
     let peer = peer(table, findings)?;
-    Some(Kind::Tcp(Tcp { peer, conversation }))
+    Some(Kind::Tcp(Box::new(Tcp { peer, conversation })))
 }
 
 fn peer(table: &mut Table<'_>, findings: &mut Findings<'_>) -> Option<Peer> {

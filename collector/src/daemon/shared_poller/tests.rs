@@ -99,7 +99,7 @@ fn file() -> Kind {
 }
 
 fn command(script: &str) -> Kind {
-    Kind::Command(Command::new(&["/bin/sh", "-c", script]))
+    Kind::Command(Box::new(Command::new(&["/bin/sh", "-c", script])))
 }
 
 #[test]

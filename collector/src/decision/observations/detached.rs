@@ -3,7 +3,7 @@
 use super::{Clock, set_time};
 use crate::config::InputId;
 use crate::decision::evaluate::{EvalContext, LatestPoll};
-use crate::expression::Scope;
+use crate::expression::{Scope, Values};
 use crate::reading::Reading;
 use agentcheck_common::BootTime;
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ pub struct DetachedContext {
     /// The readings of the service's inputs, and when the latest good poll of each was sent.
     pub(super) readings: Vec<(InputId, Arc<Reading>, Option<BootTime>)>,
     pub(super) started: BootTime,
-    pub(super) behind: Arc<Vec<Vec<InputId>>>,
+    pub(super) behind: Arc<[Box<[InputId]>]>,
     pub(super) clock: Option<Clock>,
 }
 
@@ -42,7 +42,7 @@ impl DetachedScope {
             let same = before.remove(name);
             if !same.is_some_and(|same| Arc::ptr_eq(&same, reading)) {
                 self.scope.forget(name);
-                self.scope.set(name, reading);
+                self.scope.apply(name, Values::of(Arc::clone(reading)));
                 if let Some(sent) = good_since {
                     self.scope.set_good_since(name, *sent);
                 }

@@ -144,7 +144,13 @@ fn sources(sources: &[SourceMetrics<'_>], page: &mut TextFormat) {
         "Failed polls, by reason.",
     );
     for source in sources {
-        let reasons = Reason::ALL.iter().zip(&source.polls.failures);
+        let reasons = Reason::ALL.iter().zip(
+            source
+                .polls
+                .failures
+                .iter()
+                .flat_map(|counts| counts.iter()),
+        );
         for (reason, count) in reasons.filter(|(_, count)| **count > 0) {
             page.line(&[("source", source.name), ("reason", reason.word())], count);
         }

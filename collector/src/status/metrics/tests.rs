@@ -159,7 +159,7 @@ fn every_reason_and_every_state_is_in_its_list() {
     for reason in Reason::ALL {
         polls.count(Duration::ZERO, Some(*reason));
     }
-    assert_eq!(polls.failures, [1; Reason::ALL.len()]);
+    assert_eq!(polls.failures, Some(Box::new([1; Reason::ALL.len()])));
     for by in [
         DecidedBy::Rule(0),
         DecidedBy::Weight,
