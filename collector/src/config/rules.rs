@@ -240,7 +240,7 @@ fn rule(
         .and_then(|entry| condition(entry, findings));
     let enter_after = table.duration(findings, "for");
     let clear_after = table.duration(findings, "clear_for");
-    let hold_for = hold_for(table, state, findings);
+    let hold_for = hold_for(table, state.as_ref(), findings);
     let description = table
         .take("description")
         .and_then(|entry| template(&entry, environment, findings));

@@ -244,7 +244,7 @@ pub struct MaxconnLimit {
 }
 
 /// The reply when no collector renews the last one, or after the collector is stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExpiryAction {
     /// The last reply remains.
     Keep,
@@ -273,7 +273,7 @@ impl Default for Restore {
 }
 
 /// The reply while a needed source has failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OnFailure {
     /// The last reply, with the reason in its description.
     Keep,

@@ -309,19 +309,21 @@ fn warn_of_irreversible_replies(
 ) {
     let rules = service.rules.iter().map(|rule| {
         let user = format!("rule {:?}", rule.name);
-        (user, Some(rule.state))
+        (user, Some(&rule.state))
     });
-    let of_expiry = |action: ExpiryAction| match action {
-        ExpiryAction::Reply(state) => Some(state),
-        ExpiryAction::Keep | ExpiryAction::Restore => None,
-    };
-    let on_failure = match service.on_failure {
+    fn of_expiry(action: &ExpiryAction) -> Option<&ServerState> {
+        match action {
+            ExpiryAction::Reply(state) => Some(state),
+            ExpiryAction::Keep | ExpiryAction::Restore => None,
+        }
+    }
+    let on_failure = match &service.on_failure {
         OnFailure::Reply(state) => Some(state),
         OnFailure::Keep => None,
     };
     let others = [
-        ("on_stale".to_owned(), of_expiry(service.on_stale)),
-        ("on_stop".to_owned(), of_expiry(service.on_stop)),
+        ("on_stale".to_owned(), of_expiry(&service.on_stale)),
+        ("on_stop".to_owned(), of_expiry(&service.on_stop)),
         ("on_failure".to_owned(), on_failure),
     ];
     for (user, state) in rules.chain(others) {

@@ -76,7 +76,7 @@ pub(super) fn staleness_keys(
 ) -> StalenessKeys {
     let on_stale = expiry_action(table.take("on_stale"), findings);
     let on_stop = expiry_action(table.take("on_stop"), findings);
-    let restores = [on_stale, on_stop].contains(&ExpiryAction::Restore)
+    let restores = [&on_stale, &on_stop].contains(&&ExpiryAction::Restore)
         || rules.iter().any(|rule| rule.hold_for.is_some());
     if !restores {
         for key in ["restore_after", "restore_over"] {

@@ -69,12 +69,12 @@ fn states_and_lines() {
         over: Duration::from_secs(60),
     };
     assert_eq!(service.restore, release);
-    let OnFailure::Reply(ServerState::Raw(line)) = service.on_failure else {
+    let OnFailure::Reply(ServerState::Raw(line)) = &service.on_failure else {
         panic!("{:?}", service.on_failure)
     };
     assert_eq!(line.to_string(), "up 50% # lost sight");
     assert_eq!(service.rules[0].state, ServerState::Maint);
-    let ServerState::Raw(line) = service.rules[1].state else {
+    let ServerState::Raw(line) = &service.rules[1].state else {
         panic!("{:?}", service.rules[1])
     };
     assert_eq!(line.to_string(), "up ready 20%");

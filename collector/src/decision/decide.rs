@@ -169,7 +169,7 @@ fn outage(
         ..service.reply_style()
     };
     let (full, short) = why(active);
-    let reply = compose::reply(state, &style, style.text(&full, &short));
+    let reply = compose::reply(&state, &style, style.text(&full, &short));
     let stale = format!("stale {}", reply.description.as_str());
     let stale = reply.with_description(style.describe(&stale, &stale));
     let fresh = now.after(service.fresh_for);
@@ -240,7 +240,7 @@ fn after(
         // Without any verdict: the lowest weight that leaves the server in.
         || Plan {
             stages: Vec::new(),
-            then: compose::reply(ServerState::Floor, &style, style.text("override over", "")),
+            then: compose::reply(&ServerState::Floor, &style, style.text("override over", "")),
         },
         |beneath| beneath.plan,
     );

@@ -306,13 +306,13 @@ impl Walk<'_> {
                 } else {
                     self.limit().unwrap_or_else(|_| self.normal())
                 };
-                self.remember(rule.state, limit, &why, rule.hold_for, memory)
+                self.remember(&rule.state, limit, &why, rule.hold_for, memory)
             }
             DecisionSource::Weight(weighed) => match self.limit() {
                 Ok(limit) => {
                     let state = ServerState::Weight(weighed.shaped.percent);
                     let why = self.why_of_weight(weighed);
-                    let said = self.remember(state, limit, &why, None, memory);
+                    let said = self.remember(&state, limit, &why, None, memory);
                     if weighed.shaped.moving {
                         self.wake_at = self.wake_at.min(self.now.after(MOVING));
                     }
@@ -323,7 +323,7 @@ impl Walk<'_> {
                     return self.verdict(decided, memory, unknown);
                 }
             },
-            DecisionSource::Failure(why) => match self.service.on_failure {
+            DecisionSource::Failure(why) => match &self.service.on_failure {
                 OnFailure::Reply(state) => {
                     let reply = self.worded(state, self.normal(), &why.reason);
                     note_reply(&reply, memory, self.now);
@@ -366,7 +366,7 @@ impl Walk<'_> {
     /// The reply of a rule or the weight. The memory has it for `keep`.
     fn remember(
         &self,
-        state: ServerState,
+        state: &ServerState,
         limit: Option<Maxconn>,
         why: &Why,
         hold_for: Option<Duration>,
@@ -384,7 +384,7 @@ impl Walk<'_> {
         (reply, hold_for)
     }
 
-    fn worded(&self, state: ServerState, limit: Option<Maxconn>, why: &str) -> Reply {
+    fn worded(&self, state: &ServerState, limit: Option<Maxconn>, why: &str) -> Reply {
         let style = self.style(limit);
         compose::reply(state, &style, style.text(why, "failure"))
     }

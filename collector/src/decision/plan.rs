@@ -48,7 +48,7 @@ pub(super) fn plan(service: &Service, verdict: &Verdict) -> Plan {
         };
     }
     let kept = verdict.reply.with_description(describe(service, "stale"));
-    match service.on_stale {
+    match &service.on_stale {
         ExpiryAction::Keep => Plan {
             stages: vec![fresh],
             then: kept,
@@ -82,7 +82,7 @@ pub fn stopping(service: &Service, verdict: &Verdict, now: BootTime) -> Option<P
     if verdict.reply.takes_server_out() {
         return None;
     }
-    match service.on_stop {
+    match &service.on_stop {
         ExpiryAction::Keep => None,
         ExpiryAction::Reply(state) => Some(Plan {
             stages: Vec::new(),
@@ -108,7 +108,7 @@ fn describe(service: &Service, why: &str) -> Description {
     }
 }
 
-fn worded(service: &Service, state: ServerState, why: &str) -> Reply {
+fn worded(service: &Service, state: &ServerState, why: &str) -> Reply {
     let style = service.reply_style();
     compose::reply(state, &style, style.text(why, why))
 }
@@ -124,7 +124,7 @@ fn released(service: &Service, mut stages: Vec<Stage>, start: Percent, begin: Bo
     let at = |step: u16| {
         let percent = Percent::new(start + (100 - start) * step / RELEASE_STEPS);
         let percent = percent.unwrap_or(Percent::FULL);
-        worded(service, ServerState::Weight(percent), "stale, released")
+        worded(service, &ServerState::Weight(percent), "stale, released")
     };
     let over = service.restore.over;
     for step in 1..RELEASE_STEPS {
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn restore_goes_step_by_step() {
         let release = ExpiryAction::Restore;
-        let steps = planned(release, "up 50%");
+        let steps = planned(release.clone(), "up 50%");
         assert_eq!(steps[0], "10 up 50%");
         assert_eq!(steps[1], "30 up 50% # stale");
         assert_eq!(steps[2], "40 up 55% # stale, released");

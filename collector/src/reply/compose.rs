@@ -52,25 +52,25 @@ impl ReplyStyle {
 /// The reply that brings a server into `state`, with the description `why`. A raw reply keeps its own description
 /// and connection limit.
 #[must_use]
-pub fn reply(state: ServerState, style: &ReplyStyle, why: &str) -> Reply {
+pub fn reply(state: &ServerState, style: &ReplyStyle, why: &str) -> Reply {
     use AdminStatePolicy::{Manage, Preserve};
     use AdministrativeState::{Drain, Maint, Ready};
     use OperationalState::{Down, Stopped, Up};
 
     let full = Percent::FULL;
     let (operational, administrative, percent) = match (style.admin_state, state) {
-        (_, ServerState::Raw(line)) if !line.description.is_empty() => return line,
+        (_, ServerState::Raw(line)) if !line.description.is_empty() => return **line,
         (_, ServerState::Raw(line)) => return line.with_description(Description::lossy(why)),
         // A reply without a word changes nothing.
         (_, ServerState::Keep) => return Reply::EMPTY.with_description(Description::lossy(why)),
         (Preserve, ServerState::Full) => (Some(Up), None, full),
-        (Preserve, ServerState::Weight(percent)) => (Some(Up), None, percent),
+        (Preserve, ServerState::Weight(percent)) => (Some(Up), None, *percent),
         (Preserve, ServerState::Floor) => (Some(Up), None, style.floor),
         (Preserve, ServerState::Drain) => (Some(Up), None, Percent::ZERO),
         (Preserve, ServerState::Down) => (Some(Down), None, full),
         (Preserve, ServerState::Maint) => (Some(Stopped), None, full),
         (Manage, ServerState::Full) => (Some(Up), Some(Ready), full),
-        (Manage, ServerState::Weight(percent)) => (Some(Up), Some(Ready), percent),
+        (Manage, ServerState::Weight(percent)) => (Some(Up), Some(Ready), *percent),
         (Manage, ServerState::Floor) => (Some(Up), Some(Ready), style.floor),
         (Manage, ServerState::Drain) => (Some(Up), Some(Drain), full),
         (Manage, ServerState::Down) => (Some(Down), Some(Ready), full),
@@ -112,7 +112,7 @@ mod tests {
         let weight = ServerState::Weight(Percent::new(73).unwrap());
         for (state, preserve, manage) in [
             (ServerState::Full, "up 100% # x", "up ready 100% # x"),
-            (weight, "up 73% # x", "up ready 73% # x"),
+            (weight.clone(), "up 73% # x", "up ready 73% # x"),
             (ServerState::Floor, "up 3% # x", "up ready 3% # x"),
             (ServerState::Drain, "up 0% # x", "up drain 100% # x"),
             (ServerState::Down, "down 100% # x", "down ready 100% # x"),
@@ -122,7 +122,7 @@ mod tests {
                 "maint 100% # x",
             ),
         ] {
-            let line_of = |administration| reply(state, &style(administration), "x").to_string();
+            let line_of = |administration| reply(&state, &style(administration), "x").to_string();
             assert_eq!(line_of(AdminStatePolicy::Preserve), preserve);
             assert_eq!(line_of(AdminStatePolicy::Manage), manage);
             let limited = ReplyStyle {
@@ -130,17 +130,17 @@ mod tests {
                 ..style(AdminStatePolicy::Manage)
             };
             let with_limit = manage.replace(" #", " maxconn:30 #");
-            assert_eq!(reply(state, &limited, "x").to_string(), with_limit);
+            assert_eq!(reply(&state, &limited, "x").to_string(), with_limit);
         }
         let preserve = style(AdminStatePolicy::Preserve);
-        let maint = reply(ServerState::Maint, &preserve, "");
+        let maint = reply(&ServerState::Maint, &preserve, "");
         assert_eq!(maint.to_string(), "stopped 100% # maintenance");
         let silent = ReplyStyle {
             description_detail: DescriptionDetail::None,
             ..preserve
         };
         assert_eq!(
-            reply(ServerState::Maint, &silent, "").to_string(),
+            reply(&ServerState::Maint, &silent, "").to_string(),
             "stopped 100%"
         );
         // The weight itself, on the same scale.
@@ -154,10 +154,10 @@ mod tests {
             (ServerState::Drain, "up drain weight:100"),
             (ServerState::Maint, "maint weight:100"),
         ] {
-            assert_eq!(reply(state, &absolute, "").to_string(), line);
+            assert_eq!(reply(&state, &absolute, "").to_string(), line);
         }
         let line = Reply::parse(b"up 5% # mine").unwrap();
-        let line_of = reply(ServerState::Raw(line), &preserve, "x");
+        let line_of = reply(&ServerState::Raw(Box::new(line)), &preserve, "x");
         assert_eq!(line_of.to_string(), "up 5% # mine");
     }
 }

@@ -3,7 +3,7 @@
 use agentcheck_common::{Percent, Reply};
 
 /// The intended state of a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerState {
     /// In, with its full weight.
     Full,
@@ -18,7 +18,7 @@ pub enum ServerState {
     /// Maintenance.
     Maint,
     /// A `raw_reply`.
-    Raw(Reply),
+    Raw(Box<Reply>),
     /// The last reply remains.
     Keep,
 }

@@ -46,13 +46,13 @@ pub(super) fn state_of_rule(
         return None;
     }
     let text = raw.string(findings)?;
-    line(&text, &[], findings).map(ServerState::Raw)
+    line(&text, &[], findings).map(|line| ServerState::Raw(Box::new(line)))
 }
 
 /// How long the reply of a rule remains without a collector.
 pub(super) fn hold_for(
     table: &mut Table<'_>,
-    state: Option<ServerState>,
+    state: Option<&ServerState>,
     findings: &mut Findings<'_>,
 ) -> Option<Duration> {
     let on_stale = table.take("on_stale");
@@ -138,7 +138,7 @@ pub(in super::super) fn state(
 ) -> Option<ServerState> {
     let known = STATES.iter().find(|(word, _)| *word == text.value);
     match known {
-        Some((_, state)) => Some(*state),
-        None => line(text, others, findings).map(ServerState::Raw),
+        Some((_, state)) => Some(state.clone()),
+        None => line(text, others, findings).map(|line| ServerState::Raw(Box::new(line))),
     }
 }

@@ -110,7 +110,7 @@ impl<'t> Table<'t> {
     }
 
     /// Takes one of the words of a key; `values` are in the order of the words.
-    pub(in super::super) fn choice<T: Copy, const N: usize>(
+    pub(in super::super) fn choice<T, const N: usize>(
         &mut self,
         findings: &mut Findings<'_>,
         key: &str,
@@ -121,7 +121,7 @@ impl<'t> Table<'t> {
             return None;
         };
         let at = entry.word(findings, words)?;
-        values.get(at).copied()
+        values.into_iter().nth(at)
     }
 
     /// The place of a key that has not been taken.
