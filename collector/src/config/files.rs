@@ -84,8 +84,9 @@ impl Files {
         self.shown.take();
         let start = self.text.len();
         self.text.push_str(text);
-        self.lines.push(start);
         let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        self.lines.reserve(ends.clone().count() + 1);
+        self.lines.push(start);
         self.lines.extend(ends.map(|(at, _)| start + at + 1));
         self.files.push((path, start..self.text.len()));
     }

@@ -114,12 +114,11 @@ pub(super) fn read(
 ) -> Vec<Service> {
     let known = Names::new(sources, derived, broken);
     let mut used = Used::default();
-    let services = table
-        .map(|mut table| table.take_all())
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(|entry| service(entry, &known, &mut used, findings))
-        .collect();
+    let entries = table.map(|mut table| table.take_all()).unwrap_or_default();
+    let mut services = Vec::with_capacity(entries.len());
+    for entry in entries {
+        services.extend(service(entry, &known, &mut used, findings));
+    }
     warn_of_unused(&known, used.names, findings);
     services
 }

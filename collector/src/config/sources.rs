@@ -68,7 +68,10 @@ impl Sources {
 
 pub(super) fn read(table: Option<Table<'_>>, findings: &mut Findings<'_>) -> Sources {
     let entries = table.map(|mut table| table.take_all()).unwrap_or_default();
-    let mut sources = Sources::default();
+    let mut sources = Sources {
+        named: Vec::with_capacity(entries.len()),
+        broken: Vec::new(),
+    };
     for entry in entries {
         match source(entry, findings) {
             Some(named) => sources.named.push(named),

@@ -6,6 +6,7 @@ use crate::source::{Format, Kind, Source};
 use cel::Value;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// The type of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,11 +65,14 @@ impl fmt::Display for Type {
     }
 }
 
+/// The fields of a source, with their types. Sources with the same fields share them.
+type Fields = Arc<[(&'static str, Type)]>;
+
 /// The sources and derived numbers that expressions can name, and the fields of each.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
     /// `None` for a source with mistakes: its fields are unknown.
-    pub(super) sources: BTreeMap<String, Option<Vec<(&'static str, Type)>>>,
+    pub(super) sources: BTreeMap<String, Option<Fields>>,
     /// The least and the greatest number of a field, by its variable, such as `cpu.value`.
     pub(super) ranges: BTreeMap<String, (f64, f64)>,
 }
@@ -78,8 +82,15 @@ impl Environment {
     #[must_use]
     pub fn new<'a>(sources: impl IntoIterator<Item = &'a Source>) -> Self {
         let mut environment = Self::default();
+        let mut different: Vec<Fields> = Vec::new();
         for source in sources {
             let fields = fields(&source.kind);
+            let same = different.iter().find(|known| ***known == *fields);
+            let fields = same.cloned().unwrap_or_else(|| {
+                let fields = Fields::from(fields);
+                different.push(Arc::clone(&fields));
+                fields
+            });
             if let Kind::System(metric) = &source.kind {
                 let names = fields.iter().map(|(field, _)| *field);
                 let percentages = names.filter(|field| is_percentage(metric, field));
@@ -97,13 +108,13 @@ impl Environment {
     /// Adds a derived number, which expressions read like a source with a number, and the least and the greatest
     /// number that it can be, if they are known.
     pub fn add_derived(&mut self, name: &str, range: Option<(f64, f64)>) {
-        let fields = vec![
+        let fields = [
             ("ok", Type::Truth),
             ("error", Type::Text),
             ("age", Type::Number),
             ("value", Type::Number),
         ];
-        self.sources.insert(name.to_owned(), Some(fields));
+        self.sources.insert(name.to_owned(), Some(fields.into()));
         if let Some(range) = range {
             self.ranges.insert(format!("{name}.value"), range);
         }
