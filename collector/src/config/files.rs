@@ -39,8 +39,9 @@ pub struct Files {
     /// Whether the files are of another program, in any format.
     is_foreign: bool,
     files: Vec<(PathBuf, Range<usize>)>,
-    /// The offset of each line, in order: counted once, so that a finding costs a search by halves.
-    lines: Vec<usize>,
+    /// The offset of each line, in order, so that a finding costs a search by halves. Made when the first finding needs
+    /// them.
+    lines: OnceLock<Vec<usize>>,
     /// Findings about a file itself, each with the number of the file that it precedes in a report.
     pub(super) wrong: Vec<(usize, FileFault)>,
 }
@@ -82,12 +83,9 @@ impl Files {
             self.text.push('\n');
         }
         self.shown.take();
+        self.lines.take();
         let start = self.text.len();
         self.text.push_str(text);
-        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        self.lines.reserve(ends.clone().count() + 1);
-        self.lines.push(start);
-        self.lines.extend(ends.map(|(at, _)| start + at + 1));
         self.files.push((path, start..self.text.len()));
     }
 
@@ -103,6 +101,16 @@ impl Files {
             let texts = each.map(|range| mask(self.text.get(range).unwrap_or_default()));
             // One line end is between two files.
             texts.collect::<Vec<_>>().join("\n")
+        })
+    }
+
+    /// The offset of each line. One line end is between two files.
+    fn lines(&self) -> &[usize] {
+        self.lines.get_or_init(|| {
+            let ends = self.text.bytes().enumerate();
+            let ends = ends.filter(|(_, byte)| *byte == b'\n');
+            let starts = ends.map(|(at, _)| at + 1);
+            [0].into_iter().chain(starts).collect()
         })
     }
 
@@ -143,18 +151,14 @@ impl Files {
         while !self.text.is_char_boundary(at) {
             at -= 1;
         }
-        let first = self.lines.partition_point(|start| *start < range.start);
-        let next = self.lines.partition_point(|start| *start <= at);
+        let lines = self.lines();
+        let first = lines.partition_point(|start| *start < range.start);
+        let next = lines.partition_point(|start| *start <= at);
         let start = match next.checked_sub(1) {
-            Some(line) => self.lines.get(line).copied().unwrap_or(range.start),
+            Some(line) => lines.get(line).copied().unwrap_or(range.start),
             None => range.start,
         };
-        let end = self
-            .lines
-            .get(next)
-            .copied()
-            .unwrap_or(range.end)
-            .min(range.end);
+        let end = lines.get(next).copied().unwrap_or(range.end).min(range.end);
         let text = self.shown().get(start..end).unwrap_or_default();
         let text = text.strip_suffix('\n').unwrap_or(text);
         let text = text.strip_suffix('\r').unwrap_or(text);

@@ -30,19 +30,18 @@ const MAX_DEPTH: u32 = 80;
 /// same byte as before.
 pub(super) fn masked(text: &str) -> String {
     let tokens = Source::new(text).lex().into_vec();
-    let mut events: Vec<Event> = Vec::new();
-    let mut guard = RecursionGuard::new(&mut events, MAX_DEPTH);
-    parse_document(&tokens, &mut guard, &mut ());
     let mut scan = Scan::new(text);
     let mut known = 0;
-    for event in &events {
+    let mut receiver = |event: Event| {
         // Nothing is known of the text between two events.
         if known < event.span().start() {
             scan.hidden.push(known..event.span().start());
         }
-        scan.take(event);
+        scan.take(&event);
         known = event.span().end();
-    }
+    };
+    let mut guard = RecursionGuard::new(&mut receiver, MAX_DEPTH);
+    parse_document(&tokens, &mut guard, &mut ());
     let mut hidden = scan.hidden;
     hidden.push(known..text.len());
 
