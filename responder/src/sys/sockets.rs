@@ -3,7 +3,7 @@
 
 use super::{
     AT_FDCWD, CLOEXEC, Descriptor, Errno, NONBLOCK, Path, Ready, Result, call,
-    call_without_pointers, checked, descriptor, number,
+    call_without_pointers, checked, kernel, number,
 };
 use core::ffi::c_int;
 
@@ -21,7 +21,7 @@ pub fn is_listening(descriptor: Descriptor) -> Result<bool> {
     let (to, room) = ((&raw mut value) as usize, (&raw mut length) as usize);
     // SAFETY: the kernel writes one int and its length.
     let result = unsafe {
-        call(
+        kernel::call(
             number::GETSOCKOPT,
             [descriptor.raw(), SOL_SOCKET, ACCEPTCONN, to, room],
         )
@@ -43,12 +43,12 @@ const MORE: usize = 0x8000;
 pub fn send(to: Descriptor, bytes: &[u8]) -> Result<usize> {
     let (from, count) = (bytes.as_ptr() as usize, bytes.len());
     // SAFETY: the kernel reads `count` bytes of the slice; no address is given.
-    checked(unsafe {
+    unsafe {
         call(
             number::SENDTO,
-            [to.raw(), from, count, DONTWAIT | NOSIGNAL | MORE, 0, 0],
+            [to.raw(), from, count, DONTWAIT | NOSIGNAL | MORE],
         )
-    })
+    }
 }
 
 /// Receives bytes that have arrived, at most as many as the buffer has. Returns 0 if the peer has closed its sending side.
@@ -59,13 +59,14 @@ pub fn send(to: Descriptor, bytes: &[u8]) -> Result<usize> {
 pub fn receive(from: Descriptor, buffer: &mut [u8]) -> Result<usize> {
     let (to, room) = (buffer.as_mut_ptr() as usize, buffer.len());
     // SAFETY: the kernel writes at most `room` bytes into the buffer; the peer's address is not requested.
-    checked(unsafe { call(number::RECVFROM, [from.raw(), to, room, DONTWAIT, 0, 0]) })
+    unsafe { call(number::RECVFROM, [from.raw(), to, room, DONTWAIT]) }
 }
 
 /// Closes the sending side. The connection may already be closed, which is not an error.
+#[inline(never)]
 pub fn shutdown_sending(descriptor: Descriptor) {
     const WRITE: usize = 1;
-    call_without_pointers(number::SHUTDOWN, [descriptor.raw(), WRITE]);
+    let _ = call_without_pointers(number::SHUTDOWN, [descriptor.raw(), WRITE]);
 }
 
 /// The address of a peer in the kernel's format, with zeroes after its end. The second word is the IPv4 address. The third
@@ -88,8 +89,8 @@ pub fn accept(listener: Descriptor) -> Result<(Descriptor, PeerAddress)> {
     let mut length = size_of::<PeerAddress>() as u32;
     let (to, room) = ((&raw mut address) as usize, (&raw mut length) as usize);
     // SAFETY: the kernel writes at most `length` bytes of the address, and its length.
-    let result = unsafe { call(number::ACCEPT4, [listener.raw(), to, room, CLOEXEC]) };
-    descriptor(result).map(|socket| (socket, address))
+    let socket = unsafe { call(number::ACCEPT4, [listener.raw(), to, room, CLOEXEC]) }?;
+    Ok((Descriptor(socket), address))
 }
 
 /// Address families.
@@ -168,10 +169,7 @@ impl SocketAddress {
 pub fn socket(family: Family) -> Result<Descriptor> {
     const STREAM: usize = 1;
     let kind = STREAM | CLOEXEC | NONBLOCK;
-    descriptor(call_without_pointers(
-        number::SOCKET,
-        [family as usize, kind, 0],
-    ))
+    call_without_pointers(number::SOCKET, [family as usize, kind, 0]).map(Descriptor)
 }
 
 /// Sets a boolean option of SOL_SOCKET (level 1), IPPROTO_IPV6 (level 41) or another level.
@@ -184,7 +182,7 @@ pub fn set_option(descriptor: Descriptor, level: u8, option: u8, on: bool) -> Re
     let from = (&raw const value) as usize;
     // SAFETY: the kernel reads one int.
     let result = unsafe {
-        call(
+        kernel::call(
             number::SETSOCKOPT,
             [descriptor.raw(), level, option, from, 4],
         )
@@ -201,7 +199,7 @@ pub fn bind(descriptor: Descriptor, address: &SocketAddress) -> Result<()> {
     let from = address.bytes.as_ptr() as usize;
     let arguments = [descriptor.raw(), from, address.length];
     // SAFETY: the kernel reads `length` bytes of the address, all within it.
-    checked(unsafe { call(number::BIND, arguments) }).map(|_| ())
+    unsafe { call(number::BIND, arguments) }.map(|_| ())
 }
 
 /// Connects the socket.
@@ -212,7 +210,7 @@ pub fn connect(descriptor: Descriptor, address: &SocketAddress) -> Result<()> {
     let from = address.bytes.as_ptr() as usize;
     let arguments = [descriptor.raw(), from, address.length];
     // SAFETY: as for bind.
-    checked(unsafe { call(number::CONNECT, arguments) }).map(|_| ())
+    unsafe { call(number::CONNECT, arguments) }.map(|_| ())
 }
 
 /// Starts listening; at most `backlog` connections wait to be accepted.
@@ -220,11 +218,8 @@ pub fn connect(descriptor: Descriptor, address: &SocketAddress) -> Result<()> {
 /// # Errors
 /// The kernel's.
 pub fn listen(descriptor: Descriptor, backlog: u16) -> Result<()> {
-    checked(call_without_pointers(
-        number::LISTEN,
-        [descriptor.raw(), usize::from(backlog)],
-    ))
-    .map(|_| ())
+    let arguments = [descriptor.raw(), usize::from(backlog)];
+    call_without_pointers(number::LISTEN, arguments).map(|_| ())
 }
 
 /// Deletes the path.
@@ -233,7 +228,7 @@ pub fn listen(descriptor: Descriptor, backlog: u16) -> Result<()> {
 /// The kernel's.
 pub fn unlink(path: Path<'_>) -> Result<()> {
     // SAFETY: the path ends with a NUL and outlives the call.
-    checked(unsafe { call(number::UNLINKAT, [AT_FDCWD, path.0.as_ptr() as usize, 0]) }).map(|_| ())
+    unsafe { call(number::UNLINKAT, [AT_FDCWD, path.0.as_ptr() as usize, 0]) }.map(|_| ())
 }
 
 /// An event: the token of [`Epoll::add`] of a descriptor that is ready.
@@ -284,7 +279,8 @@ impl Epoll {
     /// # Errors
     /// The kernel's.
     pub fn new() -> Result<Self> {
-        descriptor(call_without_pointers(number::EPOLL_CREATE1, [CLOEXEC])).map(Self)
+        let epoll = call_without_pointers(number::EPOLL_CREATE1, [CLOEXEC])?;
+        Ok(Self(Descriptor(epoll)))
     }
 
     /// The instance's own descriptor.
@@ -328,14 +324,15 @@ impl Epoll {
             (&raw mut event) as usize,
         ];
         // SAFETY: the kernel reads one `struct epoll_event`.
-        checked(unsafe { call(number::EPOLL_CTL, arguments) }).map(|_| ())
+        unsafe { call(number::EPOLL_CTL, arguments) }.map(|_| ())
     }
 
     /// Removes `descriptor`.
+    #[inline(never)]
     pub fn remove(self, descriptor: Descriptor) {
         const REMOVE: usize = 2;
         // It fails only if the descriptor is not in the set, which is the desired result.
-        call_without_pointers(number::EPOLL_CTL, [self.0.raw(), REMOVE, descriptor.raw()]);
+        let _ = call_without_pointers(number::EPOLL_CTL, [self.0.raw(), REMOVE, descriptor.raw()]);
     }
 
     /// Waits at most `milliseconds` (-1: without limit) and fills `events`. There are no events after that time, or if a
@@ -346,10 +343,9 @@ impl Epoll {
     pub fn wait(self, events: &mut Events, milliseconds: i32) -> Result<()> {
         events.count = 0;
         let to = events.events.as_mut_ptr() as usize;
-        let timeout = milliseconds as usize;
-        let arguments = [self.0.raw(), to, Events::ROOM, timeout, 0, 8];
+        let arguments = [self.0.raw(), to, Events::ROOM, milliseconds as usize];
         // SAFETY: the kernel writes at most ROOM events; there is no signal mask.
-        match checked(unsafe { call(number::EPOLL_PWAIT, arguments) }) {
+        match unsafe { call(number::EPOLL_PWAIT, arguments) } {
             Ok(count) => events.count = count,
             Err(Errno::INTR) => {}
             Err(error) => return Err(error),
