@@ -26,9 +26,9 @@ impl Diagnostics {
     pub fn for_accept_loop<'a>(environment: impl Iterator<Item = &'a [u8]>) -> Self {
         Self::detect(environment, |_| {
             match sys::is_listening(Descriptor::STDERR) {
-                Ok(true) => false,
-                Ok(false) => sys::is_listening(Descriptor::STDIN) != Ok(false),
-                Err(_) => true,
+                Some(true) => false,
+                Some(false) => sys::is_listening(Descriptor::STDIN) != Some(false),
+                None => true,
             }
         })
     }
@@ -37,7 +37,7 @@ impl Diagnostics {
     /// The same terminal is allowed: a person reads it.
     pub fn for_single<'a>(environment: impl Iterator<Item = &'a [u8]>) -> Self {
         Self::detect(environment, |own| {
-            sys::is_listening(Descriptor::STDERR).is_err()
+            sys::is_listening(Descriptor::STDERR).is_none()
                 && match sys::status(Descriptor::STDOUT) {
                     Ok(other) => own.is_character_device() || !own.is_same_file(&other),
                     Err(_) => true,
@@ -78,7 +78,7 @@ impl Diagnostics {
         let sent = sys::send(Descriptor::STDERR, line.as_bytes());
         let no_wait = Duration::ZERO;
         if sent == Err(Errno::NOTSOCK)
-            && sys::wait(Descriptor::STDERR, Ready::ToWrite, no_wait) == Ok(true)
+            && sys::wait(Descriptor::STDERR, Ready::ToWrite, no_wait) == Ok(1)
         {
             sys::block(&sys::Signals::PIPE);
             let _ = sys::write(Descriptor::STDERR, line.as_bytes());

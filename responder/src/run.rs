@@ -50,9 +50,9 @@ pub fn run<'a>(
         None
     } else {
         match sys::is_listening(Descriptor::STDIN) {
-            Ok(true) => None,
-            Ok(false) => Some(Channel::Socket(Descriptor::STDIN)),
-            Err(_) => Some(Channel::StandardStreams),
+            Some(true) => None,
+            Some(false) => Some(Channel::Socket(Descriptor::STDIN)),
+            None => Some(Channel::StandardStreams),
         }
     };
     match (channel, &command) {
@@ -104,7 +104,7 @@ fn listen<'a>(
     for text in arguments.listen.iter().flatten() {
         launched_idle = None;
         let opened = match Address::parse(text) {
-            Some(address) => listeners.open(&address),
+            Some(address) => listeners.open(address),
             None => Err(sys::Errno::INVAL),
         };
         if let Err(error) = opened {
@@ -114,13 +114,13 @@ fn listen<'a>(
     let mut channel = Channel::StandardStreams;
     for (socket, name) in activation.sockets() {
         match sys::is_listening(socket) {
-            Ok(true) => {
+            Some(true) => {
                 if let Err(error) = listeners.adopt(socket, name) {
                     return failed(b"an inherited socket", error, diagnostics);
                 }
             }
             // A connection, from a socket unit with Accept=yes and without StandardInput=socket.
-            Ok(false) if channel == Channel::StandardStreams && !activation.is_empty() => {
+            Some(false) if channel == Channel::StandardStreams && !activation.is_empty() => {
                 channel = Channel::Socket(socket);
             }
             _ => {}

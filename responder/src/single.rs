@@ -162,7 +162,7 @@ fn next_bytes(
             Channel::StandardStreams => Descriptor::STDIN,
         };
         ready = match sys::wait(source, Ready::ToRead, end.since(now)) {
-            Ok(ready) => ready,
+            Ok(count) => count > 0,
             Err(Errno::INTR) => false,
             // The kernel refuses to poll if the limit of descriptors is 0.
             Err(_) => return Input::Timeout,
@@ -201,7 +201,7 @@ fn print(bytes: &[u8]) -> sys::Result<Option<Descriptor>> {
     // A pipe without a reader is not an error, so it must not raise a signal.
     sys::block(&sys::Signals::PIPE);
     // The kernel refuses to poll if the limit of descriptors is 0, but it may accept the write.
-    if sys::wait(Descriptor::STDOUT, Ready::ToWrite, WRITE_WAIT) != Ok(false) {
+    if sys::wait(Descriptor::STDOUT, Ready::ToWrite, WRITE_WAIT) != Ok(0) {
         match sys::write(Descriptor::STDOUT, bytes) {
             Ok(_) | Err(Errno::PIPE) => {}
             Err(error) => return Err(error),
@@ -218,7 +218,7 @@ fn send_document(mut document: OpenDocument, socket: Option<Descriptor>, buffer:
     loop {
         let now = sys::boot_time();
         // A pipe that is ready takes a whole piece without blocking.
-        if now >= end || sys::wait(output, Ready::ToWrite, end.since(now)) != Ok(true) {
+        if now >= end || sys::wait(output, Ready::ToWrite, end.since(now)) != Ok(1) {
             return;
         }
         let piece = document.send_piece(buffer, |bytes| match socket {

@@ -328,12 +328,12 @@ pub enum Ready {
     ToWrite = 0x4,
 }
 
-/// Waits until `descriptor` is ready or has an error. Returns false if that takes longer than `at_most`.
+/// Waits until `descriptor` is ready or has an error. Returns 1, or 0 if that takes longer than `at_most`.
 ///
 /// # Errors
 /// The kernel's.
 #[inline(never)]
-pub fn wait(descriptor: Descriptor, ready: Ready, at_most: Duration) -> Result<bool> {
+pub fn wait(descriptor: Descriptor, ready: Ready, at_most: Duration) -> Result<usize> {
     #[repr(C)]
     struct PollFd {
         descriptor: c_int,
@@ -353,7 +353,7 @@ pub fn wait(descriptor: Descriptor, ready: Ready, at_most: Duration) -> Result<b
     let (set, timeout) = (&raw mut set as usize, timeout.as_ptr() as usize);
     // SAFETY: the kernel reads one `struct pollfd` and one `struct timespec`, which both outlive the call; there is no
     // signal mask.
-    unsafe { call(number::PPOLL, [set, 1, timeout, 0]) }.map(|ready| ready > 0)
+    unsafe { call(number::PPOLL, [set, 1, timeout, 0]) }
 }
 
 mod signals;

@@ -5,16 +5,15 @@ use super::{
     AT_FDCWD, CLOEXEC, Descriptor, Errno, NONBLOCK, Path, Ready, Result, call,
     call_without_pointers, checked, kernel, number,
 };
+use crate::text::copy;
 use core::ffi::c_int;
 
 const SOL_SOCKET: usize = 1;
 
-/// Whether the socket is listening. Otherwise it is a connection.
-///
-/// # Errors
-/// [`Errno::NOTSOCK`] or [`Errno::BADF`] if it is not a socket.
+/// Whether the socket is listening; otherwise it is a connection. Returns `None` if the descriptor is not a socket.
 #[inline(never)]
-pub fn is_listening(descriptor: Descriptor) -> Result<bool> {
+#[must_use]
+pub fn is_listening(descriptor: Descriptor) -> Option<bool> {
     const ACCEPTCONN: usize = 30;
     let mut value: c_int = 0;
     let mut length: u32 = 4;
@@ -26,7 +25,7 @@ pub fn is_listening(descriptor: Descriptor) -> Result<bool> {
             [descriptor.raw(), SOL_SOCKET, ACCEPTCONN, to, room],
         )
     };
-    checked(result).map(|_| value != 0)
+    (result == 0).then_some(value != 0)
 }
 
 const DONTWAIT: usize = 0x40;
@@ -94,6 +93,7 @@ pub fn accept(listener: Descriptor) -> Result<(Descriptor, PeerAddress)> {
 }
 
 /// Address families.
+#[repr(u16)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     /// Unix sockets.
@@ -104,60 +104,65 @@ pub enum Family {
     V6 = 10,
 }
 
-/// A socket address in the kernel's format.
-#[derive(Clone, Copy, Debug)]
+/// A socket address: the first two fields are in the kernel's format.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SocketAddress {
-    bytes: [u8; SocketAddress::MAX],
+    family: Family,
+    /// A port and an IP address, or a path and a NUL. The rest is 0.
+    data: [u8; SocketAddress::MAX_PATH + 1],
     length: usize,
 }
 
 impl SocketAddress {
-    /// The longest address: a family and 108 bytes of path.
-    const MAX: usize = 110;
     /// The longest path of a unix socket, in bytes, without its NUL.
     pub const MAX_PATH: usize = 107;
 
     #[inline(never)]
-    fn of(family: Family, parts: &[&[u8]]) -> Self {
-        let mut address = Self {
-            bytes: [0; Self::MAX],
-            length: 0,
-        };
-        address.push(&(family as u16).to_ne_bytes());
-        for part in parts {
-            address.push(part);
-        }
-        address
-    }
-
-    fn push(&mut self, part: &[u8]) {
-        let end = self.length + part.len();
-        // Always fits: the longest part is a path, whose length the caller has checked.
-        if let Some(room) = self.bytes.get_mut(self.length..end) {
-            crate::text::copy(room, part);
-            self.length = end;
+    fn new(family: Family, length: usize, port: u16, offset: usize, content: &[u8]) -> Self {
+        let mut data = [0; Self::MAX_PATH + 1];
+        copy(&mut data, &port.to_be_bytes());
+        copy(data.get_mut(offset..).unwrap_or_default(), content);
+        Self {
+            family,
+            data,
+            length,
         }
     }
 
     /// An IPv4 address.
     #[must_use]
-    pub fn v4(address: [u8; 4], port: u16) -> Self {
-        Self::of(Family::V4, &[&port.to_be_bytes(), &address, &[0; 8]])
+    pub fn v4(ip: [u8; 4], port: u16) -> Self {
+        Self::new(Family::V4, 16, port, 2, &ip)
     }
 
     /// An IPv6 address without a zone.
     #[must_use]
-    pub fn v6(address: [u8; 16], port: u16) -> Self {
-        Self::of(
-            Family::V6,
-            &[&port.to_be_bytes(), &[0; 4], &address, &[0; 4]],
-        )
+    pub fn v6(ip: [u8; 16], port: u16) -> Self {
+        Self::new(Family::V6, 28, port, 6, &ip)
     }
 
-    /// A path of at most [`Self::MAX_PATH`] bytes without NUL. A longer path gives an address that the kernel refuses.
+    /// A path of at most [`Self::MAX_PATH`] bytes without NUL. The kernel refuses a longer one.
     #[must_use]
     pub fn unix(path: &[u8]) -> Self {
-        Self::of(Family::Unix, &[path, &[0]])
+        Self::new(Family::Unix, 2 + path.len() + 1, 0, 0, path)
+    }
+
+    /// The family.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// The path, if it is a unix socket.
+    #[must_use]
+    pub fn path(&self) -> Option<Path<'_>> {
+        Path::new(&self.data).filter(|_| self.family == Family::Unix)
+    }
+
+    /// Changes the IPv6 address of all hosts, `::`, into that of IPv4. The port remains.
+    pub fn change_to_ipv4(&mut self) {
+        (self.family, self.length) = (Family::V4, 16);
     }
 }
 
@@ -196,9 +201,9 @@ pub fn set_option(descriptor: Descriptor, level: u8, option: u8, on: bool) -> Re
 /// The kernel's; [`Errno::ADDRINUSE`] if the address is in use.
 #[inline(never)]
 pub fn bind(descriptor: Descriptor, address: &SocketAddress) -> Result<()> {
-    let from = address.bytes.as_ptr() as usize;
+    let from = (&raw const *address) as usize;
     let arguments = [descriptor.raw(), from, address.length];
-    // SAFETY: the kernel reads `length` bytes of the address, all within it.
+    // SAFETY: the kernel reads `length` bytes of the address. It refuses a length of more than 110, without reading.
     unsafe { call(number::BIND, arguments) }.map(|_| ())
 }
 
@@ -207,7 +212,7 @@ pub fn bind(descriptor: Descriptor, address: &SocketAddress) -> Result<()> {
 /// # Errors
 /// The kernel's; [`Errno::CONNREFUSED`] if no process listens.
 pub fn connect(descriptor: Descriptor, address: &SocketAddress) -> Result<()> {
-    let from = address.bytes.as_ptr() as usize;
+    let from = (&raw const *address) as usize;
     let arguments = [descriptor.raw(), from, address.length];
     // SAFETY: as for bind.
     unsafe { call(number::CONNECT, arguments) }.map(|_| ())
