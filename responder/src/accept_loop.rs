@@ -15,9 +15,8 @@
 use crate::arguments::{Arguments, Service};
 use crate::connections::{Connection, Connections, NEVER, PeerGroup, Phase, SlotIndex};
 use crate::diagnostics::Diagnostics;
-use crate::http::{self, Content, Status};
+use crate::http::{Content, Status};
 use crate::listeners::{self, Listeners};
-use crate::reply::{NoName, Target};
 use crate::request::{Parsed, ParsedName, Reaction};
 use crate::single::{DOCUMENT_WAIT, DRAIN_BYTES, DRAIN_WAIT};
 use crate::state_log::{Message, StateLog, error_text};
@@ -82,9 +81,8 @@ enum Cause {
 struct AcceptLoop<'a, 'l> {
     epoll: Epoll,
     listeners: &'l mut Listeners<'a>,
-    service: Result<Service<'a>, NoName<'a>>,
-    http: http::Options,
-    state_reader: StateReader<'a>,
+    arguments: &'l Arguments<'a>,
+    state_reader: StateReader<'l>,
     // The large parts are references. As values, the program would build them in one place of the stack and move them to
     // another, and the offsets of the small parts would not fit in one byte of an instruction.
     connections: &'l mut Connections,
@@ -98,15 +96,14 @@ struct AcceptLoop<'a, 'l> {
     out: &'l mut Out,
 }
 
-/// Answers on all `listeners` until a signal ends the loop, or no client has connected for `idle`. `service` is an error
-/// if the command line is invalid. If the service is unnamed, the name of the listening socket applies.
+/// Answers on all `listeners` until a signal ends the loop, or no client has connected for `idle`. If the service is
+/// unnamed, the name of the listening socket applies.
 #[must_use]
 #[inline(never)]
 pub fn answer_all<'a>(
     listeners: &mut Listeners<'a>,
-    service: Result<Service<'a>, NoName<'a>>,
     arguments: &Arguments<'a>,
-    idle: Option<Duration>,
+    idle: Duration,
     diagnostics: Diagnostics,
 ) -> EndReason {
     // The signals that end the loop are blocked and read from a descriptor, so that they also end process 1 of a
@@ -129,8 +126,7 @@ pub fn answer_all<'a>(
     let mut accept_loop = AcceptLoop {
         epoll,
         listeners,
-        service,
-        http: arguments.http,
+        arguments,
         state_reader,
         connections: &mut connections,
         seed: now.0 as u32,
@@ -154,7 +150,7 @@ pub fn answer_all<'a>(
 }
 
 impl<'a> AcceptLoop<'a, '_> {
-    fn run(&mut self, idle: Option<Duration>) -> EndReason {
+    fn run(&mut self, idle: Duration) -> EndReason {
         self.resume_listeners();
         let mut events = Events::none();
         let mut now = sys::boot_time();
@@ -225,15 +221,14 @@ impl<'a> AcceptLoop<'a, '_> {
     }
 
     /// When the loop ends for lack of clients; [`NEVER`] while there are connections.
-    fn idle_end(&self, idle: Option<Duration>) -> BootTime {
-        let has_no_clients = self.connections.count() == 0 && self.accepting == Accepting::Active;
-        match idle {
-            Some(idle) if has_no_clients => self.last_accept.after(idle),
+    fn idle_end(&self, idle: Duration) -> BootTime {
+        match self.accepting {
+            Accepting::Active if self.connections.count() == 0 => self.last_accept.after(idle),
             _ => NEVER,
         }
     }
 
-    fn next_deadline(&self, idle: Option<Duration>) -> BootTime {
+    fn next_deadline(&self, idle: Duration) -> BootTime {
         let accepting = match self.accepting {
             Accepting::Paused(Some(until)) => until,
             _ => NEVER,
@@ -283,20 +278,18 @@ impl<'a> AcceptLoop<'a, '_> {
             self.evict();
         }
         let peer = PeerGroup::of(peer, self.seed);
-        let connection = Connection::new(socket, peer, listener, self.http.enabled);
-        let reaction = match self.service(listener) {
-            Err(cause) => Reaction::agent(Target::Unnamed(cause)),
-            Ok(service) if self.http.enabled || service.needs_request() => {
-                let deadline = now.after(REQUEST_WAIT);
-                if let Some(slot) = self.register(connection, Phase::AwaitingRequest, deadline) {
-                    // The request has usually arrived already.
-                    self.receive(slot);
-                    self.watch(slot);
-                }
-                return;
+        let connection = Connection::new(socket, peer, listener, self.arguments.http.enabled);
+        if self.arguments.needs_request() {
+            let deadline = now.after(REQUEST_WAIT);
+            if let Some(slot) = self.register(connection, Phase::AwaitingRequest, deadline) {
+                // The request has usually arrived already.
+                self.receive(slot);
+                self.watch(slot);
             }
-            Ok(service) => Parsed::Agent(ParsedName::Nothing).reaction(service, &self.http),
-        };
+            return;
+        }
+        let nothing = Parsed::Agent(ParsedName::Nothing);
+        let reaction = nothing.reaction(self.service(listener), &self.arguments.http);
         if let Some((answered, _)) = self.answer(socket, &reaction) {
             sys::shutdown_sending(socket);
             let deadline = answered.after(DRAIN_WAIT);
@@ -307,13 +300,10 @@ impl<'a> AcceptLoop<'a, '_> {
     }
 
     /// The service of a connection of this listener: that of the command line, or that of the socket's name.
-    fn service(&self, listener: u16) -> Result<Service<'a>, NoName<'a>> {
-        let name = self
-            .listeners
-            .get(listener)
-            .and_then(|listener| listener.name);
-        match (self.service, name) {
-            (Ok(Service::Unnamed), Some(name)) => Ok(Service::Named(name)),
+    fn service(&self, listener: u16) -> Service<'a> {
+        let listener = self.listeners.get(listener);
+        match (self.arguments.service, listener.and_then(|it| it.name)) {
+            (Service::Unnamed, Some(name)) => Service::Named(name),
             (service, _) => service,
         }
     }
@@ -412,9 +402,7 @@ impl<'a> AcceptLoop<'a, '_> {
             return false;
         };
         let (request, listener) = (connection.request, connection.listener);
-        let Ok(mut service) = self.service(listener) else {
-            return true;
-        };
+        let mut service = self.service(listener);
         let parsed = match cause {
             Cause::Complete | Cause::Closed => request.parse(),
             Cause::Timeout | Cause::Evicted => request.parse_at_timeout(),
@@ -422,7 +410,7 @@ impl<'a> AcceptLoop<'a, '_> {
         if cause == Cause::Evicted {
             service = service.without_default();
         }
-        let mut reaction = parsed.reaction(service, &self.http);
+        let mut reaction = parsed.reaction(service, &self.arguments.http);
         if reaction.content.and_then(Content::document).is_some()
             && !self
                 .connections

@@ -9,10 +9,9 @@
 use crate::accept_loop::{EndReason, answer_all};
 use crate::activation::Activation;
 use crate::address::Address;
-use crate::arguments::{self, Arguments, Command, Idle, UsageError};
+use crate::arguments::{self, Arguments, Command, UsageError};
 use crate::diagnostics::Diagnostics;
 use crate::listeners::Listeners;
-use crate::reply::NoName;
 use crate::single::{Channel, answer_once};
 use crate::state_log::{Message, error_text};
 use crate::sys::{self, Descriptor};
@@ -38,12 +37,9 @@ pub fn run<'a>(
     arguments: impl Iterator<Item = &'a [u8]>,
     environment: impl Iterator<Item = &'a [u8]> + Clone,
 ) -> u8 {
-    let command = arguments::parse(arguments);
-    let defaults = Arguments::defaults();
-    let (arguments, service) = match &command {
-        Ok(Command::Answer(arguments)) => (arguments, Ok(arguments.service)),
-        _ => (&defaults, Err(NoName::BadArguments)),
-    };
+    let mut parsed = Arguments::defaults();
+    let command = arguments::parse(arguments, &mut parsed);
+    let arguments = &parsed;
 
     let activation = Activation::read(environment.clone(), sys::process_id);
     let channel = if arguments.listen.iter().any(Option::is_some) || !activation.is_empty() {
@@ -59,30 +55,25 @@ pub fn run<'a>(
         (Some(Channel::StandardStreams), Ok(Command::Help)) => print(arguments::HELP),
         (Some(Channel::StandardStreams), Ok(Command::Version)) => print(arguments::VERSION),
         (Some(Channel::StandardStreams), Err(error)) => {
-            let status = once(Channel::StandardStreams, service, arguments, STATUS_USAGE);
+            let status = once(Channel::StandardStreams, arguments, STATUS_USAGE);
             log_usage_error(error, Diagnostics::for_single(environment));
             status
         }
-        (Some(channel), _) => once(channel, service, arguments, STATUS_OK),
+        (Some(channel), _) => once(channel, arguments, STATUS_OK),
         (None, _) => {
             let diagnostics = Diagnostics::for_accept_loop(environment);
             if let Err(error) = &command {
                 log_usage_error(error, diagnostics);
             }
-            listen(arguments, service, &activation, diagnostics)
+            listen(arguments, &activation, diagnostics)
         }
     }
 }
 
 /// Answers once. Returns `status`, or [`STATUS_FAILED`] if the answer could not be written.
 #[inline(never)]
-fn once(
-    channel: Channel,
-    service: Result<arguments::Service<'_>, NoName<'_>>,
-    arguments: &Arguments<'_>,
-    status: u8,
-) -> u8 {
-    match answer_once(channel, service, arguments) {
+fn once(channel: Channel, arguments: &Arguments<'_>, status: u8) -> u8 {
+    match answer_once(channel, arguments) {
         Ok(()) => status,
         Err(_) => STATUS_FAILED,
     }
@@ -93,16 +84,15 @@ fn once(
 #[inline(never)]
 fn listen<'a>(
     arguments: &Arguments<'a>,
-    service: Result<arguments::Service<'a>, NoName<'a>>,
     activation: &Activation<'a>,
     diagnostics: Diagnostics,
 ) -> u8 {
     // Files that the launcher has left open must not be open in a process that serves clients.
     sys::close_from(activation.end());
     let mut listeners: Listeners<'a> = Listeners::EMPTY;
-    let mut launched_idle = Some(LAUNCHED_IDLE);
+    let mut default_idle = LAUNCHED_IDLE;
     for text in arguments.listen.iter().flatten() {
-        launched_idle = None;
+        default_idle = Duration::MAX;
         let opened = match Address::parse(text) {
             Some(address) => listeners.open(address),
             None => Err(sys::Errno::INVAL),
@@ -127,14 +117,10 @@ fn listen<'a>(
         }
     }
     if listeners.is_empty() {
-        return once(channel, service, arguments, STATUS_OK);
+        return once(channel, arguments, STATUS_OK);
     }
-    let idle = match arguments.idle {
-        Idle::Default => launched_idle,
-        Idle::Never => None,
-        Idle::After(span) => Some(span),
-    };
-    let reason = answer_all(&mut listeners, service, arguments, idle, diagnostics);
+    let idle = arguments.idle.unwrap_or(default_idle);
+    let reason = answer_all(&mut listeners, arguments, idle, diagnostics);
     listeners.unlink_paths();
     let (error, what): (_, &[u8]) = match reason {
         EndReason::Signal | EndReason::Idle => return STATUS_OK,
@@ -171,7 +157,7 @@ fn log_usage_error(error: &UsageError<'_>, diagnostics: Diagnostics) {
         b"invalid argument ",
         error.argument,
         b": ",
-        error.reason.as_bytes(),
+        error.reason.text(),
         b" (see --help)",
     ];
     diagnostics.log(&Message::of(&parts));

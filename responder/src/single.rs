@@ -4,8 +4,7 @@
 //! an error.
 
 use crate::arguments::{Arguments, Service};
-use crate::reply::{NoName, Target};
-use crate::request::{Parsed, ParsedName, Reaction, Request};
+use crate::request::{Parsed, ParsedName, Request};
 use crate::state_reader::{self, Buffer, OpenDocument, Out, Piece, StateReader};
 use crate::sys::{self, Descriptor, Errno, Ready};
 use agentcheck_common::BootTime;
@@ -47,32 +46,23 @@ pub enum Channel {
 ///
 /// # Errors
 /// The answer cannot be written: standard output is closed, or the disk is full.
-pub fn answer_once(
-    channel: Channel,
-    service: Result<Service<'_>, NoName<'_>>,
-    arguments: &Arguments<'_>,
-) -> sys::Result<()> {
+pub fn answer_once(channel: Channel, arguments: &Arguments<'_>) -> sys::Result<()> {
     let mut buffer: Buffer = state_reader::EMPTY;
     let mut request = Request::new(arguments.http.enabled);
     let mut is_last = false;
-    let reaction = match service {
-        Err(cause) => Reaction::agent(Target::Unnamed(cause)),
-        Ok(service) => {
-            let mut parsed = Parsed::Agent(ParsedName::Nothing);
-            if service.needs_request() || arguments.http.enabled {
-                let limit = match service {
-                    Service::FromClient { default: None } if !arguments.http.enabled => NAME_WAIT,
-                    _ => SILENT_CLIENT_WAIT,
-                };
-                (parsed, is_last) = match read_request(channel, limit, &mut request, &mut buffer) {
-                    Some(read) => read,
-                    // The connection is broken; an answer would not arrive.
-                    None => return Ok(()),
-                };
-            }
-            parsed.reaction(service, &arguments.http)
-        }
-    };
+    let mut parsed = Parsed::Agent(ParsedName::Nothing);
+    if arguments.needs_request() {
+        let limit = match arguments.service {
+            Service::FromClient { default: None } if !arguments.http.enabled => NAME_WAIT,
+            _ => SILENT_CLIENT_WAIT,
+        };
+        (parsed, is_last) = match read_request(channel, limit, &mut request, &mut buffer) {
+            Some(read) => read,
+            // The connection is broken; an answer would not arrive.
+            None => return Ok(()),
+        };
+    }
+    let reaction = parsed.reaction(arguments.service, &arguments.http);
     let mut out = Out::EMPTY;
     let outcome = StateReader::new(arguments).answer(&reaction, &mut buffer, &mut out);
     let socket = match channel {

@@ -3,9 +3,9 @@
 
 use crate::arguments::{Arguments, MAX_STATE_DIR};
 use crate::http::response::{self, MAX_RESPONSE};
-use crate::http::{self, Content, Status};
+use crate::http::{Content, Status};
 use crate::name::NameRef;
-use crate::reply::{self, Fallback, ReadError, Reason, Target};
+use crate::reply::{self, ReadError, Reason, Target};
 use crate::request::Reaction;
 use crate::sys::{self, Descriptor, Errno, Path};
 use crate::text::{Text, copy};
@@ -21,9 +21,7 @@ pub const EMPTY: Buffer = [0; MAX_FILE + 1];
 /// Reads state files from one directory.
 #[derive(Debug)]
 pub struct StateReader<'a> {
-    state_dir: &'a [u8],
-    fallback: Option<Fallback<'a>>,
-    http: http::Options,
+    arguments: &'a Arguments<'a>,
     boot: Option<BootId>,
     spare: Option<Spare>,
 }
@@ -115,11 +113,9 @@ struct Spare {
 impl<'a> StateReader<'a> {
     /// A reader for the directory and the fallback of `arguments`.
     #[must_use]
-    pub fn new(arguments: &Arguments<'a>) -> Self {
+    pub fn new(arguments: &'a Arguments<'a>) -> Self {
         Self {
-            state_dir: arguments.state_dir,
-            fallback: arguments.fallback,
-            http: arguments.http,
+            arguments,
             boot: None,
             spare: None,
         }
@@ -166,13 +162,26 @@ impl<'a> StateReader<'a> {
         }
         // After reading the file: a file written in between would appear to come from the future.
         let now = sys::boot_time();
-        let answer = reply::compose(target, file, self.boot.as_ref(), now, self.fallback);
+        let answer = reply::compose(
+            target,
+            file,
+            self.boot.as_ref(),
+            now,
+            self.arguments.fallback,
+        );
         out.truncate(0);
         match content {
             None => answer.push_line(out),
             Some(content) => {
                 let size = document.map_or(0, |document: OpenDocument| document.size);
-                response::compose(content, reaction.has_body, &answer, size, &self.http, out);
+                response::compose(
+                    content,
+                    reaction.has_body,
+                    &answer,
+                    size,
+                    &self.arguments.http,
+                    out,
+                );
             }
         }
         if !reaction.has_body {
@@ -189,7 +198,8 @@ impl<'a> StateReader<'a> {
     #[inline(never)]
     fn open_document(&self, (stem, suffix): (&[u8], &[u8])) -> Result<OpenDocument, ReadError> {
         let mut room = [0; MAX_PATH];
-        let path = file_path(self.state_dir, stem, suffix, &mut room).ok_or(ReadError::Absent)?;
+        let path = file_path(self.arguments.state_dir, stem, suffix, &mut room)
+            .ok_or(ReadError::Absent)?;
         let file = open(path)?;
         match regular_file_size(file, Content::MAX_DOCUMENT) {
             Ok(size) => Ok(OpenDocument {
@@ -213,7 +223,7 @@ impl<'a> StateReader<'a> {
     ) -> Result<&'b [u8], ReadError> {
         let mut room = [0; MAX_PATH];
         let suffix = STATE_SUFFIX.as_bytes();
-        let path = file_path(self.state_dir, name.as_bytes(), suffix, &mut room);
+        let path = file_path(self.arguments.state_dir, name.as_bytes(), suffix, &mut room);
         let path = path.ok_or(ReadError::Absent)?;
         let length = self.read_file(path, None, buffer)?;
         buffer.get(..length).ok_or(ReadError::TooLong)
