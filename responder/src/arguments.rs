@@ -273,6 +273,8 @@ pub fn parse<'a>(
     command
 }
 
+// Not inlined: the caller's stack frame is large, and its instructions are long.
+#[inline(never)]
 fn parse_all<'a>(
     mut arguments: impl Iterator<Item = &'a [u8]>,
     parsed: &mut Arguments<'a>,
