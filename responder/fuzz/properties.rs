@@ -7,7 +7,6 @@ use agentcheck_common::reply::MAX_LINE;
 use agentcheck_common::{BootId, BootTime, Reply};
 use agentcheck_responder::arguments::Service;
 use agentcheck_responder::arguments::{self, Command};
-use agentcheck_responder::http::response::MAX_RESPONSE;
 use agentcheck_responder::http::{Content, Options, response};
 use agentcheck_responder::name::NameRef;
 use agentcheck_responder::reply::{Answer, ReadError, Source, Target, compose};
@@ -36,7 +35,7 @@ fn check_line(line: &[u8], is_reply: bool) {
 
 /// The line that the responder sends for an answer.
 fn line(answer: &Answer<'_>) -> Vec<u8> {
-    let mut out = Text::<MAX_RESPONSE>::EMPTY;
+    let mut out = Text::EMPTY;
     answer.push_line(&mut out);
     out.as_bytes().to_vec()
 }

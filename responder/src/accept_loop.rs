@@ -19,9 +19,10 @@ use crate::http::{Content, Status};
 use crate::listeners::{self, Listeners};
 use crate::request::{Parsed, ParsedName, Reaction};
 use crate::single::{DOCUMENT_WAIT, DRAIN_BYTES, DRAIN_WAIT};
-use crate::state_log::{Message, StateLog, error_text};
-use crate::state_reader::{self, Buffer, OpenDocument, Out, Piece, StateReader, close_document};
+use crate::state_log::{self, StateLog};
+use crate::state_reader::{self, Buffer, OpenDocument, Piece, StateReader, close_document};
 use crate::sys::{self, Descriptor, Epoll, Errno, Events, PeerAddress, Ready};
+use crate::text::Text;
 use agentcheck_common::BootTime;
 use core::time::Duration;
 
@@ -93,7 +94,7 @@ struct AcceptLoop<'a, 'l> {
     diagnostics: Diagnostics,
     log: &'l mut StateLog,
     buffer: &'l mut Buffer,
-    out: &'l mut Out,
+    out: &'l mut Text,
 }
 
 /// Answers on all `listeners` until a signal ends the loop, or no client has connected for `idle`. If the service is
@@ -121,7 +122,7 @@ pub fn answer_all<'a>(
     let now = sys::boot_time();
     let mut connections = Connections::EMPTY;
     let mut buffer = state_reader::EMPTY;
-    let mut out = Out::EMPTY;
+    let mut out = Text::EMPTY;
     let mut log = StateLog::new(now);
     let mut accept_loop = AcceptLoop {
         epoll,
@@ -318,8 +319,8 @@ impl<'a> AcceptLoop<'a, '_> {
             return false;
         };
         let socket = connection.socket;
-        if let Some(message) = self.log.record_eviction(self.last_accept) {
-            self.diagnostics.log(&message);
+        if self.log.record_eviction(self.last_accept) {
+            self.diagnostics.log_text(state_log::EVICTION, None);
         }
         if phase != Phase::AwaitingRequest || self.answer_request(slot, socket, Cause::Evicted) {
             self.close_connection(slot, socket);
@@ -350,11 +351,12 @@ impl<'a> AcceptLoop<'a, '_> {
     ) -> Option<(BootTime, Option<OpenDocument>)> {
         let outcome = self.state_reader.answer(reaction, self.buffer, self.out);
         let sent = sys::send(socket, self.out.as_bytes());
-        let message = self
+        if self
             .log
-            .record(&reaction.target, outcome.reason, outcome.now);
-        if let Some(message) = message {
-            self.diagnostics.log(&message);
+            .record(&reaction.target, outcome.reason, outcome.now)
+        {
+            let (parts, error) = state_log::message(&reaction.target, outcome.reason);
+            self.diagnostics.log(&parts, error);
         }
         if sent.is_err() {
             close_document(outcome.document);
@@ -566,11 +568,8 @@ impl<'a> AcceptLoop<'a, '_> {
                 self.pause_listeners(Some(until));
             }
             Some((number, error)) => {
-                let error = error_text(error.0);
-                self.diagnostics.log(&Message::of(&[
-                    b"cannot wait on a listening socket: ",
-                    error.as_bytes(),
-                ]));
+                let message = b"cannot wait on a listening socket";
+                self.diagnostics.log_text(message, Some(error));
                 self.listeners.remove(number);
                 self.pause_listeners(None);
             }

@@ -3,8 +3,8 @@
 //!
 //! No function here blocks: a message that does not fit is lost.
 
-use crate::state_log::Message;
 use crate::sys::{self, Descriptor, Errno, Ready, Status};
+use crate::text::{Text, item};
 use agentcheck_common::decimal::parse_decimal;
 use core::time::Duration;
 
@@ -65,16 +65,19 @@ impl Diagnostics {
         }
     }
 
-    /// Writes the message, if that is possible without blocking.
-    pub fn log(self, message: &Message) {
-        let prefix: &[u8] = match self {
-            Self::Disabled => return,
-            Self::Stream => b"agentcheck-responder: ",
-            // The journal's prefix for a warning; the journal adds the program's name.
-            Self::Journal => b"<4>",
-        };
-        let text = message.as_bytes();
-        let line = Message::of(&[prefix, text.strip_suffix(b"\n".as_slice()).unwrap_or(text)]);
+    /// As [`Diagnostics::log`], with one part. Not inlined: for an array of a constant, the program would contain a table of
+    /// addresses.
+    #[inline(never)]
+    pub fn log_text(self, text: &[u8], error: Option<Errno>) {
+        self.log(&[text], error);
+    }
+
+    /// Writes a message, which has these parts and the text of an error, if that is possible without blocking.
+    pub fn log(self, parts: &[&[u8]], error: Option<Errno>) {
+        if self == Self::Disabled {
+            return;
+        }
+        let line = self.line(parts, error);
         let sent = sys::send(Descriptor::STDERR, line.as_bytes());
         let no_wait = Duration::ZERO;
         if sent == Err(Errno::NOTSOCK)
@@ -83,6 +86,32 @@ impl Diagnostics {
             sys::block(&sys::Signals::PIPE);
             let _ = sys::write(Descriptor::STDERR, line.as_bytes());
         }
+    }
+
+    /// Composes a line of at most 200 bytes including its newline. Text that is too long is cut; each byte that is not
+    /// printable ASCII becomes a `?`.
+    fn line(self, parts: &[&[u8]], error: Option<Errno>) -> Text {
+        let mut line = Text::EMPTY;
+        // The journal's prefix is that for a warning; the journal adds the program's name.
+        line.push(item(b"\nagentcheck-responder: \n<4>", self as usize));
+        for part in parts {
+            line.push_printable(part);
+        }
+        if let Some(Errno(number)) = error {
+            // The numbers of asm/errno.h.
+            line.push(match number {
+                13 => b": permission denied",
+                98 => b": address already in use",
+                99 => b": this host does not have the address",
+                _ => b": error ",
+            });
+            if !matches!(number, 13 | 98 | 99) {
+                line.push_number(number as u64);
+            }
+        }
+        line.truncate(199);
+        line.push_byte(b'\n');
+        line
     }
 }
 
@@ -98,6 +127,30 @@ fn names_file(stream: &[u8], device: u64, inode: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn message_is_one_printable_line() {
+        let long = [b'\n'; 500];
+        let line = Diagnostics::Journal.line(&[b"\xff", &long], None);
+        let text = line.as_bytes();
+        assert_eq!(text.len(), 200);
+        assert!(text.starts_with(b"<4>???"));
+        assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), 1);
+    }
+
+    #[test]
+    fn message_ends_with_the_text_of_the_error() {
+        for (number, expected) in [
+            (13, "permission denied"),
+            (98, "address already in use"),
+            (99, "this host does not have the address"),
+            (4095, "error 4095"),
+        ] {
+            let line = Diagnostics::Stream.line(&[b"web", b": x"], Some(Errno(number)));
+            let expected = format!("agentcheck-responder: web: x: {expected}\n");
+            assert_eq!(line.as_bytes(), expected.as_bytes());
+        }
+    }
 
     #[test]
     fn journal_stream_must_match_device_and_inode() {

@@ -124,7 +124,7 @@ impl Answer<'_> {
 
     /// Appends the line for HAProxy, which the caller sends with one write. It has at most [`reply::MAX_LINE`] bytes:
     /// the text is a valid reply, or a word that a name follows.
-    pub fn push_line<const SIZE: usize>(&self, out: &mut Text<SIZE>) {
+    pub fn push_line(&self, out: &mut Text) {
         out.push(self.text);
         if !self.name.is_empty() {
             out.push_byte(b':');

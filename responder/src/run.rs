@@ -13,7 +13,6 @@ use crate::arguments::{self, Arguments, Command, UsageError};
 use crate::diagnostics::Diagnostics;
 use crate::listeners::Listeners;
 use crate::single::{Channel, answer_once};
-use crate::state_log::{Message, error_text};
 use crate::sys::{self, Descriptor};
 use core::time::Duration;
 
@@ -132,13 +131,7 @@ fn listen<'a>(
 
 #[cold]
 fn failed(what: &[u8], error: sys::Errno, diagnostics: Diagnostics) -> u8 {
-    let error = error_text(error.0);
-    diagnostics.log(&Message::of(&[
-        b"cannot listen on ",
-        what,
-        b": ",
-        error.as_bytes(),
-    ]));
+    diagnostics.log(&[b"cannot listen on ", what], Some(error));
     STATUS_FAILED
 }
 
@@ -160,5 +153,5 @@ fn log_usage_error(error: &UsageError<'_>, diagnostics: Diagnostics) {
         error.reason.text(),
         b" (see --help)",
     ];
-    diagnostics.log(&Message::of(&parts));
+    diagnostics.log(&parts, None);
 }

@@ -5,8 +5,9 @@
 
 use crate::arguments::{Arguments, Service};
 use crate::request::{Parsed, ParsedName, Request};
-use crate::state_reader::{self, Buffer, OpenDocument, Out, Piece, StateReader};
+use crate::state_reader::{self, Buffer, OpenDocument, Piece, StateReader};
 use crate::sys::{self, Descriptor, Errno, Ready};
+use crate::text::Text;
 use agentcheck_common::BootTime;
 use core::time::Duration;
 
@@ -63,7 +64,7 @@ pub fn answer_once(channel: Channel, arguments: &Arguments<'_>) -> sys::Result<(
         };
     }
     let reaction = parsed.reaction(arguments.service, &arguments.http);
-    let mut out = Out::EMPTY;
+    let mut out = Text::EMPTY;
     let outcome = StateReader::new(arguments).answer(&reaction, &mut buffer, &mut out);
     let socket = match channel {
         Channel::Socket(socket) => {

@@ -2,7 +2,7 @@
 //! the accept loop share this module. It opens no other file.
 
 use crate::arguments::{Arguments, MAX_STATE_DIR};
-use crate::http::response::{self, MAX_RESPONSE};
+use crate::http::response;
 use crate::http::{Content, Status};
 use crate::name::NameRef;
 use crate::reply::{self, ReadError, Reason, Target};
@@ -25,9 +25,6 @@ pub struct StateReader<'a> {
     boot: Option<BootId>,
     spare: Option<Spare>,
 }
-
-/// Room for the bytes to send to a client: a reply line or an HTTP response.
-pub type Out = Text<MAX_RESPONSE>;
 
 /// The result of composing the bytes to send.
 #[derive(Clone, Copy, Debug)]
@@ -140,7 +137,7 @@ impl<'a> StateReader<'a> {
         &mut self,
         reaction: &Reaction<'_>,
         buffer: &mut Buffer,
-        out: &mut Out,
+        out: &mut Text,
     ) -> Outcome {
         let mut content = reaction.content;
         let mut document = None;

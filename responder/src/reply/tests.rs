@@ -1,5 +1,4 @@
 use super::*;
-use crate::http::response::MAX_RESPONSE;
 use agentcheck_common::Reply;
 use agentcheck_common::reply::MAX_LINE;
 use proptest::prelude::*;
@@ -29,7 +28,7 @@ fn name(text: &str) -> NameRef<'_> {
 
 /// The line that is sent for an answer.
 fn line(answer: &Answer<'_>) -> Vec<u8> {
-    let mut out = Text::<MAX_RESPONSE>::EMPTY;
+    let mut out = Text::EMPTY;
     answer.push_line(&mut out);
     out.as_bytes().to_vec()
 }
