@@ -19,6 +19,10 @@ pub enum Diagnostics {
     Journal,
 }
 
+/// The texts of common errors. The first one is for all other errors, and their number follows.
+const ERRORS: &[u8] = b": error \n: permission denied\n: address already in use\n\
+    : this host does not have the address";
+
 impl Diagnostics {
     /// For an accept loop, which has no connection yet. Disabled if standard error is a listening socket, or a socket
     /// while standard input is a connection. Call it before opening anything: if standard error is closed, its number
@@ -77,7 +81,8 @@ impl Diagnostics {
         if self == Self::Disabled {
             return;
         }
-        let line = self.line(parts, error);
+        let mut line = Text::EMPTY;
+        self.compose(parts, error, &mut line);
         let sent = sys::send(Descriptor::STDERR, line.as_bytes());
         let no_wait = Duration::ZERO;
         if sent == Err(Errno::NOTSOCK)
@@ -90,8 +95,7 @@ impl Diagnostics {
 
     /// Composes a line of at most 200 bytes including its newline. Text that is too long is cut; each byte that is not
     /// printable ASCII becomes a `?`.
-    fn line(self, parts: &[&[u8]], error: Option<Errno>) -> Text {
-        let mut line = Text::EMPTY;
+    fn compose(self, parts: &[&[u8]], error: Option<Errno>, line: &mut Text) {
         // The journal's prefix is that for a warning; the journal adds the program's name.
         line.push(item(b"\nagentcheck-responder: \n<4>", self as usize));
         for part in parts {
@@ -99,19 +103,19 @@ impl Diagnostics {
         }
         if let Some(Errno(number)) = error {
             // The numbers of asm/errno.h.
-            line.push(match number {
-                13 => b": permission denied",
-                98 => b": address already in use",
-                99 => b": this host does not have the address",
-                _ => b": error ",
-            });
-            if !matches!(number, 13 | 98 | 99) {
+            let index = match number {
+                13 => 1,
+                98 => 2,
+                99 => 3,
+                _ => 0,
+            };
+            line.push(item(ERRORS, index));
+            if index == 0 {
                 line.push_number(number as u64);
             }
         }
         line.truncate(199);
         line.push_byte(b'\n');
-        line
     }
 }
 
@@ -131,7 +135,8 @@ mod tests {
     #[test]
     fn message_is_one_printable_line() {
         let long = [b'\n'; 500];
-        let line = Diagnostics::Journal.line(&[b"\xff", &long], None);
+        let mut line = Text::EMPTY;
+        Diagnostics::Journal.compose(&[b"\xff", &long], None, &mut line);
         let text = line.as_bytes();
         assert_eq!(text.len(), 200);
         assert!(text.starts_with(b"<4>???"));
@@ -146,7 +151,8 @@ mod tests {
             (99, "this host does not have the address"),
             (4095, "error 4095"),
         ] {
-            let line = Diagnostics::Stream.line(&[b"web", b": x"], Some(Errno(number)));
+            let mut line = Text::EMPTY;
+            Diagnostics::Stream.compose(&[b"web", b": x"], Some(Errno(number)), &mut line);
             let expected = format!("agentcheck-responder: web: x: {expected}\n");
             assert_eq!(line.as_bytes(), expected.as_bytes());
         }
