@@ -4,9 +4,9 @@
 //! Clients can send any number of names, so the table of services and the number of lines are bounded: [`BURST`] lines
 //! at once, then one every [`REFILL`]. Pure: `diagnostics.rs` composes and writes the lines.
 
-use crate::reply::{NoName, ReadError, Reason, Target};
+use crate::reply::{NoName, Reason, Target};
 use crate::sys::Errno;
-use crate::text::copy;
+use crate::text::{copy, item};
 use agentcheck_common::{BootTime, ServiceName};
 use core::time::Duration;
 
@@ -25,13 +25,16 @@ pub const REFILL: Duration = Duration::from_secs(10);
 /// The message about evicted clients.
 pub const EVICTION: &[u8] = b"all connections are in use: ending the wait for silent clients";
 
+/// No reason. An empty log has only bytes of 0, so the program does not contain it.
+const FREE: Reason = Reason(0);
+
 /// A service without a valid state file, with the last logged reason.
 // Small fields first: their offsets fit in one byte of an instruction.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 struct Fault {
-    /// `None` if the entry is free.
-    reason: Option<Reason>,
+    /// [`FREE`] if the entry is free.
+    reason: Reason,
     length: usize,
     /// Empty if there is no service name.
     name: [u8; ServiceName::MAX],
@@ -61,7 +64,7 @@ impl StateLog {
             faults: [Fault {
                 name: [0; ServiceName::MAX],
                 length: 0,
-                reason: None,
+                reason: FREE,
             }; REMEMBERED],
             is_empty: true,
             oldest: 0,
@@ -91,13 +94,14 @@ impl StateLog {
     /// Returns whether the reason is another one than before.
     #[cold]
     fn record_change(&mut self, target: &Target<'_>, reason: Option<Reason>) -> bool {
+        let reason = reason.unwrap_or(FREE);
         let Some(name) = name(target) else {
             return false;
         };
         let mut faults = self.faults.iter();
         let index = match faults.position(|fault| fault.is_of(name)) {
             Some(index) => index,
-            None if reason.is_none() => return false,
+            None if reason == FREE => return false,
             None => self.free_entry(),
         };
         let Some(fault) = self.faults.get_mut(index) else {
@@ -110,20 +114,20 @@ impl StateLog {
         fault.length = name.len();
         copy(&mut fault.name, name);
         let mut faults = self.faults.iter();
-        self.is_empty = faults.all(|fault| fault.reason.is_none());
+        self.is_empty = faults.all(|fault| fault.reason == FREE);
         true
     }
 
     /// The index of a free entry. If there is none, the oldest entry is cleared.
     fn free_entry(&mut self) -> usize {
         let mut faults = self.faults.iter();
-        let free = faults.position(|fault| fault.reason.is_none());
+        let free = faults.position(|fault| fault.reason == FREE);
         let index = free.unwrap_or_else(|| {
             self.oldest = (self.oldest + 1) % REMEMBERED;
             self.oldest
         });
         if let Some(fault) = self.faults.get_mut(index) {
-            fault.reason = None;
+            fault.reason = FREE;
         }
         index
     }
@@ -148,7 +152,7 @@ impl StateLog {
 
 impl Fault {
     fn is_of(&self, name: &[u8]) -> bool {
-        self.reason.is_some() && self.name.get(..self.length) == Some(name)
+        self.reason != FREE && self.name.get(..self.length) == Some(name)
     }
 }
 
@@ -167,32 +171,28 @@ fn name<'n>(target: &Target<'n>) -> Option<&'n [u8]> {
 pub fn message<'n>(target: &Target<'n>, reason: Option<Reason>) -> ([&'n [u8]; 3], Option<Errno>) {
     let name = name(target).unwrap_or_default();
     let colon: &[u8] = if name.is_empty() { b"" } else { b": " };
-    let text = reason.map_or(b"the state file is valid again".as_slice(), text);
-    let error = match reason {
-        Some(Reason::ReadError(ReadError::Error(error))) => Some(Errno(error.into())),
-        _ => None,
-    };
-    ([name, colon, text], error)
+    let index = reason.map_or(VALID, Reason::index);
+    let error = reason
+        .filter(|_| index == 0)
+        .map(|Reason(number)| Errno(number));
+    ([name, colon, item(TEXTS, index)], error)
 }
 
-fn text(reason: Reason) -> &'static [u8] {
-    match reason {
-        Reason::NoName => {
-            b"no service: the command line is invalid, or neither it nor the socket names a service"
-        }
-        Reason::ReadError(ReadError::Absent) => b"there is no state file",
-        Reason::ReadError(ReadError::NotAFile) => b"the state file is not a regular file",
-        Reason::ReadError(ReadError::TooLong) => b"the state file is longer than 4096 bytes",
-        Reason::ReadError(ReadError::NoDescriptor) => {
-            b"cannot open the state file: no file descriptor left"
-        }
-        Reason::ReadError(ReadError::Error(_)) => b"cannot read the state file",
-        Reason::BadState => b"the state file is malformed or belongs to another service",
-        Reason::NoBootId => b"cannot read /proc/sys/kernel/random/boot_id",
-        Reason::OtherBoot => b"the state file was written on another boot",
-        Reason::Future => b"the state file was written in the future",
-    }
-}
+/// The texts for reasons, in the order of [`Reason::index`].
+const TEXTS: &[u8] = b"cannot read the state file\n\
+    there is no state file\n\
+    cannot open the state file: no file descriptor left\n\
+    no service: the command line is invalid, or neither it nor the socket names a service\n\
+    the state file is not a regular file\n\
+    the state file is longer than 4096 bytes\n\
+    the state file is malformed or belongs to another service\n\
+    cannot read /proc/sys/kernel/random/boot_id\n\
+    the state file was written on another boot\n\
+    the state file was written in the future\n\
+    the state file is valid again";
+
+/// The index of the text for a valid state file.
+const VALID: usize = 10;
 
 #[cfg(test)]
 mod tests {
@@ -214,9 +214,9 @@ mod tests {
     #[test]
     fn each_change_gives_one_line() {
         let mut log = StateLog::new(BootTime(0));
-        let absent = Some(Reason::ReadError(ReadError::Absent));
-        let refused = Some(Reason::ReadError(ReadError::Error(13)));
-        let odd = Some(Reason::ReadError(ReadError::Error(4095)));
+        let absent = Some(Reason::ABSENT);
+        let refused = Some(Reason(13));
+        let odd = Some(Reason(4095));
         assert_eq!(logged(&mut log, "web", None, 0), "");
         assert_eq!(
             logged(&mut log, "web", absent, 0),
@@ -246,7 +246,7 @@ mod tests {
         let mut log = StateLog::new(BootTime(0));
         let mut lines = 0;
         for number in 0..10_000 {
-            let reason = Some(Reason::ReadError(ReadError::Absent));
+            let reason = Some(Reason::ABSENT);
             lines += usize::from(
                 !logged(&mut log, &format!("x{number}"), reason, number / 100).is_empty(),
             );
@@ -254,7 +254,7 @@ mod tests {
         // 100 seconds.
         assert_eq!(lines, usize::from(BURST) + 9);
         for cause in [NoName::NotSent, NoName::Invalid] {
-            let reason = Some(Reason::NoName);
+            let reason = Some(Reason::NO_NAME);
             let later = BootTime(1 << 50);
             assert!(!log.record(&Target::Unnamed(cause), reason, later));
         }
