@@ -7,6 +7,9 @@ use crate::sys::{self, Descriptor, Errno, Family, SocketAddress};
 /// The largest number of listening sockets.
 pub const MAX: usize = 32;
 
+/// The indices of the table.
+pub const INDICES: core::ops::Range<u16> = 0..MAX as u16;
+
 /// The largest number of connections that wait to be accepted. It is the kernel's default limit (net.core.somaxconn) since
 /// Linux 5.4.
 const BACKLOG: u16 = 4096;
@@ -93,12 +96,7 @@ impl<'a> Listeners<'a> {
     /// Whether the table has no sockets.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.iter().next().is_none()
-    }
-
-    /// Each socket with its index, 0 to [`MAX`] - 1.
-    pub fn iter(&self) -> impl Iterator<Item = (u16, &Listener<'a>)> + '_ {
-        (0..).zip(&self.list).filter(|(_, listener)| listener.used)
+        self.list.iter().all(|listener| !listener.used)
     }
 
     /// The socket at `index`.
@@ -118,8 +116,10 @@ impl<'a> Listeners<'a> {
 
     /// Deletes the paths of unix sockets that this process created.
     pub fn unlink_paths(&self) {
-        for (_, listener) in self.iter() {
-            if let Some(path) = listener.path {
+        for listener in &self.list {
+            if let Some(path) = listener.path
+                && listener.used
+            {
                 let _ = unlink(&SocketAddress::unix(path));
             }
         }

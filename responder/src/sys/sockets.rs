@@ -257,16 +257,13 @@ impl Events {
     const ROOM: usize = 64;
 
     /// No events.
-    #[must_use]
-    pub fn none() -> Self {
-        Self {
-            events: [Event {
-                events: 0,
-                token: 0,
-            }; Self::ROOM],
-            count: 0,
-        }
-    }
+    pub const EMPTY: Self = Self {
+        events: [Event {
+            events: 0,
+            token: 0,
+        }; Self::ROOM],
+        count: 0,
+    };
 
     /// The tokens of the descriptors that are ready.
     pub fn tokens(&self) -> impl Iterator<Item = u64> + '_ {
