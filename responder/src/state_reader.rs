@@ -268,7 +268,8 @@ const BOOT_ID: &[u8] = b"/proc/sys/kernel/random/boot_id\0";
 const BOOT_ID_LENGTH: u64 = BootId::LEN as u64 + 1;
 
 // Directory, slash, name, suffix and NUL always fit.
-const _: () = assert!(MAX_STATE_DIR + 1 + ServiceName::MAX + STATE_SUFFIX.len() + 1 <= Text::SIZE);
+const _: () =
+    assert!(MAX_STATE_DIR + "/".len() + ServiceName::MAX + STATE_SUFFIX.len() < Text::SIZE);
 
 /// Reads a file of the given size. Without a size, the file must be regular and not longer than a state file.
 #[inline(never)]
