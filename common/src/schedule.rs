@@ -220,41 +220,30 @@ impl<'a> Schedule<'a> {
     }
 
     fn decode_lines(file: &'a [u8]) -> Option<Self> {
-        let (head, rest) = split_line(file)?;
-        let name = head.strip_prefix(b"agentcheck 1 ".as_slice())?;
-        if !ServiceName::is_name(name) {
-            return None;
-        }
-        let (line, rest) = split_line(rest)?;
-        let boot = line.strip_prefix(b"boot ".as_slice())?;
-        if !BootId::is_id(boot) {
-            return None;
-        }
-        let (line, stages) = split_line(rest)?;
-        let from = time(line.strip_prefix(b"from ".as_slice())?)?;
-
+        let mut rest = file;
+        let name = field(&mut rest, b"agentcheck 1 ").filter(|name| ServiceName::is_name(name))?;
+        let boot = field(&mut rest, b"boot ").filter(|boot| BootId::is_id(boot))?;
+        let from = time(field(&mut rest, b"from ")?)?;
+        let stages = rest;
         let mut previous = from;
-        let mut rest = stages;
         loop {
-            let (line, after) = split_line(rest)?;
-            if let Some(then) = line.strip_prefix(b"then ".as_slice()) {
+            let length = stages.len() - rest.len();
+            if let Some(then) = field(&mut rest, b"then ") {
                 reply::check(then).ok()?;
-                let stages = stages.get(..stages.len() - rest.len())?;
-                return after.is_empty().then_some(Self {
+                return rest.is_empty().then_some(Self {
                     name,
                     boot,
                     from,
-                    stages,
+                    stages: stages.get(..length)?,
                     then,
                 });
             }
-            let (until, reply) = split_stage(line)?;
+            let (until, reply) = stage(&mut rest)?;
             reply::check(reply).ok()?;
             if until <= previous {
                 return None;
             }
             previous = until;
-            rest = after;
         }
     }
 
@@ -267,16 +256,13 @@ impl<'a> Schedule<'a> {
             return Err(StateFileError::Future);
         }
         let mut rest = self.stages;
-        while let Some((line, after)) = split_line(rest) {
-            if let Some((until, line)) = split_stage(line)
-                && now < until
-            {
+        while let Some((until, line)) = stage(&mut rest) {
+            if now < until {
                 return Ok(ScheduledReply {
                     line,
                     until: Some(until),
                 });
             }
-            rest = after;
         }
         Ok(ScheduledReply {
             line: self.then,
@@ -305,15 +291,19 @@ impl<'a> Schedule<'a> {
     }
 }
 
-/// The first line without its newline, and the text after it; `None` if there is no newline.
-fn split_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = text.iter().position(|byte| *byte == b'\n')?;
-    Some((text.get(..end)?, text.get(end + 1..)?))
+/// Removes the first line from `rest`, and returns the text after `word`. Changes nothing if the line does not begin with
+/// `word`.
+#[inline(never)]
+fn field<'a>(rest: &mut &'a [u8], word: &[u8]) -> Option<&'a [u8]> {
+    let line = rest.strip_prefix(word)?;
+    let end = line.iter().position(|byte| *byte == b'\n')?;
+    *rest = line.get(end + 1..)?;
+    line.get(..end)
 }
 
-/// The expiry and the reply of an `until` line; `None` if it is no such line.
-fn split_stage(line: &[u8]) -> Option<(BootTime, &[u8])> {
-    let line = line.strip_prefix(b"until ".as_slice())?;
+/// Removes an `until` line from `rest`, and returns its expiry and its reply.
+fn stage<'a>(rest: &mut &'a [u8]) -> Option<(BootTime, &'a [u8])> {
+    let line = field(rest, b"until ")?;
     let space = line.iter().position(|byte| *byte == b' ')?;
     Some((time(line.get(..space)?)?, line.get(space + 1..)?))
 }

@@ -5,12 +5,10 @@
 
 use agentcheck_common::reply::MAX_LINE;
 use agentcheck_common::{BootId, BootTime, Reply};
-use agentcheck_responder::arguments::Service;
-use agentcheck_responder::arguments::{self, Command};
-use agentcheck_responder::http::response::MAX_RESPONSE;
+use agentcheck_responder::arguments::{self, Arguments, Command, Service};
 use agentcheck_responder::http::{Content, Options, response};
 use agentcheck_responder::name::NameRef;
-use agentcheck_responder::reply::{Answer, ReadError, Source, Target, compose};
+use agentcheck_responder::reply::{Answer, Reason, Source, Target, compose};
 use agentcheck_responder::request::{Parsed, Request};
 use agentcheck_responder::text::Text;
 
@@ -36,7 +34,7 @@ fn check_line(line: &[u8], is_reply: bool) {
 
 /// The line that the responder sends for an answer.
 fn line(answer: &Answer<'_>) -> Vec<u8> {
-    let mut out = Text::<MAX_RESPONSE>::EMPTY;
+    let mut out = Text::EMPTY;
     answer.push_line(&mut out);
     out.as_bytes().to_vec()
 }
@@ -146,7 +144,7 @@ fn check_parsed(parsed: Parsed<'_>, sent: &[u8], takes_http: bool) {
         if matches!(reaction.target, Target::Configured(name) if Some(name) == default) {
             assert!(sent.is_empty());
         }
-        let absent = Err(ReadError::Absent);
+        let absent = Err(Reason::ABSENT);
         let answer = compose(&reaction.target, absent, None, BootTime(0), None);
         let Some(content) = reaction.content else {
             check_line(&line(&answer), false);
@@ -196,7 +194,7 @@ pub fn check_exchange(sent: &[u8], file: &[u8]) {
         for parsed in [request.parse(), request.parse_at_timeout()] {
             let reaction = parsed.reaction(service, &options);
             let state = match reaction.target {
-                Target::Unnamed(_) => Err(ReadError::Absent),
+                Target::Unnamed(_) => Err(Reason::ABSENT),
                 _ => Ok(file),
             };
             let answer = compose(&reaction.target, state, boot.as_ref(), BootTime(1000), None);
@@ -226,10 +224,12 @@ pub fn check_exchange(sent: &[u8], file: &[u8]) {
 
 /// Any arguments, separated by NUL.
 pub fn arguments(bytes: &[u8]) {
-    if let Ok(Command::Answer(parsed)) = arguments::parse(bytes.split(|byte| *byte == 0)) {
+    let mut parsed = Arguments::defaults();
+    let command = arguments::parse(bytes.split(|byte| *byte == 0), &mut parsed);
+    if command == Ok(Command::Answer) {
         assert!((1..=arguments::MAX_STATE_DIR).contains(&parsed.state_dir.len()));
         let web = NameRef::parse(b"web").expect("a name");
-        let absent = Err(ReadError::Absent);
+        let absent = Err(Reason::ABSENT);
         let target = Target::Configured(web);
         let answer = compose(&target, absent, None, BootTime(0), parsed.fallback);
         check_line(&line(&answer), parsed.fallback.is_some());

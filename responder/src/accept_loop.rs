@@ -15,14 +15,14 @@
 use crate::arguments::{Arguments, Service};
 use crate::connections::{Connection, Connections, NEVER, PeerGroup, Phase, SlotIndex};
 use crate::diagnostics::Diagnostics;
-use crate::http::{self, Content, Status};
+use crate::http::{Content, Status};
 use crate::listeners::{self, Listeners};
-use crate::reply::{NoName, Target};
-use crate::request::{Parsed, ParsedName, Reaction};
+use crate::request::Reaction;
 use crate::single::{DOCUMENT_WAIT, DRAIN_BYTES, DRAIN_WAIT};
-use crate::state_log::{Message, StateLog, error_text};
-use crate::state_reader::{self, Buffer, OpenDocument, Out, Piece, StateReader, close_document};
+use crate::state_log::{self, StateLog};
+use crate::state_reader::{self, Buffer, Piece, StateReader, close_document};
 use crate::sys::{self, Descriptor, Epoll, Errno, Events, PeerAddress, Ready};
+use crate::text::Text;
 use agentcheck_common::BootTime;
 use core::time::Duration;
 
@@ -72,7 +72,7 @@ enum Cause {
     Complete,
     /// The client has closed its sending side.
     Closed,
-    /// Its timeout is over.
+    /// Its timeout is over, or the answer does not depend on it.
     Timeout,
     /// The next client needs the slot. The answer is the same as at the timeout, but never the reply of
     /// `--default-service`: the client's name may be on the way.
@@ -82,31 +82,31 @@ enum Cause {
 struct AcceptLoop<'a, 'l> {
     epoll: Epoll,
     listeners: &'l mut Listeners<'a>,
-    service: Result<Service<'a>, NoName<'a>>,
-    http: http::Options,
-    state_reader: StateReader<'a>,
+    arguments: &'l Arguments<'a>,
+    state_reader: StateReader<'l>,
     // The large parts are references. As values, the program would build them in one place of the stack and move them to
     // another, and the offsets of the small parts would not fit in one byte of an instruction.
     connections: &'l mut Connections,
     /// A number that makes the groups of peers unpredictable.
     seed: u32,
     accepting: Accepting,
+    /// When the last wait ended.
+    now: BootTime,
     last_accept: BootTime,
     diagnostics: Diagnostics,
     log: &'l mut StateLog,
     buffer: &'l mut Buffer,
-    out: &'l mut Out,
+    out: &'l mut Text,
 }
 
-/// Answers on all `listeners` until a signal ends the loop, or no client has connected for `idle`. `service` is an error
-/// if the command line is invalid. If the service is unnamed, the name of the listening socket applies.
+/// Answers on all `listeners` until a signal ends the loop, or no client has connected for `idle`. If the service is
+/// unnamed, the name of the listening socket applies.
 #[must_use]
 #[inline(never)]
 pub fn answer_all<'a>(
     listeners: &mut Listeners<'a>,
-    service: Result<Service<'a>, NoName<'a>>,
     arguments: &Arguments<'a>,
-    idle: Option<Duration>,
+    idle: Duration,
     diagnostics: Diagnostics,
 ) -> EndReason {
     // The signals that end the loop are blocked and read from a descriptor, so that they also end process 1 of a
@@ -124,17 +124,17 @@ pub fn answer_all<'a>(
     let now = sys::boot_time();
     let mut connections = Connections::EMPTY;
     let mut buffer = state_reader::EMPTY;
-    let mut out = Out::EMPTY;
+    let mut out = Text::EMPTY;
     let mut log = StateLog::new(now);
     let mut accept_loop = AcceptLoop {
         epoll,
         listeners,
-        service,
-        http: arguments.http,
+        arguments,
         state_reader,
         connections: &mut connections,
         seed: now.0 as u32,
         accepting: Accepting::Paused(None),
+        now,
         last_accept: now,
         diagnostics,
         log: &mut log,
@@ -154,52 +154,61 @@ pub fn answer_all<'a>(
 }
 
 impl<'a> AcceptLoop<'a, '_> {
-    fn run(&mut self, idle: Option<Duration>) -> EndReason {
+    fn run(&mut self, idle: Duration) -> EndReason {
         self.resume_listeners();
-        let mut events = Events::none();
-        let mut now = sys::boot_time();
+        let mut events = Events::EMPTY;
         loop {
             if self.listeners.is_empty() {
                 return EndReason::NoListener;
             }
-            let timeout = milliseconds_until(self.next_deadline(idle), now);
-            if let Err(error) = self.epoll.wait(&mut events, timeout) {
-                return EndReason::Error(error);
+            if let Some(end) = self.handle_events(&mut events, self.next_deadline(idle)) {
+                return end;
             }
-            now = sys::boot_time();
-            for token in events.tokens() {
-                let number = u16::try_from(token & 0xffff).unwrap_or(u16::MAX);
-                match token & !0xffff {
-                    LISTENER => {
-                        self.accept(number, now);
-                    }
-                    CONNECTION => self.receive(SlotIndex::new(number)),
-                    _ => return EndReason::Signal,
-                }
-            }
-            self.expire(now);
-            if self.accepting != Accepting::Active && self.may_resume(now) {
+            self.expire_requests(self.now);
+            self.expire(Phase::Closing);
+            self.expire(Phase::Sending);
+            if self.may_resume() {
                 self.resume_listeners();
             }
             // The events of the last wait were handled above.
-            if self.idle_end(idle) <= now {
+            if self.idle_end(idle) <= self.now {
                 return EndReason::Idle;
             }
         }
     }
 
+    /// Waits until `deadline` at most, and handles the events. Returns why the loop ends, or `None` if it continues.
+    fn handle_events(&mut self, events: &mut Events, deadline: BootTime) -> Option<EndReason> {
+        let timeout = milliseconds_until(deadline, self.now);
+        if let Err(error) = self.epoll.wait(events, timeout) {
+            return Some(EndReason::Error(error));
+        }
+        self.now = sys::boot_time();
+        for token in events.tokens() {
+            let number = u16::try_from(token & 0xffff).unwrap_or(u16::MAX);
+            match token & !0xffff {
+                LISTENER => {
+                    self.accept(number);
+                }
+                CONNECTION => self.receive(SlotIndex::new(number)),
+                _ => return Some(EndReason::Signal),
+            }
+        }
+        None
+    }
+
     /// Answers the accepted clients and those in the queues that end with this process.
     #[cold]
     fn shut_down(&mut self) {
-        let mut now = sys::boot_time();
-        let end = now.after(SHUTDOWN_WAIT);
-        for number in 0..listeners::MAX as u16 {
+        self.now = sys::boot_time();
+        let end = self.now.after(SHUTDOWN_WAIT);
+        for number in listeners::INDICES {
             let Some(listener) = self.listeners.get(number).copied() else {
                 continue;
             };
             if listener.is_own {
-                while now < end && self.accept(number, now) {
-                    now = sys::boot_time();
+                while self.now < end && self.accept(number) {
+                    self.now = sys::boot_time();
                 }
                 // A client that connects from now on is refused.
                 sys::close(listener.socket);
@@ -207,33 +216,25 @@ impl<'a> AcceptLoop<'a, '_> {
                 self.epoll.remove(listener.socket);
             }
         }
-        let mut events = Events::none();
-        while self.connections.count() > 0 && now < end {
-            let timeout = milliseconds_until(end, now);
-            if self.epoll.wait(&mut events, timeout).is_err() {
+        let mut events = Events::EMPTY;
+        while self.connections.count() > 0 && self.now < end {
+            if self.handle_events(&mut events, end).is_some() {
                 break;
             }
-            for token in events.tokens() {
-                if let Some(number) = token.checked_sub(CONNECTION) {
-                    self.receive(SlotIndex::new(u16::try_from(number).unwrap_or(u16::MAX)));
-                }
-            }
-            now = sys::boot_time();
         }
         // The remaining clients reach their timeout now.
         self.expire_requests(NEVER);
     }
 
     /// When the loop ends for lack of clients; [`NEVER`] while there are connections.
-    fn idle_end(&self, idle: Option<Duration>) -> BootTime {
-        let has_no_clients = self.connections.count() == 0 && self.accepting == Accepting::Active;
-        match idle {
-            Some(idle) if has_no_clients => self.last_accept.after(idle),
+    fn idle_end(&self, idle: Duration) -> BootTime {
+        match self.accepting {
+            Accepting::Active if self.connections.count() == 0 => self.last_accept.after(idle),
             _ => NEVER,
         }
     }
 
-    fn next_deadline(&self, idle: Option<Duration>) -> BootTime {
+    fn next_deadline(&self, idle: Duration) -> BootTime {
         let accepting = match self.accepting {
             Accepting::Paused(Some(until)) => until,
             _ => NEVER,
@@ -247,7 +248,7 @@ impl<'a> AcceptLoop<'a, '_> {
 
     /// Accepts one connection. epoll reports the next one at once, after the other events. Returns whether another
     /// connection may be waiting.
-    fn accept(&mut self, number: u16, now: BootTime) -> bool {
+    fn accept(&mut self, number: u16) -> bool {
         if self.accepting != Accepting::Active {
             return false;
         }
@@ -256,15 +257,15 @@ impl<'a> AcceptLoop<'a, '_> {
         };
         match sys::accept(listener.socket) {
             Ok((socket, peer)) => {
-                self.last_accept = now;
-                self.start(socket, &peer, number, now);
+                self.last_accept = self.now;
+                self.start(socket, &peer, number);
             }
             // All descriptors of the process are in use.
             Err(Errno::MFILE) if self.evict() => {}
             // ENOMEM (12) and ENOBUFS (105) are a shortage, too. EPERM (1) and EACCES (13): a policy forbids accepting. The
             // waiting clients remain in the queue, and without a pause epoll would report them again at once.
             Err(Errno::MFILE | Errno::NFILE | Errno(1 | 12 | 13 | 105)) => {
-                self.pause_listeners(Some(now.after(SHORTAGE_WAIT)));
+                self.pause_listeners(Some(self.now.after(SHORTAGE_WAIT)));
             }
             Err(Errno::AGAIN) => return false,
             // The descriptor is no longer a listening socket.
@@ -278,44 +279,27 @@ impl<'a> AcceptLoop<'a, '_> {
         true
     }
 
-    fn start(&mut self, socket: Descriptor, peer: &PeerAddress, listener: u16, now: BootTime) {
+    fn start(&mut self, socket: Descriptor, peer: &PeerAddress, listener: u16) {
         if self.connections.is_full() {
             self.evict();
         }
         let peer = PeerGroup::of(peer, self.seed);
-        let connection = Connection::new(socket, peer, listener, self.http.enabled);
-        let reaction = match self.service(listener) {
-            Err(cause) => Reaction::agent(Target::Unnamed(cause)),
-            Ok(service) if self.http.enabled || service.needs_request() => {
-                let deadline = now.after(REQUEST_WAIT);
-                if let Some(slot) = self.register(connection, Phase::AwaitingRequest, deadline) {
-                    // The request has usually arrived already.
-                    self.receive(slot);
-                    self.watch(slot);
-                }
-                return;
-            }
-            Ok(service) => Parsed::Agent(ParsedName::Nothing).reaction(service, &self.http),
+        let connection = Connection::new(socket, peer, listener, self.arguments.http.enabled);
+        let deadline = self.now.after(REQUEST_WAIT);
+        let slot = self
+            .connections
+            .insert(connection, Phase::AwaitingRequest, deadline);
+        let Some(slot) = slot else {
+            sys::close(socket);
+            return;
         };
-        if let Some((answered, _)) = self.answer(socket, &reaction) {
-            sys::shutdown_sending(socket);
-            let deadline = answered.after(DRAIN_WAIT);
-            if let Some(slot) = self.register(connection, Phase::Closing, deadline) {
-                self.watch(slot);
-            }
+        if self.arguments.needs_request() {
+            // The request has usually arrived already.
+            self.receive(slot);
+        } else {
+            self.answer_request(slot, Cause::Timeout);
         }
-    }
-
-    /// The service of a connection of this listener: that of the command line, or that of the socket's name.
-    fn service(&self, listener: u16) -> Result<Service<'a>, NoName<'a>> {
-        let name = self
-            .listeners
-            .get(listener)
-            .and_then(|listener| listener.name);
-        match (self.service, name) {
-            (Ok(Service::Unnamed), Some(name)) => Ok(Service::Named(name)),
-            (service, _) => service,
-        }
+        self.watch(slot);
     }
 
     /// Ends the wait for one client to make room for the next one. Returns false if there is no such client.
@@ -324,54 +308,16 @@ impl<'a> AcceptLoop<'a, '_> {
         let Some(slot) = self.connections.to_evict() else {
             return false;
         };
-        let Some((connection, phase)) = self.connections.get(slot) else {
+        let Some((_, phase)) = self.connections.get(slot) else {
             return false;
         };
-        let socket = connection.socket;
-        if let Some(message) = self.log.record_eviction(self.last_accept) {
-            self.diagnostics.log(&message);
+        if self.log.record_eviction(self.last_accept) {
+            self.diagnostics.log_text(state_log::EVICTION, None);
         }
-        if phase != Phase::AwaitingRequest || self.answer_request(slot, socket, Cause::Evicted) {
-            self.close_connection(slot, socket);
+        if phase != Phase::AwaitingRequest || self.answer_request(slot, Cause::Evicted) {
+            self.close_connection(slot);
         }
         true
-    }
-
-    /// Adds the connection to the table. Closes it if that is not possible.
-    fn register(
-        &mut self,
-        connection: Connection,
-        phase: Phase,
-        deadline: BootTime,
-    ) -> Option<SlotIndex> {
-        let slot = self.connections.insert(connection, phase, deadline);
-        if slot.is_none() {
-            sys::close(connection.socket);
-        }
-        slot
-    }
-
-    /// Answers. Returns the time of the answer and the document, or `None` if the connection is broken and the socket is
-    /// closed.
-    fn answer(
-        &mut self,
-        socket: Descriptor,
-        reaction: &Reaction<'_>,
-    ) -> Option<(BootTime, Option<OpenDocument>)> {
-        let outcome = self.state_reader.answer(reaction, self.buffer, self.out);
-        let sent = sys::send(socket, self.out.as_bytes());
-        let message = self
-            .log
-            .record(&reaction.target, outcome.reason, outcome.now);
-        if let Some(message) = message {
-            self.diagnostics.log(&message);
-        }
-        if sent.is_err() {
-            close_document(outcome.document);
-            sys::close(socket);
-            return None;
-        }
-        Some((outcome.now, outcome.document))
     }
 
     /// Handles an event of a connection. If the connection no longer exists, it does nothing. If a new connection uses
@@ -390,30 +336,36 @@ impl<'a> AcceptLoop<'a, '_> {
             (Ok(count), Phase::AwaitingRequest) => {
                 let bytes = self.buffer.get(..count).unwrap_or_default();
                 if connection.request.push(bytes) {
-                    self.answer_request(slot, socket, Cause::Complete);
+                    self.answer_request(slot, Cause::Complete);
                 } else if count == 0 {
-                    self.answer_request(slot, socket, Cause::Closed);
+                    self.answer_request(slot, Cause::Closed);
                 }
             }
-            (Err(_), _) | (Ok(0), _) => self.close_connection(slot, socket),
+            (Err(_), _) | (Ok(0), _) => self.close_connection(slot),
             (Ok(count), _) => {
                 let count = u32::try_from(count).unwrap_or(u32::MAX);
                 connection.drained = connection.drained.saturating_add(count);
                 if connection.drained as usize >= DRAIN_BYTES {
-                    self.close_connection(slot, socket);
+                    self.close_connection(slot);
                 }
             }
         }
     }
 
     /// Answers the client's request. Returns false if the connection no longer exists.
-    fn answer_request(&mut self, slot: SlotIndex, socket: Descriptor, cause: Cause) -> bool {
+    fn answer_request(&mut self, slot: SlotIndex, cause: Cause) -> bool {
+        let may_send_document = self
+            .connections
+            .has_fewer_than(MAX_DOCUMENTS, Phase::Sending);
         let Some((connection, _)) = self.connections.get(slot) else {
             return false;
         };
-        let (request, listener) = (connection.request, connection.listener);
-        let Ok(mut service) = self.service(listener) else {
-            return true;
+        let (socket, request) = (connection.socket, &connection.request);
+        // The service of the command line, or that of the socket's name.
+        let listener = self.listeners.get(connection.listener);
+        let mut service = match (self.arguments.service, listener.and_then(|it| it.name)) {
+            (Service::Unnamed, Some(name)) => Service::Named(name),
+            (service, _) => service,
         };
         let parsed = match cause {
             Cause::Complete | Cause::Closed => request.parse(),
@@ -422,36 +374,36 @@ impl<'a> AcceptLoop<'a, '_> {
         if cause == Cause::Evicted {
             service = service.without_default();
         }
-        let mut reaction = parsed.reaction(service, &self.http);
-        if reaction.content.and_then(Content::document).is_some()
-            && !self
-                .connections
-                .has_fewer_than(MAX_DOCUMENTS, Phase::Sending)
-        {
+        let mut reaction = parsed.reaction(service, &self.arguments.http);
+        if reaction.content.and_then(Content::document).is_some() && !may_send_document {
             reaction = Reaction::http(Content::Error(Status::ServiceUnavailable), true);
+        }
+        let outcome = self.state_reader.answer(&reaction, self.buffer, self.out);
+        let sent = sys::send(socket, self.out.as_bytes());
+        if self
+            .log
+            .record(&reaction.target, outcome.reason, outcome.now)
+        {
+            let (parts, error) = state_log::message(&reaction.target, outcome.reason);
+            self.diagnostics.log(&parts, error);
         }
         let is_last = match cause {
             Cause::Complete => request.is_last() && reaction.is_of_a_service(),
             Cause::Closed => true,
             Cause::Timeout | Cause::Evicted => false,
         };
-        let Some((now, document)) = self.answer(socket, &reaction) else {
-            self.forget(slot);
+        connection.document = outcome.document;
+        if sent.is_err() || is_last && connection.document.is_none() {
+            self.close_connection(slot);
             return false;
-        };
-        if document.is_some() {
-            let deadline = now.after(DOCUMENT_WAIT);
+        }
+        if connection.document.is_some() {
+            let deadline = outcome.now.after(DOCUMENT_WAIT);
             self.connections.move_to(slot, Phase::Sending, deadline);
-            if let Some((connection, _)) = self.connections.get(slot) {
-                connection.document = document;
-            }
             self.wait_for(slot, Ready::ToWrite);
-        } else if is_last {
-            self.close_connection(slot, socket);
-            return false;
         } else {
             sys::shutdown_sending(socket);
-            let deadline = now.after(DRAIN_WAIT);
+            let deadline = outcome.now.after(DRAIN_WAIT);
             self.connections.move_to(slot, Phase::Closing, deadline);
         }
         true
@@ -479,7 +431,7 @@ impl<'a> AcceptLoop<'a, '_> {
             Some(_) => self.epoll.modify(socket, token, ready),
         };
         if result.is_err() {
-            self.close_connection(slot, socket);
+            self.close_connection(slot);
         }
     }
 
@@ -495,7 +447,7 @@ impl<'a> AcceptLoop<'a, '_> {
         };
         match document.send_piece(self.buffer, |bytes| sys::send(socket, bytes)) {
             Piece::More | Piece::Full => {}
-            Piece::Broken => self.close_connection(slot, socket),
+            Piece::Broken => self.close_connection(slot),
             Piece::Done => {
                 close_document(connection.document.take());
                 sys::shutdown_sending(socket);
@@ -506,16 +458,13 @@ impl<'a> AcceptLoop<'a, '_> {
         }
     }
 
-    fn close_connection(&mut self, slot: SlotIndex, socket: Descriptor) {
-        if let Some((connection, _)) = self.connections.get(slot) {
-            close_document(connection.document);
-        }
+    fn close_connection(&mut self, slot: SlotIndex) {
+        let Some((connection, _)) = self.connections.get(slot) else {
+            return;
+        };
+        close_document(connection.document);
         // No other descriptor refers to the socket, so closing it also removes it from epoll.
-        sys::close(socket);
-        self.forget(slot);
-    }
-
-    fn forget(&mut self, slot: SlotIndex) {
+        sys::close(connection.socket);
         self.connections.remove(slot);
         if let Accepting::Paused(Some(_)) = self.accepting {
             // A descriptor is free again.
@@ -523,19 +472,12 @@ impl<'a> AcceptLoop<'a, '_> {
         }
     }
 
-    /// Handles the connections whose timeout is over at `now`.
-    fn expire(&mut self, now: BootTime) {
-        self.expire_requests(now);
-        for phase in [Phase::Closing, Phase::Sending] {
-            while let Some((slot, deadline)) = self.connections.first(phase)
-                && deadline <= now
-            {
-                let Some((connection, _)) = self.connections.get(slot) else {
-                    return;
-                };
-                let socket = connection.socket;
-                self.close_connection(slot, socket);
-            }
+    /// Closes the connections of this phase whose timeout is over.
+    fn expire(&mut self, phase: Phase) {
+        while let Some((slot, deadline)) = self.connections.first(phase)
+            && deadline <= self.now
+        {
+            self.close_connection(slot);
         }
     }
 
@@ -544,55 +486,49 @@ impl<'a> AcceptLoop<'a, '_> {
         while let Some((slot, deadline)) = self.connections.first(Phase::AwaitingRequest)
             && deadline <= now
         {
-            let Some((connection, _)) = self.connections.get(slot) else {
-                return;
-            };
-            let socket = connection.socket;
-            self.answer_request(slot, socket, Cause::Timeout);
+            self.answer_request(slot, Cause::Timeout);
         }
     }
 
-    fn may_resume(&self, now: BootTime) -> bool {
+    fn may_resume(&self) -> bool {
         match self.accepting {
             Accepting::Active => false,
             Accepting::Paused(None) => true,
-            Accepting::Paused(Some(until)) => until <= now,
+            Accepting::Paused(Some(until)) => until <= self.now,
         }
     }
 
     fn resume_listeners(&mut self) {
         self.accepting = Accepting::Active;
-        let mut broken = None;
-        for (number, listener) in self.listeners.iter() {
-            // ENOMEM (12) and ENOSPC (28) are a shortage of memory: the loop tries again after a pause.
+        for number in listeners::INDICES {
+            let Some(listener) = self.listeners.get(number) else {
+                continue;
+            };
             let token = LISTENER | u64::from(number);
-            if let Err(error) = self.epoll.add(listener.socket, token, Ready::ToRead) {
-                broken = Some((number, error));
-                break;
+            match self.epoll.add(listener.socket, token, Ready::ToRead) {
+                Ok(()) => continue,
+                // ENOMEM (12) and ENOSPC (28) are a shortage of memory: the loop tries again after a pause.
+                Err(Errno(12 | 28)) => {
+                    let until = sys::boot_time().after(SHORTAGE_WAIT);
+                    self.pause_listeners(Some(until));
+                }
+                Err(error) => {
+                    let message = b"cannot wait on a listening socket";
+                    self.diagnostics.log_text(message, Some(error));
+                    self.listeners.remove(number);
+                    self.pause_listeners(None);
+                }
             }
-        }
-        match broken {
-            None => {}
-            Some((_, Errno(12 | 28))) => {
-                let until = sys::boot_time().after(SHORTAGE_WAIT);
-                self.pause_listeners(Some(until));
-            }
-            Some((number, error)) => {
-                let error = error_text(error.0);
-                self.diagnostics.log(&Message::of(&[
-                    b"cannot wait on a listening socket: ",
-                    error.as_bytes(),
-                ]));
-                self.listeners.remove(number);
-                self.pause_listeners(None);
-            }
+            return;
         }
     }
 
     /// Removes the listeners from epoll, which would otherwise report them again and again.
     fn pause_listeners(&mut self, until: Option<BootTime>) {
-        for (_, listener) in self.listeners.iter() {
-            self.epoll.remove(listener.socket);
+        for number in listeners::INDICES {
+            if let Some(listener) = self.listeners.get(number) {
+                self.epoll.remove(listener.socket);
+            }
         }
         self.accepting = Accepting::Paused(until);
     }

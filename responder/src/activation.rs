@@ -22,21 +22,21 @@ impl<'a> Activation<'a> {
     /// Reads the activation from the environment. The result is empty if the variables are for another process than
     /// `own_id()`. `own_id` is called only if the variables exist.
     pub fn read(environment: impl Iterator<Item = &'a [u8]>, own_id: impl FnOnce() -> u32) -> Self {
-        let (mut process, mut count, mut names) = (None, None, b"".as_slice());
+        let mut values = [b"".as_slice(); 3];
         for variable in environment {
             // Skips nearly all variables.
             let Some(variable) = variable.strip_prefix(b"LISTEN_".as_slice()) else {
                 continue;
             };
-            if let Some(value) = variable.strip_prefix(b"PID=".as_slice()) {
-                process = number(value);
-            } else if let Some(value) = variable.strip_prefix(b"FDS=".as_slice()) {
-                count = number(value);
-            } else if let Some(value) = variable.strip_prefix(b"FDNAMES=".as_slice()) {
-                names = value;
+            let mut parts = variable.splitn(2, |byte| *byte == b'=');
+            let name = parts.next().unwrap_or_default();
+            let index = index_of(b"PID\nFDS\nFDNAMES", name);
+            if let Some(slot) = index.and_then(|index| values.get_mut(index)) {
+                *slot = parts.next().unwrap_or_default();
             }
         }
-        match (process, count) {
+        let [process, count, names] = values;
+        match (number(process), number(count)) {
             (Some(process), Some(count)) if process == own_id() => Self {
                 count: u16::try_from(count).unwrap_or(u16::MAX),
                 names,

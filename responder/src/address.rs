@@ -11,19 +11,18 @@
 //! of addresses would take a tenth of the program's size.
 
 use crate::sys::SocketAddress;
+use crate::text::copy;
 use agentcheck_common::decimal::parse_canonical;
 
 /// An address to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Address<'a> {
-    /// This port on all addresses of the host.
-    Everywhere(u16),
-    /// One IPv4 address.
-    V4([u8; 4], u16),
-    /// One IPv6 address, without IPv4.
-    V6([u8; 16], u16),
-    /// A path of 1 to [`SocketAddress::MAX_PATH`] bytes.
-    Unix(&'a [u8]),
+pub struct Address<'a> {
+    /// The address in the kernel's format: `::` for all addresses of the host.
+    pub socket: SocketAddress,
+    /// Whether it is all addresses of the host, IPv4 and IPv6.
+    pub is_everywhere: bool,
+    /// The path of a unix socket: 1 to [`SocketAddress::MAX_PATH`] bytes.
+    pub path: Option<&'a [u8]>,
 }
 
 impl<'a> Address<'a> {
@@ -31,31 +30,29 @@ impl<'a> Address<'a> {
     #[must_use]
     pub fn parse(text: &'a [u8]) -> Option<Self> {
         if let Some(path) = text.strip_prefix(b"unix:".as_slice()) {
-            let fits = (1..=SocketAddress::MAX_PATH).contains(&path.len()) && !path.contains(&0);
-            return fits.then_some(Self::Unix(path));
+            let fits = matches!(path.len(), 1..=SocketAddress::MAX_PATH);
+            return (fits && path.iter().all(|byte| *byte != 0)).then(|| Self {
+                socket: SocketAddress::unix(path),
+                is_everywhere: false,
+                path: Some(path),
+            });
         }
-        let Some(colon) = text.iter().rposition(|byte| *byte == b':') else {
-            return port(text).map(Self::Everywhere);
+        let colon = text.iter().rposition(|byte| *byte == b':');
+        let (host, port) = text.split_at_checked(colon.unwrap_or(0))?;
+        let port = parse_canonical(port.strip_prefix(b":".as_slice()).unwrap_or(port))?;
+        let port = u16::try_from(port).ok().filter(|port| *port > 0)?;
+        let is_everywhere = matches!(host, [] | [b'*']);
+        let socket = match host {
+            _ if is_everywhere => SocketAddress::v6([0; 16], port),
+            [b'[', ip @ .., b']'] => SocketAddress::v6(ipv6(ip)?, port),
+            ip => SocketAddress::v4(ipv4(ip)?, port),
         };
-        let host = text.get(..colon)?;
-        let port = port(text.get(colon + 1..)?)?;
-        if matches!(host, [] | [b'*']) {
-            return Some(Self::Everywhere(port));
-        }
-        let bracketed = host
-            .strip_prefix(b"[".as_slice())
-            .and_then(|host| host.strip_suffix(b"]".as_slice()));
-        match bracketed {
-            Some(host) => ipv6(host).map(|ip| Self::V6(ip, port)),
-            None => ipv4(host).map(|ip| Self::V4(ip, port)),
-        }
+        Some(Self {
+            socket,
+            is_everywhere,
+            path: None,
+        })
     }
-}
-
-/// Parses a port, 1 to 65535.
-fn port(digits: &[u8]) -> Option<u16> {
-    let port = u16::try_from(parse_canonical(digits)?).ok()?;
-    (port > 0).then_some(port)
 }
 
 /// Parses four numbers with dots between them.
@@ -72,58 +69,39 @@ fn ipv4(text: &[u8]) -> Option<[u8; 4]> {
 /// (RFC 4291).
 fn ipv6(text: &[u8]) -> Option<[u8; 16]> {
     let mut ip = [0; 16];
-    // Where the next byte belongs, and where the zero groups are.
-    let (mut at, mut gap) = (0, None);
-    let mut rest = text;
-    if let Some(after) = rest.strip_prefix(b"::") {
-        gap = Some(0);
-        rest = after;
-    }
-    while !rest.is_empty() {
-        let (mut value, mut digits) = (0_u16, 0);
-        while let Some(digit) = rest.first().and_then(hexadecimal) {
-            value = value << 4 | u16::from(digit);
-            digits += 1;
-            rest = rest.get(1..)?;
-        }
-        if !(1..=4).contains(&digits) {
-            return None;
-        }
-        for byte in value.to_be_bytes() {
-            *ip.get_mut(at)? = byte;
-            at += 1;
-        }
-        match rest {
-            [] => {}
-            [b':', b':', after @ ..] if gap.is_none() => {
-                gap = Some(at);
-                rest = after;
-            }
-            [b':', after @ ..] if !after.is_empty() => rest = after,
-            _ => return None,
-        }
-    }
-    let Some(gap) = gap else {
-        return (at == 16).then_some(ip);
+    let Some(gap) = text.windows(2).position(|pair| pair == b"::") else {
+        return (groups(text, &mut ip)? == 16).then_some(ip);
     };
-    if at > 14 {
-        return None;
-    }
-    // Moves the groups after the gap to the end, the last byte first.
-    for (to, from) in (0..16).rev().zip((gap..at).rev()) {
-        let byte = core::mem::take(ip.get_mut(from)?);
-        *ip.get_mut(to)? = byte;
-    }
+    let start = groups(text.get(..gap)?, &mut ip)?;
+    let mut end = [0; 14];
+    let length = groups(text.get(gap + 2..)?, &mut end)?;
+    let room = ip.get_mut(start + 2..)?;
+    copy(room.get_mut(room.len().checked_sub(length)?..)?, &end);
     Some(ip)
 }
 
-fn hexadecimal(digit: &u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
+/// Parses groups into `ip`. Returns the number of bytes; 0 for an empty text.
+#[inline(never)]
+fn groups(text: &[u8], ip: &mut [u8]) -> Option<usize> {
+    if text.is_empty() {
+        return Some(0);
     }
+    let mut length = 0;
+    for group in text.split(|byte| *byte == b':') {
+        if !matches!(group.len(), 1..=4) {
+            return None;
+        }
+        let mut value = 0;
+        for digit in group {
+            value = value << 4 | char::from(*digit).to_digit(16)?;
+        }
+        copy(
+            ip.get_mut(length..length + 2)?,
+            &(value as u16).to_be_bytes(),
+        );
+        length += 2;
+    }
+    Some(length)
 }
 
 #[cfg(test)]
@@ -134,26 +112,36 @@ mod tests {
 
     #[test]
     fn every_form_is_parsed() {
-        let loopback = Address::V4([127, 0, 0, 1], 3333);
+        let address = |socket| Address {
+            socket,
+            is_everywhere: false,
+            path: None,
+        };
+        let v4 = |ip, port| address(SocketAddress::v4(ip, port));
+        let v6 = |ip, port| address(SocketAddress::v6(ip, port));
+        let everywhere = |port| Address {
+            is_everywhere: true,
+            ..v6([0; 16], port)
+        };
+        fn unix(path: &str) -> Address<'_> {
+            Address {
+                socket: SocketAddress::unix(path.as_bytes()),
+                is_everywhere: false,
+                path: Some(path.as_bytes()),
+            }
+        }
         let path = "x".repeat(107);
-        let unix = format!("unix:{path}");
         for (text, address) in [
-            ("127.0.0.1:3333", loopback),
-            ("0.0.0.0:1", Address::V4([0; 4], 1)),
-            (
-                "[::1]:3333",
-                Address::V6(Ipv6Addr::LOCALHOST.octets(), 3333),
-            ),
-            ("[::]:65535", Address::V6([0; 16], 65535)),
-            ("*:3333", Address::Everywhere(3333)),
-            (":3333", Address::Everywhere(3333)),
-            ("3333", Address::Everywhere(3333)),
-            (
-                "unix:/run/agentcheck.sock",
-                Address::Unix(b"/run/agentcheck.sock"),
-            ),
-            ("unix:relative", Address::Unix(b"relative")),
-            (&unix, Address::Unix(path.as_bytes())),
+            ("127.0.0.1:3333", v4([127, 0, 0, 1], 3333)),
+            ("0.0.0.0:1", v4([0; 4], 1)),
+            ("[::1]:3333", v6(Ipv6Addr::LOCALHOST.octets(), 3333)),
+            ("[::]:65535", v6([0; 16], 65535)),
+            ("*:3333", everywhere(3333)),
+            (":3333", everywhere(3333)),
+            ("3333", everywhere(3333)),
+            ("unix:/run/agentcheck.sock", unix("/run/agentcheck.sock")),
+            ("unix:relative", unix("relative")),
+            (&format!("unix:{path}"), unix(&path)),
         ] {
             assert_eq!(Address::parse(text.as_bytes()), Some(address), "{text:?}");
         }

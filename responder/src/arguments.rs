@@ -7,7 +7,7 @@ use crate::address::Address;
 use crate::http;
 use crate::name::NameRef;
 use crate::reply::Fallback;
-use crate::text::index_of;
+use crate::text::{index_of, item};
 use agentcheck_common::DEFAULT_STATE_DIR;
 use agentcheck_common::decimal::parse_decimal;
 use core::time::Duration;
@@ -48,12 +48,10 @@ pub const MAX_LISTEN: usize = 16;
 pub const MAX_STATE_DIR: usize = 900;
 
 /// What the program does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-// A process has one value of it, and there is no allocator to box it with.
-#[allow(clippy::large_enum_variant)]
-pub enum Command<'a> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
     /// Answers clients.
-    Answer(Arguments<'a>),
+    Answer,
     /// `--help`
     Help,
     /// `--version`
@@ -71,8 +69,9 @@ pub struct Arguments<'a> {
     pub state_dir: &'a [u8],
     /// The reply if there is no valid state file.
     pub fallback: Option<Fallback<'a>>,
-    /// The idle timeout of the accept loop.
-    pub idle: Idle,
+    /// How long the accept loop waits without clients before it ends: 1 ms to 365 days, or [`Duration::MAX`] for `off`.
+    /// `None` if the option is not given: the default depends on the launcher.
+    pub idle: Option<Duration>,
     /// The `--http` options.
     pub http: http::Options,
     /// The addresses to listen on, in the given order: texts that [`Address::parse`] accepts.
@@ -82,6 +81,8 @@ pub struct Arguments<'a> {
 /// The service to answer for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service<'a> {
+    /// The command line is invalid.
+    Invalid,
     /// The command line names no service; the socket unit may name one.
     Unnamed,
     /// The service that the command line names.
@@ -102,23 +103,6 @@ impl Service<'_> {
             other => other,
         }
     }
-
-    /// Whether the client's request selects the service.
-    #[must_use]
-    pub fn needs_request(self) -> bool {
-        matches!(self, Self::FromClient { .. })
-    }
-}
-
-/// When an accept loop without clients ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Idle {
-    /// The option is not given: the default depends on the launcher.
-    Default,
-    /// Never.
-    Never,
-    /// After this time without a connection: 1 ms to 365 days.
-    After(Duration),
 }
 
 impl<'a> Arguments<'a> {
@@ -131,9 +115,15 @@ impl<'a> Arguments<'a> {
             state_dir: DEFAULT_STATE_DIR.as_bytes(),
             fallback: None,
             listen: [None; MAX_LISTEN],
-            idle: Idle::Default,
+            idle: None,
             http: http::Options::default(),
         }
+    }
+
+    /// Whether the client's request selects the answer.
+    #[must_use]
+    pub fn needs_request(&self) -> bool {
+        self.http.enabled || matches!(self.service, Service::FromClient { .. })
     }
 }
 
@@ -143,7 +133,63 @@ pub struct UsageError<'a> {
     /// The invalid argument.
     pub argument: &'a [u8],
     /// The reason.
-    pub reason: &'static str,
+    pub reason: Mistake,
+}
+
+/// A mistake on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mistake {
+    /// There is no such option.
+    UnknownOption,
+    /// An option without a value has one.
+    HasValue,
+    /// An option has no value.
+    NoValue,
+    /// A second NAME.
+    SecondName,
+    /// NAME and `--name-from-client`.
+    NameAndFromClient,
+    /// `--default-service` without `--name-from-client`.
+    DefaultWithoutFromClient,
+    /// The value of `--state-dir` is empty or too long.
+    StateDir,
+    /// The value of `--fallback` is not a reply.
+    Fallback,
+    /// The value of `--http-drain-status` is not allowed.
+    DrainStatus,
+    /// The value of `--http-fallback` is not allowed.
+    HttpFallback,
+    /// The value of `--listen` is not an address.
+    Listen,
+    /// More than [`MAX_LISTEN`] addresses.
+    TooManyAddresses,
+    /// The value of `--idle` is not a duration.
+    Idle,
+    /// A text is not a service name.
+    NotAName,
+}
+
+impl Mistake {
+    const TEXTS: &'static [u8] = b"unknown option\n\
+        the option takes no value\n\
+        the option requires a value\n\
+        only one NAME is allowed\n\
+        write either NAME or --name-from-client\n\
+        --default-service requires --name-from-client\n\
+        write a directory of 1 to 900 bytes\n\
+        HAProxy does not understand this reply\n\
+        write 503 or 404\n\
+        write 503 or 200\n\
+        write IPV4:PORT, [IPV6]:PORT, *:PORT or unix:PATH\n\
+        at most 16 addresses are allowed\n\
+        write a number and ms, s, m, h or d, or off\n\
+        write a service name: 1 to 64 letters, digits, . _ and -, beginning with a letter or digit";
+
+    /// What is wrong, or what to write.
+    #[must_use]
+    pub fn text(self) -> &'static [u8] {
+        item(Self::TEXTS, self as usize)
+    }
 }
 
 /// An option.
@@ -210,15 +256,31 @@ impl Flag {
     }
 }
 
-/// Parses the arguments that follow the program's name.
+/// Parses the arguments that follow the program's name into `parsed`, which contains the defaults. Unless the program
+/// answers clients, `parsed` then contains the defaults and [`Service::Invalid`].
 ///
 /// # Errors
 /// The first error from the left.
 pub fn parse<'a>(
+    arguments: impl Iterator<Item = &'a [u8]>,
+    parsed: &mut Arguments<'a>,
+) -> Result<Command, UsageError<'a>> {
+    let command = parse_all(arguments, parsed);
+    if command != Ok(Command::Answer) {
+        *parsed = Arguments::defaults();
+        parsed.service = Service::Invalid;
+    }
+    command
+}
+
+// Not inlined: the caller's stack frame is large, and its instructions are long.
+#[inline(never)]
+fn parse_all<'a>(
     mut arguments: impl Iterator<Item = &'a [u8]>,
-) -> Result<Command<'a>, UsageError<'a>> {
+    parsed: &mut Arguments<'a>,
+) -> Result<Command, UsageError<'a>> {
     let mut parsed = Parsed {
-        arguments: Arguments::defaults(),
+        arguments: parsed,
         name: None,
         from_client: false,
         default: None,
@@ -241,29 +303,30 @@ pub fn parse<'a>(
             Err(reason) => return Err(UsageError { argument, reason }),
         }
     }
-    match parsed.finish() {
-        Ok(arguments) => Ok(Command::Answer(arguments)),
-        Err(reason) => Err(UsageError {
-            argument: last,
-            reason,
-        }),
+    match parsed.service() {
+        Ok(service) => parsed.arguments.service = service,
+        Err(reason) => {
+            let argument = last;
+            return Err(UsageError { argument, reason });
+        }
     }
+    Ok(Command::Answer)
 }
 
 /// The arguments so far.
-struct Parsed<'a> {
-    arguments: Arguments<'a>,
+struct Parsed<'p, 'a> {
+    arguments: &'p mut Arguments<'a>,
     name: Option<NameRef<'a>>,
     from_client: bool,
     default: Option<NameRef<'a>>,
 }
 
-impl<'a> Parsed<'a> {
-    fn take_name(&mut self, argument: &'a [u8]) -> Result<Flag, &'static str> {
+impl<'a> Parsed<'_, 'a> {
+    fn take_name(&mut self, argument: &'a [u8]) -> Result<Flag, Mistake> {
         if self.name.is_some() {
-            return Err("only one NAME is allowed");
+            return Err(Mistake::SecondName);
         }
-        self.name = Some(NameRef::parse(argument).ok_or(NOT_A_NAME)?);
+        self.name = Some(NameRef::parse(argument).ok_or(Mistake::NotAName)?);
         // The caller does nothing for this flag.
         Ok(Flag::NameFromClient)
     }
@@ -273,52 +336,52 @@ impl<'a> Parsed<'a> {
         &mut self,
         argument: &'a [u8],
         next: &mut dyn FnMut() -> Option<&'a [u8]>,
-    ) -> Result<Flag, &'static str> {
+    ) -> Result<Flag, Mistake> {
         let equals = argument.iter().position(|byte| *byte == b'=');
         let option = argument.get(..equals.unwrap_or(argument.len()));
-        let flag = Flag::parse(option.unwrap_or_default()).ok_or("unknown option")?;
+        let flag = Flag::parse(option.unwrap_or_default()).ok_or(Mistake::UnknownOption)?;
         let value = match equals {
-            Some(_) if !flag.takes_value() => return Err("the option takes no value"),
+            Some(_) if !flag.takes_value() => return Err(Mistake::HasValue),
             Some(at) => argument.get(at + 1..),
             None if flag.takes_value() => next(),
             None => Some(b"".as_slice()),
         };
-        let value = value.ok_or("the option requires a value")?;
-        let parsed = &mut self.arguments;
+        let value = value.ok_or(Mistake::NoValue)?;
+        let parsed = &mut *self.arguments;
         match flag {
             Flag::NameFromClient => self.from_client = true,
             Flag::DefaultService => {
-                self.default = Some(NameRef::parse(value).ok_or(NOT_A_NAME)?);
+                self.default = Some(NameRef::parse(value).ok_or(Mistake::NotAName)?);
             }
             Flag::StateDir => {
-                if !(1..=MAX_STATE_DIR).contains(&value.len()) {
-                    return Err("write a directory of 1 to 900 bytes");
+                if !matches!(value.len(), 1..=MAX_STATE_DIR) {
+                    return Err(Mistake::StateDir);
                 }
                 parsed.state_dir = value;
             }
             Flag::Fallback => {
                 let line = Fallback::parse(value);
-                parsed.fallback = Some(line.ok_or("HAProxy does not understand this reply")?);
+                parsed.fallback = Some(line.ok_or(Mistake::Fallback)?);
             }
             Flag::Http => {}
             Flag::HttpDocuments => parsed.http.documents = true,
             Flag::HttpDrainStatus => {
-                let index = index_of(b"503\n404", value).ok_or("write 503 or 404")?;
+                let index = index_of(b"503\n404", value).ok_or(Mistake::DrainStatus)?;
                 parsed.http.drain_is_not_found = index > 0;
             }
             Flag::HttpFallback => {
-                let index = index_of(b"503\n200", value).ok_or("write 503 or 200")?;
+                let index = index_of(b"503\n200", value).ok_or(Mistake::HttpFallback)?;
                 parsed.http.fallback_is_ok = index > 0;
             }
             Flag::Listen => {
                 if Address::parse(value).is_none() {
-                    return Err("write IPV4:PORT, [IPV6]:PORT, *:PORT or unix:PATH");
+                    return Err(Mistake::Listen);
                 }
                 let free = parsed.listen.iter_mut().find(|slot| slot.is_none());
-                *free.ok_or("at most 16 addresses are allowed")? = Some(value);
+                *free.ok_or(Mistake::TooManyAddresses)? = Some(value);
             }
             Flag::Idle => {
-                parsed.idle = idle(value).ok_or("write a number and ms, s, m, h or d, or off")?;
+                parsed.idle = Some(idle(value).ok_or(Mistake::Idle)?);
             }
             Flag::Help | Flag::Version | Flag::End => {}
         }
@@ -328,40 +391,30 @@ impl<'a> Parsed<'a> {
         Ok(flag)
     }
 
-    fn finish(mut self) -> Result<Arguments<'a>, &'static str> {
-        self.arguments.service = match (self.name, self.from_client, self.default) {
-            (None, false, None) => Service::Unnamed,
-            (Some(name), false, None) => Service::Named(name),
-            (None, true, default) => Service::FromClient { default },
-            (Some(_), true, _) => return Err("write either NAME or --name-from-client"),
-            (_, false, Some(_)) => return Err("--default-service requires --name-from-client"),
-        };
-        Ok(self.arguments)
+    fn service(&self) -> Result<Service<'a>, Mistake> {
+        match (self.name, self.from_client, self.default) {
+            (None, false, None) => Ok(Service::Unnamed),
+            (Some(name), false, None) => Ok(Service::Named(name)),
+            (None, true, default) => Ok(Service::FromClient { default }),
+            (Some(_), true, _) => Err(Mistake::NameAndFromClient),
+            (_, false, Some(_)) => Err(Mistake::DefaultWithoutFromClient),
+        }
     }
 }
 
-const NOT_A_NAME: &str =
-    "write a service name: 1 to 64 letters, digits, . _ and -, beginning with a letter or digit";
-
 /// Parses `off`, or a number and a unit.
-fn idle(text: &[u8]) -> Option<Idle> {
+fn idle(text: &[u8]) -> Option<Duration> {
+    const UNITS: &[u8] = b"ms\ns\nm\nmin\nh\nd";
+    const MILLISECONDS: [u32; 6] = [1, 1_000, 60_000, 60_000, 3_600_000, 86_400_000];
     const LONGEST: u64 = 365 * 86_400_000;
     if text == b"off" {
-        return Some(Idle::Never);
+        return Some(Duration::MAX);
     }
-    let unit = text.iter().position(|byte| !byte.is_ascii_digit())?;
-    let milliseconds = match text.get(unit..)? {
-        [b'm', b's'] => 1,
-        [b's'] => 1_000,
-        [b'm'] | [b'm', b'i', b'n'] => 60_000,
-        [b'h'] => 3_600_000,
-        [b'd'] => 86_400_000,
-        _ => return None,
-    };
-    let span = parse_decimal(text.get(..unit)?)?.checked_mul(milliseconds)?;
-    (1..=LONGEST)
-        .contains(&span)
-        .then(|| Idle::After(Duration::from_millis(span)))
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit());
+    let (number, unit) = text.split_at_checked(digits.count())?;
+    let unit = *MILLISECONDS.get(index_of(UNITS, unit)?)?;
+    let span = parse_decimal(number)?.checked_mul(unit.into())?;
+    matches!(span, 1..=LONGEST).then(|| Duration::from_millis(span))
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 //!
 //! No function here blocks: a message that does not fit is lost.
 
-use crate::state_log::Message;
 use crate::sys::{self, Descriptor, Errno, Ready, Status};
+use crate::text::{Text, item};
 use agentcheck_common::decimal::parse_decimal;
 use core::time::Duration;
 
@@ -19,6 +19,10 @@ pub enum Diagnostics {
     Journal,
 }
 
+/// The texts of common errors. The first one is for all other errors, and their number follows.
+const ERRORS: &[u8] = b": error \n: permission denied\n: address already in use\n\
+    : this host does not have the address";
+
 impl Diagnostics {
     /// For an accept loop, which has no connection yet. Disabled if standard error is a listening socket, or a socket
     /// while standard input is a connection. Call it before opening anything: if standard error is closed, its number
@@ -26,9 +30,9 @@ impl Diagnostics {
     pub fn for_accept_loop<'a>(environment: impl Iterator<Item = &'a [u8]>) -> Self {
         Self::detect(environment, |_| {
             match sys::is_listening(Descriptor::STDERR) {
-                Ok(true) => false,
-                Ok(false) => sys::is_listening(Descriptor::STDIN) != Ok(false),
-                Err(_) => true,
+                Some(true) => false,
+                Some(false) => sys::is_listening(Descriptor::STDIN) != Some(false),
+                None => true,
             }
         })
     }
@@ -37,7 +41,7 @@ impl Diagnostics {
     /// The same terminal is allowed: a person reads it.
     pub fn for_single<'a>(environment: impl Iterator<Item = &'a [u8]>) -> Self {
         Self::detect(environment, |own| {
-            sys::is_listening(Descriptor::STDERR).is_err()
+            sys::is_listening(Descriptor::STDERR).is_none()
                 && match sys::status(Descriptor::STDOUT) {
                     Ok(other) => own.is_character_device() || !own.is_same_file(&other),
                     Err(_) => true,
@@ -65,24 +69,53 @@ impl Diagnostics {
         }
     }
 
-    /// Writes the message, if that is possible without blocking.
-    pub fn log(self, message: &Message) {
-        let prefix: &[u8] = match self {
-            Self::Disabled => return,
-            Self::Stream => b"agentcheck-responder: ",
-            // The journal's prefix for a warning; the journal adds the program's name.
-            Self::Journal => b"<4>",
-        };
-        let text = message.as_bytes();
-        let line = Message::of(&[prefix, text.strip_suffix(b"\n".as_slice()).unwrap_or(text)]);
+    /// As [`Diagnostics::log`], with one part. Not inlined: for an array of a constant, the program would contain a table of
+    /// addresses.
+    #[inline(never)]
+    pub fn log_text(self, text: &[u8], error: Option<Errno>) {
+        self.log(&[text], error);
+    }
+
+    /// Writes a message, which has these parts and the text of an error, if that is possible without blocking.
+    pub fn log(self, parts: &[&[u8]], error: Option<Errno>) {
+        if self == Self::Disabled {
+            return;
+        }
+        let mut line = Text::EMPTY;
+        self.compose(parts, error, &mut line);
         let sent = sys::send(Descriptor::STDERR, line.as_bytes());
         let no_wait = Duration::ZERO;
         if sent == Err(Errno::NOTSOCK)
-            && sys::wait(Descriptor::STDERR, Ready::ToWrite, no_wait) == Ok(true)
+            && sys::wait(Descriptor::STDERR, Ready::ToWrite, no_wait) == Ok(1)
         {
             sys::block(&sys::Signals::PIPE);
             let _ = sys::write(Descriptor::STDERR, line.as_bytes());
         }
+    }
+
+    /// Composes a line of at most 200 bytes including its newline. Text that is too long is cut; each byte that is not
+    /// printable ASCII becomes a `?`.
+    fn compose(self, parts: &[&[u8]], error: Option<Errno>, line: &mut Text) {
+        // The journal's prefix is that for a warning; the journal adds the program's name.
+        line.push(item(b"\nagentcheck-responder: \n<4>", self as usize));
+        for part in parts {
+            line.push_printable(part);
+        }
+        if let Some(Errno(number)) = error {
+            // The numbers of asm/errno.h.
+            let index = match number {
+                13 => 1,
+                98 => 2,
+                99 => 3,
+                _ => 0,
+            };
+            line.push(item(ERRORS, index));
+            if index == 0 {
+                line.push_number(number as u64);
+            }
+        }
+        line.truncate(199);
+        line.push_byte(b'\n');
     }
 }
 
@@ -98,6 +131,32 @@ fn names_file(stream: &[u8], device: u64, inode: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn message_is_one_printable_line() {
+        let long = [b'\n'; 500];
+        let mut line = Text::EMPTY;
+        Diagnostics::Journal.compose(&[b"\xff", &long], None, &mut line);
+        let text = line.as_bytes();
+        assert_eq!(text.len(), 200);
+        assert!(text.starts_with(b"<4>???"));
+        assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), 1);
+    }
+
+    #[test]
+    fn message_ends_with_the_text_of_the_error() {
+        for (number, expected) in [
+            (13, "permission denied"),
+            (98, "address already in use"),
+            (99, "this host does not have the address"),
+            (4095, "error 4095"),
+        ] {
+            let mut line = Text::EMPTY;
+            Diagnostics::Stream.compose(&[b"web", b": x"], Some(Errno(number)), &mut line);
+            let expected = format!("agentcheck-responder: web: x: {expected}\n");
+            assert_eq!(line.as_bytes(), expected.as_bytes());
+        }
+    }
 
     #[test]
     fn journal_stream_must_match_device_and_inode() {

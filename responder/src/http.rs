@@ -75,12 +75,12 @@ impl Content {
     /// The largest document that is served, in bytes.
     pub const MAX_DOCUMENT: u64 = 8 << 20;
 
-    /// The file name of a document in two parts, as for a state file.
+    /// The file name of a document.
     #[must_use]
-    pub fn document(self) -> Option<(&'static [u8], &'static [u8])> {
+    pub fn document(self) -> Option<&'static [u8]> {
         match self {
-            Self::Metrics => Some((b"metrics", b".prom")),
-            Self::Page => Some((b"page", b".html")),
+            Self::Metrics => Some(b"metrics.prom"),
+            Self::Page => Some(b"page.html"),
             _ => None,
         }
     }

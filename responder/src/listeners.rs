@@ -2,11 +2,13 @@
 
 use crate::address::Address;
 use crate::name::NameRef;
-use crate::sys::{self, Descriptor, Errno, Family, Path, SocketAddress};
-use crate::text::copy;
+use crate::sys::{self, Descriptor, Errno, Family, SocketAddress};
 
 /// The largest number of listening sockets.
 pub const MAX: usize = 32;
+
+/// The indices of the table.
+pub const INDICES: core::ops::Range<u16> = 0..MAX as u16;
 
 /// The largest number of connections that wait to be accepted. It is the kernel's default limit (net.core.somaxconn) since
 /// Linux 5.4.
@@ -51,18 +53,20 @@ impl<'a> Listeners<'a> {
     ///
     /// # Errors
     /// The kernel's; [`Errno::NFILE`] beyond [`MAX`].
-    pub fn open(&mut self, address: &Address<'a>) -> sys::Result<()> {
-        let (socket, path) = match *address {
-            Address::V4(ip, port) => (tcp(Family::V4, SocketAddress::v4(ip, port), true)?, None),
-            Address::V6(ip, port) => (tcp(Family::V6, SocketAddress::v6(ip, port), true)?, None),
-            Address::Everywhere(port) => (everywhere(port)?, None),
-            Address::Unix(path) => (unix(path)?, Some(path)),
+    pub fn open(&mut self, mut address: Address<'a>) -> sys::Result<()> {
+        let socket = match listen(&address) {
+            // IPv6 is disabled.
+            Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) if address.is_everywhere => {
+                address.socket.change_to_ipv4();
+                listen(&address)?
+            }
+            result => result?,
         };
         self.add(Listener {
             socket,
             name: None,
             is_own: true,
-            path,
+            path: address.path,
             used: true,
         })
     }
@@ -92,12 +96,7 @@ impl<'a> Listeners<'a> {
     /// Whether the table has no sockets.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.iter().next().is_none()
-    }
-
-    /// Each socket with its index, 0 to [`MAX`] - 1.
-    pub fn iter(&self) -> impl Iterator<Item = (u16, &Listener<'a>)> + '_ {
-        (0..).zip(&self.list).filter(|(_, listener)| listener.used)
+        self.list.iter().all(|listener| !listener.used)
     }
 
     /// The socket at `index`.
@@ -117,9 +116,11 @@ impl<'a> Listeners<'a> {
 
     /// Deletes the paths of unix sockets that this process created.
     pub fn unlink_paths(&self) {
-        for (_, listener) in self.iter() {
-            if let Some(path) = listener.path {
-                let _ = with_c_path(path, sys::unlink);
+        for listener in &self.list {
+            if let Some(path) = listener.path
+                && listener.used
+            {
+                let _ = unlink(&SocketAddress::unix(path));
             }
         }
     }
@@ -130,57 +131,41 @@ const SO_REUSEADDR: u8 = 2;
 const IPPROTO_IPV6: u8 = 41;
 const IPV6_V6ONLY: u8 = 26;
 
-fn tcp(family: Family, address: SocketAddress, v6_only: bool) -> sys::Result<Descriptor> {
-    let socket = sys::socket(family)?;
-    let result = (|| {
-        // Connections of an earlier process in TIME_WAIT must not prevent binding.
-        sys::set_option(socket, SOL_SOCKET, SO_REUSEADDR, true)?;
-        if family == Family::V6 {
-            // Set in both cases: net.ipv6.bindv6only selects the default.
-            sys::set_option(socket, IPPROTO_IPV6, IPV6_V6ONLY, v6_only)?;
-        }
-        sys::bind(socket, &address)?;
-        sys::listen(socket, BACKLOG)
-    })();
-    close_on_error(socket, result)
+/// Creates a socket that listens on `address`.
+fn listen(address: &Address<'_>) -> sys::Result<Descriptor> {
+    let socket = sys::socket(address.socket.family())?;
+    let result = bind(socket, address).and_then(|()| sys::listen(socket, BACKLOG));
+    if result.is_err() {
+        sys::close(socket);
+    }
+    result.map(|()| socket)
 }
 
-/// One socket for both families, or for IPv4 only where IPv6 is disabled.
-#[inline(never)]
-fn everywhere(port: u16) -> sys::Result<Descriptor> {
-    match tcp(Family::V6, SocketAddress::v6([0; 16], port), false) {
-        Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) => {
-            tcp(Family::V4, SocketAddress::v4([0; 4], port), true)
+fn bind(socket: Descriptor, address: &Address<'_>) -> sys::Result<()> {
+    // Connections of an earlier process in TIME_WAIT must not prevent binding.
+    sys::set_option(socket, SOL_SOCKET, SO_REUSEADDR, true)?;
+    if address.socket.family() == Family::V6 {
+        // Set in both cases: net.ipv6.bindv6only selects the default.
+        sys::set_option(socket, IPPROTO_IPV6, IPV6_V6ONLY, !address.is_everywhere)?;
+    }
+    match sys::bind(socket, &address.socket) {
+        // Replaces the socket of a process that no longer runs, and no other file.
+        Err(Errno::ADDRINUSE) if is_stale(&address.socket) => {
+            unlink(&address.socket)?;
+            sys::bind(socket, &address.socket)
         }
-        other => other,
+        bound => bound,
     }
 }
 
-#[inline(never)]
-fn unix(path: &[u8]) -> sys::Result<Descriptor> {
-    let address = SocketAddress::unix(path);
-    let socket = sys::socket(Family::Unix)?;
-    let result = (|| {
-        match sys::bind(socket, &address) {
-            // Replaces the socket of a process that no longer runs, and no other file.
-            Err(Errno::ADDRINUSE) if is_stale_socket(path, &address) => {
-                with_c_path(path, sys::unlink)?;
-                sys::bind(socket, &address)?;
-            }
-            bound => bound?,
-        }
-        sys::listen(socket, BACKLOG)
-    })();
-    close_on_error(socket, result)
-}
-
-/// Whether `path` is a unix socket on which no process listens. A refused connection alone does not prove it: a
-/// regular file refuses as well and must not be removed. Only a socket fails to open with ENXIO.
-fn is_stale_socket(path: &[u8], address: &SocketAddress) -> bool {
-    if with_c_path(path, |path| sys::open_to_read(path).map(sys::close)) != Err(Errno::NXIO) {
+/// Whether the address is the path of a unix socket on which no process listens. A refused connection alone does not
+/// prove it: a regular file refuses as well and must not be removed. Only a socket fails to open with ENXIO.
+fn is_stale(address: &SocketAddress) -> bool {
+    let opened = |path| sys::open_to_read(path).map(sys::close);
+    if address.path().map(opened) != Some(Err(Errno::NXIO)) {
         return false;
     }
-    let Ok(socket) = sys::socket(Family::Unix) else {
+    let Ok(socket) = sys::socket(address.family()) else {
         return false;
     };
     let refused = sys::connect(socket, address) == Err(Errno::CONNREFUSED);
@@ -188,16 +173,6 @@ fn is_stale_socket(path: &[u8], address: &SocketAddress) -> bool {
     refused
 }
 
-fn with_c_path(path: &[u8], with: fn(Path<'_>) -> sys::Result<()>) -> sys::Result<()> {
-    let mut room = [0; SocketAddress::MAX_PATH + 1];
-    let target = room.get_mut(..path.len()).ok_or(Errno::INVAL)?;
-    copy(target, path);
-    with(Path::new(&room).ok_or(Errno::INVAL)?)
-}
-
-fn close_on_error(socket: Descriptor, result: sys::Result<()>) -> sys::Result<Descriptor> {
-    if result.is_err() {
-        sys::close(socket);
-    }
-    result.map(|()| socket)
+fn unlink(address: &SocketAddress) -> sys::Result<()> {
+    sys::unlink(address.path().ok_or(Errno::INVAL)?)
 }

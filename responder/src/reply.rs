@@ -8,7 +8,8 @@
 //! Not here: I/O and timeouts.
 
 use crate::name::NameRef;
-use crate::text::Text;
+use crate::sys::Errno;
+use crate::text::{Text, item};
 use agentcheck_common::reply;
 use agentcheck_common::schedule::{Schedule, ScheduledReply};
 use agentcheck_common::{BootId, BootTime};
@@ -54,36 +55,50 @@ pub enum NoName<'n> {
     BadArguments,
 }
 
-/// Why the state file could not be read.
+/// Why an answer does not come from a valid state file: the number of the kernel's error, or a number of this program,
+/// which is larger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReadError {
+pub struct Reason(pub usize);
+
+#[rustfmt::skip]
+impl Reason {
     /// There is no file of that name.
-    Absent,
+    pub const ABSENT: Self = Self(Errno::NOENT.0);
+    /// The process has no file descriptor left.
+    pub const NO_DESCRIPTOR: Self = Self(Errno::MFILE.0);
+    /// There is no usable name.
+    pub const NO_NAME: Self = Self(4096);
     /// It is not a regular file.
-    NotAFile,
+    pub const NOT_A_FILE: Self = Self(4097);
     /// It is longer than a state file can be.
-    TooLong,
-    /// The process or the system has no file descriptor left.
-    NoDescriptor,
-    /// Any other error of the kernel, by its number.
-    Error(u16),
+    pub const TOO_LONG: Self = Self(4098);
+    /// The file is not a valid schedule, or belongs to another service.
+    pub const BAD_STATE: Self = Self(4099);
+    /// The kernel's boot id could not be read.
+    pub const NO_BOOT_ID: Self = Self(4100);
+    /// The file was written on another boot.
+    pub const OTHER_BOOT: Self = Self(4101);
+    /// The file was written later than now.
+    pub const FUTURE: Self = Self(4102);
+
+    /// The index of its text in a list: 0 for an error of the kernel without a text of its own.
+    #[must_use]
+    pub fn index(self) -> usize {
+        match Errno(self.0) {
+            Errno::NOENT => 1,
+            Errno::MFILE | Errno::NFILE => 2,
+            Errno(number) => match number.checked_sub(Self::NO_NAME.0) {
+                Some(own) => own + 3,
+                None => 0,
+            },
+        }
+    }
 }
 
-/// Why an answer does not come from a state file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// There is no usable name.
-    NoName,
-    /// The file could not be read.
-    ReadError(ReadError),
-    /// The file is not a valid schedule, or belongs to another service.
-    BadState,
-    /// The kernel's boot id could not be read.
-    NoBootId,
-    /// The file was written on another boot.
-    OtherBoot,
-    /// The file was written later than now.
-    Future,
+impl From<Errno> for Reason {
+    fn from(error: Errno) -> Self {
+        Self(error.0)
+    }
 }
 
 /// Where a line comes from.
@@ -118,13 +133,12 @@ impl Answer<'_> {
     /// Whether the client named a service that has no state file.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
-        let absent = Reason::ReadError(ReadError::Absent);
-        self.reason == Some(absent) && !self.fallback_applies
+        self.reason == Some(Reason::ABSENT) && !self.fallback_applies
     }
 
     /// Appends the line for HAProxy, which the caller sends with one write. It has at most [`reply::MAX_LINE`] bytes:
     /// the text is a valid reply, or a word that a name follows.
-    pub fn push_line<const SIZE: usize>(&self, out: &mut Text<SIZE>) {
+    pub fn push_line(&self, out: &mut Text) {
         out.push(self.text);
         if !self.name.is_empty() {
             out.push_byte(b':');
@@ -142,7 +156,7 @@ impl Answer<'_> {
 #[must_use]
 pub fn compose<'a>(
     target: &Target<'a>,
-    file: Result<&'a [u8], ReadError>,
+    file: Result<&'a [u8], Reason>,
     boot: Option<&BootId>,
     now: BootTime,
     fallback: Option<Fallback<'a>>,
@@ -182,24 +196,23 @@ pub fn compose<'a>(
 /// The reply that a valid state file schedules for `now`.
 fn current_reply<'a>(
     target: &Target<'_>,
-    file: Result<&'a [u8], ReadError>,
+    file: Result<&'a [u8], Reason>,
     boot: Option<&BootId>,
     now: BootTime,
 ) -> Result<ScheduledReply<'a>, Reason> {
     let name = match target {
         Target::Configured(name) | Target::FromClient(name) => name,
-        Target::Unnamed(_) => return Err(Reason::NoName),
+        Target::Unnamed(_) => return Err(Reason::NO_NAME),
     };
-    let file = file.map_err(Reason::ReadError)?;
-    let schedule = Schedule::decode(file).map_err(|_| Reason::BadState)?;
+    let schedule = Schedule::decode(file?).map_err(|_| Reason::BAD_STATE)?;
     if schedule.name != name.as_bytes() {
-        return Err(Reason::BadState);
+        return Err(Reason::BAD_STATE);
     }
-    let boot = boot.ok_or(Reason::NoBootId)?;
+    let boot = boot.ok_or(Reason::NO_BOOT_ID)?;
     if schedule.boot != boot.as_bytes() {
-        return Err(Reason::OtherBoot);
+        return Err(Reason::OTHER_BOOT);
     }
-    schedule.reply_at(now).map_err(|_| Reason::Future)
+    schedule.reply_at(now).map_err(|_| Reason::FUTURE)
 }
 
 /// Returns whether `--fallback` applies.
@@ -208,39 +221,29 @@ fn current_reply<'a>(
 /// client named, it applies only if a state file of that name exists and is not valid. A client whose name is
 /// missing, invalid or unknown receives a no-op reply: the fallback may be meant for another service.
 fn fallback_applies(target: &Target<'_>, reason: Reason) -> bool {
-    match (target, reason) {
-        (Target::Unnamed(cause), _) => *cause == NoName::NotConfigured,
-        (Target::FromClient(_), Reason::ReadError(error)) => error == ReadError::TooLong,
-        _ => true,
+    match target {
+        Target::Configured(_) => true,
+        Target::FromClient(_) => reason.0 >= Reason::TOO_LONG.0,
+        Target::Unnamed(cause) => *cause == NoName::NotConfigured,
     }
 }
+
+/// The words of no-op replies, in the order of [`Reason::index`]. The words after them are for targets.
+const WORDS: &[u8] =
+    b"unreadable\nno-state\nno-descriptor\nno-name\nunreadable\nbad-state\nbad-state\n\
+    no-boot-id\nother-boot\nfuture\nbad-name\nbad-arguments\nno-newline\nunknown";
 
 /// The word of a no-op reply, and the name that follows it.
 fn no_op<'n>(target: &Target<'n>, reason: Reason) -> (&'static [u8], &'n [u8]) {
-    match target {
-        Target::Unnamed(NoName::NotConfigured | NoName::NotSent) => (b"no-name", b""),
-        Target::Unnamed(NoName::Invalid) => (b"bad-name", b""),
-        Target::Unnamed(NoName::BadArguments) => (b"bad-arguments", b""),
-        Target::Unnamed(NoName::Unterminated(name)) => (b"no-newline", name.as_bytes()),
-        Target::FromClient(name) if reason == Reason::ReadError(ReadError::Absent) => {
-            (b"unknown", name.as_bytes())
-        }
-        Target::Configured(name) | Target::FromClient(name) => (word(reason), name.as_bytes()),
-    }
-}
-
-/// The no-op word for a state file that cannot be used.
-fn word(reason: Reason) -> &'static [u8] {
-    match reason {
-        Reason::NoName => b"no-name",
-        Reason::ReadError(ReadError::Absent) => b"no-state",
-        Reason::ReadError(ReadError::NotAFile | ReadError::Error(_)) => b"unreadable",
-        Reason::ReadError(ReadError::NoDescriptor) => b"no-descriptor",
-        Reason::ReadError(ReadError::TooLong) | Reason::BadState => b"bad-state",
-        Reason::NoBootId => b"no-boot-id",
-        Reason::OtherBoot => b"other-boot",
-        Reason::Future => b"future",
-    }
+    let (index, name): (_, &[u8]) = match target {
+        Target::Unnamed(NoName::NotConfigured | NoName::NotSent) => (3, b""),
+        Target::Unnamed(NoName::Invalid) => (10, b""),
+        Target::Unnamed(NoName::BadArguments) => (11, b""),
+        Target::Unnamed(NoName::Unterminated(name)) => (12, name.as_bytes()),
+        Target::FromClient(name) if reason == Reason::ABSENT => (13, name.as_bytes()),
+        Target::Configured(name) | Target::FromClient(name) => (reason.index(), name.as_bytes()),
+    };
+    (item(WORDS, index), name)
 }
 
 #[cfg(test)]

@@ -298,6 +298,7 @@ impl<'l> Parsed<'l> {
             Self::Agent(name) => name,
         };
         Reaction::agent(match service {
+            Service::Invalid => Target::Unnamed(NoName::BadArguments),
             Service::Unnamed => Target::Unnamed(NoName::NotConfigured),
             Service::Named(name) => Target::Configured(name),
             Service::FromClient { default } => name.target(default),

@@ -9,12 +9,10 @@
 use crate::accept_loop::{EndReason, answer_all};
 use crate::activation::Activation;
 use crate::address::Address;
-use crate::arguments::{self, Arguments, Command, Idle, UsageError};
+use crate::arguments::{self, Arguments, Command, UsageError};
 use crate::diagnostics::Diagnostics;
 use crate::listeners::Listeners;
-use crate::reply::NoName;
 use crate::single::{Channel, answer_once};
-use crate::state_log::{Message, error_text};
 use crate::sys::{self, Descriptor};
 use core::time::Duration;
 
@@ -38,51 +36,43 @@ pub fn run<'a>(
     arguments: impl Iterator<Item = &'a [u8]>,
     environment: impl Iterator<Item = &'a [u8]> + Clone,
 ) -> u8 {
-    let command = arguments::parse(arguments);
-    let defaults = Arguments::defaults();
-    let (arguments, service) = match &command {
-        Ok(Command::Answer(arguments)) => (arguments, Ok(arguments.service)),
-        _ => (&defaults, Err(NoName::BadArguments)),
-    };
+    let mut parsed = Arguments::defaults();
+    let command = arguments::parse(arguments, &mut parsed);
+    let arguments = &parsed;
 
     let activation = Activation::read(environment.clone(), sys::process_id);
     let channel = if arguments.listen.iter().any(Option::is_some) || !activation.is_empty() {
         None
     } else {
         match sys::is_listening(Descriptor::STDIN) {
-            Ok(true) => None,
-            Ok(false) => Some(Channel::Socket(Descriptor::STDIN)),
-            Err(_) => Some(Channel::StandardStreams),
+            Some(true) => None,
+            Some(false) => Some(Channel::Socket(Descriptor::STDIN)),
+            None => Some(Channel::StandardStreams),
         }
     };
     match (channel, &command) {
         (Some(Channel::StandardStreams), Ok(Command::Help)) => print(arguments::HELP),
         (Some(Channel::StandardStreams), Ok(Command::Version)) => print(arguments::VERSION),
         (Some(Channel::StandardStreams), Err(error)) => {
-            let status = once(Channel::StandardStreams, service, arguments, STATUS_USAGE);
+            let status = once(Channel::StandardStreams, arguments, STATUS_USAGE);
             log_usage_error(error, Diagnostics::for_single(environment));
             status
         }
-        (Some(channel), _) => once(channel, service, arguments, STATUS_OK),
+        (Some(channel), _) => once(channel, arguments, STATUS_OK),
         (None, _) => {
             let diagnostics = Diagnostics::for_accept_loop(environment);
             if let Err(error) = &command {
                 log_usage_error(error, diagnostics);
             }
-            listen(arguments, service, &activation, diagnostics)
+            listen(arguments, &activation, diagnostics)
         }
     }
 }
 
 /// Answers once. Returns `status`, or [`STATUS_FAILED`] if the answer could not be written.
 #[inline(never)]
-fn once(
-    channel: Channel,
-    service: Result<arguments::Service<'_>, NoName<'_>>,
-    arguments: &Arguments<'_>,
-    status: u8,
-) -> u8 {
-    match answer_once(channel, service, arguments) {
+fn once(channel: Channel, arguments: &Arguments<'_>, status: u8) -> u8 {
+    match answer_once(channel, arguments) {
         Ok(()) => status,
         Err(_) => STATUS_FAILED,
     }
@@ -93,18 +83,17 @@ fn once(
 #[inline(never)]
 fn listen<'a>(
     arguments: &Arguments<'a>,
-    service: Result<arguments::Service<'a>, NoName<'a>>,
     activation: &Activation<'a>,
     diagnostics: Diagnostics,
 ) -> u8 {
     // Files that the launcher has left open must not be open in a process that serves clients.
     sys::close_from(activation.end());
     let mut listeners: Listeners<'a> = Listeners::EMPTY;
-    let mut launched_idle = Some(LAUNCHED_IDLE);
+    let mut default_idle = LAUNCHED_IDLE;
     for text in arguments.listen.iter().flatten() {
-        launched_idle = None;
+        default_idle = Duration::MAX;
         let opened = match Address::parse(text) {
-            Some(address) => listeners.open(&address),
+            Some(address) => listeners.open(address),
             None => Err(sys::Errno::INVAL),
         };
         if let Err(error) = opened {
@@ -114,27 +103,23 @@ fn listen<'a>(
     let mut channel = Channel::StandardStreams;
     for (socket, name) in activation.sockets() {
         match sys::is_listening(socket) {
-            Ok(true) => {
+            Some(true) => {
                 if let Err(error) = listeners.adopt(socket, name) {
                     return failed(b"an inherited socket", error, diagnostics);
                 }
             }
             // A connection, from a socket unit with Accept=yes and without StandardInput=socket.
-            Ok(false) if channel == Channel::StandardStreams && !activation.is_empty() => {
+            Some(false) if channel == Channel::StandardStreams && !activation.is_empty() => {
                 channel = Channel::Socket(socket);
             }
             _ => {}
         }
     }
     if listeners.is_empty() {
-        return once(channel, service, arguments, STATUS_OK);
+        return once(channel, arguments, STATUS_OK);
     }
-    let idle = match arguments.idle {
-        Idle::Default => launched_idle,
-        Idle::Never => None,
-        Idle::After(span) => Some(span),
-    };
-    let reason = answer_all(&mut listeners, service, arguments, idle, diagnostics);
+    let idle = arguments.idle.unwrap_or(default_idle);
+    let reason = answer_all(&mut listeners, arguments, idle, diagnostics);
     listeners.unlink_paths();
     let (error, what): (_, &[u8]) = match reason {
         EndReason::Signal | EndReason::Idle => return STATUS_OK,
@@ -146,13 +131,7 @@ fn listen<'a>(
 
 #[cold]
 fn failed(what: &[u8], error: sys::Errno, diagnostics: Diagnostics) -> u8 {
-    let error = error_text(error.0);
-    diagnostics.log(&Message::of(&[
-        b"cannot listen on ",
-        what,
-        b": ",
-        error.as_bytes(),
-    ]));
+    diagnostics.log(&[b"cannot listen on ", what], Some(error));
     STATUS_FAILED
 }
 
@@ -171,8 +150,8 @@ fn log_usage_error(error: &UsageError<'_>, diagnostics: Diagnostics) {
         b"invalid argument ",
         error.argument,
         b": ",
-        error.reason.as_bytes(),
+        error.reason.text(),
         b" (see --help)",
     ];
-    diagnostics.log(&Message::of(&parts));
+    diagnostics.log(&parts, None);
 }

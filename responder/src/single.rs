@@ -4,10 +4,10 @@
 //! an error.
 
 use crate::arguments::{Arguments, Service};
-use crate::reply::{NoName, Target};
-use crate::request::{Parsed, ParsedName, Reaction, Request};
-use crate::state_reader::{self, Buffer, OpenDocument, Out, Piece, StateReader};
+use crate::request::{Parsed, ParsedName, Request};
+use crate::state_reader::{self, Buffer, OpenDocument, Piece, StateReader};
 use crate::sys::{self, Descriptor, Errno, Ready};
+use crate::text::Text;
 use agentcheck_common::BootTime;
 use core::time::Duration;
 
@@ -47,33 +47,24 @@ pub enum Channel {
 ///
 /// # Errors
 /// The answer cannot be written: standard output is closed, or the disk is full.
-pub fn answer_once(
-    channel: Channel,
-    service: Result<Service<'_>, NoName<'_>>,
-    arguments: &Arguments<'_>,
-) -> sys::Result<()> {
+pub fn answer_once(channel: Channel, arguments: &Arguments<'_>) -> sys::Result<()> {
     let mut buffer: Buffer = state_reader::EMPTY;
     let mut request = Request::new(arguments.http.enabled);
     let mut is_last = false;
-    let reaction = match service {
-        Err(cause) => Reaction::agent(Target::Unnamed(cause)),
-        Ok(service) => {
-            let mut parsed = Parsed::Agent(ParsedName::Nothing);
-            if service.needs_request() || arguments.http.enabled {
-                let limit = match service {
-                    Service::FromClient { default: None } if !arguments.http.enabled => NAME_WAIT,
-                    _ => SILENT_CLIENT_WAIT,
-                };
-                (parsed, is_last) = match read_request(channel, limit, &mut request, &mut buffer) {
-                    Some(read) => read,
-                    // The connection is broken; an answer would not arrive.
-                    None => return Ok(()),
-                };
-            }
-            parsed.reaction(service, &arguments.http)
-        }
-    };
-    let mut out = Out::EMPTY;
+    let mut parsed = Parsed::Agent(ParsedName::Nothing);
+    if arguments.needs_request() {
+        let limit = match arguments.service {
+            Service::FromClient { default: None } if !arguments.http.enabled => NAME_WAIT,
+            _ => SILENT_CLIENT_WAIT,
+        };
+        (parsed, is_last) = match read_request(channel, limit, &mut request, &mut buffer) {
+            Some(read) => read,
+            // The connection is broken; an answer would not arrive.
+            None => return Ok(()),
+        };
+    }
+    let reaction = parsed.reaction(arguments.service, &arguments.http);
+    let mut out = Text::EMPTY;
     let outcome = StateReader::new(arguments).answer(&reaction, &mut buffer, &mut out);
     let socket = match channel {
         Channel::Socket(socket) => {
@@ -162,7 +153,7 @@ fn next_bytes(
             Channel::StandardStreams => Descriptor::STDIN,
         };
         ready = match sys::wait(source, Ready::ToRead, end.since(now)) {
-            Ok(ready) => ready,
+            Ok(count) => count > 0,
             Err(Errno::INTR) => false,
             // The kernel refuses to poll if the limit of descriptors is 0.
             Err(_) => return Input::Timeout,
@@ -201,7 +192,7 @@ fn print(bytes: &[u8]) -> sys::Result<Option<Descriptor>> {
     // A pipe without a reader is not an error, so it must not raise a signal.
     sys::block(&sys::Signals::PIPE);
     // The kernel refuses to poll if the limit of descriptors is 0, but it may accept the write.
-    if sys::wait(Descriptor::STDOUT, Ready::ToWrite, WRITE_WAIT) != Ok(false) {
+    if sys::wait(Descriptor::STDOUT, Ready::ToWrite, WRITE_WAIT) != Ok(0) {
         match sys::write(Descriptor::STDOUT, bytes) {
             Ok(_) | Err(Errno::PIPE) => {}
             Err(error) => return Err(error),
@@ -218,7 +209,7 @@ fn send_document(mut document: OpenDocument, socket: Option<Descriptor>, buffer:
     loop {
         let now = sys::boot_time();
         // A pipe that is ready takes a whole piece without blocking.
-        if now >= end || sys::wait(output, Ready::ToWrite, end.since(now)) != Ok(true) {
+        if now >= end || sys::wait(output, Ready::ToWrite, end.since(now)) != Ok(1) {
             return;
         }
         let piece = document.send_piece(buffer, |bytes| match socket {

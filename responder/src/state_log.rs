@@ -2,9 +2,11 @@
 //! begins, when its reason changes, and when it ends. The number of lines does not depend on the number of probes.
 //!
 //! Clients can send any number of names, so the table of services and the number of lines are bounded: [`BURST`] lines
-//! at once, then one every [`REFILL`]. Pure: `diagnostics.rs` writes the lines.
+//! at once, then one every [`REFILL`]. Pure: `diagnostics.rs` composes and writes the lines.
 
-use crate::reply::{NoName, ReadError, Reason, Target};
+use crate::reply::{NoName, Reason, Target};
+use crate::sys::Errno;
+use crate::text::{copy, item};
 use agentcheck_common::{BootTime, ServiceName};
 use core::time::Duration;
 
@@ -20,106 +22,19 @@ pub const EVICTION_PAUSE: Duration = Duration::from_secs(60);
 /// The time after which one more line may be logged.
 pub const REFILL: Duration = Duration::from_secs(10);
 
-/// One line of text, at most 200 bytes including its newline.
-#[derive(Clone)]
-pub struct Message {
-    bytes: [u8; Message::MAX],
-    length: usize,
-}
+/// The message about evicted clients.
+pub const EVICTION: &[u8] = b"all connections are in use: ending the wait for silent clients";
 
-impl Message {
-    const MAX: usize = 200;
-
-    /// Joins the parts and adds a newline. Text that is too long is cut; each byte that is not printable ASCII becomes
-    /// a `?`.
-    #[must_use]
-    pub fn of(parts: &[&[u8]]) -> Self {
-        let mut message = Self {
-            bytes: [0; Self::MAX],
-            length: 0,
-        };
-        for byte in parts.iter().copied().flatten() {
-            let printable = matches!(byte, b' '..=b'~');
-            if message.length < Self::MAX - 1 {
-                message.push(if printable { *byte } else { b'?' });
-            }
-        }
-        message.push(b'\n');
-        message
-    }
-
-    /// As [`Message::of`], with one part. Not inlined: for an array of a constant, the program would contain a table of
-    /// addresses.
-    #[must_use]
-    #[inline(never)]
-    pub fn from_text(text: &[u8]) -> Self {
-        Self::of(&[text])
-    }
-
-    fn push(&mut self, byte: u8) {
-        if let Some(slot) = self.bytes.get_mut(self.length) {
-            *slot = byte;
-            self.length += 1;
-        }
-    }
-
-    /// The whole line.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or_default()
-    }
-}
-
-/// The text for an error of the kernel: a phrase for a common error, or the number of another one (asm/errno.h).
-#[must_use]
-#[inline(never)]
-pub fn error_text(error: usize) -> ErrorText {
-    let words: &[u8] = match error {
-        13 => b"permission denied",
-        98 => b"address already in use",
-        99 => b"this host does not have the address",
-        _ => b"",
-    };
-    let mut text = ErrorText {
-        words,
-        digits: *b"error     ",
-    };
-    let mut rest = error;
-    for digit in text.digits.iter_mut().rev().take(4) {
-        if rest > 0 {
-            *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
-        }
-        rest /= 10;
-    }
-    text
-}
-
-/// The result of [`error_text`].
-#[derive(Clone, Copy, Debug)]
-pub struct ErrorText {
-    words: &'static [u8],
-    digits: [u8; 10],
-}
-
-impl ErrorText {
-    /// The text.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        if self.words.is_empty() {
-            &self.digits
-        } else {
-            self.words
-        }
-    }
-}
+/// No reason. An empty log has only bytes of 0, so the program does not contain it.
+const FREE: Reason = Reason(0);
 
 /// A service without a valid state file, with the last logged reason.
 // Small fields first: their offsets fit in one byte of an instruction.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 struct Fault {
-    /// `None` if the entry is free.
-    reason: Option<Reason>,
+    /// [`FREE`] if the entry is free.
+    reason: Reason,
     length: usize,
     /// Empty if there is no service name.
     name: [u8; ServiceName::MAX],
@@ -149,7 +64,7 @@ impl StateLog {
             faults: [Fault {
                 name: [0; ServiceName::MAX],
                 length: 0,
-                reason: None,
+                reason: FREE,
             }; REMEMBERED],
             is_empty: true,
             oldest: 0,
@@ -159,88 +74,60 @@ impl StateLog {
         }
     }
 
-    /// Records the answer for `target` and returns the message to log, if any. `reason` is why the answer does not come
+    /// Records the answer for `target` and returns whether to log [`message`]. `reason` is why the answer does not come
     /// from a valid state file, or `None` if it does.
-    pub fn record(
-        &mut self,
-        target: &Target<'_>,
-        reason: Option<Reason>,
-        now: BootTime,
-    ) -> Option<Message> {
-        if reason.is_none() && self.is_empty {
-            return None;
-        }
-        self.record_change(target, reason, now)
+    pub fn record(&mut self, target: &Target<'_>, reason: Option<Reason>, now: BootTime) -> bool {
+        (reason.is_some() || !self.is_empty)
+            && self.record_change(target, reason)
+            && self.may_log(now)
     }
 
-    /// Records that a client was evicted and returns the message to log, if any.
-    pub fn record_eviction(&mut self, now: BootTime) -> Option<Message> {
-        if now < self.next_eviction {
-            return None;
+    /// Records that a client was evicted and returns whether to log [`EVICTION`].
+    pub fn record_eviction(&mut self, now: BootTime) -> bool {
+        let is_due = now >= self.next_eviction;
+        if is_due {
+            self.next_eviction = now.after(EVICTION_PAUSE);
         }
-        self.next_eviction = now.after(EVICTION_PAUSE);
-        let text = b"all connections are in use: ending the wait for silent clients";
-        Some(Message::from_text(text))
+        is_due
     }
 
+    /// Returns whether the reason is another one than before.
     #[cold]
-    fn record_change(
-        &mut self,
-        target: &Target<'_>,
-        reason: Option<Reason>,
-        now: BootTime,
-    ) -> Option<Message> {
-        let name = match target {
-            Target::Configured(name) | Target::FromClient(name) => name.as_bytes(),
-            Target::Unnamed(NoName::NotConfigured | NoName::BadArguments) => b"",
-            // A fault of the client, not of this host.
-            Target::Unnamed(_) => return None,
+    fn record_change(&mut self, target: &Target<'_>, reason: Option<Reason>) -> bool {
+        let reason = reason.unwrap_or(FREE);
+        let Some(name) = name(target) else {
+            return false;
         };
         let mut faults = self.faults.iter();
         let index = match faults.position(|fault| fault.is_of(name)) {
             Some(index) => index,
-            None if reason.is_none() => return None,
+            None if reason == FREE => return false,
             None => self.free_entry(),
         };
-        let fault = self.faults.get_mut(index)?;
+        let Some(fault) = self.faults.get_mut(index) else {
+            return false;
+        };
         if fault.reason == reason {
-            return None;
+            return false;
         }
         fault.reason = reason;
         fault.length = name.len();
-        for (slot, byte) in fault.name.iter_mut().zip(name) {
-            *slot = *byte;
-        }
+        copy(&mut fault.name, name);
         let mut faults = self.faults.iter();
-        self.is_empty = faults.all(|fault| fault.reason.is_none());
-        if !self.may_log(now) {
-            return None;
-        }
-        let colon: &[u8] = if name.is_empty() { b"" } else { b": " };
-        let text = reason.map_or(b"the state file is valid again".as_slice(), text);
-        let (behind, error) = match reason {
-            Some(Reason::ReadError(ReadError::Error(error))) => (b": ".as_slice(), error.into()),
-            _ => (b"".as_slice(), 0),
-        };
-        let error = error_text(error);
-        let error = if behind.is_empty() {
-            b""
-        } else {
-            error.as_bytes()
-        };
-        Some(Message::of(&[name, colon, text, behind, error]))
+        self.is_empty = faults.all(|fault| fault.reason == FREE);
+        true
     }
 
     /// The index of a free entry. If there is none, the oldest entry is cleared.
     fn free_entry(&mut self) -> usize {
         let mut faults = self.faults.iter();
-        let free = faults.position(|fault| fault.reason.is_none());
+        let free = faults.position(|fault| fault.reason == FREE);
         let index = free.unwrap_or_else(|| {
             self.oldest = (self.oldest + 1) % REMEMBERED;
             self.oldest
         });
         if let Some(fault) = self.faults.get_mut(index) {
-            fault.reason = None;
+            fault.reason = FREE;
         }
         index
     }
@@ -265,28 +152,47 @@ impl StateLog {
 
 impl Fault {
     fn is_of(&self, name: &[u8]) -> bool {
-        self.reason.is_some() && self.name.get(..self.length) == Some(name)
+        self.reason != FREE && self.name.get(..self.length) == Some(name)
     }
 }
 
-fn text(reason: Reason) -> &'static [u8] {
-    match reason {
-        Reason::NoName => {
-            b"no service: the command line is invalid, or neither it nor the socket names a service"
-        }
-        Reason::ReadError(ReadError::Absent) => b"there is no state file",
-        Reason::ReadError(ReadError::NotAFile) => b"the state file is not a regular file",
-        Reason::ReadError(ReadError::TooLong) => b"the state file is longer than 4096 bytes",
-        Reason::ReadError(ReadError::NoDescriptor) => {
-            b"cannot open the state file: no file descriptor left"
-        }
-        Reason::ReadError(ReadError::Error(_)) => b"cannot read the state file",
-        Reason::BadState => b"the state file is malformed or belongs to another service",
-        Reason::NoBootId => b"cannot read /proc/sys/kernel/random/boot_id",
-        Reason::OtherBoot => b"the state file was written on another boot",
-        Reason::Future => b"the state file was written in the future",
+/// The name under which a fault is recorded; empty if there is no service name. `None` for a fault of the client, which is
+/// not one of this host.
+fn name<'n>(target: &Target<'n>) -> Option<&'n [u8]> {
+    match target {
+        Target::Configured(name) | Target::FromClient(name) => Some(name.as_bytes()),
+        Target::Unnamed(NoName::NotConfigured | NoName::BadArguments) => Some(b""),
+        Target::Unnamed(_) => None,
     }
 }
+
+/// The message about an answer: the parts of the text, and the error of the kernel whose text follows.
+#[must_use]
+pub fn message<'n>(target: &Target<'n>, reason: Option<Reason>) -> ([&'n [u8]; 3], Option<Errno>) {
+    let name = name(target).unwrap_or_default();
+    let colon: &[u8] = if name.is_empty() { b"" } else { b": " };
+    let index = reason.map_or(VALID, Reason::index);
+    let error = reason
+        .filter(|_| index == 0)
+        .map(|Reason(number)| Errno(number));
+    ([name, colon, item(TEXTS, index)], error)
+}
+
+/// The texts for reasons, in the order of [`Reason::index`].
+const TEXTS: &[u8] = b"cannot read the state file\n\
+    there is no state file\n\
+    cannot open the state file: no file descriptor left\n\
+    no service: the command line is invalid, or neither it nor the socket names a service\n\
+    the state file is not a regular file\n\
+    the state file is longer than 4096 bytes\n\
+    the state file is malformed or belongs to another service\n\
+    cannot read /proc/sys/kernel/random/boot_id\n\
+    the state file was written on another boot\n\
+    the state file was written in the future\n\
+    the state file is valid again";
+
+/// The index of the text for a valid state file.
+const VALID: usize = 10;
 
 #[cfg(test)]
 mod tests {
@@ -296,22 +202,25 @@ mod tests {
     fn logged(log: &mut StateLog, name: &str, reason: Option<Reason>, second: u64) -> String {
         let now = BootTime(second * 1_000_000_000);
         let name = NameRef::parse(name.as_bytes()).unwrap();
-        let message = log.record(&Target::Configured(name), reason, now);
-        message.map_or_else(String::new, |message| {
-            String::from_utf8(message.as_bytes().to_vec()).unwrap()
-        })
+        let target = Target::Configured(name);
+        if !log.record(&target, reason, now) {
+            return String::new();
+        }
+        let (parts, error) = message(&target, reason);
+        let error = error.map_or_else(String::new, |error| format!(" {}", error.0));
+        String::from_utf8(parts.concat()).unwrap() + &error
     }
 
     #[test]
     fn each_change_gives_one_line() {
         let mut log = StateLog::new(BootTime(0));
-        let absent = Some(Reason::ReadError(ReadError::Absent));
-        let refused = Some(Reason::ReadError(ReadError::Error(13)));
-        let odd = Some(Reason::ReadError(ReadError::Error(4095)));
+        let absent = Some(Reason::ABSENT);
+        let refused = Some(Reason(13));
+        let odd = Some(Reason(4095));
         assert_eq!(logged(&mut log, "web", None, 0), "");
         assert_eq!(
             logged(&mut log, "web", absent, 0),
-            "web: there is no state file\n"
+            "web: there is no state file"
         );
         for _ in 0..100 {
             assert_eq!(logged(&mut log, "web", absent, 0), "");
@@ -319,15 +228,15 @@ mod tests {
         }
         assert_eq!(
             logged(&mut log, "web", refused, 0),
-            "web: cannot read the state file: permission denied\n"
+            "web: cannot read the state file 13"
         );
         assert_eq!(
             logged(&mut log, "api", odd, 0),
-            "api: cannot read the state file: error 4095\n"
+            "api: cannot read the state file 4095"
         );
         assert_eq!(
             logged(&mut log, "web", None, 0),
-            "web: the state file is valid again\n"
+            "web: the state file is valid again"
         );
         assert_eq!(logged(&mut log, "web", None, 0), "");
     }
@@ -337,7 +246,7 @@ mod tests {
         let mut log = StateLog::new(BootTime(0));
         let mut lines = 0;
         for number in 0..10_000 {
-            let reason = Some(Reason::ReadError(ReadError::Absent));
+            let reason = Some(Reason::ABSENT);
             lines += usize::from(
                 !logged(&mut log, &format!("x{number}"), reason, number / 100).is_empty(),
             );
@@ -345,9 +254,9 @@ mod tests {
         // 100 seconds.
         assert_eq!(lines, usize::from(BURST) + 9);
         for cause in [NoName::NotSent, NoName::Invalid] {
-            let reason = Some(Reason::NoName);
+            let reason = Some(Reason::NO_NAME);
             let later = BootTime(1 << 50);
-            assert!(log.record(&Target::Unnamed(cause), reason, later).is_none());
+            assert!(!log.record(&Target::Unnamed(cause), reason, later));
         }
         // The log has replaced this entry since; it then logs nothing.
         assert_eq!(logged(&mut log, "x0", None, 1 << 20), "");
@@ -359,24 +268,8 @@ mod tests {
         let mut lines = 0;
         for second in 0..150 {
             let now = BootTime(second * 1_000_000_000);
-            lines += usize::from(log.record_eviction(now).is_some());
+            lines += usize::from(log.record_eviction(now));
         }
         assert_eq!(lines, 3);
-    }
-
-    #[test]
-    fn message_is_one_printable_line() {
-        let long = [b'\n'; 500];
-        let message = Message::of(&[b"\xff", &long]);
-        assert_eq!(message.as_bytes().len(), Message::MAX);
-        assert!(message.as_bytes().starts_with(b"???"));
-        assert_eq!(
-            message
-                .as_bytes()
-                .iter()
-                .filter(|byte| **byte == b'\n')
-                .count(),
-            1
-        );
     }
 }

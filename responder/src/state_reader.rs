@@ -2,13 +2,13 @@
 //! the accept loop share this module. It opens no other file.
 
 use crate::arguments::{Arguments, MAX_STATE_DIR};
-use crate::http::response::{self, MAX_RESPONSE};
-use crate::http::{self, Content, Status};
+use crate::http::response;
+use crate::http::{Content, Status};
 use crate::name::NameRef;
-use crate::reply::{self, Fallback, ReadError, Reason, Target};
+use crate::reply::{self, Reason, Target};
 use crate::request::Reaction;
 use crate::sys::{self, Descriptor, Errno, Path};
-use crate::text::{Text, copy};
+use crate::text::Text;
 use agentcheck_common::schedule::MAX_FILE;
 use agentcheck_common::{BootId, BootTime, STATE_SUFFIX, ServiceName};
 
@@ -21,15 +21,10 @@ pub const EMPTY: Buffer = [0; MAX_FILE + 1];
 /// Reads state files from one directory.
 #[derive(Debug)]
 pub struct StateReader<'a> {
-    state_dir: &'a [u8],
-    fallback: Option<Fallback<'a>>,
-    http: http::Options,
+    arguments: &'a Arguments<'a>,
     boot: Option<BootId>,
     spare: Option<Spare>,
 }
-
-/// Room for the bytes to send to a client: a reply line or an HTTP response.
-pub type Out = Text<MAX_RESPONSE>;
 
 /// The result of composing the bytes to send.
 #[derive(Clone, Copy, Debug)]
@@ -115,11 +110,9 @@ struct Spare {
 impl<'a> StateReader<'a> {
     /// A reader for the directory and the fallback of `arguments`.
     #[must_use]
-    pub fn new(arguments: &Arguments<'a>) -> Self {
+    pub fn new(arguments: &'a Arguments<'a>) -> Self {
         Self {
-            state_dir: arguments.state_dir,
-            fallback: arguments.fallback,
-            http: arguments.http,
+            arguments,
             boot: None,
             spare: None,
         }
@@ -144,35 +137,49 @@ impl<'a> StateReader<'a> {
         &mut self,
         reaction: &Reaction<'_>,
         buffer: &mut Buffer,
-        out: &mut Out,
+        out: &mut Text,
     ) -> Outcome {
         let mut content = reaction.content;
         let mut document = None;
-        if let Some(names) = content.and_then(Content::document) {
-            match self.open_document(names) {
+        if let Some(name) = content.and_then(Content::document) {
+            match self.open_document(name) {
                 Ok(opened) => document = Some(opened),
-                Err(ReadError::Absent) => content = Some(Content::Error(Status::NotFound)),
+                Err(Reason::ABSENT) => content = Some(Content::Error(Status::NotFound)),
                 Err(_) => content = Some(Content::Error(Status::ServiceUnavailable)),
             }
         }
         let target = &reaction.target;
         let file = match target {
             Target::Configured(name) | Target::FromClient(name) => self.read_state(*name, buffer),
-            Target::Unnamed(_) => Err(ReadError::Absent),
+            Target::Unnamed(_) => Err(Reason::NO_NAME),
         };
+        let file = file.map(|length| buffer.get(..length).unwrap_or_default());
         // The boot id never changes while the process lives. It is not needed without a state file.
         if self.boot.is_none() && file.is_ok() {
             self.boot = self.read_boot_id();
         }
         // After reading the file: a file written in between would appear to come from the future.
         let now = sys::boot_time();
-        let answer = reply::compose(target, file, self.boot.as_ref(), now, self.fallback);
+        let answer = reply::compose(
+            target,
+            file,
+            self.boot.as_ref(),
+            now,
+            self.arguments.fallback,
+        );
         out.truncate(0);
         match content {
             None => answer.push_line(out),
             Some(content) => {
                 let size = document.map_or(0, |document: OpenDocument| document.size);
-                response::compose(content, reaction.has_body, &answer, size, &self.http, out);
+                response::compose(
+                    content,
+                    reaction.has_body,
+                    &answer,
+                    size,
+                    &self.arguments.http,
+                    out,
+                );
             }
         }
         if !reaction.has_body {
@@ -185,12 +192,11 @@ impl<'a> StateReader<'a> {
         }
     }
 
-    /// Opens a document, whose file name has these two parts.
     #[inline(never)]
-    fn open_document(&self, (stem, suffix): (&[u8], &[u8])) -> Result<OpenDocument, ReadError> {
-        let mut room = [0; MAX_PATH];
-        let path = file_path(self.state_dir, stem, suffix, &mut room).ok_or(ReadError::Absent)?;
-        let file = open(path)?;
+    fn open_document(&self, name: &[u8]) -> Result<OpenDocument, Reason> {
+        let mut room = Text::EMPTY;
+        let path = self.path(name, b"", &mut room).ok_or(Reason::ABSENT)?;
+        let file = sys::open_to_read(path)?;
         match regular_file_size(file, Content::MAX_DOCUMENT) {
             Ok(size) => Ok(OpenDocument {
                 file,
@@ -206,17 +212,10 @@ impl<'a> StateReader<'a> {
 
     // Not inlined: the path would make the caller's stack frame large, and its instructions long.
     #[inline(never)]
-    fn read_state<'b>(
-        &mut self,
-        name: NameRef<'_>,
-        buffer: &'b mut Buffer,
-    ) -> Result<&'b [u8], ReadError> {
-        let mut room = [0; MAX_PATH];
-        let suffix = STATE_SUFFIX.as_bytes();
-        let path = file_path(self.state_dir, name.as_bytes(), suffix, &mut room);
-        let path = path.ok_or(ReadError::Absent)?;
-        let length = self.read_file(path, None, buffer)?;
-        buffer.get(..length).ok_or(ReadError::TooLong)
+    fn read_state(&mut self, name: NameRef<'_>, buffer: &mut Buffer) -> Result<usize, Reason> {
+        let mut room = Text::EMPTY;
+        let path = self.path(name.as_bytes(), STATE_SUFFIX.as_bytes(), &mut room);
+        self.read_file(path.ok_or(Reason::ABSENT)?, None, buffer)
     }
 
     #[inline(never)]
@@ -235,29 +234,30 @@ impl<'a> StateReader<'a> {
         path: Path<'_>,
         size: Option<u64>,
         buffer: &mut [u8],
-    ) -> Result<usize, ReadError> {
-        let mut released = false;
-        loop {
-            let result = open_and_read(path, size, buffer);
-            let Some(spare) = &mut self.spare else {
-                return result;
-            };
-            match (&result, spare.held.take()) {
-                (Err(ReadError::NoDescriptor), Some(held)) if !released => {
-                    sys::close(held);
-                    released = true;
-                }
-                (_, Some(held)) => {
-                    spare.held = Some(held);
-                    return result;
-                }
-                // This call closed the duplicate, or an earlier call could not duplicate `of` again.
-                (_, None) => {
-                    spare.held = sys::duplicate(spare.of).ok();
-                    return result;
-                }
-            }
+    ) -> Result<usize, Reason> {
+        let mut result = open_and_read(path, size, buffer);
+        let Some(spare) = &mut self.spare else {
+            return result;
+        };
+        if result.is_err_and(|reason| reason.index() == Reason::NO_DESCRIPTOR.index())
+            && let Some(held) = spare.held.take()
+        {
+            sys::close(held);
+            result = open_and_read(path, size, buffer);
         }
+        // Also if an earlier call could not duplicate it.
+        if spare.held.is_none() {
+            spare.held = sys::duplicate(spare.of).ok();
+        }
+        result
+    }
+
+    /// The path of the file in the state directory whose name is `stem` and `suffix`, or `None` if the path is too long.
+    fn path<'r>(&self, stem: &[u8], suffix: &[u8], room: &'r mut Text) -> Option<Path<'r>> {
+        for part in [self.arguments.state_dir, b"/", stem, suffix, b"\0"] {
+            room.push(part);
+        }
+        Path::new(room.as_bytes())
     }
 }
 
@@ -267,57 +267,30 @@ const BOOT_ID: &[u8] = b"/proc/sys/kernel/random/boot_id\0";
 /// An id and a newline.
 const BOOT_ID_LENGTH: u64 = BootId::LEN as u64 + 1;
 
-/// The length of directory, slash, name, suffix and NUL. A document's name is shorter.
-const MAX_PATH: usize = MAX_STATE_DIR + 1 + ServiceName::MAX + STATE_SUFFIX.len() + 1;
-
-/// Returns the path of the file in `directory` whose name is `stem` and `suffix`, or `None` if the path is too long.
-fn file_path<'r>(
-    directory: &[u8],
-    stem: &[u8],
-    suffix: &[u8],
-    room: &'r mut [u8; MAX_PATH],
-) -> Option<Path<'r>> {
-    let mut length = 0;
-    for part in [directory, b"/", stem, suffix, b"\0"] {
-        let end = length + part.len();
-        copy(room.get_mut(length..end)?, part);
-        length = end;
-    }
-    Path::new(room.get(..length)?)
-}
-
-fn open(path: Path<'_>) -> Result<Descriptor, ReadError> {
-    sys::open_to_read(path).map_err(|error| match error {
-        Errno::NOENT => ReadError::Absent,
-        Errno::MFILE | Errno::NFILE => ReadError::NoDescriptor,
-        other => other_error(other),
-    })
-}
-
-fn other_error(error: Errno) -> ReadError {
-    // The kernel's numbers are below 4096.
-    ReadError::Error(error.0 as u16)
-}
+// Directory, slash, name, suffix and NUL always fit.
+const _: () =
+    assert!(MAX_STATE_DIR + "/".len() + ServiceName::MAX + STATE_SUFFIX.len() < Text::SIZE);
 
 /// Reads a file of the given size. Without a size, the file must be regular and not longer than a state file.
-fn open_and_read(path: Path<'_>, size: Option<u64>, buffer: &mut [u8]) -> Result<usize, ReadError> {
-    let file = open(path)?;
-    let length = match size.map_or_else(|| regular_file_size(file, MAX_FILE as u64), Ok) {
-        Ok(size) => read_whole(buffer, size, |room| sys::read(file, room)),
-        Err(error) => Err(error),
-    };
+#[inline(never)]
+fn open_and_read(path: Path<'_>, size: Option<u64>, buffer: &mut [u8]) -> Result<usize, Reason> {
+    let file = sys::open_to_read(path)?;
+    let size = size.map_or_else(|| regular_file_size(file, MAX_FILE as u64), Ok);
+    let length = size.and_then(|size| read_whole(buffer, size, |room| sys::read(file, room)));
     sys::close(file);
     length
 }
 
 /// The size of a regular file of at most `limit` bytes.
-fn regular_file_size(file: Descriptor, limit: u64) -> Result<u64, ReadError> {
-    match sys::status(file) {
-        Ok(status) if !status.is_regular_file() => Err(ReadError::NotAFile),
-        Ok(status) if status.size > limit => Err(ReadError::TooLong),
-        Ok(status) => Ok(status.size),
-        Err(error) => Err(other_error(error)),
+fn regular_file_size(file: Descriptor, limit: u64) -> Result<u64, Reason> {
+    let status = sys::status(file)?;
+    if !status.is_regular_file() {
+        return Err(Reason::NOT_A_FILE);
     }
+    if status.size > limit {
+        return Err(Reason::TOO_LONG);
+    }
+    Ok(status.size)
 }
 
 /// Reads until `size` bytes have been read, the file ends, or the buffer is full. Returns the number of bytes. For a buffer
@@ -326,9 +299,9 @@ fn read_whole(
     buffer: &mut [u8],
     size: u64,
     mut read: impl FnMut(&mut [u8]) -> sys::Result<usize>,
-) -> Result<usize, ReadError> {
+) -> Result<usize, Reason> {
     let mut length = 0;
-    for _ in 0..=buffer.len() {
+    for _ in 0..buffer.len() + 1 {
         let room = buffer.get_mut(length..).unwrap_or_default();
         if room.is_empty() {
             break;
@@ -337,7 +310,7 @@ fn read_whole(
             Ok(0) => break,
             Ok(count) => length += count,
             Err(Errno::INTR) => {}
-            Err(error) => return Err(other_error(error)),
+            Err(error) => return Err(error.into()),
         }
         if length as u64 >= size {
             break;
@@ -357,16 +330,15 @@ mod tests {
 
     #[test]
     fn longest_path_fits_and_a_longer_one_is_refused() {
-        let name = [b'n'; ServiceName::MAX];
-        let name = NameRef::parse(&name).unwrap();
-        let mut room = [0; MAX_PATH];
-        let directory = [b'd'; MAX_STATE_DIR];
-        let suffix = STATE_SUFFIX.as_bytes();
-        let path = file_path(&directory, name.as_bytes(), suffix, &mut room).unwrap();
-        assert_eq!(path.as_bytes().len(), MAX_PATH - 1);
-        assert!(path.as_bytes().ends_with(b"nn.state"));
-        let longer = [b'd'; MAX_STATE_DIR + 1];
-        assert!(file_path(&longer, name.as_bytes(), suffix, &mut room).is_none());
+        let directory = [b'd'; Text::SIZE];
+        let mut arguments = Arguments::defaults();
+        for (length, fits) in [(MAX_STATE_DIR, true), (Text::SIZE - 3, false)] {
+            arguments.state_dir = &directory[..length];
+            let mut room = Text::EMPTY;
+            let path = StateReader::new(&arguments).path(b"web", b".state", &mut room);
+            let path = path.map(|path| path.as_bytes().len());
+            assert_eq!(path, fits.then_some(length + "/web.state".len()));
+        }
     }
 
     /// The content of `file` read in pieces of `at_most` bytes, with interruptions.
@@ -413,6 +385,6 @@ mod tests {
             calls += 1;
             if calls == 1 { Ok(4) } else { Err(Errno(5)) }
         });
-        assert_eq!(result, Err(ReadError::Error(5)));
+        assert_eq!(result, Err(Reason(5)));
     }
 }

@@ -27,7 +27,7 @@ pub use startup::{Startup, Strings};
 use agentcheck_common::BootTime;
 use core::ffi::{c_int, c_long};
 use core::time::Duration;
-use kernel::{call, number};
+use kernel::number;
 
 /// An error number of the kernel (1 to 4095). As wide as a register, like [`Descriptor`], so that a function returns a
 /// [`Result`] in two registers.
@@ -91,6 +91,25 @@ impl Descriptor {
     }
 }
 
+/// Makes a system call with at most four arguments.
+///
+/// # Safety
+/// As for [`kernel::call`].
+#[inline(always)]
+unsafe fn call<const N: usize>(number: usize, arguments: [usize; N]) -> Result<usize> {
+    let argument = |index: usize| arguments.get(index).copied().unwrap_or(0);
+    // SAFETY: the caller guarantees it. The kernel ignores arguments that a call does not have.
+    unsafe { call_with_four(argument(0), argument(1), argument(2), argument(3), number) }
+}
+
+/// One function for all calls, because every copy makes the program larger. The number is the last parameter, so that the
+/// arguments already have their registers. No call with four arguments needs another value than 0 after them.
+#[inline(never)]
+unsafe fn call_with_four(a: usize, b: usize, c: usize, d: usize, number: usize) -> Result<usize> {
+    // SAFETY: as above.
+    checked(unsafe { kernel::call(number, [a, b, c, d, 0, 0]) })
+}
+
 fn checked(result: isize) -> Result<usize> {
     match usize::try_from(result) {
         Ok(value) => Ok(value),
@@ -98,12 +117,9 @@ fn checked(result: isize) -> Result<usize> {
     }
 }
 
-fn descriptor(result: isize) -> Result<Descriptor> {
-    checked(result).map(Descriptor)
-}
-
 /// A system call whose arguments contain no address.
-fn call_without_pointers<const N: usize>(number: usize, arguments: [usize; N]) -> isize {
+#[inline(always)]
+fn call_without_pointers<const N: usize>(number: usize, arguments: [usize; N]) -> Result<usize> {
     // SAFETY: private to this module and used only for calls whose arguments contain no address.
     unsafe { call(number, arguments) }
 }
@@ -150,7 +166,7 @@ pub fn open_to_read(path: Path<'_>) -> Result<Descriptor> {
     };
     let flags = NOFOLLOW | NONBLOCK | NOCTTY | CLOEXEC;
     // SAFETY: the path ends with a NUL and outlives the call.
-    descriptor(unsafe { call(number::OPENAT, [AT_FDCWD, path.0.as_ptr() as usize, flags]) })
+    unsafe { call(number::OPENAT, [AT_FDCWD, path.0.as_ptr() as usize, flags]) }.map(Descriptor)
 }
 
 /// The status of an open file.
@@ -203,7 +219,7 @@ pub fn status(descriptor: Descriptor) -> Result<Status> {
 pub fn read(from: Descriptor, buffer: &mut [u8]) -> Result<usize> {
     let (to, room) = (buffer.as_mut_ptr() as usize, buffer.len());
     // SAFETY: the kernel writes at most `room` bytes into the buffer.
-    checked(unsafe { call(number::READ, [from.raw(), to, room]) })
+    unsafe { call(number::READ, [from.raw(), to, room]) }
 }
 
 /// Reads at most as many bytes as the buffer has, from this offset of a file. Returns 0 at the end.
@@ -215,23 +231,24 @@ pub fn read_at(from: Descriptor, buffer: &mut [u8], offset: u64) -> Result<usize
     // A document is far smaller than the address space.
     let offset = usize::try_from(offset).unwrap_or(usize::MAX);
     // SAFETY: the kernel writes at most `room` bytes into the buffer.
-    checked(unsafe { call(number::PREAD64, [from.raw(), to, room, offset]) })
+    unsafe { call(number::PREAD64, [from.raw(), to, room, offset]) }
 }
 
 /// Writes to a pipe, terminal or file; may block if the reader is slow.
 ///
 /// # Errors
 /// The kernel's.
+#[inline(never)]
 pub fn write(to: Descriptor, bytes: &[u8]) -> Result<usize> {
     let (from, count) = (bytes.as_ptr() as usize, bytes.len());
     // SAFETY: the kernel reads `count` bytes of the slice.
-    checked(unsafe { call(number::WRITE, [to.raw(), from, count]) })
+    unsafe { call(number::WRITE, [to.raw(), from, count]) }
 }
 
 /// Closes the descriptor. An error of the kernel changes nothing: the descriptor is closed in any case.
 #[inline(never)]
 pub fn close(descriptor: Descriptor) {
-    call_without_pointers(number::CLOSE, [descriptor.raw()]);
+    let _ = call_without_pointers(number::CLOSE, [descriptor.raw()]);
 }
 
 /// Closes all descriptors from `first` on.
@@ -240,7 +257,7 @@ pub fn close_from(first: Descriptor) {
     const USUAL_LIMIT: usize = 4096;
     let last = c_int::MAX as usize;
     let arguments = [first.raw(), last, 0];
-    if checked(call_without_pointers(number::CLOSE_RANGE, arguments)).is_err() {
+    if call_without_pointers(number::CLOSE_RANGE, arguments).is_err() {
         for number in first.raw()..USUAL_LIMIT {
             close(Descriptor(number));
         }
@@ -255,10 +272,7 @@ pub fn close_from(first: Descriptor) {
 pub fn duplicate(of: Descriptor) -> Result<Descriptor> {
     const DUPFD_CLOEXEC: usize = 1030;
     // Numbers from 3: the standard descriptors may be closed, and their numbers must not be used again.
-    descriptor(call_without_pointers(
-        number::FCNTL,
-        [of.raw(), DUPFD_CLOEXEC, 3],
-    ))
+    call_without_pointers(number::FCNTL, [of.raw(), DUPFD_CLOEXEC, 3]).map(Descriptor)
 }
 
 /// Sets an inherited socket to non-blocking mode.
@@ -268,16 +282,8 @@ pub fn duplicate(of: Descriptor) -> Result<Descriptor> {
 pub fn set_nonblocking(descriptor: Descriptor) -> Result<()> {
     const GETFL: usize = 3;
     const SETFL: usize = 4;
-    let flags = checked(call_without_pointers(
-        number::FCNTL,
-        [descriptor.raw(), GETFL],
-    ))?;
-    let flags = flags | NONBLOCK;
-    checked(call_without_pointers(
-        number::FCNTL,
-        [descriptor.raw(), SETFL, flags],
-    ))
-    .map(|_| ())
+    let flags = call_without_pointers(number::FCNTL, [descriptor.raw(), GETFL])? | NONBLOCK;
+    call_without_pointers(number::FCNTL, [descriptor.raw(), SETFL, flags]).map(|_| ())
 }
 
 /// The current boot time.
@@ -286,7 +292,7 @@ pub fn boot_time() -> BootTime {
     const BOOTTIME: usize = 7;
     let mut time: [c_long; 2] = [0; 2];
     // SAFETY: the kernel writes one `struct timespec`: two longs.
-    unsafe {
+    let _ = unsafe {
         call(
             number::CLOCK_GETTIME,
             [BOOTTIME, time.as_mut_ptr() as usize],
@@ -303,13 +309,13 @@ pub fn boot_time() -> BootTime {
 /// This process's id.
 #[must_use]
 pub fn process_id() -> u32 {
-    u32::try_from(call_without_pointers(number::GETPID, [])).unwrap_or(0)
+    call_without_pointers(number::GETPID, []).map_or(0, |id| id as u32)
 }
 
 /// Ends the process.
 pub fn exit(status: u8) -> ! {
     loop {
-        call_without_pointers(number::EXIT_GROUP, [usize::from(status)]);
+        let _ = call_without_pointers(number::EXIT_GROUP, [usize::from(status)]);
     }
 }
 
@@ -322,12 +328,12 @@ pub enum Ready {
     ToWrite = 0x4,
 }
 
-/// Waits until `descriptor` is ready or has an error. Returns false if that takes longer than `at_most`.
+/// Waits until `descriptor` is ready or has an error. Returns 1, or 0 if that takes longer than `at_most`.
 ///
 /// # Errors
 /// The kernel's.
 #[inline(never)]
-pub fn wait(descriptor: Descriptor, ready: Ready, at_most: Duration) -> Result<bool> {
+pub fn wait(descriptor: Descriptor, ready: Ready, at_most: Duration) -> Result<usize> {
     #[repr(C)]
     struct PollFd {
         descriptor: c_int,
@@ -347,7 +353,7 @@ pub fn wait(descriptor: Descriptor, ready: Ready, at_most: Duration) -> Result<b
     let (set, timeout) = (&raw mut set as usize, timeout.as_ptr() as usize);
     // SAFETY: the kernel reads one `struct pollfd` and one `struct timespec`, which both outlive the call; there is no
     // signal mask.
-    checked(unsafe { call(number::PPOLL, [set, 1, timeout, 0]) }).map(|ready| ready > 0)
+    unsafe { call(number::PPOLL, [set, 1, timeout, 0]) }
 }
 
 mod signals;

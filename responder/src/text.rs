@@ -1,19 +1,23 @@
 //! Text in fixed buffers, and lists of texts. A list is one text with newlines between its items. A table of strings would
 //! contain addresses and lengths, which take more space than the texts.
 
-/// Text in a fixed buffer of `SIZE` bytes. It drops bytes that do not fit.
+/// Text in a fixed buffer. It drops bytes that do not fit. One size for all texts: every other size would need its own
+/// copy of the functions.
 // Small fields first: their offsets fit in one byte of an instruction.
 #[repr(C)]
 #[derive(Clone)]
-pub struct Text<const SIZE: usize> {
+pub struct Text {
     length: usize,
-    bytes: [u8; SIZE],
+    bytes: [u8; Text::SIZE],
 }
 
-impl<const SIZE: usize> Text<SIZE> {
+impl Text {
+    /// The largest length of a text, in bytes.
+    pub const SIZE: usize = 1024;
+
     /// An empty text.
     pub const EMPTY: Self = Self {
-        bytes: [0; SIZE],
+        bytes: [0; Self::SIZE],
         length: 0,
     };
 
@@ -22,6 +26,14 @@ impl<const SIZE: usize> Text<SIZE> {
     pub fn push(&mut self, text: &[u8]) {
         for byte in text {
             self.push_byte(*byte);
+        }
+    }
+
+    /// Appends `text`, with a `?` for each byte that is not printable ASCII.
+    pub fn push_printable(&mut self, text: &[u8]) {
+        for byte in text {
+            let printable = matches!(byte, b' '..=b'~');
+            self.push_byte(if printable { *byte } else { b'?' });
         }
     }
 
@@ -75,6 +87,7 @@ impl<const SIZE: usize> Text<SIZE> {
 
     /// The text.
     #[must_use]
+    #[inline(never)]
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or_default()
     }
@@ -126,14 +139,15 @@ mod tests {
     proptest! {
         #[test]
         fn numbers_are_decimal_and_never_leave_the_buffer(number in any::<u64>(), before in "[a-z]{0,12}") {
-            let mut text = Text::<16>::EMPTY;
+            let before = "x".repeat(Text::SIZE - 16) + &before;
+            let mut text = Text::EMPTY;
             text.push(before.as_bytes());
             text.push_number(number);
             let whole = format!("{before}{number}");
-            if whole.len() <= 16 {
+            if whole.len() <= Text::SIZE {
                 prop_assert_eq!(text.as_bytes(), whole.as_bytes());
             } else {
-                prop_assert_eq!(text.length(), 16);
+                prop_assert_eq!(text.length(), Text::SIZE);
             }
             text.truncate(before.len());
             prop_assert_eq!(text.length(), before.len());

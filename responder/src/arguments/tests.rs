@@ -1,15 +1,16 @@
 use super::*;
 use proptest::prelude::*;
 
-fn parsed<'a>(arguments: &[&'a str]) -> Result<Command<'a>, UsageError<'a>> {
-    parse(arguments.iter().map(|argument| argument.as_bytes()))
+fn parsed<'a>(arguments: &[&'a str]) -> (Result<Command, UsageError<'a>>, Arguments<'a>) {
+    let mut parsed = Arguments::defaults();
+    let arguments = arguments.iter().map(|argument| argument.as_bytes());
+    (parse(arguments, &mut parsed), parsed)
 }
 
 fn answer<'a>(arguments: &[&'a str]) -> Arguments<'a> {
-    match parsed(arguments) {
-        Ok(Command::Answer(arguments)) => arguments,
-        other => panic!("{arguments:?}: {other:?}"),
-    }
+    let (command, parsed) = parsed(arguments);
+    assert_eq!(command, Ok(Command::Answer), "{arguments:?}");
+    parsed
 }
 
 fn name(text: &str) -> NameRef<'_> {
@@ -60,10 +61,10 @@ fn options_take_their_values_in_both_forms() {
             .iter()
             .collect::<Vec<_>>()
     );
-    assert_eq!(all.idle, Idle::After(Duration::from_secs(90)));
+    assert_eq!(all.idle, Some(Duration::from_secs(90)));
     assert_eq!(answer(&["--state-dir=a", "--state-dir=b"]).state_dir, b"b");
-    assert_eq!(parsed(&["--help", "--nonsense"]), Ok(Command::Help));
-    assert_eq!(parsed(&["-V"]), Ok(Command::Version));
+    assert_eq!(parsed(&["--help", "--nonsense"]).0, Ok(Command::Help));
+    assert_eq!(parsed(&["-V"]).0, Ok(Command::Version));
 }
 
 #[test]
@@ -94,10 +95,10 @@ fn idle_is_a_duration_or_off() {
         ("1h", 3_600_000),
         ("1d", 86_400_000),
     ] {
-        let expected = Some(Idle::After(Duration::from_millis(milliseconds)));
+        let expected = Some(Duration::from_millis(milliseconds));
         assert_eq!(idle(text.as_bytes()), expected, "{text:?}");
     }
-    assert_eq!(idle(b"off"), Some(Idle::Never));
+    assert_eq!(idle(b"off"), Some(Duration::MAX));
     for bad in [
         "",
         "0s",
@@ -177,13 +178,16 @@ fn usage_errors_name_the_argument_and_the_reason() {
         ),
     ];
     for (arguments, argument, reason) in table {
-        let error = parsed(arguments).expect_err(&format!("{arguments:?}"));
+        let (result, parsed) = parsed(arguments);
+        let error = result.expect_err(&format!("{arguments:?}"));
         assert_eq!(error.argument, argument.as_bytes());
-        assert!(
-            error.reason.contains(reason),
-            "{arguments:?}: {}",
-            error.reason
-        );
+        let text = std::str::from_utf8(error.reason.text()).unwrap();
+        assert!(text.contains(reason), "{arguments:?}: {text}");
+        let defaults = Arguments {
+            service: Service::Invalid,
+            ..Arguments::defaults()
+        };
+        assert_eq!(parsed, defaults, "{arguments:?}");
     }
 }
 
@@ -200,6 +204,6 @@ proptest! {
             0..6,
         ),
     ) {
-        let _ = parse(arguments.iter().map(Vec::as_slice));
+        let _ = parse(arguments.iter().map(Vec::as_slice), &mut Arguments::defaults());
     }
 }

@@ -3,11 +3,11 @@
 use super::{Content, Options, Status};
 use crate::reply::{Answer, Source};
 use crate::text::{Text, item};
-use agentcheck_common::reply::Word;
+use agentcheck_common::reply::{MAX_LINE, Word};
 use agentcheck_common::{AdministrativeState, OperationalState};
 
-/// The largest length of a response, in bytes. A head has 290 bytes; a reply line or a JSON object follows.
-pub const MAX_RESPONSE: usize = 1024;
+// A head has 290 bytes; a reply line or a JSON object follows.
+const _: () = assert!(Text::SIZE >= 290 + MAX_LINE);
 
 /// The names of a server's states in responses. If several apply, the last one in this order counts.
 const STATES: &[u8] = b"up\ndrain\ndown\nstopped\nfail\nmaint";
@@ -124,7 +124,7 @@ struct Values<'a> {
 impl Values<'_> {
     /// Appends `template`, with the values in it.
     #[inline(never)]
-    fn push(&self, template: &[u8], out: &mut Text<MAX_RESPONSE>) {
+    fn push(&self, template: &[u8], out: &mut Text) {
         for byte in template {
             match byte {
                 0x01 => out.push(self.status.text()),
@@ -145,7 +145,7 @@ impl Values<'_> {
     }
 
     /// Appends the description as JSON. It is printable ASCII, so only two bytes need an escape.
-    fn push_description(&self, out: &mut Text<MAX_RESPONSE>) {
+    fn push_description(&self, out: &mut Text) {
         for byte in self.view.description {
             if matches!(byte, b'"' | b'\\') {
                 out.push_byte(b'\\');
@@ -166,7 +166,7 @@ pub fn compose(
     answer: &Answer<'_>,
     size: u64,
     options: &Options,
-    out: &mut Text<MAX_RESPONSE>,
+    out: &mut Text,
 ) {
     let mut values = Values {
         view: View::of(answer.text),

@@ -1,5 +1,4 @@
 use super::*;
-use crate::http::response::MAX_RESPONSE;
 use agentcheck_common::Reply;
 use agentcheck_common::reply::MAX_LINE;
 use proptest::prelude::*;
@@ -29,12 +28,12 @@ fn name(text: &str) -> NameRef<'_> {
 
 /// The line that is sent for an answer.
 fn line(answer: &Answer<'_>) -> Vec<u8> {
-    let mut out = Text::<MAX_RESPONSE>::EMPTY;
+    let mut out = Text::EMPTY;
     answer.push_line(&mut out);
     out.as_bytes().to_vec()
 }
 
-fn reply(target: Target<'_>, file: Result<&[u8], ReadError>, fallback: Option<&str>) -> String {
+fn reply(target: Target<'_>, file: Result<&[u8], Reason>, fallback: Option<&str>) -> String {
     let boot = BootId::parse(BOOT);
     let fallback = fallback.map(|line| Fallback::parse(line.as_bytes()).unwrap());
     let answer = compose(&target, file, boot.as_ref(), BootTime(1500), fallback);
@@ -58,17 +57,17 @@ fn no_op_replies_and_where_the_fallback_applies() {
     let other_boot = FILE.replace("6e3f", "7e3f");
     let future = FILE.replace("from 1000", "from 1600");
     #[allow(clippy::type_complexity)]
-    let table: [(Result<&[u8], ReadError>, &str, &str, bool); 9] = [
-        (Err(ReadError::Absent), "no-state", "unknown", false),
-        (Err(ReadError::NotAFile), "unreadable", "unreadable", false),
-        (Err(ReadError::Error(13)), "unreadable", "unreadable", false),
+    let table: [(Result<&[u8], Reason>, &str, &str, bool); 9] = [
+        (Err(Reason::ABSENT), "no-state", "unknown", false),
+        (Err(Reason::NOT_A_FILE), "unreadable", "unreadable", false),
+        (Err(Reason(13)), "unreadable", "unreadable", false),
         (
-            Err(ReadError::NoDescriptor),
+            Err(Reason::NO_DESCRIPTOR),
             "no-descriptor",
             "no-descriptor",
             false,
         ),
-        (Err(ReadError::TooLong), "bad-state", "bad-state", true),
+        (Err(Reason::TOO_LONG), "bad-state", "bad-state", true),
         (Ok(b""), "bad-state", "bad-state", true),
         (Ok(other_name.as_bytes()), "bad-state", "bad-state", true),
         (Ok(other_boot.as_bytes()), "other-boot", "other-boot", true),
@@ -220,7 +219,7 @@ proptest! {
         if let Some(fallback) = Fallback::parse(text.as_bytes()) {
             let web = name("web");
             let target = Target::Configured(web);
-            let absent = Err(ReadError::Absent);
+            let absent = Err(Reason::ABSENT);
             let answer = compose(&target, absent, None, BootTime(0), Some(fallback));
             let line = line(&answer);
             prop_assert!(Reply::parse(line.strip_suffix(b"\n").unwrap()).is_ok());

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::kernel::SIGNAL_SET_BYTES;
-use super::{CLOEXEC, Descriptor, NONBLOCK, Result, call, checked, descriptor, number};
+use super::{CLOEXEC, Descriptor, NONBLOCK, Result, call, number};
 
 /// A set of signals: one word for the kernel, more for the C library.
 #[repr(C, align(8))]
@@ -55,7 +55,7 @@ fn change_mask(how: usize, signals: &Signals) {
     let set = (&raw const signals.0) as usize;
     // SAFETY: the kernel reads 8 bytes of the set, the C library 128; the previous mask is not requested. The call cannot
     // fail with these first arguments.
-    unsafe { call(number::SIGPROCMASK, [how, set, 0, KERNEL_SET_BYTES]) };
+    let _ = unsafe { call(number::SIGPROCMASK, [how, set, 0, KERNEL_SET_BYTES]) };
 }
 
 /// Creates a descriptor that is readable while one of these signals is pending.
@@ -68,7 +68,5 @@ pub fn signal_descriptor(signals: &Signals) -> Result<Descriptor> {
     let set = (&raw const signals.0) as usize;
     let flags = CLOEXEC | NONBLOCK;
     // SAFETY: the kernel reads 8 bytes of the set, the C library 128.
-    let result = unsafe { call(number::SIGNALFD4, [NEW, set, KERNEL_SET_BYTES, flags]) };
-    checked(result)?;
-    descriptor(result)
+    unsafe { call(number::SIGNALFD4, [NEW, set, KERNEL_SET_BYTES, flags]) }.map(Descriptor)
 }

@@ -3,30 +3,29 @@
 
 use super::{
     AT_FDCWD, CLOEXEC, Descriptor, Errno, NONBLOCK, Path, Ready, Result, call,
-    call_without_pointers, checked, descriptor, number,
+    call_without_pointers, checked, kernel, number,
 };
+use crate::text::copy;
 use core::ffi::c_int;
 
 const SOL_SOCKET: usize = 1;
 
-/// Whether the socket is listening. Otherwise it is a connection.
-///
-/// # Errors
-/// [`Errno::NOTSOCK`] or [`Errno::BADF`] if it is not a socket.
+/// Whether the socket is listening; otherwise it is a connection. Returns `None` if the descriptor is not a socket.
 #[inline(never)]
-pub fn is_listening(descriptor: Descriptor) -> Result<bool> {
+#[must_use]
+pub fn is_listening(descriptor: Descriptor) -> Option<bool> {
     const ACCEPTCONN: usize = 30;
     let mut value: c_int = 0;
     let mut length: u32 = 4;
     let (to, room) = ((&raw mut value) as usize, (&raw mut length) as usize);
     // SAFETY: the kernel writes one int and its length.
     let result = unsafe {
-        call(
+        kernel::call(
             number::GETSOCKOPT,
             [descriptor.raw(), SOL_SOCKET, ACCEPTCONN, to, room],
         )
     };
-    checked(result).map(|_| value != 0)
+    (result == 0).then_some(value != 0)
 }
 
 const DONTWAIT: usize = 0x40;
@@ -43,12 +42,12 @@ const MORE: usize = 0x8000;
 pub fn send(to: Descriptor, bytes: &[u8]) -> Result<usize> {
     let (from, count) = (bytes.as_ptr() as usize, bytes.len());
     // SAFETY: the kernel reads `count` bytes of the slice; no address is given.
-    checked(unsafe {
+    unsafe {
         call(
             number::SENDTO,
-            [to.raw(), from, count, DONTWAIT | NOSIGNAL | MORE, 0, 0],
+            [to.raw(), from, count, DONTWAIT | NOSIGNAL | MORE],
         )
-    })
+    }
 }
 
 /// Receives bytes that have arrived, at most as many as the buffer has. Returns 0 if the peer has closed its sending side.
@@ -59,13 +58,14 @@ pub fn send(to: Descriptor, bytes: &[u8]) -> Result<usize> {
 pub fn receive(from: Descriptor, buffer: &mut [u8]) -> Result<usize> {
     let (to, room) = (buffer.as_mut_ptr() as usize, buffer.len());
     // SAFETY: the kernel writes at most `room` bytes into the buffer; the peer's address is not requested.
-    checked(unsafe { call(number::RECVFROM, [from.raw(), to, room, DONTWAIT, 0, 0]) })
+    unsafe { call(number::RECVFROM, [from.raw(), to, room, DONTWAIT]) }
 }
 
 /// Closes the sending side. The connection may already be closed, which is not an error.
+#[inline(never)]
 pub fn shutdown_sending(descriptor: Descriptor) {
     const WRITE: usize = 1;
-    call_without_pointers(number::SHUTDOWN, [descriptor.raw(), WRITE]);
+    let _ = call_without_pointers(number::SHUTDOWN, [descriptor.raw(), WRITE]);
 }
 
 /// The address of a peer in the kernel's format, with zeroes after its end. The second word is the IPv4 address. The third
@@ -88,11 +88,12 @@ pub fn accept(listener: Descriptor) -> Result<(Descriptor, PeerAddress)> {
     let mut length = size_of::<PeerAddress>() as u32;
     let (to, room) = ((&raw mut address) as usize, (&raw mut length) as usize);
     // SAFETY: the kernel writes at most `length` bytes of the address, and its length.
-    let result = unsafe { call(number::ACCEPT4, [listener.raw(), to, room, CLOEXEC]) };
-    descriptor(result).map(|socket| (socket, address))
+    let socket = unsafe { call(number::ACCEPT4, [listener.raw(), to, room, CLOEXEC]) }?;
+    Ok((Descriptor(socket), address))
 }
 
 /// Address families.
+#[repr(u16)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     /// Unix sockets.
@@ -103,60 +104,65 @@ pub enum Family {
     V6 = 10,
 }
 
-/// A socket address in the kernel's format.
-#[derive(Clone, Copy, Debug)]
+/// A socket address: the first two fields are in the kernel's format.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SocketAddress {
-    bytes: [u8; SocketAddress::MAX],
+    family: Family,
+    /// A port and an IP address, or a path and a NUL. The rest is 0.
+    data: [u8; SocketAddress::MAX_PATH + 1],
     length: usize,
 }
 
 impl SocketAddress {
-    /// The longest address: a family and 108 bytes of path.
-    const MAX: usize = 110;
     /// The longest path of a unix socket, in bytes, without its NUL.
     pub const MAX_PATH: usize = 107;
 
     #[inline(never)]
-    fn of(family: Family, parts: &[&[u8]]) -> Self {
-        let mut address = Self {
-            bytes: [0; Self::MAX],
-            length: 0,
-        };
-        address.push(&(family as u16).to_ne_bytes());
-        for part in parts {
-            address.push(part);
-        }
-        address
-    }
-
-    fn push(&mut self, part: &[u8]) {
-        let end = self.length + part.len();
-        // Always fits: the longest part is a path, whose length the caller has checked.
-        if let Some(room) = self.bytes.get_mut(self.length..end) {
-            crate::text::copy(room, part);
-            self.length = end;
+    fn new(family: Family, length: usize, port: u16, offset: usize, content: &[u8]) -> Self {
+        let mut data = [0; Self::MAX_PATH + 1];
+        copy(&mut data, &port.to_be_bytes());
+        copy(data.get_mut(offset..).unwrap_or_default(), content);
+        Self {
+            family,
+            data,
+            length,
         }
     }
 
     /// An IPv4 address.
     #[must_use]
-    pub fn v4(address: [u8; 4], port: u16) -> Self {
-        Self::of(Family::V4, &[&port.to_be_bytes(), &address, &[0; 8]])
+    pub fn v4(ip: [u8; 4], port: u16) -> Self {
+        Self::new(Family::V4, 16, port, 2, &ip)
     }
 
     /// An IPv6 address without a zone.
     #[must_use]
-    pub fn v6(address: [u8; 16], port: u16) -> Self {
-        Self::of(
-            Family::V6,
-            &[&port.to_be_bytes(), &[0; 4], &address, &[0; 4]],
-        )
+    pub fn v6(ip: [u8; 16], port: u16) -> Self {
+        Self::new(Family::V6, 28, port, 6, &ip)
     }
 
-    /// A path of at most [`Self::MAX_PATH`] bytes without NUL. A longer path gives an address that the kernel refuses.
+    /// A path of at most [`Self::MAX_PATH`] bytes without NUL. The kernel refuses a longer one.
     #[must_use]
     pub fn unix(path: &[u8]) -> Self {
-        Self::of(Family::Unix, &[path, &[0]])
+        Self::new(Family::Unix, 2 + path.len() + 1, 0, 0, path)
+    }
+
+    /// The family.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// The path, if it is a unix socket.
+    #[must_use]
+    pub fn path(&self) -> Option<Path<'_>> {
+        Path::new(&self.data).filter(|_| self.family == Family::Unix)
+    }
+
+    /// Changes the IPv6 address of all hosts, `::`, into that of IPv4. The port remains.
+    pub fn change_to_ipv4(&mut self) {
+        (self.family, self.length) = (Family::V4, 16);
     }
 }
 
@@ -168,10 +174,7 @@ impl SocketAddress {
 pub fn socket(family: Family) -> Result<Descriptor> {
     const STREAM: usize = 1;
     let kind = STREAM | CLOEXEC | NONBLOCK;
-    descriptor(call_without_pointers(
-        number::SOCKET,
-        [family as usize, kind, 0],
-    ))
+    call_without_pointers(number::SOCKET, [family as usize, kind, 0]).map(Descriptor)
 }
 
 /// Sets a boolean option of SOL_SOCKET (level 1), IPPROTO_IPV6 (level 41) or another level.
@@ -184,7 +187,7 @@ pub fn set_option(descriptor: Descriptor, level: u8, option: u8, on: bool) -> Re
     let from = (&raw const value) as usize;
     // SAFETY: the kernel reads one int.
     let result = unsafe {
-        call(
+        kernel::call(
             number::SETSOCKOPT,
             [descriptor.raw(), level, option, from, 4],
         )
@@ -198,10 +201,10 @@ pub fn set_option(descriptor: Descriptor, level: u8, option: u8, on: bool) -> Re
 /// The kernel's; [`Errno::ADDRINUSE`] if the address is in use.
 #[inline(never)]
 pub fn bind(descriptor: Descriptor, address: &SocketAddress) -> Result<()> {
-    let from = address.bytes.as_ptr() as usize;
+    let from = (&raw const *address) as usize;
     let arguments = [descriptor.raw(), from, address.length];
-    // SAFETY: the kernel reads `length` bytes of the address, all within it.
-    checked(unsafe { call(number::BIND, arguments) }).map(|_| ())
+    // SAFETY: the kernel reads `length` bytes of the address. It refuses a length of more than 110, without reading.
+    unsafe { call(number::BIND, arguments) }.map(|_| ())
 }
 
 /// Connects the socket.
@@ -209,10 +212,10 @@ pub fn bind(descriptor: Descriptor, address: &SocketAddress) -> Result<()> {
 /// # Errors
 /// The kernel's; [`Errno::CONNREFUSED`] if no process listens.
 pub fn connect(descriptor: Descriptor, address: &SocketAddress) -> Result<()> {
-    let from = address.bytes.as_ptr() as usize;
+    let from = (&raw const *address) as usize;
     let arguments = [descriptor.raw(), from, address.length];
     // SAFETY: as for bind.
-    checked(unsafe { call(number::CONNECT, arguments) }).map(|_| ())
+    unsafe { call(number::CONNECT, arguments) }.map(|_| ())
 }
 
 /// Starts listening; at most `backlog` connections wait to be accepted.
@@ -220,11 +223,8 @@ pub fn connect(descriptor: Descriptor, address: &SocketAddress) -> Result<()> {
 /// # Errors
 /// The kernel's.
 pub fn listen(descriptor: Descriptor, backlog: u16) -> Result<()> {
-    checked(call_without_pointers(
-        number::LISTEN,
-        [descriptor.raw(), usize::from(backlog)],
-    ))
-    .map(|_| ())
+    let arguments = [descriptor.raw(), usize::from(backlog)];
+    call_without_pointers(number::LISTEN, arguments).map(|_| ())
 }
 
 /// Deletes the path.
@@ -233,7 +233,7 @@ pub fn listen(descriptor: Descriptor, backlog: u16) -> Result<()> {
 /// The kernel's.
 pub fn unlink(path: Path<'_>) -> Result<()> {
     // SAFETY: the path ends with a NUL and outlives the call.
-    checked(unsafe { call(number::UNLINKAT, [AT_FDCWD, path.0.as_ptr() as usize, 0]) }).map(|_| ())
+    unsafe { call(number::UNLINKAT, [AT_FDCWD, path.0.as_ptr() as usize, 0]) }.map(|_| ())
 }
 
 /// An event: the token of [`Epoll::add`] of a descriptor that is ready.
@@ -257,16 +257,13 @@ impl Events {
     const ROOM: usize = 64;
 
     /// No events.
-    #[must_use]
-    pub fn none() -> Self {
-        Self {
-            events: [Event {
-                events: 0,
-                token: 0,
-            }; Self::ROOM],
-            count: 0,
-        }
-    }
+    pub const EMPTY: Self = Self {
+        events: [Event {
+            events: 0,
+            token: 0,
+        }; Self::ROOM],
+        count: 0,
+    };
 
     /// The tokens of the descriptors that are ready.
     pub fn tokens(&self) -> impl Iterator<Item = u64> + '_ {
@@ -284,7 +281,8 @@ impl Epoll {
     /// # Errors
     /// The kernel's.
     pub fn new() -> Result<Self> {
-        descriptor(call_without_pointers(number::EPOLL_CREATE1, [CLOEXEC])).map(Self)
+        let epoll = call_without_pointers(number::EPOLL_CREATE1, [CLOEXEC])?;
+        Ok(Self(Descriptor(epoll)))
     }
 
     /// The instance's own descriptor.
@@ -328,14 +326,15 @@ impl Epoll {
             (&raw mut event) as usize,
         ];
         // SAFETY: the kernel reads one `struct epoll_event`.
-        checked(unsafe { call(number::EPOLL_CTL, arguments) }).map(|_| ())
+        unsafe { call(number::EPOLL_CTL, arguments) }.map(|_| ())
     }
 
     /// Removes `descriptor`.
+    #[inline(never)]
     pub fn remove(self, descriptor: Descriptor) {
         const REMOVE: usize = 2;
         // It fails only if the descriptor is not in the set, which is the desired result.
-        call_without_pointers(number::EPOLL_CTL, [self.0.raw(), REMOVE, descriptor.raw()]);
+        let _ = call_without_pointers(number::EPOLL_CTL, [self.0.raw(), REMOVE, descriptor.raw()]);
     }
 
     /// Waits at most `milliseconds` (-1: without limit) and fills `events`. There are no events after that time, or if a
@@ -346,10 +345,9 @@ impl Epoll {
     pub fn wait(self, events: &mut Events, milliseconds: i32) -> Result<()> {
         events.count = 0;
         let to = events.events.as_mut_ptr() as usize;
-        let timeout = milliseconds as usize;
-        let arguments = [self.0.raw(), to, Events::ROOM, timeout, 0, 8];
+        let arguments = [self.0.raw(), to, Events::ROOM, milliseconds as usize];
         // SAFETY: the kernel writes at most ROOM events; there is no signal mask.
-        match checked(unsafe { call(number::EPOLL_PWAIT, arguments) }) {
+        match unsafe { call(number::EPOLL_PWAIT, arguments) } {
             Ok(count) => events.count = count,
             Err(Errno::INTR) => {}
             Err(error) => return Err(error),

@@ -1,6 +1,6 @@
 use super::*;
 use crate::name::NameRef;
-use crate::reply::{Fallback, ReadError, Target};
+use crate::reply::{Fallback, Reason, Target};
 use agentcheck_common::reply::MAX_LINE;
 use agentcheck_common::{BootId, BootTime, Reply};
 use proptest::prelude::*;
@@ -14,7 +14,7 @@ fn file(line: &str, then: &str) -> String {
 /// The response for service web, from this file at the time `now`.
 fn respond(
     content: Content,
-    file: Result<&[u8], ReadError>,
+    file: Result<&[u8], Reason>,
     now: u64,
     options: &Options,
     by_client: bool,
@@ -188,10 +188,10 @@ fn fallback_applies_as_for_agent_check() {
     };
     let other_boot = file("up", "up").replace("6e3f", "7e3f");
     #[allow(clippy::type_complexity)]
-    let rows: [(Result<&[u8], ReadError>, &str, u16, u16); 4] = [
-        (Err(ReadError::Absent), "no-state unknown", 404, 404),
-        (Err(ReadError::NotAFile), "unreadable unreadable", 503, 503),
-        (Err(ReadError::TooLong), "bad-state bad-state", 503, 200),
+    let rows: [(Result<&[u8], Reason>, &str, u16, u16); 4] = [
+        (Err(Reason::ABSENT), "no-state unknown", 404, 404),
+        (Err(Reason::NOT_A_FILE), "unreadable unreadable", 503, 503),
+        (Err(Reason::TOO_LONG), "bad-state bad-state", 503, 200),
         (Ok(other_boot.as_bytes()), "other-boot other-boot", 503, 200),
     ];
     for (file, words, by_client, by_client_ok) in rows {
@@ -252,7 +252,7 @@ fn errors_and_documents_have_no_state() {
         assert_eq!(allow.is_some(), status == Status::MethodNotAllowed);
     }
     let target = Target::Unnamed(crate::reply::NoName::NotSent);
-    let absent = Err(ReadError::Absent);
+    let absent = Err(Reason::ABSENT);
     let answer = crate::reply::compose(&target, absent, None, BootTime(0), None);
     for (content, media_type) in [
         (Content::Metrics, "text/plain; version=0.0.4"),
@@ -294,7 +294,7 @@ proptest! {
         let response = respond(content, file, now, &options, flags[3], fallback);
         let (status, _, body) = split(&response);
         prop_assert!([200, 404, 503].contains(&status));
-        prop_assert!(response.len() < MAX_RESPONSE && body.len() <= MAX_LINE);
+        prop_assert!(response.len() < Text::SIZE && body.len() <= MAX_LINE);
         if content == Content::Json && status == 200 {
             let object = body.strip_prefix("{\"state\":\"").and_then(|rest| rest.strip_suffix("\"}"));
             prop_assert!(object.is_some(), "{}", body);
