@@ -20,9 +20,6 @@ use std::time::{Duration, Instant};
 /// How many entries may wait for the disk. A few services produce them in some hours.
 const MAX_WAITING: usize = 1000;
 
-/// How long the thread rests after writing, so that later entries share a wake-up. A burst ends the rest.
-const REST: Duration = Duration::from_millis(100);
-
 /// The loop's side: chooses entries, and passes them to the thread.
 pub(super) struct HistoryWriter {
     filter: HistoryFilter,
@@ -111,15 +108,11 @@ impl HistoryWriter {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         // The thread ends only when `self` is dropped.
         let _ = self.sender.send(entry);
-        if waiting >= MAX_WAITING / 4 {
-            self.thread.thread().unpark();
-        }
     }
 
     /// Waits until the entries are written, until `latest` at most.
     pub(super) fn end(self, latest: Instant) {
         drop(self.sender);
-        self.thread.thread().unpark();
         while !self.thread.is_finished() && Instant::now() < latest {
             thread::sleep(Duration::from_millis(5));
         }
@@ -140,6 +133,5 @@ fn write(data: &Path, entries: &Receiver<Entry>, waiting: &AtomicUsize, mut log:
             log.note_unless_missing(&recorder.write(&entry));
             waiting.fetch_sub(1, Ordering::Relaxed);
         }
-        thread::park_timeout(REST);
     }
 }

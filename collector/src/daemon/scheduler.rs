@@ -81,7 +81,7 @@ impl EvalQueue {
         let timed = timed.filter(|(_, service)| !self.changed.contains_key(service));
         let timed = timed.map(|(at, service)| (*service, *at));
         let mut due: Vec<(ServiceId, BootTime)> = changed.chain(timed).collect();
-        due.sort_by_key(|(service, since)| (self.usage.of(service.0), *since));
+        due.sort_by_key(|(service, since)| (self.usage.of(service.0), *since, *service));
         due.into_iter().map(|(service, _)| service).collect()
     }
 
