@@ -185,7 +185,7 @@ impl Mistake {
         write a number and ms, s, m, h or d, or off\n\
         write a service name: 1 to 64 letters, digits, . _ and -, beginning with a letter or digit";
 
-    /// What is wrong, or what to write.
+    /// The message: the fault, or the form to write.
     #[must_use]
     pub fn text(self) -> &'static [u8] {
         item(Self::TEXTS, self as usize)

@@ -24,6 +24,7 @@ const MAX_WAITING: usize = 1000;
 pub(super) struct HistoryWriter {
     filter: HistoryFilter,
     sender: Sender<Entry>,
+    /// How many entries wait. The channel has no bound of its own: one with a bound takes the memory for all from the start.
     waiting: Arc<AtomicUsize>,
     thread: JoinHandle<()>,
     /// How many entries in a row found no room.
@@ -128,10 +129,8 @@ fn write(data: &Path, entries: &Receiver<Entry>, waiting: &AtomicUsize, mut log:
             data.display()
         );
     }
-    while let Ok(first) = entries.recv() {
-        for entry in std::iter::once(first).chain(entries.try_iter()) {
-            log.note_unless_missing(&recorder.write(&entry));
-            waiting.fetch_sub(1, Ordering::Relaxed);
-        }
+    for entry in entries {
+        log.note_unless_missing(&recorder.write(&entry));
+        waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }

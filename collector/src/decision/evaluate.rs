@@ -312,11 +312,11 @@ impl Walk<'_> {
                 Ok(limit) => {
                     let state = ServerState::Weight(weighed.shaped.percent);
                     let why = self.why_of_weight(weighed);
-                    let said = self.remember(&state, limit, &why, None, memory);
+                    let remembered = self.remember(&state, limit, &why, None, memory);
                     if weighed.shaped.moving {
                         self.wake_at = self.wake_at.min(self.now.after(MOVING));
                     }
-                    said
+                    remembered
                 }
                 Err(reason) => {
                     let decided = DecisionSource::Failure(Undecided::because(reason));

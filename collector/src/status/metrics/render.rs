@@ -144,13 +144,8 @@ fn sources(sources: &[SourceMetrics<'_>], page: &mut TextFormat) {
         "Failed polls, by reason.",
     );
     for source in sources {
-        let reasons = Reason::ALL.iter().zip(
-            source
-                .polls
-                .failures
-                .iter()
-                .flat_map(|counts| counts.iter()),
-        );
+        let counts = source.polls.failures.as_deref().into_iter().flatten();
+        let reasons = Reason::ALL.iter().zip(counts);
         for (reason, count) in reasons.filter(|(_, count)| **count > 0) {
             page.line(&[("source", source.name), ("reason", reason.word())], count);
         }
