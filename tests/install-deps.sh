@@ -24,6 +24,7 @@ programs=${CARGO_TARGET_DIR:-$here/target}/test-programs
 #   qemu-user gcc-aarch64-linux-gnu  run and link it for the other architecture
 #   busybox                        its syslogd, a small one
 #   procps curl python3            the demo, the examples, and clients of the HTTP answers
+#   nginx                          a proxy in front of the HTTP answers
 #   keepalived ldirectord          balancers that run agentcheck probe
 #   python3-yaml                   reads the examples of Kubernetes, Envoy and Traefik
 #   chromium-headless-shell        the browser that looks at the page of agentcheck report; with what it needs
@@ -37,7 +38,7 @@ programs=${CARGO_TARGET_DIR:-$here/target}/test-programs
 #   openssl                        a certificate for an HTTPS server of a test
 #   make                           make install is how the tests install
 packages="haproxy xinetd ucspi-tcp ipsvd tcputils socat ncat systemd iproute2 util-linux bsdutils strace
-	valgrind qemu-user gcc-aarch64-linux-gnu busybox procps curl python3 python3-yaml keepalived ldirectord make
+	valgrind qemu-user gcc-aarch64-linux-gnu busybox procps curl python3 python3-yaml nginx keepalived ldirectord make
 	chromium-headless-shell e2fsprogs libfaketime prometheus-node-exporter redis-server memcached msmtp-mta postgresql
 	mariadb-server-core mariadb-client-core galera-4 bash zsh fish openssl"
 

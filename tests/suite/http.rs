@@ -1,12 +1,12 @@
-//! HTTP answers with real clients: HAProxy's `option httpchk`, curl, busybox wget, Python and promtool.
+//! HTTP answers with real clients: HAProxy's `option httpchk`, curl, busybox wget, Python, nginx and promtool.
 
 use agentcheck_tests::address::Block;
 use agentcheck_tests::balancer::Balancer;
-use agentcheck_tests::processes::{output, program, run};
+use agentcheck_tests::processes::{Running, output, program, run, wait_until};
 use agentcheck_tests::responder::Loop;
 use agentcheck_tests::scratch::Scratch;
 use agentcheck_tests::state::StateDirectory;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 
 /// The responder's accept loop with these arguments, and its address.
@@ -183,6 +183,63 @@ fn common_clients_read_the_responses() {
     let printed = run(Command::new(program("python3", "python3")).args(["-c", &script]));
     let expected = format!("{line}73\n503 maint 100%\n{}", "200 73\n".repeat(3));
     assert_eq!(printed, expected);
+}
+
+/// nginx in front of two responders passes over the one whose service is out (`proxy_next_upstream`).
+#[test]
+fn nginx_passes_over_a_service_that_is_out() {
+    let scratch = Scratch::new("nginx");
+    let block = Block::claim();
+    let hosts = ["one", "two"].map(|name| StateDirectory::at(scratch.directory(name)));
+    let responders = hosts
+        .each_ref()
+        .map(|states| responder(&scratch, states, &block, &["--http"]));
+    let front = block.address(8080);
+    let directory = scratch.path().display();
+    let configuration = format!(
+        "daemon off;\npid {directory}/nginx.pid;\nevents {{}}\nhttp {{\n\
+         access_log off;\nproxy_temp_path {directory}/proxy;\nclient_body_temp_path {directory}/client;\n\
+         fastcgi_temp_path {directory}/fastcgi;\nuwsgi_temp_path {directory}/uwsgi;\nscgi_temp_path {directory}/scgi;\n\
+         upstream agents {{\nserver {} max_fails=0;\nserver {} max_fails=0;\n}}\n\
+         server {{\nlisten {front};\nlocation / {{\n\
+         proxy_pass http://agents;\nproxy_next_upstream error timeout http_503;\n}}\n}}\n}}\n",
+        responders[0].1, responders[1].1
+    );
+    let file = scratch.write("nginx.conf", configuration);
+    let mut command = Command::new(program("nginx", "nginx"));
+    command.args(["-e", "stderr", "-p"]);
+    let mut nginx = Running::start(
+        &scratch,
+        "nginx",
+        command.arg(scratch.path()).arg("-c").arg(&file),
+    );
+    wait_until("nginx", || {
+        assert!(nginx.is_running(), "{}", nginx.log());
+        TcpStream::connect(front).is_ok()
+    });
+    let url = format!("http://{front}/web");
+    let answer = || run(Command::new(program("curl", "curl")).args(["-sS", &url]));
+    let [one, two] = &hosts;
+    for (one_line, two_line, expected) in [
+        ("maint 100%", "up 73%", ["up 73%\n", "up 73%\n"]),
+        ("up 40%", "down 100%", ["up 40%\n", "up 40%\n"]),
+        ("up 40%", "up 73%", ["up 40%\n", "up 73%\n"]),
+    ] {
+        one.set_reply("web", one_line);
+        two.set_reply("web", two_line);
+        // nginx takes the servers in turn.
+        let mut answers = [answer(), answer()];
+        answers.sort();
+        assert_eq!(answers, expected);
+    }
+    // With both out, the client gets the status of the last one.
+    one.set_reply("web", "down 100%");
+    two.set_reply("web", "down 100%");
+    let status = ["-sS", "-o", "/dev/null", "-w", "%{http_code}", &url];
+    assert_eq!(
+        run(Command::new(program("curl", "curl")).args(status)),
+        "503"
+    );
 }
 
 /// Prometheus' own parser accepts the document, and it arrives as it is in the file.
