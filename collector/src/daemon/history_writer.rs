@@ -9,16 +9,23 @@ use crate::status::history::{Entry, Event, HistoryFilter, RecordedReply, Recorde
 use crate::sys::clock;
 use agentcheck_common::{BootId, BootTime, Reply};
 use log::{Level, info, warn};
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use std::{io, iter};
 
 /// How many entries may wait for the disk. A few services produce them in some hours.
 const MAX_WAITING: usize = 1000;
+
+/// How often in a row the thread wakes up for an entry at once. Then it rests, and writes together what came meanwhile:
+/// a thousand services produce a hundred entries a second, and a wake-up costs more than to write an entry.
+const BURST: u32 = 10;
+
+/// The longest rest, and the time for which there is one more wake-up at once.
+const REST: Duration = Duration::from_millis(100);
 
 /// The loop's side: chooses entries, and passes them to the thread.
 pub(super) struct HistoryWriter {
@@ -109,11 +116,15 @@ impl HistoryWriter {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         // The thread ends only when `self` is dropped.
         let _ = self.sender.send(entry);
+        if waiting == MAX_WAITING / 4 {
+            self.thread.thread().unpark();
+        }
     }
 
     /// Waits until the entries are written, until `latest` at most.
     pub(super) fn end(self, latest: Instant) {
         drop(self.sender);
+        self.thread.thread().unpark();
         while !self.thread.is_finished() && Instant::now() < latest {
             thread::sleep(Duration::from_millis(5));
         }
@@ -129,8 +140,78 @@ fn write(data: &Path, entries: &Receiver<Entry>, waiting: &AtomicUsize, mut log:
             data.display()
         );
     }
-    for entry in entries {
-        log.note_unless_missing(&recorder.write(&entry));
-        waiting.fetch_sub(1, Ordering::Relaxed);
+    let mut rests = Rests {
+        owed_until: Instant::now(),
+    };
+    while let Ok(first) = entries.recv() {
+        for entry in iter::once(first).chain(entries.try_iter()) {
+            log.note_unless_missing(&recorder.write(&entry));
+            waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+        thread::park_timeout(rests.after_wake_up(Instant::now()));
+    }
+}
+
+/// When the thread rests: after wake-ups that come more often than one in [`REST`], except the first [`BURST`].
+struct Rests {
+    /// When the rests would be over that belong to all wake-ups so far.
+    owed_until: Instant,
+}
+
+impl Rests {
+    /// How long to rest after a wake-up that ends at `now`.
+    fn after_wake_up(&mut self, now: Instant) -> Duration {
+        let owed_until = self.owed_until.max(now) + REST;
+        // A rest may be cut short.
+        self.owed_until = owed_until.min(now + REST * (BURST + 1));
+        self.owed_until
+            .saturating_duration_since(now + REST * BURST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use agentcheck_tests::scratch::Scratch;
+
+    #[test]
+    fn rests_only_while_entries_come_often() {
+        let mut now = Instant::now();
+        let mut rests = Rests { owed_until: now };
+        for _ in 0..BURST {
+            assert_eq!(rests.after_wake_up(now), Duration::ZERO, "a burst");
+        }
+        for _ in 0..100 {
+            let rest = rests.after_wake_up(now);
+            assert_eq!(rest, REST);
+            now += rest;
+        }
+        for _ in 0..100 {
+            assert_eq!(rests.after_wake_up(now), REST, "cut short each time");
+        }
+        now += REST * 3;
+        for _ in 0..2 {
+            assert_eq!(rests.after_wake_up(now), Duration::ZERO, "some quiet");
+        }
+        assert_eq!(rests.after_wake_up(now), REST);
+        now += REST * BURST * 2;
+        for _ in 0..BURST {
+            assert_eq!(rests.after_wake_up(now), Duration::ZERO, "a long quiet");
+        }
+        assert_eq!(rests.after_wake_up(now), REST);
+    }
+
+    #[test]
+    fn all_entries_of_a_burst_are_in_the_history_at_the_end() {
+        let data = Scratch::new("history-burst");
+        let mut writer = HistoryWriter::start(data.path(), clock::boot_id().unwrap()).unwrap();
+        for _ in 0..MAX_WAITING / 2 {
+            writer.event(Event::Reloaded, "");
+        }
+        assert_eq!(writer.failures(), 0);
+        writer.end(Instant::now() + Duration::from_secs(60));
+        let written = data.path().join("history/current.jsonl");
+        let written = std::fs::read_to_string(written).unwrap();
+        assert_eq!(written.lines().count(), MAX_WAITING / 2);
     }
 }

@@ -16,8 +16,9 @@ use std::time::{Duration, Instant};
 /// How long a reading waits for others that are due, to be sent with one wake-up.
 const LONGEST_WAIT: Duration = Duration::from_millis(5);
 
-/// How many sources wait for each other to share one wake-up. It bounds the length of a turn.
-const GROUP: usize = 16;
+/// How many sources wait for each other to share one wake-up, at most. Files of this number take 2 ms: work that is done
+/// in one piece finds its code and data in the processor's caches.
+const GROUP: usize = 128;
 
 /// What the polling thread does next.
 enum Next {

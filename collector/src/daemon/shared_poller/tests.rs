@@ -190,7 +190,7 @@ fn sources_share_a_wake_up_and_none_is_late() {
     assert_eq!(wake(&[(10, 20), (15, 30), (25, 40)]), Some(15));
     assert_eq!(wake(&[(10, 20), (12, 14), (15, 30)]), Some(12));
     assert_eq!(wake(&[(10, 10), (11, 20)]), Some(10), "without jitter");
-    let many: Vec<(u64, u64)> = (0..100).map(|due| (due, 1000)).collect();
+    let many: Vec<(u64, u64)> = (0..300).map(|due| (due, 1000)).collect();
     assert_eq!(wake(&many), Some(GROUP as u128 - 1));
 }
 
