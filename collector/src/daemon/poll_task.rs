@@ -16,6 +16,11 @@ pub(super) const BRIEF: Duration = Duration::from_millis(20);
 /// The most that a poll starts too early to share a wake-up.
 const MOST_SLACK: Duration = Duration::from_millis(100);
 
+/// A source with a thread of its own is polled at ticks, of which its interval has so many. Sources that are due at about
+/// the same time are then polled at the same moment: the processor does not fall asleep between them, and the loop takes
+/// several readings in one turn.
+const TICKS: u32 = 32;
+
 /// After this many brief polls in a row, a slow source returns to the shared thread.
 const RETURN_AFTER: u32 = 100;
 
@@ -34,6 +39,8 @@ pub(super) type Take = Arc<dyn Fn(NewReadings) -> bool + Send + Sync>;
 pub(super) struct ReadingSink {
     stop: Cancellation,
     take: Take,
+    /// The moment of a tick of all sources.
+    origin: Instant,
     /// One reference for each sink.
     alive: Arc<()>,
 }
@@ -57,6 +64,7 @@ impl ReadingSink {
         Self {
             stop: stop.clone(),
             take,
+            origin: Instant::now(),
             alive: Arc::clone(alive),
         }
     }
@@ -117,6 +125,14 @@ impl PollTask {
         (self.schedule.interval() / 64).min(MOST_SLACK)
     }
 
+    /// Delays the next poll until the next tick, if that is not later than its interval allows.
+    fn wait_for_tick(&mut self, origin: Instant) {
+        let tick = next_tick(origin, self.due, self.schedule.interval() / TICKS);
+        if tick <= self.latest {
+            self.due = tick;
+        }
+    }
+
     /// Polls once, and makes the values of the reading. If both take longer than the interval, the next poll is due
     /// at once.
     pub(super) fn poll(&mut self) -> NewReading {
@@ -148,6 +164,7 @@ pub(super) fn keep_polling(
     sink: &ReadingSink,
 ) -> Option<PollTask> {
     while brief.is_none_or(|brief| brief < RETURN_AFTER) {
+        task.wait_for_tick(sink.origin);
         let began = Instant::now();
         if task.stop.wait(task.due.saturating_duration_since(began)) {
             return None;
@@ -161,4 +178,79 @@ pub(super) fn keep_polling(
         }
     }
     Some(task)
+}
+
+/// The first moment from `due` on that is a multiple of `tick` after `origin`.
+fn next_tick(origin: Instant, due: Instant, tick: Duration) -> Instant {
+    let passed = due.saturating_duration_since(origin).as_nanos();
+    match passed.checked_rem(tick.as_nanos()) {
+        None | Some(0) => due,
+        // Less than a tick, so that nothing is lost.
+        Some(over) => due + tick - Duration::from_nanos(u64::try_from(over).unwrap_or(0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filters::debounce::DebouncePolicy;
+    use crate::source::Kind;
+    use crate::source::file::File;
+
+    #[test]
+    fn ticks_are_multiples_after_the_origin() {
+        let origin = Instant::now();
+        let at = |milliseconds| origin + Duration::from_millis(milliseconds);
+        let next = |due, tick| next_tick(origin, at(due), Duration::from_millis(tick));
+        assert_eq!(next(0, 30), at(0));
+        assert_eq!(next(1, 30), at(30));
+        assert_eq!(next(30, 30), at(30));
+        assert_eq!(next(100_001, 30), at(100_020));
+        assert_eq!(next(7, 0), at(7), "no ticks");
+        assert_eq!(next_tick(at(5), at(3), Duration::from_millis(30)), at(3));
+    }
+
+    #[test]
+    fn poll_waits_for_a_tick_only_within_its_interval() {
+        let origin = Instant::now();
+        let at = |milliseconds| origin + Duration::from_millis(milliseconds);
+        let source = |jitter| Source {
+            name: "s".to_owned(),
+            interval: Duration::from_millis(3200),
+            jitter: Duration::from_millis(jitter),
+            timeout: Duration::from_secs(1),
+            raw_text: false,
+            debounce: DebouncePolicy::default(),
+            kind: Kind::File(File::at("/dev/null")),
+        };
+        let due = |due, latest| {
+            let mut task = PollTask::new(TaskId(0), &source(320), "host", origin);
+            (task.due, task.latest) = (at(due), at(latest));
+            task.wait_for_tick(origin);
+            task.due
+        };
+        assert_eq!(due(3100, 3200), at(3100));
+        assert_eq!(due(3101, 3200), at(3200));
+        assert_eq!(due(3101, 3199), at(3101));
+        // Once at a tick, always at a tick.
+        let mut task = PollTask::new(TaskId(0), &source(320), "host", origin);
+        task.due = at(6400);
+        for _ in 0..3 {
+            let before = task.due;
+            task.poll();
+            task.wait_for_tick(origin);
+            assert_eq!(
+                task.due,
+                next_tick(origin, task.due, Duration::from_millis(100))
+            );
+            assert!(task.due <= before + Duration::from_millis(3200));
+            assert!(task.due >= before + Duration::from_millis(2800));
+        }
+        // Without jitter, a poll is due after the interval.
+        let mut task = PollTask::new(TaskId(0), &source(0), "host", origin);
+        task.due = at(6450);
+        task.poll();
+        task.wait_for_tick(origin);
+        assert_eq!(task.due, at(9650));
+    }
 }

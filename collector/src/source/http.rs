@@ -238,6 +238,11 @@ impl Exchange {
             .http1_only()
             .referer(false)
             .pool_max_idle_per_host(0)
+            // The deadline ends a connection. The client would set five options of each.
+            .tcp_keepalive(None)
+            .tcp_keepalive_interval(None)
+            .tcp_keepalive_retries(None)
+            .tcp_user_timeout(None)
             // Divided by the number of addresses, so that none of them takes all the time.
             .connect_timeout(deadline.timeout.max(Duration::from_millis(1)))
             .dns_resolver(Arc::clone(&self.lookup))
