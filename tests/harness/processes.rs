@@ -200,6 +200,8 @@ impl Running {
         let _ = kill_process_group(self.group(), Signal::KILL);
         for child in children {
             if let Some(child) = i32::try_from(child).ok().and_then(Pid::from_raw) {
+                // The command of a source has a group of its own.
+                let _ = kill_process_group(child, Signal::KILL);
                 let _ = kill_process(child, Signal::KILL);
             }
         }
@@ -240,14 +242,22 @@ impl Running {
     }
 }
 
-/// The children of a process, by process id.
+/// The children of all threads of a process, by process id.
 fn children(pid: u32) -> Vec<u32> {
-    // One thread in all programs that tests start for their children's sake.
-    std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
-        .unwrap_or_default()
-        .split_ascii_whitespace()
-        .filter_map(|pid| pid.parse().ok())
-        .collect()
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
+    let threads = threads.into_iter().flatten().flatten();
+    let lists = threads.map(|thread| {
+        let list = thread.path().join("children");
+        // The thread may have ended.
+        std::fs::read_to_string(list).unwrap_or_default()
+    });
+    let numbers = lists.flat_map(|list| {
+        let numbers = list.split_ascii_whitespace();
+        numbers
+            .filter_map(|pid| pid.parse().ok())
+            .collect::<Vec<_>>()
+    });
+    numbers.collect()
 }
 
 impl Drop for Running {
