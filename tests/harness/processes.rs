@@ -246,18 +246,13 @@ impl Running {
 fn children(pid: u32) -> Vec<u32> {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
     let threads = threads.into_iter().flatten().flatten();
-    let lists = threads.map(|thread| {
-        let list = thread.path().join("children");
-        // The thread may have ended.
-        std::fs::read_to_string(list).unwrap_or_default()
-    });
-    let numbers = lists.flat_map(|list| {
-        let numbers = list.split_ascii_whitespace();
-        numbers
-            .filter_map(|pid| pid.parse().ok())
-            .collect::<Vec<_>>()
-    });
-    numbers.collect()
+    // Each number has a space after it. A thread may have ended.
+    let list: String = threads
+        .filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok())
+        .collect();
+    list.split_ascii_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .collect()
 }
 
 impl Drop for Running {

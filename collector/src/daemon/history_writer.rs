@@ -116,6 +116,7 @@ impl HistoryWriter {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         // The thread ends only when `self` is dropped.
         let _ = self.sender.send(entry);
+        // No entry is dropped because the thread rests.
         if waiting == MAX_WAITING / 4 {
             self.thread.thread().unpark();
         }

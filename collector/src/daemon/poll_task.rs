@@ -126,7 +126,7 @@ impl PollTask {
     }
 
     /// Delays the next poll until the next tick, if that is not later than its interval allows.
-    fn wait_for_tick(&mut self, origin: Instant) {
+    fn move_to_tick(&mut self, origin: Instant) {
         let tick = next_tick(origin, self.due, self.schedule.interval() / TICKS);
         if tick <= self.latest {
             self.due = tick;
@@ -164,7 +164,7 @@ pub(super) fn keep_polling(
     sink: &ReadingSink,
 ) -> Option<PollTask> {
     while brief.is_none_or(|brief| brief < RETURN_AFTER) {
-        task.wait_for_tick(sink.origin);
+        task.move_to_tick(sink.origin);
         let began = Instant::now();
         if task.stop.wait(task.due.saturating_duration_since(began)) {
             return None;
@@ -226,7 +226,7 @@ mod tests {
         let due = |due, latest| {
             let mut task = PollTask::new(TaskId(0), &source(320), "host", origin);
             (task.due, task.latest) = (at(due), at(latest));
-            task.wait_for_tick(origin);
+            task.move_to_tick(origin);
             task.due
         };
         assert_eq!(due(3100, 3200), at(3100));
@@ -238,7 +238,7 @@ mod tests {
         for _ in 0..3 {
             let before = task.due;
             task.poll();
-            task.wait_for_tick(origin);
+            task.move_to_tick(origin);
             assert_eq!(
                 task.due,
                 next_tick(origin, task.due, Duration::from_millis(100))
@@ -253,7 +253,7 @@ mod tests {
         let mut task = PollTask::new(TaskId(0), &source(0), "host", origin);
         task.due = at(6450);
         task.poll();
-        task.wait_for_tick(origin);
+        task.move_to_tick(origin);
         assert_eq!(task.due, at(9650));
     }
 }

@@ -238,7 +238,7 @@ impl ServiceTask {
         }
     }
 
-    /// Sets it. `decision` is published next.
+    /// Sets the verdict of rules and weight alone. `decision` is published next.
     pub(super) fn set_beneath(
         &mut self,
         beneath: Option<Verdict>,

@@ -145,7 +145,8 @@ struct Compiled {
 /// The form of an expression that evaluation reads.
 #[derive(Debug)]
 enum Form {
-    /// Every part has this form. The tree takes several times the memory, so it is made again where it is needed.
+    /// Every part of the expression has the form without CEL. The tree takes several times the memory, so it is made again
+    /// where it is needed.
     Plain(Plain),
     Tree(Box<IdedExpr>),
 }

@@ -238,7 +238,7 @@ impl Exchange {
             .http1_only()
             .referer(false)
             .pool_max_idle_per_host(0)
-            // The deadline ends a connection. The client would set five options of each.
+            // The deadline ends each connection, so the client need not set these five socket options.
             .tcp_keepalive(None)
             .tcp_keepalive_interval(None)
             .tcp_keepalive_retries(None)
